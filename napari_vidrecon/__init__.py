@@ -1,0 +1,70 @@
+"""Reconstruct movies from the activity of mouse visual cortex.
+
+The names below are the stable public interface. They load on first use, so that importing the package
+costs nothing: neither torch nor Qt is imported here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from napari_vidrecon import metrics as metrics
+    from napari_vidrecon.analysis import postprocess as postprocess
+    from napari_vidrecon.encoders.checkpoints import load_encoder as load_encoder
+    from napari_vidrecon.encoders.encoder import Encoder as Encoder
+    from napari_vidrecon.errors import ConfigError as ConfigError
+    from napari_vidrecon.errors import EncoderError as EncoderError
+    from napari_vidrecon.errors import MaskError as MaskError
+    from napari_vidrecon.errors import RunError as RunError
+    from napari_vidrecon.errors import SessionError as SessionError
+    from napari_vidrecon.errors import StorageError as StorageError
+    from napari_vidrecon.errors import VidreconError as VidreconError
+    from napari_vidrecon.reconstruction.config import ReconstructionConfig as ReconstructionConfig
+    from napari_vidrecon.reconstruction.masks import AlphaMask as AlphaMask
+    from napari_vidrecon.reconstruction.neurons import NeuronSet as NeuronSet
+    from napari_vidrecon.reconstruction.reconstruct import reconstruct as reconstruct
+    from napari_vidrecon.reconstruction.results import Reconstruction as Reconstruction
+    from napari_vidrecon.sessions.folds import perceptual_hash as perceptual_hash
+    from napari_vidrecon.sessions.session import Session as Session
+    from napari_vidrecon.sessions.session import Trial as Trial
+    from napari_vidrecon.sessions.session import open_session as open_session
+
+_HOME = {
+    "AlphaMask": "napari_vidrecon.reconstruction.masks",
+    "ConfigError": "napari_vidrecon.errors",
+    "Encoder": "napari_vidrecon.encoders.encoder",
+    "EncoderError": "napari_vidrecon.errors",
+    "MaskError": "napari_vidrecon.errors",
+    "NeuronSet": "napari_vidrecon.reconstruction.neurons",
+    "Reconstruction": "napari_vidrecon.reconstruction.results",
+    "ReconstructionConfig": "napari_vidrecon.reconstruction.config",
+    "RunError": "napari_vidrecon.errors",
+    "Session": "napari_vidrecon.sessions.session",
+    "SessionError": "napari_vidrecon.errors",
+    "StorageError": "napari_vidrecon.errors",
+    "Trial": "napari_vidrecon.sessions.session",
+    "VidreconError": "napari_vidrecon.errors",
+    "load_encoder": "napari_vidrecon.encoders.checkpoints",
+    "open_session": "napari_vidrecon.sessions.session",
+    "perceptual_hash": "napari_vidrecon.sessions.folds",
+    "reconstruct": "napari_vidrecon.reconstruction.reconstruct",
+}
+_MODULES = {"metrics": "napari_vidrecon.metrics", "postprocess": "napari_vidrecon.analysis.postprocess"}
+
+__all__ = ["__version__", *sorted(_HOME), *sorted(_MODULES)]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,1 @@
+"""What a reconstruction is worth: post-processing, error maps, receptive fields, statistics."""

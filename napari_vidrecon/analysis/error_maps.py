@@ -1,0 +1,122 @@
+"""Where a reconstruction from recorded activity differs from what the encoder would have led to expect.
+
+Positive errors: brighter than expected; negative: darker. Inputs are means over encoders, smoothed, without
+matching of luminance and contrast. Source: Bauer et al. 2026, Fig. 6 and Video 4.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+WHITE_LEVEL = 255.0
+LIMIT_PERCENTILE = 99.0
+SMALLEST_LIMIT = 1.0  # grey levels: an error below one level cannot be seen
+# Okabe and Ito's vermillion and blue, told apart by all common kinds of colour vision.
+BRIGHTER_COLOUR = (213, 94, 0)
+DARKER_COLOUR = (0, 114, 178)
+
+
+def error_map(
+    recon_recorded: ArrayLike, recon_predicted: ArrayLike, mask: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    """Reconstruction from recorded activity minus reconstruction from predicted activity.
+
+    Parameters
+    ----------
+    recon_recorded, recon_predicted : (T, H, W), grey levels.
+    mask : (H, W) boolean or 0/1, or None for all pixels.
+
+    Returns
+    -------
+    (T, H, W), signed, in grey levels, -255..255; 0 outside the mask.
+
+    Raises
+    ------
+    ValueError : shapes that differ.
+
+    Source: Bauer et al. 2026, Fig. 6D.
+    """
+    recorded, predicted = np.asarray(recon_recorded), np.asarray(recon_predicted)
+    if recorded.shape != predicted.shape or recorded.ndim != 3:
+        raise ValueError(
+            f"the movies have shapes {recorded.shape} and {predicted.shape}; "
+            "expected (frames, height, width), the same for both"
+        )
+    error = recorded.astype(np.float64) - predicted
+    if mask is not None:
+        error[:, ~_as_mask(mask, error.shape[1:])] = 0.0
+    return error
+
+
+def stimulus_difference(
+    reconstruction: ArrayLike, stimulus: ArrayLike, mask: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    """Reconstruction minus the stimulus that was shown: (T, H, W), signed grey levels; 0 outside the mask."""
+    return error_map(reconstruction, stimulus, mask)
+
+
+def positive_part(error: ArrayLike) -> NDArray[np.float64]:
+    """How much brighter than expected each pixel is, in grey levels, 0..255; 0 where it is darker."""
+    return np.maximum(np.asarray(error, dtype=np.float64), 0.0)
+
+
+def negative_part(error: ArrayLike) -> NDArray[np.float64]:
+    """How much darker than expected each pixel is, in grey levels, 0..255; 0 where it is brighter."""
+    return np.maximum(-np.asarray(error, dtype=np.float64), 0.0)
+
+
+def symmetric_limit(error: ArrayLike, mask: ArrayLike | None = None, percentile: float = LIMIT_PERCENTILE) -> float:
+    """The limit v of a colour range -v..v that keeps all but the largest errors: a percentile of |error|.
+
+    Parameters
+    ----------
+    error : (T, H, W), signed grey levels.
+    mask : (H, W) boolean or 0/1; without it the zeros outside a mask count too.
+    percentile : 0..100.
+
+    Returns
+    -------
+    grey levels, at least 1.
+    """
+    values = np.asarray(error, dtype=np.float64)
+    if mask is not None:
+        values = values[:, _as_mask(mask, values.shape[1:])]
+    if not values.size:
+        return SMALLEST_LIMIT
+    return max(float(np.percentile(np.abs(values), percentile)), SMALLEST_LIMIT)
+
+
+def overlay(stimulus: ArrayLike, error: ArrayLike, limit: float) -> NDArray[np.uint8]:
+    """Tint a grey movie by its error: vermillion where brighter, blue where darker than expected.
+
+    Parameters
+    ----------
+    stimulus : (..., H, W), grey levels 0..255.
+    error : the same shape, signed grey levels.
+    limit : error in grey levels, > 0, at which the tint is opaque; below, its opacity is in proportion.
+
+    Returns
+    -------
+    (..., H, W, 3) 8-bit RGB.
+
+    Raises
+    ------
+    ValueError : shapes that differ, or a limit that is not positive.
+    """
+    grey, signed = np.asarray(stimulus, dtype=np.float64), np.asarray(error, dtype=np.float64)
+    if grey.shape != signed.shape:
+        raise ValueError(f"stimulus has shape {grey.shape} and error has shape {signed.shape}; expected equal shapes")
+    if not limit > 0:
+        raise ValueError(f"limit is {limit}; expected a number above 0")
+    opacity = np.clip(np.abs(signed) / limit, 0.0, 1.0)[..., np.newaxis]
+    tint = np.where(signed[..., np.newaxis] > 0, BRIGHTER_COLOUR, DARKER_COLOUR)
+    base = np.clip(grey, 0.0, WHITE_LEVEL)[..., np.newaxis]
+    return np.round(base * (1 - opacity) + tint * opacity).astype(np.uint8)
+
+
+def _as_mask(mask: ArrayLike, frame_shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    array = np.asarray(mask)
+    if array.shape != frame_shape:
+        raise ValueError(f"mask has shape {array.shape} and the frames {frame_shape}; expected equal shapes")
+    return array == 1

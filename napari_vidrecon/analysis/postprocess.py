@@ -1,0 +1,214 @@
+"""What happens to a reconstruction between the optimisation and its picture.
+
+The order is: mean over encoders, smoothing, (metrics are taken here), matching of luminance and contrast,
+grey outside the mask. Source: Bauer et al. 2026 and its published code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import gaussian_filter
+
+GREY_LEVEL = 127.5
+BLACK_LEVEL, WHITE_LEVEL = 0.0, 255.0
+SMOOTHING_SIGMA = (0.5, 0.5, 0.5)  # frames, pixels, pixels
+
+MatchVersion = Literal["video", "mean_frame"]
+
+
+def smooth(video: ArrayLike, sigma: float | tuple[float, float, float] = SMOOTHING_SIGMA) -> NDArray[np.floating]:
+    """Blur a movie with a Gaussian in time and space, across the mask's edge, reflecting at the borders.
+
+    Parameters
+    ----------
+    video : (T, H, W), grey levels.
+    sigma : standard deviations in frames and pixels (time, height, width), or one for all; >= 0.
+
+    Returns
+    -------
+    (T, H, W), float32 for float32 input, else float64.
+
+    Raises
+    ------
+    ValueError : not (T, H, W), or a negative sigma.
+
+    Source: Bauer et al. 2026, Fig. 1, second supplement (smoothing 0.5; their filter includes time).
+    """
+    array = _as_video(video, "video")
+    if np.any(np.asarray(sigma) < 0):
+        raise ValueError(f"sigma is {sigma}; expected numbers of at least 0")
+    return gaussian_filter(array.astype(np.float64), sigma).astype(_output_type(array))
+
+
+def match_luminance_contrast(
+    video: ArrayLike,
+    truth: ArrayLike,
+    mask: ArrayLike | None = None,
+    version: MatchVersion = "video",
+    clip: bool = True,
+    outside: float | None = GREY_LEVEL,
+) -> NDArray[np.floating]:
+    """Give a movie the mean grey level and the contrast that the truth has inside the mask.
+
+    Parameters
+    ----------
+    video, truth : (T, H, W), grey levels.
+    mask : (H, W) boolean or 0/1, or None for all pixels.
+    version : "video" takes mean and standard deviation over pixels and frames; "mean_frame" takes them over
+        the pixels of the time-averaged frame.
+    clip : keep the result within 0..255.
+    outside : grey level given to pixels outside the mask, or None to change them as those inside.
+
+    Returns
+    -------
+    (T, H, W), float32 for float32 input, else float64. Of a constant movie only the luminance is matched.
+
+    Raises
+    ------
+    ValueError : shapes that differ, an empty mask, or an unknown version.
+
+    Source: Bauer et al. 2026, Fig. 2A.
+    """
+    array, reference = _as_video(video, "video"), _as_video(truth, "truth")
+    if array.shape != reference.shape:
+        raise ValueError(f"truth has shape {reference.shape} and video has shape {array.shape}; expected equal shapes")
+    if version not in ("video", "mean_frame"):
+        raise ValueError(f'version is {version!r}; expected "video" or "mean_frame"')
+    inside = _as_mask(mask, array)
+    if not inside.any():
+        raise ValueError("mask selects no pixel, so there is no luminance to match")
+    mean, sd = _level_and_contrast(array, inside, version)
+    target_mean, target_sd = _level_and_contrast(reference, inside, version)
+    gain = target_sd / sd if sd > 0 else 1.0
+    matched = (array.astype(np.float64) - mean) * gain + target_mean
+    if clip:
+        np.clip(matched, BLACK_LEVEL, WHITE_LEVEL, out=matched)
+    if outside is not None:
+        matched[:, ~inside] = outside
+    return matched.astype(_output_type(array))
+
+
+def apply_mask(video: ArrayLike, mask: ArrayLike | None, outside: float = GREY_LEVEL) -> NDArray[np.floating]:
+    """Replace what lies outside the mask by one grey level; the input is left alone.
+
+    Parameters
+    ----------
+    video : (T, H, W), grey levels.
+    mask : (H, W) boolean or 0/1, or None to change nothing.
+    outside : the grey level, 0..255.
+
+    Raises
+    ------
+    ValueError : the mask does not fit the frames.
+    """
+    array = _as_video(video, "video")
+    masked = array.astype(_output_type(array))
+    masked[:, ~_as_mask(mask, array)] = outside
+    return masked
+
+
+def ensemble_mean(videos: Iterable[ArrayLike]) -> NDArray[np.floating]:
+    """Average the reconstructions of several encoders, pixel by pixel.
+
+    Parameters
+    ----------
+    videos : one or more movies (T, H, W) of the same shape, grey levels; may be a generator.
+
+    Returns
+    -------
+    (T, H, W), float32 if all inputs are, else float64; summed in float64.
+
+    Raises
+    ------
+    ValueError : no movie, or shapes that differ.
+    """
+    total: NDArray[np.float64] | None = None
+    output_type: np.dtype = np.dtype(np.float32)
+    count = 0
+    for video in videos:
+        array = _as_video(video, "video")
+        output_type = np.promote_types(output_type, _output_type(array))
+        if total is None:
+            total = np.zeros(array.shape)
+        elif array.shape != total.shape:
+            raise ValueError(
+                f"video {count} has shape {array.shape} and those before {total.shape}; expected equal shapes"
+            )
+        total += array
+        count += 1
+    if total is None:
+        raise ValueError("no video to average; expected at least one")
+    return (total / count).astype(output_type)
+
+
+def union_crop(masks: np.ndarray | Iterable[ArrayLike], margin: int = 0, square: bool = False) -> tuple[slice, slice]:
+    """Find the smallest rectangle that holds every pixel of any mask.
+
+    Parameters
+    ----------
+    masks : one mask (H, W) or several of one shape, boolean or 0/1.
+    margin : pixels added on each side, as far as the frame goes.
+    square : lengthen the shorter side around its middle, as far as the frame goes.
+
+    Returns
+    -------
+    slices of rows and of columns, both ends of the region included.
+
+    Raises
+    ------
+    ValueError : shapes that differ, or no pixel in any mask.
+    """
+    single = isinstance(masks, np.ndarray) and masks.ndim == 2
+    arrays = [np.asarray(mask) for mask in ([masks] if single else masks)]
+    shapes = {array.shape for array in arrays}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+        raise ValueError(f"masks have shapes {sorted(shapes)}; expected (height, width), the same for all")
+    union = np.any([array == 1 for array in arrays], axis=0)
+    if not union.any():
+        raise ValueError("no mask selects a pixel, so there is nothing to crop to")
+    ranges = []
+    for axis, size in enumerate(union.shape):
+        used = np.flatnonzero(union.any(axis=1 - axis))
+        ranges.append([max(int(used[0]) - margin, 0), min(int(used[-1]) + 1 + margin, size)])
+    if square:
+        lengths = [stop - start for start, stop in ranges]
+        short = int(np.argmin(lengths))
+        missing = max(lengths) - min(lengths)
+        start, stop = ranges[short][0] - missing // 2, ranges[short][1] + missing - missing // 2
+        ranges[short] = [max(start, 0), min(stop, union.shape[short])]
+    return slice(*ranges[0]), slice(*ranges[1])
+
+
+def _as_video(video: ArrayLike, name: str) -> np.ndarray:
+    array = np.asarray(video)
+    if array.ndim != 3:
+        raise ValueError(f"{name} has shape {array.shape}; expected (frames, height, width)")
+    return array
+
+
+def _as_mask(mask: ArrayLike | None, video: np.ndarray) -> NDArray[np.bool_]:
+    if mask is None:
+        return np.ones(video.shape[1:], dtype=bool)
+    array = np.asarray(mask)
+    if array.shape != video.shape[1:]:
+        raise ValueError(f"mask has shape {array.shape} and the frames {video.shape[1:]}; expected equal shapes")
+    if array.dtype != np.bool_ and not np.isin(array, (0, 1)).all():
+        raise ValueError("mask holds values other than 0 and 1; apply a threshold to the transparency first")
+    return array == 1
+
+
+def _output_type(video: np.ndarray) -> np.dtype:
+    return np.dtype(np.float32 if video.dtype == np.float32 else np.float64)
+
+
+def _level_and_contrast(video: np.ndarray, inside: NDArray[np.bool_], version: MatchVersion) -> tuple[float, float]:
+    """Mean and population standard deviation in grey levels; exactly 0 for a constant."""
+    values = video[:, inside].astype(np.float64)
+    if version == "mean_frame":
+        values = values.mean(axis=0)
+    spread = 0.0 if values.min() == values.max() else float(values.std())
+    return float(values.mean()), spread

@@ -1,0 +1,1 @@
+"""The command `vidrecon`: one file a verb."""

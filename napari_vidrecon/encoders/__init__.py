@@ -1,0 +1,1 @@
+"""Dynamic neural encoding models: predict activity from movie and behaviour, under gradient."""

@@ -1,0 +1,177 @@
+"""A compact encoder that learns from one small session in minutes on a CPU.
+
+A smooth strided stem filters each frame, inverted-residual blocks (as in DwiseNeuro) mix time and features,
+and a factorised readout gives every neuron one map over space and one over features. Tensors between the
+parts are [B, T, H, W, C]: in that layout the 1x1 convolutions are matrix products, and both depthwise
+convolutions are 2-D convolutions of views, without a copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+VIDEO_MEAN = 115.0
+VIDEO_SD = 60.0
+
+
+@dataclass(frozen=True)
+class CompactConfig:
+    """Sizes of a compact encoder.
+
+    Parameters
+    ----------
+    readout_outputs : neurons of each mouse.
+    rows, columns : movie size, pixels.
+    behavior_mean, behavior_sd : (4,) used to standardise pupil size, running, pupil x and y.
+    """
+
+    readout_outputs: tuple[int, ...]
+    rows: int = 36
+    columns: int = 64
+    frames: int = 16
+    features: int = 40
+    stem_kernel: int = 11
+    stem_stride: int = 4
+    temporal_kernels: tuple[int, ...] = (7, 5)
+    expansion_ratio: int = 2
+    se_reduce_ratio: int = 8
+    softplus_beta: float = 0.07
+    drop_rate: float = 0.0
+    behavior_mean: tuple[float, ...] = (40.0, 0.5, 150.0, 150.0)
+    behavior_sd: tuple[float, ...] = (16.0, 2.0, 6.0, 6.0)
+
+    def as_dict(self) -> dict:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """Rows and columns after the stem."""
+        padding = self.stem_kernel // 2
+        rows = (self.rows + 2 * padding - self.stem_kernel) // self.stem_stride + 1
+        columns = (self.columns + 2 * padding - self.stem_kernel) // self.stem_stride + 1
+        return rows, columns
+
+
+class ChannelNorm(nn.Module):
+    """Batch norm over the last axis of [..., C]."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(features)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        flat = x.flatten(0, 1).permute(0, 3, 1, 2)
+        return self.bn(flat).permute(0, 2, 3, 1).view(x.shape)
+
+
+class Block(nn.Module):
+    """Inverted residual: expand, filter space, filter time, gate, contract, add: [B, T, H, W, C] to the same."""
+
+    def __init__(self, features: int, temporal_kernel: int, config: CompactConfig) -> None:
+        super().__init__()
+        middle = features * config.expansion_ratio
+        rows, columns = config.map_size
+        self.time_table = nn.Parameter(torch.zeros(config.frames, 1, 1, features))
+        self.space_table = nn.Parameter(torch.zeros(rows, columns, features))
+        self.expand = nn.Linear(features, middle, bias=False)
+        self.expand_norm = ChannelNorm(middle)
+        self.space = nn.Conv2d(middle, middle, 3, padding=1, groups=middle, bias=False)
+        self.space_norm = ChannelNorm(middle)
+        self.time = nn.Conv2d(
+            middle, middle, (temporal_kernel, 1), padding=(temporal_kernel // 2, 0), groups=middle, bias=False
+        )
+        self.time_norm = ChannelNorm(middle)
+        reduced = max(middle // config.se_reduce_ratio, 4)
+        self.gate = nn.Sequential(nn.Linear(middle, reduced), nn.SiLU(), nn.Linear(reduced, middle), nn.Sigmoid())
+        self.contract = nn.Linear(middle, features, bias=False)
+        self.contract_norm = ChannelNorm(features)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        clips, frames, rows, columns, _ = x.shape
+        y = F.silu(self.expand_norm(self.expand(x + self.time_table + self.space_table)))
+        y = self.space(y.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        y = F.silu(self.space_norm(y.view(clips, frames, rows, columns, -1)))
+        y = self.time(y.flatten(2, 3).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        y = F.silu(self.time_norm(y.view(clips, frames, rows, columns, -1)))
+        y = y * self.gate(y.mean(dim=(1, 2, 3)))[:, None, None, None]
+        return x + self.contract_norm(self.contract(y))
+
+
+class FactorisedReadout(nn.Module):
+    """One mouse's neurons: each a map over space times a map over features, with a gain set by behaviour."""
+
+    def __init__(self, neurons: int, config: CompactConfig) -> None:
+        super().__init__()
+        rows, columns = config.map_size
+        self.beta = config.softplus_beta
+        self.space = nn.Parameter(torch.rand(neurons, rows * columns) * 0.02)
+        self.features = nn.Parameter(torch.randn(neurons, config.features) / config.features**0.5)
+        self.behavior_gain = nn.Parameter(torch.zeros(neurons, 4))
+        self.behavior_shift = nn.Parameter(torch.zeros(neurons, 4))
+        self.bias = nn.Parameter(torch.zeros(neurons))
+
+    def start_from_mean(self, mean_response: torch.Tensor) -> None:
+        """Set the bias so that an untrained encoder predicts each neuron's mean response, (N,)."""
+        scaled = (mean_response.clamp(min=1e-2) * self.beta).double()
+        self.bias.data.copy_(torch.log(torch.expm1(scaled)))
+
+    def forward(self, x: torch.Tensor, behavior: torch.Tensor) -> torch.Tensor:
+        weights = (self.space[:, :, None] * self.features[:, None, :]).flatten(1)
+        drive = F.linear(x.flatten(2), weights)
+        gain = F.linear(behavior, self.behavior_gain).clamp(-2.0, 2.0).exp()
+        logits = drive * gain + F.linear(behavior, self.behavior_shift, self.bias)
+        return F.softplus(logits).transpose(1, 2) / self.beta
+
+
+class Compact(nn.Module):
+    """The whole encoder for one or more mice: [B, 5, T, 36, 64] to [B, N, T]."""
+
+    floats_per_pixel = 120
+    preferred_cpu_chunk = 16
+
+    def __init__(self, config: CompactConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.stem = nn.Conv2d(
+            1,
+            config.features,
+            config.stem_kernel,
+            stride=config.stem_stride,
+            padding=config.stem_kernel // 2,
+            bias=False,
+        )
+        self.stem_norm = ChannelNorm(config.features)
+        self.blocks = nn.Sequential(*(Block(config.features, k, config) for k in config.temporal_kernels))
+        self.drop = nn.Dropout(config.drop_rate)
+        self.readouts = nn.ModuleList(FactorisedReadout(n, config) for n in config.readout_outputs)
+        self.register_buffer("behavior_mean", torch.tensor(config.behavior_mean))
+        self.register_buffer("behavior_sd", torch.tensor(config.behavior_sd))
+
+    behavior_mean: torch.Tensor
+    behavior_sd: torch.Tensor
+
+    def features(self, video: torch.Tensor) -> torch.Tensor:
+        """What all readouts share: [B, T, H, W] grey levels to [B, T, h, w, C]."""
+        clips, frames = video.shape[:2]
+        scaled = ((video - VIDEO_MEAN) / VIDEO_SD).flatten(0, 1)[:, None]
+        x = self.stem(scaled).permute(0, 2, 3, 1).unflatten(0, (clips, frames))
+        return self.blocks(self.stem_norm(x))
+
+    def forward(self, x: torch.Tensor, mouse: int = 0) -> torch.Tensor:
+        behavior = (x[:, 1:].mean(dim=(3, 4)).transpose(1, 2) - self.behavior_mean) / self.behavior_sd
+        return self.readouts[mouse](self.drop(self.features(x[:, 0])), behavior.clamp(-4.0, 4.0))
+
+    def start_from_means(self, mean_responses: list[torch.Tensor]) -> None:
+        """Make every untrained readout predict its neurons' mean responses, one (N,) tensor a mouse."""
+        for readout, mean_response in zip(self.readouts, mean_responses, strict=True):
+            readout.start_from_mean(mean_response)  # type: ignore[operator]
+
+    def stem_roughness(self) -> torch.Tensor:
+        """Mean squared Laplacian of the stem's filters; small where filters are smooth."""
+        kernel = self.stem.weight.new_tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
+        return F.conv2d(self.stem.weight, kernel[None, None], padding=1).square().mean()

@@ -1,0 +1,272 @@
+"""DwiseNeuro, the encoder that won Sensorium 2023 (Baikulov 2023, doi 10.5281/zenodo.10155151).
+
+Written plainly, module by module; names of parameters are those of the published checkpoints, spelling
+included, so that they load strictly.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+@dataclass(frozen=True)
+class DwiseNeuroConfig:
+    """Sizes of a DwiseNeuro; the defaults are the published ones."""
+
+    readout_outputs: tuple[int, ...]
+    in_channels: int = 5
+    core_features: tuple[int, ...] = (64, 64, 64, 64, 128, 128, 128, 256, 256)
+    spatial_strides: tuple[int, ...] = (2, 1, 1, 1, 2, 1, 1, 2, 1)
+    spatial_kernel: int = 3
+    temporal_kernel: int = 5
+    expansion_ratio: int = 7
+    se_reduce_ratio: int = 32
+    cortex_features: tuple[int, ...] = (1024, 2048, 4096)
+    groups: int = 2
+    softplus_beta: float = 0.07
+    drop_rate: float = 0.4
+    drop_path_rate: float = 0.1
+
+    def as_dict(self) -> dict:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+class BatchNorm(nn.Module):
+    """Batch norm one level deeper than usual: checkpoints call its entries `….bn.weight`."""
+
+    def __init__(self, features: int, dimensions: int) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm3d(features) if dimensions == 3 else nn.BatchNorm1d(features)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.bn(x)
+
+
+class DropPath(nn.Module):
+    """Drops a whole residual branch of a sample; does nothing outside training."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.rate == 0.0 or not self.training:
+            return x
+        keep = 1.0 - self.rate
+        shape = (x.shape[0],) + (1,) * (x.ndim - 1)
+        return x * x.new_empty(shape).bernoulli_(keep).div_(keep)
+
+
+class PositionalEncoding(nn.Module):
+    """Adds sines and cosines of time, row and column to [B, C, T, H, W]; nothing is learned."""
+
+    inv_freq: torch.Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        axis_channels = 2 * math.ceil(channels / 6)
+        self.register_buffer("inv_freq", 10000.0 ** (-torch.arange(0, axis_channels, 2) / axis_channels))
+
+    def axis(self, length: int) -> torch.Tensor:
+        """Encoding of positions 0..length-1 along one axis: [length, channels of an axis]."""
+        angle = torch.arange(length, device=self.inv_freq.device, dtype=self.inv_freq.dtype)[:, None] * self.inv_freq
+        return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+    def table(self, frames: int, rows: int, columns: int) -> torch.Tensor:
+        """The whole encoding: [C, T, H, W]."""
+        shape = (frames, rows, columns)
+        axes = []
+        for dimension, length in enumerate(shape):
+            view = [1, 1, 1, -1]
+            view[dimension] = length
+            axes.append(self.axis(length).view(view).expand(*shape, -1))
+        return torch.cat(axes, dim=-1)[..., : self.channels].permute(3, 0, 1, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.table(*x.shape[2:]).to(x.dtype)
+
+
+class SpatialDepthwise(nn.Conv3d):
+    """Depthwise (1, k, k) convolution, computed as a 2-D one: frames become channels, without a copy.
+
+    torch's depthwise 3-D convolution is many times slower on a CPU; the numbers are the same.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        _, channels, frames = x.shape[:3]
+        weight = self.weight.squeeze(2).repeat_interleave(frames, dim=0)
+        y = F.conv2d(
+            x.flatten(1, 2), weight, stride=self.stride[1:], padding=self.padding[1:], groups=channels * frames
+        )
+        return y.unflatten(1, (channels, frames))
+
+
+class TemporalDepthwise(nn.Conv3d):
+    """Depthwise (k, 1, 1) convolution, computed as a 2-D one over time and all pixels, without a copy."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = F.conv2d(x.flatten(3), self.weight.flatten(3), padding=(int(self.padding[0]), 0), groups=self.groups)
+        return y.unflatten(3, x.shape[3:])
+
+
+class SqueezeExcite(nn.Module):
+    """Scales channels by a gate computed from their mean over time and space."""
+
+    def __init__(self, features: int, reduced: int) -> None:
+        super().__init__()
+        self.conv_reduce = nn.Conv3d(features, reduced, 1)
+        self.conv_expand = nn.Conv3d(reduced, features, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        gate = F.silu(self.conv_reduce(x.mean(dim=(2, 3, 4), keepdim=True)))
+        return x * self.conv_expand(gate).sigmoid()
+
+
+def tile_channels(x: torch.Tensor, channels: int) -> torch.Tensor:
+    """Repeat channels cyclically until there are `channels` of them."""
+    if x.shape[1] == channels:
+        return x
+    repeats = math.ceil(channels / x.shape[1])
+    return torch.cat([x] * repeats, dim=1)[:, :channels]
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter space, filter time, gate, contract; with a shortcut of its own batch norm."""
+
+    def __init__(self, channels: int, out: int, stride: int, drop_path: float, config: DwiseNeuroConfig) -> None:
+        super().__init__()
+        middle = channels * config.expansion_ratio
+        k_space, k_time = config.spatial_kernel, config.temporal_kernel
+        self.out, self.stride = out, stride
+
+        def normalised(conv: nn.Conv3d, act: bool = True) -> nn.Sequential:
+            layers: list[nn.Module] = [conv, BatchNorm(conv.out_channels, 3)]
+            return nn.Sequential(*layers, nn.SiLU(inplace=True)) if act else nn.Sequential(*layers)
+
+        space = SpatialDepthwise(
+            middle,
+            middle,
+            (1, k_space, k_space),
+            stride=(1, stride, stride),
+            padding=(0, k_space // 2, k_space // 2),
+            groups=middle,
+            bias=False,
+        )
+        time = TemporalDepthwise(middle, middle, (k_time, 1, 1), padding=(k_time // 2, 0, 0), groups=middle, bias=False)
+
+        self.conv_pw = normalised(nn.Conv3d(channels, middle, 1, bias=False))
+        self.spat_covn_dw = normalised(space)
+        self.temp_covn_dw = normalised(time)
+        self.se = SqueezeExcite(middle, middle // config.se_reduce_ratio)
+        self.conv_pwl = normalised(nn.Conv3d(middle, out, 1, bias=False), act=False)
+        self.drop_path = DropPath(drop_path)
+        self.bn_sc = BatchNorm(out, 3)
+
+    def shortcut(self, x: torch.Tensor) -> torch.Tensor:
+        """Nearest pixels at the stride, channels tiled: [B, out, T, H/s, W/s]."""
+        if self.stride > 1:
+            size = (x.shape[2], math.ceil(x.shape[3] / self.stride), math.ceil(x.shape[4] / self.stride))
+            x = F.interpolate(x, size=size, mode="nearest")
+        return self.bn_sc(tile_channels(x, self.out))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        branch = self.temp_covn_dw(self.spat_covn_dw(self.conv_pw(x)))
+        return self.drop_path(self.conv_pwl(self.se(branch))) + self.shortcut(x)
+
+
+class Core(nn.Module):
+    """Stem and blocks, shared by all mice: [B, 5, T, H, W] to [B, C, T, h, w]."""
+
+    def __init__(self, config: DwiseNeuroConfig) -> None:
+        super().__init__()
+        features = config.core_features
+        self.stem = nn.Sequential(nn.Conv3d(config.in_channels, features[0], 1, bias=False), BatchNorm(features[0], 3))
+        blocks: list[nn.Module] = []
+        outputs = (*features[1:], features[-1])
+        for block, (channels, out, stride) in enumerate(zip(features, outputs, config.spatial_strides, strict=True)):
+            drop_path = config.drop_path_rate * block / len(features)
+            blocks += [
+                PositionalEncoding(channels),
+                InvertedResidual(channels, out, stride, drop_path, config),
+            ]
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.blocks(self.stem(x))
+
+
+class ShuffleLayer(nn.Module):
+    """Grouped 1x1 convolution over time with channel shuffle: [B, C, T] to [B, out, T]."""
+
+    def __init__(self, channels: int, out: int, groups: int, drop_path: float) -> None:
+        super().__init__()
+        self.groups, self.out = groups, out
+        self.conv = nn.Conv1d(channels, out, 1, groups=groups, bias=False)
+        self.bn = BatchNorm(out, 1)
+        self.drop_path = DropPath(drop_path)
+        self.bn_sc = BatchNorm(out, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        branch = F.silu(self.bn(self.conv(x)))
+        branch = branch.unflatten(1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+        return self.drop_path(branch) + self.bn_sc(tile_channels(x, self.out))
+
+
+class Cortex(nn.Module):
+    """Shuffle layers, shared by all mice."""
+
+    def __init__(self, config: DwiseNeuroConfig) -> None:
+        super().__init__()
+        inputs = (config.core_features[-1], *config.cortex_features[:-1])
+        self.layers = nn.Sequential(
+            *(
+                ShuffleLayer(channels, out, config.groups, config.drop_path_rate)
+                for channels, out in zip(inputs, config.cortex_features, strict=True)
+            )
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+class Readout(nn.Module):
+    """One mouse's neurons: [B, C, T] to [B, N, T], >= 0."""
+
+    def __init__(self, channels: int, neurons: int, config: DwiseNeuroConfig) -> None:
+        super().__init__()
+        self.neurons = neurons
+        self.beta = config.softplus_beta
+        padded = config.groups * math.ceil(neurons / config.groups)
+        self.layer = nn.Sequential(nn.Dropout1d(config.drop_rate), nn.Conv1d(channels, padded, 1, groups=config.groups))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.softplus(self.layer(x)[:, : self.neurons], beta=self.beta)
+
+
+class DwiseNeuro(nn.Module):
+    """The whole encoder for one or more mice: [B, 5, 16, 64, 64] to [B, N, 16]."""
+
+    floats_per_pixel = 1500
+    preferred_cpu_chunk = 2
+
+    def __init__(self, config: DwiseNeuroConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.core = Core(config)
+        self.cortex = Cortex(config)
+        channels = config.cortex_features[-1] if config.cortex_features else config.core_features[-1]
+        self.readouts = nn.ModuleList(Readout(channels, neurons, config) for neurons in config.readout_outputs)
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """What all readouts share: [B, cortex features, 16]."""
+        return self.cortex(self.core(x).mean(dim=(3, 4)))
+
+    def forward(self, x: torch.Tensor, mouse: int = 0) -> torch.Tensor:
+        return self.readouts[mouse](self.features(x))

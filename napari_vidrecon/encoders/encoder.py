@@ -1,0 +1,115 @@
+"""The protocol of every encoder, and what an encoder says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+
+from napari_vidrecon.encoders.windows import FrameWindows
+
+if TYPE_CHECKING:
+    import torch
+
+SCREEN_ROWS = 36
+SCREEN_COLUMNS = 64
+BEHAVIOR_CHANNELS = 4
+INPUT_CHANNELS = 1 + BEHAVIOR_CHANNELS
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """The pixel grid an encoder works on, and where the screen lies in it.
+
+    Parameters
+    ----------
+    rows, columns : size of the encoder's input, pixels (DwiseNeuro: 64 x 64).
+    screen_rows, screen_columns : size of the movie (36 x 64).
+    """
+
+    rows: int = 64
+    columns: int = 64
+    screen_rows: int = SCREEN_ROWS
+    screen_columns: int = SCREEN_COLUMNS
+
+    @property
+    def screen(self) -> tuple[slice, slice]:
+        """Where the movie stands in the canvas (DwiseNeuro: rows 14 to 49, all columns)."""
+        top = (self.rows - self.screen_rows) // 2
+        left = (self.columns - self.screen_columns) // 2
+        return slice(top, top + self.screen_rows), slice(left, left + self.screen_columns)
+
+    def embed(self, image: np.ndarray, outside: float) -> np.ndarray:
+        """Put (..., 36, 64) arrays onto the canvas, `outside` around them; canvas-sized arrays pass through."""
+        if image.shape[-2:] == (self.rows, self.columns):
+            return image
+        embedded = np.full((*image.shape[:-2], self.rows, self.columns), outside, dtype=image.dtype)
+        embedded[(..., *self.screen)] = image
+        return embedded
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What a caller needs to know of an encoder without looking inside.
+
+    Parameters
+    ----------
+    name : a name for people, usually the file's.
+    architecture : "dwiseneuro", "compact", ...
+    neurons : number of neurons of the bound readout.
+    mouse : name of the mouse the readout belongs to, where known.
+    canvas, windows : what the encoder takes at once.
+    frame_rate_hz : rate of the movies it was trained on.
+    sha256 : hash of the file it was read from; empty if it was not.
+    provenance : how it was trained, licence, citation; plain JSON values.
+    """
+
+    name: str
+    architecture: str
+    neurons: int
+    mouse: str = ""
+    canvas: Canvas = field(default_factory=Canvas)
+    windows: FrameWindows = field(default_factory=FrameWindows)
+    frame_rate_hz: float = 30.0
+    sha256: str = ""
+    provenance: dict = field(default_factory=dict)
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """A dynamic neural encoding model bound to one mouse's readout."""
+
+    spec: EncoderSpec
+    device: torch.device
+
+    @property
+    def floats_per_pixel(self) -> int:
+        """Floats alive per input pixel of a window in a forward pass; for choosing a chunk."""
+
+    @property
+    def preferred_cpu_chunk(self) -> int:
+        """Windows at once that run fastest on a CPU."""
+
+    def pack(
+        self,
+        video: np.ndarray | torch.Tensor,
+        behavior: np.ndarray | None = None,
+        pupil_center: np.ndarray | None = None,
+        *,
+        padding: float = 0.0,
+    ) -> torch.Tensor:
+        """Model input of a clip: (5, T, rows, columns), channels video, pupil size, running, pupil x, pupil y."""
+
+    def responses(self, windows: torch.Tensor) -> torch.Tensor:
+        """Activity for model inputs (B, 5, size, rows, columns): (B, N, size), differentiable."""
+
+    def predict(
+        self,
+        video: np.ndarray | torch.Tensor,
+        behavior: np.ndarray | None = None,
+        pupil_center: np.ndarray | None = None,
+        *,
+        chunk: int | None = None,
+    ) -> np.ndarray:
+        """Activity (N, T) of a whole clip: mean over all sliding windows."""

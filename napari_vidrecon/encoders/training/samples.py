@@ -1,0 +1,113 @@
+"""Training samples: windows drawn from the trials of one session, a pure function of seed and step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_vidrecon.encoders.windows import FrameWindows
+from napari_vidrecon.errors import SessionError
+
+if TYPE_CHECKING:
+    from napari_vidrecon.sessions.session import Session
+
+CACHE_BYTES = 2 << 30
+"""Trials are kept in memory up to this size, and read again beyond it."""
+
+
+@dataclass(frozen=True)
+class TrialArrays:
+    """The arrays of a trial as they are kept in memory: video uint8 where that loses nothing."""
+
+    video: np.ndarray
+    behavior: np.ndarray
+    responses: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken."""
+        return self.video.nbytes + self.behavior.nbytes + self.responses.nbytes
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows of one session: video (B,S,H,W), behavior (B,4,S), responses (B,N,S)."""
+
+    video: np.ndarray
+    behavior: np.ndarray
+    responses: np.ndarray
+
+
+class SessionSamples:
+    """Draws windows from the given trials of a session.
+
+    Parameters
+    ----------
+    session : whose trials are drawn.
+    trial_ids : the trials to draw from, each with responses.
+    windows : the encoder's frame windows.
+    """
+
+    def __init__(self, session: Session, trial_ids: list[int], windows: FrameWindows) -> None:
+        if not trial_ids:
+            raise SessionError(f"{session.path}: expected trials to train on, found none of the wanted tier")
+        self.session, self.trial_ids, self.windows = session, list(trial_ids), windows
+        self._kept: dict[int, TrialArrays] = {}
+        self._kept_bytes = 0
+
+    def arrays(self, trial_id: int) -> TrialArrays:
+        """A trial's arrays, from memory or from disk."""
+        if trial_id in self._kept:
+            return self._kept[trial_id]
+        trial = self.session.trial(trial_id)
+        if trial.video.shape[0] < self.windows.span:
+            raise SessionError(
+                f"{self.session.path}: trial {trial_id} has {trial.video.shape[0]} frames, "
+                f"expected at least {self.windows.span}"
+            )
+        compact = trial.video.astype(np.uint8)
+        video = compact if np.array_equal(compact, trial.video) else trial.video
+        arrays = TrialArrays(video, np.concatenate([trial.behavior, trial.pupil_center]), trial.responses)
+        if self._kept_bytes + arrays.nbytes <= CACHE_BYTES:
+            self._kept[trial_id] = arrays
+            self._kept_bytes += arrays.nbytes
+        return arrays
+
+    def draw(self, batch_size: int, seed: int, step: int) -> Batch:
+        """The batch of a step; the same seed and step give the same batch."""
+        generator = np.random.default_rng([seed, step])
+        videos, behaviors, responses = [], [], []
+        for trial_id in generator.choice(self.trial_ids, size=batch_size):
+            arrays = self.arrays(int(trial_id))
+            start = generator.integers(0, arrays.video.shape[0] - self.windows.span + 1)
+            frames = self.windows.indices(np.array([start]))[0]
+            videos.append(arrays.video[frames])
+            behaviors.append(arrays.behavior[:, frames])
+            responses.append(arrays.responses[:, frames])
+        return Batch(
+            np.stack(videos).astype(np.float32),
+            np.stack(behaviors).astype(np.float32),
+            np.stack(responses).astype(np.float32),
+        )
+
+    def statistics(self, most_trials: int = 60) -> SampleStatistics:
+        """Means and spreads over at most `most_trials` trials."""
+        chosen = self.trial_ids[:: max(1, len(self.trial_ids) // most_trials)][:most_trials]
+        arrays = [self.arrays(trial_id) for trial_id in chosen]
+        behavior = np.concatenate([each.behavior for each in arrays], axis=1)
+        return SampleStatistics(
+            behavior_mean=behavior.mean(axis=1),
+            behavior_sd=behavior.std(axis=1) + 1e-3,
+            response_mean=np.mean([each.responses.mean(axis=1) for each in arrays], axis=0),
+        )
+
+
+@dataclass(frozen=True)
+class SampleStatistics:
+    """behavior_mean, behavior_sd: (4,); response_mean: (N,)."""
+
+    behavior_mean: np.ndarray
+    behavior_sd: np.ndarray
+    response_mean: np.ndarray

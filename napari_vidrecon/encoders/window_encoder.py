@@ -1,0 +1,153 @@
+"""An encoder made of a torch module that maps windows of model input to activity."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_vidrecon.encoders.encoder import BEHAVIOR_CHANNELS, INPUT_CHANNELS, EncoderSpec
+from napari_vidrecon.encoders.prediction import predict_clip
+from napari_vidrecon.errors import EncoderError
+
+FLOATS_PER_PIXEL = 600
+PREFERRED_CPU_CHUNK = 2
+"""For modules that say nothing of their own."""
+
+
+class WindowEncoder:
+    """Binds a frozen module to its specification; implements the `Encoder` protocol.
+
+    Parameters
+    ----------
+    module : maps (B, 5, size, rows, columns) to (B, N, size).
+    spec : what the module is.
+    device : where it runs.
+    neutral_behavior : (4,) pupil size, running, pupil x, pupil y used where a clip has no behaviour.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        spec: EncoderSpec,
+        device: torch.device | str = "cpu",
+        neutral_behavior: np.ndarray | None = None,
+    ) -> None:
+        self.spec = spec
+        self.device = torch.device(device)
+        self.module = module.eval().requires_grad_(False).to(self.device)
+        self.neutral_behavior = np.zeros(BEHAVIOR_CHANNELS) if neutral_behavior is None else neutral_behavior
+
+    def __repr__(self) -> str:
+        return f"WindowEncoder({self.spec.name!r}, {self.spec.architecture}, {self.spec.neurons} neurons)"
+
+    @property
+    def floats_per_pixel(self) -> int:
+        """Floats alive per input pixel of a window in a forward pass; for choosing a chunk."""
+        return int(getattr(self.module, "floats_per_pixel", FLOATS_PER_PIXEL))
+
+    @property
+    def preferred_cpu_chunk(self) -> int:
+        """Windows at once that run fastest on a CPU."""
+        return int(getattr(self.module, "preferred_cpu_chunk", PREFERRED_CPU_CHUNK))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the weights."""
+        return next(p.dtype for p in self.module.parameters() if p.is_floating_point())
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> WindowEncoder:
+        """Move to another device or floating-point type, in place."""
+        self.module.to(device=device, dtype=dtype)
+        self.device = torch.device(device) if device is not None else self.device
+        return self
+
+    def pack(
+        self,
+        video: np.ndarray | torch.Tensor,
+        behavior: np.ndarray | None = None,
+        pupil_center: np.ndarray | None = None,
+        *,
+        padding: float = 0.0,
+    ) -> torch.Tensor:
+        """Model input of a clip (science: Baikulov 2023, StackInputsProcessor).
+
+        Parameters
+        ----------
+        video : (T, 36, 64), or (T, rows, columns) of the encoder's canvas; grey levels 0..255.
+        behavior : (2, T) pupil size and running speed; None takes the encoder's neutral values.
+        pupil_center : (2, T) eye position, camera pixels; None likewise.
+        padding : grey level of the canvas around the screen.
+
+        Returns
+        -------
+        (5, T, rows, columns) tensor on the encoder's device.
+        """
+        canvas = self.spec.canvas
+        video = torch.as_tensor(video).to(self.device, self.dtype)
+        frames = video.shape[0]
+        inputs = torch.full(
+            (INPUT_CHANNELS, frames, canvas.rows, canvas.columns), padding, dtype=self.dtype, device=self.device
+        )
+        if video.shape[1:] == (canvas.rows, canvas.columns):
+            inputs[0] = video
+        elif video.shape[1:] == (canvas.screen_rows, canvas.screen_columns):
+            inputs[(0, slice(None), *canvas.screen)] = video
+        else:
+            raise EncoderError(
+                f"{self.spec.name}: expected a movie of {canvas.screen_rows}x{canvas.screen_columns} pixels, "
+                f"found {video.shape[1]}x{video.shape[2]}"
+            )
+        neutral = np.repeat(self.neutral_behavior[:, None], frames, axis=1)
+        planes = np.concatenate(
+            [
+                neutral[:2] if behavior is None else behavior,
+                neutral[2:] if pupil_center is None else pupil_center,
+            ]
+        )
+        if planes.shape != (BEHAVIOR_CHANNELS, frames):
+            raise EncoderError(
+                f"{self.spec.name}: expected behaviour of {frames} frames in 2+2 rows, found {planes.shape}"
+            )
+        inputs[1:] = torch.as_tensor(planes).to(self.device, self.dtype)[:, :, None, None]
+        return inputs
+
+    def responses(self, windows: torch.Tensor) -> torch.Tensor:
+        """Activity (B, N, size) for model inputs (B, 5, size, rows, columns); differentiable."""
+        return self.module(windows)
+
+    def predict(
+        self,
+        video: np.ndarray | torch.Tensor,
+        behavior: np.ndarray | None = None,
+        pupil_center: np.ndarray | None = None,
+        *,
+        chunk: int | None = None,
+    ) -> np.ndarray:
+        """Activity of a whole clip: the mean over all sliding windows (Baikulov 2023, `predict_trial`).
+
+        Parameters
+        ----------
+        video, behavior, pupil_center : as for `pack`; the canvas around the screen is 0.
+        chunk : windows at once; None chooses by device and free memory.
+
+        Returns
+        -------
+        (N, T) float32, >= 0; all zeros for a clip shorter than one window (31 frames).
+        """
+        inputs = self.pack(video, behavior, pupil_center)
+        return predict_clip(self, inputs, chunk).cpu().numpy()
+
+    def require_neurons(self, neurons: int, of: str) -> None:
+        """Raise unless the readout has the neurons of a recording.
+
+        Raises
+        ------
+        EncoderError : naming both counts.
+        """
+        if neurons != self.spec.neurons:
+            raise EncoderError(
+                f"{self.spec.name}: predicts {self.spec.neurons} neurons"
+                + (f" of {self.spec.mouse}" if self.spec.mouse else "")
+                + f", but {of} has {neurons}; choose the encoder, or the mouse index, of this mouse"
+            )

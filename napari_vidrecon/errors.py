@@ -1,0 +1,31 @@
+"""Errors a person can act on: one line that says which file, what was expected, what was found, what to do."""
+
+from __future__ import annotations
+
+
+class VidreconError(Exception):
+    """Base of every error that is the input's fault, not the program's; the command line exits with 2."""
+
+
+class SessionError(VidreconError):
+    """A session folder, or one of its trials, is not what the format says."""
+
+
+class EncoderError(VidreconError):
+    """An encoder file cannot be read, or does not fit the session it is used with."""
+
+
+class MaskError(VidreconError):
+    """A transparency mask cannot be read, has the wrong size, or selects no pixel."""
+
+
+class ConfigError(VidreconError):
+    """A setting has a value that cannot be used."""
+
+
+class RunError(VidreconError):
+    """A saved reconstruction cannot be read, written or resumed."""
+
+
+class StorageError(VidreconError):
+    """A file cannot be read or written: missing, damaged, unsafe, or no room on the disk."""

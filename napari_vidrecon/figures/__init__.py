@@ -1,0 +1,1 @@
+"""Pictures and movies from arrays, without a screen."""

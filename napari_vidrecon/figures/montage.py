@@ -1,0 +1,330 @@
+"""One picture of one reconstruction: stimulus above reconstruction, and how alike they are over time.
+
+Source: after Bauer et al. 2026, Fig. 1D, 2A and 6.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+from contourpy import contour_generator
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from napari_vidrecon import metrics
+from napari_vidrecon.analysis.error_maps import BRIGHTER_COLOUR, DARKER_COLOUR, overlay, symmetric_limit
+from napari_vidrecon.analysis.postprocess import match_luminance_contrast, union_crop
+from napari_vidrecon.errors import StorageError
+from napari_vidrecon.storage import replacing_file
+
+LineStyle = Literal["solid", "dashed"]
+
+SCREEN_RATE_HZ = 30.0
+FRAMES_SHOWN = 10
+GREY_RANGE = (0.0, 255.0)
+FIGURE_WIDTH_IN = 13.0
+HEADING_POINTS, HEADING_LETTERS = 15.0, 95
+CROP_MARGIN_PX = 4
+OUTLINE_COLOUR = "#F0E442"  # Okabe and Ito's yellow
+TIME_COLOUR = "#0072B2"
+STEP_COLOUR = "#D55E00"
+MUTED = "#5A5A5A"
+SUFFIXES = (".png", ".svg", ".pdf")
+STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 11,
+    "axes.titlesize": 11,
+    "axes.labelsize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "text.color": "black",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "napari-vidrecon",
+}
+
+
+def reconstruction_figure(
+    truth: ArrayLike,
+    reconstruction: ArrayLike,
+    mask: ArrayLike | None = None,
+    *,
+    training_mask: ArrayLike | None = None,
+    error: ArrayLike | None = None,
+    error_limit: float | None = None,
+    optimisation: tuple[ArrayLike, ArrayLike] | None = None,
+    match_contrast: bool = False,
+    crop: bool = True,
+    frame_rate_hz: float = SCREEN_RATE_HZ,
+    start_s: float = 0.0,
+    frames_shown: int = FRAMES_SHOWN,
+    title: str = "",
+    simulated: bool = False,
+) -> Figure:
+    """Draw stimulus and reconstruction at equally spaced times, with their correlation below.
+
+    Parameters
+    ----------
+    truth, reconstruction : (T, H, W), grey levels 0..255.
+    mask : (H, W), evaluation mask, boolean or 0/1: correlations are taken inside it; drawn solid.
+    training_mask : (H, W), boolean or 0/1; drawn dashed.
+    error : (T, H, W), signed error in grey levels, tinted over the stimulus in a third row.
+    error_limit : grey levels at which the tint is full; default: 99th percentile of |error| in the mask.
+    optimisation : steps and the video correlation at each of them, both (n,).
+    match_contrast : show the reconstruction with the truth's luminance and contrast; numbers stay unmatched.
+    crop : show only the part of the screen around the masks, where there is something to compare.
+    frame_rate_hz : frames per second, > 0.
+    start_s : time of the first frame, in seconds of the clip.
+    frames_shown : pictures in a row, at most T.
+    title : what was reconstructed, e.g. "trial 22".
+    simulated : say in the title that the mouse is simulated.
+
+    Raises
+    ------
+    ValueError : shapes that do not fit together, or no frame.
+    """
+    stimulus, video = np.asarray(truth, dtype=np.float64), np.asarray(reconstruction, dtype=np.float64)
+    correlation = metrics.frame_correlation(stimulus, video, mask)
+    frame_count = len(stimulus)
+    if not frame_count:
+        raise ValueError("the movies hold no frame, so there is nothing to draw")
+    heading = _heading(title, simulated, metrics.video_correlation(stimulus, video, mask))
+    indices = np.unique(np.round(np.linspace(0, frame_count - 1, min(frames_shown, frame_count))).astype(int))
+    times_s = start_s + np.arange(frame_count) / frame_rate_hz
+    shown = match_luminance_contrast(video, stimulus, mask, outside=None) if match_contrast else video
+    rows: list[tuple[str, np.ndarray]] = [
+        ("Stimulus", stimulus[indices]),
+        ("Reconstruction,\ncontrast matched" if match_contrast else "Reconstruction", shown[indices]),
+    ]
+    limit = 0.0
+    if error is not None:
+        limit = error_limit or symmetric_limit(error, mask)
+        rows.append(("Error over\nstimulus", overlay(stimulus[indices], np.asarray(error)[indices], limit)))
+
+    with matplotlib.rc_context(STYLE):
+        window = _window((mask, training_mask) if crop else (), stimulus.shape[1:])
+        height, width = (part.stop - part.start for part in window)
+        outlines: dict[LineStyle, list[np.ndarray]] = {
+            "dashed": _outline(training_mask),
+            "solid": _outline(mask),
+        }
+        layout = _Layout(len(rows), len(indices), height / width)
+        figure = Figure(figsize=(FIGURE_WIDTH_IN, layout.height_in))
+        FigureCanvasAgg(figure)
+        size = _heading_size(heading)
+        figure.text(layout.left, layout.title_y, heading, fontsize=size, fontweight="bold", va="center")
+        for row, (label, pictures) in enumerate(rows):
+            for column, picture in enumerate(pictures):
+                axes = figure.add_axes(layout.picture(row, column))
+                _draw_picture(axes, picture, window, outlines)
+                if row == 0:
+                    axes.set_title(f"{times_s[indices[column]]:.2f} s", pad=4)
+                if column == 0:
+                    axes.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=8, fontsize=10.5)
+        if error is not None:
+            _draw_error_scale(figure, layout, limit)
+        _draw_mask_legend(figure, layout, mask is not None, training_mask is not None)
+        split = optimisation is not None
+        _draw_correlation(figure.add_axes(layout.plot(0, split)), times_s, correlation, indices)
+        if optimisation is not None:
+            _draw_optimisation(figure.add_axes(layout.plot(1, split)), *optimisation)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path | str, dpi: float = 150.0) -> Path:
+    """Write a figure as PNG, or as SVG or PDF whose text stays text; complete or not at all.
+
+    Parameters
+    ----------
+    figure : what to write.
+    path : a file name ending in .png, .svg or .pdf.
+    dpi : pixels per inch of a PNG and of the pictures inside the others.
+
+    Raises
+    ------
+    StorageError : another ending, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise StorageError(f"{path}: expected a name ending in {', '.join(SUFFIXES)}")
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())
+    with matplotlib.rc_context(STYLE), replacing_file(path) as temporary:
+        figure.savefig(temporary, format=path.suffix.lower()[1:], dpi=dpi, metadata=metadata)
+    return path
+
+
+def _heading(title: str, simulated: bool, correlation: float) -> str:
+    parts = ["Simulated mouse" if simulated else "", title]
+    if np.isfinite(correlation):
+        parts.append(f"video correlation r = {correlation:.2f}")
+    return "  ·  ".join(part for part in parts if part)
+
+
+def _heading_size(heading: str) -> float:
+    return min(HEADING_POINTS, HEADING_POINTS * HEADING_LETTERS / max(len(heading), 1))
+
+
+def _window(masks: tuple[ArrayLike | None, ...], frame_shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns to show: around the masks, or the whole screen."""
+    drawn = [np.asarray(mask) == 1 for mask in masks if mask is not None]
+    if not any(mask.any() for mask in drawn):
+        return slice(0, frame_shape[0]), slice(0, frame_shape[1])
+    return union_crop(drawn, margin=CROP_MARGIN_PX)
+
+
+class _Layout:
+    """Places of everything as fractions of the figure, from lengths in inches."""
+
+    left_in, right_in, gap_in = 1.6, 0.25, 0.06
+    title_in, times_in, legend_in, plot_in, below_in = 0.5, 0.3, 0.8, 1.75, 0.65
+    split_gap_in, split_share = 0.9, 0.66
+
+    def __init__(self, rows: int, columns: int, aspect: float) -> None:
+        across = FIGURE_WIDTH_IN - self.left_in - self.right_in
+        self.picture_width_in = min((across - (columns - 1) * self.gap_in) / columns, 2.2)
+        self.picture_height_in = self.picture_width_in * aspect
+        self.pictures_in = rows * self.picture_height_in + (rows - 1) * self.gap_in
+        self.height_in = (
+            self.title_in + self.times_in + self.pictures_in + self.legend_in + self.plot_in + self.below_in
+        )
+        self.left = self.left_in / FIGURE_WIDTH_IN
+        self.right = 1 - self.right_in / FIGURE_WIDTH_IN
+        self.title_y = 1 - 0.55 * self.title_in / self.height_in
+        self.legend_y = (self.below_in + self.plot_in + 0.7 * self.legend_in) / self.height_in
+
+    def picture(self, row: int, column: int) -> tuple[float, float, float, float]:
+        top = self.title_in + self.times_in + row * (self.picture_height_in + self.gap_in)
+        return (
+            (self.left_in + column * (self.picture_width_in + self.gap_in)) / FIGURE_WIDTH_IN,
+            1 - (top + self.picture_height_in) / self.height_in,
+            self.picture_width_in / FIGURE_WIDTH_IN,
+            self.picture_height_in / self.height_in,
+        )
+
+    def plot(self, index: int, split: bool) -> tuple[float, float, float, float]:
+        across = FIGURE_WIDTH_IN - self.left_in - self.right_in
+        first = (across - self.split_gap_in) * self.split_share if split else across
+        start = self.left_in + (first + self.split_gap_in if index else 0.0)
+        length = across - first - self.split_gap_in if index else first
+        return (
+            start / FIGURE_WIDTH_IN,
+            self.below_in / self.height_in,
+            length / FIGURE_WIDTH_IN,
+            self.plot_in / self.height_in,
+        )
+
+
+def _draw_picture(
+    axes: Axes,
+    picture: np.ndarray,
+    window: tuple[slice, slice],
+    outlines: dict[LineStyle, list[np.ndarray]],
+) -> None:
+    axes.imshow(picture, cmap="gray", vmin=GREY_RANGE[0], vmax=GREY_RANGE[1], interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    for style, lines in outlines.items():
+        for line in lines:
+            axes.plot(*line.T, color="black", linewidth=2.2, alpha=0.45)
+            axes.plot(*line.T, color=OUTLINE_COLOUR, linewidth=1.2, linestyle=style)
+    rows, columns = window
+    axes.set_xlim(columns.start - 0.5, columns.stop - 0.5)
+    axes.set_ylim(rows.stop - 0.5, rows.start - 0.5)
+
+
+def _outline(mask: ArrayLike | None) -> list[np.ndarray]:
+    """Closed lines half-way between the pixels inside and outside a mask, each (n, 2) as column and row."""
+    if mask is None:
+        return []
+    # A ring of zeros closes the outline of a mask that touches the edge of the screen.
+    inside = np.pad(np.asarray(mask) == 1, 1).astype(np.float64)
+    columns, rows = np.arange(-1, inside.shape[1] - 1), np.arange(-1, inside.shape[0] - 1)
+    return [np.asarray(line) for line in contour_generator(columns, rows, inside).lines(0.5)]
+
+
+def _draw_mask_legend(figure: Figure, layout: _Layout, evaluation: bool, training: bool) -> None:
+    kinds: list[tuple[bool, LineStyle, str]] = [
+        (evaluation, "solid", "evaluation mask"),
+        (training, "dashed", "training mask"),
+    ]
+    handles = [
+        Line2D([], [], color=OUTLINE_COLOUR, linewidth=2, linestyle=style, label=label)
+        for drawn, style, label in kinds
+        if drawn
+    ]
+    if handles:
+        figure.legend(
+            handles=handles,
+            loc="center left",
+            bbox_to_anchor=(layout.left, layout.legend_y),
+            ncols=2,
+            frameon=True,
+            facecolor="#808080",
+            edgecolor="none",
+            labelcolor="white",
+            fontsize=10,
+            borderaxespad=0,
+        )
+
+
+def _draw_error_scale(figure: Figure, layout: _Layout, limit: float) -> None:
+    ends = DARKER_COLOUR, BRIGHTER_COLOUR
+    colours = [tuple(level / GREY_RANGE[1] for level in colour) for colour in ends]
+    colormap = LinearSegmentedColormap.from_list("error", [colours[0], (0.5, 0.5, 0.5), colours[1]])
+    length, thickness = 1.6 / FIGURE_WIDTH_IN, 0.14 / layout.height_in
+    after = 1.05 / FIGURE_WIDTH_IN
+    axes = figure.add_axes((layout.right - after - length, layout.legend_y - thickness / 2, length, thickness))
+    scale = ScalarMappable(Normalize(-limit, limit), colormap)
+    bar = figure.colorbar(scale, cax=axes, orientation="horizontal")
+    bar.outline.set_visible(False)
+    bar.set_ticks([])
+    low, high = f"error in grey levels:  darker −{limit:.0f}", f"+{limit:.0f} brighter"
+    for x, align, text in ((-0.05, "right", low), (1.05, "left", high)):
+        axes.text(x, 0.5, text, ha=align, va="center", transform=axes.transAxes, fontsize=10)
+
+
+def _draw_correlation(axes: Axes, times_s: np.ndarray, correlation: np.ndarray, indices: np.ndarray) -> None:
+    mean = np.nanmean(correlation) if np.isfinite(correlation).any() else np.nan
+    axes.axhline(0, color="#BBBBBB", linewidth=0.8, zorder=0)
+    axes.plot(times_s, correlation, color=TIME_COLOUR, linewidth=1.8)
+    axes.plot(times_s[indices], correlation[indices], "o", color=TIME_COLOUR, markersize=5, clip_on=False)
+    if np.isfinite(mean):
+        axes.axhline(mean, color=MUTED, linewidth=1, linestyle=(0, (5, 3)), zorder=1)
+        heading = f"correlation frame by frame (dots: frames above; dashed: mean {mean:.2f})"
+    else:
+        heading = "correlation frame by frame: not defined, the frames are constant"
+    axes.set_title(heading, loc="left")
+    if len(times_s) > 1:
+        axes.set_xlim(times_s[0], times_s[-1])
+    lowest = np.nanmin(correlation) if np.isfinite(mean) else 0.0
+    axes.set_ylim(min(0.0, lowest) - 0.05, 1.05)
+    axes.set_xlabel("time in the clip (s)")
+    axes.set_ylabel("correlation r")
+
+
+def _draw_optimisation(axes: Axes, steps: ArrayLike, correlation: ArrayLike) -> None:
+    x, y = np.asarray(steps, dtype=np.float64), np.asarray(correlation, dtype=np.float64)
+    if x.shape != y.shape or x.ndim != 1:
+        raise ValueError(f"optimisation has steps {x.shape} and correlations {y.shape}; expected one of each")
+    axes.plot(x, y, color=STEP_COLOUR, linewidth=1.8, marker="." if len(x) <= 30 else None)
+    finite = y[np.isfinite(y)]
+    axes.set_ylim(finite.min(initial=0.0) - 0.05, 1.05)
+    axes.set_title("during the optimisation", loc="left")
+    axes.set_xlabel("optimisation step")
+    axes.set_ylabel("video correlation r")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -1,0 +1,323 @@
+"""How alike two movies, or two populations' activities, are: numbers from arrays, in float64.
+
+Movies are (T, H, W) or one frame (H, W), in grey levels 0..255. A mask is (H, W), True or 1 where a pixel
+counts; None counts every pixel. Where a number is not defined (a constant picture, no pixel, no frame) the
+answer is NaN, without a warning. All definitions: Bauer et al. 2026 and its published code, unless said.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+DATA_RANGE = 255.0
+ENTROPY_BINS = 25
+ENTROPY_RANGE = (0.0, 256.0)
+POISSON_EPSILON = 1e-8
+SSIM_SIGMA_PX = 1.5
+SSIM_TRUNCATE_SIGMAS = 3.5
+
+
+class VideoCorrelation:
+    """Correlation of many movies with one truth, whose side is prepared once.
+
+    Parameters
+    ----------
+    truth : (T, H, W), grey levels.
+    mask : (H, W) boolean or 0/1, or None for all pixels.
+
+    Raises
+    ------
+    ValueError : the mask does not fit the frames, or holds other values than 0 and 1.
+    """
+
+    def __init__(self, truth: ArrayLike, mask: ArrayLike | None = None) -> None:
+        array = _as_video(truth, "truth")
+        self._shape = array.shape
+        self._pixels = _selected_pixels(mask, array.shape[1:])
+        values = _take(array, self._pixels).ravel()
+        self._constant = _is_constant(values)
+        centred = values - values.mean() if values.size else values
+        norm = np.sqrt(centred @ centred)
+        self._unit = centred / norm if norm > 0 else centred
+
+    def __call__(self, video: ArrayLike) -> float:
+        """Pearson's r of `video` (T, H, W), in grey levels, with the truth; NaN where either is constant."""
+        array = _as_video(video, "video")
+        if array.shape != self._shape:
+            raise ValueError(f"truth has shape {self._shape} and video has shape {array.shape}; expected equal shapes")
+        values = _take(array, self._pixels).ravel()
+        if self._constant or _is_constant(values):
+            return float("nan")
+        values -= values.mean()
+        norm = np.sqrt(values @ values)
+        return float(np.clip(self._unit @ values / norm, -1.0, 1.0)) if norm > 0 else float("nan")
+
+
+def video_correlation(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> float:
+    """Pearson's r between two movies over all pixels and frames inside the mask, -1..1.
+
+    Parameters
+    ----------
+    truth, video : (T, H, W), grey levels.
+    mask : (H, W) boolean or 0/1, or None for all pixels.
+
+    Raises
+    ------
+    ValueError : the shapes differ, or the mask does not fit.
+
+    Source: Bauer et al. 2026, Fig. 2B (spatio-temporal correlation).
+    """
+    return VideoCorrelation(truth, mask)(video)
+
+
+def frame_correlation(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
+    """Pearson's r over the pixels inside the mask, frame by frame: (T,); NaN where a frame is constant."""
+    return _pearson_rows(*_pair_inside(truth, video, mask))
+
+
+def mean_frame_correlation(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> float:
+    """Mean of the frame correlations that have a value, -1..1 (Bauer et al. 2026, Fig. 2B)."""
+    return _nanmean(frame_correlation(truth, video, mask))
+
+
+def rmse(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> float:
+    """Root mean squared difference inside the mask, in grey levels."""
+    return float(np.sqrt(_mean_squared_error(truth, video, mask)))
+
+
+def psnr(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> float:
+    """Peak signal-to-noise ratio inside the mask in decibels, peak 255; infinite for equal movies."""
+    error = _mean_squared_error(truth, video, mask)
+    return float("inf") if error == 0 else float(10 * np.log10(DATA_RANGE**2 / error))
+
+
+def ssim_global(
+    truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None, *, k1: float = 1.0, k2: float = 1.0
+) -> float:
+    """Structural similarity of two movies taken as one window each, as the reference code computes it.
+
+    With its constants k1 = k2 = 1 the value is near 1 for nearly everything: use `ssim` to judge quality.
+    The covariance alone is divided by n - 1, as there.
+    """
+    x, y = (values.ravel() for values in _pair_inside(truth, video, mask))
+    if x.size < 2:
+        return float("nan")
+    c1, c2 = (k1 * DATA_RANGE) ** 2, (k2 * DATA_RANGE) ** 2
+    c3 = c2 / 2
+    mean_x, mean_y, sd_x, sd_y = x.mean(), y.mean(), x.std(), y.std()
+    covariance = (x - mean_x) @ (y - mean_y) / (x.size - 1)
+    luminance_term = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    contrast_term = (2 * sd_x * sd_y + c2) / (sd_x**2 + sd_y**2 + c2)
+    structure_term = (covariance + c3) / (sd_x * sd_y + c3)
+    return float(luminance_term * contrast_term * structure_term)
+
+
+def ssim(
+    truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None, *, k1: float = 0.01, k2: float = 0.03
+) -> float:
+    """Mean structural similarity: Gaussian window of 1.5 px in each frame, averaged inside the mask, -1..1.
+
+    Frames are continued by reflection at their edges, so every pixel of the mask has a value; a window near
+    the mask's edge also sees pixels outside it. Source: Wang et al. 2004.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    x, y = _pair(truth, video)
+    pixels = _selected_pixels(mask, x.shape[1:])
+
+    def local_mean(movie: Floats) -> Floats:
+        return gaussian_filter(movie, (0.0, SSIM_SIGMA_PX, SSIM_SIGMA_PX), truncate=SSIM_TRUNCATE_SIGMAS)
+
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    mean_x, mean_y = local_mean(x), local_mean(y)
+    variance_x = local_mean(x * x) - mean_x**2
+    variance_y = local_mean(y * y) - mean_y**2
+    covariance = local_mean(x * y) - mean_x * mean_y
+    c1, c2 = (k1 * DATA_RANGE) ** 2, (k2 * DATA_RANGE) ** 2
+    similarity = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
+        (mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)
+    )
+    values = _take(similarity, pixels)
+    return float(values.mean()) if values.size else float("nan")
+
+
+def motion_energy(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
+    """Mean absolute change from each frame to the next inside the mask, in grey levels: (T - 1,)."""
+    values = _inside(video, mask)
+    if values.shape[1] == 0:
+        return np.full(max(len(values) - 1, 0), np.nan)
+    return np.abs(np.diff(values, axis=0)).mean(axis=1)
+
+
+def frame_entropy(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
+    """Shannon entropy of each frame's grey levels inside the mask, in bits: (T,), 0..log2(25) = 4.64."""
+    return np.array([_entropy_bits(values) for values in _inside(video, mask)])
+
+
+def shannon_entropy(video: ArrayLike, mask: ArrayLike | None = None) -> float:
+    """Mean over frames of the grey levels' Shannon entropy in space, in bits (25 bins over 0..256).
+
+    Source: Bauer et al. 2026, Fig. 4, second supplement, A.
+    """
+    return _nanmean(frame_entropy(video, mask))
+
+
+def luminance(video: ArrayLike, mask: ArrayLike | None = None) -> float:
+    """Mean grey level of all pixels and frames inside the mask."""
+    values = _inside(video, mask)
+    return float(values.mean()) if values.size else float("nan")
+
+
+def contrast(video: ArrayLike, mask: ArrayLike | None = None) -> float:
+    """Population standard deviation of all pixels and frames inside the mask, in grey levels."""
+    values = _inside(video, mask)
+    return float(values.std()) if values.size else float("nan")
+
+
+def frame_contrast(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
+    """Population standard deviation over the pixels inside the mask, frame by frame, in grey levels: (T,)."""
+    values = _inside(video, mask)
+    return values.std(axis=1) if values.shape[1] else np.full(len(values), np.nan)
+
+
+def pixel_correlation_map(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
+    """Pearson's r over time of every pixel: (H, W); NaN outside the mask and where a pixel never changes.
+
+    Source: Bauer et al. 2026, Fig. 1, third supplement, E.
+    """
+    x, y = _pair(truth, video)
+    height, width = x.shape[1:]
+    pixels = _selected_pixels(mask, (height, width))
+    correlation = np.full(height * width, np.nan)
+    correlation[slice(None) if pixels is None else pixels] = _pearson_rows(_take(x, pixels).T, _take(y, pixels).T)
+    return correlation.reshape(height, width)
+
+
+def response_correlation(recorded: ArrayLike, predicted: ArrayLike) -> float:
+    """Pearson's r of two activities over all neurons and frames, each (N, T); not the Sensorium score."""
+    x, y = _response_pair(recorded, predicted)
+    return float(_pearson_rows(x.reshape(1, -1), y.reshape(1, -1))[0])
+
+
+def frame_response_correlation(recorded: ArrayLike, predicted: ArrayLike) -> Floats:
+    """Pearson's r over neurons in every frame of two activities, each (N, T): (T,)."""
+    x, y = _response_pair(recorded, predicted)
+    return _pearson_rows(x.T, y.T)
+
+
+def poisson_loss(predicted: ArrayLike, target: ArrayLike, eps: float = POISSON_EPSILON) -> float:
+    """Mean Poisson negative log-likelihood, without the term of the target alone; lower is better.
+
+    Parameters
+    ----------
+    predicted : (N, T) expected activity, >= 0.
+    target : (N, T) activity to explain, >= 0.
+    eps : added to the prediction inside the logarithm.
+
+    Raises
+    ------
+    ValueError : the shapes differ.
+    """
+    rates, counts = _response_pair(predicted, target, names=("predicted", "target"))
+    if not rates.size:
+        return float("nan")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return float(np.mean(rates - counts * np.log(rates + eps)))
+
+
+def _as_video(video: ArrayLike, name: str) -> np.ndarray:
+    array = np.asarray(video)
+    if array.ndim == 2:
+        array = array[np.newaxis]
+    if array.ndim != 3:
+        raise ValueError(f"{name} has shape {array.shape}; expected (frames, height, width)")
+    return array
+
+
+def _selected_pixels(mask: ArrayLike | None, frame_shape: tuple[int, ...]) -> NDArray[np.intp] | None:
+    """Flat indices of the mask's pixels, or None for all of them."""
+    if mask is None:
+        return None
+    array = np.asarray(mask)
+    if array.shape != frame_shape:
+        raise ValueError(f"mask has shape {array.shape} and the frames {frame_shape}; expected equal shapes")
+    inside = array == 1
+    if array.dtype != np.bool_ and not np.all(inside | (array == 0)):
+        raise ValueError("mask holds values other than 0 and 1; apply a threshold to the transparency first")
+    return np.flatnonzero(inside)
+
+
+def _take(video: np.ndarray, pixels: NDArray[np.intp] | None) -> Floats:
+    """The selected pixels of every frame, (T, pixels), in float64: always a copy."""
+    flat = video.reshape(len(video), video.shape[1] * video.shape[2])
+    if pixels is None:
+        return flat.astype(np.float64)
+    return flat.take(pixels, axis=1).astype(np.float64, copy=False)
+
+
+def _inside(video: ArrayLike, mask: ArrayLike | None) -> Floats:
+    array = _as_video(video, "video")
+    return _take(array, _selected_pixels(mask, array.shape[1:]))
+
+
+def _pair(truth: ArrayLike, video: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    x, y = _as_video(truth, "truth"), _as_video(video, "video")
+    if x.shape != y.shape:
+        raise ValueError(f"truth has shape {x.shape} and video has shape {y.shape}; expected equal shapes")
+    return x, y
+
+
+def _pair_inside(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None) -> tuple[Floats, Floats]:
+    x, y = _pair(truth, video)
+    pixels = _selected_pixels(mask, x.shape[1:])
+    return _take(x, pixels), _take(y, pixels)
+
+
+def _response_pair(
+    first: ArrayLike, second: ArrayLike, names: tuple[str, str] = ("recorded", "predicted")
+) -> tuple[Floats, Floats]:
+    x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if x.shape != y.shape or x.ndim != 2:
+        raise ValueError(f"{names[0]} has shape {x.shape} and {names[1]} {y.shape}; expected one (neurons, frames)")
+    return x, y
+
+
+def _mean_squared_error(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None) -> float:
+    x, y = _pair_inside(truth, video, mask)
+    difference = (x - y).ravel()
+    return float(difference @ difference / difference.size) if difference.size else float("nan")
+
+
+def _is_constant(values: Floats) -> bool:
+    """Exact, because the rounding of a mean would make a constant vector look as if it varied."""
+    return not values.size or bool(values.min() == values.max())
+
+
+def _pearson_rows(x: Floats, y: Floats) -> Floats:
+    """Pearson's r of each pair of rows, (rows,); NaN where a row is constant or empty."""
+    if x.shape[1] == 0:
+        return np.full(len(x), np.nan)
+    constant = (x.min(axis=1) == x.max(axis=1)) | (y.min(axis=1) == y.max(axis=1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        x = x - x.mean(axis=1, keepdims=True)
+        y = y - y.mean(axis=1, keepdims=True)
+        norms = np.sqrt(np.einsum("ij,ij->i", x, x)) * np.sqrt(np.einsum("ij,ij->i", y, y))
+        correlation = np.einsum("ij,ij->i", x, y) / norms
+    return np.where(constant, np.nan, np.clip(correlation, -1.0, 1.0))
+
+
+def _nanmean(values: Floats) -> float:
+    finite = values[~np.isnan(values)]
+    return float(finite.mean()) if finite.size else float("nan")
+
+
+def _entropy_bits(values: Floats) -> float:
+    counts, _ = np.histogram(values, bins=ENTROPY_BINS, range=ENTROPY_RANGE)
+    total = counts.sum()
+    if not total:
+        return float("nan")
+    shares = counts[counts > 0] / total
+    return float(np.sum(shares * np.log2(1 / shares)))

@@ -1,0 +1,1 @@
+"""Running an encoder backwards: from activity to the movie."""

@@ -1,0 +1,122 @@
+"""Every setting of a reconstruction, and the presets."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from napari_vidrecon.errors import ConfigError
+
+GREY_LEVEL = 127.5
+"""Half of 255: the level every reconstruction starts from, and the level outside the mask."""
+
+PresetName = Literal["paper", "fast", "best"]
+
+
+class ReconstructionConfig(BaseModel):
+    """Settings of a reconstruction; frozen and validated. The defaults are the `paper` preset.
+
+    Quirks of the published code are options of their own, named after what they do; science.md section 16
+    numbers them (Q1, Q2, ...).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset_name: str = Field("paper", description="the preset these settings started from")
+    steps: int = Field(1000, ge=1, description="optimisation steps")
+    sub_batch_stride: int = Field(8, ge=1, description="frames between the starts of two sub-batches")
+    schedule: Literal["sliding", "random_offset"] = Field(
+        "sliding", description="sliding: the same sub-batches every step; random_offset: shifted anew each step"
+    )
+    duplicate_last_sub_batch: bool = Field(
+        True, description="Q21: count the last sub-batch twice where the stride fits the clip exactly"
+    )
+    initial_level: float = Field(GREY_LEVEL, ge=0, le=255, description="grey level the movie starts from")
+    padding_level: float = Field(
+        GREY_LEVEL, ge=0, le=255, description="Q4: grey level around the screen during optimisation"
+    )
+    learning_rate: float = Field(1000.0, gt=0, description="grey levels a step, times the unit gradient")
+    learning_rate_decay: Literal["none", "cosine"] = Field("none", description="over the whole run")
+    warmup_steps: int = Field(10, ge=0, description="steps over which the learning rate rises")
+    momentum: float = Field(0.9, ge=0, lt=1, description="beta 1")
+    ramp: float = Field(0.999, ge=0, lt=1, description="beta 2; acts only as a slow rise of the step size (Q1)")
+    bias_corrections: int = Field(2, ge=0, le=2, description="Q1: how often the momentum's bias is corrected")
+    skip_first_update: bool = Field(True, description="Q2: the gradient of step 0 is thrown away")
+    gradient_norm: Literal["all_channels", "video", "none"] = Field(
+        "all_channels", description="Q3: what the norm of a sub-batch's gradient is taken over"
+    )
+    norm_epsilon: float = Field(1e-6, ge=0, description="added to the norm")
+    gradient_clip: float = Field(1.0, gt=0, description="Q19: largest absolute gradient of a pixel")
+    gradient_blur_px: float = Field(0.0, ge=0, le=8, description="spatial SD of a blur of the gradient, pixels")
+    gradient_blur_frames: float = Field(0.0, ge=0, le=8, description="temporal SD of the blur, frames")
+    poisson_epsilon: float = Field(1e-8, gt=0)
+    include_negative_alpha: bool = Field(
+        False, description="Q18: with a training threshold of 0, also update pixels with negative alpha"
+    )
+    track_every: int = Field(10, ge=1, description="steps between two measurements")
+    track_responses: bool = Field(True, description="measure predicted activity too (a whole prediction each time)")
+    track_skip_frames: int = Field(32, ge=0, description="first frames left out of what is measured (Q10)")
+    seed: int = Field(0, ge=0, description="of the random offsets and of permuted targets")
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Self:
+        """A named choice of parts, with single settings changed.
+
+        Parameters
+        ----------
+        name : "paper" (Bauer et al. 2026 to the letter), "fast" (fewest windows), "best" (highest correlation).
+        changes : fields by name, e.g. steps=200.
+
+        Raises
+        ------
+        ConfigError : unknown preset or field, or a value out of range.
+        """
+        if name not in PRESETS:
+            raise ConfigError(f"preset {name!r}: expected one of {', '.join(PRESETS)}")
+        return cls.checked(preset_name=name, **{**PRESETS[name], **changes})
+
+    @classmethod
+    def checked(cls, **fields: Any) -> Self:
+        """Build from fields; one clear `ConfigError` instead of pydantic's list."""
+        try:
+            return cls(**fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"]) or "settings"
+            found = f", found {first['input']!r}" if first["loc"] else ""
+            raise ConfigError(f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}{found}") from None
+
+    def changed(self, **fields: Any) -> Self:
+        """The same settings with some fields changed."""
+        return self.checked(**{**self.model_dump(), **fields})
+
+    def differences(self, other: ReconstructionConfig) -> dict[str, tuple[Any, Any]]:
+        """Fields whose values differ: name to (here, there)."""
+        mine, theirs = self.model_dump(), other.model_dump()
+        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+
+    @model_validator(mode="after")
+    def _offsets_need_room(self) -> Self:
+        if self.schedule == "random_offset" and self.sub_batch_stride < 2:
+            raise ValueError("a random offset needs a stride of at least 2 frames")
+        return self
+
+
+_SMOOTHED = {
+    "gradient_blur_px": 2.0,
+    "gradient_blur_frames": 2.0,
+    "track_responses": False,
+    "track_skip_frames": 30,
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "fast": {
+        **_SMOOTHED,
+        "steps": 50,
+        "schedule": "random_offset",
+        "sub_batch_stride": 32,
+        "duplicate_last_sub_batch": False,
+    },
+    "best": {**_SMOOTHED, "steps": 100},
+}

@@ -1,0 +1,162 @@
+"""Gradients of a step: per sub-batch, normalised, averaged over overlaps, then transformed in turn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from napari_vidrecon.encoders.prediction import chunk_that_fits
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.schedule import SubBatches
+
+if TYPE_CHECKING:
+    from napari_vidrecon.encoders.encoder import Encoder
+
+
+@dataclass(frozen=True)
+class SubBatchGradients:
+    """Loss gradients of sub-batches: losses (K,), norms (K,), video (K, 32, rows, columns) divided by the norm."""
+
+    losses: torch.Tensor
+    norms: torch.Tensor
+    video: torch.Tensor
+
+
+def sub_batch_gradients(
+    encoder: Encoder,
+    inputs: torch.Tensor,
+    target: torch.Tensor,
+    neurons: torch.Tensor | None,
+    starts: np.ndarray,
+    config: ReconstructionConfig,
+    chunk: int | None = None,
+) -> SubBatchGradients:
+    """Gradient of the Poisson loss of every sub-batch (science.md 5.3, 5.4).
+
+    A sub-batch of 32 frames is two windows of 16, its even and its odd frames; each frame is predicted once.
+    Windows do not influence each other, so they go through in chunks, whatever sub-batch they belong to.
+
+    Parameters
+    ----------
+    encoder : frozen.
+    inputs : (5, T, rows, columns) model input; not changed.
+    target : (neurons in the loss, T) activity to match.
+    neurons : indices of the neurons in the loss; None for all.
+    starts : (K,) first frames of the sub-batches.
+    config : norm and loss settings.
+    chunk : windows at once; None chooses by device and memory.
+    """
+    windows = encoder.spec.windows
+    frames_per_sub_batch = windows.sub_batch_frames
+    window_starts = (starts[:, None] + np.arange(windows.step)[None, :]).ravel()
+    indices = torch.as_tensor(windows.indices(window_starts), device=inputs.device)
+    elements = target.shape[0] * frames_per_sub_batch
+    chunk = chunk or chunk_that_fits(encoder, gradient=True)
+    losses, norms, videos = [], [], []
+    pending: list[torch.Tensor] = []
+    for part in indices.split(chunk):
+        leaf = inputs[:, part].transpose(0, 1).detach().contiguous().requires_grad_(True)
+        activity = encoder.responses(leaf)
+        if neurons is not None:
+            activity = activity[:, neurons]
+        wanted = target[:, part].transpose(0, 1)
+        loss = (activity - wanted * torch.log(activity + config.poisson_epsilon)).sum(dim=(1, 2)) / elements
+        (gradient,) = torch.autograd.grad(loss.sum(), leaf)
+        losses.append(loss.detach())
+        pending += gradient.unbind(0)
+        while len(pending) >= windows.step:
+            whole = torch.stack(pending[: windows.step])
+            del pending[: windows.step]
+            normed = whole if config.gradient_norm == "all_channels" else whole[:, :1]
+            # In float32 this norm is a few 1e-5 below the exact one, and so is the published code's.
+            norms.append(torch.linalg.vector_norm(normed))
+            # (step, size, ...) -> frames in order: frame = size index * step + parity.
+            videos.append(whole[:, 0].transpose(0, 1).flatten(0, 1))
+    norm, video = torch.stack(norms), torch.stack(videos)
+    if config.gradient_norm != "none":
+        video = video / (norm + config.norm_epsilon)[:, None, None, None]
+    return SubBatchGradients(torch.cat(losses).view(len(starts), windows.step).sum(dim=1), norm, video)
+
+
+def average_over_overlaps(gradients: torch.Tensor, sub_batches: SubBatches, frames: int) -> torch.Tensor:
+    """Mean over the sub-batches that cover each frame: (K, 32, rows, columns) to (T, rows, columns)."""
+    length = gradients.shape[1]
+    total = gradients.new_zeros(frames, *gradients.shape[2:])
+    count = gradients.new_zeros(frames)
+    for start, weight, gradient in zip(sub_batches.starts, sub_batches.weights, gradients, strict=True):
+        total[start : start + length] += float(weight) * gradient
+        count[start : start + length] += float(weight)
+    return total / count.clamp(min=1.0)[:, None, None]
+
+
+class GradientTransform(Protocol):
+    """Changes the averaged gradient (T, rows, columns) before the update."""
+
+    def __call__(self, gradient: torch.Tensor, step: int) -> torch.Tensor: ...
+
+
+class Blur:
+    """Gaussian blur in space and time, rescaled to the norm the gradient had.
+
+    Natural movies are smooth and single-trial noise is not: blurring the gradient keeps the noise out of the
+    reconstruction. Not part of the published method.
+    """
+
+    def __init__(self, sigma_px: float, sigma_frames: float) -> None:
+        self.sigma_px, self.sigma_frames = sigma_px, sigma_frames
+
+    def __call__(self, gradient: torch.Tensor, step: int) -> torch.Tensor:
+        blurred = gaussian_blur(gradient, (self.sigma_frames, self.sigma_px, self.sigma_px))
+        return blurred * (gradient.norm() / (blurred.norm() + torch.finfo(blurred.dtype).tiny))
+
+
+class MaskOut:
+    """Zero outside the training mask."""
+
+    def __init__(self, mask: torch.Tensor) -> None:
+        self.mask = mask
+
+    def __call__(self, gradient: torch.Tensor, step: int) -> torch.Tensor:
+        return gradient * self.mask
+
+
+class Clip:
+    """Limits every element; never active with normalised gradients (Q19)."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+
+    def __call__(self, gradient: torch.Tensor, step: int) -> torch.Tensor:
+        return gradient.clamp(-self.limit, self.limit)
+
+
+def build_transforms(config: ReconstructionConfig, mask: torch.Tensor) -> list[GradientTransform]:
+    """The transforms a configuration names, in order: blur, mask, clip."""
+    transforms: list[GradientTransform] = []
+    if config.gradient_blur_px or config.gradient_blur_frames:
+        transforms.append(Blur(config.gradient_blur_px, config.gradient_blur_frames))
+    return [*transforms, MaskOut(mask), Clip(config.gradient_clip)]
+
+
+GAUSSIAN_TRUNCATE_SD = 4.0
+
+
+def gaussian_blur(volume: torch.Tensor, sigmas: Sequence[float]) -> torch.Tensor:
+    """Separable Gaussian blur of a 3-D tensor with one SD an axis; edges are replicated."""
+    for axis, sigma in enumerate(sigmas):
+        if sigma > 0:
+            radius = max(1, math.ceil(GAUSSIAN_TRUNCATE_SD * sigma))
+            offsets = torch.arange(-radius, radius + 1, device=volume.device, dtype=volume.dtype)
+            kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+            kernel = kernel / kernel.sum()
+            lines = volume.movedim(axis, -1)
+            flat = lines.reshape(-1, 1, lines.shape[-1])
+            flat = F.conv1d(F.pad(flat, (radius, radius), mode="replicate"), kernel[None, None])
+            volume = flat.view(lines.shape).movedim(-1, axis)
+    return volume

@@ -1,0 +1,106 @@
+"""The transparency (alpha) mask: where on the screen the population can say something."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_vidrecon.encoders.encoder import Canvas
+from napari_vidrecon.errors import MaskError, StorageError
+from napari_vidrecon.reconstruction.config import GREY_LEVEL
+from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.storage import read_array, write_array
+
+TRAINING_THRESHOLD = 0.5
+EVALUATION_THRESHOLD = 1.0
+OFF_SCREEN = -np.inf
+"""Alpha of canvas pixels a mask says nothing of: below every threshold."""
+
+
+@dataclass(frozen=True)
+class AlphaMask:
+    """A transparency mask (Bauer et al. 2026, Fig. 1-S3 D).
+
+    Parameters
+    ----------
+    alpha : (36, 64), or (64, 64) as published, with the screen in rows 14 to 49; about -0.1 .. 1.4.
+    source : file or rule it came from.
+    """
+
+    alpha: np.ndarray
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        alpha = np.asarray(self.alpha)
+        canvas = Canvas()
+        allowed = {(canvas.screen_rows, canvas.screen_columns), (canvas.rows, canvas.columns)}
+        name = self.source or "mask"
+        if alpha.dtype.kind not in "fiub":
+            raise MaskError(f"{name}: expected numbers, found {alpha.dtype}")
+        if alpha.shape not in allowed:
+            expected = " or ".join(f"{rows}x{columns}" for rows, columns in sorted(allowed))
+            raise MaskError(f"{name}: expected {expected} pixels, found {'x'.join(map(str, alpha.shape))}")
+        if not np.isfinite(alpha).all():
+            raise MaskError(f"{name}: expected finite values, found NaN or Inf")
+        object.__setattr__(self, "alpha", alpha.astype(np.float32))
+
+    @classmethod
+    def load(cls, path: Path | str) -> AlphaMask:
+        """Read a mask, e.g. the published `mask_m0.npy`.
+
+        Raises
+        ------
+        MaskError : missing, not an array, of another size, not finite.
+        """
+        try:
+            return cls(read_array(path), str(path))
+        except StorageError as error:
+            raise MaskError(str(error)) from None
+
+    @classmethod
+    def full(cls, canvas: Canvas | None = None) -> AlphaMask:
+        """Alpha 1 on the whole screen: no mask."""
+        canvas = canvas or Canvas()
+        return cls(np.ones((canvas.screen_rows, canvas.screen_columns), np.float32), "full screen")
+
+    def save(self, path: Path | str) -> None:
+        """Write the alpha values as `.npy`."""
+        write_array(path, self.alpha)
+
+    @property
+    def screen(self) -> np.ndarray:
+        """Alpha on the screen, (36, 64)."""
+        canvas = Canvas()
+        if self.alpha.shape == (canvas.rows, canvas.columns):
+            return self.alpha[canvas.screen]
+        return self.alpha
+
+    def binary(self, threshold: float = EVALUATION_THRESHOLD) -> np.ndarray:
+        """(36, 64) bool: pixels with alpha >= threshold."""
+        return self.screen >= threshold
+
+    def on(self, canvas: Canvas, threshold: float) -> np.ndarray:
+        """Pixels with alpha >= threshold on an encoder's canvas, bool.
+
+        Raises
+        ------
+        MaskError : no pixel of the screen reaches the threshold.
+        """
+        if not self.binary(threshold).any():
+            raise MaskError(
+                f"{self.source or 'mask'}: no pixel reaches alpha {threshold:g}; "
+                f"the largest is {self.screen.max():.3g}: choose a lower threshold or another mask"
+            )
+        if (canvas.rows, canvas.columns) == self.alpha.shape:
+            return self.alpha >= threshold
+        return canvas.embed(self.screen, OFF_SCREEN) >= threshold
+
+    def diameter_deg(self, threshold: float, screen: ScreenGeometry | None = None) -> float:
+        """Diameter of a disc of the same visual area, degrees (Fig. 1-S2 C)."""
+        return (screen or ScreenGeometry()).mask_diameter_deg(self.binary(threshold))
+
+    def transparent(self, video: np.ndarray, threshold: float, outside: float = GREY_LEVEL) -> np.ndarray:
+        """A (T, 36, 64) movie with `outside` where alpha is below the threshold."""
+        return np.where(self.binary(threshold), video, np.float32(outside)).astype(np.float32)

@@ -1,0 +1,67 @@
+"""Which neurons take part in a reconstruction, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from napari_vidrecon.errors import ConfigError
+
+Ablation = Literal["drop", "silence"]
+"""drop: ablated neurons leave the loss. silence: they stay in it with a target of 0, as in the published code."""
+
+
+@dataclass(frozen=True)
+class NeuronSet:
+    """A choice of neurons.
+
+    Parameters
+    ----------
+    keep : (N,) bool, True where a neuron takes part.
+    reason : for people: "all", "50 % ablated at random, seed 7", ...
+    details : plain values that repeat the choice.
+    """
+
+    keep: np.ndarray
+    reason: str = "all neurons"
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        keep = np.asarray(self.keep)
+        if keep.ndim != 1 or keep.dtype != np.bool_:
+            raise ConfigError(f"neurons: expected a boolean for each neuron, found {keep.dtype} {keep.shape}")
+        if not keep.any():
+            raise ConfigError("neurons: none would be left; keep at least one")
+        object.__setattr__(self, "keep", keep)
+
+    @property
+    def count(self) -> int:
+        """Neurons that take part."""
+        return int(self.keep.sum())
+
+    @classmethod
+    def all(cls, neurons: int) -> NeuronSet:
+        """Every neuron."""
+        return cls(np.ones(neurons, dtype=bool))
+
+    @classmethod
+    def random(cls, neurons: int, ablated_fraction: float, seed: int = 0) -> NeuronSet:
+        """Ablate a random fraction; with one seed the sets of larger fractions lie within those of smaller ones.
+
+        Source: Bauer et al. 2026, Fig. 5; drawn on the CPU, so it is the same on every machine.
+        """
+        if not 0 <= ablated_fraction < 1:
+            raise ConfigError(f"ablated fraction: expected 0 to below 1, found {ablated_fraction}")
+        draw = np.random.default_rng(seed).random(neurons)
+        keep = draw >= ablated_fraction
+        reason = f"{100 * ablated_fraction:g} % ablated at random, seed {seed}" if ablated_fraction else "all neurons"
+        return cls(keep, reason, {"kind": "random", "ablated_fraction": ablated_fraction, "seed": seed})
+
+    @classmethod
+    def without(cls, neurons: int, ablated: np.ndarray, reason: str = "selection ablated") -> NeuronSet:
+        """Ablate the neurons at the given indices."""
+        keep = np.ones(neurons, dtype=bool)
+        keep[np.asarray(ablated, dtype=np.int64)] = False
+        return cls(keep, reason, {"kind": "list"})

@@ -1,0 +1,289 @@
+"""The reconstruction itself: one step, its state; no threads, no files, no window."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+
+from napari_vidrecon.errors import ConfigError, EncoderError
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.gradients import (
+    average_over_overlaps,
+    build_transforms,
+    sub_batch_gradients,
+)
+from napari_vidrecon.reconstruction.masks import OFF_SCREEN, AlphaMask
+from napari_vidrecon.reconstruction.schedule import build_schedule
+from napari_vidrecon.reconstruction.targets import Target
+from napari_vidrecon.reconstruction.tracking import Tracker
+from napari_vidrecon.reconstruction.update import MomentumUpdate
+
+if TYPE_CHECKING:
+    from napari_vidrecon.encoders.window_encoder import WindowEncoder
+    from napari_vidrecon.sessions.session import Trial
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """What one step did.
+
+    Parameters
+    ----------
+    step : steps done, 1 .. steps.
+    steps : steps to do.
+    loss : mean Poisson loss over sub-batches (and encoders) before the update.
+    seconds : time of this step.
+    tracked : what was measured at this step, or None.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+    tracked: dict[str, float] | None = None
+
+
+class Steppable(Protocol):
+    """What a runner drives: one reconstruction, or several in step."""
+
+    config: ReconstructionConfig
+    tracker: Tracker | None
+
+    @property
+    def step_index(self) -> int: ...
+    @property
+    def finished(self) -> bool: ...
+    @property
+    def video(self) -> np.ndarray: ...
+    @property
+    def state(self) -> dict[str, Any]: ...
+    def load_state(self, state: dict[str, Any]) -> None: ...
+    def step(self) -> StepInfo: ...
+    def set_training_threshold(self, threshold: float) -> None: ...
+    def set_target(self, target: Target) -> None: ...
+
+
+@dataclass
+class Reconstructor:
+    """Grows a movie until the activity predicted from it matches the target (Bauer et al. 2026, Fig. 1B).
+
+    Parameters
+    ----------
+    trial : the clip; its behaviour goes into the encoder, its movie only into the tracker.
+    encoders : one, or several whose unit gradients are averaged (gradient ensembling).
+    mask : transparency mask.
+    target : the activity to match.
+    config : every setting.
+    training_threshold : pixels with alpha at least this are changed; all others stay as they are.
+    tracker : measures the movie as it grows, or None.
+    chunk : windows at once; None chooses by device and free memory.
+    """
+
+    trial: Trial
+    encoders: list[WindowEncoder]
+    mask: AlphaMask
+    target: Target
+    config: ReconstructionConfig
+    training_threshold: float = 0.5
+    tracker: Tracker | None = None
+    chunk: int | None = None
+    _step: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        first = self.encoders[0].spec
+        if any(e.spec.canvas != first.canvas or e.spec.windows != first.windows for e in self.encoders):
+            raise EncoderError(
+                "gradients can only be averaged over encoders of one input size; "
+                "average their movies instead (ensemble: videos)"
+            )
+        frames = self.trial.video.shape[0]
+        self._canvas, self._frames = first.canvas, frames
+        self._schedule = build_schedule(self.config, frames, first.windows.sub_batch_frames)
+        self._inputs = [self._packed(encoder) for encoder in self.encoders]
+        self._video = self._inputs[0][0].clone()
+        self._update = MomentumUpdate(self.config)
+        self.set_target(self.target)
+        self.set_training_threshold(self.training_threshold)
+
+    def _packed(self, encoder: WindowEncoder) -> torch.Tensor:
+        blank = np.full((self._frames, self._canvas.screen_rows, self._canvas.screen_columns), 0.0, np.float32)
+        blank += self.config.initial_level
+        return encoder.pack(blank, self.trial.behavior, self.trial.pupil_center, padding=self.config.padding_level)
+
+    def set_target(self, target: Target) -> None:
+        """Match other activity, or other neurons, from the next step on."""
+        self.target = target
+        matched, in_loss = torch.as_tensor(target.matched), torch.as_tensor(target.in_loss)
+        self._matched = [matched.to(e.device, e.dtype) for e in self.encoders]
+        chosen = None if bool(in_loss.all()) else in_loss.nonzero()[:, 0]
+        self._chosen = [None if chosen is None else chosen.to(e.device) for e in self.encoders]
+
+    def set_training_threshold(self, threshold: float) -> None:
+        """Change which pixels are updated, from the next step on; pixels that leave the mask become grey again."""
+        self.training_threshold = threshold
+        if threshold <= 0 and self.config.include_negative_alpha:
+            threshold = OFF_SCREEN
+            mask = self._canvas.embed(np.ones(self.mask.screen.shape, bool), False)
+        else:
+            mask = self.mask.on(self._canvas, threshold)
+        update_mask = torch.as_tensor(mask).to(self._video.device)
+        if self._step > 0:
+            self._video = torch.where(update_mask, self._video, self._inputs_blank())
+            if self._update.momentum is not None:
+                self._update.momentum = self._update.momentum * update_mask
+        self._transforms = build_transforms(self.config, update_mask.to(self._video.dtype))
+
+    def _inputs_blank(self) -> torch.Tensor:
+        return self._packed(self.encoders[0])[0]
+
+    @property
+    def step_index(self) -> int:
+        """Steps done."""
+        return self._step
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self._step >= self.config.steps
+
+    @property
+    def video(self) -> np.ndarray:
+        """The movie so far, (T, 36, 64) float32, 0..255, unmasked and unsmoothed; a copy."""
+        return self._video[(slice(None), *self._canvas.screen)].float().cpu().numpy().copy()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Everything a later process needs to go on to the same bits: step, video, momentum."""
+        momentum = self._update.momentum
+        state: dict[str, Any] = {"step": self._step, "video": self._video.cpu().numpy().copy()}
+        if momentum is not None:
+            state["momentum"] = momentum.cpu().numpy().copy()
+        return state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state.
+
+        Raises
+        ------
+        ConfigError : the state is of a clip or encoder of another size.
+        """
+        video = np.asarray(state["video"])
+        if video.shape != tuple(self._video.shape):
+            raise ConfigError(f"state: expected a movie of {tuple(self._video.shape)}, found {video.shape}")
+        self._step = int(state["step"])
+        self._video = torch.as_tensor(video).to(self._video)
+        momentum = state.get("momentum")
+        self._update.momentum = None if momentum is None else torch.as_tensor(momentum).to(self._video)
+
+    def gradient(self) -> tuple[torch.Tensor, float]:
+        """Transformed gradient (T, rows, columns) at the present video, and the loss there."""
+        sub_batches = self._schedule.at(self._step)
+        averages, losses = [], []
+        for encoder, inputs, matched, chosen in zip(
+            self.encoders, self._inputs, self._matched, self._chosen, strict=True
+        ):
+            inputs[0] = self._video
+            parts = sub_batch_gradients(encoder, inputs, matched, chosen, sub_batches.starts, self.config, self.chunk)
+            averages.append(average_over_overlaps(parts.video, sub_batches, self._frames).to(self._video.device))
+            losses.append(parts.losses.mean().cpu())
+        gradient = torch.stack(averages).mean(dim=0) if len(averages) > 1 else averages[0]
+        for transform in self._transforms:
+            gradient = transform(gradient, self._step)
+        return gradient, float(torch.stack(losses).mean())
+
+    def step(self) -> StepInfo:
+        """One optimisation step.
+
+        Raises
+        ------
+        ConfigError : the gradient is not finite; the video is left as it was.
+        """
+        began, index = time.perf_counter(), self._step
+        gradient, loss = self.gradient()
+        if not np.isfinite(loss) or not bool(gradient.isfinite().all()):
+            raise ConfigError(
+                f"step {index}: the loss or its gradient is not finite (loss {loss}); the run stopped here"
+            )
+        self._video = self._update(self._video, gradient, index)
+        self._step += 1
+        tracked = self.measure(index)
+        return StepInfo(self._step, self.config.steps, loss, time.perf_counter() - began, tracked)
+
+    def measure(self, index: int) -> dict[str, float] | None:
+        """What is tracked at step `index`, if anything."""
+        return measured(self, index)
+
+
+def measured(run: Steppable, index: int) -> dict[str, float] | None:
+    """What a run tracks after step `index` (0, 1, ...): every tenth step and the last, by default."""
+    tracker, config = run.tracker, run.config
+    if tracker is None or (index % config.track_every and index != config.steps - 1):
+        return None
+    values = tracker.movie(run.video)
+    if config.track_responses or index == config.steps - 1:
+        shown = np.clip(run.video, 0.0, 255.0)
+        values |= tracker.activity(tracker.predicted(shown))
+    return values
+
+
+@dataclass
+class VideoEnsemble:
+    """Several reconstructions of one clip in step, one an encoder; their movies are averaged.
+
+    Parameters
+    ----------
+    members : one `Reconstructor` an encoder, without trackers.
+    tracker : measures the averaged movie, or None.
+    """
+
+    members: list[Reconstructor]
+    tracker: Tracker | None = None
+
+    def __post_init__(self) -> None:
+        self.config = self.members[0].config
+
+    @property
+    def step_index(self) -> int:
+        return self.members[0].step_index
+
+    @property
+    def finished(self) -> bool:
+        return self.members[0].finished
+
+    @property
+    def video(self) -> np.ndarray:
+        """Mean of the members' movies, (T, 36, 64)."""
+        return np.mean([member.video for member in self.members], axis=0)
+
+    @property
+    def videos(self) -> list[np.ndarray]:
+        """The members' movies."""
+        return [member.video for member in self.members]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return {"step": self.step_index, "members": [member.state for member in self.members]}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        if len(state.get("members", [])) != len(self.members):
+            raise ConfigError(f"state: expected {len(self.members)} encoders, found {len(state.get('members', []))}")
+        for member, part in zip(self.members, state["members"], strict=True):
+            member.load_state(part)
+
+    def set_target(self, target: Target) -> None:
+        for member in self.members:
+            member.set_target(target)
+
+    def set_training_threshold(self, threshold: float) -> None:
+        for member in self.members:
+            member.set_training_threshold(threshold)
+
+    def step(self) -> StepInfo:
+        began, index = time.perf_counter(), self.step_index
+        loss = float(np.mean([member.step().loss for member in self.members]))
+        tracked = measured(self, index)
+        return StepInfo(self.step_index, self.config.steps, loss, time.perf_counter() - began, tracked)

@@ -1,0 +1,111 @@
+"""The activity a reconstruction is to match."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
+
+if TYPE_CHECKING:
+    from napari_vidrecon.encoders.encoder import Encoder
+    from napari_vidrecon.sessions.session import Trial
+
+
+@dataclass(frozen=True)
+class Target:
+    """Activity to match, with the neurons that count.
+
+    Parameters
+    ----------
+    kind : "recorded", "predicted", "permuted" or "given".
+    activity : (N, T) float32, >= 0, of all neurons.
+    neurons : who takes part.
+    ablation : what becomes of the others.
+    """
+
+    kind: str
+    activity: np.ndarray
+    neurons: NeuronSet
+    ablation: Ablation = "drop"
+
+    def __post_init__(self) -> None:
+        if self.activity.ndim != 2 or len(self.neurons.keep) != self.activity.shape[0]:
+            raise ConfigError(
+                f"target: expected activity of {len(self.neurons.keep)} neurons x frames, found {self.activity.shape}"
+            )
+        if not np.isfinite(self.activity).all() or (self.activity < 0).any():
+            raise ConfigError("target: expected finite activity >= 0, found NaN, Inf or negative values")
+        if self.ablation not in ("drop", "silence"):
+            raise ConfigError(f"ablation: expected drop or silence, found {self.ablation!r}")
+
+    @property
+    def in_loss(self) -> np.ndarray:
+        """(N,) bool: the neurons whose prediction enters the loss."""
+        return np.ones_like(self.neurons.keep) if self.ablation == "silence" else self.neurons.keep
+
+    @property
+    def matched(self) -> np.ndarray:
+        """(neurons in the loss, T) activity to match; silenced neurons are 0."""
+        return self.quieted(self.activity)[self.in_loss]
+
+    def quieted(self, activity: np.ndarray) -> np.ndarray:
+        """(N, T) activity with ablated neurons at 0."""
+        return activity * self.neurons.keep[:, None].astype(activity.dtype)
+
+    def measured(self, activity: np.ndarray) -> np.ndarray:
+        """The part of (N, T) activity that is measured: the kept rows, or all with ablated ones at 0."""
+        return self.quieted(activity) if self.ablation == "silence" else activity[self.neurons.keep]
+
+
+def predicted_activity(encoders: list[Encoder], trial: Trial) -> np.ndarray:
+    """Mean over encoders of the activity predicted from the true movie, (N, T) (science.md 5.7)."""
+    return np.mean([e.predict(trial.video, trial.behavior, trial.pupil_center) for e in encoders], axis=0)
+
+
+def permuted_activity(activity: np.ndarray, seed: int) -> np.ndarray:
+    """The same rows under other neurons: a control that keeps all statistics but the labels."""
+    return activity[np.random.default_rng(seed).permutation(activity.shape[0])]
+
+
+def build_target(
+    target: str | np.ndarray,
+    trial: Trial,
+    encoders: list[Encoder],
+    neurons: NeuronSet | np.ndarray | None,
+    ablation: Ablation,
+    seed: int,
+) -> Target:
+    """The target a caller names.
+
+    Raises
+    ------
+    ConfigError : an unknown name, or an array that does not fit.
+    SessionError : recorded activity of a trial that has none.
+    """
+    if isinstance(target, str):
+        kind = target
+        if target == "recorded":
+            activity = trial.responses
+        elif target == "predicted":
+            activity = predicted_activity(encoders, trial)
+        elif target == "permuted":
+            activity = permuted_activity(trial.responses, seed)
+        else:
+            raise ConfigError(f"target {target!r}: expected recorded, predicted, permuted or an array (N, T)")
+    else:
+        kind, activity = "given", np.asarray(target, dtype=np.float32)
+    count, frames = encoders[0].spec.neurons, trial.video.shape[0]
+    if activity.shape != (count, frames):
+        raise ConfigError(
+            f"target: expected activity of {count} neurons x {frames} frames, as the encoder and the clip have, "
+            f"found {' x '.join(map(str, activity.shape))}"
+        )
+    if neurons is None:
+        neurons = NeuronSet.all(activity.shape[0])
+    elif not isinstance(neurons, NeuronSet):
+        neurons = NeuronSet(np.asarray(neurons), "given list")
+    return Target(kind, np.ascontiguousarray(activity, dtype=np.float32), neurons, ablation)

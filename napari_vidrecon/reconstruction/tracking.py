@@ -1,0 +1,87 @@
+"""What is measured while a reconstruction runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_vidrecon import metrics
+from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.targets import Target
+
+if TYPE_CHECKING:
+    from napari_vidrecon.encoders.encoder import Encoder
+    from napari_vidrecon.sessions.session import Trial
+
+
+class Tracker:
+    """Measures a growing reconstruction against the true movie and the recorded activity (science.md 5.6).
+
+    Parameters
+    ----------
+    trial : the clip; its movie is the truth.
+    mask : the transparency mask.
+    evaluation_threshold : alpha from which a pixel is measured.
+    target : its neurons are the ones measured; the activity is the recorded one where there is any.
+    encoders : whose mean prediction is measured.
+    skip_frames : first frames left out.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        mask: AlphaMask,
+        evaluation_threshold: float,
+        target: Target,
+        encoders: list[Encoder],
+        skip_frames: int,
+    ) -> None:
+        self.trial, self.mask, self.target, self.encoders = trial, mask, target, encoders
+        self.skip_frames = skip_frames
+        activity = trial.responses if trial.labelled else target.activity
+        self.measured_activity = target.measured(activity)
+        self.evaluation_threshold = evaluation_threshold
+
+    @property
+    def evaluation_threshold(self) -> float:
+        """Alpha from which a pixel is measured; may be changed while a run goes on."""
+        return self._threshold
+
+    @evaluation_threshold.setter
+    def evaluation_threshold(self, threshold: float) -> None:
+        self._threshold = threshold
+        self.pixels = self.mask.binary(threshold)
+
+    def movie(self, video: np.ndarray) -> dict[str, float]:
+        """Video correlation and RMSE of a (T, 36, 64) reconstruction; cheap."""
+        truth, shown = self.trial.video[self.skip_frames :], video[self.skip_frames :]
+        return {
+            "video_correlation": metrics.video_correlation(truth, shown, self.pixels),
+            "rmse": metrics.rmse(truth, shown, self.pixels),
+        }
+
+    def predicted(self, video: np.ndarray) -> np.ndarray:
+        """(N, T) activity predicted from the reconstruction with grey outside the evaluation mask."""
+        shown = self.mask.transparent(video, self.evaluation_threshold)
+        trial = self.trial
+        return np.mean([e.predict(shown, trial.behavior, trial.pupil_center) for e in self.encoders], axis=0)
+
+    def activity(self, predicted: np.ndarray) -> dict[str, float]:
+        """Loss (first frames left out) and correlation (all frames) of predicted activity (N, T)."""
+        shown = self.target.measured(predicted)
+        skipped = slice(self.skip_frames, None)
+        return {
+            "response_loss": metrics.poisson_loss(shown[:, skipped], self.measured_activity[:, skipped]),
+            "response_correlation": metrics.response_correlation(self.measured_activity, shown),
+        }
+
+    def levels(self) -> dict[str, float]:
+        """What the true movie reaches: its loss and correlation over all frames (Fig. 1C, dashed)."""
+        trial = self.trial
+        predicted = np.mean([e.predict(trial.video, trial.behavior, trial.pupil_center) for e in self.encoders], axis=0)
+        shown = self.target.measured(predicted)
+        return {
+            "response_loss": metrics.poisson_loss(shown, self.measured_activity),
+            "response_correlation": metrics.response_correlation(self.measured_activity, shown),
+        }

@@ -1,0 +1,132 @@
+"""The screen in front of the mouse, and how its pixels map to degrees of visual angle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_vidrecon.errors import MaskError
+
+
+@dataclass(frozen=True)
+class ScreenGeometry:
+    """A flat screen, looked at from the point straight in front of its centre.
+
+    Parameters
+    ----------
+    width_cm, height_cm : size of the lit area in cm.
+    distance_cm : eye to screen in cm.
+    rows, cols : pixels of the movie shown on it.
+
+    Source: the Sensorium 2023 recordings; Bauer et al. 2026 convert to degrees with them.
+    """
+
+    width_cm: float = 56.5
+    height_cm: float = 31.8
+    distance_cm: float = 15.0
+    rows: int = 36
+    cols: int = 64
+
+    @property
+    def pixel_pitch_cm(self) -> float:
+        """Side of one pixel in cm; pixels are taken as square, so the width decides."""
+        return self.width_cm / self.cols
+
+    @property
+    def degrees_per_pixel(self) -> float:
+        """Visual angle in degrees of one pixel next to the point straight ahead."""
+        return float(np.degrees(np.arctan(self.pixel_pitch_cm / self.distance_cm)))
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Row and column, in pixels, of the point straight ahead; pixel (0, 0) has its middle at (0, 0)."""
+        return (self.rows - 1) / 2, (self.cols - 1) / 2
+
+    def pixel_areas_deg2(self) -> np.ndarray:
+        """Area of every pixel as seen by the mouse: (rows, cols) in square degrees.
+
+        Height times width in visual angle; each side is the angle between the two edges of the pixel.
+        """
+        heights = self._edge_to_edge_deg(self.rows)
+        widths = self._edge_to_edge_deg(self.cols)
+        return np.outer(heights, widths)
+
+    def _edge_to_edge_deg(self, count: int) -> np.ndarray:
+        edges_cm = (np.arange(count + 1) - count / 2) * self.pixel_pitch_cm
+        return np.diff(np.degrees(np.arctan(edges_cm / self.distance_cm)))
+
+    def mask_diameter_deg(self, mask: np.ndarray) -> float:
+        """Diameter in degrees of the disc with the same area as a mask.
+
+        Parameters
+        ----------
+        mask : (rows, cols), boolean or 0/1; what is not zero belongs to the mask.
+
+        Raises
+        ------
+        MaskError : the mask does not have the size of the screen.
+
+        Source: Bauer et al. 2026, Fig. 1-S2 C.
+        """
+        area_deg2 = float(self.pixel_areas_deg2()[self._selected(mask)].sum())
+        return 2.0 * float(np.sqrt(area_deg2 / np.pi))
+
+    def extent_deg(self, mask: np.ndarray) -> tuple[float, float]:
+        """Height and width of a mask in degrees, as if it were centred on the screen.
+
+        Counts from the first to the last selected pixel, both included. The reference loses one pixel when a
+        mask touches the border of the screen; that is not repeated here.
+
+        Parameters
+        ----------
+        mask : (rows, cols), boolean or 0/1.
+
+        Raises
+        ------
+        MaskError : the mask does not have the size of the screen.
+
+        Source: Bauer et al. 2026, Fig. 1-S3 E.
+        """
+        selected = self._selected(mask)
+        rows, cols = np.nonzero(selected)
+        height_px, width_px = _first_to_last(rows), _first_to_last(cols)
+        return (
+            self._centred_angle_deg(height_px / self.rows * self.height_cm),
+            self._centred_angle_deg(width_px / self.cols * self.width_cm),
+        )
+
+    def size_deg(self) -> tuple[float, float]:
+        """Height and width of the whole screen in degrees."""
+        return self._centred_angle_deg(self.height_cm), self._centred_angle_deg(self.width_cm)
+
+    def _centred_angle_deg(self, length_cm: float) -> float:
+        return 2.0 * float(np.degrees(np.arctan2(length_cm / 2.0, self.distance_cm)))
+
+    def eccentricity_radius_px(self, eccentricity_deg: float) -> float:
+        """Radius in pixels of the ring at one eccentricity around the centre of the screen.
+
+        Parameters
+        ----------
+        eccentricity_deg : angle from straight ahead, 0 <= eccentricity < 90.
+
+        Raises
+        ------
+        ValueError : the angle never meets a flat screen.
+        """
+        if not 0.0 <= eccentricity_deg < 90.0:
+            raise ValueError(f"expected an eccentricity from 0 to below 90 degrees, found {eccentricity_deg}")
+        return float(np.tan(np.radians(eccentricity_deg))) * self.distance_cm / self.pixel_pitch_cm
+
+    def _selected(self, mask: np.ndarray) -> np.ndarray:
+        mask = np.asarray(mask)
+        if mask.shape != (self.rows, self.cols):
+            raise MaskError(
+                f"expected a mask of the screen, {(self.rows, self.cols)}, found {mask.shape}; "
+                "cut a padded mask to the rows of the screen first"
+            )
+        return mask != 0
+
+
+def _first_to_last(places: np.ndarray) -> int:
+    return int(places.max() - places.min() + 1) if places.size else 0

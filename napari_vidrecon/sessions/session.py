@@ -1,0 +1,317 @@
+"""`Session`: one mouse's recording, opened lazily."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from napari_vidrecon.errors import SessionError
+from napari_vidrecon.sessions import trial_files
+from napari_vidrecon.sessions.folds import FOLDS, fold_of, perceptual_hash
+from napari_vidrecon.sessions.metadata import (
+    folder_fingerprint,
+    read_coordinates,
+    read_neuron_ids,
+    read_simulation,
+    read_tiers,
+)
+from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.sessions.session_statistics import SessionStatistics
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
+from napari_vidrecon.sessions.trial_files import STREAMS, clip_length, open_array
+
+__all__ = ["Session", "Trial", "open_session"]
+
+LABELLED_TIERS = ("train", "oracle")
+EXCLUDED_TIER = "none"
+OLD_MICE = (
+    "dynamic29156-11-10",
+    "dynamic29228-2-10",
+    "dynamic29234-6-9",
+    "dynamic29513-3-5",
+    "dynamic29514-2-9",
+)
+"""Sessions of the 2023 pre-release whose test tiers were published later and count as training data."""
+
+
+class Session:
+    """One mouse's recording: who and what was recorded at once, every trial only when it is asked for.
+
+    Made by `open_session`.
+
+    Attributes
+    ----------
+    name, path : name of the folder, and the folder.
+    trial_ids : all trials, ascending.
+    tiers : {trial id: tier}.
+    neuron_ids : (N,) integers.
+    coordinates : (N, 3) float32, position in cortex [x, y, z] in µm, or None.
+    frame_rate_hz : frames a second.
+    screen : size and distance of the screen.
+    statistics : the recording's own statistics, where the folder holds them.
+    simulation : what the simulation says about itself, or None for a recording.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+        self.frame_rate_hz = FRAME_RATE_HZ
+        self.screen = ScreenGeometry()
+        self.statistics = SessionStatistics(path / "meta" / "statistics")
+        self.tiers = read_tiers(path)
+        self.trial_ids = tuple(self.tiers)
+        self.neuron_ids = read_neuron_ids(path)
+        self.coordinates = read_coordinates(path, self.n_neurons)
+        self.simulation = read_simulation(path)
+        self._hashes: dict[int, int] = {}
+
+    def __repr__(self) -> str:
+        return f"Session({self.name!r}, {len(self.trial_ids)} trials, {self.n_neurons} neurons)"
+
+    @property
+    def n_neurons(self) -> int:
+        """Number of recorded neurons N."""
+        return int(self.neuron_ids.size)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the mouse is a simulation."""
+        return self.simulation is not None and self.simulation.get("simulated") is True
+
+    def trials_in_tier(self, tier: str) -> list[int]:
+        """Ids of the trials in one tier, ascending."""
+        return [trial_id for trial_id, name in self.tiers.items() if name == tier]
+
+    @functools.cached_property
+    def labelled(self) -> tuple[int, ...]:
+        """Ids of the trials whose responses are known, ascending."""
+        return tuple(trial_id for trial_id in self.trial_ids if self._is_labelled(trial_id))
+
+    def _is_labelled(self, trial_id: int) -> bool:
+        tier = self.tiers[trial_id]
+        if tier in LABELLED_TIERS or tier == EXCLUDED_TIER:
+            return tier != EXCLUDED_TIER
+        return trial_files.holds_responses(self.file("responses", trial_id))
+
+    def file(self, stream: str, trial_id: int) -> Path:
+        """Where one array of a trial lies; stream is "videos", "responses", "behavior" or "pupil_center"."""
+        return self.path / "data" / stream / f"{trial_id}.npy"
+
+    def trial(self, trial_id: int) -> Trial:
+        """Read one clip, cut at the first NaN.
+
+        Parameters
+        ----------
+        trial_id : one of `trial_ids`.
+
+        Raises
+        ------
+        SessionError : no such trial; a file of it is missing, damaged or unsafe; wrong shape or kind of
+            numbers; NaN or infinite values within the clip; negative responses; fewer than 32 frames.
+        """
+        trial_id = self._known(trial_id)
+        labelled = self._is_labelled(trial_id)
+        streams = [stream for stream in STREAMS if labelled or stream != "responses"]
+        files = {stream: self.file(stream, trial_id) for stream in streams}
+        arrays = {stream: self._open(stream, trial_id) for stream in streams}
+        frames = clip_length(arrays["responses" if labelled else "behavior"][0])
+        for fault in trial_files.length_faults(arrays, files, frames):
+            raise fault.error()
+        clips = {}
+        for stream, array in arrays.items():
+            clips[stream] = _float32(array[..., :frames], time_first=stream == "videos")
+            time_last = np.moveaxis(clips[stream], 0, -1) if stream == "videos" else clips[stream]
+            for fault in trial_files.value_faults(time_last, files[stream], stream):
+                raise fault.error()
+        return Trial(
+            id=trial_id,
+            tier=self.tiers[trial_id],
+            video=clips["videos"],
+            behavior=clips["behavior"],
+            pupil_center=clips["pupil_center"],
+            recorded_responses=np.maximum(clips["responses"], 0.0) if labelled else None,
+            frame_rate_hz=self.frame_rate_hz,
+            name=f"{self.name}, trial {trial_id}",
+            simulated=self.simulated,
+        )
+
+    def _known(self, trial_id: int) -> int:
+        try:
+            known = operator.index(trial_id)
+        except TypeError:
+            known = -1
+        if known not in self.tiers:
+            raise SessionError(
+                f"{self.path}: expected a trial from {self.trial_ids[0]} to {self.trial_ids[-1]}, found {trial_id!r}"
+            )
+        return known
+
+    def _open(self, stream: str, trial_id: int) -> np.ndarray:
+        file = self.file(stream, trial_id)
+        array = open_array(file)
+        fault = trial_files.layout_fault(array, file, stream, self.n_neurons, self.screen)
+        if fault is not None:
+            raise fault.error()
+        return array
+
+    def clip_frames(self, trial_id: int) -> int:
+        """Length of a clip in frames, told by the behaviour recorded with it; nothing else is read.
+
+        Raises
+        ------
+        SessionError : no such trial, or its behaviour cannot be read.
+        """
+        return clip_length(self._open("behavior", self._known(trial_id))[0])
+
+    def clip_hash(self, trial_id: int) -> int:
+        """Perceptual hash of a trial's video, whatever its padding; equal clips share it across sessions.
+
+        Raises
+        ------
+        SessionError : no such trial, or its video cannot be read.
+        """
+        trial_id = self._known(trial_id)
+        video = self._open("videos", trial_id)
+        # A uint8 video cannot mark its end with NaN; the behaviour recorded with it tells where it ends.
+        frames = clip_length(video[0, 0]) if video.dtype.kind == "f" else self.clip_frames(trial_id)
+        frames = min(frames, video.shape[-1])
+        try:
+            return perceptual_hash(np.moveaxis(video, -1, 0)[:frames])
+        except ValueError as error:
+            raise SessionError(f"{self.file('videos', trial_id)}: {error}") from None
+
+    def folds(self, folds: int = FOLDS, on_progress: Callable[[int, int], None] | None = None) -> dict[int, int]:
+        """Fold of every trial that encoders are trained or tested on.
+
+        Those are the tiers train and oracle; in the five old mice of the competition every tier but none.
+        The first call reads every such video; later ones remember the hashes.
+
+        Parameters
+        ----------
+        folds : number of folds.
+        on_progress : called with the number of clips hashed so far and the number in all.
+
+        Returns
+        -------
+        {trial id: fold 0..folds-1}, ascending.
+
+        Raises
+        ------
+        SessionError : a video cannot be read.
+
+        Source: Baikulov 2023; Bauer et al. 2026 hold out fold 0.
+        """
+        chosen = [trial_id for trial_id in self.trial_ids if self._takes_part_in_folds(trial_id)]
+        for done, trial_id in enumerate(chosen, start=1):
+            if trial_id not in self._hashes:
+                self._hashes[trial_id] = self.clip_hash(trial_id)
+            if on_progress is not None:
+                on_progress(done, len(chosen))
+        return {trial_id: fold_of(self._hashes[trial_id], folds) for trial_id in chosen}
+
+    def _takes_part_in_folds(self, trial_id: int) -> bool:
+        if self.name.partition("-Video")[0] in OLD_MICE:
+            return self.tiers[trial_id] != EXCLUDED_TIER
+        return self.tiers[trial_id] in LABELLED_TIERS
+
+    def trials_in_fold(self, fold: int, folds: int = FOLDS) -> list[int]:
+        """Ids of the trials in one fold, ascending; the paper names its clips by position in fold 0."""
+        return [trial_id for trial_id, its_fold in self.folds(folds).items() if its_fold == fold]
+
+    def average_behavior(self) -> tuple[np.ndarray, np.ndarray]:
+        """Constant behaviour for synthetic stimuli: the largest, over frames, of the mean over trials.
+
+        Taken from the session's statistics; where it holds none, from the trials themselves.
+
+        Returns
+        -------
+        behavior (2,), pupil_center (2,) : float32.
+
+        Raises
+        ------
+        SessionError : the statistics or the arrays they are taken from cannot be read.
+
+        Source: Bauer et al. 2026, synthetic stimuli of Fig. 4.
+        """
+        return self._largest_mean("behavior"), self._largest_mean("pupil_center")
+
+    def _largest_mean(self, stream: str) -> np.ndarray:
+        mean = self.statistics.get(stream, "mean")
+        if mean is None:
+            mean = self._mean_over_trials(stream)
+        mean = np.asarray(mean, dtype=np.float64).reshape(mean.shape[0], -1)
+        if mean.shape[0] != 2 or np.isnan(mean).all(axis=1).any():
+            raise SessionError(
+                f"{self.path}: expected two mean values of {stream}, found shape {mean.shape} or only NaN"
+            )
+        return np.nanmax(mean, axis=1).astype(np.float32)
+
+    def _mean_over_trials(self, stream: str) -> np.ndarray:
+        chosen = [trial_id for trial_id, tier in self.tiers.items() if tier != EXCLUDED_TIER]
+        arrays = [np.array(self._open(stream, trial_id), dtype=np.float64) for trial_id in chosen]
+        total = np.zeros((2, max((array.shape[1] for array in arrays), default=0)))
+        count = np.zeros_like(total)
+        for array in arrays:
+            total[:, : array.shape[1]] += np.nan_to_num(array)
+            count[:, : array.shape[1]] += ~np.isnan(array)
+        return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
+    def fingerprint(self) -> str:
+        """SHA-256, as hexadecimal, of names and sizes of all files and the content of the small ones in meta.
+
+        Cheap: no trial is read, so a change of values that keeps a file's size goes unseen.
+        """
+        return folder_fingerprint(self.path)
+
+
+def open_session(path: Path | str) -> Session:
+    """Open a session folder in the public Sensorium 2023 format; no trial is read yet.
+
+    Parameters
+    ----------
+    path : the folder that holds `data` and `meta`.
+
+    Raises
+    ------
+    SessionError : not such a folder, or its tiers, neurons or simulation notes cannot be read.
+    """
+    # Unlike Path.resolve, this keeps the name under which the user knows a linked folder.
+    path = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111
+    try:
+        _require_session_folder(path)
+        return Session(path)
+    except OSError as error:
+        raise SessionError(
+            f"{path}: expected a readable session folder, found: {error.strerror}; check path and permissions"
+        ) from None
+
+
+def _require_session_folder(path: Path) -> None:
+    if not path.exists():
+        raise SessionError(f"{path}: expected a session folder, found nothing there; check the path")
+    if not path.is_dir():
+        remedy = "unpack it first" if path.suffix == ".zip" else "choose the folder that holds data and meta"
+        raise SessionError(f"{path}: expected a session folder, found a file; {remedy}")
+    parts = ("meta", *(f"data/{stream}" for stream in STREAMS))
+    missing = [part for part in parts if not (path / part).is_dir()]
+    if missing:
+        raise SessionError(
+            f"{path}: expected a session folder, found no {' and no '.join(missing)} in it; {_hint(path)}"
+        )
+
+
+def _hint(path: Path) -> str:
+    inside = sorted(child.name for child in path.iterdir() if (child / "meta").is_dir() and (child / "data").is_dir())
+    if inside:
+        return f"did you mean one of the sessions in it: {', '.join(inside)}?"
+    return "choose the folder that holds data and meta, or download the session again"
+
+
+def _float32(clip: np.ndarray, *, time_first: bool) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.array(np.moveaxis(clip, -1, 0) if time_first else clip, dtype=np.float32, order="C")

@@ -1,0 +1,34 @@
+"""Slow random fluctuations: the one source of drift for cameras, objects, light, eyes and brain states."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.signal import lfilter
+
+
+def ornstein_uhlenbeck(
+    rng: np.random.Generator, samples: int, spread: float, seconds: float, rate_hz: float
+) -> np.ndarray:
+    """Stationary Gaussian noise with exponentially falling correlation.
+
+    Parameters
+    ----------
+    rng : random generator; `samples` + 1 numbers are drawn from it.
+    samples : length, >= 1.
+    spread : standard deviation.
+    seconds : correlation time, s.
+    rate_hz : samples a second.
+
+    Returns
+    -------
+    (samples,) float64.
+    """
+    keep = np.exp(-1.0 / (seconds * rate_hz))
+    noise = rng.standard_normal(samples) * spread * np.sqrt(1 - keep**2)
+    return lfilter([1.0], [1.0, -keep], noise, zi=[rng.standard_normal() * spread * keep])[0]
+
+
+def smoothed(trace: np.ndarray, seconds: float, rate_hz: float) -> np.ndarray:
+    """Trace after a first-order low-pass filter that starts settled on the first sample."""
+    keep = np.exp(-1.0 / (seconds * rate_hz))
+    return lfilter([1 - keep], [1.0, -keep], trace, zi=[trace[0] * keep])[0]

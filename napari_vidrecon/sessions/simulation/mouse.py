@@ -1,0 +1,200 @@
+"""The simulated mouse: a session folder made of a seed, in the format of a recorded one."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.sessions.metadata import SIMULATION_FILE
+from napari_vidrecon.sessions.simulation import calcium
+from napari_vidrecon.sessions.simulation.behavior import simulate_behavior
+from napari_vidrecon.sessions.simulation.gaze import SCREEN_PX_PER_CAMERA_PX
+from napari_vidrecon.sessions.simulation.movies import HEIGHT, WIDTH, movie
+from napari_vidrecon.sessions.simulation.plates import PHOTOGRAPHS
+from napari_vidrecon.sessions.simulation.receptive_fields import KIND_NAMES
+from napari_vidrecon.sessions.simulation.visual_cortex import VisualCortex
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
+from napari_vidrecon.sessions.writer import PADDED_FRAMES, VideoDtype, write_session
+
+TEST_TIER, VALIDATION_TIER, TRAINING_TIER = "live_test_main", "oracle", "train"
+NOTE = (
+    "Simulated mouse made by napari-vidrecon: no animal, no recording. Movies, behaviour and neurons are "
+    "functions of the seed. Every clip is shown once. All tiers have responses; only train is for training."
+)
+
+
+def simulate_trial(
+    cortex: VisualCortex, trial: int, *, frames: int = 300, tier: str = TRAINING_TIER
+) -> Trial:
+    """Simulate one trial of a mouse, alone: a pure function of the mouse and the trial's number.
+
+    Parameters
+    ----------
+    cortex : the mouse's neurons; its seed is the mouse's.
+    trial : number of the trial and of the clip it shows, >= 0.
+    frames : length of the clip at 30 Hz, >= 1.
+    tier : label of the trial.
+
+    Returns
+    -------
+    The trial, responses included.
+    """
+    video = movie(cortex.seed, trial, frames)
+    behavior, pupil_center = simulate_behavior(cortex.seed, trial, frames)
+    return Trial(
+        id=trial,
+        tier=tier,
+        video=video,
+        behavior=behavior,
+        pupil_center=pupil_center,
+        recorded_responses=cortex.responses(video, behavior, pupil_center, trial=trial),
+        name=f"simulated mouse {cortex.seed}, trial {trial}",
+        simulated=True,
+    )
+
+
+def trial_tiers(*, train_trials: int, validation_trials: int, test_trials: int) -> list[str]:
+    """Tier of every trial. Held-out trials come first, so that more training never changes them."""
+    return (
+        [TEST_TIER] * test_trials + [VALIDATION_TIER] * validation_trials + [TRAINING_TIER] * train_trials
+    )
+
+
+def simulate_session(
+    folder: Path | str,
+    *,
+    seed: int,
+    neurons: int = 1000,
+    train_trials: int = 240,
+    validation_trials: int = 12,
+    test_trials: int = 10,
+    frames: int = 300,
+    video_dtype: VideoDtype = "uint8",
+    workers: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write the session of a simulated mouse.
+
+    Parameters
+    ----------
+    folder : where the session goes; what stood there is replaced when the new one is complete.
+    seed : >= 0; the same seed gives the same files on the same machine.
+    neurons : size of the population, >= 1.
+    train_trials, validation_trials, test_trials : number of clips in the tiers train, oracle, live_test_main;
+        ids run through the test clips first, then validation, then training.
+    frames : length of every clip at 30 Hz, 1..324.
+    video_dtype : "uint8" (small) or "float32" (padded with NaN, as the public sessions are).
+    workers : processes that simulate; the files do not depend on it.
+    on_progress : called with (trials done, trials in all).
+
+    Returns
+    -------
+    The session folder.
+
+    Raises
+    ------
+    ConfigError : a number is out of range.
+    StorageError : the folder cannot be written.
+
+    Source: not of the paper; responses and behaviour follow the statistics of the Sensorium 2023 mice.
+    """
+    _require("seed", seed, 0)
+    _require("neurons", neurons, 1)
+    _require("frames", frames, 1, PADDED_FRAMES)
+    for name, count in {"train": train_trials, "validation": validation_trials, "test": test_trials}.items():
+        _require(f"{name} trials", count, 0)
+    tiers = trial_tiers(
+        train_trials=train_trials, validation_trials=validation_trials, test_trials=test_trials
+    )
+    _require("trials in all", len(tiers), 1)
+    cortex = VisualCortex(neurons, seed)
+    return write_session(
+        folder,
+        _trials(cortex, tiers, frames, workers),
+        coordinates=cortex.coordinates,
+        video_dtype=video_dtype,
+        extra_files={SIMULATION_FILE: json.dumps(describe(cortex, tiers, frames), indent=1) + "\n"},
+        on_trial=None if on_progress is None else lambda done: on_progress(done, len(tiers)),
+    )
+
+
+def describe(cortex: VisualCortex, tiers: list[str], frames: int) -> dict[str, object]:
+    """Everything about a simulation that a reader of its files may want to check, ready for JSON.
+
+    Parameters
+    ----------
+    cortex : the neurons.
+    tiers : tier of every trial.
+    frames : length of every clip.
+    """
+    fields = cortex.fields
+    numbers = {
+        "row_px": fields.row,
+        "column_px": fields.column,
+        "sigma_px": fields.sigma,
+        "aspect": fields.aspect,
+        "period_px": fields.period,
+        "orientation_rad": fields.orientation,
+        "phase_rad": fields.phase,
+        "transience": fields.transience,
+        "threshold": cortex.threshold,
+        "mean_event_rate_hz": cortex.preferred_rate_hz,
+        "event_size": cortex.event_size,
+        "running_gain": cortex.running_gain,
+        "pupil_gain": cortex.pupil_gain,
+    }
+    per_neuron: dict[str, list[float] | list[str]] = {
+        name: np.round(values.astype(float), 4).tolist() for name, values in numbers.items()
+    }
+    per_neuron["kind"] = [KIND_NAMES[kind] for kind in fields.kind]
+    per_neuron["direction"] = fields.direction.tolist()
+    return {
+        "simulated": True,
+        "vidrecon_note": NOTE,
+        "seed": cortex.seed,
+        "neurons": len(cortex),
+        "frames": frames,
+        "trials": {tier: tiers.count(tier) for tier in dict.fromkeys(tiers)},
+        "frame_rate_hz": FRAME_RATE_HZ,
+        "scan_rate_hz": calcium.SCAN_RATE_HZ,
+        "screen_px": [HEIGHT, WIDTH],
+        "field_radius_px": cortex.radius_px,
+        "field_centre_px": list(cortex.centre),
+        "mean_rate_hz": cortex.mean_rate,
+        "gain": cortex.gain,
+        "gaze_px_per_camera_px": SCREEN_PX_PER_CAMERA_PX,
+        "photographs": PHOTOGRAPHS,
+        "per_neuron": per_neuron,
+    }
+
+
+def _require(name: str, value: int, lowest: int, highest: int | None = None) -> None:
+    if value < lowest or (highest is not None and value > highest):
+        expected = f"at least {lowest}" if highest is None else f"{lowest} to {highest}"
+        raise ConfigError(f"simulated mouse: expected {name} of {expected}, found {value}")
+
+
+def _trials(cortex: VisualCortex, tiers: list[str], frames: int, workers: int) -> Iterator[Trial]:
+    tasks = (
+        partial(simulate_trial, cortex, trial, frames=frames, tier=tier) for trial, tier in enumerate(tiers)
+    )
+    if workers <= 1:
+        for task in tasks:
+            yield task()
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        pending: deque[Future[Trial]] = deque()
+        for task in tasks:
+            pending.append(pool.submit(task))
+            # Finished trials must not pile up in memory faster than they are written.
+            if len(pending) > 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()

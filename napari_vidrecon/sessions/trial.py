@@ -1,0 +1,102 @@
+"""`Trial`: one clip with everything recorded during it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from napari_vidrecon.errors import SessionError
+
+FRAME_RATE_HZ = 30.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One clip with everything recorded during it, cut at the first NaN.
+
+    Parameters
+    ----------
+    id : number of the trial in its session.
+    tier : "train", "oracle", "live_test_main" and so on.
+    video : (T, H, W) float32, grey levels 0..255.
+    behavior : (2, T) float32: pupil dilation (camera pixels) and running speed.
+    pupil_center : (2, T) float32: horizontal and vertical eye position, camera pixels.
+    recorded_responses : (N, T) float32, >= 0, or None where responses are withheld; read it as `responses`.
+    frame_rate_hz : frames a second.
+    name : what to call the trial in titles and messages.
+    simulated : the mouse is a simulation.
+
+    Raises
+    ------
+    SessionError : the arrays do not fit each other.
+    """
+
+    id: int
+    tier: str
+    video: np.ndarray
+    behavior: np.ndarray
+    pupil_center: np.ndarray
+    recorded_responses: np.ndarray | None = None
+    frame_rate_hz: float = FRAME_RATE_HZ
+    name: str = "trial"
+    simulated: bool = False
+
+    def __post_init__(self) -> None:
+        if self.video.ndim != 3:
+            raise SessionError(f"{self.name}: expected a video (T, H, W), found shape {self.video.shape}")
+        for stream in ("behavior", "pupil_center"):
+            if getattr(self, stream).shape != (2, self.frames):
+                found = getattr(self, stream).shape
+                raise SessionError(f"{self.name}: expected {stream} of shape {(2, self.frames)}, found {found}")
+        recorded = self.recorded_responses
+        if recorded is not None and (recorded.ndim != 2 or recorded.shape[1] != self.frames):
+            raise SessionError(f"{self.name}: expected responses (N, {self.frames}), found shape {recorded.shape}")
+
+    @property
+    def frames(self) -> int:
+        """Length T of the clip in frames."""
+        return int(self.video.shape[0])
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the responses to this clip are known."""
+        return self.recorded_responses is not None
+
+    @property
+    def responses(self) -> np.ndarray:
+        """Recorded activity, (N, T) float32, >= 0; raises `SessionError` where it is withheld."""
+        return self.require_responses()
+
+    def require_responses(self) -> np.ndarray:
+        """Recorded activity, (N, T) float32, >= 0.
+
+        Raises
+        ------
+        SessionError : the responses of this trial's tier are withheld.
+        """
+        if self.recorded_responses is None:
+            raise SessionError(
+                f"{self.name}: expected recorded responses, found none: "
+                f"those of tier '{self.tier}' are withheld; "
+                "choose a trial of tier train or oracle, or a predicted target"
+            )
+        return self.recorded_responses
+
+    def part(self, start: int, stop: int) -> Trial:
+        """The same trial from frame `start` up to, but without, frame `stop`.
+
+        Raises
+        ------
+        SessionError : the frames are not within the clip.
+        """
+        if not 0 <= start < stop <= self.frames:
+            raise SessionError(f"{self.name}: expected frames within 0..{self.frames}, found {start}..{stop}")
+        recorded = self.recorded_responses
+        return replace(
+            self,
+            video=self.video[start:stop],
+            behavior=self.behavior[:, start:stop],
+            pupil_center=self.pupil_center[:, start:stop],
+            recorded_responses=None if recorded is None else recorded[:, start:stop],
+        )

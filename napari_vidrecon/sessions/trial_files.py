@@ -1,0 +1,181 @@
+"""The four arrays that make up one trial on disk: what each must be, and what is wrong with one."""
+
+from __future__ import annotations
+
+import struct
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_vidrecon.errors import SessionError, StorageError
+from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.storage import read_array
+
+STREAMS = ("videos", "responses", "behavior", "pupil_center")
+MINIMUM_FRAMES = 32
+"""Shortest clip that can be reconstructed: one sub-batch."""
+NEURONS_AT_ONCE = 64
+BRIGHTEST_GREY_LEVEL = 255.0
+GREY_LEVEL_SLACK = 0.5
+NEGATIVE_RESPONSE_TOLERANCE = 1e-3
+"""Negative responses up to this share of the clip's largest one come from resampling and are set to zero."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a session, said so that a person can mend it.
+
+    Parameters
+    ----------
+    file : the file or folder at fault.
+    expected, found : what should be there, and what is.
+    remedy : what to do about it; may be empty.
+    """
+
+    file: Path
+    expected: str
+    found: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        line = f"{self.file}: expected {self.expected}, found {self.found}"
+        return f"{line}; {self.remedy}" if self.remedy else line
+
+    def error(self) -> SessionError:
+        """The same as an error to raise."""
+        return SessionError(str(self))
+
+    @classmethod
+    def of_unreadable(cls, file: Path, error: SessionError) -> Fault:
+        """The fault behind a file that could not be opened."""
+        message = str(error).removeprefix(f"{file}: ")
+        expected, separator, found = message.removeprefix("expected ").partition(", found ")
+        if separator:
+            return cls(file, expected, found, "copy or download the file again")
+        return cls(file, "a readable .npy array", message, "copy or download the file again")
+
+
+def open_array(file: Path) -> np.ndarray:
+    """Map one array of a session; only its header is read.
+
+    Raises
+    ------
+    SessionError : missing, truncated, pickled, or not an array file.
+    """
+    try:
+        # A damaged header can announce more elements than an integer counts; the file is then too short.
+        with np.errstate(over="ignore"):
+            return read_array(file, memory_map=True)
+    except StorageError as error:
+        raise SessionError(str(error)) from None
+    except (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError) as error:
+        raise _damaged_header(file, error) from None
+    except (SyntaxError, struct.error, tokenize.TokenError) as error:
+        raise _damaged_header(file, error) from None
+
+
+def _damaged_header(file: Path, error: Exception) -> SessionError:
+    return SessionError(
+        f"{file}: expected a .npy array, found a damaged header ({type(error).__name__}); "
+        "copy or download the file again"
+    )
+
+
+def holds_responses(file: Path) -> bool:
+    """Whether a response file holds activity; withheld responses are left out, or stored as zeros or NaN.
+
+    True for a file that cannot be read, so that opening its trial says what is wrong with it.
+    """
+    if not file.exists():
+        return False
+    try:
+        stored = open_array(file)
+    except SessionError:
+        return True
+    if stored.dtype.kind != "f" or stored.ndim == 0:
+        return True
+    # The first few neurons tell nearly always, and reading all of them is slow.
+    starts = range(0, len(stored), NEURONS_AT_ONCE)
+    return any(np.nan_to_num(stored[start : start + NEURONS_AT_ONCE]).any() for start in starts)
+
+
+def clip_length(row: np.ndarray) -> int:
+    """Frames before the first NaN of one padded row; the whole row when there is none."""
+    missing = np.isnan(row)
+    return int(missing.argmax()) if missing.any() else row.size
+
+
+def layout_fault(array: np.ndarray, file: Path, stream: str, neurons: int, screen: ScreenGeometry) -> Fault | None:
+    """What is wrong with the shape or the kind of numbers of one array, judged from its header alone.
+
+    Parameters
+    ----------
+    array : the mapped array: videos (H, W, T), responses (N, T), behavior and pupil_center (2, T).
+    stream : one of `STREAMS`.
+    neurons : N of the session.
+    """
+    kinds = "float, or uint8 grey levels" if stream == "videos" else "float numbers"
+    if array.dtype.kind != "f" and not (stream == "videos" and array.dtype == np.uint8):
+        return Fault(file, kinds, str(array.dtype), "store the array as float32")
+    leading = {"videos": (screen.rows, screen.cols), "responses": (neurons,)}.get(stream, (2,))
+    if array.shape[:-1] == leading and array.ndim == len(leading) + 1:
+        return None
+    axes = ", ".join(str(size) for size in leading)
+    remedy = "time is the last axis"
+    if array.ndim == len(leading) + 1 and array.shape[1:] == leading:
+        remedy = "time is the first axis here; move it to the end"
+    elif stream == "responses" and array.ndim == 2:
+        remedy = f"meta/neurons says {neurons} neurons; the file belongs to another session or is cut"
+    return Fault(file, f"an array of shape ({axes}, frames)", f"shape {array.shape}", remedy)
+
+
+def length_faults(arrays: dict[str, np.ndarray], files: dict[str, Path], frames: int) -> Iterator[Fault]:
+    """What is wrong with the length of a trial: too short to reconstruct, or one array ends early."""
+    if frames < MINIMUM_FRAMES:
+        decisive = "responses" if "responses" in arrays else "behavior"
+        yield Fault(
+            files[decisive],
+            f"a clip of at least {MINIMUM_FRAMES} frames before the first NaN",
+            f"{frames} frames",
+            "leave this trial out",
+        )
+    for stream, array in arrays.items():
+        if array.shape[-1] < frames:
+            yield Fault(
+                files[stream],
+                f"the {frames} frames of the clip",
+                f"{array.shape[-1]} frames",
+                "the arrays of one trial must be equally long",
+            )
+
+
+def value_faults(clip: np.ndarray, file: Path, stream: str) -> Iterator[Fault]:
+    """What is wrong with the numbers of one array, cut to the clip; time on the last axis."""
+    if clip.dtype.kind != "f" or clip.size == 0:
+        return
+    with np.errstate(invalid="ignore"):
+        lowest, highest = clip.min(), clip.max()
+    if np.isfinite(lowest) and np.isfinite(highest):
+        yield from _range_faults(float(lowest), float(highest), file, stream)
+        return
+    for name, bad in (("NaN", np.isnan(clip)), ("infinite", np.isinf(clip))):
+        if bad.any():
+            first = int(bad.reshape(-1, clip.shape[-1]).any(axis=0).argmax())
+            yield Fault(
+                file,
+                f"finite numbers in all {clip.shape[-1]} frames of the clip",
+                f"{int(bad.sum())} {name} values, the first in frame {first}",
+                "interpolate them, or leave this trial out",
+            )
+
+
+def _range_faults(lowest: float, highest: float, file: Path, stream: str) -> Iterator[Fault]:
+    if stream == "videos" and (lowest < -GREY_LEVEL_SLACK or highest > BRIGHTEST_GREY_LEVEL + GREY_LEVEL_SLACK):
+        remedy = "rescale the video to grey levels"
+        yield Fault(file, "grey levels from 0 to 255", f"values from {lowest:g} to {highest:g}", remedy)
+    if stream == "responses" and lowest < -NEGATIVE_RESPONSE_TOLERANCE * max(highest, 1.0):
+        remedy = "use deconvolved activity, not dF/F or z-scores"
+        yield Fault(file, "responses of at least 0", f"values down to {lowest:g}", remedy)

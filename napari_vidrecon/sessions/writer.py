@@ -1,0 +1,172 @@
+"""Writing a session folder in the public Sensorium 2023 layout, trial by trial."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from napari_vidrecon.errors import SessionError
+from napari_vidrecon.sessions.frame_statistics import FrameStatistics
+from napari_vidrecon.sessions.metadata import COORDINATES_FILE, NEURON_IDS_FILE, TIERS_FILE
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
+from napari_vidrecon.sessions.trial_files import STREAMS
+from napari_vidrecon.storage import replacing_folder, write_array
+
+PADDED_FRAMES = 324
+TRIAL_IDS_FILE = "meta/trials/trial_idx.npy"
+LONGEST_TIER_NAME = 16
+
+VideoDtype = Literal["float32", "uint8"]
+
+
+def write_session(
+    folder: Path | str,
+    trials: Iterable[Trial],
+    *,
+    coordinates: np.ndarray,
+    unit_ids: np.ndarray | None = None,
+    video_dtype: VideoDtype = "uint8",
+    padded_frames: int = PADDED_FRAMES,
+    extra_files: Mapping[str, str] | None = None,
+    on_trial: Callable[[int], None] | None = None,
+) -> Path:
+    """Write a session folder; it appears whole or not at all, and only one trial is held at a time.
+
+    Parameters
+    ----------
+    folder : where the session goes; what stood there is replaced when the new one is complete.
+    trials : the trials, in the order that numbers them 0, 1, 2 … (their own ids are not kept); may be a
+        generator. A trial without responses gets no responses file.
+    coordinates : (N, 3) cortical position of each neuron [x, y, z], µm.
+    unit_ids : (N,) integer names of the neurons; 1..N by default.
+    video_dtype : "float32" pads videos with NaN as the public sessions do; "uint8" rounds to whole grey levels
+        and stores the clip's frames only.
+    padded_frames : columns of every float array; frames after the clip's end are NaN.
+    extra_files : text files to add, by their path relative to the session folder.
+    on_trial : called with the number of trials written so far.
+
+    Returns
+    -------
+    The folder.
+
+    Raises
+    ------
+    SessionError : a trial does not fit the neurons, the first trial's screen or the number of columns.
+    StorageError : the disk is full, read-only, or writing is not permitted.
+
+    Source: layout of the Sensorium 2023 sessions. The medians in `meta/statistics` are taken over at most 15
+    trials, the other statistics over all.
+    """
+    folder = Path(folder)
+    coordinates = np.asarray(coordinates)
+    if coordinates.ndim != 2 or coordinates.shape[1] != 3:
+        raise SessionError(
+            f"{folder}: expected coordinates of shape (neurons, 3), found {coordinates.shape}; "
+            "give x, y and z in µm for every neuron"
+        )
+    neurons = len(coordinates)
+    unit_ids = np.arange(1, neurons + 1) if unit_ids is None else np.asarray(unit_ids)
+    if unit_ids.shape != (neurons,):
+        raise SessionError(
+            f"{folder}: expected {neurons} unit ids, one for each neuron, found {unit_ids.shape}"
+        )
+    with replacing_folder(folder) as draft:
+        tiers = _write_trials(draft, trials, neurons, video_dtype, padded_frames, on_trial)
+        write_array(draft / NEURON_IDS_FILE, unit_ids)
+        write_array(draft / COORDINATES_FILE, coordinates)
+        write_array(draft / TIERS_FILE, np.array(tiers, dtype=f"<U{LONGEST_TIER_NAME}"))
+        write_array(draft / TRIAL_IDS_FILE, np.arange(len(tiers)))
+        config = {"links": {}, "frame_rate_hz": FRAME_RATE_HZ, "padded_frames": padded_frames}
+        _write_text(draft, "config.json", json.dumps(config, indent=2) + "\n")
+        for name, text in (extra_files or {}).items():
+            _write_text(draft, name, text)
+    return folder
+
+
+def _write_trials(
+    draft: Path,
+    trials: Iterable[Trial],
+    neurons: int,
+    video_dtype: VideoDtype,
+    padded_frames: int,
+    on_trial: Callable[[int], None] | None,
+) -> list[str]:
+    """Write every trial's arrays and the statistics over them; return the tiers."""
+    statistics = {stream: FrameStatistics() for stream in STREAMS}
+    tiers: list[str] = []
+    screen: tuple[int, ...] | None = None
+    for trial in trials:
+        screen = screen or trial.video.shape[1:]
+        _require_fit(trial, neurons, screen, padded_frames)
+        for stream, array in _arrays(trial, video_dtype, padded_frames).items():
+            write_array(draft / "data" / stream / f"{len(tiers)}.npy", array)
+            statistics[stream].add(_padded(array, padded_frames))
+        tiers.append(trial.tier)
+        if on_trial is not None:
+            on_trial(len(tiers))
+    if not tiers:
+        raise SessionError("expected at least one trial to write into a session, found none")
+    for stream, gathered in statistics.items():
+        for name, values in gathered.summary().items():
+            write_array(draft / "meta/statistics" / stream / "all" / f"{name}.npy", values)
+    return tiers
+
+
+def _require_fit(trial: Trial, neurons: int, screen: tuple[int, ...], padded_frames: int) -> None:
+    if not 0 < trial.frames <= padded_frames:
+        raise SessionError(
+            f"{trial.name}: expected 1 to {padded_frames} frames, found {trial.frames}; "
+            "cut the clip or write more columns"
+        )
+    if trial.video.shape[1:] != screen:
+        raise SessionError(
+            f"{trial.name}: expected a video of {screen} pixels, as in the first trial, "
+            f"found {trial.video.shape[1:]}"
+        )
+    if trial.recorded_responses is not None and len(trial.recorded_responses) != neurons:
+        raise SessionError(
+            f"{trial.name}: expected responses of {neurons} neurons, as many as there are coordinates, "
+            f"found {len(trial.recorded_responses)}"
+        )
+    if not 0 < len(trial.tier) <= LONGEST_TIER_NAME:
+        raise SessionError(
+            f"{trial.name}: expected a tier name of 1 to {LONGEST_TIER_NAME} characters, found '{trial.tier}'"
+        )
+
+
+def _arrays(trial: Trial, video_dtype: VideoDtype, padded_frames: int) -> dict[str, np.ndarray]:
+    """What goes to disk, by stream, time last."""
+    video = np.moveaxis(trial.video, 0, -1)
+    if video_dtype == "uint8":
+        stored = np.ascontiguousarray(np.clip(np.rint(video), 0, 255).astype(np.uint8))
+    else:
+        stored = _padded(video, padded_frames)
+    arrays = {
+        "videos": stored,
+        "behavior": _padded(trial.behavior, padded_frames),
+        "pupil_center": _padded(trial.pupil_center, padded_frames),
+    }
+    if trial.recorded_responses is not None:
+        arrays["responses"] = _padded(trial.recorded_responses, padded_frames)
+    return arrays
+
+
+def _padded(array: np.ndarray, frames: int) -> np.ndarray:
+    """Float32 copy with NaN after the last frame; the last axis is time."""
+    padded = np.full((*array.shape[:-1], frames), np.nan, dtype=np.float32)
+    padded[..., : array.shape[-1]] = array
+    return padded
+
+
+def _write_text(folder: Path, name: str, text: str) -> None:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise SessionError(
+            f"{name}: expected a path inside the session folder; use a relative name without .."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

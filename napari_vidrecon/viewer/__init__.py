@@ -1,0 +1,1 @@
+"""The napari plugin. No science lives here."""

@@ -1,0 +1,83 @@
+"""What the tests share: golden data of the reference implementation, a small session to use or to damage."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SMALL_TRIALS = 4
+SMALL_NEURONS = 20
+SMALL_FRAMES = 60
+SMALL_PADDED_FRAMES = 66
+SMALL_TIERS = ("train", "oracle", "train", "live_test_main")
+
+
+@pytest.fixture(scope="session")
+def golden_folder() -> Path:
+    """The folder of reference outputs; its README says what each file is."""
+    return Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def golden(golden_folder: Path) -> Mapping[str, np.ndarray]:
+    """The expected numbers, by name; loaded without unpickling."""
+    with np.load(golden_folder / "expected.npz", allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+@pytest.fixture(scope="session")
+def golden_session_folder(golden_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reference's made-up session (mouse 1: 40 neurons, 30 trials) as a folder in the public format."""
+    parent = tmp_path_factory.mktemp("sensorium_all_2023")
+    with np.load(golden_folder / "session.npz", allow_pickle=False) as archive:
+        for name in archive.files:
+            file = parent / f"{name}.npy"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.save(file, archive[name], allow_pickle=False)
+    return next(parent.iterdir())
+
+
+def write_small_session(folder: Path, seed: int = 5) -> None:
+    """Write a session of noise in the public format: 4 trials, 20 neurons, 60 frames, NaN-padded to 66."""
+    random = np.random.default_rng(seed)
+    for trial, tier in enumerate(SMALL_TIERS):
+        video = np.floor(random.uniform(0, 256, (36, 64, SMALL_FRAMES)))
+        responses = random.gamma(0.5, 6.0, (SMALL_NEURONS, SMALL_FRAMES))
+        behavior = np.stack([random.uniform(10, 90, SMALL_FRAMES), random.exponential(0.5, SMALL_FRAMES)])
+        pupil_center = random.normal(150, 5, (2, SMALL_FRAMES))
+        arrays = {"videos": video, "responses": responses, "behavior": behavior, "pupil_center": pupil_center}
+        for quantity, values in arrays.items():
+            padding = [(0, 0)] * (values.ndim - 1) + [(0, SMALL_PADDED_FRAMES - SMALL_FRAMES)]
+            padded = np.pad(values.astype(np.float32), padding, constant_values=np.nan)
+            if quantity == "responses" and tier == "live_test_main":
+                padded = np.zeros_like(padded)
+            file = folder / "data" / quantity / f"{trial}.npy"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.save(file, padded)
+    for file, values in {
+        "meta/trials/tiers.npy": np.array(SMALL_TIERS, dtype="<U16"),
+        "meta/neurons/unit_ids.npy": np.arange(1, SMALL_NEURONS + 1),
+        "meta/neurons/cell_motor_coordinates.npy": random.integers(0, 600, (SMALL_NEURONS, 3)),
+    }.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        np.save(folder / file, values)
+
+
+@pytest.fixture(scope="session")
+def small_session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A session of 4 trials and 20 neurons; shared by all tests, so never write into it."""
+    folder = tmp_path_factory.mktemp("sessions") / "dynamic1-1-1-Video-small"
+    write_small_session(folder)
+    return folder
+
+
+@pytest.fixture
+def copy_of_small_session(small_session_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the small session for one test, to change or to damage."""
+    copy = tmp_path / small_session_folder.name
+    shutil.copytree(small_session_folder, copy)
+    return copy

@@ -1,0 +1,88 @@
+"""Degrees of visual angle: the numbers the paper and its notebooks print."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_vidrecon.errors import MaskError
+from napari_vidrecon.sessions.screen import ScreenGeometry
+
+SCREEN = ScreenGeometry()
+FULL = np.ones((36, 64))
+
+
+def rows_of(count: int, first: int = 0) -> np.ndarray:
+    mask = np.zeros((36, 64), dtype=bool)
+    mask[first : first + count] = True
+    return mask
+
+
+def test_the_full_screen_covers_the_published_area_and_diameter() -> None:
+    assert SCREEN.pixel_areas_deg2().sum() == pytest.approx(11575.7008, abs=1e-4)
+    assert SCREEN.mask_diameter_deg(FULL) == pytest.approx(121.4028, abs=1e-4)
+
+
+def test_pixels_shrink_in_angle_towards_the_corners() -> None:
+    areas = SCREEN.pixel_areas_deg2()
+    assert areas.shape == (36, 64)
+    assert areas[17, 31] == pytest.approx(11.3448, abs=1e-4)
+    assert areas[0, 0] == pytest.approx(1.2439, abs=1e-4)
+    assert areas.max() == pytest.approx(areas[17:19, 31:33].max())
+
+
+def test_areas_are_the_same_left_and_right_and_up_and_down() -> None:
+    areas = SCREEN.pixel_areas_deg2()
+    np.testing.assert_allclose(areas, areas[::-1, ::-1], rtol=1e-12)
+
+
+def test_areas_of_an_odd_screen_are_symmetric_and_cover_the_pixel_in_the_middle() -> None:
+    areas = ScreenGeometry(rows=3, cols=5).pixel_areas_deg2()
+    np.testing.assert_allclose(areas, areas[::-1, ::-1], rtol=1e-12)
+    assert areas.argmax() == 7
+
+
+def test_the_whole_screen_is_as_high_and_wide_as_printed() -> None:
+    height, width = SCREEN.size_deg()
+    assert (int(height), int(width)) == (93, 124)
+    assert SCREEN.extent_deg(FULL) == pytest.approx((height, width))
+
+
+@pytest.mark.parametrize(("rows", "degrees"), [(29, 81.0), (19, 58.4)])
+def test_height_of_a_mask_is_the_printed_one(rows: int, degrees: float) -> None:
+    assert SCREEN.extent_deg(rows_of(rows))[0] == pytest.approx(degrees, abs=0.05)
+
+
+@pytest.mark.parametrize("first", [0, 3, 36 - 12])
+def test_a_mask_at_the_border_is_as_high_as_the_same_mask_inside(first: int) -> None:
+    assert SCREEN.extent_deg(rows_of(12, first)) == SCREEN.extent_deg(rows_of(12, first=5))
+
+
+def test_an_empty_mask_has_no_size() -> None:
+    empty = np.zeros((36, 64), dtype=bool)
+    assert SCREEN.extent_deg(empty) == (0.0, 0.0)
+    assert SCREEN.mask_diameter_deg(empty) == 0.0
+
+
+def test_masks_of_another_size_are_refused_with_both_sizes() -> None:
+    with pytest.raises(MaskError, match=r"\(36, 64\).*\(64, 64\)"):
+        SCREEN.mask_diameter_deg(np.ones((64, 64)))
+
+
+@pytest.mark.parametrize(
+    ("degrees", "pixels"),
+    [(0, 0.0), (10, 2.996), (20, 6.184), (30, 9.810), (40, 14.257), (50, 20.249), (60, 29.430), (70, 46.683)],
+)
+def test_rings_of_eccentricity_have_the_published_radii(degrees: float, pixels: float) -> None:
+    assert SCREEN.eccentricity_radius_px(degrees) == pytest.approx(pixels, abs=1e-3)
+
+
+@pytest.mark.parametrize("degrees", [-1.0, 90.0, float("nan")])
+def test_an_angle_that_never_meets_the_screen_is_refused(degrees: float) -> None:
+    with pytest.raises(ValueError, match="eccentricity"):
+        SCREEN.eccentricity_radius_px(degrees)
+
+
+def test_one_pixel_straight_ahead_is_3_37_degrees_and_the_middle_lies_between_pixels() -> None:
+    assert SCREEN.degrees_per_pixel == pytest.approx(3.368, abs=1e-3)
+    assert SCREEN.centre == (17.5, 31.5)
