@@ -84,6 +84,10 @@ class Encoder(Protocol):
     device: torch.device
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the weights."""
+
+    @property
     def floats_per_pixel(self) -> int:
         """Floats alive per input pixel of a window in a forward pass; for choosing a chunk."""
 
@@ -113,3 +117,6 @@ class Encoder(Protocol):
         chunk: int | None = None,
     ) -> np.ndarray:
         """Activity (N, T) of a whole clip: mean over all sliding windows."""
+
+    def require_neurons(self, neurons: int, of: str) -> None:
+        """Raise `EncoderError` unless the readout has as many neurons as a recording."""

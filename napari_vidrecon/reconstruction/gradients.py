@@ -21,11 +21,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SubBatchGradients:
-    """Loss gradients of sub-batches: losses (K,), norms (K,), video (K, 32, rows, columns) divided by the norm."""
+    """What the sub-batches of a step give.
+
+    Parameters
+    ----------
+    losses, norms : (K,) Poisson loss and norm of its gradient.
+    video : (K, 32, rows, columns) gradient of the movie, divided by the norm.
+    activity : (K, 32, neurons in the loss) predicted on the way.
+    """
 
     losses: torch.Tensor
     norms: torch.Tensor
     video: torch.Tensor
+    activity: torch.Tensor
 
 
 def sub_batch_gradients(
@@ -58,7 +66,7 @@ def sub_batch_gradients(
     indices = torch.as_tensor(windows.indices(window_starts), device=inputs.device)
     elements = target.shape[0] * frames_per_sub_batch
     chunk = chunk or chunk_that_fits(encoder, gradient=True)
-    losses, norms, videos = [], [], []
+    losses, norms, videos, activities = [], [], [], []
     pending: list[torch.Tensor] = []
     for part in indices.split(chunk):
         leaf = inputs[:, part].transpose(0, 1).detach().contiguous().requires_grad_(True)
@@ -69,6 +77,7 @@ def sub_batch_gradients(
         loss = (activity - wanted * torch.log(activity + config.poisson_epsilon)).sum(dim=(1, 2)) / elements
         (gradient,) = torch.autograd.grad(loss.sum(), leaf)
         losses.append(loss.detach())
+        activities.append(activity.detach())
         pending += gradient.unbind(0)
         while len(pending) >= windows.step:
             whole = torch.stack(pending[: windows.step])
@@ -81,18 +90,22 @@ def sub_batch_gradients(
     norm, video = torch.stack(norms), torch.stack(videos)
     if config.gradient_norm != "none":
         video = video / (norm + config.norm_epsilon)[:, None, None, None]
-    return SubBatchGradients(torch.cat(losses).view(len(starts), windows.step).sum(dim=1), norm, video)
+    per_sub_batch = (len(starts), windows.step)
+    loss = torch.cat(losses).view(per_sub_batch).sum(dim=1)
+    # (K, step, N, size) -> (K, size, step, N) -> frames in order.
+    activity = torch.cat(activities).unflatten(0, per_sub_batch).permute(0, 3, 1, 2).flatten(1, 2)
+    return SubBatchGradients(loss, norm, video, activity)
 
 
 def average_over_overlaps(gradients: torch.Tensor, sub_batches: SubBatches, frames: int) -> torch.Tensor:
-    """Mean over the sub-batches that cover each frame: (K, 32, rows, columns) to (T, rows, columns)."""
+    """Mean over the sub-batches that cover each frame: (K, 32, ...) to (T, ...)."""
     length = gradients.shape[1]
     total = gradients.new_zeros(frames, *gradients.shape[2:])
     count = gradients.new_zeros(frames)
     for start, weight, gradient in zip(sub_batches.starts, sub_batches.weights, gradients, strict=True):
         total[start : start + length] += float(weight) * gradient
         count[start : start + length] += float(weight)
-    return total / count.clamp(min=1.0)[:, None, None]
+    return total / count.clamp(min=1.0).view(-1, *(1,) * (total.ndim - 1))
 
 
 class GradientTransform(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,7 +24,7 @@ from napari_vidrecon.reconstruction.tracking import Tracker
 from napari_vidrecon.reconstruction.update import MomentumUpdate
 
 if TYPE_CHECKING:
-    from napari_vidrecon.encoders.window_encoder import WindowEncoder
+    from napari_vidrecon.encoders.encoder import Encoder
     from napari_vidrecon.sessions.session import Trial
 
 
@@ -60,6 +61,8 @@ class Steppable(Protocol):
     @property
     def video(self) -> np.ndarray: ...
     @property
+    def predicted_activity(self) -> np.ndarray | None: ...
+    @property
     def state(self) -> dict[str, Any]: ...
     def load_state(self, state: dict[str, Any]) -> None: ...
     def step(self) -> StepInfo: ...
@@ -84,7 +87,7 @@ class Reconstructor:
     """
 
     trial: Trial
-    encoders: list[WindowEncoder]
+    encoders: Sequence[Encoder]
     mask: AlphaMask
     target: Target
     config: ReconstructionConfig
@@ -92,6 +95,7 @@ class Reconstructor:
     tracker: Tracker | None = None
     chunk: int | None = None
     _step: int = field(default=0, init=False)
+    _activity: torch.Tensor | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         first = self.encoders[0].spec
@@ -109,7 +113,7 @@ class Reconstructor:
         self.set_target(self.target)
         self.set_training_threshold(self.training_threshold)
 
-    def _packed(self, encoder: WindowEncoder) -> torch.Tensor:
+    def _packed(self, encoder: Encoder) -> torch.Tensor:
         blank = np.full((self._frames, self._canvas.screen_rows, self._canvas.screen_columns), 0.0, np.float32)
         blank += self.config.initial_level
         return encoder.pack(blank, self.trial.behavior, self.trial.pupil_center, padding=self.config.padding_level)
@@ -156,6 +160,18 @@ class Reconstructor:
         return self._video[(slice(None), *self._canvas.screen)].float().cpu().numpy().copy()
 
     @property
+    def predicted_activity(self) -> np.ndarray | None:
+        """(N, T) activity predicted on the way in the last step, NaN for neurons not in the loss; None before.
+
+        It comes for free with the step, but is not the mean over all windows that `Encoder.predict` gives.
+        """
+        if self._activity is None:
+            return None
+        predicted = np.full(self.target.activity.shape, np.nan, np.float32)
+        predicted[self.target.in_loss] = self._activity.T.float().cpu().numpy()
+        return predicted
+
+    @property
     def state(self) -> dict[str, Any]:
         """Everything a later process needs to go on to the same bits: step, video, momentum."""
         momentum = self._update.momentum
@@ -182,15 +198,17 @@ class Reconstructor:
     def gradient(self) -> tuple[torch.Tensor, float]:
         """Transformed gradient (T, rows, columns) at the present video, and the loss there."""
         sub_batches = self._schedule.at(self._step)
-        averages, losses = [], []
+        averages, activities, losses = [], [], []
         for encoder, inputs, matched, chosen in zip(
             self.encoders, self._inputs, self._matched, self._chosen, strict=True
         ):
             inputs[0] = self._video
             parts = sub_batch_gradients(encoder, inputs, matched, chosen, sub_batches.starts, self.config, self.chunk)
             averages.append(average_over_overlaps(parts.video, sub_batches, self._frames).to(self._video.device))
+            activities.append(average_over_overlaps(parts.activity, sub_batches, self._frames).to(self._video.device))
             losses.append(parts.losses.mean().cpu())
         gradient = torch.stack(averages).mean(dim=0) if len(averages) > 1 else averages[0]
+        self._activity = torch.stack(activities).mean(dim=0)
         for transform in self._transforms:
             gradient = transform(gradient, self._step)
         return gradient, float(torch.stack(losses).mean())
@@ -263,6 +281,12 @@ class VideoEnsemble:
     def videos(self) -> list[np.ndarray]:
         """The members' movies."""
         return [member.video for member in self.members]
+
+    @property
+    def predicted_activity(self) -> np.ndarray | None:
+        """Mean over the members of what they predicted on the way; see `Reconstructor.predicted_activity`."""
+        predicted = [member.predicted_activity for member in self.members]
+        return None if any(each is None for each in predicted) else np.mean(predicted, axis=0)  # type: ignore[arg-type]
 
     @property
     def state(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,7 @@ class Target:
         return self.quieted(activity) if self.ablation == "silence" else activity[self.neurons.keep]
 
 
-def predicted_activity(encoders: list[Encoder], trial: Trial) -> np.ndarray:
+def predicted_activity(encoders: Sequence[Encoder], trial: Trial) -> np.ndarray:
     """Mean over encoders of the activity predicted from the true movie, (N, T) (science.md 5.7)."""
     return np.mean([e.predict(trial.video, trial.behavior, trial.pupil_center) for e in encoders], axis=0)
 
@@ -74,7 +75,7 @@ def permuted_activity(activity: np.ndarray, seed: int) -> np.ndarray:
 def build_target(
     target: str | np.ndarray,
     trial: Trial,
-    encoders: list[Encoder],
+    encoders: Sequence[Encoder],
     neurons: NeuronSet | np.ndarray | None,
     ablation: Ablation,
     seed: int,

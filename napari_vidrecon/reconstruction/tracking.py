@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +35,7 @@ class Tracker:
         mask: AlphaMask,
         evaluation_threshold: float,
         target: Target,
-        encoders: list[Encoder],
+        encoders: Sequence[Encoder],
         skip_frames: int,
     ) -> None:
         self.trial, self.mask, self.target, self.encoders = trial, mask, target, encoders

@@ -71,9 +71,7 @@ def write_session(
     neurons = len(coordinates)
     unit_ids = np.arange(1, neurons + 1) if unit_ids is None else np.asarray(unit_ids)
     if unit_ids.shape != (neurons,):
-        raise SessionError(
-            f"{folder}: expected {neurons} unit ids, one for each neuron, found {unit_ids.shape}"
-        )
+        raise SessionError(f"{folder}: expected {neurons} unit ids, one for each neuron, found {unit_ids.shape}")
     with replacing_folder(folder) as draft:
         tiers = _write_trials(draft, trials, neurons, video_dtype, padded_frames, on_trial)
         write_array(draft / NEURON_IDS_FILE, unit_ids)
@@ -124,8 +122,7 @@ def _require_fit(trial: Trial, neurons: int, screen: tuple[int, ...], padded_fra
         )
     if trial.video.shape[1:] != screen:
         raise SessionError(
-            f"{trial.name}: expected a video of {screen} pixels, as in the first trial, "
-            f"found {trial.video.shape[1:]}"
+            f"{trial.name}: expected a video of {screen} pixels, as in the first trial, found {trial.video.shape[1:]}"
         )
     if trial.recorded_responses is not None and len(trial.recorded_responses) != neurons:
         raise SessionError(
@@ -165,8 +162,6 @@ def _padded(array: np.ndarray, frames: int) -> np.ndarray:
 def _write_text(folder: Path, name: str, text: str) -> None:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise SessionError(
-            f"{name}: expected a path inside the session folder; use a relative name without .."
-        )
+        raise SessionError(f"{name}: expected a path inside the session folder; use a relative name without ..")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

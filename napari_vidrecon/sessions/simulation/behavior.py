@@ -86,8 +86,8 @@ def _running_speed(rng: np.random.Generator, frames: int) -> np.ndarray:
 def _pupil_dilation(rng: np.random.Generator, running: np.ndarray) -> np.ndarray:
     frames = len(running)
     arousal = smoothed(np.minimum(running, PUPIL_FULL_AT_CM_S), PUPIL_FOLLOWS_RUNNING_S, FRAME_RATE_HZ)
-    pupil = PUPIL_MEAN + rng.normal(0.0, PUPIL_TRIAL_SPREAD)
-    pupil = pupil + _drift(rng, frames, PUPIL_DRIFT, PUPIL_DRIFT_S) + PUPIL_PER_CM_S * arousal
+    typical = PUPIL_MEAN + rng.normal(0.0, PUPIL_TRIAL_SPREAD)
+    pupil = typical + _drift(rng, frames, PUPIL_DRIFT, PUPIL_DRIFT_S) + PUPIL_PER_CM_S * arousal
     return np.clip(pupil + rng.normal(0.0, PUPIL_NOISE, frames), PUPIL_MIN, PUPIL_MAX)
 
 

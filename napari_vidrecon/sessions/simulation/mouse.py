@@ -15,8 +15,9 @@ from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.sessions.metadata import SIMULATION_FILE
 from napari_vidrecon.sessions.simulation import calcium
 from napari_vidrecon.sessions.simulation.behavior import simulate_behavior
+from napari_vidrecon.sessions.simulation.camera import HEIGHT, WIDTH
 from napari_vidrecon.sessions.simulation.gaze import SCREEN_PX_PER_CAMERA_PX
-from napari_vidrecon.sessions.simulation.movies import HEIGHT, WIDTH, movie
+from napari_vidrecon.sessions.simulation.movies import movie
 from napari_vidrecon.sessions.simulation.plates import PHOTOGRAPHS
 from napari_vidrecon.sessions.simulation.receptive_fields import KIND_NAMES
 from napari_vidrecon.sessions.simulation.visual_cortex import VisualCortex
@@ -30,9 +31,7 @@ NOTE = (
 )
 
 
-def simulate_trial(
-    cortex: VisualCortex, trial: int, *, frames: int = 300, tier: str = TRAINING_TIER
-) -> Trial:
+def simulate_trial(cortex: VisualCortex, trial: int, *, frames: int = 300, tier: str = TRAINING_TIER) -> Trial:
     """Simulate one trial of a mouse, alone: a pure function of the mouse and the trial's number.
 
     Parameters
@@ -62,9 +61,7 @@ def simulate_trial(
 
 def trial_tiers(*, train_trials: int, validation_trials: int, test_trials: int) -> list[str]:
     """Tier of every trial. Held-out trials come first, so that more training never changes them."""
-    return (
-        [TEST_TIER] * test_trials + [VALIDATION_TIER] * validation_trials + [TRAINING_TIER] * train_trials
-    )
+    return [TEST_TIER] * test_trials + [VALIDATION_TIER] * validation_trials + [TRAINING_TIER] * train_trials
 
 
 def simulate_session(
@@ -110,9 +107,7 @@ def simulate_session(
     _require("frames", frames, 1, PADDED_FRAMES)
     for name, count in {"train": train_trials, "validation": validation_trials, "test": test_trials}.items():
         _require(f"{name} trials", count, 0)
-    tiers = trial_tiers(
-        train_trials=train_trials, validation_trials=validation_trials, test_trials=test_trials
-    )
+    tiers = trial_tiers(train_trials=train_trials, validation_trials=validation_trials, test_trials=test_trials)
     _require("trials in all", len(tiers), 1)
     cortex = VisualCortex(neurons, seed)
     return write_session(
@@ -182,9 +177,7 @@ def _require(name: str, value: int, lowest: int, highest: int | None = None) -> 
 
 
 def _trials(cortex: VisualCortex, tiers: list[str], frames: int, workers: int) -> Iterator[Trial]:
-    tasks = (
-        partial(simulate_trial, cortex, trial, frames=frames, tier=tier) for trial, tier in enumerate(tiers)
-    )
+    tasks = (partial(simulate_trial, cortex, trial, frames=frames, tier=tier) for trial, tier in enumerate(tiers))
     if workers <= 1:
         for task in tasks:
             yield task()

@@ -30,6 +30,16 @@ PHOTOGRAPHS = {
 }
 TEXTURE_PHOTOGRAPHS = frozenset({"brick.png", "grass.png", "gravel.png"})
 
+# Photograph pixels to a plate pixel: from a little enlarged to this many rows and columns for the whole picture.
+SMALLEST_SHRINK = 0.9
+SMALLEST_PICTURE = (100, 160)
+
+# Radii of dead leaves, plate pixels; the largest differs from plate to plate.
+SMALLEST_LEAF = 2.5
+LARGEST_LEAVES = (35.0, 90.0)
+
+PHOTOGRAPH_FRACTION, DEAD_LEAVES_FRACTION = 0.5, 0.4
+
 
 @lru_cache(maxsize=len(PHOTOGRAPHS))
 def photograph(name: str) -> np.ndarray:
@@ -51,14 +61,13 @@ def photograph(name: str) -> np.ndarray:
 
 
 def photograph_plate(rng: np.random.Generator) -> np.ndarray:
-    """A random crop of a random photograph, at a random scale and perhaps mirrored or inverted."""
+    """A random crop of a random photograph, at a random scale and perhaps mirrored."""
     name = str(rng.choice(sorted(PHOTOGRAPHS)))
-    picture = photograph(name)
     if name in TEXTURE_PHOTOGRAPHS and rng.random() < 0.5:
         name = str(rng.choice(sorted(set(PHOTOGRAPHS) - TEXTURE_PHOTOGRAPHS)))
-        picture = photograph(name)
-    largest = min(picture.shape[0] / 100, picture.shape[1] / 160)
-    shrink = float(np.exp(rng.uniform(np.log(0.9), np.log(max(1.0, largest)))))
+    picture = photograph(name)
+    largest = min(extent / least for extent, least in zip(picture.shape, SMALLEST_PICTURE, strict=True))
+    shrink = float(np.exp(rng.uniform(np.log(SMALLEST_SHRINK), np.log(max(1.0, largest)))))
     rows = min(picture.shape[0], int(PLATE_SHAPE[0] * shrink))
     columns = min(picture.shape[1], int(PLATE_SHAPE[1] * shrink))
     top = int(rng.integers(picture.shape[0] - rows + 1))
@@ -87,7 +96,7 @@ def dead_leaves_plate(rng: np.random.Generator, leaves: int = 900) -> np.ndarray
     Source: Lee, Mumford & Huang 2001, occlusion models for natural images.
     """
     rows, columns = PLATE_SHAPE
-    smallest, largest = 2.5, float(rng.uniform(35.0, 90.0))
+    smallest, largest = SMALLEST_LEAF, float(rng.uniform(*LARGEST_LEAVES))
     u = rng.random(leaves)
     radii = (smallest**-2 - u * (smallest**-2 - largest**-2)) ** -0.5
     texture = fractal_plate(rng, slope=1.0) * float(rng.uniform(0.05, 0.35))
@@ -110,11 +119,11 @@ def dead_leaves_plate(rng: np.random.Generator, leaves: int = 900) -> np.ndarray
 
 
 def random_plate(rng: np.random.Generator) -> np.ndarray:
-    """One of the three kinds: a photograph (50 %), dead leaves (40 %), fractal noise (10 %)."""
+    """One of the three kinds: a photograph (50 %), dead leaves (40 %) or fractal noise (10 %)."""
     kind = rng.random()
-    if kind < 0.5:
+    if kind < PHOTOGRAPH_FRACTION:
         return photograph_plate(rng)
-    return dead_leaves_plate(rng) if kind < 0.9 else fractal_plate(rng)
+    return dead_leaves_plate(rng) if kind < PHOTOGRAPH_FRACTION + DEAD_LEAVES_FRACTION else fractal_plate(rng)
 
 
 def standardised(picture: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from math import factorial
 
 import numpy as np
 
-from napari_vidrecon.sessions.simulation.movies import HEIGHT, WIDTH
+from napari_vidrecon.sessions.simulation.camera import HEIGHT, WIDTH
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 
 SIMPLE, COMPLEX, ON, OFF = 0, 1, 2, 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy import ndimage
 
@@ -171,9 +173,7 @@ class VisualCortex:
         scan = self.scan_responses(video, behavior, pupil_center, trial=trial)
         return calcium.to_video_clock(scan, len(video))
 
-    def _expected_counts(
-        self, video: np.ndarray, behavior: np.ndarray, pupil_center: np.ndarray
-    ) -> np.ndarray:
+    def _expected_counts(self, video: np.ndarray, behavior: np.ndarray, pupil_center: np.ndarray) -> np.ndarray:
         rates = self.event_rates(video, behavior, pupil_center)
         return rates @ calcium.bin_average(rates.shape[1]) / np.float32(calcium.SCAN_RATE_HZ)
 
@@ -205,15 +205,21 @@ class VisualCortex:
 
     def _calibrate(self) -> None:
         """Set the unit of each neuron's drive and rate from clips that no trial shows."""
-        drives = []
-        for clip in range(CALIBRATION_CLIPS):
-            shown = movie(self.seed + CALIBRATION_SEEDS_FROM, clip, CALIBRATION_FRAMES)
-            drives.append(self._drive(shown)[:, TEMPORAL_FRAMES:])
-        drive = np.concatenate(drives, axis=1)
+        shown = _calibration_movies(self.seed)
+        drive = np.concatenate([self._drive(clip)[:, TEMPORAL_FRAMES:] for clip in shown], axis=1)
         centre = np.where(self.fields.kind == COMPLEX, 0.0, drive.mean(axis=1))
         self._drive_scale = np.sqrt(((drive - centre[:, None]) ** 2).mean(axis=1))[:, None].astype(np.float32)
         tuned = self._tuned(drive / self._drive_scale).mean(axis=1)
         self._rate_scale = (self.preferred_rate_hz / tuned)[:, None].astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _calibration_movies(seed: int) -> np.ndarray:
+    """(clips, frames, 36, 64) float32, read-only; kept because drawing them costs more than a small population."""
+    clips = range(CALIBRATION_CLIPS)
+    shown = np.stack([movie(seed + CALIBRATION_SEEDS_FROM, clip, CALIBRATION_FRAMES) for clip in clips])
+    shown.setflags(write=False)
+    return shown
 
 
 def _normalised_contrast(video: np.ndarray) -> np.ndarray:

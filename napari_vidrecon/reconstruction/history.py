@@ -1,0 +1,60 @@
+"""What happened step by step: columns of numbers that grow with a run."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_vidrecon.reconstruction.reconstructor import StepInfo
+
+TRACKED_COLUMNS = ("video_correlation", "rmse", "response_loss", "response_correlation")
+
+
+class History:
+    """Columns of one value a step: step, loss, seconds, and what was tracked (NaN where it was not).
+
+    Parameters
+    ----------
+    columns : name to values, all of one length.
+    """
+
+    def __init__(self, columns: dict[str, list[float]] | None = None) -> None:
+        names = ("step", "loss", "seconds", *TRACKED_COLUMNS)
+        self._columns = {name: list((columns or {}).get(name, [])) for name in names}
+
+    def __len__(self) -> int:
+        return len(self._columns["step"])
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return np.asarray(self._columns[name], dtype=np.float64)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names."""
+        return tuple(self._columns)
+
+    def append(self, info: StepInfo) -> None:
+        """Add one step."""
+        self._columns["step"].append(float(info.step))
+        self._columns["loss"].append(info.loss)
+        self._columns["seconds"].append(info.seconds)
+        for name in TRACKED_COLUMNS:
+            self._columns[name].append((info.tracked or {}).get(name, float("nan")))
+
+    def tracked(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Steps at which a column was measured, and the values."""
+        values, steps = self[name], self["step"]
+        measured = ~np.isnan(values)
+        return steps[measured], values[measured]
+
+    def last(self, name: str) -> float:
+        """The newest measured value; NaN before the first."""
+        values = self.tracked(name)[1]
+        return float(values[-1]) if len(values) else float("nan")
+
+    def as_dict(self) -> dict[str, list[float]]:
+        """Plain lists."""
+        return {name: list(values) for name, values in self._columns.items()}
+
+    def cut(self, steps: int) -> History:
+        """The first `steps` rows."""
+        return History({name: values[:steps] for name, values in self._columns.items()})

@@ -1,0 +1,166 @@
+"""Learning the transparency mask: which pixels the population's activity depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_vidrecon.errors import MaskError
+from napari_vidrecon.reconstruction.masks import AlphaMask
+
+if TYPE_CHECKING:
+    from napari_vidrecon.encoders.encoder import Encoder
+    from napari_vidrecon.sessions.session import Session, Trial
+
+
+class MaskRecipe(BaseModel):
+    """Settings of a mask fit (science.md section 6).
+
+    The published rule never takes alpha back: its normalised gradient does not shrink, and with a small encoder
+    the mask grows over the whole screen. The decayed rule adds a constant pull towards 0 and limits alpha.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rule: Literal["decayed", "published"] = "decayed"
+    steps: int = Field(350, ge=1)
+    learning_rate: float = Field(10.0, gt=0)
+    initial_scale: float = Field(0.05, ge=0, description="alpha starts uniform in 0 .. this")
+    skip_frames: int = Field(50, ge=0, description="first frames of a clip that are not used")
+    blur_sigma_px: float = Field(5.0, gt=0)
+    blur_kernel_px: int = Field(15, ge=3)
+    norm_epsilon: float = Field(1e-6, ge=0)
+    decay: float = Field(5e-4, ge=0, description="pull towards 0 a step, before the learning rate (decayed rule)")
+    lowest: float = Field(-0.2, description="smallest alpha (decayed rule)")
+    highest: float = Field(1.2, description="largest alpha (decayed rule)")
+    seed: int = Field(0, ge=0)
+
+    @classmethod
+    def published(cls, **changes: Any) -> MaskRecipe:
+        """The published rule with its 1000 steps."""
+        return cls(**{"rule": "published", "steps": 1000, **changes})
+
+
+@dataclass(frozen=True)
+class MaskProgress:
+    """How far a fit is: step (done), steps, loss of the last step, alpha on the screen (36, 64)."""
+
+    step: int
+    steps: int
+    loss: float
+    alpha: np.ndarray
+
+
+class MaskFitter:
+    """Fits alpha by blending two movies: only where alpha is high does the right one show.
+
+    Parameters
+    ----------
+    encoder : best one that has not been trained on the trials.
+    recipe : every setting.
+    """
+
+    def __init__(self, encoder: Encoder, recipe: MaskRecipe) -> None:
+        self.encoder, self.recipe = encoder, recipe
+        canvas, windows = encoder.spec.canvas, encoder.spec.windows
+        self.frames = windows.sub_batch_frames
+        self.generator = np.random.default_rng(recipe.seed)
+        start = self.generator.random((self.frames, canvas.rows, canvas.columns)) * recipe.initial_scale
+        self.alpha_by_frame = torch.as_tensor(start, dtype=encoder.dtype, device=encoder.device)
+        self._indices = torch.as_tensor(windows.indices(np.arange(windows.step)), device=encoder.device)
+
+    @property
+    def alpha(self) -> np.ndarray:
+        """Alpha on the encoder's canvas."""
+        return self.alpha_by_frame[0].float().cpu().numpy().copy()
+
+    def step(self, shown: Trial, background: Trial) -> float:
+        """One step with an explicit pair of trials; returns the mean squared error of the blend's prediction."""
+        recipe, first = self.recipe, self.recipe.skip_frames
+        frames = slice(first, first + self.frames)
+        if min(shown.video.shape[0], background.video.shape[0]) < first + self.frames:
+            raise MaskError(
+                f"trials {shown.id} and {background.id}: expected at least {first + self.frames} frames for the mask "
+                f"fit, found {min(shown.video.shape[0], background.video.shape[0])}"
+            )
+        inputs = self._packed(shown, frames)
+        behind = self._packed(background, frames)[0]
+        leaf = torch.cat([inputs[:1], self.alpha_by_frame[None], inputs[1:]]).requires_grad_(True)
+        opacity = leaf[1].clamp(0.0, 1.0)
+        blended = torch.cat([(leaf[0] * opacity + behind * (1.0 - opacity))[None], leaf[2:]])
+        activity = self.encoder.responses(blended[:, self._indices].transpose(0, 1))
+        wanted = torch.as_tensor(shown.responses[:, frames], dtype=leaf.dtype, device=leaf.device)
+        loss = (activity - wanted[:, self._indices].transpose(0, 1)).square().mean()
+        (gradient,) = torch.autograd.grad(loss, leaf)
+        gradient = gradient / (torch.linalg.vector_norm(gradient) + recipe.norm_epsilon)
+        pull = blur_reflected(gradient[1].clamp(-1.0, 1.0).mean(dim=0), recipe.blur_sigma_px, recipe.blur_kernel_px)
+        if recipe.rule == "decayed":
+            moved = self.alpha_by_frame - recipe.learning_rate * (pull + recipe.decay)
+            self.alpha_by_frame = moved.clamp(recipe.lowest, recipe.highest)
+        else:
+            self.alpha_by_frame = self.alpha_by_frame - recipe.learning_rate * pull
+        return float(loss.detach())
+
+    def _packed(self, trial: Trial, frames: slice) -> torch.Tensor:
+        return self.encoder.pack(trial.video[frames], trial.behavior[:, frames], trial.pupil_center[:, frames])
+
+
+def blur_reflected(image: torch.Tensor, sigma: float, kernel: int) -> torch.Tensor:
+    """Gaussian blur of (rows, columns) with a kernel of fixed size and reflected edges."""
+    offsets = torch.arange(kernel, dtype=image.dtype, device=image.device) - (kernel - 1) / 2
+    weights = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    weights = weights / weights.sum()
+    half = kernel // 2
+    padded = F.pad(image[None, None], (half, half, half, half), mode="reflect")
+    blurred = F.conv2d(F.conv2d(padded, weights.view(1, 1, 1, -1)), weights.view(1, 1, -1, 1))
+    return blurred[0, 0]
+
+
+def fit_mask(
+    session: Session,
+    encoder: Encoder,
+    recipe: MaskRecipe | None = None,
+    *,
+    trial_ids: list[int] | None = None,
+    on_progress: Callable[[MaskProgress], bool | None] | None = None,
+) -> AlphaMask:
+    """Fit a transparency mask on trials the encoder was not trained on.
+
+    Parameters
+    ----------
+    session : the mouse.
+    encoder : bound to this mouse.
+    recipe : settings; default: the decayed rule.
+    trial_ids : trials to draw pairs from; default: the oracle tier.
+    on_progress : called after every step; return False to stop with what is learned.
+
+    Returns
+    -------
+    AlphaMask on the encoder's canvas, or on the screen where the canvas is the screen.
+    """
+    recipe = recipe or MaskRecipe()
+    encoder.require_neurons(session.n_neurons, session.name)
+    ids = trial_ids or [trial_id for trial_id in session.trial_ids if session.tiers[trial_id] == "oracle"]
+    if len(ids) < 2:
+        raise MaskError(f"{session.path}: expected at least 2 labelled trials to fit a mask on, found {len(ids)}")
+    trials = [session.trial(trial_id) for trial_id in ids]
+    fitter = MaskFitter(encoder, recipe)
+    # The published code never draws the last trial (Q17); the decayed rule draws all.
+    drawn = len(trials) - 1 if recipe.rule == "published" else len(trials)
+    for step in range(recipe.steps):
+        shown, background = (trials[index] for index in fitter.generator.integers(0, drawn, size=2))
+        loss = fitter.step(shown, background)
+        progress = MaskProgress(step + 1, recipe.steps, loss, _on_screen(fitter.alpha, encoder))
+        if on_progress is not None and on_progress(progress) is False:
+            break
+    return AlphaMask(fitter.alpha, f"fitted on {session.name}, {recipe.rule} rule")
+
+
+def _on_screen(alpha: np.ndarray, encoder: Encoder) -> np.ndarray:
+    return alpha[encoder.spec.canvas.screen]

@@ -1,0 +1,87 @@
+"""Reconstruct a movie from activity: the one function most people need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
+from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
+from napari_vidrecon.reconstruction.reconstructor import StepInfo
+from napari_vidrecon.reconstruction.results import Reconstruction
+from napari_vidrecon.reconstruction.run import Ensemble, plan_run
+from napari_vidrecon.reconstruction.runner import Runner
+
+if TYPE_CHECKING:
+    from napari_vidrecon.encoders.encoder import Encoder
+    from napari_vidrecon.sessions.session import Trial
+
+
+def reconstruct(
+    trial: Trial,
+    encoders: Sequence[Encoder],
+    mask: AlphaMask,
+    config: ReconstructionConfig | None = None,
+    *,
+    target: str | np.ndarray = "recorded",
+    target_encoders: Sequence[Encoder] | None = None,
+    neurons: NeuronSet | np.ndarray | None = None,
+    ablation: Ablation = "drop",
+    mask_threshold: float = TRAINING_THRESHOLD,
+    evaluation_threshold: float = EVALUATION_THRESHOLD,
+    ensemble: Ensemble = "videos",
+    on_step: Callable[[StepInfo], bool | None] | None = None,
+    save_to: Path | str | None = None,
+    chunk: int | None = None,
+) -> Reconstruction:
+    """Reconstruct the movie of a trial from activity (Bauer et al. 2026, Fig. 1B).
+
+    Parameters
+    ----------
+    trial : the clip: its behaviour goes into the encoder, its movie is only measured against.
+    encoders : one or more, bound to this mouse.
+    mask : transparency mask of this mouse.
+    config : every setting; default: the "best" preset.
+    target : "recorded", "predicted" (mean over `target_encoders`), "permuted" (a control) or activity (N, T) >= 0.
+    target_encoders : encoders that predict the target and measure the result; default: the same.
+    neurons : who takes part: a NeuronSet, or boolean (N,); default: all.
+    ablation : "drop" leaves the others out; "silence" asks them to be 0, as the published code does.
+    mask_threshold : pixels with alpha at least this are reconstructed; the others stay at 127.5.
+    evaluation_threshold : pixels with alpha at least this are measured.
+    ensemble : "videos": one reconstruction an encoder, averaged; "gradients": unit gradients averaged each step.
+    on_step : called after every step with a StepInfo; return False to stop.
+    save_to : run folder; kept up to date, and continued from if it holds the same run unfinished.
+    chunk : windows at once; default: by device and free memory.
+
+    Returns
+    -------
+    Reconstruction : `video` (T, 36, 64) float32 in 0..255, unmasked and unsmoothed; `history`; `provenance`.
+
+    Raises
+    ------
+    ConfigError, MaskError, EncoderError, SessionError, RunError, StorageError : one line each.
+    """
+    run = plan_run(
+        trial,
+        encoders,
+        mask,
+        config,
+        target=target,
+        target_encoders=target_encoders,
+        neurons=neurons,
+        ablation=ablation,
+        mask_threshold=mask_threshold,
+        evaluation_threshold=evaluation_threshold,
+        ensemble=ensemble,
+        chunk=chunk,
+    )
+    if save_to is not None and Path(save_to).exists():
+        saved = Reconstruction.load(save_to)
+        if saved.finished and saved.provenance.get("fingerprint") == run.fingerprint:
+            return saved
+        run.resume(saved)
+    return Runner(run, on_step=on_step, save_to=save_to).drive()

@@ -1,0 +1,181 @@
+"""A finished or partial reconstruction, and its directory on disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_vidrecon.errors import ConfigError, RunError
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.history import History
+from napari_vidrecon.storage import replacing_folder
+
+FORMAT = "napari-vidrecon run 1"
+SUFFIX = ".zarr"
+
+
+@dataclass
+class Reconstruction:
+    """What a run made.
+
+    Parameters
+    ----------
+    video : (T, 36, 64) float32, 0..255, unmasked, unsmoothed; the mean over encoders.
+    history : what happened step by step.
+    config : every setting.
+    provenance : plain values: what went in (hashes, seeds, thresholds), versions, device, times.
+    videos : one movie an encoder, where movies were averaged.
+    stimulus : (T, 36, 64) the true movie.
+    target : (N, T) the activity matched.
+    predicted_activity : (N, T) predicted from the masked reconstruction at the end, or None.
+    keep : (N,) bool, neurons that took part.
+    alpha : the mask's alpha values.
+    levels : what the true movie reaches (response_loss, response_correlation).
+    state : what is needed to go on; None once finished.
+    """
+
+    video: np.ndarray
+    history: History
+    config: ReconstructionConfig
+    provenance: dict[str, Any]
+    stimulus: np.ndarray
+    target: np.ndarray
+    keep: np.ndarray
+    alpha: np.ndarray
+    videos: list[np.ndarray] = field(default_factory=list)
+    predicted_activity: np.ndarray | None = None
+    levels: dict[str, float] = field(default_factory=dict)
+    state: dict[str, Any] | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return len(self.history) >= self.config.steps
+
+    def save(self, path: Path | str) -> None:
+        """Write to a zarr directory: under a temporary name, then moved into place.
+
+        Raises
+        ------
+        StorageError : the disk is full, read-only, or writing is not permitted.
+        """
+        import zarr
+
+        with replacing_folder(path) as temporary:
+            root = zarr.open_group(str(temporary), mode="w", zarr_format=3)
+            root.attrs.update(
+                {
+                    "format": FORMAT,
+                    "finished": self.finished,
+                    "config": self.config.model_dump(),
+                    "provenance": self.provenance,
+                    "levels": _plain(self.levels),
+                    "history": {name: _plain(values) for name, values in self.history.as_dict().items()},
+                }
+            )
+            for name, array in self._arrays().items():
+                root.create_array(name, data=np.ascontiguousarray(array))
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        arrays = {
+            "video": self.video,
+            "stimulus": self.stimulus,
+            "target": self.target,
+            "keep": self.keep,
+            "alpha": self.alpha,
+        }
+        arrays |= {f"videos/{index}": video for index, video in enumerate(self.videos)}
+        if self.predicted_activity is not None:
+            arrays["predicted_activity"] = self.predicted_activity
+        if self.state is not None:
+            arrays |= _flatten(self.state, "state")
+        return arrays
+
+    @classmethod
+    def load(cls, path: Path | str) -> Reconstruction:
+        """Read a run's directory.
+
+        Raises
+        ------
+        RunError : missing, not a run, or damaged.
+        """
+        import zarr
+
+        path = Path(path)
+        if not path.is_dir():
+            raise RunError(f"{path}: expected a run folder, found {'a file' if path.exists() else 'nothing there'}")
+        try:
+            root = zarr.open_group(str(path), mode="r", zarr_format=3)
+            stored: dict[str, Any] = dict(root.attrs)
+            if stored.get("format") != FORMAT:
+                raise RunError(f"{path}: expected a run of this program, found another zarr folder")
+            arrays = {
+                name: np.asarray(member[...])
+                for name, member in root.members(max_depth=None)
+                if isinstance(member, zarr.Array)
+            }
+            history = {
+                name: [float("nan") if value is None else float(value) for value in values]
+                for name, values in stored["history"].items()
+            }
+            videos = [arrays[name] for name in sorted(arrays, key=_by_number) if name.startswith("videos/")]
+            return cls(
+                video=arrays["video"],
+                history=History(history),
+                config=ReconstructionConfig.checked(**stored["config"]),
+                provenance=stored["provenance"],
+                stimulus=arrays["stimulus"],
+                target=arrays["target"],
+                keep=arrays["keep"],
+                alpha=arrays["alpha"],
+                videos=videos,
+                predicted_activity=arrays.get("predicted_activity"),
+                levels=stored["levels"],
+                state=_unflatten(arrays, "state"),
+            )
+        except (KeyError, ValueError, TypeError, AttributeError, OSError, RuntimeError, ConfigError) as error:
+            detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise RunError(f"{path}: expected a complete run, found a damaged one ({detail})") from None
+
+
+def _by_number(name: str) -> tuple[str, int]:
+    parent, _, last = name.rpartition("/")
+    return (parent, int(last)) if last.isdigit() else (name, -1)
+
+
+def _plain(value: Any) -> Any:
+    """JSON values; NaN becomes null."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return json.loads(json.dumps(value, default=float))
+
+
+def _flatten(state: dict[str, Any], prefix: str) -> dict[str, np.ndarray]:
+    arrays: dict[str, np.ndarray] = {}
+    for name, value in state.items():
+        if isinstance(value, list):
+            for index, part in enumerate(value):
+                arrays |= _flatten(part, f"{prefix}/{name}/{index}")
+        else:
+            arrays[f"{prefix}/{name}"] = np.atleast_1d(np.asarray(value))
+    return arrays
+
+
+def _unflatten(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, Any] | None:
+    mine = {name.removeprefix(prefix + "/"): array for name, array in arrays.items() if name.startswith(prefix + "/")}
+    if not mine:
+        return None
+    state: dict[str, Any] = {name: array for name, array in mine.items() if "/" not in name}
+    state["step"] = int(state["step"][0])
+    members = sorted({int(name.split("/")[1]) for name in mine if name.startswith("members/")})
+    if members:
+        state["members"] = [_unflatten(arrays, f"{prefix}/members/{index}") for index in members]
+    return state

@@ -1,0 +1,211 @@
+"""A run: a reconstruction with its history, what went into it, and how far it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_vidrecon import __version__
+from napari_vidrecon.errors import ConfigError, RunError
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.history import History
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
+from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
+from napari_vidrecon.reconstruction.reconstructor import Reconstructor, StepInfo, Steppable, VideoEnsemble
+from napari_vidrecon.reconstruction.results import Reconstruction
+from napari_vidrecon.reconstruction.targets import Target, build_target
+from napari_vidrecon.reconstruction.tracking import Tracker
+
+if TYPE_CHECKING:
+    from napari_vidrecon.encoders.encoder import Encoder
+    from napari_vidrecon.sessions.session import Trial
+
+Ensemble = Literal["videos", "gradients"]
+
+
+@dataclass
+class Run:
+    """One reconstruction on its way; build it with `plan_run`, drive it with a `Runner` or step by step.
+
+    Parameters
+    ----------
+    trial, encoders, mask, config : what goes in.
+    steppable : the reconstruction, or several in step.
+    tracker : measures it.
+    provenance : plain values that identify the run.
+    """
+
+    trial: Trial
+    encoders: Sequence[Encoder]
+    mask: AlphaMask
+    config: ReconstructionConfig
+    target: Target
+    steppable: Steppable
+    tracker: Tracker
+    provenance: dict[str, Any]
+    history: History = field(default_factory=History)
+    seconds: float = 0.0
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.steppable.finished
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that decides the result; equal fingerprints give equal results."""
+        return self.provenance["fingerprint"]
+
+    def step(self) -> StepInfo:
+        """One optimisation step, recorded in the history."""
+        info = self.steppable.step()
+        self.history.append(info)
+        self.seconds += info.seconds
+        return info
+
+    def note_change(self, what: str, value: Any) -> None:
+        """Record that a setting was changed while the run went on, and from which step."""
+        self.provenance.setdefault("changes", []).append(
+            {"after_step": self.steppable.step_index, "what": what, "value": value}
+        )
+
+    def resume(self, saved: Reconstruction) -> None:
+        """Go on where a saved partial run stopped.
+
+        Raises
+        ------
+        RunError : it was made from other inputs or settings, or cannot be continued.
+        """
+        theirs = saved.provenance.get("fingerprint")
+        if theirs != self.fingerprint:
+            raise RunError(
+                "the saved run was made from other inputs or settings; choose another output folder or remove it"
+            )
+        if saved.provenance.get("changes"):
+            raise RunError("the saved run was changed while it went on and cannot be continued; start it anew")
+        if saved.state is None:
+            raise RunError("the saved run holds no state to continue from")
+        self.steppable.load_state(saved.state)
+        self.history = saved.history.cut(self.steppable.step_index)
+        self.seconds = float(saved.provenance.get("wall_seconds", 0.0))
+
+    def result(self, *, with_activity: bool | None = None) -> Reconstruction:
+        """What the run has made so far.
+
+        Parameters
+        ----------
+        with_activity : predict activity from the reconstruction; default: once finished.
+        """
+        video = self.steppable.video
+        wanted = self.finished if with_activity is None else with_activity
+        predicted = self.tracker.predicted(np.clip(video, 0.0, 255.0)).astype(np.float32) if wanted else None
+        levels = self.tracker.levels() if wanted else {}
+        videos = self.steppable.videos if isinstance(self.steppable, VideoEnsemble) else []
+        return Reconstruction(
+            video=video,
+            history=self.history.cut(self.steppable.step_index),
+            config=self.config,
+            provenance={**self.provenance, "wall_seconds": self.seconds},
+            stimulus=self.trial.video,
+            target=self.target.activity,
+            keep=self.target.neurons.keep,
+            alpha=self.mask.alpha,
+            videos=videos,
+            predicted_activity=predicted,
+            levels=levels,
+            state=None if self.finished else self.steppable.state,
+        )
+
+
+def plan_run(
+    trial: Trial,
+    encoders: Sequence[Encoder],
+    mask: AlphaMask,
+    config: ReconstructionConfig | None = None,
+    *,
+    target: str | np.ndarray = "recorded",
+    target_encoders: Sequence[Encoder] | None = None,
+    neurons: NeuronSet | np.ndarray | None = None,
+    ablation: Ablation = "drop",
+    mask_threshold: float = TRAINING_THRESHOLD,
+    evaluation_threshold: float = EVALUATION_THRESHOLD,
+    ensemble: Ensemble = "videos",
+    chunk: int | None = None,
+) -> Run:
+    """Check everything and build a run; parameters as for `reconstruct`."""
+    config = config or ReconstructionConfig.preset("best")
+    if not encoders:
+        raise ConfigError("encoders: expected at least one, found none")
+    if ensemble not in ("videos", "gradients"):
+        raise ConfigError(f"ensemble: expected videos or gradients, found {ensemble!r}")
+    measuring = target_encoders or encoders
+    for encoder in {id(e): e for e in [*encoders, *measuring]}.values():
+        if trial.labelled:
+            encoder.require_neurons(trial.responses.shape[0], f"{trial.name or 'the session'}, trial {trial.id},")
+    goal = build_target(target, trial, measuring, neurons, ablation, config.seed)
+    mask.on(encoders[0].spec.canvas, evaluation_threshold)
+    tracker = Tracker(trial, mask, evaluation_threshold, goal, measuring, config.track_skip_frames)
+
+    def member(chosen: Sequence[Encoder], measured_by: Tracker | None) -> Reconstructor:
+        return Reconstructor(trial, chosen, mask, goal, config, mask_threshold, measured_by, chunk)
+
+    steppable: Steppable
+    if ensemble == "gradients" or len(encoders) == 1:
+        steppable = member(encoders, tracker)
+    else:
+        steppable = VideoEnsemble([member([encoder], None) for encoder in encoders], tracker)
+    decisive = {
+        "config": config.model_dump(),
+        "trial": trial.id,
+        "session": trial.name,
+        "clip": _digest(trial.video, trial.behavior, trial.pupil_center),
+        "encoders": [encoder.spec.sha256 or encoder.spec.name for encoder in encoders],
+        "target": {"kind": goal.kind, "activity": _digest(goal.activity)},
+        "neurons": {"kept": goal.neurons.count, "of": len(goal.neurons.keep), "set": _digest(goal.neurons.keep)},
+        "ablation": ablation,
+        "mask": _digest(mask.alpha),
+        "mask_threshold": mask_threshold,
+        "evaluation_threshold": evaluation_threshold,
+        "ensemble": ensemble if len(encoders) > 1 else "single",
+    }
+    provenance = {
+        **decisive,
+        "fingerprint": hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest(),
+        "encoder_names": [encoder.spec.name for encoder in encoders],
+        "neuron_reason": goal.neurons.reason,
+        "neuron_details": goal.neurons.details,
+        "mask_source": mask.source,
+        "simulated": trial.simulated,
+        "frame_rate_hz": trial.frame_rate_hz,
+        "versions": _versions(),
+        "devices": [str(encoder.device) for encoder in encoders],
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    return Run(trial, encoders, mask, config, goal, steppable, tracker, provenance)
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(str((array.shape, array.dtype)).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    import torch
+
+    return {
+        "napari_vidrecon": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }

@@ -1,0 +1,170 @@
+"""Driving a run: stop, pause, publish the newest snapshot, keep a copy on disk."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_vidrecon.reconstruction.history import History
+from napari_vidrecon.reconstruction.reconstructor import StepInfo
+from napari_vidrecon.reconstruction.results import Reconstruction
+from napari_vidrecon.reconstruction.run import Run
+
+PUBLISH_HZ = 12.0
+PAUSE_POLL_SECONDS = 0.05
+SPEED_MEMORY = 0.9
+"""Weight of the past in the running mean of a step's time."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run as it was after a step; its arrays are nobody else's.
+
+    Parameters
+    ----------
+    info : the step.
+    video : (T, 36, 64) float32, 0..255.
+    history : a copy.
+    steps_per_second, seconds_left : estimated from recent steps.
+    predicted_activity : (N, T) predicted on the way, NaN for neurons not in the loss; None if not asked for.
+    """
+
+    info: StepInfo
+    video: np.ndarray
+    history: History
+    steps_per_second: float
+    seconds_left: float
+    predicted_activity: np.ndarray | None = None
+
+
+class Mailbox:
+    """One slot: the newest snapshot wins, nobody ever waits."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._item: Snapshot | None = None
+
+    def put(self, item: Snapshot) -> None:
+        """Replace what is in the slot."""
+        with self._lock:
+            self._item = item
+
+    def take(self) -> Snapshot | None:
+        """Empty the slot; None if nothing new came."""
+        with self._lock:
+            item, self._item = self._item, None
+        return item
+
+
+class Runner:
+    """Drives a run to its end, in whatever thread calls `drive`.
+
+    Parameters
+    ----------
+    run : what is driven.
+    mailbox : gets snapshots, at most `PUBLISH_HZ` a second.
+    on_step : called after every step; return False to stop.
+    save_to : folder that a copy of the run is kept in while it goes on, and the result at the end.
+    save_every_seconds : at most this much work is lost when the process is killed.
+    publish_activity : snapshots carry the activity predicted on the way, too.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        mailbox: Mailbox | None = None,
+        *,
+        on_step: Callable[[StepInfo], bool | None] | None = None,
+        save_to: Path | str | None = None,
+        save_every_seconds: float = 30.0,
+        publish_activity: bool = False,
+    ) -> None:
+        self.run, self.mailbox, self.on_step = run, mailbox, on_step
+        self.save_to = None if save_to is None else Path(save_to)
+        self.save_every_seconds = save_every_seconds
+        self.publish_activity = publish_activity
+        self.stopping = threading.Event()
+        self.paused = threading.Event()
+        self.result: Reconstruction | None = None
+        self._changes: list[Callable[[Run], None]] = []
+        self._changes_lock = threading.Lock()
+
+    def stop(self) -> None:
+        """Stop after the present step; the result holds what is done."""
+        self.stopping.set()
+
+    def pause(self) -> None:
+        """Hold after the present step."""
+        self.paused.set()
+
+    def resume(self) -> None:
+        """Go on."""
+        self.paused.clear()
+
+    def change(self, change: Callable[[Run], None]) -> None:
+        """Apply a change to the run between two steps, from any thread."""
+        with self._changes_lock:
+            self._changes.append(change)
+
+    def drive(self) -> Reconstruction:
+        """Step until the run is finished or stopped; returns (and keeps) the result.
+
+        On an interrupt or an error what is done is saved first, where there is a folder for it.
+        """
+        published = saved = time.monotonic()
+        step_seconds = 0.0
+        try:
+            while not self.run.finished and not self.stopping.is_set():
+                if self.paused.is_set():
+                    self._save_partial()
+                    while self.paused.is_set() and not self.stopping.wait(PAUSE_POLL_SECONDS):
+                        pass
+                    continue
+                self._apply_changes()
+                info = self.run.step()
+                step_seconds = (
+                    info.seconds
+                    if not step_seconds
+                    else (SPEED_MEMORY * step_seconds + (1 - SPEED_MEMORY) * info.seconds)
+                )
+                now = time.monotonic()
+                if self.mailbox is not None and (now - published >= 1 / PUBLISH_HZ or info.step == 1):
+                    self.mailbox.put(self._snapshot(info, step_seconds))
+                    published = now
+                if now - saved >= self.save_every_seconds:
+                    self._save_partial()
+                    saved = time.monotonic()
+                if self.on_step is not None and self.on_step(info) is False:
+                    break
+        except BaseException:
+            self._save_partial()
+            raise
+        self.result = self.run.result()
+        if self.save_to is not None:
+            self.result.save(self.save_to)
+        return self.result
+
+    def _apply_changes(self) -> None:
+        with self._changes_lock:
+            changes, self._changes = self._changes, []
+        for change in changes:
+            change(self.run)
+
+    def _save_partial(self) -> None:
+        if self.save_to is not None and self.run.steppable.step_index > 0:
+            self.run.result(with_activity=False).save(self.save_to)
+
+    def _snapshot(self, info: StepInfo, step_seconds: float) -> Snapshot:
+        return Snapshot(
+            info=info,
+            video=self.run.steppable.video,
+            history=History(self.run.history.as_dict()),
+            steps_per_second=1 / step_seconds if step_seconds else float("nan"),
+            seconds_left=step_seconds * (info.steps - info.step),
+            predicted_activity=self.run.steppable.predicted_activity if self.publish_activity else None,
+        )

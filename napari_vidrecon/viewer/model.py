@@ -1,0 +1,372 @@
+"""What the window knows: one model a viewer, without Qt. Panels set its fields; it tells everyone else."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+
+from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
+from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
+from napari_vidrecon.reconstruction.results import Reconstruction
+from napari_vidrecon.reconstruction.run import Ensemble
+from napari_vidrecon.viewer.edits import Edit, EditStack
+
+if TYPE_CHECKING:
+    from napari_vidrecon.reconstruction.runner import Snapshot
+    from napari_vidrecon.sessions.session import Session, Trial
+
+DEFAULT_PRESET = "best"
+
+
+class RunState(StrEnum):
+    """Where the optimisation is."""
+
+    IDLE = "idle"
+    LOADING = "loading"
+    RUNNING = "running"
+    PAUSED = "paused"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class ErrorMode(StrEnum):
+    """What the error layer shows."""
+
+    STIMULUS = "reconstruction - stimulus"
+    PREDICTED = "from recorded - from predicted activity"
+    NONE = "none"
+
+
+class ActivityMode(StrEnum):
+    """What the predicted-activity tile shows."""
+
+    FROM_STIMULUS = "predicted from the stimulus"
+    FROM_RECONSTRUCTION = "predicted from the reconstruction"
+    DIFFERENCE = "difference"
+
+
+class RasterOrder(StrEnum):
+    """How the neurons of the rasters are sorted."""
+
+    RECORDED = "as recorded"
+    SIMILARITY = "by similarity"
+    PREDICTION = "by prediction correlation"
+    POSITION = "by position"
+
+
+@dataclass
+class RunRecord:
+    """One run of this window.
+
+    Parameters
+    ----------
+    name : for people; may be changed.
+    result : what it made.
+    settings : what went in, as `ReconstructionModel.settings` gave it.
+    changed_from_before : what differs from the run before, in words.
+    path : its folder on disk, where it is kept.
+    """
+
+    name: str
+    result: Reconstruction
+    settings: dict[str, Any]
+    changed_from_before: str = ""
+    path: Path | None = None
+    created: float = field(default_factory=time.time)
+
+    @property
+    def correlation(self) -> float:
+        """Video correlation at the end (inside the evaluation mask of the run)."""
+        return self.result.history.last("video_correlation")
+
+
+class ReconstructionModel:
+    """State of one window. Every setter emits one signal, and only when something changed.
+
+    Signals carry no data: listeners read the model. `snapshot_arrived` carries the newest Snapshot.
+    """
+
+    session_changed = Signal()
+    trial_changed = Signal()
+    encoders_changed = Signal()
+    mask_changed = Signal()
+    thresholds_changed = Signal()
+    neurons_changed = Signal()
+    settings_changed = Signal()
+    state_changed = Signal()
+    snapshot_arrived = Signal(object)
+    stimulus_prediction_changed = Signal()
+    runs_changed = Signal()
+    shown_changed = Signal()
+    view_changed = Signal()
+    message = Signal(str, bool)
+    """text, whether it is an error."""
+
+    def __init__(self) -> None:
+        self.session: Session | None = None
+        self.trial: Trial | None = None
+        self.clip: tuple[int, int | None] = (0, None)
+        self.encoder_paths: list[Path] = []
+        self.mask: AlphaMask = AlphaMask.full()
+        self.mask_path: Path | None = None
+        self.training_threshold = TRAINING_THRESHOLD
+        self.evaluation_threshold = EVALUATION_THRESHOLD
+        self.neurons: NeuronSet | None = None
+        self.ablation: Ablation = "drop"
+        self.config = ReconstructionConfig.preset(DEFAULT_PRESET)
+        self.target = "recorded"
+        self.ensemble: Ensemble = "videos"
+        self.device = "auto"
+        self.apply_live = False
+        self.state = RunState.IDLE
+        self.snapshot: Snapshot | None = None
+        self.stimulus_prediction: np.ndarray | None = None
+        self.stimulus_levels: dict[str, float] = {}
+        self.runs: list[RunRecord] = []
+        self.shown: RunRecord | None = None
+        self.compared: RunRecord | None = None
+        self.error_mode = ErrorMode.STIMULUS
+        self.error_signed = True
+        self.error_over = "stimulus"
+        self.activity_mode = ActivityMode.FROM_RECONSTRUCTION
+        self.raster_order = RasterOrder.SIMILARITY
+        self.grid = False
+        self._edits: EditStack | None = None
+
+    # Inputs
+
+    def set_session(self, session: Session) -> None:
+        """Take another session; trial, encoders, mask, neurons and runs of the old one are let go."""
+        self.session, self.trial, self.clip = session, None, (0, None)
+        self.encoder_paths, self.mask, self.mask_path = [], AlphaMask.full(), None
+        self.neurons = NeuronSet.all(session.n_neurons)
+        self.snapshot, self.stimulus_prediction, self.stimulus_levels = None, None, {}
+        self.runs, self.shown, self.compared = [], None, None
+        self._edits = EditStack(self._present_edit())
+        self.session_changed.emit()
+        self.encoders_changed.emit()
+        self.mask_changed.emit()
+        self.neurons_changed.emit()
+        self.runs_changed.emit()
+
+    def set_trial(self, trial_id: int, start: int = 0, stop: int | None = None) -> None:
+        """Take another trial, or part of one (frames start to stop).
+
+        Raises
+        ------
+        SessionError : the trial cannot be read.
+        """
+        assert self.session is not None
+        trial = self.session.trial(trial_id)
+        if (start, stop) != (0, None):
+            trial = trial.part(start, trial.frames if stop is None else min(stop, trial.frames))
+        self.trial, self.clip = trial, (start, stop)
+        self.snapshot, self.stimulus_prediction, self.stimulus_levels = None, None, {}
+        self.shown, self.compared = None, None
+        self.trial_changed.emit()
+        self.shown_changed.emit()
+
+    def set_encoders(self, paths: list[Path]) -> None:
+        """Choose the encoder files to reconstruct with."""
+        if paths != self.encoder_paths:
+            self.encoder_paths = list(paths)
+            self.stimulus_prediction, self.stimulus_levels = None, {}
+            self.encoders_changed.emit()
+
+    def set_mask(self, mask: AlphaMask, path: Path | None = None, *, undoable: bool = True) -> None:
+        """Take another mask, or a painted one."""
+        self.mask, self.mask_path = mask, path
+        self._remember(undoable)
+        self.mask_changed.emit()
+
+    def set_thresholds(
+        self, training: float | None = None, evaluation: float | None = None, *, undoable: bool = True
+    ) -> None:
+        """Move the training threshold, the evaluation threshold, or both.
+
+        Raises
+        ------
+        MaskError : no pixel would be left.
+        """
+        training = self.training_threshold if training is None else float(training)
+        evaluation = self.evaluation_threshold if evaluation is None else float(evaluation)
+        if (training, evaluation) == (self.training_threshold, self.evaluation_threshold):
+            return
+        self.training_threshold, self.evaluation_threshold = training, evaluation
+        self._remember(undoable)
+        self.thresholds_changed.emit()
+
+    def set_neurons(self, neurons: NeuronSet, *, undoable: bool = True) -> None:
+        """Choose which neurons take part."""
+        if self.neurons is not None and np.array_equal(neurons.keep, self.neurons.keep):
+            return
+        self.neurons = neurons
+        self._remember(undoable)
+        self.neurons_changed.emit()
+
+    def set_settings(self, **fields: Any) -> None:
+        """Change `config`, `target`, `ensemble`, `ablation`, `device` or `apply_live`."""
+        known = ("config", "target", "ensemble", "ablation", "device", "apply_live")
+        for name, value in fields.items():
+            if name not in known:
+                raise ConfigError(f"settings: expected one of {', '.join(known)}, found {name!r}")
+            setattr(self, name, value)
+        self.settings_changed.emit()
+
+    def set_view(self, **fields: Any) -> None:
+        """Change `error_mode`, `error_signed`, `error_over`, `activity_mode`, `raster_order` or `grid`."""
+        known = ("error_mode", "error_signed", "error_over", "activity_mode", "raster_order", "grid")
+        changed = False
+        for name, value in fields.items():
+            if name not in known:
+                raise ConfigError(f"view: expected one of {', '.join(known)}, found {name!r}")
+            changed |= getattr(self, name) != value
+            setattr(self, name, value)
+        if changed:
+            self.view_changed.emit()
+
+    # Undo and redo
+
+    def _present_edit(self) -> Edit:
+        assert self.neurons is not None
+        return Edit(self.mask, self.training_threshold, self.evaluation_threshold, self.neurons)
+
+    def _remember(self, undoable: bool) -> None:
+        if undoable and self._edits is not None:
+            self._edits.push(self._present_edit())
+
+    def begin_edits(self) -> None:
+        """Forget what can be undone: the present mask and neurons are where undo ends."""
+        self._edits = EditStack(self._present_edit())
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether a change of mask or neurons can be undone."""
+        return self._edits is not None and self._edits.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether one was undone."""
+        return self._edits is not None and self._edits.can_redo
+
+    def undo(self) -> None:
+        """Take back the last change of mask, thresholds or neurons."""
+        if self._edits is not None and self._edits.can_undo:
+            self._apply(self._edits.undo())
+
+    def redo(self) -> None:
+        """Make it again."""
+        if self._edits is not None and self._edits.can_redo:
+            self._apply(self._edits.redo())
+
+    def _apply(self, edit: Edit) -> None:
+        self.mask, self.neurons = edit.mask, edit.neurons
+        self.training_threshold, self.evaluation_threshold = edit.training_threshold, edit.evaluation_threshold
+        self.mask_changed.emit()
+        self.thresholds_changed.emit()
+        self.neurons_changed.emit()
+
+    # Runs
+
+    def set_state(self, state: RunState) -> None:
+        """Where the optimisation is now."""
+        if state != self.state:
+            self.state = state
+            self.state_changed.emit()
+
+    def take_snapshot(self, snapshot: Snapshot) -> None:
+        """The newest state of the run that goes on."""
+        self.snapshot = snapshot
+        self.snapshot_arrived.emit(snapshot)
+
+    def set_stimulus_prediction(self, activity: np.ndarray, levels: dict[str, float]) -> None:
+        """Activity (N, T) the encoders predict from the true movie, and the levels it reaches."""
+        self.stimulus_prediction, self.stimulus_levels = activity, levels
+        self.stimulus_prediction_changed.emit()
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides a run, as plain values."""
+        assert self.session is not None
+        assert self.trial is not None
+        assert self.neurons is not None
+        return {
+            "session": str(self.session.path),
+            "trial": self.trial.id,
+            "clip": list(self.clip),
+            "encoders": [str(path) for path in self.encoder_paths],
+            "mask": self.mask.source,
+            "mask_values": hash(self.mask.alpha.tobytes()),
+            "training_threshold": self.training_threshold,
+            "evaluation_threshold": self.evaluation_threshold,
+            "neurons": self.neurons.reason,
+            "neurons_kept": self.neurons.count,
+            "neuron_values": hash(self.neurons.keep.tobytes()),
+            "ablation": self.ablation,
+            "target": self.target,
+            "ensemble": self.ensemble,
+            **{f"config.{name}": value for name, value in self.config.model_dump().items()},
+        }
+
+    @property
+    def stale(self) -> list[str]:
+        """What was changed since the shown run: names of settings; empty if the run is up to date."""
+        if self.shown is None or self.trial is None:
+            return []
+        present = self.settings()
+        return [
+            name
+            for name, value in present.items()
+            if self.shown.settings.get(name, value) != value and name != "evaluation_threshold"
+        ]
+
+    def add_run(self, record: RunRecord) -> None:
+        """Keep a run and show it."""
+        self.runs.append(record)
+        self.shown = record
+        self.runs_changed.emit()
+        self.shown_changed.emit()
+
+    def remove_run(self, record: RunRecord) -> None:
+        """Forget a run; its folder, if any, is the caller's business."""
+        self.runs.remove(record)
+        if self.shown is record:
+            self.shown = self.runs[-1] if self.runs else None
+            self.shown_changed.emit()
+        if self.compared is record:
+            self.compared = None
+            self.shown_changed.emit()
+        self.runs_changed.emit()
+
+    def show_run(self, record: RunRecord | None) -> None:
+        """Put a run on the board."""
+        if record is not self.shown:
+            self.shown = record
+            self.shown_changed.emit()
+
+    def compare_with(self, record: RunRecord | None) -> None:
+        """Put another run beside the shown one; None ends the comparison."""
+        if record is not self.compared:
+            self.compared = record
+            self.shown_changed.emit()
+
+    @property
+    def video(self) -> np.ndarray | None:
+        """(T, 36, 64) the reconstruction on the board: of the run that goes on, or of the shown one."""
+        if self.state in (RunState.RUNNING, RunState.PAUSED) and self.snapshot is not None:
+            return self.snapshot.video
+        return None if self.shown is None else self.shown.result.video
+
+    @property
+    def reconstruction_prediction(self) -> np.ndarray | None:
+        """(N, T) activity predicted from the reconstruction on the board, where known."""
+        if self.state in (RunState.RUNNING, RunState.PAUSED) and self.snapshot is not None:
+            return self.snapshot.predicted_activity
+        return None if self.shown is None else self.shown.result.predicted_activity
