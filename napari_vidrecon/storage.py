@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import tempfile
 import tokenize
@@ -79,7 +80,7 @@ def disk_errors(path: Path | str) -> Iterator[None]:
     """Turn a full disk, a read-only place or a missing permission into one clear `StorageError`."""
     try:
         yield
-    except OSError as error:
+    except Exception as error:
         reasons = {
             errno.ENOSPC: "the disk is full; make room or choose another place",
             errno.EDQUOT: "the disk quota is used up; make room or choose another place",
@@ -89,10 +90,24 @@ def disk_errors(path: Path | str) -> Iterator[None]:
             errno.ENOTDIR: "a part of the path is a file, not a folder",
             errno.EFBIG: "the disk does not take a file of this size",
         }
-        reason = reasons.get(error.errno or 0)
+        reason = reasons.get(_system_error(error))
         if reason is None:
             raise
         raise StorageError(f"{path}: could not be written: {reason}") from error
+
+
+def _system_error(error: Exception) -> int:
+    """The system's number for what went wrong, 0 if it was something else.
+
+    Not every library passes the number on: safetensors writes it into its message, and numpy only says how much
+    of an array fitted.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    told = re.search(r"os error (\d+)", str(error))
+    if told:
+        return int(told.group(1))
+    return errno.ENOSPC if re.search(r"\d+ requested and \d+ written", str(error)) else 0
 
 
 @contextlib.contextmanager
@@ -129,18 +144,22 @@ def replacing_folder(path: Path | str) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
         temporary.chmod(0o777 & ~_umask())
+        retired: Path | None = None
         try:
             yield temporary
             if path.exists():
                 retired = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-old-"))
                 path.replace(retired / path.name)
-                temporary.replace(path)
-                shutil.rmtree(retired, ignore_errors=True)
-            else:
-                temporary.replace(path)
+            temporary.replace(path)
         except BaseException:
+            # An interrupt may come between the two moves; what stood there goes back then.
+            if retired is not None and not path.exists():
+                (retired / path.name).replace(path)
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+        finally:
+            if retired is not None and path.exists():
+                shutil.rmtree(retired, ignore_errors=True)
 
 
 def _umask() -> int:

@@ -81,3 +81,22 @@ def copy_of_small_session(small_session_folder: Path, tmp_path: Path) -> Path:
     copy = tmp_path / small_session_folder.name
     shutil.copytree(small_session_folder, copy)
     return copy
+
+
+@pytest.fixture(scope="session")
+def golden_checkpoints(golden_folder: Path) -> list[Path]:
+    """The reference's seven checkpoints, ascending; two readouts each (37 and 40 neurons)."""
+    return sorted((golden_folder / "checkpoints").glob("*.pth"))
+
+
+@pytest.fixture(scope="session")
+def small_encoder_file(small_session_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A compact encoder for the small session, trained for a few steps only; shared, so never write to it."""
+    from napari_vidrecon.encoders.training.recipe import TrainingRecipe
+    from napari_vidrecon.encoders.training.trainer import train_encoder
+    from napari_vidrecon.sessions.session import open_session
+
+    path = tmp_path_factory.mktemp("encoders") / "small.safetensors"
+    recipe = TrainingRecipe(features=8, temporal_kernels=(5,), steps=3, batch_size=4)
+    train_encoder([open_session(small_session_folder)], recipe, path)
+    return path

@@ -49,11 +49,7 @@ def load_encoder(
     EncoderError : missing, damaged, not an encoder, holding code, or without that readout.
     """
     path = Path(path)
-    if path.is_dir() or not path.exists():
-        found = "a folder" if path.is_dir() else "nothing there"
-        raise EncoderError(f"{path}: expected an encoder file (.pth or .safetensors), found {found}")
-    read = _read_safetensors if path.suffix == ".safetensors" else _read_reference
-    stored = read(path)
+    stored = read_encoder_file(path)
     index = stored.choose(mouse, neurons)
     state = stored.state(index)
     module = ARCHITECTURES[stored.architecture]({**stored.config, "readout_outputs": (stored.neurons[index],)})
@@ -78,6 +74,20 @@ def load_encoder(
     )
     neutral = stored.provenance.get("neutral_behavior")
     return WindowEncoder(module, spec, choose_device(device), None if neutral is None else np.array(neutral))
+
+
+def read_encoder_file(path: Path | str) -> StoredEncoder:
+    """What an encoder file says of itself and of all its readouts, before one is bound.
+
+    Raises
+    ------
+    EncoderError : missing, damaged, not an encoder, or holding code.
+    """
+    path = Path(path)
+    if path.is_dir() or not path.exists():
+        found = "a folder" if path.is_dir() else "nothing there"
+        raise EncoderError(f"{path}: expected an encoder file (.pth or .safetensors), found {found}")
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_reference(path)
 
 
 def choose_device(device: str = "auto") -> torch.device:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -195,6 +196,14 @@ class Reconstructor:
         momentum = state.get("momentum")
         self._update.momentum = None if momentum is None else torch.as_tensor(momentum).to(self._video)
 
+    def bookmark(self) -> tuple[int, torch.Tensor, torch.Tensor | None]:
+        """Where the run is, to go back to; costs nothing, as a step never writes into its tensors."""
+        return self._step, self._video, self._update.momentum
+
+    def go_back(self, bookmark: tuple[int, torch.Tensor, torch.Tensor | None]) -> None:
+        """Undo everything since `bookmark` was called."""
+        self._step, self._video, self._update.momentum = bookmark
+
     def gradient(self) -> tuple[torch.Tensor, float]:
         """Transformed gradient (T, rows, columns) at the present video, and the loss there."""
         sub_batches = self._schedule.at(self._step)
@@ -221,19 +230,32 @@ class Reconstructor:
         ConfigError : the gradient is not finite; the video is left as it was.
         """
         began, index = time.perf_counter(), self._step
-        gradient, loss = self.gradient()
-        if not np.isfinite(loss) or not bool(gradient.isfinite().all()):
-            raise ConfigError(
-                f"step {index}: the loss or its gradient is not finite (loss {loss}); the run stopped here"
-            )
-        self._video = self._update(self._video, gradient, index)
-        self._step += 1
-        tracked = self.measure(index)
+        with undone_on_failure([self]):
+            gradient, loss = self.gradient()
+            if not np.isfinite(loss) or not bool(gradient.isfinite().all()):
+                raise ConfigError(
+                    f"step {index}: the loss or its gradient is not finite (loss {loss}); the run stopped here"
+                )
+            self._video = self._update(self._video, gradient, index)
+            self._step += 1
+            tracked = self.measure(index)
         return StepInfo(self._step, self.config.steps, loss, time.perf_counter() - began, tracked)
 
     def measure(self, index: int) -> dict[str, float] | None:
         """What is tracked at step `index`, if anything."""
         return measured(self, index)
+
+
+@contextlib.contextmanager
+def undone_on_failure(members: list[Reconstructor]) -> Iterator[None]:
+    """Leave all members as they were if a step fails, or is interrupted half-way through."""
+    bookmarks = [member.bookmark() for member in members]
+    try:
+        yield
+    except BaseException:
+        for member, bookmark in zip(members, bookmarks, strict=True):
+            member.go_back(bookmark)
+        raise
 
 
 def measured(run: Steppable, index: int) -> dict[str, float] | None:
@@ -308,6 +330,7 @@ class VideoEnsemble:
 
     def step(self) -> StepInfo:
         began, index = time.perf_counter(), self.step_index
-        loss = float(np.mean([member.step().loss for member in self.members]))
-        tracked = measured(self, index)
+        with undone_on_failure(self.members):
+            loss = float(np.mean([member.step().loss for member in self.members]))
+            tracked = measured(self, index)
         return StepInfo(self.step_index, self.config.steps, loss, time.perf_counter() - began, tracked)

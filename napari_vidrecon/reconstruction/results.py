@@ -54,7 +54,8 @@ class Reconstruction:
     @property
     def finished(self) -> bool:
         """Whether all steps are done."""
-        return len(self.history) >= self.config.steps
+        steps = self.history["step"]
+        return len(steps) > 0 and int(steps[-1]) >= self.config.steps
 
     def save(self, path: Path | str) -> None:
         """Write to a zarr directory: under a temporary name, then moved into place.

@@ -156,7 +156,9 @@ class Runner:
             change(self.run)
 
     def _save_partial(self) -> None:
-        if self.save_to is not None and self.run.steppable.step_index > 0:
+        done = self.run.steppable.step_index
+        # Between a step and its entry in the history an interrupt leaves one without the other: not to be saved.
+        if self.save_to is not None and 0 < done == len(self.run.history):
             self.run.result(with_activity=False).save(self.save_to)
 
     def _snapshot(self, info: StepInfo, step_seconds: float) -> Snapshot:

@@ -19,6 +19,8 @@ from napari_vidrecon.storage import replacing_folder, write_array
 PADDED_FRAMES = 324
 TRIAL_IDS_FILE = "meta/trials/trial_idx.npy"
 LONGEST_TIER_NAME = 16
+SMALL_STATISTICS = ("behavior", "pupil_center")
+"""What synthetic stimuli need: the behaviour they are shown with."""
 
 VideoDtype = Literal["float32", "uint8"]
 
@@ -30,6 +32,7 @@ def write_session(
     coordinates: np.ndarray,
     unit_ids: np.ndarray | None = None,
     video_dtype: VideoDtype = "uint8",
+    small: bool = False,
     padded_frames: int = PADDED_FRAMES,
     extra_files: Mapping[str, str] | None = None,
     on_trial: Callable[[int], None] | None = None,
@@ -45,6 +48,7 @@ def write_session(
     unit_ids : (N,) integer names of the neurons; 1..N by default.
     video_dtype : "float32" pads videos with NaN as the public sessions do; "uint8" rounds to whole grey levels
         and stores the clip's frames only.
+    small : store responses as float16 and leave out the statistics of responses and videos; for shipping.
     padded_frames : columns of every float array; frames after the clip's end are NaN.
     extra_files : text files to add, by their path relative to the session folder.
     on_trial : called with the number of trials written so far.
@@ -73,7 +77,7 @@ def write_session(
     if unit_ids.shape != (neurons,):
         raise SessionError(f"{folder}: expected {neurons} unit ids, one for each neuron, found {unit_ids.shape}")
     with replacing_folder(folder) as draft:
-        tiers = _write_trials(draft, trials, neurons, video_dtype, padded_frames, on_trial)
+        tiers = _write_trials(draft, trials, neurons, video_dtype, small, padded_frames, on_trial)
         write_array(draft / NEURON_IDS_FILE, unit_ids)
         write_array(draft / COORDINATES_FILE, coordinates)
         write_array(draft / TIERS_FILE, np.array(tiers, dtype=f"<U{LONGEST_TIER_NAME}"))
@@ -90,19 +94,23 @@ def _write_trials(
     trials: Iterable[Trial],
     neurons: int,
     video_dtype: VideoDtype,
+    small: bool,
     padded_frames: int,
     on_trial: Callable[[int], None] | None,
 ) -> list[str]:
     """Write every trial's arrays and the statistics over them; return the tiers."""
-    statistics = {stream: FrameStatistics() for stream in STREAMS}
+    streams = SMALL_STATISTICS if small else tuple(STREAMS)
+    statistics = {stream: FrameStatistics(padded_frames) for stream in streams}
     tiers: list[str] = []
     screen: tuple[int, ...] | None = None
     for trial in trials:
         screen = screen or trial.video.shape[1:]
         _require_fit(trial, neurons, screen, padded_frames)
         for stream, array in _arrays(trial, video_dtype, padded_frames).items():
-            write_array(draft / "data" / stream / f"{len(tiers)}.npy", array)
-            statistics[stream].add(_padded(array, padded_frames))
+            stored = array.astype(np.float16) if small and stream == "responses" else array
+            write_array(draft / "data" / stream / f"{len(tiers)}.npy", stored)
+            if stream in statistics:
+                statistics[stream].add(array[..., : trial.frames])
         tiers.append(trial.tier)
         if on_trial is not None:
             on_trial(len(tiers))

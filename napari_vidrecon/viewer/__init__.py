@@ -1,1 +1,27 @@
 """The napari plugin. No science lives here."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_vidrecon.viewer.main_widget import ReconstructionWidget as ReconstructionWidget
+    from napari_vidrecon.viewer.traces import Traces as Traces
+
+_HOME = {
+    "ReconstructionWidget": "napari_vidrecon.viewer.main_widget",
+    "Traces": "napari_vidrecon.viewer.traces",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -42,6 +42,7 @@ class ErrorMode(StrEnum):
 
     STIMULUS = "reconstruction - stimulus"
     PREDICTED = "from recorded - from predicted activity"
+    COMPARISON = "shown run - compared run"
     NONE = "none"
 
 
@@ -107,6 +108,8 @@ class ReconstructionModel:
     runs_changed = Signal()
     shown_changed = Signal()
     view_changed = Signal()
+    progress_changed = Signal()
+    """`loading`, `stopping` or `fitting` changed."""
     message = Signal(str, bool)
     """text, whether it is an error."""
 
@@ -114,7 +117,9 @@ class ReconstructionModel:
         self.session: Session | None = None
         self.trial: Trial | None = None
         self.clip: tuple[int, int | None] = (0, None)
+        self.encoder_files: list[Path] = []
         self.encoder_paths: list[Path] = []
+        self.mouse: int | None = None
         self.mask: AlphaMask = AlphaMask.full()
         self.mask_path: Path | None = None
         self.training_threshold = TRAINING_THRESHOLD
@@ -127,6 +132,11 @@ class ReconstructionModel:
         self.device = "auto"
         self.apply_live = False
         self.state = RunState.IDLE
+        self.loading = ""
+        self.stopping = False
+        self.fitting: tuple[int, int] | None = None
+        self.run_settings: dict[str, Any] | None = None
+        self.run_is_counterpart = False
         self.snapshot: Snapshot | None = None
         self.stimulus_prediction: np.ndarray | None = None
         self.stimulus_levels: dict[str, float] = {}
@@ -139,6 +149,7 @@ class ReconstructionModel:
         self.activity_mode = ActivityMode.FROM_RECONSTRUCTION
         self.raster_order = RasterOrder.SIMILARITY
         self.grid = False
+        self.blinking = False
         self._edits: EditStack | None = None
 
     # Inputs
@@ -146,7 +157,8 @@ class ReconstructionModel:
     def set_session(self, session: Session) -> None:
         """Take another session; trial, encoders, mask, neurons and runs of the old one are let go."""
         self.session, self.trial, self.clip = session, None, (0, None)
-        self.encoder_paths, self.mask, self.mask_path = [], AlphaMask.full(), None
+        self.encoder_files, self.encoder_paths, self.mouse = [], [], None
+        self.mask, self.mask_path = AlphaMask.full(), None
         self.neurons = NeuronSet.all(session.n_neurons)
         self.snapshot, self.stimulus_prediction, self.stimulus_levels = None, None, {}
         self.runs, self.shown, self.compared = [], None, None
@@ -166,18 +178,26 @@ class ReconstructionModel:
         """
         assert self.session is not None
         trial = self.session.trial(trial_id)
+        stop = None if stop is None or stop >= trial.frames else stop
         if (start, stop) != (0, None):
-            trial = trial.part(start, trial.frames if stop is None else min(stop, trial.frames))
+            trial = trial.part(start, trial.frames if stop is None else stop)
         self.trial, self.clip = trial, (start, stop)
         self.snapshot, self.stimulus_prediction, self.stimulus_levels = None, None, {}
-        self.shown, self.compared = None, None
+        self.compared, self.shown = None, next(reversed(self.runs_here), None)
         self.trial_changed.emit()
         self.shown_changed.emit()
+
+    def offer_encoders(self, files: list[Path]) -> None:
+        """List encoder files to choose from; those chosen so far and still listed stay chosen."""
+        self.encoder_files = list(dict.fromkeys(files))
+        self.encoder_paths = [path for path in self.encoder_paths if path in self.encoder_files]
+        self.encoders_changed.emit()
 
     def set_encoders(self, paths: list[Path]) -> None:
         """Choose the encoder files to reconstruct with."""
         if paths != self.encoder_paths:
             self.encoder_paths = list(paths)
+            self.encoder_files = list(dict.fromkeys([*self.encoder_files, *paths]))
             self.stimulus_prediction, self.stimulus_levels = None, {}
             self.encoders_changed.emit()
 
@@ -213,17 +233,20 @@ class ReconstructionModel:
         self.neurons_changed.emit()
 
     def set_settings(self, **fields: Any) -> None:
-        """Change `config`, `target`, `ensemble`, `ablation`, `device` or `apply_live`."""
-        known = ("config", "target", "ensemble", "ablation", "device", "apply_live")
+        """Change `config`, `target`, `ensemble`, `ablation`, `device`, `mouse` or `apply_live`."""
+        known = ("config", "target", "ensemble", "ablation", "device", "mouse", "apply_live")
         for name, value in fields.items():
             if name not in known:
                 raise ConfigError(f"settings: expected one of {', '.join(known)}, found {name!r}")
             setattr(self, name, value)
         self.settings_changed.emit()
+        if "mouse" in fields:
+            self.stimulus_prediction, self.stimulus_levels = None, {}
+            self.encoders_changed.emit()
 
     def set_view(self, **fields: Any) -> None:
-        """Change `error_mode`, `error_signed`, `error_over`, `activity_mode`, `raster_order` or `grid`."""
-        known = ("error_mode", "error_signed", "error_over", "activity_mode", "raster_order", "grid")
+        """Change `error_mode`, `error_signed`, `error_over`, `activity_mode`, `raster_order`, `grid` or `blinking`."""
+        known = ("error_mode", "error_signed", "error_over", "activity_mode", "raster_order", "grid", "blinking")
         changed = False
         for name, value in fields.items():
             if name not in known:
@@ -246,6 +269,10 @@ class ReconstructionModel:
     def begin_edits(self) -> None:
         """Forget what can be undone: the present mask and neurons are where undo ends."""
         self._edits = EditStack(self._present_edit())
+
+    def settle_edits(self) -> None:
+        """Make what was changed without a step of undo, such as a slider on its way, one step."""
+        self._remember(self.neurons is not None)
 
     @property
     def can_undo(self) -> bool:
@@ -276,11 +303,34 @@ class ReconstructionModel:
 
     # Runs
 
+    def begin_run(self, settings: dict[str, Any], *, counterpart: bool = False) -> None:
+        """A run is being prepared; a counterpart is the other half of the paper's error map."""
+        self.run_settings, self.run_is_counterpart, self.snapshot = settings, counterpart, None
+        self.set_state(RunState.LOADING)
+
+    def end_run(self, state: RunState) -> None:
+        """No run goes on any more."""
+        self.run_settings, self.run_is_counterpart = None, False
+        self.set_progress(loading="", stopping=False)
+        self.set_state(state)
+
     def set_state(self, state: RunState) -> None:
         """Where the optimisation is now."""
         if state != self.state:
             self.state = state
             self.state_changed.emit()
+
+    def set_progress(self, **fields: Any) -> None:
+        """Say what is being prepared: `loading` in words, `stopping`, `fitting` as (step, steps) or None."""
+        known = ("loading", "stopping", "fitting")
+        changed = False
+        for name, value in fields.items():
+            if name not in known:
+                raise ConfigError(f"progress: expected one of {', '.join(known)}, found {name!r}")
+            changed |= getattr(self, name) != value
+            setattr(self, name, value)
+        if changed:
+            self.progress_changed.emit()
 
     def take_snapshot(self, snapshot: Snapshot) -> None:
         """The newest state of the run that goes on."""
@@ -302,6 +352,7 @@ class ReconstructionModel:
             "trial": self.trial.id,
             "clip": list(self.clip),
             "encoders": [str(path) for path in self.encoder_paths],
+            "mouse": self.mouse,
             "mask": self.mask.source,
             "mask_values": hash(self.mask.alpha.tobytes()),
             "training_threshold": self.training_threshold,
@@ -309,36 +360,65 @@ class ReconstructionModel:
             "neurons": self.neurons.reason,
             "neurons_kept": self.neurons.count,
             "neuron_values": hash(self.neurons.keep.tobytes()),
-            "ablation": self.ablation,
+            "ablation": self.ablation if self.neurons.count < len(self.neurons.keep) else "none",
             "target": self.target,
-            "ensemble": self.ensemble,
+            "ensemble": self.ensemble if len(self.encoder_paths) > 1 else "single",
             **{f"config.{name}": value for name, value in self.config.model_dump().items()},
         }
 
     @property
     def stale(self) -> list[str]:
-        """What was changed since the shown run: names of settings; empty if the run is up to date."""
-        if self.shown is None or self.trial is None:
+        """What was changed since the run that goes on, or the shown one: names of settings; empty if nothing was."""
+        made_with = self.settings_of_board
+        if made_with is None or self.trial is None or self.run_is_counterpart:
             return []
         present = self.settings()
         return [
             name
             for name, value in present.items()
-            if self.shown.settings.get(name, value) != value and name != "evaluation_threshold"
+            if made_with.get(name, value) != value and name != "evaluation_threshold"
         ]
 
-    def add_run(self, record: RunRecord) -> None:
-        """Keep a run and show it."""
+    @property
+    def settings_of_board(self) -> dict[str, Any] | None:
+        """Settings of the run that goes on, or of the shown one; None if there is neither."""
+        if self.run_settings is not None:
+            return self.run_settings
+        return None if self.shown is None else self.shown.settings
+
+    @property
+    def runs_here(self) -> list[RunRecord]:
+        """The kept runs of the present trial and frames, oldest first."""
+        if self.trial is None:
+            return []
+        place = {"trial": self.trial.id, "clip": list(self.clip)}
+        return [run for run in self.runs if all(run.settings.get(name) == value for name, value in place.items())]
+
+    def add_run(self, record: RunRecord, *, show: bool = True) -> None:
+        """Keep a run and, unless it is of another trial, show it."""
         self.runs.append(record)
-        self.shown = record
         self.runs_changed.emit()
-        self.shown_changed.emit()
+        if show:
+            self.show_run(record)
+
+    def replace_result(self, record: RunRecord, result: Reconstruction) -> None:
+        """Give a run that went on its new result."""
+        record.result = result
+        self.runs_changed.emit()
+        if record in (self.shown, self.compared):
+            self.shown_changed.emit()
+
+    def rename_run(self, record: RunRecord, name: str) -> None:
+        """Give a run another name."""
+        if name and name != record.name:
+            record.name = name
+            self.runs_changed.emit()
 
     def remove_run(self, record: RunRecord) -> None:
         """Forget a run; its folder, if any, is the caller's business."""
         self.runs.remove(record)
         if self.shown is record:
-            self.shown = self.runs[-1] if self.runs else None
+            self.shown = next(reversed(self.runs_here), None)
             self.shown_changed.emit()
         if self.compared is record:
             self.compared = None
@@ -370,3 +450,20 @@ class ReconstructionModel:
         if self.state in (RunState.RUNNING, RunState.PAUSED) and self.snapshot is not None:
             return self.snapshot.predicted_activity
         return None if self.shown is None else self.shown.result.predicted_activity
+
+    @property
+    def expected(self) -> RunRecord | None:
+        """The newest kept run like the shown one in all but its target: predicted where that is recorded.
+
+        Of such a pair the error map takes the difference (Bauer et al. 2026, Fig. 6); None if there is none yet.
+        """
+        present = self.settings_of_board
+        if present is None:
+            return None
+        wanted = {**present, "target": "recorded" if present.get("target") == "predicted" else "predicted"}
+        # Masks for evaluation say how a run is looked at, not how it was made.
+        ignored = {"evaluation_threshold"}
+        for record in reversed(self.runs):
+            if all(record.settings.get(name) == value for name, value in wanted.items() if name not in ignored):
+                return record
+        return None

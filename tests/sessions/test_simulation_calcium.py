@@ -23,7 +23,7 @@ def test_ten_seconds_are_eighty_bins() -> None:
 def test_a_slow_wave_survives_binning_and_interpolation() -> None:
     wave = np.sin(2 * np.pi * 0.5 * np.arange(300) / 30)[None]
     back = calcium.to_video_clock(wave @ calcium.bin_average(300), 300)
-    assert np.abs(back - wave).max() < 0.12
+    assert np.abs(back - wave)[0, 2:-2].max() < 0.08
 
 
 def test_an_event_shows_mostly_in_its_own_bin_and_a_little_around_it() -> None:

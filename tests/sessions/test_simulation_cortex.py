@@ -10,7 +10,7 @@ from napari_vidrecon.sessions.simulation.movies import movie
 from napari_vidrecon.sessions.simulation.receptive_fields import COMPLEX, OFF, ON
 from napari_vidrecon.sessions.simulation.visual_cortex import VisualCortex
 
-NEURONS, SEED, TRIALS, FRAMES, SKIPPED = 150, 7, 8, 200, 50
+NEURONS, SEED, TRIALS, FRAMES, SKIPPED = 150, 7, 6, 180, 50
 GREY = 127.5
 
 
@@ -76,16 +76,15 @@ def test_another_trial_of_the_same_clip_has_other_noise_and_the_same_expectation
 
 def test_responses_average_to_the_expected_response(cortex: VisualCortex) -> None:
     shown, (behavior, pupil) = movie(SEED, 0, 90), at_rest(90)
-    repeats = [cortex.responses(shown, behavior, pupil, trial=trial) for trial in range(60)]
+    repeats = [cortex.responses(shown, behavior, pupil, trial=trial) for trial in range(30)]
     expected = cortex.rates(shown, behavior, pupil)
-    assert np.corrcoef(np.mean(repeats, axis=0).ravel(), expected.ravel())[0, 1] > 0.9
+    assert np.corrcoef(np.mean(repeats, axis=0).ravel(), expected.ravel())[0, 1] > 0.85
     assert abs(np.mean(repeats) / expected.mean() - 1) < 0.08
 
 
 def test_the_noise_ceiling_is_that_of_a_single_noisy_trial(recordings: tuple[np.ndarray, np.ndarray]) -> None:
-    expected, single = (
-        (traces - traces.mean(axis=1, keepdims=True)) / traces.std(axis=1, keepdims=True) for traces in recordings
-    )
+    deviations = [traces - traces.mean(axis=1, keepdims=True) for traces in recordings]
+    expected, single = (traces / (traces.std(axis=1, keepdims=True) + 1e-8) for traces in deviations)
     ceiling = (expected * single).mean(axis=1).mean()
     assert 0.52 < ceiling < 0.72
 

@@ -99,9 +99,11 @@ class Trainer:
         )
         self.averaged = {name: value.clone() for name, value in self.module.state_dict().items()}
         self.step_index = 0
+        self.half_way = False
 
     def step(self) -> float:
         """One optimiser step; returns its Poisson loss (mean over windows, neurons and frames)."""
+        self.half_way = True
         recipe = self.recipe
         mouse = self.step_index % len(self.samples)
         batch = self.samples[mouse].draw(recipe.batch_size, recipe.seed, self.step_index)
@@ -123,6 +125,7 @@ class Trainer:
         self.optimizer.step()
         self._average()
         self.step_index += 1
+        self.half_way = False
         value = float(loss.detach())
         if not np.isfinite(value):
             raise EncoderError(
@@ -326,7 +329,9 @@ def train_encoder(
             if on_progress is not None and on_progress(progress) is False:
                 break
     except KeyboardInterrupt:
-        trainer.save_checkpoint(checkpoint)
+        # Weights of a half-done step would not lead to the same bits; the last checkpoint does.
+        if not trainer.half_way:
+            trainer.save_checkpoint(checkpoint)
         raise
     correlation = score(every_window=True)
     trainer.save_encoder(path, {"validation_correlation": correlation})

@@ -78,14 +78,16 @@ def _running_speed(rng: np.random.Generator, frames: int) -> np.ndarray:
             speed = _bout_speed(rng)
         wanted[t] = speed if moving else 0.0
     wanted *= np.exp(_drift(rng, frames, STRIDE_SPREAD, STRIDE_S))
-    speed_trace = smoothed(wanted, SPEED_TIME_CONSTANT_S, FRAME_RATE_HZ)
+    speed_trace = smoothed(wanted, wanted[0], SPEED_TIME_CONSTANT_S, FRAME_RATE_HZ)
     # A wheel at rest reads exactly 0.
     return np.where(speed_trace < REST_BELOW_CM_S, 0.0, np.minimum(speed_trace, TOP_SPEED_CM_S))
 
 
 def _pupil_dilation(rng: np.random.Generator, running: np.ndarray) -> np.ndarray:
     frames = len(running)
-    arousal = smoothed(np.minimum(running, PUPIL_FULL_AT_CM_S), PUPIL_FOLLOWS_RUNNING_S, FRAME_RATE_HZ)
+    exertion = np.minimum(running, PUPIL_FULL_AT_CM_S)
+    # A trial that begins in a fast run begins with a pupil wider than the run alone would keep it.
+    arousal = smoothed(exertion, running[0], PUPIL_FOLLOWS_RUNNING_S, FRAME_RATE_HZ)
     typical = PUPIL_MEAN + rng.normal(0.0, PUPIL_TRIAL_SPREAD)
     pupil = typical + _drift(rng, frames, PUPIL_DRIFT, PUPIL_DRIFT_S) + PUPIL_PER_CM_S * arousal
     return np.clip(pupil + rng.normal(0.0, PUPIL_NOISE, frames), PUPIL_MIN, PUPIL_MAX)

@@ -28,7 +28,15 @@ def ornstein_uhlenbeck(
     return lfilter([1.0], [1.0, -keep], noise, zi=[rng.standard_normal() * spread * keep])[0]
 
 
-def smoothed(trace: np.ndarray, seconds: float, rate_hz: float) -> np.ndarray:
-    """Trace after a first-order low-pass filter that starts settled on the first sample."""
+def smoothed(trace: np.ndarray, start: float, seconds: float, rate_hz: float) -> np.ndarray:
+    """Trace after a first-order low-pass filter.
+
+    Parameters
+    ----------
+    trace : (samples,).
+    start : value on which the filter is settled before the first sample.
+    seconds : time constant, s.
+    rate_hz : samples a second.
+    """
     keep = np.exp(-1.0 / (seconds * rate_hz))
-    return lfilter([1 - keep], [1.0, -keep], trace, zi=[trace[0] * keep])[0]
+    return lfilter([1 - keep], [1.0, -keep], trace, zi=[start * keep])[0]

@@ -26,8 +26,8 @@ from napari_vidrecon.sessions.writer import PADDED_FRAMES, VideoDtype, write_ses
 
 TEST_TIER, VALIDATION_TIER, TRAINING_TIER = "live_test_main", "oracle", "train"
 NOTE = (
-    "Simulated mouse made by napari-vidrecon: no animal, no recording. Movies, behaviour and neurons are "
-    "functions of the seed. Every clip is shown once. All tiers have responses; only train is for training."
+    "Simulated mouse made by napari-vidrecon: no animal, no recording. Movies, behaviour and neurons are functions "
+    "of the seed. Every clip is shown once; all tiers have responses; the train tier is the only one to learn from."
 )
 
 
@@ -74,6 +74,7 @@ def simulate_session(
     test_trials: int = 10,
     frames: int = 300,
     video_dtype: VideoDtype = "uint8",
+    small: bool = False,
     workers: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -88,6 +89,7 @@ def simulate_session(
         ids run through the test clips first, then validation, then training.
     frames : length of every clip at 30 Hz, 1..324.
     video_dtype : "uint8" (small) or "float32" (padded with NaN, as the public sessions are).
+    small : store responses as float16 and only the statistics of behaviour; for shipping.
     workers : processes that simulate; the files do not depend on it.
     on_progress : called with (trials done, trials in all).
 
@@ -115,6 +117,7 @@ def simulate_session(
         _trials(cortex, tiers, frames, workers),
         coordinates=cortex.coordinates,
         video_dtype=video_dtype,
+        small=small,
         extra_files={SIMULATION_FILE: json.dumps(describe(cortex, tiers, frames), indent=1) + "\n"},
         on_trial=None if on_progress is None else lambda done: on_progress(done, len(tiers)),
     )

@@ -213,7 +213,7 @@ class VisualCortex:
         self._rate_scale = (self.preferred_rate_hz / tuned)[:, None].astype(np.float32)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _calibration_movies(seed: int) -> np.ndarray:
     """(clips, frames, 36, 64) float32, read-only; kept because drawing them costs more than a small population."""
     clips = range(CALIBRATION_CLIPS)

@@ -1,0 +1,88 @@
+"""The verbs put together; nothing of what they need is imported before one is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Annotated, cast
+
+import typer
+
+from napari_vidrecon import __version__
+
+VERBS = (
+    "demo",
+    "info",
+    "validate",
+    "predict",
+    "reconstruct",
+    "export",
+    "train",
+    "mask",
+    "simulate",
+    "convert",
+    "doctor",
+)
+USAGE_ERROR_EXIT_CODE = 2
+
+
+def build_app() -> typer.Typer:
+    """The command with all its verbs."""
+    app = typer.Typer(
+        name="vidrecon",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(vidrecon)
+    for verb in VERBS:
+        module = importlib.import_module(f"napari_vidrecon.cli.{verb}")
+        app.command(verb)(getattr(module, verb))
+    return app
+
+
+def run_command(words: Sequence[str]) -> int:
+    """Run `vidrecon` with these words; returns the exit code. Errors of the input are raised."""
+    command = typer.main.get_command(build_app())
+    # Typer has its own copy of click or not, by its version; this is the class either way.
+    usage_error = cast(type[Exception], typer.BadParameter.__base__)
+    try:
+        with command.make_context("vidrecon", list(words)) as context:
+            command.invoke(context)
+    except typer.Exit as finished:
+        return finished.exit_code
+    except usage_error as error:
+        return _explain_usage(error)
+    return 0
+
+
+def _explain_usage(error: BaseException) -> int:
+    message = error.format_message()  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    if not message and context is not None:
+        print(context.get_help())
+        return USAGE_ERROR_EXIT_CODE
+    path = "vidrecon" if context is None else context.command_path
+    print(f"vidrecon: {' '.join(message.split()).rstrip('.')}. See `{path} --help`.", file=sys.stderr)
+    return USAGE_ERROR_EXIT_CODE
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"vidrecon {__version__}")
+        raise typer.Exit
+
+
+def vidrecon(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Reconstruct movies from the activity of mouse visual cortex.
+
+    `vidrecon VERB --help` explains a verb. Long ones show their progress on stderr; Ctrl-C keeps what is done,
+    and the same command goes on from there.
+    """

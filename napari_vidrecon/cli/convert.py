@@ -1,0 +1,69 @@
+"""`vidrecon convert`: reference checkpoints and published results to safe formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_vidrecon.cli.options import Json, Overwrite
+
+
+def convert(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Reference checkpoint (.pth), or published result (reconstruction_summary_*.npy)."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="PATH", help="FILE.safetensors for a checkpoint, RUN.zarr for a result.")
+    ],
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Turn published files into safe formats.
+
+    A reference checkpoint becomes a safetensors file, a published reconstruction a run folder.
+    Nothing in the source is ever run: files that hold more than data are refused.
+    """
+    from napari_vidrecon.cli import report
+    from napari_vidrecon.cli.info import described
+    from napari_vidrecon.errors import StorageError
+
+    wanted = {".pth": ".safetensors", ".pt": ".safetensors", ".npy": ".zarr"}.get(source.suffix)
+    if not source.exists():
+        raise StorageError(f"{source}: expected a checkpoint or a published result, found nothing there")
+    if wanted is None:
+        raise StorageError(
+            f"{source}: expected a .pth or .npy file to convert, found a file ending in '{source.suffix}'"
+        )
+    if out.suffix != wanted:
+        raise StorageError(f"{out}: expected a name ending in {wanted} for what {source.name} becomes")
+    _require_replaceable(out, overwrite)
+    if wanted == ".zarr":
+        from napari_vidrecon.reconstruction.published import read_published
+
+        read_published(source).save(out)
+    else:
+        from napari_vidrecon.encoders.checkpoints import convert_checkpoint
+
+        convert_checkpoint(source, out)
+    title, values = described(out)
+    if json:
+        report.print_json({"out": out, **values})
+    else:
+        report.print_table(f"{source.name} -> {out}", [("is", title), ("see", f"vidrecon info {out}")])
+
+
+def _require_replaceable(out: Path, overwrite: bool) -> None:
+    from napari_vidrecon.errors import StorageError
+
+    if not out.exists():
+        return
+    is_run = out.is_dir() and (out / "zarr.json").is_file()
+    if out.is_dir() and not is_run:
+        raise StorageError(f"{out}: expected a free name, found a folder that is no run; choose another name")
+    if not overwrite:
+        raise StorageError(f"{out}: expected a free name, found it taken; give --overwrite to replace it")

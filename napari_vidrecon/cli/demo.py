@@ -1,0 +1,211 @@
+"""`vidrecon demo`: one reconstruction of the simulated mouse, live in napari or headless."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_vidrecon.cli.options import Device, Json
+
+if TYPE_CHECKING:
+    from napari_vidrecon.reconstruction.config import ReconstructionConfig
+    from napari_vidrecon.reconstruction.results import Reconstruction
+    from napari_vidrecon.sessions.sample import Sample
+
+DEMO_TRIAL = 2
+DEMO_FRAMES = 64
+SKIPPED_FRAMES = 8
+"""The encoder knows nothing of what came before the clip; its first frames are not measured."""
+WINDOW_PROBE_SECONDS = 30.0
+WINDOW_PROBE = "from qtpy.QtWidgets import QApplication; QApplication([])"
+
+
+def demo(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files go.")] = Path("demo_output"),
+    headless: Annotated[bool, typer.Option("--headless", help="Open no window even if there is a display.")] = False,
+    trial: Annotated[int, typer.Option(metavar="N", help="Held-out clip of the simulated mouse.")] = DEMO_TRIAL,
+    frames: Annotated[
+        int, typer.Option(min=32, help="Frames of the clip, from its beginning, at 30 Hz.")
+    ] = DEMO_FRAMES,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimisation steps; default: the preset's.")] = None,
+    preset: Annotated[str, typer.Option(help="paper, fast or best.")] = "best",
+    encoders: Annotated[int, typer.Option(min=1, max=5, help="Encoders whose reconstructions are averaged.")] = 1,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Reconstruct a clip of the simulated mouse.
+
+    It ends with a movie, a picture and a summary in the output folder.
+    With a display, napari opens and shows the reconstruction as it grows; without one everything is done
+    headless. The files are written either way.
+    """
+    from napari_vidrecon.cli import report
+    from napari_vidrecon.errors import SessionError
+    from napari_vidrecon.reconstruction.config import ReconstructionConfig
+    from napari_vidrecon.sessions.sample import find_sample
+
+    began = time.monotonic()
+    sample = find_sample()
+    if len(sample.encoders) < encoders:
+        raise SessionError(f"{sample.session}: expected {encoders} encoders beside it, found {len(sample.encoders)}")
+    sample = replace(sample, encoders=sample.encoders[:encoders])
+    changes: dict[str, Any] = {} if steps is None else {"steps": steps}
+    config = ReconstructionConfig.preset(preset, track_skip_frames=SKIPPED_FRAMES, **changes)
+    windowed = not headless and _window_can_open()
+    result = None
+    if windowed:
+        result = _in_napari(sample, trial, frames, config, out)
+    if result is None:
+        result = _headless(sample, trial, frames, config, out, device)
+    summary = write_files(result, out)
+    summary |= {"seconds": round(time.monotonic() - began, 1), "window": windowed}
+    _write_summary(summary, out / "summary.json")
+    if json:
+        report.print_json(summary)
+    else:
+        _show(summary, out)
+
+
+def _window_can_open() -> bool:
+    """Whether Qt reaches the display; asked of another process, because Qt ends the one it fails in."""
+    from napari_vidrecon.cli.doctor import has_display
+
+    if not has_display():
+        print("vidrecon demo: no display here, so no window opens", file=sys.stderr)
+        return False
+    try:
+        probe = subprocess.run(
+            [sys.executable, "-c", WINDOW_PROBE], capture_output=True, timeout=WINDOW_PROBE_SECONDS, check=False
+        )
+        opened = probe.returncode == 0
+    except (subprocess.TimeoutExpired, OSError):
+        opened = False
+    if not opened:
+        print(
+            "vidrecon demo: the display cannot be used (`vidrecon doctor` says why); going on headless", file=sys.stderr
+        )
+    return opened
+
+
+def _in_napari(
+    sample: Sample, trial: int, frames: int, config: ReconstructionConfig, out: Path
+) -> Reconstruction | None:
+    """The result of the run in the window, or None if napari cannot be loaded here."""
+    try:
+        from napari_vidrecon.viewer.demo import show_demo
+    except (ImportError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        print(f"vidrecon demo: napari cannot be loaded ({reason}); going on headless", file=sys.stderr)
+        return None
+    return show_demo(sample, trial, frames, config, out)
+
+
+def _headless(
+    sample: Sample, trial_id: int, frames: int, config: ReconstructionConfig, out: Path, device: str
+) -> Reconstruction:
+    from napari_vidrecon.cli.driven_run import drive_run
+    from napari_vidrecon.encoders.checkpoints import load_encoder
+    from napari_vidrecon.reconstruction.masks import AlphaMask
+    from napari_vidrecon.reconstruction.results import Reconstruction
+    from napari_vidrecon.reconstruction.run import plan_run
+    from napari_vidrecon.sessions.session import open_session
+
+    session = open_session(sample.session)
+    trial = session.trial(trial_id)
+    trial = trial.part(0, min(frames, trial.frames))
+    encoders = [load_encoder(file, device=device, neurons=session.n_neurons) for file in sample.encoders]
+    run = plan_run(trial, encoders, AlphaMask.load(sample.mask), config)
+    run.provenance["inputs"] = {
+        "session": str(sample.session),
+        "trial": trial_id,
+        "frames": [0, trial.frames],
+        "encoders": [str(file) for file in sample.encoders],
+        "device": device,
+    }
+    path = out / "run.zarr"
+    drive_run(run, path, overwrite=True, save_every=30.0, label=f"simulated mouse, trial {trial_id}")
+    return Reconstruction.load(path)
+
+
+def write_files(result: Reconstruction, out: Path) -> dict[str, Any]:
+    """Write run, movie and picture of a result; returns what the summary says of it.
+
+    Parameters
+    ----------
+    result : a reconstruction of the simulated mouse.
+    out : the folder; made if it is not there.
+
+    Raises
+    ------
+    StorageError : they cannot be written.
+    """
+    from napari_vidrecon.cli.pictures import name_of, write_figure, write_movie
+    from napari_vidrecon.cli.scores import evaluation_mask, measured_frames, scores
+
+    run = out / "run.zarr"
+    if not run.exists():
+        result.save(run)
+    movie = write_movie(result, out / "movie.mp4", error=True)
+    picture = write_figure(result, out / "picture.png")
+    told = result.provenance
+    return {
+        "what": "reconstruction of a movie from the activity of a simulated mouse",
+        "simulated": True,
+        "of": name_of(result),
+        "trial": told.get("trial"),
+        "frames": len(result.video),
+        "frames_measured": len(result.video[measured_frames(result)]),
+        "pixels_measured": int(evaluation_mask(result).sum()),
+        "neurons": int(result.keep.sum()),
+        "encoders": told.get("encoder_names", []),
+        "preset": result.config.preset_name,
+        "steps_done": int(max(result.history["step"], default=0)),
+        "steps": result.config.steps,
+        "optimisation_seconds": round(float(told.get("wall_seconds", 0.0)), 1),
+        **{name: round(value, 4) for name, value in scores(result).items()},
+        "movie": str(movie),
+        "picture": str(picture),
+        "run": str(run),
+        "versions": told.get("versions", {}),
+    }
+
+
+def _write_summary(summary: dict[str, Any], path: Path) -> None:
+    import json
+
+    from napari_vidrecon.cli.report import plain
+    from napari_vidrecon.storage import replacing_file
+
+    with replacing_file(path) as temporary:
+        temporary.write_text(json.dumps(plain(summary), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _show(summary: dict[str, Any], out: Path) -> None:
+    from napari_vidrecon.cli.report import number, print_table
+
+    seconds = f"{summary['seconds']:.0f} s in all, {summary['optimisation_seconds']:.0f} s of it optimisation"
+    count = len(summary["encoders"])
+    print_table(
+        "Movie reconstructed from the activity of a simulated mouse",
+        [
+            ("video correlation", f"{number(summary['video_correlation'])} (all pixels in the mask, all frames)"),
+            ("mean frame correlation", number(summary["mean_frame_correlation"])),
+            ("from", f"{summary['neurons']} neurons, one presentation, {summary['frames']} frames"),
+            ("with", f"{count} encoder{'s'[: count > 1]}, preset {summary['preset']}, {summary['steps_done']} steps"),
+            ("time", seconds),
+            ("movie", summary["movie"]),
+            ("picture", summary["picture"]),
+            ("run", summary["run"]),
+            ("summary", out / "summary.json"),
+        ],
+    )
+    print("Next:")
+    print(f"  vidrecon info {summary['run']}")
+    print("  vidrecon demo --encoders 3 --out demo_ensemble    average three encoders: a better picture")
+    print("  vidrecon reconstruct --help                        the same with a public Sensorium 2023 mouse")

@@ -1,0 +1,190 @@
+"""`vidrecon doctor`: what this machine has, what is missing, and the line that mends it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from ctypes.util import find_library
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from napari_vidrecon.cli.options import Json
+
+MISSING_ESSENTIAL = 1
+BYTES_A_GIB = 1 << 30
+LOWEST_PYTHON = (3, 11)
+LINUX_LIBRARIES = {
+    "GL": "libgl1",
+    "EGL": "libegl1",
+    "OpenGL": "libopengl0",
+    "xkbcommon-x11": "libxkbcommon-x11-0",
+    "xcb-cursor": "libxcb-cursor0",
+    "xcb-icccm": "libxcb-icccm4",
+    "xcb-image": "libxcb-image0",
+    "xcb-keysyms": "libxcb-keysyms1",
+    "xcb-randr": "libxcb-randr0",
+    "xcb-render-util": "libxcb-render-util0",
+    "xcb-shape": "libxcb-shape0",
+    "xcb-xinerama": "libxcb-xinerama0",
+    "dbus-1": "libdbus-1-3",
+    "fontconfig": "libfontconfig1",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked for: what was found, whether it will do, and what to do if not."""
+
+    name: str
+    found: str
+    sound: bool = True
+    essential: bool = False
+    remedy: str = ""
+
+
+def doctor(json: Json = False) -> None:
+    """Say what this machine has and what is missing.
+
+    The exit code is 1 if something essential is missing.
+    """
+    from napari_vidrecon.cli import report
+
+    findings = list(examine())
+    missing = any(finding.essential and not finding.sound for finding in findings)
+    if json:
+        report.print_json({"sound": not missing, "findings": [vars(finding) for finding in findings]})
+    else:
+        report.print_table("this machine", ((finding.name, _line(finding)) for finding in findings))
+    if missing:
+        raise typer.Exit(MISSING_ESSENTIAL)
+
+
+def _line(finding: Finding) -> str:
+    if finding.sound:
+        return finding.found
+    word = "MISSING" if finding.essential else "missing, but only needed for the window or for some files"
+    return f"{finding.found} ({word})" + (f"\n{'':>4}mend it: {finding.remedy}" if finding.remedy else "")
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything, one after the other."""
+    version = platform.python_version()
+    yield Finding("Python", version, sys.version_info >= LOWEST_PYTHON, True, "install Python 3.11 or newer")
+    yield Finding("system", f"{platform.platform()}, {os.cpu_count()} CPU cores")
+    yield from _packages()
+    yield from _torch()
+    yield _memory()
+    yield Finding("free disk here", f"{shutil.disk_usage(Path.cwd()).free / BYTES_A_GIB:.1f} GiB")
+    yield _ffmpeg()
+    yield _qt()
+    yield from _graphics()
+    yield _sample()
+
+
+def _packages() -> Iterator[Finding]:
+    for name in ("napari-vidrecon", "numpy", "zarr", "napari"):
+        try:
+            yield Finding(name, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            essential = name in ("numpy", "zarr")
+            yield Finding(name, "not installed", False, essential, f"{sys.executable} -m pip install {name}")
+
+
+def _torch() -> Iterator[Finding]:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        remedy = f"{sys.executable} -m pip install torch"
+        yield Finding("torch", f"cannot be imported ({_first_line(error)})", False, True, remedy)
+        return
+    yield Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} CPU threads")
+    devices = ["cpu"]
+    for index in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(index)
+        name = torch.cuda.get_device_name(index)
+        devices.append(f"cuda:{index} ({name}, {free / BYTES_A_GIB:.1f} of {total / BYTES_A_GIB:.1f} GiB free)")
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    yield Finding("devices", ", ".join(devices))
+
+
+def _memory() -> Finding:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return Finding("free memory", f"{memory.available / BYTES_A_GIB:.1f} of {memory.total / BYTES_A_GIB:.1f} GiB")
+
+
+def _ffmpeg() -> Finding:
+    remedy = f"{sys.executable} -m pip install imageio-ffmpeg"
+    try:
+        import imageio_ffmpeg
+
+        return Finding("ffmpeg", imageio_ffmpeg.get_ffmpeg_version())
+    except (ImportError, RuntimeError, OSError) as error:
+        return Finding("ffmpeg", f"not found ({_first_line(error)})", False, True, remedy)
+
+
+def _qt() -> Finding:
+    remedy = f'{sys.executable} -m pip install "napari[all]"'
+    try:
+        qtpy = importlib.import_module("qtpy")
+        importlib.import_module("qtpy.QtWidgets")
+    except (ImportError, RuntimeError) as error:
+        if "cannot open shared object" in str(error):
+            remedy = apt_line(_missing_libraries()) or remedy
+        return Finding("Qt", f"cannot be imported ({_first_line(error)})", False, False, remedy)
+    return Finding("Qt", f"{qtpy.API_NAME}, Qt {qtpy.QT_VERSION}")
+
+
+def has_display() -> bool:
+    """Whether a window can be expected to open."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _graphics() -> Iterator[Finding]:
+    remedy = "run on a machine with a screen, or with `xvfb-run -a vidrecon ...`; headless verbs need none"
+    yield Finding("display", "found" if has_display() else "none", has_display(), False, remedy)
+    if sys.platform != "linux":
+        return
+    missing = _missing_libraries()
+    found = "all libraries found" if not missing else f"without {', '.join(missing)}"
+    yield Finding("OpenGL and X", found, not missing, False, apt_line(missing))
+
+
+def _missing_libraries() -> list[str]:
+    return [package for library, package in LINUX_LIBRARIES.items() if find_library(library) is None]
+
+
+def apt_line(packages: list[str]) -> str:
+    """The command that installs Debian packages; empty for none."""
+    return f"sudo apt-get update && sudo apt-get install -y {' '.join(packages)}" if packages else ""
+
+
+def _sample() -> Finding:
+    from napari_vidrecon.errors import SessionError
+    from napari_vidrecon.sessions.sample import find_sample
+
+    remedy = f"{sys.executable} -m pip install --force-reinstall --no-deps napari-vidrecon"
+    try:
+        sample = find_sample()
+    except SessionError as error:
+        return Finding("sample", _first_line(error), False, False, remedy)
+    sound = bool(sample.encoders) and sample.mask.is_file()
+    mask = "with" if sample.mask.is_file() else "WITHOUT"
+    return Finding("sample", f"simulated mouse, {len(sample.encoders)} encoders, {mask} mask", sound, False, remedy)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__

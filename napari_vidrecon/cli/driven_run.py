@@ -1,0 +1,143 @@
+"""A run driven to its end from the command line: with progress, a copy on disk, and on from where it was."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_vidrecon.reconstruction.results import Reconstruction
+    from napari_vidrecon.reconstruction.run import Run
+
+
+@dataclass(frozen=True)
+class DrivenRun:
+    """What became of one run: its folder, and whether it was "reconstructed", "continued" or "already there"."""
+
+    path: Path
+    state: str
+    steps: int
+    seconds: float
+    scores: dict[str, float]
+    simulated: bool
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"run": self.path, "state": self.state, "steps": self.steps, "seconds": self.seconds, **self.scores}
+
+    def line(self, trial_id: int) -> str:
+        """One line for people."""
+        from napari_vidrecon.cli.progress import duration_text
+        from napari_vidrecon.cli.report import number
+
+        mouse = " of the simulated mouse" if self.simulated else ""
+        quality = (
+            f"video correlation {number(self.scores['video_correlation'])}, "
+            f"mean frame correlation {number(self.scores['mean_frame_correlation'])}"
+        )
+        effort = "already there" if self.state == "already there" else f"{self.steps} steps"
+        return f"trial {trial_id}{mouse}: {quality} ({effort}, {duration_text(self.seconds)}) -> {self.path}"
+
+
+def drive_run(run: Run, path: Path, *, overwrite: bool, save_every: float, label: str) -> DrivenRun:
+    """Drive a run to its end with progress on stderr, on from what is saved at `path`.
+
+    Parameters
+    ----------
+    run : a planned run.
+    path : its folder.
+    overwrite : start anew where another run has that name; otherwise that is an error.
+    save_every : seconds between two copies of the unfinished run on disk.
+    label : what to call it in the progress.
+
+    Raises
+    ------
+    RunError : another run, or something else, is at `path`.
+    Stopped : it was stopped; what is done is saved.
+    """
+    from napari_vidrecon.cli.progress import Progress
+    from napari_vidrecon.cli.scores import scores
+    from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.reconstruction.reconstructor import StepInfo
+    from napari_vidrecon.reconstruction.runner import Runner
+
+    saved = _saved_run(run, path, overwrite)
+    if saved is not None and saved.finished:
+        seconds = float(saved.provenance.get("wall_seconds", float("nan")))
+        return DrivenRun(path, "already there", len(saved.history), seconds, scores(saved), run.trial.simulated)
+    if saved is not None:
+        run.resume(saved)
+        print(f"{label}: going on from step {run.steppable.step_index} of {path}", file=sys.stderr)
+    steps = run.config.steps
+    with Progress(label, steps, done=run.steppable.step_index) as progress, StopRequest() as stop:
+
+        def on_step(info: StepInfo) -> None:
+            correlation = run.history.last("video_correlation")
+            progress.update(info.step, f"video correlation {correlation:.3f}")
+            if info.step < steps:
+                stop.check()
+
+        runner = Runner(run, on_step=on_step, save_to=path, save_every_seconds=save_every)
+        try:
+            result = runner.drive()
+        except KeyboardInterrupt:
+            raise stop.stopped(_kept(run, path)) from None
+        state = "reconstructed" if saved is None else "continued"
+        driven = DrivenRun(path, state, steps, run.seconds, scores(result), run.trial.simulated)
+        if stop.asked:
+            raise stop.stopped(f"stopped after the run at {path} was complete")
+    return driven
+
+
+def _kept(run: Run, path: Path) -> str:
+    done = run.steppable.step_index
+    if not path.exists():
+        return "stopped before the first step was done; nothing was written"
+    return (
+        f"stopped after step {done} of {run.config.steps}; what is done is kept in {path}, "
+        "and the same command goes on from there"
+    )
+
+
+def _saved_run(run: Run, path: Path, overwrite: bool) -> Reconstruction | None:
+    """What is saved of this very run, or None to start anew.
+
+    Raises
+    ------
+    RunError : something else has the name, and is not to be replaced.
+    """
+    from napari_vidrecon.errors import RunError
+    from napari_vidrecon.reconstruction.results import Reconstruction
+
+    if not path.exists():
+        return None
+    if overwrite and path.is_dir() and (path / "zarr.json").exists():
+        try:
+            saved = Reconstruction.load(path)
+        except RunError:
+            return None
+        return saved if not differences(run, saved) and not saved.finished else None
+    saved = Reconstruction.load(path)
+    other = differences(run, saved)
+    if other:
+        raise RunError(
+            f"{path}: expected this run or nothing, found one that differs in {', '.join(other)}; "
+            "give --overwrite to replace it, or another --out"
+        )
+    return saved
+
+
+def differences(run: Run, saved: Reconstruction) -> list[str]:
+    """In what a saved run differs from one that is planned, in words; empty if it is the same run."""
+    if saved.provenance.get("changes"):
+        return ["settings that were changed while it went on"]
+    if saved.provenance.get("fingerprint") == run.fingerprint:
+        return []
+    fields = [f"{name} ({there} there)" for name, (_, there) in run.config.differences(saved.config).items()]
+    known = (
+        *("trial", "session", "clip", "encoders", "target", "neurons", "ablation", "mask"),
+        *("mask_threshold", "evaluation_threshold", "ensemble"),
+    )
+    return fields + [name for name in known if saved.provenance.get(name) != run.provenance[name]]

@@ -1,0 +1,165 @@
+"""`vidrecon info`: what a session, encoder, mask or run is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_vidrecon.cli.options import Json
+
+if TYPE_CHECKING:
+    from napari_vidrecon.reconstruction.results import Reconstruction
+
+ENCODER_SUFFIXES = (".safetensors", ".pth", ".pt")
+
+
+def info(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Session folder, encoder, mask (.npy) or run (.zarr).")],
+    json: Json = False,
+) -> None:
+    """Say what a session, encoder, mask or run is."""
+    from napari_vidrecon.cli import report
+
+    title, values = described(path)
+    if json:
+        report.print_json(values)
+    else:
+        report.print_table(title, ((name.replace("_", " "), _text(value)) for name, value in values.items()))
+
+
+def described(path: Path) -> tuple[str, dict[str, Any]]:
+    """A title and plain values for whatever is at a path.
+
+    Raises
+    ------
+    VidreconError : nothing there, or nothing this program knows.
+    """
+    from napari_vidrecon.errors import StorageError
+
+    if not path.exists():
+        raise StorageError(f"{path}: expected a session, encoder, mask or run, found nothing there; check the path")
+    if path.is_dir():
+        return _run(path) if (path / "zarr.json").exists() or path.suffix == ".zarr" else _session(path)
+    if path.suffix in ENCODER_SUFFIXES:
+        return _encoder(path)
+    if path.suffix == ".npy":
+        return _array(path)
+    raise StorageError(
+        f"{path}: expected a session folder, an encoder ({', '.join(ENCODER_SUFFIXES)}), a mask (.npy) "
+        f"or a run (.zarr), found a file ending in '{path.suffix}'"
+    )
+
+
+def _session(path: Path) -> tuple[str, dict[str, Any]]:
+    from napari_vidrecon.sessions.session import open_session
+    from napari_vidrecon.sessions.validation import session_summary
+
+    summary = session_summary(open_session(path))
+    kind = "session of a simulated mouse" if summary.simulated else "session"
+    return f"{summary.name}: {kind}", {
+        "kind": "session",
+        "name": summary.name,
+        "simulated": summary.simulated,
+        "neurons": summary.neurons,
+        "cortical_positions": summary.coordinates,
+        "trials_by_tier": summary.trials_by_tier,
+        "labelled_trials": summary.labelled_trials,
+        "clips_by_frames": summary.clips_by_frames,
+        "frame_rate_hz": summary.frame_rate_hz,
+        "screen_deg": [round(size, 1) for size in summary.screen_deg],
+        "video_dtype": summary.video_dtype,
+    }
+
+
+def _encoder(path: Path) -> tuple[str, dict[str, Any]]:
+    from napari_vidrecon.encoders.checkpoints import file_hash, read_encoder_file
+
+    stored = read_encoder_file(path)
+    told: dict[str, Any] = {
+        name: stored.provenance[name] for name in ("simulated", "licence", "citation") if name in stored.provenance
+    }
+    score = stored.provenance.get("validation_correlation")
+    return f"{path.name}: encoder", {
+        "kind": "encoder",
+        "architecture": stored.architecture,
+        "readouts": {
+            f"{index} ({name})" if name else str(index): f"{count} neurons"
+            for index, (name, count) in enumerate(zip(stored.mice, stored.neurons, strict=True))
+        },
+        "input_pixels": [stored.canvas["rows"], stored.canvas["columns"]],
+        "window_frames": stored.windows["size"],
+        "frame_step": stored.windows["step"],
+        "frame_rate_hz": stored.frame_rate_hz,
+        **({} if score is None else {"validation_correlation": round(float(score), 4)}),
+        **told,
+        "sha256": file_hash(path),
+    }
+
+
+def _array(path: Path) -> tuple[str, dict[str, Any]]:
+    from napari_vidrecon.errors import RunError, StorageError
+    from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
+    from napari_vidrecon.reconstruction.published import read_published
+    from napari_vidrecon.storage import read_array
+
+    try:
+        read_array(path, memory_map=True)
+    except StorageError:
+        try:
+            title, values = _described_run(path, read_published(path))
+        except RunError:
+            raise StorageError(
+                f"{path}: expected a mask or a published result, found neither; it was not opened"
+            ) from None
+        return title, values
+    mask = AlphaMask.load(path)
+    values = {"kind": "mask", "pixels": list(mask.alpha.shape), "lowest_alpha": round(float(mask.screen.min()), 3)}
+    values["highest_alpha"] = round(float(mask.screen.max()), 3)
+    for name, threshold in (("training", TRAINING_THRESHOLD), ("evaluation", EVALUATION_THRESHOLD)):
+        values[f"{name}_mask_pixels"] = int(mask.binary(threshold).sum())
+        values[f"{name}_mask_diameter_deg"] = round(mask.diameter_deg(threshold), 1)
+    return f"{path.name}: transparency mask", values
+
+
+def _run(path: Path) -> tuple[str, dict[str, Any]]:
+    from napari_vidrecon.reconstruction.results import Reconstruction
+
+    return _described_run(path, Reconstruction.load(path))
+
+
+def _described_run(path: Path, result: Reconstruction) -> tuple[str, dict[str, Any]]:
+    from napari_vidrecon.cli.pictures import name_of
+    from napari_vidrecon.cli.scores import scores
+
+    told = result.provenance
+    kind = "published run" if told.get("published") else "run"
+    mouse = " of a simulated mouse" if told.get("simulated") else ""
+    return f"{path.name}: {kind}{mouse}", {
+        "kind": kind,
+        "of": name_of(result),
+        "simulated": bool(told.get("simulated")),
+        "finished": result.finished,
+        "steps_done": int(max(result.history["step"], default=0)),
+        "steps": result.config.steps,
+        "preset": result.config.preset_name,
+        "frames": len(result.video),
+        "encoders": told.get("encoder_names", []),
+        "ensemble": told.get("ensemble", "single"),
+        "target": told["target"]["kind"] if isinstance(told.get("target"), dict) else told.get("target", "recorded"),
+        "neurons": f"{int(result.keep.sum())} of {len(result.keep)}",
+        "wall_seconds": told.get("wall_seconds"),
+        "device": ", ".join(told.get("devices", [])),
+        **{name: round(value, 4) for name, value in scores(result).items()},
+    }
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {part}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

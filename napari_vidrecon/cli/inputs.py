@@ -1,0 +1,249 @@
+"""Opening what a command names, and refusing what does not belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_vidrecon.errors import ConfigError, EncoderError, SessionError, StorageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from napari_vidrecon.encoders.encoder import Encoder
+    from napari_vidrecon.encoders.window_encoder import WindowEncoder
+    from napari_vidrecon.reconstruction.masks import AlphaMask
+    from napari_vidrecon.reconstruction.neurons import NeuronSet
+    from napari_vidrecon.sessions.session import Session, Trial
+
+NO_MASK = "none"
+
+
+def parse_frames(text: str | None) -> tuple[int, int | None]:
+    """First frame and end of "A:B"; either may be left out.
+
+    Raises
+    ------
+    ConfigError : not of that form.
+    """
+    start, separator, stop = (text if text is not None else ":").partition(":")
+    try:
+        if not separator:
+            raise ValueError
+        return int(start or 0), int(stop) if stop else None
+    except ValueError:
+        raise ConfigError(f"--frames {text}: expected A:B, two frame numbers, e.g. 0:64") from None
+
+
+def open_trial(session: Session, trial_id: int, frames: str | None = None) -> Trial:
+    """One trial, or a part of it that is long enough to reconstruct.
+
+    Raises
+    ------
+    SessionError : the trial cannot be read, or has no such frames, or too few of them.
+    """
+    from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
+
+    start, stop = parse_frames(frames)
+    trial = session.trial(trial_id)
+    if frames is None:
+        return trial
+    part = trial.part(start, trial.frames if stop is None else stop)
+    if part.frames < MINIMUM_FRAMES:
+        raise SessionError(
+            f"{trial.name}: expected at least {MINIMUM_FRAMES} frames, found {part.frames}; choose more with --frames"
+        )
+    return part
+
+
+def choose_trials(session: Session, trial_ids: Sequence[int], which: str | None) -> list[int]:
+    """Trials by number, and all trials of a tier.
+
+    Parameters
+    ----------
+    trial_ids : given one by one.
+    which : a tier, "all-test" for all tiers with test in their name, or "fold:K" for a fold of the labelled
+        trials (Bauer et al. 2026 hold out fold 0).
+
+    Raises
+    ------
+    SessionError : nothing was chosen, or no such trial, tier or fold.
+    """
+    chosen = list(trial_ids)
+    for trial_id in chosen:
+        if trial_id not in session.tiers:
+            raise SessionError(
+                f"{session.path}: expected a trial from {session.trial_ids[0]} to {session.trial_ids[-1]}, "
+                f"found --trial {trial_id}"
+            )
+    if which is not None:
+        found = _trials_of(session, which)
+        if not found:
+            tiers = ", ".join(dict.fromkeys(session.tiers.values()))
+            raise SessionError(
+                f"{session.path}: expected trials for --trials {which}, found none; its tiers are {tiers}"
+            )
+        chosen += found
+    if not chosen:
+        raise SessionError(f"{session.path}: expected a trial to work on, found none; give --trial or --trials")
+    return list(dict.fromkeys(chosen))
+
+
+def _trials_of(session: Session, which: str) -> list[int]:
+    kind, separator, number = which.partition(":")
+    if kind == "fold" and separator:
+        if not number.isdecimal():
+            raise ConfigError(f"--trials {which}: expected fold:K with a number K, e.g. fold:0")
+        return session.trials_in_fold(int(number))
+    if which == "all-test":
+        return [trial_id for trial_id, tier in session.tiers.items() if "test" in tier]
+    return session.trials_in_tier(which)
+
+
+def open_encoders(
+    files: Sequence[Path], session: Session, mouse: str | None, device: str, force_mouse: bool
+) -> list[WindowEncoder]:
+    """Encoders bound to the session's mouse.
+
+    Parameters
+    ----------
+    files : encoder files.
+    mouse : index or name of the readout, or None to choose by the number of neurons.
+    force_mouse : also take encoders of a mouse with another name.
+
+    Raises
+    ------
+    EncoderError : a file cannot be read, or does not fit the session.
+    """
+    from napari_vidrecon.encoders.checkpoints import load_encoder
+
+    readout = int(mouse) if mouse is not None and mouse.isdecimal() else mouse
+    encoders = []
+    for file in files:
+        encoder = load_encoder(file, readout, device, neurons=session.n_neurons)
+        encoder.require_neurons(session.n_neurons, session.name)
+        require_mouse(encoder, session, force=force_mouse)
+        encoders.append(encoder)
+    return encoders
+
+
+def require_mouse(encoder: Encoder, session: Session, *, force: bool = False) -> None:
+    """Refuse an encoder that says it was made for another mouse; reference checkpoints say nothing.
+
+    Raises
+    ------
+    EncoderError : its mouse has another name than the session, and `force` is not set.
+    """
+    mouse = encoder.spec.mouse
+    if mouse and mouse != session.name and not force:
+        raise EncoderError(
+            f"{encoder.spec.name}: expected an encoder of {session.name}, found one of {mouse}; choose the encoder "
+            "of this mouse, or give --force-mouse if only the folder's name differs"
+        )
+
+
+def open_mask(text: str) -> AlphaMask:
+    """The mask in a file, or the whole screen for "none".
+
+    Raises
+    ------
+    MaskError : the file cannot be read or is no mask.
+    """
+    from napari_vidrecon.reconstruction.masks import AlphaMask
+
+    return AlphaMask.full() if text == NO_MASK else AlphaMask.load(Path(text))
+
+
+def choose_neurons(neurons: int, ablate: float, seed: int, file: Path | None) -> NeuronSet | None:
+    """Who takes part: all but a random fraction, or those listed in a file; None for everyone.
+
+    Parameters
+    ----------
+    neurons : neurons of the session.
+    ablate : fraction ablated at random, 0 to below 1.
+    seed : of the draw.
+    file : `.npy` with a boolean for each neuron, or the indices of those that take part.
+
+    Raises
+    ------
+    ConfigError : both were given, or the file does not fit the session.
+    """
+    import numpy as np
+
+    from napari_vidrecon.reconstruction.neurons import NeuronSet
+    from napari_vidrecon.storage import read_array
+
+    if file is None:
+        return NeuronSet.random(neurons, ablate, seed) if ablate else None
+    if ablate:
+        raise ConfigError(f"--neurons {file}: expected either --neurons or --ablate, found both")
+    listed = read_array(file)
+    if listed.dtype == np.bool_ and listed.shape == (neurons,):
+        return NeuronSet(listed, f"listed in {file.name}", {"kind": "list"})
+    if listed.dtype.kind in "iu" and listed.ndim == 1 and ((listed >= 0) & (listed < neurons)).all():
+        keep = np.zeros(neurons, dtype=bool)
+        keep[listed] = True
+        return NeuronSet(keep, f"listed in {file.name}", {"kind": "list"})
+    raise ConfigError(
+        f"{file}: expected a boolean for each of {neurons} neurons, or indices below {neurons}, "
+        f"found {listed.dtype} of shape {listed.shape}"
+    )
+
+
+def read_activity(file: Path, neurons: int, frames: int) -> np.ndarray:
+    """Activity (N, T) to match, of a clip or of the whole trial it is a part of.
+
+    Raises
+    ------
+    StorageError : missing, damaged or unsafe.
+    ConfigError : of another size.
+    """
+    from napari_vidrecon.storage import read_array
+
+    activity = read_array(file)
+    if activity.shape != (neurons, frames) or activity.dtype.kind not in "fiu":
+        raise ConfigError(
+            f"{file}: expected activity of {neurons} neurons x {frames} frames, "
+            f"found {activity.dtype} of shape {activity.shape}"
+        )
+    return activity
+
+
+def read_movie(file: Path) -> np.ndarray:
+    """A movie (T, 36, 64), grey levels 0..255, float32.
+
+    Raises
+    ------
+    StorageError : missing, damaged, unsafe, of another size, too short, or not of grey levels.
+    """
+    import numpy as np
+
+    from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
+    from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
+    from napari_vidrecon.storage import read_array
+
+    movie = read_array(file)
+    expected = f"{file}: expected a movie of (frames, {SCREEN_ROWS}, {SCREEN_COLUMNS}), "
+    if movie.ndim != 3 or movie.shape[1:] != (SCREEN_ROWS, SCREEN_COLUMNS) or movie.dtype.kind not in "fiu":
+        raise StorageError(f"{expected}found {movie.dtype} of shape {movie.shape}")
+    if len(movie) < MINIMUM_FRAMES:
+        raise StorageError(f"{expected}at least {MINIMUM_FRAMES} of them, found {len(movie)}")
+    if not np.isfinite(movie).all() or movie.min() < 0 or movie.max() > 255:
+        raise StorageError(f"{expected}grey levels from 0 to 255, found others, or NaN; rescale it")
+    return movie.astype(np.float32)
+
+
+def require_free(path: Path, overwrite: bool, what: str) -> None:
+    """Refuse to replace a file that is already there.
+
+    Raises
+    ------
+    StorageError : it is, and `overwrite` is not set; or a folder is in the way.
+    """
+    if path.is_dir():
+        raise StorageError(f"{path}: expected the name of {what} to write, found a folder; choose another name")
+    if path.exists() and not overwrite:
+        raise StorageError(
+            f"{path}: expected a free name for {what}, found a file; give --overwrite to replace it, or another name"
+        )

@@ -1,0 +1,90 @@
+"""`vidrecon mask`: the transparency mask of a mouse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_vidrecon.cli.options import Device, EncoderFile, ForceMouse, Json, Mouse, Overwrite, SessionFolder
+
+
+def mask(
+    session: SessionFolder,
+    encoder: EncoderFile,
+    out: Annotated[Path, typer.Option(metavar="FILE.npy", help="Mask to write.")],
+    rule: Annotated[str, typer.Option(help="decayed, or published (to the letter; for large encoders).")] = "decayed",
+    steps: Annotated[int | None, typer.Option(help="Steps of the fit; default: 350, or 1000 as published.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the start and of the pairs of clips.")] = 0,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; may be repeated.")
+    ] = None,
+    mouse: Mouse = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    force_mouse: ForceMouse = False,
+    json: Json = False,
+) -> None:
+    """Fit the transparency mask of a mouse.
+
+    It tells which part of the screen the population can say something about.
+    It is fitted on the oracle tier, which the encoder must not have been trained on.
+    """
+    from napari_vidrecon.cli import inputs, report
+    from napari_vidrecon.cli.progress import Progress
+    from napari_vidrecon.cli.settings import checked, parse_settings
+    from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.reconstruction.mask_fitting import MaskProgress, MaskRecipe, fit_mask
+    from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD
+    from napari_vidrecon.sessions.session import open_session
+
+    inputs.require_free(out, overwrite, "the mask")
+    usual = MaskRecipe.published().model_dump() if rule == "published" else {}
+    fields = {**usual, "rule": rule, "seed": seed, **parse_settings("--set", set_ or [], MaskRecipe)}
+    recipe = checked(MaskRecipe, fields if steps is None else {**fields, "steps": steps})
+    recording = open_session(session)
+    bound = inputs.open_encoders([encoder], recording, mouse, device, force_mouse)[0]
+    done = 0
+    with Progress("mask", recipe.steps) as progress, StopRequest() as stop:
+
+        def on_progress(now: MaskProgress) -> bool:
+            nonlocal done
+            done = now.step
+            progress.update(now.step, f"{int((now.alpha >= TRAINING_THRESHOLD).sum())} pixels")
+            return not stop.asked
+
+        fitted = fit_mask(recording, bound, recipe, on_progress=on_progress)
+    if stop.asked and done < recipe.steps:
+        partial = out.with_name(f"{out.stem}.partial.npy")
+        fitted.save(partial)
+        raise stop.stopped(
+            f"stopped after step {done} of {recipe.steps}; the mask so far is kept in {partial}; "
+            "a fit always starts anew"
+        )
+    fitted.save(out)
+    sizes = {
+        f"{name}_{unit}": value
+        for name, threshold in (("training", TRAINING_THRESHOLD), ("evaluation", EVALUATION_THRESHOLD))
+        for unit, value in (
+            ("threshold", threshold),
+            ("pixels", int(fitted.binary(threshold).sum())),
+            ("diameter_deg", fitted.diameter_deg(threshold, recording.screen)),
+        )
+    }
+    if json:
+        report.print_json({"out": out, "steps": recipe.steps, "simulated": recording.simulated, **sizes})
+        return
+    kind = "simulated mouse " if recording.simulated else ""
+    report.print_table(
+        f"mask of {kind}{recording.name} -> {out}",
+        [
+            (
+                f"alpha >= {sizes[f'{name}_threshold']:g} ({name})",
+                f"{sizes[f'{name}_diameter_deg']:.1f} degrees across, {sizes[f'{name}_pixels']} pixels"
+                if sizes[f"{name}_pixels"]
+                else "no pixel: the fit needs more steps, or the encoder more training",
+            )
+            for name in ("training", "evaluation")
+        ],
+    )

@@ -1,0 +1,127 @@
+"""`vidrecon reconstruct`: one or many trials, one or many encoders, to run folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_vidrecon.cli.options import Device, EncoderFiles, ForceMouse, Frames, Json, Mouse, SaveEvery, SessionFolder
+
+
+def reconstruct(
+    session: SessionFolder,
+    encoder: EncoderFiles,
+    mask: Annotated[
+        str, typer.Option(metavar="FILE", help='Transparency mask (.npy), or "none" for the whole screen.')
+    ],
+    trial: Annotated[list[int] | None, typer.Option(metavar="N", help="Trial number; may be repeated.")] = None,
+    trials: Annotated[
+        str | None,
+        typer.Option(metavar="TIER", help='All trials of a tier, "all-test", or "fold:0" as in the paper.'),
+    ] = None,
+    mouse: Mouse = None,
+    preset: Annotated[str, typer.Option(help="paper, fast or best.")] = "best",
+    steps: Annotated[int | None, typer.Option(help="Optimisation steps; default: the preset's.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; may be repeated."),
+    ] = None,
+    target: Annotated[
+        str, typer.Option(metavar="WHAT", help="recorded, predicted, permuted, or a file (.npy) of activity.")
+    ] = "recorded",
+    target_encoder: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Predicts the target and measures the result; default: the same encoders."),
+    ] = None,
+    ablate: Annotated[
+        float, typer.Option(metavar="FRACTION", help="Leave a random fraction of the neurons out.")
+    ] = 0.0,
+    ablation_seed: Annotated[int, typer.Option(help="Of the random choice.")] = 0,
+    ablation: Annotated[str, typer.Option(help="What becomes of ablated neurons: drop or silence.")] = "drop",
+    neurons: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Neurons that take part (.npy): booleans or indices.")
+    ] = None,
+    mask_threshold: Annotated[float, typer.Option(help="Pixels with alpha from here on are reconstructed.")] = 0.5,
+    evaluation_threshold: Annotated[float, typer.Option(help="Pixels with alpha from here on are measured.")] = 1.0,
+    ensemble: Annotated[str, typer.Option(help="Several encoders: average their videos or gradients.")] = "videos",
+    frames: Frames = None,
+    device: Device = "auto",
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the run folders go.")] = Path("runs"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other runs of the same name.")] = False,
+    force_mouse: ForceMouse = False,
+    save_every: SaveEvery = 30.0,
+    json: Json = False,
+) -> None:
+    """Reconstruct the movies of trials from activity.
+
+    Each trial becomes a run folder (.zarr). A run that was stopped or killed goes on where it was and ends with
+    the same result; one that is complete is left alone.
+    """
+    from napari_vidrecon.cli import inputs, report
+    from napari_vidrecon.cli.driven_run import drive_run
+    from napari_vidrecon.cli.settings import parse_settings
+    from napari_vidrecon.reconstruction.config import ReconstructionConfig
+    from napari_vidrecon.reconstruction.run import plan_run
+    from napari_vidrecon.sessions.session import open_session
+
+    changes = parse_settings("--set", set_ or [], ReconstructionConfig)
+    changes |= {} if steps is None else {"steps": steps}
+    config = ReconstructionConfig.preset(preset, **changes)
+    recording = open_session(session)
+    chosen = inputs.choose_trials(recording, trial or [], trials)
+    alpha = inputs.open_mask(mask)
+    encoders = inputs.open_encoders(encoder, recording, mouse, device, force_mouse)
+    measuring = inputs.open_encoders(target_encoder or [], recording, mouse, device, force_mouse)
+    kept = inputs.choose_neurons(recording.n_neurons, ablate, ablation_seed, neurons)
+    given = target.endswith(".npy")
+    variant = run_variant(frames, Path(target).stem if given else target, ablate, ablation_seed, ablation, neurons)
+    finished: list[dict[str, Any]] = []
+    for trial_id in chosen:
+        clip = inputs.open_trial(recording, trial_id, frames)
+        run = plan_run(
+            clip,
+            encoders,
+            alpha,
+            config,
+            target=inputs.read_activity(Path(target), recording.n_neurons, clip.frames) if given else target,
+            target_encoders=measuring or None,
+            neurons=kept,
+            ablation=ablation,  # type: ignore[arg-type]  # checked by the run
+            mask_threshold=mask_threshold,
+            evaluation_threshold=evaluation_threshold,
+            ensemble=ensemble,  # type: ignore[arg-type]
+        )
+        run.provenance["inputs"] = {
+            "session": str(recording.path),
+            "trial": trial_id,
+            "frames": None if frames is None else list(inputs.parse_frames(frames)),
+            "encoders": [str(file.absolute()) for file in encoder],
+            "target_encoders": [str(file.absolute()) for file in target_encoder or []],
+            "mouse": mouse,
+            "device": device,
+        }
+        path = out / f"{recording.name}_trial{trial_id}{variant}.zarr"
+        driven = drive_run(run, path, overwrite=overwrite, save_every=save_every, label=f"trial {trial_id}")
+        finished.append({"trial": trial_id, **driven.summary()})
+        if not json:
+            print(driven.line(trial_id), flush=True)
+    if json:
+        report.print_json({"session": str(recording.path), "simulated": recording.simulated, "runs": finished})
+
+
+def run_variant(frames: str | None, target: str, ablate: float, seed: int, ablation: str, neurons: Path | None) -> str:
+    """What tells a run from the usual one of its trial, as a part of its name."""
+    parts = []
+    if frames is not None:
+        parts.append("frames" + frames.replace(":", "-"))
+    if target != "recorded":
+        parts.append(target)
+    if ablate:
+        parts.append(f"ablated{100 * ablate:g}seed{seed}")
+    if neurons is not None:
+        parts.append(neurons.stem)
+    if ablation != "drop" and (ablate or neurons is not None):
+        parts.append(ablation)
+    return "".join(f"_{part}" for part in parts)

@@ -1,0 +1,48 @@
+"""What a command answers: a small table for people, or one JSON object for machines."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def print_table(title: str, rows: Iterable[tuple[str, object]]) -> None:
+    """Print a title and rows of a name and a value; lines are never wrapped, so that paths can be copied."""
+    from rich.console import Console
+    from rich.text import Text
+
+    listed = [(name, str(value)) for name, value in rows]
+    width = max((len(name) for name, _ in listed), default=0)
+    console = Console(file=sys.stdout, highlight=False)
+    console.print(Text(title, style="bold"), soft_wrap=True)
+    for name, value in listed:
+        console.print(Text.assemble("  ", (f"{name:<{width}}", "cyan"), "  ", value), soft_wrap=True)
+
+
+def print_json(values: Mapping[str, Any]) -> None:
+    """Print one JSON object; NaN and infinity become null, paths become text."""
+    print(json.dumps(plain(values), ensure_ascii=False))
+
+
+def plain(value: Any) -> Any:
+    """The same as values JSON knows."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(part) for part in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number for people; "not defined" for NaN."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else "not defined"

@@ -1,0 +1,59 @@
+"""Settings given as NAME=VALUE words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, get_origin
+
+from napari_vidrecon.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def parse_settings(option: str, pairs: Sequence[str], model: type[BaseModel]) -> dict[str, Any]:
+    """Fields of a model by name; the model itself turns the words into numbers.
+
+    Parameters
+    ----------
+    option : the option they were given with, for messages.
+    pairs : words like "steps=200"; several values of a list are separated by commas.
+    model : whose fields they are.
+
+    Raises
+    ------
+    ConfigError : not NAME=VALUE, or no such field.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        name = name.strip()
+        if not separator or not name:
+            raise ConfigError(f"{option} {pair}: expected name=value, found no value")
+        if name not in model.model_fields:
+            close = difflib.get_close_matches(name, model.model_fields, n=3)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(model.model_fields)}"
+            raise ConfigError(f"{option} {pair}: expected a known setting, found {name!r}; {hint}")
+        several = get_origin(model.model_fields[name].annotation) is tuple
+        settings[name] = tuple(text.split(",")) if several else text.strip()
+    return settings
+
+
+def checked(model: type[Settings], fields: dict[str, Any]) -> Settings:
+    """Build a model from fields.
+
+    Raises
+    ------
+    ConfigError : the first value that cannot be used, in one line.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return model(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise ConfigError(f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r}") from None

@@ -1,0 +1,96 @@
+"""`vidrecon simulate`: a simulated mouse, in the format of a recorded one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_vidrecon.cli.options import Json, Overwrite
+
+
+def simulate(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Session folder to write.")],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same mouse.")] = 0,
+    neurons: Annotated[int, typer.Option(help="Size of the population.")] = 1000,
+    trials: Annotated[int, typer.Option(help="Clips to train on (tier train).")] = 240,
+    validation_trials: Annotated[int, typer.Option(help="Held-out clips of the tier oracle.")] = 12,
+    test_trials: Annotated[int, typer.Option(help="Held-out clips of the tier live_test_main.")] = 10,
+    frames: Annotated[int, typer.Option(help="Length of a clip at 30 Hz, up to 324.")] = 300,
+    dtype: Annotated[
+        str, typer.Option(help="How videos are stored: uint8, or float32 as in public sessions.")
+    ] = "uint8",
+    small: Annotated[
+        bool, typer.Option("--small", help="Half-precision responses, few statistics: for shipping.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; the files do not depend on it.")] = 1,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Make a simulated mouse: a session folder.
+
+    Movies, behaviour and neurons are functions of the seed.
+    """
+    from napari_vidrecon.cli import report
+    from napari_vidrecon.cli.progress import Progress
+    from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.errors import ConfigError
+    from napari_vidrecon.sessions.simulation.mouse import simulate_session
+
+    if dtype not in ("uint8", "float32"):
+        raise ConfigError(f"--dtype: expected uint8 or float32, found {dtype!r}")
+    _require_replaceable(out, overwrite)
+    with Progress("simulating", trials + validation_trials + test_trials, "trials") as progress, StopRequest() as stop:
+
+        def on_progress(done: int, total: int) -> None:
+            progress.update(done)
+            stop.check()
+
+        try:
+            simulate_session(
+                out,
+                seed=seed,
+                neurons=neurons,
+                train_trials=trials,
+                validation_trials=validation_trials,
+                test_trials=test_trials,
+                frames=frames,
+                video_dtype=dtype,  # type: ignore[arg-type]  # checked above
+                small=small,
+                workers=workers,
+                on_progress=on_progress,
+            )
+        except KeyboardInterrupt:
+            raise stop.stopped(
+                f"stopped; nothing was written to {out}: a session appears whole or not at all"
+            ) from None
+    values = {"out": out, "simulated": True, "seed": seed, "neurons": neurons, "frames": frames}
+    values |= {"train_trials": trials, "validation_trials": validation_trials, "test_trials": test_trials}
+    if json:
+        report.print_json(values)
+    else:
+        report.print_table(
+            f"simulated mouse -> {out}", ((name.replace("_", " "), v) for name, v in values.items() if name != "out")
+        )
+
+
+def _require_replaceable(out: Path, overwrite: bool) -> None:
+    """A folder is replaced as a whole, so only a simulated session may be.
+
+    Raises
+    ------
+    StorageError : something else is there, or it is not to be replaced.
+    """
+    from napari_vidrecon.errors import StorageError
+    from napari_vidrecon.sessions.metadata import SIMULATION_FILE
+
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / SIMULATION_FILE).is_file():
+        raise StorageError(f"{out}: expected a free name for the session, found other files; choose another name")
+    if not overwrite:
+        raise StorageError(
+            f"{out}: expected a free name for the session, found a simulated mouse; "
+            "give --overwrite to replace it, or another name"
+        )

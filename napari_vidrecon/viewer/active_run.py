@@ -1,0 +1,94 @@
+"""A run of this window while it goes on, and how its result is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from napari_vidrecon.reconstruction.runner import Mailbox, Runner
+from napari_vidrecon.viewer.jobs import Job
+from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
+from napari_vidrecon.viewer.run_differences import differences, in_words
+from napari_vidrecon.viewer.run_folders import new_run_folder
+from napari_vidrecon.viewer.run_job import Finished, RunRequest
+
+
+@dataclass
+class Plan:
+    """What is to be run.
+
+    Parameters
+    ----------
+    request : everything that goes in.
+    predicts_only : only predict activity from the true movie.
+    continues : the kept run that is to go on.
+    counterpart : the other half of an error map; it is not left on the board.
+    """
+
+    request: RunRequest
+    predicts_only: bool = False
+    continues: RunRecord | None = None
+    counterpart: bool = False
+
+    def placed(self, model: ReconstructionModel, runs_folder: Path) -> Plan:
+        """The same with a folder to keep the run in, and with what the model knows by now."""
+        request = self.request
+        if not self.predicts_only:
+            assert model.session is not None
+            folder = request.save_to or new_run_folder(runs_folder, model.session.name, request.trial.id)
+            request = replace(request, save_to=folder, prediction=model.stimulus_prediction)
+        return replace(self, request=request)
+
+    def fits(self, model: ReconstructionModel) -> bool:
+        """Whether it still belongs to what is open; another choice of encoders leaves a run alone."""
+        if self.request.trial is not model.trial:
+            return False
+        return not self.predicts_only or self.has_encoders_of(model)
+
+    def has_encoders_of(self, model: ReconstructionModel) -> bool:
+        """Whether the model still chooses the same encoders."""
+        return list(self.request.encoder_paths) == model.encoder_paths and self.request.mouse == model.mouse
+
+
+@dataclass
+class Active:
+    """A plan that is carried out.
+
+    Parameters
+    ----------
+    plan : what.
+    job : its thread.
+    mailbox : its newest snapshot.
+    settings : those in force; they follow changes that are applied while it goes on.
+    runner : drives the run, once it has begun.
+    failed : an error ended it.
+    """
+
+    plan: Plan
+    job: Job
+    mailbox: Mailbox
+    settings: dict[str, Any]
+    runner: Runner | None = None
+    failed: bool = False
+
+    def keep(self, finished: Finished, model: ReconstructionModel, *, show: bool) -> None:
+        """Put the result among the model's runs; a run without a single step is forgotten."""
+        result, continues = finished.result, self.plan.continues
+        if continues is not None and continues in model.runs:
+            model.replace_result(continues, result)
+            return
+        if len(result.history) == 0:
+            return
+        before = model.runs[-1] if model.runs else None
+        record = RunRecord(
+            name=f"Run {len(model.runs) + 1}",
+            result=result,
+            settings=self.settings,
+            changed_from_before="" if before is None else in_words(differences(before.settings, self.settings)),
+            path=finished.path,
+        )
+        model.add_run(record, show=show)
+        if not show:
+            # A new run may be the other half of the error map on the board.
+            model.shown_changed.emit()

@@ -1,0 +1,114 @@
+"""The board's layers, found by their role, whatever a person renamed, moved or deleted."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from napari.layers import Image, Layer
+
+if TYPE_CHECKING:
+    import napari
+
+ROLE_KEY = "vidrecon_role"
+
+AnyLayer = TypeVar("AnyLayer", bound=Layer)
+
+
+class Role(StrEnum):
+    """What a layer is on the board; kept in `layer.metadata["vidrecon_role"]`."""
+
+    STIMULUS = "stimulus"
+    RECONSTRUCTION = "reconstruction"
+    COMPARISON = "comparison"
+    ERROR_BASE = "error_base"
+    ERROR_MAP = "error_map"
+    MASK = "mask"
+    RECORDED = "recorded_activity"
+    PREDICTED = "predicted_activity"
+    DIFFERENCE = "activity_difference"
+    NOW = "now"
+    MARKED = "marked_neurons"
+    CAPTIONS = "captions"
+    PAINTING = "mask_painting"
+    REGION = "region"
+    CELLS = "cells"
+    GRID_COPY = "grid_copy"
+
+
+class RoleLayers:
+    """Finds, makes and places layers by role.
+
+    Parameters
+    ----------
+    viewer : the one viewer they live in.
+    """
+
+    def __init__(self, viewer: napari.components.ViewerModel) -> None:
+        self.viewer = viewer
+
+    def find(self, role: Role | str) -> Layer | None:
+        """The first layer of a role, or None."""
+        for layer in self.viewer.layers:
+            if layer.metadata.get(ROLE_KEY) == role:
+                return layer
+        return None
+
+    def all_of(self, role: Role | str) -> list[Layer]:
+        """Every layer of a role."""
+        return [layer for layer in self.viewer.layers if layer.metadata.get(ROLE_KEY) == role]
+
+    def adopt(self, role: Role | str, kind: type[AnyLayer]) -> AnyLayer | None:
+        """The layer of a role if it is of the kind the board needs."""
+        layer = self.find(role)
+        return layer if isinstance(layer, kind) else None
+
+    def image(self, role: Role, name: str, data: np.ndarray, **style: Any) -> Image:
+        """Adopt the image of a role, or add it.
+
+        Parameters
+        ----------
+        role : what it is.
+        name : for a new layer; one that is there keeps the name a person gave it.
+        data : shown as it is, not copied.
+        style : for a new layer, as for `viewer.add_image`.
+        """
+        layer = self.adopt(role, Image)
+        if layer is None or layer.ndim != data.ndim - (1 if style.get("rgb") else 0):
+            if layer is not None:
+                self.viewer.layers.remove(layer)
+            return self.viewer.add_image(data, name=name, metadata={ROLE_KEY: str(role)}, **style)
+        if layer.data is not data:
+            layer.data = data
+        return layer
+
+    def remove(self, role: Role | str) -> None:
+        """Take away every layer of a role."""
+        for layer in self.all_of(role):
+            self.viewer.layers.remove(layer)
+
+    def ours(self) -> list[Layer]:
+        """Every layer with a role."""
+        return [layer for layer in self.viewer.layers if ROLE_KEY in layer.metadata]
+
+
+def place(layer: Layer, scale: tuple[float, ...], translate: tuple[float, ...], units: tuple[str, ...]) -> None:
+    """Move a layer; nothing happens where it already is."""
+    if tuple(str(unit) for unit in layer.units) != units:
+        layer.units = units
+    if not np.array_equal(layer.scale, scale):
+        layer.scale = scale
+    if not np.array_equal(layer.translate, translate):
+        layer.translate = translate
+
+
+def redraw(layer: Layer) -> None:
+    """Show data that changed in place; thumbnails wait, for they cost more than the picture."""
+    layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+
+def show(layer: Layer | None, visible: bool) -> None:
+    """Show or hide a layer that may have been deleted."""
+    if layer is not None and layer.visible != visible:
+        layer.visible = visible

@@ -1,0 +1,190 @@
+"""The movie tiles: stimulus, reconstruction, the run to compare, and the error over one of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from napari.layers import Image
+
+from napari_vidrecon.analysis.error_maps import symmetric_limit
+from napari_vidrecon.analysis.postprocess import smooth
+from napari_vidrecon.reconstruction.config import GREY_LEVEL
+from napari_vidrecon.viewer.board.colormaps import error_magnitude, signed_error
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers, place, redraw, show
+from napari_vidrecon.viewer.board.tiles import BoardLayout
+from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
+
+GREY_LIMITS = (0.0, 255.0)
+FIRST_ERROR_LIMIT = 64.0
+"""Grey levels at which the error's colour is full, until a run has ended and says what is usual."""
+
+
+class MovieTiles:
+    """Keeps the movie layers up to date.
+
+    Parameters
+    ----------
+    layers : where they are found.
+    model : what they show.
+    """
+
+    def __init__(self, layers: RoleLayers, model: ReconstructionModel) -> None:
+        self._layers, self._model = layers, model
+        self._within: np.ndarray = np.ones((1, 1), np.float32)
+        self._setting_limits = False
+        self.error_limit = FIRST_ERROR_LIMIT
+
+    def build(self) -> None:
+        """Make or adopt the layers for the model's trial."""
+        trial = self._model.trial
+        assert trial is not None
+        grey = {"contrast_limits": GREY_LIMITS, "colormap": "gray", "interpolation2d": "nearest"}
+        stimulus = self._layers.image(Role.STIMULUS, "stimulus", trial.video, **grey)
+        blank = np.full(trial.video.shape, GREY_LEVEL, np.float32)
+        self._layers.image(Role.RECONSTRUCTION, "reconstruction", blank, **grey)
+        self._layers.image(Role.ERROR_BASE, "below the error", stimulus.data, **grey)
+        limits = (-self.error_limit, self.error_limit)
+        colours = {"contrast_limits": limits, "colormap": signed_error(), "interpolation2d": "nearest"}
+        error = self._layers.image(Role.ERROR_MAP, "error", np.zeros_like(blank), **colours)
+        error.events.contrast_limits.connect(self._keep_symmetric)
+
+    def arrange(self, layout: BoardLayout, frame_s: float, unit: str) -> None:
+        """Put every tile in its place."""
+        last = layout.columns - 1
+        columns = {Role.STIMULUS: 0, Role.RECONSTRUCTION: 1, Role.ERROR_BASE: last, Role.ERROR_MAP: last}
+        columns[Role.COMPARISON] = 1 if self._model.blinking else 2
+        for role, column in columns.items():
+            layer = self._layers.find(role)
+            if layer is not None:
+                box, shape = layout.movie(column), (layout.rows, layout.cols)
+                scale, translate = (frame_s, *box.scale(*shape)), (0.0, *box.translate(*shape))
+                place(layer, scale, translate, ("second", unit, unit))
+
+    def update_mask(self) -> None:
+        """The evaluation mask moved: the error is shown inside it."""
+        inside = self._model.mask.binary(self._model.evaluation_threshold)
+        self._within = inside.astype(np.float32)
+
+    def draw_video(self) -> None:
+        """The reconstruction as it is now."""
+        layer = self._writable(Role.RECONSTRUCTION)
+        if layer is None:
+            return
+        video = self._fitting(self._model.video, layer)
+        if video is None:
+            layer.data[...] = GREY_LEVEL
+        else:
+            np.copyto(layer.data, video)
+        redraw(layer)
+        base = self._layers.adopt(Role.ERROR_BASE, Image)
+        if base is not None and base.data is layer.data:
+            redraw(base)
+
+    def draw_error(self) -> None:
+        """The chosen difference, inside the evaluation mask."""
+        layer = self._writable(Role.ERROR_MAP)
+        if layer is None:
+            return
+        pair = self._pair()
+        if pair is None or any(self._fitting(movie, layer) is None for movie in pair):
+            layer.data[...] = 0.0
+        else:
+            np.subtract(*pair, out=layer.data)
+            if self._model.error_mode is ErrorMode.PREDICTED and not self._running:
+                # As published, the difference is taken of smoothed movies; smoothing is linear, so once is enough.
+                layer.data[...] = smooth(layer.data)
+            layer.data *= self._within
+            if not self._model.error_signed:
+                np.abs(layer.data, out=layer.data)
+        redraw(layer)
+
+    def draw_base(self) -> None:
+        """The movie the error lies over."""
+        base = self._layers.adopt(Role.ERROR_BASE, Image)
+        over = Role.RECONSTRUCTION if self._model.error_over == "reconstruction" else Role.STIMULUS
+        movie = self._layers.adopt(over, Image)
+        if base is not None and movie is not None and base.data is not movie.data:
+            base.data = movie.data
+
+    def draw_comparison(self) -> None:
+        """The run to compare; while blinking without one, the stimulus."""
+        partner = self.partner
+        trial = self._model.trial
+        if partner is None or trial is None or partner.shape != trial.video.shape:
+            self._layers.remove(Role.COMPARISON)
+            return
+        grey = {"contrast_limits": GREY_LIMITS, "colormap": "gray", "interpolation2d": "nearest"}
+        layer = self._layers.image(Role.COMPARISON, "compared run", partner, **grey)
+        show(layer, True)
+
+    def style_error(self) -> None:
+        """Colours for signed error or magnitude; shown or not."""
+        layer = self._layers.adopt(Role.ERROR_MAP, Image)
+        if layer is None:
+            return
+        colours = signed_error() if self._model.error_signed else error_magnitude()
+        if layer.colormap.name != colours.name:
+            layer.colormap = colours
+        show(layer, self._model.error_mode is not ErrorMode.NONE)
+        self._set_limit(layer, self.error_limit)
+
+    def settle_limit(self) -> None:
+        """Choose where the colours end; while a run goes on they stay, so that a colour means the same."""
+        layer = self._layers.adopt(Role.ERROR_MAP, Image)
+        if layer is not None and not self._running and layer.data.any():
+            self._set_limit(layer, symmetric_limit(layer.data, self._within > 0))
+
+    @property
+    def partner(self) -> np.ndarray | None:
+        """The movie beside, or blinking with, the reconstruction."""
+        if self._model.compared is not None:
+            return self._model.compared.result.video
+        if self._model.blinking and self._model.trial is not None:
+            return self._model.trial.video
+        return None
+
+    @property
+    def has_error(self) -> bool:
+        """Whether both movies of the chosen difference are there."""
+        return self._pair() is not None
+
+    @property
+    def _running(self) -> bool:
+        return self._model.state in (RunState.RUNNING, RunState.PAUSED)
+
+    def _pair(self) -> tuple[np.ndarray, np.ndarray] | None:
+        model, video, trial = self._model, self._model.video, self._model.trial
+        if video is None or trial is None:
+            return None
+        if model.error_mode is ErrorMode.STIMULUS:
+            return video, trial.video
+        if model.error_mode is ErrorMode.PREDICTED and model.expected is not None:
+            other = model.expected.result.video
+            from_predicted = (model.settings_of_board or {}).get("target") == "predicted"
+            return (other, video) if from_predicted else (video, other)
+        if model.error_mode is ErrorMode.COMPARISON and model.compared is not None:
+            return video, model.compared.result.video
+        return None
+
+    def _writable(self, role: Role) -> Image | None:
+        layer = self._layers.adopt(role, Image)
+        return layer if layer is not None and isinstance(layer.data, np.ndarray) else None
+
+    def _fitting(self, movie: np.ndarray | None, layer: Image) -> np.ndarray | None:
+        return movie if movie is not None and movie.shape == layer.data.shape else None
+
+    def _set_limit(self, layer: Image, limit: float) -> None:
+        self.error_limit = limit
+        wanted = [-limit if self._model.error_signed else 0.0, limit]
+        if list(layer.contrast_limits) != wanted:
+            self._setting_limits = True
+            layer.contrast_limits = wanted
+            self._setting_limits = False
+
+    def _keep_symmetric(self) -> None:
+        """A person moved one end of the colours: move the other, or zero would not be clear any more."""
+        layer = self._layers.adopt(Role.ERROR_MAP, Image)
+        if self._setting_limits or layer is None:
+            return
+        low, high = layer.contrast_limits
+        moved_low = self._model.error_signed and abs(-low - self.error_limit) > abs(high - self.error_limit)
+        self._set_limit(layer, max(-low if moved_low else high, 1.0))

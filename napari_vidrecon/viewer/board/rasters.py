@@ -1,0 +1,90 @@
+"""From activity to the pictures of the rasters: neurons in order, binned to as many rows as a screen shows."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+MOST_ROWS = 500
+ABLATED_SHARE = 0.2
+"""How much of its brightness an ablated neuron keeps."""
+LIMIT_PERCENTILE = 99.0
+
+
+class RasterRows:
+    """Which neurons each row shows.
+
+    Parameters
+    ----------
+    order : (N,) neurons from top to bottom.
+    spread : (N,) standard deviation of each neuron; activity is drawn relative to it. 0 counts as 1.
+    keep : (N,) bool, False where a neuron is ablated; it is drawn dim.
+    most_rows : neurons beyond that share rows, as means over neighbours in the order.
+    """
+
+    def __init__(self, order: np.ndarray, spread: np.ndarray, keep: np.ndarray, most_rows: int = MOST_ROWS) -> None:
+        neurons = len(order)
+        self.order = np.asarray(order, dtype=np.intp)
+        self.rows = min(neurons, most_rows)
+        self._edges = np.linspace(0, neurons, self.rows + 1).astype(np.intp)
+        self._row_of_place = np.repeat(np.arange(self.rows), np.diff(self._edges))
+        self._weight = np.where(keep, 1.0, ABLATED_SHARE) / np.where(spread > 0, spread, 1.0)
+        self._known = np.ones(neurons, dtype=bool)
+        self._matrix = self._averaging(self._known)
+
+    def neurons(self, rows: np.ndarray | int) -> np.ndarray:
+        """Indices of the neurons of one or more rows, in drawing order."""
+        chosen = np.atleast_1d(rows)
+        return np.concatenate(
+            [self.order[self._edges[row] : self._edges[row + 1]] for row in chosen] or [np.empty(0, np.intp)]
+        )
+
+    def rows_of(self, neurons: np.ndarray) -> np.ndarray:
+        """Rows, ascending, that show any of the given neurons."""
+        return np.unique(self._row_of_place[np.isin(self.order, neurons)])
+
+    def picture(self, activity: np.ndarray) -> np.ndarray:
+        """(rows, T) float32: mean activity of each row's neurons in standard deviations; unknown (NaN) adds 0.
+
+        Parameters
+        ----------
+        activity : (N, T) float32; a neuron is NaN throughout or nowhere.
+        """
+        known = ~np.isnan(activity[:, 0])
+        if not np.array_equal(known, self._known):
+            self._known, self._matrix = known, self._averaging(known)
+        return self._matrix @ activity
+
+    def _averaging(self, known: np.ndarray) -> csr_matrix:
+        # A sparse product reads every neuron once and skips NaN ones, which hold no weight: no copy, no sorting.
+        used = known[self.order]
+        size = np.diff(self._edges)[self._row_of_place]
+        weight = (self._weight[self.order] / size).astype(np.float32)
+        entries = (weight[used], (self._row_of_place[used], self.order[used]))
+        return csr_matrix(entries, shape=(self.rows, len(self.order)), dtype=np.float32)
+
+
+def neuron_spread(activity: np.ndarray) -> np.ndarray:
+    """(N,) standard deviation over time of (N, T) activity; 0 where it is unknown."""
+    return np.nan_to_num(np.asarray(activity).std(axis=1))
+
+
+def upper_limit(picture: np.ndarray) -> float:
+    """Where the colours of a raster end: nearly all of its values are below."""
+    return max(float(np.percentile(np.abs(picture), LIMIT_PERCENTILE)), np.finfo(np.float32).tiny)
+
+
+def cursor_frames(frames: int, columns_apart: int, fineness: int) -> np.ndarray:
+    """The time line as a movie: frame t of (T, 1, W) is marked at t, in both rasters.
+
+    Parameters
+    ----------
+    frames : length T of the clip.
+    columns_apart : from a frame in the first raster to the same frame in the second; 0 for one raster.
+    fineness : elements a frame, odd; the line is one element wide.
+    """
+    picture = np.zeros((frames, 1, (frames + columns_apart) * fineness), np.uint8)
+    every = np.arange(frames)
+    for first in {0, columns_apart}:
+        picture[every, 0, (every + first) * fineness + fineness // 2] = 1
+    return picture

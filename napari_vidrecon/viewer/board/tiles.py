@@ -1,0 +1,122 @@
+"""Where every tile of the board lies; plain geometry, one unit: world units of the viewer.
+
+A world unit is a pixel of the movie, or a degree where the session knows its screen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+GAP_PX = 4.0
+TITLE_PX = 6.5
+"""Room above a tile for its title."""
+LEGEND_PX = 9.0
+"""Room below the movies for the outlines' legend and the colour bar."""
+RASTER_HEIGHT_PX = 64.0
+TIME_AXIS_PX = 6.0
+"""Room below the rasters for the seconds."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle; an array shown in it fills it from edge to edge."""
+
+    top: float
+    left: float
+    height: float
+    width: float
+
+    @property
+    def right(self) -> float:
+        """Its right edge."""
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> float:
+        """Its lower edge."""
+        return self.top + self.height
+
+    def scale(self, rows: int, columns: int) -> tuple[float, float]:
+        """Size of one element of a (rows, columns) array that fills the box."""
+        return self.height / rows, self.width / columns
+
+    def translate(self, rows: int, columns: int) -> tuple[float, float]:
+        """Middle of that array's first element."""
+        row, column = self.scale(rows, columns)
+        return self.top + row / 2, self.left + column / 2
+
+    def element(self, y: float, x: float, rows: int, columns: int) -> tuple[int, int] | None:
+        """Row and column of the element under a point, or None outside the box."""
+        row, column = int((y - self.top) // (self.height / rows)), int((x - self.left) // (self.width / columns))
+        return (row, column) if 0 <= row < rows and 0 <= column < columns else None
+
+
+@dataclass(frozen=True)
+class BoardLayout:
+    """The movies in a row, the rasters side by side below.
+
+    Parameters
+    ----------
+    columns : movies in the row: 3, or 4 with a run to compare.
+    frames : length of the clip; the rasters have a column a frame.
+    rows, cols : pixels of a movie.
+    pitch : world units a pixel.
+    gridded : every tile at the same place, for napari's grid, where each has a canvas of its own.
+    """
+
+    columns: int = 3
+    frames: int = 300
+    rows: int = 36
+    cols: int = 64
+    pitch: float = 1.0
+    gridded: bool = False
+
+    @property
+    def width(self) -> float:
+        """From the left edge of the first movie to the right edge of the last."""
+        return self.pitch * (self.columns * self.cols + (self.columns - 1) * GAP_PX)
+
+    def movie(self, column: int) -> Box:
+        """The place of one movie."""
+        left = 0.0 if self.gridded else self.pitch * column * (self.cols + GAP_PX)
+        return Box(0.0, left, self.pitch * self.rows, self.pitch * self.cols)
+
+    @property
+    def movies(self) -> Box:
+        """All movies with the legend below them."""
+        width = self.movie(0).width if self.gridded else self.width
+        return Box(0.0, 0.0, self.pitch * (self.rows + LEGEND_PX), width)
+
+    @property
+    def cursor_columns(self) -> int:
+        """From a frame of the first raster to the same frame of the second, in raster columns."""
+        if self.gridded:
+            return 0
+        # Whole columns apart, so that one line drawn twice in one array fits both rasters exactly.
+        return round((self.width + GAP_PX * self.pitch) / (2 * self._raster_width) * self.frames)
+
+    @property
+    def _raster_width(self) -> float:
+        return (self.width - GAP_PX * self.pitch) / 2
+
+    def raster(self, column: int) -> Box:
+        """The place of one raster."""
+        if self.gridded:
+            return self.movie(0)
+        top = self.pitch * (self.rows + LEGEND_PX + TITLE_PX)
+        left = column * self.cursor_columns * self._raster_width / self.frames
+        return Box(top, left, self.pitch * RASTER_HEIGHT_PX, self._raster_width)
+
+    @property
+    def rasters(self) -> Box:
+        """Both rasters with the gap between them."""
+        first, last = self.raster(0), self.raster(1)
+        return Box(first.top, first.left, first.height, last.right - first.left)
+
+    @property
+    def extent(self) -> Box:
+        """Everything, titles and axes included."""
+        if self.gridded:
+            return self.movie(0)
+        top = -2 * TITLE_PX * self.pitch
+        return Box(top, 0.0, self.rasters.bottom + TIME_AXIS_PX * self.pitch - top, self.width)

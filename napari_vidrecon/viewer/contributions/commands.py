@@ -1,0 +1,197 @@
+"""What can be asked of the window from napari's command palette, its Layers menu, and the keyboard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from qtpy.QtWidgets import QDockWidget, QFileDialog, QWidget
+
+from napari_vidrecon.viewer import opening
+from napari_vidrecon.viewer.contributions.preferences import PLUGIN_NAME
+from napari_vidrecon.viewer.exports.shown_movie import shown_movie
+from napari_vidrecon.viewer.model import ErrorMode, RunState
+from napari_vidrecon.viewer.recent_folders import recent_folders, remember_folder
+from napari_vidrecon.viewer.registry import main_window_of, workspace_of
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_vidrecon.viewer.main_widget import ReconstructionWidget
+    from napari_vidrecon.viewer.panels.export_panel import ExportPanel
+
+MAIN_TITLE, TRACES_TITLE = "Movie reconstruction", "Traces"
+LONG_JUMP_FRAMES = 10
+
+Docked = TypeVar("Docked", bound=QWidget)
+
+
+def show_board(viewer: napari.viewer.Viewer) -> ReconstructionWidget:
+    """Open the dock, or bring it to the front."""
+    from napari_vidrecon.viewer.main_widget import ReconstructionWidget
+
+    return _docked(viewer, ReconstructionWidget, MAIN_TITLE, "right")
+
+
+def show_traces(viewer: napari.viewer.Viewer) -> QWidget:
+    """Open the curves over time below the board, or bring them to the front."""
+    from napari_vidrecon.viewer.traces import Traces
+
+    return _docked(viewer, Traces, TRACES_TITLE, "bottom")
+
+
+def open_simulated_mouse(viewer: napari.viewer.Viewer) -> None:
+    """Open the sample on the board."""
+    show_board(viewer)
+    model = workspace_of(viewer).model
+    opening.try_to(model, opening.open_sample, model)
+
+
+def open_folder(viewer: napari.viewer.Viewer, path: Path) -> None:
+    """Open a session or a saved run on the board."""
+    show_board(viewer)
+    model = workspace_of(viewer).model
+    if opening.try_to(model, opening.open_path, model, path):
+        remember_folder(path)
+
+
+def ask_for_folder(viewer: napari.viewer.Viewer) -> None:
+    """Ask for a session or a saved run, and open it on the board."""
+    recent = recent_folders()
+    start_in = str(recent[0].parent if recent else Path.home())
+    name = QFileDialog.getExistingDirectory(main_window_of(viewer), "Open a session or a saved run", start_in)
+    if name:
+        open_folder(viewer, Path(name))
+
+
+def start(viewer: napari.viewer.Viewer) -> None:
+    """Begin a run."""
+    show_board(viewer)
+    workspace_of(viewer).controller.start()
+
+
+def pause_or_resume(viewer: napari.viewer.Viewer) -> None:
+    """Hold the run, or let it go on."""
+    workspace = workspace_of(viewer)
+    running = workspace.model.state == RunState.RUNNING
+    (workspace.controller.pause if running else workspace.controller.resume)()
+
+
+def stop(viewer: napari.viewer.Viewer) -> None:
+    """End the run and keep what it has made."""
+    workspace_of(viewer).controller.stop()
+
+
+def rerun(viewer: napari.viewer.Viewer) -> None:
+    """Run again with the present settings."""
+    show_board(viewer)
+    workspace_of(viewer).controller.rerun()
+
+
+def play_or_pause(viewer: napari.viewer.Viewer) -> None:
+    """Play in real time, or stop playing."""
+    workspace_of(viewer).player.toggle()
+
+
+def jump_back(viewer: napari.viewer.Viewer) -> None:
+    """Go ten frames back."""
+    _go_to(viewer, _present_frame(viewer) - LONG_JUMP_FRAMES)
+
+
+def jump_forward(viewer: napari.viewer.Viewer) -> None:
+    """Go ten frames forward."""
+    _go_to(viewer, _present_frame(viewer) + LONG_JUMP_FRAMES)
+
+
+def go_to_worst_frame(viewer: napari.viewer.Viewer) -> None:
+    """Go to the frame where the reconstruction is least like the stimulus."""
+    model = workspace_of(viewer).model
+    if model.video is None:
+        model.message.emit("There is no reconstruction yet, so no frame is worse than another. Press Start.", False)
+        return
+    shown = shown_movie(model)
+    correlation = shown.columns["frame_correlation_reconstruction"].copy()
+    correlation[: shown.skip_frames] = np.nan
+    if np.isfinite(correlation).any():
+        _go_to(viewer, int(np.nanargmin(correlation)))
+
+
+def next_error_mode(viewer: napari.viewer.Viewer) -> None:
+    """Show the next kind of error: against the stimulus, the paper's error map, a comparison, none."""
+    model = workspace_of(viewer).model
+    modes = [mode for mode in ErrorMode if mode != ErrorMode.COMPARISON or model.compared is not None]
+    place = modes.index(model.error_mode) if model.error_mode in modes else -1
+    model.set_view(error_mode=modes[(place + 1) % len(modes)])
+
+
+def blink(viewer: napari.viewer.Viewer) -> None:
+    """Let the reconstruction and what it is compared with take turns, or end that."""
+    model = workspace_of(viewer).model
+    model.set_view(blinking=not model.blinking)
+
+
+def toggle_grid(viewer: napari.viewer.Viewer) -> None:
+    """Lay the tiles out in napari's grid, or on the board again."""
+    model = workspace_of(viewer).model
+    model.set_view(grid=not model.grid)
+
+
+def export_movie(viewer: napari.viewer.Viewer) -> None:
+    """Ask for a file and write the movie."""
+    _export_panel(viewer).ask_movie()
+
+
+def export_figure(viewer: napari.viewer.Viewer) -> None:
+    """Ask for a file and write the figure."""
+    _export_panel(viewer).ask_figure()
+
+
+def copy_as_python(viewer: napari.viewer.Viewer) -> None:
+    """Put a script that repeats the shown run into the clipboard."""
+    _export_panel(viewer).copy_python()
+
+
+def copy_as_command(viewer: napari.viewer.Viewer) -> None:
+    """Put a command line that repeats the shown run into the clipboard."""
+    _export_panel(viewer).copy_command()
+
+
+def show_shortcuts(viewer: napari.viewer.Viewer) -> None:
+    """List the keys."""
+    from napari_vidrecon.viewer.contributions.shortcuts import ShortcutsDialog
+
+    ShortcutsDialog(main_window_of(viewer)).show()
+
+
+def _docked(viewer: napari.viewer.Viewer, kind: type[Docked], title: str, area: str) -> Docked:
+    for widget in viewer.window.dock_widgets.values():
+        if isinstance(widget, kind):
+            dock = widget.parentWidget()
+            if isinstance(dock, QDockWidget):
+                dock.show()
+                dock.raise_()
+            return widget
+    made = kind(viewer)
+    # The name napari itself gives it, so that its Plugins menu finds the same dock.
+    viewer.window.add_dock_widget(made, name=f"{title} ({PLUGIN_NAME})", area=area)
+    return made
+
+
+def _export_panel(viewer: napari.viewer.Viewer) -> ExportPanel:
+    from napari_vidrecon.viewer.panels.export_panel import ExportPanel
+
+    panel = show_board(viewer).findChild(ExportPanel)
+    assert panel is not None
+    return panel
+
+
+def _present_frame(viewer: napari.viewer.Viewer) -> int:
+    return int(viewer.dims.current_step[-3]) if viewer.dims.ndim >= 3 else 0
+
+
+def _go_to(viewer: napari.viewer.Viewer, frame: int) -> None:
+    dims = viewer.dims
+    if dims.ndim >= 3:
+        axis = dims.ndim - 3
+        dims.set_current_step(axis, int(np.clip(frame, 0, dims.nsteps[axis] - 1)))

@@ -1,0 +1,104 @@
+"""What napari opens by itself: session folders and run folders that are dropped on it or chosen under File."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_vidrecon.viewer.contributions.arrivals import PATH_KEY, put_on_board_soon
+
+LayerTuple = tuple[np.ndarray, dict[str, Any], str]
+GREY_LIMITS = (0.0, 255.0)
+GAP_PX = 4
+
+
+def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerTuple]] | None:
+    """Say whether a folder is a session or a run, without reading it.
+
+    Parameters
+    ----------
+    path : the folder; a list is accepted if it holds one.
+
+    Returns
+    -------
+    a function that reads it into layers, or None if it is neither.
+    """
+    folder = _only(path)
+    if folder is None or not folder.is_dir():
+        return None
+    if (folder / "meta").is_dir() and (folder / "data" / "videos").is_dir():
+        return read_session
+    return read_run if _is_run(folder) else None
+
+
+def read_session(path: str | list[str]) -> list[LayerTuple]:
+    """The movie of a session's first clip; a window then takes it over and shows the whole board.
+
+    Raises
+    ------
+    SessionError : the session or the trial cannot be read.
+    """
+    from napari_vidrecon.sessions.session import open_session
+    from napari_vidrecon.viewer.opening import first_trial
+
+    folder = _only(path)
+    assert folder is not None
+    session = open_session(folder)
+    trial = session.trial(first_trial(session))
+    put_on_board_soon(folder)
+    return [movie_layer(trial.video, f"stimulus, {trial.name}", folder, trial.frame_rate_hz)]
+
+
+def read_run(path: str | list[str]) -> list[LayerTuple]:
+    """Stimulus and reconstruction of a run beside each other; a window then shows the whole board.
+
+    Raises
+    ------
+    RunError : it is damaged.
+    """
+    from napari_vidrecon.reconstruction.results import Reconstruction
+
+    folder = _only(path)
+    assert folder is not None
+    result = Reconstruction.load(folder)
+    rate_hz = float(result.provenance.get("frame_rate_hz", 30.0))
+    name = result.provenance.get("session", folder.stem)
+    put_on_board_soon(folder)
+    return [
+        movie_layer(result.stimulus, f"stimulus, {name}", folder, rate_hz),
+        movie_layer(result.video, f"reconstruction, {name}", folder, rate_hz, result.video.shape[2] + GAP_PX),
+    ]
+
+
+def movie_layer(video: np.ndarray, name: str, path: Path, rate_hz: float, left_px: float = 0.0) -> LayerTuple:
+    """A movie (T, H, W) as an image layer in seconds and pixels that knows where it came from."""
+    metadata = {
+        "name": name,
+        "scale": (1 / rate_hz, 1.0, 1.0),
+        "translate": (0.0, 0.0, left_px),
+        "axis_labels": ("time", "y", "x"),
+        "units": ("s", "pixel", "pixel"),
+        "contrast_limits": GREY_LIMITS,
+        "metadata": {PATH_KEY: str(path)},
+    }
+    return video, metadata, "image"
+
+
+def _only(path: str | list[str]) -> Path | None:
+    if isinstance(path, list):
+        return Path(path[0]) if len(path) == 1 else None
+    return Path(path)
+
+
+def _is_run(folder: Path) -> bool:
+    from napari_vidrecon.reconstruction.results import FORMAT
+
+    try:
+        stored = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
+        return stored["attributes"]["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

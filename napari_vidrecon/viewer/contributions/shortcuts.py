@@ -1,0 +1,90 @@
+"""The keys of the window, and a popup that lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_vidrecon.viewer.contributions import commands
+
+if TYPE_CHECKING:
+    import napari
+
+NATIVE_KEYS = (
+    ("Left / Right", "one frame back or forward (click on the canvas first)"),
+    ("Space, held", "move the board with the mouse while painting"),
+    ("Ctrl+Shift+P", "napari's command palette: type “movie”"),
+)
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """A key.
+
+    Parameters
+    ----------
+    key : as napari writes it, e.g. "Shift-Space".
+    what : what it does, for people.
+    command : called with the viewer.
+    """
+
+    key: str
+    what: str
+    command: Callable[[napari.viewer.Viewer], object]
+
+
+# Letters that no layer of napari uses, because a layer's keys win over a window's.
+SHORTCUTS = (
+    Shortcut("Shift-Space", "play in real time, or stop playing", commands.play_or_pause),
+    Shortcut("J", "ten frames back", commands.jump_back),
+    Shortcut("K", "ten frames forward", commands.jump_forward),
+    Shortcut("G", "go to the worst frame: least like the stimulus", commands.go_to_worst_frame),
+    Shortcut("H", "next kind of error, or none", commands.next_error_mode),
+    Shortcut("W", "blink between reconstruction and compared run or stimulus", commands.blink),
+    Shortcut("U", "run again with the present settings", commands.rerun),
+    Shortcut("Shift-U", "pause the run, or resume it", commands.pause_or_resume),
+    Shortcut("Q", "tiles in napari's grid, or on the board", commands.toggle_grid),
+    Shortcut("N", "curves over time", commands.show_traces),
+    Shortcut("F1", "these shortcuts", commands.show_shortcuts),
+)
+
+
+def bind_shortcuts(viewer: napari.viewer.Viewer) -> None:
+    """Bind every key; binding them again, for a dock that was opened anew, changes nothing."""
+    for shortcut in SHORTCUTS:
+        viewer.bind_key(shortcut.key, shortcut.command, overwrite=True)
+
+
+class ShortcutsDialog(QDialog):
+    """Lists the keys.
+
+    Parameters
+    ----------
+    parent : the window it belongs to.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle("Shortcuts of Movie reconstruction")
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(2 * self.fontMetrics().averageCharWidth())
+        rows = [(key_text(shortcut.key), shortcut.what) for shortcut in SHORTCUTS]
+        for line, (key, what) in enumerate([*rows, *NATIVE_KEYS]):
+            grid.addWidget(QLabel(f"<b>{key}</b>"), line, 0)
+            grid.addWidget(QLabel(what), line, 1)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.close)
+        layout = QVBoxLayout(self)
+        layout.addLayout(grid)
+        layout.addWidget(buttons)
+
+
+def key_text(key: str) -> str:
+    """A key as this system writes it."""
+    return QKeySequence(key.replace("-", "+")).toString(QKeySequence.SequenceFormat.NativeText)

@@ -1,0 +1,339 @@
+"""Starts, holds and ends runs in their own thread, and brings what they make to the model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_vidrecon.reconstruction.runner import Mailbox
+from napari_vidrecon.viewer import live_changes, run_job
+from napari_vidrecon.viewer.active_run import Active, Plan
+from napari_vidrecon.viewer.jobs import Failed, Job, OpenJobs
+from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
+from napari_vidrecon.viewer.run_folders import default_runs_folder
+from napari_vidrecon.viewer.run_job import RunRequest
+
+logger = logging.getLogger(__name__)
+
+POLL_MILLISECONDS = 83
+"""12 Hz: as often as a runner publishes."""
+EDIT_RESTS_MILLISECONDS = 250
+"""A change reaches the run that goes on once it rested: pixels that leave the mask lose what they had."""
+EDITED = (
+    "training_threshold", "mask", "mask_values", "neurons", "neurons_kept", "neuron_values", "ablation",
+)  # fmt: skip
+"""The settings that can change while a run goes on."""
+GOING_ON = (RunState.LOADING, RunState.RUNNING, RunState.PAUSED)
+
+
+class RunController(QObject):
+    """Start, pause, resume, stop and rerun the reconstruction that a model describes.
+
+    Runs live in a daemon thread; a timer fetches their newest picture twelve times a second, so neither ever
+    waits for the other. With the window the thread ends after its present step; what it has is kept on disk.
+
+    Parameters
+    ----------
+    model : of the same window.
+    parent : Qt owner.
+    runs_folder : where runs are kept; default: $VIDRECON_RUNS, or the user's data folder.
+    """
+
+    def __init__(
+        self, model: ReconstructionModel, parent: QObject | None = None, *, runs_folder: Path | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.model = model
+        self.runs_folder = runs_folder or default_runs_folder()
+        self._shelf = run_job.EncoderShelf()
+        self._active: Active | None = None
+        self._left_behind: list[Active] = []
+        self._next: Callable[[], None] | None = None
+        self._open = OpenJobs()
+        self.destroyed.connect(self._open.close)
+        self._poll_timer = QTimer(self, interval=POLL_MILLISECONDS)
+        self._poll_timer.timeout.connect(self.poll)
+        self._prediction_timer = QTimer(self, interval=POLL_MILLISECONDS, singleShot=True)
+        self._prediction_timer.timeout.connect(self.predict_stimulus)
+        model.session_changed.connect(self._inputs_changed)
+        model.trial_changed.connect(self._inputs_changed)
+        model.encoders_changed.connect(self._inputs_changed)
+        self._live_timer = QTimer(self, interval=EDIT_RESTS_MILLISECONDS, singleShot=True)
+        self._live_timer.timeout.connect(self._apply_edits)
+        for edited in (model.thresholds_changed, model.mask_changed, model.neurons_changed, model.settings_changed):
+            edited.connect(self._edited)
+
+    # What a person asks for
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is being prepared, goes on, or is held."""
+        return self._next is not None or (self._active is not None and not self._active.plan.predicts_only)
+
+    @property
+    def missing(self) -> str:
+        """What has to be done before a run can start; empty if nothing."""
+        model = self.model
+        if model.session is None:
+            return "Open a session first: press “Simulated mouse” or “Open session” under Data."
+        if model.trial is None:
+            return "Choose a trial first, under Data."
+        if not model.encoder_paths:
+            return "Choose an encoder first, under Data: tick one of the list or add a file."
+        if not model.trial.labelled and model.target != "predicted":
+            return (
+                f"The responses to trial {model.trial.id} are withheld (tier {model.trial.tier}): "
+                "choose another trial under Data, or the target “predicted activity” under Run."
+            )
+        return ""
+
+    def start(self) -> None:
+        """Begin a run with the present settings; what is missing becomes a message."""
+        self._begin(lambda: Plan(RunRequest.from_model(self.model)))
+
+    def start_counterpart(self) -> None:
+        """Reconstruct the same from predicted instead of recorded activity, or the other way round.
+
+        The pair makes the error map of Bauer et al. 2026, Fig. 6; the shown run returns to the board at the end.
+        """
+        if self.model.stale:
+            self.model.message.emit("Settings changed since the shown run: press Rerun, then choose this error.", True)
+            return
+        target = "recorded" if self.model.target == "predicted" else "predicted"
+
+        def plan() -> Plan:
+            settings = {**self.model.settings(), "target": target}
+            request = RunRequest.from_model(self.model, target=target, settings=settings)
+            return Plan(request, counterpart=self.model.shown is not None)
+
+        self._begin(plan)
+
+    def pause(self) -> None:
+        """Hold after the present step; what is done is kept on disk."""
+        if self.model.state == RunState.RUNNING and self._active is not None and self._active.runner is not None:
+            self._active.runner.pause()
+            self.model.set_state(RunState.PAUSED)
+
+    @property
+    def can_continue(self) -> bool:
+        """Whether the shown run was stopped early and nothing was changed since."""
+        shown = self.model.shown
+        if self.busy or shown is None or shown.result.state is None or self.missing:
+            return False
+        return not self.model.stale and not shown.result.provenance.get("changes")
+
+    def resume(self) -> None:
+        """Go on: with the held run, or with the shown run if it was stopped early."""
+        if self.model.state == RunState.PAUSED and self._active is not None and self._active.runner is not None:
+            self._active.runner.resume()
+            self.model.set_state(RunState.RUNNING)
+        elif self.can_continue:
+            shown = self.model.shown
+            assert shown is not None
+            request = RunRequest.from_model(
+                self.model,
+                settings=shown.settings,
+                evaluation_threshold=shown.result.provenance["evaluation_threshold"],
+                go_on_from=shown.result,
+                save_to=shown.path,
+            )
+            self._begin(lambda: Plan(request, continues=shown))
+
+    def stop(self) -> None:
+        """End after the present step and keep what is done; while still loading, at once."""
+        if not self.busy:
+            return
+        self._next = None
+        active = self._active
+        if active is None or active.plan.predicts_only:
+            self.model.end_run(self._resting_state)
+        elif active.runner is None:
+            self._leave_behind(active)
+        else:
+            active.job.cancel()
+            self.model.set_progress(stopping=True)
+
+    def rerun(self) -> None:
+        """Stop what goes on, keep it, and start with the present settings."""
+        self.stop()
+        if self._active is None or self._active.plan.predicts_only:
+            self.start()
+        else:
+            self._next = self.start
+
+    def wait(self, seconds: float = 60.0) -> bool:
+        """Wait until nothing goes on, then take in the news; for scripts. Returns whether it ended in time."""
+        while self._active is not None or self._left_behind:
+            ended = all(each.job.wait(seconds) for each in (*self._left_behind, self._active) if each is not None)
+            self.poll()
+            if not ended:
+                return False
+        return True
+
+    def predict_stimulus(self) -> None:
+        """Predict activity from the true movie, so that it can be seen before the first run."""
+        if self._active is None and not self._open.closed and self._wants_prediction:
+            self._launch(Plan(RunRequest.from_model(self.model), predicts_only=True))
+
+    # Jobs
+
+    @property
+    def _wants_prediction(self) -> bool:
+        return not self.missing and self.model.stimulus_prediction is None
+
+    @property
+    def _wants_counterpart(self) -> bool:
+        """Whether the board is to show an error map whose other half was never made."""
+        model = self.model
+        shown = model.shown
+        if model.error_mode != ErrorMode.PREDICTED or shown is None or not shown.result.finished:
+            return False
+        return model.expected is None and not model.stale
+
+    @property
+    def _resting_state(self) -> RunState:
+        return RunState.IDLE if self.model.shown is None else RunState.DONE
+
+    def _begin(self, plan: Callable[[], Plan]) -> None:
+        if self.busy or self._open.closed:
+            return
+        if self.missing:
+            self.model.message.emit(self.missing, True)
+        elif self._active is None:
+            self._launch(plan())
+        else:
+            # A prediction that goes on is what the run would begin with anyway.
+            self._next = lambda: self._launch(plan())
+            self.model.set_state(RunState.LOADING)
+
+    def _launch(self, plan: Plan) -> None:
+        plan = plan.placed(self.model, self.runs_folder)
+        mailbox = Mailbox()
+        if plan.predicts_only:
+            work: Callable[[Job], None] = partial(run_job.predict_stimulus, plan.request, self._shelf)
+        else:
+            self.model.begin_run(plan.request.settings, counterpart=plan.counterpart)
+            work = partial(run_job.reconstruct, plan.request, self._shelf, mailbox)
+        job = Job(work, "vidrecon-prediction" if plan.predicts_only else "vidrecon-run")
+        self._active = Active(plan, job, mailbox, plan.request.settings)
+        self._open.start(job)
+        self._poll_timer.start()
+
+    def _leave_behind(self, active: Active) -> None:
+        """Wait no longer for a job; whatever it still makes is kept, but not shown."""
+        active.job.cancel()
+        self._left_behind.append(active)
+        self._active = None
+        self.model.set_progress(loading="")
+        if not active.plan.predicts_only:
+            self.model.end_run(self._resting_state)
+
+    def poll(self) -> None:
+        """Fetch what came: the newest picture, and all news."""
+        session = "" if self.model.session is None else str(self.model.session.path)
+        for left in [each for each in self._left_behind if not each.job.running]:
+            self._left_behind.remove(left)
+            for news in left.job.fetch():
+                if isinstance(news, run_job.Finished) and left.settings["session"] == session:
+                    left.keep(news, self.model, show=False)
+        active = self._active
+        if active is not None:
+            # Asked before fetching, so that the last news of an ending job are never missed.
+            ended = not active.job.running
+            snapshot = active.mailbox.take()
+            if snapshot is not None and self.model.state in (RunState.RUNNING, RunState.PAUSED):
+                self.model.take_snapshot(snapshot)
+            for news in active.job.fetch():
+                self._take(active, news)
+            if ended:
+                self._end(active)
+        if self._active is None and not self._left_behind:
+            self._poll_timer.stop()
+
+    def _take(self, active: Active, news: Any) -> None:
+        model = self.model
+        if isinstance(news, run_job.Loading):
+            model.set_progress(loading=news.text)
+        elif isinstance(news, run_job.Predicted):
+            if active.plan.has_encoders_of(model):
+                model.set_stimulus_prediction(news.activity, news.levels)
+        elif isinstance(news, run_job.Started):
+            active.runner = news.runner
+            model.set_progress(loading="")
+            model.set_state(RunState.RUNNING)
+        elif isinstance(news, run_job.Finished):
+            shows = not active.plan.counterpart
+            steps = len(news.result.history)
+            model.end_run(RunState.DONE if steps and shows else self._resting_state)
+            active.keep(news, model, show=shows)
+        elif isinstance(news, Failed):
+            active.failed = True
+            if news.details:
+                logger.error(news.details)
+            if self.busy:
+                self._next = None
+                model.end_run(RunState.FAILED)
+            model.message.emit(news.message, True)
+
+    def _end(self, active: Active) -> None:
+        """The thread is gone."""
+        self._active = None
+        self.model.set_progress(loading="")
+        if self.model.state in GOING_ON and self._next is None:
+            self.model.end_run(self._resting_state)
+        following, self._next = self._next, None
+        if following is not None:
+            following()
+        elif active.failed:
+            return
+        elif self._wants_counterpart and not active.plan.counterpart and not active.plan.predicts_only:
+            self.start_counterpart()
+        elif self._wants_prediction:
+            self._prediction_timer.start()
+
+    # Changes while something goes on
+
+    def _inputs_changed(self) -> None:
+        if self._open.closed:
+            return
+        active = self._active
+        if active is not None and not active.plan.fits(self.model):
+            self._next = None
+            if active.runner is not None:
+                self.model.message.emit("The run was stopped, because another trial was chosen; it is kept.", False)
+            self._leave_behind(active)
+        if self.model.state in (RunState.DONE, RunState.FAILED) and not self.busy:
+            self.model.set_state(self._resting_state)
+        self._prediction_timer.start()
+
+    def _edited(self) -> None:
+        if self.model.apply_live and self.busy and not self._open.closed:
+            self._live_timer.start()
+
+    def _apply_edits(self) -> None:
+        """Bring what was changed by hand to the run that goes on, and note it in the run's settings."""
+        model, active = self.model, self._active
+        if not model.apply_live or active is None or active.runner is None or active.job.cancelled.is_set():
+            return
+        present = model.settings()
+        differ = {name for name in EDITED if active.settings.get(name) != present[name]}
+        change = active.runner.change
+        lowest = max(model.training_threshold, active.plan.request.evaluation_threshold)
+        if differ & {"mask", "mask_values"} and model.mask.binary(lowest).any():
+            change(live_changes.mask(model.mask, model.training_threshold))
+        elif "training_threshold" in differ and model.mask.binary(model.training_threshold).any():
+            change(live_changes.training_threshold(model.training_threshold))
+        elif differ & {"mask", "mask_values", "training_threshold"}:
+            differ -= {"mask", "mask_values", "training_threshold"}
+            model.message.emit("No pixel of the mask would be left; the run goes on with the mask it has.", True)
+        if differ & {"neurons", "neurons_kept", "neuron_values", "ablation"} and model.neurons is not None:
+            change(live_changes.neurons(model.neurons, model.ablation))
+        if differ:
+            active.settings = {**active.settings, **{name: present[name] for name in differ}}
+            model.run_settings = active.settings
+            model.settings_changed.emit()

@@ -1,0 +1,148 @@
+"""Work that must not hold up the window: one daemon thread a job, whose news wait until they are fetched."""
+
+from __future__ import annotations
+
+import atexit
+import queue
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from napari_vidrecon.errors import VidreconError
+
+EXIT_GRACE_SECONDS = 5.0
+"""How long a closing program waits for a run to stop after its present step and save itself."""
+OUT_OF_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
+"""Torch has several errors for it, some of them plain RuntimeErrors."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """News of an error.
+
+    Parameters
+    ----------
+    message : one line that says what to do.
+    details : the traceback, where the error is not the input's fault.
+    """
+
+    message: str
+    details: str = ""
+
+
+class Cancelled(Exception):
+    """Raised inside a job to leave it once nobody waits for it."""
+
+
+class Job:
+    """A function in a daemon thread.
+
+    Qt is not involved: the window empties `news` when it has time, and a window that is gone disturbs nothing.
+    A program that exits stops its jobs and waits for them, but not for ever.
+
+    Parameters
+    ----------
+    work : called with the job; puts its news with `tell`, and looks at `cancelled` often.
+    name : of the thread.
+    """
+
+    def __init__(self, work: Callable[[Job], None], name: str) -> None:
+        self._work = work
+        self._news: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.cancelled = threading.Event()
+
+    def start(self) -> Job:
+        """Begin."""
+        atexit.register(self._finish_at_exit)
+        self._thread.start()
+        return self
+
+    @property
+    def running(self) -> bool:
+        """Whether it still works."""
+        return self._thread.is_alive()
+
+    def tell(self, news: Any) -> None:
+        """Called by the work: put something into the line of news."""
+        self._news.put(news)
+
+    def fetch(self) -> list[Any]:
+        """All news since the last call, oldest first; never waits."""
+        news = []
+        while True:
+            try:
+                news.append(self._news.get_nowait())
+            except queue.Empty:
+                return news
+
+    def cancel(self) -> None:
+        """Ask the work to end; returns at once."""
+        self.cancelled.set()
+
+    def leave_if_cancelled(self) -> None:
+        """Called by the work where it can be left."""
+        if self.cancelled.is_set():
+            raise Cancelled
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for the end; returns whether it came in time."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._work(self)
+        except Cancelled:
+            pass
+        except VidreconError as error:
+            self.tell(Failed(str(error)))
+        except Exception as error:  # noqa: BLE001 - the last place that can turn it into a message
+            self.tell(Failed(explained(error), traceback.format_exc()))
+        finally:
+            atexit.unregister(self._finish_at_exit)
+
+    def _finish_at_exit(self) -> None:
+        self.cancel()
+        self._thread.join(EXIT_GRACE_SECONDS)
+
+
+@dataclass
+class OpenJobs:
+    """The jobs that must end with the window; no Qt, because it is needed when Qt's part is gone.
+
+    Parameters
+    ----------
+    jobs : those that may still work.
+    closed : the window is gone; nothing may be started any more.
+    """
+
+    jobs: list[Job] = field(default_factory=list)
+    closed: bool = False
+
+    def start(self, job: Job) -> None:
+        """Begin a job, and forget those that ended."""
+        self.jobs = [other for other in self.jobs if other.running]
+        self.jobs.append(job.start())
+
+    def close(self) -> None:
+        """Ask all of them to end."""
+        self.closed = True
+        for job in self.jobs:
+            job.cancel()
+
+
+def explained(error: Exception) -> str:
+    """An unforeseen error as one line that says what to do."""
+    line = next(iter(str(error).splitlines()), "")
+    if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in OUT_OF_MEMORY_SIGNS):
+        return (
+            "Out of memory. Choose fewer frames or fewer encoders under Data, another device under Run, "
+            "or close other programs; then press Start again."
+        )
+    if isinstance(error, OSError):
+        return f"{error.filename or 'A file'}: could not be read or written: {error.strerror or error}"
+    kind = type(error).__name__
+    return f"Something unforeseen went wrong ({kind}: {line}). The window can still be used; please report it."

@@ -1,0 +1,269 @@
+"""Opening what a person gives the window: a session, a run, the sample, an encoder, a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_vidrecon.errors import RunError, VidreconError
+from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.results import Reconstruction
+from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
+from napari_vidrecon.sessions.session import Session, open_session
+from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
+
+if TYPE_CHECKING:
+    from napari_vidrecon.sessions.trial import Trial
+
+ENCODER_SUFFIXES = (".safetensors", ".pth", ".pt")
+UNFINISHED_ENCODER_MARK = ".training."
+"""Part of the name of files that a training leaves beside its encoder."""
+SAMPLE_FRAMES = 64
+"""So much of the sample's clips is taken at first: enough to see, and done in well under a minute."""
+
+
+def open_path(model: ReconstructionModel, path: Path) -> None:
+    """Open a session folder, a run folder, an encoder file or a mask file.
+
+    Raises
+    ------
+    VidreconError : it is none of them, or cannot be read; one line that says what to do.
+    """
+    if path.suffix in ENCODER_SUFFIXES:
+        _need_session(model, path)
+        model.set_encoders([*model.encoder_paths, path] if path not in model.encoder_paths else model.encoder_paths)
+    elif path.suffix == ".npy":
+        _need_session(model, path)
+        load_mask(model, path)
+    elif is_run(path):
+        open_run(model, path)
+    else:
+        open_session_folder(model, path)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder looks like a saved run."""
+    return (path / "zarr.json").is_file()
+
+
+def _need_session(model: ReconstructionModel, path: Path) -> None:
+    if model.session is None:
+        raise RunError(f"{path.name}: open a session first; encoders and masks belong to one")
+
+
+def open_session_folder(model: ReconstructionModel, path: Path) -> None:
+    """Open a session with the encoders and the mask that lie beside it, and its first clip to reconstruct.
+
+    Raises
+    ------
+    SessionError, MaskError : one line each.
+    """
+    session = open_session(path)
+    encoders, mask = companions(session.path)
+    model.set_session(session)
+    model.offer_encoders(encoders)
+    model.set_encoders(encoders[:1])
+    if mask is not None:
+        load_mask(model, mask)
+    model.begin_edits()
+    model.set_trial(first_trial(session))
+
+
+def open_sample(model: ReconstructionModel, trial_id: int | None = None, frames: int = SAMPLE_FRAMES) -> None:
+    """Open the simulated mouse that comes with the program.
+
+    Parameters
+    ----------
+    trial_id : default: the first clip that no encoder was trained on.
+    frames : how much of the clip to take.
+
+    Raises
+    ------
+    SessionError : it was left out of this installation.
+    """
+    sample = find_sample()
+    session = open_session(sample.session)
+    model.set_session(session)
+    model.offer_encoders(list(sample.encoders))
+    model.set_encoders(list(sample.encoders[:1]))
+    if sample.mask.exists():
+        load_mask(model, sample.mask)
+    model.begin_edits()
+    held_out = session.trials_in_tier(SAMPLE_TEST_TIER)
+    chosen = trial_id if trial_id is not None else (held_out[0] if held_out else first_trial(session))
+    model.set_trial(chosen, 0, min(frames, session.clip_frames(chosen)))
+
+
+def load_mask(model: ReconstructionModel, path: Path) -> None:
+    """Take the mask of a file; thresholds that no pixel of it would reach are lowered.
+
+    Raises
+    ------
+    MaskError : it cannot be read.
+    """
+    mask = AlphaMask.load(path)
+    highest = float(mask.screen.max())
+    if model.evaluation_threshold > highest or model.training_threshold > highest:
+        model.set_thresholds(
+            min(model.training_threshold, highest), min(model.evaluation_threshold, highest), undoable=False
+        )
+    model.set_mask(mask, path)
+
+
+def companions(session_folder: Path) -> tuple[list[Path], Path | None]:
+    """Encoder files in a folder `encoders`, and a file `mask.npy`, in the session folder or beside it."""
+    encoders: list[Path] = []
+    mask = None
+    for folder in (session_folder, session_folder.parent):
+        if not encoders:
+            encoders = sorted(
+                path
+                for path in (folder / "encoders").glob("*")
+                if path.suffix in ENCODER_SUFFIXES and UNFINISHED_ENCODER_MARK not in path.name
+            )
+        if mask is None and (folder / "mask.npy").is_file():
+            mask = folder / "mask.npy"
+    return encoders, mask
+
+
+def first_trial(session: Session) -> int:
+    """The first clip of the oracle tier, else the first whose responses are known, else the first."""
+    for trials in (session.trials_in_tier("oracle"), session.labelled, session.trial_ids):
+        if trials:
+            return trials[0]
+    return session.trial_ids[0]
+
+
+def open_run(model: ReconstructionModel, path: Path) -> RunRecord:
+    """Open a saved run and bring back everything it was made with.
+
+    Raises
+    ------
+    VidreconError : it is no run, or its session is not where it was.
+    """
+    for record in model.runs:
+        if record.path is not None and record.path == path:
+            show_run(model, record)
+            return record
+    result = Reconstruction.load(path)
+    try:
+        return _open_loaded(model, result, path)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{path}: expected a complete run, found a damaged one ({error})") from None
+
+
+def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path) -> RunRecord:
+    window = result.provenance.get("window", {})
+    _open_session_of(model, result, window, path)
+    _take_settings(model, result)
+    _choose_encoders(model, result, window)
+    trial_id = int(result.provenance["trial"])
+    start = _start_of_clip(model, trial_id, result, window, path)
+    _set_clip(model, trial_id, start, result.video.shape[0])
+    record = RunRecord(path.stem, result, _settings_of(model, result), path=path)
+    model.add_run(record)
+    return record
+
+
+def show_run(model: ReconstructionModel, record: RunRecord) -> None:
+    """Put a kept run on the board, with its own clip."""
+    if record not in model.runs_here:
+        start, stop = record.settings["clip"]
+        model.set_trial(record.settings["trial"], start, stop)
+    model.show_run(record)
+
+
+def take_over_settings(model: ReconstructionModel, record: RunRecord) -> None:
+    """Set mask, neurons and every setting as they were for a run; can be undone for mask and neurons."""
+    _take_settings(model, record.result)
+    window = {"encoders": record.settings["encoders"], "mouse": record.settings.get("mouse")}
+    _choose_encoders(model, record.result, window)
+
+
+def _open_session_of(model: ReconstructionModel, result: Reconstruction, window: dict, path: Path) -> None:
+    name = str(result.provenance.get("session", "")).rpartition(", trial ")[0]
+    if model.session is not None and model.session.name == name:
+        return
+    folder = window.get("session")
+    if folder is None or not Path(folder).is_dir():
+        raise RunError(f"{path.name}: was made from session {name}; open that session first, then the run")
+    open_session_folder(model, Path(folder))
+
+
+def _take_settings(model: ReconstructionModel, result: Reconstruction) -> None:
+    came_from = result.provenance
+    ensemble = came_from.get("ensemble", "videos")
+    target = came_from.get("target", {}).get("kind", "recorded")
+    model.set_settings(
+        config=result.config,
+        target=target if target in ("recorded", "predicted", "permuted") else "recorded",
+        ensemble=ensemble if ensemble in ("videos", "gradients") else model.ensemble,
+        ablation=came_from.get("ablation", "drop"),
+    )
+    source = str(came_from.get("mask_source", ""))
+    if not np.array_equal(model.mask.alpha, result.alpha):
+        model.set_mask(AlphaMask(result.alpha, source), Path(source) if Path(source).is_file() else None)
+    model.set_thresholds(came_from["mask_threshold"], came_from["evaluation_threshold"])
+    model.set_neurons(
+        NeuronSet(result.keep, came_from.get("neuron_reason", "as in the run"), came_from.get("neuron_details", {}))
+    )
+
+
+def _choose_encoders(model: ReconstructionModel, result: Reconstruction, window: dict) -> None:
+    wanted = [Path(path) for path in window.get("encoders", [])]
+    if not wanted or not all(path.exists() for path in wanted):
+        known = {path.name: path for path in model.encoder_files}
+        names = result.provenance.get("encoder_names", [])
+        wanted = [known[name] for name in names if name in known]
+        if len(wanted) < len(names):
+            missing = ", ".join(name for name in names if name not in known)
+            model.message.emit(f"The run's encoder {missing} was not found; add it under Data to run again.", False)
+    if wanted:
+        model.set_encoders(wanted)
+    if window.get("mouse") != model.mouse and "mouse" in window:
+        model.set_settings(mouse=window["mouse"])
+
+
+def _start_of_clip(model: ReconstructionModel, trial_id: int, result: Reconstruction, window: dict, path: Path) -> int:
+    assert model.session is not None
+    if trial_id not in model.session.tiers:
+        raise RunError(f"{path.name}: was made from trial {trial_id}, which {model.session.name} does not have")
+    trial = model.session.trial(trial_id)
+    first = int(window.get("clip", [0])[0])
+    for start in (first, *range(trial.frames)):
+        if _holds(trial, start, result.stimulus):
+            return start
+    raise RunError(f"{path.name}: was made from another movie than trial {trial_id} of {model.session.name}")
+
+
+def _holds(trial: Trial, start: int, stimulus: np.ndarray) -> bool:
+    part = trial.video[start : start + len(stimulus)]
+    return part.shape == stimulus.shape and bool((part[0] == stimulus[0]).all()) and np.array_equal(part, stimulus)
+
+
+def _set_clip(model: ReconstructionModel, trial_id: int, start: int, frames: int) -> None:
+    assert model.session is not None
+    whole = start == 0 and frames == model.session.clip_frames(trial_id)
+    clip: tuple[int, int | None] = (0, None) if whole else (start, start + frames)
+    if model.trial is None or model.trial.id != trial_id or model.clip != clip:
+        model.set_trial(trial_id, *clip)
+
+
+def _settings_of(model: ReconstructionModel, result: Reconstruction) -> dict:
+    settings = model.settings()
+    kind = result.provenance.get("target", {}).get("kind", "recorded")
+    return {**settings, "target": kind}
+
+
+def try_to(model: ReconstructionModel, action: Callable[..., object], *arguments: object) -> bool:
+    """Call something that may find fault with its input; the fault becomes a message. Returns whether it worked."""
+    try:
+        action(*arguments)
+    except VidreconError as error:
+        model.message.emit(str(error), True)
+        return False
+    return True

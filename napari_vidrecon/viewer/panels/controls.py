@@ -1,0 +1,124 @@
+"""Small pieces that panels are built from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QSpinBox,
+    QWidget,
+)
+
+from napari_vidrecon.viewer.tooltips import explain
+
+
+def button(text: str, name: str, action: Callable[[], None], *, checkable: bool = False) -> QPushButton:
+    """A named button with its tooltip; a checkable one calls `action` whenever it is toggled by a person."""
+    made = explain(QPushButton(text), name)
+    made.setCheckable(checkable)
+    made.clicked.connect(lambda _checked=False: action())
+    return made
+
+
+def choice(name: str, options: Mapping[str, Any], action: Callable[[Any], None]) -> QComboBox:
+    """A named drop-down list; `options` maps what is shown to what `action` is given."""
+    made = explain(QComboBox(), name)
+    made.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    set_options(made, options)
+    made.activated.connect(lambda index: action(made.itemData(index)))
+    return made
+
+
+def set_options(combo: QComboBox, options: Mapping[str, Any]) -> None:
+    """Replace what a list offers, without telling anybody."""
+    with QSignalBlocker(combo):
+        combo.clear()
+        for text, value in options.items():
+            combo.addItem(text, value)
+
+
+def choose(combo: QComboBox, value: Any) -> None:
+    """Show a value in a list, without telling anybody."""
+    for index in range(combo.count()):
+        if combo.itemData(index) == value:
+            if combo.currentIndex() != index:
+                with QSignalBlocker(combo):
+                    combo.setCurrentIndex(index)
+            return
+
+
+def whole_number(name: str, lowest: int, highest: int, action: Callable[[], None], step: int = 1) -> QSpinBox:
+    """A named box for a whole number; `action` is called when a person has finished typing or steps."""
+    made = explain(QSpinBox(), name)
+    made.setRange(lowest, highest)
+    made.setSingleStep(step)
+    made.setKeyboardTracking(False)
+    made.setAlignment(Qt.AlignmentFlag.AlignLeft)
+    made.valueChanged.connect(lambda _value: action())
+    return made
+
+
+def number(
+    name: str, lowest: float, highest: float, action: Callable[[], None], *, decimals: int = 2, step: float = 0.1
+) -> QDoubleSpinBox:
+    """A named box for a number; `action` is called when a person has finished typing or steps."""
+    made = explain(QDoubleSpinBox(), name)
+    made.setDecimals(decimals)
+    made.setRange(lowest, highest)
+    made.setSingleStep(step)
+    made.setKeyboardTracking(False)
+    made.valueChanged.connect(lambda _value: action())
+    return made
+
+
+def tick(text: str, name: str, action: Callable[[bool], None]) -> QCheckBox:
+    """A named box to tick."""
+    made = explain(QCheckBox(text), name)
+    made.toggled.connect(action)
+    return made
+
+
+def put(control: QSpinBox | QDoubleSpinBox | QCheckBox | QPushButton, value: Any) -> None:
+    """Show a value, without telling anybody."""
+    with QSignalBlocker(control):
+        if isinstance(control, (QCheckBox, QPushButton)):
+            control.setChecked(value)
+        else:
+            control.setValue(value)
+
+
+def row(*widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
+    """Widgets side by side; the one numbered `stretch` takes the room that is left."""
+    layout = QHBoxLayout()
+    for index, widget in enumerate(widgets):
+        layout.addWidget(widget, 1 if stretch is None or index == stretch else 0)
+    return layout
+
+
+def form() -> QFormLayout:
+    """Labels on the left, controls that grow on the right; long rows wrap."""
+    layout = QFormLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
+    return layout
+
+
+def words(text: str = "", name: str | None = None) -> QLabel:
+    """A text that wraps and never widens its panel."""
+    made = QLabel(text)
+    made.setWordWrap(True)
+    made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return explain(made, name) if name else made

@@ -1,0 +1,217 @@
+"""Export: movies, pictures and tables of what the board shows, and the run as text that repeats it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, QUrl
+from qtpy.QtGui import QDesktopServices, QGuiApplication
+from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QProgressBar, QVBoxLayout, QWidget
+
+from napari_vidrecon.errors import VidreconError
+from napari_vidrecon.viewer.contributions.preferences import preferences
+from napari_vidrecon.viewer.exports import files, scripts
+from napari_vidrecon.viewer.exports.exporter import Exporter
+from napari_vidrecon.viewer.exports.shown_movie import ShownMovie, shown_movie
+from napari_vidrecon.viewer.panels.controls import button, row, words
+from napari_vidrecon.viewer.recent_folders import last_folder, remember_last_folder
+from napari_vidrecon.viewer.run_folders import default_runs_folder, new_run_folder
+from napari_vidrecon.viewer.subscriptions import subscribe
+from napari_vidrecon.viewer.tooltips import explain
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_vidrecon.viewer.model import ReconstructionModel
+
+SPEEDS = {"real time": 1.0, "half speed": 0.5, "quarter speed": 0.25}
+ENLARGEMENTS = (2, 4, 6, 8, 12, 16)
+MOVIE_FILTER = "MP4 movie (*.mp4);;GIF (*.gif);;TIFF stack, reconstruction only (*.tif)"
+FRAME_FILTER = "PNG picture (*.png)"
+FIGURE_FILTER = "PNG picture (*.png);;SVG drawing (*.svg);;PDF (*.pdf)"
+TABLE_FILTER = "CSV (*.csv);;Parquet (*.parquet)"
+
+
+class ExportPanel(QWidget):
+    """Buttons for every export.
+
+    Parameters
+    ----------
+    model : the state of the window.
+    viewer : its slider says which frame is the present one.
+    """
+
+    def __init__(
+        self, model: ReconstructionModel, viewer: napari.components.ViewerModel, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._model, self._viewer = model, viewer
+        self.exporter = Exporter(self)
+        self.movie_button = button("Movie…", "movie", self.ask_movie)
+        self.frame_button = button("This frame…", "frame", self.ask_frame)
+        self.figure_button = button("Figure…", "figure", self.ask_figure)
+        self.tables_button = button("Tables…", "tables", self.ask_tables)
+        self.python_button = button("Copy as Python", "copy_python", self.copy_python)
+        self.command_button = button("Copy as command", "copy_command", self.copy_command)
+        self.cancel_button = button("Cancel", "cancel_export", self.exporter.cancel)
+        self.speed = explain(QComboBox(), "speed")
+        for text, factor in SPEEDS.items():
+            self.speed.addItem(text, factor)
+        self.enlargement = explain(QComboBox(), "enlargement")
+        for factor in ENLARGEMENTS:
+            self.enlargement.addItem(f"{factor} × larger", factor)
+        wanted = preferences().movie_enlargement
+        self.enlargement.setCurrentIndex(min(range(len(ENLARGEMENTS)), key=lambda i: abs(ENLARGEMENTS[i] - wanted)))
+        self.progress = explain(QProgressBar(), "export_progress")
+        self.status = words(name="export_status")
+        self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+        self.status.linkActivated.connect(_open_folder)
+        self._lay_out()
+
+        self.exporter.progressed.connect(self._show_progress)
+        self.exporter.finished.connect(self._show_finished)
+        self.exporter.failed.connect(self._show_failed)
+        self.exporter.stopped.connect(self._show_stopped)
+        for signal in (model.shown_changed, model.snapshot_arrived, model.state_changed, model.trial_changed):
+            subscribe(self, signal, self._refresh)
+        self._refresh()
+
+    # What a person asks for
+
+    def export_movie(self, path: Path) -> None:
+        """Start writing the movie; its ending says the format."""
+        options = files.MovieOptions(self.speed.currentData(), self.enlargement.currentData())
+        self._start(path, lambda shown, report: files.write_movie(shown, path, options, report))
+
+    def export_frame(self, path: Path) -> None:
+        """Start writing the present frame."""
+        frame = int(self._viewer.dims.current_step[-3]) if self._viewer.dims.ndim >= 3 else 0
+        self._start(path, lambda shown, report: files.write_frame(shown, min(frame, len(shown.video) - 1), path))
+
+    def export_figure(self, path: Path) -> None:
+        """Start writing the figure."""
+        self._start(path, lambda shown, report: files.write_figure(shown, path))
+
+    def export_tables(self, path: Path) -> None:
+        """Start writing the tables."""
+        self._start(path, lambda shown, report: files.write_tables(shown, path))
+
+    def ask_movie(self) -> None:
+        """Ask for a file name, then write the movie."""
+        self._ask("Export movie", MOVIE_FILTER, self.export_movie)
+
+    def ask_frame(self) -> None:
+        """Ask for a file name, then write the present frame."""
+        self._ask("Export this frame", FRAME_FILTER, self.export_frame)
+
+    def ask_figure(self) -> None:
+        """Ask for a file name, then write the figure."""
+        self._ask("Export figure", FIGURE_FILTER, self.export_figure)
+
+    def ask_tables(self) -> None:
+        """Ask for a file name, then write the tables."""
+        self._ask("Export tables", TABLE_FILTER, self.export_tables)
+
+    def copy_python(self) -> None:
+        """Put a script that repeats the shown run into the clipboard."""
+        self._copy(scripts.python_text, "Python script")
+
+    def copy_command(self) -> None:
+        """Put a command line that repeats the shown run into the clipboard."""
+        self._copy(scripts.command_text, "Command")
+
+    # Writing
+
+    def _ask(self, title: str, filters: str, write: Callable[[Path], None]) -> None:
+        suggested = last_folder() / self._file_stem()
+        name, chosen = QFileDialog.getSaveFileName(self, title, str(suggested), filters)
+        if name:
+            ending = chosen.rpartition("*")[2].rstrip(")")
+            known = any(name.lower().endswith(part.rpartition("*")[2].rstrip(")")) for part in filters.split(";;"))
+            write(Path(name if known else name + ending))
+
+    def _file_stem(self) -> str:
+        session, trial = self._model.session, self._model.trial
+        return f"{session.name}_trial{trial.id}" if session is not None and trial is not None else "reconstruction"
+
+    def _start(self, path: Path, work: Callable[[ShownMovie, files.Progress], object]) -> None:
+        try:
+            shown = shown_movie(self._model)
+        except VidreconError as error:
+            self._show_failed(str(error))
+            return
+        remember_last_folder(path.parent)
+        self.progress.setRange(0, 0)
+        self.status.setText(f"Writing {path.name} …")
+        self.exporter.write(partial(work, shown), path)
+        self._refresh()
+
+    def _copy(self, text_of: Callable[[scripts.Recipe], str], what: str) -> None:
+        try:
+            text = text_of(self._recipe())
+        except VidreconError as error:
+            self._show_failed(str(error))
+            return
+        QGuiApplication.clipboard().setText(text)
+        shown = self._model.shown
+        does = "It does what Start would do now." if shown is None else f"It repeats “{shown.name}”."
+        self.status.setText(f"{what} copied. {does}")
+
+    def _recipe(self) -> scripts.Recipe:
+        model, shown = self._model, self._model.shown
+        if shown is not None:
+            kept = shown.path or default_runs_folder() / shown.name.replace("/", "-")
+            return scripts.recipe_of_run(shown, kept.with_suffix(""))
+        name, trial = ("", 0) if model.session is None or model.trial is None else (model.session.name, model.trial.id)
+        return scripts.recipe_of_settings(model, new_run_folder(default_runs_folder(), name, trial).with_suffix(""))
+
+    # What is shown
+
+    def _lay_out(self) -> None:
+        writing = QGridLayout()
+        writing.addWidget(self.movie_button, 0, 0)
+        writing.addWidget(self.frame_button, 0, 1)
+        writing.addWidget(self.figure_button, 1, 0)
+        writing.addWidget(self.tables_button, 1, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(writing)
+        layout.addLayout(row(words("Movies play in"), self.speed, self.enlargement))
+        layout.addLayout(row(self.progress, self.cancel_button, stretch=0))
+        layout.addWidget(words("To repeat the shown run elsewhere:"))
+        layout.addLayout(row(self.python_button, self.command_button))
+        layout.addWidget(self.status)
+
+    def _refresh(self, _snapshot: object = None) -> None:
+        busy, ready = self.exporter.busy, self._model.video is not None
+        for made in (self.movie_button, self.frame_button, self.figure_button, self.tables_button):
+            made.setEnabled(ready and not busy)
+        for made in (self.python_button, self.command_button):
+            made.setEnabled(self._model.trial is not None)
+        self.progress.setVisible(busy)
+        self.cancel_button.setVisible(busy)
+
+    def _show_progress(self, done: int, of: int) -> None:
+        self.progress.setRange(0, of)
+        self.progress.setValue(done)
+
+    def _show_finished(self, path: str) -> None:
+        url = QUrl.fromLocalFile(str(Path(path).parent)).toString()
+        self.status.setText(f'Saved <a href="{url}">{Path(path).name}</a>')
+        self._refresh()
+
+    def _show_failed(self, message: str) -> None:
+        self._model.message.emit(message, True)
+        self.status.setText(message)
+        self._refresh()
+
+    def _show_stopped(self) -> None:
+        self.status.setText("Export cancelled; nothing was written.")
+        self._refresh()
+
+
+def _open_folder(url: str) -> None:
+    QDesktopServices.openUrl(QUrl(url))

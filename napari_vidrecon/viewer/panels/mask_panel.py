@@ -1,0 +1,159 @@
+"""Mask: which pixels are reconstructed, and which are measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QFileDialog, QProgressBar, QVBoxLayout, QWidget
+from superqt import QElidingLabel, QLabeledDoubleRangeSlider
+
+from napari_vidrecon.viewer.mask_fit import MaskFitController
+from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.opening import load_mask, try_to
+from napari_vidrecon.viewer.panels.controls import button, put, row, words
+from napari_vidrecon.viewer.recent_folders import last_folder, remember_last_folder
+from napari_vidrecon.viewer.subscriptions import subscribe
+from napari_vidrecon.viewer.tooltips import explain
+
+if TYPE_CHECKING:
+    from napari_vidrecon.viewer.board import Board
+
+LEAST_HIGHEST_ALPHA = 1.0
+THRESHOLD_STEP = 0.01
+SETTLED_MILLISECONDS = 400
+"""A threshold that rested for so long is worth a step of Undo."""
+MASK_FILTER = "Masks (*.npy)"
+
+
+class MaskPanel(QWidget):
+    """Thresholds, loading, fitting, painting.
+
+    Parameters
+    ----------
+    model : the state of the window.
+    board : draws the outlines, and lends the brush.
+    fitting : fits masks in the background.
+    """
+
+    def __init__(
+        self, model: ReconstructionModel, board: Board, fitting: MaskFitController, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._model, self._board, self._fitting = model, board, fitting
+        self.source = QElidingLabel()
+        self.source.setElideMode(Qt.TextElideMode.ElideMiddle)
+        self.thresholds = explain(QLabeledDoubleRangeSlider(Qt.Orientation.Horizontal), "thresholds")
+        self.thresholds.setDecimals(2)
+        self.thresholds.setSingleStep(THRESHOLD_STEP)
+        self.thresholds.valueChanged.connect(self._take_thresholds)
+        self.training_size = words(name="training_size")
+        self.evaluation_size = words(name="evaluation_size")
+        self.load_button = button("Load…", "load_mask", self._ask_load)
+        self.save_button = button("Save…", "save_mask", self._ask_save)
+        self.fit_button = button("Fit", "fit_mask", fitting.start)
+        self.paint_button = button("Paint", "paint", self._paint, checkable=True)
+        self.undo_button = button("Undo", "undo", model.undo)
+        self.redo_button = button("Redo", "redo", model.redo)
+        self.fit_progress = explain(QProgressBar(), "fit_progress")
+        self.stop_fit_button = button("Stop fit", "stop_fit", fitting.stop)
+        self._settled = QTimer(self, interval=SETTLED_MILLISECONDS, singleShot=True)
+        self._settled.timeout.connect(self._settle)
+        self._lay_out()
+        for signal in (model.mask_changed, model.thresholds_changed, model.neurons_changed, model.session_changed):
+            subscribe(self, signal, self._show_mask)
+        subscribe(self, model.progress_changed, self._show_fit)
+        subscribe(self, model.trial_changed, self._end_painting)
+        self._show_mask()
+        self._show_fit()
+
+    def save(self, path: Path) -> None:
+        """Write the mask as `.npy`."""
+        if try_to(self._model, self._model.mask.save, path):
+            remember_last_folder(path.parent)
+            self._model.message.emit(f"The mask was saved as {path}.", False)
+
+    def load(self, path: Path) -> None:
+        """Take the mask of a file."""
+        try_to(self._model, load_mask, self._model, path)
+
+    def _ask_load(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Load a mask", str(last_folder()), MASK_FILTER)
+        if name:
+            self.load(Path(name))
+
+    def _ask_save(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Save the mask", str(last_folder() / "mask.npy"), MASK_FILTER)
+        if name:
+            self.save(Path(name).with_suffix(".npy"))
+
+    def _take_thresholds(self, values: tuple[float, float]) -> None:
+        training, evaluation = values
+        self._model.set_thresholds(training, evaluation, undoable=False)
+        self._settled.start()
+
+    def _settle(self) -> None:
+        self._model.settle_edits()
+        self._show_mask()
+
+    def _paint(self) -> None:
+        if self.paint_button.isChecked():
+            self._board.begin_painting()
+            self.paint_button.setText("Done")
+        else:
+            self._end_painting()
+
+    def _end_painting(self) -> None:
+        self.paint_button.setText("Paint")
+        put(self.paint_button, False)
+        self._board.end_painting()
+
+    def _show_mask(self) -> None:
+        model = self._model
+        name = Path(model.mask.source).name if model.mask.source else "unnamed"
+        self.source.setText(f"Mask: {name}")
+        self.source.setToolTip(model.mask.source)
+        highest = max(float(model.mask.screen.max()), 0.0)
+        low, high = model.training_threshold, model.evaluation_threshold
+        self.thresholds.blockSignals(True)
+        self.thresholds.setRange(0.0, max(highest, low, high, THRESHOLD_STEP))
+        if not np.allclose(self.thresholds.value(), (low, high)):
+            self.thresholds.setValue((min(low, high), max(low, high)))
+        self.thresholds.blockSignals(False)
+        self.training_size.setText(self._size("Reconstructed", low))
+        self.evaluation_size.setText(self._size("Measured", high))
+        self.undo_button.setEnabled(model.can_undo)
+        self.redo_button.setEnabled(model.can_redo)
+        opened = model.session is not None
+        for control in (self.thresholds, self.load_button, self.save_button, self.paint_button):
+            control.setEnabled(opened)
+
+    def _size(self, what: str, threshold: float) -> str:
+        session = self._model.session
+        pixels = int(self._model.mask.binary(threshold).sum())
+        diameter = self._model.mask.diameter_deg(threshold, None if session is None else session.screen)
+        return f"{what} (alpha ≥ {threshold:.2f}): {pixels} pixels, {diameter:.0f}° across"
+
+    def _show_fit(self) -> None:
+        fitting = self._model.fitting
+        for widget in (self.fit_progress, self.stop_fit_button):
+            widget.setVisible(fitting is not None)
+        self.fit_button.setEnabled(fitting is None and self._model.session is not None)
+        if fitting is not None:
+            step, steps = fitting
+            self.fit_progress.setRange(0, steps)
+            self.fit_progress.setValue(step)
+            self.fit_progress.setFormat(f"fitting: step {step} of {steps}")
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.source)
+        layout.addWidget(self.thresholds)
+        layout.addWidget(self.training_size)
+        layout.addWidget(self.evaluation_size)
+        layout.addLayout(row(self.load_button, self.save_button, self.fit_button))
+        layout.addLayout(row(self.paint_button, self.undo_button, self.redo_button))
+        layout.addLayout(row(self.fit_progress, self.stop_fit_button, stretch=0))

@@ -1,0 +1,154 @@
+"""Neurons: who takes part in the reconstruction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.neuron_choices import ablated, in_region, receptive_field_centres
+from napari_vidrecon.viewer.opening import try_to
+from napari_vidrecon.viewer.panels.controls import button, choice, choose, form, put, row, tick, whole_number, words
+from napari_vidrecon.viewer.subscriptions import subscribe
+
+if TYPE_CHECKING:
+    from napari_vidrecon.viewer.board import Board
+
+MOST_ABLATED_PERCENT = 99
+PERCENT_STEP = 5
+MOST_SEED = 9999
+ABLATION_LABELS = {"drop: leave them out": "drop", "silence: ask them to be silent": "silence"}
+UNKNOWN_FIELDS = (
+    "Needs to know where the neurons' receptive fields lie: a simulated mouse says so, this session does not."
+)
+
+
+class NeuronPanel(QWidget):
+    """Ablates neurons at random, by rows, by cells, by region.
+
+    Parameters
+    ----------
+    model : the state of the window.
+    board : knows what is selected.
+    """
+
+    def __init__(self, model: ReconstructionModel, board: Board, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model, self._board = model, board
+        self.count = words(name="neuron_count")
+        self.percent = whole_number("fraction", 0, MOST_ABLATED_PERCENT, self.ablate_random, PERCENT_STEP)
+        self.percent.setSuffix(" %")
+        self.seed = whole_number("seed", 0, MOST_SEED, self._reseed)
+        self.seed.setPrefix("seed ")
+        self.rows_button = button("Marked rows", "ablate_rows", self.ablate_rows)
+        self.cells_button = button("Selected cells", "ablate_cells", self.ablate_cells)
+        self.region_button = button("Drawn region", "ablate_region", self.ablate_region)
+        self.show_cells_button = button("Show cells", "show_cells", board.show_cells)
+        self.draw_region_button = button("Draw region", "draw_region", board.draw_region)
+        self.keep_only = tick("Keep only these, ablate the others", "keep_only", lambda _on: None)
+        self.all_button = button("All neurons", "all_neurons", self.take_all)
+        self.undo_button = button("Undo", "undo", model.undo)
+        self.redo_button = button("Redo", "redo", model.redo)
+        self.ablation = choice("ablation", ABLATION_LABELS, lambda value: model.set_settings(ablation=value))
+        self._region_tooltip = self.region_button.toolTip()
+        self._lay_out()
+        for signal in (model.neurons_changed, model.mask_changed, model.thresholds_changed, model.settings_changed):
+            subscribe(self, signal, self._show_neurons)
+        subscribe(self, model.session_changed, self._show_session)
+        self._show_session()
+
+    # What a person asks for
+
+    def ablate_random(self) -> None:
+        """Ablate the random fraction that is set; 0 lets all take part."""
+        if self._model.neurons is not None:
+            neurons = len(self._model.neurons.keep)
+            try_to(self._model, self._take_random, neurons, self.percent.value() / 100, self.seed.value())
+
+    def ablate_rows(self) -> None:
+        """Ablate the neurons whose raster rows are marked."""
+        self._ablate(self._board.selected_neurons(), "marked rows", "Mark rows in a raster first: click on them.")
+
+    def ablate_cells(self) -> None:
+        """Ablate the neurons selected among the points of their positions."""
+        layer = self._board.cells_layer()
+        chosen = [] if layer is None else sorted(layer.selected_data)
+        todo = "Press “Show cells” first, then select points with the lasso of the points layer."
+        self._ablate(np.asarray(chosen, dtype=np.int64), "selected cells", todo)
+
+    def ablate_region(self) -> None:
+        """Ablate the neurons that look at the drawn region."""
+        session, region = self._model.session, self._board.region_mask()
+        centres = None if session is None else receptive_field_centres(session)
+        if centres is None or region is None:
+            self._model.message.emit("Press “Draw region” first, and draw a shape on the stimulus tile.", True)
+            return
+        self._ablate(in_region(centres, region), "drawn region", "No receptive field has its centre in that region.")
+
+    def take_all(self) -> None:
+        """Let every neuron take part."""
+        if self._model.neurons is not None:
+            self._model.set_neurons(NeuronSet.all(len(self._model.neurons.keep)))
+
+    def _take_random(self, neurons: int, fraction: float, seed: int) -> None:
+        self._model.set_neurons(NeuronSet.random(neurons, fraction, seed))
+
+    def _reseed(self) -> None:
+        if self.percent.value() > 0:
+            self.ablate_random()
+
+    def _ablate(self, indices: np.ndarray, what: str, todo: str) -> None:
+        present = self._model.neurons
+        if present is None or len(indices) == 0:
+            self._model.message.emit(todo, True)
+            return
+        keep_only = self.keep_only.isChecked()
+        try_to(self._model, lambda: self._model.set_neurons(ablated(present, indices, what, keep_only=keep_only)))
+
+    # From the model to the controls
+
+    def _show_session(self) -> None:
+        session = self._model.session
+        has_cells = session is not None and session.coordinates is not None
+        has_fields = session is not None and receptive_field_centres(session) is not None
+        for control in (self.percent, self.seed, self.rows_button, self.all_button):
+            control.setEnabled(session is not None)
+        for control in (self.cells_button, self.show_cells_button):
+            control.setEnabled(has_cells)
+        for control in (self.region_button, self.draw_region_button):
+            control.setEnabled(has_fields)
+        self.region_button.setToolTip(self._region_tooltip if has_fields else f"<qt>{UNKNOWN_FIELDS}</qt>")
+        self._show_neurons()
+
+    def _show_neurons(self) -> None:
+        model, neurons = self._model, self._model.neurons
+        self.undo_button.setEnabled(model.can_undo)
+        self.redo_button.setEnabled(model.can_redo)
+        choose(self.ablation, model.ablation)
+        if neurons is None:
+            self.count.setText("")
+            return
+        total = len(neurons.keep)
+        reason = "" if neurons.count == total else f": {neurons.reason}"
+        self.count.setText(f"<b>{neurons.count} of {total} neurons</b> take part{reason}")
+        at_random = neurons.details.get("kind") == "random"
+        put(self.percent, round(100 * neurons.details["ablated_fraction"]) if at_random else 0)
+        if at_random:
+            put(self.seed, neurons.details["seed"])
+
+    def _lay_out(self) -> None:
+        fields = form()
+        fields.addRow("Ablate at random", row(self.percent, self.seed))
+        fields.addRow("Ablated neurons", self.ablation)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.count)
+        layout.addLayout(fields)
+        layout.addWidget(QLabel("Ablate by selection:"))
+        layout.addLayout(row(self.rows_button, self.cells_button, self.region_button))
+        layout.addLayout(row(self.show_cells_button, self.draw_region_button))
+        layout.addWidget(self.keep_only)
+        layout.addLayout(row(self.all_button, self.undo_button, self.redo_button))

@@ -1,0 +1,183 @@
+"""The run at a glance: its state, how far it is, how good it is, and the buttons that drive it."""
+
+from __future__ import annotations
+
+import html
+
+import numpy as np
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QMouseEvent, QPalette
+from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+
+from napari_vidrecon.viewer.controller import RunController
+from napari_vidrecon.viewer.evaluation import Evaluator
+from napari_vidrecon.viewer.model import ReconstructionModel, RunState
+from napari_vidrecon.viewer.panels.controls import button, row, words
+from napari_vidrecon.viewer.plots import COLOURS_ON_DARK, COLOURS_ON_LIGHT, DARK_BELOW_LIGHTNESS
+from napari_vidrecon.viewer.run_status import Mood, status
+from napari_vidrecon.viewer.subscriptions import subscribe
+from napari_vidrecon.viewer.tooltips import explain
+
+BIG_NUMBER_SCALE = 1.7
+SCORE_HZ = 4.0
+PROGRESS_PARTS = 1000
+MOOD_COLOURS = {Mood.BUSY: "blue", Mood.GOOD: "green", Mood.WARNING: "orange", Mood.ERROR: "rose"}
+NO_NUMBER = "–"
+
+
+class RunBar(QWidget):
+    """Always in sight above the panels.
+
+    Parameters
+    ----------
+    model : the state of the window.
+    controller : drives runs.
+    """
+
+    def __init__(self, model: ReconstructionModel, controller: RunController, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model, self._controller = model, controller
+        self._evaluator = Evaluator(model)
+        self._mood = Mood.CALM
+        self.what = words()
+        self.state = words()
+        self.hint = words()
+        self.message = words(name="message")
+        self.message.hide()
+        self.progress = explain(QProgressBar(), "progress")
+        self.progress.setRange(0, PROGRESS_PARTS)
+        self.progress.setTextVisible(False)
+        self.progress.setMaximumHeight(max(self.fontMetrics().height() // 2, 4))
+        self.start_button = button("Start", "start", controller.start)
+        self.pause_button = button("Pause", "pause", self._pause_or_resume)
+        self.stop_button = button("Stop", "stop", controller.stop)
+        self.rerun_button = button("Rerun", "rerun", controller.rerun)
+        self.video_correlation = self._big_number("video_correlation")
+        self.frame_correlation = self._big_number("frame_correlation")
+        self._score_soon = QTimer(self, interval=round(1000 / SCORE_HZ), singleShot=True)
+        self._score_soon.timeout.connect(self._show_scores)
+        self._lay_out()
+        for signal in (
+            model.state_changed, model.settings_changed, model.progress_changed, model.encoders_changed,
+            model.mask_changed, model.thresholds_changed, model.neurons_changed, model.session_changed,
+            model.trial_changed, model.shown_changed, model.runs_changed, model.snapshot_arrived,
+        ):  # fmt: skip
+            subscribe(self, signal, self._show_state)
+        for signal in (model.thresholds_changed, model.mask_changed, model.shown_changed, model.trial_changed):
+            subscribe(self, signal, self._show_scores)
+        subscribe(self, model.snapshot_arrived, self._score_later)
+        subscribe(self, model.message, self.show_message)
+        self._show_state()
+        self._show_scores()
+
+    def show_message(self, text: str, is_error: bool) -> None:
+        """Show news until the next ones come, or a click hides them."""
+        colours = self._colours
+        mark = "Error: " if is_error else ""
+        colour = colours["rose"] if is_error else colours["blue"]
+        self.message.setText(f'<span style="color:{colour}"><b>{mark}</b>{html.escape(text)}</span>')
+        self.message.show()
+
+    def hide_message(self) -> None:
+        """Hide the news."""
+        self.message.hide()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """A click on the news hides them."""
+        if self.message.isVisible() and self.message.geometry().contains(event.pos()):
+            self.message.hide()
+        super().mousePressEvent(event)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "state"):
+            self._show_state()
+
+    @property
+    def _colours(self) -> dict[str, str]:
+        lightness = self.palette().color(QPalette.ColorRole.Window).lightness()
+        return COLOURS_ON_DARK if lightness < DARK_BELOW_LIGHTNESS else COLOURS_ON_LIGHT
+
+    def _pause_or_resume(self) -> None:
+        if self._model.state == RunState.RUNNING:
+            self._controller.pause()
+        else:
+            self._controller.resume()
+
+    def _show_state(self, _snapshot: object = None) -> None:
+        model, controller = self._model, self._controller
+        now = status(model, controller.missing)
+        colour = MOOD_COLOURS.get(now.mood)
+        text = html.escape(now.text)
+        self.state.setText(f'<b><span style="color:{self._colours[colour]}">{text}</span></b>' if colour else text)
+        self.hint.setText(f'<span style="color:{self._colours["orange"]}">{html.escape(now.hint)}</span>')
+        self.hint.setVisible(bool(now.hint))
+        self.what.setText(self._subject())
+        if now.done is None and now.mood == Mood.BUSY:
+            self.progress.setRange(0, 0)
+        else:
+            self.progress.setRange(0, PROGRESS_PARTS)
+            self.progress.setValue(round(PROGRESS_PARTS * (now.done or 0.0)))
+        running, paused = model.state == RunState.RUNNING, model.state == RunState.PAUSED
+        going_on = controller.busy and not model.stopping
+        self.start_button.setEnabled(not controller.busy and not controller.missing)
+        self.pause_button.setText("Pause" if running or not (paused or controller.can_continue) else "Resume")
+        explain(self.pause_button, "pause" if running else "resume")
+        self.pause_button.setEnabled(going_on and (running or paused) or controller.can_continue)
+        self.stop_button.setEnabled(going_on)
+        self.rerun_button.setEnabled(not controller.missing and (model.shown is not None or controller.busy))
+        urgent = bool(model.stale)
+        font = self.rerun_button.font()
+        if font.bold() != urgent:
+            font.setBold(urgent)
+            self.rerun_button.setFont(font)
+
+    def _subject(self) -> str:
+        session, trial = self._model.session, self._model.trial
+        if session is None or trial is None:
+            return ""
+        mouse = "Simulated mouse" if session.simulated else html.escape(session.name)
+        first, seconds = self._model.clip[0], trial.frames / trial.frame_rate_hz
+        return f"{mouse} · trial {trial.id} · frames {first}–{first + trial.frames} ({seconds:.1f} s)"
+
+    def _score_later(self, _snapshot: object) -> None:
+        if not self._score_soon.isActive():
+            self._score_soon.start()
+
+    def _show_scores(self) -> None:
+        scores = self._evaluator.board()
+        for label, value in (
+            (self.video_correlation, scores.video_correlation),
+            (self.frame_correlation, scores.frame_correlation),
+        ):
+            label.setText(f"{value:.3f}" if np.isfinite(value) else NO_NUMBER)
+
+    def _big_number(self, name: str) -> QLabel:
+        label = explain(QLabel(NO_NUMBER), name)
+        font = label.font()
+        font.setPointSizeF(font.pointSizeF() * BIG_NUMBER_SCALE)
+        font.setBold(True)
+        label.setFont(font)
+        label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        return label
+
+    def _lay_out(self) -> None:
+        scores = QGridLayout()
+        for column, (number, text) in enumerate(
+            ((self.video_correlation, "video correlation"), (self.frame_correlation, "frame correlation"))
+        ):
+            caption = explain(QLabel(text), number.objectName())
+            caption.setAlignment(Qt.AlignmentFlag.AlignCenter)
+            scores.addWidget(number, 0, column)
+            scores.addWidget(caption, 1, column)
+        scores.setVerticalSpacing(0)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.what)
+        layout.addWidget(self.state)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.hint)
+        layout.addLayout(row(self.start_button, self.pause_button, self.stop_button, self.rerun_button))
+        layout.addLayout(scores)
+        layout.addWidget(self.message)

@@ -1,0 +1,178 @@
+"""Run: the settings of the next reconstruction, and how the present one goes."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from napari_vidrecon.reconstruction.config import PRESETS, ReconstructionConfig
+from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.opening import try_to
+from napari_vidrecon.viewer.panels.advanced_form import AdvancedForm
+from napari_vidrecon.viewer.panels.controls import (
+    button,
+    choice,
+    choose,
+    form,
+    put,
+    row,
+    set_options,
+    tick,
+    whole_number,
+)
+from napari_vidrecon.viewer.panels.sections import section
+from napari_vidrecon.viewer.plots import ProgressPlot
+from napari_vidrecon.viewer.subscriptions import subscribe
+from napari_vidrecon.viewer.tooltips import explain
+
+MOST_STEPS = 100_000
+PRESET_LABELS = {
+    "best": "best (smoothed gradient)",
+    "fast": "fast (fewest windows)",
+    "paper": "paper (Bauer et al. 2026)",
+}
+TARGET_LABELS = {
+    "recorded activity": "recorded",
+    "predicted activity (no noise)": "predicted",
+    "permuted activity (control)": "permuted",
+}
+ENSEMBLE_LABELS = {"average their movies": "videos", "average their gradients": "gradients"}
+
+
+class RunPanel(QWidget):
+    """Presets, target, device, every parameter, and the live curves.
+
+    Parameters
+    ----------
+    model : the state of the window.
+    """
+
+    def __init__(self, model: ReconstructionModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model = model
+        self.preset = choice("preset", {PRESET_LABELS.get(name, name): name for name in _presets()}, self._take_preset)
+        self.steps = whole_number("steps", 1, MOST_STEPS, self._take_steps, 10)
+        self.target = choice("target", TARGET_LABELS, partial(self._take, "target"))
+        self.ensemble = choice("ensemble", ENSEMBLE_LABELS, partial(self._take, "ensemble"))
+        self.device = choice("device", {"auto": "auto", "cpu": "cpu"}, partial(self._take, "device"))
+        self.apply_live = tick("Apply changes of mask and neurons while running", "apply_live", self._take_live)
+        self.advanced = AdvancedForm(self._take_parameter)
+        self.reset_button = button("Back to the preset", "reset_settings", self._reset)
+        self.plot = explain(ProgressPlot(), "plot")
+        self.fold: QCollapsible = section("Advanced", self._advanced_content(), open_at_first=False)
+        explain(self.fold.toggleButton(), "advanced")
+        self._lay_out()
+        for signal in (model.settings_changed, model.encoders_changed):
+            subscribe(self, signal, self._show_settings)
+        subscribe(self, model.snapshot_arrived, self._show_history)
+        for signal in (
+            model.shown_changed,
+            model.trial_changed,
+            model.stimulus_prediction_changed,
+            model.state_changed,
+        ):
+            subscribe(self, signal, self._show_history)
+        self._show_settings()
+        self._show_history()
+
+    def offer_devices(self) -> None:
+        """List the devices of this machine; asks torch, so it is done when the list is first needed."""
+        import torch
+
+        options = {"auto": "auto", "cpu": "cpu"}
+        if torch.cuda.is_available():
+            for index in range(torch.cuda.device_count()):
+                options[f"cuda:{index} ({torch.cuda.get_device_name(index)})"] = f"cuda:{index}"
+        if torch.backends.mps.is_available():
+            options["mps (Apple)"] = "mps"
+        set_options(self.device, options)
+        choose(self.device, self._model.device)
+
+    # From the controls to the model
+
+    def _take(self, name: str, value: Any) -> None:
+        if getattr(self._model, name) != value:
+            self._model.set_settings(**{name: value})
+
+    def _take_live(self, live: bool) -> None:
+        self._take("apply_live", live)
+
+    def _take_preset(self, name: str) -> None:
+        self._take("config", ReconstructionConfig.preset(name))
+
+    def _take_steps(self) -> None:
+        self._take_parameter("steps", self.steps.value())
+
+    def _take_parameter(self, name: str, value: Any) -> None:
+        if not try_to(self._model, lambda: self._take("config", self._model.config.changed(**{name: value}))):
+            self._show_settings()
+
+    def _reset(self) -> None:
+        self._take_preset(self._model.config.preset_name)
+
+    # From the model to the controls
+
+    def _show_settings(self) -> None:
+        model = self._model
+        choose(self.preset, model.config.preset_name)
+        put(self.steps, model.config.steps)
+        choose(self.target, model.target)
+        choose(self.ensemble, model.ensemble)
+        self.ensemble.setEnabled(len(model.encoder_paths) > 1)
+        choose(self.device, model.device)
+        put(self.apply_live, model.apply_live)
+        self.advanced.show_config(model.config)
+        changed = set(model.config.differences(ReconstructionConfig.preset(model.config.preset_name))) - {"steps"}
+        self.fold.setText(f"Advanced ({len(changed)} changed)" if changed else "Advanced")
+        self.reset_button.setEnabled(bool(changed))
+
+    def _show_history(self, _snapshot: object = None) -> None:
+        model = self._model
+        levels = dict(model.stimulus_levels)
+        if "loss" in levels:
+            # The curve is the loss of the optimisation, so its level must be the true movie's loss for that target.
+            levels["response_loss"] = levels["loss"]
+        if model.run_settings is not None:
+            if model.snapshot is None:
+                self.plot.clear()
+            else:
+                self.plot.set_history(model.snapshot.history)
+        elif model.shown is not None:
+            self.plot.set_history(model.shown.result.history)
+        else:
+            self.plot.clear()
+        self.plot.set_levels(levels)
+
+    def _advanced_content(self) -> QWidget:
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.advanced)
+        layout.addWidget(self.reset_button)
+        return content
+
+    def _lay_out(self) -> None:
+        self.offer_devices()
+        fields = form()
+        fields.addRow("Preset", row(self.preset, self.steps, stretch=0))
+        fields.addRow("Target", self.target)
+        fields.addRow("Ensemble", self.ensemble)
+        fields.addRow("Device", self.device)
+        self.steps.setSuffix(" steps")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(fields)
+        layout.addWidget(self.apply_live)
+        layout.addWidget(self.fold)
+        layout.addWidget(self.plot)
+
+
+def _presets() -> list[str]:
+    """The presets, the ones with a label first."""
+    return [
+        *(name for name in PRESET_LABELS if name in PRESETS),
+        *(name for name in PRESETS if name not in PRESET_LABELS),
+    ]

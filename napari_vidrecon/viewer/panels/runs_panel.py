@@ -1,0 +1,259 @@
+"""Runs: every run of this session, to show, compare, name, save, open and delete."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from qtpy.QtCore import QSignalBlocker, Qt, QTimer
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHeaderView,
+    QMenu,
+    QMessageBox,
+    QToolButton,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_vidrecon.viewer.evaluation import Evaluator
+from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord
+from napari_vidrecon.viewer.opening import open_run, show_run, take_over_settings, try_to
+from napari_vidrecon.viewer.panels.controls import button, choice, choose, form, row, set_options
+from napari_vidrecon.viewer.recent_folders import last_folder, remember_folder, remember_last_folder
+from napari_vidrecon.viewer.run_folders import kept_runs
+from napari_vidrecon.viewer.run_status import time_in_words
+from napari_vidrecon.viewer.subscriptions import subscribe
+from napari_vidrecon.viewer.tooltips import explain
+
+NAME, CHANGED, CORRELATION, TIME = range(4)
+HEADINGS = ("Run", "What changed", "r", "Took")
+SIDE_BY_SIDE, BLINK, DIFFERENCE = "side by side", "blink", "difference"
+ROWS_SEEN = 6
+MOST_KEPT_LISTED = 20
+RESCORE_MILLISECONDS = 150
+
+
+class RunsPanel(QWidget):
+    """A list of runs with what can be done to them.
+
+    Parameters
+    ----------
+    model : the state of the window.
+    runs_folder : where runs are kept on disk.
+    """
+
+    def __init__(self, model: ReconstructionModel, runs_folder: Path, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model, self._runs_folder = model, runs_folder
+        self._evaluator = Evaluator(model)
+        self.tree = explain(QTreeWidget(), "runs")
+        self.tree.setHeaderLabels(HEADINGS)
+        self.tree.setRootIsDecorated(False)
+        self.tree.setUniformRowHeights(True)
+        self.tree.setEditTriggers(QTreeWidget.EditTrigger.NoEditTriggers)
+        self.tree.itemSelectionChanged.connect(self._show_selected)
+        self.tree.itemDoubleClicked.connect(self._edit_name)
+        self.tree.itemChanged.connect(self._take_name)
+        self.compare = choice("compare", {}, self._take_compared)
+        self.compare_mode = choice("compare_mode", {m: m for m in (SIDE_BY_SIDE, BLINK, DIFFERENCE)}, self._take_mode)
+        self.settings_button = button("Use its settings", "take_settings", self._take_settings)
+        self.save_button = button("Save…", "save_run", self._ask_save)
+        self.open_button = button("Open…", "open_run", self._ask_open)
+        self.delete_button = button("Delete", "delete_run", self._ask_delete)
+        self.kept_button = explain(QToolButton(), "kept_runs")
+        self.kept_button.setText("Earlier")
+        self.kept_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.kept_button.setMenu(QMenu(self.kept_button))
+        self.kept_button.menu().aboutToShow.connect(self._fill_kept)
+        self._rescore_soon = QTimer(self, interval=RESCORE_MILLISECONDS, singleShot=True)
+        self._rescore_soon.timeout.connect(self._show_scores)
+        self._lay_out()
+        for signal in (model.runs_changed, model.trial_changed):
+            subscribe(self, signal, self._show_runs)
+        for signal in (model.shown_changed, model.view_changed):
+            subscribe(self, signal, self._show_choice)
+        for signal in (model.thresholds_changed, model.mask_changed):
+            subscribe(self, signal, self._rescore)
+        self._show_runs()
+
+    # What a person asks for
+
+    def save(self, record: RunRecord, path: Path) -> None:
+        """Save a copy of a run."""
+        if try_to(self._model, record.result.save, path):
+            remember_last_folder(path.parent)
+            self._model.message.emit(f"{record.name} was saved as {path}.", False)
+
+    def open(self, path: Path) -> None:
+        """Open a saved run with everything it was made with."""
+        if try_to(self._model, open_run, self._model, path):
+            remember_folder(path)
+
+    def delete(self, record: RunRecord) -> None:
+        """Forget a run and delete its folder, if that is one of the window's own."""
+        self._model.remove_run(record)
+        if record.path is not None and record.path.parent == self._runs_folder:
+            shutil.rmtree(record.path, ignore_errors=True)
+
+    @property
+    def selected(self) -> RunRecord | None:
+        """The run whose row is selected."""
+        items = self.tree.selectedItems()
+        return self._model.runs[self.tree.indexOfTopLevelItem(items[0])] if items else None
+
+    def _ask_save(self) -> None:
+        record = self.selected
+        if record is not None:
+            start = str(last_folder() / f"{record.name.replace('/', '-')}.zarr")
+            name, _ = QFileDialog.getSaveFileName(self, "Save the run", start, "Run folders (*.zarr)")
+            if name:
+                self.save(record, Path(name).with_suffix(".zarr"))
+
+    def _ask_open(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, "Open a saved run", str(self._runs_folder))
+        if name:
+            self.open(Path(name))
+
+    def _ask_delete(self) -> None:
+        record = self.selected
+        if record is None:
+            return
+        question = f"Delete {record.name}, also from disk? This cannot be undone."
+        answer = QMessageBox.question(self, "Delete run", question)
+        if answer == QMessageBox.StandardButton.Yes:
+            self.delete(record)
+
+    def _fill_kept(self) -> None:
+        menu, session = self.kept_button.menu(), self._model.session
+        menu.clear()
+        open_already = {record.path for record in self._model.runs}
+        kept = [] if session is None else kept_runs(self._runs_folder, session.name)
+        for run in [run for run in kept if run.path not in open_already][:MOST_KEPT_LISTED]:
+            menu.addAction(f"trial {run.trial}, {run.when}", partial(self.open, run.path))
+        if menu.isEmpty():
+            menu.addAction("None of this session").setEnabled(False)
+
+    def _take_settings(self) -> None:
+        record = self.selected
+        if record is not None:
+            try_to(self._model, take_over_settings, self._model, record)
+
+    def _take_compared(self, record: RunRecord | None) -> None:
+        self._model.compare_with(record)
+        if record is None:
+            self._model.set_view(blinking=False, error_mode=self._plain_error_mode)
+        else:
+            self._take_mode(self.compare_mode.currentData())
+
+    def _take_mode(self, mode: str) -> None:
+        error_mode = ErrorMode.COMPARISON if mode == DIFFERENCE else self._plain_error_mode
+        if self._model.compared is not None:
+            self._model.set_view(blinking=mode == BLINK, error_mode=error_mode)
+
+    @property
+    def _plain_error_mode(self) -> ErrorMode:
+        mode = self._model.error_mode
+        return ErrorMode.STIMULUS if mode == ErrorMode.COMPARISON else mode
+
+    def _edit_name(self, item: QTreeWidgetItem, column: int) -> None:
+        if column == NAME:
+            self.tree.editItem(item, NAME)
+
+    def _take_name(self, item: QTreeWidgetItem, column: int) -> None:
+        if column == NAME:
+            record = self._model.runs[self.tree.indexOfTopLevelItem(item)]
+            self._model.rename_run(record, item.text(NAME).strip() or record.name)
+
+    def _show_selected(self) -> None:
+        record = self.selected
+        self._enable()
+        if record is not None and record is not self._model.shown:
+            try_to(self._model, show_run, self._model, record)
+
+    # From the model to the controls
+
+    def _show_runs(self) -> None:
+        model = self._model
+        with QSignalBlocker(self.tree):
+            self.tree.clear()
+            for record in model.runs:
+                item = QTreeWidgetItem([record.name, record.changed_from_before or "–", "", _took(record)])
+                item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
+                item.setTextAlignment(CORRELATION, Qt.AlignmentFlag.AlignRight)
+                item.setTextAlignment(TIME, Qt.AlignmentFlag.AlignRight)
+                item.setToolTip(CHANGED, record.changed_from_before)
+                item.setToolTip(NAME, _facts(record))
+                self.tree.addTopLevelItem(item)
+        set_options(self.compare, {"nothing": None, **{record.name: record for record in model.runs_here}})
+        self._show_scores()
+        self._show_choice()
+
+    def _rescore(self) -> None:
+        if self._model.runs:
+            self._rescore_soon.start()
+
+    def _show_scores(self) -> None:
+        with QSignalBlocker(self.tree):
+            for index, record in enumerate(self._model.runs):
+                correlation = self._evaluator.video_correlation(record)
+                text = f"{correlation:.3f}" if np.isfinite(correlation) else "–"
+                self.tree.topLevelItem(index).setText(CORRELATION, text)
+
+    def _show_choice(self) -> None:
+        model = self._model
+        with QSignalBlocker(self.tree):
+            for index, record in enumerate(model.runs):
+                item = self.tree.topLevelItem(index)
+                item.setSelected(record is model.shown)
+                font = item.font(NAME)
+                font.setBold(record is model.shown)
+                item.setFont(NAME, font)
+        choose(self.compare, model.compared)
+        mode = DIFFERENCE if model.error_mode == ErrorMode.COMPARISON else BLINK if model.blinking else None
+        if mode is not None:
+            choose(self.compare_mode, mode)
+        self._enable()
+
+    def _enable(self) -> None:
+        has_selection = bool(self.tree.selectedItems())
+        for control in (self.settings_button, self.save_button, self.delete_button):
+            control.setEnabled(has_selection)
+        self.compare.setEnabled(len(self._model.runs_here) > 1)
+        self.compare_mode.setEnabled(self._model.compared is not None)
+        self.kept_button.setEnabled(self._model.session is not None)
+
+    def _lay_out(self) -> None:
+        header = self.tree.header()
+        header.setStretchLastSection(False)
+        for column in (NAME, CORRELATION, TIME):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(CHANGED, QHeaderView.ResizeMode.Stretch)
+        self.tree.setMinimumHeight(self.fontMetrics().height() * (ROWS_SEEN + 1) * 3 // 2)
+        fields = form()
+        fields.addRow("Compare with", row(self.compare, self.compare_mode))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.tree)
+        layout.addLayout(fields)
+        layout.addLayout(row(self.settings_button, self.save_button, self.delete_button))
+        layout.addLayout(row(self.open_button, self.kept_button))
+
+
+def _took(record: RunRecord) -> str:
+    return time_in_words(float(record.result.provenance.get("wall_seconds", np.nan)))
+
+
+def _facts(record: RunRecord) -> str:
+    result = record.result
+    lines = [
+        f"trial {record.settings['trial']}, {record.settings['target']} activity, "
+        f"{len(result.history)} of {result.config.steps} steps",
+        f"preset {result.config.preset_name}, {record.settings['neurons']}",
+        f"kept in {record.path}" if record.path is not None else "not kept on disk",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,246 @@
+"""Data: the session, the trial, how much of it, and the encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QFileDialog,
+    QListWidget,
+    QListWidgetItem,
+    QMenu,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QElidingLabel
+
+from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.opening import ENCODER_SUFFIXES, open_path, open_sample, try_to
+from napari_vidrecon.viewer.panels.controls import (
+    button,
+    choice,
+    choose,
+    form,
+    put,
+    row,
+    set_options,
+    whole_number,
+    words,
+)
+from napari_vidrecon.viewer.recent_folders import recent_folders, remember_folder
+from napari_vidrecon.viewer.subscriptions import subscribe
+from napari_vidrecon.viewer.tooltips import explain
+
+EVERY_TIER = "every tier"
+LEAST_FRAMES = 32
+FRAME_STEP = 8
+MOST_ENCODERS_SEEN = 5
+MOST_MICE = 99
+
+
+class SessionPanel(QWidget):
+    """Opens data and chooses what to reconstruct from.
+
+    Parameters
+    ----------
+    model : the state of the window.
+    """
+
+    def __init__(self, model: ReconstructionModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model = model
+        self.sample_button = button("Simulated mouse", "sample", self.open_sample)
+        self.open_button = button("Open session…", "open_session", self._ask_session)
+        self.recent_button = explain(QToolButton(), "recent")
+        self.recent_button.setText("Recent")
+        self.recent_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.recent_button.setMenu(QMenu(self.recent_button))
+        self.recent_button.menu().aboutToShow.connect(self._fill_recent)
+        self.session_name = explain(QElidingLabel(), "session_name")
+        self.session_name.setElideMode(Qt.TextElideMode.ElideMiddle)
+        font = self.session_name.font()
+        font.setBold(True)
+        self.session_name.setFont(font)
+        self.session_facts = words()
+        self.tier = choice("tier", {}, self._take_tier)
+        self.trial = choice("trial", {}, self._take_trial)
+        self.first_frame = whole_number("first_frame", 0, 0, self._take_frames, FRAME_STEP)
+        self.last_frame = whole_number("last_frame", 0, 0, self._take_frames, FRAME_STEP)
+        self.all_button = button("All", "all_frames", self._take_all_frames)
+        self.encoders = explain(QListWidget(), "encoders")
+        self.encoders.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.encoders.itemChanged.connect(lambda _item: self._take_encoders())
+        self.add_button = button("Add encoder…", "add_encoder", self._ask_encoder)
+        self.mouse = whole_number("mouse", -1, MOST_MICE, self._take_mouse)
+        self.mouse.setSpecialValueText("automatic")
+        self.mouse.setPrefix("mouse ")
+        self._lay_out()
+        subscribe(self, model.session_changed, self._show_session)
+        subscribe(self, model.trial_changed, self._show_trial)
+        subscribe(self, model.encoders_changed, self._show_encoders)
+        self._show_session()
+        self._show_encoders()
+
+    # What a person asks for
+
+    def open_sample(self) -> None:
+        """Open the simulated mouse."""
+        self._busily(partial(open_sample, self._model))
+
+    def open(self, path: Path) -> None:
+        """Open a session, a run, an encoder or a mask."""
+        if self._busily(partial(open_path, self._model, path)) and path.is_dir():
+            remember_folder(path)
+
+    def _busily(self, action: Callable[[], object]) -> bool:
+        QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
+        try:
+            return try_to(self._model, action)
+        finally:
+            QGuiApplication.restoreOverrideCursor()
+
+    def _ask_session(self) -> None:
+        recent = recent_folders()
+        start = str(recent[0].parent if recent else Path.home())
+        name = QFileDialog.getExistingDirectory(self, "Open a session or a saved run", start)
+        if name:
+            self.open(Path(name))
+
+    def _fill_recent(self) -> None:
+        menu = self.recent_button.menu()
+        menu.clear()
+        for path in recent_folders():
+            menu.addAction(path.name, partial(self.open, path)).setToolTip(str(path))
+        menu.setToolTipsVisible(True)
+        if menu.isEmpty():
+            menu.addAction("Nothing opened yet").setEnabled(False)
+
+    def _ask_encoder(self) -> None:
+        endings = " ".join(f"*{suffix}" for suffix in ENCODER_SUFFIXES)
+        files = self._model.encoder_files
+        start = str(files[0].parent if files else Path.home())
+        names, _ = QFileDialog.getOpenFileNames(self, "Add encoders", start, f"Encoders ({endings})")
+        for name in names:
+            self.open(Path(name))
+
+    # From the controls to the model
+
+    def _take_tier(self, tier: str) -> None:
+        self._fill_trials(tier)
+        if self.trial.count():
+            self._take_trial(self.trial.itemData(0))
+
+    def _take_trial(self, trial_id: int) -> None:
+        start, stop = self._model.clip
+        self._busily(partial(self._model.set_trial, trial_id, start, stop))
+
+    def _take_frames(self) -> None:
+        trial = self._model.trial
+        if trial is None:
+            return
+        start, stop = self.first_frame.value(), self.last_frame.value()
+        if (start, stop) != (self._model.clip[0], self._model.clip[0] + trial.frames):
+            start = min(start, self._frames_in_trial - LEAST_FRAMES)
+            stop = max(stop, start + LEAST_FRAMES)
+            self._busily(partial(self._model.set_trial, trial.id, start, stop))
+
+    def _take_all_frames(self) -> None:
+        if self._model.trial is not None and self._model.clip != (0, None):
+            self._busily(partial(self._model.set_trial, self._model.trial.id))
+
+    def _take_encoders(self) -> None:
+        items = [self.encoders.item(index) for index in range(self.encoders.count())]
+        chosen = [item.data(Qt.ItemDataRole.UserRole) for item in items if item.checkState() == Qt.CheckState.Checked]
+        self._model.set_encoders(chosen)
+
+    def _take_mouse(self) -> None:
+        self._model.set_settings(mouse=None if self.mouse.value() < 0 else self.mouse.value())
+
+    # From the model to the controls
+
+    @property
+    def _frames_in_trial(self) -> int:
+        model = self._model
+        return 0 if model.session is None or model.trial is None else model.session.clip_frames(model.trial.id)
+
+    def _show_session(self) -> None:
+        session = self._model.session
+        for control in (
+            self.tier, self.trial, self.first_frame, self.last_frame, self.all_button, self.add_button, self.mouse,
+            self.encoders,
+        ):  # fmt: skip
+            control.setEnabled(session is not None)
+        if session is None:
+            self.session_name.setText("No session is open")
+            self.session_facts.setText("Start with the simulated mouse, or open a session folder.")
+            return
+        self.session_name.setText(session.name)
+        facts = [f"{session.n_neurons} neurons", f"{len(session.trial_ids)} trials"]
+        if session.simulated:
+            facts.insert(0, "<b>simulated mouse</b>, not a recording")
+        self.session_facts.setText(" · ".join(facts))
+        tiers = dict.fromkeys(session.tiers.values())
+        options = {f"{tier} ({len(session.trials_in_tier(tier))})": tier for tier in tiers}
+        set_options(self.tier, {f"{EVERY_TIER} ({len(session.trial_ids)})": EVERY_TIER, **options})
+        self._fill_trials(EVERY_TIER)
+
+    def _fill_trials(self, tier: str) -> None:
+        session = self._model.session
+        assert session is not None
+        trials = session.trial_ids if tier == EVERY_TIER else session.trials_in_tier(tier)
+        set_options(self.trial, {f"{trial} · {session.tiers[trial]}": trial for trial in trials})
+
+    def _show_trial(self) -> None:
+        trial = self._model.trial
+        if trial is None:
+            return
+        if self.tier.currentData() not in (trial.tier, EVERY_TIER) or self.trial.findData(trial.id) < 0:
+            choose(self.tier, trial.tier)
+            self._fill_trials(trial.tier)
+        choose(self.trial, trial.id)
+        frames, start = self._frames_in_trial, self._model.clip[0]
+        with QSignalBlocker(self.first_frame), QSignalBlocker(self.last_frame):
+            self.first_frame.setRange(0, max(frames - LEAST_FRAMES, 0))
+            self.last_frame.setRange(min(LEAST_FRAMES, frames), frames)
+            self.first_frame.setValue(start)
+            self.last_frame.setValue(start + trial.frames)
+            self.last_frame.setSuffix(f" of {frames}")
+        self.all_button.setEnabled(trial.frames < frames)
+
+    def _show_encoders(self) -> None:
+        files = self._model.encoder_files
+        with QSignalBlocker(self.encoders):
+            self.encoders.clear()
+            for path in files:
+                item = QListWidgetItem(path.stem)
+                item.setToolTip(str(path))
+                item.setData(Qt.ItemDataRole.UserRole, path)
+                chosen = path in self._model.encoder_paths
+                item.setCheckState(Qt.CheckState.Checked if chosen else Qt.CheckState.Unchecked)
+                self.encoders.addItem(item)
+            if not files:
+                self.encoders.addItem("No encoder yet: add a file below.")
+                self.encoders.item(0).setFlags(Qt.ItemFlag.NoItemFlags)
+        seen = min(max(len(files), 1), MOST_ENCODERS_SEEN)
+        height = self.encoders.sizeHintForRow(0) * seen + 2 * self.encoders.frameWidth()
+        self.encoders.setMaximumHeight(height + self.encoders.fontMetrics().height() // 2)
+        put(self.mouse, -1 if self._model.mouse is None else self._model.mouse)
+
+    def _lay_out(self) -> None:
+        fields = form()
+        fields.addRow("Trial", row(self.tier, self.trial))
+        fields.addRow("Frames", row(self.first_frame, words("to"), self.last_frame, self.all_button, stretch=2))
+        fields.addRow("Encoders", self.encoders)
+        fields.addRow("", row(self.add_button, self.mouse, stretch=0))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(row(self.sample_button, self.open_button, self.recent_button, stretch=1))
+        layout.addWidget(self.session_name)
+        layout.addWidget(self.session_facts)
+        layout.addLayout(fields)

@@ -1,0 +1,103 @@
+"""View: what the tiles show, and playing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_vidrecon.viewer.controller import RunController
+from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, RasterOrder, ReconstructionModel
+from napari_vidrecon.viewer.panels.controls import button, choice, choose, form, put, row, tick, words
+from napari_vidrecon.viewer.subscriptions import subscribe
+
+if TYPE_CHECKING:
+    from napari_vidrecon.viewer.player import Player
+
+OVER_LABELS = {"the stimulus": "stimulus", "the reconstruction": "reconstruction"}
+NO_COUNTERPART = "This error map compares two reconstructions. The second one starts once the first is done."
+
+
+class ViewPanel(QWidget):
+    """How the board looks.
+
+    Parameters
+    ----------
+    model : the state of the window.
+    controller : starts the second half of the paper's error map.
+    player : plays the movie.
+    reset_view : fits the board into the window.
+    """
+
+    def __init__(
+        self,
+        model: ReconstructionModel,
+        controller: RunController,
+        player: Player,
+        reset_view: Callable[[], None],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._model, self._controller, self._player = model, controller, player
+        self.error_mode = choice("error_mode", _labels(ErrorMode), self._take_error_mode)
+        self.signed = tick("signed", "error_signed", partial(self._take, "error_signed"))
+        self.over = choice("error_over", OVER_LABELS, partial(self._take, "error_over"))
+        self.activity_mode = choice("activity_mode", _labels(ActivityMode), partial(self._take, "activity_mode"))
+        self.raster_order = choice("raster_order", _labels(RasterOrder), partial(self._take, "raster_order"))
+        self.grid = tick("napari's grid", "grid", partial(self._take, "grid"))
+        self.play_button = button("Play", "play", self._play)
+        self.reset_button = button("Fit to window", "reset_view", reset_view)
+        self.note = words()
+        self._lay_out()
+        for signal in (model.view_changed, model.shown_changed, model.state_changed, model.session_changed):
+            subscribe(self, signal, self._show_view)
+        self._show_view()
+
+    def _take(self, name: str, value: Any) -> None:
+        self._model.set_view(**{name: value})
+
+    def _take_error_mode(self, mode: ErrorMode) -> None:
+        self._take("error_mode", mode)
+        self._start_counterpart()
+
+    def _start_counterpart(self) -> None:
+        model = self._model
+        if self._lacks_counterpart and not self._controller.busy and model.shown is not None:
+            self._controller.start_counterpart()
+
+    @property
+    def _lacks_counterpart(self) -> bool:
+        return self._model.error_mode == ErrorMode.PREDICTED and self._model.expected is None
+
+    def _play(self) -> None:
+        self._player.toggle()
+        self.play_button.setText("Stop" if self._player.playing else "Play")
+
+    def _show_view(self) -> None:
+        model = self._model
+        choose(self.error_mode, model.error_mode)
+        put(self.signed, model.error_signed)
+        choose(self.over, model.error_over)
+        choose(self.activity_mode, model.activity_mode)
+        choose(self.raster_order, model.raster_order)
+        put(self.grid, model.grid)
+        self.note.setText(NO_COUNTERPART if self._lacks_counterpart else "")
+        self.note.setVisible(self._lacks_counterpart)
+
+    def _lay_out(self) -> None:
+        fields = form()
+        fields.addRow("Error", self.error_mode)
+        fields.addRow("Drawn over", row(self.over, self.signed, stretch=0))
+        fields.addRow("Activity", self.activity_mode)
+        fields.addRow("Neurons", self.raster_order)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(fields)
+        layout.addWidget(self.note)
+        layout.addLayout(row(self.play_button, self.reset_button, self.grid))
+
+
+def _labels(kinds: Any) -> dict[str, Any]:
+    return {str(kind.value): kind for kind in kinds}

@@ -1,0 +1,108 @@
+"""Playing the clip in real time: by the clock, leaving frames out rather than slowing down."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+from qtpy.QtCore import QObject, Qt, QTimer
+
+if TYPE_CHECKING:
+    import napari
+
+SCREEN_RATE_HZ = 30.0
+TICKS_PER_FRAME = 2
+"""The clock is looked at more often than frames change, or a late tick would cost a frame."""
+
+
+class Player(QObject):
+    """Moves the slider with the clock.
+
+    Parameters
+    ----------
+    viewer : whose first dimension is time.
+    frame_rate_hz : frames a second, > 0.
+    parent : owner in Qt.
+    """
+
+    playing_changed = Signal(bool)
+
+    def __init__(
+        self, viewer: napari.viewer.Viewer, frame_rate_hz: float = SCREEN_RATE_HZ, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self._timer = QTimer(self)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self.tick)
+        self._first_frame, self._shown, self._started = 0, 0, 0.0
+        self.set_frame_rate(frame_rate_hz)
+
+    @property
+    def playing(self) -> bool:
+        """Whether it plays."""
+        return self._timer.isActive()
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """Frames a second."""
+        return self._frame_rate_hz
+
+    def set_frame_rate(self, frame_rate_hz: float) -> None:
+        """Play faster or slower from the present frame on.
+
+        Raises
+        ------
+        ValueError : not above 0.
+        """
+        if not frame_rate_hz > 0:
+            raise ValueError(f"frame rate: expected a number above 0, found {frame_rate_hz}")
+        self._frame_rate_hz = float(frame_rate_hz)
+        self._timer.setInterval(max(1, round(1000 / (frame_rate_hz * TICKS_PER_FRAME))))
+        self._restart_clock()
+
+    def toggle(self) -> None:
+        """Play, or hold."""
+        if self.playing:
+            self.stop()
+        else:
+            self.play()
+
+    def play(self) -> None:
+        """Play from the present frame on, over and over."""
+        if self._frames() > 1 and not self.playing:
+            self._restart_clock()
+            self._timer.start()
+            self.playing_changed.emit(True)
+
+    def stop(self) -> None:
+        """Hold at the present frame."""
+        if self.playing:
+            self._timer.stop()
+            self.playing_changed.emit(False)
+
+    def tick(self) -> None:
+        """Show the frame whose time it is."""
+        frames = self._frames()
+        if frames < 2:
+            self.stop()
+            return
+        # Someone dragged the slider, or clicked into a raster: go on from there.
+        if self._present() != self._shown:
+            self._restart_clock()
+        frame = (self._first_frame + int((time.perf_counter() - self._started) * self._frame_rate_hz)) % frames
+        if frame != self._shown:
+            self._shown = frame
+            self.viewer.dims.set_current_step(0, frame)
+
+    def _frames(self) -> int:
+        dims = self.viewer.dims
+        return dims.nsteps[0] if dims.ndim > 2 else 0
+
+    def _present(self) -> int:
+        return self.viewer.dims.current_step[0]
+
+    def _restart_clock(self) -> None:
+        self._first_frame = self._shown = self._present()
+        self._started = time.perf_counter()

@@ -1,0 +1,266 @@
+"""Line plots that follow napari's theme and the font's size: curves over time, and how an optimisation goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyqtgraph as pg
+from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtGui import QColor, QPalette, QShowEvent
+from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+from superqt.utils import QSignalThrottler
+
+if TYPE_CHECKING:
+    from napari_vidrecon.reconstruction.history import History
+
+REDRAW_HZ = 15.0
+LINE_WIDTH_PX = 1.8
+LEVEL_WIDTH_PX = 1.4
+WIDTH_IN_LETTERS, LEAST_WIDTH_IN_LETTERS = 44, 24
+HEIGHT_IN_LINES, LEAST_HEIGHT_IN_LINES = 8, 5
+AXIS_WIDTH_IN_LETTERS = 6
+BOTTOM_IN_LINES = 2.6
+DARK_BELOW_LIGHTNESS = 128
+AXIS_OPACITY = 0.65
+# Okabe and Ito's colours, in a lighter and a darker form, so that each has contrast on its background.
+COLOURS_ON_DARK = {"blue": "#56B4E9", "orange": "#E69F00", "green": "#2DC39A", "rose": "#D98CB8", "now": "#F0E442"}
+COLOURS_ON_LIGHT = {"blue": "#0072B2", "orange": "#C65300", "green": "#00795A", "rose": "#A64D83", "now": "#7A6A00"}
+
+
+class Plot(pg.PlotWidget):
+    """Axes without menus or zoom, in the colours of the window around them; sized by its font.
+
+    Parameters
+    ----------
+    bottom : label of the horizontal axis; empty hides its numbers too.
+    height_in_lines : preferred height, in lines of text.
+    """
+
+    def __init__(self, bottom: str = "", height_in_lines: float = HEIGHT_IN_LINES, parent: QWidget | None = None):
+        self._height_in_lines = height_in_lines
+        super().__init__(parent, background=None, enableMenu=False)
+        self.setFrameShape(self.Shape.NoFrame)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        item = self.getPlotItem()
+        item.hideButtons()
+        item.setMouseEnabled(x=False, y=False)
+        item.setClipToView(False)
+        item.getViewBox().setDefaultPadding(0.0)
+        item.layout.setContentsMargins(0, 0, self.fontMetrics().averageCharWidth(), 0)
+        self._bottom = bottom
+        self._coloured: list[tuple[pg.PlotDataItem | pg.InfiniteLine, str, bool]] = []
+        self._apply_theme()
+
+    @property
+    def colours(self) -> dict[str, str]:
+        """Colours by name, for the present background."""
+        lightness = self.palette().color(QPalette.ColorRole.Window).lightness()
+        return COLOURS_ON_DARK if lightness < DARK_BELOW_LIGHTNESS else COLOURS_ON_LIGHT
+
+    def add_curve(self, colour: str, *, dashed: bool = False) -> pg.PlotDataItem:
+        """An empty curve in a colour of `colours`; NaN breaks the line."""
+        curve = self.getPlotItem().plot(connect="finite")
+        self._coloured.append((curve, colour, dashed))
+        self._colour(curve, colour, dashed)
+        return curve
+
+    def add_line(self, colour: str, *, vertical: bool = False, dashed: bool = False) -> pg.InfiniteLine:
+        """A line across the whole plot, hidden until it is given a place."""
+        line = pg.InfiniteLine(angle=90 if vertical else 0)
+        line.hide()
+        self.getPlotItem().addItem(line, ignoreBounds=True)
+        self._coloured.append((line, colour, dashed))
+        self._colour(line, colour, dashed)
+        return line
+
+    def set_bottom(self, label: str) -> None:
+        """Label the horizontal axis; without a label its numbers are hidden too, to leave room for the curve."""
+        self._bottom = label
+        self._apply_theme()
+
+    def sizeHint(self) -> QSize:
+        """So many letters wide and lines high."""
+        return self._in_letters(WIDTH_IN_LETTERS, self._height_in_lines)
+
+    def minimumSizeHint(self) -> QSize:
+        """As small as it can be read."""
+        return self._in_letters(LEAST_WIDTH_IN_LETTERS, min(LEAST_HEIGHT_IN_LINES, self._height_in_lines))
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the theme and the font."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange, QEvent.Type.FontChange):
+            self._apply_theme()
+
+    def _in_letters(self, letters: float, lines: float) -> QSize:
+        metrics = self.fontMetrics()
+        return QSize(round(letters * metrics.averageCharWidth()), round(lines * metrics.height()))
+
+    def _colour(self, item: pg.PlotDataItem | pg.InfiniteLine, colour: str, dashed: bool) -> None:
+        style = Qt.PenStyle.DashLine if dashed else Qt.PenStyle.SolidLine
+        item.setPen(pg.mkPen(self.colours[colour], width=LEVEL_WIDTH_PX if dashed else LINE_WIDTH_PX, style=style))
+
+    def _apply_theme(self) -> None:
+        # Qt asks for the theme once while the base class is still being built.
+        if not hasattr(self, "_coloured"):
+            return
+        text = self.palette().color(QPalette.ColorRole.WindowText)
+        faint = QColor(text)
+        faint.setAlphaF(AXIS_OPACITY)
+        item = self.getPlotItem()
+        for side in ("left", "bottom"):
+            axis = item.getAxis(side)
+            axis.setPen(pg.mkPen(faint))
+            axis.setTextPen(pg.mkPen(text))
+            axis.setTickFont(self.font())
+            axis.setStyle(maxTickLevel=1)
+        item.getAxis("left").setWidth(AXIS_WIDTH_IN_LETTERS * self.fontMetrics().averageCharWidth())
+        bottom = item.getAxis("bottom")
+        bottom.setStyle(showValues=bool(self._bottom))
+        bottom.setLabel(self._bottom, **{"color": text.name(), "font-size": f"{self.font().pointSize()}pt"})
+        bottom.showLabel(bool(self._bottom))
+        bottom.setHeight(self.fontMetrics().height() * (BOTTOM_IN_LINES if self._bottom else 0.5))
+        for line, colour, dashed in self._coloured:
+            self._colour(line, colour, dashed)
+        self.resetCachedContent()
+        self.viewport().update()
+
+
+class Heading(QLabel):
+    """The words above a plot; each curve's name stands in the curve's colour.
+
+    Parameters
+    ----------
+    plot : whose colours are used.
+    """
+
+    def __init__(self, plot: Plot, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._plot = plot
+        self._parts: list[tuple[str, str]] = []
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self.setWordWrap(True)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+
+    def show_parts(self, *parts: tuple[str, str]) -> None:
+        """Write (text, colour name) one after the other; an empty colour name is plain text."""
+        if list(parts) != self._parts:
+            self._parts = list(parts)
+            self._write()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
+            self._write()
+
+    def _write(self) -> None:
+        colours = self._plot.colours
+        words = [
+            f'<span style="color:{colours[colour]}">{text}</span>' if colour else text for text, colour in self._parts
+        ]
+        self.setText("&nbsp; ".join(words))
+
+
+class ProgressPlot(QWidget):
+    """Loss and correlation step by step, drawn at most 15 times a second and only while they can be seen.
+
+    Dashed lines are what the true movie reaches (Bauer et al. 2026, Fig. 1C).
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._history: History | None = None
+        self._levels: dict[str, float] = {}
+        self._redraw = QSignalThrottler(parent=self)
+        self._redraw.setTimeout(round(1000 / REDRAW_HZ))
+        self._redraw.triggered.connect(self._draw)
+
+        self.loss_plot = Plot(height_in_lines=6)
+        self.correlation_plot = Plot("optimisation step", height_in_lines=8)
+        self.loss_plot.getPlotItem().setXLink(self.correlation_plot.getPlotItem())
+        self._loss = self.loss_plot.add_curve("blue")
+        self._loss_level = self.loss_plot.add_line("blue", dashed=True)
+        self._video = self.correlation_plot.add_curve("orange")
+        self._activity = self.correlation_plot.add_curve("green")
+        self._activity_level = self.correlation_plot.add_line("green", dashed=True)
+        self._loss_heading, self._correlation_heading = Heading(self.loss_plot), Heading(self.correlation_plot)
+
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self._loss_heading, self.loss_plot, self._correlation_heading, self.correlation_plot):
+            layout.addWidget(widget)
+        layout.setStretchFactor(self.loss_plot, 3)
+        layout.setStretchFactor(self.correlation_plot, 4)
+        self._draw()
+
+    def set_history(self, history: History) -> None:
+        """Draw a run's history; calls that come too fast are drawn together."""
+        self._history = history
+        self._redraw.throttle()
+
+    def set_levels(self, levels: dict[str, float]) -> None:
+        """Draw what the true movie reaches.
+
+        Parameters
+        ----------
+        levels : "loss" (or else "response_loss") and "response_correlation"; may be empty.
+        """
+        self._levels = dict(levels)
+        self._redraw.throttle()
+
+    def clear(self) -> None:
+        """Forget the history and the levels."""
+        self._history, self._levels = None, {}
+        self._redraw.throttle()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Catch up with what came while nothing could be seen."""
+        super().showEvent(event)
+        self._draw()
+
+    def _draw(self) -> None:
+        if not self.isVisible() and self._history is not None:
+            return
+        history = self._history
+        empty = np.zeros(0)
+        loss = history["loss"] if history is not None else empty
+        steps = history["step"] if history is not None else empty
+        self._loss.setData(steps, loss)
+        video = history.tracked("video_correlation") if history is not None else (empty, empty)
+        activity = history.tracked("response_correlation") if history is not None else (empty, empty)
+        self._video.setData(*video)
+        self._activity.setData(*activity)
+        level = self._levels.get("loss", self._levels.get("response_loss", np.nan))
+        _place(self._loss_level, level)
+        activity_level = self._levels.get("response_correlation", np.nan) if len(activity[0]) else np.nan
+        _place(self._activity_level, activity_level)
+        self._set_ranges(steps, loss, level, np.concatenate([video[1], activity[1]]))
+
+        parts = [(f"loss {loss[-1]:.3f}" if len(loss) else "loss", "blue")]
+        if np.isfinite(level):
+            parts.append((f"dashed: true movie {level:.3f}", ""))
+        self._loss_heading.show_parts(*parts)
+        parts = [("video correlation" + (f" {video[1][-1]:.3f}" if len(video[1]) else ""), "orange")]
+        if len(activity[1]):
+            parts.append((f"activity correlation {activity[1][-1]:.3f}", "green"))
+        if np.isfinite(activity_level):
+            parts.append((f"dashed: true movie {activity_level:.3f}", ""))
+        self._correlation_heading.show_parts(*parts)
+
+    def _set_ranges(self, steps: np.ndarray, loss: np.ndarray, level: float, correlations: np.ndarray) -> None:
+        self.correlation_plot.getPlotItem().setXRange(0, max(float(steps[-1]) if len(steps) else 1.0, 1.0), padding=0)
+        lowest = float(np.nanmin(correlations, initial=0.0))
+        self.correlation_plot.getPlotItem().setYRange(min(lowest, 0.0), 1.0, padding=0.02)
+        values = np.append(loss, level)
+        values = values[np.isfinite(values)]
+        if len(values):
+            span = max(float(np.ptp(values)), 1e-6)
+            self.loss_plot.getPlotItem().setYRange(values.min() - 0.05 * span, values.max() + 0.05 * span, padding=0)
+
+
+def _place(line: pg.InfiniteLine, value: float) -> None:
+    line.setVisible(bool(np.isfinite(value)))
+    if np.isfinite(value):
+        line.setValue(value)

@@ -1,0 +1,66 @@
+"""Folders used lately, kept in a small file in the user's state folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+import platformdirs
+
+from napari_vidrecon.errors import StorageError
+from napari_vidrecon.storage import replacing_file
+
+STATE_FOLDER_VARIABLE = "VIDRECON_STATE"
+FILE_NAME = "recent.json"
+MOST_KEPT = 10
+OPENED, EXPORT = "opened", "export"
+
+
+def recent_folders() -> list[Path]:
+    """Session and run folders opened lately that are still there, the newest first."""
+    return [path for path in map(Path, _stored(OPENED)) if path.is_dir()]
+
+
+def remember_folder(path: Path) -> None:
+    """Put a session or run folder at the head of the recent ones."""
+    _remember(OPENED, path)
+
+
+def last_folder() -> Path:
+    """Where something was exported last; the user's home before that."""
+    kept = [path for path in map(Path, _stored(EXPORT)) if path.is_dir()]
+    return kept[0] if kept else Path.home()
+
+
+def remember_last_folder(path: Path) -> None:
+    """Offer this folder for the next export."""
+    _remember(EXPORT, path)
+
+
+def _file() -> Path:
+    chosen = os.environ.get(STATE_FOLDER_VARIABLE)
+    folder = Path(chosen).expanduser() if chosen else platformdirs.user_state_path("napari-vidrecon")
+    return folder / FILE_NAME
+
+
+def _read() -> dict[str, list[str]]:
+    try:
+        stored = json.loads(_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stored if isinstance(stored, dict) else {}
+
+
+def _stored(kind: str) -> list[str]:
+    kept = _read().get(kind, [])
+    return [name for name in kept if isinstance(name, str)] if isinstance(kept, list) else []
+
+
+def _remember(kind: str, path: Path) -> None:
+    newest = str(path.absolute())
+    kept = [newest, *(name for name in _stored(kind) if name != newest)][:MOST_KEPT]
+    # A state folder that cannot be written must not get in the way of what the user really does.
+    with contextlib.suppress(StorageError, OSError), replacing_file(_file()) as temporary:
+        temporary.write_text(json.dumps({**_read(), kind: kept}, indent=1), encoding="utf-8")

@@ -1,0 +1,66 @@
+"""Where a window keeps its one model, its board, its player and its run controller: in the window itself.
+
+Nothing here is global. The `Workspace` is a Qt child of napari's main window, which is reached through the
+window's public menu bar, so it is found by every widget of that window, outlives a closed dock and goes with
+the window.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QWidget
+
+from napari_vidrecon.viewer.board import Board
+from napari_vidrecon.viewer.controller import RunController
+from napari_vidrecon.viewer.mask_fit import MaskFitController
+from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.player import Player
+
+if TYPE_CHECKING:
+    import napari
+
+WORKSPACE_NAME = "vidrecon_workspace"
+
+
+class Workspace(QObject):
+    """What one napari window holds of us: `model`, `board`, `player`, `controller`, `mask_fit`.
+
+    Parameters
+    ----------
+    viewer : the viewer of the window.
+    main_window : napari's main window; owns the workspace.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, main_window: QWidget) -> None:
+        super().__init__(main_window)
+        self.setObjectName(WORKSPACE_NAME)
+        self.model = ReconstructionModel()
+        self.board = Board(viewer, self.model)
+        self.player = Player(viewer)
+        self.controller = RunController(self.model, self)
+        self.mask_fit = MaskFitController(self.model, self)
+
+
+def main_window_of(viewer: napari.viewer.Viewer) -> QWidget:
+    """Napari's main window, through its public menu bar."""
+    return viewer.window.main_menu.window()
+
+
+def find_workspace(viewer: napari.viewer.Viewer) -> Workspace | None:
+    """The workspace of a viewer's window, or None if nothing was opened there yet."""
+    for child in main_window_of(viewer).children():
+        if isinstance(child, Workspace):
+            return child
+    return None
+
+
+def workspace_of(viewer: napari.viewer.Viewer) -> Workspace:
+    """The workspace of a viewer's window; made on first use."""
+    return find_workspace(viewer) or Workspace(viewer, main_window_of(viewer))
+
+
+def model_of(viewer: napari.viewer.Viewer) -> ReconstructionModel:
+    """The model that all widgets of a viewer's window share."""
+    return workspace_of(viewer).model

@@ -1,0 +1,57 @@
+"""Where this window keeps its runs, and what lies there from before."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from napari_vidrecon.reconstruction.results import SUFFIX
+
+RUNS_FOLDER_VARIABLE = "VIDRECON_RUNS"
+NAME_PATTERN = re.compile(r"(?P<session>.+)_trial(?P<trial>\d+)_(?P<when>\d{8}-\d{6})-\d{3}" + re.escape(SUFFIX))
+
+
+def default_runs_folder() -> Path:
+    """The folder that $VIDRECON_RUNS names, else one in the user's data folder."""
+    chosen = os.environ.get(RUNS_FOLDER_VARIABLE)
+    return Path(chosen).expanduser() if chosen else platformdirs.user_data_path("napari-vidrecon") / "runs"
+
+
+@dataclass(frozen=True)
+class KeptRun:
+    """A run that lies in a runs folder.
+
+    Parameters
+    ----------
+    path : its folder.
+    session, trial : names taken from the folder's name.
+    when : "2026-01-31 17:05".
+    """
+
+    path: Path
+    session: str
+    trial: int
+    when: str
+
+
+def new_run_folder(runs_folder: Path, session: str, trial: int) -> Path:
+    """A folder name for a run that starts now, down to the millisecond; nothing is made."""
+    now = time.time()
+    when = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{int(1000 * (now % 1)):03d}"
+    return runs_folder / f"{session}_trial{trial}_{when}{SUFFIX}"
+
+
+def kept_runs(runs_folder: Path, session: str) -> list[KeptRun]:
+    """Runs of one session, newest first, told by the names of their folders alone."""
+    found = []
+    for path in runs_folder.glob(f"*{SUFFIX}") if runs_folder.is_dir() else []:
+        match = NAME_PATTERN.fullmatch(path.name)
+        if match is not None and match["session"] == session:
+            when = time.strftime("%Y-%m-%d %H:%M:%S", time.strptime(match["when"], "%Y%m%d-%H%M%S"))
+            found.append(KeptRun(path, session, int(match["trial"]), when))
+    return sorted(found, key=lambda run: run.path.name, reverse=True)

@@ -1,0 +1,243 @@
+"""What a run does in its thread: load encoders, predict activity from the true movie, then optimise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_vidrecon import metrics
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
+from napari_vidrecon.reconstruction.results import Reconstruction
+from napari_vidrecon.reconstruction.run import Ensemble, plan_run
+from napari_vidrecon.reconstruction.runner import Mailbox, Runner
+from napari_vidrecon.reconstruction.targets import build_target
+from napari_vidrecon.viewer.jobs import Job
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_vidrecon.encoders.encoder import Encoder
+    from napari_vidrecon.sessions.trial import Trial
+    from napari_vidrecon.viewer.model import ReconstructionModel
+
+
+@dataclass(frozen=True)
+class Loading:
+    """News: what is being prepared, in words."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """News: activity (N, T) predicted from the true movie, and the levels it reaches."""
+
+    activity: np.ndarray
+    levels: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Started:
+    """News: the optimisation begins; talk to it through its runner."""
+
+    runner: Runner
+
+
+@dataclass(frozen=True)
+class Finished:
+    """News: the run is over, finished or stopped; `path` is its folder, None if nothing was kept."""
+
+    result: Reconstruction
+    path: Path | None
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Everything a run needs, taken from the model when it is started, so that later edits do not reach it.
+
+    Parameters
+    ----------
+    settings : of the model, for the record.
+    prediction : activity predicted from the true movie, where it is known already.
+    save_to : folder the run is kept in, or None.
+    go_on_from : a partial run to continue.
+    """
+
+    trial: Trial
+    encoder_paths: tuple[Path, ...]
+    mouse: int | None
+    device: str
+    mask: AlphaMask
+    config: ReconstructionConfig
+    target: str
+    neurons: NeuronSet
+    ablation: Ablation
+    training_threshold: float
+    evaluation_threshold: float
+    ensemble: Ensemble
+    settings: dict[str, Any]
+    prediction: np.ndarray | None = None
+    save_to: Path | None = None
+    go_on_from: Reconstruction | None = None
+
+    @classmethod
+    def from_model(cls, model: ReconstructionModel, **more: Any) -> RunRequest:
+        """Take everything from a model that has a trial; `more` overrides single fields."""
+        assert model.trial is not None
+        assert model.neurons is not None
+        fields: dict[str, Any] = {
+            "trial": model.trial,
+            "encoder_paths": tuple(model.encoder_paths),
+            "mouse": model.mouse,
+            "device": model.device,
+            "mask": model.mask,
+            "config": model.config,
+            "target": model.target,
+            "neurons": model.neurons,
+            "ablation": model.ablation,
+            "training_threshold": model.training_threshold,
+            "evaluation_threshold": model.evaluation_threshold,
+            "ensemble": model.ensemble,
+            "settings": model.settings(),
+            "prediction": model.stimulus_prediction,
+        }
+        return cls(**{**fields, **more})
+
+
+class EncoderShelf:
+    """Encoders that were loaded before, by file and device; those no longer asked for are let go."""
+
+    def __init__(self) -> None:
+        self._shelf: dict[tuple, Encoder] = {}
+
+    def get(self, paths: Sequence[Path], mouse: int | None, device: str, neurons: int) -> list[Encoder]:
+        """Load what is not there yet.
+
+        Raises
+        ------
+        EncoderError : one line each.
+        """
+        from napari_vidrecon.encoders.checkpoints import load_encoder
+
+        wanted = {path: (path, _changed_at(path), mouse, device, neurons) for path in paths}
+        kept: dict[tuple, Encoder] = {}
+        for path, key in wanted.items():
+            encoder = self._shelf.get(key)
+            if encoder is None:
+                encoder = load_encoder(path, mouse, device, neurons=neurons)
+                encoder.require_neurons(neurons, "the session")
+            kept[key] = encoder
+        self._shelf = kept
+        return [kept[wanted[path]] for path in paths]
+
+
+def _changed_at(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def predict_stimulus(request: RunRequest, shelf: EncoderShelf, job: Job) -> None:
+    """Tell what the encoders predict from the true movie: `Predicted`."""
+    encoders = _encoders(request, shelf, job)
+    activity = request.prediction
+    if activity is None:
+        activity = _predicted(encoders, request.trial, job)
+    job.tell(Predicted(activity, _levels(request, encoders, activity)))
+
+
+def reconstruct(request: RunRequest, shelf: EncoderShelf, mailbox: Mailbox, job: Job) -> None:
+    """Plan and drive a run exactly as `napari_vidrecon.reconstruct` does.
+
+    Tells `Loading`, `Predicted`, `Started` and `Finished`.
+    """
+    predict_stimulus(request, shelf, job)
+    job.leave_if_cancelled()
+    job.tell(Loading("Preparing the optimisation"))
+    run = plan_run(
+        request.trial,
+        _encoders(request, shelf, job),
+        request.mask,
+        request.config,
+        target=request.target,
+        neurons=request.neurons,
+        ablation=request.ablation,
+        mask_threshold=request.training_threshold,
+        evaluation_threshold=request.evaluation_threshold,
+        ensemble=request.ensemble,
+    )
+    run.provenance["window"] = {name: value for name, value in request.settings.items() if not name.endswith("_values")}
+    if request.go_on_from is not None:
+        run.resume(request.go_on_from)
+    runner = Runner(run, mailbox, save_to=request.save_to, publish_activity=True)
+    job.leave_if_cancelled()
+    # One event for both: cancelling the job, from whatever side, stops the run after its present step.
+    runner.stopping = job.cancelled
+    job.tell(Started(runner))
+    try:
+        result = runner.drive()
+    except Exception:
+        kept = request.save_to if request.save_to is not None and request.save_to.exists() else None
+        if run.steppable.step_index > 0:
+            job.tell(Finished(run.result(with_activity=False), kept))
+        raise
+    job.tell(Finished(result, request.save_to))
+
+
+def _encoders(request: RunRequest, shelf: EncoderShelf, job: Job) -> list[Encoder]:
+    count = len(request.encoder_paths)
+    job.tell(Loading(f"Loading {count} encoders" if count > 1 else "Loading the encoder"))
+    return shelf.get(request.encoder_paths, request.mouse, request.device, request.neurons.keep.size)
+
+
+def _predicted(encoders: Sequence[Encoder], trial: Trial, job: Job) -> np.ndarray:
+    """Mean over encoders; the same numbers as `Encoder.predict`, but it can be left and says how far it is."""
+    from napari_vidrecon.encoders.prediction import predict_clip
+
+    windows = [len(encoder.spec.windows.starts(trial.frames)) for encoder in encoders]
+    done = 0
+
+    def watch(count: int) -> None:
+        nonlocal done
+        job.leave_if_cancelled()
+        done += count
+        percent = min(100, round(100 * done / max(sum(windows), 1)))
+        job.tell(Loading(f"Predicting activity from the true movie: {percent} %"))
+
+    activities = []
+    for encoder in encoders:
+        inputs = encoder.pack(trial.video, trial.behavior, trial.pupil_center)
+        activities.append(predict_clip(WatchedEncoder(encoder, watch), inputs).cpu().numpy())
+    return np.mean(activities, axis=0)
+
+
+class WatchedEncoder:
+    """An encoder that calls back before every forward pass with the number of windows in it."""
+
+    def __init__(self, encoder: Encoder, watch: Callable[[int], None]) -> None:
+        self._encoder, self._watch = encoder, watch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._encoder, name)
+
+    def responses(self, windows: torch.Tensor) -> torch.Tensor:
+        """As the encoder's own."""
+        self._watch(windows.shape[0])
+        return self._encoder.responses(windows)
+
+
+def _levels(request: RunRequest, encoders: Sequence[Encoder], activity: np.ndarray) -> dict[str, float]:
+    """Loss and correlation the true movie reaches with the request's target and neurons."""
+    target = activity if request.target == "predicted" else request.target
+    goal = build_target(target, request.trial, encoders, request.neurons, request.ablation, request.config.seed)
+    recorded = request.trial.responses if request.trial.labelled else goal.activity
+    truth, shown = goal.measured(recorded), goal.measured(activity)
+    return {
+        "loss": metrics.poisson_loss(goal.quieted(activity)[goal.in_loss], goal.matched),
+        "response_loss": metrics.poisson_loss(shown, truth),
+        "response_correlation": metrics.response_correlation(truth, shown),
+    }

@@ -1,0 +1,132 @@
+"""Where the run is, in one line that a stranger understands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_vidrecon.viewer.model import RunState
+from napari_vidrecon.viewer.run_differences import differences, in_words
+
+if TYPE_CHECKING:
+    from napari_vidrecon.viewer.model import ReconstructionModel
+
+SECONDS_TOLD_EXACTLY = 90
+
+
+class Mood(StrEnum):
+    """How a status is to look."""
+
+    CALM = "calm"
+    BUSY = "busy"
+    GOOD = "good"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Status:
+    """What to tell.
+
+    Parameters
+    ----------
+    text : one line.
+    hint : a second line, or empty: what was changed and what to press.
+    mood : how it looks.
+    done : part of the steps that is done, 0..1, or None where there is nothing to show.
+    """
+
+    text: str
+    hint: str = ""
+    mood: Mood = Mood.CALM
+    done: float | None = None
+
+
+def status(model: ReconstructionModel, missing: str = "") -> Status:
+    """Describe a model's run.
+
+    Parameters
+    ----------
+    missing : what has to be done before a run can start, or empty.
+    """
+    state, stale = model.state, _stale(model)
+    if state == RunState.LOADING:
+        return Status(f"{model.loading or 'Preparing'}…", mood=Mood.BUSY)
+    if state in (RunState.RUNNING, RunState.PAUSED):
+        return _going_on(model, stale)
+    if state == RunState.FAILED:
+        return Status("The run ended with an error", "See the message; then press Start again.", Mood.ERROR)
+    if model.shown is not None:
+        return _at_rest(model, stale)
+    if missing:
+        return Status(missing)
+    return Status(f"{model.loading}…" if model.loading else "Ready: press Start")
+
+
+def _going_on(model: ReconstructionModel, stale: str) -> Status:
+    hint = f"Settings changed since Start: {stale}. Press Rerun." if stale else ""
+    purpose = "For the error map, from predicted activity: " if model.run_is_counterpart else ""
+    if model.run_is_counterpart and model.target == "predicted":
+        purpose = "For the error map, from recorded activity: "
+    snapshot = model.snapshot
+    if snapshot is None:
+        return Status(f"{purpose}First step…", hint, Mood.BUSY, 0.0)
+    step, steps = snapshot.info.step, snapshot.info.steps
+    done = step / steps
+    if model.stopping:
+        return Status(f"Stopping after step {step} of {steps}…", hint, Mood.BUSY, done)
+    if model.state == RunState.PAUSED:
+        return Status(f"{purpose}Paused at step {step} of {steps}: press Resume", hint, Mood.WARNING, done)
+    speed = f" · {speed_in_words(snapshot.steps_per_second)} · {time_in_words(snapshot.seconds_left)} left"
+    return Status(f"{purpose}Running step {step} of {steps}{speed}", hint, Mood.BUSY, done)
+
+
+def _at_rest(model: ReconstructionModel, stale: str) -> Status:
+    assert model.shown is not None
+    result = model.shown.result
+    step, steps = len(result.history), result.config.steps
+    took = time_in_words(float(result.provenance.get("wall_seconds", np.nan)))
+    name = f"{model.shown.name}: " if len(model.runs) > 1 else ""
+    if stale:
+        return Status(
+            f"{name}{step} of {steps} steps in {took}",
+            f"Settings changed since this run: {stale}. Press Rerun.",
+            Mood.WARNING,
+            step / steps,
+        )
+    if result.finished:
+        return Status(f"{name}finished, {steps} steps in {took}".capitalize(), mood=Mood.GOOD, done=1.0)
+    hint = "Resume goes on from there." if result.state is not None and not result.provenance.get("changes") else ""
+    return Status(f"{name}stopped at step {step} of {steps}".capitalize(), hint, Mood.WARNING, step / steps)
+
+
+def _stale(model: ReconstructionModel) -> str:
+    made_with = model.settings_of_board
+    if made_with is None or not model.stale:
+        return ""
+    return in_words(differences(made_with, {**model.settings(), "evaluation_threshold": _evaluation(made_with)}))
+
+
+def _evaluation(settings: dict) -> object:
+    # The evaluation mask says how a run is looked at; moving it never asks for another run.
+    return settings.get("evaluation_threshold")
+
+
+def speed_in_words(steps_per_second: float) -> str:
+    """ "3.2 steps/s", or "4.1 s/step" where that is slower than one a second."""
+    if not np.isfinite(steps_per_second) or steps_per_second <= 0:
+        return "– steps/s"
+    return f"{steps_per_second:.1f} steps/s" if steps_per_second >= 1 else f"{1 / steps_per_second:.1f} s/step"
+
+
+def time_in_words(seconds: float) -> str:
+    """ "21 s", "3 min", "1 h 20 min"."""
+    if not np.isfinite(seconds):
+        return "– s"
+    if seconds < SECONDS_TOLD_EXACTLY:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

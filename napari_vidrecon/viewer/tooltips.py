@@ -1,0 +1,148 @@
+"""What every control of the window does, in one table."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from qtpy.QtWidgets import QWidget
+
+Control = TypeVar("Control", bound=QWidget)
+
+TOOLTIPS = {
+    # Run bar
+    "start": "Reconstruct the movie from the neurons' activity, with the settings below.",
+    "pause": "Hold after the present step. What is done so far is kept on disk.",
+    "resume": "Go on: with the run that is held, or with a shown run that was stopped early.",
+    "stop": "End after the present step. The movie reconstructed so far is kept.",
+    "rerun": "Run again with the present settings. The old run is kept under Runs, to compare.",
+    "progress": "How many of the optimisation steps are done.",
+    "video_correlation": "Pearson correlation between true and reconstructed movie over all pixels and frames inside "
+    "the evaluation mask: 1 is perfect, 0 is chance. The first frames are left out, because the encoder needs "
+    "a start. It follows the evaluation threshold at once.",
+    "frame_correlation": "Mean over frames of the correlation between true and reconstructed frame inside the "
+    "evaluation mask. It ignores how brightness changes from frame to frame.",
+    "message": "The latest news. Click on it to hide it.",
+    # Data
+    "sample": "Open the simulated mouse that comes with the program: a made-up cortex that watched movies, "
+    "with encoders trained on it. Nothing is downloaded.",
+    "open_session": "Open a session folder in the public Sensorium 2023 format (it holds data and meta), or a saved "
+    "run. You can also drag the folder onto this panel.",
+    "recent": "Sessions and runs opened lately.",
+    "session_name": "The session that is open.",
+    "tier": "Which part of the recording to choose a trial from. Encoders are trained on “train”; reconstruct from "
+    "the others.",
+    "trial": "One movie clip and the activity recorded while the mouse watched it.",
+    "first_frame": "The first frame to take. Fewer frames are faster.",
+    "last_frame": "Take frames up to, but without, this one; at least 32 in all.",
+    "all_frames": "Take the whole clip.",
+    "encoders": "Encoders trained on this mouse: they predict activity from a movie. Tick one, or several to average "
+    "over them, which gives better reconstructions and takes longer.",
+    "add_encoder": "Add an encoder file: .safetensors of this program, or a reference checkpoint (.pth).",
+    "mouse": "Which readout of an encoder file with several mice to use. “automatic” takes the one with as many "
+    "neurons as the session.",
+    # Run settings
+    "preset": "best: the highest correlation. fast: far fewer steps, nearly as good. "
+    "paper: Bauer et al. 2026 to the letter, 1000 steps.",
+    "steps": "Optimisation steps. More are not always better: late steps fit the noise of the activity.",
+    "target": "The activity to match. recorded: what the neurons did. predicted: what the encoder says they would "
+    "have done, without noise; an upper bound. permuted: recorded activity under other neurons; a control.",
+    "ensemble": "With several encoders: average their movies (one reconstruction each, as in the paper), or average "
+    "their gradients in every step (faster).",
+    "device": "Where to compute. auto takes a graphics card where there is one.",
+    "apply_live": "Changes of mask and neurons act on the running optimisation from its next step. "
+    "Otherwise they wait for Rerun.",
+    "reset_settings": "Set everything back to the preset.",
+    "advanced": "Every parameter of the optimisation.",
+    "plot": "Loss and correlation step by step. Dashed: what the true movie reaches.",
+    # Mask
+    "thresholds": "Left handle: training threshold, pixels from this alpha on are reconstructed. Right handle: "
+    "evaluation threshold, pixels from this alpha on are measured. Alpha says how much the neurons see of a pixel.",
+    "training_size": "The area that is reconstructed: pixels, and the diameter in degrees of visual angle of a disc "
+    "of the same area.",
+    "evaluation_size": "The area that is measured.",
+    "load_mask": "Load a mask: a .npy file of 36 × 64 or 64 × 64 alpha values.",
+    "save_mask": "Save the mask, with what was painted, as a .npy file.",
+    "fit_mask": "Learn the mask from the encoder: which pixels does the population's activity depend on? "
+    "Takes a minute or so; the window can be used meanwhile.",
+    "fit_progress": "How far the fit of the mask is.",
+    "stop_fit": "End the fit and take the mask learned so far.",
+    "paint": "Paint pixels into the mask on the stimulus tile, or erase them, with napari's brush; "
+    "press again to finish.",
+    "undo": "Take back the last change of mask, thresholds or neurons.",
+    "redo": "Make the undone change again.",
+    # Neurons
+    "neuron_count": "How many neurons take part in the reconstruction.",
+    "fraction": "Ablate this part of the neurons, drawn at random. With one seed, more ablated neurons always "
+    "include the fewer.",
+    "seed": "Another seed draws other neurons.",
+    "ablate_random": "Leave a random part of the neurons out (Bauer et al. 2026, Fig. 5).",
+    "ablate_rows": "Leave out the neurons whose rows are marked in the rasters: click a row, "
+    "or drag over several with Shift held.",
+    "show_cells": "Show where the neurons lie in cortex, as points in three dimensions; napari's lasso selects them.",
+    "ablate_cells": "Leave out the neurons that are selected among the points.",
+    "draw_region": "Draw a region on the stimulus tile.",
+    "ablate_region": "Leave out the neurons whose receptive field has its centre in the drawn region.",
+    "keep_only": "Ablate everything but the chosen neurons instead.",
+    "ablation": "drop: ablated neurons leave the loss. silence: they stay in it and are asked to be silent, as in the "
+    "published code.",
+    "all_neurons": "Let every neuron take part again.",
+    # View
+    "error_mode": "What the error tile shows. From recorded − from predicted activity is the error map of Bauer et al. "
+    "2026; it needs a second reconstruction, which is started for you.",
+    "error_signed": "Signed: too bright and too dark have different colours. Otherwise only how large the error is.",
+    "error_over": "What the error is drawn over.",
+    "activity_mode": "What the lower right raster shows.",
+    "raster_order": "How the neurons are sorted in the rasters; activity looks more orderly with similar ones together.",
+    "grid": "Lay the tiles out in napari's grid, where zooming one zooms all.",
+    "play": "Play at the movie's own speed; frames are left out rather than slowed down.",
+    "reset_view": "Fit the whole board into the window.",
+    # Runs
+    "runs": "Every run of this session. Double-click a name to change it. The correlation is taken inside the "
+    "present evaluation mask, so that runs can be compared.",
+    "compare": "Show this run beside the one on the board.",
+    "compare_mode": "How to compare: side by side, blinking at 2 Hz in one place, or as a difference.",
+    "take_settings": "Set mask, neurons and all settings as they were for the selected run.",
+    "save_run": "Save a copy of the selected run to a folder of your choice.",
+    "open_run": "Open a saved run, with its session, trial, mask and settings.",
+    "kept_runs": "Runs of this session that were kept on disk earlier.",
+    "delete_run": "Delete the selected run, also from disk.",
+    # Export
+    "movie": "Write stimulus, reconstruction and error side by side as a movie (MP4 or GIF), or the bare "
+    "reconstruction as a TIFF stack for ImageJ. The window can be used meanwhile.",
+    "frame": "Write the frame you see now as a PNG picture.",
+    "figure": "Draw a figure for a paper or a talk: frames of stimulus and reconstruction with mask outlines, "
+    "correlation over time, and how the optimisation went (PNG, SVG with real text, or PDF).",
+    "tables": "Write a table with one row a frame (correlation, motion energy, pupil, running, activity accuracy) "
+    "and a second one with one row an optimisation step (CSV or Parquet).",
+    "speed": "How fast an exported movie plays. Real time is the frame rate of the stimulus.",
+    "enlargement": "Screen pixels for one pixel of the movie; 8 makes three panels 1600 pixels wide.",
+    "copy_python": "Copy a Python script that repeats the shown run bit for bit; without a run, what Start would do. "
+    "A mask painted by hand and a list of neurons are saved beside the run, and the script refers to them.",
+    "copy_command": "Copy one line for the terminal that repeats the shown run bit for bit; without a run, what Start "
+    "would do. A mask painted by hand and a list of neurons are saved beside the run, and the line refers to them.",
+    "cancel_export": "Stop writing. Nothing half-written stays.",
+    "export_progress": "How much of the export is written.",
+    "export_status": "What was exported last; click the name to open its folder.",
+    # Traces
+    "frame_correlation_trace": "Correlation of reconstruction and stimulus over the pixels of the evaluation mask, "
+    "frame by frame. Click or drag to go to a frame.",
+    "activity_accuracy_trace": "Correlation of predicted and recorded activity over the neurons that take part, frame "
+    "by frame: predicted from the true movie, and from the reconstruction. Click or drag to go to a frame.",
+    "motion_energy_trace": "Mean absolute change of a pixel's grey level from the frame before, inside the evaluation "
+    "mask. Click or drag to go to a frame.",
+    "pupil_size_trace": "Size of the pupil during the trial; the encoders take it as an input. "
+    "Click or drag to go to a frame.",
+    "running_speed_trace": "Speed of the treadmill during the trial; the encoders take it as an input. "
+    "Click or drag to go to a frame.",
+    "choose_traces": "Choose which curves are shown.",
+    "trace_position": "The frame the slider stands at. Click or drag on any curve to move it.",
+}
+"""By the name of the control."""
+
+
+def explain(control: Control, name: str) -> Control:
+    """Name a control and give it its tooltip; returns the control."""
+    control.setObjectName(name)
+    # A tag makes Qt break long lines.
+    control.setToolTip(f"<qt>{TOOLTIPS[name]}</qt>")
+    return control

@@ -1,0 +1,289 @@
+"""The Traces widget: everything that changes from frame to frame, above one time axis that moves the slider."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QMouseEvent, QResizeEvent, QShowEvent
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from superqt.utils import QSignalThrottler
+
+from napari_vidrecon.viewer.plots import LEAST_WIDTH_IN_LETTERS, REDRAW_HZ, Heading, Plot
+from napari_vidrecon.viewer.registry import model_of
+from napari_vidrecon.viewer.subscriptions import subscribe
+from napari_vidrecon.viewer.time_courses import GROUPS, Group, TimeCourse, TimeCourses
+from napari_vidrecon.viewer.tooltips import explain
+
+if TYPE_CHECKING:
+    import napari
+    import pyqtgraph as pg
+
+TIME_AXIS = "time in the trial (s)"
+COLOURS = {
+    "stimulus": "blue",
+    "from stimulus": "blue",
+    "reconstruction": "orange",
+    "from reconstruction": "orange",
+    "compared run": "rose",
+    "": "green",
+}
+SHARE_OF_TIME = 0.05
+"""Of the window's time, the share that drawing curves may take while a run goes on."""
+ROW_IN_LINES, LEAST_ROW_IN_LINES = 7.0, 5.5
+GAP_BELOW_LIMIT = 0.05
+
+
+class TimePlot(Plot):
+    """A plot over time; a click or a drag asks for a moment, a line shows the present one."""
+
+    asked_for = Signal(float)
+
+    def __init__(self, group: Group, parent: QWidget | None = None) -> None:
+        super().__init__(TIME_AXIS, ROW_IN_LINES - 1, parent)
+        self.now = self.add_line("now", vertical=True)
+        self.curves: dict[str, pg.PlotDataItem] = {}
+        self._group = group
+        self.setCursor(Qt.CursorShape.IBeamCursor)
+
+    def draw(self, times_s: np.ndarray, curves: list[TimeCourse]) -> None:
+        """Draw these curves and no others; the axis of a correlation ends at 1."""
+        values = {curve.name: curve.values for curve in curves}
+        for name in values:
+            if name not in self.curves:
+                self.curves[name] = self.add_curve(COLOURS.get(name, "green"))
+        for name, line in self.curves.items():
+            line.setData(times_s if name in values else [], values.get(name, []))
+        finite = np.concatenate([v[np.isfinite(v)] for v in values.values()]) if values else np.zeros(0)
+        low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+        if self._group.is_correlation:
+            low, high = min(low, 0.0), 1.0
+        margin = GAP_BELOW_LIMIT * max(high - low, 1e-6)
+        self.getPlotItem().setYRange(low - margin, high + margin, padding=0)
+        if len(times_s) > 1:
+            self.getPlotItem().setXRange(times_s[0], times_s[-1], padding=0)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Go where the left button is pressed."""
+        self._ask(event)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Follow it while it is held."""
+        self._ask(event)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """The move is over."""
+        event.accept()
+
+    def _ask(self, event: QMouseEvent) -> None:
+        if event.buttons() & Qt.MouseButton.LeftButton:
+            place = self.getPlotItem().getViewBox().mapSceneToView(self.mapToScene(event.position().toPoint()))
+            self.asked_for.emit(float(place.x()))
+        event.accept()
+
+
+class Row(QWidget):
+    """A plot and its heading, which also says the values at the present frame.
+
+    Parameters
+    ----------
+    key : of `GROUPS`.
+    """
+
+    def __init__(self, key: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.group, self._curves = GROUPS[key], list[TimeCourse]()
+        self.plot = TimePlot(self.group)
+        self.heading = Heading(self.plot)
+        for widget in (self, self.plot, self.heading):
+            explain(widget, f"{key}_trace")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.heading)
+        layout.addWidget(self.plot, 1)
+
+    def draw(self, times_s: np.ndarray, curves: list[TimeCourse]) -> None:
+        """Draw the curves of this row."""
+        self._curves = curves
+        self.plot.draw(times_s, curves)
+
+    def stand_at(self, frame: int, time_s: float) -> None:
+        """Move the line to a frame and say the values there."""
+        self.plot.now.setValue(time_s)
+        self.plot.now.setVisible(bool(self._curves))
+        parts = [(f"<b>{self.group.title}</b>", ""), (f"<small>({self.group.unit})</small>", "")]
+        parts += [(_read_out(curve, frame), COLOURS.get(curve.name, "green")) for curve in self._curves]
+        if not self._curves:
+            parts.append(("<i>once there is a reconstruction</i>" if self.group.is_correlation else "", ""))
+        self.heading.show_parts(*parts)
+
+
+class Traces(QWidget):
+    """Curves over the frames of the trial on the board, with a line at the present frame.
+
+    Parameters
+    ----------
+    napari_viewer : the viewer whose slider is followed and moved.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.viewer, self.model = napari_viewer, model_of(napari_viewer)
+        self._courses = TimeCourses(self.model)
+        self._times_s, self._columns = np.zeros(0), 0
+        self.rows = {key: Row(key) for key in GROUPS}
+        self._lay_out()
+        self._redraw = self._throttler(self._draw)
+        self._move = self._throttler(self._stand_at_present_frame)
+        for row in self.rows.values():
+            row.plot.asked_for.connect(self.go_to_time)
+        model = self.model
+        for signal in (
+            model.trial_changed,
+            model.shown_changed,
+            model.snapshot_arrived,
+            model.mask_changed,
+            model.thresholds_changed,
+            model.neurons_changed,
+            model.stimulus_prediction_changed,
+            model.session_changed,
+        ):
+            subscribe(self, signal, self._ask_to_redraw)
+        subscribe(self, napari_viewer.dims.events.current_step, self._ask_to_move)
+        self._draw()
+
+    @property
+    def frame(self) -> int:
+        """The frame the slider stands at."""
+        step = self.viewer.dims.current_step
+        return min(int(step[-3]) if len(step) >= 3 else 0, max(len(self._times_s) - 1, 0))
+
+    def go_to_time(self, time_s: float) -> None:
+        """Move the slider to the frame nearest to a time in the trial, seconds."""
+        dims = self.viewer.dims
+        if len(self._times_s) and dims.ndim >= 3:
+            dims.set_current_step(dims.ndim - 3, int(np.abs(self._times_s - time_s).argmin()))
+
+    def sizeHint(self) -> QSize:
+        """One column of all plots, a few lines of text each."""
+        row = next(iter(self.rows.values())).sizeHint()
+        return QSize(row.width(), round(len(self.rows) * ROW_IN_LINES * self.fontMetrics().height()))
+
+    def minimumSizeHint(self) -> QSize:
+        """One plot: the others move beside it when there is no room below."""
+        metrics = self.fontMetrics()
+        lines = LEAST_ROW_IN_LINES + 2
+        return QSize(LEAST_WIDTH_IN_LETTERS * metrics.averageCharWidth(), round(lines * metrics.height()))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Put the plots into as many columns as the shape of the widget asks for."""
+        super().resizeEvent(event)
+        self._arrange()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Catch up with what changed while nothing could be seen."""
+        super().showEvent(event)
+        self._draw()
+
+    def _throttler(self, slot: object) -> QSignalThrottler:
+        throttler = QSignalThrottler(parent=self)
+        throttler.setTimeout(round(1000 / REDRAW_HZ))
+        throttler.triggered.connect(slot)
+        return throttler
+
+    def _lay_out(self) -> None:
+        self.position = explain(QLabel(), "trace_position")
+        self.position.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.choice = explain(QToolButton(), "choose_traces")
+        self.choice.setText("Curves")
+        self.choice.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self.choice)
+        for key, group in GROUPS.items():
+            action = menu.addAction(group.title)
+            action.setCheckable(True)
+            action.setChecked(True)
+            action.toggled.connect(self._choose)
+            action.setData(key)
+        self.choice.setMenu(menu)
+        top = QHBoxLayout()
+        top.addWidget(self.position, 1)
+        top.addWidget(self.choice)
+        self._grid = QGridLayout()
+        layout = QVBoxLayout(self)
+        layout.addLayout(top)
+        layout.addLayout(self._grid, 1)
+        self._arrange()
+
+    def _choose(self) -> None:
+        for action in self.choice.menu().actions():
+            self.rows[action.data()].setVisible(action.isChecked())
+        self._arrange(anew=True)
+
+    def _chosen(self) -> list[Row]:
+        return [self.rows[action.data()] for action in self.choice.menu().actions() if action.isChecked()]
+
+    def _arrange(self, *, anew: bool = False) -> None:
+        rows = self._chosen()
+        if not rows:
+            return
+        metrics = self.fontMetrics()
+        room = max(self.height() - 2 * metrics.height(), 1)
+        fit_below = max(int(room / (LEAST_ROW_IN_LINES * metrics.height())), 1)
+        fit_beside = max(int(self.width() / (LEAST_WIDTH_IN_LETTERS * metrics.averageCharWidth())), 1)
+        columns = min(math.ceil(len(rows) / fit_below), fit_beside)
+        if columns == self._columns and not anew:
+            return
+        self._columns = columns
+        for row in self.rows.values():
+            self._grid.removeWidget(row)
+        height = math.ceil(len(rows) / columns)
+        for index, row in enumerate(rows):
+            self._grid.addWidget(row, index % height, index // height)
+            last = index % height == height - 1 or index == len(rows) - 1
+            row.plot.set_bottom(TIME_AXIS if last else "")
+        for column in range(len(GROUPS)):
+            self._grid.setColumnStretch(column, 1 if column < columns else 0)
+        for line in range(len(GROUPS)):
+            # The plot at the bottom also carries the axis, so it needs more room for a curve of the same height.
+            self._grid.setRowStretch(line, 0 if line >= height else 3 if line == height - 1 else 2)
+
+    def _ask_to_redraw(self, _snapshot: object = None) -> None:
+        self._redraw.throttle()
+
+    def _ask_to_move(self, _event: object = None) -> None:
+        self._move.throttle()
+
+    def _draw(self) -> None:
+        if not self.isVisible():
+            return
+        began = time.perf_counter()
+        self._times_s = self._courses.times_s()
+        curves = self._courses.all()
+        for key, row in self.rows.items():
+            row.draw(self._times_s, [curve for curve in curves if curve.group == key])
+        self._stand_at_present_frame()
+        cost_ms = 1000 * (time.perf_counter() - began)
+        self._redraw.setTimeout(round(max(1000 / REDRAW_HZ, cost_ms / SHARE_OF_TIME)))
+
+    def _stand_at_present_frame(self) -> None:
+        if not self.isVisible():
+            return
+        if self.model.trial is None:
+            self.position.setText("Open a session under “Movie reconstruction” first.")
+            return
+        frame = self.frame
+        time_s = float(self._times_s[frame])
+        mouse = "simulated mouse · " if self.model.trial.simulated else ""
+        self.position.setText(f"{mouse}frame {frame} of {len(self._times_s)} · {time_s:.2f} s")
+        for row in self._chosen():
+            row.stand_at(frame, time_s)
+
+
+def _read_out(curve: TimeCourse, frame: int) -> str:
+    value = curve.values[frame] if frame < len(curve.values) else np.nan
+    number = f"{value:.2f}" if np.isfinite(value) else "–"
+    return f"{curve.name} {number}".strip()

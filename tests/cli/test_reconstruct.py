@@ -1,0 +1,147 @@
+"""`vidrecon reconstruct`: runs on disk, the same bits as Python, nothing overwritten by accident."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import napari_vidrecon as vr
+
+
+def test_a_run_has_the_bits_that_python_gives(
+    one_run: Path, small_session_folder: Path, small_encoder_file: Path, mask_file: Path
+) -> None:
+    saved = vr.Reconstruction.load(one_run)
+    config = vr.ReconstructionConfig.preset("best", steps=4, track_every=2, track_skip_frames=8)
+    expected = vr.reconstruct(
+        vr.open_session(small_session_folder).trial(0).part(0, 48),
+        [vr.load_encoder(small_encoder_file, device="cpu")],
+        vr.AlphaMask.load(mask_file),
+        config,
+        evaluation_threshold=0.6,
+    )
+    assert np.array_equal(saved.video, expected.video)
+    assert saved.provenance["fingerprint"] == expected.provenance["fingerprint"]
+
+
+def test_the_line_says_correlation_steps_and_folder(reconstruct_words, vidrecon, tmp_path: Path) -> None:
+    answer = vidrecon(*reconstruct_words, "--trial", 0)
+    assert answer.code == 0
+    assert "trial 0: video correlation" in answer.out
+    assert "4 steps" in answer.out
+    assert str(tmp_path / "runs") in answer.out
+
+
+def test_json_is_one_object_with_every_run(reconstruct_words, vidrecon) -> None:
+    answer = vidrecon(*reconstruct_words, "--trial", 0, "--trial", 2, "--json")
+    runs = answer.json["runs"]
+    assert [run["trial"] for run in runs] == [0, 2]
+    assert all(Path(run["run"]).is_dir() for run in runs)
+    assert all(-1 <= run["video_correlation"] <= 1 for run in runs)
+
+
+def test_a_tier_names_all_its_trials(reconstruct_words, vidrecon) -> None:
+    answer = vidrecon(*reconstruct_words, "--trials", "train", "--steps", 1, "--json")
+    assert [run["trial"] for run in answer.json["runs"]] == [0, 2]
+
+
+def test_all_test_takes_tiers_with_test_in_their_name_and_needs_no_labels_for_a_predicted_target(
+    reconstruct_words, vidrecon
+) -> None:
+    answer = vidrecon(*reconstruct_words, "--trials", "all-test", "--steps", 1, "--target", "predicted", "--json")
+    assert [run["trial"] for run in answer.json["runs"]] == [3]
+    assert answer.json["runs"][0]["run"].endswith("trial3_frames0-48_predicted.zarr")
+
+
+def test_a_fold_is_the_trials_that_share_it(reconstruct_words, vidrecon, small_session_folder: Path) -> None:
+    session = vr.open_session(small_session_folder)
+    fold = next(iter(session.folds().values()))
+    answer = vidrecon(*reconstruct_words, "--trials", f"fold:{fold}", "--steps", 1, "--json")
+    assert [run["trial"] for run in answer.json["runs"]] == session.trials_in_fold(fold)
+
+
+def test_a_finished_run_is_left_alone(reconstruct_words, vidrecon, one_run: Path) -> None:
+    before = (one_run / "zarr.json").stat().st_mtime_ns
+    answer = vidrecon(*reconstruct_words, "--trial", 0)
+    assert answer.code == 0
+    assert "already there" in answer.out
+    assert (one_run / "zarr.json").stat().st_mtime_ns == before
+
+
+def test_another_run_of_the_same_name_is_not_overwritten(reconstruct_words, vidrecon, one_run: Path) -> None:
+    before = (one_run / "zarr.json").read_bytes()
+    answer = vidrecon(*reconstruct_words, "--trial", 0, "--steps", 5)
+    assert answer.code == 2
+    assert str(one_run) in answer.err
+    assert "steps (4 there)" in answer.err
+    assert (one_run / "zarr.json").read_bytes() == before
+
+
+def test_overwrite_replaces_another_run(reconstruct_words, vidrecon, one_run: Path) -> None:
+    answer = vidrecon(*reconstruct_words, "--trial", 0, "--steps", 5, "--overwrite")
+    assert answer.code == 0
+    assert len(vr.Reconstruction.load(one_run).history) == 5
+
+
+def test_overwrite_never_replaces_a_folder_that_is_no_run(reconstruct_words, vidrecon, tmp_path: Path) -> None:
+    kept = tmp_path / "runs" / "dynamic1-1-1-Video-small_trial0_frames0-48.zarr" / "notes.txt"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("mine")
+    answer = vidrecon(*reconstruct_words, "--trial", 0, "--overwrite")
+    assert answer.code == 2
+    assert kept.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "kept"),
+    [
+        (("--ablate", "0.5", "--ablation-seed", "3"), "_ablated50seed3", None),
+        (("--ablate", "0.5", "--ablation", "silence"), "_ablated50seed0_silence", None),
+        (("--target", "permuted"), "_permuted", 20),
+    ],
+)
+def test_a_variant_is_part_of_the_name(reconstruct_words, vidrecon, words, name: str, kept) -> None:
+    answer = vidrecon(*reconstruct_words, "--trial", 0, "--steps", 1, *words, "--json")
+    assert answer.code == 0, answer.err
+    path = Path(answer.json["runs"][0]["run"])
+    assert path.stem.endswith(name)
+    count = int(vr.Reconstruction.load(path).keep.sum())
+    assert count == kept or (kept is None and 0 < count < 20)
+
+
+def test_neurons_and_activity_may_come_from_files(reconstruct_words, vidrecon, tmp_path: Path) -> None:
+    np.save(tmp_path / "keep.npy", np.array([1, 4, 6]))
+    activity = np.random.default_rng(0).gamma(0.5, 6.0, (20, 48)).astype(np.float32)
+    np.save(tmp_path / "dreamt.npy", activity)
+    words = ("--neurons", tmp_path / "keep.npy", "--target", tmp_path / "dreamt.npy")
+    answer = vidrecon(*reconstruct_words, "--trial", 0, "--steps", 1, *words, "--json")
+    saved = vr.Reconstruction.load(answer.json["runs"][0]["run"])
+    assert np.flatnonzero(saved.keep).tolist() == [1, 4, 6]
+    assert np.array_equal(saved.target, activity)
+
+
+@pytest.mark.parametrize("ensemble", ["videos", "gradients"])
+def test_several_encoders_are_an_ensemble(reconstruct_words, vidrecon, golden_checkpoints, ensemble: str) -> None:
+    encoder = reconstruct_words[3]
+    answer = vidrecon(
+        *reconstruct_words, "--encoder", encoder, "--trial", 0, "--steps", 2, "--ensemble", ensemble, "--json"
+    )
+    saved = vr.Reconstruction.load(answer.json["runs"][0]["run"])
+    assert saved.provenance["ensemble"] == ensemble
+    assert len(saved.videos) == (2 if ensemble == "videos" else 0)
+
+
+@pytest.mark.parametrize("mouse", [("--mouse", "1"), ()])
+def test_a_reference_checkpoint_and_a_public_session_work_the_same_way(
+    vidrecon, golden_session_folder: Path, golden_checkpoints, mask_file: Path, tmp_path: Path, mouse
+) -> None:
+    session = vr.open_session(golden_session_folder)
+    answer = vidrecon(
+        *("reconstruct", golden_session_folder, "--trial", session.labelled[0], "--encoder", golden_checkpoints[0]),
+        *("--mask", mask_file, "--evaluation-threshold", 0.6, "--preset", "paper", "--steps", 2),
+        *("--set", "track_responses=false", "--out", tmp_path, *mouse, "--json"),
+    )
+    assert answer.code == 0, answer.err
+    assert vr.Reconstruction.load(answer.json["runs"][0]["run"]).config.preset_name == "paper"

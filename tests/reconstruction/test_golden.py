@@ -1,0 +1,88 @@
+"""Gradients and whole reconstructions equal the reference's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_vidrecon.encoders.checkpoints import load_encoder
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.gradients import sub_batch_gradients
+from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.reconstruct import reconstruct
+from napari_vidrecon.reconstruction.schedule import SlidingSchedule
+from napari_vidrecon.sessions.session import open_session
+
+STEPS = 41
+GREY_LEVEL_TOLERANCE = 0.02
+TRACKED_TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def trial(golden, golden_session_folder):
+    return open_session(golden_session_folder).trial(int(golden["fold0_trial_ids"][0]))
+
+
+@pytest.fixture(scope="module")
+def mask(golden):
+    return AlphaMask(golden["alpha_m1"])
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5])
+def test_sub_batch_gradients_equal_the_reference(golden, golden_checkpoints, trial, chunk):
+    encoder = load_encoder(golden_checkpoints[0], mouse=1, device="cpu")
+    config = ReconstructionConfig.preset("paper")
+    starts = SlidingSchedule(60, 32, 8, duplicate_last=True).at(0).starts
+    assert starts.tolist() == golden["subbatch_starts"].tolist()
+    inputs = encoder.pack(trial.video, trial.behavior, trial.pupil_center)
+    inputs[0] = torch.as_tensor(golden["grad_video"])
+    target = torch.as_tensor(trial.responses)
+    parts = sub_batch_gradients(encoder, inputs, target, None, starts, config, chunk)
+    np.testing.assert_allclose(parts.losses, golden["subbatch_losses"], rtol=1e-5)
+    np.testing.assert_allclose(parts.norms, golden["subbatch_gradient_norms"], rtol=1e-5)
+    for ours, reference in zip(parts.video.numpy(), golden["subbatch_unit_gradients"], strict=True):
+        assert np.abs(ours - reference).max() < 1e-4 * np.abs(reference).max()
+
+
+VARIANTS = {
+    "standard": {"encoders": [0]},
+    "gradient_ensemble": {"encoders": [0, 1, 2], "ensemble": "gradients"},
+    "no_mask": {"encoders": [1], "mask_threshold": 0.0},
+    "strict_mask": {"encoders": [1], "mask_threshold": 1.0},
+    "ablation": {"encoders": [0], "ablation": "silence"},
+    "from_predicted": {"encoders": [0], "target": "predicted", "target_encoders": range(7)},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_ends_with_the_movie_of_the_reference(golden, golden_checkpoints, trial, mask, variant):
+    options = dict(VARIANTS[variant])
+    encoders = [load_encoder(golden_checkpoints[k], mouse=1, device="cpu") for k in options.pop("encoders")]
+    if "target_encoders" in options:
+        files = [golden_checkpoints[k] for k in options["target_encoders"]]
+        options["target_encoders"] = [load_encoder(file, mouse=1, device="cpu") for file in files]
+    if variant == "ablation":
+        options["neurons"] = NeuronSet(golden["ablation__kept_neurons"], "as the reference drew")
+    config = ReconstructionConfig.preset("paper", steps=STEPS)
+    result = reconstruct(trial, encoders, mask, config, **options)
+
+    expected = {name.split("__")[1]: value for name, value in golden.items() if name.startswith(f"{variant}__")}
+    assert np.abs(result.video - expected["video_pred"]).max() < GREY_LEVEL_TOLERANCE
+    tracked = {
+        "response_loss": "response_loss_full",
+        "video_correlation": "video_corr",
+        "response_correlation": "response_corr_full",
+    }
+    steps = result.history["step"][~np.isnan(result.history["rmse"])] - 1
+    assert steps.tolist() == expected["video_itter"].tolist()
+    for ours, theirs in tracked.items():
+        measured = result.history[ours][steps.astype(int)]
+        np.testing.assert_allclose(measured, expected[theirs], atol=TRACKED_TOLERANCE, rtol=0)
+    assert result.levels["response_loss"] == pytest.approx(float(expected["response_loss_gt"]), abs=TRACKED_TOLERANCE)
+    assert result.levels["response_correlation"] == pytest.approx(
+        float(expected["response_corr_gt"]), abs=TRACKED_TOLERANCE
+    )
+    predicted = result.predicted_activity * result.keep[:, None]
+    np.testing.assert_allclose(predicted, expected["responses_predicted_full"], atol=1e-3)

@@ -1,0 +1,71 @@
+"""Masks: reading, thresholds, sizes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_vidrecon.encoders.encoder import Canvas
+from napari_vidrecon.errors import MaskError
+from napari_vidrecon.reconstruction.masks import AlphaMask
+
+COMPACT_CANVAS = Canvas(36, 64)
+
+
+def test_the_published_square_mask_and_its_screen_part_select_the_same_pixels(golden):
+    square = AlphaMask(golden["alpha_m1"])
+    screen = AlphaMask(golden["alpha_m1"][14:50])
+    for threshold in (0.5, 1.0):
+        assert np.array_equal(square.binary(threshold), screen.binary(threshold))
+        assert np.array_equal(square.on(COMPACT_CANVAS, threshold), screen.on(COMPACT_CANVAS, threshold))
+        assert square.on(Canvas(), threshold)[14:50].tolist() == screen.on(Canvas(), threshold)[14:50].tolist()
+    assert not screen.on(Canvas(), 0.0)[:14].any()
+
+
+def test_a_threshold_belongs_to_the_mask():
+    alpha = np.zeros((36, 64), np.float32)
+    alpha[3, 4] = 0.5
+    assert AlphaMask(alpha).binary(0.5).sum() == 1
+
+
+def test_a_saved_mask_comes_back(tmp_path, disc_mask):
+    disc_mask.save(tmp_path / "mask.npy")
+    assert np.array_equal(AlphaMask.load(tmp_path / "mask.npy").alpha, disc_mask.alpha)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((32, 32)), "expected 36x64 or 64x64 pixels, found 32x32"),
+        (np.full((36, 64), np.nan), "found NaN or Inf"),
+        (np.array([["a"] * 64] * 36), "expected numbers"),
+    ],
+)
+def test_a_mask_that_cannot_be_one_is_refused_by_name(tmp_path, array, message):
+    np.save(tmp_path / "mask.npy", array)
+    with pytest.raises(MaskError, match=rf"mask\.npy: .*{message}"):
+        AlphaMask.load(tmp_path / "mask.npy")
+
+
+def test_an_empty_mask_says_what_its_largest_alpha_is(disc_mask):
+    with pytest.raises(MaskError, match=r"no pixel reaches alpha 3; the largest is 1\.2"):
+        disc_mask.on(COMPACT_CANVAS, 3.0)
+
+
+def test_missing_and_pickled_masks_are_one_clear_error(tmp_path):
+    with pytest.raises(MaskError, match="nothing there"):
+        AlphaMask.load(tmp_path / "mask.npy")
+    np.save(tmp_path / "mask.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(MaskError, match="could run code"):
+        AlphaMask.load(tmp_path / "mask.npy")
+
+
+def test_the_whole_screen_has_the_published_diameter():
+    assert AlphaMask.full().diameter_deg(1.0) == pytest.approx(121.4028, abs=1e-3)
+
+
+def test_pixels_outside_are_exactly_grey(disc_mask):
+    video = np.full((2, 36, 64), 200.0, np.float32)
+    shown = disc_mask.transparent(video, 1.0)
+    assert set(np.unique(shown[:, ~disc_mask.binary(1.0)])) == {127.5}
+    assert set(np.unique(shown[:, disc_mask.binary(1.0)])) == {200.0}

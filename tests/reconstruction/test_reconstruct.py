@@ -1,0 +1,213 @@
+"""A reconstruction keeps its promises: grey outside, same bits, resumable, changeable."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import napari_vidrecon as vr
+from napari_vidrecon.errors import ConfigError, EncoderError, MaskError, RunError
+from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.run import plan_run
+from napari_vidrecon.reconstruction.runner import Mailbox, Runner
+
+
+def test_pixels_outside_the_training_mask_stay_exactly_grey(trial, encoder, disc_mask, quick_config):
+    result = vr.reconstruct(trial, [encoder], disc_mask, quick_config)
+    outside = ~disc_mask.binary(0.5)
+    assert set(np.unique(result.video[:, outside])) == {127.5}
+    assert np.std(result.video[:, disc_mask.binary(0.5)]) > 0.1
+    assert result.video.shape == (44, 36, 64)
+    assert result.video.dtype == np.float32
+
+
+def test_the_loss_falls(trial, encoder, disc_mask, quick_config):
+    result = vr.reconstruct(trial, [encoder], disc_mask, quick_config.changed(steps=25))
+    losses = result.history["loss"]
+    assert losses[-1] < losses[1]
+
+
+def test_the_same_run_gives_the_same_bits(trial, encoder, disc_mask, quick_config):
+    first, second = (vr.reconstruct(trial, [encoder], disc_mask, quick_config) for _ in range(2))
+    assert np.array_equal(first.video, second.video)
+    assert first.provenance["fingerprint"] == second.provenance["fingerprint"]
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 16])
+def test_the_chunk_changes_nothing_but_rounding(trial, encoder, disc_mask, quick_config, chunk):
+    whole = vr.reconstruct(trial, [encoder], disc_mask, quick_config, chunk=2)
+    parts = vr.reconstruct(trial, [encoder], disc_mask, quick_config, chunk=chunk)
+    assert np.abs(whole.video - parts.video).max() < 0.02
+
+
+def test_dropping_neurons_equals_an_encoder_that_never_had_them(trial, encoder, disc_mask, quick_config):
+    neurons = NeuronSet.without(20, np.arange(0, 20, 2))
+    dropped = vr.reconstruct(trial, [encoder], disc_mask, quick_config, neurons=neurons)
+    silenced = vr.reconstruct(trial, [encoder], disc_mask, quick_config, neurons=neurons, ablation="silence")
+    full = vr.reconstruct(trial, [encoder], disc_mask, quick_config)
+    assert np.abs(dropped.video - silenced.video).max() > 1e-3
+    assert np.abs(dropped.video - full.video).max() > 1e-3
+    scrambled = trial.responses.copy()
+    scrambled[~neurons.keep] = 50.0
+    same = vr.reconstruct(trial, [encoder], disc_mask, quick_config, neurons=neurons, target=scrambled)
+    assert np.array_equal(dropped.video, same.video)
+
+
+def test_averaged_videos_are_the_mean_of_single_runs(trial, encoder, small_encoder_file, disc_mask, quick_config):
+    other = vr.load_encoder(small_encoder_file, device="cpu")
+    with torch.no_grad():
+        other.module.readouts[0].space.mul_(-1.0)
+    together = vr.reconstruct(trial, [encoder, other], disc_mask, quick_config)
+    singles = [vr.reconstruct(trial, [e], disc_mask, quick_config).video for e in (encoder, other)]
+    np.testing.assert_array_equal(together.video, np.mean(singles, axis=0))
+    assert len(together.videos) == 2
+    gradients = vr.reconstruct(trial, [encoder, other], disc_mask, quick_config, ensemble="gradients")
+    assert np.abs(gradients.video - together.video).max() > 1e-4
+
+
+def test_a_run_stopped_by_its_callback_keeps_what_is_done(trial, encoder, disc_mask, quick_config):
+    seen = []
+    result = vr.reconstruct(
+        trial, [encoder], disc_mask, quick_config, on_step=lambda info: seen.append(info.step) or info.step < 3
+    )
+    assert seen == [1, 2, 3]
+    assert not result.finished
+    assert len(result.history) == 3
+
+
+def test_a_run_continued_from_disk_ends_with_the_same_bits(trial, encoder, disc_mask, quick_config, tmp_path):
+    whole = vr.reconstruct(trial, [encoder], disc_mask, quick_config)
+    folder = tmp_path / "run.zarr"
+    vr.reconstruct(trial, [encoder], disc_mask, quick_config, save_to=folder, on_step=lambda info: info.step < 3)
+    assert not vr.Reconstruction.load(folder).finished
+    resumed = vr.reconstruct(trial, [encoder], disc_mask, quick_config, save_to=folder)
+    assert resumed.finished
+    assert np.array_equal(whole.video, resumed.video)
+    np.testing.assert_array_equal(whole.history["loss"], resumed.history["loss"])
+    np.testing.assert_array_equal(whole.predicted_activity, resumed.predicted_activity)
+    assert np.array_equal(vr.Reconstruction.load(folder).video, whole.video)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.zarr"]
+
+
+def test_an_ensemble_continued_from_disk_ends_with_the_same_bits(trial, encoder, disc_mask, quick_config, tmp_path):
+    whole = vr.reconstruct(trial, [encoder, encoder], disc_mask, quick_config)
+    folder = tmp_path / "run.zarr"
+    options = {"save_to": folder, "on_step": lambda info: info.step < 4}
+    vr.reconstruct(trial, [encoder, encoder], disc_mask, quick_config, **options)
+    resumed = vr.reconstruct(trial, [encoder, encoder], disc_mask, quick_config, save_to=folder)
+    assert np.array_equal(whole.video, resumed.video)
+
+
+def test_a_saved_run_of_other_settings_is_not_overwritten(trial, encoder, disc_mask, quick_config, tmp_path):
+    folder = tmp_path / "run.zarr"
+    vr.reconstruct(trial, [encoder], disc_mask, quick_config, save_to=folder)
+    with pytest.raises(RunError, match="other inputs or settings"):
+        vr.reconstruct(trial, [encoder], disc_mask, quick_config.changed(steps=9), save_to=folder)
+    assert vr.Reconstruction.load(folder).config == quick_config
+
+
+def test_an_error_in_the_middle_saves_what_is_done(trial, encoder, disc_mask, quick_config, tmp_path):
+    def fail(info):
+        if info.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        vr.reconstruct(trial, [encoder], disc_mask, quick_config, save_to=tmp_path / "run.zarr", on_step=fail)
+    assert len(vr.Reconstruction.load(tmp_path / "run.zarr").history) == 3
+
+
+def test_the_mask_threshold_can_move_while_a_run_goes_on(trial, encoder, disc_mask, quick_config):
+    run = plan_run(trial, [encoder], disc_mask, quick_config.changed(steps=8))
+    for _ in range(4):
+        run.step()
+    run.steppable.set_training_threshold(0.9)
+    assert set(np.unique(run.steppable.video[:, ~disc_mask.binary(0.9)])) == {127.5}
+    for _ in range(4):
+        run.step()
+    assert set(np.unique(run.steppable.video[:, ~disc_mask.binary(0.9)])) == {127.5}
+    with pytest.raises(MaskError, match="no pixel"):
+        run.steppable.set_training_threshold(9.0)
+
+
+def test_negative_alpha_joins_only_when_asked(trial, encoder, disc_mask, quick_config):
+    strict = vr.reconstruct(trial, [encoder], disc_mask, quick_config, mask_threshold=0.0)
+    outside = disc_mask.screen < 0
+    assert set(np.unique(strict.video[:, outside])) == {127.5}
+    config = quick_config.changed(include_negative_alpha=True)
+    full = vr.reconstruct(trial, [encoder], disc_mask, config, mask_threshold=0.0)
+    assert np.std(full.video[:, outside]) > 0
+
+
+def test_padding_level_and_norm_are_choices_that_matter(golden, golden_checkpoints, golden_session_folder):
+    trial = vr.open_session(golden_session_folder).trial(10).part(0, 40)
+    encoder = vr.load_encoder(golden_checkpoints[0], mouse=1, device="cpu")
+    mask = vr.AlphaMask(golden["alpha_m1"])
+    config = vr.ReconstructionConfig.preset("paper", steps=4)
+    paper = vr.reconstruct(trial, [encoder], mask, config).video
+    for change in ({"padding_level": 0.0}, {"gradient_norm": "video"}, {"skip_first_update": False, "warmup_steps": 0}):
+        other = vr.reconstruct(trial, [encoder], mask, config.changed(**change)).video
+        assert np.abs(other - paper).max() > 1e-4, change
+
+
+def test_what_does_not_fit_is_one_clear_error(trial, encoder, disc_mask, golden_checkpoints, quick_config):
+    other = vr.load_encoder(golden_checkpoints[0], mouse=0, device="cpu")
+    with pytest.raises(EncoderError, match=r"predicts 37 neurons.*has 20"):
+        vr.reconstruct(trial, [other], disc_mask, quick_config)
+    with pytest.raises(ConfigError, match="expected at least one"):
+        vr.reconstruct(trial, [], disc_mask, quick_config)
+    with pytest.raises(ConfigError, match="expected videos or gradients"):
+        vr.reconstruct(trial, [encoder], disc_mask, quick_config, ensemble="mean")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_movie(trial, encoder, disc_mask, quick_config):
+    run = plan_run(trial, [encoder], disc_mask, quick_config)
+    run.step()
+    before = run.steppable.video
+    run.steppable._matched[0][:] = float("nan")
+    with pytest.raises(ConfigError, match="not finite"):
+        run.step()
+    assert np.array_equal(run.steppable.video, before)
+
+
+def test_a_runner_pauses_resumes_and_publishes_the_newest(trial, encoder, disc_mask, quick_config):
+    import threading
+    import time
+
+    run = plan_run(trial, [encoder], disc_mask, quick_config.changed(steps=400))
+    mailbox = Mailbox()
+    runner = Runner(run, mailbox, publish_activity=True)
+    thread = threading.Thread(target=runner.drive, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    snapshot = None
+    while snapshot is None and time.monotonic() < deadline:
+        snapshot = mailbox.take()
+        time.sleep(0.005)
+    assert snapshot is not None
+    assert snapshot.video.shape == trial.video.shape
+    assert snapshot.predicted_activity.shape == trial.responses.shape
+    runner.pause()
+    while run.steppable.step_index < 400 and time.monotonic() < deadline:
+        held = run.steppable.step_index
+        time.sleep(0.3)
+        if run.steppable.step_index == held:
+            break
+    assert run.steppable.step_index == held < 400
+    changed = threading.Event()
+    runner.change(lambda run: changed.set())
+    runner.resume()
+    assert changed.wait(10)
+    runner.stop()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert held < len(runner.result.history) < 400
+
+
+def test_an_empty_mailbox_gives_nothing_and_only_the_newest_is_kept():
+    mailbox = Mailbox()
+    assert mailbox.take() is None
+    mailbox.put("old")
+    mailbox.put("new")
+    assert mailbox.take() == "new"
+    assert mailbox.take() is None

@@ -1,0 +1,50 @@
+"""A model with the small session open, and a place for runs that is no one's home."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.sessions.session import open_session
+from napari_vidrecon.viewer.model import ReconstructionModel
+
+SMALL_CLIP = (0, 48)
+FEW_STEPS = 6
+
+
+@pytest.fixture(autouse=True)
+def places_of_the_user(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs and recent folders go into a temporary folder."""
+    folder = tmp_path_factory.mktemp("user")
+    monkeypatch.setenv("VIDRECON_RUNS", str(folder / "runs"))
+    monkeypatch.setenv("VIDRECON_STATE", str(folder / "state"))
+
+
+@pytest.fixture
+def disc_mask() -> AlphaMask:
+    """Alpha falls from 1.2 in the middle of the screen to 0 at a radius of 17 pixels."""
+    rows, columns = np.mgrid[:36, :64]
+    return AlphaMask(np.clip(1.2 * (1 - np.hypot(rows - 18, columns - 30) / 17), 0, None), "disc")
+
+
+def fill(model: ReconstructionModel, session_folder: Path, encoder: Path, mask: AlphaMask) -> None:
+    """Give a model a session, 48 frames of a trial, an encoder, a mask, and few steps."""
+    model.set_session(open_session(session_folder))
+    model.set_encoders([encoder])
+    model.set_mask(mask)
+    model.set_thresholds(0.4, 0.6)
+    model.begin_edits()
+    model.set_settings(config=ReconstructionConfig.preset("best", steps=FEW_STEPS, track_every=2), device="cpu")
+    model.set_trial(0, *SMALL_CLIP)
+
+
+@pytest.fixture
+def small_model(small_session_folder: Path, small_encoder_file: Path, disc_mask: AlphaMask) -> ReconstructionModel:
+    """A model that is ready to start, without any window."""
+    model = ReconstructionModel()
+    fill(model, small_session_folder, small_encoder_file, disc_mask)
+    return model

@@ -1,0 +1,236 @@
+"""What is exported is what the board shows; the window goes on meanwhile."""
+
+from __future__ import annotations
+
+import csv
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pytestqt.qtbot import QtBot
+
+import napari_vidrecon as vr
+from napari_vidrecon import metrics
+from napari_vidrecon.errors import ConfigError, RunError, StorageError
+from napari_vidrecon.viewer.exports.exporter import Exporter
+from napari_vidrecon.viewer.exports.files import MovieOptions, write_figure, write_frame, write_movie, write_tables
+from napari_vidrecon.viewer.exports.shown_movie import ShownMovie, shown_movie
+from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord
+
+
+def ignore(done: int, of: int) -> None:
+    """Progress nobody watches."""
+
+
+@pytest.fixture
+def model_with_run(small_model: ReconstructionModel) -> ReconstructionModel:
+    """The small model with one finished run on the board."""
+    encoder = vr.load_encoder(small_model.encoder_paths[0])
+    assert small_model.trial is not None
+    result = vr.reconstruct(
+        small_model.trial,
+        [encoder],
+        small_model.mask,
+        small_model.config,
+        mask_threshold=small_model.training_threshold,
+        evaluation_threshold=small_model.evaluation_threshold,
+    )
+    small_model.add_run(RunRecord("run 1", result, small_model.settings()))
+    return small_model
+
+
+@pytest.fixture
+def shown(model_with_run: ReconstructionModel) -> ShownMovie:
+    """What the board shows of it."""
+    return shown_movie(model_with_run)
+
+
+def test_nothing_to_export_says_to_press_start(small_model: ReconstructionModel) -> None:
+    with pytest.raises(RunError, match="press Start"):
+        shown_movie(small_model)
+
+
+def test_an_mp4_holds_every_frame_at_an_even_size(shown: ShownMovie, tmp_path: Path) -> None:
+    import imageio_ffmpeg
+
+    counts = []
+    write_movie(shown, tmp_path / "a.mp4", MovieOptions(0.5, 3), lambda done, of: counts.append((done, of)))
+    frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "a.mp4"))
+    assert frames == len(shown.video) == 48
+    assert seconds == pytest.approx(48 / 15, abs=0.1)
+    assert counts[-1] == (48, 48)
+
+
+def test_a_gif_holds_every_frame(shown: ShownMovie, tmp_path: Path) -> None:
+    write_movie(shown, tmp_path / "a.gif", MovieOptions(1.0, 2), ignore)
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert gif.n_frames == 48
+
+
+def test_a_gif_that_would_be_too_fast_is_refused(shown: ShownMovie, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="lower speed"):
+        write_movie(shown, tmp_path / "a.gif", MovieOptions(2.0, 2), ignore)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tiff_is_the_bare_reconstruction(shown: ShownMovie, tmp_path: Path) -> None:
+    import tifffile
+
+    write_movie(shown, tmp_path / "a.tif", MovieOptions(), ignore)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), shown.video)
+
+
+def test_an_export_that_is_broken_off_leaves_nothing(shown: ShownMovie, tmp_path: Path) -> None:
+    def break_off(done: int, of: int) -> None:
+        if done == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_movie(shown, tmp_path / "a.mp4", MovieOptions(1.0, 2), break_off)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_frame_is_the_one_asked_for(shown: ShownMovie, tmp_path: Path) -> None:
+    write_frame(shown, 7, tmp_path / "f.png")
+    with Image.open(tmp_path / "f.png") as picture:
+        pixels = np.asarray(picture.convert("L"), dtype=float)
+    # The stimulus fills a block of its own size, enlarged; find it by its values.
+    enlargement = 16
+    block = np.round(shown.stimulus[7]).repeat(enlargement, 0).repeat(enlargement, 1)
+    places = [
+        np.corrcoef(pixels[top : top + block.shape[0], 16 : 16 + block.shape[1]].ravel(), block.ravel())[0, 1]
+        for top in range(20, min(120, pixels.shape[0] - block.shape[0]), 2)
+    ]
+    assert max(places) > 0.9
+
+
+@pytest.mark.parametrize("ending", [".png", ".svg"])
+def test_a_figure_is_written_in_each_format(shown: ShownMovie, tmp_path: Path, ending: str) -> None:
+    write_figure(shown, tmp_path / f"figure{ending}")
+    start = (tmp_path / f"figure{ending}").read_bytes()[:600]
+    assert {".png": b"PNG", ".svg": b"<svg"}[ending] in start
+
+
+def test_the_table_has_a_row_a_frame_with_the_numbers_of_the_metrics(
+    shown: ShownMovie, model_with_run: ReconstructionModel, tmp_path: Path
+) -> None:
+    written = write_tables(shown, tmp_path / "numbers.csv")
+    assert [path.name for path in written] == ["numbers.csv", "numbers_history.csv"]
+    with written[0].open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 48
+    expected = metrics.frame_correlation(shown.stimulus, shown.video, shown.mask)
+    found = [float(row["frame_correlation_reconstruction"]) for row in rows]
+    np.testing.assert_array_equal(found, expected)
+    assert rows[0]["motion_energy_stimulus"] == ""
+    assert float(rows[30]["time_s"]) == 1.0
+    assert {"pupil_size", "running_speed", "activity_accuracy_from_reconstruction"} <= set(rows[0])
+    with written[1].open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == model_with_run.config.steps
+
+
+def test_a_parquet_table_reads_back(shown: ShownMovie, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write_tables(shown, tmp_path / "numbers.parquet")
+    table = parquet.read_table(tmp_path / "numbers.parquet")
+    np.testing.assert_array_equal(table["time_s"].to_numpy(), shown.times_s)
+
+
+@pytest.mark.parametrize(("write", "name"), [(write_figure, "a.bmp"), (write_tables, "a.xlsx")])
+def test_another_ending_is_refused_with_the_ones_there_are(
+    shown: ShownMovie, tmp_path: Path, write: object, name: str
+) -> None:
+    with pytest.raises(StorageError, match=r"expected a name ending in \."):
+        write(shown, tmp_path / name)  # type: ignore[operator]
+    assert not list(tmp_path.iterdir())
+
+
+def test_times_and_tables_of_a_part_begin_where_the_part_begins(model_with_run: ReconstructionModel) -> None:
+    record = model_with_run.runs[0]
+    model_with_run.set_trial(0, 12, 60)
+    model_with_run.show_run(record)
+    assert shown_movie(model_with_run).times_s[0] == pytest.approx(12 / 30)
+
+
+def test_the_error_is_the_one_the_board_shows(model_with_run: ReconstructionModel) -> None:
+    shown = shown_movie(model_with_run)
+    assert shown.error is not None
+    outside = ~shown.mask
+    assert (shown.error[:, outside] == 0).all()
+    np.testing.assert_allclose(shown.error[:, shown.mask], (shown.video - shown.stimulus)[:, shown.mask], atol=1e-4)
+    model_with_run.set_view(error_mode=ErrorMode.NONE)
+    assert shown_movie(model_with_run).error is None
+
+
+def test_the_papers_error_has_its_sign_whichever_of_the_pair_is_shown(model_with_run: ReconstructionModel) -> None:
+    recorded = model_with_run.runs[0]
+    other = vr.Reconstruction(**{**vars(recorded.result), "video": recorded.result.video + 20})
+    predicted = RunRecord("run 2", other, {**recorded.settings, "target": "predicted"})
+    model_with_run.add_run(predicted, show=False)
+    model_with_run.set_view(error_mode=ErrorMode.PREDICTED)
+    errors = []
+    for record in (recorded, predicted):
+        model_with_run.show_run(record)
+        shown = shown_movie(model_with_run)
+        assert shown.error is not None
+        errors.append(shown.error[:, shown.mask])
+    np.testing.assert_allclose(errors[0], -20, atol=1e-3)
+    np.testing.assert_allclose(errors[1], -20, atol=1e-3)
+
+
+def test_the_exporter_works_in_another_thread_and_tells_the_file(qtbot: QtBot, tmp_path: Path) -> None:
+    exporter, threads = Exporter(), []
+
+    def work(report: object) -> None:
+        threads.append(threading.current_thread())
+        report(1, 2)  # type: ignore[operator]
+
+    with qtbot.waitSignal(exporter.finished) as finished:
+        exporter.write(work, tmp_path / "a.mp4")
+    assert finished.args == [str(tmp_path / "a.mp4")]
+    assert threads[0] is not threading.current_thread()
+    assert not exporter.busy
+
+
+def test_a_cancelled_export_ends_and_the_next_one_can_begin(qtbot: QtBot, shown: ShownMovie, tmp_path: Path) -> None:
+    exporter, started, go_on = Exporter(), threading.Event(), threading.Event()
+
+    def report_through(report: object) -> object:
+        def watch(done: int, of: int) -> None:
+            started.set()
+            go_on.wait(10)
+            report(done, of)  # type: ignore[operator]
+
+        return watch
+
+    path = tmp_path / "a.mp4"
+    with qtbot.waitSignal(exporter.stopped):
+        exporter.write(lambda report: write_movie(shown, path, MovieOptions(1, 2), report_through(report)), path)
+        started.wait(10)
+        exporter.cancel()
+        go_on.set()
+    assert not list(tmp_path.iterdir())
+    with qtbot.waitSignal(exporter.finished):
+        exporter.write(lambda report: write_figure(shown, tmp_path / "f.png"), tmp_path / "f.png")
+    assert (tmp_path / "f.png").exists()
+
+
+def test_an_export_that_fails_says_why(qtbot: QtBot, shown: ShownMovie, tmp_path: Path) -> None:
+    exporter = Exporter()
+    (tmp_path / "file").write_text("in the way")
+    path = tmp_path / "file" / "a.png"
+    with qtbot.waitSignal(exporter.failed) as failed:
+        exporter.write(lambda report: write_figure(shown, path), path)
+    assert str(path.parent) in failed.args[0]
+
+
+def test_a_second_export_at_once_is_refused(qtbot: QtBot, tmp_path: Path) -> None:
+    exporter, release = Exporter(), threading.Event()
+    exporter.write(lambda report: release.wait(10), tmp_path / "a")
+    with qtbot.waitSignal(exporter.failed) as failed:
+        exporter.write(lambda report: None, tmp_path / "b")
+    assert "wait for it or cancel it" in failed.args[0]
+    with qtbot.waitSignal(exporter.finished):
+        release.set()

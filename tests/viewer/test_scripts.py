@@ -1,0 +1,197 @@
+"""A run copied as text gives the same bits again."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import napari_vidrecon as vr
+from napari_vidrecon.errors import RunError
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.viewer.exports.scripts import (
+    MASK_SUFFIX,
+    NEURONS_SUFFIX,
+    command_text,
+    command_words,
+    python_text,
+    recipe_of_run,
+    recipe_of_settings,
+)
+from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
+
+
+@pytest.fixture
+def hand_made(small_model: ReconstructionModel) -> ReconstructionModel:
+    """A mask painted by hand, a list of neurons, and settings that no preset has."""
+    painted = small_model.mask.alpha.copy()
+    painted[10:14, 20:30] = 0.0
+    small_model.set_mask(AlphaMask(painted, "painted"))
+    small_model.set_neurons(NeuronSet.without(20, np.array([3, 7, 11]), "3 cells of the lasso"))
+    small_model.set_settings(
+        config=small_model.config.changed(learning_rate=700.5, skip_first_update=False), ablation="silence"
+    )
+    return small_model
+
+
+def run_of(model: ReconstructionModel, *, stop_after: int | None = None) -> RunRecord:
+    """What Start would make, as a record."""
+    assert model.session is not None
+    result = vr.reconstruct(
+        model.trial,
+        [
+            vr.load_encoder(path, model.mouse, model.device, neurons=model.session.n_neurons)
+            for path in model.encoder_paths
+        ],
+        model.mask,
+        model.config,
+        target=model.target,
+        neurons=model.neurons,
+        ablation=model.ablation,
+        mask_threshold=model.training_threshold,
+        evaluation_threshold=model.evaluation_threshold,
+        ensemble=model.ensemble,
+        on_step=(lambda info: info.step < stop_after) if stop_after else None,
+    )
+    return RunRecord("run 1", result, model.settings())
+
+
+def run_python(text: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> vr.Reconstruction:
+    """What a copied script makes when it is run in a folder."""
+    monkeypatch.chdir(folder)
+    names: dict[str, object] = {}
+    exec(compile(text, "copied.py", "exec"), names)
+    return names["result"]
+
+
+def test_the_copied_python_repeats_a_hand_made_run_bit_for_bit(
+    hand_made: ReconstructionModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    record = run_of(hand_made)
+    again = run_python(python_text(recipe_of_run(record, tmp_path / "first")), monkeypatch, tmp_path)
+    np.testing.assert_array_equal(again.video, record.result.video)
+    assert "same inputs and settings: True" in capsys.readouterr().out
+    assert (tmp_path / f"first{MASK_SUFFIX}").exists()
+    assert (tmp_path / f"first{NEURONS_SUFFIX}").exists()
+    assert vr.Reconstruction.load(tmp_path / "trial0_again.zarr").finished
+
+
+def test_the_copied_command_repeats_a_hand_made_run_bit_for_bit(
+    hand_made: ReconstructionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_vidrecon.cli.app import run_command
+
+    record = run_of(hand_made)
+    recipe = recipe_of_run(record, tmp_path / "first")
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(command_text(recipe))
+    assert words[:2] == ["vidrecon", "reconstruct"]
+    assert run_command(words[1:]) == 0
+    (again,) = (tmp_path / "runs" / "first").glob("*.zarr")
+    saved = vr.Reconstruction.load(again)
+    np.testing.assert_array_equal(saved.video, record.result.video)
+    assert saved.provenance["fingerprint"] == record.result.provenance["fingerprint"]
+
+
+def test_a_run_stopped_early_is_repeated_up_to_the_same_step(
+    small_model: ReconstructionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = run_of(small_model, stop_after=3)
+    recipe = recipe_of_run(record, tmp_path / "stopped")
+    again = run_python(python_text(recipe), monkeypatch, tmp_path)
+    assert len(again.history) == 3
+    np.testing.assert_array_equal(again.video, record.result.video)
+    words = command_words(recipe)
+    assert words[words.index("--steps") + 1] == "3"
+
+
+def test_a_stopped_run_with_a_falling_learning_rate_cannot_become_a_command(
+    small_model: ReconstructionModel, tmp_path: Path
+) -> None:
+    small_model.set_settings(config=small_model.config.changed(learning_rate_decay="cosine"))
+    recipe = recipe_of_run(run_of(small_model, stop_after=3), tmp_path / "stopped")
+    with pytest.raises(RunError, match="copy as Python"):
+        command_text(recipe)
+
+
+def test_a_random_choice_of_neurons_is_written_as_fraction_and_seed(
+    small_model: ReconstructionModel, tmp_path: Path
+) -> None:
+    small_model.set_neurons(NeuronSet.random(20, 0.5, seed=4))
+    recipe = recipe_of_settings(small_model, tmp_path / "next")
+    assert recipe.ablated == (0.5, 4)
+    assert recipe.neurons is None
+    assert "NeuronSet.random(session.n_neurons, 0.5, seed=4)" in python_text(recipe)
+    assert "--ablate 0.5 --ablation-seed 4" in command_text(recipe)
+
+
+def test_a_mask_that_lies_in_a_file_is_named_and_not_copied(small_model: ReconstructionModel, tmp_path: Path) -> None:
+    small_model.mask.save(tmp_path / "mask of mine.npy")
+    small_model.set_mask(AlphaMask.load(tmp_path / "mask of mine.npy"), tmp_path / "mask of mine.npy")
+    recipe = recipe_of_settings(small_model, tmp_path / "next")
+    assert recipe.mask == tmp_path / "mask of mine.npy"
+    assert not (tmp_path / f"next{MASK_SUFFIX}").exists()
+    assert shlex.quote(str(recipe.mask)) in command_text(recipe)
+
+
+def test_a_mask_whose_file_was_changed_since_is_kept_beside_the_run(
+    small_model: ReconstructionModel, tmp_path: Path
+) -> None:
+    small_model.mask.save(tmp_path / "mask.npy")
+    mask = AlphaMask.load(tmp_path / "mask.npy")
+    np.save(tmp_path / "mask.npy", np.zeros((36, 64)))
+    small_model.set_mask(mask, tmp_path / "mask.npy")
+    recipe = recipe_of_settings(small_model, tmp_path / "next")
+    assert recipe.mask == tmp_path / f"next{MASK_SUFFIX}"
+    np.testing.assert_array_equal(AlphaMask.load(recipe.mask).alpha, mask.alpha)
+
+
+def test_no_mask_is_the_whole_screen_in_both_texts(small_model: ReconstructionModel, tmp_path: Path) -> None:
+    small_model.set_mask(AlphaMask.full())
+    recipe = recipe_of_settings(small_model, tmp_path / "next")
+    assert "AlphaMask.full()" in python_text(recipe)
+    words = command_words(recipe)
+    assert words[words.index("--mask") + 1] == "none"
+
+
+def test_a_session_folder_of_another_name_than_the_encoders_mouse_is_said_to_be_meant(
+    small_model: ReconstructionModel, copy_of_small_session: Path, tmp_path: Path
+) -> None:
+    assert "--force-mouse" not in command_words(recipe_of_settings(small_model, tmp_path / "next"))
+    renamed = copy_of_small_session.rename(tmp_path / "another name")
+    config, encoders = small_model.config, small_model.encoder_paths
+    small_model.set_session(vr.open_session(renamed))
+    small_model.set_encoders(encoders)
+    small_model.set_settings(config=config)
+    small_model.set_trial(0)
+    assert "--force-mouse" in command_words(recipe_of_settings(small_model, tmp_path / "next"))
+
+
+def test_only_what_differs_from_the_preset_is_written(small_model: ReconstructionModel, tmp_path: Path) -> None:
+    small_model.set_settings(config=ReconstructionConfig.preset("fast", momentum=0.5, include_negative_alpha=True))
+    text = command_text(recipe_of_settings(small_model, tmp_path / "next"))
+    assert "--preset fast --steps 50 --set momentum=0.5 --set include_negative_alpha=true --target" in text
+    assert ".preset('fast', steps=50, momentum=0.5, include_negative_alpha=True)" in python_text(
+        recipe_of_settings(small_model, tmp_path / "next")
+    )
+
+
+def test_a_run_changed_while_it_went_on_is_refused_with_what_was_changed(
+    small_model: ReconstructionModel, tmp_path: Path
+) -> None:
+    record = run_of(small_model)
+    record.result.provenance["changes"] = [{"after_step": 2, "what": "mask_threshold", "value": 0.7}]
+    with pytest.raises(RunError, match=r"mask_threshold after step 2.*press Rerun"):
+        recipe_of_run(record, tmp_path / "changed")
+
+
+def test_nothing_to_copy_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="choose them under Data"):
+        recipe_of_settings(ReconstructionModel(), tmp_path / "next")
