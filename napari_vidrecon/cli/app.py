@@ -31,7 +31,6 @@ def build_app() -> typer.Typer:
     """The command with all its verbs."""
     app = typer.Typer(
         name="vidrecon",
-        no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -50,7 +49,7 @@ def run_command(words: Sequence[str]) -> int:
     # Typer has its own copy of click or not, by its version; this is the class either way.
     usage_error = cast(type[Exception], typer.BadParameter.__base__)
     try:
-        with command.make_context("vidrecon", list(words)) as context:
+        with command.make_context("vidrecon", list(words) or ["--help"]) as context:
             command.invoke(context)
     except typer.Exit as finished:
         return finished.exit_code
@@ -62,9 +61,6 @@ def run_command(words: Sequence[str]) -> int:
 def _explain_usage(error: BaseException) -> int:
     message = error.format_message()  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
-    if not message and context is not None:
-        print(context.get_help())
-        return USAGE_ERROR_EXIT_CODE
     path = "vidrecon" if context is None else context.command_path
     print(f"vidrecon: {' '.join(message.split()).rstrip('.')}. See `{path} --help`.", file=sys.stderr)
     return USAGE_ERROR_EXIT_CODE

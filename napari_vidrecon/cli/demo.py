@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.results import Reconstruction
     from napari_vidrecon.sessions.sample import Sample
 
-DEMO_TRIAL = 2
+DEMO_TRIAL = 0
 DEMO_FRAMES = 64
 SKIPPED_FRAMES = 8
 """The encoder knows nothing of what came before the clip; its first frames are not measured."""
@@ -74,6 +73,8 @@ def demo(
 
 def _window_can_open() -> bool:
     """Whether Qt reaches the display; asked of another process, because Qt ends the one it fails in."""
+    import subprocess
+
     from napari_vidrecon.cli.doctor import has_display
 
     if not has_display():

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
-import importlib.util
 import os
-import platform
-import shutil
 import sys
 from collections.abc import Iterator
-from ctypes.util import find_library
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +71,9 @@ def _line(finding: Finding) -> str:
 
 def examine() -> Iterator[Finding]:
     """Look at everything, one after the other."""
+    import platform
+    import shutil
+
     version = platform.python_version()
     yield Finding("Python", version, sys.version_info >= LOWEST_PYTHON, True, "install Python 3.11 or newer")
     yield Finding("system", f"{platform.platform()}, {os.cpu_count()} CPU cores")
@@ -90,6 +88,8 @@ def examine() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
+    import importlib.metadata
+
     for name in ("napari-vidrecon", "numpy", "zarr", "napari"):
         try:
             yield Finding(name, importlib.metadata.version(name))
@@ -163,6 +163,8 @@ def _graphics() -> Iterator[Finding]:
 
 
 def _missing_libraries() -> list[str]:
+    from ctypes.util import find_library
+
     return [package for library, package in LINUX_LIBRARIES.items() if find_library(library) is None]
 
 

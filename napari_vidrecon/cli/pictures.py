@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_vidrecon.cli.scores import evaluation_mask, measured_frames, scores, training_mask
 from napari_vidrecon.errors import StorageError
@@ -60,7 +60,7 @@ def write_movie(
         result.stimulus,
         shown,
         mask,
-        result.video - result.stimulus if error else None,
+        _error(result.stimulus, result.video, inside) if error else None,
         training_mask=inside,
         frame_rate_hz=rate,
         start_s=_start_s(result),
@@ -96,7 +96,7 @@ def write_figure(result: Reconstruction, path: Path, *, error: bool = False, mat
         video,
         evaluation_mask(result),
         training_mask=training_mask(result),
-        error=video - truth if error else None,
+        error=_error(truth, video, training_mask(result)) if error else None,
         optimisation=(steps, correlation) if len(steps) > 1 else None,
         match_contrast=match_contrast,
         frame_rate_hz=rate,
@@ -105,6 +105,11 @@ def write_figure(result: Reconstruction, path: Path, *, error: bool = False, mat
         simulated=bool(result.provenance.get("simulated")),
     )
     return save_figure(figure, path)
+
+
+def _error(truth: Any, video: Any, mask: Any) -> Any:
+    """Reconstruction minus stimulus where there is a reconstruction; nothing is tinted elsewhere."""
+    return (video - truth) * mask
 
 
 def _start_s(result: Reconstruction) -> float:

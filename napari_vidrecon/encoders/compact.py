@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from napari_vidrecon.encoders.frozen_convolution import depthwise_conv2d, strided_conv2d
+
 VIDEO_MEAN = 115.0
 VIDEO_SD = 60.0
 
@@ -94,9 +96,9 @@ class Block(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         clips, frames, rows, columns, _ = x.shape
         y = F.silu(self.expand_norm(self.expand(x + self.time_table + self.space_table)))
-        y = self.space(y.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        y = depthwise_conv2d(y.flatten(0, 1).permute(0, 3, 1, 2), self.space.weight).permute(0, 2, 3, 1)
         y = F.silu(self.space_norm(y.view(clips, frames, rows, columns, -1)))
-        y = self.time(y.flatten(2, 3).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        y = depthwise_conv2d(y.flatten(2, 3).permute(0, 3, 1, 2), self.time.weight).permute(0, 2, 3, 1)
         y = F.silu(self.time_norm(y.view(clips, frames, rows, columns, -1)))
         y = y * self.gate(y.mean(dim=(1, 2, 3)))[:, None, None, None]
         return x + self.contract_norm(self.contract(y))
@@ -159,7 +161,8 @@ class Compact(nn.Module):
         """What all readouts share: [B, T, H, W] grey levels to [B, T, h, w, C]."""
         clips, frames = video.shape[:2]
         scaled = ((video - VIDEO_MEAN) / VIDEO_SD).flatten(0, 1)[:, None]
-        x = self.stem(scaled).permute(0, 2, 3, 1).unflatten(0, (clips, frames))
+        x = strided_conv2d(scaled, self.stem.weight, self.config.stem_stride, self.config.stem_kernel // 2)
+        x = x.permute(0, 2, 3, 1).unflatten(0, (clips, frames))
         return self.blocks(self.stem_norm(x))
 
     def forward(self, x: torch.Tensor, mouse: int = 0) -> torch.Tensor:

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from napari_vidrecon.encoders.frozen_convolution import depthwise_conv2d
+
 
 @dataclass(frozen=True)
 class DwiseNeuroConfig:
@@ -100,11 +102,9 @@ class SpatialDepthwise(nn.Conv3d):
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        _, channels, frames = x.shape[:3]
+        channels, frames = x.shape[1:3]
         weight = self.weight.squeeze(2).repeat_interleave(frames, dim=0)
-        y = F.conv2d(
-            x.flatten(1, 2), weight, stride=self.stride[1:], padding=self.padding[1:], groups=channels * frames
-        )
+        y = depthwise_conv2d(x.flatten(1, 2), weight, (int(self.stride[1]), int(self.stride[2])))
         return y.unflatten(1, (channels, frames))
 
 
@@ -112,7 +112,7 @@ class TemporalDepthwise(nn.Conv3d):
     """Depthwise (k, 1, 1) convolution, computed as a 2-D one over time and all pixels, without a copy."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = F.conv2d(x.flatten(3), self.weight.flatten(3), padding=(int(self.padding[0]), 0), groups=self.groups)
+        y = depthwise_conv2d(x.flatten(3), self.weight.flatten(3))
         return y.unflatten(3, x.shape[3:])
 
 

@@ -18,7 +18,10 @@ from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.results import Reconstruction
 
 LARGEST_FILE_BYTES = 4 << 30
-REQUIRED = ("video_pred", "video_gt", "responses", "mask", "video_itter", "epochs", "lr", "mask_update_th", "mask_eval_th")
+REQUIRED = (
+    *("video_pred", "video_gt", "responses", "mask", "video_itter"),
+    *("epochs", "lr", "mask_update_th", "mask_eval_th"),
+)
 
 
 def read_published(path: Path | str) -> Reconstruction:
@@ -69,7 +72,8 @@ def _read_dictionary(path: Path, file: BinaryIO) -> dict[str, Any]:
         stored = stored.item() if isinstance(stored, np.ndarray) else stored
     except ForbiddenObject as error:
         raise RunError(f"{path}: holds {error}, which is not data and could run code; it was not opened") from None
-    except Exception as error:  # noqa: BLE001 (a damaged pickle can fail in any way; nothing of it is kept)
+    except Exception as error:
+        # A damaged pickle can fail in any way; nothing of it is kept.
         if isinstance(error, RunError):
             raise
         raise RunError(f"{path}: expected a published result, found a damaged file") from None

@@ -11,12 +11,12 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer
 
 from napari_vidrecon.reconstruction.runner import Mailbox
-from napari_vidrecon.viewer import live_changes, run_job
-from napari_vidrecon.viewer.active_run import Active, Plan
-from napari_vidrecon.viewer.jobs import Failed, Job, OpenJobs
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
-from napari_vidrecon.viewer.run_folders import default_runs_folder
-from napari_vidrecon.viewer.run_job import RunRequest
+from napari_vidrecon.viewer.runs import live_changes, run_job
+from napari_vidrecon.viewer.runs.active_run import Active, Plan
+from napari_vidrecon.viewer.runs.folders import default_runs_folder
+from napari_vidrecon.viewer.runs.jobs import Failed, Job, OpenJobs
+from napari_vidrecon.viewer.runs.run_job import RunRequest
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +54,8 @@ class RunController(QObject):
         self._active: Active | None = None
         self._left_behind: list[Active] = []
         self._next: Callable[[], None] | None = None
-        self._open = OpenJobs()
-        self.destroyed.connect(self._open.close)
+        self.jobs = OpenJobs()
+        self.destroyed.connect(self.jobs.close)
         self._poll_timer = QTimer(self, interval=POLL_MILLISECONDS)
         self._poll_timer.timeout.connect(self.poll)
         self._prediction_timer = QTimer(self, interval=POLL_MILLISECONDS, singleShot=True)
@@ -177,7 +177,7 @@ class RunController(QObject):
 
     def predict_stimulus(self) -> None:
         """Predict activity from the true movie, so that it can be seen before the first run."""
-        if self._active is None and not self._open.closed and self._wants_prediction:
+        if self._active is None and not self.jobs.closed and self._wants_prediction:
             self._launch(Plan(RunRequest.from_model(self.model), predicts_only=True))
 
     # Jobs
@@ -200,7 +200,7 @@ class RunController(QObject):
         return RunState.IDLE if self.model.shown is None else RunState.DONE
 
     def _begin(self, plan: Callable[[], Plan]) -> None:
-        if self.busy or self._open.closed:
+        if self.busy or self.jobs.closed:
             return
         if self.missing:
             self.model.message.emit(self.missing, True)
@@ -221,7 +221,7 @@ class RunController(QObject):
             work = partial(run_job.reconstruct, plan.request, self._shelf, mailbox)
         job = Job(work, "vidrecon-prediction" if plan.predicts_only else "vidrecon-run")
         self._active = Active(plan, job, mailbox, plan.request.settings)
-        self._open.start(job)
+        self.jobs.start(job)
         self._poll_timer.start()
 
     def _leave_behind(self, active: Active) -> None:
@@ -299,7 +299,7 @@ class RunController(QObject):
     # Changes while something goes on
 
     def _inputs_changed(self) -> None:
-        if self._open.closed:
+        if self.jobs.closed:
             return
         active = self._active
         if active is not None and not active.plan.fits(self.model):
@@ -312,7 +312,7 @@ class RunController(QObject):
         self._prediction_timer.start()
 
     def _edited(self) -> None:
-        if self.model.apply_live and self.busy and not self._open.closed:
+        if self.model.apply_live and self.busy and not self.jobs.closed:
             self._live_timer.start()
 
     def _apply_edits(self) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QMimeData, QSize, Qt
+from qtpy.QtCore import QMimeData, QSize
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_vidrecon.viewer.contributions.commands import show_shortcuts, show_traces
+from napari_vidrecon.viewer.contributions.shortcuts import bind_shortcuts
+from napari_vidrecon.viewer.panels.controls import button, row
 from napari_vidrecon.viewer.panels.export_panel import ExportPanel
 from napari_vidrecon.viewer.panels.mask_panel import MaskPanel
 from napari_vidrecon.viewer.panels.neuron_panel import NeuronPanel
 from napari_vidrecon.viewer.panels.run_bar import RunBar
 from napari_vidrecon.viewer.panels.run_panel import RunPanel
 from napari_vidrecon.viewer.panels.runs_panel import RunsPanel
-from napari_vidrecon.viewer.panels.sections import section
+from napari_vidrecon.viewer.panels.sections import Column, Section
 from napari_vidrecon.viewer.panels.session_panel import SessionPanel
 from napari_vidrecon.viewer.panels.view_panel import ViewPanel
 from napari_vidrecon.viewer.registry import Workspace, workspace_of
@@ -52,9 +56,9 @@ class ReconstructionWidget(QWidget):
         self.neuron_panel = NeuronPanel(self.model, self.board)
         self.view_panel = ViewPanel(self.model, self.controller, self.player, self.board.reset_view)
         self.runs_panel = RunsPanel(self.model, self.controller.runs_folder)
-        self.export_panel = ExportPanel(self.model, napari_viewer)
+        self.export_panel = ExportPanel(self.model, napari_viewer, self.controller.runs_folder)
         self.sections = {
-            title: section(title, panel, open_at_first=is_open)
+            title: Section(title, panel, open_at_first=is_open)
             for title, panel, is_open in (
                 ("Data", self.session_panel, True),
                 ("Run", self.run_panel, True),
@@ -65,6 +69,9 @@ class ReconstructionWidget(QWidget):
                 ("Export", self.export_panel, False),
             )
         }
+        self.traces_button = button("Curves over time", "show_traces", partial(show_traces, napari_viewer))
+        self.shortcuts_button = button("Shortcuts", "show_shortcuts", partial(show_shortcuts, napari_viewer))
+        bind_shortcuts(napari_viewer)
         self.setAcceptDrops(True)
         self._lay_out()
 
@@ -93,21 +100,11 @@ class ReconstructionWidget(QWidget):
         event.acceptProposedAction()
 
     def _lay_out(self) -> None:
-        inside = QWidget()
-        panels = QVBoxLayout(inside)
-        panels.setContentsMargins(0, 0, 0, 0)
-        panels.setSpacing(0)
-        for each in self.sections.values():
-            panels.addWidget(each)
-        panels.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidget(inside)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         layout = QVBoxLayout(self)
         layout.addWidget(self.run_bar)
-        layout.addWidget(scroll, 1)
+        layout.addWidget(Column(list(self.sections.values())), 1)
+        layout.addLayout(row(self.traces_button, self.shortcuts_button))
+        layout.addLayout(row(self.traces_button, self.shortcuts_button))
 
 
 def _dropped(data: QMimeData | None) -> list[Path]:

@@ -10,9 +10,9 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.viewer.controller import POLL_MILLISECONDS
-from napari_vidrecon.viewer.jobs import Failed, Job, OpenJobs
 from napari_vidrecon.viewer.model import ReconstructionModel
-from napari_vidrecon.viewer.run_job import EncoderShelf
+from napari_vidrecon.viewer.runs.jobs import Failed, Job, OpenJobs
+from napari_vidrecon.viewer.runs.run_job import EncoderShelf
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,12 @@ class MaskFitController(QObject):
         return self._job is not None
 
     def start(self, recipe: MaskRecipe | None = None) -> None:
-        """Fit on the session's oracle tier with the first chosen encoder; default: the decayed rule."""
+        """Fit with the first chosen encoder on the oracle tier, else on all labelled trials.
+
+        Parameters
+        ----------
+        recipe : default: the decayed rule.
+        """
         from napari_vidrecon.reconstruction.mask_fitting import MaskRecipe
 
         model = self.model
@@ -110,4 +115,6 @@ def fit(session: Session, encoder_path: Path, mouse: int | None, device: str, re
         job.tell(progress)
         return not job.cancelled.is_set()
 
-    job.tell(fit_mask(session, encoder, recipe, on_progress=told))
+    oracle = session.trials_in_tier("oracle")
+    trials = oracle if len(oracle) > 1 else list(session.labelled)
+    job.tell(fit_mask(session, encoder, recipe, trial_ids=trials, on_progress=told))

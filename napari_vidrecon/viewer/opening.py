@@ -157,12 +157,12 @@ def open_run(model: ReconstructionModel, path: Path) -> RunRecord:
 
 
 def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path) -> RunRecord:
-    window = result.provenance.get("window", {})
-    _open_session_of(model, result, window, path)
+    inputs = result.provenance.get("inputs") or {}
+    _open_session_of(model, result, inputs, path)
     _take_settings(model, result)
-    _choose_encoders(model, result, window)
+    _choose_encoders(model, result, inputs)
     trial_id = int(result.provenance["trial"])
-    start = _start_of_clip(model, trial_id, result, window, path)
+    start = _start_of_clip(model, trial_id, result, inputs, path)
     _set_clip(model, trial_id, start, result.video.shape[0])
     record = RunRecord(path.stem, result, _settings_of(model, result), path=path)
     model.add_run(record)
@@ -180,15 +180,15 @@ def show_run(model: ReconstructionModel, record: RunRecord) -> None:
 def take_over_settings(model: ReconstructionModel, record: RunRecord) -> None:
     """Set mask, neurons and every setting as they were for a run; can be undone for mask and neurons."""
     _take_settings(model, record.result)
-    window = {"encoders": record.settings["encoders"], "mouse": record.settings.get("mouse")}
-    _choose_encoders(model, record.result, window)
+    inputs = {"encoders": record.settings["encoders"], "mouse": record.settings.get("mouse")}
+    _choose_encoders(model, record.result, inputs)
 
 
-def _open_session_of(model: ReconstructionModel, result: Reconstruction, window: dict, path: Path) -> None:
+def _open_session_of(model: ReconstructionModel, result: Reconstruction, inputs: dict, path: Path) -> None:
     name = str(result.provenance.get("session", "")).rpartition(", trial ")[0]
     if model.session is not None and model.session.name == name:
         return
-    folder = window.get("session")
+    folder = inputs.get("session")
     if folder is None or not Path(folder).is_dir():
         raise RunError(f"{path.name}: was made from session {name}; open that session first, then the run")
     open_session_folder(model, Path(folder))
@@ -213,8 +213,8 @@ def _take_settings(model: ReconstructionModel, result: Reconstruction) -> None:
     )
 
 
-def _choose_encoders(model: ReconstructionModel, result: Reconstruction, window: dict) -> None:
-    wanted = [Path(path) for path in window.get("encoders", [])]
+def _choose_encoders(model: ReconstructionModel, result: Reconstruction, inputs: dict) -> None:
+    wanted = [Path(path) for path in inputs.get("encoders", [])]
     if not wanted or not all(path.exists() for path in wanted):
         known = {path.name: path for path in model.encoder_files}
         names = result.provenance.get("encoder_names", [])
@@ -224,16 +224,16 @@ def _choose_encoders(model: ReconstructionModel, result: Reconstruction, window:
             model.message.emit(f"The run's encoder {missing} was not found; add it under Data to run again.", False)
     if wanted:
         model.set_encoders(wanted)
-    if window.get("mouse") != model.mouse and "mouse" in window:
-        model.set_settings(mouse=window["mouse"])
+    if inputs.get("mouse") != model.mouse and "mouse" in inputs:
+        model.set_settings(mouse=inputs["mouse"])
 
 
-def _start_of_clip(model: ReconstructionModel, trial_id: int, result: Reconstruction, window: dict, path: Path) -> int:
+def _start_of_clip(model: ReconstructionModel, trial_id: int, result: Reconstruction, inputs: dict, path: Path) -> int:
     assert model.session is not None
     if trial_id not in model.session.tiers:
         raise RunError(f"{path.name}: was made from trial {trial_id}, which {model.session.name} does not have")
     trial = model.session.trial(trial_id)
-    first = int(window.get("clip", [0])[0])
+    first = int((inputs.get("frames") or [0])[0])
     for start in (first, *range(trial.frames)):
         if _holds(trial, start, result.stimulus):
             return start

@@ -21,6 +21,7 @@ WIDTH_IN_LETTERS, LEAST_WIDTH_IN_LETTERS = 44, 24
 HEIGHT_IN_LINES, LEAST_HEIGHT_IN_LINES = 8, 5
 AXIS_WIDTH_IN_LETTERS = 6
 BOTTOM_IN_LINES = 2.6
+TICK_DENSITY = 0.6
 DARK_BELOW_LIGHTNESS = 128
 AXIS_OPACITY = 0.65
 # Okabe and Ito's colours, in a lighter and a darker form, so that each has contrast on its background.
@@ -47,7 +48,10 @@ class Plot(pg.PlotWidget):
         item.setMouseEnabled(x=False, y=False)
         item.setClipToView(False)
         item.getViewBox().setDefaultPadding(0.0)
-        item.layout.setContentsMargins(0, 0, self.fontMetrics().averageCharWidth(), 0)
+        metrics = self.fontMetrics()
+        # Room for the halves of the outermost numbers, which would be cut off at the edge.
+        item.layout.setContentsMargins(0, metrics.height() / 3, metrics.averageCharWidth(), 0)
+        item.getAxis("left").setTickDensity(TICK_DENSITY)
         self._bottom = bottom
         self._coloured: list[tuple[pg.PlotDataItem | pg.InfiniteLine, str, bool]] = []
         self._apply_theme()

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QWidget
 
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.viewer.board import Board
+from napari_vidrecon.viewer.contributions.preferences import preferences
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
@@ -36,11 +38,18 @@ class Workspace(QObject):
     def __init__(self, viewer: napari.viewer.Viewer, main_window: QWidget) -> None:
         super().__init__(main_window)
         self.setObjectName(WORKSPACE_NAME)
+        chosen = preferences()
         self.model = ReconstructionModel()
+        self.model.set_settings(config=ReconstructionConfig.preset(chosen.preset), device=chosen.device)
         self.board = Board(viewer, self.model)
-        self.player = Player(viewer)
-        self.controller = RunController(self.model, self)
+        self.player = Player(viewer, parent=self)
+        self.controller = RunController(self.model, self, runs_folder=chosen.runs_folder)
         self.mask_fit = MaskFitController(self.model, self)
+        self.model.trial_changed.connect(self._follow_frame_rate)
+
+    def _follow_frame_rate(self) -> None:
+        if self.model.trial is not None:
+            self.player.set_frame_rate(self.model.trial.frame_rate_hz)
 
 
 def main_window_of(viewer: napari.viewer.Viewer) -> QWidget:

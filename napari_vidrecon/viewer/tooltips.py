@@ -92,9 +92,9 @@ TOOLTIPS = {
     "error_signed": "Signed: too bright and too dark have different colours. Otherwise only how large the error is.",
     "error_over": "What the error is drawn over.",
     "activity_mode": "What the lower right raster shows.",
-    "raster_order": "How the neurons are sorted in the rasters; activity looks more orderly with similar ones together.",
+    "raster_order": "How the neurons are sorted in the rasters; patterns are easier to see with similar ones together.",
     "grid": "Lay the tiles out in napari's grid, where zooming one zooms all.",
-    "play": "Play at the movie's own speed; frames are left out rather than slowed down.",
+    "play": "Play or hold (Shift-Space). It plays at the movie's own speed; frames are left out rather than slowed down.",
     "reset_view": "Fit the whole board into the window.",
     # Runs
     "runs": "Every run of this session. Double-click a name to change it. The correlation is taken inside the "
@@ -123,7 +123,10 @@ TOOLTIPS = {
     "cancel_export": "Stop writing. Nothing half-written stays.",
     "export_progress": "How much of the export is written.",
     "export_status": "What was exported last; click the name to open its folder.",
-    # Traces
+    # Traces and help
+    "show_traces": "Show frame correlation, motion energy, pupil, running and activity accuracy over time, below the "
+    "board. Click on a curve to go to that frame.",
+    "show_shortcuts": "List the keys of this window.",
     "frame_correlation_trace": "Correlation of reconstruction and stimulus over the pixels of the evaluation mask, "
     "frame by frame. Click or drag to go to a frame.",
     "activity_accuracy_trace": "Correlation of predicted and recorded activity over the neurons that take part, frame "

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QMouseEvent, QResizeEvent, QShowEvent
+from qtpy.QtCore import QPointF, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 from superqt.utils import QSignalThrottler
 
-from napari_vidrecon.viewer.plots import LEAST_WIDTH_IN_LETTERS, REDRAW_HZ, Heading, Plot
+from napari_vidrecon.viewer.plots import BOTTOM_IN_LINES, LEAST_WIDTH_IN_LETTERS, REDRAW_HZ, Heading, Plot
 from napari_vidrecon.viewer.registry import model_of
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.time_courses import GROUPS, Group, TimeCourse, TimeCourses
@@ -31,10 +32,43 @@ COLOURS = {
     "compared run": "rose",
     "": "green",
 }
+LINES_PER_LETTER = 3
+CORRELATION_TICKS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+READ_OUT_HZ = 5.0
 SHARE_OF_TIME = 0.05
 """Of the window's time, the share that drawing curves may take while a run goes on."""
 ROW_IN_LINES, LEAST_ROW_IN_LINES = 7.0, 5.5
+ROWS_AT_FIRST = 3
 GAP_BELOW_LIMIT = 0.05
+
+
+class NowLine(QWidget):
+    """A line at the present moment, laid over a plot: moving it redraws two strips and not the curves."""
+
+    def __init__(self, plot: Plot) -> None:
+        super().__init__(plot.viewport())
+        self._plot, self.time_s = plot, 0.0
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        plot.getPlotItem().getViewBox().sigRangeChanged.connect(self.follow)
+        plot.getPlotItem().getViewBox().sigResized.connect(self.follow)
+        self.hide()
+
+    def stand_at(self, time_s: float) -> None:
+        """Move to a time, seconds."""
+        self.time_s = time_s
+        self.follow()
+
+    def follow(self, *_range: object) -> None:
+        """Stay at the same time when the axes move."""
+        box = self._plot.getPlotItem().getViewBox()
+        area = box.sceneBoundingRect()
+        width = max(1, self._plot.fontMetrics().averageCharWidth() // LINES_PER_LETTER)
+        centre = box.mapViewToScene(QPointF(self.time_s, 0.0)).x()
+        self.setGeometry(round(centre - width / 2), round(area.top()), width, round(area.height()))
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """One colour, from the theme."""
+        QPainter(self).fillRect(self.rect(), QColor(self._plot.colours["now"]))
 
 
 class TimePlot(Plot):
@@ -44,9 +78,11 @@ class TimePlot(Plot):
 
     def __init__(self, group: Group, parent: QWidget | None = None) -> None:
         super().__init__(TIME_AXIS, ROW_IN_LINES - 1, parent)
-        self.now = self.add_line("now", vertical=True)
+        self.now = NowLine(self)
         self.curves: dict[str, pg.PlotDataItem] = {}
         self._group = group
+        if group.is_correlation:
+            self.getPlotItem().getAxis("left").setTicks([[(value, f"{value:g}") for value in CORRELATION_TICKS], []])
         self.setCursor(Qt.CursorShape.IBeamCursor)
 
     def draw(self, times_s: np.ndarray, curves: list[TimeCourse]) -> None:
@@ -110,13 +146,12 @@ class Row(QWidget):
         """Draw the curves of this row."""
         self._curves = curves
         self.plot.draw(times_s, curves)
+        self.plot.now.setVisible(bool(curves))
 
-    def stand_at(self, frame: int, time_s: float) -> None:
-        """Move the line to a frame and say the values there."""
-        self.plot.now.setValue(time_s)
-        self.plot.now.setVisible(bool(self._curves))
+    def read_out(self, frame: int) -> None:
+        """Say the values at a frame."""
         parts = [(f"<b>{self.group.title}</b>", ""), (f"<small>({self.group.unit})</small>", "")]
-        parts += [(_read_out(curve, frame), COLOURS.get(curve.name, "green")) for curve in self._curves]
+        parts += [(_value_text(curve, frame), COLOURS.get(curve.name, "green")) for curve in self._curves]
         if not self._curves:
             parts.append(("<i>once there is a reconstruction</i>" if self.group.is_correlation else "", ""))
         self.heading.show_parts(*parts)
@@ -137,8 +172,9 @@ class Traces(QWidget):
         self._times_s, self._columns = np.zeros(0), 0
         self.rows = {key: Row(key) for key in GROUPS}
         self._lay_out()
-        self._redraw = self._throttler(self._draw)
-        self._move = self._throttler(self._stand_at_present_frame)
+        self._redraw = self._throttler(self._draw, REDRAW_HZ)
+        self._move = self._throttler(self._move_lines, REDRAW_HZ)
+        self._read = self._throttler(self._read_out, READ_OUT_HZ)
         for row in self.rows.values():
             row.plot.asked_for.connect(self.go_to_time)
         model = self.model
@@ -160,18 +196,18 @@ class Traces(QWidget):
     def frame(self) -> int:
         """The frame the slider stands at."""
         step = self.viewer.dims.current_step
-        return min(int(step[-3]) if len(step) >= 3 else 0, max(len(self._times_s) - 1, 0))
+        return min(int(step[0]) if len(step) > 2 else 0, max(len(self._times_s) - 1, 0))
 
     def go_to_time(self, time_s: float) -> None:
         """Move the slider to the frame nearest to a time in the trial, seconds."""
         dims = self.viewer.dims
-        if len(self._times_s) and dims.ndim >= 3:
-            dims.set_current_step(dims.ndim - 3, int(np.abs(self._times_s - time_s).argmin()))
+        if len(self._times_s) and dims.ndim > 2:
+            dims.set_current_step(0, int(np.abs(self._times_s - time_s).argmin()))
 
     def sizeHint(self) -> QSize:
-        """One column of all plots, a few lines of text each."""
+        """Room for a few plots one below the other; the others move beside them."""
         row = next(iter(self.rows.values())).sizeHint()
-        return QSize(row.width(), round(len(self.rows) * ROW_IN_LINES * self.fontMetrics().height()))
+        return QSize(row.width(), round(ROWS_AT_FIRST * ROW_IN_LINES * self.fontMetrics().height()))
 
     def minimumSizeHint(self) -> QSize:
         """One plot: the others move beside it when there is no room below."""
@@ -189,15 +225,16 @@ class Traces(QWidget):
         super().showEvent(event)
         self._draw()
 
-    def _throttler(self, slot: object) -> QSignalThrottler:
+    def _throttler(self, slot: Callable[[], None], most_hz: float) -> QSignalThrottler:
         throttler = QSignalThrottler(parent=self)
-        throttler.setTimeout(round(1000 / REDRAW_HZ))
+        throttler.setTimeout(round(1000 / most_hz))
         throttler.triggered.connect(slot)
         return throttler
 
     def _lay_out(self) -> None:
         self.position = explain(QLabel(), "trace_position")
-        self.position.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.position.setWordWrap(True)
+        self.position.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.choice = explain(QToolButton(), "choose_traces")
         self.choice.setText("Curves")
         self.choice.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
@@ -232,30 +269,38 @@ class Traces(QWidget):
             return
         metrics = self.fontMetrics()
         room = max(self.height() - 2 * metrics.height(), 1)
-        fit_below = max(int(room / (LEAST_ROW_IN_LINES * metrics.height())), 1)
+        plots = room - BOTTOM_IN_LINES * metrics.height()
+        fit_below = max(int(plots / (LEAST_ROW_IN_LINES * metrics.height())), 1)
         fit_beside = max(int(self.width() / (LEAST_WIDTH_IN_LETTERS * metrics.averageCharWidth())), 1)
         columns = min(math.ceil(len(rows) / fit_below), fit_beside)
+        height = math.ceil(len(rows) / columns)
+        self._share_height(room, height)
         if columns == self._columns and not anew:
             return
         self._columns = columns
         for row in self.rows.values():
             self._grid.removeWidget(row)
-        height = math.ceil(len(rows) / columns)
         for index, row in enumerate(rows):
-            self._grid.addWidget(row, index % height, index // height)
-            last = index % height == height - 1 or index == len(rows) - 1
-            row.plot.set_bottom(TIME_AXIS if last else "")
+            line, column = index % height, index // height
+            lowest = line == height - 1 or index == len(rows) - 1
+            self._grid.addWidget(row, line, column, height - line if lowest else 1, 1)
+            row.plot.set_bottom(TIME_AXIS if lowest else "")
         for column in range(len(GROUPS)):
             self._grid.setColumnStretch(column, 1 if column < columns else 0)
+
+    def _share_height(self, room: int, lines: int) -> None:
+        """Give every plot the same height; the lowest one also carries the time axis."""
+        axis = round(BOTTOM_IN_LINES * self.fontMetrics().height())
+        each = max((room - axis) // lines, 1)
         for line in range(len(GROUPS)):
-            # The plot at the bottom also carries the axis, so it needs more room for a curve of the same height.
-            self._grid.setRowStretch(line, 0 if line >= height else 3 if line == height - 1 else 2)
+            self._grid.setRowStretch(line, 0 if line >= lines else each + axis if line == lines - 1 else each)
 
     def _ask_to_redraw(self, _snapshot: object = None) -> None:
         self._redraw.throttle()
 
     def _ask_to_move(self, _event: object = None) -> None:
         self._move.throttle()
+        self._read.throttle()
 
     def _draw(self) -> None:
         if not self.isVisible():
@@ -265,25 +310,30 @@ class Traces(QWidget):
         curves = self._courses.all()
         for key, row in self.rows.items():
             row.draw(self._times_s, [curve for curve in curves if curve.group == key])
-        self._stand_at_present_frame()
+        self._move_lines()
+        self._read_out()
         cost_ms = 1000 * (time.perf_counter() - began)
         self._redraw.setTimeout(round(max(1000 / REDRAW_HZ, cost_ms / SHARE_OF_TIME)))
 
-    def _stand_at_present_frame(self) -> None:
+    def _move_lines(self) -> None:
+        if self.isVisible() and len(self._times_s):
+            for row in self._chosen():
+                row.plot.now.stand_at(float(self._times_s[self.frame]))
+
+    def _read_out(self) -> None:
         if not self.isVisible():
             return
-        if self.model.trial is None:
+        if self.model.trial is None or not len(self._times_s):
             self.position.setText("Open a session under “Movie reconstruction” first.")
             return
         frame = self.frame
-        time_s = float(self._times_s[frame])
-        mouse = "simulated mouse · " if self.model.trial.simulated else ""
-        self.position.setText(f"{mouse}frame {frame} of {len(self._times_s)} · {time_s:.2f} s")
+        mouse = " · simulated mouse" if self.model.trial.simulated else ""
+        self.position.setText(f"frame {frame} of {len(self._times_s)} · {self._times_s[frame]:.2f} s{mouse}")
         for row in self._chosen():
-            row.stand_at(frame, time_s)
+            row.read_out(frame)
 
 
-def _read_out(curve: TimeCourse, frame: int) -> str:
+def _value_text(curve: TimeCourse, frame: int) -> str:
     value = curve.values[frame] if frame < len(curve.values) else np.nan
     number = f"{value:.2f}" if np.isfinite(value) else "–"
     return f"{curve.name} {number}".strip()

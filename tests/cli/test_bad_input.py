@@ -172,9 +172,7 @@ def nothing_at_all(file: Path) -> None:
 @pytest.mark.parametrize(
     "make", [nothing_at_all, not_a_checkpoint, truncated_checkpoint, other_checkpoint, hidden_code]
 )
-def test_a_file_that_is_no_encoder_is_refused(
-    make, suffix: str, reconstruct_words, vidrecon, tmp_path: Path
-) -> None:
+def test_a_file_that_is_no_encoder_is_refused(make, suffix: str, reconstruct_words, vidrecon, tmp_path: Path) -> None:
     file = tmp_path / f"encoder{suffix}"
     make(file)
     answer = vidrecon(*changed(reconstruct_words, "--encoder", file), "--trial", 0)

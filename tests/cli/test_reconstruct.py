@@ -140,8 +140,8 @@ def test_a_reference_checkpoint_and_a_public_session_work_the_same_way(
     session = vr.open_session(golden_session_folder)
     answer = vidrecon(
         *("reconstruct", golden_session_folder, "--trial", session.labelled[0], "--encoder", golden_checkpoints[0]),
-        *("--mask", mask_file, "--evaluation-threshold", 0.6, "--preset", "paper", "--steps", 2),
-        *("--set", "track_responses=false", "--out", tmp_path, *mouse, "--json"),
+        *("--mask", mask_file, "--evaluation-threshold", 0.6, "--preset", "paper", "--steps", 1),
+        *("--set", "track_responses=false", "--frames", "0:34", "--out", tmp_path, *mouse, "--json"),
     )
     assert answer.code == 0, answer.err
     assert vr.Reconstruction.load(answer.json["runs"][0]["run"]).config.preset_name == "paper"

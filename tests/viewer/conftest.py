@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,20 +32,27 @@ def disc_mask() -> AlphaMask:
     return AlphaMask(np.clip(1.2 * (1 - np.hypot(rows - 18, columns - 30) / 17), 0, None), "disc")
 
 
-def fill(model: ReconstructionModel, session_folder: Path, encoder: Path, mask: AlphaMask) -> None:
-    """Give a model a session, 48 frames of a trial, an encoder, a mask, and few steps."""
-    model.set_session(open_session(session_folder))
-    model.set_encoders([encoder])
-    model.set_mask(mask)
-    model.set_thresholds(0.4, 0.6)
-    model.begin_edits()
-    model.set_settings(config=ReconstructionConfig.preset("best", steps=FEW_STEPS, track_every=2), device="cpu")
-    model.set_trial(0, *SMALL_CLIP)
+@pytest.fixture
+def make_model(
+    small_session_folder: Path, small_encoder_file: Path, disc_mask: AlphaMask
+) -> Callable[..., ReconstructionModel]:
+    """Gives a model (a new one, or a window's) a session, 48 frames of a trial, an encoder, a mask, few steps."""
+
+    def make(model: ReconstructionModel | None = None) -> ReconstructionModel:
+        model = model or ReconstructionModel()
+        model.set_session(open_session(small_session_folder))
+        model.set_encoders([small_encoder_file])
+        model.set_mask(disc_mask)
+        model.set_thresholds(0.4, 0.6)
+        model.begin_edits()
+        model.set_settings(config=ReconstructionConfig.preset("best", steps=FEW_STEPS, track_every=2), device="cpu")
+        model.set_trial(0, *SMALL_CLIP)
+        return model
+
+    return make
 
 
 @pytest.fixture
-def small_model(small_session_folder: Path, small_encoder_file: Path, disc_mask: AlphaMask) -> ReconstructionModel:
+def small_model(make_model: Callable[..., ReconstructionModel]) -> ReconstructionModel:
     """A model that is ready to start, without any window."""
-    model = ReconstructionModel()
-    fill(model, small_session_folder, small_encoder_file, disc_mask)
-    return model
+    return make_model()

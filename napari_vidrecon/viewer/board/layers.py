@@ -43,10 +43,14 @@ class RoleLayers:
     Parameters
     ----------
     viewer : the one viewer they live in.
+
+    `unit` of the screen and `frame_s`, the time of a frame in seconds, are those of the trial on the board.
     """
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         self.viewer = viewer
+        self.unit = "pixel"
+        self.frame_s = 1.0
 
     def find(self, role: Role | str) -> Layer | None:
         """The first layer of a role, or None."""
@@ -78,7 +82,12 @@ class RoleLayers:
         if layer is None or layer.ndim != data.ndim - (1 if style.get("rgb") else 0):
             if layer is not None:
                 self.viewer.layers.remove(layer)
-            return self.viewer.add_image(data, name=name, metadata={ROLE_KEY: str(role)}, **style)
+            spatial = data.ndim - 1 if style.get("rgb") else data.ndim
+            units = ("second", self.unit, self.unit)[-spatial:]
+            labels = ("time", "y", "x")[-spatial:]
+            known = {"units": units, "axis_labels": labels, "metadata": {ROLE_KEY: str(role)}}
+            scale = (self.frame_s, 1.0, 1.0)[-spatial:]
+            return self.viewer.add_image(data, name=name, scale=scale, **known, **style)
         if layer.data is not data:
             layer.data = data
         return layer

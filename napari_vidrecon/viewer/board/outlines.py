@@ -26,7 +26,7 @@ ROUNDING_PX = 1.3
 ROUNDING_SHARE = 0.05
 """Steps of the pixel grid are rounded off by this, but never by more than this share of a line's length."""
 LEGEND_TOP_PX = 1.6
-LEGEND_LINE_PX = 9.0
+LEGEND_LINE_PX = 11.0
 BAR_HEIGHT_PX = 2.4
 BAR_GREY = 128
 """A clear colour shows the movie through it; on the bar a middle grey stands for the movie."""
@@ -130,7 +130,9 @@ class _Canvas:
     def draw(self, lines: Iterable[Line], colour: tuple[int, ...], width: float, dashed: bool) -> None:
         for line in lines:
             for part in _dashes(line) if dashed else [line]:
-                self._pen.line((part * self._scale).ravel().tolist(), fill=colour, width=max(1, round(width * self._scale)))
+                self._pen.line(
+                    (part * self._scale).ravel().tolist(), fill=colour, width=max(1, round(width * self._scale))
+                )
 
     def picture(self) -> np.ndarray:
         return np.asarray(self._image.reduce(SMOOTHING))

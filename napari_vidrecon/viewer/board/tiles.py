@@ -5,7 +5,7 @@ A world unit is a pixel of the movie, or a degree where the session knows its sc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 GAP_PX = 4.0
 TITLE_PX = 6.5
@@ -13,6 +13,9 @@ TITLE_PX = 6.5
 LEGEND_PX = 9.0
 """Room below the movies for the outlines' legend and the colour bar."""
 RASTER_HEIGHT_PX = 64.0
+LOWEST_RASTER_PX, HIGHEST_RASTER_PX = 36.0, 170.0
+RASTER_STEP_PX = 2.0
+"""Rasters grow in steps, so that a window that changes a little keeps its board."""
 TIME_AXIS_PX = 6.0
 """Room below the rasters for the seconds."""
 
@@ -61,6 +64,7 @@ class BoardLayout:
     frames : length of the clip; the rasters have a column a frame.
     rows, cols : pixels of a movie.
     pitch : world units a pixel.
+    raster_height : of the rasters, in pixels of the movie.
     gridded : every tile at the same place, for napari's grid, where each has a canvas of its own.
     """
 
@@ -69,7 +73,15 @@ class BoardLayout:
     rows: int = 36
     cols: int = 64
     pitch: float = 1.0
+    raster_height: float = RASTER_HEIGHT_PX
     gridded: bool = False
+
+    def filling(self, height: float, width: float) -> BoardLayout:
+        """The same board with rasters as high as a canvas of that shape has room for."""
+        others = self.extent.height / self.pitch - self.raster_height
+        room = self.width / self.pitch * height / width - others if width > 0 else RASTER_HEIGHT_PX
+        steps = min(max(room, LOWEST_RASTER_PX), HIGHEST_RASTER_PX) // RASTER_STEP_PX
+        return replace(self, raster_height=steps * RASTER_STEP_PX)
 
     @property
     def width(self) -> float:
@@ -84,8 +96,9 @@ class BoardLayout:
     @property
     def movies(self) -> Box:
         """All movies with the legend below them."""
-        width = self.movie(0).width if self.gridded else self.width
-        return Box(0.0, 0.0, self.pitch * (self.rows + LEGEND_PX), width)
+        if self.gridded:
+            return self.movie(0)
+        return Box(0.0, 0.0, self.pitch * (self.rows + LEGEND_PX), self.width)
 
     @property
     def cursor_columns(self) -> int:
@@ -105,7 +118,7 @@ class BoardLayout:
             return self.movie(0)
         top = self.pitch * (self.rows + LEGEND_PX + TITLE_PX)
         left = column * self.cursor_columns * self._raster_width / self.frames
-        return Box(top, left, self.pitch * RASTER_HEIGHT_PX, self._raster_width)
+        return Box(top, left, self.pitch * self.raster_height, self._raster_width)
 
     @property
     def rasters(self) -> Box:

@@ -187,11 +187,10 @@ def _export_panel(viewer: napari.viewer.Viewer) -> ExportPanel:
 
 
 def _present_frame(viewer: napari.viewer.Viewer) -> int:
-    return int(viewer.dims.current_step[-3]) if viewer.dims.ndim >= 3 else 0
+    return int(viewer.dims.current_step[0]) if viewer.dims.ndim > 2 else 0
 
 
 def _go_to(viewer: napari.viewer.Viewer, frame: int) -> None:
     dims = viewer.dims
-    if dims.ndim >= 3:
-        axis = dims.ndim - 3
-        dims.set_current_step(axis, int(np.clip(frame, 0, dims.nsteps[axis] - 1)))
+    if dims.ndim > 2:
+        dims.set_current_step(0, int(np.clip(frame, 0, dims.nsteps[0] - 1)))

@@ -9,10 +9,10 @@ from typing import Any
 
 from magicgui.widgets import create_widget
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QWidget
 
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.viewer.panels.controls import form
+from napari_vidrecon.viewer.panels.controls import LETTERS_OF_A_CHOICE, form
 
 SHOWN_ELSEWHERE = ("preset_name", "steps")
 LARGEST_NUMBER = 100_000.0
@@ -35,6 +35,7 @@ class AdvancedForm(QWidget):
         self._showing = False
         self._controls: dict[str, Any] = {}
         layout = form()
+        layout.setRowWrapPolicy(layout.RowWrapPolicy.WrapLongRows)
         self.setLayout(layout)
         for name, field in ReconstructionConfig.model_fields.items():
             if name in SHOWN_ELSEWHERE:
@@ -45,6 +46,9 @@ class AdvancedForm(QWidget):
             label = QLabel(name.replace("_", " "))
             for widget in (label, control.native):
                 widget.setToolTip(tooltip)
+            if isinstance(control.native, QComboBox):
+                control.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+                control.native.setMinimumContentsLength(LETTERS_OF_A_CHOICE)
             control.native.setObjectName(f"config.{name}")
             layout.addRow(label, control.native)
             self._controls[name] = control

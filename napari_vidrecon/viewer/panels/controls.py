@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QPushButton,
     QSizePolicy,
     QSpinBox,
@@ -20,6 +21,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vidrecon.viewer.tooltips import explain
+
+EMPHASIS_STYLE = "QPushButton:enabled { background-color: #0072B2; color: white; font-weight: bold; }"
+LETTERS_OF_A_CHOICE = 8
+"""A list may be narrower than its longest entry, but not than this."""
 
 
 def button(text: str, name: str, action: Callable[[], None], *, checkable: bool = False) -> QPushButton:
@@ -30,10 +35,26 @@ def button(text: str, name: str, action: Callable[[], None], *, checkable: bool 
     return made
 
 
+def menu_button(text: str, name: str, fill: Callable[[QMenu], None]) -> QPushButton:
+    """A named button with a menu that `fill` fills whenever it opens."""
+    made = explain(QPushButton(text), name)
+    menu = QMenu(made)
+    menu.setToolTipsVisible(True)
+
+    def refill() -> None:
+        menu.clear()
+        fill(menu)
+
+    menu.aboutToShow.connect(refill)
+    made.setMenu(menu)
+    return made
+
+
 def choice(name: str, options: Mapping[str, Any], action: Callable[[Any], None]) -> QComboBox:
     """A named drop-down list; `options` maps what is shown to what `action` is given."""
     made = explain(QComboBox(), name)
     made.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    made.setMinimumContentsLength(LETTERS_OF_A_CHOICE)
     made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     set_options(made, options)
     made.activated.connect(lambda index: action(made.itemData(index)))
@@ -96,6 +117,13 @@ def put(control: QSpinBox | QDoubleSpinBox | QCheckBox | QPushButton, value: Any
             control.setChecked(value)
         else:
             control.setValue(value)
+
+
+def emphasise(control: QPushButton, wanted: bool) -> None:
+    """Show that this button is the one to press next, or no longer."""
+    style = EMPHASIS_STYLE if wanted else ""
+    if control.styleSheet() != style:
+        control.setStyleSheet(style)
 
 
 def row(*widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices, QGuiApplication
-from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_vidrecon.errors import VidreconError
 from napari_vidrecon.viewer.contributions.preferences import preferences
@@ -18,7 +18,7 @@ from napari_vidrecon.viewer.exports.exporter import Exporter
 from napari_vidrecon.viewer.exports.shown_movie import ShownMovie, shown_movie
 from napari_vidrecon.viewer.panels.controls import button, row, words
 from napari_vidrecon.viewer.recent_folders import last_folder, remember_last_folder
-from napari_vidrecon.viewer.run_folders import default_runs_folder, new_run_folder
+from napari_vidrecon.viewer.runs.folders import default_runs_folder, new_run_folder
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain
 
@@ -42,13 +42,19 @@ class ExportPanel(QWidget):
     ----------
     model : the state of the window.
     viewer : its slider says which frame is the present one.
+    runs_folder : where a mask and neurons are kept that no run was made with yet; default: where runs are kept.
     """
 
     def __init__(
-        self, model: ReconstructionModel, viewer: napari.components.ViewerModel, parent: QWidget | None = None
+        self,
+        model: ReconstructionModel,
+        viewer: napari.components.ViewerModel,
+        runs_folder: Path | None = None,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._model, self._viewer = model, viewer
+        self._runs_folder = runs_folder or default_runs_folder()
         self.exporter = Exporter(self)
         self.movie_button = button("Movie…", "movie", self.ask_movie)
         self.frame_button = button("This frame…", "frame", self.ask_frame)
@@ -88,7 +94,7 @@ class ExportPanel(QWidget):
 
     def export_frame(self, path: Path) -> None:
         """Start writing the present frame."""
-        frame = int(self._viewer.dims.current_step[-3]) if self._viewer.dims.ndim >= 3 else 0
+        frame = int(self._viewer.dims.current_step[0]) if self._viewer.dims.ndim > 2 else 0
         self._start(path, lambda shown, report: files.write_frame(shown, min(frame, len(shown.video) - 1), path))
 
     def export_figure(self, path: Path) -> None:
@@ -163,10 +169,10 @@ class ExportPanel(QWidget):
     def _recipe(self) -> scripts.Recipe:
         model, shown = self._model, self._model.shown
         if shown is not None:
-            kept = shown.path or default_runs_folder() / shown.name.replace("/", "-")
+            kept = shown.path or self._runs_folder / shown.name.replace("/", "-")
             return scripts.recipe_of_run(shown, kept.with_suffix(""))
         name, trial = ("", 0) if model.session is None or model.trial is None else (model.session.name, model.trial.id)
-        return scripts.recipe_of_settings(model, new_run_folder(default_runs_folder(), name, trial).with_suffix(""))
+        return scripts.recipe_of_settings(model, new_run_folder(self._runs_folder, name, trial).with_suffix(""))
 
     # What is shown
 
@@ -179,7 +185,7 @@ class ExportPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(writing)
-        layout.addLayout(row(words("Movies play in"), self.speed, self.enlargement))
+        layout.addLayout(row(QLabel("Movies"), self.speed, self.enlargement))
         layout.addLayout(row(self.progress, self.cancel_button, stretch=0))
         layout.addWidget(words("To repeat the shown run elsewhere:"))
         layout.addLayout(row(self.python_button, self.command_button))

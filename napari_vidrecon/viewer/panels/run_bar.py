@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QVBoxLayout, QWidg
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.evaluation import Evaluator
 from napari_vidrecon.viewer.model import ReconstructionModel, RunState
-from napari_vidrecon.viewer.panels.controls import button, row, words
+from napari_vidrecon.viewer.panels.controls import button, emphasise, row, words
 from napari_vidrecon.viewer.plots import COLOURS_ON_DARK, COLOURS_ON_LIGHT, DARK_BELOW_LIGHTNESS
-from napari_vidrecon.viewer.run_status import Mood, status
+from napari_vidrecon.viewer.runs.status import Mood, status
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain
 
@@ -114,6 +114,8 @@ class RunBar(QWidget):
         self.hint.setText(f'<span style="color:{self._colours["orange"]}">{html.escape(now.hint)}</span>')
         self.hint.setVisible(bool(now.hint))
         self.what.setText(self._subject())
+        self.what.setVisible(bool(self.what.text()))
+        self._colour_progress()
         if now.done is None and now.mood == Mood.BUSY:
             self.progress.setRange(0, 0)
         else:
@@ -124,14 +126,17 @@ class RunBar(QWidget):
         self.start_button.setEnabled(not controller.busy and not controller.missing)
         self.pause_button.setText("Pause" if running or not (paused or controller.can_continue) else "Resume")
         explain(self.pause_button, "pause" if running else "resume")
-        self.pause_button.setEnabled(going_on and (running or paused) or controller.can_continue)
+        self.pause_button.setEnabled((going_on and (running or paused)) or controller.can_continue)
         self.stop_button.setEnabled(going_on)
         self.rerun_button.setEnabled(not controller.missing and (model.shown is not None or controller.busy))
-        urgent = bool(model.stale)
-        font = self.rerun_button.font()
-        if font.bold() != urgent:
-            font.setBold(urgent)
-            self.rerun_button.setFont(font)
+        emphasise(self.rerun_button, bool(model.stale))
+        emphasise(self.start_button, model.shown is None and not controller.busy)
+        emphasise(self.pause_button, paused)
+
+    def _colour_progress(self) -> None:
+        style = f"QProgressBar::chunk {{ background-color: {self._colours['blue']}; }}"
+        if self.progress.styleSheet() != style:
+            self.progress.setStyleSheet(style)
 
     def _subject(self) -> str:
         session, trial = self._model.session, self._model.trial
@@ -155,10 +160,9 @@ class RunBar(QWidget):
 
     def _big_number(self, name: str) -> QLabel:
         label = explain(QLabel(NO_NUMBER), name)
-        font = label.font()
-        font.setPointSizeF(font.pointSizeF() * BIG_NUMBER_SCALE)
-        font.setBold(True)
-        label.setFont(font)
+        points = label.font().pointSizeF() * BIG_NUMBER_SCALE
+        # Napari's style sheet overrules a font, but not another style sheet.
+        label.setStyleSheet(f"font-size: {points:.0f}pt; font-weight: bold;")
         label.setAlignment(Qt.AlignmentFlag.AlignCenter)
         return label
 

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from napari_vidrecon.reconstruction.config import PRESETS, ReconstructionConfig
 from napari_vidrecon.viewer.model import ReconstructionModel
@@ -23,17 +22,13 @@ from napari_vidrecon.viewer.panels.controls import (
     tick,
     whole_number,
 )
-from napari_vidrecon.viewer.panels.sections import section
+from napari_vidrecon.viewer.panels.sections import Section
 from napari_vidrecon.viewer.plots import ProgressPlot
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain
 
 MOST_STEPS = 100_000
-PRESET_LABELS = {
-    "best": "best (smoothed gradient)",
-    "fast": "fast (fewest windows)",
-    "paper": "paper (Bauer et al. 2026)",
-}
+PRESET_ORDER = ("best", "fast", "paper")
 TARGET_LABELS = {
     "recorded activity": "recorded",
     "predicted activity (no noise)": "predicted",
@@ -53,17 +48,17 @@ class RunPanel(QWidget):
     def __init__(self, model: ReconstructionModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._model = model
-        self.preset = choice("preset", {PRESET_LABELS.get(name, name): name for name in _presets()}, self._take_preset)
+        self.preset = choice("preset", {name: name for name in _presets()}, self._take_preset)
         self.steps = whole_number("steps", 1, MOST_STEPS, self._take_steps, 10)
         self.target = choice("target", TARGET_LABELS, partial(self._take, "target"))
         self.ensemble = choice("ensemble", ENSEMBLE_LABELS, partial(self._take, "ensemble"))
         self.device = choice("device", {"auto": "auto", "cpu": "cpu"}, partial(self._take, "device"))
-        self.apply_live = tick("Apply changes of mask and neurons while running", "apply_live", self._take_live)
+        self.apply_live = tick("Apply mask and neurons while running", "apply_live", self._take_live)
         self.advanced = AdvancedForm(self._take_parameter)
         self.reset_button = button("Back to the preset", "reset_settings", self._reset)
         self.plot = explain(ProgressPlot(), "plot")
-        self.fold: QCollapsible = section("Advanced", self._advanced_content(), open_at_first=False)
-        explain(self.fold.toggleButton(), "advanced")
+        self.fold = Section("Advanced", self._advanced_content(), open_at_first=False, minor=True)
+        explain(self.fold.heading, "advanced")
         self._lay_out()
         for signal in (model.settings_changed, model.encoders_changed):
             subscribe(self, signal, self._show_settings)
@@ -126,7 +121,7 @@ class RunPanel(QWidget):
         put(self.apply_live, model.apply_live)
         self.advanced.show_config(model.config)
         changed = set(model.config.differences(ReconstructionConfig.preset(model.config.preset_name))) - {"steps"}
-        self.fold.setText(f"Advanced ({len(changed)} changed)" if changed else "Advanced")
+        self.fold.set_title(f"Advanced ({len(changed)} changed)" if changed else "Advanced")
         self.reset_button.setEnabled(bool(changed))
 
     def _show_history(self, _snapshot: object = None) -> None:
@@ -171,8 +166,5 @@ class RunPanel(QWidget):
 
 
 def _presets() -> list[str]:
-    """The presets, the ones with a label first."""
-    return [
-        *(name for name in PRESET_LABELS if name in PRESETS),
-        *(name for name in PRESETS if name not in PRESET_LABELS),
-    ]
+    others = [name for name in PRESETS if name not in PRESET_ORDER]
+    return [*(name for name in PRESET_ORDER if name in PRESETS), *others]

@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QMenu,
     QMessageBox,
-    QToolButton,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -23,10 +22,10 @@ from qtpy.QtWidgets import (
 from napari_vidrecon.viewer.evaluation import Evaluator
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord
 from napari_vidrecon.viewer.opening import open_run, show_run, take_over_settings, try_to
-from napari_vidrecon.viewer.panels.controls import button, choice, choose, form, row, set_options
+from napari_vidrecon.viewer.panels.controls import button, choice, choose, form, menu_button, row, set_options
 from napari_vidrecon.viewer.recent_folders import last_folder, remember_folder, remember_last_folder
-from napari_vidrecon.viewer.run_folders import kept_runs
-from napari_vidrecon.viewer.run_status import time_in_words
+from napari_vidrecon.viewer.runs.folders import kept_runs
+from napari_vidrecon.viewer.runs.status import time_in_words
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain
 
@@ -65,11 +64,7 @@ class RunsPanel(QWidget):
         self.save_button = button("Save…", "save_run", self._ask_save)
         self.open_button = button("Open…", "open_run", self._ask_open)
         self.delete_button = button("Delete", "delete_run", self._ask_delete)
-        self.kept_button = explain(QToolButton(), "kept_runs")
-        self.kept_button.setText("Earlier")
-        self.kept_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.kept_button.setMenu(QMenu(self.kept_button))
-        self.kept_button.menu().aboutToShow.connect(self._fill_kept)
+        self.kept_button = menu_button("Earlier", "kept_runs", self._fill_kept)
         self._rescore_soon = QTimer(self, interval=RESCORE_MILLISECONDS, singleShot=True)
         self._rescore_soon.timeout.connect(self._show_scores)
         self._lay_out()
@@ -128,9 +123,8 @@ class RunsPanel(QWidget):
         if answer == QMessageBox.StandardButton.Yes:
             self.delete(record)
 
-    def _fill_kept(self) -> None:
-        menu, session = self.kept_button.menu(), self._model.session
-        menu.clear()
+    def _fill_kept(self, menu: QMenu) -> None:
+        session = self._model.session
         open_already = {record.path for record in self._model.runs}
         kept = [] if session is None else kept_runs(self._runs_folder, session.name)
         for run in [run for run in kept if run.path not in open_already][:MOST_KEPT_LISTED]:
@@ -235,7 +229,7 @@ class RunsPanel(QWidget):
         header.setSectionResizeMode(CHANGED, QHeaderView.ResizeMode.Stretch)
         self.tree.setMinimumHeight(self.fontMetrics().height() * (ROWS_SEEN + 1) * 3 // 2)
         fields = form()
-        fields.addRow("Compare with", row(self.compare, self.compare_mode))
+        fields.addRow("Compare", row(self.compare, self.compare_mode))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tree)
@@ -251,7 +245,7 @@ def _took(record: RunRecord) -> str:
 def _facts(record: RunRecord) -> str:
     result = record.result
     lines = [
-        f"trial {record.settings['trial']}, {record.settings['target']} activity, "
+        f"trial {record.settings['trial']}, {record.settings['target']} activity",
         f"{len(result.history)} of {result.config.steps} steps",
         f"preset {result.config.preset_name}, {record.settings['neurons']}",
         f"kept in {record.path}" if record.path is not None else "not kept on disk",

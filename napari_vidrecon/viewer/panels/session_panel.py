@@ -11,10 +11,11 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
+    QHBoxLayout,
+    QLabel,
     QListWidget,
     QListWidgetItem,
     QMenu,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -26,7 +27,9 @@ from napari_vidrecon.viewer.panels.controls import (
     button,
     choice,
     choose,
+    emphasise,
     form,
+    menu_button,
     put,
     row,
     set_options,
@@ -57,11 +60,7 @@ class SessionPanel(QWidget):
         self._model = model
         self.sample_button = button("Simulated mouse", "sample", self.open_sample)
         self.open_button = button("Open session…", "open_session", self._ask_session)
-        self.recent_button = explain(QToolButton(), "recent")
-        self.recent_button.setText("Recent")
-        self.recent_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.recent_button.setMenu(QMenu(self.recent_button))
-        self.recent_button.menu().aboutToShow.connect(self._fill_recent)
+        self.recent_button = menu_button("Recent", "recent", self._fill_recent)
         self.session_name = explain(QElidingLabel(), "session_name")
         self.session_name.setElideMode(Qt.TextElideMode.ElideMiddle)
         font = self.session_name.font()
@@ -72,6 +71,7 @@ class SessionPanel(QWidget):
         self.trial = choice("trial", {}, self._take_trial)
         self.first_frame = whole_number("first_frame", 0, 0, self._take_frames, FRAME_STEP)
         self.last_frame = whole_number("last_frame", 0, 0, self._take_frames, FRAME_STEP)
+        self.frames_in_all = QLabel("of –")
         self.all_button = button("All", "all_frames", self._take_all_frames)
         self.encoders = explain(QListWidget(), "encoders")
         self.encoders.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
@@ -112,12 +112,9 @@ class SessionPanel(QWidget):
         if name:
             self.open(Path(name))
 
-    def _fill_recent(self) -> None:
-        menu = self.recent_button.menu()
-        menu.clear()
+    def _fill_recent(self, menu: QMenu) -> None:
         for path in recent_folders():
             menu.addAction(path.name, partial(self.open, path)).setToolTip(str(path))
-        menu.setToolTipsVisible(True)
         if menu.isEmpty():
             menu.addAction("Nothing opened yet").setEnabled(False)
 
@@ -176,6 +173,7 @@ class SessionPanel(QWidget):
             self.encoders,
         ):  # fmt: skip
             control.setEnabled(session is not None)
+        emphasise(self.sample_button, session is None)
         if session is None:
             self.session_name.setText("No session is open")
             self.session_facts.setText("Start with the simulated mouse, or open a session folder.")
@@ -187,14 +185,19 @@ class SessionPanel(QWidget):
         self.session_facts.setText(" · ".join(facts))
         tiers = dict.fromkeys(session.tiers.values())
         options = {f"{tier} ({len(session.trials_in_tier(tier))})": tier for tier in tiers}
-        set_options(self.tier, {f"{EVERY_TIER} ({len(session.trial_ids)})": EVERY_TIER, **options})
-        self._fill_trials(EVERY_TIER)
+        if len(tiers) > 1:
+            options[f"{EVERY_TIER} ({len(session.trial_ids)})"] = EVERY_TIER
+        set_options(self.tier, options)
+        self._fill_trials(next(iter(options.values())))
 
     def _fill_trials(self, tier: str) -> None:
         session = self._model.session
         assert session is not None
         trials = session.trial_ids if tier == EVERY_TIER else session.trials_in_tier(tier)
-        set_options(self.trial, {f"{trial} · {session.tiers[trial]}": trial for trial in trials})
+        every = tier == EVERY_TIER
+        set_options(
+            self.trial, {f"{trial} · {session.tiers[trial]}" if every else f"trial {trial}": trial for trial in trials}
+        )
 
     def _show_trial(self) -> None:
         trial = self._model.trial
@@ -210,7 +213,7 @@ class SessionPanel(QWidget):
             self.last_frame.setRange(min(LEAST_FRAMES, frames), frames)
             self.first_frame.setValue(start)
             self.last_frame.setValue(start + trial.frames)
-            self.last_frame.setSuffix(f" of {frames}")
+            self.frames_in_all.setText(f"of {frames}")
         self.all_button.setEnabled(trial.frames < frames)
 
     def _show_encoders(self) -> None:
@@ -228,19 +231,31 @@ class SessionPanel(QWidget):
                 self.encoders.addItem("No encoder yet: add a file below.")
                 self.encoders.item(0).setFlags(Qt.ItemFlag.NoItemFlags)
         seen = min(max(len(files), 1), MOST_ENCODERS_SEEN)
-        height = self.encoders.sizeHintForRow(0) * seen + 2 * self.encoders.frameWidth()
-        self.encoders.setMaximumHeight(height + self.encoders.fontMetrics().height() // 2)
+        line = max(self.encoders.sizeHintForRow(0), self.fontMetrics().height() * 5 // 4)
+        self.encoders.setFixedHeight(line * seen + line // 2)
         put(self.mouse, -1 if self._model.mouse is None else self._model.mouse)
+
+    def _frames_row(self) -> QHBoxLayout:
+        layout = QHBoxLayout()
+        for widget, stretch in (
+            (self.first_frame, 1),
+            (QLabel("to"), 0),
+            (self.last_frame, 1),
+            (self.frames_in_all, 0),
+            (self.all_button, 0),
+        ):
+            layout.addWidget(widget, stretch)
+        return layout
 
     def _lay_out(self) -> None:
         fields = form()
         fields.addRow("Trial", row(self.tier, self.trial))
-        fields.addRow("Frames", row(self.first_frame, words("to"), self.last_frame, self.all_button, stretch=2))
+        fields.addRow("Frames", self._frames_row())
         fields.addRow("Encoders", self.encoders)
         fields.addRow("", row(self.add_button, self.mouse, stretch=0))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(row(self.sample_button, self.open_button, self.recent_button, stretch=1))
+        layout.addLayout(row(self.sample_button, self.open_button, self.recent_button))
         layout.addWidget(self.session_name)
         layout.addWidget(self.session_facts)
         layout.addLayout(fields)

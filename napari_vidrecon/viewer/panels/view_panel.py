@@ -40,19 +40,21 @@ class ViewPanel(QWidget):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._model, self._controller, self._player = model, controller, player
+        self._model, self._controller = model, controller
         self.error_mode = choice("error_mode", _labels(ErrorMode), self._take_error_mode)
         self.signed = tick("signed", "error_signed", partial(self._take, "error_signed"))
         self.over = choice("error_over", OVER_LABELS, partial(self._take, "error_over"))
         self.activity_mode = choice("activity_mode", _labels(ActivityMode), partial(self._take, "activity_mode"))
         self.raster_order = choice("raster_order", _labels(RasterOrder), partial(self._take, "raster_order"))
         self.grid = tick("napari's grid", "grid", partial(self._take, "grid"))
-        self.play_button = button("Play", "play", self._play)
+        self.play_button = button("Play", "play", player.toggle)
         self.reset_button = button("Fit to window", "reset_view", reset_view)
         self.note = words()
         self._lay_out()
         for signal in (model.view_changed, model.shown_changed, model.state_changed, model.session_changed):
             subscribe(self, signal, self._show_view)
+        subscribe(self, player.playing_changed, self._show_playing)
+        self._show_playing(player.playing)
         self._show_view()
 
     def _take(self, name: str, value: Any) -> None:
@@ -71,9 +73,8 @@ class ViewPanel(QWidget):
     def _lacks_counterpart(self) -> bool:
         return self._model.error_mode == ErrorMode.PREDICTED and self._model.expected is None
 
-    def _play(self) -> None:
-        self._player.toggle()
-        self.play_button.setText("Stop" if self._player.playing else "Play")
+    def _show_playing(self, playing: bool) -> None:
+        self.play_button.setText("Hold" if playing else "Play")
 
     def _show_view(self) -> None:
         model = self._model

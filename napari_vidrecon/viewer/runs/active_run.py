@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from napari_vidrecon.reconstruction.runner import Mailbox, Runner
-from napari_vidrecon.viewer.jobs import Job
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
-from napari_vidrecon.viewer.run_differences import differences, in_words
-from napari_vidrecon.viewer.run_folders import new_run_folder
-from napari_vidrecon.viewer.run_job import Finished, RunRequest
+from napari_vidrecon.viewer.runs.differences import differences, in_words
+from napari_vidrecon.viewer.runs.folders import new_run_folder
+from napari_vidrecon.viewer.runs.jobs import Job
+from napari_vidrecon.viewer.runs.run_job import Finished, RunRequest
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Ensemble, plan_run
 from napari_vidrecon.reconstruction.runner import Mailbox, Runner
 from napari_vidrecon.reconstruction.targets import build_target
-from napari_vidrecon.viewer.jobs import Job
+from napari_vidrecon.viewer.runs.jobs import Job
 
 if TYPE_CHECKING:
     import torch
@@ -85,6 +85,19 @@ class RunRequest:
     prediction: np.ndarray | None = None
     save_to: Path | None = None
     go_on_from: Reconstruction | None = None
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Where everything lies, in the same words as the command line's, so that either can repeat the run."""
+        return {
+            "session": self.settings["session"],
+            "trial": self.trial.id,
+            "frames": self.settings["clip"],
+            "encoders": [str(path) for path in self.encoder_paths],
+            "target_encoders": [],
+            "mouse": self.mouse,
+            "device": self.device,
+        }
 
     @classmethod
     def from_model(cls, model: ReconstructionModel, **more: Any) -> RunRequest:
@@ -170,7 +183,7 @@ def reconstruct(request: RunRequest, shelf: EncoderShelf, mailbox: Mailbox, job:
         evaluation_threshold=request.evaluation_threshold,
         ensemble=request.ensemble,
     )
-    run.provenance["window"] = {name: value for name, value in request.settings.items() if not name.endswith("_values")}
+    run.provenance["inputs"] = request.inputs
     if request.go_on_from is not None:
         run.resume(request.go_on_from)
     runner = Runner(run, mailbox, save_to=request.save_to, publish_activity=True)
@@ -198,20 +211,20 @@ def _predicted(encoders: Sequence[Encoder], trial: Trial, job: Job) -> np.ndarra
     """Mean over encoders; the same numbers as `Encoder.predict`, but it can be left and says how far it is."""
     from napari_vidrecon.encoders.prediction import predict_clip
 
-    windows = [len(encoder.spec.windows.starts(trial.frames)) for encoder in encoders]
+    windows = sum(len(encoder.spec.windows.starts(trial.frames)) for encoder in encoders)
     done = 0
 
     def watch(count: int) -> None:
         nonlocal done
         job.leave_if_cancelled()
+        job.tell(Loading(f"Predicting activity from the true movie: {min(100, round(100 * done / windows))} %"))
         done += count
-        percent = min(100, round(100 * done / max(sum(windows), 1)))
-        job.tell(Loading(f"Predicting activity from the true movie: {percent} %"))
 
     activities = []
     for encoder in encoders:
         inputs = encoder.pack(trial.video, trial.behavior, trial.pupil_center)
-        activities.append(predict_clip(WatchedEncoder(encoder, watch), inputs).cpu().numpy())
+        watched = cast("Encoder", WatchedEncoder(encoder, watch))
+        activities.append(predict_clip(watched, inputs).cpu().numpy())
     return np.mean(activities, axis=0)
 
 
@@ -237,7 +250,7 @@ def _levels(request: RunRequest, encoders: Sequence[Encoder], activity: np.ndarr
     recorded = request.trial.responses if request.trial.labelled else goal.activity
     truth, shown = goal.measured(recorded), goal.measured(activity)
     return {
-        "loss": metrics.poisson_loss(goal.quieted(activity)[goal.in_loss], goal.matched),
+        "loss": metrics.poisson_loss(activity[goal.in_loss], goal.matched),
         "response_loss": metrics.poisson_loss(shown, truth),
         "response_correlation": metrics.response_correlation(truth, shown),
     }

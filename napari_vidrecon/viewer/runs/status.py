@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_vidrecon.viewer.model import RunState
-from napari_vidrecon.viewer.run_differences import differences, in_words
+from napari_vidrecon.viewer.runs.differences import differences, in_words
 
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.model import ReconstructionModel

@@ -127,6 +127,11 @@ class OpenJobs:
         self.jobs = [other for other in self.jobs if other.running]
         self.jobs.append(job.start())
 
+    def wait(self, seconds: float = EXIT_GRACE_SECONDS) -> None:
+        """Wait for the end of each, but no longer than that."""
+        for job in self.jobs:
+            job.wait(seconds)
+
     def close(self) -> None:
         """Ask all of them to end."""
         self.closed = True

@@ -1,0 +1,90 @@
+# make demo   reconstruct a movie of the simulated mouse (in napari where there is a display)
+# make test   everything a change has to pass
+# make help   the rest
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+OUT ?= demo_output
+PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
+	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done)
+LOCK := pyproject.toml constraints.txt
+
+# What Qt and OpenGL need of a Debian or Ubuntu system, and a display for machines without one.
+LIBRARIES := libgl1 libegl1 libopengl0 libgl1-mesa-dri libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 \
+	libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libdbus-1-3 libfontconfig1
+PACKAGES := xvfb $(LIBRARIES)
+
+# Torch from PyPI brings gigabytes of CUDA; without an NVIDIA driver the CPU build does the same.
+CPU_TORCH := https://download.pytorch.org/whl/cpu
+PIP_INSTALL = torch_index=; \
+	if [ "$$(uname)" = Linux ] && ! command -v nvidia-smi >/dev/null && \
+		curl -sfI --max-time 5 $(CPU_TORCH)/torch/ >/dev/null 2>&1; \
+	then torch_index="--extra-index-url $(CPU_TORCH)"; fi; \
+	$(BIN)/python -m pip install --quiet $$torch_index -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint bench system-packages clean
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+venv: $(VENV)/.installed ## make .venv with the locked dependencies
+
+demo: $(VENV)/.installed ## run the demo; OUT=folder says where its files go
+	$(BIN)/vidrecon demo --out $(OUT)
+
+test: $(VENV)/.tools system-packages lint ## style, types, import contract and all tests
+	@if [ "$$(uname)" = Linux ]; then display="xvfb-run -a -s '-screen 0 1600x1000x24'"; else display=; fi; \
+	export OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1; \
+	echo "$$display $(BIN)/pytest -n $(WORKERS)"; \
+	eval "$$display" $(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(VENV)/.tools ## style, types and import contract only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean: ## remove .venv and what the demo wrote
+	rm -rf $(VENV) $(OUT)
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found;" \
+		"install it, or say where it is: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "no virtual environment can be made; on Debian or Ubuntu: sudo apt-get install -y python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+
+$(VENV)/.installed: $(LOCK) | $(BIN)/python
+	@echo "installing the locked dependencies into $(VENV) ..."
+	@$(PIP_INSTALL) -e '.[all]'
+	@touch $@
+
+$(VENV)/.tools: $(LOCK) | $(BIN)/python
+	@echo "installing the locked dependencies and the test tools into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(PIP_INSTALL) -e '.[all,studies]' --group dev
+	@touch $@ $(VENV)/.installed
+
+# Installs what is missing where it may (root on Debian or Ubuntu); elsewhere says what to type.
+system-packages:
+	@[ "$$(uname)" = Linux ] || exit 0; \
+	if ! command -v dpkg-query >/dev/null; then \
+		command -v xvfb-run >/dev/null || { echo "xvfb-run is missing; install Xvfb, Mesa and libxcb-cursor"; exit 1; }; \
+		exit 0; \
+	fi; \
+	missing=; \
+	for package in $(PACKAGES); do \
+		dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'install ok installed' || missing="$$missing $$package"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	line="apt-get update && apt-get install -y --no-install-recommends$$missing"; \
+	if [ "$$(id -u)" = 0 ]; then \
+		echo "$$line"; \
+		export DEBIAN_FRONTEND=noninteractive; eval "$$line"; \
+	else \
+		echo "system packages are missing; type: sudo sh -c '$$line'"; exit 1; \
+	fi

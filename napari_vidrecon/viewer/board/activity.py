@@ -1,0 +1,201 @@
+"""The activity tiles: recorded and predicted rasters, their order, the marked rows, the line at the present time."""
+
+from __future__ import annotations
+
+import numpy as np
+from napari.layers import Image
+from psygnal import Signal
+
+from napari_vidrecon.viewer.board.colormaps import activity_difference, cursor, marked
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers, place, redraw, show
+from napari_vidrecon.viewer.board.ordering import NeuronOrder
+from napari_vidrecon.viewer.board.rasters import RasterRows, cursor_frames, neuron_spread, upper_limit
+from napari_vidrecon.viewer.board.tiles import BoardLayout
+from napari_vidrecon.viewer.model import ActivityMode, ReconstructionModel, RunState
+
+CURSOR_WIDTH_PX = 0.4
+RASTER_COLOURS = "magma"
+DIFFERENCE_SHARE = 0.5
+"""Limit of the difference's colours before there is a difference, as a share of the activity's."""
+
+
+class ActivityTiles:
+    """Keeps the raster layers up to date.
+
+    Parameters
+    ----------
+    layers : where they are found.
+    model : what they show.
+    """
+
+    marked_changed = Signal()
+
+    def __init__(self, layers: RoleLayers, model: ReconstructionModel) -> None:
+        self._layers, self._model = layers, model
+        self.ordering = NeuronOrder(model)
+        self.ordering.found.connect(self._reorder)
+        self.rows: RasterRows | None = None
+        self.marked = np.empty(0, np.intp)
+        self._spread = np.empty(0)
+        self._limit = 1.0
+        self._layout: BoardLayout | None = None
+
+    def build(self) -> None:
+        """Make or adopt the layers for the model's trial."""
+        trial, model = self._model.trial, self._model
+        assert trial is not None
+        assert model.neurons is not None
+        neurons, frames = len(model.neurons.keep), trial.frames
+        if len(self._spread) != neurons:
+            self.marked = np.empty(0, np.intp)
+        self._spread = neuron_spread(trial.responses) if trial.labelled else np.ones(neurons)
+        self.ordering.forget()
+        self.arrange_rows()
+        assert self.rows is not None
+        blank = np.zeros((self.rows.rows, frames), np.float32)
+        style = {"colormap": RASTER_COLOURS, "contrast_limits": (0.0, 1.0), "interpolation2d": "linear"}
+        recorded = self._layers.image(Role.RECORDED, "recorded activity", blank, **style)
+        self._layers.image(Role.PREDICTED, "predicted activity", blank.copy(), **style)
+        apart = {**style, "colormap": activity_difference(), "contrast_limits": (-1.0, 1.0)}
+        difference = self._layers.image(Role.DIFFERENCE, "activity difference", blank.copy(), **apart)
+        self.draw_recorded()
+        if trial.labelled:
+            self._set_limit(upper_limit(recorded.data))
+        show(difference, False)
+        line = np.zeros((frames, 1, frames), np.uint8)
+        now = {"colormap": cursor(), "contrast_limits": (0, 1), "interpolation2d": "linear"}
+        self._layers.image(Role.NOW, "now", line, blending="translucent_no_depth", **now)
+        self._layout = None
+
+    def arrange(self, layout: BoardLayout, frame_s: float, unit: str) -> None:
+        """Put rasters, line and marks in their places."""
+        boxes = {Role.RECORDED: 0, Role.PREDICTED: 1, Role.DIFFERENCE: 1}
+        for role, column in boxes.items():
+            layer = self._layers.adopt(role, Image)
+            if layer is not None:
+                box, shape = layout.raster(column), layer.data.shape
+                place(layer, box.scale(*shape), box.translate(*shape), (unit, unit))
+        now = self._layers.adopt(Role.NOW, Image)
+        if now is not None:
+            if layout != self._layout:
+                column_px = layout.raster(0).width / layout.pitch / layout.frames
+                fineness = 2 * int(column_px / CURSOR_WIDTH_PX / 2) + 1
+                now.data = cursor_frames(layout.frames, layout.cursor_columns, fineness)
+            box, shape = layout.rasters, now.data.shape[1:]
+            scale, translate = (frame_s, *box.scale(*shape)), (0.0, *box.translate(*shape))
+            place(now, scale, translate, ("second", unit, unit))
+        self._layout = layout
+        self._place_marks(unit)
+
+    def arrange_rows(self) -> None:
+        """Sort the neurons into rows as the model asks; ablated ones become dim."""
+        assert self._model.neurons is not None
+        self.rows = RasterRows(self.ordering.order(), self._spread, self._model.neurons.keep)
+
+    def redraw_all(self) -> None:
+        """Neurons changed, or their order: draw every raster anew."""
+        if self.rows is None:
+            return
+        self.arrange_rows()
+        self.draw_recorded()
+        self.draw_predicted()
+        self._draw_marks()
+
+    def draw_recorded(self) -> None:
+        """The activity of the trial."""
+        trial = self._model.trial
+        self._draw(Role.RECORDED, trial.responses if trial is not None and trial.labelled else None)
+
+    def draw_predicted(self) -> None:
+        """Activity predicted from the stimulus or from the reconstruction, or what the two differ by."""
+        model, mode = self._model, self._model.activity_mode
+        from_stimulus, from_video = model.stimulus_prediction, model.reconstruction_prediction
+        difference = mode is ActivityMode.DIFFERENCE
+        show(self._layers.find(Role.PREDICTED), not difference)
+        show(self._layers.find(Role.DIFFERENCE), difference)
+        if not difference:
+            self._draw(Role.PREDICTED, from_stimulus if mode is ActivityMode.FROM_STIMULUS else from_video)
+        elif from_stimulus is None or from_video is None or from_stimulus.shape != from_video.shape:
+            self._draw(Role.DIFFERENCE, None)
+        else:
+            # NaN, where a neuron is not in the loss, stays NaN and is left out of its row.
+            self._draw(Role.DIFFERENCE, from_video - from_stimulus)
+            self._settle_difference()
+
+    def take_stimulus_prediction(self) -> None:
+        """A prediction from the stimulus arrived: it may be what the order, or the colours, wait for."""
+        trial, predicted = self._model.trial, self._model.stimulus_prediction
+        if trial is None or predicted is None or self.rows is None:
+            self.draw_predicted()
+            return
+        if not trial.labelled:
+            self._spread = neuron_spread(predicted)
+        if self.ordering.waits_for_prediction or not trial.labelled:
+            self.ordering.forget()
+            self.arrange_rows()
+            self.draw_recorded()
+        if not trial.labelled:
+            self._set_limit(upper_limit(self.rows.picture(predicted.astype(np.float32, copy=False))))
+        self.draw_predicted()
+
+    def mark(self, neurons: np.ndarray) -> None:
+        """Mark neurons; others are not marked any more."""
+        self.marked = np.unique(np.asarray(neurons, dtype=np.intp))
+        self._draw_marks()
+        self.marked_changed.emit()
+
+    def _reorder(self) -> None:
+        self.redraw_all()
+
+    def _draw(self, role: Role, activity: np.ndarray | None) -> None:
+        layer = self._layers.adopt(role, Image)
+        assert self._model.neurons is not None
+        if layer is None or self.rows is None:
+            return
+        known = activity is not None and activity.shape == (len(self._model.neurons.keep), layer.data.shape[1])
+        if known and layer.data.shape[0] == self.rows.rows:
+            np.copyto(layer.data, self.rows.picture(activity))
+        else:
+            layer.data[...] = 0.0
+        redraw(layer)
+
+    def _set_limit(self, limit: float) -> None:
+        self._limit = limit
+        for role in (Role.RECORDED, Role.PREDICTED):
+            layer = self._layers.adopt(role, Image)
+            if layer is not None:
+                layer.contrast_limits = (0.0, limit)
+        layer = self._layers.adopt(Role.DIFFERENCE, Image)
+        if layer is not None:
+            layer.contrast_limits = (-DIFFERENCE_SHARE * limit, DIFFERENCE_SHARE * limit)
+
+    def _settle_difference(self) -> None:
+        layer = self._layers.adopt(Role.DIFFERENCE, Image)
+        running = self._model.state in (RunState.RUNNING, RunState.PAUSED)
+        if layer is not None and not running and layer.data.any():
+            limit = upper_limit(layer.data)
+            layer.contrast_limits = (-limit, limit)
+
+    def _draw_marks(self) -> None:
+        if self.rows is None or self._layout is None:
+            return
+        if not len(self.marked):
+            self._layers.remove(Role.MARKED)
+            return
+        layout = self._layout
+        rows = np.zeros((self.rows.rows, layout.frames + layout.cursor_columns), np.float32)
+        rows[self.rows.rows_of(self.marked)] = 1.0
+        rows[:, layout.frames : layout.cursor_columns] = 0.0
+        style = {"colormap": marked(), "contrast_limits": (0, 1), "blending": "translucent_no_depth"}
+        active = self._layers.viewer.layers.selection.active
+        self._layers.image(Role.MARKED, "marked neurons", rows, **style)
+        # A new layer becomes the selected one; what the person had selected stays selected.
+        self._layers.viewer.layers.selection.active = active
+        recorded = self._layers.find(Role.RECORDED)
+        self._place_marks(str(recorded.units[-1]) if recorded is not None else "pixel")
+
+    def _place_marks(self, unit: str) -> None:
+        layer = self._layers.adopt(Role.MARKED, Image)
+        if layer is not None and self._layout is not None:
+            box, shape = self._layout.rasters, layer.data.shape
+            place(layer, box.scale(*shape), box.translate(*shape), (unit, unit))

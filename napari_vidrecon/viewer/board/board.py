@@ -1,0 +1,361 @@
+"""The board of one viewer: it listens to the model and keeps the layers as the model says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image, Layer, Points
+from napari.utils.theme import get_theme
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from napari_vidrecon.viewer.board import captions
+from napari_vidrecon.viewer.board.activity import ActivityTiles
+from napari_vidrecon.viewer.board.camera import BoardCamera
+from napari_vidrecon.viewer.board.cells import CellsView
+from napari_vidrecon.viewer.board.grid import GridTiles
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers, place, redraw, show
+from napari_vidrecon.viewer.board.movies import MovieTiles
+from napari_vidrecon.viewer.board.outlines import annotations
+from napari_vidrecon.viewer.board.painting import MaskPainting
+from napari_vidrecon.viewer.board.pointing import Pointing
+from napari_vidrecon.viewer.board.readout import Readout
+from napari_vidrecon.viewer.board.region import Region
+from napari_vidrecon.viewer.board.tiles import BoardLayout
+from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_vidrecon.reconstruction.runner import Snapshot
+
+BLINK_HZ = 2.0
+NEEDED = (
+    Role.STIMULUS,
+    Role.RECONSTRUCTION,
+    Role.ERROR_BASE,
+    Role.ERROR_MAP,
+    Role.RECORDED,
+    Role.PREDICTED,
+    Role.DIFFERENCE,
+    Role.NOW,
+    Role.MASK,
+    Role.CAPTIONS,
+)
+ORDERED = (*NEEDED[:2], Role.COMPARISON, *NEEDED[2:-2], Role.MARKED, *NEEDED[-2:])
+"""From the lowest to the highest in the list of layers."""
+
+
+class Board:
+    """Stimulus, reconstruction, error and activity of one viewer's model, as labelled tiles synced on time.
+
+    Layers are known by `layer.metadata["vidrecon_role"]`: they may be renamed, hidden, restyled or deleted; what
+    is missing comes back with the next trial, run or start.
+
+    Parameters
+    ----------
+    viewer : where the layers live.
+    model : what they show; the board only reads it.
+    """
+
+    selection_changed = Signal()
+    """Other rows of the rasters are marked: see `selected_neurons`."""
+
+    def __init__(self, viewer: napari.components.ViewerModel, model: ReconstructionModel) -> None:
+        self.viewer, self.model = viewer, model
+        self.layers = RoleLayers(viewer)
+        self.layout = BoardLayout()
+        self.movies = MovieTiles(self.layers, model)
+        self.activity = ActivityTiles(self.layers, model)
+        self.activity.marked_changed.connect(self._on_marked)
+        self.camera = BoardCamera(viewer, self.layers, self.reset_view)
+        self.grid = GridTiles(self.layers)
+        self.painting = MaskPainting(self.layers, model)
+        self.region = Region(self.layers)
+        self.cells = CellsView(viewer, model)
+        self.readout = Readout(self)
+        self.pointing = Pointing(self)
+        self._blinks: QTimer | None = None
+        self._slots = (
+            (model.session_changed, self.cells.update_session),
+            (model.trial_changed, self.build),
+            (model.mask_changed, self._on_mask),
+            (model.thresholds_changed, self._on_mask),
+            (model.neurons_changed, self._on_neurons),
+            (model.snapshot_arrived, self._on_snapshot),
+            (model.shown_changed, self._on_shown),
+            (model.runs_changed, self._on_runs),
+            (model.stimulus_prediction_changed, self._on_prediction),
+            (model.view_changed, self._on_view),
+            (model.state_changed, self._on_state),
+        )
+        for signal, slot in self._slots:
+            signal.connect(slot)
+        viewer.events.theme.connect(self._write_captions)
+        if model.trial is not None:
+            self.build()
+
+    # What others ask for
+
+    def layer(self, role: Role | str) -> Layer | None:
+        """The layer of a role such as "reconstruction", or None if it was deleted or never made."""
+        return self.layers.find(role)
+
+    def selected_neurons(self) -> np.ndarray:
+        """Neurons, ascending, whose rows a person marked in a raster (Shift-drag)."""
+        return self.activity.marked.copy()
+
+    def clear_selection(self) -> None:
+        """Mark no rows any more."""
+        self.activity.mark(np.empty(0, np.intp))
+
+    def draw_region(self) -> Layer:
+        """Offer the pen for a region on the stimulus."""
+        return self.region.begin(self.layout, self.layers.unit)
+
+    def region_mask(self) -> np.ndarray | None:
+        """(36, 64) bool, True inside the drawn region; None if there is none."""
+        return self.region.mask(self.layout)
+
+    def show_cells(self) -> Points | None:
+        """Show the cells' cortical positions beside the board; None where they are not known."""
+        return self.cells.show()
+
+    def cells_layer(self) -> Points | None:
+        """The cells, whose `selected_data` the lasso sets; None while they are not shown."""
+        return self.cells.layer
+
+    def begin_painting(self) -> Layer:
+        """Lend the brush: 1 adds pixels to the mask, 0 erases them."""
+        return self.painting.begin(self.layout, self.layers.unit)
+
+    def end_painting(self) -> None:
+        """Take the brush back."""
+        self.painting.end()
+
+    def reset_view(self) -> None:
+        """Show the whole board, as large as it goes."""
+        if self.model.trial is None or self.layer(Role.STIMULUS) is None:
+            return
+        before = self.layout
+        self._set_layout()
+        if self.layout != before:
+            self._arrange()
+        self.camera.fit(self.layout)
+        self._write_captions()
+
+    def close(self) -> None:
+        """Listen to nothing any more; the layers stay."""
+        for signal, slot in self._slots:
+            signal.disconnect(slot)
+        self.viewer.events.theme.disconnect(self._write_captions)
+        self._stop_blinking()
+        for part in (self.activity.ordering, self.camera, self.painting, self.cells, self.readout, self.pointing):
+            part.close()
+
+    # Building
+
+    def build(self) -> None:
+        """Make the layers of the model's trial, or take over those that are there."""
+        model, trial = self.model, self.model.trial
+        if trial is None or model.neurons is None:
+            return
+        self.grid.leave()
+        # Layers for which the slider was set before keep the frame, where the new clip has it.
+        step = self.viewer.dims.current_step[0] if self.viewer.dims.ndim > 2 else None
+        screen = None if model.session is None else model.session.screen
+        self.layers.unit = "pixel" if screen is None else "degree"
+        self.layers.frame_s = 1 / trial.frame_rate_hz
+        self._set_layout()
+        active = self.viewer.layers.selection.active
+        self.movies.build()
+        self.activity.build()
+        self._draw_outlines()
+        self._refresh()
+        self._sort()
+        if self.layout.gridded:
+            self.grid.enter(captions.titles(self.model, self.movies.has_error))
+        self._restore_selection(active)
+        if step is not None:
+            self.viewer.dims.set_current_step(0, min(step, trial.frames - 1))
+        self.reset_view()
+
+    def _set_layout(self) -> None:
+        trial, session = self.model.trial, self.model.session
+        assert trial is not None
+        screen = None if session is None else session.screen
+        layout = BoardLayout(
+            columns=4 if self.model.compared is not None and not self.model.blinking else 3,
+            frames=trial.frames,
+            rows=trial.video.shape[1],
+            cols=trial.video.shape[2],
+            pitch=1.0 if screen is None else screen.degrees_per_pixel,
+            gridded=self.model.grid,
+        )
+        self.layout = layout if layout.gridded else layout.filling(*self.camera.canvas)
+
+    def _refresh(self) -> None:
+        """Draw everything from the model."""
+        self.movies.update_mask()
+        self.movies.draw_comparison()
+        self.movies.draw_video()
+        self.movies.draw_base()
+        self.movies.draw_error()
+        self.movies.settle_limit()
+        self.movies.style_error()
+        self.activity.redraw_all()
+        self._arrange()
+
+    def _arrange(self) -> None:
+        unit, frame_s = self.layers.unit, self.layers.frame_s
+        self.movies.arrange(self.layout, frame_s, unit)
+        self.activity.arrange(self.layout, frame_s, unit)
+        self.region.arrange(self.layout, unit)
+        self._draw_outlines()
+        self._write_captions()
+        for role in (Role.CAPTIONS, Role.MARKED):
+            show(self.layer(role), not self.layout.gridded)
+        if self.model.blinking:
+            self._start_blinking()
+        else:
+            self._stop_blinking()
+
+    def _sort(self) -> None:
+        """What must lie above something else comes after it; a layer that was deleted came back on top of all."""
+        layers = self.viewer.layers
+        present = [layer for layer in map(self.layer, ORDERED) if layer is not None]
+        places = sorted(layers.index(layer) for layer in present)
+        for target, layer in zip(places, present, strict=True):
+            if layers.index(layer) != target:
+                layers.move(layers.index(layer), target)
+
+    def _restore_selection(self, active: Layer | None) -> None:
+        # The controls napari shows for the selected layer are of use for a movie, not for a caption.
+        kept = active if active is not None and active in self.viewer.layers else self.layer(Role.RECONSTRUCTION)
+        self.viewer.layers.selection.active = kept
+
+    # Following the model
+
+    def _complete(self) -> bool:
+        return self.model.trial is not None and all(self.layer(role) is not None for role in NEEDED)
+
+    def _on_snapshot(self, snapshot: Snapshot) -> None:
+        self.movies.draw_video()
+        self.movies.draw_error()
+        self.activity.draw_predicted()
+        self._write_captions()
+
+    def _on_shown(self) -> None:
+        if self.model.trial is None:
+            return
+        if not self._complete():
+            self.build()
+            return
+        self._redraw()
+
+    def _on_runs(self) -> None:
+        # A run from predicted activity may have come, or gone, that the error map waits for.
+        if self._complete() and self.model.error_mode is ErrorMode.PREDICTED:
+            self.movies.draw_error()
+            self.movies.settle_limit()
+        self._write_captions()
+
+    def _on_mask(self) -> None:
+        if self.model.trial is None:
+            return
+        self.movies.update_mask()
+        self.movies.draw_error()
+        self._draw_outlines()
+        self._write_captions()
+        self.painting.follow_mask()
+
+    def _on_neurons(self) -> None:
+        self.activity.redraw_all()
+        self.cells.update_neurons()
+        self._write_captions()
+
+    def _on_prediction(self) -> None:
+        self.activity.take_stimulus_prediction()
+        self._write_captions()
+
+    def _on_marked(self) -> None:
+        self.selection_changed.emit()
+
+    def _on_state(self) -> None:
+        if self.model.state is RunState.RUNNING:
+            if self.model.trial is not None and not self._complete():
+                self.build()
+        elif self.model.state is not RunState.PAUSED:
+            self.movies.settle_limit()
+            self._write_captions()
+            for layer in self.layers.ours():
+                layer.refresh(highlight=False, extent=False)
+
+    def _on_view(self) -> None:
+        if not self._complete():
+            return
+        self._redraw()
+
+    def _redraw(self) -> None:
+        before = (self.layout.gridded, self.layout.columns)
+        active = self.viewer.layers.selection.active
+        self.grid.leave()
+        self._set_layout()
+        self._refresh()
+        self._sort()
+        if self.layout.gridded:
+            self.grid.enter(captions.titles(self.model, self.movies.has_error))
+        self._restore_selection(active)
+        if (self.layout.gridded, self.layout.columns) != before:
+            self.reset_view()
+
+    # Drawing what belongs to no tile
+
+    def _draw_outlines(self) -> None:
+        model = self.model
+        error = self.layers.adopt(Role.ERROR_MAP, Image)
+        bar = error.colormap if error is not None and model.error_mode is not ErrorMode.NONE else None
+        training = model.mask.binary(model.training_threshold)
+        evaluation = model.mask.binary(model.evaluation_threshold)
+        picture = annotations(self.layout, training, evaluation, bar)
+        layer = self.layers.adopt(Role.MASK, Image)
+        if layer is not None and layer.data.shape == picture.shape:
+            np.copyto(layer.data, picture)
+            redraw(layer)
+        else:
+            style = {"rgb": True, "interpolation2d": "linear"}
+            layer = self.layers.image(Role.MASK, "mask outlines", picture, **style)
+        for copy in self.grid.copies_of(layer):
+            redraw(copy)
+        box, shape = self.layout.movies, picture.shape[:2]
+        unit = self.layers.unit
+        place(layer, box.scale(*shape), box.translate(*shape), (unit, unit))
+
+    def _write_captions(self) -> None:
+        if self.model.trial is None or self.layer(Role.STIMULUS) is None:
+            return
+        has_error, limit = self.movies.has_error, self.movies.error_limit
+        if self.layout.gridded:
+            return
+        frame_s, letter_px = self.layers.frame_s, self.camera.letter_px
+        written = captions.captions(self.model, self.layout, has_error, limit, frame_s, letter_px)
+        colour = get_theme(self.viewer.theme).text.as_hex()
+        captions.write(self.layers, written, colour, self.layers.unit)
+
+    def _start_blinking(self) -> None:
+        if self._blinks is None:
+            self._blinks = QTimer()
+            self._blinks.setInterval(round(1000 / BLINK_HZ / 2))
+            self._blinks.timeout.connect(self._blink)
+        self._blinks.start()
+
+    def _stop_blinking(self) -> None:
+        if self._blinks is not None:
+            self._blinks.stop()
+            self._blinks = None
+
+    def _blink(self) -> None:
+        layer = self.layer(Role.COMPARISON)
+        if layer is not None:
+            layer.visible = not layer.visible

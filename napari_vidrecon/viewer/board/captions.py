@@ -1,0 +1,225 @@
+"""What is written on the board: titles, legend, seconds; always of one size on the screen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from napari.layers import Points
+
+from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers, place
+from napari_vidrecon.viewer.board.outlines import LEGEND_LINE_PX, LEGEND_TOP_PX
+from napari_vidrecon.viewer.board.tiles import TITLE_PX, BoardLayout
+from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, RasterOrder, ReconstructionModel
+
+NOTHING = " "
+"""An empty caption has no glyph, which the renderer does not take."""
+TITLE_ABOVE_PX = 1.0
+LEGEND_INDENT_PX = LEGEND_LINE_PX + 2.0
+LEGEND_BELOW_PX = LEGEND_TOP_PX + 3.0
+BAR_BELOW_PX = LEGEND_TOP_PX + 7.0
+TICK_BELOW_PX = 5.0
+TICK_SPACINGS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
+MOST_TICKS = 6
+TEXT_HEIGHT_PX = 2.75
+"""Height of the letters in pixels of the movie when the whole board is in view."""
+SMALLEST_POINTS, LARGEST_POINTS = 7.0, 14.0
+POINTS_PER_SCREEN_PX = 0.75
+LETTER_WIDTH = 0.67
+"""Mean width of a letter as a share of its height, for what must not reach into the next tile."""
+POINT_SIZE = 0.01
+ORDER_WORDS = {
+    RasterOrder.RECORDED: "as recorded",
+    RasterOrder.SIMILARITY: "by similarity",
+    RasterOrder.PREDICTION: "best predicted first",
+    RasterOrder.POSITION: "by position",
+}
+ACTIVITY_WORDS = {
+    ActivityMode.FROM_STIMULUS: "Predicted from the stimulus",
+    ActivityMode.FROM_RECONSTRUCTION: "Predicted from the reconstruction",
+    ActivityMode.DIFFERENCE: "Predicted: from reconstruction − from stimulus",
+}
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A line of text whose lower left corner lies at (y, x) in world units."""
+
+    y: float
+    x: float
+    text: str
+
+
+def titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
+    """What each tile shows, in words.
+
+    Parameters
+    ----------
+    model : what is shown.
+    has_error : whether there are two movies to take the chosen difference of.
+    """
+    found = {
+        Role.STIMULUS: "Stimulus",
+        Role.RECONSTRUCTION: "Reconstruction",
+        Role.COMPARISON: "Stimulus",
+        Role.ERROR_MAP: _error_title(model, has_error),
+        Role.RECORDED: _recorded_title(model),
+        Role.PREDICTED: _predicted_title(model),
+    }
+    if (model.settings_of_board or {}).get("target") == "predicted":
+        found[Role.RECONSTRUCTION] = "Reconstruction from predicted activity"
+    if model.compared is not None:
+        shown = model.shown.name if model.shown is not None else "present run"
+        found[Role.RECONSTRUCTION] = f"Reconstruction: {shown}"
+        found[Role.COMPARISON] = f"Compared: {model.compared.name}"
+    if model.blinking:
+        found[Role.RECONSTRUCTION] += f" / {found[Role.COMPARISON]}"
+    return found
+
+
+def heading(model: ReconstructionModel) -> str:
+    """Which mouse, which clip."""
+    trial = model.trial
+    if trial is None:
+        return NOTHING
+    mouse = "Simulated mouse" if trial.simulated else (model.session.name if model.session is not None else "")
+    start, frame_s = model.clip[0], 1 / trial.frame_rate_hz
+    length = f"{start * frame_s:.1f} to {(start + trial.frames) * frame_s:.1f} s"
+    return "   ·   ".join(part for part in (mouse, f"trial {trial.id} ({trial.tier})", length) if part)
+
+
+def captions(
+    model: ReconstructionModel,
+    layout: BoardLayout,
+    has_error: bool,
+    error_limit: float,
+    frame_s: float,
+    letter_px: float = TEXT_HEIGHT_PX * LETTER_WIDTH,
+) -> list[Caption]:
+    """Every caption in its place; as many for every state of one trial.
+
+    Parameters
+    ----------
+    error_limit : grey levels at the ends of the colour bar.
+    frame_s : time of a frame in seconds.
+    letter_px : width of a letter in pixels of the movie; captions are cut to their tiles by it.
+    """
+    pitch, words = layout.pitch, titles(model, has_error)
+    movie_row = [Role.STIMULUS, Role.RECONSTRUCTION, Role.COMPARISON, Role.ERROR_MAP]
+    if layout.columns < len(movie_row):
+        movie_row.remove(Role.COMPARISON)
+    above = -TITLE_ABOVE_PX * pitch
+    written = [Caption(above - TITLE_PX * pitch, 0.0, heading(model))]
+    for column, role in enumerate(movie_row):
+        box = layout.movie(column)
+        written.append(Caption(above, box.left, fitted(words[role], box.width / pitch / letter_px)))
+    bottom = layout.movie(0).bottom
+    room = int((layout.cols - LEGEND_INDENT_PX) / letter_px)
+    legend = [
+        f"{name} mask, {level}" if len(f"{name} mask, {level}") <= room else fitted(f"{name}, {level}", room)
+        for name, level in (
+            ("evaluation", f"α ≥ {model.evaluation_threshold:g}"),
+            ("training", f"α ≥ {model.training_threshold:g}"),
+        )
+    ]
+    written += [
+        Caption(bottom + LEGEND_BELOW_PX * pitch, layout.movie(column).left + LEGEND_INDENT_PX * pitch, text)
+        for column, text in enumerate(legend)
+    ]
+    bar = layout.movie(layout.columns - 1)
+    shown = model.error_mode is not ErrorMode.NONE
+    low = f"−{error_limit:.0f} darker" if model.error_signed else "0"
+    high = f"brighter +{error_limit:.0f}" if model.error_signed else f"{error_limit:.0f} grey levels"
+    ends = ((bar.left, low), (bar.right - len(high) * letter_px * pitch, high))
+    written += [Caption(bottom + BAR_BELOW_PX * pitch, x, text if shown else NOTHING) for x, text in ends]
+    for column, role in enumerate((Role.RECORDED, Role.PREDICTED)):
+        box = layout.raster(column)
+        title = fitted(words[role], box.width / pitch / letter_px)
+        written.append(Caption(box.top - TITLE_ABOVE_PX * pitch, box.left, title))
+        written += [
+            Caption(box.bottom + TICK_BELOW_PX * pitch, box.left + time_s / (layout.frames * frame_s) * box.width, text)
+            for time_s, text in ticks(layout.frames * frame_s)
+        ]
+    return written
+
+
+def ticks(duration_s: float) -> list[tuple[float, str]]:
+    """Round times within a clip, and how they are written."""
+    spacing = next((s for s in TICK_SPACINGS_S if duration_s / s <= MOST_TICKS), TICK_SPACINGS_S[-1])
+    # None at the very end: its text would leave the board.
+    times = np.arange(0, duration_s - spacing / 4, spacing)
+    return [(float(time_s), f"{time_s:g} s" if index == 0 else f"{time_s:g}") for index, time_s in enumerate(times)]
+
+
+def fitted(text: str, letters: float) -> str:
+    """A caption cut to so many letters."""
+    most = max(int(letters), 1)
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def write(layers: RoleLayers, written: list[Caption], colour: str, unit: str) -> None:
+    """Put captions on the board."""
+    positions = np.array([(caption.y, caption.x) for caption in written])
+    texts = {"caption": [caption.text or NOTHING for caption in written]}
+    layer = layers.adopt(Role.CAPTIONS, Points)
+    if layer is None or len(layer.data) != len(written):
+        size = SMALLEST_POINTS if layer is None else layer.text.size
+        layers.remove(Role.CAPTIONS)
+        active = layers.viewer.layers.selection.active
+        layer = layers.viewer.add_points(
+            positions,
+            name="captions",
+            features=texts,
+            text={"string": "{caption}", "anchor": "upper_left", "size": size, "color": colour},
+            size=POINT_SIZE,
+            face_color="transparent",
+            border_color="transparent",
+            units=(unit, unit),
+            metadata={ROLE_KEY: str(Role.CAPTIONS)},
+        )
+        # A layer that was just added is selected; a tap on Delete should not hit it, and tools stay as they were.
+        layers.viewer.layers.selection.active = active
+        return
+    place(layer, (1.0, 1.0), (0.0, 0.0), (unit, unit))
+    if not np.array_equal(layer.data, positions):
+        layer.data = positions
+    if list(layer.features["caption"]) != texts["caption"]:
+        layer.features = texts
+    layer.text.color = colour
+
+
+def text_points(screen_px_per_pixel: float) -> float:
+    """Font size, in points, that fits the tiles when a movie pixel is so many pixels on the screen."""
+    size = TEXT_HEIGHT_PX * screen_px_per_pixel * POINTS_PER_SCREEN_PX
+    return float(np.clip(size, SMALLEST_POINTS, LARGEST_POINTS))
+
+
+def _error_title(model: ReconstructionModel, has_error: bool) -> str:
+    if model.error_mode is ErrorMode.NONE:
+        return "Reconstruction" if model.error_over == "reconstruction" else "Stimulus"
+    if model.error_mode is ErrorMode.PREDICTED:
+        return "From recorded − from predicted" if has_error else "No run from predicted activity yet"
+    if model.error_mode is ErrorMode.COMPARISON:
+        return "Shown − compared run" if has_error else "No run to compare"
+    return "Reconstruction − stimulus"
+
+
+def _recorded_title(model: ReconstructionModel) -> str:
+    if model.trial is None or model.neurons is None:
+        return NOTHING
+    if not model.trial.labelled:
+        return "Recorded activity: withheld for this trial"
+    count, kept = len(model.neurons.keep), model.neurons.count
+    number = f"{count} neurons" if kept == count else f"{kept} of {count} neurons"
+    return f"Recorded activity, {number}, {ORDER_WORDS[model.raster_order]}"
+
+
+def _predicted_title(model: ReconstructionModel) -> str:
+    from_video, from_stimulus = model.reconstruction_prediction, model.stimulus_prediction
+    needed = {
+        ActivityMode.FROM_STIMULUS: (from_stimulus,),
+        ActivityMode.FROM_RECONSTRUCTION: (from_video,),
+        ActivityMode.DIFFERENCE: (from_stimulus, from_video),
+    }[model.activity_mode]
+    words = ACTIVITY_WORDS[model.activity_mode]
+    return words if all(activity is not None for activity in needed) else f"{words}: not there yet"

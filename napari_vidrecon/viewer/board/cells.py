@@ -1,0 +1,166 @@
+"""The cells in the cortex: a three-dimensional view of its own beside the board, with a lasso."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Points, Shapes
+from skimage.measure import points_in_poly
+
+from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role
+from napari_vidrecon.viewer.model import ReconstructionModel
+
+if TYPE_CHECKING:
+    import napari
+
+DOCK_NAME = "Cells"
+CELL_SIZE_UM = 9.0
+KEPT_COLOUR = "#56B4E9"
+ABLATED_COLOUR = "#5A5A5A"
+LASSO_COLOUR = "#F0E442"
+LASSO_WIDTH_UM = 4.0
+FEWEST_CORNERS = 3
+VIEW_ANGLES = (0.0, 20.0, 70.0)
+HINT = "drag: turn   Shift-drag: lasso"
+
+
+class CellsView:
+    """Points at the cells' cortical positions in a dock with its own canvas.
+
+    The board's axes are time and screen, so cells, whose axes are micrometres, cannot share its canvas.
+
+    Parameters
+    ----------
+    viewer : the board's viewer; its window takes the dock.
+    model : knows the positions, and which cells take part.
+    """
+
+    def __init__(self, viewer: napari.components.ViewerModel, model: ReconstructionModel) -> None:
+        self._viewer, self._model = viewer, model
+        self.scene: ViewerModel | None = None
+        self._widget: Any = None
+
+    @property
+    def layer(self) -> Points | None:
+        """The cells, or None while they are not shown."""
+        if self.scene is None:
+            return None
+        found = [layer for layer in self.scene.layers if layer.metadata.get(ROLE_KEY) == Role.CELLS]
+        return found[0] if found and isinstance(found[0], Points) else None
+
+    def show(self) -> Points | None:
+        """Show the cells of the session; None where their positions are not known."""
+        session = self._model.session
+        coordinates = None if session is None else session.coordinates
+        if coordinates is None:
+            return None
+        if self.scene is None:
+            self.scene = ViewerModel(ndisplay=3, title=DOCK_NAME)
+            self.scene.mouse_drag_callbacks.append(self.on_press)
+            self.scene.canvas.overlays.text.visible = True
+            self.scene.canvas.overlays.text.text = HINT
+        depth_first = np.asarray(coordinates, dtype=np.float32)[:, ::-1]
+        layer = self.layer
+        if layer is not None and not np.array_equal(layer.data, depth_first):
+            self.scene.layers.clear()
+            layer = None
+        if layer is None:
+            layer = self.scene.add_points(
+                depth_first,
+                name="cells",
+                size=CELL_SIZE_UM,
+                border_width=0,
+                units=("micrometer",) * depth_first.shape[1],
+                axis_labels=("depth", "y", "x")[-depth_first.shape[1] :],
+                metadata={ROLE_KEY: str(Role.CELLS)},
+            )
+            self.scene.reset_view()
+            self.scene.scene.camera.angles = VIEW_ANGLES
+        self.update_neurons()
+        self._dock()
+        return layer
+
+    def update_neurons(self) -> None:
+        """Ablated cells become grey."""
+        layer, neurons = self.layer, self._model.neurons
+        if layer is not None and neurons is not None and len(layer.data) == len(neurons.keep):
+            layer.face_color = np.where(neurons.keep, KEPT_COLOUR, ABLATED_COLOUR)
+
+    def update_session(self) -> None:
+        """Another session has other cells."""
+        if self.layer is not None and self.show() is None and self.scene is not None:
+            self.scene.layers.clear()
+
+    def on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
+        """Select the cells inside a line drawn with Shift held down; with Control, add them to those selected."""
+        layer, camera = self.layer, viewer.scene.camera
+        if layer is None or "Shift" not in event.modifiers:
+            return
+        before = set(layer.selected_data) if "Control" in event.modifiers else set()
+        camera.mouse_pan = False
+        corners = [np.asarray(event.position, dtype=np.float64)]
+        try:
+            yield
+            while event.type == "mouse_move":
+                corners.append(np.asarray(event.position, dtype=np.float64))
+                if len(corners) >= FEWEST_CORNERS:
+                    self._draw_lasso(np.array(corners))
+                    inside = cells_inside(
+                        np.asarray(layer.data), np.array(corners), camera.view_direction, camera.up_direction
+                    )
+                    layer.selected_data = before | set(np.flatnonzero(inside).tolist())
+                yield
+        finally:
+            camera.mouse_pan = True
+            self._draw_lasso(None)
+            viewer.layers.selection.active = layer
+
+    def close(self) -> None:
+        """Take the view away."""
+        self._widget = None
+        self.scene = None
+
+    def _draw_lasso(self, corners: np.ndarray | None) -> None:
+        assert self.scene is not None
+        lasso = next((layer for layer in self.scene.layers if isinstance(layer, Shapes)), None)
+        if corners is None:
+            if lasso is not None:
+                self.scene.layers.remove(lasso)
+        elif lasso is None:
+            self.scene.add_shapes(
+                [corners], shape_type="path", edge_color=LASSO_COLOUR, edge_width=LASSO_WIDTH_UM, name="lasso"
+            )
+        else:
+            lasso.data = [corners]
+
+    def _dock(self) -> None:
+        window = getattr(self._viewer, "window", None)
+        if window is None or DOCK_NAME in window.dock_widgets:
+            return
+        from napari.qt import QtViewer
+
+        self._widget = QtViewer(self.scene)
+        window.add_dock_widget(self._widget, name=DOCK_NAME, area="bottom", add_vertical_stretch=False)
+
+
+def cells_inside(cells: np.ndarray, corners: np.ndarray, view: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """Which cells lie inside a closed line, as seen from where the line was drawn.
+
+    Parameters
+    ----------
+    cells : (N, 3) positions.
+    corners : (n, 3) points of the line, anywhere along the lines of sight through them.
+    view, up : (3,) directions of the camera.
+
+    Returns
+    -------
+    (N,) bool.
+    """
+    direction = np.asarray(view, dtype=np.float64) / np.linalg.norm(view)
+    upward = np.asarray(up, dtype=np.float64) - np.dot(up, direction) * direction
+    upward /= np.linalg.norm(upward)
+    plane = np.stack([upward, np.cross(direction, upward)], axis=1)
+    return points_in_poly(np.asarray(cells, dtype=np.float64) @ plane, np.asarray(corners) @ plane)

@@ -1,0 +1,97 @@
+"""Painting the mask by hand, with napari's own brush."""
+
+from __future__ import annotations
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QTimer
+
+from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.viewer.board.colormaps import PAINT_COLOUR
+from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers, place, redraw
+from napari_vidrecon.viewer.board.tiles import BoardLayout
+from napari_vidrecon.viewer.model import ReconstructionModel
+
+BRUSH_PX = 4
+SETTLE_MS = 250
+"""The mask follows a stroke of the brush when it has rested for so long."""
+OPAQUE = 1.0
+CLEAR = 0.0
+
+
+class MaskPainting:
+    """Lends the brush while the mask is painted.
+
+    Parameters
+    ----------
+    layers : the painted layer is among them.
+    model : whose mask it is.
+    """
+
+    def __init__(self, layers: RoleLayers, model: ReconstructionModel) -> None:
+        self._layers, self._model = layers, model
+        self._settling: QTimer | None = None
+
+    @property
+    def layer(self) -> Labels | None:
+        """What is painted on, or None."""
+        return self._layers.adopt(Role.PAINTING, Labels)
+
+    def begin(self, layout: BoardLayout, unit: str) -> Labels:
+        """Lay the training mask over the stimulus, ready for the brush."""
+        layer = self.layer
+        if layer is None:
+            layer = self._layers.viewer.add_labels(
+                self._present(),
+                name="mask: paint 1, erase 0",
+                colormap=DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: PAINT_COLOUR}),
+                opacity=1.0,
+                units=(unit, unit),
+                axis_labels=("y", "x"),
+                metadata={ROLE_KEY: str(Role.PAINTING)},
+            )
+            layer.events.paint.connect(self._on_stroke)
+        box, shape = layout.movie(0), layer.data.shape
+        place(layer, box.scale(*shape), box.translate(*shape), (unit, unit))
+        layer.selected_label, layer.brush_size, layer.mode = 1, BRUSH_PX, "paint"
+        self._layers.viewer.layers.selection.active = layer
+        return layer
+
+    def end(self) -> None:
+        """Take the brush away; what was painted is the mask."""
+        if self.layer is not None:
+            self._take_over()
+            self._layers.remove(Role.PAINTING)
+        if self._settling is not None:
+            self._settling.stop()
+
+    def follow_mask(self) -> None:
+        """The mask changed elsewhere, by undo or a file: show it on what is painted."""
+        layer = self.layer
+        if layer is not None and not np.array_equal(layer.data, self._present()):
+            layer.data[...] = self._present()
+            redraw(layer)
+
+    def _present(self) -> np.ndarray:
+        return self._model.mask.binary(self._model.training_threshold).astype(np.uint8)
+
+    def _on_stroke(self) -> None:
+        if self._settling is None:
+            self._settling = QTimer()
+            self._settling.setSingleShot(True)
+            self._settling.timeout.connect(self._take_over)
+        self._settling.start(SETTLE_MS)
+
+    def _take_over(self) -> None:
+        layer, model = self.layer, self._model
+        if layer is None:
+            return
+        inside, was = np.asarray(layer.data) > 0, self._present() > 0
+        # An empty mask cannot be reconstructed in; wait until something is painted again.
+        if not inside.any() or np.array_equal(inside, was):
+            return
+        alpha = model.mask.screen.copy()
+        alpha[inside & ~was] = max(OPAQUE, model.training_threshold, model.evaluation_threshold)
+        alpha[was & ~inside] = CLEAR
+        model.set_mask(AlphaMask(alpha, "painted by hand"))

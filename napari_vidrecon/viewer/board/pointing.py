@@ -1,0 +1,98 @@
+"""What a mouse can do on the rasters: click to go to a time, Shift-drag to mark neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_vidrecon.viewer.board.layers import Role
+from napari_vidrecon.viewer.board.rasters import RasterRows
+from napari_vidrecon.viewer.board.tiles import Box
+
+if TYPE_CHECKING:
+    from napari_vidrecon.viewer.board.board import Board
+
+CLICK_SLOP_PX = 3.0
+FREE_MODES = ("pan_zoom",)
+
+
+class Pointing:
+    """Listens to the mouse on the canvas.
+
+    Parameters
+    ----------
+    board : whose rasters are pointed at.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        board.viewer.mouse_drag_callbacks.append(self.on_press)
+
+    def close(self) -> None:
+        """Listen no longer."""
+        if self.on_press in self._board.viewer.mouse_drag_callbacks:
+            self._board.viewer.mouse_drag_callbacks.remove(self.on_press)
+
+    def on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
+        """From press to release of a mouse button."""
+        raster = self._raster_under(event.position)
+        active = self._board.viewer.layers.selection.active
+        busy = active is not None and str(getattr(active, "mode", "pan_zoom")) not in FREE_MODES
+        if raster is None or busy or self._board.model.grid or viewer.dims.ndisplay != 2:
+            return
+        if "Shift" in event.modifiers:
+            yield from self._mark(event, raster)
+        elif not event.modifiers:
+            yield from self._go(event, raster)
+
+    def _go(self, event: Any, raster: Box) -> Generator[None, None, None]:
+        pressed = np.asarray(event.pos)
+        yield
+        while event.type == "mouse_move":
+            yield
+        # A drag moves the view, as everywhere in napari; only a click goes to the time clicked at.
+        if np.abs(np.asarray(event.pos) - pressed).max() <= CLICK_SLOP_PX:
+            place = raster.element(*event.position[-2:], 1, self._board.layout.frames)
+            if place is not None:
+                self._board.viewer.dims.set_current_step(0, place[1])
+
+    def _mark(self, event: Any, raster: Box) -> Generator[None, None, None]:
+        board, camera = self._board, self._board.viewer.scene.camera
+        rows = board.activity.rows
+        first = None if rows is None else self._row(event.position, raster, rows)
+        if rows is None or first is None:
+            return
+        before = set(board.activity.marked.tolist())
+        camera.mouse_pan = False
+        try:
+            moved = False
+            yield
+            while event.type == "mouse_move":
+                last = self._row(event.position, raster, rows)
+                if last is not None and last != first:
+                    moved = True
+                if moved and last is not None:
+                    chosen = rows.neurons(np.arange(min(first, last), max(first, last) + 1))
+                    board.activity.mark(np.array(sorted(before | set(chosen.tolist())), np.intp))
+                yield
+            if not moved:
+                # A Shift-click adds a row, or takes it away again.
+                chosen = set(rows.neurons(first).tolist())
+                after = before - chosen if chosen <= before else before | chosen
+                board.activity.mark(np.array(sorted(after), np.intp))
+        finally:
+            camera.mouse_pan = True
+
+    def _row(self, position: tuple[float, ...], raster: Box, rows: RasterRows) -> int | None:
+        y = min(max(position[-2], raster.top), np.nextafter(raster.bottom, raster.top))
+        place = raster.element(y, raster.left, rows.rows, 1)
+        return None if place is None else place[0]
+
+    def _raster_under(self, position: tuple[float, ...]) -> Box | None:
+        layout = self._board.layout
+        if self._board.layers.find(Role.RECORDED) is None:
+            return None
+        boxes = [layout.raster(column) for column in (0, 1)]
+        return next((box for box in boxes if box.element(*position[-2:], 1, 1) is not None), None)

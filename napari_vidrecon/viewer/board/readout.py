@@ -1,0 +1,142 @@
+"""The status bar: frame, time, and what lies under the mouse, in the field's units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image
+
+from napari_vidrecon.viewer.board.layers import Role
+from napari_vidrecon.viewer.model import ActivityMode, ErrorMode
+
+if TYPE_CHECKING:
+    from napari_vidrecon.viewer.board.board import Board
+
+MOST_NAMED = 4
+"""Neurons of a row that are listed by number."""
+
+
+class Readout:
+    """Writes napari's status line for the board's tiles.
+
+    Parameters
+    ----------
+    board : what is read out.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._writing = False
+        board.viewer.events.status.connect(self._on_status)
+
+    def close(self) -> None:
+        """Leave the status bar to napari."""
+        self._board.viewer.events.status.disconnect(self._on_status)
+
+    def text(self, position: tuple[float, ...]) -> str | None:
+        """What lies at a place (time, y, x), or only (y, x), in world units; None outside the tiles."""
+        board = self._board
+        if board.model.trial is None:
+            return None
+        y, x = position[-2:]
+        if board.model.grid:
+            # In napari's grid all tiles share their coordinates, so a place is a pixel of every movie.
+            return self._pixel(board.layout.movie(0).element(y, x, board.layout.rows, board.layout.cols))
+        for column in range(board.layout.columns):
+            pixel = board.layout.movie(column).element(y, x, board.layout.rows, board.layout.cols)
+            if pixel is not None:
+                return self._pixel(pixel)
+        for column in (0, 1):
+            box = board.layout.raster(column)
+            rows = board.activity.rows
+            place = None if rows is None else box.element(y, x, rows.rows, board.layout.frames)
+            if place is not None:
+                return self._neuron(*place)
+        return None
+
+    @property
+    def frame(self) -> int:
+        """The frame on display."""
+        trial = self._board.model.trial
+        last = 0 if trial is None else trial.frames - 1
+        step = self._board.viewer.dims.current_step
+        return min(step[0], last) if len(step) > 2 else 0
+
+    def _moment(self, frame: int) -> str:
+        model = self._board.model
+        assert model.trial is not None
+        return f"frame {frame}, {(model.clip[0] + frame) / model.trial.frame_rate_hz:.2f} s"
+
+    def _pixel(self, pixel: tuple[int, int] | None) -> str | None:
+        if pixel is None:
+            return None
+        board, frame = self._board, self.frame
+        row, column = pixel
+        parts = [self._moment(frame), f"row {row}, column {column}{self._degrees(row, column)}"]
+        words = {Role.STIMULUS: "stimulus", Role.RECONSTRUCTION: "reconstruction", Role.COMPARISON: "compared"}
+        for role, word in words.items():
+            layer = board.layers.adopt(role, Image)
+            if layer is not None and (role is not Role.RECONSTRUCTION or board.model.video is not None):
+                parts.append(f"{word} {layer.data[frame, row, column]:.0f}")
+        error = board.layers.adopt(Role.ERROR_MAP, Image)
+        if error is not None and board.movies.has_error and board.model.error_mode is not ErrorMode.NONE:
+            sign = "+" if board.model.error_signed else ""
+            parts.append(f"error {error.data[frame, row, column]:{sign}.0f} grey levels")
+        inside = [
+            name
+            for name, threshold in (
+                ("training", board.model.training_threshold),
+                ("evaluation", board.model.evaluation_threshold),
+            )
+            if board.model.mask.screen[row, column] >= threshold
+        ]
+        parts.append(f"in {' and '.join(inside)} mask" if inside else "outside the masks")
+        return "   ".join(parts)
+
+    def _degrees(self, row: int, column: int) -> str:
+        session = self._board.model.session
+        screen = None if session is None else session.screen
+        if screen is None:
+            return ""
+        middle_row, middle_column = screen.centre
+        pitch = screen.pixel_pitch_cm / screen.distance_cm
+        right = np.degrees(np.arctan((column - middle_column) * pitch))
+        up = np.degrees(np.arctan((middle_row - row) * pitch))
+        return f" ({right:+.0f}°, {up:+.0f}° from the middle)"
+
+    def _neuron(self, row: int, frame: int) -> str:
+        model, rows = self._board.model, self._board.activity.rows
+        assert rows is not None
+        assert model.trial is not None
+        assert model.neurons is not None
+        neurons = rows.neurons(row)
+        numbers = ", ".join(str(neuron) for neuron in neurons[:MOST_NAMED])
+        more = f" and {len(neurons) - MOST_NAMED} more" if len(neurons) > MOST_NAMED else ""
+        parts = [self._moment(frame), f"neuron{'s' if len(neurons) > 1 else ''} {numbers}{more}"]
+        recorded = model.trial.responses if model.trial.labelled else None
+        activities = {
+            "recorded": recorded,
+            ActivityMode.FROM_STIMULUS: model.stimulus_prediction,
+            ActivityMode.FROM_RECONSTRUCTION: model.reconstruction_prediction,
+        }
+        for name, activity in activities.items():
+            if activity is not None and activity.shape == (len(model.neurons.keep), model.trial.frames):
+                values = activity[neurons, frame]
+                if not np.isnan(values).all():
+                    parts.append(f"{name} {np.nanmean(values):.2f}")
+        ablated = int((~model.neurons.keep[neurons]).sum())
+        if ablated:
+            parts.append("ablated" if ablated == len(neurons) else f"{ablated} of them ablated")
+        parts.append("click: go there, Shift-drag: mark")
+        return "   ".join(parts)
+
+    def _on_status(self) -> None:
+        # Napari has just written its own line; in the same turn of the event loop ours takes its place.
+        if self._writing:
+            return
+        text = self.text(tuple(self._board.viewer.cursor.position))
+        if text is not None:
+            self._writing = True
+            self._board.viewer.status = text
+            self._writing = False

@@ -1,0 +1,1 @@
+"""A run of the window: its thread, what goes in, what comes back, and how it is told and kept."""

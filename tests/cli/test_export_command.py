@@ -1,0 +1,100 @@
+"""`vidrecon export`: movie, figure, tables, and a script that repeats the run."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import tifffile
+
+import napari_vidrecon as vr
+from napari_vidrecon.cli.scores import evaluation_mask
+
+
+def test_movie_and_figure_are_written(vidrecon, one_run: Path, tmp_path: Path) -> None:
+    files = {"movie": tmp_path / "a.mp4", "figure": tmp_path / "a.png"}
+    answer = vidrecon("export", one_run, "--movie", files["movie"], "--figure", files["figure"], "--error", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["movie"] == str(files["movie"])
+    assert len(iio.imread(files["movie"])) == 48
+    assert iio.imread(files["figure"]).shape[1] > 1000
+
+
+def test_a_tiff_holds_the_grey_levels(vidrecon, one_run: Path, tmp_path: Path) -> None:
+    assert vidrecon("export", one_run, "--movie", tmp_path / "a.tif").code == 0
+    assert np.array_equal(tifffile.imread(tmp_path / "a.tif"), vr.Reconstruction.load(one_run).video)
+
+
+def test_a_gif_may_be_slower_than_the_clip(vidrecon, one_run: Path, tmp_path: Path) -> None:
+    assert vidrecon("export", one_run, "--movie", tmp_path / "a.gif", "--speed", 0.5).code == 0
+    assert (tmp_path / "a.gif").read_bytes()[:6] == b"GIF89a"
+
+
+def test_an_svg_keeps_its_text(vidrecon, one_run: Path, tmp_path: Path) -> None:
+    assert vidrecon("export", one_run, "--figure", tmp_path / "a.svg", "--match-contrast").code == 0
+    assert "contrast matched" in (tmp_path / "a.svg").read_text()
+
+
+def test_tables_hold_the_history_and_every_frame(vidrecon, one_run: Path, tmp_path: Path) -> None:
+    assert vidrecon("export", one_run, "--table", tmp_path / "a.csv").code == 0
+    saved = vr.Reconstruction.load(one_run)
+    with (tmp_path / "a.csv").open() as file:
+        history = list(csv.DictReader(file))
+    assert [row["step"] for row in history] == ["1", "2", "3", "4"]
+    assert [float(row["loss"]) for row in history] == saved.history["loss"].tolist()
+    assert history[1]["video_correlation"] == ""
+    with (tmp_path / "a_frames.csv").open() as file:
+        frames = list(csv.DictReader(file))
+    assert len(frames) == 48
+    expected = vr.metrics.frame_correlation(saved.stimulus, saved.video, evaluation_mask(saved))
+    assert [float(row["frame_correlation"]) for row in frames[10:]] == expected[10:].tolist()
+
+
+def test_the_script_repeats_the_run_to_the_bit(
+    vidrecon, reconstruct_words, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (
+        "--ablate",
+        0.3,
+        "--ablation",
+        "silence",
+        "--target",
+        "permuted",
+        "--set",
+        "seed=5",
+        "--mask-threshold",
+        0.4,
+    )
+    answer = vidrecon(*reconstruct_words, "--trial", 2, *words, "--json")
+    run = Path(answer.json["runs"][0]["run"])
+    script = tmp_path / "repeat.py"
+    assert vidrecon("export", run, "--script", script).code == 0
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "same inputs and settings: yes" in done.stdout
+    assert "saved movie: 0 grey levels" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ((), "--movie"),
+        (("--movie", "a.avi"), "a.avi"),
+        (("--figure", "a.jpg"), "a.jpg"),
+        (("--table", "a.xls"), "a.xls"),
+        (("--script", "a.txt"), "a.txt"),
+        (("--movie", "a.mp4", "--speed", "0"), "--speed"),
+    ],
+)
+def test_what_cannot_be_written_is_one_line(words, named: str, vidrecon, one_run: Path, tmp_path: Path) -> None:
+    answer = vidrecon("export", one_run, *(tmp_path / word if word.startswith("a.") else word for word in words))
+    assert answer.code == 2
+    assert len(answer.err.splitlines()) == 1
+    assert named in answer.err
+    assert not list(tmp_path.glob("a.*"))

@@ -1,0 +1,151 @@
+"""`vidrecon info`, `validate` and `doctor`, and what the command says of itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_vidrecon import __version__
+from napari_vidrecon.cli.app import VERBS
+
+
+def test_the_version_is_said(vidrecon) -> None:
+    assert vidrecon("--version").out == f"vidrecon {__version__}\n"
+
+
+def test_help_names_every_verb_whole(vidrecon) -> None:
+    answer = vidrecon("--help")
+    assert answer.code == 0
+    for verb in VERBS:
+        (line,) = (line for line in answer.out.splitlines() if line.strip().startswith(f"{verb} "))
+        assert not line.endswith("...")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str, vidrecon) -> None:
+    answer = vidrecon(verb, "--help")
+    assert answer.code == 0
+    assert f"vidrecon {verb}" in answer.out
+
+
+def test_no_words_show_the_help(vidrecon) -> None:
+    answer = vidrecon()
+    assert "reconstruct" in answer.out
+    assert answer.err == ""
+
+
+def test_a_word_that_is_no_verb_is_one_line(vidrecon) -> None:
+    answer = vidrecon("reconstuct")
+    assert answer.code == 2
+    assert len(answer.err.splitlines()) == 1
+    assert "reconstuct" in answer.err
+
+
+def test_exit_codes_reach_the_shell(tmp_path: Path, start_process) -> None:
+    process = start_process("info", tmp_path / "nowhere")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert err.startswith("vidrecon: ")
+
+
+def test_a_session_is_described(vidrecon, small_session_folder: Path) -> None:
+    answer = vidrecon("info", small_session_folder, "--json").json
+    assert answer["kind"] == "session"
+    assert answer["neurons"] == 20
+    assert answer["trials_by_tier"] == {"train": 2, "oracle": 1, "live_test_main": 1}
+    assert answer["labelled_trials"] == 3
+    assert answer["clips_by_frames"] == {"60": 4}
+
+
+def test_an_encoder_is_described_with_all_its_readouts(vidrecon, golden_checkpoints, small_encoder_file) -> None:
+    reference = vidrecon("info", golden_checkpoints[0], "--json").json
+    assert (reference["architecture"], list(reference["readouts"].values())) == (
+        "dwiseneuro",
+        ["37 neurons", "40 neurons"],
+    )
+    ours = vidrecon("info", small_encoder_file, "--json").json
+    assert ours["readouts"] == {"0 (dynamic1-1-1-Video-small)": "20 neurons"}
+
+
+def test_a_mask_is_described_in_pixels_and_degrees(vidrecon, mask_file: Path) -> None:
+    answer = vidrecon("info", mask_file, "--json").json
+    assert answer["kind"] == "mask"
+    assert answer["training_mask_pixels"] == int((np.load(mask_file) >= 0.5).sum())
+    assert 0 < answer["evaluation_mask_diameter_deg"] < answer["training_mask_diameter_deg"]
+
+
+def test_a_run_is_described(vidrecon, one_run: Path) -> None:
+    answer = vidrecon("info", one_run, "--json").json
+    assert (answer["kind"], answer["steps_done"], answer["finished"]) == ("run", 4, True)
+    assert "video correlation" in vidrecon("info", one_run).out
+
+
+def test_a_published_result_is_described(vidrecon, golden_folder: Path) -> None:
+    answer = vidrecon("info", golden_folder / "reconstruction_summary_standard.npy", "--json").json
+    assert answer["kind"] == "published run"
+
+
+def test_a_sound_session_has_no_fault(vidrecon, small_session_folder: Path) -> None:
+    answer = vidrecon("validate", small_session_folder)
+    assert answer.code == 0
+    assert "no fault" in answer.out
+
+
+def test_faults_are_listed_one_a_line(vidrecon, copy_of_small_session: Path) -> None:
+    (copy_of_small_session / "data/pupil_center/2.npy").unlink()
+    video = np.load(copy_of_small_session / "data/videos/0.npy")
+    video[0, 0, 5] = np.nan
+    np.save(copy_of_small_session / "data/videos/0.npy", video)
+    answer = vidrecon("validate", copy_of_small_session)
+    assert answer.code == 1
+    lines = answer.out.splitlines()
+    assert lines[-1].startswith("2 faults")
+    assert any("pupil_center/2.npy" in line for line in lines)
+    assert any("videos/0.npy" in line and "NaN" in line for line in lines)
+    quick = vidrecon("validate", copy_of_small_session, "--quick", "--json")
+    assert quick.code == 1
+    assert [Path(fault["file"]).name for fault in quick.json["faults"]] == ["2.npy"]
+
+
+@pytest.mark.parametrize("fixture", ["small_encoder_file", "mask_file", "one_run"])
+def test_sound_files_have_no_fault(fixture: str, vidrecon, request: pytest.FixtureRequest) -> None:
+    answer = vidrecon("validate", request.getfixturevalue(fixture), "--json")
+    assert (answer.code, answer.json["faults"]) == (0, [])
+
+
+def test_a_mask_of_another_size_is_a_fault(vidrecon, tmp_path: Path) -> None:
+    np.save(tmp_path / "mask.npy", np.ones((3, 3)))
+    answer = vidrecon("validate", tmp_path / "mask.npy", "--json")
+    assert answer.code == 1
+    assert "3x3" in answer.json["faults"][0]["found"]
+
+
+def test_the_doctor_names_what_it_looked_for(vidrecon) -> None:
+    answer = vidrecon("doctor", "--json")
+    names = {finding["name"] for finding in answer.json["findings"]}
+    assert {"Python", "torch", "devices", "free memory", "ffmpeg", "Qt", "display", "sample"} <= names
+    assert answer.code == 0
+
+
+def test_the_doctor_says_how_to_mend_what_is_missing(vidrecon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: None if name == "xcb-cursor" else name)
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert "apt-get install -y libxcb-cursor0" in vidrecon("doctor").out
+
+
+def test_the_doctor_fails_without_ffmpeg(vidrecon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    answer = vidrecon("doctor")
+    assert answer.code == 1
+    assert "pip install imageio-ffmpeg" in answer.out
+
+
+def test_the_command_is_installed() -> None:
+    script = Path(sys.executable).with_name("vidrecon.exe" if os.name == "nt" else "vidrecon")
+    answer = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == f"vidrecon {__version__}"

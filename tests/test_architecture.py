@@ -1,0 +1,72 @@
+"""The house keeps its shape: imports run downwards, and nothing heavy is loaded before it is needed."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from importlinter import cli as import_linter
+
+ROOT = Path(__file__).resolve().parents[1]
+IMPORT_SECONDS, HELP_SECONDS = 0.2, 0.5
+ATTEMPTS = 8
+HEAVY = ("torch", "numpy", "scipy", "napari", "qtpy", "PyQt6", "matplotlib", "zarr", "pydantic", "vispy")
+IMPORT_PROBE = """
+import json, sys, time
+began = time.perf_counter()
+import {module}
+print(json.dumps([time.perf_counter() - began, sorted({{name.partition(".")[0] for name in sys.modules}})]))
+"""
+
+
+def best_of(attempt: Callable[[], float], enough: float) -> float:
+    """The shortest of a few attempts, fewer if one is short enough: the others say how busy the machine was."""
+    best = math.inf
+    for _ in range(ATTEMPTS):
+        best = min(best, attempt())
+        if best < enough:
+            break
+    return best
+
+
+def imported(module: str) -> tuple[float, set[str]]:
+    """Seconds it takes to import a module in a new process, and all packages that are loaded then."""
+    probe = subprocess.run(
+        [sys.executable, "-c", IMPORT_PROBE.format(module=module)], capture_output=True, text=True, check=True
+    )
+    seconds, packages = json.loads(probe.stdout)
+    return seconds, set(packages)
+
+
+def test_imports_run_downwards_only_and_only_the_viewer_knows_qt() -> None:
+    code = import_linter.lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True)
+    assert code == import_linter.EXIT_STATUS_SUCCESS
+
+
+def test_importing_the_package_is_quick() -> None:
+    assert best_of(lambda: imported("napari_vidrecon")[0], IMPORT_SECONDS) < IMPORT_SECONDS
+
+
+def test_importing_the_package_or_the_command_loads_nothing_heavy() -> None:
+    for module in ("napari_vidrecon", "napari_vidrecon.cli", "napari_vidrecon.cli.app"):
+        assert imported(module)[1].isdisjoint(HEAVY), module
+
+
+def test_building_the_whole_command_loads_nothing_heavy() -> None:
+    code = "from napari_vidrecon.cli.app import build_app; build_app(); import sys; print(*sys.modules)"
+    probe = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {name.partition(".")[0] for name in probe.stdout.split()}.isdisjoint(HEAVY)
+
+
+def test_help_comes_at_once() -> None:
+    def attempt() -> float:
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "napari_vidrecon.cli", "--help"], capture_output=True, check=True)
+        return time.perf_counter() - began
+
+    assert best_of(attempt, HELP_SECONDS) < HELP_SECONDS

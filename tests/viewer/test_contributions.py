@@ -1,0 +1,275 @@
+"""What the plugin gives to napari: readers, writer, sample, commands, keys, settings, panels' text."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from npe2 import PluginManifest
+from pytestqt.qtbot import QtBot
+
+import napari_vidrecon as vr
+from napari_vidrecon.errors import RunError, SessionError
+from napari_vidrecon.reconstruction.config import PRESETS
+from napari_vidrecon.viewer.contributions.arrivals import PATH_KEY
+from napari_vidrecon.viewer.contributions.preferences import PLUGIN_NAME, Preferences
+from napari_vidrecon.viewer.contributions.reader import get_reader, read_session
+from napari_vidrecon.viewer.contributions.writer import write_run
+from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
+from napari_vidrecon.viewer.recent_folders import recent_folders, remember_folder
+
+MANIFEST = Path(vr.__file__).parent / "napari.yaml"
+
+
+@pytest.fixture(scope="module")
+def manifest() -> PluginManifest:
+    """The plugin's manifest."""
+    return PluginManifest.from_file(MANIFEST)
+
+
+@pytest.fixture(scope="module")
+def run_folder(small_session_folder: Path, small_encoder_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of 48 frames on disk."""
+    trial = vr.open_session(small_session_folder).trial(0).part(0, 48)
+    encoder = vr.load_encoder(small_encoder_file)
+    result = vr.reconstruct(trial, [encoder], vr.AlphaMask.full(), vr.ReconstructionConfig.preset("fast", steps=1))
+    result.provenance["window"] = {"session": str(small_session_folder), "encoders": [str(small_encoder_file)]}
+    path = tmp_path_factory.mktemp("runs") / "kept.zarr"
+    result.save(path)
+    return path
+
+
+def test_the_manifest_is_valid_and_every_command_can_be_imported(manifest: PluginManifest) -> None:
+    manifest.validate_imports()
+    assert manifest.name == PLUGIN_NAME
+    titles = {widget.display_name for widget in manifest.contributions.widgets or []}
+    assert titles == {"Movie reconstruction", "Traces"}
+
+
+def test_every_command_of_the_palette_says_what_it_belongs_to(manifest: PluginManifest) -> None:
+    files = {"get_reader", "write_run", "simulated_mouse"}
+    for command in manifest.contributions.commands or []:
+        if command.id.partition(".")[2] not in files:
+            assert command.title.startswith("Movie reconstruction: "), command.id
+
+
+def test_the_settings_start_at_the_programs_defaults(manifest: PluginManifest) -> None:
+    configurations = manifest.contributions.configurations
+    assert configurations is not None
+    runs, export = configurations["runs"].properties, configurations["export"].properties
+    defaults = Preferences()
+    assert runs["preset"].default == defaults.preset
+    assert set(runs["preset"].enum or []) == set(PRESETS)
+    assert runs["device"].default == defaults.device
+    assert runs["folder"].default == ""
+    assert export["movie_enlargement"].default == defaults.movie_enlargement
+
+
+def test_what_the_user_set_is_what_a_new_window_starts_with(plugin_settings: object, npe2pm: object) -> None:
+    from napari.settings import get_plugin_settings
+
+    from napari_vidrecon.viewer.contributions.preferences import preferences
+
+    assert preferences() == Preferences()
+    npe2pm.register(PluginManifest.from_file(MANIFEST))  # type: ignore[attr-defined]
+    stored = get_plugin_settings(PLUGIN_NAME)
+    stored.runs.preset, stored.runs.folder, stored.export.movie_enlargement = "fast", " /data/runs ", 4
+    assert preferences() == Preferences("fast", "auto", Path("/data/runs"), 4)
+
+
+def test_the_reader_takes_sessions_and_runs_and_nothing_else(
+    small_session_folder: Path, run_folder: Path, tmp_path: Path
+) -> None:
+    assert get_reader(str(small_session_folder)) is read_session
+    assert get_reader(str(run_folder)) is not None
+    (tmp_path / "zarr.json").write_text('{"attributes": {"format": "another program"}}')
+    for other in (tmp_path, small_session_folder.parent, MANIFEST, tmp_path / "missing"):
+        assert get_reader(str(other)) is None
+    assert get_reader([str(small_session_folder), str(run_folder)]) is None
+
+
+def test_a_session_is_read_as_its_first_clip_in_seconds(small_session_folder: Path) -> None:
+    ((video, attributes, kind),) = read_session(str(small_session_folder))
+    assert kind == "image"
+    assert video.shape == (60, 36, 64)
+    assert attributes["scale"][0] == pytest.approx(1 / 30)
+    assert attributes["metadata"][PATH_KEY] == str(small_session_folder)
+
+
+def test_a_damaged_session_is_told_in_one_line(copy_of_small_session: Path) -> None:
+    (copy_of_small_session / "meta" / "trials" / "tiers.npy").write_bytes(b"no array")
+    with pytest.raises(SessionError, match=r"tiers\.npy"):
+        read_session(str(copy_of_small_session))
+
+
+def test_a_run_is_read_as_stimulus_and_reconstruction_side_by_side(run_folder: Path) -> None:
+    read = get_reader(str(run_folder))
+    assert read is not None
+    stimulus, reconstruction = read(str(run_folder))
+    np.testing.assert_array_equal(reconstruction[0], vr.Reconstruction.load(run_folder).video)
+    assert reconstruction[1]["translate"][2] > 64 > stimulus[1]["translate"][2]
+
+
+def test_layers_of_a_run_on_disk_are_saved_with_all_of_it(run_folder: Path, tmp_path: Path) -> None:
+    read = get_reader(str(run_folder))
+    assert read is not None
+    assert write_run(str(tmp_path / "copy.zarr"), read(str(run_folder))) == [str(tmp_path / "copy.zarr")]
+    copy, kept = vr.Reconstruction.load(tmp_path / "copy.zarr"), vr.Reconstruction.load(run_folder)
+    np.testing.assert_array_equal(copy.video, kept.video)
+    assert copy.provenance == kept.provenance
+
+
+def test_layers_without_a_run_are_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="expected the reconstruction of a run"):
+        write_run(str(tmp_path / "a.zarr"), [(np.zeros((2, 36, 64)), {"metadata": {}}, "image")])
+    assert not (tmp_path / "a.zarr").exists()
+
+
+def test_recent_folders_are_newest_first_and_only_those_still_there(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("a", "b", "c")]
+    for folder in folders:
+        folder.mkdir()
+        remember_folder(folder)
+    remember_folder(folders[0])
+    folders[1].rmdir()
+    assert recent_folders() == [folders[0], folders[2]]
+
+
+def test_a_damaged_list_of_recent_folders_is_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDRECON_STATE", str(tmp_path))
+    (tmp_path / "recent.json").write_text("[1, 2")
+    assert recent_folders() == []
+    remember_folder(tmp_path)
+    assert recent_folders() == [tmp_path]
+
+
+def test_importing_the_viewer_loads_neither_qt_nor_torch() -> None:
+    code = "import sys, napari_vidrecon.viewer; print(sorted({'qtpy', 'torch', 'napari'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_reader_is_asked_without_loading_torch(small_session_folder: Path) -> None:
+    code = (
+        "import sys; from napari_vidrecon.viewer.contributions.reader import get_reader;"
+        "print(get_reader(sys.argv[1]) is not None, 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(small_session_folder)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", "False"]
+
+
+@pytest.mark.window
+def test_a_folder_that_napari_opens_becomes_the_board_and_the_keys_work(
+    make_napari_viewer: Callable,
+    qtbot: QtBot,
+    small_session_folder: Path,
+    run_folder: Path,
+    tmp_path: Path,
+) -> None:
+    from napari_vidrecon.viewer.contributions import commands
+    from napari_vidrecon.viewer.contributions.shortcuts import SHORTCUTS, ShortcutsDialog
+    from napari_vidrecon.viewer.main_widget import ReconstructionWidget
+    from napari_vidrecon.viewer.registry import workspace_of
+
+    viewer = make_napari_viewer()
+    viewer.open(str(small_session_folder), plugin=PLUGIN_NAME)
+    model = workspace_of(viewer).model
+    qtbot.waitUntil(lambda: model.session is not None)
+    assert [PATH_KEY in layer.metadata for layer in viewer.layers].count(True) == 0
+    roles = {layer.metadata.get("vidrecon_role") for layer in viewer.layers}
+    assert {"stimulus", "reconstruction", "recorded_activity"} <= roles
+    assert recent_folders() == [small_session_folder]
+    docked = [w for w in viewer.window.dock_widgets.values() if isinstance(w, ReconstructionWidget)]
+    assert len(docked) == 1
+    assert commands.show_board(viewer) is docked[0]
+
+    viewer.open(str(run_folder), plugin=PLUGIN_NAME)
+    qtbot.waitUntil(lambda: model.shown is not None)
+    assert model.trial is not None
+    assert model.trial.frames == 48
+    layers = [layer.as_layer_data_tuple() for layer in viewer.layers]
+    write_run(str(tmp_path / "again.zarr"), layers)
+    np.testing.assert_array_equal(vr.Reconstruction.load(tmp_path / "again.zarr").video, model.shown.result.video)
+
+    keys = {str(key) for key in viewer.keymap}
+    assert len(keys) >= len(SHORTCUTS)
+    viewer.dims.set_current_step(0, 5)
+    commands.jump_forward(viewer)
+    assert viewer.dims.current_step[0] == 15
+    commands.jump_back(viewer)
+    commands.jump_back(viewer)
+    assert viewer.dims.current_step[0] == 0
+    commands.go_to_worst_frame(viewer)
+    worst = viewer.dims.current_step[0]
+    assert worst >= model.config.track_skip_frames
+    mode = model.error_mode
+    commands.next_error_mode(viewer)
+    assert model.error_mode != mode
+
+    commands.show_shortcuts(viewer)
+    dialog = viewer.window.dock_widgets and commands.main_window_of(viewer).findChild(ShortcutsDialog)
+    assert dialog is not None
+    dialog.close()
+
+
+@pytest.mark.window
+def test_the_export_panel_writes_what_the_board_shows_and_copies_the_run(
+    make_napari_viewer: Callable,
+    qtbot: QtBot,
+    small_model: ReconstructionModel,
+    run_folder: Path,
+    tmp_path: Path,
+) -> None:
+    from qtpy.QtGui import QGuiApplication
+    from qtpy.QtWidgets import QAbstractButton, QComboBox
+
+    from napari_vidrecon.viewer.panels.export_panel import ExportPanel
+
+    viewer = make_napari_viewer()
+    panel = ExportPanel(small_model, viewer, tmp_path / "runs")
+    qtbot.addWidget(panel)
+    for control in [*panel.findChildren(QAbstractButton), *panel.findChildren(QComboBox)]:
+        assert control.toolTip(), control.objectName()
+    assert not panel.movie_button.isEnabled()
+    panel.export_movie(tmp_path / "a.mp4")
+    assert "press Start" in panel.status.text()
+    panel.copy_python()
+    assert "Start would do" in panel.status.text()
+
+    result = vr.Reconstruction.load(run_folder)
+    small_model.add_run(RunRecord("run 1", result, small_model.settings(), path=tmp_path / "run 1.zarr"))
+    assert panel.movie_button.isEnabled()
+    panel.enlargement.setCurrentIndex(0)
+    with qtbot.waitSignal(panel.exporter.finished):
+        panel.export_movie(tmp_path / "a.mp4")
+    assert (tmp_path / "a.mp4").stat().st_size > 0
+    assert "a.mp4" in panel.status.text()
+    panel.copy_command()
+    clipboard = QGuiApplication.clipboard()
+    assert clipboard is not None
+    assert clipboard.text().startswith("vidrecon reconstruct")
+    assert "run 1" in panel.status.text()
+
+
+@pytest.mark.window
+def test_the_sample_opens_the_whole_board(make_napari_viewer: Callable, qtbot: QtBot) -> None:
+    from napari_vidrecon.sessions.sample import find_sample
+    from napari_vidrecon.viewer.registry import workspace_of
+
+    try:
+        find_sample()
+    except SessionError:
+        pytest.skip("the sample is not part of this installation")
+    viewer = make_napari_viewer()
+    viewer.open_sample(PLUGIN_NAME, "simulated_mouse")
+    model = workspace_of(viewer).model
+    qtbot.waitUntil(lambda: model.trial is not None)
+    assert model.trial is not None
+    assert model.trial.simulated
+    assert model.encoder_paths

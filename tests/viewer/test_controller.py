@@ -1,0 +1,348 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pytestqt.qtbot import QtBot
+
+import napari_vidrecon as vr
+from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.viewer.controller import RunController
+from napari_vidrecon.viewer.mask_fit import MaskFitController
+from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
+from napari_vidrecon.viewer.opening import open_run, show_run
+from napari_vidrecon.viewer.runs import run_job
+
+LONG_RUN = 100_000
+PATIENCE_MS = 30_000
+
+
+@pytest.fixture
+def controller(small_model: ReconstructionModel, qtbot: QtBot) -> RunController:
+    made = RunController(small_model)
+    yield made
+    made.stop()
+    made.wait()
+
+
+def until(qtbot: QtBot, condition: Callable[[], bool]) -> None:
+    qtbot.waitUntil(condition, timeout=PATIENCE_MS)
+
+
+def finish(qtbot: QtBot, controller: RunController) -> None:
+    controller.start()
+    until(qtbot, lambda: not controller.busy)
+
+
+def endless(model: ReconstructionModel) -> None:
+    model.set_settings(config=model.config.changed(steps=LONG_RUN))
+
+
+def our_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("vidrecon")]
+
+
+def test_the_window_gives_the_same_bits_as_python(qtbot, controller, small_model, small_encoder_file):
+    model = small_model
+    model.set_neurons(NeuronSet.random(20, 0.25, seed=3))
+    finish(qtbot, controller)
+    encoder = vr.load_encoder(small_encoder_file, neurons=20, device="cpu")
+    expected = vr.reconstruct(
+        model.trial,
+        [encoder],
+        model.mask,
+        model.config,
+        neurons=model.neurons,
+        mask_threshold=model.training_threshold,
+        evaluation_threshold=model.evaluation_threshold,
+    )
+    shown = model.shown.result
+    assert np.array_equal(shown.video, expected.video)
+    assert np.array_equal(shown.predicted_activity, expected.predicted_activity)
+    assert shown.provenance["fingerprint"] == expected.provenance["fingerprint"]
+    assert shown.history["loss"].tolist() == expected.history["loss"].tolist()
+
+
+def test_the_stimulus_prediction_equals_the_encoders_own(qtbot, controller, small_model, small_encoder_file):
+    controller.predict_stimulus()
+    until(qtbot, lambda: small_model.stimulus_prediction is not None)
+    trial = small_model.trial
+    encoder = vr.load_encoder(small_encoder_file, neurons=20, device="cpu")
+    expected = encoder.predict(trial.video, trial.behavior, trial.pupil_center)
+    assert np.array_equal(small_model.stimulus_prediction, expected)
+    assert set(small_model.stimulus_levels) == {"loss", "response_loss", "response_correlation"}
+
+
+def test_a_run_passes_through_its_states_and_shows_pictures(qtbot, controller, small_model):
+    states, steps = [], []
+    small_model.state_changed.connect(lambda: states.append(small_model.state))
+    small_model.snapshot_arrived.connect(lambda snapshot: steps.append(snapshot.info.step))
+    finish(qtbot, controller)
+    assert states == [RunState.LOADING, RunState.RUNNING, RunState.DONE]
+    assert steps == sorted(steps)
+    assert small_model.video is small_model.shown.result.video
+    assert small_model.shown.path.is_dir()
+
+
+def test_a_held_run_makes_no_step_until_it_goes_on(qtbot, controller, small_model):
+    endless(small_model)
+    controller.start()
+    until(qtbot, lambda: small_model.snapshot is not None and small_model.snapshot.info.step > 2)
+    controller.pause()
+    runner = controller._active.runner
+    until(qtbot, lambda: any(controller.runs_folder.glob("*.zarr")))
+    held_at = runner.run.steppable.step_index
+    controller.poll()
+    assert small_model.state == RunState.PAUSED
+    assert runner.run.steppable.step_index == held_at
+    controller.resume()
+    until(qtbot, lambda: runner.run.steppable.step_index > held_at)
+    controller.stop()
+    until(qtbot, lambda: small_model.state == RunState.DONE)
+
+
+def test_a_stopped_run_keeps_its_steps_and_can_go_on_to_the_same_bits(qtbot, controller, small_model):
+    model = small_model
+    finish(qtbot, controller)
+    uninterrupted = model.shown.result.video
+    model.set_settings(config=model.config.changed(steps=6))
+    controller.start()
+    until(qtbot, lambda: model.state == RunState.RUNNING)
+    controller.stop()
+    until(qtbot, lambda: not controller.busy)
+    if model.shown.result.finished:
+        pytest.skip("the run was over before it could be stopped")
+    record, done = model.shown, len(model.shown.result.history)
+    assert controller.can_continue
+    controller.resume()
+    until(qtbot, lambda: not controller.busy)
+    assert model.shown is record
+    assert len(record.result.history) == 6 > done
+    assert np.array_equal(record.result.video, uninterrupted)
+
+
+def test_rerun_keeps_the_old_run_and_says_what_changed(qtbot, controller, small_model):
+    finish(qtbot, controller)
+    small_model.set_thresholds(training=0.2)
+    assert small_model.stale == ["training_threshold"]
+    controller.rerun()
+    until(qtbot, lambda: len(small_model.runs) == 2 and not controller.busy)
+    assert small_model.runs[1].changed_from_before == "mask 0.4 → 0.2"
+    assert small_model.stale == []
+
+
+def test_rerun_in_the_middle_of_a_run_stops_it_first(qtbot, controller, small_model):
+    endless(small_model)
+    controller.start()
+    until(qtbot, lambda: small_model.snapshot is not None)
+    small_model.set_settings(config=small_model.config.changed(steps=4))
+    controller.rerun()
+    until(qtbot, lambda: len(small_model.runs) == 2 and not controller.busy)
+    first, second = small_model.runs
+    assert not first.result.finished
+    assert second.result.finished
+    assert len(second.result.history) == 4
+
+
+def test_a_change_reaches_the_running_optimisation_if_wanted(qtbot, controller, small_model):
+    endless(small_model)
+    small_model.set_settings(apply_live=True)
+    controller.start()
+    until(qtbot, lambda: small_model.snapshot is not None)
+    small_model.set_thresholds(training=0.1)
+    small_model.set_neurons(NeuronSet.random(20, 0.5))
+    runner = controller._active.runner
+    until(qtbot, lambda: len(runner.run.provenance.get("changes", [])) == 2)
+    assert small_model.stale == []
+    assert runner.run.steppable.training_threshold == 0.1
+    assert runner.run.target.neurons.count == small_model.neurons.count
+    controller.stop()
+    until(qtbot, lambda: not controller.busy)
+    assert small_model.shown.settings["training_threshold"] == 0.1
+    assert not controller.can_continue
+
+
+def test_without_that_wish_a_change_only_makes_the_run_stale(qtbot, controller, small_model):
+    endless(small_model)
+    controller.start()
+    until(qtbot, lambda: small_model.snapshot is not None)
+    small_model.set_thresholds(training=0.1)
+    assert small_model.stale == ["training_threshold"]
+    controller.stop()
+    until(qtbot, lambda: not controller.busy)
+    assert small_model.shown.settings["training_threshold"] == 0.4
+    assert "changes" not in small_model.shown.result.provenance
+
+
+def test_stopping_while_loading_takes_effect_at_once(controller, small_model):
+    controller.start()
+    assert small_model.state == RunState.LOADING
+    controller.stop()
+    assert small_model.state == RunState.IDLE
+    assert not controller.busy
+
+
+def test_choosing_another_trial_stops_the_run_and_keeps_it(qtbot, controller, small_model):
+    endless(small_model)
+    controller.start()
+    until(qtbot, lambda: small_model.snapshot is not None)
+    small_model.set_trial(1, 0, 48)
+    assert small_model.shown is None
+    until(qtbot, lambda: len(small_model.runs) == 1)
+    assert small_model.shown is None
+    show_run(small_model, small_model.runs[0])
+    assert small_model.trial.id == 0
+    assert small_model.shown is small_model.runs[0]
+
+
+def test_the_error_map_of_the_paper_gets_its_second_reconstruction(qtbot, controller, small_model):
+    small_model.set_view(error_mode=ErrorMode.PREDICTED)
+    finish(qtbot, controller)
+    until(qtbot, lambda: len(small_model.runs) == 2 and not controller.busy)
+    assert [run.settings["target"] for run in small_model.runs] == ["recorded", "predicted"]
+    assert small_model.shown is small_model.runs[0]
+    assert small_model.expected is small_model.runs[1]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda model: model.set_encoders([Path("gone.safetensors")]), "expected an encoder file"),
+        (lambda model: model.set_encoders([]), "Choose an encoder first"),
+        (lambda model: model.set_thresholds(evaluation=9.0), "no pixel reaches alpha"),
+    ],
+)
+def test_what_is_missing_becomes_a_message_and_the_window_stays_usable(
+    qtbot, controller, small_model, small_encoder_file, spoil, expected
+):
+    messages = []
+    small_model.message.connect(lambda text, is_error: messages.append((text, is_error)))
+    spoil(small_model)
+    controller.start()
+    until(qtbot, lambda: any(expected in text and is_error for text, is_error in messages))
+    until(qtbot, lambda: not controller.busy)
+    small_model.set_encoders([small_encoder_file])
+    small_model.set_thresholds(evaluation=0.6)
+    finish(qtbot, controller)
+    assert small_model.state == RunState.DONE
+
+
+def test_an_encoder_of_another_mouse_is_named_with_both_counts(
+    qtbot, controller, small_model, golden_checkpoints: list[Path]
+):
+    messages = []
+    small_model.message.connect(lambda text, is_error: messages.append(text))
+    small_model.set_encoders(golden_checkpoints[:1])
+    controller.start()
+    until(qtbot, lambda: small_model.state == RunState.FAILED)
+    assert "20 neurons" in messages[-1]
+    assert "37" in messages[-1]
+
+
+def test_running_out_of_memory_says_what_to_do(qtbot, controller, small_model, monkeypatch):
+    def explode(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(run_job, "plan_run", explode)
+    messages = []
+    small_model.message.connect(lambda text, is_error: messages.append(text))
+    controller.start()
+    until(qtbot, lambda: small_model.state == RunState.FAILED)
+    assert messages[-1].startswith("Out of memory. Choose fewer frames")
+    monkeypatch.undo()
+    finish(qtbot, controller)
+    assert small_model.state == RunState.DONE
+
+
+def test_an_error_in_the_middle_of_a_run_keeps_what_was_done(qtbot, controller, small_model, monkeypatch):
+    endless(small_model)
+    controller.start()
+    until(qtbot, lambda: small_model.snapshot is not None)
+
+    def explode(_run: object) -> None:
+        raise RuntimeError("a cosmic ray")
+
+    controller._active.runner.change(explode)
+    until(qtbot, lambda: small_model.state == RunState.FAILED)
+    assert len(small_model.shown.result.history) > 0
+    assert small_model.shown.path.is_dir()
+
+
+def test_a_run_kept_on_disk_restores_everything_in_a_new_window(
+    qtbot, controller, small_model, small_session_folder, small_encoder_file
+):
+    small_model.set_neurons(NeuronSet.random(20, 0.5, seed=2))
+    small_model.set_settings(target="predicted", ablation="silence")
+    finish(qtbot, controller)
+    old = small_model
+    new = ReconstructionModel()
+    record = open_run(new, old.shown.path)
+    assert new.session.path == small_session_folder
+    assert new.trial.id == 0
+    assert new.clip == old.clip
+    assert new.encoder_paths == [small_encoder_file]
+    assert np.array_equal(new.mask.alpha, old.mask.alpha)
+    assert (new.training_threshold, new.evaluation_threshold) == (0.4, 0.6)
+    assert new.neurons.reason == old.neurons.reason
+    assert (new.target, new.ablation) == ("predicted", "silence")
+    assert new.config == old.config
+    assert new.shown is record
+    assert new.stale == []
+    assert np.array_equal(new.video, old.video)
+
+
+def test_two_windows_do_not_mix(qtbot, controller, small_model, make_model):
+    other_model = make_model()
+    other = RunController(other_model)
+    other_model.set_trial(1, 0, 48)
+    other_model.set_settings(config=other_model.config.changed(steps=3))
+    controller.start()
+    other.start()
+    until(qtbot, lambda: not controller.busy and not other.busy)
+    assert [len(run.result.history) for run in (*small_model.runs, *other_model.runs)] == [6, 3]
+    assert [run.settings["trial"] for run in (*small_model.runs, *other_model.runs)] == [0, 1]
+    assert small_model.runs[0].path != other_model.runs[0].path
+
+
+def test_many_starts_and_stops_leave_no_thread(qtbot, controller, small_model):
+    endless(small_model)
+    for _ in range(12):
+        controller.start()
+        until(qtbot, lambda: small_model.state == RunState.RUNNING)
+        controller.stop()
+        until(qtbot, lambda: not controller.busy)
+    controller.wait()
+    assert our_threads() == []
+    assert not controller._poll_timer.isActive()
+
+
+def test_a_controller_that_is_deleted_stops_its_run_and_the_run_stays_on_disk(qtbot, small_model):
+    controller = RunController(small_model)
+    endless(small_model)
+    controller.start()
+    until(qtbot, lambda: small_model.snapshot is not None)
+    folder = controller.runs_folder
+    (thread,) = our_threads()
+    controller.deleteLater()
+    until(qtbot, lambda: not thread.is_alive())
+    (kept,) = folder.glob("*.zarr")
+    assert len(vr.Reconstruction.load(kept).history) > 0
+
+
+def test_a_mask_is_fitted_in_the_background(qtbot, small_model, monkeypatch):
+    from napari_vidrecon.reconstruction.mask_fitting import MaskRecipe
+
+    fitting = MaskFitController(small_model)
+    told = []
+    small_model.progress_changed.connect(lambda: told.append(small_model.fitting))
+    before = small_model.mask
+    fitting.start(MaskRecipe(steps=3, skip_frames=4))
+    until(qtbot, lambda: not fitting.busy)
+    assert told[0] == (0, 3)
+    assert told[-1] is None
+    assert small_model.mask is not before
+    small_model.undo()
+    assert np.array_equal(small_model.mask.alpha, before.alpha)
