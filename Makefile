@@ -1,10 +1,11 @@
 # make demo   reconstruct a movie of the simulated mouse (in napari where there is a display)
-# make test   everything a change has to pass
+# make test   everything a change has to pass; TESTS=tests/cli runs a part of the tests
 # make help   the rest
 
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+TESTS ?=
 OUT ?= demo_output
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
 	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done)
@@ -15,16 +16,10 @@ LIBRARIES := libgl1 libegl1 libopengl0 libgl1-mesa-dri libxkbcommon-x11-0 libxcb
 	libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libdbus-1-3 libfontconfig1
 PACKAGES := xvfb $(LIBRARIES)
 
-# Torch from PyPI brings gigabytes of CUDA; without an NVIDIA driver the CPU build does the same.
-CPU_TORCH := https://download.pytorch.org/whl/cpu
-PIP_INSTALL = torch_index=; \
-	if [ "$$(uname)" = Linux ] && ! command -v nvidia-smi >/dev/null && \
-		curl -sfI --max-time 5 $(CPU_TORCH)/torch/ >/dev/null 2>&1; \
-	then torch_index="--extra-index-url $(CPU_TORCH)"; fi; \
-	$(BIN)/python -m pip install --quiet $$torch_index -c constraints.txt
+PIP_INSTALL = $(BIN)/python -m pip install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench system-packages clean
+.PHONY: help venv demo test lint system-packages clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -37,8 +32,8 @@ demo: $(VENV)/.installed ## run the demo; OUT=folder says where its files go
 test: $(VENV)/.tools system-packages lint ## style, types, import contract and all tests
 	@if [ "$$(uname)" = Linux ]; then display="xvfb-run -a -s '-screen 0 1600x1000x24'"; else display=; fi; \
 	export OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1; \
-	echo "$$display $(BIN)/pytest -n $(WORKERS)"; \
-	eval "$$display" $(BIN)/python -m pytest -n $(WORKERS)
+	echo "$$display $(BIN)/pytest -n $(WORKERS) $(TESTS)"; \
+	eval "$$display" $(BIN)/pytest -n $(WORKERS) $(TESTS)
 
 lint: $(VENV)/.tools ## style, types and import contract only
 	$(BIN)/ruff check .

@@ -21,9 +21,9 @@ import napari_vidrecon as vr
 from napari_vidrecon.encoders.training.trainer import single_trial_correlation
 from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
 
-CLIP = (30, 94)
+CLIP = (30, 78)
 """Frames of each 10 s clip that are reconstructed."""
-MEASURED = slice(8, 60)
+MEASURED = slice(8, 44)
 """Frames of the reconstruction that are measured: its ends have little context."""
 
 

@@ -35,8 +35,8 @@ from napari_vidrecon.viewer.model import ReconstructionModel, RunState
 FRAMES, ROWS, COLUMNS = 300, 36, 64
 POPULATIONS = (1000, 8000)
 WINDOW = (1600, 1000)
-REPEATS = 60
-WARM_UP = 10
+REPEATS = 40
+WARM_UP = 5
 FRAMES_APART = 7
 LIVE_BUDGET_MS, SCRUB_BUDGET_MS = 5.0, 25.0
 MILLISECONDS = 1000.0

@@ -162,6 +162,24 @@ def replacing_folder(path: Path | str) -> Iterator[Path]:
                 shutil.rmtree(retired, ignore_errors=True)
 
 
+def recover_folder(path: Path | str) -> None:
+    """Clear up after a process that was killed while it replaced a folder; nobody else may be replacing it now.
+
+    A folder that was moved aside, and not followed by its new one, goes back to `path`; drafts are removed.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        return
+    # By name and not by pattern, because the name of a run may hold characters that mean something in one.
+    left = [each for each in path.parent.iterdir() if each.name.startswith(f".{path.name}-") and each.is_dir()]
+    with disk_errors(path):
+        for folder in left:
+            if (folder / path.name).is_dir() and not path.exists():
+                (folder / path.name).replace(path)
+        for folder in left:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -133,6 +133,5 @@ def _scored(activity: ArrayLike) -> NDArray[np.float32]:
     values = np.asarray(activity, dtype=np.float32)
     centred = values - values.mean(axis=1, keepdims=True)
     norm = np.sqrt((centred**2).sum(axis=1, keepdims=True))
-    size = np.abs(values).max(axis=1, keepdims=True, initial=0.0)
-    varies = norm > np.finfo(np.float32).eps * size * np.sqrt(values.shape[1])
+    varies = values.max(axis=1, keepdims=True) > values.min(axis=1, keepdims=True)
     return np.divide(centred, norm, out=np.zeros_like(centred), where=varies)

@@ -21,6 +21,7 @@ DEMO_TRIAL = 0
 DEMO_FRAMES = 64
 SKIPPED_FRAMES = 8
 """The encoder knows nothing of what came before the clip; its first frames are not measured."""
+RUN_NAME = "run.zarr"
 WINDOW_PROBE_SECONDS = 30.0
 WINDOW_PROBE = "from qtpy.QtWidgets import QApplication; QApplication([])"
 
@@ -60,6 +61,8 @@ def demo(
     result = None
     if windowed:
         result = _in_napari(sample, trial, frames, config, out)
+        if result is not None:
+            result.save(out / RUN_NAME)
     if result is None:
         result = _headless(sample, trial, frames, config, out, device)
     summary = write_files(result, out)
@@ -98,7 +101,10 @@ def _in_napari(
     sample: Sample, trial: int, frames: int, config: ReconstructionConfig, out: Path
 ) -> Reconstruction | None:
     """The result of the run in the window, or None if napari cannot be loaded here."""
+    import importlib
+
     try:
+        importlib.import_module("napari")
         from napari_vidrecon.viewer.demo import show_demo
     except (ImportError, OSError) as error:
         reason = str(error).splitlines()[0]
@@ -129,13 +135,13 @@ def _headless(
         "encoders": [str(file) for file in sample.encoders],
         "device": device,
     }
-    path = out / "run.zarr"
+    path = out / RUN_NAME
     drive_run(run, path, overwrite=True, save_every=30.0, label=f"simulated mouse, trial {trial_id}")
     return Reconstruction.load(path)
 
 
 def write_files(result: Reconstruction, out: Path) -> dict[str, Any]:
-    """Write run, movie and picture of a result; returns what the summary says of it.
+    """Write movie and picture of a result that is saved in `out`; returns what the summary says of it.
 
     Parameters
     ----------
@@ -149,9 +155,6 @@ def write_files(result: Reconstruction, out: Path) -> dict[str, Any]:
     from napari_vidrecon.cli.pictures import name_of, write_figure, write_movie
     from napari_vidrecon.cli.scores import evaluation_mask, measured_frames, scores
 
-    run = out / "run.zarr"
-    if not run.exists():
-        result.save(run)
     movie = write_movie(result, out / "movie.mp4", error=True)
     picture = write_figure(result, out / "picture.png")
     told = result.provenance
@@ -172,7 +175,7 @@ def write_files(result: Reconstruction, out: Path) -> dict[str, Any]:
         **{name: round(value, 4) for name, value in scores(result).items()},
         "movie": str(movie),
         "picture": str(picture),
-        "run": str(run),
+        "run": str(out / RUN_NAME),
         "versions": told.get("versions", {}),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,9 @@ def drive_run(run: Run, path: Path, *, overwrite: bool, save_every: float, label
     from napari_vidrecon.cli.stopping import StopRequest
     from napari_vidrecon.reconstruction.reconstructor import StepInfo
     from napari_vidrecon.reconstruction.runner import Runner
+    from napari_vidrecon.storage import recover_folder
 
+    recover_folder(path)
     saved = _saved_run(run, path, overwrite)
     if saved is not None and saved.finished:
         seconds = float(saved.provenance.get("wall_seconds", float("nan")))
@@ -75,7 +78,7 @@ def drive_run(run: Run, path: Path, *, overwrite: bool, save_every: float, label
 
         def on_step(info: StepInfo) -> None:
             correlation = run.history.last("video_correlation")
-            progress.update(info.step, f"video correlation {correlation:.3f}")
+            progress.update(info.step, "" if math.isnan(correlation) else f"video correlation {correlation:.3f}")
             if info.step < steps:
                 stop.check()
 

@@ -90,6 +90,7 @@ def write_figure(result: Reconstruction, path: Path, *, error: bool = False, mat
         )
     frames, rate = measured_frames(result), frame_rate_hz(result)
     truth, video = result.stimulus[frames], result.video[frames]
+    told = result.provenance
     steps, correlation = result.history.tracked("video_correlation")
     figure = reconstruction_figure(
         truth,
@@ -101,8 +102,8 @@ def write_figure(result: Reconstruction, path: Path, *, error: bool = False, mat
         match_contrast=match_contrast,
         frame_rate_hz=rate,
         start_s=_start_s(result) + frames.start / rate,
-        title=name_of(result),
-        simulated=bool(result.provenance.get("simulated")),
+        title=f"trial {told.get('trial', '?')}" if told.get("simulated") else name_of(result),
+        simulated=bool(told.get("simulated")),
     )
     return save_figure(figure, path)
 

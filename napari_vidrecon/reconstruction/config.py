@@ -106,6 +106,7 @@ class ReconstructionConfig(BaseModel):
 _SMOOTHED = {
     "gradient_blur_px": 2.0,
     "gradient_blur_frames": 2.0,
+    "track_every": 1,
     "track_responses": False,
     "track_skip_frames": 30,
 }

@@ -101,7 +101,9 @@ class MaskFitter:
         gradient = gradient / (torch.linalg.vector_norm(gradient) + recipe.norm_epsilon)
         pull = blur_reflected(gradient[1].clamp(-1.0, 1.0).mean(dim=0), recipe.blur_sigma_px, recipe.blur_kernel_px)
         if recipe.rule == "decayed":
-            moved = self.alpha_by_frame - recipe.learning_rate * (pull + recipe.decay)
+            # An opaque pixel gets no gradient; decaying it too would tear holes into the middle of the mask.
+            decay = torch.where(self.alpha_by_frame < 1.0, recipe.decay, 0.0)
+            moved = self.alpha_by_frame - recipe.learning_rate * (pull + decay)
             self.alpha_by_frame = moved.clamp(recipe.lowest, recipe.highest)
         else:
             self.alpha_by_frame = self.alpha_by_frame - recipe.learning_rate * pull

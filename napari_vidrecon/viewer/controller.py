@@ -284,6 +284,8 @@ class RunController(QObject):
         """The thread is gone."""
         self._active = None
         self.model.set_progress(loading="")
+        # Its result may have been taken a moment before the thread ended; only now is there nothing to stop.
+        self.model.progress_changed.emit()
         if self.model.state in GOING_ON and self._next is None:
             self.model.end_run(self._resting_state)
         following, self._next = self._next, None

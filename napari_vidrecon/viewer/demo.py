@@ -81,7 +81,8 @@ def finish_headless(model: ReconstructionModel, sample: Sample, runs_folder: Pat
 
     if model.session is None or model.trial is None:
         return None
-    encoders = [load_encoder(file, device=model.device, neurons=model.session.n_neurons) for file in model.encoder_paths]
+    neurons = model.session.n_neurons
+    encoders = [load_encoder(file, device=model.device, neurons=neurons) for file in model.encoder_paths]
     kept = [run.path for run in kept_runs(runs_folder, model.session.name)]
     for save_to in [*kept[:1], None]:
         try:

@@ -8,8 +8,10 @@ import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QColor, QPalette, QShowEvent
-from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 from superqt.utils import QSignalThrottler
+
+from napari_vidrecon.viewer.steady_text import SteadyText
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.history import History
@@ -17,10 +19,11 @@ if TYPE_CHECKING:
 REDRAW_HZ = 15.0
 LINE_WIDTH_PX = 1.8
 LEVEL_WIDTH_PX = 1.4
+DOT_PX, MOST_DOTS = 4.0, 30
 WIDTH_IN_LETTERS, LEAST_WIDTH_IN_LETTERS = 44, 24
 HEIGHT_IN_LINES, LEAST_HEIGHT_IN_LINES = 8, 5
 AXIS_WIDTH_IN_LETTERS = 6
-BOTTOM_IN_LINES = 2.6
+BOTTOM_IN_LINES = 3.0
 TICK_DENSITY = 0.6
 DARK_BELOW_LIGHTNESS = 128
 AXIS_OPACITY = 0.65
@@ -131,7 +134,7 @@ class Plot(pg.PlotWidget):
         self.viewport().update()
 
 
-class Heading(QLabel):
+class Heading(SteadyText):
     """The words above a plot; each curve's name stands in the curve's colour.
 
     Parameters
@@ -140,12 +143,9 @@ class Heading(QLabel):
     """
 
     def __init__(self, plot: Plot, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(parent=parent)
         self._plot = plot
         self._parts: list[tuple[str, str]] = []
-        self.setTextFormat(Qt.TextFormat.RichText)
-        self.setWordWrap(True)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
 
     def show_parts(self, *parts: tuple[str, str]) -> None:
         """Write (text, colour name) one after the other; an empty colour name is plain text."""
@@ -234,8 +234,8 @@ class ProgressPlot(QWidget):
         self._loss.setData(steps, loss)
         video = history.tracked("video_correlation") if history is not None else (empty, empty)
         activity = history.tracked("response_correlation") if history is not None else (empty, empty)
-        self._video.setData(*video)
-        self._activity.setData(*activity)
+        _draw_points(self._video, *video)
+        _draw_points(self._activity, *activity)
         level = self._levels.get("loss", self._levels.get("response_loss", np.nan))
         _place(self._loss_level, level)
         activity_level = self._levels.get("response_correlation", np.nan) if len(activity[0]) else np.nan
@@ -262,6 +262,13 @@ class ProgressPlot(QWidget):
         if len(values):
             span = max(float(np.ptp(values)), 1e-6)
             self.loss_plot.getPlotItem().setYRange(values.min() - 0.05 * span, values.max() + 0.05 * span, padding=0)
+
+
+def _draw_points(curve: pg.PlotDataItem, steps: np.ndarray, values: np.ndarray) -> None:
+    """Few measurements are drawn with a dot each, because one alone makes no line."""
+    few = len(steps) <= MOST_DOTS
+    curve.setData(steps, values, symbol="o" if few else None, symbolSize=DOT_PX, symbolPen=None)
+    curve.setSymbolBrush(curve.opts["pen"].color())
 
 
 def _place(line: pg.InfiniteLine, value: float) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QWidget
 
+from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.contributions.preferences import preferences
@@ -53,7 +54,14 @@ class Workspace(QObject):
 
 
 def main_window_of(viewer: napari.viewer.Viewer) -> QWidget:
-    """Napari's main window, through its public menu bar."""
+    """Napari's main window, through its public menu bar.
+
+    Raises
+    ------
+    ConfigError : the viewer has no window.
+    """
+    if getattr(viewer, "window", None) is None:
+        raise ConfigError("the viewer: expected one with a window, found a bare model; use napari.Viewer()")
     return viewer.window.main_menu.window()
 
 

@@ -113,8 +113,8 @@ class TimeCourses:
             return []
         recorded, keep = model.trial.responses, model.neurons.keep
         predictions = {
-            "from stimulus": model.stimulus_prediction,
-            "from reconstruction": model.reconstruction_prediction,
+            "stimulus": model.stimulus_prediction,
+            "reconstruction": model.reconstruction_prediction,
         }
         return [
             self._curve(

@@ -94,7 +94,8 @@ TOOLTIPS = {
     "activity_mode": "What the lower right raster shows.",
     "raster_order": "How the neurons are sorted in the rasters; patterns are easier to see with similar ones together.",
     "grid": "Lay the tiles out in napari's grid, where zooming one zooms all.",
-    "play": "Play or hold (Shift-Space). It plays at the movie's own speed; frames are left out rather than slowed down.",
+    "play": "Play or hold (Shift-Space). It plays at the movie's own speed; where the screen cannot follow, frames are "
+    "left out rather than slowed down.",
     "reset_view": "Fit the whole board into the window.",
     # Runs
     "runs": "Every run of this session. Double-click a name to change it. The correlation is taken inside the "

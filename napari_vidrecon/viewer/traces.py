@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 TIME_AXIS = "time in the trial (s)"
 COLOURS = {
     "stimulus": "blue",
-    "from stimulus": "blue",
     "reconstruction": "orange",
-    "from reconstruction": "orange",
     "compared run": "rose",
     "": "green",
 }
@@ -97,7 +95,8 @@ class TimePlot(Plot):
         low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
         if self._group.is_correlation:
             low, high = min(low, 0.0), 1.0
-        margin = GAP_BELOW_LIMIT * max(high - low, 1e-6)
+        # A curve that never changes lies in the middle of an axis one unit long.
+        margin = GAP_BELOW_LIMIT * (high - low) if high > low else 0.5
         self.getPlotItem().setYRange(low - margin, high + margin, padding=0)
         if len(times_s) > 1:
             self.getPlotItem().setXRange(times_s[0], times_s[-1], padding=0)

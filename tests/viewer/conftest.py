@@ -10,6 +10,7 @@ import pytest
 
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.viewer.model import ReconstructionModel
 
@@ -56,3 +57,25 @@ def make_model(
 def small_model(make_model: Callable[..., ReconstructionModel]) -> ReconstructionModel:
     """A model that is ready to start, without any window."""
     return make_model()
+
+
+@pytest.fixture(scope="session")
+def small_run_folder(
+    small_session_folder: Path, small_encoder_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A finished run on disk, without a mask, otherwise like the small model's; shared, so never write to it."""
+    import napari_vidrecon as vr
+
+    trial = vr.open_session(small_session_folder).trial(0).part(*SMALL_CLIP)
+    config = ReconstructionConfig.preset("best", steps=FEW_STEPS, track_every=2)
+    result = vr.reconstruct(trial, [vr.load_encoder(small_encoder_file, device="cpu")], AlphaMask.full(), config)
+    result.provenance["window"] = {"session": str(small_session_folder), "encoders": [str(small_encoder_file)]}
+    path = tmp_path_factory.mktemp("runs") / "kept.zarr"
+    result.save(path)
+    return path
+
+
+@pytest.fixture
+def small_result(small_run_folder: Path) -> Reconstruction:
+    """That run, to use or to change."""
+    return Reconstruction.load(small_run_folder)

@@ -19,15 +19,6 @@ from napari_vidrecon.viewer.time_courses import GROUPS, TimeCourse, TimeCourses
 STEPS = 20
 
 
-@pytest.fixture(scope="module")
-def result(small_session_folder: object, small_encoder_file: object) -> vr.Reconstruction:
-    """A short run of the small session."""
-    trial = vr.open_session(small_session_folder).trial(0).part(0, 48)  # type: ignore[arg-type]
-    encoder = vr.load_encoder(small_encoder_file)  # type: ignore[arg-type]
-    config = vr.ReconstructionConfig.preset("fast", steps=2)
-    return vr.reconstruct(trial, [encoder], vr.AlphaMask.full(), config)
-
-
 def curves_of(model: ReconstructionModel) -> dict[tuple[str, str], TimeCourse]:
     """All curves by group and name."""
     return {(curve.group, curve.name): curve for curve in TimeCourses(model).all()}
@@ -51,29 +42,31 @@ def test_before_a_run_there_are_behaviour_and_the_stimulus(small_model: Reconstr
 
 
 def test_curves_of_a_run_are_the_metrics_inside_the_evaluation_mask(
-    small_model: ReconstructionModel, result: vr.Reconstruction
+    small_model: ReconstructionModel, small_result: vr.Reconstruction
 ) -> None:
-    small_model.add_run(RunRecord("run 1", result, small_model.settings()))
+    small_model.add_run(RunRecord("run 1", small_result, small_model.settings()))
     small_model.set_thresholds(evaluation=0.9)
     curves, trial = curves_of(small_model), small_model.trial
     assert trial is not None
     pixels = small_model.mask.binary(0.9)
     np.testing.assert_array_equal(
         curves["frame_correlation", "reconstruction"].values,
-        metrics.frame_correlation(trial.video, result.video, pixels),
+        metrics.frame_correlation(trial.video, small_result.video, pixels),
     )
     energy = curves["motion_energy", "reconstruction"].values
     assert np.isnan(energy[0])
-    np.testing.assert_array_equal(energy[1:], metrics.motion_energy(result.video, pixels))
-    assert result.predicted_activity is not None
+    np.testing.assert_array_equal(energy[1:], metrics.motion_energy(small_result.video, pixels))
+    assert small_result.predicted_activity is not None
     np.testing.assert_array_equal(
-        curves["activity_accuracy", "from reconstruction"].values,
-        metrics.frame_response_correlation(trial.responses, result.predicted_activity),
+        curves["activity_accuracy", "reconstruction"].values,
+        metrics.frame_response_correlation(trial.responses, small_result.predicted_activity),
     )
 
 
-def test_a_compared_run_gets_curves_of_its_own(small_model: ReconstructionModel, result: vr.Reconstruction) -> None:
-    record = RunRecord("run 1", result, small_model.settings())
+def test_a_compared_run_gets_curves_of_its_own(
+    small_model: ReconstructionModel, small_result: vr.Reconstruction
+) -> None:
+    record = RunRecord("run 1", small_result, small_model.settings())
     small_model.add_run(record)
     small_model.compare_with(record)
     assert {("frame_correlation", "compared run"), ("motion_energy", "compared run")} <= set(curves_of(small_model))
@@ -88,13 +81,13 @@ def test_neurons_that_are_left_out_or_not_predicted_do_not_count(small_model: Re
     small_model.set_neurons(vr.NeuronSet.without(20, np.arange(10, 20)))
     rows = [0, 1, 2, 3, 4, 6, 7, 8, 9]
     expected = metrics.frame_response_correlation(trial.responses[rows], predicted[rows])
-    np.testing.assert_array_equal(curves_of(small_model)["activity_accuracy", "from stimulus"].values, expected)
+    np.testing.assert_array_equal(curves_of(small_model)["activity_accuracy", "stimulus"].values, expected)
 
 
-def test_only_what_changed_is_computed_again(small_model: ReconstructionModel, result: vr.Reconstruction) -> None:
+def test_only_what_changed_is_computed_again(small_model: ReconstructionModel, small_result: vr.Reconstruction) -> None:
     courses = TimeCourses(small_model)
     before = {(curve.group, curve.name): curve for curve in courses.all()}
-    small_model.add_run(RunRecord("run 1", result, small_model.settings()))
+    small_model.add_run(RunRecord("run 1", small_result, small_model.settings()))
     after = {(curve.group, curve.name): curve for curve in courses.all()}
     assert after["motion_energy", "stimulus"] is before["motion_energy", "stimulus"]
     small_model.set_thresholds(evaluation=0.9)
@@ -126,7 +119,7 @@ def test_the_progress_plot_draws_a_history_and_its_levels(qtbot: QtBot) -> None:
 
 @pytest.mark.window
 def test_traces_follow_the_slider_move_it_and_keep_up_with_the_theme(
-    make_napari_viewer: Callable, qtbot: QtBot, small_model: ReconstructionModel, result: vr.Reconstruction
+    make_napari_viewer: Callable, qtbot: QtBot, small_model: ReconstructionModel, small_result: vr.Reconstruction
 ) -> None:
     from napari_vidrecon.viewer.contributions.commands import show_traces
     from napari_vidrecon.viewer.registry import model_of
@@ -138,10 +131,10 @@ def test_traces_follow_the_slider_move_it_and_keep_up_with_the_theme(
     assert small_model.session is not None
     model.set_session(small_model.session)
     model.set_trial(0, 12, 60)
-    model.add_run(RunRecord("run 1", result, model.settings()))
+    model.add_run(RunRecord("run 1", small_result, model.settings()))
     row = traces.rows["frame_correlation"]
     qtbot.waitUntil(lambda: "reconstruction" in row.plot.curves)
-    expected = metrics.frame_correlation(model.trial.video, result.video, model.mask.binary(1.0))
+    expected = metrics.frame_correlation(model.trial.video, small_result.video, model.mask.binary(1.0))
     np.testing.assert_array_equal(row.plot.curves["reconstruction"].yData, expected)
     viewer.dims.set_current_step(0, 30)
     qtbot.waitUntil(lambda: traces.position.text() == "frame 30 of 48 · 1.40 s")

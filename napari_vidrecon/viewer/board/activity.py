@@ -7,7 +7,7 @@ from napari.layers import Image
 from psygnal import Signal
 
 from napari_vidrecon.viewer.board.colormaps import activity_difference, cursor, marked
-from napari_vidrecon.viewer.board.layers import Role, RoleLayers, place, redraw, show
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, show
 from napari_vidrecon.viewer.board.ordering import NeuronOrder
 from napari_vidrecon.viewer.board.rasters import RasterRows, cursor_frames, neuron_spread, upper_limit
 from napari_vidrecon.viewer.board.tiles import BoardLayout
@@ -40,52 +40,53 @@ class ActivityTiles:
         self._limit = 1.0
         self._layout: BoardLayout | None = None
 
-    def build(self) -> None:
+    def forget(self) -> None:
+        """Another session was opened: neurons mean others now, until a trial of it is on the board."""
+        self.rows = None
+        self.ordering.forget()
+        self.mark(np.empty(0, np.intp))
+
+    def build(self, layout: BoardLayout) -> None:
         """Make or adopt the layers for the model's trial."""
         trial, model = self._model.trial, self._model
         assert trial is not None
         assert model.neurons is not None
         neurons, frames = len(model.neurons.keep), trial.frames
-        if len(self._spread) != neurons:
-            self.marked = np.empty(0, np.intp)
         self._spread = neuron_spread(trial.responses) if trial.labelled else np.ones(neurons)
         self.ordering.forget()
         self.arrange_rows()
         assert self.rows is not None
         blank = np.zeros((self.rows.rows, frames), np.float32)
         style = {"colormap": RASTER_COLOURS, "contrast_limits": (0.0, 1.0), "interpolation2d": "linear"}
-        recorded = self._layers.image(Role.RECORDED, "recorded activity", blank, **style)
-        self._layers.image(Role.PREDICTED, "predicted activity", blank.copy(), **style)
+        recorded = self._layers.image(Role.RECORDED, "recorded activity", blank, layout.raster(0), **style)
+        self._layers.image(Role.PREDICTED, "predicted activity", blank.copy(), layout.raster(1), **style)
         apart = {**style, "colormap": activity_difference(), "contrast_limits": (-1.0, 1.0)}
-        difference = self._layers.image(Role.DIFFERENCE, "activity difference", blank.copy(), **apart)
+        difference = self._layers.image(Role.DIFFERENCE, "activity difference", blank.copy(), layout.raster(1), **apart)
         self.draw_recorded()
         if trial.labelled:
             self._set_limit(upper_limit(recorded.data))
         show(difference, False)
-        line = np.zeros((frames, 1, frames), np.uint8)
         now = {"colormap": cursor(), "contrast_limits": (0, 1), "interpolation2d": "linear"}
-        self._layers.image(Role.NOW, "now", line, blending="translucent_no_depth", **now)
-        self._layout = None
+        line = _time_line(layout)
+        self._layers.image(Role.NOW, "now", line, layout.rasters, blending="translucent_no_depth", **now)
+        self._layout = layout
 
-    def arrange(self, layout: BoardLayout, frame_s: float, unit: str) -> None:
+    def arrange(self, layout: BoardLayout) -> None:
         """Put rasters, line and marks in their places."""
         boxes = {Role.RECORDED: 0, Role.PREDICTED: 1, Role.DIFFERENCE: 1}
         for role, column in boxes.items():
             layer = self._layers.adopt(role, Image)
             if layer is not None:
-                box, shape = layout.raster(column), layer.data.shape
-                place(layer, box.scale(*shape), box.translate(*shape), (unit, unit))
+                self._layers.place(layer, layout.raster(column))
         now = self._layers.adopt(Role.NOW, Image)
         if now is not None:
             if layout != self._layout:
-                column_px = layout.raster(0).width / layout.pitch / layout.frames
-                fineness = 2 * int(column_px / CURSOR_WIDTH_PX / 2) + 1
-                now.data = cursor_frames(layout.frames, layout.cursor_columns, fineness)
-            box, shape = layout.rasters, now.data.shape[1:]
-            scale, translate = (frame_s, *box.scale(*shape)), (0.0, *box.translate(*shape))
-            place(now, scale, translate, ("second", unit, unit))
+                now.data = _time_line(layout)
+            self._layers.place(now, layout.rasters)
         self._layout = layout
-        self._place_marks(unit)
+        marks = self._layers.adopt(Role.MARKED, Image)
+        if marks is not None:
+            self._layers.place(marks, layout.rasters)
 
     def arrange_rows(self) -> None:
         """Sort the neurons into rows as the model asks; ablated ones become dim."""
@@ -110,11 +111,11 @@ class ActivityTiles:
         """Activity predicted from the stimulus or from the reconstruction, or what the two differ by."""
         model, mode = self._model, self._model.activity_mode
         from_stimulus, from_video = model.stimulus_prediction, model.reconstruction_prediction
-        difference = mode is ActivityMode.DIFFERENCE
+        difference = mode == ActivityMode.DIFFERENCE
         show(self._layers.find(Role.PREDICTED), not difference)
         show(self._layers.find(Role.DIFFERENCE), difference)
         if not difference:
-            self._draw(Role.PREDICTED, from_stimulus if mode is ActivityMode.FROM_STIMULUS else from_video)
+            self._draw(Role.PREDICTED, from_stimulus if mode == ActivityMode.FROM_STIMULUS else from_video)
         elif from_stimulus is None or from_video is None or from_stimulus.shape != from_video.shape:
             self._draw(Role.DIFFERENCE, None)
         else:
@@ -177,10 +178,9 @@ class ActivityTiles:
             layer.contrast_limits = (-limit, limit)
 
     def _draw_marks(self) -> None:
-        if self.rows is None or self._layout is None:
-            return
         if not len(self.marked):
             self._layers.remove(Role.MARKED)
+        if self.rows is None or self._layout is None or not len(self.marked):
             return
         layout = self._layout
         rows = np.zeros((self.rows.rows, layout.frames + layout.cursor_columns), np.float32)
@@ -188,14 +188,12 @@ class ActivityTiles:
         rows[:, layout.frames : layout.cursor_columns] = 0.0
         style = {"colormap": marked(), "contrast_limits": (0, 1), "blending": "translucent_no_depth"}
         active = self._layers.viewer.layers.selection.active
-        self._layers.image(Role.MARKED, "marked neurons", rows, **style)
+        self._layers.image(Role.MARKED, "marked neurons", rows, layout.rasters, **style)
         # A new layer becomes the selected one; what the person had selected stays selected.
         self._layers.viewer.layers.selection.active = active
-        recorded = self._layers.find(Role.RECORDED)
-        self._place_marks(str(recorded.units[-1]) if recorded is not None else "pixel")
 
-    def _place_marks(self, unit: str) -> None:
-        layer = self._layers.adopt(Role.MARKED, Image)
-        if layer is not None and self._layout is not None:
-            box, shape = self._layout.rasters, layer.data.shape
-            place(layer, box.scale(*shape), box.translate(*shape), (unit, unit))
+
+def _time_line(layout: BoardLayout) -> np.ndarray:
+    column_px = layout.raster(0).width / layout.pitch / layout.frames
+    fineness = 2 * int(column_px / CURSOR_WIDTH_PX / 2) + 1
+    return cursor_frames(layout.frames, layout.cursor_columns, fineness)

@@ -15,7 +15,7 @@ from napari_vidrecon.viewer.board.activity import ActivityTiles
 from napari_vidrecon.viewer.board.camera import BoardCamera
 from napari_vidrecon.viewer.board.cells import CellsView
 from napari_vidrecon.viewer.board.grid import GridTiles
-from napari_vidrecon.viewer.board.layers import Role, RoleLayers, place, redraw, show
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, show
 from napari_vidrecon.viewer.board.movies import MovieTiles
 from napari_vidrecon.viewer.board.outlines import annotations
 from napari_vidrecon.viewer.board.painting import MaskPainting
@@ -77,8 +77,9 @@ class Board:
         self.readout = Readout(self)
         self.pointing = Pointing(self)
         self._blinks: QTimer | None = None
+        self._written: tuple[list[captions.Caption], str] = ([], "")
         self._slots = (
-            (model.session_changed, self.cells.update_session),
+            (model.session_changed, self._on_session),
             (model.trial_changed, self.build),
             (model.mask_changed, self._on_mask),
             (model.thresholds_changed, self._on_mask),
@@ -112,7 +113,7 @@ class Board:
 
     def draw_region(self) -> Layer:
         """Offer the pen for a region on the stimulus."""
-        return self.region.begin(self.layout, self.layers.unit)
+        return self.region.begin(self.layout)
 
     def region_mask(self) -> np.ndarray | None:
         """(36, 64) bool, True inside the drawn region; None if there is none."""
@@ -128,7 +129,7 @@ class Board:
 
     def begin_painting(self) -> Layer:
         """Lend the brush: 1 adds pixels to the mask, 0 erases them."""
-        return self.painting.begin(self.layout, self.layers.unit)
+        return self.painting.begin(self.layout)
 
     def end_painting(self) -> None:
         """Take the brush back."""
@@ -169,9 +170,8 @@ class Board:
         self.layers.frame_s = 1 / trial.frame_rate_hz
         self._set_layout()
         active = self.viewer.layers.selection.active
-        self.movies.build()
-        self.activity.build()
-        self._draw_outlines()
+        self.movies.build(self.layout)
+        self.activity.build(self.layout)
         self._refresh()
         self._sort()
         if self.layout.gridded:
@@ -198,7 +198,7 @@ class Board:
     def _refresh(self) -> None:
         """Draw everything from the model."""
         self.movies.update_mask()
-        self.movies.draw_comparison()
+        self.movies.draw_comparison(self.layout)
         self.movies.draw_video()
         self.movies.draw_base()
         self.movies.draw_error()
@@ -208,10 +208,9 @@ class Board:
         self._arrange()
 
     def _arrange(self) -> None:
-        unit, frame_s = self.layers.unit, self.layers.frame_s
-        self.movies.arrange(self.layout, frame_s, unit)
-        self.activity.arrange(self.layout, frame_s, unit)
-        self.region.arrange(self.layout, unit)
+        self.movies.arrange(self.layout)
+        self.activity.arrange(self.layout)
+        self.region.arrange(self.layout)
         self._draw_outlines()
         self._write_captions()
         for role in (Role.CAPTIONS, Role.MARKED):
@@ -240,6 +239,11 @@ class Board:
     def _complete(self) -> bool:
         return self.model.trial is not None and all(self.layer(role) is not None for role in NEEDED)
 
+    def _on_session(self) -> None:
+        self.painting.abandon()
+        self.activity.forget()
+        self.cells.update_session()
+
     def _on_snapshot(self, snapshot: Snapshot) -> None:
         self.movies.draw_video()
         self.movies.draw_error()
@@ -256,7 +260,7 @@ class Board:
 
     def _on_runs(self) -> None:
         # A run from predicted activity may have come, or gone, that the error map waits for.
-        if self._complete() and self.model.error_mode is ErrorMode.PREDICTED:
+        if self._complete() and self.model.error_mode == ErrorMode.PREDICTED:
             self.movies.draw_error()
             self.movies.settle_limit()
         self._write_captions()
@@ -271,7 +275,8 @@ class Board:
         self.painting.follow_mask()
 
     def _on_neurons(self) -> None:
-        self.activity.redraw_all()
+        if self.model.trial is not None:
+            self.activity.redraw_all()
         self.cells.update_neurons()
         self._write_captions()
 
@@ -315,7 +320,7 @@ class Board:
     def _draw_outlines(self) -> None:
         model = self.model
         error = self.layers.adopt(Role.ERROR_MAP, Image)
-        bar = error.colormap if error is not None and model.error_mode is not ErrorMode.NONE else None
+        bar = error.colormap if error is not None and model.error_mode != ErrorMode.NONE else None
         training = model.mask.binary(model.training_threshold)
         evaluation = model.mask.binary(model.evaluation_threshold)
         picture = annotations(self.layout, training, evaluation, bar)
@@ -325,12 +330,10 @@ class Board:
             redraw(layer)
         else:
             style = {"rgb": True, "interpolation2d": "linear"}
-            layer = self.layers.image(Role.MASK, "mask outlines", picture, **style)
+            layer = self.layers.image(Role.MASK, "mask outlines", picture, self.layout.movies, **style)
+        self.layers.place(layer, self.layout.movies)
         for copy in self.grid.copies_of(layer):
             redraw(copy)
-        box, shape = self.layout.movies, picture.shape[:2]
-        unit = self.layers.unit
-        place(layer, box.scale(*shape), box.translate(*shape), (unit, unit))
 
     def _write_captions(self) -> None:
         if self.model.trial is None or self.layer(Role.STIMULUS) is None:
@@ -341,7 +344,10 @@ class Board:
         frame_s, letter_px = self.layers.frame_s, self.camera.letter_px
         written = captions.captions(self.model, self.layout, has_error, limit, frame_s, letter_px)
         colour = get_theme(self.viewer.theme).text.as_hex()
-        captions.write(self.layers, written, colour, self.layers.unit)
+        # While a run goes on this is asked for with every snapshot, and nearly never is anything new.
+        if (written, colour) != self._written or self.layer(Role.CAPTIONS) is None:
+            captions.write(self.layers, written, colour)
+            self._written = (written, colour)
 
     def _start_blinking(self) -> None:
         if self._blinks is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from napari.layers import Points
 
-from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers, place
+from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers
 from napari_vidrecon.viewer.board.outlines import LEGEND_LINE_PX, LEGEND_TOP_PX
 from napari_vidrecon.viewer.board.tiles import TITLE_PX, BoardLayout
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, RasterOrder, ReconstructionModel
@@ -38,6 +38,11 @@ ACTIVITY_WORDS = {
     ActivityMode.FROM_STIMULUS: "Predicted from the stimulus",
     ActivityMode.FROM_RECONSTRUCTION: "Predicted from the reconstruction",
     ActivityMode.DIFFERENCE: "Predicted: from reconstruction − from stimulus",
+}
+MISSING_WORDS = {
+    ActivityMode.FROM_STIMULUS: "No prediction from the stimulus yet",
+    ActivityMode.FROM_RECONSTRUCTION: "No prediction from the reconstruction yet",
+    ActivityMode.DIFFERENCE: "No two predictions to compare yet",
 }
 
 
@@ -127,7 +132,7 @@ def captions(
         for column, text in enumerate(legend)
     ]
     bar = layout.movie(layout.columns - 1)
-    shown = model.error_mode is not ErrorMode.NONE
+    shown = model.error_mode != ErrorMode.NONE
     low = f"−{error_limit:.0f} darker" if model.error_signed else "0"
     high = f"brighter +{error_limit:.0f}" if model.error_signed else f"{error_limit:.0f} grey levels"
     ends = ((bar.left, low), (bar.right - len(high) * letter_px * pitch, high))
@@ -157,30 +162,29 @@ def fitted(text: str, letters: float) -> str:
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
-def write(layers: RoleLayers, written: list[Caption], colour: str, unit: str) -> None:
+def write(layers: RoleLayers, written: list[Caption], colour: str) -> None:
     """Put captions on the board."""
     positions = np.array([(caption.y, caption.x) for caption in written])
     texts = {"caption": [caption.text or NOTHING for caption in written]}
     layer = layers.adopt(Role.CAPTIONS, Points)
-    if layer is None or len(layer.data) != len(written):
-        size = SMALLEST_POINTS if layer is None else layer.text.size
-        layers.remove(Role.CAPTIONS)
+    if layer is None:
         active = layers.viewer.layers.selection.active
         layer = layers.viewer.add_points(
             positions,
             name="captions",
             features=texts,
-            text={"string": "{caption}", "anchor": "upper_left", "size": size, "color": colour},
+            text={"string": "{caption}", "anchor": "upper_left", "size": SMALLEST_POINTS, "color": colour},
             size=POINT_SIZE,
             face_color="transparent",
             border_color="transparent",
-            units=(unit, unit),
+            units=(layers.unit,) * 2,
             metadata={ROLE_KEY: str(Role.CAPTIONS)},
         )
         # A layer that was just added is selected; a tap on Delete should not hit it, and tools stay as they were.
         layers.viewer.layers.selection.active = active
         return
-    place(layer, (1.0, 1.0), (0.0, 0.0), (unit, unit))
+    if {str(unit) for unit in layer.units} != {layers.unit}:
+        layer.units = (layers.unit,) * 2
     if not np.array_equal(layer.data, positions):
         layer.data = positions
     if list(layer.features["caption"]) != texts["caption"]:
@@ -195,11 +199,11 @@ def text_points(screen_px_per_pixel: float) -> float:
 
 
 def _error_title(model: ReconstructionModel, has_error: bool) -> str:
-    if model.error_mode is ErrorMode.NONE:
+    if model.error_mode == ErrorMode.NONE:
         return "Reconstruction" if model.error_over == "reconstruction" else "Stimulus"
-    if model.error_mode is ErrorMode.PREDICTED:
+    if model.error_mode == ErrorMode.PREDICTED:
         return "From recorded − from predicted" if has_error else "No run from predicted activity yet"
-    if model.error_mode is ErrorMode.COMPARISON:
+    if model.error_mode == ErrorMode.COMPARISON:
         return "Shown − compared run" if has_error else "No run to compare"
     return "Reconstruction − stimulus"
 
@@ -221,5 +225,5 @@ def _predicted_title(model: ReconstructionModel) -> str:
         ActivityMode.FROM_RECONSTRUCTION: (from_video,),
         ActivityMode.DIFFERENCE: (from_stimulus, from_video),
     }[model.activity_mode]
-    words = ACTIVITY_WORDS[model.activity_mode]
-    return words if all(activity is not None for activity in needed) else f"{words}: not there yet"
+    complete = all(activity is not None for activity in needed)
+    return (ACTIVITY_WORDS if complete else MISSING_WORDS)[model.activity_mode]

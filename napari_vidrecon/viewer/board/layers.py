@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from napari.layers import Image, Layer
 
+from napari_vidrecon.viewer.board.tiles import Box
+
 if TYPE_CHECKING:
     import napari
 
@@ -68,14 +70,15 @@ class RoleLayers:
         layer = self.find(role)
         return layer if isinstance(layer, kind) else None
 
-    def image(self, role: Role, name: str, data: np.ndarray, **style: Any) -> Image:
-        """Adopt the image of a role, or add it.
+    def image(self, role: Role, name: str, data: np.ndarray, at: Box, **style: Any) -> Image:
+        """Adopt the image of a role, or add it, and put it in its place.
 
         Parameters
         ----------
         role : what it is.
         name : for a new layer; one that is there keeps the name a person gave it.
-        data : shown as it is, not copied.
+        data : (T, rows, columns) or (rows, columns), with colours last if `rgb`; shown as it is, not copied.
+        at : where its rows and columns lie.
         style : for a new layer, as for `viewer.add_image`.
         """
         layer = self.adopt(role, Image)
@@ -85,12 +88,36 @@ class RoleLayers:
             spatial = data.ndim - 1 if style.get("rgb") else data.ndim
             units = ("second", self.unit, self.unit)[-spatial:]
             labels = ("time", "y", "x")[-spatial:]
-            known = {"units": units, "axis_labels": labels, "metadata": {ROLE_KEY: str(role)}}
-            scale = (self.frame_s, 1.0, 1.0)[-spatial:]
-            return self.viewer.add_image(data, name=name, scale=scale, **known, **style)
+            scale, translate = self._geometry(at, data.shape[:spatial])
+            known = {"units": units, "axis_labels": labels, "scale": scale, "translate": translate}
+            return self.viewer.add_image(data, name=name, metadata={ROLE_KEY: str(role)}, **known, **style)
         if layer.data is not data:
             layer.data = data
+        self.place(layer, at)
         return layer
+
+    def place(self, layer: Layer, at: Box, rows_columns: tuple[int, int] | None = None) -> None:
+        """Move a layer into a box; nothing happens where it already is.
+
+        Parameters
+        ----------
+        rows_columns : size of what fills the box, where the layer is no image.
+        """
+        shape = layer.data.shape[: layer.ndim] if rows_columns is None else rows_columns
+        scale, translate = self._geometry(at, shape)
+        units = ("second", self.unit, self.unit)[-layer.ndim :]
+        if tuple(str(unit) for unit in layer.units) != units:
+            layer.units = units
+        # Each of these makes napari look at all layers again, so what stays is left alone.
+        if not np.array_equal(layer.scale, scale):
+            layer.scale = scale
+        if not np.array_equal(layer.translate, translate):
+            layer.translate = translate
+
+    def _geometry(self, at: Box, shape: tuple[int, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        rows, columns = shape[-2:]
+        scale, translate = (self.frame_s, *at.scale(rows, columns)), (0.0, *at.translate(rows, columns))
+        return scale[-len(shape) :], translate[-len(shape) :]
 
     def remove(self, role: Role | str) -> None:
         """Take away every layer of a role."""
@@ -100,16 +127,6 @@ class RoleLayers:
     def ours(self) -> list[Layer]:
         """Every layer with a role."""
         return [layer for layer in self.viewer.layers if ROLE_KEY in layer.metadata]
-
-
-def place(layer: Layer, scale: tuple[float, ...], translate: tuple[float, ...], units: tuple[str, ...]) -> None:
-    """Move a layer; nothing happens where it already is."""
-    if tuple(str(unit) for unit in layer.units) != units:
-        layer.units = units
-    if not np.array_equal(layer.scale, scale):
-        layer.scale = scale
-    if not np.array_equal(layer.translate, translate):
-        layer.translate = translate
 
 
 def redraw(layer: Layer) -> None:

@@ -9,7 +9,7 @@ from napari_vidrecon.analysis.error_maps import symmetric_limit
 from napari_vidrecon.analysis.postprocess import smooth
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.viewer.board.colormaps import error_magnitude, signed_error
-from napari_vidrecon.viewer.board.layers import Role, RoleLayers, place, redraw, show
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, show
 from napari_vidrecon.viewer.board.tiles import BoardLayout
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
 
@@ -33,21 +33,22 @@ class MovieTiles:
         self._setting_limits = False
         self.error_limit = FIRST_ERROR_LIMIT
 
-    def build(self) -> None:
+    def build(self, layout: BoardLayout) -> None:
         """Make or adopt the layers for the model's trial."""
         trial = self._model.trial
         assert trial is not None
         grey = {"contrast_limits": GREY_LIMITS, "colormap": "gray", "interpolation2d": "nearest"}
-        stimulus = self._layers.image(Role.STIMULUS, "stimulus", trial.video, **grey)
+        stimulus = self._layers.image(Role.STIMULUS, "stimulus", trial.video, layout.movie(0), **grey)
         blank = np.full(trial.video.shape, GREY_LEVEL, np.float32)
-        self._layers.image(Role.RECONSTRUCTION, "reconstruction", blank, **grey)
-        self._layers.image(Role.ERROR_BASE, "below the error", stimulus.data, **grey)
+        self._layers.image(Role.RECONSTRUCTION, "reconstruction", blank, layout.movie(1), **grey)
+        self._layers.image(Role.ERROR_BASE, "below the error", stimulus.data, layout.movie(layout.columns - 1), **grey)
         limits = (-self.error_limit, self.error_limit)
         colours = {"contrast_limits": limits, "colormap": signed_error(), "interpolation2d": "nearest"}
-        error = self._layers.image(Role.ERROR_MAP, "error", np.zeros_like(blank), **colours)
+        over = layout.movie(layout.columns - 1)
+        error = self._layers.image(Role.ERROR_MAP, "error", np.zeros_like(blank), over, **colours)
         error.events.contrast_limits.connect(self._keep_symmetric)
 
-    def arrange(self, layout: BoardLayout, frame_s: float, unit: str) -> None:
+    def arrange(self, layout: BoardLayout) -> None:
         """Put every tile in its place."""
         last = layout.columns - 1
         columns = {Role.STIMULUS: 0, Role.RECONSTRUCTION: 1, Role.ERROR_BASE: last, Role.ERROR_MAP: last}
@@ -55,9 +56,7 @@ class MovieTiles:
         for role, column in columns.items():
             layer = self._layers.find(role)
             if layer is not None:
-                box, shape = layout.movie(column), (layout.rows, layout.cols)
-                scale, translate = (frame_s, *box.scale(*shape)), (0.0, *box.translate(*shape))
-                place(layer, scale, translate, ("second", unit, unit))
+                self._layers.place(layer, layout.movie(column))
 
     def update_mask(self) -> None:
         """The evaluation mask moved: the error is shown inside it."""
@@ -84,17 +83,17 @@ class MovieTiles:
         layer = self._writable(Role.ERROR_MAP)
         if layer is None:
             return
-        pair = self._pair()
+        pair, error = self._pair(), layer.data
         if pair is None or any(self._fitting(movie, layer) is None for movie in pair):
-            layer.data[...] = 0.0
+            error[...] = 0.0
         else:
-            np.subtract(*pair, out=layer.data)
-            if self._model.error_mode is ErrorMode.PREDICTED and not self._running:
+            np.subtract(*pair, out=error)
+            if self._model.error_mode == ErrorMode.PREDICTED and not self._running:
                 # As published, the difference is taken of smoothed movies; smoothing is linear, so once is enough.
-                layer.data[...] = smooth(layer.data)
-            layer.data *= self._within
+                error[...] = smooth(error)
+            np.multiply(error, self._within, out=error)
             if not self._model.error_signed:
-                np.abs(layer.data, out=layer.data)
+                np.abs(error, out=error)
         redraw(layer)
 
     def draw_base(self) -> None:
@@ -105,7 +104,7 @@ class MovieTiles:
         if base is not None and movie is not None and base.data is not movie.data:
             base.data = movie.data
 
-    def draw_comparison(self) -> None:
+    def draw_comparison(self, layout: BoardLayout) -> None:
         """The run to compare; while blinking without one, the stimulus."""
         partner = self.partner
         trial = self._model.trial
@@ -113,7 +112,8 @@ class MovieTiles:
             self._layers.remove(Role.COMPARISON)
             return
         grey = {"contrast_limits": GREY_LIMITS, "colormap": "gray", "interpolation2d": "nearest"}
-        layer = self._layers.image(Role.COMPARISON, "compared run", partner, **grey)
+        place = layout.movie(1 if self._model.blinking else 2)
+        layer = self._layers.image(Role.COMPARISON, "compared run", partner, place, **grey)
         show(layer, True)
 
     def style_error(self) -> None:
@@ -124,7 +124,7 @@ class MovieTiles:
         colours = signed_error() if self._model.error_signed else error_magnitude()
         if layer.colormap.name != colours.name:
             layer.colormap = colours
-        show(layer, self._model.error_mode is not ErrorMode.NONE)
+        show(layer, self._model.error_mode != ErrorMode.NONE)
         self._set_limit(layer, self.error_limit)
 
     def settle_limit(self) -> None:
@@ -155,13 +155,13 @@ class MovieTiles:
         model, video, trial = self._model, self._model.video, self._model.trial
         if video is None or trial is None:
             return None
-        if model.error_mode is ErrorMode.STIMULUS:
+        if model.error_mode == ErrorMode.STIMULUS:
             return video, trial.video
-        if model.error_mode is ErrorMode.PREDICTED and model.expected is not None:
+        if model.error_mode == ErrorMode.PREDICTED and model.expected is not None:
             other = model.expected.result.video
             from_predicted = (model.settings_of_board or {}).get("target") == "predicted"
             return (other, video) if from_predicted else (video, other)
-        if model.error_mode is ErrorMode.COMPARISON and model.compared is not None:
+        if model.error_mode == ErrorMode.COMPARISON and model.compared is not None:
             return video, model.compared.result.video
         return None
 

@@ -34,7 +34,7 @@ class NeuronOrder:
     @property
     def waits_for_prediction(self) -> bool:
         """Whether the order asked for needs a prediction from the stimulus."""
-        return self._model.raster_order is RasterOrder.PREDICTION
+        return self._model.raster_order == RasterOrder.PREDICTION
 
     def forget(self) -> None:
         """The activity changed: what was found no longer holds."""
@@ -60,14 +60,14 @@ class NeuronOrder:
         as_recorded = np.arange(len(model.neurons.keep))
         recorded = trial.responses if trial is not None and trial.labelled else None
         activity = recorded if recorded is not None else model.stimulus_prediction
-        if wanted is RasterOrder.SIMILARITY and activity is not None:
+        if wanted == RasterOrder.SIMILARITY and activity is not None:
             if raster_order.rastermap_installed():
                 self._search_thoroughly(activity)
             return raster_order.by_similarity(activity, thorough=False)
-        if wanted is RasterOrder.PREDICTION and recorded is not None and model.stimulus_prediction is not None:
+        if wanted == RasterOrder.PREDICTION and recorded is not None and model.stimulus_prediction is not None:
             return raster_order.by_prediction(recorded, model.stimulus_prediction)
         coordinates = None if model.session is None else model.session.coordinates
-        if wanted is RasterOrder.POSITION and coordinates is not None:
+        if wanted == RasterOrder.POSITION and coordinates is not None:
             return raster_order.by_position(coordinates)
         return as_recorded
 
@@ -87,7 +87,7 @@ class NeuronOrder:
             self._search = None
         if search is not None and search.order is not None:
             self._known[RasterOrder.SIMILARITY] = search.order
-            if self._model.raster_order is RasterOrder.SIMILARITY:
+            if self._model.raster_order == RasterOrder.SIMILARITY:
                 self.found.emit()
 
 

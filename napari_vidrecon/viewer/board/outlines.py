@@ -135,7 +135,7 @@ class _Canvas:
                 )
 
     def picture(self) -> np.ndarray:
-        return np.asarray(self._image.reduce(SMOOTHING))
+        return np.array(self._image.reduce(SMOOTHING))
 
 
 def _dashes(line: Line) -> list[Line]:

@@ -9,7 +9,7 @@ from qtpy.QtCore import QTimer
 
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.viewer.board.colormaps import PAINT_COLOUR
-from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers, place, redraw
+from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers, redraw
 from napari_vidrecon.viewer.board.tiles import BoardLayout
 from napari_vidrecon.viewer.model import ReconstructionModel
 
@@ -38,7 +38,7 @@ class MaskPainting:
         """What is painted on, or None."""
         return self._layers.adopt(Role.PAINTING, Labels)
 
-    def begin(self, layout: BoardLayout, unit: str) -> Labels:
+    def begin(self, layout: BoardLayout) -> Labels:
         """Lay the training mask over the stimulus, ready for the brush."""
         layer = self.layer
         if layer is None:
@@ -47,13 +47,12 @@ class MaskPainting:
                 name="mask: paint 1, erase 0",
                 colormap=DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: PAINT_COLOUR}),
                 opacity=1.0,
-                units=(unit, unit),
+                units=(self._layers.unit,) * 2,
                 axis_labels=("y", "x"),
                 metadata={ROLE_KEY: str(Role.PAINTING)},
             )
             layer.events.paint.connect(self._on_stroke)
-        box, shape = layout.movie(0), layer.data.shape
-        place(layer, box.scale(*shape), box.translate(*shape), (unit, unit))
+        self._layers.place(layer, layout.movie(0))
         layer.selected_label, layer.brush_size, layer.mode = 1, BRUSH_PX, "paint"
         self._layers.viewer.layers.selection.active = layer
         return layer
@@ -62,7 +61,15 @@ class MaskPainting:
         """Take the brush away; what was painted is the mask."""
         if self.layer is not None:
             self._take_over()
-            self._layers.remove(Role.PAINTING)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Take the brush away; what was not taken over yet is lost."""
+        self._layers.remove(Role.PAINTING)
+        self.close()
+
+    def close(self) -> None:
+        """Wait for no stroke any more."""
         if self._settling is not None:
             self._settling.stop()
 

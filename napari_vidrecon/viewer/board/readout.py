@@ -80,7 +80,7 @@ class Readout:
             if layer is not None and (role is not Role.RECONSTRUCTION or board.model.video is not None):
                 parts.append(f"{word} {layer.data[frame, row, column]:.0f}")
         error = board.layers.adopt(Role.ERROR_MAP, Image)
-        if error is not None and board.movies.has_error and board.model.error_mode is not ErrorMode.NONE:
+        if error is not None and board.movies.has_error and board.model.error_mode != ErrorMode.NONE:
             sign = "+" if board.model.error_signed else ""
             parts.append(f"error {error.data[frame, row, column]:{sign}.0f} grey levels")
         inside = [

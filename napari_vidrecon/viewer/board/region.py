@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from napari.layers import Shapes
 
-from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers, place
+from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers
 from napari_vidrecon.viewer.board.tiles import BoardLayout
 
 EDGE_COLOUR = "#CC79A7"
@@ -23,7 +23,7 @@ class Region:
     def __init__(self, layers: RoleLayers) -> None:
         self._layers = layers
 
-    def begin(self, layout: BoardLayout, unit: str) -> Shapes:
+    def begin(self, layout: BoardLayout) -> Shapes:
         """Offer the pen: a polygon drawn with the mouse held down."""
         layer = self._layers.adopt(Role.REGION, Shapes)
         if layer is None:
@@ -34,20 +34,19 @@ class Region:
                 edge_color=EDGE_COLOUR,
                 face_color="transparent",
                 edge_width=EDGE_PX,
-                units=(unit, unit),
+                units=(self._layers.unit,) * 2,
                 metadata={ROLE_KEY: str(Role.REGION)},
             )
-        self.arrange(layout, unit)
+        self.arrange(layout)
         layer.mode = "add_polygon_lasso"
         self._layers.viewer.layers.selection.active = layer
         return layer
 
-    def arrange(self, layout: BoardLayout, unit: str) -> None:
+    def arrange(self, layout: BoardLayout) -> None:
         """Put it over the stimulus; its coordinates are pixels of the movie."""
         layer = self._layers.adopt(Role.REGION, Shapes)
         if layer is not None:
-            box, shape = layout.movie(0), (layout.rows, layout.cols)
-            place(layer, box.scale(*shape), box.translate(*shape), (unit, unit))
+            self._layers.place(layer, layout.movie(0), (layout.rows, layout.cols))
 
     def mask(self, layout: BoardLayout) -> np.ndarray | None:
         """(rows, cols) bool, True inside any drawn shape; None if nothing is drawn."""

@@ -115,14 +115,21 @@ def go_to_worst_frame(viewer: napari.viewer.Viewer) -> None:
     correlation[: shown.skip_frames] = np.nan
     if np.isfinite(correlation).any():
         _go_to(viewer, int(np.nanargmin(correlation)))
+    else:
+        model.message.emit("No frame of the reconstruction has a correlation yet: it is still grey.", False)
 
 
 def next_error_mode(viewer: napari.viewer.Viewer) -> None:
-    """Show the next kind of error: against the stimulus, the paper's error map, a comparison, none."""
+    """Show the next kind of error, of those there is something to show for: none is one of them."""
     model = workspace_of(viewer).model
-    modes = [mode for mode in ErrorMode if mode != ErrorMode.COMPARISON or model.compared is not None]
-    place = modes.index(model.error_mode) if model.error_mode in modes else -1
-    model.set_view(error_mode=modes[(place + 1) % len(modes)])
+    there = {
+        ErrorMode.STIMULUS: True,
+        ErrorMode.PREDICTED: model.expected is not None,
+        ErrorMode.COMPARISON: model.compared is not None,
+        ErrorMode.NONE: True,
+    }
+    modes = [mode for mode in ErrorMode if there[mode] or mode == model.error_mode]
+    model.set_view(error_mode=modes[(modes.index(model.error_mode) + 1) % len(modes)])
 
 
 def blink(viewer: napari.viewer.Viewer) -> None:

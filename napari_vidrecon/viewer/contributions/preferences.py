@@ -1,4 +1,4 @@
-"""What the user set under File > Preferences > Movie reconstruction."""
+"""What the user set under File > Preferences > napari-vidrecon."""
 
 from __future__ import annotations
 

@@ -136,9 +136,10 @@ def recipe_of_settings(model: ReconstructionModel, beside: Path) -> Recipe:
 def python_text(recipe: Recipe) -> str:
     """A script that repeats the run through the public Python interface."""
     changes = "".join(f", {name}={value!r}" for name, value in recipe.preset_changes.items())
-    mouse = "simulated mouse, " if recipe.simulated else ""
+    animal = "simulated mouse, " if recipe.simulated else ""
+    mouse = "" if recipe.mouse is None else f", {recipe.mouse!r}"
     lines = [
-        f'"""Repeat the reconstruction of {mouse}trial {recipe.trial} (napari-vidrecon {__version__})."""',
+        f'"""Repeat the reconstruction of {animal}trial {recipe.trial} (napari-vidrecon {__version__})."""',
         "",
         *(["import numpy as np"] if recipe.neurons else []),
         "import napari_vidrecon as vr",
@@ -147,7 +148,7 @@ def python_text(recipe: Recipe) -> str:
         f"trial = session.trial({recipe.trial})" + (".part({}, {})".format(*recipe.clip) if recipe.clip else ""),
         "encoders = [",
         *(
-            f"    vr.load_encoder({str(path)!r}, {recipe.mouse!r}, {recipe.device!r}, neurons=session.n_neurons),"
+            f"    vr.load_encoder({str(path)!r}{mouse}, device={recipe.device!r}, neurons=session.n_neurons),"
             for path in recipe.encoders
         ),
         "]",

@@ -9,7 +9,7 @@ from typing import Any
 
 from magicgui.widgets import create_widget
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QComboBox, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QWidget
 
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.viewer.panels.controls import LETTERS_OF_A_CHOICE, form
@@ -18,7 +18,8 @@ SHOWN_ELSEWHERE = ("preset_name", "steps")
 LARGEST_NUMBER = 100_000.0
 LARGEST_WHOLE_NUMBER = 1_000_000
 SMALLEST_STEP = 1e-9
-MOST_DECIMALS = 9
+MOST_DECIMALS = 10
+FINER_DIGITS = 2
 
 
 class AdvancedForm(QWidget):
@@ -46,6 +47,8 @@ class AdvancedForm(QWidget):
             label = QLabel(name.replace("_", " "))
             for widget in (label, control.native):
                 widget.setToolTip(tooltip)
+            if isinstance(control.native, QDoubleSpinBox):
+                control.native.setDecimals(_decimals(field.default))
             if isinstance(control.native, QComboBox):
                 control.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
                 control.native.setMinimumContentsLength(LETTERS_OF_A_CHOICE)
@@ -85,6 +88,12 @@ def _options(field: FieldInfo) -> dict[str, Any]:
         options["widget_type"] = "FloatSpinBox"
         options["step"] = _step(field.default)
     return options
+
+
+def _decimals(default: float) -> int:
+    """Enough to change the default's last digit, and what is a hundred times finer."""
+    digits = f"{default:.{MOST_DECIMALS}f}".rstrip("0").partition(".")[2]
+    return min(len(digits) + FINER_DIGITS, MOST_DECIMALS)
 
 
 def _step(default: float) -> float:

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMenu,
+    QProgressBar,
     QPushButton,
     QSizePolicy,
     QSpinBox,
@@ -108,6 +109,24 @@ def tick(text: str, name: str, action: Callable[[bool], None]) -> QCheckBox:
     made = explain(QCheckBox(text), name)
     made.toggled.connect(action)
     return made
+
+
+def progress(name: str) -> QProgressBar:
+    """A named bar; move it with `advance`."""
+    return explain(QProgressBar(), name)
+
+
+def advance(bar: QProgressBar, done: int, of: int) -> None:
+    """Show how far something is, with the window's next picture.
+
+    Left to itself a QProgressBar paints at once; beside a canvas that makes the whole window paint, every time.
+    """
+    if (bar.value(), bar.maximum()) == (done, of):
+        return
+    bar.setUpdatesEnabled(False)
+    bar.setRange(0, of)
+    bar.setValue(done)
+    bar.setUpdatesEnabled(True)
 
 
 def put(control: QSpinBox | QDoubleSpinBox | QCheckBox | QPushButton, value: Any) -> None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QFileDialog, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 from superqt import QElidingLabel, QLabeledDoubleRangeSlider
 
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import load_mask, try_to
-from napari_vidrecon.viewer.panels.controls import button, put, row, words
+from napari_vidrecon.viewer.panels.controls import advance, button, progress, put, row, words
 from napari_vidrecon.viewer.recent_folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain
@@ -57,7 +57,7 @@ class MaskPanel(QWidget):
         self.paint_button = button("Paint", "paint", self._paint, checkable=True)
         self.undo_button = button("Undo", "undo", model.undo)
         self.redo_button = button("Redo", "redo", model.redo)
-        self.fit_progress = explain(QProgressBar(), "fit_progress")
+        self.fit_progress = progress("fit_progress")
         self.stop_fit_button = button("Stop fit", "stop_fit", fitting.stop)
         self._settled = QTimer(self, interval=SETTLED_MILLISECONDS, singleShot=True)
         self._settled.timeout.connect(self._settle)
@@ -143,8 +143,7 @@ class MaskPanel(QWidget):
         self.fit_button.setEnabled(fitting is None and self._model.session is not None)
         if fitting is not None:
             step, steps = fitting
-            self.fit_progress.setRange(0, steps)
-            self.fit_progress.setValue(step)
+            advance(self.fit_progress, step, steps)
             self.fit_progress.setFormat(f"fitting: step {step} of {steps}")
 
     def _lay_out(self) -> None:

@@ -7,14 +7,15 @@ import html
 import numpy as np
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QMouseEvent, QPalette
-from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.evaluation import Evaluator
 from napari_vidrecon.viewer.model import ReconstructionModel, RunState
-from napari_vidrecon.viewer.panels.controls import button, emphasise, row, words
+from napari_vidrecon.viewer.panels.controls import advance, button, emphasise, progress, row, words
 from napari_vidrecon.viewer.plots import COLOURS_ON_DARK, COLOURS_ON_LIGHT, DARK_BELOW_LIGHTNESS
 from napari_vidrecon.viewer.runs.status import Mood, status
+from napari_vidrecon.viewer.steady_text import SteadyText
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain
 
@@ -40,12 +41,12 @@ class RunBar(QWidget):
         self._evaluator = Evaluator(model)
         self._mood = Mood.CALM
         self.what = words()
-        self.state = words()
+        self.state = SteadyText()
         self.hint = words()
         self.message = words(name="message")
         self.message.hide()
-        self.progress = explain(QProgressBar(), "progress")
-        self.progress.setRange(0, PROGRESS_PARTS)
+        self.progress = progress("progress")
+        advance(self.progress, 0, PROGRESS_PARTS)
         self.progress.setTextVisible(False)
         self.progress.setMaximumHeight(max(self.fontMetrics().height() // 2, 4))
         self.start_button = button("Start", "start", controller.start)
@@ -54,8 +55,7 @@ class RunBar(QWidget):
         self.rerun_button = button("Rerun", "rerun", controller.rerun)
         self.video_correlation = self._big_number("video_correlation")
         self.frame_correlation = self._big_number("frame_correlation")
-        self._score_soon = QTimer(self, interval=round(1000 / SCORE_HZ), singleShot=True)
-        self._score_soon.timeout.connect(self._show_scores)
+        self._score_pause = QTimer(self, interval=round(1000 / SCORE_HZ), singleShot=True)
         self._lay_out()
         for signal in (
             model.state_changed, model.settings_changed, model.progress_changed, model.encoders_changed,
@@ -65,7 +65,7 @@ class RunBar(QWidget):
             subscribe(self, signal, self._show_state)
         for signal in (model.thresholds_changed, model.mask_changed, model.shown_changed, model.trial_changed):
             subscribe(self, signal, self._show_scores)
-        subscribe(self, model.snapshot_arrived, self._score_later)
+        subscribe(self, model.snapshot_arrived, self._score_in_time)
         subscribe(self, model.message, self.show_message)
         self._show_state()
         self._show_scores()
@@ -117,10 +117,9 @@ class RunBar(QWidget):
         self.what.setVisible(bool(self.what.text()))
         self._colour_progress()
         if now.done is None and now.mood == Mood.BUSY:
-            self.progress.setRange(0, 0)
+            advance(self.progress, 0, 0)
         else:
-            self.progress.setRange(0, PROGRESS_PARTS)
-            self.progress.setValue(round(PROGRESS_PARTS * (now.done or 0.0)))
+            advance(self.progress, round(PROGRESS_PARTS * (now.done or 0.0)), PROGRESS_PARTS)
         running, paused = model.state == RunState.RUNNING, model.state == RunState.PAUSED
         going_on = controller.busy and not model.stopping
         self.start_button.setEnabled(not controller.busy and not controller.missing)
@@ -146,9 +145,11 @@ class RunBar(QWidget):
         first, seconds = self._model.clip[0], trial.frames / trial.frame_rate_hz
         return f"{mouse} · trial {trial.id} · frames {first}–{first + trial.frames} ({seconds:.1f} s)"
 
-    def _score_later(self, _snapshot: object) -> None:
-        if not self._score_soon.isActive():
-            self._score_soon.start()
+    def _score_in_time(self, _snapshot: object) -> None:
+        """Score at once if the last time is long ago: it then shares the window's next picture."""
+        if not self._score_pause.isActive():
+            self._show_scores()
+            self._score_pause.start()
 
     def _show_scores(self) -> None:
         scores = self._evaluator.board()
@@ -158,13 +159,13 @@ class RunBar(QWidget):
         ):
             label.setText(f"{value:.3f}" if np.isfinite(value) else NO_NUMBER)
 
-    def _big_number(self, name: str) -> QLabel:
-        label = explain(QLabel(NO_NUMBER), name)
-        points = label.font().pointSizeF() * BIG_NUMBER_SCALE
+    def _big_number(self, name: str) -> SteadyText:
+        text = explain(SteadyText(NO_NUMBER), name)
+        points = text.font().pointSizeF() * BIG_NUMBER_SCALE
         # Napari's style sheet overrules a font, but not another style sheet.
-        label.setStyleSheet(f"font-size: {points:.0f}pt; font-weight: bold;")
-        label.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        return label
+        text.label.setStyleSheet(f"font-size: {points:.0f}pt; font-weight: bold;")
+        text.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        return text
 
     def _lay_out(self) -> None:
         scores = QGridLayout()

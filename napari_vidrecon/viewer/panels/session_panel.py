@@ -249,7 +249,7 @@ class SessionPanel(QWidget):
 
     def _lay_out(self) -> None:
         fields = form()
-        fields.addRow("Trial", row(self.tier, self.trial))
+        fields.addRow("Trial", row(self.tier, self.trial, stretch=0))
         fields.addRow("Frames", self._frames_row())
         fields.addRow("Encoders", self.encoders)
         fields.addRow("", row(self.add_button, self.mouse, stretch=0))

@@ -1,0 +1,217 @@
+"""Does the window stay quick while it reconstructs, and does it cost the reconstruction anything?
+
+    python benchmarks/viewer_responsiveness.py                          # prints a table
+    python benchmarks/viewer_responsiveness.py --json window.json       # and writes the numbers
+    python benchmarks/viewer_responsiveness.py --cycles 200             # also starts and stops so often
+    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/viewer_responsiveness.py     # without a display
+
+The sample is opened in a real window. Lateness is how much too late a 10 ms timer of the event loop fires: what a
+person feels as lag. The cost of the live view is the time of a step with the window beside the time of the same
+step without one; both are measured in turns, because machines are rarely quiet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import platform
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+PROBE_SECONDS = 0.010
+WARM_UP_STEPS = 3
+BUDGETS = {
+    "sample open, s": 4.0,
+    "first picture after Start, s": 3.0,
+    "lateness p99 while reconstructing, ms": 100.0,
+    "cost of the live view, %": 5.0,
+    "memory grown over the cycles, MB": 50.0,
+}
+
+
+def wait(condition: Callable[[], bool], seconds: float = 300.0) -> float:
+    """Let the event loop run until something is so; returns how long it took."""
+    from qtpy.QtTest import QTest
+
+    began = time.perf_counter()
+    while not condition():
+        if time.perf_counter() - began > seconds:
+            raise TimeoutError("the window did not get there in time")
+        QTest.qWait(5)
+    return time.perf_counter() - began
+
+
+class LatenessProbe:
+    """Notes how late a fast timer of the event loop fires."""
+
+    def __init__(self) -> None:
+        from qtpy.QtCore import Qt, QTimer
+
+        self.late_ms: list[float] = []
+        self._last = time.perf_counter()
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._tick)
+
+    def __enter__(self) -> LatenessProbe:
+        self._last = time.perf_counter()
+        self._timer.start(round(1000 * PROBE_SECONDS))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.stop()
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.late_ms.append(1000 * max(now - self._last - PROBE_SECONDS, 0.0))
+        self._last = now
+
+    def percentile(self, percent: float) -> float:
+        """Lateness in ms that so many per cent of the ticks stayed below."""
+        return float(np.percentile(self.late_ms, percent)) if self.late_ms else float("nan")
+
+
+def measure(steps: int, turns: int, cycles: int) -> dict[str, float]:
+    """Open the sample in a window and measure everything."""
+    import napari
+    from qtpy.QtWidgets import QApplication
+
+    from napari_vidrecon.viewer.contributions.commands import show_board
+
+    measured: dict[str, float] = {}
+    viewer = napari.Viewer()
+    viewer.window.resize(1600, 1000)
+    widget = show_board(viewer)
+    QApplication.processEvents()
+    model, controller = widget.model, widget.controller
+    model.set_settings(device="cpu", config=model.config.changed(steps=steps))
+
+    began = time.perf_counter()
+    widget.open_sample()
+    QApplication.processEvents()
+    measured["sample open, s"] = time.perf_counter() - began
+    measured["activity predicted after, s"] = wait(lambda: model.stimulus_prediction is not None)
+
+    began = time.perf_counter()
+    controller.start()
+    wait(lambda: model.snapshot is not None and model.snapshot.info.step > 1)
+    QApplication.processEvents()
+    measured["first picture after Start, s"] = time.perf_counter() - began
+
+    with LatenessProbe() as probe:
+        wait(lambda: not controller.busy)
+    measured["lateness p50 while reconstructing, ms"] = probe.percentile(50)
+    measured["lateness p99 while reconstructing, ms"] = probe.percentile(99)
+    measured["lateness max while reconstructing, ms"] = probe.percentile(100)
+
+    in_window, headless = [], []
+    for _ in range(turns):
+        controller.start()
+        wait(lambda: not controller.busy)
+        in_window += steps_of(model.shown.result)
+        headless += steps_of(without_window(model))
+    cost = statistics.median(in_window) / statistics.median(headless) - 1
+    measured["step in the window, ms"] = 1000 * statistics.median(in_window)
+    measured["step without a window, ms"] = 1000 * statistics.median(headless)
+    measured["cost of the live view, %"] = 100 * cost
+    if cycles:
+        measured |= endure(widget, cycles)
+    viewer.close()
+    return measured
+
+
+def steps_of(result) -> list[float]:
+    """Seconds of every step but the first few."""
+    return result.history["seconds"][WARM_UP_STEPS:].tolist()
+
+
+def without_window(model):
+    """The same run in a thread of its own while the window's thread only waits."""
+    import napari_vidrecon as vr
+
+    encoders = [vr.load_encoder(path, device="cpu") for path in model.encoder_paths]
+    results = []
+    options = {"mask_threshold": model.training_threshold, "evaluation_threshold": model.evaluation_threshold}
+
+    def work() -> None:
+        results.append(vr.reconstruct(model.trial, encoders, model.mask, model.config, **options))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+def endure(widget, cycles: int) -> dict[str, float]:
+    """Start and stop many times; memory and threads before and after."""
+    model, controller = widget.model, widget.controller
+    model.set_settings(config=model.config.changed(steps=100_000))
+
+    def cycle() -> None:
+        controller.start()
+        wait(lambda: model.snapshot is not None)
+        controller.stop()
+        wait(lambda: not controller.busy)
+        for record in list(model.runs):
+            widget.runs_panel.delete(record)
+
+    for _ in range(WARM_UP_STEPS):
+        cycle()
+    gc.collect()
+    process = psutil.Process()
+    memory, threads = process.memory_info().rss, threading.active_count()
+    for _ in range(cycles):
+        cycle()
+    gc.collect()
+    return {
+        "cycles of start and stop": cycles,
+        "memory grown over the cycles, MB": (process.memory_info().rss - memory) / 1e6,
+        "threads left by the cycles": threading.active_count() - threads,
+    }
+
+
+def table(measured: dict[str, float]) -> str:
+    """What was measured beside what is allowed."""
+    lines = [f"{'':46}{'measured':>10}{'budget':>10}"]
+    for name, value in measured.items():
+        budget = BUDGETS.get(name)
+        lines.append(f"{name:46}{value:10.2f}{'' if budget is None else f'< {budget:g}':>10}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print, and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=25, help="steps of each run")
+    parser.add_argument("--turns", type=int, default=2, help="runs with and without the window")
+    parser.add_argument("--cycles", type=int, default=0, help="starts and stops to endure")
+    parser.add_argument("--json", type=Path, help="where to write the numbers")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["VIDRECON_RUNS"] = os.environ["VIDRECON_STATE"] = folder
+        measured = measure(chosen.steps, chosen.turns, chosen.cycles)
+    import torch
+
+    about = {
+        "cores": os.cpu_count(),
+        "torch threads": torch.get_num_threads(),
+        "load": os.getloadavg()[0],
+        "platform": platform.platform(),
+    }
+    print(table(measured))
+    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    if chosen.json:
+        chosen.json.write_text(json.dumps({"measured": measured, "budgets": BUDGETS, "machine": about}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Take the pictures of the documentation: the sample in the real window, in every main state.
+
+Needs a display; without a screen: `xvfb-run -a -s "-screen 0 1600x1000x24" python docs/screenshots.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("VIDRECON_RUNS", tempfile.mkdtemp(prefix="vidrecon-runs-"))
+os.environ.setdefault("VIDRECON_STATE", tempfile.mkdtemp(prefix="vidrecon-state-"))
+
+import napari
+from qtpy.QtWidgets import QApplication
+
+from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.viewer.contributions import commands
+from napari_vidrecon.viewer.model import ActivityMode, RunState
+from napari_vidrecon.viewer.opening import open_sample
+
+IMAGES = Path(__file__).parent / "images"
+WINDOW_SIZE = (1600, 1000)
+STEPS, SEEN_AT_STEP = 40, 12
+LONGEST_WAIT_S = 300.0
+SETTLE_S = 1.5
+POLL_S = 0.01
+
+
+class Photographer:
+    """Opens the window, brings it into a state, and takes its picture."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        self.viewer = napari.Viewer(show=True)
+        commands.main_window_of(self.viewer).resize(*WINDOW_SIZE)
+        self.dock = commands.show_board(self.viewer)
+        self.model, self.controller = self.dock.model, self.dock.controller
+        self.wait(SETTLE_S)
+
+    def wait(self, seconds: float) -> None:
+        """Let the window live for a while."""
+        end = time.monotonic() + seconds
+        self.wait_for(lambda: time.monotonic() >= end)
+
+    def wait_for(self, happened: Callable[[], bool]) -> None:
+        """Let the window live until something happened."""
+        began = time.monotonic()
+        while not happened():
+            if time.monotonic() - began > LONGEST_WAIT_S:
+                raise TimeoutError("the window did not get there in time")
+            QApplication.processEvents()
+            time.sleep(POLL_S)
+
+    def open_only(self, *titles: str) -> None:
+        """Unfold these sections of the dock and fold the others."""
+        for title, section in self.dock.sections.items():
+            section.set_open(title in titles)
+
+    def go_to(self, frame: int) -> None:
+        """Show a frame."""
+        self.viewer.dims.set_current_step(0, frame)
+
+    def take(self, name: str) -> None:
+        """Save the picture of the whole window."""
+        self.wait(SETTLE_S)
+        self.viewer.screenshot(str(self.folder / f"{name}.png"), canvas_only=False, flash=False)
+        print(self.folder / f"{name}.png", flush=True)
+
+    def run(self) -> None:
+        """Reconstruct to the end."""
+        self.controller.start()
+        self.wait_for(lambda: self.model.state in (RunState.DONE, RunState.FAILED))
+
+
+def take_all(folder: Path) -> None:
+    """Take every picture."""
+    photo = Photographer(folder)
+    model = photo.model
+    photo.take("welcome")
+    open_sample(model)
+    model.set_settings(config=model.config.changed(steps=STEPS))
+    model.set_view(activity_mode=ActivityMode.FROM_RECONSTRUCTION)
+    photo.open_only("Run")
+    photo.controller.start()
+    photo.go_to(40)
+    photo.wait_for(lambda: model.snapshot is not None and model.snapshot.info.step >= SEEN_AT_STEP)
+    photo.take("running")
+    photo.wait_for(lambda: model.state in (RunState.DONE, RunState.FAILED))
+
+    photo.open_only("View", "Export")
+    photo.take("finished")
+    photo.open_only("Mask")
+    model.set_thresholds(training=0.3, evaluation=0.8)
+    photo.take("mask")
+    model.undo()
+
+    assert model.neurons is not None
+    model.set_neurons(NeuronSet.random(len(model.neurons.keep), 0.5, seed=0))
+    photo.open_only("Neurons")
+    photo.take("ablation")
+    photo.run()
+    model.compare_with(model.runs[0])
+    photo.open_only("Runs")
+    photo.take("compare")
+    model.compare_with(None)
+
+    commands.show_traces(photo.viewer)
+    photo.open_only("View")
+    photo.take("traces")
+    photo.viewer.theme = "light"
+    photo.take("light")
+    photo.viewer.theme = "dark"
+    traces = commands.show_traces(photo.viewer)
+    photo.viewer.window.remove_dock_widget(traces)
+    model.set_view(grid=True)
+    photo.take("grid")
+    photo.viewer.close()
+
+
+if __name__ == "__main__":
+    take_all(IMAGES)

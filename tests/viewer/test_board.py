@@ -1,0 +1,769 @@
+"""The board follows the model: roles, tiles, errors, rasters, live updates, survival of what a person does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Points, Shapes
+
+from napari_vidrecon.analysis.postprocess import smooth
+from napari_vidrecon.reconstruction.history import History
+from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.reconstructor import StepInfo
+from napari_vidrecon.reconstruction.results import Reconstruction
+from napari_vidrecon.reconstruction.runner import Snapshot
+from napari_vidrecon.sessions.session import open_session
+from napari_vidrecon.viewer.board import Board
+from napari_vidrecon.viewer.board.board import NEEDED
+from napari_vidrecon.viewer.board.captions import fitted, ticks
+from napari_vidrecon.viewer.board.cells import cells_inside
+from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role
+from napari_vidrecon.viewer.board.outlines import contours
+from napari_vidrecon.viewer.board.tiles import BoardLayout, Box
+from napari_vidrecon.viewer.model import (
+    ActivityMode,
+    ErrorMode,
+    RasterOrder,
+    ReconstructionModel,
+    RunRecord,
+    RunState,
+)
+
+FRAMES, NEURONS = 48, 20
+PROMISED_ROLES = (
+    "stimulus",
+    "reconstruction",
+    "error_map",
+    "mask",
+    "recorded_activity",
+    "predicted_activity",
+    "activity_difference",
+    "now",
+)
+
+
+@pytest.fixture
+def model(small_session_folder: Path, disc_mask: AlphaMask) -> ReconstructionModel:
+    model = ReconstructionModel()
+    model.set_session(open_session(small_session_folder))
+    model.set_mask(disc_mask)
+    model.set_thresholds(0.4, 0.6)
+    model.set_trial(0, 0, FRAMES)
+    return model
+
+
+@pytest.fixture
+def board(model: ReconstructionModel) -> Board:
+    return Board(ViewerModel(), model)
+
+
+@pytest.fixture
+def make_record(model: ReconstructionModel) -> Callable[..., RunRecord]:
+    def make(name: str, seed: int, target: str = "recorded") -> RunRecord:
+        assert model.trial is not None
+        assert model.neurons is not None
+        random = np.random.default_rng(seed)
+        result = Reconstruction(
+            video=random.uniform(0, 255, model.trial.video.shape).astype(np.float32),
+            history=History(),
+            config=model.config,
+            provenance={},
+            stimulus=model.trial.video,
+            target=model.trial.responses,
+            keep=model.neurons.keep,
+            alpha=model.mask.alpha,
+            predicted_activity=random.gamma(1.0, 1.0, model.trial.responses.shape).astype(np.float32),
+        )
+        return RunRecord(name, result, {**model.settings(), "target": target})
+
+    return make
+
+
+@pytest.fixture
+def snapshot(model: ReconstructionModel) -> Snapshot:
+    assert model.trial is not None
+    random = np.random.default_rng(8)
+    video = random.uniform(0, 255, model.trial.video.shape).astype(np.float32)
+    activity = random.gamma(1.0, 1.0, model.trial.responses.shape).astype(np.float32)
+    activity[3] = np.nan
+    return Snapshot(StepInfo(1, 9, 1.0, 0.1), video, History(), 1.0, 1.0, activity)
+
+
+def image(board: Board, role: str) -> Image:
+    layer = board.layer(role)
+    assert isinstance(layer, Image)
+    return layer
+
+
+def written(board: Board) -> list[str]:
+    captions = board.layer("captions")
+    assert isinstance(captions, Points)
+    return list(captions.features["caption"])
+
+
+def evaluated(model: ReconstructionModel) -> np.ndarray:
+    return model.mask.binary(model.evaluation_threshold)
+
+
+# Building
+
+
+def test_every_promised_role_is_there_with_the_clip_in_it(board: Board, model: ReconstructionModel) -> None:
+    assert model.trial is not None
+    assert all(board.layer(role) is not None for role in PROMISED_ROLES)
+    np.testing.assert_array_equal(image(board, "stimulus").data, model.trial.video)
+    assert np.ptp(image(board, "reconstruction").data) == 0
+
+
+def test_time_is_in_seconds_and_the_screen_in_degrees(board: Board) -> None:
+    stimulus = image(board, "stimulus")
+    assert [str(unit) for unit in stimulus.units] == ["second", "degree", "degree"]
+    np.testing.assert_allclose(stimulus.scale, [1 / 30, 3.368, 3.368], rtol=1e-3)
+    assert board.viewer.dims.nsteps[0] == FRAMES
+    units = {str(layer.units[-1]) for layer in board.viewer.layers}
+    assert units == {"degree"}
+
+
+def test_without_a_known_screen_the_unit_is_the_pixel(model: ReconstructionModel) -> None:
+    assert model.session is not None
+    model.session = SimpleNamespace(screen=None, coordinates=None, name="unknown", path="")  # type: ignore[assignment]
+    stimulus = image(Board(ViewerModel(), model), "stimulus")
+    assert [str(unit) for unit in stimulus.units] == ["second", "pixel", "pixel"]
+    assert stimulus.scale[1] == 1.0
+
+
+def test_tiles_do_not_touch_and_the_error_lies_on_its_base(board: Board) -> None:
+    spans = {role: image(board, role).extent.world for role in ("stimulus", "reconstruction", "error_map")}
+    assert spans["stimulus"][1][2] < spans["reconstruction"][0][2]
+    assert spans["reconstruction"][1][2] < spans["error_map"][0][2]
+    np.testing.assert_array_equal(spans["error_map"], image(board, "error_base").extent.world)
+    recorded, predicted = (image(board, role).extent.world for role in ("recorded_activity", "predicted_activity"))
+    assert recorded[1][1] < predicted[0][1]
+    assert recorded[0][0] > spans["stimulus"][1][1]
+
+
+def test_the_time_line_meets_the_same_frame_in_both_rasters(board: Board) -> None:
+    now = image(board, "now")
+    for frame in (0, 17, FRAMES - 1):
+        marks = np.flatnonzero(now.data[frame, 0])
+        places = [now.data_to_world((frame, 0, mark))[2] for mark in marks]
+        columns = [
+            image(board, role).world_to_data((0.0, place))[1]
+            for role, place in zip(("recorded_activity", "predicted_activity"), places, strict=True)
+        ]
+        np.testing.assert_allclose(columns, frame, atol=0.05)
+
+
+def test_a_simulated_mouse_is_called_so(model: ReconstructionModel) -> None:
+    assert model.trial is not None
+    object.__setattr__(model.trial, "simulated", True)
+    assert written(Board(ViewerModel(), model))[0].startswith("Simulated mouse")
+
+
+def test_withheld_activity_is_said_to_be_withheld(model: ReconstructionModel) -> None:
+    board = Board(ViewerModel(), model)
+    model.set_trial(3)
+    assert "Recorded activity: withheld for this trial" in written(board)
+    assert not image(board, "recorded_activity").data.any()
+
+
+# Following the model
+
+
+def test_a_live_snapshot_is_written_into_the_arrays_on_display(
+    board: Board, model: ReconstructionModel, snapshot: Snapshot
+) -> None:
+    assert model.trial is not None
+    arrays = {role: image(board, role).data for role in ("reconstruction", "error_map", "predicted_activity")}
+    model.set_state(RunState.RUNNING)
+    model.take_snapshot(snapshot)
+    assert all(image(board, role).data is array for role, array in arrays.items())
+    np.testing.assert_array_equal(arrays["reconstruction"], snapshot.video)
+    inside = evaluated(model)
+    np.testing.assert_allclose(arrays["error_map"], (snapshot.video - model.trial.video) * inside, atol=1e-4)
+    assert np.isfinite(arrays["predicted_activity"]).all()
+    assert arrays["predicted_activity"].any()
+
+
+def test_the_snapshot_is_copied_so_that_nobody_shares_it(
+    board: Board, model: ReconstructionModel, snapshot: Snapshot
+) -> None:
+    model.set_state(RunState.RUNNING)
+    model.take_snapshot(snapshot)
+    assert not np.shares_memory(image(board, "reconstruction").data, snapshot.video)
+
+
+def test_the_error_from_predicted_activity_is_taken_as_published(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:
+    expected, shown = make_record("expected", 1, "predicted"), make_record("shown", 2)
+    model.set_view(error_mode=ErrorMode.PREDICTED)
+    model.add_run(shown)
+    assert any(text.startswith("No run from predicted") for text in written(board))
+    assert not image(board, "error_map").data.any()
+    model.add_run(expected, show=False)
+    difference = smooth(shown.result.video) - smooth(expected.result.video)
+    np.testing.assert_allclose(image(board, "error_map").data, difference * evaluated(model), atol=1e-2)
+    model.show_run(expected)
+    np.testing.assert_allclose(image(board, "error_map").data, difference * evaluated(model), atol=1e-2)
+
+
+def test_the_magnitude_of_the_error_has_its_own_colours(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:
+    model.add_run(make_record("one", 1))
+    signed = image(board, "error_map").data.copy()
+    low, high = image(board, "error_map").contrast_limits
+    assert low == -high
+    model.set_view(error_signed=False)
+    error = image(board, "error_map")
+    np.testing.assert_allclose(error.data, np.abs(signed))
+    assert error.contrast_limits[0] == 0
+    assert error.colormap.map(np.array([0.0]))[0, 3] == 0
+
+
+def test_no_error_is_clear_and_both_signs_are_opaque(board: Board) -> None:
+    colours = image(board, "error_map").colormap.map(np.array([0.0, 0.5, 1.0]))
+    np.testing.assert_allclose(colours[:, 3], [1, 0, 1], atol=1e-6)
+    assert colours[0, 2] > colours[0, 0]
+    assert colours[2, 0] > colours[2, 2]
+
+
+def test_the_error_lies_over_the_movie_asked_for(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:
+    model.add_run(make_record("one", 1))
+    assert image(board, "error_base").data is image(board, "stimulus").data
+    model.set_view(error_over="reconstruction")
+    assert image(board, "error_base").data is image(board, "reconstruction").data
+
+
+def test_the_errors_colours_stay_while_a_run_goes_on_and_settle_after(
+    board: Board, model: ReconstructionModel, snapshot: Snapshot, make_record: Callable[..., RunRecord]
+) -> None:
+    before = list(image(board, "error_map").contrast_limits)
+    model.set_state(RunState.RUNNING)
+    model.take_snapshot(snapshot)
+    assert list(image(board, "error_map").contrast_limits) == before
+    model.set_state(RunState.DONE)
+    model.add_run(make_record("one", 1))
+    low, high = image(board, "error_map").contrast_limits
+    assert low == -high != before[0]
+    assert any(f"+{high:.0f}" in text for text in written(board))
+
+
+def test_limits_moved_by_hand_stay_symmetric(board: Board) -> None:
+    error = image(board, "error_map")
+    error.contrast_limits = (-64, 30)
+    assert list(error.contrast_limits) == [-30, 30]
+    error.contrast_limits = (-90, 30)
+    assert list(error.contrast_limits) == [-90, 90]
+
+
+def test_outlines_and_error_follow_the_thresholds(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:
+    model.add_run(make_record("one", 1))
+    outlines, error = image(board, "mask").data.copy(), image(board, "error_map").data.copy()
+    model.set_thresholds(evaluation=0.9)
+    assert not np.array_equal(image(board, "mask").data, outlines)
+    smaller = evaluated(model)
+    assert not image(board, "error_map").data[:, ~smaller].any()
+    np.testing.assert_allclose(image(board, "error_map").data[:, smaller], error[:, smaller])
+    assert any("α ≥ 0.9" in text for text in written(board))
+
+
+def test_the_predicted_tile_shows_what_is_asked_for(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:
+    assert model.trial is not None
+    record = make_record("one", 1)
+    model.set_stimulus_prediction(model.trial.responses * 2, {})
+    model.add_run(record)
+    rows = board.activity.rows
+    assert rows is not None
+    assert record.result.predicted_activity is not None
+    np.testing.assert_allclose(
+        image(board, "predicted_activity").data, rows.picture(record.result.predicted_activity), rtol=1e-5
+    )
+    model.set_view(activity_mode=ActivityMode.FROM_STIMULUS)
+    recorded = image(board, "recorded_activity").data
+    np.testing.assert_allclose(image(board, "predicted_activity").data, 2 * recorded, rtol=1e-5)
+    model.set_view(activity_mode=ActivityMode.DIFFERENCE)
+    assert image(board, "activity_difference").visible
+    assert not image(board, "predicted_activity").visible
+    from_video = rows.picture(record.result.predicted_activity)
+    np.testing.assert_allclose(image(board, "activity_difference").data, from_video - 2 * recorded, atol=1e-4)
+
+
+def test_what_is_not_there_yet_is_named_in_the_title(board: Board) -> None:
+    assert "No prediction from the reconstruction yet" in written(board)
+
+
+def test_ablated_neurons_become_dim_and_are_counted(board: Board, model: ReconstructionModel) -> None:
+    model.set_view(raster_order=RasterOrder.RECORDED)
+    before = image(board, "recorded_activity").data.copy()
+    model.set_neurons(NeuronSet.without(NEURONS, np.array([2, 5])))
+    after = image(board, "recorded_activity").data
+    assert (after[[2, 5]] < before[[2, 5]]).all()
+    np.testing.assert_array_equal(np.delete(after, [2, 5], 0), np.delete(before, [2, 5], 0))
+    assert any("18 of 20 neurons" in text for text in written(board))
+
+
+@pytest.mark.parametrize("order", list(RasterOrder))
+def test_every_order_shows_each_neuron_once(board: Board, model: ReconstructionModel, order: RasterOrder) -> None:
+    assert model.trial is not None
+    model.set_view(raster_order=order)
+    model.set_stimulus_prediction(model.trial.responses, {})
+    rows = board.activity.rows
+    assert rows is not None
+    assert sorted(rows.order) == list(range(NEURONS))
+    single = model.trial.responses[rows.order] / model.trial.responses[rows.order].std(axis=1, keepdims=True)
+    np.testing.assert_allclose(image(board, "recorded_activity").data, single, rtol=1e-4)
+
+
+def test_a_run_to_compare_gets_a_tile_beside_the_reconstruction(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:
+    one, two = make_record("one", 1), make_record("two", 2)
+    model.add_run(one)
+    model.add_run(two)
+    model.set_view(error_mode=ErrorMode.COMPARISON)
+    model.compare_with(one)
+    np.testing.assert_array_equal(image(board, "comparison").data, one.result.video)
+    lefts = [image(board, role).translate[2] for role in ("stimulus", "reconstruction", "comparison", "error_map")]
+    assert sorted(set(lefts)) == lefts
+    difference = (two.result.video - one.result.video) * evaluated(model)
+    np.testing.assert_allclose(image(board, "error_map").data, difference, atol=1e-3)
+    assert "Compared: one" in written(board)
+    model.compare_with(None)
+    assert board.layer("comparison") is None
+    assert board.layout.columns == 3
+
+
+def test_blinking_lays_the_compared_run_over_the_reconstruction(
+    qtbot, board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:  # type: ignore[no-untyped-def]
+    one, two = make_record("one", 1), make_record("two", 2)
+    model.add_run(one)
+    model.add_run(two)
+    model.compare_with(one)
+    model.set_view(blinking=True)
+    comparison = image(board, "comparison")
+    np.testing.assert_array_equal(comparison.translate, image(board, "reconstruction").translate)
+    seen = [comparison.visible]
+    comparison.events.visible.connect(lambda: seen.append(comparison.visible))
+    qtbot.waitUntil(lambda: len(seen) >= 3, timeout=5000)
+    assert len(set(seen[:2])) == 2
+    model.set_view(blinking=False)
+    assert image(board, "comparison").visible
+    assert board.layout.columns == 4
+
+
+def test_without_a_compared_run_the_stimulus_blinks(
+    qapp: object, board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:
+    assert model.trial is not None
+    model.add_run(make_record("one", 1))
+    model.set_view(blinking=True)
+    np.testing.assert_array_equal(image(board, "comparison").data, model.trial.video)
+    model.set_view(blinking=False)
+    assert board.layer("comparison") is None
+
+
+# What a person may do to the layers
+
+
+def test_renamed_hidden_and_moved_layers_are_still_known(
+    board: Board, model: ReconstructionModel, snapshot: Snapshot
+) -> None:
+    layer = image(board, "reconstruction")
+    layer.name, layer.visible = "my favourite", False
+    board.viewer.layers.move(board.viewer.layers.index(layer), 0)
+    model.set_state(RunState.RUNNING)
+    model.take_snapshot(snapshot)
+    model.set_trial(0, 0, FRAMES)
+    assert image(board, "reconstruction") is layer
+    assert layer.name == "my favourite"
+
+
+@pytest.mark.parametrize("role", NEEDED)
+def test_a_deleted_layer_does_no_harm_and_returns_with_the_next_start(
+    board: Board, model: ReconstructionModel, snapshot: Snapshot, make_record: Callable[..., RunRecord], role: Role
+) -> None:
+    layer = board.layer(role)
+    assert layer is not None
+    board.viewer.layers.remove(layer)
+    model.snapshot = None
+    model.snapshot_arrived.emit(snapshot)
+    model.set_thresholds(evaluation=0.7)
+    model.set_neurons(NeuronSet.random(NEURONS, 0.5))
+    model.set_view(error_signed=False)
+    model.set_state(RunState.RUNNING)
+    assert board.layer(role) is not None
+    order = [board.viewer.layers.index(found) for found in map(board.layer, NEEDED) if found is not None]
+    assert order == sorted(order)
+
+
+def test_everything_deleted_while_a_run_goes_on_does_no_harm(
+    board: Board, model: ReconstructionModel, snapshot: Snapshot
+) -> None:
+    model.set_state(RunState.RUNNING)
+    board.viewer.layers.clear()
+    model.take_snapshot(snapshot)
+    model.set_state(RunState.DONE)
+    assert len(board.viewer.layers) <= 1
+    model.set_trial(0)
+    assert all(board.layer(role) is not None for role in PROMISED_ROLES)
+
+
+def test_a_second_trial_and_a_second_session_use_the_same_layers(
+    board: Board, model: ReconstructionModel, copy_of_small_session: Path
+) -> None:
+    before = list(board.viewer.layers)
+    model.set_trial(2)
+    model.set_session(open_session(copy_of_small_session))
+    model.set_trial(1, 5, 45)
+    assert model.trial is not None
+    assert list(board.viewer.layers) == before
+    np.testing.assert_array_equal(image(board, "stimulus").data, model.trial.video)
+    assert board.viewer.dims.nsteps[0] == 40
+
+
+def test_a_new_board_takes_over_the_layers_of_one_before(board: Board, model: ReconstructionModel) -> None:
+    board.close()
+    again = Board(board.viewer, model)
+    assert len(board.viewer.layers) == len(NEEDED)
+    assert all(again.layer(role) is board.layer(role) for role in PROMISED_ROLES)
+
+
+def test_a_closed_board_listens_no_more(board: Board, model: ReconstructionModel, snapshot: Snapshot) -> None:
+    board.close()
+    model.set_state(RunState.RUNNING)
+    model.take_snapshot(snapshot)
+    assert np.ptp(image(board, "reconstruction").data) == 0
+    assert board.pointing.on_press not in board.viewer.mouse_drag_callbacks
+
+
+def test_layers_of_a_person_are_left_alone(board: Board, model: ReconstructionModel) -> None:
+    own = board.viewer.add_image(np.zeros((4, 4)), name="mine")
+    model.set_view(grid=True)
+    model.set_view(grid=False)
+    model.set_trial(1)
+    assert own in board.viewer.layers
+    assert own.name == "mine"
+
+
+def test_the_frame_and_the_selected_layer_survive_changes_of_the_view(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:
+    board.viewer.layers.selection.active = image(board, "stimulus")
+    board.viewer.dims.set_current_step(0, 7)
+    one = make_record("one", 1)
+    model.add_run(one)
+    model.compare_with(one)
+    model.set_view(error_over="reconstruction", raster_order=RasterOrder.RECORDED)
+    assert board.viewer.dims.current_step[0] == 7
+    assert board.viewer.layers.selection.active is image(board, "stimulus")
+
+
+# The grid
+
+
+def test_in_the_grid_each_tile_holds_two_layers_and_leaving_restores_all(
+    board: Board, model: ReconstructionModel
+) -> None:
+    names = [layer.name for layer in board.viewer.layers]
+    places = {layer.name: tuple(layer.translate) for layer in board.viewer.layers}
+    model.set_view(grid=True)
+    layers, grid = board.viewer.layers, board.viewer.canvas.grid
+    assert grid.enabled
+    roles = [layer.metadata[ROLE_KEY] for layer in layers]
+    assert roles[:6] == ["stimulus", "mask", "reconstruction", "grid_copy", "error_base", "error_map"]
+    assert roles[6:10] == ["recorded_activity", "now", "predicted_activity", "grid_copy"]
+    assert len({tuple(layer.translate[-2:].round(3)) for layer in layers[:1] + layers[2:3] + layers[4:6]}) == 1
+    assert grid.actual_shape(layers) == (2, 3)
+    model.set_view(grid=False)
+    assert not board.viewer.canvas.grid.enabled
+    assert [layer.name for layer in board.viewer.layers] == names
+    assert {layer.name: tuple(layer.translate) for layer in board.viewer.layers} == places
+
+
+def test_outlines_move_in_every_tile_of_the_grid(board: Board, model: ReconstructionModel) -> None:
+    model.set_view(grid=True)
+    model.set_thresholds(evaluation=0.9)
+    copies = [layer for layer in board.layers.all_of(Role.GRID_COPY) if isinstance(layer, Image) and layer.rgb]
+    assert copies
+    assert all(np.array_equal(copy.data, image(board, "mask").data) for copy in copies)
+
+
+# Status bar
+
+
+def test_the_status_names_pixel_grey_levels_error_and_degrees(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:
+    assert model.trial is not None
+    record = make_record("one", 1)
+    model.add_run(record)
+    board.viewer.dims.set_current_step(0, 12)
+    text = board.readout.text(tuple(image(board, "stimulus").data_to_world((12, 18, 30))))
+    assert text is not None
+    truth, guess = model.trial.video[12, 18, 30], record.result.video[12, 18, 30]
+    for part in ("frame 12, 0.40 s", "row 18, column 30", f"stimulus {truth:.0f}", f"reconstruction {guess:.0f}"):
+        assert part in text
+    assert f"error {guess - truth:+.0f} grey levels" in text
+    assert "-5°, -2° from the middle" in text
+    assert "training and evaluation mask" in text
+
+
+def test_the_status_names_neuron_and_activity_under_the_mouse(board: Board, model: ReconstructionModel) -> None:
+    assert model.trial is not None
+    model.set_view(raster_order=RasterOrder.RECORDED)
+    model.set_neurons(NeuronSet.without(NEURONS, np.array([4])))
+    text = board.readout.text(tuple(image(board, "recorded_activity").data_to_world((4, 30))))
+    assert text is not None
+    assert "frame 30, 1.00 s   neuron 4 " in text
+    assert f"recorded {model.trial.responses[4, 30]:.2f}" in text
+    assert "ablated" in text
+
+
+def test_between_the_tiles_napari_keeps_its_own_status(board: Board) -> None:
+    assert board.readout.text((0.0, -1000.0, 0.0)) is None
+
+
+def test_our_line_takes_the_place_of_naparis(board: Board) -> None:
+    board.viewer.cursor.position = tuple(image(board, "stimulus").data_to_world((0, 3, 3)))
+    board.viewer.status = "what napari says"
+    assert "row 3, column 3" in str(board.viewer.status)
+
+
+# Mouse on the rasters
+
+
+def drag(board: Board, start: tuple[float, ...], stops: list[tuple[float, ...]], modifiers: tuple[str, ...]) -> None:
+    """Press, move and release a mouse button as napari reports it."""
+    event = SimpleNamespace(position=start, pos=np.zeros(2), modifiers=modifiers, type="mouse_press")
+    gesture = board.pointing.on_press(board.viewer, event)
+    if next(gesture, "ignored") == "ignored":
+        return
+    for number, stop in enumerate(stops):
+        event.position, event.pos, event.type = stop, np.full(2, 50.0 * (number + 1)), "mouse_move"
+        next(gesture, None)
+    event.type = "mouse_release"
+    next(gesture, None)
+
+
+def raster_place(board: Board, row: int, frame: int) -> tuple[float, ...]:
+    return (0.0, *image(board, "recorded_activity").data_to_world((row, frame)))
+
+
+def test_dragging_with_shift_marks_neurons_and_says_so(board: Board, model: ReconstructionModel) -> None:
+    heard: list[int] = []
+    board.selection_changed.connect(lambda: heard.append(len(board.selected_neurons())))
+    rows = board.activity.rows
+    assert rows is not None
+    drag(board, raster_place(board, 3, 5), [raster_place(board, 6, 9)], ("Shift",))
+    np.testing.assert_array_equal(board.selected_neurons(), np.sort(rows.order[3:7]))
+    assert heard[-1] == 4
+    drag(board, raster_place(board, 12, 5), [], ("Shift",))
+    assert rows.order[12] in board.selected_neurons()
+    drag(board, raster_place(board, 12, 5), [], ("Shift",))
+    assert rows.order[12] not in board.selected_neurons()
+    np.testing.assert_array_equal(np.flatnonzero(image(board, "marked_neurons").data[:, 0]), [3, 4, 5, 6])
+    board.clear_selection()
+    assert board.layer("marked_neurons") is None
+
+
+def test_marked_neurons_stay_marked_in_another_order(board: Board, model: ReconstructionModel) -> None:
+    board.activity.mark(np.array([1, 2, 3]))
+    model.set_view(raster_order=RasterOrder.RECORDED)
+    np.testing.assert_array_equal(np.flatnonzero(image(board, "marked_neurons").data[:, 0]), [1, 2, 3])
+
+
+def test_a_click_on_a_raster_goes_to_its_time_and_a_drag_does_not(board: Board) -> None:
+    drag(board, raster_place(board, 3, 31), [], ())
+    assert board.viewer.dims.current_step[0] == 31
+    drag(board, raster_place(board, 3, 8), [raster_place(board, 9, 20)], ())
+    assert board.viewer.dims.current_step[0] == 31
+
+
+def test_the_rasters_keep_still_while_another_tool_is_in_hand(qapp: object, board: Board) -> None:
+    board.begin_painting()
+    drag(board, raster_place(board, 3, 31), [], ("Shift",))
+    assert not len(board.selected_neurons())
+
+
+# Painting, region, cells
+
+
+def test_a_painted_pixel_joins_both_masks_and_an_erased_one_leaves(
+    qtbot, board: Board, model: ReconstructionModel
+) -> None:  # type: ignore[no-untyped-def]
+    layer = board.begin_painting()
+    assert isinstance(layer, Labels)
+    np.testing.assert_array_equal(layer.data > 0, model.mask.binary(model.training_threshold))
+    alpha = model.mask.screen.copy()
+    layer.paint((2, 2), 1)
+    layer.paint((18, 30), 0)
+    qtbot.waitUntil(lambda: bool(model.mask.binary(model.evaluation_threshold)[2, 2]), timeout=5000)
+    changed = model.mask.screen != alpha
+    assert changed[2, 2]
+    assert model.mask.screen[18, 30] == 0
+    np.testing.assert_array_equal(model.mask.screen[~changed], alpha[~changed])
+    assert model.can_undo
+    model.undo()
+    assert not layer.data[2, 2]
+    board.end_painting()
+    assert board.layer(Role.PAINTING) is None
+
+
+def test_the_brush_is_forgotten_when_another_session_comes(
+    qapp: object, board: Board, model: ReconstructionModel, copy_of_small_session: Path
+) -> None:
+    layer = board.begin_painting()
+    assert isinstance(layer, Labels)
+    layer.paint((2, 2), 1)
+    model.set_session(open_session(copy_of_small_session))
+    assert board.layer(Role.PAINTING) is None
+    assert model.mask.source == "full screen"
+
+
+def test_a_region_drawn_on_the_stimulus_becomes_pixels(board: Board) -> None:
+    assert board.region_mask() is None
+    layer = board.draw_region()
+    assert isinstance(layer, Shapes)
+    assert board.region_mask() is None
+    layer.add_rectangles(np.array([[4.6, 9.6], [4.6, 20.4], [10.4, 20.4], [10.4, 9.6]]))
+    mask = board.region_mask()
+    assert mask is not None
+    expected = np.zeros((36, 64), bool)
+    expected[5:11, 10:21] = True
+    assert (mask != expected).sum() <= 2 * (6 + 11)
+    assert mask[7, 15]
+    assert not mask[20, 40]
+    np.testing.assert_allclose(layer.scale, image(board, "stimulus").scale[1:])
+
+
+def test_cells_are_shown_where_they_lie_and_ablated_ones_are_grey(board: Board, model: ReconstructionModel) -> None:
+    assert model.session is not None
+    assert model.session.coordinates is not None
+    assert board.cells_layer() is None
+    cells = board.show_cells()
+    assert cells is not None
+    assert board.cells_layer() is cells
+    np.testing.assert_array_equal(cells.data, model.session.coordinates[:, ::-1])
+    model.set_neurons(NeuronSet.without(NEURONS, np.array([6])))
+    colours = np.asarray(cells.face_color)
+    assert not np.allclose(colours[6], colours[0])
+    np.testing.assert_allclose(colours[7], colours[0])
+
+
+def test_without_positions_there_are_no_cells_to_show(board: Board, model: ReconstructionModel) -> None:
+    assert model.session is not None
+    model.session.coordinates = None
+    assert board.show_cells() is None
+
+
+def test_the_lasso_selects_what_lies_inside_it_from_where_it_was_drawn() -> None:
+    cells = np.array([[0.0, 0, 0], [50, 1, 1], [0, 30, 0], [0, 0, 30]])
+    corners = np.array([[9.0, -5, -5], [9, -5, 5], [9, 5, 5], [9, 5, -5]])
+    inside = cells_inside(cells, corners, view=np.array([1.0, 0, 0]), up=np.array([0.2, -1.0, 0]))
+    np.testing.assert_array_equal(inside, [True, True, False, False])
+
+
+def test_a_lasso_gesture_selects_cells_and_leaves_nothing_behind(board: Board) -> None:
+    cells = board.show_cells()
+    scene = board.cells.scene
+    assert cells is not None
+    assert scene is not None
+    middle, reach = cells.data.mean(axis=0), 2000.0
+    view, up = np.asarray(scene.scene.camera.view_direction), np.asarray(scene.scene.camera.up_direction)
+    side = np.cross(view, up)
+    corners = [middle + reach * (a * up + b * side) for a, b in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
+    event = SimpleNamespace(position=corners[0], modifiers=("Shift",), type="mouse_press")
+    gesture = board.cells.on_press(scene, event)
+    next(gesture)
+    for corner in corners[1:]:
+        event.position, event.type = corner, "mouse_move"
+        next(gesture)
+    event.type = "mouse_release"
+    next(gesture, None)
+    assert cells.selected_data == set(range(NEURONS))
+    assert [layer.metadata.get(ROLE_KEY) for layer in scene.layers] == ["cells"]
+    assert scene.scene.camera.mouse_pan
+
+
+# Geometry and words
+
+
+def test_a_canvas_of_any_shape_is_filled_by_the_rasters() -> None:
+    layout = BoardLayout()
+    for height, width in ((800, 1000), (1000, 900), (500, 1400)):
+        filled = layout.filling(height, width)
+        assert filled.movie(0) == layout.movie(0)
+        wanted = height / width * filled.width
+        if 40 < filled.raster_height < 165:
+            assert abs(filled.extent.height - wanted) <= 2.0
+
+
+def test_the_view_follows_the_size_of_the_canvas_until_a_person_moves_it(board: Board) -> None:
+    camera = board.viewer.scene.camera
+    board.viewer.canvas.size = (900, 1200)
+    fitted_zoom = camera.zoom
+    board.viewer.canvas.size = (450, 600)
+    assert camera.zoom == pytest.approx(fitted_zoom / 2, rel=0.05)
+    camera.zoom = 7.0
+    board.viewer.canvas.size = (900, 1200)
+    assert camera.zoom == 7.0
+    board.reset_view()
+    assert camera.zoom == pytest.approx(fitted_zoom)
+
+
+def test_a_box_finds_the_element_under_a_point() -> None:
+    box = Box(top=10.0, left=20.0, height=36.0, width=64.0)
+    assert box.element(10.0, 20.0, 36, 64) == (0, 0)
+    assert box.element(45.9, 83.9, 36, 64) == (35, 63)
+    assert box.element(46.1, 50.0, 36, 64) is None
+    assert box.translate(36, 64) == (10.5, 20.5)
+
+
+def test_outlines_run_round_the_mask_even_at_the_edge_of_the_screen() -> None:
+    mask = np.zeros((36, 64), bool)
+    mask[:, :20] = True
+    (line,) = contours(mask)
+    assert line.min() >= 0
+    np.testing.assert_allclose(line.max(axis=0), [20, 36], atol=0.3)
+    rows, columns = np.mgrid[:36, :64]
+    (ring,) = contours(np.hypot(rows - 18, columns - 30) < 10)
+    radii = np.hypot(ring[:, 0] - 30.5, ring[:, 1] - 18.5)
+    assert np.all((radii > 9) & (radii < 10.5))
+    assert len(contours(np.zeros((36, 64), bool))) == 0
+
+
+def test_a_single_pixel_still_has_an_outline() -> None:
+    mask = np.zeros((36, 64), bool)
+    mask[5, 7] = True
+    (line,) = contours(mask)
+    assert np.all(np.abs(line - [7.5, 5.5]) <= 0.6)
+    assert np.ptp(line) > 0.5
+
+
+def test_times_on_the_axis_are_round_and_inside_the_clip() -> None:
+    for duration_s in (0.8, 1.6, 10.0, 33.0, 300.0):
+        times = [time for time, _ in ticks(duration_s)]
+        assert 2 <= len(times) <= 7
+        assert times[0] == 0
+        assert times[-1] < duration_s
+    assert ticks(10.0)[1][1] == "2"
+
+
+def test_long_names_are_cut_to_their_tile() -> None:
+    assert fitted("a long name of a run", 8) == "a long…"
+    assert fitted("short", 8) == "short"

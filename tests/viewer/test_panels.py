@@ -1,0 +1,480 @@
+"""Panels set fields of the model, and follow it; no canvas is needed for that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
+    QListWidget,
+    QTreeWidget,
+    QWidget,
+)
+
+from napari_vidrecon.reconstruction.config import PRESETS, ReconstructionConfig
+from napari_vidrecon.reconstruction.history import History
+from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.reconstructor import StepInfo
+from napari_vidrecon.reconstruction.results import Reconstruction
+from napari_vidrecon.reconstruction.runner import Snapshot
+from napari_vidrecon.sessions.session import open_session
+from napari_vidrecon.viewer.controller import RunController
+from napari_vidrecon.viewer.evaluation import Evaluator
+from napari_vidrecon.viewer.mask_fit import MaskFitController
+from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord, RunState
+from napari_vidrecon.viewer.neuron_choices import ablated, in_region, receptive_field_centres
+from napari_vidrecon.viewer.opening import companions, open_path, open_run, open_sample
+from napari_vidrecon.viewer.panels.mask_panel import MaskPanel
+from napari_vidrecon.viewer.panels.neuron_panel import NeuronPanel
+from napari_vidrecon.viewer.panels.run_bar import RunBar
+from napari_vidrecon.viewer.panels.run_panel import RunPanel
+from napari_vidrecon.viewer.panels.runs_panel import RunsPanel
+from napari_vidrecon.viewer.panels.session_panel import SessionPanel
+from napari_vidrecon.viewer.panels.view_panel import ViewPanel
+from napari_vidrecon.viewer.player import Player
+from napari_vidrecon.viewer.runs.differences import differences, in_words
+from napari_vidrecon.viewer.runs.status import Mood, status, time_in_words
+from napari_vidrecon.viewer.tooltips import TOOLTIPS
+
+CONTROLS = (QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QListWidget, QTreeWidget)
+
+
+class SelectingBoard:
+    """A board on which certain neurons and a region are selected."""
+
+    def __init__(self) -> None:
+        self.rows = np.array([], dtype=np.int64)
+        self.region: np.ndarray | None = None
+        self.painting = False
+
+    def selected_neurons(self) -> np.ndarray:
+        return self.rows
+
+    def region_mask(self) -> np.ndarray | None:
+        return self.region
+
+    def cells_layer(self) -> None:
+        return None
+
+    def show_cells(self) -> None: ...
+
+    def draw_region(self) -> None: ...
+
+    def reset_view(self) -> None: ...
+
+    def begin_painting(self) -> None:
+        self.painting = True
+
+    def end_painting(self) -> None:
+        self.painting = False
+
+
+@pytest.fixture
+def board() -> SelectingBoard:
+    return SelectingBoard()
+
+
+@pytest.fixture
+def controller(small_model: ReconstructionModel, qtbot: QtBot) -> RunController:
+    made = RunController(small_model)
+    yield made
+    made.stop()
+    made.wait()
+
+
+def record_of(model: ReconstructionModel, name: str, level: float = 100.0, steps: int = 6) -> RunRecord:
+    """A run that made a movie of one half the stimulus, one half grey."""
+    history = History()
+    for step in range(steps):
+        history.append(StepInfo(step + 1, steps, 1.0, 0.5, {"video_correlation": 0.5, "rmse": 1.0}))
+    trial, neurons = model.trial, model.neurons
+    video = (trial.video + level) / 2
+    provenance = {
+        "session": trial.name,
+        "trial": trial.id,
+        "wall_seconds": 3.0,
+        "mask_threshold": model.training_threshold,
+        "evaluation_threshold": model.evaluation_threshold,
+    }
+    result = Reconstruction(
+        video, history, model.config, provenance, trial.video, trial.responses, neurons.keep, model.mask.alpha
+    )
+    return RunRecord(name, result, model.settings())
+
+
+def test_every_control_says_what_it_does(qtbot, small_model, controller, board, tmp_path):
+    panels = [
+        RunBar(small_model, controller),
+        SessionPanel(small_model),
+        RunPanel(small_model),
+        MaskPanel(small_model, board, MaskFitController(small_model)),
+        NeuronPanel(small_model, board),
+        ViewPanel(small_model, controller, Player(ViewerModel()), board.reset_view),
+        RunsPanel(small_model, tmp_path),
+    ]
+    silent = []
+    for panel in panels:
+        qtbot.addWidget(panel)
+        for control in panel.findChildren(QWidget):
+            above = control
+            while not above.toolTip() and above is not panel:
+                above = above.parentWidget()
+            if isinstance(control, CONTROLS) and not above.toolTip() and control.objectName() != "heading":
+                silent.append((type(panel).__name__, type(control).__name__, control.objectName()))
+    assert silent == []
+    assert all(len(text) > 10 for text in TOOLTIPS.values())
+
+
+def test_an_empty_window_says_what_to_do_first(qtbot, board):
+    model = ReconstructionModel()
+    controller = RunController(model)
+    bar, panel = RunBar(model, controller), SessionPanel(model)
+    qtbot.addWidget(bar)
+    qtbot.addWidget(panel)
+    assert "Simulated mouse" in bar.state.text()
+    assert not bar.start_button.isEnabled()
+    assert panel.sample_button.isEnabled()
+    assert not panel.trial.isEnabled()
+
+
+def test_the_session_panel_lists_tiers_trials_and_frames(qtbot, small_model):
+    panel = SessionPanel(small_model)
+    qtbot.addWidget(panel)
+    panel._show_trial()
+    tiers = [panel.tier.itemText(index) for index in range(panel.tier.count())]
+    assert tiers == ["train (2)", "oracle (1)", "live_test_main (1)", "every tier (4)"]
+    assert (panel.first_frame.value(), panel.last_frame.value()) == (0, 48)
+    panel.all_button.click()
+    assert small_model.trial.frames == 60
+    panel.first_frame.setValue(40)
+    assert (small_model.clip, small_model.trial.frames) == ((28, None), 32)
+
+
+def test_ticking_encoders_chooses_them(qtbot, small_model, small_encoder_file):
+    other = small_encoder_file.with_name("other.safetensors")
+    small_model.offer_encoders([small_encoder_file, other])
+    panel = SessionPanel(small_model)
+    qtbot.addWidget(panel)
+    panel.encoders.item(1).setCheckState(Qt.CheckState.Checked)
+    assert small_model.encoder_paths == [small_encoder_file, other]
+    panel.encoders.item(0).setCheckState(Qt.CheckState.Unchecked)
+    assert small_model.encoder_paths == [other]
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_a_preset_sets_every_parameter_and_one_changed_parameter_is_counted(qtbot, small_model, preset):
+    panel = RunPanel(small_model)
+    qtbot.addWidget(panel)
+    panel._take_preset(preset)
+    assert small_model.config == ReconstructionConfig.preset(preset)
+    assert panel.fold.heading.text().endswith("Advanced")
+    panel.advanced._controls["seed"].value = 7
+    assert small_model.config == ReconstructionConfig.preset(preset, seed=7)
+    assert "1 changed" in panel.fold.heading.text()
+    panel.reset_button.click()
+    assert small_model.config == ReconstructionConfig.preset(preset)
+
+
+def test_the_advanced_form_shows_exactly_what_the_model_holds(qtbot, small_model):
+    panel = RunPanel(small_model)
+    qtbot.addWidget(panel)
+    for preset in PRESETS:
+        config = ReconstructionConfig.preset(preset)
+        small_model.set_settings(config=config)
+        shown = {name: control.value for name, control in panel.advanced._controls.items()}
+        assert shown == {name: getattr(config, name) for name in shown}
+        assert small_model.config == config
+
+
+def test_a_setting_out_of_range_becomes_a_message_and_is_not_taken(qtbot, small_model):
+    messages = []
+    small_model.message.connect(lambda text, is_error: messages.append(text))
+    panel = RunPanel(small_model)
+    qtbot.addWidget(panel)
+    small_model.set_settings(config=ReconstructionConfig.preset("fast"))
+    panel._take_parameter("sub_batch_stride", 1)
+    assert "stride of at least 2" in messages[-1]
+    assert small_model.config.sub_batch_stride == PRESETS["fast"]["sub_batch_stride"]
+
+
+def test_both_thresholds_move_with_the_slider_and_one_undo_takes_a_drag_back(qtbot, small_model, board):
+    panel = MaskPanel(small_model, board, MaskFitController(small_model))
+    qtbot.addWidget(panel)
+    for low in (0.35, 0.3, 0.25):
+        panel.thresholds.setValue((low, 0.8))
+    assert (small_model.training_threshold, small_model.evaluation_threshold) == (0.25, 0.8)
+    assert f"{int(small_model.mask.binary(0.25).sum())} pixels" in panel.training_size.text()
+    assert "°" in panel.evaluation_size.text()
+    qtbot.waitUntil(lambda: panel.undo_button.isEnabled())
+    panel.undo_button.click()
+    assert (small_model.training_threshold, small_model.evaluation_threshold) == (0.4, 0.6)
+    assert panel.thresholds.value() == pytest.approx((0.4, 0.6))
+
+
+def test_the_slider_ends_where_the_last_pixel_would_go(qtbot, small_model, board):
+    panel = MaskPanel(small_model, board, MaskFitController(small_model))
+    qtbot.addWidget(panel)
+    panel.thresholds.setValue((0.0, 9.0))
+    assert small_model.mask.binary(small_model.evaluation_threshold).any()
+
+
+def test_a_mask_is_saved_loaded_and_painted(qtbot, small_model, board, tmp_path):
+    panel = MaskPanel(small_model, board, MaskFitController(small_model))
+    qtbot.addWidget(panel)
+    panel.save(tmp_path / "mask.npy")
+    saved = small_model.mask.alpha
+    small_model.set_mask(type(small_model.mask).full())
+    panel.load(tmp_path / "mask.npy")
+    assert np.array_equal(small_model.mask.alpha, saved)
+    panel.paint_button.click()
+    assert board.painting
+    panel.paint_button.click()
+    assert not board.painting
+
+
+def test_neurons_are_ablated_at_random_with_a_seed_and_by_rows(qtbot, small_model, board):
+    panel = NeuronPanel(small_model, board)
+    qtbot.addWidget(panel)
+    panel.percent.setValue(50)
+    first = small_model.neurons
+    assert np.array_equal(first.keep, NeuronSet.random(20, 0.5, 0).keep)
+    panel.seed.setValue(1)
+    assert not np.array_equal(small_model.neurons.keep, first.keep)
+    panel.all_button.click()
+    board.rows = np.array([2, 4])
+    panel.rows_button.click()
+    assert np.flatnonzero(~small_model.neurons.keep).tolist() == [2, 4]
+    assert "18 of 20" in panel.count.text()
+    panel.undo_button.click()
+    assert small_model.neurons.count == 20
+    panel.redo_button.click()
+    assert small_model.neurons.count == 18
+    panel.keep_only.setChecked(True)
+    board.rows = np.array([7])
+    panel.rows_button.click()
+    assert np.flatnonzero(small_model.neurons.keep).tolist() == [7]
+
+
+def test_ablating_the_last_neuron_is_refused_in_words(qtbot, small_model, board):
+    messages = []
+    small_model.message.connect(lambda text, is_error: messages.append(text))
+    panel = NeuronPanel(small_model, board)
+    qtbot.addWidget(panel)
+    board.rows = np.arange(20)
+    panel.rows_button.click()
+    assert small_model.neurons.count == 20
+    assert "keep at least one" in messages[-1]
+
+
+def test_a_region_needs_to_know_where_the_neurons_look(qtbot, small_model, board):
+    panel = NeuronPanel(small_model, board)
+    qtbot.addWidget(panel)
+    assert not panel.region_button.isEnabled()
+    assert "receptive fields" in panel.region_button.toolTip()
+    small_model.session.simulation = {
+        "simulated": True,
+        "per_neuron": {"row_px": [10.2] * 5 + [30.0] * 15, "column_px": [20.0] * 20},
+    }
+    panel._show_session()
+    assert panel.region_button.isEnabled()
+    board.region = np.zeros((36, 64), bool)
+    board.region[8:12, 18:22] = True
+    panel.region_button.click()
+    assert np.flatnonzero(~small_model.neurons.keep).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_receptive_fields_off_the_screen_or_unknown_lie_in_no_region():
+    centres = np.array([[5.0, 5.0], [-3.0, 5.0], [np.nan, 2.0], [35.4, 63.4], [35.6, 2.0]])
+    assert in_region(centres, np.ones((36, 64), bool)).tolist() == [0, 3]
+
+
+def test_a_session_whose_notes_do_not_fit_knows_no_receptive_fields(small_session_folder):
+    session = open_session(small_session_folder)
+    session.simulation = {"per_neuron": {"row_px": [1.0], "column_px": ["a"]}}
+    assert receptive_field_centres(session) is None
+
+
+def test_a_choice_adds_to_the_one_before():
+    present = ablated(NeuronSet.all(6), np.array([0]), "marked rows")
+    both = ablated(present, np.array([5]), "marked rows")
+    assert np.flatnonzero(~both.keep).tolist() == [0, 5]
+
+
+def test_the_score_follows_the_evaluation_threshold_at_once(qtbot, small_model, controller):
+    bar = RunBar(small_model, controller)
+    qtbot.addWidget(bar)
+    assert bar.video_correlation.text() == "–"
+    small_model.add_run(record_of(small_model, "Run 1"))
+    small_model.shown.result.video[:, :10] = 0.0
+    small_model.set_thresholds(evaluation=0.61)
+    inside = bar.video_correlation.text()
+    small_model.set_thresholds(evaluation=0.01)
+    assert bar.video_correlation.text() != inside
+    assert float(inside) == pytest.approx(1.0)
+
+
+def test_scores_are_the_ones_of_the_run_itself(small_model):
+    from napari_vidrecon import metrics
+
+    record = record_of(small_model, "Run 1")
+    record.result.video += np.random.default_rng(0).normal(0, 40, record.result.video.shape)
+    small_model.add_run(record)
+    mask = small_model.mask.binary(small_model.evaluation_threshold)
+    skip = small_model.config.track_skip_frames
+    expected = metrics.video_correlation(small_model.trial.video[skip:], record.result.video[skip:], mask)
+    assert Evaluator(small_model).board().video_correlation == pytest.approx(expected)
+    assert Evaluator(small_model).video_correlation(record) == pytest.approx(expected)
+
+
+def test_runs_are_listed_shown_renamed_compared_and_deleted(qtbot, small_model, tmp_path):
+    panel = RunsPanel(small_model, tmp_path)
+    qtbot.addWidget(panel)
+    first, second = record_of(small_model, "Run 1"), record_of(small_model, "Run 2")
+    first.path = tmp_path / "first.zarr"
+    first.path.mkdir()
+    small_model.add_run(first)
+    small_model.add_run(second)
+    assert panel.selected is second
+    panel.tree.setCurrentItem(panel.tree.topLevelItem(0))
+    assert small_model.shown is first
+    panel.tree.topLevelItem(0).setText(0, "with all neurons")
+    assert first.name == "with all neurons"
+    panel._take_compared(second)
+    panel._take_mode("difference")
+    assert small_model.error_mode == ErrorMode.COMPARISON
+    panel._take_mode("blink")
+    assert small_model.blinking
+    assert small_model.error_mode == ErrorMode.STIMULUS
+    panel._take_compared(None)
+    assert small_model.compared is None
+    assert not small_model.blinking
+    panel.delete(first)
+    assert not first.path.exists()
+    assert small_model.runs == [second]
+
+
+def test_deleting_a_run_leaves_folders_elsewhere_alone(qtbot, small_model, tmp_path):
+    panel = RunsPanel(small_model, tmp_path / "runs")
+    qtbot.addWidget(panel)
+    record = record_of(small_model, "Run 1")
+    record.path = tmp_path / "mine.zarr"
+    record.path.mkdir()
+    small_model.add_run(record)
+    panel.delete(record)
+    assert record.path.is_dir()
+
+
+def test_a_saved_run_of_an_unknown_session_says_what_to_open_first(small_model, tmp_path):
+    record_of(small_model, "Run 1").result.save(tmp_path / "run.zarr")
+    from napari_vidrecon.errors import RunError
+
+    with pytest.raises(RunError, match="open that session first"):
+        open_run(ReconstructionModel(), tmp_path / "run.zarr")
+
+
+def test_a_run_made_elsewhere_finds_its_frames_by_itself(small_model, small_session_folder, tmp_path):
+    small_model.set_trial(2, 10, 50)
+    record = record_of(small_model, "Run 1")
+    record.result.save(tmp_path / "run.zarr")
+    other = ReconstructionModel()
+    open_path(other, small_session_folder)
+    open_path(other, tmp_path / "run.zarr")
+    assert (other.trial.id, other.clip) == (2, (10, 50))
+    assert np.array_equal(other.video, record.result.video)
+
+
+def test_encoders_and_mask_beside_a_session_are_found(tmp_path):
+    (tmp_path / "encoders").mkdir()
+    (tmp_path / "session").mkdir()
+    for name in ("b.safetensors", "a.safetensors", "a.training.safetensors", "notes.txt"):
+        (tmp_path / "encoders" / name).touch()
+    (tmp_path / "mask.npy").touch()
+    encoders, mask = companions(tmp_path / "session")
+    assert [path.name for path in encoders] == ["a.safetensors", "b.safetensors"]
+    assert mask == tmp_path / "mask.npy"
+
+
+def test_the_sample_opens_ready_to_start(qtbot):
+    model = ReconstructionModel()
+    open_sample(model)
+    assert model.session.simulated
+    assert model.trial.frames == 64
+    assert RunController(model).missing == ""
+    assert model.mask.binary(model.evaluation_threshold).any()
+
+
+def snapshot(model: ReconstructionModel, step: int) -> Snapshot:
+    return Snapshot(StepInfo(step, 100, 1.0, 0.3), model.trial.video, History(), 3.2, 21.4)
+
+
+def test_the_state_line_tells_step_speed_and_time_left(small_model):
+    small_model.begin_run(small_model.settings())
+    assert status(small_model).mood == Mood.BUSY
+    small_model.set_state(RunState.RUNNING)
+    small_model.take_snapshot(snapshot(small_model, 31))
+    told = status(small_model)
+    assert told.text == "Running step 31 of 100 · 3.2 steps/s · 21 s left"
+    assert told.done == pytest.approx(0.31)
+    small_model.set_thresholds(training=0.1)
+    assert status(small_model).hint == "Settings changed since Start: mask 0.4 → 0.1. Press Rerun."
+
+
+def test_the_state_line_tells_what_changed_since_the_run(small_model):
+    small_model.add_run(record_of(small_model, "Run 1"))
+    assert status(small_model).text.startswith("Finished")
+    small_model.set_thresholds(training=0.1)
+    small_model.set_neurons(NeuronSet.random(20, 0.5))
+    hint = status(small_model).hint
+    assert "mask 0.4 → 0.1" in hint
+    assert "ablated at random" in hint
+    assert hint.endswith("Press Rerun.")
+
+
+def test_moving_the_evaluation_mask_asks_for_no_other_run(small_model):
+    small_model.add_run(record_of(small_model, "Run 1"))
+    small_model.set_thresholds(evaluation=0.2)
+    assert small_model.stale == []
+    assert status(small_model).hint == ""
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(21.2, "21 s"), (170, "3 min"), (4801, "1 h 20 min"), (np.nan, "– s")])
+def test_times_are_told_as_people_do(seconds, words):
+    assert time_in_words(seconds) == words
+
+
+def test_another_preset_is_told_without_all_it_brings(small_model):
+    before = small_model.settings()
+    small_model.set_settings(config=ReconstructionConfig.preset("paper"))
+    assert in_words(differences(before, small_model.settings())) == "preset best → paper, steps 6 → 1000"
+
+
+def test_many_differences_are_counted(small_model):
+    before = small_model.settings()
+    small_model.set_settings(
+        config=small_model.config.changed(seed=1, momentum=0.5, warmup_steps=3, track_every=7, steps=9)
+    )
+    assert in_words(differences(before, small_model.settings())).endswith("and 1 more")
+
+
+def test_a_run_is_found_again_among_the_kept_ones(tmp_path):
+    from napari_vidrecon.viewer.runs.folders import kept_runs, new_run_folder
+
+    path = new_run_folder(tmp_path, "dynamic1-Video_x", 12)
+    path.mkdir()
+    (tmp_path / "other_trial3_20260101-000000-000.zarr").mkdir()
+    (found,) = kept_runs(tmp_path, "dynamic1-Video_x")
+    assert (found.path, found.trial) == (path, 12)
+
+
+def test_missing_folders_hold_no_runs(tmp_path: Path):
+    from napari_vidrecon.viewer.runs.folders import kept_runs
+
+    assert kept_runs(tmp_path / "nothing", "any") == []

@@ -1,0 +1,121 @@
+"""Playing by the clock."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_vidrecon.viewer import player as player_module
+from napari_vidrecon.viewer.player import Player
+
+FRAMES = 60
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(player_module, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((FRAMES, 4, 5)), scale=(1 / 30, 1, 1))
+    viewer.dims.set_current_step(0, 10)
+    return viewer
+
+
+@pytest.fixture
+def player(qapp: object, viewer: ViewerModel, clock: Clock) -> Player:
+    return Player(viewer, 30.0)
+
+
+def test_a_second_is_thirty_frames_however_rarely_the_picture_is_drawn(
+    player: Player, viewer: ViewerModel, clock: Clock
+) -> None:
+    player.play()
+    clock.now += 1.01
+    player.tick()
+    assert viewer.dims.current_step[0] == 40
+
+
+def test_it_starts_again_after_the_last_frame(player: Player, viewer: ViewerModel, clock: Clock) -> None:
+    player.play()
+    clock.now += 1.81
+    player.tick()
+    assert viewer.dims.current_step[0] == (10 + 54) % FRAMES
+
+
+def test_a_slider_moved_while_playing_is_gone_on_from(player: Player, viewer: ViewerModel, clock: Clock) -> None:
+    player.play()
+    clock.now += 0.5
+    player.tick()
+    viewer.dims.set_current_step(0, 3)
+    player.tick()
+    clock.now += 0.11
+    player.tick()
+    assert viewer.dims.current_step[0] == 6
+
+
+def test_toggling_plays_and_holds_and_says_so(player: Player) -> None:
+    heard: list[bool] = []
+    player.playing_changed.connect(heard.append)
+    player.toggle()
+    assert player.playing
+    player.toggle()
+    assert not player.playing
+    assert heard == [True, False]
+
+
+def test_another_rate_takes_effect_without_a_jump(player: Player, viewer: ViewerModel, clock: Clock) -> None:
+    player.play()
+    clock.now += 0.5
+    player.tick()
+    player.set_frame_rate(10.0)
+    player.tick()
+    assert viewer.dims.current_step[0] == 25
+    clock.now += 1.01
+    player.tick()
+    assert viewer.dims.current_step[0] == 35
+
+
+def test_a_rate_that_is_not_positive_is_refused(player: Player) -> None:
+    with pytest.raises(ValueError, match="above 0, found -3"):
+        player.set_frame_rate(-3)
+
+
+def test_nothing_to_play_is_not_played(qapp: object) -> None:
+    player = Player(ViewerModel())
+    player.play()
+    assert not player.playing
+
+
+def test_it_holds_when_the_movie_is_taken_away(player: Player, viewer: ViewerModel) -> None:
+    player.play()
+    viewer.layers.clear()
+    player.tick()
+    assert not player.playing
+
+
+def test_real_time_is_kept_by_the_real_clock(qtbot, viewer: ViewerModel) -> None:  # type: ignore[no-untyped-def]
+    import time
+
+    player = Player(viewer, 30.0)
+    began = time.perf_counter()
+    player.play()
+    qtbot.waitUntil(lambda: viewer.dims.current_step[0] >= 25, timeout=10_000)
+    frames, seconds = viewer.dims.current_step[0] - 10, time.perf_counter() - began
+    player.stop()
+    assert abs(frames / 30.0 - seconds) < 0.15

@@ -1,0 +1,180 @@
+"""The window as a person uses it, with a real canvas."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+
+import napari_vidrecon as vr
+from napari_vidrecon.viewer.main_widget import ReconstructionWidget
+from napari_vidrecon.viewer.model import RunState
+from napari_vidrecon.viewer.registry import find_workspace, model_of, workspace_of
+
+pytestmark = pytest.mark.window
+
+LONG_RUN = 100_000
+PATIENCE_MS = 60_000
+
+
+def until(qtbot: QtBot, condition: Callable[[], bool]) -> None:
+    qtbot.waitUntil(condition, timeout=PATIENCE_MS)
+
+
+def run_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("vidrecon")]
+
+
+@pytest.fixture
+def docked(make_napari_viewer_proxy, make_model) -> Callable[..., ReconstructionWidget]:
+    """Opens a window with the dock in it and the small session on the board."""
+
+    def dock(*, filled: bool = True) -> ReconstructionWidget:
+        viewer = make_napari_viewer_proxy()
+        widget = ReconstructionWidget(viewer)
+        viewer.window.add_dock_widget(widget, name="Movie reconstruction", area="right")
+        if filled:
+            make_model(widget.model)
+        return widget
+
+    return dock
+
+
+def started(qtbot: QtBot, widget: ReconstructionWidget, steps: int = LONG_RUN) -> None:
+    widget.model.set_settings(config=widget.model.config.changed(steps=steps))
+    widget.run_bar.start_button.click()
+    until(qtbot, lambda: widget.model.snapshot is not None and widget.model.snapshot.info.step > 2)
+
+
+def test_a_stranger_can_go_through_the_whole_story(qtbot, docked, small_session_folder, small_encoder_file):
+    widget = docked(filled=False)
+    model, bar, board = widget.model, widget.run_bar, widget.board
+    assert not bar.start_button.isEnabled()
+    assert "Open a session first" in bar.state.text()
+
+    widget.open(small_session_folder)
+    widget.open(small_encoder_file)
+    assert bar.start_button.isEnabled()
+    widget.session_panel.last_frame.setValue(48)
+    assert model.trial.frames == 48
+    until(qtbot, lambda: model.stimulus_prediction is not None)
+
+    started(qtbot, widget)
+    assert "Running step" in bar.state.text()
+    bar.pause_button.click()
+    assert model.state == RunState.PAUSED
+    assert bar.pause_button.text() == "Resume"
+    bar.pause_button.click()
+    board.viewer.dims.set_current_step(0, 20)
+    reconstruction = board.layer("reconstruction")
+    until(qtbot, lambda: not np.all(reconstruction.data == reconstruction.data[0, 0, 0]))
+
+    widget.mask_panel.thresholds.setValue((0.3, 0.9))
+    assert (model.training_threshold, model.evaluation_threshold) == (0.3, 0.9)
+    assert "mask 0.5 → 0.3" in bar.hint.text()
+    widget.neuron_panel.percent.setValue(50)
+    assert 4 <= model.neurons.count <= 16
+
+    model.set_settings(config=model.config.changed(steps=4))
+    bar.rerun_button.click()
+    until(qtbot, lambda: len(model.runs) == 2 and model.state == RunState.DONE)
+    assert "mask 0.5 → 0.3" in model.runs[1].changed_from_before
+    assert model.shown is model.runs[1]
+    assert np.array_equal(reconstruction.data, model.video)
+
+    widget.neuron_panel.undo_button.click()
+    widget.neuron_panel.take_all()
+    board.activity.mark(np.array([3, 5]))
+    widget.neuron_panel.rows_button.click()
+    assert sorted(np.flatnonzero(~model.neurons.keep)) == [3, 5]
+
+    runs = widget.runs_panel
+    runs.compare.setCurrentIndex(1)
+    runs.compare.activated.emit(1)
+    assert model.compared is model.runs[0]
+    assert board.layer("comparison") is not None
+    runs.tree.setCurrentItem(runs.tree.topLevelItem(0))
+    runs.delete(model.runs[1])
+    assert model.shown is model.runs[0]
+
+
+def test_closing_the_window_stops_the_run_and_keeps_it(qtbot, docked):
+    widget = docked()
+    started(qtbot, widget)
+    folder = widget.controller.runs_folder
+    (thread,) = run_threads()
+    widget.board.viewer.close()
+    del widget
+    until(qtbot, lambda: not thread.is_alive())
+    (kept,) = folder.glob("*.zarr")
+    assert len(vr.Reconstruction.load(kept).history) > 2
+
+
+def test_closing_the_dock_lets_the_run_go_on_and_a_new_dock_shows_it(qtbot, docked):
+    widget = docked()
+    viewer, model = widget.board.viewer, widget.model
+    started(qtbot, widget)
+    viewer.window.remove_dock_widget(widget)
+    del widget
+    step = model.snapshot.info.step
+    until(qtbot, lambda: model.snapshot.info.step > step)
+
+    again = ReconstructionWidget(viewer)
+    viewer.window.add_dock_widget(again, name="Movie reconstruction", area="right")
+    assert again.model is model
+    assert "Running step" in again.run_bar.state.text()
+    again.run_bar.stop_button.click()
+    until(qtbot, lambda: model.state == RunState.DONE)
+
+
+def test_deleting_every_layer_in_the_middle_of_a_run_does_no_harm(qtbot, docked):
+    widget = docked()
+    started(qtbot, widget)
+    widget.board.viewer.layers.clear()
+    step = widget.model.snapshot.info.step
+    until(qtbot, lambda: widget.model.snapshot.info.step > step)
+    widget.controller.stop()
+    until(qtbot, lambda: widget.model.state == RunState.DONE)
+    assert widget.model.video is widget.model.shown.result.video
+
+
+def test_two_windows_do_not_mix(qtbot, docked):
+    one, other = docked(), docked()
+    assert one.model is not other.model
+    one.model.set_thresholds(0.1, 0.2)
+    one.controller.start()
+    until(qtbot, lambda: one.model.state == RunState.DONE)
+    assert other.model.runs == []
+    assert other.model.training_threshold == 0.4
+    assert other.mask_panel.thresholds.value() == pytest.approx((0.4, 0.6))
+
+
+def test_nonsense_becomes_a_message_and_the_window_stays_usable(qtbot, docked, tmp_path):
+    widget = docked()
+    messages = []
+    widget.model.message.connect(lambda text, is_error: messages.append((text, is_error)))
+    (tmp_path / "zarr.json").write_text("{}")
+    (tmp_path / "mask.npy").write_bytes(b"\x80\x04nonsense")
+    for path in (tmp_path, tmp_path / "mask.npy", tmp_path / "nothing"):
+        widget.open(path)
+    assert len(messages) == 3
+    assert all(is_error for _, is_error in messages)
+    assert not widget.run_bar.message.isHidden()
+    widget.controller.start()
+    until(qtbot, lambda: widget.model.state == RunState.DONE)
+
+
+def test_every_widget_of_a_window_finds_the_same_model(docked):
+    widget = docked(filled=False)
+    assert model_of(widget.board.viewer) is widget.model
+    assert workspace_of(widget.board.viewer) is find_workspace(widget.board.viewer)
+    assert find_workspace(widget.board.viewer).controller is widget.controller
+
+
+def test_a_viewer_without_a_window_is_refused_in_words():
+    with pytest.raises(vr.VidreconError, match="window"):
+        workspace_of(ViewerModel())
