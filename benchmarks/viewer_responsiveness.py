@@ -119,10 +119,10 @@ def measure(steps: int, turns: int, cycles: int) -> dict[str, float]:
         wait(lambda: not controller.busy)
         in_window += steps_of(model.shown.result)
         headless += steps_of(without_window(model))
-    cost = statistics.median(in_window) / statistics.median(headless) - 1
-    measured["step in the window, ms"] = 1000 * statistics.median(in_window)
-    measured["step without a window, ms"] = 1000 * statistics.median(headless)
-    measured["cost of the live view, %"] = 100 * cost
+    if turns:
+        measured["step in the window, ms"] = 1000 * statistics.median(in_window)
+        measured["step without a window, ms"] = 1000 * statistics.median(headless)
+        measured["cost of the live view, %"] = 100 * (statistics.median(in_window) / statistics.median(headless) - 1)
     if cycles:
         measured |= endure(widget, cycles)
     viewer.close()

@@ -15,6 +15,7 @@ os.environ.setdefault("VIDRECON_RUNS", tempfile.mkdtemp(prefix="vidrecon-runs-")
 os.environ.setdefault("VIDRECON_STATE", tempfile.mkdtemp(prefix="vidrecon-state-"))
 
 import napari
+from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 from napari_vidrecon.reconstruction.neurons import NeuronSet
@@ -68,7 +69,8 @@ class Photographer:
     def take(self, name: str) -> None:
         """Save the picture of the whole window."""
         self.wait(SETTLE_S)
-        self.viewer.screenshot(str(self.folder / f"{name}.png"), canvas_only=False, flash=False)
+        pixels = self.viewer.screenshot(canvas_only=False, flash=False)
+        Image.fromarray(pixels).convert("RGB").save(self.folder / f"{name}.png", optimize=True)
         print(self.folder / f"{name}.png", flush=True)
 
     def run(self) -> None:

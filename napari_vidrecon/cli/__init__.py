@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 INPUT_AT_FAULT = 2
 INTERRUPTED = 130
+QUIET_LIBRARIES = r"(zarr|torch|numpy|imageio|tifffile)\b"
 OUT_OF_MEMORY_WORDS = ("can't allocate memory", "not enough memory")
 
 
@@ -33,7 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             # A terminal that cannot show a degree sign must not end a run.
             stream.reconfigure(errors="replace")
     try:
-        code = run_command(sys.argv[1:] if argv is None else argv)
+        with warnings.catch_warnings():
+            # What these libraries warn of is for programmers; a person gets one line that says what to do.
+            warnings.filterwarnings("ignore", module=QUIET_LIBRARIES)
+            code = run_command(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
         return code
     except VidreconError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QTimer
 
@@ -11,9 +12,12 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.sessions.sample import Sample
 from napari_vidrecon.viewer.model import ReconstructionModel
-from napari_vidrecon.viewer.opening import open_session_folder, try_to
+from napari_vidrecon.viewer.opening import load_mask, open_session_folder, try_to
 from napari_vidrecon.viewer.registry import workspace_of
 from napari_vidrecon.viewer.runs.folders import kept_runs
+
+if TYPE_CHECKING:
+    import napari
 
 TITLE = "napari-vidrecon: simulated mouse"
 SETTLE_MILLISECONDS = 200
@@ -40,54 +44,82 @@ def show_demo(
     """
     import napari
 
-    from napari_vidrecon.viewer.contributions.commands import show_board
-
-    runs_folder = out.absolute() / "runs"
-    viewer = napari.Viewer(title=TITLE)
-    workspace = workspace_of(viewer)
-    workspace.controller.runs_folder = runs_folder
-    model, jobs = workspace.model, workspace.controller.jobs
-
-    def begin() -> None:
-        show_board(viewer)
-        if try_to(model, prepare, model, sample, trial_id, frames, config):
-            workspace.controller.start()
-
-    QTimer.singleShot(SETTLE_MILLISECONDS, begin)
+    demonstration = Demonstration(napari.Viewer(title=TITLE), out.absolute() / "runs")
+    QTimer.singleShot(SETTLE_MILLISECONDS, lambda: demonstration.begin(sample, trial_id, frames, config))
     napari.run()
-    jobs.wait()
-    finished = [record.result for record in (model.shown, *reversed(model.runs)) if record is not None]
-    for result in finished:
-        if result.finished:
-            return result
-    return finish_headless(model, sample, runs_folder)
+    return demonstration.result()
+
+
+class Demonstration:
+    """A run of the sample that a person may watch, change, or close.
+
+    Parameters
+    ----------
+    viewer : of the window.
+    runs_folder : keeps what is run in it.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, runs_folder: Path) -> None:
+        workspace = workspace_of(viewer)
+        workspace.controller.runs_folder = runs_folder
+        # What outlives the window.
+        self.model, self._jobs = workspace.model, workspace.controller.jobs
+        self._viewer, self._runs_folder = viewer, runs_folder
+
+    def begin(self, sample: Sample, trial_id: int, frames: int, config: ReconstructionConfig) -> None:
+        """Open the dock and the sample, and start."""
+        from napari_vidrecon.viewer.contributions.commands import show_board
+
+        show_board(self._viewer)
+        if try_to(self.model, prepare, self.model, sample, trial_id, frames, config):
+            workspace_of(self._viewer).controller.start()
+
+    def result(self) -> Reconstruction | None:
+        """After the window was closed: what was made in it, or else is made now."""
+        self._jobs.wait()
+        for record in (self.model.shown, *reversed(self.model.runs)):
+            if record is not None and record.result.finished:
+                return record.result
+        return finish_headless(self.model, self._runs_folder)
 
 
 def prepare(
     model: ReconstructionModel, sample: Sample, trial_id: int, frames: int, config: ReconstructionConfig
 ) -> None:
-    """Open the sample with one clip, and set everything."""
+    """Open the sample with one clip, and set everything.
+
+    Raises
+    ------
+    SessionError, MaskError : one line each.
+    """
     open_session_folder(model, sample.session)
     model.offer_encoders(list(sample.encoders))
     model.set_encoders(list(sample.encoders))
+    load_mask(model, sample.mask)
+    model.begin_edits()
     model.set_settings(config=config)
     model.set_trial(trial_id, 0, frames)
 
 
-def finish_headless(model: ReconstructionModel, sample: Sample, runs_folder: Path) -> Reconstruction | None:
-    """Do the steps that were left when the window was closed, from where they were kept."""
+def finish_headless(model: ReconstructionModel, runs_folder: Path) -> Reconstruction | None:
+    """Do the steps that were left when the window was closed, from where they were kept.
+
+    Returns
+    -------
+    None if no clip was chosen yet.
+    """
     from napari_vidrecon.encoders.checkpoints import load_encoder
     from napari_vidrecon.reconstruction.reconstruct import reconstruct
 
-    if model.session is None or model.trial is None:
+    session, trial = model.session, model.trial
+    if session is None or trial is None:
         return None
-    neurons = model.session.n_neurons
-    encoders = [load_encoder(file, device=model.device, neurons=neurons) for file in model.encoder_paths]
-    kept = [run.path for run in kept_runs(runs_folder, model.session.name)]
+    encoders = [load_encoder(file, device=model.device, neurons=session.n_neurons) for file in model.encoder_paths]
+    kept = [run.path for run in kept_runs(runs_folder, session.name)]
     for save_to in [*kept[:1], None]:
         try:
             return reconstruct(
-                model.trial,
+                trial,
                 encoders,
                 model.mask,
                 model.config,

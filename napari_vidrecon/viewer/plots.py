@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.history import History
 
 REDRAW_HZ = 15.0
+PROGRESS_HZ = 5.0
+"""A curve that grows to the right is followed well enough at this rate, and each drawing costs the window time."""
 LINE_WIDTH_PX = 1.8
 LEVEL_WIDTH_PX = 1.4
 DOT_PX, MOST_DOTS = 4.0, 30
 WIDTH_IN_LETTERS, LEAST_WIDTH_IN_LETTERS = 44, 24
 HEIGHT_IN_LINES, LEAST_HEIGHT_IN_LINES = 8, 5
 AXIS_WIDTH_IN_LETTERS = 6
-BOTTOM_IN_LINES = 3.0
+BOTTOM_IN_LINES = 2.6
 TICK_DENSITY = 0.6
 DARK_BELOW_LIGHTNESS = 128
 AXIS_OPACITY = 0.65
@@ -52,8 +54,8 @@ class Plot(pg.PlotWidget):
         item.setClipToView(False)
         item.getViewBox().setDefaultPadding(0.0)
         metrics = self.fontMetrics()
-        # Room for the halves of the outermost numbers, which would be cut off at the edge.
-        item.layout.setContentsMargins(0, metrics.height() / 3, metrics.averageCharWidth(), 0)
+        # Room for the halves of the outermost numbers and the feet of letters, which would be cut off at the edge.
+        item.layout.setContentsMargins(0, metrics.height() / 3, metrics.averageCharWidth(), metrics.height() / 3)
         item.getAxis("left").setTickDensity(TICK_DENSITY)
         self._bottom = bottom
         self._coloured: list[tuple[pg.PlotDataItem | pg.InfiniteLine, str, bool]] = []
@@ -106,7 +108,10 @@ class Plot(pg.PlotWidget):
 
     def _colour(self, item: pg.PlotDataItem | pg.InfiniteLine, colour: str, dashed: bool) -> None:
         style = Qt.PenStyle.DashLine if dashed else Qt.PenStyle.SolidLine
-        item.setPen(pg.mkPen(self.colours[colour], width=LEVEL_WIDTH_PX if dashed else LINE_WIDTH_PX, style=style))
+        pen = pg.mkPen(self.colours[colour], width=LEVEL_WIDTH_PX if dashed else LINE_WIDTH_PX, style=style)
+        item.setPen(pen)
+        if isinstance(item, pg.PlotDataItem):
+            item.setSymbolBrush(pen.color())
 
     def _apply_theme(self) -> None:
         # Qt asks for the theme once while the base class is still being built.
@@ -168,7 +173,7 @@ class Heading(SteadyText):
 
 
 class ProgressPlot(QWidget):
-    """Loss and correlation step by step, drawn at most 15 times a second and only while they can be seen.
+    """Loss and correlation step by step, drawn a few times a second and only while they can be seen.
 
     Dashed lines are what the true movie reaches (Bauer et al. 2026, Fig. 1C).
     """
@@ -178,7 +183,7 @@ class ProgressPlot(QWidget):
         self._history: History | None = None
         self._levels: dict[str, float] = {}
         self._redraw = QSignalThrottler(parent=self)
-        self._redraw.setTimeout(round(1000 / REDRAW_HZ))
+        self._redraw.setTimeout(round(1000 / PROGRESS_HZ))
         self._redraw.triggered.connect(self._draw)
 
         self.loss_plot = Plot(height_in_lines=6)
@@ -211,13 +216,15 @@ class ProgressPlot(QWidget):
         ----------
         levels : "loss" (or else "response_loss") and "response_correlation"; may be empty.
         """
-        self._levels = dict(levels)
-        self._redraw.throttle()
+        if levels != self._levels:
+            self._levels = dict(levels)
+            self._redraw.throttle()
 
     def clear(self) -> None:
         """Forget the history and the levels."""
-        self._history, self._levels = None, {}
-        self._redraw.throttle()
+        if self._history is not None or self._levels:
+            self._history, self._levels = None, {}
+            self._redraw.throttle()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Catch up with what came while nothing could be seen."""
@@ -252,6 +259,9 @@ class ProgressPlot(QWidget):
         if np.isfinite(activity_level):
             parts.append((f"dashed: true movie {activity_level:.3f}", ""))
         self._correlation_heading.show_parts(*parts)
+        for plot in (self.loss_plot, self.correlation_plot):
+            # Views and axes would otherwise adapt one after the other, with a picture of the window for each.
+            plot.scene().prepareForPaint()
 
     def _set_ranges(self, steps: np.ndarray, loss: np.ndarray, level: float, correlations: np.ndarray) -> None:
         self.correlation_plot.getPlotItem().setXRange(0, max(float(steps[-1]) if len(steps) else 1.0, 1.0), padding=0)
@@ -268,7 +278,6 @@ def _draw_points(curve: pg.PlotDataItem, steps: np.ndarray, values: np.ndarray) 
     """Few measurements are drawn with a dot each, because one alone makes no line."""
     few = len(steps) <= MOST_DOTS
     curve.setData(steps, values, symbol="o" if few else None, symbolSize=DOT_PX, symbolPen=None)
-    curve.setSymbolBrush(curve.opts["pen"].color())
 
 
 def _place(line: pg.InfiniteLine, value: float) -> None:

@@ -31,8 +31,8 @@ class Group:
 
 
 GROUPS = {
-    "frame_correlation": Group("Frame correlation", "r over pixels", is_correlation=True),
-    "activity_accuracy": Group("Activity prediction accuracy", "r over neurons", is_correlation=True),
+    "frame_correlation": Group("Frame correlation", "r", is_correlation=True),
+    "activity_accuracy": Group("Activity prediction accuracy", "r", is_correlation=True),
     "motion_energy": Group("Motion energy", "grey levels per frame"),
     "pupil_size": Group("Pupil size", "camera pixels"),
     "running_speed": Group("Running speed", "as recorded"),

@@ -95,8 +95,8 @@ class TimePlot(Plot):
         low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
         if self._group.is_correlation:
             low, high = min(low, 0.0), 1.0
-        # A curve that never changes lies in the middle of an axis one unit long.
-        margin = GAP_BELOW_LIMIT * (high - low) if high > low else 0.5
+        high = high if high > low else low + 1.0
+        margin = GAP_BELOW_LIMIT * (high - low)
         self.getPlotItem().setYRange(low - margin, high + margin, padding=0)
         if len(times_s) > 1:
             self.getPlotItem().setXRange(times_s[0], times_s[-1], padding=0)

@@ -328,8 +328,10 @@ def test_nothing_at_a_path_is_one_line(verb: str, vidrecon, tmp_path: Path) -> N
     assert_refused(vidrecon(verb, tmp_path / "nowhere"), "nowhere", "nothing there")
 
 
-def test_a_run_folder_that_is_damaged_is_one_line(vidrecon, one_run: Path, tmp_path: Path) -> None:
-    (one_run / "video" / "zarr.json").write_text("{")
+@pytest.mark.filterwarnings("error:Object at")
+@pytest.mark.parametrize("damage", [lambda file: file.write_text("{"), Path.unlink])
+def test_a_run_folder_that_is_damaged_is_one_line(damage, vidrecon, one_run: Path, tmp_path: Path) -> None:
+    damage(one_run / "video" / "zarr.json")
     assert_refused(vidrecon("export", one_run, "--table", tmp_path / "a.csv"), one_run.name, "damaged")
     assert not (tmp_path / "a.csv").exists()
 

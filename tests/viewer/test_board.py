@@ -25,6 +25,7 @@ from napari_vidrecon.viewer.board.captions import fitted, ticks
 from napari_vidrecon.viewer.board.cells import cells_inside
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role
 from napari_vidrecon.viewer.board.outlines import contours
+from napari_vidrecon.viewer.board.rasters import neuron_spread
 from napari_vidrecon.viewer.board.tiles import BoardLayout, Box
 from napari_vidrecon.viewer.model import (
     ActivityMode,
@@ -324,7 +325,7 @@ def test_every_order_shows_each_neuron_once(board: Board, model: ReconstructionM
     rows = board.activity.rows
     assert rows is not None
     assert sorted(rows.order) == list(range(NEURONS))
-    single = model.trial.responses[rows.order] / model.trial.responses[rows.order].std(axis=1, keepdims=True)
+    single = (model.trial.responses / neuron_spread(model.trial.responses)[:, np.newaxis])[rows.order]
     np.testing.assert_allclose(image(board, "recorded_activity").data, single, rtol=1e-4)
 
 
@@ -539,9 +540,15 @@ def test_between_the_tiles_napari_keeps_its_own_status(board: Board) -> None:
 
 
 def test_our_line_takes_the_place_of_naparis(board: Board) -> None:
+    board.viewer.mouse_over_canvas = True
     board.viewer.cursor.position = tuple(image(board, "stimulus").data_to_world((0, 3, 3)))
     board.viewer.status = "what napari says"
     assert "row 3, column 3" in str(board.viewer.status)
+
+
+def test_scrubbing_with_the_mouse_elsewhere_names_frame_and_time(board: Board) -> None:
+    board.viewer.dims.set_current_step(0, 9)
+    assert board.viewer.status == "frame 9, 0.30 s"
 
 
 # Mouse on the rasters
@@ -767,3 +774,41 @@ def test_times_on_the_axis_are_round_and_inside_the_clip() -> None:
 def test_long_names_are_cut_to_their_tile() -> None:
     assert fitted("a long name of a run", 8) == "a long…"
     assert fitted("short", 8) == "short"
+
+
+# In a real window
+
+
+def saturation(board: Board, picture: np.ndarray, tile: Box) -> float:
+    """Share of coloured pixels in a tile on a screenshot of the canvas."""
+    camera = board.viewer.scene.camera
+    middle, centre = np.array(picture.shape[:2]) / 2, np.asarray(camera.center[-2:])
+    (top, left), (bottom, right) = (
+        np.round(middle + (np.array(corner) - centre) * camera.zoom).astype(int)
+        for corner in ((tile.top, tile.left), (tile.bottom, tile.right))
+    )
+    return float((np.ptp(picture[top:bottom, left:right, :3].astype(int), axis=-1) > 60).mean())
+
+
+@pytest.mark.window
+def test_a_window_shows_the_board_the_cells_and_the_grid(
+    make_napari_viewer_proxy: Callable[..., object],
+    qtbot,
+    model: ReconstructionModel,
+    make_record: Callable[..., RunRecord],
+) -> None:  # type: ignore[no-untyped-def]
+    viewer = make_napari_viewer_proxy(show=True)
+    board = Board(viewer, model)  # type: ignore[arg-type]
+    model.add_run(make_record("one", 1))
+    picture = viewer.screenshot(flash=False)  # type: ignore[attr-defined]
+    stimulus, error = (saturation(board, picture, board.layout.movie(column)) for column in (0, 2))
+    assert error > 0.05
+    assert error > 2 * stimulus
+    cells = board.show_cells()
+    assert cells is not None
+    assert "Cells" in viewer.window.dock_widgets  # type: ignore[attr-defined]
+    model.set_view(grid=True)
+    assert np.ptp(viewer.screenshot(flash=False)) > 100  # type: ignore[attr-defined]
+    model.set_view(grid=False)
+    board.close()
+    assert "Cells" not in viewer.window.dock_widgets  # type: ignore[attr-defined]

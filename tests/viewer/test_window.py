@@ -11,6 +11,8 @@ from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
 import napari_vidrecon as vr
+from napari_vidrecon.sessions.sample import Sample
+from napari_vidrecon.viewer.demo import Demonstration
 from napari_vidrecon.viewer.main_widget import ReconstructionWidget
 from napari_vidrecon.viewer.model import RunState
 from napari_vidrecon.viewer.registry import find_workspace, model_of, workspace_of
@@ -178,3 +180,18 @@ def test_every_widget_of_a_window_finds_the_same_model(docked):
 def test_a_viewer_without_a_window_is_refused_in_words():
     with pytest.raises(vr.VidreconError, match="window"):
         workspace_of(ViewerModel())
+
+
+def test_a_demonstration_closed_in_the_middle_is_finished_without_its_window(
+    qtbot, make_napari_viewer_proxy, make_model, small_session_folder, small_encoder_file, disc_mask, tmp_path
+):
+    disc_mask.save(tmp_path / "mask.npy")
+    sample = Sample(small_session_folder, (small_encoder_file,), tmp_path / "mask.npy")
+    config = vr.ReconstructionConfig.preset("best", steps=12)
+    demonstration = Demonstration(make_napari_viewer_proxy(), tmp_path / "runs")
+    demonstration.begin(sample, 0, 48, config)
+    until(qtbot, lambda: demonstration.model.snapshot is not None)
+    demonstration._viewer.close()
+    result = demonstration.result()
+    assert result.finished
+    assert len(result.video) == 48

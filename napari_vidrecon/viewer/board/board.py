@@ -175,7 +175,7 @@ class Board:
         self._refresh()
         self._sort()
         if self.layout.gridded:
-            self.grid.enter(captions.titles(self.model, self.movies.has_error))
+            self.grid.enter(captions.short_titles(self.model, self.movies.has_error))
         self._restore_selection(active)
         if step is not None:
             self.viewer.dims.set_current_step(0, min(step, trial.frames - 1))
@@ -310,7 +310,7 @@ class Board:
         self._refresh()
         self._sort()
         if self.layout.gridded:
-            self.grid.enter(captions.titles(self.model, self.movies.has_error))
+            self.grid.enter(captions.short_titles(self.model, self.movies.has_error))
         self._restore_selection(active)
         if (self.layout.gridded, self.layout.columns) != before:
             self.reset_view()

@@ -25,7 +25,7 @@ TEXT_HEIGHT_PX = 2.75
 """Height of the letters in pixels of the movie when the whole board is in view."""
 SMALLEST_POINTS, LARGEST_POINTS = 7.0, 14.0
 POINTS_PER_SCREEN_PX = 0.75
-LETTER_WIDTH = 0.67
+LETTER_WIDTH = 0.7
 """Mean width of a letter as a share of its height, for what must not reach into the next tile."""
 POINT_SIZE = 0.01
 ORDER_WORDS = {
@@ -38,6 +38,11 @@ ACTIVITY_WORDS = {
     ActivityMode.FROM_STIMULUS: "Predicted from the stimulus",
     ActivityMode.FROM_RECONSTRUCTION: "Predicted from the reconstruction",
     ActivityMode.DIFFERENCE: "Predicted: from reconstruction − from stimulus",
+}
+SHORT_ACTIVITY_WORDS = {
+    ActivityMode.FROM_STIMULUS: "From the stimulus",
+    ActivityMode.FROM_RECONSTRUCTION: "From the reconstruction",
+    ActivityMode.DIFFERENCE: "Reconstruction − stimulus",
 }
 MISSING_WORDS = {
     ActivityMode.FROM_STIMULUS: "No prediction from the stimulus yet",
@@ -80,6 +85,12 @@ def titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
     if model.blinking:
         found[Role.RECONSTRUCTION] += f" / {found[Role.COMPARISON]}"
     return found
+
+
+def short_titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
+    """The same in fewer letters, for the narrow tiles of napari's grid."""
+    predicted = SHORT_ACTIVITY_WORDS[ActivityMode(model.activity_mode)]
+    return {**titles(model, has_error), Role.RECORDED: "Recorded activity", Role.PREDICTED: predicted}
 
 
 def heading(model: ReconstructionModel) -> str:

@@ -120,6 +120,9 @@ class CellsView:
 
     def close(self) -> None:
         """Take the view away."""
+        window = getattr(self._viewer, "window", None)
+        if window is not None and DOCK_NAME in window.dock_widgets:
+            window.remove_dock_widget(self._widget)
         self._widget = None
         self.scene = None
 

@@ -8,6 +8,8 @@ from scipy.sparse import csr_matrix
 MOST_ROWS = 500
 ABLATED_SHARE = 0.2
 """How much of its brightness an ablated neuron keeps."""
+LEAST_SHARE = 0.5
+"""Of the middle neuron's standard deviation."""
 LIMIT_PERCENTILE = 99.0
 
 
@@ -17,7 +19,7 @@ class RasterRows:
     Parameters
     ----------
     order : (N,) neurons from top to bottom.
-    spread : (N,) standard deviation of each neuron; activity is drawn relative to it. 0 counts as 1.
+    spread : (N,) standard deviation of each neuron, > 0; activity is drawn relative to it.
     keep : (N,) bool, False where a neuron is ablated; it is drawn dim.
     most_rows : neurons beyond that share rows, as means over neighbours in the order.
     """
@@ -28,7 +30,7 @@ class RasterRows:
         self.rows = min(neurons, most_rows)
         self._edges = np.linspace(0, neurons, self.rows + 1).astype(np.intp)
         self._row_of_place = np.repeat(np.arange(self.rows), np.diff(self._edges))
-        self._weight = np.where(keep, 1.0, ABLATED_SHARE) / np.where(spread > 0, spread, 1.0)
+        self._weight = np.where(keep, 1.0, ABLATED_SHARE) / spread
         self._known = np.ones(neurons, dtype=bool)
         self._matrix = self._averaging(self._known)
 
@@ -65,8 +67,14 @@ class RasterRows:
 
 
 def neuron_spread(activity: np.ndarray) -> np.ndarray:
-    """(N,) standard deviation over time of (N, T) activity; 0 where it is unknown."""
-    return np.nan_to_num(np.asarray(activity).std(axis=1))
+    """(N,) standard deviation over time of (N, T) activity, never much below that of the middle neuron.
+
+    In a short clip many neurons are nearly silent; drawn relative to so little, what is predicted of them would
+    outshine all others.
+    """
+    spread = np.nan_to_num(np.asarray(activity).std(axis=1))
+    active = spread[spread > 0]
+    return np.maximum(spread, LEAST_SHARE * np.median(active)) if len(active) else np.ones_like(spread)
 
 
 def upper_limit(picture: np.ndarray) -> float:

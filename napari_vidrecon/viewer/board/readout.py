@@ -29,10 +29,12 @@ class Readout:
         self._board = board
         self._writing = False
         board.viewer.events.status.connect(self._on_status)
+        board.viewer.dims.events.current_step.connect(self._on_step)
 
     def close(self) -> None:
         """Leave the status bar to napari."""
         self._board.viewer.events.status.disconnect(self._on_status)
+        self._board.viewer.dims.events.current_step.disconnect(self._on_step)
 
     def text(self, position: tuple[float, ...]) -> str | None:
         """What lies at a place (time, y, x), or only (y, x), in world units; None outside the tiles."""
@@ -78,11 +80,10 @@ class Readout:
         for role, word in words.items():
             layer = board.layers.adopt(role, Image)
             if layer is not None and (role is not Role.RECONSTRUCTION or board.model.video is not None):
-                parts.append(f"{word} {layer.data[frame, row, column]:.0f}")
+                parts.append(f"{word} {_level(layer.data[frame, row, column])}")
         error = board.layers.adopt(Role.ERROR_MAP, Image)
         if error is not None and board.movies.has_error and board.model.error_mode != ErrorMode.NONE:
-            sign = "+" if board.model.error_signed else ""
-            parts.append(f"error {error.data[frame, row, column]:{sign}.0f} grey levels")
+            parts.append(f"error {_level(error.data[frame, row, column], board.model.error_signed)} grey levels")
         inside = [
             name
             for name, threshold in (
@@ -133,10 +134,22 @@ class Readout:
 
     def _on_status(self) -> None:
         # Napari has just written its own line; in the same turn of the event loop ours takes its place.
-        if self._writing:
-            return
-        text = self.text(tuple(self._board.viewer.cursor.position))
+        if not self._writing and self._board.viewer.mouse_over_canvas:
+            self._write(self.text(tuple(self._board.viewer.cursor.position)))
+
+    def _on_step(self) -> None:
+        # Under the mouse, napari itself asks for a new line.
+        if not self._board.viewer.mouse_over_canvas and self._board.model.trial is not None:
+            self._write(self._moment(self.frame))
+
+    def _write(self, text: str | None) -> None:
         if text is not None:
             self._writing = True
             self._board.viewer.status = text
             self._writing = False
+
+
+def _level(value: float, signed: bool = False) -> str:
+    """A grey level in whole numbers, without a minus before zero."""
+    whole = int(np.rint(value))
+    return f"{whole:+d}" if signed and whole else str(whole)

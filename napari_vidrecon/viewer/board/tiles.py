@@ -13,7 +13,7 @@ TITLE_PX = 6.5
 LEGEND_PX = 9.0
 """Room below the movies for the outlines' legend and the colour bar."""
 RASTER_HEIGHT_PX = 64.0
-LOWEST_RASTER_PX, HIGHEST_RASTER_PX = 36.0, 170.0
+LOWEST_RASTER_PX, HIGHEST_RASTER_PX = 36.0, 260.0
 RASTER_STEP_PX = 2.0
 """Rasters grow in steps, so that a window that changes a little keeps its board."""
 TIME_AXIS_PX = 6.0

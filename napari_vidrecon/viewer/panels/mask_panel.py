@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 from superqt import QElidingLabel, QLabeledDoubleRangeSlider
 
+from napari_vidrecon.viewer.board.colormaps import EVALUATION_COLOUR, TRAINING_COLOUR
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import load_mask, try_to
@@ -122,19 +123,20 @@ class MaskPanel(QWidget):
         if not np.allclose(self.thresholds.value(), (low, high)):
             self.thresholds.setValue((min(low, high), max(low, high)))
         self.thresholds.blockSignals(False)
-        self.training_size.setText(self._size("Reconstructed", low))
-        self.evaluation_size.setText(self._size("Measured", high))
+        self.training_size.setText(self._size("╍", TRAINING_COLOUR, "Reconstructed", low))
+        self.evaluation_size.setText(self._size("━", EVALUATION_COLOUR, "Measured", high))
         self.undo_button.setEnabled(model.can_undo)
         self.redo_button.setEnabled(model.can_redo)
         opened = model.session is not None
         for control in (self.thresholds, self.load_button, self.save_button, self.paint_button):
             control.setEnabled(opened)
 
-    def _size(self, what: str, threshold: float) -> str:
+    def _size(self, line: str, colour: tuple[int, int, int], what: str, threshold: float) -> str:
         session = self._model.session
         pixels = int(self._model.mask.binary(threshold).sum())
         diameter = self._model.mask.diameter_deg(threshold, None if session is None else session.screen)
-        return f"{what} (alpha ≥ {threshold:.2f}): {pixels} pixels, {diameter:.0f}° across"
+        mark = f'<b><span style="color:rgb{colour}">{line}{line}</span></b>'
+        return f"{mark} {what} (alpha ≥ {threshold:.2f}): {pixels} pixels, {diameter:.0f}°"
 
     def _show_fit(self) -> None:
         fitting = self._model.fitting

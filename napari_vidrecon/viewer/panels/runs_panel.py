@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_vidrecon.viewer.evaluation import Evaluator
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord
-from napari_vidrecon.viewer.opening import open_run, show_run, take_over_settings, try_to
+from napari_vidrecon.viewer.opening import is_run, open_run, show_run, take_over_settings, try_to
 from napari_vidrecon.viewer.panels.controls import button, choice, choose, form, menu_button, row, set_options
 from napari_vidrecon.viewer.recent_folders import last_folder, remember_folder, remember_last_folder
 from napari_vidrecon.viewer.runs.folders import kept_runs
@@ -32,7 +32,7 @@ from napari_vidrecon.viewer.tooltips import explain
 NAME, CHANGED, CORRELATION, TIME = range(4)
 HEADINGS = ("Run", "What changed", "r", "Took")
 SIDE_BY_SIDE, BLINK, DIFFERENCE = "side by side", "blink", "difference"
-ROWS_SEEN = 6
+ROWS_SEEN = 4
 MOST_KEPT_LISTED = 20
 RESCORE_MILLISECONDS = 150
 
@@ -79,8 +79,10 @@ class RunsPanel(QWidget):
     # What a person asks for
 
     def save(self, record: RunRecord, path: Path) -> None:
-        """Save a copy of a run."""
-        if try_to(self._model, record.result.save, path):
+        """Save a copy of a run; a folder that is no run is never replaced."""
+        if path.exists() and not is_run(path):
+            self._model.message.emit(f"{path}: is something else than a run; choose another name.", True)
+        elif try_to(self._model, record.result.save, path):
             remember_last_folder(path.parent)
             self._model.message.emit(f"{record.name} was saved as {path}.", False)
 

@@ -134,8 +134,15 @@ class SessionPanel(QWidget):
             self._take_trial(self.trial.itemData(0))
 
     def _take_trial(self, trial_id: int) -> None:
-        start, stop = self._model.clip
-        self._busily(partial(self._model.set_trial, trial_id, start, stop))
+        session, (start, stop) = self._model.session, self._model.clip
+        assert session is not None
+
+        def take() -> None:
+            fits = start + LEAST_FRAMES <= session.clip_frames(trial_id)
+            self._model.set_trial(trial_id, *((start, stop) if fits else (0, None)))
+
+        if not self._busily(take):
+            self._show_trial()
 
     def _take_frames(self) -> None:
         trial = self._model.trial

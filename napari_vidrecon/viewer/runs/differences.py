@@ -19,6 +19,9 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     """
     changed = {name for name in after if before.get(name, after[name]) != after[name]}
     phrases = []
+    if "none" in (before.get("ablation"), after.get("ablation")):
+        # How ablated neurons are treated says nothing where there are none.
+        changed.discard("ablation")
     for name, label in PLAIN.items():
         if name in changed:
             phrases.append(f"{label} {plain(before[name])} {ARROW} {plain(after[name])}")

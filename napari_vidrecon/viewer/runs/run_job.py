@@ -198,7 +198,17 @@ def reconstruct(request: RunRequest, shelf: EncoderShelf, mailbox: Mailbox, job:
         if run.steppable.step_index > 0:
             job.tell(Finished(run.result(with_activity=False), kept))
         raise
+    finally:
+        _leave_memory_to_others()
     job.tell(Finished(result, request.save_to))
+
+
+def _leave_memory_to_others() -> None:
+    """Torch keeps what it once had of a graphics card; other programs may want it between two runs."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _encoders(request: RunRequest, shelf: EncoderShelf, job: Job) -> list[Encoder]:
