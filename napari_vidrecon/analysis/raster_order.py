@@ -116,7 +116,7 @@ def by_position(coordinates: ArrayLike) -> Order:
     coordinates : (N, 3) or (N, 2), µm; neurons without a position (NaN) come last.
     """
     positions = np.asarray(coordinates, dtype=np.float64)
-    known = np.isfinite(positions).all(axis=1)
+    known = ~np.isnan(positions.sum(axis=1))
     if known.sum() < 2:
         return np.arange(len(positions))
     centred = positions - positions[known].mean(axis=0)

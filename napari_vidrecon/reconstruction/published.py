@@ -112,8 +112,8 @@ def _allowed() -> dict[tuple[str, str], Any]:
     return {
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
-        ("numpy._core.multiarray", "_reconstruct"): multiarray._reconstruct,  # type: ignore[attr-defined]
-        ("numpy._core.multiarray", "scalar"): multiarray.scalar,  # type: ignore[attr-defined]
+        ("numpy._core.multiarray", "_reconstruct"): multiarray._reconstruct,
+        ("numpy._core.multiarray", "scalar"): multiarray.scalar,
         ("collections", "OrderedDict"): OrderedDict,
         ("torch", "device"): torch.device,
         ("torch", "Size"): torch.Size,

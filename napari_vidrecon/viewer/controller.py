@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
 from napari_vidrecon.reconstruction.runner import Mailbox
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
@@ -56,6 +56,9 @@ class RunController(QObject):
         self._next: Callable[[], None] | None = None
         self.jobs = OpenJobs()
         self.destroyed.connect(self.jobs.close)
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.jobs.finish)
         self._poll_timer = QTimer(self, interval=POLL_MILLISECONDS)
         self._poll_timer.timeout.connect(self.poll)
         self._prediction_timer = QTimer(self, interval=POLL_MILLISECONDS, singleShot=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,76 +14,15 @@ from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Ensemble
+from napari_vidrecon.viewer.choices import ActivityMode, ErrorMode, RasterOrder, RunState
 from napari_vidrecon.viewer.edits import Edit, EditStack
+from napari_vidrecon.viewer.record import RunRecord
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.runner import Snapshot
     from napari_vidrecon.sessions.session import Session, Trial
 
 DEFAULT_PRESET = "best"
-
-
-class RunState(StrEnum):
-    """Where the optimisation is."""
-
-    IDLE = "idle"
-    LOADING = "loading"
-    RUNNING = "running"
-    PAUSED = "paused"
-    DONE = "done"
-    FAILED = "failed"
-
-
-class ErrorMode(StrEnum):
-    """What the error layer shows."""
-
-    STIMULUS = "reconstruction - stimulus"
-    PREDICTED = "from recorded - from predicted activity"
-    COMPARISON = "shown run - compared run"
-    NONE = "none"
-
-
-class ActivityMode(StrEnum):
-    """What the predicted-activity tile shows."""
-
-    FROM_STIMULUS = "predicted from the stimulus"
-    FROM_RECONSTRUCTION = "predicted from the reconstruction"
-    DIFFERENCE = "difference"
-
-
-class RasterOrder(StrEnum):
-    """How the neurons of the rasters are sorted."""
-
-    RECORDED = "as recorded"
-    SIMILARITY = "by similarity"
-    PREDICTION = "by prediction correlation"
-    POSITION = "by position"
-
-
-@dataclass
-class RunRecord:
-    """One run of this window.
-
-    Parameters
-    ----------
-    name : for people; may be changed.
-    result : what it made.
-    settings : what went in, as `ReconstructionModel.settings` gave it.
-    changed_from_before : what differs from the run before, in words.
-    path : its folder on disk, where it is kept.
-    """
-
-    name: str
-    result: Reconstruction
-    settings: dict[str, Any]
-    changed_from_before: str = ""
-    path: Path | None = None
-    created: float = field(default_factory=time.time)
-
-    @property
-    def correlation(self) -> float:
-        """Video correlation at the end (inside the evaluation mask of the run)."""
-        return self.result.history.last("video_correlation")
 
 
 class ReconstructionModel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -59,9 +59,26 @@ def model(small_session_folder: Path, disc_mask: AlphaMask) -> ReconstructionMod
     return model
 
 
+@pytest.fixture(scope="module")
+def kept_viewer() -> ViewerModel:
+    return ViewerModel()
+
+
 @pytest.fixture
-def board(model: ReconstructionModel) -> Board:
-    return Board(ViewerModel(), model)
+def board(kept_viewer: ViewerModel, model: ReconstructionModel) -> Iterator[Board]:
+    """A board that takes over the layers of the test before, if that left them as new: making them takes longest."""
+    kept_viewer.canvas.size = (800, 600)
+    board = Board(kept_viewer, model)
+    yield board
+    board.close()
+    kept_viewer.mouse_over_canvas = False
+    kept_viewer.canvas.grid.enabled = False
+    as_new = {"activity_difference": False}
+    found = {layer.metadata.get(ROLE_KEY, ""): layer for layer in kept_viewer.layers}
+    if tuple(found) != NEEDED or any(
+        layer.visible != as_new.get(role, True) or layer.name == "my favourite" for role, layer in found.items()
+    ):
+        kept_viewer.layers.clear()
 
 
 @pytest.fixture

@@ -153,8 +153,8 @@ class ActivityTiles:
         assert self._model.neurons is not None
         if layer is None or self.rows is None:
             return
-        known = activity is not None and activity.shape == (len(self._model.neurons.keep), layer.data.shape[1])
-        if known and layer.data.shape[0] == self.rows.rows:
+        shape = (len(self._model.neurons.keep), layer.data.shape[1])
+        if activity is not None and activity.shape == shape and layer.data.shape[0] == self.rows.rows:
             np.copyto(layer.data, self.rows.picture(activity))
         else:
             layer.data[...] = 0.0

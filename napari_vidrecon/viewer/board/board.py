@@ -8,16 +8,16 @@ import numpy as np
 from napari.layers import Image, Layer, Points
 from napari.utils.theme import get_theme
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from napari_vidrecon.viewer.board import captions
 from napari_vidrecon.viewer.board.activity import ActivityTiles
+from napari_vidrecon.viewer.board.blinking import Blinking
 from napari_vidrecon.viewer.board.camera import BoardCamera
 from napari_vidrecon.viewer.board.cells import CellsView
 from napari_vidrecon.viewer.board.grid import GridTiles
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, show
 from napari_vidrecon.viewer.board.movies import MovieTiles
-from napari_vidrecon.viewer.board.outlines import annotations
+from napari_vidrecon.viewer.board.outlines import draw_annotations
 from napari_vidrecon.viewer.board.painting import MaskPainting
 from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.board.readout import Readout
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from napari_vidrecon.reconstruction.runner import Snapshot
 
-BLINK_HZ = 2.0
 NEEDED = (
     Role.STIMULUS,
     Role.RECONSTRUCTION,
@@ -73,10 +72,10 @@ class Board:
         self.grid = GridTiles(self.layers)
         self.painting = MaskPainting(self.layers, model)
         self.region = Region(self.layers)
+        self.blinking = Blinking(self.layers)
         self.cells = CellsView(viewer, model)
         self.readout = Readout(self)
         self.pointing = Pointing(self)
-        self._blinks: QTimer | None = None
         self._written: tuple[list[captions.Caption], str] = ([], "")
         self._slots = (
             (model.session_changed, self._on_session),
@@ -151,8 +150,8 @@ class Board:
         for signal, slot in self._slots:
             signal.disconnect(slot)
         self.viewer.events.theme.disconnect(self._write_captions)
-        self._stop_blinking()
-        for part in (self.activity.ordering, self.camera, self.painting, self.cells, self.readout, self.pointing):
+        self.activity.ordering.close()
+        for part in (self.movies, self.camera, self.painting, self.blinking, self.cells, self.readout, self.pointing):
             part.close()
 
     # Building
@@ -215,10 +214,7 @@ class Board:
         self._write_captions()
         for role in (Role.CAPTIONS, Role.MARKED):
             show(self.layer(role), not self.layout.gridded)
-        if self.model.blinking:
-            self._start_blinking()
-        else:
-            self._stop_blinking()
+        self.blinking.set_on(self.model.blinking)
 
     def _sort(self) -> None:
         """What must lie above something else comes after it; a layer that was deleted came back on top of all."""
@@ -323,7 +319,7 @@ class Board:
         bar = error.colormap if error is not None and model.error_mode != ErrorMode.NONE else None
         training = model.mask.binary(model.training_threshold)
         evaluation = model.mask.binary(model.evaluation_threshold)
-        picture = annotations(self.layout, training, evaluation, bar)
+        picture = draw_annotations(self.layout, training, evaluation, bar)
         layer = self.layers.adopt(Role.MASK, Image)
         if layer is not None and layer.data.shape == picture.shape:
             np.copyto(layer.data, picture)
@@ -348,20 +344,3 @@ class Board:
         if (written, colour) != self._written or self.layer(Role.CAPTIONS) is None:
             captions.write(self.layers, written, colour)
             self._written = (written, colour)
-
-    def _start_blinking(self) -> None:
-        if self._blinks is None:
-            self._blinks = QTimer()
-            self._blinks.setInterval(round(1000 / BLINK_HZ / 2))
-            self._blinks.timeout.connect(self._blink)
-        self._blinks.start()
-
-    def _stop_blinking(self) -> None:
-        if self._blinks is not None:
-            self._blinks.stop()
-            self._blinks = None
-
-    def _blink(self) -> None:
-        layer = self.layer(Role.COMPARISON)
-        if layer is not None:
-            layer.visible = not layer.visible

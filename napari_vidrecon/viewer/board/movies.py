@@ -133,6 +133,12 @@ class MovieTiles:
         if layer is not None and not self._running and layer.data.any():
             self._set_limit(layer, symmetric_limit(layer.data, self._within > 0))
 
+    def close(self) -> None:
+        """Leave the colours to whoever takes the layers over."""
+        layer = self._layers.adopt(Role.ERROR_MAP, Image)
+        if layer is not None:
+            layer.events.contrast_limits.disconnect(self._keep_symmetric)
+
     @property
     def partner(self) -> np.ndarray | None:
         """The movie beside, or blinking with, the reconstruction."""

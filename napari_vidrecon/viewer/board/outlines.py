@@ -34,7 +34,7 @@ BAR_GREY = 128
 Line = np.ndarray
 
 
-def annotations(
+def draw_annotations(
     layout: BoardLayout,
     training: np.ndarray,
     evaluation: np.ndarray,

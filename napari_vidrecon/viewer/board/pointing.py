@@ -54,7 +54,8 @@ class Pointing:
             yield
         # A drag moves the view, as everywhere in napari; only a click goes to the time clicked at.
         if np.abs(np.asarray(event.pos) - pressed).max() <= CLICK_SLOP_PX:
-            place = raster.element(*event.position[-2:], 1, self._board.layout.frames)
+            y, x = event.position[-2:]
+            place = raster.element(y, x, 1, self._board.layout.frames)
             if place is not None:
                 self._board.viewer.dims.set_current_step(0, place[1])
 
@@ -79,8 +80,8 @@ class Pointing:
                 yield
             if not moved:
                 # A Shift-click adds a row, or takes it away again.
-                chosen = set(rows.neurons(first).tolist())
-                after = before - chosen if chosen <= before else before | chosen
+                row = set(rows.neurons(first).tolist())
+                after = before - row if row <= before else before | row
                 board.activity.mark(np.array(sorted(after), np.intp))
         finally:
             camera.mouse_pan = True
@@ -95,4 +96,5 @@ class Pointing:
         if self._board.layers.find(Role.RECORDED) is None:
             return None
         boxes = [layout.raster(column) for column in (0, 1)]
-        return next((box for box in boxes if box.element(*position[-2:], 1, 1) is not None), None)
+        y, x = position[-2:]
+        return next((box for box in boxes if box.element(y, x, 1, 1) is not None), None)

@@ -11,6 +11,7 @@ ABLATED_SHARE = 0.2
 LEAST_SHARE = 0.5
 """Of the middle neuron's standard deviation."""
 LIMIT_PERCENTILE = 99.0
+LEAST_LIMIT = 1e-6
 
 
 class RasterRows:
@@ -79,7 +80,7 @@ def neuron_spread(activity: np.ndarray) -> np.ndarray:
 
 def upper_limit(picture: np.ndarray) -> float:
     """Where the colours of a raster end: nearly all of its values are below."""
-    return max(float(np.percentile(np.abs(picture), LIMIT_PERCENTILE)), np.finfo(np.float32).tiny)
+    return max(float(np.percentile(np.abs(picture), LIMIT_PERCENTILE)), LEAST_LIMIT)
 
 
 def cursor_frames(frames: int, columns_apart: int, fineness: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import queue
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -93,8 +94,9 @@ class Job:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        work, self._work = self._work, _nothing
         try:
-            self._work(self)
+            work(self)
         except Cancelled:
             pass
         except VidreconError as error:
@@ -107,6 +109,10 @@ class Job:
     def _finish_at_exit(self) -> None:
         self.cancel()
         self._thread.join(EXIT_GRACE_SECONDS)
+
+
+def _nothing(_job: Job) -> None:
+    """What is left of a job's work once it has begun, so that an ended job holds nothing of its inputs."""
 
 
 @dataclass
@@ -128,9 +134,18 @@ class OpenJobs:
         self.jobs.append(job.start())
 
     def wait(self, seconds: float = EXIT_GRACE_SECONDS) -> None:
-        """Wait for the end of each, but no longer than that."""
+        """Wait for the end of all, but no longer than that."""
+        until = time.monotonic() + seconds
         for job in self.jobs:
-            job.wait(seconds)
+            job.wait(max(until - time.monotonic(), 0.0))
+
+    def finish(self) -> None:
+        """Ask all of them to end, and wait until they have kept what they made, but not for ever.
+
+        For a program that ends: once the interpreter shuts down, nothing can be written any more.
+        """
+        self.close()
+        self.wait()
 
     def close(self) -> None:
         """Ask all of them to end."""

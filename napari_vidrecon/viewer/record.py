@@ -1,0 +1,36 @@
+"""A run of this window, as the list of runs shows it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_vidrecon.reconstruction.results import Reconstruction
+
+
+@dataclass
+class RunRecord:
+    """One run of this window.
+
+    Parameters
+    ----------
+    name : for people; may be changed.
+    result : what it made.
+    settings : what went in, as `ReconstructionModel.settings` gave it.
+    changed_from_before : what differs from the run before, in words.
+    path : its folder on disk, where it is kept.
+    """
+
+    name: str
+    result: Reconstruction
+    settings: dict[str, Any]
+    changed_from_before: str = ""
+    path: Path | None = None
+    created: float = field(default_factory=time.time)
+
+    @property
+    def correlation(self) -> float:
+        """Video correlation at the end (inside the evaluation mask of the run)."""
+        return self.result.history.last("video_correlation")
