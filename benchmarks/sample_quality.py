@@ -32,8 +32,11 @@ def measure(truth: np.ndarray, video: np.ndarray, pixels: np.ndarray) -> float:
     return vr.metrics.video_correlation(truth[MEASURED], vr.postprocess.smooth(video)[MEASURED], pixels)
 
 
-def reconstruct_clip(trial, encoders, mask, config) -> dict:
-    """One clip from recorded activity with every encoder, and from predicted activity with the first."""
+def reconstruct_clip(trial, others, encoders, mask, config) -> dict:
+    """One clip from recorded activity with every encoder, and from predicted activity with the first.
+
+    The controls are the averaged reconstruction measured against the movies of all other clips.
+    """
     pixels = mask.binary(1.0)
     began = time.perf_counter()
     recorded = vr.reconstruct(trial, encoders, mask, config)
@@ -45,7 +48,7 @@ def reconstruct_clip(trial, encoders, mask, config) -> dict:
         "averaged": [measure(trial.video, np.mean(recorded.videos[:k], axis=0), pixels) for k in range(1, 6)],
         "predicted": measure(trial.video, predicted.video, pixels),
         "seconds_an_encoder": seconds,
-        "averaged_video": np.round(recorded.video[:, pixels]).astype(int).tolist(),
+        "controls": [measure(other.video, recorded.video, pixels) for other in others],
     }
 
 
@@ -60,31 +63,17 @@ def run(out: Path, preset: str) -> None:
     stored = json.loads(out.read_text()) if out.exists() else {"preset": preset, "clips": {}, "encoders": {}}
     for trial_id in ids:
         if str(trial_id) not in stored["clips"]:
-            trial = session.trial(trial_id).part(*CLIP)
-            stored["clips"][str(trial_id)] = reconstruct_clip(trial, encoders, mask, config)
-            out.write_text(json.dumps(stored))
+            trials = {each: session.trial(each).part(*CLIP) for each in ids}
+            trial = trials.pop(trial_id)
+            stored["clips"][str(trial_id)] = reconstruct_clip(trial, trials.values(), encoders, mask, config)
+            out.write_text(json.dumps(stored, indent=1))
             print(f"clip {trial_id}: {stored['clips'][str(trial_id)]['averaged']}", flush=True)
     for encoder in encoders:
         if encoder.spec.name not in stored["encoders"]:
             score = float(single_trial_correlation(encoder, session, ids).mean())
             stored["encoders"][encoder.spec.name] = score
-            out.write_text(json.dumps(stored))
+            out.write_text(json.dumps(stored, indent=1))
             print(f"{encoder.spec.name}: single-trial correlation {score:.4f}", flush=True)
-
-
-def controls(stored: dict) -> list[float]:
-    """Each averaged reconstruction measured against the movies of all other clips."""
-    sample = find_sample()
-    session = vr.open_session(sample.session)
-    pixels = vr.AlphaMask.load(sample.mask).binary(1.0)
-    values = []
-    for shown, clip in stored["clips"].items():
-        video = np.full((CLIP[1] - CLIP[0], *pixels.shape), 127.5, np.float32)
-        video[:, pixels] = clip["averaged_video"]
-        for other in stored["clips"]:
-            if other != shown:
-                values.append(measure(session.trial(int(other)).part(*CLIP).video, video, pixels))
-    return values
 
 
 def interval(values: list[float]) -> str:
@@ -105,7 +94,7 @@ def table(stored: dict) -> str:
         ("one encoder (mean of five)", interval([float(np.mean(clip["single"])) for clip in clips])),
         *[(f"{k} encoders averaged", interval([clip["averaged"][k - 1] for clip in clips])) for k in range(2, 6)],
         ("from predicted activity, one encoder", interval([clip["predicted"] for clip in clips])),
-        ("control: against the movies of other clips", interval(controls(stored))),
+        ("control: against the movies of other clips", interval([float(np.mean(clip["controls"])) for clip in clips])),
     ]
     header = f"| simulated mouse, preset `{stored['preset']}`, {len(clips)} clips | mean (95 % interval) |\n|---|---|"
     return "\n".join([header, *(f"| {name} | {value} |" for name, value in rows)])

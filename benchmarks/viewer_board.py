@@ -5,8 +5,9 @@
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/viewer_board.py   # without a display
 
 Times are processor time of the window's own thread, which is what a person feels as lag; the medians over many
-repeats. The rows "one bare movie" are a viewer with nothing but one image layer: what napari itself costs here, and
-how busy the machine is. A live update refreshes three layers, so three such refreshes are its least. Data are made up; no encoder takes part.
+repeats. The rows "one bare movie" are a viewer with nothing but one image layer: what napari itself costs here,
+and how busy the machine is. A live update refreshes three layers, so three such refreshes are the least it can
+cost. Data are made up; no encoder takes part.
 """
 
 from __future__ import annotations

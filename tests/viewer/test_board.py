@@ -11,6 +11,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points, Shapes
 
+from napari_vidrecon.analysis import raster_order
 from napari_vidrecon.analysis.postprocess import smooth
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.masks import AlphaMask
@@ -344,6 +345,22 @@ def test_every_order_shows_each_neuron_once(board: Board, model: ReconstructionM
     assert sorted(rows.order) == list(range(NEURONS))
     single = (model.trial.responses / neuron_spread(model.trial.responses)[:, np.newaxis])[rows.order]
     np.testing.assert_allclose(image(board, "recorded_activity").data, single, rtol=1e-4)
+
+
+def test_rastermaps_order_takes_the_place_of_the_quick_one_when_it_is_found(
+    qtbot, monkeypatch: pytest.MonkeyPatch, model: ReconstructionModel
+) -> None:  # type: ignore[no-untyped-def]
+    slow = np.random.default_rng(4).permutation(NEURONS)
+    monkeypatch.setattr(raster_order, "rastermap_installed", lambda: True)
+    monkeypatch.setattr(raster_order, "by_rastermap", lambda _: slow)
+    board = Board(ViewerModel(), model)
+    assert model.trial is not None
+    assert board.activity.rows is not None
+    np.testing.assert_array_equal(board.activity.rows.order, raster_order.by_first_component(model.trial.responses))
+    qtbot.waitUntil(lambda: np.array_equal(board.activity.rows.order, slow), timeout=5000)
+    single = (model.trial.responses / neuron_spread(model.trial.responses)[:, np.newaxis])[slow]
+    np.testing.assert_allclose(image(board, "recorded_activity").data, single, rtol=1e-4)
+    board.close()
 
 
 def test_a_run_to_compare_gets_a_tile_beside_the_reconstruction(
@@ -687,6 +704,11 @@ def test_cells_are_shown_where_they_lie_and_ablated_ones_are_grey(board: Board, 
     colours = np.asarray(cells.face_color)
     assert not np.allclose(colours[6], colours[0])
     np.testing.assert_allclose(colours[7], colours[0])
+    cells.selected_data = {7, 9}
+    chosen = np.asarray(cells.face_color)
+    np.testing.assert_allclose(chosen[7], chosen[9])
+    assert not np.allclose(chosen[7], colours[7])
+    np.testing.assert_allclose(chosen[6], colours[6])
 
 
 def test_without_positions_there_are_no_cells_to_show(board: Board, model: ReconstructionModel) -> None:

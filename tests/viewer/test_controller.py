@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -106,21 +108,21 @@ def test_a_held_run_makes_no_step_until_it_goes_on(qtbot, controller, small_mode
 
 def test_a_stopped_run_keeps_its_steps_and_can_go_on_to_the_same_bits(qtbot, controller, small_model):
     model = small_model
+    model.set_settings(config=model.config.changed(steps=20))
     finish(qtbot, controller)
     uninterrupted = model.shown.result.video
-    model.set_settings(config=model.config.changed(steps=6))
     controller.start()
-    until(qtbot, lambda: model.state == RunState.RUNNING)
+    until(qtbot, lambda: controller._active.runner is not None)
+    controller.pause()
     controller.stop()
     until(qtbot, lambda: not controller.busy)
-    if model.shown.result.finished:
-        pytest.skip("the run was over before it could be stopped")
     record, done = model.shown, len(model.shown.result.history)
+    assert done < 20
     assert controller.can_continue
     controller.resume()
     until(qtbot, lambda: not controller.busy)
     assert model.shown is record
-    assert len(record.result.history) == 6 > done
+    assert len(record.result.history) == 20
     assert np.array_equal(record.result.video, uninterrupted)
 
 
@@ -346,3 +348,35 @@ def test_a_mask_is_fitted_in_the_background(qtbot, small_model, monkeypatch):
     assert small_model.mask is not before
     small_model.undo()
     assert np.array_equal(small_model.mask.alpha, before.alpha)
+
+
+QUITS_IN_THE_MIDDLE = """
+import sys
+from pathlib import Path
+from qtpy.QtCore import QCoreApplication
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.sessions.session import open_session
+from napari_vidrecon.viewer.controller import RunController
+from napari_vidrecon.viewer.model import ReconstructionModel
+
+application = QCoreApplication(sys.argv)
+model = ReconstructionModel()
+model.set_session(open_session(sys.argv[1]))
+model.set_encoders([Path(sys.argv[2])])
+model.set_settings(config=ReconstructionConfig.preset("best", steps=100000), device="cpu")
+model.set_trial(0, 0, 48)
+controller = RunController(model)
+model.snapshot_arrived.connect(lambda snapshot: application.quit())
+controller.start()
+application.exec()
+"""
+
+
+def test_quitting_the_program_in_the_middle_of_a_run_keeps_it(
+    small_session_folder, small_encoder_file, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("VIDRECON_RUNS", str(tmp_path))
+    arguments = [sys.executable, "-c", QUITS_IN_THE_MIDDLE, str(small_session_folder), str(small_encoder_file)]
+    subprocess.run(arguments, check=True, timeout=60)
+    (kept,) = tmp_path.glob("*.zarr")
+    assert vr.Reconstruction.load(kept).state is not None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Points, Shapes
+from qtpy.QtCore import QSize
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 from skimage.measure import points_in_poly
 
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role
@@ -20,11 +22,12 @@ DOCK_NAME = "Cells"
 CELL_SIZE_UM = 9.0
 KEPT_COLOUR = "#56B4E9"
 ABLATED_COLOUR = "#5A5A5A"
-LASSO_COLOUR = "#F0E442"
+SELECTED_COLOUR = "#F0E442"
 LASSO_WIDTH_UM = 4.0
 FEWEST_CORNERS = 3
 VIEW_ANGLES = (0.0, 20.0, 70.0)
 HINT = "drag: turn   Shift-drag: lasso"
+DOCK_LETTERS, DOCK_LINES = 60, 16
 
 
 class CellsView:
@@ -62,6 +65,7 @@ class CellsView:
             self.scene.mouse_drag_callbacks.append(self.on_press)
             self.scene.canvas.overlays.text.visible = True
             self.scene.canvas.overlays.text.text = HINT
+            self.scene.canvas.events.size.connect(self._fit)
         depth_first = np.asarray(coordinates, dtype=np.float32)[:, ::-1]
         layer = self.layer
         if layer is not None and not np.array_equal(layer.data, depth_first):
@@ -77,6 +81,7 @@ class CellsView:
                 axis_labels=("depth", "y", "x")[-depth_first.shape[1] :],
                 metadata={ROLE_KEY: str(Role.CELLS)},
             )
+            layer.selected_data.events.items_changed.connect(self.update_neurons)
             self.scene.reset_view()
             self.scene.scene.camera.angles = VIEW_ANGLES
         self.update_neurons()
@@ -84,10 +89,12 @@ class CellsView:
         return layer
 
     def update_neurons(self) -> None:
-        """Ablated cells become grey."""
+        """Ablated cells become grey, selected ones yellow."""
         layer, neurons = self.layer, self._model.neurons
         if layer is not None and neurons is not None and len(layer.data) == len(neurons.keep):
-            layer.face_color = np.where(neurons.keep, KEPT_COLOUR, ABLATED_COLOUR)
+            colours = np.where(neurons.keep, KEPT_COLOUR, ABLATED_COLOUR)
+            colours[list(layer.selected_data)] = SELECTED_COLOUR
+            layer.face_color = colours
 
     def update_session(self) -> None:
         """Another session has other cells."""
@@ -126,6 +133,10 @@ class CellsView:
         self._widget = None
         self.scene = None
 
+    def _fit(self) -> None:
+        if self.scene is not None:
+            self.scene.fit_to_view()
+
     def _draw_lasso(self, corners: np.ndarray | None) -> None:
         assert self.scene is not None
         lasso = next((layer for layer in self.scene.layers if isinstance(layer, Shapes)), None)
@@ -134,7 +145,7 @@ class CellsView:
                 self.scene.layers.remove(lasso)
         elif lasso is None:
             self.scene.add_shapes(
-                [corners], shape_type="path", edge_color=LASSO_COLOUR, edge_width=LASSO_WIDTH_UM, name="lasso"
+                [corners], shape_type="path", edge_color=SELECTED_COLOUR, edge_width=LASSO_WIDTH_UM, name="lasso"
             )
         else:
             lasso.data = [corners]
@@ -143,10 +154,24 @@ class CellsView:
         window = getattr(self._viewer, "window", None)
         if window is None or DOCK_NAME in window.dock_widgets:
             return
+        self._widget = _CellsWidget(self.scene)
+        window.add_dock_widget(self._widget, name=DOCK_NAME, area="bottom", add_vertical_stretch=False)
+
+
+class _CellsWidget(QWidget):
+    """The cells' canvas, as small at first as leaves room for the board."""
+
+    def __init__(self, scene: ViewerModel) -> None:
+        super().__init__()
         from napari.qt import QtViewer
 
-        self._widget = QtViewer(self.scene)
-        window.add_dock_widget(self._widget, name=DOCK_NAME, area="bottom", add_vertical_stretch=False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(QtViewer(scene))
+
+    def sizeHint(self) -> QSize:
+        metrics = self.fontMetrics()
+        return QSize(DOCK_LETTERS * metrics.averageCharWidth(), DOCK_LINES * metrics.lineSpacing())
 
 
 def cells_inside(cells: np.ndarray, corners: np.ndarray, view: np.ndarray, up: np.ndarray) -> np.ndarray:
