@@ -10,12 +10,14 @@ from typing import Any
 
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
-from napari_vidrecon.reconstruction.runner import Mailbox
+from napari_vidrecon.reconstruction.runner import Mailbox, Snapshot
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
 from napari_vidrecon.viewer.runs import live_changes, run_job
 from napari_vidrecon.viewer.runs.active_run import Active, Plan
 from napari_vidrecon.viewer.runs.folders import default_runs_folder
 from napari_vidrecon.viewer.runs.jobs import Failed, Job, OpenJobs
+from napari_vidrecon.viewer.runs.missing import missing
+from napari_vidrecon.viewer.runs.redraw_budget import RedrawBudget
 from napari_vidrecon.viewer.runs.run_job import RunRequest
 
 logger = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ class RunController(QObject):
         self._shelf = run_job.EncoderShelf()
         self._active: Active | None = None
         self._left_behind: list[Active] = []
+        self._redraws = RedrawBudget()
         self._next: Callable[[], None] | None = None
         self.jobs = OpenJobs()
         self.destroyed.connect(self.jobs.close)
@@ -81,19 +84,7 @@ class RunController(QObject):
     @property
     def missing(self) -> str:
         """What has to be done before a run can start; empty if nothing."""
-        model = self.model
-        if model.session is None:
-            return "Open a session first: press “Simulated mouse” or “Open session” under Data."
-        if model.trial is None:
-            return "Choose a trial first, under Data."
-        if not model.encoder_paths:
-            return "Choose an encoder first, under Data: tick one of the list or add a file."
-        if not model.trial.labelled and model.target != "predicted":
-            return (
-                f"The responses to trial {model.trial.id} are withheld (tier {model.trial.tier}): "
-                "choose another trial under Data, or the target “predicted activity” under Run."
-            )
-        return ""
+        return missing(self.model)
 
     def start(self) -> None:
         """Begin a run with the present settings; what is missing becomes a message."""
@@ -248,15 +239,21 @@ class RunController(QObject):
         if active is not None:
             # Asked before fetching, so that the last news of an ending job are never missed.
             ended = not active.job.running
-            snapshot = active.mailbox.take()
-            if snapshot is not None and self.model.state in (RunState.RUNNING, RunState.PAUSED):
-                self.model.take_snapshot(snapshot)
+            if self._redraws.may_redraw():
+                self._show(active.mailbox.take())
             for news in active.job.fetch():
                 self._take(active, news)
             if ended:
                 self._end(active)
         if self._active is None and not self._left_behind:
             self._poll_timer.stop()
+
+    def _show(self, snapshot: Snapshot | None) -> None:
+        if snapshot is not None and self.model.state in (RunState.RUNNING, RunState.PAUSED):
+            self._redraws.begin()
+            self.model.take_snapshot(snapshot)
+            # Comes after the paint events that the snapshot brought about.
+            QTimer.singleShot(0, self._redraws.end)
 
     def _take(self, active: Active, news: Any) -> None:
         model = self.model

@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, QTimer
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.viewer.controller import POLL_MILLISECONDS
 from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.opening import take_mask
 from napari_vidrecon.viewer.runs.jobs import Failed, Job, OpenJobs
 from napari_vidrecon.viewer.runs.run_job import EncoderShelf
 
@@ -93,7 +94,7 @@ class MaskFitController(QObject):
             if isinstance(news, MaskProgress):
                 self.model.set_progress(fitting=(news.step, news.steps))
             elif isinstance(news, AlphaMask) and self.model.session is self._session:
-                self.model.set_mask(news)
+                take_mask(self.model, news)
                 self.model.message.emit("The mask was fitted; Undo brings the old one back.", False)
             elif isinstance(news, Failed):
                 if news.details:

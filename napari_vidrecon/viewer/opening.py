@@ -99,13 +99,17 @@ def open_sample(model: ReconstructionModel, trial_id: int | None = None, frames:
 
 
 def load_mask(model: ReconstructionModel, path: Path) -> None:
-    """Take the mask of a file; thresholds that no pixel of it would reach are lowered.
+    """Take the mask of a file, as `take_mask` does.
 
     Raises
     ------
     MaskError : it cannot be read.
     """
-    mask = AlphaMask.load(path)
+    take_mask(model, AlphaMask.load(path), path)
+
+
+def take_mask(model: ReconstructionModel, mask: AlphaMask, path: Path | None = None) -> None:
+    """Take another mask; thresholds that no pixel of it would reach are lowered."""
     highest = float(mask.screen.max())
     if model.evaluation_threshold > highest or model.training_threshold > highest:
         model.set_thresholds(

@@ -78,7 +78,7 @@ TOOLTIPS = {
     "ablate_random": "Leave a random part of the neurons out (Bauer et al. 2026, Fig. 5).",
     "ablate_rows": "Leave out the neurons whose rows are marked in the rasters: click a row, "
     "or drag over several with Shift held.",
-    "show_cells": "Show where the neurons lie in cortex, as points in three dimensions; napari's lasso selects them.",
+    "show_cells": "Show where the neurons lie in cortex, as points in three dimensions; Shift-drag there selects them.",
     "ablate_cells": "Leave out the neurons that are selected among the points.",
     "draw_region": "Draw a region on the stimulus tile.",
     "ablate_region": "Leave out the neurons whose receptive field has its centre in the drawn region.",

@@ -347,6 +347,7 @@ def test_every_order_shows_each_neuron_once(board: Board, model: ReconstructionM
     np.testing.assert_allclose(image(board, "recorded_activity").data, single, rtol=1e-4)
 
 
+@pytest.mark.window
 def test_rastermaps_order_takes_the_place_of_the_quick_one_when_it_is_found(
     qtbot, monkeypatch: pytest.MonkeyPatch, model: ReconstructionModel
 ) -> None:  # type: ignore[no-untyped-def]
@@ -382,6 +383,7 @@ def test_a_run_to_compare_gets_a_tile_beside_the_reconstruction(
     assert board.layout.columns == 3
 
 
+@pytest.mark.window
 def test_blinking_lays_the_compared_run_over_the_reconstruction(
     qtbot, board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
 ) -> None:  # type: ignore[no-untyped-def]
@@ -401,6 +403,7 @@ def test_blinking_lays_the_compared_run_over_the_reconstruction(
     assert board.layout.columns == 4
 
 
+@pytest.mark.window
 def test_without_a_compared_run_the_stimulus_blinks(
     qapp: object, board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
 ) -> None:
@@ -635,6 +638,7 @@ def test_a_click_on_a_raster_goes_to_its_time_and_a_drag_does_not(board: Board) 
     assert board.viewer.dims.current_step[0] == 31
 
 
+@pytest.mark.window
 def test_the_rasters_keep_still_while_another_tool_is_in_hand(qapp: object, board: Board) -> None:
     board.begin_painting()
     drag(board, raster_place(board, 3, 31), [], ("Shift",))
@@ -644,6 +648,7 @@ def test_the_rasters_keep_still_while_another_tool_is_in_hand(qapp: object, boar
 # Painting, region, cells
 
 
+@pytest.mark.window
 def test_a_painted_pixel_joins_both_masks_and_an_erased_one_leaves(
     qtbot, board: Board, model: ReconstructionModel
 ) -> None:  # type: ignore[no-untyped-def]
@@ -665,6 +670,7 @@ def test_a_painted_pixel_joins_both_masks_and_an_erased_one_leaves(
     assert board.layer(Role.PAINTING) is None
 
 
+@pytest.mark.window
 def test_the_brush_is_forgotten_when_another_session_comes(
     qapp: object, board: Board, model: ReconstructionModel, copy_of_small_session: Path
 ) -> None:

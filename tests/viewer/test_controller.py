@@ -17,6 +17,7 @@ from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
 from napari_vidrecon.viewer.opening import open_run, show_run
 from napari_vidrecon.viewer.runs import run_job
+from napari_vidrecon.viewer.runs.redraw_budget import RedrawBudget
 
 LONG_RUN = 100_000
 PATIENCE_MS = 30_000
@@ -380,3 +381,17 @@ def test_quitting_the_program_in_the_middle_of_a_run_keeps_it(
     subprocess.run(arguments, check=True, timeout=60)
     (kept,) = tmp_path.glob("*.zarr")
     assert vr.Reconstruction.load(kept).state is not None
+
+
+def test_pictures_take_no_more_than_their_share_of_the_time():
+    now = [0.0]
+    budget = RedrawBudget(share=0.25, clock=lambda: now[0])
+    assert budget.may_redraw()
+    budget.begin()
+    now[0] = 0.1
+    assert not budget.may_redraw()
+    budget.end()
+    now[0] = 0.39
+    assert not budget.may_redraw()
+    now[0] = 0.41
+    assert budget.may_redraw()

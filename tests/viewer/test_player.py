@@ -9,6 +9,8 @@ from napari.components import ViewerModel
 from napari_vidrecon.viewer import player as player_module
 from napari_vidrecon.viewer.player import Player
 
+pytestmark = pytest.mark.window
+
 FRAMES = 60
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from magicgui.widgets import create_widget
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QWidget
 
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.viewer.panels.controls import LETTERS_OF_A_CHOICE, form
@@ -47,6 +47,9 @@ class AdvancedForm(QWidget):
             label = QLabel(name.replace("_", " "))
             for widget in (label, control.native):
                 widget.setToolTip(tooltip)
+            if isinstance(control.native, QCheckBox):
+                # The label stands beside it already.
+                control.native.setText("")
             if isinstance(control.native, QDoubleSpinBox):
                 control.native.setDecimals(_decimals(field.default))
             if isinstance(control.native, QComboBox):
@@ -77,7 +80,7 @@ def _options(field: FieldInfo) -> dict[str, Any]:
     if typing.get_origin(field.annotation) is typing.Literal:
         return {"widget_type": "ComboBox", "choices": list(typing.get_args(field.annotation))}
     if field.annotation is bool:
-        return {"text": ""}
+        return {}
     whole = field.annotation is int
     options: dict[str, Any] = {"min": 0, "max": LARGEST_WHOLE_NUMBER if whole else LARGEST_NUMBER}
     for limit in field.metadata:

@@ -70,13 +70,13 @@ class NeuronPanel(QWidget):
 
     def ablate_rows(self) -> None:
         """Ablate the neurons whose raster rows are marked."""
-        self._ablate(self._board.selected_neurons(), "marked rows", "Mark rows in a raster first: click on them.")
+        self._ablate(self._board.selected_neurons(), "marked rows", "Mark rows in a raster first (Shift-drag).")
 
     def ablate_cells(self) -> None:
         """Ablate the neurons selected among the points of their positions."""
         layer = self._board.cells_layer()
         chosen = [] if layer is None else sorted(layer.selected_data)
-        todo = "Press “Show cells” first, then select points with the lasso of the points layer."
+        todo = "Press “Show cells” first, then Shift-drag a lasso around cells in that view."
         self._ablate(np.asarray(chosen, dtype=np.int64), "selected cells", todo)
 
     def ablate_region(self) -> None:

@@ -163,6 +163,8 @@ class RunPanel(QWidget):
         layout.addWidget(self.apply_live)
         layout.addWidget(self.fold)
         layout.addWidget(self.plot)
+        # In a column that scrolls there is always room for what can be read.
+        self.plot.setMinimumHeight(self.plot.sizeHint().height())
 
 
 def _presets() -> list[str]:

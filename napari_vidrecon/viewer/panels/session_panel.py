@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QListWidget,
     QListWidgetItem,
     QMenu,
@@ -71,7 +70,7 @@ class SessionPanel(QWidget):
         self.trial = choice("trial", {}, self._take_trial)
         self.first_frame = whole_number("first_frame", 0, 0, self._take_frames, FRAME_STEP)
         self.last_frame = whole_number("last_frame", 0, 0, self._take_frames, FRAME_STEP)
-        self.frames_in_all = QLabel("of –")
+        self.last_frame.setPrefix("to ")
         self.all_button = button("All", "all_frames", self._take_all_frames)
         self.encoders = explain(QListWidget(), "encoders")
         self.encoders.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
@@ -220,7 +219,7 @@ class SessionPanel(QWidget):
             self.last_frame.setRange(min(LEAST_FRAMES, frames), frames)
             self.first_frame.setValue(start)
             self.last_frame.setValue(start + trial.frames)
-            self.frames_in_all.setText(f"of {frames}")
+            self.all_button.setText(f"All {frames}")
         self.all_button.setEnabled(trial.frames < frames)
 
     def _show_encoders(self) -> None:
@@ -246,9 +245,7 @@ class SessionPanel(QWidget):
         layout = QHBoxLayout()
         for widget, stretch in (
             (self.first_frame, 1),
-            (QLabel("to"), 0),
             (self.last_frame, 1),
-            (self.frames_in_all, 0),
             (self.all_button, 0),
         ):
             layout.addWidget(widget, stretch)
