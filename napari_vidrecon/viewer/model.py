@@ -119,9 +119,11 @@ class ReconstructionModel:
             trial = trial.part(start, trial.frames if stop is None else stop)
         self.trial, self.clip = trial, (start, stop)
         self.snapshot, self.stimulus_prediction, self.stimulus_levels = None, None, {}
+        before = self.shown, self.compared
         self.compared, self.shown = None, next(reversed(self.runs_here), None)
         self.trial_changed.emit()
-        self.shown_changed.emit()
+        if (self.shown, self.compared) != before:
+            self.shown_changed.emit()
 
     def offer_encoders(self, files: list[Path]) -> None:
         """List encoder files to choose from; those chosen so far and still listed stay chosen."""

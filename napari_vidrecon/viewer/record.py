@@ -10,9 +10,9 @@ from typing import Any
 from napari_vidrecon.reconstruction.results import Reconstruction
 
 
-@dataclass
+@dataclass(eq=False)
 class RunRecord:
-    """One run of this window.
+    """One run of this window; equal only to itself.
 
     Parameters
     ----------

@@ -395,3 +395,33 @@ def test_pictures_take_no_more_than_their_share_of_the_time():
     assert not budget.may_redraw()
     now[0] = 0.41
     assert budget.may_redraw()
+
+
+@pytest.mark.parametrize("ensemble", ["videos", "gradients"])
+def test_several_encoders_give_the_same_bits_as_python_and_follow_changes(
+    qtbot, controller, small_model, small_encoder_file, tmp_path, ensemble
+):
+    model = small_model
+    second = tmp_path / "second.safetensors"
+    second.write_bytes(small_encoder_file.read_bytes())
+    model.set_encoders([small_encoder_file, second])
+    model.set_settings(ensemble=ensemble, target="predicted")
+    finish(qtbot, controller)
+    encoders = [vr.load_encoder(path, neurons=20, device="cpu") for path in model.encoder_paths]
+    options = {"mask_threshold": model.training_threshold, "evaluation_threshold": model.evaluation_threshold}
+    expected = vr.reconstruct(
+        model.trial, encoders, model.mask, model.config, target="predicted", ensemble=ensemble, **options
+    )
+    assert np.array_equal(model.shown.result.video, expected.video)
+
+    endless(model)
+    model.set_settings(apply_live=True)
+    controller.start()
+    until(qtbot, lambda: model.snapshot is not None)
+    model.set_mask(type(model.mask)(model.mask.alpha[::-1].copy(), "upside down"))
+    runner = controller._active.runner
+    until(qtbot, lambda: len(runner.run.provenance.get("changes", [])) == 1)
+    controller.stop()
+    until(qtbot, lambda: not controller.busy)
+    assert np.array_equal(model.shown.result.alpha, model.mask.alpha)
+    assert model.stale == []

@@ -31,7 +31,7 @@ from napari_vidrecon.viewer.evaluation import Evaluator
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord, RunState
 from napari_vidrecon.viewer.neuron_choices import ablated, in_region, receptive_field_centres
-from napari_vidrecon.viewer.opening import companions, open_path, open_run, open_sample
+from napari_vidrecon.viewer.opening import companions, open_path, open_run, open_sample, take_mask
 from napari_vidrecon.viewer.panels.mask_panel import MaskPanel
 from napari_vidrecon.viewer.panels.neuron_panel import NeuronPanel
 from napari_vidrecon.viewer.panels.run_bar import RunBar
@@ -478,3 +478,49 @@ def test_missing_folders_hold_no_runs(tmp_path: Path):
     from napari_vidrecon.viewer.runs.folders import kept_runs
 
     assert kept_runs(tmp_path / "nothing", "any") == []
+
+
+def test_runs_of_one_name_are_told_apart(small_model):
+    first, second = record_of(small_model, "same"), record_of(small_model, "same")
+    small_model.add_run(first)
+    small_model.add_run(second)
+    small_model.remove_run(second)
+    assert small_model.runs == [first]
+    assert small_model.shown is first
+
+
+def test_a_new_trial_shows_its_own_newest_run(small_model):
+    record = record_of(small_model, "Run 1")
+    small_model.add_run(record)
+    clip = small_model.clip
+    small_model.set_trial(1, 0, 48)
+    assert small_model.shown is None
+    small_model.set_trial(0, *clip)
+    assert small_model.shown is record
+
+
+def test_a_folder_that_is_no_run_is_never_replaced_by_one(qtbot, small_model, tmp_path):
+    panel = RunsPanel(small_model, tmp_path)
+    qtbot.addWidget(panel)
+    precious = tmp_path / "precious.zarr"
+    precious.mkdir()
+    (precious / "thesis.txt").touch()
+    panel.save(record_of(small_model, "Run 1"), precious)
+    assert (precious / "thesis.txt").exists()
+
+
+def test_a_trial_too_short_for_the_frames_is_taken_whole(qtbot, small_model, monkeypatch):
+    small_model.set_trial(0, 28, 60)
+    panel = SessionPanel(small_model)
+    qtbot.addWidget(panel)
+    panel._take_trial(2)
+    assert (small_model.trial.id, small_model.clip) == (2, (28, None))
+    monkeypatch.setattr(small_model.session, "clip_frames", lambda _trial: 40)
+    panel._take_trial(1)
+    assert small_model.clip == (0, None)
+
+
+def test_a_mask_that_never_reaches_the_thresholds_lowers_them(small_model, disc_mask):
+    take_mask(small_model, type(disc_mask)(disc_mask.alpha / 4, "faint"))
+    assert small_model.mask.binary(small_model.evaluation_threshold).any()
+    assert small_model.training_threshold <= small_model.evaluation_threshold
