@@ -250,13 +250,8 @@ def test_the_export_panel_writes_what_the_board_shows_and_copies_the_run(
 
 @pytest.mark.window
 def test_the_sample_opens_the_whole_board(make_napari_viewer: Callable, qtbot: QtBot) -> None:
-    from napari_vidrecon.sessions.sample import find_sample
     from napari_vidrecon.viewer.registry import workspace_of
 
-    try:
-        find_sample()
-    except SessionError:
-        pytest.skip("the sample is not part of this installation")
     viewer = make_napari_viewer()
     viewer.open_sample(PLUGIN_NAME, "simulated_mouse")
     model = workspace_of(viewer).model
