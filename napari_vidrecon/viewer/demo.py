@@ -11,15 +11,17 @@ from napari_vidrecon.errors import RunError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.sessions.sample import Sample
+from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.viewer.model import ReconstructionModel
-from napari_vidrecon.viewer.opening import load_mask, open_session_folder, try_to
-from napari_vidrecon.viewer.registry import workspace_of
+from napari_vidrecon.viewer.opening import load_mask, try_to
+from napari_vidrecon.viewer.registry import main_window_of, workspace_of
 from napari_vidrecon.viewer.runs.folders import kept_runs
 
 if TYPE_CHECKING:
     import napari
 
 TITLE = "napari-vidrecon: simulated mouse"
+PART_OF_SCREEN = 0.9
 SETTLE_MILLISECONDS = 200
 """The window is laid out before anything is shown in it, or the view would not fit."""
 
@@ -70,6 +72,7 @@ class Demonstration:
         """Open the dock and the sample, and start."""
         from napari_vidrecon.viewer.contributions.commands import show_board
 
+        use_most_of_the_screen(self._viewer)
         show_board(self._viewer)
         if try_to(self.model, prepare, self.model, sample, trial_id, frames, config):
             workspace_of(self._viewer).controller.start()
@@ -83,6 +86,12 @@ class Demonstration:
         return finish_headless(self.model, self._runs_folder)
 
 
+def use_most_of_the_screen(viewer: napari.viewer.Viewer) -> None:
+    """Make the window large, whatever the size it had last."""
+    screen = main_window_of(viewer).screen().availableGeometry()
+    viewer.window.resize(round(PART_OF_SCREEN * screen.width()), round(PART_OF_SCREEN * screen.height()))
+
+
 def prepare(
     model: ReconstructionModel, sample: Sample, trial_id: int, frames: int, config: ReconstructionConfig
 ) -> None:
@@ -92,7 +101,7 @@ def prepare(
     ------
     SessionError, MaskError : one line each.
     """
-    open_session_folder(model, sample.session)
+    model.set_session(open_session(sample.session))
     model.offer_encoders(list(sample.encoders))
     model.set_encoders(list(sample.encoders))
     load_mask(model, sample.mask)
