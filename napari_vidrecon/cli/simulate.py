@@ -24,6 +24,13 @@ def simulate(
     small: Annotated[
         bool, typer.Option("--small", help="Half-precision responses, few statistics: for shipping.")
     ] = False,
+    gain: Annotated[float, typer.Option(help="Events at an unchanged mean response: the lower, the noisier.")] = 0.33,
+    field_radius: Annotated[
+        float, typer.Option(metavar="PX", help="Receptive fields lie in a disc of this radius.")
+    ] = 11.0,
+    field_centre: Annotated[
+        tuple[float, float], typer.Option(metavar="ROW COLUMN", help="Middle of that disc, px.")
+    ] = (18.0, 30.0),
     workers: Annotated[int, typer.Option(min=1, help="Processes; the files do not depend on it.")] = 1,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -58,6 +65,9 @@ def simulate(
                 frames=frames,
                 video_dtype=dtype,  # type: ignore[arg-type]  # checked above
                 small=small,
+                gain=gain,
+                field_radius_px=field_radius,
+                field_centre_px=field_centre,
                 workers=workers,
                 on_progress=on_progress,
             )

@@ -119,6 +119,21 @@ def test_a_simulated_mouse_is_a_session_that_says_so(vidrecon, tmp_path: Path) -
     assert "simulated mouse" in vidrecon("info", out).out
 
 
+def test_a_simulated_mouse_has_the_noise_and_the_field_that_were_asked_for(vidrecon, tmp_path: Path) -> None:
+    asked = ("--gain", 0.5, "--field-radius", 7, "--field-centre", 16, 40)
+    assert vidrecon("simulate", "--out", tmp_path / "mouse", *FEW_TRIALS, *asked).code == 0
+    simulation = vr.open_session(tmp_path / "mouse").simulation
+    assert (simulation["gain"], simulation["field_radius_px"]) == (0.5, 7.0)
+    assert simulation["field_centre_px"] == [16.0, 40.0]
+
+
+@pytest.mark.parametrize("asked", [("--gain", 0), ("--field-radius", -1), ("--field-centre", 40, 10)])
+def test_a_mouse_that_cannot_be_is_one_line(vidrecon, tmp_path: Path, asked: tuple) -> None:
+    answer = vidrecon("simulate", "--out", tmp_path / "mouse", *FEW_TRIALS, *asked)
+    assert (answer.code, (tmp_path / "mouse").exists()) == (2, False)
+    assert "simulated mouse: expected" in answer.err
+
+
 def test_a_simulated_mouse_never_replaces_other_files(vidrecon, tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("mine")

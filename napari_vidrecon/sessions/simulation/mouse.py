@@ -20,7 +20,12 @@ from napari_vidrecon.sessions.simulation.gaze import SCREEN_PX_PER_CAMERA_PX
 from napari_vidrecon.sessions.simulation.movies import movie
 from napari_vidrecon.sessions.simulation.plates import PHOTOGRAPHS
 from napari_vidrecon.sessions.simulation.receptive_fields import KIND_NAMES
-from napari_vidrecon.sessions.simulation.visual_cortex import VisualCortex
+from napari_vidrecon.sessions.simulation.visual_cortex import (
+    USUAL_CENTRE_PX,
+    USUAL_GAIN,
+    USUAL_RADIUS_PX,
+    VisualCortex,
+)
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
 from napari_vidrecon.sessions.writer import PADDED_FRAMES, VideoDtype, write_session
 
@@ -75,6 +80,9 @@ def simulate_session(
     frames: int = 300,
     video_dtype: VideoDtype = "uint8",
     small: bool = False,
+    gain: float = USUAL_GAIN,
+    field_radius_px: float = USUAL_RADIUS_PX,
+    field_centre_px: tuple[float, float] = USUAL_CENTRE_PX,
     workers: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -90,6 +98,9 @@ def simulate_session(
     frames : length of every clip at 30 Hz, 1..324.
     video_dtype : "uint8" (small) or "float32" (padded with NaN, as the public sessions are).
     small : store responses as float16 and only the statistics of behaviour; for shipping.
+    gain : scales the event rate at an unchanged mean response, > 0: the lower, the noisier.
+    field_radius_px : receptive-field centres lie in a disc of this radius, px, > 0.
+    field_centre_px : (row, column) of the disc on the 36 x 64 screen.
     workers : processes that simulate; the files do not depend on it.
     on_progress : called with (trials done, trials in all).
 
@@ -111,7 +122,15 @@ def simulate_session(
         _require(f"{name} trials", count, 0)
     tiers = trial_tiers(train_trials=train_trials, validation_trials=validation_trials, test_trials=test_trials)
     _require("trials in all", len(tiers), 1)
-    cortex = VisualCortex(neurons, seed)
+    for what, number in {"gain": gain, "field radius": field_radius_px}.items():
+        if not number > 0:
+            raise ConfigError(f"simulated mouse: expected {what} above 0, found {number}")
+    row, column = field_centre_px
+    if not (0 <= row < HEIGHT and 0 <= column < WIDTH):
+        raise ConfigError(
+            f"simulated mouse: expected the fields' centre on the {HEIGHT} x {WIDTH} screen, found {row:g}, {column:g}"
+        )
+    cortex = VisualCortex(neurons, seed, radius_px=field_radius_px, centre=field_centre_px, gain=gain)
     return write_session(
         folder,
         _trials(cortex, tiers, frames, workers),

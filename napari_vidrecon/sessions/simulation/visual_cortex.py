@@ -47,6 +47,11 @@ LATENT_SPREAD, LATENT_SECONDS, LATENT_GAIN_SPREAD = 0.2, 1.0, 0.3
 # Response units per event at gain 1, and its log-normal spread over neurons.
 EVENT_SIZE, EVENT_SIZE_SPREAD = 9.0, 0.35
 
+# Noise and field of the usual mouse; (row, column) of the field's centre on the screen.
+USUAL_GAIN = 0.33
+USUAL_RADIUS_PX = 11.0
+USUAL_CENTRE_PX = (18.0, 30.0)
+
 CALIBRATION_CLIPS, CALIBRATION_FRAMES = 24, 60
 
 UM_PER_PX = 28.0
@@ -80,10 +85,10 @@ class VisualCortex:
         neurons: int = 1000,
         seed: int = 0,
         *,
-        radius_px: float = 11.0,
-        centre: tuple[float, float] = (18.0, 30.0),
+        radius_px: float = USUAL_RADIUS_PX,
+        centre: tuple[float, float] = USUAL_CENTRE_PX,
         mean_rate: float = 1.4,
-        gain: float = 0.33,
+        gain: float = USUAL_GAIN,
     ) -> None:
         rng = np.random.default_rng([seed, POPULATION_STREAM])
         self.seed = seed
