@@ -1,0 +1,1 @@
+"""What is shown on the screen instead of a recorded clip: noise, gratings, patches, any movie."""

@@ -1,0 +1,77 @@
+"""Gaussian noise with a length constant in space and one in time (Bauer et al. 2026, Fig. 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+PATCH_PX = 36
+LEFT_PX, RIGHT_PX = 11, 17
+OUTSIDE_LEVEL = 125.0
+MEAN_LEVEL, SD_LEVEL = 127.5, 51.0
+WHITE_LEVEL = 255.0
+TRUNCATE_SIGMAS = 4.0
+
+
+@dataclass(frozen=True)
+class GaussianNoise:
+    """White Gaussian noise, blurred in space and time, in a patch of 36 x 36 pixels around the masks.
+
+    The covariance falls with distance d as exp(-d² / (2 l²)) along every axis, l being the length constant. This
+    is the published formatting with a generator of our own: the published movies themselves could not be had.
+
+    Parameters
+    ----------
+    spatial_px : length constant in space, pixels, >= 0.
+    temporal_frames : length constant in time, frames, >= 0.
+    seed : which of the repetitions.
+    inverted : every grey level v becomes 255 - v.
+    frames : length.
+
+    Source: Bauer et al. 2026, Fig. 4.
+    """
+
+    spatial_px: float
+    temporal_frames: float
+    seed: int = 0
+    inverted: bool = False
+    frames: int = 60
+
+    @property
+    def name(self) -> str:
+        """For titles and file names."""
+        phase = ", inverted" if self.inverted else ""
+        return f"noise {self.spatial_px:g} px, {self.temporal_frames:g} frames, seed {self.seed}{phase}"
+
+    def video(self) -> np.ndarray:
+        """(frames, 36, 64) float32, 0..255; 125 beside the patch before the last scaling."""
+        patch = MEAN_LEVEL + SD_LEVEL * self._unit_patch()
+        padded = np.pad(patch, ((0, 0), (0, 0), (LEFT_PX, RIGHT_PX)), constant_values=OUTSIDE_LEVEL)
+        scaled = MEAN_LEVEL + SD_LEVEL * (padded - padded.mean()) / padded.std()
+        levels = np.clip(scaled, 0.0, WHITE_LEVEL)
+        return (WHITE_LEVEL - levels if self.inverted else levels).astype(np.float32)
+
+    def _unit_patch(self) -> np.ndarray:
+        """(frames, 36, 36) of mean 0 and variance 1 over all seeds, not over this one."""
+        # A squared-exponential covariance of length l is white noise behind a Gaussian of sigma l / sqrt 2.
+        sigmas = np.array([self.temporal_frames, self.spatial_px, self.spatial_px]) / np.sqrt(2)
+        margins = np.ceil(TRUNCATE_SIGMAS * sigmas).astype(int)
+        sizes = np.array([self.frames, PATCH_PX, PATCH_PX])
+        noise = np.random.default_rng(self.seed).standard_normal(tuple(sizes + 2 * margins))
+        for axis, (sigma, margin, size) in enumerate(zip(sigmas, margins, sizes, strict=True)):
+            if sigma == 0:
+                continue
+            noise = gaussian_filter1d(noise, sigma, axis=axis, mode="constant", truncate=TRUNCATE_SIGMAS)
+            noise = noise.take(np.arange(margin, margin + size), axis=axis) / _kernel_norm(sigma)
+        return noise
+
+
+def _kernel_norm(sigma: float) -> float:
+    """Standard deviation that the filter leaves of white noise."""
+    reach = int(TRUNCATE_SIGMAS * sigma + 0.5)
+    impulse = np.zeros(2 * reach + 1)
+    impulse[reach] = 1.0
+    kernel = gaussian_filter1d(impulse, sigma, mode="constant", truncate=TRUNCATE_SIGMAS)
+    return float(np.sqrt(kernel @ kernel))

@@ -1,0 +1,59 @@
+"""The protocol of every stimulus, and the trial that shows one to a mouse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from napari_vidrecon.sessions.trial import Trial
+
+if TYPE_CHECKING:
+    from napari_vidrecon.sessions.session import Session
+
+STIMULUS_TRIAL = -1
+"""Number of a trial that shows a stimulus: no recorded trial has it."""
+STIMULUS_TIER = "stimulus"
+
+
+class Stimulus(Protocol):
+    """A movie that is made, not recorded: a frozen dataclass whose fields decide every pixel."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in titles and file names."""
+
+    def video(self) -> np.ndarray:
+        """The movie: (T, 36, 64) float32, grey levels 0..255; the same at every call."""
+
+
+def stimulus_trial(stimulus: Stimulus, session: Session) -> Trial:
+    """Show a stimulus to a mouse that behaves the same all the time.
+
+    Parameters
+    ----------
+    stimulus : what is shown.
+    session : whose average behaviour is repeated in every frame.
+
+    Returns
+    -------
+    A trial without recorded responses: only predicted activity can be its target.
+
+    Raises
+    ------
+    SessionError : the session's statistics cannot be read.
+
+    Source: Bauer et al. 2026, Fig. 4 (in-silico stimuli with constant behaviour).
+    """
+    video = stimulus.video()
+    behavior, pupil_center = session.average_behavior()
+    return Trial(
+        id=STIMULUS_TRIAL,
+        tier=STIMULUS_TIER,
+        video=video,
+        behavior=np.repeat(behavior[:, np.newaxis], len(video), axis=1),
+        pupil_center=np.repeat(pupil_center[:, np.newaxis], len(video), axis=1),
+        frame_rate_hz=session.frame_rate_hz,
+        name=f"{session.name}, {stimulus.name}",
+        simulated=session.simulated,
+    )
