@@ -99,9 +99,9 @@ def table(stored: dict[str, Any], measure: str) -> str:
     """Means over clips, one row a variant; the first variant sets the level."""
     clips = [{name: Approach(**each) for name, each in clip.items()} for clip in stored["clips"].values()]
     reference = next(iter(stored["settings"]["variants"]))
+    ratios = f"{reference}'s windows / its (mean; median; least) | the same for seconds"
     rows = [
-        f"| {measure}, {len(clips)} clips | best | final | reached | steps | windows | seconds "
-        f"| {reference}'s windows / its (mean; median; least) | the same for seconds |",
+        f"| {measure}, {len(clips)} clips | best | final | reached | steps | windows | seconds | {ratios} |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, row in compare_costs(clips, reference, measure).items():

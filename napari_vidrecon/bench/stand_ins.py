@@ -1,0 +1,64 @@
+"""Encoders with random weights and clips of noise, of any size: speed does not depend on what they hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_vidrecon.encoders.dwiseneuro import DwiseNeuro, DwiseNeuroConfig
+from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS, EncoderSpec
+from napari_vidrecon.encoders.window_encoder import WindowEncoder
+from napari_vidrecon.sessions.trial import Trial
+
+PUBLISHED_NEURONS = 8000
+SMALL = DwiseNeuroConfig(
+    (500,), core_features=(16, 16, 32, 32), spatial_strides=(2, 1, 2, 1), expansion_ratio=3, cortex_features=(128, 256)
+)
+PUBLISHED = DwiseNeuroConfig((PUBLISHED_NEURONS,))
+
+
+def random_encoder(
+    config: DwiseNeuroConfig, seed: int = 0, *, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> WindowEncoder:
+    """A DwiseNeuro with random weights, and random batch-norm statistics, so that folding them is no identity."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = DwiseNeuro(config)
+        for part in module.modules():
+            if isinstance(part, nn.BatchNorm1d | nn.BatchNorm3d):
+                assert part.running_mean is not None
+                assert part.running_var is not None
+                part.running_mean.normal_(0.0, 0.2)
+                part.running_var.uniform_(0.5, 1.5)
+                nn.init.uniform_(part.weight, 0.8, 1.2)
+                nn.init.normal_(part.bias, 0.0, 0.1)
+    spec = EncoderSpec(
+        name=f"random weights, seed {seed}", architecture="dwiseneuro", neurons=config.readout_outputs[0]
+    )
+    return WindowEncoder(module.to(dtype), spec, device)
+
+
+def random_clip(frames: int, neurons: int, seed: int = 0) -> Trial:
+    """A clip of noise with activity and behaviour of plausible sizes."""
+    random = np.random.default_rng(seed)
+    return Trial(
+        id=seed,
+        tier="train",
+        video=random.uniform(0, 255, (frames, SCREEN_ROWS, SCREEN_COLUMNS)).astype(np.float32),
+        behavior=np.stack([random.uniform(20, 60, frames), random.exponential(0.5, frames)]).astype(np.float32),
+        pupil_center=random.normal(150, 5, (2, frames)).astype(np.float32),
+        recorded_responses=random.gamma(0.5, 6.0, (neurons, frames)).astype(np.float32),
+        name="noise",
+    )
+
+
+def describe(encoder: WindowEncoder) -> str:
+    """Architecture and sizes in a few words."""
+    module, neurons = encoder.module, f"{encoder.spec.neurons:,} neurons"
+    if not isinstance(module, DwiseNeuro):
+        return f"{encoder.spec.architecture} encoder, {neurons}"
+    config = module.config
+    if config.core_features == PUBLISHED.core_features and config.cortex_features == PUBLISHED.cortex_features:
+        return f"DwiseNeuro of the published size, {neurons}"
+    return f"DwiseNeuro {'-'.join(map(str, config.core_features))}, {neurons}"
