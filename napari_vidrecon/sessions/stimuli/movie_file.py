@@ -70,7 +70,7 @@ class MovieFile:
         import imageio.v3 as imageio
 
         try:
-            return np.asarray(imageio.imread(self.path, index=None if self.path.suffix.lower() == ".gif" else ...))
+            return np.stack(list(imageio.imiter(self.path)))
         except FileNotFoundError:
             raise StorageError(f"{self.path}: expected a movie file, found nothing there") from None
         except Exception as error:
