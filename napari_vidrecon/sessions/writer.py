@@ -29,7 +29,7 @@ def write_session(
     folder: Path | str,
     trials: Iterable[Trial],
     *,
-    coordinates: np.ndarray,
+    coordinates: np.ndarray | None,
     unit_ids: np.ndarray | None = None,
     video_dtype: VideoDtype = "uint8",
     small: bool = False,
@@ -44,7 +44,7 @@ def write_session(
     folder : where the session goes; what stood there is replaced when the new one is complete.
     trials : the trials, in the order that numbers them 0, 1, 2 … (their own ids are not kept); may be a
         generator. A trial without responses gets no responses file.
-    coordinates : (N, 3) cortical position of each neuron [x, y, z], µm.
+    coordinates : (N, 3) cortical position of each neuron [x, y, z], µm; None where unknown, then give `unit_ids`.
     unit_ids : (N,) integer names of the neurons; 1..N by default.
     video_dtype : "float32" pads videos with NaN as the public sessions do; "uint8" rounds to whole grey levels
         and stores the clip's frames only.
@@ -66,6 +66,29 @@ def write_session(
     trials, the other statistics over all.
     """
     folder = Path(folder)
+    coordinates, unit_ids = _require_neurons(folder, coordinates, unit_ids)
+    neurons = len(unit_ids)
+    with replacing_folder(folder) as draft:
+        tiers = _write_trials(draft, trials, neurons, video_dtype, small, padded_frames, on_trial)
+        write_array(draft / NEURON_IDS_FILE, unit_ids)
+        if coordinates is not None:
+            write_array(draft / COORDINATES_FILE, coordinates)
+        write_array(draft / TIERS_FILE, np.array(tiers, dtype=f"<U{LONGEST_TIER_NAME}"))
+        write_array(draft / TRIAL_IDS_FILE, np.arange(len(tiers)))
+        config = {"links": {}, "frame_rate_hz": FRAME_RATE_HZ, "padded_frames": padded_frames}
+        _write_text(draft, "config.json", json.dumps(config, indent=2) + "\n")
+        for name, text in (extra_files or {}).items():
+            _write_text(draft, name, text)
+    return folder
+
+
+def _require_neurons(
+    folder: Path, coordinates: np.ndarray | None, unit_ids: np.ndarray | None
+) -> tuple[np.ndarray | None, np.ndarray]:
+    if coordinates is None:
+        if unit_ids is None:
+            raise SessionError(f"{folder}: expected coordinates or unit ids of the neurons, found neither; give one")
+        return None, np.asarray(unit_ids)
     coordinates = np.asarray(coordinates)
     if coordinates.ndim != 2 or coordinates.shape[1] != 3:
         raise SessionError(
@@ -76,17 +99,7 @@ def write_session(
     unit_ids = np.arange(1, neurons + 1) if unit_ids is None else np.asarray(unit_ids)
     if unit_ids.shape != (neurons,):
         raise SessionError(f"{folder}: expected {neurons} unit ids, one for each neuron, found {unit_ids.shape}")
-    with replacing_folder(folder) as draft:
-        tiers = _write_trials(draft, trials, neurons, video_dtype, small, padded_frames, on_trial)
-        write_array(draft / NEURON_IDS_FILE, unit_ids)
-        write_array(draft / COORDINATES_FILE, coordinates)
-        write_array(draft / TIERS_FILE, np.array(tiers, dtype=f"<U{LONGEST_TIER_NAME}"))
-        write_array(draft / TRIAL_IDS_FILE, np.arange(len(tiers)))
-        config = {"links": {}, "frame_rate_hz": FRAME_RATE_HZ, "padded_frames": padded_frames}
-        _write_text(draft, "config.json", json.dumps(config, indent=2) + "\n")
-        for name, text in (extra_files or {}).items():
-            _write_text(draft, name, text)
-    return folder
+    return coordinates, unit_ids
 
 
 def _write_trials(

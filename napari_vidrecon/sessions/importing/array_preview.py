@@ -1,0 +1,78 @@
+"""What lies in a folder of arrays, and what a description would use each of them for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from napari_vidrecon.errors import StorageError
+from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
+from napari_vidrecon.sessions.importing.description import Description
+from napari_vidrecon.sessions.importing.movie_files import movies_at, natural_order
+from napari_vidrecon.sessions.importing.stimuli import MOVIE_SUFFIXES, open_pixels
+from napari_vidrecon.storage import read_array
+
+
+def require_folder(folder: Path) -> None:
+    """Refuse what is no folder; raises `StorageError`."""
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing there"
+        raise StorageError(f"{folder}: expected a folder of arrays, found {found}; check the path")
+
+
+def uses(description: Description) -> dict[str, tuple[str, str | None, float | None]]:
+    """{file: (what it is used for, file of its times, its rate)} of a description."""
+    found: dict[str, tuple[str, str | None, float | None]] = {}
+    streams = {name: getattr(description, name) for name in ("activity", "running", "pupil_size", "pupil_center")}
+    for name, part in streams.items():
+        if part is not None:
+            title = name.replace("_", " ").replace("center", "centre")
+            found[part.file] = (title, part.times, part.rate_hz)
+            if part.times:
+                found[part.times] = (f"times of the {title}", part.times, None)
+    stimulus = description.stimulus
+    found[stimulus.file] = ("stimulus", stimulus.times, stimulus.rate_hz)
+    for file, use in {
+        stimulus.times: "times of the stimulus",
+        stimulus.onsets: "onsets of the stimulus",
+        stimulus.order: "order of the movies",
+        description.coordinates: "coordinates",
+        description.neuron_ids: "ids of the neurons",
+        description.tiers: "tiers",
+        **({} if description.clock is None else dict.fromkeys(vars(description.clock).values(), "pulses")),
+    }.items():
+        if file:
+            found[file] = (use, None, None)
+    return found
+
+
+def list_columns(folder: Path, known: dict[str, tuple[str, str | None, float | None]]) -> list[Column]:
+    """Every file of a folder and of its folder of movies, with its use; nothing pickled is opened."""
+    columns = []
+    for file in sorted(folder.iterdir(), key=natural_order):
+        use, times, rate_hz = known.get(file.name, (NOT_USED, None, None))
+        if file.is_dir():
+            if use != NOT_USED:
+                movies = movies_at(file)
+                columns += [Column.of(f"{file.name}: {Path(one.name).name}", one.pixels, use) for one in movies]
+            continue
+        if file.suffix.lower() not in MOVIE_SUFFIXES:
+            columns.append(Column.unreadable(file.name, use))
+            continue
+        try:
+            array = open_pixels(file)
+        except StorageError as error:
+            columns.append(Column.unreadable(file.name, str(error).removeprefix(f"{file}: ")))
+            continue
+        if rate_hz is None and times and (folder / times).is_file():
+            rate_hz = _rate_of(read_array(folder / times))
+        columns.append(Column.of(file.name, array, use, rate_hz))
+    missing = set(known) - {file.name for file in folder.iterdir()}
+    columns += [Column.unreadable(name, f"{known[name][0]}: nothing there") for name in sorted(missing)]
+    return columns
+
+
+def _rate_of(times: np.ndarray) -> float | None:
+    steps = np.diff(times.astype(float).ravel()) if times.dtype.kind in "fiu" else np.empty(0)
+    return 1.0 / float(np.median(steps)) if steps.size and np.median(steps) > 0 else None

@@ -1,0 +1,318 @@
+"""Plain arrays: a folder of `.npy` files with a description of which file is what."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from napari_vidrecon.errors import SessionError, StorageError
+from napari_vidrecon.sessions.importing.array_preview import list_columns, require_folder, uses
+from napari_vidrecon.sessions.importing.clocks import ClockMap, fitting_times, regular_times, require_rate
+from napari_vidrecon.sessions.importing.columns import Column
+from napari_vidrecon.sessions.importing.description import Description, SignalPart, read_description
+from napari_vidrecon.sessions.importing.movie_files import movies_at
+from napari_vidrecon.sessions.importing.recording import Presentation, Recording, Signal, require_ascending
+from napari_vidrecon.sessions.importing.report import ImportReport
+from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.sessions.importing.stimuli import StimulusMovie
+from napari_vidrecon.sessions.importing.trials import presentations_from_stream
+from napari_vidrecon.storage import read_array
+
+LARGEST_TABLE_BYTES = 100_000_000
+
+
+@dataclass(frozen=True)
+class ArrayFolder:
+    """A folder of plain arrays.
+
+    Parameters
+    ----------
+    folder : where the arrays lie, with `recording.toml` or files named by convention.
+    settings : choices of the import that concern reading.
+    """
+
+    folder: Path
+    settings: ImportSettings = field(default_factory=ImportSettings)
+
+    def columns(self) -> list[Column]:
+        """Every file found, and what it would be used for.
+
+        Raises
+        ------
+        SessionError, StorageError : no such folder, or a description that cannot be used.
+        """
+        require_folder(self.folder)
+        description, _ = read_description(self.folder)
+        return list_columns(self.folder, uses(description))
+
+    def recording(self) -> Recording:
+        """The recording, with the activity in memory and the movies mapped.
+
+        Raises
+        ------
+        SessionError : arrays are missing or do not fit each other.
+        StorageError : a file is damaged or unsafe.
+        """
+        require_folder(self.folder)
+        description, told_by = read_description(self.folder)
+        report = ImportReport()
+        report.add("read", "files", f"plain arrays, told apart by {told_by}")
+        part = description.activity
+        values = read_array(self.folder / part.file)
+        if values.ndim != 2 or values.dtype.kind not in "fiu":
+            raise SessionError(
+                f"{self.folder / part.file}: expected activity (neurons, samples), "
+                f"found {values.dtype} of shape {values.shape}"
+            )
+        values = values.T if part.axes == "time,neurons" else values
+        return ArrayReader(self.folder, description, self.settings, report).recording(values, part.file)
+
+
+class ArrayReader:
+    """Everything around the activity: clocks, movies, behaviour, positions; shared with other kinds of activity.
+
+    Parameters
+    ----------
+    folder : where the arrays lie.
+    description : which file is what.
+    settings : choices of the import.
+    report : takes notes.
+    """
+
+    def __init__(self, folder: Path, description: Description, settings: ImportSettings, report: ImportReport) -> None:
+        self.folder, self.description, self.settings, self.report = folder, description, settings, report
+        clock = description.clock
+        self._to_activity_clock: Callable[[np.ndarray], np.ndarray] | None = None
+        if clock is not None:
+            pulses = [read_array(folder / name).astype(float) for name in (clock.stimulus, clock.activity)]
+            source = f"{folder / clock.stimulus} and {clock.activity}"
+            mapped = ClockMap(pulses[0], pulses[1], settings.clock_tolerance_s, source)
+            mapped.note(report)
+            self._to_activity_clock = mapped
+
+    def recording(self, values: np.ndarray, source: str, chosen: np.ndarray | None = None) -> Recording:
+        """The recording around some activity.
+
+        Parameters
+        ----------
+        values : (N, S) activity.
+        source : its file.
+        chosen : rows of the coordinates and ids that belong to it, if they have more.
+        """
+        told = self.description
+        movies, presentations = self._stimulus()
+        return Recording(
+            name=told.name or self.folder.resolve().name,
+            activity=self._activity(values, source),
+            movies=movies,
+            presentations=presentations,
+            running=self._behavior("running", told.running, 1),
+            pupil_size=self._behavior("pupil size", told.pupil_size, 1),
+            pupil_center=self._behavior("pupil centre", told.pupil_center, 2),
+            coordinates=self._coordinates(len(values), chosen),
+            neuron_ids=self._neuron_ids(len(values), chosen),
+            tiers=self._tiers(),
+            simulated=told.simulated,
+            report=self.report,
+        )
+
+    def _activity(self, values: np.ndarray, source: str) -> Signal:
+        part = self.description.activity
+        if values.shape[1] < 2:
+            raise SessionError(f"{self.folder / source}: expected several samples, found {values.shape[1]}")
+        times, kept = self._times(part, values.shape[1], "activity")
+        if part.sample_time == "start":
+            times = times + float(np.median(np.diff(times))) / 2
+            text = "its times say when a sample starts; half a sample was added (sample_time)"
+            self.report.add("assumed", "activity", text)
+        return Signal(np.ascontiguousarray(values[:, :kept], dtype=np.float32), times, str(self.folder / source))
+
+    def _times(self, part: SignalPart, samples: int, about: str) -> tuple[np.ndarray, int]:
+        if part.times is None:
+            if part.rate_hz is None:
+                raise SessionError(
+                    f"{self.folder}: expected a clock for the {about}, found none; "
+                    f"add {about.replace(' ', '_').replace('centre', 'center')}_times.npy, "
+                    "or times or rate_hz in recording.toml"
+                )
+            self.report.add("assumed", about, f"a steady {part.rate_hz:g} Hz from {part.start_s:g} s on, as described")
+            return regular_times(samples, part.rate_hz, part.start_s), samples
+        source = str(self.folder / part.times)
+        times = read_array(self.folder / part.times)
+        fitted, kept = fitting_times(times, samples, source, trim=self.settings.trim, report=self.report, about=about)
+        if part.rate_hz is not None:
+            require_rate(fitted, part.rate_hz, self.settings.clock_tolerance_s, source)
+        return fitted.astype(float), kept
+
+    def _on_activity_clock(self, times: np.ndarray) -> np.ndarray:
+        return times if self._to_activity_clock is None else self._to_activity_clock(times)
+
+    def _behavior(self, about: str, part: SignalPart | None, channels: int) -> Signal | None:
+        if part is None:
+            return None
+        file = self.folder / part.file
+        values = np.squeeze(read_array(file))
+        values = values[None] if values.ndim == 1 else values
+        if values.ndim == 2 and values.shape[0] != channels and values.shape[1] == channels:
+            values = values.T
+        if values.ndim != 2 or values.shape[0] != channels or values.dtype.kind not in "fiu":
+            raise SessionError(
+                f"{file}: expected {about} of shape ({channels}, samples), found {values.dtype} of {values.shape}"
+            )
+        times, kept = self._times(part, values.shape[1], about)
+        return Signal(values[:, :kept].astype(float), self._on_activity_clock(times), str(file))
+
+    def _stimulus(self) -> tuple[tuple[StimulusMovie, ...], tuple[Presentation, ...]]:
+        part = self.description.stimulus
+        place = self.folder / part.file
+        movies = movies_at(place, part.axes, part.levels)
+        order = self._order(len(movies))
+        if part.times is not None:
+            presentations = self._by_times(movies, order, self.folder / part.times)
+        elif part.onsets is not None and part.rate_hz is not None:
+            onsets = read_array(self.folder / part.onsets)
+            require_ascending(onsets, str(self.folder / part.onsets))
+            if onsets.size != order.size:
+                raise SessionError(
+                    f"{self.folder / part.onsets}: expected {order.size} onsets, one a presentation, "
+                    f"found {onsets.size}; say in `order` which movie each presentation shows"
+                )
+            presentations = [
+                Presentation(movie, np.arange(len(movies[movie])), onset + np.arange(len(movies[movie])) / part.rate_hz)
+                for movie, onset in zip(order.tolist(), onsets.astype(float), strict=True)
+            ]
+            self.report.add("assumed", "stimulus", f"a steady {part.rate_hz:g} Hz from each onset on, as described")
+        else:
+            raise SessionError(
+                f"{self.folder}: expected the times at which frames appeared, found none; add stimulus_times.npy, "
+                "or give onsets and rate_hz in recording.toml"
+            )
+        self._require_one_after_another(presentations)
+        return tuple(movies), tuple(
+            Presentation(shown.movie, shown.frames, self._on_activity_clock(shown.times)) for shown in presentations
+        )
+
+    def _order(self, movies: int) -> np.ndarray:
+        part = self.description.stimulus
+        if part.order is None:
+            return np.arange(movies)
+        file = self.folder / part.order
+        order = read_array(file)
+        if order.ndim != 1 or order.dtype.kind not in "iu" or order.size == 0:
+            raise SessionError(f"{file}: expected whole numbers, one a presentation, found {order.dtype}")
+        if order.min() < 0 or order.max() >= movies:
+            raise SessionError(
+                f"{file}: expected movies from 0 to {movies - 1}, found {order.min()} to {order.max()}; count from 0"
+            )
+        return order
+
+    def _by_times(self, movies: list[StimulusMovie], order: np.ndarray, file: Path) -> list[Presentation]:
+        times, part = read_array(file), self.description.stimulus
+        lengths = [len(movies[movie]) for movie in order.tolist()]
+        if times.size != sum(lengths) or times.ndim > 2:
+            raise SessionError(
+                f"{file}: expected {sum(lengths)} times, one for each frame shown in {len(lengths)} presentations, "
+                f"found {times.size}; the movies and their times must belong together"
+            )
+        times = times.astype(float).ravel()
+        require_ascending(times, str(file))
+        if part.rate_hz is not None:
+            require_rate(times, part.rate_hz, self.settings.clock_tolerance_s, str(file))
+        if len(lengths) == 1:
+            return presentations_from_stream(np.arange(lengths[0]), times, int(order[0]), self.report)
+        ends = np.cumsum(lengths)[:-1]
+        return [
+            Presentation(movie, np.arange(len(when)), when)
+            for movie, when in zip(order.tolist(), np.split(times, ends), strict=True)
+        ]
+
+    def _require_one_after_another(self, presentations: list[Presentation]) -> None:
+        for number, (before, after) in enumerate(itertools.pairwise(presentations), start=1):
+            if after.times[0] < before.edges_s[-1] - 0.5 * before.period_s:
+                raise SessionError(
+                    f"{self.folder}: expected one presentation after another, found number {number} to begin at "
+                    f"{after.times[0]:.3f} s, before the one before it ends at {before.edges_s[-1]:.3f} s; "
+                    "check onsets and rate_hz"
+                )
+
+    def _coordinates(self, neurons: int, chosen: np.ndarray | None) -> np.ndarray | None:
+        told = self.description
+        if told.coordinates is None:
+            return None
+        file = self.folder / told.coordinates
+        positions = _table(file)
+        if positions.ndim != 2 or positions.shape[1] not in (2, 3) or not np.isfinite(positions).all():
+            raise SessionError(f"{file}: expected finite x, y and z of every neuron, found shape {positions.shape}")
+        positions = _rows(positions, neurons, chosen, file)
+        if positions.shape[1] == 2:
+            self.report.add("assumed", "coordinates", "z is 0 µm, as only x and y are given")
+            positions = np.column_stack([positions, np.zeros(neurons)])
+        if told.coordinate_scale_um != 1.0:
+            text = f"multiplied by {told.coordinate_scale_um:g} µm a unit (coordinate_scale_um)"
+            self.report.add("resampled", "coordinates", text)
+        return positions * told.coordinate_scale_um
+
+    def _neuron_ids(self, neurons: int, chosen: np.ndarray | None) -> np.ndarray | None:
+        if self.description.neuron_ids is None:
+            return None if chosen is None else chosen + 1
+        file = self.folder / self.description.neuron_ids
+        ids = read_array(file)
+        if ids.ndim != 1 or ids.dtype.kind not in "iu" or np.unique(ids).size != ids.size:
+            raise SessionError(f"{file}: expected a different whole number for every neuron, found {ids.dtype}")
+        return _rows(ids, neurons, chosen, file)
+
+    def _tiers(self) -> tuple[str, ...] | None:
+        if self.description.tiers is None:
+            return None
+        file = self.folder / self.description.tiers
+        if file.suffix == ".npy":
+            words = read_array(file)
+            if words.ndim != 1 or words.dtype.kind != "U":
+                raise SessionError(f"{file}: expected one word a presentation, found {words.dtype} of {words.shape}")
+            return tuple(str(word) for word in words)
+        return tuple(_text(file).split())
+
+
+def _rows(table: np.ndarray, neurons: int, chosen: np.ndarray | None, file: Path) -> np.ndarray:
+    if len(table) == neurons:
+        return table
+    if chosen is not None and len(table) > int(chosen.max()):
+        return table[chosen]
+    raise SessionError(f"{file}: expected a row for each of {neurons} neurons, found {len(table)}")
+
+
+def _table(file: Path) -> np.ndarray:
+    if file.suffix.lower() != ".csv":
+        return read_array(file).astype(float)
+    lines = [line for line in _text(file).splitlines() if line.strip()]
+    rows = [re.split(r"[,;\t]", line) for line in lines]
+    try:
+        # A first line of words names the columns.
+        first = 0 if _is_number(rows[0][0]) else 1
+        return np.array([[float(cell) for cell in row] for row in rows[first:]])
+    except (ValueError, IndexError) as error:
+        raise SessionError(f"{file}: expected a table of numbers, x, y and z, found {error}") from None
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return math.isfinite(float(word))
+    except ValueError:
+        return False
+
+
+def _text(file: Path) -> str:
+    try:
+        if file.stat().st_size > LARGEST_TABLE_BYTES:
+            raise StorageError(f"{file}: expected a table, found more than {LARGEST_TABLE_BYTES // 10**6} MB")
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StorageError(f"{file}: expected a table, found nothing there; check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"{file}: expected a table, found a file that cannot be read ({error})") from None

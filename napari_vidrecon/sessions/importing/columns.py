@@ -1,0 +1,60 @@
+"""`Column`: one array found among raw files, and what it would be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_vidrecon.sessions.importing.stimuli import Pixels, value_range
+
+NOT_USED = "not used"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One array found among raw files.
+
+    Parameters
+    ----------
+    name : the file, or the place in a file.
+    shape, dtype : of the array; the shape is empty for what cannot be read as one.
+    rate_hz : samples a second, or None if it is no clocked signal or the clock is not told.
+    lowest, highest : range of a sample of its values; None for no numbers.
+    use : what it would be used for, or why not.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    rate_hz: float | None
+    lowest: float | None
+    highest: float | None
+    use: str = NOT_USED
+
+    @classmethod
+    def of(cls, name: str, array: Pixels, use: str = NOT_USED, rate_hz: float | None = None) -> Column:
+        """The column of an array; only a sample of its values is read."""
+        lowest, highest = (None, None)
+        if array.dtype.kind in "fiub" and len(array.shape) and 0 not in array.shape:
+            found = value_range(array)
+            lowest, highest = (value if np.isfinite(value) else None for value in found)
+        shape = tuple(int(size) for size in array.shape)
+        return cls(name, shape, str(array.dtype), rate_hz, lowest, highest, use)
+
+    @classmethod
+    def unreadable(cls, name: str, why: str) -> Column:
+        """The column of a file that is not opened."""
+        return cls(name, (), "-", None, None, None, why)
+
+    def __str__(self) -> str:
+        shape = " x ".join(map(str, self.shape)) or "-"
+        rate = "" if self.rate_hz is None else f", {self.rate_hz:.4g} Hz"
+        span = "" if self.lowest is None else f", {self.lowest:.4g} to {self.highest:.4g}"
+        return f"{shape} {self.dtype}{rate}{span}: {self.use}"
+
+
+def used(columns: Iterable[Column]) -> list[Column]:
+    """Those with a use."""
+    return [column for column in columns if column.use != NOT_USED]

@@ -1,0 +1,195 @@
+"""The description of plain arrays: which file is what, in `recording.toml`, or told by the files' names."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_vidrecon.errors import SessionError
+
+DESCRIPTION_FILES = ("recording.toml", "recording.json")
+COORDINATE_FILES = ("coordinates.npy", "coordinates.csv")
+LARGEST_DESCRIPTION_BYTES = 1_000_000
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SignalPart(_Part):
+    """A stream and its clock.
+
+    Parameters
+    ----------
+    file : its array; (channels, samples) or the other way round, time is the longer axis.
+    times : array of one time a sample, s; or `rate_hz` and `start_s`, the time of the first sample.
+    """
+
+    file: str = ""
+    times: str | None = None
+    rate_hz: float | None = Field(default=None, gt=0)
+    start_s: float = 0.0
+
+
+class ActivityPart(SignalPart):
+    """Activity, (neurons, samples).
+
+    Parameters
+    ----------
+    sample_time : whether its times say when a sample starts, as triggers of a microscope do, or its middle.
+    axes : order of the axes; never guessed.
+    """
+
+    sample_time: Literal["start", "middle"] = "start"
+    axes: Literal["neurons,time", "time,neurons"] = "neurons,time"
+
+
+class StimulusPart(_Part):
+    """Movies and when they were shown.
+
+    Parameters
+    ----------
+    file : one array or movie file, or a folder of them, sorted by name.
+    axes : order of the axes of an array: n clips, t frames, h rows, w columns, c colours.
+    levels : the values that were shown as black and white.
+    times : when each frame appeared, s: (frames,) of all that was shown, or (presentations, frames).
+    onsets : or only when each presentation began, with `rate_hz`.
+    rate_hz : frames a second; with `times` it is checked against them.
+    order : which movie each presentation shows, from 0; default: each once, in order.
+    """
+
+    file: str
+    axes: str | None = Field(default=None, pattern="^[nthwc]{3,5}$")
+    levels: tuple[float, float] | None = None
+    times: str | None = None
+    onsets: str | None = None
+    rate_hz: float | None = Field(default=None, gt=0)
+    order: str | None = None
+
+
+class ClockPart(_Part):
+    """Pulses that both machines saw, one time a pulse on each clock; everything but the activity follows them.
+
+    Parameters
+    ----------
+    activity, stimulus : arrays of the times of the same pulses, s.
+    """
+
+    activity: str
+    stimulus: str
+
+
+class Description(_Part):
+    """Which file is what.
+
+    Parameters
+    ----------
+    name : what to call the recording; default: the folder's name.
+    simulated : the mouse is a simulation.
+    activity, stimulus, running, pupil_size, pupil_center, clock : see there.
+    coordinates : `.npy` or `.csv`, (neurons, 2 or 3) x, y, z; `coordinate_scale_um` µm a unit.
+    neuron_ids : integers, one a neuron.
+    tiers : `.npy` of words or text file, one a presentation.
+    """
+
+    name: str = ""
+    simulated: bool = False
+    activity: ActivityPart
+    stimulus: StimulusPart
+    running: SignalPart | None = None
+    pupil_size: SignalPart | None = None
+    pupil_center: SignalPart | None = None
+    coordinates: str | None = None
+    coordinate_scale_um: float = Field(default=1.0, gt=0)
+    neuron_ids: str | None = None
+    tiers: str | None = None
+    clock: ClockPart | None = None
+
+
+def read_description(folder: Path, activity_file: str = "activity.npy") -> tuple[Description, str]:
+    """The description of a folder: written down, or told by the names of its files where there is none.
+
+    Parameters
+    ----------
+    folder : where the files lie.
+    activity_file : name of the activity where the description gives none.
+
+    Returns
+    -------
+    The description, and where it comes from.
+
+    Raises
+    ------
+    SessionError : the description cannot be read, or has a value that cannot be used.
+    """
+    for name in DESCRIPTION_FILES:
+        file = folder / name
+        if file.is_file():
+            return _checked(_parsed(file), str(file)), name
+    return _checked(_by_name(folder, activity_file), str(folder)), "the names of the files"
+
+
+def _parsed(file: Path) -> dict[str, Any]:
+    try:
+        if file.stat().st_size > LARGEST_DESCRIPTION_BYTES:
+            raise SessionError(f"{file}: expected a short description, found more than 1 MB; choose another file")
+        text = file.read_text(encoding="utf-8")
+        found = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise SessionError(f"{file}: expected {file.suffix[1:].upper()}, found text that is none ({error})") from None
+    if not isinstance(found, dict):
+        raise SessionError(f"{file}: expected names with values, found {type(found).__name__}")
+    return found
+
+
+def _checked(values: dict[str, Any], source: str) -> Description:
+    try:
+        return Description(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "description"
+        found = "" if first["type"] == "missing" else f", found {first['input']!r}"
+        raise SessionError(
+            f"{source}: expected a description of the recording, found a fault at {name}: "
+            f"{first['msg'][0].lower()}{first['msg'][1:]}{found}; docs/import.md lists what it may hold"
+        ) from None
+
+
+def _by_name(folder: Path, activity_file: str) -> dict[str, Any]:
+    """What `activity.npy`, `activity_times.npy`, `stimulus.npy` and so on are, by convention."""
+
+    def there(name: str) -> str | None:
+        return name if (folder / name).exists() else None
+
+    stimulus = next(
+        (name for name in ("stimulus.npy", "stimulus.tif", "stimulus.tiff", "stimulus.mp4", "stimulus.avi", "stimulus")
+         if (folder / name).exists()),
+        None,
+    )  # fmt: skip
+    if stimulus is None:
+        raise SessionError(
+            f"{folder}: expected the movies that were shown, stimulus.npy or a folder stimulus, found neither; "
+            "add them, or say in recording.toml where they are"
+        )
+    values: dict[str, Any] = {
+        "activity": {"file": activity_file, "times": there("activity_times.npy")},
+        "stimulus": {
+            "file": stimulus,
+            "times": there("stimulus_times.npy"),
+            "onsets": there("stimulus_onsets.npy"),
+            "order": there("stimulus_order.npy"),
+        },
+        "coordinates": next((name for name in COORDINATE_FILES if there(name)), None),
+        "neuron_ids": there("neuron_ids.npy"),
+        "tiers": there("tiers.npy"),
+    }
+    for stream in ("running", "pupil_size", "pupil_center"):
+        if there(f"{stream}.npy"):
+            values[stream] = {"file": f"{stream}.npy", "times": there(f"{stream}_times.npy")}
+    if there("pulses_activity.npy") and there("pulses_stimulus.npy"):
+        values["clock"] = {"activity": "pulses_activity.npy", "stimulus": "pulses_stimulus.npy"}
+    return values

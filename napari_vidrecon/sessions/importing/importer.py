@@ -1,0 +1,189 @@
+"""From a recording to a session folder, with a report of everything done on the way."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from napari_vidrecon.errors import SessionError
+from napari_vidrecon.sessions.importing.behavior import behavior_of, prepared_behavior
+from napari_vidrecon.sessions.importing.neurons import usable_neurons
+from napari_vidrecon.sessions.importing.recording import Recording
+from napari_vidrecon.sessions.importing.report import ImportReport
+from napari_vidrecon.sessions.importing.resampling import on_video_clock
+from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.sessions.importing.tiers import (
+    TRAINING_TIER,
+    VALIDATION_TIER,
+    ClipLook,
+    chosen_tiers,
+    movie_groups,
+    require_no_leak,
+)
+from napari_vidrecon.sessions.importing.trials import TrialCut, cut_trials
+from napari_vidrecon.sessions.metadata import SIMULATION_FILE
+from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
+from napari_vidrecon.sessions.writer import PADDED_FRAMES, write_session
+
+REPORT_FILE, REPORT_TEXT_FILE = "import.json", "import.txt"
+FEW_TRIALS = 60
+"""With fewer trials than this an encoder learns little."""
+
+OnProgress = Callable[[str, int, int], None]
+
+
+def import_recording(
+    recording: Recording,
+    folder: Path | str,
+    settings: ImportSettings | None = None,
+    on_progress: OnProgress | None = None,
+) -> ImportReport:
+    """Write the session folder of a recording: resampled, cut into trials, split into tiers.
+
+    Parameters
+    ----------
+    recording : what a reader found.
+    folder : where the session goes; it appears whole or not at all. `import.json` and `import.txt` in it repeat
+        the report.
+    settings : the choices; see there for the defaults.
+    on_progress : called with what is being done, the trials done and the trials in all.
+
+    Returns
+    -------
+    The report: the reader's notes and everything that was resampled, filled, dropped or repaired here.
+
+    Raises
+    ------
+    SessionError : the recording cannot be used; nothing is written then.
+    StorageError : the folder cannot be written.
+    """
+    settings = settings or ImportSettings()
+    report = replace(recording.report, notes=list(recording.report.notes))
+    recording = replace(recording, report=report)
+    cuts = cut_trials(recording, settings.trial_frames)
+    recording = prepared_behavior(usable_neurons(recording, cuts, settings), cuts)
+    _note_resampling(recording, cuts, settings)
+    tiers = _tiers(recording, cuts, settings, on_progress)
+    _note_totals(recording, cuts, tiers)
+
+    def on_trial(done: int) -> None:
+        if on_progress is not None:
+            on_progress("writing", done, len(cuts))
+
+    extra = {
+        REPORT_FILE: json.dumps({"settings": settings.model_dump(), **report.as_values()}, indent=1) + "\n",
+        REPORT_TEXT_FILE: report.as_text(),
+    }
+    if recording.simulated:
+        told = {"simulated": True, "vidrecon_note": "Imported from a recording that says it is a simulation."}
+        extra[SIMULATION_FILE] = json.dumps(told) + "\n"
+    write_session(
+        folder,
+        _trials(recording, cuts, tiers, settings),
+        coordinates=recording.coordinates,
+        unit_ids=recording.neuron_ids,
+        padded_frames=max(PADDED_FRAMES, *(cut.frames for cut in cuts)),
+        extra_files=extra,
+        on_trial=on_trial,
+    )
+    return report
+
+
+def _trials(recording: Recording, cuts: list[TrialCut], tiers: list[str], settings: ImportSettings) -> Iterator[Trial]:
+    for number, (cut, tier) in enumerate(zip(cuts, tiers, strict=True)):
+        behavior, pupil_center = behavior_of(recording, cut)
+        yield Trial(
+            id=number,
+            tier=tier,
+            video=cut.video(recording, settings.fit),
+            behavior=behavior,
+            pupil_center=pupil_center,
+            recorded_responses=np.maximum(on_video_clock(recording.activity, cut.edges_s), 0.0),
+            name=f"{recording.name}, trial {number}",
+            simulated=recording.simulated,
+        )
+
+
+def _tiers(
+    recording: Recording, cuts: list[TrialCut], settings: ImportSettings, on_progress: OnProgress | None
+) -> list[str]:
+    known: dict[object, ClipLook] = {}
+    looks = []
+    for done, cut in enumerate(cuts, start=1):
+        key = cut.clip_key(recording)
+        if key not in known:
+            known[key] = ClipLook.of(cut.video(recording, settings.fit))
+        looks.append(known[key])
+        if on_progress is not None:
+            on_progress("hashing", done, len(cuts))
+    if not any(look.thumbnail.any() for look in known.values()):
+        raise SessionError(
+            f"{recording.name}: expected movies, found nothing but even grey in every one; choose other files"
+        )
+    sources: list[object] = [cut.clip_key(recording) for cut in cuts]
+    if not settings.within_movie:
+        sources = [_source(recording, cut) for cut in cuts]
+    groups = movie_groups(looks, sources)
+    if recording.tiers is not None:
+        tiers = [cut.tier for cut in cuts]
+        require_no_leak(tiers, groups, recording.name)
+        for tier in (TRAINING_TIER, VALIDATION_TIER):
+            if tier not in tiers:
+                text = f"no trial is of the tier {tier}, which training needs"
+                recording.report.add("warning", "trials", text)
+        return tiers
+    if settings.within_movie:
+        text = "parts of one movie may be both trained on and held out (--within-movie): scores may be too good"
+        recording.report.add("warning", "trials", text)
+    hashes = [look.hash for look in looks]
+    return chosen_tiers(groups, hashes, settings.test_share, settings.validation_share, recording.report)
+
+
+def _source(recording: Recording, cut: TrialCut) -> tuple[int, int]:
+    """What may not be split: the frames of a movie that were shown without a pause."""
+    shown = recording.presentations[cut.presentation]
+    return shown.movie, int(shown.frames[0])
+
+
+def _note_resampling(recording: Recording, cuts: list[TrialCut], settings: ImportSettings) -> None:
+    report, screen = recording.report, ScreenGeometry()
+    rate = recording.activity.rate_hz
+    how = "averaged over each frame" if rate > 1.5 * FRAME_RATE_HZ else "interpolated linearly"
+    report.add("resampled", "activity", f"{rate:.4g} Hz to the video clock, {how}")
+    for movie in {recording.presentations[cut.presentation].movie for cut in cuts}:
+        shown = recording.movies[movie]
+        height, width = shown.size_px
+        if (height, width) != (screen.rows, screen.cols):
+            same = height * screen.cols == width * screen.rows
+            fit = "same proportions" if same else {"pad": "padded with mid grey", "crop": "cropped"}.get(settings.fit)
+            text = (
+                f"{height} x {width} pixels averaged over area to {screen.rows} x {screen.cols}, {fit or 'stretched'}"
+            )
+            report.add("resampled", "stimulus", text)
+        if shown.coloured:
+            report.add("resampled", "stimulus", "colour to grey: 0.299 red + 0.587 green + 0.114 blue")
+        if shown.levels != (0.0, 255.0):
+            text = f"{shown.pixels.dtype} values {shown.levels[0]:g} to {shown.levels[1]:g} to grey levels 0 to 255"
+            report.add("resampled", "stimulus", text)
+
+
+def _note_totals(recording: Recording, cuts: list[TrialCut], tiers: list[str]) -> None:
+    report = recording.report
+    if len(cuts) < FEW_TRIALS:
+        text = f"{len(cuts)} trials are few; an encoder learns from about {FEW_TRIALS} on"
+        report.add("warning", "trials", text)
+    if recording.coordinates is None:
+        report.add("warning", "coordinates", "none given; everything but plots of cortex works without")
+    report.totals = {
+        "neurons": len(recording.activity.values),
+        "trials": len(cuts),
+        "trials_by_tier": dict(Counter(tiers).most_common()),
+        "frames": sum(cut.frames for cut in cuts),
+        "minutes": round(sum(float(cut.edges_s[-1] - cut.edges_s[0]) for cut in cuts) / 60, 2),
+    }

@@ -1,0 +1,60 @@
+"""Movies of a stimulus as files: one array of clips, one long stack, or a folder of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from napari_vidrecon.errors import SessionError
+from napari_vidrecon.sessions.importing.stimuli import (
+    COLOUR_CHANNELS,
+    MOVIE_SUFFIXES,
+    StimulusMovie,
+    open_pixels,
+    stimulus_movie,
+)
+
+
+def movies_at(place: Path, axes: str | None = None, levels: tuple[float, float] | None = None) -> list[StimulusMovie]:
+    """The movies of a file or folder, mapped where that is possible.
+
+    Parameters
+    ----------
+    place : an array or movie file, or a folder of them.
+    axes : order of the axes, e.g. "nthw"; default: clips, frames, rows, columns, colours, as far as they are there.
+    levels : values of black and white.
+
+    Raises
+    ------
+    SessionError, StorageError : no movies, or movies that cannot be read.
+    """
+    if place.is_dir():
+        files = sorted((file for file in place.iterdir() if file.suffix.lower() in MOVIE_SUFFIXES), key=natural_order)
+        if not files:
+            raise SessionError(f"{place}: expected movies ({', '.join(MOVIE_SUFFIXES)}), found none; add them")
+        return [movie for file in files for movie in movies_at(file, axes, levels)]
+    pixels = open_pixels(place)
+    axes = axes or _axes(place, pixels.shape)
+    if len(axes) != pixels.ndim or len(set(axes)) != len(axes) or not set("thw") <= set(axes):
+        raise SessionError(f"{place}: expected axes t, h and w, and n and c where there, found {axes!r} for "
+                           f"shape {pixels.shape}")  # fmt: skip
+    ordered = pixels.transpose([axes.index(axis) for axis in "nthwc" if axis in axes])
+    if "n" not in axes:
+        return [stimulus_movie(str(place), ordered, levels)]
+    if levels is None:
+        # One scale for all clips: a dark one among them must not be stretched.
+        levels = stimulus_movie(str(place), ordered.reshape(-1, *ordered.shape[2:]), None).levels
+    return [stimulus_movie(f"{place}, clip {number}", clip, levels) for number, clip in enumerate(ordered)]
+
+
+def _axes(place: Path, shape: tuple[int, ...]) -> str:
+    coloured = len(shape) > 3 and shape[-1] in COLOUR_CHANNELS
+    found = {3: "thw", 4: "thwc" if coloured else "nthw", 5: "nthwc"}.get(len(shape))
+    if found is None:
+        raise SessionError(f"{place}: expected frames (frames, rows, columns), found shape {shape}")
+    return found
+
+
+def natural_order(file: Path) -> list[tuple[int, int, str]]:
+    """Key that sorts clip2 before clip10."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", file.name)]

@@ -1,0 +1,247 @@
+"""An NWB file: response series, stimulus, running and pupil, found by kind and by name; needs the extra `nwb`."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+
+from napari_vidrecon.errors import SessionError, StorageError
+from napari_vidrecon.sessions.importing.clocks import fitting_times, regular_times
+from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
+from napari_vidrecon.sessions.importing.nwb_names import CENTRE, DECONVOLVED, RUNNING, SIZE, matches, path_of, the_one
+from napari_vidrecon.sessions.importing.nwb_stimulus import StimulusReader
+from napari_vidrecon.sessions.importing.recording import Recording, Signal
+from napari_vidrecon.sessions.importing.report import ImportReport
+from napari_vidrecon.sessions.importing.settings import ImportSettings
+
+if TYPE_CHECKING:
+    from pynwb import NWBHDF5IO
+
+METRES_TO_UM = 1e6
+POSITION_COLUMNS = ("x_um", "y_um", "z_um")
+
+
+@dataclass(frozen=True)
+class NwbNames:
+    """Which series to take where a file has several; names, or ends of their paths in the file.
+
+    Parameters
+    ----------
+    activity, stimulus, running, pupil_size, pupil_center : empty to have them found.
+    """
+
+    activity: str = ""
+    stimulus: str = ""
+    running: str = ""
+    pupil_size: str = ""
+    pupil_center: str = ""
+
+
+@dataclass
+class NwbFile:
+    """An NWB file, open while it is entered; its movies are read from it when they are needed.
+
+    Parameters
+    ----------
+    path : the file.
+    settings : choices of the import that concern reading.
+    names : which series to take where there are several.
+    sample_time : whether a time of the activity says when a sample starts or its middle.
+    """
+
+    path: Path
+    settings: ImportSettings = field(default_factory=ImportSettings)
+    names: NwbNames = field(default_factory=NwbNames)
+    sample_time: Literal["start", "middle"] = "start"
+
+    def __post_init__(self) -> None:
+        self._io: NWBHDF5IO | None = None
+        self._book: Any = None
+
+    def __enter__(self) -> Self:
+        try:
+            import pynwb
+        except ImportError:
+            raise SessionError(
+                f"{self.path}: expected pynwb to read NWB files with, found it missing; "
+                "install it: pip install 'napari-vidrecon[nwb]'"
+            ) from None
+        if not self.path.is_file():
+            raise StorageError(f"{self.path}: expected an NWB file, found nothing there; check the path")
+        try:
+            with warnings.catch_warnings():
+                # Its makers' affair: missing extensions, old versions, names with spaces.
+                warnings.simplefilter("ignore")
+                self._io = pynwb.NWBHDF5IO(str(self.path), "r")
+                self._book = self._io.read()
+        except Exception as error:  # noqa: BLE001  # a damaged file fails in whatever way of h5py, hdmf or pynwb
+            self.close()
+            raise StorageError(
+                f"{self.path}: expected an NWB file, found one that cannot be read ({type(error).__name__}: "
+                f"{str(error).splitlines()[0] if str(error) else 'no reason given'}); copy or download it again"
+            ) from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; movies of its recordings cannot be read any more."""
+        if self._io is not None:
+            self._io.close()
+        self._io = self._book = None
+
+    def columns(self) -> list[Column]:
+        """Every series found, and what it would be used for."""
+        uses = {id(series): use for use, series in self._chosen(ImportReport()).items() if series is not None}
+        stimulus = StimulusReader(self.path, self._book, ImportReport())
+        for series in stimulus.series(self.names.stimulus):
+            uses[id(series)] = "stimulus"
+            uses[id(stimulus.holder(series))] = "stimulus"
+        columns = []
+        for series in self._all():
+            use = uses.get(id(series), NOT_USED)
+            data = series.data
+            if not hasattr(data, "shape") or not len(data.shape):
+                columns.append(Column.unreadable(path_of(series), use))
+                continue
+            columns.append(Column.of(path_of(series), data, use, _rate(series)))
+        return columns
+
+    def recording(self) -> Recording:
+        """The recording, with the activity in memory; its movies stay in the file.
+
+        Raises
+        ------
+        SessionError : series are missing, several could be meant, or they do not fit each other.
+        """
+        report = ImportReport()
+        report.add("read", "files", f"NWB, {len(self._all())} series")
+        chosen = self._chosen(report)
+        series = chosen["activity"]
+        if series is None:
+            raise SessionError(f"{self.path}: expected a response series of the neurons, found none; see --preview")
+        activity = self._signal(series, "activity", report)
+        if self.sample_time == "start":
+            report.add("assumed", "activity", "its times say when a sample starts; half a sample was added")
+            activity = Signal(activity.values, activity.times + activity.period_s / 2, activity.source)
+        stimulus = StimulusReader(self.path, self._book, report)
+        movies, presentations, tiers = stimulus.read(self.names.stimulus)
+        return Recording(
+            name=self.path.stem,
+            activity=activity,
+            movies=movies,
+            presentations=presentations,
+            running=self._behavior(chosen["running"], "running", report),
+            pupil_size=self._behavior(chosen["pupil size"], "pupil size", report),
+            pupil_center=self._behavior(chosen["pupil centre"], "pupil centre", report),
+            coordinates=self._coordinates(series, len(activity.values), report),
+            neuron_ids=self._neuron_ids(series, len(activity.values)),
+            tiers=tiers,
+            simulated="simulated" in [str(word).lower() for word in (self._book.keywords or ())],
+            report=report,
+        )
+
+    def _all(self) -> list[Any]:
+        from pynwb import TimeSeries
+
+        found = [each for each in self._book.objects.values() if isinstance(each, TimeSeries)]
+        return sorted(found, key=path_of)
+
+    def _chosen(self, report: ImportReport) -> dict[str, Any]:
+        """The series of each use, or None; the stimulus has a reader of its own."""
+        from pynwb.image import ImageSeries, IndexSeries
+        from pynwb.ophys import RoiResponseSeries
+
+        responses = [each for each in self._all() if isinstance(each, RoiResponseSeries)]
+        other = [
+            each
+            for each in self._all()
+            if not isinstance(each, (RoiResponseSeries, ImageSeries, IndexSeries)) and hasattr(each.data, "shape")
+        ]
+        single = [each for each in other if int(np.prod(each.data.shape[1:])) == 1]
+        double = [each for each in other if each.data.shape[1:] == (2,)]
+        deconvolved = [each for each in responses if matches(DECONVOLVED, each)]
+        names, source = self.names, self.path
+        found = {
+            "activity": the_one(
+                source, "activity", responses if len(deconvolved) != 1 else deconvolved, names.activity, responses
+            ),
+            "running": the_one(
+                source, "running", [each for each in single if matches(RUNNING, each)], names.running, single
+            ),
+            "pupil size": the_one(
+                source, "pupil size", [each for each in single if matches(SIZE, each)], names.pupil_size, single
+            ),
+            "pupil centre": the_one(
+                source, "pupil centre", [each for each in double if matches(CENTRE, each)], names.pupil_center, double
+            ),
+        }
+        for use, series in found.items():
+            if series is not None:
+                report.add("read", use, path_of(series))
+        return found
+
+    def _signal(self, series: Any, about: str, report: ImportReport) -> Signal:
+        source = f"{self.path}: {path_of(series)}"
+        values = np.asarray(series.data[:])
+        if values.dtype.kind not in "fiu" or values.ndim > 2 or len(values) < 2:
+            raise SessionError(f"{source}: expected numbers (samples, channels), found {values.dtype} {values.shape}")
+        values = values.reshape(len(values), -1).T.astype(np.float32)
+        scale, offset = float(series.conversion or 1.0), float(getattr(series, "offset", 0.0) or 0.0)
+        if (scale, offset) != (1.0, 0.0):
+            report.add("resampled", about, f"times {scale:g} plus {offset:g} {series.unit}, as the file says")
+            values = values * np.float32(scale) + np.float32(offset)
+        if series.timestamps is None:
+            return Signal(values, regular_times(values.shape[1], series.rate, series.starting_time or 0.0), source)
+        times, kept = fitting_times(
+            np.asarray(series.timestamps[:], dtype=float),
+            values.shape[1],
+            source,
+            trim=self.settings.trim,
+            report=report,
+            about=about,
+        )
+        return Signal(values[:, :kept], times, source)
+
+    def _behavior(self, series: Any, about: str, report: ImportReport) -> Signal | None:
+        return None if series is None else self._signal(series, about, report)
+
+    def _coordinates(self, series: Any, neurons: int, report: ImportReport) -> np.ndarray | None:
+        table, rows = series.rois.table, np.asarray(series.rois.data[:])
+        if rows.size != neurons:
+            raise SessionError(
+                f"{self.path}: {path_of(series)}: expected a region for each of {neurons} neurons, found {rows.size}"
+            )
+        if set(POSITION_COLUMNS[:2]) <= set(table.colnames):
+            columns = [np.asarray(table[name][:])[rows] for name in POSITION_COLUMNS if name in table.colnames]
+            return np.column_stack(columns if len(columns) == 3 else [*columns, np.zeros(neurons)]).astype(float)
+        spacing = None if table.imaging_plane is None else table.imaging_plane.grid_spacing
+        unit = None if spacing is None else table.imaging_plane.grid_spacing_unit
+        if spacing is None or unit not in ("meters", "micrometers") or "pixel_mask" not in table.colnames:
+            report.add("dropped", "coordinates", f"no columns {', '.join(POSITION_COLUMNS)}, no pixel size with masks")
+            return None
+        scale = np.asarray(spacing[:2], dtype=float) * (METRES_TO_UM if unit == "meters" else 1.0)
+        centres = [np.mean([[x, y] for x, y, _ in table["pixel_mask"][int(row)]], axis=0) for row in rows]
+        report.add("assumed", "coordinates", "middles of the regions times the size of a pixel; z is 0 µm")
+        return np.column_stack([np.array(centres) * scale, np.zeros(neurons)])
+
+    def _neuron_ids(self, series: Any, neurons: int) -> np.ndarray | None:
+        ids = np.asarray(series.rois.table.id[:])[np.asarray(series.rois.data[:])]
+        return ids.astype(int) if np.unique(ids).size == neurons else None
+
+
+def _rate(series: Any) -> float | None:
+    if series.rate is not None:
+        return float(series.rate)
+    if series.timestamps is None or len(series.timestamps) < 2:
+        return None
+    step = float(np.median(np.diff(np.asarray(series.timestamps[:], dtype=float))))
+    return 1.0 / step if step > 0 else None

@@ -1,0 +1,163 @@
+"""Movies of an NWB file: image series, or index series into templates; and when they were shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_vidrecon.errors import SessionError
+from napari_vidrecon.sessions.importing.clocks import regular_times
+from napari_vidrecon.sessions.importing.nwb_names import named, path_of
+from napari_vidrecon.sessions.importing.recording import Presentation, require_ascending
+from napari_vidrecon.sessions.importing.report import ImportReport
+from napari_vidrecon.sessions.importing.stimuli import StimulusMovie, stimulus_movie
+from napari_vidrecon.sessions.importing.trials import presentations_from_stream
+
+TIER_COLUMN = "tier"
+
+
+class StimulusReader:
+    """Finds the movies of an open NWB file.
+
+    Parameters
+    ----------
+    path : the file, for messages.
+    book : what pynwb read.
+    report : takes notes.
+    """
+
+    def __init__(self, path: Path, book: Any, report: ImportReport) -> None:
+        self.path, self.book, self.report = path, book, report
+
+    def series(self, name: str = "") -> list[Any]:
+        """The series that were shown, or those of one name.
+
+        Raises
+        ------
+        SessionError : none, or none of that name.
+        """
+        from pynwb.image import ImageSeries, IndexSeries
+
+        shown = [each for each in self.book.stimulus.values() if isinstance(each, (ImageSeries, IndexSeries))]
+        shown = sorted(shown, key=path_of)
+        chosen = named(shown, name) if name else shown
+        if not chosen:
+            listed = ", ".join(path_of(each) for each in shown) or "none"
+            wanted = f"a series {name!r}" if name else "an image series or index series"
+            raise SessionError(f"{self.path}: expected {wanted} among the stimuli, found {listed}; see --preview")
+        return chosen
+
+    def read(
+        self, name: str = ""
+    ) -> tuple[tuple[StimulusMovie, ...], tuple[Presentation, ...], tuple[str, ...] | None]:
+        """Movies, presentations in the order of time, and a tier for each if the table of trials has them.
+
+        Raises
+        ------
+        SessionError : movies or their times are missing or do not fit each other.
+        """
+        movies: dict[int, tuple[int, StimulusMovie]] = {}
+        streams: list[tuple[int, np.ndarray, np.ndarray]] = []
+        for series in self.series(name):
+            frames, holder = self._shown(series), self.holder(series)
+            if id(holder) not in movies:
+                movies[id(holder)] = len(movies), self._movie(holder)
+            number, movie = movies[id(holder)]
+            frames = np.arange(len(movie)) if frames is None else frames
+            if frames.size and (frames.min() < 0 or frames.max() >= len(movie)):
+                raise SessionError(
+                    f"{self.path}: {path_of(series)}: expected frames from 0 to {len(movie) - 1}, "
+                    f"found up to {frames.max()}; the index and its template must belong together"
+                )
+            streams.append((number, frames, self._times(series, frames.size)))
+            self.report.add("read", "stimulus", f"{path_of(series)}, {frames.size} frames shown")
+        self.report.add("assumed", "stimulus", "the axes of pictures are rows, then columns")
+        presentations, tiers = self._by_trials(streams)
+        if presentations is None:
+            presentations = [shown for stream in streams for shown in self._by_pauses(*stream)]
+            presentations.sort(key=lambda shown: float(shown.times[0]))
+        if not presentations:
+            raise SessionError(f"{self.path}: expected movies of several frames, found none; see --preview")
+        return tuple(movie for _, movie in movies.values()), tuple(presentations), tiers
+
+    def holder(self, series: Any) -> Any:
+        """What holds the frames of a series: itself, or the template that it is an index into.
+
+        Raises
+        ------
+        SessionError : an index into nothing.
+        """
+        from pynwb.image import IndexSeries
+
+        if not isinstance(series, IndexSeries):
+            return series
+        holder = series.indexed_images if series.indexed_images is not None else series.indexed_timeseries
+        if holder is None:
+            raise SessionError(f"{self.path}: {path_of(series)}: expected a template to index, found none")
+        return holder
+
+    def _shown(self, series: Any) -> np.ndarray | None:
+        """Indices of the frames shown; None for all in order."""
+        from pynwb.image import IndexSeries
+
+        return np.asarray(series.data[:]).astype(int) if isinstance(series, IndexSeries) else None
+
+    def _movie(self, holder: Any) -> StimulusMovie:
+        from pynwb.image import ImageSeries
+
+        source = f"{self.path}: {path_of(holder)}"
+        if not isinstance(holder, ImageSeries):
+            images = holder.order_of_images[:] if holder.order_of_images is not None else holder.images.values()
+            pictures = [np.asarray(image.data[:]) for image in images]
+            if len({picture.shape for picture in pictures}) != 1:
+                raise SessionError(f"{source}: expected pictures of one size, found several; choose others")
+            return stimulus_movie(source, np.stack(pictures))
+        if holder.external_file is not None:
+            raise SessionError(
+                f"{source}: expected frames in the NWB file, found a link to {holder.external_file[0]}; "
+                "save its frames as .npy and import plain arrays"
+            )
+        return stimulus_movie(source, holder.data)
+
+    def _times(self, series: Any, frames: int) -> np.ndarray:
+        source = f"{self.path}: {path_of(series)}"
+        if series.timestamps is None:
+            return regular_times(frames, float(series.rate), float(series.starting_time or 0.0))
+        times = np.asarray(series.timestamps[:], dtype=float)
+        require_ascending(times, source)
+        if times.size != frames:
+            raise SessionError(f"{source}: expected {frames} times, one for each frame shown, found {times.size}")
+        return times
+
+    def _by_pauses(self, movie: int, frames: np.ndarray, times: np.ndarray) -> list[Presentation]:
+        jumps = np.flatnonzero(~np.isin(np.diff(frames), (0, 1))) + 1
+        if jumps.size:
+            self.report.add("assumed", "stimulus", "a jump to another frame of the template begins a presentation")
+        return [
+            shown
+            for some, when in zip(np.split(frames, jumps), np.split(times, jumps), strict=True)
+            if len(some) > 1
+            for shown in presentations_from_stream(some, when, movie, self.report)
+        ]
+
+    def _by_trials(
+        self, streams: list[tuple[int, np.ndarray, np.ndarray]]
+    ) -> tuple[list[Presentation] | None, tuple[str, ...] | None]:
+        table = self.book.trials
+        if table is None or len(table) == 0:
+            return None, None
+        starts, stops = np.asarray(table["start_time"][:], float), np.asarray(table["stop_time"][:], float)
+        words = [str(word) for word in table[TIER_COLUMN][:]] if TIER_COLUMN in table.colnames else None
+        presentations, tiers = [], []
+        for number, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+            for movie, frames, times in streams:
+                first, last = np.searchsorted(times, [start - 1e-6, stop - 1e-6])
+                if last - first > 1:
+                    presentations.append(Presentation(movie, frames[first:last], times[first:last]))
+                    tiers.append("" if words is None else words[number])
+        if len(presentations) < len(starts):
+            self.report.add("dropped", "trials", f"{len(starts) - len(presentations)} in which no movie was shown")
+        self.report.add("read", "trials", f"{len(starts)} of the table of trials")
+        return presentations, None if words is None else tuple(tiers)

@@ -1,0 +1,156 @@
+"""`Recording`: one mouse's raw data, before it is cut into trials; each stream keeps its own clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from napari_vidrecon.errors import SessionError
+from napari_vidrecon.sessions.importing.report import ImportReport
+from napari_vidrecon.sessions.importing.stimuli import StimulusMovie
+
+REGULAR = 1.5
+"""A step of a clock longer than this many median steps is a gap."""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Channels sampled together.
+
+    Parameters
+    ----------
+    values : (C, S) numbers.
+    times : (S,) seconds, ascending: the middle of what each sample covers.
+    source : the file or the place in a file, for messages.
+
+    Raises
+    ------
+    SessionError : values and times do not fit each other, or the times do not ascend.
+    """
+
+    values: np.ndarray
+    times: np.ndarray
+    source: str
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.times.shape != self.values.shape[1:]:
+            raise SessionError(
+                f"{self.source}: expected one time for each of {self.values.shape[-1]} samples, "
+                f"found {self.times.size} times; the two must be equally long"
+            )
+        require_ascending(self.times, self.source)
+
+    @property
+    def period_s(self) -> float:
+        """Median step between samples, s."""
+        return float(np.median(np.diff(self.times)))
+
+    @property
+    def rate_hz(self) -> float:
+        """Samples a second."""
+        return 1.0 / self.period_s
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """One showing of a movie, or of a part of one.
+
+    Parameters
+    ----------
+    movie : index into the recording's movies.
+    frames : (F,) the movie's frames in the order in which they were shown.
+    times : (F,) seconds at which each of them appeared, on the clock of the activity.
+    """
+
+    movie: int
+    frames: np.ndarray
+    times: np.ndarray
+
+    @property
+    def period_s(self) -> float:
+        """Median time that a frame was shown, s."""
+        return float(np.median(np.diff(self.times)))
+
+    @property
+    def edges_s(self) -> np.ndarray:
+        """(F + 1,) when each frame appeared, and when the last one went."""
+        return np.append(self.times, self.times[-1] + self.period_s)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Everything known about one mouse, each stream on its own clock; seconds count from a common zero.
+
+    Parameters
+    ----------
+    name : what to call the recording in messages.
+    activity : (N, S) activity of the neurons, >= 0 once imported.
+    movies : the movies that were shown.
+    presentations : when they were shown.
+    running : (1, S) speed, or None.
+    pupil_size : (1, S), or None.
+    pupil_center : (2, S) horizontal and vertical eye position, or None.
+    coordinates : (N, 3) position in cortex in µm, or None.
+    neuron_ids : (N,) integers, or None for 1..N.
+    tiers : a tier for each presentation, or None to have them chosen.
+    simulated : the mouse is a simulation.
+    report : what the reader did to get here.
+    """
+
+    name: str
+    activity: Signal
+    movies: tuple[StimulusMovie, ...]
+    presentations: tuple[Presentation, ...]
+    running: Signal | None = None
+    pupil_size: Signal | None = None
+    pupil_center: Signal | None = None
+    coordinates: np.ndarray | None = None
+    neuron_ids: np.ndarray | None = None
+    tiers: tuple[str, ...] | None = None
+    simulated: bool = False
+    report: ImportReport = field(default_factory=ImportReport)
+
+    def __post_init__(self) -> None:
+        neurons = len(self.activity.values)
+        if self.coordinates is not None and self.coordinates.shape != (neurons, 3):
+            raise SessionError(
+                f"{self.name}: expected x, y and z of {neurons} neurons, found coordinates of {self.coordinates.shape}"
+            )
+        if self.neuron_ids is not None and self.neuron_ids.shape != (neurons,):
+            raise SessionError(
+                f"{self.name}: expected {neurons} neuron ids, found {self.neuron_ids.shape}; one for each neuron"
+            )
+        if self.tiers is not None and len(self.tiers) != len(self.presentations):
+            raise SessionError(
+                f"{self.name}: expected a tier for each of {len(self.presentations)} presentations, "
+                f"found {len(self.tiers)}"
+            )
+
+
+def require_ascending(times: np.ndarray, source: str) -> None:
+    """Refuse a clock that stands still, runs back or holds anything but numbers.
+
+    Parameters
+    ----------
+    times : (S,) seconds.
+    source : whose they are, for the message.
+
+    Raises
+    ------
+    SessionError : fewer than two times, not finite, or not ascending.
+    """
+    if times.ndim != 1 or times.dtype.kind not in "fiu" or times.size < 2:
+        raise SessionError(
+            f"{source}: expected a list of at least two times in seconds, found {times.dtype} of shape {times.shape}"
+        )
+    if not np.isfinite(times).all():
+        bad = int((~np.isfinite(times)).sum())
+        raise SessionError(f"{source}: expected times in seconds, found {bad} that are NaN or infinite; mend the clock")
+    steps = np.diff(times)
+    if not (steps > 0).all():
+        first = int((steps <= 0).argmax())
+        raise SessionError(
+            f"{source}: expected ascending times, found {times[first + 1]:g} s after {times[first]:g} s "
+            f"(sample {first + 1}); sort or mend the clock"
+        )

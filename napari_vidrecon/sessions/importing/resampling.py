@@ -1,0 +1,145 @@
+"""From any size and rate to the video clock: area averages of movies, interpolation of signals."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+
+from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.sessions.importing.recording import Signal
+from napari_vidrecon.sessions.importing.stimuli import WHITE, StimulusMovie
+
+ScreenFit = Literal["pad", "crop", "stretch"]
+SURROUND_GREY = WHITE / 2
+FRAMES_AT_ONCE = 32
+FAST = 1.5
+"""A signal with more than this many samples a frame is averaged, not interpolated."""
+
+
+def overlap(edges: np.ndarray, count: int) -> np.ndarray:
+    """How much of each of `count` unit cells lies within each interval, as a share of the interval.
+
+    Parameters
+    ----------
+    edges : (n + 1,) ascending ends of the intervals; cell i reaches from i to i + 1.
+
+    Returns
+    -------
+    (n, count) float32; a row adds up to 1, to less where its interval reaches beyond the cells.
+    """
+    cells = np.arange(count)
+    shared = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
+    return (np.clip(shared, 0.0, None) / np.diff(edges)[:, None]).astype(np.float32)
+
+
+class ScreenResampler:
+    """Area average of pictures of one size onto the pixels of the screen.
+
+    Parameters
+    ----------
+    source_px : height and width of the pictures.
+    screen_px : height and width of the screen.
+    fit : what to do if the proportions differ: "pad" shows the whole picture on mid grey, "crop" fills the screen
+        and loses two edges, "stretch" distorts.
+
+    Raises
+    ------
+    ConfigError : no such fit.
+    """
+
+    def __init__(self, source_px: tuple[int, int], screen_px: tuple[int, int], fit: ScreenFit = "pad") -> None:
+        if fit not in get_args(ScreenFit):
+            raise ConfigError(f"fit: expected one of {', '.join(get_args(ScreenFit))}, found {fit!r}")
+        # Source pixels that one screen pixel covers, along the rows and along the columns.
+        steps = [source / screen for source, screen in zip(source_px, screen_px, strict=True)]
+        if fit != "stretch":
+            steps = [max(steps) if fit == "pad" else min(steps)] * 2
+        self.identical = tuple(source_px) == tuple(screen_px)
+        self.weights = []
+        for source, screen, step in zip(source_px, screen_px, steps, strict=True):
+            edges = source / 2 + (np.arange(screen + 1) - screen / 2) * step
+            self.weights.append(overlap(edges, source))
+
+    def __call__(self, pictures: np.ndarray) -> np.ndarray:
+        """(F, H, W) grey levels to (F, rows, columns) float32; what no picture covers is mid grey."""
+        if self.identical:
+            return np.asarray(pictures, dtype=np.float32)
+        rows, columns = self.weights
+        shown = np.matmul(np.matmul(rows, pictures), columns.T)
+        covered = np.outer(rows.sum(axis=1), columns.sum(axis=1))
+        return (shown + (1.0 - covered) * SURROUND_GREY).astype(np.float32)
+
+
+def shown_clip(
+    movie: StimulusMovie, frames: np.ndarray, edges: np.ndarray, screen_px: tuple[int, int], fit: ScreenFit
+) -> np.ndarray:
+    """What the screen showed during each frame of the video clock.
+
+    Parameters
+    ----------
+    movie : the movie.
+    frames : (F,) its frames in the order shown.
+    edges : (T + 1,) ends of the frames of the video clock, counted in frames shown: the first one shown reaches
+        from 0 to 1.
+    screen_px, fit : as in `ScreenResampler`.
+
+    Returns
+    -------
+    (T, rows, columns) float32, grey levels 0..255: averages over area and over time.
+    """
+    first, last = int(np.floor(edges[0])), int(np.ceil(edges[-1] - 1e-9))
+    needed = frames[first:last]
+    resampler = ScreenResampler(movie.size_px, screen_px, fit)
+    if len(needed) > 1 and (np.diff(needed) == 1).all():
+        parts = [
+            resampler(movie.grey(start, min(start + FRAMES_AT_ONCE, int(needed[-1]) + 1)))
+            for start in range(int(needed[0]), int(needed[-1]) + 1, FRAMES_AT_ONCE)
+        ]
+    else:
+        parts = [resampler(movie.grey(int(frame), int(frame) + 1)) for frame in needed]
+    pictures = np.concatenate(parts)
+    if np.array_equal(edges, first + np.arange(len(pictures) + 1)):
+        return pictures
+    return np.tensordot(overlap(edges - first, len(pictures)), pictures, axes=1).astype(np.float32)
+
+
+def on_video_clock(signal: Signal, edges_s: np.ndarray) -> np.ndarray:
+    """A signal at the frames of the video clock.
+
+    Slow signals are interpolated linearly at the middle of each frame; fast ones are averaged over it, so that
+    nothing above half the frame rate folds back. Outside the recording the nearest sample holds.
+
+    Parameters
+    ----------
+    signal : (C, S), without NaN.
+    edges_s : (T + 1,) ends of the frames, s.
+
+    Returns
+    -------
+    (C, T) float32.
+    """
+    margin = 2.0 * signal.period_s + float(np.diff(edges_s).max())
+    start, stop = np.searchsorted(signal.times, [edges_s[0] - margin, edges_s[-1] + margin])
+    start, stop = max(int(start) - 1, 0), min(int(stop) + 1, signal.times.size)
+    times, values = signal.times[start:stop], signal.values[:, start:stop].astype(np.float64)
+    if signal.period_s < float(np.median(np.diff(edges_s))) / FAST:
+        return _averages(times, values, edges_s).astype(np.float32)
+    return _interpolated(times, values, (edges_s[:-1] + edges_s[1:]) / 2).astype(np.float32)
+
+
+def _interpolated(times: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    right = np.clip(np.searchsorted(times, at), 1, times.size - 1)
+    left = right - 1
+    weight = np.clip((at - times[left]) / (times[right] - times[left]), 0.0, 1.0)
+    return values[:, left] * (1.0 - weight) + values[:, right] * weight
+
+
+def _averages(times: np.ndarray, values: np.ndarray, edges_s: np.ndarray) -> np.ndarray:
+    """Mean of the linear interpolation over each interval, exactly."""
+    knots = np.union1d(times, edges_s)
+    heights = _interpolated(times, values, knots)
+    areas = np.diff(knots) * (heights[:, 1:] + heights[:, :-1]) / 2
+    total = np.concatenate([np.zeros((len(values), 1)), np.cumsum(areas, axis=1)], axis=1)
+    ends = total[:, np.searchsorted(knots, edges_s)]
+    return np.diff(ends, axis=1) / np.diff(edges_s)

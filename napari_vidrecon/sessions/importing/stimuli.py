@@ -1,0 +1,170 @@
+"""`StimulusMovie`: a movie as it was stored, and the one grey level scale that every movie is brought to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from napari_vidrecon.errors import SessionError, StorageError
+from napari_vidrecon.storage import read_array
+
+WHITE = 255.0
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)
+"""Share of red, green and blue in the brightness of a picture (ITU-R BT.601)."""
+COLOUR_CHANNELS = (3, 4)
+ARRAY_SUFFIXES, TIFF_SUFFIXES, FILM_SUFFIXES = (".npy",), (".tif", ".tiff"), (".mp4", ".avi", ".mov", ".mkv")
+MOVIE_SUFFIXES = ARRAY_SUFFIXES + TIFF_SUFFIXES + FILM_SUFFIXES
+FRAMES_TO_LOOK_AT = 32
+DARKEST_PLAUSIBLE_SHARE = 0.1
+"""A movie of 16 bits that never exceeds this share of its range was most likely stored with fewer bits."""
+
+
+class Pixels(Protocol):
+    """Frames that can be sliced: an array, a mapped file, or a data set of an HDF5 file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(F, H, W) or (F, H, W, C)."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Kind of numbers."""
+
+    def __getitem__(self, index: slice, /) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class StimulusMovie:
+    """A movie as it was stored: any size, 8 or 16 bit or float, grey or colour.
+
+    Parameters
+    ----------
+    name : the file or the place in a file, for messages.
+    pixels : (F, H, W), or (F, H, W, C) with 3 or 4 colour channels.
+    levels : the values that were shown as black and as white.
+    """
+
+    name: str
+    pixels: Pixels
+    levels: tuple[float, float]
+
+    def __len__(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Height and width."""
+        return int(self.pixels.shape[1]), int(self.pixels.shape[2])
+
+    @property
+    def coloured(self) -> bool:
+        """Whether it has colour channels."""
+        return len(self.pixels.shape) == 4
+
+    def grey(self, start: int, stop: int) -> np.ndarray:
+        """Frames from `start` up to, but without, `stop`: (F, H, W) float32, grey levels 0..255.
+
+        Raises
+        ------
+        SessionError : a pixel is NaN or infinite.
+        """
+        frames = np.asarray(self.pixels[start:stop])
+        if self.coloured:
+            # A fourth channel is opacity, which a screen does not show.
+            frames = frames[..., :3] @ np.array(LUMA_WEIGHTS, dtype=np.float32)
+        black, white = self.levels
+        grey = (frames.astype(np.float32) - np.float32(black)) * np.float32(WHITE / (white - black))
+        if not np.isfinite(grey).all():
+            raise SessionError(
+                f"{self.name}: expected a grey level in every pixel, found NaN or infinite values in "
+                f"frames {start} to {stop - 1}"
+            )
+        return np.clip(grey, 0.0, WHITE)
+
+
+def stimulus_movie(name: str, pixels: Pixels, levels: tuple[float, float] | None = None) -> StimulusMovie:
+    """A movie of stored frames, after a look at whether its grey levels can be told.
+
+    Parameters
+    ----------
+    name : for messages.
+    pixels : (F, H, W) or (F, H, W, C).
+    levels : values of black and white; default: the whole range of integers, 0..1 or 0..255 for floats.
+
+    Raises
+    ------
+    SessionError : not frames of pixels, or black and white cannot be told.
+    """
+    shape = tuple(pixels.shape)
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in COLOUR_CHANNELS) or 0 in shape:
+        raise SessionError(
+            f"{name}: expected frames (frames, rows, columns) or with 3 or 4 colours as the last axis, "
+            f"found shape {shape}; say `axes` in the description if the axes are in another order"
+        )
+    if pixels.dtype.kind not in "fiub":
+        raise SessionError(f"{name}: expected pixels as numbers, found {pixels.dtype}")
+    if levels is None:
+        levels = _levels_of(name, pixels)
+    if not levels[1] > levels[0]:
+        raise SessionError(f"{name}: expected levels of black and white, black first, found {levels}")
+    return StimulusMovie(name, pixels, levels)
+
+
+def _levels_of(name: str, pixels: Pixels) -> tuple[float, float]:
+    if pixels.dtype.kind == "b":
+        return 0.0, 1.0
+    lowest, highest = value_range(pixels)
+    remedy = "say which values were black and white: levels = [0, 4095] in the description, or --levels 0:4095"
+    if pixels.dtype == np.uint8:
+        return 0.0, WHITE
+    if pixels.dtype == np.uint16 and highest > DARKEST_PLAUSIBLE_SHARE * np.iinfo(np.uint16).max:
+        return 0.0, float(np.iinfo(np.uint16).max)
+    if pixels.dtype.kind == "f" and lowest >= 0 and highest <= 1.0:
+        return 0.0, 1.0
+    if pixels.dtype.kind == "f" and lowest >= 0 and highest <= WHITE:
+        return 0.0, WHITE
+    raise SessionError(
+        f"{name}: expected 8 or 16 bits, or values from 0 to 1 or from 0 to 255, "
+        f"found {pixels.dtype} from {lowest:g} to {highest:g}; {remedy}"
+    )
+
+
+def value_range(pixels: Pixels) -> tuple[float, float]:
+    """Lowest and highest value of a few frames spread over a movie; NaN if there are none but NaN."""
+    count = pixels.shape[0]
+    chosen = np.unique(np.linspace(0, count - 1, FRAMES_TO_LOOK_AT).astype(int))
+    frames = [np.asarray(pixels[int(index) : int(index) + 1]) for index in chosen]
+    finite = [frame[np.isfinite(frame)] for frame in frames]
+    looked = [part for part in finite if part.size]
+    if not looked:
+        return float("nan"), float("nan")
+    return float(min(part.min() for part in looked)), float(max(part.max() for part in looked))
+
+
+def open_pixels(file: Path) -> np.ndarray:
+    """Frames of a movie file, time first: `.npy` is mapped, TIFF and film files are read.
+
+    Raises
+    ------
+    StorageError : missing, damaged, pickled, or of another kind.
+    """
+    suffix = file.suffix.lower()
+    if suffix in ARRAY_SUFFIXES:
+        return read_array(file, memory_map=True)
+    if not file.is_file():
+        raise StorageError(f"{file}: expected a movie, found nothing there; check the path")
+    try:
+        if suffix in TIFF_SUFFIXES:
+            import tifffile
+
+            return np.asarray(tifffile.imread(file))
+        if suffix in FILM_SUFFIXES:
+            import imageio.v3 as imageio
+
+            return np.asarray(imageio.imread(file, plugin="FFMPEG"))
+    except (OSError, ValueError, RuntimeError, IndexError) as error:
+        raise StorageError(f"{file}: expected a movie, found a file that cannot be read ({error})") from None
+    raise StorageError(f"{file}: expected a movie ({', '.join(MOVIE_SUFFIXES)}), found a file ending in '{suffix}'")

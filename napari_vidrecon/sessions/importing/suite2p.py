@@ -1,0 +1,190 @@
+"""A suite2p folder: the activity and which regions are cells; stimulus and behaviour lie beside it as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from napari_vidrecon.errors import SessionError, StorageError
+from napari_vidrecon.sessions.importing.array_preview import list_columns, require_folder, uses
+from napari_vidrecon.sessions.importing.arrays import ArrayReader
+from napari_vidrecon.sessions.importing.columns import Column
+from napari_vidrecon.sessions.importing.description import read_description
+from napari_vidrecon.sessions.importing.recording import Recording
+from napari_vidrecon.sessions.importing.report import ImportReport
+from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.storage import read_array
+
+CELLS_FILE, PICKLED_FILES = "iscell.npy", ("stat.npy", "ops.npy", "db.npy")
+NEUROPIL_SHARE = 0.7
+BASELINE_PERCENTILE = 10.0
+CONVERT_STAT = (
+    "it is pickled and never opened here; where suite2p is trusted, this makes positions of it: "
+    "python -c \"import numpy as np; np.save('coordinates.npy', "
+    "[(*s['med'][::-1], 0) for s in np.load('stat.npy', allow_pickle=True)])\", "
+    "with coordinate_scale_um = µm a pixel in recording.toml"
+)
+
+Signal2p = Literal["spks", "dff"]
+
+
+@dataclass(frozen=True)
+class Suite2pFolder:
+    """A suite2p result: one plane, or a folder of several (`plane0`, `plane1` ...).
+
+    Parameters
+    ----------
+    folder : holds `spks.npy`, `F.npy`, `iscell.npy`, or folders `plane*` that do.
+    beside : where the stimulus, the clocks and the behaviour lie; default: the same folder.
+    settings : choices of the import that concern reading.
+    signal : "spks", the deconvolved activity, or "dff", (F - 0.7 Fneu - F0) / F0 cut off at zero.
+    all_regions : take regions that suite2p does not call cells, too.
+    """
+
+    folder: Path
+    beside: Path | None = None
+    settings: ImportSettings = field(default_factory=ImportSettings)
+    signal: Signal2p = "spks"
+    all_regions: bool = False
+
+    @property
+    def planes(self) -> list[Path]:
+        """The folders that hold activity, in order."""
+        name = "spks.npy" if self.signal == "spks" else "F.npy"
+        if (self.folder / name).is_file():
+            return [self.folder]
+        inner = self.folder / "suite2p" if (self.folder / "suite2p").is_dir() else self.folder
+        found = [plane for plane in inner.glob("plane*") if plane.name[5:].isdecimal() and (plane / name).is_file()]
+        return sorted(found, key=lambda plane: int(plane.name[5:]))
+
+    def columns(self) -> list[Column]:
+        """Every file found, and what it would be used for.
+
+        Raises
+        ------
+        SessionError, StorageError : no such folder, or a description that cannot be used.
+        """
+        require_folder(self.folder)
+        beside = self._beside()
+        description, _ = read_description(beside, "spks.npy")
+        roles: dict[str, tuple[str, str | None, float | None]] = dict.fromkeys(
+            PICKLED_FILES, ("not used; pickled, and never opened", None, None)
+        )
+        roles[CELLS_FILE] = ("all regions are taken" if self.all_regions else "which regions are cells", None, None)
+        rate = description.activity.rate_hz
+        names = ("spks.npy",) if self.signal == "spks" else ("F.npy", "Fneu.npy")
+        roles |= dict.fromkeys(names, ("activity", None, rate))
+        known = {name: role for name, role in uses(description).items() if name != description.activity.file}
+        columns = []
+        for plane in self.planes:
+            there = {name: role for name, role in roles.items() if (plane / name).exists()}
+            if plane == beside:
+                known |= there
+            else:
+                found = list_columns(plane, there)
+                columns += [replace(column, name=f"{plane.name}/{column.name}") for column in found]
+        return columns + list_columns(beside, known)
+
+    def recording(self) -> Recording:
+        """The recording: activity of the cells, with the arrays beside.
+
+        Raises
+        ------
+        SessionError : arrays are missing or do not fit each other.
+        StorageError : a file is damaged or unsafe.
+        """
+        require_folder(self.folder)
+        planes = self.planes
+        if not planes:
+            wanted = "spks.npy" if self.signal == "spks" else "F.npy and Fneu.npy"
+            other = "run its deconvolution, or take --signal dff" if self.signal == "spks" else "choose another folder"
+            raise SessionError(f"{self.folder}: expected suite2p's {wanted}, found neither it nor planes; {other}")
+        beside = self._beside()
+        description, told_by = read_description(beside, "spks.npy")
+        report = ImportReport()
+        report.add("read", "files", f"suite2p, {len(planes)} planes; arrays beside it told apart by {told_by}")
+        values, cells, regions = [], [], 0
+        for plane in planes:
+            activity = self._activity(plane, report)
+            chosen = self._cells(plane, len(activity), report)
+            values.append(activity[chosen])
+            cells.append(np.flatnonzero(chosen) + regions)
+            regions += len(chosen)
+        if description.coordinates is None and any((plane / "stat.npy").exists() for plane in planes):
+            report.add("dropped", "coordinates", f"stat.npy holds them, but {CONVERT_STAT}")
+        elif description.coordinates is not None and Path(description.coordinates).name == "stat.npy":
+            raise SessionError(f"{beside / description.coordinates}: expected positions as numbers: {CONVERT_STAT}")
+        rows = np.concatenate(cells)
+        activity = self._together(planes, values, report)
+        return ArrayReader(beside, description, self.settings, report).recording(activity, str(planes[0]), rows)
+
+    def _beside(self) -> Path:
+        if self.beside is not None:
+            require_folder(self.beside)
+            return self.beside
+        return self.folder
+
+    def _activity(self, plane: Path, report: ImportReport) -> np.ndarray:
+        if self.signal == "spks":
+            return _traces(plane / "spks.npy")
+        bright, around = _traces(plane / "F.npy"), _traces(plane / "Fneu.npy")
+        if bright.shape != around.shape:
+            raise SessionError(
+                f"{plane / 'Fneu.npy'}: expected the shape of F.npy, {bright.shape}, found {around.shape}; "
+                "both must be of the same run of suite2p"
+            )
+        corrected = bright - np.float32(NEUROPIL_SHARE) * around
+        baseline = np.percentile(corrected, BASELINE_PERCENTILE, axis=1, keepdims=True)
+        if (baseline <= 0).any():
+            report.add("warning", "activity", f"{int((baseline <= 0).sum())} baselines not above 0; dF/F is NaN there")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            dff = np.where(baseline > 0, (corrected - baseline) / baseline, np.nan)
+        text = (
+            f"dF/F of F - {NEUROPIL_SHARE:g} Fneu over its {BASELINE_PERCENTILE:g}th percentile, cut off at 0; "
+            "not deconvolved, so slower than the activity that encoders are made for"
+        )
+        report.add("resampled", "activity", text)
+        return np.maximum(dff, 0.0).astype(np.float32)
+
+    def _cells(self, plane: Path, regions: int, report: ImportReport) -> np.ndarray:
+        file = plane / CELLS_FILE
+        if self.all_regions:
+            report.add("assumed", "activity", "all regions are taken, cells or not")
+            return np.ones(regions, dtype=bool)
+        try:
+            cells = read_array(file)
+        except StorageError as error:
+            raise StorageError(f"{error}; to take all regions give --all-regions") from None
+        if cells.ndim not in (1, 2) or len(cells) != regions or cells.dtype.kind not in "fiub":
+            raise SessionError(
+                f"{file}: expected a row for each of {regions} regions, found {cells.dtype} of shape {cells.shape}; "
+                "all files must be of the same run of suite2p"
+            )
+        chosen = (cells if cells.ndim == 1 else cells[:, 0]) > 0.5
+        if not chosen.any():
+            raise SessionError(f"{file}: expected cells among {regions} regions, found none; give --all-regions")
+        report.add("dropped", "activity", f"{plane.name}: {int((~chosen).sum())} of {regions} regions are no cells")
+        return np.asarray(chosen)
+
+    def _together(self, planes: list[Path], values: list[np.ndarray], report: ImportReport) -> np.ndarray:
+        lengths = [part.shape[1] for part in values]
+        shortest = min(lengths)
+        if len(set(lengths)) > 1:
+            if not self.settings.trim:
+                found = ", ".join(f"{plane.name}: {length}" for plane, length in zip(planes, lengths, strict=True))
+                raise SessionError(
+                    f"{self.folder}: expected planes of the same length, found {found} samples; "
+                    "cut the longer ones at their end with --trim"
+                )
+            report.add("repaired", "activity", f"planes of {max(lengths)} samples cut to {shortest} at the end")
+        return np.concatenate([part[:, :shortest] for part in values])
+
+
+def _traces(file: Path) -> np.ndarray:
+    traces = read_array(file)
+    if traces.ndim != 2 or traces.dtype.kind not in "fiu" or traces.shape[1] < 2:
+        raise SessionError(f"{file}: expected traces (regions, samples), found {traces.dtype} of shape {traces.shape}")
+    return traces

@@ -1,0 +1,174 @@
+"""Trials: where presentations are cut, on the video clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_vidrecon.errors import SessionError
+from napari_vidrecon.sessions.importing.recording import REGULAR, Presentation, Recording
+from napari_vidrecon.sessions.importing.report import ImportReport
+from napari_vidrecon.sessions.importing.resampling import ScreenFit, shown_clip
+from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
+from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
+
+SAME_RATE = 0.01
+"""Movies within this share of the video clock's rate are taken frame by frame."""
+MINIMUM_TRIALS = 8
+"""Fewer cannot be split into clips to train on, to validate with and to test with."""
+EARLY_OR_LATE_PERIODS = 1.0
+"""A trial may begin before the first sample of the activity, or end after the last one, by this many samples."""
+
+
+@dataclass(frozen=True)
+class TrialCut:
+    """A piece of a presentation that becomes a trial.
+
+    Parameters
+    ----------
+    presentation : index into the recording's presentations.
+    edges : (T + 1,) ends of the frames of the video clock, counted in frames shown.
+    edges_s : (T + 1,) the same in seconds.
+    tier : as the recording says, or empty.
+    """
+
+    presentation: int
+    edges: np.ndarray
+    edges_s: np.ndarray
+    tier: str = ""
+
+    @property
+    def frames(self) -> int:
+        """Length T on the video clock."""
+        return len(self.edges) - 1
+
+    def clip_key(self, recording: Recording) -> tuple[int, bytes, bytes]:
+        """Equal for trials that show exactly the same frames of the same movie."""
+        shown = recording.presentations[self.presentation]
+        first, last = int(self.edges[0]), int(np.ceil(self.edges[-1]))
+        return shown.movie, shown.frames[first:last].tobytes(), (self.edges - self.edges[0]).tobytes()
+
+    def video(self, recording: Recording, fit: ScreenFit) -> np.ndarray:
+        """What the screen showed: (T, 36, 64) float32, grey levels 0..255."""
+        shown = recording.presentations[self.presentation]
+        screen = ScreenGeometry()
+        movie = recording.movies[shown.movie]
+        return shown_clip(movie, shown.frames, self.edges, (screen.rows, screen.cols), fit)
+
+
+def presentations_from_stream(
+    frames: np.ndarray, times: np.ndarray, movie: int, report: ImportReport, longest_step_s: float = 0.5
+) -> list[Presentation]:
+    """Cut one long stream of frames where the screen showed nothing new for a while.
+
+    Parameters
+    ----------
+    frames, times : (F,) frames of the movie and when they appeared.
+    movie : index of the movie.
+    longest_step_s : a longer time between two frames ends a presentation.
+    """
+    steps = np.diff(times)
+    ends = np.flatnonzero(steps > max(longest_step_s, REGULAR * float(np.median(steps)))) + 1
+    if ends.size:
+        report.add("assumed", "stimulus", f"a pause of more than {longest_step_s:g} s ends a presentation")
+    parts = zip(np.split(frames, ends), np.split(times, ends), strict=True)
+    kept = [Presentation(movie, some, when) for some, when in parts if len(some) > 1]
+    if len(kept) <= ends.size:
+        report.add("dropped", "stimulus", f"{ends.size + 1 - len(kept)} presentations of a single frame")
+    return kept
+
+
+def cut_trials(recording: Recording, trial_frames: int) -> list[TrialCut]:
+    """Cut the presentations into trials of the video clock, and leave out what cannot be used.
+
+    Parameters
+    ----------
+    recording : its report takes notes of what is resampled and dropped.
+    trial_frames : longest trial, frames at 30 Hz.
+
+    Raises
+    ------
+    SessionError : no presentation lies within the activity, or too few trials are left.
+    """
+    report = recording.report
+    cuts = [cut for index in range(len(recording.presentations)) for cut in _cut(recording, index, trial_frames)]
+    _note_irregular(recording.presentations, report)
+    inside = _within_activity(recording, cuts)
+    usable = [cut for cut in inside if not _without_activity(recording, cut)]
+    if len(usable) < len(inside):
+        report.add("dropped", "trials", f"{len(inside) - len(usable)} in which all neurons are NaN at once")
+    require_enough(recording, len(usable))
+    return usable
+
+
+def require_enough(recording: Recording, trials: int) -> None:
+    """Refuse a recording of too few trials; raises `SessionError`."""
+    if trials < MINIMUM_TRIALS:
+        raise SessionError(
+            f"{recording.name}: expected at least {MINIMUM_TRIALS} trials to train and to test with, "
+            f"found {trials} of at least {MINIMUM_FRAMES} frames; record more, or cut shorter trials (--trial-frames)"
+        )
+
+
+def _cut(recording: Recording, index: int, trial_frames: int) -> list[TrialCut]:
+    shown, report = recording.presentations[index], recording.report
+    count, rate_hz = len(shown.frames), 1.0 / shown.period_s
+    per_frame = rate_hz / FRAME_RATE_HZ
+    if abs(per_frame - 1.0) < SAME_RATE:
+        per_frame = 1.0
+    else:
+        how = "averaged over time" if per_frame > 1 else "each frame held as long as it was shown"
+        report.add("resampled", "stimulus", f"movies at {rate_hz:.4g} Hz to {FRAME_RATE_HZ:g} Hz, {how}")
+    total = int(count / per_frame + 1e-6)
+    tier = "" if recording.tiers is None else recording.tiers[index]
+    cuts = []
+    for start in range(0, total, trial_frames):
+        stop = min(start + trial_frames, total)
+        if stop - start < MINIMUM_FRAMES:
+            end = "end" if start else "whole"
+            text = f"the {end} of presentations, as it is shorter than {MINIMUM_FRAMES} frames at {FRAME_RATE_HZ:g} Hz"
+            report.add("dropped", "trials", text)
+            break
+        edges = np.arange(start, stop + 1) * per_frame
+        edges_s = np.interp(edges, np.arange(count + 1), shown.edges_s)
+        cuts.append(TrialCut(index, edges, edges_s, tier))
+    return cuts
+
+
+def _note_irregular(presentations: Sequence[Presentation], report: ImportReport) -> None:
+    late = sum(int((np.diff(shown.times) > REGULAR * shown.period_s).sum()) for shown in presentations)
+    if late:
+        report.add("repaired", "stimulus", f"{late} frames stayed on the screen for longer; the activity follows them")
+
+
+def _within_activity(recording: Recording, cuts: list[TrialCut]) -> list[TrialCut]:
+    activity = recording.activity
+    slack = (EARLY_OR_LATE_PERIODS + 0.5) * activity.period_s
+    first, last = float(activity.times[0]) - slack, float(activity.times[-1]) + slack
+    inside = [cut for cut in cuts if first <= cut.edges_s[0] and cut.edges_s[-1] <= last]
+    if cuts and not inside:
+        raise SessionError(
+            f"{recording.name}: expected movies shown while the activity was recorded, "
+            f"{activity.times[0]:.3f} to {activity.times[-1]:.3f} s, "
+            f"found them at {cuts[0].edges_s[0]:.3f} to {cuts[-1].edges_s[-1]:.3f} s; "
+            "both clocks must count seconds from the same zero"
+        )
+    if len(inside) < len(cuts):
+        gone = len(cuts) - len(inside)
+        recording.report.add("dropped", "trials", f"{gone} of {len(cuts)} shown while no activity was recorded")
+    return inside
+
+
+def _without_activity(recording: Recording, cut: TrialCut) -> bool:
+    samples = samples_of(recording, cut)
+    return samples.size > 0 and bool((~np.isfinite(samples)).all(axis=0).any())
+
+
+def samples_of(recording: Recording, cut: TrialCut) -> np.ndarray:
+    """The stored activity (N, samples) from which a trial is made."""
+    times = recording.activity.times
+    start, stop = np.searchsorted(times, [cut.edges_s[0], cut.edges_s[-1]])
+    return recording.activity.values[:, max(int(start) - 1, 0) : min(int(stop) + 1, times.size)]
