@@ -93,7 +93,7 @@ def golden_checkpoints(golden_folder: Path) -> list[Path]:
 def small_encoder_file(small_session_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A compact encoder for the small session, trained for a few steps only; shared, so never write to it."""
     from napari_vidrecon.encoders.training.recipe import TrainingRecipe
-    from napari_vidrecon.encoders.training.trainer import train_encoder
+    from napari_vidrecon.encoders.training.training_run import train_encoder
     from napari_vidrecon.sessions.session import open_session
 
     path = tmp_path_factory.mktemp("encoders") / "small.safetensors"

@@ -37,7 +37,7 @@ def train(
     from napari_vidrecon.cli.settings import checked, parse_settings
     from napari_vidrecon.cli.stopping import StopRequest
     from napari_vidrecon.encoders.training.recipe import TrainingRecipe
-    from napari_vidrecon.encoders.training.trainer import TrainingProgress, train_encoder
+    from napari_vidrecon.encoders.training.training_run import TrainingProgress, train_encoder
     from napari_vidrecon.errors import EncoderError
     from napari_vidrecon.sessions.session import open_session
 

@@ -7,6 +7,7 @@ import json
 import pickle
 import struct
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import nn
 from napari_vidrecon.encoders.compact import Compact, CompactConfig
 from napari_vidrecon.encoders.dwiseneuro import DwiseNeuro, DwiseNeuroConfig
 from napari_vidrecon.encoders.encoder import Canvas, EncoderSpec
+from napari_vidrecon.encoders.factorised import Factorised, FactorisedConfig
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError
@@ -284,7 +286,7 @@ def save_encoder(
         "architecture": architecture,
         "config": module.config.as_dict(),  # type: ignore[union-attr, operator]
         "mice": mice,
-        "canvas": {"rows": canvas.rows, "columns": canvas.columns},
+        "canvas": asdict(canvas),
         "windows": {"size": windows.size, "step": windows.step},
         "frame_rate_hz": frame_rate_hz,
         "provenance": provenance or {},
@@ -318,4 +320,5 @@ def convert_checkpoint(source: Path | str, destination: Path | str) -> None:
 ARCHITECTURES: dict[str, Callable[[dict[str, Any]], nn.Module]] = {
     "dwiseneuro": lambda config: DwiseNeuro(DwiseNeuroConfig(**config)),
     "compact": lambda config: Compact(CompactConfig(**config)),
+    "factorised": lambda config: Factorised(FactorisedConfig(**config)),
 }

@@ -16,7 +16,8 @@ import torch
 from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.encoders.training.recipe import TrainingRecipe
 from napari_vidrecon.encoders.training.samples import SessionSamples
-from napari_vidrecon.encoders.training.trainer import Trainer, train_encoder
+from napari_vidrecon.encoders.training.trainer import Trainer
+from napari_vidrecon.encoders.training.training_run import train_encoder
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError
 from napari_vidrecon.sessions.session import open_session
@@ -35,7 +36,7 @@ def _weights(path) -> dict[str, torch.Tensor]:
 
 def test_the_learning_rate_warms_up_and_falls_along_a_cosine():
     recipe = TrainingRecipe(steps=100, warmup_steps=10, learning_rate=1.0, final_learning_rate_ratio=0.01)
-    rates = [recipe.rate_at(step) for step in range(100)]
+    rates = [recipe.schedule().rate_at(step) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9] == pytest.approx(1.0)
     assert rates[55] == pytest.approx(0.505)
@@ -69,7 +70,7 @@ def test_the_same_seed_trains_the_same_bits_and_another_seed_others(session, tmp
 def test_stopping_early_keeps_what_is_learned_and_leaves_no_checkpoint(session, tmp_path):
     train_encoder([session], RECIPE, tmp_path / "a.safetensors", on_progress=lambda p: p.step < 3)
     assert load_encoder(tmp_path / "a.safetensors", device="cpu").spec.provenance["steps_done"] == 3
-    assert [file.name for file in tmp_path.iterdir()] == ["a.safetensors"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.curve.csv", "a.safetensors"]
 
 
 def test_an_interrupted_training_resumes_to_the_same_bits(session, tmp_path):
@@ -93,7 +94,7 @@ def test_a_killed_training_resumes_to_the_same_bits(session, small_session_folde
         "import sys, torch; torch.set_num_threads(1)\n"
         "from napari_vidrecon.sessions.session import open_session\n"
         "from napari_vidrecon.encoders.training.recipe import TrainingRecipe\n"
-        "from napari_vidrecon.encoders.training.trainer import train_encoder\n"
+        "from napari_vidrecon.encoders.training.training_run import train_encoder\n"
         "recipe = TrainingRecipe.model_validate_json(sys.argv[3])\n"
         "train_encoder([open_session(sys.argv[1])], recipe, sys.argv[2], checkpoint_seconds=0.0)\n"
     )

@@ -75,11 +75,11 @@ class SessionSamples:
             self._kept_bytes += arrays.nbytes
         return arrays
 
-    def draw(self, batch_size: int, seed: int, step: int) -> Batch:
-        """The batch of a step; the same seed and step give the same batch."""
-        generator = np.random.default_rng([seed, step])
+    def draw(self, windows: int, seed: int, step: int, *stream: int) -> Batch:
+        """So many windows for a step; the same seed, step and stream of chance give the same ones."""
+        generator = np.random.default_rng([seed, step, *stream])
         videos, behaviors, responses = [], [], []
-        for trial_id in generator.choice(self.trial_ids, size=batch_size):
+        for trial_id in generator.choice(self.trial_ids, size=windows):
             arrays = self.arrays(int(trial_id))
             start = generator.integers(0, arrays.video.shape[0] - self.windows.span + 1)
             frames = self.windows.indices(np.array([start]))[0]
@@ -101,13 +101,15 @@ class SessionSamples:
             behavior_mean=behavior.mean(axis=1),
             behavior_sd=behavior.std(axis=1) + 1e-3,
             response_mean=np.mean([each.responses.mean(axis=1) for each in arrays], axis=0),
+            response_sd=np.concatenate([each.responses for each in arrays], axis=1).std(axis=1) + 1e-3,
         )
 
 
 @dataclass(frozen=True)
 class SampleStatistics:
-    """behavior_mean, behavior_sd: (4,); response_mean: (N,)."""
+    """behavior_mean, behavior_sd: (4,); response_mean, response_sd: (N,)."""
 
     behavior_mean: np.ndarray
     behavior_sd: np.ndarray
     response_mean: np.ndarray
+    response_sd: np.ndarray

@@ -1,0 +1,160 @@
+"""The loop around a trainer: scores, progress, checkpoints, and a run that can be killed and resumed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_vidrecon.encoders.training.architectures import TrainableArchitecture
+from napari_vidrecon.encoders.training.learning_curve import curve_path
+from napari_vidrecon.encoders.training.recipe import Recipe
+from napari_vidrecon.encoders.training.trainer import Trainer
+from napari_vidrecon.encoders.training.validation import SKIPPED_FRAMES, single_trial_correlation
+from napari_vidrecon.errors import EncoderError
+
+if TYPE_CHECKING:
+    from napari_vidrecon.sessions.session import Session
+
+VALIDATION_TIER = "oracle"
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """Where a training run is.
+
+    Parameters
+    ----------
+    step, steps : done, and in all.
+    loss : of the last step.
+    correlation : the last validation correlation, or NaN.
+    seconds : spent so far, earlier processes included by estimate.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    correlation: float
+    seconds: float
+
+    @property
+    def seconds_left(self) -> float:
+        """Estimated from the mean time a step."""
+        return self.seconds / max(self.step, 1) * (self.steps - self.step)
+
+
+def checkpoint_path(encoder: Path | str) -> Path:
+    """Where the checkpoint of an encoder in training lies."""
+    encoder = Path(encoder)
+    return encoder.with_name(encoder.stem + ".training.safetensors")
+
+
+def validation_correlation(
+    trainer: Trainer, trials: Sequence[list[int]], *, every_window: bool, skip_frames: int = SKIPPED_FRAMES
+) -> float:
+    """Mean single-trial correlation over neurons, then over the mice that have trials; NaN without any."""
+    scores = [
+        single_trial_correlation(
+            trainer.encoder(mouse), session, ids, every_window=every_window, skip_frames=skip_frames
+        ).mean()
+        for mouse, (session, ids) in enumerate(zip(trainer.sessions, trials, strict=True))
+        if ids
+    ]
+    return float(np.mean(scores)) if scores else float("nan")
+
+
+def train_encoder(
+    sessions: Sequence[Session],
+    recipe: Recipe,
+    path: Path | str,
+    *,
+    training_trials: Sequence[list[int]] | None = None,
+    validation_trials: Sequence[list[int]] | None = None,
+    device: torch.device | str = "cpu",
+    teachers: Sequence[Path | str] = (),
+    architecture: TrainableArchitecture | None = None,
+    provenance: dict[str, Any] | None = None,
+    checkpoint_seconds: float = 30.0,
+    finish: bool = False,
+    on_progress: Callable[[TrainingProgress], bool | None] | None = None,
+) -> float:
+    """Train an encoder and write it; a killed run goes on from its checkpoint beside `path`.
+
+    The learning curve lies beside the encoder, as a CSV table (step, loss, learning rate, validation correlation).
+
+    Parameters
+    ----------
+    sessions : one readout each.
+    recipe : every setting.
+    path : the `.safetensors` file to write.
+    training_trials, validation_trials : for each session; default: its train and oracle tiers.
+    device : where it runs.
+    teachers : encoder files whose predictions it also learns from.
+    architecture : how the module is built and run; default: the recipe's.
+    provenance : more plain values to write into the encoder's file.
+    checkpoint_seconds : at most this much work is lost when the process is killed.
+    finish : do not go on with a stopped run, but write what it has learned.
+    on_progress : called after every step; return False to stop early and keep what is learned.
+
+    Returns
+    -------
+    Mean single-trial correlation over the validation trials and sessions; NaN without any.
+
+    Raises
+    ------
+    EncoderError : settings that cannot be trained, a checkpoint of another training, or nothing to finish.
+    """
+    path = Path(path)
+    checkpoint, curve = checkpoint_path(path), curve_path(path)
+    if finish and not checkpoint.exists():
+        raise EncoderError(f"{checkpoint}: expected the checkpoint of a stopped training to finish, found none")
+    trainer = Trainer(sessions, recipe, training_trials, device, teachers=teachers, architecture=architecture)
+    validation = validation_trials or [session.trials_in_tier(VALIDATION_TIER) for session in sessions]
+    if checkpoint.exists():
+        trainer.load_checkpoint(checkpoint)
+    steps, between = trainer.schedule.steps, recipe.steps_between_scores(len(trainer.sessions))
+    begun, first, saved = time.monotonic(), trainer.step_index, time.monotonic()
+
+    def save() -> None:
+        trainer.save_checkpoint(checkpoint)
+        trainer.curve.write(curve)
+
+    try:
+        while trainer.step_index < steps and not finish and not _runs_out_of_patience(trainer):
+            loss = trainer.step()
+            done = trainer.step_index
+            if between and done % between == 0 and done < steps:
+                trainer.curve.score(
+                    validation_correlation(
+                        trainer, validation, every_window=False, skip_frames=recipe.validation_skip_frames
+                    )
+                )
+            if time.monotonic() - saved > checkpoint_seconds:
+                save()
+                saved = time.monotonic()
+            if on_progress is not None:
+                seconds = (time.monotonic() - begun) * done / max(done - first, 1)
+                correlation = trainer.curve.scores[-1] if trainer.curve.scores else float("nan")
+                if on_progress(TrainingProgress(done, steps, loss, correlation, seconds)) is False:
+                    break
+    except KeyboardInterrupt:
+        # Weights of a half-done step would not lead to the same bits; the last checkpoint does.
+        if not trainer.half_way:
+            save()
+        raise
+    correlation = validation_correlation(trainer, validation, every_window=True)
+    trainer.curve.score(correlation)
+    trainer.save_encoder(path, {"validation_correlation": correlation, **(provenance or {})})
+    trainer.curve.write(curve)
+    checkpoint.unlink(missing_ok=True)
+    return correlation
+
+
+def _runs_out_of_patience(trainer: Trainer) -> bool:
+    patience = trainer.recipe.patience
+    return bool(patience) and trainer.curve.scores_since_best() >= patience
