@@ -107,11 +107,11 @@ def chosen_tiers(
     order = sorted(sizes, key=lambda group: (often[group], by_hash[group]))
     shares = {TEST_TIER: test_share, VALIDATION_TIER: validation_share}
     tier_of = dict.fromkeys(sizes, TRAINING_TIER)
-    largest = max(sizes, key=lambda group: sizes[group])
-    waiting = [group for group in order if group != largest]
-    for tier, share in shares.items():
+    waiting = list(order)
+    for left, (tier, share) in enumerate(shares.items()):
         taken, wanted = 0, max(1, round(share * len(groups))) if share else 0
-        while taken < wanted and waiting:
+        # The tiers that are still to be filled, training among them, need a movie each.
+        while taken < wanted and len(waiting) > len(shares) - left:
             group = next((each for each in waiting if sizes[each] <= wanted - taken), None)
             if group is None:
                 if taken:

@@ -1,0 +1,150 @@
+"""NWB files: series are found by kind and name, never guessed between several, and a missing extra is one line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pynwb
+import pytest
+from pynwb.base import ImageReferences, Images
+from pynwb.image import GrayscaleImage, IndexSeries
+from raw_recordings import RawMouse
+
+from napari_vidrecon.errors import SessionError, VidreconError
+from napari_vidrecon.sessions.importing.importer import import_recording
+from napari_vidrecon.sessions.importing.nwb import NwbFile, NwbNames
+from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.sessions.session import open_session
+
+SERIES = "processing/ophys/Deconvolved/Deconvolved"
+
+
+@pytest.fixture
+def file(raw_mouse: RawMouse, tmp_path: Path) -> Path:
+    return raw_mouse.write_nwb(tmp_path / "mouse.nwb")
+
+
+def test_every_series_is_listed_with_its_use(file: Path) -> None:
+    with NwbFile(file) as source:
+        columns = {column.name.rpartition("/")[2]: column for column in source.columns()}
+    uses = {name: column.use for name, column in columns.items()}
+    assert uses == {
+        "Deconvolved": "activity",
+        "movies": "stimulus",
+        "running_speed": "running",
+        "pupil_size": "pupil size",
+        "pupil_center": "pupil centre",
+    }
+    assert columns["Deconvolved"].shape == (384, 9)
+    assert columns["Deconvolved"].rate_hz == pytest.approx(8)
+
+
+def test_a_missing_extra_is_one_line_that_says_how_to_install_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynwb", None)
+    with pytest.raises(SessionError, match=r"pip install 'napari-vidrecon\[nwb\]'"), NwbFile(file):
+        pass
+
+
+def add_series(file: Path, names: tuple[str, ...]) -> None:
+    """More series of the same cells, so that the one to take is not clear."""
+    with pynwb.NWBHDF5IO(str(file), "a") as io:
+        book = io.read()
+        fluorescence = book.processing["ophys"]["Deconvolved"]
+        first = fluorescence["Deconvolved"]
+        for number, name in enumerate(names):
+            fluorescence.create_roi_response_series(
+                name=name, data=first.data[:] + number + 1, unit="a.u.", rois=first.rois, timestamps=first.timestamps[:]
+            )
+        io.write(book)
+
+
+def test_between_several_series_the_person_chooses(file: Path, raw_mouse: RawMouse) -> None:
+    add_series(file, ("Other0", "Other1"))
+    with NwbFile(file) as source, pytest.raises(SessionError, match=r"Other0.*Other1.*--activity"):
+        source.recording()
+    with NwbFile(file, names=NwbNames(activity="Other1")) as source:
+        np.testing.assert_allclose(source.recording().activity.values, raw_mouse.activity + 2, rtol=1e-6)
+    with NwbFile(file, names=NwbNames(activity="Nobody")) as source, pytest.raises(SessionError, match="'Nobody'"):
+        source.recording()
+
+
+def test_without_a_table_of_trials_pauses_divide_the_stimulus(file: Path, out: Path) -> None:
+    with h5py.File(file, "a") as book:
+        del book["intervals"]
+    with NwbFile(file) as source:
+        recording = source.recording()
+        assert len(recording.presentations) == 12
+        assert recording.tiers is None
+        assert import_recording(recording, out).totals["trials"] == 12
+
+
+def test_a_stream_that_is_not_there_is_neutral(file: Path, out: Path) -> None:
+    with h5py.File(file, "a") as book:
+        del book["processing/behavior"]
+    with NwbFile(file) as source:
+        report = import_recording(source.recording(), out)
+    assert len(report.about("filled")) == 3
+
+
+def no_stimulus(book: h5py.File) -> None:
+    del book["stimulus/presentation/movies"]
+
+
+def short_times(book: h5py.File) -> None:
+    times = book[f"{SERIES}/timestamps"]
+    values, attributes = times[:-4], dict(times.attrs)
+    del book[f"{SERIES}/timestamps"]
+    book[f"{SERIES}/timestamps"] = values
+    book[f"{SERIES}/timestamps"].attrs.update(attributes)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("damage", "words"), [(no_stimulus, "image series or index series"), (short_times, "384 samples.*--trim")]
+)
+def test_a_file_that_lacks_something_is_refused(damage, words: str, file: Path) -> None:
+    with h5py.File(file, "a") as book:
+        damage(book)
+    with NwbFile(file) as source, pytest.raises(SessionError, match=words):
+        source.recording()
+    if damage is short_times:
+        with NwbFile(file, settings=ImportSettings(trim=True)) as source:
+            assert source.recording().activity.values.shape == (9, 380)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda f: f.write_bytes(b"no"), lambda f: truncate(f)])
+def test_a_file_that_is_no_nwb_file_is_one_line(damage, file: Path) -> None:
+    damage(file)
+    with pytest.raises(VidreconError, match=r"mouse.nwb: expected an NWB file, found") as caught, NwbFile(file):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:5000])
+
+
+def test_an_index_into_pictures_shows_them(raw_mouse: RawMouse, tmp_path: Path, out: Path) -> None:
+    file = raw_mouse.write_nwb(tmp_path / "mouse.nwb")
+    with h5py.File(file, "a") as book:
+        no_stimulus(book)
+        del book["intervals"]
+    pictures = raw_mouse.movies[:, 30]
+    with pynwb.NWBHDF5IO(str(file), "a") as io:
+        book = io.read()
+        images = [GrayscaleImage(name=f"picture{number}", data=each) for number, each in enumerate(pictures)]
+        order = ImageReferences(name="order_of_images", data=images)
+        template = Images(name="pictures", images=images, order_of_images=order)
+        book.add_stimulus_template(template)
+        frames = np.repeat(np.arange(12)[::-1], raw_mouse.movies.shape[1]).astype(np.uint32)
+        times = raw_mouse.frame_times.ravel()
+        book.add_stimulus(IndexSeries(name="shown", data=frames, indexed_images=template, unit="N/A", timestamps=times))
+        io.write(book)
+    with NwbFile(file) as source:
+        assert import_recording(source.recording(), out).totals["trials"] == 12
+    for number in range(12):
+        video = open_session(out).trial(number).video
+        np.testing.assert_array_equal(video, np.repeat(pictures[11 - number][None], len(video), axis=0))
