@@ -19,7 +19,7 @@ PACKAGES := xvfb $(LIBRARIES)
 PIP_INSTALL = $(BIN)/python -m pip install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint system-packages clean
+.PHONY: help venv demo test lint bench system-packages clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -40,6 +40,9 @@ lint: $(VENV)/.tools ## style, types and import contract only
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed ## speed beside the published loop, to docs/performance.md; half an hour
+	$(BIN)/vidrecon bench --out docs/performance.json --markdown docs/performance.md --overwrite
 
 clean: ## remove .venv and what the demo wrote
 	rm -rf $(VENV) $(OUT)

@@ -58,7 +58,7 @@ def published_form(module: nn.Module) -> nn.Module:
     """
     state = module.state_dict()
     first = next(iter(module.parameters()))
-    plain: nn.Module = type(module)(module.config)  # type: ignore[call-arg]
+    plain: nn.Module = type(module)(module.config)
     plain.load_state_dict(state)
     plain = plain.to(first.device, first.dtype).eval().requires_grad_(True)
     for parent in list(plain.modules()):

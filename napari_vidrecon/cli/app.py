@@ -21,9 +21,13 @@ VERBS = (
     "train",
     "mask",
     "simulate",
+    "import",
     "convert",
+    "bench",
     "doctor",
 )
+MODULES = {"import": "importing"}
+"""Where a verb lives that is no name in Python."""
 USAGE_ERROR_EXIT_CODE = 2
 
 
@@ -38,8 +42,9 @@ def build_app() -> typer.Typer:
     )
     app.callback()(vidrecon)
     for verb in VERBS:
-        module = importlib.import_module(f"napari_vidrecon.cli.{verb}")
-        app.command(verb)(getattr(module, verb))
+        name = MODULES.get(verb, verb)
+        module = importlib.import_module(f"napari_vidrecon.cli.{name}")
+        app.command(verb)(getattr(module, name))
     return app
 
 

@@ -1,0 +1,221 @@
+"""A benchmark's results as a page for people."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from napari_vidrecon.bench.quality import FRACTION_OF_BEST
+
+INTRODUCTION = """\
+# Speed
+
+Written by `make bench` (`vidrecon bench`) from `performance.json`; do not edit it by hand.
+
+{machine}
+
+The *naive loop* is the published algorithm done as the published code does it: one window after the other, plain 3-D
+convolutions, gradients of all weights computed and thrown away, a repeated last sub-batch computed twice
+(`napari_vidrecon/bench/naive.py`). It runs in the same process, a call of it and a call of ours in turn, so that what
+else the machine does slows both alike. Seconds are medians; the range behind a ratio is the least and the largest ratio
+of two neighbouring calls. Absolute times are those of this machine at that hour: read the ratios."""
+
+QUICK_WARNING = "**A quick look at small sizes: these figures say that everything works, and little else.**"
+QUALITY_EXPLAINED = f"""\
+Until the video correlation first reaches {FRACTION_OF_BEST:.0%} of the best that `paper` reaches on its way on the same
+clip. It is measured after every step, after the paper's smoothing (sigma 0.5), where alpha is at least 1, from single
+noisy trials; means over held-out clips. Windows (of 16 frames, forwards and backwards) do not depend on the machine.
+The last two columns are ratios to `paper`: the mean over clips, in brackets the least; a clip that never gets there
+counts as 0."""
+
+GRADIENTS_EXPLAINED = """\
+Largest difference from the naive loop in the same run: of the movie's gradient as a part of its largest value, of norms
+and losses as a part of themselves. In float64 only rounding is left."""
+
+GPU_MISSING = """\
+No GPU was at hand. Missing: step time in float32 and bf16, and their share of the memory-bandwidth limit, at the
+published size (300 frames, 8,000 neurons). On a machine with a CUDA device, `vidrecon bench --cases gpu` measures the
+float32 figures."""
+
+GPU_EXPLAINED = """\
+One optimisation step. The limit is the least memory traffic of a step (an estimate by counting,
+`napari_vidrecon/bench/gpu.py`) at the bandwidth that a large copy reaches. Missing: bf16."""
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """The whole page; sections that were not measured are left out."""
+    parts = [INTRODUCTION.format(machine=machine_line(results["machine"]))]
+    if results["quick"]:
+        parts.append(QUICK_WARNING)
+    for section, render in _SECTIONS.items():
+        if results.get(section):
+            parts.append(render(results[section]))
+    return "\n\n".join(parts) + "\n"
+
+
+def machine_line(machine: Mapping[str, Any]) -> str:
+    """CPU, threads, GPU, torch and date in one line."""
+    gpu = machine["gpu"] or "no GPU"
+    threads = f"{machine['threads']} of {machine['cores']} cores used"
+    return f"{machine['date']}, {machine['cpu']}, {threads}, {gpu}, torch {machine['torch']}"
+
+
+def short_lines(results: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and figures of every row, for a terminal."""
+    lines = [
+        (row["case"], f"{times(row)} as fast as {article(row['beside'])} ({pair(row)}): {row['size']}")
+        for row in results.get("timings", [])
+    ]
+    for row in results.get("quality", []):
+        needed = "never" if row["windows"] is None else f"{row['windows']:.0f} windows, {seconds(row['seconds'])}"
+        gain = f"{ratio(row['windows_ratio'])} times fewer and {ratio(row['seconds_ratio'])} times faster"
+        reached = f"reached on {row['reached']} of {row['clips']} clips"
+        lines.append((f"quality, {row['preset']}", f"{needed}, {gain} than paper; {reached}, best {row['best']:.3f}"))
+    for row in results.get("gradients", []):
+        errors = f"off by {row['gradient_error']:.1e} of the largest, norms by {row['norm_error']:.1e}"
+        lines.append((f"gradients, {row['precision']}", f"{errors}: {row['size']}"))
+    for row in results.get("growth", []):
+        lines.append((f"growth, {row['axis']} {row['value']}", f"{seconds(median(row))} {row['what']}: {row['size']}"))
+    for row in results.get("gpu", []):
+        lines.append(
+            ("gpu", row.get("missing") or f"{times(row)} as fast as the naive loop ({pair(row)}): {row['size']}")
+        )
+    return lines
+
+
+def _timings(rows: Sequence[Mapping[str, Any]]) -> str:
+    cells = (
+        [
+            row["what"],
+            row["size"],
+            row["beside"],
+            seconds(statistics.median(row["beside_seconds"])) + windows(row.get("beside_windows")),
+            seconds(median(row)) + windows(row.get("windows")),
+            f"**{ratio(row['ratio'])}**{spread(row)}",
+            str(row["repeats"]),
+        ]
+        for row in rows
+    )
+    header = ["what", "size", "beside", "its time", "our time", "times as fast", "calls of each"]
+    return "## Beside the naive loop, and beside doing things one by one\n\n" + table(header, cells)
+
+
+def _quality(rows: Sequence[Mapping[str, Any]]) -> str:
+    cells = (
+        [
+            f"`{row['preset']}`",
+            f"{row['best']:.3f}",
+            f"{row['final']:.3f}",
+            f"{row['reached']} of {row['clips']}",
+            "-" if row["windows"] is None else f"{row['windows']:.0f}",
+            "-" if row["seconds"] is None else seconds(row["seconds"]),
+            f"**{ratio(row['windows_ratio'])}** ({ratio(row['windows_ratio_least'])})",
+            f"**{ratio(row['seconds_ratio'])}** ({ratio(row['seconds_ratio_least'])})",
+        ]
+        for row in rows
+    )
+    header = ["preset", "best", "last", "clips that got there", "windows", "time", "fewer windows", "less time"]
+    size = rows[0]["size"][:1].upper() + rows[0]["size"][1:]
+    return f"## Work to the same quality\n\n{size}.\n{QUALITY_EXPLAINED}\n\n" + table(header, cells)
+
+
+def _gradients(rows: Sequence[Mapping[str, Any]]) -> str:
+    cells = (
+        [
+            row["size"],
+            row["precision"],
+            *(f"{row[kind]:.1e}" for kind in ("gradient_error", "norm_error", "loss_error")),
+        ]
+        for row in rows
+    )
+    header = ["size", "precision", "gradient", "norm over five channels", "loss"]
+    return f"## The same gradients\n\n{GRADIENTS_EXPLAINED}\n\n" + table(header, cells)
+
+
+def _growth(rows: Sequence[Mapping[str, Any]]) -> str:
+    first: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        first.setdefault(row["axis"], row)
+    cells = (
+        [
+            row["axis"],
+            f"{row['value']:,}",
+            f"{row['what']}, {row['size']}",
+            seconds(median(row)),
+            f"{row['value'] / first[row['axis']]['value']:.1f} : {median(row) / median(first[row['axis']]):.1f}",
+        ]
+        for row in rows
+    )
+    header = ["what grows", "to", "what is timed", "time", "size : time, beside the first"]
+    return "## How the cost grows\n\nOurs alone, preset `paper`.\n\n" + table(header, cells)
+
+
+def _gpu(rows: Sequence[Mapping[str, Any]]) -> str:
+    if "missing" in rows[0]:
+        return f"## On a GPU\n\n{GPU_MISSING}"
+    cells = (
+        [
+            row["size"],
+            row["precision"],
+            seconds(statistics.median(row["beside_seconds"])),
+            seconds(median(row)),
+            f"**{ratio(row['ratio'])}**{spread(row)}",
+            f"{row['share_of_limit']:.0%}",
+        ]
+        for row in rows
+    )
+    header = ["size", "precision", "naive loop", "ours", "times as fast", "share of the memory-bandwidth limit"]
+    return f"## On a GPU\n\n{GPU_EXPLAINED}\n\n" + table(header, cells)
+
+
+_SECTIONS = {"timings": _timings, "quality": _quality, "gradients": _gradients, "growth": _growth, "gpu": _gpu}
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def median(row: Mapping[str, Any]) -> float:
+    """Median of our seconds."""
+    return statistics.median(row["seconds"])
+
+
+def times(row: Mapping[str, Any]) -> str:
+    """The ratio with its range: "4.13 times (3.90 to 4.42)"."""
+    return f"{ratio(row['ratio'])} times{spread(row)}"
+
+
+def spread(row: Mapping[str, Any]) -> str:
+    """The range of the ratio, where there was more than one call."""
+    least, most = ratio(row["ratio_least"]), ratio(row["ratio_most"])
+    return f" ({least} to {most})" if len(row["seconds"]) > 1 else ""
+
+
+def ratio(value: float) -> str:
+    """A ratio for people: "4.13", "12.9"."""
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+
+def pair(row: Mapping[str, Any]) -> str:
+    """Both medians: "16.2 s, ours 3.9 s"."""
+    return f"{seconds(statistics.median(row['beside_seconds']))}, ours {seconds(median(row))}"
+
+
+def article(beside: str) -> str:
+    """With an article where it wants one."""
+    return f"the {beside}" if beside == "naive loop" else beside
+
+
+def seconds(value: float) -> str:
+    """A duration for people, three digits: "0.26 ms", "123 ms", "4.56 s", "78 s"."""
+    if value < 1.0:
+        return f"{1000 * value:.3g} ms"
+    return f"{value:.3g} s" if value < 1000 else f"{value:.0f} s"
+
+
+def windows(count: int | None) -> str:
+    """How many windows that was, where it is known."""
+    return "" if count is None else f" ({count} windows)"

@@ -1,0 +1,99 @@
+"""`vidrecon bench`: speed beside the published loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_vidrecon.cli.options import Json, Overwrite
+
+
+def bench(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Small sizes, one call of each: does everything work?")
+    ] = False,
+    cases: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Only these, separated by commas, e.g. step-small,quality.")
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(min=1, help="Timed calls of each side; default 5, at the published size 3, with --quick 1."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch; default: its own choice.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Where all measured times go.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Where a page for people goes.")] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Measure speed beside the published loop.
+
+    Both run in turn in one process, so that their ratio holds on a busy machine. The whole takes about half an
+    hour on two cores; Ctrl-C keeps the cases that are done.
+    """
+    import torch
+
+    from napari_vidrecon.bench.cases import choose_cases
+    from napari_vidrecon.bench.machine import describe_machine
+    from napari_vidrecon.bench.report import machine_line, short_lines
+    from napari_vidrecon.bench.scales import QUICK, WHOLE
+    from napari_vidrecon.cli import inputs, report
+    from napari_vidrecon.cli.progress import Progress
+    from napari_vidrecon.cli.stopping import StopRequest
+
+    scale = QUICK if quick else WHOLE
+    chosen = choose_cases(
+        scale if repeats is None else scale.with_repeats(repeats),
+        [name.strip() for name in cases.split(",") if name.strip()] if cases else [],
+    )
+    for path, what in ((out, "the measured times"), (markdown, "the page")):
+        if path is not None:
+            inputs.require_free(path, overwrite, what)
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(threads or threads_before)
+    results: dict[str, Any] = {"format": "vidrecon bench 1", "quick": quick, "machine": describe_machine()}
+    done = 0
+    try:
+        with (
+            Progress("bench", sum(case.calls for case in chosen), "calls") as progress,
+            StopRequest("this call") as stop,
+        ):
+            for case in chosen:
+
+                def on_call(what: str, name: str = case.name) -> None:
+                    nonlocal done
+                    done += 1
+                    progress.update(done, f"{name}: {what}")
+                    stop.check()
+
+                results.setdefault(case.section, []).extend(case.measure(on_call))
+                _write(results, out, markdown)
+    except KeyboardInterrupt:
+        kept = [str(path) for path in (out, markdown) if path is not None and path.is_file()]
+        raise stop.stopped(
+            f"stopped; the cases that are done are in {', '.join(kept)}" if kept else "stopped"
+        ) from None
+    finally:
+        torch.set_num_threads(threads_before)
+    if json:
+        report.print_json(results)
+    else:
+        report.print_table(machine_line(results["machine"]), short_lines(results))
+
+
+def _write(results: Mapping[str, Any], out: Path | None, page: Path | None) -> None:
+    """Write what has been measured so far."""
+    import json
+
+    from napari_vidrecon.bench.report import markdown
+    from napari_vidrecon.cli.report import plain
+    from napari_vidrecon.storage import replacing_file
+
+    if out is not None:
+        with replacing_file(out) as temporary:
+            temporary.write_text(json.dumps(plain(results), indent=1) + "\n", encoding="utf-8")
+    if page is not None:
+        with replacing_file(page) as temporary:
+            temporary.write_text(markdown(results), encoding="utf-8")

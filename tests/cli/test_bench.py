@@ -1,0 +1,84 @@
+"""`vidrecon bench`: every case, quickly; what is stopped keeps what is done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from napari_vidrecon.bench import cases as bench_cases
+from napari_vidrecon.bench.cases import build_cases
+from napari_vidrecon.bench.scales import QUICK, WHOLE
+
+SECTIONS = {"gradients", "timings", "quality", "growth", "gpu"}
+TIMED = {
+    *("step-small", "step-large", "step-sample", "prediction-small", "prediction-large"),
+    *("clip-sample", "ensemble-3", "clips-2"),
+}
+
+
+def test_the_quick_benchmark_measures_every_case(vidrecon, tmp_path: Path) -> None:
+    out, page = tmp_path / "speed.json", tmp_path / "speed.md"
+    answer = vidrecon("bench", "--quick", "--json", "--out", out, "--markdown", page)
+    assert answer.code == 0
+    assert answer.json == json.loads(out.read_text())
+    assert answer.json.keys() >= SECTIONS
+    assert {row["case"] for row in answer.json["timings"]} == TIMED
+    assert [row["preset"] for row in answer.json["quality"]] == ["paper", "fast", "best"]
+    for row in answer.json["gradients"]:
+        assert row["gradient_error"] < (1e-12 if row["precision"] == "float64" else 1e-4)
+    assert {row["axis"] for row in answer.json["growth"]} == {"frames", "neurons", "encoders", "steps"}
+    assert all(f"| {row['what']} | {row['size']} |" in page.read_text() for row in answer.json["timings"])
+
+
+def test_chosen_cases_only(vidrecon) -> None:
+    answer = vidrecon("bench", "--quick", "--cases", "clips, step-sample", "--repeats", 2, "--threads", 1, "--json")
+    assert [row["case"] for row in answer.json["timings"]] == ["step-sample", "clips-2"]
+    assert {row["repeats"] for row in answer.json["timings"]} == {2}
+    assert answer.json["machine"]["threads"] == 1
+    assert answer.json.keys() & SECTIONS == {"timings"}
+
+
+def test_the_table_says_what_each_figure_is_beside(vidrecon) -> None:
+    answer = vidrecon("bench", "--quick", "--cases", "step-sample,gpu")
+    assert "as fast as the naive loop" in answer.out
+    assert answer.out.count("\n") == 3
+
+
+def test_an_unknown_case_is_named_with_the_known_ones(vidrecon) -> None:
+    answer = vidrecon("bench", "--quick", "--cases", "stepsmall")
+    assert answer.code == 2
+    assert answer.err.startswith("vidrecon: --cases stepsmall: expected one of gradients, step-small,")
+
+
+def test_an_earlier_result_is_not_replaced_unasked(vidrecon, tmp_path: Path) -> None:
+    out = tmp_path / "speed.json"
+    out.write_text("mine")
+    answer = vidrecon("bench", "--quick", "--cases", "gpu", "--out", out)
+    assert (answer.code, out.read_text()) == (2, "mine")
+    assert vidrecon("bench", "--quick", "--cases", "gpu", "--out", out, "--overwrite").code == 0
+    assert json.loads(out.read_text())["quick"] is True
+
+
+def test_stopping_keeps_the_cases_that_are_done(vidrecon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench_cases, "measure_growth", stopped)
+    out = tmp_path / "speed.json"
+    answer = vidrecon("bench", "--quick", "--cases", "step-sample,growth", "--out", out)
+    assert answer.code == 130
+    assert str(out) in answer.err
+    assert json.loads(out.read_text()).keys() & SECTIONS == {"timings"}
+
+
+@pytest.mark.parametrize("scale", [QUICK, WHOLE])
+def test_the_sizes_asked_for_are_the_ones_measured(scale) -> None:
+    assert {case.section for case in build_cases(scale)} == SECTIONS
+    whole = WHOLE
+    assert whole.small.core_features == (16, 16, 32, 32)
+    assert (whole.small.readout_outputs, whole.small_frames) == ((500,), 300)
+    assert (whole.large.readout_outputs, whole.large_frames) == ((8000,), 36)
+    assert whole.repeats >= 5
+    assert whole.large_repeats >= 3
