@@ -36,10 +36,19 @@ class ReconstructionConfig(BaseModel):
     padding_level: float = Field(
         GREY_LEVEL, ge=0, le=255, description="Q4: grey level around the screen during optimisation"
     )
-    learning_rate: float = Field(1000.0, gt=0, description="grey levels a step, times the unit gradient")
+    update: Literal["momentum", "spectral"] = Field(
+        "momentum",
+        description="momentum: as published; spectral: the most probable movie under a prior of natural movies",
+    )
+    learning_rate: float = Field(
+        1000.0,
+        gt=0,
+        description="momentum: grey levels a step, times the unit gradient; spectral: prior deviations a step",
+    )
     learning_rate_decay: Literal["none", "cosine"] = Field("none", description="over the whole run")
     warmup_steps: int = Field(10, ge=0, description="steps over which the learning rate rises")
     momentum: float = Field(0.9, ge=0, lt=1, description="beta 1")
+    second_momentum: float = Field(0.99, ge=0, lt=1, description="of the squared gradient (spectral update)")
     ramp: float = Field(0.999, ge=0, lt=1, description="beta 2; acts only as a slow rise of the step size (Q1)")
     bias_corrections: int = Field(2, ge=0, le=2, description="Q1: how often the momentum's bias is corrected")
     skip_first_update: bool = Field(True, description="Q2: the gradient of step 0 is thrown away")
@@ -50,6 +59,16 @@ class ReconstructionConfig(BaseModel):
     gradient_clip: float = Field(1.0, gt=0, description="Q19: largest absolute gradient of a pixel")
     gradient_blur_px: float = Field(0.0, ge=0, le=8, description="spatial SD of a blur of the gradient, pixels")
     gradient_blur_frames: float = Field(0.0, ge=0, le=8, description="temporal SD of the blur, frames")
+    likelihood_weight: float = Field(
+        0.05, gt=0, description="what the activity counts beside the prior (spectral update); less is smoother"
+    )
+    prior_sd: float = Field(60.0, gt=0, le=128, description="SD of a pixel of natural movies, grey levels")
+    prior_spatial_corner: float = Field(
+        0.2, gt=0, le=0.7, description="power of natural movies is flat below this, cycles per pixel"
+    )
+    prior_spatial_exponent: float = Field(3.0, ge=0, le=8, description="and falls so steeply above")
+    prior_temporal_corner: float = Field(1.3, gt=0, description="likewise over time, Hz")
+    prior_temporal_exponent: float = Field(1.5, ge=0, le=8)
     poisson_epsilon: float = Field(1e-8, gt=0)
     include_negative_alpha: bool = Field(
         False, description="Q18: with a training threshold of 0, also update pixels with negative alpha"
@@ -102,22 +121,28 @@ class ReconstructionConfig(BaseModel):
             raise ValueError("a random offset needs a stride of at least 2 frames")
         return self
 
+    @model_validator(mode="after")
+    def _likelihood_keeps_its_size(self) -> Self:
+        if self.update == "spectral" and self.gradient_norm != "none":
+            raise ValueError("the spectral update weighs activity against a prior; gradient_norm must be none")
+        return self
 
-_SMOOTHED = {
-    "gradient_blur_px": 2.0,
-    "gradient_blur_frames": 2.0,
+
+_MOST_PROBABLE = {
+    "update": "spectral",
+    "gradient_norm": "none",
+    "schedule": "random_offset",
+    "sub_batch_stride": 32,
+    "duplicate_last_sub_batch": False,
+    "learning_rate_decay": "cosine",
+    "warmup_steps": 0,
+    "skip_first_update": False,
     "track_every": 1,
     "track_responses": False,
     "track_skip_frames": 30,
 }
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
-    "fast": {
-        **_SMOOTHED,
-        "steps": 50,
-        "schedule": "random_offset",
-        "sub_batch_stride": 32,
-        "duplicate_last_sub_batch": False,
-    },
-    "best": {**_SMOOTHED, "steps": 100},
+    "fast": {**_MOST_PROBABLE, "steps": 20, "learning_rate": 0.2},
+    "best": {**_MOST_PROBABLE, "steps": 60, "learning_rate": 0.1},
 }

@@ -149,12 +149,41 @@ class Clip:
         return gradient.clamp(-self.limit, self.limit)
 
 
-def build_transforms(config: ReconstructionConfig, mask: torch.Tensor) -> list[GradientTransform]:
-    """The transforms a configuration names, in order: blur, mask, clip."""
+class Scale:
+    """Multiplies every element."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, gradient: torch.Tensor, step: int) -> torch.Tensor:
+        return gradient * self.factor
+
+
+def likelihood_scale(config: ReconstructionConfig, matched: np.ndarray, sub_batch_frames: int) -> float:
+    """What turns the gradient of the mean loss of a sub-batch into one of a negative log likelihood.
+
+    The Poisson loss is a log likelihood of counts; activity is in arbitrary units, and noisier than counts. The
+    ratio of its variance to its mean says by how much (quasi-likelihood, McCullagh & Nelder 1989), so the scale
+    follows the session's units and noise.
+
+    Parameters
+    ----------
+    config : its likelihood weight is 1 if the encoder were perfect and frames independent; less as they are not.
+    matched : (neurons in the loss, T) activity to match.
+    sub_batch_frames : frames whose loss is averaged.
+    """
+    dispersion = matched.var(axis=1).sum() / max(float(matched.mean(axis=1).sum()), np.finfo(np.float32).tiny)
+    elements = matched.shape[0] * sub_batch_frames
+    return float(config.likelihood_weight * elements / max(float(dispersion), np.finfo(np.float32).tiny))
+
+
+def build_transforms(config: ReconstructionConfig, mask: torch.Tensor, scale: float) -> list[GradientTransform]:
+    """The transforms a configuration names, in order: blur, mask, then clip or the scale of the likelihood."""
     transforms: list[GradientTransform] = []
     if config.gradient_blur_px or config.gradient_blur_frames:
         transforms.append(Blur(config.gradient_blur_px, config.gradient_blur_frames))
-    return [*transforms, MaskOut(mask), Clip(config.gradient_clip)]
+    last = Scale(scale) if config.update == "spectral" else Clip(config.gradient_clip)
+    return [*transforms, MaskOut(mask), last]
 
 
 GAUSSIAN_TRUNCATE_SD = 4.0

@@ -16,17 +16,22 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.gradients import (
     average_over_overlaps,
     build_transforms,
+    likelihood_scale,
     sub_batch_gradients,
 )
 from napari_vidrecon.reconstruction.masks import OFF_SCREEN, AlphaMask
 from napari_vidrecon.reconstruction.schedule import build_schedule
 from napari_vidrecon.reconstruction.targets import Target
 from napari_vidrecon.reconstruction.tracking import Tracker
-from napari_vidrecon.reconstruction.update import MomentumUpdate
+from napari_vidrecon.reconstruction.update import build_update
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
     from napari_vidrecon.sessions.session import Trial
+
+
+Bookmark = tuple[int, torch.Tensor, dict[str, torch.Tensor]]
+"""Steps done, the video, and the state of the update."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +115,9 @@ class Reconstructor:
         self._schedule = build_schedule(self.config, frames, first.windows.sub_batch_frames)
         self._inputs = [self._packed(encoder) for encoder in self.encoders]
         self._video = self._inputs[0][0].clone()
-        self._update = MomentumUpdate(self.config)
+        self._update = build_update(self.config, self._video, self._canvas.screen, self.trial.frame_rate_hz)
+        self._set_update_mask(self.training_threshold)
         self.set_target(self.target)
-        self.set_training_threshold(self.training_threshold)
 
     def _packed(self, encoder: Encoder) -> torch.Tensor:
         blank = np.full((self._frames, self._canvas.screen_rows, self._canvas.screen_columns), 0.0, np.float32)
@@ -126,24 +131,28 @@ class Reconstructor:
         self._matched = [matched.to(e.device, e.dtype) for e in self.encoders]
         chosen = None if bool(in_loss.all()) else in_loss.nonzero()[:, 0]
         self._chosen = [None if chosen is None else chosen.to(e.device) for e in self.encoders]
+        self._rebuild_transforms()
 
     def set_training_threshold(self, threshold: float) -> None:
         """Change which pixels are updated, from the next step on; pixels that leave the mask become grey again."""
+        self._set_update_mask(threshold)
+        self._rebuild_transforms()
+
+    def _set_update_mask(self, threshold: float) -> None:
         self.training_threshold = threshold
         if threshold <= 0 and self.config.include_negative_alpha:
             threshold = OFF_SCREEN
             mask = self._canvas.embed(np.ones(self.mask.screen.shape, bool), False)
         else:
             mask = self.mask.on(self._canvas, threshold)
-        update_mask = torch.as_tensor(mask).to(self._video.device)
-        if self._step > 0:
-            self._video = torch.where(update_mask, self._video, self._inputs_blank())
-            if self._update.momentum is not None:
-                self._update.momentum = self._update.momentum * update_mask
-        self._transforms = build_transforms(self.config, update_mask.to(self._video.dtype))
+        self._update_mask = torch.as_tensor(mask).to(self._video.device)
+        blank = self._packed(self.encoders[0])[0]
+        self._video = self._update.within(self._video, self._update_mask, blank)
 
-    def _inputs_blank(self) -> torch.Tensor:
-        return self._packed(self.encoders[0])[0]
+    def _rebuild_transforms(self) -> None:
+        sub_batch_frames = self.encoders[0].spec.windows.sub_batch_frames
+        scale = likelihood_scale(self.config, self.target.matched, sub_batch_frames)
+        self._transforms = build_transforms(self.config, self._update_mask.to(self._video.dtype), scale)
 
     @property
     def step_index(self) -> int:
@@ -174,12 +183,9 @@ class Reconstructor:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Everything a later process needs to go on to the same bits: step, video, momentum."""
-        momentum = self._update.momentum
-        state: dict[str, Any] = {"step": self._step, "video": self._video.cpu().numpy().copy()}
-        if momentum is not None:
-            state["momentum"] = momentum.cpu().numpy().copy()
-        return state
+        """Everything a later process needs to go on to the same bits: step, video, the update's moments."""
+        moments = {name: moment.cpu().numpy().copy() for name, moment in self._update.state.items()}
+        return {"step": self._step, "video": self._video.cpu().numpy().copy(), **moments}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a saved state.
@@ -193,16 +199,16 @@ class Reconstructor:
             raise ConfigError(f"state: expected a movie of {tuple(self._video.shape)}, found {video.shape}")
         self._step = int(state["step"])
         self._video = torch.as_tensor(video).to(self._video)
-        momentum = state.get("momentum")
-        self._update.momentum = None if momentum is None else torch.as_tensor(momentum).to(self._video)
+        moments = {name: value for name, value in state.items() if name not in ("step", "video")}
+        self._update.state = {name: torch.as_tensor(value).to(self._video) for name, value in moments.items()}
 
-    def bookmark(self) -> tuple[int, torch.Tensor, torch.Tensor | None]:
+    def bookmark(self) -> Bookmark:
         """Where the run is, to go back to; costs nothing, as a step never writes into its tensors."""
-        return self._step, self._video, self._update.momentum
+        return self._step, self._video, self._update.state
 
-    def go_back(self, bookmark: tuple[int, torch.Tensor, torch.Tensor | None]) -> None:
+    def go_back(self, bookmark: Bookmark) -> None:
         """Undo everything since `bookmark` was called."""
-        self._step, self._video, self._update.momentum = bookmark
+        self._step, self._video, self._update.state = bookmark
 
     def gradient(self) -> tuple[torch.Tensor, float]:
         """Transformed gradient (T, rows, columns) at the present video, and the loss there."""

@@ -1,0 +1,88 @@
+"""What natural movies look like before any neuron has spoken: smooth in space and in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.fft import dct
+
+if TYPE_CHECKING:
+    from napari_vidrecon.reconstruction.config import ReconstructionConfig
+
+
+@dataclass(frozen=True)
+class NaturalSpectrum:
+    """Power of natural movies over frequency: a falloff over space times a falloff over time.
+
+    Parameters
+    ----------
+    sd : standard deviation of a pixel, grey levels.
+    spatial_corner, spatial_exponent : power is flat below the corner (cycles per pixel), then falls so steeply.
+    temporal_corner, temporal_exponent : likewise, Hz.
+
+    Source: Field 1987 (space), Dong & Atick 1995 (time); not part of the published method.
+    """
+
+    sd: float
+    spatial_corner: float
+    spatial_exponent: float
+    temporal_corner: float
+    temporal_exponent: float
+
+    @classmethod
+    def of(cls, config: ReconstructionConfig) -> NaturalSpectrum:
+        """The one a configuration names."""
+        return cls(
+            config.prior_sd,
+            config.prior_spatial_corner,
+            config.prior_spatial_exponent,
+            config.prior_temporal_corner,
+            config.prior_temporal_exponent,
+        )
+
+    def deviations(self, frames: int, rows: int, columns: int, frame_rate_hz: float) -> np.ndarray:
+        """(frames, rows, columns) standard deviation of every coefficient of a movie's cosine transform."""
+        # Coefficient k of a cosine transform of n samples oscillates k / 2n times a sample.
+        time, row, column = (np.arange(length) / (2 * length) for length in (frames, rows, columns))
+        spatial = row[:, None] ** 2 + column[None, :] ** 2 + self.spatial_corner**2
+        temporal = (time * frame_rate_hz) ** 2 + self.temporal_corner**2
+        power = temporal[:, None, None] ** (-self.temporal_exponent / 2) * spatial ** (-self.spatial_exponent / 2)
+        return np.sqrt(power * (self.sd**2 / power.mean()))
+
+
+class SpectralPrior:
+    """A Gaussian over movies, independent over the coefficients of their cosine transform.
+
+    A movie is `level + synthesis(z)` with z standard normal: "whitened coefficients". The cosine transform is
+    orthonormal and, unlike Fourier's, does not tie the last frame to the first or one edge to the other.
+
+    Parameters
+    ----------
+    spectrum : how power falls over frequency.
+    shape : (frames, rows, columns) of the movie.
+    frame_rate_hz : frames a second.
+    like : a tensor of the wanted type on the wanted device.
+    """
+
+    def __init__(
+        self, spectrum: NaturalSpectrum, shape: tuple[int, int, int], frame_rate_hz: float, like: torch.Tensor
+    ) -> None:
+        deviations = spectrum.deviations(*shape, frame_rate_hz)
+        self.deviations = torch.as_tensor(deviations).to(like)
+        self._bases = [torch.as_tensor(dct(np.eye(length), norm="ortho", axis=0)).to(like) for length in shape]
+
+    def synthesis(self, coefficients: torch.Tensor) -> torch.Tensor:
+        """Movie (frames, rows, columns), grey levels about 0, of whitened coefficients of the same shape."""
+        movie = coefficients * self.deviations
+        for axis, basis in enumerate(self._bases):
+            movie = (movie.movedim(axis, -1) @ basis).movedim(-1, axis)
+        return movie
+
+    def adjoint(self, gradient: torch.Tensor) -> torch.Tensor:
+        """Gradient with respect to the coefficients of one with respect to the movie."""
+        for axis, basis in enumerate(self._bases):
+            gradient = (gradient.movedim(axis, -1) @ basis.T).movedim(-1, axis)
+        return gradient * self.deviations
