@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from napari_vidrecon.encoders.folded_dwiseneuro import FoldedDwiseNeuro
 from napari_vidrecon.encoders.frozen_convolution import depthwise_conv2d
 
 
@@ -254,7 +255,7 @@ class DwiseNeuro(nn.Module):
     """The whole encoder for one or more mice: [B, 5, 16, 64, 64] to [B, N, 16]."""
 
     floats_per_pixel = 1500
-    preferred_cpu_chunk = 2
+    preferred_cpu_chunk = 1
 
     def __init__(self, config: DwiseNeuroConfig) -> None:
         super().__init__()
@@ -270,3 +271,7 @@ class DwiseNeuro(nn.Module):
 
     def forward(self, x: torch.Tensor, mouse: int = 0) -> torch.Tensor:
         return self.readouts[mouse](self.features(x))
+
+    def frozen(self, mouse: int = 0) -> FoldedDwiseNeuro:
+        """The same numbers, and input gradients, faster; does not follow later changes of the weights."""
+        return FoldedDwiseNeuro.of(self, mouse)

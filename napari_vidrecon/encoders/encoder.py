@@ -105,8 +105,12 @@ class Encoder(Protocol):
     ) -> torch.Tensor:
         """Model input of a clip: (5, T, rows, columns), channels video, pupil size, running, pupil x, pupil y."""
 
-    def responses(self, windows: torch.Tensor) -> torch.Tensor:
-        """Activity for model inputs (B, 5, size, rows, columns): (B, N, size), differentiable."""
+    def responses(self, windows: torch.Tensor, neurons: torch.Tensor | None = None) -> torch.Tensor:
+        """Activity for model inputs (B, 5, size, rows, columns): (B, N, size), differentiable once.
+
+        `neurons` are indices of those wanted, None for all; an encoder may leave the others uncomputed, and may
+        keep what it prepared for a tensor of indices, so ask with the same tensor every time.
+        """
 
     def predict(
         self,

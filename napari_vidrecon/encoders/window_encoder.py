@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import torch
 from torch import nn
@@ -15,8 +17,17 @@ PREFERRED_CPU_CHUNK = 2
 """For modules that say nothing of their own."""
 
 
+class FrozenForm(Protocol):
+    """A module for one mouse with its weights frozen: windows, and indices of neurons or None, to activity."""
+
+    def __call__(self, windows: torch.Tensor, neurons: torch.Tensor | None = None) -> torch.Tensor: ...
+
+
 class WindowEncoder:
     """Binds a frozen module to its specification; implements the `Encoder` protocol.
+
+    Where the module has a faster form for frozen weights (`module.frozen(mouse)`), that one answers; the module
+    stays the truth it is built from, and built from again when its weights have changed.
 
     Parameters
     ----------
@@ -37,6 +48,9 @@ class WindowEncoder:
         self.device = torch.device(device)
         self.module = module.eval().requires_grad_(False).to(self.device)
         self.neutral_behavior = np.zeros(BEHAVIOR_CHANNELS) if neutral_behavior is None else neutral_behavior
+        self._tensors = _tensors_of(self.module)
+        self._frozen: FrozenForm | None = None
+        self._frozen_weights: tuple = ()
 
     def __repr__(self) -> str:
         return f"WindowEncoder({self.spec.name!r}, {self.spec.architecture}, {self.spec.neurons} neurons)"
@@ -59,6 +73,7 @@ class WindowEncoder:
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> WindowEncoder:
         """Move to another device or floating-point type, in place."""
         self.module.to(device=device, dtype=dtype)
+        self._tensors, self._frozen = _tensors_of(self.module), None
         self.device = torch.device(device) if device is not None else self.device
         return self
 
@@ -112,9 +127,25 @@ class WindowEncoder:
         inputs[1:] = torch.as_tensor(planes).to(self.device, self.dtype)[:, :, None, None]
         return inputs
 
-    def responses(self, windows: torch.Tensor) -> torch.Tensor:
-        """Activity (B, N, size) for model inputs (B, 5, size, rows, columns); differentiable."""
-        return self.module(windows)
+    def responses(self, windows: torch.Tensor, neurons: torch.Tensor | None = None) -> torch.Tensor:
+        """Activity (B, N, size) for model inputs (B, 5, size, rows, columns); differentiable once.
+
+        Parameters
+        ----------
+        windows : (B, 5, size, rows, columns).
+        neurons : indices of the neurons wanted, in their order; None for all.
+        """
+        if not hasattr(self.module, "frozen"):
+            activity = self.module(windows)
+            return activity if neurons is None else activity[:, neurons]
+        return self.frozen()(windows, neurons)
+
+    def frozen(self) -> FrozenForm:
+        """The module's form for frozen weights, of the weights as they are now."""
+        weights = tuple((id(tensor), tensor._version) for tensor in self._tensors)
+        if self._frozen is None or weights != self._frozen_weights:
+            self._frozen, self._frozen_weights = self.module.frozen(), weights  # type: ignore[operator]
+        return self._frozen
 
     def predict(
         self,
@@ -151,3 +182,7 @@ class WindowEncoder:
                 + (f" of {self.spec.mouse}" if self.spec.mouse else "")
                 + f", but {of} has {neurons}; choose the encoder, or the mouse index, of this mouse"
             )
+
+
+def _tensors_of(module: nn.Module) -> list[torch.Tensor]:
+    return [*module.parameters(), *module.buffers()]

@@ -69,10 +69,8 @@ def sub_batch_gradients(
     losses, norms, videos, activities = [], [], [], []
     pending: list[torch.Tensor] = []
     for part in indices.split(chunk):
-        leaf = inputs[:, part].transpose(0, 1).detach().contiguous().requires_grad_(True)
-        activity = encoder.responses(leaf)
-        if neurons is not None:
-            activity = activity[:, neurons]
+        leaf = inputs[:, part].transpose(0, 1).detach().requires_grad_(True)
+        activity = encoder.responses(leaf, neurons)
         wanted = target[:, part].transpose(0, 1)
         loss = (activity - wanted * torch.log(activity + config.poisson_epsilon)).sum(dim=(1, 2)) / elements
         (gradient,) = torch.autograd.grad(loss.sum(), leaf)

@@ -1,0 +1,405 @@
+"""Blocks of a DwiseNeuro with frozen weights: the numbers of `dwiseneuro.py` and their input gradient, for less work.
+
+What is done differently, and why it is the same:
+
+1. Batch norm of frozen weights is a scale and a shift a channel; both move into the convolution before it.
+2. Tensors are [B, T, H, W, C]. There a 1x1 convolution is a matrix product, a spatial depthwise convolution is a
+   2-D one of the view (B T, C, H, W), and a temporal one is a 2-D one of the view (B, C, T, H W); no copies.
+3. The stem is linear and so is what follows it up to the first SiLU. With stem x -> S x + s, positional encoding
+   p(t,h,w) and first expansion E: E(S x + s + p) = (E S) x + E s + E p. So 5 channels go straight to M, and as p is
+   sines of t, of h and of w in channels of their own, E p = f(t) + g(h) + k(w): small tables.
+4. The gate of squeeze-and-excite scales the columns of the contraction, W (gate * x) = (W gate) x: a matrix is
+   scaled, not a movie.
+5. No gradient of a weight is ever computed, so of a block only its input and the two tensors before the second and
+   the third SiLU are kept; the first is computed again.
+6. On a CPU, memory is the bottleneck: fresh pages cost seven times the arithmetic. Work goes tile by tile (some
+   frames, or some rows, of one window) through the cache, and the tensors that are kept are used again.
+
+Activations of a block, in the order of computation (the gradients, dX for X, run backwards through the same names):
+
+    u1 = E x + table        [T, H, W, M]     h1 = silu(u1)
+    u2 = space(h1) + b2     [T, H', W', M]   h2 = silu(u2)
+    u3 = time(h2) + b3      [T, H', W', M]   h3 = silu(u3)
+    gate = sigmoid(expand(silu(reduce(mean(h3)))))
+    y  = (C gate) h3 + b + shortcut(x)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.autograd.function import once_differentiable
+
+from napari_vidrecon.encoders.matrix_product import matrix_product_for
+
+if TYPE_CHECKING:
+    from napari_vidrecon.encoders.dwiseneuro import BatchNorm, InvertedResidual, PositionalEncoding
+
+CPU_TILE_FLOATS = 1 << 20
+"""Floats of a tile on a CPU: a few of them fit into its cache, and the allocator hands them out again."""
+
+silu_ = torch.ops.aten.silu_
+silu_gradient = torch.ops.aten.silu_backward
+
+
+def silu_gradient_(gradient: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    """Gradient before a SiLU, from the one after it, which it overwrites."""
+    return silu_gradient.grad_input(gradient, u, grad_input=gradient)
+
+
+def affine_of(norm: BatchNorm) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale and shift a channel of a batch norm in evaluation, in float64."""
+    bn: Any = norm.bn
+    scale = bn.weight.double() / (bn.running_var.double() + bn.eps).sqrt()
+    return scale, bn.bias.double() - bn.running_mean.double() * scale
+
+
+def folded(normalised: nn.Sequential) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weight (out, in, ...) and bias (out,) of a convolution without bias and the batch norm after it, in float64."""
+    conv: Any = normalised[0]
+    scale, shift = affine_of(normalised[1])  # type: ignore[arg-type]
+    weight = conv.weight.double()
+    return weight * scale.view(-1, *(1,) * (weight.ndim - 1)), shift
+
+
+class KeptTensors:
+    """Lends tensors for what a block keeps, and takes them back: on a CPU, fresh memory is slower than the work.
+
+    Other devices have an allocator that does the same.
+    """
+
+    def __init__(self) -> None:
+        self._free: dict[tuple[int, ...], list[torch.Tensor]] = {}
+
+    def lend(self, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """A tensor of any content."""
+        free = self._free.get(shape)
+        return free.pop() if free else like.new_empty(shape)
+
+    def take_back(self, tensor: torch.Tensor) -> None:
+        """The next borrower will overwrite it."""
+        if tensor.device.type == "cpu":
+            self._free.setdefault(tuple(tensor.shape), []).append(tensor)
+
+
+@dataclass
+class Kept:
+    """What a block keeps of some windows for its backward pass: names as at the top of this file."""
+
+    x: torch.Tensor
+    u2: torch.Tensor
+    u3: torch.Tensor
+    reduced: torch.Tensor
+    gate: torch.Tensor
+
+
+def images_of_pixels(x: torch.Tensor) -> torch.Tensor:
+    """[B, T, H, W, C] as images (B T, C, H, W), channels last."""
+    return x.flatten(0, 1).permute(0, 3, 1, 2)
+
+
+def images_of_time(x: torch.Tensor) -> torch.Tensor:
+    """[B, T, H, W, C] as images (B, C, T, H W), channels last."""
+    return x.flatten(2, 3).permute(0, 3, 1, 2)
+
+
+def nearest(length: int, out: int) -> torch.Tensor:
+    """Which of `length` positions the `out` ones of a nearest-neighbour shrinking are; none occurs twice."""
+    return F.interpolate(torch.arange(length).double()[None, None], size=out, mode="nearest")[0, 0].long()
+
+
+def position_tables(
+    position: PositionalEncoding, weight: torch.Tensor, frames: int, rows: int, columns: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A matrix (M, C) times the positional encoding: f(t) as (T, M) and g(h) + k(w) as (H, W, M), float64."""
+    exact = deepcopy(position).double()
+    tables = []
+    for length, part in zip((frames, rows, columns), weight.split(2 * len(exact.inv_freq), dim=1), strict=False):
+        tables.append(exact.axis(length)[:, : part.shape[1]] @ part.T)
+    # With few channels the cut at `channels` may leave none for the columns.
+    along_columns = tables[2] if len(tables) > 2 else tables[0].new_zeros(columns, len(weight))
+    return tables[0], tables[1][:, None] + along_columns
+
+
+class FoldedBlock:
+    """A positional encoding and the inverted residual after it: [B, T, H, W, C] to [B, T, H', W', C']."""
+
+    def __init__(self, position: PositionalEncoding, block: InvertedResidual, kept: KeptTensors) -> None:
+        weight = block.conv_pw[0].weight
+        assert isinstance(weight, torch.Tensor)
+        self.dtype, self.device = weight.dtype, weight.device
+        self.product = matrix_product_for(self.device, self.dtype)
+        self.kept, self.position = kept, position
+        self.tables: dict[tuple[int, ...], Any] = {}
+        self.stride, self.out = block.stride, block.out
+
+        expand, expand_bias = folded(block.conv_pw)
+        self.expand, self.expand_bias = self.stored(expand.flatten(1)), self.stored(expand_bias)
+        self.expand_back = self.stored(expand.flatten(1).T)
+        space, space_bias = folded(block.spat_covn_dw)
+        self.space_weight, self.space_bias = self.stored(space.squeeze(2)), self.stored(space_bias)
+        time, time_bias = folded(block.temp_covn_dw)
+        self.time_weight, self.time_bias = self.stored(time.flatten(3)), self.stored(time_bias)
+        self.reduce = [p.detach().flatten(1) if p.ndim > 1 else p.detach() for p in block.se.conv_reduce.parameters()]
+        self.excite = [p.detach().flatten(1) if p.ndim > 1 else p.detach() for p in block.se.conv_expand.parameters()]
+        contract, contract_bias = folded(block.conv_pwl)
+        self.contract, self.contract_back = self.stored(contract.flatten(1)), self.stored(contract.flatten(1).T)
+        scale, shift = affine_of(block.bn_sc)
+        self.shortcut_scale, self.bias = self.stored(scale), self.stored(contract_bias + shift)
+
+    def stored(self, tensor: torch.Tensor) -> torch.Tensor:
+        """In the precision and on the device of the encoder."""
+        return tensor.detach().to(self.device, self.dtype).contiguous()
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled() and x.requires_grad:
+            return _BlockFunction.apply(x, self)
+        y, kept = self.forward(x)
+        for each in kept:
+            self.release(each)
+        return y
+
+    # Forward
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[Kept]]:
+        """The block, and what its backward pass needs."""
+        x = self.with_position(x)
+        rows, columns = (-(-length // self.stride) for length in x.shape[2:4])
+        y = x.new_empty(*x.shape[:2], rows, columns, self.out)
+        return y, [self._forward_group(x[group], y[group]) for group in self.groups(x)]
+
+    def _forward_group(self, x: torch.Tensor, y: torch.Tensor) -> Kept:
+        shape = (*y.shape[:4], len(self.space_weight))
+        u2 = self.frame_by_frame(shape, x.shape, lambda t: self.space(silu_(self.expanded(x, t))))
+        total = x.new_zeros(shape[0], shape[-1])
+
+        def after_time(r: slice) -> torch.Tensor:
+            u3 = self.time(F.silu(u2[:, :, r]))
+            total.add_(F.silu(u3).sum(dim=(1, 2, 3)))
+            return u3
+
+        u3 = self.row_by_row(shape, after_time)
+        reduced = F.linear(total / (shape[1] * shape[2] * shape[3]), *self.reduce)
+        gate = F.linear(F.silu(reduced), *self.excite).sigmoid()
+        gated = self.contract * gate[:, None]
+        for t in self.frame_tiles(shape):
+            y[:, t] = self.samplewise(F.silu(u3[:, t]), gated, self.bias.expand(shape[0], -1))
+        self.add_shortcut(y, x)
+        return Kept(x, u2, u3, reduced, gate)
+
+    def with_position(self, x: torch.Tensor) -> torch.Tensor:
+        """The input with its positional encoding."""
+        if x.shape[1:] not in self.tables:
+            table = deepcopy(self.position).double().table(*x.shape[1:4])
+            self.tables[x.shape[1:]] = self.stored(table.permute(1, 2, 3, 0))
+        return x + self.tables[x.shape[1:]]
+
+    def expanded(self, x: torch.Tensor, t: slice) -> torch.Tensor:
+        """u1 of some frames."""
+        return self.product(x[:, t], self.expand, self.expand_bias)
+
+    def space(self, x: torch.Tensor) -> torch.Tensor:
+        """Depthwise convolution over rows and columns, at the stride."""
+        weight, padding = self.space_weight, self.space_weight.shape[-1] // 2
+        y = F.conv2d(images_of_pixels(x), weight, self.space_bias, self.stride, padding, groups=len(weight))
+        return y.permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+
+    def time(self, x: torch.Tensor) -> torch.Tensor:
+        """Depthwise convolution over frames."""
+        weight, padding = self.time_weight, (self.time_weight.shape[2] // 2, 0)
+        y = F.conv2d(images_of_time(x), weight, self.time_bias, padding=padding, groups=len(weight))
+        return y.permute(0, 2, 3, 1).unflatten(2, x.shape[2:4])
+
+    def samplewise(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """Matrix product with a matrix (B, M, K) and a bias (B, M) for each window."""
+        if len(x) == 1:
+            return self.product(x, weight[0], bias[0])
+        return torch.baddbmm(bias[:, None], x.flatten(1, 3), weight.transpose(1, 2)).unflatten(1, x.shape[1:4])
+
+    def add_shortcut(self, y: torch.Tensor, x: torch.Tensor) -> None:
+        """Nearest pixels at the stride, channels tiled, its batch norm's scale; the shift is in the bias."""
+        near = self.shrunk(x, y.shape)
+        for first in range(0, self.out, x.shape[-1]):
+            part = y[..., first : first + x.shape[-1]]
+            part.addcmul_(near[..., : part.shape[-1]], self.shortcut_scale[first : first + x.shape[-1]])
+
+    def shrunk(self, x: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+        """Nearest pixels, as many rows and columns as `shape` has."""
+        return x if self.stride == 1 else x[self.near_pixels(x, shape, x.shape[-1])]
+
+    def near_pixels(self, x: torch.Tensor, shape: torch.Size, channels: int) -> tuple[Any, ...]:
+        """Index of the pixels and channels of x that a shortcut to `shape` takes."""
+        if x.shape[2] == shape[2] * self.stride and x.shape[3] == shape[3] * self.stride:
+            return (..., slice(None, None, self.stride), slice(None, None, self.stride), slice(0, channels))
+        rows, columns = (nearest(x.shape[axis], shape[axis]).to(x.device) for axis in (2, 3))
+        return (..., rows[:, None], columns, slice(0, channels))
+
+    # Backward
+
+    def backward(self, dy: torch.Tensor, kept: list[Kept]) -> torch.Tensor:
+        """Gradient of the input. What was kept is used up."""
+        x_shape = (*dy.shape[:2], *kept[0].x.shape[2:])
+        dx = dy.new_empty(x_shape)
+        for group, each in zip(self.groups(dy), kept, strict=True):
+            self._backward_group(dy[group], each, dx[group])
+            self.release(each)
+        return dx
+
+    def _backward_group(self, dy: torch.Tensor, kept: Kept, dx: torch.Tensor) -> None:
+        u2, u3, gate = kept.u2, kept.u3, kept.gate
+        # The gate: the mean of h3 is over all positions, so it needs a pass of its own.
+        dgate = torch.zeros_like(gate)
+        for t in self.frame_tiles(u3.shape):
+            dgate += self.product(dy[:, t], self.contract_back).mul_(F.silu(u3[:, t])).sum(dim=(1, 2, 3))
+        dreduced = silu_gradient((dgate * gate * (1.0 - gate)) @ self.excite[0], kept.reduced)
+        dmean = dreduced @ self.reduce[0] / (u3.shape[1] * u3.shape[2] * u3.shape[3])
+        gated_back = self.contract_back * gate[:, :, None]
+        for r in self.row_tiles(u3.shape):
+            du3 = silu_gradient_(self.samplewise(dy[:, :, r], gated_back, dmean), u3[:, :, r])
+            # The gradient takes the place of u2, which nobody needs any more.
+            silu_gradient.grad_input(self.time_back(du3), u2[:, :, r], grad_input=u2[:, :, r])
+        du2 = u2
+        for t in self.frame_tiles(dx.shape):
+            du1 = silu_gradient_(self.space_back(du2[:, t], dx.shape), self.expanded(kept.x, t))
+            dx[:, t] = self.product(du1, self.expand_back)
+        self.add_shortcut_gradient(dx, dy)
+
+    def space_back(self, dy: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+        """Input gradient of `space`, for an input of `shape`."""
+        weight, stride = self.space_weight, self.stride
+        kernel, padding = weight.shape[-1], weight.shape[-1] // 2
+        left_over = [shape[axis] + 2 * padding - kernel - (dy.shape[axis] - 1) * stride for axis in (2, 3)]
+        dx = F.conv_transpose2d(images_of_pixels(dy), weight, None, stride, padding, left_over, len(weight))
+        return dx.permute(0, 2, 3, 1).unflatten(0, dy.shape[:2])
+
+    def time_back(self, dy: torch.Tensor) -> torch.Tensor:
+        """Input gradient of `time`."""
+        weight, padding = self.time_weight, (self.time_weight.shape[2] // 2, 0)
+        dx = F.conv_transpose2d(images_of_time(dy), weight, padding=padding, groups=len(weight))
+        return dx.permute(0, 2, 3, 1).unflatten(2, dy.shape[2:4])
+
+    def add_shortcut_gradient(self, dx: torch.Tensor, dy: torch.Tensor) -> None:
+        """Input gradient of `add_shortcut`."""
+        scaled = dy * self.shortcut_scale
+        near = scaled[..., : dx.shape[-1]]
+        for part in scaled.split(dx.shape[-1], dim=-1)[1:]:
+            near[..., : part.shape[-1]] += part
+        dx[self.near_pixels(dx, dy.shape, near.shape[-1])] += near
+
+    # Tiles
+
+    def groups(self, x: torch.Tensor) -> list[slice]:
+        """Windows that are computed together: one at a time on a CPU, all of them elsewhere."""
+        return [slice(b, b + 1) for b in range(len(x))] if self.device.type == "cpu" else [slice(0, len(x))]
+
+    def frame_tiles(self, shape: tuple[int, ...]) -> list[slice]:
+        """Slices of the frames of a group's [B, T, H, W, C]."""
+        return self._tiles(shape[1], shape[0] * shape[2] * shape[3])
+
+    def row_tiles(self, shape: tuple[int, ...]) -> list[slice]:
+        """Slices of the rows of a group's [B, T, H, W, C]."""
+        return self._tiles(shape[2], shape[0] * shape[1] * shape[3])
+
+    def _tiles(self, length: int, pixels: int) -> list[slice]:
+        size = length
+        if self.device.type == "cpu":
+            size = min(length, max(1, CPU_TILE_FLOATS // (pixels * len(self.space_weight))))
+        return [slice(first, min(first + size, length)) for first in range(0, length, size)]
+
+    def frame_by_frame(
+        self, shape: tuple[int, ...], of: tuple[int, ...], compute: Callable[[slice], torch.Tensor]
+    ) -> torch.Tensor:
+        """A tensor of `shape`, computed in the frame tiles of an input."""
+        if self.device.type != "cpu":
+            return compute(slice(0, shape[1]))
+        whole = self.kept.lend(shape, self.bias)
+        for t in self.frame_tiles(of):
+            whole[:, t] = compute(t)
+        return whole
+
+    def row_by_row(self, shape: tuple[int, ...], compute: Callable[[slice], torch.Tensor]) -> torch.Tensor:
+        """A tensor of `shape`, computed in its row tiles."""
+        if self.device.type != "cpu":
+            return compute(slice(0, shape[2]))
+        whole = self.kept.lend(shape, self.bias)
+        for r in self.row_tiles(shape):
+            whole[:, :, r] = compute(r)
+        return whole
+
+    def release(self, kept: Kept) -> None:
+        """Hand the large tensors back."""
+        self.kept.take_back(kept.u2)
+        self.kept.take_back(kept.u3)
+
+
+class FoldedFirstBlock(FoldedBlock):
+    """The stem and the first block: [B, T, H, W, 5] to [B, T, H', W', C'] (point 3 above)."""
+
+    def __init__(
+        self, stem: nn.Sequential, position: PositionalEncoding, block: InvertedResidual, kept: KeptTensors
+    ) -> None:
+        super().__init__(position, block, kept)
+        weight, shift = folded(stem)
+        weight = weight.flatten(1)
+        # Batch norm's scale and the tiling of channels, as a matrix: the stem goes into it, too.
+        channels = torch.arange(self.out, device=self.device) % len(weight)
+        tiling = torch.eye(len(weight), device=self.device, dtype=torch.float64)[channels]
+        tiling = tiling * affine_of(block.bn_sc)[0][:, None]
+        expand, expand_bias = folded(block.conv_pw)
+        expand = expand.flatten(1)
+        self.expansion_of_position, self.shortcut_of_position = expand.detach(), tiling.detach()
+        self.expansion_bias, self.shortcut_bias = expand @ shift + expand_bias, tiling @ shift
+        self.expand, self.expand_back = self.stored(expand @ weight), self.stored((expand @ weight).T)
+        self.shortcut, self.shortcut_back = self.stored(tiling @ weight), self.stored((tiling @ weight).T)
+
+    def with_position(self, x: torch.Tensor) -> torch.Tensor:
+        """The input as it is: the positions come with the tables."""
+        return x
+
+    def tables_for(self, shape: torch.Size) -> list[torch.Tensor]:
+        """f(t) and g(h) + k(w) of the expansion, then of the shortcut; biases included."""
+        size = shape[1:4]
+        if size not in self.tables:
+            f, g = position_tables(self.position, self.expansion_of_position, *size)
+            f_near, g_near = position_tables(self.position, self.shortcut_of_position, *size)
+            parts = (f + self.expansion_bias, g, f_near + self.shortcut_bias, g_near)
+            self.tables[size] = [self.stored(part) for part in parts]
+        return self.tables[size]
+
+    def expanded(self, x: torch.Tensor, t: slice) -> torch.Tensor:
+        f, g, _, _ = self.tables_for(x.shape)
+        if t.stop - t.start == 1:
+            return self.product(x[:, t], self.expand, f[t.start]).add_(g)
+        return self.product(x[:, t], self.expand).add_(f[t, None, None] + g)
+
+    def add_shortcut(self, y: torch.Tensor, x: torch.Tensor) -> None:
+        _, _, f, g = self.tables_for(x.shape)
+        near = self.shrunk(g[None, None], y.shape)
+        y.add_(self.product(self.shrunk(x, y.shape), self.shortcut)).add_(f[:, None, None] + near)
+
+    def add_shortcut_gradient(self, dx: torch.Tensor, dy: torch.Tensor) -> None:
+        dx[self.near_pixels(dx, dy.shape, dx.shape[-1])] += self.product(dy, self.shortcut_back)
+
+
+class _BlockFunction(torch.autograd.Function):
+    """A folded block under autograd: one backward pass, as it uses up what was kept."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, block: FoldedBlock) -> torch.Tensor:
+        ctx.block = block
+        y, ctx.kept = block.forward(x)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        if ctx.kept is None:
+            raise RuntimeError("A folded encoder can be differentiated once; call it again for a second time")
+        kept, ctx.kept = ctx.kept, None
+        return ctx.block.backward(gradients[0].contiguous(), kept), None
