@@ -171,7 +171,7 @@ class ArrayReader:
     def _stimulus(self) -> tuple[tuple[StimulusMovie, ...], tuple[Presentation, ...]]:
         part = self.description.stimulus
         place = self.folder / part.file
-        movies = movies_at(place, part.axes, part.levels)
+        movies = movies_at(place, part.axes, part.levels or self.settings.levels)
         order = self._order(len(movies))
         if part.times is not None:
             presentations = self._by_times(movies, order, self.folder / part.times)

@@ -132,7 +132,7 @@ class NwbFile:
         if self.sample_time == "start":
             report.add("assumed", "activity", "its times say when a sample starts; half a sample was added")
             activity = Signal(activity.values, activity.times + activity.period_s / 2, activity.source)
-        stimulus = StimulusReader(self.path, self._book, report)
+        stimulus = StimulusReader(self.path, self._book, report, self.settings.levels)
         movies, presentations, tiers = stimulus.read(self.names.stimulus)
         return Recording(
             name=self.path.stem,

@@ -26,10 +26,11 @@ class StimulusReader:
     path : the file, for messages.
     book : what pynwb read.
     report : takes notes.
+    levels : values of black and white; None to tell them by the kind of numbers.
     """
 
-    def __init__(self, path: Path, book: Any, report: ImportReport) -> None:
-        self.path, self.book, self.report = path, book, report
+    def __init__(self, path: Path, book: Any, report: ImportReport, levels: tuple[float, float] | None = None) -> None:
+        self.path, self.book, self.report, self.levels = path, book, report, levels
 
     def series(self, name: str = "") -> list[Any]:
         """The series that were shown, or those of one name.
@@ -113,13 +114,13 @@ class StimulusReader:
             pictures = [np.asarray(image.data[:]) for image in images]
             if len({picture.shape for picture in pictures}) != 1:
                 raise SessionError(f"{source}: expected pictures of one size, found several; choose others")
-            return stimulus_movie(source, np.stack(pictures))
+            return stimulus_movie(source, np.stack(pictures), self.levels)
         if holder.external_file is not None:
             raise SessionError(
                 f"{source}: expected frames in the NWB file, found a link to {holder.external_file[0]}; "
                 "save its frames as .npy and import plain arrays"
             )
-        return stimulus_movie(source, holder.data)
+        return stimulus_movie(source, holder.data, self.levels)
 
     def _times(self, series: Any, frames: int) -> np.ndarray:
         source = f"{self.path}: {path_of(series)}"

@@ -23,6 +23,7 @@ class ImportSettings(BaseModel):
     within_movie : hold out parts of movies whose other parts are trained on; only if there is one movie.
     trim : of two arrays that should be equally long, cut the longer one at its end instead of refusing.
     clock_tolerance_s : how far two clocks may run apart over the recording, s.
+    levels : values of the movies that were shown as black and as white; None to tell them by the kind of numbers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,3 +37,4 @@ class ImportSettings(BaseModel):
     within_movie: bool = False
     trim: bool = False
     clock_tolerance_s: float = Field(default=0.05, gt=0.0)
+    levels: tuple[float, float] | None = None

@@ -1,0 +1,183 @@
+"""`vidrecon import`: one's own recordings become a session."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_vidrecon.cli.options import Json, Overwrite
+
+if TYPE_CHECKING:
+    from napari_vidrecon.sessions.importing.arrays import ArrayFolder
+    from napari_vidrecon.sessions.importing.nwb import NwbFile
+    from napari_vidrecon.sessions.importing.settings import ImportSettings
+    from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
+
+KINDS = ("suite2p", "nwb", "arrays")
+NwbName = typer.Option(metavar="NAME", help="NWB: the series to take where there are several.")
+
+
+def importing(
+    kind: Annotated[str, typer.Argument(metavar="suite2p|nwb|arrays", help="What kind of files they are.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of suite2p or of arrays, or NWB file.")],
+    out: Annotated[Path | None, typer.Option(metavar="SESSION", help="Session folder to write.")] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Only list what is there and what it would be used for.")
+    ] = False,
+    beside: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="suite2p: where stimulus, clocks and behaviour lie; default: SOURCE."),
+    ] = None,
+    signal: Annotated[str, typer.Option(help="suite2p: spks (deconvolved) or dff.")] = "spks",
+    all_regions: Annotated[bool, typer.Option("--all-regions", help="suite2p: not only cells.")] = False,
+    activity: Annotated[str, NwbName] = "",
+    stimulus: Annotated[str, NwbName] = "",
+    running: Annotated[str, NwbName] = "",
+    pupil_size: Annotated[str, NwbName] = "",
+    pupil_center: Annotated[str, NwbName] = "",
+    sample_time: Annotated[
+        str, typer.Option(help="NWB: a time of the activity is the start of a sample, or its middle.")
+    ] = "start",
+    trial_frames: Annotated[int, typer.Option(help="Longest trial, frames at 30 Hz.")] = 300,
+    fit: Annotated[str, typer.Option(help="Movies of other proportions: pad with grey, crop, or stretch.")] = "pad",
+    levels: Annotated[
+        str | None, typer.Option(metavar="BLACK:WHITE", help="Values of the movies shown as black and white.")
+    ] = None,
+    bad_neurons: Annotated[str, typer.Option(help="Neurons that are NaN or never change: drop or refuse.")] = "drop",
+    negative: Annotated[str, typer.Option(help="Activity below 0: refuse, or clip to 0.")] = "refuse",
+    test_share: Annotated[float, typer.Option(help="Share of trials held out to test with.")] = 0.1,
+    validation_share: Annotated[float, typer.Option(help="Share of trials held out to validate with.")] = 0.1,
+    within_movie: Annotated[
+        bool, typer.Option("--within-movie", help="Hold out parts of movies that are also trained on.")
+    ] = False,
+    trim: Annotated[bool, typer.Option("--trim", help="Cut the longer of two arrays at its end.")] = False,
+    clock_tolerance: Annotated[float, typer.Option(metavar="S", help="How far clocks may run apart.")] = 0.05,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Turn a recording of one's own into a session.
+
+    Everything comes onto the video clock of 30 Hz, presentations are cut into trials, whole movies are held out,
+    and what was resampled, filled, dropped or repaired is told, here and in import.txt of the session.
+    """
+    from napari_vidrecon.cli import report
+    from napari_vidrecon.cli.settings import checked
+    from napari_vidrecon.errors import ConfigError
+    from napari_vidrecon.sessions.importing.settings import ImportSettings
+
+    if kind not in KINDS:
+        raise ConfigError(f"{kind}: expected one of {', '.join(KINDS)} before the source, found {kind!r}")
+    choices = {"trial_frames": trial_frames, "fit": fit, "bad_neurons": bad_neurons, "negative": negative}
+    choices |= {"test_share": test_share, "validation_share": validation_share, "within_movie": within_movie}
+    choices |= {"trim": trim, "clock_tolerance_s": clock_tolerance, "levels": _levels(levels)}
+    settings = checked(ImportSettings, choices)
+    names = {"activity": activity, "stimulus": stimulus, "running": running}
+    names |= {"pupil_size": pupil_size, "pupil_center": pupil_center}
+    options = {"beside": beside, "signal": signal, "all_regions": all_regions, "names": names}
+    if not preview and out is None:
+        raise ConfigError("--out: expected the session folder to write, found none; or only look with --preview")
+    if out is not None and not preview:
+        _require_replaceable(out, overwrite)
+    with _opened(kind, source, settings, sample_time, options) as recording:
+        if preview:
+            columns = recording.columns()
+            if json:
+                report.print_json({"source": source, "columns": [vars(column) for column in columns]})
+            else:
+                report.print_table(f"{source}: {kind}", ((column.name, column) for column in columns))
+            return
+        assert out is not None
+        told = _write(recording, out, settings)
+    if json:
+        report.print_json({"out": out, **told.as_values()})
+        return
+    report.print_table(
+        f"{source.name} -> {out}",
+        [*((name.replace("_", " "), _text(value)) for name, value in told.totals.items())],
+    )
+    for note in told.notes:
+        print(f"  {note}")
+
+
+def _write(recording: Any, out: Path, settings: ImportSettings) -> Any:
+    from napari_vidrecon.cli.progress import Progress
+    from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.sessions.importing.importer import import_recording
+
+    with Progress("importing", 0, "trials") as progress, StopRequest() as stop:
+
+        def on_progress(what: str, done: int, total: int) -> None:
+            # Every clip is looked at twice: to tell which show the same movie, and to write it.
+            progress.total = 2 * total
+            progress.update(done + total * (what == "writing"), what)
+            stop.check()
+
+        try:
+            return import_recording(recording.recording(), out, settings, on_progress)
+        except KeyboardInterrupt:
+            raise stop.stopped(
+                f"stopped; nothing was written to {out}: a session appears whole or not at all"
+            ) from None
+
+
+@contextlib.contextmanager
+def _opened(
+    kind: str, source: Path, settings: ImportSettings, sample_time: str, options: dict[str, Any]
+) -> Iterator[ArrayFolder | NwbFile | Suite2pFolder]:
+    from napari_vidrecon.errors import ConfigError
+
+    if kind == "arrays":
+        from napari_vidrecon.sessions.importing.arrays import ArrayFolder
+
+        yield ArrayFolder(source, settings)
+    elif kind == "suite2p":
+        from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
+
+        if options["signal"] not in ("spks", "dff"):
+            raise ConfigError(f"--signal: expected spks or dff, found {options['signal']!r}")
+        yield Suite2pFolder(source, options["beside"], settings, options["signal"], options["all_regions"])
+    else:
+        from napari_vidrecon.sessions.importing.nwb import NwbFile, NwbNames
+
+        if sample_time not in ("start", "middle"):
+            raise ConfigError(f"--sample-time: expected start or middle, found {sample_time!r}")
+        with NwbFile(source, settings, NwbNames(**options["names"]), sample_time) as file:  # type: ignore[arg-type]
+            yield file
+
+
+def _levels(text: str | None) -> tuple[float, float] | None:
+    from napari_vidrecon.errors import ConfigError
+
+    if text is None:
+        return None
+    try:
+        black, white = (float(word) for word in text.split(":"))
+    except ValueError:
+        raise ConfigError(f"--levels {text}: expected BLACK:WHITE, two numbers, e.g. 0:4095") from None
+    return black, white
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {part}" for name, part in value.items())
+    return str(value)
+
+
+def _require_replaceable(out: Path, overwrite: bool) -> None:
+    """A folder is replaced as a whole, so only an imported session may be; raises `StorageError`."""
+    from napari_vidrecon.errors import StorageError
+    from napari_vidrecon.sessions.importing.importer import REPORT_FILE
+
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / REPORT_FILE).is_file():
+        raise StorageError(f"{out}: expected a free name for the session, found other files; choose another name")
+    if not overwrite:
+        raise StorageError(
+            f"{out}: expected a free name for the session, found an imported one; "
+            "give --overwrite to replace it, or another name"
+        )

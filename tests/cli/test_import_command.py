@@ -1,0 +1,118 @@
+"""`vidrecon import`: raw files in, a session out, and every fault one line."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from raw_recordings import RawMouse
+
+from napari_vidrecon.sessions.session import Session, open_session
+from napari_vidrecon.sessions.simulation.mouse import simulate_session
+
+
+@pytest.fixture(scope="module")
+def mouse(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    folder = tmp_path_factory.mktemp("simulated") / "mouse"
+    simulate_session(folder, seed=4, neurons=5, train_trials=8, validation_trials=2, test_trials=2, frames=75)
+    return open_session(folder)
+
+
+@pytest.fixture
+def raw(mouse: Session) -> RawMouse:
+    return RawMouse.of(mouse)
+
+
+def words_of(raw: RawMouse, kind: str, place: Path) -> tuple[str, Path]:
+    """Write the raw files of a kind; the words that import them."""
+    if kind == "nwb":
+        return kind, raw.write_nwb(place.with_suffix(".nwb"))
+    return kind, (raw.write_suite2p if kind == "suite2p" else raw.write_arrays)(place)
+
+
+@pytest.mark.parametrize("kind", ["suite2p", "nwb", "arrays"])
+def test_a_recording_becomes_a_session(kind: str, raw: RawMouse, mouse: Session, vidrecon, tmp_path: Path) -> None:
+    out = tmp_path / "session"
+    answer = vidrecon("import", *words_of(raw, kind, tmp_path / "raw"), "--out", out, "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["totals"]["trials_by_tier"] == {"train": 8, "live_test_main": 2, "oracle": 2}
+    assert {"kind": "resampled", "about": "activity", "text": "8 Hz to the video clock, interpolated linearly"} in (
+        answer.json["notes"]
+    )
+    np.testing.assert_allclose(open_session(out).trial(3).responses, mouse.trial(3).responses, atol=0.01)
+    assert vidrecon("validate", out).code == 0
+
+
+@pytest.mark.parametrize("kind", ["suite2p", "nwb", "arrays"])
+def test_a_preview_lists_every_array_and_writes_nothing(kind: str, raw: RawMouse, vidrecon, tmp_path: Path) -> None:
+    words = words_of(raw, kind, tmp_path / "raw")
+    before = sorted(tmp_path.rglob("*"))
+    answer = vidrecon("import", *words, "--preview", "--json")
+    uses = {column["use"]: column for column in answer.json["columns"]}
+    assert uses["activity"]["rate_hz"] == pytest.approx(8) or kind == "suite2p"
+    assert uses["stimulus"]["highest"] > uses["stimulus"]["lowest"]
+    assert {"running", "pupil size", "pupil centre"} <= set(uses)
+    assert "pupil centre" in vidrecon("import", *words, "--preview").out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_imported_session_is_replaced_only_if_asked_and_other_folders_never(
+    raw: RawMouse, vidrecon, tmp_path: Path
+) -> None:
+    words = ("import", *words_of(raw, "arrays", tmp_path / "raw"), "--out", tmp_path / "session")
+    assert vidrecon(*words).code == 0
+    assert vidrecon(*words).code == 2
+    assert vidrecon(*words, "--overwrite").code == 0
+    answer = vidrecon("import", "arrays", tmp_path / "raw", "--out", tmp_path / "raw", "--overwrite")
+    assert answer.code == 2
+    assert "other files" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("matlab", "SOURCE"), "suite2p, nwb, arrays"),
+        (("arrays", "nowhere"), "nothing there"),
+        (("arrays", "SOURCE", "--fit", "squeeze"), "fit"),
+        (("arrays", "SOURCE", "--levels", "white"), "BLACK:WHITE"),
+        (("arrays", "SOURCE", "--trial-frames", "10"), "trial_frames"),
+        (("suite2p", "SOURCE", "--signal", "raw"), "spks or dff"),
+        (("nwb", "SOURCE", "--sample-time", "end"), "start or middle"),
+        (("nwb", "SOURCE"), "NWB file"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(words, named: str, raw: RawMouse, vidrecon, tmp_path: Path) -> None:
+    source = raw.write_arrays(tmp_path / "raw")
+    answer = vidrecon("import", *(source if word == "SOURCE" else word for word in words), "--out", tmp_path / "s")
+    assert answer.code == 2
+    assert named in answer.err
+    assert len(answer.err.strip().splitlines()) == 1
+    assert not (tmp_path / "s").exists()
+
+
+def test_without_a_place_to_write_to_it_says_so(raw: RawMouse, vidrecon, tmp_path: Path) -> None:
+    answer = vidrecon("import", *words_of(raw, "arrays", tmp_path / "raw"))
+    assert answer.code == 2
+    assert "--out" in answer.err
+    assert "--preview" in answer.err
+
+
+def test_an_interrupted_import_leaves_nothing(
+    raw: RawMouse, vidrecon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_vidrecon.sessions.importing import importer
+
+    once = importer.on_video_clock
+
+    def interrupted(*arguments: object) -> np.ndarray:
+        signal.raise_signal(signal.SIGINT)
+        return once(*arguments)
+
+    monkeypatch.setattr(importer, "on_video_clock", interrupted)
+    words = words_of(raw, "arrays", tmp_path / "raw")
+    answer = vidrecon("import", *words, "--out", tmp_path / "out" / "session")
+    assert answer.code == 130
+    assert "nothing was written" in answer.err
+    assert list((tmp_path / "out").iterdir()) == []
