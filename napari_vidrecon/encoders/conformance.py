@@ -1,0 +1,227 @@
+"""Does an encoder keep what the `Encoder` protocol promises? For encoders of one's own, and for the tests."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from napari_vidrecon.encoders.encoder import INPUT_CHANNELS, Encoder
+from napari_vidrecon.errors import VidreconError
+
+EXTRA_FRAMES = 3
+"""The test clip is a little longer than a window, so that windows overlap."""
+RELATIVE_TOLERANCE = 1e-4
+GRADIENT_TOLERANCE = {torch.float64: 1e-5, torch.float32: 2e-2}
+GRADIENT_STEP = {torch.float64: 1e-3, torch.float32: 0.5}
+"""Half the distance of a central difference, in grey levels and in units of behaviour."""
+GRADIENT_DIRECTIONS = 3
+TYPICAL_BEHAVIOR = ((40.0, 10.0), (0.5, 0.5), (150.0, 5.0), (150.0, 5.0))
+"""Mean and spread of pupil size, running speed and pupil position in the public sessions."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A promise that an encoder does not keep.
+
+    Parameters
+    ----------
+    check : which one: a name of `CHECKS`.
+    message : what was expected, and what was found.
+    """
+
+    check: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Noise to try an encoder on: video (T, rows, columns) 0..255, behavior (2, T), pupil_center (2, T)."""
+
+    video: np.ndarray
+    behavior: np.ndarray
+    pupil_center: np.ndarray
+
+    @classmethod
+    def for_encoder(cls, encoder: Encoder, seed: int) -> Clip:
+        """A clip of the encoder's screen size, a little longer than one of its windows."""
+        generator = np.random.default_rng(seed)
+        canvas, frames = encoder.spec.canvas, encoder.spec.windows.span + EXTRA_FRAMES
+        video = generator.uniform(0, 255, (frames, canvas.screen_rows, canvas.screen_columns))
+        behavior = np.stack([np.abs(generator.normal(mean, sd, frames)) for mean, sd in TYPICAL_BEHAVIOR])
+        return cls(*(array.astype(np.float32) for array in (video, behavior[:2], behavior[2:])))
+
+    def windows(self, encoder: Encoder) -> torch.Tensor:
+        """Every window of the clip as model input, (B, 5, size, rows, columns)."""
+        inputs = encoder.pack(self.video, self.behavior, self.pupil_center)
+        indices = encoder.spec.windows.indices(encoder.spec.windows.starts(len(self.video)))
+        return inputs[:, torch.as_tensor(indices, device=inputs.device)].transpose(0, 1)
+
+
+def check_encoder(encoder: Encoder, seed: int = 0) -> list[Finding]:
+    """Try an encoder on noise; the encoder itself is not changed.
+
+    Parameters
+    ----------
+    encoder : anything that claims to be an `Encoder`.
+    seed : of the noise.
+
+    Returns
+    -------
+    What is wrong with it, in the order of `CHECKS`; empty if nothing is.
+    """
+    findings = []
+    for name, check in CHECKS.items():
+        try:
+            clip = Clip.for_encoder(encoder, seed)
+            # One by one, so that what was found before an error is kept.
+            for message in check(encoder, clip):
+                findings.append(Finding(name, message))
+        except Exception as error:  # noqa: BLE001 (whatever a stranger's encoder raises is what was found)
+            findings.append(Finding(name, f"expected an answer, found {type(error).__name__}: {error}"))
+    return findings
+
+
+def check_shapes(encoder: Encoder, clip: Clip) -> Iterator[str]:
+    """Model input, activity of windows and of a clip have the promised sizes and types."""
+    spec, frames = encoder.spec, len(clip.video)
+    inputs = encoder.pack(clip.video, clip.behavior, clip.pupil_center)
+    expected: tuple[int, ...] = (INPUT_CHANNELS, frames, spec.canvas.rows, spec.canvas.columns)
+    if tuple(inputs.shape) != expected:
+        yield f"expected pack to give {expected}, found {tuple(inputs.shape)}"
+    windows = clip.windows(encoder)
+    with torch.no_grad():
+        activity = encoder.responses(windows)
+    expected = (len(windows), spec.neurons, spec.windows.size)
+    if tuple(activity.shape) != expected:
+        yield f"expected responses to give {expected}, found {tuple(activity.shape)}"
+    predicted = encoder.predict(clip.video, clip.behavior, clip.pupil_center)
+    if predicted.shape != (spec.neurons, frames) or predicted.dtype != np.float32:
+        yield (
+            f"expected predict to give float32 of {(spec.neurons, frames)}, "
+            f"found {predicted.dtype} of {predicted.shape}"
+        )
+    short = encoder.predict(clip.video[: spec.windows.span - 1])
+    if np.any(short != 0):
+        yield "expected zeros for a clip shorter than a window, found others"
+
+
+def check_finite(encoder: Encoder, clip: Clip) -> Iterator[str]:
+    """Activity is finite and not negative, for noise and for black and white movies."""
+    for name, video in (("noise", clip.video), ("black", clip.video * 0), ("white", clip.video * 0 + 255)):
+        activity = encoder.predict(video, clip.behavior, clip.pupil_center)
+        if not np.isfinite(activity).all():
+            yield f"expected finite activity for a movie of {name}, found NaN or infinity"
+        elif activity.min() < 0:
+            yield f"expected activity >= 0 for a movie of {name}, found {activity.min():.3g}"
+
+
+def check_gradient(encoder: Encoder, clip: Clip) -> Iterator[str]:
+    """The gradient of the activity with respect to the model input is that of finite differences."""
+    exact = copy.deepcopy(encoder)
+    if hasattr(exact, "to"):
+        exact.to(dtype=torch.float64)
+    windows = clip.windows(exact)[:1].detach().requires_grad_()
+    generator = torch.Generator().manual_seed(0)
+    shape = (1, exact.spec.neurons, exact.spec.windows.size)
+    weights = torch.rand(shape, generator=generator, dtype=torch.float64).to(windows)
+
+    def value(inputs: torch.Tensor) -> torch.Tensor:
+        return (exact.responses(inputs) * weights).sum()
+
+    total = value(windows)
+    if not total.requires_grad:
+        yield "expected responses to be differentiable, found no gradient: the graph is cut"
+        return
+    (gradient,) = torch.autograd.grad(total, windows)
+    if not gradient[:, 0].any():
+        yield "expected activity to depend on the movie, found a gradient of zeros"
+    step, tolerance = GRADIENT_STEP[exact.dtype], GRADIENT_TOLERANCE[exact.dtype]
+    for channels, name in ((slice(0, 1), "movie"), (slice(1, None), "behaviour")):
+        for _ in range(GRADIENT_DIRECTIONS):
+            direction = torch.zeros_like(windows)
+            part = direction[:, channels]
+            part.copy_(torch.randn(part.shape, generator=generator, dtype=torch.float64))
+            with torch.no_grad():
+                ahead, behind = value(windows + step * direction), value(windows - step * direction)
+            found, expected = float((gradient * direction).sum()), float(ahead - behind) / (2 * step)
+            scale = float(gradient[:, channels].norm()) + abs(expected)
+            if abs(found - expected) > tolerance * scale:
+                yield f"expected a slope of {expected:.6g} along the {name}, found a gradient of {found:.6g}"
+                break
+
+
+def check_determinism(encoder: Encoder, clip: Clip) -> Iterator[str]:
+    """The same input gives the same bits."""
+    windows = clip.windows(encoder)
+    with torch.no_grad():
+        if not torch.equal(encoder.responses(windows), encoder.responses(windows)):
+            yield "expected the same activity twice, found different bits; is dropout still on?"
+
+
+def check_windows(encoder: Encoder, clip: Clip) -> Iterator[str]:
+    """A clip's activity is the mean over its windows, however many are computed at once."""
+    spec = encoder.spec
+    windows = clip.windows(encoder)
+    with torch.no_grad():
+        together = encoder.responses(windows)
+        alone = torch.cat([encoder.responses(window[None]) for window in windows])
+    if _differ(together.cpu().numpy(), alone.cpu().numpy()):
+        yield "expected a window to answer the same alone and among others, found different activity"
+    total = np.zeros((spec.neurons, len(clip.video)))
+    for frames, activity in zip(spec.windows.indices(spec.windows.starts(len(clip.video))), alone, strict=True):
+        total[:, frames] += activity.cpu().double().numpy()
+    expected = total / np.maximum(spec.windows.coverage(len(clip.video)), 1)
+    for chunk in (None, 1, 3):
+        predicted = encoder.predict(clip.video, clip.behavior, clip.pupil_center, chunk=chunk)
+        if _differ(predicted, expected):
+            yield f"expected predict to be the mean over all windows, found other activity (chunk {chunk})"
+
+
+def check_neurons(encoder: Encoder, clip: Clip) -> Iterator[str]:
+    """Some neurons answer the same as among all, in the order asked for; a wrong number of them is refused."""
+    windows = clip.windows(encoder)[:1]
+    some = torch.arange(encoder.spec.neurons - 1, -1, -2, device=windows.device)
+    if "neurons" in inspect.signature(encoder.responses).parameters:
+        with torch.no_grad():
+            expected, found = encoder.responses(windows)[:, some], encoder.responses(windows, some)
+        if found.shape != expected.shape or _differ(found.cpu().numpy(), expected.cpu().numpy()):
+            yield "expected a subset of neurons to answer as among all, found other activity"
+    try:
+        encoder.require_neurons(encoder.spec.neurons + 1, "a recording")
+    except VidreconError:
+        return
+    yield f"expected a recording of {encoder.spec.neurons + 1} neurons to be refused, found that it is taken"
+
+
+def check_behavior(encoder: Encoder, clip: Clip) -> Iterator[str]:
+    """A clip without behaviour is predicted; one whose behaviour is too short is refused."""
+    predicted = encoder.predict(clip.video)
+    if predicted.shape != (encoder.spec.neurons, len(clip.video)) or not np.isfinite(predicted).all():
+        yield "expected finite activity for a clip without behaviour, found another size, NaN or infinity"
+    try:
+        encoder.pack(clip.video, clip.behavior[:, 1:], clip.pupil_center[:, 1:])
+    except VidreconError:
+        return
+    yield "expected behaviour that is a frame too short to be refused, found that it is taken"
+
+
+CHECKS: dict[str, Callable[[Encoder, Clip], Iterator[str]]] = {
+    "shapes": check_shapes,
+    "finite": check_finite,
+    "gradient": check_gradient,
+    "determinism": check_determinism,
+    "windows": check_windows,
+    "neurons": check_neurons,
+    "behavior": check_behavior,
+}
+"""All checks by name, in the order they are made."""
+
+
+def _differ(found: np.ndarray, expected: np.ndarray) -> bool:
+    scale = max(float(np.abs(expected).max()), 1e-12)
+    return not bool(np.abs(found - expected).max() <= RELATIVE_TOLERANCE * scale)
