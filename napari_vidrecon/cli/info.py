@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_vidrecon.cli.options import Json
+from napari_vidrecon.cli.options import Json, Mouse
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.results import Reconstruction
@@ -17,16 +17,106 @@ ENCODER_SUFFIXES = (".safetensors", ".pth", ".pt")
 
 def info(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Session folder, encoder, mask (.npy) or run (.zarr).")],
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Try an encoder on noise: shapes, gradient, windows ...; exit code 1 if bad."),
+    ] = False,
+    mouse: Mouse = None,
+    duplicates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="fold0|tiers",
+            help="Session: look for held-out clips that are nearly the same as training clips; held out is "
+            "a fold (fold0, as published), or every tier but train (tiers).",
+        ),
+    ] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="SESSION", help="Other mice the encoder was trained on; may be repeated."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Say what a session, encoder, mask or run is."""
     from napari_vidrecon.cli import report
 
+    if duplicates is not None:
+        _say_duplicates(path, duplicates, against or [], json)
+        return
     title, values = described(path)
+    findings: list[str] = []
+    if check:
+        findings = check_file(path, mouse)
+        values = {**values, "findings": findings}
     if json:
         report.print_json(values)
     else:
+        if check:
+            values["findings"] = findings or "none: it keeps what an encoder promises"
         report.print_table(title, ((name.replace("_", " "), _text(value)) for name, value in values.items()))
+    if findings:
+        raise typer.Exit(1)
+
+
+def check_file(path: Path, mouse: str | None) -> list[str]:
+    """What is wrong with an encoder file's answers, one line each.
+
+    Raises
+    ------
+    EncoderError : not an encoder that can be opened, or without that readout.
+    """
+    from napari_vidrecon.encoders.checkpoints import load_encoder
+    from napari_vidrecon.encoders.conformance import check_encoder
+    from napari_vidrecon.errors import EncoderError
+
+    if path.suffix not in ENCODER_SUFFIXES:
+        raise EncoderError(
+            f"{path}: expected an encoder ({', '.join(ENCODER_SUFFIXES)}) for --check, found another file"
+        )
+    readout = int(mouse) if mouse is not None and mouse.isdecimal() else mouse
+    encoder = load_encoder(path, 0 if readout is None else readout, "cpu")
+    return [f"{finding.check}: {finding.message}" for finding in check_encoder(encoder)]
+
+
+def _say_duplicates(path: Path, split: str, against: list[Path], json: bool) -> None:
+    import functools
+
+    from napari_vidrecon.analysis.duplicates import find_duplicates, split_by_fold, split_by_tier
+    from napari_vidrecon.cli import report
+    from napari_vidrecon.cli.progress import Progress
+    from napari_vidrecon.errors import ConfigError
+    from napari_vidrecon.sessions.session import open_session
+
+    word, number = split[: len("fold")], split[len("fold") :]
+    if split != "tiers" and not (word == "fold" and number.isdecimal()):
+        raise ConfigError(f"--duplicates {split}: expected tiers, or fold and its number, e.g. fold0")
+    divide = split_by_tier if split == "tiers" else functools.partial(split_by_fold, fold=int(number))
+    session = open_session(path)
+    held_out, training = divide(session)
+    others = [open_session(other) for other in against]
+    with Progress("comparing", 0, "clips") as progress:
+
+        def on_progress(done: int, total: int) -> None:
+            progress.total = total
+            progress.update(done)
+
+        found = find_duplicates(
+            session,
+            held_out,
+            {session: training, **{other: divide(other)[1] for other in others}},
+            on_progress=on_progress,
+        )
+    if json:
+        report.print_json({"kind": "duplicates", "split": split, **found.as_values()})
+        return
+    rows: list[tuple[str, object]] = []
+    for each in found.nearest:
+        numbers = f"first frame {each.first_frame_correlation:.3f}, clip {each.clip_correlation:.3f}"
+        verdict = "DUPLICATE" if each.duplicate else "clean"
+        which = each.confirmed_by if each.duplicate else each.match
+        place = f"{which[0]}, trial {which[1]}"
+        rows.append((f"trial {each.trial}", f"{verdict}: {numbers}, hash {each.hash_distance} bits, {place}"))
+    rows.append(("clean clips", ", ".join(map(str, found.clean)) or "none"))
+    report.print_table(f"{session.name}: {len(held_out)} held-out against {found.training_clips} training clips", rows)
 
 
 def described(path: Path) -> tuple[str, dict[str, Any]]:

@@ -149,3 +149,19 @@ def test_the_command_is_installed() -> None:
     script = Path(sys.executable).with_name("vidrecon.exe" if os.name == "nt" else "vidrecon")
     answer = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == f"vidrecon {__version__}"
+
+
+def test_held_out_clips_are_compared_with_training_clips(vidrecon, small_session_folder: Path) -> None:
+    answer = vidrecon("info", small_session_folder, "--duplicates", "tiers", "--against", small_session_folder)
+    assert answer.code == 0
+    assert "trial 1" in answer.out
+    assert "clean clips  1" in answer.out
+    values = vidrecon("info", small_session_folder, "--duplicates", "tiers", "--json").json
+    assert (values["clean"], values["training_clips"]) == ([1], 2)
+
+
+@pytest.mark.parametrize("split", ["fold", "folds", "0", "tier"])
+def test_a_split_that_is_none_is_one_line(split: str, vidrecon, small_session_folder: Path) -> None:
+    answer = vidrecon("info", small_session_folder, "--duplicates", split)
+    assert answer.code == 2
+    assert "e.g. fold0" in answer.err
