@@ -19,7 +19,7 @@ def info(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Session folder, encoder, mask (.npy) or run (.zarr).")],
     check: Annotated[
         bool,
-        typer.Option("--check", help="Try an encoder on noise: shapes, gradient, windows ...; exit code 1 if bad."),
+        typer.Option("--check", help="Try an encoder on noise (shapes, gradient, windows ...); exit code 1 if bad."),
     ] = False,
     mouse: Mouse = None,
     duplicates: Annotated[
@@ -42,10 +42,9 @@ def info(
     if duplicates is not None:
         _say_duplicates(path, duplicates, against or [], json)
         return
+    findings = check_file(path, mouse) if check else []
     title, values = described(path)
-    findings: list[str] = []
     if check:
-        findings = check_file(path, mouse)
         values = {**values, "findings": findings}
     if json:
         report.print_json(values)

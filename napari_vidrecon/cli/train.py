@@ -1,101 +1,232 @@
-"""`vidrecon train`: an encoder for one's own mice."""
+"""`vidrecon train`: an encoder, or an ensemble of them, for one's own mice."""
 
 from __future__ import annotations
 
 import math
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_vidrecon.cli.options import Json, Overwrite
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.encoders.training.instances import Instance
+    from napari_vidrecon.encoders.training.recipe import Recipe
+    from napari_vidrecon.encoders.training.training_run import TrainingProgress
+    from napari_vidrecon.sessions.session import Session
+
 
 def train(
     session: Annotated[list[Path], typer.Argument(metavar="SESSION...", help="Session folders; one readout each.")],
-    out: Annotated[Path, typer.Option(metavar="FILE.safetensors", help="Encoder to write.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE.safetensors", help="Encoder to write; for several instances also a folder.")
+    ],
+    architecture: Annotated[str | None, typer.Option(help="compact (default), dwiseneuro or factorised.")] = None,
     recipe: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="A setting of the training; may be repeated."),
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A setting of the training, or a named recipe (small_session, true_batch_001, true_batch_002, "
+            "distillation_001); may be repeated.",
+        ),
+    ] = None,
+    instances: Annotated[int, typer.Option(metavar="K", min=1, help="Encoders of an ensemble; seeds follow on.")] = 1,
+    held_out_fold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLD",
+            help="Learn from all folds (by perceptual hash) but this one, 0 to 6, and score on it; "
+            "'each' holds out fold k for instance k. Default: the tiers train and oracle.",
+        ),
+    ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Encoder to learn from as well (distillation); may be repeated."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Instances of one ensemble differ in their seed.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps (compact, factorised: for each mouse).")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")] = "auto",
     save_every: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.0, help="At most this much work is lost if it is killed.")
     ] = 30.0,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Do not go on with a stopped training, but write what it has learned.")
+    ] = False,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Train an encoder for one or more mice.
 
-    It learns from the train tier and is scored on the oracle tier.
+    It learns from the train tier and is scored on the oracle tier, or on a held-out fold.
     A training that was stopped or killed goes on where it was and ends with the same weights.
+    Its learning curve is written beside it.
     """
-    from napari_vidrecon.cli import inputs, report
-    from napari_vidrecon.cli.progress import Progress, duration_text
-    from napari_vidrecon.cli.settings import checked, parse_settings
+    from napari_vidrecon.cli import report
     from napari_vidrecon.cli.stopping import StopRequest
-    from napari_vidrecon.encoders.training.recipe import TrainingRecipe
-    from napari_vidrecon.encoders.training.training_run import TrainingProgress, train_encoder
-    from napari_vidrecon.errors import EncoderError
+    from napari_vidrecon.encoders.checkpoints import choose_device
+    from napari_vidrecon.encoders.training.instances import instance_paths, plan_instances
     from napari_vidrecon.sessions.session import open_session
 
-    if out.suffix != ".safetensors":
-        raise EncoderError(f"{out}: expected a name ending in .safetensors, found '{out.suffix}'")
-    inputs.require_free(out, overwrite, "the encoder")
-    fields = parse_settings("--recipe", recipe or [], TrainingRecipe)
-    fields |= {name: value for name, value in (("seed", seed), ("steps", steps)) if value is not None}
-    settings = checked(TrainingRecipe, fields)
+    settings = chosen_recipe(architecture, recipe or [], seed=seed, steps=steps)
+    instance_paths(out, instances)
+    chosen = choose_device(device)
     recordings = [open_session(folder) for folder in session]
-    checkpoint = out.with_name(out.stem + ".training.safetensors")
-    if checkpoint.exists():
-        print(f"going on from {checkpoint}", file=sys.stderr)
-    last = [0, 0.0]
+    planned = plan_instances(
+        recordings, settings, out, instances=instances, held_out_fold=held_out_fold, teachers=teacher or []
+    )
+    names = [recording.name for recording in recordings]
+    to_train = [each for each in planned if overwrite or not (instances > 1 and each.is_trained(names))]
+    require_free_files(to_train, overwrite)
+    answers = []
     with StopRequest() as stop:
-        progress: Progress | None = None
-
-        def on_progress(now: TrainingProgress) -> None:
-            nonlocal progress
-            if progress is None:
-                progress = Progress("training", now.steps, done=now.step - 1).__enter__()
-            score = "" if math.isnan(now.correlation) else f", validation correlation {now.correlation:.3f}"
-            progress.update(now.step, f"loss {now.loss:.4f}{score}")
-            last[:] = [now.step, now.seconds]
-            if now.step < now.steps:
-                stop.check()
-
-        try:
-            correlation = train_encoder(
-                recordings, settings, out, checkpoint_seconds=save_every, on_progress=on_progress
+        for number, instance in enumerate(planned, start=1):
+            label = f"training {number} of {instances}" if instances > 1 else "training"
+            if instance not in to_train:
+                print(f"{instance.path}: is trained already", file=sys.stderr)
+                continue
+            answers.append(
+                train_instance(
+                    instance,
+                    recordings,
+                    stop,
+                    label=label,
+                    device=chosen,
+                    save_every=save_every,
+                    finish=finish,
+                )
             )
-        except KeyboardInterrupt:
-            kept = f"what is learned is kept in {checkpoint}, and the same command goes on from there"
-            raise stop.stopped(
-                f"stopped after step {last[0]} of {settings.steps}; "
-                + (kept if checkpoint.exists() else "nothing was written")
-            ) from None
-        finally:
-            if progress is not None:
-                progress.__exit__(None, None, None)
     simulated = any(recording.simulated for recording in recordings)
     if json:
-        report.print_json(
-            {
-                "out": out,
-                "steps": settings.steps,
-                "seconds": last[1],
-                "validation_correlation": correlation,
-                "simulated": simulated,
-            }
-        )
+        report.print_json({**(answers[0] if instances == 1 else {"instances": answers}), "simulated": simulated})
         return
-    report.print_table(
-        "encoder of a simulated mouse" if simulated else "encoder",
-        [
-            ("file", out),
-            ("mice", ", ".join(recording.name for recording in recordings)),
-            ("steps", f"{settings.steps} in {duration_text(last[1])}"),
-            ("validation correlation", f"{report.number(correlation)} (single trials, mean over neurons)"),
-        ],
-    )
+    for answer in answers:
+        report.print_table(
+            "encoder of a simulated mouse" if simulated else "encoder",
+            [
+                ("file", answer["out"]),
+                ("learning curve", answer["learning_curve"]),
+                ("mice", ", ".join(names)),
+                ("trials", f"{answer['training_trials']} to learn from, {answer['validation_trials']} to score on"),
+                ("steps", f"{answer['steps']} in {answer['duration']}"),
+                (
+                    "validation correlation",
+                    f"{report.number(answer['validation_correlation'])} (single trials, mean over neurons)",
+                ),
+            ],
+        )
+
+
+def chosen_recipe(architecture: str | None, words: Sequence[str], *, seed: int | None, steps: int | None) -> Recipe:
+    """The recipe that the options ask for.
+
+    Raises
+    ------
+    ConfigError : an unknown architecture, name or setting, or a value that cannot be used.
+    """
+    from napari_vidrecon.cli.settings import checked, parse_settings
+    from napari_vidrecon.encoders.training.published_recipe import named_recipe, recipe_of
+    from napari_vidrecon.errors import ConfigError
+
+    fields: dict[str, Any] = {}
+    for name in [word for word in words if "=" not in word]:
+        named, settings = named_recipe(name)
+        if architecture not in (None, named):
+            raise ConfigError(f"--recipe {name}: expected a recipe of {architecture}, found one of {named}")
+        architecture, fields = named, fields | settings
+    model = recipe_of(architecture or "compact")
+    fields |= parse_settings("--recipe", [word for word in words if "=" in word], model)
+    fields |= {name: value for name, value in (("seed", seed), ("steps", steps)) if value is not None}
+    return checked(model, fields)
+
+
+def require_free_files(planned: Sequence[Instance], overwrite: bool) -> None:
+    """Refuse to replace encoders that are already there.
+
+    Raises
+    ------
+    StorageError : one is, and `overwrite` is not set.
+    """
+    from napari_vidrecon.cli import inputs
+
+    for instance in planned:
+        inputs.require_free(instance.path, overwrite, "the encoder")
+
+
+def train_instance(
+    instance: Instance,
+    recordings: Sequence[Session],
+    stop: StopRequest,
+    *,
+    label: str,
+    device: Any,
+    save_every: float,
+    finish: bool,
+) -> dict[str, Any]:
+    """Train one encoder with a progress bar; returns what to tell about it.
+
+    Raises
+    ------
+    Stopped : a person stopped it; what is learned is kept in its checkpoint.
+    """
+    from napari_vidrecon.cli.progress import Progress, duration_text
+    from napari_vidrecon.encoders.checkpoints import read_encoder_file
+    from napari_vidrecon.encoders.training.learning_curve import curve_path
+    from napari_vidrecon.encoders.training.training_run import checkpoint_path, train_encoder
+
+    checkpoint, steps = checkpoint_path(instance.path), instance.recipe.schedule(len(recordings)).steps
+    if checkpoint.exists() and not finish:
+        print(f"going on from {checkpoint}", file=sys.stderr)
+    progress: Progress | None = None
+    last: list[float] = [0, 0.0]
+
+    def on_progress(now: TrainingProgress) -> None:
+        nonlocal progress
+        if progress is None:
+            progress = Progress(label, now.steps, done=now.step - 1).__enter__()
+        score = "" if math.isnan(now.correlation) else f", validation correlation {now.correlation:.3f}"
+        progress.update(now.step, f"loss {now.loss:.4f}{score}")
+        last[:] = [now.step, now.seconds]
+        if now.step < now.steps:
+            stop.check()
+
+    try:
+        correlation = train_encoder(
+            recordings,
+            instance.recipe,
+            instance.path,
+            training_trials=instance.training_trials,
+            validation_trials=instance.validation_trials,
+            device=device,
+            teachers=instance.teachers,
+            provenance={"held_out_fold": instance.held_out_fold},
+            checkpoint_seconds=save_every,
+            finish=finish,
+            on_progress=on_progress,
+        )
+    except KeyboardInterrupt:
+        kept = (
+            f"what is learned is kept in {checkpoint}, and the same command goes on from there; "
+            "with --finish it writes the encoder as it is"
+        )
+        raise stop.stopped(
+            f"stopped after step {last[0]} of {steps}; " + (kept if checkpoint.exists() else "nothing was written")
+        ) from None
+    finally:
+        if progress is not None:
+            progress.__exit__(None, None, None)
+    return {
+        "out": instance.path,
+        "learning_curve": curve_path(instance.path),
+        "steps": read_encoder_file(instance.path).provenance["steps_done"],
+        "seconds": last[1],
+        "duration": duration_text(last[1]),
+        "training_trials": sum(map(len, instance.training_trials)),
+        "validation_trials": sum(map(len, instance.validation_trials)),
+        "held_out_fold": instance.held_out_fold,
+        "validation_correlation": correlation,
+    }

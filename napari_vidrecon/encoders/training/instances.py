@@ -1,0 +1,156 @@
+"""The instances of an ensemble: the same training from other seeds, one fold held out for all or for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_vidrecon.encoders.checkpoints import file_hash, read_encoder_file
+from napari_vidrecon.encoders.training.recipe import Recipe
+from napari_vidrecon.encoders.training.trainer import TRAINING_TIER
+from napari_vidrecon.encoders.training.training_run import VALIDATION_TIER
+from napari_vidrecon.errors import ConfigError, EncoderError, SessionError
+from napari_vidrecon.sessions.folds import FOLDS
+
+if TYPE_CHECKING:
+    from napari_vidrecon.sessions.session import Session
+
+EACH = "each"
+"""Instance k holds out fold k, as in the published cross-validation (Baikulov 2023)."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One encoder to train.
+
+    Parameters
+    ----------
+    path : the file to write.
+    recipe : every setting; instances differ in the seed.
+    training_trials, validation_trials : for each session.
+    held_out_fold : fold of the validation trials, None where tiers decide.
+    teachers : encoder files whose predictions it also learns from.
+    """
+
+    path: Path
+    recipe: Recipe
+    training_trials: list[list[int]]
+    validation_trials: list[list[int]]
+    held_out_fold: int | None
+    teachers: tuple[Path, ...] = ()
+
+    def is_trained(self, mice: Sequence[str]) -> bool:
+        """Whether its file is there, of this very training, and complete.
+
+        Raises
+        ------
+        EncoderError : the file is there, but cannot be read.
+        """
+        if not self.path.exists():
+            return False
+        stored = read_encoder_file(self.path)
+        told = stored.provenance
+        return (
+            stored.mice == list(mice)
+            and told.get("training") == self.recipe.model_dump(mode="json")
+            and told.get("teachers") == [file_hash(path) for path in self.teachers]
+            and told.get("held_out_fold") == self.held_out_fold
+            and told.get("steps_done") == self.recipe.schedule(len(mice)).steps
+        )
+
+
+def instance_paths(out: Path, instances: int) -> list[Path]:
+    """Files of an ensemble: `encoder_0.safetensors` ... for a folder, or for the name `encoder.safetensors`.
+
+    Parameters
+    ----------
+    out : an encoder file, which a single instance takes as it is; or, for several, a folder.
+
+    Raises
+    ------
+    EncoderError : the name of a file of another kind, or a folder for a single instance.
+    """
+    if instances == 1 or out.suffix not in ("", ".safetensors"):
+        if out.suffix != ".safetensors":
+            raise EncoderError(f"{out}: expected a name ending in .safetensors, found '{out.suffix}'")
+        return [out]
+    if out.suffix:
+        return [out.with_name(f"{out.stem}_{index}.safetensors") for index in range(instances)]
+    return [out / f"encoder_{index}.safetensors" for index in range(instances)]
+
+
+def plan_instances(
+    sessions: Sequence[Session],
+    recipe: Recipe,
+    out: Path,
+    *,
+    instances: int = 1,
+    held_out_fold: int | str | None = None,
+    teachers: Sequence[Path] = (),
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[Instance]:
+    """What to train for an ensemble.
+
+    Parameters
+    ----------
+    sessions : one readout each.
+    recipe : of the first instance; the others have the next seeds.
+    out : file, or for several instances also a folder.
+    instances : how many.
+    held_out_fold : fold that nobody learns from (Bauer et al. 2026: 0 for all); "each" holds out fold k for
+        instance k; None takes the tiers train and oracle as they are.
+    teachers : encoder files whose predictions all of them also learn from.
+    on_progress : called while clips are hashed, with those done and all of a session.
+
+    Raises
+    ------
+    ConfigError : no such fold.
+    EncoderError : a name that cannot be an encoder file.
+    SessionError : a session has no trials to learn from.
+    """
+    planned = []
+    for index, path in enumerate(instance_paths(out, instances)):
+        seeded = recipe.model_copy(update={"seed": recipe.seed + index})
+        if held_out_fold is None:
+            training = [session.trials_in_tier(TRAINING_TIER) for session in sessions]
+            validation = [session.trials_in_tier(VALIDATION_TIER) for session in sessions]
+            planned.append(Instance(path, seeded, training, validation, None, tuple(teachers)))
+        else:
+            fold = index % FOLDS if held_out_fold == EACH else parse_fold(held_out_fold)
+            training, validation = split_by_fold(sessions, fold, on_progress)
+            planned.append(Instance(path, seeded, training, validation, fold, tuple(teachers)))
+    return planned
+
+
+def parse_fold(fold: int | str) -> int:
+    """A fold by its number.
+
+    Raises
+    ------
+    ConfigError : not a number of a fold.
+    """
+    text = str(fold)
+    if not text.isdecimal() or int(text) >= FOLDS:
+        raise ConfigError(f"held-out fold: expected a number from 0 to {FOLDS - 1}, or {EACH!r}, found {text!r}")
+    return int(text)
+
+
+def split_by_fold(
+    sessions: Sequence[Session], fold: int, on_progress: Callable[[int, int], None] | None = None
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Trials to learn from and to score on: all folds but one, and that one, by perceptual hash.
+
+    Raises
+    ------
+    SessionError : no trials are left to learn from.
+    """
+    training, validation = [], []
+    for session in sessions:
+        folds = session.folds(FOLDS, on_progress)
+        training.append([trial_id for trial_id, its_fold in folds.items() if its_fold != fold])
+        validation.append([trial_id for trial_id, its_fold in folds.items() if its_fold == fold])
+        if not training[-1]:
+            raise SessionError(f"{session.path}: expected trials outside fold {fold} to train on, found none")
+    return training, validation

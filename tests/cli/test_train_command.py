@@ -1,0 +1,155 @@
+"""`vidrecon train`: architectures, named recipes, ensembles with a held-out fold, teachers; `vidrecon info --check`."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import napari_vidrecon as vr
+from napari_vidrecon.encoders.training.training_run import checkpoint_path
+
+SMALL = ("--recipe", "features=4", "--recipe", "temporal_kernels=3", "--recipe", "batch_size=2", "--steps", 2)
+SMALL_DWISENEURO = (
+    *("--recipe", "core_features=4,8", "--recipe", "spatial_strides=4,4", "--recipe", "expansion_ratio=2"),
+    *("--recipe", "se_reduce_ratio=4", "--recipe", "cortex_features=16", "--recipe", "batch_size=4"),
+)
+SMALL_FACTORISED = (
+    *("--recipe", "channels=4", "--recipe", "spatial_kernels=5", "--recipe", "temporal_kernels=3"),
+    *("--recipe", "spatial_strides=4", "--recipe", "batch_size=2"),
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "architecture"),
+    [
+        (("--architecture", "dwiseneuro", *SMALL_DWISENEURO), "dwiseneuro"),
+        (("--recipe", "true_batch_002", *SMALL_DWISENEURO), "dwiseneuro"),
+        (("--architecture", "factorised", *SMALL_FACTORISED), "factorised"),
+        (("--recipe", "small_session", *SMALL), "compact"),
+    ],
+)
+def test_every_architecture_is_trained_and_keeps_its_promises(
+    words, architecture: str, vidrecon, small_session_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "encoder.safetensors"
+    answer = vidrecon("train", small_session_folder, "--out", out, *words, "--steps", 2, "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["steps"] == 2
+    encoder = vr.load_encoder(out, device="cpu")
+    assert encoder.spec.architecture == architecture
+    checked = vidrecon("info", out, "--check", "--json")
+    assert (checked.code, checked.json["findings"]) == (0, [])
+
+
+def test_the_learning_curve_lies_beside_the_encoder(vidrecon, small_session_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "encoder.safetensors"
+    words = ("--steps", 4, "--recipe", "validate_every=2", "--json")
+    answer = vidrecon("train", small_session_folder, "--out", out, *SMALL, *words)
+    with Path(answer.json["learning_curve"]).open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
+    assert [row["validation_correlation"] != "" for row in rows] == [False, True, False, True]
+    assert float(rows[-1]["validation_correlation"]) == pytest.approx(answer.json["validation_correlation"], abs=1e-6)
+
+
+def test_instances_hold_out_the_same_fold_and_are_not_trained_twice(
+    vidrecon, golden_session_folder: Path, tmp_path: Path
+) -> None:
+    words = ("train", golden_session_folder, "--out", tmp_path / "ensemble", "--instances", 2, "--held-out-fold", 0)
+    answer = vidrecon(*words, *SMALL, "--json")
+    assert answer.code == 0, answer.err
+    session = vr.open_session(golden_session_folder)
+    files = [tmp_path / "ensemble" / f"encoder_{index}.safetensors" for index in range(2)]
+    for index, file in enumerate(files):
+        told = vr.load_encoder(file).spec.provenance
+        assert (told["training"]["seed"], told["held_out_fold"]) == (index, 0)
+        assert told["training_trials"] == [len(session.folds()) - len(session.trials_in_fold(0))]
+    assert not torch.equal(load_file(files[0])["stem.weight"], load_file(files[1])["stem.weight"])
+    before = [file.stat().st_mtime_ns for file in files]
+    files[1].unlink()
+    again = vidrecon(*words, *SMALL, "--json")
+    assert "encoder_0.safetensors: is trained already" in again.err
+    assert len(again.json["instances"]) == 1
+    assert files[0].stat().st_mtime_ns == before[0]
+    other = vidrecon(*words, *SMALL, "--recipe", "learning_rate=0.001")
+    assert (other.code, "--overwrite" in other.err) == (2, True)
+
+
+def test_each_instance_can_hold_out_a_fold_of_its_own(vidrecon, golden_session_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "encoder.safetensors"
+    words = ("--instances", 2, "--held-out-fold", "each", *SMALL, "--steps", 1, "--json")
+    answer = vidrecon("train", golden_session_folder, "--out", out, *words)
+    assert [each["held_out_fold"] for each in answer.json["instances"]] == [0, 1]
+    assert (tmp_path / "encoder_1.safetensors").exists()
+
+
+def test_a_teacher_of_the_same_mouse_is_learned_from(vidrecon, small_session_folder: Path, tmp_path: Path) -> None:
+    teacher, plain, taught = (tmp_path / f"{name}.safetensors" for name in ("teacher", "plain", "taught"))
+    assert vidrecon("train", small_session_folder, "--out", teacher, *SMALL, "--seed", 9).code == 0
+    assert vidrecon("train", small_session_folder, "--out", plain, *SMALL).code == 0
+    words = ("--teacher", teacher, *SMALL)
+    alone = vidrecon("train", small_session_folder, "--out", taught, *words)
+    assert (alone.code, "distilled_pairs=all" in alone.err) == (2, True)
+    assert vidrecon("train", small_session_folder, "--out", taught, *words, "--recipe", "distilled_pairs=all").code == 0
+    assert not torch.equal(load_file(plain)["stem.weight"], load_file(taught)["stem.weight"])
+    assert vr.load_encoder(taught).spec.provenance["teachers"] == [vr.load_encoder(teacher).spec.sha256]
+
+
+def test_a_stopped_training_can_be_finished_as_it_is(
+    vidrecon, small_session_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_vidrecon.cli.stopping import StopRequest
+
+    out = tmp_path / "encoder.safetensors"
+    words = ("train", small_session_folder, "--out", out, *SMALL, "--steps", 50)
+    assert "to finish, found none" in vidrecon(*words, "--finish").err
+    with monkeypatch.context() as patch:
+        patch.setattr(StopRequest, "asked", property(lambda stop: True))
+        stopped = vidrecon(*words)
+    assert (stopped.code, "--finish" in stopped.err) == (130, True)
+    answer = vidrecon(*words, "--finish", "--json")
+    assert answer.json["steps"] == vr.load_encoder(out).spec.provenance["steps_done"] == 1
+    assert not checkpoint_path(out).exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--architecture", "perceptron"), "compact, dwiseneuro, factorised"),
+        (("--recipe", "true_batch_01"), "did you mean true_batch_001"),
+        (("--recipe", "true_batch_001", "--architecture", "compact"), "expected a recipe of compact"),
+        (("--held-out-fold", "7"), "from 0 to 6"),
+        (("--teacher", "nowhere.safetensors"), "nothing there"),
+        (("--device", "warp9"), "not there on this machine"),
+        (("--architecture", "dwiseneuro", "--recipe", "canvas_rows=32"), "raise canvas_rows"),
+    ],
+)
+def test_a_training_that_cannot_be_is_one_line(words, named: str, vidrecon, small_session_folder, tmp_path) -> None:
+    answer = vidrecon("train", small_session_folder, "--out", tmp_path / "encoder.safetensors", *words)
+    assert answer.code == 2
+    assert named in answer.err
+    assert answer.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoder_that_breaks_its_promises_is_found_out(vidrecon, small_encoder_file: Path, tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    broken = tmp_path / "broken.safetensors"
+    with safe_open(str(small_encoder_file), framework="pt") as file:
+        metadata = file.metadata()
+    described = json.loads(metadata["vidrecon"])
+    described["canvas"] = {"rows": 40, "columns": 64}
+    save_file(load_file(small_encoder_file), str(broken), metadata={"vidrecon": json.dumps(described)})
+    answer = vidrecon("info", broken, "--check", "--json")
+    assert answer.code == 1
+    assert answer.json["findings"]
+    assert vidrecon("info", small_encoder_file, "--check").code == 0
+    np.save(tmp_path / "mask.npy", np.ones((36, 64)))
+    assert vidrecon("info", tmp_path / "mask.npy", "--check").code == 2
