@@ -73,6 +73,11 @@ class ReconstructionConfig(BaseModel):
     include_negative_alpha: bool = Field(
         False, description="Q18: with a training threshold of 0, also update pixels with negative alpha"
     )
+    surround: Literal["grey", "inferred"] = Field(
+        "grey",
+        description="pixels outside the training mask: grey as published, or inferred with the others and shown grey, "
+        "so that what neurons at the edge saw out there is not put inside",
+    )
     track_every: int = Field(10, ge=1, description="steps between two measurements")
     track_responses: bool = Field(True, description="measure predicted activity too (a whole prediction each time)")
     track_skip_frames: int = Field(32, ge=0, description="first frames left out of what is measured (Q10)")
@@ -125,11 +130,14 @@ class ReconstructionConfig(BaseModel):
     def _likelihood_keeps_its_size(self) -> Self:
         if self.update == "spectral" and self.gradient_norm != "none":
             raise ValueError("the spectral update weighs activity against a prior; gradient_norm must be none")
+        if self.update == "momentum" and self.surround == "inferred":
+            raise ValueError("without the spectral update nothing holds pixels outside the mask; surround must be grey")
         return self
 
 
 _MOST_PROBABLE = {
     "update": "spectral",
+    "surround": "inferred",
     "gradient_norm": "none",
     "schedule": "random_offset",
     "sub_batch_stride": 32,

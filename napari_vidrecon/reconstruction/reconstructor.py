@@ -19,7 +19,7 @@ from napari_vidrecon.reconstruction.gradients import (
     likelihood_scale,
     sub_batch_gradients,
 )
-from napari_vidrecon.reconstruction.masks import OFF_SCREEN, AlphaMask
+from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.schedule import build_schedule
 from napari_vidrecon.reconstruction.targets import Target
 from napari_vidrecon.reconstruction.tracking import Tracker
@@ -140,14 +140,15 @@ class Reconstructor:
 
     def _set_update_mask(self, threshold: float) -> None:
         self.training_threshold = threshold
-        if threshold <= 0 and self.config.include_negative_alpha:
-            threshold = OFF_SCREEN
-            mask = self._canvas.embed(np.ones(self.mask.screen.shape, bool), False)
-        else:
-            mask = self.mask.on(self._canvas, threshold)
-        self._update_mask = torch.as_tensor(mask).to(self._video.device)
-        blank = self._packed(self.encoders[0])[0]
-        self._video = self._update.within(self._video, self._update_mask, blank)
+        all_join = threshold <= 0 and self.config.include_negative_alpha
+        shown = self._everywhere() if all_join else self.mask.on(self._canvas, threshold)
+        changed = self._everywhere() if self.config.surround == "inferred" else shown
+        self._shown_mask, self._update_mask = (torch.as_tensor(m).to(self._video.device) for m in (shown, changed))
+        self._blank = self._packed(self.encoders[0])[0]
+        self._video = self._update.within(self._video, self._update_mask, self._blank)
+
+    def _everywhere(self) -> np.ndarray:
+        return self._canvas.embed(np.ones(self.mask.screen.shape, bool), False)
 
     def _rebuild_transforms(self) -> None:
         sub_batch_frames = self.encoders[0].spec.windows.sub_batch_frames
@@ -167,7 +168,8 @@ class Reconstructor:
     @property
     def video(self) -> np.ndarray:
         """The movie so far, (T, 36, 64) float32, 0..255, unmasked and unsmoothed; a copy."""
-        return self._video[(slice(None), *self._canvas.screen)].float().cpu().numpy().copy()
+        shown = torch.where(self._shown_mask, self._video, self._blank)
+        return shown[(slice(None), *self._canvas.screen)].float().cpu().numpy()
 
     @property
     def predicted_activity(self) -> np.ndarray | None:

@@ -119,6 +119,22 @@ def test_pixels_outside_the_mask_stay_grey_and_may_join_while_it_runs(trial, enc
     assert video[:, inside].std() > 1.0
 
 
+def test_an_inferred_surround_takes_part_in_the_prediction_and_is_shown_grey(trial, encoder, disc_mask):
+    inferred = ReconstructionConfig.preset("fast", steps=10)
+    videos = {
+        surround: reconstruct(trial, [encoder], disc_mask, inferred.changed(surround=surround)).video
+        for surround in ("grey", "inferred")
+    }
+    outside = ~disc_mask.binary(0.5)
+    assert all((video[:, outside] == 127.5).all() for video in videos.values())
+    assert not np.allclose(videos["grey"], videos["inferred"], atol=1.0)
+
+
+def test_a_surround_is_only_inferred_under_a_prior():
+    with pytest.raises(ConfigError, match="surround must be grey"):
+        ReconstructionConfig.preset("paper", surround="inferred")
+
+
 def test_a_run_continued_from_disk_ends_with_the_same_bits(trial, encoder, disc_mask, tmp_path):
     config = ReconstructionConfig.preset("fast", steps=6)
     whole = reconstruct(trial, [encoder], disc_mask, config)
