@@ -6,8 +6,9 @@
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/viewer_responsiveness.py     # without a display
 
 The sample is opened in a real window. Lateness is how much too late a 10 ms timer of the event loop fires: what a
-person feels as lag. The cost of the live view is the time of a step with the window beside the time of the same
-step without one; both are measured in turns, because machines are rarely quiet.
+person feels as lag. The cost of the live view is the time of all steps of a run with the window beside the time of
+the same run without one, in the middle of several such pairs: machines are rarely quiet. Of a pair now the one, now
+the other comes first.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import statistics
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,20 +115,41 @@ def measure(steps: int, turns: int, cycles: int) -> dict[str, float]:
     measured["lateness p99 while reconstructing, ms"] = probe.percentile(99)
     measured["lateness max while reconstructing, ms"] = probe.percentile(100)
 
-    in_window, headless = [], []
-    for _ in range(turns):
-        controller.start()
-        wait(lambda: not controller.busy)
-        in_window += steps_of(model.shown.result)
-        headless += steps_of(without_window(model))
     if turns:
-        measured["step in the window, ms"] = 1000 * statistics.median(in_window)
-        measured["step without a window, ms"] = 1000 * statistics.median(headless)
-        measured["cost of the live view, %"] = 100 * (statistics.median(in_window) / statistics.median(headless) - 1)
+        measured |= compare(model, controller, turns)
     if cycles:
         measured |= endure(widget, cycles)
     viewer.close()
     return measured
+
+
+def compare(model, controller, turns: int) -> dict[str, float]:
+    """Mean time of a step, run for run, with the window and without."""
+    in_window, headless, pictures = [], [], []
+    model.snapshot_arrived.connect(pictures.append)
+
+    def with_window() -> None:
+        controller.start()
+        wait(lambda: not controller.busy)
+        in_window.append(statistics.mean(steps_of(model.shown.result)))
+
+    def alone() -> None:
+        headless.append(statistics.mean(steps_of(without_window(model))))
+
+    for turn in range(turns):
+        for run in (with_window, alone) if turn % 2 else (alone, with_window):
+            run()
+    model.snapshot_arrived.disconnect(pictures.append)
+    costs = [100 * (mine / other - 1) for mine, other in zip(in_window, headless, strict=True)]
+    seconds = sum(in_window) * model.config.steps
+    return {
+        "step in the window, ms": 1000 * statistics.median(in_window),
+        "step without a window, ms": 1000 * statistics.median(headless),
+        "cost of the live view, %": statistics.median(costs),
+        "cost of the live view, least pair, %": min(costs),
+        "cost of the live view, greatest pair, %": max(costs),
+        "pictures a second": len(pictures) / seconds,
+    }
 
 
 def steps_of(result) -> list[float]:
@@ -168,15 +191,22 @@ def endure(widget, cycles: int) -> dict[str, float]:
         cycle()
     gc.collect()
     process = psutil.Process()
-    memory, threads = process.memory_info().rss, threading.active_count()
+    memory, threads, tasks = process.memory_info().rss, set(threading.enumerate()), names_of_tasks()
     for _ in range(cycles):
         cycle()
     gc.collect()
     return {
         "cycles of start and stop": cycles,
         "memory grown over the cycles, MB": (process.memory_info().rss - memory) / 1e6,
-        "threads left by the cycles": threading.active_count() - threads,
+        "threads left by the cycles": len(set(threading.enumerate()) - threads),
+        "native threads left by the cycles": sum((names_of_tasks() - tasks).values()),
     }
+
+
+def names_of_tasks() -> Counter[str]:
+    """Names of all threads of this process, those of libraries included, where the system tells."""
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    return Counter(names)
 
 
 def table(measured: dict[str, float]) -> str:
@@ -192,7 +222,7 @@ def main() -> None:
     """Measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=25, help="steps of each run")
-    parser.add_argument("--turns", type=int, default=2, help="runs with and without the window")
+    parser.add_argument("--turns", type=int, default=5, help="pairs of runs with and without the window")
     parser.add_argument("--cycles", type=int, default=0, help="starts and stops to endure")
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     chosen = parser.parse_args()

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 POLL_MILLISECONDS = 83
 """12 Hz: as often as a runner publishes."""
+PAINTED_AFTER_MILLISECONDS = 15
+"""Qt paints a few milliseconds after it is asked to, and holds the event loop meanwhile: later than that it is done."""
 EDIT_RESTS_MILLISECONDS = 250
 """A change reaches the run that goes on once it rested: pixels that leave the mask lose what they had."""
 EDITED = (
@@ -64,6 +66,8 @@ class RunController(QObject):
             application.aboutToQuit.connect(self.jobs.finish)
         self._poll_timer = QTimer(self, interval=POLL_MILLISECONDS)
         self._poll_timer.timeout.connect(self.poll)
+        self._painted_timer = QTimer(self, interval=PAINTED_AFTER_MILLISECONDS, singleShot=True)
+        self._painted_timer.timeout.connect(self._redraws.end)
         self._prediction_timer = QTimer(self, interval=POLL_MILLISECONDS, singleShot=True)
         self._prediction_timer.timeout.connect(self.predict_stimulus)
         model.session_changed.connect(self._inputs_changed)
@@ -239,7 +243,8 @@ class RunController(QObject):
         if active is not None:
             # Asked before fetching, so that the last news of an ending job are never missed.
             ended = not active.job.running
-            if self._redraws.may_redraw():
+            # A held run is kept from nothing.
+            if self._redraws.may_redraw() or self.model.state == RunState.PAUSED:
                 self._show(active.mailbox.take())
             for news in active.job.fetch():
                 self._take(active, news)
@@ -252,8 +257,7 @@ class RunController(QObject):
         if snapshot is not None and self.model.state in (RunState.RUNNING, RunState.PAUSED):
             self._redraws.begin()
             self.model.take_snapshot(snapshot)
-            # Comes after the paint events that the snapshot brought about.
-            QTimer.singleShot(0, self._redraws.end)
+            self._painted_timer.start()
 
     def _take(self, active: Active, news: Any) -> None:
         model = self.model

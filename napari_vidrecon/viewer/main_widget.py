@@ -104,7 +104,6 @@ class ReconstructionWidget(QWidget):
         layout.addWidget(self.run_bar)
         layout.addWidget(Column(list(self.sections.values())), 1)
         layout.addLayout(row(self.traces_button, self.shortcuts_button))
-        layout.addLayout(row(self.traces_button, self.shortcuts_button))
 
 
 def _dropped(data: QMimeData | None) -> list[Path]:

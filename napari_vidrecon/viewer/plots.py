@@ -189,6 +189,9 @@ class ProgressPlot(QWidget):
         self.loss_plot = Plot(height_in_lines=6)
         self.correlation_plot = Plot("optimisation step", height_in_lines=8)
         self.loss_plot.getPlotItem().setXLink(self.correlation_plot.getPlotItem())
+        for plot in (self.loss_plot, self.correlation_plot):
+            # The axes settle while they are painted and would ask for a second picture of the whole window each time.
+            plot.setViewportUpdateMode(Plot.ViewportUpdateMode.NoViewportUpdate)
         self._loss = self.loss_plot.add_curve("blue")
         self._loss_level = self.loss_plot.add_line("blue", dashed=True)
         self._video = self.correlation_plot.add_curve("orange")
@@ -262,6 +265,7 @@ class ProgressPlot(QWidget):
         for plot in (self.loss_plot, self.correlation_plot):
             # Views and axes would otherwise adapt one after the other, with a picture of the window for each.
             plot.scene().prepareForPaint()
+            plot.viewport().update()
 
     def _set_ranges(self, steps: np.ndarray, loss: np.ndarray, level: float, correlations: np.ndarray) -> None:
         self.correlation_plot.getPlotItem().setXRange(0, max(float(steps[-1]) if len(steps) else 1.0, 1.0), padding=0)

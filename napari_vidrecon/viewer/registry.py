@@ -10,19 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
-from qtpy.QtWidgets import QWidget
 
-from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.contributions.preferences import preferences
 from napari_vidrecon.viewer.controller import RunController
+from napari_vidrecon.viewer.main_window import main_window_of
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.player import Player
 
 if TYPE_CHECKING:
     import napari
+    from qtpy.QtWidgets import QWidget
 
 WORKSPACE_NAME = "vidrecon_workspace"
 
@@ -51,18 +51,6 @@ class Workspace(QObject):
     def _follow_frame_rate(self) -> None:
         if self.model.trial is not None:
             self.player.set_frame_rate(self.model.trial.frame_rate_hz)
-
-
-def main_window_of(viewer: napari.viewer.Viewer) -> QWidget:
-    """Napari's main window, through its public menu bar.
-
-    Raises
-    ------
-    ConfigError : the viewer has no window.
-    """
-    if getattr(viewer, "window", None) is None:
-        raise ConfigError("the viewer: expected one with a window, found a bare model; use napari.Viewer()")
-    return viewer.window.main_menu.window()
 
 
 def find_workspace(viewer: napari.viewer.Viewer) -> Workspace | None:

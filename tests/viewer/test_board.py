@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points, Shapes
+from pytestqt.qtbot import QtBot
 
 from napari_vidrecon.analysis import raster_order
 from napari_vidrecon.analysis.postprocess import smooth
@@ -225,7 +226,7 @@ def test_the_error_from_predicted_activity_is_taken_as_published(
     model.set_view(error_mode=ErrorMode.PREDICTED)
     model.add_run(shown)
     assert any(text.startswith("No run from predicted") for text in written(board))
-    assert not image(board, "error_map").data.any()
+    assert not np.asarray(image(board, "error_map").data).any()
     model.add_run(expected, show=False)
     difference = smooth(shown.result.video) - smooth(expected.result.video)
     np.testing.assert_allclose(image(board, "error_map").data, difference * evaluated(model), atol=1e-2)
@@ -237,7 +238,7 @@ def test_the_magnitude_of_the_error_has_its_own_colours(
     board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
 ) -> None:
     model.add_run(make_record("one", 1))
-    signed = image(board, "error_map").data.copy()
+    signed = np.asarray(image(board, "error_map").data)
     low, high = image(board, "error_map").contrast_limits
     assert low == -high
     model.set_view(error_signed=False)
@@ -289,12 +290,12 @@ def test_outlines_and_error_follow_the_thresholds(
     board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
 ) -> None:
     model.add_run(make_record("one", 1))
-    outlines, error = image(board, "mask").data.copy(), image(board, "error_map").data.copy()
+    outlines, error = image(board, "mask").data.copy(), np.asarray(image(board, "error_map").data)
     model.set_thresholds(evaluation=0.9)
     assert not np.array_equal(image(board, "mask").data, outlines)
     smaller = evaluated(model)
-    assert not image(board, "error_map").data[:, ~smaller].any()
-    np.testing.assert_allclose(image(board, "error_map").data[:, smaller], error[:, smaller])
+    assert not np.asarray(image(board, "error_map").data)[:, ~smaller].any()
+    np.testing.assert_allclose(np.asarray(image(board, "error_map").data)[:, smaller], error[:, smaller])
     assert any("α ≥ 0.9" in text for text in written(board))
 
 
@@ -586,6 +587,12 @@ def test_our_line_takes_the_place_of_naparis(board: Board) -> None:
 def test_scrubbing_with_the_mouse_elsewhere_names_frame_and_time(board: Board) -> None:
     board.viewer.dims.set_current_step(0, 9)
     assert board.viewer.status == "frame 9, 0.30 s"
+
+
+def test_a_quick_scrub_ends_with_the_frame_it_ended_at_in_the_status(board: Board, qtbot: QtBot) -> None:
+    for frame in range(1, 12):
+        board.viewer.dims.set_current_step(0, frame)
+    qtbot.waitUntil(lambda: board.viewer.status == "frame 11, 0.37 s", timeout=2000)
 
 
 # Mouse on the rasters

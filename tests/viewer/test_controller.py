@@ -17,7 +17,7 @@ from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
 from napari_vidrecon.viewer.opening import open_run, show_run
 from napari_vidrecon.viewer.runs import run_job
-from napari_vidrecon.viewer.runs.redraw_budget import RedrawBudget
+from napari_vidrecon.viewer.runs.redraw_budget import LONGEST_REST_SECONDS, RedrawBudget
 
 LONG_RUN = 100_000
 PATIENCE_MS = 30_000
@@ -394,6 +394,16 @@ def test_pictures_take_no_more_than_their_share_of_the_time():
     now[0] = 0.39
     assert not budget.may_redraw()
     now[0] = 0.41
+    assert budget.may_redraw()
+
+
+def test_a_picture_that_took_very_long_is_not_the_last_for_minutes():
+    now = [0.0]
+    budget = RedrawBudget(share=0.01, clock=lambda: now[0])
+    budget.begin()
+    now[0] = 5.0
+    budget.end()
+    now[0] += LONGEST_REST_SECONDS
     assert budget.may_redraw()
 
 

@@ -15,6 +15,7 @@ from napari_vidrecon.viewer.board.blinking import Blinking
 from napari_vidrecon.viewer.board.camera import BoardCamera
 from napari_vidrecon.viewer.board.cells import CellsView
 from napari_vidrecon.viewer.board.grid import GridTiles
+from napari_vidrecon.viewer.board.layer_list import LayerListRest
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, show
 from napari_vidrecon.viewer.board.movies import MovieTiles
 from napari_vidrecon.viewer.board.outlines import draw_annotations
@@ -75,8 +76,10 @@ class Board:
         self.blinking = Blinking(self.layers)
         self.cells = CellsView(viewer, model)
         self.readout = Readout(self)
+        self.layer_list = LayerListRest(viewer)
         self.pointing = Pointing(self)
         self._written: tuple[list[captions.Caption], str] = ([], "")
+        self._titled: tuple[dict[Role, str], Layer | None] = ({}, None)
         self._slots = (
             (model.session_changed, self._on_session),
             (model.trial_changed, self.build),
@@ -151,7 +154,10 @@ class Board:
             signal.disconnect(slot)
         self.viewer.events.theme.disconnect(self._write_captions)
         self.activity.ordering.close()
-        for part in (self.movies, self.camera, self.painting, self.blinking, self.cells, self.readout, self.pointing):
+        for part in (
+            self.movies, self.camera, self.painting, self.blinking, self.cells, self.readout, self.pointing,
+            self.layer_list,
+        ):  # fmt: skip
             part.close()
 
     # Building
@@ -241,10 +247,13 @@ class Board:
         self.cells.update_session()
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
+        self.layer_list.begin()
         self.movies.draw_video()
         self.movies.draw_error()
         self.activity.draw_predicted()
-        self._write_captions()
+        # The first picture of a run is news for the titles, the others are not.
+        if (captions.titles(self.model, self.movies.has_error), self.layer(Role.CAPTIONS)) != self._titled:
+            self._write_captions()
 
     def _on_shown(self) -> None:
         if self.model.trial is None:
@@ -344,3 +353,4 @@ class Board:
         if (written, colour) != self._written or self.layer(Role.CAPTIONS) is None:
             captions.write(self.layers, written, colour)
             self._written = (written, colour)
+        self._titled = (captions.titles(self.model, has_error), self.layer(Role.CAPTIONS))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from napari.layers import Image, Layer
 
+from napari_vidrecon.viewer.board.error_frames import ErrorFrames
 from napari_vidrecon.viewer.board.tiles import Box
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class RoleLayers:
         layer = self.find(role)
         return layer if isinstance(layer, kind) else None
 
-    def image(self, role: Role, name: str, data: np.ndarray, at: Box, **style: Any) -> Image:
+    def image(self, role: Role, name: str, data: np.ndarray | ErrorFrames, at: Box, **style: Any) -> Image:
         """Adopt the image of a role, or add it, and put it in its place.
 
         Parameters

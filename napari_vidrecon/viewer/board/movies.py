@@ -9,6 +9,7 @@ from napari_vidrecon.analysis.error_maps import symmetric_limit
 from napari_vidrecon.analysis.postprocess import smooth
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.viewer.board.colormaps import error_magnitude, signed_error
+from napari_vidrecon.viewer.board.error_frames import ErrorFrames
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, show
 from napari_vidrecon.viewer.board.tiles import BoardLayout
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
@@ -45,7 +46,7 @@ class MovieTiles:
         limits = (-self.error_limit, self.error_limit)
         colours = {"contrast_limits": limits, "colormap": signed_error(), "interpolation2d": "nearest"}
         over = layout.movie(layout.columns - 1)
-        error = self._layers.image(Role.ERROR_MAP, "error", np.zeros_like(blank), over, **colours)
+        error = self._layers.image(Role.ERROR_MAP, "error", ErrorFrames(blank.shape), over, **colours)
         error.events.contrast_limits.connect(self._keep_symmetric)
 
     def arrange(self, layout: BoardLayout) -> None:
@@ -80,20 +81,17 @@ class MovieTiles:
 
     def draw_error(self) -> None:
         """The chosen difference, inside the evaluation mask."""
-        layer = self._writable(Role.ERROR_MAP)
-        if layer is None:
+        layer = self._layers.adopt(Role.ERROR_MAP, Image)
+        if layer is None or not isinstance(layer.data, ErrorFrames):
             return
-        pair, error = self._pair(), layer.data
+        pair, error, signed = self._pair(), layer.data, self._model.error_signed
         if pair is None or any(self._fitting(movie, layer) is None for movie in pair):
-            error[...] = 0.0
+            error.clear()
+        elif self._model.error_mode == ErrorMode.PREDICTED and not self._running:
+            # As published, the difference is taken of smoothed movies; smoothing is linear, so once is enough.
+            error.show(smooth(np.subtract(*pair)), None, self._within, signed=signed)
         else:
-            np.subtract(*pair, out=error)
-            if self._model.error_mode == ErrorMode.PREDICTED and not self._running:
-                # As published, the difference is taken of smoothed movies; smoothing is linear, so once is enough.
-                error[...] = smooth(error)
-            np.multiply(error, self._within, out=error)
-            if not self._model.error_signed:
-                np.abs(error, out=error)
+            error.show(*pair, self._within, signed=signed)
         redraw(layer)
 
     def draw_base(self) -> None:
@@ -130,8 +128,11 @@ class MovieTiles:
     def settle_limit(self) -> None:
         """Choose where the colours end; while a run goes on they stay, so that a colour means the same."""
         layer = self._layers.adopt(Role.ERROR_MAP, Image)
-        if layer is not None and not self._running and layer.data.any():
-            self._set_limit(layer, symmetric_limit(layer.data, self._within > 0))
+        if layer is None or self._running:
+            return
+        error = np.asarray(layer.data)
+        if error.any():
+            self._set_limit(layer, symmetric_limit(error, self._within > 0))
 
     def close(self) -> None:
         """Leave the colours to whoever takes the layers over."""

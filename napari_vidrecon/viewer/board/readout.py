@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image
+from superqt.utils import QSignalThrottler
 
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 4
 """Neurons of a row that are listed by number."""
+READ_OUT_HZ = 5.0
+"""Each new line costs a picture of the whole window; while the slider moves nobody reads faster."""
 
 
 class Readout:
@@ -29,12 +32,16 @@ class Readout:
         self._board = board
         self._writing = False
         board.viewer.events.status.connect(self._on_status)
+        self._moved = QSignalThrottler()
+        self._moved.setTimeout(round(1000 / READ_OUT_HZ))
+        self._moved.triggered.connect(self._say_moment)
         board.viewer.dims.events.current_step.connect(self._on_step)
 
     def close(self) -> None:
         """Leave the status bar to napari."""
         self._board.viewer.events.status.disconnect(self._on_status)
         self._board.viewer.dims.events.current_step.disconnect(self._on_step)
+        self._moved.cancel()
 
     def text(self, position: tuple[float, ...]) -> str | None:
         """What lies at a place (time, y, x), or only (y, x), in world units; None outside the tiles."""
@@ -138,6 +145,9 @@ class Readout:
             self._write(self.text(tuple(self._board.viewer.cursor.position)))
 
     def _on_step(self) -> None:
+        self._moved.throttle()
+
+    def _say_moment(self) -> None:
         # Under the mouse, napari itself asks for a new line.
         if not self._board.viewer.mouse_over_canvas and self._board.model.trial is not None:
             self._write(self._moment(self.frame))

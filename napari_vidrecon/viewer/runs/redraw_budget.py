@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-REDRAW_SHARE = 0.2
-"""Most of the window's time that pictures may take. Where a graphics card draws they take far less; a processor
-that draws by itself has the run to think of."""
+REDRAW_SHARE = 0.035
+"""Most of the time that pictures may take. While Qt paints, it keeps Python, and so the run, waiting: this share of
+the run's time is what the live view costs. A graphics card draws several pictures a second within it; a processor
+that draws by itself, with the run on its other cores, about one."""
+LONGEST_REST_SECONDS = 2.5
+"""However long a picture took, on a machine that is busy with other things: a person still sees that it goes on."""
 
 
 class RedrawBudget:
@@ -36,5 +39,5 @@ class RedrawBudget:
         """It is on the screen."""
         if self._began is not None:
             now = self._clock()
-            self._rests_until = now + self._rest_per_second * (now - self._began)
+            self._rests_until = now + min(self._rest_per_second * (now - self._began), LONGEST_REST_SECONDS)
             self._began = None
