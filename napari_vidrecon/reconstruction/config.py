@@ -60,7 +60,7 @@ class ReconstructionConfig(BaseModel):
     gradient_blur_px: float = Field(0.0, ge=0, le=8, description="spatial SD of a blur of the gradient, pixels")
     gradient_blur_frames: float = Field(0.0, ge=0, le=8, description="temporal SD of the blur, frames")
     likelihood_weight: float = Field(
-        0.05, gt=0, description="what the activity counts beside the prior (spectral update); less is smoother"
+        0.1, gt=0, description="what the activity counts beside the prior (spectral update); less is smoother"
     )
     prior_sd: float = Field(60.0, gt=0, le=128, description="SD of a pixel of natural movies, grey levels")
     prior_spatial_corner: float = Field(
@@ -152,5 +152,5 @@ _MOST_PROBABLE = {
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "fast": {**_MOST_PROBABLE, "steps": 20, "learning_rate": 0.2},
-    "best": {**_MOST_PROBABLE, "steps": 60, "learning_rate": 0.1},
+    "best": {**_MOST_PROBABLE, "steps": 40, "learning_rate": 0.1},
 }
