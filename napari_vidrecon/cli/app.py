@@ -20,6 +20,8 @@ VERBS = (
     "export",
     "train",
     "mask",
+    "rf",
+    "study",
     "simulate",
     "import",
     "convert",

@@ -118,8 +118,8 @@ def reconstruction_figure(
         window = _window((mask, training_mask) if crop else (), stimulus.shape[1:])
         height, width = (part.stop - part.start for part in window)
         outlines: dict[LineStyle, list[np.ndarray]] = {
-            "dashed": _outline(training_mask),
-            "solid": _outline(mask),
+            "dashed": mask_outline(training_mask),
+            "solid": mask_outline(mask),
         }
         layout = _Layout(len(rows), len(indices), height / width)
         figure = Figure(figsize=(FIGURE_WIDTH_IN, layout.height_in))
@@ -247,7 +247,7 @@ def _draw_picture(
     axes.set_ylim(rows.stop - 0.5, rows.start - 0.5)
 
 
-def _outline(mask: ArrayLike | None) -> list[np.ndarray]:
+def mask_outline(mask: ArrayLike | None) -> list[np.ndarray]:
     """Closed lines half-way between the pixels inside and outside a mask, each (n, 2) as column and row."""
     if mask is None:
         return []

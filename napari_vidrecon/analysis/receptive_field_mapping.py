@@ -1,0 +1,169 @@
+"""Showing every patch to every encoder, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
+from napari_vidrecon.encoders.prediction import chunk_that_fits
+from napari_vidrecon.errors import ConfigError, EncoderError
+from napari_vidrecon.sessions.stimuli.on_off_patches import GREY_LEVEL, OFF_LEVEL, ON_LEVEL, OnOffPatches
+
+if TYPE_CHECKING:
+    from napari_vidrecon.encoders.encoder import Encoder
+    from napari_vidrecon.sessions.session import Session
+
+LEAST_ACTIVITY = 1e-6
+LARGEST_INCREASE = 1e4
+"""A neuron that is silent before the patch would have no finite increase."""
+
+
+class MappingRecipe(BaseModel):
+    """Which patches are shown, and through how many of an encoder's windows they are seen.
+
+    The published mapping shows 4608 single pixels and takes all 15 windows of each clip. The quick one shows
+    patches of 2 x 2 pixels through three of the windows, a twentieth of the work; the maps are blurred by as
+    much afterwards.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    patch_px: int = Field(2, ge=1, le=12, description="side of a patch, px")
+    before_frames: int = Field(15, ge=1)
+    shown_frames: int = Field(15, ge=1)
+    after_frames: int = Field(15, ge=0)
+    window_stride: int = Field(7, ge=1, description="every so many windows are taken; 1 takes all")
+
+    @classmethod
+    def preset(cls, name: Literal["quick", "published"] | str) -> MappingRecipe:
+        """The quick or the published mapping.
+
+        Raises
+        ------
+        ConfigError : no such preset.
+        """
+        if name not in ("quick", "published"):
+            raise ConfigError(f"receptive fields: expected the preset quick or published, found {name!r}")
+        return cls(patch_px=1, window_stride=1) if name == "published" else cls()
+
+    @property
+    def patches(self) -> OnOffPatches:
+        """The stimulus."""
+        return OnOffPatches(self.patch_px, self.before_frames, self.shown_frames, self.after_frames)
+
+
+def map_receptive_fields(
+    session: Session,
+    encoders: Sequence[Encoder],
+    recipe: MappingRecipe | None = None,
+    *,
+    on_progress: Callable[[int, int], bool | None] | None = None,
+) -> ReceptiveFieldMaps | None:
+    """Show every patch, bright and dark, to all encoders and average what they predict.
+
+    Parameters
+    ----------
+    session : the mouse; its average behaviour goes with every clip.
+    encoders : bound to this mouse; all count the same.
+    recipe : settings; default: the quick mapping.
+    on_progress : called with (clips done, clips in all) after every batch; return False to stop.
+
+    Returns
+    -------
+    The maps, or None if it was stopped.
+
+    Raises
+    ------
+    EncoderError : an encoder does not fit the session, or needs longer clips.
+
+    Source: Bauer et al. 2026, Fig. 1-S3; there only the last of seven encoders was used by mistake.
+    """
+    recipe = recipe or MappingRecipe()
+    patches = recipe.patches
+    for encoder in encoders:
+        encoder.require_neurons(session.n_neurons, session.name)
+    clips = 2 * len(patches)
+    done, total = 0, clips * len(encoders)
+    activity = np.zeros((2, len(patches), 2, session.n_neurons), np.float32)
+    behavior = [np.repeat(mean[:, None], patches.frames, axis=1) for mean in session.average_behavior()]
+    for encoder in encoders:
+        viewing = _Viewing(encoder, patches, recipe.window_stride, behavior)
+        for polarity, level in enumerate((ON_LEVEL, OFF_LEVEL)):
+            for places in viewing.batches():
+                activity[polarity, places] += viewing.activity(places, level) / len(encoders)
+                done += len(places)
+                if on_progress is not None and on_progress(done, total) is False:
+                    return None
+    before, during = activity[:, :, 0], activity[:, :, 1]
+    increase = np.minimum(during / np.maximum(before, LEAST_ACTIVITY) - 1.0, LARGEST_INCREASE)
+    on, off = increase.transpose(0, 2, 1).reshape(2, -1, patches.rows, patches.columns)
+    provenance = {
+        "session": session.name,
+        "session_fingerprint": session.fingerprint(),
+        "simulated": session.simulated,
+        "encoders": [{"name": each.spec.name, "sha256": each.spec.sha256} for each in encoders],
+        "recipe": recipe.model_dump(),
+    }
+    return ReceptiveFieldMaps(on, off, patches, provenance, session.screen)
+
+
+class _Viewing:
+    """How one encoder sees a patch: the windows it takes, and which of their frames count for what."""
+
+    def __init__(
+        self, encoder: Encoder, patches: OnOffPatches, window_stride: int, behavior: Sequence[np.ndarray]
+    ) -> None:
+        self.encoder, self.patches = encoder, patches
+        windows = encoder.spec.windows
+        starts = windows.starts(patches.frames)[::window_stride]
+        if len(starts) == 0:
+            raise EncoderError(
+                f"{encoder.spec.name}: expected clips of at least {windows.span} frames, "
+                f"found {patches.frames}; show the patches, or the grey, for longer"
+            )
+        frames = windows.indices(starts)
+        # Grey around the screen too, as the published mapping has it; in clips the canvas around it is 0.
+        canvas = encoder.spec.canvas
+        grey = np.full((patches.frames, canvas.screen_rows, canvas.screen_columns), GREY_LEVEL, np.float32)
+        inputs = encoder.pack(grey, *behavior, padding=GREY_LEVEL)
+        self._grey = inputs[:, torch.as_tensor(frames, device=encoder.device)].transpose(0, 1)
+        shown = (frames >= patches.before) & (frames < patches.before + patches.shown)
+        self._shown = torch.as_tensor(shown, device=encoder.device)
+        self._weights = torch.as_tensor(
+            np.stack([_period_weights(frames, frames < patches.before), _period_weights(frames, shown)]),
+            dtype=encoder.dtype,
+            device=encoder.device,
+        )
+
+    def batches(self) -> Iterator[np.ndarray]:
+        """Places shown at once: as many as their windows fit through the encoder."""
+        at_once = max(1, chunk_that_fits(self.encoder, gradient=False) // len(self._grey))
+        for first in range(0, len(self.patches), at_once):
+            yield np.arange(first, min(first + at_once, len(self.patches)))
+
+    @torch.no_grad()
+    def activity(self, places: np.ndarray, level: float) -> np.ndarray:
+        """Mean activity before and during the patch: (len(places), 2, N)."""
+        windows = self._grey.repeat(len(places), 1, 1, 1, 1)
+        screen = self.encoder.spec.canvas.screen
+        for index, place in enumerate(places):
+            rows, columns = self.patches.pixels(int(place))
+            mine = windows[index * len(self._grey) : (index + 1) * len(self._grey), 0]
+            video = mine[(slice(None), slice(None), *screen)][:, :, rows, columns]
+            video[self._shown] = level
+        chunk = chunk_that_fits(self.encoder, gradient=False)
+        seen = torch.cat([self.encoder.responses(part) for part in windows.split(chunk)])
+        by_place = seen.unflatten(0, (len(places), len(self._grey)))
+        return torch.einsum("bwnk,pwk->bpn", by_place, self._weights).float().cpu().numpy()
+
+
+def _period_weights(frames: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Weights, (windows, size), that make the mean over a period of the mean over all windows of each frame."""
+    coverage = np.bincount(frames.ravel())
+    weights = np.where(counts, 1.0 / coverage[frames], 0.0)
+    return weights / weights.sum()

@@ -1,0 +1,209 @@
+"""Receptive fields of every neuron, as the encoders have them: maps, centres, sizes, and the population's field."""
+
+from __future__ import annotations
+
+import functools
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from napari_vidrecon.analysis.gaussian_fits import FWHM_IN_SIGMAS, GaussianFits, fit_gaussians
+from napari_vidrecon.errors import StorageError
+from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.sessions.stimuli.on_off_patches import OnOffPatches
+from napari_vidrecon.storage import replacing_file
+
+Polarity = Literal["on", "off"]
+POLARITIES: tuple[Polarity, Polarity] = ("on", "off")
+LEAST_INCREASE = 0.1
+"""Smallest relative increase of activity that counts as a response."""
+SMOOTHING_PX = 2.0
+FORMAT = "napari-vidrecon receptive fields 1"
+MAPS_AT_ONCE = 256
+FIELD_SHARE = 0.5
+"""The population's field is where its map reaches this share of its peak."""
+
+
+@dataclass(frozen=True)
+class ReceptiveFieldMaps:
+    """How much more active every neuron is while a bright or a dark patch is shown.
+
+    Parameters
+    ----------
+    on, off : (N, rows, columns of patches); activity during the patch over activity before it, minus 1.
+    patches : the stimulus.
+    provenance : session, encoders and settings they come from; plain JSON values.
+    screen : of the session.
+    """
+
+    on: NDArray[np.floating]
+    off: NDArray[np.floating]
+    patches: OnOffPatches
+    provenance: dict[str, Any]
+    screen: ScreenGeometry = field(default_factory=ScreenGeometry)
+
+    def __len__(self) -> int:
+        return len(self.on)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the mouse is a simulation."""
+        return self.provenance.get("simulated") is True
+
+    def increase(self, polarity: Polarity, neurons: NDArray[np.intp] | slice = slice(None)) -> NDArray[np.float64]:
+        """Increases of at least 10 % on the screen, smoothed: (n, 36, 64), >= 0; the others count as 0."""
+        raw = np.asarray(self.on if polarity == "on" else self.off)[neurons].astype(np.float64)
+        shown = self.patches.on_screen(np.where(raw >= LEAST_INCREASE, raw, 0.0))
+        return gaussian_filter(shown, (0.0, SMOOTHING_PX, SMOOTHING_PX), mode="constant")
+
+    def normalised(self, polarity: Polarity, neurons: NDArray[np.intp] | slice = slice(None)) -> NDArray[np.float64]:
+        """The same divided by each neuron's largest value, 0..1; NaN for neurons that do not respond."""
+        maps = self.increase(polarity, neurons)
+        peak = maps.max(axis=(1, 2), keepdims=True)
+        return np.divide(maps, peak, out=np.full_like(maps, np.nan), where=peak > 0)
+
+    def difference(self, neurons: NDArray[np.intp] | slice = slice(None)) -> NDArray[np.float64]:
+        """On minus off, each as it is, over the larger of their peaks: (n, 36, 64), -1..1; 0 without a response."""
+        on, off = self.increase("on", neurons), self.increase("off", neurons)
+        peak = np.maximum(on, off).max(axis=(1, 2), keepdims=True)
+        return (on - off) / np.where(peak > 0, peak, 1.0)
+
+    @functools.cached_property
+    def responsive(self) -> NDArray[np.bool_]:
+        """(N,) neurons that a bright or dark patch makes at least 10 % more active."""
+        return np.maximum(self.on.max(axis=(1, 2)), self.off.max(axis=(1, 2))) >= LEAST_INCREASE
+
+    @functools.cached_property
+    def fits(self) -> GaussianFits:
+        """Gaussians fitted to the sum of on and off maps, with the smoothing of the maps taken off their width."""
+        parts = []
+        for first in range(0, len(self), MAPS_AT_ONCE):
+            some = slice(first, first + MAPS_AT_ONCE)
+            parts.append(fit_gaussians(self.increase("on", some) + self.increase("off", some)))
+        names = list(GaussianFits.__dataclass_fields__)
+        joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return GaussianFits(**joined).without_blur(SMOOTHING_PX)
+
+    def centres(self, polarity: Polarity) -> NDArray[np.float64]:
+        """(N, 2) row and column of the peak of the on or off map, px; NaN for neurons that do not respond."""
+        found = np.full((len(self), 2), np.nan)
+        for first in range(0, len(self), MAPS_AT_ONCE):
+            maps = self.increase(polarity, slice(first, first + MAPS_AT_ONCE))
+            flat = maps.reshape(len(maps), -1)
+            places = np.stack(np.unravel_index(flat.argmax(axis=1), maps.shape[1:]), axis=1)
+            found[first : first + len(maps)] = np.where(flat.max(axis=1)[:, None] > 0, places, np.nan)
+        return found
+
+    def centre_counts(self, polarity: Polarity) -> NDArray[np.intp]:
+        """(36, 64) number of neurons whose peak lies on each pixel (Fig. 1-S3 C)."""
+        counts = np.zeros((self.screen.rows, self.screen.cols), np.intp)
+        centres = self.centres(polarity)
+        rows, columns = centres[np.isfinite(centres[:, 0])].astype(np.intp).T
+        np.add.at(counts, (rows, columns), 1)
+        return counts
+
+    def population(self, polarity: Polarity) -> NDArray[np.float64]:
+        """(36, 64) mean of the normalised maps over the neurons that respond, 0..1 (Fig. 1-S3 B)."""
+        total, count = np.zeros((self.screen.rows, self.screen.cols)), 0
+        for first in range(0, len(self), MAPS_AT_ONCE):
+            maps = self.normalised(polarity, slice(first, first + MAPS_AT_ONCE))
+            responded = np.isfinite(maps[:, 0, 0])
+            total += maps[responded].sum(axis=0)
+            count += int(responded.sum())
+        return total / max(count, 1)
+
+    @functools.cached_property
+    def population_sum(self) -> NDArray[np.float64]:
+        """(36, 64) on plus off population map over its peak, 0..1."""
+        both = self.population("on") + self.population("off")
+        return both / (both.max() or 1.0)
+
+    @property
+    def population_field(self) -> NDArray[np.bool_]:
+        """(36, 64) where the population's map reaches half of its peak; to be held against the mask."""
+        return self.population_sum >= FIELD_SHARE if self.population_sum.any() else self.population_sum > 0
+
+    @property
+    def diameter_px(self) -> NDArray[np.float64]:
+        """(N,) full width at half height of the fitted Gaussians, px; the geometric mean of both axes."""
+        return FWHM_IN_SIGMAS * self.fits.sigma
+
+    @property
+    def diameter_deg(self) -> NDArray[np.float64]:
+        """(N,) the same in degrees of visual angle, by the area of the pixel each centre lies on."""
+        areas = self.screen.pixel_areas_deg2()
+        rows, columns = self.fits.row, self.fits.column
+        inside = np.isfinite(rows)
+        row = np.clip(np.rint(np.where(inside, rows, 0)), 0, self.screen.rows - 1).astype(np.intp)
+        column = np.clip(np.rint(np.where(inside, columns, 0)), 0, self.screen.cols - 1).astype(np.intp)
+        return np.where(inside, self.diameter_px * np.sqrt(areas[row, column]), np.nan)
+
+    @property
+    def eccentricity_px(self) -> NDArray[np.float64]:
+        """(N,) distance of the fitted centres from the middle of the screen, px."""
+        row, column = self.screen.centre
+        return np.hypot(self.fits.row - row, self.fits.column - column)
+
+    @property
+    def eccentricity_deg(self) -> NDArray[np.float64]:
+        """(N,) the same as the angle from straight ahead, degrees."""
+        distance_cm = self.eccentricity_px * self.screen.pixel_pitch_cm
+        return np.degrees(np.arctan(distance_cm / self.screen.distance_cm))
+
+    def save(self, path: Path | str) -> None:
+        """Write maps, fits and provenance as one `.npz`, complete or not at all.
+
+        Raises
+        ------
+        StorageError : the file cannot be written.
+        """
+        described = {"format": FORMAT, "patches": vars(self.patches), **self.provenance}
+        fits = {f"fit_{name}": getattr(self.fits, name) for name in GaussianFits.__dataclass_fields__}
+        with replacing_file(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file,
+                allow_pickle=False,
+                on=self.on.astype(np.float16),
+                off=self.off.astype(np.float16),
+                responsive=self.responsive,
+                diameter_deg=self.diameter_deg,
+                eccentricity_deg=self.eccentricity_deg,
+                population=self.population_sum,
+                provenance=np.array(json.dumps(described)),
+                **fits,
+            )
+
+    @classmethod
+    def load(cls, path: Path | str, screen: ScreenGeometry | None = None) -> ReceptiveFieldMaps:
+        """Read maps that `save` wrote; nothing is unpickled.
+
+        Raises
+        ------
+        StorageError : missing, damaged, or not such a file.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise StorageError(f"{path}: expected a file of receptive fields (.npz), found nothing there or a folder")
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                provenance = json.loads(str(stored["provenance"]))
+                on, off = stored["on"].astype(np.float32), stored["off"].astype(np.float32)
+            if provenance.pop("format") != FORMAT:
+                raise ValueError("another format")
+            patches = OnOffPatches(**provenance.pop("patches"))
+        except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile):
+            raise StorageError(
+                f"{path}: expected receptive fields as `vidrecon rf` writes them, found a damaged or another file"
+            ) from None
+        expected = (len(on), patches.rows, patches.columns)
+        if on.shape != expected or off.shape != expected or not (np.isfinite(on).all() and np.isfinite(off).all()):
+            raise StorageError(
+                f"{path}: expected finite on and off maps of shape {expected}, found {on.shape} and {off.shape}, or NaN"
+            )
+        return cls(on, off, patches, provenance, screen or ScreenGeometry())

@@ -1,0 +1,161 @@
+"""One picture of a population's receptive fields, after Bauer et al. 2026, Fig. 1-S3 A-D."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from napari_vidrecon.analysis.receptive_fields import POLARITIES, ReceptiveFieldMaps
+from napari_vidrecon.figures.montage import MUTED, OUTLINE_COLOUR, STYLE, mask_outline
+
+if TYPE_CHECKING:
+    from napari_vidrecon.reconstruction.masks import AlphaMask
+
+EXAMPLES = 4
+LEAST_R_SQUARED = 0.9
+COLUMNS = 4
+WIDTH_IN, ROW_IN, HEAD_IN = 13.0, 2.15, 0.75
+RING_STEP_DEG, LARGEST_RING_DEG = 10.0, 60.0
+TRAINING_THRESHOLD = 0.5
+FIT_COLOUR = "#000000"
+
+
+def receptive_field_figure(
+    maps: ReceptiveFieldMaps, mask: AlphaMask | None = None, neurons: Sequence[int] | None = None
+) -> Figure:
+    """Draw the population's maps, the places of the centres, and a few neurons.
+
+    Parameters
+    ----------
+    maps : what was mapped.
+    mask : drawn beside the centres, and as an outline (alpha >= 0.5) over the population's map.
+    neurons : examples; default: a few usual ones, from the middle of the screen outwards.
+    """
+    examples = list(neurons) if neurons is not None else example_neurons(maps)
+    rows = 2 + len(examples)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH_IN, HEAD_IN + rows * ROW_IN), layout="constrained")
+        FigureCanvasAgg(figure)
+        kind = "Simulated mouse  ·  " if maps.simulated else ""
+        session = maps.provenance.get("session", "")
+        figure.suptitle(
+            f"{kind}{session}  ·  receptive fields of {int(maps.responsive.sum())} of {len(maps)} neurons",
+            fontweight="bold",
+        )
+        axes = figure.subplots(rows, COLUMNS, squeeze=False)
+        _draw_population(figure, axes[0], maps, mask)
+        _draw_centres(figure, axes[1], maps, mask)
+        for row, neuron in zip(axes[2:], examples, strict=True):
+            _draw_neuron(figure, row, maps, neuron)
+    return figure
+
+
+def example_neurons(maps: ReceptiveFieldMaps, count: int = EXAMPLES) -> list[int]:
+    """Usual neurons from the middle of the screen outwards: in each quarter by eccentricity, the one whose size is
+    nearest to the median of all that are fitted well."""
+    known = np.flatnonzero(maps.responsive & (np.nan_to_num(maps.fits.r_squared, nan=-1.0) >= LEAST_R_SQUARED))
+    if not len(known):
+        return []
+    unusual = np.abs(maps.diameter_px - np.median(maps.diameter_px[known]))
+    parts = np.array_split(known[np.argsort(maps.eccentricity_px[known], kind="stable")], count)
+    return [int(part[unusual[part].argmin()]) for part in parts if len(part)]
+
+
+def _draw_population(figure: Figure, axes: np.ndarray, maps: ReceptiveFieldMaps, mask: AlphaMask | None) -> None:
+    on, off = maps.population("on"), maps.population("off")
+    difference = on - off
+    difference = difference / (np.abs(difference).max() or 1.0)
+    pictures = (
+        ("on, mean of all neurons", on, "viridis", None),
+        ("off, mean of all neurons", off, "viridis", None),
+        ("on − off", difference, "RdBu_r", (-1.0, 1.0)),
+        ("on + off; line: alpha ≥ 0.5" if mask is not None else "on + off", maps.population_sum, "viridis", (0.0, 1.0)),
+    )
+    for axis, (title, picture, colours, limits) in zip(axes, pictures, strict=True):
+        _draw_map(figure, axis, picture, title, cmap=colours, limits=limits or (0.0, float(max(on.max(), off.max()))))
+    if mask is not None:
+        for line in mask_outline(mask.binary(TRAINING_THRESHOLD)):
+            axes[3].plot(*line.T, color=OUTLINE_COLOUR, linewidth=1.4)
+
+
+def _draw_centres(figure: Figure, axes: np.ndarray, maps: ReceptiveFieldMaps, mask: AlphaMask | None) -> None:
+    for axis, polarity in zip(axes[:2], POLARITIES, strict=True):
+        counts = maps.centre_counts(polarity)
+        shown = np.where(counts > 0, counts, np.nan).astype(float)
+        _draw_map(figure, axis, shown, f"{polarity}: centres a pixel", cmap="viridis", limits=(0.0, counts.max() or 1))
+        _draw_rings(axis, maps)
+    if mask is None:
+        axes[2].set_axis_off()
+    else:
+        limits = (0.0, max(1.0, float(mask.screen.max())))
+        _draw_map(figure, axes[2], mask.screen, "mask, alpha; rings every 10°", cmap="viridis", limits=limits)
+        _draw_rings(axes[2], maps)
+    diameters = maps.diameter_deg[maps.responsive & np.isfinite(maps.diameter_deg)]
+    if len(diameters):
+        # A few fits that run away would leave the others a single bar.
+        axes[3].hist(diameters, bins=30, range=(0.0, float(np.percentile(diameters, 99))), color=MUTED)
+        axes[3].set_title(f"size, median {np.median(diameters):.0f}°", loc="left")
+    axes[3].set_xlabel("width at half height (degrees)")
+    axes[3].set_ylabel("neurons")
+
+
+def _draw_neuron(figure: Figure, axes: np.ndarray, maps: ReceptiveFieldMaps, neuron: int) -> None:
+    only = np.array([neuron])
+    pictures: tuple[tuple[str, np.ndarray, str, tuple[float, float]], ...] = (
+        (f"neuron {neuron}: on", np.nan_to_num(maps.normalised("on", only)[0]), "Reds", (0.0, 1.0)),
+        ("off", np.nan_to_num(maps.normalised("off", only)[0]), "Blues", (0.0, 1.0)),
+        ("on − off", maps.difference(only)[0], "RdBu_r", (-1.0, 1.0)),
+    )
+    for axis, (title, picture, colours, limits) in zip(axes, pictures, strict=False):
+        _draw_map(figure, axis, picture, title, cmap=colours, limits=limits)
+    rows, columns = maps.fits.outline(neuron).T
+    axes[2].plot(columns, rows, color=FIT_COLOUR, linewidth=1.2)
+    axes[3].set_axis_off()
+    told = (
+        f"centre row {maps.fits.row[neuron]:.1f}, column {maps.fits.column[neuron]:.1f}",
+        f"{maps.eccentricity_deg[neuron]:.0f}° from the middle of the screen",
+        f"{maps.diameter_px[neuron]:.1f} px or {maps.diameter_deg[neuron]:.0f}° wide at half height",
+        f"fit explains {100 * maps.fits.r_squared[neuron]:.0f} %",
+    )
+    axes[3].text(0.0, 0.5, "\n".join(told), va="center", transform=axes[3].transAxes, linespacing=1.6)
+    axes[3].legend(
+        handles=[Line2D([], [], color=FIT_COLOUR, label="fit at half height, smoothing taken off")],
+        loc="lower left",
+        frameon=False,
+    )
+
+
+def _draw_map(
+    figure: Figure, axes: Axes, picture: np.ndarray, title: str, *, cmap: str, limits: tuple[float, float]
+) -> None:
+    axes.imshow(picture, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest")
+    axes.set_title(title, loc="left")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+        spine.set_color("#BBBBBB")
+    bar: Any = figure.colorbar(ScalarMappable(Normalize(*limits), cmap), ax=axes, shrink=0.75, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.set_ticks([limits[0], limits[1]], labels=[f"{limit:.2g}" for limit in limits])
+
+
+def _draw_rings(axes: Axes, maps: ReceptiveFieldMaps) -> None:
+    row, column = maps.screen.centre
+    turn = np.linspace(0.0, 2.0 * np.pi, 181)
+    for degrees in np.arange(RING_STEP_DEG, LARGEST_RING_DEG + 1, RING_STEP_DEG):
+        radius = maps.screen.eccentricity_radius_px(float(degrees))
+        axes.plot(
+            column + radius * np.cos(turn), row + radius * np.sin(turn), "--", color="black", alpha=0.5, linewidth=0.8
+        )
+    axes.set_xlim(-0.5, maps.screen.cols - 0.5)
+    axes.set_ylim(maps.screen.rows - 0.5, -0.5)

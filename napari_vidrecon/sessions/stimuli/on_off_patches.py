@@ -1,0 +1,74 @@
+"""Bright and dark patches on grey, one at a time, for mapping receptive fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_vidrecon.sessions.screen import ScreenGeometry
+
+GREY_LEVEL = 127.5
+ON_LEVEL, OFF_LEVEL = 255.0, 0.0
+
+
+@dataclass(frozen=True)
+class OnOffPatches:
+    """A grid of patches that covers the screen; clips are made one by one, never all at once.
+
+    Parameters
+    ----------
+    patch_px : side of a patch, px; 1 as published. The last row and column of patches may be cut by the edge.
+    before, shown, after : frames of grey, of the patch, and of grey again.
+
+    Source: Bauer et al. 2026, Fig. 1-S3 A-C.
+    """
+
+    patch_px: int = 1
+    before: int = 15
+    shown: int = 15
+    after: int = 15
+
+    @property
+    def rows(self) -> int:
+        """Rows of patches."""
+        return -(-ScreenGeometry().rows // self.patch_px)
+
+    @property
+    def columns(self) -> int:
+        """Columns of patches."""
+        return -(-ScreenGeometry().cols // self.patch_px)
+
+    @property
+    def frames(self) -> int:
+        """Length of a clip."""
+        return self.before + self.shown + self.after
+
+    def __len__(self) -> int:
+        return self.rows * self.columns
+
+    def pixels(self, place: int) -> tuple[slice, slice]:
+        """Rows and columns of the screen that patch `place` covers; places run along the rows of patches."""
+        row, column = divmod(place, self.columns)
+        top, left = row * self.patch_px, column * self.patch_px
+        screen = ScreenGeometry()
+        return slice(top, min(top + self.patch_px, screen.rows)), slice(left, min(left + self.patch_px, screen.cols))
+
+    def video(self, place: int, level: float) -> np.ndarray:
+        """The clip of one patch, (frames, 36, 64) float32.
+
+        Parameters
+        ----------
+        place : 0 .. len - 1.
+        level : grey level of the patch: `ON_LEVEL` or `OFF_LEVEL`.
+        """
+        screen = ScreenGeometry()
+        clip = np.full((self.frames, screen.rows, screen.cols), GREY_LEVEL, np.float32)
+        clip[(slice(self.before, self.before + self.shown), *self.pixels(place))] = level
+        return clip
+
+    def on_screen(self, values: np.ndarray) -> np.ndarray:
+        """Spread values a patch over its pixels: (..., rows, columns) to (..., 36, 64)."""
+        screen = ScreenGeometry()
+        spread = values.repeat(self.patch_px, axis=-2).repeat(self.patch_px, axis=-1)
+        return spread[..., : screen.rows, : screen.cols]
