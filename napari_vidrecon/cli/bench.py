@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_vidrecon.cli.options import Json, Overwrite
+
+if TYPE_CHECKING:
+    from napari_vidrecon.bench.cases import Case
+
+FORMAT = "vidrecon bench 1"
 
 
 def bench(
@@ -25,6 +30,10 @@ def bench(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch; default: its own choice.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Where all measured times go.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Where a page for people goes.")] = None,
+    from_: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE.json", help="Show earlier results, or make their page; measure nothing."),
+    ] = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -33,15 +42,10 @@ def bench(
     Both run in turn in one process, so that their ratio holds on a busy machine. The whole takes about half an
     hour on two cores; Ctrl-C keeps the cases that are done.
     """
-    import torch
-
     from napari_vidrecon.bench.cases import choose_cases
-    from napari_vidrecon.bench.machine import describe_machine
     from napari_vidrecon.bench.report import machine_line, short_lines
     from napari_vidrecon.bench.scales import QUICK, WHOLE
     from napari_vidrecon.cli import inputs, report
-    from napari_vidrecon.cli.progress import Progress
-    from napari_vidrecon.cli.stopping import StopRequest
 
     scale = QUICK if quick else WHOLE
     chosen = choose_cases(
@@ -51,16 +55,37 @@ def bench(
     for path, what in ((out, "the measured times"), (markdown, "the page")):
         if path is not None:
             inputs.require_free(path, overwrite, what)
+    if from_ is None:
+        results = _measure(chosen, quick, threads, out, markdown)
+    else:
+        results = _read(from_)
+        _write(results, out, markdown)
+    if json:
+        report.print_json(results)
+    else:
+        report.print_table(machine_line(results["machine"]), short_lines(results))
+
+
+def _measure(
+    cases: Sequence[Case], quick: bool, threads: int | None, out: Path | None, markdown: Path | None
+) -> dict[str, Any]:
+    """All cases; the files are written anew after each."""
+    import torch
+
+    from napari_vidrecon.bench.machine import describe_machine
+    from napari_vidrecon.cli.progress import Progress
+    from napari_vidrecon.cli.stopping import StopRequest
+
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads or threads_before)
-    results: dict[str, Any] = {"format": "vidrecon bench 1", "quick": quick, "machine": describe_machine()}
+    results: dict[str, Any] = {"format": FORMAT, "quick": quick, "machine": describe_machine()}
     done = 0
     try:
         with (
-            Progress("bench", sum(case.calls for case in chosen), "calls") as progress,
+            Progress("bench", sum(case.calls for case in cases), "calls") as progress,
             StopRequest("this call") as stop,
         ):
-            for case in chosen:
+            for case in cases:
 
                 def on_call(what: str, name: str = case.name) -> None:
                     nonlocal done
@@ -71,16 +96,36 @@ def bench(
                 results.setdefault(case.section, []).extend(case.measure(on_call))
                 _write(results, out, markdown)
     except KeyboardInterrupt:
-        kept = [str(path) for path in (out, markdown) if path is not None and path.is_file()]
+        measured = results.keys() - {"format", "quick", "machine"}
+        kept = [str(path) for path in (out, markdown) if path is not None and measured]
         raise stop.stopped(
             f"stopped; the cases that are done are in {', '.join(kept)}" if kept else "stopped"
         ) from None
     finally:
         torch.set_num_threads(threads_before)
-    if json:
-        report.print_json(results)
-    else:
-        report.print_table(machine_line(results["machine"]), short_lines(results))
+    return results
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Results that were measured before.
+
+    Raises
+    ------
+    StorageError : missing, or something else.
+    """
+    import json
+
+    from napari_vidrecon.errors import StorageError
+
+    try:
+        results = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        results = None
+    if not isinstance(results, dict) or results.get("format") != FORMAT:
+        raise StorageError(
+            f"{file}: expected results of `vidrecon bench`, found none; give the file of an earlier --out"
+        )
+    return results
 
 
 def _write(results: Mapping[str, Any], out: Path | None, page: Path | None) -> None:

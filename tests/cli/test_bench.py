@@ -73,6 +73,23 @@ def test_stopping_keeps_the_cases_that_are_done(vidrecon, tmp_path: Path, monkey
     assert json.loads(out.read_text()).keys() & SECTIONS == {"timings"}
 
 
+def test_a_page_is_made_of_earlier_results_without_measuring(vidrecon, tmp_path: Path) -> None:
+    out, first, second = (tmp_path / name for name in ("speed.json", "first.md", "second.md"))
+    measured = vidrecon("bench", "--quick", "--cases", "step-sample", "--out", out, "--markdown", first)
+    shown = vidrecon("bench", "--from", out, "--markdown", second)
+    assert (shown.code, shown.out, second.read_text()) == (0, measured.out, first.read_text())
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"format": "something else"}'])
+def test_earlier_results_that_are_none_are_refused_in_one_line(vidrecon, tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "speed.json"
+    if content is not None:
+        file.write_text(content)
+    answer = vidrecon("bench", "--from", file)
+    assert answer.code == 2
+    assert answer.err.startswith(f"vidrecon: {file}: expected results of `vidrecon bench`, found none")
+
+
 @pytest.mark.parametrize("scale", [QUICK, WHOLE])
 def test_the_sizes_asked_for_are_the_ones_measured(scale) -> None:
     assert {case.section for case in build_cases(scale)} == SECTIONS
