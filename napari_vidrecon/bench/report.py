@@ -69,7 +69,8 @@ def short_lines(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     for row in results.get("quality", []):
         needed = "never" if row["windows"] is None else f"{row['windows']:.0f} windows, {seconds(row['seconds'])}"
-        gain = f"{ratio(row['windows_ratio'])} times fewer windows, {ratio(row['seconds_ratio'])} times less time than paper"
+        fewer, faster = ratio(row["windows_ratio"]), ratio(row["seconds_ratio"])
+        gain = f"{fewer} times fewer windows, {faster} times less time than paper"
         reached = f"reached on {row['reached']} of {row['clips']} clips"
         lines.append((f"quality, {row['preset']}", f"{needed}; {gain}; {reached}, best {row['best']:.3f}"))
     for row in results.get("gradients", []):
