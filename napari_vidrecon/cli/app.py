@@ -21,7 +21,6 @@ VERBS = (
     "train",
     "mask",
     "rf",
-    "study",
     "simulate",
     "import",
     "convert",
