@@ -23,6 +23,7 @@ VERBS = (
     "rf",
     "simulate",
     "import",
+    "download",
     "convert",
     "bench",
     "doctor",

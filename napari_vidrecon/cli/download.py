@@ -1,0 +1,112 @@
+"""`vidrecon download`: public mice, weights, masks and stimuli."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_vidrecon.cli.options import Json
+
+if TYPE_CHECKING:
+    from napari_vidrecon.sessions.downloading.catalogue import PublicFile
+    from napari_vidrecon.sessions.downloading.download import Downloaded, Licence
+
+LICENCE_LINES = 12
+
+
+def download(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME...", help="What to fetch; see --list. weights, masks, stimuli: all of them."),
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of downloads.")] = Path("vidrecon_data"),
+    list_names: Annotated[bool, typer.Option("--list", help="Only list what there is.")] = False,
+    mirror: Annotated[
+        str | None, typer.Option(metavar="URL", help="A server with a copy, in place of the public one.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Fetch public mice, weights, masks and stimuli.
+
+    What is interrupted goes on with the same command. Files are checked against their checksum; where none is
+    known, that of the first download is recorded and holds from then on.
+    """
+    from napari_vidrecon.cli import report
+    from napari_vidrecon.errors import ConfigError
+    from napari_vidrecon.sessions.downloading.catalogue import HOST, catalogue, chosen_files
+    from napari_vidrecon.sessions.downloading.download import Licence, read_licence
+
+    host = (mirror or HOST).rstrip("/")
+    if list_names:
+        _list(list(catalogue(host).values()), json)
+        return
+    if not names:
+        raise ConfigError("download: expected names of what to fetch, found none; see --list")
+    licences: dict[str, Licence] = {}
+    done = []
+    for file in chosen_files(names, host):
+        if (out / file.goes_to).exists():
+            licence = Licence("", "")
+        else:
+            if file.repository not in licences:
+                licences[file.repository] = read_licence(file)
+                _show(file, licences[file.repository])
+            licence = licences[file.repository]
+        done.append(_fetch(file, out, licence))
+    if json:
+        report.print_json({"downloads": [vars(each) for each in done]})
+        return
+    report.print_table(f"downloads -> {out}", ((each.name, _told(each)) for each in done))
+
+
+def _fetch(file: PublicFile, out: Path, licence: Licence) -> Downloaded:
+    from napari_vidrecon.cli.progress import Progress
+    from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.sessions.downloading.download import download as fetch
+
+    with Progress(file.name, 0, "MB") as progress, StopRequest("this block") as stop:
+
+        def on_progress(what: str, done: int, total: int) -> None:
+            scale = 1_000_000 if what == "fetching" else 1
+            progress.unit = "MB" if what == "fetching" else "files"
+            progress.total = max(total, done) // scale
+            progress.update(done // scale, what)
+            stop.check()
+
+        try:
+            return fetch(file, out, licence, on_progress)
+        except KeyboardInterrupt:
+            raise stop.stopped(
+                f"stopped; what came of {file.name} is kept in {out}, and the same command goes on from there"
+            ) from None
+
+
+def _list(files: list[PublicFile], json: bool) -> None:
+    from napari_vidrecon.cli import report
+    from napari_vidrecon.sessions.downloading.catalogue import LICENCE_NOTE
+
+    if json:
+        fields = ("name", "kind", "url", "goes_to", "about", "citation", "sha256")
+        values: list[dict[str, Any]] = [{name: getattr(file, name) for name in fields} for file in files]
+        report.print_json({"files": values, "licence": LICENCE_NOTE})
+        return
+    report.print_table("public files", ((file.name, f"{file.about}; {file.citation}") for file in files))
+    print(f"Of all of them: {LICENCE_NOTE}.")
+
+
+def _show(file: PublicFile, licence: Licence) -> None:
+    """Say how the data may be used, before they are fetched."""
+    where = licence.url or f"{file.host}/{file.repository}: no licence found"
+    lines = licence.text.splitlines()
+    shown = "\n  ".join(line[:200] for line in lines[:LICENCE_LINES])
+    more = f"\n  ... {len(lines) - LICENCE_LINES} more lines at {licence.url}" if len(lines) > LICENCE_LINES else ""
+    print(f"licence: {where}\n  {shown}{more}\ncite: {file.citation}", file=sys.stderr)
+
+
+def _told(each: Downloaded) -> str:
+    if each.was_there:
+        return f"was there: {each.path}"
+    return f"{each.path} (sha256 {each.sha256[:12]}..., {'as known' if each.checked else 'recorded'})"

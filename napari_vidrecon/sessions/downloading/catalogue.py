@@ -1,0 +1,178 @@
+"""What is public and where: the Sensorium 2023 mice, and the weights, masks and stimuli of Bauer et al.
+
+The addresses are those that the publications' own code uses. They were written down without a connection, so none of
+them has been fetched, and no checksum is known: the first download records one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote
+
+from napari_vidrecon.errors import ConfigError
+
+Kind = Literal["mouse", "weights", "mask", "stimulus"]
+
+HOST = "https://gin.g-node.org"
+NEW_MICE_REPOSITORY = "pollytur/sensorium_2023_dataset"
+OLD_MICE_REPOSITORY = "pollytur/Sensorium2023Data"
+PAPER_REPOSITORY = "Joel-Bauer/Movie_reconstruction"
+NEW_MICE = {
+    "dynamic29515-10-12": 7863,
+    "dynamic29623-4-9": 7908,
+    "dynamic29647-19-8": 8202,
+    "dynamic29712-5-9": 7939,
+    "dynamic29755-2-8": 8122,
+}
+OLD_MICE = {
+    "dynamic29156-11-10": 7440,
+    "dynamic29228-2-10": 7928,
+    "dynamic29234-6-9": 8285,
+    "dynamic29513-3-5": 7671,
+    "dynamic29514-2-9": 7495,
+}
+NEW_MICE_STEM, OLD_MICE_STEM = "Video-9b4f6a1a067fe51e15306b9628efea20", "Video-8744edeac3b4d1ce16b680916b5267ce"
+WEIGHTS = ("0.292118", "0.291708", "0.290428", "0.291853", "0.291103", "0.291734", "0.291974")
+MASKED_MICE = 5
+STIMULI = {
+    "gaussian-noise": ("gaussian_noise_movies.npz", "Gaussian noise of the paper's Fig. 4"),
+    "gratings": ("grating_movies.npz", "drifting gratings of Fig. 4-S1; holds pickled names, which are never opened"),
+}
+SENSORIUM_CITATION = "Turishcheva et al. 2023, arXiv:2305.19654; 2024, arXiv:2407.09100"
+PAPER_CITATION = "Bauer, Margrie & Clopath 2026, doi:10.7554/eLife.105081"
+LICENCE_FILES = ("LICENSE", "LICENSE.md", "LICENSE.txt", "README.md")
+LICENCE_NOTE = (
+    "its licence could not be checked when this program was written; read what its authors say before using or "
+    "sharing the data"
+)
+
+
+@dataclass(frozen=True)
+class PublicFile:
+    """One thing to download.
+
+    Parameters
+    ----------
+    name : what to ask for.
+    kind : what it is.
+    repository : owner and name of the repository that holds it.
+    path : where it lies there.
+    about : one line for people, with its size as far as it is known.
+    citation : what to cite.
+    sha256 : its checksum, hexadecimal; empty where none is known.
+    host : address of the server.
+    """
+
+    name: str
+    kind: Kind
+    repository: str
+    path: str
+    about: str
+    citation: str
+    sha256: str = ""
+    host: str = HOST
+
+    @property
+    def url(self) -> str:
+        """Address of its bytes."""
+        return f"{self.host}/{self.repository}/raw/master/{quote(self.path)}"
+
+    @property
+    def licence_urls(self) -> list[str]:
+        """Addresses at which its repository may say how the data may be used."""
+        return [f"{self.host}/{self.repository}/raw/master/{name}" for name in LICENCE_FILES]
+
+    @property
+    def file_name(self) -> str:
+        """Its file name, without folders."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def goes_to(self) -> str:
+        """Where it goes below the folder of downloads; a mouse becomes a session folder."""
+        folder = {"mouse": "sessions", "weights": "encoders", "mask": "masks", "stimulus": "stimuli"}[self.kind]
+        name = self.file_name.removesuffix(".zip") if self.kind == "mouse" else self.file_name
+        # Every fold's file would be called model-017.
+        prefix = f"{self.name.removeprefix('weights-')}-" if self.kind == "weights" else ""
+        return f"{folder}/{prefix}{name}"
+
+
+def catalogue(host: str = HOST) -> dict[str, PublicFile]:
+    """Everything that can be downloaded, by name.
+
+    Parameters
+    ----------
+    host : address of the server; another one for a copy of the data in one's own house.
+    """
+    found = [
+        PublicFile(
+            f"{name}",
+            "mouse",
+            repository,
+            f"{name}-{stem}.zip",
+            f"mouse {index}, {neurons} neurons; about 15 GB unpacked, as much again while unpacking",
+            SENSORIUM_CITATION,
+            host=host,
+        )
+        for mice, stem, repository, first in (
+            (NEW_MICE, NEW_MICE_STEM, NEW_MICE_REPOSITORY, 0),
+            (OLD_MICE, OLD_MICE_STEM, OLD_MICE_REPOSITORY, len(NEW_MICE)),
+        )
+        for index, (name, neurons) in enumerate(mice.items(), start=first)
+    ]
+    found += [
+        PublicFile(
+            f"weights-fold{fold}",
+            "weights",
+            PAPER_REPOSITORY,
+            f"data/experiments/true_batch_002/fold_{fold}/model-017-{score}.pth",
+            f"published encoder {fold} of 7, fold 0 held out; about 683 MB",
+            PAPER_CITATION,
+            host=host,
+        )
+        for fold, score in enumerate(WEIGHTS)
+    ]
+    found += [
+        PublicFile(
+            f"mask-m{mouse}",
+            "mask",
+            PAPER_REPOSITORY,
+            f"reconstructions/masks/mask_m{mouse}.npy",
+            f"transparency mask of mouse {mouse}, 64 x 64; some kB",
+            PAPER_CITATION,
+            host=host,
+        )
+        for mouse in range(MASKED_MICE)
+    ]
+    found += [
+        PublicFile(name, "stimulus", PAPER_REPOSITORY, f"utils_reconstruction/{file}", about, PAPER_CITATION, host=host)
+        for name, (file, about) in STIMULI.items()
+    ]
+    return {each.name: each for each in found}
+
+
+GROUPS: dict[str, Kind] = {"weights": "weights", "masks": "mask", "stimuli": "stimulus"}
+
+
+def chosen_files(names: Sequence[str], host: str = HOST) -> list[PublicFile]:
+    """The files of some names; "weights", "masks" and "stimuli" are all of their kind.
+
+    Raises
+    ------
+    ConfigError : no such name.
+    """
+    known = catalogue(host)
+    chosen: dict[str, PublicFile] = {}
+    for name in names:
+        if name in GROUPS:
+            chosen |= {each.name: each for each in known.values() if each.kind == GROUPS[name]}
+        elif name in known:
+            chosen[name] = known[name]
+        else:
+            close = difflib.get_close_matches(name, [*known, *GROUPS], n=3)
+            hint = f"did you mean {' or '.join(close)}?" if close else "see --list"
+            raise ConfigError(f"{name}: expected the name of something public, found none of that name; {hint}")
+    return list(chosen.values())
