@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from napari_vidrecon.encoders.prediction import chunk_that_fits
+from napari_vidrecon.encoders.prediction import chunk_by_chunk, chunk_that_fits
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.schedule import SubBatches
 
@@ -68,14 +68,19 @@ def sub_batch_gradients(
     chunk = chunk or chunk_that_fits(encoder, gradient=True)
     losses, norms, videos, activities = [], [], [], []
     pending: list[torch.Tensor] = []
-    for part in indices.split(chunk):
+
+    def compute(part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         leaf = inputs[:, part].transpose(0, 1).detach().requires_grad_(True)
         activity = encoder.responses(leaf, neurons)
         wanted = target[:, part].transpose(0, 1)
         loss = (activity - wanted * torch.log(activity + config.poisson_epsilon)).sum(dim=(1, 2)) / elements
         (gradient,) = torch.autograd.grad(loss.sum(), leaf)
-        losses.append(loss.detach())
-        activities.append(activity.detach())
+        return loss.detach(), activity.detach(), gradient
+
+    # Nothing in this loop waits for the device.
+    for _, (loss, activity, gradient) in chunk_by_chunk(encoder, indices, chunk, compute):
+        losses.append(loss)
+        activities.append(activity)
         pending += gradient.unbind(0)
         while len(pending) >= windows.step:
             whole = torch.stack(pending[: windows.step])
