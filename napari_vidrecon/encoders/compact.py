@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from napari_vidrecon.encoders.folded_compact import FoldedCompact
 from napari_vidrecon.encoders.frozen_convolution import depthwise_conv2d, strided_conv2d
 
 VIDEO_MEAN = 115.0
@@ -160,14 +161,26 @@ class Compact(nn.Module):
     def features(self, video: torch.Tensor) -> torch.Tensor:
         """What all readouts share: [B, T, H, W] grey levels to [B, T, h, w, C]."""
         clips, frames = video.shape[:2]
-        scaled = ((video - VIDEO_MEAN) / VIDEO_SD).flatten(0, 1)[:, None]
+        scaled = self.scaled(video).flatten(0, 1)[:, None]
         x = strided_conv2d(scaled, self.stem.weight, self.config.stem_stride, self.config.stem_kernel // 2)
         x = x.permute(0, 2, 3, 1).unflatten(0, (clips, frames))
         return self.blocks(self.stem_norm(x))
 
     def forward(self, x: torch.Tensor, mouse: int = 0) -> torch.Tensor:
+        return self.readouts[mouse](self.drop(self.features(x[:, 0])), self.behavior_of(x))
+
+    def scaled(self, video: torch.Tensor) -> torch.Tensor:
+        """Grey levels as the stem wants them."""
+        return (video - VIDEO_MEAN) / VIDEO_SD
+
+    def behavior_of(self, x: torch.Tensor) -> torch.Tensor:
+        """Standardised behaviour of model inputs (B, 5, T, H, W): (B, T, 4)."""
         behavior = (x[:, 1:].mean(dim=(3, 4)).transpose(1, 2) - self.behavior_mean) / self.behavior_sd
-        return self.readouts[mouse](self.drop(self.features(x[:, 0])), behavior.clamp(-4.0, 4.0))
+        return behavior.clamp(-4.0, 4.0)
+
+    def frozen(self, mouse: int = 0) -> FoldedCompact:
+        """The same numbers, and input gradients, faster; does not follow later changes of the weights."""
+        return FoldedCompact(self, mouse)
 
     def start_from_means(self, mean_responses: list[torch.Tensor]) -> None:
         """Make every untrained readout predict its neurons' mean responses, one (N,) tensor a mouse."""

@@ -36,10 +36,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from napari_vidrecon.encoders.folding import Affine, affine_of, affine_part, folded, nearest, position_tables
 from napari_vidrecon.encoders.matrix_product import matrix_product_for
 
 if TYPE_CHECKING:
-    from napari_vidrecon.encoders.dwiseneuro import BatchNorm, InvertedResidual, PositionalEncoding
+    from napari_vidrecon.encoders.dwiseneuro import InvertedResidual, PositionalEncoding
 
 CPU_TILE_FLOATS = 1 << 20
 """Floats of a tile on a CPU: a few of them fit into its cache, and the allocator hands them out again."""
@@ -51,21 +52,6 @@ silu_gradient = torch.ops.aten.silu_backward
 def silu_gradient_(gradient: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """Gradient before a SiLU, from the one after it, which it overwrites."""
     return silu_gradient.grad_input(gradient, u, grad_input=gradient)
-
-
-def affine_of(norm: BatchNorm) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scale and shift a channel of a batch norm in evaluation, in float64."""
-    bn: Any = norm.bn
-    scale = bn.weight.double() / (bn.running_var.double() + bn.eps).sqrt()
-    return scale, bn.bias.double() - bn.running_mean.double() * scale
-
-
-def folded(normalised: nn.Sequential) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weight (out, in, ...) and bias (out,) of a convolution without bias and the batch norm after it, in float64."""
-    conv: Any = normalised[0]
-    scale, shift = affine_of(normalised[1])  # type: ignore[arg-type]
-    weight = conv.weight.double()
-    return weight * scale.view(-1, *(1,) * (weight.ndim - 1)), shift
 
 
 class KeptTensors:
@@ -109,49 +95,46 @@ def images_of_time(x: torch.Tensor) -> torch.Tensor:
     return x.flatten(2, 3).permute(0, 3, 1, 2)
 
 
-def nearest(length: int, out: int) -> torch.Tensor:
-    """Which of `length` positions the `out` ones of a nearest-neighbour shrinking are; none occurs twice."""
-    return F.interpolate(torch.arange(length).double()[None, None], size=out, mode="nearest")[0, 0].long()
-
-
-def position_tables(
-    position: PositionalEncoding, weight: torch.Tensor, frames: int, rows: int, columns: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """A matrix (M, C) times the positional encoding: f(t) as (T, M) and g(h) + k(w) as (H, W, M), float64."""
-    exact = deepcopy(position).double()
-    tables = []
-    for length, part in zip((frames, rows, columns), weight.split(2 * len(exact.inv_freq), dim=1), strict=False):
-        tables.append(exact.axis(length)[:, : part.shape[1]] @ part.T)
-    # With few channels the cut at `channels` may leave none for the columns.
-    along_columns = tables[2] if len(tables) > 2 else tables[0].new_zeros(columns, len(weight))
-    return tables[0], tables[1][:, None] + along_columns
-
-
 class FoldedBlock:
-    """A positional encoding and the inverted residual after it: [B, T, H, W, C] to [B, T, H', W', C']."""
+    """An inverted residual: [B, T, H, W, C] to [B, T, H', W', C'].
 
-    def __init__(self, position: PositionalEncoding, block: InvertedResidual, kept: KeptTensors) -> None:
-        weight = block.conv_pw[0].weight
-        assert isinstance(weight, torch.Tensor)
-        self.dtype, self.device = weight.dtype, weight.device
+    Parameters
+    ----------
+    expand, space, time, contract : weights of the convolutions, batch norms folded in.
+    reduce, excite : matrices of the gate.
+    shortcut : scale and shift a channel.
+    stride : of `space`.
+    like : a weight in the precision and on the device of the encoder.
+    kept : lends the large tensors.
+    """
+
+    def __init__(
+        self,
+        *,
+        expand: Affine,
+        space: Affine,
+        time: Affine,
+        reduce: Affine,
+        excite: Affine,
+        contract: Affine,
+        shortcut: Affine,
+        stride: int,
+        like: torch.Tensor,
+        kept: KeptTensors,
+    ) -> None:
+        self.dtype, self.device = like.dtype, like.device
         self.product = matrix_product_for(self.device, self.dtype)
-        self.kept, self.position = kept, position
+        self.kept, self.stride = kept, stride
         self.tables: dict[tuple[int, ...], Any] = {}
-        self.stride, self.out = block.stride, block.out
-
-        expand, expand_bias = folded(block.conv_pw)
-        self.expand, self.expand_bias = self.stored(expand.flatten(1)), self.stored(expand_bias)
-        self.expand_back = self.stored(expand.flatten(1).T)
-        space, space_bias = folded(block.spat_covn_dw)
-        self.space_weight, self.space_bias = self.stored(space.squeeze(2)), self.stored(space_bias)
-        time, time_bias = folded(block.temp_covn_dw)
-        self.time_weight, self.time_bias = self.stored(time.flatten(3)), self.stored(time_bias)
-        self.reduce = [p.detach().flatten(1) if p.ndim > 1 else p.detach() for p in block.se.conv_reduce.parameters()]
-        self.excite = [p.detach().flatten(1) if p.ndim > 1 else p.detach() for p in block.se.conv_expand.parameters()]
-        contract, contract_bias = folded(block.conv_pwl)
-        self.contract, self.contract_back = self.stored(contract.flatten(1)), self.stored(contract.flatten(1).T)
-        scale, shift = affine_of(block.bn_sc)
-        self.shortcut_scale, self.bias = self.stored(scale), self.stored(contract_bias + shift)
+        self.expand, self.expand_bias = self.stored(expand[0].flatten(1)), self.stored(expand[1])
+        self.expand_back = self.stored(expand[0].flatten(1).T)
+        self.space_weight, self.space_bias = self.stored(space[0]), self.stored(space[1])
+        self.time_weight, self.time_bias = self.stored(time[0]), self.stored(time[1])
+        self.reduce = [self.stored(reduce[0].flatten(1)), self.stored(reduce[1])]
+        self.excite = [self.stored(excite[0].flatten(1)), self.stored(excite[1])]
+        self.contract, self.contract_back = self.stored(contract[0].flatten(1)), self.stored(contract[0].flatten(1).T)
+        self.shortcut_scale, self.bias = self.stored(shortcut[0]), self.stored(contract[1] + shortcut[1])
+        self.out = len(self.bias)
 
     def stored(self, tensor: torch.Tensor) -> torch.Tensor:
         """In the precision and on the device of the encoder."""
@@ -194,11 +177,8 @@ class FoldedBlock:
         return Kept(x, u2, u3, reduced, gate)
 
     def with_position(self, x: torch.Tensor) -> torch.Tensor:
-        """The input with its positional encoding."""
-        if x.shape[1:] not in self.tables:
-            table = deepcopy(self.position).double().table(*x.shape[1:4])
-            self.tables[x.shape[1:]] = self.stored(table.permute(1, 2, 3, 0))
-        return x + self.tables[x.shape[1:]]
+        """The input with its positional encoding, if it has any."""
+        return x
 
     def expanded(self, x: torch.Tensor, t: slice) -> torch.Tensor:
         """u1 of some frames."""
@@ -338,7 +318,34 @@ class FoldedBlock:
         self.kept.take_back(kept.u3)
 
 
-class FoldedFirstBlock(FoldedBlock):
+class FoldedResidual(FoldedBlock):
+    """A positional encoding of DwiseNeuro and the inverted residual after it."""
+
+    def __init__(self, position: PositionalEncoding, block: InvertedResidual, kept: KeptTensors) -> None:
+        space, space_bias = folded(block.spat_covn_dw)
+        time, time_bias = folded(block.temp_covn_dw)
+        super().__init__(
+            expand=folded(block.conv_pw),
+            space=(space.squeeze(2), space_bias),
+            time=(time.flatten(3), time_bias),
+            reduce=affine_part(block.se.conv_reduce),
+            excite=affine_part(block.se.conv_expand),
+            contract=folded(block.conv_pwl),
+            shortcut=affine_of(block.bn_sc),
+            stride=block.stride,
+            like=affine_part(block.se.conv_reduce)[0],
+            kept=kept,
+        )
+        self.position = position
+
+    def with_position(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[1:] not in self.tables:
+            table = deepcopy(self.position).double().table(*x.shape[1:4])
+            self.tables[x.shape[1:]] = self.stored(table.permute(1, 2, 3, 0))
+        return x + self.tables[x.shape[1:]]
+
+
+class FoldedFirstBlock(FoldedResidual):
     """The stem and the first block: [B, T, H, W, 5] to [B, T, H', W', C'] (point 3 above)."""
 
     def __init__(
@@ -359,8 +366,7 @@ class FoldedFirstBlock(FoldedBlock):
         self.shortcut, self.shortcut_back = self.stored(tiling @ weight), self.stored((tiling @ weight).T)
 
     def with_position(self, x: torch.Tensor) -> torch.Tensor:
-        """The input as it is: the positions come with the tables."""
-        return x
+        return x  # The positions come with the tables.
 
     def tables_for(self, shape: torch.Size) -> list[torch.Tensor]:
         """f(t) and g(h) + k(w) of the expansion, then of the shortcut; biases included."""

@@ -13,7 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from napari_vidrecon.encoders.folded_block import FoldedBlock, FoldedFirstBlock, KeptTensors, affine_of, folded
+from napari_vidrecon.encoders.folded_block import (
+    FoldedBlock,
+    FoldedFirstBlock,
+    FoldedResidual,
+    KeptTensors,
+    affine_of,
+    folded,
+)
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.dwiseneuro import DwiseNeuro, Readout, ShuffleLayer
@@ -98,7 +105,7 @@ class FoldedDwiseNeuro:
         children: list[Any] = list(module.core.blocks)
         with torch.no_grad():
             blocks: list[FoldedBlock] = [FoldedFirstBlock(module.core.stem, children[0], children[1], kept)]
-            blocks += [FoldedBlock(*pair, kept) for pair in zip(children[2::2], children[3::2], strict=True)]
+            blocks += [FoldedResidual(*pair, kept) for pair in zip(children[2::2], children[3::2], strict=True)]
             layers: Any = module.cortex.layers
             cortex = [FoldedShuffleLayer(layer) for layer in layers]
             readout: Any = module.readouts[mouse]

@@ -9,15 +9,8 @@ from torch import nn
 
 from napari_vidrecon.encoders import folded_block
 from napari_vidrecon.encoders.dwiseneuro import BatchNorm, Core, DwiseNeuroConfig, InvertedResidual, PositionalEncoding
-from napari_vidrecon.encoders.folded_block import (
-    FoldedBlock,
-    FoldedFirstBlock,
-    KeptTensors,
-    affine_of,
-    folded,
-    nearest,
-    position_tables,
-)
+from napari_vidrecon.encoders.folded_block import FoldedFirstBlock, FoldedResidual, KeptTensors
+from napari_vidrecon.encoders.folding import affine_of, folded, nearest, position_tables
 
 FRAMES = 6
 EXACT = {"rtol": 0.0, "atol": 1e-12}
@@ -107,7 +100,7 @@ def test_stem_and_positions_fold_into_the_first_expansion(size, tiles):
 @pytest.mark.parametrize("size", SIZES)
 def test_depthwise_convolutions_are_2d_ones_of_views_and_so_are_their_gradients(size, stride):
     block = plain_block(6, 6, stride)
-    folded_form = FoldedBlock(PositionalEncoding(6).double(), block, KeptTensors())
+    folded_form = FoldedResidual(PositionalEncoding(6).double(), block, KeptTensors())
     for sequence, forward, backward in (
         (block.spat_covn_dw, folded_form.space, lambda d, shape: folded_form.space_back(d, shape)),
         (block.temp_covn_dw, folded_form.time, lambda d, shape: folded_form.time_back(d)),
@@ -123,7 +116,7 @@ def test_depthwise_convolutions_are_2d_ones_of_views_and_so_are_their_gradients(
 
 def test_the_gate_scales_the_contraction_instead_of_the_movie():
     block = plain_block(6, 6, 1)
-    folded_form = FoldedBlock(PositionalEncoding(6).double(), block, KeptTensors())
+    folded_form = FoldedResidual(PositionalEncoding(6).double(), block, KeptTensors())
     h3 = drawn(2, 18, FRAMES, 4, 5)
     gate = (block.se(h3) / h3)[:, :, 0, 0, 0]
     ours = folded_form.samplewise(
@@ -137,7 +130,7 @@ def test_the_gate_scales_the_contraction_instead_of_the_movie():
 @pytest.mark.parametrize("size", SIZES)
 def test_a_block_and_its_gradient_equal_the_plain_ones(size, channels, stride, tiles):
     position, block = PositionalEncoding(channels[0]).double(), plain_block(*channels, stride)
-    folded_form = FoldedBlock(position, block, KeptTensors())
+    folded_form = FoldedResidual(position, block, KeptTensors())
     x = drawn(2, channels[0], FRAMES, *size).requires_grad_(True)
     plain = block(position(x))
     dy = torch.randn_like(plain)
@@ -150,7 +143,7 @@ def test_a_block_and_its_gradient_equal_the_plain_ones(size, channels, stride, t
 
 def test_windows_together_as_on_a_gpu_give_the_same_as_one_at_a_time(monkeypatch):
     position, block = PositionalEncoding(6).double(), plain_block(6, 6, 2)
-    folded_form = FoldedBlock(position, block, KeptTensors())
+    folded_form = FoldedResidual(position, block, KeptTensors())
     answers = []
     for _ in range(2):
         x = channels_last(drawn(3, 6, FRAMES, 8, 8)).requires_grad_(True)
@@ -163,7 +156,7 @@ def test_windows_together_as_on_a_gpu_give_the_same_as_one_at_a_time(monkeypatch
 
 def test_kept_tensors_are_used_again_by_the_next_step():
     kept = KeptTensors()
-    folded_form = FoldedBlock(PositionalEncoding(6).double(), plain_block(6, 6, 1), kept)
+    folded_form = FoldedResidual(PositionalEncoding(6).double(), plain_block(6, 6, 1), kept)
     places = []
     for _ in range(3):
         x = channels_last(drawn(2, 6, FRAMES, 4, 4)).requires_grad_(True)
@@ -175,7 +168,7 @@ def test_kept_tensors_are_used_again_by_the_next_step():
 
 
 def test_a_second_backward_pass_says_that_it_cannot():
-    folded_form = FoldedBlock(PositionalEncoding(6).double(), plain_block(6, 6, 1), KeptTensors())
+    folded_form = FoldedResidual(PositionalEncoding(6).double(), plain_block(6, 6, 1), KeptTensors())
     x = channels_last(drawn(1, 6, FRAMES, 4, 4)).requires_grad_(True)
     loss = folded_form(x).sum()
     loss.backward(retain_graph=True)

@@ -1,0 +1,121 @@
+"""The compact encoder with frozen weights, for one mouse: the numbers of `compact.py`, and its gradient, faster.
+
+Its blocks are inverted residuals like DwiseNeuro's and are computed by the same code; batch norms are folded, and
+the readout's maps over space and features are multiplied once instead of at every call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+
+from napari_vidrecon.encoders.folded_block import FoldedBlock, KeptTensors
+from napari_vidrecon.encoders.folding import Affine, affine_of, affine_part
+from napari_vidrecon.encoders.frozen_convolution import strided_conv2d
+from napari_vidrecon.encoders.matrix_product import MatrixProduct, matrix_product_for
+
+if TYPE_CHECKING:
+    from napari_vidrecon.encoders.compact import Block, ChannelNorm, Compact, FactorisedReadout
+
+
+def folded_pair(weight: torch.Tensor, norm: ChannelNorm) -> Affine:
+    """Weight and bias of a layer without bias and the norm after it, in float64."""
+    scale, shift = affine_of(norm)
+    return weight.detach().double() * scale.view(-1, *(1,) * (weight.ndim - 1)), shift
+
+
+class FoldedCompactBlock(FoldedBlock):
+    """A block of the compact encoder: learned tables of position, which its shortcut does not see."""
+
+    def __init__(self, block: Block, kept: KeptTensors) -> None:
+        features: Any = block.time_table
+        width = features.shape[-1]
+        ones, zeros = features.new_ones(width).double(), features.new_zeros(width).double()
+        gate: Any = block.gate
+        super().__init__(
+            expand=folded_pair(block.expand.weight, block.expand_norm),
+            space=folded_pair(block.space.weight, block.space_norm),
+            time=folded_pair(block.time.weight, block.time_norm),
+            reduce=affine_part(gate[0]),
+            excite=affine_part(gate[2]),
+            contract=folded_pair(block.contract.weight, block.contract_norm),
+            shortcut=(ones, zeros),
+            stride=1,
+            like=features,
+            kept=kept,
+        )
+        self.table = self.stored(block.time_table + block.space_table)
+
+    def expanded(self, x: torch.Tensor, t: slice) -> torch.Tensor:
+        return self.product(x[:, t] + self.table[t], self.expand, self.expand_bias)
+
+
+class _FrozenLinear(torch.autograd.Function):
+    """A matrix product whose gradient is one, too, both on the machine's fastest backend."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, back: torch.Tensor, product: MatrixProduct
+    ) -> torch.Tensor:
+        ctx.back, ctx.product = back, product
+        return product(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+        return ctx.product(gradients[0].contiguous(), ctx.back), None, None, None
+
+
+class FoldedFactorisedReadout:
+    """One mouse's neurons, or some of them: [B, T, h, w, C] and behaviour [B, T, 4] to [B, N, T]."""
+
+    def __init__(self, readout: FactorisedReadout) -> None:
+        self._readout = readout
+        self._product = matrix_product_for(readout.space.device, readout.space.dtype)
+        self._chosen: torch.Tensor | None = None
+        self._choose(None)
+
+    def _choose(self, neurons: torch.Tensor | None) -> None:
+        rows: Any = slice(None) if neurons is None else neurons
+        whole = self._readout
+        self._chosen = neurons
+        self._weight = (whole.space[rows][:, :, None] * whole.features[rows][:, None, :]).flatten(1).detach()
+        self._back = self._weight.T.contiguous()
+        self._gain = whole.behavior_gain[rows].detach()
+        self._shift, self._bias = whole.behavior_shift[rows].detach(), whole.bias[rows].detach()
+
+    def __call__(self, x: torch.Tensor, behavior: torch.Tensor, neurons: torch.Tensor | None = None) -> torch.Tensor:
+        # Runs ask for the same neurons again and again, with the same tensor.
+        if self._chosen is not neurons:
+            self._choose(neurons)
+        drive = _FrozenLinear.apply(x.flatten(2), self._weight, self._back, self._product)
+        gain = F.linear(behavior, self._gain).clamp(-2.0, 2.0).exp()
+        logits = drive * gain + F.linear(behavior, self._shift, self._bias)
+        return F.softplus(logits).transpose(1, 2) / self._readout.beta
+
+
+class FoldedCompact:
+    """A frozen compact encoder for one mouse: [B, 5, T, 36, 64] to [B, N, T]."""
+
+    def __init__(self, module: Compact, mouse: int = 0) -> None:
+        kept = KeptTensors()
+        self._module = module
+        with torch.no_grad():
+            stem, bias = folded_pair(module.stem.weight, module.stem_norm)
+            self._stem, self._stem_bias = stem.to(module.stem.weight), bias.to(module.stem.weight)
+            children: Any = module.blocks
+            self._blocks = [FoldedCompactBlock(block, kept) for block in children]
+            readout: Any = module.readouts[mouse]
+            self._readout = FoldedFactorisedReadout(readout)
+
+    def __call__(self, windows: torch.Tensor, neurons: torch.Tensor | None = None) -> torch.Tensor:
+        """Activity of all neurons, or of those with the indices `neurons`; differentiable once, in `windows`."""
+        module, config = self._module, self._module.config
+        clips, frames = windows.shape[0], windows.shape[2]
+        scaled = module.scaled(windows[:, 0]).flatten(0, 1)[:, None]
+        x = strided_conv2d(scaled, self._stem, config.stem_stride, config.stem_kernel // 2)
+        x = (x.permute(0, 2, 3, 1) + self._stem_bias).unflatten(0, (clips, frames)).contiguous()
+        for block in self._blocks:
+            x = block(x)
+        return self._readout(x, module.behavior_of(windows), neurons)
