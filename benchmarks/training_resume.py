@@ -1,6 +1,6 @@
 """Kill a training at a random moment, again and again: does it resume to the same bits?
 
-    python benchmarks/training_resume.py --session sample_data/simulated_mouse --times 10
+    python benchmarks/training_resume.py --architecture compact --times 10
 
 Each round starts a training in a process of its own, kills it (`kill -9`) at a random step, and lets the same command
 go on; the encoder must hold the same bits as that of a training that was left alone. One round in two is killed
@@ -37,6 +37,7 @@ SMALL_RECIPES = {
         "batch_size=4",
     ),
 }
+SMALL_MOUSE = ("--neurons", "60", "--trials", "8", "--validation-trials", "2", "--test-trials", "0", "--frames", "90")
 SAVE_EVERY_SECONDS = 0.2
 LONGEST_SECONDS = 600.0
 
@@ -47,6 +48,17 @@ def command(session: Path, out: Path, architecture: str, steps: int) -> list[str
     words = ["train", session, "--out", out, "--architecture", architecture, *settings, "--steps", steps]
     words += ["--save-every", SAVE_EVERY_SECONDS, "--device", "cpu", "--json"]
     return [sys.executable, "-m", "napari_vidrecon.cli", *map(str, words)]
+
+
+def run(words: list[str]) -> None:
+    """Run a command to its end."""
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def simulated(folder: Path) -> Path:
+    """A small simulated mouse."""
+    run([sys.executable, "-m", "napari_vidrecon.cli", "simulate", "--out", str(folder), *SMALL_MOUSE])
+    return folder
 
 
 def steps_done(checkpoint: Path) -> int:
@@ -78,7 +90,7 @@ def same_bits(first: Path, second: Path) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--session", type=Path, default=Path("sample_data/simulated_mouse"))
+    parser.add_argument("--session", type=Path, help="default: a small simulated mouse")
     parser.add_argument("--architecture", default="compact", choices=SMALL_RECIPES)
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--steps", type=int, default=150)
@@ -86,17 +98,14 @@ def main() -> int:
     arguments = parser.parse_args()
     random.seed(arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
+        session = arguments.session or simulated(Path(folder) / "mouse")
         whole = Path(folder) / "whole.safetensors"
-        subprocess.run(
-            command(arguments.session, whole, arguments.architecture, arguments.steps),
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+        run(command(session, whole, arguments.architecture, arguments.steps))
         good, rounds = 0, []
         for number in range(arguments.times):
             killed = Path(folder) / f"killed_{number}.safetensors"
             checkpoint = killed.with_name(f"{killed.stem}.training.safetensors")
-            words = command(arguments.session, killed, arguments.architecture, arguments.steps)
+            words = command(session, killed, arguments.architecture, arguments.steps)
             left = []
             for _ in range(1 + number % 2):
                 now = left[-1] if left else 0
@@ -105,7 +114,7 @@ def main() -> int:
                     break
             unfinished = not killed.exists()
             if unfinished:
-                subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+                run(words)
             same = same_bits(whole, killed)
             good += same and unfinished
             rounds.append({"killed_with_steps_saved": left, "killed_in_time": unfinished, "same_bits": same})
