@@ -8,13 +8,16 @@ import torch
 
 from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.encoders.encoder import Canvas
+from napari_vidrecon.encoders.training.drawing_ahead import DrawingAhead
 from napari_vidrecon.encoders.training.learning_curve import LearningCurve
 from napari_vidrecon.encoders.training.precision import MixedPrecision
 from napari_vidrecon.encoders.training.published_recipe import DwiseNeuroRecipe
 from napari_vidrecon.encoders.training.recipe import FactorisedRecipe, TrainingRecipe
+from napari_vidrecon.encoders.training.samples import SessionSamples
 from napari_vidrecon.encoders.training.teachers import on_another_canvas
 from napari_vidrecon.encoders.training.trainer import Trainer
 from napari_vidrecon.encoders.training.training_run import train_encoder
+from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError
 from napari_vidrecon.sessions.session import open_session
 
@@ -128,6 +131,24 @@ def test_the_behaviour_stands_in_the_canvas_as_published(sessions):
         assert {mouse: len(rows) for mouse, rows in part.rows.items()} == {
             mouse: len(target) for mouse, target in part.targets.items()
         }
+
+
+def test_batches_drawn_ahead_are_the_same(sessions):
+    plain, ahead = (Trainer(sessions, DWISENEURO, TRIALS) for _ in range(2))
+    drawn = DrawingAhead(ahead.batches)
+    for step in (0, 1, 2, 7, 8, 3):
+        expected, found = plain.batches.draw(step), drawn.draw(step)
+        assert torch.equal(found.inputs, expected.inputs)
+        assert found.targets.keys() == expected.targets.keys()
+    ahead.batches = drawn
+    assert ahead.step() == plain.step()
+
+
+def test_trials_beyond_the_memory_are_read_again(sessions):
+    few, many = (SessionSamples(sessions[0], [0, 2], FrameWindows(), memory) for memory in (0, 1 << 30))
+    assert np.array_equal(few.draw(4, 1, 2).video, many.draw(4, 1, 2).video)
+    assert few.arrays(0) is not few.arrays(0)
+    assert many.arrays(0) is many.arrays(0)
 
 
 def test_the_gradient_scaler_skips_a_step_that_overflows_and_keeps_its_state():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
 
 CACHE_BYTES = 2 << 30
-"""Trials are kept in memory up to this size, and read again beyond it."""
+"""Memory for trials where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,16 @@ class SessionSamples:
     session : whose trials are drawn.
     trial_ids : the trials to draw from, each with responses.
     windows : the encoder's frame windows.
+    cache_bytes : trials are kept in memory up to this size, and read again beyond it.
     """
 
-    def __init__(self, session: Session, trial_ids: list[int], windows: FrameWindows) -> None:
+    def __init__(
+        self, session: Session, trial_ids: list[int], windows: FrameWindows, cache_bytes: int = CACHE_BYTES
+    ) -> None:
         if not trial_ids:
             raise SessionError(f"{session.path}: expected trials to train on, found none of the wanted tier")
         self.session, self.trial_ids, self.windows = session, list(trial_ids), windows
+        self.cache_bytes = cache_bytes
         self._kept: dict[int, TrialArrays] = {}
         self._kept_bytes = 0
 
@@ -70,7 +74,7 @@ class SessionSamples:
         compact = trial.video.astype(np.uint8)
         video = compact if np.array_equal(compact, trial.video) else trial.video
         arrays = TrialArrays(video, np.concatenate([trial.behavior, trial.pupil_center]), trial.responses)
-        if self._kept_bytes + arrays.nbytes <= CACHE_BYTES:
+        if self._kept_bytes + arrays.nbytes <= self.cache_bytes:
             self._kept[trial_id] = arrays
             self._kept_bytes += arrays.nbytes
         return arrays

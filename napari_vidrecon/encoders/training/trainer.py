@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 import torch
 
 from napari_vidrecon.encoders.checkpoints import ARCHITECTURES, save_encoder
@@ -17,6 +18,7 @@ from napari_vidrecon.encoders.training.architectures import TrainableArchitectur
 from napari_vidrecon.encoders.training.averaging import AveragedWeights
 from napari_vidrecon.encoders.training.batches import Batches, MixedBatch
 from napari_vidrecon.encoders.training.checkpoint import TrainingCheckpoint, load_optimizer, optimizer_tensors
+from napari_vidrecon.encoders.training.drawing_ahead import DrawingAhead
 from napari_vidrecon.encoders.training.learning_curve import LearningCurve
 from napari_vidrecon.encoders.training.losses import Answer, distilled_weight, poisson_loss
 from napari_vidrecon.encoders.training.precision import MixedPrecision
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
 
 TRAINING_TIER = "train"
+MEMORY_SHARE = 0.4
+"""Of the memory that is free at the start; trials are kept in it, and read again beyond it."""
 
 
 class Trainer:
@@ -67,8 +71,9 @@ class Trainer:
         self.architecture = architecture or architecture_of(recipe)
         self.windows = FrameWindows(recipe.window_size, recipe.window_step)
         trials = training_trials or [session.trials_in_tier(TRAINING_TIER) for session in sessions]
+        memory = int(MEMORY_SHARE * psutil.virtual_memory().available / len(self.sessions))
         self.samples = [
-            SessionSamples(session, ids, self.windows) for session, ids in zip(sessions, trials, strict=True)
+            SessionSamples(session, ids, self.windows, memory) for session, ids in zip(sessions, trials, strict=True)
         ]
         self.schedule = recipe.schedule(len(self.sessions))
         self.teachers = [Teacher(path, self.sessions, self.windows, self.device) for path in teachers]
@@ -81,7 +86,9 @@ class Trainer:
         self.neutral_behavior = np.mean([each.behavior_mean for each in statistics], axis=0)
         rows, columns = self.samples[0].arrays(self.samples[0].trial_ids[0]).video.shape[1:]
         self.canvas = self.architecture.canvas(rows, columns)
-        self.batches = Batches(self.samples, recipe, self.canvas, self.device)
+        self.batches: Batches | DrawingAhead = Batches(self.samples, recipe, self.canvas, self.device)
+        if self.device.type == "cuda":
+            self.batches = DrawingAhead(self.batches)
         with self._chance(recipe.seed):
             neurons = [session.n_neurons for session in sessions]
             self.module = self.architecture.build(neurons, self.canvas, statistics).to(self.device)
