@@ -70,6 +70,9 @@ def mask(
             ("threshold", threshold),
             ("pixels", int(fitted.binary(threshold).sum())),
             ("diameter_deg", fitted.diameter_deg(threshold, recording.screen)),
+            ("height_deg", fitted.extent_deg(threshold, recording.screen)[0]),
+            ("width_deg", fitted.extent_deg(threshold, recording.screen)[1]),
+            ("eccentricity_deg", fitted.eccentricity_deg(threshold, recording.screen)),
         )
     }
     if json:
@@ -81,7 +84,9 @@ def mask(
         [
             (
                 f"alpha >= {sizes[f'{name}_threshold']:g} ({name})",
-                f"{sizes[f'{name}_diameter_deg']:.1f} degrees across, {sizes[f'{name}_pixels']} pixels"
+                f"{sizes[f'{name}_diameter_deg']:.1f} degrees across by area, {sizes[f'{name}_pixels']} pixels; "
+                f"{sizes[f'{name}_height_deg']:.1f} high, {sizes[f'{name}_width_deg']:.1f} wide, "
+                f"up to {sizes[f'{name}_eccentricity_deg']:.1f} from the middle"
                 if sizes[f"{name}_pixels"]
                 else "no pixel: the fit needs more steps, or the encoder more training",
             )

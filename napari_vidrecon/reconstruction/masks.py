@@ -101,6 +101,14 @@ class AlphaMask:
         """Diameter of a disc of the same visual area, degrees (Fig. 1-S2 C)."""
         return (screen or ScreenGeometry()).mask_diameter_deg(self.binary(threshold))
 
+    def extent_deg(self, threshold: float, screen: ScreenGeometry | None = None) -> tuple[float, float]:
+        """Height and width in degrees, first to last pixel, as if it were centred (Fig. 1-S3 E)."""
+        return (screen or ScreenGeometry()).extent_deg(self.binary(threshold))
+
+    def eccentricity_deg(self, threshold: float, screen: ScreenGeometry | None = None) -> float:
+        """How far from straight ahead it reaches, degrees; the rings of Fig. 1-S3 are drawn by this angle."""
+        return (screen or ScreenGeometry()).mask_eccentricity_deg(self.binary(threshold))
+
     def transparent(self, video: np.ndarray, threshold: float, outside: float = GREY_LEVEL) -> np.ndarray:
         """A (T, 36, 64) movie with `outside` where alpha is below the threshold."""
         return np.where(self.binary(threshold), video, np.float32(outside)).astype(np.float32)

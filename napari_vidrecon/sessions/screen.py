@@ -118,6 +118,25 @@ class ScreenGeometry:
             raise ValueError(f"expected an eccentricity from 0 to below 90 degrees, found {eccentricity_deg}")
         return float(np.tan(np.radians(eccentricity_deg))) * self.distance_cm / self.pixel_pitch_cm
 
+    def eccentricities_deg(self) -> np.ndarray:
+        """(rows, cols) angle of every pixel's middle from the point straight ahead, degrees."""
+        row, column = self.centre
+        away_px = np.hypot(np.arange(self.rows)[:, None] - row, np.arange(self.cols)[None, :] - column)
+        return np.degrees(np.arctan(away_px * self.pixel_pitch_cm / self.distance_cm))
+
+    def mask_eccentricity_deg(self, mask: np.ndarray) -> float:
+        """How far from straight ahead a mask reaches, in degrees, to the middle of its farthest pixel; 0 if empty.
+
+        Parameters
+        ----------
+        mask : (rows, cols), boolean or 0/1.
+
+        Raises
+        ------
+        MaskError : the mask does not have the size of the screen.
+        """
+        return float(self.eccentricities_deg()[self._selected(mask)].max(initial=0.0))
+
     def _selected(self, mask: np.ndarray) -> np.ndarray:
         mask = np.asarray(mask)
         if mask.shape != (self.rows, self.cols):

@@ -93,6 +93,8 @@ def test_a_fitted_mask_is_written_with_its_size(
     mask = vr.AlphaMask.load(out)
     assert answer.json["training_pixels"] == int(mask.binary(0.5).sum())
     assert answer.json["evaluation_diameter_deg"] == pytest.approx(mask.diameter_deg(1.0))
+    assert (answer.json["training_height_deg"], answer.json["training_width_deg"]) == mask.extent_deg(0.5)
+    assert answer.json["training_eccentricity_deg"] == pytest.approx(mask.eccentricity_deg(0.5))
 
 
 def test_a_stopped_fit_keeps_the_mask_so_far(

@@ -13,16 +13,19 @@ from napari_vidrecon.reconstruction.mask_fitting import MaskFitter, MaskRecipe, 
 
 def _transcribed_steps(encoder, pairs, recipe):
     """The published rule, written out frame by frame from its description."""
-    alpha = np.random.default_rng(recipe.seed).random((32, 36, 64)).astype(np.float32) * np.float32(
+    rows = encoder.spec.canvas.rows
+    above = (rows - 36) // 2
+    alpha = np.random.default_rng(recipe.seed).random((32, rows, 64)).astype(np.float32) * np.float32(
         recipe.initial_scale
     )
     for shown, background in pairs:
         part = slice(recipe.skip_frames, recipe.skip_frames + 32)
+        video, behind = (np.pad(trial.video[part], ((0, 0), (above, above), (0, 0))) for trial in (shown, background))
         planes = np.concatenate([shown.behavior[:, part], shown.pupil_center[:, part]])[:, :, None, None]
-        planes = np.broadcast_to(planes, (4, 32, 36, 64)).astype(np.float32)
-        leaf = torch.tensor(np.concatenate([shown.video[None, part], alpha[None], planes]), requires_grad=True)
+        planes = np.broadcast_to(planes, (4, 32, rows, 64)).astype(np.float32)
+        leaf = torch.tensor(np.concatenate([video[None], alpha[None], planes]), requires_grad=True)
         opacity = torch.clip(leaf[1], 0, 1)
-        blend = leaf[0] * opacity + torch.tensor(background.video[part]) * (1 - opacity)
+        blend = leaf[0] * opacity + torch.tensor(behind) * (1 - opacity)
         inputs = torch.cat([blend[None], leaf[2:]])
         predicted = torch.zeros(shown.responses.shape[0], 32)
         for parity in (0, 1):
@@ -35,16 +38,34 @@ def _transcribed_steps(encoder, pairs, recipe):
     return alpha[0]
 
 
-def test_the_published_rule_step_for_step(encoder, small_session_folder):
-    session = vr.open_session(small_session_folder)
-    trials = [session.trial(0), session.trial(2)]
+def _compare_steps(encoder, trials):
     recipe = MaskRecipe.published(steps=3, skip_frames=10)
     fitter = MaskFitter(encoder, recipe)
     pairs = [(trials[0], trials[1]), (trials[1], trials[0]), (trials[0], trials[0])]
     for shown, background in pairs:
         fitter.step(shown, background)
     expected = _transcribed_steps(encoder, pairs, recipe)
+    assert fitter.alpha.shape == expected.shape
     assert np.abs(fitter.alpha - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_the_published_rule_step_for_step(encoder, small_session_folder):
+    session = vr.open_session(small_session_folder)
+    _compare_steps(encoder, [session.trial(0), session.trial(2)])
+
+
+def test_the_published_rule_step_for_step_on_the_published_canvas(golden_checkpoints, golden_session_folder):
+    session = vr.open_session(golden_session_folder)
+    first, second, *_ = session.labelled
+    encoder = vr.load_encoder(golden_checkpoints[1], mouse=1, device="cpu")
+    assert encoder.spec.canvas.rows == 64
+    _compare_steps(encoder, [session.trial(first), session.trial(second)])
+
+
+def test_the_published_recipe_has_the_published_numbers():
+    recipe = MaskRecipe.published()
+    assert (recipe.steps, recipe.learning_rate, recipe.initial_scale, recipe.skip_frames) == (1000, 10, 0.05, 50)
+    assert (recipe.blur_sigma_px, recipe.blur_kernel_px, recipe.norm_epsilon) == (5, 15, 1e-6)
 
 
 def test_the_blur_equals_scipy_with_mirrored_edges():

@@ -64,6 +64,17 @@ def test_the_whole_screen_has_the_published_diameter():
     assert AlphaMask.full().diameter_deg(1.0) == pytest.approx(121.4028, abs=1e-3)
 
 
+def test_a_mask_tells_its_size_in_degrees_in_all_three_ways():
+    mask = np.zeros((36, 64), np.float32)
+    mask[4:33, 20:39] = 1
+    alpha = AlphaMask(mask)
+    # 29 rows are 81.0 degrees high as the paper prints it.
+    assert alpha.extent_deg(1.0)[0] == pytest.approx(81.0, abs=0.05)
+    assert alpha.extent_deg(1.0)[1] == pytest.approx(2 * np.degrees(np.arctan2(19 / 64 * 56.5 / 2, 15)))
+    assert alpha.eccentricity_deg(1.0) == pytest.approx(np.degrees(np.arctan(np.hypot(14.5, 11.5) * 56.5 / 64 / 15)))
+    assert 0 < alpha.diameter_deg(1.0) < 81
+
+
 def test_pixels_outside_are_exactly_grey(disc_mask):
     video = np.full((2, 36, 64), 200.0, np.float32)
     shown = disc_mask.transparent(video, 1.0)

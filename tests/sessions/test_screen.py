@@ -86,3 +86,18 @@ def test_an_angle_that_never_meets_the_screen_is_refused(degrees: float) -> None
 def test_one_pixel_straight_ahead_is_3_37_degrees_and_the_middle_lies_between_pixels() -> None:
     assert SCREEN.degrees_per_pixel == pytest.approx(3.368, abs=1e-3)
     assert SCREEN.centre == (17.5, 31.5)
+
+
+def test_a_mask_reaches_as_far_as_its_farthest_pixel() -> None:
+    mask = np.zeros((36, 64), dtype=bool)
+    assert SCREEN.mask_eccentricity_deg(mask) == 0.0
+    mask[17, 31] = mask[20, 40] = True
+    away_cm = np.hypot(20 - 17.5, 40 - 31.5) * 56.5 / 64
+    assert SCREEN.mask_eccentricity_deg(mask) == pytest.approx(np.degrees(np.arctan(away_cm / 15)))
+
+
+def test_rings_and_pixels_agree_on_eccentricity() -> None:
+    radius = SCREEN.eccentricity_radius_px(30.0)
+    inside = SCREEN.eccentricities_deg() <= 30.0
+    rows, columns = np.mgrid[:36, :64]
+    assert np.array_equal(inside, np.hypot(rows - 17.5, columns - 31.5) <= radius)
