@@ -51,7 +51,7 @@ def test_a_preview_lists_every_array_and_writes_nothing(kind: str, raw: RawMouse
     before = sorted(tmp_path.rglob("*"))
     answer = vidrecon("import", *words, "--preview", "--json")
     uses = {column["use"]: column for column in answer.json["columns"]}
-    assert uses["activity"]["rate_hz"] == pytest.approx(8) or kind == "suite2p"
+    assert uses["activity"]["rate_hz"] == pytest.approx(8)
     assert uses["stimulus"]["highest"] > uses["stimulus"]["lowest"]
     assert {"running", "pupil size", "pupil centre"} <= set(uses)
     assert "pupil centre" in vidrecon("import", *words, "--preview").out

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import StorageError
+from napari_vidrecon.errors import SessionError, StorageError
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
-from napari_vidrecon.sessions.importing.description import Description
+from napari_vidrecon.sessions.importing.description import Description, read_description
 from napari_vidrecon.sessions.importing.movie_files import movies_at, natural_order
 from napari_vidrecon.sessions.importing.stimuli import MOVIE_SUFFIXES, open_pixels
 from napari_vidrecon.storage import read_array
@@ -19,6 +19,15 @@ def require_folder(folder: Path) -> None:
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing there"
         raise StorageError(f"{folder}: expected a folder of arrays, found {found}; check the path")
+
+
+def preview(folder: Path, activity_file: str) -> list[Column]:
+    """Every file of a folder with its use; what keeps it from being imported is a row of its own."""
+    try:
+        description, _ = read_description(folder, activity_file)
+    except SessionError as error:
+        return [*list_columns(folder, {}), Column.unreadable("description", str(error))]
+    return list_columns(folder, uses(description))
 
 
 def uses(description: Description) -> dict[str, tuple[str, str | None, float | None]]:
@@ -66,13 +75,14 @@ def list_columns(folder: Path, known: dict[str, tuple[str, str | None, float | N
             columns.append(Column.unreadable(file.name, str(error).removeprefix(f"{file}: ")))
             continue
         if rate_hz is None and times and (folder / times).is_file():
-            rate_hz = _rate_of(read_array(folder / times))
+            rate_hz = rate_of(read_array(folder / times))
         columns.append(Column.of(file.name, array, use, rate_hz))
     missing = set(known) - {file.name for file in folder.iterdir()}
     columns += [Column.unreadable(name, f"{known[name][0]}: nothing there") for name in sorted(missing)]
     return columns
 
 
-def _rate_of(times: np.ndarray) -> float | None:
+def rate_of(times: np.ndarray) -> float | None:
+    """Samples a second of a list of times; None if they are no clock."""
     steps = np.diff(times.astype(float).ravel()) if times.dtype.kind in "fiu" else np.empty(0)
     return 1.0 / float(np.median(steps)) if steps.size and np.median(steps) > 0 else None

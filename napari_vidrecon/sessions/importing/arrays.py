@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_vidrecon.errors import SessionError, StorageError
-from napari_vidrecon.sessions.importing.array_preview import list_columns, require_folder, uses
+from napari_vidrecon.sessions.importing.array_preview import preview, require_folder
 from napari_vidrecon.sessions.importing.clocks import ClockMap, fitting_times, regular_times, require_rate
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import Description, SignalPart, read_description
@@ -45,11 +45,10 @@ class ArrayFolder:
 
         Raises
         ------
-        SessionError, StorageError : no such folder, or a description that cannot be used.
+        StorageError : no such folder, or a file of times that cannot be read.
         """
         require_folder(self.folder)
-        description, _ = read_description(self.folder)
-        return list_columns(self.folder, uses(description))
+        return preview(self.folder, "activity.npy")
 
     def recording(self) -> Recording:
         """The recording, with the activity in memory and the movies mapped.

@@ -23,6 +23,7 @@ from napari_vidrecon.sessions.importing.tiers import (
     ClipLook,
     chosen_tiers,
     movie_groups,
+    require_known,
     require_no_leak,
 )
 from napari_vidrecon.sessions.importing.trials import TrialCut, cut_trials
@@ -132,6 +133,7 @@ def _tiers(
     groups = movie_groups(looks, sources)
     if recording.tiers is not None:
         tiers = [cut.tier for cut in cuts]
+        require_known(tiers, recording.name)
         require_no_leak(tiers, groups, recording.name)
         for tier in (TRAINING_TIER, VALIDATION_TIER):
             if tier not in tiers:

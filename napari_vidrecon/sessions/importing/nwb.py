@@ -99,12 +99,19 @@ class NwbFile:
         self._io = self._book = None
 
     def columns(self) -> list[Column]:
-        """Every series found, and what it would be used for."""
-        uses = {id(series): use for use, series in self._chosen(ImportReport()).items() if series is not None}
+        """Every series found, and what it would be used for; what cannot be told is a row of its own."""
+        uses: dict[int, str] = {}
+        faults = []
         stimulus = StimulusReader(self.path, self._book, ImportReport())
-        for series in stimulus.series(self.names.stimulus):
-            uses[id(series)] = "stimulus"
-            uses[id(stimulus.holder(series))] = "stimulus"
+        try:
+            for series in stimulus.series(self.names.stimulus):
+                uses |= {id(series): "stimulus", id(stimulus.holder(series)): "stimulus"}
+        except SessionError as error:
+            faults.append(Column.unreadable("stimulus", str(error)))
+        try:
+            uses |= {id(series): use for use, series in self._chosen(ImportReport()).items() if series is not None}
+        except SessionError as error:
+            faults.append(Column.unreadable("choice", str(error)))
         columns = []
         for series in self._all():
             use = uses.get(id(series), NOT_USED)
@@ -113,7 +120,7 @@ class NwbFile:
                 columns.append(Column.unreadable(path_of(series), use))
                 continue
             columns.append(Column.of(path_of(series), data, use, _rate(series)))
-        return columns
+        return columns + faults
 
     def recording(self) -> Recording:
         """The recording, with the activity in memory; its movies stay in the file.

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from napari_vidrecon.errors import SessionError, StorageError
-from napari_vidrecon.sessions.importing.array_preview import list_columns, require_folder, uses
+from napari_vidrecon.sessions.importing.array_preview import list_columns, rate_of, require_folder, uses
 from napari_vidrecon.sessions.importing.arrays import ArrayReader
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import read_description
@@ -65,19 +65,27 @@ class Suite2pFolder:
 
         Raises
         ------
-        SessionError, StorageError : no such folder, or a description that cannot be used.
+        StorageError : no such folder, or a file of times that cannot be read.
         """
         require_folder(self.folder)
         beside = self._beside()
-        description, _ = read_description(beside, "spks.npy")
+        known, rate = {}, None
+        try:
+            description, _ = read_description(beside, "spks.npy")
+            part = description.activity
+            known = {name: role for name, role in uses(description).items() if name != part.file}
+            rate = part.rate_hz
+            if part.times and (beside / part.times).is_file():
+                rate = rate or rate_of(read_array(beside / part.times))
+            fault = []
+        except SessionError as error:
+            fault = [Column.unreadable("description", str(error))]
         roles: dict[str, tuple[str, str | None, float | None]] = dict.fromkeys(
             PICKLED_FILES, ("not used; pickled, and never opened", None, None)
         )
         roles[CELLS_FILE] = ("all regions are taken" if self.all_regions else "which regions are cells", None, None)
-        rate = description.activity.rate_hz
         names = ("spks.npy",) if self.signal == "spks" else ("F.npy", "Fneu.npy")
         roles |= dict.fromkeys(names, ("activity", None, rate))
-        known = {name: role for name, role in uses(description).items() if name != description.activity.file}
         columns = []
         for plane in self.planes:
             there = {name: role for name, role in roles.items() if (plane / name).exists()}
@@ -86,7 +94,7 @@ class Suite2pFolder:
             else:
                 found = list_columns(plane, there)
                 columns += [replace(column, name=f"{plane.name}/{column.name}") for column in found]
-        return columns + list_columns(beside, known)
+        return columns + list_columns(beside, known) + fault
 
     def recording(self) -> Recording:
         """The recording: activity of the cells, with the arrays beside.

@@ -11,6 +11,7 @@ import numpy as np
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.sessions.folds import hashed_frames, perceptual_hash
 from napari_vidrecon.sessions.importing.report import ImportReport
+from napari_vidrecon.sessions.validation import KNOWN_TIERS
 
 TEST_TIER, VALIDATION_TIER, TRAINING_TIER = "live_test_main", "oracle", "train"
 THUMBNAIL_PX = (18, 32)
@@ -99,7 +100,8 @@ def chosen_tiers(
     if len(sizes) < tiers_wanted:
         raise SessionError(
             f"trials: expected at least {tiers_wanted} different movies, so that some can be held out, "
-            f"found {len(sizes)}; show more movies, or hold out parts of the same ones (--within-movie)"
+            f"found {len(sizes)}; if one stack holds several, store it as (clips, frames, rows, columns); "
+            "or hold out parts of the same movie (--within-movie)"
         )
     # By hash, not by time: neither the order of showing nor chance decides, and an import can be repeated.
     by_hash = {group: min(hash_ for hash_, its in zip(hashes, groups, strict=True) if its == group) for group in sizes}
@@ -131,6 +133,16 @@ def chosen_tiers(
 
 def _counts(groups: np.ndarray, tier_of: dict[int, str]) -> dict[str, int]:
     return dict(Counter(tier_of[group] for group in groups.tolist()).most_common())
+
+
+def require_known(tiers: Sequence[str], source: str) -> None:
+    """Refuse given tiers that no other part of the program knows; raises `SessionError`."""
+    for trial, tier in enumerate(tiers):
+        if tier not in KNOWN_TIERS:
+            raise SessionError(
+                f"{source}: expected tiers out of {', '.join(KNOWN_TIERS)}, found {tier!r} for trial {trial}; "
+                "rename it, or leave the tiers out to have them chosen"
+            )
 
 
 def require_no_leak(tiers: Sequence[str], groups: np.ndarray, source: str) -> None:

@@ -65,6 +65,10 @@ def test_between_several_series_the_person_chooses(file: Path, raw_mouse: RawMou
     add_series(file, ("Other0", "Other1"))
     with NwbFile(file) as source, pytest.raises(SessionError, match=r"Other0.*Other1.*--activity"):
         source.recording()
+    with NwbFile(file) as source:
+        (choice,) = (column for column in source.columns() if column.name == "choice")
+        assert "--activity" in choice.use
+        assert "ophys/Deconvolved/Other1" in [column.name for column in source.columns()]
     with NwbFile(file, names=NwbNames(activity="Other1")) as source:
         np.testing.assert_allclose(source.recording().activity.values, raw_mouse.activity + 2, rtol=1e-6)
     with NwbFile(file, names=NwbNames(activity="Nobody")) as source, pytest.raises(SessionError, match="'Nobody'"):
