@@ -138,6 +138,7 @@ def test_a_recording_of_other_rates_sizes_and_depths_becomes_the_same_mouse_with
         "100 Hz to the video clock, averaged",
     ):
         assert words in told
+    running: list[list[float]] = [[], []]
     for number in simulated_mouse.trial_ids:
         found, expected = open_session(out).trial(number), simulated_mouse.trial(number)
         np.testing.assert_allclose(found.video, np.rint(expected.video), atol=0.51)
