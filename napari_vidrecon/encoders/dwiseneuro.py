@@ -272,6 +272,6 @@ class DwiseNeuro(nn.Module):
     def forward(self, x: torch.Tensor, mouse: int = 0) -> torch.Tensor:
         return self.readouts[mouse](self.features(x))
 
-    def frozen(self, mouse: int = 0) -> FoldedDwiseNeuro:
+    def frozen(self, mouse: int = 0, precision: torch.dtype | None = None) -> FoldedDwiseNeuro:
         """The same numbers, and input gradients, faster; does not follow later changes of the weights."""
-        return FoldedDwiseNeuro.of(self, mouse)
+        return FoldedDwiseNeuro.of(self, mouse, precision)

@@ -42,7 +42,7 @@ from napari_vidrecon.encoders.matrix_product import matrix_product_for
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.dwiseneuro import InvertedResidual, PositionalEncoding
 
-CPU_TILE_FLOATS = 1 << 20
+CPU_TILE_FLOATS = 1 << 19
 """Floats of a tile on a CPU: a few of them fit into its cache, and the allocator hands them out again."""
 
 silu_ = torch.ops.aten.silu_
@@ -321,7 +321,13 @@ class FoldedBlock:
 class FoldedResidual(FoldedBlock):
     """A positional encoding of DwiseNeuro and the inverted residual after it."""
 
-    def __init__(self, position: PositionalEncoding, block: InvertedResidual, kept: KeptTensors) -> None:
+    def __init__(
+        self,
+        position: PositionalEncoding,
+        block: InvertedResidual,
+        kept: KeptTensors,
+        precision: torch.dtype | None = None,
+    ) -> None:
         space, space_bias = folded(block.spat_covn_dw)
         time, time_bias = folded(block.temp_covn_dw)
         super().__init__(
@@ -333,7 +339,7 @@ class FoldedResidual(FoldedBlock):
             contract=folded(block.conv_pwl),
             shortcut=affine_of(block.bn_sc),
             stride=block.stride,
-            like=affine_part(block.se.conv_reduce)[0],
+            like=affine_part(block.se.conv_reduce)[0].to(precision),
             kept=kept,
         )
         self.position = position

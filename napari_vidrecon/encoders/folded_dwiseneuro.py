@@ -93,19 +93,22 @@ class FoldedDwiseNeuro:
         self.blocks, self.cortex, self.readout = blocks, cortex, readout
 
     @classmethod
-    def of(cls, module: DwiseNeuro, mouse: int = 0) -> FoldedDwiseNeuro:
+    def of(cls, module: DwiseNeuro, mouse: int = 0, precision: torch.dtype | None = None) -> FoldedDwiseNeuro:
         """Fold a module; later changes of its weights do not follow.
 
         Parameters
         ----------
         module : in evaluation mode, in the precision and on the device wanted.
         mouse : index of its readout.
+        precision : of the blocks after the first, which sees grey levels; None for the module's own.
         """
         kept = KeptTensors()
         children: list[Any] = list(module.core.blocks)
         with torch.no_grad():
             blocks: list[FoldedBlock] = [FoldedFirstBlock(module.core.stem, children[0], children[1], kept)]
-            blocks += [FoldedResidual(*pair, kept) for pair in zip(children[2::2], children[3::2], strict=True)]
+            blocks += [
+                FoldedResidual(*pair, kept, precision) for pair in zip(children[2::2], children[3::2], strict=True)
+            ]
             layers: Any = module.cortex.layers
             cortex = [FoldedShuffleLayer(layer) for layer in layers]
             readout: Any = module.readouts[mouse]
@@ -115,8 +118,8 @@ class FoldedDwiseNeuro:
         """Activity of all neurons, or of those with the indices `neurons`; differentiable once, in `windows`."""
         x = windows.permute(0, 2, 3, 4, 1).contiguous()
         for block in self.blocks:
-            x = block(x)
-        x = x.mean(dim=(2, 3))
+            x = block(x.to(block.dtype))
+        x = x.to(windows.dtype).mean(dim=(2, 3))
         for layer in self.cortex:
             x = layer(x)
         return self.readout(x, neurons)

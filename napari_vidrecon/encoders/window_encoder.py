@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from napari_vidrecon.encoders.encoder import BEHAVIOR_CHANNELS, INPUT_CHANNELS, EncoderSpec
+from napari_vidrecon.encoders.precision import CHECKED_WINDOWS, LARGEST_GREY_LEVEL, checked_precision
 from napari_vidrecon.encoders.prediction import predict_clip
 from napari_vidrecon.errors import EncoderError
 
@@ -50,6 +52,7 @@ class WindowEncoder:
         self.neutral_behavior = np.zeros(BEHAVIOR_CHANNELS) if neutral_behavior is None else neutral_behavior
         self._tensors = _tensors_of(self.module)
         self._frozen: FrozenForm | None = None
+        self._precision: torch.dtype | None = None
         self._frozen_weights: tuple = ()
 
     def __repr__(self) -> str:
@@ -71,9 +74,9 @@ class WindowEncoder:
         return next(p.dtype for p in self.module.parameters() if p.is_floating_point())
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> WindowEncoder:
-        """Move to another device or floating-point type, in place."""
+        """Move to another device or floating-point type, in place; `use_bfloat16` has to be called again."""
         self.module.to(device=device, dtype=dtype)
-        self._tensors, self._frozen = _tensors_of(self.module), None
+        self._tensors, self._frozen, self._precision = _tensors_of(self.module), None, None
         self.device = torch.device(device) if device is not None else self.device
         return self
 
@@ -140,11 +143,27 @@ class WindowEncoder:
             return activity if neurons is None else activity[:, neurons]
         return self.frozen()(windows, neurons)
 
+    def use_bfloat16(self) -> bool:
+        """Compute in bfloat16 where the module can and its gradient keeps its direction; whether it does now.
+
+        Worth it on a graphics card. Noise is the movie of the check.
+        """
+        if "precision" in inspect.signature(getattr(self.module, "frozen", lambda: None)).parameters:
+            canvas, size = self.spec.canvas, self.spec.windows.size
+            noise = torch.rand(
+                CHECKED_WINDOWS * size, canvas.rows, canvas.columns, generator=torch.Generator().manual_seed(0)
+            )
+            windows = self.pack(LARGEST_GREY_LEVEL * noise).unflatten(1, (CHECKED_WINDOWS, size)).transpose(0, 1)
+            self._precision = checked_precision(self.module, self.spec.name, windows)
+            self._frozen = None
+        return self._precision is not None
+
     def frozen(self) -> FrozenForm:
         """The module's form for frozen weights, of the weights as they are now."""
         weights = tuple((id(tensor), tensor._version) for tensor in self._tensors)
         if self._frozen is None or weights != self._frozen_weights:
-            self._frozen, self._frozen_weights = self.module.frozen(), weights  # type: ignore[operator]
+            settings = {} if self._precision is None else {"precision": self._precision}
+            self._frozen, self._frozen_weights = self.module.frozen(**settings), weights  # type: ignore[operator]
         return self._frozen
 
     def predict(
