@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from napari_vidrecon.encoders.checkpoints import load_encoder
-from napari_vidrecon.encoders.training.recipe import TrainingRecipe
+from napari_vidrecon.encoders.training.published_recipe import DwiseNeuroRecipe
+from napari_vidrecon.encoders.training.recipe import FactorisedRecipe, TrainingRecipe
 from napari_vidrecon.encoders.training.samples import SessionSamples
 from napari_vidrecon.encoders.training.trainer import Trainer
 from napari_vidrecon.encoders.training.training_run import train_encoder
@@ -53,8 +54,28 @@ def test_a_batch_is_a_function_of_seed_and_step(session):
     assert first.responses.shape == (4, 20, 16)
 
 
-def test_training_lowers_the_loss_on_what_it_sees(session):
-    trainer = Trainer([session], RECIPE.model_copy(update={"steps": 40, "drop_rate": 0.0}))
+LEARNING = {
+    "compact": RECIPE.model_copy(update={"steps": 40, "drop_rate": 0.0}),
+    "factorised": FactorisedRecipe(
+        channels=(8,), spatial_kernels=(7,), temporal_kernels=(3,), spatial_strides=(4,), steps=40, batch_size=4
+    ),
+    "dwiseneuro": DwiseNeuroRecipe(
+        core_features=(8, 16),
+        spatial_strides=(4, 2),
+        expansion_ratio=2,
+        se_reduce_ratio=4,
+        cortex_features=(32,),
+        batch_size=4,
+        base_learning_rate=3e-3,
+        cutmix_probability=0.0,
+        steps=40,
+    ),
+}
+
+
+@pytest.mark.parametrize("architecture", list(LEARNING))
+def test_training_lowers_the_loss_on_what_it_sees(architecture, session):
+    trainer = Trainer([session], LEARNING[architecture])
     losses = [trainer.step() for _ in range(40)]
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
 

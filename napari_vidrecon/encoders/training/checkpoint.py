@@ -44,15 +44,15 @@ class TrainingCheckpoint:
             save_file(flat, str(temporary), metadata={"vidrecon": json.dumps(described)})
 
     @classmethod
-    def read(cls, path: Path | str, identity: dict[str, Any], device: torch.device) -> TrainingCheckpoint:
-        """The checkpoint of a training.
+    def read(cls, path: Path | str, identity: dict[str, Any]) -> TrainingCheckpoint:
+        """The checkpoint of a training, its tensors in main memory.
 
         Raises
         ------
         EncoderError : damaged, or of another training than `identity` says.
         """
         try:
-            file = safe_open(str(path), framework="pt", device=str(device))
+            file = safe_open(str(path), framework="pt")
             described = json.loads((file.metadata() or {}).get("vidrecon", "null"))
             flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         except (SafetensorError, json.JSONDecodeError, OSError) as error:

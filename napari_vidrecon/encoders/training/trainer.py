@@ -266,9 +266,9 @@ class Trainer:
         ------
         EncoderError : damaged, or of another recipe, session or kind of device.
         """
-        stored = TrainingCheckpoint.read(path, self.identity(), self.device)
+        stored = TrainingCheckpoint.read(path, self.identity())
         self.module.load_state_dict(stored.tensors["module"])
-        self._averaged.state = stored.tensors["averaged"]
+        self._averaged.state = {name: value.to(self.device) for name, value in stored.tensors["averaged"].items()}
         load_optimizer(self.optimizer, stored.tensors.get("optimizer", {}))
         self.curve = LearningCurve.from_tensor(stored.tensors["curve"]["rows"])
         self.precision.load_state(stored.scaler)
