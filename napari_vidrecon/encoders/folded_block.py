@@ -346,7 +346,7 @@ class FoldedResidual(FoldedBlock):
 
     def with_position(self, x: torch.Tensor) -> torch.Tensor:
         if x.shape[1:] not in self.tables:
-            table = deepcopy(self.position).double().table(*x.shape[1:4])
+            table = deepcopy(self.position).cpu().double().table(*x.shape[1:4])
             self.tables[x.shape[1:]] = self.stored(table.permute(1, 2, 3, 0))
         return x + self.tables[x.shape[1:]]
 
@@ -361,8 +361,8 @@ class FoldedFirstBlock(FoldedResidual):
         weight, shift = folded(stem)
         weight = weight.flatten(1)
         # Batch norm's scale and the tiling of channels, as a matrix: the stem goes into it, too.
-        channels = torch.arange(self.out, device=self.device) % len(weight)
-        tiling = torch.eye(len(weight), device=self.device, dtype=torch.float64)[channels]
+        channels = torch.arange(self.out) % len(weight)
+        tiling = torch.eye(len(weight), dtype=torch.float64)[channels]
         tiling = tiling * affine_of(block.bn_sc)[0][:, None]
         expand, expand_bias = folded(block.conv_pw)
         expand = expand.flatten(1)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def folded_pair(weight: torch.Tensor, norm: ChannelNorm) -> Affine:
     """Weight and bias of a layer without bias and the norm after it, in float64."""
     scale, shift = affine_of(norm)
-    return weight.detach().double() * scale.view(-1, *(1,) * (weight.ndim - 1)), shift
+    return weight.detach().cpu().double() * scale.view(-1, *(1,) * (weight.ndim - 1)), shift
 
 
 class FoldedCompactBlock(FoldedBlock):
@@ -32,7 +32,7 @@ class FoldedCompactBlock(FoldedBlock):
     def __init__(self, block: Block, kept: KeptTensors) -> None:
         features: Any = block.time_table
         width = features.shape[-1]
-        ones, zeros = features.new_ones(width).double(), features.new_zeros(width).double()
+        ones, zeros = torch.ones(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64)
         gate: Any = block.gate
         super().__init__(
             expand=folded_pair(block.expand.weight, block.expand_norm),

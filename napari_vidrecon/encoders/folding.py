@@ -1,4 +1,7 @@
-"""Batch norms, positional encodings and shortcuts of frozen modules, as the constants they are."""
+"""Batch norms, positional encodings and shortcuts of frozen modules, as the constants they are.
+
+All in float64 and on the CPU, as not every device has float64.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,18 @@ Affine = tuple[torch.Tensor, torch.Tensor]
 def affine_of(norm: nn.Module) -> Affine:
     """Scale and shift a channel of a batch norm in evaluation, in float64."""
     bn: Any = norm.bn
-    scale = bn.weight.double() / (bn.running_var.double() + bn.eps).sqrt()
-    return scale, bn.bias.double() - bn.running_mean.double() * scale
+    weight, bias, mean, variance = (
+        each.cpu().double() for each in (bn.weight, bn.bias, bn.running_mean, bn.running_var)
+    )
+    scale = weight / (variance + bn.eps).sqrt()
+    return scale, bias - mean * scale
 
 
 def folded(normalised: nn.Sequential) -> Affine:
     """Weight (out, in, ...) and bias (out,) of a convolution without bias and the batch norm after it, in float64."""
     conv: Any = normalised[0]
     scale, shift = affine_of(normalised[1])
-    weight = conv.weight.double()
+    weight = conv.weight.cpu().double()
     return weight * scale.view(-1, *(1,) * (weight.ndim - 1)), shift
 
 
@@ -48,7 +54,7 @@ def position_tables(
     position: PositionalEncoding, weight: torch.Tensor, frames: int, rows: int, columns: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A matrix (M, C) times the positional encoding: f(t) as (T, M) and g(h) + k(w) as (H, W, M), float64."""
-    exact = deepcopy(position).double()
+    exact = deepcopy(position).cpu().double()
     tables = []
     for length, part in zip((frames, rows, columns), weight.split(2 * len(exact.inv_freq), dim=1), strict=False):
         tables.append(exact.axis(length)[:, : part.shape[1]] @ part.T)

@@ -33,7 +33,7 @@ def gradient_cosine(form: Form, reference: Form, windows: torch.Tensor) -> float
             drawn = torch.rand(activity.shape, generator=generator).to(activity)
             target = 2.0 * activity.detach().mean() * drawn
         loss = (activity - target * torch.log(activity + torch.finfo(activity.dtype).eps)).sum()
-        gradients.append(torch.autograd.grad(loss, leaf)[0][:, 0].double().flatten())
+        gradients.append(torch.autograd.grad(loss, leaf)[0][:, 0].cpu().double().flatten())
     return float(torch.nn.functional.cosine_similarity(gradients[0], gradients[1], dim=0))
 
 

@@ -34,6 +34,9 @@ def chunk_that_fits(encoder: Encoder, *, gradient: bool) -> int:
         # What torch holds and does not use is free, too; so the chunk is the same at every step.
         free += torch.cuda.memory_reserved(encoder.device) - torch.cuda.memory_allocated(encoder.device)
         return max(1, min(LARGEST_CHUNK, int(0.5 * free / bytes_per_window)))
+    if encoder.device.type == "mps":
+        free = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+        return max(1, min(LARGEST_CHUNK, int(0.5 * free / bytes_per_window)))
     fits = int(0.25 * psutil.virtual_memory().available / bytes_per_window)
     preferred = encoder.preferred_cpu_chunk
     return max(1, min(preferred, fits))
@@ -76,13 +79,18 @@ def chunk_by_chunk(
         logger.warning("%s: out of memory on %s; going on with %d windows", encoder.spec.name, encoder.device, chunk)
         if encoder.device.type == "cuda":
             torch.cuda.empty_cache()
+        elif encoder.device.type == "mps":
+            torch.mps.empty_cache()
 
 
 def _unless_out_of_memory(compute: Callable[[torch.Tensor], Answer], part: torch.Tensor) -> tuple[Answer] | None:
     # Only once this function has returned does nothing hold on to the tensors of the attempt.
     try:
         return (compute(part),)
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        # MPS has no class of its own for it.
+        if not isinstance(error, torch.OutOfMemoryError) and "MPS backend out of memory" not in str(error):
+            raise
         return None
 
 

@@ -79,3 +79,12 @@ def test_gradients_that_run_out_of_memory_are_the_same(room):
 def test_no_memory_for_one_window_is_said():
     with pytest.raises(EncoderError, match="cramped: expected memory for one window on cpu"):
         predict_clip(CrampedEncoder(0), drawn_inputs())
+
+
+def test_another_error_is_not_taken_for_a_lack_of_memory():
+    class Broken(CrampedEncoder):
+        def responses(self, windows: torch.Tensor, neurons: torch.Tensor | None = None) -> torch.Tensor:
+            raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        predict_clip(Broken(99), drawn_inputs())
