@@ -16,6 +16,7 @@ from napari_vidrecon.viewer.panels.controls import button, row
 from napari_vidrecon.viewer.panels.export_panel import ExportPanel
 from napari_vidrecon.viewer.panels.mask_panel import MaskPanel
 from napari_vidrecon.viewer.panels.neuron_panel import NeuronPanel
+from napari_vidrecon.viewer.panels.receptive_field_panel import ReceptiveFieldPanel
 from napari_vidrecon.viewer.panels.run_bar import RunBar
 from napari_vidrecon.viewer.panels.run_panel import RunPanel
 from napari_vidrecon.viewer.panels.runs_panel import RunsPanel
@@ -54,6 +55,7 @@ class ReconstructionWidget(QWidget):
         self.run_panel = RunPanel(self.model)
         self.mask_panel = MaskPanel(self.model, self.board, self._workspace.mask_fit)
         self.neuron_panel = NeuronPanel(self.model, self.board)
+        self.field_panel = ReceptiveFieldPanel(self._workspace.fields, self._workspace.field_mapping)
         self.view_panel = ViewPanel(self.model, self.controller, self.player, self.board.reset_view)
         self.runs_panel = RunsPanel(self.model, self.controller.runs_folder)
         self.export_panel = ExportPanel(self.model, napari_viewer, self.controller.runs_folder)
@@ -64,6 +66,7 @@ class ReconstructionWidget(QWidget):
                 ("Run", self.run_panel, True),
                 ("Mask", self.mask_panel, False),
                 ("Neurons", self.neuron_panel, False),
+                ("Receptive fields", self.field_panel, False),
                 ("View", self.view_panel, False),
                 ("Runs", self.runs_panel, False),
                 ("Export", self.export_panel, False),

@@ -13,12 +13,15 @@ from qtpy.QtCore import QObject
 
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.viewer.board import Board
+from napari_vidrecon.viewer.board.receptive_field import ReceptiveFieldTile
 from napari_vidrecon.viewer.contributions.preferences import preferences
 from napari_vidrecon.viewer.controller import RunController
+from napari_vidrecon.viewer.field_mapping import FieldMappingController
 from napari_vidrecon.viewer.main_window import main_window_of
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.player import Player
+from napari_vidrecon.viewer.receptive_fields import ReceptiveFieldChoice
 
 if TYPE_CHECKING:
     import napari
@@ -28,7 +31,8 @@ WORKSPACE_NAME = "vidrecon_workspace"
 
 
 class Workspace(QObject):
-    """What one napari window holds of us: `model`, `board`, `player`, `controller`, `mask_fit`.
+    """What one napari window holds of us: `model`, `board`, `player`, `controller`, `mask_fit`, `fields`,
+    `field_mapping`.
 
     Parameters
     ----------
@@ -46,6 +50,9 @@ class Workspace(QObject):
         self.player = Player(viewer, parent=self)
         self.controller = RunController(self.model, self, runs_folder=chosen.runs_folder)
         self.mask_fit = MaskFitController(self.model, self)
+        self.fields = ReceptiveFieldChoice(self.model)
+        self.field_mapping = FieldMappingController(self.fields, self)
+        self.field_tile = ReceptiveFieldTile(self.board, self.fields)
         self.model.trial_changed.connect(self._follow_frame_rate)
 
     def _follow_frame_rate(self) -> None:

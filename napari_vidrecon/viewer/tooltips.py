@@ -66,6 +66,21 @@ TOOLTIPS = {
     "Takes a minute or so; the window can be used meanwhile.",
     "fit_progress": "How far the fit of the mask is.",
     "stop_fit": "End the fit and take the mask learned so far.",
+    # Receptive fields
+    "field_summary": "What the encoders say of all neurons: how many respond to a small bright or dark patch, and the "
+    "width of their receptive fields at half height.",
+    "field_preset": "quick: patches of 2 × 2 pixels through three windows of time, a minute on a laptop. "
+    "published: every single pixel through all windows, twenty times the work, as in Bauer et al. 2026.",
+    "map_fields": "Show bright and dark patches, one place after another, to the chosen encoders, and note whose "
+    "activity rises.",
+    "mapping_progress": "How far the mapping is.",
+    "stop_mapping": "End the mapping; what was there before stays.",
+    "load_fields": "Load receptive fields that were saved here, or by “vidrecon rf”.",
+    "save_fields": "Save maps, centres and sizes as one .npz file.",
+    "field_neuron": "Show the receptive field of this neuron on the stimulus. Or click a row of a raster, or a cell.",
+    "hide_field": "Take the receptive field off the stimulus.",
+    "field_told": "Vermillion: bright patches raise its activity. Blue: dark ones do. White line: the fit at half "
+    "height, with the smoothing of the map taken off.",
     "paint": "Paint pixels into the mask on the stimulus tile, or erase them, with napari's brush; "
     "press again to finish.",
     "undo": "Take back the last change of mask, thresholds or neurons.",

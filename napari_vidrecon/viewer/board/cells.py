@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Points, Shapes
+from psygnal import Signal
 from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from skimage.measure import points_in_poly
@@ -26,7 +27,8 @@ SELECTED_COLOUR = "#F0E442"
 LASSO_WIDTH_UM = 4.0
 FEWEST_CORNERS = 3
 VIEW_ANGLES = (0.0, 20.0, 70.0)
-HINT = "drag: turn   Shift-drag: lasso"
+CLICK_SLOP_PX = 3.0
+HINT = "drag: turn   Shift-drag: lasso   click: receptive field"
 DOCK_LETTERS, DOCK_LINES = 60, 16
 
 
@@ -40,6 +42,9 @@ class CellsView:
     viewer : the board's viewer; its window takes the dock.
     model : knows the positions, and which cells take part.
     """
+
+    cell_clicked = Signal(object)
+    """The cell that was clicked, (1,)."""
 
     def __init__(self, viewer: napari.components.ViewerModel, model: ReconstructionModel) -> None:
         self._viewer, self._model = viewer, model
@@ -102,9 +107,15 @@ class CellsView:
             self.scene.layers.clear()
 
     def on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
-        """Select the cells inside a line drawn with Shift held down; with Control, add them to those selected."""
+        """Select the cells inside a line drawn with Shift held down; with Control, add them to those selected.
+
+        A click without a key tells which cell it hit.
+        """
         layer, camera = self.layer, viewer.scene.camera
-        if layer is None or "Shift" not in event.modifiers:
+        if layer is None:
+            return
+        if "Shift" not in event.modifiers:
+            yield from self._click(layer, event)
             return
         before = set(layer.selected_data) if "Control" in event.modifiers else set()
         camera.mouse_pan = False
@@ -124,6 +135,19 @@ class CellsView:
             camera.mouse_pan = True
             self._draw_lasso(None)
             viewer.layers.selection.active = layer
+
+    def _click(self, layer: Points, event: Any) -> Generator[None, None, None]:
+        pressed = np.asarray(event.pos)
+        yield
+        while event.type == "mouse_move":
+            yield
+        if event.modifiers or np.abs(np.asarray(event.pos) - pressed).max() > CLICK_SLOP_PX:
+            return
+        cell = layer.get_value(
+            event.position, view_direction=event.view_direction, dims_displayed=event.dims_displayed, world=True
+        )
+        if cell is not None:
+            self.cell_clicked.emit(np.array([cell], np.intp))
 
     def close(self) -> None:
         """Take the view away."""

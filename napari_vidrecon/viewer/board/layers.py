@@ -37,6 +37,8 @@ class Role(StrEnum):
     PAINTING = "mask_painting"
     REGION = "region"
     CELLS = "cells"
+    RECEPTIVE_FIELD = "receptive_field"
+    RECEPTIVE_FIELD_OUTLINE = "receptive_field_outline"
     GRID_COPY = "grid_copy"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from psygnal import Signal
 
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.board.rasters import RasterRows
@@ -25,6 +26,9 @@ class Pointing:
     ----------
     board : whose rasters are pointed at.
     """
+
+    row_clicked = Signal(object)
+    """Neurons of the row that was clicked, (n,) in drawing order."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
@@ -58,6 +62,10 @@ class Pointing:
             place = raster.element(y, x, 1, self._board.layout.frames)
             if place is not None:
                 self._board.viewer.dims.set_current_step(0, place[1])
+            rows = self._board.activity.rows
+            row = None if rows is None else self._row(event.position, raster, rows)
+            if rows is not None and row is not None:
+                self.row_clicked.emit(rows.neurons(row))
 
     def _mark(self, event: Any, raster: Box) -> Generator[None, None, None]:
         board, camera = self._board, self._board.viewer.scene.camera
