@@ -42,7 +42,9 @@ class DrivenRun:
         return f"trial {trial_id}{mouse}: {quality} ({effort}, {duration_text(self.seconds)}) -> {self.path}"
 
 
-def drive_run(run: Run, path: Path, *, overwrite: bool, save_every: float, label: str) -> DrivenRun:
+def drive_run(
+    run: Run, path: Path, *, overwrite: bool, save_every: float, label: str, stop_after: int | None = None
+) -> DrivenRun:
     """Drive a run to its end with progress on stderr, on from what is saved at `path`.
 
     Parameters
@@ -52,6 +54,7 @@ def drive_run(run: Run, path: Path, *, overwrite: bool, save_every: float, label
     overwrite : start anew where another run has that name; otherwise that is an error.
     save_every : seconds between two copies of the unfinished run on disk.
     label : what to call it in the progress.
+    stop_after : end after so many of its steps; default: all.
 
     Raises
     ------
@@ -67,20 +70,21 @@ def drive_run(run: Run, path: Path, *, overwrite: bool, save_every: float, label
 
     recover_folder(path)
     saved = _saved_run(run, path, overwrite)
-    if saved is not None and saved.finished:
+    steps = run.config.steps if stop_after is None else min(stop_after, run.config.steps)
+    if saved is not None and (saved.finished or len(saved.history) >= steps):
         seconds = float(saved.provenance.get("wall_seconds", float("nan")))
         return DrivenRun(path, "already there", len(saved.history), seconds, scores(saved), run.trial.simulated)
     if saved is not None:
         run.resume(saved)
         print(f"{label}: going on from step {run.steppable.step_index} of {path}", file=sys.stderr)
-    steps = run.config.steps
     with Progress(label, steps, done=run.steppable.step_index) as progress, StopRequest() as stop:
 
-        def on_step(info: StepInfo) -> None:
+        def on_step(info: StepInfo) -> bool:
             correlation = run.history.last("video_correlation")
             progress.update(info.step, "" if math.isnan(correlation) else f"video correlation {correlation:.3f}")
             if info.step < steps:
                 stop.check()
+            return info.step < steps
 
         runner = Runner(run, on_step=on_step, save_to=path, save_every_seconds=save_every)
         try:

@@ -24,6 +24,10 @@ def reconstruct(
     mouse: Mouse = None,
     preset: Annotated[str, typer.Option(help="paper, fast or best.")] = "best",
     steps: Annotated[int | None, typer.Option(help="Optimisation steps; default: the preset's.")] = None,
+    stop_after: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="End after N of the steps; without it the same command goes on."),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; may be repeated."),
@@ -103,7 +107,9 @@ def reconstruct(
             "device": device,
         }
         path = out / f"{recording.name}_trial{trial_id}{variant}.zarr"
-        driven = drive_run(run, path, overwrite=overwrite, save_every=save_every, label=f"trial {trial_id}")
+        driven = drive_run(
+            run, path, overwrite=overwrite, save_every=save_every, label=f"trial {trial_id}", stop_after=stop_after
+        )
         finished.append({"trial": trial_id, **driven.summary()})
         if not json:
             print(driven.line(trial_id), flush=True)

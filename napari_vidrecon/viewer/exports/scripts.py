@@ -179,18 +179,9 @@ def python_text(recipe: Recipe) -> str:
 
 
 def command_words(recipe: Recipe) -> list[str]:
-    """The words of a command line that repeats the run.
-
-    Raises
-    ------
-    RunError : the run was stopped early, and its step size depends on the number of steps it was to have.
-    """
+    """The words of a command line that repeats the run."""
     config, changes = recipe.config, dict(recipe.preset_changes)
     steps = changes.pop("steps")
-    if recipe.stopped_after is not None:
-        if config.learning_rate_decay != "none":
-            raise RunError("copy as command: the run was stopped early with a falling learning rate; copy as Python")
-        steps = recipe.stopped_after
     words = ["vidrecon", "reconstruct", str(recipe.session), "--trial", str(recipe.trial)]
     if recipe.clip:
         words += ["--frames", "{}:{}".format(*recipe.clip)]
@@ -200,6 +191,8 @@ def command_words(recipe: Recipe) -> list[str]:
         words += ["--mouse", str(recipe.mouse)]
     words += ["--mask", str(recipe.mask) if recipe.mask else WHOLE_SCREEN]
     words += ["--preset", config.preset_name, "--steps", str(steps)]
+    if recipe.stopped_after is not None:
+        words += ["--stop-after", str(recipe.stopped_after)]
     for name, value in changes.items():
         words += ["--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
     words += ["--target", recipe.target]
@@ -215,7 +208,7 @@ def command_words(recipe: Recipe) -> list[str]:
 
 
 def command_text(recipe: Recipe) -> str:
-    """One line for the terminal of this system; raises as `command_words` does."""
+    """One line for the terminal of this system."""
     words = command_words(recipe)
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
