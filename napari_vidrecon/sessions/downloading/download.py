@@ -17,6 +17,7 @@ from napari_vidrecon.sessions.downloading.archives import ArchiveError, unpack_s
 from napari_vidrecon.sessions.downloading.catalogue import LICENCE_NOTE, PublicFile
 from napari_vidrecon.sessions.downloading.ledger import Ledger
 from napari_vidrecon.sessions.downloading.resuming import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ResumingDownload
+from napari_vidrecon.storage import recover_folder
 
 BEGINNINGS = {".npy": b"\x93NUMPY", ".npz": b"PK", ".zip": b"PK", ".pth": b"PK"}
 LONGEST_LICENCE_BYTES = 200_000
@@ -174,6 +175,7 @@ def _unpack(archive: Path, target: Path, on_progress: OnProgress | None) -> None
         if on_progress is not None:
             on_progress("unpacking", done, total)
 
+    recover_folder(target)
     try:
         unpack_session(archive, target, on_file)
     except (ArchiveError, SessionError):

@@ -17,7 +17,13 @@ from napari_vidrecon.sessions.importing.clocks import ClockMap, fitting_times, r
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import Description, SignalPart, read_description
 from napari_vidrecon.sessions.importing.movie_files import movies_at
-from napari_vidrecon.sessions.importing.recording import Presentation, Recording, Signal, require_ascending
+from napari_vidrecon.sessions.importing.recording import (
+    Presentation,
+    Recording,
+    Signal,
+    require_ascending,
+    single_precision,
+)
 from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.settings import ImportSettings
 from napari_vidrecon.sessions.importing.stimuli import StimulusMovie
@@ -130,7 +136,7 @@ class ArrayReader:
             times = times + float(np.median(np.diff(times))) / 2
             text = "its times say when a sample starts; half a sample was added (sample_time)"
             self.report.add("assumed", "activity", text)
-        return Signal(np.ascontiguousarray(values[:, :kept], dtype=np.float32), times, str(self.folder / source))
+        return Signal(single_precision(values[:, :kept]), times, str(self.folder / source))
 
     def _times(self, part: SignalPart, samples: int, about: str) -> tuple[np.ndarray, int]:
         if part.times is None:
@@ -165,12 +171,17 @@ class ArrayReader:
                 f"{file}: expected {about} of shape ({channels}, samples), found {values.dtype} of {values.shape}"
             )
         times, kept = self._times(part, values.shape[1], about)
-        return Signal(values[:, :kept].astype(float), self._on_activity_clock(times), str(file))
+        return Signal(single_precision(values[:, :kept]), self._on_activity_clock(times), str(file))
 
     def _stimulus(self) -> tuple[tuple[StimulusMovie, ...], tuple[Presentation, ...]]:
         part = self.description.stimulus
         place = self.folder / part.file
         movies = movies_at(place, part.axes, part.levels or self.settings.levels)
+        for movie in movies:
+            if len(movie) < 2:
+                raise SessionError(
+                    f"{movie.name}: expected a movie of several frames, found one; repeat a still picture in each frame"
+                )
         order = self._order(len(movies))
         if part.times is not None:
             presentations = self._by_times(movies, order, self.folder / part.times)
@@ -246,7 +257,11 @@ class ArrayReader:
             return None
         file = self.folder / told.coordinates
         positions = _table(file)
-        if positions.ndim != 2 or positions.shape[1] not in (2, 3) or not np.isfinite(positions).all():
+        if (
+            positions.ndim != 2
+            or positions.shape[1] not in (2, 3)
+            or not np.isfinite(single_precision(positions)).all()
+        ):
             raise SessionError(f"{file}: expected finite x, y and z of every neuron, found shape {positions.shape}")
         positions = _rows(positions, neurons, chosen, file)
         if positions.shape[1] == 2:

@@ -23,6 +23,7 @@ from napari_vidrecon.sessions.importing.tiers import (
     ClipLook,
     chosen_tiers,
     movie_groups,
+    movies_in_several_folds,
     require_known,
     require_no_leak,
 )
@@ -131,6 +132,11 @@ def _tiers(
     if not settings.within_movie:
         sources = [_source(recording, cut) for cut in cuts]
     groups = movie_groups(looks, sources)
+    hashes = [look.hash for look in looks]
+    astray = movies_in_several_folds(groups, hashes)
+    if astray:
+        text = f"{astray} movies have showings in several folds; hold out tiers, or see vidrecon info --duplicates"
+        recording.report.add("warning", "folds", text)
     if recording.tiers is not None:
         tiers = [cut.tier for cut in cuts]
         require_known(tiers, recording.name)
@@ -143,7 +149,6 @@ def _tiers(
     if settings.within_movie:
         text = "parts of one movie may be both trained on and held out (--within-movie): scores may be too good"
         recording.report.add("warning", "trials", text)
-    hashes = [look.hash for look in looks]
     return chosen_tiers(groups, hashes, settings.test_share, settings.validation_share, recording.report)
 
 
@@ -173,6 +178,8 @@ def _note_resampling(recording: Recording, cuts: list[TrialCut], settings: Impor
         if shown.levels != (0.0, 255.0):
             text = f"{shown.pixels.dtype} values {shown.levels[0]:g} to {shown.levels[1]:g} to grey levels 0 to 255"
             report.add("resampled", "stimulus", text)
+    if report.mentions("resampled", "stimulus"):
+        report.add("resampled", "stimulus", "grey levels rounded to whole ones")
 
 
 def _note_totals(recording: Recording, cuts: list[TrialCut], tiers: list[str]) -> None:

@@ -50,7 +50,8 @@ def usable_neurons(recording: Recording, cuts: list[TrialCut], settings: ImportS
             f"found none among {neurons}; choose another array"
         )
     lowest_kept, highest_kept = float(lowest[keep].min()), float(highest[keep].max())
-    values = _not_negative(recording, recording.activity.values[keep], lowest_kept, highest_kept, settings)
+    kept = recording.activity.values if keep.all() else recording.activity.values[keep]
+    values = _not_negative(recording, kept, lowest_kept, highest_kept, settings)
     mean = max(total / max(count, 1), 0.0)
     if not PLAUSIBLE_MEAN[0] <= mean <= PLAUSIBLE_MEAN[1]:
         text = f"its mean is {mean:.3g}; the public mice have 2 to 5, and training may need a scale nearer to theirs"

@@ -15,7 +15,7 @@ from napari_vidrecon.sessions.importing.clocks import fitting_times, regular_tim
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
 from napari_vidrecon.sessions.importing.nwb_names import CENTRE, DECONVOLVED, RUNNING, SIZE, matches, path_of, the_one
 from napari_vidrecon.sessions.importing.nwb_stimulus import StimulusReader
-from napari_vidrecon.sessions.importing.recording import Recording, Signal
+from napari_vidrecon.sessions.importing.recording import Recording, Signal, single_precision
 from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.settings import ImportSettings
 
@@ -201,7 +201,7 @@ class NwbFile:
         values = np.asarray(series.data[:])
         if values.dtype.kind not in "fiu" or values.ndim > 2 or len(values) < 2:
             raise SessionError(f"{source}: expected numbers (samples, channels), found {values.dtype} {values.shape}")
-        values = values.reshape(len(values), -1).T.astype(np.float32)
+        values = single_precision(values.reshape(len(values), -1).T)
         scale, offset = float(series.conversion or 1.0), float(getattr(series, "offset", 0.0) or 0.0)
         if (scale, offset) != (1.0, 0.0):
             report.add("resampled", about, f"times {scale:g} plus {offset:g} {series.unit}, as the file says")

@@ -128,6 +128,12 @@ class Recording:
             )
 
 
+def single_precision(values: np.ndarray) -> np.ndarray:
+    """The same as float32, as sessions store it; what is too large for it becomes infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.ascontiguousarray(values, dtype=np.float32)
+
+
 def require_ascending(times: np.ndarray, source: str) -> None:
     """Refuse a clock that stands still, runs back or holds anything but numbers.
 

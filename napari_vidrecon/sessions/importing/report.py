@@ -46,9 +46,13 @@ class ImportReport:
         if note not in self.notes:
             self.notes.append(note)
 
-    def about(self, kind: Kind) -> list[Note]:
+    def of_kind(self, kind: Kind) -> list[Note]:
         """The notes of one kind."""
         return [note for note in self.notes if note.kind == kind]
+
+    def mentions(self, kind: Kind, about: str) -> bool:
+        """Whether there is a note of this kind about a stream."""
+        return any(note.about == about for note in self.of_kind(kind))
 
     def as_values(self) -> dict[str, Any]:
         """The same as plain values, ready for JSON."""

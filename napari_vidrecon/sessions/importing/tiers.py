@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_vidrecon.errors import SessionError
-from napari_vidrecon.sessions.folds import hashed_frames, perceptual_hash
+from napari_vidrecon.sessions.folds import fold_of, hashed_frames, perceptual_hash
 from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.validation import KNOWN_TIERS
 
@@ -79,6 +79,14 @@ def movie_groups(looks: Sequence[ClipLook], sources: Sequence[object]) -> np.nda
     roots = [root(index) for index in range(len(looks))]
     numbers = {value: number for number, value in enumerate(dict.fromkeys(roots))}
     return np.array([numbers[value] for value in roots])
+
+
+def movies_in_several_folds(groups: np.ndarray, hashes: Sequence[int]) -> int:
+    """Number of movies whose showings differ enough in their hashes to land in different folds."""
+    folds: dict[int, set[int]] = {}
+    for group, clip_hash in zip(groups.tolist(), hashes, strict=True):
+        folds.setdefault(group, set()).add(fold_of(clip_hash))
+    return sum(len(its) > 1 for its in folds.values())
 
 
 def chosen_tiers(

@@ -90,7 +90,7 @@ def test_a_stream_that_is_not_there_is_neutral(file: Path, out: Path) -> None:
         del book["processing/behavior"]
     with NwbFile(file) as source:
         report = import_recording(source.recording(), out)
-    assert len(report.about("filled")) == 3
+    assert len(report.of_kind("filled")) == 3
 
 
 def no_stimulus(book: h5py.File) -> None:

@@ -67,14 +67,14 @@ def test_df_f_is_made_of_f_and_neuropil_and_said(folder: Path) -> None:
     baseline = np.percentile(bright, 10)
     expected = np.maximum((bright - baseline) / baseline, 0)
     np.testing.assert_allclose(recording.activity.values[0], expected, rtol=1e-4)
-    assert any("not deconvolved" in note.text for note in recording.report.about("resampled"))
+    assert any("not deconvolved" in note.text for note in recording.report.of_kind("resampled"))
 
 
 def test_positions_in_stat_are_never_unpickled_but_the_way_to_convert_them_is_said(folder: Path) -> None:
     (folder / "coordinates.npy").unlink()
     recording = Suite2pFolder(folder).recording()
     assert recording.coordinates is None
-    assert any("np.save('coordinates.npy'" in note.text for note in recording.report.about("dropped"))
+    assert any("np.save('coordinates.npy'" in note.text for note in recording.report.of_kind("dropped"))
     (folder / "recording.toml").write_text(
         'coordinates = "suite2p/plane0/stat.npy"\n[activity]\nfile = "spks.npy"\ntimes = "activity_times.npy"\n'
         '[stimulus]\nfile = "stimulus.npy"\ntimes = "stimulus_times.npy"\n'

@@ -95,4 +95,4 @@ def test_pieces_of_one_long_movie_are_not_split_unless_asked(raw_mouse: RawMouse
         import_recording(ArrayFolder(folder).recording(), out, ImportSettings(trial_frames=75))
     report = import_recording(ArrayFolder(folder).recording(), out, ImportSettings(trial_frames=75, within_movie=True))
     assert report.totals["trials"] == 12
-    assert any("--within-movie" in note.text for note in report.about("warning"))
+    assert any("--within-movie" in note.text for note in report.of_kind("warning"))
