@@ -277,25 +277,25 @@ def pearson_fit(x: ArrayLike, y: ArrayLike, compared: str, **counts: Any) -> tup
     return result, (float(line.slope), float(line.intercept))
 
 
-def mixed_model(values: ArrayLike, x: ArrayLike, mice: Sequence[object], compared: str, **counts: Any) -> TestResult:
+def mixed_model(values: ArrayLike, x: ArrayLike, groups: Sequence[object], compared: str, **counts: Any) -> TestResult:
     """Linear mixed model: value over x, with an intercept of its own for every mouse.
 
     Parameters
     ----------
     values, x : (n,), one a clip.
-    mice : (n,) which mouse each belongs to.
+    groups : (n,) which mouse each belongs to.
 
     Returns
     -------
     The slope, its z, p and 95 % interval; an option beside the paper's tests that uses every clip.
     """
     result = TestResult("linear mixed model, random intercept of each mouse", compared, **counts)
-    if len(set(mice)) < FEWEST_UNITS:
-        return _needs_more(result, len(set(mice)))
+    if len(set(groups)) < FEWEST_UNITS:
+        return _needs_more(result, len(set(groups)))
     import statsmodels.api as sm
 
     design = sm.add_constant(np.asarray(x, dtype=np.float64))
-    names = [str(mouse) for mouse in mice]
+    names = [str(mouse) for mouse in groups]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit = sm.MixedLM(np.asarray(values, dtype=np.float64), design, groups=names).fit(reml=True)

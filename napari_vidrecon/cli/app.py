@@ -21,6 +21,7 @@ VERBS = (
     "train",
     "mask",
     "rf",
+    "study",
     "simulate",
     "import",
     "download",

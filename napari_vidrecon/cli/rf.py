@@ -36,8 +36,9 @@ def rf(
     force_mouse: ForceMouse = False,
     json: Json = False,
 ) -> None:
-    """Map the receptive fields of all neurons with bright and dark patches.
+    """Map the receptive fields of all neurons.
 
+    Bright and dark patches are shown to the encoders, and what they predict is compared with grey.
     The predictions of several encoders are averaged.
     """
     from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe, map_receptive_fields

@@ -1,0 +1,162 @@
+"""`vidrecon study`: the paper's experiments, on the sample or on one's own mice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_vidrecon.cli.options import Json
+from napari_vidrecon.errors import ConfigError
+
+if TYPE_CHECKING:
+    from napari_vidrecon.studies.mice import Mouse
+    from napari_vidrecon.studies.study import Plan, Study
+
+
+def study(
+    name: Annotated[str, typer.Argument(metavar="STUDY", help='Which one; "list" tells them, "all" runs them all.')],
+    session: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Session of one mouse of your own.")] = None,
+    encoder: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Its encoders; repeat the option for each.")
+    ] = None,
+    mask: Annotated[Path | None, typer.Option(metavar="FILE", help="Its transparency mask (.npy).")] = None,
+    readout: Annotated[str | None, typer.Option(metavar="INDEX", help="Readout of the encoders.")] = None,
+    mice: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="Several mice: a list of objects with session, encoders and mask."),
+    ] = None,
+    scale: Annotated[str, typer.Option(help="quick (minutes) or paper (the published size).")] = "quick",
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where runs and results go.")] = Path("studies"),
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, e.g. tcp://node1:8786; default: here.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes on this machine; default: one a GPU, or one a core.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell how many runs, how long, how much disk.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Run an experiment of the paper.
+
+    Each writes figures, tables, statistics, movies and a page that shows them all.
+    Without files it takes the simulated mouse that comes with the package. Stopped or killed, the same command
+    goes on where it was; what another study ran already is not run again.
+    """
+    from napari_vidrecon.cli import report
+    from napari_vidrecon.studies.catalogue import STUDIES, studies_named
+    from napari_vidrecon.studies.conducting import cost, require_libraries
+    from napari_vidrecon.studies.running import usual_workers
+    from napari_vidrecon.studies.scale import scale_named
+    from napari_vidrecon.studies.study import Plan
+
+    if name == "list":
+        if json:
+            report.print_json({each.name: {"title": each.title, "panels": each.panels} for each in STUDIES})
+        else:
+            report.print_table("Studies", [(each.name, f"{each.title} ({each.panels})") for each in STUDIES])
+        return
+    chosen = studies_named(name)
+    plan = Plan(_chosen_mice(session, encoder or [], mask, readout, mice), scale_named(scale))
+    require_libraries()
+    if dry_run:
+        from napari_vidrecon.cli.progress import duration_text
+
+        needed = cost(chosen, plan, out)
+        processes = workers or usual_workers()
+        seconds = needed.worker_seconds / processes
+        if json:
+            report.print_json({**vars(needed), "workers": processes, "seconds": seconds})
+            return
+        rows = [
+            ("runs", f"{needed.runs}, of which {needed.missing} are still to do"),
+            ("time", f"about {duration_text(seconds)} with {processes} workers, plus figures and movies"),
+            ("disk", f"about {needed.disk_bytes / 1e6:.0f} MB of results still to come, before compression"),
+        ]
+        report.print_table(f"{name}, scale {scale}: nothing was run", rows)
+        return
+    _conduct(chosen, plan, out, scheduler=scheduler, workers=workers, device=device, json=json)
+
+
+def _conduct(
+    chosen: tuple[Study, ...],
+    plan: Plan,
+    out: Path,
+    *,
+    scheduler: str | None,
+    workers: int | None,
+    device: str,
+    json: bool,
+) -> None:
+    from napari_vidrecon.cli import report
+    from napari_vidrecon.cli.progress import Progress
+    from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.studies.conducting import Written, conduct
+    from napari_vidrecon.studies.running import Progress as Runs
+
+    def tell(written: Written) -> None:
+        if json:
+            return
+        print(f"{written.name}: {written.page}", flush=True)
+        for finding in written.outcome.findings:
+            verdict = {True: "shows", False: "does not show", None: "cannot be told"}[finding.shows]
+            print(f"  {verdict}: {finding.statement}; {finding.numbers}", flush=True)
+
+    label = chosen[0].name if len(chosen) == 1 else "studies"
+    with Progress(label, 0, "runs") as progress, StopRequest("the bookkeeping") as stop:
+
+        def on_progress(runs: Runs) -> None:
+            progress.total = runs.total
+            progress.update(runs.done, runs.label)
+            stop.check()
+
+        try:
+            written = conduct(
+                chosen,
+                plan,
+                out,
+                scheduler=scheduler,
+                workers=workers,
+                device=device,
+                on_progress=on_progress,
+                on_written=tell,
+            )
+        except KeyboardInterrupt:
+            raise stop.stopped(
+                f"stopped; finished runs are kept in {out}, and the same command goes on from there"
+            ) from None
+    if json:
+        report.print_json(
+            {
+                "simulated": plan.simulated,
+                "studies": {
+                    each.name: {
+                        "page": each.page,
+                        "runs_computed": each.computed,
+                        "findings": [vars(finding) for finding in each.outcome.findings],
+                    }
+                    for each in written
+                },
+            }
+        )
+
+
+def _chosen_mice(
+    session: Path | None, encoders: list[Path], mask: Path | None, readout: str | None, mice: Path | None
+) -> tuple[Mouse, ...]:
+    from napari_vidrecon.studies.mice import one_mouse, read_mice, sample_mouse
+
+    given = session is not None or encoders or mask is not None
+    if mice is not None:
+        if given:
+            raise ConfigError(f"--mice {mice}: expected either a list of mice or one session, found both")
+        return read_mice(mice)
+    if not given:
+        return (sample_mouse(),)
+    if session is None or not encoders or mask is None:
+        raise ConfigError("study: expected --session, --encoder and --mask together, found only some of them")
+    return (one_mouse(session, encoders, mask, readout),)

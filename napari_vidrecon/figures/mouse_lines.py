@@ -1,0 +1,134 @@
+"""Lines over levels as the paper draws them: every mouse dashed, their mean solid.
+
+Source: Bauer et al. 2026, Fig. 3, 5 and 1-S2 C, D.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
+
+from napari_vidrecon.figures.montage import MUTED, STYLE
+
+PANEL_WIDTH_IN, PANEL_HEIGHT_IN = 4.4, 3.6
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+"""Black, then Okabe and Ito's colours, told apart by all common kinds of colour vision."""
+SIMULATED = "simulated mouse"
+
+
+@dataclass(frozen=True)
+class Lines:
+    """One group of mice over the levels.
+
+    Parameters
+    ----------
+    x : (levels,) positions.
+    mice : (mice, levels); NaN where there is nothing.
+    label : for the legend; empty for none.
+    clips : (clips, levels), drawn as faint dots.
+    """
+
+    x: ArrayLike
+    mice: ArrayLike
+    label: str = ""
+    clips: ArrayLike | None = None
+
+
+@dataclass(frozen=True)
+class LinePanel:
+    """One pair of axes.
+
+    Parameters
+    ----------
+    lines : groups, each in its own colour.
+    x_label, y_label : with units.
+    title : what is shown.
+    ticks : names of the levels; None keeps numbers.
+    y_range : limits; None chooses.
+    log_x : logarithmic axis to base 2.
+    """
+
+    lines: Sequence[Lines]
+    x_label: str
+    y_label: str
+    title: str = ""
+    ticks: Sequence[str] | None = None
+    y_range: tuple[float, float] | None = None
+    log_x: bool = False
+    marks: Sequence[tuple[float, str]] = field(default=())
+
+
+def mouse_lines_figure(panels: Sequence[LinePanel], *, title: str = "", simulated: bool = False) -> Figure:
+    """Draw panels beside each other: dashed lines for mice, a solid one for their mean.
+
+    Parameters
+    ----------
+    panels : at least one.
+    title : above all of them.
+    simulated : say in the title that the mouse is simulated.
+
+    Raises
+    ------
+    ValueError : no panel, or lines whose levels do not fit.
+    """
+    if not panels:
+        raise ValueError("there is no panel to draw")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(PANEL_WIDTH_IN * len(panels), PANEL_HEIGHT_IN), layout="constrained")
+        FigureCanvasAgg(figure)
+        for index, panel in enumerate(panels):
+            draw_panel(figure.add_subplot(1, len(panels), index + 1), panel)
+        heading = headed(title, simulated)
+        if heading:
+            figure.suptitle(heading, fontsize=11, fontweight="bold")
+    return figure
+
+
+def headed(title: str, simulated: bool) -> str:
+    """A title that says when the mouse is simulated."""
+    return " · ".join(part for part in (title, SIMULATED if simulated else "") if part)
+
+
+def draw_panel(axes: Axes, panel: LinePanel) -> None:
+    """Draw one panel into given axes."""
+    for colour, lines in zip(COLOURS * (1 + len(panel.lines) // len(COLOURS)), panel.lines, strict=False):
+        _draw_lines(axes, lines, colour)
+    axes.set_xlabel(panel.x_label)
+    axes.set_ylabel(panel.y_label)
+    axes.set_title(panel.title, loc="left")
+    if panel.log_x:
+        axes.set_xscale("log", base=2)
+    if panel.ticks is not None:
+        axes.set_xticks(np.asarray(panel.lines[0].x, dtype=float), panel.ticks)
+        axes.minorticks_off()
+    if panel.y_range is not None:
+        axes.set_ylim(*panel.y_range)
+    for position, text in panel.marks:
+        axes.axhline(position, color=MUTED, linewidth=0.8, linestyle=":")
+        axes.annotate(text, (0.02, position), xycoords=("axes fraction", "data"), fontsize=8, color=MUTED, va="bottom")
+    labelled = [lines for lines in panel.lines if lines.label]
+    handles = [Line2D([], [], color=COLOURS[index % len(COLOURS)], linewidth=2) for index in range(len(labelled))]
+    names = [lines.label for lines in labelled]
+    handles += [Line2D([], [], color=MUTED, linewidth=1, linestyle="--"), Line2D([], [], color=MUTED, linewidth=2)]
+    axes.legend(handles, [*names, "single mice", "mean"], fontsize=8, frameon=False, loc="best")
+
+
+def _draw_lines(axes: Axes, lines: Lines, colour: str) -> None:
+    x, mice = np.asarray(lines.x, dtype=float), np.atleast_2d(np.asarray(lines.mice, dtype=float))
+    if mice.shape[1] != len(x):
+        raise ValueError(f"{len(x)} levels and {mice.shape[1]} values a mouse; expected as many")
+    if lines.clips is not None:
+        for clip in np.asarray(lines.clips, dtype=float):
+            axes.plot(x, clip, ".", color=colour, alpha=0.25, markersize=5)
+    axes.plot(x, mice.T, color=colour, linewidth=1, linestyle="--", alpha=0.6)
+    counts = np.isfinite(mice).sum(axis=0)
+    mean = np.divide(np.nansum(mice, axis=0), counts, out=np.full(len(x), np.nan), where=counts > 0)
+    axes.plot(x, mean, color=colour, linewidth=2.2, marker="o" if len(x) < 12 else None, markersize=4)

@@ -1,0 +1,25 @@
+"""All studies by name, in the order of the paper's importance to a reader."""
+
+from __future__ import annotations
+
+from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.studies.ablation import ABLATION
+from napari_vidrecon.studies.study import Study
+
+STUDIES: tuple[Study, ...] = (ABLATION,)
+ALL = "all"
+
+
+def studies_named(name: str) -> tuple[Study, ...]:
+    """One study by name, or all of them.
+
+    Raises
+    ------
+    ConfigError : there is none of that name.
+    """
+    if name == ALL:
+        return STUDIES
+    found = tuple(study for study in STUDIES if study.name == name)
+    if not found:
+        raise ConfigError(f"study {name!r}: expected one of {', '.join(study.name for study in STUDIES)}, or {ALL}")
+    return found

@@ -1,0 +1,86 @@
+"""Tests over mice that several studies share, with the same over clips where one mouse is all there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from napari_vidrecon.analysis import statistics
+from napari_vidrecon.analysis.statistics import TestResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOUSE_UNIT, CLIP_UNIT = ("mouse",), ("mouse", "clip")
+
+
+def level_tests(table: pd.DataFrame, level: str, value: str, what: str, *, mixed: bool = True) -> list[TestResult]:
+    """ANOVA over levels and consecutive t-tests, as for Fig. 3 and 5, and a mixed model over all clips.
+
+    The paper's unit is the mouse. With one mouse these tests say what they need, and the same tests over clips are
+    given beside them.
+
+    Parameters
+    ----------
+    table : one row a mouse, clip and level.
+    level, value : columns.
+    what : what the levels are, e.g. "encoders averaged".
+    mixed : also fit value over log2(level) with an intercept of each mouse.
+    """
+    results = []
+    for unit in _units(table):
+        values, levels = statistics.by_unit(table, list(unit), level, value)
+        counts = _counts(table, unit)
+        results.append(statistics.repeated_measures_anova(values, what, **counts))
+        names = [f"{each:g}" if isinstance(each, (int, float)) else str(each) for each in levels]
+        results += statistics.consecutive_paired_t(values, names, what, **counts)
+    if mixed:
+        results.append(
+            statistics.mixed_model(
+                table[value],
+                np.log2(table[level]),
+                list(table["mouse"]),
+                f"slope a doubling: {what}",
+                **_counts(table, MOUSE_UNIT),
+            )
+        )
+    return results
+
+
+def pair_tests(table: pd.DataFrame, level: str, value: str, first: str, second: str) -> list[TestResult]:
+    """Paired t-test of two levels over mice, as for Fig. 1-S2; over clips too, where there is one mouse.
+
+    Parameters
+    ----------
+    table : one row a mouse, clip and level.
+    first, second : the levels.
+    """
+    part = table[table[level].isin([first, second])]
+    results = []
+    for unit in _units(part):
+        wide = part.pivot_table(index=list(unit), columns=level, values=value, aggfunc="mean", observed=True)
+        means = wide.mean()
+        change = 100 * (means[second] / means[first] - 1) if means[first] else float("nan")
+        compared = f"{value.replace('_', ' ')}: {first} against {second} ({change:+.2f} %)"
+        results.append(statistics.paired_t(wide[first], wide[second], compared, **_counts(part, unit)))
+    return results
+
+
+def monotone(means: ArrayLike) -> bool:
+    """Whether every mean is above the one before."""
+    return bool((np.diff(np.asarray(means, dtype=float)) > 0).all())
+
+
+def _units(table: pd.DataFrame) -> list[Sequence[str]]:
+    return [MOUSE_UNIT] if table["mouse"].nunique() > 1 else [MOUSE_UNIT, CLIP_UNIT]
+
+
+def _counts(table: pd.DataFrame, unit: Sequence[str]) -> dict[str, int | str]:
+    return {
+        "mice": int(table["mouse"].nunique()),
+        "clips": len(table[["mouse", "clip"]].drop_duplicates()),
+        "unit": unit[-1],
+    }

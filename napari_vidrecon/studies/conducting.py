@@ -1,0 +1,116 @@
+"""A study from beginning to end: run what is missing, measure, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.storage import replacing_file
+from napari_vidrecon.studies.cost import Cost, estimate
+from napari_vidrecon.studies.page import gallery_page
+from napari_vidrecon.studies.run_spec import RunSpec, without_repeats
+from napari_vidrecon.studies.running import Progress, run_all
+from napari_vidrecon.studies.store import RunStore
+from napari_vidrecon.studies.study import Outcome, Plan, Study
+from napari_vidrecon.studies.writing import PAGE, write_outcome
+
+REQUIRED = ("pandas", "pyarrow", "pingouin", "statsmodels", "distributed")
+
+
+@dataclass(frozen=True)
+class Written:
+    """A study that was written: its name, page, what it found, and runs computed by this call."""
+
+    name: str
+    page: Path
+    outcome: Outcome
+    computed: int
+
+
+def require_libraries() -> None:
+    """Refuse to start a study whose libraries are missing.
+
+    Raises
+    ------
+    ConfigError : names them, and says how to get them.
+    """
+    from importlib.util import find_spec
+
+    missing = [name for name in REQUIRED if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"studies: expected {', '.join(missing)}, found none; install the package with its extra: "
+            "napari-vidrecon[studies]"
+        )
+
+
+def grid(studies: Sequence[Study], plan: Plan, store: RunStore) -> dict[Path, RunSpec]:
+    """Every run of some studies, each once, by folder."""
+    specs = [spec for study in studies for spec in study.runs(plan)]
+    return {store.folder(key): spec for key, spec in without_repeats(specs, store.keys).items()}
+
+
+def cost(studies: Sequence[Study], plan: Plan, out: Path) -> Cost:
+    """What the studies would cost from now on."""
+    store = RunStore(out)
+    runs = grid(studies, plan, store)
+    return estimate(runs, {folder: spec for folder, spec in runs.items() if not store.has(folder.stem)})
+
+
+def conduct(
+    studies: Sequence[Study],
+    plan: Plan,
+    out: Path,
+    *,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    on_progress: Callable[[Progress], None] | None = None,
+    on_written: Callable[[Written], None] | None = None,
+) -> list[Written]:
+    """Run what is missing of some studies, then measure and write each.
+
+    Parameters
+    ----------
+    out : folder of the studies; runs lie in `out/runs`, each study in `out/<name>`.
+    on_progress : called as runs finish.
+    on_written : called after each study is written.
+
+    Other parameters as for `run_all`.
+
+    Raises
+    ------
+    VidreconError : an input is at fault, a run failed, or nothing can be written.
+    """
+    require_libraries()
+    store = RunStore(out)
+    computed = run_all(
+        grid(studies, plan, store), scheduler=scheduler, workers=workers, device=device, on_progress=on_progress
+    )
+    written = []
+    for study in studies:
+        outcome = study.evaluate(plan, store)
+        runs: Mapping[str, RunSpec] = without_repeats(study.runs(plan), store.keys)
+        page = write_outcome(study, plan, runs, outcome, out / study.name)
+        written.append(Written(study.name, page, outcome, computed))
+        if on_written is not None:
+            on_written(written[-1])
+    if len(studies) > 1:
+        _write_gallery(studies, plan, written, out)
+    return written
+
+
+def _write_gallery(studies: Sequence[Study], plan: Plan, written: Sequence[Written], out: Path) -> None:
+    entries = [
+        (
+            f"{study.name}/{PAGE}",
+            study.title,
+            f"Bauer et al. 2026: {study.panels}",
+            [f"{study.name}/figures/{drawing.name}.png" for drawing in each.outcome.drawings],
+        )
+        for study, each in zip(studies, written, strict=True)
+    ]
+    with replacing_file(out / PAGE) as temporary:
+        temporary.write_text(gallery_page("Studies", entries, simulated=plan.simulated), encoding="utf-8")

@@ -1,0 +1,47 @@
+"""Measurements that several studies share: from finished runs to rows of a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from napari_vidrecon import metrics
+from napari_vidrecon.analysis.postprocess import apply_mask, match_luminance_contrast
+from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.studies.study import Clip, Plan
+
+EVALUATION_THRESHOLD = 1.0
+
+
+def evaluation_mask(clip: Clip) -> np.ndarray:
+    """(36, 64) bool: pixels that are measured."""
+    return clip.mouse.load_mask().binary(EVALUATION_THRESHOLD)
+
+
+def scores(plan: Plan, trial: Trial, video: np.ndarray, pixels: np.ndarray) -> dict[str, float]:
+    """Video correlation, mean frame correlation and RMSE of a reconstruction, at the scale's frames.
+
+    Parameters
+    ----------
+    trial : the clip; its movie is the truth.
+    video : (T, 36, 64) averaged over encoders and smoothed.
+    pixels : (36, 64) bool, the evaluation mask.
+    """
+    part = plan.measured(len(video))
+    truth, shown = trial.video[part], video[part]
+    return {
+        "video_correlation": metrics.video_correlation(truth, shown, pixels),
+        "mean_frame_correlation": metrics.mean_frame_correlation(truth, shown, pixels),
+        "rmse": metrics.rmse(truth, shown, pixels),
+    }
+
+
+def row(clip: Clip, **values: Any) -> dict[str, Any]:
+    """One row of a table: which mouse and clip, and the values."""
+    return {"mouse": clip.mouse.name, "clip": clip.trial, **values}
+
+
+def presented(truth: np.ndarray, video: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Truth and reconstruction as the paper shows them: luminance and contrast matched, grey outside the mask."""
+    return apply_mask(truth, pixels), match_luminance_contrast(video, truth, pixels)

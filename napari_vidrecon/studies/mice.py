@@ -1,0 +1,158 @@
+"""The mice of a study: where their sessions, encoders and masks lie, and which of their clips are used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_vidrecon.encoders.checkpoints import load_encoder
+from napari_vidrecon.errors import ConfigError, SessionError
+from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
+from napari_vidrecon.sessions.session import Session, open_session
+
+if TYPE_CHECKING:
+    from napari_vidrecon.encoders.encoder import Encoder
+
+HELD_OUT_FOLD = 0
+PUBLISHED_CLIPS = {
+    "dynamic29515-10-12": (0, 1, 2, 10, 4, 5, 6, 7, 8, 11),
+    "dynamic29623-4-9": (10, 1, 2, 3, 11, 5, 6, 7, 8, 9),
+    "dynamic29647-19-8": (10, 1, 14, 3, 4, 5, 6, 15, 16, 9),
+    "dynamic29712-5-9": (0, 1, 2, 3, 10, 5, 6, 7, 8, 9),
+    "dynamic29755-2-8": (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
+}
+"""Positions in fold 0 of the paper's ten clips a mouse, after duplicates were replaced (Bauer et al. 2026)."""
+MICE_FILE_FIELDS = ("session", "encoders", "mask", "name", "readout", "trials")
+
+
+@dataclass(frozen=True)
+class Mouse:
+    """One mouse of a study: plain paths, so that a worker elsewhere can open the same files.
+
+    Parameters
+    ----------
+    session : session folder.
+    encoders : encoder files, trained without the clips that are reconstructed.
+    mask : transparency mask (.npy).
+    name : for figures and tables.
+    readout : of the encoders, by index or name; None chooses by the number of neurons.
+    trials : trial ids in order; empty takes the paper's clips, or the held-out ones.
+    """
+
+    session: Path
+    encoders: tuple[Path, ...]
+    mask: Path
+    name: str
+    readout: str | None = None
+    trials: tuple[int, ...] = field(default=())
+
+    def open_session(self) -> Session:
+        """The recording."""
+        return open_session(self.session)
+
+    def load_encoder(self, index: int, device: str = "auto") -> Encoder:
+        """One of its encoders, bound to its neurons.
+
+        Raises
+        ------
+        EncoderError : the file cannot be read, or does not fit the session.
+        """
+        session = self.open_session()
+        readout = int(self.readout) if self.readout is not None and self.readout.isdecimal() else self.readout
+        encoder = load_encoder(self.encoders[index], readout, device, neurons=session.n_neurons)
+        encoder.require_neurons(session.n_neurons, session.name)
+        return encoder
+
+    def load_mask(self) -> AlphaMask:
+        """Its transparency mask."""
+        return AlphaMask.load(self.mask)
+
+    def clips(self) -> tuple[int, ...]:
+        """Trials that may be reconstructed, in order: those given, the paper's, or the held-out ones.
+
+        Raises
+        ------
+        SessionError : there is none, or not one of the given ones.
+        """
+        session = self.open_session()
+        unknown = [trial for trial in self.trials if trial not in session.tiers]
+        if unknown:
+            raise SessionError(f"{self.session}: expected its own trials, found {unknown[0]} among those to use")
+        chosen = self.trials or held_out(session)
+        if not chosen:
+            raise SessionError(f"{self.session}: expected clips with responses to reconstruct, found none; name trials")
+        return tuple(chosen)
+
+
+def held_out(session: Session) -> tuple[int, ...]:
+    """Clips that encoders have not seen: the paper's own, fold 0, or a simulated mouse's test tier."""
+    positions = PUBLISHED_CLIPS.get(session.name.partition("-Video")[0])
+    if positions is not None:
+        fold = session.trials_in_fold(HELD_OUT_FOLD)
+        return tuple(fold[position] for position in positions if position < len(fold))
+    labelled = [trial for trial in session.trials_in_tier(SAMPLE_TEST_TIER) if trial in session.labelled]
+    return tuple(labelled or session.trials_in_fold(HELD_OUT_FOLD))
+
+
+def sample_mouse() -> Mouse:
+    """The simulated mouse that comes with the package."""
+    sample = find_sample()
+    return Mouse(sample.session, sample.encoders, sample.mask, sample.session.name)
+
+
+def read_mice(file: Path) -> tuple[Mouse, ...]:
+    """Mice listed in a JSON file: a list of objects with session, encoders, mask and optionally name, readout, trials.
+
+    Paths are relative to the file.
+
+    Raises
+    ------
+    ConfigError : not such a file.
+    """
+    try:
+        listed = json.loads(file.read_text())
+    except OSError as error:
+        raise ConfigError(f"{file}: expected a list of mice, found: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"{file}: expected JSON, found: {error}") from None
+    if not isinstance(listed, list) or not listed or not all(isinstance(entry, dict) for entry in listed):
+        raise ConfigError(f"{file}: expected a list of mice, each with session, encoders and mask")
+    mice = tuple(_mouse(file, entry) for entry in listed)
+    names = [mouse.name for mouse in mice]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"{file}: expected a name of its own for every mouse, found {', '.join(names)}")
+    return mice
+
+
+def _mouse(file: Path, entry: dict[str, Any]) -> Mouse:
+    unknown = set(entry) - set(MICE_FILE_FIELDS)
+    missing = {"session", "encoders", "mask"} - set(entry)
+    if unknown or missing:
+        raise ConfigError(
+            f"{file}: expected each mouse to have session, encoders and mask (and name, readout, trials), found "
+            + (f"no {', '.join(sorted(missing))}" if missing else f"{', '.join(sorted(unknown))} too")
+        )
+    encoders, trials = entry["encoders"], entry.get("trials", [])
+    if not isinstance(encoders, list) or not encoders or not isinstance(trials, list):
+        raise ConfigError(f"{file}: expected encoders and trials as lists, with at least one encoder")
+    folder = file.absolute().parent
+    session = folder / str(entry["session"])
+    return Mouse(
+        session=session,
+        encoders=tuple(folder / str(path) for path in encoders),
+        mask=folder / str(entry["mask"]),
+        name=str(entry.get("name", session.name)),
+        readout=None if entry.get("readout") is None else str(entry["readout"]),
+        trials=tuple(int(trial) for trial in trials),
+    )
+
+
+def one_mouse(session: Path, encoders: Sequence[Path], mask: Path, readout: str | None = None) -> Mouse:
+    """A mouse named by its files."""
+    absolute = session.absolute()
+    files = tuple(path.absolute() for path in encoders)
+    return Mouse(absolute, files, mask.absolute(), absolute.name, readout)

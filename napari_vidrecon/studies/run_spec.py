@@ -1,0 +1,204 @@
+"""`RunSpec`: one reconstruction of a study, as plain values that decide every bit of its result."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from napari_vidrecon.errors import RunError, SessionError, StorageError
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
+from napari_vidrecon.reconstruction.results import Reconstruction
+from napari_vidrecon.reconstruction.run import Ensemble, Run, plan_run
+from napari_vidrecon.reconstruction.runner import Runner
+from napari_vidrecon.sessions.session import Session
+from napari_vidrecon.sessions.stimuli.stimulus import Stimulus, stimulus_trial
+from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.sessions.trial_files import STREAMS
+from napari_vidrecon.storage import recover_folder
+from napari_vidrecon.studies.mice import Mouse
+
+KEY_FORMAT = 1
+"""Part of every key: raise it when the same inputs no longer lead to the same result."""
+KEY_LETTERS = 24
+SAVE_EVERY_SECONDS = 60.0
+
+TargetKind = Literal["recorded", "predicted", "permuted", "other clip"]
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One reconstruction: a pure function of these fields and of the files they name.
+
+    Parameters
+    ----------
+    mouse : whose files are used.
+    config : every setting of the optimisation.
+    encoders : which of the mouse's encoders reconstruct; several only with `ensemble="gradients"`.
+    trial : the clip, or None for a stimulus.
+    stimulus : what is shown instead of a clip.
+    frames : part of the clip, first frame and end.
+    target : activity to match; "other clip" takes what was recorded during `other_trial`.
+    target_encoders : who predict a predicted target; empty means `encoders`.
+    ablated_fraction, ablation_seed, ablation : neurons left out, and what becomes of them.
+    mask_threshold, evaluation_threshold : alpha of the pixels updated and measured.
+    """
+
+    mouse: Mouse
+    config: ReconstructionConfig
+    encoders: tuple[int, ...] = (0,)
+    trial: int | None = None
+    stimulus: Stimulus | None = None
+    frames: tuple[int, int] | None = None
+    target: TargetKind = "recorded"
+    other_trial: int | None = None
+    target_encoders: tuple[int, ...] = ()
+    ablated_fraction: float = 0.0
+    ablation_seed: int = 0
+    ablation: Ablation = "drop"
+    mask_threshold: float = 0.5
+    evaluation_threshold: float = 1.0
+    ensemble: Ensemble = "videos"
+
+    def changed(self, **fields: Any) -> RunSpec:
+        """The same run with some fields changed."""
+        return replace(self, **fields)
+
+    @property
+    def label(self) -> str:
+        """What it reconstructs, for people."""
+        shown = self.stimulus.name if self.stimulus is not None else f"trial {self.trial}"
+        encoders = ", ".join(str(index) for index in self.encoders)
+        return f"{self.mouse.name}, {shown}, encoder {encoders}"
+
+    def open_trial(self, session: Session) -> Trial:
+        """The clip or stimulus that is reconstructed.
+
+        Raises
+        ------
+        SessionError : the clip cannot be read, or is too short.
+        """
+        if self.stimulus is not None:
+            return stimulus_trial(self.stimulus, session)
+        if self.trial is None:
+            raise SessionError(f"{self.mouse.session}: expected a trial or a stimulus, found neither")
+        return _part(session.trial(self.trial), self.frames)
+
+    def plan(self, device: str = "auto") -> Run:
+        """Open everything and build the run.
+
+        Raises
+        ------
+        VidreconError : an input cannot be read, or does not fit the others.
+        """
+        session = self.mouse.open_session()
+        trial = self.open_trial(session)
+        opened = {index: self.mouse.load_encoder(index, device) for index in {*self.encoders, *self.target_encoders}}
+        target: str | np.ndarray = self.target
+        if self.target == "other clip":
+            if self.other_trial is None:
+                raise SessionError(f"{self.mouse.session}: expected the other clip's trial, found none")
+            target = _part(session.trial(self.other_trial), self.frames).responses
+        neurons = None
+        if self.ablated_fraction:
+            neurons = NeuronSet.random(session.n_neurons, self.ablated_fraction, self.ablation_seed)
+        return plan_run(
+            trial,
+            [opened[index] for index in self.encoders],
+            self.mouse.load_mask(),
+            self.config,
+            target=target,
+            target_encoders=[opened[index] for index in self.target_encoders] or None,
+            neurons=neurons,
+            ablation=self.ablation,
+            mask_threshold=self.mask_threshold,
+            evaluation_threshold=self.evaluation_threshold,
+            ensemble=self.ensemble,
+        )
+
+    def compute(self, folder: Path, device: str = "auto") -> None:
+        """Reconstruct into a run folder; goes on where an earlier process was killed.
+
+        Raises
+        ------
+        VidreconError : an input cannot be read, or the folder cannot be written.
+        """
+        recover_folder(folder)
+        run = self.plan(device)
+        if folder.exists():
+            # A damaged or foreign copy is no loss: the run starts anew and replaces it.
+            with contextlib.suppress(RunError):
+                run.resume(Reconstruction.load(folder))
+        run.provenance["study"] = {"label": self.label}
+        Runner(run, save_to=folder, save_every_seconds=SAVE_EVERY_SECONDS).drive()
+
+
+def _part(trial: Trial, frames: tuple[int, int] | None) -> Trial:
+    return trial if frames is None else trial.part(frames[0], min(frames[1], trial.frames))
+
+
+@dataclass
+class Keys:
+    """Hashes of runs, from the content of every file they read; each file is read once.
+
+    Two runs share a key exactly when the same files, settings and stimulus go into them, wherever the files lie.
+    """
+
+    _digests: dict[Path, str] = field(default_factory=dict)
+
+    def of(self, spec: RunSpec) -> str:
+        """Hexadecimal key of a run; the name of its folder.
+
+        Raises
+        ------
+        StorageError : a file it would read is not there.
+        """
+        session = spec.mouse.open_session()
+        decisive = {
+            "format": KEY_FORMAT,
+            "config": spec.config.model_dump(mode="json"),
+            "encoders": [self._file(spec.mouse.encoders[index]) for index in spec.encoders],
+            "target_encoders": [self._file(spec.mouse.encoders[index]) for index in spec.target_encoders],
+            "readout": spec.mouse.readout,
+            "mask": self._file(spec.mouse.mask),
+            "frames": spec.frames,
+            "shown": self._shown(spec, session),
+            "target": spec.target,
+            "other_trial": None if spec.other_trial is None else self._trial(session, spec.other_trial),
+            "ablated": [spec.ablated_fraction, spec.ablation_seed, spec.ablation] if spec.ablated_fraction else None,
+            "thresholds": [spec.mask_threshold, spec.evaluation_threshold],
+            "ensemble": spec.ensemble if len(spec.encoders) > 1 else "single",
+        }
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:KEY_LETTERS]
+
+    def _shown(self, spec: RunSpec, session: Session) -> Any:
+        if spec.stimulus is None:
+            return self._trial(session, spec.trial if spec.trial is not None else -1)
+        behavior, pupil = session.average_behavior()
+        fields = {name: str(value) for name, value in asdict(spec.stimulus).items()}  # type: ignore[call-overload]
+        content = getattr(spec.stimulus, "content", "")
+        return [type(spec.stimulus).__name__, fields, content, behavior.tolist(), pupil.tolist()]
+
+    def _trial(self, session: Session, trial: int) -> list[str]:
+        files = [session.file(stream, trial) for stream in STREAMS]
+        return [self._file(file) if file.exists() else "none" for file in files]
+
+    def _file(self, file: Path) -> str:
+        if file not in self._digests:
+            try:
+                self._digests[file] = hashlib.sha256(file.read_bytes()).hexdigest()
+            except OSError as error:
+                raise StorageError(f"{file}: expected a file to read, found: {error.strerror}") from None
+        return self._digests[file]
+
+
+def without_repeats(specs: Sequence[RunSpec], keys: Keys) -> dict[str, RunSpec]:
+    """Runs by key, each once, in order."""
+    return {keys.of(spec): spec for spec in specs}

@@ -1,0 +1,87 @@
+"""How large a study is: the paper's own size, or one that a laptop finishes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Size of the grid of runs.
+
+    Parameters
+    ----------
+    name : "quick" or "paper".
+    clips : clips a mouse, at most.
+    frames : first and end frame of each clip; None for the whole clip.
+    encoders : encoders a mouse, at most; the ensembling study takes all there are.
+    preset, changes : the settings every run starts from.
+    skip_first, skip_last : frames of a reconstruction that are not measured, at its ends.
+    stimulus_frames : length of noise and gratings.
+    stimulus_skip : their first frames that are not measured.
+    noise_mice, grating_mice : mice that see stimuli, at most.
+    noise_px, noise_frames : length constants.
+    noise_seeds : repetitions.
+    grating_cycles_px, grating_hz, grating_directions : frequencies and directions.
+    """
+
+    name: str
+    clips: int
+    frames: tuple[int, int] | None
+    encoders: int | None
+    preset: str
+    changes: dict[str, Any] = field(default_factory=dict)
+    skip_first: int = 30
+    skip_last: int = 0
+    stimulus_frames: int = 60
+    stimulus_skip: int = 30
+    noise_mice: int = 3
+    grating_mice: int = 1
+    noise_px: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32)
+    noise_frames: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32)
+    noise_seeds: int = 5
+    grating_cycles_px: tuple[float, ...] = (0.0625, 0.125, 0.25, 0.5)
+    grating_hz: tuple[float, ...] = (15, 7.5, 3.75, 1.875, 0.9375, 0.46875, 0)
+    grating_directions: int = 4
+
+    def config(self) -> ReconstructionConfig:
+        """Settings of a run at this scale."""
+        return ReconstructionConfig.preset(self.preset, **self.changes)
+
+
+SCALES = {
+    "quick": Scale(
+        "quick",
+        clips=3,
+        frames=(30, 78),
+        encoders=2,
+        preset="fast",
+        changes={"steps": 40, "track_every": 2},
+        skip_first=8,
+        skip_last=4,
+        stimulus_frames=48,
+        stimulus_skip=8,
+        noise_mice=1,
+        noise_px=(0, 2, 4, 8, 16),
+        noise_frames=(0, 2, 4, 8, 16),
+        noise_seeds=1,
+        grating_directions=1,
+    ),
+    "paper": Scale("paper", clips=10, frames=None, encoders=None, preset="paper"),
+}
+
+
+def scale_named(name: str) -> Scale:
+    """A scale by name.
+
+    Raises
+    ------
+    ConfigError : there is none of that name.
+    """
+    if name not in SCALES:
+        raise ConfigError(f"--scale {name}: expected {' or '.join(SCALES)}")
+    return SCALES[name]

@@ -1,0 +1,162 @@
+"""`Study`: one experiment of the paper as a plain description, and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_vidrecon.analysis.postprocess import ensemble_mean, smooth
+from napari_vidrecon.analysis.statistics import TestResult
+from napari_vidrecon.studies.mice import Mouse
+from napari_vidrecon.studies.run_spec import RunSpec
+from napari_vidrecon.studies.scale import Scale
+from napari_vidrecon.studies.store import RunStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from napari_vidrecon.sessions.trial import Trial
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip of a study: whose, and which trial."""
+
+    mouse: Mouse
+    trial: int
+
+    @property
+    def name(self) -> str:
+        """For titles."""
+        return f"{self.mouse.name}, trial {self.trial}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every study of one command shares: the mice, the scale, and runs that several studies use.
+
+    Parameters
+    ----------
+    mice : one or more.
+    scale : size of the grids.
+    """
+
+    mice: tuple[Mouse, ...]
+    scale: Scale
+
+    @cached_property
+    def clips(self) -> tuple[Clip, ...]:
+        """The natural clips, mouse by mouse."""
+        return tuple(Clip(mouse, trial) for mouse in self.mice for trial in mouse.clips()[: self.scale.clips])
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any mouse is a simulation."""
+        return any(mouse.open_session().simulated for mouse in self.mice)
+
+    def encoders(self, mouse: Mouse) -> tuple[int, ...]:
+        """The encoders that are averaged, at this scale."""
+        return tuple(range(len(mouse.encoders)))[: self.scale.encoders]
+
+    def standard(self, clip: Clip, **changes: Any) -> list[RunSpec]:
+        """The standard reconstruction of a clip, or a variant of it: one run an encoder.
+
+        Parameters
+        ----------
+        changes : fields of `RunSpec`. A predicted target is the mean over all the mouse's encoders.
+        """
+        encoders = changes.pop("encoders", self.encoders(clip.mouse))
+        if changes.get("target") == "predicted":
+            changes.setdefault("target_encoders", tuple(range(len(clip.mouse.encoders))))
+        base = RunSpec(clip.mouse, self.scale.config(), trial=clip.trial, frames=self.scale.frames)
+        return [replace(base, encoders=(index,), **changes) for index in encoders]
+
+    def trial(self, clip: Clip) -> Trial:
+        """The clip with everything recorded during it, cut as it is reconstructed."""
+        return self.standard(clip)[0].open_trial(clip.mouse.open_session())
+
+    def measured(self, frames: int) -> slice:
+        """Frames of a natural reconstruction that are measured."""
+        return slice(self.scale.skip_first, frames - self.scale.skip_last)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure: its name in files, what it shows, which panel of the paper it stands for, and how to draw it."""
+
+    name: str
+    caption: str
+    panel: str
+    draw: Callable[[], Figure]
+
+
+@dataclass(frozen=True)
+class Movie:
+    """One movie: its name, what it shows, its frames (height, width, 3) 8-bit, and frames a second."""
+
+    name: str
+    caption: str
+    panel: str
+    frames: Callable[[], Iterator[np.ndarray]]
+    fps: float = 30.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A result of the paper, and whether these mice show it: True, False, or None where it cannot be told."""
+
+    statement: str
+    shows: bool | None
+    numbers: str
+
+
+@dataclass
+class Outcome:
+    """What a study found.
+
+    Parameters
+    ----------
+    tables : by name; each becomes CSV and Parquet.
+    tests : statistics.
+    findings : results of the paper, and whether they show here.
+    drawings, movies : figures and movies, made when they are written.
+    notes : what a reader must know, e.g. what is missing.
+    """
+
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    tests: list[TestResult] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    drawings: list[Drawing] = field(default_factory=list)
+    movies: list[Movie] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Study:
+    """One experiment: the runs it needs, and what it makes of them.
+
+    Parameters
+    ----------
+    name : of the command.
+    title : one line.
+    panels : what it stands for in the paper.
+    runs : the grid; runs that another study did are found again.
+    evaluate : measurements, tables, statistics, figures and movies from finished runs.
+    """
+
+    name: str
+    title: str
+    panels: str
+    runs: Callable[[Plan], Sequence[RunSpec]]
+    evaluate: Callable[[Plan, RunStore], Outcome]
+
+
+def averaged(store: RunStore, specs: Iterable[RunSpec], *, smoothed: bool = True) -> np.ndarray:
+    """Mean over runs (clipped to 0..255), then smoothed: (T, 36, 64), ready to be measured."""
+    video = ensemble_mean(store.videos(specs))
+    return smooth(video) if smoothed else video
