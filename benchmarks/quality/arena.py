@@ -1,0 +1,262 @@
+"""Every method on every mouse of the quality arena: the numbers of docs/quality.md.
+
+    python benchmarks/quality/arena.py --folder scratch/arena --out docs/quality.json
+    python benchmarks/quality/arena.py --folder scratch/arena --out docs/quality.json --published 2
+    python benchmarks/quality/arena.py --print docs/quality.json
+
+Clips of the tier oracle tune: only the step count of `paper` is chosen there. Clips of the tier live_test_main
+are measured once; no encoder was trained on either. Single noisy trials. Correlations are those of the last step,
+inside alpha >= 1, after the paper's smoothing (sigma 0.5) of both movies. What is done is kept in `--out` and not
+done again, so the command can be stopped and repeated. `--published N` adds the 1000 steps of `paper` on N clips.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from mice import MICE, ArenaMouse
+
+import napari_vidrecon as vr
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
+from napari_vidrecon.reconstruction.run import plan_run
+from napari_vidrecon.storage import replacing_file
+
+FRAMES, MEASURED = 64, slice(16, 64)
+"""Of each clip; the first frames have little context."""
+TUNING_TIER, TEST_TIER = "oracle", "live_test_main"
+TUNING_STEPS, TUNED_EVERY = 100, 5
+PAPER_STEPS = 1000
+
+
+@dataclass
+class Method:
+    """One way to reconstruct.
+
+    Parameters
+    ----------
+    name : in the table.
+    preset, changes : settings.
+    target : "recorded", "predicted", "permuted", or "other clip".
+    encoders : how many, their movies averaged.
+    """
+
+    name: str
+    preset: str
+    changes: dict = field(default_factory=dict)
+    target: str = "recorded"
+    encoders: int = 1
+
+    def config(self) -> vr.ReconstructionConfig:
+        """Its settings; nothing is tracked, so that times are the reconstruction's own."""
+        return vr.ReconstructionConfig.preset(self.preset, track_every=10**6, track_responses=False, **self.changes)
+
+
+def methods(paper_steps: int, steps_from_predicted: int, encoders: int) -> list[Method]:
+    """What is measured on test clips.
+
+    Parameters
+    ----------
+    paper_steps, steps_from_predicted : of `paper`, chosen on this mouse's tuning clips.
+    encoders : how many an ensemble has; 1 leaves ensembles out.
+    """
+    best = vr.ReconstructionConfig.preset("best").steps
+    tuned = {"steps": paper_steps}
+    listed = [
+        Method("paper, tuned steps", "paper", tuned),
+        Method("paper from predicted, tuned steps", "paper", {"steps": steps_from_predicted}, "predicted"),
+        Method("best", "best"),
+        Method("fast", "fast"),
+        Method("best, twice the steps", "best", {"steps": 2 * best}),
+        Method("best, four times the steps", "best", {"steps": 4 * best}),
+        Method("best, other clip's activity", "best", target="other clip"),
+        Method("fast, other clip's activity", "fast", target="other clip"),
+        Method("paper, other clip's activity", "paper", tuned, target="other clip"),
+        Method("best, permuted neurons", "best", target="permuted"),
+        Method("fast, permuted neurons", "fast", target="permuted"),
+        Method("paper, permuted neurons", "paper", tuned, target="permuted"),
+    ]
+    if encoders > 1:
+        listed.append(Method(f"paper, tuned steps, {encoders} encoders", "paper", tuned, encoders=encoders))
+        listed.append(Method(f"best, {encoders} encoders", "best", encoders=encoders))
+    return listed
+
+
+class Arena:
+    """One mouse with its clips; measures methods on them.
+
+    Parameters
+    ----------
+    mouse : whose.
+    folder : where `mice.py` put it.
+    """
+
+    def __init__(self, mouse: ArenaMouse, folder: Path) -> None:
+        self.session, self.encoders, self.mask = mouse.open(folder)
+        self.pixels = self.mask.binary(EVALUATION_THRESHOLD)
+
+    def clips(self, tier: str, count: int) -> list[int]:
+        """Ids of the first clips of a tier."""
+        return [each for each in self.session.trial_ids if self.session.tiers[each] == tier][:count]
+
+    def correlation(self, truth: np.ndarray, video: np.ndarray) -> float:
+        """Video correlation with the paper's smoothing on both sides; 0 for a movie without contrast."""
+        shown, true = (vr.postprocess.smooth(movie)[MEASURED] for movie in (np.clip(video, 0, 255), truth))
+        value = vr.metrics.video_correlation(true, shown, self.pixels)
+        return value if np.isfinite(value) else 0.0
+
+    def measured(self, method: Method, clip: int, clips: list[int]) -> dict[str, float]:
+        """What one method gives on one clip."""
+        trial = self.session.trial(clip).part(0, FRAMES)
+        other = self.session.trial(clips[(clips.index(clip) + 1) % len(clips)]).part(0, FRAMES)
+        target = other.responses if method.target == "other clip" else method.target
+        encoders = self.encoders[: method.encoders]
+        steps: list[float] = []
+        result = vr.reconstruct(
+            trial,
+            encoders,
+            self.mask,
+            method.config(),
+            target=target,
+            target_encoders=encoders,
+            on_step=lambda info: steps.append(info.seconds),  # type: ignore[func-returns-value]
+        )
+        shown, true = (vr.postprocess.smooth(movie)[MEASURED] for movie in (result.video, trial.video))
+        return {
+            "correlation": self.correlation(trial.video, result.video),
+            "frame_correlation": vr.metrics.mean_frame_correlation(true, shown, self.pixels),
+            "ssim": vr.metrics.ssim(true, shown, self.pixels),
+            "seconds": float(np.median(steps)) * len(steps),
+        }
+
+    def tuning_curve(self, clips: list[int], target: str) -> dict[int, float]:
+        """Mean correlation of `paper` after 5, 10, ... steps on the tuning clips."""
+        config = vr.ReconstructionConfig.preset("paper", steps=TUNING_STEPS, track_every=10**6, track_responses=False)
+        curves = []
+        for clip in clips:
+            trial = self.session.trial(clip).part(0, FRAMES)
+            run = plan_run(trial, self.encoders[:1], self.mask, config, target=target)
+            curve = {}
+            while not run.finished:
+                done = run.step().step
+                if done % TUNED_EVERY == 0:
+                    curve[done] = self.correlation(trial.video, run.steppable.video)
+            curves.append(curve)
+        return {step: float(np.mean([curve[step] for curve in curves])) for step in curves[0]}
+
+
+def best_step(curve: dict) -> int:
+    """Where a tuning curve is highest."""
+    return int(max(curve, key=lambda step: curve[step]))
+
+
+class Stored:
+    """Results on disk, rewritten after each.
+
+    Parameters
+    ----------
+    path : JSON file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.values: dict = json.loads(path.read_text()) if path.exists() else {"tuning": {}, "test": {}}
+
+    def keep(self) -> None:
+        """Write."""
+        with replacing_file(self.path) as temporary:
+            temporary.write_text(json.dumps(self.values, indent=1))
+
+
+def rows(test: dict, what: str) -> Iterator[tuple[str, list[float]]]:
+    """(method, one figure a clip over all mice), in the order of the first mouse."""
+    names = dict.fromkeys(name for mouse in test.values() for name in mouse)
+    for name in names:
+        yield name, [clip[what] for mouse in test.values() for clip in mouse.get(name, {}).values()]
+
+
+def interval(values: list[float]) -> str:
+    """Mean with its 95 % t-interval over clips."""
+    from scipy import stats
+
+    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values) if len(values) > 1 else float("nan")
+    return f"{np.mean(values):.3f} ({np.mean(values) - half:.3f} to {np.mean(values) + half:.3f})"
+
+
+def table(test: dict) -> str:
+    """All methods over all mice."""
+    lines = [
+        "| method | clips | video correlation (95 %) | frame correlation | SSIM | s a clip |",
+        "|---|---|---|---|---|---|",
+    ]
+    others = {what: dict(rows(test, what)) for what in ("frame_correlation", "ssim", "seconds")}
+    for name, values in rows(test, "correlation"):
+        means = [np.nanmean(others[what][name]) for what in others]
+        lines.append(
+            f"| {name} | {len(values)} | {interval(values)} | {means[0]:.3f} | {means[1]:.3f} | {means[2]:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def mouse_table(stored: dict) -> str:
+    """`paper` and `best` mouse by mouse."""
+    lines = ["| mouse | steps of paper | paper, tuned | best | from predicted |", "|---|---|---|---|---|"]
+    for mouse, test in stored["test"].items():
+        mean = {name: np.mean([clip["correlation"] for clip in clips.values()]) for name, clips in test.items()}
+        columns = ("paper, tuned steps", "best", "paper from predicted, tuned steps")
+        figures = " | ".join(f"{mean[name]:.3f}" if name in mean else "" for name in columns)
+        lines.append(f"| {mouse} | {best_step(stored['tuning'][mouse]['recorded'])} | {figures} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Tune, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, help="where mice.py put the mice")
+    parser.add_argument("--out", type=Path, default=Path("docs/quality.json"))
+    parser.add_argument("--tuning-clips", type=int, default=6)
+    parser.add_argument("--test-clips", type=int, default=10)
+    parser.add_argument(
+        "--published", type=int, default=0, help="also the 1000 steps of paper, on so many clips a mouse"
+    )
+    parser.add_argument("--ensembles", type=int, default=1, help="encoders of an ensemble; 1: no ensembles")
+    parser.add_argument("--print", type=Path, metavar="JSON", help="print the tables of an earlier run")
+    arguments = parser.parse_args()
+    if arguments.print is None:
+        measure(arguments)
+    stored = Stored(arguments.print or arguments.out).values
+    print(mouse_table(stored), table(stored["test"]), sep="\n\n")
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """All mice; a clip at a time over all mice, so that a stopped run is balanced."""
+    stored = Stored(arguments.out)
+    arenas = {mouse.name: Arena(mouse, arguments.folder) for mouse in MICE if (arguments.folder / mouse.name).exists()}
+    for name, arena in arenas.items():
+        curves = stored.values["tuning"].setdefault(name, {})
+        for target in ("recorded", "predicted"):
+            if target not in curves:
+                curves[target] = arena.tuning_curve(arena.clips(TUNING_TIER, arguments.tuning_clips), target)
+                stored.keep()
+                print(name, target, "peak at step", best_step(curves[target]), flush=True)
+    for index in range(arguments.test_clips):
+        for name, arena in arenas.items():
+            clips = arena.clips(TEST_TIER, 10**6)
+            curves = stored.values["tuning"][name]
+            listed = methods(best_step(curves["recorded"]), best_step(curves["predicted"]), arguments.ensembles)
+            if index < arguments.published:
+                listed.append(Method("paper, 1000 steps as published", "paper", {"steps": PAPER_STEPS}))
+            for method in listed:
+                done = stored.values["test"].setdefault(name, {}).setdefault(method.name, {})
+                if index < len(clips) and str(clips[index]) not in done:
+                    done[str(clips[index])] = arena.measured(method, clips[index], clips)
+                    stored.keep()
+            print(name, "clip", clips[index], flush=True)
+
+
+if __name__ == "__main__":
+    main()

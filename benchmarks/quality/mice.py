@@ -1,0 +1,90 @@
+"""The simulated mice of the quality arena: unlike in noise, in number of neurons, in size and place of the field.
+
+    python benchmarks/quality/mice.py --folder scratch/arena                  # all mice, one encoder each
+    python benchmarks/quality/mice.py --folder scratch/arena --encoders 5     # five each, for ensembles
+
+Runs `vidrecon simulate`, `train` and `mask`, as a user would; what is there already is not made again. About five
+minutes a mouse and encoder on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import napari_vidrecon as vr
+from napari_vidrecon.encoders.encoder import Encoder
+from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.sessions.session import Session
+
+
+@dataclass(frozen=True)
+class ArenaMouse:
+    """One simulated mouse.
+
+    Parameters
+    ----------
+    seed, neurons, gain : of the simulation; the lower the gain, the noisier.
+    radius_px, centre_px : of the disc the receptive fields lie in.
+    """
+
+    seed: int
+    neurons: int
+    gain: float = 0.33
+    radius_px: float = 11.0
+    centre_px: tuple[float, float] = (18.0, 30.0)
+
+    @property
+    def name(self) -> str:
+        """What its files are called."""
+        return f"seed{self.seed}"
+
+    def commands(self, folder: Path, encoders: int) -> list[tuple[Path, list[str]]]:
+        """Each file and the `vidrecon` command that makes it."""
+        session, mask = folder / self.name, folder / f"{self.name}_mask.npy"
+        simulate = ["simulate", "--seed", self.seed, "--neurons", self.neurons, "--gain", self.gain]
+        simulate += ["--field-radius", self.radius_px, "--field-centre", *self.centre_px, "--out", session]
+        made: list[tuple[Path, list]] = [(session, simulate)]
+        for index in range(encoders):
+            encoder = self.encoder_file(folder, index)
+            made.append((encoder, ["train", session, "--seed", index, "--out", encoder]))
+        made.insert(2, (mask, ["mask", session, "--encoder", self.encoder_file(folder, 0), "--out", mask]))
+        return [(path, [str(word) for word in words]) for path, words in made]
+
+    def encoder_file(self, folder: Path, index: int) -> Path:
+        """Where an encoder lies."""
+        return folder / f"{self.name}_{index}.safetensors"
+
+    def open(self, folder: Path) -> tuple[Session, list[Encoder], AlphaMask]:
+        """Its session, all encoders that were trained, and its mask."""
+        files = sorted(folder.glob(f"{self.name}_[0-9].safetensors"))
+        encoders = [vr.load_encoder(file, device="cpu") for file in files]
+        return vr.open_session(folder / self.name), encoders, vr.AlphaMask.load(folder / f"{self.name}_mask.npy")
+
+
+MICE = (
+    ArenaMouse(seed=7, neurons=1000),
+    ArenaMouse(seed=11, neurons=800),
+    ArenaMouse(seed=21, neurons=600, gain=0.5, radius_px=8.0, centre_px=(16.0, 36.0)),
+    ArenaMouse(seed=31, neurons=1500, gain=0.25, radius_px=14.0, centre_px=(18.0, 32.0)),
+)
+
+
+def main() -> None:
+    """Make what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--encoders", type=int, default=1)
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    for mouse in MICE:
+        for path, words in mouse.commands(arguments.folder, arguments.encoders):
+            if not path.exists():
+                subprocess.run([sys.executable, "-m", "napari_vidrecon.cli", *words], check=True)
+
+
+if __name__ == "__main__":
+    main()
