@@ -32,6 +32,14 @@ def simulate(
         tuple[float, float], typer.Option(metavar="ROW COLUMN", help="Middle of that disc, px.")
     ] = (18.0, 30.0),
     workers: Annotated[int, typer.Option(min=1, help="Processes; the files do not depend on it.")] = 1,
+    raw: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND",
+            help="Raw files of the same mouse as well, to import: arrays, suite2p or nwb, beside FOLDER; "
+            "may be repeated.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -43,11 +51,18 @@ def simulate(
     from napari_vidrecon.cli.progress import Progress
     from napari_vidrecon.cli.stopping import StopRequest
     from napari_vidrecon.errors import ConfigError
+    from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.sessions.simulation.mouse import simulate_session
+    from napari_vidrecon.sessions.simulation.raw.raw_mouse import RawMouse, raw_place, require_whole_scans
 
     if dtype not in ("uint8", "float32"):
         raise ConfigError(f"--dtype: expected uint8 or float32, found {dtype!r}")
     _require_replaceable(out, overwrite)
+    raw_files = {kind: raw_place(out, kind) for kind in raw or []}
+    if raw_files:
+        require_whole_scans(frames)
+    for place in raw_files.values():
+        _require_raw_replaceable(place, overwrite)
     with Progress("simulating", trials + validation_trials + test_trials, "trials") as progress, StopRequest() as stop:
 
         def on_progress(done: int, total: int) -> None:
@@ -75,8 +90,13 @@ def simulate(
             raise stop.stopped(
                 f"stopped; nothing was written to {out}: a session appears whole or not at all"
             ) from None
+    if raw_files:
+        mouse = RawMouse.of(open_session(out))
+        for kind, place in raw_files.items():
+            mouse.write(kind, place)
     values = {"out": out, "simulated": True, "seed": seed, "neurons": neurons, "frames": frames}
     values |= {"train_trials": trials, "validation_trials": validation_trials, "test_trials": test_trials}
+    values |= {f"raw_{kind}": place for kind, place in raw_files.items()}
     if json:
         report.print_json(values)
     else:
@@ -104,3 +124,19 @@ def _require_replaceable(out: Path, overwrite: bool) -> None:
             f"{out}: expected a free name for the session, found a simulated mouse; "
             "give --overwrite to replace it, or another name"
         )
+
+
+def _require_raw_replaceable(place: Path, overwrite: bool) -> None:
+    """Raw files take the place of earlier ones of a simulated mouse only.
+
+    Raises
+    ------
+    StorageError : something else is there, or it is not to be replaced.
+    """
+    from napari_vidrecon.errors import StorageError
+    from napari_vidrecon.sessions.simulation.raw.raw_mouse import is_raw_folder
+
+    if not place.exists() or (overwrite and (place.is_file() or is_raw_folder(place))):
+        return
+    remedy = "move it away" if overwrite else "give --overwrite to replace raw files of a simulated mouse"
+    raise StorageError(f"{place}: expected a free name for the raw files, found something there; {remedy}")

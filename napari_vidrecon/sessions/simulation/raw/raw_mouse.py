@@ -1,0 +1,233 @@
+"""`RawMouse`: a simulated mouse as one long scan with movies, behaviour and clocks, in the files of a laboratory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.sessions.session import Session
+from napari_vidrecon.sessions.simulation.calcium import SCAN_RATE_HZ, interpolation, scan_bins
+from napari_vidrecon.sessions.simulation.raw.nwb_file import write_nwb
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
+from napari_vidrecon.storage import replacing_file, replacing_folder
+
+DESCRIPTION_FILE = "recording.toml"
+RAW_KINDS = ("arrays", "suite2p", "nwb")
+NOTE = "# A simulated mouse, written by napari-vidrecon: no animal, no recording."
+PAUSE_BINS = 12
+"""Scan samples between two trials, in which the screen shows nothing."""
+OTHER_REGIONS = (2, 5, 7)
+"""Regions that suite2p found among the neurons and that are no cells, by their place."""
+BASELINE, BRIGHTNESS, NEUROPIL = 100.0, 10.0, 20.0
+"""Fluorescence of a silent cell, of a unit of activity, and of what surrounds a cell."""
+DESCRIPTION = (
+    NOTE
+    + """
+name = "{name}"
+simulated = true
+coordinates = "coordinates.npy"
+tiers = "tiers.npy"
+
+[activity]
+file = "{activity}"
+times = "activity_times.npy"
+
+[stimulus]
+file = "stimulus.npy"
+times = "stimulus_times.npy"
+"""
+)
+
+
+def raw_place(session: Path, kind: str) -> Path:
+    """Where raw files of a kind lie, beside the session they are made of.
+
+    Raises
+    ------
+    ConfigError : no such kind.
+    """
+    if kind not in RAW_KINDS:
+        raise ConfigError(f"raw files: expected one of {', '.join(RAW_KINDS)}, found {kind!r}")
+    return session.with_name(f"{session.name}.nwb" if kind == "nwb" else f"{session.name}_{kind}")
+
+
+def require_whole_scans(frames: int) -> None:
+    """Refuse clips that no whole number of scan samples fills.
+
+    A trial begins with a whole scan sample, so that pauses do not shift the two clocks against each other.
+
+    Raises
+    ------
+    ConfigError : such clips.
+    """
+    if scan_bins(frames) * FRAME_RATE_HZ != frames * SCAN_RATE_HZ:
+        raise ConfigError(f"raw files: expected clips of a multiple of 15 frames, found {frames}; simulate such clips")
+
+
+def is_raw_folder(folder: Path) -> bool:
+    """Whether raw files of a simulated mouse, and not somebody's recording, lie in a folder."""
+    try:
+        with (folder / DESCRIPTION_FILE).open(encoding="utf-8") as file:
+            return file.read(len(NOTE)) == NOTE
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+@dataclass
+class RawMouse:
+    """A session as one continuous recording; arrays may be changed before they are written.
+
+    Parameters
+    ----------
+    activity : (N, samples) at 8 Hz; `activity_times` say when each sample starts, s.
+    movies : (clips, T, H, W) uint8, each shown once, in order.
+    onsets : (clips,) s.
+    behavior : {"running" | "pupil_size" | "pupil_center": array}, at 30 Hz, with `behavior_times`.
+    coordinates : (N, 3) µm.
+    tiers : one a clip.
+    name : of the mouse.
+    """
+
+    activity: np.ndarray
+    activity_times: np.ndarray
+    movies: np.ndarray
+    onsets: np.ndarray
+    behavior: dict[str, np.ndarray]
+    behavior_times: np.ndarray
+    coordinates: np.ndarray
+    tiers: list[str]
+    name: str = "simulated mouse"
+
+    @classmethod
+    def of(cls, session: Session) -> RawMouse:
+        """Undo what made a session of a simulated mouse: trials become one recording with pauses.
+
+        Raises
+        ------
+        ConfigError : not a simulated mouse, or clips that no whole number of scan samples fills.
+        """
+        numbers = session.trial_ids
+        frames = session.trial(numbers[0]).frames
+        bins = scan_bins(frames)
+        if not session.simulated or session.coordinates is None:
+            raise ConfigError(f"{session.path}: expected a simulated mouse to make raw files of, found another session")
+        require_whole_scans(frames)
+        to_scan = np.linalg.pinv(interpolation(frames).astype(float))
+        half = PAUSE_BINS // 2
+        length_s = (bins + PAUSE_BINS) / SCAN_RATE_HZ
+        pause = round(half / SCAN_RATE_HZ * FRAME_RATE_HZ)
+        pads = ((0, 0), (pause, round(length_s * FRAME_RATE_HZ) - pause - frames))
+        scans, movies, behavior, gaze = [], [], [], []
+        for number in numbers:
+            trial = session.trial(number)
+            scan = np.maximum(np.pad(trial.responses @ to_scan, ((0, 0), (half, half)), mode="edge"), 0)
+            scans.append(scan.astype(np.float32))
+            movies.append(np.rint(trial.video).astype(np.uint8))
+            behavior.append(np.pad(trial.behavior, pads, mode="edge"))
+            gaze.append(np.pad(trial.pupil_center, pads, mode="edge"))
+        size, running = np.concatenate(behavior, axis=1)
+        activity = np.concatenate(scans, axis=1)
+        shift = half / SCAN_RATE_HZ - pause / FRAME_RATE_HZ
+        return cls(
+            activity=activity,
+            activity_times=np.arange(activity.shape[1]) / SCAN_RATE_HZ,
+            movies=np.stack(movies),
+            onsets=half / SCAN_RATE_HZ + length_s * np.arange(len(numbers)),
+            behavior={"running": running, "pupil_size": size, "pupil_center": np.concatenate(gaze, axis=1)},
+            behavior_times=shift + (np.arange(size.size) + 0.5) / FRAME_RATE_HZ,
+            coordinates=np.asarray(session.coordinates),
+            tiers=list(session.tiers.values()),
+            name=session.name,
+        )
+
+    @property
+    def frame_times(self) -> np.ndarray:
+        """(clips, T) when each frame appeared, s."""
+        return np.asarray(self.onsets[:, None] + np.arange(self.movies.shape[1]) / FRAME_RATE_HZ)
+
+    def write(self, kind: str, place: Path) -> Path:
+        """Write raw files that say themselves that the mouse is simulated; they appear whole or not at all.
+
+        Parameters
+        ----------
+        kind : "arrays", "suite2p" or "nwb", as `vidrecon import` calls them.
+        place : the folder, or the NWB file.
+
+        Raises
+        ------
+        ConfigError : another kind.
+        """
+        if kind == "nwb":
+            with replacing_file(place) as draft:
+                self.write_nwb(draft)
+        elif kind in RAW_KINDS:
+            with replacing_folder(place) as draft:
+                (self.write_suite2p if kind == "suite2p" else self.write_arrays)(draft)
+                activity = "spks.npy" if kind == "suite2p" else "activity.npy"
+                (draft / DESCRIPTION_FILE).write_text(self._description(activity), encoding="utf-8")
+        else:
+            raise ConfigError(f"raw files: expected one of {', '.join(RAW_KINDS)}, found {kind!r}")
+        return place
+
+    def _description(self, activity: str) -> str:
+        parts = [f'\n[{name}]\nfile = "{name}.npy"\ntimes = "{name}_times.npy"\n' for name in self.behavior]
+        return DESCRIPTION.format(name=self.name, activity=activity) + "".join(parts)
+
+    def write_beside(self, folder: Path) -> None:
+        """Stimulus, behaviour and clocks as arrays named by convention."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "activity_times.npy", self.activity_times)
+        np.save(folder / "stimulus.npy", self.movies)
+        np.save(folder / "stimulus_times.npy", self.frame_times)
+        for name, values in self.behavior.items():
+            np.save(folder / f"{name}.npy", values)
+            np.save(folder / f"{name}_times.npy", self.behavior_times)
+        np.save(folder / "coordinates.npy", self.coordinates)
+        np.save(folder / "tiers.npy", np.array(self.tiers))
+
+    def write_arrays(self, folder: Path) -> Path:
+        """Everything as plain arrays."""
+        self.write_beside(folder)
+        np.save(folder / "activity.npy", self.activity)
+        return folder
+
+    def write_suite2p(self, folder: Path) -> Path:
+        """As suite2p leaves it: cells among other regions, in `plane0`, with the other arrays beside it."""
+        self.write_beside(folder)
+        plane = folder / "suite2p" / "plane0"
+        plane.mkdir(parents=True)
+        neurons, samples = self.activity.shape
+        random = np.random.default_rng(3)
+        others = [place for place in OTHER_REGIONS if place < neurons]
+        regions = neurons + len(others)
+        cells = np.zeros(regions, dtype=bool)
+        cells[np.arange(neurons) + np.searchsorted(others, np.arange(neurons), side="right")] = True
+        spikes = random.gamma(1.0, 3.0, (regions, samples)).astype(np.float32)
+        spikes[cells] = self.activity
+        positions = np.zeros((regions, 3))
+        positions[cells] = self.coordinates
+        np.save(plane / "spks.npy", spikes)
+        np.save(plane / "F.npy", np.float32(BASELINE) + np.float32(BRIGHTNESS) * spikes)
+        np.save(plane / "Fneu.npy", np.full_like(spikes, NEUROPIL))
+        np.save(plane / "iscell.npy", np.column_stack([cells, np.where(cells, 0.9, 0.1)]))
+        np.save(folder / "coordinates.npy", positions)
+        return folder
+
+    def write_nwb(self, file: Path) -> Path:
+        """As an NWB file: deconvolved fluorescence, one image series, running, pupil, a table of positions."""
+        write_nwb(
+            file,
+            activity=self.activity,
+            activity_times=self.activity_times,
+            movies=self.movies,
+            frame_times=self.frame_times,
+            onsets=self.onsets,
+            tiers=self.tiers,
+            behavior=self.behavior,
+            behavior_times=self.behavior_times,
+            coordinates=self.coordinates,
+        )
+        return file
