@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,12 +10,8 @@ import typer
 from napari_vidrecon.cli.options import Json, Overwrite
 
 if TYPE_CHECKING:
-    from napari_vidrecon.sessions.importing.arrays import ArrayFolder
-    from napari_vidrecon.sessions.importing.nwb import NwbFile
     from napari_vidrecon.sessions.importing.settings import ImportSettings
-    from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
 
-KINDS = ("suite2p", "nwb", "arrays")
 NwbName = typer.Option(metavar="NAME", help="NWB: the series to take where there are several.")
 
 
@@ -67,22 +61,27 @@ def importing(
     from napari_vidrecon.cli import report
     from napari_vidrecon.cli.settings import checked
     from napari_vidrecon.errors import ConfigError
+    from napari_vidrecon.sessions.importing.nwb import NwbNames
     from napari_vidrecon.sessions.importing.settings import ImportSettings
+    from napari_vidrecon.sessions.importing.sources import SOURCE_KINDS, ImportSource, require_replaceable
 
-    if kind not in KINDS:
-        raise ConfigError(f"{kind}: expected one of {', '.join(KINDS)} before the source, found {kind!r}")
+    if kind not in SOURCE_KINDS:
+        raise ConfigError(f"{kind}: expected one of {', '.join(SOURCE_KINDS)} before the source, found {kind!r}")
+    if signal not in ("spks", "dff"):
+        raise ConfigError(f"--signal: expected spks or dff, found {signal!r}")
+    if sample_time not in ("start", "middle"):
+        raise ConfigError(f"--sample-time: expected start or middle, found {sample_time!r}")
     choices = {"trial_frames": trial_frames, "fit": fit, "bad_neurons": bad_neurons, "negative": negative}
     choices |= {"test_share": test_share, "validation_share": validation_share, "within_movie": within_movie}
     choices |= {"trim": trim, "clock_tolerance_s": clock_tolerance, "levels": _levels(levels)}
     settings = checked(ImportSettings, choices)
-    names = {"activity": activity, "stimulus": stimulus, "running": running}
-    names |= {"pupil_size": pupil_size, "pupil_center": pupil_center}
-    options = {"beside": beside, "signal": signal, "all_regions": all_regions, "names": names}
+    names = NwbNames(activity, stimulus, running, pupil_size, pupil_center)
+    chosen = ImportSource(kind, source, beside, signal, all_regions, names, sample_time)  # type: ignore[arg-type]
     if not preview and out is None:
         raise ConfigError("--out: expected the session folder to write, found none; or only look with --preview")
     if out is not None and not preview:
-        _require_replaceable(out, overwrite)
-    with _opened(kind, source, settings, sample_time, options) as recording:
+        require_replaceable(out, overwrite)
+    with chosen.opened(settings) as recording:
         if preview:
             columns = recording.columns()
             if json:
@@ -124,31 +123,6 @@ def _write(recording: Any, out: Path, settings: ImportSettings) -> Any:
             ) from None
 
 
-@contextlib.contextmanager
-def _opened(
-    kind: str, source: Path, settings: ImportSettings, sample_time: str, options: dict[str, Any]
-) -> Iterator[ArrayFolder | NwbFile | Suite2pFolder]:
-    from napari_vidrecon.errors import ConfigError
-
-    if kind == "arrays":
-        from napari_vidrecon.sessions.importing.arrays import ArrayFolder
-
-        yield ArrayFolder(source, settings)
-    elif kind == "suite2p":
-        from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
-
-        if options["signal"] not in ("spks", "dff"):
-            raise ConfigError(f"--signal: expected spks or dff, found {options['signal']!r}")
-        yield Suite2pFolder(source, options["beside"], settings, options["signal"], options["all_regions"])
-    else:
-        from napari_vidrecon.sessions.importing.nwb import NwbFile, NwbNames
-
-        if sample_time not in ("start", "middle"):
-            raise ConfigError(f"--sample-time: expected start or middle, found {sample_time!r}")
-        with NwbFile(source, settings, NwbNames(**options["names"]), sample_time) as file:  # type: ignore[arg-type]
-            yield file
-
-
 def _levels(text: str | None) -> tuple[float, float] | None:
     from napari_vidrecon.errors import ConfigError
 
@@ -165,19 +139,3 @@ def _text(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name}: {part}" for name, part in value.items())
     return str(value)
-
-
-def _require_replaceable(out: Path, overwrite: bool) -> None:
-    """A folder is replaced as a whole, so only an imported session may be; raises `StorageError`."""
-    from napari_vidrecon.errors import StorageError
-    from napari_vidrecon.sessions.importing.importer import REPORT_FILE
-
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not (out / REPORT_FILE).is_file():
-        raise StorageError(f"{out}: expected a free name for the session, found other files; choose another name")
-    if not overwrite:
-        raise StorageError(
-            f"{out}: expected a free name for the session, found an imported one; "
-            "give --overwrite to replace it, or another name"
-        )

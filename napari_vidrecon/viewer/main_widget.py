@@ -10,7 +10,7 @@ from qtpy.QtCore import QMimeData, QSize
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_vidrecon.viewer.contributions.commands import show_shortcuts, show_traces
+from napari_vidrecon.viewer.contributions.commands import show_import, show_shortcuts, show_traces
 from napari_vidrecon.viewer.contributions.shortcuts import bind_shortcuts
 from napari_vidrecon.viewer.panels.controls import button, row
 from napari_vidrecon.viewer.panels.export_panel import ExportPanel
@@ -52,6 +52,7 @@ class ReconstructionWidget(QWidget):
         self.board, self.player = self._workspace.board, self._workspace.player
         self.run_bar = RunBar(self.model, self.controller)
         self.session_panel = SessionPanel(self.model)
+        self.session_panel.import_asked.connect(partial(show_import, napari_viewer))
         self.run_panel = RunPanel(self.model)
         self.mask_panel = MaskPanel(self.model, self.board, self._workspace.mask_fit)
         self.neuron_panel = NeuronPanel(self.model, self.board)

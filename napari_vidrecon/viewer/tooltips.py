@@ -28,6 +28,7 @@ TOOLTIPS = {
     "open_session": "Open a session folder in the public Sensorium 2023 format (it holds data and meta), or a saved "
     "run. You can also drag the folder onto this panel.",
     "recent": "Sessions and runs opened lately.",
+    "import_recording": "Turn a recording of your own into a session: a suite2p folder, an NWB file, or plain arrays.",
     "session_name": "The session that is open.",
     "tier": "Which part of the recording to choose a trial from. Encoders are trained on “train”; reconstruct from "
     "the others.",
@@ -40,6 +41,48 @@ TOOLTIPS = {
     "add_encoder": "Add an encoder file: .safetensors of this program, or a reference checkpoint (.pth).",
     "mouse": "Which readout of an encoder file with several mice to use. “automatic” takes the one with as many "
     "neurons as the session.",
+    # Import
+    "import_folder": "Choose a suite2p folder, or a folder of .npy arrays and movies. Nothing in it is changed.",
+    "import_file": "Choose an NWB file. Nothing in it is changed.",
+    "import_kind": "What the files are; told by their names. The table shows what each array would be used for.",
+    "import_columns": "Every array that was found: what it is taken for, its shape, kind of numbers, rate, and the "
+    "range of a sample of its values. What is not taken for anything is dimmed. To use other names, describe the "
+    "files in a recording.toml beside them (docs/import.md).",
+    "import_signal": "spks is the deconvolved activity, which encoders are made for; dF/F is slower.",
+    "import_all_regions": "Take every region that suite2p found, also those it does not call cells.",
+    "import_beside": "Where stimulus, clocks and behaviour lie, if not in the suite2p folder itself.",
+    "import_activity": "Which series is the neurons' activity, where the file has several.",
+    "import_stimulus": "Which series holds the movies, where the file has several.",
+    "import_running": "Which series is the running speed, where the file has several.",
+    "import_pupil_size": "Which series is the size of the pupil, where the file has several.",
+    "import_pupil_center": "Which series is the position of the pupil, where the file has several.",
+    "import_sample_time": "What the times of the activity say: when the microscope began a sample, or its middle.",
+    "import_trial_frames": "Longer presentations are cut into several trials; 300 frames are 10 s at 30 Hz.",
+    "import_fit": "Movies are brought to 36 × 64 pixels. If their proportions are others: add grey at the edges, cut "
+    "the edges off, or distort them.",
+    "import_bad_neurons": "Neurons that are NaN or never change: leave them out and say so, or refuse to import.",
+    "import_negative": "Encoders expect activity of at least 0. What is below: refuse to import, or set it to 0.",
+    "import_test_share": "Share of the trials, whole movies, that is kept to reconstruct and test with. Not used if "
+    "the files name tiers.",
+    "import_validation_share": "Share of the trials, whole movies, that training is watched with. Not used if the "
+    "files name tiers.",
+    "import_within_movie": "Only if there is a single movie: hold out parts of it although other parts are trained "
+    "on. Scores may then be too good.",
+    "import_trim": "Where two arrays should be equally long and are not, cut the longer one at its end instead of "
+    "refusing.",
+    "import_clock_tolerance": "How far two clocks may run apart over the recording before it is refused.",
+    "import_levels": "Say which values of the movies were shown as black and as white, where the kind of numbers does "
+    "not tell.",
+    "import_black": "The value that was shown as black.",
+    "import_white": "The value that was shown as white.",
+    "import_out": "The session folder to write. It appears whole or not at all.",
+    "import_choose_out": "Choose a name and a place for the session.",
+    "import_replace": "If a session that was imported before lies there, replace it. Other folders are never replaced.",
+    "import_start": "Write the session. The window can be used meanwhile.",
+    "import_stop": "End after the present clip. Nothing of the session is kept.",
+    "import_progress": "How far the import is.",
+    "import_report": "What was taken, resampled, filled in, left out, repaired or assumed on the way.",
+    "import_open": "Put the new session on the board. It has no encoder yet: train one with “vidrecon train”.",
     # Run settings
     "preset": "best: the highest correlation. fast: far fewer steps, nearly as good. "
     "paper: Bauer et al. 2026 to the letter, 1000 steps.",

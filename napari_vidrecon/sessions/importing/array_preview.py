@@ -26,7 +26,7 @@ def preview(folder: Path, activity_file: str) -> list[Column]:
     try:
         description, _ = read_description(folder, activity_file)
     except SessionError as error:
-        return [*list_columns(folder, {}), Column.unreadable("description", str(error))]
+        return [*list_columns(folder, {}), Column.unreadable("description", str(error), fault=True)]
     return list_columns(folder, uses(description))
 
 
@@ -72,13 +72,14 @@ def list_columns(folder: Path, known: dict[str, tuple[str, str | None, float | N
         try:
             array = open_pixels(file)
         except StorageError as error:
-            columns.append(Column.unreadable(file.name, str(error).removeprefix(f"{file}: ")))
+            why, needed = str(error).removeprefix(f"{file}: "), not use.startswith(NOT_USED)
+            columns.append(Column.unreadable(file.name, why if needed else f"{NOT_USED}: {why}", fault=needed))
             continue
         if rate_hz is None and times and (folder / times).is_file():
             rate_hz = rate_of(read_array(folder / times))
         columns.append(Column.of(file.name, array, use, rate_hz))
     missing = set(known) - {file.name for file in folder.iterdir()}
-    columns += [Column.unreadable(name, f"{known[name][0]}: nothing there") for name in sorted(missing)]
+    columns += [Column.unreadable(name, f"{known[name][0]}: nothing there", fault=True) for name in sorted(missing)]
     return columns
 
 

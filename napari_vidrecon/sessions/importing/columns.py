@@ -23,6 +23,7 @@ class Column:
     rate_hz : samples a second, or None if it is no clocked signal or the clock is not told.
     lowest, highest : range of a sample of its values; None for no numbers.
     use : what it would be used for, or why not.
+    fault : it keeps the files from being imported as they are.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Column:
     lowest: float | None
     highest: float | None
     use: str = NOT_USED
+    fault: bool = False
 
     @classmethod
     def of(cls, name: str, array: Pixels, use: str = NOT_USED, rate_hz: float | None = None) -> Column:
@@ -44,9 +46,9 @@ class Column:
         return cls(name, shape, str(array.dtype), rate_hz, lowest, highest, use)
 
     @classmethod
-    def unreadable(cls, name: str, why: str) -> Column:
-        """The column of a file that is not opened."""
-        return cls(name, (), "-", None, None, None, why)
+    def unreadable(cls, name: str, why: str, *, fault: bool = False) -> Column:
+        """The column of a file that is not opened, or of what is missing."""
+        return cls(name, (), "-", None, None, None, why, fault)
 
     def __str__(self) -> str:
         shape = " x ".join(map(str, self.shape)) or "-"

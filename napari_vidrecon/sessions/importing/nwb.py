@@ -107,11 +107,11 @@ class NwbFile:
             for series in stimulus.series(self.names.stimulus):
                 uses |= {id(series): "stimulus", id(stimulus.holder(series)): "stimulus"}
         except SessionError as error:
-            faults.append(Column.unreadable("stimulus", str(error)))
+            faults.append(Column.unreadable("stimulus", str(error), fault=True))
         try:
             uses |= {id(series): use for use, series in self._chosen(ImportReport()).items() if series is not None}
         except SessionError as error:
-            faults.append(Column.unreadable("choice", str(error)))
+            faults.append(Column.unreadable("choice", str(error), fault=True))
         columns = []
         for series in self._all():
             use = uses.get(id(series), NOT_USED)

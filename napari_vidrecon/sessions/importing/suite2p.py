@@ -79,7 +79,7 @@ class Suite2pFolder:
                 rate = rate or rate_of(read_array(beside / part.times))
             fault = []
         except SessionError as error:
-            fault = [Column.unreadable("description", str(error))]
+            fault = [Column.unreadable("description", str(error), fault=True)]
         roles: dict[str, tuple[str, str | None, float | None]] = dict.fromkeys(
             PICKLED_FILES, ("not used; pickled, and never opened", None, None)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,6 +41,17 @@ def show_traces(viewer: napari.viewer.Viewer) -> QWidget:
     from napari_vidrecon.viewer.traces import Traces
 
     return _docked(viewer, Traces, TRACES_TITLE, "bottom")
+
+
+def show_import(viewer: napari.viewer.Viewer) -> QWidget:
+    """Open the form that turns a recording into a session, or bring it to the front."""
+    from napari_vidrecon.viewer.importing.form import ImportForm
+
+    window = main_window_of(viewer)
+    form = window.findChild(ImportForm) or ImportForm(partial(open_folder, viewer), window)
+    form.show()
+    form.raise_()
+    return form
 
 
 def open_simulated_mouse(viewer: napari.viewer.Viewer) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -54,12 +54,15 @@ class SessionPanel(QWidget):
     model : the state of the window.
     """
 
+    import_asked = Signal()
+
     def __init__(self, model: ReconstructionModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._model = model
         self.sample_button = button("Simulated mouse", "sample", self.open_sample)
         self.open_button = button("Open session…", "open_session", self._ask_session)
         self.recent_button = menu_button("Recent", "recent", self._fill_recent)
+        self.import_button = button("Import…", "import_recording", self.import_asked.emit)
         self.session_name = explain(QElidingLabel(), "session_name")
         self.session_name.setElideMode(Qt.TextElideMode.ElideMiddle)
         font = self.session_name.font()
@@ -259,7 +262,7 @@ class SessionPanel(QWidget):
         fields.addRow("", row(self.add_button, self.mouse, stretch=0))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(row(self.sample_button, self.open_button, self.recent_button))
+        layout.addLayout(row(self.sample_button, self.open_button, self.recent_button, self.import_button))
         layout.addWidget(self.session_name)
         layout.addWidget(self.session_facts)
         layout.addLayout(fields)

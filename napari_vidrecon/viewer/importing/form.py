@@ -1,0 +1,284 @@
+"""The window in which a recording of one's own becomes a session: choose, look, import, open."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
+from qtpy.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from superqt import QElidingLabel
+
+from napari_vidrecon.viewer.importing.column_table import ColumnTable
+from napari_vidrecon.viewer.importing.controller import ImportController
+from napari_vidrecon.viewer.importing.options import ReadingOptions, SettingsOptions
+from napari_vidrecon.viewer.importing.report_view import ReportView
+from napari_vidrecon.viewer.importing.wording import in_words_of_the_form
+from napari_vidrecon.viewer.panels.controls import (
+    advance,
+    button,
+    choice,
+    choose,
+    emphasise,
+    form,
+    progress,
+    row,
+    tick,
+    words,
+)
+from napari_vidrecon.viewer.panels.sections import Column, Section
+from napari_vidrecon.viewer.recent_folders import last_folder, remember_last_folder
+from napari_vidrecon.viewer.theme_colours import theme_colours
+from napari_vidrecon.viewer.tooltips import explain
+
+if TYPE_CHECKING:
+    from napari_vidrecon.sessions.importing.sources import SourceKind
+
+KINDS: dict[str, SourceKind] = {"suite2p folder": "suite2p", "NWB file": "nwb", "folder of arrays": "arrays"}
+SESSION_ENDING = "_session"
+LOOK_AFTER_MILLISECONDS = 150
+WIDTH_IN_LETTERS, HEIGHT_IN_LINES = 200, 44
+PART_OF_SCREEN = 0.9
+NEEDED = ("activity", "stimulus")
+WISHED = ("running", "pupil size", "pupil centre", "coordinates")
+START_HERE = (
+    "Choose the folder of suite2p, a folder of arrays, or an NWB file; or drag it here. "
+    "Nothing is changed there: a new session folder is written."
+)
+
+
+class ImportForm(QDialog):
+    """Choose raw files, see every array found in them and what it is taken for, and write a session.
+
+    Parameters
+    ----------
+    open_session : called with the folder of a finished session that a person wants to see.
+    """
+
+    def __init__(self, open_session: Callable[[Path], object], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Import a recording")
+        self.setAcceptDrops(True)
+        self.controller = ImportController(self)
+        self._open_session, self._out_is_chosen = open_session, False
+        self._source: Path | None = None
+        self._shown_columns: object = None
+        self._was_shown = False
+        self.source_name = QElidingLabel("nothing chosen yet")
+        self.source_name.setElideMode(Qt.TextElideMode.ElideMiddle)
+        self.folder_button = button("Folder…", "import_folder", self._ask_folder)
+        self.file_button = button("NWB file…", "import_file", self._ask_file)
+        self.kind = choice("import_kind", KINDS, lambda _kind: self._look())
+        self.reading = ReadingOptions(self._look)
+        self.settings = SettingsOptions()
+        self.out = explain(QLineEdit(), "import_out")
+        self.out.textEdited.connect(lambda _text: self._keep_out())
+        self.out_button = button("Choose…", "import_choose_out", self._ask_out)
+        self.replace = tick("Replace a session imported before", "import_replace", lambda _: None)
+        self.table = ColumnTable()
+        self.summary = words(START_HERE)
+        self.message = words()
+        self.report = ReportView()
+        self.bar = progress("import_progress")
+        self.import_button = button("Import", "import_start", self.start)
+        self.stop_button = button("Stop", "import_stop", self.controller.stop)
+        self.open_button = button("Open this session", "import_open", self._open)
+        self._look_soon = QTimer(self, interval=LOOK_AFTER_MILLISECONDS, singleShot=True)
+        self._look_soon.timeout.connect(self.look)
+        self._lay_out()
+        self.controller.changed.connect(self._show)
+        self._show()
+
+    def sizeHint(self) -> QSize:
+        """So many letters wide and lines high."""
+        metrics = self.fontMetrics()
+        return QSize(WIDTH_IN_LETTERS * metrics.averageCharWidth(), HEIGHT_IN_LINES * metrics.height())
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """At first, as large as it needs to be with the theme's letters; later as a person left it."""
+        super().showEvent(event)
+        if not self._was_shown:
+            self._was_shown = True
+            room = self.screen().availableGeometry().size() * PART_OF_SCREEN
+            self.resize(self.sizeHint().boundedTo(room))
+
+    # What a person asks for
+
+    def choose(self, path: Path) -> None:
+        """Take raw files, tell their kind by their names, and look at them."""
+        from napari_vidrecon.sessions.importing.sources import kind_of
+
+        if self.controller.busy:
+            return
+        self._source = path.absolute()
+        choose(self.kind, kind_of(path))
+        self.reading.forget()
+        self.source_name.setText(str(self._source))
+        if not self._out_is_chosen:
+            self.out.setText(str(self._source.with_name(self._source.stem + SESSION_ENDING)))
+        self.look()
+
+    def look(self) -> None:
+        """List the arrays."""
+        self._look_soon.stop()
+        if self._source is not None:
+            source = self.reading.source(self.kind.currentData(), self._source)
+            self.controller.look(source, self.settings.settings())
+
+    def start(self) -> None:
+        """Write the session."""
+        name = self.out.text().strip()
+        if self._source is None or not name:
+            return
+        source = self.reading.source(self.kind.currentData(), self._source)
+        out = Path(name).expanduser().absolute()
+        self.controller.start(source, self.settings.settings(), out, replace=self.replace.isChecked())
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """One folder or file that lies on this machine."""
+        urls = event.mimeData().urls()
+        if len(urls) == 1 and urls[0].isLocalFile():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Take it."""
+        self.choose(Path(event.mimeData().urls()[0].toLocalFile()))
+        event.acceptProposedAction()
+
+    def _ask_folder(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, "A suite2p folder, or a folder of arrays", str(last_folder()))
+        if name:
+            remember_last_folder(Path(name).parent)
+            self.choose(Path(name))
+
+    def _ask_file(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "An NWB file", str(last_folder()), "NWB files (*.nwb *.h5 *.hdf5)")
+        if name:
+            remember_last_folder(Path(name).parent)
+            self.choose(Path(name))
+
+    def _ask_out(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(
+            self, "The session folder to write", self.out.text() or str(last_folder()),
+            options=QFileDialog.Option.ShowDirsOnly | QFileDialog.Option.DontConfirmOverwrite,
+        )  # fmt: skip
+        if name:
+            self.out.setText(name)
+            self._keep_out()
+
+    def _keep_out(self) -> None:
+        self._out_is_chosen = bool(self.out.text().strip())
+        self._show()
+
+    def _look(self) -> None:
+        self.reading.show_kind(self.kind.currentData())
+        self._look_soon.start()
+
+    def _open(self) -> None:
+        imported = self.controller.imported
+        if imported is not None:
+            self._open_session(imported.folder)
+            self.hide()
+
+    # What is shown
+
+    def _show(self) -> None:
+        controller = self.controller
+        if controller.columns is not self._shown_columns:
+            self._shown_columns = controller.columns
+            columns = controller.columns or ()
+            self.table.show_columns(columns)
+            self.reading.offer_series(columns)
+        self.reading.show_kind(self.kind.currentData())
+        busy, imported = controller.busy, controller.imported
+        for control in (self.folder_button, self.file_button, self.kind, self.reading, self.settings, self.out,
+                        self.out_button, self.replace):  # fmt: skip
+            control.setEnabled(not busy)
+        ready = self._source is not None and bool(self.out.text().strip()) and not controller.looking
+        self.import_button.setEnabled(ready and not busy and controller.columns is not None)
+        emphasise(self.import_button, imported is None and not self._lacking)
+        emphasise(self.folder_button, self._source is None)
+        self.open_button.setVisible(imported is not None)
+        emphasise(self.open_button, True)
+        self.report.setVisible(imported is not None)
+        self.table.setVisible(imported is None)
+        if imported is not None:
+            self.report.show_report(imported)
+        self._show_progress()
+        self.summary.setText(self._summary())
+        self._show_message()
+
+    def _show_progress(self) -> None:
+        going_on = self.controller.progress
+        for widget in (self.bar, self.stop_button):
+            widget.setVisible(going_on is not None)
+        self.stop_button.setEnabled(going_on is not None)
+        if going_on is not None:
+            advance(self.bar, going_on.done, going_on.total)
+            counted = f": {going_on.done} of {going_on.total}" if going_on.total else "…"
+            self.bar.setFormat(f"{going_on.text}{counted}")
+
+    @property
+    def _used(self) -> set[str]:
+        return {column.use for column in self.controller.columns or () if column.shape}
+
+    @property
+    def _lacking(self) -> list[str]:
+        return [use for use in NEEDED if use not in self._used]
+
+    def _summary(self) -> str:
+        controller = self.controller
+        if self._source is None:
+            return START_HERE
+        if controller.looking:
+            return "Looking at the files…"
+        if controller.imported is not None:
+            return f"The session is written: <b>{html.escape(str(controller.imported.folder))}</b>"
+        if controller.columns is None:
+            return ""
+        found = [use for use in (*NEEDED, *WISHED) if use in self._used]
+        neutral = [use for use in WISHED[:-1] if use not in self._used]
+        text = f"{len(controller.columns)} entries; found {', '.join(found) or 'nothing that can be used'}."
+        return text + (f" Without {', '.join(neutral)}: neutral values are taken." if neutral else "")
+
+    def _show_message(self) -> None:
+        controller = self.controller
+        faults = [in_words_of_the_form(column.use) for column in controller.columns or () if column.fault]
+        text, colour = "", theme_colours(self)["rose"]
+        if controller.fault:
+            text = controller.fault
+        elif controller.stopped:
+            text, colour = "Stopped; nothing was written.", theme_colours(self)["orange"]
+        elif controller.imported is None and not controller.looking and not controller.busy and faults:
+            text, colour = faults[0], theme_colours(self)["orange"]
+        self.message.setText(f'<span style="color:{colour}">{html.escape(text)}</span>')
+        self.message.setVisible(bool(text))
+
+    def _lay_out(self) -> None:
+        fields = form()
+        fields.addRow("Files", row(self.source_name, self.folder_button, self.file_button, stretch=0))
+        fields.addRow("They are", self.kind)
+        left = QWidget()
+        inside = QVBoxLayout(left)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addWidget(self.reading)
+        self.fold = Section("Settings", self.settings, open_at_first=True, minor=True)
+        inside.addWidget(self.fold)
+        right = QVBoxLayout()
+        right.addWidget(self.summary)
+        right.addWidget(self.table, 1)
+        right.addWidget(self.report, 1)
+        right.addWidget(self.message)
+        middle = QHBoxLayout()
+        middle.addWidget(Column([left]))
+        middle.addLayout(right, 1)
+        target = form()
+        target.addRow("Session to write", row(self.out, self.out_button, self.replace, stretch=0))
+        layout = QVBoxLayout(self)
+        layout.addLayout(fields)
+        layout.addLayout(middle, 1)
+        layout.addLayout(target)
+        layout.addLayout(row(self.bar, self.stop_button, self.open_button, self.import_button, stretch=0))

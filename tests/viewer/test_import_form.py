@@ -1,0 +1,255 @@
+"""The form that turns a recording into a session: what is found is shown, and nothing is ever half written."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QCoreApplication, QEvent
+from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QTreeWidget, QWidget
+from raw_recordings import RawMouse
+
+from napari_vidrecon.sessions.importing import importer
+from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.sessions.importing.sources import kind_of
+from napari_vidrecon.sessions.session import Session, open_session
+from napari_vidrecon.sessions.simulation.mouse import simulate_session
+from napari_vidrecon.viewer.importing.form import ImportForm
+from napari_vidrecon.viewer.importing.wording import CONTROLS, in_words_of_the_form
+
+WRITERS: dict[str, Callable[[RawMouse, Path], Path]] = {
+    "suite2p": lambda raw, place: raw.write_suite2p(place),
+    "nwb": lambda raw, place: raw.write_nwb(place.with_suffix(".nwb")),
+    "arrays": lambda raw, place: raw.write_arrays(place),
+}
+
+
+@pytest.fixture(scope="module")
+def mouse(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    folder = tmp_path_factory.mktemp("simulated") / "mouse"
+    simulate_session(folder, seed=4, neurons=5, train_trials=8, validation_trials=2, test_trials=2, frames=75)
+    return open_session(folder)
+
+
+@pytest.fixture
+def raw(mouse: Session) -> RawMouse:
+    return RawMouse.of(mouse)
+
+
+@pytest.fixture
+def opened() -> list[Path]:
+    """Sessions that the form asked to be opened."""
+    return []
+
+
+@pytest.fixture
+def form(qtbot: QtBot, opened: list[Path]) -> ImportForm:
+    made = ImportForm(opened.append)
+    qtbot.addWidget(made)
+    made.show()
+    return made
+
+
+def shown_uses(form: ImportForm) -> dict[str, str]:
+    rows = [form.table.topLevelItem(index) for index in range(form.table.topLevelItemCount())]
+    return {row.text(0): row.text(1) for row in rows}
+
+
+def chosen(form: ImportForm, path: Path) -> None:
+    form.choose(path)
+    assert form.controller.wait()
+
+
+@pytest.mark.parametrize("kind", list(WRITERS))
+def test_every_array_is_shown_with_its_use_then_the_session_is_written_and_opened(
+    kind: str, form: ImportForm, raw: RawMouse, mouse: Session, opened: list[Path], tmp_path: Path
+) -> None:
+    source = WRITERS[kind](raw, tmp_path / "raw")
+    chosen(form, source)
+    assert form.kind.currentData() == kind == kind_of(source)
+    uses = shown_uses(form)
+    assert {"activity", "stimulus", "running", "pupil size", "pupil centre"} <= set(uses.values())
+    if kind != "nwb":
+        assert {file.name for file in source.iterdir() if file.is_file()} <= set(uses)
+    assert "activity, stimulus" in form.summary.text()
+    assert not form.message.isVisible()
+    assert form.import_button.isEnabled()
+    assert sorted(tmp_path.iterdir()) == [source]
+
+    form.import_button.click()
+    assert form.controller.wait()
+    out = tmp_path / "raw_session"
+    assert (form.out.text(), form.report.isVisible()) == (str(out), True)
+    report = form.report.toPlainText()
+    assert "12 trials" in report
+    assert "8 Hz to the video clock" in report
+    np.testing.assert_allclose(open_session(out).trial(3).responses, mouse.trial(3).responses, atol=0.01)
+    form.open_button.click()
+    assert opened == [out]
+    assert not form.isVisible()
+
+
+def test_the_forms_settings_are_the_cores_own_until_they_are_changed(form: ImportForm) -> None:
+    options = form.settings
+    assert options.settings() == ImportSettings()
+    options.trial_frames.setValue(90)
+    options.fit.setCurrentIndex(options.fit.findData("crop"))
+    options.negative.setCurrentIndex(options.negative.findData("clip"))
+    options.trim.setChecked(True)
+    options.tell_levels.setChecked(True)
+    options.white.setValue(4095)
+    changed = {"trial_frames": 90, "fit": "crop", "negative": "clip", "trim": True, "levels": (0.0, 4095.0)}
+    assert options.settings() == ImportSettings(**changed)
+
+
+def test_what_is_missing_is_said_before_anything_is_imported_and_stays_one_message(
+    form: ImportForm, raw: RawMouse, tmp_path: Path
+) -> None:
+    source = raw.write_arrays(tmp_path / "raw")
+    (source / "stimulus.npy").unlink()
+    chosen(form, source)
+    assert "expected the movies that were shown" in form.message.text()
+    assert "activity.npy" in shown_uses(form)
+    form.start()
+    assert form.controller.wait()
+    assert "expected the movies that were shown" in form.message.text()
+    assert sorted(tmp_path.iterdir()) == [source]
+
+
+def test_negative_activity_is_refused_in_words_of_the_form(form: ImportForm, raw: RawMouse, tmp_path: Path) -> None:
+    raw.activity[2, 5] = -1
+    chosen(form, raw.write_arrays(tmp_path / "raw"))
+    form.start()
+    assert form.controller.wait()
+    assert "Activity below 0" in form.message.text()
+    assert "--" not in form.message.text()
+    form.settings.negative.setCurrentIndex(form.settings.negative.findData("clip"))
+    form.start()
+    assert form.controller.wait()
+    assert form.controller.imported is not None
+
+
+def test_messages_of_the_core_never_name_an_option_in_the_form() -> None:
+    for option, control in CONTROLS.items():
+        assert in_words_of_the_form(f"expected this, found that; {option}") == f"expected this, found that; {control}"
+    assert "--" not in in_words_of_the_form("found several; name one with --pupil-center")
+
+
+def test_a_stopped_import_leaves_nothing_and_the_form_can_be_used_again(
+    form: ImportForm, raw: RawMouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = importer.on_video_clock
+
+    def stopped_meanwhile(*arguments: object) -> np.ndarray:
+        form.controller.stop()
+        return once(*arguments)
+
+    source = raw.write_arrays(tmp_path / "raw")
+    chosen(form, source)
+    monkeypatch.setattr(importer, "on_video_clock", stopped_meanwhile)
+    form.import_button.click()
+    assert form.stop_button.isVisible()
+    assert not form.import_button.isEnabled()
+    assert form.controller.wait()
+    assert "nothing was written" in form.message.text()
+    assert sorted(tmp_path.iterdir()) == [source]
+    monkeypatch.undo()
+    form.import_button.click()
+    assert form.controller.wait()
+    assert form.controller.imported is not None
+
+
+def test_a_window_that_is_closed_ends_the_import_and_leaves_nothing(
+    qtbot: QtBot, raw: RawMouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once, reached, closed = importer.on_video_clock, threading.Event(), threading.Event()
+
+    def waiting(*arguments: object) -> np.ndarray:
+        reached.set()
+        closed.wait(10)
+        return once(*arguments)
+
+    window = QWidget()
+    form = ImportForm(lambda _path: None, window)
+    source = raw.write_arrays(tmp_path / "raw")
+    chosen(form, source)
+    monkeypatch.setattr(importer, "on_video_clock", waiting)
+    form.start()
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "vidrecon-import"]
+    assert reached.wait(10)
+    del form
+    window.deleteLater()
+    QCoreApplication.sendPostedEvents(window, QEvent.Type.DeferredDelete)
+    closed.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert sorted(tmp_path.iterdir()) == [source]
+
+
+def test_a_session_is_replaced_only_if_asked_and_other_folders_never(
+    form: ImportForm, raw: RawMouse, tmp_path: Path
+) -> None:
+    source = raw.write_arrays(tmp_path / "raw")
+    chosen(form, source)
+    for _ in range(2):
+        form.start()
+        assert form.controller.wait()
+    assert "Replace a session" in form.message.text()
+    form.replace.setChecked(True)
+    form.start()
+    assert form.controller.wait()
+    assert form.controller.imported is not None
+    form.out.setText(str(source))
+    form.start()
+    assert form.controller.wait()
+    assert "found other files" in form.message.text()
+    assert (source / "activity.npy").is_file()
+
+
+def test_files_that_cannot_be_read_become_one_message(form: ImportForm, tmp_path: Path) -> None:
+    file = tmp_path / "broken.nwb"
+    file.write_bytes(b"no NWB")
+    chosen(form, file)
+    assert "expected an NWB file" in form.message.text()
+    assert not form.import_button.isEnabled()
+    assert form.table.topLevelItemCount() == 0
+
+
+def test_where_several_series_could_be_meant_one_is_chosen_from_those_found(
+    form: ImportForm, raw: RawMouse, tmp_path: Path
+) -> None:
+    import pynwb
+
+    file = raw.write_nwb(tmp_path / "raw.nwb")
+    with pynwb.NWBHDF5IO(str(file), "a") as io:
+        book = io.read()
+        speed = book.processing["behavior"]["BehavioralTimeSeries"]
+        speed.create_timeseries("wheel_speed", raw.behavior["running"], "cm/s", timestamps=raw.behavior_times)
+        io.write(book)
+    chosen(form, file)
+    assert "choose one under “Series”" in form.message.text()
+    control = form.reading.series["running"]
+    index = next(index for index in range(control.count()) if control.itemText(index).endswith("wheel_speed"))
+    control.setCurrentIndex(index)
+    form.look()
+    assert form.controller.wait()
+    assert not form.message.isVisible()
+    (name,) = [name for name, use in shown_uses(form).items() if use == "running"]
+    assert name == control.currentData()
+    assert name.endswith("wheel_speed")
+
+
+def test_every_control_of_the_form_says_what_it_does(form: ImportForm) -> None:
+    kinds = (QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QTreeWidget)
+    silent = []
+    for control in [control for kind in kinds for control in form.findChildren(kind)]:
+        above = control
+        while not above.toolTip() and above is not form:
+            above = above.parentWidget()
+        if not above.toolTip() and control is not form.fold.heading:
+            silent.append(control.objectName() or type(control).__name__)
+    assert silent == []
