@@ -41,7 +41,7 @@ def study_page(
     provenance: Mapping[str, Any],
 ) -> str:
     """The page as HTML; pictures and movies lie beside it in `figures` and `movies`."""
-    parts = [f"<h1>{_text(study.title)}</h1>", f"<p>Bauer et al. 2026: {_text(study.panels)}. {_size(plan)}</p>"]
+    parts = [f"<h1>{_text(study.title)}</h1>", f"<p>Bauer et al. 2026: {_text(study.panels)}. {_size(study, plan)}</p>"]
     if plan.simulated:
         parts.append(
             '<p class="simulated"><b>Simulated mouse.</b> No animal and no recording: what is shown here says whether '
@@ -114,8 +114,8 @@ def _findings(outcome: Outcome) -> str:
     return "<ul>" + "".join(items) + "</ul>"
 
 
-def _size(plan: Plan) -> str:
-    mice, clips = len(plan.mice), len(plan.clips)
+def _size(study: Study, plan: Plan) -> str:
+    mice, clips = len(plan.mice), len(study.clips(plan))
     return (
         f"{mice} {'mouse' if mice == 1 else 'mice'}, {clips} natural {'clip' if clips == 1 else 'clips'}, "
         f"scale “{_text(plan.scale.name)}”."

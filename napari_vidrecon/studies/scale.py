@@ -17,6 +17,7 @@ class Scale:
     ----------
     name : "quick" or "paper".
     clips : clips a mouse, at most.
+    many_clips : clips a mouse where a distribution over clips, or every clip, is shown.
     frames : first and end frame of each clip; None for the whole clip.
     encoders : encoders a mouse, at most; the ensembling study takes all there are.
     preset, changes : the settings every run starts from.
@@ -47,6 +48,7 @@ class Scale:
     grating_cycles_px: tuple[float, ...] = (0.0625, 0.125, 0.25, 0.5)
     grating_hz: tuple[float, ...] = (15, 7.5, 3.75, 1.875, 0.9375, 0.46875, 0)
     grating_directions: int = 4
+    many_clips: int = 10
 
     def config(self) -> ReconstructionConfig:
         """Settings of a run at this scale."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from napari_vidrecon.sessions.trial import Trial
+
+
+EXAMPLE_POSITIONS = ((0, 6), (3, 3), (4, 2))
+"""Mouse and clip of the published code's three examples; the first is the paper's mouse 1 trial 7 (Fig. 6)."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,25 @@ class Plan:
     @cached_property
     def clips(self) -> tuple[Clip, ...]:
         """The natural clips, mouse by mouse."""
-        return tuple(Clip(mouse, trial) for mouse in self.mice for trial in mouse.clips()[: self.scale.clips])
+        return self._first_clips(self.scale.clips)
+
+    @cached_property
+    def many_clips(self) -> tuple[Clip, ...]:
+        """More natural clips, for studies that show a distribution over clips or every clip."""
+        return self._first_clips(self.scale.many_clips)
+
+    @cached_property
+    def examples(self) -> tuple[Clip, ...]:
+        """Up to three clips of up to three mice that are shown whole; chosen by position, never by their quality."""
+        chosen = []
+        for mouse_position, clip_position in EXAMPLE_POSITIONS:
+            mouse = self.mice[mouse_position % len(self.mice)]
+            trials = mouse.clips()[: self.scale.many_clips]
+            chosen.append(Clip(mouse, trials[clip_position % len(trials)]))
+        return tuple(dict.fromkeys(chosen))
+
+    def _first_clips(self, count: int) -> tuple[Clip, ...]:
+        return tuple(Clip(mouse, trial) for mouse in self.mice for trial in mouse.clips()[:count])
 
     @property
     def simulated(self) -> bool:
@@ -76,9 +99,14 @@ class Plan:
         base = RunSpec(clip.mouse, self.scale.config(), trial=clip.trial, frames=self.scale.frames)
         return [replace(base, encoders=(index,), **changes) for index in encoders]
 
-    def trial(self, clip: Clip) -> Trial:
-        """The clip with everything recorded during it, cut as it is reconstructed."""
-        return self.standard(clip)[0].open_trial(clip.mouse.open_session())
+    def trial(self, clip: Clip, **changes: Any) -> Trial:
+        """The clip with everything recorded during it, cut as it is reconstructed.
+
+        Parameters
+        ----------
+        changes : fields of `RunSpec`; `frames=None` gives the whole clip.
+        """
+        return self.standard(clip, **changes)[0].open_trial(clip.mouse.open_session())
 
     def measured(self, frames: int) -> slice:
         """Frames of a natural reconstruction that are measured."""
@@ -147,6 +175,7 @@ class Study:
     panels : what it stands for in the paper.
     runs : the grid; runs that another study did are found again.
     evaluate : measurements, tables, statistics, figures and movies from finished runs.
+    clips : the natural clips it uses.
     """
 
     name: str
@@ -154,6 +183,7 @@ class Study:
     panels: str
     runs: Callable[[Plan], Sequence[RunSpec]]
     evaluate: Callable[[Plan, RunStore], Outcome]
+    clips: Callable[[Plan], Sequence[Clip]] = attrgetter("clips")
 
 
 def averaged(store: RunStore, specs: Iterable[RunSpec], *, smoothed: bool = True) -> np.ndarray:
