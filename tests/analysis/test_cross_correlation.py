@@ -1,0 +1,38 @@
+"""Two courses over time, one shifted against the other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_vidrecon.analysis.cross_correlation import cross_correlation
+
+
+def test_at_lag_zero_it_is_pearsons_r() -> None:
+    first, second = np.random.default_rng(0).normal(size=(2, 50))
+    assert cross_correlation(first, second, 0)[0] == pytest.approx(np.corrcoef(first, second)[0, 1])
+
+
+def test_a_course_that_comes_later_peaks_at_a_positive_lag() -> None:
+    course = np.random.default_rng(1).normal(size=203)
+    found = cross_correlation(course[3:], course[:-3], 6)
+    assert found.argmax() - 6 == 3
+    assert cross_correlation(course[:-3], course[3:], 6).argmax() - 6 == -3
+
+
+def test_frames_without_a_value_are_left_out_of_both_courses() -> None:
+    first, second = np.random.default_rng(2).normal(size=(2, 40))
+    first[5], second[9] = np.nan, np.nan
+    kept = [frame for frame in range(40) if frame not in (5, 9)]
+    expected = np.corrcoef(first[kept], second[kept])[0, 1]
+    assert cross_correlation(first, second, 2)[2] == pytest.approx(expected)
+
+
+def test_a_constant_course_has_no_correlation() -> None:
+    assert np.isnan(cross_correlation(np.ones(9), np.arange(9.0), 2)).all()
+
+
+@pytest.mark.parametrize(("second", "lag"), [(np.zeros(4), 1), (np.zeros(5), 5), (np.zeros(5), -1)])
+def test_courses_that_do_not_fit_are_refused(second: np.ndarray, lag: int) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        cross_correlation(np.zeros(5), second, lag)
