@@ -96,12 +96,18 @@ def script_text(result: Reconstruction, run: Path, file: str = "repeat.py") -> s
     RunError : a published run, or one that was changed while it went on.
     """
     from napari_vidrecon.cli.pictures import name_of
+    from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 
     told = result.provenance
     if told.get("published") or "fingerprint" not in told:
         raise RunError(f"{run}: expected a run of this program to repeat, found a published result")
     if told.get("changes"):
         raise RunError(f"{run}: expected fixed settings to repeat, found some that were changed while it went on")
+    if told["trial"] == STIMULUS_TRIAL:
+        raise RunError(
+            f"{run}: expected the run of a recorded trial to repeat, found one of a stimulus "
+            f"({told['session'].partition(', ')[2]}); open it in the window and copy it as Python there"
+        )
     inputs: dict[str, Any] = told.get("inputs") or {}
     clip = inputs.get("frames") or [0, None]
     mouse = inputs.get("mouse")

@@ -21,6 +21,7 @@ from napari_vidrecon.viewer.record import RunRecord
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.runner import Snapshot
     from napari_vidrecon.sessions.session import Session, Trial
+    from napari_vidrecon.sessions.stimuli.stimulus import Stimulus
 
 DEFAULT_PRESET = "best"
 
@@ -52,6 +53,7 @@ class ReconstructionModel:
     def __init__(self) -> None:
         self.session: Session | None = None
         self.trial: Trial | None = None
+        self.stimulus: Stimulus | None = None
         self.clip: tuple[int, int | None] = (0, None)
         self.encoder_files: list[Path] = []
         self.encoder_paths: list[Path] = []
@@ -92,7 +94,7 @@ class ReconstructionModel:
 
     def set_session(self, session: Session) -> None:
         """Take another session; trial, encoders, mask, neurons and runs of the old one are let go."""
-        self.session, self.trial, self.clip = session, None, (0, None)
+        self.session, self.trial, self.stimulus, self.clip = session, None, None, (0, None)
         self.encoder_files, self.encoder_paths, self.mouse = [], [], None
         self.mask, self.mask_path = AlphaMask.full(), None
         self.neurons = NeuronSet.all(session.n_neurons)
@@ -117,7 +119,22 @@ class ReconstructionModel:
         stop = None if stop is None or stop >= trial.frames else stop
         if (start, stop) != (0, None):
             trial = trial.part(start, trial.frames if stop is None else stop)
-        self.trial, self.clip = trial, (start, stop)
+        self._take_clip(trial, None, (start, stop))
+
+    def set_stimulus(self, stimulus: Stimulus) -> None:
+        """Show a stimulus to the mouse instead of a recorded clip; there is no recorded activity then.
+
+        Raises
+        ------
+        VidreconError : its movie, or the mouse's average behaviour, cannot be read.
+        """
+        from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial
+
+        assert self.session is not None
+        self._take_clip(stimulus_trial(stimulus, self.session), stimulus, (0, None))
+
+    def _take_clip(self, trial: Trial, stimulus: Stimulus | None, clip: tuple[int, int | None]) -> None:
+        self.trial, self.stimulus, self.clip = trial, stimulus, clip
         self.snapshot, self.stimulus_prediction, self.stimulus_levels = None, None, {}
         before = self.shown, self.compared
         self.compared, self.shown = None, next(reversed(self.runs_here), None)
@@ -289,6 +306,7 @@ class ReconstructionModel:
             "session": str(self.session.path),
             "trial": self.trial.id,
             "clip": list(self.clip),
+            **self._shown_stimulus(),
             "encoders": [str(path) for path in self.encoder_paths],
             "mouse": self.mouse,
             "mask": self.mask.source,
@@ -303,6 +321,18 @@ class ReconstructionModel:
             "ensemble": self.ensemble if len(self.encoder_paths) > 1 else "single",
             **{f"config.{name}": value for name, value in self.config.model_dump().items()},
         }
+
+    def _shown_stimulus(self) -> dict[str, Any]:
+        if self.stimulus is None or self.trial is None:
+            return {"stimulus": "", "stimulus_values": 0}
+        return {"stimulus": self.stimulus.name, "stimulus_values": hash(self.trial.video.tobytes())}
+
+    @property
+    def clip_name(self) -> str:
+        """What is shown: "trial 22", or the name of the stimulus; empty if nothing is."""
+        if self.stimulus is not None:
+            return self.stimulus.name
+        return "" if self.trial is None else f"trial {self.trial.id}"
 
     @property
     def stale(self) -> list[str]:
@@ -329,8 +359,10 @@ class ReconstructionModel:
         """The kept runs of the present trial and frames, oldest first."""
         if self.trial is None:
             return []
-        place = {"trial": self.trial.id, "clip": list(self.clip)}
-        return [run for run in self.runs if all(run.settings.get(name) == value for name, value in place.items())]
+        place = {"trial": self.trial.id, "clip": list(self.clip), **self._shown_stimulus()}
+        return [
+            run for run in self.runs if all(run.settings.get(name, value) == value for name, value in place.items())
+        ]
 
     def add_run(self, record: RunRecord, *, show: bool = True) -> None:
         """Keep a run and, unless it is of another trial, show it."""

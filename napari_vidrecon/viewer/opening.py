@@ -14,6 +14,8 @@ from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
 from napari_vidrecon.sessions.session import Session, open_session
+from napari_vidrecon.sessions.stimuli.given_movie import GivenMovie
+from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
 
 if TYPE_CHECKING:
@@ -166,8 +168,11 @@ def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path)
     _take_settings(model, result)
     _choose_encoders(model, result, inputs)
     trial_id = int(result.provenance["trial"])
-    start = _start_of_clip(model, trial_id, result, inputs, path)
-    _set_clip(model, trial_id, start, result.video.shape[0])
+    if trial_id == STIMULUS_TRIAL:
+        model.set_stimulus(GivenMovie(result.provenance["session"].partition(", ")[2], result.stimulus))
+    else:
+        start = _start_of_clip(model, trial_id, result, inputs, path)
+        _set_clip(model, trial_id, start, result.video.shape[0])
     record = RunRecord(path.stem, result, _settings_of(model, result), path=path)
     model.add_run(record)
     return record
@@ -175,7 +180,9 @@ def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path)
 
 def show_run(model: ReconstructionModel, record: RunRecord) -> None:
     """Put a kept run on the board, with its own clip."""
-    if record not in model.runs_here:
+    if record not in model.runs_here and record.settings.get("stimulus"):
+        model.set_stimulus(GivenMovie(record.settings["stimulus"], record.result.stimulus))
+    elif record not in model.runs_here:
         start, stop = record.settings["clip"]
         model.set_trial(record.settings["trial"], start, stop)
     model.show_run(record)
@@ -189,7 +196,8 @@ def take_over_settings(model: ReconstructionModel, record: RunRecord) -> None:
 
 
 def _open_session_of(model: ReconstructionModel, result: Reconstruction, inputs: dict, path: Path) -> None:
-    name = str(result.provenance.get("session", "")).rpartition(", trial ")[0]
+    told = str(result.provenance.get("session", ""))
+    name = told.rpartition(", trial ")[0] or told.partition(", ")[0]
     if model.session is not None and model.session.name == name:
         return
     folder = inputs.get("session")
@@ -228,8 +236,12 @@ def _choose_encoders(model: ReconstructionModel, result: Reconstruction, inputs:
             model.message.emit(f"The run's encoder {missing} was not found; add it under Data to run again.", False)
     if wanted:
         model.set_encoders(wanted)
-    if inputs.get("mouse") != model.mouse and "mouse" in inputs:
-        model.set_settings(mouse=inputs["mouse"])
+    mouse = inputs.get("mouse")
+    if isinstance(mouse, str):
+        # Studies may name a readout; where only the name is known, the number of neurons tells which it is.
+        mouse = int(mouse) if mouse.isdecimal() else None
+    if mouse != model.mouse and "mouse" in inputs:
+        model.set_settings(mouse=mouse)
 
 
 def _start_of_clip(model: ReconstructionModel, trial_id: int, result: Reconstruction, inputs: dict, path: Path) -> int:

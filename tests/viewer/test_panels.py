@@ -26,6 +26,7 @@ from napari_vidrecon.reconstruction.reconstructor import StepInfo
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.runner import Snapshot
 from napari_vidrecon.sessions.session import open_session
+from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.evaluation import Evaluator
 from napari_vidrecon.viewer.mask_fit import MaskFitController
@@ -470,8 +471,10 @@ def test_a_run_is_found_again_among_the_kept_ones(tmp_path):
     path = new_run_folder(tmp_path, "dynamic1-Video_x", 12)
     path.mkdir()
     (tmp_path / "other_trial3_20260101-000000-000.zarr").mkdir()
-    (found,) = kept_runs(tmp_path, "dynamic1-Video_x")
-    assert (found.path, found.trial) == (path, 12)
+    stimulus = new_run_folder(tmp_path, "dynamic1-Video_x", STIMULUS_TRIAL)
+    stimulus.mkdir()
+    found = {run.path: run.clip for run in kept_runs(tmp_path, "dynamic1-Video_x")}
+    assert found == {path: "trial 12", stimulus: "stimulus"}
 
 
 def test_missing_folders_hold_no_runs(tmp_path: Path):

@@ -93,7 +93,7 @@ def shown_movie(model: ReconstructionModel) -> ShownMovie:
         start_s=model.clip[0] / trial.frame_rate_hz,
         skip_frames=evaluator.skip_frames,
         correlation=evaluator.board().video_correlation,
-        name=f"trial {trial.id}",
+        name=model.clip_name,
         simulated=trial.simulated,
         history=history,
         times_s=courses.times_s(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -140,8 +141,10 @@ class ExportPanel(QWidget):
             write(Path(name if known else name + ending))
 
     def _file_stem(self) -> str:
-        session, trial = self._model.session, self._model.trial
-        return f"{session.name}_trial{trial.id}" if session is not None and trial is not None else "reconstruction"
+        session, clip = self._model.session, self._model.clip_name
+        # Names of stimuli hold spaces, commas and slashes.
+        words = re.findall(r"[\w.-]+", clip if self._model.stimulus is not None else clip.replace(" ", ""))
+        return f"{session.name}_{'_'.join(words)}" if session is not None and clip else "reconstruction"
 
     def _start(self, path: Path, work: Callable[[ShownMovie, files.Progress], object]) -> None:
         try:

@@ -143,7 +143,9 @@ class RunBar(QWidget):
             return ""
         mouse = "Simulated mouse" if session.simulated else html.escape(session.name)
         first, seconds = self._model.clip[0], trial.frames / trial.frame_rate_hz
-        return f"{mouse} · trial {trial.id} · frames {first}–{first + trial.frames} ({seconds:.1f} s)"
+        return (
+            f"{mouse} · {html.escape(self._model.clip_name)} · frames {first}–{first + trial.frames} ({seconds:.1f} s)"
+        )
 
     def _score_in_time(self, _snapshot: object) -> None:
         """Score at once if the last time is long ago: it then shares the window's next picture."""

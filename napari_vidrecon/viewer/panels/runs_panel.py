@@ -130,7 +130,7 @@ class RunsPanel(QWidget):
         open_already = {record.path for record in self._model.runs}
         kept = [] if session is None else kept_runs(self._runs_folder, session.name)
         for run in [run for run in kept if run.path not in open_already][:MOST_KEPT_LISTED]:
-            menu.addAction(f"trial {run.trial}, {run.when}", partial(self.open, run.path))
+            menu.addAction(f"{run.clip}, {run.when}", partial(self.open, run.path))
         if menu.isEmpty():
             menu.addAction("None of this session").setEnabled(False)
 
@@ -245,11 +245,12 @@ def _took(record: RunRecord) -> str:
 
 
 def _facts(record: RunRecord) -> str:
-    result = record.result
+    result, made_with = record.result, record.settings
+    clip = made_with.get("stimulus") or f"trial {made_with['trial']}"
     lines = [
-        f"trial {record.settings['trial']}, {record.settings['target']} activity",
+        f"{clip}, {made_with['target']} activity",
         f"{len(result.history)} of {result.config.steps} steps",
-        f"preset {result.config.preset_name}, {record.settings['neurons']}",
+        f"preset {result.config.preset_name}, {made_with['neurons']}",
         f"kept in {record.path}" if record.path is not None else "not kept on disk",
     ]
     return "\n".join(lines)

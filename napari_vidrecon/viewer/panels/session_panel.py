@@ -135,7 +135,9 @@ class SessionPanel(QWidget):
         if self.trial.count():
             self._take_trial(self.trial.itemData(0))
 
-    def _take_trial(self, trial_id: int) -> None:
+    def _take_trial(self, trial_id: int | str) -> None:
+        if isinstance(trial_id, str):
+            return
         session, (start, stop) = self._model.session, self._model.clip
         assert session is not None
 
@@ -173,7 +175,9 @@ class SessionPanel(QWidget):
     @property
     def _frames_in_trial(self) -> int:
         model = self._model
-        return 0 if model.session is None or model.trial is None else model.session.clip_frames(model.trial.id)
+        if model.session is None or model.trial is None:
+            return 0
+        return model.trial.frames if model.stimulus is not None else model.session.clip_frames(model.trial.id)
 
     def _show_session(self) -> None:
         session = self._model.session
@@ -212,7 +216,14 @@ class SessionPanel(QWidget):
         trial = self._model.trial
         if trial is None:
             return
-        if self.tier.currentData() not in (trial.tier, EVERY_TIER) or self.trial.findData(trial.id) < 0:
+        stimulus = self._model.stimulus
+        if stimulus is not None:
+            self._show_stimulus(stimulus.name)
+        elif (
+            self.tier.currentData() not in (trial.tier, EVERY_TIER)
+            or self.trial.findData(trial.id) < 0
+            or isinstance(self.trial.itemData(0), str)
+        ):
             choose(self.tier, trial.tier)
             self._fill_trials(trial.tier)
         choose(self.trial, trial.id)
@@ -224,6 +235,18 @@ class SessionPanel(QWidget):
             self.last_frame.setValue(start + trial.frames)
             self.all_button.setText(f"All {frames}")
         self.all_button.setEnabled(trial.frames < frames)
+        for control in (self.first_frame, self.last_frame):
+            control.setEnabled(stimulus is None)
+
+    def _show_stimulus(self, name: str) -> None:
+        """Show what is on the board as an entry of its own, which goes when a trial is chosen."""
+        first = self.trial.itemData(0)
+        if not isinstance(first, str):
+            with QSignalBlocker(self.trial):
+                self.trial.insertItem(0, name, name)
+        self.trial.setItemText(0, name)
+        self.trial.setItemData(0, name)
+        choose(self.trial, name)
 
     def _show_encoders(self) -> None:
         files = self._model.encoder_files

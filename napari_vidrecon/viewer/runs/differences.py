@@ -22,6 +22,9 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     if "none" in (before.get("ablation"), after.get("ablation")):
         # How ablated neurons are treated says nothing where there are none.
         changed.discard("ablation")
+    if "stimulus" in changed or "stimulus_values" in changed:
+        changed.discard("trial")
+        phrases.append(f"stimulus: {after['stimulus'] or 'trial {}'.format(after['trial'])}")
     for name, label in PLAIN.items():
         if name in changed:
             phrases.append(f"{label} {plain(before[name])} {ARROW} {plain(after[name])}")

@@ -11,9 +11,12 @@ from pathlib import Path
 import platformdirs
 
 from napari_vidrecon.reconstruction.results import SUFFIX
+from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 
 RUNS_FOLDER_VARIABLE = "VIDRECON_RUNS"
-NAME_PATTERN = re.compile(r"(?P<session>.+)_trial(?P<trial>\d+)_(?P<when>\d{8}-\d{6})-\d{3}" + re.escape(SUFFIX))
+NAME_PATTERN = re.compile(
+    r"(?P<session>.+)_(?P<clip>trial\d+|stimulus)_(?P<when>\d{8}-\d{6})-\d{3}" + re.escape(SUFFIX)
+)
 
 
 def default_runs_folder() -> Path:
@@ -29,13 +32,13 @@ class KeptRun:
     Parameters
     ----------
     path : its folder.
-    session, trial : names taken from the folder's name.
+    session, clip : taken from the folder's name; the clip is "trial 22" or "stimulus".
     when : "2026-01-31 17:05".
     """
 
     path: Path
     session: str
-    trial: int
+    clip: str
     when: str
 
 
@@ -43,7 +46,8 @@ def new_run_folder(runs_folder: Path, session: str, trial: int) -> Path:
     """A folder name for a run that starts now, down to the millisecond; nothing is made."""
     now = time.time()
     when = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{int(1000 * (now % 1)):03d}"
-    return runs_folder / f"{session}_trial{trial}_{when}{SUFFIX}"
+    clip = "stimulus" if trial == STIMULUS_TRIAL else f"trial{trial}"
+    return runs_folder / f"{session}_{clip}_{when}{SUFFIX}"
 
 
 def kept_runs(runs_folder: Path, session: str) -> list[KeptRun]:
@@ -53,5 +57,5 @@ def kept_runs(runs_folder: Path, session: str) -> list[KeptRun]:
         match = NAME_PATTERN.fullmatch(path.name)
         if match is not None and match["session"] == session:
             when = time.strftime("%Y-%m-%d %H:%M:%S", time.strptime(match["when"], "%Y%m%d-%H%M%S"))
-            found.append(KeptRun(path, session, int(match["trial"]), when))
+            found.append(KeptRun(path, session, match["clip"].replace("trial", "trial "), when))
     return sorted(found, key=lambda run: run.path.name, reverse=True)

@@ -16,6 +16,11 @@ def missing(model: ReconstructionModel) -> str:
         return "Choose a trial first, under Data."
     if not model.encoder_paths:
         return "Choose an encoder first, under Data: tick one of the list or add a file."
+    if model.stimulus is not None and model.target != "predicted":
+        return (
+            "No activity was recorded for a stimulus: choose the target “predicted activity” under Run, "
+            "or a trial under Data."
+        )
     if not model.trial.labelled and model.target != "predicted":
         return (
             f"The responses to trial {model.trial.id} are withheld (tier {model.trial.tier}): "

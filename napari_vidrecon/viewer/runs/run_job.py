@@ -93,6 +93,7 @@ class RunRequest:
             "session": self.settings["session"],
             "trial": self.trial.id,
             "frames": self.settings["clip"],
+            **({"stimulus": self.settings["stimulus"]} if self.settings.get("stimulus") else {}),
             "encoders": [str(path) for path in self.encoder_paths],
             "target_encoders": [],
             "mouse": self.mouse,
