@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.studies.ablation import ABLATION
+from napari_vidrecon.studies.natural import NATURAL
 from napari_vidrecon.studies.study import Study
 
-STUDIES: tuple[Study, ...] = (ABLATION,)
+STUDIES: tuple[Study, ...] = (
+    NATURAL,
+    ABLATION,
+)
 ALL = "all"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,10 +33,10 @@ def level_tests(table: pd.DataFrame, level: str, value: str, what: str, *, mixed
     results = []
     for unit in _units(table):
         values, levels = statistics.by_unit(table, list(unit), level, value)
-        counts = _counts(table, unit)
-        results.append(statistics.repeated_measures_anova(values, what, **counts))
+        size = counts(table, unit)
+        results.append(statistics.repeated_measures_anova(values, what, **size))
         names = [f"{each:g}" if isinstance(each, (int, float)) else str(each) for each in levels]
-        results += statistics.consecutive_paired_t(values, names, what, **counts)
+        results += statistics.consecutive_paired_t(values, names, what, **size)
     if mixed:
         results.append(
             statistics.mixed_model(
@@ -44,7 +44,7 @@ def level_tests(table: pd.DataFrame, level: str, value: str, what: str, *, mixed
                 np.log2(table[level]),
                 list(table["mouse"]),
                 f"slope a doubling: {what}",
-                **_counts(table, MOUSE_UNIT),
+                **counts(table, MOUSE_UNIT),
             )
         )
     return results
@@ -65,7 +65,7 @@ def pair_tests(table: pd.DataFrame, level: str, value: str, first: str, second: 
         means = wide.mean()
         change = 100 * (means[second] / means[first] - 1) if means[first] else float("nan")
         compared = f"{value.replace('_', ' ')}: {first} against {second} ({change:+.2f} %)"
-        results.append(statistics.paired_t(wide[first], wide[second], compared, **_counts(part, unit)))
+        results.append(statistics.paired_t(wide[first], wide[second], compared, **counts(part, unit)))
     return results
 
 
@@ -78,7 +78,8 @@ def _units(table: pd.DataFrame) -> list[Sequence[str]]:
     return [MOUSE_UNIT] if table["mouse"].nunique() > 1 else [MOUSE_UNIT, CLIP_UNIT]
 
 
-def _counts(table: pd.DataFrame, unit: Sequence[str]) -> dict[str, int | str]:
+def counts(table: pd.DataFrame, unit: Sequence[str]) -> dict[str, Any]:
+    """Mice, clips and unit of a test over the rows of a table, as `TestResult` names them."""
     return {
         "mice": int(table["mouse"].nunique()),
         "clips": len(table[["mouse", "clip"]].drop_duplicates()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,3 +46,35 @@ def row(clip: Clip, **values: Any) -> dict[str, Any]:
 def presented(truth: np.ndarray, video: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Truth and reconstruction as the paper shows them: luminance and contrast matched, grey outside the mask."""
     return apply_mask(truth, pixels), match_luminance_contrast(video, truth, pixels)
+
+
+def other_movies(clips: Sequence[Clip]) -> dict[Clip, Clip]:
+    """For each clip the next one of the same mouse, whose movie is its random control; none where there is but one."""
+    others: dict[Clip, Clip] = {}
+    for mouse in dict.fromkeys(clip.mouse for clip in clips):
+        own = [clip for clip in clips if clip.mouse == mouse]
+        if len(own) > 1:
+            others.update(zip(own, own[1:] + own[:1], strict=True))
+    return others
+
+
+def times_s(plan: Plan, trial: Trial) -> np.ndarray:
+    """Times of the measured frames of a cut clip, in seconds from the beginning of what was reconstructed."""
+    return np.arange(trial.frames)[plan.measured(trial.frames)] / trial.frame_rate_hz
+
+
+def spread_frames(frames: int, every: int, most: int) -> np.ndarray:
+    """Frames to show: the first, one every `every` frames, and the last, as the paper does; at most `most`.
+
+    Where that gives fewer than `most`, as in a short clip, they are equally spaced instead.
+    """
+    regular = [*range(0, frames - 1, every), frames - 1]
+    if len(regular) != most:
+        regular = np.unique(np.round(np.linspace(0, frames - 1, min(most, frames)))).astype(int).tolist()
+    return np.array(regular)
+
+
+def same_length(rows: Sequence[Sequence[np.ndarray]]) -> list[list[np.ndarray]]:
+    """Rows of movies cut to the shortest, so that they can play beside each other."""
+    shortest = min(len(movie) for movies in rows for movie in movies)
+    return [[movie[:shortest] for movie in movies] for movies in rows]

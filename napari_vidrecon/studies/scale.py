@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
@@ -18,16 +18,20 @@ class Scale:
     name : "quick" or "paper".
     clips : clips a mouse, at most.
     many_clips : clips a mouse where a distribution over clips, or every clip, is shown.
+    example_frames : first and end frame of the few clips shown at length; None for the whole clip.
     frames : first and end frame of each clip; None for the whole clip.
     encoders : encoders a mouse, at most; the ensembling study takes all there are.
     preset, changes : the settings every run starts from.
     skip_first, skip_last : frames of a reconstruction that are not measured, at its ends.
+    stimulus_preset, stimulus_changes : the settings of noise and gratings; no preset takes those of every run.
+    stimulus_target : who predicts the activity they are reconstructed from: the encoder itself, or all of them.
     stimulus_frames : length of noise and gratings.
     stimulus_skip : their first frames that are not measured.
     noise_mice, grating_mice : mice that see stimuli, at most.
     noise_px, noise_frames : length constants.
     noise_seeds : repetitions.
     grating_cycles_px, grating_hz, grating_directions : frequencies and directions.
+    mapping : preset of the mapping of receptive fields, quick or published.
     """
 
     name: str
@@ -38,6 +42,9 @@ class Scale:
     changes: dict[str, Any] = field(default_factory=dict)
     skip_first: int = 30
     skip_last: int = 0
+    stimulus_preset: str = ""
+    stimulus_changes: dict[str, Any] = field(default_factory=dict)
+    stimulus_target: Literal["self", "ensemble"] = "self"
     stimulus_frames: int = 60
     stimulus_skip: int = 30
     noise_mice: int = 3
@@ -48,11 +55,19 @@ class Scale:
     grating_cycles_px: tuple[float, ...] = (0.0625, 0.125, 0.25, 0.5)
     grating_hz: tuple[float, ...] = (15, 7.5, 3.75, 1.875, 0.9375, 0.46875, 0)
     grating_directions: int = 4
+    mapping: str = "quick"
     many_clips: int = 10
+    example_frames: tuple[int, int] | None = None
 
     def config(self) -> ReconstructionConfig:
         """Settings of a run at this scale."""
         return ReconstructionConfig.preset(self.preset, **self.changes)
+
+    def stimulus_config(self) -> ReconstructionConfig:
+        """Settings of a run that reconstructs noise or gratings."""
+        if not self.stimulus_preset:
+            return self.config()
+        return ReconstructionConfig.preset(self.stimulus_preset, **self.stimulus_changes)
 
 
 SCALES = {
@@ -60,6 +75,7 @@ SCALES = {
         "quick",
         clips=3,
         frames=(30, 78),
+        example_frames=(30, 180),
         encoders=2,
         preset="fast",
         changes={"steps": 40, "track_every": 2},

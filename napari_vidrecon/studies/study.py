@@ -66,7 +66,7 @@ class Plan:
 
     @cached_property
     def examples(self) -> tuple[Clip, ...]:
-        """Up to three clips of up to three mice that are shown whole; chosen by position, never by their quality."""
+        """Up to three clips of up to three mice, shown at length; chosen by position, never by their quality."""
         chosen = []
         for mouse_position, clip_position in EXAMPLE_POSITIONS:
             mouse = self.mice[mouse_position % len(self.mice)]
@@ -104,7 +104,7 @@ class Plan:
 
         Parameters
         ----------
-        changes : fields of `RunSpec`; `frames=None` gives the whole clip.
+        changes : fields of `RunSpec`, e.g. `frames=plan.scale.example_frames`.
         """
         return self.standard(clip, **changes)[0].open_trial(clip.mouse.open_session())
 

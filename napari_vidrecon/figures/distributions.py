@@ -1,0 +1,115 @@
+"""One number a clip: every clip as a dot, the shape of the distribution, and the mean with its interval.
+
+Source: after Bauer et al. 2026, Fig. 2B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from napari_vidrecon.figures.montage import MUTED, STYLE
+from napari_vidrecon.figures.mouse_lines import COLOURS, headed
+
+PANEL_WIDTH_IN, PANEL_HEIGHT_IN = 3.6, 3.8
+FEWEST_FOR_A_SHAPE = 8
+SPREAD, VIOLIN_WIDTH = 0.26, 0.8
+MEAN_SHIFT = 0.4
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Values of one kind.
+
+    Parameters
+    ----------
+    label : below them.
+    values : (n,).
+    interval : mean, and lower and upper end of its 95 % interval; NaN ends are not drawn.
+    groups : (n,) which mouse each belongs to; each has its own colour.
+    control : drawn grey.
+    """
+
+    label: str
+    values: ArrayLike
+    interval: tuple[float, float, float]
+    groups: Sequence[str] = ()
+    control: bool = False
+
+
+@dataclass(frozen=True)
+class DistributionPanel:
+    """One pair of axes: distributions beside each other, and a line of text above."""
+
+    distributions: Sequence[Distribution]
+    y_label: str
+    title: str = ""
+    note: str = ""
+
+
+def distributions_figure(panels: Sequence[DistributionPanel], *, title: str = "", simulated: bool = False) -> Figure:
+    """Draw panels beside each other, with one range of values for all.
+
+    Parameters
+    ----------
+    panels : at least one.
+    title : above all of them.
+    simulated : say in the title that the mouse is simulated.
+
+    Raises
+    ------
+    ValueError : no panel.
+    """
+    if not panels:
+        raise ValueError("there is no panel to draw")
+    values = np.concatenate([np.asarray(each.values, float) for panel in panels for each in panel.distributions])
+    finite = values[np.isfinite(values)]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(PANEL_WIDTH_IN * len(panels), PANEL_HEIGHT_IN), layout="constrained")
+        FigureCanvasAgg(figure)
+        names = sorted({name for panel in panels for each in panel.distributions for name in each.groups})
+        for index, panel in enumerate(panels):
+            axes = figure.add_subplot(1, len(panels), index + 1)
+            _draw(axes, panel, names)
+            axes.set_ylim(min(0.0, finite.min(initial=0.0) - 0.1), 1.0)
+        heading = headed(title, simulated)
+        if heading:
+            figure.suptitle(heading, fontsize=11, fontweight="bold")
+    return figure
+
+
+def _draw(axes: Axes, panel: DistributionPanel, names: Sequence[str]) -> None:
+    axes.axhline(0, color="#BBBBBB", linewidth=0.8, zorder=0)
+    for place, each in enumerate(panel.distributions):
+        values = np.asarray(each.values, dtype=float)
+        known = np.isfinite(values)
+        if known.sum() >= FEWEST_FOR_A_SHAPE and np.ptp(values[known]) > 0:
+            parts = axes.violinplot(values[known], [place], widths=VIOLIN_WIDTH, showextrema=False)
+            for body in parts["bodies"]:  # type: ignore[attr-defined]
+                body.set_facecolor(MUTED)
+                body.set_alpha(0.15)
+        # Neighbours in rank stand apart, so that dots of like height do not cover each other.
+        ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+        x = place + SPREAD * (np.array([0.0, 0.5, -0.5, 0.25, -0.25])[ranks % 5])
+        colours = [MUTED] * len(values)
+        if each.groups and not each.control:
+            colours = [COLOURS[1 + names.index(name) % (len(COLOURS) - 1)] for name in each.groups]
+        axes.scatter(x, values, s=18, c=colours, alpha=0.75, linewidths=0, zorder=2)
+        mean, low, high = each.interval
+        if np.isfinite([low, high]).all():
+            axes.plot([place + MEAN_SHIFT] * 2, [low, high], color="black", linewidth=2, zorder=3)
+        axes.plot([place + MEAN_SHIFT], [mean], "o", color="black", markersize=6, zorder=3)
+        axes.annotate(f"{mean:.2f}", (place + MEAN_SHIFT, mean), (6, 0), textcoords="offset points", va="center")
+    axes.set_xticks(range(len(panel.distributions)), [each.label for each in panel.distributions])
+    axes.set_xlim(-0.6, len(panel.distributions) - 0.2)
+    axes.set_ylabel(panel.y_label)
+    axes.set_title(panel.title, loc="left")
+    if panel.note:
+        axes.text(0.98, 0.02, panel.note, transform=axes.transAxes, fontsize=8, color=MUTED, ha="right")

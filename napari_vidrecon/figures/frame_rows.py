@@ -1,0 +1,125 @@
+"""Frames of movies beside each other, one movie above the other: truth over reconstruction.
+
+Source: Bauer et al. 2026, Fig. 2A and 6D.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from napari_vidrecon.analysis.postprocess import union_crop
+from napari_vidrecon.figures.error_scale import draw_error_scale
+from napari_vidrecon.figures.montage import STYLE
+from napari_vidrecon.figures.mouse_lines import headed
+
+FIGURE_WIDTH_IN = 13.0
+LABEL_IN, EDGE_IN, GAP_IN = 1.35, 0.15, 0.05
+HEADING_IN, TITLE_IN, TIMES_IN, BELOW_IN, SCALE_IN = 0.45, 0.32, 0.22, 0.15, 0.45
+LARGEST_PICTURE_IN = 1.6
+CROP_MARGIN_PX = 1
+
+
+@dataclass(frozen=True)
+class FrameBlock:
+    """Movies of one clip.
+
+    Parameters
+    ----------
+    rows : name and pictures of each row: (n, H, W) grey levels 0..255, or (n, H, W, 3) 8-bit RGB.
+    times_s : (n,) times above the pictures.
+    title : which clip.
+    masks : the crop holds them; none shows the whole frame.
+    """
+
+    rows: Sequence[tuple[str, ArrayLike]]
+    times_s: Sequence[float]
+    title: str = ""
+    masks: Sequence[ArrayLike] = field(default=())
+
+
+def frame_rows_figure(
+    blocks: Sequence[FrameBlock], *, title: str = "", simulated: bool = False, error_limit: float | None = None
+) -> Figure:
+    """Draw blocks of frames below each other.
+
+    Parameters
+    ----------
+    blocks : at least one, with at least one row each.
+    title : above all of them.
+    simulated : say in the title that the mouse is simulated.
+    error_limit : draws the scale of an error map that is opaque at so many grey levels.
+
+    Raises
+    ------
+    ValueError : no block, or a row with another number of pictures than times.
+    """
+    if not blocks or not all(block.rows for block in blocks):
+        raise ValueError("there is nothing to draw: expected at least one block with at least one row")
+    windows = [_window(block) for block in blocks]
+    columns = max(len(block.times_s) for block in blocks)
+    widest = (FIGURE_WIDTH_IN - LABEL_IN - EDGE_IN - (columns - 1) * GAP_IN) / columns
+    width_in = min(widest, LARGEST_PICTURE_IN)
+    figure_width_in = LABEL_IN + EDGE_IN + columns * (width_in + GAP_IN)
+    heights_in = [width_in * (rows.stop - rows.start) / (cols.stop - cols.start) for rows, cols in windows]
+    total_in = HEADING_IN + BELOW_IN + (SCALE_IN if error_limit is not None else 0.0)
+    total_in += sum(
+        TITLE_IN + TIMES_IN + len(block.rows) * (height + GAP_IN)
+        for block, height in zip(blocks, heights_in, strict=True)
+    )
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(figure_width_in, total_in))
+        FigureCanvasAgg(figure)
+        left = LABEL_IN / figure_width_in
+        heading_y = 1 - 0.5 * HEADING_IN / total_in
+        figure.text(0.5, heading_y, headed(title, simulated), fontsize=12, fontweight="bold", va="center", ha="center")
+        top_in = HEADING_IN
+        for block, window, height_in in zip(blocks, windows, heights_in, strict=True):
+            figure.text(left, 1 - (top_in + 0.45 * TITLE_IN) / total_in, block.title, va="center")
+            top_in += TITLE_IN + TIMES_IN
+            for row, (label, pictures) in enumerate(block.rows):
+                shown = np.asarray(pictures)
+                if len(shown) != len(block.times_s):
+                    raise ValueError(f"{label}: {len(shown)} pictures at {len(block.times_s)} times; expected as many")
+                for column, picture in enumerate(shown):
+                    place = (
+                        (LABEL_IN + column * (width_in + GAP_IN)) / figure_width_in,
+                        1 - (top_in + height_in) / total_in,
+                        width_in / figure_width_in,
+                        height_in / total_in,
+                    )
+                    axes = figure.add_axes(place)
+                    draw_picture(axes, picture, window)
+                    if row == 0:
+                        axes.set_title(f"{block.times_s[column]:.2f} s", pad=3, fontsize=9)
+                    if column == 0:
+                        axes.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=6, fontsize=10)
+                top_in += height_in + GAP_IN
+        if error_limit is not None:
+            draw_error_scale(figure, left, (BELOW_IN + 0.3 * SCALE_IN) / total_in, error_limit)
+    return figure
+
+
+def draw_picture(axes: Axes, picture: np.ndarray, window: tuple[slice, slice]) -> None:
+    """Draw a part of one frame without ticks: grey levels 0..255, or 8-bit RGB."""
+    rows, columns = window
+    axes.imshow(picture[rows, columns], cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _window(block: FrameBlock) -> tuple[slice, slice]:
+    masks = [np.asarray(mask) == 1 for mask in block.masks]
+    if any(mask.any() for mask in masks):
+        return union_crop(masks, margin=CROP_MARGIN_PX)
+    shape = np.shape(block.rows[0][1])
+    return slice(0, shape[1]), slice(0, shape[2])
