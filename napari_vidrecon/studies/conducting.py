@@ -85,6 +85,8 @@ def conduct(
     VidreconError : an input is at fault, a run failed, or nothing can be written.
     """
     require_libraries()
+    for mouse in plan.mice:
+        mouse.require_readable()
     store = RunStore(out)
     computed = run_all(
         grid(studies, plan, store), scheduler=scheduler, workers=workers, device=device, on_progress=on_progress

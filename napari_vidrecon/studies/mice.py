@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.errors import ConfigError, SessionError
-from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, AlphaMask
 from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
 from napari_vidrecon.sessions.session import Session, open_session
 
@@ -87,6 +87,19 @@ class Mouse:
             raise SessionError(f"{self.session}: expected clips with responses to reconstruct, found none; name trials")
         return tuple(chosen)
 
+    def require_readable(self) -> None:
+        """Open all its files once, so that a fault is told before any run is started.
+
+        Raises
+        ------
+        VidreconError : a file cannot be read, or does not fit the others.
+        """
+        self.clips()
+        mask = self.load_mask()
+        for index in range(len(self.encoders)):
+            canvas = self.load_encoder(index, "cpu").spec.canvas
+            mask.on(canvas, EVALUATION_THRESHOLD)
+
 
 def held_out(session: Session) -> tuple[int, ...]:
     """Clips that encoders have not seen: the paper's own, fold 0, or a simulated mouse's test tier."""
@@ -139,6 +152,9 @@ def _mouse(file: Path, entry: dict[str, Any]) -> Mouse:
     encoders, trials = entry["encoders"], entry.get("trials", [])
     if not isinstance(encoders, list) or not encoders or not isinstance(trials, list):
         raise ConfigError(f"{file}: expected encoders and trials as lists, with at least one encoder")
+    numbers = [trial for trial in trials if isinstance(trial, int) and not isinstance(trial, bool)]
+    if len(numbers) < len(trials):
+        raise ConfigError(f"{file}: expected trials as whole numbers, found {json.dumps(trials)}")
     folder = file.absolute().parent
     session = folder / str(entry["session"])
     return Mouse(
@@ -147,7 +163,7 @@ def _mouse(file: Path, entry: dict[str, Any]) -> Mouse:
         mask=folder / str(entry["mask"]),
         name=str(entry.get("name", session.name)),
         readout=None if entry.get("readout") is None else str(entry["readout"]),
-        trials=tuple(int(trial) for trial in trials),
+        trials=tuple(numbers),
     )
 
 

@@ -6,11 +6,12 @@ import json
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from napari_vidrecon import __version__
+from napari_vidrecon.analysis.statistics import TestResult
 from napari_vidrecon.storage import replacing_file
 from napari_vidrecon.studies.page import study_page
 from napari_vidrecon.studies.run_spec import RunSpec
@@ -40,7 +41,9 @@ def write_outcome(study: Study, plan: Plan, runs: Mapping[str, RunSpec], outcome
     import pandas as pd
 
     tables = dict(outcome.tables)
-    tables[TESTS_TABLE] = pd.DataFrame([test.row() for test in outcome.tests])
+    tables[TESTS_TABLE] = pd.DataFrame(
+        [test.row() for test in outcome.tests], columns=[each.name for each in fields(TestResult)]
+    )
     tables[FINDINGS_TABLE] = pd.DataFrame(
         [asdict(finding) for finding in outcome.findings], columns=["statement", "shows", "numbers"]
     )

@@ -1,0 +1,61 @@
+"""A study from beginning to end, and several with one gallery; what is there is not computed again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from napari_vidrecon.errors import MaskError
+from napari_vidrecon.studies.ablation import ABLATION
+from napari_vidrecon.studies.conducting import conduct, grid
+from napari_vidrecon.studies.store import RunStore
+from napari_vidrecon.studies.study import Outcome, Plan, Study
+
+
+@pytest.fixture(scope="module")
+def standard() -> Study:
+    """The standard reconstructions alone, without any result."""
+    runs = lambda plan: [spec for clip in plan.clips for spec in plan.standard(clip)]  # noqa: E731
+    return Study("standard", "Standard runs", "no panel", runs, lambda *_: Outcome())
+
+
+def test_studies_that_were_computed_before_are_only_measured_and_written(
+    tiny_plan, outcome_of, shared_store, standard, monkeypatch
+) -> None:
+    outcome_of(ABLATION, tiny_plan)
+    told = []
+    written = conduct([ABLATION, standard], tiny_plan, shared_store.out, on_written=told.append)
+    assert written == told
+    assert [each.computed for each in written] == [0, 0]
+    assert [each.page.relative_to(shared_store.out).as_posix() for each in written] == [
+        "ablation/index.html",
+        "standard/index.html",
+    ]
+    gallery = (shared_store.out / "index.html").read_text()
+    assert 'src="ablation/figures/ablation.png"' in gallery
+    provenance = json.loads((shared_store.out / "standard" / "provenance.json").read_text())
+    assert len(provenance["runs"]) == 4
+
+
+def test_runs_that_two_studies_need_are_in_the_grid_once(tiny_plan, shared_store, standard) -> None:
+    both, one = (grid(studies, tiny_plan, shared_store) for studies in ([ABLATION, standard], [ABLATION]))
+    assert both == one
+
+
+def test_the_same_mouse_under_another_name_finds_its_runs_again(tiny_plan, shared_store, standard) -> None:
+    renamed = Plan((replace(tiny_plan.mice[0], name="somebody"),), tiny_plan.scale)
+    assert list(grid([standard], renamed, shared_store)) == list(grid([standard], tiny_plan, shared_store))
+
+
+def test_a_fault_in_the_files_is_told_before_any_run(tiny_plan, standard, tmp_path) -> None:
+    mouse = replace(tiny_plan.mice[0], mask=tiny_plan.mice[0].encoders[0])
+    with pytest.raises(MaskError, match=r"tiny_0\.safetensors"):
+        conduct([standard], Plan((mouse,), tiny_plan.scale), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_store_elsewhere_is_empty(tiny_plan, standard, tmp_path) -> None:
+    store = RunStore(tmp_path)
+    assert not any(store.has(folder.stem) for folder in grid([standard], tiny_plan, store))

@@ -1,0 +1,116 @@
+"""The mice of a study: from files, from a list, or the sample; and which of their clips are used."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from napari_vidrecon.errors import ConfigError, MaskError, SessionError, VidreconError
+from napari_vidrecon.studies.mice import PUBLISHED_CLIPS, held_out, one_mouse, read_mice, sample_mouse
+
+
+def listed(folder: Path, *entries: object) -> Path:
+    file = folder / "mice.json"
+    file.write_text(json.dumps(list(entries)))
+    return file
+
+
+GOOD = {"session": "a", "encoders": ["a.safetensors"], "mask": "a.npy"}
+
+
+def test_paths_of_a_list_are_relative_to_the_file(tmp_path) -> None:
+    (mouse,) = read_mice(listed(tmp_path, {**GOOD, "readout": 2, "trials": [4, 3]}))
+    assert (mouse.session, mouse.encoders, mouse.mask) == (
+        tmp_path / "a",
+        (tmp_path / "a.safetensors",),
+        tmp_path / "a.npy",
+    )
+    assert (mouse.name, mouse.readout, mouse.trials) == ("a", "2", (4, 3))
+
+
+BAD_LISTS = {
+    "no list": ({"session": "a"}, "a list of mice"),
+    "empty": ([], "a list of mice"),
+    "no object": (["a"], "a list of mice"),
+    "nothing in it": ([{}], "no encoders, mask, session"),
+    "unknown field": ([{**GOOD, "colour": "grey"}], "colour too"),
+    "encoders are no list": ([{**GOOD, "encoders": "a.safetensors"}], "as lists"),
+    "no encoder": ([{**GOOD, "encoders": []}], "at least one encoder"),
+    "trials are no list": ([{**GOOD, "trials": 4}], "as lists"),
+    "trials are words": ([{**GOOD, "trials": [1, "two"]}], '[1, "two"]'),
+    "twice the same": ([GOOD, GOOD], "a name of its own"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_LISTS)
+def test_a_bad_list_is_one_clear_error_that_names_the_file(tmp_path, case: str) -> None:
+    content, named = BAD_LISTS[case]
+    file = tmp_path / "mice.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(ConfigError) as error:
+        read_mice(file)
+    assert str(file) in str(error.value)
+    assert named in str(error.value)
+
+
+def test_a_file_that_is_missing_or_no_json_is_named(tmp_path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.json: expected a list of mice"):
+        read_mice(tmp_path / "none.json")
+    (tmp_path / "mice.json").write_bytes(b"\xff[")
+    with pytest.raises(ConfigError, match=r"mice\.json: expected JSON"):
+        read_mice(tmp_path / "mice.json")
+
+
+def test_the_sample_is_a_simulated_mouse_whose_test_clips_are_used() -> None:
+    mouse = sample_mouse()
+    session = mouse.open_session()
+    assert session.simulated
+    assert set(mouse.clips()) <= set(session.trials_in_tier("live_test_main"))
+    mouse.require_readable()
+
+
+def test_the_papers_mice_use_the_papers_clips() -> None:
+    class Published:
+        name = "dynamic29515-10-12-Video-9b4f6a1a067fe51e15306b9628efea20"
+        labelled = ()
+
+        def trials_in_fold(self, fold: int) -> list[int]:
+            return [100 + position for position in range(20)]
+
+    expected = [100 + position for position in PUBLISHED_CLIPS["dynamic29515-10-12"]]
+    assert list(held_out(Published())) == expected  # type: ignore[arg-type]
+    assert all(len(positions) == len(set(positions)) == 10 for positions in PUBLISHED_CLIPS.values())
+
+
+def test_trials_that_do_not_exist_are_named(tiny_mouse) -> None:
+    with pytest.raises(SessionError, match="found 99"):
+        replace(tiny_mouse, trials=(0, 99)).clips()
+
+
+def test_relative_paths_become_absolute(monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    mouse = one_mouse(Path("a"), [Path("b")], Path("c"))
+    assert (mouse.session, mouse.encoders, mouse.mask) == (tmp_path / "a", (tmp_path / "b",), tmp_path / "c")
+
+
+def test_a_fault_in_any_file_is_told_before_a_run_is_started(tiny_mouse, tmp_path) -> None:
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(b"nothing")
+    for mouse in (
+        replace(tiny_mouse, encoders=(*tiny_mouse.encoders, damaged)),
+        replace(tiny_mouse, mask=tmp_path / "none.npy"),
+        replace(tiny_mouse, session=tmp_path / "none"),
+    ):
+        with pytest.raises(VidreconError, match=r"damaged\.safetensors|none"):
+            mouse.require_readable()
+
+
+def test_a_mask_that_selects_nothing_is_told_before_a_run_is_started(tiny_mouse, tmp_path) -> None:
+    import numpy as np
+
+    np.save(tmp_path / "low.npy", np.full((36, 64), 0.7, np.float32))
+    with pytest.raises(MaskError, match="no pixel reaches alpha 1"):
+        replace(tiny_mouse, mask=tmp_path / "low.npy").require_readable()
