@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.studies.ablation import ABLATION
+from napari_vidrecon.studies.gaussian_noise import GAUSSIAN_NOISE
+from napari_vidrecon.studies.gratings import GRATINGS
 from napari_vidrecon.studies.natural import NATURAL
 from napari_vidrecon.studies.study import Study
 
 STUDIES: tuple[Study, ...] = (
     NATURAL,
     ABLATION,
+    GAUSSIAN_NOISE,
+    GRATINGS,
 )
 ALL = "all"
 

@@ -81,15 +81,23 @@ SCALES = {
         changes={"steps": 40, "track_every": 2},
         skip_first=8,
         skip_last=4,
-        stimulus_frames=48,
-        stimulus_skip=8,
+        # A prior of natural movies would decide what noise and gratings look like, so none is used for them.
+        stimulus_preset="paper",
+        stimulus_changes={
+            "steps": 30,
+            "learning_rate": 5000.0,
+            "schedule": "random_offset",
+            "sub_batch_stride": 32,
+            "duplicate_last_sub_batch": False,
+            "track_responses": False,
+        },
         noise_mice=1,
-        noise_px=(0, 2, 4, 8, 16),
-        noise_frames=(0, 2, 4, 8, 16),
+        noise_px=(0, 1, 2, 4, 8, 16),
+        noise_frames=(0, 1, 2, 4, 8, 16),
         noise_seeds=1,
         grating_directions=1,
     ),
-    "paper": Scale("paper", clips=10, frames=None, encoders=None, preset="paper"),
+    "paper": Scale("paper", clips=10, frames=None, encoders=None, preset="paper", mapping="published"),
 }
 
 
