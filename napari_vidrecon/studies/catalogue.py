@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.studies.ablation import ABLATION
+from napari_vidrecon.studies.correlates import CORRELATES
+from napari_vidrecon.studies.ensembling import ENSEMBLING
+from napari_vidrecon.studies.error_maps import ERROR_MAPS
+from napari_vidrecon.studies.ethogram import ETHOGRAM
 from napari_vidrecon.studies.gaussian_noise import GAUSSIAN_NOISE
 from napari_vidrecon.studies.gratings import GRATINGS
 from napari_vidrecon.studies.natural import NATURAL
@@ -11,7 +15,11 @@ from napari_vidrecon.studies.study import Study
 
 STUDIES: tuple[Study, ...] = (
     NATURAL,
+    ETHOGRAM,
+    CORRELATES,
+    ENSEMBLING,
     ABLATION,
+    ERROR_MAPS,
     GAUSSIAN_NOISE,
     GRATINGS,
 )

@@ -16,14 +16,16 @@ from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE, TestResult
 from napari_vidrecon.studies.comparing import counts
 from napari_vidrecon.studies.measuring import (
+    cropped,
     evaluation_mask,
+    example_times_s,
     other_movies,
     presented,
     row,
+    rows_of_clips,
     same_length,
     scores,
     spread_frames,
-    times_s,
 )
 from napari_vidrecon.studies.run_spec import RunSpec
 from napari_vidrecon.studies.study import Drawing, Finding, Movie, Outcome, Plan, Study, averaged
@@ -211,7 +213,7 @@ def _examples_figure(plan: Plan, store: RunStore) -> Figure:
         blocks.append(
             FrameBlock(
                 [("shown", truth[chosen]), ("reconstructed", shown[chosen])],
-                times_s(plan, trial)[chosen],
+                example_times_s(plan, trial)[part][chosen],
                 f"{clip.name}: video correlation r = {correlation:.2f}",
                 [pixels],
             )
@@ -240,18 +242,15 @@ def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
 
     rows: list[list[np.ndarray]] = []
     labels: list[str] = []
-    for mouse in plan.mice:
-        clips = [clip for clip in plan.many_clips if clip.mouse == mouse]
+    for clips in rows_of_clips(plan, plan.many_clips):
         pairs = []
         for clip in clips:
             truth, video = plan.trial(clip).video, averaged(store, plan.standard(clip))
             part = plan.measured(len(video))
             pairs.append(presented(truth[part], video[part], evaluation_mask(clip)))
         rows += [list(movies) for movies in zip(*pairs, strict=True)]
-        labels += ["shown", "reconstructed"] if len(plan.mice) == 1 else [mouse.name, "reconstructed"]
-    names = [f"trial {clip.trial}" for clip in plan.many_clips] if len(plan.mice) == 1 else []
-    rows = same_length(rows)
-    return mosaic_frames(rows, row_labels=labels, column_labels=names, simulated=plan.simulated)
+        labels += ["shown" if len(plan.mice) == 1 else clips[0].mouse.name, "reconstructed"]
+    return mosaic_frames(cropped(plan, same_length(rows)), row_labels=labels, scale=5, simulated=plan.simulated)
 
 
 NATURAL = Study(

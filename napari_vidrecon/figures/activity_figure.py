@@ -1,0 +1,77 @@
+"""Three rasters of one clip between two courses over time: how well movies explain what was recorded.
+
+Source: after Bauer et al. 2026, Fig. 6 A-C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from napari_vidrecon.figures.curves import CurvePanel, draw_curves
+from napari_vidrecon.figures.montage import STYLE
+from napari_vidrecon.figures.mouse_lines import headed
+from napari_vidrecon.figures.raster import activity_limit, draw_activity_scale, draw_raster
+
+WIDTH_IN, HEIGHT_IN = 12.0, 8.2
+ROWS_IN = (1.5, 3.6, 1.7)
+
+
+def activity_figure(
+    above: CurvePanel,
+    rasters: Sequence[tuple[str, ArrayLike]],
+    below: CurvePanel,
+    times_s: ArrayLike,
+    order: ArrayLike,
+    *,
+    title: str = "",
+    simulated: bool = False,
+) -> Figure:
+    """Draw a panel, rasters beside each other, and another panel.
+
+    Parameters
+    ----------
+    above, below : courses over the same time.
+    rasters : title and activity (N, T) of each; at least one.
+    times_s : (T,) of the rasters.
+    order : (N,) of their neurons.
+    title : above all of them.
+    simulated : say in the title that the mouse is simulated.
+
+    Raises
+    ------
+    ValueError : no raster.
+    """
+    if not rasters:
+        raise ValueError("there is no activity to draw")
+    times = np.asarray(times_s, dtype=float)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), layout="constrained")
+        FigureCanvasAgg(figure)
+        grid = figure.add_gridspec(3, len(rasters), height_ratios=ROWS_IN)
+        for row, panel in ((0, above), (2, below)):
+            axes = figure.add_subplot(grid[row, :])
+            draw_curves(axes, panel)
+            axes.set_xlim(times[0], times[-1])
+        limit = activity_limit(*(activity for _, activity in rasters))
+        drawn = []
+        for place, (name, activity) in enumerate(rasters):
+            axes = figure.add_subplot(grid[1, place])
+            picture = draw_raster(axes, activity, times, limit, order)
+            axes.set_title(name, loc="left")
+            axes.set_xlabel("time (s)")
+            if place == 0:
+                axes.set_ylabel("neurons")
+            else:
+                axes.set_yticklabels([])
+            drawn.append(axes)
+        draw_activity_scale(figure, picture, drawn)
+        heading = headed(title, simulated)
+        if heading:
+            figure.suptitle(heading, fontsize=12, fontweight="bold")
+    return figure
