@@ -146,17 +146,17 @@ def _findings(tests: dict[str, TestResult], clips: int, lags: pd.DataFrame, at_z
     found = [
         Finding(
             "the more contrast the frames of a movie have, the better it is reconstructed",
-            _positive(tests["contrast"]),
+            positive(tests["contrast"]),
             _numbers(tests, ["contrast"]),
         ),
         Finding(
             "pupil diameter, running speed and eye movement do not go along with the quality of a reconstruction",
-            _none_significant([tests[name] for name in BEHAVIOUR_MEASURES], clips),
+            none_significant([tests[name] for name in BEHAVIOUR_MEASURES], clips),
             _numbers(tests, list(BEHAVIOUR_MEASURES)),
         ),
         Finding(
             "the better the activity is predicted from the movie, the better the movie is reconstructed",
-            _positive(tests["activity_accuracy"]),
+            positive(tests["activity_accuracy"]),
             _numbers(tests, ["activity_accuracy"]),
         ),
     ]
@@ -178,7 +178,7 @@ def _findings(tests: dict[str, TestResult], clips: int, lags: pd.DataFrame, at_z
     return found
 
 
-def _positive(test: TestResult) -> bool | None:
+def positive(test: TestResult) -> bool | None:
     """A correlation above 0, or the lack of one; too few clips can tell neither."""
     if not np.isfinite(test.p):
         return None
@@ -187,7 +187,7 @@ def _positive(test: TestResult) -> bool | None:
     return False if test.degrees[0] + 2 >= FEWEST_FOR_NO_CORRELATION else None
 
 
-def _none_significant(tests: Sequence[TestResult], clips: int) -> bool | None:
+def none_significant(tests: Sequence[TestResult], clips: int) -> bool | None:
     """That nothing is there can be told only where enough clips would have shown it."""
     if any(test.p < SIGNIFICANCE for test in tests):
         return False

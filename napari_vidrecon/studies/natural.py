@@ -80,9 +80,8 @@ def _steps(plan: Plan, store: RunStore) -> Iterator[dict[str, Any]]:
             history = store.load(spec).history
             measured, correlation = history.tracked("video_correlation")
             # The loss of a whole prediction where it was tracked, as published; else what the optimisation saw.
-            whole, loss = history.tracked("response_loss")
-            if not len(whole):
-                loss = history["loss"][np.isin(history["step"], measured)]
+            column = "response_loss" if spec.config.track_responses else "loss"
+            loss = history[column][np.isin(history["step"], measured)]
             for values in zip(measured, loss, correlation, strict=True):
                 names = ("step", "loss", "video_correlation")
                 yield row(clip, encoder=spec.encoders[0], **dict(zip(names, map(float, values), strict=True)))
