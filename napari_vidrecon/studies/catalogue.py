@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.studies.ablation import ABLATION
+from napari_vidrecon.studies.controls import CONTROLS_STUDY
 from napari_vidrecon.studies.correlates import CORRELATES
 from napari_vidrecon.studies.ensembling import ENSEMBLING
 from napari_vidrecon.studies.error_maps import ERROR_MAPS
@@ -12,6 +13,7 @@ from napari_vidrecon.studies.gaussian_noise import GAUSSIAN_NOISE
 from napari_vidrecon.studies.gratings import GRATINGS
 from napari_vidrecon.studies.natural import NATURAL
 from napari_vidrecon.studies.study import Study
+from napari_vidrecon.studies.variations import VARIATIONS
 
 STUDIES: tuple[Study, ...] = (
     NATURAL,
@@ -19,6 +21,8 @@ STUDIES: tuple[Study, ...] = (
     CORRELATES,
     ENSEMBLING,
     ABLATION,
+    VARIATIONS,
+    CONTROLS_STUDY,
     ERROR_MAPS,
     GAUSSIAN_NOISE,
     GRATINGS,

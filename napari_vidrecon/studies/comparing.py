@@ -63,7 +63,8 @@ def pair_tests(table: pd.DataFrame, level: str, value: str, first: str, second: 
     for unit in _units(part):
         wide = part.pivot_table(index=list(unit), columns=level, values=value, aggfunc="mean", observed=True)
         means = wide.mean()
-        change = 100 * (means[second] / means[first] - 1) if means[first] else float("nan")
+        # A Poisson loss may be negative: a change upwards stays one.
+        change = 100 * (means[second] - means[first]) / abs(means[first]) if means[first] else float("nan")
         compared = f"{value.replace('_', ' ')}: {first} against {second} ({change:+.2f} %)"
         results.append(statistics.paired_t(wide[first], wide[second], compared, **counts(part, unit)))
     return results
