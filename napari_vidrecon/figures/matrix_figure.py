@@ -17,8 +17,9 @@ from numpy.typing import ArrayLike
 from napari_vidrecon.figures.montage import STYLE
 from napari_vidrecon.figures.mouse_lines import headed
 
-CELL_WIDTH_IN, CELL_HEIGHT_IN = 0.56, 0.46
-MARGIN_WIDTH_IN, MARGIN_HEIGHT_IN = 1.75, 0.95
+CELL_WIDTH_IN, CELL_HEIGHT_IN = 0.58, 0.5
+FEWEST_CELLS = 5  # smaller matrices get larger cells, so that the lettering has room
+MARGIN_WIDTH_IN, MARGIN_HEIGHT_IN = 1.55, 0.95
 TITLE_IN = 0.4
 LUMA = (0.299, 0.587, 0.114)
 DARK_BELOW = 0.5
@@ -35,7 +36,7 @@ class MatrixPanel:
     ----------
     values : (rows, columns); row 0 is drawn at the bottom. NaN is a grey cell.
     row_labels, column_labels : of the cells.
-    row_title, column_title : of the axes, with units.
+    row_title, column_title : of the axes, with units; empty where a neighbour says it.
     title : above the panel.
     limits : values at the ends of the colours.
     bar_label : what the colours mean, with the unit.
@@ -91,7 +92,10 @@ def matrix_figure(panels: Sequence[Sequence[MatrixPanel]], *, title: str = "", s
 
 def _size_in(panel: MatrixPanel) -> tuple[float, float]:
     rows, columns = np.shape(panel.values)
-    return columns * CELL_WIDTH_IN + MARGIN_WIDTH_IN, rows * CELL_HEIGHT_IN + MARGIN_HEIGHT_IN
+    return (
+        max(columns, FEWEST_CELLS) * CELL_WIDTH_IN + MARGIN_WIDTH_IN,
+        max(rows, FEWEST_CELLS) * CELL_HEIGHT_IN + MARGIN_HEIGHT_IN,
+    )
 
 
 def _draw(figure: Figure, axes: Axes, panel: MatrixPanel) -> None:

@@ -15,8 +15,9 @@ from napari_vidrecon.figures.montage import GREY_RANGE, STYLE
 from napari_vidrecon.figures.mouse_lines import headed
 
 TILE_WIDTH_IN, TILE_GAP_IN = 0.62, 0.05
-LEFT_IN, RIGHT_IN, BETWEEN_IN = 0.85, 0.15, 0.95
-TITLE_IN, NAME_IN, BELOW_IN = 0.4, 0.32, 0.62
+NARROWEST_GRID_IN, LOWEST_GRID_IN = 3.0, 2.2  # smaller grids get larger tiles, so that the lettering has room
+LEFT_IN, RIGHT_IN, BETWEEN_IN = 1.05, 0.15, 0.35
+TITLE_IN, NAME_IN, BELOW_IN = 0.4, 0.32, 0.72
 LABEL_POINTS = 9
 
 
@@ -81,7 +82,7 @@ def stimulus_grid_figure(
                 axes.set_yticks([])
                 for spine in axes.spines.values():
                     spine.set_visible(False)
-                if column == 0:
+                if column == 0 and index == 0:
                     axes.set_ylabel(row_labels[row], rotation=0, ha="right", va="center", fontsize=LABEL_POINTS)
                 if row == 0:
                     axes.set_xlabel(column_labels[column], fontsize=LABEL_POINTS, labelpad=3)
@@ -96,8 +97,10 @@ class _Layout:
     """Places of everything as fractions of the figure, from lengths in inches."""
 
     def __init__(self, grids: int, shape: tuple[int, int], aspect: float) -> None:
-        self._tile = TILE_WIDTH_IN, TILE_WIDTH_IN * aspect
-        self._width = shape[1] * (TILE_WIDTH_IN + TILE_GAP_IN) - TILE_GAP_IN
+        enlarged = max(1.0, NARROWEST_GRID_IN / (shape[1] * TILE_WIDTH_IN))
+        enlarged = max(enlarged, LOWEST_GRID_IN / (shape[0] * TILE_WIDTH_IN * aspect))
+        self._tile = enlarged * TILE_WIDTH_IN, enlarged * TILE_WIDTH_IN * aspect
+        self._width = shape[1] * (self._tile[0] + TILE_GAP_IN) - TILE_GAP_IN
         self._height = shape[0] * (self._tile[1] + TILE_GAP_IN) - TILE_GAP_IN
         across = LEFT_IN + grids * self._width + (grids - 1) * BETWEEN_IN + RIGHT_IN
         self.size_in = across, TITLE_IN + NAME_IN + self._height + BELOW_IN

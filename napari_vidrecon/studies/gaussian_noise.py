@@ -43,7 +43,7 @@ CONTROL_NOTE = (
     "published one includes the inverted repetitions, whose correlations cancel: it is the correlation itself times "
     "-1/9, whatever the reconstruction."
 )
-SPACE, TIME = "spatial length constant (px; degrees)", "temporal length constant (frames; s)"
+SPACE, TIME = "spatial length constant (px)", "temporal length constant (frames)"
 
 
 def _mice(plan: Plan) -> tuple[Mouse, ...]:
@@ -184,8 +184,8 @@ def _drawings(plan: Plan, store: RunStore, means: dict[str, np.ndarray]) -> list
 
 
 def _labels(plan: Plan) -> tuple[list[str], list[str]]:
-    spaces = [f"{space:g}; {degrees(space)}" for space in plan.scale.noise_px]
-    return spaces, [f"{time:g}\n{seconds(time)}" for time in plan.scale.noise_frames]
+    spaces = [f"{space:g}\n({degrees(space)})" for space in plan.scale.noise_px]
+    return spaces, [f"{time:g}\n({seconds(time)})" for time in plan.scale.noise_frames]
 
 
 def _stimuli_figure(plan: Plan, store: RunStore) -> Figure:
@@ -201,7 +201,7 @@ def _stimuli_figure(plan: Plan, store: RunStore) -> Figure:
     rows, columns = _labels(plan)
     grids = [np.stack(kind).reshape(len(rows), len(columns), *kind[0].shape) for kind in pictures]
     return stimulus_grid_figure(
-        [StimulusGrid(grids[0], "noise shown"), StimulusGrid(grids[1], "reconstruction")],
+        [StimulusGrid(grids[0], "A  noise shown"), StimulusGrid(grids[1], "B  reconstruction")],
         rows,
         columns,
         SPACE,
@@ -215,39 +215,51 @@ def _correlation_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
     from napari_vidrecon.figures.matrix_figure import DIVERGING, MatrixPanel, matrix_figure
 
     rows, columns = _labels(plan)
+    same = means["video_correlation"]
     panels = [
-        MatrixPanel(means["video_correlation"], rows, columns, SPACE, TIME, "noise and reconstruction", bar_label="r"),
+        MatrixPanel(same, rows, columns, SPACE, TIME, "C  noise and reconstruction", bar_label="r"),
         MatrixPanel(
             means["opposite_phase_correlation"],
             rows,
             columns,
-            SPACE,
+            "",
             TIME,
-            "reconstructions of opposite phases",
+            "D  reconstructions of opposite phases",
             limits=(-1.0, 1.0),
             bar_label="r",
             colours=DIVERGING,
         ),
     ]
-    return matrix_figure([panels], title="Video correlation of Gaussian noise", simulated=plan.simulated)
+    return matrix_figure([panels], title="Gaussian noise: video correlation", simulated=plan.simulated)
 
 
 def _entropy_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
     from napari_vidrecon.figures.matrix_figure import MatrixPanel, matrix_figure
 
     rows, columns = _labels(plan)
-    kinds = (("truth_patch", "noise, patch"), ("truth", "noise, mask"), ("reconstruction", "reconstruction, mask"))
+    kinds = (("truth_patch", "noise on its patch"), ("truth", "noise"), ("reconstruction", "reconstruction"))
+    quantities = (
+        ("entropy", "A  entropy, ", ENTROPY_RANGE_BITS, "bits", 2, ""),
+        ("motion", "B  motion energy, ", MOTION_RANGE, "grey levels a frame", 1, TIME),
+    )
     panels = [
         [
-            MatrixPanel(means[f"{quantity}_{kind}"], rows, columns, SPACE, TIME, title, limits, unit, decimals=places)
-            for kind, title in kinds
+            MatrixPanel(
+                means[f"{quantity}_{kind}"],
+                rows,
+                columns,
+                "" if position else SPACE,
+                below,
+                f"{title}{what}",
+                limits,
+                unit,
+                decimals=places,
+            )
+            for position, (kind, what) in enumerate(kinds)
         ]
-        for quantity, limits, unit, places in (
-            ("entropy", ENTROPY_RANGE_BITS, "Shannon entropy (bits)", 2),
-            ("motion", MOTION_RANGE, "motion energy (grey levels a frame)", 1),
-        )
+        for quantity, title, limits, unit, places, below in quantities
     ]
-    return matrix_figure(panels, title="Entropy and motion energy", simulated=plan.simulated)
+    return matrix_figure(panels, title="Gaussian noise: entropy and motion energy", simulated=plan.simulated)
 
 
 def _ensembling_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
@@ -256,8 +268,8 @@ def _ensembling_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
     rows, columns = _labels(plan)
     effect, control = means["ensembling_effect"], means["random_control"]
     panels = [
-        MatrixPanel(effect, rows, columns, SPACE, TIME, "ensembling effect", ENSEMBLING_RANGE, "difference in r"),
-        MatrixPanel(control, rows, columns, SPACE, TIME, "random control", (-1.0, 1.0), "r", DIVERGING),
+        MatrixPanel(effect, rows, columns, SPACE, TIME, "C  ensembling effect", ENSEMBLING_RANGE, "difference in r"),
+        MatrixPanel(control, rows, columns, "", TIME, "random control", (-1.0, 1.0), "r", DIVERGING),
     ]
     return matrix_figure([panels], title="Averaging over encoders, and chance", simulated=plan.simulated)
 

@@ -35,7 +35,7 @@ WAVES_NOTE = (
     "Gratings are square waves of full contrast that start at phase 0 (the published phases are not known); degrees "
     "are those next to straight ahead."
 )
-SPACE, TIME = "spatial frequency (cycles/px; cycles/°)", "temporal frequency (Hz)"
+SPACE, TIME = "spatial frequency (cycles/px)", "temporal frequency (Hz)"
 
 
 def _mice(plan: Plan) -> tuple[Mouse, ...]:
@@ -203,7 +203,7 @@ def _listed(values: np.ndarray) -> str:
 def _labels(plan: Plan) -> tuple[list[str], list[str]]:
     spaces, times = _frequencies(plan)
     per_degree = ScreenGeometry().degrees_per_pixel
-    return [f"{space:g}; {space / per_degree:.3f}" for space in spaces], [f"{hertz:.3g}" for hertz in times]
+    return [f"{space:g}\n({space / per_degree:.3f}/°)" for space in spaces], [f"{hertz:.3g}" for hertz in times]
 
 
 def _gratings_figure(plan: Plan, store: RunStore) -> Figure:
@@ -220,7 +220,7 @@ def _gratings_figure(plan: Plan, store: RunStore) -> Figure:
     rows, columns = _labels(plan)
     grids = [np.stack(kind).reshape(len(rows), len(columns), *kind[0].shape) for kind in pictures]
     return stimulus_grid_figure(
-        [StimulusGrid(grids[0], "grating shown"), StimulusGrid(grids[1], "reconstruction")],
+        [StimulusGrid(grids[0], "A  grating shown"), StimulusGrid(grids[1], "B  reconstruction")],
         rows,
         columns,
         SPACE,
@@ -236,10 +236,10 @@ def _correlation_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
     rows, columns = _labels(plan)
     correlation, effect = means["video_correlation"], means["ensembling_effect"]
     panels = [
-        MatrixPanel(correlation, rows, columns, SPACE, TIME, "grating and reconstruction", bar_label="r"),
-        MatrixPanel(effect, rows, columns, SPACE, TIME, "ensembling effect", ENSEMBLING_RANGE, "difference in r"),
+        MatrixPanel(correlation, rows, columns, SPACE, TIME, "C  grating and reconstruction", bar_label="r"),
+        MatrixPanel(effect, rows, columns, "", TIME, "ensembling effect", ENSEMBLING_RANGE, "difference in r"),
     ]
-    return matrix_figure([panels], title="Video correlation of gratings", simulated=plan.simulated)
+    return matrix_figure([panels], title="Gratings: video correlation", simulated=plan.simulated)
 
 
 def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:

@@ -1,0 +1,139 @@
+"""Maps of the whole screen with eccentricity, one row a mouse: Bauer et al. 2026, Fig. 1-S3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import matplotlib
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from napari_vidrecon.figures.montage import OUTLINE_COLOUR, STYLE, mask_outline
+from napari_vidrecon.figures.mouse_lines import headed
+from napari_vidrecon.sessions.screen import ScreenGeometry
+
+MAP_WIDTH_IN, ROW_IN, LEFT_IN, HEAD_IN = 3.5, 1.95, 1.0, 0.55
+RING_STEP_DEG, LARGEST_RING_DEG = 10.0, 70.0
+SPOKES, SPOKE_PX = 8, 60.0
+NAMED_RINGS_DEG = (20.0, 40.0, 60.0)
+LINE_COLOUR, LINE_ALPHA = "black", 0.5
+COLUMN_TICKS_PX, ROW_TICKS_PX = (0, 16, 32, 48, 63), (0, 18, 35)
+
+
+@dataclass(frozen=True)
+class ScreenMap:
+    """A number for every pixel of the screen.
+
+    Parameters
+    ----------
+    values : (36, 64); NaN stays white.
+    title : what it shows.
+    limits : values at the ends of the colours.
+    colours : name of the colour map.
+    bar_label : what the colours mean, with the unit.
+    outlines : masks (36, 64) whose edge is drawn.
+    """
+
+    values: ArrayLike
+    title: str
+    limits: tuple[float, float] = (0.0, 1.0)
+    colours: str = "viridis"
+    bar_label: str = ""
+    outlines: Sequence[ArrayLike] = field(default=())
+
+
+def screen_maps_figure(
+    rows: Sequence[Sequence[ScreenMap]],
+    row_labels: Sequence[str],
+    *,
+    title: str = "",
+    rings: bool = True,
+    screen: ScreenGeometry | None = None,
+    simulated: bool = False,
+) -> Figure:
+    """Draw rows of maps, each as large as the screen.
+
+    Parameters
+    ----------
+    rows : the maps of each mouse.
+    row_labels : names of the mice.
+    title : above all of them.
+    rings : dashed circles every 10 degrees of eccentricity, and eight spokes.
+    simulated : say in the title that the mouse is simulated.
+
+    Raises
+    ------
+    ValueError : no map, or as many labels as do not fit.
+    """
+    if not rows or not all(rows) or len(rows) != len(row_labels):
+        raise ValueError(f"{len(rows)} rows of maps and {len(row_labels)} labels; expected as many, and at least one")
+    geometry = screen or ScreenGeometry()
+    columns = max(len(row) for row in rows)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(LEFT_IN + columns * MAP_WIDTH_IN, HEAD_IN + len(rows) * ROW_IN), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(len(rows), columns, squeeze=False)
+        for index, (row, places, label) in enumerate(zip(rows, axes, row_labels, strict=True)):
+            for screen_map, place in zip(row, places, strict=False):
+                _draw_map(figure, place, screen_map, geometry)
+                if rings:
+                    draw_eccentricity(place, geometry)
+                if index == len(rows) - 1:
+                    place.set_xlabel("column (px)")
+            for place in places[len(row) :]:
+                place.set_axis_off()
+            places[0].set_ylabel(f"{label}\nrow (px)")
+        heading = headed(title, simulated)
+        if heading:
+            figure.suptitle(heading, fontsize=11, fontweight="bold")
+    return figure
+
+
+def draw_eccentricity(axes: Axes, screen: ScreenGeometry) -> None:
+    """Draw dashed rings every 10 degrees around straight ahead and a spoke every 45, and name some of the rings."""
+    row, column = screen.centre
+    turn = np.linspace(0.0, 2.0 * np.pi, 361)
+    for degrees in np.arange(RING_STEP_DEG, LARGEST_RING_DEG + 1, RING_STEP_DEG):
+        radius = screen.eccentricity_radius_px(float(degrees))
+        _dashed(axes, column + radius * np.cos(turn), row + radius * np.sin(turn))
+        if degrees in NAMED_RINGS_DEG:
+            text = axes.text(column + radius, row, f"{degrees:g}°", fontsize=7, ha="center", va="center")
+            text.set_path_effects([patheffects.withStroke(linewidth=2, foreground="white")])
+    for angle in np.arange(SPOKES) * 2.0 * np.pi / SPOKES:
+        ends = np.array([0.0, SPOKE_PX])
+        _dashed(axes, column + ends * np.cos(angle), row + ends * np.sin(angle))
+    axes.set_xlim(-0.5, screen.cols - 0.5)
+    axes.set_ylim(screen.rows - 0.5, -0.5)
+
+
+def _dashed(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    axes.plot(x, y, color=LINE_COLOUR, alpha=LINE_ALPHA, linewidth=0.7, linestyle=(0, (4, 3)))
+
+
+def _draw_map(figure: Figure, axes: Axes, screen_map: ScreenMap, screen: ScreenGeometry) -> None:
+    scale = Normalize(*screen_map.limits)
+    axes.imshow(
+        np.asarray(screen_map.values, dtype=float), cmap=screen_map.colours, norm=scale, interpolation="nearest"
+    )
+    for mask in screen_map.outlines:
+        for line in mask_outline(mask):
+            axes.plot(*line.T, color="black", linewidth=2.2, alpha=0.6)
+            axes.plot(*line.T, color=OUTLINE_COLOUR, linewidth=1.2)
+    axes.set_title(screen_map.title, loc="left")
+    axes.set_xticks(COLUMN_TICKS_PX)
+    axes.set_yticks(ROW_TICKS_PX)
+    axes.set_xlim(-0.5, screen.cols - 0.5)
+    axes.set_ylim(screen.rows - 0.5, -0.5)
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+        spine.set_color("#BBBBBB")
+    bar = figure.colorbar(ScalarMappable(scale, screen_map.colours), ax=axes, pad=0.02, aspect=16, fraction=0.06)
+    bar.set_label(screen_map.bar_label)
+    bar.outline.set_visible(False)
