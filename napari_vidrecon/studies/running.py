@@ -112,7 +112,8 @@ def _drive(
         raise
     if faults:
         rest = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise RunError(f"{faults[0]}{rest}; {done} runs are finished and will not be done again")
+        kept = "1 run is" if done == 1 else f"{done} runs are"
+        raise RunError(f"{faults[0]}{rest}; {kept} finished and will not be done again")
     return done
 
 
