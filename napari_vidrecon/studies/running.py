@@ -156,7 +156,8 @@ def _client(stack: ExitStack, scheduler: str | None, workers: int | None, jobs: 
             n_workers=max(1, min(workers or usual_workers(), jobs)),
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            # Any free port of this machine alone: a fixed one is taken where a second study runs beside this one.
+            dashboard_address="127.0.0.1:0",
             silence_logs=50,
             memory_limit=0,
         )
