@@ -28,6 +28,13 @@ def study(
         typer.Option(metavar="FILE.json", help="Several mice: a list of objects with session, encoders and mask."),
     ] = None,
     scale: Annotated[str, typer.Option(help="quick (minutes) or paper (the published size).")] = "quick",
+    stimulus_target: Annotated[
+        str,
+        typer.Option(
+            help="Who predicts the activity that noise and gratings are reconstructed from: the encoder itself (self), "
+            "or all of them (ensemble)."
+        ),
+    ] = "self",
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where runs and results go.")] = Path("studies"),
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, e.g. tcp://node1:8786; default: here.")
@@ -61,7 +68,8 @@ def study(
             report.print_table("Studies", [(each.name, f"{each.title} ({each.panels})") for each in STUDIES])
         return
     chosen = studies_named(name)
-    plan = Plan(_chosen_mice(session, encoder or [], mask, readout, mice), scale_named(scale))
+    size = scale_named(scale).with_stimulus_target(stimulus_target)
+    plan = Plan(_chosen_mice(session, encoder or [], mask, readout, mice), size)
     require_libraries()
     if dry_run:
         from napari_vidrecon.cli.progress import duration_text

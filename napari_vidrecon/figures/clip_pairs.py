@@ -16,7 +16,7 @@ from napari_vidrecon.figures.montage import GREY_RANGE, STYLE
 from napari_vidrecon.figures.mouse_lines import headed
 
 TILE_IN, GAP_IN, PAIR_GAP_IN = 1.7, 0.18, 0.12
-HEAD_IN, LABEL_IN, SIDE_IN = 0.55, 0.36, 0.15
+HEAD_IN, LABEL_IN, SIDE_IN, NARROWEST_IN = 0.45, 0.34, 0.15, 5.5
 FRAME_COLOUR, FRAME_POINTS = "#D00000", 3.5
 FRAMED_WORD = "excluded"
 """Said beside the frame, so that nobody has to tell red from grey."""
@@ -56,7 +56,8 @@ def clip_pairs_figure(
     aspect = np.shape(pairs[0].first)[0] / np.shape(pairs[0].first)[1]
     tile_height = TILE_IN * aspect
     pair_height = 2 * (LABEL_IN + tile_height) + PAIR_GAP_IN
-    width = max(2 * SIDE_IN + across * (TILE_IN + GAP_IN) - GAP_IN, 6.5)
+    pairs_width = across * (TILE_IN + GAP_IN) - GAP_IN
+    width = max(2 * SIDE_IN + pairs_width, NARROWEST_IN)
     height = HEAD_IN + down * (pair_height + GAP_IN)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height))
@@ -64,9 +65,10 @@ def clip_pairs_figure(
         figure.text(0.5, 1 - HEAD_IN / 2 / height, headed(title, simulated), ha="center", va="center", weight="bold")
         for index, pair in enumerate(pairs):
             row, column = divmod(index, across)
-            left = SIDE_IN + column * (TILE_IN + GAP_IN)
+            left = (width - pairs_width) / 2 + column * (TILE_IN + GAP_IN)
             top = HEAD_IN + row * (pair_height + GAP_IN)
-            pictures = ((pair.first, pair.first_label), (pair.second, pair.second_label))
+            first_label = f"{pair.first_label} ({FRAMED_WORD})" if pair.framed else pair.first_label
+            pictures = ((pair.first, first_label), (pair.second, pair.second_label))
             for below, (picture, label) in enumerate(pictures):
                 place_top = top + LABEL_IN + below * (tile_height + LABEL_IN + PAIR_GAP_IN / 2)
                 bottom = 1 - (place_top + tile_height) / height

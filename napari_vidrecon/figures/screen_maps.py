@@ -23,7 +23,8 @@ MAP_WIDTH_IN, ROW_IN, LEFT_IN, HEAD_IN = 3.5, 1.95, 1.0, 0.55
 RING_STEP_DEG, LARGEST_RING_DEG = 10.0, 70.0
 SPOKES, SPOKE_PX = 8, 60.0
 NAMED_RINGS_DEG = (20.0, 40.0, 60.0)
-LINE_COLOUR, LINE_ALPHA = "black", 0.5
+LINE_COLOUR = "#808080"  # seen on white and on the dark end of the colours
+BAR_PLACE = (1.02, 0.0, 0.03, 1.0)  # beside the map and as high as it, in shares of its size
 COLUMN_TICKS_PX, ROW_TICKS_PX = (0, 16, 32, 48, 63), (0, 18, 35)
 
 
@@ -114,7 +115,7 @@ def draw_eccentricity(axes: Axes, screen: ScreenGeometry) -> None:
 
 
 def _dashed(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    axes.plot(x, y, color=LINE_COLOUR, alpha=LINE_ALPHA, linewidth=0.7, linestyle=(0, (4, 3)))
+    axes.plot(x, y, color=LINE_COLOUR, linewidth=0.8, linestyle=(0, (4, 3)))
 
 
 def _draw_map(figure: Figure, axes: Axes, screen_map: ScreenMap, screen: ScreenGeometry) -> None:
@@ -134,6 +135,8 @@ def _draw_map(figure: Figure, axes: Axes, screen_map: ScreenMap, screen: ScreenG
     for spine in axes.spines.values():
         spine.set_visible(True)
         spine.set_color("#BBBBBB")
-    bar = figure.colorbar(ScalarMappable(scale, screen_map.colours), ax=axes, pad=0.02, aspect=16, fraction=0.06)
-    bar.set_label(screen_map.bar_label)
+    bar = figure.colorbar(ScalarMappable(scale, screen_map.colours), cax=axes.inset_axes(BAR_PLACE))
+    bar.ax.set_ylabel(screen_map.bar_label)
     bar.outline.set_visible(False)
+    for spine in bar.ax.spines.values():
+        spine.set_visible(False)

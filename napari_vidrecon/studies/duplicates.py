@@ -54,6 +54,11 @@ class Candidate:
     nearest: NearestClip
     elsewhere: bool
 
+    @property
+    def excluded(self) -> bool:
+        """Whether encoders have seen it in training."""
+        return self.elsewhere and self.nearest.duplicate
+
 
 def runs(plan: Plan) -> Sequence[RunSpec]:
     """None: only the movies that were shown are compared."""
@@ -143,7 +148,7 @@ def _considered(plan: Plan, candidates: Sequence[Candidate]) -> list[Candidate]:
             if candidate.mouse != mouse or clean == plan.scale.many_clips:
                 continue
             chosen.append(candidate)
-            clean += not candidate.nearest.duplicate
+            clean += not candidate.excluded
     return chosen
 
 
@@ -151,31 +156,35 @@ def _row(candidate: Candidate, considered: bool) -> dict[str, object]:
     values = asdict(candidate.nearest)
     named = {name: f"{its[0]}, trial {its[1]}" if isinstance(its, tuple) else its for name, its in values.items()}
     against = "training clips" if candidate.elsewhere else "other held-out clips"
-    return {"mouse": candidate.mouse.name, **named, "compared_with": against, "considered": considered}
+    return {
+        "mouse": candidate.mouse.name,
+        **named,
+        "compared_with": against,
+        "excluded": candidate.excluded,
+        "considered": considered,
+    }
 
 
 def _clean(plan: Plan, considered: Sequence[Candidate]) -> pd.DataFrame:
     import pandas as pd
 
-    rows = [
-        {"mouse": each.mouse.name, "trial": each.nearest.trial} for each in considered if not each.nearest.duplicate
-    ]
+    rows = [{"mouse": each.mouse.name, "trial": each.nearest.trial} for each in considered if not each.excluded]
     return pd.DataFrame(rows, columns=["mouse", "trial"])
 
 
 def _finding(candidates: Sequence[Candidate]) -> Finding:
     statement = "some held-out clips are near-duplicates of training clips and must be left out"
-    known = [each.nearest for each in candidates if each.elsewhere]
+    known = [each for each in candidates if each.elsewhere]
     if not known:
         return Finding(statement, None, "there are no training clips to compare with")
-    found = sum(each.duplicate for each in known)
-    top = max(each.first_frame_correlation for each in known)
+    found = sum(each.excluded for each in known)
+    top = max(each.nearest.first_frame_correlation for each in known)
     return Finding(statement, found > 0, f"{found} of {len(known)} held-out clips; largest r of first frames {top:.3f}")
 
 
 def _most_alike(candidates: Sequence[Candidate]) -> Candidate:
     """The duplicate, or else the clip, whose first frame is most like another's."""
-    return max(candidates, key=lambda each: (each.nearest.duplicate, each.nearest.first_frame_correlation))
+    return max(candidates, key=lambda each: (each.excluded, each.nearest.first_frame_correlation))
 
 
 def _figure(plan: Plan, candidates: Sequence[Candidate], sessions: Mapping[str, Session], title: str) -> Figure:
@@ -197,9 +206,14 @@ def _pair(plan: Plan, candidate: Candidate, sessions: Mapping[str, Session]) -> 
         _first_frame(candidate.session, nearest.trial),
         _first_frame(sessions[name], trial),
         f"{mine}trial {nearest.trial}",
-        f"{its}trial {trial}\nr = {nearest.first_frame_correlation:.2f}, clips {nearest.clip_correlation:.2f}",
-        framed=nearest.duplicate,
+        f"{its}trial {trial}\nr = {_signed(nearest.first_frame_correlation)}, "
+        f"clips {_signed(nearest.clip_correlation)}",
+        framed=candidate.excluded,
     )
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
 
 
 def _first_frame(session: Session, trial: int) -> np.ndarray:

@@ -81,7 +81,7 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
         for name in table.columns[table.columns.get_loc("video_correlation") :]
     }
     outcome = Outcome(tables={"gaussian_noise": table})
-    outcome.tests = noise_findings.tests(table)
+    outcome.tests = noise_findings.paired_tests(table)
     outcome.findings = noise_findings.findings(plan, table, means, outcome.tests)
     outcome.drawings = _drawings(plan, store, means)
     outcome.movies = [
@@ -94,7 +94,8 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
             lambda: _movie(plan, store),
         )
     ]
-    outcome.notes = [TARGETS[plan.scale.stimulus_target], MASKS_NOTE, CONTROL_NOTE]
+    seen_by = f"Shown to {', '.join(mouse.name for mouse in _mice(plan))}."
+    outcome.notes = [seen_by, TARGETS[plan.scale.stimulus_target], MASKS_NOTE, CONTROL_NOTE]
     return outcome
 
 

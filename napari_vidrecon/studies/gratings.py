@@ -118,7 +118,8 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
             lambda: _movie(plan, store),
         )
     ]
-    outcome.notes = [TARGETS[plan.scale.stimulus_target], WAVES_NOTE]
+    seen_by = f"Shown to {', '.join(mouse.name for mouse in _mice(plan))}."
+    outcome.notes = [seen_by, TARGETS[plan.scale.stimulus_target], WAVES_NOTE]
     return outcome
 
 

@@ -27,7 +27,7 @@ COMPARISONS = {
 UNIT = "mouse, repetition and phase"
 
 
-def tests(table: pd.DataFrame) -> list[TestResult]:
+def paired_tests(table: pd.DataFrame) -> list[TestResult]:
     """Paired t-tests of the correlation against chance and against single encoders: over types, and for each type.
 
     The paper tests each type over 3 mice and 10 repetitions. With few repetitions those tests are left out.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
 
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
+
+StimulusTarget = Literal["self", "ensemble"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Scale:
     skip_last: int = 0
     stimulus_preset: str = ""
     stimulus_changes: dict[str, Any] = field(default_factory=dict)
-    stimulus_target: Literal["self", "ensemble"] = "self"
+    stimulus_target: StimulusTarget = "self"
     stimulus_frames: int = 60
     stimulus_skip: int = 30
     noise_mice: int = 3
@@ -68,6 +70,18 @@ class Scale:
         if not self.stimulus_preset:
             return self.config()
         return ReconstructionConfig.preset(self.stimulus_preset, **self.stimulus_changes)
+
+    def with_stimulus_target(self, name: str) -> Scale:
+        """The same scale with another predictor of the activity that noise and gratings are reconstructed from.
+
+        Raises
+        ------
+        ConfigError : no such predictor.
+        """
+        known: dict[str, StimulusTarget] = {target: target for target in get_args(StimulusTarget)}
+        if name not in known:
+            raise ConfigError(f"--stimulus-target {name}: expected {' or '.join(known)}")
+        return replace(self, stimulus_target=known[name])
 
 
 SCALES = {

@@ -1,0 +1,60 @@
+"""Maps of the screen: limits, rings, and what they are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_vidrecon.figures.montage import save_figure
+from napari_vidrecon.figures.screen_maps import SPOKES, ScreenMap, draw_eccentricity, screen_maps_figure
+from napari_vidrecon.sessions.screen import ScreenGeometry
+
+
+def screen_map(**changes) -> ScreenMap:
+    return ScreenMap(np.linspace(0, 1, 36 * 64).reshape(36, 64), "alpha", bar_label="transparency", **changes)
+
+
+def test_the_limits_of_every_map_are_the_screen() -> None:
+    axes = screen_maps_figure([[screen_map()]], ["mouse 1"]).axes[0]
+    assert axes.get_xlim() == (-0.5, 63.5)
+    assert axes.get_ylim() == (35.5, -0.5)
+
+
+def test_rings_lie_ten_degrees_apart_around_the_middle_and_eight_spokes_run_outwards() -> None:
+    from matplotlib.figure import Figure
+
+    axes, screen = Figure().add_subplot(), ScreenGeometry()
+    draw_eccentricity(axes, screen)
+    rings = [line for line in axes.lines if len(line.get_xdata()) > 2]
+    assert len(axes.lines) - len(rings) == SPOKES
+    row, column = screen.centre
+    for index, ring in enumerate(rings, start=1):
+        radius_px = np.hypot(ring.get_xdata() - column, ring.get_ydata() - row)
+        away_deg = np.degrees(np.arctan(radius_px * screen.pixel_pitch_cm / screen.distance_cm))
+        np.testing.assert_allclose(away_deg, 10.0 * index)
+    assert len(rings) == 7
+    assert [text.get_text() for text in axes.texts] == ["20°", "40°", "60°"]
+
+
+def test_rings_can_be_left_out_and_outlines_drawn() -> None:
+    mask = np.zeros((36, 64), dtype=bool)
+    mask[10:20, 20:40] = True
+    plain = screen_maps_figure([[screen_map()]], ["mouse"], rings=False).axes[0]
+    outlined = screen_maps_figure([[screen_map(outlines=(mask,))]], ["mouse"], rings=False).axes[0]
+    assert not plain.lines
+    assert len(outlined.lines) == 2  # a dark line and a bright one over it
+
+
+def test_rows_maps_units_and_a_simulated_mouse_are_named(tmp_path: Path) -> None:
+    figure = screen_maps_figure([[screen_map()] * 2, [screen_map()]], ["one", "two"], title="Masks", simulated=True)
+    saved = save_figure(figure, tmp_path / "maps.svg").read_text()
+    for word in ("Masks · simulated mouse", "one", "two", "column (px)", "row (px)", "transparency", "alpha"):
+        assert word in saved
+
+
+@pytest.mark.parametrize(("rows", "labels"), [([], []), ([[screen_map()]], ["one", "two"])])
+def test_rows_without_a_label_of_their_own_are_refused(rows, labels) -> None:
+    with pytest.raises(ValueError, match="as many"):
+        screen_maps_figure(rows, labels)
