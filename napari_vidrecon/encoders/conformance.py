@@ -16,6 +16,8 @@ from napari_vidrecon.errors import VidreconError
 EXTRA_FRAMES = 3
 """The test clip is a little longer than a window, so that windows overlap."""
 RELATIVE_TOLERANCE = 1e-4
+DEVICE_TOLERANCE = 1e-3
+"""Of the largest activity: another device adds up in another order."""
 GRADIENT_TOLERANCE = {torch.float64: 1e-5, torch.float32: 2e-2}
 GRADIENT_STEP = {torch.float64: 1e-3, torch.float32: 0.5}
 """Half the distance of a central difference, in grey levels and in units of behaviour."""
@@ -182,6 +184,36 @@ def check_windows(encoder: Encoder, clip: Clip) -> Iterator[str]:
             yield f"expected predict to be the mean over all windows, found other activity (chunk {chunk})"
 
 
+def check_causality(encoder: Encoder, clip: Clip) -> Iterator[str]:
+    """Where it is promised, later frames of a window do not change the activity of earlier ones."""
+    if not encoder.spec.causal:
+        return
+    windows = clip.windows(encoder)[:1]
+    changed, later = windows.clone(), encoder.spec.windows.size // 2
+    changed[:, 0, later:] = 255.0 - changed[:, 0, later:]
+    with torch.no_grad():
+        before, after = (encoder.responses(each)[..., :later].cpu().numpy() for each in (windows, changed))
+    if _differ(after, before):
+        yield "expected activity that does not depend on later frames, as the encoder is causal, found that it does"
+
+
+def check_devices(encoder: Encoder, clip: Clip) -> Iterator[str]:
+    """An accelerator gives the same activity as the CPU, where there is one and the encoder can be moved."""
+    for device in accelerators() if hasattr(encoder, "to") else ():
+        here, there = copy.deepcopy(encoder), copy.deepcopy(encoder)
+        activity = []
+        for each, place in ((here, "cpu"), (there, device)):
+            each.to(device=place)  # type: ignore[attr-defined]  # asked for above
+            activity.append(each.predict(clip.video, clip.behavior, clip.pupil_center))
+        if _differ(activity[1], activity[0], DEVICE_TOLERANCE):
+            yield f"expected the same activity on {device} as on the CPU, found another"
+
+
+def accelerators() -> tuple[str, ...]:
+    """Devices other than the CPU that this machine has."""
+    return ("cuda",) if torch.cuda.is_available() else ()
+
+
 def check_neurons(encoder: Encoder, clip: Clip) -> Iterator[str]:
     """Some neurons answer the same as among all, in the order asked for; a wrong number of them is refused."""
     windows = clip.windows(encoder)[:1]
@@ -199,10 +231,15 @@ def check_neurons(encoder: Encoder, clip: Clip) -> Iterator[str]:
 
 
 def check_behavior(encoder: Encoder, clip: Clip) -> Iterator[str]:
-    """A clip without behaviour is predicted; one whose behaviour is too short is refused."""
-    predicted = encoder.predict(clip.video)
-    if predicted.shape != (encoder.spec.neurons, len(clip.video)) or not np.isfinite(predicted).all():
+    """A clip without behaviour is predicted with the mean the encoder keeps; behaviour that is too short is refused."""
+    predicted, frames = encoder.predict(clip.video), len(clip.video)
+    if predicted.shape != (encoder.spec.neurons, frames) or not np.isfinite(predicted).all():
         yield "expected finite activity for a clip without behaviour, found another size, NaN or infinity"
+    neutral = getattr(encoder, "neutral_behavior", None)
+    if neutral is not None:
+        mean = np.repeat(np.asarray(neutral, dtype=np.float32)[:, None], frames, axis=1)
+        if _differ(predicted, encoder.predict(clip.video, mean[:2], mean[2:])):
+            yield "expected a clip without behaviour to be predicted with the encoder's neutral one, found another"
     try:
         encoder.pack(clip.video, clip.behavior[:, 1:], clip.pupil_center[:, 1:])
     except VidreconError:
@@ -216,12 +253,14 @@ CHECKS: dict[str, Callable[[Encoder, Clip], Iterator[str]]] = {
     "gradient": check_gradient,
     "determinism": check_determinism,
     "windows": check_windows,
+    "causality": check_causality,
+    "devices": check_devices,
     "neurons": check_neurons,
     "behavior": check_behavior,
 }
 """All checks by name, in the order they are made."""
 
 
-def _differ(found: np.ndarray, expected: np.ndarray) -> bool:
+def _differ(found: np.ndarray, expected: np.ndarray, tolerance: float = RELATIVE_TOLERANCE) -> bool:
     scale = max(float(np.abs(expected).max()), 1e-12)
-    return not bool(np.abs(found - expected).max() <= RELATIVE_TOLERANCE * scale)
+    return not bool(np.abs(found - expected).max() <= tolerance * scale)

@@ -61,6 +61,7 @@ class EncoderSpec:
     mouse : name of the mouse the readout belongs to, where known.
     canvas, windows : what the encoder takes at once.
     frame_rate_hz : rate of the movies it was trained on.
+    causal : a frame's activity does not depend on later frames of its window; False where that is not promised.
     sha256 : hash of the file it was read from; empty if it was not.
     provenance : how it was trained, licence, citation; plain JSON values.
     """
@@ -72,6 +73,7 @@ class EncoderSpec:
     canvas: Canvas = field(default_factory=Canvas)
     windows: FrameWindows = field(default_factory=FrameWindows)
     frame_rate_hz: float = 30.0
+    causal: bool = False
     sha256: str = ""
     provenance: dict = field(default_factory=dict)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
+from napari_vidrecon.encoders import conformance
 from napari_vidrecon.encoders.checkpoints import ARCHITECTURES, load_encoder
 from napari_vidrecon.encoders.conformance import CHECKS, check_encoder
 from napari_vidrecon.encoders.encoder import Canvas, Encoder, EncoderSpec
@@ -59,10 +62,10 @@ def test_a_published_checkpoint_keeps_its_promises(golden_checkpoints):
 
 
 class Broken(WindowEncoder):
-    """A small compact encoder to break in one place."""
+    """A small encoder to break in one place."""
 
-    def __init__(self) -> None:
-        whole = small_encoder("compact")
+    def __init__(self, architecture: str = "compact") -> None:
+        whole = small_encoder(architecture)
         super().__init__(whole.module, whole.spec, neutral_behavior=whole.neutral_behavior)
 
 
@@ -114,6 +117,15 @@ class LooksAtTheFirstWindowsOnly(Broken):
         return activity
 
 
+class ClaimsToBeCausal(Broken):
+    def __init__(self) -> None:
+        super().__init__()
+        self.spec = dataclasses.replace(self.spec, causal=True)
+
+    def responses(self, windows, neurons=None):
+        return super().responses(windows.flip(2), neurons).flip(2)
+
+
 class ShufflesNeurons(Broken):
     def responses(self, windows, neurons=None):
         return super().responses(windows, None if neurons is None else neurons.sort().values)
@@ -127,6 +139,17 @@ class TakesAnyMouse(Broken):
 class NeedsBehavior(Broken):
     def pack(self, video, behavior=None, pupil_center=None, *, padding=0.0):
         return super().pack(video, behavior + 0, pupil_center, padding=padding)
+
+
+class ForgetsItsNeutralBehavior(Broken):
+    def __init__(self) -> None:
+        # A compact encoder learns what behaviour does; a fresh one does not heed it.
+        super().__init__("dwiseneuro")
+
+    def pack(self, video, behavior=None, pupil_center=None, *, padding=0.0):
+        if behavior is None:
+            behavior, pupil_center = np.zeros((2, len(video))), np.zeros((2, len(video)))
+        return super().pack(video, behavior, pupil_center, padding=padding)
 
 
 class TakesAnyBehavior(Broken):
@@ -148,9 +171,11 @@ class TakesAnyBehavior(Broken):
         (LeavesDropoutOn, "determinism", "dropout"),
         (MixesWindows, "windows", "alone"),
         (LooksAtTheFirstWindowsOnly, "windows", "mean over all windows"),
+        (ClaimsToBeCausal, "causality", "later frames"),
         (ShufflesNeurons, "neurons", "subset"),
         (TakesAnyMouse, "neurons", "refused"),
         (NeedsBehavior, "behavior", "TypeError"),
+        (ForgetsItsNeutralBehavior, "behavior", "neutral"),
         (TakesAnyBehavior, "behavior", "too short"),
     ],
 )
@@ -167,4 +192,31 @@ def test_the_broken_encoders_are_broken_in_nothing_else():
 
 
 def test_all_checks_are_listed():
-    assert list(CHECKS) == ["shapes", "finite", "gradient", "determinism", "windows", "neurons", "behavior"]
+    expected = ("shapes", "finite", "gradient", "determinism", "windows", "causality", "devices", "neurons", "behavior")
+    assert tuple(CHECKS) == expected
+
+
+class AnswersOtherwiseElsewhere(Broken):
+    """Its copies know that they were moved; here the CPU plays the other device, under another name."""
+
+    def to(self, device=None, dtype=None):
+        self.moved = device == "cpu:0"
+        return super().to(device, dtype)
+
+    def predict(self, *arguments, **settings):
+        return super().predict(*arguments, **settings) * (1.1 if getattr(self, "moved", False) else 1.0)
+
+
+def test_another_device_must_agree_with_the_cpu(monkeypatch):
+    monkeypatch.setattr(conformance, "accelerators", lambda: ("cpu:0",))
+    assert check_encoder(Broken()) == []
+    findings = check_encoder(AnswersOtherwiseElsewhere())
+    assert [(finding.check, "cpu:0" in finding.message) for finding in findings] == [("devices", True)]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("architecture", list(SMALL))
+def test_every_kind_of_encoder_agrees_with_itself_on_a_gpu(architecture):
+    encoder = small_encoder(architecture)
+    assert list(conformance.check_devices(encoder, conformance.Clip.for_encoder(encoder, 0))) == []

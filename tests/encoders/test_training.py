@@ -80,6 +80,24 @@ def test_training_lowers_the_loss_on_what_it_sees(architecture, session):
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
 
 
+@pytest.mark.parametrize("architecture", list(LEARNING))
+def test_a_silent_neuron_and_behaviour_that_never_changes_spoil_nothing(architecture, copy_of_small_session, tmp_path):
+    for trial in (0, 1, 2):
+        responses = np.load(copy_of_small_session / f"data/responses/{trial}.npy")
+        responses[4, np.isfinite(responses[4])] = 0.0
+        np.save(copy_of_small_session / f"data/responses/{trial}.npy", responses)
+        behavior = np.load(copy_of_small_session / f"data/behavior/{trial}.npy")
+        behavior[1, np.isfinite(behavior[1])] = 0.0
+        np.save(copy_of_small_session / f"data/behavior/{trial}.npy", behavior)
+    silent = open_session(copy_of_small_session)
+    path = tmp_path / "encoder.safetensors"
+    score = train_encoder([silent], LEARNING[architecture].model_copy(update={"steps": 4}), path)
+    assert np.isfinite(score)
+    trial = silent.trial(1)
+    activity = load_encoder(path, device="cpu").predict(trial.video, trial.behavior, trial.pupil_center)
+    assert np.isfinite(activity).all()
+
+
 def test_the_same_seed_trains_the_same_bits_and_another_seed_others(session, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         train_encoder([session], RECIPE.model_copy(update={"seed": seed}), tmp_path / f"{name}.safetensors")
