@@ -58,7 +58,7 @@ def activity_figure(
             axes = figure.add_subplot(grid[row, :])
             draw_curves(axes, panel)
             axes.set_xlim(times[0], times[-1])
-        limit = activity_limit(*(activity for _, activity in rasters))
+        limit = activity_limit([(activity, order) for _, activity in rasters])
         drawn = []
         for place, (name, activity) in enumerate(rasters):
             axes = figure.add_subplot(grid[1, place])

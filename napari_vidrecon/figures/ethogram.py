@@ -19,7 +19,7 @@ from napari_vidrecon.figures.montage import STYLE
 from napari_vidrecon.figures.mouse_lines import COLOURS, headed
 from napari_vidrecon.figures.raster import activity_limit, draw_activity_scale, draw_raster
 
-COLUMN_WIDTH_IN, EDGE_IN, HEIGHT_IN = 4.0, 1.6, 10.5
+COLUMN_WIDTH_IN, EDGE_IN, HEIGHT_IN = 4.0, 2.4, 10.5
 ROWS_IN = (0.9, 0.75, 0.75, 1.9, 1.9, 1.9, 1.2)
 
 
@@ -76,9 +76,9 @@ def ethogram_figure(
         for place, column in enumerate(columns):
             _draw_column(list(grid[:, place]), column)
         _share_ranges(grid)
-        limit = activity_limit(*(c for column in columns for c in (column.recorded, column.from_truth)))
-        for place, column in enumerate(columns):
-            rasters = (column.recorded, column.from_truth, column.from_reconstruction)
+        shown = [(column, (column.recorded, column.from_truth, column.from_reconstruction)) for column in columns]
+        limit = activity_limit([(activity, column.order) for column, rasters in shown for activity in rasters])
+        for place, (column, rasters) in enumerate(shown):
             for row, activity in enumerate(rasters, start=3):
                 picture = draw_raster(grid[row, place], activity, column.times_s, limit, column.order)
         draw_activity_scale(figure, picture, list(grid[3:6, -1]))
@@ -87,24 +87,16 @@ def ethogram_figure(
                 ("A", "motion energy\n(grey levels)"),
                 ("", f"pupil diameter\n({pupil_unit})"),
                 ("", "running speed\n(a.u.)"),
-                ("B", "recorded\n(neurons)"),
-                ("C", "predicted from\nthe movie"),
-                ("D", "predicted from\nreconstruction"),
+                ("B", "neurons,\nrecorded"),
+                ("C", "neurons,\npredicted from\nthe movie"),
+                ("D", "neurons,\npredicted from\nreconstruction"),
                 ("E", "frame\ncorrelation r"),
             )
         ):
             axes = grid[row, 0]
-            axes.set_ylabel(label, fontsize=9)
+            axes.set_ylabel(label, fontsize=9.5, rotation=0, ha="right", va="center", labelpad=12)
             if letter:
-                axes.annotate(
-                    letter,
-                    (0, 1),
-                    xycoords="axes fraction",
-                    xytext=(-58, 4),
-                    textcoords="offset points",
-                    fontweight="bold",
-                    fontsize=13,
-                )
+                axes.set_title(letter, loc="left", fontweight="bold", fontsize=13, x=-0.14)
         heading = headed(title, simulated)
         if heading:
             figure.suptitle(heading, fontsize=12, fontweight="bold")

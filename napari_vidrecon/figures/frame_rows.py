@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from napari_vidrecon.analysis.postprocess import union_crop
 from napari_vidrecon.figures.error_scale import draw_error_scale
-from napari_vidrecon.figures.montage import STYLE
+from napari_vidrecon.figures.montage import OUTLINE_COLOUR, STYLE, mask_outline
 from napari_vidrecon.figures.mouse_lines import headed
 
 FIGURE_WIDTH_IN = 13.0
@@ -37,12 +37,14 @@ class FrameBlock:
     times_s : (n,) times above the pictures.
     title : which clip.
     masks : the crop holds them; none shows the whole frame.
+    outlined : (H, W) mask whose edge is drawn over coloured pictures.
     """
 
     rows: Sequence[tuple[str, ArrayLike]]
     times_s: Sequence[float]
     title: str = ""
     masks: Sequence[ArrayLike] = field(default=())
+    outlined: ArrayLike | None = None
 
 
 def frame_rows_figure(
@@ -96,7 +98,7 @@ def frame_rows_figure(
                         height_in / total_in,
                     )
                     axes = figure.add_axes(place)
-                    draw_picture(axes, picture, window)
+                    draw_picture(axes, picture, window, block.outlined if picture.ndim == 3 else None)
                     if row == 0:
                         axes.set_title(f"{block.times_s[column]:.2f} s", pad=3, fontsize=9)
                     if column == 0:
@@ -107,10 +109,23 @@ def frame_rows_figure(
     return figure
 
 
-def draw_picture(axes: Axes, picture: np.ndarray, window: tuple[slice, slice]) -> None:
-    """Draw a part of one frame without ticks: grey levels 0..255, or 8-bit RGB."""
+def draw_picture(
+    axes: Axes, picture: np.ndarray, window: tuple[slice, slice], outlined: ArrayLike | None = None
+) -> None:
+    """Draw a part of one frame without ticks.
+
+    Parameters
+    ----------
+    picture : (H, W) grey levels 0..255, or (H, W, 3) 8-bit RGB.
+    window : rows and columns shown.
+    outlined : (H, W) mask whose edge is drawn.
+    """
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+    for line in mask_outline(outlined):
+        axes.plot(*line.T, color=OUTLINE_COLOUR, linewidth=0.8)
     rows, columns = window
-    axes.imshow(picture[rows, columns], cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+    axes.set_xlim(columns.start - 0.5, columns.stop - 0.5)
+    axes.set_ylim(rows.stop - 0.5, rows.start - 0.5)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

@@ -19,11 +19,10 @@ from napari_vidrecon.figures.mouse_lines import headed
 
 PICTURE_WIDTH_IN, GAP_IN, NAME_IN = 2.2, 0.08, 0.24
 EDGE_IN, HEADING_IN, SCALE_IN = 0.15, 0.45, 0.5
-MOST_COLUMNS = 5
 
 
 def picture_grid_figure(
-    rows: Sequence[Sequence[tuple[str, np.ndarray]]],
+    rows: Sequence[Sequence[tuple[str, np.ndarray, np.ndarray]]],
     window: tuple[slice, slice],
     *,
     error_limit: float,
@@ -34,7 +33,7 @@ def picture_grid_figure(
 
     Parameters
     ----------
-    rows : a row a mouse: name and picture (H, W, 3) of each clip; rows of one mouse alone are wrapped.
+    rows : name, picture (H, W, 3) and outlined mask (H, W) of each clip.
     window : the part of the screen shown.
     error_limit : grey levels at which the error is opaque, for the scale.
     title : above all of them.
@@ -47,9 +46,6 @@ def picture_grid_figure(
     pictures = [list(row) for row in rows if row]
     if not pictures:
         raise ValueError("there is no picture to draw")
-    if len(pictures) == 1:
-        only = pictures[0]
-        pictures = [only[start : start + MOST_COLUMNS] for start in range(0, len(only), MOST_COLUMNS)]
     columns = max(len(row) for row in pictures)
     height_in = PICTURE_WIDTH_IN * (window[0].stop - window[0].start) / (window[1].stop - window[1].start)
     figure_in = (
@@ -63,7 +59,7 @@ def picture_grid_figure(
         figure.text(0.5, heading_y, headed(title, simulated), fontsize=12, fontweight="bold", va="center", ha="center")
         for row, entries in enumerate(pictures):
             bottom_in = figure_in[1] - HEADING_IN - row * (height_in + NAME_IN + GAP_IN) - NAME_IN - height_in
-            for column, (name, picture) in enumerate(entries):
+            for column, (name, picture, mask) in enumerate(entries):
                 place = (
                     (EDGE_IN + column * (PICTURE_WIDTH_IN + GAP_IN)) / figure_in[0],
                     bottom_in / figure_in[1],
@@ -71,7 +67,7 @@ def picture_grid_figure(
                     height_in / figure_in[1],
                 )
                 axes = figure.add_axes(place)
-                draw_picture(axes, picture, window)
+                draw_picture(axes, picture, window, mask)
                 axes.set_title(name, pad=3, fontsize=9, loc="left")
         draw_error_scale(figure, EDGE_IN / figure_in[0], 0.35 * SCALE_IN / figure_in[1], error_limit)
     return figure

@@ -12,17 +12,26 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-LIMIT_PERCENTILE = 98.0
+LIMIT_PERCENTILE = 98.5
 SMALLEST_LIMIT = 1e-6
+MOST_ROWS = 200
+"""A page has no more lines to give: neighbours are averaged until so many rows are left."""
 COLOURS = "Greys"
 
 
-def activity_limit(*activities: ArrayLike) -> float:
-    """Activity drawn black: so much is exceeded by few frames of the neurons, in the most active of some rasters."""
-    limits = [float(np.percentile(np.asarray(activity), LIMIT_PERCENTILE)) for activity in activities]
-    return max([*limits, SMALLEST_LIMIT])
+def raster_rows(activity: ArrayLike, order: ArrayLike) -> NDArray[np.float64]:
+    """The rows that are drawn: (rows, T), neurons in order, neighbours averaged where there are many."""
+    ordered = np.asarray(activity, dtype=np.float64)[np.asarray(order)]
+    starts = np.unique(np.linspace(0, len(ordered), min(MOST_ROWS, len(ordered)), endpoint=False).astype(int))
+    return np.add.reduceat(ordered, starts, axis=0) / np.diff([*starts, len(ordered)])[:, np.newaxis]
+
+
+def activity_limit(rasters: Sequence[tuple[ArrayLike, ArrayLike]]) -> float:
+    """Activity drawn black: so much is exceeded by few frames of some rasters, each activity (N, T) and order (N,)."""
+    values = np.concatenate([raster_rows(activity, order).ravel() for activity, order in rasters])
+    return max(float(np.percentile(values, LIMIT_PERCENTILE)), SMALLEST_LIMIT)
 
 
 def draw_raster(axes: Axes, activity: ArrayLike, times_s: ArrayLike, limit: float, order: ArrayLike) -> AxesImage:
@@ -35,18 +44,18 @@ def draw_raster(axes: Axes, activity: ArrayLike, times_s: ArrayLike, limit: floa
     limit : activity drawn black; 0 is white.
     order : (N,) which neuron is drawn first, second, ...
     """
-    values, times = np.asarray(activity, dtype=np.float32)[np.asarray(order)], np.asarray(times_s, dtype=float)
+    times, neurons = np.asarray(times_s, dtype=float), len(np.asarray(activity))
     half = 0.5 * (times[1] - times[0]) if len(times) > 1 else 0.5
     picture = axes.imshow(
-        values,
+        raster_rows(activity, order),
         cmap=COLOURS,
         vmin=0,
         vmax=limit,
         aspect="auto",
-        interpolation="antialiased",
-        extent=(times[0] - half, times[-1] + half, len(values), 0),
+        interpolation="nearest",
+        extent=(times[0] - half, times[-1] + half, neurons, 0),
     )
-    axes.set_yticks([0, len(values)], ["0", str(len(values))])
+    axes.set_yticks([0, neurons], ["0", str(neurons)])
     for spine in axes.spines.values():
         spine.set_visible(True)
         spine.set_color("#BBBBBB")

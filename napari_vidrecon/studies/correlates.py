@@ -216,7 +216,7 @@ def _scatter_figure(plan: Plan, clips: pd.DataFrame, fits: dict[str, tuple[TestR
 
     mice = [str(name) for name in clips["mouse"]]
     panels = [
-        ScatterPanel(clips[name], clips[ACCURACY], label, ACCURACY_LABEL, mice, fits[name][1], fit_note(fits[name][0]))
+        ScatterPanel(clips[name], clips[ACCURACY], label, ACCURACY_LABEL, mice, fits[name][1], _fit_note(fits[name][0]))
         for name, label in {**MOVIE_MEASURES, **BEHAVIOUR_MEASURES}.items()
     ]
     return scatter_figure(panels, title=f"Movie and behaviour of {len(clips)} clips", simulated=plan.simulated)
@@ -237,7 +237,7 @@ def _predictability_figure(
         ACCURACY_LABEL,
         mice,
         fit[1],
-        fit_note(fit[0]),
+        _fit_note(fit[0]),
     )
     groups = lags.groupby("lag_frames")
     seconds = np.array([lag for lag, _ in groups]) / FRAME_RATE_HZ
@@ -252,9 +252,12 @@ def _predictability_figure(
     return scatter_and_curves_figure(scatter, panel, title="Predictability", simulated=plan.simulated)
 
 
-def fit_note(test: TestResult) -> str:
-    """r and p, for a panel."""
-    return f"r = {test.estimate:.2f}, p = {test.p:.2g}" if np.isfinite(test.p) else test.note
+def _fit_note(test: TestResult) -> str:
+    from napari_vidrecon.figures.p_value import p_text
+
+    if not np.isfinite(test.p):
+        return "r is not defined"
+    return f"r = {test.estimate:.2f}".replace("-", "−") + f", {p_text(test.p)}"
 
 
 CORRELATES = Study(

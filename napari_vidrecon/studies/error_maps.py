@@ -236,21 +236,22 @@ def _drawings(
             "activity",
             "Top: correlation of each frame of the reconstruction with the movie. Middle: recorded activity, and "
             "activity predicted from the movie and from its reconstruction; neurons ordered by their share in the "
-            "strongest common fluctuation. Bottom: correlation over neurons of recorded activity with the activity "
-            "predicted from the movie, minus that with the activity predicted from the reconstruction.",
+            "strongest common fluctuation, neighbours averaged where there are many. Bottom: correlation over neurons "
+            "of recorded activity with the activity predicted from the movie, minus that with the activity predicted "
+            "from the reconstruction.",
             "Fig. 6A-C",
             lambda: _activity_figure(plan, example),
         ),
         Drawing(
             "frames",
             "Reconstruction from recorded activity, from predicted activity, and the movie shown, tinted where the "
-            "first is brighter (orange) or darker (blue) than the second.",
+            "first is brighter (orange) or darker (blue) than the second. Yellow: evaluation mask.",
             "Fig. 6D",
             lambda: _frames_figure(plan, example),
         ),
         Drawing(
             "every_clip",
-            "Error map of the middle frame of every clip, over the movie shown.",
+            "Error map of the middle frame of every clip, over the movie shown. Yellow: evaluation mask.",
             "Fig. 6E",
             lambda: _every_clip_figure(plan, compared, limit),
         ),
@@ -302,17 +303,19 @@ def _frames_figure(plan: Plan, example: _Example) -> Figure:
         ("from predicted", apply_mask(each.predicted, each.pixels)[chosen]),
         ("error over\nthe movie", each.overlaid(limit)[chosen]),
     ]
-    block = FrameBlock(rows, example.times_s[chosen], example.clip.name, [each.pixels])
+    block = FrameBlock(rows, example.times_s[chosen], example.clip.name, [each.pixels], each.pixels)
     return frame_rows_figure([block], title="Error maps", simulated=plan.simulated, error_limit=limit)
 
 
 def _every_clip_figure(plan: Plan, compared: Mapping[Clip, _Compared], limit: float) -> Figure:
     from napari_vidrecon.figures.picture_grid import picture_grid_figure
 
-    rows = [
-        [(clip.name, compared[clip].overlaid(limit)[len(compared[clip].truth) // 2]) for clip in clips]
-        for clips in rows_of_clips(plan, plan.many_clips)
-    ]
+    def entry(clip: Clip) -> tuple[str, np.ndarray, np.ndarray]:
+        each = compared[clip]
+        name = clip.name if len(plan.mice) > 1 else f"trial {clip.trial}"
+        return name, each.overlaid(limit)[len(each.truth) // 2], each.pixels
+
+    rows = [[entry(clip) for clip in clips] for clips in rows_of_clips(plan, plan.many_clips)]
     return picture_grid_figure(
         rows, screen_window(plan), error_limit=limit, title="Error maps of every clip", simulated=plan.simulated
     )
@@ -327,7 +330,7 @@ def _movie(plan: Plan, compared: Mapping[Clip, _Compared], limit: float) -> Iter
         cropped(plan, rows),
         row_labels=[clips[0].mouse.name for clips in tiled] if len(plan.mice) > 1 else (),
         caption="half speed; orange: brighter, blue: darker than expected",
-        scale=5,
+        scale=6,
         simulated=plan.simulated,
     )
 

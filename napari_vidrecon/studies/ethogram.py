@@ -93,8 +93,8 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
             "A: motion energy of the movie shown, inside the evaluation mask; pupil diameter and running speed. "
             "B: recorded activity. C: activity predicted from movie and behaviour. D: activity predicted from the "
             "reconstruction and the true behaviour. E: correlation of each frame with its reconstruction. Neurons in "
-            "one order a clip, by their share in the strongest common fluctuation of C. The same clips as in study "
-            "“natural”.",
+            "one order a clip, by their share in the strongest common fluctuation of C, neighbours averaged where "
+            "there are many. The same clips as in study “natural”.",
             "Fig. 1-S1 A-E",
             lambda: _figure(plan, courses),
         )

@@ -222,6 +222,7 @@ def _examples_figure(plan: Plan, store: RunStore) -> Figure:
 
 def _correlations_figure(plan: Plan, clips: pd.DataFrame) -> Figure:
     from napari_vidrecon.figures.distributions import Distribution, DistributionPanel, distributions_figure
+    from napari_vidrecon.figures.p_value import p_text
 
     panels, mice = [], [str(name) for name in clips["mouse"]]
     for measure, name in MEASURES.items():
@@ -231,7 +232,7 @@ def _correlations_figure(plan: Plan, clips: pd.DataFrame) -> Figure:
             Distribution("movie shown", clips[measure], shown, mice),
             Distribution("random movie", clips[f"random_{measure}"], others, mice, control=True),
         ]
-        note = f"t-test p = {test.p:.1g}" if np.isfinite(test.p) else test.note
+        note = f"t-test {p_text(test.p)}" if np.isfinite(test.p) else test.note
         panels.append(DistributionPanel(pair, name, note=note))
     return distributions_figure(panels, title=f"{len(clips)} clips, averaged over encoders", simulated=plan.simulated)
 
@@ -249,7 +250,7 @@ def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
             pairs.append(presented(truth[part], video[part], evaluation_mask(clip)))
         rows += [list(movies) for movies in zip(*pairs, strict=True)]
         labels += ["shown" if len(plan.mice) == 1 else clips[0].mouse.name, "reconstructed"]
-    return mosaic_frames(cropped(plan, same_length(rows)), row_labels=labels, scale=5, simulated=plan.simulated)
+    return mosaic_frames(cropped(plan, same_length(rows)), row_labels=labels, scale=6, simulated=plan.simulated)
 
 
 NATURAL = Study(
