@@ -92,7 +92,7 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
             "example",
             f"First frame of a held-out clip and the most correlated first frame of any {against}.",
             "last supplementary figure, a",
-            lambda: _figure(plan, [_most_alike(considered)], by_name, "Most alike of all"),
+            lambda: _figure(plan, [_most_alike(considered)], by_name, "Most similar pair"),
         ),
         Drawing(
             "pairs",
@@ -202,12 +202,13 @@ def _pair(plan: Plan, candidate: Candidate, sessions: Mapping[str, Session]) -> 
     several = len(plan.mice) > 1
     mine = f"{candidate.mouse.name}, " if several else ""
     its = f"{name}, " if several and name != candidate.session.name else ""
+    kind = "training trial" if candidate.elsewhere else "trial"
+    correlations = (_signed(each) for each in (nearest.first_frame_correlation, nearest.clip_correlation))
     return ClipPair(
         _first_frame(candidate.session, nearest.trial),
         _first_frame(sessions[name], trial),
-        f"{mine}trial {nearest.trial}",
-        f"{its}trial {trial}\nr = {_signed(nearest.first_frame_correlation)}, "
-        f"clips {_signed(nearest.clip_correlation)}",
+        f"{mine}held-out trial {nearest.trial}",
+        f"{its}{kind} {trial}\nr = {', clips '.join(correlations)}",
         framed=candidate.excluded,
     )
 

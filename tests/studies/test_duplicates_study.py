@@ -30,7 +30,7 @@ def test_a_near_duplicate_is_found_framed_and_left_out(mouse_with_a_duplicate, t
     assert outcome.findings[0].shows is True
     assert outcome.findings[0].numbers.startswith("1 of 2 held-out clips")
     example, pairs = (drawing.draw() for drawing in outcome.drawings)
-    assert example.axes[0].get_title(loc="left") == "trial 1 (excluded)"
+    assert example.axes[0].get_title(loc="left") == "held-out trial 1 (excluded)"
     framed = [any(spine.get_visible() for spine in axes.spines.values()) for axes in pairs.axes]
     assert framed == [False, False, True, True]
 

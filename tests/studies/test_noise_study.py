@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_vidrecon import metrics
+from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.sessions.stimuli.gaussian_noise import GaussianNoise
 from napari_vidrecon.studies.gaussian_noise import GAUSSIAN_NOISE, runs
 from napari_vidrecon.studies.scale import scale_named
@@ -44,6 +45,11 @@ def test_all_encoders_predict_the_targets_where_that_is_asked_for(tiny_plan, sha
     assert {spec.target_encoders for spec in runs(together)} == {(0, 1)}
     keys = [{shared_store.keys.of(spec) for spec in runs(plan)} for plan in (tiny_plan, together)]
     assert not keys[0] & keys[1]
+
+
+def test_another_word_for_the_target_is_refused(tiny_scale) -> None:
+    with pytest.raises(ConfigError, match="--stimulus-target both: expected self or ensemble"):
+        tiny_scale.with_stimulus_target("both")
 
 
 def test_a_row_holds_what_the_runs_say(outcome, tiny_plan, shared_store) -> None:
