@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.main_widget import ReconstructionWidget as ReconstructionWidget
+    from napari_vidrecon.viewer.studies.studies_widget import Studies as Studies
     from napari_vidrecon.viewer.traces import Traces as Traces
 
 _HOME = {
     "ReconstructionWidget": "napari_vidrecon.viewer.main_widget",
+    "Studies": "napari_vidrecon.viewer.studies.studies_widget",
     "Traces": "napari_vidrecon.viewer.traces",
 }
 

@@ -10,7 +10,7 @@ from qtpy.QtCore import QMimeData, QSize
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_vidrecon.viewer.contributions.commands import show_import, show_shortcuts, show_traces
+from napari_vidrecon.viewer.contributions.commands import show_import, show_shortcuts, show_studies, show_traces
 from napari_vidrecon.viewer.contributions.shortcuts import bind_shortcuts
 from napari_vidrecon.viewer.panels.controls import button, row
 from napari_vidrecon.viewer.panels.export_panel import ExportPanel
@@ -24,6 +24,7 @@ from napari_vidrecon.viewer.panels.sections import Column, Section
 from napari_vidrecon.viewer.panels.session_panel import SessionPanel
 from napari_vidrecon.viewer.panels.view_panel import ViewPanel
 from napari_vidrecon.viewer.registry import Workspace, workspace_of
+from napari_vidrecon.viewer.stimuli.stimulus_panel import StimulusPanel
 
 if TYPE_CHECKING:
     import napari
@@ -53,6 +54,7 @@ class ReconstructionWidget(QWidget):
         self.run_bar = RunBar(self.model, self.controller)
         self.session_panel = SessionPanel(self.model)
         self.session_panel.import_asked.connect(partial(show_import, napari_viewer))
+        self.stimulus_panel = StimulusPanel(self.model)
         self.run_panel = RunPanel(self.model)
         self.mask_panel = MaskPanel(self.model, self.board, self._workspace.mask_fit)
         self.neuron_panel = NeuronPanel(self.model, self.board)
@@ -64,6 +66,7 @@ class ReconstructionWidget(QWidget):
             title: Section(title, panel, open_at_first=is_open)
             for title, panel, is_open in (
                 ("Data", self.session_panel, True),
+                ("Stimulus", self.stimulus_panel, False),
                 ("Run", self.run_panel, True),
                 ("Mask", self.mask_panel, False),
                 ("Neurons", self.neuron_panel, False),
@@ -74,6 +77,7 @@ class ReconstructionWidget(QWidget):
             )
         }
         self.traces_button = button("Curves over time", "show_traces", partial(show_traces, napari_viewer))
+        self.studies_button = button("Studies", "show_studies", partial(show_studies, napari_viewer))
         self.shortcuts_button = button("Shortcuts", "show_shortcuts", partial(show_shortcuts, napari_viewer))
         bind_shortcuts(napari_viewer)
         self.setAcceptDrops(True)
@@ -107,7 +111,7 @@ class ReconstructionWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.addWidget(self.run_bar)
         layout.addWidget(Column(list(self.sections.values())), 1)
-        layout.addLayout(row(self.traces_button, self.shortcuts_button))
+        layout.addLayout(row(self.traces_button, self.studies_button, self.shortcuts_button))
 
 
 def _dropped(data: QMimeData | None) -> list[Path]:

@@ -121,8 +121,12 @@ class ReconstructionModel:
             trial = trial.part(start, trial.frames if stop is None else stop)
         self._take_clip(trial, None, (start, stop))
 
-    def set_stimulus(self, stimulus: Stimulus) -> None:
+    def set_stimulus(self, stimulus: Stimulus, trial: Trial | None = None) -> None:
         """Show a stimulus to the mouse instead of a recorded clip; there is no recorded activity then.
+
+        Parameters
+        ----------
+        trial : the one that shows it, if it was made already.
 
         Raises
         ------
@@ -131,7 +135,7 @@ class ReconstructionModel:
         from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial
 
         assert self.session is not None
-        self._take_clip(stimulus_trial(stimulus, self.session), stimulus, (0, None))
+        self._take_clip(trial or stimulus_trial(stimulus, self.session), stimulus, (0, None))
 
     def _take_clip(self, trial: Trial, stimulus: Stimulus | None, clip: tuple[int, int | None]) -> None:
         self.trial, self.stimulus, self.clip = trial, stimulus, clip

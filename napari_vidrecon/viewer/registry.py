@@ -22,6 +22,7 @@ from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.player import Player
 from napari_vidrecon.viewer.receptive_fields import ReceptiveFieldChoice
+from napari_vidrecon.viewer.studies.controller import StudyController
 
 if TYPE_CHECKING:
     import napari
@@ -32,7 +33,7 @@ WORKSPACE_NAME = "vidrecon_workspace"
 
 class Workspace(QObject):
     """What one napari window holds of us: `model`, `board`, `player`, `controller`, `mask_fit`, `fields`,
-    `field_mapping`.
+    `field_mapping`, `studies`.
 
     Parameters
     ----------
@@ -53,6 +54,7 @@ class Workspace(QObject):
         self.fields = ReceptiveFieldChoice(self.model)
         self.field_mapping = FieldMappingController(self.fields, self)
         self.field_tile = ReceptiveFieldTile(self.board, self.fields)
+        self.studies = StudyController(self.model, self)
         self.model.trial_changed.connect(self._follow_frame_rate)
 
     def _follow_frame_rate(self) -> None:

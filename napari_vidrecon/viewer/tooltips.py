@@ -182,6 +182,53 @@ TOOLTIPS = {
     "cancel_export": "Stop writing. Nothing half-written stays.",
     "export_progress": "How much of the export is written.",
     "export_status": "What was exported last; click the name to open its folder.",
+    # Stimulus
+    "stimulus_kind": "What to show: noise, a grating, a patch, or a movie of your own.",
+    "noise_spatial": "How far grey levels resemble each other in space: they fall with distance d as "
+    "exp(−d² / 2 l²), l being this length constant (Bauer et al. 2026, Fig. 4). 0: every pixel for itself.",
+    "noise_temporal": "The same in time, frames. 0: every frame for itself.",
+    "noise_seed": "Another seed draws other noise.",
+    "noise_inverted": "Every grey level v becomes 255 − v.",
+    "stimulus_frames": "How long it is; 30 frames are one second.",
+    "grating_cycles_px": "Spatial frequency of the stripes. 0.125: eight pixels a cycle.",
+    "grating_cycles_s": "Temporal frequency. 0: the stripes stand still.",
+    "grating_direction": "Where the stripes move to.",
+    "grating_phase": "Where the stripes stand in the first frame.",
+    "patch_row": "Row of its upper left pixel, 0 at the top.",
+    "patch_column": "Column of its upper left pixel, 0 on the left.",
+    "patch_side": "Side of the square.",
+    "patch_level": "White or black.",
+    "patch_before": "Frames of grey before it.",
+    "patch_shown": "Frames of the patch.",
+    "patch_after": "Frames of grey after it.",
+    "movie_file": "Choose a film, a GIF, a TIFF stack, or a .npy array (frames, height, width) of 0 to 255. It is "
+    "made grey, brought to 36 × 64 pixels, and shown at 30 frames a second.",
+    "movie_frames": "How many of its frames to take.",
+    "show_stimulus": "Put it on the board, let the chosen encoders predict activity from it, and make that activity "
+    "the target. Then press Start.",
+    "back_to_trial": "Put the trial back on the board, with recorded activity as the target.",
+    # Studies
+    "show_studies": "Repeat the paper's experiments: on the simulated mouse, or on the mouse on the board.",
+    "studies": "The experiments of the paper that can be repeated. Choose one or several; below stands what the one "
+    "you clicked last has found.",
+    "study_mice": "Who takes part: the simulated mouse that comes with the program with all its encoders; the mouse on "
+    "the board with its chosen encoders and mask; or several mice that a JSON file lists.",
+    "study_scale": "quick: few clips, encoders and steps, minutes on a laptop. paper: as many as were published, days "
+    "on a laptop.",
+    "study_out": "Folder for runs and results. Studies that share it share their runs: none is done twice.",
+    "study_choose_out": "Choose the folder for runs and results.",
+    "study_workers": "Processes that work at the same time, besides this window. “automatic” takes one a graphics card "
+    "or, without one, one a core.",
+    "study_estimate": "Time a few steps, and tell how many runs are left, how long they take, and how much disk.",
+    "study_start": "Do the runs that are missing in the background, then measure, draw and write. The device is the "
+    "one chosen under Run.",
+    "study_stop": "End soon. Finished runs stay, and Start goes on from there.",
+    "study_progress": "How many of the missing runs are done.",
+    "study_findings": "Results of the paper, and whether these mice show them.",
+    "study_figures": "Figures of the study; double-click one to see it in full size.",
+    "study_page": "Open the page with all figures, movies, statistics, tables and settings in the web browser.",
+    "study_runs": "Every run of the study. Double-click one to put it on the board.",
+    "study_open_run": "Put the selected run on the board, with its session, clip, mask and settings.",
     # Traces and help
     "show_traces": "Show frame correlation, motion energy, pupil, running and activity accuracy over time, below the "
     "board. Click on a curve to go to that frame.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,7 @@ class MovieFile:
         ------
         StorageError : missing, damaged, or not a movie.
         """
-        frames = self._read()[: self.frames]
+        frames = self._read()
         if frames.ndim == 4:
             frames = frames[..., :3] @ LUMA
         if frames.ndim != 3 or not len(frames):
@@ -66,11 +67,12 @@ class MovieFile:
 
     def _read(self) -> np.ndarray:
         if self.path.suffix == ".npy":
-            return read_array(self.path)
+            return read_array(self.path, memory_map=True)[: self.frames]
         import imageio.v3 as imageio
 
         try:
-            return np.stack(list(imageio.imiter(self.path)))
+            # A film has far more frames than fit into memory, so only those asked for are read.
+            return np.stack(list(itertools.islice(imageio.imiter(self.path), self.frames)))
         except FileNotFoundError:
             raise StorageError(f"{self.path}: expected a movie file, found nothing there") from None
         except Exception as error:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.viewer.main_widget import ReconstructionWidget
     from napari_vidrecon.viewer.panels.export_panel import ExportPanel
 
-MAIN_TITLE, TRACES_TITLE = "Movie reconstruction", "Traces"
+MAIN_TITLE, TRACES_TITLE, STUDIES_TITLE = "Movie reconstruction", "Traces", "Studies"
 LONG_JUMP_FRAMES = 10
 
 Docked = TypeVar("Docked", bound=QWidget)
@@ -52,6 +52,13 @@ def show_import(viewer: napari.viewer.Viewer) -> QWidget:
     form.show()
     form.raise_()
     return form
+
+
+def show_studies(viewer: napari.viewer.Viewer) -> QWidget:
+    """Open the paper's experiments in a dock beside the others, or bring it to the front."""
+    from napari_vidrecon.viewer.studies.studies_widget import Studies
+
+    return _docked(viewer, Studies, STUDIES_TITLE, "right", tabify=True)
 
 
 def open_simulated_mouse(viewer: napari.viewer.Viewer) -> None:
@@ -184,7 +191,7 @@ def show_shortcuts(viewer: napari.viewer.Viewer) -> None:
     ShortcutsDialog(main_window_of(viewer)).show()
 
 
-def _docked(viewer: napari.viewer.Viewer, kind: type[Docked], title: str, area: str) -> Docked:
+def _docked(viewer: napari.viewer.Viewer, kind: type[Docked], title: str, area: str, *, tabify: bool = False) -> Docked:
     for widget in viewer.window.dock_widgets.values():
         if isinstance(widget, kind):
             dock = widget.parentWidget()
@@ -194,7 +201,7 @@ def _docked(viewer: napari.viewer.Viewer, kind: type[Docked], title: str, area: 
             return widget
     made = kind(viewer)
     # The name napari itself gives it, so that its Plugins menu finds the same dock.
-    viewer.window.add_dock_widget(made, name=f"{title} ({PLUGIN_NAME})", area=area)
+    viewer.window.add_dock_widget(made, name=f"{title} ({PLUGIN_NAME})", area=area, tabify=tabify)
     return made
 
 

@@ -22,7 +22,11 @@ from napari_vidrecon.storage import write_array
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
 
-MASK_SUFFIX, NEURONS_SUFFIX = ".mask.npy", ".neurons.npy"
+MASK_SUFFIX, NEURONS_SUFFIX, STIMULUS_SUFFIX = ".mask.npy", ".neurons.npy", ".stimulus.npy"
+STIMULUS_IMPORTS = (
+    "from napari_vidrecon.sessions.stimuli.given_movie import GivenMovie",
+    "from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial",
+)
 OUT_FOLDER = Path("runs")
 WHOLE_SCREEN = "none"
 """What the command calls a mask that leaves nothing out."""
@@ -37,6 +41,7 @@ class Recipe:
     session, encoders : where they lie.
     trial : its id.
     clip : first frame and the frame after the last one, or None for the whole trial.
+    stimulus : (name, file of the movie) of a stimulus that was shown instead of a trial, or None.
     mask : file of the alpha mask, or None for the whole screen.
     neurons : file of a boolean for each neuron, or None.
     ablated : (fraction, seed) of a random choice of neurons, or None.
@@ -53,6 +58,7 @@ class Recipe:
     encoders: tuple[Path, ...]
     config: ReconstructionConfig
     clip: tuple[int, int] | None = None
+    stimulus: tuple[str, Path] | None = None
     mask: Path | None = None
     neurons: Path | None = None
     ablated: tuple[float, int] | None = None
@@ -108,6 +114,7 @@ def recipe_of_run(record: RunRecord, beside: Path) -> Recipe:
         keep,
         beside,
         frames=len(result.video),
+        shown=result.stimulus,
         ablation=result.provenance.get("ablation", "drop"),
         device=devices[0],
         stopped_after=None if result.finished else len(result.history),
@@ -127,6 +134,7 @@ def recipe_of_settings(model: ReconstructionModel, beside: Path) -> Recipe:
         model.neurons,
         beside,
         frames=model.trial.frames,
+        shown=model.trial.video,
         ablation=model.ablation,
         device=model.device,
         simulated=model.trial.simulated,
@@ -138,14 +146,16 @@ def python_text(recipe: Recipe) -> str:
     changes = "".join(f", {name}={value!r}" for name, value in recipe.preset_changes.items())
     animal = "simulated mouse, " if recipe.simulated else ""
     mouse = "" if recipe.mouse is None else f", {recipe.mouse!r}"
+    clip = f"trial {recipe.trial}" if recipe.stimulus is None else recipe.stimulus[0]
     lines = [
-        f'"""Repeat the reconstruction of {animal}trial {recipe.trial} (napari-vidrecon {__version__})."""',
+        f'"""Repeat the reconstruction of {animal}{clip} (napari-vidrecon {__version__})."""',
         "",
-        *(["import numpy as np"] if recipe.neurons else []),
+        *(["import numpy as np"] if recipe.neurons or recipe.stimulus else []),
         "import napari_vidrecon as vr",
+        *(STIMULUS_IMPORTS if recipe.stimulus else []),
         "",
         f"session = vr.open_session({str(recipe.session)!r})",
-        f"trial = session.trial({recipe.trial})" + (".part({}, {})".format(*recipe.clip) if recipe.clip else ""),
+        *_python_trial(recipe),
         "encoders = [",
         *(
             f"    vr.load_encoder({str(path)!r}{mouse}, device={recipe.device!r}, neurons=session.n_neurons),"
@@ -170,7 +180,7 @@ def python_text(recipe: Recipe) -> str:
             else []
         ),
         ")",
-        f"result.save('trial{recipe.trial}_again.zarr')",
+        f"result.save('{'stimulus' if recipe.stimulus else f'trial{recipe.trial}'}_again.zarr')",
         "print('video correlation', result.history.last('video_correlation'))",
     ]
     if recipe.fingerprint:
@@ -179,7 +189,16 @@ def python_text(recipe: Recipe) -> str:
 
 
 def command_words(recipe: Recipe) -> list[str]:
-    """The words of a command line that repeats the run."""
+    """The words of a command line that repeats the run.
+
+    Raises
+    ------
+    RunError : it reconstructs a stimulus, which the command line cannot show.
+    """
+    if recipe.stimulus is not None:
+        raise RunError(
+            f"copy as command: expected a recorded trial, found a stimulus ({recipe.stimulus[0]}); copy it as Python"
+        )
     config, changes = recipe.config, dict(recipe.preset_changes)
     steps = changes.pop("steps")
     words = ["vidrecon", "reconstruct", str(recipe.session), "--trial", str(recipe.trial)]
@@ -213,6 +232,14 @@ def command_text(recipe: Recipe) -> str:
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
+def _python_trial(recipe: Recipe) -> list[str]:
+    if recipe.stimulus is None:
+        part = ".part({}, {})".format(*recipe.clip) if recipe.clip else ""
+        return [f"trial = session.trial({recipe.trial}){part}"]
+    name, movie = recipe.stimulus
+    return [f"trial = stimulus_trial(GivenMovie({name!r}, np.load({str(movie)!r})), session)"]
+
+
 def _python_neurons(recipe: Recipe) -> list[str]:
     if recipe.ablated:
         fraction, seed = recipe.ablated
@@ -230,6 +257,7 @@ def _recipe(
     beside: Path,
     *,
     frames: int,
+    shown: np.ndarray,
     ablation: str,
     device: str,
     stopped_after: int | None = None,
@@ -244,6 +272,7 @@ def _recipe(
         trial=int(settings["trial"]),
         encoders=tuple(Path(path) for path in settings["encoders"]),
         config=config,
+        stimulus=_stimulus_file(settings.get("stimulus", ""), shown, beside),
         clip=None if (start, stop) == (0, None) else (start, start + frames),
         mask=_mask_file(mask, beside),
         neurons=_neurons_file(neurons, beside) if listed else None,
@@ -291,6 +320,14 @@ def _mask_file(mask: AlphaMask, beside: Path) -> Path | None:
     path = beside.with_name(beside.name + MASK_SUFFIX)
     mask.save(path)
     return path
+
+
+def _stimulus_file(name: str, shown: np.ndarray, beside: Path) -> tuple[str, Path] | None:
+    if not name:
+        return None
+    path = beside.with_name(beside.name + STIMULUS_SUFFIX)
+    write_array(path, shown)
+    return name, path
 
 
 def _neurons_file(neurons: NeuronSet, beside: Path) -> Path:

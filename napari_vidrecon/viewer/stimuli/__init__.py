@@ -1,0 +1,1 @@
+"""Designing a stimulus and showing it to the encoders."""

@@ -1,0 +1,235 @@
+"""The dock "Studies": the paper's experiments, run in the background, and what they found."""
+
+from __future__ import annotations
+
+import html
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QItemSelectionModel, QSize, Qt
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
+
+from napari_vidrecon.errors import VidreconError
+from napari_vidrecon.viewer.opening import open_run
+from napari_vidrecon.viewer.panels.controls import advance, button, emphasise, progress, row, words
+from napari_vidrecon.viewer.panels.sections import Column
+from napari_vidrecon.viewer.registry import workspace_of
+from napari_vidrecon.viewer.runs.status import time_in_words
+from napari_vidrecon.viewer.studies.results_view import ResultsView
+from napari_vidrecon.viewer.studies.study_form import StudyForm
+from napari_vidrecon.viewer.studies.study_results import StudyResults
+from napari_vidrecon.viewer.theme_colours import theme_colours
+from napari_vidrecon.viewer.tooltips import explain
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_vidrecon.viewer.studies.study_request import StudyRequest
+
+HEADINGS = ("Study", "In the paper", "Written")
+TITLE, PANELS, WRITTEN = range(3)
+NAME = Qt.ItemDataRole.UserRole
+ROWS_SEEN = 8
+WIDTH_IN_LETTERS, HEIGHT_IN_LINES = 60, 40
+MEGABYTE = 1e6
+NOT_YET = "–"
+
+
+class Studies(QWidget):
+    """Chooses, estimates, starts and stops studies, and shows what they found. It holds no state but its choices.
+
+    Parameters
+    ----------
+    napari_viewer : of the window whose board runs are opened on.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        workspace = workspace_of(napari_viewer)
+        self._model, self.controller = workspace.model, workspace.studies
+        self._written = self.controller.written
+        self._listed = (0, False, 0)
+        self.form = StudyForm(self._model, self._show_choice)
+        self.tree = explain(QTreeWidget(), "studies")
+        self.tree.setHeaderLabels(HEADINGS)
+        self.tree.setRootIsDecorated(False)
+        self.tree.setUniformRowHeights(True)
+        self.tree.setSelectionMode(QTreeWidget.SelectionMode.ExtendedSelection)
+        self.estimate_button = button("Estimate", "study_estimate", self.estimate)
+        self.start_button = button("Start", "study_start", self.start)
+        self.stop_button = button("Stop", "study_stop", self.controller.stop)
+        self.bar = progress("study_progress")
+        self.state = words()
+        self.results = ResultsView(self.open_run)
+        self._list_studies()
+        self._lay_out()
+        self.tree.itemSelectionChanged.connect(self._show_choice)
+        # Qt itself ends this connection with either of the two.
+        self.controller.changed.connect(self._show)
+        self._show_choice()
+
+    def sizeHint(self) -> QSize:
+        """So many letters wide and lines high."""
+        metrics = self.fontMetrics()
+        return QSize(WIDTH_IN_LETTERS * metrics.averageCharWidth(), HEIGHT_IN_LINES * metrics.height())
+
+    # What a person asks for
+
+    def choose(self, *names: str) -> None:
+        """Choose studies; the last one's results are shown."""
+        for index in range(self.tree.topLevelItemCount()):
+            item = self.tree.topLevelItem(index)
+            item.setSelected(item.data(TITLE, NAME) in names)
+            if names and item.data(TITLE, NAME) == names[-1]:
+                self.tree.setCurrentItem(item, TITLE, QItemSelectionModel.SelectionFlag.NoUpdate)
+        self._show_choice()
+
+    def estimate(self) -> None:
+        """Find out what the chosen studies cost."""
+        request = self._request()
+        if request is not None:
+            self.controller.estimate(request)
+
+    def start(self) -> None:
+        """Run the chosen studies."""
+        request = self._request()
+        if request is not None:
+            self.controller.start(request)
+
+    def open_run(self, path: Path) -> None:
+        """Put a run on the board."""
+        QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
+        try:
+            open_run(self._model, path)
+        except VidreconError as error:
+            self._say(str(error), "rose")
+        finally:
+            QGuiApplication.restoreOverrideCursor()
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """Names of the chosen studies."""
+        return tuple(item.data(TITLE, NAME) for item in self.tree.selectedItems())
+
+    def _request(self) -> StudyRequest | None:
+        try:
+            return self.form.request(self.chosen) if self.chosen else None
+        except VidreconError as error:
+            self._say(str(error), "rose")
+            return None
+
+    # What is shown
+
+    def _list_studies(self) -> None:
+        from napari_vidrecon.studies import catalogue
+
+        for study in catalogue.STUDIES:
+            item = QTreeWidgetItem([study.title, study.panels, NOT_YET])
+            item.setData(TITLE, NAME, study.name)
+            for place, text in ((TITLE, study.title), (PANELS, study.panels)):
+                item.setToolTip(place, text)
+            self.tree.addTopLevelItem(item)
+        if self.tree.topLevelItemCount():
+            self.tree.setCurrentItem(self.tree.topLevelItem(0))
+
+    @property
+    def _shown(self) -> str:
+        """The study whose results are shown: of the chosen ones, the one clicked last."""
+        current = self.tree.currentItem()
+        if current is not None and current.isSelected():
+            return str(current.data(TITLE, NAME))
+        return self.chosen[0] if self.chosen else ""
+
+    def _show_choice(self) -> None:
+        """Another study, another folder, or new results."""
+        out = self.form.folder
+        for index in range(self.tree.topLevelItemCount()):
+            item = self.tree.topLevelItem(index)
+            results = StudyResults.read(out, item.data(TITLE, NAME))
+            item.setText(WRITTEN, NOT_YET if results is None else results.written)
+        results = StudyResults.read(out, self._shown) if self._shown else None
+        begun = self.controller.runs_of(out, self._shown)
+        self.results.show_results(results, begun or (() if results is None else results.runs))
+        self._show()
+
+    def _show(self) -> None:
+        controller = self.controller
+        if controller.written != self._written:
+            self._written = controller.written
+            self._show_choice()
+            return
+        busy, counted = controller.busy, controller.counted
+        for control in (self.estimate_button, self.start_button):
+            control.setEnabled(not busy and bool(self.chosen))
+        self.form.setEnabled(not busy)
+        self.stop_button.setEnabled(busy and not controller.stopping)
+        emphasise(self.start_button, not busy)
+        self.bar.setVisible(busy)
+        if counted is not None and counted.total:
+            advance(self.bar, counted.done, counted.total)
+            self.bar.setFormat(f"run {counted.done} of {counted.total}")
+        else:
+            advance(self.bar, 0, 0)
+        self._show_state()
+        self._show_runs()
+
+    def _show_runs(self) -> None:
+        """List the runs again when one more is there, not with every piece of news."""
+        controller, counted = self.controller, self.controller.counted
+        begun = controller.runs_of(self.form.folder, self._shown)
+        listed = (len(begun), controller.busy, 0 if counted is None else counted.done)
+        if begun and listed != self._listed:
+            self._listed = listed
+            self.results.show_runs(begun)
+
+    def _show_state(self) -> None:
+        controller = self.controller
+        counted, estimated = controller.counted, controller.estimated
+        if controller.stopping:
+            self._say("Stopping; finished runs stay…", "blue")
+        elif counted is not None:
+            left = controller.seconds_left
+            remaining = f"about {time_in_words(left)} left" if math.isfinite(left) else "waiting for the first run"
+            self._say(f"Running: {counted.done} of {counted.total} runs, {remaining}. {counted.label}", "blue")
+        elif controller.busy:
+            self._say(f"{controller.phase}…", "blue")
+        elif controller.fault:
+            self._say(controller.fault, "rose")
+        elif controller.stopped:
+            self._say("Stopped. Finished runs are kept; Start goes on from there.", "orange")
+        elif estimated is not None:
+            self._say(
+                f"{estimated.runs} runs, {estimated.missing} still to do: about {time_in_words(estimated.seconds)} "
+                f"with {estimated.workers} workers, plus figures and movies; "
+                f"{estimated.disk_bytes / MEGABYTE:.0f} MB.",
+                "green",
+            )
+        elif controller.written:
+            self._say("Finished: findings, figures and runs stand below.", "green")
+        else:
+            self._say("", "blue")
+
+    def _say(self, text: str, colour: str) -> None:
+        self.state.setText(f'<span style="color:{theme_colours(self)[colour]}">{html.escape(text)}</span>')
+        self.state.setVisible(bool(text))
+
+    def _lay_out(self) -> None:
+        header = self.tree.header()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(TITLE, QHeaderView.ResizeMode.Stretch)
+        for column in (PANELS, WRITTEN):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        self.tree.setMinimumHeight(self.fontMetrics().height() * (ROWS_SEEN + 1) * 3 // 2)
+        inside = QWidget()
+        inner = QVBoxLayout(inside)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.addWidget(self.tree)
+        inner.addWidget(self.form)
+        inner.addLayout(row(self.estimate_button, self.start_button, self.stop_button))
+        inner.addWidget(self.bar)
+        inner.addWidget(self.state)
+        inner.addWidget(self.results)
+        layout = QVBoxLayout(self)
+        layout.addWidget(Column([inside]))

@@ -1,0 +1,145 @@
+"""The stimulus designer: what its controls say is shown, predicted, and can be copied as Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox
+
+import napari_vidrecon as vr
+from napari_vidrecon.errors import ConfigError, RunError
+from napari_vidrecon.sessions.stimuli.drifting_grating import DriftingGrating
+from napari_vidrecon.sessions.stimuli.gaussian_noise import GaussianNoise
+from napari_vidrecon.sessions.stimuli.movie_file import MovieFile
+from napari_vidrecon.sessions.stimuli.single_patch import SinglePatch
+from napari_vidrecon.viewer.choices import ActivityMode
+from napari_vidrecon.viewer.controller import RunController
+from napari_vidrecon.viewer.exports.scripts import command_text, python_text, recipe_of_run, recipe_of_settings
+from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.stimuli.stimulus_panel import StimulusPanel
+
+
+@pytest.fixture
+def panel(qtbot: QtBot, small_model: ReconstructionModel) -> StimulusPanel:
+    made = StimulusPanel(small_model)
+    qtbot.addWidget(made)
+    return made
+
+
+def show(panel: StimulusPanel, title: str) -> None:
+    panel.kind.setCurrentText(title)
+    panel.kind.activated.emit(panel.kind.currentIndex())
+    panel.show_button.click()
+    assert panel.maker.wait()
+
+
+def test_each_page_shows_the_stimulus_it_says(panel: StimulusPanel, small_model: ReconstructionModel) -> None:
+    show(panel, "Gaussian noise")
+    assert small_model.stimulus == GaussianNoise(4.0, 4.0, 0, False, 60)
+    np.testing.assert_array_equal(small_model.trial.video, GaussianNoise(4.0, 4.0).video())
+    show(panel, "Drifting grating")
+    assert small_model.stimulus == DriftingGrating(0.125, 1.875, "right", 0.0, 60)
+    show(panel, "Patch on grey")
+    assert small_model.stimulus == SinglePatch(15, 29, 6, True)
+    assert panel.state.text().startswith("On the board: bright patch")
+
+
+def test_predicted_activity_becomes_target_and_raster_until_the_trial_is_back(
+    panel: StimulusPanel, small_model: ReconstructionModel
+) -> None:
+    before = small_model.trial
+    assert not panel.back_button.isEnabled()
+    show(panel, "Gaussian noise")
+    assert (small_model.target, small_model.activity_mode) == ("predicted", ActivityMode.FROM_STIMULUS)
+    show(panel, "Drifting grating")
+    panel.back_button.click()
+    assert (small_model.trial.id, small_model.clip, small_model.target) == (before.id, (0, 48), "recorded")
+    np.testing.assert_array_equal(small_model.trial.video, before.video)
+
+
+def test_a_film_is_read_as_far_as_it_is_shown(
+    panel: StimulusPanel, small_model: ReconstructionModel, tmp_path: Path
+) -> None:
+    file = tmp_path / "film.mp4"
+    levels = np.linspace(20, 230, 50).astype(np.uint8)
+    imageio.imwrite(file, np.broadcast_to(levels[:, None, None, None], (50, 72, 128, 3)), fps=30)
+    panel.kind.setCurrentText("Movie file")
+    panel.kind.activated.emit(panel.kind.currentIndex())
+    assert not panel.show_button.isEnabled()
+    panel.movie_page.choose(file)
+    panel.movie_page.frames.setValue(40)
+    show(panel, "Movie file")
+    assert small_model.stimulus == MovieFile(file, 40)
+    assert small_model.trial.video.shape == (40, 36, 64)
+    np.testing.assert_allclose(small_model.trial.video[:, 18, 32], levels[:40], atol=4)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [(b"no movie", "expected a .npy array"), (None, "found nothing there"), ("short", "at least 32 frames")],
+)
+def test_a_movie_that_cannot_be_shown_is_one_message_and_the_board_stays(
+    content: object, found: str, panel: StimulusPanel, small_model: ReconstructionModel, tmp_path: Path
+) -> None:
+    file, before, told = tmp_path / "movie.npy", small_model.trial, []
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    elif content == "short":
+        np.save(file, np.zeros((5, 36, 64), np.uint8))
+    small_model.message.connect(lambda text, is_error: told.append((text, is_error)))
+    panel.movie_page.choose(file)
+    show(panel, "Movie file")
+    ((text, is_error),) = told
+    assert is_error
+    assert found in text
+    assert small_model.trial is before
+
+
+def test_another_session_meanwhile_keeps_its_own_board(
+    panel: StimulusPanel, small_model: ReconstructionModel, golden_session_folder: Path
+) -> None:
+    panel.show_stimulus()
+    small_model.set_session(vr.open_session(golden_session_folder))
+    assert panel.maker.wait()
+    assert (small_model.trial, small_model.stimulus) == (None, None)
+
+
+def test_a_patch_beyond_the_screen_is_refused_and_one_at_the_edge_is_cut() -> None:
+    video = SinglePatch(34, 60, 6, bright=False, before=1, shown=1, after=1).video()
+    assert (video[1] == 0).sum() == 2 * 4
+    assert (video[[0, 2]] == 127.5).all()
+    with pytest.raises(ConfigError, match="row 36"):
+        SinglePatch(36, 0)
+
+
+def test_the_copied_python_repeats_the_reconstruction_of_a_stimulus_and_the_command_is_refused_in_words(
+    panel: StimulusPanel,
+    small_model: ReconstructionModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    controller = RunController(small_model)
+    show(panel, "Gaussian noise")
+    assert "GivenMovie" in python_text(recipe_of_settings(small_model, tmp_path / "planned"))
+    controller.start()
+    assert controller.wait()
+    recipe = recipe_of_run(small_model.shown, tmp_path / "kept")
+    with pytest.raises(RunError, match=r"found a stimulus .*copy it as Python"):
+        command_text(recipe)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(python_text(recipe), "copied.py", "exec"), names)
+    np.testing.assert_array_equal(names["result"].video, small_model.shown.result.video)
+    assert "same inputs and settings: True" in capsys.readouterr().out
+    assert (tmp_path / "stimulus_again.zarr").is_dir()
+
+
+def test_every_control_of_the_designer_says_what_it_does(panel: StimulusPanel) -> None:
+    kinds = (QAbstractButton, QAbstractSpinBox, QComboBox)
+    silent = [control.objectName() for kind in kinds for control in panel.findChildren(kind) if not control.toolTip()]
+    assert silent == []
