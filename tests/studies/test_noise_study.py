@@ -97,3 +97,12 @@ def test_the_notes_say_whose_targets_they_are_and_what_differs_from_the_paper(ou
     told = " ".join(outcome.notes)
     for words in ("predicts itself, as published", "its own mask", "random control", "tiny"):
         assert words in told
+
+
+def test_the_published_control_says_nothing_beyond_the_correlation(tiny_mouse) -> None:
+    pixels = evaluated_pixels(tiny_mouse)
+    shown = {(seed, phase): GaussianNoise(2, 2, seed, phase, 8).video() for seed in range(5) for phase in (False, True)}
+    video = 0.5 * shown[0, False] + 30 * np.random.default_rng(0).standard_normal((8, 36, 64))
+    correlations = {key: metrics.video_correlation(truth, video, pixels) for key, truth in shown.items()}
+    own = correlations.pop((0, False))
+    assert np.mean(list(correlations.values())) == pytest.approx(-own / 9)
