@@ -86,3 +86,10 @@ def counts(table: pd.DataFrame, unit: Sequence[str]) -> dict[str, Any]:
         "clips": len(table[["mouse", "clip"]].drop_duplicates()),
         "unit": unit[-1],
     }
+
+
+def counted(table: pd.DataFrame) -> str:
+    """How many clips of how many mice a table holds, in words."""
+    size = counts(table, CLIP_UNIT)
+    mice, clips = size["mice"], size["clips"]
+    return f"{clips} clip{'' if clips == 1 else 's'} of {mice} {'mouse' if mice == 1 else 'mice'}"

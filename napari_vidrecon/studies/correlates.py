@@ -196,9 +196,13 @@ def none_significant(tests: Sequence[TestResult], clips: int) -> bool | None:
 
 
 def _numbers(tests: dict[str, TestResult], names: Sequence[str]) -> str:
-    told = [f"{name.replace('_', ' ')}: r = {tests[name].estimate:.2f}, p = {tests[name].p:.2g}" for name in names]
-    first = tests[names[0]]
-    return "; ".join(told) + f" ({first.clips} clips of {first.mice} mice)"
+    told = [
+        f"{name.replace('_', ' ')}: r = {tests[name].estimate:.2f}, p = {tests[name].p:.2g}"
+        if np.isfinite(tests[name].p)
+        else f"{name.replace('_', ' ')}: {tests[name].note}"
+        for name in names
+    ]
+    return "; ".join(told)
 
 
 def _note(plan: Plan, clips: int) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE, TestResult
-from napari_vidrecon.studies.comparing import counts
+from napari_vidrecon.studies.comparing import counted, counts
 from napari_vidrecon.studies.measuring import (
     cropped,
     evaluation_mask,
@@ -141,7 +141,7 @@ def _above_random(clips: pd.DataFrame, measure: str, name: str, tests: Sequence[
         f"the reconstructions resemble the movies shown, far more than random movies ({name})",
         shows,
         f"r = {own.estimate:.3f} (95 % interval {own.low:.3f} to {own.high:.3f}), random {random.estimate:.3f}, "
-        f"p = {test.p:.2g}, n = {len(clips)} clips of {clips['mouse'].nunique()} mice; "
+        f"p = {test.p:.2g}, {counted(clips)}; "
         f"paper: {'0.569 (0.542 to 0.596)' if measure == 'video_correlation' else '0.512 (0.481 to 0.543)'}",
     )
 
@@ -225,6 +225,7 @@ def _correlations_figure(plan: Plan, clips: pd.DataFrame) -> Figure:
     from napari_vidrecon.figures.p_value import p_text
 
     panels, mice = [], [str(name) for name in clips["mouse"]]
+    averaged_over = max(len(plan.encoders(mouse)) for mouse in plan.mice)
     for measure, name in MEASURES.items():
         own, random, test, _ = _against_random(clips, measure)
         shown, others = ((each.estimate, each.low, each.high) for each in (own, random))
@@ -234,7 +235,8 @@ def _correlations_figure(plan: Plan, clips: pd.DataFrame) -> Figure:
         ]
         note = f"t-test {p_text(test.p)}" if np.isfinite(test.p) else test.note
         panels.append(DistributionPanel(pair, name, note=note))
-    return distributions_figure(panels, title=f"{len(clips)} clips, averaged over encoders", simulated=plan.simulated)
+    title = f"{len(clips)} clips, mean of {averaged_over} encoders"
+    return distributions_figure(panels, title=title, simulated=plan.simulated)
 
 
 def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
