@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 from superqt import QElidingLabel
@@ -104,6 +104,12 @@ class ImportForm(QDialog):
             self._was_shown = True
             room = self.screen().availableGeometry().size() * PART_OF_SCREEN
             self.resize(self.sizeHint().boundedTo(room))
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "open_button"):
+            self._show_message()
 
     # What a person asks for
 

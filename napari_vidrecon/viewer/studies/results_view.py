@@ -6,7 +6,7 @@ import html
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtCore import QSize, Qt, QUrl
+from qtpy.QtCore import QEvent, QSize, Qt, QUrl
 from qtpy.QtGui import QDesktopServices, QIcon, QPixmap
 from qtpy.QtWidgets import QLayout, QListWidget, QListWidgetItem, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
@@ -66,6 +66,7 @@ class ResultsView(QWidget):
         self._results = results
         self.about.setText(self._about(results))
         self.findings.setText("" if results is None else self._findings(results))
+        self.findings.setVisible(results is not None)
         self.figures.clear()
         self._fit_icons()
         for figure in () if results is None else results.figures:
@@ -75,6 +76,12 @@ class ResultsView(QWidget):
             self.figures.addItem(item)
         self.figure_section.setVisible(results is not None)
         self.show_runs(runs)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "findings"):
+            self.findings.setText("" if self._results is None else self._findings(self._results))
 
     def show_runs(self, runs: tuple[StudyRun, ...]) -> None:
         """List runs; those that are not there yet cannot be chosen."""
@@ -137,7 +144,7 @@ class ResultsView(QWidget):
         metrics = self.fontMetrics()
         size = QSize(THUMBNAIL_IN_LETTERS * metrics.averageCharWidth(), THUMBNAIL_IN_LINES * metrics.height())
         self.figures.setIconSize(size)
-        self.figures.setMinimumHeight(size.height() + 4 * metrics.height())
+        self.figures.setFixedHeight(size.height() + 3 * metrics.height())
         self.runs.setMinimumHeight(metrics.height() * ROWS_SEEN * 3 // 2)
 
     def _column(self, *parts: QWidget | QLayout) -> QWidget:

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QItemSelectionModel, QSize, Qt
+from qtpy.QtCore import QEvent, QItemSelectionModel, QSize, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 
     from napari_vidrecon.viewer.studies.study_request import StudyRequest
 
-HEADINGS = ("Study", "In the paper", "Written")
+HEADINGS = ("Study", "In the paper", "Done")
 TITLE, PANELS, WRITTEN = range(3)
 NAME = Qt.ItemDataRole.UserRole
-ROWS_SEEN = 8
+ROWS_SEEN = 9
 WIDTH_IN_LETTERS, HEIGHT_IN_LINES = 60, 40
 MEGABYTE = 1e6
-NOT_YET = "–"
+DONE, NOT_YET = "✓", "–"
+PANEL_LETTERS = 24
 
 
 class Studies(QWidget):
@@ -74,6 +75,12 @@ class Studies(QWidget):
         """So many letters wide and lines high."""
         metrics = self.fontMetrics()
         return QSize(WIDTH_IN_LETTERS * metrics.averageCharWidth(), HEIGHT_IN_LINES * metrics.height())
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "results"):
+            self._show_state()
 
     # What a person asks for
 
@@ -147,8 +154,8 @@ class Studies(QWidget):
         out = self.form.folder
         for index in range(self.tree.topLevelItemCount()):
             item = self.tree.topLevelItem(index)
-            results = StudyResults.read(out, item.data(TITLE, NAME))
-            item.setText(WRITTEN, NOT_YET if results is None else results.written)
+            written = StudyResults.is_there(out, item.data(TITLE, NAME))
+            item.setText(WRITTEN, DONE if written else NOT_YET)
         results = StudyResults.read(out, self._shown) if self._shown else None
         begun = self.controller.runs_of(out, self._shown)
         self.results.show_results(results, begun or (() if results is None else results.runs))
@@ -219,8 +226,9 @@ class Studies(QWidget):
         header = self.tree.header()
         header.setStretchLastSection(False)
         header.setSectionResizeMode(TITLE, QHeaderView.ResizeMode.Stretch)
-        for column in (PANELS, WRITTEN):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(PANELS, QHeaderView.ResizeMode.Interactive)
+        header.resizeSection(PANELS, PANEL_LETTERS * self.fontMetrics().averageCharWidth())
+        header.setSectionResizeMode(WRITTEN, QHeaderView.ResizeMode.ResizeToContents)
         self.tree.setMinimumHeight(self.fontMetrics().height() * (ROWS_SEEN + 1) * 3 // 2)
         inside = QWidget()
         inner = QVBoxLayout(inside)

@@ -43,6 +43,13 @@ class StudyResults:
     figures: tuple[Path, ...]
     runs: tuple[StudyRun, ...]
 
+    @staticmethod
+    def is_there(out: Path, study: str) -> bool:
+        """Whether a study has left results below an output folder."""
+        from napari_vidrecon.studies.writing import PAGE
+
+        return (out / study / PAGE).is_file()
+
     @classmethod
     def read(cls, out: Path, study: str) -> StudyResults | None:
         """The results of a study below an output folder; None if there are none that can be read."""
