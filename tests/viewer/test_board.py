@@ -51,6 +51,11 @@ PROMISED_ROLES = (
 )
 
 
+def shown_picture(board: Board, role: str) -> np.ndarray:
+    """What napari hands to the screen of a layer: the slice it took, as it is now."""
+    return np.array(image(board, role)._data_view)
+
+
 @pytest.fixture
 def model(small_session_folder: Path, disc_mask: AlphaMask) -> ReconstructionModel:
     model = ReconstructionModel()
@@ -162,7 +167,7 @@ def test_tiles_do_not_touch_and_the_error_lies_on_its_base(board: Board) -> None
     spans = {role: image(board, role).extent.world for role in ("stimulus", "reconstruction", "error_map")}
     assert spans["stimulus"][1][2] < spans["reconstruction"][0][2]
     assert spans["reconstruction"][1][2] < spans["error_map"][0][2]
-    np.testing.assert_array_equal(spans["error_map"], image(board, "error_base").extent.world)
+    np.testing.assert_allclose(spans["error_map"][:, 1:], image(board, "error_base").extent.world)
     recorded, predicted = (image(board, role).extent.world for role in ("recorded_activity", "predicted_activity"))
     assert recorded[1][1] < predicted[0][1]
     assert recorded[0][0] > spans["stimulus"][1][1]
@@ -171,8 +176,9 @@ def test_tiles_do_not_touch_and_the_error_lies_on_its_base(board: Board) -> None
 def test_the_time_line_meets_the_same_frame_in_both_rasters(board: Board) -> None:
     now = image(board, "now")
     for frame in (0, 17, FRAMES - 1):
-        marks = np.flatnonzero(now.data[frame, 0])
-        places = [now.data_to_world((frame, 0, mark))[2] for mark in marks]
+        board.viewer.dims.set_current_step(0, frame)
+        marks = np.flatnonzero(now.data[0])
+        places = [now.data_to_world((0, mark))[1] for mark in marks]
         columns = [
             image(board, role).world_to_data((0.0, place))[1]
             for role, place in zip(("recorded_activity", "predicted_activity"), places, strict=True)
@@ -259,9 +265,27 @@ def test_the_error_lies_over_the_movie_asked_for(
     board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
 ) -> None:
     model.add_run(make_record("one", 1))
-    assert image(board, "error_base").data is image(board, "stimulus").data
+    base = image(board, "error_base")
+    for frame in (0, 5):
+        board.viewer.dims.set_current_step(0, frame)
+        np.testing.assert_array_equal(base.data, image(board, "stimulus").data[frame])
     model.set_view(error_over="reconstruction")
-    assert image(board, "error_base").data is image(board, "reconstruction").data
+    np.testing.assert_array_equal(base.data, image(board, "reconstruction").data[5])
+
+
+def test_what_changes_in_place_reaches_the_screen(board: Board, model: ReconstructionModel, snapshot: Snapshot) -> None:
+    board.viewer.dims.set_current_step(0, 7)
+    roles = ("reconstruction", "error_map", "predicted_activity", "error_base", "now")
+    before = {role: shown_picture(board, role) for role in roles}
+    model.set_view(activity_mode=ActivityMode.FROM_RECONSTRUCTION, error_over="reconstruction")
+    model.set_state(RunState.RUNNING)
+    model.take_snapshot(snapshot)
+    for role in roles[:4]:
+        assert not np.array_equal(shown_picture(board, role), before[role]), role
+    np.testing.assert_array_equal(shown_picture(board, "reconstruction"), image(board, "reconstruction").data[7])
+    np.testing.assert_array_equal(shown_picture(board, "error_map"), np.asarray(image(board, "error_map").data)[7])
+    board.viewer.dims.set_current_step(0, 8)
+    assert not np.array_equal(shown_picture(board, "now"), before["now"])
 
 
 def test_the_errors_colours_stay_while_a_run_goes_on_and_settle_after(

@@ -36,6 +36,16 @@ def test_any_part_is_the_difference_inside_the_mask(movies, within, place) -> No
     np.testing.assert_allclose(frames[place], ((movies[0] - movies[1]) * within)[place], rtol=1e-6)
 
 
+def test_the_frame_read_last_stays_up_to_date(movies, within) -> None:
+    frames = ErrorFrames(SHAPE)
+    shown = frames[3]
+    frames.show(*movies, within, signed=True)
+    np.testing.assert_allclose(shown, (movies[0] - movies[1])[3] * within, rtol=1e-6)
+    other = frames[(1, slice(None), slice(None))]
+    frames.clear()
+    assert not other.any()
+
+
 def test_the_magnitude_has_no_sign(movies, within) -> None:
     frames = ErrorFrames(SHAPE)
     frames.show(*movies, within, signed=False)

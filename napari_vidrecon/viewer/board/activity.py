@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from napari.layers import Image
 from psygnal import Signal
 
 from napari_vidrecon.viewer.board.colormaps import activity_difference, cursor, marked
-from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, show
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers, repaint, show
 from napari_vidrecon.viewer.board.ordering import NeuronOrder
-from napari_vidrecon.viewer.board.rasters import RasterRows, cursor_frames, neuron_spread, upper_limit
+from napari_vidrecon.viewer.board.rasters import RasterRows, TimeLine, neuron_spread, upper_limit
 from napari_vidrecon.viewer.board.tiles import BoardLayout
 from napari_vidrecon.viewer.model import ActivityMode, ReconstructionModel, RunState
 
@@ -39,6 +41,7 @@ class ActivityTiles:
         self._spread = np.empty(0)
         self._limit = 1.0
         self._layout: BoardLayout | None = None
+        self._line: TimeLine | None = None
 
     def forget(self) -> None:
         """Another session was opened: neurons mean others now, until a trial of it is on the board."""
@@ -66,10 +69,12 @@ class ActivityTiles:
         if trial.labelled:
             self._set_limit(upper_limit(recorded.data))
         show(difference, False)
-        now = {"colormap": cursor(), "contrast_limits": (0, 1), "interpolation2d": "linear"}
-        line = _time_line(layout)
-        self._layers.image(Role.NOW, "now", line, layout.rasters, blending="translucent_no_depth", **now)
+        now: dict[str, Any] = {"colormap": cursor(), "contrast_limits": (0, 1), "interpolation2d": "linear"}
+        self._line = _time_line(layout)
+        now["blending"] = "translucent_no_depth"
+        self._layers.image(Role.NOW, "now", self._line.picture, layout.rasters, **now)
         self._layout = layout
+        self.draw_line()
 
     def arrange(self, layout: BoardLayout) -> None:
         """Put rasters, line and marks in their places."""
@@ -81,8 +86,10 @@ class ActivityTiles:
         now = self._layers.adopt(Role.NOW, Image)
         if now is not None:
             if layout != self._layout:
-                now.data = _time_line(layout)
+                self._line = _time_line(layout)
+                now.data = self._line.picture
             self._layers.place(now, layout.rasters)
+            self.draw_line()
         self._layout = layout
         marks = self._layers.adopt(Role.MARKED, Image)
         if marks is not None:
@@ -106,6 +113,17 @@ class ActivityTiles:
         """The activity of the trial."""
         trial = self._model.trial
         self._draw(Role.RECORDED, trial.responses if trial is not None and trial.labelled else None)
+
+    def draw_line(self) -> None:
+        """Put the line of both rasters at the frame on display.
+
+        The layer follows the slider here and not through an axis of time, which would cost napari four times as
+        much for every frame.
+        """
+        now = self._layers.adopt(Role.NOW, Image)
+        if self._line is not None and now is not None and now.data is self._line.picture:
+            self._line.move(self._layers.frame)
+            repaint(now)
 
     def draw_predicted(self) -> None:
         """Activity predicted from the stimulus or from the reconstruction, or what the two differ by."""
@@ -158,7 +176,7 @@ class ActivityTiles:
             np.copyto(layer.data, self.rows.picture(activity))
         else:
             layer.data[...] = 0.0
-        redraw(layer)
+        repaint(layer)
 
     def _set_limit(self, limit: float) -> None:
         self._limit = limit
@@ -193,7 +211,7 @@ class ActivityTiles:
         self._layers.viewer.layers.selection.active = active
 
 
-def _time_line(layout: BoardLayout) -> np.ndarray:
+def _time_line(layout: BoardLayout) -> TimeLine:
     column_px = layout.raster(0).width / layout.pitch / layout.frames
     fineness = 2 * int(column_px / CURSOR_WIDTH_PX / 2) + 1
-    return cursor_frames(layout.frames, layout.cursor_columns, fineness)
+    return TimeLine(layout.frames, layout.cursor_columns, fineness)

@@ -16,7 +16,7 @@ from napari_vidrecon.viewer.board.camera import BoardCamera
 from napari_vidrecon.viewer.board.cells import CellsView
 from napari_vidrecon.viewer.board.grid import GridTiles
 from napari_vidrecon.viewer.board.layer_list import LayerListRest
-from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, show
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, repaint, show
 from napari_vidrecon.viewer.board.movies import MovieTiles
 from napari_vidrecon.viewer.board.outlines import draw_annotations
 from napari_vidrecon.viewer.board.painting import MaskPainting
@@ -96,6 +96,7 @@ class Board:
         for signal, slot in self._slots:
             signal.connect(slot)
         viewer.events.theme.connect(self._write_captions)
+        viewer.dims.events.current_step.connect(self._on_frame)
         if model.trial is not None:
             self.build()
 
@@ -153,6 +154,7 @@ class Board:
         for signal, slot in self._slots:
             signal.disconnect(slot)
         self.viewer.events.theme.disconnect(self._write_captions)
+        self.viewer.dims.events.current_step.disconnect(self._on_frame)
         self.activity.ordering.close()
         for part in (
             self.movies, self.camera, self.painting, self.blinking, self.cells, self.readout, self.pointing,
@@ -245,6 +247,16 @@ class Board:
         self.painting.abandon()
         self.activity.forget()
         self.cells.update_session()
+
+    def _on_frame(self) -> None:
+        """The slider moved: what has no axis of time of its own goes along."""
+        if self.model.trial is None:
+            return
+        self.movies.draw_base()
+        self.activity.draw_line()
+        line = self.layer(Role.NOW) if self.layout.gridded else None
+        for copy in [] if line is None else self.grid.copies_of(line):
+            repaint(copy)
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
         self.layer_list.begin()

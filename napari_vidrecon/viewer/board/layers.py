@@ -57,6 +57,12 @@ class RoleLayers:
         self.unit = "pixel"
         self.frame_s = 1.0
 
+    @property
+    def frame(self) -> int:
+        """The frame on display."""
+        step = self.viewer.dims.current_step
+        return int(step[0]) if len(step) > 2 else 0
+
     def find(self, role: Role | str) -> Layer | None:
         """The first layer of a role, or None."""
         for layer in self.viewer.layers:
@@ -135,6 +141,16 @@ class RoleLayers:
 def redraw(layer: Layer) -> None:
     """Show data that changed in place; thumbnails wait, for they cost more than the picture."""
     layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+
+def repaint(layer: Layer) -> None:
+    """Show a picture that changed in place, where nothing else did; a third of the work of `redraw`.
+
+    The slice that napari shows of an array is a view of it, so it holds the news already and need only reach the
+    screen; a whole `redraw` takes the slice anew and works out again where it lies.
+    """
+    if layer.visible:
+        layer.events.set_data()
 
 
 def show(layer: Layer | None, visible: bool) -> None:

@@ -10,7 +10,7 @@ from napari_vidrecon.analysis.postprocess import smooth
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.viewer.board.colormaps import error_magnitude, signed_error
 from napari_vidrecon.viewer.board.error_frames import ErrorFrames
-from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, show
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers, repaint, show
 from napari_vidrecon.viewer.board.tiles import BoardLayout
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
 
@@ -39,10 +39,11 @@ class MovieTiles:
         trial = self._model.trial
         assert trial is not None
         grey = {"contrast_limits": GREY_LIMITS, "colormap": "gray", "interpolation2d": "nearest"}
-        stimulus = self._layers.image(Role.STIMULUS, "stimulus", trial.video, layout.movie(0), **grey)
+        self._layers.image(Role.STIMULUS, "stimulus", trial.video, layout.movie(0), **grey)
         blank = np.full(trial.video.shape, GREY_LEVEL, np.float32)
         self._layers.image(Role.RECONSTRUCTION, "reconstruction", blank, layout.movie(1), **grey)
-        self._layers.image(Role.ERROR_BASE, "below the error", stimulus.data, layout.movie(layout.columns - 1), **grey)
+        below = np.full(trial.video.shape[1:], GREY_LEVEL, np.float32)
+        self._layers.image(Role.ERROR_BASE, "below the error", below, layout.movie(layout.columns - 1), **grey)
         limits = (-self.error_limit, self.error_limit)
         colours = {"contrast_limits": limits, "colormap": signed_error(), "interpolation2d": "nearest"}
         over = layout.movie(layout.columns - 1)
@@ -74,10 +75,9 @@ class MovieTiles:
             layer.data[...] = GREY_LEVEL
         else:
             np.copyto(layer.data, video)
-        redraw(layer)
-        base = self._layers.adopt(Role.ERROR_BASE, Image)
-        if base is not None and base.data is layer.data:
-            redraw(base)
+        repaint(layer)
+        if self._model.error_over == "reconstruction":
+            self.draw_base()
 
     def draw_error(self) -> None:
         """The chosen difference, inside the evaluation mask."""
@@ -92,15 +92,20 @@ class MovieTiles:
             error.show(smooth(np.subtract(*pair)), None, self._within, signed=signed)
         else:
             error.show(*pair, self._within, signed=signed)
-        redraw(layer)
+        repaint(layer)
 
     def draw_base(self) -> None:
-        """The movie the error lies over."""
+        """The present frame of the movie that the error lies over.
+
+        The layer holds this frame only, and follows the slider here: one more movie would cost napari four times
+        as much for every frame.
+        """
         base = self._layers.adopt(Role.ERROR_BASE, Image)
         over = Role.RECONSTRUCTION if self._model.error_over == "reconstruction" else Role.STIMULUS
         movie = self._layers.adopt(over, Image)
-        if base is not None and movie is not None and base.data is not movie.data:
-            base.data = movie.data
+        if base is not None and movie is not None and base.data.shape == movie.data.shape[1:]:
+            np.copyto(base.data, movie.data[min(self._layers.frame, len(movie.data) - 1)])
+            repaint(base)
 
     def draw_comparison(self, layout: BoardLayout) -> None:
         """The run to compare; while blinking without one, the stimulus."""

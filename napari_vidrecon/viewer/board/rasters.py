@@ -83,8 +83,8 @@ def upper_limit(picture: np.ndarray) -> float:
     return max(float(np.percentile(np.abs(picture), LIMIT_PERCENTILE)), LEAST_LIMIT)
 
 
-def cursor_frames(frames: int, columns_apart: int, fineness: int) -> np.ndarray:
-    """The time line as a movie: frame t of (T, 1, W) is marked at t, in both rasters.
+class TimeLine:
+    """The line at the present frame, as a picture one row high and as wide as both rasters.
 
     Parameters
     ----------
@@ -92,8 +92,14 @@ def cursor_frames(frames: int, columns_apart: int, fineness: int) -> np.ndarray:
     columns_apart : from a frame in the first raster to the same frame in the second; 0 for one raster.
     fineness : elements a frame, odd; the line is one element wide.
     """
-    picture = np.zeros((frames, 1, (frames + columns_apart) * fineness), np.uint8)
-    every = np.arange(frames)
-    for first in {0, columns_apart}:
-        picture[every, 0, (every + first) * fineness + fineness // 2] = 1
-    return picture
+
+    def __init__(self, frames: int, columns_apart: int, fineness: int) -> None:
+        self._frames, self._apart, self._fineness = frames, columns_apart, fineness
+        self.picture = np.zeros((1, (frames + columns_apart) * fineness), np.uint8)
+        """(1, W): 1 on the line."""
+
+    def move(self, frame: int) -> None:
+        """Mark another frame, in place; one beyond the clip is its last."""
+        self.picture[...] = 0
+        for first in {0, self._apart}:
+            self.picture[0, (min(frame, self._frames - 1) + first) * self._fineness + self._fineness // 2] = 1
