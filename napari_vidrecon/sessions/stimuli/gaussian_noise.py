@@ -61,17 +61,21 @@ class GaussianNoise:
         sizes = np.array([self.frames, PATCH_PX, PATCH_PX])
         noise = np.random.default_rng(self.seed).standard_normal(tuple(sizes + 2 * margins))
         for axis, (sigma, margin, size) in enumerate(zip(sigmas, margins, sizes, strict=True)):
-            if sigma == 0:
-                continue
-            noise = gaussian_filter1d(noise, sigma, axis=axis, mode="constant", truncate=TRUNCATE_SIGMAS)
-            noise = noise.take(np.arange(margin, margin + size), axis=axis) / _kernel_norm(sigma)
+            if sigma:
+                blurred = np.tensordot(noise, _blur(sigma, int(margin), int(size)), axes=(axis, 1))
+                noise = np.moveaxis(blurred, -1, axis)
         return noise
 
 
-def _kernel_norm(sigma: float) -> float:
-    """Standard deviation that the filter leaves of white noise."""
+def _blur(sigma: float, margin: int, size: int) -> np.ndarray:
+    """(size, size + 2 margin): a Gaussian filter that keeps the middle of white noise, and its variance of 1."""
     reach = int(TRUNCATE_SIGMAS * sigma + 0.5)
     impulse = np.zeros(2 * reach + 1)
     impulse[reach] = 1.0
     kernel = gaussian_filter1d(impulse, sigma, mode="constant", truncate=TRUNCATE_SIGMAS)
-    return float(np.sqrt(kernel @ kernel))
+    kernel /= np.sqrt(kernel @ kernel)
+    matrix = np.zeros((size, size + 2 * margin))
+    for row in range(size):
+        start = row + margin - reach
+        matrix[row, start : start + len(kernel)] = kernel
+    return matrix
