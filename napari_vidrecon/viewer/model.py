@@ -17,6 +17,7 @@ from napari_vidrecon.reconstruction.run import Ensemble
 from napari_vidrecon.viewer.choices import ActivityMode, ErrorMode, RasterOrder, RunState
 from napari_vidrecon.viewer.edits import Edit, EditStack
 from napari_vidrecon.viewer.record import RunRecord
+from napari_vidrecon.viewer.run_settings import run_settings, shown_stimulus
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.runner import Snapshot
@@ -303,33 +304,7 @@ class ReconstructionModel:
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides a run, as plain values."""
-        assert self.session is not None
-        assert self.trial is not None
-        assert self.neurons is not None
-        return {
-            "session": str(self.session.path),
-            "trial": self.trial.id,
-            "clip": list(self.clip),
-            **self._shown_stimulus(),
-            "encoders": [str(path) for path in self.encoder_paths],
-            "mouse": self.mouse,
-            "mask": self.mask.source,
-            "mask_values": hash(self.mask.alpha.tobytes()),
-            "training_threshold": self.training_threshold,
-            "evaluation_threshold": self.evaluation_threshold,
-            "neurons": self.neurons.reason,
-            "neurons_kept": self.neurons.count,
-            "neuron_values": hash(self.neurons.keep.tobytes()),
-            "ablation": self.ablation if self.neurons.count < len(self.neurons.keep) else "none",
-            "target": self.target,
-            "ensemble": self.ensemble if len(self.encoder_paths) > 1 else "single",
-            **{f"config.{name}": value for name, value in self.config.model_dump().items()},
-        }
-
-    def _shown_stimulus(self) -> dict[str, Any]:
-        if self.stimulus is None or self.trial is None:
-            return {"stimulus": "", "stimulus_values": 0}
-        return {"stimulus": self.stimulus.name, "stimulus_values": hash(self.trial.video.tobytes())}
+        return run_settings(self)
 
     @property
     def clip_name(self) -> str:
@@ -363,7 +338,7 @@ class ReconstructionModel:
         """The kept runs of the present trial and frames, oldest first."""
         if self.trial is None:
             return []
-        place = {"trial": self.trial.id, "clip": list(self.clip), **self._shown_stimulus()}
+        place = {"trial": self.trial.id, "clip": list(self.clip), **shown_stimulus(self)}
         return [
             run for run in self.runs if all(run.settings.get(name, value) == value for name, value in place.items())
         ]

@@ -14,6 +14,8 @@ import tifffile
 
 import napari_vidrecon as vr
 from napari_vidrecon.cli.scores import evaluation_mask
+from napari_vidrecon.sessions.stimuli.gaussian_noise import GaussianNoise
+from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial
 
 
 def test_movie_and_figure_are_written(vidrecon, one_run: Path, tmp_path: Path) -> None:
@@ -79,6 +81,22 @@ def test_the_script_repeats_the_run_to_the_bit(
     assert done.returncode == 0, done.stderr
     assert "same inputs and settings: yes" in done.stdout
     assert "saved movie: 0 grey levels" in done.stdout
+
+
+def test_a_script_of_a_stimulus_is_refused_in_one_line(
+    vidrecon, small_session_folder: Path, small_encoder_file: Path, tmp_path: Path
+) -> None:
+    noise = GaussianNoise(2.0, 2.0, frames=36)
+    trial = stimulus_trial(noise, vr.open_session(small_session_folder))
+    config = vr.ReconstructionConfig.preset("fast", steps=2)
+    encoders = [vr.load_encoder(small_encoder_file, device="cpu")]
+    run = tmp_path / "noise.zarr"
+    vr.reconstruct(trial, encoders, vr.AlphaMask.full(), config, target="predicted").save(run)
+    answer = vidrecon("export", run, "--script", tmp_path / "repeat.py")
+    assert answer.code == 2
+    assert noise.name in answer.err
+    assert len(answer.err.splitlines()) == 1
+    assert not (tmp_path / "repeat.py").exists()
 
 
 @pytest.mark.parametrize(

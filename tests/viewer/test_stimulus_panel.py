@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox
 
 import napari_vidrecon as vr
-from napari_vidrecon.errors import ConfigError, RunError
+from napari_vidrecon.errors import RunError
 from napari_vidrecon.sessions.stimuli.drifting_grating import DriftingGrating
 from napari_vidrecon.sessions.stimuli.gaussian_noise import GaussianNoise
 from napari_vidrecon.sessions.stimuli.movie_file import MovieFile
@@ -106,14 +106,6 @@ def test_another_session_meanwhile_keeps_its_own_board(
     small_model.set_session(vr.open_session(golden_session_folder))
     assert panel.maker.wait()
     assert (small_model.trial, small_model.stimulus) == (None, None)
-
-
-def test_a_patch_beyond_the_screen_is_refused_and_one_at_the_edge_is_cut() -> None:
-    video = SinglePatch(34, 60, 6, bright=False, before=1, shown=1, after=1).video()
-    assert (video[1] == 0).sum() == 2 * 4
-    assert (video[[0, 2]] == 127.5).all()
-    with pytest.raises(ConfigError, match="row 36"):
-        SinglePatch(36, 0)
 
 
 def test_the_copied_python_repeats_the_reconstruction_of_a_stimulus_and_the_command_is_refused_in_words(

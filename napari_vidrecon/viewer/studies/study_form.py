@@ -6,13 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QVBoxLayout, QWidget
 
 from napari_vidrecon.viewer.panels.controls import button, choice, choose, form, row, whole_number
 from napari_vidrecon.viewer.recent_folders import last_folder
-from napari_vidrecon.viewer.runs.folders import RUNS_FOLDER_VARIABLE, default_runs_folder
+from napari_vidrecon.viewer.runs.folders import default_runs_folder
 from napari_vidrecon.viewer.studies.study_request import BoardMouse, StudyRequest
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain
@@ -26,14 +25,9 @@ MOST_WORKERS = 64
 STUDIES_FOLDER = "studies"
 
 
-def default_studies_folder(environment: dict[str, str] | None = None) -> Path:
-    """Beside the folder of runs where that was chosen, else in the user's data folder."""
-    import os
-
-    chosen = (environment or os.environ).get(RUNS_FOLDER_VARIABLE)
-    if chosen:
-        return default_runs_folder().with_name(STUDIES_FOLDER)
-    return platformdirs.user_data_path("napari-vidrecon") / STUDIES_FOLDER
+def default_studies_folder() -> Path:
+    """Beside the folder of runs."""
+    return default_runs_folder().with_name(STUDIES_FOLDER)
 
 
 class StudyForm(QWidget):
