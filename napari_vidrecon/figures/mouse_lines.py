@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from napari_vidrecon.figures.montage import MUTED, STYLE
 
 PANEL_WIDTH_IN, PANEL_HEIGHT_IN = 4.4, 3.6
+CATEGORY_MARGIN = 0.4
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Black, then Okabe and Ito's colours, told apart by all common kinds of colour vision."""
 SIMULATED = "simulated mouse"
@@ -33,7 +34,7 @@ class Lines:
     x : (levels,) positions.
     mice : (mice, levels); NaN where there is nothing.
     label : for the legend; empty for none.
-    clips : (clips, levels), drawn as faint dots.
+    clips : (clips, levels), drawn as faint dots and lines.
     """
 
     x: ArrayLike
@@ -107,8 +108,12 @@ def draw_panel(axes: Axes, panel: LinePanel) -> None:
     if panel.log_x:
         axes.set_xscale("log", base=2)
     if panel.ticks is not None:
-        axes.set_xticks(np.asarray(panel.lines[0].x, dtype=float), panel.ticks)
+        places = np.asarray(panel.lines[0].x, dtype=float)
+        axes.set_xticks(places, panel.ticks)
         axes.minorticks_off()
+        if not panel.log_x and len(places) > 1:
+            # Room for the names at both ends.
+            axes.set_xlim(places.min() - CATEGORY_MARGIN, places.max() + CATEGORY_MARGIN)
     if panel.y_range is not None:
         axes.set_ylim(*panel.y_range)
     for position, text in panel.marks:
@@ -117,8 +122,15 @@ def draw_panel(axes: Axes, panel: LinePanel) -> None:
     labelled = [lines for lines in panel.lines if lines.label]
     handles = [Line2D([], [], color=COLOURS[index % len(COLOURS)], linewidth=2) for index in range(len(labelled))]
     names = [lines.label for lines in labelled]
-    handles += [Line2D([], [], color=MUTED, linewidth=1, linestyle="--"), Line2D([], [], color=MUTED, linewidth=2)]
-    axes.legend(handles, [*names, "single mice", "mean"], fontsize=8, frameon=False, loc="best")
+    if any(len(np.atleast_2d(lines.mice)) > 1 for lines in panel.lines):
+        handles.append(Line2D([], [], color=MUTED, linewidth=1, linestyle="--"))
+        names.append("single mice")
+    handles.append(Line2D([], [], color=MUTED, linewidth=2))
+    names.append("mean")
+    if any(lines.clips is not None for lines in panel.lines):
+        handles.append(Line2D([], [], color=MUTED, linewidth=0.7, marker=".", alpha=0.6))
+        names.append("clips")
+    axes.legend(handles, names, fontsize=8, frameon=False, loc="best")
 
 
 def _draw_lines(axes: Axes, lines: Lines, colour: str) -> None:
@@ -127,7 +139,8 @@ def _draw_lines(axes: Axes, lines: Lines, colour: str) -> None:
         raise ValueError(f"{len(x)} levels and {mice.shape[1]} values a mouse; expected as many")
     if lines.clips is not None:
         for clip in np.asarray(lines.clips, dtype=float):
-            axes.plot(x, clip, ".", color=colour, alpha=0.25, markersize=5)
+            axes.plot(x, clip, ".", color=colour, alpha=0.3, markersize=5)
+            axes.plot(x, clip, color=colour, alpha=0.15, linewidth=0.7)
     axes.plot(x, mice.T, color=colour, linewidth=1, linestyle="--", alpha=0.6)
     counts = np.isfinite(mice).sum(axis=0)
     mean = np.divide(np.nansum(mice, axis=0), counts, out=np.full(len(x), np.nan), where=counts > 0)

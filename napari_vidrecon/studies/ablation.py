@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_vidrecon.analysis import statistics
+from napari_vidrecon.analysis.postprocess import apply_mask
 from napari_vidrecon.reconstruction.neurons import Ablation
 from napari_vidrecon.studies.comparing import level_tests, monotone
 from napari_vidrecon.studies.measuring import evaluation_mask, presented, row, scores
 from napari_vidrecon.studies.run_spec import RunSpec
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study, averaged
+from napari_vidrecon.studies.tiling import cropped, same_length
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 FRACTIONS = (0.875, 0.75, 0.5, 0.0)
 """Of the neurons that are ablated: 12.5, 25, 50 and 100 % stay."""
 TREATMENTS: tuple[Ablation, ...] = ("drop", "silence")
+PIXEL_SCALE = 5
 TREATMENT_NAMES = {"drop": "ablated neurons left out", "silence": "ablated neurons held at 0 (published code)"}
 
 
@@ -94,8 +97,8 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
     outcome.movies.append(
         Movie(
             "ablation",
-            "Truth (top) and reconstructions from fewer and fewer neurons, averaged over encoders, smoothed, masked, "
-            "and matched in luminance and contrast.",
+            "The clip shown (top) and its reconstructions from fewer and fewer neurons, averaged over encoders, "
+            "smoothed, masked, and matched in luminance and contrast.",
             "no counterpart in the paper",
             lambda: _movie(plan, store),
         )
@@ -130,16 +133,17 @@ def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
     columns = []
     for clip in plan.clips:
         truth, pixels = plan.trial(clip).video, evaluation_mask(clip)
-        shown = [
-            presented(truth, averaged(store, _specs(plan, clip, fraction, "drop")), pixels)
-            for fraction in reversed(FRACTIONS)
-        ]
-        columns.append([shown[0][0], *(video for _, video in shown)])
-    labels = ["stimulus", *(f"{100 * (1 - fraction):g} %" for fraction in reversed(FRACTIONS))]
+        part = plan.measured(len(truth))
+        column = [apply_mask(truth[part], pixels)]
+        for fraction in reversed(FRACTIONS):
+            video = averaged(store, _specs(plan, clip, fraction, "drop"))
+            column.append(presented(truth[part], video[part], pixels)[1])
+        columns.append(column)
     return mosaic_frames(
-        list(zip(*columns, strict=True)),
-        row_labels=labels,
-        column_labels=[clip.name for clip in plan.clips],
+        cropped(plan, list(zip(*same_length(columns), strict=True))),
+        row_labels=["shown", *(f"{100 * (1 - fraction):g} %" for fraction in reversed(FRACTIONS))],
+        column_labels=[clip.name if len(plan.mice) > 1 else f"trial {clip.trial}" for clip in plan.clips],
+        scale=PIXEL_SCALE,
         simulated=plan.simulated,
     )
 

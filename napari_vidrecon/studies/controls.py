@@ -16,17 +16,10 @@ from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.postprocess import apply_mask
 from napari_vidrecon.analysis.statistics import TestResult
 from napari_vidrecon.studies.comparing import CLIP_UNIT, counts
-from napari_vidrecon.studies.measuring import (
-    cropped,
-    evaluation_mask,
-    other_movies,
-    presented,
-    row,
-    same_length,
-    spread_frames,
-)
+from napari_vidrecon.studies.measuring import evaluation_mask, other_movies, presented, row
 from napari_vidrecon.studies.run_spec import RunSpec
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study, averaged
+from napari_vidrecon.studies.tiling import cropped, same_length, spread_frames
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +37,7 @@ CONTROLS = {
 MEASURES = {"video_correlation": "video correlation r", "mean_frame_correlation": "mean frame correlation r"}
 MOVIE_LABELS = {OTHER_CLIP: "other's activity"}
 FRAMES_SHOWN, FRAMES_APART, CLIPS_SHOWN = 10, 30, 5
+PIXEL_SCALE = 4
 
 
 def partners(plan: Plan) -> dict[Clip, Clip]:
@@ -170,10 +164,12 @@ def _tests(table: pd.DataFrame, measure: str) -> list[TestResult]:
 
 def _finding(table: pd.DataFrame, control: str) -> Finding:
     real, found = (_interval(table, kind, "video_correlation") for kind in (SHOWN, control))
-    known = np.isfinite([found.low, found.high]).all()
+    statement = f"{CONTROLS[control]}: the 95 % interval of its correlation holds 0"
+    if found.note:
+        return Finding(statement, None, found.note)
     return Finding(
-        f"{CONTROLS[control]}: the 95 % interval of its correlation holds 0",
-        bool(found.low <= 0 <= found.high) if known else None,
+        statement,
+        bool(found.low <= 0 <= found.high),
         f"r = {found.estimate:.3f} ({found.low:.3f} to {found.high:.3f}), against {real.estimate:.3f} "
         f"({real.low:.3f} to {real.high:.3f}) of the reconstruction, over {real.clips} clips of {real.mice} "
         f"{'mouse' if real.mice == 1 else 'mice'}",
@@ -234,7 +230,8 @@ def _movie(plan: Plan, store: RunStore, others: dict[Clip, Clip]) -> Iterator[np
     return mosaic_frames(
         cropped(plan, same_length(rows)),
         row_labels=[MOVIE_LABELS.get(name, name) for name in columns[0]],
-        column_labels=[f"trial {clip.trial}" if len(plan.mice) == 1 else clip.name for clip in clips],
+        column_labels=[clip.name if len(plan.mice) > 1 else f"trial {clip.trial}" for clip in clips],
+        scale=PIXEL_SCALE,
         simulated=plan.simulated,
     )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class Progress:
     Parameters
     ----------
     done, total : runs finished by this call, and those it had to do.
-    label : the run that finished last.
+    label : the run that finished last, or what is waited for.
     """
 
     done: int
@@ -96,7 +97,8 @@ def _drive(
             if not finished:
                 time.sleep(POLL_SECONDS)
                 if on_progress is not None:
-                    on_progress(Progress(done, len(futures)))
+                    waits = not done and not _has_workers(client)
+                    on_progress(Progress(done, len(futures), "waiting for workers" if waits else ""))
                 continue
             waiting -= finished
             for future in finished:
@@ -117,6 +119,14 @@ def _drive(
     return done
 
 
+def _has_workers(client: Any) -> bool:
+    try:
+        return bool(client.scheduler_info()["workers"])
+    except OSError:
+        # The scheduler is gone: every run will say so.
+        return True
+
+
 def _reason(future: Any) -> str:
     if future.status == "cancelled":
         return "lost, because the scheduler is gone; start the same command again"
@@ -135,6 +145,7 @@ def _client(stack: ExitStack, scheduler: str | None, workers: int | None, jobs: 
             "studies: expected Dask, found none installed; install the package with its extra 'studies'"
         ) from None
     if scheduler is not None:
+        stack.enter_context(_silence())
         try:
             return stack.enter_context(Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False))
         except (OSError, ValueError, TimeoutError) as error:
@@ -163,6 +174,18 @@ def _client(stack: ExitStack, scheduler: str | None, workers: int | None, jobs: 
         )
     )
     return stack.enter_context(Client(cluster, set_as_default=False))
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Dask logs the traceback of a lost connection; here every run that is lost says so in one line."""
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def usual_workers() -> int:

@@ -16,8 +16,9 @@ from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
 from napari_vidrecon.figures.mosaic import mosaic_frames
 from napari_vidrecon.figures.mouse_lines import LinePanel, Lines, mouse_lines_figure
 from napari_vidrecon.studies import variations
-from napari_vidrecon.studies.measuring import cropped, evaluation_mask, presented, same_length, spread_frames
+from napari_vidrecon.studies.measuring import evaluation_mask, presented
 from napari_vidrecon.studies.study import Clip, Plan, averaged
+from napari_vidrecon.studies.tiling import cropped, same_length, spread_frames
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 EXAMPLE_MOUSE = 3
 """Position of the paper's example, mouse 4 trial 1."""
 FRAMES_SHOWN, FRAMES_APART = 10, 30
+PIXEL_SCALE = 5
 VERSION_TICKS = ("from\npredicted", "standard", "gradient\nensembling", "no\nsmoothing")
 SHORT_NAMES = ("from predicted", "standard", "gradient ens.", "no smoothing")
 MASK_NAMES = dict(
@@ -85,7 +87,8 @@ def performance_figure(plan: Plan, versions: pd.DataFrame, masks: pd.DataFrame) 
     """Correlation of every version, and over the threshold and the size of the evaluation mask (Fig. 1-S2 C)."""
     left = _categories(versions, "version", variations.VERSIONS, "video_correlation")
     by_threshold, by_size = [], []
-    for name in variations.TRAINING_MASKS:
+    # Black, blue and red, as published.
+    for name in (variations.USUAL_MASK, variations.STRICT_MASK, variations.NO_MASK):
         part = masks[masks["training_mask"] == name]
         mice, thresholds = statistics.by_unit(part, ["mouse"], "evaluation_threshold", "video_correlation")
         clips, _ = statistics.by_unit(part, ["mouse", "clip"], "evaluation_threshold", "video_correlation")
@@ -137,6 +140,7 @@ def versions_movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
     return mosaic_frames(
         cropped(plan, list(zip(*same_length(columns), strict=True))),
         row_labels=["shown", *SHORT_NAMES],
-        column_labels=[clip.name for clip in plan.clips],
+        column_labels=[clip.name if len(plan.mice) > 1 else f"trial {clip.trial}" for clip in plan.clips],
+        scale=PIXEL_SCALE,
         simulated=plan.simulated,
     )

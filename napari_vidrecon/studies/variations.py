@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import match_luminance_contrast
-from napari_vidrecon.analysis.statistics import TestResult
+from napari_vidrecon.analysis.statistics import SIGNIFICANCE
 from napari_vidrecon.reconstruction.masks import TRAINING_THRESHOLD
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.studies import predicting
@@ -36,7 +36,7 @@ EVALUATION_THRESHOLDS = tuple(step / 10 for step in range(11))
 FULL, MASKED = "full video", "masked video"
 RECONSTRUCTED, MATCHED = "reconstruction", "matched reconstruction"
 INPUTS = (FULL, MASKED, RECONSTRUCTED, MATCHED)
-ACTIVITY_MEASURES = {"poisson_loss": "Poisson loss", "response_correlation": "activity correlation r"}
+ACTIVITY_MEASURES = {"poisson_loss": "Poisson loss (lower is better)", "response_correlation": "activity correlation r"}
 
 
 def version_specs(plan: Plan, clip: Clip, version: str) -> list[RunSpec]:
@@ -118,7 +118,7 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
             "activity",
             "How well recorded activity is predicted from the whole clip, from the clip inside the training mask, from "
             "its reconstruction, and from the reconstruction matched in luminance and contrast; mean prediction of "
-            "the encoders. Left: Poisson loss, lower is better. Right: correlation over all neurons and frames, "
+            "the encoders. Left: Poisson loss. Right: correlation over all neurons and frames, "
             "which is not the score of the Sensorium competition.",
             "Fig. 1-S2 D",
             lambda: figures.activity_figure(plan, activity),
@@ -233,18 +233,20 @@ def _comparison(
     second: str,
     holds: Callable[[float, float], Any],
 ) -> Finding:
-    """Whether the mean of the second level stands to the mean of the first as the paper says."""
+    """Whether the second level stands to the first as the paper says; None where it may be chance."""
     wide = table.pivot_table(index=["mouse", "clip"], columns=level, values=value, observed=True)
     means = wide.mean()
     change = 100 * (means[second] - means[first]) / abs(means[first])
     clips = int(holds(wide[second], wide[first]).sum())
-    tests: list[TestResult] = pair_tests(table, level, value, first, second)
-    p = tests[-1].p
-    numbers = (
+    test = pair_tests(table, level, value, first, second)[-1]
+    units = {"mouse": "mice", "clip": "clips"}[test.unit]
+    certainty = f"paired t-test over {units}: p = {test.p:.2g}" if np.isfinite(test.p) else test.note
+    return Finding(
+        statement,
+        bool(holds(means[second], means[first])) if test.p < SIGNIFICANCE else None,
         f"{value.replace('_', ' ')} {means[second]:.3f} against {means[first]:.3f} ({change:+.2f} %), so in {clips} of "
+        f"{len(wide)} clips; {certainty}; {paper}",
     )
-    numbers += f"{len(wide)} clips, " + (f"p = {p:.2g} over {tests[-1].unit}s; " if np.isfinite(p) else "") + paper
-    return Finding(statement, bool(holds(means[second], means[first])), numbers.replace("mouses", "mice"))
 
 
 VARIATIONS = Study(

@@ -68,7 +68,7 @@ def test_its_figure_and_movie_can_be_drawn(tiny_plan, outcome_of) -> None:
     assert "simulated" not in figure.get_suptitle()
     assert [axes.get_xlabel() for axes in figure.axes] == ["neurons kept (%)"] * 2
     frames = list(outcome.movies[0].frames())
-    assert len(frames) == 40
+    assert len(frames) == 34
     assert frames[0].dtype == np.uint8
     assert np.ptp(frames[20]) > 0
 

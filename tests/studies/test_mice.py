@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,3 +115,15 @@ def test_a_mask_that_selects_nothing_is_told_before_a_run_is_started(tiny_mouse,
     np.save(tmp_path / "low.npy", np.full((36, 64), 0.7, np.float32))
     with pytest.raises(MaskError, match="no pixel reaches alpha 1"):
         replace(tiny_mouse, mask=tmp_path / "low.npy").require_readable()
+
+
+def test_the_list_in_the_documentation_can_be_read_and_its_scripts_compile(tmp_path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "studies.md").read_text()
+    blocks = re.findall(r"```(json|python)\n(.*?)```", page, re.DOTALL)
+    (entries,) = [text for kind, text in blocks if kind == "json"]
+    (tmp_path / "mice.json").write_text(entries)
+    first, second = read_mice(tmp_path / "mice.json")
+    assert (first.name, second.readout, second.trials) == ("mouse A", "1", (12, 40, 7))
+    for kind, text in blocks:
+        if kind == "python":
+            compile(text, "studies.md", "exec")

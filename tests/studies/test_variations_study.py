@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -106,14 +107,26 @@ def test_pairs_are_tested_over_mice_with_their_relative_change(two_mice_plan, ou
     assert len(outcome.tests) == 9
 
 
-def test_findings_say_which_mean_is_larger(tiny_plan, outcome_of) -> None:
-    outcome = outcome_of(VARIATIONS, tiny_plan)
-    means = outcome.tables["versions"].groupby("version")["video_correlation"].mean()
-    predicted = outcome.findings[0]
-    assert "predicted activity" in predicted.statement
-    assert predicted.shows == (means["from predicted"] > means["standard"])
-    assert f"{means['from predicted']:.3f} against {means['standard']:.3f}" in predicted.numbers
-    assert "over clips" in predicted.numbers
+@pytest.mark.parametrize(("step", "shows"), [(0.1, True), (-0.1, False), (0.001, None)])
+def test_a_finding_shows_only_where_it_is_no_chance(step: float, shows: bool | None) -> None:
+    noise = (0.004, -0.003, 0.0, -0.002)
+    rows = [
+        {"mouse": "a", "clip": clip, "version": version, "r": 0.5 + more + 0.1 * clip}
+        for clip, wobble in enumerate(noise)
+        for version, more in (("standard", 0.0), ("other", step + wobble))
+    ]
+    finding = variations._comparison(
+        "rises", "paper", pd.DataFrame(rows), "version", "r", "standard", "other", np.greater
+    )
+    assert finding.shows is shows
+    assert "of 4 clips; paired t-test over clips: p = " in finding.numbers
+
+
+def test_with_one_clip_nothing_can_be_told() -> None:
+    rows = [{"mouse": "a", "clip": 0, "version": version, "r": r} for version, r in (("a", 0.1), ("b", 0.9))]
+    finding = variations._comparison("rises", "paper", pd.DataFrame(rows), "version", "r", "a", "b", np.greater)
+    assert finding.shows is None
+    assert "needs at least 2 clips, found 1" in finding.numbers
 
 
 def test_a_preset_that_infers_the_surround_is_named(tiny_plan, outcome_of) -> None:
