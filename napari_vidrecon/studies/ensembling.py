@@ -12,9 +12,10 @@ from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.ensembles import mean_frame_correlations, mean_video_correlations
 from napari_vidrecon.analysis.postprocess import ensemble_mean, smooth
 from napari_vidrecon.studies.comparing import level_tests, monotone
-from napari_vidrecon.studies.measuring import evaluation_mask, presented, row, same_length
+from napari_vidrecon.studies.measuring import evaluation_mask, presented, row
 from napari_vidrecon.studies.run_spec import RunSpec
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study
+from napari_vidrecon.studies.tiling import same_length
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,10 +12,11 @@ import numpy as np
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.raster_order import by_first_component
 from napari_vidrecon.sessions.trial import Trial
-from napari_vidrecon.studies.measuring import evaluation_mask, example_times_s, row
+from napari_vidrecon.studies.measuring import evaluation_mask, row
 from napari_vidrecon.studies.predicting import from_reconstructions, from_truth
 from napari_vidrecon.studies.run_spec import RunSpec
 from napari_vidrecon.studies.study import Clip, Drawing, Outcome, Plan, Study, averaged
+from napari_vidrecon.studies.tiling import example_times_s
 
 if TYPE_CHECKING:
     import pandas as pd

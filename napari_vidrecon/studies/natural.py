@@ -15,20 +15,10 @@ from napari_vidrecon import metrics
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE, TestResult
 from napari_vidrecon.studies.comparing import counted, counts
-from napari_vidrecon.studies.measuring import (
-    cropped,
-    evaluation_mask,
-    example_times_s,
-    other_movies,
-    presented,
-    row,
-    rows_of_clips,
-    same_length,
-    scores,
-    spread_frames,
-)
+from napari_vidrecon.studies.measuring import evaluation_mask, other_movies, presented, row, scores
 from napari_vidrecon.studies.run_spec import RunSpec
 from napari_vidrecon.studies.study import Drawing, Finding, Movie, Outcome, Plan, Study, averaged
+from napari_vidrecon.studies.tiling import cropped, example_times_s, rows_of_clips, same_length, spread_frames
 
 if TYPE_CHECKING:
     import pandas as pd
