@@ -175,6 +175,12 @@ def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path)
         _set_clip(model, trial_id, start, result.video.shape[0])
     record = RunRecord(path.stem, result, _settings_of(model, result), path=path)
     model.add_run(record)
+    told_by = inputs.get("target_encoders") or []
+    if model.target == "predicted" and told_by and told_by != inputs.get("encoders"):
+        text = (
+            f"The run's target was predicted by {len(told_by)} encoders; Rerun takes those that are ticked under Data."
+        )
+        model.message.emit(text, False)
     return record
 
 

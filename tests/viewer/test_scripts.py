@@ -194,3 +194,32 @@ def test_a_run_changed_while_it_went_on_is_refused_with_what_was_changed(
 def test_nothing_to_copy_is_said(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="choose them under Data"):
         recipe_of_settings(ReconstructionModel(), tmp_path / "next")
+
+
+def test_the_copies_name_the_encoders_that_predicted_the_target_where_they_are_others(
+    small_model: ReconstructionModel, small_encoder_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(small_encoder_file.read_bytes())
+    small_model.set_settings(target="predicted")
+    record = run_of(small_model)
+    inputs = {"encoders": [str(small_encoder_file)], "target_encoders": [str(small_encoder_file), str(other)]}
+    record.result.provenance["inputs"] = inputs
+    recipe = recipe_of_run(record, tmp_path / "first")
+    assert recipe.target_encoders == (small_encoder_file, other)
+    words = command_words(recipe)
+    assert [words[i + 1] for i, word in enumerate(words) if word == "--target-encoder"] == inputs["target_encoders"]
+    # Their mean is what the one of them predicts, so the movie stays the same to the last bits of an average.
+    again = run_python(python_text(recipe), monkeypatch, tmp_path)
+    np.testing.assert_allclose(again.video, record.result.video, atol=0.5)
+    inputs["target_encoders"] = inputs["encoders"]
+    assert recipe_of_run(record, tmp_path / "first").target_encoders == ()
+
+
+def test_a_run_from_given_activity_cannot_be_copied_and_the_way_to_repeat_it_is_said(
+    small_model: ReconstructionModel, tmp_path: Path
+) -> None:
+    record = run_of(small_model)
+    record.result.provenance["target"] = {"kind": "given"}
+    with pytest.raises(RunError, match=r"vidrecon export .* --script"):
+        recipe_of_run(record, tmp_path / "first")

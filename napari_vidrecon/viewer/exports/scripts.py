@@ -20,6 +20,7 @@ from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.storage import write_array
 
 if TYPE_CHECKING:
+    from napari_vidrecon.reconstruction.results import Reconstruction
     from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
 
 MASK_SUFFIX, NEURONS_SUFFIX, STIMULUS_SUFFIX = ".mask.npy", ".neurons.npy", ".stimulus.npy"
@@ -27,6 +28,7 @@ STIMULUS_IMPORTS = (
     "from napari_vidrecon.sessions.stimuli.given_movie import GivenMovie",
     "from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial",
 )
+TARGETS = ("recorded", "predicted", "permuted")
 OUT_FOLDER = Path("runs")
 WHOLE_SCREEN = "none"
 """What the command calls a mask that leaves nothing out."""
@@ -39,6 +41,7 @@ class Recipe:
     Parameters
     ----------
     session, encoders : where they lie.
+    target_encoders : who predicted a predicted target; empty for the same encoders.
     trial : its id.
     clip : first frame and the frame after the last one, or None for the whole trial.
     stimulus : (name, file of the movie) of a stimulus that was shown instead of a trial, or None.
@@ -57,6 +60,7 @@ class Recipe:
     trial: int
     encoders: tuple[Path, ...]
     config: ReconstructionConfig
+    target_encoders: tuple[Path, ...] = ()
     clip: tuple[int, int] | None = None
     stimulus: tuple[str, Path] | None = None
     mask: Path | None = None
@@ -92,7 +96,8 @@ def recipe_of_run(record: RunRecord, beside: Path) -> Recipe:
 
     Raises
     ------
-    RunError : it was changed while it went on, or nothing tells where its session and encoders lie.
+    RunError : it was changed while it went on, was made from given activity, or nothing tells where its session and
+        encoders lie.
     StorageError : the mask or the neurons cannot be written.
     """
     result = record.result
@@ -102,6 +107,12 @@ def recipe_of_run(record: RunRecord, beside: Path) -> Recipe:
         raise RunError(f"{record.name}: was changed while it went on ({told}); press Rerun and copy the new run")
     if not record.settings.get("session") or not record.settings.get("encoders"):
         raise RunError(f"{record.name}: was made elsewhere, so its session and encoders are not known; press Rerun")
+    kind = result.provenance.get("target", {}).get("kind", "recorded")
+    if kind not in TARGETS:
+        raise RunError(
+            f"{record.name}: was made from activity of its own, which only its folder holds; "
+            f"write its script with: vidrecon export {record.path or 'RUN.zarr'} --script repeat.py"
+        )
     keep = NeuronSet(
         result.keep, result.provenance.get("neuron_reason", ""), result.provenance.get("neuron_details", {})
     )
@@ -119,8 +130,18 @@ def recipe_of_run(record: RunRecord, beside: Path) -> Recipe:
         device=devices[0],
         stopped_after=None if result.finished else len(result.history),
         fingerprint=result.provenance.get("fingerprint", ""),
+        target_encoders=other_target_encoders(result),
         simulated=bool(result.provenance.get("simulated")),
     )
+
+
+def other_target_encoders(result: Reconstruction) -> tuple[Path, ...]:
+    """Encoders that predicted the target of a run where they are others than those it was made with."""
+    inputs = result.provenance.get("inputs") or {}
+    found = inputs.get("target_encoders") or []
+    if result.provenance.get("target", {}).get("kind") != "predicted" or found == inputs.get("encoders"):
+        return ()
+    return tuple(Path(path) for path in found)
 
 
 def recipe_of_settings(model: ReconstructionModel, beside: Path) -> Recipe:
@@ -145,7 +166,6 @@ def python_text(recipe: Recipe) -> str:
     """A script that repeats the run through the public Python interface."""
     changes = "".join(f", {name}={value!r}" for name, value in recipe.preset_changes.items())
     animal = "simulated mouse, " if recipe.simulated else ""
-    mouse = "" if recipe.mouse is None else f", {recipe.mouse!r}"
     clip = f"trial {recipe.trial}" if recipe.stimulus is None else recipe.stimulus[0]
     lines = [
         f'"""Repeat the reconstruction of {animal}{clip} (napari-vidrecon {__version__})."""',
@@ -156,18 +176,15 @@ def python_text(recipe: Recipe) -> str:
         "",
         f"session = vr.open_session({str(recipe.session)!r})",
         *_python_trial(recipe),
-        "encoders = [",
-        *(
-            f"    vr.load_encoder({str(path)!r}{mouse}, device={recipe.device!r}, neurons=session.n_neurons),"
-            for path in recipe.encoders
-        ),
-        "]",
+        *_python_encoders("encoders", recipe.encoders, recipe),
+        *(_python_encoders("target_encoders", recipe.target_encoders, recipe) if recipe.target_encoders else []),
         f"mask = vr.AlphaMask.load({str(recipe.mask)!r})" if recipe.mask else "mask = vr.AlphaMask.full()",
         f"config = vr.ReconstructionConfig.preset({recipe.config.preset_name!r}{changes})",
         *_python_neurons(recipe),
         "result = vr.reconstruct(",
         "    trial, encoders, mask, config,",
         f"    target={recipe.target!r}, ensemble={recipe.ensemble!r},",
+        *(["    target_encoders=target_encoders,"] if recipe.target_encoders else []),
         *(
             [f"    neurons=neurons, ablation={recipe.ablation!r},"]
             if recipe.neurons or recipe.ablated
@@ -215,13 +232,15 @@ def command_words(recipe: Recipe) -> list[str]:
     for name, value in changes.items():
         words += ["--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
     words += ["--target", recipe.target]
+    for path in recipe.target_encoders:
+        words += ["--target-encoder", str(path)]
     if recipe.ablated:
         words += ["--ablate", repr(recipe.ablated[0]), "--ablation-seed", str(recipe.ablated[1])]
     if recipe.neurons:
         words += ["--neurons", str(recipe.neurons)]
     words += ["--ablation", recipe.ablation, "--mask-threshold", repr(recipe.training_threshold)]
     words += ["--evaluation-threshold", repr(recipe.evaluation_threshold), "--ensemble", recipe.ensemble]
-    if any(_is_for_another_mouse(path, recipe.session.name) for path in recipe.encoders):
+    if any(_is_for_another_mouse(path, recipe.session.name) for path in recipe.encoders + recipe.target_encoders):
         words.append("--force-mouse")
     return [*words, "--device", recipe.device, "--out", str(recipe.out)]
 
@@ -230,6 +249,15 @@ def command_text(recipe: Recipe) -> str:
     """One line for the terminal of this system."""
     words = command_words(recipe)
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+def _python_encoders(name: str, paths: tuple[Path, ...], recipe: Recipe) -> list[str]:
+    mouse = "" if recipe.mouse is None else f", {recipe.mouse!r}"
+    loaded = [
+        f"    vr.load_encoder({str(path)!r}{mouse}, device={recipe.device!r}, neurons=session.n_neurons),"
+        for path in paths
+    ]
+    return [f"{name} = [", *loaded, "]"]
 
 
 def _python_trial(recipe: Recipe) -> list[str]:
@@ -258,6 +286,7 @@ def _recipe(
     *,
     frames: int,
     shown: np.ndarray,
+    target_encoders: tuple[Path, ...] = (),
     ablation: str,
     device: str,
     stopped_after: int | None = None,
@@ -271,6 +300,7 @@ def _recipe(
         session=Path(settings["session"]),
         trial=int(settings["trial"]),
         encoders=tuple(Path(path) for path in settings["encoders"]),
+        target_encoders=target_encoders,
         config=config,
         stimulus=_stimulus_file(settings.get("stimulus", ""), shown, beside),
         clip=None if (start, stop) == (0, None) else (start, start + frames),
