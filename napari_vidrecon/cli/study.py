@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +12,7 @@ from napari_vidrecon.cli.options import Json
 from napari_vidrecon.errors import ConfigError
 
 if TYPE_CHECKING:
+    from napari_vidrecon.studies.conducting import Written
     from napari_vidrecon.studies.mice import Mouse
     from napari_vidrecon.studies.study import Plan, Study
 
@@ -26,6 +28,13 @@ def study(
     mice: Annotated[
         Path | None,
         typer.Option(metavar="FILE.json", help="Several mice: a list of objects with session, encoders and mask."),
+    ] = None,
+    published: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Published results (reconstruction_summary_*.npy) or a folder of them, instead of runs.",
+        ),
     ] = None,
     scale: Annotated[str, typer.Option(help="quick (minutes) or paper (the published size).")] = "quick",
     stimulus_target: Annotated[
@@ -68,6 +77,11 @@ def study(
             report.print_table("Studies", [(each.name, f"{each.title} ({each.panels})") for each in STUDIES])
         return
     chosen = studies_named(name)
+    if published:
+        if len(chosen) > 1 or dry_run or any((session, encoder, mask, mice, scheduler)):
+            raise ConfigError("--published: expected one study and nothing to run it on, found more")
+        _conduct_published(chosen[0], published, out, json=json)
+        return
     size = scale_named(scale).with_stimulus_target(stimulus_target)
     plan = Plan(_chosen_mice(session, encoder or [], mask, readout, mice), size)
     require_libraries()
@@ -103,16 +117,8 @@ def _conduct(
     from napari_vidrecon.cli import report
     from napari_vidrecon.cli.progress import Progress
     from napari_vidrecon.cli.stopping import StopRequest
-    from napari_vidrecon.studies.conducting import Written, conduct
+    from napari_vidrecon.studies.conducting import conduct
     from napari_vidrecon.studies.running import Progress as Runs
-
-    def tell(written: Written) -> None:
-        if json:
-            return
-        print(f"{written.name}: {written.page}", flush=True)
-        for finding in written.outcome.findings:
-            verdict = {True: "shows", False: "does not show", None: "cannot be told"}[finding.shows]
-            print(f"  {verdict}: {finding.statement}; {finding.numbers}", flush=True)
 
     label = chosen[0].name if len(chosen) == 1 else "studies"
     with Progress(label, 0, "runs") as progress, StopRequest("the bookkeeping") as stop:
@@ -131,26 +137,43 @@ def _conduct(
                 workers=workers,
                 device=device,
                 on_progress=on_progress,
-                on_written=tell,
+                on_written=None if json else _tell,
             )
         except KeyboardInterrupt:
             raise stop.stopped(
                 f"stopped; finished runs are kept in {out}, and the same command goes on from there"
             ) from None
     if json:
-        report.print_json(
-            {
-                "simulated": plan.simulated,
-                "studies": {
-                    each.name: {
-                        "page": each.page,
-                        "runs_computed": each.computed,
-                        "findings": [vars(finding) for finding in each.outcome.findings],
-                    }
-                    for each in written
-                },
-            }
-        )
+        report.print_json({"simulated": plan.simulated, "studies": _as_json(written)})
+
+
+def _conduct_published(study: Study, places: list[Path], out: Path, *, json: bool) -> None:
+    from napari_vidrecon.cli import report
+    from napari_vidrecon.studies.conducting import conduct_published
+
+    written = conduct_published(study, places, out)
+    if json:
+        report.print_json({"simulated": False, "studies": _as_json([written])})
+    else:
+        _tell(written)
+
+
+def _tell(written: Written) -> None:
+    print(f"{written.name}: {written.page}", flush=True)
+    for finding in written.outcome.findings:
+        verdict = {True: "shows", False: "does not show", None: "cannot be told"}[finding.shows]
+        print(f"  {verdict}: {finding.statement}; {finding.numbers}", flush=True)
+
+
+def _as_json(written: Sequence[Written]) -> dict[str, Any]:
+    return {
+        each.name: {
+            "page": each.page,
+            "runs_computed": each.computed,
+            "findings": [vars(finding) for finding in each.outcome.findings],
+        }
+        for each in written
+    }
 
 
 def _chosen_mice(

@@ -10,6 +10,7 @@ from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.storage import replacing_file
 from napari_vidrecon.studies.cost import Cost, estimate
 from napari_vidrecon.studies.page import gallery_page
+from napari_vidrecon.studies.published_results import NOTE, open_published
 from napari_vidrecon.studies.run_spec import RunSpec, without_repeats
 from napari_vidrecon.studies.running import Progress, run_all
 from napari_vidrecon.studies.store import RunStore
@@ -93,15 +94,44 @@ def conduct(
     )
     written = []
     for study in studies:
-        outcome = study.evaluate(plan, store)
-        runs: Mapping[str, RunSpec] = without_repeats(study.runs(plan), store.keys)
-        page = write_outcome(study, plan, runs, outcome, out / study.name)
-        written.append(Written(study.name, page, outcome, computed))
+        runs = without_repeats(study.runs(plan), store.keys)
+        written.append(_measure(study, plan, store, runs, computed))
         if on_written is not None:
             on_written(written[-1])
     if len(studies) > 1:
         _write_gallery(studies, plan, written, out)
     return written
+
+
+def conduct_published(study: Study, places: Sequence[Path], out: Path) -> Written:
+    """Measure and write a study of published results instead of runs of one's own.
+
+    Parameters
+    ----------
+    places : files `reconstruction_summary_*.npy`, or folders that hold such files, of the standard method.
+    out : folder of the studies.
+
+    Raises
+    ------
+    VidreconError : a file is at fault, the study needs results that are not there, or nothing can be written.
+    """
+    require_libraries()
+    plan, store = open_published(places, out)
+    store.require(study.runs(plan))
+    return _measure(study, plan, store, {}, 0, [NOTE])
+
+
+def _measure(
+    study: Study,
+    plan: Plan,
+    store: RunStore,
+    runs: Mapping[str, RunSpec],
+    computed: int,
+    notes: Sequence[str] = (),
+) -> Written:
+    outcome = study.evaluate(plan, store)
+    outcome.notes += notes
+    return Written(study.name, write_outcome(study, plan, runs, outcome, store.out / study.name), outcome, computed)
 
 
 def _write_gallery(studies: Sequence[Study], plan: Plan, written: Sequence[Written], out: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_vidrecon.encoders.checkpoints import load_encoder
+from napari_vidrecon.encoders.checkpoints import file_hash, load_encoder
 from napari_vidrecon.errors import ConfigError, SessionError
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, AlphaMask
 from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
@@ -99,6 +99,17 @@ class Mouse:
         for index in range(len(self.encoders)):
             canvas = self.load_encoder(index, "cpu").spec.canvas
             mask.on(canvas, EVALUATION_THRESHOLD)
+
+    def provenance(self) -> dict[str, Any]:
+        """Plain values that identify its files."""
+        return {
+            "name": self.name,
+            "session": self.session.name,
+            "session_fingerprint": self.open_session().fingerprint(),
+            "encoders": {path.name: file_hash(path) for path in self.encoders},
+            "mask": {self.mask.name: file_hash(self.mask)},
+            "clips": list(self.clips()),
+        }
 
 
 def held_out(session: Session) -> tuple[int, ...]:

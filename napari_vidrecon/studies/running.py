@@ -217,6 +217,8 @@ def compute_run(spec: RunSpec, folder: str, device: str) -> str:
     if not is_finished(place):
         # Several workers on one machine would fight for its cores otherwise.
         torch.set_num_threads(1)
+        # That there is no GPU would be said once by every worker, in the middle of the progress.
+        logging.getLogger("napari_vidrecon.encoders").setLevel(logging.ERROR)
         spec.compute(place, _device_here(device))
     return folder
 

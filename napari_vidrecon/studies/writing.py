@@ -85,21 +85,8 @@ def _provenance(plan: Plan, runs: Mapping[str, RunSpec]) -> dict[str, Any]:
         "simulated": plan.simulated,
         "scale": asdict(plan.scale),
         "config": plan.scale.config().model_dump(mode="json"),
-        "mice": [_mouse(mouse) for mouse in plan.mice],
+        "mice": [mouse.provenance() for mouse in plan.mice],
         "runs": {f"{RUNS_FOLDER}/{key}": spec.label for key, spec in runs.items()},
-    }
-
-
-def _mouse(mouse: Any) -> dict[str, Any]:
-    from napari_vidrecon.encoders.checkpoints import file_hash
-
-    return {
-        "name": mouse.name,
-        "session": mouse.session.name,
-        "session_fingerprint": mouse.open_session().fingerprint(),
-        "encoders": {path.name: file_hash(path) for path in mouse.encoders},
-        "mask": {mouse.mask.name: file_hash(mouse.mask)},
-        "clips": list(mouse.clips()),
     }
 
 
