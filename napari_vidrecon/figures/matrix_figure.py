@@ -21,6 +21,7 @@ CELL_WIDTH_IN, CELL_HEIGHT_IN = 0.58, 0.5
 FEWEST_CELLS = 5  # smaller matrices get larger cells, so that the lettering has room
 MARGIN_WIDTH_IN, MARGIN_HEIGHT_IN = 1.55, 0.95
 TITLE_IN = 0.4
+LABEL_POINTS = 9
 LUMA = (0.299, 0.587, 0.114)
 DARK_BELOW = 0.5
 UNDEFINED = "#D9D9D9"
@@ -118,12 +119,12 @@ def _draw(figure: Figure, axes: Axes, panel: MatrixPanel) -> None:
             _number(float(value), panel.decimals),
             ha="center",
             va="center",
-            fontsize=9,
+            fontsize=LABEL_POINTS,
             color="white" if brightness < DARK_BELOW else "black",
         )
     axes.set_xticks(range(values.shape[1]), panel.column_labels)
     axes.set_yticks(range(values.shape[0]), panel.row_labels)
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, labelsize=LABEL_POINTS)
     axes.set_xlabel(panel.column_title)
     axes.set_ylabel(panel.row_title)
     axes.set_title(panel.title, loc="left")

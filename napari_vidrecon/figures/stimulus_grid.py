@@ -17,8 +17,8 @@ from napari_vidrecon.figures.mouse_lines import headed
 TILE_WIDTH_IN, TILE_GAP_IN = 0.62, 0.05
 NARROWEST_GRID_IN, LOWEST_GRID_IN = 3.0, 2.2  # smaller grids get larger tiles, so that the lettering has room
 LEFT_IN, RIGHT_IN, BETWEEN_IN = 1.05, 0.15, 0.35
-TITLE_IN, NAME_IN, BELOW_IN = 0.4, 0.32, 0.72
-LABEL_POINTS = 9
+TITLE_IN, NAME_IN, BELOW_IN = 0.4, 0.32, 0.38
+LABEL_POINTS, LINE_IN = 9, 0.17
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def stimulus_grid_figure(
     if len(shapes) != 1 or len(next(iter(shapes))) != 4 or next(iter(shapes))[:2] != expected:
         raise ValueError(f"the grids have shapes {sorted(shapes)}; expected one of {expected} pictures, as labelled")
     _, _, height, width = next(iter(shapes))
-    layout = _Layout(len(grids), expected, height / width)
+    lines = max(label.count("\n") + 1 for label in column_labels)
+    layout = _Layout(len(grids), expected, height / width, BELOW_IN + lines * LINE_IN)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=layout.size_in)
         FigureCanvasAgg(figure)
@@ -96,14 +97,15 @@ def stimulus_grid_figure(
 class _Layout:
     """Places of everything as fractions of the figure, from lengths in inches."""
 
-    def __init__(self, grids: int, shape: tuple[int, int], aspect: float) -> None:
+    def __init__(self, grids: int, shape: tuple[int, int], aspect: float, below_in: float) -> None:
+        self._below = below_in
         enlarged = max(1.0, NARROWEST_GRID_IN / (shape[1] * TILE_WIDTH_IN))
         enlarged = max(enlarged, LOWEST_GRID_IN / (shape[0] * TILE_WIDTH_IN * aspect))
         self._tile = enlarged * TILE_WIDTH_IN, enlarged * TILE_WIDTH_IN * aspect
         self._width = shape[1] * (self._tile[0] + TILE_GAP_IN) - TILE_GAP_IN
         self._height = shape[0] * (self._tile[1] + TILE_GAP_IN) - TILE_GAP_IN
         across = LEFT_IN + grids * self._width + (grids - 1) * BETWEEN_IN + RIGHT_IN
-        self.size_in = across, TITLE_IN + NAME_IN + self._height + BELOW_IN
+        self.size_in = across, TITLE_IN + NAME_IN + self._height + below_in
 
     def x(self, inches: float) -> float:
         return inches / self.size_in[0]
@@ -115,9 +117,9 @@ class _Layout:
         return LEFT_IN + grid * (self._width + BETWEEN_IN)
 
     def middle_in(self, grid: int) -> tuple[float, float]:
-        return self.left_in(grid) + self._width / 2, BELOW_IN + self._height / 2
+        return self.left_in(grid) + self._width / 2, self._below + self._height / 2
 
     def tile(self, grid: int, row: int, column: int) -> tuple[float, float, float, float]:
         left = self.left_in(grid) + column * (self._tile[0] + TILE_GAP_IN)
-        bottom = BELOW_IN + row * (self._tile[1] + TILE_GAP_IN)
+        bottom = self._below + row * (self._tile[1] + TILE_GAP_IN)
         return self.x(left), self.y(bottom), self.x(self._tile[0]), self.y(self._tile[1])

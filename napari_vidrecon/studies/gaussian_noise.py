@@ -43,7 +43,8 @@ CONTROL_NOTE = (
     "published one includes the inverted repetitions, whose correlations cancel: it is the correlation itself times "
     "-1/9, whatever the reconstruction."
 )
-SPACE, TIME = "spatial length constant (px)", "temporal length constant (frames)"
+R = "correlation r"
+SPACE, TIME = "spatial length constant, px (°)", "temporal length constant, frames (s)"
 
 
 def _mice(plan: Plan) -> tuple[Mouse, ...]:
@@ -218,7 +219,7 @@ def _correlation_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
     rows, columns = _labels(plan)
     same = means["video_correlation"]
     panels = [
-        MatrixPanel(same, rows, columns, SPACE, TIME, "C  noise and reconstruction", bar_label="r"),
+        MatrixPanel(same, rows, columns, SPACE, TIME, "C  noise and reconstruction", bar_label=R),
         MatrixPanel(
             means["opposite_phase_correlation"],
             rows,
@@ -227,7 +228,7 @@ def _correlation_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
             TIME,
             "D  reconstructions of opposite phases",
             limits=(-1.0, 1.0),
-            bar_label="r",
+            bar_label=R,
             colours=DIVERGING,
         ),
     ]
@@ -270,7 +271,7 @@ def _ensembling_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
     effect, control = means["ensembling_effect"], means["random_control"]
     panels = [
         MatrixPanel(effect, rows, columns, SPACE, TIME, "C  ensembling effect", ENSEMBLING_RANGE, "difference in r"),
-        MatrixPanel(control, rows, columns, "", TIME, "random control", (-1.0, 1.0), "r", DIVERGING),
+        MatrixPanel(control, rows, columns, "", TIME, "random control", (-1.0, 1.0), R, DIVERGING),
     ]
     return matrix_figure([panels], title="Averaging over encoders, and chance", simulated=plan.simulated)
 

@@ -35,7 +35,7 @@ WAVES_NOTE = (
     "Gratings are square waves of full contrast that start at phase 0 (the published phases are not known); degrees "
     "are those next to straight ahead."
 )
-SPACE, TIME = "spatial frequency (cycles/px)", "temporal frequency (Hz)"
+SPACE, TIME = "spatial frequency, cycles/px (cycles/°)", "temporal frequency (Hz)"
 
 
 def _mice(plan: Plan) -> tuple[Mouse, ...]:
@@ -204,7 +204,7 @@ def _listed(values: np.ndarray) -> str:
 def _labels(plan: Plan) -> tuple[list[str], list[str]]:
     spaces, times = _frequencies(plan)
     per_degree = ScreenGeometry().degrees_per_pixel
-    return [f"{space:g}\n({space / per_degree:.3f}/°)" for space in spaces], [f"{hertz:.3g}" for hertz in times]
+    return [f"{space:g}\n({space / per_degree:.3f})" for space in spaces], [f"{hertz:.3g}" for hertz in times]
 
 
 def _gratings_figure(plan: Plan, store: RunStore) -> Figure:
@@ -237,7 +237,9 @@ def _correlation_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
     rows, columns = _labels(plan)
     correlation, effect = means["video_correlation"], means["ensembling_effect"]
     panels = [
-        MatrixPanel(correlation, rows, columns, SPACE, TIME, "C  grating and reconstruction", bar_label="r"),
+        MatrixPanel(
+            correlation, rows, columns, SPACE, TIME, "C  grating and reconstruction", bar_label="correlation r"
+        ),
         MatrixPanel(effect, rows, columns, "", TIME, "ensembling effect", ENSEMBLING_RANGE, "difference in r"),
     ]
     return matrix_figure([panels], title="Gratings: video correlation", simulated=plan.simulated)

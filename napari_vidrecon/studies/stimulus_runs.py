@@ -99,12 +99,12 @@ def alternating(rows: Iterable[Sequence[tuple[np.ndarray, np.ndarray]]]) -> Iter
 
 def seconds(frames: float) -> str:
     """A number of frames in seconds, for labels."""
-    return f"{frames / FRAME_RATE_HZ:.2g} s"
+    return f"{frames / FRAME_RATE_HZ:.2f} s" if frames else "0 s"
 
 
 def degrees(pixels: float) -> str:
     """A length in pixels as visual angle next to straight ahead, for labels."""
-    return f"{pixels * ScreenGeometry().degrees_per_pixel:.3g}°"
+    return f"{pixels * ScreenGeometry().degrees_per_pixel:.2g}°"
 
 
 def matrix(table: object, rows: str, columns: str, value: str, *, order: Sequence[Sequence[float]]) -> np.ndarray:

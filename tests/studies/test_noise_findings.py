@@ -75,7 +75,7 @@ def test_the_papers_own_numbers_show_all_its_results(tiny_plan) -> None:
     many = table(repetitions=6)
     found = findings(tiny_plan, many, means(PUBLISHED), paired_tests(many))
     assert [each.shows for each in found] == [True] * 7
-    assert "half of the best is reached at 1.5 px (5.05°)" in found[0].numbers
+    assert "half of the best is reached at 1.5 px (5.1°)" in found[0].numbers
 
 
 def test_numbers_that_contradict_the_paper_do_not_show_it(tiny_plan) -> None:

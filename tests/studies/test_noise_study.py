@@ -79,8 +79,8 @@ def test_its_figures_name_lengths_in_pixels_degrees_frames_and_seconds(outcome) 
     by_name = {drawing.name: drawing.draw() for drawing in outcome.drawings}
     assert set(by_name) == {"stimuli", "correlation", "entropy-motion", "ensembling-control"}
     axes = by_name["correlation"].axes[0]
-    assert axes.get_ylabel() == "spatial length constant (px)"
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["0\n(0°)", "4\n(13.5°)"]
+    assert axes.get_ylabel() == "spatial length constant, px (°)"
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0\n(0°)", "4\n(13°)"]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0\n(0 s)", "4\n(0.13 s)"]
     pictures = [each for each in by_name["stimuli"].axes if each.images]
     assert len(pictures) == 2 * CELLS
