@@ -10,7 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
-from napari_vidrecon.encoders.prediction import chunk_that_fits
+from napari_vidrecon.encoders.chunks import chunk_that_fits
 from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.sessions.stimuli.on_off_patches import GREY_LEVEL, OFF_LEVEL, ON_LEVEL, OnOffPatches
 

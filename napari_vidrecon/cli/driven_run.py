@@ -69,7 +69,7 @@ def drive_run(
     from napari_vidrecon.storage import recover_folder
 
     recover_folder(path)
-    saved = _saved_run(run, path, overwrite)
+    saved = saved_run(run, path, overwrite)
     steps = run.config.steps if stop_after is None else min(stop_after, run.config.steps)
     if saved is not None and (saved.finished or len(saved.history) >= steps):
         seconds = float(saved.provenance.get("wall_seconds", float("nan")))
@@ -108,7 +108,7 @@ def _kept(run: Run, path: Path) -> str:
     )
 
 
-def _saved_run(run: Run, path: Path, overwrite: bool) -> Reconstruction | None:
+def saved_run(run: Run, path: Path, overwrite: bool) -> Reconstruction | None:
     """What is saved of this very run, or None to start anew.
 
     Raises

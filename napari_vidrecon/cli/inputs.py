@@ -102,7 +102,14 @@ def _trials_of(session: Session, which: str) -> list[int]:
 
 
 def open_encoders(
-    files: Sequence[Path], session: Session, mouse: str | None, device: str, force_mouse: bool
+    files: Sequence[Path],
+    session: Session,
+    mouse: str | None,
+    device: str,
+    force_mouse: bool,
+    *,
+    precision: str = "float32",
+    memory_gib: float | None = None,
 ) -> list[WindowEncoder]:
     """Encoders bound to the session's mouse.
 
@@ -111,6 +118,7 @@ def open_encoders(
     files : encoder files.
     mouse : index or name of the readout, or None to choose by the number of neurons.
     force_mouse : also take encoders of a mouse with another name.
+    precision, memory_gib : as for `load_encoder`.
 
     Raises
     ------
@@ -121,7 +129,9 @@ def open_encoders(
     readout = int(mouse) if mouse is not None and mouse.isdecimal() else mouse
     encoders = []
     for file in files:
-        encoder = load_encoder(file, readout, device, neurons=session.n_neurons)
+        encoder = load_encoder(
+            file, readout, device, neurons=session.n_neurons, precision=precision, memory_gib=memory_gib
+        )
         encoder.require_neurons(session.n_neurons, session.name)
         require_mouse(encoder, session, force=force_mouse)
         encoders.append(encoder)

@@ -25,6 +25,16 @@ ForceMouse = Annotated[
     bool, typer.Option("--force-mouse", help="Take the encoder even though it was made for a mouse of another name.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")]
+Precision = Annotated[
+    str,
+    typer.Option(help="float32, or bfloat16 (faster on a GPU) where the encoder's gradient keeps its direction in it."),
+]
+MemoryLimit = Annotated[
+    float | None,
+    typer.Option(
+        "--memory", metavar="GIB", help="Memory for windows at once; default: a part of what is free."
+    ),
+]
 Frames = Annotated[
     str | None, typer.Option(metavar="A:B", help="Only the frames from A up to, but without, B of the clip.")
 ]

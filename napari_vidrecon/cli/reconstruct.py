@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_vidrecon.cli.options import Device, EncoderFiles, ForceMouse, Frames, Json, Mouse, SaveEvery, SessionFolder
+from napari_vidrecon.cli.options import (
+    Device,
+    EncoderFiles,
+    ForceMouse,
+    Frames,
+    Json,
+    MemoryLimit,
+    Mouse,
+    Precision,
+    SaveEvery,
+    SessionFolder,
+)
+
+if TYPE_CHECKING:
+    from napari_vidrecon.reconstruction.run import Run
 
 
 def reconstruct(
@@ -52,6 +66,12 @@ def reconstruct(
     ensemble: Annotated[str, typer.Option(help="Several encoders: average their videos or gradients.")] = "videos",
     frames: Frames = None,
     device: Device = "auto",
+    precision: Precision = "float32",
+    memory: MemoryLimit = None,
+    at_once: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Trials at once; for short clips, and to keep a GPU busy."),
+    ] = 1,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the run folders go.")] = Path("runs"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other runs of the same name.")] = False,
     force_mouse: ForceMouse = False,
@@ -65,7 +85,9 @@ def reconstruct(
     """
     from napari_vidrecon.cli import inputs, report
     from napari_vidrecon.cli.driven_run import drive_run
+    from napari_vidrecon.cli.driven_together import drive_together
     from napari_vidrecon.cli.settings import parse_settings
+    from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
     from napari_vidrecon.reconstruction.run import plan_run
     from napari_vidrecon.sessions.session import open_session
@@ -76,13 +98,16 @@ def reconstruct(
     recording = open_session(session)
     chosen = inputs.choose_trials(recording, trial or [], trials)
     alpha = inputs.open_mask(mask)
-    encoders = inputs.open_encoders(encoder, recording, mouse, device, force_mouse)
-    measuring = inputs.open_encoders(target_encoder or [], recording, mouse, device, force_mouse)
+    settings: Any = {"precision": precision, "memory_gib": memory}
+    encoders = inputs.open_encoders(encoder, recording, mouse, device, force_mouse, **settings)
+    measuring = inputs.open_encoders(target_encoder or [], recording, mouse, device, force_mouse, **settings)
     kept = inputs.choose_neurons(recording.n_neurons, ablate, ablation_seed, neurons)
     given = target.endswith(".npy")
     variant = run_variant(frames, Path(target).stem if given else target, ablate, ablation_seed, ablation, neurons)
-    finished: list[dict[str, Any]] = []
-    for trial_id in chosen:
+    if at_once > 1 and stop_after is not None:
+        raise ConfigError("--stop-after: expected one trial at a time, found --at-once; leave one of them out")
+
+    def plan(trial_id: int) -> tuple[Path, Run]:
         clip = inputs.open_trial(recording, trial_id, frames)
         run = plan_run(
             clip,
@@ -106,13 +131,24 @@ def reconstruct(
             "mouse": mouse,
             "device": device,
         }
-        path = out / f"{recording.name}_trial{trial_id}{variant}.zarr"
-        driven = drive_run(
-            run, path, overwrite=overwrite, save_every=save_every, label=f"trial {trial_id}", stop_after=stop_after
-        )
-        finished.append({"trial": trial_id, **driven.summary()})
-        if not json:
-            print(driven.line(trial_id), flush=True)
+        return out / f"{recording.name}_trial{trial_id}{variant}.zarr", run
+
+    finished: list[dict[str, Any]] = []
+    for first in range(0, len(chosen), at_once):
+        group = chosen[first : first + at_once]
+        planned = [plan(trial_id) for trial_id in group]
+        label = f"trial{'s' * (len(group) > 1)} {', '.join(map(str, group))}"
+        if len(group) == 1:
+            ((path, run),) = planned
+            driven = [
+                drive_run(run, path, overwrite=overwrite, save_every=save_every, label=label, stop_after=stop_after)
+            ]
+        else:
+            driven = drive_together(dict(planned), overwrite=overwrite, save_every=save_every, label=label)
+        for trial_id, each in zip(group, driven, strict=True):
+            finished.append({"trial": trial_id, **each.summary()})
+            if not json:
+                print(each.line(trial_id), flush=True)
     if json:
         report.print_json({"session": str(recording.path), "simulated": recording.simulated, "runs": finished})
 

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from napari_vidrecon.encoders.compact import Compact, CompactConfig
+from napari_vidrecon.encoders.devices import BYTES_A_GIB, bound_memory, choose_device
 from napari_vidrecon.encoders.dwiseneuro import DwiseNeuro, DwiseNeuroConfig
 from napari_vidrecon.encoders.encoder import Canvas, EncoderSpec
 from napari_vidrecon.encoders.factorised import Factorised, FactorisedConfig
@@ -36,6 +37,8 @@ def load_encoder(
     device: str = "auto",
     *,
     neurons: int | None = None,
+    precision: str = "float32",
+    memory_gib: float | None = None,
 ) -> WindowEncoder:
     """Open an encoder file and bind it to one mouse's readout.
 
@@ -45,12 +48,17 @@ def load_encoder(
     mouse : index or name of the readout; may be left out where there is only one, or `neurons` decides.
     device : "auto", "cpu", "cuda", "mps", ...
     neurons : neuron count of the recording; chooses the readout where exactly one fits.
+    precision : "float32", or "bfloat16" if its gradient keeps its direction in it, which is checked; a line says
+        so where it does not.
+    memory_gib : what windows at once may take of the device's memory, GiB; None for a part of what is free.
 
     Raises
     ------
-    EncoderError : missing, damaged, not an encoder, holding code, or without that readout.
+    EncoderError : missing, damaged, not an encoder, holding code, or without that readout; no such device.
     """
     path = Path(path)
+    if precision not in ("float32", "bfloat16"):
+        raise EncoderError(f"precision {precision!r}: expected float32 or bfloat16")
     stored = read_encoder_file(path)
     index = stored.choose(mouse, neurons)
     state = stored.state(index)
@@ -75,7 +83,15 @@ def load_encoder(
         provenance=stored.provenance,
     )
     neutral = stored.provenance.get("neutral_behavior")
-    return WindowEncoder(module, spec, choose_device(device), None if neutral is None else np.array(neutral))
+    encoder = WindowEncoder(module, spec, choose_device(device), None if neutral is None else np.array(neutral))
+    if memory_gib is not None:
+        if memory_gib <= 0:
+            raise EncoderError(f"memory: expected more than 0 GiB, found {memory_gib:g}")
+        encoder.memory_limit = int(memory_gib * BYTES_A_GIB)
+        bound_memory(encoder.device, encoder.memory_limit)
+    if precision == "bfloat16":
+        encoder.use_bfloat16()
+    return encoder
 
 
 def read_encoder_file(path: Path | str) -> StoredEncoder:
@@ -90,25 +106,6 @@ def read_encoder_file(path: Path | str) -> StoredEncoder:
         found = "a folder" if path.is_dir() else "nothing there"
         raise EncoderError(f"{path}: expected an encoder file (.pth or .safetensors), found {found}")
     return _read_safetensors(path) if path.suffix == ".safetensors" else _read_reference(path)
-
-
-def choose_device(device: str = "auto") -> torch.device:
-    """The torch device for a name; "auto" takes CUDA, then MPS, then the CPU.
-
-    Raises
-    ------
-    EncoderError : the device is not there.
-    """
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError):
-        raise EncoderError(f'device "{device}": not there on this machine; use "auto" or "cpu"') from None
-    return chosen
 
 
 def file_hash(path: Path) -> str:

@@ -26,7 +26,6 @@ Activations of a block, in the order of computation (the gradients, dX for X, ru
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -37,41 +36,22 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from napari_vidrecon.encoders.folding import Affine, affine_of, affine_part, folded, nearest, position_tables
+from napari_vidrecon.encoders.kept_tensors import FRAMES, ROWS, KeptTensors, Loans
 from napari_vidrecon.encoders.matrix_product import matrix_product_for
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.dwiseneuro import InvertedResidual, PositionalEncoding
 
-CPU_TILE_FLOATS = 1 << 19
+CPU_TILE_FLOATS = 1 << 20
 """Floats of a tile on a CPU: a few of them fit into its cache, and the allocator hands them out again."""
 
-silu_ = torch.ops.aten.silu_
+silu, silu_ = torch.ops.aten.silu.out, torch.ops.aten.silu_
 silu_gradient = torch.ops.aten.silu_backward
 
 
 def silu_gradient_(gradient: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """Gradient before a SiLU, from the one after it, which it overwrites."""
     return silu_gradient.grad_input(gradient, u, grad_input=gradient)
-
-
-class KeptTensors:
-    """Lends tensors for what a block keeps, and takes them back: on a CPU, fresh memory is slower than the work.
-
-    Other devices have an allocator that does the same.
-    """
-
-    def __init__(self) -> None:
-        self._free: dict[tuple[int, ...], list[torch.Tensor]] = {}
-
-    def lend(self, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """A tensor of any content."""
-        free = self._free.get(shape)
-        return free.pop() if free else like.new_empty(shape)
-
-    def take_back(self, tensor: torch.Tensor) -> None:
-        """The next borrower will overwrite it."""
-        if tensor.device.type == "cpu":
-            self._free.setdefault(tuple(tensor.shape), []).append(tensor)
 
 
 @dataclass
@@ -81,8 +61,10 @@ class Kept:
     x: torch.Tensor
     u2: torch.Tensor
     u3: torch.Tensor
+    h3: torch.Tensor
     reduced: torch.Tensor
     gate: torch.Tensor
+    loans: Loans
 
 
 def images_of_pixels(x: torch.Tensor) -> torch.Tensor:
@@ -143,38 +125,46 @@ class FoldedBlock:
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         if torch.is_grad_enabled() and x.requires_grad:
             return _BlockFunction.apply(x, self)
-        y, kept = self.forward(x)
-        for each in kept:
-            self.release(each)
+        y, _ = self.forward(x, keep=False)
         return y
 
     # Forward
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[Kept]]:
-        """The block, and what its backward pass needs."""
+    def forward(self, x: torch.Tensor, *, keep: bool) -> tuple[torch.Tensor, list[Kept]]:
+        """The block, and what its backward pass needs if that is to be kept."""
         x = self.with_position(x)
         rows, columns = (-(-length // self.stride) for length in x.shape[2:4])
         y = x.new_empty(*x.shape[:2], rows, columns, self.out)
-        return y, [self._forward_group(x[group], y[group]) for group in self.groups(x)]
+        kept = [self._forward_group(x[group], y[group], keep) for group in self.groups(x)]
+        return y, [each for each in kept if each is not None]
 
-    def _forward_group(self, x: torch.Tensor, y: torch.Tensor) -> Kept:
+    def _forward_group(self, x: torch.Tensor, y: torch.Tensor, keep: bool) -> Kept | None:
         shape = (*y.shape[:4], len(self.space_weight))
-        u2 = self.frame_by_frame(shape, x.shape, lambda t: self.space(silu_(self.expanded(x, t))))
-        total = x.new_zeros(shape[0], shape[-1])
+        loans = Loans(self.kept, y)
+        u2 = loans.assembled(shape, FRAMES, self.frame_tiles(x.shape), lambda t: self.space(silu_(self.expanded(x, t))))
+        h3, total = loans.lend(shape), x.new_zeros(shape[0], shape[-1])
 
         def after_time(r: slice) -> torch.Tensor:
             u3 = self.time(F.silu(u2[:, :, r]))
-            total.add_(F.silu(u3).sum(dim=(1, 2, 3)))
+            # All sums at once would be ten times slower, as rows of several frames are not one piece of memory.
+            total.add_(silu(u3, out=h3[:, :, r]).sum(dim=(2, 3)).sum(dim=1))
             return u3
 
-        u3 = self.row_by_row(shape, after_time)
+        if keep:
+            u3 = loans.assembled(shape, ROWS, self.row_tiles(shape), after_time)
+        else:
+            for r in self.row_tiles(shape):
+                after_time(r)
         reduced = F.linear(total / (shape[1] * shape[2] * shape[3]), *self.reduce)
         gate = F.linear(F.silu(reduced), *self.excite).sigmoid()
         gated = self.contract * gate[:, None]
         for t in self.frame_tiles(shape):
-            y[:, t] = self.samplewise(F.silu(u3[:, t]), gated, self.bias.expand(shape[0], -1))
+            y[:, t] = self.samplewise(h3[:, t], gated, self.bias.expand(shape[0], -1))
         self.add_shortcut(y, x)
-        return Kept(x, u2, u3, reduced, gate)
+        if keep:
+            return Kept(x, u2, u3, h3, reduced, gate, loans)
+        loans.end()
+        return None
 
     def with_position(self, x: torch.Tensor) -> torch.Tensor:
         """The input with its positional encoding, if it has any."""
@@ -228,15 +218,14 @@ class FoldedBlock:
         dx = dy.new_empty(x_shape)
         for group, each in zip(self.groups(dy), kept, strict=True):
             self._backward_group(dy[group], each, dx[group])
-            self.release(each)
+            each.loans.end()
         return dx
 
     def _backward_group(self, dy: torch.Tensor, kept: Kept, dx: torch.Tensor) -> None:
-        u2, u3, gate = kept.u2, kept.u3, kept.gate
-        # The gate: the mean of h3 is over all positions, so it needs a pass of its own.
-        dgate = torch.zeros_like(gate)
-        for t in self.frame_tiles(u3.shape):
-            dgate += self.product(dy[:, t], self.contract_back).mul_(F.silu(u3[:, t])).sum(dim=(1, 2, 3))
+        u2, u3, h3, gate = kept.u2, kept.u3, kept.h3, kept.gate
+        # The gate scales columns of C, so its gradient is that of C, column by column: sum over o of C dC / gate.
+        dcontract = dy.flatten(1, 3).transpose(1, 2) @ h3.flatten(1, 3)
+        dgate = (self.contract * dcontract).sum(dim=1)
         dreduced = silu_gradient((dgate * gate * (1.0 - gate)) @ self.excite[0], kept.reduced)
         dmean = dreduced @ self.reduce[0] / (u3.shape[1] * u3.shape[2] * u3.shape[3])
         gated_back = self.contract_back * gate[:, :, None]
@@ -291,31 +280,6 @@ class FoldedBlock:
         if self.device.type == "cpu":
             size = min(length, max(1, CPU_TILE_FLOATS // (pixels * len(self.space_weight))))
         return [slice(first, min(first + size, length)) for first in range(0, length, size)]
-
-    def frame_by_frame(
-        self, shape: tuple[int, ...], of: tuple[int, ...], compute: Callable[[slice], torch.Tensor]
-    ) -> torch.Tensor:
-        """A tensor of `shape`, computed in the frame tiles of an input."""
-        if self.device.type != "cpu":
-            return compute(slice(0, shape[1]))
-        whole = self.kept.lend(shape, self.bias)
-        for t in self.frame_tiles(of):
-            whole[:, t] = compute(t)
-        return whole
-
-    def row_by_row(self, shape: tuple[int, ...], compute: Callable[[slice], torch.Tensor]) -> torch.Tensor:
-        """A tensor of `shape`, computed in its row tiles."""
-        if self.device.type != "cpu":
-            return compute(slice(0, shape[2]))
-        whole = self.kept.lend(shape, self.bias)
-        for r in self.row_tiles(shape):
-            whole[:, :, r] = compute(r)
-        return whole
-
-    def release(self, kept: Kept) -> None:
-        """Hand the large tensors back."""
-        self.kept.take_back(kept.u2)
-        self.kept.take_back(kept.u3)
 
 
 class FoldedResidual(FoldedBlock):
@@ -405,7 +369,7 @@ class _BlockFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, block: FoldedBlock) -> torch.Tensor:
         ctx.block = block
-        y, ctx.kept = block.forward(x)
+        y, ctx.kept = block.forward(x, keep=True)
         return y
 
     @staticmethod

@@ -6,14 +6,16 @@ the readout's maps over space and features are multiplied once instead of at eve
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 
-from napari_vidrecon.encoders.folded_block import FoldedBlock, KeptTensors
+from napari_vidrecon.encoders.folded_block import FoldedBlock
 from napari_vidrecon.encoders.folding import Affine, affine_of, affine_part
 from napari_vidrecon.encoders.frozen_convolution import strided_conv2d
+from napari_vidrecon.encoders.kept_tensors import KeptTensors
 from napari_vidrecon.encoders.matrix_product import MatrixProduct, matrix_product_for
 
 if TYPE_CHECKING:
@@ -67,31 +69,52 @@ class _FrozenLinear(torch.autograd.Function):
         return ctx.product(gradients[0].contiguous(), ctx.back), None, None, None
 
 
+@dataclass(frozen=True)
+class ChosenNeurons:
+    """The readout's weights of some neurons, maps over space and features multiplied.
+
+    Parameters
+    ----------
+    indices : the neurons; None for all.
+    weight, back : (N, pixels x features), and its transpose.
+    gain, shift : (N, 4) of behaviour.
+    bias : (N,).
+    """
+
+    indices: torch.Tensor | None
+    weight: torch.Tensor
+    back: torch.Tensor
+    gain: torch.Tensor
+    shift: torch.Tensor
+    bias: torch.Tensor
+
+    @classmethod
+    def of(cls, readout: FactorisedReadout, indices: torch.Tensor | None) -> ChosenNeurons:
+        """Some neurons of a readout; later changes of its weights do not follow."""
+        rows: Any = slice(None) if indices is None else indices
+        weight = (readout.space[rows][:, :, None] * readout.features[rows][:, None, :]).flatten(1).detach()
+        gain, shift, bias = (
+            each[rows].detach() for each in (readout.behavior_gain, readout.behavior_shift, readout.bias)
+        )
+        return cls(indices, weight, weight.T.contiguous(), gain, shift, bias)
+
+
 class FoldedFactorisedReadout:
     """One mouse's neurons, or some of them: [B, T, h, w, C] and behaviour [B, T, 4] to [B, N, T]."""
 
     def __init__(self, readout: FactorisedReadout) -> None:
         self._readout = readout
         self._product = matrix_product_for(readout.space.device, readout.space.dtype)
-        self._chosen: torch.Tensor | None = None
-        self._choose(None)
-
-    def _choose(self, neurons: torch.Tensor | None) -> None:
-        rows: Any = slice(None) if neurons is None else neurons
-        whole = self._readout
-        self._chosen = neurons
-        self._weight = (whole.space[rows][:, :, None] * whole.features[rows][:, None, :]).flatten(1).detach()
-        self._back = self._weight.T.contiguous()
-        self._gain = whole.behavior_gain[rows].detach()
-        self._shift, self._bias = whole.behavior_shift[rows].detach(), whole.bias[rows].detach()
+        self._chosen = ChosenNeurons.of(readout, None)
 
     def __call__(self, x: torch.Tensor, behavior: torch.Tensor, neurons: torch.Tensor | None = None) -> torch.Tensor:
-        # Runs ask for the same neurons again and again, with the same tensor.
-        if self._chosen is not neurons:
-            self._choose(neurons)
-        drive = _FrozenLinear.apply(x.flatten(2), self._weight, self._back, self._product)
-        gain = F.linear(behavior, self._gain).clamp(-2.0, 2.0).exp()
-        logits = drive * gain + F.linear(behavior, self._shift, self._bias)
+        # Runs ask for the same neurons again and again, with the same tensor; other threads may ask for others.
+        chosen = self._chosen
+        if chosen.indices is not neurons:
+            chosen = self._chosen = ChosenNeurons.of(self._readout, neurons)
+        drive = _FrozenLinear.apply(x.flatten(2), chosen.weight, chosen.back, self._product)
+        gain = F.linear(behavior, chosen.gain).clamp(-2.0, 2.0).exp()
+        logits = drive * gain + F.linear(behavior, chosen.shift, chosen.bias)
         return F.softplus(logits).transpose(1, 2) / self._readout.beta
 
 

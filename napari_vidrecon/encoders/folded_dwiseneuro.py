@@ -17,10 +17,10 @@ from napari_vidrecon.encoders.folded_block import (
     FoldedBlock,
     FoldedFirstBlock,
     FoldedResidual,
-    KeptTensors,
     affine_of,
     folded,
 )
+from napari_vidrecon.encoders.kept_tensors import KeptTensors
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.dwiseneuro import DwiseNeuro, Readout, ShuffleLayer
@@ -64,10 +64,11 @@ class FoldedReadout:
         if neurons is None:
             drive = grouped_linear(x, self.weights, self.biases)[..., : self.neurons]
         else:
-            # Runs ask for the same neurons again and again, with the same tensor.
-            if self._chosen is None or self._chosen[0] is not neurons:
-                self._chosen = (neurons, self._slice(neurons))
-            drive = self._chosen[1](x)
+            # Runs ask for the same neurons again and again, with the same tensor; other threads may ask for others.
+            chosen = self._chosen
+            if chosen is None or chosen[0] is not neurons:
+                chosen = self._chosen = (neurons, self._slice(neurons))
+            drive = chosen[1](x)
         return F.softplus(drive.transpose(1, 2), beta=self.beta)
 
     def _slice(self, neurons: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:

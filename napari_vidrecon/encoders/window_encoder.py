@@ -51,9 +51,10 @@ class WindowEncoder:
         self.module = module.eval().requires_grad_(False).to(self.device)
         self.neutral_behavior = np.zeros(BEHAVIOR_CHANNELS) if neutral_behavior is None else neutral_behavior
         self._tensors = _tensors_of(self.module)
-        self._frozen: FrozenForm | None = None
+        self._frozen: tuple[tuple, FrozenForm] | None = None
         self._precision: torch.dtype | None = None
-        self._frozen_weights: tuple = ()
+        self.memory_limit: int | None = None
+        """Bytes that windows at once may take; None for a part of what is free."""
 
     def __repr__(self) -> str:
         return f"WindowEncoder({self.spec.name!r}, {self.spec.architecture}, {self.spec.neurons} neurons)"
@@ -69,9 +70,19 @@ class WindowEncoder:
         return int(getattr(self.module, "preferred_cpu_chunk", PREFERRED_CPU_CHUNK))
 
     @property
+    def answers_in_threads(self) -> bool:
+        """Whether several threads may ask for responses at once."""
+        return hasattr(self.module, "frozen")
+
+    @property
     def dtype(self) -> torch.dtype:
         """Floating-point type of the weights."""
         return next(p.dtype for p in self.module.parameters() if p.is_floating_point())
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: "float32", "bfloat16", ..."""
+        return str(self._precision or self.dtype).removeprefix("torch.")
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> WindowEncoder:
         """Move to another device or floating-point type, in place; `use_bfloat16` has to be called again."""
@@ -153,6 +164,7 @@ class WindowEncoder:
             noise = torch.rand(
                 CHECKED_WINDOWS * size, canvas.rows, canvas.columns, generator=torch.Generator().manual_seed(0)
             )
+            self._precision = None
             windows = self.pack(LARGEST_GREY_LEVEL * noise).unflatten(1, (CHECKED_WINDOWS, size)).transpose(0, 1)
             self._precision = checked_precision(self.module, self.spec.name, windows)
             self._frozen = None
@@ -161,10 +173,12 @@ class WindowEncoder:
     def frozen(self) -> FrozenForm:
         """The module's form for frozen weights, of the weights as they are now."""
         weights = tuple((id(tensor), tensor._version) for tensor in self._tensors)
-        if self._frozen is None or weights != self._frozen_weights:
+        frozen = self._frozen
+        if frozen is None or frozen[0] != weights:
             settings = {} if self._precision is None else {"precision": self._precision}
-            self._frozen, self._frozen_weights = self.module.frozen(**settings), weights  # type: ignore[operator]
-        return self._frozen
+            # Two threads that come here at once build it twice; that harms nothing.
+            frozen = self._frozen = (weights, self.module.frozen(**settings))  # type: ignore[operator]
+        return frozen[1]
 
     def predict(
         self,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from napari_vidrecon.encoders.prediction import chunk_by_chunk, chunk_that_fits
+from napari_vidrecon.encoders.chunks import chunk_by_chunk, chunk_that_fits
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.schedule import SubBatches
 
@@ -34,6 +34,11 @@ class SubBatchGradients:
     norms: torch.Tensor
     video: torch.Tensor
     activity: torch.Tensor
+
+    def split(self, counts: Sequence[int]) -> list[SubBatchGradients]:
+        """The first so many sub-batches, the next, and so on."""
+        fields = (self.losses, self.norms, self.video, self.activity)
+        return [SubBatchGradients(*parts) for parts in zip(*(each.split(list(counts)) for each in fields), strict=True)]
 
 
 def sub_batch_gradients(

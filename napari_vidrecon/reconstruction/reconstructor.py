@@ -14,13 +14,14 @@ import torch
 from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.gradients import (
+    SubBatchGradients,
     average_over_overlaps,
     build_transforms,
     likelihood_scale,
     sub_batch_gradients,
 )
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.reconstruction.schedule import build_schedule
+from napari_vidrecon.reconstruction.schedule import SubBatches, build_schedule
 from napari_vidrecon.reconstruction.targets import Target
 from napari_vidrecon.reconstruction.tracking import Tracker
 from napari_vidrecon.reconstruction.update import build_update
@@ -128,9 +129,9 @@ class Reconstructor:
         """Match other activity, or other neurons, from the next step on."""
         self.target = target
         matched, in_loss = torch.as_tensor(target.matched), torch.as_tensor(target.in_loss)
-        self._matched = [matched.to(e.device, e.dtype) for e in self.encoders]
+        self.matched = [matched.to(e.device, e.dtype) for e in self.encoders]
         chosen = None if bool(in_loss.all()) else in_loss.nonzero()[:, 0]
-        self._chosen = [None if chosen is None else chosen.to(e.device) for e in self.encoders]
+        self.chosen = [None if chosen is None else chosen.to(e.device) for e in self.encoders]
         self._rebuild_transforms()
 
     def set_training_threshold(self, threshold: float) -> None:
@@ -212,23 +213,34 @@ class Reconstructor:
         """Undo everything since `bookmark` was called."""
         self._step, self._video, self._update.state = bookmark
 
-    def gradient(self) -> tuple[torch.Tensor, float]:
-        """Transformed gradient (T, rows, columns) at the present video, and the loss there."""
-        sub_batches = self._schedule.at(self._step)
-        averages, activities, losses = [], [], []
-        for encoder, inputs, matched, chosen in zip(
-            self.encoders, self._inputs, self._matched, self._chosen, strict=True
-        ):
-            inputs[0] = self._video
-            parts = sub_batch_gradients(encoder, inputs, matched, chosen, sub_batches.starts, self.config, self.chunk)
-            averages.append(average_over_overlaps(parts.video, sub_batches, self._frames).to(self._video.device))
-            activities.append(average_over_overlaps(parts.activity, sub_batches, self._frames).to(self._video.device))
-            losses.append(parts.losses.mean().cpu())
+    def sub_batches(self) -> SubBatches:
+        """What the next step looks at."""
+        return self._schedule.at(self._step)
+
+    def inputs(self, index: int) -> torch.Tensor:
+        """(5, T, rows, columns) input of an encoder with the present video."""
+        self._inputs[index][0] = self._video
+        return self._inputs[index]
+
+    def gradient(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Transformed gradient (T, rows, columns) at the present video, and the loss there; waits for no device."""
+        starts, parts = self.sub_batches().starts, []
+        for index, encoder in enumerate(self.encoders):
+            matched, chosen = self.matched[index], self.chosen[index]
+            inputs = self.inputs(index)
+            parts.append(sub_batch_gradients(encoder, inputs, matched, chosen, starts, self.config, self.chunk))
+        return self.combined(parts)
+
+    def combined(self, parts: Sequence[SubBatchGradients]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Transformed gradient and loss of what each encoder's sub-batches gave."""
+        sub_batches, device = self.sub_batches(), self._video.device
+        averages = [average_over_overlaps(each.video, sub_batches, self._frames).to(device) for each in parts]
+        activities = [average_over_overlaps(each.activity, sub_batches, self._frames).to(device) for each in parts]
         gradient = torch.stack(averages).mean(dim=0) if len(averages) > 1 else averages[0]
         self._activity = torch.stack(activities).mean(dim=0)
         for transform in self._transforms:
             gradient = transform(gradient, self._step)
-        return gradient, float(torch.stack(losses).mean())
+        return gradient, torch.stack([each.losses.mean().to(device) for each in parts]).mean()
 
     def step(self) -> StepInfo:
         """One optimisation step.
@@ -237,17 +249,28 @@ class Reconstructor:
         ------
         ConfigError : the gradient is not finite; the video is left as it was.
         """
-        began, index = time.perf_counter(), self._step
+        began = time.perf_counter()
         with undone_on_failure([self]):
-            gradient, loss = self.gradient()
-            if not np.isfinite(loss) or not bool(gradient.isfinite().all()):
-                raise ConfigError(
-                    f"step {index}: the loss or its gradient is not finite (loss {loss}); the run stopped here"
-                )
-            self._video = self._update(self._video, gradient, index)
-            self._step += 1
-            tracked = self.measure(index)
-        return StepInfo(self._step, self.config.steps, loss, time.perf_counter() - began, tracked)
+            return self.advance(*self.gradient(), began)
+
+    def advance(self, gradient: torch.Tensor, loss: torch.Tensor, began: float) -> StepInfo:
+        """Update the video by what `gradient` gave; `began` is when the step did.
+
+        Raises
+        ------
+        ConfigError : the gradient is not finite.
+        """
+        index = self._step
+        # The one time in a step that a GPU is waited for.
+        loss_here, finite = torch.stack([loss, gradient.isfinite().all().to(loss)]).tolist()
+        if not np.isfinite(loss_here) or not finite:
+            raise ConfigError(
+                f"step {index}: the loss or its gradient is not finite (loss {loss_here}); the run stopped here"
+            )
+        self._video = self._update(self._video, gradient, index)
+        self._step += 1
+        tracked = self.measure(index)
+        return StepInfo(self._step, self.config.steps, loss_here, time.perf_counter() - began, tracked)
 
     def measure(self, index: int) -> dict[str, float] | None:
         """What is tracked at step `index`, if anything."""
@@ -337,8 +360,14 @@ class VideoEnsemble:
             member.set_training_threshold(threshold)
 
     def step(self) -> StepInfo:
-        began, index = time.perf_counter(), self.step_index
+        began = time.perf_counter()
         with undone_on_failure(self.members):
-            loss = float(np.mean([member.step().loss for member in self.members]))
-            tracked = measured(self, index)
+            # All gradients first: then a GPU has work while the first update waits for its loss.
+            gradients = [member.gradient() for member in self.members]
+            infos = [member.advance(*each, began) for member, each in zip(self.members, gradients, strict=True)]
+            return self.summarised(infos, began)
+
+    def summarised(self, infos: Sequence[StepInfo], began: float) -> StepInfo:
+        """One step of all members as one; `began` is when it did."""
+        loss, tracked = float(np.mean([info.loss for info in infos])), measured(self, self.step_index - 1)
         return StepInfo(self.step_index, self.config.steps, loss, time.perf_counter() - began, tracked)

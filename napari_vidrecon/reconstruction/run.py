@@ -65,7 +65,10 @@ class Run:
 
     def step(self) -> StepInfo:
         """One optimisation step, recorded in the history."""
-        info = self.steppable.step()
+        return self.record(self.steppable.step())
+
+    def record(self, info: StepInfo) -> StepInfo:
+        """Note a step that was done."""
         self.history.append(info)
         self.seconds += info.seconds
         return info
@@ -161,7 +164,7 @@ def plan_run(
         steppable = member(encoders, tracker)
     else:
         steppable = VideoEnsemble([member([encoder], None) for encoder in encoders], tracker)
-    decisive = {
+    decisive: dict[str, Any] = {
         "config": config.model_dump(),
         "trial": trial.id,
         "session": trial.name,
@@ -175,6 +178,9 @@ def plan_run(
         "evaluation_threshold": evaluation_threshold,
         "ensemble": ensemble if len(encoders) > 1 else "single",
     }
+    precisions = [getattr(encoder, "precision", "float32") for encoder in encoders]
+    if set(precisions) != {"float32"}:
+        decisive["precision"] = precisions
     provenance = {
         **decisive,
         "fingerprint": hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest(),

@@ -145,3 +145,30 @@ def test_a_reference_checkpoint_and_a_public_session_work_the_same_way(
     )
     assert answer.code == 0, answer.err
     assert vr.Reconstruction.load(answer.json["runs"][0]["run"]).config.preset_name == "paper"
+
+
+def test_trials_at_once_are_the_runs_of_one_after_the_other(reconstruct_words, vidrecon, tmp_path: Path) -> None:
+    words = (*reconstruct_words, "--trial", 0, "--trial", 2, "--json")
+    alone = vidrecon(*words).json["runs"]
+    together = vidrecon(*words, "--at-once", 2, "--out", tmp_path / "together").json["runs"]
+    for one, other in zip(alone, together, strict=True):
+        first, second = (vr.Reconstruction.load(each["run"]) for each in (one, other))
+        assert (other["state"], other["steps"]) == ("reconstructed", 4)
+        assert first.provenance["fingerprint"] == second.provenance["fingerprint"]
+        np.testing.assert_allclose(first.video, second.video, atol=0.02)
+        assert len(first.history) == len(second.history)
+    again = vidrecon(*words, "--at-once", 2, "--out", tmp_path / "together").json["runs"]
+    assert [run["state"] for run in again] == ["already there", "already there"]
+
+
+def test_trials_at_once_go_on_from_where_they_were(reconstruct_words, vidrecon) -> None:
+    assert vidrecon(*reconstruct_words, "--trial", 0, "--stop-after", 2).code == 0
+    answer = vidrecon(*reconstruct_words, "--trial", 0, "--trial", 2, "--at-once", 2, "--json")
+    assert [run["state"] for run in answer.json["runs"]] == ["continued", "reconstructed"]
+    assert "going on from step 2" in answer.err
+
+
+def test_stop_after_and_at_once_do_not_go_together(reconstruct_words, vidrecon) -> None:
+    answer = vidrecon(*reconstruct_words, "--trial", 0, "--trial", 2, "--at-once", 2, "--stop-after", 1)
+    assert answer.code == 2
+    assert answer.err.startswith("vidrecon: --stop-after: expected one trial at a time")

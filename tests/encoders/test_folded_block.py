@@ -9,8 +9,9 @@ from torch import nn
 
 from napari_vidrecon.encoders import folded_block
 from napari_vidrecon.encoders.dwiseneuro import BatchNorm, Core, DwiseNeuroConfig, InvertedResidual, PositionalEncoding
-from napari_vidrecon.encoders.folded_block import FoldedFirstBlock, FoldedResidual, KeptTensors
+from napari_vidrecon.encoders.folded_block import FoldedFirstBlock, FoldedResidual
 from napari_vidrecon.encoders.folding import affine_of, folded, nearest, position_tables
+from napari_vidrecon.encoders.kept_tensors import KeptTensors
 
 FRAMES = 6
 EXACT = {"rtol": 0.0, "atol": 1e-12}
@@ -154,7 +155,28 @@ def test_windows_together_as_on_a_gpu_give_the_same_as_one_at_a_time(monkeypatch
         torch.testing.assert_close(all_at_once, one, rtol=1e-12, atol=1e-12)
 
 
-def test_kept_tensors_are_used_again_by_the_next_step():
+def test_the_gradient_of_the_gate_comes_from_that_of_the_contraction():
+    block = plain_block(6, 10, 1)
+    folded_form = FoldedResidual(PositionalEncoding(6).double(), block, KeptTensors())
+    h3, dy = channels_last(drawn(1, 18, FRAMES, 4, 5)), channels_last(drawn(1, 10, FRAMES, 4, 5))
+    gate = drawn(1, 18).requires_grad_(True)
+    y = folded_form.samplewise(h3, folded_form.contract * gate[:, None], folded_form.bias[None])
+    (expected,) = torch.autograd.grad(y, gate, dy)
+    dcontract = dy.flatten(1, 3).transpose(1, 2) @ h3.flatten(1, 3)
+    torch.testing.assert_close((folded_form.contract * dcontract).sum(dim=1), expected, **EXACT)
+
+
+def test_a_prediction_keeps_nothing_and_is_the_same(tiles):
+    kept = KeptTensors()
+    folded_form = FoldedResidual(PositionalEncoding(6).double(), plain_block(6, 6, 2), kept)
+    x = channels_last(drawn(2, 6, FRAMES, 8, 8))
+    y, nothing = folded_form.forward(x, keep=False)
+    assert nothing == []
+    assert torch.equal(y, folded_form.forward(x, keep=True)[0])
+
+
+def test_kept_tensors_are_used_again_by_the_next_step(monkeypatch):
+    monkeypatch.setattr(folded_block, "CPU_TILE_FLOATS", 1)
     kept = KeptTensors()
     folded_form = FoldedResidual(PositionalEncoding(6).double(), plain_block(6, 6, 1), kept)
     places = []
@@ -163,7 +185,7 @@ def test_kept_tensors_are_used_again_by_the_next_step():
         folded_form(x).sum().backward()
         free = [tensor.data_ptr() for tensors in kept._free.values() for tensor in tensors]
         places.append(sorted(free))
-    assert len(places[0]) == 4
+    assert len(places[0]) == 2 * 3
     assert places[0] == places[1] == places[2]
 
 

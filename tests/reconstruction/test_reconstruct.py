@@ -164,7 +164,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_movie(trial, enco
     run = plan_run(trial, [encoder], disc_mask, quick_config)
     run.step()
     before = run.steppable.video
-    run.steppable._matched[0][:] = float("nan")
+    run.steppable.matched[0][:] = float("nan")
     with pytest.raises(ConfigError, match="not finite"):
         run.step()
     assert np.array_equal(run.steppable.video, before)

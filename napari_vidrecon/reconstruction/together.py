@@ -1,0 +1,99 @@
+"""Several clips of one mouse reconstructed at once: their windows go through the encoder together.
+
+A short clip, or the preset `fast`, has too few windows a step to keep a GPU busy, or every core of a CPU. Windows do
+not influence each other, so clips laid end to end in time are one long clip to the gradients, as long as no sub-batch
+crosses from one to the next. What comes out is what each clip alone gives, but for rounding.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.reconstruction.gradients import sub_batch_gradients
+from napari_vidrecon.reconstruction.reconstructor import (
+    Reconstructor,
+    StepInfo,
+    Steppable,
+    VideoEnsemble,
+    undone_on_failure,
+)
+from napari_vidrecon.reconstruction.run import Run
+
+Launched = list[tuple[torch.Tensor, torch.Tensor]]
+"""Gradient and loss of each clip, not waited for."""
+
+
+def step_together(runs: Sequence[Run]) -> list[StepInfo]:
+    """One step of every run, recorded in its history; each counts its share of the time.
+
+    Parameters
+    ----------
+    runs : of one mouse, with the same encoder objects, settings and neurons; none of them finished.
+
+    Raises
+    ------
+    ConfigError : the runs do not go together, or a gradient is not finite; all are left as they were.
+    """
+    began = time.perf_counter()
+    columns = _columns([run.steppable for run in runs])
+    with undone_on_failure([member for column in columns for member in column]):
+        launched = [_gradients(column) for column in columns]
+        rows = [
+            [member.advance(*each, began) for member, each in zip(column, gradients, strict=True)]
+            for column, gradients in zip(columns, launched, strict=True)
+        ]
+        infos = [
+            run.steppable.summarised(mine, began) if isinstance(run.steppable, VideoEnsemble) else mine[0]
+            for run, mine in zip(runs, zip(*rows, strict=True), strict=True)
+        ]
+    share = (time.perf_counter() - began) / len(runs)
+    return [run.record(replace(info, seconds=share)) for run, info in zip(runs, infos, strict=True)]
+
+
+def _columns(steppables: Sequence[Steppable]) -> list[list[Reconstructor]]:
+    """The reconstructors of all clips, one list for each that a clip has: several in an ensemble of movies."""
+    members = [each.members if isinstance(each, VideoEnsemble) else [each] for each in steppables]
+    columns = [list(column) for column in zip(*members, strict=True)]
+    for first, *others in columns:
+        for other in others:
+            _require_same(first, other)
+    return columns
+
+
+def _require_same(first: Reconstructor, other: Reconstructor) -> None:
+    same = (
+        ("encoders", all(a is b for a, b in zip(first.encoders, other.encoders, strict=True))),
+        ("settings", first.config == other.config),
+        ("neurons", np.array_equal(first.target.in_loss, other.target.in_loss)),
+    )
+    for what, fits in same:
+        if not fits:
+            raise ConfigError(f"clips at once: expected the same {what} for all, found different ones")
+
+
+def _gradients(members: Sequence[Reconstructor]) -> Launched:
+    """What `Reconstructor.gradient` gives for each."""
+    first = members[0]
+    starts = [member.sub_batches().starts for member in members]
+    lengths = [member.inputs(0).shape[1] for member in members]
+    offsets = np.cumsum([0, *lengths[:-1]])
+    shifted = np.concatenate([each + offset for each, offset in zip(starts, offsets, strict=True)])
+    parts = []
+    for index, encoder in enumerate(first.encoders):
+        whole = sub_batch_gradients(
+            encoder,
+            torch.cat([member.inputs(index) for member in members], dim=1),
+            torch.cat([member.matched[index] for member in members], dim=1),
+            first.chosen[index],
+            shifted,
+            first.config,
+            first.chunk,
+        )
+        parts.append(whole.split([len(each) for each in starts]))
+    return [member.combined(mine) for member, mine in zip(members, zip(*parts, strict=True), strict=True)]
