@@ -1,30 +1,23 @@
-"""Several reconstructions at once, in threads, beside the same ones in turn."""
+"""Several reconstructions at once, beside the same ones in turn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-
-import torch
 
 from napari_vidrecon.reconstruction.run import Run
+from napari_vidrecon.reconstruction.together import step_together
 
 
 def run_in_turn(runs: Sequence[Run]) -> None:
-    """Finish one run after the other, each with all of torch's threads."""
+    """Finish one run after the other."""
     for run in runs:
         finish(run)
 
 
 def run_at_once(runs: Sequence[Run]) -> None:
-    """Finish all runs at once, a thread each; torch's threads are shared out among them."""
-    threads = torch.get_num_threads()
-    share = max(1, threads // len(runs))
-    try:
-        with ThreadPoolExecutor(min(threads, len(runs)), initializer=torch.set_num_threads, initargs=(share,)) as pool:
-            list(pool.map(finish, runs))
-    finally:
-        torch.set_num_threads(threads)
+    """Finish all runs in step, their windows computed together."""
+    while going := [run for run in runs if not run.finished]:
+        step_together(going)
 
 
 def finish(run: Run) -> None:

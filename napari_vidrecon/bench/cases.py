@@ -13,7 +13,7 @@ from napari_vidrecon.bench.growth import GROWTH_AXES, measure_growth
 from napari_vidrecon.bench.naive import NaiveLoop
 from napari_vidrecon.bench.quality import approach_truth, compare_costs, step_windows
 from napari_vidrecon.bench.sample_clips import SampleClips
-from napari_vidrecon.bench.scales import Scale
+from napari_vidrecon.bench.scales import WHOLE, Scale
 from napari_vidrecon.bench.stand_ins import describe, random_clip, random_encoder
 from napari_vidrecon.bench.timing import Timing, compared, interleaved
 from napari_vidrecon.encoders.dwiseneuro import DwiseNeuroConfig
@@ -81,6 +81,14 @@ def choose_cases(scale: Scale, names: Sequence[str]) -> list[Case]:
         if name not in known:
             raise ConfigError(f"--cases {name}: expected one of {', '.join(known)}")
     return [case for case in cases if not names or case.name in names]
+
+
+def with_case(results: Mapping[str, Any], case: Case, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Results with the rows of a case in place of its earlier ones, in the usual order of cases."""
+    order = [each.name for each in build_cases(WHOLE)]
+    others = [row for row in results.get(case.section, []) if row["of"] != case.name]
+    together = [*others, *({"of": case.name, **row} for row in rows)]
+    return {**results, case.section: sorted(together, key=lambda row: order.index(row["of"]))}
 
 
 def _row(case: str, what: str, size: str, timings: Mapping[str, Timing], **more: Any) -> dict[str, Any]:
@@ -171,7 +179,7 @@ def _whole_clip(scale: Scale, on_call: OnCall) -> dict[str, Any]:
 def _ensemble(scale: Scale, count: int, on_call: OnCall) -> dict[str, Any]:
     sample = SampleClips(scale)
     trial, encoders, config = sample.clip(0), [sample.encoder(index) for index in range(count)], _paper(scale.run_steps)
-    singles = f"{count} single runs"
+    singles = f"{count} single run{'s' * (count > 1)}"
     tasks: dict[str, Callable[[], object]] = {
         singles: lambda: run_in_turn([plan_run(trial, [encoder], sample.mask, config) for encoder in encoders]),
         "ours": lambda: finish(plan_run(trial, encoders, sample.mask, config)),
@@ -182,18 +190,18 @@ def _ensemble(scale: Scale, count: int, on_call: OnCall) -> dict[str, Any]:
 
 def _clips(scale: Scale, count: int, on_call: OnCall) -> dict[str, Any]:
     sample, config = SampleClips(scale), _paper(scale.run_steps)
-    # An encoder of its own for each clip, as its buffers are not for two threads.
-    inputs = [(sample.clip(index), sample.encoder(0)) for index in range(count)]
+    trials, encoder = [sample.clip(index) for index in range(count)], sample.encoder(0)
 
     def plan() -> list[Run]:
-        return [plan_run(trial, [encoder], sample.mask, config) for trial, encoder in inputs]
+        return [plan_run(trial, [encoder], sample.mask, config) for trial in trials]
 
     tasks: dict[str, Callable[[], object]] = {
         "one after the other": lambda: run_in_turn(plan()),
         "ours": lambda: run_at_once(plan()),
     }
     timings = interleaved(tasks, scale.repeats, warmups=scale.warmups, on_call=on_call)
-    return _row(f"clips-{count}", f"{count} clips at once, {scale.run_steps} steps", sample.size(1), timings)
+    what = f"{count} clip{'s' * (count > 1)} at once, {scale.run_steps} steps"
+    return _row(f"clips-{count}", what, sample.size(1), timings)
 
 
 def _quality_config(scale: Scale, name: str) -> ReconstructionConfig:

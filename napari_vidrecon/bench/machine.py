@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ import numpy as np
 import torch
 
 from napari_vidrecon import __version__
+from napari_vidrecon.errors import ConfigError
 
 CPU_INFO = Path("/proc/cpuinfo")
+SAME = ("cpu", "cores", "threads", "gpu", "torch", "numpy", "python", "napari_vidrecon")
+"""What has to be the same for two measurements to stand in one table."""
 
 
 def describe_machine() -> dict[str, Any]:
@@ -31,6 +35,23 @@ def describe_machine() -> dict[str, Any]:
         "napari_vidrecon": __version__,
         "date": time.strftime("%Y-%m-%d %H:%M"),
     }
+
+
+def require_same_machine(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to put results of two machines, or of two sizes, into one table.
+
+    Raises
+    ------
+    ConfigError : naming the first difference.
+    """
+    if earlier["quick"] != now["quick"]:
+        raise ConfigError("--from: expected results of the same sizes, found some with and some without --quick")
+    for name in SAME:
+        if earlier["machine"].get(name) != now["machine"][name]:
+            raise ConfigError(
+                f"--from: expected results of this machine, found {name} {earlier['machine'].get(name)} "
+                f"instead of {now['machine'][name]}; measure all cases anew"
+            )
 
 
 def cpu_name() -> str:

@@ -30,19 +30,19 @@ class Scale:
     """
 
     repeats: int = 5
-    large_repeats: int = 3
+    large_repeats: int = 5
     warmups: int = 1
     small: DwiseNeuroConfig = SMALL
     large: DwiseNeuroConfig = PUBLISHED
     small_frames: int = 300
     large_frames: int = 36
-    large_prediction_frames: int = 48
+    large_prediction_frames: int = 36
     sample_frames: int = 64
     sample_first_frame: int = 30
     clip_steps: int = 50
     run_steps: int = 5
-    ensembles: tuple[int, ...] = (3, 5, 7)
-    clips: tuple[int, ...] = (2, 4)
+    ensembles: tuple[int, ...] = (1, 3, 5, 7)
+    clips: tuple[int, ...] = (1, 2, 4)
     quality_clips: int = 10
     quality_steps: int = 150
     quality_most_steps: int | None = None

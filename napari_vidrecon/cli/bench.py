@@ -25,14 +25,19 @@ def bench(
     ] = None,
     repeats: Annotated[
         int | None,
-        typer.Option(min=1, help="Timed calls of each side; default 5, at the published size 3, with --quick 1."),
+        typer.Option(min=1, help="Timed calls of each side; default 5, with --quick 1."),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch; default: its own choice.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Where all measured times go.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Where a page for people goes.")] = None,
     from_: Annotated[
         Path | None,
-        typer.Option("--from", metavar="FILE.json", help="Show earlier results, or make their page; measure nothing."),
+        typer.Option(
+            "--from",
+            metavar="FILE.json",
+            help="Earlier results: shown, or made into their page; with --cases, those are measured anew and the "
+            "others kept.",
+        ),
     ] = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -40,10 +45,10 @@ def bench(
     """Measure speed beside the published loop.
 
     Both run in turn in one process, so that their ratio holds on a busy machine. The whole takes about half an
-    hour on two cores; Ctrl-C keeps the cases that are done.
+    hour on two cores; Ctrl-C keeps the cases that are done, and --from with --cases adds to them.
     """
     from napari_vidrecon.bench.cases import choose_cases
-    from napari_vidrecon.bench.report import machine_line, short_lines
+    from napari_vidrecon.bench.lines import machine_line, short_lines
     from napari_vidrecon.bench.scales import QUICK, WHOLE
     from napari_vidrecon.cli import inputs, report
 
@@ -55,10 +60,10 @@ def bench(
     for path, what in ((out, "the measured times"), (markdown, "the page")):
         if path is not None:
             inputs.require_free(path, overwrite, what)
-    if from_ is None:
-        results = _measure(chosen, quick, threads, out, markdown)
+    results = None if from_ is None else _read(from_)
+    if results is None or cases:
+        results = _measure(chosen, quick, threads, out, markdown, results)
     else:
-        results = _read(from_)
         _write(results, out, markdown)
     if json:
         report.print_json(results)
@@ -67,12 +72,23 @@ def bench(
 
 
 def _measure(
-    cases: Sequence[Case], quick: bool, threads: int | None, out: Path | None, markdown: Path | None
+    cases: Sequence[Case],
+    quick: bool,
+    threads: int | None,
+    out: Path | None,
+    markdown: Path | None,
+    earlier: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """All cases; the files are written anew after each."""
+    """All cases, in place of the same ones of `earlier` results; the files are written anew after each.
+
+    Raises
+    ------
+    ConfigError : the earlier ones are of another machine, or of other sizes.
+    """
     import torch
 
-    from napari_vidrecon.bench.machine import describe_machine
+    from napari_vidrecon.bench.cases import with_case
+    from napari_vidrecon.bench.machine import describe_machine, require_same_machine
     from napari_vidrecon.cli.progress import Progress
     from napari_vidrecon.cli.stopping import StopRequest
 
@@ -81,6 +97,9 @@ def _measure(
     results: dict[str, Any] = {"format": FORMAT, "quick": quick, "machine": describe_machine()}
     done = 0
     try:
+        if earlier is not None:
+            require_same_machine(earlier, results)
+            results = {**earlier, "machine": results["machine"]}
         with (
             Progress("bench", sum(case.calls for case in cases), "calls") as progress,
             StopRequest("this call") as stop,
@@ -93,7 +112,7 @@ def _measure(
                     progress.update(done, f"{name}: {what}")
                     stop.check()
 
-                results.setdefault(case.section, []).extend(case.measure(on_call))
+                results = with_case(results, case, case.measure(on_call))
                 _write(results, out, markdown)
     except KeyboardInterrupt:
         measured = results.keys() - {"format", "quick", "machine"}
@@ -132,7 +151,7 @@ def _write(results: Mapping[str, Any], out: Path | None, page: Path | None) -> N
     """Write what has been measured so far."""
     import json
 
-    from napari_vidrecon.bench.report import markdown
+    from napari_vidrecon.bench.page import markdown
     from napari_vidrecon.cli.report import plain
     from napari_vidrecon.storage import replacing_file
 

@@ -22,8 +22,19 @@ def test_a_window_of_the_published_size_moves_at_least_some_three_gigabytes() ->
     assert least_bytes(PUBLISHED, 2, Canvas(), FrameWindows()) == in_float32 / 2
 
 
-def test_the_share_of_the_limit_is_the_least_time_over_the_time_taken() -> None:
-    (row,) = measure_gpu(TINY, 33, repeats=1, device="cpu", copied_bytes=1 << 20)
-    assert row["windows"] == 4
-    assert row["share_of_limit"] == pytest.approx(row["bandwidth_limit_seconds"] / row["seconds"][0])
-    assert 0 < row["share_of_limit"] < 1
+@pytest.fixture(scope="module")
+def rows():
+    return measure_gpu(TINY, 33, repeats=1, device="cpu", copied_bytes=1 << 20)
+
+
+def test_both_precisions_are_measured_and_each_beside_the_naive_loop(rows) -> None:
+    assert [row["precision"] for row in rows] == ["float32", "bfloat16"]
+    assert rows[0]["beside_seconds"] == rows[1]["beside_seconds"]
+
+
+def test_the_share_of_the_limit_is_the_least_time_over_the_time_taken(rows) -> None:
+    for row in rows:
+        assert row["windows"] == 4
+        assert row["share_of_limit"] == pytest.approx(row["bandwidth_limit_seconds"] / row["seconds"][0])
+        assert 0 < row["share_of_limit"] < 1
+    assert rows[1]["bandwidth_limit_seconds"] == pytest.approx(rows[0]["bandwidth_limit_seconds"] / 2)

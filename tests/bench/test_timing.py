@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import time
 
-import pytest
-import torch
-
-from napari_vidrecon.bench.at_once import run_at_once
 from napari_vidrecon.bench.timing import Timing, compared, interleaved
 
 
@@ -30,32 +26,3 @@ def test_warm_ups_are_not_in_the_times() -> None:
 def test_a_ratio_is_of_medians_and_its_range_of_neighbouring_calls() -> None:
     ratios = compared(Timing([4.0, 9.0, 6.0]), Timing([2.0, 3.0, 1.0]))
     assert ratios == {"ratio": 3.0, "ratio_least": 2.0, "ratio_most": 6.0}
-
-
-class _Countdown:
-    """A run of three steps; breaks at the second if told to."""
-
-    def __init__(self, breaks: bool = False) -> None:
-        self.left, self.breaks = 3, breaks
-
-    @property
-    def finished(self) -> bool:
-        return self.left == 0
-
-    def step(self) -> None:
-        if self.breaks and self.left == 2:
-            raise RuntimeError("broken")
-        self.left -= 1
-
-
-def test_all_runs_at_once_are_finished_and_the_threads_given_back() -> None:
-    threads = torch.get_num_threads()
-    runs = [_Countdown() for _ in range(3)]
-    run_at_once(runs)
-    assert all(run.finished for run in runs)
-    assert torch.get_num_threads() == threads
-
-
-def test_a_run_that_fails_among_others_is_not_passed_over() -> None:
-    with pytest.raises(RuntimeError, match="broken"):
-        run_at_once([_Countdown(), _Countdown(breaks=True)])

@@ -80,6 +80,25 @@ def test_a_page_is_made_of_earlier_results_without_measuring(vidrecon, tmp_path:
     assert (shown.code, shown.out, second.read_text()) == (0, measured.out, first.read_text())
 
 
+def test_chosen_cases_are_measured_anew_and_the_others_kept(vidrecon, tmp_path: Path) -> None:
+    out = tmp_path / "speed.json"
+    first = vidrecon("bench", "--quick", "--cases", "step-sample,gpu", "--threads", 1, "--out", out, "--json").json
+    more = ("bench", "--quick", "--from", out, "--cases", "step-sample,clips", "--threads", 1, "--json")
+    second = vidrecon(*more, "--out", out, "--overwrite").json
+    assert [row["case"] for row in second["timings"]] == ["step-sample", "clips-2"]
+    assert second["timings"][0]["seconds"] != first["timings"][0]["seconds"]
+    assert second["gpu"] == first["gpu"]
+
+
+def test_results_of_another_machine_are_not_mixed_in(vidrecon, tmp_path: Path) -> None:
+    out = tmp_path / "speed.json"
+    assert vidrecon("bench", "--quick", "--cases", "gpu", "--threads", 1, "--out", out).code == 0
+    out.write_text(json.dumps({**json.loads(out.read_text()), "machine": {"cpu": "another"}}))
+    answer = vidrecon("bench", "--quick", "--from", out, "--cases", "gpu", "--threads", 1)
+    assert answer.code == 2
+    assert answer.err.startswith("vidrecon: --from: expected results of this machine, found cpu another instead of")
+
+
 @pytest.mark.parametrize("content", [None, "{", '{"format": "something else"}'])
 def test_earlier_results_that_are_none_are_refused_in_one_line(vidrecon, tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "speed.json"
@@ -98,4 +117,6 @@ def test_the_sizes_asked_for_are_the_ones_measured(scale) -> None:
     assert (whole.small.readout_outputs, whole.small_frames) == ((500,), 300)
     assert (whole.large.readout_outputs, whole.large_frames) == ((8000,), 36)
     assert whole.repeats >= 5
-    assert whole.large_repeats >= 3
+    assert whole.large_repeats >= 5
+    assert set(whole.ensembles) >= {1, 3, 5, 7}
+    assert set(whole.clips) >= {1, 2, 4}

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from napari_vidrecon.bench.report import markdown, ratio, seconds, short_lines
+from napari_vidrecon.bench.bars import BARS, verdict
+from napari_vidrecon.bench.lines import ratio, seconds, short_lines
+from napari_vidrecon.bench.page import markdown
 
 TIMING = {
     "case": "step-small",
@@ -70,13 +72,28 @@ def test_the_page_says_where_and_when_and_what_is_missing(results: dict[str, Any
     assert "| `fast` | 0.700 | 0.690 | 0 of 2 | - | - |" in page
     assert "| 2.0e-15 | 3.0e-15 | 0.0e+00 |" in page
     assert "| 250 ms | 2.0 : 2.5 |" in page
-    assert "No GPU was at hand. Missing: step time in float32 and bf16" in page
+    assert "No GPU was at hand. Missing, all at the published size" in page
     assert "quick look" not in page
 
 
 def test_what_was_not_measured_has_no_heading(results: dict[str, Any]) -> None:
-    page = markdown({key: results[key] for key in ("quick", "machine", "quality")})
+    page = markdown({key: results[key] for key in ("quick", "machine", "growth")})
     assert page.count("\n## ") == 1
+
+
+def test_the_page_holds_every_figure_against_what_was_asked_for(results: dict[str, Any]) -> None:
+    page = markdown(results)
+    assert "| optimisation step, small DwiseNeuro, 300 frames | 4.00 | 6.00 | **4.80** | reached |" in page
+    assert "| gradients, float64 | 1.0e-12 | 1.0e-12 | **2.0e-15** | aim reached |" in page
+    assert "windows to the same quality | 3.00 | 10.0 | **0.00** | **missed** |" in page
+    assert "ensemble of 5" not in page
+
+
+def test_of_several_errors_the_largest_counts() -> None:
+    rows = [{"precision": "float32", "gradient_error": error} for error in (1e-6, 2e-4)]
+    (bar,) = [bar for bar in BARS if bar.value == "float32"]
+    assert bar.measured({"gradients": rows}) == 2e-4
+    assert verdict(bar, 2e-4) == "**missed**"
 
 
 def test_a_quick_look_says_that_it_is_one(results: dict[str, Any]) -> None:

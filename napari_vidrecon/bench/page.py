@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from napari_vidrecon.bench.bars import BARS, verdict
+from napari_vidrecon.bench.lines import machine_line, median, ratio, seconds, spread, windows
 from napari_vidrecon.bench.quality import FRACTION_OF_BEST
 
 INTRODUCTION = """\
@@ -33,14 +35,16 @@ GRADIENTS_EXPLAINED = """\
 Largest difference from the naive loop in the same run: of the movie's gradient as a part of its largest value, of norms
 and losses as a part of themselves. In float64 only rounding is left."""
 
+BARS_EXPLAINED = "Ratios are how many times as fast, or how many times fewer; errors are those of the gradients below."
 GPU_MISSING = """\
-No GPU was at hand. Missing: step time in float32 and bf16, and their share of the memory-bandwidth limit, at the
-published size (300 frames, 8,000 neurons). On a machine with a CUDA device, `vidrecon bench --cases gpu` measures the
-float32 figures."""
+No GPU was at hand. Missing, all at the published size (300 frames, 8,000 neurons) on a CUDA device and on MPS: step
+time in float32 and in bfloat16 beside the naive loop, their share of the memory-bandwidth limit, the memory a chunk
+really takes, and what several clips or encoders at once gain there. The code for all of it runs in the tests on a CPU.
+On a machine with a CUDA device, `vidrecon bench --cases gpu` measures the step times and shares."""
 
 GPU_EXPLAINED = """\
 One optimisation step. The limit is the least memory traffic of a step (an estimate by counting,
-`napari_vidrecon/bench/gpu.py`) at the bandwidth that a large copy reaches. Missing: bf16."""
+`napari_vidrecon/bench/gpu.py`) at the bandwidth that a large copy reaches."""
 
 
 def markdown(results: Mapping[str, Any]) -> str:
@@ -48,41 +52,22 @@ def markdown(results: Mapping[str, Any]) -> str:
     parts = [INTRODUCTION.format(machine=machine_line(results["machine"]))]
     if results["quick"]:
         parts.append(QUICK_WARNING)
+    elif any(bar.measured(results) is not None for bar in BARS):
+        parts.append(_bars(results))
     for section, render in _SECTIONS.items():
         if results.get(section):
             parts.append(render(results[section]))
     return "\n\n".join(parts) + "\n"
 
 
-def machine_line(machine: Mapping[str, Any]) -> str:
-    """CPU, threads, GPU, torch and date in one line."""
-    gpu = machine["gpu"] or "no GPU"
-    threads = f"{machine['threads']} of {machine['cores']} cores used"
-    return f"{machine['date']}, {machine['cpu']}, {threads}, {gpu}, torch {machine['torch']}"
-
-
-def short_lines(results: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Name and figures of every row, for a terminal."""
-    lines = [
-        (row["case"], f"{times(row)} as fast as {article(row['beside'])} ({pair(row)}): {row['size']}")
-        for row in results.get("timings", [])
-    ]
-    for row in results.get("quality", []):
-        needed = "never" if row["windows"] is None else f"{row['windows']:.0f} windows, {seconds(row['seconds'])}"
-        fewer, faster = ratio(row["windows_ratio"]), ratio(row["seconds_ratio"])
-        gain = f"{fewer} times fewer windows, {faster} times less time than paper"
-        reached = f"reached on {row['reached']} of {row['clips']} clips"
-        lines.append((f"quality, {row['preset']}", f"{needed}; {gain}; {reached}, best {row['best']:.3f}"))
-    for row in results.get("gradients", []):
-        errors = f"off by {row['gradient_error']:.1e} of the largest, norms by {row['norm_error']:.1e}"
-        lines.append((f"gradients, {row['precision']}", f"{errors}: {row['size']}"))
-    for row in results.get("growth", []):
-        lines.append((f"growth, {row['axis']} {row['value']}", f"{seconds(median(row))} {row['what']}: {row['size']}"))
-    for row in results.get("gpu", []):
-        lines.append(
-            ("gpu", row.get("missing") or f"{times(row)} as fast as the naive loop ({pair(row)}): {row['size']}")
-        )
-    return lines
+def _bars(results: Mapping[str, Any]) -> str:
+    cells = (
+        [bar.what, bar.number(bar.at_least), bar.number(bar.aim), f"**{bar.number(found)}**", verdict(bar, found)]
+        for bar in BARS
+        if (found := bar.measured(results)) is not None
+    )
+    header = ["what", "at least", "aim", "measured", ""]
+    return f"## What was asked for\n\n{BARS_EXPLAINED}\n\n" + table(header, cells)
 
 
 def _timings(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -177,46 +162,3 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def median(row: Mapping[str, Any]) -> float:
-    """Median of our seconds."""
-    return statistics.median(row["seconds"])
-
-
-def times(row: Mapping[str, Any]) -> str:
-    """The ratio with its range: "4.13 times (3.90 to 4.42)"."""
-    return f"{ratio(row['ratio'])} times{spread(row)}"
-
-
-def spread(row: Mapping[str, Any]) -> str:
-    """The range of the ratio, where there was more than one call."""
-    least, most = ratio(row["ratio_least"]), ratio(row["ratio_most"])
-    return f" ({least} to {most})" if len(row["seconds"]) > 1 else ""
-
-
-def ratio(value: float) -> str:
-    """A ratio for people: "4.13", "12.9"."""
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}"
-
-
-def pair(row: Mapping[str, Any]) -> str:
-    """Both medians: "16.2 s, ours 3.9 s"."""
-    return f"{seconds(statistics.median(row['beside_seconds']))}, ours {seconds(median(row))}"
-
-
-def article(beside: str) -> str:
-    """With an article where it wants one."""
-    return f"the {beside}" if beside == "naive loop" else beside
-
-
-def seconds(value: float) -> str:
-    """A duration for people, three digits: "0.26 ms", "123 ms", "4.56 s", "78 s"."""
-    if value < 1.0:
-        return f"{1000 * value:.3g} ms"
-    return f"{value:.3g} s" if value < 1000 else f"{value:.0f} s"
-
-
-def windows(count: int | None) -> str:
-    """How many windows that was, where it is known."""
-    return "" if count is None else f" ({count} windows)"
