@@ -31,9 +31,7 @@ Precision = Annotated[
 ]
 MemoryLimit = Annotated[
     float | None,
-    typer.Option(
-        "--memory", metavar="GIB", help="Memory for windows at once; default: a part of what is free."
-    ),
+    typer.Option("--memory", metavar="GIB", help="Memory for windows at once; default: a part of what is free."),
 ]
 Frames = Annotated[
     str | None, typer.Option(metavar="A:B", help="Only the frames from A up to, but without, B of the clip.")
