@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +29,9 @@ KEY_FORMAT = 1
 """Part of every key: raise it when the same inputs no longer lead to the same result."""
 KEY_LETTERS = 24
 SAVE_EVERY_SECONDS = 60.0
+ABLATED_WORDS = {"drop": "left out", "silence": "held at 0"}
+SIZES = ("steps", "track_every", "track_skip_frames", "track_responses")
+"""Settings that a scale changes for all runs alike; they tell none from another."""
 
 TargetKind = Literal["recorded", "predicted", "permuted", "other clip"]
 
@@ -73,10 +76,32 @@ class RunSpec:
 
     @property
     def label(self) -> str:
-        """What it reconstructs, for people."""
+        """What it reconstructs and what is special about it, for people."""
         shown = self.stimulus.name if self.stimulus is not None else f"trial {self.trial}"
-        encoders = ", ".join(str(index) for index in self.encoders)
-        return f"{self.mouse.name}, {shown}, encoder {encoders}"
+        return ", ".join([self.mouse.name, shown, _numbered(self.encoders), *self._special()])
+
+    def _special(self) -> Iterator[str]:
+        """What tells this run from the standard one of the whole clip, in words."""
+        if self.frames is not None:
+            yield f"frames {self.frames[0]} to {self.frames[1]}"
+        if self.target == "other clip":
+            yield f"from the activity of trial {self.other_trial}"
+        elif self.target == "predicted" and self.target_encoders not in ((), self.encoders):
+            yield f"from activity predicted by {_numbered(self.target_encoders)}"
+        elif self.target != "recorded":
+            yield f"from {self.target} activity"
+        if self.ablated_fraction:
+            yield f"{100 * self.ablated_fraction:g} % of the neurons {ABLATED_WORDS[self.ablation]}"
+        for name in ("mask_threshold", "evaluation_threshold"):
+            usual = next(each.default for each in fields(self) if each.name == name)
+            if getattr(self, name) != usual:
+                yield f"{name.replace('_', ' ')} {getattr(self, name):g}"
+        if len(self.encoders) > 1:
+            yield f"{self.ensemble} averaged"
+        preset = ReconstructionConfig.preset(self.config.preset_name)
+        for name, (mine, _) in self.config.differences(preset).items():
+            if name not in SIZES:
+                yield f"{name.replace('_', ' ')} {mine}"
 
     def open_trial(self, session: Session) -> Trial:
         """The clip or stimulus that is reconstructed.
@@ -153,6 +178,10 @@ class RunSpec:
         run.provenance["study"] = {"label": self.label}
         run.provenance["inputs"] = self.inputs()
         Runner(run, save_to=folder, save_every_seconds=SAVE_EVERY_SECONDS).drive()
+
+
+def _numbered(encoders: Sequence[int]) -> str:
+    return f"encoder{'s' if len(encoders) > 1 else ''} {', '.join(map(str, encoders))}"
 
 
 def _part(trial: Trial, frames: tuple[int, int] | None) -> Trial:

@@ -158,7 +158,10 @@ def test_a_study_is_run_by_worker_processes_and_any_of_its_runs_opens_on_the_boa
     assert not results.figures.item(0).icon().isNull()
     assert "2 of 2" in results.run_section.heading.text()
     labels = [results.runs.topLevelItem(index).text(0) for index in range(2)]
-    assert labels == ["small, trial 0, encoder 0", f"small, {NOISE.name}, encoder 0"]
+    assert labels == [
+        "small, trial 0, encoder 0, frames 4 to 40",
+        f"small, {NOISE.name}, encoder 0, from predicted activity",
+    ]
     model = workspace_of(_window()).model
     for index, clip in enumerate(("trial 0", NOISE.name)):
         results.runs.clearSelection()
