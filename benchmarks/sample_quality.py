@@ -5,7 +5,7 @@
 
 Every held-out clip, single noisy trials. One figure a clip is the video correlation inside alpha >= 1 of the
 last step, after the paper's smoothing (sigma 0.5); nothing is chosen by looking at the truth. A clip that was
-done is not done again, so the command can be stopped and repeated.
+done is not done again, so the command can be stopped and repeated; results of other settings are thrown away.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def run(out: Path, preset: str) -> None:
     mask = vr.AlphaMask.load(sample.mask)
     config = vr.ReconstructionConfig.preset(preset, track_every=1000, track_responses=False)
     ids = [trial_id for trial_id in session.trial_ids if session.tiers[trial_id] == SAMPLE_TEST_TIER]
-    stored = json.loads(out.read_text()) if out.exists() else {"preset": preset, "clips": {}, "encoders": {}}
+    stored = start_or_go_on(out, config)
     for trial_id in ids:
         if str(trial_id) not in stored["clips"]:
             trials = {each: session.trial(each).part(*CLIP) for each in ids}
@@ -74,6 +74,17 @@ def run(out: Path, preset: str) -> None:
             stored["encoders"][encoder.spec.name] = score
             out.write_text(json.dumps(stored, indent=1))
             print(f"{encoder.spec.name}: single-trial correlation {score:.4f}", flush=True)
+
+
+def start_or_go_on(out: Path, config: vr.ReconstructionConfig) -> dict:
+    """What was measured before with these very settings; nothing else is reused."""
+    settings = json.loads(config.model_dump_json())
+    stored = json.loads(out.read_text()) if out.exists() else {}
+    if stored.get("settings") == settings:
+        return stored
+    if stored:
+        print(f"{out}: was made with other settings; measured anew", flush=True)
+    return {"preset": config.preset_name, "settings": settings, "clips": {}, "encoders": {}}
 
 
 def interval(values: list[float]) -> str:
