@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_vidrecon.viewer.board.rasters import ABLATED_SHARE, RasterRows, neuron_spread, upper_limit
+from napari_vidrecon.viewer.board.rasters import ABLATED_SHARE, RasterRows, TimeLine, neuron_spread, upper_limit
 
 
 def rows_of(neurons: int, most_rows: int = 500, keep: np.ndarray | None = None) -> RasterRows:
@@ -65,6 +65,17 @@ def test_rows_are_found_again_from_their_neurons() -> None:
     rows = rows_of(23, most_rows=5)
     np.testing.assert_array_equal(rows.rows_of(rows.neurons(np.array([1, 4]))), [1, 4])
     assert rows.neurons(np.empty(0, np.intp)).size == 0
+
+
+@pytest.mark.parametrize(("apart", "fineness"), [(0, 1), (31, 1), (31, 5)])
+def test_the_time_line_marks_every_frame_once_in_each_raster(apart: int, fineness: int) -> None:
+    line = TimeLine(30, apart, fineness)
+    for time in (0, 17, 29, 3):
+        line.move(time)
+        assert list(np.flatnonzero(line.picture[0]) // fineness) == sorted({time, time + apart})
+    line.move(30)
+    assert np.flatnonzero(line.picture[0])[0] // fineness == 29
+    assert line.picture.max() == 1
 
 
 def test_a_blank_picture_still_has_colours_to_show_it_in() -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from napari.layers import Image
 from psygnal import Signal
 
-from napari_vidrecon.viewer.board.colormaps import activity_difference, marked
+from napari_vidrecon.viewer.board.colormaps import activity_difference, cursor, marked
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers, repaint, show
 from napari_vidrecon.viewer.board.ordering import NeuronOrder
-from napari_vidrecon.viewer.board.rasters import RasterRows, neuron_spread, upper_limit
+from napari_vidrecon.viewer.board.rasters import RasterRows, TimeLine, neuron_spread, upper_limit
 from napari_vidrecon.viewer.board.tiles import BoardLayout
-from napari_vidrecon.viewer.board.time_line import TimeLine
 from napari_vidrecon.viewer.model import ActivityMode, ReconstructionModel, RunState
 
+CURSOR_WIDTH_PX = 0.4
 RASTER_COLOURS = "magma"
 DIFFERENCE_SHARE = 0.5
 """Limit of the difference's colours before there is a difference, as a share of the activity's."""
@@ -39,7 +41,7 @@ class ActivityTiles:
         self._spread = np.empty(0)
         self._limit = 1.0
         self._layout: BoardLayout | None = None
-        self.line = TimeLine(layers)
+        self._line: TimeLine | None = None
 
     def forget(self) -> None:
         """Another session was opened: neurons mean others now, until a trial of it is on the board."""
@@ -67,8 +69,12 @@ class ActivityTiles:
         if trial.labelled:
             self._set_limit(upper_limit(recorded.data))
         show(difference, False)
-        self.line.arrange(layout)
+        now: dict[str, Any] = {"colormap": cursor(), "contrast_limits": (0, 1), "interpolation2d": "linear"}
+        self._line = _time_line(layout)
+        now["blending"] = "translucent_no_depth"
+        self._layers.image(Role.NOW, "now", self._line.picture, layout.rasters, **now)
         self._layout = layout
+        self.draw_line()
 
     def arrange(self, layout: BoardLayout) -> None:
         """Put rasters, line and marks in their places."""
@@ -77,7 +83,13 @@ class ActivityTiles:
             layer = self._layers.adopt(role, Image)
             if layer is not None:
                 self._layers.place(layer, layout.raster(column))
-        self.line.arrange(layout)
+        now = self._layers.adopt(Role.NOW, Image)
+        if now is not None:
+            if layout != self._layout:
+                self._line = _time_line(layout)
+                now.data = self._line.picture
+            self._layers.place(now, layout.rasters)
+            self.draw_line()
         self._layout = layout
         marks = self._layers.adopt(Role.MARKED, Image)
         if marks is not None:
@@ -101,6 +113,17 @@ class ActivityTiles:
         """The activity of the trial."""
         trial = self._model.trial
         self._draw(Role.RECORDED, trial.responses if trial is not None and trial.labelled else None)
+
+    def draw_line(self) -> None:
+        """Put the line of both rasters at the frame on display.
+
+        The layer follows the slider here and not through an axis of time, which would cost napari four times as
+        much for every frame.
+        """
+        now = self._layers.adopt(Role.NOW, Image)
+        if self._line is not None and now is not None and now.data is self._line.picture:
+            self._line.move(self._layers.frame)
+            repaint(now)
 
     def draw_predicted(self) -> None:
         """Activity predicted from the stimulus or from the reconstruction, or what the two differ by."""
@@ -186,3 +209,9 @@ class ActivityTiles:
         self._layers.image(Role.MARKED, "marked neurons", rows, layout.rasters, **style)
         # A new layer becomes the selected one; what the person had selected stays selected.
         self._layers.viewer.layers.selection.active = active
+
+
+def _time_line(layout: BoardLayout) -> TimeLine:
+    column_px = layout.raster(0).width / layout.pitch / layout.frames
+    fineness = 2 * int(column_px / CURSOR_WIDTH_PX / 2) + 1
+    return TimeLine(layout.frames, layout.cursor_columns, fineness)

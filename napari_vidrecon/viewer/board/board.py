@@ -16,7 +16,7 @@ from napari_vidrecon.viewer.board.camera import BoardCamera
 from napari_vidrecon.viewer.board.cells import CellsView
 from napari_vidrecon.viewer.board.grid import GridTiles
 from napari_vidrecon.viewer.board.layer_list import LayerListRest
-from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, show
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, repaint, show
 from napari_vidrecon.viewer.board.movies import MovieTiles
 from napari_vidrecon.viewer.board.outlines import draw_annotations
 from napari_vidrecon.viewer.board.painting import MaskPainting
@@ -253,7 +253,10 @@ class Board:
         if self.model.trial is None:
             return
         self.movies.draw_base()
-        self.activity.line.follow()
+        self.activity.draw_line()
+        line = self.layer(Role.NOW) if self.layout.gridded else None
+        for copy in [] if line is None else self.grid.copies_of(line):
+            repaint(copy)
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
         self.layer_list.begin()

@@ -10,6 +10,7 @@ from napari_vidrecon.analysis.error_maps import BRIGHTER_COLOUR, DARKER_COLOUR
 LEVELS = 257
 """Odd, so that one level is zero exactly."""
 OPACITY_EXPONENT = 1.0
+CURSOR_COLOUR = (1.0, 1.0, 1.0)
 MARKED_COLOUR = (0.34, 0.71, 0.91)
 MARKED_OPACITY = 0.35
 PAINT_COLOUR = (0.94, 0.89, 0.26, 0.4)
@@ -38,6 +39,11 @@ def activity_difference() -> Colormap:
     ends = np.where(position < 0, _unit((86, 180, 233)), _unit((230, 159, 0)))
     colours = np.concatenate([np.abs(position) * ends, np.ones_like(position)], axis=1)
     return Colormap(colours.astype(np.float32), name="activity difference")
+
+
+def cursor() -> Colormap:
+    """Clear, or the time line's colour."""
+    return _on_off(CURSOR_COLOUR, 0.9, "now")
 
 
 def marked() -> Colormap:

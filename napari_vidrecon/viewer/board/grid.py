@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari.layers import Image, Layer, Vectors
+from napari.layers import Image, Layer
 
 from napari_vidrecon.viewer.board.captions import fitted
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers
@@ -83,6 +83,7 @@ class GridTiles:
         return [copy for copy in self._layers.all_of(Role.GRID_COPY) if copy.data is layer.data]
 
     def _copy(self, layer: Layer) -> Layer:
+        assert isinstance(layer, Image)
         style: dict[str, Any] = {
             "name": layer.name,
             "scale": layer.scale,
@@ -90,13 +91,9 @@ class GridTiles:
             "units": layer.units,
             "axis_labels": layer.axis_labels,
             "blending": str(layer.blending),
+            "interpolation2d": str(layer.interpolation2d),
             "metadata": {ROLE_KEY: str(Role.GRID_COPY)},
         }
-        if isinstance(layer, Vectors):
-            line = {"edge_width": layer.edge_width, "edge_color": layer.edge_color, "vector_style": layer.vector_style}
-            return self._layers.viewer.add_vectors(layer.data.copy(), opacity=layer.opacity, **line, **style)
-        assert isinstance(layer, Image)
-        style["interpolation2d"] = str(layer.interpolation2d)
         if layer.rgb:
             return self._layers.viewer.add_image(layer.data, rgb=True, **style)
         limits = tuple(layer.contrast_limits)

@@ -81,3 +81,25 @@ def neuron_spread(activity: np.ndarray) -> np.ndarray:
 def upper_limit(picture: np.ndarray) -> float:
     """Where the colours of a raster end: nearly all of its values are below."""
     return max(float(np.percentile(np.abs(picture), LIMIT_PERCENTILE)), LEAST_LIMIT)
+
+
+class TimeLine:
+    """The line at the present frame, as a picture one row high and as wide as both rasters.
+
+    Parameters
+    ----------
+    frames : length T of the clip.
+    columns_apart : from a frame in the first raster to the same frame in the second; 0 for one raster.
+    fineness : elements a frame, odd; the line is one element wide.
+    """
+
+    def __init__(self, frames: int, columns_apart: int, fineness: int) -> None:
+        self._frames, self._apart, self._fineness = frames, columns_apart, fineness
+        self.picture = np.zeros((1, (frames + columns_apart) * fineness), np.uint8)
+        """(1, W): 1 on the line."""
+
+    def move(self, frame: int) -> None:
+        """Mark another frame, in place; one beyond the clip is its last."""
+        self.picture[...] = 0
+        for first in {0, self._apart}:
+            self.picture[0, (min(frame, self._frames - 1) + first) * self._fineness + self._fineness // 2] = 1
