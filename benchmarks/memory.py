@@ -1,8 +1,9 @@
-"""Peak memory of reconstructing a 300-frame clip with a full-size DwiseNeuro on a CPU.
+"""Peak memory of reconstructing a clip with a DwiseNeuro of the published size on a CPU.
 
-    python benchmarks/memory.py [--steps 1] [--neurons 8000]
+    python benchmarks/memory.py [--frames 300] [--neurons 8000] [--threads 2] [--memory GIB]
 
-The weights are random: memory does not depend on them. Prints the peak resident memory of the process.
+The weights are random: memory does not depend on them. Prints the peak resident memory of the process, what was there
+before the first step, and how many windows go through at once.
 """
 
 from __future__ import annotations
@@ -11,15 +12,14 @@ import argparse
 import resource
 import sys
 import time
+from dataclasses import replace
 
-import numpy as np
+import torch
 
 import napari_vidrecon as vr
-from napari_vidrecon.encoders.dwiseneuro import DwiseNeuro, DwiseNeuroConfig
-from napari_vidrecon.encoders.encoder import EncoderSpec
-from napari_vidrecon.encoders.window_encoder import WindowEncoder
+from napari_vidrecon.bench.stand_ins import PUBLISHED, random_clip, random_encoder
+from napari_vidrecon.encoders.chunks import chunk_that_fits, window_threads
 from napari_vidrecon.reconstruction.run import plan_run
-from napari_vidrecon.sessions.session import Trial
 
 GIB = 1 << 30
 
@@ -30,27 +30,22 @@ def peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def main(frames: int, neurons: int, steps: int) -> None:
+def main(frames: int, neurons: int, steps: int, memory_gib: float | None) -> None:
     """Run the steps and print what they took."""
-    random = np.random.default_rng(0)
-    trial = Trial(
-        id=0,
-        tier="train",
-        video=random.uniform(0, 255, (frames, 36, 64)).astype(np.float32),
-        behavior=np.ones((2, frames), np.float32),
-        pupil_center=np.full((2, frames), 150, np.float32),
-        recorded_responses=random.gamma(0.5, 6.0, (neurons, frames)).astype(np.float32),
-    )
-    spec = EncoderSpec(name="full size, random weights", architecture="dwiseneuro", neurons=neurons)
-    encoder = WindowEncoder(DwiseNeuro(DwiseNeuroConfig((neurons,))), spec)
-    config = vr.ReconstructionConfig.preset("paper", steps=max(steps, 2), track_responses=False)
-    run = plan_run(trial, [encoder], vr.AlphaMask.full(), config)
-    began = time.perf_counter()
+    encoder = random_encoder(replace(PUBLISHED, readout_outputs=(neurons,)))
+    encoder.memory_limit = None if memory_gib is None else int(memory_gib * GIB)
+    config = vr.ReconstructionConfig.preset("paper", steps=steps + 1, track_responses=False)
+    run = plan_run(random_clip(frames, neurons), [encoder], vr.AlphaMask.full(), config)
+    before, began = peak_bytes() / GIB, time.perf_counter()
     for _ in range(steps):
-        run.steppable.gradient()
+        run.step()
     seconds = (time.perf_counter() - began) / steps
-    peak = peak_bytes() / GIB
-    print(f"{frames} frames, {neurons} neurons, {steps} step(s): peak {peak:.2f} GiB, {seconds:.0f} s a step")
+    workers, _ = window_threads(encoder)
+    at_once = f"{chunk_that_fits(encoder, gradient=True)} window(s) in each of {workers} thread(s)"
+    print(
+        f"{frames} frames, {neurons} neurons, {steps} step(s), {at_once}: peak {peak_bytes() / GIB:.2f} GiB "
+        f"({before:.2f} before the first step), {seconds:.0f} s a step"
+    )
 
 
 if __name__ == "__main__":
@@ -58,5 +53,8 @@ if __name__ == "__main__":
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--neurons", type=int, default=8000)
     parser.add_argument("--steps", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--memory", type=float, metavar="GIB")
     arguments = parser.parse_args()
-    main(arguments.frames, arguments.neurons, arguments.steps)
+    torch.set_num_threads(arguments.threads)
+    main(arguments.frames, arguments.neurons, arguments.steps, arguments.memory)

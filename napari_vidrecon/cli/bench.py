@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from napari_vidrecon.bench.cases import Case
 
 FORMAT = "vidrecon bench 1"
+CASES = (
+    *("gradients", "step-small", "step-large", "step-sample", "prediction-small", "prediction-large"),
+    *("clip-sample", "quality", "ensembles", "clips", "growth", "gpu"),
+)
+"""Named here too, as the help is not to load torch."""
 
 
 def bench(
@@ -21,7 +26,7 @@ def bench(
         bool, typer.Option("--quick", help="Small sizes, one call of each: does everything work?")
     ] = False,
     cases: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Only these, separated by commas, e.g. step-small,quality.")
+        str | None, typer.Option(metavar="NAMES", help=f"Only these, separated by commas: {', '.join(CASES)}.")
     ] = None,
     repeats: Annotated[
         int | None,

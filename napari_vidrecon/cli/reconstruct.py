@@ -130,6 +130,7 @@ def reconstruct(
             "target_encoders": [str(file.absolute()) for file in target_encoder or []],
             "mouse": mouse,
             "device": device,
+            "precision": precision,
         }
         return out / f"{recording.name}_trial{trial_id}{variant}.zarr", run
 

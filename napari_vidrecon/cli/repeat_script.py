@@ -36,7 +36,7 @@ session = vr.open_session(session_folder)
 trial = session.trial({trial})
 {part}
 def load(file):
-    return vr.load_encoder(file, mouse={mouse!r}, device={device!r}, neurons=session.n_neurons)
+    return vr.load_encoder(file, mouse={mouse!r}, device={device!r}, neurons=session.n_neurons{precision})
 
 
 config = vr.ReconstructionConfig(
@@ -125,6 +125,7 @@ def script_text(result: Reconstruction, run: Path, file: str = "repeat.py") -> s
         part=_part(clip),
         mouse=int(mouse) if isinstance(mouse, str) and mouse.isdecimal() else mouse,
         device=inputs.get("device", "auto"),
+        precision=", precision='bfloat16'" if inputs.get("precision") == "bfloat16" else "",
         config="\n".join(f"    {name}={value!r}," for name, value in result.config.model_dump().items()),
         target="saved.target" if kind == "given" else repr(kind),
         ablation=told["ablation"],

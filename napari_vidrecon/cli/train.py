@@ -74,7 +74,6 @@ def train(
 
     settings = chosen_recipe(architecture, recipe or [], seed=seed, steps=steps)
     instance_paths(out, instances)
-    chosen = choose_device(device)
     recordings = [open_session(folder) for folder in session]
     planned = plan_instances(
         recordings, settings, out, instances=instances, held_out_fold=held_out_fold, teachers=teacher or []
@@ -82,6 +81,7 @@ def train(
     names = [recording.name for recording in recordings]
     to_train = [each for each in planned if overwrite or not (instances > 1 and each.is_trained(names))]
     require_free_files(to_train, overwrite)
+    chosen = choose_device(device)
     answers = []
     with StopRequest() as stop:
         for number, instance in enumerate(planned, start=1):

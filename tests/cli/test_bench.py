@@ -10,6 +10,7 @@ import pytest
 from napari_vidrecon.bench import cases as bench_cases
 from napari_vidrecon.bench.cases import build_cases
 from napari_vidrecon.bench.scales import QUICK, WHOLE
+from napari_vidrecon.cli.bench import CASES
 
 SECTIONS = {"gradients", "timings", "quality", "growth", "gpu"}
 TIMED = {
@@ -107,6 +108,10 @@ def test_earlier_results_that_are_none_are_refused_in_one_line(vidrecon, tmp_pat
     answer = vidrecon("bench", "--from", file)
     assert answer.code == 2
     assert answer.err.startswith(f"vidrecon: {file}: expected results of `vidrecon bench`, found none")
+
+
+def test_the_help_names_every_case() -> None:
+    assert tuple(case.name for case in build_cases(WHOLE)) == CASES
 
 
 @pytest.mark.parametrize("scale", [QUICK, WHOLE])
