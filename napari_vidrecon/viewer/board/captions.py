@@ -30,7 +30,7 @@ LETTER_WIDTH = 0.7
 POINT_SIZE = 0.01
 ORDER_WORDS = {
     RasterOrder.RECORDED: "as recorded",
-    RasterOrder.SIMILARITY: "by similarity",
+    RasterOrder.SIMILARITY: "by similarity, silent ones last",
     RasterOrder.PREDICTION: "best predicted first",
     RasterOrder.POSITION: "by position",
 }
@@ -101,7 +101,8 @@ def heading(model: ReconstructionModel) -> str:
     mouse = "Simulated mouse" if trial.simulated else (model.session.name if model.session is not None else "")
     start, frame_s = model.clip[0], 1 / trial.frame_rate_hz
     length = f"{start * frame_s:.1f} to {(start + trial.frames) * frame_s:.1f} s"
-    return "   ·   ".join(part for part in (mouse, f"trial {trial.id} ({trial.tier})", length) if part)
+    clip = model.clip_name if model.stimulus is not None else f"trial {trial.id} ({trial.tier})"
+    return "   ·   ".join(part for part in (mouse, clip, length) if part)
 
 
 def captions(
@@ -223,7 +224,7 @@ def _recorded_title(model: ReconstructionModel) -> str:
     if model.trial is None or model.neurons is None:
         return NOTHING
     if not model.trial.labelled:
-        return "Recorded activity: withheld for this trial"
+        return f"Recorded activity: {'none for a stimulus' if model.stimulus is not None else 'withheld for this trial'}"
     count, kept = len(model.neurons.keep), model.neurons.count
     number = f"{count} neurons" if kept == count else f"{kept} of {count} neurons"
     return f"Recorded activity, {number}, {ORDER_WORDS[model.raster_order]}"
