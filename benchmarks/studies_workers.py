@@ -1,6 +1,6 @@
 """How much faster two workers are than one on the independent runs of a study.
 
-    python benchmarks/studies_workers.py [--workers 1 2] [--runs 12]
+    python benchmarks/studies_workers.py [--workers 1 2] [--runs 10]
 
 Runs of the simulated mouse (the ablation study at quick scale) on a local Dask cluster, each number of workers into
 an empty folder. Starting the cluster, which takes a few seconds whatever the study, is timed apart: the rate counts
@@ -29,13 +29,15 @@ def timed(workers: int, runs: int) -> dict[str, float]:
     """Runs a minute with so many workers, once all of them are at work, and the whole time."""
     plan = Plan((sample_mouse(),), scale_named("quick"))
     ends: list[float] = []
+    began = time.monotonic()
 
     def on_progress(progress: Progress) -> None:
-        ends.extend([time.monotonic()] * (progress.done - len(ends)))
+        if progress.done > len(ends):
+            ends.extend([time.monotonic()] * (progress.done - len(ends)))
+            print(f"{workers} workers: {progress.done} of {runs} after {ends[-1] - began:.1f} s", file=sys.stderr)
 
     with tempfile.TemporaryDirectory() as folder:
         chosen = dict(list(grid([ABLATION], plan, RunStore(Path(folder))).items())[:runs])
-        began = time.monotonic()
         run_all(chosen, workers=workers, device="cpu", on_progress=on_progress)
         whole = time.monotonic() - began
     # The first run of each worker also imports everything: it starts the clock.
@@ -51,7 +53,7 @@ def main() -> int:
     """Time each number of workers."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--runs", type=int, default=12)
+    parser.add_argument("--runs", type=int, default=10)
     options = parser.parse_args()
     found = {str(workers): timed(workers, options.runs) for workers in options.workers}
     first, last = (found[str(options.workers[place])] for place in (0, -1))
