@@ -39,7 +39,7 @@ class Scale:
     large_prediction_frames: int = 36
     sample_frames: int = 64
     sample_first_frame: int = 30
-    clip_steps: int = 50
+    clip_steps: int = 30
     run_steps: int = 5
     ensembles: tuple[int, ...] = (1, 3, 5, 7)
     clips: tuple[int, ...] = (1, 2, 4)
