@@ -36,12 +36,12 @@ def bench(
     out: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Where all measured times go.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Where a page for people goes.")] = None,
     from_: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--from",
             metavar="FILE.json",
             help="Earlier results: shown, or made into their page; with --cases, those are measured anew and the "
-            "others kept.",
+            "others kept. May be repeated, the later one counts.",
         ),
     ] = None,
     overwrite: Overwrite = False,
@@ -65,7 +65,7 @@ def bench(
     for path, what in ((out, "the measured times"), (markdown, "the page")):
         if path is not None:
             inputs.require_free(path, overwrite, what)
-    results = None if from_ is None else _read(from_)
+    results = _read_all(from_ or [])
     if results is None or cases:
         results = _measure(chosen, quick, threads, out, markdown, results)
     else:
@@ -128,6 +128,25 @@ def _measure(
     finally:
         torch.set_num_threads(threads_before)
     return results
+
+
+def _read_all(files: Sequence[Path]) -> dict[str, Any] | None:
+    """Results that were measured before, put together; None for no file.
+
+    Raises
+    ------
+    StorageError : a file is missing, or something else.
+    ConfigError : they are of different machines, or of different sizes.
+    """
+    from napari_vidrecon.bench.cases import joined
+    from napari_vidrecon.bench.machine import require_same_machine
+
+    together: dict[str, Any] | None = None
+    for results in map(_read, files):
+        if together is not None:
+            require_same_machine(together, results)
+        together = results if together is None else joined(together, results)
+    return together
 
 
 def _read(file: Path) -> dict[str, Any]:

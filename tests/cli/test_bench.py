@@ -91,6 +91,15 @@ def test_chosen_cases_are_measured_anew_and_the_others_kept(vidrecon, tmp_path: 
     assert second["gpu"] == first["gpu"]
 
 
+def test_parts_measured_one_by_one_are_put_together(vidrecon, tmp_path: Path) -> None:
+    parts = [tmp_path / f"{case}.json" for case in ("gpu", "step-sample")]
+    for part in parts:
+        assert vidrecon("bench", "--quick", "--cases", part.stem, "--threads", 1, "--out", part).code == 0
+    whole = vidrecon("bench", "--from", parts[0], "--from", parts[1], "--json").json
+    assert whole.keys() & SECTIONS == {"gpu", "timings"}
+    assert whole["timings"] == json.loads(parts[1].read_text())["timings"]
+
+
 def test_results_of_another_machine_are_not_mixed_in(vidrecon, tmp_path: Path) -> None:
     out = tmp_path / "speed.json"
     assert vidrecon("bench", "--quick", "--cases", "gpu", "--threads", 1, "--out", out).code == 0
