@@ -27,8 +27,8 @@ from napari_vidrecon.sessions.sample import find_sample
 from napari_vidrecon.studies.store import RUNS_FOLDER, is_finished
 
 STUDY = "ablation"
-ENCODERS = 2
-KILLED_AFTER_RUNS = 4
+ENCODERS = 1
+KILLED_AFTER_RUNS = 2
 LONGEST_SECONDS = 600.0
 ENDING_SECONDS = 30.0
 
