@@ -31,6 +31,8 @@ import psutil
 
 PROBE_SECONDS = 0.010
 WARM_UP_STEPS = 3
+WARM_UP_CYCLES = 12
+"""Threads of the encoder and their workspaces are made in the first runs and kept: that is no growth."""
 BUDGETS = {
     "sample open, s": 4.0,
     "first picture after Start, s": 3.0,
@@ -187,7 +189,7 @@ def endure(widget, cycles: int) -> dict[str, float]:
         for record in list(model.runs):
             widget.runs_panel.delete(record)
 
-    for _ in range(WARM_UP_STEPS):
+    for _ in range(WARM_UP_CYCLES):
         cycle()
     gc.collect()
     process = psutil.Process()
