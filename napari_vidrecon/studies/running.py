@@ -140,6 +140,7 @@ def _client(stack: ExitStack, scheduler: str | None, workers: int | None, jobs: 
     try:
         import dask
         from distributed import Client, LocalCluster
+        from distributed.comm import get_address_host_port
     except ImportError:
         raise ConfigError(
             "studies: expected Dask, found none installed; install the package with its extra 'studies'"
@@ -147,6 +148,8 @@ def _client(stack: ExitStack, scheduler: str | None, workers: int | None, jobs: 
     if scheduler is not None:
         stack.enter_context(_silence())
         try:
+            # A client that was given no address at all cannot even be closed cleanly.
+            get_address_host_port(scheduler)
             return stack.enter_context(Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False))
         except (OSError, ValueError, TimeoutError) as error:
             raise ConfigError(

@@ -105,9 +105,12 @@ def test_a_missing_library_is_named_with_how_to_get_it(vidrecon, monkeypatch, li
     assert_refused(vidrecon("study", "ablation", "--dry-run"), library, "napari-vidrecon[studies]")
 
 
-def test_a_scheduler_that_does_not_answer_is_one_clear_line(vidrecon, monkeypatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "node1", "http://node1:8786", "node1:port"])
+def test_a_scheduler_that_does_not_answer_is_one_clear_line(
+    vidrecon, monkeypatch, tmp_path: Path, address: str
+) -> None:
     from napari_vidrecon.studies import running
 
     monkeypatch.setattr(running, "CONNECT_SECONDS", 0.5)
-    answer = vidrecon("study", "ablation", "--scheduler", "tcp://127.0.0.1:9", "--out", tmp_path)
-    assert_refused(answer, "tcp://127.0.0.1:9", "expected a Dask scheduler")
+    answer = vidrecon("study", "ablation", "--scheduler", address, "--out", tmp_path)
+    assert_refused(answer, address, "expected a Dask scheduler")
