@@ -107,7 +107,11 @@ def _draw(axes: Axes, panel: DistributionPanel, names: Sequence[str]) -> None:
             axes.plot([place + MEAN_SHIFT] * 2, [low, high], color="black", linewidth=2, zorder=3)
         axes.plot([place + MEAN_SHIFT], [mean], "o", color="black", markersize=6, zorder=3)
         axes.annotate(
-            f"{mean:.2f}".replace("-", "−"), (place + MEAN_SHIFT, mean), (6, 0), textcoords="offset points", va="center"
+            f"{round(mean, 2) + 0.0:.2f}".replace("-", "−"),
+            (place + MEAN_SHIFT, mean),
+            (6, 0),
+            textcoords="offset points",
+            va="center",
         )
     axes.set_xticks(range(len(panel.distributions)), [each.label for each in panel.distributions])
     axes.set_xlim(-0.6, len(panel.distributions))

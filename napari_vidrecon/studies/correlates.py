@@ -74,13 +74,16 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
             "activity_accuracy": "activity prediction accuracy",
         }.items()
     }
-    at_zero = statistics.mean_interval(
-        lags.loc[lags["lag_frames"] == 0, "correlation"],
-        "cross-correlation of activity and frame accuracy at lag 0",
-        **counts(clips, CLIP_UNIT),
+    at_zero = lags[lags["lag_frames"] == 0]
+    size = counts(clips, CLIP_UNIT)
+    zero = (
+        statistics.mean_interval(at_zero["correlation"], "cross-correlation of the accuracies at lag 0", **size),
+        statistics.paired_t(
+            at_zero["correlation"], at_zero["other_clip"], "the same at lag 0: same clip - different clips", **size
+        ),
     )
-    outcome.tests += [*(test for test, _ in fits.values()), at_zero]
-    outcome.findings += _findings({name: test for name, (test, _) in fits.items()}, len(clips), lags, at_zero)
+    outcome.tests += [*(test for test, _ in fits.values()), *zero]
+    outcome.findings += _findings({name: test for name, (test, _) in fits.items()}, len(clips), lags, zero)
     outcome.drawings += [
         Drawing(
             "correlates",
@@ -142,7 +145,9 @@ def _lags(plan: Plan, courses: Sequence[tuple[np.ndarray, np.ndarray]]) -> Itera
             )
 
 
-def _findings(tests: dict[str, TestResult], clips: int, lags: pd.DataFrame, at_zero: TestResult) -> list[Finding]:
+def _findings(
+    tests: dict[str, TestResult], clips: int, lags: pd.DataFrame, zero: tuple[TestResult, TestResult]
+) -> list[Finding]:
     found = [
         Finding(
             "the more contrast the frames of a movie have, the better it is reconstructed",
@@ -162,20 +167,21 @@ def _findings(tests: dict[str, TestResult], clips: int, lags: pd.DataFrame, at_z
     ]
     mean = lags.groupby("lag_frames")["correlation"].mean()
     if mean.notna().any():
-        peak_s = float(mean.idxmax()) / FRAME_RATE_HZ
-        shows = None
-        if np.isfinite(at_zero.low) and at_zero.low > 0:
-            shows = abs(peak_s) <= PEAK_WITHIN_S
-        found.append(
-            Finding(
-                "within a clip, frames whose activity is better predicted are better reconstructed, without delay",
-                shows,
-                f"cross-correlation at lag 0: {at_zero.estimate:.3f} (95 % interval {at_zero.low:.3f} to "
-                f"{at_zero.high:.3f}); peak {mean.max():.3f} at {peak_s:+.2f} s; lags up to "
-                f"{mean.index.max() / FRAME_RATE_HZ:.1f} s",
-            )
-        )
+        found.append(_without_delay(mean, *zero))
     return found
+
+
+def _without_delay(mean: pd.Series[float], own: TestResult, against_other: TestResult) -> Finding:
+    """Whether the courses go together at once: above 0, above those of different clips, with the peak near lag 0."""
+    peak_s = float(mean.idxmax()) / FRAME_RATE_HZ
+    together = own.low > 0 and against_other.p < SIGNIFICANCE and against_other.estimate > 0
+    return Finding(
+        "within a clip, frames whose activity is better predicted are better reconstructed, without delay",
+        abs(peak_s) <= PEAK_WITHIN_S if together else None,
+        f"cross-correlation at lag 0: {own.estimate:.3f} (95 % interval {own.low:.3f} to {own.high:.3f}), "
+        f"{against_other.estimate:+.3f} against different clips (p = {against_other.p:.2g}); peak {mean.max():.3f} at "
+        f"{peak_s:+.2f} s; lags up to {mean.index.max() / FRAME_RATE_HZ:.1f} s",
+    )
 
 
 def positive(test: TestResult) -> bool | None:
