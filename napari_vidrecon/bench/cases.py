@@ -84,16 +84,17 @@ def choose_cases(scale: Scale, names: Sequence[str]) -> list[Case]:
 
 
 def with_case(results: Mapping[str, Any], case: Case, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Results with the rows of a case in place of its earlier ones, in the usual order of cases."""
+    """Results with the rows of a case in place of its earlier ones, in the usual order; each says on how many cores."""
     order = [each.name for each in build_cases(WHOLE)]
     others = [row for row in results.get(case.section, []) if row["of"] != case.name]
-    together = [*others, *({**row, "of": case.name} for row in rows)]
+    threads = results["machine"]["threads"]
+    together = [*others, *({"threads": threads, **row, "of": case.name} for row in rows)]
     return {**results, case.section: sorted(together, key=lambda row: order.index(row["of"]))}
 
 
 def joined(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
     """Two results of one machine as one; of a case that is in both, the later one's rows."""
-    together = {**earlier, "machine": later["machine"]}
+    together: dict[str, Any] = {**earlier, "machine": later["machine"]}
     for case in build_cases(WHOLE):
         rows = [row for row in later.get(case.section, []) if row["of"] == case.name]
         if rows:

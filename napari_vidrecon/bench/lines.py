@@ -8,16 +8,23 @@ from typing import Any
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:
-    """CPU, threads, GPU, torch and date in one line."""
+    """Date, CPU, cores, GPU and torch in one line."""
     gpu = machine["gpu"] or "no GPU"
-    threads = f"{machine['threads']} of {machine['cores']} cores used"
-    return f"{machine['date']}, {machine['cpu']}, {threads}, {gpu}, torch {machine['torch']}"
+    return f"{machine['date']}, {machine['cpu']}, {cores(machine['cores'])}, {gpu}, torch {machine['torch']}"
+
+
+def cores(count: int) -> str:
+    """How many, in words: "1 core", "2 cores"."""
+    return f"{count} core{'s' * (count > 1)}"
 
 
 def short_lines(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Name and figures of every row, for a terminal."""
     lines = [
-        (row["case"], f"{times(row)} as fast as {article(row['beside'])} ({pair(row)}): {row['size']}")
+        (
+            row["case"],
+            f"{times(row)} as fast as {article(row['beside'])} ({pair(row)}): {row['size']}, {cores(row['threads'])}",
+        )
         for row in results.get("timings", [])
     ]
     for row in results.get("quality", []):

@@ -16,7 +16,7 @@ from napari_vidrecon import __version__
 from napari_vidrecon.errors import ConfigError
 
 CPU_INFO = Path("/proc/cpuinfo")
-SAME = ("cpu", "cores", "threads", "gpu", "torch", "numpy", "python", "napari_vidrecon")
+SAME = ("cpu", "cores", "gpu", "torch", "numpy", "python", "napari_vidrecon")
 """What has to be the same for two measurements to stand in one table."""
 
 

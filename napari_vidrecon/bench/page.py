@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from napari_vidrecon.bench.bars import BARS, verdict
-from napari_vidrecon.bench.lines import machine_line, median, ratio, seconds, spread, windows
+from napari_vidrecon.bench.lines import cores, machine_line, median, ratio, seconds, spread, windows
 from napari_vidrecon.bench.quality import FRACTION_OF_BEST
 
 INTRODUCTION = """\
@@ -21,7 +21,8 @@ The *naive loop* is the published algorithm done as the published code does it: 
 convolutions, gradients of all weights computed and thrown away, a repeated last sub-batch computed twice
 (`napari_vidrecon/bench/naive.py`). It runs in the same process, a call of it and a call of ours in turn, so that what
 else the machine does slows both alike. Seconds are medians; the range behind a ratio is the least and the largest ratio
-of two neighbouring calls. Absolute times are those of this machine at that hour: read the ratios."""
+of two neighbouring calls. Absolute times are those of this machine at that hour: read the ratios. How it is done, and
+what was tried, is in `speed_notes.md`."""
 
 QUICK_WARNING = "**A quick look at small sizes: these figures say that everything works, and little else.**"
 QUALITY_EXPLAINED = f"""\
@@ -79,11 +80,12 @@ def _timings(rows: Sequence[Mapping[str, Any]]) -> str:
             seconds(statistics.median(row["beside_seconds"])) + windows(row.get("beside_windows")),
             seconds(median(row)) + windows(row.get("windows")),
             f"**{ratio(row['ratio'])}**{spread(row)}",
+            str(row["threads"]),
             str(row["repeats"]),
         ]
         for row in rows
     )
-    header = ["what", "size", "beside", "its time", "our time", "times as fast", "calls of each"]
+    header = ["what", "size", "beside", "its time", "our time", "times as fast", "cores", "calls of each"]
     return "## Beside the naive loop, and beside doing things one by one\n\n" + table(header, cells)
 
 
@@ -103,7 +105,9 @@ def _quality(rows: Sequence[Mapping[str, Any]]) -> str:
     )
     header = ["preset", "best", "last", "clips that got there", "windows", "time", "fewer windows", "less time"]
     size = rows[0]["size"][:1].upper() + rows[0]["size"][1:]
-    return f"## Work to the same quality\n\n{size}.\n{QUALITY_EXPLAINED}\n\n" + table(header, cells)
+    return f"## Work to the same quality\n\n{size}; {cores(rows[0]['threads'])}.\n{QUALITY_EXPLAINED}\n\n" + table(
+        header, cells
+    )
 
 
 def _gradients(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -134,7 +138,9 @@ def _growth(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in rows
     )
     header = ["what grows", "to", "what is timed", "time", "size : time, beside the first"]
-    return "## How the cost grows\n\nOurs alone, preset `paper`.\n\n" + table(header, cells)
+    return f"## How the cost grows\n\nOurs alone, preset `paper`, {cores(rows[0]['threads'])}.\n\n" + table(
+        header, cells
+    )
 
 
 def _gpu(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -92,7 +92,7 @@ def _measure(
     """
     import torch
 
-    from napari_vidrecon.bench.cases import with_case
+    from napari_vidrecon.bench.cases import joined, with_case
     from napari_vidrecon.bench.machine import describe_machine, require_same_machine
     from napari_vidrecon.cli.progress import Progress
     from napari_vidrecon.cli.stopping import StopRequest
@@ -104,7 +104,7 @@ def _measure(
     try:
         if earlier is not None:
             require_same_machine(earlier, results)
-            results = {**earlier, "machine": results["machine"]}
+            results = joined(earlier, results)
         with (
             Progress("bench", sum(case.calls for case in cases), "calls") as progress,
             StopRequest("this call") as stop,

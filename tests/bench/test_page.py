@@ -16,6 +16,7 @@ TIMING = {
     "size": "a small one",
     "beside": "naive loop",
     "repeats": 3,
+    "threads": 2,
     "beside_seconds": [10.0, 12.0, 14.0],
     "seconds": [2.0, 3.0, 2.5],
     "ratio": 4.8,
@@ -26,6 +27,7 @@ TIMING = {
 }
 QUALITY = {
     "preset": "fast",
+    "threads": 1,
     "size": "the sample's encoder",
     "best": 0.7,
     "final": 0.69,
@@ -58,7 +60,14 @@ def results() -> dict[str, Any]:
             }
         ],
         "growth": [
-            {"axis": "frames", "value": frames, "what": "a step", "size": "a small one", "seconds": [took]}
+            {
+                "axis": "frames",
+                "value": frames,
+                "what": "a step",
+                "size": "a small one",
+                "seconds": [took],
+                "threads": 1,
+            }
             for frames, took in ((50, 0.1), (100, 0.25))
         ],
         "gpu": [{"missing": "no GPU at hand"}],
@@ -67,8 +76,8 @@ def results() -> dict[str, Any]:
 
 def test_the_page_says_where_and_when_and_what_is_missing(results: dict[str, Any]) -> None:
     page = markdown(results)
-    assert "2026-01-02, some CPU, 1 of 2 cores used, no GPU, torch 2.10" in page
-    assert "| 12 s (12 windows) | 2.5 s (10 windows) | **4.80** (4.00 to 5.60) | 3 |" in page
+    assert "2026-01-02, some CPU, 2 cores, no GPU, torch 2.10" in page
+    assert "| 12 s (12 windows) | 2.5 s (10 windows) | **4.80** (4.00 to 5.60) | 2 | 3 |" in page
     assert "| `fast` | 0.700 | 0.690 | 0 of 2 | - | - |" in page
     assert "| 2.0e-15 | 3.0e-15 | 0.0e+00 |" in page
     assert "| 250 ms | 2.0 : 2.5 |" in page
@@ -102,9 +111,12 @@ def test_a_quick_look_says_that_it_is_one(results: dict[str, Any]) -> None:
 
 def test_every_row_has_a_line_in_the_terminal(results: dict[str, Any]) -> None:
     lines = dict(short_lines(results))
-    assert lines["step-small"] == "4.80 times (4.00 to 5.60) as fast as the naive loop (12 s, ours 2.5 s): a small one"
+    assert (
+        lines["step-small"]
+        == "4.80 times (4.00 to 5.60) as fast as the naive loop (12 s, ours 2.5 s): a small one, 2 cores"
+    )
     assert lines["quality, fast"].startswith("never; ")
-    assert lines["growth, frames 100"] == "250 ms a step: a small one"
+    assert lines["growth, frames 100"] == "250 ms a step: some"
     assert lines["gpu"] == "no GPU at hand"
     assert len(lines) == 6
 
