@@ -13,7 +13,7 @@ from napari_vidrecon.cli.options import Json, Overwrite
 if TYPE_CHECKING:
     from napari_vidrecon.bench.cases import Case
 
-FORMAT = "vidrecon bench 1"
+FORMAT = "vidrecon bench 2"
 CASES = (
     *("gradients", "step-small", "step-large", "step-sample", "prediction-small", "prediction-large"),
     *("clip-sample", "quality", "ensembles", "clips", "growth", "gpu"),
