@@ -10,9 +10,11 @@ What is done differently, and why it is the same:
    sines of t, of h and of w in channels of their own, E p = f(t) + g(h) + k(w): small tables.
 4. The gate of squeeze-and-excite scales the columns of the contraction, W (gate * x) = (W gate) x: a matrix is
    scaled, not a movie.
-5. No gradient of a weight is ever computed, so of a block only its input and the two tensors before the second and
-   the third SiLU are kept; the first is computed again.
-6. On a CPU, memory is the bottleneck: fresh pages cost seven times the arithmetic. Work goes tile by tile (some
+5. No gradient of a weight is ever computed, so of a block only its input and what is around the second and the third
+   SiLU (u2, u3, h3 below) are kept; u1, the largest, is computed again.
+6. The gate's gradient would take two passes over tensors as large as h3. But y = C' h3 with C' = C gate (column m
+   scaled by gate_m); the gradient of this matrix is dC' = dy^T h3, a small one, and dgate_m = sum over o of C_om dC'_om.
+7. On a CPU, memory is the bottleneck: fresh pages cost seven times the arithmetic. Work goes tile by tile (some
    frames, or some rows, of one window) through the cache, and the tensors that are kept are used again.
 
 Activations of a block, in the order of computation (the gradients, dX for X, run backwards through the same names):
@@ -223,7 +225,7 @@ class FoldedBlock:
 
     def _backward_group(self, dy: torch.Tensor, kept: Kept, dx: torch.Tensor) -> None:
         u2, u3, h3, gate = kept.u2, kept.u3, kept.h3, kept.gate
-        # The gate scales columns of C, so its gradient is that of C, column by column: sum over o of C dC / gate.
+        # Point 6 above.
         dcontract = dy.flatten(1, 3).transpose(1, 2) @ h3.flatten(1, 3)
         dgate = (self.contract * dcontract).sum(dim=1)
         dreduced = silu_gradient((dgate * gate * (1.0 - gate)) @ self.excite[0], kept.reduced)
