@@ -13,7 +13,7 @@ What is done differently, and why it is the same:
 5. No gradient of a weight is ever computed, so of a block only its input and what is around the second and the third
    SiLU (u2, u3, h3 below) are kept; u1, the largest, is computed again.
 6. The gate's gradient would take two passes over tensors as large as h3. But y = C' h3 with C' = C gate (column m
-   scaled by gate_m); the gradient of this matrix is dC' = dy^T h3, a small one, and dgate_m = sum over o of C_om dC'_om.
+   scaled by gate_m); the gradient of this matrix is dC' = dy^T h3, small, and dgate_m = sum over o of C_om dC'_om.
 7. On a CPU, memory is the bottleneck: fresh pages cost seven times the arithmetic. Work goes tile by tile (some
    frames, or some rows, of one window) through the cache, and the tensors that are kept are used again.
 
