@@ -19,6 +19,8 @@ from napari_vidrecon.figures.montage import MUTED, STYLE
 from napari_vidrecon.figures.mouse_lines import COLOURS, headed
 
 PANEL_WIDTH_IN, PANEL_HEIGHT_IN = 3.6, 3.8
+DISTRIBUTION_WIDTH_IN = 1.35
+"""What one distribution needs, with its label and the number beside its mean."""
 FEWEST_FOR_A_SHAPE = 8
 SPREAD, VIOLIN_WIDTH = 0.26, 0.8
 MEAN_SHIFT = 0.4
@@ -72,7 +74,9 @@ def distributions_figure(panels: Sequence[DistributionPanel], *, title: str = ""
     values = np.concatenate([np.asarray(each.values, float) for panel in panels for each in panel.distributions])
     finite = values[np.isfinite(values)]
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(PANEL_WIDTH_IN * len(panels), PANEL_HEIGHT_IN), layout="constrained")
+        most = max(len(panel.distributions) for panel in panels)
+        width = max(PANEL_WIDTH_IN, DISTRIBUTION_WIDTH_IN * most)
+        figure = Figure(figsize=(width * len(panels), PANEL_HEIGHT_IN), layout="constrained")
         FigureCanvasAgg(figure)
         names = sorted({name for panel in panels for each in panel.distributions for name in each.groups})
         for index, panel in enumerate(panels):

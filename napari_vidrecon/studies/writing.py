@@ -19,7 +19,7 @@ from napari_vidrecon.studies.store import RUNS_FOLDER
 from napari_vidrecon.studies.study import Outcome, Plan, Study
 
 TESTS_TABLE, FINDINGS_TABLE = "statistics", "findings"
-PAGE, PROVENANCE = "index.html", "provenance.json"
+PAGE, PROVENANCE, CONTENTS = "index.html", "provenance.json", "contents.json"
 
 
 def write_outcome(study: Study, plan: Plan, runs: Mapping[str, RunSpec], outcome: Outcome, folder: Path) -> Path:
@@ -65,6 +65,10 @@ def write_outcome(study: Study, plan: Plan, runs: Mapping[str, RunSpec], outcome
     provenance = _provenance(plan, runs)
     with replacing_file(folder / PROVENANCE) as temporary:
         temporary.write_text(json.dumps(provenance, indent=1, default=str))
+    with replacing_file(folder / CONTENTS) as temporary:
+        temporary.write_text(
+            json.dumps(_contents(study, plan, outcome), indent=1, ensure_ascii=False), encoding="utf-8"
+        )
     with replacing_file(folder / PAGE) as temporary:
         temporary.write_text(study_page(study, plan, outcome, tables, provenance), encoding="utf-8")
     return folder / PAGE
@@ -87,6 +91,26 @@ def _provenance(plan: Plan, runs: Mapping[str, RunSpec]) -> dict[str, Any]:
         "config": plan.scale.config().model_dump(mode="json"),
         "mice": [mouse.provenance() for mouse in plan.mice],
         "runs": {f"{RUNS_FOLDER}/{key}": spec.label for key, spec in runs.items()},
+    }
+
+
+def _contents(study: Study, plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    """What the page shows, for programs: which file stands for which panel of the paper."""
+    return {
+        "study": study.name,
+        "title": study.title,
+        "panels": study.panels,
+        "simulated": plan.simulated,
+        "scale": plan.scale.name,
+        "figures": [
+            {"file": f"figures/{each.name}.svg", "panel": each.panel, "caption": each.caption}
+            for each in outcome.drawings
+        ],
+        "movies": [
+            {"file": f"movies/{each.name}.mp4", "panel": each.panel, "caption": each.caption} for each in outcome.movies
+        ],
+        "findings": [asdict(finding) for finding in outcome.findings],
+        "notes": list(outcome.notes),
     }
 
 

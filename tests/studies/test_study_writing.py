@@ -105,6 +105,17 @@ def test_the_page_says_the_panel_the_size_and_the_statistics(written) -> None:
         assert text in page
 
 
+def test_the_contents_name_every_file_with_the_panel_it_stands_for(written) -> None:
+    folder, _ = written
+    contents = json.loads((folder / "contents.json").read_text(encoding="utf-8"))
+    for each in (*contents["figures"], *contents["movies"]):
+        assert (folder / each["file"]).exists()
+        assert each["panel"]
+        assert each["caption"]
+    assert contents["figures"]
+    assert {finding["shows"] for finding in contents["findings"]} == {True, False, None}
+
+
 def test_provenance_names_every_run_file_and_version(written, tiny_plan, study, shared_store) -> None:
     folder, page = written
     provenance = json.loads((folder / "provenance.json").read_text())
