@@ -134,11 +134,16 @@ def _draw(figure: Figure, axes: Axes, panel: MatrixPanel) -> None:
 
 
 def _draw_bar(figure: Figure, axes: Axes, panel: MatrixPanel, scale: ScalarMappable, values: np.ndarray) -> None:
-    finite = values[np.isfinite(values)]
-    below, above = (finite < panel.limits[0]).any(), (finite > panel.limits[1]).any()
-    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((below, above), "neither")
+    extend = bar_ends(values, panel.limits)
     bar = figure.colorbar(scale, ax=axes, pad=0.02, aspect=14, fraction=0.08, extend=extend, label=panel.bar_label)
     bar.outline.set_visible(False)
+
+
+def bar_ends(values: np.ndarray, limits: tuple[float, float]) -> str:
+    """Which ends of a colour bar get an arrow, because values lie beyond: "neither", "min", "max" or "both"."""
+    finite = values[np.isfinite(values)]
+    below, above = bool((finite < limits[0]).any()), bool((finite > limits[1]).any())
+    return {(True, True): "both", (True, False): "min", (False, True): "max"}.get((below, above), "neither")
 
 
 def _number(value: float, decimals: int) -> str:

@@ -15,6 +15,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from napari_vidrecon.figures.matrix_figure import bar_ends
 from napari_vidrecon.figures.montage import OUTLINE_COLOUR, STYLE, mask_outline
 from napari_vidrecon.figures.mouse_lines import headed
 from napari_vidrecon.sessions.screen import ScreenGeometry
@@ -119,10 +120,8 @@ def _dashed(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
 
 
 def _draw_map(figure: Figure, axes: Axes, screen_map: ScreenMap, screen: ScreenGeometry) -> None:
-    scale = Normalize(*screen_map.limits)
-    axes.imshow(
-        np.asarray(screen_map.values, dtype=float), cmap=screen_map.colours, norm=scale, interpolation="nearest"
-    )
+    values, scale = np.asarray(screen_map.values, dtype=float), Normalize(*screen_map.limits)
+    axes.imshow(values, cmap=screen_map.colours, norm=scale, interpolation="nearest")
     for mask in screen_map.outlines:
         for line in mask_outline(mask):
             axes.plot(*line.T, color="black", linewidth=2.2, alpha=0.6)
@@ -135,7 +134,8 @@ def _draw_map(figure: Figure, axes: Axes, screen_map: ScreenMap, screen: ScreenG
     for spine in axes.spines.values():
         spine.set_visible(True)
         spine.set_color("#BBBBBB")
-    bar = figure.colorbar(ScalarMappable(scale, screen_map.colours), cax=axes.inset_axes(BAR_PLACE))
+    mappable, place = ScalarMappable(scale, screen_map.colours), axes.inset_axes(BAR_PLACE)
+    bar = figure.colorbar(mappable, cax=place, extend=bar_ends(values, screen_map.limits))
     bar.ax.set_ylabel(screen_map.bar_label)
     bar.outline.set_visible(False)
     for spine in bar.ax.spines.values():

@@ -47,6 +47,14 @@ def test_rings_can_be_left_out_and_outlines_drawn() -> None:
     assert len(outlined.lines) == 2  # a dark line and a bright one over it
 
 
+def test_values_beyond_the_colours_are_marked_on_the_bar() -> None:
+    bars = [
+        screen_maps_figure([[screen_map(limits=limits)]], ["mouse"]).axes[0].child_axes[0]
+        for limits in ((0.0, 1.0), (0.2, 1.0))
+    ]
+    assert len(bars[1].patches) > len(bars[0].patches)
+
+
 def test_rows_maps_units_and_a_simulated_mouse_are_named(tmp_path: Path) -> None:
     figure = screen_maps_figure([[screen_map()] * 2, [screen_map()]], ["one", "two"], title="Masks", simulated=True)
     saved = save_figure(figure, tmp_path / "maps.svg").read_text()

@@ -75,3 +75,9 @@ def test_an_encoder_that_takes_every_frame_says_nothing_about_it(tiny_plan, monk
 
 def test_without_both_frequencies_it_cannot_be_told(outcome) -> None:
     assert outcome.findings[0].shows is None
+
+
+def test_targets_of_all_encoders_lead_to_other_reconstructions_and_are_said(outcome, outcome_of, tiny_plan) -> None:
+    together = outcome_of(GRATINGS, replace(tiny_plan, scale=tiny_plan.scale.with_stimulus_target("ensemble")))
+    assert (together.tables["gratings"]["video_correlation"] != outcome.tables["gratings"]["video_correlation"]).all()
+    assert any("mean prediction of all encoders" in note for note in together.notes)

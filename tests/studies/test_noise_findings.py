@@ -74,7 +74,7 @@ def test_with_few_repetitions_only_types_are_compared() -> None:
 def test_the_papers_own_numbers_show_all_its_results(tiny_plan) -> None:
     many = table(repetitions=6)
     found = findings(tiny_plan, many, means(PUBLISHED), paired_tests(many))
-    assert [each.shows for each in found] == [True] * 7
+    assert [each.shows for each in found] == [True] * 8
     assert "half of the best is reached at 1.5 px (5.1°)" in found[0].numbers
 
 
@@ -89,3 +89,13 @@ def test_chance_cannot_be_told_from_few_repetitions(tiny_plan) -> None:
     chance = findings(tiny_plan, few, means(PUBLISHED), paired_tests(few))[2]
     assert chance.shows is None
     assert "too few repetitions" in chance.numbers
+
+
+def test_the_sign_of_single_pixels_is_told_apart_from_that_of_coarser_noise(tiny_plan) -> None:
+    many, numbers = table(repetitions=6), means(PUBLISHED)
+    numbers["opposite_phase_correlation"] = np.full((2, 2), -0.5)
+    found = findings(tiny_plan, many, numbers, paired_tests(many))
+    assert [each.shows for each in found[3:5]] == [True, False]
+    numbers["opposite_phase_correlation"] = np.full((2, 2), 0.5)
+    found = findings(tiny_plan, many, numbers, paired_tests(many))
+    assert [each.shows for each in found[3:5]] == [False, True]
