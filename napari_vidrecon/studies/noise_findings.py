@@ -159,7 +159,7 @@ def _entropy(means: Mapping[str, np.ndarray]) -> Finding:
     truth, video = means["entropy_truth"].ravel(), means["entropy_reconstruction"].ravel()
     r = float(np.corrcoef(truth, video)[0, 1])
     return Finding(
-        "reconstructions have as much spatial detail as the noise they stand for (entropy)",
+        "the spatial detail of reconstructions follows that of the noise (entropy)",
         bool(r > HALF),
         f"r = {r:.2f} over types; {truth.mean():.2f} bits shown, {video.mean():.2f} reconstructed",
     )
