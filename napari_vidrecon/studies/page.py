@@ -116,10 +116,10 @@ def _findings(outcome: Outcome) -> str:
 
 def _size(study: Study, plan: Plan) -> str:
     mice, clips = len(plan.mice), len(study.clips(plan))
-    return (
-        f"{mice} {'mouse' if mice == 1 else 'mice'}, {clips} natural {'clip' if clips == 1 else 'clips'}, "
-        f"scale “{_text(plan.scale.name)}”."
-    )
+    parts = [f"{mice} {'mouse' if mice == 1 else 'mice'}"]
+    if clips:
+        parts.append(f"{clips} natural {'clip' if clips == 1 else 'clips'}")
+    return f"{', '.join(parts)}, scale “{_text(plan.scale.name)}”."
 
 
 def _panel(panel: str) -> str:
