@@ -15,7 +15,7 @@ from napari_vidrecon.studies.comparing import level_tests, monotone
 from napari_vidrecon.studies.measuring import evaluation_mask, presented, row
 from napari_vidrecon.studies.run_spec import RunSpec
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study
-from napari_vidrecon.studies.tiling import same_length
+from napari_vidrecon.studies.tiling import cropped, same_length
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,7 +135,11 @@ def _movie(plan: Plan, store: RunStore, largest: int) -> Iterator[np.ndarray]:
     labels = ["shown", *(f"{size} encoder{'s' if size > 1 else ''}" for size in range(1, largest + 1))]
     names = [f"{clip.mouse.name} {clip.trial}" if len(plan.mice) > 1 else f"trial {clip.trial}" for clip in plan.clips]
     return mosaic_frames(
-        same_length(list(zip(*columns, strict=True))), row_labels=labels, column_labels=names, simulated=plan.simulated
+        cropped(plan, same_length(list(zip(*columns, strict=True)))),
+        row_labels=labels,
+        column_labels=names,
+        scale=6,
+        simulated=plan.simulated,
     )
 
 

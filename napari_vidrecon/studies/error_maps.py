@@ -107,6 +107,12 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
         "opaque, smaller ones in proportion; the paper's scale is not known. Luminance and contrast are not matched. "
         "Predicted activity is the mean over all the mouse's encoders, from the movie shown."
     )
+    if plan.scale.config().surround == "inferred":
+        outcome.notes.append(
+            "At this scale pixels outside the mask are inferred with the others, but activity is predicted from the "
+            "reconstruction with grey outside the evaluation mask, as published. So it explains less of the recorded "
+            "activity than it did while it was fitted, and less than with the published rule (scale “paper”)."
+        )
     return outcome
 
 
@@ -159,7 +165,7 @@ def _judge(outcome: Outcome, clips: pd.DataFrame) -> None:
         outcome.findings.append(
             Finding(
                 statement,
-                None if decisive is None else bool(decisive.p < SIGNIFICANCE and decisive.estimate > 0),
+                None if decisive is None or decisive.p >= SIGNIFICANCE else decisive.estimate > 0,
                 f"r = {clips[first].mean():.3f} and {clips[second].mean():.3f}, higher in "
                 f"{int((clips[first] > clips[second]).sum())} of {len(clips)} clips ({paper})"
                 + ("" if decisive is None else f"; paired t-test over {decisive.unit}s p = {decisive.p:.2g}"),

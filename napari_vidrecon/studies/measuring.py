@@ -11,9 +11,6 @@ from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import apply_mask, match_luminance_contrast
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.studies.study import Clip, Plan
-from napari_vidrecon.studies.tiling import cropped as cropped
-from napari_vidrecon.studies.tiling import same_length as same_length
-from napari_vidrecon.studies.tiling import spread_frames as spread_frames
 
 EVALUATION_THRESHOLD = 1.0
 

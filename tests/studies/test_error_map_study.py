@@ -75,3 +75,10 @@ def test_both_findings_name_the_numbers_they_rest_on(tiny_plan, outcome_of) -> N
         outcome.findings, ("predicted_correlation", "activity_from_reconstruction"), strict=True
     ):
         assert f"{table[column].mean():.3f}" in finding.numbers
+
+
+def test_a_difference_that_is_not_significant_is_left_open(tiny_plan, outcome_of) -> None:
+    outcome = outcome_of(ERROR_MAPS, tiny_plan)
+    over_clips = [test for test in outcome.tests if test.unit == "clip"]
+    for finding, test in zip(outcome.findings, over_clips, strict=True):
+        assert finding.shows == (test.estimate > 0 if test.p < 0.05 else None)
