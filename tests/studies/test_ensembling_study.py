@@ -44,6 +44,9 @@ def test_sizes_are_tested_against_each_other_and_the_finding_is_told_from_the_me
     assert "one-way repeated-measures ANOVA" in {test.test for test in outcome.tests}
     means = outcome.tables["ensembling"].groupby("encoders")["video_correlation"].mean()
     assert outcome.findings[0].shows == (means[2] > means[1])
+    pairs = outcome.tables["ensembling"].set_index(["mouse", "clip", "encoders"]).unstack("encoders")
+    beaten = (pairs["video_correlation"][2] > pairs["highest_video_correlation"][1]).sum()
+    assert f"than the best one in {beaten} of 4 clips" in outcome.findings[0].numbers
     assert len(outcome.drawings[0].draw().axes) == 2
     assert len(list(outcome.movies[0].frames())) == 34
 
