@@ -96,7 +96,7 @@ def _finding(table: pd.DataFrame, largest: int) -> Finding:
     values, levels = statistics.by_unit(table, ["mouse"], "encoders", "video_correlation")
     means = values.mean(axis=0)
     gains = table.pivot_table(index=["mouse", "clip"], columns="encoders", values="video_correlation")
-    best = table[table["encoders"] == 1].set_index(["mouse", "clip"])["highest_video_correlation"]
+    best = table[table["encoders"] == 1].set_index(["mouse", "clip"])["highest_video_correlation"].loc[gains.index]
     better, best_of_all = int((gains[largest] > gains[1]).sum()), int((gains[largest] > best).sum())
     return Finding(
         f"the correlation rises with every encoder that is averaged, from 1 to {largest}",
