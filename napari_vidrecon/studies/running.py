@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -176,7 +177,14 @@ def _client(stack: ExitStack, scheduler: str | None, workers: int | None, jobs: 
             memory_limit=0,
         )
     )
-    return stack.enter_context(Client(cluster, set_as_default=False))
+    client = stack.enter_context(Client(cluster, set_as_default=False))
+    client.run(_ignore_interrupts)
+    return client
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C reaches every process of a terminal; what it means is for the command to say, not for its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

@@ -137,7 +137,9 @@ def test_a_killed_command_started_again_ends_with_the_same_tables_and_repeats_no
 def test_a_run_at_fault_is_told_after_the_others_were_finished(cluster, tiny_plan, tmp_path) -> None:
     spec = tiny_plan.standard(tiny_plan.clips[0])[0]
     runs = {tmp_path / "bad.zarr": spec.changed(frames=(0, 20)), tmp_path / "good.zarr": spec}
-    with pytest.raises(RunError, match=r"^tiny, trial 0, encoder 0, frames 0 to 20: .*at least 32.*; 1 run is finished"):
+    with pytest.raises(
+        RunError, match=r"^tiny, trial 0, encoder 0, frames 0 to 20: .*at least 32.*; 1 run is finished"
+    ):
         run_all(runs, scheduler=cluster.address, device="cpu")
     assert is_finished(tmp_path / "good.zarr")
     assert not (tmp_path / "bad.zarr").exists()
