@@ -71,7 +71,10 @@ def distributions_figure(panels: Sequence[DistributionPanel], *, title: str = ""
     """
     if not panels:
         raise ValueError("there is no panel to draw")
-    values = np.concatenate([np.asarray(each.values, float) for panel in panels for each in panel.distributions])
+    drawn = [
+        np.append(np.asarray(each.values, float), each.interval) for panel in panels for each in panel.distributions
+    ]
+    values = np.concatenate(drawn)
     finite = values[np.isfinite(values)]
     with matplotlib.rc_context(STYLE):
         most = max(len(panel.distributions) for panel in panels)

@@ -38,6 +38,8 @@ MEASURES = {"video_correlation": "video correlation r", "mean_frame_correlation"
 MOVIE_LABELS = {OTHER_CLIP: "other's activity"}
 FRAMES_SHOWN, FRAMES_APART, CLIPS_SHOWN = 10, 30, 5
 PIXEL_SCALE = 4
+NEAR_ZERO = 0.05
+"""A mean correlation below this is none, however narrow its interval; a reconstruction reaches ten times as much."""
 
 
 def partners(plan: Plan) -> dict[Clip, Clip]:
@@ -164,12 +166,12 @@ def _tests(table: pd.DataFrame, measure: str) -> list[TestResult]:
 
 def _finding(table: pd.DataFrame, control: str) -> Finding:
     real, found = (_interval(table, kind, "video_correlation") for kind in (SHOWN, control))
-    statement = f"{CONTROLS[control]}: the 95 % interval of its correlation holds 0"
+    statement = f"{CONTROLS[control]}: its correlation is 0 within the 95 % interval, or nearly so"
     if found.note:
         return Finding(statement, None, found.note)
     return Finding(
         statement,
-        bool(found.low <= 0 <= found.high),
+        bool(found.low <= 0 <= found.high or abs(found.estimate) < NEAR_ZERO),
         f"r = {found.estimate:.3f} ({found.low:.3f} to {found.high:.3f}), against {real.estimate:.3f} "
         f"({real.low:.3f} to {real.high:.3f}) of the reconstruction, over {real.clips} clips of {real.mice} "
         f"{'mouse' if real.mice == 1 else 'mice'}",

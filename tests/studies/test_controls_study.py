@@ -46,13 +46,13 @@ def test_every_control_is_measured_like_the_reconstruction(tiny_plan, outcome_of
     assert table.groupby("control").size().to_dict() == dict.fromkeys((controls.SHOWN, *CONTROLS), 2)
 
 
-def test_a_finding_shows_when_its_interval_holds_0(two_mice_plan, outcome_of) -> None:
+def test_a_finding_shows_when_its_interval_holds_0_or_its_mean_is_next_to_it(two_mice_plan, outcome_of) -> None:
     outcome = outcome_of(CONTROLS_STUDY, two_mice_plan)
     table = outcome.tables["controls"]
     for control, finding in zip(CONTROLS, outcome.findings, strict=True):
         sample = values(table, control)
         low, high = stats.t.interval(0.95, len(sample) - 1, sample.mean(), stats.sem(sample))
-        assert finding.shows == (low <= 0 <= high)
+        assert finding.shows == (low <= 0 <= high or abs(sample.mean()) < controls.NEAR_ZERO)
         assert f"({low:.3f} to {high:.3f})" in finding.numbers
         assert "4 clips of 2 mice" in finding.numbers
 
@@ -62,7 +62,7 @@ def test_an_interval_away_from_0_is_not_hidden() -> None:
 
     rows = [
         {"mouse": "a", "clip": clip, "control": kind, "video_correlation": level + 0.01 * clip}
-        for kind, level in ((controls.SHOWN, 0.7), (controls.RANDOM, 0.4), (controls.PERMUTED, -0.015))
+        for kind, level in ((controls.SHOWN, 0.7), (controls.RANDOM, 0.1), (controls.PERMUTED, -0.045))
         for clip in range(4)
     ]
     table = pd.DataFrame(rows)
