@@ -151,6 +151,6 @@ _MOST_PROBABLE = {
 }
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
-    "fast": {**_MOST_PROBABLE, "steps": 20, "learning_rate": 0.2},
+    "fast": {**_MOST_PROBABLE, "steps": 25, "learning_rate": 0.35, "momentum": 0.8},
     "best": {**_MOST_PROBABLE, "steps": 40, "learning_rate": 0.1},
 }
