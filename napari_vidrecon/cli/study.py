@@ -66,7 +66,7 @@ def study(
     from napari_vidrecon.cli import report
     from napari_vidrecon.studies.catalogue import STUDIES, studies_named
     from napari_vidrecon.studies.conducting import cost, require_libraries
-    from napari_vidrecon.studies.running import usual_workers
+    from napari_vidrecon.studies.runs.running import usual_workers
     from napari_vidrecon.studies.scale import scale_named
     from napari_vidrecon.studies.study import Plan
 
@@ -118,7 +118,7 @@ def _conduct(
     from napari_vidrecon.cli.progress import Progress
     from napari_vidrecon.cli.stopping import StopRequest
     from napari_vidrecon.studies.conducting import conduct
-    from napari_vidrecon.studies.running import Progress as Runs
+    from napari_vidrecon.studies.runs.running import Progress as Runs
 
     label = chosen[0].name if len(chosen) == 1 else "studies"
     with Progress(label, 0, "runs") as progress, StopRequest("the bookkeeping") as stop:

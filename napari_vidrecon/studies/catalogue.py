@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from napari_vidrecon.errors import ConfigError
-from napari_vidrecon.studies.ablation import ABLATION
-from napari_vidrecon.studies.controls import CONTROLS_STUDY
-from napari_vidrecon.studies.correlates import CORRELATES
-from napari_vidrecon.studies.duplicates import DUPLICATES
-from napari_vidrecon.studies.ensembling import ENSEMBLING
-from napari_vidrecon.studies.error_maps import ERROR_MAPS
-from napari_vidrecon.studies.ethogram import ETHOGRAM
-from napari_vidrecon.studies.gaussian_noise import GAUSSIAN_NOISE
-from napari_vidrecon.studies.gratings import GRATINGS
-from napari_vidrecon.studies.natural import NATURAL
-from napari_vidrecon.studies.receptive_fields import RECEPTIVE_FIELDS
+from napari_vidrecon.studies.experiments.ablation import ABLATION
+from napari_vidrecon.studies.experiments.controls import CONTROLS_STUDY
+from napari_vidrecon.studies.experiments.correlates import CORRELATES
+from napari_vidrecon.studies.experiments.duplicates import DUPLICATES
+from napari_vidrecon.studies.experiments.ensembling import ENSEMBLING
+from napari_vidrecon.studies.experiments.error_maps import ERROR_MAPS
+from napari_vidrecon.studies.experiments.ethogram import ETHOGRAM
+from napari_vidrecon.studies.experiments.gaussian_noise import GAUSSIAN_NOISE
+from napari_vidrecon.studies.experiments.gratings import GRATINGS
+from napari_vidrecon.studies.experiments.natural import NATURAL
+from napari_vidrecon.studies.experiments.receptive_fields import RECEPTIVE_FIELDS
+from napari_vidrecon.studies.experiments.variations import VARIATIONS
 from napari_vidrecon.studies.study import Study
-from napari_vidrecon.studies.variations import VARIATIONS
 
 STUDIES: tuple[Study, ...] = (
     NATURAL,

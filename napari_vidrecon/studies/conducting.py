@@ -8,14 +8,14 @@ from pathlib import Path
 
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.storage import replacing_file
-from napari_vidrecon.studies.cost import Cost, estimate
-from napari_vidrecon.studies.page import gallery_page
-from napari_vidrecon.studies.published_results import NOTE, open_published
-from napari_vidrecon.studies.run_spec import RunSpec, without_repeats
-from napari_vidrecon.studies.running import Progress, run_all
-from napari_vidrecon.studies.store import RunStore
+from napari_vidrecon.studies.pages.page import gallery_page
+from napari_vidrecon.studies.pages.writing import PAGE, write_outcome
+from napari_vidrecon.studies.runs.cost import Cost, estimate
+from napari_vidrecon.studies.runs.published_results import NOTE, open_published
+from napari_vidrecon.studies.runs.run_spec import RunSpec, without_repeats
+from napari_vidrecon.studies.runs.running import Progress, run_all
+from napari_vidrecon.studies.runs.store import RunStore
 from napari_vidrecon.studies.study import Outcome, Plan, Study
-from napari_vidrecon.studies.writing import PAGE, write_outcome
 
 REQUIRED = ("pandas", "pyarrow", "pingouin", "statsmodels", "distributed")
 

@@ -109,7 +109,7 @@ def test_a_missing_library_is_named_with_how_to_get_it(vidrecon, monkeypatch, li
 def test_a_scheduler_that_does_not_answer_is_one_clear_line(
     vidrecon, monkeypatch, tmp_path: Path, address: str
 ) -> None:
-    from napari_vidrecon.studies import running
+    from napari_vidrecon.studies.runs import running
 
     monkeypatch.setattr(running, "CONNECT_SECONDS", 0.5)
     answer = vidrecon("study", "ablation", "--scheduler", address, "--out", tmp_path)

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from napari_vidrecon.errors import MaskError
-from napari_vidrecon.studies.ablation import ABLATION
 from napari_vidrecon.studies.conducting import conduct, grid
-from napari_vidrecon.studies.store import RunStore
+from napari_vidrecon.studies.experiments.ablation import ABLATION
+from napari_vidrecon.studies.runs.store import RunStore
 from napari_vidrecon.studies.study import Outcome, Plan, Study
 
 

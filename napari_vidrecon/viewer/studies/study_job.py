@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_vidrecon.studies.conducting import Written
-    from napari_vidrecon.studies.run_spec import RunSpec
-    from napari_vidrecon.studies.running import Progress
-    from napari_vidrecon.studies.store import RunStore
+    from napari_vidrecon.studies.runs.run_spec import RunSpec
+    from napari_vidrecon.studies.runs.running import Progress
+    from napari_vidrecon.studies.runs.store import RunStore
     from napari_vidrecon.studies.study import Drawing, Movie, Outcome, Plan, Study
 
 Made = TypeVar("Made")
@@ -76,7 +76,7 @@ class StudyWritten:
 def estimate(request: StudyRequest, job: Job) -> None:
     """Tell `Estimated`; a few steps of one run of each kind are timed, and nothing is kept."""
     from napari_vidrecon.studies.conducting import cost, require_libraries
-    from napari_vidrecon.studies.running import usual_workers
+    from napari_vidrecon.studies.runs.running import usual_workers
 
     job.tell(Phase("Timing a few steps"))
     require_libraries()
@@ -120,7 +120,7 @@ def conduct(request: StudyRequest, job: Job) -> None:
 
 def _list_runs(studies: Sequence[Study], plan: Plan, out: Path, job: Job) -> None:
     from napari_vidrecon.studies.conducting import grid
-    from napari_vidrecon.studies.store import RunStore
+    from napari_vidrecon.studies.runs.store import RunStore
 
     store = RunStore(out)
     for study in studies:

@@ -1,0 +1,157 @@
+"""Fewer neurons, worse movies (Bauer et al. 2026, Fig. 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_vidrecon.analysis import statistics
+from napari_vidrecon.analysis.postprocess import apply_mask
+from napari_vidrecon.reconstruction.neurons import Ablation
+from napari_vidrecon.studies.measures.comparing import level_tests, monotone
+from napari_vidrecon.studies.measures.measuring import evaluation_mask, presented, row, scores
+from napari_vidrecon.studies.measures.tiling import cropped, same_length
+from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study, averaged
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from napari_vidrecon.studies.runs.store import RunStore
+
+FRACTIONS = (0.875, 0.75, 0.5, 0.0)
+"""Of the neurons that are ablated: 12.5, 25, 50 and 100 % stay."""
+TREATMENTS: tuple[Ablation, ...] = ("drop", "silence")
+PIXEL_SCALE = 5
+TREATMENT_NAMES = {"drop": "ablated neurons left out", "silence": "ablated neurons held at 0 (published code)"}
+
+
+def _specs(plan: Plan, clip: Clip, fraction: float, ablation: Ablation) -> list[RunSpec]:
+    if not fraction:
+        return plan.standard(clip)
+    position = plan.mice.index(clip.mouse), clip.mouse.clips().index(clip.trial)
+    # The published seeds: the sets of one clip are nested, and the same for all its encoders.
+    seed = (position[1] + 1) * (position[0] + 1)
+    return plan.standard(clip, ablated_fraction=fraction, ablation_seed=seed, ablation=ablation)
+
+
+def runs(plan: Plan) -> Sequence[RunSpec]:
+    """Every clip at every population size, with both treatments."""
+    return [
+        spec
+        for clip in plan.clips
+        for ablation in TREATMENTS
+        for fraction in FRACTIONS
+        for spec in _specs(plan, clip, fraction, ablation)
+    ]
+
+
+def evaluate(plan: Plan, store: RunStore) -> Outcome:
+    """Video and frame correlation over population size; ANOVA and consecutive t-tests."""
+    import pandas as pd
+
+    rows = []
+    for clip in plan.clips:
+        trial, pixels = plan.trial(clip), evaluation_mask(clip)
+        neurons = clip.mouse.open_session().n_neurons
+        for ablation in TREATMENTS:
+            for fraction in FRACTIONS:
+                video = averaged(store, _specs(plan, clip, fraction, ablation))
+                rows.append(
+                    row(
+                        clip,
+                        treatment=ablation,
+                        kept_percent=100 * (1 - fraction),
+                        neurons=round(neurons * (1 - fraction)),
+                        **scores(plan, trial, video, pixels),
+                    )
+                )
+    table = pd.DataFrame(rows)
+    outcome = Outcome(tables={"ablation": table})
+    for ablation in TREATMENTS:
+        part = table[table["treatment"] == ablation]
+        what = f"% of the neurons, {TREATMENT_NAMES[ablation]}"
+        outcome.tests += level_tests(part, "kept_percent", "video_correlation", what)
+        values, _ = statistics.by_unit(part, ["mouse"], "kept_percent", "video_correlation")
+        means = values.mean(axis=0)
+        change = ", ".join(f"{100 * (mean / means[-1] - 1):.1f} %" for mean in means[:-1])
+        outcome.findings.append(
+            Finding(
+                f"the correlation falls with every halving of the population ({TREATMENT_NAMES[ablation]})",
+                monotone(means),
+                f"r = {', '.join(f'{mean:.3f}' for mean in means)} at 12.5, 25, 50, 100 %; against all: {change}",
+            )
+        )
+    outcome.drawings.append(
+        Drawing(
+            "ablation",
+            "Video and mean frame correlation over the number of neurons. Dashed: single mice; solid: their mean; "
+            "faint dots: clips.",
+            "Fig. 5",
+            lambda: _figure(plan, table),
+        )
+    )
+    outcome.movies.append(
+        Movie(
+            "ablation",
+            "The clip shown (top) and its reconstructions from fewer and fewer neurons, averaged over encoders, "
+            "smoothed, masked, and matched in luminance and contrast.",
+            "no counterpart in the paper",
+            lambda: _movie(plan, store),
+        )
+    )
+    outcome.notes.append(
+        "The published code holds ablated neurons at 0 inside the loss, so its figure mixes fewer neurons with silent "
+        "ones as constraints. Both treatments are run here."
+    )
+    return outcome
+
+
+def _figure(plan: Plan, table: pd.DataFrame) -> Figure:
+    from napari_vidrecon.figures.mouse_lines import LinePanel, Lines, mouse_lines_figure
+
+    panels = []
+    for measure, label in (("video_correlation", "video correlation r"), ("mean_frame_correlation", "mean frame r")):
+        lines = []
+        for ablation in TREATMENTS:
+            part = table[table["treatment"] == ablation]
+            mice, levels = statistics.by_unit(part, ["mouse"], "kept_percent", measure)
+            clips, _ = statistics.by_unit(part, ["mouse", "clip"], "kept_percent", measure)
+            lines.append(Lines(levels, mice, TREATMENT_NAMES[ablation], clips))
+        ticks = [f"{level:g}" for level in levels]
+        panels.append(LinePanel(lines, "neurons kept (%)", label, ticks=ticks, log_x=True, y_range=(0, 1)))
+    neurons = ", ".join(f"{mouse.open_session().n_neurons}" for mouse in plan.mice)
+    return mouse_lines_figure(panels, title=f"Population ablation of {neurons} neurons", simulated=plan.simulated)
+
+
+def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
+    from napari_vidrecon.figures.mosaic import mosaic_frames
+
+    columns = []
+    for clip in plan.clips:
+        truth, pixels = plan.trial(clip).video, evaluation_mask(clip)
+        part = plan.measured(len(truth))
+        column = [apply_mask(truth[part], pixels)]
+        for fraction in reversed(FRACTIONS):
+            video = averaged(store, _specs(plan, clip, fraction, "drop"))
+            column.append(presented(truth[part], video[part], pixels)[1])
+        columns.append(column)
+    return mosaic_frames(
+        cropped(plan, list(zip(*same_length(columns), strict=True))),
+        row_labels=["shown", *(f"{100 * (1 - fraction):g} %" for fraction in reversed(FRACTIONS))],
+        column_labels=[clip.name if len(plan.mice) > 1 else f"trial {clip.trial}" for clip in plan.clips],
+        scale=PIXEL_SCALE,
+        simulated=plan.simulated,
+    )
+
+
+ABLATION = Study(
+    name="ablation",
+    title="Reconstruction from fewer neurons",
+    panels="Fig. 5",
+    runs=runs,
+    evaluate=evaluate,
+)

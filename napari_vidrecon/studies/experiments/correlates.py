@@ -1,0 +1,280 @@
+"""What goes along with a good reconstruction: the movie, the behaviour, or how predictable the activity is.
+
+Source: Bauer et al. 2026, Fig. 2-S1. Which three measures of movie and behaviour the paper took is inferred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_vidrecon import metrics
+from napari_vidrecon.analysis import statistics
+from napari_vidrecon.analysis.cross_correlation import cross_correlation
+from napari_vidrecon.analysis.statistics import SIGNIFICANCE, TestResult
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
+from napari_vidrecon.studies.measures.comparing import CLIP_UNIT, counts
+from napari_vidrecon.studies.measures.measuring import evaluation_mask, row, scores
+from napari_vidrecon.studies.measures.predicting import from_truth
+from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.study import Clip, Drawing, Finding, Outcome, Plan, Study, averaged
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from napari_vidrecon.studies.runs.store import RunStore
+
+MOVIE_MEASURES = {
+    "contrast": "frame contrast (SD, grey levels)",
+    "luminance": "luminance (grey level)",
+    "motion_energy": "motion energy (grey levels a frame)",
+}
+BEHAVIOUR_MEASURES = {
+    "pupil_diameter": "pupil diameter (px)",
+    "running_speed": "running speed (a.u.)",
+    "eye_movement": "eye movement (px/s)",
+}
+ACCURACY, ACCURACY_LABEL = "mean_frame_correlation", "mean frame correlation r"
+FEWEST_FOR_NO_CORRELATION = 30
+"""Clips below which "no significant correlation" says nothing: r = 0.5 would be missed about every fifth time."""
+LARGEST_LAG = 60
+LEAST_OVERLAP = 2 / 3
+PEAK_WITHIN_S = 0.1
+
+
+def runs(plan: Plan) -> Sequence[RunSpec]:
+    """The standard reconstruction of every clip."""
+    return [spec for clip in plan.many_clips for spec in plan.standard(clip)]
+
+
+def evaluate(plan: Plan, store: RunStore) -> Outcome:
+    """Correlations of reconstruction accuracy over clips, and of its course with that of predictability over time."""
+    import pandas as pd
+
+    trials = {clip: plan.trial(clip) for clip in plan.many_clips}
+    from_movies = from_truth(plan, trials)
+    rows, courses = [], []
+    for clip, trial in trials.items():
+        values, course = _measure(plan, store, clip, trial, from_movies[clip])
+        rows.append(row(clip, **values))
+        courses.append(course)
+    clips, lags = pd.DataFrame(rows), pd.DataFrame(_lags(plan, courses))
+    outcome = Outcome(tables={"clips": clips, "lags": lags})
+    fits = {
+        name: statistics.pearson_fit(
+            clips[name], clips[ACCURACY], f"{ACCURACY_LABEL} over {label}", **counts(clips, CLIP_UNIT)
+        )
+        for name, label in {
+            **MOVIE_MEASURES,
+            **BEHAVIOUR_MEASURES,
+            "activity_accuracy": "activity prediction accuracy",
+        }.items()
+    }
+    at_zero = lags[lags["lag_frames"] == 0]
+    size = counts(clips, CLIP_UNIT)
+    zero = (
+        statistics.mean_interval(at_zero["correlation"], "cross-correlation of the accuracies at lag 0", **size),
+        statistics.paired_t(
+            at_zero["correlation"], at_zero["other_clip"], "the same at lag 0: same clip - different clips", **size
+        ),
+    )
+    outcome.tests += [*(test for test, _ in fits.values()), *zero]
+    outcome.findings += _findings({name: test for name, (test, _) in fits.items()}, len(clips), lags, zero)
+    outcome.drawings += [
+        Drawing(
+            "correlates",
+            "Mean frame correlation of every clip over three measures of its movie (inside the evaluation mask) and "
+            "three of the behaviour. Line: least squares; a colour each mouse.",
+            "Fig. 2-S1 A",
+            lambda: _scatter_figure(plan, clips, fits),
+        ),
+        Drawing(
+            "predictability",
+            "Left: reconstruction accuracy over activity prediction accuracy (correlation of recorded activity with "
+            "that predicted from the movie, over neurons and frames). Right: cross-correlation of the two, frame by "
+            "frame: mean over clips with its 95 % interval; grey: courses of different clips, as a control.",
+            "Fig. 2-S1 B",
+            lambda: _predictability_figure(plan, clips, lags, fits["activity_accuracy"]),
+        ),
+    ]
+    outcome.notes.append(_note(plan, len(clips)))
+    return outcome
+
+
+def _measure(
+    plan: Plan, store: RunStore, clip: Clip, trial: Trial, from_movie: np.ndarray
+) -> tuple[dict[str, float], tuple[np.ndarray, np.ndarray]]:
+    """Values of one clip; and, frame by frame, how well its activity is predicted and its movie reconstructed."""
+    pixels, part = evaluation_mask(clip), plan.measured(trial.frames)
+    video, truth = averaged(store, plan.standard(clip)), trial.video[part]
+    recorded, predicted = trial.responses[:, part], from_movie[:, part]
+    eye_px = np.hypot(*np.diff(trial.pupil_center[:, part], axis=1))
+    values = {
+        **scores(plan, trial, video, pixels),
+        "contrast": float(metrics.frame_contrast(truth, pixels).mean()),
+        "luminance": metrics.luminance(truth, pixels),
+        "motion_energy": float(metrics.motion_energy(truth, pixels).mean()),
+        "pupil_diameter": float(trial.behavior[0, part].mean()),
+        "running_speed": float(trial.behavior[1, part].mean()),
+        "eye_movement": float(eye_px.mean() * trial.frame_rate_hz),
+        "activity_accuracy": metrics.response_correlation(recorded, predicted),
+    }
+    activity = metrics.frame_response_correlation(recorded, predicted)
+    return values, (activity, metrics.frame_correlation(truth, video[part], pixels))
+
+
+def _lags(plan: Plan, courses: Sequence[tuple[np.ndarray, np.ndarray]]) -> Iterator[dict[str, Any]]:
+    """Cross-correlations: of each clip, and of its activity with the next clip's movie as a control."""
+    shortest = min(len(activity) for activity, _ in courses)
+    largest = min(LARGEST_LAG, int((1 - LEAST_OVERLAP) * shortest))
+    for place, (clip, (activity, movie)) in enumerate(zip(plan.many_clips, courses, strict=True)):
+        other = courses[(place + 1) % len(courses)][1]
+        frames = min(len(activity), len(other))
+        own = cross_correlation(activity, movie, largest)
+        control = cross_correlation(activity[:frames], other[:frames], largest)
+        for lag, value, chance in zip(range(-largest, largest + 1), own, control, strict=True):
+            yield row(
+                clip,
+                lag_frames=lag,
+                correlation=float(value),
+                other_clip=float(chance) if len(courses) > 1 else float("nan"),
+            )
+
+
+def _findings(
+    tests: dict[str, TestResult], clips: int, lags: pd.DataFrame, zero: tuple[TestResult, TestResult]
+) -> list[Finding]:
+    found = [
+        Finding(
+            "the more contrast the frames of a movie have, the better it is reconstructed",
+            positive(tests["contrast"]),
+            _numbers(tests, ["contrast"]),
+        ),
+        Finding(
+            "pupil diameter, running speed and eye movement do not go along with the quality of a reconstruction",
+            none_significant([tests[name] for name in BEHAVIOUR_MEASURES], clips),
+            _numbers(tests, list(BEHAVIOUR_MEASURES)),
+        ),
+        Finding(
+            "the better the activity is predicted from the movie, the better the movie is reconstructed",
+            positive(tests["activity_accuracy"]),
+            _numbers(tests, ["activity_accuracy"]),
+        ),
+    ]
+    mean = lags.groupby("lag_frames")["correlation"].mean()
+    if mean.notna().any():
+        found.append(_without_delay(mean, *zero))
+    return found
+
+
+def _without_delay(mean: pd.Series[float], own: TestResult, against_other: TestResult) -> Finding:
+    """Whether the courses go together at once: above 0, above those of different clips, with the peak near lag 0."""
+    peak_s = float(mean.idxmax()) / FRAME_RATE_HZ
+    together = own.low > 0 and against_other.p < SIGNIFICANCE and against_other.estimate > 0
+    return Finding(
+        "within a clip, frames whose activity is better predicted are better reconstructed, without delay",
+        abs(peak_s) <= PEAK_WITHIN_S if together else None,
+        f"cross-correlation at lag 0: {own.estimate:.3f} (95 % interval {own.low:.3f} to {own.high:.3f}), "
+        f"{against_other.estimate:+.3f} against different clips (p = {against_other.p:.2g}); peak {mean.max():.3f} at "
+        f"{peak_s:+.2f} s; lags up to {mean.index.max() / FRAME_RATE_HZ:.1f} s",
+    )
+
+
+def positive(test: TestResult) -> bool | None:
+    """A correlation above 0, or the lack of one; too few clips can tell neither."""
+    if not np.isfinite(test.p):
+        return None
+    if test.p < SIGNIFICANCE:
+        return test.estimate > 0
+    return False if test.degrees[0] + 2 >= FEWEST_FOR_NO_CORRELATION else None
+
+
+def none_significant(tests: Sequence[TestResult], clips: int) -> bool | None:
+    """That nothing is there can be told only where enough clips would have shown it."""
+    if any(test.p < SIGNIFICANCE for test in tests):
+        return False
+    known = all(np.isfinite(test.p) for test in tests)
+    return True if known and clips >= FEWEST_FOR_NO_CORRELATION else None
+
+
+def _numbers(tests: dict[str, TestResult], names: Sequence[str]) -> str:
+    told = [
+        f"{name.replace('_', ' ')}: r = {tests[name].estimate:.2f}, p = {tests[name].p:.2g}"
+        if np.isfinite(tests[name].p)
+        else f"{name.replace('_', ' ')}: {tests[name].note}"
+        for name in names
+    ]
+    return "; ".join(told)
+
+
+def _note(plan: Plan, clips: int) -> str:
+    text = "Clips are the unit, as in the paper, which has 50 of 5 mice; clips of one mouse are not independent. "
+    if clips < FEWEST_FOR_NO_CORRELATION:
+        text += (
+            f"With {clips} clips only strong correlations can be seen, and that none is seen says nothing; "
+            "more clips or mice would tell."
+        )
+    return text
+
+
+def _scatter_figure(plan: Plan, clips: pd.DataFrame, fits: dict[str, tuple[TestResult, tuple[float, float]]]) -> Figure:
+    from napari_vidrecon.figures.scatter import ScatterPanel, scatter_figure
+
+    mice = [str(name) for name in clips["mouse"]]
+    panels = [
+        ScatterPanel(clips[name], clips[ACCURACY], label, ACCURACY_LABEL, mice, fits[name][1], _fit_note(fits[name][0]))
+        for name, label in {**MOVIE_MEASURES, **BEHAVIOUR_MEASURES}.items()
+    ]
+    return scatter_figure(panels, title=f"Movie and behaviour of {len(clips)} clips", simulated=plan.simulated)
+
+
+def _predictability_figure(
+    plan: Plan, clips: pd.DataFrame, lags: pd.DataFrame, fit: tuple[TestResult, tuple[float, float]]
+) -> Figure:
+    from napari_vidrecon.figures.curves import Curve, CurvePanel
+    from napari_vidrecon.figures.mouse_lines import COLOURS
+    from napari_vidrecon.figures.scatter import ScatterPanel, scatter_and_curves_figure
+
+    mice = [str(name) for name in clips["mouse"]]
+    scatter = ScatterPanel(
+        clips["activity_accuracy"],
+        clips[ACCURACY],
+        "activity prediction accuracy r",
+        ACCURACY_LABEL,
+        mice,
+        fit[1],
+        _fit_note(fit[0]),
+    )
+    groups = lags.groupby("lag_frames")
+    seconds = np.array([lag for lag, _ in groups]) / FRAME_RATE_HZ
+    intervals = [statistics.mean_interval(part["correlation"]) for _, part in groups]
+    mean = [each.estimate for each in intervals]
+    band = [each.low for each in intervals], [each.high for each in intervals]
+    curves = [
+        Curve(seconds, groups["other_clip"].mean(), "different clips", "#8A8A8A", style="--"),
+        Curve(seconds, mean, "same clip", COLOURS[1], band=band),
+    ]
+    panel = CurvePanel(curves, "lag of the frame correlation (s)", "cross-correlation", zero="both")
+    return scatter_and_curves_figure(scatter, panel, title="Predictability", simulated=plan.simulated)
+
+
+def _fit_note(test: TestResult) -> str:
+    from napari_vidrecon.figures.p_value import p_text
+
+    if not np.isfinite(test.p):
+        return "r is not defined"
+    return f"r = {test.estimate:.2f}".replace("-", "−") + f", {p_text(test.p)}"
+
+
+CORRELATES = Study(
+    name="correlates",
+    title="What goes along with a good reconstruction",
+    panels="Fig. 2-S1",
+    runs=runs,
+    evaluate=evaluate,
+    clips=attrgetter("many_clips"),
+)

@@ -1,0 +1,282 @@
+"""Drifting gratings of every spatial and temporal frequency (Bauer et al. 2026, Fig. 4-S1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.sessions.stimuli.drifting_grating import DIRECTIONS, Direction, DriftingGrating
+from napari_vidrecon.studies.measures.stimulus_runs import (
+    TARGETS,
+    StimulusResult,
+    alternating,
+    evaluated_pixels,
+    matrix,
+    stimulus_specs,
+)
+from napari_vidrecon.studies.mice import Mouse
+from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.study import Drawing, Finding, Movie, Outcome, Plan, Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from napari_vidrecon.studies.runs.store import RunStore
+
+FRAME_SHOWN = 30
+"""The 31st, as in the paper."""
+HALF_FRAME_RATE_HZ, QUARTER_FRAME_RATE_HZ = 15.0, 7.5
+STEP_OF_THE_ARTEFACT = 2
+ENSEMBLING_RANGE = (0.0, 0.3)
+WAVES_NOTE = (
+    "Gratings are square waves of full contrast that start at phase 0 (the published phases are not known); degrees "
+    "are those next to straight ahead."
+)
+SPACE, TIME = "spatial frequency, cycles/px (cycles/°)", "temporal frequency (Hz)"
+
+
+def _mice(plan: Plan) -> tuple[Mouse, ...]:
+    return plan.mice[: plan.scale.grating_mice]
+
+
+def _directions(plan: Plan) -> tuple[Direction, ...]:
+    return DIRECTIONS[: plan.scale.grating_directions]
+
+
+def _frequencies(plan: Plan) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Spatial ones from fine to coarse, so that coarse gratings stand on top, and temporal ones from fast to slow."""
+    return (
+        tuple(sorted(plan.scale.grating_cycles_px, reverse=True)),
+        tuple(sorted(plan.scale.grating_hz, reverse=True)),
+    )
+
+
+def _grating(plan: Plan, cycles_px: float, hertz: float, direction: Direction) -> DriftingGrating:
+    return DriftingGrating(cycles_px, hertz, direction, frames=plan.scale.stimulus_frames)
+
+
+def _grid(plan: Plan) -> list[tuple[float, float]]:
+    spaces, times = _frequencies(plan)
+    return [(space, time) for space in spaces for time in times]
+
+
+def runs(plan: Plan) -> Sequence[RunSpec]:
+    """Every frequency and direction."""
+    return [
+        spec
+        for mouse in _mice(plan)
+        for space, time in _grid(plan)
+        for direction in _directions(plan)
+        for spec in stimulus_specs(plan, mouse, _grating(plan, space, time, direction))
+    ]
+
+
+def evaluate(plan: Plan, store: RunStore) -> Outcome:
+    """Correlation over frequencies, mean over directions; what averaging over encoders adds."""
+    import pandas as pd
+
+    table = pd.DataFrame(list(_rows(plan, store)))
+    means = {
+        name: matrix(table, "cycles_px", "hertz", name, order=_frequencies(plan))
+        for name in ("video_correlation", "ensembling_effect")
+    }
+    outcome = Outcome(tables={"gratings": table})
+    outcome.findings = [
+        _artefact(plan, means["video_correlation"]),
+        _coarse(plan, means["video_correlation"]),
+        _slow(plan, means["video_correlation"]),
+        _ensembling(plan, means["ensembling_effect"]),
+    ]
+    directions = ", ".join(_directions(plan))
+    named = _mice(plan)[0].name
+    outcome.drawings = [
+        Drawing(
+            "gratings",
+            f"Frame {FRAME_SHOWN + 1} of gratings that move to the right (A) and of their reconstructions (B) for "
+            f"{named}, inside the evaluation mask; reconstructions averaged over encoders, matched in luminance and "
+            "contrast, not smoothed.",
+            "Fig. 4-S1 A, B",
+            lambda: _gratings_figure(plan, store),
+        ),
+        Drawing(
+            "correlation",
+            f"Left: video correlation of grating and reconstruction, mean over directions ({directions}). Right: video "
+            "correlation of the average over encoders, minus the mean correlation of single encoders.",
+            "Fig. 4-S1 C; the right panel has no counterpart in the paper",
+            lambda: _correlation_figure(plan, means),
+        ),
+    ]
+    outcome.movies = [
+        Movie(
+            "gratings",
+            "Odd rows: the grating that was shown; even rows: its reconstruction, averaged over encoders, masked, and "
+            f"matched in luminance and contrast. Directions one after the other: {directions}. {named}.",
+            "Video 3",
+            lambda: _movie(plan, store),
+        )
+    ]
+    seen_by = f"Shown to {', '.join(mouse.name for mouse in _mice(plan))}."
+    outcome.notes = [seen_by, TARGETS[plan.scale.stimulus_target], WAVES_NOTE]
+    return outcome
+
+
+def _rows(plan: Plan, store: RunStore) -> Iterator[dict[str, Any]]:
+    """One row a mouse, frequency and direction."""
+    degrees_per_px = ScreenGeometry().degrees_per_pixel
+    for mouse in _mice(plan):
+        pixels = evaluated_pixels(mouse)
+        for space, time in _grid(plan):
+            for direction in _directions(plan):
+                grating = _grating(plan, space, time, direction)
+                result = StimulusResult.load(plan, store, mouse, grating, pixels)
+                yield {
+                    "mouse": mouse.name,
+                    "cycles_px": space,
+                    "cycles_degree": space / degrees_per_px,
+                    "hertz": time,
+                    "direction": direction,
+                    **result.correlations(),
+                }
+
+
+def _artefact(plan: Plan, correlation: np.ndarray) -> Finding:
+    """Whether 15 Hz beats 7.5 Hz, as it must where every second frame is a film of its own for the encoder."""
+    statement = (
+        "gratings of 15 Hz are reconstructed better than those of 7.5 Hz, an artefact of an encoder that takes every "
+        "second frame: each half of the frames is a still picture to it"
+    )
+    _, times = _frequencies(plan)
+    if HALF_FRAME_RATE_HZ not in times or QUARTER_FRAME_RATE_HZ not in times:
+        return Finding(statement, None, "not both frequencies were shown")
+    fast, slower = (times.index(hertz) for hertz in (HALF_FRAME_RATE_HZ, QUARTER_FRAME_RATE_HZ))
+    pairs = correlation[::-1, [fast, slower]]
+    told = "r at 15 and 7.5 Hz, from coarse to fine: " + ", ".join(f"{a:.2f} and {b:.2f}" for a, b in pairs)
+    steps = {mouse.load_encoder(0, "cpu").spec.windows.step for mouse in _mice(plan)}
+    told += f"; the encoder takes every {_ordinal(max(steps))} frame"
+    if steps != {STEP_OF_THE_ARTEFACT}:
+        return Finding(statement, None, f"{told}, so it says nothing about this artefact")
+    means = pairs.mean(axis=0)
+    return Finding(statement, bool(means[0] > means[1]), told)
+
+
+def _ordinal(step: int) -> str:
+    return {1: "single", 2: "second", 3: "third"}.get(step, f"{step}th")
+
+
+def _coarse(plan: Plan, correlation: np.ndarray) -> Finding:
+    spaces, _ = _frequencies(plan)
+    by_space = correlation.mean(axis=1)
+    return Finding(
+        "the finer a grating, the worse its reconstruction",
+        bool((np.diff(by_space) > 0).all()),
+        f"r = {_listed(by_space)} at {', '.join(f'{space:g}' for space in spaces)} cycles/px",
+    )
+
+
+def _slow(plan: Plan, correlation: np.ndarray) -> Finding:
+    _, times = _frequencies(plan)
+    by_time = correlation.mean(axis=0)
+    # At half the frame rate the artefact says more than the speed.
+    slower = by_time[[hertz < HALF_FRAME_RATE_HZ for hertz in times]]
+    return Finding(
+        "below half the frame rate, still gratings are reconstructed better than the fastest",
+        bool(slower[-1] > slower[0]) if len(slower) > 1 else None,
+        f"r = {_listed(by_time)} at {', '.join(f'{hertz:g}' for hertz in times)} Hz",
+    )
+
+
+def _ensembling(plan: Plan, effect: np.ndarray) -> Finding:
+    encoders = min(len(plan.encoders(mouse)) for mouse in _mice(plan))
+    return Finding(
+        "averaging over encoders helps, except where next to nothing is reconstructed",
+        None if encoders < 2 else bool(effect.mean() > 0),
+        f"{(effect > 0).sum()} of {effect.size} gratings; mean {effect.mean():+.3f}, with {encoders} encoders",
+    )
+
+
+def _listed(values: np.ndarray) -> str:
+    return ", ".join(f"{value:.2f}" for value in values)
+
+
+def _labels(plan: Plan) -> tuple[list[str], list[str]]:
+    spaces, times = _frequencies(plan)
+    per_degree = ScreenGeometry().degrees_per_pixel
+    return [f"{space:g}\n({space / per_degree:.3f})" for space in spaces], [f"{hertz:.3g}" for hertz in times]
+
+
+def _gratings_figure(plan: Plan, store: RunStore) -> Figure:
+    from napari_vidrecon.figures.stimulus_grid import StimulusGrid, stimulus_grid_figure
+
+    mouse = _mice(plan)[0]
+    pixels = evaluated_pixels(mouse)
+    pictures: list[list[np.ndarray]] = [[], []]
+    for space, time in _grid(plan):
+        grating = _grating(plan, space, time, _directions(plan)[0])
+        shown = StimulusResult.load(plan, store, mouse, grating, pixels).shown()
+        for kind, movie in zip(pictures, shown, strict=True):
+            kind.append(movie[min(FRAME_SHOWN, len(movie) - 1)])
+    rows, columns = _labels(plan)
+    grids = [np.stack(kind).reshape(len(rows), len(columns), *kind[0].shape) for kind in pictures]
+    return stimulus_grid_figure(
+        [StimulusGrid(grids[0], "A  grating shown"), StimulusGrid(grids[1], "B  reconstruction")],
+        rows,
+        columns,
+        SPACE,
+        TIME,
+        title=f"Gratings that move to the right, frame {FRAME_SHOWN + 1}",
+        simulated=plan.simulated,
+    )
+
+
+def _correlation_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
+    from napari_vidrecon.figures.matrix_figure import MatrixPanel, matrix_figure
+
+    rows, columns = _labels(plan)
+    correlation, effect = means["video_correlation"], means["ensembling_effect"]
+    panels = [
+        MatrixPanel(
+            correlation, rows, columns, SPACE, TIME, "C  grating and reconstruction", bar_label="correlation r"
+        ),
+        MatrixPanel(effect, rows, columns, "", TIME, "ensembling effect", ENSEMBLING_RANGE, "difference in r"),
+    ]
+    return matrix_figure([panels], title="Gratings: video correlation", simulated=plan.simulated)
+
+
+def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
+    from napari_vidrecon.figures.mosaic import mosaic_frames
+
+    mouse = _mice(plan)[0]
+    pixels = evaluated_pixels(mouse)
+    spaces, times = _frequencies(plan)
+    shown = []
+    for space in reversed(spaces):
+        row = []
+        for time in times:
+            parts = [
+                StimulusResult.load(plan, store, mouse, _grating(plan, space, time, direction), pixels).shown()
+                for direction in _directions(plan)
+            ]
+            truths, videos = zip(*parts, strict=True)
+            row.append((np.concatenate(truths), np.concatenate(videos)))
+        shown.append(row)
+    labels = [label for space in reversed(spaces) for label in (f"{space:g} cycles/px", "reconstruction")]
+    return mosaic_frames(
+        list(alternating(shown)),
+        row_labels=labels,
+        column_labels=[f"{hertz:.3g} Hz" for hertz in times],
+        caption="rows: spatial, columns: temporal frequency",
+        simulated=plan.simulated,
+    )
+
+
+GRATINGS = Study(
+    name="gratings",
+    title="Reconstruction of drifting gratings",
+    panels="Fig. 4-S1, Video 3",
+    runs=runs,
+    evaluate=evaluate,
+    clips=lambda _: (),
+)

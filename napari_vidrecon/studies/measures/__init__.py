@@ -1,0 +1,1 @@
+"""What several experiments measure, predict, compare and show in the same way."""

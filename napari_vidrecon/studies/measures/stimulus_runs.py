@@ -1,0 +1,113 @@
+"""Runs that reconstruct made stimuli from predicted activity, and what became of each stimulus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_vidrecon import metrics
+from napari_vidrecon.analysis.postprocess import ensemble_mean, union_crop
+from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.sessions.stimuli.stimulus import Stimulus
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
+from napari_vidrecon.studies.measures.measuring import EVALUATION_THRESHOLD, presented
+from napari_vidrecon.studies.mice import Mouse
+from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.runs.store import RunStore
+from napari_vidrecon.studies.study import Plan
+
+CROP_MARGIN_PX = 2
+TARGETS = {
+    "self": "Targets are what the encoder that reconstructs predicts itself, as published; an encoder that agrees "
+    "with itself says nothing of how well it agrees with a brain.",
+    "ensemble": "Targets are the mean prediction of all encoders of the mouse; published are targets that the encoder "
+    "that reconstructs predicts itself.",
+}
+
+
+def stimulus_specs(plan: Plan, mouse: Mouse, stimulus: Stimulus) -> list[RunSpec]:
+    """One run an encoder: the stimulus, from the activity that is predicted for it."""
+    everyone = tuple(range(len(mouse.encoders))) if plan.scale.stimulus_target == "ensemble" else ()
+    base = RunSpec(mouse, plan.scale.stimulus_config(), stimulus=stimulus, target="predicted", target_encoders=everyone)
+    return [base.changed(encoders=(index,)) for index in plan.encoders(mouse)]
+
+
+def evaluated_pixels(mouse: Mouse) -> np.ndarray:
+    """(36, 64) bool: the mouse's own evaluation mask."""
+    return mouse.load_mask().binary(EVALUATION_THRESHOLD)
+
+
+@dataclass(frozen=True)
+class StimulusResult:
+    """A stimulus and its reconstructions, unsmoothed as published.
+
+    Parameters
+    ----------
+    truth : (T, 36, 64) what was shown.
+    singles : (encoders, T, 36, 64) what each encoder made of it, clipped to 0..255.
+    pixels : (36, 64) bool, what is measured.
+    skip : first frames that are not measured.
+    """
+
+    truth: np.ndarray
+    singles: np.ndarray
+    pixels: np.ndarray
+    skip: int
+
+    @classmethod
+    def load(cls, plan: Plan, store: RunStore, mouse: Mouse, stimulus: Stimulus, pixels: np.ndarray) -> StimulusResult:
+        """Read the finished runs of one stimulus; raises `RunError` where one is missing."""
+        singles = np.stack(store.videos(stimulus_specs(plan, mouse, stimulus)))
+        return cls(stimulus.video(), singles, pixels, plan.scale.stimulus_skip)
+
+    @property
+    def video(self) -> np.ndarray:
+        """(T, 36, 64) mean over encoders."""
+        return ensemble_mean(self.singles)
+
+    @property
+    def measured(self) -> tuple[np.ndarray, np.ndarray]:
+        """Truth and mean reconstruction in the frames that are measured."""
+        return self.truth[self.skip :], self.video[self.skip :]
+
+    def correlations(self) -> dict[str, float]:
+        """Video correlation of the mean, mean over single encoders, and what averaging adds."""
+        truth = metrics.VideoCorrelation(self.truth[self.skip :], self.pixels)
+        together = truth(self.video[self.skip :])
+        alone = float(np.mean([truth(single[self.skip :]) for single in self.singles]))
+        return {
+            "video_correlation": together,
+            "mean_single_correlation": alone,
+            "ensembling_effect": together - alone,
+        }
+
+    def shown(self) -> tuple[np.ndarray, np.ndarray]:
+        """Truth and reconstruction for the eye, all frames: matched in luminance and contrast, cut to the mask."""
+        crop = (slice(None), *union_crop(self.pixels, margin=CROP_MARGIN_PX, square=True))
+        truth, video = presented(self.truth, self.video, self.pixels)
+        return truth[crop], video[crop]
+
+
+def alternating(rows: Iterable[Sequence[tuple[np.ndarray, np.ndarray]]]) -> Iterator[list[np.ndarray]]:
+    """Rows of movies for a mosaic: a row of truths, then a row of their reconstructions, and so on."""
+    for row in rows:
+        yield [truth for truth, _ in row]
+        yield [video for _, video in row]
+
+
+def seconds(frames: float) -> str:
+    """A number of frames in seconds, for labels."""
+    return f"{frames / FRAME_RATE_HZ:.2f} s" if frames else "0 s"
+
+
+def degrees(pixels: float) -> str:
+    """A length in pixels as visual angle next to straight ahead, for labels."""
+    return f"{pixels * ScreenGeometry().degrees_per_pixel:.2g}°"
+
+
+def matrix(table: object, rows: str, columns: str, value: str, *, order: Sequence[Sequence[float]]) -> np.ndarray:
+    """Mean of a column of a table over everything but two others: (rows, columns), in the order given."""
+    wide = table.pivot_table(index=rows, columns=columns, values=value, aggfunc="mean")  # type: ignore[attr-defined]
+    return wide.reindex(index=list(order[0]), columns=list(order[1])).to_numpy(dtype=float)

@@ -1,0 +1,1 @@
+"""What a study leaves on disk for people: tables, figures, movies, pages."""

@@ -1,0 +1,65 @@
+"""Finished runs on disk, found again by the hash of their inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from napari_vidrecon.errors import RunError
+from napari_vidrecon.reconstruction.results import SUFFIX, Reconstruction
+from napari_vidrecon.studies.runs.run_spec import Keys, RunSpec
+
+RUNS_FOLDER = "runs"
+
+
+@dataclass
+class RunStore:
+    """The runs of all studies that share an output folder.
+
+    Parameters
+    ----------
+    out : the output folder; runs lie in `out/runs/<key>.zarr`.
+    """
+
+    out: Path
+    keys: Keys = field(default_factory=Keys)
+
+    def folder(self, key: str) -> Path:
+        """Where a run of this key lies."""
+        return self.out / RUNS_FOLDER / f"{key}{SUFFIX}"
+
+    def has(self, key: str) -> bool:
+        """Whether a finished run of this key is there."""
+        return is_finished(self.folder(key))
+
+    def load(self, spec: RunSpec) -> Reconstruction:
+        """A finished run.
+
+        Raises
+        ------
+        RunError : it was not run, or is not finished.
+        """
+        folder = self.folder(self.keys.of(spec))
+        found = Reconstruction.load(folder)
+        if not found.finished:
+            raise RunError(f"{folder}: expected a finished run, found one of {len(found.history)} steps; run it again")
+        return found
+
+    def videos(self, specs: Iterable[RunSpec]) -> list[np.ndarray]:
+        """The movies of several runs, each clipped to 0..255 as before an average over encoders."""
+        return [np.clip(self.load(spec).video, 0.0, 255.0) for spec in specs]
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a folder holds a finished run; reads its attributes only, never its arrays."""
+    import zarr
+
+    if not folder.is_dir():
+        return False
+    try:
+        return zarr.open_group(str(folder), mode="r", zarr_format=3).attrs.get("finished") is True
+    except (OSError, ValueError, KeyError, RuntimeError):
+        return False
