@@ -43,11 +43,15 @@ class Snapshot:
 
 
 class Mailbox:
-    """One slot: the newest snapshot wins, nobody ever waits."""
+    """One slot: the newest snapshot wins, nobody ever waits.
+
+    `wanted` is False while whoever empties the slot would not look at a snapshot; then none is made.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._item: Snapshot | None = None
+        self.wanted = True
 
     def put(self, item: Snapshot) -> None:
         """Replace what is in the slot."""
@@ -118,10 +122,13 @@ class Runner:
         """
         published = saved = time.monotonic()
         step_seconds = 0.0
+        info: StepInfo | None = None
         try:
             while not self.run.finished and not self.stopping.is_set():
                 if self.paused.is_set():
                     self._save_partial()
+                    if self.mailbox is not None and info is not None:
+                        self.mailbox.put(self._snapshot(info, step_seconds))
                     while self.paused.is_set() and not self.stopping.wait(PAUSE_POLL_SECONDS):
                         pass
                     continue
@@ -133,7 +140,8 @@ class Runner:
                     else (SPEED_MEMORY * step_seconds + (1 - SPEED_MEMORY) * info.seconds)
                 )
                 now = time.monotonic()
-                if self.mailbox is not None and (now - published >= 1 / PUBLISH_HZ or info.step == 1):
+                due = now - published >= 1 / PUBLISH_HZ or info.step == 1
+                if self.mailbox is not None and self.mailbox.wanted and due:
                     self.mailbox.put(self._snapshot(info, step_seconds))
                     published = now
                 if now - saved >= self.save_every_seconds:

@@ -243,8 +243,9 @@ class RunController(QObject):
         if active is not None:
             # Asked before fetching, so that the last news of an ending job are never missed.
             ended = not active.job.running
-            # A held run is kept from nothing.
-            if self._redraws.may_redraw() or self.model.state == RunState.PAUSED:
+            # A held run is kept from nothing; of one that goes on, pictures nobody would see are not even made.
+            active.mailbox.wanted = self._redraws.may_redraw() or self.model.state == RunState.PAUSED
+            if active.mailbox.wanted:
                 self._show(active.mailbox.take())
             for news in active.job.fetch():
                 self._take(active, news)

@@ -224,7 +224,9 @@ def _recorded_title(model: ReconstructionModel) -> str:
     if model.trial is None or model.neurons is None:
         return NOTHING
     if not model.trial.labelled:
-        return f"Recorded activity: {'none for a stimulus' if model.stimulus is not None else 'withheld for this trial'}"
+        return (
+            f"Recorded activity: {'none for a stimulus' if model.stimulus is not None else 'withheld for this trial'}"
+        )
     count, kept = len(model.neurons.keep), model.neurons.count
     number = f"{count} neurons" if kept == count else f"{kept} of {count} neurons"
     return f"Recorded activity, {number}, {ORDER_WORDS[model.raster_order]}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-REDRAW_SHARE = 0.035
-"""Most of the time that pictures may take. While Qt paints, it keeps Python, and so the run, waiting: this share of
-the run's time is what the live view costs. A graphics card draws several pictures a second within it; a processor
-that draws by itself, with the run on its other cores, about one."""
+REDRAW_SHARE = 0.025
+"""Most of the time that pictures may take. While Qt paints, it keeps Python, and so the run, waiting; a processor that
+draws by itself takes its other cores from the run as well, which costs as much again. A graphics card draws several
+pictures a second within this share, such a processor one in a second or two."""
 LONGEST_REST_SECONDS = 2.5
 """However long a picture took, on a machine that is busy with other things: a person still sees that it goes on."""
 
