@@ -38,6 +38,8 @@ QUALITY = {
     "seconds": None,
     "windows_ratio": 0.0,
     "seconds_ratio": 0.0,
+    "windows_ratio_median": 0.0,
+    "seconds_ratio_median": 0.0,
     "windows_ratio_least": 0.0,
     "seconds_ratio_least": 0.0,
 }
