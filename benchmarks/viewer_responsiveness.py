@@ -205,10 +205,13 @@ def endure(widget, cycles: int) -> dict[str, float]:
     for _ in range(cycles):
         cycle()
     gc.collect()
+    left = set(threading.enumerate()) - threads
+    for thread in left:
+        print("left by the cycles:", thread)
     return {
         "cycles of start and stop": cycles,
         "memory grown over the cycles, MB": (process.memory_info().rss - memory) / 1e6,
-        "threads left by the cycles": len(set(threading.enumerate()) - threads),
+        "threads left by the cycles": len(left),
         "native threads left by the cycles": sum((names_of_tasks() - tasks).values()),
     }
 

@@ -64,11 +64,11 @@ class ReconstructionConfig(BaseModel):
     )
     prior_sd: float = Field(60.0, gt=0, le=128, description="SD of a pixel of natural movies, grey levels")
     prior_spatial_corner: float = Field(
-        0.2, gt=0, le=0.7, description="power of natural movies is flat below this, cycles per pixel"
+        0.035, gt=0, le=0.7, description="power of natural movies is flat below this, cycles per pixel"
     )
-    prior_spatial_exponent: float = Field(3.0, ge=0, le=8, description="and falls so steeply above")
-    prior_temporal_corner: float = Field(1.3, gt=0, description="likewise over time, Hz")
-    prior_temporal_exponent: float = Field(1.5, ge=0, le=8)
+    prior_spatial_exponent: float = Field(2.5, ge=0, le=8, description="and falls so steeply above")
+    prior_temporal_corner: float = Field(0.65, gt=0, description="likewise over time, Hz")
+    prior_temporal_exponent: float = Field(2.0, ge=0, le=8)
     poisson_epsilon: float = Field(1e-8, gt=0)
     include_negative_alpha: bool = Field(
         False, description="Q18: with a training threshold of 0, also update pixels with negative alpha"
@@ -152,5 +152,5 @@ _MOST_PROBABLE = {
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "fast": {**_MOST_PROBABLE, "steps": 25, "learning_rate": 0.35, "momentum": 0.8},
-    "best": {**_MOST_PROBABLE, "steps": 40, "learning_rate": 0.1},
+    "best": {**_MOST_PROBABLE, "steps": 40, "learning_rate": 0.2, "momentum": 0.8, "sub_batch_stride": 16},
 }

@@ -17,7 +17,7 @@ from napari_vidrecon.viewer.runs.active_run import Active, Plan
 from napari_vidrecon.viewer.runs.folders import default_runs_folder
 from napari_vidrecon.viewer.runs.jobs import Failed, Job, OpenJobs
 from napari_vidrecon.viewer.runs.missing import missing
-from napari_vidrecon.viewer.runs.redraw_budget import RedrawBudget
+from napari_vidrecon.viewer.runs.redraw_budget import FIRST_REST_SECONDS, RedrawBudget
 from napari_vidrecon.viewer.runs.run_job import RunRequest
 
 logger = logging.getLogger(__name__)
@@ -269,6 +269,7 @@ class RunController(QObject):
                 model.set_stimulus_prediction(news.activity, news.levels)
         elif isinstance(news, run_job.Started):
             active.runner = news.runner
+            self._redraws.rest(FIRST_REST_SECONDS)
             model.set_progress(loading="")
             model.set_state(RunState.RUNNING)
         elif isinstance(news, run_job.Finished):

@@ -9,7 +9,9 @@ REDRAW_SHARE = 0.025
 """Most of the time that pictures may take. While Qt paints, it keeps Python, and so the run, waiting; a processor that
 draws by itself takes its other cores from the run as well, which costs as much again. A graphics card draws several
 pictures a second within this share, such a processor one in a second or two."""
-LONGEST_REST_SECONDS = 2.5
+FIRST_REST_SECONDS = 0.4
+"""After the start of a run: its first steps are all but grey, and a picture of them would only put off the next."""
+LONGEST_REST_SECONDS = 2.0
 """However long a picture took, on a machine that is busy with other things: a person still sees that it goes on."""
 
 
@@ -26,6 +28,10 @@ class RedrawBudget:
         self._rest_per_second, self._clock = 1 / share - 1, clock
         self._began: float | None = None
         self._rests_until = -float("inf")
+
+    def rest(self, seconds: float) -> None:
+        """Show nothing for so long."""
+        self._rests_until = self._clock() + seconds
 
     def may_redraw(self) -> bool:
         """Whether the last redraw is over and rested from."""
