@@ -14,16 +14,19 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from mice import MICE, ArenaMouse
+from scipy.fft import dct
+from tables import bars, best_step, mouse_table, rows, table
 
 import napari_vidrecon as vr
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
 from napari_vidrecon.reconstruction.run import plan_run
+from napari_vidrecon.reconstruction.schedule import build_schedule
 from napari_vidrecon.storage import replacing_file
 
 FRAMES, MEASURED = 64, slice(16, 64)
@@ -31,6 +34,7 @@ FRAMES, MEASURED = 64, slice(16, 64)
 TUNING_TIER, TEST_TIER = "oracle", "live_test_main"
 TUNING_STEPS, TUNED_EVERY = 100, 5
 PAPER_STEPS = 1000
+POWER_BANDS_HZ = ((0.0, 1.0), (1.0, 3.0), (3.0, 8.0))
 
 
 @dataclass
@@ -71,6 +75,7 @@ def methods(paper_steps: int, steps_from_predicted: int, encoders: int) -> list[
         Method("paper from predicted, tuned steps", "paper", {"steps": steps_from_predicted}, "predicted"),
         Method("best", "best"),
         Method("fast", "fast"),
+        Method("best from predicted", "best", target="predicted"),
         Method("best, twice the steps", "best", {"steps": 2 * best}),
         Method("best, four times the steps", "best", {"steps": 4 * best}),
         Method("best, other clip's activity", "best", target="other clip"),
@@ -116,11 +121,12 @@ class Arena:
         target = other.responses if method.target == "other clip" else method.target
         encoders = self.encoders[: method.encoders]
         steps: list[float] = []
+        config = method.config()
         result = vr.reconstruct(
             trial,
             encoders,
             self.mask,
-            method.config(),
+            config,
             target=target,
             target_encoders=encoders,
             on_step=lambda info: steps.append(info.seconds),  # type: ignore[func-returns-value]
@@ -131,7 +137,19 @@ class Arena:
             "frame_correlation": vr.metrics.mean_frame_correlation(true, shown, self.pixels),
             "ssim": vr.metrics.ssim(true, shown, self.pixels),
             "seconds": float(np.median(steps)) * len(steps),
+            "windows": windows_of(config, encoders[0], FRAMES) * len(encoders),
+            **self.power(true, shown),
         }
+
+    def power(self, truth: np.ndarray, shown: np.ndarray) -> dict[str, float]:
+        """Power of a reconstruction as part of the truth's, by temporal frequency, inside the mask."""
+        spectra = [dct(movie[:, self.pixels] - movie[:, self.pixels].mean(), axis=0) ** 2 for movie in (truth, shown)]
+        hertz = np.arange(len(truth)) / (2 * len(truth)) * self.session.frame_rate_hz
+        parts = {}
+        for low, high in POWER_BANDS_HZ:
+            band = (hertz >= low) & (hertz < high)
+            parts[f"power {low:g} to {high:g} Hz"] = float(spectra[1][band].sum() / spectra[0][band].sum())
+        return parts
 
     def tuning_curve(self, clips: list[int], target: str) -> dict[int, float]:
         """Mean correlation of `paper` after 5, 10, ... steps on the tuning clips."""
@@ -149,9 +167,11 @@ class Arena:
         return {step: float(np.mean([curve[step] for curve in curves])) for step in curves[0]}
 
 
-def best_step(curve: dict) -> int:
-    """Where a tuning curve is highest."""
-    return int(max(curve, key=lambda step: curve[step]))
+def windows_of(config: vr.ReconstructionConfig, encoder: Encoder, frames: int) -> int:
+    """Windows that go through an encoder in all steps."""
+    spec = encoder.spec.windows
+    schedule = build_schedule(config, frames, spec.sub_batch_frames)
+    return spec.step * sum(len(schedule.at(step).starts) for step in range(config.steps)) * config.draws
 
 
 class Stored:
@@ -172,47 +192,6 @@ class Stored:
             temporary.write_text(json.dumps(self.values, indent=1))
 
 
-def rows(test: dict, what: str) -> Iterator[tuple[str, list[float]]]:
-    """(method, one figure a clip over all mice), in the order of the first mouse."""
-    names = dict.fromkeys(name for mouse in test.values() for name in mouse)
-    for name in names:
-        yield name, [clip[what] for mouse in test.values() for clip in mouse.get(name, {}).values()]
-
-
-def interval(values: list[float]) -> str:
-    """Mean with its 95 % t-interval over clips."""
-    from scipy import stats
-
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values) if len(values) > 1 else float("nan")
-    return f"{np.mean(values):.3f} ({np.mean(values) - half:.3f} to {np.mean(values) + half:.3f})"
-
-
-def table(test: dict) -> str:
-    """All methods over all mice."""
-    lines = [
-        "| method | clips | video correlation (95 %) | frame correlation | SSIM | s a clip |",
-        "|---|---|---|---|---|---|",
-    ]
-    others = {what: dict(rows(test, what)) for what in ("frame_correlation", "ssim", "seconds")}
-    for name, values in rows(test, "correlation"):
-        means = [np.nanmean(others[what][name]) for what in others]
-        lines.append(
-            f"| {name} | {len(values)} | {interval(values)} | {means[0]:.3f} | {means[1]:.3f} | {means[2]:.1f} |"
-        )
-    return "\n".join(lines)
-
-
-def mouse_table(stored: dict) -> str:
-    """`paper` and `best` mouse by mouse."""
-    lines = ["| mouse | steps of paper | paper, tuned | best | from predicted |", "|---|---|---|---|---|"]
-    for mouse, test in stored["test"].items():
-        mean = {name: np.mean([clip["correlation"] for clip in clips.values()]) for name, clips in test.items()}
-        columns = ("paper, tuned steps", "best", "paper from predicted, tuned steps")
-        figures = " | ".join(f"{mean[name]:.3f}" if name in mean else "" for name in columns)
-        lines.append(f"| {mouse} | {best_step(stored['tuning'][mouse]['recorded'])} | {figures} |")
-    return "\n".join(lines)
-
-
 def main() -> None:
     """Tune, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -229,7 +208,15 @@ def main() -> None:
     if arguments.print is None:
         measure(arguments)
     stored = Stored(arguments.print or arguments.out).values
-    print(mouse_table(stored), table(stored["test"]), sep="\n\n")
+    ensembles = max(
+        (
+            int(name.split()[1])
+            for name, _ in rows(stored["test"], "ssim")
+            if name.endswith("encoders") and name.startswith("best,")
+        ),
+        default=1,
+    )
+    print(bars(stored["test"], ensembles), mouse_table(stored), table(stored["test"]), sep="\n\n")
 
 
 def measure(arguments: argparse.Namespace) -> None:

@@ -69,6 +69,13 @@ class ReconstructionConfig(BaseModel):
     prior_spatial_exponent: float = Field(2.5, ge=0, le=8, description="and falls so steeply above")
     prior_temporal_corner: float = Field(0.65, gt=0, description="likewise over time, Hz")
     prior_temporal_exponent: float = Field(2.0, ge=0, le=8)
+    draws: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="movies drawn from what activity and prior leave open (spectral update); shown is their mean, "
+        "their spread is the uncertainty; 1: the most probable movie alone",
+    )
     poisson_epsilon: float = Field(1e-8, gt=0)
     include_negative_alpha: bool = Field(
         False, description="Q18: with a training threshold of 0, also update pixels with negative alpha"
@@ -130,6 +137,8 @@ class ReconstructionConfig(BaseModel):
     def _likelihood_keeps_its_size(self) -> Self:
         if self.update == "spectral" and self.gradient_norm != "none":
             raise ValueError("the spectral update weighs activity against a prior; gradient_norm must be none")
+        if self.update == "momentum" and self.draws > 1:
+            raise ValueError("movies are drawn from a prior, which only the spectral update has; draws must be 1")
         if self.update == "momentum" and self.surround == "inferred":
             raise ValueError("without the spectral update nothing holds pixels outside the mask; surround must be grey")
         return self

@@ -49,6 +49,7 @@ def sub_batch_gradients(
     starts: np.ndarray,
     config: ReconstructionConfig,
     chunk: int | None = None,
+    weights: torch.Tensor | None = None,
 ) -> SubBatchGradients:
     """Gradient of the Poisson loss of every sub-batch (science.md 5.3, 5.4).
 
@@ -64,6 +65,7 @@ def sub_batch_gradients(
     starts : (K,) first frames of the sub-batches.
     config : norm and loss settings.
     chunk : windows at once; None chooses by device and memory.
+    weights : (neurons in the loss,) what each counts; None: all the same.
     """
     windows = encoder.spec.windows
     frames_per_sub_batch = windows.sub_batch_frames
@@ -78,7 +80,10 @@ def sub_batch_gradients(
         leaf = inputs[:, part].transpose(0, 1).detach().requires_grad_(True)
         activity = encoder.responses(leaf, neurons)
         wanted = target[:, part].transpose(0, 1)
-        loss = (activity - wanted * torch.log(activity + config.poisson_epsilon)).sum(dim=(1, 2)) / elements
+        misfit = activity - wanted * torch.log(activity + config.poisson_epsilon)
+        if weights is not None:
+            misfit = misfit * weights[:, None]
+        loss = misfit.sum(dim=(1, 2)) / elements
         (gradient,) = torch.autograd.grad(loss.sum(), leaf)
         return loss.detach(), activity.detach(), gradient
 

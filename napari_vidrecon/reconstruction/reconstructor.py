@@ -13,6 +13,7 @@ import torch
 
 from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.draws import Draw
 from napari_vidrecon.reconstruction.gradients import (
     SubBatchGradients,
     average_over_overlaps,
@@ -91,6 +92,7 @@ class Reconstructor:
     training_threshold : pixels with alpha at least this are changed; all others stay as they are.
     tracker : measures the movie as it grows, or None.
     chunk : windows at once; None chooses by device and free memory.
+    draw : the chance of this movie; None: the most probable one.
     """
 
     trial: Trial
@@ -101,6 +103,7 @@ class Reconstructor:
     training_threshold: float = 0.5
     tracker: Tracker | None = None
     chunk: int | None = None
+    draw: Draw | None = None
     _step: int = field(default=0, init=False)
     _activity: torch.Tensor | None = field(default=None, init=False)
 
@@ -116,7 +119,8 @@ class Reconstructor:
         self._schedule = build_schedule(self.config, frames, first.windows.sub_batch_frames)
         self._inputs = [self._packed(encoder) for encoder in self.encoders]
         self._video = self._inputs[0][0].clone()
-        self._update = build_update(self.config, self._video, self._canvas.screen, self.trial.frame_rate_hz)
+        screen, frame_rate_hz = self._canvas.screen, self.trial.frame_rate_hz
+        self._update = build_update(self.config, self._video, screen, frame_rate_hz, self.draw)
         self._set_update_mask(self.training_threshold)
         self.set_target(self.target)
 
@@ -132,6 +136,11 @@ class Reconstructor:
         self.matched = [matched.to(e.device, e.dtype) for e in self.encoders]
         chosen = None if bool(in_loss.all()) else in_loss.nonzero()[:, 0]
         self.chosen = [None if chosen is None else chosen.to(e.device) for e in self.encoders]
+        self.weights: list[torch.Tensor | None] = [None] * len(self.encoders)
+        if self.draw is not None:
+            # Drawn for all neurons, so that one keeps its weight when others are ablated.
+            weights = self.draw.weights(len(in_loss))[in_loss]
+            self.weights = [weights.to(e.device, e.dtype) for e in self.encoders]
         self._rebuild_transforms()
 
     def set_training_threshold(self, threshold: float) -> None:
@@ -226,9 +235,9 @@ class Reconstructor:
         """Transformed gradient (T, rows, columns) at the present video, and the loss there; waits for no device."""
         starts, parts = self.sub_batches().starts, []
         for index, encoder in enumerate(self.encoders):
-            matched, chosen = self.matched[index], self.chosen[index]
-            inputs = self.inputs(index)
-            parts.append(sub_batch_gradients(encoder, inputs, matched, chosen, starts, self.config, self.chunk))
+            matched, chosen, weights = self.matched[index], self.chosen[index], self.weights[index]
+            inputs, config, chunk = self.inputs(index), self.config, self.chunk
+            parts.append(sub_batch_gradients(encoder, inputs, matched, chosen, starts, config, chunk, weights))
         return self.combined(parts)
 
     def combined(self, parts: Sequence[SubBatchGradients]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -303,11 +312,11 @@ def measured(run: Steppable, index: int) -> dict[str, float] | None:
 
 @dataclass
 class VideoEnsemble:
-    """Several reconstructions of one clip in step, one an encoder; their movies are averaged.
+    """Several reconstructions of one clip in step, one an encoder and draw; their movies are averaged.
 
     Parameters
     ----------
-    members : one `Reconstructor` an encoder, without trackers.
+    members : one `Reconstructor` an encoder and draw, without trackers.
     tracker : measures the averaged movie, or None.
     """
 
@@ -347,7 +356,7 @@ class VideoEnsemble:
 
     def load_state(self, state: dict[str, Any]) -> None:
         if len(state.get("members", [])) != len(self.members):
-            raise ConfigError(f"state: expected {len(self.members)} encoders, found {len(state.get('members', []))}")
+            raise ConfigError(f"state: expected {len(self.members)} movies, found {len(state.get('members', []))}")
         for member, part in zip(self.members, state["members"], strict=True):
             member.load_state(part)
 

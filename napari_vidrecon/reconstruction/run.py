@@ -15,6 +15,7 @@ import numpy as np
 from napari_vidrecon import __version__
 from napari_vidrecon.errors import ConfigError, RunError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.draws import Draw
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
@@ -156,14 +157,17 @@ def plan_run(
     mask.on(encoders[0].spec.canvas, evaluation_threshold)
     tracker = Tracker(trial, mask, evaluation_threshold, goal, measuring, config.track_skip_frames)
 
-    def member(chosen: Sequence[Encoder], measured_by: Tracker | None) -> Reconstructor:
-        return Reconstructor(trial, chosen, mask, goal, config, mask_threshold, measured_by, chunk)
+    def member(chosen: Sequence[Encoder], measured_by: Tracker | None, draw: Draw | None = None) -> Reconstructor:
+        return Reconstructor(trial, chosen, mask, goal, config, mask_threshold, measured_by, chunk, draw)
 
+    together = ensemble == "gradients" or len(encoders) == 1
+    teams = [encoders] if together else [[encoder] for encoder in encoders]
+    draws = [Draw(config.seed, index) for index in range(config.draws)] if config.draws > 1 else [None]
     steppable: Steppable
-    if ensemble == "gradients" or len(encoders) == 1:
+    if len(teams) == len(draws) == 1:
         steppable = member(encoders, tracker)
     else:
-        steppable = VideoEnsemble([member([encoder], None) for encoder in encoders], tracker)
+        steppable = VideoEnsemble([member(team, None, draw) for team in teams for draw in draws], tracker)
     decisive: dict[str, Any] = {
         "config": config.model_dump(),
         "trial": trial.id,

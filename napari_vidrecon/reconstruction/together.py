@@ -71,6 +71,7 @@ def _require_same(first: Reconstructor, other: Reconstructor) -> None:
         ("encoders", all(a is b for a, b in zip(first.encoders, other.encoders, strict=True))),
         ("settings", first.config == other.config),
         ("neurons", np.array_equal(first.target.in_loss, other.target.in_loss)),
+        ("draw", first.draw == other.draw),
     )
     for what, fits in same:
         if not fits:
@@ -94,6 +95,7 @@ def _gradients(members: Sequence[Reconstructor]) -> Launched:
             shifted,
             first.config,
             first.chunk,
+            first.weights[index],
         )
         parts.append(whole.split([len(each) for each in starts]))
     return [member.combined(mine) for member, mine in zip(members, zip(*parts, strict=True), strict=True)]

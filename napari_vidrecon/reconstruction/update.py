@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.draws import Draw
 from napari_vidrecon.reconstruction.spectral_prior import NaturalSpectrum, SpectralPrior
 
 
@@ -78,10 +79,17 @@ class SpectralUpdate:
     config : step size, moments, level.
     prior : of the movie on the screen.
     screen : where the screen lies in the encoder's canvas.
+    centre : whitened coefficients of the movie the prior lies around; None: grey.
     """
 
-    def __init__(self, config: ReconstructionConfig, prior: SpectralPrior, screen: tuple[slice, slice]) -> None:
-        self.config, self.prior = config, prior
+    def __init__(
+        self,
+        config: ReconstructionConfig,
+        prior: SpectralPrior,
+        screen: tuple[slice, slice],
+        centre: torch.Tensor | None = None,
+    ) -> None:
+        self.config, self.prior, self._centre = config, prior, centre
         self._screen = (slice(None), *screen)
         self._mask: torch.Tensor | None = None
         nothing = torch.zeros_like(prior.deviations)
@@ -94,6 +102,8 @@ class SpectralUpdate:
         # A pixel that is black already is not pulled further down, nor a white one up.
         pull = torch.where(((free <= 0.0) & (pull > 0.0)) | ((free >= 255.0) & (pull < 0.0)), 0.0, pull)
         slope = self.prior.adjoint(pull) + coefficients
+        if self._centre is not None:
+            slope = slope - self._centre
         momentum = config.momentum * momentum + (1.0 - config.momentum) * slope
         second = config.second_momentum * second + (1.0 - config.second_momentum) * slope**2
         size = (second / (1.0 - config.second_momentum**t)).sqrt() + torch.finfo(second.dtype).eps
@@ -123,6 +133,7 @@ def build_update(
     video: torch.Tensor,
     screen: tuple[slice, slice],
     frame_rate_hz: float,
+    draw: Draw | None = None,
 ) -> Update:
     """The update rule a configuration names, for a video (T, rows, columns) on an encoder's canvas."""
     if config.update == "momentum":
@@ -130,4 +141,5 @@ def build_update(
     frames, rows, columns = video[(slice(None), *screen)].shape
     spectrum = NaturalSpectrum.of(config)
     prior = SpectralPrior(spectrum, (frames, rows, columns), frame_rate_hz, like=video)
-    return SpectralUpdate(config, prior, screen)
+    centre = None if draw is None else draw.coefficients((frames, rows, columns)).to(video)
+    return SpectralUpdate(config, prior, screen, centre)

@@ -22,6 +22,7 @@ class ErrorMode(StrEnum):
     STIMULUS = "reconstruction - stimulus"
     PREDICTED = "from recorded - from predicted activity"
     COMPARISON = "shown run - compared run"
+    UNCERTAINTY = "uncertainty: how far draws or encoders differ"
     NONE = "none"
 
 

@@ -204,6 +204,11 @@ class ReconstructionModel:
             self.stimulus_prediction, self.stimulus_levels = None, {}
             self.encoders_changed.emit()
 
+    @property
+    def error_has_sign(self) -> bool:
+        """Whether the error is shown with its sign; an uncertainty has none."""
+        return self.error_signed and self.error_mode != ErrorMode.UNCERTAINTY
+
     def set_view(self, **fields: Any) -> None:
         """Change `error_mode`, `error_signed`, `error_over`, `activity_mode`, `raster_order`, `grid` or `blinking`."""
         known = ("error_mode", "error_signed", "error_over", "activity_mode", "raster_order", "grid", "blinking")

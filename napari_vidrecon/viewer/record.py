@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from napari_vidrecon.analysis.uncertainty import uncertainty_map
 from napari_vidrecon.reconstruction.results import Reconstruction
 
 
@@ -34,3 +38,8 @@ class RunRecord:
     def correlation(self) -> float:
         """Video correlation at the end (inside the evaluation mask of the run)."""
         return self.result.history.last("video_correlation")
+
+    @cached_property
+    def uncertainty(self) -> np.ndarray | None:
+        """(T, rows, columns) spread of its movies, grey levels; None for a run that made one movie only."""
+        return uncertainty_map(self.result.videos) if len(self.result.videos) > 1 else None

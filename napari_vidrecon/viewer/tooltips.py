@@ -146,7 +146,8 @@ TOOLTIPS = {
     "all_neurons": "Let every neuron take part again.",
     # View
     "error_mode": "What the error tile shows. From recorded − from predicted activity is the error map of Bauer et al. "
-    "2026; it needs a second reconstruction, which is started for you.",
+    "2026; it needs a second reconstruction, which is started for you. Uncertainty: the spread of movies that fit the "
+    "activity about as well; it needs draws (in the advanced settings; 8 will do) or several encoders.",
     "error_signed": "Signed: too bright and too dark have different colours. Otherwise only how large the error is.",
     "error_over": "What the error is drawn over.",
     "activity_mode": "What the lower right raster shows.",

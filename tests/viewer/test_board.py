@@ -408,6 +408,26 @@ def test_a_run_to_compare_gets_a_tile_beside_the_reconstruction(
     assert board.layout.columns == 3
 
 
+def test_the_uncertainty_of_a_run_with_several_movies_is_a_map(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:
+    single, several = make_record("single", 1), make_record("several", 2)
+    noise = np.random.default_rng(0).normal(scale=9.0, size=(8, *several.result.video.shape)).astype(np.float32)
+    several.result.videos.extend(several.result.video + each for each in noise)
+    model.add_run(single)
+    model.set_view(error_mode=ErrorMode.UNCERTAINTY)
+    assert "One movie: no uncertainty" in written(board)
+    assert not np.asarray(image(board, "error_map").data).any()
+    model.add_run(several)
+    shown = np.asarray(image(board, "error_map").data)
+    inside = evaluated(model) > 0
+    assert shown[:, inside].mean() == pytest.approx(9.0, rel=0.1)
+    assert not shown[:, ~inside].any()
+    assert image(board, "error_map").contrast_limits[0] == 0.0
+    assert image(board, "error_map").colormap.name == "error magnitude"
+    assert "Uncertainty (1 SD)" in written(board)
+
+
 @pytest.mark.window
 def test_blinking_lays_the_compared_run_over_the_reconstruction(
     qtbot, board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]

@@ -145,8 +145,8 @@ def captions(
     ]
     bar = layout.movie(layout.columns - 1)
     shown = model.error_mode != ErrorMode.NONE
-    low = f"−{error_limit:.0f} darker" if model.error_signed else "0"
-    high = f"brighter +{error_limit:.0f}" if model.error_signed else f"{error_limit:.0f} grey levels"
+    low = f"−{error_limit:.0f} darker" if model.error_has_sign else "0"
+    high = f"brighter +{error_limit:.0f}" if model.error_has_sign else f"{error_limit:.0f} grey levels"
     ends = ((bar.left, low), (bar.right - len(high) * letter_px * pitch, high))
     written += [Caption(bottom + BAR_BELOW_PX * pitch, x, text if shown else NOTHING) for x, text in ends]
     for column, role in enumerate((Role.RECORDED, Role.PREDICTED)):
@@ -217,6 +217,8 @@ def _error_title(model: ReconstructionModel, has_error: bool) -> str:
         return "From recorded − from predicted" if has_error else "No run from predicted activity yet"
     if model.error_mode == ErrorMode.COMPARISON:
         return "Shown − compared run" if has_error else "No run to compare"
+    if model.error_mode == ErrorMode.UNCERTAINTY:
+        return "Uncertainty (1 SD)" if has_error else "One movie: no uncertainty"
     return "Reconstruction − stimulus"
 
 

@@ -84,12 +84,12 @@ class MovieTiles:
         layer = self._layers.adopt(Role.ERROR_MAP, Image)
         if layer is None or not isinstance(layer.data, ErrorFrames):
             return
-        pair, error, signed = self._pair(), layer.data, self._model.error_signed
-        if pair is None or any(self._fitting(movie, layer) is None for movie in pair):
+        pair, error, signed = self._pair(), layer.data, self._model.error_has_sign
+        if pair is None or any(movie is not None and self._fitting(movie, layer) is None for movie in pair):
             error.clear()
-        elif self._model.error_mode == ErrorMode.PREDICTED and not self._running:
+        elif self._model.error_mode == ErrorMode.PREDICTED and pair[1] is not None and not self._running:
             # As published, the difference is taken of smoothed movies; smoothing is linear, so once is enough.
-            error.show(smooth(np.subtract(*pair)), None, self._within, signed=signed)
+            error.show(smooth(pair[0] - pair[1]), None, self._within, signed=signed)
         else:
             error.show(*pair, self._within, signed=signed)
         repaint(layer)
@@ -124,7 +124,7 @@ class MovieTiles:
         layer = self._layers.adopt(Role.ERROR_MAP, Image)
         if layer is None:
             return
-        colours = signed_error() if self._model.error_signed else error_magnitude()
+        colours = signed_error() if self._model.error_has_sign else error_magnitude()
         if layer.colormap.name != colours.name:
             layer.colormap = colours
         show(layer, self._model.error_mode != ErrorMode.NONE)
@@ -163,7 +163,7 @@ class MovieTiles:
     def _running(self) -> bool:
         return self._model.state in (RunState.RUNNING, RunState.PAUSED)
 
-    def _pair(self) -> tuple[np.ndarray, np.ndarray] | None:
+    def _pair(self) -> tuple[np.ndarray, np.ndarray | None] | None:
         model, video, trial = self._model, self._model.video, self._model.trial
         if video is None or trial is None:
             return None
@@ -175,6 +175,8 @@ class MovieTiles:
             return (other, video) if from_predicted else (video, other)
         if model.error_mode == ErrorMode.COMPARISON and model.compared is not None:
             return video, model.compared.result.video
+        if model.error_mode == ErrorMode.UNCERTAINTY and model.shown is not None and not self._running:
+            return None if model.shown.uncertainty is None else (model.shown.uncertainty, None)
         return None
 
     def _writable(self, role: Role) -> Image | None:
@@ -186,7 +188,7 @@ class MovieTiles:
 
     def _set_limit(self, layer: Image, limit: float) -> None:
         self.error_limit = limit
-        wanted = [-limit if self._model.error_signed else 0.0, limit]
+        wanted = [-limit if self._model.error_has_sign else 0.0, limit]
         if list(layer.contrast_limits) != wanted:
             self._setting_limits = True
             layer.contrast_limits = wanted
@@ -198,5 +200,5 @@ class MovieTiles:
         if self._setting_limits or layer is None:
             return
         low, high = layer.contrast_limits
-        moved_low = self._model.error_signed and abs(-low - self.error_limit) > abs(high - self.error_limit)
+        moved_low = self._model.error_has_sign and abs(-low - self.error_limit) > abs(high - self.error_limit)
         self._set_limit(layer, max(-low if moved_low else high, 1.0))

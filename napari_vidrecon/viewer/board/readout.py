@@ -90,7 +90,9 @@ class Readout:
                 parts.append(f"{word} {_level(layer.data[frame, row, column])}")
         error = board.layers.adopt(Role.ERROR_MAP, Image)
         if error is not None and board.movies.has_error and board.model.error_mode != ErrorMode.NONE:
-            parts.append(f"error {_level(error.data[frame, row, column], board.model.error_signed)} grey levels")
+            word = "uncertainty" if board.model.error_mode == ErrorMode.UNCERTAINTY else "error"
+            level = _level(error.data[frame, row, column], board.model.error_has_sign)
+            parts.append(f"{word} {level} grey levels")
         inside = [
             name
             for name, threshold in (

@@ -21,6 +21,7 @@ ERROR_NAMES = {
     ErrorMode.STIMULUS: "Error: orange too bright, blue too dark",
     ErrorMode.PREDICTED: "From recorded − from predicted activity",
     ErrorMode.COMPARISON: "Shown run − compared run",
+    ErrorMode.UNCERTAINTY: "Uncertainty, 1 SD",
 }
 
 
@@ -106,6 +107,9 @@ def _error(model: ReconstructionModel, video: np.ndarray, mask: np.ndarray) -> n
     assert model.trial is not None
     if model.error_mode == ErrorMode.STIMULUS:
         return stimulus_difference(video, model.trial.video, mask)
+    if model.error_mode == ErrorMode.UNCERTAINTY:
+        spread = model.shown.uncertainty if model.shown is not None else None
+        return None if spread is None or spread.shape != video.shape else spread * mask
     other = None
     if model.error_mode == ErrorMode.COMPARISON:
         other = model.compared

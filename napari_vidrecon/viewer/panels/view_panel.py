@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from napari_vidrecon.viewer.player import Player
 
 OVER_LABELS = {"the stimulus": "stimulus", "the reconstruction": "reconstruction"}
+NO_UNCERTAINTY = (
+    "Uncertainty needs several movies: set draws to 8 in the advanced settings, or take several encoders; rerun."
+)
 NO_COUNTERPART = "This error map compares two reconstructions. The second one starts once the first is done."
 
 
@@ -73,6 +76,11 @@ class ViewPanel(QWidget):
     def _lacks_counterpart(self) -> bool:
         return self._model.error_mode == ErrorMode.PREDICTED and self._model.expected is None
 
+    @property
+    def _lacks_movies(self) -> bool:
+        shown = self._model.shown
+        return self._model.error_mode == ErrorMode.UNCERTAINTY and shown is not None and shown.uncertainty is None
+
     def _show_playing(self, playing: bool) -> None:
         self.play_button.setText("Hold" if playing else "Play")
 
@@ -84,8 +92,9 @@ class ViewPanel(QWidget):
         choose(self.activity_mode, model.activity_mode)
         choose(self.raster_order, model.raster_order)
         put(self.grid, model.grid)
-        self.note.setText(NO_COUNTERPART if self._lacks_counterpart else "")
-        self.note.setVisible(self._lacks_counterpart)
+        text = NO_COUNTERPART if self._lacks_counterpart else NO_UNCERTAINTY if self._lacks_movies else ""
+        self.note.setText(text)
+        self.note.setVisible(bool(text))
 
     def _lay_out(self) -> None:
         fields = form()

@@ -1,0 +1,89 @@
+"""Is the uncertainty map as large as the error? The reliability plot of docs/quality.md.
+
+    python benchmarks/quality/reliability.py --folder scratch/arena --out docs/images/reliability.png
+
+Test clips of every mouse, single noisy trials, one encoder, `best` with draws. Pixels inside alpha >= 1 are sorted by
+their uncertainty into tenths; in each the root mean square of the true error is drawn over the uncertainty. On the
+diagonal both are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from arena import FRAMES, MEASURED, TEST_TIER, Arena
+from matplotlib.figure import Figure
+from mice import MICE
+
+import napari_vidrecon as vr
+from napari_vidrecon.analysis.uncertainty import uncertainty_map
+from napari_vidrecon.storage import replacing_file
+
+TENTHS = 10
+
+
+def errors(arena: Arena, draws: int, clips: int) -> tuple[np.ndarray, np.ndarray]:
+    """Uncertainty and true error of every measured pixel and frame."""
+    config = vr.ReconstructionConfig.preset("best", draws=draws, track_every=10**6, track_responses=False)
+    spreads, off = [], []
+    for clip in arena.clips(TEST_TIER, clips):
+        trial = arena.session.trial(clip).part(0, FRAMES)
+        result = vr.reconstruct(trial, arena.encoders[:1], arena.mask, config)
+        spreads.append(uncertainty_map(result.videos)[MEASURED][:, arena.pixels].ravel())
+        off.append((result.video - trial.video)[MEASURED][:, arena.pixels].ravel())
+    return np.concatenate(spreads), np.concatenate(off)
+
+
+def binned(spread: np.ndarray, off: np.ndarray) -> list[tuple[float, float]]:
+    """(root mean square uncertainty, root mean square error) of each tenth of the pixels."""
+    tenths = np.array_split(np.argsort(spread), TENTHS)
+    return [tuple(float(np.sqrt(np.mean(part[each] ** 2))) for part in (spread, off)) for each in tenths]
+
+
+def draw(curves: dict[str, list[tuple[float, float]]], path: Path) -> None:
+    """One line a mouse, and the diagonal."""
+    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for name, curve in curves.items():
+        axes.plot(*zip(*curve, strict=True), marker="o", markersize=3.5, linewidth=1.2, label=name)
+    end = 1.05 * max(value for curve in curves.values() for point in curve for value in point)
+    axes.plot([0, end], [0, end], color="0.6", linestyle="--", linewidth=1, label="equal")
+    axes.set(
+        xlim=(0, end), ylim=(0, end), xlabel="uncertainty, grey levels (1 SD)", ylabel="true error, grey levels (RMS)"
+    )
+    axes.set_title("Simulated mice, `best` with draws, test clips", fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    with replacing_file(path) as temporary:
+        figure.savefig(temporary, dpi=150, format="png")
+
+
+def main() -> None:
+    """Measure, print, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True, help="where mice.py put the mice")
+    parser.add_argument("--out", type=Path, default=Path("docs/images/reliability.png"))
+    parser.add_argument("--draws", type=int, default=16)
+    parser.add_argument("--clips", type=int, default=4)
+    arguments = parser.parse_args()
+    curves, summary = {}, {}
+    for mouse in MICE:
+        spread, off = errors(Arena(mouse, arguments.folder), arguments.draws, arguments.clips)
+        curves[mouse.name] = binned(spread, off)
+        summary[mouse.name] = {
+            "uncertainty": float(np.sqrt(np.mean(spread**2))),
+            "error": float(np.sqrt(np.mean(off**2))),
+            "inside 1 SD": float(np.mean(np.abs(off) <= spread)),
+            "inside 2 SD": float(np.mean(np.abs(off) <= 2 * spread)),
+            "tenths": curves[mouse.name],
+        }
+        print(mouse.name, {name: value for name, value in summary[mouse.name].items() if name != "tenths"}, flush=True)
+    draw(curves, arguments.out)
+    print(json.dumps(summary, indent=1))
+
+
+if __name__ == "__main__":
+    main()
