@@ -197,6 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="where mice.py put the mice")
     parser.add_argument("--out", type=Path, default=Path("docs/quality.json"))
+    parser.add_argument("--mice", nargs="+", help="only these, e.g. seed7 seed11")
     parser.add_argument("--tuning-clips", type=int, default=6)
     parser.add_argument("--test-clips", type=int, default=10)
     parser.add_argument(
@@ -222,7 +223,8 @@ def main() -> None:
 def measure(arguments: argparse.Namespace) -> None:
     """All mice; a clip at a time over all mice, so that a stopped run is balanced."""
     stored = Stored(arguments.out)
-    arenas = {mouse.name: Arena(mouse, arguments.folder) for mouse in MICE if (arguments.folder / mouse.name).exists()}
+    wanted = [mouse for mouse in MICE if not arguments.mice or mouse.name in arguments.mice]
+    arenas = {mouse.name: Arena(mouse, arguments.folder) for mouse in wanted}
     for name, arena in arenas.items():
         curves = stored.values["tuning"].setdefault(name, {})
         for target in ("recorded", "predicted"):

@@ -115,10 +115,12 @@ def _draw(axes: Axes, panel: DistributionPanel, names: Sequence[str]) -> None:
         axes.plot([place + MEAN_SHIFT], [mean], "o", color="black", markersize=6, zorder=3)
         axes.annotate(
             f"{round(mean, 2) + 0.0:.2f}".replace("-", "−"),
-            (place + MEAN_SHIFT, mean),
-            (6, 0),
+            # Above the interval: beside it lies the next distribution.
+            (place + MEAN_SHIFT, high if np.isfinite(high) else mean),
+            (0, 3),
             textcoords="offset points",
-            va="center",
+            ha="center",
+            va="bottom",
         )
     axes.set_xticks(range(len(panel.distributions)), [each.label for each in panel.distributions])
     axes.set_xlim(-0.6, len(panel.distributions))
