@@ -20,12 +20,12 @@ from qtpy.QtWidgets import QApplication
 
 from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.viewer.contributions import commands
-from napari_vidrecon.viewer.model import ActivityMode, RunState
+from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, RunState
 from napari_vidrecon.viewer.opening import open_sample
 
 IMAGES = Path(__file__).parent / "images"
 WINDOW_SIZE = (1600, 1000)
-STEPS, SEEN_AT_STEP = 40, 12
+STEPS, SEEN_AT_STEP, DRAWS = 40, 12, 8
 LONGEST_WAIT_S = 300.0
 SETTLE_S = 1.5
 POLL_S = 0.01
@@ -121,6 +121,11 @@ def take_all(folder: Path) -> None:
     photo.viewer.window.remove_dock_widget(traces)
     model.set_view(grid=True)
     photo.take("grid")
+    model.set_view(grid=False, error_mode=ErrorMode.UNCERTAINTY)
+    model.set_neurons(NeuronSet.all(len(model.neurons.keep)))
+    model.set_settings(config=model.config.changed(draws=DRAWS))
+    photo.run()
+    photo.take("uncertainty")
     photo.viewer.close()
 
 

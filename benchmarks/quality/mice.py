@@ -20,7 +20,6 @@ from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.sessions.session import Session
 
-
 FURTHER_STEPS = 450
 """Training steps of every encoder but the first, which gets as many as `vidrecon train` gives by itself."""
 

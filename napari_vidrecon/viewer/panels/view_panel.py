@@ -88,6 +88,7 @@ class ViewPanel(QWidget):
         model = self._model
         choose(self.error_mode, model.error_mode)
         put(self.signed, model.error_signed)
+        self.signed.setEnabled(model.error_mode != ErrorMode.UNCERTAINTY)
         choose(self.over, model.error_over)
         choose(self.activity_mode, model.activity_mode)
         choose(self.raster_order, model.raster_order)
