@@ -20,14 +20,25 @@ from tables import interval
 
 import napari_vidrecon as vr
 
+TRUTH = "true movies"
+ROWS = (
+    (TRUTH, "recorded", "movies of other clips"),
+    ("fast", "recorded", "movies of other clips"),
+    ("fast", "permuted", "permuted neurons"),
+    ("best", "recorded", "movies of other clips"),
+    ("best", "permuted", "permuted neurons"),
+)
+
 
 def compared(arena: Arena, preset: str, target: str, clips: list[int]) -> list[float]:
-    """Mean correlation of each reconstruction with the movies it did not come from."""
-    config = vr.ReconstructionConfig.preset(preset, track_every=10**6, track_responses=False)
+    """Mean correlation of each reconstruction, or true movie, with the movies it did not come from."""
     trials = [arena.session.trial(clip).part(0, FRAMES) for clip in clips]
     found = []
     for trial in trials:
-        video = vr.reconstruct(trial, arena.encoders[:1], arena.mask, config, target=target).video
+        video = trial.video
+        if preset != TRUTH:
+            config = vr.ReconstructionConfig.preset(preset, track_every=10**6, track_responses=False)
+            video = vr.reconstruct(trial, arena.encoders[:1], arena.mask, config, target=target).video
         others = [other for other in trials if target == "permuted" or other is not trial]
         found.append(float(np.mean([arena.correlation(other.video, video) for other in others])))
     return found
@@ -43,17 +54,13 @@ def main() -> None:
     stored = Stored(arguments.out)
     arenas = {mouse.name: Arena(mouse, arguments.folder) for mouse in MICE}
     print("| control | correlation (95 %) |", "|---|---|", sep="\n")
-    for preset in ("fast", "best"):
-        for target, name in (("recorded", "movies of other clips"), ("permuted", "permuted neurons")):
-            by_mouse = stored.values.setdefault("controls", {}).setdefault(f"{preset}, {name}", {})
-            for mouse, arena in arenas.items():
-                if mouse not in by_mouse:
-                    by_mouse[mouse] = compared(arena, preset, target, arena.clips(TEST_TIER, arguments.clips))
-                    stored.keep()
-            print(
-                f"| {preset}, {name} | {interval([each for found in by_mouse.values() for each in found])} |",
-                flush=True,
-            )
+    for preset, target, name in ROWS:
+        by_mouse = stored.values.setdefault("controls", {}).setdefault(f"{preset}, {name}", {})
+        for mouse, arena in arenas.items():
+            if mouse not in by_mouse:
+                by_mouse[mouse] = compared(arena, preset, target, arena.clips(TEST_TIER, arguments.clips))
+                stored.keep()
+        print(f"| {preset}, {name} | {interval([each for found in by_mouse.values() for each in found])} |", flush=True)
 
 
 if __name__ == "__main__":
