@@ -190,13 +190,15 @@ def _ignore_interrupts() -> None:
 @contextmanager
 def _silence() -> Iterator[None]:
     """Dask logs the traceback of a lost connection; here every run that is lost says so in one line."""
-    logger = logging.getLogger("distributed")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    # The client's logger has a level of its own, which its parent's does not change.
+    before = {logger: logger.level for logger in map(logging.getLogger, ("distributed", "distributed.client"))}
+    for logger in before:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in before.items():
+            logger.setLevel(level)
 
 
 def usual_workers() -> int:
