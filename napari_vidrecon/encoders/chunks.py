@@ -123,8 +123,8 @@ def _in_threads(
 def _pool(process: int, workers: int, threads_each: int) -> ThreadPoolExecutor:
     """The threads of this process that work on windows.
 
-    They stay: what MKL and oneDNN prepare for a thread is lost with it, and that costs a sixth of a step. A process
-    that was forked has none of its parent's threads, so it gets its own.
+    They stay: what MKL and oneDNN prepare for a thread is lost with it. A process that was forked has none of its
+    parent's threads, so it gets its own.
     """
     return ThreadPoolExecutor(workers, "windows", initializer=torch.set_num_threads, initargs=(threads_each,))
 

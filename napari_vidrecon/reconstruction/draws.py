@@ -32,9 +32,9 @@ class Draw:
 
     def weights(self, neurons: int) -> torch.Tensor:
         """(neurons,) what each counts; 1 on average."""
-        # Of 1 - chance, which is never 0, as chance is never 1.
-        share = 1.0 - self._chance(WEIGHTS).random(neurons)
-        return torch.as_tensor(-np.log(np.maximum(1.0 - share, SMALLEST) if self._opposite else share))
+        chance = self._chance(WEIGHTS).random(neurons)
+        # The logarithm of a uniform number makes an exponential one, and so does that of its opposite.
+        return torch.as_tensor(-np.log(np.maximum(chance if self._opposite else 1.0 - chance, SMALLEST)))
 
     def coefficients(self, shape: tuple[int, int, int]) -> torch.Tensor:
         """Whitened coefficients of a movie from the prior, of a shape (frames, rows, columns)."""

@@ -397,6 +397,15 @@ def test_pictures_take_no_more_than_their_share_of_the_time():
     assert budget.may_redraw()
 
 
+def test_the_first_picture_of_a_run_waits_until_there_is_something_to_see():
+    now = [10.0]
+    budget = RedrawBudget(clock=lambda: now[0])
+    budget.rest(0.4)
+    assert not budget.may_redraw()
+    now[0] = 10.41
+    assert budget.may_redraw()
+
+
 def test_a_picture_that_took_very_long_is_not_the_last_for_minutes():
     now = [0.0]
     budget = RedrawBudget(share=0.01, clock=lambda: now[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from napari_vidrecon.encoders.training.schedule import Schedule
 
 
-class Recipe(BaseModel):
+class Recipe(BaseModel, ABC):
     """What all trainings have in common; frozen, and written into the encoder's file.
 
     A recipe of one architecture adds its sizes and its `schedule`.
@@ -45,9 +46,9 @@ class Recipe(BaseModel):
     patience: int = Field(0, ge=0, description="stop after so many scores without a better one; 0: never")
     seed: int = Field(0, ge=0, description="instances of an ensemble differ in it alone")
 
+    @abstractmethod
     def schedule(self, mice: int) -> Schedule:
         """Steps and learning rates of a training on so many mice."""
-        raise NotImplementedError
 
     def steps_between_scores(self, mice: int) -> int:
         """Steps between two scores on the validation trials; 0 for none."""

@@ -54,6 +54,7 @@ def unpack_session(archive: Path, folder: Path, on_file: Callable[[int, int], No
                     if on_file is not None:
                         on_file(done, len(members))
                 _require_whole(archive, draft)
+    # zipfile says NotImplementedError of a compression it does not know, RuntimeError of an encrypted file.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ArchiveError(
             f"{archive}: expected a sound zip, found damage or an unknown kind ({error}); download it again"

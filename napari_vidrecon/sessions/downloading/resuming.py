@@ -45,6 +45,7 @@ class ResumingDownload:
         ------
         StorageError : not there, not permitted, a connection that stays broken, or no room on the disk.
         """
+        # Pooch asks so in `is_available`, which nothing here calls; a silent answer would mean "not there".
         if check_only:
             raise NotImplementedError("only whole downloads")
         failures = 0

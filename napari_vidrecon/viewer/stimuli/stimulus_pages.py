@@ -32,6 +32,7 @@ class StimulusPage(QWidget):
 
     def stimulus(self) -> Stimulus:
         """What the controls say; raises `ConfigError` where they say nothing yet."""
+        # Every page has its own; Qt's metaclass leaves no room for that of an abstract class.
         raise NotImplementedError
 
 
