@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from napari_vidrecon.errors import StorageError as StorageError
     from napari_vidrecon.errors import VidreconError as VidreconError
     from napari_vidrecon.reconstruction.config import ReconstructionConfig as ReconstructionConfig
+    from napari_vidrecon.reconstruction.decoder import Decoder as Decoder
+    from napari_vidrecon.reconstruction.decoder_fitting import fit_decoder as fit_decoder
     from napari_vidrecon.reconstruction.masks import AlphaMask as AlphaMask
     from napari_vidrecon.reconstruction.neurons import NeuronSet as NeuronSet
     from napari_vidrecon.reconstruction.reconstruct import reconstruct as reconstruct
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 _HOME = {
     "AlphaMask": "napari_vidrecon.reconstruction.masks",
     "ConfigError": "napari_vidrecon.errors",
+    "Decoder": "napari_vidrecon.reconstruction.decoder",
     "Encoder": "napari_vidrecon.encoders.encoder",
     "EncoderError": "napari_vidrecon.errors",
     "MaskError": "napari_vidrecon.errors",
@@ -48,6 +51,7 @@ _HOME = {
     "StorageError": "napari_vidrecon.errors",
     "Trial": "napari_vidrecon.sessions.session",
     "VidreconError": "napari_vidrecon.errors",
+    "fit_decoder": "napari_vidrecon.reconstruction.decoder_fitting",
     "load_encoder": "napari_vidrecon.encoders.checkpoints",
     "open_session": "napari_vidrecon.sessions.session",
     "perceptual_hash": "napari_vidrecon.sessions.folds",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import re
 import shutil
@@ -73,6 +74,23 @@ def _explain(path: Path, error: Exception) -> str:
     except (ValueError, OSError, SyntaxError, TypeError, tokenize.TokenError, OverflowError):
         pass
     return f"cannot be read as an array ({error})"
+
+
+def stored_format(path: Path | str) -> str:
+    """The format that a safetensors file of this program names, e.g. "napari-vidrecon encoder 1".
+
+    Returns
+    -------
+    Empty for any other file, a damaged one, or nothing there.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="np") as file:
+            described = json.loads((file.metadata() or {}).get("vidrecon", "null"))
+    except (SafetensorError, OSError, ValueError):
+        return ""
+    return str(described.get("format", "")) if isinstance(described, dict) else ""
 
 
 @contextlib.contextmanager

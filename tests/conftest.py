@@ -100,3 +100,15 @@ def small_encoder_file(small_session_folder: Path, tmp_path_factory: pytest.Temp
     recipe = TrainingRecipe(features=8, temporal_kernels=(5,), steps=3, batch_size=4)
     train_encoder([open_session(small_session_folder)], recipe, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def small_decoder_file(small_session_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A decoder of the small session, whose movies mean nothing; shared, so never write to it."""
+    from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, fit_decoder
+    from napari_vidrecon.sessions.session import open_session
+
+    path = tmp_path_factory.mktemp("decoders") / "decoder.safetensors"
+    recipe = DecoderRecipe(lags_frames=(0, 2), finest_cycles_per_px=0.1)
+    fit_decoder(open_session(small_session_folder), recipe).save(path)
+    return path

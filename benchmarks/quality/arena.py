@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,8 @@ FRAMES, MEASURED = 64, slice(16, 64)
 TUNING_TIER, TEST_TIER = "oracle", "live_test_main"
 TUNING_STEPS, TUNED_EVERY = 100, 5
 PAPER_STEPS = 1000
+DECODED = "best with a decoder"
+DECODER_ALONE = "decoder alone"
 POWER_BANDS_HZ = ((0.0, 1.0), (1.0, 3.0), (3.0, 8.0))
 
 
@@ -47,6 +50,7 @@ class Method:
     preset, changes : settings.
     target : "recorded", "predicted", "permuted", or "other clip".
     encoders : how many, their movies averaged.
+    decoded : with the mouse's decoder.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Method:
     changes: dict = field(default_factory=dict)
     target: str = "recorded"
     encoders: int = 1
+    decoded: bool = False
 
     def config(self) -> vr.ReconstructionConfig:
         """Its settings; nothing is tracked, so that times are the reconstruction's own."""
@@ -84,10 +89,17 @@ def methods(paper_steps: int, steps_from_predicted: int, encoders: int) -> list[
         Method("best, permuted neurons", "best", target="permuted"),
         Method("fast, permuted neurons", "fast", target="permuted"),
         Method("paper, permuted neurons", "paper", tuned, target="permuted"),
+        Method(DECODED, "best", decoded=True),
+        Method(f"{DECODED}, 20 steps", "best", {"steps": 20}, decoded=True),
+        Method(f"{DECODED}, twice the steps", "best", {"steps": 2 * best}, decoded=True),
+        Method(f"{DECODED}, four times the steps", "best", {"steps": 4 * best}, decoded=True),
+        Method(f"{DECODED}, other clip's activity", "best", target="other clip", decoded=True),
+        Method(f"{DECODED}, permuted neurons", "best", target="permuted", decoded=True),
     ]
     if encoders > 1:
         listed.append(Method(f"paper, tuned steps, {encoders} encoders", "paper", tuned, encoders=encoders))
         listed.append(Method(f"best, {encoders} encoders", "best", encoders=encoders))
+        listed.append(Method(f"{DECODED}, {encoders} encoders", "best", encoders=encoders, decoded=True))
     return listed
 
 
@@ -98,10 +110,11 @@ class Arena:
     ----------
     mouse : whose.
     folder : where `mice.py` put it.
+    device : of the encoders.
     """
 
-    def __init__(self, mouse: ArenaMouse, folder: Path) -> None:
-        self.session, self.encoders, self.mask = mouse.open(folder)
+    def __init__(self, mouse: ArenaMouse, folder: Path, device: str = "cpu") -> None:
+        self.session, self.encoders, self.mask, self.decoder = mouse.open(folder, device)
         self.pixels = self.mask.binary(EVALUATION_THRESHOLD)
 
     def clips(self, tier: str, count: int) -> list[int]:
@@ -130,14 +143,29 @@ class Arena:
             target=target,
             target_encoders=encoders,
             on_step=lambda info: steps.append(info.seconds),  # type: ignore[func-returns-value]
+            decoder=self.decoder if method.decoded else None,
         )
-        shown, true = (vr.postprocess.smooth(movie)[MEASURED] for movie in (result.video, trial.video))
         return {
-            "correlation": self.correlation(trial.video, result.video),
-            "frame_correlation": vr.metrics.mean_frame_correlation(true, shown, self.pixels),
-            "ssim": vr.metrics.ssim(true, shown, self.pixels),
+            **self.compared(trial.video, result.video),
             "seconds": float(np.median(steps)) * len(steps),
             "windows": windows_of(config, encoders[0], FRAMES) * len(encoders),
+        }
+
+    def decoded(self, clip: int) -> dict[str, float]:
+        """What the decoder's movie gives on one clip, without any encoder."""
+        trial = self.session.trial(clip).part(0, FRAMES)
+        began = time.perf_counter()
+        movie = self.decoder.movie(trial.responses)
+        seconds = time.perf_counter() - began
+        return {**self.compared(trial.video, np.clip(movie, 0, 255)), "seconds": seconds, "windows": 0}
+
+    def compared(self, truth: np.ndarray, video: np.ndarray) -> dict[str, float]:
+        """Every measure of a reconstruction."""
+        shown, true = (vr.postprocess.smooth(movie)[MEASURED] for movie in (video, truth))
+        return {
+            "correlation": self.correlation(truth, video),
+            "frame_correlation": vr.metrics.mean_frame_correlation(true, shown, self.pixels),
+            "ssim": vr.metrics.ssim(true, shown, self.pixels),
             **self.power(true, shown),
         }
 
@@ -204,6 +232,7 @@ def main() -> None:
         "--published", type=int, default=0, help="also the 1000 steps of paper, on so many clips a mouse"
     )
     parser.add_argument("--ensembles", type=int, default=1, help="encoders of an ensemble; 1: no ensembles")
+    parser.add_argument("--device", default="cpu", help="of the encoders; on a GPU, seconds are not comparable")
     parser.add_argument("--print", type=Path, metavar="JSON", help="print the tables of an earlier run")
     arguments = parser.parse_args()
     if arguments.print is None:
@@ -224,7 +253,7 @@ def measure(arguments: argparse.Namespace) -> None:
     """All mice; a clip at a time over all mice, so that a stopped run is balanced."""
     stored = Stored(arguments.out)
     wanted = [mouse for mouse in MICE if not arguments.mice or mouse.name in arguments.mice]
-    arenas = {mouse.name: Arena(mouse, arguments.folder) for mouse in wanted}
+    arenas = {mouse.name: Arena(mouse, arguments.folder, arguments.device) for mouse in wanted}
     for name, arena in arenas.items():
         curves = stored.values["tuning"].setdefault(name, {})
         for target in ("recorded", "predicted"):
@@ -244,6 +273,10 @@ def measure(arguments: argparse.Namespace) -> None:
                 if index < len(clips) and str(clips[index]) not in done:
                     done[str(clips[index])] = arena.measured(method, clips[index], clips)
                     stored.keep()
+            alone = stored.values["test"][name].setdefault(DECODER_ALONE, {})
+            if index < len(clips) and str(clips[index]) not in alone:
+                alone[str(clips[index])] = arena.decoded(clips[index])
+                stored.keep()
             print(name, "clip", clips[index], flush=True)
 
 

@@ -3,8 +3,8 @@
     python benchmarks/quality/mice.py --folder scratch/arena                  # all mice, one encoder each
     python benchmarks/quality/mice.py --folder scratch/arena --encoders 5     # five each, for ensembles
 
-Runs `vidrecon simulate`, `train` and `mask`, as a user would; what is there already is not made again. About seven
-minutes a mouse on one core, and three for each further encoder: those are trained for half as long.
+Runs `vidrecon simulate`, `train`, `mask` and `decoder`, as a user would; what is there already is not made again.
+About eight minutes a mouse on one core, and three for each further encoder: those are trained for half as long.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import napari_vidrecon as vr
 from napari_vidrecon.encoders.encoder import Encoder
+from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.sessions.session import Session
 
@@ -56,17 +57,23 @@ class ArenaMouse:
             shorter = ["--steps", FURTHER_STEPS] if index else []
             made.append((encoder, ["train", session, "--seed", index, *shorter, "--out", encoder]))
         made.insert(2, (mask, ["mask", session, "--encoder", self.encoder_file(folder, 0), "--out", mask]))
+        made.append((self.decoder_file(folder), ["decoder", session, "--out", self.decoder_file(folder)]))
         return [(path, [str(word) for word in words]) for path, words in made]
 
     def encoder_file(self, folder: Path, index: int) -> Path:
         """Where an encoder lies."""
         return folder / f"{self.name}_{index}.safetensors"
 
-    def open(self, folder: Path) -> tuple[Session, list[Encoder], AlphaMask]:
-        """Its session, all encoders that were trained, and its mask."""
+    def decoder_file(self, folder: Path) -> Path:
+        """Where its decoder lies."""
+        return folder / f"{self.name}_decoder.safetensors"
+
+    def open(self, folder: Path, device: str = "cpu") -> tuple[Session, list[Encoder], AlphaMask, Decoder]:
+        """Its session, all encoders that were trained, its mask and its decoder."""
         files = sorted(folder.glob(f"{self.name}_[0-9].safetensors"))
-        encoders = [vr.load_encoder(file, device="cpu") for file in files]
-        return vr.open_session(folder / self.name), encoders, vr.AlphaMask.load(folder / f"{self.name}_mask.npy")
+        encoders = [vr.load_encoder(file, device=device) for file in files]
+        mask = vr.AlphaMask.load(folder / f"{self.name}_mask.npy")
+        return vr.open_session(folder / self.name), encoders, mask, Decoder.load(self.decoder_file(folder))
 
 
 MICE = (

@@ -10,6 +10,7 @@ Settings are chosen on these clips only; `arena.py` measures what was chosen on 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from arena import FRAMES, TUNING_TIER, Arena, Stored
 from mice import MICE
 
 import napari_vidrecon as vr
+from napari_vidrecon.reconstruction.neuron_weights import weighed_by_prediction
 from napari_vidrecon.reconstruction.run import plan_run
 
 BLUR = {"gradient_blur_px": 2.0, "gradient_blur_frames": 2.0}
@@ -34,35 +36,136 @@ FITTED_PRIOR = {
     "prior_temporal_corner": 0.7,
     "prior_temporal_exponent": 1.5,
 }
-TRIED: dict[str, tuple[str, dict]] = {
-    "`paper`, 50 steps": ("paper", {"steps": 50}),
-    "`paper`, 100 steps": ("paper", {"steps": 100}),
-    "`paper` with the gradient blurred 2 px and 2 frames, 60 steps": ("paper", {**BLUR, "steps": 60}),
-    "the same, 100 steps": ("paper", {**BLUR, "steps": 100}),
-    "`best`": ("best", {}),
-    "`fast`": ("fast", {}),
-    "`best`, windows every 32 frames": ("best", {"sub_batch_stride": 32}),
-    "`best`, a prior without the lowest frequencies (as it was)": ("best", STEEP_PRIOR),
-    "`best`, prior fitted to all frequencies alike (Whittle)": ("best", FITTED_PRIOR),
-    "`best`, pixels outside the mask grey": ("best", {"surround": "grey"}),
-    "`best`, activity counts half": ("best", {"likelihood_weight": 0.05}),
-    "`best`, activity counts twice": ("best", {"likelihood_weight": 0.2}),
-    "`best`, gradient blurred as well": ("best", {"gradient_blur_px": 1.0, "gradient_blur_frames": 1.0}),
-    "`best`, mean of 8 draws": ("best", {"draws": 8, "sub_batch_stride": 32}),
+HELD_OUT = {"outcome": "held_out", "steps": 200, "outcome_steps": 10}
+
+
+@dataclass(frozen=True)
+class Idea:
+    """Settings to try.
+
+    Parameters
+    ----------
+    preset, changes : settings.
+    decoded : with the mouse's decoder.
+    weighed : neurons count by how well the encoder predicts them, judged on clips that do not tune.
+    encoders : their movies averaged.
+    """
+
+    preset: str
+    changes: dict = field(default_factory=dict)
+    decoded: bool = False
+    weighed: bool = False
+    encoders: int = 1
+
+
+TRIED = {
+    "`paper`, 50 steps": Idea("paper", {"steps": 50}),
+    "`paper`, 100 steps": Idea("paper", {"steps": 100}),
+    "`paper` with the gradient blurred 2 px and 2 frames, 60 steps": Idea("paper", {**BLUR, "steps": 60}),
+    "the same, 100 steps": Idea("paper", {**BLUR, "steps": 100}),
+    "the same, 100 steps, the blur annealed to none": Idea("paper", {**BLUR, "steps": 100, "gradient_blur_end": 0.0}),
+    "the same, 100 steps, the blur annealed to half": Idea("paper", {**BLUR, "steps": 100, "gradient_blur_end": 0.5}),
+    "`paper`, 100 steps, total variation 0.002": Idea("paper", {"steps": 100, "total_variation": 0.002}),
+    "`paper`, 100 steps, total variation 0.005": Idea("paper", {"steps": 100, "total_variation": 0.005}),
+    "`paper`, 100 steps, total variation 0.01": Idea("paper", {"steps": 100, "total_variation": 0.01}),
+    "`paper`, 50 steps, inputs shifted by up to 1 px": Idea("paper", {"steps": 50, "input_jitter_px": 1}),
+    "`paper`, 50 steps, inputs shifted by up to 2 px": Idea("paper", {"steps": 50, "input_jitter_px": 2}),
+    "`paper`, 50 steps, noise of 20 grey levels on inputs": Idea("paper", {"steps": 50, "input_noise": 20.0}),
+    "`paper`, 50 steps, all overlapping windows": Idea("paper", {"steps": 50, "sub_batch_stride": 1}),
+    "`paper`, 50 steps, mean of the last 20": Idea(
+        "paper", {"steps": 50, "outcome": "mean_of_last", "outcome_steps": 20}
+    ),
+    "`paper`, stopped by a tenth of the neurons": Idea("paper", HELD_OUT),
+    "`paper`, stopped where the loss flattens": Idea("paper", {"steps": 200, "outcome": "plateau"}),
+    "`paper`, 50 steps, started from a decoder's movie": Idea("paper", {"steps": 50}, decoded=True),
+    "`paper`, 15 steps, started from a decoder's movie": Idea("paper", {"steps": 15}, decoded=True),
+    "`paper` blurred, 60 steps, neurons weighed by prediction": Idea("paper", {**BLUR, "steps": 60}, weighed=True),
+    "`best`": Idea("best"),
+    "`fast`": Idea("fast"),
+    "`best`, windows every 16 frames (as it was)": Idea("best", {"sub_batch_stride": 16}),
+    "`best`, all overlapping windows": Idea("best", {"sub_batch_stride": 1, "schedule": "sliding"}),
+    "`best`, a prior without the lowest frequencies (as it was)": Idea("best", STEEP_PRIOR),
+    "`best`, prior fitted to all frequencies alike (Whittle)": Idea("best", FITTED_PRIOR),
+    "`best`, pixels outside the mask grey": Idea("best", {"surround": "grey"}),
+    "`best`, activity counts half": Idea("best", {"likelihood_weight": 0.05}),
+    "`best`, activity counts twice": Idea("best", {"likelihood_weight": 0.2}),
+    "`best`, gradient blurred as well": Idea("best", {"gradient_blur_px": 1.0, "gradient_blur_frames": 1.0}),
+    "`best`, total variation 0.01": Idea("best", {"total_variation": 0.01}),
+    "`best`, total variation 0.05": Idea("best", {"total_variation": 0.05}),
+    "`best`, inputs shifted by up to 1 px": Idea("best", {"input_jitter_px": 1}),
+    "`best`, noise of 20 grey levels on inputs": Idea("best", {"input_noise": 20.0}),
+    "`best`, Gaussian likelihood": Idea("best", {"variance_power": 0.0}),
+    "`best`, zero-inflated likelihood (power 1.5)": Idea("best", {"variance_power": 1.5, "poisson_epsilon": 0.1}),
+    "`best`, gamma likelihood (power 2)": Idea("best", {"variance_power": 2.0, "poisson_epsilon": 0.1}),
+    "`best`, neurons weighed by prediction": Idea("best", weighed=True),
+    "`best`, mean of the last 10 steps": Idea("best", {"outcome": "mean_of_last"}),
+    "`best`, stopped by a tenth of the neurons": Idea("best", {"outcome": "held_out"}),
+    "`best`, mean of 8 draws": Idea("best", {"draws": 8}),
+    "`best`, 5 encoders": Idea("best", encoders=5),
+    "`best`, 5 encoders, weighed by deviance": Idea("best", {"member_weights": "deviance"}, encoders=5),
+    "`best` with a decoder": Idea("best", decoded=True),
+    "`best` with a decoder, 20 steps": Idea("best", {"steps": 20}, decoded=True),
+    "`best` with a decoder, the usual prior about its movie": Idea(
+        "best", {"decoded_sd": 60.0, "decoded_spatial_corner": 0.035}, decoded=True
+    ),
+    "`best` with a decoder, neurons weighed by prediction": Idea("best", decoded=True, weighed=True),
+    "`best` with a decoder, mean of 8 draws": Idea("best", {"draws": 8}, decoded=True),
+    "`best` with a decoder, 5 encoders": Idea("best", decoded=True, encoders=5),
 }
+DECODER_ALONE = "decoder alone"
+HALF_AND_HALF = "half of `best`, half of the decoder"
 
 
-def measured(arena: Arena, preset: str, changes: dict, clips: list[int]) -> list[float]:
-    """Correlation of the last step on each clip."""
-    config = vr.ReconstructionConfig.preset(preset, track_every=10**6, track_responses=False, **changes)
-    found = []
+def movies(arena: Arena, idea: Idea, clips: list[int], neurons: vr.NeuronSet | None) -> list[np.ndarray]:
+    """The last step's movie of each clip."""
+    config = vr.ReconstructionConfig.preset(idea.preset, track_every=10**6, track_responses=False, **idea.changes)
+    made = []
     for clip in clips:
         trial = arena.session.trial(clip).part(0, FRAMES)
-        run = plan_run(trial, arena.encoders[:1], arena.mask, config)
+        decoder = arena.decoder if idea.decoded else None
+        run = plan_run(trial, arena.encoders[: idea.encoders], arena.mask, config, neurons=neurons, decoder=decoder)
         while not run.finished:
             run.step()
-        found.append(arena.correlation(trial.video, run.steppable.video))
-    return found
+        made.append(run.steppable.video)
+    return made
+
+
+class Trier:
+    """One mouse's tuning clips.
+
+    Parameters
+    ----------
+    arena : the mouse.
+    clips : how many tune; the tier's others judge neurons.
+    """
+
+    def __init__(self, arena: Arena, clips: int) -> None:
+        self.arena, known = arena, arena.clips(TUNING_TIER, 10**6)
+        self.clips, self._others = known[:clips], known[clips:]
+        self._neurons: vr.NeuronSet | None = None
+
+    @property
+    def neurons(self) -> vr.NeuronSet:
+        """All, weighed by prediction."""
+        if self._neurons is None:
+            self._neurons = weighed_by_prediction(self.arena.session, self.arena.encoders[0], self._others)
+        return self._neurons
+
+    def correlations(self, name: str) -> list[float]:
+        """What an idea gives on each clip."""
+        trials = [self.arena.session.trial(clip).part(0, FRAMES) for clip in self.clips]
+        decoded = [self.arena.decoder.movie(trial.responses) for trial in trials]
+        if name == DECODER_ALONE:
+            made = decoded
+        elif name == HALF_AND_HALF:
+            made = [(one + other) / 2 for one, other in zip(decoded, self.movies(TRIED["`best`"]), strict=True)]
+        else:
+            made = self.movies(TRIED[name])
+        return [self.arena.correlation(trial.video, video) for trial, video in zip(trials, made, strict=True)]
+
+    def movies(self, idea: Idea) -> list[np.ndarray]:
+        """Of every clip."""
+        return movies(self.arena, idea, self.clips, self.neurons if idea.weighed else None)
 
 
 def table(tried: dict) -> str:
@@ -81,17 +184,21 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where mice.py put the mice")
     parser.add_argument("--out", type=Path, default=Path("docs/quality_tried.json"))
     parser.add_argument("--clips", type=int, default=4, help="tuning clips of each mouse")
+    parser.add_argument("--mice", nargs="+", help="only these, e.g. seed7 seed11")
+    parser.add_argument("--device", default="cpu", help="of the encoders")
     parser.add_argument("--print", type=Path, metavar="JSON", help="print the table of an earlier run")
     arguments = parser.parse_args()
     stored = Stored(arguments.print or arguments.out)
     tried = stored.values.setdefault("tried", {})
     if arguments.print is None:
-        arenas = {mouse.name: Arena(mouse, arguments.folder) for mouse in MICE}
-        for name, (preset, changes) in TRIED.items():
-            for mouse, arena in arenas.items():
+        wanted = [mouse for mouse in MICE if not arguments.mice or mouse.name in arguments.mice]
+        triers = {
+            mouse.name: Trier(Arena(mouse, arguments.folder, arguments.device), arguments.clips) for mouse in wanted
+        }
+        for name in (*TRIED, DECODER_ALONE, HALF_AND_HALF):
+            for mouse, trier in triers.items():
                 if mouse not in tried.setdefault(name, {}):
-                    clips = arena.clips(TUNING_TIER, arguments.clips)
-                    tried[name][mouse] = measured(arena, preset, changes, clips)
+                    tried[name][mouse] = trier.correlations(name)
                     stored.keep()
             print(name, {mouse: round(float(np.mean(values)), 3) for mouse, values in tried[name].items()}, flush=True)
     print(table(tried))

@@ -20,6 +20,7 @@ VERBS = (
     "export",
     "train",
     "mask",
+    "decoder",
     "rf",
     "study",
     "simulate",

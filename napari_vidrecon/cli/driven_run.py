@@ -145,6 +145,6 @@ def differences(run: Run, saved: Reconstruction) -> list[str]:
     fields = [f"{name} ({there} there)" for name, (_, there) in run.config.differences(saved.config).items()]
     known = (
         *("trial", "session", "clip", "encoders", "target", "neurons", "ablation", "mask"),
-        *("mask_threshold", "evaluation_threshold", "ensemble"),
+        *("mask_threshold", "evaluation_threshold", "ensemble", "decoder"),
     )
-    return fields + [name for name in known if saved.provenance.get(name) != run.provenance[name]]
+    return fields + [name for name in known if saved.provenance.get(name) != run.provenance.get(name)]

@@ -1,4 +1,4 @@
-"""`vidrecon info`: what a session, encoder, mask or run is."""
+"""`vidrecon info`: what a session, encoder, decoder, mask or run is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ ENCODER_SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
 def info(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Session folder, encoder, mask (.npy) or run (.zarr).")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="Session folder, encoder, decoder, mask (.npy) or run (.zarr).")
+    ],
     check: Annotated[
         bool,
         typer.Option("--check", help="Try an encoder on noise (shapes, gradient, windows ...); exit code 1 if bad."),
@@ -36,7 +38,7 @@ def info(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Say what a session, encoder, mask or run is."""
+    """Say what a session, encoder, decoder, mask or run is."""
     from napari_vidrecon.cli import report
 
     if duplicates is not None:
@@ -128,15 +130,19 @@ def described(path: Path) -> tuple[str, dict[str, Any]]:
     from napari_vidrecon.errors import StorageError
 
     if not path.exists():
-        raise StorageError(f"{path}: expected a session, encoder, mask or run, found nothing there; check the path")
+        raise StorageError(
+            f"{path}: expected a session, encoder, decoder, mask or run, found nothing there; check the path"
+        )
     if path.is_dir():
         return _run(path) if (path / "zarr.json").exists() or path.suffix == ".zarr" else _session(path)
+    if is_decoder(path):
+        return _decoder(path)
     if path.suffix in ENCODER_SUFFIXES:
         return _encoder(path)
     if path.suffix == ".npy":
         return _array(path)
     raise StorageError(
-        f"{path}: expected a session folder, an encoder ({', '.join(ENCODER_SUFFIXES)}), a mask (.npy) "
+        f"{path}: expected a session folder, an encoder ({', '.join(ENCODER_SUFFIXES)}), a decoder, a mask (.npy) "
         f"or a run (.zarr), found a file ending in '{path.suffix}'"
     )
 
@@ -184,6 +190,31 @@ def _encoder(path: Path) -> tuple[str, dict[str, Any]]:
         **({} if score is None else {"validation_correlation": round(float(score), 4)}),
         **told,
         "sha256": file_hash(path),
+    }
+
+
+def is_decoder(path: Path) -> bool:
+    """Whether a file says that it is a decoder; it may be damaged nevertheless."""
+    from napari_vidrecon.reconstruction.decoder import DECODER_SUFFIX, FORMAT
+    from napari_vidrecon.storage import stored_format
+
+    return path.suffix == DECODER_SUFFIX and stored_format(path) == FORMAT
+
+
+def _decoder(path: Path) -> tuple[str, dict[str, Any]]:
+    from napari_vidrecon.reconstruction.decoder import Decoder
+
+    decoder = Decoder.load(path)
+    simulated = bool(decoder.provenance.get("simulated"))
+    return f"{path.name}: decoder{' of a simulated mouse' if simulated else ''}", {
+        "kind": "decoder",
+        "mouse": decoder.mouse,
+        "simulated": simulated,
+        "neurons": decoder.neurons,
+        "trials": decoder.provenance.get("trials"),
+        "lags_frames": list(decoder.lags_frames),
+        "coefficients": len(decoder.frequencies),
+        "sha256": decoder.sha256,
     }
 
 
@@ -235,6 +266,7 @@ def _described_run(path: Path, result: Reconstruction) -> tuple[str, dict[str, A
         "preset": result.config.preset_name,
         "frames": len(result.video),
         "encoders": told.get("encoder_names", []),
+        **({"decoder": _decoder_of(told)} if "decoder" in told else {}),
         "ensemble": told.get("ensemble", "single"),
         "target": told["target"]["kind"] if isinstance(told.get("target"), dict) else told.get("target", "recorded"),
         "neurons": f"{int(result.keep.sum())} of {len(result.keep)}",
@@ -242,6 +274,12 @@ def _described_run(path: Path, result: Reconstruction) -> tuple[str, dict[str, A
         "device": ", ".join(told.get("devices", [])),
         **{name: round(value, 4) for name, value in scores(result).items()},
     }
+
+
+def _decoder_of(told: dict[str, Any]) -> str:
+    """Name of the file of a run's decoder; its hash where the run does not say."""
+    file = (told.get("inputs") or {}).get("decoder")
+    return Path(file).name if file else f"sha256 {told['decoder']}"
 
 
 def _text(value: object) -> str:

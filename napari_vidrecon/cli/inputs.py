@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_vidrecon.errors import ConfigError, EncoderError, SessionError, StorageError
+from napari_vidrecon.errors import ConfigError, EncoderError, SessionError, StorageError, VidreconError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from napari_vidrecon.encoders.encoder import Encoder
     from napari_vidrecon.encoders.window_encoder import WindowEncoder
+    from napari_vidrecon.reconstruction.decoder import Decoder
     from napari_vidrecon.reconstruction.masks import AlphaMask
     from napari_vidrecon.reconstruction.neurons import NeuronSet
     from napari_vidrecon.sessions.session import Session, Trial
@@ -145,12 +146,42 @@ def require_mouse(encoder: Encoder, session: Session, *, force: bool = False) ->
     ------
     EncoderError : its mouse has another name than the session, and `force` is not set.
     """
-    mouse = encoder.spec.mouse
-    if mouse and mouse != session.name and not force:
-        raise EncoderError(
-            f"{encoder.spec.name}: expected an encoder of {session.name}, found one of {mouse}; choose the encoder "
-            "of this mouse, or give --force-mouse if only the folder's name differs"
+    if not force:
+        _require_same_mouse(f"{encoder.spec.name}: expected an encoder", encoder.spec.mouse, session, EncoderError)
+
+
+def _require_same_mouse(expected: str, mouse: str, session: Session, error: type[VidreconError]) -> None:
+    if mouse and mouse != session.name:
+        raise error(
+            f"{expected} of {session.name}, found one of {mouse}; choose the one of this mouse, "
+            "or give --force-mouse if only the folder's name differs"
         )
+
+
+def open_decoder(file: Path, session: Session, *, force_mouse: bool = False) -> Decoder:
+    """A decoder that was fitted for the session's mouse.
+
+    Parameters
+    ----------
+    file : as `vidrecon decoder` writes it.
+    force_mouse : also take the decoder of a mouse with another name.
+
+    Raises
+    ------
+    StorageError : it cannot be read, or is no decoder.
+    ConfigError : it does not fit the session.
+    """
+    from napari_vidrecon.reconstruction.decoder import Decoder
+
+    decoder = Decoder.load(file)
+    if decoder.neurons != session.n_neurons:
+        raise ConfigError(
+            f"{file}: expected a decoder for the {session.n_neurons} neurons of {session.name}, "
+            f"found one for {decoder.neurons}; fit one for this session with: vidrecon decoder"
+        )
+    if not force_mouse:
+        _require_same_mouse(f"{file}: expected a decoder", decoder.mouse, session, ConfigError)
+    return decoder
 
 
 def open_mask(text: str) -> AlphaMask:

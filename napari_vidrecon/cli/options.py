@@ -22,7 +22,7 @@ Mouse = Annotated[
     ),
 ]
 ForceMouse = Annotated[
-    bool, typer.Option("--force-mouse", help="Take the encoder even though it was made for a mouse of another name.")
+    bool, typer.Option("--force-mouse", help="Take encoder and decoder even if they are of a mouse of another name.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")]
 Precision = Annotated[

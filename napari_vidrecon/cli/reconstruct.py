@@ -36,6 +36,10 @@ def reconstruct(
         typer.Option(metavar="TIER", help='All trials of a tier, "all-test", or "fold:0" as in the paper.'),
     ] = None,
     mouse: Mouse = None,
+    decoder: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Start from what this decoder (.safetensors) sees, and stay near it."),
+    ] = None,
     preset: Annotated[str, typer.Option(help="paper, fast or best.")] = "best",
     steps: Annotated[int | None, typer.Option(help="Optimisation steps; default: the preset's.")] = None,
     stop_after: Annotated[
@@ -101,6 +105,7 @@ def reconstruct(
     settings: Any = {"precision": precision, "memory_gib": memory}
     encoders = inputs.open_encoders(encoder, recording, mouse, device, force_mouse, **settings)
     measuring = inputs.open_encoders(target_encoder or [], recording, mouse, device, force_mouse, **settings)
+    told = None if decoder is None else inputs.open_decoder(decoder, recording, force_mouse=force_mouse)
     kept = inputs.choose_neurons(recording.n_neurons, ablate, ablation_seed, neurons)
     given = target.endswith(".npy")
     variant = run_variant(frames, Path(target).stem if given else target, ablate, ablation_seed, ablation, neurons)
@@ -121,6 +126,7 @@ def reconstruct(
             mask_threshold=mask_threshold,
             evaluation_threshold=evaluation_threshold,
             ensemble=ensemble,  # type: ignore[arg-type]
+            decoder=told,
         )
         run.provenance["inputs"] = {
             "session": str(recording.path),
@@ -128,6 +134,7 @@ def reconstruct(
             "frames": None if frames is None else list(inputs.parse_frames(frames)),
             "encoders": [str(file.absolute()) for file in encoder],
             "target_encoders": [str(file.absolute()) for file in target_encoder or []],
+            "decoder": None if decoder is None else str(decoder.absolute()),
             "mouse": mouse,
             "device": device,
             "precision": precision,

@@ -27,7 +27,7 @@ RUN = {run!r}
 SESSION = {session!r}
 ENCODERS = {encoders!r}
 TARGET_ENCODERS = {target_encoders!r}
-
+{decoder_file}
 session_folder = sys.argv[1] if len(sys.argv) > 1 else SESSION
 encoder_files = sys.argv[2:] or ENCODERS
 
@@ -54,7 +54,7 @@ result = vr.reconstruct(
     mask_threshold={mask_threshold!r},
     evaluation_threshold={evaluation_threshold!r},
     ensemble={ensemble!r},
-)
+{decoder})
 
 same_inputs = result.provenance["fingerprint"] == saved.provenance["fingerprint"]
 largest = float(np.abs(result.video - saved.video).max())
@@ -113,6 +113,9 @@ def script_text(result: Reconstruction, run: Path, file: str = "repeat.py") -> s
     mouse = inputs.get("mouse")
     kind = told["target"]["kind"]
     known = "" if inputs else "\nWhere the session and the encoders lie was not recorded with the run: say it.\n"
+    decoder = (inputs.get("decoder") or "") if "decoder" in told else None
+    if decoder == "":
+        known += "\nWhere its decoder lies was not recorded with the run: write it below, as DECODER.\n"
     return TEMPLATE.format(
         name=name_of(result),
         file=file,
@@ -121,6 +124,8 @@ def script_text(result: Reconstruction, run: Path, file: str = "repeat.py") -> s
         session=inputs.get("session", ""),
         encoders=inputs.get("encoders", []),
         target_encoders=inputs.get("target_encoders", []),
+        decoder_file="" if decoder is None else f"DECODER = {decoder!r}\n",
+        decoder="" if decoder is None else "    decoder=vr.Decoder.load(DECODER),\n",
         trial=told["trial"],
         part=_part(clip),
         mouse=int(mouse) if isinstance(mouse, str) and mouse.isdecimal() else mouse,

@@ -1,4 +1,4 @@
-"""`vidrecon validate`: what is wrong with a session, encoder, mask or run."""
+"""`vidrecon validate`: what is wrong with a session, encoder, decoder, mask or run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ FAULTS_FOUND = 1
 
 
 def validate(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Session folder, encoder, mask (.npy) or run (.zarr).")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="Session folder, encoder, decoder, mask (.npy) or run (.zarr).")
+    ],
     quick: Annotated[
         bool, typer.Option("--quick", help="Look at headers and behaviour only, not at every number.")
     ] = False,
@@ -45,13 +47,15 @@ def faults_of(path: Path, *, quick: bool = False) -> list[dict[str, Any]]:
     ------
     StorageError : there is nothing at the path.
     """
-    from napari_vidrecon.cli.info import ENCODER_SUFFIXES, described
+    from napari_vidrecon.cli.info import ENCODER_SUFFIXES, described, is_decoder
     from napari_vidrecon.cli.progress import Progress
     from napari_vidrecon.errors import StorageError, VidreconError
     from napari_vidrecon.sessions.validation import validate_session
 
     if not path.exists():
-        raise StorageError(f"{path}: expected a session, encoder, mask or run, found nothing there; check the path")
+        raise StorageError(
+            f"{path}: expected a session, encoder, decoder, mask or run, found nothing there; check the path"
+        )
     is_run = path.suffix == ".zarr" or (path / "zarr.json").exists()
     if path.is_dir() and not is_run:
         with Progress("checking", 0, "trials") as progress:
@@ -67,7 +71,7 @@ def faults_of(path: Path, *, quick: bool = False) -> list[dict[str, Any]]:
         ]
     try:
         described(path)
-        if path.suffix in ENCODER_SUFFIXES and not quick:
+        if path.suffix in ENCODER_SUFFIXES and not is_decoder(path) and not quick:
             _bind_every_readout(path)
     except VidreconError as error:
         message = str(error).removeprefix(f"{path}: ")

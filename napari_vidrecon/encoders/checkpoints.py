@@ -235,7 +235,9 @@ def _read_safetensors(path: Path) -> StoredEncoder:
     except (SafetensorError, json.JSONDecodeError, OSError, UnicodeDecodeError) as error:
         raise EncoderError(f"{path}: expected a safetensors file, found a damaged one ({error})") from None
     if not isinstance(described, dict) or described.get("format") != FORMAT:
-        raise EncoderError(f"{path}: expected an encoder of this program, found other tensors")
+        told = described.get("format") if isinstance(described, dict) else None
+        found = "other tensors" if told is None else f"a file of the format '{told}'"
+        raise EncoderError(f"{path}: expected an encoder of this program, found {found}")
     if described.get("architecture") not in ARCHITECTURES:
         raise EncoderError(f"{path}: its architecture {described.get('architecture')!r} is unknown to this version")
     try:

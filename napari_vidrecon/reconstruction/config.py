@@ -59,8 +59,25 @@ class ReconstructionConfig(BaseModel):
     gradient_clip: float = Field(1.0, gt=0, description="Q19: largest absolute gradient of a pixel")
     gradient_blur_px: float = Field(0.0, ge=0, le=8, description="spatial SD of a blur of the gradient, pixels")
     gradient_blur_frames: float = Field(0.0, ge=0, le=8, description="temporal SD of the blur, frames")
+    gradient_blur_end: float = Field(
+        1.0, ge=0, le=1, description="share of the blur that is left at the last step; below 1 it is annealed"
+    )
+    total_variation: float = Field(
+        0.0, ge=0, description="pull towards movies with few edges, in units of the gradient; 0: none"
+    )
+    input_jitter_px: int = Field(
+        0, ge=0, le=8, description="gradients are averaged over movies shifted by up to this, another shift each step"
+    )
+    input_noise: float = Field(0.0, ge=0, le=128, description="likewise over added noise of this SD, grey levels")
     likelihood_weight: float = Field(
         0.1, gt=0, description="what the activity counts beside the prior (spectral update); less is smoother"
+    )
+    variance_power: float = Field(
+        1.0,
+        ge=0,
+        le=2,
+        description="the noise's variance grows with activity to this power: 0 Gaussian, 1 Poisson, between 1 and 2 "
+        "zero-inflated, 2 gamma",
     )
     prior_sd: float = Field(60.0, gt=0, le=128, description="SD of a pixel of natural movies, grey levels")
     prior_spatial_corner: float = Field(
@@ -69,6 +86,12 @@ class ReconstructionConfig(BaseModel):
     prior_spatial_exponent: float = Field(2.5, ge=0, le=8, description="and falls so steeply above")
     prior_temporal_corner: float = Field(0.65, gt=0, description="likewise over time, Hz")
     prior_temporal_exponent: float = Field(2.0, ge=0, le=8)
+    decoded_sd: float = Field(
+        30.0, gt=0, le=128, description="with a decoder: SD of a pixel about the decoder's movie, grey levels"
+    )
+    decoded_spatial_corner: float = Field(
+        0.07, gt=0, le=0.7, description="with a decoder: the corner of what its movie lacks, cycles per pixel"
+    )
     draws: int = Field(
         1,
         ge=1,
@@ -84,6 +107,23 @@ class ReconstructionConfig(BaseModel):
         "grey",
         description="pixels outside the training mask: grey as published, or inferred with the others and shown grey, "
         "so that what neurons at the edge saw out there is not put inside",
+    )
+    outcome: Literal["last", "mean_of_last", "held_out", "plateau"] = Field(
+        "last",
+        description="the movie a run ends with: its last, the mean of its last ones, the one that predicts left-out "
+        "neurons best, or the one at which the loss stopped falling; none needs the true movie",
+    )
+    outcome_steps: int = Field(
+        10,
+        ge=1,
+        description="steps averaged (mean_of_last), or waited for something better (held_out, plateau)",
+    )
+    held_out_share: float = Field(0.1, gt=0, lt=1, description="of the neurons, only to judge by (held_out)")
+    plateau_share: float = Field(
+        0.01, gt=0, lt=1, description="the loss has stopped falling when it falls by less than this share (plateau)"
+    )
+    member_weights: Literal["equal", "deviance"] = Field(
+        "equal", description="in an ensemble of movies: all alike, or by how well each explains the activity"
     )
     track_every: int = Field(10, ge=1, description="steps between two measurements")
     track_responses: bool = Field(True, description="measure predicted activity too (a whole prediction each time)")
@@ -161,5 +201,5 @@ _MOST_PROBABLE = {
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "fast": {**_MOST_PROBABLE, "steps": 25, "learning_rate": 0.35, "momentum": 0.8},
-    "best": {**_MOST_PROBABLE, "steps": 40, "learning_rate": 0.2, "momentum": 0.8, "sub_batch_stride": 16},
+    "best": {**_MOST_PROBABLE, "steps": 40, "learning_rate": 0.2, "momentum": 0.8},
 }

@@ -22,11 +22,13 @@ class NeuronSet:
     keep : (N,) bool, True where a neuron takes part.
     reason : for people: "all", "50 % ablated at random, seed 7", ...
     details : plain values that repeat the choice.
+    weights : (N,) >= 0, what each counts in the loss; None: all the same.
     """
 
     keep: np.ndarray
     reason: str = "all neurons"
     details: dict[str, Any] = field(default_factory=dict)
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         keep = np.asarray(self.keep)
@@ -34,6 +36,15 @@ class NeuronSet:
             raise ConfigError(f"neurons: expected a boolean for each neuron, found {keep.dtype} {keep.shape}")
         if not keep.any():
             raise ConfigError("neurons: none would be left; keep at least one")
+        if self.weights is not None:
+            weights = np.asarray(self.weights)
+            numbers = weights.dtype.kind in "fiub" and weights.shape == keep.shape
+            weights = weights.astype(np.float64) if numbers else weights
+            if not numbers or not np.isfinite(weights).all() or (weights < 0).any():
+                raise ConfigError(f"neuron weights: expected {len(keep)} finite numbers >= 0, found others")
+            if not weights[keep].any():
+                raise ConfigError("neuron weights: no neuron that takes part would count; give one a weight above 0")
+            object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "keep", keep)
 
     @property

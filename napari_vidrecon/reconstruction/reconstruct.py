@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
 from napari_vidrecon.reconstruction.reconstructor import StepInfo
@@ -37,6 +38,7 @@ def reconstruct(
     on_step: Callable[[StepInfo], bool | None] | None = None,
     save_to: Path | str | None = None,
     chunk: int | None = None,
+    decoder: Decoder | None = None,
 ) -> Reconstruction:
     """Reconstruct the movie of a trial from activity (Bauer et al. 2026, Fig. 1B).
 
@@ -56,6 +58,7 @@ def reconstruct(
     on_step : called after every step with a StepInfo; return False to stop.
     save_to : run folder; kept up to date, and continued from if it holds the same run unfinished.
     chunk : windows at once; default: by device and free memory.
+    decoder : of this mouse; the run starts from its movie, and the prior of natural movies lies around it.
 
     Returns
     -------
@@ -78,6 +81,7 @@ def reconstruct(
         evaluation_threshold=evaluation_threshold,
         ensemble=ensemble,
         chunk=chunk,
+        decoder=decoder,
     )
     if save_to is not None and Path(save_to).exists():
         saved = Reconstruction.load(save_to)

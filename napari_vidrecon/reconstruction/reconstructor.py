@@ -13,15 +13,19 @@ import torch
 
 from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.decoder import Decoder
+from napari_vidrecon.reconstruction.disturbance import Disturbance
 from napari_vidrecon.reconstruction.draws import Draw
 from napari_vidrecon.reconstruction.gradients import (
     SubBatchGradients,
     average_over_overlaps,
     build_transforms,
     likelihood_scale,
+    negative_log_likelihood,
     sub_batch_gradients,
 )
 from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.outcome import build_outcome, held_out_neurons
 from napari_vidrecon.reconstruction.schedule import SubBatches, build_schedule
 from napari_vidrecon.reconstruction.targets import Target
 from napari_vidrecon.reconstruction.tracking import Tracker
@@ -32,8 +36,10 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Trial
 
 
-Bookmark = tuple[int, torch.Tensor, dict[str, torch.Tensor]]
-"""Steps done, the video, and the state of the update."""
+Bookmark = tuple[int, torch.Tensor, dict[str, torch.Tensor], dict[str, torch.Tensor], float | None]
+"""Steps done, the video, the state of the update and that of the outcome, and the deviance."""
+OUTCOME_PREFIX, DEVIANCE = "outcome_", "deviance"
+"""Names in a saved state."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class StepInfo:
     ----------
     step : steps done, 1 .. steps.
     steps : steps to do.
-    loss : mean Poisson loss over sub-batches (and encoders) before the update.
+    loss : mean loss over sub-batches (and encoders) before the update; of held-out neurons where there are some.
     seconds : time of this step.
     tracked : what was measured at this step, or None.
     """
@@ -93,6 +99,7 @@ class Reconstructor:
     tracker : measures the movie as it grows, or None.
     chunk : windows at once; None chooses by device and free memory.
     draw : the chance of this movie; None: the most probable one.
+    decoder : says what it sees in the target's activity; the run starts from that, and the prior lies around it.
     """
 
     trial: Trial
@@ -104,8 +111,10 @@ class Reconstructor:
     tracker: Tracker | None = None
     chunk: int | None = None
     draw: Draw | None = None
+    decoder: Decoder | None = None
     _step: int = field(default=0, init=False)
     _activity: torch.Tensor | None = field(default=None, init=False)
+    deviance: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         first = self.encoders[0].spec
@@ -120,7 +129,9 @@ class Reconstructor:
         self._inputs = [self._packed(encoder) for encoder in self.encoders]
         self._video = self._inputs[0][0].clone()
         screen, frame_rate_hz = self._canvas.screen, self.trial.frame_rate_hz
-        self._update = build_update(self.config, self._video, screen, frame_rate_hz, self.draw)
+        decoded = self.decoder is not None
+        self._update = build_update(self.config, self._video, screen, frame_rate_hz, self.draw, decoded=decoded)
+        self._outcome, self._disturbance = build_outcome(self.config), Disturbance.of(self.config)
         self._set_update_mask(self.training_threshold)
         self.set_target(self.target)
 
@@ -136,12 +147,27 @@ class Reconstructor:
         self.matched = [matched.to(e.device, e.dtype) for e in self.encoders]
         chosen = None if bool(in_loss.all()) else in_loss.nonzero()[:, 0]
         self.chosen = [None if chosen is None else chosen.to(e.device) for e in self.encoders]
-        self.weights: list[torch.Tensor | None] = [None] * len(self.encoders)
+        counting = target.in_loss if target.neurons.weights is None else target.in_loss & (target.neurons.weights > 0)
+        held_out = held_out_neurons(self.config, counting)[target.in_loss]
+        self._fitted = ~held_out
+        self._held_out = torch.as_tensor(np.flatnonzero(held_out)).to(self._video.device) if held_out.any() else None
+        weights = self._weights(target, held_out)
+        self.weights = [None if weights is None else weights.to(e.device, e.dtype) for e in self.encoders]
+        self._rebuild_transforms()
+        if self.decoder is not None:
+            movie = self.decoder.movie(target.activity, target.neurons.keep)
+            told = self._update.told(self._video, torch.as_tensor(movie).to(self._video), self._step)
+            self._video = self._update.within(told, self._update_mask, self._blank)
+
+    def _weights(self, target: Target, held_out: np.ndarray) -> torch.Tensor | None:
+        """(neurons in the loss,) what each counts; None: all the same."""
+        weights = np.ones(len(target.in_loss)) if target.neurons.weights is None else target.neurons.weights
         if self.draw is not None:
             # Drawn for all neurons, so that one keeps its weight when others are ablated.
-            weights = self.draw.weights(len(in_loss))[in_loss]
-            self.weights = [weights.to(e.device, e.dtype) for e in self.encoders]
-        self._rebuild_transforms()
+            weights = weights * self.draw.weights(len(weights)).numpy()
+        if self.draw is None and target.neurons.weights is None and not held_out.any():
+            return None
+        return torch.as_tensor(weights[target.in_loss] * ~held_out)
 
     def set_training_threshold(self, threshold: float) -> None:
         """Change which pixels are updated, from the next step on; pixels that leave the mask become grey again."""
@@ -162,7 +188,7 @@ class Reconstructor:
 
     def _rebuild_transforms(self) -> None:
         sub_batch_frames = self.encoders[0].spec.windows.sub_batch_frames
-        scale = likelihood_scale(self.config, self.target.matched, sub_batch_frames)
+        scale = likelihood_scale(self.config, self.target.matched[self._fitted], sub_batch_frames)
         self._transforms = build_transforms(self.config, self._update_mask.to(self._video.dtype), scale)
 
     @property
@@ -172,13 +198,13 @@ class Reconstructor:
 
     @property
     def finished(self) -> bool:
-        """Whether all steps are done."""
-        return self._step >= self.config.steps
+        """Whether all steps are done, or more would not change the movie."""
+        return self._step >= self.config.steps or self._outcome.stopped
 
     @property
     def video(self) -> np.ndarray:
         """The movie so far, (T, 36, 64) float32, 0..255, unmasked and unsmoothed; a copy."""
-        shown = torch.where(self._shown_mask, self._video, self._blank)
+        shown = torch.where(self._shown_mask, self._outcome.movie(self._video), self._blank)
         return shown[(slice(None), *self._canvas.screen)].float().cpu().numpy()
 
     @property
@@ -196,8 +222,11 @@ class Reconstructor:
     @property
     def state(self) -> dict[str, Any]:
         """Everything a later process needs to go on to the same bits: step, video, the update's moments."""
-        moments = {name: moment.cpu().numpy().copy() for name, moment in self._update.state.items()}
-        return {"step": self._step, "video": self._video.cpu().numpy().copy(), **moments}
+        tensors = {**self._update.state, **{OUTCOME_PREFIX + name: kept for name, kept in self._outcome.state.items()}}
+        kept = {name: tensor.cpu().numpy().copy() for name, tensor in tensors.items()}
+        if self.deviance is not None:
+            kept[DEVIANCE] = np.array(self.deviance)
+        return {"step": self._step, "video": self._video.cpu().numpy().copy(), **kept}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a saved state.
@@ -211,16 +240,26 @@ class Reconstructor:
             raise ConfigError(f"state: expected a movie of {tuple(self._video.shape)}, found {video.shape}")
         self._step = int(state["step"])
         self._video = torch.as_tensor(video).to(self._video)
-        moments = {name: value for name, value in state.items() if name not in ("step", "video")}
-        self._update.state = {name: torch.as_tensor(value).to(self._video) for name, value in moments.items()}
+        other = {name: value for name, value in state.items() if name not in ("step", "video", DEVIANCE)}
+        kept = {name: torch.as_tensor(value) for name, value in other.items()}
+        self.deviance = float(np.ravel(state[DEVIANCE])[0]) if DEVIANCE in state else None
+        self._outcome.state = {
+            # Numbers of a rule stay as exact as they were, and on the CPU.
+            name.removeprefix(OUTCOME_PREFIX): value.to(self._video) if value.ndim > 1 else value
+            for name, value in kept.items()
+            if name.startswith(OUTCOME_PREFIX)
+        }
+        self._update.state = {
+            name: value.to(self._video) for name, value in kept.items() if not name.startswith(OUTCOME_PREFIX)
+        }
 
     def bookmark(self) -> Bookmark:
         """Where the run is, to go back to; costs nothing, as a step never writes into its tensors."""
-        return self._step, self._video, self._update.state
+        return self._step, self._video, self._update.state, self._outcome.state, self.deviance
 
     def go_back(self, bookmark: Bookmark) -> None:
         """Undo everything since `bookmark` was called."""
-        self._step, self._video, self._update.state = bookmark
+        self._step, self._video, self._update.state, self._outcome.state, self.deviance = bookmark
 
     def sub_batches(self) -> SubBatches:
         """What the next step looks at."""
@@ -228,7 +267,8 @@ class Reconstructor:
 
     def inputs(self, index: int) -> torch.Tensor:
         """(5, T, rows, columns) input of an encoder with the present video."""
-        self._inputs[index][0] = self._video
+        disturbed = self._disturbance
+        self._inputs[index][0] = self._video if disturbed is None else disturbed.applied(self._video, self._step)
         return self._inputs[index]
 
     def gradient(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -241,14 +281,19 @@ class Reconstructor:
         return self.combined(parts)
 
     def combined(self, parts: Sequence[SubBatchGradients]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Transformed gradient and loss of what each encoder's sub-batches gave."""
+        """Transformed gradient of what each encoder's sub-batches gave, and the loss, of held-out neurons if any."""
         sub_batches, device = self.sub_batches(), self._video.device
         averages = [average_over_overlaps(each.video, sub_batches, self._frames).to(device) for each in parts]
         activities = [average_over_overlaps(each.activity, sub_batches, self._frames).to(device) for each in parts]
         gradient = torch.stack(averages).mean(dim=0) if len(averages) > 1 else averages[0]
         self._activity = torch.stack(activities).mean(dim=0)
+        if self._disturbance is not None:
+            gradient = self._disturbance.undone(gradient, self._step)
         for transform in self._transforms:
-            gradient = transform(gradient, self._step)
+            gradient = transform(gradient, self._video, self._step)
+        if self._held_out is not None:
+            predicted, wanted = self._activity[:, self._held_out], self.matched[0].to(device)[self._held_out].T
+            return gradient, negative_log_likelihood(predicted, wanted, self.config).mean()
         return gradient, torch.stack([each.losses.mean().to(device) for each in parts]).mean()
 
     def step(self) -> StepInfo:
@@ -276,10 +321,22 @@ class Reconstructor:
             raise ConfigError(
                 f"step {index}: the loss or its gradient is not finite (loss {loss_here}); the run stopped here"
             )
-        self._video = self._update(self._video, gradient, index)
+        before = self._video
+        self._video = self._update(before, gradient, index)
+        self._outcome.watch(before, self._video, loss_here, index)
         self._step += 1
+        if self.config.member_weights == "deviance":
+            self.deviance = self._deviance()
         tracked = self.measure(index)
         return StepInfo(self._step, self.config.steps, loss_here, time.perf_counter() - began, tracked)
+
+    def _deviance(self) -> float:
+        """How far the activity predicted on the way is from the target; 0 if not at all."""
+        predicted = self._activity
+        assert predicted is not None  # a step has just been done
+        wanted = self.matched[0].to(predicted).T
+        misfits = [negative_log_likelihood(each, wanted, self.config).mean() for each in (predicted, wanted)]
+        return float(misfits[0] - misfits[1])
 
     def measure(self, index: int) -> dict[str, float] | None:
         """What is tracked at step `index`, if anything."""
@@ -301,82 +358,11 @@ def undone_on_failure(members: list[Reconstructor]) -> Iterator[None]:
 def measured(run: Steppable, index: int) -> dict[str, float] | None:
     """What a run tracks after step `index` (0, 1, ...): every tenth step and the last, by default."""
     tracker, config = run.tracker, run.config
-    if tracker is None or (index % config.track_every and index != config.steps - 1):
+    last = run.finished
+    if tracker is None or (index % config.track_every and not last):
         return None
     values = tracker.movie(run.video)
-    if config.track_responses or index == config.steps - 1:
+    if config.track_responses or last:
         shown = np.clip(run.video, 0.0, 255.0)
         values |= tracker.activity(tracker.predicted(shown))
     return values
-
-
-@dataclass
-class VideoEnsemble:
-    """Several reconstructions of one clip in step, one an encoder and draw; their movies are averaged.
-
-    Parameters
-    ----------
-    members : one `Reconstructor` an encoder and draw, without trackers.
-    tracker : measures the averaged movie, or None.
-    """
-
-    members: list[Reconstructor]
-    tracker: Tracker | None = None
-
-    def __post_init__(self) -> None:
-        self.config = self.members[0].config
-
-    @property
-    def step_index(self) -> int:
-        return self.members[0].step_index
-
-    @property
-    def finished(self) -> bool:
-        return self.members[0].finished
-
-    @property
-    def video(self) -> np.ndarray:
-        """Mean of the members' movies, (T, 36, 64)."""
-        return np.mean([member.video for member in self.members], axis=0)
-
-    @property
-    def videos(self) -> list[np.ndarray]:
-        """The members' movies."""
-        return [member.video for member in self.members]
-
-    @property
-    def predicted_activity(self) -> np.ndarray | None:
-        """Mean over the members of what they predicted on the way; see `Reconstructor.predicted_activity`."""
-        predicted = [member.predicted_activity for member in self.members]
-        return None if any(each is None for each in predicted) else np.mean(predicted, axis=0)  # type: ignore[arg-type]
-
-    @property
-    def state(self) -> dict[str, Any]:
-        return {"step": self.step_index, "members": [member.state for member in self.members]}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        if len(state.get("members", [])) != len(self.members):
-            raise ConfigError(f"state: expected {len(self.members)} movies, found {len(state.get('members', []))}")
-        for member, part in zip(self.members, state["members"], strict=True):
-            member.load_state(part)
-
-    def set_target(self, target: Target) -> None:
-        for member in self.members:
-            member.set_target(target)
-
-    def set_training_threshold(self, threshold: float) -> None:
-        for member in self.members:
-            member.set_training_threshold(threshold)
-
-    def step(self) -> StepInfo:
-        began = time.perf_counter()
-        with undone_on_failure(self.members):
-            # All gradients first: then a GPU has work while the first update waits for its loss.
-            gradients = [member.gradient() for member in self.members]
-            infos = [member.advance(*each, began) for member, each in zip(self.members, gradients, strict=True)]
-            return self.summarised(infos, began)
-
-    def summarised(self, infos: Sequence[StepInfo], began: float) -> StepInfo:
-        """One step of all members as one; `began` is when it did."""
-        loss, tracked = float(np.mean([info.loss for info in infos])), measured(self, self.step_index - 1)
-        return StepInfo(self.step_index, self.config.steps, loss, time.perf_counter() - began, tracked)

@@ -53,9 +53,10 @@ class Reconstruction:
 
     @property
     def finished(self) -> bool:
-        """Whether all steps are done."""
+        """Whether all steps are done, or the run ended early by its own rule: then nothing is left to go on from."""
         steps = self.history["step"]
-        return len(steps) > 0 and int(steps[-1]) >= self.config.steps
+        ended = self.state is None and self.config.outcome in ("held_out", "plateau")
+        return len(steps) > 0 and (ended or int(steps[-1]) >= self.config.steps)
 
     def save(self, path: Path | str) -> None:
         """Write to a zarr directory: under a temporary name, then moved into place.

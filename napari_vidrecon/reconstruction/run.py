@@ -15,14 +15,16 @@ import numpy as np
 from napari_vidrecon import __version__
 from napari_vidrecon.errors import ConfigError, RunError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.draws import Draw
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
-from napari_vidrecon.reconstruction.reconstructor import Reconstructor, StepInfo, Steppable, VideoEnsemble
+from napari_vidrecon.reconstruction.reconstructor import Reconstructor, StepInfo, Steppable
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.targets import Target, build_target
 from napari_vidrecon.reconstruction.tracking import Tracker
+from napari_vidrecon.reconstruction.video_ensemble import VideoEnsemble
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
@@ -142,6 +144,7 @@ def plan_run(
     evaluation_threshold: float = EVALUATION_THRESHOLD,
     ensemble: Ensemble = "videos",
     chunk: int | None = None,
+    decoder: Decoder | None = None,
 ) -> Run:
     """Check everything and build a run; parameters as for `reconstruct`."""
     config = config or ReconstructionConfig.preset("best")
@@ -158,7 +161,7 @@ def plan_run(
     tracker = Tracker(trial, mask, evaluation_threshold, goal, measuring, config.track_skip_frames)
 
     def member(chosen: Sequence[Encoder], measured_by: Tracker | None, draw: Draw | None = None) -> Reconstructor:
-        return Reconstructor(trial, chosen, mask, goal, config, mask_threshold, measured_by, chunk, draw)
+        return Reconstructor(trial, chosen, mask, goal, config, mask_threshold, measured_by, chunk, draw, decoder)
 
     together = ensemble == "gradients" or len(encoders) == 1
     teams = [encoders] if together else [[encoder] for encoder in encoders]
@@ -182,6 +185,10 @@ def plan_run(
         "evaluation_threshold": evaluation_threshold,
         "ensemble": ensemble if len(encoders) > 1 else "single",
     }
+    if goal.neurons.weights is not None:
+        decisive["neurons"]["weights"] = _digest(goal.neurons.weights)
+    if decoder is not None:
+        decisive["decoder"] = decoder.sha256
     precisions = [getattr(encoder, "precision", "float32") for encoder in encoders]
     if set(precisions) != {"float32"}:
         decisive["precision"] = precisions

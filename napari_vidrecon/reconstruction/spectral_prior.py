@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +42,11 @@ class NaturalSpectrum:
             config.prior_temporal_corner,
             config.prior_temporal_exponent,
         )
+
+    @classmethod
+    def about_decoded(cls, config: ReconstructionConfig) -> NaturalSpectrum:
+        """Of what a decoder's movie lacks: less of it, and less of the lowest frequencies, which decoders know best."""
+        return replace(cls.of(config), sd=config.decoded_sd, spatial_corner=config.decoded_spatial_corner)
 
     def deviations(self, frames: int, rows: int, columns: int, frame_rate_hz: float) -> np.ndarray:
         """(frames, rows, columns) standard deviation of every coefficient of a movie's cosine transform."""
@@ -83,6 +88,13 @@ class SpectralPrior:
 
     def adjoint(self, gradient: torch.Tensor) -> torch.Tensor:
         """Gradient with respect to the coefficients of one with respect to the movie."""
+        return self._transformed(gradient) * self.deviations
+
+    def analysis(self, movie: torch.Tensor) -> torch.Tensor:
+        """Whitened coefficients of a movie (frames, rows, columns), grey levels about 0; undoes `synthesis`."""
+        return self._transformed(movie) / self.deviations
+
+    def _transformed(self, movie: torch.Tensor) -> torch.Tensor:
         for axis, basis in enumerate(self._bases):
-            gradient = (gradient.movedim(axis, -1) @ basis.T).movedim(-1, axis)
-        return gradient * self.deviations
+            movie = (movie.movedim(axis, -1) @ basis.T).movedim(-1, axis)
+        return movie

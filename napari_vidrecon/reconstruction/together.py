@@ -20,10 +20,10 @@ from napari_vidrecon.reconstruction.reconstructor import (
     Reconstructor,
     StepInfo,
     Steppable,
-    VideoEnsemble,
     undone_on_failure,
 )
 from napari_vidrecon.reconstruction.run import Run
+from napari_vidrecon.reconstruction.video_ensemble import VideoEnsemble
 
 Launched = list[tuple[torch.Tensor, torch.Tensor]]
 """Gradient and loss of each clip, not waited for."""
@@ -70,12 +70,17 @@ def _require_same(first: Reconstructor, other: Reconstructor) -> None:
     same = (
         ("encoders", all(a is b for a, b in zip(first.encoders, other.encoders, strict=True))),
         ("settings", first.config == other.config),
-        ("neurons", np.array_equal(first.target.in_loss, other.target.in_loss)),
+        ("neurons", np.array_equal(first.target.in_loss, other.target.in_loss) and _same_weights(first, other)),
         ("draw", first.draw == other.draw),
     )
     for what, fits in same:
         if not fits:
             raise ConfigError(f"clips at once: expected the same {what} for all, found different ones")
+
+
+def _same_weights(first: Reconstructor, other: Reconstructor) -> bool:
+    pairs = list(zip(first.weights, other.weights, strict=True))
+    return all(a is b is None or (a is not None and b is not None and torch.equal(a, b)) for a, b in pairs)
 
 
 def _gradients(members: Sequence[Reconstructor]) -> Launched:

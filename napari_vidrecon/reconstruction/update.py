@@ -24,6 +24,9 @@ class Update(Protocol):
     def within(self, video: torch.Tensor, mask: torch.Tensor, blank: torch.Tensor) -> torch.Tensor:
         """The video when from now on only pixels in a (rows, columns) bool mask are changed; `blank` elsewhere."""
 
+    def told(self, video: torch.Tensor, movie: torch.Tensor, step: int) -> torch.Tensor:
+        """The video once a decoder has said what it sees, (T, screen rows, screen columns), after `step` steps."""
+
 
 def learning_rate(config: ReconstructionConfig, step: int) -> float:
     """Warm-up, then constant or a cosine down to 0."""
@@ -42,8 +45,8 @@ class MomentumUpdate:
     itself is divided by (1 - momentum^t) once more. Both are quirks of the reference (Q1) and options here.
     """
 
-    def __init__(self, config: ReconstructionConfig) -> None:
-        self.config = config
+    def __init__(self, config: ReconstructionConfig, screen: tuple[slice, slice] = (slice(None), slice(None))) -> None:
+        self.config, self._screen = config, (slice(None), *screen)
         self.state: dict[str, torch.Tensor] = {}
 
     def multiplier(self, step: int) -> float:
@@ -66,6 +69,13 @@ class MomentumUpdate:
         self.state = {name: moment * mask for name, moment in self.state.items()}
         return torch.where(mask, video, blank)
 
+    def told(self, video: torch.Tensor, movie: torch.Tensor, step: int) -> torch.Tensor:
+        if step:
+            return video
+        started = video.clone()
+        started[self._screen] = movie.clamp(0.0, 255.0)
+        return started
+
 
 class SpectralUpdate:
     """Goes to the most probable movie, given the activity and how natural movies vary.
@@ -79,7 +89,7 @@ class SpectralUpdate:
     config : step size, moments, level.
     prior : of the movie on the screen.
     screen : where the screen lies in the encoder's canvas.
-    centre : whitened coefficients of the movie the prior lies around; None: grey.
+    drawn : whitened coefficients of a movie from the prior that it lies around; None: grey, or a decoder's movie.
     """
 
     def __init__(
@@ -87,9 +97,10 @@ class SpectralUpdate:
         config: ReconstructionConfig,
         prior: SpectralPrior,
         screen: tuple[slice, slice],
-        centre: torch.Tensor | None = None,
+        drawn: torch.Tensor | None = None,
     ) -> None:
-        self.config, self.prior, self._centre = config, prior, centre
+        self.config, self.prior, self._drawn = config, prior, drawn
+        self._centre = drawn
         self._screen = (slice(None), *screen)
         self._mask: torch.Tensor | None = None
         nothing = torch.zeros_like(prior.deviations)
@@ -116,6 +127,13 @@ class SpectralUpdate:
         self._mask = mask[self._screen[1:]]
         return self._on_canvas(blank, self.state["coefficients"])
 
+    def told(self, video: torch.Tensor, movie: torch.Tensor, step: int) -> torch.Tensor:
+        decoded = self.prior.analysis(movie - self.config.initial_level)
+        self._centre = decoded if self._drawn is None else decoded + self._drawn
+        if not step:
+            self.state = {**self.state, "coefficients": decoded}
+        return self._on_canvas(video, self.state["coefficients"])
+
     def _free_movie(self, coefficients: torch.Tensor) -> torch.Tensor:
         return self.config.initial_level + self.prior.synthesis(coefficients)
 
@@ -134,12 +152,24 @@ def build_update(
     screen: tuple[slice, slice],
     frame_rate_hz: float,
     draw: Draw | None = None,
+    *,
+    decoded: bool = False,
 ) -> Update:
-    """The update rule a configuration names, for a video (T, rows, columns) on an encoder's canvas."""
+    """The update rule a configuration names.
+
+    Parameters
+    ----------
+    config : the rule and its settings.
+    video : (T, rows, columns) on an encoder's canvas.
+    screen : where the screen lies in it.
+    frame_rate_hz : of the video.
+    draw : the chance of this movie, or None.
+    decoded : the prior is about what a decoder's movie lacks, not about the whole movie.
+    """
     if config.update == "momentum":
-        return MomentumUpdate(config)
+        return MomentumUpdate(config, screen)
     frames, rows, columns = video[(slice(None), *screen)].shape
-    spectrum = NaturalSpectrum.of(config)
+    spectrum = NaturalSpectrum.about_decoded(config) if decoded else NaturalSpectrum.of(config)
     prior = SpectralPrior(spectrum, (frames, rows, columns), frame_rate_hz, like=video)
-    centre = None if draw is None else draw.coefficients((frames, rows, columns)).to(video)
-    return SpectralUpdate(config, prior, screen, centre)
+    drawn = None if draw is None else draw.coefficients((frames, rows, columns)).to(video)
+    return SpectralUpdate(config, prior, screen, drawn)

@@ -84,7 +84,7 @@ class ReconstructionWidget(QWidget):
         self._lay_out()
 
     def open(self, path: Path | str) -> None:
-        """Open a session folder, a run folder, an encoder file or a mask file."""
+        """Open a session folder, a run folder, an encoder file, a decoder file or a mask file."""
         self.session_panel.open(Path(path))
 
     def open_sample(self) -> None:

@@ -16,15 +16,19 @@ from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Ensemble
 from napari_vidrecon.viewer.choices import ActivityMode, ErrorMode, RasterOrder, RunState
 from napari_vidrecon.viewer.edits import Edit, EditStack
-from napari_vidrecon.viewer.record import RunRecord
-from napari_vidrecon.viewer.run_settings import run_settings, shown_stimulus
+from napari_vidrecon.viewer.record import RunRecord, counterpart_of
+from napari_vidrecon.viewer.run_settings import changed_settings, run_settings, shown_stimulus
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.runner import Snapshot
     from napari_vidrecon.sessions.session import Session, Trial
     from napari_vidrecon.sessions.stimuli.stimulus import Stimulus
+    from napari_vidrecon.viewer.chosen_decoder import ChosenDecoder
 
 DEFAULT_PRESET = "best"
+SETTINGS = ("config", "target", "ensemble", "ablation", "device", "mouse", "decoder", "apply_live")
+VIEW = ("error_mode", "error_signed", "error_over", "activity_mode", "raster_order", "grid", "blinking")
+PROGRESS = ("loading", "stopping", "fitting")
 
 
 class ReconstructionModel:
@@ -59,6 +63,7 @@ class ReconstructionModel:
         self.encoder_files: list[Path] = []
         self.encoder_paths: list[Path] = []
         self.mouse: int | None = None
+        self.decoder: ChosenDecoder | None = None
         self.mask: AlphaMask = AlphaMask.full()
         self.mask_path: Path | None = None
         self.training_threshold = TRAINING_THRESHOLD
@@ -94,9 +99,9 @@ class ReconstructionModel:
     # Inputs
 
     def set_session(self, session: Session) -> None:
-        """Take another session; trial, encoders, mask, neurons and runs of the old one are let go."""
+        """Take another session; trial, encoders, decoder, mask, neurons and runs of the old one are let go."""
         self.session, self.trial, self.stimulus, self.clip = session, None, None, (0, None)
-        self.encoder_files, self.encoder_paths, self.mouse = [], [], None
+        self.encoder_files, self.encoder_paths, self.mouse, self.decoder = [], [], None, None
         self.mask, self.mask_path = AlphaMask.full(), None
         self.neurons = NeuronSet.all(session.n_neurons)
         self.snapshot, self.stimulus_prediction, self.stimulus_levels = None, None, {}
@@ -193,12 +198,8 @@ class ReconstructionModel:
         self.neurons_changed.emit()
 
     def set_settings(self, **fields: Any) -> None:
-        """Change `config`, `target`, `ensemble`, `ablation`, `device`, `mouse` or `apply_live`."""
-        known = ("config", "target", "ensemble", "ablation", "device", "mouse", "apply_live")
-        for name, value in fields.items():
-            if name not in known:
-                raise ConfigError(f"settings: expected one of {', '.join(known)}, found {name!r}")
-            setattr(self, name, value)
+        """Change `config`, `target`, `ensemble`, `ablation`, `device`, `mouse`, `decoder` or `apply_live`."""
+        self._take("settings", fields, SETTINGS)
         self.settings_changed.emit()
         if "mouse" in fields:
             self.stimulus_prediction, self.stimulus_levels = None, {}
@@ -211,15 +212,18 @@ class ReconstructionModel:
 
     def set_view(self, **fields: Any) -> None:
         """Change `error_mode`, `error_signed`, `error_over`, `activity_mode`, `raster_order`, `grid` or `blinking`."""
-        known = ("error_mode", "error_signed", "error_over", "activity_mode", "raster_order", "grid", "blinking")
+        if self._take("view", fields, VIEW):
+            self.view_changed.emit()
+
+    def _take(self, what: str, fields: dict[str, Any], known: tuple[str, ...]) -> bool:
+        """Set fields; returns whether any was another before."""
         changed = False
         for name, value in fields.items():
             if name not in known:
-                raise ConfigError(f"view: expected one of {', '.join(known)}, found {name!r}")
+                raise ConfigError(f"{what}: expected one of {', '.join(known)}, found {name!r}")
             changed |= getattr(self, name) != value
             setattr(self, name, value)
-        if changed:
-            self.view_changed.emit()
+        return changed
 
     # Undo and redo
 
@@ -287,14 +291,7 @@ class ReconstructionModel:
 
     def set_progress(self, **fields: Any) -> None:
         """Say what is being prepared: `loading` in words, `stopping`, `fitting` as (step, steps) or None."""
-        known = ("loading", "stopping", "fitting")
-        changed = False
-        for name, value in fields.items():
-            if name not in known:
-                raise ConfigError(f"progress: expected one of {', '.join(known)}, found {name!r}")
-            changed |= getattr(self, name) != value
-            setattr(self, name, value)
-        if changed:
+        if self._take("progress", fields, PROGRESS):
             self.progress_changed.emit()
 
     def take_snapshot(self, snapshot: Snapshot) -> None:
@@ -324,12 +321,7 @@ class ReconstructionModel:
         made_with = self.settings_of_board
         if made_with is None or self.trial is None or self.run_is_counterpart:
             return []
-        present = self.settings()
-        return [
-            name
-            for name, value in present.items()
-            if made_with.get(name, value) != value and name != "evaluation_threshold"
-        ]
+        return changed_settings(made_with, self.settings())
 
     @property
     def settings_of_board(self) -> dict[str, Any] | None:
@@ -407,17 +399,6 @@ class ReconstructionModel:
 
     @property
     def expected(self) -> RunRecord | None:
-        """The newest kept run like the shown one in all but its target: predicted where that is recorded.
-
-        Of such a pair the error map takes the difference (Bauer et al. 2026, Fig. 6); None if there is none yet.
-        """
+        """The kept run that makes an error map with the one on the board; None if there is none yet."""
         present = self.settings_of_board
-        if present is None:
-            return None
-        wanted = {**present, "target": "recorded" if present.get("target") == "predicted" else "predicted"}
-        # Masks for evaluation say how a run is looked at, not how it was made.
-        ignored = {"evaluation_threshold"}
-        for record in reversed(self.runs):
-            if all(record.settings.get(name) == value for name, value in wanted.items() if name not in ignored):
-                return record
-        return None
+        return None if present is None else counterpart_of(present, self.runs)

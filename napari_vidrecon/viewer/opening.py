@@ -1,4 +1,4 @@
-"""Opening what a person gives the window: a session, a run, the sample, an encoder, a mask."""
+"""Opening what a person gives the window: a session, a run, the sample, an encoder, a decoder, a mask."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
 from napari_vidrecon.sessions.session import Session, open_session
 from napari_vidrecon.sessions.stimuli.given_movie import GivenMovie
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
+from napari_vidrecon.viewer.chosen_decoder import ChosenDecoder, is_decoder, load_chosen
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
 
 if TYPE_CHECKING:
@@ -29,13 +30,15 @@ SAMPLE_FRAMES = 64
 
 
 def open_path(model: ReconstructionModel, path: Path) -> None:
-    """Open a session folder, a run folder, an encoder file or a mask file.
+    """Open a session folder, a run folder, an encoder file, a decoder file or a mask file.
 
     Raises
     ------
     VidreconError : it is none of them, or cannot be read; one line that says what to do.
     """
-    if path.suffix in ENCODER_SUFFIXES:
+    if is_decoder(path):
+        load_decoder(model, path)
+    elif path.suffix in ENCODER_SUFFIXES:
         _need_session(model, path)
         model.set_encoders([*model.encoder_paths, path] if path not in model.encoder_paths else model.encoder_paths)
     elif path.suffix == ".npy":
@@ -54,7 +57,7 @@ def is_run(path: Path) -> bool:
 
 def _need_session(model: ReconstructionModel, path: Path) -> None:
     if model.session is None:
-        raise RunError(f"{path.name}: open a session first; encoders and masks belong to one")
+        raise RunError(f"{path.name}: open a session first; encoders, decoders and masks belong to one")
 
 
 def open_session_folder(model: ReconstructionModel, path: Path) -> None:
@@ -100,6 +103,24 @@ def open_sample(model: ReconstructionModel, trial_id: int | None = None, frames:
     model.set_trial(chosen, 0, min(frames, session.clip_frames(chosen)))
 
 
+def load_decoder(model: ReconstructionModel, path: Path) -> None:
+    """Let runs start from the decoder of a file; if it was fitted for a mouse of another name, that is said.
+
+    Raises
+    ------
+    VidreconError : no session is open, or it is no decoder of so many neurons.
+    """
+    _need_session(model, path)
+    assert model.session is not None
+    chosen = load_chosen(path, model.session)
+    model.set_settings(decoder=chosen)
+    if chosen.decoder.mouse not in ("", model.session.name):
+        text = (
+            f"{path.name} was fitted for {chosen.decoder.mouse}; it is taken, because the number of neurons is equal."
+        )
+        model.message.emit(text, False)
+
+
 def load_mask(model: ReconstructionModel, path: Path) -> None:
     """Take the mask of a file, as `take_mask` does.
 
@@ -129,7 +150,7 @@ def companions(session_folder: Path) -> tuple[list[Path], Path | None]:
             encoders = sorted(
                 path
                 for path in (folder / "encoders").glob("*")
-                if path.suffix in ENCODER_SUFFIXES and UNFINISHED_ENCODER_MARK not in path.name
+                if path.suffix in ENCODER_SUFFIXES and UNFINISHED_ENCODER_MARK not in path.name and not is_decoder(path)
             )
         if mask is None and (folder / "mask.npy").is_file():
             mask = folder / "mask.npy"
@@ -167,6 +188,7 @@ def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path)
     _open_session_of(model, result, inputs, path)
     _take_settings(model, result)
     _choose_encoders(model, result, inputs)
+    _choose_decoder(model, result, inputs)
     trial_id = int(result.provenance["trial"])
     if trial_id == STIMULUS_TRIAL:
         model.set_stimulus(GivenMovie(result.provenance["session"].partition(", ")[2], result.stimulus))
@@ -197,8 +219,9 @@ def show_run(model: ReconstructionModel, record: RunRecord) -> None:
 def take_over_settings(model: ReconstructionModel, record: RunRecord) -> None:
     """Set mask, neurons and every setting as they were for a run; can be undone for mask and neurons."""
     _take_settings(model, record.result)
-    inputs = {"encoders": record.settings["encoders"], "mouse": record.settings.get("mouse")}
+    inputs = {name: record.settings.get(name) for name in ("encoders", "mouse", "decoder")}
     _choose_encoders(model, record.result, inputs)
+    _choose_decoder(model, record.result, inputs)
 
 
 def _open_session_of(model: ReconstructionModel, result: Reconstruction, inputs: dict, path: Path) -> None:
@@ -250,6 +273,28 @@ def _choose_encoders(model: ReconstructionModel, result: Reconstruction, inputs:
         model.set_settings(mouse=mouse)
 
 
+def _choose_decoder(model: ReconstructionModel, result: Reconstruction, inputs: dict) -> None:
+    wanted, file = result.provenance.get("decoder"), inputs.get("decoder")
+    present = None if model.decoder is None else model.decoder.sha256
+    if wanted == present:
+        return
+    found = None if wanted is None or not file else _decoder_again(model, Path(file), wanted)
+    if wanted is not None and found is None:
+        name = f" {Path(file).name}" if file else ""
+        model.message.emit(f"The run's decoder{name} was not found; choose it under Data to run again.", False)
+    model.set_settings(decoder=found)
+
+
+def _decoder_again(model: ReconstructionModel, path: Path, sha256: str) -> ChosenDecoder | None:
+    """The decoder of a file if it is still the one with this hash."""
+    assert model.session is not None
+    try:
+        found = load_chosen(path, model.session)
+    except VidreconError:
+        return None
+    return found if found.sha256 == sha256 else None
+
+
 def _start_of_clip(model: ReconstructionModel, trial_id: int, result: Reconstruction, inputs: dict, path: Path) -> int:
     assert model.session is not None
     if trial_id not in model.session.tiers:
@@ -278,7 +323,14 @@ def _set_clip(model: ReconstructionModel, trial_id: int, start: int, frames: int
 def _settings_of(model: ReconstructionModel, result: Reconstruction) -> dict:
     settings = model.settings()
     kind = result.provenance.get("target", {}).get("kind", "recorded")
-    return {**settings, "target": kind}
+    made_with = {} if model.decoder is not None else _told_decoder(result)
+    return {**settings, **made_with, "target": kind}
+
+
+def _told_decoder(result: Reconstruction) -> dict[str, str]:
+    """File and hash of a run's decoder as the run tells them."""
+    inputs = result.provenance.get("inputs") or {}
+    return {"decoder": inputs.get("decoder") or "", "decoder_values": result.provenance.get("decoder", "")}
 
 
 def try_to(model: ReconstructionModel, action: Callable[..., object], *arguments: object) -> bool:

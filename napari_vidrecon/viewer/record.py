@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -43,3 +44,17 @@ class RunRecord:
     def uncertainty(self) -> np.ndarray | None:
         """(T, rows, columns) spread of its movies, grey levels; None for a run that made one movie only."""
         return uncertainty_map(self.result.videos) if len(self.result.videos) > 1 else None
+
+
+def counterpart_of(settings: dict[str, Any], records: Sequence[RunRecord]) -> RunRecord | None:
+    """The newest run like one with these settings in all but its target: predicted where that is recorded.
+
+    Of such a pair the error map takes the difference (Bauer et al. 2026, Fig. 6); None if there is none yet.
+    """
+    wanted = {**settings, "target": "recorded" if settings.get("target") == "predicted" else "predicted"}
+    # Masks for evaluation say how a run is looked at, not how it was made.
+    wanted.pop("evaluation_threshold", None)
+    for record in reversed(records):
+        if all(record.settings.get(name) == value for name, value in wanted.items()):
+            return record
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_vidrecon.viewer.chosen_decoder import ChosenDecoder
     from napari_vidrecon.viewer.model import ReconstructionModel
 
 
@@ -20,6 +21,7 @@ def run_settings(model: ReconstructionModel) -> dict[str, Any]:
         **shown_stimulus(model),
         "encoders": [str(path) for path in model.encoder_paths],
         "mouse": model.mouse,
+        **chosen_decoder(model.decoder),
         "mask": model.mask.source,
         "mask_values": hash(model.mask.alpha.tobytes()),
         "training_threshold": model.training_threshold,
@@ -32,6 +34,22 @@ def run_settings(model: ReconstructionModel) -> dict[str, Any]:
         "ensemble": model.ensemble if len(model.encoder_paths) > 1 else "single",
         **{f"config.{name}": value for name, value in model.config.model_dump().items()},
     }
+
+
+def changed_settings(made_with: dict[str, Any], present: dict[str, Any]) -> list[str]:
+    """Names of the present settings that make another run than the one that was made; not how it is looked at."""
+    return [
+        name
+        for name, value in present.items()
+        if made_with.get(name, value) != value and name != "evaluation_threshold"
+    ]
+
+
+def chosen_decoder(chosen: ChosenDecoder | None) -> dict[str, str]:
+    """File and hash of a decoder; both empty for none."""
+    if chosen is None:
+        return {"decoder": "", "decoder_values": ""}
+    return {"decoder": str(chosen.path), "decoder_values": chosen.sha256}
 
 
 def shown_stimulus(model: ReconstructionModel) -> dict[str, Any]:

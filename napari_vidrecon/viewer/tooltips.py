@@ -39,6 +39,11 @@ TOOLTIPS = {
     "encoders": "Encoders trained on this mouse: they predict activity from a movie. Tick one, or several to average "
     "over them, which gives better reconstructions and takes longer.",
     "add_encoder": "Add an encoder file: .safetensors of this program, or a reference checkpoint (.pth).",
+    "decoder": "Optional: a linear decoder of this mouse, fitted with “vidrecon decoder”. Runs start from the movie it "
+    "makes of the activity, and best and fast stay near it where the encoder has nothing else to say. Without one they "
+    "start from grey, as published.",
+    "choose_decoder": "Choose a decoder file (.safetensors).",
+    "remove_decoder": "Let runs start from grey again.",
     "mouse": "Which readout of an encoder file with several mice to use. “automatic” takes the one with as many "
     "neurons as the session.",
     # Import

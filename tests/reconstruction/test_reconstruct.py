@@ -54,6 +54,28 @@ def test_dropping_neurons_equals_an_encoder_that_never_had_them(trial, encoder, 
     assert np.array_equal(dropped.video, same.video)
 
 
+def test_a_neuron_of_weight_zero_has_no_say(trial, encoder, disc_mask, quick_config):
+    keep = np.arange(20) % 2 == 1
+    weighted = NeuronSet(np.ones(20, dtype=bool), weights=keep)
+    dropped = vr.reconstruct(trial, [encoder], disc_mask, quick_config, neurons=keep)
+    ignored = vr.reconstruct(trial, [encoder], disc_mask, quick_config, neurons=weighted)
+    full = vr.reconstruct(trial, [encoder], disc_mask, quick_config)
+    assert np.abs(ignored.video - dropped.video).max() < 0.1 < np.abs(ignored.video - full.video).max()
+    scrambled = trial.responses.copy()
+    scrambled[~keep] = 50.0
+    same = vr.reconstruct(trial, [encoder], disc_mask, quick_config, neurons=weighted, target=scrambled)
+    assert np.array_equal(ignored.video, same.video)
+
+
+def test_a_run_is_identified_by_the_weights_of_its_neurons(trial, encoder, disc_mask, quick_config):
+    everyone, weights = np.ones(20, dtype=bool), np.arange(20.0)
+    sets = NeuronSet(everyone), NeuronSet(everyone, weights=weights), NeuronSet(everyone, weights=2 * weights)
+    runs = [plan_run(trial, [encoder], disc_mask, quick_config, neurons=each) for each in sets]
+    assert len({run.fingerprint for run in runs}) == 3
+    assert "weights" not in runs[0].provenance["neurons"]
+    assert runs[1].provenance["neurons"]["weights"] != runs[2].provenance["neurons"]["weights"]
+
+
 def test_averaged_videos_are_the_mean_of_single_runs(trial, encoder, small_encoder_file, disc_mask, quick_config):
     other = vr.load_encoder(small_encoder_file, device="cpu")
     with torch.no_grad():

@@ -54,6 +54,20 @@ def test_the_adjoint_is_the_gradient_of_the_synthesis(prior):
     assert torch.allclose(prior.adjoint(weights), expected, atol=1e-10)
 
 
+def test_analysis_undoes_synthesis(prior):
+    coefficients = torch.randn(SHAPE, dtype=torch.float64)
+    assert torch.allclose(prior.analysis(prior.synthesis(coefficients)), coefficients, atol=1e-10)
+
+
+def test_about_a_decoders_movie_less_is_open_and_least_of_the_lowest_frequencies(config):
+    whole, about = (
+        each.deviations(*SHAPE, 30.0) for each in (NaturalSpectrum.of(config), NaturalSpectrum.about_decoded(config))
+    )
+    assert (about < whole).all()
+    assert about[0, 0, 0] / whole[0, 0, 0] < about[0, -1, -1] / whole[0, -1, -1]
+    assert np.sqrt((about**2).mean()) == pytest.approx(config.decoded_sd)
+
+
 def test_it_ends_at_the_exact_most_probable_movie_of_a_linear_observation(config, prior):
     """Noisy pixels have a posterior mean in closed form: coefficients shrink by S / (S + noise)."""
     truth, noise_sd = 0.3 * observed(prior), 20.0

@@ -26,6 +26,14 @@ def test_no_neuron_left_is_refused():
         NeuronSet.random(10, 1.0)
 
 
+def test_weights_that_cannot_be_used_are_refused():
+    for weights in ([1.0, 2.0], [1.0, -1.0, 1.0], [1.0, np.nan, 1.0], [1.0, np.inf, 1.0], [[1.0, 1.0, 1.0]]):
+        with pytest.raises(ConfigError, match="expected 3 finite numbers >= 0"):
+            NeuronSet(np.ones(3, dtype=bool), weights=np.array(weights))
+    with pytest.raises(ConfigError, match="no neuron that takes part would count"):
+        NeuronSet(np.array([True, False, True]), weights=np.array([0.0, 1.0, 0.0]))
+
+
 def test_dropped_neurons_leave_the_loss_and_silenced_ones_stay_at_zero():
     activity = np.arange(6, dtype=np.float32).reshape(3, 2) + 1
     neurons = NeuronSet(np.array([True, False, True]))

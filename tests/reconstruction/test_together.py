@@ -96,7 +96,7 @@ def test_a_step_that_fails_for_one_clip_leaves_all_as_they_were(clips, plan):
     runs = [plan(clip) for clip in clips]
     step_together(runs)
     before = [run.steppable.video for run in runs]
-    runs[1].steppable._transforms = [lambda gradient, step: gradient * np.nan]
+    runs[1].steppable._transforms = [lambda gradient, video, step: gradient * np.nan]
     with pytest.raises(ConfigError, match="not finite"):
         step_together(runs)
     for run, video in zip(runs, before, strict=True):
@@ -135,3 +135,10 @@ def test_gradients_wait_for_no_device(preset, clips, plan, small_encoder_file):
     finally:
         torch.set_num_threads(threads)
     assert counted.waits == 0
+
+
+def test_runs_of_other_neuron_weights_do_not_go_together(trial, encoder, disc_mask, quick_config):
+    weights = np.arange(20.0)
+    sets = [NeuronSet(np.ones(20, dtype=bool), weights=each) for each in (weights, weights[::-1])]
+    with pytest.raises(ConfigError, match="the same neurons for all"):
+        step_together([plan_run(trial, [encoder], disc_mask, quick_config, neurons=each) for each in sets])

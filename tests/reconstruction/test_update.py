@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.reconstruction.update import MomentumUpdate, learning_rate
+from napari_vidrecon.reconstruction.update import MomentumUpdate, build_update, learning_rate
+
+SCREEN = (slice(2, 10), slice(0, 10))
+"""Of a canvas of 12 x 10 pixels."""
 
 PUBLISHED_MULTIPLIERS = {
     1: 12.385,
@@ -61,3 +64,41 @@ def test_a_cosine_ends_near_zero():
     config = ReconstructionConfig.preset("paper", steps=100, learning_rate_decay="cosine")
     assert learning_rate(config, 50) == pytest.approx(500.0)
     assert learning_rate(config, 99) < 1.0
+
+
+@pytest.fixture
+def blank():
+    return torch.full((12, 12, 10), 127.5, dtype=torch.float64)
+
+
+def smooth_movie(seed):
+    """On the screen, and darker and lighter than what can be shown."""
+    rows, columns = torch.meshgrid(torch.linspace(-1, 1, 8), torch.linspace(-1, 1, 10), indexing="ij")
+    times = torch.linspace(0, 3, 12)[:, None, None]
+    return (127.5 + 160 * torch.sin(times + seed) * (rows - columns) / 2).double()
+
+
+def test_momentum_starts_from_a_decoders_movie_and_is_not_disturbed_by_it_later(blank):
+    update = build_update(ReconstructionConfig.preset("paper"), blank, SCREEN, 30.0, decoded=True)
+    started = update.told(blank, smooth_movie(0), step=0)
+    assert torch.equal(started[:, 2:10], smooth_movie(0).clamp(0, 255))
+    assert torch.equal(started[:, :2], blank[:, :2])
+    assert torch.equal(started[:, 10:], blank[:, 10:])
+    assert torch.equal(update.told(started, smooth_movie(1), step=3), started)
+
+
+def test_under_a_prior_a_movie_goes_to_what_the_decoder_said_last(blank):
+    config = ReconstructionConfig.preset("best", steps=400, learning_rate=0.1)
+    update = build_update(config, blank, SCREEN, 30.0, decoded=True)
+    nothing = torch.zeros_like(blank)
+    video = update.told(blank, smooth_movie(0), step=0)
+    assert torch.allclose(video[:, 2:10], smooth_movie(0).clamp(0, 255))
+    for step in range(5):
+        video = update(video, nothing, step)
+    assert torch.allclose(video[:, 2:10], smooth_movie(0).clamp(0, 255))
+    video = update.told(video, smooth_movie(1), step=5)
+    assert torch.allclose(video[:, 2:10], smooth_movie(0).clamp(0, 255))
+    for step in range(5, config.steps):
+        video = update(video, nothing, step)
+    assert torch.allclose(video[:, 2:10], smooth_movie(1).clamp(0, 255), atol=1.0)
+    assert torch.equal(video[:, :2], blank[:, :2])

@@ -78,6 +78,7 @@ class VisualCortex:
     preferred_rate_hz : (N,) mean event rate under natural movies at rest, Hz.
     event_size : (N,) response units per event.
     threshold, running_gain, pupil_gain, latent_gain : (N,) parameters of the output, see the constants above.
+    drive_scale, rate_scale : (N, 1) deviation of the drive, and Hz per tuned response, under natural movies.
     """
 
     def __init__(
@@ -124,10 +125,10 @@ class VisualCortex:
         -------
         (N, T) float32, Hz.
         """
-        tuned = self._tuned(self._drive(as_seen(video, pupil_center)) / self._drive_scale)
+        tuned = self._tuned(self._drive(as_seen(video, pupil_center)) / self.drive_scale)
         spontaneous = SPONTANEOUS_SHARE * self.preferred_rate_hz + SPONTANEOUS_HZ * self.gain
-        rates = tuned * self._rate_scale + spontaneous[:, None]
-        return (rates * self._behavioural_gain(np.asarray(behavior))).astype(np.float32)
+        rates = tuned * self.rate_scale + spontaneous[:, None]
+        return (rates * self.behavioural_gain(np.asarray(behavior))).astype(np.float32)
 
     def rates(self, video: np.ndarray, behavior: np.ndarray, pupil_center: np.ndarray) -> np.ndarray:
         """Expected response: what `responses` would average to over endless repeats.
@@ -187,7 +188,8 @@ class VisualCortex:
         strength = LATENT_SPREAD * self.latent_gain[:, None]
         return np.exp(strength * latent[None, :] - strength**2 / 2)
 
-    def _behavioural_gain(self, behavior: np.ndarray) -> np.ndarray:
+    def behavioural_gain(self, behavior: np.ndarray) -> np.ndarray:
+        """(N, T) factor on the rates of (2, T) pupil dilation and running speed."""
         pupil = (behavior[0] - PUPIL_MEAN) / PUPIL_DEVIATION
         running = np.log1p(np.maximum(behavior[1], 0.0))
         return np.exp(self.running_gain[:, None] * running + self.pupil_gain[:, None] * pupil)
@@ -213,9 +215,9 @@ class VisualCortex:
         shown = _calibration_movies(self.seed)
         drive = np.concatenate([self._drive(clip)[:, TEMPORAL_FRAMES:] for clip in shown], axis=1)
         centre = np.where(self.fields.kind == COMPLEX, 0.0, drive.mean(axis=1))
-        self._drive_scale = np.sqrt(((drive - centre[:, None]) ** 2).mean(axis=1))[:, None].astype(np.float32)
-        tuned = self._tuned(drive / self._drive_scale).mean(axis=1)
-        self._rate_scale = (self.preferred_rate_hz / tuned)[:, None].astype(np.float32)
+        self.drive_scale = np.sqrt(((drive - centre[:, None]) ** 2).mean(axis=1))[:, None].astype(np.float32)
+        tuned = self._tuned(drive / self.drive_scale).mean(axis=1)
+        self.rate_scale = (self.preferred_rate_hz / tuned)[:, None].astype(np.float32)
 
 
 @lru_cache(maxsize=2)

@@ -42,6 +42,7 @@ class Recipe:
     ----------
     session, encoders : where they lie.
     target_encoders : who predicted a predicted target; empty for the same encoders.
+    decoder : file of the decoder it starts from, or None.
     trial : its id.
     clip : first frame and the frame after the last one, or None for the whole trial.
     stimulus : (name, file of the movie) of a stimulus that was shown instead of a trial, or None.
@@ -61,6 +62,7 @@ class Recipe:
     encoders: tuple[Path, ...]
     config: ReconstructionConfig
     target_encoders: tuple[Path, ...] = ()
+    decoder: Path | None = None
     clip: tuple[int, int] | None = None
     stimulus: tuple[str, Path] | None = None
     mask: Path | None = None
@@ -96,8 +98,8 @@ def recipe_of_run(record: RunRecord, beside: Path) -> Recipe:
 
     Raises
     ------
-    RunError : it was changed while it went on, was made from given activity, or nothing tells where its session and
-        encoders lie.
+    RunError : it was changed while it went on, was made from given activity, or nothing tells where its session,
+        encoders and decoder lie.
     StorageError : the mask or the neurons cannot be written.
     """
     result = record.result
@@ -107,6 +109,8 @@ def recipe_of_run(record: RunRecord, beside: Path) -> Recipe:
         raise RunError(f"{record.name}: was changed while it went on ({told}); press Rerun and copy the new run")
     if not record.settings.get("session") or not record.settings.get("encoders"):
         raise RunError(f"{record.name}: was made elsewhere, so its session and encoders are not known; press Rerun")
+    if "decoder" in result.provenance and not record.settings.get("decoder"):
+        raise RunError(f"{record.name}: nothing tells where its decoder lies; choose it under Data and press Rerun")
     kind = result.provenance.get("target", {}).get("kind", "recorded")
     if kind not in TARGETS:
         raise RunError(
@@ -178,6 +182,7 @@ def python_text(recipe: Recipe) -> str:
         *_python_trial(recipe),
         *_python_encoders("encoders", recipe.encoders, recipe),
         *(_python_encoders("target_encoders", recipe.target_encoders, recipe) if recipe.target_encoders else []),
+        *([f"decoder = vr.Decoder.load({str(recipe.decoder)!r})"] if recipe.decoder else []),
         f"mask = vr.AlphaMask.load({str(recipe.mask)!r})" if recipe.mask else "mask = vr.AlphaMask.full()",
         f"config = vr.ReconstructionConfig.preset({recipe.config.preset_name!r}{changes})",
         *_python_neurons(recipe),
@@ -185,6 +190,7 @@ def python_text(recipe: Recipe) -> str:
         "    trial, encoders, mask, config,",
         f"    target={recipe.target!r}, ensemble={recipe.ensemble!r},",
         *(["    target_encoders=target_encoders,"] if recipe.target_encoders else []),
+        *(["    decoder=decoder,"] if recipe.decoder else []),
         *(
             [f"    neurons=neurons, ablation={recipe.ablation!r},"]
             if recipe.neurons or recipe.ablated
@@ -234,13 +240,16 @@ def command_words(recipe: Recipe) -> list[str]:
     words += ["--target", recipe.target]
     for path in recipe.target_encoders:
         words += ["--target-encoder", str(path)]
+    if recipe.decoder:
+        words += ["--decoder", str(recipe.decoder)]
     if recipe.ablated:
         words += ["--ablate", repr(recipe.ablated[0]), "--ablation-seed", str(recipe.ablated[1])]
     if recipe.neurons:
         words += ["--neurons", str(recipe.neurons)]
     words += ["--ablation", recipe.ablation, "--mask-threshold", repr(recipe.training_threshold)]
     words += ["--evaluation-threshold", repr(recipe.evaluation_threshold), "--ensemble", recipe.ensemble]
-    if any(_is_for_another_mouse(path, recipe.session.name) for path in recipe.encoders + recipe.target_encoders):
+    fitted = (*recipe.encoders, *recipe.target_encoders, *([recipe.decoder] if recipe.decoder else []))
+    if any(_is_for_another_mouse(path, recipe.session.name) for path in fitted):
         words.append("--force-mouse")
     return [*words, "--device", recipe.device, "--out", str(recipe.out)]
 
@@ -301,6 +310,7 @@ def _recipe(
         trial=int(settings["trial"]),
         encoders=tuple(Path(path) for path in settings["encoders"]),
         target_encoders=target_encoders,
+        decoder=Path(settings["decoder"]) if settings.get("decoder") else None,
         config=config,
         stimulus=_stimulus_file(settings.get("stimulus", ""), shown, beside),
         clip=None if (start, stop) == (0, None) else (start, start + frames),
@@ -322,18 +332,21 @@ def _recipe(
     )
 
 
-def _is_for_another_mouse(encoder: Path, session: str) -> bool:
-    """Whether the file names its mice and the session is none of them; the command then wants to be told."""
+def _is_for_another_mouse(file: Path, session: str) -> bool:
+    """Whether the file of an encoder or a decoder names its mice and the session is none of them.
+
+    The command then wants to be told.
+    """
     from safetensors import SafetensorError, safe_open
 
-    if encoder.suffix != ".safetensors":
+    if file.suffix != ".safetensors":
         return False
     try:
-        with safe_open(str(encoder), framework="np") as file:
-            described = json.loads((file.metadata() or {}).get("vidrecon", "{}"))
+        with safe_open(str(file), framework="np") as stored:
+            described = json.loads((stored.metadata() or {}).get("vidrecon", "{}"))
     except (SafetensorError, OSError, ValueError):
         return False
-    named = [name for name in described.get("mice", []) if name]
+    named = [name for name in (*described.get("mice", []), described.get("mouse")) if name]
     return bool(named) and session not in named
 
 

@@ -1,4 +1,4 @@
-"""Data: the session, the trial, how much of it, and the encoders."""
+"""Data: the session, the trial, how much of it, the encoders, and a decoder."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from napari_vidrecon.viewer.panels.controls import (
     whole_number,
     words,
 )
+from napari_vidrecon.viewer.panels.decoder_choice import DecoderChoice
 from napari_vidrecon.viewer.recent_folders import recent_folders, remember_folder
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain
@@ -82,6 +83,7 @@ class SessionPanel(QWidget):
         self.mouse = whole_number("mouse", -1, MOST_MICE, self._take_mouse)
         self.mouse.setSpecialValueText("automatic")
         self.mouse.setPrefix("mouse ")
+        self.decoder = DecoderChoice(model)
         self._lay_out()
         subscribe(self, model.session_changed, self._show_session)
         subscribe(self, model.trial_changed, self._show_trial)
@@ -96,7 +98,7 @@ class SessionPanel(QWidget):
         self._busily(partial(open_sample, self._model))
 
     def open(self, path: Path) -> None:
-        """Open a session, a run, an encoder or a mask."""
+        """Open a session, a run, an encoder, a decoder or a mask."""
         if self._busily(partial(open_path, self._model, path)) and path.is_dir():
             remember_folder(path)
 
@@ -283,6 +285,7 @@ class SessionPanel(QWidget):
         fields.addRow("Frames", self._frames_row())
         fields.addRow("Encoders", self.encoders)
         fields.addRow("", row(self.add_button, self.mouse, stretch=0))
+        fields.addRow("Decoder", self.decoder)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row(self.sample_button, self.open_button, self.recent_button, self.import_button))

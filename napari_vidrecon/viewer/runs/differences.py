@@ -34,6 +34,9 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
         phrases.append(f"{after['neurons_kept']} neurons ({after['neurons']})")
     if "encoders" in changed or "mouse" in changed:
         phrases.append(_encoders(before["encoders"], after["encoders"]))
+    if {"decoder", "decoder_values"} & changed:
+        name = _file_name(after["decoder"])
+        phrases.append(f"decoder {name}" if name else "without the decoder")
     if "config.preset_name" in changed:
         phrases.append(f"preset {before['config.preset_name']} {ARROW} {after['config.preset_name']}")
         steps = f"steps {before['config.steps']} {ARROW} {after['config.steps']}"

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
-from napari_vidrecon.reconstruction.reconstructor import Reconstructor, VideoEnsemble
+from napari_vidrecon.reconstruction.reconstructor import Reconstructor
 from napari_vidrecon.reconstruction.run import Run
+from napari_vidrecon.reconstruction.video_ensemble import VideoEnsemble
 
 Change = Callable[[Run], None]
 

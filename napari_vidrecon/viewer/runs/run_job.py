@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_vidrecon import metrics
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
 from napari_vidrecon.reconstruction.results import Reconstruction
@@ -67,6 +68,7 @@ class RunRequest:
     prediction : activity predicted from the true movie, where it is known already.
     save_to : folder the run is kept in, or None.
     go_on_from : a partial run to continue.
+    decoder : what the run starts from, or None.
     """
 
     trial: Trial
@@ -85,6 +87,7 @@ class RunRequest:
     prediction: np.ndarray | None = None
     save_to: Path | None = None
     go_on_from: Reconstruction | None = None
+    decoder: Decoder | None = None
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -96,6 +99,7 @@ class RunRequest:
             **({"stimulus": self.settings["stimulus"]} if self.settings.get("stimulus") else {}),
             "encoders": [str(path) for path in self.encoder_paths],
             "target_encoders": [],
+            "decoder": self.settings.get("decoder") or None,
             "mouse": self.mouse,
             "device": self.device,
         }
@@ -120,6 +124,7 @@ class RunRequest:
             "ensemble": model.ensemble,
             "settings": model.settings(),
             "prediction": model.stimulus_prediction,
+            "decoder": None if model.decoder is None else model.decoder.decoder,
         }
         return cls(**{**fields, **more})
 
@@ -183,6 +188,7 @@ def reconstruct(request: RunRequest, shelf: EncoderShelf, mailbox: Mailbox, job:
         mask_threshold=request.training_threshold,
         evaluation_threshold=request.evaluation_threshold,
         ensemble=request.ensemble,
+        decoder=request.decoder,
     )
     run.provenance["inputs"] = request.inputs
     if request.go_on_from is not None:

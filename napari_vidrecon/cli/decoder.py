@@ -1,0 +1,141 @@
+"""`vidrecon decoder`: a linear decoder of a mouse, from which reconstructions may start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_vidrecon.cli.options import Json, Overwrite, SessionFolder
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from napari_vidrecon.reconstruction.decoder import Decoder
+    from napari_vidrecon.sessions.session import Session
+
+SCORED_TIER = "oracle"
+
+
+def decoder(
+    session: SessionFolder,
+    out: Annotated[Path, typer.Option(metavar="FILE.safetensors", help="Decoder to write.")],
+    trials: Annotated[
+        str, typer.Option(metavar="TIER", help='Trials to learn from: a tier, or "fold:1" for a fold.')
+    ] = "train",
+    mask: Annotated[
+        str, typer.Option(metavar="FILE", help='Measure inside this mask (.npy), alpha >= 1; "none": the whole screen.')
+    ] = "none",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting; may be repeated.")
+    ] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Fit a linear decoder of a mouse.
+
+    It makes a movie straight from activity. It learns from the train tier and is measured on those clips of the
+    oracle tier that it did not learn from. A reconstruction with --decoder starts from its movie and stays near it
+    where the neurons say nothing else.
+    """
+    from napari_vidrecon.cli import inputs, report
+    from napari_vidrecon.cli.progress import Progress
+    from napari_vidrecon.cli.settings import checked, parse_settings
+    from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.encoders.encoder import Canvas
+    from napari_vidrecon.errors import StorageError
+    from napari_vidrecon.reconstruction.decoder import DECODER_SUFFIX
+    from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, fit_decoder
+    from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
+    from napari_vidrecon.sessions.session import open_session
+
+    if out.suffix != DECODER_SUFFIX:
+        raise StorageError(f"{out}: expected a decoder's name ending in {DECODER_SUFFIX}, found '{out.suffix}'")
+    inputs.require_free(out, overwrite, "the decoder")
+    recipe = checked(DecoderRecipe, parse_settings("--set", set_ or [], DecoderRecipe))
+    recording = open_session(session)
+    learned = inputs.choose_trials(recording, [], trials)
+    alpha = inputs.open_mask(mask)
+    alpha.on(Canvas(), EVALUATION_THRESHOLD)
+    pixels = alpha.binary(EVALUATION_THRESHOLD)
+    scored = [each for each in recording.trials_in_tier(SCORED_TIER) if each not in learned]
+    with Progress("decoder", len(learned), "trials") as progress, StopRequest() as stop:
+
+        def on_progress(done: int, total: int) -> None:
+            progress.update(done)
+            if stop.asked and done < total:
+                raise stop.stopped(
+                    f"stopped after {done} of {total} trials; nothing was written to {out}; a fit always starts anew"
+                )
+
+        fitted = fit_decoder(recording, recipe, trial_ids=learned, on_progress=on_progress)
+        fitted.save(out)
+
+        def on_scored() -> None:
+            if stop.asked:
+                raise stop.stopped(f"stopped after {out} was written; how well it does was not measured to the end")
+
+        correlation = held_out_correlation(fitted, recording, scored, pixels, on_scored)
+    size_bytes = out.stat().st_size
+    values = {
+        "out": out,
+        "simulated": recording.simulated,
+        "neurons": fitted.neurons,
+        "trials": len(learned),
+        "lags_frames": fitted.lags_frames,
+        "coefficients": len(fitted.frequencies),
+        "bytes": size_bytes,
+        "video_correlation": correlation,
+        "scored_trials": scored,
+        "scored_pixels": int(pixels.sum()),
+    }
+    if json:
+        report.print_json(values)
+        return
+    kind = "simulated mouse " if recording.simulated else ""
+    clips = f"{len(scored)} held-out clip{'s' * (len(scored) != 1)}"
+    where = "on the whole screen" if mask == inputs.NO_MASK else f"inside alpha >= {EVALUATION_THRESHOLD:g}"
+    report.print_table(
+        f"decoder of {kind}{recording.name} -> {out}",
+        [
+            ("neurons", fitted.neurons),
+            ("learned from", f"{len(learned)} trials ({trials})"),
+            ("lags", f"{', '.join(map(str, fitted.lags_frames))} frames"),
+            ("coefficients", f"{len(fitted.frequencies)} of a frame"),
+            ("file", f"{size_bytes / 1e6:.1f} MB"),
+            (
+                "video correlation",
+                f"{report.number(correlation)} {where} (mean of {clips}, tier {SCORED_TIER})"
+                if scored
+                else f"not measured: no clip of the tier {SCORED_TIER} was held out",
+            ),
+        ],
+    )
+
+
+def held_out_correlation(
+    decoder: Decoder,
+    session: Session,
+    trial_ids: list[int],
+    pixels: np.ndarray,
+    on_trial: Callable[[], None] | None = None,
+) -> float:
+    """Video correlation of a decoder's movies with the true ones, mean over trials; NaN without a trial.
+
+    Parameters
+    ----------
+    trial_ids : labelled trials that it was not fitted on.
+    pixels : (36, 64) bool, what is measured.
+    on_trial : called before every trial.
+    """
+    from napari_vidrecon import metrics
+
+    found = []
+    for trial_id in trial_ids:
+        if on_trial is not None:
+            on_trial()
+        trial = session.trial(trial_id)
+        found.append(metrics.video_correlation(trial.video, decoder.movie(trial.responses), pixels))
+    return sum(found) / len(found) if found else float("nan")

@@ -1,0 +1,160 @@
+"""A linear decoder: a movie straight from activity, learned from the training trials' pairs of both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from scipy.fft import idctn
+
+from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
+from napari_vidrecon.errors import ConfigError, StorageError
+from napari_vidrecon.reconstruction.config import GREY_LEVEL
+from napari_vidrecon.storage import replacing_file
+
+FORMAT = "napari_vidrecon decoder 1"
+DECODER_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Turns activity into a movie by one linear map: for each frame, from what follows it.
+
+    The square root of the activity, less its mean, at a few lags predicts the cosine coefficients of a frame. A neuron
+    that is left out says what it says on average, nothing. With all activity at its mean the movie is grey, not the
+    mean of all movies: what is seen comes from the neurons.
+
+    Parameters
+    ----------
+    weights : (lags, N, coefficients) float32 of half precision, grey levels per unit of the square root.
+    mean : (N,) mean square root of each neuron's activity in training.
+    lags_frames : (lags,) how many frames after the movie's the activity is taken.
+    frequencies : (coefficients, 2) row and column index of each cosine coefficient.
+    mouse : whose.
+    provenance : how it was fitted; plain values.
+    """
+
+    weights: np.ndarray
+    mean: np.ndarray
+    lags_frames: tuple[int, ...]
+    frequencies: np.ndarray
+    mouse: str = ""
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def neurons(self) -> int:
+        """Neurons it was fitted for."""
+        return len(self.mean)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what decides its movies."""
+        digest = hashlib.sha256(repr(self.lags_frames).encode())
+        for array in (self.weights, self.mean, self.frequencies):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def movie(self, activity: np.ndarray, keep: np.ndarray | None = None) -> np.ndarray:
+        """The movie that activity stands for.
+
+        Parameters
+        ----------
+        activity : (N, T) >= 0.
+        keep : (N,) bool, the neurons that are listened to; None: all.
+
+        Returns
+        -------
+        (T, 36, 64) float32 grey levels; may leave 0..255.
+
+        Raises
+        ------
+        ConfigError : activity of another number of neurons.
+        """
+        if len(activity) != self.neurons:
+            raise ConfigError(
+                f"decoder: expected activity of {self.neurons} neurons, as it was fitted for, found {len(activity)}; "
+                "fit one for this session"
+            )
+        root = rooted(activity) - self.mean[:, None]
+        if keep is not None:
+            root = root * keep[:, None]
+        coefficients = sum(
+            lagged(root, lag).T @ weights for lag, weights in zip(self.lags_frames, self.weights, strict=True)
+        )
+        spectrum = np.zeros((activity.shape[1], SCREEN_ROWS, SCREEN_COLUMNS), np.float32)
+        spectrum[:, self.frequencies[:, 0], self.frequencies[:, 1]] = coefficients
+        return (GREY_LEVEL + idctn(spectrum, axes=(1, 2), norm="ortho")).astype(np.float32)
+
+    def save(self, path: Path | str) -> None:
+        """Write one safetensors file."""
+        described = {
+            "format": FORMAT,
+            "lags_frames": list(self.lags_frames),
+            "mouse": self.mouse,
+            "provenance": self.provenance,
+        }
+        tensors = {
+            "weights": np.ascontiguousarray(self.weights, np.float16),
+            "mean": np.ascontiguousarray(self.mean),
+            "frequencies": np.ascontiguousarray(self.frequencies, np.int64),
+        }
+        with replacing_file(path) as temporary:
+            save_file(tensors, str(temporary), metadata={"vidrecon": json.dumps(described)})
+
+    @classmethod
+    def load(cls, path: Path | str) -> Decoder:
+        """Read one.
+
+        Raises
+        ------
+        StorageError : missing, damaged, or no decoder.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise StorageError(f"{path}: expected a decoder file, found nothing there")
+        try:
+            file = safe_open(str(path), framework="np")
+            described = json.loads((file.metadata() or {}).get("vidrecon", "null"))
+            if not isinstance(described, dict) or described.get("format") != FORMAT:
+                raise StorageError(f"{path}: expected a decoder of this program, found other tensors")
+            tensors = {name: file.get_tensor(name) for name in ("weights", "mean", "frequencies")}
+            if not isinstance(described["provenance"], dict) or not isinstance(described["lags_frames"], list):
+                raise StorageError(f"{path}: its description is incomplete")
+            found = cls(
+                tensors["weights"].astype(np.float32),
+                tensors["mean"].astype(np.float32),
+                tuple(int(lag) for lag in described["lags_frames"]),
+                tensors["frequencies"],
+                str(described["mouse"]),
+                described["provenance"],
+            )
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+            raise StorageError(f"{path}: expected a decoder file, found a damaged one ({error})") from None
+        if not found._fits_together():
+            raise StorageError(f"{path}: expected finite weights for each lag, neuron and coefficient, found others")
+        return found
+
+    def _fits_together(self) -> bool:
+        sizes = self.weights.shape == (len(self.lags_frames), len(self.mean), len(self.frequencies))
+        pairs = self.mean.ndim == 1 and self.frequencies.ndim == 2 and self.frequencies.shape[1] == 2
+        if not (sizes and pairs):
+            return False
+        inside = (self.frequencies >= 0).all() and (self.frequencies < (SCREEN_ROWS, SCREEN_COLUMNS)).all()
+        return bool(inside and np.isfinite(self.weights).all() and np.isfinite(self.mean).all())
+
+
+def rooted(activity: np.ndarray) -> np.ndarray:
+    """Square root of activity >= 0, which makes the noise of large and small values alike."""
+    return np.sqrt(np.maximum(np.asarray(activity, np.float32), 0.0))
+
+
+def lagged(traces: np.ndarray, lag: int) -> np.ndarray:
+    """(N, T) traces, each frame showing what follows `lag` frames later; the ends are repeated."""
+    frames = np.clip(np.arange(traces.shape[1]) + lag, 0, traces.shape[1] - 1)
+    return traces[:, frames]

@@ -1,0 +1,125 @@
+"""Fitting a decoder: ridge regression of a session's training movies on their activity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.linalg
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.fft import dctn
+
+from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
+from napari_vidrecon.errors import SessionError
+from napari_vidrecon.reconstruction.config import GREY_LEVEL
+from napari_vidrecon.reconstruction.decoder import Decoder, lagged, rooted
+
+if TYPE_CHECKING:
+    from napari_vidrecon.sessions.session import Session
+
+
+class DecoderRecipe(BaseModel):
+    """Settings of a fit.
+
+    The lags span what a movie frame does to a slow recording: the delay of cortex, and the spread that deconvolution
+    leaves. With many neurons fewer lags are taken, evenly, so that memory holds the regression.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lags_frames: tuple[int, ...] = Field(
+        (-2, 0, 2, 4, 6, 8), min_length=1, description="frames after a movie's frame at which activity is taken"
+    )
+    most_predictors: int = Field(24_000, ge=1, description="lags times neurons; 24,000 need 5 GB")
+    ridge: float = Field(1.0, gt=0, description="penalty, as a share of each predictor's power in the training trials")
+    finest_cycles_per_px: float = Field(0.2, gt=0, le=0.5, description="finer detail of a frame is not decoded")
+    every_frames: int = Field(2, ge=1, description="of the training trials, one frame in so many is used")
+
+    def lags_for(self, neurons: int) -> tuple[int, ...]:
+        """The lags that are taken for so many neurons: all, or as many as are allowed, evenly chosen."""
+        count = max(1, min(len(self.lags_frames), self.most_predictors // max(neurons, 1)))
+        chosen = np.linspace(0, len(self.lags_frames) - 1, count + 2)[1:-1] if count < 2 else None
+        indices = np.linspace(0, len(self.lags_frames) - 1, count) if chosen is None else chosen
+        return tuple(self.lags_frames[index] for index in indices.round().astype(int))
+
+
+def decoded_frequencies(finest_cycles_per_px: float) -> np.ndarray:
+    """(coefficients, 2) row and column index of the cosine coefficients of a frame up to a frequency."""
+    row, column = np.meshgrid(
+        np.arange(SCREEN_ROWS) / (2 * SCREEN_ROWS), np.arange(SCREEN_COLUMNS) / (2 * SCREEN_COLUMNS), indexing="ij"
+    )
+    return np.argwhere(np.hypot(row, column) <= finest_cycles_per_px)
+
+
+def fit_decoder(
+    session: Session,
+    recipe: DecoderRecipe | None = None,
+    *,
+    trial_ids: Sequence[int] | None = None,
+    on_progress: Callable[[int, int], bool | None] | None = None,
+) -> Decoder:
+    """Fit a linear decoder on a session's training trials.
+
+    Parameters
+    ----------
+    session : the mouse.
+    recipe : settings.
+    trial_ids : labelled trials to learn from; default: the tier train, as encoders do.
+    on_progress : called with (trials read, trials in all); return False to stop with the trials read so far.
+
+    Raises
+    ------
+    SessionError : fewer than two trials to learn from.
+
+    Source: not of the paper; linear decoding of movies, Stanley et al. 1999.
+    """
+    recipe = recipe or DecoderRecipe()
+    ids = list(session.trials_in_tier("train") if trial_ids is None else trial_ids)
+    if len(ids) < 2:
+        raise SessionError(f"{session.path}: expected at least 2 training trials to fit a decoder on, found {len(ids)}")
+    lags = recipe.lags_for(session.n_neurons)
+    frequencies = decoded_frequencies(recipe.finest_cycles_per_px)
+    mean = np.mean([rooted(session.trial(each).responses).mean(axis=1) for each in ids], axis=0).astype(np.float32)
+    regression = _Regression(len(lags) * session.n_neurons, len(frequencies))
+    for done, trial_id in enumerate(ids, start=1):
+        trial = session.trial(trial_id)
+        root, frames = rooted(trial.responses) - mean[:, None], slice(None, None, recipe.every_frames)
+        predictors = np.concatenate([lagged(root, lag)[:, frames] for lag in lags])
+        spectrum = dctn(trial.video[frames] - GREY_LEVEL, axes=(1, 2), norm="ortho")
+        regression.add(predictors, spectrum[:, frequencies[:, 0], frequencies[:, 1]])
+        if on_progress is not None and on_progress(done, len(ids)) is False:
+            break
+    weights = regression.solved(recipe.ridge).reshape(len(lags), session.n_neurons, len(frequencies))
+    # Rounded as a file keeps them, so that one read back makes the same movies to the bit.
+    weights = np.ascontiguousarray(weights.astype(np.float16).astype(np.float32))
+    told: dict[str, Any] = {"trials": done, "simulated": session.simulated, "recipe": recipe.model_dump()}
+    return Decoder(weights, mean, lags, frequencies, session.name, told)
+
+
+class _Regression:
+    """Ridge regression that sees its data bit by bit; targets keep their mean out of the weights."""
+
+    def __init__(self, predictors: int, targets: int) -> None:
+        self._gram = np.zeros((predictors, predictors), np.float32)
+        self._cross = np.zeros((predictors, targets), np.float32)
+        self._sums = np.zeros(predictors), np.zeros(targets)
+        self._count = 0
+
+    def add(self, predictors: np.ndarray, targets: np.ndarray) -> None:
+        """Take in (P, T) predictors and (T, K) targets."""
+        self._gram += predictors @ predictors.T
+        self._cross += predictors @ targets.astype(np.float32)
+        for total, more in zip(self._sums, (predictors.sum(axis=1), targets.sum(axis=0)), strict=True):
+            total += more
+        self._count += predictors.shape[1]
+
+    def solved(self, ridge: float) -> np.ndarray:
+        """(P, K) float32 weights; what was gathered is used up."""
+        predictor_sum, target_sum = (total / np.sqrt(self._count) for total in self._sums)
+        self._gram -= np.outer(predictor_sum, predictor_sum).astype(np.float32)
+        self._cross -= np.outer(predictor_sum, target_sum).astype(np.float32)
+        power = np.diagonal(self._gram).copy()
+        # A neuron that never answered has no power: a little of the others' keeps the equations solvable.
+        self._gram[np.diag_indices_from(self._gram)] += ridge * power + max(float(power.mean()), 1.0) * 1e-3
+        return scipy.linalg.solve(self._gram, self._cross, assume_a="pos", overwrite_a=True, overwrite_b=True)

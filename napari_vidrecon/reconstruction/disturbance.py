@@ -1,0 +1,60 @@
+"""Small changes of the movie that an encoder sees, so that a gradient does not hang on one pixel's place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+
+SHIFT_STREAM, NOISE_STREAM = 2, 3
+"""Of chance, apart from those of sub-batches and draws."""
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """Shifts the movie and adds noise, otherwise at every step; gradients are shifted back.
+
+    The running mean of an update averages over the steps. Not part of the published method.
+
+    Parameters
+    ----------
+    jitter_px : largest shift along rows and columns; what leaves on one side of the canvas comes in on the other.
+    noise : SD, grey levels.
+    seed : of the run.
+    """
+
+    jitter_px: int
+    noise: float
+    seed: int
+
+    @classmethod
+    def of(cls, config: ReconstructionConfig) -> Disturbance | None:
+        """The one a configuration names, if any."""
+        if not config.input_jitter_px and not config.input_noise:
+            return None
+        return cls(config.input_jitter_px, config.input_noise, config.seed)
+
+    def applied(self, video: torch.Tensor, step: int) -> torch.Tensor:
+        """(T, rows, columns) as the encoder sees it at a step."""
+        seen = video.roll(self._shift(step), dims=(1, 2))
+        if self.noise:
+            # Drawn on the CPU, so that it is the same on every machine.
+            chance = np.random.default_rng([self.seed, step, NOISE_STREAM]).standard_normal(
+                video.shape, dtype=np.float32
+            )
+            seen = seen + self.noise * torch.as_tensor(chance).to(video)
+        return seen
+
+    def undone(self, gradient: torch.Tensor, step: int) -> torch.Tensor:
+        """The gradient of what was seen, in the movie's own place."""
+        rows, columns = self._shift(step)
+        return gradient.roll((-rows, -columns), dims=(1, 2))
+
+    def _shift(self, step: int) -> tuple[int, int]:
+        rows, columns = np.random.default_rng([self.seed, step, SHIFT_STREAM]).integers(
+            -self.jitter_px, self.jitter_px + 1, size=2
+        )
+        return int(rows), int(columns)

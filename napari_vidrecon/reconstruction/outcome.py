@@ -1,0 +1,184 @@
+"""Which movie a run ends with, and when it ends: rules that need no true movie."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+
+HELD_OUT_STREAM = 4
+"""Of chance, apart from those of a step and of a draw."""
+LOSS_MEMORY = 0.8
+"""Weight of the past in the running mean of a loss; with random windows one step's says little."""
+
+
+class Outcome(Protocol):
+    """Watches a run's movies; never writes into a tensor it was given or has given away."""
+
+    state: dict[str, torch.Tensor]
+    """What a later process needs to go on to the same result."""
+
+    def watch(self, before: torch.Tensor, after: torch.Tensor, loss: float, step: int) -> None:
+        """Take in a step (0, 1, ...): the movie before it, the loss of that movie, the movie after it."""
+
+    def movie(self, present: torch.Tensor) -> torch.Tensor:
+        """The movie to show, given the present one."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether more steps would not change the movie."""
+
+
+class LastMovie:
+    """The present movie, until all steps are done; as published."""
+
+    stopped = False
+
+    def __init__(self) -> None:
+        self.state: dict[str, torch.Tensor] = {}
+
+    def watch(self, before: torch.Tensor, after: torch.Tensor, loss: float, step: int) -> None:
+        """Nothing to remember."""
+
+    def movie(self, present: torch.Tensor) -> torch.Tensor:
+        return present
+
+
+class MeanOfLast:
+    """Mean of the movies of the last steps, which leaves out what still goes up and down.
+
+    Parameters
+    ----------
+    steps : of the run.
+    averaged : of these, how many.
+    """
+
+    stopped = False
+
+    def __init__(self, steps: int, averaged: int) -> None:
+        self._first = max(steps - averaged, 0)
+        self.state: dict[str, torch.Tensor] = {}
+
+    def watch(self, before: torch.Tensor, after: torch.Tensor, loss: float, step: int) -> None:
+        if step >= self._first:
+            count = step - self._first + 1
+            mean = self.state.get("mean", after)
+            self.state = {"mean": mean + (after - mean) / count}
+
+    def movie(self, present: torch.Tensor) -> torch.Tensor:
+        return self.state.get("mean", present)
+
+
+class HeldOut:
+    """The movie that predicted neurons best which it was not fitted to.
+
+    Parameters
+    ----------
+    steps : of the run.
+    patience : steps without a better one until it ends early.
+
+    Source: early stopping by validation, Prechelt 1998; not part of the published method.
+    """
+
+    def __init__(self, steps: int, patience: int) -> None:
+        self._steps, self._patience = steps, patience
+        self.state: dict[str, torch.Tensor] = {}
+
+    def watch(self, before: torch.Tensor, after: torch.Tensor, loss: float, step: int) -> None:
+        if self.stopped:
+            return
+        smooth, lowest, when = self._numbers(loss)
+        smooth = LOSS_MEMORY * smooth + (1 - LOSS_MEMORY) * loss
+        best = self.state.get("best", before)
+        if smooth < lowest or step == 0:
+            lowest, when, best = smooth, float(step), before
+        numbers = torch.tensor([smooth, lowest, when, float(step)], dtype=torch.float64)
+        self.state = {"numbers": numbers, "best": best}
+
+    def movie(self, present: torch.Tensor) -> torch.Tensor:
+        return self.state["best"] if self.stopped else present
+
+    @property
+    def stopped(self) -> bool:
+        if "numbers" not in self.state:
+            return False
+        _, _, when, step = self.state["numbers"].tolist()
+        return step - when >= self._patience or step + 1 >= self._steps
+
+    def _numbers(self, loss: float) -> tuple[float, float, float]:
+        smooth, lowest, when, _ = self.state.get("numbers", torch.tensor([loss, np.inf, 0.0, 0.0])).tolist()
+        return smooth, lowest, when
+
+
+class Plateau:
+    """The movie at which the loss stopped falling.
+
+    Parameters
+    ----------
+    window : steps over which the fall is measured.
+    share : of its fall since the first step; less than this over a window is none.
+    """
+
+    def __init__(self, window: int, share: float) -> None:
+        self._window, self._share = window, share
+        self.state: dict[str, torch.Tensor] = {}
+
+    def watch(self, before: torch.Tensor, after: torch.Tensor, loss: float, step: int) -> None:
+        if self.stopped:
+            return
+        losses = self.state.get("losses", torch.zeros(0, dtype=torch.float64))
+        smooth = LOSS_MEMORY * float(losses[-1]) + (1 - LOSS_MEMORY) * loss if len(losses) else loss
+        losses = torch.cat([losses, torch.tensor([smooth], dtype=torch.float64)])
+        self.state = {"losses": losses, "best": after}
+
+    def movie(self, present: torch.Tensor) -> torch.Tensor:
+        return self.state.get("best", present)
+
+    @property
+    def stopped(self) -> bool:
+        losses = self.state.get("losses", torch.zeros(0))
+        if len(losses) <= self._window:
+            return False
+        fell, in_all = float(losses[-1 - self._window] - losses[-1]), float(losses[0] - losses[-1])
+        return fell <= self._share * in_all
+
+
+def build_outcome(config: ReconstructionConfig) -> Outcome:
+    """The rule a configuration names."""
+    if config.outcome == "mean_of_last":
+        return MeanOfLast(config.steps, config.outcome_steps)
+    if config.outcome == "held_out":
+        return HeldOut(config.steps, config.outcome_steps)
+    if config.outcome == "plateau":
+        return Plateau(config.outcome_steps, config.plateau_share)
+    return LastMovie()
+
+
+def held_out_neurons(config: ReconstructionConfig, counting: np.ndarray) -> np.ndarray:
+    """(N,) bool: those a run is only judged by, drawn anew for each seed; none unless the rule asks for them.
+
+    Parameters
+    ----------
+    config : the rule and its share.
+    counting : (N,) bool, the neurons that count; some are held out and some are not.
+
+    Raises
+    ------
+    ConfigError : fewer than two neurons count.
+    """
+    held_out = np.zeros(len(counting), dtype=bool)
+    if config.outcome != "held_out":
+        return held_out
+    among = np.flatnonzero(counting)
+    if len(among) < 2:
+        raise ConfigError(
+            f"outcome held_out: expected at least 2 neurons, to fit to and to judge by, found {len(among)}"
+        )
+    count = min(max(round(config.held_out_share * len(among)), 1), len(among) - 1)
+    chance = np.random.default_rng([config.seed, HELD_OUT_STREAM])
+    held_out[chance.permutation(among)[:count]] = True
+    return held_out
