@@ -37,6 +37,7 @@ TUNING_STEPS, TUNED_EVERY = 100, 5
 PAPER_STEPS = 1000
 DECODED = "best with a decoder"
 DECODER_ALONE = "decoder alone"
+NOISY, NOISE = "best with noise on inputs", {"input_noise": 20.0}
 POWER_BANDS_HZ = ((0.0, 1.0), (1.0, 3.0), (3.0, 8.0))
 
 
@@ -96,6 +97,14 @@ def methods(paper_steps: int, steps_from_predicted: int, encoders: int) -> list[
         Method(f"{DECODED}, other clip's activity", "best", target="other clip", decoded=True),
         Method(f"{DECODED}, permuted neurons", "best", target="permuted", decoded=True),
     ]
+    for name, decoded in ((NOISY, False), (f"{NOISY} and a decoder", True)):
+        listed.append(Method(name, "best", NOISE, decoded=decoded))
+        listed.append(Method(f"{name}, twice the steps", "best", {**NOISE, "steps": 2 * best}, decoded=decoded))
+        listed.append(Method(f"{name}, four times the steps", "best", {**NOISE, "steps": 4 * best}, decoded=decoded))
+        listed.append(Method(f"{name}, other clip's activity", "best", NOISE, "other clip", decoded=decoded))
+        listed.append(Method(f"{name}, permuted neurons", "best", NOISE, "permuted", decoded=decoded))
+        if encoders > 1:
+            listed.append(Method(f"{name}, {encoders} encoders", "best", NOISE, encoders=encoders, decoded=decoded))
     if encoders > 1:
         listed.append(Method(f"paper, tuned steps, {encoders} encoders", "paper", tuned, encoders=encoders))
         listed.append(Method(f"best, {encoders} encoders", "best", encoders=encoders))

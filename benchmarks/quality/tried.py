@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from arena import FRAMES, TUNING_TIER, Arena, Stored
+from arena import DECODER_ALONE, FRAMES, TUNING_TIER, Arena, Stored
 from mice import MICE
 
 import napari_vidrecon as vr
@@ -103,6 +103,19 @@ TRIED = {
     "`best`, mean of 8 draws": Idea("best", {"draws": 8}),
     "`best`, 5 encoders": Idea("best", encoders=5),
     "`best`, 5 encoders, weighed by deviance": Idea("best", {"member_weights": "deviance"}, encoders=5),
+    "`best`, noise of 10 grey levels on inputs": Idea("best", {"input_noise": 10.0}),
+    "`best`, noise of 30 grey levels on inputs": Idea("best", {"input_noise": 30.0}),
+    "`best`, noise of 40 grey levels on inputs": Idea("best", {"input_noise": 40.0}),
+    "`best`, noise of 20 grey levels, 80 steps": Idea("best", {"input_noise": 20.0, "steps": 80}),
+    "`best`, noise of 30 grey levels, 80 steps": Idea("best", {"input_noise": 30.0, "steps": 80}),
+    "`best`, noise of 20 grey levels, shifted by up to 1 px": Idea("best", {"input_noise": 20.0, "input_jitter_px": 1}),
+    "`best`, noise of 20 grey levels, mean of 8 draws": Idea("best", {"input_noise": 20.0, "draws": 8}),
+    "`best`, noise of 20 grey levels, neurons weighed": Idea("best", {"input_noise": 20.0}, weighed=True),
+    "`best`, noise of 20 grey levels, 5 encoders": Idea("best", {"input_noise": 20.0}, encoders=5),
+    "`best`, noise of 20 grey levels, decoder": Idea("best", {"input_noise": 20.0}, decoded=True),
+    "`best`, noise of 20 grey levels, decoder, 5 encoders": Idea(
+        "best", {"input_noise": 20.0}, decoded=True, encoders=5
+    ),
     "`best` with a decoder": Idea("best", decoded=True),
     "`best` with a decoder, 20 steps": Idea("best", {"steps": 20}, decoded=True),
     "`best` with a decoder, the usual prior about its movie": Idea(
@@ -112,7 +125,6 @@ TRIED = {
     "`best` with a decoder, mean of 8 draws": Idea("best", {"draws": 8}, decoded=True),
     "`best` with a decoder, 5 encoders": Idea("best", decoded=True, encoders=5),
 }
-DECODER_ALONE = "decoder alone"
 HALF_AND_HALF = "half of `best`, half of the decoder"
 
 
