@@ -128,6 +128,7 @@ def described(path: Path) -> tuple[str, dict[str, Any]]:
     VidreconError : nothing there, or nothing this program knows.
     """
     from napari_vidrecon.errors import StorageError
+    from napari_vidrecon.reconstruction.decoder import is_decoder
 
     if not path.exists():
         raise StorageError(
@@ -191,14 +192,6 @@ def _encoder(path: Path) -> tuple[str, dict[str, Any]]:
         **told,
         "sha256": file_hash(path),
     }
-
-
-def is_decoder(path: Path) -> bool:
-    """Whether a file says that it is a decoder; it may be damaged nevertheless."""
-    from napari_vidrecon.reconstruction.decoder import DECODER_SUFFIX, FORMAT
-    from napari_vidrecon.storage import stored_format
-
-    return path.suffix == DECODER_SUFFIX and stored_format(path) == FORMAT
 
 
 def _decoder(path: Path) -> tuple[str, dict[str, Any]]:

@@ -174,11 +174,7 @@ def open_decoder(file: Path, session: Session, *, force_mouse: bool = False) -> 
     from napari_vidrecon.reconstruction.decoder import Decoder
 
     decoder = Decoder.load(file)
-    if decoder.neurons != session.n_neurons:
-        raise ConfigError(
-            f"{file}: expected a decoder for the {session.n_neurons} neurons of {session.name}, "
-            f"found one for {decoder.neurons}; fit one for this session with: vidrecon decoder"
-        )
+    decoder.require_neurons(session.n_neurons, session.name, str(file))
     if not force_mouse:
         _require_same_mouse(f"{file}: expected a decoder", decoder.mouse, session, ConfigError)
     return decoder

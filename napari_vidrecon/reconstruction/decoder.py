@@ -16,7 +16,7 @@ from scipy.fft import idctn
 from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
 from napari_vidrecon.errors import ConfigError, StorageError
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
-from napari_vidrecon.storage import replacing_file
+from napari_vidrecon.storage import replacing_file, stored_format
 
 FORMAT = "napari_vidrecon decoder 1"
 DECODER_SUFFIX = ".safetensors"
@@ -59,6 +59,24 @@ class Decoder:
         for array in (self.weights, self.mean, self.frequencies):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+    def require_neurons(self, neurons: int, of: str, name: str = "decoder") -> None:
+        """Refuse a recording of another number of neurons.
+
+        Parameters
+        ----------
+        neurons : of the recording.
+        of, name : what the recording and the decoder are called in the message.
+
+        Raises
+        ------
+        ConfigError : it was fitted for another number.
+        """
+        if self.neurons != neurons:
+            raise ConfigError(
+                f"{name}: expected a decoder for the {neurons} neurons of {of}, found one for {self.neurons}; "
+                "fit one for this session with: vidrecon decoder"
+            )
 
     def movie(self, activity: np.ndarray, keep: np.ndarray | None = None) -> np.ndarray:
         """The movie that activity stands for.
@@ -147,6 +165,11 @@ class Decoder:
             return False
         inside = (self.frequencies >= 0).all() and (self.frequencies < (SCREEN_ROWS, SCREEN_COLUMNS)).all()
         return bool(inside and np.isfinite(self.weights).all() and np.isfinite(self.mean).all())
+
+
+def is_decoder(path: Path) -> bool:
+    """Whether a file says that it is a decoder; it may be damaged nevertheless."""
+    return path.suffix == DECODER_SUFFIX and stored_format(path) == FORMAT
 
 
 def rooted(activity: np.ndarray) -> np.ndarray:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_vidrecon.errors import ConfigError
-from napari_vidrecon.reconstruction.decoder import DECODER_SUFFIX, FORMAT, Decoder
+from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.sessions.session import Session
-from napari_vidrecon.storage import stored_format
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,14 +34,5 @@ def load_chosen(path: Path, session: Session) -> ChosenDecoder:
     ConfigError : it was fitted for another number of neurons.
     """
     decoder = Decoder.load(path)
-    if decoder.neurons != session.n_neurons:
-        raise ConfigError(
-            f"{path.name}: expected a decoder for the {session.n_neurons} neurons of {session.name}, "
-            f"found one for {decoder.neurons}; fit one for this session with “vidrecon decoder”"
-        )
+    decoder.require_neurons(session.n_neurons, session.name, path.name)
     return ChosenDecoder(decoder, path.absolute(), decoder.sha256)
-
-
-def is_decoder(path: Path) -> bool:
-    """Whether a file says that it is a decoder; it may be damaged nevertheless."""
-    return path.suffix == DECODER_SUFFIX and stored_format(path) == FORMAT

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_vidrecon.errors import RunError, VidreconError
+from napari_vidrecon.reconstruction.decoder import is_decoder
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.results import Reconstruction
@@ -16,7 +17,7 @@ from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
 from napari_vidrecon.sessions.session import Session, open_session
 from napari_vidrecon.sessions.stimuli.given_movie import GivenMovie
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
-from napari_vidrecon.viewer.chosen_decoder import ChosenDecoder, is_decoder, load_chosen
+from napari_vidrecon.viewer.chosen_decoder import ChosenDecoder, load_chosen
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
 
 if TYPE_CHECKING:
