@@ -20,7 +20,7 @@ def rows(test: dict, what: str) -> Iterator[tuple[str, list[float]]]:
     """(method, one figure a clip over all mice), in the order of the first mouse."""
     names = dict.fromkeys(name for mouse in test.values() for name in mouse)
     for name in names:
-        yield name, [clip[what] for mouse in test.values() for clip in mouse.get(name, {}).values()]
+        yield name, [clip.get(what, np.nan) for mouse in test.values() for clip in mouse.get(name, {}).values()]
 
 
 def interval(values: list[float]) -> str:
@@ -37,11 +37,12 @@ def table(test: dict) -> str:
     ]
     others = {what: dict(rows(test, what)) for what in ("frame_correlation", "ssim", "windows", "seconds", *SHARES)}
     for name, values in rows(test, "correlation"):
-        frame, ssim, windows, seconds, *power = (np.nanmean(others[what][name]) for what in others)
+        # Seconds were kept only of runs on one CPU thread.
+        frame, ssim, windows, seconds, *power = (np.mean(others[what][name]) for what in others)
         shares = ", ".join(f"{part:.2f}" for part in power)
         lines.append(
             f"| {name} | {len(values)} | {interval(values)} | {frame:.3f} | {ssim:.3f} | {shares} "
-            f"| {windows:.0f} | {seconds:.1f} |"
+            f"| {windows:.0f} | {'' if np.isnan(seconds) else f'{seconds:.1f}'} |"
         )
     return "\n".join(lines)
 

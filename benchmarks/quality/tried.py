@@ -36,6 +36,8 @@ FITTED_PRIOR = {
     "prior_temporal_corner": 0.7,
     "prior_temporal_exponent": 1.5,
 }
+BARE = {"input_noise": 0.0, "neuron_noise": "alike"}
+"""The prior alone, without what was added to it last: most was tried beside that."""
 HELD_OUT = {"outcome": "held_out", "steps": 200, "outcome_steps": 10}
 
 
@@ -56,6 +58,11 @@ class Idea:
     decoded: bool = False
     weighed: bool = False
     encoders: int = 1
+
+
+def bare(changes: dict | None = None, *, decoded: bool = False, weighed: bool = False, encoders: int = 1) -> Idea:
+    """Changes beside the prior alone."""
+    return Idea("best", {**BARE, **(changes or {})}, decoded, weighed, encoders)
 
 
 TRIED = {
@@ -80,52 +87,68 @@ TRIED = {
     "`paper`, 50 steps, started from a decoder's movie": Idea("paper", {"steps": 50}, decoded=True),
     "`paper`, 15 steps, started from a decoder's movie": Idea("paper", {"steps": 15}, decoded=True),
     "`paper` blurred, 60 steps, neurons weighed by prediction": Idea("paper", {**BLUR, "steps": 60}, weighed=True),
-    "`best`": Idea("best"),
+    "prior alone": bare(),
+    "prior alone, as `fast`": Idea("fast", BARE),
+    "prior alone, windows every 16 frames (as it was)": bare({"sub_batch_stride": 16}),
+    "prior alone, all overlapping windows": bare({"sub_batch_stride": 1, "schedule": "sliding"}),
+    "prior alone, a prior without the lowest frequencies (as it was)": bare(STEEP_PRIOR),
+    "prior alone, prior fitted to all frequencies alike (Whittle)": bare(FITTED_PRIOR),
+    "prior alone, pixels outside the mask grey": bare({"surround": "grey"}),
+    "prior alone, activity counts half": bare({"likelihood_weight": 0.05}),
+    "prior alone, activity counts twice": bare({"likelihood_weight": 0.2}),
+    "prior alone, gradient blurred as well": bare({"gradient_blur_px": 1.0, "gradient_blur_frames": 1.0}),
+    "prior alone, total variation 0.01": bare({"total_variation": 0.01}),
+    "prior alone, total variation 0.05": bare({"total_variation": 0.05}),
+    "prior alone, inputs shifted by up to 1 px": bare({"input_jitter_px": 1}),
+    "prior alone, noise of 20 grey levels on inputs": bare({"input_noise": 20.0}),
+    "prior alone, Gaussian likelihood": bare({"variance_power": 0.0}),
+    "prior alone, zero-inflated likelihood (power 1.5)": bare({"variance_power": 1.5, "poisson_epsilon": 0.1}),
+    "prior alone, gamma likelihood (power 2)": bare({"variance_power": 2.0, "poisson_epsilon": 0.1}),
+    "prior alone, neurons weighed by prediction": bare(weighed=True),
+    "prior alone, mean of the last 10 steps": bare({"outcome": "mean_of_last"}),
+    "prior alone, stopped by a tenth of the neurons": bare({"outcome": "held_out"}),
+    "prior alone, mean of 8 draws": bare({"draws": 8}),
+    "prior alone, 5 encoders": bare(encoders=5),
+    "prior alone, 5 encoders, weighed by deviance": bare({"member_weights": "deviance"}, encoders=5),
+    "prior alone, noise of 10 grey levels on inputs": bare({"input_noise": 10.0}),
+    "prior alone, noise of 30 grey levels on inputs": bare({"input_noise": 30.0}),
+    "prior alone, noise of 40 grey levels on inputs": bare({"input_noise": 40.0}),
+    "prior alone, noise of 20 grey levels, 80 steps": bare({"input_noise": 20.0, "steps": 80}),
+    "prior alone, noise of 30 grey levels, 80 steps": bare({"input_noise": 30.0, "steps": 80}),
+    "prior alone, noise of 20 grey levels, shifted by up to 1 px": bare({"input_noise": 20.0, "input_jitter_px": 1}),
+    "prior alone, noise of 20 grey levels, mean of 8 draws": bare({"input_noise": 20.0, "draws": 8}),
+    "prior alone, noise of 20 grey levels, neurons weighed": bare({"input_noise": 20.0}, weighed=True),
+    "prior alone, noise of 20 grey levels, 5 encoders": bare({"input_noise": 20.0}, encoders=5),
+    "prior alone, noise of 20 grey levels, decoder": bare({"input_noise": 20.0}, decoded=True),
+    "prior alone, noise of 20 grey levels, decoder, 5 encoders": bare({"input_noise": 20.0}, decoded=True, encoders=5),
+    "prior alone with a decoder": bare(decoded=True),
+    "prior alone with a decoder, 20 steps": bare({"steps": 20}, decoded=True),
+    "prior alone with a decoder, the usual prior about its movie": bare(
+        {"decoded_sd": 60.0, "decoded_spatial_corner": 0.035}, decoded=True
+    ),
+    "prior alone with a decoder, neurons weighed by prediction": bare(decoded=True, weighed=True),
+    "prior alone with a decoder, mean of 8 draws": bare({"draws": 8}, decoded=True),
+    "prior alone with a decoder, 5 encoders": bare(decoded=True, encoders=5),
+    "noise of 30 grey levels, neurons weighed by prediction": bare({"input_noise": 30.0}, weighed=True),
+    "noise of 30 grey levels, decoder": bare({"input_noise": 30.0}, decoded=True),
+    "noise of 30 grey levels, activity counts twice": bare({"input_noise": 30.0, "likelihood_weight": 0.2}),
+    "noise of 20 grey levels, as `fast`": Idea("fast", {**BARE, "input_noise": 20.0}),
+    "noise of 30 grey levels, as `fast`": Idea("fast", {**BARE, "input_noise": 30.0}),
+    "noise of 30 grey levels, neurons by their own noise, shrinkage 0.5": Idea("best", {"neuron_noise_shrinkage": 0.5}),
+    "noise of 30 grey levels, neurons by their own noise, shrinkage 1": Idea("best", {"neuron_noise_shrinkage": 1.0}),
+    "noise of 20 grey levels, neurons by their own noise, shrinkage 1": Idea(
+        "best", {"input_noise": 20.0, "neuron_noise_shrinkage": 1.0}
+    ),
+    "noise of 40 grey levels, neurons by their own noise, shrinkage 1": Idea(
+        "best", {"input_noise": 40.0, "neuron_noise_shrinkage": 1.0}
+    ),
+    "`best`: noise of 30 grey levels, neurons by their own noise, shrinkage 3": Idea("best"),
     "`fast`": Idea("fast"),
-    "`best`, windows every 16 frames (as it was)": Idea("best", {"sub_batch_stride": 16}),
-    "`best`, all overlapping windows": Idea("best", {"sub_batch_stride": 1, "schedule": "sliding"}),
-    "`best`, a prior without the lowest frequencies (as it was)": Idea("best", STEEP_PRIOR),
-    "`best`, prior fitted to all frequencies alike (Whittle)": Idea("best", FITTED_PRIOR),
-    "`best`, pixels outside the mask grey": Idea("best", {"surround": "grey"}),
-    "`best`, activity counts half": Idea("best", {"likelihood_weight": 0.05}),
-    "`best`, activity counts twice": Idea("best", {"likelihood_weight": 0.2}),
-    "`best`, gradient blurred as well": Idea("best", {"gradient_blur_px": 1.0, "gradient_blur_frames": 1.0}),
-    "`best`, total variation 0.01": Idea("best", {"total_variation": 0.01}),
-    "`best`, total variation 0.05": Idea("best", {"total_variation": 0.05}),
-    "`best`, inputs shifted by up to 1 px": Idea("best", {"input_jitter_px": 1}),
-    "`best`, noise of 20 grey levels on inputs": Idea("best", {"input_noise": 20.0}),
-    "`best`, Gaussian likelihood": Idea("best", {"variance_power": 0.0}),
-    "`best`, zero-inflated likelihood (power 1.5)": Idea("best", {"variance_power": 1.5, "poisson_epsilon": 0.1}),
-    "`best`, gamma likelihood (power 2)": Idea("best", {"variance_power": 2.0, "poisson_epsilon": 0.1}),
-    "`best`, neurons weighed by prediction": Idea("best", weighed=True),
-    "`best`, mean of the last 10 steps": Idea("best", {"outcome": "mean_of_last"}),
-    "`best`, stopped by a tenth of the neurons": Idea("best", {"outcome": "held_out"}),
-    "`best`, mean of 8 draws": Idea("best", {"draws": 8}),
-    "`best`, 5 encoders": Idea("best", encoders=5),
-    "`best`, 5 encoders, weighed by deviance": Idea("best", {"member_weights": "deviance"}, encoders=5),
-    "`best`, noise of 10 grey levels on inputs": Idea("best", {"input_noise": 10.0}),
-    "`best`, noise of 30 grey levels on inputs": Idea("best", {"input_noise": 30.0}),
-    "`best`, noise of 40 grey levels on inputs": Idea("best", {"input_noise": 40.0}),
-    "`best`, noise of 20 grey levels, 80 steps": Idea("best", {"input_noise": 20.0, "steps": 80}),
-    "`best`, noise of 30 grey levels, 80 steps": Idea("best", {"input_noise": 30.0, "steps": 80}),
-    "`best`, noise of 20 grey levels, shifted by up to 1 px": Idea("best", {"input_noise": 20.0, "input_jitter_px": 1}),
-    "`best`, noise of 20 grey levels, mean of 8 draws": Idea("best", {"input_noise": 20.0, "draws": 8}),
-    "`best`, noise of 20 grey levels, neurons weighed": Idea("best", {"input_noise": 20.0}, weighed=True),
-    "`best`, noise of 20 grey levels, 5 encoders": Idea("best", {"input_noise": 20.0}, encoders=5),
-    "`best`, noise of 20 grey levels, decoder": Idea("best", {"input_noise": 20.0}, decoded=True),
-    "`best`, noise of 20 grey levels, decoder, 5 encoders": Idea(
-        "best", {"input_noise": 20.0}, decoded=True, encoders=5
-    ),
     "`best` with a decoder": Idea("best", decoded=True),
-    "`best` with a decoder, 20 steps": Idea("best", {"steps": 20}, decoded=True),
-    "`best` with a decoder, the usual prior about its movie": Idea(
-        "best", {"decoded_sd": 60.0, "decoded_spatial_corner": 0.035}, decoded=True
-    ),
-    "`best` with a decoder, neurons weighed by prediction": Idea("best", decoded=True, weighed=True),
-    "`best` with a decoder, mean of 8 draws": Idea("best", {"draws": 8}, decoded=True),
-    "`best` with a decoder, 5 encoders": Idea("best", decoded=True, encoders=5),
+    "`best`, 3 encoders": Idea("best", encoders=3),
+    "`best`, 5 encoders": Idea("best", encoders=5),
 }
-HALF_AND_HALF = "half of `best`, half of the decoder"
+HALF_AND_HALF = "half of the prior alone, half of the decoder"
 
 
 def movies(arena: Arena, idea: Idea, clips: list[int], neurons: vr.NeuronSet | None) -> list[np.ndarray]:
@@ -170,7 +193,7 @@ class Trier:
         if name == DECODER_ALONE:
             made = decoded
         elif name == HALF_AND_HALF:
-            made = [(one + other) / 2 for one, other in zip(decoded, self.movies(TRIED["`best`"]), strict=True)]
+            made = [(one + other) / 2 for one, other in zip(decoded, self.movies(TRIED["prior alone"]), strict=True)]
         else:
             made = self.movies(TRIED[name])
         return [self.arena.correlation(trial.video, video) for trial, video in zip(trials, made, strict=True)]

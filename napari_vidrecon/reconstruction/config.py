@@ -99,6 +99,13 @@ class ReconstructionConfig(BaseModel):
         description="movies drawn from what activity and prior leave open (spectral update); shown is their mean, "
         "their spread is the uncertainty; 1: the most probable movie alone",
     )
+    neuron_noise: Literal["alike", "own"] = Field(
+        "alike",
+        description="alike: every neuron counts the same; own: the less the more its activity varies beside its mean",
+    )
+    neuron_noise_shrinkage: float = Field(
+        3.0, gt=0, description="pull of a neuron's noise towards that of all (own); large: all alike"
+    )
     poisson_epsilon: float = Field(1e-8, gt=0)
     include_negative_alpha: bool = Field(
         False, description="Q18: with a training threshold of 0, also update pixels with negative alpha"
@@ -188,6 +195,9 @@ _MOST_PROBABLE = {
     "update": "spectral",
     "surround": "inferred",
     "gradient_norm": "none",
+    # Half the SD of the movies that the prior expects.
+    "input_noise": 30.0,
+    "neuron_noise": "own",
     "schedule": "random_offset",
     "sub_batch_stride": 32,
     "duplicate_last_sub_batch": False,

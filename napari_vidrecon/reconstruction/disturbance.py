@@ -24,27 +24,27 @@ class Disturbance:
     jitter_px : largest shift along rows and columns; what leaves on one side of the canvas comes in on the other.
     noise : SD, grey levels.
     seed : of the run.
+    member : of an ensemble of movies; each has its own chance, so that it cancels in their mean.
     """
 
     jitter_px: int
     noise: float
     seed: int
+    member: int = 0
 
     @classmethod
-    def of(cls, config: ReconstructionConfig) -> Disturbance | None:
+    def of(cls, config: ReconstructionConfig, member: int = 0) -> Disturbance | None:
         """The one a configuration names, if any."""
         if not config.input_jitter_px and not config.input_noise:
             return None
-        return cls(config.input_jitter_px, config.input_noise, config.seed)
+        return cls(config.input_jitter_px, config.input_noise, config.seed, member)
 
     def applied(self, video: torch.Tensor, step: int) -> torch.Tensor:
         """(T, rows, columns) as the encoder sees it at a step."""
         seen = video.roll(self._shift(step), dims=(1, 2))
         if self.noise:
             # Drawn on the CPU, so that it is the same on every machine.
-            chance = np.random.default_rng([self.seed, step, NOISE_STREAM]).standard_normal(
-                video.shape, dtype=np.float32
-            )
+            chance = self._chance(step, NOISE_STREAM).standard_normal(video.shape, dtype=np.float32)
             seen = seen + self.noise * torch.as_tensor(chance).to(video)
         return seen
 
@@ -54,7 +54,8 @@ class Disturbance:
         return gradient.roll((-rows, -columns), dims=(1, 2))
 
     def _shift(self, step: int) -> tuple[int, int]:
-        rows, columns = np.random.default_rng([self.seed, step, SHIFT_STREAM]).integers(
-            -self.jitter_px, self.jitter_px + 1, size=2
-        )
+        rows, columns = self._chance(step, SHIFT_STREAM).integers(-self.jitter_px, self.jitter_px + 1, size=2)
         return int(rows), int(columns)
+
+    def _chance(self, step: int, stream: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, step, stream, self.member])

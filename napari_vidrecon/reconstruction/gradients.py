@@ -65,7 +65,7 @@ def sub_batch_gradients(
     starts : (K,) first frames of the sub-batches.
     config : norm and loss settings.
     chunk : windows at once; None chooses by device and memory.
-    weights : (neurons in the loss,) what each counts; None: all the same.
+    weights : (neurons in the loss, T) what each counts in each frame; None: all the same.
     """
     windows = encoder.spec.windows
     frames_per_sub_batch = windows.sub_batch_frames
@@ -81,7 +81,7 @@ def sub_batch_gradients(
         activity = encoder.responses(leaf, neurons)
         misfit = negative_log_likelihood(activity, target[:, part].transpose(0, 1), config)
         if weights is not None:
-            misfit = misfit * weights[:, None]
+            misfit = misfit * weights[:, part].transpose(0, 1)
         loss = misfit.sum(dim=(1, 2)) / elements
         (gradient,) = torch.autograd.grad(loss.sum(), leaf)
         return loss.detach(), activity.detach(), gradient

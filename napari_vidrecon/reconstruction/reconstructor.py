@@ -25,6 +25,7 @@ from napari_vidrecon.reconstruction.gradients import (
     sub_batch_gradients,
 )
 from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.neuron_noise import noise_weights
 from napari_vidrecon.reconstruction.outcome import build_outcome, held_out_neurons
 from napari_vidrecon.reconstruction.schedule import SubBatches, build_schedule
 from napari_vidrecon.reconstruction.targets import Target
@@ -100,6 +101,7 @@ class Reconstructor:
     chunk : windows at once; None chooses by device and free memory.
     draw : the chance of this movie; None: the most probable one.
     decoder : says what it sees in the target's activity; the run starts from that, and the prior lies around it.
+    member : of an ensemble of movies, 0, 1, ...
     """
 
     trial: Trial
@@ -112,6 +114,7 @@ class Reconstructor:
     chunk: int | None = None
     draw: Draw | None = None
     decoder: Decoder | None = None
+    member: int = 0
     _step: int = field(default=0, init=False)
     _activity: torch.Tensor | None = field(default=None, init=False)
     deviance: float | None = field(default=None, init=False)
@@ -131,7 +134,7 @@ class Reconstructor:
         screen, frame_rate_hz = self._canvas.screen, self.trial.frame_rate_hz
         decoded = self.decoder is not None
         self._update = build_update(self.config, self._video, screen, frame_rate_hz, self.draw, decoded=decoded)
-        self._outcome, self._disturbance = build_outcome(self.config), Disturbance.of(self.config)
+        self._outcome, self._disturbance = build_outcome(self.config), Disturbance.of(self.config, self.member)
         self._set_update_mask(self.training_threshold)
         self.set_target(self.target)
 
@@ -151,23 +154,31 @@ class Reconstructor:
         held_out = held_out_neurons(self.config, counting)[target.in_loss]
         self._fitted = ~held_out
         self._held_out = torch.as_tensor(np.flatnonzero(held_out)).to(self._video.device) if held_out.any() else None
-        weights = self._weights(target, held_out)
-        self.weights = [None if weights is None else weights.to(e.device, e.dtype) for e in self.encoders]
+        weights = self._weights(target)
+        self.weights = [
+            # One a frame, without memory of its own: clips laid end to end differ in them.
+            None if weights is None else weights.to(e.device, e.dtype)[:, None].expand(-1, self._frames)
+            for e in self.encoders
+        ]
         self._rebuild_transforms()
         if self.decoder is not None:
             movie = self.decoder.movie(target.activity, target.neurons.keep)
             told = self._update.told(self._video, torch.as_tensor(movie).to(self._video), self._step)
             self._video = self._update.within(told, self._update_mask, self._blank)
 
-    def _weights(self, target: Target, held_out: np.ndarray) -> torch.Tensor | None:
+    def _weights(self, target: Target) -> torch.Tensor | None:
         """(neurons in the loss,) what each counts; None: all the same."""
-        weights = np.ones(len(target.in_loss)) if target.neurons.weights is None else target.neurons.weights
+        given, weights = target.neurons.weights, np.ones(len(target.matched))
+        own = noise_weights(self.config, target.matched[self._fitted])
+        if given is not None:
+            weights = given[target.in_loss]
+        elif own is not None:
+            weights[self._fitted] = own
         if self.draw is not None:
             # Drawn for all neurons, so that one keeps its weight when others are ablated.
-            weights = weights * self.draw.weights(len(weights)).numpy()
-        if self.draw is None and target.neurons.weights is None and not held_out.any():
-            return None
-        return torch.as_tensor(weights[target.in_loss] * ~held_out)
+            weights = weights * self.draw.weights(len(target.in_loss)).numpy()[target.in_loss]
+        weights = weights * self._fitted
+        return None if (weights == 1.0).all() else torch.as_tensor(weights)
 
     def set_training_threshold(self, threshold: float) -> None:
         """Change which pixels are updated, from the next step on; pixels that leave the mask become grey again."""

@@ -160,8 +160,11 @@ def plan_run(
     mask.on(encoders[0].spec.canvas, evaluation_threshold)
     tracker = Tracker(trial, mask, evaluation_threshold, goal, measuring, config.track_skip_frames)
 
-    def member(chosen: Sequence[Encoder], measured_by: Tracker | None, draw: Draw | None = None) -> Reconstructor:
-        return Reconstructor(trial, chosen, mask, goal, config, mask_threshold, measured_by, chunk, draw, decoder)
+    def member(
+        chosen: Sequence[Encoder], measured_by: Tracker | None, draw: Draw | None = None, index: int = 0
+    ) -> Reconstructor:
+        shared = (trial, chosen, mask, goal, config, mask_threshold, measured_by, chunk)
+        return Reconstructor(*shared, draw, decoder, index)
 
     together = ensemble == "gradients" or len(encoders) == 1
     teams = [encoders] if together else [[encoder] for encoder in encoders]
@@ -170,7 +173,10 @@ def plan_run(
     if len(teams) == len(draws) == 1:
         steppable = member(encoders, tracker)
     else:
-        steppable = VideoEnsemble([member(team, None, draw) for team in teams for draw in draws], tracker)
+        pairs = [(team, draw) for team in teams for draw in draws]
+        steppable = VideoEnsemble(
+            [member(team, None, draw, index) for index, (team, draw) in enumerate(pairs)], tracker
+        )
     decisive: dict[str, Any] = {
         "config": config.model_dump(),
         "trial": trial.id,

@@ -70,7 +70,7 @@ def _require_same(first: Reconstructor, other: Reconstructor) -> None:
     same = (
         ("encoders", all(a is b for a, b in zip(first.encoders, other.encoders, strict=True))),
         ("settings", first.config == other.config),
-        ("neurons", np.array_equal(first.target.in_loss, other.target.in_loss) and _same_weights(first, other)),
+        ("neurons", np.array_equal(first.target.in_loss, other.target.in_loss)),
         ("draw", first.draw == other.draw),
     )
     for what, fits in same:
@@ -78,9 +78,13 @@ def _require_same(first: Reconstructor, other: Reconstructor) -> None:
             raise ConfigError(f"clips at once: expected the same {what} for all, found different ones")
 
 
-def _same_weights(first: Reconstructor, other: Reconstructor) -> bool:
-    pairs = list(zip(first.weights, other.weights, strict=True))
-    return all(a is b is None or (a is not None and b is not None and torch.equal(a, b)) for a, b in pairs)
+def _weights(members: Sequence[Reconstructor], index: int) -> torch.Tensor | None:
+    """(neurons, frames of all clips) what neurons count for one encoder; None: all the same in all clips."""
+    weights = [member.weights[index] for member in members]
+    if all(each is None for each in weights):
+        return None
+    pairs = zip(members, weights, strict=True)
+    return torch.cat([torch.ones_like(member.matched[index]) if each is None else each for member, each in pairs], 1)
 
 
 def _gradients(members: Sequence[Reconstructor]) -> Launched:
@@ -100,7 +104,7 @@ def _gradients(members: Sequence[Reconstructor]) -> Launched:
             shifted,
             first.config,
             first.chunk,
-            first.weights[index],
+            _weights(members, index),
         )
         parts.append(whole.split([len(each) for each in starts]))
     return [member.combined(mine) for member, mine in zip(members, zip(*parts, strict=True), strict=True)]

@@ -61,6 +61,7 @@ def test_every_encoder_is_drawn_for(trial, encoder, disc_mask, drawing):
 def test_a_neuron_keeps_its_weight_when_others_are_ablated(trial, encoder, disc_mask, drawing):
     neurons = encoder.spec.neurons
     keep = np.arange(neurons) % 2 == 0
+    drawing = drawing.changed(neuron_noise="alike")
     whole = plan_run(trial, [encoder], disc_mask, drawing).steppable.members[2]
     part = plan_run(trial, [encoder], disc_mask, drawing, neurons=NeuronSet(keep, "half")).steppable.members[2]
     np.testing.assert_array_equal(part.weights[0].numpy(), whole.weights[0].numpy()[keep])

@@ -74,7 +74,7 @@ def test_a_neuron_of_weight_zero_adds_no_gradient_as_if_dropped(trial, encoder, 
     keep = np.arange(encoder.spec.neurons) % 4 > 0
     shared = {"starts": np.array([0, 8]), "config": config, "chunk": 2}
     inputs, matched = run.inputs(0), run.matched[0]
-    weights = torch.as_tensor(keep.astype(np.float32))
+    weights = torch.as_tensor(keep.astype(np.float32))[:, None].expand(matched.shape)
     weighted = sub_batch_gradients(encoder, inputs, matched, None, weights=weights, **shared)
     dropped = sub_batch_gradients(encoder, inputs, matched[keep], torch.as_tensor(np.flatnonzero(keep)), **shared)
     scale = float(dropped.video.abs().max())
@@ -88,7 +88,7 @@ def test_a_neuron_of_twice_the_weight_counts_twice(trial, encoder, disc_mask):
     neurons = encoder.spec.neurons
 
     def gradient_of(weights):
-        given = torch.as_tensor(weights, dtype=torch.float32)
+        given = torch.as_tensor(weights, dtype=torch.float32)[:, None].expand(run.matched[0].shape)
         found = sub_batch_gradients(
             encoder, run.inputs(0), run.matched[0], None, np.array([0]), config, chunk=2, weights=given
         )

@@ -144,7 +144,7 @@ def test_an_ensemble_is_finished_when_all_its_members_are(trial, encoder, small_
     other = load_encoder(small_encoder_file, device="cpu")
     with torch.no_grad():
         other.module.readouts[0].space.mul_(0.1)
-    config = config.changed(outcome="plateau", outcome_steps=2, plateau_share=0.3)
+    config = config.changed(outcome="plateau", outcome_steps=2, plateau_share=0.3, input_noise=0.0)
     singles = [finished(plan_run(trial, [each], disc_mask, config)) for each in (encoder, other)]
     steps = [len(single.history) for single in singles]
     together = finished(plan_run(trial, [encoder, other], disc_mask, config))

@@ -137,8 +137,14 @@ def test_gradients_wait_for_no_device(preset, clips, plan, small_encoder_file):
     assert counted.waits == 0
 
 
-def test_runs_of_other_neuron_weights_do_not_go_together(trial, encoder, disc_mask, quick_config):
+def test_runs_of_other_neuron_weights_go_together(trial, plan):
     weights = np.arange(20.0)
-    sets = [NeuronSet(np.ones(20, dtype=bool), weights=each) for each in (weights, weights[::-1])]
-    with pytest.raises(ConfigError, match="the same neurons for all"):
-        step_together([plan_run(trial, [encoder], disc_mask, quick_config, neurons=each) for each in sets])
+    sets = [NeuronSet(np.ones(20, dtype=bool), weights=each) for each in (weights, weights[::-1], None)]
+    alone, together = ([plan(trial, neurons=each) for each in sets] for _ in range(2))
+    for run in alone:
+        while not run.finished:
+            run.step()
+    finish_together(together)
+    assert np.abs(alone[0].steppable.video - alone[1].steppable.video).max() > 10 * LARGEST_DIFFERENCE
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(other.steppable.video, one.steppable.video, atol=LARGEST_DIFFERENCE)
