@@ -37,8 +37,8 @@ TUNING_STEPS, TUNED_EVERY = 100, 5
 PAPER_STEPS = 1000
 DECODED = "best with a decoder"
 DECODER_ALONE = "decoder alone"
-QUIET = {"input_noise": 0.0}
-"""Inputs as they are: what is left is the prior alone."""
+PRIOR_ALONE = {"input_noise": 0.0, "neuron_noise": "alike"}
+"""`best` without what was added to its prior last."""
 POWER_BANDS_HZ = ((0.0, 1.0), (1.0, 3.0), (3.0, 8.0))
 
 
@@ -97,13 +97,13 @@ def methods(paper_steps: int, steps_from_predicted: int, encoders: int) -> list[
         Method(f"{DECODED}, other clip's activity", "best", target="other clip", decoded=True),
         Method(f"{DECODED}, permuted neurons", "best", target="permuted", decoded=True),
     ]
-    listed.append(Method("best without noise on inputs", "best", QUIET))
-    listed.append(Method("best without noise on inputs, with a decoder", "best", QUIET, decoded=True))
+    listed.append(Method("prior alone", "best", PRIOR_ALONE))
+    listed.append(Method("prior alone, with a decoder", "best", PRIOR_ALONE, decoded=True))
     if encoders > 1:
         listed.append(Method(f"paper, tuned steps, {encoders} encoders", "paper", tuned, encoders=encoders))
         listed.append(Method(f"best, {encoders} encoders", "best", encoders=encoders))
         listed.append(Method(f"{DECODED}, {encoders} encoders", "best", encoders=encoders, decoded=True))
-        listed.append(Method(f"best without noise on inputs, {encoders} encoders", "best", QUIET, encoders=encoders))
+        listed.append(Method(f"prior alone, {encoders} encoders", "best", PRIOR_ALONE, encoders=encoders))
     return listed
 
 

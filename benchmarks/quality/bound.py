@@ -2,8 +2,9 @@
 
     python benchmarks/quality/bound.py --folder scratch/arena --out docs/quality_bound.json
 
-`best` with the encoder that was trained, and with the simulated mouse itself in its place, from single noisy trials
-and from the activity that endless repeats would average to. Tuning clips of every mouse.
+The prior of `best` alone, without noise on inputs, with the encoder that was trained, and with the simulated mouse
+itself in its place, from single noisy trials and from the activity that endless repeats would average to. Tuning
+clips of every mouse.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from arena import FRAMES, TUNING_TIER, Arena, Stored
+from arena import FRAMES, PRIOR_ALONE, TUNING_TIER, Arena, Stored
 from mice import MICE
 from simulated_encoder import SimulatedEncoder, tensor
 from tables import interval
@@ -33,8 +34,8 @@ PERFECT_NOISELESS = "simulation as encoder, expected activity"
 
 
 def reconstructed(encoder: SimulatedEncoder, trial: Trial, activity: np.ndarray) -> np.ndarray:
-    """What `best` gives with the simulation as encoder, all frames in every step."""
-    config = vr.ReconstructionConfig.preset("best")
+    """What its prior gives with the simulation as encoder, all frames in every step."""
+    config = vr.ReconstructionConfig.preset("best", **PRIOR_ALONE)
     screen = (slice(0, SCREEN_ROWS), slice(0, SCREEN_COLUMNS))
     video = torch.full((FRAMES, SCREEN_ROWS, SCREEN_COLUMNS), config.initial_level)
     update = build_update(config, video, screen, trial.frame_rate_hz)
@@ -51,7 +52,7 @@ def reconstructed(encoder: SimulatedEncoder, trial: Trial, activity: np.ndarray)
 def measured(arena: Arena, encoder: SimulatedEncoder, clips: list[int]) -> dict[str, list[float]]:
     """Correlation of each clip, by what was reconstructed from what."""
     found: dict[str, list[float]] = {name: [] for name in (TRAINED, PERFECT, TRAINED_NOISELESS, PERFECT_NOISELESS)}
-    config = vr.ReconstructionConfig.preset("best", track_every=10**6, track_responses=False)
+    config = vr.ReconstructionConfig.preset("best", track_every=10**6, track_responses=False, **PRIOR_ALONE)
     for clip in clips:
         trial = arena.session.trial(clip).part(0, FRAMES)
         expected = encoder.cortex.rates(trial.video, trial.behavior, trial.pupil_center)
@@ -83,7 +84,9 @@ def main() -> None:
             clips = arena.clips(TUNING_TIER, arguments.clips)
             bound[mouse.name] = measured(arena, SimulatedEncoder(mouse), clips)
             stored.keep()
-    print("| `best` with | " + " | ".join(bound) + " | all (95 %) |", "|---|" + "---|" * (len(bound) + 1), sep="\n")
+    print(
+        "| prior alone with | " + " | ".join(bound) + " | all (95 %) |", "|---|" + "---|" * (len(bound) + 1), sep="\n"
+    )
     for name in (TRAINED, PERFECT, TRAINED_NOISELESS, PERFECT_NOISELESS):
         means = " | ".join(f"{np.mean(found[name]):.3f}" for found in bound.values())
         print(f"| {name} | {means} | {interval([each for found in bound.values() for each in found[name]])} |")

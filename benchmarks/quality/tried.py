@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from arena import DECODER_ALONE, FRAMES, TUNING_TIER, Arena, Stored
+from arena import DECODER_ALONE, FRAMES, PRIOR_ALONE, TUNING_TIER, Arena, Stored
 from mice import MICE
 
 import napari_vidrecon as vr
@@ -36,8 +36,6 @@ FITTED_PRIOR = {
     "prior_temporal_corner": 0.7,
     "prior_temporal_exponent": 1.5,
 }
-BARE = {"input_noise": 0.0, "neuron_noise": "alike"}
-"""The prior alone, without what was added to it last: most was tried beside that."""
 HELD_OUT = {"outcome": "held_out", "steps": 200, "outcome_steps": 10}
 
 
@@ -61,8 +59,8 @@ class Idea:
 
 
 def bare(changes: dict | None = None, *, decoded: bool = False, weighed: bool = False, encoders: int = 1) -> Idea:
-    """Changes beside the prior alone."""
-    return Idea("best", {**BARE, **(changes or {})}, decoded, weighed, encoders)
+    """Changes beside the prior alone; most was tried when that was `best`."""
+    return Idea("best", {**PRIOR_ALONE, **(changes or {})}, decoded, weighed, encoders)
 
 
 TRIED = {
@@ -88,7 +86,7 @@ TRIED = {
     "`paper`, 15 steps, started from a decoder's movie": Idea("paper", {"steps": 15}, decoded=True),
     "`paper` blurred, 60 steps, neurons weighed by prediction": Idea("paper", {**BLUR, "steps": 60}, weighed=True),
     "prior alone": bare(),
-    "prior alone, as `fast`": Idea("fast", BARE),
+    "prior alone, as `fast`": Idea("fast", PRIOR_ALONE),
     "prior alone, windows every 16 frames (as it was)": bare({"sub_batch_stride": 16}),
     "prior alone, all overlapping windows": bare({"sub_batch_stride": 1, "schedule": "sliding"}),
     "prior alone, a prior without the lowest frequencies (as it was)": bare(STEEP_PRIOR),
@@ -132,8 +130,8 @@ TRIED = {
     "noise of 30 grey levels, neurons weighed by prediction": bare({"input_noise": 30.0}, weighed=True),
     "noise of 30 grey levels, decoder": bare({"input_noise": 30.0}, decoded=True),
     "noise of 30 grey levels, activity counts twice": bare({"input_noise": 30.0, "likelihood_weight": 0.2}),
-    "noise of 20 grey levels, as `fast`": Idea("fast", {**BARE, "input_noise": 20.0}),
-    "noise of 30 grey levels, as `fast`": Idea("fast", {**BARE, "input_noise": 30.0}),
+    "noise of 20 grey levels, as `fast`": Idea("fast", {**PRIOR_ALONE, "input_noise": 20.0}),
+    "noise of 30 grey levels, as `fast`": Idea("fast", {**PRIOR_ALONE, "input_noise": 30.0}),
     "noise of 30 grey levels, neurons by their own noise, shrinkage 0.5": Idea("best", {"neuron_noise_shrinkage": 0.5}),
     "noise of 30 grey levels, neurons by their own noise, shrinkage 1": Idea("best", {"neuron_noise_shrinkage": 1.0}),
     "noise of 20 grey levels, neurons by their own noise, shrinkage 1": Idea(

@@ -222,7 +222,8 @@ class Reconstructor:
     def predicted_activity(self) -> np.ndarray | None:
         """(N, T) activity predicted on the way in the last step, NaN for neurons not in the loss; None before.
 
-        It comes for free with the step, but is not the mean over all windows that `Encoder.predict` gives.
+        It comes for free with the step, but is not the mean over all windows that `Encoder.predict` gives, and with
+        noise on the inputs it is predicted from the noisy movie.
         """
         if self._activity is None:
             return None
