@@ -39,10 +39,11 @@ and losses as a part of themselves. In float64 only rounding is left."""
 
 BARS_EXPLAINED = "Ratios are how many times as fast, or how many times fewer; errors are those of the gradients below."
 GPU_MISSING = """\
-No GPU was at hand. Missing, all at the published size (300 frames, 8,000 neurons) on a CUDA device and on MPS: step
-time in float32 and in bfloat16 beside the naive loop, their share of the memory-bandwidth limit, the memory a chunk
-really takes, and what several clips or encoders at once gain there. The code for all of it runs in the tests on a CPU.
-On a machine with a CUDA device, `vidrecon bench --cases gpu` measures the step times and shares."""
+This page was made without a GPU; `docs/speed_notes.md` has the step time on one. Missing here, all at the published
+size (300 frames, 8,000 neurons) on a CUDA device and on MPS: step time in float32 and in bfloat16 beside the naive
+loop, their share of the memory-bandwidth limit, the memory a chunk really takes, and what several clips or encoders at
+once gain there. The code for all of it runs in the tests on a CPU. On a machine with a CUDA device,
+`vidrecon bench --cases gpu` measures the step times and shares."""
 
 GPU_EXPLAINED = """\
 One optimisation step. The limit is the least memory traffic of a step (an estimate by counting,
