@@ -59,8 +59,10 @@ def block(arena: Arena, clip: int, made: dict[str, np.ndarray], title: str) -> F
     for name, movie in made.items():
         smooth = vr.postprocess.smooth(movie)
         shown = np.where(arena.pixels, smooth, GREY_LEVEL)[list(SHOWN_FRAMES)]
-        label = name if name == TRUTH else f"{name}\nr = {arena.correlation(made[TRUTH], movie):.2f}"
-        rows.append((label, shown))
+        lines = name.split(", ")
+        if name != TRUTH:
+            lines.append(f"r = {arena.correlation(made[TRUTH], movie):.2f}")
+        rows.append(("\n".join(lines), shown))
     seconds = [frame / arena.session.frame_rate_hz for frame in SHOWN_FRAMES]
     return FrameBlock(rows, seconds, f"{title}, clip {clip}", masks=(arena.pixels,))
 
@@ -109,12 +111,12 @@ def main() -> None:
         arena, found = Arena(mouse, arguments.folder), results["test"][mouse.name]
         clip, steps = median_clip(found["best"]), best_step(results["tuning"][mouse.name]["recorded"])
         made = movies(arena, clip, steps, arguments.movies)
-        blocks.append(block(arena, clip, made, f"mouse of {mouse.name}, {mouse.neurons} neurons"))
+        blocks.append(block(arena, clip, made, f"mouse of seed {mouse.seed}, {mouse.neurons} neurons"))
         for name, movie in made.items():
             over_time[name].append(temporal_power(arena, movie))
             over_space[name].append(spatial_power(arena, movie))
         print(mouse.name, clip, "drawn", flush=True)
-    title = "From one noisy trial: as published, and `best`"
+    title = "From one noisy trial: as published, and with the preset best"
     save_figure(frame_rows_figure(blocks, title=title, simulated=True), arguments.out / "quality_pictures.png", dpi=80)
     panels = [panel(over_time, "temporal frequency, Hz"), panel(over_space, "spatial frequency, cycles per pixel")]
     title = "Power inside the mask, mean of four clips"
