@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
+
+LONGEST_DETAIL = 300
+
 
 class VidreconError(Exception):
     """Base of every error that is the input's fault, not the program's; the command line exits with 2."""
@@ -29,3 +33,19 @@ class RunError(VidreconError):
 
 class StorageError(VidreconError):
     """A file cannot be read or written: missing, damaged, unsafe, or no room on the disk."""
+
+
+def one_line(text: object, longest: int = LONGEST_DETAIL) -> str:
+    """A text from outside as one line that a terminal only shows: no line breaks, no control characters.
+
+    Parameters
+    ----------
+    text
+        What to show; an exception without words shows its type.
+    longest
+        Characters kept; what is cut shows as "...".
+    """
+    words = str(text) or type(text).__name__
+    shown = "".join(" " if unicodedata.category(each) in ("Cc", "Cf", "Cs", "Zl", "Zp") else each for each in words)
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= longest else shown[: longest - 3] + "..."

@@ -175,13 +175,19 @@ class Arena:
 
     def power(self, truth: np.ndarray, shown: np.ndarray) -> dict[str, float]:
         """Power of a reconstruction as part of the truth's, by temporal frequency, inside the mask."""
-        spectra = [dct(movie[:, self.pixels] - movie[:, self.pixels].mean(), axis=0) ** 2 for movie in (truth, shown)]
-        hertz = np.arange(len(truth)) / (2 * len(truth)) * self.session.frame_rate_hz
+        hertz, true_power = self.temporal_power(truth)
+        shown_power = self.temporal_power(shown)[1]
         parts = {}
         for low, high in POWER_BANDS_HZ:
             band = (hertz >= low) & (hertz < high)
-            parts[f"power {low:g} to {high:g} Hz"] = float(spectra[1][band].sum() / spectra[0][band].sum())
+            parts[f"power {low:g} to {high:g} Hz"] = float(shown_power[band].sum() / true_power[band].sum())
         return parts
+
+    def temporal_power(self, movie: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(Hz, mean power of a pixel inside the mask), each (frames,)."""
+        inside = movie[:, self.pixels]
+        power = (dct(inside - inside.mean(), axis=0, norm="ortho") ** 2).mean(axis=1)
+        return np.arange(len(movie)) / (2 * len(movie)) * self.session.frame_rate_hz, power
 
     def tuning_curve(self, clips: list[int], target: str) -> dict[int, float]:
         """Mean correlation of `paper` after 5, 10, ... steps on the tuning clips."""

@@ -14,9 +14,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-from arena import FRAMES, MEASURED, PAPER_STEPS, Arena
+from arena import FRAMES, MEASURED, PAPER_STEPS, Arena, Method
 from mice import MICE
-from scipy.fft import dct, dctn
+from scipy.fft import dctn
 from tables import best_step
 
 import napari_vidrecon as vr
@@ -24,6 +24,7 @@ from napari_vidrecon.figures.curves import Curve, CurvePanel, curves_figure
 from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
 from napari_vidrecon.figures.montage import save_figure
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
+from napari_vidrecon.storage import replacing_file
 
 SHOWN_FRAMES = range(18, FRAMES, 6)
 TRUTH, PUBLISHED, TUNED, BEST = "true movie", "paper, 1000 steps", "paper, tuned", "best"
@@ -41,15 +42,18 @@ def median_clip(found: dict) -> int:
 def movies(arena: Arena, clip: int, tuned_steps: int, kept: Path) -> dict[str, np.ndarray]:
     """The true movie and every reconstruction, (FRAMES, rows, columns)."""
     trial = arena.session.trial(clip).part(0, FRAMES)
-    presets = {PUBLISHED: ("paper", PAPER_STEPS), TUNED: ("paper", tuned_steps), BEST: ("best", None)}
     made = {TRUTH: trial.video.astype(np.float32)}
-    for name, (preset, steps) in presets.items():
-        changes = {} if steps is None else {"steps": steps}
-        config = vr.ReconstructionConfig.preset(preset, track_every=10**6, track_responses=False, **changes)
-        file = kept / f"{arena.session.name}_{clip}_{preset}_{config.steps}.npy"
+    for method in (
+        Method(PUBLISHED, "paper", {"steps": PAPER_STEPS}),
+        Method(TUNED, "paper", {"steps": tuned_steps}),
+        Method(BEST, "best"),
+    ):
+        config = method.config()
+        file = kept / f"{arena.session.name}_{clip}_{method.preset}_{config.steps}.npy"
         if not file.exists():
-            np.save(file, vr.reconstruct(trial, arena.encoders[:1], arena.mask, config).video)
-        made[name] = np.load(file, allow_pickle=False)
+            with replacing_file(file) as temporary, temporary.open("wb") as opened:
+                np.save(opened, vr.reconstruct(trial, arena.encoders[:1], arena.mask, config).video)
+        made[method.name] = np.load(file, allow_pickle=False)
     return made
 
 
@@ -67,17 +71,10 @@ def block(arena: Arena, clip: int, made: dict[str, np.ndarray], title: str) -> F
     return FrameBlock(rows, seconds, f"{title}, clip {clip}", masks=(arena.pixels,))
 
 
-def temporal_power(arena: Arena, movie: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(Hz, mean power inside the mask)."""
-    inside = vr.postprocess.smooth(movie)[MEASURED][:, arena.pixels]
-    power = (dct(inside - inside.mean(), axis=0, norm="ortho") ** 2).mean(axis=1)
-    return np.arange(len(power)) / (2 * len(power)) * arena.session.frame_rate_hz, power
-
-
 def spatial_power(arena: Arena, movie: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(cycles per pixel, mean power of the mask's rectangle, grey outside the mask)."""
+    """(cycles per pixel, mean power of the mask's rectangle, grey outside the mask), each (bands,)."""
     rows, columns = (np.flatnonzero(arena.pixels.any(axis=axis)) for axis in (1, 0))
-    smooth = np.where(arena.pixels, vr.postprocess.smooth(movie)[MEASURED] - GREY_LEVEL, 0.0)
+    smooth = np.where(arena.pixels, movie - GREY_LEVEL, 0.0)
     part = smooth[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     power = (dctn(part, axes=(1, 2), norm="ortho") ** 2).mean(axis=0)
     row, column = (np.arange(length) / (2 * length) for length in power.shape)
@@ -113,8 +110,9 @@ def main() -> None:
         made = movies(arena, clip, steps, arguments.movies)
         blocks.append(block(arena, clip, made, f"mouse of seed {mouse.seed}, {mouse.neurons} neurons"))
         for name, movie in made.items():
-            over_time[name].append(temporal_power(arena, movie))
-            over_space[name].append(spatial_power(arena, movie))
+            measured = vr.postprocess.smooth(movie)[MEASURED]
+            over_time[name].append(arena.temporal_power(measured))
+            over_space[name].append(spatial_power(arena, measured))
         print(mouse.name, clip, "drawn", flush=True)
     title = "From one noisy trial: as published, and with the preset best"
     save_figure(frame_rows_figure(blocks, title=title, simulated=True), arguments.out / "quality_pictures.png", dpi=80)

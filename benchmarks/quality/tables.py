@@ -20,7 +20,7 @@ def rows(test: dict, what: str) -> Iterator[tuple[str, list[float]]]:
     """(method, one figure a clip over all mice), in the order of the first mouse."""
     names = dict.fromkeys(name for mouse in test.values() for name in mouse)
     for name in names:
-        yield name, [clip.get(what, np.nan) for mouse in test.values() for clip in mouse.get(name, {}).values()]
+        yield name, [clip[what] for mouse in test.values() for clip in mouse.get(name, {}).values()]
 
 
 def interval(values: list[float]) -> str:
@@ -32,25 +32,24 @@ def interval(values: list[float]) -> str:
 def table(test: dict) -> str:
     """All methods over all mice."""
     lines = [
-        "| method | clips | video correlation (95 %) | frame | SSIM | power 0-1, 1-3, 3-8 Hz | windows | s |",
-        "|---|---|---|---|---|---|---|---|",
+        "| method | clips | video correlation (95 %) | frame | SSIM | power 0-1, 1-3, 3-8 Hz | windows |",
+        "|---|---|---|---|---|---|---|",
     ]
-    others = {what: dict(rows(test, what)) for what in ("frame_correlation", "ssim", "windows", "seconds", *SHARES)}
+    others = {what: dict(rows(test, what)) for what in ("frame_correlation", "ssim", "windows", *SHARES)}
     for name, values in rows(test, "correlation"):
-        # Seconds were kept only of runs on one CPU thread.
-        frame, ssim, windows, seconds, *power = (np.mean(others[what][name]) for what in others)
+        frame, ssim, windows, *power = (np.nanmean(others[what][name]) for what in others)
         shares = ", ".join(f"{part:.2f}" for part in power)
         lines.append(
-            f"| {name} | {len(values)} | {interval(values)} | {frame:.3f} | {ssim:.3f} | {shares} "
-            f"| {windows:.0f} | {'' if np.isnan(seconds) else f'{seconds:.1f}'} |"
+            f"| {name} | {len(values)} | {interval(values)} | {frame:.3f} | {ssim:.3f} | {shares} | {windows:.0f} |"
         )
     return "\n".join(lines)
 
 
 def ratio(test: dict, above: str, below: str, what: str = "correlation") -> tuple[float, float, float]:
     """Mean over clips of one method beside another, with a 95 % interval from resampled clips."""
+    # Seconds are kept only where both ran beside each other on one quiet CPU thread.
     values = {
-        name: {clip: each[what] for mouse, found in test.items() for clip, each in clips(mouse, found, name)}
+        name: {c: each[what] for mouse, found in test.items() for c, each in clips(mouse, found, name) if what in each}
         for name in (above, below)
     }
     shared = sorted(set(values[above]) & set(values[below]))

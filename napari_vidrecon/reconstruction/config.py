@@ -101,10 +101,10 @@ class ReconstructionConfig(BaseModel):
     )
     neuron_noise: Literal["alike", "own"] = Field(
         "alike",
-        description="alike: every neuron counts the same; own: the less the more its activity varies beside its mean",
+        description="alike: every neuron counts the same; own: by one over its variance in units of its mean",
     )
     neuron_noise_shrinkage: float = Field(
-        3.0, gt=0, description="pull of a neuron's noise towards that of all (own); large: all alike"
+        3.0, gt=0, description="pull of a neuron's variance and mean towards those of all (own); large: all alike"
     )
     poisson_epsilon: float = Field(1e-8, gt=0)
     include_negative_alpha: bool = Field(
@@ -135,7 +135,7 @@ class ReconstructionConfig(BaseModel):
     track_every: int = Field(10, ge=1, description="steps between two measurements")
     track_responses: bool = Field(True, description="measure predicted activity too (a whole prediction each time)")
     track_skip_frames: int = Field(32, ge=0, description="first frames left out of what is measured (Q10)")
-    seed: int = Field(0, ge=0, description="of the random offsets and of permuted targets")
+    seed: int = Field(0, ge=0, description="of everything drawn: offsets, noise, shifts, draws, permuted targets")
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:

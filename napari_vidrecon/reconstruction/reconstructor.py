@@ -168,11 +168,10 @@ class Reconstructor:
 
     def _weights(self, target: Target) -> torch.Tensor | None:
         """(neurons in the loss,) what each counts; None: all the same."""
-        given, weights = target.neurons.weights, np.ones(len(target.matched))
-        own = noise_weights(self.config, target.matched[self._fitted])
-        if given is not None:
-            weights = given[target.in_loss]
-        elif own is not None:
+        weights = np.ones(len(target.matched))
+        if target.neurons.weights is not None:
+            weights = target.neurons.weights[target.in_loss]
+        elif (own := noise_weights(self.config, target.matched[self._fitted])) is not None:
             weights[self._fitted] = own
         if self.draw is not None:
             # Drawn for all neurons, so that one keeps its weight when others are ablated.

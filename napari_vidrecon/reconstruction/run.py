@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import platform
 import time
@@ -173,10 +174,8 @@ def plan_run(
     if len(teams) == len(draws) == 1:
         steppable = member(encoders, tracker)
     else:
-        pairs = [(team, draw) for team in teams for draw in draws]
-        steppable = VideoEnsemble(
-            [member(team, None, draw, index) for index, (team, draw) in enumerate(pairs)], tracker
-        )
+        pairs = enumerate(itertools.product(teams, draws))
+        steppable = VideoEnsemble([member(team, None, draw, index) for index, (team, draw) in pairs], tracker)
     decisive: dict[str, Any] = {
         "config": config.model_dump(),
         "trial": trial.id,

@@ -1,0 +1,43 @@
+"""Reading what a user opens without trusting it, and writing so that nothing is ever half there."""
+
+from napari_vidrecon.storage.claims import claimed
+from napari_vidrecon.storage.drafts import sweep
+from napari_vidrecon.storage.reading import (
+    check_inside,
+    check_regular,
+    open_regular,
+    parse_json,
+    read_archive,
+    read_array,
+    read_bytes,
+    read_json,
+    read_text,
+    reading,
+)
+from napari_vidrecon.storage.tables import safe_cell, write_csv
+from napari_vidrecon.storage.tensors import read_description, stored_format
+from napari_vidrecon.storage.writing import disk_errors, recover_folder, replacing_file, replacing_folder, write_array
+
+__all__ = [
+    "check_inside",
+    "check_regular",
+    "claimed",
+    "disk_errors",
+    "open_regular",
+    "parse_json",
+    "read_archive",
+    "read_array",
+    "read_bytes",
+    "read_description",
+    "read_json",
+    "read_text",
+    "reading",
+    "recover_folder",
+    "replacing_file",
+    "replacing_folder",
+    "safe_cell",
+    "stored_format",
+    "sweep",
+    "write_array",
+    "write_csv",
+]

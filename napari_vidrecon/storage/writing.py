@@ -1,0 +1,147 @@
+"""Writing so that nothing is ever half there, and nothing of a user's ever gone."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from napari_vidrecon.errors import StorageError, one_line
+from napari_vidrecon.storage.claims import sweep_claims
+from napari_vidrecon.storage.drafts import drafting, sweep
+
+LEFT_OF_EARLIER_VERSIONS = re.compile(r"\.(?P<name>.+)-old-[a-z0-9_]{8}")
+
+REASONS = {
+    errno.ENOSPC: "the disk is full; make room or choose another place",
+    errno.EDQUOT: "the disk quota is used up; make room or choose another place",
+    errno.EROFS: "the place is read-only; choose another one",
+    errno.EACCES: "writing there is not permitted; choose another place",
+    errno.EPERM: "writing there is not permitted; choose another place",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EEXIST: "a part of the path is a file, not a folder",
+    errno.EISDIR: "a folder stands there; choose another name",
+    errno.ENOTEMPTY: "another process has written there meanwhile; try again",
+    errno.EFBIG: "the disk does not take a file of this size",
+    errno.ENAMETOOLONG: "the name is longer than the system takes; choose a shorter one",
+    errno.ELOOP: "a link there leads back to itself",
+    errno.EMFILE: "too many files are open; close other programs",
+    errno.ENFILE: "too many files are open; close other programs",
+    errno.EIO: "the disk cannot be written",
+}
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path | str) -> Iterator[None]:
+    """Turn a full disk, a read-only place or a missing permission into one clear `StorageError`."""
+    try:
+        yield
+    except Exception as error:
+        reason = REASONS.get(_system_error(error))
+        if isinstance(error, ValueError) and "null byte" in str(error):
+            reason = "the name holds a character that no system takes; choose another name"
+        if isinstance(error, UnicodeEncodeError):
+            reason = "the name holds characters that this system cannot write; choose another name"
+        if reason is None:
+            raise
+        raise StorageError(f"{one_line(path)}: could not be written: {reason}") from error
+
+
+def _system_error(error: Exception) -> int:
+    """The system's number for what went wrong, 0 if it was something else.
+
+    Not every library passes the number on: safetensors writes it into its message, and numpy only says how much
+    of an array fitted.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    told = re.search(r"os error (\d+)", str(error))
+    if told:
+        return int(told.group(1))
+    return errno.ENOSPC if re.search(r"\d+ requested and \d+ written", str(error)) else 0
+
+
+@contextlib.contextmanager
+def replacing_file(path: Path | str) -> Iterator[Path]:
+    """Yield a name in a draft beside `path`; move it to `path` on success, remove it on any failure.
+
+    Parameters
+    ----------
+    path
+        The file to write or replace. The name yielded is the same, in a folder of its own.
+
+    Raises
+    ------
+    StorageError
+        The disk is full, read-only, or writing is not permitted.
+    """
+    path = Path(path)
+    with disk_errors(path), drafting(path) as draft:
+        draft.new.touch()
+        yield draft.new
+        draft.new.replace(path)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path | str, theirs: Callable[[Path], Sequence[str]] | None = None) -> Iterator[Path]:
+    """Yield a new folder in a draft beside `path`; swap it in on success, remove it on any failure.
+
+    What stood at `path` before is kept until the new folder is complete.
+
+    Parameters
+    ----------
+    path
+        The folder to write or replace.
+    theirs
+        Called with the folder that is replaced: paths inside it that belong to the user, and stay where they are.
+        Without it the whole folder is replaced.
+
+    Raises
+    ------
+    StorageError
+        The disk is full, read-only, or writing is not permitted.
+    """
+    path = Path(path)
+    with disk_errors(path), drafting(path) as draft:
+        draft.new.mkdir()
+        yield draft.new
+        keep = list(theirs(path)) if theirs is not None and path.is_dir() else []
+        draft.swap(keep)
+
+
+def recover_folder(path: Path | str) -> None:
+    """Clear up beside `path` after processes that were killed while they wrote there.
+
+    A folder that was moved aside, and not followed by its new one, goes back to `path`; drafts and locks of dead
+    processes are removed. Nothing that this program did not make is touched.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        return
+    with disk_errors(path):
+        sweep(path.parent)
+        sweep_claims(path.parent)
+        if not os.path.lexists(path):
+            _restore_of_earlier_versions(path)
+
+
+def _restore_of_earlier_versions(path: Path) -> None:
+    """Versions up to 0.1.0 of November 2026 moved a folder aside into `.NAME-old-xxxxxxxx`."""
+    for folder in path.parent.iterdir():
+        told = LEFT_OF_EARLIER_VERSIONS.fullmatch(folder.name)
+        if told and told["name"] == path.name and (folder / path.name).is_dir():
+            (folder / path.name).replace(path)
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+            return
+
+
+def write_array(path: Path | str, array: np.ndarray) -> None:
+    """Write one `.npy` array under a temporary name, then move it into place."""
+    with replacing_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
