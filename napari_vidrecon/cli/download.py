@@ -36,10 +36,14 @@ def download(
     """
     from napari_vidrecon.cli import report
     from napari_vidrecon.errors import ConfigError
+    from napari_vidrecon.sessions.downloading.addresses import check_address
     from napari_vidrecon.sessions.downloading.catalogue import HOST, catalogue, chosen_files
     from napari_vidrecon.sessions.downloading.download import Licence, read_licence
 
     host = (mirror or HOST).rstrip("/")
+    check_address(host, ConfigError)
+    if "?" in host or "#" in host:
+        raise ConfigError(f"--mirror {host}: expected the address of a server or a folder on it, found a query in it")
     if list_names:
         _list(list(catalogue(host).values()), json)
         return
@@ -65,6 +69,8 @@ def download(
 def _fetch(file: PublicFile, out: Path, licence: Licence) -> Downloaded:
     from napari_vidrecon.cli.progress import Progress
     from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.encoders.checkpoints import read_encoder_file
+    from napari_vidrecon.reconstruction.masks import AlphaMask
     from napari_vidrecon.sessions.downloading.download import download as fetch
 
     with Progress(file.name, 0, "MB") as progress, StopRequest("this block") as stop:
@@ -77,7 +83,9 @@ def _fetch(file: PublicFile, out: Path, licence: Licence) -> Downloaded:
             stop.check()
 
         try:
-            return fetch(file, out, licence, on_progress)
+            return fetch(
+                file, out, licence, on_progress, openers={"weights": read_encoder_file, "mask": AlphaMask.load}
+            )
         except KeyboardInterrupt:
             raise stop.stopped(
                 f"stopped; what came of {file.name} is kept in {out}, and the same command goes on from there"
@@ -99,9 +107,11 @@ def _list(files: list[PublicFile], json: bool) -> None:
 
 def _show(file: PublicFile, licence: Licence) -> None:
     """Say how the data may be used, before they are fetched."""
+    from napari_vidrecon.errors import one_line
+
     where = licence.url or f"{file.host}/{file.repository}: no licence found"
     lines = licence.text.splitlines()
-    shown = "\n  ".join(line[:200] for line in lines[:LICENCE_LINES])
+    shown = "\n  ".join(one_line(line, 200) if line.strip() else "" for line in lines[:LICENCE_LINES])
     more = f"\n  ... {len(lines) - LICENCE_LINES} more lines at {licence.url}" if len(lines) > LICENCE_LINES else ""
     print(f"licence: {where}\n  {shown}{more}\ncite: {file.citation}", file=sys.stderr)
 

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import shutil
 import stat
+import unicodedata
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from napari_vidrecon.errors import StorageError
+from napari_vidrecon.errors import StorageError, one_line
+from napari_vidrecon.sessions.downloading.zips import ArchiveError, opened_zip, zip_damage
 from napari_vidrecon.sessions.session import EXCLUDED_TIER, open_session
-from napari_vidrecon.storage import replacing_folder
+from napari_vidrecon.storage import disk_errors, replacing_folder
+
+__all__ = ["ArchiveError", "unpack_session"]
 
 JUNK = ("__MACOSX", ".DS_Store")
 LARGEST_RATIO = 200.0
 """A zip that grows more than this many times holds no recording."""
+BLOCK_BYTES = 1 << 20
+LONGEST_NAME_BYTES = 200
+DEEPEST_PLACE = 12
+LONGEST_PLACE_BYTES = 1000
+RESERVED_NAMES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 
-
-class ArchiveError(StorageError):
-    """A zip that is damaged, unsafe or holds no whole session: to be fetched again, not unpacked again."""
+Members = list[tuple[zipfile.ZipInfo, PurePosixPath]]
 
 
 def unpack_session(archive: Path, folder: Path, on_file: Callable[[int, int], None] | None = None) -> Path:
@@ -27,55 +33,73 @@ def unpack_session(archive: Path, folder: Path, on_file: Callable[[int, int], No
 
     Parameters
     ----------
-    archive : the zip; it may hold the session in one folder, and what macOS adds.
-    folder : where the session goes.
-    on_file : called with the files unpacked and the files in all.
+    archive
+        The zip; it may hold the session in one folder, and what macOS adds.
+    folder
+        Where the session goes.
+    on_file
+        Called with the files unpacked and the files in all.
 
     Returns
     -------
-    The folder.
+    Path
+        The folder.
 
     Raises
     ------
-    ArchiveError : damaged, unsafe, or no whole session.
-    StorageError : no room on the disk.
-    SessionError : what it holds is no session.
+    ArchiveError
+        Damaged, unsafe, or no whole session.
+    StorageError
+        No room on the disk.
+    SessionError
+        What it holds is no session.
     """
-    try:
-        with zipfile.ZipFile(archive) as packed:
-            members = _safe_members(archive, packed)
-            _require_room(archive, folder, members)
-            with replacing_folder(folder) as draft:
-                for done, (member, place) in enumerate(members, start=1):
-                    target = draft / place
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    with packed.open(member) as source, target.open("wb") as file:
-                        shutil.copyfileobj(source, file, 1 << 20)
-                    if on_file is not None:
-                        on_file(done, len(members))
-                _require_whole(archive, draft)
-    # zipfile says NotImplementedError of a compression it does not know, RuntimeError of an encrypted file.
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ArchiveError(
-            f"{archive}: expected a sound zip, found damage or an unknown kind ({error}); download it again"
-        ) from None
+    with opened_zip(archive) as packed:
+        members = _safe_members(archive, packed)
+        _require_room(archive, folder, members)
+        with replacing_folder(folder) as draft:
+            for done, (member, place) in enumerate(members, start=1):
+                target = draft / place
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _unpack_member(archive, packed, member, target)
+                if on_file is not None:
+                    on_file(done, len(members))
+            _require_whole(archive, draft)
     return folder
 
 
-def _safe_members(archive: Path, packed: zipfile.ZipFile) -> list[tuple[zipfile.ZipInfo, PurePosixPath]]:
+def _unpack_member(archive: Path, packed: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    # Damage to the zip and a full disk are told apart: after the one it is fetched again, after the other kept.
+    with zip_damage(archive):
+        source = packed.open(member)
+    with source, target.open("xb") as file:
+        while True:
+            with zip_damage(archive):
+                block = source.read(BLOCK_BYTES)
+            if not block:
+                return
+            file.write(block)
+
+
+def _safe_members(archive: Path, packed: zipfile.ZipFile) -> Members:
     """The files to unpack, each with its place below the session."""
-    found = []
+    found: Members = []
+    folders: set[PurePosixPath] = set()
     for member in packed.infolist():
         place = PurePosixPath(member.filename)
-        kind = stat.S_IFMT(member.external_attr >> 16)
-        outside = place.is_absolute() or ".." in place.parts or "\\" in member.filename or ":" in member.filename
-        if outside or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            what = "a link or device" if not outside else "a path that leads outside"
+        reason = _why_unsafe(member, place)
+        if reason:
+            shown = one_line(repr(member.filename), 120)
             raise ArchiveError(
-                f"{archive}: expected files inside the session, found {what}: {member.filename!r}; nothing was unpacked"
+                f"{archive}: expected files inside the session, found {reason}: {shown}; nothing was unpacked"
             )
-        if not member.is_dir() and place.parts and not any(part in JUNK for part in place.parts):
+        if any(part in JUNK for part in place.parts) or not place.parts:
+            continue
+        if member.is_dir():
+            folders.add(place)
+        else:
             found.append((member, place))
+    _require_no_clashes(archive, found, folders)
     tops = {place.parts[0] for _, place in found}
     if len(tops) == 1 and not {"data", "meta"} & tops:
         found = [(member, PurePosixPath(*place.parts[1:])) for member, place in found if len(place.parts) > 1]
@@ -84,14 +108,55 @@ def _safe_members(archive: Path, packed: zipfile.ZipFile) -> list[tuple[zipfile.
     return found
 
 
-def _require_room(archive: Path, folder: Path, members: list[tuple[zipfile.ZipInfo, PurePosixPath]]) -> None:
+def _why_unsafe(member: zipfile.ZipInfo, place: PurePosixPath) -> str:
+    """What is wrong with a member's place or kind; empty if nothing is."""
+    name = member.filename
+    if place.is_absolute() or ".." in place.parts or "\\" in name or ":" in name:
+        return "a path that leads outside"
+    if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "a link or device"
+    if any(unicodedata.category(each) in ("Cc", "Cs") for each in name):
+        return "a name with characters that hide"
+    sizes = [len(part.encode()) for part in place.parts]
+    if len(sizes) > DEEPEST_PLACE or sum(sizes) > LONGEST_PLACE_BYTES or max(sizes, default=0) > LONGEST_NAME_BYTES:
+        return "a name longer or deeper than any of a session"
+    if any(part.partition(".")[0].lower() in RESERVED_NAMES or part.endswith((".", " ")) for part in place.parts):
+        return "a name that not every system takes"
+    return ""
+
+
+def _require_no_clashes(archive: Path, found: Members, folders: set[PurePosixPath]) -> None:
+    """Refuse two members at one place, on systems that know no capitals or compose letters as well."""
+    files: dict[str, PurePosixPath] = {}
+    for _, place in found:
+        if (key := _folded(place)) in files:
+            raise ArchiveError(
+                f"{archive}: expected a place for each file, found two at {one_line(place, 120)!r}; "
+                "nothing was unpacked"
+            )
+        files[key] = place
+    holding = {_folded(parent) for _, place in found for parent in place.parents} | {_folded(each) for each in folders}
+    both = holding & files.keys()
+    if both:
+        raise ArchiveError(
+            f"{archive}: expected a file or a folder, found both at {one_line(files[min(both)], 120)!r}; "
+            "nothing was unpacked"
+        )
+
+
+def _folded(place: PurePosixPath) -> str:
+    return unicodedata.normalize("NFC", str(place)).casefold()
+
+
+def _require_room(archive: Path, folder: Path, members: Members) -> None:
     total = sum(member.file_size for member, _ in members)
     packed = sum(member.compress_size for member, _ in members)
     if total > LARGEST_RATIO * max(packed, 1) + (1 << 20):
         raise ArchiveError(
             f"{archive}: expected a recording, found {packed} bytes that grow to {total}; nothing was unpacked"
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder.parent).free
     if total > free:
         raise StorageError(

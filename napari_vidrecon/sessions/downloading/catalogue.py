@@ -41,6 +41,8 @@ STIMULI = {
     "gaussian-noise": ("gaussian_noise_movies.npz", "Gaussian noise of the paper's Fig. 4"),
     "gratings": ("grating_movies.npz", "drifting gratings of Fig. 4-S1; holds pickled names, which are never opened"),
 }
+MOST_BYTES: dict[Kind, int] = {"mouse": 64 << 30, "weights": 4 << 30, "mask": 1 << 20, "stimulus": 16 << 30}
+"""Far above what anything of its kind has; a server that never ends is told by it."""
 SENSORIUM_CITATION = "Turishcheva et al. 2023, arXiv:2305.19654; 2024, arXiv:2407.09100"
 PAPER_CITATION = "Bauer, Margrie & Clopath 2026, doi:10.7554/eLife.105081"
 LICENCE_FILES = ("LICENSE", "LICENSE.md", "LICENSE.txt", "README.md")
@@ -84,6 +86,11 @@ class PublicFile:
     def licence_urls(self) -> list[str]:
         """Addresses at which its repository may say how the data may be used."""
         return [f"{self.host}/{self.repository}/raw/master/{name}" for name in LICENCE_FILES]
+
+    @property
+    def most_bytes(self) -> int:
+        """More than it has, however it is packed."""
+        return MOST_BYTES[self.kind]
 
     @property
     def file_name(self) -> str:

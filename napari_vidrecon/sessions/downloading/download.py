@@ -1,26 +1,24 @@
-"""Downloading one public thing: its licence first, then its bytes, checked, and moved to its place when whole."""
+"""Downloading one public thing: its licence first, then its bytes, opened, checked, and moved when whole."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pooch
-import requests
-
 from napari_vidrecon.errors import SessionError, StorageError
+from napari_vidrecon.sessions.downloading.answers import BrokenConnection, asked
 from napari_vidrecon.sessions.downloading.archives import ArchiveError, unpack_session
 from napari_vidrecon.sessions.downloading.catalogue import LICENCE_NOTE, PublicFile
 from napari_vidrecon.sessions.downloading.ledger import Ledger
-from napari_vidrecon.sessions.downloading.resuming import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ResumingDownload
-from napari_vidrecon.storage import recover_folder
+from napari_vidrecon.sessions.downloading.opening import BEGINNINGS, CHECK_THEMSELVES, Openers, require_whole
+from napari_vidrecon.sessions.downloading.resuming import ResumingDownload
+from napari_vidrecon.storage import claimed, disk_errors, recover_folder
 
-BEGINNINGS = {".npy": b"\x93NUMPY", ".npz": b"PK", ".zip": b"PK", ".pth": b"PK"}
 LONGEST_LICENCE_BYTES = 200_000
+HASH_BLOCK_BYTES = 1 << 20
+OK = 200
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -31,8 +29,10 @@ class Licence:
 
     Parameters
     ----------
-    url : where it says so; empty where nothing was found.
-    text : what it says.
+    url
+        Where it says so; empty where nothing was found.
+    text
+        What it says.
     """
 
     url: str
@@ -50,10 +50,14 @@ class Downloaded:
 
     Parameters
     ----------
-    name, path : what it is, and where it lies.
-    sha256 : checksum of the file that came; empty if it was there before.
-    checked : the checksum was known before, and agrees.
-    was_there : nothing was fetched, as it was there already.
+    name, path
+        What it is, and where it lies.
+    sha256
+        Checksum of the file that came; empty if it was there before.
+    checked
+        The checksum was known before, and agrees.
+    was_there
+        Nothing was fetched, as it was there already.
     """
 
     name: str
@@ -68,106 +72,156 @@ def read_licence(file: PublicFile) -> Licence:
 
     Raises
     ------
-    StorageError : the server cannot be reached.
+    StorageError
+        The server cannot be reached, or its answer makes no sense.
     """
     for url in file.licence_urls:
         try:
-            with requests.get(url, stream=True, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S)) as answer:
-                if answer.status_code == requests.codes.ok:
-                    text = answer.raw.read(LONGEST_LICENCE_BYTES, decode_content=True).decode(errors="replace")
-                    return Licence(url, text)
-        except (requests.RequestException, OSError) as error:
+            with asked(url, {"Accept-Encoding": "identity"}) as answer:
+                if answer.status != OK:
+                    continue
+                content = b""
+                for block in answer.blocks(LONGEST_LICENCE_BYTES):
+                    content += block
+                    if len(content) >= LONGEST_LICENCE_BYTES:
+                        break
+        except BrokenConnection as error:
             raise StorageError(
-                f"{url}: expected an answer of the server, found {type(error).__name__}; "
+                f"{url}: expected an answer of the server, found a connection that breaks ({error}); "
                 "check the connection, or try again later"
             ) from None
+        text = content[:LONGEST_LICENCE_BYTES].decode(errors="replace")
+        # A web page, of a sign-in for example, is nobody's licence.
+        if text.strip() and not text.lstrip().startswith("<"):
+            return Licence(url, text)
     return Licence("", LICENCE_NOTE)
 
 
 def download(
-    file: PublicFile, folder: Path | str, licence: Licence, on_progress: OnProgress | None = None
+    file: PublicFile,
+    folder: Path | str,
+    licence: Licence,
+    on_progress: OnProgress | None = None,
+    *,
+    openers: Openers | None = None,
 ) -> Downloaded:
     """Fetch one public thing; what was fetched before and interrupted goes on.
 
     Parameters
     ----------
-    file : what to fetch.
-    folder : the folder of downloads; the thing goes to `file.goes_to` in it.
-    licence : what was shown to the person; recorded with the checksum.
-    on_progress : called with what is being done, and how many bytes or files of how many are done.
+    file
+        What to fetch.
+    folder
+        The folder of downloads; the thing goes to `file.goes_to` in it.
+    licence
+        What was shown to the person; recorded with the checksum.
+    on_progress
+        Called with what is being done, and how many bytes or files of how many are done.
+    openers
+        Readers of encoders and masks, by kind, which must open what came; without them it is opened as an array or
+        zip only.
 
     Returns
     -------
-    What it left. A checksum that is not known is recorded in `downloads.json` of the folder and holds from then on.
+    Downloaded
+        What it left. A checksum that is not known is recorded in `downloads.json` of the folder and holds from then
+        on; only what opens is recorded.
 
     Raises
     ------
-    StorageError : it cannot be fetched or written, is damaged, or is not what it was at its first download.
-    SessionError : a zip that holds no whole session.
+    StorageError
+        It cannot be fetched or written, is damaged, or is not what it was at its first download; or another process
+        is fetching it.
+    SessionError
+        A zip that holds no whole session.
     """
     folder = Path(folder)
     target = folder / file.goes_to
-    ledger = Ledger(folder)
+    with disk_errors(target):
+        if target.exists():
+            # Everything comes to its place by a move, so what is there is whole.
+            return Downloaded(file.name, target, "", False, True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with claimed(target, "download"):
+            recover_folder(target)
+            if target.exists():
+                return Downloaded(file.name, target, "", False, True)
+            return _fetch(file, target, Ledger(folder), licence, on_progress, openers)
+
+
+def _fetch(
+    file: PublicFile,
+    target: Path,
+    ledger: Ledger,
+    licence: Licence,
+    on_progress: OnProgress | None,
+    openers: Openers | None,
+) -> Downloaded:
     known = file.sha256 or ledger.known_sha256(file.url)
-    if target.exists():
-        # Everything comes to its place by a move, so what is there is whole.
-        return Downloaded(file.name, target, "", False, True)
     arrived = target if file.kind != "mouse" else target.with_name(target.name + ".zip")
-    arrived.parent.mkdir(parents=True, exist_ok=True)
-    incoming = arrived.with_name(f".{arrived.name}.incoming")
-    part = arrived.with_name(f".{arrived.name}.part")
-
-    def on_bytes(done: int, total: int) -> None:
-        if on_progress is not None:
-            on_progress("fetching", done, total)
-
-    if file.kind != "mouse" or not arrived.exists():
-        _retrieve(file, incoming, known, ResumingDownload(part, on_bytes), ledger)
-        _require_kind(file, incoming)
-        sha256 = pooch.file_hash(str(incoming))
-        incoming.replace(arrived)
-    else:
-        # Unpacked in vain before, for want of room.
-        sha256 = pooch.file_hash(str(arrived))
-    size = arrived.stat().st_size
+    # A zip that is there was unpacked in vain before, for want of room.
+    if file.kind != "mouse" or not arrived.is_file():
+        _retrieve(file, arrived, known, on_progress, openers, ledger)
+    size, sha256 = arrived.stat().st_size, _sha256(arrived)
     if file.kind == "mouse":
+        if known and sha256 != known:
+            arrived.unlink()
+            raise _changed(file, known, ledger)
         _unpack(arrived, target, on_progress)
     # Only now: a checksum of something damaged would forbid to fetch the sound one.
     ledger.record(file.url, sha256, size, {"url": licence.url, "sha256": licence.sha256})
     return Downloaded(file.name, target, sha256, bool(known), False)
 
 
-def _retrieve(file: PublicFile, incoming: Path, known: str, fetch: ResumingDownload, ledger: Ledger) -> None:
-    incoming.unlink(missing_ok=True)
-    with _quiet_pooch():
-        try:
-            pooch.retrieve(
-                file.url,
-                known_hash=f"sha256:{known}" if known else None,
-                fname=incoming.name,
-                path=incoming.parent,
-                downloader=fetch,
-            )
-        except ValueError:
-            # Pooch has removed what came: it must never be taken for the file.
-            source = "the published checksum" if file.sha256 else f"the one of its first download, in {ledger.file}"
-            raise StorageError(
-                f"{file.url}: expected the file with the checksum {known[:12]}..., {source}, found another one; "
-                "it was damaged on the way or changed by its authors: try again, or ask them"
-            ) from None
+def _retrieve(
+    file: PublicFile,
+    arrived: Path,
+    known: str,
+    on_progress: OnProgress | None,
+    openers: Openers | None,
+    ledger: Ledger,
+) -> None:
+    def on_bytes(done: int, total: int) -> None:
+        if on_progress is not None:
+            on_progress("fetching", done, total)
+
+    suffix = Path(file.file_name).suffix
+    fetch = ResumingDownload(
+        arrived.with_name(f".{arrived.name}.part"),
+        on_bytes,
+        beginning=BEGINNINGS.get(suffix, b""),
+        most_bytes=file.most_bytes,
+        checks_itself=suffix in CHECK_THEMSELVES,
+    )
+    part = fetch(file.url)
+    try:
+        if known and _sha256(part) != known:
+            # A page in its place is told as one, not as another file.
+            require_whole(file, part)
+            raise _changed(file, known, ledger)
+        require_whole(file, part, openers)
+    except StorageError:
+        # What does not open must never be gone on with, nor be taken for the file.
+        fetch.discard()
+        raise
+    part.replace(arrived)
+    fetch.discard()
 
 
-def _require_kind(file: PublicFile, incoming: Path) -> None:
-    """Refuse a web page, or a pointer to the file, in place of the file; what came is removed."""
-    beginning = BEGINNINGS.get(Path(file.file_name).suffix, b"")
-    with incoming.open("rb") as opened:
-        found = opened.read(max(len(beginning), 16))
-    if not found.startswith(beginning):
-        incoming.unlink()
-        raise StorageError(
-            f"{file.url}: expected a {Path(file.file_name).suffix} file, found one that starts with {found[:16]!r}; "
-            "the server answered with something else: try again later, or fetch it with a browser"
-        )
+def _changed(file: PublicFile, known: str, ledger: Ledger) -> StorageError:
+    source = "the published checksum" if file.sha256 else f"the one of its first download, in {ledger.file}"
+    return StorageError(
+        f"{file.url}: expected the file with the checksum {known[:12]}..., {source}, found another one; "
+        "it was damaged on the way or changed by its authors: try again, or ask them"
+    )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(HASH_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _unpack(archive: Path, target: Path, on_progress: OnProgress | None) -> None:
@@ -175,22 +229,9 @@ def _unpack(archive: Path, target: Path, on_progress: OnProgress | None) -> None
         if on_progress is not None:
             on_progress("unpacking", done, total)
 
-    recover_folder(target)
     try:
         unpack_session(archive, target, on_file)
     except (ArchiveError, SessionError):
         archive.unlink()
         raise
     archive.unlink()
-
-
-@contextlib.contextmanager
-def _quiet_pooch() -> Iterator[None]:
-    """Pooch tells every step on stderr; here the caller does."""
-    logger = pooch.get_logger()
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

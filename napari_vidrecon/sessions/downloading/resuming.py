@@ -2,131 +2,260 @@
 
 from __future__ import annotations
 
-import json
+import re
 import shutil
+import stat
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import requests
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_vidrecon.errors import StorageError
-from napari_vidrecon.storage import disk_errors
+from napari_vidrecon.sessions.downloading.answers import Answer, BrokenConnection, asked, whole_number
+from napari_vidrecon.storage import disk_errors, read_json
 
-CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 15.0, 60.0
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 16
+PAUSE_S = 1.0
+OVERLAP_BYTES = 1 << 10
+"""Bytes that are fetched once more when a part goes on: a server that sends another place is found out."""
+GAIN_BYTES = 1 << 20
+"""A connection that broke after at least this much is not held against the server."""
 SPARE_BYTES = 1 << 26
 """Room to leave on a disk."""
+LOOK_AT_DISK_BYTES = 1 << 26
+
+OK, PARTIAL, NOT_SATISFIABLE = 200, 206, 416
+
+PRINTABLE = r"^[ -~]*$"
 
 OnBytes = Callable[[int, int], None]
 
 
-class ResumingDownload:
-    """Fetches one file into a part that is kept if the connection breaks; pooch calls it.
+class Note(BaseModel):
+    """Which file a part is of.
 
     Parameters
     ----------
-    part : where the bytes gather; beside it lies a note of which file they are of.
-    on_bytes : called with the bytes there and the bytes in all, 0 where the server does not say.
-    attempts : how often a broken connection is tried again without any new byte.
-    pause_s : time before the first further attempt; each one waits twice as long.
+    url
+        Its address.
+    validator
+        The server's tag or date of it; empty where it says none.
+    total
+        Its length in bytes.
     """
 
-    def __init__(self, part: Path, on_bytes: OnBytes | None = None, attempts: int = 4, pause_s: float = 1.0) -> None:
+    model_config = ConfigDict(strict=True)
+
+    url: str
+    validator: str = Field(pattern=PRINTABLE, max_length=1000)
+    total: int = Field(gt=0)
+
+
+@dataclass(frozen=True)
+class Span:
+    """First byte of an answer, and the length of the whole file; 0 where the server does not say."""
+
+    start: int
+    total: int
+
+
+class ResumingDownload:
+    """Fetches one file into a part that is kept if the connection breaks.
+
+    Parameters
+    ----------
+    part
+        Where the bytes gather; beside it lies a note of which file they are of.
+    on_bytes
+        Called with the bytes there and the bytes in all, 0 where the server does not say.
+    attempts
+        How often a broken connection is tried again without much that is new.
+    pause_s
+        Time before the first further attempt; each one waits twice as long.
+    beginning
+        How the file begins; another beginning is refused as soon as it comes.
+    most_bytes
+        What the file has at most.
+    checks_itself
+        Its bytes hold their own checksums, so parts of it are put together even if the server has no tag or date
+        of the file: what does not belong together is found when it is opened.
+    """
+
+    def __init__(
+        self,
+        part: Path,
+        on_bytes: OnBytes | None = None,
+        attempts: int = 4,
+        pause_s: float | None = None,
+        *,
+        beginning: bytes = b"",
+        most_bytes: int = 1 << 40,
+        checks_itself: bool = False,
+    ) -> None:
         self.part, self.note = part, part.with_name(part.name + ".json")
-        self.on_bytes, self.attempts, self.pause_s = on_bytes, attempts, pause_s
+        self.on_bytes, self.attempts = on_bytes, attempts
+        self.pause_s = PAUSE_S if pause_s is None else pause_s
+        self.beginning, self.most_bytes, self.checks_itself = beginning, most_bytes, checks_itself
         self.resumed_at = 0
 
-    def __call__(self, url: str, output_file: str | Path, _pooch: object, check_only: bool = False) -> None:
-        """Fetch `url` and move it to `output_file`.
+    def __call__(self, url: str) -> Path:
+        """Fetch `url`; what comes is as long as the server says, which is not yet a proof that it is whole.
+
+        Returns
+        -------
+        Path
+            The part, to be opened, and to be moved away or discarded.
 
         Raises
         ------
-        StorageError : not there, not permitted, a connection that stays broken, or no room on the disk.
+        StorageError
+            Not there, not permitted, a connection that stays broken, something else than the file, or no room.
         """
-        # Pooch asks so in `is_available`, which nothing here calls; a silent answer would mean "not there".
-        if check_only:
-            raise NotImplementedError("only whole downloads")
         failures = 0
         while True:
             before = self._bytes
             try:
                 self._fetch(url)
-                break
-            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-                failures = 0 if self._bytes > before else failures + 1
-                if failures >= self.attempts:
+                return self.part
+            except BrokenConnection as error:
+                gained = self._bytes - before >= GAIN_BYTES
+                failures = 0 if gained else failures + 1
+                if failures >= self.attempts or (error.lost and not gained):
+                    kept = self._bytes if self._known(url) else 0
+                    if not kept:
+                        self.discard()
                     raise StorageError(
-                        f"{url}: expected the whole file, found a connection that breaks ({_reason(error)}); "
-                        f"{self._bytes} bytes are kept, and the same command goes on from there"
+                        f"{url}: expected the whole file, found a connection that breaks ({error}); "
+                        f"{kept} bytes are kept, and the same command goes on from there"
                     ) from None
                 time.sleep(self.pause_s * 2 ** max(failures - 1, 0))
-        with disk_errors(output_file):
-            shutil.move(self.part, output_file)
+
+    def discard(self) -> None:
+        """Remove the part and its note."""
+        self.part.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
 
     @property
     def _bytes(self) -> int:
-        return self.part.stat().st_size if self.part.exists() else 0
+        """Length of the part; what has its name and is no file of ours, a link for example, goes first."""
+        try:
+            found = self.part.lstat()
+        except FileNotFoundError:
+            return 0
+        if stat.S_ISREG(found.st_mode):
+            return found.st_size
+        with disk_errors(self.part):
+            self.part.unlink()
+        return 0
 
     def _fetch(self, url: str) -> None:
-        have, known = self._bytes, self._known(url)
+        known = self._known(url)
+        have = self._bytes if known else 0
         headers = {"Accept-Encoding": "identity"}
-        if have and known:
-            headers["Range"] = f"bytes={have}-"
-            if known["validator"]:
-                headers["If-Range"] = known["validator"]
-        timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
-        with requests.get(url, headers=headers, stream=True, timeout=timeout) as answer:
-            if answer.status_code == requests.codes.requested_range_not_satisfiable:
-                if have == known.get("total"):
-                    return
-                self.part.unlink()
-                raise requests.ConnectionError("the part did not fit the file")
-            if answer.status_code >= 400:
-                raise StorageError(f"{url}: expected a file, found the answer {answer.status_code} {answer.reason}; "
-                                   "check the name, or whether it has moved")  # fmt: skip
-            start, total = _place(answer)
-            if start != have or (have and total != known.get("total")):
-                # The server sends all of it, or another file than the part is of.
-                if start:
-                    self.part.unlink()
-                    raise requests.ConnectionError("the file has changed")
-                have = 0
+        overlap = OVERLAP_BYTES if known and OVERLAP_BYTES < have <= known.total else 0
+        if known and overlap:
+            headers["Range"] = f"bytes={have - overlap}-"
+            if known.validator:
+                headers["If-Range"] = known.validator
+        with asked(url, headers) as answer:
+            if answer.status == NOT_SATISFIABLE and overlap:
+                self.discard()
+                raise BrokenConnection("the part did not fit the file")
+            if answer.status not in (OK, PARTIAL):
+                raise StorageError(
+                    f"{url}: expected a file, found the answer {answer.status} {answer.reason}; "
+                    "check the name, or whether it has moved"
+                )
+            span, validator = _span(answer), _validator(answer)
+            if overlap and answer.status == PARTIAL:
+                fits = known is not None and span == Span(have - overlap, known.total)
+                if known is None or not fits or validator not in ("", known.validator):
+                    self.discard()
+                    raise BrokenConnection("the file has changed, or another part of it came")
+                validator = known.validator
+            else:
+                # The server sends all of it.
+                if span.start:
+                    raise BrokenConnection("a part of the file that nobody asked for")
+                have = overlap = 0
+            self._require_likely(url, span.total)
             self.resumed_at = have
-            self._write_note(url, answer, total)
-            self._require_room(total - have)
-            self._receive(answer, have, total)
-        if total and self._bytes != total:
-            raise requests.ConnectionError(f"{self._bytes} of {total} bytes came")
+            self._write_note(url, answer, span.total, validator)
+            self._require_room(span.total - have)
+            self._receive(answer, have, overlap, span.total)
+        if span.total and self._bytes != span.total:
+            raise BrokenConnection(f"{self._bytes} of {span.total} bytes came")
 
-    def _receive(self, answer: requests.Response, have: int, total: int) -> None:
+    def _receive(self, answer: Answer, have: int, overlap: int, total: int) -> None:
+        again = self._tail(overlap)
+        looked_at = have
         with disk_errors(self.part), self.part.open("ab" if have else "wb") as file:
-            for block in answer.iter_content(BLOCK_BYTES):
-                file.write(block)
-                have += len(block)
+            for block in answer.blocks(BLOCK_BYTES):
+                fresh = block[len(again) :]
+                if block[: len(again)] != again[: len(block)]:
+                    file.truncate(0)
+                    raise BrokenConnection("another part of the file came than was asked for")
+                again = again[len(block) :]
+                if not have:
+                    self._require_beginning(answer.url, fresh)
+                have += len(fresh)
+                self._require_likely(answer.url, have)
+                file.write(fresh)
+                if have - looked_at >= LOOK_AT_DISK_BYTES:
+                    looked_at = have
+                    self._require_room(max(total - have, 0))
                 if self.on_bytes is not None:
                     file.flush()
                     self.on_bytes(have, total)
 
-    def _known(self, url: str) -> dict[str, Any]:
-        try:
-            known = json.loads(self.note.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        fits = isinstance(known, dict) and known.get("url") == url and known.get("total") and "validator" in known
-        return known if fits else {}
+    def _tail(self, length: int) -> bytes:
+        if not length:
+            return b""
+        with self.part.open("rb") as file:
+            file.seek(-length, 2)
+            return file.read(length)
 
-    def _write_note(self, url: str, answer: requests.Response, total: int) -> None:
-        validator = answer.headers.get("ETag", "")
-        if validator.startswith("W/"):
-            # A weak tag may not be used to put parts together.
-            validator = ""
-        validator = validator or answer.headers.get("Last-Modified", "")
-        with disk_errors(self.note):
-            self.note.parent.mkdir(parents=True, exist_ok=True)
-            self.note.write_text(json.dumps({"url": url, "validator": validator, "total": total}), encoding="utf-8")
+    def _known(self, url: str) -> Note | None:
+        """What the note says, if the part can be gone on with."""
+        if not self.note.is_file() or self.note.is_symlink():
+            return None
+        try:
+            known = Note.model_validate(read_json(self.note))
+        except (ValidationError, StorageError):
+            return None
+        return known if known.url == url and (known.validator or self.checks_itself) else None
+
+    def _write_note(self, url: str, answer: Answer, total: int, validator: str) -> None:
+        # First of all the old note goes: it must never stand beside bytes that it does not speak of.
+        self.note.unlink(missing_ok=True)
+        if not self.resumed_at:
+            self.part.unlink(missing_ok=True)
+        if total and not answer.encoded:
+            note = Note(url=url, validator=validator, total=total)
+            with disk_errors(self.note), self.note.open("x", encoding="utf-8") as file:
+                file.write(note.model_dump_json())
+
+    def _require_beginning(self, url: str, block: bytes) -> None:
+        if block[: len(self.beginning)] != self.beginning[: len(block)]:
+            self.discard()
+            raise StorageError(
+                f"{url}: expected a {self._suffix} file, found one that starts with {block[:16]!r}; "
+                "the server answered with something else: try again later, or fetch it with a browser"
+            )
+
+    @property
+    def _suffix(self) -> str:
+        return Path(self.part.name.removesuffix(".part")).suffix
+
+    def _require_likely(self, url: str, length: int) -> None:
+        if length > self.most_bytes:
+            self.discard()
+            raise StorageError(
+                f"{url}: expected at most {self.most_bytes:,} bytes, found more; the server answered with something "
+                "else: try again later"
+            )
 
     def _require_room(self, wanted: int) -> None:
         free = shutil.disk_usage(self.part.parent).free
@@ -137,18 +266,21 @@ class ResumingDownload:
             )
 
 
-def _place(answer: requests.Response) -> tuple[int, int]:
-    """First byte of an answer, and the length of the whole file; 0 where the server does not say."""
-    if answer.status_code == requests.codes.partial_content:
-        span, _, total = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
-        start = span.partition("-")[0]
-        if start.isdecimal() and total.isdecimal():
-            return int(start), int(total)
-        raise requests.ConnectionError("a part of the file that says not which")
-    length = answer.headers.get("Content-Length", "")
-    return 0, int(length) if length.isdecimal() else 0
+def _span(answer: Answer) -> Span:
+    if answer.status != PARTIAL:
+        return Span(0, answer.length)
+    unit, _, place = answer.header("Content-Range").partition(" ")
+    span, _, total = place.partition("/")
+    first, last, length = (whole_number(each) for each in (*span.partition("-")[::2], total))
+    if unit != "bytes" or first is None or last is None or length is None or not first <= last < length:
+        raise BrokenConnection("a part of the file that says not which")
+    if answer.encoded or (answer.length and answer.length != last - first + 1):
+        raise BrokenConnection("a part of the file of another length than it says")
+    return Span(first, length)
 
 
-def _reason(error: Exception) -> str:
-    text = str(error).splitlines()
-    return text[0][:200] if text else type(error).__name__
+def _validator(answer: Answer) -> str:
+    tag = answer.header("ETag")
+    # A weak tag may not be used to put parts together.
+    found = tag if tag and not tag.startswith("W/") else answer.header("Last-Modified")
+    return found if re.match(PRINTABLE, found) else ""

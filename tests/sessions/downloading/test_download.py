@@ -40,9 +40,9 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resuming.time, "sleep", lambda seconds: None)
 
 
-def mask_bytes(level: float = 1.0) -> bytes:
+def mask_bytes(level: float = 1.0, rows: int = 64) -> bytes:
     buffer = io.BytesIO()
-    np.save(buffer, np.random.default_rng(0).uniform(0, level, (64, 64)))
+    np.save(buffer, np.random.default_rng(0).uniform(0, level, (rows, 64)))
     return buffer.getvalue()
 
 
@@ -101,7 +101,10 @@ def test_a_broken_connection_goes_on_where_it_broke(mask: PublicFile, server: Fi
     assert download(mask, tmp_path, LICENCE).path.read_bytes() == mask_bytes()
     spans = server.asked_for(path_of(mask))
     assert spans[0] == ""
-    assert [int(span.removeprefix("bytes=").rstrip("-")) for span in spans[1:]] == [9000, 14000]
+    assert [int(span.removeprefix("bytes=").rstrip("-")) for span in spans[1:]] == [
+        9000 - resuming.OVERLAP_BYTES,
+        14000 - 2 * resuming.OVERLAP_BYTES,
+    ]
 
 
 def test_a_connection_that_stays_broken_keeps_what_came_for_the_next_command(
@@ -114,7 +117,7 @@ def test_a_connection_that_stays_broken_keeps_what_came_for_the_next_command(
     server.breaks_after.clear()
     server.requests.clear()
     assert download(mask, tmp_path, LICENCE).path.read_bytes() == mask_bytes()
-    assert server.asked_for(path_of(mask)) == ["bytes=9000-"]
+    assert server.asked_for(path_of(mask)) == [f"bytes={9000 - resuming.OVERLAP_BYTES}-"]
     assert files_below(tmp_path) == ["downloads.json", "masks/mask_m2.npy"]
 
 
@@ -138,7 +141,7 @@ def test_a_part_of_a_file_that_has_changed_since_is_thrown_away(
     server.breaks_after = [9000, *[0] * 50]
     with pytest.raises(StorageError):
         download(mask, tmp_path, LICENCE)
-    changed = mask_bytes(2.0) if tags else mask_bytes() + b"longer"
+    changed = mask_bytes(2.0) if tags else mask_bytes(1.0, rows=65)
     server.files[path_of(mask)] = changed
     server.breaks_after.clear()
     assert download(mask, tmp_path, LICENCE).path.read_bytes() == changed
@@ -154,12 +157,12 @@ def test_a_part_that_was_whole_already_is_taken(mask: PublicFile, server: FileSe
     fetch = ResumingDownload(tmp_path / "mask.part")
     server.breaks_after = [len(mask_bytes()) - 10, *[0] * 50]
     with pytest.raises(StorageError):
-        fetch(mask.url, tmp_path / "mask.npy", None)
+        fetch(mask.url)
     fetch.part.write_bytes(mask_bytes())
     server.breaks_after.clear()
-    fetch(mask.url, tmp_path / "mask.npy", None)
-    assert (tmp_path / "mask.npy").read_bytes() == mask_bytes()
-    assert files_below(tmp_path) == ["mask.npy"]
+    assert fetch(mask.url).read_bytes() == mask_bytes()
+    fetch.discard()
+    assert files_below(tmp_path) == []
 
 
 def test_a_file_that_changed_after_its_first_download_is_refused(

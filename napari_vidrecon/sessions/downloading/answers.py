@@ -1,0 +1,205 @@
+"""Asking a server, and what it answers: redirects followed with care, every failure one of two kinds."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from http.client import HTTPException
+from urllib.parse import quote, urljoin, urlsplit
+
+import requests
+from requests import exceptions as told
+from urllib3.exceptions import HTTPError
+
+from napari_vidrecon.errors import StorageError, one_line
+from napari_vidrecon.sessions.downloading.addresses import check_address
+from napari_vidrecon.sessions.downloading.patience import Patience, PatientAdapter
+
+CONNECT_TIMEOUT_S = 15.0
+MOST_REDIRECTS = 10
+REDIRECTS = (301, 302, 303, 307, 308)
+LONGEST_LENGTH_DIGITS = 18
+NO_ENCODING = ("", "identity")
+
+BREAKS = (told.ConnectionError, told.Timeout, told.ChunkedEncodingError)
+REFUSALS = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError)
+
+
+class BrokenConnection(Exception):
+    """A connection that ended before its time; to be tried again.
+
+    Parameters
+    ----------
+    reason
+        What happened.
+    lost
+        The server was silent for so long that it was given up.
+    """
+
+    def __init__(self, reason: str, lost: bool = False) -> None:
+        super().__init__(reason)
+        self.lost = lost
+
+
+class Answer:
+    """The head of an answer, and its bytes as they come.
+
+    Parameters
+    ----------
+    url
+        The address that was asked for, for messages.
+    response
+        What requests has of it.
+    patience
+        What watches over its connection.
+    """
+
+    def __init__(self, url: str, response: requests.Response, patience: Patience) -> None:
+        self.url, self._response, self._patience = url, response, patience
+        self.status = response.status_code
+        self.reason = one_line(response.reason, 80) if response.reason else ""
+
+    def header(self, name: str) -> str:
+        """A field of the head, as one line; empty where there is none."""
+        found = self._response.headers.get(name, "")
+        return one_line(found, 1000) if found else ""
+
+    @property
+    def encoded(self) -> bool:
+        """The bytes come in an encoding that nobody asked for, so their places in the file are not known."""
+        return self.header("Content-Encoding").lower() not in NO_ENCODING
+
+    @property
+    def length(self) -> int:
+        """Bytes of the body that the server announces; 0 where it does not, or not soundly."""
+        if self.encoded or self.header("Transfer-Encoding"):
+            return 0
+        return whole_number(self.header("Content-Length")) or 0
+
+    def blocks(self, block_bytes: int) -> Iterator[bytes]:
+        """The body, block by block.
+
+        Raises
+        ------
+        BrokenConnection
+            It ends too early, or drips.
+        StorageError
+            Its encoding is broken.
+        """
+        stream = self._response.iter_content(block_bytes)
+        while True:
+            with _failures(self.url, self._patience):
+                block = next(stream, b"")
+            self._require_alive()
+            if not block:
+                return
+            self._patience.came()
+            yield block
+
+    def _require_alive(self) -> None:
+        # What was shut down looks like the end of a body that has no length.
+        if self._patience.lost:
+            raise BrokenConnection(f"less than a block in {self._patience.window_s:g} s", lost=True)
+
+
+def whole_number(text: str) -> int | None:
+    """A header's number; None for anything but digits, or for more of them than a file can have."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= LONGEST_LENGTH_DIGITS else None
+
+
+@contextlib.contextmanager
+def asked(url: str, headers: Mapping[str, str] | None = None) -> Iterator[Answer]:
+    """Ask for an address, follow where it leads, and yield the answer.
+
+    Parameters
+    ----------
+    url
+        The address.
+    headers
+        Sent with it.
+
+    Raises
+    ------
+    BrokenConnection
+        The server cannot be reached, or breaks off.
+    StorageError
+        It leads in circles or elsewhere than to a web server, or its answer makes no sense.
+    """
+    with Patience() as patience, requests.Session() as session:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, PatientAdapter(patience))
+        response, here, been = None, url, {url}
+        try:
+            while response is None or response.status_code in REDIRECTS:
+                if response is not None:
+                    here = _next_place(url, here, response, been)
+                    response.close()
+                check_address(here)
+                with _failures(url, patience):
+                    response = session.get(
+                        here,
+                        headers=dict(headers or {}),
+                        stream=True,
+                        allow_redirects=False,
+                        timeout=(CONNECT_TIMEOUT_S, patience.window_s),
+                    )
+                patience.came()
+            yield Answer(url, response, patience)
+        finally:
+            if response is not None:
+                response.close()
+
+
+def _next_place(url: str, here: str, response: requests.Response, been: set[str]) -> str:
+    """Where a redirect leads; raises for circles, and for leaving encryption behind."""
+    # Servers send what is not ASCII as bytes; requests reads them as Latin-1, one character a byte.
+    said = "".join(
+        each if each.isascii() else quote(each.encode("latin-1", "replace"))
+        for each in response.headers.get("Location", "")
+    )
+    try:
+        leads = urljoin(here, said)
+    except ValueError:
+        leads = said
+    check_address(leads)
+    if leads in been:
+        raise StorageError(f"{url}: expected a file, found a server that sends in circles; try again later")
+    if len(been) > MOST_REDIRECTS:
+        raise StorageError(f"{url}: expected a file, found more than {MOST_REDIRECTS} redirects; try again later")
+    if urlsplit(here).scheme == "https" and urlsplit(leads).scheme != "https":
+        raise StorageError(
+            f"{url}: expected a file, found a redirect to an address without encryption ({one_line(leads, 100)})"
+        )
+    been.add(leads)
+    return leads
+
+
+@contextlib.contextmanager
+def _failures(url: str, patience: Patience) -> Iterator[None]:
+    """Sort what a server can make requests and urllib3 raise into what may pass and what will not."""
+    try:
+        yield
+    except (told.SSLError, told.ProxyError) as error:
+        raise StorageError(
+            f"{url}: expected a safe connection, found none ({_words(error)}); check the address and the connection"
+        ) from None
+    except BREAKS as error:
+        lost = patience.lost or isinstance(error, told.Timeout)
+        reason = f"no answer in {patience.window_s:g} s" if lost else _words(error)
+        raise BrokenConnection(reason, lost) from None
+    except REFUSALS as error:
+        if patience.lost:
+            raise BrokenConnection(f"no answer in {patience.window_s:g} s", lost=True) from None
+        raise StorageError(
+            f"{url}: expected a file, found an answer that cannot be read ({_words(error)}); "
+            "try again later, or fetch it with a browser"
+        ) from None
+
+
+def _words(error: Exception) -> str:
+    """What lies at the bottom of an error that libraries have wrapped."""
+    while True:
+        inner = getattr(error, "reason", None) or next(iter(error.args), None)
+        if not isinstance(inner, Exception) or inner is error:
+            return one_line(error, 200)
+        error = inner
