@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 LONGEST_DETAIL = 300
+MOST_CHARACTERS_READ = 16
 
 
 class VidreconError(Exception):
@@ -45,7 +46,8 @@ def one_line(text: object, longest: int = LONGEST_DETAIL) -> str:
     longest
         Characters kept; what is cut shows as "...".
     """
-    words = str(text) or type(text).__name__
+    # A text of many megabytes is cut before it is looked at, sign by sign.
+    words = str(text)[: MOST_CHARACTERS_READ * longest] or type(text).__name__
     shown = "".join(" " if unicodedata.category(each) in ("Cc", "Cf", "Cs", "Zl", "Zp") else each for each in words)
     shown = " ".join(shown.split())
     return shown if len(shown) <= longest else shown[: longest - 3] + "..."
