@@ -8,20 +8,37 @@ convolutions are 2-D convolutions of views, without a copy.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import nn
 
 from napari_vidrecon.encoders.folded_compact import FoldedCompact
 from napari_vidrecon.encoders.frozen_convolution import depthwise_conv2d, strided_conv2d
+from napari_vidrecon.encoders.sizes import (
+    CHECKED,
+    MOST_LAYERS,
+    Count,
+    FourDeviations,
+    FourNumbers,
+    Frames,
+    Neurons,
+    OddTaps,
+    Pixels,
+    Positive,
+    Share,
+    Stride,
+)
 
 VIDEO_MEAN = 115.0
 VIDEO_SD = 60.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class CompactConfig:
     """Sizes of a compact encoder.
 
@@ -32,20 +49,20 @@ class CompactConfig:
     behavior_mean, behavior_sd : (4,) used to standardise pupil size, running, pupil x and y.
     """
 
-    readout_outputs: tuple[int, ...]
-    rows: int = 36
-    columns: int = 64
-    frames: int = 16
-    features: int = 40
-    stem_kernel: int = 11
-    stem_stride: int = 4
-    temporal_kernels: tuple[int, ...] = (7, 5)
-    expansion_ratio: int = 2
-    se_reduce_ratio: int = 8
-    softplus_beta: float = 0.07
-    drop_rate: float = 0.0
-    behavior_mean: tuple[float, ...] = (40.0, 0.5, 150.0, 150.0)
-    behavior_sd: tuple[float, ...] = (16.0, 2.0, 6.0, 6.0)
+    readout_outputs: Neurons
+    rows: Pixels = 36
+    columns: Pixels = 64
+    frames: Frames = 16
+    features: Count = 40
+    stem_kernel: OddTaps = 11
+    stem_stride: Stride = 4
+    temporal_kernels: Annotated[tuple[OddTaps, ...], Field(max_length=MOST_LAYERS)] = (7, 5)
+    expansion_ratio: Count = 2
+    se_reduce_ratio: Count = 8
+    softplus_beta: Positive = 0.07
+    drop_rate: Share = 0.0
+    behavior_mean: FourNumbers = (40.0, 0.5, 150.0, 150.0)
+    behavior_sd: FourDeviations = (16.0, 2.0, 6.0, 6.0)
 
     def as_dict(self) -> dict:
         """Plain values, for JSON."""

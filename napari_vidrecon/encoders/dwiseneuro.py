@@ -7,33 +7,47 @@ included, so that they load strictly.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import nn
 
 from napari_vidrecon.encoders.folded_dwiseneuro import FoldedDwiseNeuro
 from napari_vidrecon.encoders.frozen_convolution import depthwise_conv2d
+from napari_vidrecon.encoders.sizes import (
+    CHECKED,
+    MOST_LAYERS,
+    Count,
+    Counts,
+    Neurons,
+    OddTaps,
+    Positive,
+    Share,
+    Stride,
+)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class DwiseNeuroConfig:
     """Sizes of a DwiseNeuro; the defaults are the published ones."""
 
-    readout_outputs: tuple[int, ...]
-    in_channels: int = 5
-    core_features: tuple[int, ...] = (64, 64, 64, 64, 128, 128, 128, 256, 256)
-    spatial_strides: tuple[int, ...] = (2, 1, 1, 1, 2, 1, 1, 2, 1)
-    spatial_kernel: int = 3
-    temporal_kernel: int = 5
-    expansion_ratio: int = 7
-    se_reduce_ratio: int = 32
-    cortex_features: tuple[int, ...] = (1024, 2048, 4096)
-    groups: int = 2
-    softplus_beta: float = 0.07
-    drop_rate: float = 0.4
-    drop_path_rate: float = 0.1
+    readout_outputs: Neurons
+    in_channels: Count = 5
+    core_features: Annotated[Counts, Field(min_length=1)] = (64, 64, 64, 64, 128, 128, 128, 256, 256)
+    spatial_strides: Annotated[tuple[Stride, ...], Field(max_length=MOST_LAYERS)] = (2, 1, 1, 1, 2, 1, 1, 2, 1)
+    spatial_kernel: OddTaps = 3
+    temporal_kernel: OddTaps = 5
+    expansion_ratio: Count = 7
+    se_reduce_ratio: Count = 32
+    cortex_features: Counts = (1024, 2048, 4096)
+    groups: Count = 2
+    softplus_beta: Positive = 0.07
+    drop_rate: Share = 0.4
+    drop_path_rate: Share = 0.1
 
     def as_dict(self) -> dict:
         """Plain values, for JSON."""

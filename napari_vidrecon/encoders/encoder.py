@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
+from pydantic.dataclasses import dataclass
 
+from napari_vidrecon.encoders.sizes import CHECKED, Pixels
 from napari_vidrecon.encoders.windows import FrameWindows
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ BEHAVIOR_CHANNELS = 4
 INPUT_CHANNELS = 1 + BEHAVIOR_CHANNELS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Canvas:
     """The pixel grid an encoder works on, and where the screen lies in it.
 
@@ -28,10 +31,17 @@ class Canvas:
     screen_rows, screen_columns : size of the movie (36 x 64).
     """
 
-    rows: int = 64
-    columns: int = 64
-    screen_rows: int = SCREEN_ROWS
-    screen_columns: int = SCREEN_COLUMNS
+    rows: Pixels = 64
+    columns: Pixels = 64
+    screen_rows: Pixels = SCREEN_ROWS
+    screen_columns: Pixels = SCREEN_COLUMNS
+
+    def __post_init__(self) -> None:
+        if self.screen_rows > self.rows or self.screen_columns > self.columns:
+            raise ValueError(
+                f"expected a screen within the canvas of {self.rows}x{self.columns} pixels, "
+                f"found {self.screen_rows}x{self.screen_columns}"
+            )
 
     @property
     def screen(self) -> tuple[slice, slice]:
@@ -49,7 +59,7 @@ class Canvas:
         return embedded
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class EncoderSpec:
     """What a caller needs to know of an encoder without looking inside.
 

@@ -8,17 +8,32 @@ feature map; in training that point is drawn anew from the neuron's Gaussian, af
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import nn
+
+from napari_vidrecon.encoders.sizes import (
+    CHECKED,
+    MOST_LAYERS,
+    Counts,
+    FourDeviations,
+    FourNumbers,
+    Neurons,
+    Positive,
+    Stride,
+    Taps,
+)
 
 VIDEO_MEAN = 115.0
 VIDEO_SD = 60.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class FactorisedConfig:
     """Sizes of a factorised encoder.
 
@@ -30,14 +45,14 @@ class FactorisedConfig:
     behavior_mean, behavior_sd : (4,) used to standardise pupil size, running, pupil x and y.
     """
 
-    readout_outputs: tuple[int, ...]
-    channels: tuple[int, ...] = (16, 32, 32)
-    spatial_kernels: tuple[int, ...] = (11, 5, 5)
-    temporal_kernels: tuple[int, ...] = (7, 5, 5)
-    spatial_strides: tuple[int, ...] = (2, 2, 1)
-    first_spread: float = 0.3
-    behavior_mean: tuple[float, ...] = (40.0, 0.5, 150.0, 150.0)
-    behavior_sd: tuple[float, ...] = (16.0, 2.0, 6.0, 6.0)
+    readout_outputs: Neurons
+    channels: Annotated[Counts, Field(min_length=1)] = (16, 32, 32)
+    spatial_kernels: Annotated[tuple[Taps, ...], Field(max_length=MOST_LAYERS)] = (11, 5, 5)
+    temporal_kernels: Annotated[tuple[Taps, ...], Field(max_length=MOST_LAYERS)] = (7, 5, 5)
+    spatial_strides: Annotated[tuple[Stride, ...], Field(max_length=MOST_LAYERS)] = (2, 2, 1)
+    first_spread: Positive = 0.3
+    behavior_mean: FourNumbers = (40.0, 0.5, 150.0, 150.0)
+    behavior_sd: FourDeviations = (16.0, 2.0, 6.0, 6.0)
 
     def as_dict(self) -> dict:
         """Plain values, for JSON."""

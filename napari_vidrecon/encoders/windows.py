@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from pydantic.dataclasses import dataclass
+
+from napari_vidrecon.encoders.sizes import CHECKED, Frames
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class FrameWindows:
     """Windows of `size` frames, `step` frames apart (Baikulov 2023: 16 frames, every second one).
 
@@ -17,8 +18,8 @@ class FrameWindows:
     step : distance between them, in frames of the clip.
     """
 
-    size: int = 16
-    step: int = 2
+    size: Frames = 16
+    step: Frames = 2
 
     @property
     def span(self) -> int:

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from napari_vidrecon.errors import EncoderError
-from napari_vidrecon.storage import replacing_file
+from napari_vidrecon.storage import read_description, reading, replacing_file
+
+EXPECTED = "a training checkpoint"
+MOST_STEPS = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,8 @@ class TrainingCheckpoint:
         ------
         EncoderError : damaged, or of another training than `identity` says.
         """
-        try:
-            file = safe_open(str(path), framework="pt")
-            described = json.loads((file.metadata() or {}).get("vidrecon", "null"))
-            flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        except (SafetensorError, json.JSONDecodeError, OSError) as error:
-            raise EncoderError(f"{path}: expected a training checkpoint, found a damaged file ({error})") from None
-        found = described.get("identity") if isinstance(described, dict) else None
+        described = read_description(path, EncoderError, EXPECTED)
+        found = described.get("identity")
         mine = json.loads(json.dumps(identity))
         if not isinstance(found, dict) or found != mine:
             other = [name for name in mine if not isinstance(found, dict) or found.get(name) != mine[name]]
@@ -65,11 +64,44 @@ class TrainingCheckpoint:
                 f"{path}: is a checkpoint of other settings or another session ({', '.join(other)} differ); "
                 "remove it to start again, or repeat the settings it was made with"
             )
+        step, scaler = described.get("step"), described.get("scaler")
+        if type(step) is not int or not 0 <= step <= MOST_STEPS or not isinstance(scaler, dict):
+            raise EncoderError(f"{path}: expected {EXPECTED}, found one without a step; remove it to start again")
         tensors: dict[str, dict[str, torch.Tensor]] = {}
-        for name, value in flat.items():
-            group, rest = name.split(".", 1)
-            tensors.setdefault(group, {})[rest] = value
-        return cls(found, int(described["step"]), tensors, described["scaler"])
+        with reading(path, EncoderError, EXPECTED), safe_open(str(path), framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 (not a dict)
+                group, rest = name.split(".", 1)
+                tensors.setdefault(group, {})[rest] = file.get_tensor(name)
+        return cls(found, step, tensors, scaler)
+
+    def check_fit(self, path: Path | str, module: nn.Module) -> None:
+        """Refuse what does not belong to a module, before anything of it is taken over.
+
+        Parameters
+        ----------
+        path
+            Of the checkpoint, for messages.
+        module
+            That is trained.
+
+        Raises
+        ------
+        EncoderError
+            A weight is missing, unknown, of another size, or not finite; likewise of the optimiser's state.
+        """
+        expected = {name: value.shape for name, value in module.state_dict().items()}
+        parameters = [value.shape for value in module.parameters()]
+        with reading(path, EncoderError, EXPECTED):
+            for group in ("module", "averaged"):
+                weights = self.tensors.get(group, {})
+                if {name: value.shape for name, value in weights.items()} != expected:
+                    raise ValueError("weights of another encoder")
+                if not all(bool(value.isfinite().all()) for value in weights.values()):
+                    raise ValueError("weights that are not finite")
+            for name, value in self.tensors.get("optimizer", {}).items():
+                index, key = name.split(".", 1)
+                if value.shape not in ((), parameters[int(index)]) or (key != "step" and value.ndim == 0):
+                    raise ValueError("an optimiser's state of another encoder")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

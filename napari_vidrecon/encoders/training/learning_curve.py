@@ -49,7 +49,22 @@ class LearningCurve:
 
     @classmethod
     def from_tensor(cls, rows: torch.Tensor) -> LearningCurve:
-        """The curve of `as_tensor`."""
+        """The curve of `as_tensor`.
+
+        Parameters
+        ----------
+        rows
+            (steps, 4), from a file.
+
+        Raises
+        ------
+        ValueError
+            It has other columns, or steps that are none.
+        """
+        if rows.ndim != 2 or rows.shape[1] != len(COLUMNS) or not rows.is_floating_point():
+            raise ValueError("a learning curve of other columns")
+        if not bool(rows[:, 0].isfinite().all()):
+            raise ValueError("a learning curve whose steps are no numbers")
         curve = cls()
         curve.rows = rows.cpu().tolist()
         return curve

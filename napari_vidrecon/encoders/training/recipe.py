@@ -19,8 +19,8 @@ class Recipe(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     architecture: str
-    window_size: int = Field(16, ge=2, description="frames an encoder sees at once")
-    window_step: int = Field(2, ge=1, description="distance between them, in frames of the clip")
+    window_size: int = Field(16, ge=2, le=512, description="frames an encoder sees at once")
+    window_step: int = Field(2, ge=1, le=512, description="distance between them, in frames of the clip")
     batch_size: int = Field(16, ge=1, description="windows a step")
     accumulated_parts: int = Field(1, ge=1, description="parts a batch is cut into, to save memory")
     mixing: Literal["in_turn", "within_batch"] = Field(

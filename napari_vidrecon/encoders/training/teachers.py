@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from napari_vidrecon.encoders.checkpoints import ARCHITECTURES, file_hash, read_encoder_file
+from napari_vidrecon.encoders.checkpoints import file_hash, read_encoder_file
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError
@@ -52,9 +52,7 @@ class Teacher:
                     f"{path}: expected a teacher with a readout of {session.n_neurons} neurons for {session.name}, "
                     f"found {stored.neurons[readout]}"
                 )
-        module = ARCHITECTURES[stored.architecture](stored.config)
-        module.load_state_dict({key: stored.tensor(key) for key in stored.keys})
-        self.module = module.eval().requires_grad_(False).to(device)
+        self.module = stored.module().eval().requires_grad_(False).to(device)
         self.canvas = Canvas(**stored.canvas)
         self.sha256 = file_hash(Path(path))
 

@@ -28,6 +28,7 @@ from napari_vidrecon.encoders.training.teachers import Teacher
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError
+from napari_vidrecon.storage import reading
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
@@ -267,9 +268,12 @@ class Trainer:
         EncoderError : damaged, or of another recipe, session or kind of device.
         """
         stored = TrainingCheckpoint.read(path, self.identity())
-        self.module.load_state_dict(stored.tensors["module"])
-        self._averaged.state = {name: value.to(self.device) for name, value in stored.tensors["averaged"].items()}
-        load_optimizer(self.optimizer, stored.tensors.get("optimizer", {}))
-        self.curve = LearningCurve.from_tensor(stored.tensors["curve"]["rows"])
-        self.precision.load_state(stored.scaler)
+        stored.check_fit(path, self.module)
+        with reading(path, EncoderError, "a training checkpoint"):
+            curve = LearningCurve.from_tensor(stored.tensors["curve"]["rows"])
+            self.module.load_state_dict(stored.tensors["module"])
+            self._averaged.state = {name: value.to(self.device) for name, value in stored.tensors["averaged"].items()}
+            load_optimizer(self.optimizer, stored.tensors.get("optimizer", {}))
+            self.precision.load_state(stored.scaler)
+        self.curve = curve
         self.step_index = stored.step

@@ -1,0 +1,105 @@
+"""What an encoder file says of itself, as data from outside: every key is checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_vidrecon.encoders.encoder import Canvas
+from napari_vidrecon.encoders.modules import ARCHITECTURES, CONFIGS, checked
+from napari_vidrecon.encoders.sizes import BEHAVIORS, Number
+from napari_vidrecon.encoders.windows import FrameWindows
+from napari_vidrecon.errors import EncoderError, one_line
+
+FORMAT = "napari-vidrecon encoder 1"
+HIGHEST_FRAME_RATE_HZ = 10_000.0
+
+
+class EncoderDescription(BaseModel):
+    """The description in the metadata of an encoder's safetensors file; frozen and validated."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    format: str
+    architecture: str
+    config: dict[str, Any]
+    mice: list[Annotated[str, Field(max_length=1000)]]
+    canvas: dict[str, Any]
+    windows: dict[str, Any]
+    frame_rate_hz: Annotated[float, Field(gt=0, le=HIGHEST_FRAME_RATE_HZ)]
+    provenance: dict[str, Any]
+
+
+class Provenance(BaseModel):
+    """What this program takes from an encoder's provenance; whatever else is there is only kept and shown."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    neutral_behavior: list[Annotated[Number, Field(allow_inf_nan=False)]] | None = Field(
+        None, min_length=BEHAVIORS, max_length=BEHAVIORS
+    )
+    validation_correlation: float | None = None
+    steps_done: Annotated[int, Field(ge=0, le=1 << 60)] | None = None
+
+
+def read_encoder_description(path: Path, described: dict[str, Any]) -> EncoderDescription:
+    """The description of an encoder, every key checked.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    described
+        What its metadata say.
+
+    Raises
+    ------
+    EncoderError
+        It is no encoder of this program, or a value cannot be.
+    """
+    if described.get("format") != FORMAT:
+        told = described.get("format")
+        found = "other tensors" if told is None else f"a file of the format '{one_line(told, 60)}'"
+        raise EncoderError(f"{path}: expected an encoder of this program, found {found}")
+    found_description = checked(path, "", EncoderDescription, described)
+    architecture = found_description.architecture
+    if architecture not in ARCHITECTURES:
+        raise EncoderError(
+            f"{path}: its architecture '{one_line(architecture, 60)}' is unknown to this version; "
+            "was it made by a newer one?"
+        )
+    checked(path, "provenance", Provenance, found_description.provenance)
+    return found_description
+
+
+def check_fit(
+    path: Path, architecture: str, config: dict[str, Any], canvas: dict[str, Any], windows: dict[str, Any]
+) -> None:
+    """Refuse sizes that cannot be, and a canvas or windows that contradict them.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    architecture
+        A name of `ARCHITECTURES`.
+    config, canvas, windows
+        From outside.
+
+    Raises
+    ------
+    EncoderError
+        With the file and what was found.
+    """
+    checked(path, "config", CONFIGS[architecture], config)
+    pixels, frames = checked(path, "canvas", Canvas, canvas), checked(path, "windows", FrameWindows, windows)
+    if architecture != "compact":
+        return
+    own = tuple(config.get(name, default) for name, default in (("rows", 36), ("columns", 64), ("frames", 16)))
+    if own != (pixels.rows, pixels.columns, frames.size):
+        raise EncoderError(
+            f"{path}: expected the canvas and windows of its own sizes ({one_line(own, 60)} rows, columns, frames), "
+            f"found {(pixels.rows, pixels.columns, frames.size)}"
+        )

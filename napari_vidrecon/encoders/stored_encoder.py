@@ -1,0 +1,183 @@
+"""An encoder as a file holds it: sizes and readouts, and its weights once they are asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from napari_vidrecon.encoders.modules import ARCHITECTURES, module_shapes
+from napari_vidrecon.errors import EncoderError, one_line
+from napari_vidrecon.storage import reading
+
+READOUTS = "readouts."
+MOST_NAMED = 12
+
+
+class StoredEncoder:
+    """What an encoder file says, before any readout is bound: one entry of `neurons` and `mice` a readout.
+
+    Parameters
+    ----------
+    path
+        The file.
+    architecture
+        A name of `ARCHITECTURES`.
+    config
+        Its sizes.
+    neurons, mice
+        Of each readout.
+    tensor
+        Reads one tensor by name.
+    shapes
+        Of all tensors in the file.
+    canvas, windows
+        What it sees at once, checked.
+    frame_rate_hz
+        Of the movies it was trained on.
+    provenance
+        Plain values.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        architecture: str,
+        config: dict[str, Any],
+        neurons: list[int],
+        mice: list[str],
+        tensor: Callable[[str], torch.Tensor],
+        shapes: dict[str, tuple[int, ...]],
+        *,
+        canvas: dict[str, int],
+        windows: dict[str, int],
+        frame_rate_hz: float = 30.0,
+        provenance: dict[str, Any] | None = None,
+    ) -> None:
+        self.path, self.architecture, self.config = path, architecture, config
+        self.neurons, self.mice, self.shapes = neurons, mice, shapes
+        self.keys = list(shapes)
+        self.canvas, self.windows, self.frame_rate_hz = canvas, windows, frame_rate_hz
+        self.provenance = provenance or {}
+        self._tensor = tensor
+        if len(neurons) != len(mice):
+            raise EncoderError(f"{path}: expected a mouse for each of {len(neurons)} readouts, found {len(mice)}")
+
+    def tensor(self, key: str) -> torch.Tensor:
+        """One tensor of the file.
+
+        Raises
+        ------
+        EncoderError
+            It cannot be read, or holds values that are not finite.
+        """
+        with reading(self.path, EncoderError, "an encoder file"):
+            found = self._tensor(key)
+            finite = not found.is_floating_point() or bool(found.isfinite().all())
+        if found.is_complex():
+            raise EncoderError(f"{self.path}: expected real weights, found complex ones")
+        if not finite:
+            raise EncoderError(f"{self.path}: expected finite weights, found NaN or Inf; the file is damaged")
+        return found
+
+    def choose(self, mouse: int | str | None, neurons: int | None) -> int:
+        """Index of the readout asked for; the only one, or the only one with `neurons`, if none is.
+
+        Parameters
+        ----------
+        mouse
+            Index or name.
+        neurons
+            Of the recording.
+
+        Raises
+        ------
+        EncoderError
+            There is no such readout, or more than one.
+        """
+        if isinstance(mouse, str):
+            if mouse in self.mice:
+                return self.mice.index(mouse)
+            raise EncoderError(f"{self.path}: expected a readout named {mouse}, found {self._listed()}")
+        if mouse is not None:
+            if 0 <= mouse < len(self.neurons):
+                return mouse
+            raise EncoderError(f"{self.path}: expected a readout of mouse index {mouse}, found {self._listed()}")
+        if len(self.neurons) == 1:
+            return 0
+        fitting = [index for index, count in enumerate(self.neurons) if count == neurons]
+        if len(fitting) == 1:
+            return fitting[0]
+        wanted = "one readout" if neurons is None else f"exactly one readout of {neurons} neurons"
+        raise EncoderError(f"{self.path}: expected {wanted}, found {self._listed()}; choose with the mouse index")
+
+    def _listed(self) -> str:
+        named = [
+            f"{index}: {count} neurons" + (f" ({one_line(name, 60)})" if name else "")
+            for index, (count, name) in enumerate(zip(self.neurons, self.mice, strict=True))
+        ]
+        return ", ".join(named[:MOST_NAMED]) + (", ..." if len(named) > MOST_NAMED else "")
+
+    def module(self, index: int | None = None) -> nn.Module:
+        """The encoder with its weights.
+
+        Parameters
+        ----------
+        index
+            The only readout it gets, others are never read; None for all of them.
+
+        Raises
+        ------
+        EncoderError
+            Sizes and weights do not fit each other, or weights are not finite.
+        """
+        config, places = self._part(index)
+        self._check_shapes(config, places)
+        module = ARCHITECTURES[self.architecture](config)
+        module.load_state_dict({name: self.tensor(key) for name, key in places.items()}, strict=True)
+        return module
+
+    def check_weights(self) -> None:
+        """Refuse an encoder whose weights do not fit its sizes, or are not finite; nothing is allocated for it.
+
+        Raises
+        ------
+        EncoderError
+            With the file and what was found.
+        """
+        self._check_shapes(*self._part(None))
+        for key in self.keys:
+            self.tensor(key)
+
+    def _part(self, index: int | None) -> tuple[dict[str, Any], dict[str, str]]:
+        """Sizes, and where each weight stands in the file."""
+        if index is None:
+            return {**self.config, "readout_outputs": tuple(self.neurons)}, {key: key for key in self.keys}
+        mine, first = f"{READOUTS}{index}.", f"{READOUTS}0."
+        places = {
+            first + key.removeprefix(mine) if key.startswith(mine) else key: key
+            for key in self.keys
+            if key.startswith(mine) or not key.startswith(READOUTS)
+        }
+        return {**self.config, "readout_outputs": (self.neurons[index],)}, places
+
+    def _check_shapes(self, config: dict[str, Any], places: dict[str, str]) -> None:
+        expected = module_shapes(self.path, self.architecture, config)
+        found = {name: self.shapes[key] for name, key in places.items()}
+        for name in sorted(expected.keys() | found.keys()):
+            if expected.get(name) != found.get(name):
+                wanted, there = (_size(shapes.get(name)) for shapes in (expected, found))
+                raise EncoderError(
+                    f"{self.path}: its weights do not fit its own description: "
+                    f"expected {one_line(name, 80)} {wanted}, found it {there}"
+                )
+
+
+def _size(shape: tuple[int, ...] | None) -> str:
+    if shape is None:
+        return "not there"
+    return f"of {'x'.join(map(str, shape))} values" if shape and math.prod(shape) != 1 else "of one value"
