@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +13,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from napari_vidrecon.analysis.gaussian_fits import FWHM_IN_SIGMAS, GaussianFits, fit_gaussians
-from napari_vidrecon.errors import StorageError
+from napari_vidrecon.errors import StorageError, one_line
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.stimuli.on_off_patches import OnOffPatches
-from napari_vidrecon.storage import replacing_file
+from napari_vidrecon.storage import check_regular, parse_json, read_archive, reading, replacing_file
 
 Polarity = Literal["on", "off"]
 POLARITIES: tuple[Polarity, Polarity] = ("on", "off")
@@ -25,6 +24,9 @@ LEAST_INCREASE = 0.1
 """Smallest relative increase of activity that counts as a response."""
 SMOOTHING_PX = 2.0
 FORMAT = "napari-vidrecon receptive fields 1"
+LONGEST_PROVENANCE_BYTES = 4 << 20
+LARGEST_SIZE = 10_000
+"""Of a patch in pixels, of a part of a clip in frames."""
 MAPS_AT_ONCE = 256
 FIELD_SHARE = 0.5
 """The population's field is where its map reaches this share of its peak."""
@@ -188,18 +190,15 @@ class ReceptiveFieldMaps:
         StorageError : missing, damaged, or not such a file.
         """
         path = Path(path)
-        if not path.is_file():
-            raise StorageError(f"{path}: expected a file of receptive fields (.npz), found nothing there or a folder")
+        check_regular(path, "a file of receptive fields (.npz)")
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                provenance = json.loads(str(stored["provenance"]))
-                on, off = stored["on"].astype(np.float32), stored["off"].astype(np.float32)
-            if provenance.pop("format") != FORMAT:
-                raise ValueError("another format")
-            patches = OnOffPatches(**provenance.pop("patches"))
-        except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile):
+            with reading(path):
+                patches, provenance, on, off = _stored(read_archive(path))
+        except StorageError as found:
+            reason = one_line(str(found).removeprefix(f"{path}: "))
             raise StorageError(
-                f"{path}: expected receptive fields as `vidrecon rf` writes them, found a damaged or another file"
+                f"{path}: expected receptive fields as `vidrecon rf` writes them, found a damaged or another file "
+                f"({reason})"
             ) from None
         expected = (len(on), patches.rows, patches.columns)
         if on.shape != expected or off.shape != expected or not (np.isfinite(on).all() and np.isfinite(off).all()):
@@ -207,3 +206,30 @@ class ReceptiveFieldMaps:
                 f"{path}: expected finite on and off maps of shape {expected}, found {on.shape} and {off.shape}, or NaN"
             )
         return cls(on, off, patches, provenance, screen or ScreenGeometry())
+
+
+def _stored(arrays: dict[str, np.ndarray]) -> tuple[OnOffPatches, dict[str, Any], np.ndarray, np.ndarray]:
+    """Stimulus, provenance, and both maps of a file, as data from outside."""
+    told = arrays["provenance"]
+    if told.shape != () or told.dtype.kind != "U" or told.dtype.itemsize > LONGEST_PROVENANCE_BYTES:
+        raise ValueError("without a provenance")
+    provenance = parse_json(str(told[()]))
+    if not isinstance(provenance, dict) or provenance.pop("format", None) != FORMAT:
+        raise ValueError("of another format")
+    patches = _patches(provenance.pop("patches"))
+    on, off = arrays["on"], arrays["off"]
+    if on.dtype.kind != "f" or off.dtype.kind != "f" or on.ndim != 3:
+        raise ValueError("maps of another kind")
+    return patches, provenance, on.astype(np.float32), off.astype(np.float32)
+
+
+def _patches(told: Any) -> OnOffPatches:
+    """The stimulus that a file describes, each of its numbers within what a screen and a clip can be."""
+    found = dict(told)
+    if set(found) - set(OnOffPatches.__dataclass_fields__):
+        raise ValueError("a stimulus unknown to this version")
+    for name, value in found.items():
+        least = 1 if name in ("patch_px", "shown") else 0
+        if type(value) is not int or not least <= value <= LARGEST_SIZE:
+            raise ValueError(f"a stimulus whose {name} cannot be")
+    return OnOffPatches(**found)

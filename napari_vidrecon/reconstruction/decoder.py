@@ -4,25 +4,54 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import safe_open
 from safetensors.numpy import save_file
 from scipy.fft import idctn
 
 from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
-from napari_vidrecon.errors import ConfigError, StorageError
+from napari_vidrecon.errors import ConfigError, StorageError, one_line
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
-from napari_vidrecon.storage import replacing_file, stored_format
+from napari_vidrecon.storage import read_description, reading, replacing_file, stored_format
 
 FORMAT = "napari_vidrecon decoder 1"
 DECODER_SUFFIX = ".safetensors"
+EXPECTED = "a decoder file"
+LARGEST_LAG_FRAMES = 10_000
+KINDS = {"weights": "f", "mean": "f", "frequencies": "iu"}
+"""Kinds of numbers in a file."""
 
 
-@dataclass(frozen=True)
+class DecoderDescription(BaseModel):
+    """The description in the metadata of a decoder file; frozen and validated."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    format: str
+    lags_frames: list[Annotated[int, Field(ge=-LARGEST_LAG_FRAMES, le=LARGEST_LAG_FRAMES)]] = Field(min_length=1)
+    mouse: str
+    provenance: dict[str, Any]
+
+
+def _checked(path: Path, described: dict[str, Any]) -> DecoderDescription:
+    try:
+        return DecoderDescription(**described)
+    except ValidationError as raised:
+        first = raised.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        reason = f"{first['msg'][0].lower()}{first['msg'][1:]}, found {reprlib.repr(first['input'])}"
+        if first["type"] == "extra_forbidden":
+            reason = "is unknown to this version; was the file made by a newer one?"
+        raise StorageError(f"{path}: {one_line(name, 80)}: {one_line(reason)}") from None
+
+
+@dataclass(frozen=True, eq=False)
 class Decoder:
     """Turns activity into a movie by one linear map: for each frame, from what follows it.
 
@@ -134,34 +163,29 @@ class Decoder:
         StorageError : missing, damaged, or no decoder.
         """
         path = Path(path)
-        if not path.is_file():
-            raise StorageError(f"{path}: expected a decoder file, found nothing there")
-        try:
-            file = safe_open(str(path), framework="np")
-            described = json.loads((file.metadata() or {}).get("vidrecon", "null"))
-            if not isinstance(described, dict) or described.get("format") != FORMAT:
-                raise StorageError(f"{path}: expected a decoder of this program, found other tensors")
+        described = read_description(path, StorageError, EXPECTED)
+        if described.get("format") != FORMAT:
+            raise StorageError(f"{path}: expected a decoder of this program, found other tensors")
+        told = _checked(path, described)
+        with reading(path, StorageError, EXPECTED), safe_open(str(path), framework="np") as file:
             tensors = {name: file.get_tensor(name) for name in ("weights", "mean", "frequencies")}
-            if not isinstance(described["provenance"], dict) or not isinstance(described["lags_frames"], list):
-                raise StorageError(f"{path}: its description is incomplete")
+            if any(tensors[name].dtype.kind not in kinds for name, kinds in KINDS.items()):
+                raise ValueError("numbers of another type")
             found = cls(
                 tensors["weights"].astype(np.float32),
                 tensors["mean"].astype(np.float32),
-                tuple(int(lag) for lag in described["lags_frames"]),
-                tensors["frequencies"],
-                str(described["mouse"]),
-                described["provenance"],
+                tuple(told.lags_frames),
+                tensors["frequencies"].astype(np.int64),
+                told.mouse,
+                told.provenance,
             )
-        except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-            raise StorageError(f"{path}: expected a decoder file, found a damaged one ({error})") from None
         if not found._fits_together():
             raise StorageError(f"{path}: expected finite weights for each lag, neuron and coefficient, found others")
         return found
 
     def _fits_together(self) -> bool:
-        sizes = self.weights.shape == (len(self.lags_frames), len(self.mean), len(self.frequencies))
         pairs = self.mean.ndim == 1 and self.frequencies.ndim == 2 and self.frequencies.shape[1] == 2
-        if not (sizes and pairs):
+        if not pairs or self.weights.shape != (len(self.lags_frames), len(self.mean), len(self.frequencies)):
             return False
         inside = (self.frequencies >= 0).all() and (self.frequencies < (SCREEN_ROWS, SCREEN_COLUMNS)).all()
         return bool(inside and np.isfinite(self.weights).all() and np.isfinite(self.mean).all())

@@ -19,7 +19,7 @@ OFF_SCREEN = -np.inf
 """Alpha of canvas pixels a mask says nothing of: below every threshold."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AlphaMask:
     """A transparency mask (Bauer et al. 2026, Fig. 1-S3 D).
 
@@ -33,10 +33,13 @@ class AlphaMask:
     source: str = ""
 
     def __post_init__(self) -> None:
-        alpha = np.asarray(self.alpha)
         canvas = Canvas()
         allowed = {(canvas.screen_rows, canvas.screen_columns), (canvas.rows, canvas.columns)}
         name = self.source or "mask"
+        try:
+            alpha = np.asarray(self.alpha)
+        except (ValueError, TypeError):
+            raise MaskError(f"{name}: expected an array of numbers, found rows of different lengths") from None
         if alpha.dtype.kind not in "fiub":
             raise MaskError(f"{name}: expected numbers, found {alpha.dtype}")
         if alpha.shape not in allowed:
@@ -44,7 +47,12 @@ class AlphaMask:
             raise MaskError(f"{name}: expected {expected} pixels, found {'x'.join(map(str, alpha.shape))}")
         if not np.isfinite(alpha).all():
             raise MaskError(f"{name}: expected finite values, found NaN or Inf")
-        object.__setattr__(self, "alpha", alpha.astype(np.float32))
+        with np.errstate(over="ignore"):
+            # Not np.array, which keeps the spelling of a type ("<f4"), and a run's fingerprint holds it.
+            alpha = np.asarray(alpha.astype(np.float32))
+        if not np.isfinite(alpha).all():
+            raise MaskError(f"{name}: expected values of a mask, about -0.1 to 1.4, found some that are far too large")
+        object.__setattr__(self, "alpha", alpha)
 
     @classmethod
     def load(cls, path: Path | str) -> AlphaMask:
@@ -55,7 +63,8 @@ class AlphaMask:
         MaskError : missing, not an array, of another size, not finite.
         """
         try:
-            return cls(read_array(path), str(path))
+            # Mapped: a file of another size is refused before any of it is read.
+            return cls(read_array(path, memory_map=True), str(path))
         except StorageError as error:
             raise MaskError(str(error)) from None
 

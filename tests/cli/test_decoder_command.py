@@ -231,7 +231,7 @@ def other_tensors(path: Path) -> None:
     ("make", "found"),
     [
         (lambda path: None, "found nothing there"),
-        (Path.mkdir, "found nothing there"),
+        (Path.mkdir, "found a folder"),
         (lambda path: path.write_text("weights"), "damaged"),
         (other_tensors, "found other tensors"),
     ],

@@ -107,11 +107,11 @@ def test_what_is_no_decoder_is_one_clear_line(decoder, small_encoder_file, tmp_p
     (tmp_path / "empty.safetensors").touch()
     wrong = {
         tmp_path / "missing.safetensors": "found nothing there",
-        tmp_path: "found nothing there",
+        tmp_path: "found a folder",
         small_encoder_file: "found other tensors",
         tmp_path / "cut.safetensors": "found a damaged one",
         tmp_path / "text.safetensors": "found a damaged one",
-        tmp_path / "empty.safetensors": "found a damaged one",
+        tmp_path / "empty.safetensors": "found an empty file",
     }
     for path, expected in wrong.items():
         with pytest.raises(StorageError, match=expected) as caught:
