@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,8 @@ def convert(
     from napari_vidrecon.errors import StorageError
 
     wanted = {".pth": ".safetensors", ".pt": ".safetensors", ".npy": ".zarr"}.get(source.suffix)
-    if not source.exists():
+    # Not Path.exists, which raises for a name longer than the system takes.
+    if not os.path.exists(source):  # noqa: PTH110
         raise StorageError(f"{source}: expected a checkpoint or a published result, found nothing there")
     if wanted is None:
         raise StorageError(

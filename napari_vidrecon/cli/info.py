@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from napari_vidrecon.cli.options import Json, Mouse
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.results import Reconstruction
 
+LONGEST_TEXT = 10_000
 ENCODER_SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
@@ -130,7 +132,8 @@ def described(path: Path) -> tuple[str, dict[str, Any]]:
     from napari_vidrecon.errors import StorageError
     from napari_vidrecon.reconstruction.decoder import is_decoder
 
-    if not path.exists():
+    # Not Path.exists, which raises for a name longer than the system takes.
+    if not os.path.exists(path):  # noqa: PTH110
         raise StorageError(
             f"{path}: expected a session, encoder, decoder, mask or run, found nothing there; check the path"
         )
@@ -212,21 +215,11 @@ def _decoder(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _array(path: Path) -> tuple[str, dict[str, Any]]:
-    from napari_vidrecon.errors import RunError, StorageError
     from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
-    from napari_vidrecon.reconstruction.published import read_published
-    from napari_vidrecon.storage import read_array
+    from napari_vidrecon.reconstruction.published import is_published, read_published
 
-    try:
-        read_array(path, memory_map=True)
-    except StorageError:
-        try:
-            title, values = _described_run(path, read_published(path))
-        except RunError:
-            raise StorageError(
-                f"{path}: expected a mask or a published result, found neither; it was not opened"
-            ) from None
-        return title, values
+    if is_published(path):
+        return _described_run(path, read_published(path))
     mask = AlphaMask.load(path)
     values = {"kind": "mask", "pixels": list(mask.alpha.shape), "lowest_alpha": round(float(mask.screen.min()), 3)}
     values["highest_alpha"] = round(float(mask.screen.max()), 3)
@@ -276,10 +269,13 @@ def _decoder_of(told: dict[str, Any]) -> str:
 
 
 def _text(value: object) -> str:
+    from napari_vidrecon.errors import one_line
+
+    # Names and notes come from files: a terminal must only show them.
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {part}" for name, part in value.items())
+        return one_line(", ".join(f"{name}: {part}" for name, part in value.items()), LONGEST_TEXT)
     if isinstance(value, list):
-        return ", ".join(str(part) for part in value) or "-"
+        return one_line(", ".join(str(part) for part in value) or "-", LONGEST_TEXT)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else one_line(value, LONGEST_TEXT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,7 +54,8 @@ def faults_of(path: Path, *, quick: bool = False) -> list[dict[str, Any]]:
     from napari_vidrecon.reconstruction.decoder import is_decoder
     from napari_vidrecon.sessions.validation import validate_session
 
-    if not path.exists():
+    # Not Path.exists, which raises for a name longer than the system takes.
+    if not os.path.exists(path):  # noqa: PTH110
         raise StorageError(
             f"{path}: expected a session, encoder, decoder, mask or run, found nothing there; check the path"
         )
