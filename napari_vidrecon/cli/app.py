@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Sequence
 from typing import Annotated, cast
 
 import typer
 
 from napari_vidrecon import __version__
+from napari_vidrecon.cli.streams import tell
+from napari_vidrecon.errors import one_line
 
 VERBS = (
     "demo",
@@ -33,6 +34,7 @@ VERBS = (
 MODULES = {"import": "importing"}
 """Where a verb lives that is no name in Python."""
 USAGE_ERROR_EXIT_CODE = 2
+LONGEST_MESSAGE = 1000
 
 
 def build_app() -> typer.Typer:
@@ -55,13 +57,15 @@ def build_app() -> typer.Typer:
 def run_command(words: Sequence[str]) -> int:
     """Run `vidrecon` with these words; returns the exit code. Errors of the input are raised."""
     command = typer.main.get_command(build_app())
-    # Typer has its own copy of click or not, by its version; this is the class either way.
-    usage_error = cast(type[Exception], typer.BadParameter.__base__)
+    # Typer has its own copy of click or not, by its version; this is the class of all its errors either way.
+    usage_error = cast(type[Exception], cast(type[Exception], typer.BadParameter.__base__).__base__)
     try:
         with command.make_context("vidrecon", list(words) or ["--help"]) as context:
             command.invoke(context)
     except typer.Exit as finished:
         return finished.exit_code
+    except typer.Abort:
+        raise KeyboardInterrupt from None
     except usage_error as error:
         return _explain_usage(error)
     return 0
@@ -71,7 +75,7 @@ def _explain_usage(error: BaseException) -> int:
     message = error.format_message()  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
     path = "vidrecon" if context is None else context.command_path
-    print(f"vidrecon: {' '.join(message.split()).rstrip('.')}. See `{path} --help`.", file=sys.stderr)
+    tell(f"vidrecon: {one_line(message, LONGEST_MESSAGE).rstrip('.')}. See `{path} --help`.")
     return USAGE_ERROR_EXIT_CODE
 
 

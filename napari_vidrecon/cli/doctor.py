@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
 from napari_vidrecon.cli.options import Json
+from napari_vidrecon.errors import one_line
 
 MISSING_ESSENTIAL = 1
 BYTES_A_GIB = 1 << 30
@@ -57,34 +58,36 @@ def doctor(json: Json = False) -> None:
     if json:
         report.print_json({"sound": not missing, "findings": [vars(finding) for finding in findings]})
     else:
-        report.print_table("this machine", ((finding.name, _line(finding)) for finding in findings))
+        report.print_table("this machine", (row for finding in findings for row in _rows(finding)))
     if missing:
         raise typer.Exit(MISSING_ESSENTIAL)
 
 
-def _line(finding: Finding) -> str:
+def _rows(finding: Finding) -> Iterator[tuple[str, str]]:
     if finding.sound:
-        return finding.found
+        yield finding.name, finding.found
+        return
     word = "MISSING" if finding.essential else "missing, but only needed for the window or for some files"
-    return f"{finding.found} ({word})" + (f"\n{'':>4}mend it: {finding.remedy}" if finding.remedy else "")
+    yield finding.name, f"{finding.found} ({word})"
+    if finding.remedy:
+        yield "", f"mend it: {finding.remedy}"
 
 
 def examine() -> Iterator[Finding]:
-    """Look at everything, one after the other."""
+    """Look at everything, one after the other; what cannot even be looked at is a finding too."""
+    for name, look in LOOKS.items():
+        try:
+            yield from look()
+        except Exception as error:  # noqa: BLE001  # this verb is for machines where something is wrong
+            yield Finding(name, f"cannot be told ({one_line(error)})", False)
+
+
+def _system() -> Iterator[Finding]:
     import platform
-    import shutil
 
     version = platform.python_version()
     yield Finding("Python", version, sys.version_info >= LOWEST_PYTHON, True, "install Python 3.11 or newer")
     yield Finding("system", f"{platform.platform()}, {os.cpu_count()} CPU cores")
-    yield from _packages()
-    yield from _torch()
-    yield _memory()
-    yield Finding("free disk here", f"{shutil.disk_usage(Path.cwd()).free / BYTES_A_GIB:.1f} GiB")
-    yield _ffmpeg()
-    yield _qt()
-    yield from _graphics()
-    yield _sample()
 
 
 def _packages() -> Iterator[Finding]:
@@ -116,24 +119,30 @@ def _torch() -> Iterator[Finding]:
     yield Finding("devices", ", ".join(devices))
 
 
-def _memory() -> Finding:
+def _memory() -> Iterator[Finding]:
     import psutil
 
     memory = psutil.virtual_memory()
-    return Finding("free memory", f"{memory.available / BYTES_A_GIB:.1f} of {memory.total / BYTES_A_GIB:.1f} GiB")
+    yield Finding("free memory", f"{memory.available / BYTES_A_GIB:.1f} of {memory.total / BYTES_A_GIB:.1f} GiB")
 
 
-def _ffmpeg() -> Finding:
+def _disk() -> Iterator[Finding]:
+    import shutil
+
+    yield Finding("free disk here", f"{shutil.disk_usage(Path.cwd()).free / BYTES_A_GIB:.1f} GiB")
+
+
+def _ffmpeg() -> Iterator[Finding]:
     remedy = f"{sys.executable} -m pip install imageio-ffmpeg"
     try:
         import imageio_ffmpeg
 
-        return Finding("ffmpeg", imageio_ffmpeg.get_ffmpeg_version())
+        yield Finding("ffmpeg", imageio_ffmpeg.get_ffmpeg_version())
     except (ImportError, RuntimeError, OSError) as error:
-        return Finding("ffmpeg", f"not found ({_first_line(error)})", False, True, remedy)
+        yield Finding("ffmpeg", f"not found ({_first_line(error)})", False, True, remedy)
 
 
-def _qt() -> Finding:
+def _qt() -> Iterator[Finding]:
     remedy = f'{sys.executable} -m pip install "napari[all]"'
     try:
         qtpy = importlib.import_module("qtpy")
@@ -141,8 +150,9 @@ def _qt() -> Finding:
     except (ImportError, RuntimeError) as error:
         if "cannot open shared object" in str(error):
             remedy = apt_line(_missing_libraries()) or remedy
-        return Finding("Qt", f"cannot be imported ({_first_line(error)})", False, False, remedy)
-    return Finding("Qt", f"{qtpy.API_NAME}, Qt {qtpy.QT_VERSION}")
+        yield Finding("Qt", f"cannot be imported ({_first_line(error)})", False, False, remedy)
+        return
+    yield Finding("Qt", f"{qtpy.API_NAME}, Qt {qtpy.QT_VERSION}")
 
 
 def has_display() -> bool:
@@ -173,7 +183,7 @@ def apt_line(packages: list[str]) -> str:
     return f"sudo apt-get update && sudo apt-get install -y {' '.join(packages)}" if packages else ""
 
 
-def _sample() -> Finding:
+def _sample() -> Iterator[Finding]:
     from napari_vidrecon.errors import SessionError
     from napari_vidrecon.sessions.sample import find_sample
 
@@ -181,12 +191,26 @@ def _sample() -> Finding:
     try:
         sample = find_sample()
     except SessionError as error:
-        return Finding("sample", _first_line(error), False, False, remedy)
+        yield Finding("sample", _first_line(error), False, False, remedy)
+        return
     sound = bool(sample.encoders) and sample.mask.is_file()
     mask = "with" if sample.mask.is_file() else "WITHOUT"
-    return Finding("sample", f"simulated mouse, {len(sample.encoders)} encoders, {mask} mask", sound, False, remedy)
+    yield Finding("sample", f"simulated mouse, {len(sample.encoders)} encoders, {mask} mask", sound, False, remedy)
 
 
 def _first_line(error: Exception) -> str:
     lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
+    return one_line(lines[0] if lines else type(error).__name__)
+
+
+LOOKS: dict[str, Callable[[], Iterator[Finding]]] = {
+    "system": _system,
+    "packages": _packages,
+    "torch": _torch,
+    "free memory": _memory,
+    "free disk here": _disk,
+    "ffmpeg": _ffmpeg,
+    "Qt": _qt,
+    "display": _graphics,
+    "sample": _sample,
+}

@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+from napari_vidrecon.cli.streams import tell
+
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_A_MINUTE, MINUTES_AN_HOUR = 60, 60
 
@@ -29,7 +31,7 @@ class Progress:
         self._task: Any = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             self._bar = _bar()
             self._task = self._bar.add_task(self.label, total=self.total, completed=self.first, rate="", note="")
             self._bar.start()
@@ -52,7 +54,7 @@ class Progress:
         elif now - self._told >= SECONDS_BETWEEN_LINES:
             self._told = now
             parts = [f"{self.label}: {done} of {self.total} {self.unit}", pace, left, note]
-            print(", ".join(part for part in parts if part), file=sys.stderr, flush=True)
+            tell(", ".join(part for part in parts if part))
 
 
 def _bar() -> Any:

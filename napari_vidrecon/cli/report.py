@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import math
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+UNSHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Kinds of characters that a terminal obeys instead of showing them."""
 
 
 def print_table(title: str, rows: Iterable[tuple[str, object]]) -> None:
@@ -15,17 +19,23 @@ def print_table(title: str, rows: Iterable[tuple[str, object]]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    listed = [(name, str(value)) for name, value in rows]
+    listed = [(_shown(name), _shown(value)) for name, value in rows]
     width = max((len(name) for name, _ in listed), default=0)
     console = Console(file=sys.stdout, highlight=False)
-    console.print(Text(title, style="bold"), soft_wrap=True)
+    console.print(Text(_shown(title), style="bold"), soft_wrap=True)
     for name, value in listed:
         console.print(Text.assemble("  ", (f"{name:<{width}}", "cyan"), "  ", value), soft_wrap=True)
 
 
 def print_json(values: Mapping[str, Any]) -> None:
-    """Print one JSON object; NaN and infinity become null, paths become text."""
-    print(json.dumps(plain(values), ensure_ascii=False))
+    """Print one JSON object in ASCII, whatever the terminal's encoding; NaN becomes null, paths become text."""
+    print(json.dumps(plain(values)))
+
+
+def _shown(value: object) -> str:
+    """Names from files come up here: nothing in them moves the cursor of a terminal, or starts a line of its own."""
+    text = str(value)
+    return "".join(" " if unicodedata.category(each) in UNSHOWN else each for each in text)
 
 
 def plain(value: Any) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+from napari_vidrecon.cli.streams import tell
 
 SIGNAL_EXIT_CODE = 128
 
@@ -27,7 +28,7 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """While it is entered, Ctrl-C (or SIGTERM) waits for the next `check`; a second one does not wait.
+    """While it is entered, Ctrl-C (SIGTERM, SIGHUP) waits for the next `check`; a second one does not wait.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ class StopRequest:
     def __enter__(self) -> Self:
         # Python lets only the main thread choose what a signal does.
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._before = {number: signal.signal(number, self._note) for number in _waiting_signals()}
         return self
 
     def __exit__(
@@ -59,7 +60,7 @@ class StopRequest:
         if self.signal_number is not None:
             raise KeyboardInterrupt
         self.signal_number = number
-        print(f"vidrecon: finishing {self.waiting_for}; Ctrl-C again stops at once", file=sys.stderr)
+        tell(f"vidrecon: finishing {self.waiting_for}; Ctrl-C again stops at once")
 
     @property
     def asked(self) -> bool:
@@ -74,3 +75,10 @@ class StopRequest:
     def stopped(self, message: str) -> Stopped:
         """The error that ends the command with this message."""
         return Stopped(message, self.signal_number or signal.SIGINT)
+
+
+def _waiting_signals() -> list[int]:
+    """Those that ask to stop; a process that was told to outlive its terminal does (nohup)."""
+    hangup = getattr(signal, "SIGHUP", None)
+    asked = [int(signal.SIGINT), int(signal.SIGTERM)]
+    return asked if hangup is None or signal.getsignal(hangup) == signal.SIG_IGN else [*asked, int(hangup)]

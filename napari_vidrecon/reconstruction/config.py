@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.settings import MOST_STEPS, Settings
 
 GREY_LEVEL = 127.5
 """Half of 255: the level every reconstruction starts from, and the level outside the mask."""
@@ -14,18 +15,16 @@ GREY_LEVEL = 127.5
 PresetName = Literal["paper", "fast", "best"]
 
 
-class ReconstructionConfig(BaseModel):
+class ReconstructionConfig(Settings):
     """Settings of a reconstruction; frozen and validated. The defaults are the `paper` preset.
 
     Quirks of the published code are options of their own, named after what they do; science.md section 16
     numbers them (Q1, Q2, ...).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     preset_name: str = Field("paper", description="the preset these settings started from")
-    steps: int = Field(1000, ge=1, description="optimisation steps")
-    sub_batch_stride: int = Field(8, ge=1, description="frames between the starts of two sub-batches")
+    steps: int = Field(1000, ge=1, le=MOST_STEPS, description="optimisation steps")
+    sub_batch_stride: int = Field(8, ge=1, le=MOST_STEPS, description="frames between the starts of two sub-batches")
     schedule: Literal["sliding", "random_offset"] = Field(
         "sliding", description="sliding: the same sub-batches every step; random_offset: shifted anew each step"
     )
@@ -46,7 +45,7 @@ class ReconstructionConfig(BaseModel):
         description="momentum: grey levels a step, times the unit gradient; spectral: prior deviations a step",
     )
     learning_rate_decay: Literal["none", "cosine"] = Field("none", description="over the whole run")
-    warmup_steps: int = Field(10, ge=0, description="steps over which the learning rate rises")
+    warmup_steps: int = Field(10, ge=0, le=MOST_STEPS, description="steps over which the learning rate rises")
     momentum: float = Field(0.9, ge=0, lt=1, description="beta 1")
     second_momentum: float = Field(0.99, ge=0, lt=1, description="of the squared gradient (spectral update)")
     ramp: float = Field(0.999, ge=0, lt=1, description="beta 2; acts only as a slow rise of the step size (Q1)")
@@ -123,6 +122,7 @@ class ReconstructionConfig(BaseModel):
     outcome_steps: int = Field(
         10,
         ge=1,
+        le=MOST_STEPS,
         description="steps averaged (mean_of_last), or waited for something better (held_out, plateau)",
     )
     held_out_share: float = Field(0.1, gt=0, lt=1, description="of the neurons, only to judge by (held_out)")
@@ -132,9 +132,9 @@ class ReconstructionConfig(BaseModel):
     member_weights: Literal["equal", "deviance"] = Field(
         "equal", description="in an ensemble of movies: all alike, or by how well each explains the activity"
     )
-    track_every: int = Field(10, ge=1, description="steps between two measurements")
+    track_every: int = Field(10, ge=1, le=MOST_STEPS, description="steps between two measurements")
     track_responses: bool = Field(True, description="measure predicted activity too (a whole prediction each time)")
-    track_skip_frames: int = Field(32, ge=0, description="first frames left out of what is measured (Q10)")
+    track_skip_frames: int = Field(32, ge=0, le=MOST_STEPS, description="first frames left out of what is measured (Q10)")
     seed: int = Field(0, ge=0, description="of everything drawn: offsets, noise, shifts, draws, permuted targets")
 
     @classmethod
@@ -150,20 +150,16 @@ class ReconstructionConfig(BaseModel):
         ------
         ConfigError : unknown preset or field, or a value out of range.
         """
-        if name not in PRESETS:
+        if not isinstance(name, str) or name not in PRESETS:
             raise ConfigError(f"preset {name!r}: expected one of {', '.join(PRESETS)}")
+        if "preset_name" in changes:
+            raise ConfigError(f"preset_name: expected to be set by choosing the preset itself, of {', '.join(PRESETS)}")
         return cls.checked(preset_name=name, **{**PRESETS[name], **changes})
 
     @classmethod
     def checked(cls, **fields: Any) -> Self:
         """Build from fields; one clear `ConfigError` instead of pydantic's list."""
-        try:
-            return cls(**fields)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"]) or "settings"
-            found = f", found {first['input']!r}" if first["loc"] else ""
-            raise ConfigError(f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}{found}") from None
+        return cls(**fields)
 
     def changed(self, **fields: Any) -> Self:
         """The same settings with some fields changed."""

@@ -312,15 +312,22 @@ def test_too_little_memory_is_one_line(reconstruct_words, vidrecon, monkeypatch:
     assert_refused(vidrecon(*reconstruct_words, "--trial", 0), "memory", "--frames")
 
 
-def test_an_error_of_the_program_itself_keeps_its_traceback(
-    reconstruct_words, vidrecon, monkeypatch: pytest.MonkeyPatch
+def test_an_error_of_the_program_itself_is_one_line_that_names_the_file_with_its_traceback(
+    reconstruct_words, vidrecon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def broken(*args: object) -> None:
         raise KeyError("a mistake")
 
+    monkeypatch.setenv("VIDRECON_LOGS", str(tmp_path / "logs"))
     monkeypatch.setattr("napari_vidrecon.encoders.window_encoder.WindowEncoder.responses", broken)
-    with pytest.raises(KeyError, match="a mistake"):
-        vidrecon(*reconstruct_words, "--trial", 0)
+    answer = vidrecon(*reconstruct_words, "--trial", 0)
+    assert answer.code == 70
+    (line,) = answer.err.strip().splitlines()
+    (log,) = (tmp_path / "logs").iterdir()
+    assert str(log) in line
+    assert "a fault of the program itself (KeyError: 'a mistake')" in line
+    assert "Traceback" in log.read_text(encoding="utf-8")
+    assert left_in(tmp_path / "runs") == []
 
 
 @pytest.mark.parametrize("verb", ["info", "validate"])
