@@ -26,9 +26,11 @@ def check_address(url: str, error: type[VidreconError] = StorageError) -> None:
     VidreconError
         Of the kind asked for: another scheme, no host, a password, odd characters, or longer than any real one.
     """
-    shown = one_line(url, 200)
     reason = _reason(url)
     if reason:
+        # A password that somebody put there must not end up in a log.
+        before, at, after = url.rpartition("@")
+        shown = one_line(f"{before.partition('//')[0]}//...@{after}" if at and before else url, 200)
         raise error(f"{shown}: expected an address that starts with http:// or https:// and a host, found {reason}")
 
 

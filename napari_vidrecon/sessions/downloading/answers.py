@@ -9,7 +9,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 from requests import exceptions as told
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from napari_vidrecon.errors import StorageError, one_line
 from napari_vidrecon.sessions.downloading.addresses import check_address
@@ -181,25 +181,27 @@ def _failures(url: str, patience: Patience) -> Iterator[None]:
         yield
     except (told.SSLError, told.ProxyError) as error:
         raise StorageError(
-            f"{url}: expected a safe connection, found none ({_words(error)}); check the address and the connection"
+            f"{url}: expected a safe connection, found none ({one_line(_innermost(error), 200)}); "
+            "check the address and the connection"
         ) from None
     except BREAKS as error:
-        lost = patience.lost or isinstance(error, told.Timeout)
-        reason = f"no answer in {patience.window_s:g} s" if lost else _words(error)
+        inner = _innermost(error)
+        lost = patience.lost or isinstance(error, told.Timeout) or isinstance(inner, TimeoutError | ReadTimeoutError)
+        reason = f"nothing came in {patience.window_s:g} s" if lost else one_line(inner, 200)
         raise BrokenConnection(reason, lost) from None
     except REFUSALS as error:
         if patience.lost:
-            raise BrokenConnection(f"no answer in {patience.window_s:g} s", lost=True) from None
+            raise BrokenConnection(f"nothing came in {patience.window_s:g} s", lost=True) from None
         raise StorageError(
-            f"{url}: expected a file, found an answer that cannot be read ({_words(error)}); "
+            f"{url}: expected a file, found an answer that cannot be read ({one_line(_innermost(error), 200)}); "
             "try again later, or fetch it with a browser"
         ) from None
 
 
-def _words(error: Exception) -> str:
+def _innermost(error: Exception) -> Exception:
     """What lies at the bottom of an error that libraries have wrapped."""
     while True:
         inner = getattr(error, "reason", None) or next(iter(error.args), None)
         if not isinstance(inner, Exception) or inner is error:
-            return one_line(error, 200)
+            return error
         error = inner

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from napari_vidrecon.errors import StorageError, one_line
+from napari_vidrecon.errors import SessionError, StorageError, one_line
 from napari_vidrecon.sessions.downloading.zips import ArchiveError, opened_zip, zip_damage
 from napari_vidrecon.sessions.session import EXCLUDED_TIER, open_session
 from napari_vidrecon.storage import disk_errors, replacing_folder
@@ -167,7 +167,11 @@ def _require_room(archive: Path, folder: Path, members: Members) -> None:
 
 def _require_whole(archive: Path, draft: Path) -> None:
     """Refuse an unpacked folder that lacks the video of a trial; raises `SessionError` or `ArchiveError`."""
-    session = open_session(draft)
+    try:
+        session = open_session(draft)
+    except SessionError as error:
+        # The draft is gone when this is read; the zip is what a person knows.
+        raise SessionError(str(error).replace(str(draft), str(archive))) from None
     missing = [
         trial
         for trial, tier in session.tiers.items()

@@ -343,3 +343,76 @@ def test_names_are_those_of_the_catalogue_or_of_a_group() -> None:
     assert len(chosen_files(["weights", "weights-fold2"])) == 7
     with pytest.raises(ConfigError, match="did you mean mask-m1"):
         chosen_files(["mask1"])
+
+
+def test_a_part_that_is_a_link_to_elsewhere_is_not_written_through(
+    mask: PublicFile, server: FileServer, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside.txt"
+    outside.write_text("mine")
+    place = tmp_path / "data" / mask.goes_to
+    place.parent.mkdir(parents=True)
+    (place.parent / f".{place.name}.part").symlink_to(outside)
+    (place.parent / f".{place.name}.part.json").symlink_to(outside)
+    assert download(mask, tmp_path / "data", LICENCE).path.read_bytes() == mask_bytes()
+    assert outside.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "note",
+    ["", "[]", "{}", '{"url": "URL", "validator": 3, "total": 5}', '{"url": "URL", "validator": "", "total": -1}'],
+)
+def test_a_damaged_note_beside_a_part_means_to_start_again(
+    note: str, mask: PublicFile, server: FileServer, tmp_path: Path
+) -> None:
+    place = tmp_path / mask.goes_to
+    place.parent.mkdir(parents=True)
+    (place.parent / f".{place.name}.part").write_bytes(b"something else" * 1000)
+    (place.parent / f".{place.name}.part.json").write_text(note.replace("URL", mask.url))
+    assert download(mask, tmp_path, LICENCE).path.read_bytes() == mask_bytes()
+
+
+def test_a_zip_left_from_an_unpacking_in_vain_is_still_held_against_its_checksum(
+    mouse: PublicFile, server: FileServer, tmp_path: Path
+) -> None:
+    left = download(mouse, tmp_path, LICENCE).path
+    shutil.rmtree(left)
+    left.with_name(left.name + ".zip").write_bytes(server.files[path_of(mouse)])
+    assert download(mouse, tmp_path, LICENCE).checked
+    shutil.rmtree(left)
+    left.with_name(left.name + ".zip").write_bytes(without_video(server.files[path_of(mouse)]))
+    with pytest.raises(StorageError, match="checksum"):
+        download(mouse, tmp_path, LICENCE)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("session/data", "found both"),
+        ("session/META/a.txt", "found two at|found both"),
+        ("session/meta/a.txt/x", "found both"),
+        ("session/" + "a" * 300, "longer or deeper"),
+        ("session/" + "a/" * 50 + "b", "longer or deeper"),
+        ("session/meta/nul.txt", "not every system"),
+        ("session/meta/a\x1b[2J", "characters that hide"),
+    ],
+)
+def test_a_zip_whose_names_no_folder_can_hold_is_refused_whole(name: str, found: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "session.zip", "w") as packed:
+        for each in ("session/meta/a.txt", "session/data/videos/0.npy", name):
+            packed.writestr(each, "a")
+    with pytest.raises(StorageError, match=found):
+        unpack_session(tmp_path / "session.zip", tmp_path / "session")
+    assert files_below(tmp_path) == ["session.zip"]
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_damage_in_any_compression_is_one_line(kind: int, small_session_folder: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "session.zip", "w", kind) as packed:
+        for file in sorted(small_session_folder.rglob("*.npy")):
+            packed.write(file, str(file.relative_to(small_session_folder)))
+    content = bytearray((tmp_path / "session.zip").read_bytes())
+    content[400:440] = b"\xff" * 40
+    (tmp_path / "session.zip").write_bytes(content)
+    with pytest.raises(StorageError, match=r"expected a sound zip|found lzma"):
+        unpack_session(tmp_path / "session.zip", tmp_path / "session")
