@@ -13,7 +13,6 @@ from napari_vidrecon.cli.options import Json, Overwrite
 if TYPE_CHECKING:
     from napari_vidrecon.bench.cases import Case
 
-FORMAT = "vidrecon bench 2"
 CASES = (
     *("gradients", "step-small", "step-large", "step-sample", "prediction-small", "prediction-large"),
     *("clip-sample", "quality", "ensembles", "clips", "growth", "gpu"),
@@ -93,6 +92,7 @@ def _measure(
     import torch
 
     from napari_vidrecon.bench.cases import joined, with_case
+    from napari_vidrecon.bench.earlier import FORMAT
     from napari_vidrecon.bench.machine import describe_machine, require_same_machine
     from napari_vidrecon.cli.progress import Progress
     from napari_vidrecon.cli.stopping import StopRequest
@@ -139,36 +139,15 @@ def _read_all(files: Sequence[Path]) -> dict[str, Any] | None:
     ConfigError : they are of different machines, or of different sizes.
     """
     from napari_vidrecon.bench.cases import joined
+    from napari_vidrecon.bench.earlier import read_results
     from napari_vidrecon.bench.machine import require_same_machine
 
     together: dict[str, Any] | None = None
-    for results in map(_read, files):
+    for results in map(read_results, files):
         if together is not None:
             require_same_machine(together, results)
         together = results if together is None else joined(together, results)
     return together
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """Results that were measured before.
-
-    Raises
-    ------
-    StorageError : missing, or something else.
-    """
-    import json
-
-    from napari_vidrecon.errors import StorageError
-
-    try:
-        results = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        results = None
-    if not isinstance(results, dict) or results.get("format") != FORMAT:
-        raise StorageError(
-            f"{file}: expected results of `vidrecon bench`, found none; give the file of an earlier --out"
-        )
-    return results
 
 
 def _write(results: Mapping[str, Any], out: Path | None, page: Path | None) -> None:

@@ -103,20 +103,25 @@ def test_parts_measured_one_by_one_are_put_together(vidrecon, tmp_path: Path) ->
 def test_results_of_another_machine_are_not_mixed_in(vidrecon, tmp_path: Path) -> None:
     out = tmp_path / "speed.json"
     assert vidrecon("bench", "--quick", "--cases", "gpu", "--threads", 1, "--out", out).code == 0
-    out.write_text(json.dumps({**json.loads(out.read_text()), "machine": {"cpu": "another"}}))
+    measured = json.loads(out.read_text())
+    out.write_text(json.dumps({**measured, "machine": {**measured["machine"], "cpu": "another"}}))
     answer = vidrecon("bench", "--quick", "--from", out, "--cases", "gpu", "--threads", 1)
     assert answer.code == 2
     assert answer.err.startswith("vidrecon: --from: expected results of this machine, found cpu another instead of")
 
 
-@pytest.mark.parametrize("content", [None, "{", '{"format": "something else"}'])
-def test_earlier_results_that_are_none_are_refused_in_one_line(vidrecon, tmp_path: Path, content: str | None) -> None:
+@pytest.mark.parametrize(
+    ("content", "found"), [(None, "nothing there"), ("{", "text that is not JSON"), ('{"format": "other"}', "none")]
+)
+def test_earlier_results_that_are_none_are_refused_in_one_line(
+    vidrecon, tmp_path: Path, content: str | None, found: str
+) -> None:
     file = tmp_path / "speed.json"
     if content is not None:
         file.write_text(content)
     answer = vidrecon("bench", "--from", file)
     assert answer.code == 2
-    assert answer.err.startswith(f"vidrecon: {file}: expected results of `vidrecon bench`, found none")
+    assert answer.err.startswith(f"vidrecon: {file}: expected results of `vidrecon bench`, found {found}")
 
 
 def test_the_help_names_every_case() -> None:
