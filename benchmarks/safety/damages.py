@@ -176,17 +176,22 @@ def json_text_changed(data: bytes, chance: random.Random) -> bytes:
         return something_else(data, chance)
 
 
+HOSTILE_DESCRIPTIONS = ("[" * 100_000, "1" * 10_000)
+
+
 def description_changed(data: bytes, chance: random.Random) -> bytes:
     """A safetensors file whose description, or list of tensors, is changed."""
-    length = struct.unpack("<Q", data[:8])[0]
-    header = json.loads(data[8 : 8 + length])
-    if chance.random() < 0.85 and "vidrecon" in header.get("__metadata__", {}):
-        told = json_changed(json.loads(header["__metadata__"]["vidrecon"]), chance)
-        header["__metadata__"]["vidrecon"] = (
-            chance.choice((json.dumps(told), json.dumps(told), "[" * 100_000, "1" * 10_000))
-            if chance.random() < 0.1
-            else json.dumps(told)
-        )
+    try:
+        length = struct.unpack("<Q", data[:8])[0]
+        header = json.loads(data[8 : 8 + length])
+        told = json.loads(header["__metadata__"]["vidrecon"])
+    except (ValueError, KeyError, TypeError, struct.error):
+        return something_else(data, chance)
+    way = chance.random()
+    if way < 0.8:
+        header["__metadata__"]["vidrecon"] = json.dumps(json_changed(told, chance))
+    elif way < 0.85:
+        header["__metadata__"]["vidrecon"] = chance.choice(HOSTILE_DESCRIPTIONS)
     else:
         header = json_changed(header, chance)
     raw = json.dumps(header).encode()
