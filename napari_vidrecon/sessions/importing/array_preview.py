@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError, StorageError
+from napari_vidrecon.errors import SessionError, StorageError, one_line
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
 from napari_vidrecon.sessions.importing.description import Description, read_description
 from napari_vidrecon.sessions.importing.movie_files import movies_at, natural_order
+from napari_vidrecon.sessions.importing.recorded_files import recorded_file, recorded_numbers
 from napari_vidrecon.sessions.importing.stimuli import MOVIE_SUFFIXES, open_pixels
-from napari_vidrecon.storage import read_array
+from napari_vidrecon.storage import check_inside, reading
 
 
 def require_folder(folder: Path) -> None:
@@ -25,7 +27,7 @@ def preview(folder: Path, activity_file: str) -> list[Column]:
     """Every file of a folder with its use; what keeps it from being imported is a row of its own."""
     try:
         description, _ = read_description(folder, activity_file)
-    except SessionError as error:
+    except (SessionError, StorageError) as error:
         return [*list_columns(folder, {}), Column.unreadable("description", str(error), fault=True)]
     return list_columns(folder, uses(description))
 
@@ -58,32 +60,55 @@ def uses(description: Description) -> dict[str, tuple[str, str | None, float | N
 
 def list_columns(folder: Path, known: dict[str, tuple[str, str | None, float | None]]) -> list[Column]:
     """Every file of a folder and of its folder of movies, with its use; nothing pickled is opened."""
-    columns = []
-    for file in sorted(folder.iterdir(), key=natural_order):
+    columns: list[Column] = []
+    with reading(folder, StorageError, "a folder of arrays"):
+        files = sorted(folder.iterdir(), key=natural_order)
+    for file in files:
         use, times, rate_hz = known.get(file.name, (NOT_USED, None, None))
-        if file.is_dir():
-            if use != NOT_USED:
-                movies = movies_at(file)
-                columns += [Column.of(f"{file.name}: {Path(one.name).name}", one.pixels, use) for one in movies]
-            continue
-        if file.suffix.lower() not in MOVIE_SUFFIXES:
-            columns.append(Column.unreadable(file.name, use))
-            continue
         try:
-            array = open_pixels(file)
-        except StorageError as error:
-            why, needed = str(error).removeprefix(f"{file}: "), not use.startswith(NOT_USED)
-            columns.append(Column.unreadable(file.name, why if needed else f"{NOT_USED}: {why}", fault=needed))
-            continue
-        if rate_hz is None and times and (folder / times).is_file():
-            rate_hz = rate_of(read_array(folder / times))
-        columns.append(Column.of(file.name, array, use, rate_hz))
-    missing = set(known) - {file.name for file in folder.iterdir()}
+            with reading(file, StorageError, "an array or a movie"):
+                columns += _of_file(folder, file, use, times, rate_hz)
+        except (SessionError, StorageError) as error:
+            # One bad file does not hide the others.
+            why, needed = one_line(str(error).removeprefix(f"{file}: ")), not use.startswith(NOT_USED)
+            columns.append(
+                Column.unreadable(one_line(file.name), why if needed else f"{NOT_USED}: {why}", fault=needed)
+            )
+    missing = {name for name in set(known) - {file.name for file in files} if not _is_deeper(folder, name)}
     columns += [Column.unreadable(name, f"{known[name][0]}: nothing there", fault=True) for name in sorted(missing)]
     return columns
 
 
+def _of_file(folder: Path, file: Path, use: str, times: str | None, rate_hz: float | None) -> list[Column]:
+    if use != NOT_USED:
+        check_inside(folder, file)
+    if file.is_dir():
+        if use == NOT_USED:
+            return []
+        movies = movies_at(file, within=folder)
+        return [Column.of(f"{file.name}: {one_line(Path(one.name).name)}", one.pixels, use) for one in movies]
+    if file.suffix.lower() not in MOVIE_SUFFIXES:
+        return [Column.unreadable(one_line(file.name), use)]
+    if use == NOT_USED and not file.resolve().is_relative_to(folder.resolve()):
+        return [Column.unreadable(one_line(file.name), f"{NOT_USED}: a link that leaves the folder")]
+    array = open_pixels(file)
+    if rate_hz is None and times:
+        with contextlib.suppress(SessionError, StorageError):
+            rate_hz = rate_of(recorded_numbers(folder, times))
+    return [Column.of(one_line(file.name), array, use, rate_hz)]
+
+
+def _is_deeper(folder: Path, name: str) -> bool:
+    """Whether a description names a file in a folder of the folder, which is there."""
+    try:
+        return "/" in name and recorded_file(folder, name).is_file()
+    except StorageError:
+        return False
+
+
 def rate_of(times: np.ndarray) -> float | None:
     """Samples a second of a list of times; None if they are no clock."""
-    steps = np.diff(times.astype(float).ravel()) if times.dtype.kind in "fiu" else np.empty(0)
-    return 1.0 / float(np.median(steps)) if steps.size and np.median(steps) > 0 else None
+    with np.errstate(all="ignore"):
+        steps = np.diff(times.astype(float).ravel()) if times.dtype.kind in "fiu" else np.empty(0)
+        step = float(np.median(steps)) if steps.size else 0.0
+    return 1.0 / step if np.isfinite(step) and step > 0 and np.isfinite(1.0 / step) else None

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError, StorageError
+from napari_vidrecon.errors import SessionError, one_line
 from napari_vidrecon.sessions.importing.array_preview import preview, require_folder
 from napari_vidrecon.sessions.importing.clocks import ClockMap, fitting_times, regular_times, require_rate
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import Description, SignalPart, read_description
 from napari_vidrecon.sessions.importing.movie_files import movies_at
+from napari_vidrecon.sessions.importing.recorded_files import recorded_array, recorded_file, recorded_numbers
 from napari_vidrecon.sessions.importing.recording import (
     Presentation,
     Recording,
@@ -28,9 +29,10 @@ from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.settings import ImportSettings
 from napari_vidrecon.sessions.importing.stimuli import StimulusMovie
 from napari_vidrecon.sessions.importing.trials import presentations_from_stream
-from napari_vidrecon.storage import read_array
+from napari_vidrecon.storage import read_text, reading
 
-LARGEST_TABLE_BYTES = 100_000_000
+LARGEST_TABLE_BYTES = 8_000_000
+MOST_FRAMES_SHOWN = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,16 @@ class ArrayFolder:
         StorageError : a file is damaged or unsafe.
         """
         require_folder(self.folder)
+        with reading(self.folder, SessionError, "a recording"):
+            return self._recording()
+
+    def _recording(self) -> Recording:
         description, told_by = read_description(self.folder)
         report = ImportReport()
         report.add("read", "files", f"plain arrays, told apart by {told_by}")
         part = description.activity
-        values = read_array(self.folder / part.file)
-        if values.ndim != 2 or values.dtype.kind not in "fiu":
+        values = recorded_numbers(self.folder, part.file, "activity (neurons, samples)")
+        if values.ndim != 2 or 0 in values.shape:
             raise SessionError(
                 f"{self.folder / part.file}: expected activity (neurons, samples), "
                 f"found {values.dtype} of shape {values.shape}"
@@ -95,9 +101,9 @@ class ArrayReader:
         clock = description.clock
         self._to_activity_clock: Callable[[np.ndarray], np.ndarray] | None = None
         if clock is not None:
-            pulses = [read_array(folder / name).astype(float) for name in (clock.stimulus, clock.activity)]
+            pulses = [recorded_numbers(folder, name, "times in seconds") for name in (clock.stimulus, clock.activity)]
             source = f"{folder / clock.stimulus} and {clock.activity}"
-            mapped = ClockMap(pulses[0], pulses[1], settings.clock_tolerance_s, source)
+            mapped = ClockMap(pulses[0].astype(float), pulses[1].astype(float), settings.clock_tolerance_s, source)
             mapped.note(report)
             self._to_activity_clock = mapped
 
@@ -149,7 +155,7 @@ class ArrayReader:
             self.report.add("assumed", about, f"a steady {part.rate_hz:g} Hz from {part.start_s:g} s on, as described")
             return regular_times(samples, part.rate_hz, part.start_s), samples
         source = str(self.folder / part.times)
-        times = read_array(self.folder / part.times)
+        times = recorded_numbers(self.folder, part.times, "times in seconds")
         fitted, kept = fitting_times(times, samples, source, trim=self.settings.trim, report=self.report, about=about)
         if part.rate_hz is not None:
             require_rate(fitted, part.rate_hz, self.settings.clock_tolerance_s, source)
@@ -162,11 +168,11 @@ class ArrayReader:
         if part is None:
             return None
         file = self.folder / part.file
-        values = np.squeeze(read_array(file))
+        values = np.squeeze(recorded_numbers(self.folder, part.file, f"{about} of shape ({channels}, samples)"))
         values = values[None] if values.ndim == 1 else values
         if values.ndim == 2 and values.shape[0] != channels and values.shape[1] == channels:
             values = values.T
-        if values.ndim != 2 or values.shape[0] != channels or values.dtype.kind not in "fiu":
+        if values.ndim != 2 or values.shape[0] != channels:
             raise SessionError(
                 f"{file}: expected {about} of shape ({channels}, samples), found {values.dtype} of {values.shape}"
             )
@@ -175,18 +181,24 @@ class ArrayReader:
 
     def _stimulus(self) -> tuple[tuple[StimulusMovie, ...], tuple[Presentation, ...]]:
         part = self.description.stimulus
-        place = self.folder / part.file
-        movies = movies_at(place, part.axes, part.levels or self.settings.levels)
+        place = recorded_file(self.folder, part.file)
+        movies = movies_at(place, part.axes, part.levels or self.settings.levels, self.folder)
         for movie in movies:
             if len(movie) < 2:
                 raise SessionError(
                     f"{movie.name}: expected a movie of several frames, found one; repeat a still picture in each frame"
                 )
         order = self._order(len(movies))
+        shown = sum(len(movies[movie]) for movie in order.tolist())
+        if shown > MOST_FRAMES_SHOWN:
+            raise SessionError(
+                f"{place}: expected at most {MOST_FRAMES_SHOWN:,} frames shown in all, found {shown:,}; "
+                "check `order`, and the axes of the movies"
+            )
         if part.times is not None:
             presentations = self._by_times(movies, order, self.folder / part.times)
         elif part.onsets is not None and part.rate_hz is not None:
-            onsets = read_array(self.folder / part.onsets)
+            onsets = recorded_numbers(self.folder, part.onsets, "times in seconds")
             require_ascending(onsets, str(self.folder / part.onsets))
             if onsets.size != order.size:
                 raise SessionError(
@@ -213,7 +225,7 @@ class ArrayReader:
         if part.order is None:
             return np.arange(movies)
         file = self.folder / part.order
-        order = read_array(file)
+        order = recorded_array(self.folder, part.order)
         if order.ndim != 1 or order.dtype.kind not in "iu" or order.size == 0:
             raise SessionError(f"{file}: expected whole numbers, one a presentation, found {order.dtype}")
         if order.min() < 0 or order.max() >= movies:
@@ -223,7 +235,8 @@ class ArrayReader:
         return order
 
     def _by_times(self, movies: list[StimulusMovie], order: np.ndarray, file: Path) -> list[Presentation]:
-        times, part = read_array(file), self.description.stimulus
+        part = self.description.stimulus
+        times = recorded_numbers(self.folder, str(part.times), "times in seconds")
         lengths = [len(movies[movie]) for movie in order.tolist()]
         if times.size != sum(lengths) or times.ndim > 2:
             raise SessionError(
@@ -256,7 +269,7 @@ class ArrayReader:
         if told.coordinates is None:
             return None
         file = self.folder / told.coordinates
-        positions = _table(file)
+        positions = _table(self.folder, told.coordinates)
         if (
             positions.ndim != 2
             or positions.shape[1] not in (2, 3)
@@ -276,7 +289,7 @@ class ArrayReader:
         if self.description.neuron_ids is None:
             return None if chosen is None else chosen + 1
         file = self.folder / self.description.neuron_ids
-        ids = read_array(file)
+        ids = recorded_array(self.folder, self.description.neuron_ids)
         if ids.ndim != 1 or ids.dtype.kind not in "iu" or np.unique(ids).size != ids.size:
             raise SessionError(f"{file}: expected a different whole number for every neuron, found {ids.dtype}")
         return _rows(ids, neurons, chosen, file)
@@ -286,11 +299,11 @@ class ArrayReader:
             return None
         file = self.folder / self.description.tiers
         if file.suffix == ".npy":
-            words = read_array(file)
+            words = recorded_array(self.folder, self.description.tiers)
             if words.ndim != 1 or words.dtype.kind != "U":
                 raise SessionError(f"{file}: expected one word a presentation, found {words.dtype} of {words.shape}")
             return tuple(str(word) for word in words)
-        return tuple(_text(file).split())
+        return tuple(_text(self.folder, self.description.tiers).split())
 
 
 def _rows(table: np.ndarray, neurons: int, chosen: np.ndarray | None, file: Path) -> np.ndarray:
@@ -301,17 +314,18 @@ def _rows(table: np.ndarray, neurons: int, chosen: np.ndarray | None, file: Path
     raise SessionError(f"{file}: expected a row for each of {neurons} neurons, found {len(table)}")
 
 
-def _table(file: Path) -> np.ndarray:
+def _table(folder: Path, name: str) -> np.ndarray:
+    file = folder / name
     if file.suffix.lower() != ".csv":
-        return read_array(file).astype(float)
-    lines = [line for line in _text(file).splitlines() if line.strip()]
+        return recorded_numbers(folder, name, "x, y and z of every neuron").astype(float)
+    lines = [line for line in _text(folder, name).splitlines() if line.strip()]
     rows = [re.split(r"[,;\t]", line) for line in lines]
     try:
         # A first line of words names the columns.
         first = 0 if _is_number(rows[0][0]) else 1
         return np.array([[float(cell) for cell in row] for row in rows[first:]])
     except (ValueError, IndexError) as error:
-        raise SessionError(f"{file}: expected a table of numbers, x, y and z, found {error}") from None
+        raise SessionError(f"{file}: expected a table of numbers, x, y and z, found {one_line(error)}") from None
 
 
 def _is_number(word: str) -> bool:
@@ -321,12 +335,5 @@ def _is_number(word: str) -> bool:
         return False
 
 
-def _text(file: Path) -> str:
-    try:
-        if file.stat().st_size > LARGEST_TABLE_BYTES:
-            raise StorageError(f"{file}: expected a table, found more than {LARGEST_TABLE_BYTES // 10**6} MB")
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise StorageError(f"{file}: expected a table, found nothing there; check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StorageError(f"{file}: expected a table, found a file that cannot be read ({error})") from None
+def _text(folder: Path, name: str) -> str:
+    return read_text(recorded_file(folder, name), most=LARGEST_TABLE_BYTES, expected="a table")

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import json
+import os
+import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_vidrecon.errors import SessionError
+from napari_vidrecon.errors import SessionError, one_line
+from napari_vidrecon.storage import check_inside, parse_json, read_text
 
 DESCRIPTION_FILES = ("recording.toml", "recording.json")
 COORDINATE_FILES = ("coordinates.npy", "coordinates.csv")
-LARGEST_DESCRIPTION_BYTES = 1_000_000
+LARGEST_DESCRIPTION_BYTES = 1 << 16
+MOST_POINTS_A_LINE = 50
+MOST_BRACKETS = 500
+"""tomllib takes time and memory with the square of the parts of a key, and the stack with the depth of brackets."""
+HIGHEST_RATE_HZ = 1e6
+LATEST_START_S = 1e11
+
+Name = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Rate = Annotated[float, Field(gt=0, le=HIGHEST_RATE_HZ)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SignalPart(_Part):
@@ -29,10 +39,10 @@ class SignalPart(_Part):
     times : array of one time a sample, s; or `rate_hz` and `start_s`, the time of the first sample.
     """
 
-    file: str = ""
-    times: str | None = None
-    rate_hz: float | None = Field(default=None, gt=0)
-    start_s: float = 0.0
+    file: Name = ""
+    times: Name | None = None
+    rate_hz: Rate | None = None
+    start_s: float = Field(default=0.0, ge=-LATEST_START_S, le=LATEST_START_S)
 
 
 class ActivityPart(SignalPart):
@@ -62,13 +72,13 @@ class StimulusPart(_Part):
     order : which movie each presentation shows, from 0; default: each once, in order.
     """
 
-    file: str
+    file: Name
     axes: str | None = Field(default=None, pattern="^[nthwc]{3,5}$")
     levels: tuple[float, float] | None = None
-    times: str | None = None
-    onsets: str | None = None
-    rate_hz: float | None = Field(default=None, gt=0)
-    order: str | None = None
+    times: Name | None = None
+    onsets: Name | None = None
+    rate_hz: Rate | None = None
+    order: Name | None = None
 
 
 class ClockPart(_Part):
@@ -79,8 +89,8 @@ class ClockPart(_Part):
     activity, stimulus : arrays of the times of the same pulses, s.
     """
 
-    activity: str
-    stimulus: str
+    activity: Name
+    stimulus: Name
 
 
 class Description(_Part):
@@ -96,17 +106,17 @@ class Description(_Part):
     tiers : `.npy` of words or text file, one a presentation.
     """
 
-    name: str = ""
+    name: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
     simulated: bool = False
     activity: ActivityPart
     stimulus: StimulusPart
     running: SignalPart | None = None
     pupil_size: SignalPart | None = None
     pupil_center: SignalPart | None = None
-    coordinates: str | None = None
-    coordinate_scale_um: float = Field(default=1.0, gt=0)
-    neuron_ids: str | None = None
-    tiers: str | None = None
+    coordinates: Name | None = None
+    coordinate_scale_um: float = Field(default=1.0, gt=0, le=1e6)
+    neuron_ids: Name | None = None
+    tiers: Name | None = None
     clock: ClockPart | None = None
 
 
@@ -128,31 +138,39 @@ def read_description(folder: Path, activity_file: str = "activity.npy") -> tuple
     """
     for name in DESCRIPTION_FILES:
         file = folder / name
-        if file.is_file():
+        if os.path.lexists(file):
+            check_inside(folder, file)
             return _checked(_parsed(file), str(file)), name
     return _checked(_by_name(folder, activity_file), str(folder)), "the names of the files"
 
 
 def _parsed(file: Path) -> dict[str, Any]:
+    kind = file.suffix[1:].upper()
+    text = read_text(file, most=LARGEST_DESCRIPTION_BYTES, expected=f"a description in {kind}", error=SessionError)
     try:
-        if file.stat().st_size > LARGEST_DESCRIPTION_BYTES:
-            raise SessionError(f"{file}: expected a short description, found more than 1 MB; choose another file")
-        text = file.read_text(encoding="utf-8")
-        found = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
-        raise SessionError(f"{file}: expected {file.suffix[1:].upper()}, found text that is none ({error})") from None
+        found = _toml(text) if kind == "TOML" else parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise SessionError(f"{file}: expected {kind}, found text that is none ({one_line(error)})") from None
     if not isinstance(found, dict):
         raise SessionError(f"{file}: expected names with values, found {type(found).__name__}")
     return found
 
 
+def _toml(text: str) -> dict[str, Any]:
+    if any(line.count(".") > MOST_POINTS_A_LINE for line in re.split(r"[\r\n]", text)):
+        raise ValueError(f"more than {MOST_POINTS_A_LINE} points in a line")
+    if text.count("[") + text.count("{") > MOST_BRACKETS:
+        raise ValueError(f"more than {MOST_BRACKETS} brackets")
+    return tomllib.loads(text)
+
+
 def _checked(values: dict[str, Any], source: str) -> Description:
     try:
-        return Description(**values)
+        return Description.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]) or "description"
-        found = "" if first["type"] == "missing" else f", found {first['input']!r}"
+        name = one_line(".".join(str(part) for part in first["loc"]) or "description", 100)
+        found = "" if first["type"] == "missing" else f", found {one_line(repr(first['input']), 100)}"
         raise SessionError(
             f"{source}: expected a description of the recording, found a fault at {name}: "
             f"{first['msg'][0].lower()}{first['msg'][1:]}{found}; docs/import.md lists what it may hold"

@@ -13,9 +13,17 @@ from napari_vidrecon.sessions.importing.stimuli import (
     open_pixels,
     stimulus_movie,
 )
+from napari_vidrecon.storage import check_inside
+
+MOST_CLIPS = 100_000
 
 
-def movies_at(place: Path, axes: str | None = None, levels: tuple[float, float] | None = None) -> list[StimulusMovie]:
+def movies_at(
+    place: Path,
+    axes: str | None = None,
+    levels: tuple[float, float] | None = None,
+    within: Path | None = None,
+) -> list[StimulusMovie]:
     """The movies of a file or folder, mapped where that is possible.
 
     Parameters
@@ -23,22 +31,29 @@ def movies_at(place: Path, axes: str | None = None, levels: tuple[float, float] 
     place : an array or movie file, or a folder of them.
     axes : order of the axes, e.g. "nthw"; default: clips, frames, rows, columns, colours, as far as they are there.
     levels : values of black and white.
+    within : the folder of the recording, which no link may leave; None for a file that a person chose.
 
     Raises
     ------
     SessionError, StorageError : no movies, or movies that cannot be read.
     """
+    if within is not None:
+        check_inside(within, place)
     if place.is_dir():
         files = sorted((file for file in place.iterdir() if file.suffix.lower() in MOVIE_SUFFIXES), key=natural_order)
         if not files:
             raise SessionError(f"{place}: expected movies ({', '.join(MOVIE_SUFFIXES)}), found none; add them")
-        return [movie for file in files for movie in movies_at(file, axes, levels)]
+        return [movie for file in files for movie in movies_at(file, axes, levels, within)]
     pixels = open_pixels(place)
     axes = axes or _axes(place, pixels.shape)
     if len(axes) != pixels.ndim or len(set(axes)) != len(axes) or not set("thw") <= set(axes):
         raise SessionError(f"{place}: expected axes t, h and w, and n and c where there, found {axes!r} for "
                            f"shape {pixels.shape}")  # fmt: skip
     ordered = pixels.transpose([axes.index(axis) for axis in "nthwc" if axis in axes])
+    if ordered.ndim > 3 and "n" in axes and 0 in ordered.shape:
+        raise SessionError(f"{place}: expected movies, found an empty array of shape {pixels.shape}")
+    if "n" in axes and len(ordered) > MOST_CLIPS:
+        raise SessionError(f"{place}: expected at most {MOST_CLIPS} clips, found {len(ordered)}; are its axes right?")
     if "n" not in axes:
         return [stimulus_movie(str(place), ordered, levels)]
     if levels is None:

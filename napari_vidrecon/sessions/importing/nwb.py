@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,14 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError, StorageError
+from napari_vidrecon.errors import SessionError, StorageError, one_line
+from napari_vidrecon.sessions.importing.array_preview import rate_of
 from napari_vidrecon.sessions.importing.clocks import fitting_times, regular_times
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
+from napari_vidrecon.sessions.importing.hdf5_contents import require_self_contained, require_stored, rows_of, whole
 from napari_vidrecon.sessions.importing.nwb_names import CENTRE, DECONVOLVED, RUNNING, SIZE, matches, path_of, the_one
-from napari_vidrecon.sessions.importing.nwb_stimulus import StimulusReader
+from napari_vidrecon.sessions.importing.nwb_stimulus import StimulusReader, told_clock
 from napari_vidrecon.sessions.importing.recording import Recording, Signal, single_precision
 from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.storage import reading
 
 if TYPE_CHECKING:
     from pynwb import NWBHDF5IO
@@ -71,8 +75,7 @@ class NwbFile:
                 f"{self.path}: expected pynwb to read NWB files with, found it missing; "
                 "install it: pip install 'napari-vidrecon[nwb]'"
             ) from None
-        if not self.path.is_file():
-            raise StorageError(f"{self.path}: expected an NWB file, found nothing there; check the path")
+        require_self_contained(self.path)
         try:
             with warnings.catch_warnings():
                 # Its makers' affair: missing extensions, old versions, names with spaces.
@@ -83,7 +86,7 @@ class NwbFile:
             self.close()
             raise StorageError(
                 f"{self.path}: expected an NWB file, found one that cannot be read ({type(error).__name__}: "
-                f"{str(error).splitlines()[0] if str(error) else 'no reason given'}); copy or download it again"
+                f"{one_line(error)}); copy or download it again"
             ) from None
         return self
 
@@ -95,31 +98,39 @@ class NwbFile:
     def close(self) -> None:
         """Close the file; movies of its recordings cannot be read any more."""
         if self._io is not None:
-            self._io.close()
+            # A damaged file may not even close.
+            with contextlib.suppress(Exception):
+                self._io.close()
         self._io = self._book = None
 
     def columns(self) -> list[Column]:
         """Every series found, and what it would be used for; what cannot be told is a row of its own."""
+        with reading(self.path, SessionError, "an NWB file"):
+            return self._columns()
+
+    def _columns(self) -> list[Column]:
         uses: dict[int, str] = {}
-        faults = []
+        faults: list[Column] = []
         stimulus = StimulusReader(self.path, self._book, ImportReport())
         try:
             for series in stimulus.series(self.names.stimulus):
                 uses |= {id(series): "stimulus", id(stimulus.holder(series)): "stimulus"}
-        except SessionError as error:
+        except (SessionError, StorageError) as error:
             faults.append(Column.unreadable("stimulus", str(error), fault=True))
         try:
             uses |= {id(series): use for use, series in self._chosen(ImportReport()).items() if series is not None}
-        except SessionError as error:
+        except (SessionError, StorageError) as error:
             faults.append(Column.unreadable("choice", str(error), fault=True))
         columns = []
         for series in self._all():
             use = uses.get(id(series), NOT_USED)
-            data = series.data
-            if not hasattr(data, "shape") or not len(data.shape):
-                columns.append(Column.unreadable(path_of(series), use))
-                continue
-            columns.append(Column.of(path_of(series), data, use, _rate(series)))
+            place = one_line(path_of(series))
+            try:
+                with reading(f"{self.path}: {place}", SessionError, "a series"):
+                    columns.append(self._column(series, place, use))
+            except (SessionError, StorageError) as error:
+                # One bad series does not hide the others.
+                columns.append(Column.unreadable(place, str(error), fault=use != NOT_USED))
         return columns + faults
 
     def recording(self) -> Recording:
@@ -129,6 +140,17 @@ class NwbFile:
         ------
         SessionError : series are missing, several could be meant, or they do not fit each other.
         """
+        with reading(self.path, SessionError, "an NWB file"):
+            return self._recording()
+
+    def _column(self, series: Any, place: str, use: str) -> Column:
+        data = series.data
+        if not hasattr(data, "shape") or not len(data.shape):
+            return Column.unreadable(place, use)
+        require_stored(data, f"{self.path}: {place}")
+        return Column.of(place, data, use, self._rate(series))
+
+    def _recording(self) -> Recording:
         report = ImportReport()
         report.add("read", "files", f"NWB, {len(self._all())} series")
         chosen = self._chosen(report)
@@ -198,18 +220,22 @@ class NwbFile:
 
     def _signal(self, series: Any, about: str, report: ImportReport) -> Signal:
         source = f"{self.path}: {path_of(series)}"
-        values = np.asarray(series.data[:])
-        if values.dtype.kind not in "fiu" or values.ndim > 2 or len(values) < 2:
+        values = whole(series.data, source)
+        if values.dtype.kind not in "fiu" or values.ndim > 2 or values.ndim == 0 or len(values) < 2 or not values.size:
             raise SessionError(f"{source}: expected numbers (samples, channels), found {values.dtype} {values.shape}")
         values = single_precision(values.reshape(len(values), -1).T)
         scale, offset = float(series.conversion or 1.0), float(getattr(series, "offset", 0.0) or 0.0)
+        if not (np.isfinite(np.float32(scale)) and np.isfinite(np.float32(offset))):
+            raise SessionError(f"{source}: expected a finite conversion and offset, found {scale:g} and {offset:g}")
         if (scale, offset) != (1.0, 0.0):
             report.add("resampled", about, f"times {scale:g} plus {offset:g} {series.unit}, as the file says")
-            values = values * np.float32(scale) + np.float32(offset)
+            with np.errstate(over="ignore", invalid="ignore"):
+                values = values * np.float32(scale) + np.float32(offset)
         if series.timestamps is None:
-            return Signal(values, regular_times(values.shape[1], series.rate, series.starting_time or 0.0), source)
+            rate, start = told_clock(series, source)
+            return Signal(values, regular_times(values.shape[1], rate, start), source)
         times, kept = fitting_times(
-            np.asarray(series.timestamps[:], dtype=float),
+            whole(series.timestamps, f"{source}: its times"),
             values.shape[1],
             source,
             trim=self.settings.trim,
@@ -222,13 +248,18 @@ class NwbFile:
         return None if series is None else self._signal(series, about, report)
 
     def _coordinates(self, series: Any, neurons: int, report: ImportReport) -> np.ndarray | None:
-        table, rows = series.rois.table, np.asarray(series.rois.data[:])
+        source = f"{self.path}: {path_of(series)}: its regions"
+        table, rows = series.rois.table, whole(series.rois.data, source)
         if rows.size != neurons:
             raise SessionError(
                 f"{self.path}: {path_of(series)}: expected a region for each of {neurons} neurons, found {rows.size}"
             )
         if set(POSITION_COLUMNS[:2]) <= set(table.colnames):
-            columns = [np.asarray(table[name][:])[rows] for name in POSITION_COLUMNS if name in table.colnames]
+            columns = [
+                rows_of(table[name].data, rows, f"{source}: {name}")
+                for name in POSITION_COLUMNS
+                if name in table.colnames
+            ]
             return np.column_stack(columns if len(columns) == 3 else [*columns, np.zeros(neurons)]).astype(float)
         spacing = None if table.imaging_plane is None else table.imaging_plane.grid_spacing
         unit = None if spacing is None else table.imaging_plane.grid_spacing_unit
@@ -241,14 +272,13 @@ class NwbFile:
         return np.column_stack([np.array(centres) * scale, np.zeros(neurons)])
 
     def _neuron_ids(self, series: Any, neurons: int) -> np.ndarray | None:
-        ids = np.asarray(series.rois.table.id[:])[np.asarray(series.rois.data[:])]
+        source = f"{self.path}: {path_of(series)}: its regions"
+        ids = rows_of(series.rois.table.id.data, whole(series.rois.data, source), source)
         return ids.astype(int) if np.unique(ids).size == neurons else None
 
-
-def _rate(series: Any) -> float | None:
-    if series.rate is not None:
-        return float(series.rate)
-    if series.timestamps is None or len(series.timestamps) < 2:
-        return None
-    step = float(np.median(np.diff(np.asarray(series.timestamps[:], dtype=float))))
-    return 1.0 / step if step > 0 else None
+    def _rate(self, series: Any) -> float | None:
+        if series.rate is not None:
+            return float(series.rate)
+        if series.timestamps is None or len(series.timestamps) < 2:
+            return None
+        return rate_of(whole(series.timestamps, f"{self.path}: {path_of(series)}: its times"))

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError
+from napari_vidrecon.errors import SessionError, one_line
 from napari_vidrecon.sessions.importing.clocks import regular_times
+from napari_vidrecon.sessions.importing.hdf5_contents import MOST_FRAMES, require_stored, whole
 from napari_vidrecon.sessions.importing.nwb_names import named, path_of
 from napari_vidrecon.sessions.importing.recording import Presentation, require_ascending
 from napari_vidrecon.sessions.importing.report import ImportReport
@@ -16,6 +17,31 @@ from napari_vidrecon.sessions.importing.stimuli import StimulusMovie, stimulus_m
 from napari_vidrecon.sessions.importing.trials import presentations_from_stream
 
 TIER_COLUMN = "tier"
+HIGHEST_RATE_HZ = 1e6
+
+
+def told_clock(series: Any, source: str) -> tuple[float, float]:
+    """Rate, Hz, and time of the first sample, s, of a series without times of its own.
+
+    Parameters
+    ----------
+    series
+        A series of an NWB file.
+    source
+        Its place, for messages.
+
+    Raises
+    ------
+    SessionError
+        No clock, or an impossible one.
+    """
+    try:
+        rate, start = float(series.rate), float(series.starting_time or 0.0)
+    except (TypeError, ValueError):
+        raise SessionError(f"{source}: expected times or a rate, found neither") from None
+    if not (0.0 < rate <= HIGHEST_RATE_HZ and np.isfinite(start)):
+        raise SessionError(f"{source}: expected a rate in Hz and a start in seconds, found {rate:g} and {start:g}")
+    return rate, start
 
 
 class StimulusReader:
@@ -66,6 +92,8 @@ class StimulusReader:
             if id(holder) not in movies:
                 movies[id(holder)] = len(movies), self._movie(holder)
             number, movie = movies[id(holder)]
+            if len(movie) > MOST_FRAMES:
+                raise SessionError(f"{movie.name}: expected at most {MOST_FRAMES:,} frames, found {len(movie):,}")
             frames = np.arange(len(movie)) if frames is None else frames
             if frames.size and (frames.min() < 0 or frames.max() >= len(movie)):
                 raise SessionError(
@@ -103,7 +131,13 @@ class StimulusReader:
         """Indices of the frames shown; None for all in order."""
         from pynwb.image import IndexSeries
 
-        return np.asarray(series.data[:]).astype(int) if isinstance(series, IndexSeries) else None
+        if not isinstance(series, IndexSeries):
+            return None
+        source = f"{self.path}: {path_of(series)}"
+        frames = whole(series.data, source)
+        if frames.ndim != 1 or frames.dtype.kind not in "iu":
+            raise SessionError(f"{source}: expected numbers of frames, found {frames.dtype} of shape {frames.shape}")
+        return frames.astype(int)
 
     def _movie(self, holder: Any) -> StimulusMovie:
         from pynwb.image import ImageSeries
@@ -111,26 +145,27 @@ class StimulusReader:
         source = f"{self.path}: {path_of(holder)}"
         if not isinstance(holder, ImageSeries):
             images = holder.order_of_images[:] if holder.order_of_images is not None else holder.images.values()
-            pictures = [np.asarray(image.data[:]) for image in images]
+            pictures = [whole(image.data, f"{source}: {image.name}") for image in images]
             if len({picture.shape for picture in pictures}) != 1:
                 raise SessionError(f"{source}: expected pictures of one size, found several; choose others")
             return stimulus_movie(source, np.stack(pictures), self.levels)
         if holder.external_file is not None:
             raise SessionError(
-                f"{source}: expected frames in the NWB file, found a link to {holder.external_file[0]}; "
+                f"{source}: expected frames in the NWB file, found a link to {one_line(holder.external_file[0], 100)}; "
                 "save its frames as .npy and import plain arrays"
             )
+        require_stored(holder.data, source)
         return stimulus_movie(source, holder.data, self.levels)
 
     def _times(self, series: Any, frames: int) -> np.ndarray:
         source = f"{self.path}: {path_of(series)}"
         if series.timestamps is None:
-            return regular_times(frames, float(series.rate), float(series.starting_time or 0.0))
-        times = np.asarray(series.timestamps[:], dtype=float)
+            return regular_times(frames, *told_clock(series, source))
+        times = whole(series.timestamps, f"{source}: its times")
         require_ascending(times, source)
         if times.size != frames:
             raise SessionError(f"{source}: expected {frames} times, one for each frame shown, found {times.size}")
-        return times
+        return times.astype(float)
 
     def _by_pauses(self, movie: int, frames: np.ndarray, times: np.ndarray) -> list[Presentation]:
         jumps = np.flatnonzero(~np.isin(np.diff(frames), (0, 1))) + 1
@@ -149,7 +184,8 @@ class StimulusReader:
         table = self.book.trials
         if table is None or len(table) == 0:
             return None, None
-        starts, stops = np.asarray(table["start_time"][:], float), np.asarray(table["stop_time"][:], float)
+        source = f"{self.path}: the table of trials"
+        starts, stops = (whole(table[name].data, source).astype(float) for name in ("start_time", "stop_time"))
         words = [str(word) for word in table[TIER_COLUMN][:]] if TIER_COLUMN in table.colnames else None
         presentations, tiers = [], []
         for number, (start, stop) in enumerate(zip(starts, stops, strict=True)):

@@ -10,6 +10,10 @@ from napari_vidrecon.errors import SessionError
 from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.stimuli import StimulusMovie
 
+SECONDS_A_DAY = 86_400
+LONGEST_RECORDING_S = 30.0 * SECONDS_A_DAY
+LATEST_S = 1e11
+"""Clocks may count from 1970, in seconds."""
 REGULAR = 1.5
 """A step of a clock longer than this many median steps is a gap."""
 
@@ -150,9 +154,15 @@ def require_ascending(times: np.ndarray, source: str) -> None:
         raise SessionError(
             f"{source}: expected a list of at least two times in seconds, found {times.dtype} of shape {times.shape}"
         )
+    times = times.astype(np.float64)
     if not np.isfinite(times).all():
         bad = int((~np.isfinite(times)).sum())
         raise SessionError(f"{source}: expected times in seconds, found {bad} that are NaN or infinite; mend the clock")
+    if max(abs(times[0]), abs(times[-1])) > LATEST_S or times[-1] - times[0] > LONGEST_RECORDING_S:
+        raise SessionError(
+            f"{source}: expected times in seconds of at most {LONGEST_RECORDING_S / SECONDS_A_DAY:g} days, "
+            f"found {times[0]:g} to {times[-1]:g}; give them in seconds"
+        )
     steps = np.diff(times)
     if not (steps > 0).all():
         first = int((steps <= 0).argmax())

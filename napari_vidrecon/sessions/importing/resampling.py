@@ -13,6 +13,7 @@ from napari_vidrecon.sessions.importing.stimuli import WHITE, StimulusMovie
 ScreenFit = Literal["pad", "crop", "stretch"]
 SURROUND_GREY = WHITE / 2
 FRAMES_AT_ONCE = 32
+PIXELS_AT_ONCE = 1 << 24
 FAST = 1.5
 """A signal with more than this many samples a frame is averaged, not interpolated."""
 
@@ -92,9 +93,11 @@ def shown_clip(
     needed = frames[first:last]
     resampler = ScreenResampler(movie.size_px, screen_px, fit)
     if len(needed) > 1 and (np.diff(needed) == 1).all():
+        height, width = movie.size_px
+        at_once = max(1, min(FRAMES_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
         parts = [
-            resampler(movie.grey(start, min(start + FRAMES_AT_ONCE, int(needed[-1]) + 1)))
-            for start in range(int(needed[0]), int(needed[-1]) + 1, FRAMES_AT_ONCE)
+            resampler(movie.grey(start, min(start + at_once, int(needed[-1]) + 1)))
+            for start in range(int(needed[0]), int(needed[-1]) + 1, at_once)
         ]
     else:
         parts = [resampler(movie.grey(int(frame), int(frame) + 1)) for frame in needed]

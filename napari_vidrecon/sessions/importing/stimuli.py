@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from napari_vidrecon.errors import SessionError, StorageError
-from napari_vidrecon.storage import read_array
+from napari_vidrecon.storage import check_regular, read_array, reading
 
 WHITE = 255.0
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
@@ -17,6 +20,10 @@ LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 COLOUR_CHANNELS = (3, 4)
 ARRAY_SUFFIXES, TIFF_SUFFIXES, FILM_SUFFIXES = (".npy",), (".tif", ".tiff"), (".mp4", ".avi", ".mov", ".mkv")
 MOVIE_SUFFIXES = ARRAY_SUFFIXES + TIFF_SUFFIXES + FILM_SUFFIXES
+LARGEST_SIDE_PX = 8192
+FILM_RATIO = 20
+UNPACKED_RATIO, UNPACKED_SURPLUS_BYTES = 8, 400 << 20
+"""A compressed film may be this many times as large as its file, and this much larger; more fits into no memory."""
 FRAMES_TO_LOOK_AT = 32
 DARKEST_PLAUSIBLE_SHARE = 0.1
 """A movie of 16 bits that never exceeds this share of its range was most likely stored with fewer bits."""
@@ -71,12 +78,14 @@ class StimulusMovie:
         ------
         SessionError : a pixel is NaN or infinite.
         """
-        frames = np.asarray(self.pixels[start:stop])
+        with reading(self.name, SessionError, f"frames {start} to {stop - 1} of a movie"):
+            frames = np.asarray(self.pixels[start:stop])
         if self.coloured:
             # A fourth channel is opacity, which a screen does not show.
             frames = frames[..., :3] @ np.array(LUMA_WEIGHTS, dtype=np.float32)
         black, white = self.levels
-        grey = (frames.astype(np.float32) - np.float32(black)) * np.float32(WHITE / (white - black))
+        with np.errstate(over="ignore", invalid="ignore"):
+            grey = (frames.astype(np.float32) - np.float32(black)) * np.float32(WHITE / (white - black))
         if not np.isfinite(grey).all():
             raise SessionError(
                 f"{self.name}: expected a grey level in every pixel, found NaN or infinite values in "
@@ -104,11 +113,16 @@ def stimulus_movie(name: str, pixels: Pixels, levels: tuple[float, float] | None
             f"{name}: expected frames (frames, rows, columns) or with 3 or 4 colours as the last axis, "
             f"found shape {shape}; say `axes` in the description if the axes are in another order"
         )
+    if max(shape[1:3]) > LARGEST_SIDE_PX:
+        raise SessionError(
+            f"{name}: expected pictures of at most {LARGEST_SIDE_PX} pixels a side, found {shape[1]} x {shape[2]}; "
+            "say `axes` in the description if the axes are in another order"
+        )
     if pixels.dtype.kind not in "fiub":
         raise SessionError(f"{name}: expected pixels as numbers, found {pixels.dtype}")
     if levels is None:
         levels = _levels_of(name, pixels)
-    if not levels[1] > levels[0]:
+    if not (levels[1] > levels[0] and np.isfinite(np.float32(WHITE / (levels[1] - levels[0])))):
         raise SessionError(f"{name}: expected levels of black and white, black first, found {levels}")
     return StimulusMovie(name, pixels, levels)
 
@@ -136,12 +150,15 @@ def value_range(pixels: Pixels) -> tuple[float, float]:
     """Lowest and highest value of a few frames spread over a movie; NaN if there are none but NaN."""
     count = pixels.shape[0]
     chosen = np.unique(np.linspace(0, count - 1, FRAMES_TO_LOOK_AT).astype(int))
-    frames = [np.asarray(pixels[int(index) : int(index) + 1]) for index in chosen]
-    finite = [frame[np.isfinite(frame)] for frame in frames]
-    looked = [part for part in finite if part.size]
+    looked: list[tuple[float, float]] = []
+    for index in chosen:
+        frame = np.asarray(pixels[int(index) : int(index) + 1])
+        finite = frame[np.isfinite(frame)]
+        if finite.size:
+            looked.append((float(finite.min()), float(finite.max())))
     if not looked:
         return float("nan"), float("nan")
-    return float(min(part.min() for part in looked)), float(max(part.max() for part in looked))
+    return min(low for low, _ in looked), max(high for _, high in looked)
 
 
 def open_pixels(file: Path) -> np.ndarray:
@@ -154,17 +171,50 @@ def open_pixels(file: Path) -> np.ndarray:
     suffix = file.suffix.lower()
     if suffix in ARRAY_SUFFIXES:
         return read_array(file, memory_map=True)
-    if not file.is_file():
-        raise StorageError(f"{file}: expected a movie, found nothing there; check the path")
+    if suffix not in TIFF_SUFFIXES + FILM_SUFFIXES:
+        raise StorageError(f"{file}: expected a movie ({', '.join(MOVIE_SUFFIXES)}), found a file ending in '{suffix}'")
+    size = check_regular(file, "a movie")
+    with reading(file, expected="a movie"):
+        return _tiff(file, size) if suffix in TIFF_SUFFIXES else _film(file, size)
+
+
+def _tiff(file: Path, size: int) -> np.ndarray:
+    import tifffile
+
+    with _quiet("tifffile"), tifffile.TiffFile(file) as opened:
+        series = opened.series[0]
+        _require_likely(file, size, int(np.prod([int(n) for n in series.shape], dtype=object)) * series.dtype.itemsize)
+        return np.asarray(series.asarray())
+
+
+def _film(file: Path, size: int) -> np.ndarray:
+    import imageio.v3 as imageio
+
+    width, height = imageio.immeta(file, plugin="FFMPEG")["size"]
+    _require_likely(file, size, width * height * len(LUMA_WEIGHTS))
+    frames: list[np.ndarray] = []
+    total = 0
+    for frame in imageio.imiter(file, plugin="FFMPEG"):
+        total += frame.nbytes
+        _require_likely(file, size * FILM_RATIO, total)
+        frames.append(frame)
+    return np.stack(frames)
+
+
+@contextlib.contextmanager
+def _quiet(library: str) -> Iterator[None]:
+    """What it logs of a damaged file is for programmers; a person gets one line."""
+    logger = logging.getLogger(library)
+    before, logger.disabled = logger.disabled, True
     try:
-        if suffix in TIFF_SUFFIXES:
-            import tifffile
+        yield
+    finally:
+        logger.disabled = before
 
-            return np.asarray(tifffile.imread(file))
-        if suffix in FILM_SUFFIXES:
-            import imageio.v3 as imageio
 
-            return np.asarray(imageio.imread(file, plugin="FFMPEG"))
-    except (OSError, ValueError, RuntimeError, IndexError) as error:
-        raise StorageError(f"{file}: expected a movie, found a file that cannot be read ({error})") from None
-    raise StorageError(f"{file}: expected a movie ({', '.join(MOVIE_SUFFIXES)}), found a file ending in '{suffix}'")
+def _require_likely(file: Path, size: int, unpacked: int) -> None:
+    if unpacked > UNPACKED_RATIO * size + UNPACKED_SURPLUS_BYTES:
+        raise StorageError(
+            f"{file}: expected a movie of its size, found one that says it has {unpacked:,} bytes of pixels; "
+            "it is damaged: copy it again, or save its frames as .npy"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -13,10 +14,11 @@ from napari_vidrecon.sessions.importing.array_preview import list_columns, rate_
 from napari_vidrecon.sessions.importing.arrays import ArrayReader
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import read_description
+from napari_vidrecon.sessions.importing.recorded_files import recorded_numbers
 from napari_vidrecon.sessions.importing.recording import Recording
 from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.settings import ImportSettings
-from napari_vidrecon.storage import read_array
+from napari_vidrecon.storage import check_inside, read_array, reading
 
 CELLS_FILE, PICKLED_FILES = "iscell.npy", ("stat.npy", "ops.npy", "db.npy")
 NEUROPIL_SHARE = 0.7
@@ -75,10 +77,11 @@ class Suite2pFolder:
             part = description.activity
             known = {name: role for name, role in uses(description).items() if name != part.file}
             rate = part.rate_hz
-            if part.times and (beside / part.times).is_file():
-                rate = rate or rate_of(read_array(beside / part.times))
+            if part.times and rate is None:
+                with contextlib.suppress(SessionError, StorageError):
+                    rate = rate_of(recorded_numbers(beside, part.times))
             fault = []
-        except SessionError as error:
+        except (SessionError, StorageError) as error:
             fault = [Column.unreadable("description", str(error), fault=True)]
         roles: dict[str, tuple[str, str | None, float | None]] = dict.fromkeys(
             PICKLED_FILES, ("not used; pickled, and never opened", None, None)
@@ -105,6 +108,10 @@ class Suite2pFolder:
         StorageError : a file is damaged or unsafe.
         """
         require_folder(self.folder)
+        with reading(self.folder, SessionError, "a suite2p folder"):
+            return self._recording()
+
+    def _recording(self) -> Recording:
         planes = self.planes
         if not planes:
             wanted = "spks.npy" if self.signal == "spks" else "F.npy and Fneu.npy"
@@ -137,8 +144,8 @@ class Suite2pFolder:
 
     def _activity(self, plane: Path, report: ImportReport) -> np.ndarray:
         if self.signal == "spks":
-            return _traces(plane / "spks.npy")
-        bright, around = _traces(plane / "F.npy"), _traces(plane / "Fneu.npy")
+            return self._traces(plane / "spks.npy")
+        bright, around = self._traces(plane / "F.npy"), self._traces(plane / "Fneu.npy")
         if bright.shape != around.shape:
             raise SessionError(
                 f"{plane / 'Fneu.npy'}: expected the shape of F.npy, {bright.shape}, found {around.shape}; "
@@ -148,7 +155,7 @@ class Suite2pFolder:
         baseline = np.percentile(corrected, BASELINE_PERCENTILE, axis=1, keepdims=True)
         if (baseline <= 0).any():
             report.add("warning", "activity", f"{int((baseline <= 0).sum())} baselines not above 0; dF/F is NaN there")
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             dff = np.where(baseline > 0, (corrected - baseline) / baseline, np.nan)
         text = (
             f"dF/F of F - {NEUROPIL_SHARE:g} Fneu over its {BASELINE_PERCENTILE:g}th percentile, cut off at 0; "
@@ -163,6 +170,7 @@ class Suite2pFolder:
             report.add("assumed", "activity", "all regions are taken, cells or not")
             return np.ones(regions, dtype=bool)
         try:
+            check_inside(self.folder, file)
             cells = read_array(file)
         except StorageError as error:
             raise StorageError(f"{error}; to take all regions give --all-regions") from None
@@ -190,9 +198,10 @@ class Suite2pFolder:
             report.add("repaired", "activity", f"planes of {max(lengths)} samples cut to {shortest} at the end")
         return np.concatenate([part[:, :shortest] for part in values])
 
-
-def _traces(file: Path) -> np.ndarray:
-    traces = read_array(file)
-    if traces.ndim != 2 or traces.dtype.kind not in "fiu" or traces.shape[1] < 2:
-        raise SessionError(f"{file}: expected traces (regions, samples), found {traces.dtype} of shape {traces.shape}")
-    return traces
+    def _traces(self, file: Path) -> np.ndarray:
+        check_inside(self.folder, file)
+        traces = read_array(file)
+        if traces.ndim != 2 or traces.dtype.kind not in "fiu" or traces.shape[0] < 1 or traces.shape[1] < 2:
+            found = f"{traces.dtype} of shape {traces.shape}"
+            raise SessionError(f"{file}: expected traces (regions, samples), found {found}")
+        return traces

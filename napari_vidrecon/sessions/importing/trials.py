@@ -15,6 +15,10 @@ from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
 
+LOWEST_RATE_HZ = 0.05
+"""Activity sampled more seldom says nothing of single frames, and would become thousands of them."""
+MOST_TRIALS = 50_000
+LONGEST_PRESENTATION_S = 12.0 * 3600
 SAME_RATE = 0.01
 """Movies within this share of the video clock's rate are taken frame by frame."""
 MINIMUM_TRIALS = 8
@@ -93,8 +97,18 @@ def cut_trials(recording: Recording, trial_frames: int) -> list[TrialCut]:
     ------
     SessionError : no presentation lies within the activity, or too few trials are left.
     """
-    report = recording.report
+    report, activity = recording.report, recording.activity
+    if activity.period_s * LOWEST_RATE_HZ > 1.0:
+        raise SessionError(
+            f"{activity.source}: expected at least {LOWEST_RATE_HZ:g} samples a second, "
+            f"found one in {activity.period_s:.4g} s; give times in seconds, or the right rate_hz"
+        )
     cuts = [cut for index in range(len(recording.presentations)) for cut in _cut(recording, index, trial_frames)]
+    if len(cuts) > MOST_TRIALS:
+        raise SessionError(
+            f"{recording.name}: expected at most {MOST_TRIALS} trials, found {len(cuts)}; check the times of the "
+            "stimulus, or take longer trials (--trial-frames)"
+        )
     _note_irregular(recording.presentations, report)
     inside = _within_activity(recording, cuts)
     usable = [cut for cut in inside if not _without_activity(recording, cut)]
@@ -123,6 +137,11 @@ def _cut(recording: Recording, index: int, trial_frames: int) -> list[TrialCut]:
         how = "averaged over time" if per_frame > 1 else "each frame held as long as it was shown"
         report.add("resampled", "stimulus", f"movies at {rate_hz:.4g} Hz to {FRAME_RATE_HZ:g} Hz, {how}")
     total = int(count / per_frame + 1e-6)
+    if total > LONGEST_PRESENTATION_S * FRAME_RATE_HZ:
+        raise SessionError(
+            f"{recording.name}: expected presentations of at most {LONGEST_PRESENTATION_S / 3600:g} h, found one of "
+            f"{count} frames at {rate_hz:.4g} Hz; give times in seconds, or the right rate_hz"
+        )
     tier = "" if recording.tiers is None else recording.tiers[index]
     cuts = []
     for start in range(0, total, trial_frames):
