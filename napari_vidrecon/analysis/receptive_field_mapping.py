@@ -7,23 +7,27 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
+from napari_vidrecon.encoders.answers import check_finite, check_size
 from napari_vidrecon.encoders.chunks import chunk_that_fits
 from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.sessions.stimuli.on_off_patches import GREY_LEVEL, OFF_LEVEL, ON_LEVEL, OnOffPatches
+from napari_vidrecon.settings import Settings
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
     from napari_vidrecon.sessions.session import Session
 
+MOST_FRAMES = 300
+"""Ten seconds of each: what an encoder sees of a patch is over long before."""
 LEAST_ACTIVITY = 1e-6
 LARGEST_INCREASE = 1e4
 """A neuron that is silent before the patch would have no finite increase."""
 
 
-class MappingRecipe(BaseModel):
+class MappingRecipe(Settings):
     """Which patches are shown, and through how many of an encoder's windows they are seen.
 
     The published mapping shows 4608 single pixels and takes all 15 windows of each clip. The quick one shows
@@ -31,13 +35,11 @@ class MappingRecipe(BaseModel):
     much afterwards.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     patch_px: int = Field(2, ge=1, le=12, description="side of a patch, px")
-    before_frames: int = Field(15, ge=1)
-    shown_frames: int = Field(15, ge=1)
-    after_frames: int = Field(15, ge=0)
-    window_stride: int = Field(7, ge=1, description="every so many windows are taken; 1 takes all")
+    before_frames: int = Field(15, ge=1, le=MOST_FRAMES)
+    shown_frames: int = Field(15, ge=1, le=MOST_FRAMES)
+    after_frames: int = Field(15, ge=0, le=MOST_FRAMES)
+    window_stride: int = Field(7, ge=1, le=3 * MOST_FRAMES, description="every so many windows are taken; 1 takes all")
 
     @classmethod
     def preset(cls, name: Literal["quick", "published"] | str) -> MappingRecipe:
@@ -79,12 +81,15 @@ def map_receptive_fields(
 
     Raises
     ------
-    EncoderError : an encoder does not fit the session, or needs longer clips.
+    ConfigError : no encoder.
+    EncoderError : an encoder does not fit the session, needs longer clips, or answers NaN or infinity.
 
     Source: Bauer et al. 2026, Fig. 1-S3; there only the last of seven encoders was used by mistake.
     """
     recipe = recipe or MappingRecipe()
     patches = recipe.patches
+    if not encoders:
+        raise ConfigError("encoders: expected at least one, found none")
     for encoder in encoders:
         encoder.require_neurons(session.n_neurons, session.name)
     clips = 2 * len(patches)
@@ -95,7 +100,9 @@ def map_receptive_fields(
         viewing = _Viewing(encoder, patches, recipe.window_stride, behavior)
         for polarity, level in enumerate((ON_LEVEL, OFF_LEVEL)):
             for places in viewing.batches():
-                activity[polarity, places] += viewing.activity(places, level) / len(encoders)
+                answer = viewing.activity(places, level)
+                check_finite(encoder, answer, f"a patch of grey level {level:g} at place {places[0]} or after")
+                activity[polarity, places] += answer / len(encoders)
                 done += len(places)
                 if on_progress is not None and on_progress(done, total) is False:
                     return None
@@ -158,6 +165,8 @@ class _Viewing:
             video[self._shown] = level
         chunk = chunk_that_fits(self.encoder, gradient=False)
         seen = torch.cat([self.encoder.responses(part) for part in windows.split(chunk)])
+        size = (len(windows), self.encoder.spec.neurons, self.encoder.spec.windows.size)
+        check_size(self.encoder, seen, size, "windows x neurons x frames")
         by_place = seen.unflatten(0, (len(places), len(self._grey)))
         return torch.einsum("bwnk,pwk->bpn", by_place, self._weights).float().cpu().numpy()
 

@@ -6,12 +6,14 @@ import difflib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, get_origin
 
-from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.errors import ConfigError, one_line
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     Settings = TypeVar("Settings", bound=BaseModel)
+
+LONGEST_PAIR = 80
 
 
 def parse_settings(option: str, pairs: Sequence[str], model: type[BaseModel]) -> dict[str, Any]:
@@ -30,13 +32,13 @@ def parse_settings(option: str, pairs: Sequence[str], model: type[BaseModel]) ->
     settings: dict[str, Any] = {}
     for pair in pairs:
         name, separator, text = pair.partition("=")
-        name = name.strip()
+        name, told = name.strip(), f"{option} {one_line(pair, LONGEST_PAIR)}"
         if not separator or not name:
-            raise ConfigError(f"{option} {pair}: expected name=value, found no value")
+            raise ConfigError(f"{told}: expected name=value, found no value")
         if name not in model.model_fields:
             close = difflib.get_close_matches(name, model.model_fields, n=3)
             hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(model.model_fields)}"
-            raise ConfigError(f"{option} {pair}: expected a known setting, found {name!r}; {hint}")
+            raise ConfigError(f"{told}: expected a known setting, found {one_line(repr(name), LONGEST_PAIR)}; {hint}")
         several = get_origin(model.model_fields[name].annotation) is tuple
         settings[name] = tuple(text.split(",")) if several else text.strip()
     return settings
@@ -51,9 +53,9 @@ def checked(model: type[Settings], fields: dict[str, Any]) -> Settings:
     """
     from pydantic import ValidationError
 
+    from napari_vidrecon.settings import setting_fault
+
     try:
         return model(**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]) or "settings"
-        raise ConfigError(f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r}") from None
+    except ValidationError as raised:
+        raise ConfigError(setting_fault(raised)) from None

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 import psutil
 import torch
 
-from napari_vidrecon.errors import EncoderError
+from napari_vidrecon.errors import ConfigError, EncoderError, one_line
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
@@ -28,6 +29,19 @@ MOST_WINDOW_THREADS = 4
 """More would wait for each other: a tenth to a fifth of the work on a window is Python's own."""
 Answer = TypeVar("Answer")
 logger = logging.getLogger(__name__)
+
+
+def check_chunk(chunk: int | None) -> None:
+    """Refuse a number of windows at once that can be none.
+
+    Raises
+    ------
+    ConfigError : not None, and not a whole number of at least 1.
+    """
+    if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, (int, np.integer)) or chunk < 1):
+        raise ConfigError(
+            f"chunk: expected a whole number of windows of at least 1, or None, found {one_line(repr(chunk), 40)}"
+        )
 
 
 def chunk_that_fits(encoder: Encoder, *, gradient: bool) -> int:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_vidrecon.encoders.chunks import chunk_by_chunk, chunk_that_fits
+from napari_vidrecon.encoders.answers import check_finite
+from napari_vidrecon.encoders.chunks import check_chunk, chunk_by_chunk, chunk_that_fits
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
@@ -25,7 +26,12 @@ def predict_clip(encoder: Encoder, inputs: torch.Tensor, chunk: int | None = Non
     Returns
     -------
     (N, T) tensor; zeros where no window fits (T < 31).
+
+    Raises
+    ------
+    EncoderError : it answers NaN or infinity; or no number of windows that can be.
     """
+    check_chunk(chunk)
     windows = encoder.spec.windows
     frames = inputs.shape[1]
     total = torch.zeros(frames, encoder.spec.neurons, dtype=inputs.dtype, device=inputs.device)
@@ -35,13 +41,15 @@ def predict_clip(encoder: Encoder, inputs: torch.Tensor, chunk: int | None = Non
     chunk = chunk or chunk_that_fits(encoder, gradient=False)
     indices = torch.as_tensor(windows.indices(starts), device=inputs.device)
     first = 0
-    for part, activity in chunk_by_chunk(
+    for part, answer in chunk_by_chunk(
         encoder, indices, chunk, lambda part: encoder.responses(inputs[:, part].transpose(0, 1))
     ):
         # Windows start one frame apart, so their k-th frames are a slice: sums in a fixed order on every device.
-        for k, frame in enumerate(activity.permute(2, 0, 1)):
+        for k, frame in enumerate(answer.permute(2, 0, 1)):
             begin = first + k * windows.step
             total[begin : begin + len(part)] += frame
         first += len(part)
     coverage = torch.as_tensor(windows.coverage(frames), device=inputs.device).clamp(min=1)
-    return (total / coverage[:, None]).T.contiguous()
+    activity = (total / coverage[:, None]).T.contiguous()
+    check_finite(encoder, activity)
+    return activity

@@ -111,9 +111,17 @@ class WindowEncoder:
         Returns
         -------
         (5, T, rows, columns) tensor on the encoder's device.
+
+        Raises
+        ------
+        EncoderError : an array is of another size, holds no numbers, or some that are not finite.
         """
         canvas = self.spec.canvas
-        video = torch.as_tensor(video).to(self.device, self.dtype)
+        video = self._numbers(video, "video")
+        if video.ndim != 3:
+            raise EncoderError(
+                f"{self.spec.name}: expected a video (frames, rows, columns), found shape {tuple(video.shape)}"
+            )
         frames = video.shape[0]
         inputs = torch.full(
             (INPUT_CHANNELS, frames, canvas.rows, canvas.columns), padding, dtype=self.dtype, device=self.device
@@ -128,18 +136,38 @@ class WindowEncoder:
                 f"found {video.shape[1]}x{video.shape[2]}"
             )
         neutral = np.repeat(self.neutral_behavior[:, None], frames, axis=1)
-        planes = np.concatenate(
-            [
-                neutral[:2] if behavior is None else behavior,
-                neutral[2:] if pupil_center is None else pupil_center,
-            ]
-        )
-        if planes.shape != (BEHAVIOR_CHANNELS, frames):
-            raise EncoderError(
-                f"{self.spec.name}: expected behaviour of {frames} frames in 2+2 rows, found {planes.shape}"
-            )
-        inputs[1:] = torch.as_tensor(planes).to(self.device, self.dtype)[:, :, None, None]
+        first = 1
+        for name, given, usual in (
+            ("behavior", behavior, neutral[:2]),
+            ("pupil_center", pupil_center, neutral[2:]),
+        ):
+            planes = self._numbers(usual if given is None else given, name)
+            if planes.shape != usual.shape:
+                raise EncoderError(
+                    f"{self.spec.name}: expected {name} of {frames} frames in {len(usual)} rows, "
+                    f"found shape {tuple(planes.shape)}"
+                )
+            inputs[first : first + len(usual)] = planes[:, :, None, None]
+            first += len(usual)
         return inputs
+
+    def _numbers(self, values: np.ndarray | torch.Tensor, name: str) -> torch.Tensor:
+        """One of the arrays of an input, on the device; refused if an encoder could not answer for it."""
+        try:
+            found = torch.as_tensor(values)
+        except (TypeError, ValueError, RuntimeError):
+            raise EncoderError(f"{self.spec.name}: expected {name} as an array of numbers, found others") from None
+        if found.is_complex():
+            raise EncoderError(f"{self.spec.name}: expected {name} as an array of numbers, found complex ones")
+        moved = found.to(self.device, self.dtype)
+        if not bool(moved.isfinite().all()):
+            bad = (~moved.isfinite()).nonzero()
+            frame = int(bad[0, 0 if name == "video" else -1]) if found.ndim else 0
+            raise EncoderError(
+                f"{self.spec.name}: expected finite numbers in {name}, found {len(bad)} of {found.numel()} that are "
+                f"NaN, infinite or too large, the first in frame {frame}; interpolate them, or leave the clip out"
+            )
+        return moved
 
     def responses(self, windows: torch.Tensor, neurons: torch.Tensor | None = None) -> torch.Tensor:
         """Activity (B, N, size) for model inputs (B, 5, size, rows, columns); differentiable once.
@@ -197,7 +225,11 @@ class WindowEncoder:
 
         Returns
         -------
-        (N, T) float32, >= 0; all zeros for a clip shorter than one window (31 frames).
+        (N, T) float32, >= 0, finite; all zeros for a clip shorter than one window (31 frames).
+
+        Raises
+        ------
+        EncoderError : an array that does not fit, or an answer that is not finite.
         """
         inputs = self.pack(video, behavior, pupil_center)
         return predict_clip(self, inputs, chunk).cpu().numpy()

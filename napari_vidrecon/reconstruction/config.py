@@ -134,7 +134,7 @@ class ReconstructionConfig(Settings):
     )
     track_every: int = Field(10, ge=1, le=MOST_STEPS, description="steps between two measurements")
     track_responses: bool = Field(True, description="measure predicted activity too (a whole prediction each time)")
-    track_skip_frames: int = Field(32, ge=0, le=MOST_STEPS, description="first frames left out of what is measured (Q10)")
+    track_skip_frames: int = Field(32, ge=0, le=MOST_STEPS, description="first frames that are not measured (Q10)")
     seed: int = Field(0, ge=0, description="of everything drawn: offsets, noise, shifts, draws, permuted targets")
 
     @classmethod

@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import scipy.linalg
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.fft import dctn
 
 from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
-from napari_vidrecon.reconstruction.decoder import Decoder, lagged, rooted
+from napari_vidrecon.reconstruction.decoder import LARGEST_LAG_FRAMES, Decoder, lagged, rooted
+from napari_vidrecon.settings import MOST_STEPS, Settings
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
 
 
-class DecoderRecipe(BaseModel):
+MOST_LAGS = 100
+Lag = Annotated[int, Field(ge=-LARGEST_LAG_FRAMES, le=LARGEST_LAG_FRAMES)]
+
+
+class DecoderRecipe(Settings):
     """Settings of a fit.
 
     The lags span what a movie frame does to a slow recording: the delay of cortex, and the spread that deconvolution
     leaves. With many neurons fewer lags are taken, evenly, so that memory holds the regression.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    lags_frames: tuple[int, ...] = Field(
-        (-2, 0, 2, 4, 6, 8), min_length=1, description="frames after a movie's frame at which activity is taken"
+    lags_frames: tuple[Lag, ...] = Field(
+        (-2, 0, 2, 4, 6, 8),
+        min_length=1,
+        max_length=MOST_LAGS,
+        description="frames after a movie's frame at which activity is taken",
     )
     most_predictors: int = Field(24_000, ge=1, description="lags times neurons; 24,000 need 5 GB")
     ridge: float = Field(1.0, gt=0, description="penalty, as a share of each predictor's power in the training trials")
     finest_cycles_per_px: float = Field(0.2, gt=0, le=0.5, description="finer detail of a frame is not decoded")
-    every_frames: int = Field(2, ge=1, description="of the training trials, one frame in so many is used")
+    every_frames: int = Field(2, ge=1, le=MOST_STEPS, description="one frame in so many of the training trials is used")
 
     def lags_for(self, neurons: int) -> tuple[int, ...]:
         """The lags that are taken for so many neurons: all, or as many as are allowed, evenly chosen."""
@@ -70,7 +76,7 @@ def fit_decoder(
 
     Raises
     ------
-    SessionError : fewer than two trials to learn from.
+    SessionError : fewer than two trials to learn from, or activity that no weights can be found for.
 
     Source: not of the paper; linear decoding of movies, Stanley et al. 1999.
     """
@@ -90,11 +96,29 @@ def fit_decoder(
         regression.add(predictors, spectrum[:, frequencies[:, 0], frequencies[:, 1]])
         if on_progress is not None and on_progress(done, len(ids)) is False:
             break
-    weights = regression.solved(recipe.ridge).reshape(len(lags), session.n_neurons, len(frequencies))
+    weights = _solved(regression, recipe, session).reshape(len(lags), session.n_neurons, len(frequencies))
     # Rounded as a file keeps them, so that one read back makes the same movies to the bit.
-    weights = np.ascontiguousarray(weights.astype(np.float16).astype(np.float32))
+    with np.errstate(over="ignore"):
+        weights = np.ascontiguousarray(weights.astype(np.float16).astype(np.float32))
+    if not np.isfinite(weights).all():
+        raise _unsolvable(session, recipe)
     told: dict[str, Any] = {"trials": done, "simulated": session.simulated, "recipe": recipe.model_dump()}
     return Decoder(weights, mean, lags, frequencies, session.name, told)
+
+
+def _solved(regression: _Regression, recipe: DecoderRecipe, session: Session) -> np.ndarray:
+    try:
+        return regression.solved(recipe.ridge)
+    except (np.linalg.LinAlgError, ValueError):
+        # Not positive, or not finite.
+        raise _unsolvable(session, recipe) from None
+
+
+def _unsolvable(session: Session, recipe: DecoderRecipe) -> SessionError:
+    return SessionError(
+        f"{session.path}: expected responses that finite weights can be found for, found some far too large or too "
+        f"small, or a ridge of {recipe.ridge:g} that is too small; rescale the responses, or take a larger ridge"
+    )
 
 
 class _Regression:

@@ -11,15 +11,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from napari_vidrecon.encoders.answers import check_size
 from napari_vidrecon.encoders.chunks import chunk_by_chunk, chunk_that_fits
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.neuron_noise import never_changes
 from napari_vidrecon.reconstruction.schedule import SubBatches
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SubBatchGradients:
     """What the sub-batches of a step give.
 
@@ -79,6 +81,7 @@ def sub_batch_gradients(
     def compute(part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         leaf = inputs[:, part].transpose(0, 1).detach().requires_grad_(True)
         activity = encoder.responses(leaf, neurons)
+        check_size(encoder, activity, (len(part), target.shape[0], windows.size), "windows x neurons x frames")
         misfit = negative_log_likelihood(activity, target[:, part].transpose(0, 1), config)
         if weights is not None:
             misfit = misfit * weights[:, part].transpose(0, 1)
@@ -234,8 +237,13 @@ def likelihood_scale(config: ReconstructionConfig, matched: np.ndarray, sub_batc
     matched : (neurons in the loss, T) activity to match.
     sub_batch_frames : frames whose loss is averaged.
     """
-    expected = float((matched.mean(axis=1) ** config.variance_power).sum())
-    dispersion = matched.var(axis=1).sum() / max(expected, np.finfo(np.float32).tiny)
+    means, variances = matched.mean(axis=1), matched.var(axis=1)
+    if never_changes(means, variances):
+        # All are silent or constant, so nothing tells how noisy they are: as sparse activity is, by its own mean.
+        means = np.full(len(means), float(means.mean()) or 1.0)
+        variances = means**2
+    expected = float((means**config.variance_power).sum())
+    dispersion = variances.sum() / max(expected, np.finfo(np.float32).tiny)
     elements = matched.shape[0] * sub_batch_frames
     return float(config.likelihood_weight * elements / max(float(dispersion), np.finfo(np.float32).tiny))
 

@@ -4,42 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
+from napari_vidrecon.encoders.answers import check_finite, check_size
 from napari_vidrecon.errors import MaskError
 from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.settings import MOST_STEPS, Settings
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
     from napari_vidrecon.sessions.session import Session, Trial
 
 
-class MaskRecipe(BaseModel):
+HUGE_ACTIVITY = 1e15
+"""Its square leaves single precision when it is summed."""
+LARGEST_KERNEL_PX = 71
+"""A reflected edge of 35 pixels is all that a screen of 36 rows has."""
+
+
+class MaskRecipe(Settings):
     """Settings of a mask fit (science.md section 6).
 
     The published rule never takes alpha back: its normalised gradient does not shrink, and with a small encoder
     the mask grows over the whole screen. The decayed rule adds a constant pull towards 0 and limits alpha.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     rule: Literal["decayed", "published"] = "decayed"
-    steps: int = Field(350, ge=1)
+    steps: int = Field(350, ge=1, le=MOST_STEPS)
     learning_rate: float = Field(10.0, gt=0)
     initial_scale: float = Field(0.05, ge=0, description="alpha starts uniform in 0 .. this")
-    skip_frames: int = Field(50, ge=0, description="first frames of a clip that are not used")
+    skip_frames: int = Field(50, ge=0, le=MOST_STEPS, description="first frames of a clip that are not used")
     blur_sigma_px: float = Field(5.0, gt=0)
-    blur_kernel_px: int = Field(15, ge=3)
+    blur_kernel_px: int = Field(15, ge=3, le=LARGEST_KERNEL_PX, description="odd")
     norm_epsilon: float = Field(1e-6, ge=0)
     decay: float = Field(5e-4, ge=0, description="pull towards 0 a step, before the learning rate (decayed rule)")
     lowest: float = Field(-0.2, description="smallest alpha (decayed rule)")
     highest: float = Field(1.2, description="largest alpha (decayed rule)")
     seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _kernel_has_a_middle(self) -> Self:
+        if self.blur_kernel_px % 2 == 0:
+            raise ValueError(f"blur_kernel_px: expected an odd number of pixels, found {self.blur_kernel_px}")
+        if self.lowest >= self.highest:
+            raise ValueError(f"lowest: expected less than the highest alpha {self.highest:g}, found {self.lowest:g}")
+        return self
 
     @classmethod
     def published(cls, **changes: Any) -> MaskRecipe:
@@ -47,7 +61,7 @@ class MaskRecipe(BaseModel):
         return cls(**{"rule": "published", "steps": 1000, **changes})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MaskProgress:
     """How far a fit is: step (done), steps, loss of the last step, alpha on the screen (36, 64)."""
 
@@ -81,7 +95,13 @@ class MaskFitter:
         return self.alpha_by_frame[0].float().cpu().numpy().copy()
 
     def step(self, shown: Trial, background: Trial) -> float:
-        """One step with an explicit pair of trials; returns the mean squared error of the blend's prediction."""
+        """One step with an explicit pair of trials; returns the mean squared error of the blend's prediction.
+
+        Raises
+        ------
+        MaskError : a trial is too short, the responses too large, or alpha left what can be counted.
+        EncoderError : the encoder answers NaN or infinity, or activity of another size.
+        """
         recipe, first = self.recipe, self.recipe.skip_frames
         frames = slice(first, first + self.frames)
         if min(shown.video.shape[0], background.video.shape[0]) < first + self.frames:
@@ -95,6 +115,8 @@ class MaskFitter:
         opacity = leaf[1].clamp(0.0, 1.0)
         blended = torch.cat([(leaf[0] * opacity + behind * (1.0 - opacity))[None], leaf[2:]])
         activity = self.encoder.responses(blended[:, self._indices].transpose(0, 1))
+        size = (len(self._indices), self.encoder.spec.neurons, self.encoder.spec.windows.size)
+        check_size(self.encoder, activity, size, "windows x neurons x frames")
         wanted = torch.as_tensor(shown.responses[:, frames], dtype=leaf.dtype, device=leaf.device)
         loss = (activity - wanted[:, self._indices].transpose(0, 1)).square().mean()
         (gradient,) = torch.autograd.grad(loss, leaf)
@@ -107,7 +129,20 @@ class MaskFitter:
             self.alpha_by_frame = moved.clamp(recipe.lowest, recipe.highest)
         else:
             self.alpha_by_frame = self.alpha_by_frame - recipe.learning_rate * pull
-        return float(loss.detach())
+        # One number from the device, as before.
+        told = torch.stack([loss.detach(), pull.isfinite().all().to(loss)]).tolist()
+        if not np.isfinite(told[0]) or not told[1]:
+            self._explain(shown, background, activity)
+        return told[0]
+
+    def _explain(self, shown: Trial, background: Trial, activity: torch.Tensor) -> None:
+        """Why a step came to no number."""
+        check_finite(self.encoder, activity, f"a blend of {shown.name} and {background.name}")
+        largest = float(np.abs(shown.responses).max())
+        reason = f"the responses of {shown.name} reach {largest:.3g}; rescale them if that is far too large"
+        if self.alpha_by_frame.isfinite().all() and largest < HUGE_ACTIVITY:
+            reason = f"the gradient of {self.encoder.spec.name} is NaN or infinite; take another encoder"
+        raise MaskError(f"mask of {shown.name} and {background.name}: expected a finite loss and gradient; {reason}")
 
     def _packed(self, trial: Trial, frames: slice) -> torch.Tensor:
         return self.encoder.pack(trial.video[frames], trial.behavior[:, frames], trial.pupil_center[:, frames])
@@ -145,13 +180,21 @@ def fit_mask(
     Returns
     -------
     AlphaMask on the encoder's canvas, or on the screen where the canvas is the screen.
+
+    Raises
+    ------
+    EncoderError : the encoder has other neurons, or answers NaN or infinity.
+    MaskError : fewer than two trials, or trials that are too short for the recipe.
+    SessionError : a trial cannot be read, or its responses are withheld.
     """
     recipe = recipe or MaskRecipe()
     encoder.require_neurons(session.n_neurons, session.name)
-    ids = trial_ids or [trial_id for trial_id in session.trial_ids if session.tiers[trial_id] == "oracle"]
+    ids = list(trial_ids or ()) or [trial_id for trial_id in session.trial_ids if session.tiers[trial_id] == "oracle"]
     if len(ids) < 2:
         raise MaskError(f"{session.path}: expected at least 2 labelled trials to fit a mask on, found {len(ids)}")
     trials = [session.trial(trial_id) for trial_id in ids]
+    for trial in trials:
+        trial.require_responses()
     fitter = MaskFitter(encoder, recipe)
     # The published code never draws the last trial (Q17); the decayed rule draws all.
     drawn = len(trials) - 1 if recipe.rule == "published" else len(trials)

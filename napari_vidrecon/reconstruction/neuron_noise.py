@@ -6,6 +6,14 @@ import numpy as np
 
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 
+LEAST_VARIATION = 1e-10
+"""Variance in units of the squared mean; below, it is rounding in single precision."""
+
+
+def never_changes(means: np.ndarray, variances: np.ndarray) -> bool:
+    """Whether no neuron's activity varies over the frames, given the mean and variance of each."""
+    return bool(variances.sum() <= LEAST_VARIATION * (means**2).sum())
+
 
 def noise_weights(config: ReconstructionConfig, matched: np.ndarray) -> np.ndarray | None:
     """What each neuron counts, by how much its activity varies beside its mean.
@@ -28,9 +36,10 @@ def noise_weights(config: ReconstructionConfig, matched: np.ndarray) -> np.ndarr
         return None
     variances = matched.var(axis=1, dtype=np.float64)
     means = np.maximum(matched.mean(axis=1, dtype=np.float64), 0.0)
-    if variances.mean() == 0.0 or means.mean() == 0.0:
+    if never_changes(means, variances) or means.mean() == 0.0:
         # Nothing changes, so nothing tells one neuron from another.
         return np.ones(len(matched))
+    # A neuron that is silent among others counts as they do on average: the pull is all there is of it.
     pull = config.neuron_noise_shrinkage
     weights = (means + pull * means.mean()) / (variances + pull * variances.mean())
     return weights / weights.mean()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.reconstruction.neurons import NeuronSet
 
@@ -36,6 +37,7 @@ def weighed_by_prediction(session: Session, encoder: Encoder, trial_ids: Sequenc
     Raises
     ------
     SessionError : too few trials.
+    EncoderError : the encoder has other neurons, or answers NaN or infinity.
 
     Source: McCullagh & Nelder 1989; not part of the published method.
     """
@@ -45,15 +47,19 @@ def weighed_by_prediction(session: Session, encoder: Encoder, trial_ids: Sequenc
             f"{session.path}: expected at least {FEWEST_TRIALS} trials of the tier oracle to weigh neurons by, "
             f"found {len(ids)}"
         )
+    encoder.require_neurons(session.n_neurons, session.name)
     squares, expected = np.zeros(session.n_neurons), np.zeros(session.n_neurons)
     for trial_id in ids:
         trial = session.trial(trial_id)
-        predicted = encoder.predict(trial.video, trial.behavior, trial.pupil_center)
-        squares += ((trial.responses - predicted) ** 2).sum(axis=1)
-        expected += predicted.sum(axis=1)
-    # A neuron that was never active has no scatter, and must not count without end.
-    dispersion = np.maximum(squares, squares.mean() * 1e-3) / np.maximum(expected, expected.mean() * 1e-3)
-    weights = 1.0 / dispersion
+        answer = predicted(encoder, trial.video, trial.behavior, trial.pupil_center, clip=trial.name)
+        squares += ((trial.responses - answer) ** 2).sum(axis=1)
+        expected += answer.sum(axis=1)
+    weights = np.ones(session.n_neurons)
+    # Where all are silent, or predicted without a fault, nothing tells one from another.
+    if squares.mean() > 0 and expected.mean() > 0:
+        # A neuron that was never active has no scatter, and must not count without end.
+        dispersion = np.maximum(squares, squares.mean() * 1e-3) / np.maximum(expected, expected.mean() * 1e-3)
+        weights = 1.0 / dispersion
     reason = f"all neurons, weighed by their prediction in {len(ids)} trials"
     details = {"kind": "weighed", "trials": [int(each) for each in ids]}
     return NeuronSet(np.ones(session.n_neurons, dtype=bool), reason, details, weights / weights.mean())

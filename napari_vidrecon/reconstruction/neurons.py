@@ -7,13 +7,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.errors import ConfigError, one_line
+from napari_vidrecon.settings import LARGEST_SEED
 
 Ablation = Literal["drop", "silence"]
 """drop: ablated neurons leave the loss. silence: they stay in it with a target of 0, as in the published code."""
 
 
-@dataclass(frozen=True)
+MOST_NEURONS = 1 << 24
+
+
+@dataclass(frozen=True, eq=False)
 class NeuronSet:
     """A choice of neurons.
 
@@ -31,13 +35,13 @@ class NeuronSet:
     weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        keep = np.asarray(self.keep)
+        keep = _array(self.keep, "neurons")
         if keep.ndim != 1 or keep.dtype != np.bool_:
             raise ConfigError(f"neurons: expected a boolean for each neuron, found {keep.dtype} {keep.shape}")
         if not keep.any():
             raise ConfigError("neurons: none would be left; keep at least one")
         if self.weights is not None:
-            weights = np.asarray(self.weights)
+            weights = _array(self.weights, "neuron weights")
             numbers = weights.dtype.kind in "fiub" and weights.shape == keep.shape
             weights = weights.astype(np.float64) if numbers else weights
             if not numbers or not np.isfinite(weights).all() or (weights < 0).any():
@@ -55,7 +59,7 @@ class NeuronSet:
     @classmethod
     def all(cls, neurons: int) -> NeuronSet:
         """Every neuron."""
-        return cls(np.ones(neurons, dtype=bool))
+        return cls(np.ones(_count(neurons, "neurons"), dtype=bool))
 
     @classmethod
     def random(cls, neurons: int, ablated_fraction: float, seed: int = 0) -> NeuronSet:
@@ -63,16 +67,45 @@ class NeuronSet:
 
         Source: Bauer et al. 2026, Fig. 5; drawn on the CPU, so it is the same on every machine.
         """
-        if not 0 <= ablated_fraction < 1:
-            raise ConfigError(f"ablated fraction: expected 0 to below 1, found {ablated_fraction}")
-        draw = np.random.default_rng(seed).random(neurons)
+        number = isinstance(ablated_fraction, (int, float, np.number)) and not isinstance(ablated_fraction, bool)
+        if not number or not 0 <= ablated_fraction < 1:
+            raise ConfigError(f"ablated fraction: expected 0 to below 1, found {one_line(ablated_fraction, 40)}")
+        draw = np.random.default_rng(_count(seed, "ablation seed", LARGEST_SEED)).random(_count(neurons, "neurons"))
         keep = draw >= ablated_fraction
         reason = f"{100 * ablated_fraction:g} % ablated at random, seed {seed}" if ablated_fraction else "all neurons"
         return cls(keep, reason, {"kind": "random", "ablated_fraction": ablated_fraction, "seed": seed})
 
     @classmethod
     def without(cls, neurons: int, ablated: np.ndarray, reason: str = "selection ablated") -> NeuronSet:
-        """Ablate the neurons at the given indices."""
-        keep = np.ones(neurons, dtype=bool)
-        keep[np.asarray(ablated, dtype=np.int64)] = False
+        """Ablate the neurons at the given indices.
+
+        Raises
+        ------
+        ConfigError : they are no indices of so many neurons, or none would be left.
+        """
+        keep, indices = np.ones(_count(neurons, "neurons"), dtype=bool), _array(ablated, "ablated neurons")
+        if indices.size and (
+            indices.dtype.kind not in "iu" or indices.min() < -len(keep) or indices.max() >= len(keep)
+        ):
+            raise ConfigError(f"ablated neurons: expected indices below {len(keep)}, found {_shown(indices)}")
+        keep[indices.astype(np.int64)] = False
         return cls(keep, reason, {"kind": "list"})
+
+
+def _array(values: Any, what: str) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError):
+        raise ConfigError(f"{what}: expected a list of values, found rows of different lengths") from None
+
+
+def _shown(indices: np.ndarray) -> str:
+    return one_line(
+        f"{indices.dtype} from {indices.min()} to {indices.max()}" if indices.dtype.kind in "iuf" else indices.dtype
+    )
+
+
+def _count(value: Any, what: str, largest: int = MOST_NEURONS) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value <= largest:
+        raise ConfigError(f"{what}: expected a whole number from 0 to {largest}, found {one_line(repr(value), 40)}")
+    return int(value)

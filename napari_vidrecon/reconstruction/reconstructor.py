@@ -26,7 +26,9 @@ from napari_vidrecon.reconstruction.gradients import (
 )
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.neuron_noise import noise_weights
+from napari_vidrecon.reconstruction.not_finite import NotFinite, why_not_finite
 from napari_vidrecon.reconstruction.outcome import build_outcome, held_out_neurons
+from napari_vidrecon.reconstruction.saved_state import DEVIANCE, OUTCOME_PREFIX, check_state
 from napari_vidrecon.reconstruction.schedule import SubBatches, build_schedule
 from napari_vidrecon.reconstruction.targets import Target
 from napari_vidrecon.reconstruction.tracking import Tracker
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
 
 Bookmark = tuple[int, torch.Tensor, dict[str, torch.Tensor], dict[str, torch.Tensor], float | None]
 """Steps done, the video, the state of the update and that of the outcome, and the deviance."""
-OUTCOME_PREFIX, DEVIANCE = "outcome_", "deviance"
-"""Names in a saved state."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Steppable(Protocol):
     def set_target(self, target: Target) -> None: ...
 
 
-@dataclass
+@dataclass(eq=False)
 class Reconstructor:
     """Grows a movie until the activity predicted from it matches the target (Bauer et al. 2026, Fig. 1B).
 
@@ -163,6 +163,10 @@ class Reconstructor:
         self._rebuild_transforms()
         if self.decoder is not None:
             movie = self.decoder.movie(target.activity, target.neurons.keep)
+            if not np.isfinite(movie).all():
+                raise ConfigError(
+                    "decoder: expected a finite movie of the activity to match, found others; fit it anew"
+                )
             told = self._update.told(self._video, torch.as_tensor(movie).to(self._video), self._step)
             self._video = self._update.within(told, self._update_mask, self._blank)
 
@@ -244,13 +248,11 @@ class Reconstructor:
 
         Raises
         ------
-        ConfigError : the state is of a clip or encoder of another size.
+        ConfigError : the state is of a clip or encoder of another size, or damaged.
         """
-        video = np.asarray(state["video"])
-        if video.shape != tuple(self._video.shape):
-            raise ConfigError(f"state: expected a movie of {tuple(self._video.shape)}, found {video.shape}")
+        check_state(state, tuple(self._video.shape), self._update.state, self.config.steps)
         self._step = int(state["step"])
-        self._video = torch.as_tensor(video).to(self._video)
+        self._video = torch.as_tensor(np.asarray(state["video"])).to(self._video)
         other = {name: value for name, value in state.items() if name not in ("step", "video", DEVIANCE)}
         kept = {name: torch.as_tensor(value) for name, value in other.items()}
         self.deviance = float(np.ravel(state[DEVIANCE])[0]) if DEVIANCE in state else None
@@ -312,7 +314,8 @@ class Reconstructor:
 
         Raises
         ------
-        ConfigError : the gradient is not finite; the video is left as it was.
+        NotFinite : the loss, its gradient or the movie is not; the video is left as it was.
+        EncoderError : an encoder answers NaN or infinity.
         """
         began = time.perf_counter()
         with undone_on_failure([self]):
@@ -323,17 +326,17 @@ class Reconstructor:
 
         Raises
         ------
-        ConfigError : the gradient is not finite.
+        NotFinite : the loss, its gradient or the movie would not be.
         """
-        index = self._step
+        index, before, state = self._step, self._video, self._update.state
+        changed = self._update(before, gradient, index)
         # The one time in a step that a GPU is waited for.
-        loss_here, finite = torch.stack([loss, gradient.isfinite().all().to(loss)]).tolist()
-        if not np.isfinite(loss_here) or not finite:
-            raise ConfigError(
-                f"step {index}: the loss or its gradient is not finite (loss {loss_here}); the run stopped here"
-            )
-        before = self._video
-        self._video = self._update(before, gradient, index)
+        told = torch.stack([loss, *(each.isfinite().all().to(loss) for each in (gradient, changed))]).tolist()
+        loss_here, gradient_is_finite, movie_is_finite = told
+        if not np.isfinite(loss_here) or not gradient_is_finite or not movie_is_finite:
+            self._update.state = state
+            raise NotFinite(f"step {index + 1}: {why_not_finite(self, loss_here, bool(gradient_is_finite))}")
+        self._video = changed
         self._outcome.watch(before, self._video, loss_here, index)
         self._step += 1
         if self.config.member_weights == "deviance":

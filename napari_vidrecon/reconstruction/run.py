@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_vidrecon import __version__
-from napari_vidrecon.errors import ConfigError, RunError
+from napari_vidrecon.encoders.chunks import check_chunk
+from napari_vidrecon.errors import ConfigError, RunError, one_line
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.draws import Draw
 from napari_vidrecon.reconstruction.history import History
+from napari_vidrecon.reconstruction.inputs import check_inputs, check_one_window, check_threshold, encoder_list
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
 from napari_vidrecon.reconstruction.reconstructor import Reconstructor, StepInfo, Steppable
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 Ensemble = Literal["videos", "gradients"]
 
 
-@dataclass
+@dataclass(eq=False)
 class Run:
     """One reconstruction on its way; build it with `plan_run`, drive it with a `Runner` or step by step.
 
@@ -147,18 +149,30 @@ def plan_run(
     chunk: int | None = None,
     decoder: Decoder | None = None,
 ) -> Run:
-    """Check everything and build a run; parameters as for `reconstruct`."""
-    config = config or ReconstructionConfig.preset("best")
-    if not encoders:
-        raise ConfigError("encoders: expected at least one, found none")
+    """Check everything and build a run; parameters as for `reconstruct`.
+
+    Raises
+    ------
+    ConfigError, MaskError, EncoderError, SessionError : one line each.
+    """
+    config = ReconstructionConfig.preset("best") if config is None else config
+    encoders = encoder_list(encoders, "encoders")
+    measuring = encoder_list(target_encoders, "target_encoders") if target_encoders else encoders
+    check_inputs(trial, mask, config, decoder)
+    check_chunk(chunk)
+    check_threshold(mask_threshold, "mask_threshold")
+    check_threshold(evaluation_threshold, "evaluation_threshold")
     if ensemble not in ("videos", "gradients"):
-        raise ConfigError(f"ensemble: expected videos or gradients, found {ensemble!r}")
-    measuring = target_encoders or encoders
+        raise ConfigError(f"ensemble: expected videos or gradients, found {one_line(repr(ensemble), 60)}")
     for encoder in {id(e): e for e in [*encoders, *measuring]}.values():
         if trial.labelled:
             encoder.require_neurons(trial.responses.shape[0], f"{trial.name or 'the session'}, trial {trial.id},")
     goal = build_target(target, trial, measuring, neurons, ablation, config.seed)
     mask.on(encoders[0].spec.canvas, evaluation_threshold)
+    for other in measuring:
+        if all(other is not each for each in encoders):
+            # Otherwise its faults would show only once all steps are done.
+            check_one_window(other, trial)
     tracker = Tracker(trial, mask, evaluation_threshold, goal, measuring, config.track_skip_frames)
 
     def member(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.encoders.answers import predicted
+from napari_vidrecon.errors import ConfigError, one_line
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Trial
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Target:
     """Activity to match, with the neurons that count.
 
@@ -38,10 +39,16 @@ class Target:
             raise ConfigError(
                 f"target: expected activity of {len(self.neurons.keep)} neurons x frames, found {self.activity.shape}"
             )
-        if not np.isfinite(self.activity).all() or (self.activity < 0).any():
-            raise ConfigError("target: expected finite activity >= 0, found NaN, Inf or negative values")
+        good = np.isfinite(self.activity) & (self.activity >= 0)
+        if not good.all():
+            neuron, frame = np.argwhere(~good)[0]
+            raise ConfigError(
+                f"target ({self.kind}): expected finite activity >= 0, found {good.size - np.count_nonzero(good)} of "
+                f"{good.size} values that are NaN, infinite or negative, the first of neuron {neuron} in frame "
+                f"{frame} ({self.activity[neuron, frame]:g}); mend them, or leave the clip out"
+            )
         if self.ablation not in ("drop", "silence"):
-            raise ConfigError(f"ablation: expected drop or silence, found {self.ablation!r}")
+            raise ConfigError(f"ablation: expected drop or silence, found {one_line(repr(self.ablation), 60)}")
 
     @property
     def in_loss(self) -> np.ndarray:
@@ -63,13 +70,30 @@ class Target:
 
 
 def predicted_activity(encoders: Sequence[Encoder], trial: Trial) -> np.ndarray:
-    """Mean over encoders of the activity predicted from the true movie, (N, T) (science.md 5.7)."""
-    return np.mean([e.predict(trial.video, trial.behavior, trial.pupil_center) for e in encoders], axis=0)
+    """Mean over encoders of the activity predicted from the true movie, (N, T) (science.md 5.7).
+
+    Raises
+    ------
+    EncoderError : an encoder answers NaN or infinity.
+    """
+    inputs = trial.video, trial.behavior, trial.pupil_center
+    return np.mean([predicted(encoder, *inputs, clip=trial.name) for encoder in encoders], axis=0)
 
 
 def permuted_activity(activity: np.ndarray, seed: int) -> np.ndarray:
     """The same rows under other neurons: a control that keeps all statistics but the labels."""
     return activity[np.random.default_rng(seed).permutation(activity.shape[0])]
+
+
+def _numbers(given: Any) -> np.ndarray:
+    try:
+        found = np.asarray(given)
+    except (ValueError, TypeError):
+        raise ConfigError("target: expected an array (N, T) of numbers, found rows of different lengths") from None
+    if found.dtype.kind not in "fiu":
+        raise ConfigError(f"target: expected an array (N, T) of numbers, found {one_line(found.dtype, 40)}")
+    with np.errstate(over="ignore"):
+        return found.astype(np.float32)
 
 
 def build_target(
@@ -96,9 +120,11 @@ def build_target(
         elif target == "permuted":
             activity = permuted_activity(trial.responses, seed)
         else:
-            raise ConfigError(f"target {target!r}: expected recorded, predicted, permuted or an array (N, T)")
+            raise ConfigError(
+                f"target {one_line(repr(target), 60)}: expected recorded, predicted, permuted or an array (N, T)"
+            )
     else:
-        kind, activity = "given", np.asarray(target, dtype=np.float32)
+        kind, activity = "given", _numbers(target)
     count, frames = encoders[0].spec.neurons, trial.video.shape[0]
     if activity.shape != (count, frames):
         raise ConfigError(
@@ -108,5 +134,5 @@ def build_target(
     if neurons is None:
         neurons = NeuronSet.all(activity.shape[0])
     elif not isinstance(neurons, NeuronSet):
-        neurons = NeuronSet(np.asarray(neurons), "given list")
+        neurons = NeuronSet(neurons, "given list")
     return Target(kind, np.ascontiguousarray(activity, dtype=np.float32), neurons, ablation)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_vidrecon import metrics
+from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.reconstruction.targets import Target
+from napari_vidrecon.reconstruction.targets import Target, predicted_activity
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
@@ -66,7 +67,8 @@ class Tracker:
         """(N, T) activity predicted from the reconstruction with grey outside the evaluation mask."""
         shown = self.mask.transparent(video, self.evaluation_threshold)
         trial = self.trial
-        return np.mean([e.predict(shown, trial.behavior, trial.pupil_center) for e in self.encoders], axis=0)
+        clip, streams = f"the reconstruction of {trial.name}", (trial.behavior, trial.pupil_center)
+        return np.mean([predicted(encoder, shown, *streams, clip=clip) for encoder in self.encoders], axis=0)
 
     def activity(self, predicted: np.ndarray) -> dict[str, float]:
         """Loss (first frames left out) and correlation (all frames) of predicted activity (N, T)."""
@@ -79,9 +81,7 @@ class Tracker:
 
     def levels(self) -> dict[str, float]:
         """What the true movie reaches: its loss and correlation over all frames (Fig. 1C, dashed)."""
-        trial = self.trial
-        predicted = np.mean([e.predict(trial.video, trial.behavior, trial.pupil_center) for e in self.encoders], axis=0)
-        shown = self.target.measured(predicted)
+        shown = self.target.measured(predicted_activity(self.encoders, self.trial))
         return {
             "response_loss": metrics.poisson_loss(shown, self.measured_activity),
             "response_correlation": metrics.response_correlation(self.measured_activity, shown),

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from napari_vidrecon.encoders.training.recipe import FactorisedRecipe, Recipe, TrainingRecipe
+from napari_vidrecon.encoders.training.recipe import LARGEST_BATCH, FactorisedRecipe, Recipe, TrainingRecipe
 from napari_vidrecon.encoders.training.schedule import Schedule
 from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.settings import MOST_STEPS
 
 
 class DwiseNeuroRecipe(Recipe):
@@ -21,8 +22,8 @@ class DwiseNeuroRecipe(Recipe):
     """
 
     architecture: Literal["dwiseneuro"] = Field("dwiseneuro", description="kind of encoder")
-    canvas_rows: int = Field(64, ge=1, description="the movie stands in the middle of this canvas")
-    canvas_columns: int = Field(64, ge=1)
+    canvas_rows: int = Field(64, ge=1, le=4096, description="the movie stands in the middle of this canvas")
+    canvas_columns: int = Field(64, ge=1, le=4096)
     core_features: tuple[int, ...] = Field((64, 64, 64, 64, 128, 128, 128, 256, 256), description="one block each")
     spatial_strides: tuple[int, ...] = Field((2, 1, 1, 1, 2, 1, 1, 2, 1), description="of each block")
     spatial_kernel: int = Field(3, ge=1)
@@ -34,13 +35,15 @@ class DwiseNeuroRecipe(Recipe):
     softplus_beta: float = Field(0.07, gt=0)
     drop_rate: float = Field(0.4, ge=0, lt=1, description="of whole channels, before the readout")
     drop_path_rate: float = Field(0.1, ge=0, lt=1)
-    batch_size: int = Field(32, ge=1, description="windows a step")
+    batch_size: int = Field(32, ge=1, le=LARGEST_BATCH, description="windows a step")
     base_learning_rate: float = Field(3e-4, gt=0, description="peak for a batch of `base_batch_size`")
     base_batch_size: int = Field(4, ge=1)
     final_learning_rate_ratio: float = Field(0.01, ge=0, le=1)
-    warmup_epochs: int = Field(3, ge=0, description="the learning rate rises from 0")
-    epochs: int = Field(18, ge=1, description="the learning rate falls along a cosine")
-    steps: int | None = Field(None, ge=1, description="instead of all epochs; the schedule is shortened to fit")
+    warmup_epochs: int = Field(3, ge=0, le=MOST_STEPS, description="the learning rate rises from 0")
+    epochs: int = Field(18, ge=1, le=MOST_STEPS, description="the learning rate falls along a cosine")
+    steps: int | None = Field(
+        None, ge=1, le=MOST_STEPS * 100, description="instead of all epochs; the schedule is shortened to fit"
+    )
     mixing: Literal["in_turn", "within_batch"] = Field("within_batch", description="how batches mix several mice")
     loss_sum: bool = Field(True, description="Poisson loss summed over neurons and frames; otherwise the mean")
     cutmix_probability: float = Field(0.5, ge=0, le=1, description="share of windows mixed with a second one")

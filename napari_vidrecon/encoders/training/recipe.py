@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from napari_vidrecon.encoders.training.schedule import Schedule
+from napari_vidrecon.settings import MOST_STEPS, Settings
+
+LARGEST_BATCH = 4096
+LARGEST_TRAINING_SEED = 10**12
+"""Chance of a step is seeded by a multiple of it, in 64 bits."""
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Recipe(BaseModel, ABC):
+class Recipe(Settings, ABC):
     """What all trainings have in common; frozen, and written into the encoder's file.
 
     A recipe of one architecture adds its sizes and its `schedule`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     architecture: str
     window_size: int = Field(16, ge=2, le=512, description="frames an encoder sees at once")
     window_step: int = Field(2, ge=1, le=512, description="distance between them, in frames of the clip")
-    batch_size: int = Field(16, ge=1, description="windows a step")
-    accumulated_parts: int = Field(1, ge=1, description="parts a batch is cut into, to save memory")
+    batch_size: int = Field(16, ge=1, le=LARGEST_BATCH, description="windows a step")
+    accumulated_parts: int = Field(1, ge=1, le=LARGEST_BATCH, description="parts a batch is cut into, to save memory")
     mixing: Literal["in_turn", "within_batch"] = Field(
         "in_turn", description="several mice: a batch of each in turn, or all of them in every batch"
     )
     samples_per_mouse: int = Field(7200, ge=1, description="windows of a mouse in an epoch, for mixing within_batch")
     weight_decay: float = Field(0.05, ge=0, description="of AdamW, on every parameter")
-    betas: tuple[float, float] = Field((0.9, 0.999), description="of AdamW")
+    betas: tuple[Share, Share] = Field((0.9, 0.999), description="of AdamW")
     gradient_norm_limit: float = Field(0.0, ge=0, description="0: no limit")
     loss_sum: bool = Field(False, description="Poisson loss summed over neurons and frames; otherwise the mean")
     loss_epsilon: float = Field(1e-8, gt=0, description="added inside the logarithm of the Poisson loss")
@@ -44,7 +48,7 @@ class Recipe(BaseModel, ABC):
     validate_every: int = Field(300, ge=0, description="steps between two scores; 0: once an epoch, or never")
     validation_skip_frames: int = Field(50, ge=0, description="first frames of a clip that the score leaves out")
     patience: int = Field(0, ge=0, description="stop after so many scores without a better one; 0: never")
-    seed: int = Field(0, ge=0, description="instances of an ensemble differ in it alone")
+    seed: int = Field(0, ge=0, le=LARGEST_TRAINING_SEED, description="instances of an ensemble differ in it alone")
 
     @abstractmethod
     def schedule(self, mice: int) -> Schedule:
@@ -63,7 +67,7 @@ class TrainingRecipe(Recipe):
     temporal_kernels: tuple[int, ...] = Field((7, 5), description="one block each; taps every second frame")
     expansion_ratio: int = Field(2, ge=1)
     drop_rate: float = Field(0.1, ge=0, lt=1, description="dropout before the readout")
-    steps: int = Field(900, ge=1, description="optimiser steps for each mouse")
+    steps: int = Field(900, ge=1, le=MOST_STEPS, description="optimiser steps for each mouse")
     learning_rate: float = Field(8e-3, gt=0, description="peak, after the warm-up")
     final_learning_rate_ratio: float = Field(0.01, ge=0, le=1)
     warmup_steps: int = Field(50, ge=0)
@@ -90,7 +94,7 @@ class FactorisedRecipe(Recipe):
     temporal_kernels: tuple[int, ...] = Field((7, 5, 5), description="of each layer, frames of the window")
     spatial_strides: tuple[int, ...] = Field((2, 2, 1), description="of each layer")
     first_spread: float = Field(0.3, gt=0, description="of the readout positions; the screen is 2 wide and high")
-    steps: int = Field(900, ge=1, description="optimiser steps for each mouse")
+    steps: int = Field(900, ge=1, le=MOST_STEPS, description="optimiser steps for each mouse")
     learning_rate: float = Field(5e-3, gt=0, description="peak, after the warm-up")
     final_learning_rate_ratio: float = Field(0.01, ge=0, le=1)
     warmup_steps: int = Field(50, ge=0)

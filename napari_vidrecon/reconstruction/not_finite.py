@@ -1,0 +1,74 @@
+"""Why a step of a reconstruction came to no number: which input, where, and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_vidrecon.encoders.answers import check_finite
+from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.reconstruction.gradients import sub_batch_gradients
+
+if TYPE_CHECKING:
+    from napari_vidrecon.reconstruction.reconstructor import Reconstructor
+
+SMALLEST_ACTIVITY, LARGEST_ACTIVITY = 1e-15, 1e15
+"""Of a whole clip; beyond, squares leave single precision."""
+
+
+class NotFinite(ConfigError):
+    """A calculation left the numbers that can be counted; it would end the same way every time."""
+
+
+def why_not_finite(run: Reconstructor, loss: float, gradient_is_finite: bool) -> str:
+    """What is wrong where a step has a loss, a gradient or a movie that is not finite.
+
+    The encoders are asked once more, so this costs a step.
+
+    Parameters
+    ----------
+    run
+        As it was before the step.
+    loss
+        Of the step.
+    gradient_is_finite
+        Whether its gradient was; if so, and the loss too, the new movie is not.
+
+    Raises
+    ------
+    UnusableAnswer
+        An encoder answers NaN or infinity.
+    """
+    config, name = run.config, run.trial.name
+    if np.isfinite(loss) and gradient_is_finite:
+        prior = " or the settings of the prior" if config.update == "spectral" else ""
+        return (
+            f"{name}: the movie is not finite: the learning rate {config.learning_rate:g} is too large; "
+            f"lower learning_rate{prior}"
+        )
+    for index, encoder in enumerate(run.encoders):
+        starts, target, chosen = run.sub_batches().starts, run.matched[index], run.chosen[index]
+        part = sub_batch_gradients(
+            encoder, run.inputs(index), target, chosen, starts, config, run.chunk, run.weights[index]
+        )
+        check_finite(encoder, part.activity.flatten(0, 1).T, f"the movie of step {run.step_index + 1} of {name}")
+        lowest = float(part.activity.min())
+        if lowest < 0:
+            return (
+                f"{name}: the loss is not finite (loss {loss}): {encoder.spec.name} answers {lowest:.3g}, "
+                "and activity is at least 0; take another encoder"
+            )
+        if (part.norms == 0).any() and config.gradient_norm != "none" and not config.norm_epsilon:
+            return f"{name}: a gradient is 0 and cannot be brought to length 1; raise norm_epsilon above 0"
+        if np.isfinite(loss) and not bool(part.norms.isfinite().all()):
+            return f"{name}: the gradient of {encoder.spec.name} is not finite; take another encoder"
+    largest = float(run.target.activity.max())
+    if not SMALLEST_ACTIVITY < largest < LARGEST_ACTIVITY:
+        return (
+            f"{name}: the loss or its gradient is not finite (loss {loss}): the activity to match "
+            f"({run.target.kind}) reaches {largest:.3g}; rescale it"
+        )
+    settings = ("likelihood_weight", "poisson_epsilon", "gradient_clip", "total_variation", "learning_rate")
+    told = ", ".join(f"{setting} {getattr(config, setting):g}" for setting in settings)
+    return f"{name}: the loss or its gradient is not finite (loss {loss}); one of these is too large or small: {told}"
