@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_vidrecon.cli.options import Json
-from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.errors import ConfigError, one_line
+
+LONGEST_TEXT = 2000
 
 if TYPE_CHECKING:
     from napari_vidrecon.studies.conducting import Written
@@ -159,10 +161,10 @@ def _conduct_published(study: Study, places: list[Path], out: Path, *, json: boo
 
 
 def _tell(written: Written) -> None:
-    print(f"{written.name}: {written.page}", flush=True)
+    print(f"{written.name}: {one_line(written.page, LONGEST_TEXT)}", flush=True)
     for finding in written.outcome.findings:
         verdict = {True: "shows", False: "does not show", None: "cannot be told"}[finding.shows]
-        print(f"  {verdict}: {finding.statement}; {finding.numbers}", flush=True)
+        print(f"  {verdict}: {one_line(f'{finding.statement}; {finding.numbers}', LONGEST_TEXT)}", flush=True)
 
 
 def _as_json(written: Sequence[Written]) -> dict[str, Any]:

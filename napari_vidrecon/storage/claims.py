@@ -19,6 +19,10 @@ NAME_CHARACTERS = 16
 LONGEST_LOCK_BYTES = 4096
 
 
+class InUseError(StorageError):
+    """Another process is at work there; who wants to may wait for it."""
+
+
 @contextlib.contextmanager
 def claimed(path: Path | str, what: str = "run", wait_s: float = 0.0) -> Iterator[None]:
     """Keep other processes from working on `path` meanwhile.
@@ -34,7 +38,7 @@ def claimed(path: Path | str, what: str = "run", wait_s: float = 0.0) -> Iterato
 
     Raises
     ------
-    StorageError
+    InUseError
         Another process is at work there.
     """
     path = Path(path)
@@ -46,7 +50,7 @@ def claimed(path: Path | str, what: str = "run", wait_s: float = 0.0) -> Iterato
     try:
         lock.acquire(timeout=wait_s, blocking=wait_s != 0)
     except Timeout:
-        raise StorageError(
+        raise InUseError(
             f"{path}: another process is at work on this {what}{_owner(file)}; "
             "wait until it has ended, or choose another"
         ) from None

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_vidrecon.errors import ConfigError
-from napari_vidrecon.storage import replacing_file
+from napari_vidrecon.storage import claimed, disk_errors, recover_folder
 from napari_vidrecon.studies.pages.page import gallery_page
-from napari_vidrecon.studies.pages.writing import PAGE, write_outcome
+from napari_vidrecon.studies.pages.writing import PAGE, require_own_page, write_outcome, write_page
 from napari_vidrecon.studies.runs.cost import Cost, estimate
 from napari_vidrecon.studies.runs.published_results import NOTE, open_published
 from napari_vidrecon.studies.runs.run_spec import RunSpec, without_repeats
 from napari_vidrecon.studies.runs.running import Progress, run_all
-from napari_vidrecon.studies.runs.store import RunStore
+from napari_vidrecon.studies.runs.store import RUNS_FOLDER, RunStore
 from napari_vidrecon.studies.study import Outcome, Plan, Study
 
 REQUIRED = ("pandas", "pyarrow", "pingouin", "statsmodels", "distributed")
@@ -89,18 +90,47 @@ def conduct(
     for mouse in plan.mice:
         mouse.require_readable()
     store = RunStore(out)
-    computed = run_all(
-        grid(studies, plan, store), scheduler=scheduler, workers=workers, device=device, on_progress=on_progress
-    )
-    written = []
-    for study in studies:
-        runs = without_repeats(study.runs(plan), store.keys)
-        written.append(_measure(study, plan, store, runs, computed))
-        if on_written is not None:
-            on_written(written[-1])
-    if len(studies) > 1:
-        _write_gallery(studies, plan, written, out)
+    runs = grid(studies, plan, store)
+    with _working_on(studies, out):
+        computed = run_all(runs, scheduler=scheduler, workers=workers, device=device, on_progress=on_progress)
+        written = []
+        for study in studies:
+            own = without_repeats(study.runs(plan), store.keys)
+            written.append(_measure(study, plan, store, own, computed))
+            if on_written is not None:
+                on_written(written[-1])
+        if len(studies) > 1:
+            _write_gallery(studies, plan, written, out)
     return written
+
+
+@contextlib.contextmanager
+def _working_on(studies: Sequence[Study], out: Path) -> Iterator[None]:
+    """Keep other processes from the same studies, and clear up after those that were killed there.
+
+    Raises
+    ------
+    StorageError : another process is at work on one of them, or a page that this program did not write is there.
+    """
+    pages = [out / study.name / PAGE for study in studies]
+    for page in [*pages, *([out / PAGE] if len(studies) > 1 else [])]:
+        require_own_page(page)
+    made = not out.exists()
+    with contextlib.ExitStack() as stack:
+        if made:
+            # What was made for the locks alone goes with them.
+            stack.callback(_remove_empty, out)
+        recover_folder(out / RUNS_FOLDER / PAGE)
+        for page in pages:
+            with disk_errors(page.parent):
+                recover_folder(page.parent)
+                stack.enter_context(claimed(page.parent, "study"))
+        yield
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def conduct_published(study: Study, places: Sequence[Path], out: Path) -> Written:
@@ -118,7 +148,8 @@ def conduct_published(study: Study, places: Sequence[Path], out: Path) -> Writte
     require_libraries()
     plan, store = open_published(places, out)
     store.require(study.runs(plan))
-    return _measure(study, plan, store, {}, 0, [NOTE])
+    with _working_on([study], out):
+        return _measure(study, plan, store, {}, 0, [NOTE])
 
 
 def _measure(
@@ -144,5 +175,4 @@ def _write_gallery(studies: Sequence[Study], plan: Plan, written: Sequence[Writt
         )
         for study, each in zip(studies, written, strict=True)
     ]
-    with replacing_file(out / PAGE) as temporary:
-        temporary.write_text(gallery_page("Studies", entries, simulated=plan.simulated), encoding="utf-8")
+    write_page(out / PAGE, gallery_page("Studies", entries, simulated=plan.simulated))

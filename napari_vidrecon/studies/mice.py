@@ -6,13 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from napari_vidrecon.encoders.checkpoints import file_hash, load_encoder
-from napari_vidrecon.errors import ConfigError, SessionError
+from napari_vidrecon.errors import ConfigError, SessionError, one_line
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, AlphaMask
 from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
 from napari_vidrecon.sessions.session import Session, open_session
+from napari_vidrecon.storage import read_json
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
@@ -27,6 +30,10 @@ PUBLISHED_CLIPS = {
 }
 """Positions in fold 0 of the paper's ten clips a mouse, after duplicates were replaced (Bauer et al. 2026)."""
 MICE_FILE_FIELDS = ("session", "encoders", "mask", "name", "readout", "trials")
+LONGEST_PATH, LONGEST_NAME = 4000, 200
+MOST_MICE, MOST_ENCODERS, MOST_TRIALS = 1000, 100, 100_000
+LONGEST_INDEX = 9
+"""Digits of a readout's index; what is longer is a name."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,9 @@ class Mouse:
         EncoderError : the file cannot be read, or does not fit the session.
         """
         session = self.open_session()
-        readout = int(self.readout) if self.readout is not None and self.readout.isdecimal() else self.readout
+        readout: int | str | None = self.readout
+        if self.readout is not None and self.readout.isdecimal() and len(self.readout) <= LONGEST_INDEX:
+            readout = int(self.readout)
         encoder = load_encoder(self.encoders[index], readout, device, neurons=session.n_neurons)
         encoder.require_neurons(session.n_neurons, session.name)
         return encoder
@@ -128,27 +137,61 @@ def sample_mouse() -> Mouse:
     return Mouse(sample.session, sample.encoders, sample.mask, sample.session.name)
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("control characters")
+    return text
+
+
+def _path(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a null character")
+    text.encode("utf-8")
+    return text
+
+
+PathText = Annotated[str, Field(min_length=1, max_length=LONGEST_PATH), AfterValidator(_path)]
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_printable)]
+Index = Annotated[int, Field(ge=0, lt=10**LONGEST_INDEX)]
+
+
+class _MouseEntry(BaseModel):
+    """One mouse of a list, as a file from outside says it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    session: PathText
+    encoders: Annotated[list[PathText], Field(min_length=1, max_length=MOST_ENCODERS)]
+    mask: PathText
+    name: Name | Index | None = None
+    readout: Name | Index | None = None
+    trials: Annotated[list[Index], Field(max_length=MOST_TRIALS)] = []
+
+
 def read_mice(file: Path) -> tuple[Mouse, ...]:
     """Mice listed in a JSON file: a list of objects with session, encoders, mask and optionally name, readout, trials.
 
     Paths are relative to the file.
 
+    Parameters
+    ----------
+    file
+        The list.
+
     Raises
     ------
-    ConfigError : not such a file.
+    ConfigError
+        Not such a file.
     """
-    try:
-        listed = json.loads(file.read_text())
-    except OSError as error:
-        raise ConfigError(f"{file}: expected a list of mice, found: {error.strerror}") from None
-    except ValueError as error:
-        raise ConfigError(f"{file}: expected JSON, found: {error}") from None
+    listed = read_json(file, expected="a list of mice", error=ConfigError)
     if not isinstance(listed, list) or not listed or not all(isinstance(entry, dict) for entry in listed):
         raise ConfigError(f"{file}: expected a list of mice, each with session, encoders and mask")
+    if len(listed) > MOST_MICE:
+        raise ConfigError(f"{file}: expected a list of mice, at most {MOST_MICE}, found {len(listed)}")
     mice = tuple(_mouse(file, entry) for entry in listed)
     names = [mouse.name for mouse in mice]
     if len(set(names)) < len(names):
-        raise ConfigError(f"{file}: expected a name of its own for every mouse, found {', '.join(names)}")
+        raise ConfigError(f"{file}: expected a name of its own for every mouse, found {one_line(', '.join(names))}")
     return mice
 
 
@@ -158,28 +201,44 @@ def _mouse(file: Path, entry: dict[str, Any]) -> Mouse:
     if unknown or missing:
         raise ConfigError(
             f"{file}: expected each mouse to have session, encoders and mask (and name, readout, trials), found "
-            + (f"no {', '.join(sorted(missing))}" if missing else f"{', '.join(sorted(unknown))} too")
+            + (f"no {', '.join(sorted(missing))}" if missing else f"{one_line(', '.join(sorted(unknown)))} too")
         )
-    encoders, trials = entry["encoders"], entry.get("trials", [])
-    if not isinstance(encoders, list) or not encoders or not isinstance(trials, list):
-        raise ConfigError(f"{file}: expected encoders and trials as lists, with at least one encoder")
-    numbers = [trial for trial in trials if isinstance(trial, int) and not isinstance(trial, bool)]
-    if len(numbers) < len(trials):
-        raise ConfigError(f"{file}: expected trials as whole numbers, found {json.dumps(trials)}")
+    try:
+        told = _MouseEntry.model_validate(entry)
+    except ValidationError as raised:
+        raise ConfigError(f"{file}: {_misfit(raised, entry)}") from None
     folder = file.absolute().parent
-    session = folder / str(entry["session"])
+    session = folder / told.session
+    name = session.name if told.name is None else str(told.name)
+    if not name.isprintable():
+        raise ConfigError(f"{file}: expected a name for the mouse of {one_line(session)}, found none that can be shown")
     return Mouse(
         session=session,
-        encoders=tuple(folder / str(path) for path in encoders),
-        mask=folder / str(entry["mask"]),
-        name=str(entry.get("name", session.name)),
-        readout=None if entry.get("readout") is None else str(entry["readout"]),
-        trials=tuple(numbers),
+        encoders=tuple(folder / path for path in told.encoders),
+        mask=folder / told.mask,
+        name=name,
+        readout=None if told.readout is None else str(told.readout),
+        trials=tuple(told.trials),
     )
+
+
+def _misfit(raised: ValidationError, entry: dict[str, Any]) -> str:
+    first = raised.errors(include_url=False, include_context=False, include_input=False)[0]
+    name, whole = str(first["loc"][0]), len(first["loc"]) == 1
+    if name in ("encoders", "trials") and whole:
+        return "expected encoders and trials as lists, with at least one encoder"
+    wanted = {"trials": "trials as whole numbers", "readout": "a readout as its index or name"}
+    expected = wanted.get(name, f"{name} as text")
+    try:
+        found = one_line(json.dumps(entry[name]), LONGEST_NAME)
+    except ValueError:
+        # Python writes no whole number of more than 4,300 digits.
+        found = "a number of thousands of digits"
+    return f"expected {expected}, found {found} ({one_line(first['msg'], LONGEST_NAME)})"
 
 
 def one_mouse(session: Path, encoders: Sequence[Path], mask: Path, readout: str | None = None) -> Mouse:
     """A mouse named by its files."""
     absolute = session.absolute()
     files = tuple(path.absolute() for path in encoders)
-    return Mouse(absolute, files, mask.absolute(), absolute.name, readout)
+    return Mouse(absolute, files, mask.absolute(), one_line(absolute.name), readout)

@@ -71,7 +71,8 @@ def test_a_list_and_a_session_together_are_refused(vidrecon, small_session_folde
 
 
 @pytest.mark.parametrize(
-    ("content", "named"), [("{", "expected JSON"), ("[]", "list of mice"), ('[{"mask": 1}]', "no encoders, session")]
+    ("content", "named"),
+    [("{", "text that is not JSON"), ("[]", "list of mice"), ('[{"mask": 1}]', "no encoders, session")],
 )
 def test_a_bad_list_of_mice_is_refused(vidrecon, tmp_path, content: str, named: str) -> None:
     file = tmp_path / "mice.json"

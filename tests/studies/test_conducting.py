@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from napari_vidrecon.errors import MaskError
+from napari_vidrecon.errors import MaskError, StorageError
+from napari_vidrecon.storage import claimed
+from napari_vidrecon.storage.claims import InUseError
 from napari_vidrecon.studies.conducting import conduct, grid
 from napari_vidrecon.studies.experiments.ablation import ABLATION
 from napari_vidrecon.studies.runs.store import RunStore
@@ -54,6 +56,41 @@ def test_a_fault_in_the_files_is_told_before_any_run(tiny_plan, standard, tmp_pa
     with pytest.raises(MaskError, match=r"tiny_0\.safetensors"):
         conduct([standard], Plan((mouse,), tiny_plan.scale), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_study_that_another_process_is_at_work_on_says_so(tiny_plan, standard, tmp_path) -> None:
+    with claimed(tmp_path / "standard", "study"), pytest.raises(InUseError, match="another process is at work on this"):
+        conduct([standard], tiny_plan, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_that_somebody_else_wrote_is_named_before_any_run_and_stays(tiny_plan, standard, tmp_path) -> None:
+    page = tmp_path / "standard" / "index.html"
+    page.parent.mkdir()
+    page.write_text("<html>my own</html>")
+    with pytest.raises(
+        StorageError, match=r"standard/index\.html: expected a free name, or a page of an earlier study"
+    ):
+        conduct([standard], tiny_plan, tmp_path)
+    assert page.read_text() == "<html>my own</html>"
+    assert list(tmp_path.iterdir()) == [page.parent]
+
+
+def test_what_a_killed_process_left_is_gone_and_a_users_notes_stay(
+    tiny_plan, outcome_of, shared_store, standard
+) -> None:
+    outcome_of(ABLATION, tiny_plan)
+    out = shared_store.out
+    notes = out / "standard" / "notes.txt"
+    notes.parent.mkdir(exist_ok=True)
+    notes.write_text("mine")
+    for folder in (out, out / "runs"):
+        killed = folder / ".vidrecon-draft-killed"
+        killed.mkdir()
+        (killed / "owner.lock").touch()
+    conduct([standard], tiny_plan, out)
+    assert notes.read_text() == "mine"
+    assert list(out.rglob(".vidrecon-*")) == []
 
 
 def test_a_store_elsewhere_is_empty(tiny_plan, standard, tmp_path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_vidrecon.errors import ConfigError, MaskError, SessionError, VidreconError
+from napari_vidrecon.errors import ConfigError, EncoderError, MaskError, SessionError, VidreconError
 from napari_vidrecon.studies.mice import PUBLISHED_CLIPS, held_out, one_mouse, read_mice, sample_mouse
 
 
@@ -43,6 +43,19 @@ BAD_LISTS = {
     "trials are no list": ([{**GOOD, "trials": 4}], "as lists"),
     "trials are words": ([{**GOOD, "trials": [1, "two"]}], '[1, "two"]'),
     "twice the same": ([GOOD, GOOD], "a name of its own"),
+    "a null character": ([{**GOOD, "session": "a\0b"}], "session as text"),
+    "no path": ([{**GOOD, "mask": None}], "mask as text, found null"),
+    "a path of nothing": ([{**GOOD, "mask": ""}], "mask as text"),
+    "a path that is a list": ([{**GOOD, "encoders": [["a"]]}], "encoders as text"),
+    "a path in surrogates": ([{**GOOD, "encoders": ["\udcff"]}], "encoders as text"),
+    "a name that moves the cursor": ([{**GOOD, "name": "\x1b[2J"}], "name as text"),
+    "a name that is an object": ([{**GOOD, "name": {"a": 1}}], "name as text"),
+    "a folder that cannot be shown": ([{**GOOD, "session": "a\nb"}], "none that can be shown"),
+    "a readout that is true": ([{**GOOD, "readout": True}], "index or name"),
+    "a readout below 0": ([{**GOOD, "readout": -1}], "index or name"),
+    "trials below 0": ([{**GOOD, "trials": [-1]}], "trials as whole numbers"),
+    "a trial beyond all": ([{**GOOD, "trials": [10**30]}], "trials as whole numbers"),
+    "true is no trial": ([{**GOOD, "trials": [True]}], "trials as whole numbers"),
 }
 
 
@@ -61,8 +74,28 @@ def test_a_file_that_is_missing_or_no_json_is_named(tmp_path) -> None:
     with pytest.raises(ConfigError, match=r"none\.json: expected a list of mice"):
         read_mice(tmp_path / "none.json")
     (tmp_path / "mice.json").write_bytes(b"\xff[")
-    with pytest.raises(ConfigError, match=r"mice\.json: expected JSON"):
+    with pytest.raises(ConfigError, match=r"mice\.json: expected a list of mice, found text that is not JSON"):
         read_mice(tmp_path / "mice.json")
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '[{"session": ' + "9" * 5000 + "}]", "[" * 200 + "]" * 200])
+def test_a_list_that_python_cannot_follow_is_one_clear_error(tmp_path, content: str) -> None:
+    file = tmp_path / "mice.json"
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=r"mice\.json: expected a list of mice"):
+        read_mice(file)
+
+
+def test_a_list_that_is_no_file_is_one_clear_error(tmp_path) -> None:
+    with pytest.raises(ConfigError, match="found a folder"):
+        read_mice(tmp_path)
+    with pytest.raises(ConfigError, match="longer than the system takes"):
+        read_mice(tmp_path / ("a" * 300))
+
+
+def test_a_readout_of_many_digits_is_a_name(tiny_mouse) -> None:
+    with pytest.raises(EncoderError):
+        replace(tiny_mouse, readout="9" * 5000).load_encoder(0, "cpu")
 
 
 def test_the_sample_is_a_simulated_mouse_whose_test_clips_are_used() -> None:

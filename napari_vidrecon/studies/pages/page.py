@@ -13,6 +13,8 @@ from napari_vidrecon.studies.study import Outcome, Plan, Study
 if TYPE_CHECKING:
     import pandas as pd
 
+HEAD = '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+"""How every page begins; by it a page of an earlier study is known."""
 ROWS_SHOWN = 40
 STYLE = """
 body { font-family: system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a;
@@ -100,8 +102,8 @@ def gallery_page(title: str, entries: Sequence[tuple[str, str, str, Sequence[str
 
 def document(title: str, parts: Sequence[str]) -> str:
     """A whole HTML document."""
-    head = f'<meta charset="utf-8"><title>{_text(title)}</title><style>{STYLE}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"
+    head = f"<title>{_text(title)}</title><style>{STYLE}</style>"
+    return f"{HEAD}{head}</head><body>\n" + "\n".join(parts) + "\n</body></html>\n"
 
 
 def _findings(outcome: Outcome) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from napari_vidrecon import __version__
 from napari_vidrecon.analysis.statistics import TestResult
-from napari_vidrecon.storage import replacing_file
-from napari_vidrecon.studies.pages.page import study_page
+from napari_vidrecon.errors import StorageError
+from napari_vidrecon.storage import open_regular, replacing_file, safe_cell
+from napari_vidrecon.studies.pages.page import HEAD, study_page
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.runs.store import RUNS_FOLDER
 from napari_vidrecon.studies.study import Outcome, Plan, Study
@@ -54,7 +57,8 @@ def write_outcome(study: Study, plan: Plan, runs: Mapping[str, RunSpec], outcome
         from napari_vidrecon.figures.montage import save_figure
 
         for drawing in outcome.drawings:
-            figure = drawing.draw()
+            with _plain_names(plan):
+                figure = drawing.draw()
             for suffix in (".svg", ".png"):
                 save_figure(figure, figures / f"{drawing.name}{suffix}")
     if outcome.movies:
@@ -63,20 +67,63 @@ def write_outcome(study: Study, plan: Plan, runs: Mapping[str, RunSpec], outcome
         for movie in outcome.movies:
             write_mp4(movies / f"{movie.name}.mp4", movie.frames(), movie.fps)
     provenance = _provenance(plan, runs)
-    with replacing_file(folder / PROVENANCE) as temporary:
-        temporary.write_text(json.dumps(provenance, indent=1, default=str))
-    with replacing_file(folder / CONTENTS) as temporary:
-        temporary.write_text(
-            json.dumps(_contents(study, plan, outcome), indent=1, ensure_ascii=False), encoding="utf-8"
-        )
-    with replacing_file(folder / PAGE) as temporary:
-        temporary.write_text(study_page(study, plan, outcome, tables, provenance), encoding="utf-8")
+    write_page(folder / PROVENANCE, json.dumps(provenance, indent=1, default=str))
+    write_page(folder / CONTENTS, json.dumps(_contents(study, plan, outcome), indent=1, ensure_ascii=False))
+    write_page(folder / PAGE, study_page(study, plan, outcome, tables, provenance))
     return folder / PAGE
 
 
+def write_page(file: Path, text: str) -> None:
+    """Write a text that people read, whole or not at all; names of files that are no text are shown as they can be.
+
+    Parameters
+    ----------
+    file
+        Its place.
+    text
+        What it says.
+    """
+    with replacing_file(file) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def require_own_page(page: Path) -> None:
+    """Refuse to replace a page that this program did not write.
+
+    Parameters
+    ----------
+    page
+        Where one is to be written.
+
+    Raises
+    ------
+    StorageError
+        Something else has the name.
+    """
+    if not os.path.lexists(page):
+        return
+    with open_regular(page, "a free name, or a page of an earlier study") as file:
+        if file.read(len(HEAD)) != HEAD.encode():
+            raise StorageError(
+                f"{page}: expected a free name, or a page of an earlier study, found another file; "
+                "choose another folder with --out"
+            )
+
+
+@contextlib.contextmanager
+def _plain_names(plan: Plan) -> Iterator[None]:
+    """A dollar sign in a mouse's name is no formula."""
+    import matplotlib as mpl
+
+    formulas = not any("$" in mouse.name for mouse in plan.mice)
+    with mpl.rc_context({"text.parse_math": formulas}):
+        yield
+
+
 def _write_table(table: Any, stem: Path) -> None:
+    texts = table.select_dtypes(exclude=["number", "bool"])
     with replacing_file(stem.with_suffix(".csv")) as temporary:
-        table.to_csv(temporary, index=False)
+        table.assign(**{str(name): texts[name].map(safe_cell) for name in texts}).to_csv(temporary, index=False)
     with replacing_file(stem.with_suffix(".parquet")) as temporary:
         table.to_parquet(temporary, index=False)
 

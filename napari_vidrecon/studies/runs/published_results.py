@@ -18,6 +18,7 @@ from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
+from napari_vidrecon.storage import check_inside
 from napari_vidrecon.studies.mice import Mouse
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.runs.store import RunStore
@@ -187,10 +188,17 @@ def open_published(places: Sequence[Path], out: Path) -> tuple[Plan, PublishedSt
 
 
 def _files(places: Iterable[Path]) -> Iterator[Path]:
-    files = [file for place in places for file in (sorted(place.rglob(PATTERN)) if place.is_dir() else [place])]
+    files = [file for place in places for file in (_files_in(place) if place.is_dir() else [place])]
     if not files:
         raise RunError(f"{', '.join(map(str, places))}: expected files {PATTERN}, found none")
     yield from dict.fromkeys(files)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    files = sorted(folder.rglob(PATTERN))
+    for file in files:
+        check_inside(folder, file, RunError)
+    return files
 
 
 def _require_standard(file: Path, result: Reconstruction) -> None:

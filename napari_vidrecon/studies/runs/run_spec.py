@@ -22,7 +22,7 @@ from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.stimuli.stimulus import Stimulus, stimulus_trial
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.sessions.trial_files import STREAMS
-from napari_vidrecon.storage import recover_folder
+from napari_vidrecon.storage import open_regular, reading, recover_folder
 from napari_vidrecon.studies.mice import Mouse
 
 KEY_FORMAT = 1
@@ -236,10 +236,8 @@ class Keys:
 
     def _file(self, file: Path) -> str:
         if file not in self._digests:
-            try:
-                self._digests[file] = hashlib.sha256(file.read_bytes()).hexdigest()
-            except OSError as error:
-                raise StorageError(f"{file}: expected a file to read, found: {error.strerror}") from None
+            with open_regular(file, "a file to read") as opened, reading(file, StorageError, "a file to read"):
+                self._digests[file] = hashlib.file_digest(opened, "sha256").hexdigest()  # type: ignore[arg-type]
         return self._digests[file]
 
 

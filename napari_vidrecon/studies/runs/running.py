@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_vidrecon.errors import ConfigError, RunError
+from napari_vidrecon.errors import ConfigError, RunError, one_line
+from napari_vidrecon.storage.claims import InUseError
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.runs.store import is_finished
 
@@ -30,6 +31,8 @@ WORKER_ENVIRONMENT = {
     "MALLOC_TOP_PAD_": 1 << 26,
 }
 CONNECT_SECONDS = 30.0
+WAIT_SECONDS = 1.0
+LONGEST_REASON = 1000
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def _reason(future: Any) -> str:
     error = future.exception()
     if type(error).__name__ == "KilledWorker":
         return f"its worker was lost {LOST_WORKERS_ALLOWED + 1} times; see whether it needs more memory"
-    return f"{error}" or type(error).__name__
+    return one_line(error, LONGEST_REASON)
 
 
 def _client(stack: ExitStack, scheduler: str | None, workers: int | None, jobs: int) -> Any:
@@ -154,7 +157,7 @@ def _client(stack: ExitStack, scheduler: str | None, workers: int | None, jobs: 
             return stack.enter_context(Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False))
         except (OSError, ValueError, TimeoutError) as error:
             raise ConfigError(
-                f"--scheduler {scheduler}: expected a Dask scheduler there, found none ({error})"
+                f"--scheduler {scheduler}: expected a Dask scheduler there, found none ({one_line(error)})"
             ) from None
     settings = {
         "distributed.scheduler.allowed-failures": LOST_WORKERS_ALLOWED,
@@ -232,8 +235,17 @@ def compute_run(spec: RunSpec, folder: str, device: str) -> str:
         torch.set_num_threads(1)
         # That there is no GPU would be said once by every worker, in the middle of the progress.
         logging.getLogger("napari_vidrecon.encoders").setLevel(logging.ERROR)
-        spec.compute(place, _device_here(device))
+        _compute(spec, place, _device_here(device))
     return folder
+
+
+def _compute(spec: RunSpec, place: Path, device: str) -> None:
+    """What another study is computing at this very moment is waited for, not computed twice."""
+    while not is_finished(place):
+        try:
+            spec.compute(place, device)
+        except InUseError:
+            time.sleep(WAIT_SECONDS)
 
 
 def _device_here(device: str) -> str:

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import RunError
+from napari_vidrecon.errors import RunError, StorageError
 from napari_vidrecon.reconstruction.results import SUFFIX, Reconstruction
+from napari_vidrecon.storage import read_json
 from napari_vidrecon.studies.runs.run_spec import Keys, RunSpec
 
 RUNS_FOLDER = "runs"
+DESCRIPTION = "zarr.json"
+"""Where zarr keeps a folder's attributes."""
 
 
 @dataclass
@@ -43,7 +46,10 @@ class RunStore:
         RunError : it was not run, or is not finished.
         """
         folder = self.folder(self.keys.of(spec))
-        found = Reconstruction.load(folder)
+        try:
+            found = Reconstruction.load(folder)
+        except RunError as error:
+            raise RunError(f"{error}; remove this folder, and the same command runs it again") from None
         if not found.finished:
             raise RunError(f"{folder}: expected a finished run, found one of {len(found.history)} steps; run it again")
         return found
@@ -54,12 +60,16 @@ class RunStore:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a folder holds a finished run; reads its attributes only, never its arrays."""
-    import zarr
+    """Whether a folder holds a finished run; reads its description only, never its arrays.
 
-    if not folder.is_dir():
-        return False
+    Parameters
+    ----------
+    folder
+        The run's own; a damaged one is not finished.
+    """
     try:
-        return zarr.open_group(str(folder), mode="r", zarr_format=3).attrs.get("finished") is True
-    except (OSError, ValueError, KeyError, RuntimeError):
+        told = read_json(folder / DESCRIPTION)
+    except StorageError:
         return False
+    attributes = told.get("attributes") if isinstance(told, dict) else None
+    return isinstance(attributes, dict) and attributes.get("finished") is True

@@ -153,6 +153,29 @@ def test_writing_again_replaces_and_leaves_no_drafts(written, study, tiny_plan, 
     assert {file.relative_to(folder) for file in folder.rglob("*")} == before
 
 
+def test_texts_in_tables_are_no_formulas_of_a_spreadsheet(study, tiny_plan, tmp_path) -> None:
+    table = pd.DataFrame({"mouse": ["=1+1", "b"], "r": [-0.5, 1.0], "shows": [True, False]})
+    write_outcome(study, tiny_plan, {}, Outcome(tables={"values": table}), tmp_path / "trap")
+    lines = (tmp_path / "trap" / "tables" / "values.csv").read_text(encoding="utf-8").splitlines()
+    assert lines == ["mouse,r,shows", "'=1+1,-0.5,True", "b,1.0,False"]
+
+
+def test_a_name_with_dollar_signs_is_no_formula(study, tiny_plan, tmp_path) -> None:
+    def titled() -> Figure:
+        drawn = figure()
+        drawn.axes[0].set_title(r"a$\nothing$b")
+        return drawn
+
+    plan = Plan((replace(tiny_plan.mice[0], name=r"a$\nothing$b"),), tiny_plan.scale)
+    write_outcome(study, plan, {}, Outcome(drawings=[Drawing("x", "x", "Fig. 0", titled)]), tmp_path / "trap")
+    assert (tmp_path / "trap" / "figures" / "x.png").is_file()
+
+
+def test_names_that_are_no_text_are_shown_as_they_can_be(study, tiny_plan, tmp_path) -> None:
+    write_outcome(study, tiny_plan, {}, Outcome(notes=["a \udcff b"]), tmp_path / "trap")
+    assert "a \\udcff b" in (tmp_path / "trap" / "index.html").read_text(encoding="utf-8")
+
+
 def test_a_place_that_cannot_be_written_is_one_clear_error(study, tiny_plan, outcome, tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_vidrecon.errors import RunError
+from napari_vidrecon.storage.claims import InUseError
 from napari_vidrecon.studies.conducting import cost, grid
 from napari_vidrecon.studies.runs.cost import estimate
 from napari_vidrecon.studies.runs.store import RunStore, is_finished
@@ -45,6 +46,41 @@ def test_a_partial_or_damaged_run_counts_as_not_there(spec, tmp_path) -> None:
         store.load(spec)
     (folder / "zarr.json").write_text("{")
     assert not is_finished(folder)
+
+
+@pytest.mark.parametrize(
+    "description", ["[" * 100_000, "[]", '{"attributes": []}', '{"attributes": {"finished": 1}}', "\x00", ""]
+)
+def test_whatever_a_description_says_a_run_is_finished_or_not(description: str, tmp_path) -> None:
+    (tmp_path / "zarr.json").write_text(description)
+    assert not is_finished(tmp_path)
+
+
+def test_a_damaged_run_says_how_to_go_on(spec, tmp_path) -> None:
+    store = RunStore(tmp_path)
+    folder = store.folder(store.keys.of(spec))
+    spec.compute(folder, "cpu")
+    (folder / "video" / "zarr.json").write_text("{")
+    with pytest.raises(RunError, match="remove this folder, and the same command runs it again"):
+        store.load(spec)
+
+
+def test_a_run_that_another_process_computes_is_waited_for(spec, tmp_path, monkeypatch) -> None:
+    from napari_vidrecon.studies.runs import running
+
+    asked = []
+
+    def busy(each, folder, device: str) -> None:
+        asked.append(folder)
+        if len(asked) == 1:
+            raise InUseError("another process is at work on this run")
+        folder.mkdir()
+        (folder / "zarr.json").write_text('{"attributes": {"finished": true}}')
+
+    monkeypatch.setattr(running, "WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(type(spec), "compute", busy)
+    running.compute_run(spec, str(tmp_path / "run"), "cpu")
+    assert len(asked) == 2
 
 
 def test_a_run_that_was_never_started_is_named(spec, tmp_path) -> None:
