@@ -65,11 +65,10 @@ def guarded(run: Callable[[list[str]], int], words: list[str], *, whole_process:
         try:
             open_closed_streams()
             stack.enter_context(signals.orderly())
-            hooks = stack.enter_context(contextlib.ExitStack())
-            hooks.enter_context(_quiet())
-            if whole_process:
-                # What is cleared up at the end of the process is told as little as what is cleared up before.
-                hooks.pop_all()
+            undo = _quieten()
+            if not whole_process:
+                # Else what is cleared up at the end of the process is told as little as what is cleared up before.
+                stack.callback(undo)
             if any("\0" in word for word in words):
                 return _say("expected words without null characters, found one; see --help", INPUT_AT_FAULT)
             if _folder_is_gone():
@@ -129,22 +128,26 @@ class Signals:
         raise KeyboardInterrupt
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep warnings of libraries, and errors where nobody can catch them, from the terminal: the latter go to a log."""
+def _quieten() -> Callable[[], None]:
+    """Keep warnings of libraries, and errors where nobody can catch them, from the terminal: the latter go to a log.
+
+    Returns
+    -------
+    callable
+        Undoes it.
+    """
     import logging
 
-    before = sys.unraisablehook, threading.excepthook
+    undo = contextlib.ExitStack()
+    # What libraries warn of is for programmers; a person gets one line that says what to do.
+    undo.enter_context(warnings.catch_warnings())
+    warnings.filterwarnings("ignore", module=QUIET_LIBRARIES)
+    warnings.showwarning = _show_nothing
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        # What libraries warn of is for programmers; a person gets one line that says what to do.
-        warnings.filterwarnings("ignore", module=QUIET_LIBRARIES)
-        warnings.showwarning = _show_nothing
-        sys.unraisablehook, threading.excepthook = _log_unraisable, _log_of_thread
-        try:
-            yield
-        finally:
-            sys.unraisablehook, threading.excepthook = before
+    undo.callback(setattr, sys, "unraisablehook", sys.unraisablehook)
+    undo.callback(setattr, threading, "excepthook", threading.excepthook)
+    sys.unraisablehook, threading.excepthook = _log_unraisable, _log_of_thread
+    return undo.close
 
 
 def _show_nothing(*_: object, **__: object) -> None:

@@ -111,6 +111,26 @@ def test_what_goes_wrong_in_a_thread_goes_to_a_log_and_not_to_the_terminal(verb_
     assert (threading.excepthook, sys.unraisablehook) == hooks
 
 
+def test_warnings_and_what_goes_wrong_at_the_end_of_the_process_are_not_shown(logs: Path) -> None:
+    code = """
+import sys, warnings
+from napari_vidrecon.cli import app, main
+class Broken:
+    def __del__(self):
+        raise ValueError("too late")
+kept = []
+def run(words):
+    warnings.warn("for programmers")
+    kept.append(Broken())
+    return 0
+app.run_command = run
+sys.argv = ["vidrecon"]
+sys.exit(main())
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+
+
 @posix_only
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_ends_the_command_in_order(name: str, verb_that, vidrecon) -> None:
