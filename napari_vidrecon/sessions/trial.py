@@ -11,7 +11,7 @@ from napari_vidrecon.errors import SessionError
 FRAME_RATE_HZ = 30.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trial:
     """One clip with everything recorded during it, cut at the first NaN.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
 from napari_vidrecon.reconstruction.runner import Mailbox, Snapshot
+from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
 from napari_vidrecon.viewer.runs import live_changes, run_job
 from napari_vidrecon.viewer.runs.active_run import Active, Plan
@@ -19,8 +19,6 @@ from napari_vidrecon.viewer.runs.jobs import Failed, Job, OpenJobs
 from napari_vidrecon.viewer.runs.missing import missing
 from napari_vidrecon.viewer.runs.redraw_budget import FIRST_REST_SECONDS, RedrawBudget
 from napari_vidrecon.viewer.runs.run_job import RunRequest
-
-logger = logging.getLogger(__name__)
 
 POLL_MILLISECONDS = 83
 """12 Hz: as often as a runner publishes."""
@@ -53,6 +51,7 @@ class RunController(QObject):
     ) -> None:
         super().__init__(parent)
         self.model = model
+        self.faults = Faults(model.message.emit)
         self.runs_folder = runs_folder or default_runs_folder()
         self._shelf = run_job.EncoderShelf()
         self._active: Active | None = None
@@ -173,6 +172,7 @@ class RunController(QObject):
                 return False
         return True
 
+    @guarded
     def predict_stimulus(self) -> None:
         """Predict activity from the true movie, so that it can be seen before the first run."""
         if self._active is None and not self.jobs.closed and self._wants_prediction:
@@ -231,14 +231,14 @@ class RunController(QObject):
         if not active.plan.predicts_only:
             self.model.end_run(self._resting_state)
 
+    @guarded
     def poll(self) -> None:
         """Fetch what came: the newest picture, and all news."""
-        session = "" if self.model.session is None else str(self.model.session.path)
-        for left in [each for each in self._left_behind if not each.job.running]:
-            self._left_behind.remove(left)
+        ended_behind = [each for each in self._left_behind if not each.job.running]
+        self._left_behind = [each for each in self._left_behind if each not in ended_behind]
+        for left in ended_behind:
             for news in left.job.fetch():
-                if isinstance(news, run_job.Finished) and left.settings["session"] == session:
-                    left.keep(news, self.model, show=False)
+                self._keep_of(left, news)
         active = self._active
         if active is not None:
             # Asked before fetching, so that the last news of an ending job are never missed.
@@ -254,12 +254,20 @@ class RunController(QObject):
         if self._active is None and not self._left_behind:
             self._poll_timer.stop()
 
+    @guarded
+    def _keep_of(self, left: Active, news: Any) -> None:
+        session = "" if self.model.session is None else str(self.model.session.path)
+        if isinstance(news, run_job.Finished) and left.settings["session"] == session:
+            left.keep(news, self.model, show=False)
+
+    @guarded
     def _show(self, snapshot: Snapshot | None) -> None:
         if snapshot is not None and self.model.state in (RunState.RUNNING, RunState.PAUSED):
             self._redraws.begin()
             self.model.take_snapshot(snapshot)
             self._painted_timer.start()
 
+    @guarded
     def _take(self, active: Active, news: Any) -> None:
         model = self.model
         if isinstance(news, run_job.Loading):
@@ -279,13 +287,12 @@ class RunController(QObject):
             active.keep(news, model, show=shows)
         elif isinstance(news, Failed):
             active.failed = True
-            if news.details:
-                logger.error(news.details)
             if self.busy:
                 self._next = None
                 model.end_run(RunState.FAILED)
             model.message.emit(news.message, True)
 
+    @guarded
     def _end(self, active: Active) -> None:
         """The thread is gone."""
         self._active = None
@@ -323,6 +330,7 @@ class RunController(QObject):
         if self.model.apply_live and self.busy and not self.jobs.closed:
             self._live_timer.start()
 
+    @guarded
     def _apply_edits(self) -> None:
         """Bring what was changed by hand to the run that goes on, and note it in the run's settings."""
         model, active = self.model, self._active

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
 
 from napari_vidrecon.viewer.controller import POLL_MILLISECONDS
+from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.receptive_fields import ReceptiveFieldChoice
 from napari_vidrecon.viewer.runs.jobs import Failed, Job, OpenJobs
 from napari_vidrecon.viewer.runs.run_job import EncoderShelf
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe
     from napari_vidrecon.sessions.session import Session
-
-logger = logging.getLogger(__name__)
 
 
 class FieldMappingController(QObject):
@@ -35,6 +33,7 @@ class FieldMappingController(QObject):
     def __init__(self, fields: ReceptiveFieldChoice, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.fields = fields
+        self.faults = Faults(fields.model.message.emit)
         self._job: Job | None = None
         self._session: Session | None = None
         self._open = OpenJobs()
@@ -80,29 +79,33 @@ class FieldMappingController(QObject):
         self.poll()
         return ended
 
+    @guarded
     def poll(self) -> None:
         """Fetch what came."""
-        from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
-
-        job, model = self._job, self.fields.model
+        job = self._job
         if job is None:
             self._poll_timer.stop()
             return
         ended = not job.running
         for news in job.fetch():
-            if isinstance(news, tuple):
-                self.fields.set_mapping(news)
-            elif isinstance(news, ReceptiveFieldMaps) and model.session is self._session:
-                self.fields.take(news)
-                model.message.emit("The receptive fields were mapped: click a raster row or a cell.", False)
-            elif isinstance(news, Failed):
-                if news.details:
-                    logger.error(news.details)
-                model.message.emit(news.message, True)
+            self._take(news)
         if ended:
             self._job = None
             self._poll_timer.stop()
             self.fields.set_mapping(None)
+
+    @guarded
+    def _take(self, news: Any) -> None:
+        from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
+
+        model = self.fields.model
+        if isinstance(news, tuple):
+            self.fields.set_mapping(news)
+        elif isinstance(news, ReceptiveFieldMaps) and model.session is self._session:
+            self.fields.take(news)
+            model.message.emit("The receptive fields were mapped: click a raster row or a cell.", False)
+        elif isinstance(news, Failed):
+            model.message.emit(news.message, True)
 
 
 def map_fields(

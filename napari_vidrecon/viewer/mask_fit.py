@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
 
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.viewer.controller import POLL_MILLISECONDS
+from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import take_mask
 from napari_vidrecon.viewer.runs.jobs import Failed, Job, OpenJobs
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from napari_vidrecon.reconstruction.mask_fitting import MaskProgress, MaskRecipe
     from napari_vidrecon.sessions.session import Session
-
-logger = logging.getLogger(__name__)
 
 
 class MaskFitController(QObject):
@@ -36,6 +34,7 @@ class MaskFitController(QObject):
     def __init__(self, model: ReconstructionModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.model = model
+        self.faults = Faults(model.message.emit)
         self._job: Job | None = None
         self._session: Session | None = None
         self._open = OpenJobs()
@@ -81,29 +80,32 @@ class MaskFitController(QObject):
         self.poll()
         return ended
 
+    @guarded
     def poll(self) -> None:
         """Fetch what came."""
-        from napari_vidrecon.reconstruction.mask_fitting import MaskProgress
-
         job = self._job
         if job is None:
             self._poll_timer.stop()
             return
         ended = not job.running
         for news in job.fetch():
-            if isinstance(news, MaskProgress):
-                self.model.set_progress(fitting=(news.step, news.steps))
-            elif isinstance(news, AlphaMask) and self.model.session is self._session:
-                take_mask(self.model, news)
-                self.model.message.emit("The mask was fitted; Undo brings the old one back.", False)
-            elif isinstance(news, Failed):
-                if news.details:
-                    logger.error(news.details)
-                self.model.message.emit(news.message, True)
+            self._take(news)
         if ended:
             self._job = None
             self._poll_timer.stop()
             self.model.set_progress(fitting=None)
+
+    @guarded
+    def _take(self, news: Any) -> None:
+        from napari_vidrecon.reconstruction.mask_fitting import MaskProgress
+
+        if isinstance(news, MaskProgress):
+            self.model.set_progress(fitting=(news.step, news.steps))
+        elif isinstance(news, AlphaMask) and self.model.session is self._session:
+            take_mask(self.model, news)
+            self.model.message.emit("The mask was fitted; Undo brings the old one back.", False)
+        elif isinstance(news, Failed):
+            self.model.message.emit(news.message, True)
 
 
 def fit(session: Session, encoder_path: Path, mouse: int | None, device: str, recipe: MaskRecipe, job: Job) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,15 +18,16 @@ from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
 from napari_vidrecon.sessions.session import Session, open_session
 from napari_vidrecon.sessions.stimuli.given_movie import GivenMovie
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
+from napari_vidrecon.storage import reading
 from napari_vidrecon.viewer.chosen_decoder import ChosenDecoder, load_chosen
+from napari_vidrecon.viewer.companions import ENCODER_SUFFIXES, find_companions
+from napari_vidrecon.viewer.faults import Faults
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
+from napari_vidrecon.viewer.runs.told_by_run import check_told
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.trial import Trial
 
-ENCODER_SUFFIXES = (".safetensors", ".pth", ".pt")
-UNFINISHED_ENCODER_MARK = ".training."
-"""Part of the name of files that a training leaves beside its encoder."""
 SAMPLE_FRAMES = 64
 """So much of the sample's clips is taken at first: enough to see, and done in well under a minute."""
 
@@ -53,7 +55,8 @@ def open_path(model: ReconstructionModel, path: Path) -> None:
 
 def is_run(path: Path) -> bool:
     """Whether a folder looks like a saved run."""
-    return (path / "zarr.json").is_file()
+    # Unlike Path.is_file this has an answer for every path there is.
+    return os.path.isfile(path / "zarr.json")  # noqa: PTH113
 
 
 def _need_session(model: ReconstructionModel, path: Path) -> None:
@@ -64,18 +67,23 @@ def _need_session(model: ReconstructionModel, path: Path) -> None:
 def open_session_folder(model: ReconstructionModel, path: Path) -> None:
     """Open a session with the encoders and the mask that lie beside it, and its first clip to reconstruct.
 
+    What lies beside it and is damaged is passed over, with one line.
+
     Raises
     ------
-    SessionError, MaskError : one line each.
+    SessionError : one line.
     """
     session = open_session(path)
-    encoders, mask = companions(session.path)
+    found = find_companions(session.path)
     model.set_session(session)
-    model.offer_encoders(encoders)
-    model.set_encoders(encoders[:1])
-    if mask is not None:
-        load_mask(model, mask)
+    model.offer_encoders(list(found.encoders))
+    model.set_encoders(list(found.encoders[:1]))
+    if found.mask is not None:
+        take_mask(model, found.mask, found.mask_path)
     model.begin_edits()
+    if found.passed_over:
+        more = f" ({len(found.passed_over) - 1} more were passed over as well)" if len(found.passed_over) > 1 else ""
+        model.message.emit(f"Passed over: {found.passed_over[0]}{more}", True)
     model.set_trial(first_trial(session))
 
 
@@ -143,19 +151,9 @@ def take_mask(model: ReconstructionModel, mask: AlphaMask, path: Path | None = N
 
 
 def companions(session_folder: Path) -> tuple[list[Path], Path | None]:
-    """Encoder files in a folder `encoders`, and a file `mask.npy`, in the session folder or beside it."""
-    encoders: list[Path] = []
-    mask = None
-    for folder in (session_folder, session_folder.parent):
-        if not encoders:
-            encoders = sorted(
-                path
-                for path in (folder / "encoders").glob("*")
-                if path.suffix in ENCODER_SUFFIXES and UNFINISHED_ENCODER_MARK not in path.name and not is_decoder(path)
-            )
-        if mask is None and (folder / "mask.npy").is_file():
-            mask = folder / "mask.npy"
-    return encoders, mask
+    """Sound encoder files and the file of a sound mask, in the session folder or beside it."""
+    found = find_companions(session_folder)
+    return list(found.encoders), found.mask_path
 
 
 def first_trial(session: Session) -> int:
@@ -178,19 +176,22 @@ def open_run(model: ReconstructionModel, path: Path) -> RunRecord:
             show_run(model, record)
             return record
     result = Reconstruction.load(path)
-    try:
+    check_told(result.provenance, path)
+    with reading(path, RunError, "a complete run"):
         return _open_loaded(model, result, path)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{path}: expected a complete run, found a damaged one ({error})") from None
 
 
 def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path) -> RunRecord:
     inputs = result.provenance.get("inputs") or {}
     _open_session_of(model, result, inputs, path)
+    assert model.session is not None
+    if result.keep.shape != (model.session.n_neurons,):
+        told, there = result.keep.size, model.session.n_neurons
+        raise RunError(f"{path.name}: was made from {told} neurons, but {model.session.name} has {there}")
     _take_settings(model, result)
     _choose_encoders(model, result, inputs)
     _choose_decoder(model, result, inputs)
-    trial_id = int(result.provenance["trial"])
+    trial_id = result.provenance["trial"]
     if trial_id == STIMULUS_TRIAL:
         model.set_stimulus(GivenMovie(result.provenance["session"].partition(", ")[2], result.stimulus))
     else:
@@ -336,9 +337,7 @@ def _told_decoder(result: Reconstruction) -> dict[str, str]:
 
 def try_to(model: ReconstructionModel, action: Callable[..., object], *arguments: object) -> bool:
     """Call something that may find fault with its input; the fault becomes a message. Returns whether it worked."""
-    try:
+    with Faults(model.message.emit):
         action(*arguments)
-    except VidreconError as error:
-        model.message.emit(str(error), True)
-        return False
-    return True
+        return True
+    return False

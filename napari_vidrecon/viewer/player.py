@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from napari.utils.notifications import show_warning
 from psygnal import Signal
 from qtpy.QtCore import QObject, Qt, QTimer
+
+from napari_vidrecon.viewer.faults import Faults, guarded
 
 if TYPE_CHECKING:
     import napari
@@ -24,15 +27,21 @@ class Player(QObject):
     viewer : whose first dimension is time.
     frame_rate_hz : frames a second, > 0.
     parent : owner in Qt.
+    faults : take what goes wrong.
     """
 
     playing_changed = Signal(bool)
 
     def __init__(
-        self, viewer: napari.viewer.Viewer, frame_rate_hz: float = SCREEN_RATE_HZ, parent: QObject | None = None
+        self,
+        viewer: napari.viewer.Viewer,
+        frame_rate_hz: float = SCREEN_RATE_HZ,
+        parent: QObject | None = None,
+        faults: Faults | None = None,
     ) -> None:
         super().__init__(parent)
         self.viewer = viewer
+        self.faults = faults or Faults(lambda text, _is_error: show_warning(text))
         self._timer = QTimer(self)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self.tick)
@@ -82,6 +91,7 @@ class Player(QObject):
             self._timer.stop()
             self.playing_changed.emit(False)
 
+    @guarded
     def tick(self) -> None:
         """Show the frame whose time it is."""
         frames = self._frames()

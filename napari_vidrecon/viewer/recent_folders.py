@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import platformdirs
 
 from napari_vidrecon.errors import StorageError
-from napari_vidrecon.storage import replacing_file
+from napari_vidrecon.storage import read_json, replacing_file
 
 STATE_FOLDER_VARIABLE = "VIDRECON_STATE"
 FILE_NAME = "recent.json"
@@ -20,7 +21,7 @@ OPENED, EXPORT = "opened", "export"
 
 def recent_folders() -> list[Path]:
     """Session and run folders opened lately that are still there, the newest first."""
-    return [path for path in map(Path, _stored(OPENED)) if path.is_dir()]
+    return _there(OPENED)
 
 
 def remember_folder(path: Path) -> None:
@@ -30,13 +31,26 @@ def remember_folder(path: Path) -> None:
 
 def last_folder() -> Path:
     """Where something was exported last; the user's home before that."""
-    kept = [path for path in map(Path, _stored(EXPORT)) if path.is_dir()]
-    return kept[0] if kept else Path.home()
+    kept = _there(EXPORT)
+    return kept[0] if kept else home()
 
 
 def remember_last_folder(path: Path) -> None:
     """Offer this folder for the next export."""
     _remember(EXPORT, path)
+
+
+def home() -> Path:
+    """The user's home; the folder for temporary files for a process that has none."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(tempfile.gettempdir())
+
+
+def _there(kind: str) -> list[Path]:
+    # Unlike Path.is_dir this has an answer for every path, however long or forbidden.
+    return [Path(name) for name in _stored(kind) if os.path.isdir(name)]  # noqa: PTH112
 
 
 def _file() -> Path:
@@ -47,8 +61,8 @@ def _file() -> Path:
 
 def _read() -> dict[str, list[str]]:
     try:
-        stored = json.loads(_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        stored = read_json(_file())
+    except StorageError:
         return {}
     return stored if isinstance(stored, dict) else {}
 
@@ -59,7 +73,7 @@ def _stored(kind: str) -> list[str]:
 
 
 def _remember(kind: str, path: Path) -> None:
-    newest = str(path.absolute())
+    newest = os.path.abspath(path)  # noqa: PTH100  # also of a path that is none
     kept = [newest, *(name for name in _stored(kind) if name != newest)][:MOST_KEPT]
     # A state folder that cannot be written must not get in the way of what the user really does.
     with contextlib.suppress(StorageError, OSError), replacing_file(_file()) as temporary:

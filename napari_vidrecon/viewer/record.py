@@ -14,6 +14,8 @@ import numpy as np
 from napari_vidrecon.analysis.uncertainty import uncertainty_map
 from napari_vidrecon.reconstruction.results import Reconstruction
 
+LONGEST_SECONDS = 1e9
+
 
 @dataclass(eq=False)
 class RunRecord:
@@ -39,6 +41,12 @@ class RunRecord:
     def correlation(self) -> float:
         """Video correlation at the end (inside the evaluation mask of the run)."""
         return self.result.history.last("video_correlation")
+
+    @property
+    def seconds(self) -> float:
+        """How long it took; NaN where that is not told."""
+        told = self.result.provenance.get("wall_seconds")
+        return float(told) if isinstance(told, (int, float)) and 0 <= told < LONGEST_SECONDS else float("nan")
 
     @cached_property
     def uncertainty(self) -> np.ndarray | None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject
+from napari.utils.notifications import show_info, show_warning
+from qtpy.QtCore import QObject, QTimer
 
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.receptive_field import ReceptiveFieldTile
 from napari_vidrecon.viewer.contributions.preferences import preferences
 from napari_vidrecon.viewer.controller import RunController
+from napari_vidrecon.viewer.faults import FaultHook, Faults
 from napari_vidrecon.viewer.field_mapping import FieldMappingController
 from napari_vidrecon.viewer.main_window import main_window_of
 from napari_vidrecon.viewer.mask_fit import MaskFitController
@@ -32,7 +34,7 @@ WORKSPACE_NAME = "vidrecon_workspace"
 
 
 class Workspace(QObject):
-    """What one napari window holds of us: `model`, `board`, `player`, `controller`, `mask_fit`, `fields`,
+    """What one napari window holds of us: `model`, `faults`, `board`, `player`, `controller`, `mask_fit`, `fields`,
     `field_mapping`, `studies`.
 
     Parameters
@@ -46,9 +48,16 @@ class Workspace(QObject):
         self.setObjectName(WORKSPACE_NAME)
         chosen = preferences()
         self.model = ReconstructionModel()
-        self.model.set_settings(config=ReconstructionConfig.preset(chosen.preset), device=chosen.device)
+        self.faults = Faults(self.tell)
+        self._hook = FaultHook(self.faults)
+        self._hook.install()
+        # Napari puts its own there when its event loop begins.
+        QTimer.singleShot(0, self._hook.install)
+        self.destroyed.connect(self._hook.close)
+        with self.faults:
+            self.model.set_settings(config=ReconstructionConfig.preset(chosen.preset), device=chosen.device)
         self.board = Board(viewer, self.model)
-        self.player = Player(viewer, parent=self)
+        self.player = Player(viewer, parent=self, faults=self.faults)
         self.controller = RunController(self.model, self, runs_folder=chosen.runs_folder)
         self.mask_fit = MaskFitController(self.model, self)
         self.fields = ReceptiveFieldChoice(self.model)
@@ -56,6 +65,13 @@ class Workspace(QObject):
         self.field_tile = ReceptiveFieldTile(self.board, self.fields)
         self.studies = StudyController(self.model, self)
         self.model.trial_changed.connect(self._follow_frame_rate)
+
+    def tell(self, text: str, is_error: bool) -> None:
+        """Tell a person one line: in the dock, or where there is none as a notification of napari's."""
+        if len(self.model.message):
+            self.model.message.emit(text, is_error)
+        else:
+            (show_warning if is_error else show_info)(text)
 
     def _follow_frame_rate(self) -> None:
         if self.model.trial is not None:

@@ -39,7 +39,7 @@ GROUPS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TimeCourse:
     """One curve over the frames of a clip.
 

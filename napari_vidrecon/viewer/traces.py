@@ -13,6 +13,7 @@ from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QResizeEvent,
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 from superqt.utils import QSignalThrottler
 
+from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.plots import BOTTOM_IN_LINES, LEAST_WIDTH_IN_LETTERS, REDRAW_HZ, Heading, Plot
 from napari_vidrecon.viewer.registry import model_of
 from napari_vidrecon.viewer.subscriptions import subscribe
@@ -167,6 +168,7 @@ class Traces(QWidget):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.viewer, self.model = napari_viewer, model_of(napari_viewer)
+        self.faults = Faults(self.model.message.emit)
         self._courses = TimeCourses(self.model)
         self._times_s, self._columns = np.zeros(0), 0
         self.rows = {key: Row(key) for key in GROUPS}
@@ -301,6 +303,7 @@ class Traces(QWidget):
         self._move.throttle()
         self._read.throttle()
 
+    @guarded
     def _draw(self) -> None:
         if not self.isVisible():
             return
@@ -314,11 +317,13 @@ class Traces(QWidget):
         cost_ms = 1000 * (time.perf_counter() - began)
         self._redraw.setTimeout(round(max(1000 / REDRAW_HZ, cost_ms / SHARE_OF_TIME)))
 
+    @guarded
     def _move_lines(self) -> None:
         if self.isVisible() and len(self._times_s):
             for row in self._chosen():
                 row.plot.now.stand_at(float(self._times_s[self.frame]))
 
+    @guarded
     def _read_out(self) -> None:
         if not self.isVisible():
             return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,29 @@ FEW_STEPS = 6
 
 
 @pytest.fixture(autouse=True)
-def places_of_the_user(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs and recent folders go into a temporary folder."""
+def places_of_the_user(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Runs and recent folders go into a temporary folder, and so does what went wrong: no test may leave any."""
     folder = tmp_path_factory.mktemp("user")
     monkeypatch.setenv("VIDRECON_RUNS", str(folder / "runs"))
     monkeypatch.setenv("VIDRECON_STATE", str(folder / "state"))
+    monkeypatch.setenv("VIDRECON_LOGS", str(folder / "logs"))
+    yield
+    logs = sorted((folder / "logs").glob("*.txt"))
+    assert not logs, logs[0].read_text("utf-8")
+
+
+@pytest.fixture
+def expected_faults(places_of_the_user: None) -> Callable[[], list[Path]]:
+    """Gives the logs of the faults that a test provoked, which are then no failure of it."""
+
+    def take() -> list[Path]:
+        folder = Path(os.environ["VIDRECON_LOGS"])
+        taken = folder.with_name("taken")
+        if folder.exists():
+            folder.rename(taken)
+        return sorted(taken.glob("*.txt"))
+
+    return take
 
 
 @pytest.fixture

@@ -260,7 +260,7 @@ def test_running_out_of_memory_says_what_to_do(qtbot, controller, small_model, m
     assert small_model.state == RunState.DONE
 
 
-def test_an_error_in_the_middle_of_a_run_keeps_what_was_done(qtbot, controller, small_model, monkeypatch):
+def test_an_error_in_the_middle_of_a_run_keeps_what_was_done(qtbot, controller, small_model, expected_faults):
     endless(small_model)
     controller.start()
     until(qtbot, lambda: small_model.snapshot is not None)
@@ -272,6 +272,7 @@ def test_an_error_in_the_middle_of_a_run_keeps_what_was_done(qtbot, controller, 
     until(qtbot, lambda: small_model.state == RunState.FAILED)
     assert len(small_model.shown.result.history) > 0
     assert small_model.shown.path.is_dir()
+    assert "a cosmic ray" in expected_faults()[0].read_text()
 
 
 def test_a_run_kept_on_disk_restores_everything_in_a_new_window(

@@ -98,10 +98,10 @@ def test_one_of_a_mouse_of_another_name_is_taken_and_that_is_said(small_model, s
     assert not is_error
 
 
-def test_one_that_lies_among_the_encoders_is_not_offered_as_one(small_decoder_file, tmp_path):
+def test_one_that_lies_among_the_encoders_is_not_offered_as_one(small_decoder_file, small_encoder_file, tmp_path):
     (tmp_path / "encoders").mkdir()
     (tmp_path / "session").mkdir()
-    (tmp_path / "encoders" / "a.safetensors").touch()
+    (tmp_path / "encoders" / "a.safetensors").write_bytes(small_encoder_file.read_bytes())
     (tmp_path / "encoders" / "decoder.safetensors").write_bytes(small_decoder_file.read_bytes())
     assert [path.name for path in companions(tmp_path / "session")[0]] == ["a.safetensors"]
 

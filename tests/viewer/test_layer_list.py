@@ -8,6 +8,7 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QAbstractItemView, QDockWidget
 
 from napari_vidrecon.viewer.board.layer_list import LAYER_LIST, LayerListRest
+from napari_vidrecon.viewer.faults import Faults
 from napari_vidrecon.viewer.main_window import main_window_of
 
 
@@ -23,7 +24,7 @@ def layer_list(viewer) -> QAbstractItemView:
 
 
 def test_the_list_rests_while_the_slider_moves_and_wakes_after(viewer, qtbot) -> None:
-    rest = LayerListRest(viewer)
+    rest = LayerListRest(viewer, Faults(print))
     assert layer_list(viewer).updatesEnabled()
     viewer.dims.set_current_step(0, 5)
     assert not layer_list(viewer).updatesEnabled()
@@ -32,7 +33,7 @@ def test_the_list_rests_while_the_slider_moves_and_wakes_after(viewer, qtbot) ->
 
 
 def test_a_closed_board_leaves_the_list_awake(viewer) -> None:
-    rest = LayerListRest(viewer)
+    rest = LayerListRest(viewer, Faults(print))
     viewer.dims.set_current_step(0, 5)
     rest.close()
     assert layer_list(viewer).updatesEnabled()
@@ -43,7 +44,7 @@ def test_a_closed_board_leaves_the_list_awake(viewer) -> None:
 def test_a_viewer_without_a_window_has_no_list_to_calm() -> None:
     viewer = ViewerModel()
     viewer.add_image(np.zeros((9, 4, 4), np.float32))
-    rest = LayerListRest(viewer)
+    rest = LayerListRest(viewer, Faults(print))
     viewer.dims.set_current_step(0, 5)
     assert viewer.dims.current_step[0] == 5
     rest.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -392,12 +393,12 @@ def test_a_run_made_elsewhere_finds_its_frames_by_itself(small_model, small_sess
     assert np.array_equal(other.video, record.result.video)
 
 
-def test_encoders_and_mask_beside_a_session_are_found(tmp_path):
+def test_encoders_and_mask_beside_a_session_are_found(small_encoder_file, disc_mask, tmp_path):
     (tmp_path / "encoders").mkdir()
     (tmp_path / "session").mkdir()
     for name in ("b.safetensors", "a.safetensors", "a.training.safetensors", "notes.txt"):
-        (tmp_path / "encoders" / name).touch()
-    (tmp_path / "mask.npy").touch()
+        shutil.copy(small_encoder_file, tmp_path / "encoders" / name)
+    disc_mask.save(tmp_path / "mask.npy")
     encoders, mask = companions(tmp_path / "session")
     assert [path.name for path in encoders] == ["a.safetensors", "b.safetensors"]
     assert mask == tmp_path / "mask.npy"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import QTimer
 
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers
+from napari_vidrecon.viewer.faults import Faults, guarded
 
 BLINK_HZ = 2.0
 """Both movies are seen so many times a second."""
@@ -16,10 +17,11 @@ class Blinking:
     Parameters
     ----------
     layers : the compared run is among them.
+    faults : take what goes wrong.
     """
 
-    def __init__(self, layers: RoleLayers) -> None:
-        self._layers = layers
+    def __init__(self, layers: RoleLayers, faults: Faults) -> None:
+        self._layers, self.faults = layers, faults
         self._timer: QTimer | None = None
 
     def set_on(self, on: bool) -> None:
@@ -33,6 +35,7 @@ class Blinking:
             self._timer.stop()
             self._timer = None
 
+    @guarded
     def _turn(self) -> None:
         layer = self._layers.find(Role.COMPARISON)
         if layer is not None:

@@ -24,6 +24,7 @@ from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.board.readout import Readout
 from napari_vidrecon.viewer.board.region import Region
 from napari_vidrecon.viewer.board.tiles import BoardLayout
+from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Board:
 
     def __init__(self, viewer: napari.components.ViewerModel, model: ReconstructionModel) -> None:
         self.viewer, self.model = viewer, model
+        self.faults = Faults(model.message.emit)
         self.layers = RoleLayers(viewer)
         self.layout = BoardLayout()
         self.movies = MovieTiles(self.layers, model)
@@ -73,10 +75,10 @@ class Board:
         self.grid = GridTiles(self.layers)
         self.painting = MaskPainting(self.layers, model)
         self.region = Region(self.layers)
-        self.blinking = Blinking(self.layers)
+        self.blinking = Blinking(self.layers, self.faults)
         self.cells = CellsView(viewer, model)
         self.readout = Readout(self)
-        self.layer_list = LayerListRest(viewer)
+        self.layer_list = LayerListRest(viewer, self.faults)
         self.pointing = Pointing(self)
         self._written: tuple[list[captions.Caption], str] = ([], "")
         self._titled: tuple[dict[Role, str], Layer | None] = ({}, None)
@@ -138,6 +140,7 @@ class Board:
         """Take the brush back."""
         self.painting.end()
 
+    @guarded
     def reset_view(self) -> None:
         """Show the whole board, as large as it goes."""
         if self.model.trial is None or self.layer(Role.STIMULUS) is None:
@@ -164,6 +167,7 @@ class Board:
 
     # Building
 
+    @guarded
     def build(self) -> None:
         """Make the layers of the model's trial, or take over those that are there."""
         model, trial = self.model, self.model.trial
@@ -243,11 +247,13 @@ class Board:
     def _complete(self) -> bool:
         return self.model.trial is not None and all(self.layer(role) is not None for role in NEEDED)
 
+    @guarded
     def _on_session(self) -> None:
         self.painting.abandon()
         self.activity.forget()
         self.cells.update_session()
 
+    @guarded
     def _on_frame(self) -> None:
         """The slider moved: what has no axis of time of its own goes along."""
         if self.model.trial is None:
@@ -258,6 +264,7 @@ class Board:
         for copy in [] if line is None else self.grid.copies_of(line):
             repaint(copy)
 
+    @guarded
     def _on_snapshot(self, snapshot: Snapshot) -> None:
         self.layer_list.begin()
         self.movies.draw_video()
@@ -267,6 +274,7 @@ class Board:
         if (captions.titles(self.model, self.movies.has_error), self.layer(Role.CAPTIONS)) != self._titled:
             self._write_captions()
 
+    @guarded
     def _on_shown(self) -> None:
         if self.model.trial is None:
             return
@@ -275,6 +283,7 @@ class Board:
             return
         self._redraw()
 
+    @guarded
     def _on_runs(self) -> None:
         # A run from predicted activity may have come, or gone, that the error map waits for.
         if self._complete() and self.model.error_mode == ErrorMode.PREDICTED:
@@ -282,6 +291,7 @@ class Board:
             self.movies.settle_limit()
         self._write_captions()
 
+    @guarded
     def _on_mask(self) -> None:
         if self.model.trial is None:
             return
@@ -291,12 +301,14 @@ class Board:
         self._write_captions()
         self.painting.follow_mask()
 
+    @guarded
     def _on_neurons(self) -> None:
         if self.model.trial is not None:
             self.activity.redraw_all()
         self.cells.update_neurons()
         self._write_captions()
 
+    @guarded
     def _on_prediction(self) -> None:
         self.activity.take_stimulus_prediction()
         self._write_captions()
@@ -304,6 +316,7 @@ class Board:
     def _on_marked(self) -> None:
         self.selection_changed.emit()
 
+    @guarded
     def _on_state(self) -> None:
         if self.model.state is RunState.RUNNING:
             if self.model.trial is not None and not self._complete():
@@ -314,6 +327,7 @@ class Board:
             for layer in self.layers.ours():
                 layer.refresh(highlight=False, extent=False)
 
+    @guarded
     def _on_view(self) -> None:
         if not self._complete():
             return
@@ -352,6 +366,7 @@ class Board:
         for copy in self.grid.copies_of(layer):
             redraw(copy)
 
+    @guarded
     def _write_captions(self) -> None:
         if self.model.trial is None or self.layer(Role.STIMULUS) is None:
             return

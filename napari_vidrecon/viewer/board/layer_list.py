@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QAbstractItemView, QDockWidget
 
+from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.main_window import main_window_of
 
 if TYPE_CHECKING:
@@ -27,14 +28,16 @@ class LayerListRest:
     Parameters
     ----------
     viewer : whose list it is; a viewer without a window has none.
+    faults : take what goes wrong.
     """
 
-    def __init__(self, viewer: napari.components.ViewerModel) -> None:
-        self._viewer = viewer
+    def __init__(self, viewer: napari.components.ViewerModel, faults: Faults) -> None:
+        self._viewer, self.faults = viewer, faults
         self._list: QAbstractItemView | None = None
         self._timer: QTimer | None = None
         viewer.dims.events.current_step.connect(self.begin)
 
+    @guarded
     def begin(self) -> None:
         """Many changes follow: rest for a moment, then paint once. A list that a person points at stays awake."""
         if self._list is not None or getattr(self._viewer, "window", None) is None:
@@ -51,6 +54,7 @@ class LayerListRest:
             self._timer.timeout.connect(self.end)
         self._timer.start(REST_MS)
 
+    @guarded
     def end(self) -> None:
         """Paint what has changed meanwhile."""
         view, self._list = self._list, None

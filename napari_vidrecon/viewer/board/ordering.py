@@ -9,6 +9,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_vidrecon.analysis import raster_order
+from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.model import RasterOrder, ReconstructionModel
 
 POLL_MS = 200
@@ -27,6 +28,7 @@ class NeuronOrder:
 
     def __init__(self, model: ReconstructionModel) -> None:
         self._model = model
+        self.faults = Faults(model.message.emit)
         self._known: dict[RasterOrder, np.ndarray] = {}
         self._search: _Search | None = None
         self._timer: QTimer | None = None
@@ -79,6 +81,7 @@ class NeuronOrder:
             self._timer.timeout.connect(self._look)
         self._timer.start()
 
+    @guarded
     def _look(self) -> None:
         search = self._search
         if search is None or search.finished:

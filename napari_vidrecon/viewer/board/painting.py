@@ -11,6 +11,7 @@ from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.viewer.board.colormaps import PAINT_COLOUR
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers, redraw
 from napari_vidrecon.viewer.board.tiles import BoardLayout
+from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.model import ReconstructionModel
 
 BRUSH_PX = 4
@@ -31,6 +32,7 @@ class MaskPainting:
 
     def __init__(self, layers: RoleLayers, model: ReconstructionModel) -> None:
         self._layers, self._model = layers, model
+        self.faults = Faults(model.message.emit)
         self._settling: QTimer | None = None
 
     @property
@@ -83,6 +85,7 @@ class MaskPainting:
     def _present(self) -> np.ndarray:
         return self._model.mask.binary(self._model.training_threshold).astype(np.uint8)
 
+    @guarded
     def _on_stroke(self) -> None:
         if self._settling is None:
             self._settling = QTimer()
@@ -90,6 +93,7 @@ class MaskPainting:
             self._settling.timeout.connect(self._take_over)
         self._settling.start(SETTLE_MS)
 
+    @guarded
     def _take_over(self) -> None:
         layer, model = self.layer, self._model
         if layer is None:

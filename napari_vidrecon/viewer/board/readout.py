@@ -9,6 +9,7 @@ from napari.layers import Image
 from superqt.utils import QSignalThrottler
 
 from napari_vidrecon.viewer.board.layers import Role
+from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Readout:
 
     def __init__(self, board: Board) -> None:
         self._board = board
+        self.faults = board.faults
         self._writing = False
         board.viewer.events.status.connect(self._on_status)
         self._moved = QSignalThrottler()
@@ -141,14 +143,17 @@ class Readout:
         parts.append("click: go there, Shift-drag: mark")
         return "   ".join(parts)
 
+    @guarded
     def _on_status(self) -> None:
         # Napari has just written its own line; in the same turn of the event loop ours takes its place.
         if not self._writing and self._board.viewer.mouse_over_canvas:
             self._write(self.text(tuple(self._board.viewer.cursor.position)))
 
+    @guarded
     def _on_step(self) -> None:
         self._moved.throttle()
 
+    @guarded
     def _say_moment(self) -> None:
         # Under the mouse, napari itself asks for a new line.
         if not self._board.viewer.mouse_over_canvas and self._board.model.trial is not None:

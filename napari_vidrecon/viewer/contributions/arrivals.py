@@ -36,10 +36,36 @@ def _put_on_board(path: Path) -> None:
     if not arrived:
         return
     from napari_vidrecon.viewer.contributions import commands
+    from napari_vidrecon.viewer.registry import workspace_of
 
-    for layer in arrived:
-        viewer.layers.remove(layer)
-    if path == SAMPLE:
-        commands.open_simulated_mouse(viewer)
-    else:
-        commands.open_folder(viewer, path)
+    with workspace_of(viewer).faults:
+        for layer in arrived:
+            viewer.layers.remove(layer)
+        if path == SAMPLE:
+            commands.open_simulated_mouse(viewer)
+        else:
+            commands.open_folder(viewer, path)
+
+
+def told_in_window(error: Exception) -> bool:
+    """Tell an error in the present window, which napari would make a dialog with a traceback of.
+
+    Parameters
+    ----------
+    error
+        Why something could not be read or written.
+
+    Returns
+    -------
+    bool
+        False where there is no window: a script wants the error itself.
+    """
+    import napari
+
+    viewer = napari.current_viewer() if QApplication.instance() is not None else None
+    if viewer is None or getattr(viewer, "window", None) is None:
+        return False
+    from napari_vidrecon.viewer.registry import workspace_of
+
+    workspace_of(viewer).faults.take(error)
+    return True

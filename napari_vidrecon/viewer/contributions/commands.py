@@ -14,7 +14,7 @@ from napari_vidrecon.viewer.contributions.preferences import PLUGIN_NAME
 from napari_vidrecon.viewer.exports.shown_movie import shown_movie
 from napari_vidrecon.viewer.main_window import main_window_of
 from napari_vidrecon.viewer.model import ErrorMode, RunState
-from napari_vidrecon.viewer.recent_folders import recent_folders, remember_folder
+from napari_vidrecon.viewer.recent_folders import home, recent_folders, remember_folder
 from napari_vidrecon.viewer.registry import workspace_of
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def open_folder(viewer: napari.viewer.Viewer, path: Path) -> None:
 def ask_for_folder(viewer: napari.viewer.Viewer) -> None:
     """Ask for a session or a saved run, and open it on the board."""
     recent = recent_folders()
-    start_in = str(recent[0].parent if recent else Path.home())
+    start_in = str(recent[0].parent if recent else home())
     name = QFileDialog.getExistingDirectory(main_window_of(viewer), "Open a session or a saved run", start_in)
     if name:
         open_folder(viewer, Path(name))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_vidrecon.viewer.contributions.arrivals import PATH_KEY, put_on_board_soon
+from napari_vidrecon.errors import RunError, SessionError, VidreconError
+from napari_vidrecon.storage import read_json, reading
+from napari_vidrecon.viewer.contributions.arrivals import PATH_KEY, put_on_board_soon, told_in_window
+from napari_vidrecon.viewer.runs.told_by_run import check_told
 
 LayerTuple = tuple[np.ndarray, dict[str, Any], str]
 GREY_LIMITS = (0.0, 255.0)
 GAP_PX = 4
+NOTHING: tuple[LayerTuple, ...] = ((None,),)  # type: ignore[assignment]
+"""What a reader answers that could read nothing, and has told so."""
 
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerTuple]] | None:
@@ -28,9 +33,9 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerT
     a function that reads it into layers, or None if it is neither.
     """
     folder = _only(path)
-    if folder is None or not folder.is_dir():
+    if folder is None or not os.path.isdir(folder):  # noqa: PTH112
         return None
-    if (folder / "meta").is_dir() and (folder / "data" / "videos").is_dir():
+    if os.path.isdir(folder / "meta") and os.path.isdir(folder / "data" / "videos"):  # noqa: PTH112
         return read_session
     return read_run if _is_run(folder) else None
 
@@ -40,15 +45,21 @@ def read_session(path: str | list[str]) -> list[LayerTuple]:
 
     Raises
     ------
-    SessionError : the session or the trial cannot be read.
+    SessionError : the session or the trial cannot be read; in a window that is a line, and nothing is read.
     """
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.viewer.opening import first_trial
 
     folder = _only(path)
     assert folder is not None
-    session = open_session(folder)
-    trial = session.trial(first_trial(session))
+    try:
+        with reading(folder, SessionError, "a session folder"):
+            session = open_session(folder)
+            trial = session.trial(first_trial(session))
+    except SessionError as error:
+        if told_in_window(error):
+            return list(NOTHING)
+        raise
     put_on_board_soon(folder)
     return [movie_layer(trial.video, f"stimulus, {trial.name}", folder, trial.frame_rate_hz)]
 
@@ -58,13 +69,20 @@ def read_run(path: str | list[str]) -> list[LayerTuple]:
 
     Raises
     ------
-    RunError : it is damaged.
+    RunError : it is damaged; in a window that is a line, and nothing is read.
     """
     from napari_vidrecon.reconstruction.results import Reconstruction
 
     folder = _only(path)
     assert folder is not None
-    result = Reconstruction.load(folder)
+    try:
+        with reading(folder, RunError, "a run folder"):
+            result = Reconstruction.load(folder)
+            check_told(result.provenance, folder)
+    except RunError as error:
+        if told_in_window(error):
+            return list(NOTHING)
+        raise
     rate_hz = float(result.provenance.get("frame_rate_hz", 30.0))
     name = result.provenance.get("session", folder.stem)
     put_on_board_soon(folder)
@@ -97,8 +115,9 @@ def _only(path: str | list[str]) -> Path | None:
 def _is_run(folder: Path) -> bool:
     from napari_vidrecon.reconstruction.results import FORMAT
 
+    if not os.path.isfile(folder / "zarr.json"):  # noqa: PTH113  # has an answer for every path there is
+        return False
     try:
-        stored = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
-        return stored["attributes"]["format"] == FORMAT
-    except (OSError, ValueError, KeyError, TypeError):
+        return bool(read_json(folder / "zarr.json")["attributes"]["format"] == FORMAT)
+    except (VidreconError, KeyError, TypeError, IndexError):
         return False

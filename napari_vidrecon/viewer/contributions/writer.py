@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_vidrecon.errors import RunError
-from napari_vidrecon.viewer.contributions.arrivals import PATH_KEY
+from napari_vidrecon.errors import RunError, VidreconError
+from napari_vidrecon.viewer.contributions.arrivals import PATH_KEY, told_in_window
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.results import Reconstruction
@@ -18,6 +18,8 @@ ROLE_KEY, RECONSTRUCTION_ROLE = "vidrecon_role", "reconstruction"
 
 def write_run(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:
     """Save the run that the given layers show: everything of it, not only what is seen.
+
+    In a window, what goes wrong is a line there, and nothing is written.
 
     Parameters
     ----------
@@ -33,6 +35,15 @@ def write_run(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[
     RunError : no layer is a reconstruction of this plugin, or its run still goes on.
     StorageError : it cannot be written.
     """
+    try:
+        return _write(path, layers)
+    except VidreconError as error:
+        if told_in_window(error):
+            return []
+        raise
+
+
+def _write(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:
     for data, attributes, _ in layers:
         metadata = attributes.get("metadata", {})
         result = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_vidrecon.viewer.controller import POLL_MILLISECONDS
+from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.importing.import_job import Imported, Previewed, Progressed, import_session, preview
 from napari_vidrecon.viewer.importing.wording import in_words_of_the_form
 from napari_vidrecon.viewer.runs.jobs import Failed, Job, OpenJobs
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.importing.columns import Column
     from napari_vidrecon.sessions.importing.settings import ImportSettings
     from napari_vidrecon.sessions.importing.sources import ImportSource
-
-logger = logging.getLogger(__name__)
 
 
 class ImportController(QObject):
@@ -39,6 +37,7 @@ class ImportController(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self.faults = Faults(self._take_fault)
         self.columns: tuple[Column, ...] | None = None
         self.fault = ""
         self.progress: Progressed | None = None
@@ -103,6 +102,7 @@ class ImportController(QObject):
         self._poll_timer.start()
         return job
 
+    @guarded
     def poll(self) -> None:
         """Fetch what came."""
         news = False
@@ -121,6 +121,7 @@ class ImportController(QObject):
         if news:
             self.changed.emit()
 
+    @guarded
     def _take(self, news: Any) -> None:
         if isinstance(news, Previewed):
             self.columns = news.columns
@@ -129,9 +130,10 @@ class ImportController(QObject):
         elif isinstance(news, Imported):
             self.imported = news
         elif isinstance(news, Failed):
-            if news.details:
-                logger.error(news.details)
             self.fault = in_words_of_the_form(news.message)
+
+    def _take_fault(self, text: str, _is_error: bool) -> None:
+        self.fault = text
 
     def _end(self, job: Job) -> None:
         if job is self._looking:

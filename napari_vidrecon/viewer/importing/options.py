@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QLayout,
 from superqt import QElidingLabel
 
 from napari_vidrecon.viewer.panels.controls import button, choice, form, number, row, set_options, tick, whole_number
+from napari_vidrecon.viewer.recent_folders import home
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.importing.columns import Column
@@ -97,7 +98,7 @@ class ReadingOptions(QWidget):
         return choice(f"import_{name}", {BY_NAME: ""}, lambda _: self._changed())
 
     def _ask_beside(self) -> None:
-        start = str(self.beside or Path.home())
+        start = str(self.beside or home())
         name = QFileDialog.getExistingDirectory(self, "Where stimulus, clocks and behaviour lie", start)
         if name:
             self.take_beside(Path(name))

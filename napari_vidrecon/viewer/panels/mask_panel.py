@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 from superqt import QElidingLabel, QLabeledDoubleRangeSlider
 
 from napari_vidrecon.viewer.board.colormaps import EVALUATION_COLOUR, TRAINING_COLOUR
+from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import load_mask, try_to
@@ -44,6 +45,7 @@ class MaskPanel(QWidget):
     ) -> None:
         super().__init__(parent)
         self._model, self._board, self._fitting = model, board, fitting
+        self.faults = Faults(model.message.emit)
         self.source = QElidingLabel()
         self.source.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.thresholds = explain(QLabeledDoubleRangeSlider(Qt.Orientation.Horizontal), "thresholds")
@@ -95,6 +97,7 @@ class MaskPanel(QWidget):
         self._model.set_thresholds(training, evaluation, undoable=False)
         self._settled.start()
 
+    @guarded
     def _settle(self) -> None:
         self._model.settle_edits()
         self._show_mask()

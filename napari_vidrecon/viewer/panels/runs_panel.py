@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vidrecon.viewer.evaluation import Evaluator
+from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord
 from napari_vidrecon.viewer.opening import is_run, open_run, show_run, take_over_settings, try_to
 from napari_vidrecon.viewer.panels.controls import button, choice, choose, form, menu_button, row, set_options
@@ -49,6 +50,7 @@ class RunsPanel(QWidget):
     def __init__(self, model: ReconstructionModel, runs_folder: Path, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._model, self._runs_folder = model, runs_folder
+        self.faults = Faults(model.message.emit)
         self._evaluator = Evaluator(model)
         self.tree = explain(QTreeWidget(), "runs")
         self.tree.setHeaderLabels(HEADINGS)
@@ -193,6 +195,7 @@ class RunsPanel(QWidget):
         if self._model.runs:
             self._rescore_soon.start()
 
+    @guarded
     def _show_scores(self) -> None:
         with QSignalBlocker(self.tree):
             for index, record in enumerate(self._model.runs):
@@ -241,7 +244,7 @@ class RunsPanel(QWidget):
 
 
 def _took(record: RunRecord) -> str:
-    return time_in_words(float(record.result.provenance.get("wall_seconds", np.nan)))
+    return time_in_words(record.seconds)
 
 
 def _facts(record: RunRecord) -> str:

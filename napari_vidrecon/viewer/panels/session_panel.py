@@ -20,8 +20,9 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from napari_vidrecon.viewer.companions import ENCODER_SUFFIXES
 from napari_vidrecon.viewer.model import ReconstructionModel
-from napari_vidrecon.viewer.opening import ENCODER_SUFFIXES, open_path, open_sample, try_to
+from napari_vidrecon.viewer.opening import open_path, open_sample, try_to
 from napari_vidrecon.viewer.panels.controls import (
     button,
     choice,
@@ -36,7 +37,7 @@ from napari_vidrecon.viewer.panels.controls import (
     words,
 )
 from napari_vidrecon.viewer.panels.decoder_choice import DecoderChoice
-from napari_vidrecon.viewer.recent_folders import recent_folders, remember_folder
+from napari_vidrecon.viewer.recent_folders import home, recent_folders, remember_folder
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain
 
@@ -111,7 +112,7 @@ class SessionPanel(QWidget):
 
     def _ask_session(self) -> None:
         recent = recent_folders()
-        start = str(recent[0].parent if recent else Path.home())
+        start = str(recent[0].parent if recent else home())
         name = QFileDialog.getExistingDirectory(self, "Open a session or a saved run", start)
         if name:
             self.open(Path(name))
@@ -125,7 +126,7 @@ class SessionPanel(QWidget):
     def _ask_encoder(self) -> None:
         endings = " ".join(f"*{suffix}" for suffix in ENCODER_SUFFIXES)
         files = self._model.encoder_files
-        start = str(files[0].parent if files else Path.home())
+        start = str(files[0].parent if files else home())
         names, _ = QFileDialog.getOpenFileNames(self, "Add encoders", start, f"Encoders ({endings})")
         for name in names:
             self.open(Path(name))

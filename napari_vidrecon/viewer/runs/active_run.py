@@ -14,7 +14,7 @@ from napari_vidrecon.viewer.runs.jobs import Job
 from napari_vidrecon.viewer.runs.run_job import Finished, RunRequest
 
 
-@dataclass
+@dataclass(eq=False)
 class Plan:
     """What is to be run.
 
@@ -51,7 +51,7 @@ class Plan:
         return list(self.request.encoder_paths) == model.encoder_paths and self.request.mouse == model.mouse
 
 
-@dataclass
+@dataclass(eq=False)
 class Active:
     """A plan that is carried out.
 

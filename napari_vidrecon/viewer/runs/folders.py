@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -56,6 +57,8 @@ def kept_runs(runs_folder: Path, session: str) -> list[KeptRun]:
     for path in runs_folder.glob(f"*{SUFFIX}") if runs_folder.is_dir() else []:
         match = NAME_PATTERN.fullmatch(path.name)
         if match is not None and match["session"] == session:
-            when = time.strftime("%Y-%m-%d %H:%M:%S", time.strptime(match["when"], "%Y%m%d-%H%M%S"))
-            found.append(KeptRun(path, session, match["clip"].replace("trial", "trial "), when))
+            # A folder that a person named so may tell a time that never was.
+            with contextlib.suppress(ValueError):
+                when = time.strftime("%Y-%m-%d %H:%M:%S", time.strptime(match["when"], "%Y%m%d-%H%M%S"))
+                found.append(KeptRun(path, session, match["clip"].replace("trial", "trial "), when))
     return sorted(found, key=lambda run: run.path.name, reverse=True)

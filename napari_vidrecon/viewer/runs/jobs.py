@@ -6,17 +6,14 @@ import atexit
 import queue
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from napari_vidrecon.errors import VidreconError
+from napari_vidrecon.viewer.faults import in_one_line
 
 EXIT_GRACE_SECONDS = 5.0
 """How long a closing program waits for a run to stop after its present step and save itself."""
-OUT_OF_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
-"""Torch has several errors for it, some of them plain RuntimeErrors."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +23,9 @@ class Failed:
     Parameters
     ----------
     message : one line that says what to do.
-    details : the traceback, where the error is not the input's fault.
     """
 
     message: str
-    details: str = ""
 
 
 class Cancelled(Exception):
@@ -99,10 +94,8 @@ class Job:
             work(self)
         except Cancelled:
             pass
-        except VidreconError as error:
-            self.tell(Failed(str(error)))
         except Exception as error:  # noqa: BLE001 - the last place that can turn it into a message
-            self.tell(Failed(explained(error), traceback.format_exc()))
+            self.tell(Failed(in_one_line(error)))
         finally:
             atexit.unregister(self._finish_at_exit)
 
@@ -152,17 +145,3 @@ class OpenJobs:
         self.closed = True
         for job in self.jobs:
             job.cancel()
-
-
-def explained(error: Exception) -> str:
-    """An unforeseen error as one line that says what to do."""
-    line = next(iter(str(error).splitlines()), "")
-    if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in OUT_OF_MEMORY_SIGNS):
-        return (
-            "Out of memory. Choose fewer frames or fewer encoders under Data, another device under Run, "
-            "or close other programs; then press Start again."
-        )
-    if isinstance(error, OSError):
-        return f"{error.filename or 'A file'}: could not be read or written: {error.strerror or error}"
-    kind = type(error).__name__
-    return f"Something unforeseen went wrong ({kind}: {line}). The window can still be used; please report it."

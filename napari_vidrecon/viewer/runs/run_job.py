@@ -35,7 +35,7 @@ class Loading:
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Predicted:
     """News: activity (N, T) predicted from the true movie, and the levels it reaches."""
 
@@ -43,14 +43,14 @@ class Predicted:
     levels: dict[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Started:
     """News: the optimisation begins; talk to it through its runner."""
 
     runner: Runner
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Finished:
     """News: the run is over, finished or stopped; `path` is its folder, None if nothing was kept."""
 
@@ -58,7 +58,7 @@ class Finished:
     path: Path | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunRequest:
     """Everything a run needs, taken from the model when it is started, so that later edits do not reach it.
 

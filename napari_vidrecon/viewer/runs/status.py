@@ -88,7 +88,7 @@ def _at_rest(model: ReconstructionModel, stale: str) -> Status:
     assert model.shown is not None
     result = model.shown.result
     step, steps = len(result.history), result.config.steps
-    took = time_in_words(float(result.provenance.get("wall_seconds", np.nan)))
+    took = time_in_words(model.shown.seconds)
     name = f"{model.shown.name}: " if len(model.runs) > 1 else ""
     if stale:
         return Status(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,14 +9,13 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_vidrecon.viewer.choices import ActivityMode
 from napari_vidrecon.viewer.controller import POLL_MILLISECONDS
+from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.runs.jobs import Failed, Job, OpenJobs
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session, Trial
     from napari_vidrecon.sessions.stimuli.stimulus import Stimulus
     from napari_vidrecon.viewer.model import ReconstructionModel
-
-logger = logging.getLogger(__name__)
 LEAST_FRAMES = 32
 """Encoders look at windows of so many frames."""
 
@@ -36,6 +34,7 @@ class StimulusMaker(QObject):
     def __init__(self, model: ReconstructionModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.model = model
+        self.faults = Faults(model.message.emit)
         self._job: Job | None = None
         self._asked: tuple[Session, Stimulus] | None = None
         self._open = OpenJobs()
@@ -68,6 +67,7 @@ class StimulusMaker(QObject):
         self.poll()
         return ended
 
+    @guarded
     def poll(self) -> None:
         """Fetch what came."""
         job = self._job
@@ -77,13 +77,12 @@ class StimulusMaker(QObject):
         self._poll_timer.stop()
         for news in job.fetch():
             if isinstance(news, Failed):
-                if news.details:
-                    logger.error(news.details)
                 self.model.message.emit(news.message, True)
             else:
                 self._take(news)
         self.changed.emit()
 
+    @guarded
     def _take(self, trial: Trial) -> None:
         assert self._asked is not None
         session, stimulus = self._asked

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_vidrecon.viewer.controller import POLL_MILLISECONDS
+from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.runs.jobs import Failed, Job, OpenJobs
 from napari_vidrecon.viewer.studies.study_job import (
     Counted,
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from napari_vidrecon.viewer.model import ReconstructionModel
     from napari_vidrecon.viewer.studies.study_request import StudyRequest
-
-logger = logging.getLogger(__name__)
 
 
 class StudyController(QObject):
@@ -53,6 +51,7 @@ class StudyController(QObject):
     def __init__(self, model: ReconstructionModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.model = model
+        self.faults = Faults(model.message.emit)
         self.request: StudyRequest | None = None
         self.phase = ""
         self.counted: Counted | None = None
@@ -125,6 +124,7 @@ class StudyController(QObject):
         self._poll_timer.start()
         self.changed.emit()
 
+    @guarded
     def poll(self) -> None:
         """Fetch what came."""
         job = self._job
@@ -142,6 +142,7 @@ class StudyController(QObject):
         if news or ended:
             self.changed.emit()
 
+    @guarded
     def _take(self, news: Any) -> None:
         assert self.request is not None
         if isinstance(news, Phase):
@@ -159,6 +160,4 @@ class StudyController(QObject):
             self.written += 1
             self.model.message.emit(f"The study “{news.study}” is written; see Studies.", False)
         elif isinstance(news, Failed):
-            if news.details:
-                logger.error(news.details)
             self.fault = news.message

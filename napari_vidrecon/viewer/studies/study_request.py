@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MASK_LETTERS = 12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BoardMouse:
     """The mouse on the board.
 
@@ -68,7 +68,7 @@ class BoardMouse:
         return file
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StudyRequest:
     """Studies to run, on whom, how large, and where to.
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_vidrecon.errors import VidreconError, one_line
+from napari_vidrecon.storage import read_json, read_text, reading
 from napari_vidrecon.viewer.studies.study_job import StudyRun
 
+LONGEST_FINDING = 2000
+LONGEST_TABLE_BYTES = 16 << 20
 TRUTH = {"True": True, "False": False}
 
 
@@ -58,25 +63,36 @@ class StudyResults:
 
         folder = out / study
         try:
-            told = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
-            return cls(
-                page=folder / PAGE,
-                written=str(told["written"])[:16].replace("T", " "),
-                scale=str(told["scale"]["name"]),
-                mice=tuple(str(mouse["name"]) for mouse in told["mice"]),
-                simulated=bool(told["simulated"]),
-                findings=_findings(folder / "tables" / f"{FINDINGS_TABLE}.csv"),
-                figures=tuple(sorted((folder / "figures").glob("*.png"))),
-                runs=tuple(StudyRun(out / f"{name}{SUFFIX}", str(label)) for name, label in told["runs"].items()),
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            with reading(folder, expected="the results of a study"):
+                told = read_json(folder / PROVENANCE)
+                return cls(
+                    page=folder / PAGE,
+                    written=one_line(told["written"])[:16].replace("T", " "),
+                    scale=one_line(told["scale"]["name"]),
+                    mice=tuple(one_line(mouse["name"]) for mouse in told["mice"]),
+                    simulated=bool(told["simulated"]),
+                    findings=_findings(folder / "tables" / f"{FINDINGS_TABLE}.csv"),
+                    figures=tuple(sorted(file for file in (folder / "figures").glob("*.png") if file.is_file())),
+                    runs=tuple(
+                        StudyRun(_run_folder(out, f"{name}{SUFFIX}"), one_line(label))
+                        for name, label in told["runs"].items()
+                    ),
+                )
+        except VidreconError:
             return None
+
+
+def _run_folder(out: Path, name: str) -> Path:
+    folder = Path(os.path.normpath(out / name))
+    if "\0" in name or not folder.is_relative_to(os.path.normpath(out)):
+        raise ValueError(f"a run outside the folder: {name}")
+    return folder
 
 
 def _findings(file: Path) -> tuple[FindingRead, ...]:
     if not file.is_file():
         return ()
-    with file.open(encoding="utf-8", newline="") as table:
-        return tuple(
-            FindingRead(row["statement"], TRUTH.get(row["shows"]), row["numbers"]) for row in csv.DictReader(table)
-        )
+    return tuple(
+        FindingRead(one_line(row["statement"], LONGEST_FINDING), TRUTH.get(row["shows"]), one_line(row["numbers"]))
+        for row in csv.DictReader(io.StringIO(read_text(file, most=LONGEST_TABLE_BYTES), newline=""))
+    )
