@@ -82,7 +82,8 @@ def write_figure(result: Reconstruction, path: Path, *, error: bool = False, mat
     ------
     StorageError : another ending, or it cannot be written.
     """
-    from napari_vidrecon.figures.montage import reconstruction_figure, save_figure
+    from napari_vidrecon.figures.frame import save_figure
+    from napari_vidrecon.figures.montage import reconstruction_figure
 
     if path.suffix.lower() not in FIGURE_SUFFIXES:
         raise StorageError(

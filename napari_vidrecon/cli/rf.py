@@ -75,7 +75,7 @@ def rf(
         raise stop.stopped("stopped; nothing was written, and a mapping always starts anew")
     maps.save(out)
     if figure is not None:
-        from napari_vidrecon.figures.montage import save_figure
+        from napari_vidrecon.figures.frame import save_figure
         from napari_vidrecon.figures.receptive_field_figure import receptive_field_figure
 
         save_figure(receptive_field_figure(maps, alpha), figure)

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from napari_vidrecon.figures.curves import CurvePanel, draw_curves
-from napari_vidrecon.figures.montage import STYLE
-from napari_vidrecon.figures.mouse_lines import headed
+from napari_vidrecon.figures.frame import figure_of, headed
 from napari_vidrecon.figures.raster import activity_limit, draw_activity_scale, draw_raster
 
 WIDTH_IN, HEIGHT_IN = 12.0, 8.2
@@ -50,9 +47,7 @@ def activity_figure(
     if not rasters:
         raise ValueError("there is no activity to draw")
     times = np.asarray(times_s, dtype=float)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), layout="constrained")
-        FigureCanvasAgg(figure)
+    with figure_of((WIDTH_IN, HEIGHT_IN), headed(title, simulated)) as figure:
         grid = figure.add_gridspec(3, len(rasters), height_ratios=ROWS_IN)
         for row, panel in ((0, above), (2, below)):
             axes = figure.add_subplot(grid[row, :])
@@ -71,7 +66,4 @@ def activity_figure(
                 axes.set_yticklabels([])
             drawn.append(axes)
         draw_activity_scale(figure, picture, drawn)
-        heading = headed(title, simulated)
-        if heading:
-            figure.suptitle(heading, fontsize=12, fontweight="bold")
     return figure

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.figures.montage import GREY_RANGE, STYLE
-from napari_vidrecon.figures.mouse_lines import headed
+from napari_vidrecon.figures.frame import figure_of, headed
+from napari_vidrecon.figures.montage import GREY_RANGE
 
 TILE_IN, GAP_IN, PAIR_GAP_IN = 1.7, 0.18, 0.12
 HEAD_IN, LABEL_IN, SIDE_IN, NARROWEST_IN = 0.45, 0.34, 0.15, 5.5
@@ -59,9 +57,7 @@ def clip_pairs_figure(
     pairs_width = across * (TILE_IN + GAP_IN) - GAP_IN
     width = max(2 * SIDE_IN + pairs_width, NARROWEST_IN)
     height = HEAD_IN + down * (pair_height + GAP_IN)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height))
-        FigureCanvasAgg(figure)
+    with figure_of((width, height), layout=None) as figure:
         figure.text(0.5, 1 - HEAD_IN / 2 / height, headed(title, simulated), ha="center", va="center", weight="bold")
         for index, pair in enumerate(pairs):
             row, column = divmod(index, across)

@@ -9,16 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.figures.montage import MUTED, STYLE
-from napari_vidrecon.figures.mouse_lines import headed
+from napari_vidrecon.figures.frame import MUTED, figure_of, headed
 
 PANEL_WIDTH_IN, PANEL_HEIGHT_IN, HEADING_IN = 4.6, 3.1, 0.4
 FAINT, THIN, THICK = 0.35, 0.9, 2.2
@@ -88,15 +85,10 @@ def curves_figure(
         raise ValueError("there is no panel to draw")
     across = min(columns, len(panels))
     down = -(-len(panels) // across)
-    with matplotlib.rc_context(STYLE):
-        size = PANEL_WIDTH_IN * across, PANEL_HEIGHT_IN * down + HEADING_IN
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
+    size = PANEL_WIDTH_IN * across, PANEL_HEIGHT_IN * down + HEADING_IN
+    with figure_of(size, headed(title, simulated)) as figure:
         for index, panel in enumerate(panels):
             draw_curves(figure.add_subplot(down, across, index + 1), panel)
-        heading = headed(title, simulated)
-        if heading:
-            figure.suptitle(heading, fontsize=12, fontweight="bold")
     return figure
 
 

@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.figures.montage import MUTED, STYLE
-from napari_vidrecon.figures.mouse_lines import COLOURS, headed
+from napari_vidrecon.figures.frame import COLOURS, MUTED, figure_of, headed
 
 PANEL_WIDTH_IN, PANEL_HEIGHT_IN = 3.6, 3.8
 DISTRIBUTION_WIDTH_IN = 1.35
@@ -76,19 +73,14 @@ def distributions_figure(panels: Sequence[DistributionPanel], *, title: str = ""
     ]
     values = np.concatenate(drawn)
     finite = values[np.isfinite(values)]
-    with matplotlib.rc_context(STYLE):
-        most = max(len(panel.distributions) for panel in panels)
-        width = max(PANEL_WIDTH_IN, DISTRIBUTION_WIDTH_IN * most)
-        figure = Figure(figsize=(width * len(panels), PANEL_HEIGHT_IN), layout="constrained")
-        FigureCanvasAgg(figure)
+    most = max(len(panel.distributions) for panel in panels)
+    width = max(PANEL_WIDTH_IN, DISTRIBUTION_WIDTH_IN * most)
+    with figure_of((width * len(panels), PANEL_HEIGHT_IN), headed(title, simulated), heading_points=11) as figure:
         names = sorted({name for panel in panels for each in panel.distributions for name in each.groups})
         for index, panel in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), index + 1)
             _draw(axes, panel, names)
             axes.set_ylim(min(0.0, finite.min(initial=0.0) - 0.1), 1.0)
-        heading = headed(title, simulated)
-        if heading:
-            figure.suptitle(heading, fontsize=11, fontweight="bold")
     return figure
 
 

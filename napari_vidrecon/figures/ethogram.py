@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.figures.montage import STYLE
-from napari_vidrecon.figures.mouse_lines import COLOURS, headed
+from napari_vidrecon.figures.frame import COLOURS, figure_of, headed
 from napari_vidrecon.figures.raster import activity_limit, draw_activity_scale, draw_raster
 
 COLUMN_WIDTH_IN, EDGE_IN, HEIGHT_IN = 4.0, 2.4, 10.5
@@ -68,9 +65,7 @@ def ethogram_figure(
     """
     if not columns:
         raise ValueError("there is no clip to draw")
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(EDGE_IN + COLUMN_WIDTH_IN * len(columns), HEIGHT_IN), layout="constrained")
-        FigureCanvasAgg(figure)
+    with figure_of((EDGE_IN + COLUMN_WIDTH_IN * len(columns), HEIGHT_IN), headed(title, simulated)) as figure:
         grid = figure.subplots(len(ROWS_IN), len(columns), squeeze=False, sharex="col", height_ratios=ROWS_IN)
         figure.align_ylabels(grid[:, 0])
         for place, column in enumerate(columns):
@@ -97,9 +92,6 @@ def ethogram_figure(
             axes.set_ylabel(label, fontsize=9.5, rotation=0, ha="right", va="center", labelpad=12)
             if letter:
                 axes.set_title(letter, loc="left", fontweight="bold", fontsize=13, x=-0.14)
-        heading = headed(title, simulated)
-        if heading:
-            figure.suptitle(heading, fontsize=12, fontweight="bold")
     return figure
 
 

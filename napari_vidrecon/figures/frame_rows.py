@@ -7,24 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from napari_vidrecon.analysis.error_maps import BRIGHTER_COLOUR, DARKER_COLOUR
 from napari_vidrecon.analysis.postprocess import union_crop
-from napari_vidrecon.figures.error_scale import draw_error_scale
-from napari_vidrecon.figures.montage import OUTLINE_COLOUR, STYLE, mask_outline
-from napari_vidrecon.figures.mouse_lines import headed
+from napari_vidrecon.figures.frame import figure_of, headed
+from napari_vidrecon.figures.montage import OUTLINE_COLOUR, mask_outline
 
 FIGURE_WIDTH_IN = 13.0
 LABEL_IN, EDGE_IN, GAP_IN = 1.35, 0.15, 0.05
 HEADING_IN, TITLE_IN, TIMES_IN, BELOW_IN, SCALE_IN = 0.45, 0.32, 0.22, 0.15, 0.45
 LARGEST_PICTURE_IN = 1.6
 CROP_MARGIN_PX = 1
+ERROR_SCALE_LENGTH_IN, ERROR_SCALE_THICKNESS_IN = 2.2, 0.14
+MIDDLE_GREY = (0.5, 0.5, 0.5)
+LARGEST_LEVEL = 255
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,7 @@ def frame_rows_figure(
         TITLE_IN + TIMES_IN + len(block.rows) * (height + GAP_IN)
         for block, height in zip(blocks, heights_in, strict=True)
     )
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(figure_width_in, total_in))
-        FigureCanvasAgg(figure)
+    with figure_of((figure_width_in, total_in), layout=None) as figure:
         left = LABEL_IN / figure_width_in
         heading_y = 1 - 0.5 * HEADING_IN / total_in
         figure.text(0.5, heading_y, headed(title, simulated), fontsize=12, fontweight="bold", va="center", ha="center")
@@ -138,3 +140,25 @@ def _window(block: FrameBlock) -> tuple[slice, slice]:
         return union_crop(masks, margin=CROP_MARGIN_PX)
     shape = np.shape(block.rows[0][1])
     return slice(0, shape[1]), slice(0, shape[2])
+
+
+def draw_error_scale(figure: Figure, left: float, bottom: float, limit: float) -> None:
+    """Draw a horizontal scale.
+
+    Parameters
+    ----------
+    figure : to draw into.
+    left, bottom : of the scale with its words, as fractions of the figure.
+    limit : grey levels at which the tint is opaque.
+    """
+    width_in, height_in = figure.get_size_inches()
+    ends = [tuple(level / LARGEST_LEVEL for level in colour) for colour in (DARKER_COLOUR, BRIGHTER_COLOUR)]
+    colormap = LinearSegmentedColormap.from_list("error", [ends[0], MIDDLE_GREY, ends[1]])
+    before = f"darker than expected, −{limit:.0f} grey levels"
+    start = left + 2.75 / width_in
+    axes = figure.add_axes((start, bottom, ERROR_SCALE_LENGTH_IN / width_in, ERROR_SCALE_THICKNESS_IN / height_in))
+    bar: Any = figure.colorbar(ScalarMappable(Normalize(-limit, limit), colormap), cax=axes, orientation="horizontal")
+    bar.outline.set_visible(False)
+    bar.set_ticks([])
+    for x, align, text in ((-0.03, "right", before), (1.03, "left", f"+{limit:.0f}, brighter")):
+        axes.text(x, 0.5, text, ha=align, va="center", transform=axes.transAxes, fontsize=9)

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.figures.montage import STYLE
-from napari_vidrecon.figures.mouse_lines import headed
+from napari_vidrecon.figures.frame import figure_of, headed
 
 CELL_WIDTH_IN, CELL_HEIGHT_IN = 0.58, 0.5
 FEWEST_CELLS = 5  # smaller matrices get larger cells, so that the lettering has room
@@ -77,17 +75,13 @@ def matrix_figure(panels: Sequence[Sequence[MatrixPanel]], *, title: str = "", s
     sizes = [[_size_in(panel) for panel in row] for row in panels]
     width = max(sum(size[0] for size in row) for row in sizes)
     height = sum(max(size[1] for size in row) for row in sizes) + (TITLE_IN if heading else 0.0)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
+    with figure_of((width, height), heading, heading_points=11) as figure:
         axes = figure.subplots(len(panels), columns, squeeze=False)
         for row, places in zip(panels, axes, strict=True):
             for panel, place in zip(row, places, strict=False):
                 _draw(figure, place, panel)
             for place in places[len(row) :]:
                 place.set_axis_off()
-        if heading:
-            figure.suptitle(heading, fontsize=11, fontweight="bold")
     return figure
 
 

@@ -5,14 +5,11 @@ Source: after Bauer et al. 2026, Fig. 1D, 2A and 6.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import matplotlib
 import numpy as np
 from contourpy import contour_generator
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
@@ -23,8 +20,7 @@ from numpy.typing import ArrayLike
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.error_maps import BRIGHTER_COLOUR, DARKER_COLOUR, overlay, symmetric_limit
 from napari_vidrecon.analysis.postprocess import match_luminance_contrast, union_crop
-from napari_vidrecon.errors import StorageError
-from napari_vidrecon.storage import replacing_file
+from napari_vidrecon.figures.frame import MUTED, figure_of
 
 LineStyle = Literal["solid", "dashed"]
 
@@ -37,24 +33,6 @@ CROP_MARGIN_PX = 4
 OUTLINE_COLOUR = "#F0E442"  # Okabe and Ito's yellow
 TIME_COLOUR = "#0072B2"
 STEP_COLOUR = "#D55E00"
-MUTED = "#5A5A5A"
-SUFFIXES = (".png", ".svg", ".pdf")
-STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 11,
-    "axes.titlesize": 11,
-    "axes.labelsize": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.labelsize": 10,
-    "ytick.labelsize": 10,
-    "figure.facecolor": "white",
-    "axes.facecolor": "white",
-    "text.color": "black",
-    "svg.fonttype": "none",
-    "svg.hashsalt": "napari-vidrecon",
-}
 
 
 def reconstruction_figure(
@@ -114,16 +92,14 @@ def reconstruction_figure(
         limit = error_limit or symmetric_limit(error, mask)
         rows.append(("Error over\nstimulus", overlay(stimulus[indices], np.asarray(error)[indices], limit)))
 
-    with matplotlib.rc_context(STYLE):
-        window = _window((mask, training_mask) if crop else (), stimulus.shape[1:])
-        height, width = (part.stop - part.start for part in window)
-        outlines: dict[LineStyle, list[np.ndarray]] = {
-            "dashed": mask_outline(training_mask),
-            "solid": mask_outline(mask),
-        }
-        layout = _Layout(len(rows), len(indices), height / width)
-        figure = Figure(figsize=(FIGURE_WIDTH_IN, layout.height_in))
-        FigureCanvasAgg(figure)
+    window = _window((mask, training_mask) if crop else (), stimulus.shape[1:])
+    height, width = (part.stop - part.start for part in window)
+    outlines: dict[LineStyle, list[np.ndarray]] = {
+        "dashed": mask_outline(training_mask),
+        "solid": mask_outline(mask),
+    }
+    layout = _Layout(len(rows), len(indices), height / width)
+    with figure_of((FIGURE_WIDTH_IN, layout.height_in), layout=None) as figure:
         size = _heading_size(heading)
         figure.text(layout.left, layout.title_y, heading, fontsize=size, fontweight="bold", va="center")
         for row, (label, pictures) in enumerate(rows):
@@ -142,28 +118,6 @@ def reconstruction_figure(
         if optimisation is not None:
             _draw_optimisation(figure.add_axes(layout.plot(1, split)), *optimisation)
     return figure
-
-
-def save_figure(figure: Figure, path: Path | str, dpi: float = 150.0) -> Path:
-    """Write a figure as PNG, or as SVG or PDF whose text stays text; complete or not at all.
-
-    Parameters
-    ----------
-    figure : what to write.
-    path : a file name ending in .png, .svg or .pdf.
-    dpi : pixels per inch of a PNG and of the pictures inside the others.
-
-    Raises
-    ------
-    StorageError : another ending, or the file cannot be written.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise StorageError(f"{path}: expected a name ending in {', '.join(SUFFIXES)}")
-    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())
-    with matplotlib.rc_context(STYLE), replacing_file(path) as temporary:
-        figure.savefig(temporary, format=path.suffix.lower()[1:], dpi=dpi, metadata=metadata)
-    return path
 
 
 def _heading(title: str, simulated: bool, correlation: float) -> str:

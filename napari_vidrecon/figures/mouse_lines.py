@@ -8,21 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.figures.montage import MUTED, STYLE
+from napari_vidrecon.figures.frame import COLOURS, MUTED, figure_of, headed
 
 PANEL_WIDTH_IN, PANEL_HEIGHT_IN = 4.4, 3.6
 CATEGORY_MARGIN = 0.4
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-"""Black, then Okabe and Ito's colours, told apart by all common kinds of colour vision."""
-SIMULATED = "simulated mouse"
 
 
 @dataclass(frozen=True)
@@ -82,20 +77,12 @@ def mouse_lines_figure(panels: Sequence[LinePanel], *, title: str = "", simulate
     """
     if not panels:
         raise ValueError("there is no panel to draw")
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(PANEL_WIDTH_IN * len(panels), PANEL_HEIGHT_IN), layout="constrained")
-        FigureCanvasAgg(figure)
+    with figure_of(
+        (PANEL_WIDTH_IN * len(panels), PANEL_HEIGHT_IN), headed(title, simulated), heading_points=11
+    ) as figure:
         for index, panel in enumerate(panels):
             draw_panel(figure.add_subplot(1, len(panels), index + 1), panel)
-        heading = headed(title, simulated)
-        if heading:
-            figure.suptitle(heading, fontsize=11, fontweight="bold")
     return figure
-
-
-def headed(title: str, simulated: bool) -> str:
-    """A title that says when the mouse is simulated."""
-    return " · ".join(part for part in (title, SIMULATED if simulated else "") if part)
 
 
 def draw_panel(axes: Axes, panel: LinePanel) -> None:

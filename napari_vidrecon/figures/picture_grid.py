@@ -7,15 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from napari_vidrecon.figures.error_scale import draw_error_scale
-from napari_vidrecon.figures.frame_rows import draw_picture
-from napari_vidrecon.figures.montage import STYLE
-from napari_vidrecon.figures.mouse_lines import headed
+from napari_vidrecon.figures.frame import figure_of, headed
+from napari_vidrecon.figures.frame_rows import draw_error_scale, draw_picture
 
 PICTURE_WIDTH_IN, GAP_IN, NAME_IN = 2.2, 0.08, 0.24
 EDGE_IN, HEADING_IN, SCALE_IN = 0.15, 0.45, 0.5
@@ -52,9 +48,7 @@ def picture_grid_figure(
         max(2 * EDGE_IN + columns * (PICTURE_WIDTH_IN + GAP_IN), 7.6),
         HEADING_IN + SCALE_IN + len(pictures) * (height_in + NAME_IN + GAP_IN),
     )
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=figure_in)
-        FigureCanvasAgg(figure)
+    with figure_of(figure_in, layout=None) as figure:
         heading_y = 1 - 0.5 * HEADING_IN / figure_in[1]
         figure.text(0.5, heading_y, headed(title, simulated), fontsize=12, fontweight="bold", va="center", ha="center")
         for row, entries in enumerate(pictures):

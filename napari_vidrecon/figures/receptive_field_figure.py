@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from napari_vidrecon.analysis.receptive_fields import POLARITIES, ReceptiveFieldMaps
-from napari_vidrecon.figures.montage import MUTED, OUTLINE_COLOUR, STYLE, mask_outline
+from napari_vidrecon.figures.frame import MUTED, figure_of
+from napari_vidrecon.figures.montage import OUTLINE_COLOUR, mask_outline
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.masks import AlphaMask
@@ -42,9 +41,7 @@ def receptive_field_figure(
     """
     examples = list(neurons) if neurons is not None else example_neurons(maps)
     rows = 2 + len(examples)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH_IN, HEAD_IN + rows * ROW_IN), layout="constrained")
-        FigureCanvasAgg(figure)
+    with figure_of((WIDTH_IN, HEAD_IN + rows * ROW_IN)) as figure:
         kind = "Simulated mouse  ·  " if maps.simulated else ""
         session = maps.provenance.get("session", "")
         figure.suptitle(

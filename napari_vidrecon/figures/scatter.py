@@ -5,22 +5,22 @@ Source: after Bauer et al. 2026, Fig. 2-S1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from napari_vidrecon.figures.curves import CurvePanel, draw_curves
-from napari_vidrecon.figures.montage import STYLE
-from napari_vidrecon.figures.mouse_lines import COLOURS, headed
+from napari_vidrecon.figures.frame import COLOURS, figure_of, headed
 
 PANEL_WIDTH_IN, PANEL_HEIGHT_IN, HEADING_IN = 3.5, 3.0, 0.4
 PAIR_WIDTH_IN = 8.6
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+SMALLEST_PLAIN = 0.001
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,10 @@ def scatter_figure(
         raise ValueError("there is no panel to draw")
     across = min(columns, len(panels))
     down = -(-len(panels) // across)
-    with matplotlib.rc_context(STYLE):
-        size = PANEL_WIDTH_IN * across, PANEL_HEIGHT_IN * down + HEADING_IN
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
+    size = PANEL_WIDTH_IN * across, PANEL_HEIGHT_IN * down + HEADING_IN
+    with figure_of(size, headed(title, simulated)) as figure:
         for index, panel in enumerate(panels):
             draw_scatter(figure.add_subplot(down, across, index + 1), panel)
-        heading = headed(title, simulated)
-        if heading:
-            figure.suptitle(heading, fontsize=12, fontweight="bold")
     return figure
 
 
@@ -97,13 +92,23 @@ def scatter_and_curves_figure(
     scatter: ScatterPanel, curves: CurvePanel, *, title: str = "", simulated: bool = False
 ) -> Figure:
     """Draw a scatter plot beside curves; parameters as for `scatter_figure`."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(PAIR_WIDTH_IN, PANEL_HEIGHT_IN + HEADING_IN), layout="constrained")
-        FigureCanvasAgg(figure)
+    with figure_of((PAIR_WIDTH_IN, PANEL_HEIGHT_IN + HEADING_IN), headed(title, simulated)) as figure:
         axes = figure.subplots(1, 2)
         draw_scatter(axes[0], scatter)
         draw_curves(axes[1], curves)
-        heading = headed(title, simulated)
-        if heading:
-            figure.suptitle(heading, fontsize=12, fontweight="bold")
     return figure
+
+
+def p_text(p: float) -> str:
+    """ "p = 0.023", or "p = 4 × 10⁻⁸" for small ones; "p not defined" for NaN.
+
+    Parameters
+    ----------
+    p : 0..1.
+    """
+    if math.isnan(p):
+        return "p not defined"
+    if p >= SMALLEST_PLAIN or p == 0:
+        return f"p = {p:.2g}"
+    digits, exponent = f"{p:.0e}".split("e")
+    return f"p = {digits} × 10{str(int(exponent)).translate(RAISED)}"

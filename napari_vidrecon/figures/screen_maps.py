@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import matplotlib
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from napari_vidrecon.figures.frame import figure_of, headed
 from napari_vidrecon.figures.matrix_figure import bar_ends
-from napari_vidrecon.figures.montage import OUTLINE_COLOUR, STYLE, mask_outline
-from napari_vidrecon.figures.mouse_lines import headed
+from napari_vidrecon.figures.montage import OUTLINE_COLOUR, mask_outline
 from napari_vidrecon.sessions.screen import ScreenGeometry
 
 MAP_WIDTH_IN, ROW_IN, LEFT_IN, HEAD_IN = 3.5, 1.95, 1.0, 0.55
@@ -78,9 +76,9 @@ def screen_maps_figure(
         raise ValueError(f"{len(rows)} rows of maps and {len(row_labels)} labels; expected as many, and at least one")
     geometry = screen or ScreenGeometry()
     columns = max(len(row) for row in rows)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(LEFT_IN + columns * MAP_WIDTH_IN, HEAD_IN + len(rows) * ROW_IN), layout="constrained")
-        FigureCanvasAgg(figure)
+    with figure_of(
+        (LEFT_IN + columns * MAP_WIDTH_IN, HEAD_IN + len(rows) * ROW_IN), headed(title, simulated), heading_points=11
+    ) as figure:
         axes = figure.subplots(len(rows), columns, squeeze=False)
         for index, (row, places, label) in enumerate(zip(rows, axes, row_labels, strict=True)):
             for screen_map, place in zip(row, places, strict=False):
@@ -92,9 +90,6 @@ def screen_maps_figure(
             for place in places[len(row) :]:
                 place.set_axis_off()
             places[0].set_ylabel(f"{label}\nrow (px)")
-        heading = headed(title, simulated)
-        if heading:
-            figure.suptitle(heading, fontsize=11, fontweight="bold")
     return figure
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.figures.montage import GREY_RANGE, STYLE
-from napari_vidrecon.figures.mouse_lines import headed
+from napari_vidrecon.figures.frame import figure_of, headed
+from napari_vidrecon.figures.montage import GREY_RANGE
 
 TILE_WIDTH_IN, TILE_GAP_IN = 0.62, 0.05
 NARROWEST_GRID_IN, LOWEST_GRID_IN = 3.0, 2.2  # smaller grids get larger tiles, so that the lettering has room
@@ -66,9 +64,7 @@ def stimulus_grid_figure(
     _, _, height, width = next(iter(shapes))
     lines = max(label.count("\n") + 1 for label in column_labels)
     layout = _Layout(len(grids), expected, height / width, BELOW_IN + lines * LINE_IN)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=layout.size_in)
-        FigureCanvasAgg(figure)
+    with figure_of(layout.size_in, layout=None) as figure:
         heading = headed(title, simulated)
         figure.text(0.5, layout.y(layout.size_in[1] - TITLE_IN / 2), heading, ha="center", va="center", weight="bold")
         for index, grid in enumerate(grids):

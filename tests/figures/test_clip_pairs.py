@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from napari_vidrecon.figures.clip_pairs import FRAME_COLOUR, ClipPair, clip_pairs_figure
-from napari_vidrecon.figures.montage import save_figure
+from napari_vidrecon.figures.frame import save_figure
 
 
 def pair(level: float, framed: bool = False) -> ClipPair:

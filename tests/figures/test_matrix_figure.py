@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_vidrecon.figures.frame import save_figure
 from napari_vidrecon.figures.matrix_figure import DIVERGING, MatrixPanel, matrix_figure
-from napari_vidrecon.figures.montage import save_figure
 
 VALUES = np.array([[0.1, 0.98], [-0.25, np.nan]])
 

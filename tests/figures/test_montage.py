@@ -12,7 +12,8 @@ from PIL import Image
 
 from napari_vidrecon import metrics
 from napari_vidrecon.errors import StorageError
-from napari_vidrecon.figures.montage import reconstruction_figure, save_figure
+from napari_vidrecon.figures.frame import save_figure
+from napari_vidrecon.figures.montage import reconstruction_figure
 
 
 @pytest.fixture(scope="module")

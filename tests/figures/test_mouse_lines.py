@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_vidrecon.figures.mouse_lines import COLOURS, LinePanel, Lines, mouse_lines_figure
+from napari_vidrecon.figures.frame import COLOURS
+from napari_vidrecon.figures.mouse_lines import LinePanel, Lines, mouse_lines_figure
 
 LEVELS = (1, 2, 4)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_vidrecon.figures.montage import save_figure
+from napari_vidrecon.figures.frame import save_figure
 from napari_vidrecon.figures.stimulus_grid import StimulusGrid, stimulus_grid_figure
 
 ROWS, COLUMNS = ("0", "4"), ("0 s", "1 s", "2 s")

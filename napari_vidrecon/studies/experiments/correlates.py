@@ -236,7 +236,7 @@ def _predictability_figure(
     plan: Plan, clips: pd.DataFrame, lags: pd.DataFrame, fit: tuple[TestResult, tuple[float, float]]
 ) -> Figure:
     from napari_vidrecon.figures.curves import Curve, CurvePanel
-    from napari_vidrecon.figures.mouse_lines import COLOURS
+    from napari_vidrecon.figures.frame import COLOURS
     from napari_vidrecon.figures.scatter import ScatterPanel, scatter_and_curves_figure
 
     mice = [str(name) for name in clips["mouse"]]
@@ -263,7 +263,7 @@ def _predictability_figure(
 
 
 def _fit_note(test: TestResult) -> str:
-    from napari_vidrecon.figures.p_value import p_text
+    from napari_vidrecon.figures.scatter import p_text
 
     if not np.isfinite(test.p):
         return "r is not defined"

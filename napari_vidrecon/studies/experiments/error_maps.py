@@ -260,7 +260,7 @@ def _drawings(
 def _activity_figure(plan: Plan, example: _Example) -> Figure:
     from napari_vidrecon.figures.activity_figure import activity_figure
     from napari_vidrecon.figures.curves import Curve, CurvePanel
-    from napari_vidrecon.figures.mouse_lines import COLOURS
+    from napari_vidrecon.figures.frame import COLOURS
 
     times, frames, explained = example.times_s, example.frame_correlations, example.explained
     difference = explained["movie"] - explained["reconstruction"]

@@ -166,7 +166,7 @@ def _drawings(plan: Plan, store: RunStore, clips: pd.DataFrame, steps: pd.DataFr
 
 def _optimisation_figure(plan: Plan, steps: pd.DataFrame) -> Figure:
     from napari_vidrecon.figures.curves import Curve, CurvePanel, curves_figure
-    from napari_vidrecon.figures.mouse_lines import COLOURS
+    from napari_vidrecon.figures.frame import COLOURS
 
     first = steps[steps["encoder"] == steps["encoder"].min()]
     panels = []
@@ -212,7 +212,7 @@ def _examples_figure(plan: Plan, store: RunStore) -> Figure:
 
 def _correlations_figure(plan: Plan, clips: pd.DataFrame) -> Figure:
     from napari_vidrecon.figures.distributions import Distribution, DistributionPanel, distributions_figure
-    from napari_vidrecon.figures.p_value import p_text
+    from napari_vidrecon.figures.scatter import p_text
 
     panels, mice = [], [str(name) for name in clips["mouse"]]
     averaged_over = max(len(plan.encoders(mouse)) for mouse in plan.mice)

@@ -54,7 +54,7 @@ def write_outcome(study: Study, plan: Plan, runs: Mapping[str, RunSpec], outcome
         _write_table(table, folder / "tables" / name)
     figures, movies = folder / "figures", folder / "movies"
     if outcome.drawings:
-        from napari_vidrecon.figures.montage import save_figure
+        from napari_vidrecon.figures.frame import save_figure
 
         for drawing in outcome.drawings:
             with _plain_names(plan):

@@ -101,7 +101,8 @@ def write_figure(shown: ShownMovie, path: Path) -> None:
     ------
     StorageError : another ending, or the file cannot be written.
     """
-    from napari_vidrecon.figures.montage import reconstruction_figure, save_figure
+    from napari_vidrecon.figures.frame import save_figure
+    from napari_vidrecon.figures.montage import reconstruction_figure
 
     _ending(path, FIGURE_ENDINGS)
     optimisation = None if shown.history is None else shown.history.tracked("video_correlation")
