@@ -272,12 +272,15 @@ def read_movie(file: Path) -> np.ndarray:
 
 
 def require_free(path: Path, overwrite: bool, what: str) -> None:
-    """Refuse to replace a file that is already there.
+    """Refuse to replace a file that is already there, and clear up beside it after processes that were killed.
 
     Raises
     ------
     StorageError : it is, and `overwrite` is not set; or a folder is in the way.
     """
+    from napari_vidrecon.storage import recover_folder
+
+    recover_folder(path)
     if path.is_dir():
         raise StorageError(f"{path}: expected the name of {what} to write, found a folder; choose another name")
     if path.exists() and not overwrite:

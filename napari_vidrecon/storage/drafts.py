@@ -40,17 +40,25 @@ class Draft:
         self.folder, self.target = folder, target
         self.new, self.old = folder / "new" / target.name, folder / "old" / target.name
 
-    def note(self, keep: list[str]) -> None:
+    def note(self, keep: list[str], *, done: bool = False) -> None:
         """Write down what is replaced, and what of it belongs to the user and moves back afterwards.
 
         Parameters
         ----------
         keep
             Paths inside the replaced folder.
+        done
+            Nothing in the draft is wanted any more.
         """
         draft = self.folder / (NOTE + ".new")
-        draft.write_text(json.dumps({"format": FORMAT, "target": self.target.name, "keep": keep}), encoding="utf-8")
+        told = {"format": FORMAT, "target": self.target.name, "keep": keep, "done": done}
+        draft.write_text(json.dumps(told), encoding="utf-8")
         draft.replace(self.folder / NOTE)
+
+    @property
+    def holds_the_only_copy(self) -> bool:
+        """Whether what was moved aside could not be brought back."""
+        return os.path.lexists(self.old) and not os.path.lexists(self.target)
 
     def swap(self, keep: list[str]) -> None:
         """Put the new one in the old one's place, and what belongs to the user back into it.
@@ -104,8 +112,28 @@ def drafting(target: Path) -> Iterator[Draft]:
         draft.new.parent.mkdir()
         yield draft
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            _remove(Draft(folder, target))
         lock.release()
+
+
+def _remove(draft: Draft) -> None:
+    """Remove a draft, its note and its lock last: a process that is killed meanwhile leaves what is still known."""
+    folder = draft.folder
+    if draft.holds_the_only_copy:
+        return
+    with contextlib.suppress(OSError):
+        draft.note([], done=True)
+    for entry in folder.iterdir():
+        if entry.name in (NOTE, LOCK):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+    for name in (NOTE, LOCK):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _make(parent: Path) -> tuple[Path, FileLock]:
@@ -153,7 +181,7 @@ def _clear_up(folder: Path) -> bool:
         if not inside:
             folder.rmdir()
             return True
-        if LOCK not in inside or not (inside == {LOCK} or _noted(folder) or inside == {LOCK, NOTE + ".new"}):
+        if not (inside == {LOCK} or _noted(folder) or inside == {LOCK, NOTE + ".new"}):
             return False
         lock = FileLock(folder / LOCK)
         try:
@@ -161,18 +189,19 @@ def _clear_up(folder: Path) -> bool:
         except Timeout:
             return False
         try:
-            target, keep = _noted(folder) or ("", [])
-            if target:
-                Draft(folder, folder.parent / target).restore(keep)
-            shutil.rmtree(folder)
+            target, keep, done = _noted(folder) or (folder.name, [], True)
+            draft = Draft(folder, folder.parent / target)
+            if not done:
+                draft.restore(keep)
+            _remove(draft)
         finally:
             lock.release()
         return True
     return False
 
 
-def _noted(folder: Path) -> tuple[str, list[str]] | None:
-    """Target and kept paths that a draft's note names; None if it is no draft of this program."""
+def _noted(folder: Path) -> tuple[str, list[str], bool] | None:
+    """Target and kept paths that a draft's note names, and whether it is done; None if it is none of ours."""
     file = folder / NOTE
     try:
         if not file.is_file() or file.stat().st_size > LONGEST_NOTE_BYTES:
@@ -187,4 +216,4 @@ def _noted(folder: Path) -> tuple[str, list[str]] | None:
     names = [target, *keep]
     if any(not isinstance(each, str) or ".." in Path(each).parts or Path(each).is_absolute() for each in names):
         return None
-    return (target, keep) if Path(target).name == target and target else None
+    return (target, keep, told.get("done") is True) if Path(target).name == target and target else None
