@@ -118,7 +118,7 @@ def file_hash(path: Path) -> str:
 def _read_safetensors(path: Path) -> StoredEncoder:
     described = read_encoder_description(path, read_description(path, EncoderError, "an encoder file"))
     config = {name: tuple(value) if isinstance(value, list) else value for name, value in described.config.items()}
-    check_fit(path, described.architecture, config, described.canvas, described.windows)
+    canvas, windows = check_fit(path, described.architecture, config, described.canvas, described.windows)
     with reading(path, EncoderError, "an encoder file"):
         file = safe_open(str(path), framework="pt")
         # Not a dict: it has keys and no length.
@@ -131,8 +131,8 @@ def _read_safetensors(path: Path) -> StoredEncoder:
         described.mice,
         file.get_tensor,
         shapes,
-        canvas=described.canvas,
-        windows=described.windows,
+        canvas=canvas,
+        windows=windows,
         frame_rate_hz=described.frame_rate_hz,
         provenance=described.provenance,
     )

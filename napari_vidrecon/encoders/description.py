@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,7 +77,7 @@ def read_encoder_description(path: Path, described: dict[str, Any]) -> EncoderDe
 
 def check_fit(
     path: Path, architecture: str, config: dict[str, Any], canvas: dict[str, Any], windows: dict[str, Any]
-) -> None:
+) -> tuple[dict[str, int], dict[str, int]]:
     """Refuse sizes that cannot be, and a canvas or windows that contradict them.
 
     Parameters
@@ -88,6 +89,11 @@ def check_fit(
     config, canvas, windows
         From outside.
 
+    Returns
+    -------
+    tuple
+        Canvas and windows, each with all of their values.
+
     Raises
     ------
     EncoderError
@@ -95,11 +101,13 @@ def check_fit(
     """
     checked(path, "config", CONFIGS[architecture], config)
     pixels, frames = checked(path, "canvas", Canvas, canvas), checked(path, "windows", FrameWindows, windows)
+    whole = (asdict(pixels), asdict(frames))
     if architecture != "compact":
-        return
+        return whole
     own = tuple(config.get(name, default) for name, default in (("rows", 36), ("columns", 64), ("frames", 16)))
     if own != (pixels.rows, pixels.columns, frames.size):
         raise EncoderError(
             f"{path}: expected the canvas and windows of its own sizes ({one_line(own, 60)} rows, columns, frames), "
             f"found {(pixels.rows, pixels.columns, frames.size)}"
         )
+    return whole

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ from napari_vidrecon.encoders.compact import Compact, CompactConfig
 from napari_vidrecon.encoders.dwiseneuro import DwiseNeuro, DwiseNeuroConfig
 from napari_vidrecon.encoders.factorised import Factorised, FactorisedConfig
 from napari_vidrecon.errors import EncoderError, one_line
+from napari_vidrecon.storage.faults import first_fault
 
 CONFIGS: dict[str, Callable[..., Any]] = {
     "dwiseneuro": DwiseNeuroConfig,
@@ -51,17 +51,7 @@ def checked(path: Path, what: str, build: Callable[..., Checked], values: dict[s
     try:
         return build(**values)
     except ValidationError as raised:
-        first = raised.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in (what, *first["loc"]) if part != "")
-        if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            reason = "is unknown to this version; was the file made by a newer one?"
-        elif first["type"] in ("missing", "missing_argument"):
-            reason = "is missing"
-        else:
-            message = first["msg"].removeprefix("Value error, ")
-            found = "" if first["type"] == "value_error" else f", found {reprlib.repr(first['input'])}"
-            reason = f"{message[0].lower()}{message[1:]}{found}"
-        raise EncoderError(f"{path}: {one_line(name or 'description', 80)}: {one_line(reason)}") from None
+        raise EncoderError(f"{path}: {first_fault(raised, what)}") from None
     except EncoderError:
         raise
     except Exception as raised:  # noqa: BLE001  # sizes from outside misfit in every way there is

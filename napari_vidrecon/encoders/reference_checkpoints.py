@@ -93,8 +93,7 @@ def _described(path: Path, size: int, params: Any, state: dict[str, StoredTensor
         raise EncoderError(f"{path}: its `params` do not describe a DwiseNeuro")
     if kind != KIND:
         raise EncoderError(f"{path}: expected a DwiseNeuro checkpoint, found '{one_line(kind, 60)}'")
-    canvas = {"rows": rows, "columns": columns}
-    check_fit(path, KIND, config, canvas, windows)
+    canvas, windows = check_fit(path, KIND, config, {"rows": rows, "columns": columns}, windows)
     # Tensors may share their bytes; together they must not stand for more than the file has.
     claimed = sum(math.prod(each.size) * each.stored.values.itemsize for each in state.values())
     if claimed > size + SURPLUS_BYTES:

@@ -173,7 +173,7 @@ class StoredEncoder:
                 wanted, there = (_size(shapes.get(name)) for shapes in (expected, found))
                 raise EncoderError(
                     f"{self.path}: its weights do not fit its own description: "
-                    f"expected {one_line(name, 80)} {wanted}, found it {there}"
+                    f"{one_line(name, 80)} should be {wanted} and is {there}"
                 )
 
 

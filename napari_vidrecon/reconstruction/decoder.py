@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import reprlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,9 +15,10 @@ from safetensors.numpy import save_file
 from scipy.fft import idctn
 
 from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
-from napari_vidrecon.errors import ConfigError, StorageError, one_line
+from napari_vidrecon.errors import ConfigError, StorageError
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.storage import read_description, reading, replacing_file, stored_format
+from napari_vidrecon.storage.faults import first_fault
 
 FORMAT = "napari_vidrecon decoder 1"
 DECODER_SUFFIX = ".safetensors"
@@ -43,12 +43,7 @@ def _checked(path: Path, described: dict[str, Any]) -> DecoderDescription:
     try:
         return DecoderDescription(**described)
     except ValidationError as raised:
-        first = raised.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        reason = f"{first['msg'][0].lower()}{first['msg'][1:]}, found {reprlib.repr(first['input'])}"
-        if first["type"] == "extra_forbidden":
-            reason = "is unknown to this version; was the file made by a newer one?"
-        raise StorageError(f"{path}: {one_line(name, 80)}: {one_line(reason)}") from None
+        raise StorageError(f"{path}: {first_fault(raised)}") from None
 
 
 @dataclass(frozen=True, eq=False)
