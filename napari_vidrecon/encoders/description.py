@@ -99,6 +99,10 @@ def check_fit(
     EncoderError
         With the file and what was found.
     """
+    for what, values, names in (("canvas", canvas, ("rows", "columns")), ("windows", windows, ("size", "step"))):
+        for name in names:
+            if name not in values:
+                raise EncoderError(f"{path}: expected {what}.{name}, found none of it")
     checked(path, "config", CONFIGS[architecture], config)
     pixels, frames = checked(path, "canvas", Canvas, canvas), checked(path, "windows", FrameWindows, windows)
     whole = (asdict(pixels), asdict(frames))
