@@ -220,7 +220,8 @@ def _stored(arrays: dict[str, np.ndarray]) -> tuple[OnOffPatches, dict[str, Any]
     on, off = arrays["on"], arrays["off"]
     if on.dtype.kind != "f" or off.dtype.kind != "f" or on.ndim != 3:
         raise ValueError("maps of another kind")
-    return patches, provenance, on.astype(np.float32), off.astype(np.float32)
+    with np.errstate(over="ignore"):
+        return patches, provenance, on.astype(np.float32), off.astype(np.float32)
 
 
 def _patches(told: Any) -> OnOffPatches:

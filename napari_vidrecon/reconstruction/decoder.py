@@ -162,7 +162,8 @@ class Decoder:
         if described.get("format") != FORMAT:
             raise StorageError(f"{path}: expected a decoder of this program, found other tensors")
         told = _checked(path, described)
-        with reading(path, StorageError, EXPECTED), safe_open(str(path), framework="np") as file:
+        quiet = np.errstate(over="ignore")
+        with quiet, reading(path, StorageError, EXPECTED), safe_open(str(path), framework="np") as file:
             tensors = {name: file.get_tensor(name) for name in ("weights", "mean", "frequencies")}
             if any(tensors[name].dtype.kind not in kinds for name, kinds in KINDS.items()):
                 raise ValueError("numbers of another type")
