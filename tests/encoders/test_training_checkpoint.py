@@ -24,7 +24,7 @@ def module():
 @pytest.fixture
 def whole(module):
     state = dict(module.state_dict())
-    optimizer = {"0.step": torch.tensor(5.0), "0.exp_avg": torch.zeros(2, 3)}
+    optimizer = {"0.step": torch.tensor(5.0), "0.exp_avg": torch.zeros(2, 3), "0.exp_avg_sq": torch.zeros(2, 3)}
     tensors = {"module": state, "averaged": state, "optimizer": optimizer, "curve": {"rows": torch.zeros(5, 4)}}
     return TrainingCheckpoint(IDENTITY, 5, tensors, {})
 
@@ -61,6 +61,7 @@ def test_a_description_that_cannot_be_is_refused(key, value, whole, tmp_path):
         ("averaged", "weight", torch.full((2, 3), float("nan"))),
         ("optimizer", "0.exp_avg", torch.zeros(9)),
         ("optimizer", "9.exp_avg", torch.zeros(2, 3)),
+        ("optimizer", "1.step", torch.tensor(1.0)),
         ("optimizer", "x", torch.zeros(2, 3)),
     ],
 )

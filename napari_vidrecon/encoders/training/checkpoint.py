@@ -17,6 +17,8 @@ from napari_vidrecon.storage import read_description, reading, replacing_file
 
 EXPECTED = "a training checkpoint"
 MOST_STEPS = 1 << 40
+OPTIMIZER_STATE = {"step", "exp_avg", "exp_avg_sq"}
+"""What AdamW keeps for each parameter it has moved."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,14 @@ class TrainingCheckpoint:
                     raise ValueError("weights of another encoder")
                 if not all(bool(value.isfinite().all()) for value in weights.values()):
                     raise ValueError("weights that are not finite")
+            named: dict[str, set[str]] = {}
             for name, value in self.tensors.get("optimizer", {}).items():
                 index, key = name.split(".", 1)
+                named.setdefault(index, set()).add(key)
                 if value.shape not in ((), parameters[int(index)]) or (key != "step" and value.ndim == 0):
                     raise ValueError("an optimiser's state of another encoder")
+            if any(names != OPTIMIZER_STATE for names in named.values()):
+                raise ValueError("an optimiser's state with a part missing")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
