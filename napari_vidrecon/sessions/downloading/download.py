@@ -11,7 +11,7 @@ from napari_vidrecon.errors import SessionError, StorageError
 from napari_vidrecon.sessions.downloading.answers import BrokenConnection, asked
 from napari_vidrecon.sessions.downloading.archives import ArchiveError, unpack_session
 from napari_vidrecon.sessions.downloading.catalogue import LICENCE_NOTE, PublicFile
-from napari_vidrecon.sessions.downloading.ledger import Ledger
+from napari_vidrecon.sessions.downloading.ledger import LEDGER_FILE, Ledger
 from napari_vidrecon.sessions.downloading.opening import BEGINNINGS, CHECK_THEMSELVES, Openers, require_whole
 from napari_vidrecon.sessions.downloading.resuming import ResumingDownload
 from napari_vidrecon.storage import claimed, disk_errors, recover_folder
@@ -138,15 +138,25 @@ def download(
     folder = Path(folder)
     target = folder / file.goes_to
     with disk_errors(target):
-        if target.exists():
-            # Everything comes to its place by a move, so what is there is whole.
+        for place in (target, folder / LEDGER_FILE):
+            recover_folder(place)
+        if _is_there(file, target):
             return Downloaded(file.name, target, "", False, True)
         target.parent.mkdir(parents=True, exist_ok=True)
         with claimed(target, "download"):
             recover_folder(target)
-            if target.exists():
+            if _is_there(file, target):
                 return Downloaded(file.name, target, "", False, True)
             return _fetch(file, target, Ledger(folder), licence, on_progress, openers)
+
+
+def _is_there(file: PublicFile, target: Path) -> bool:
+    """Everything comes to its place by a move, so what is there is whole; a zip beside it is still to be recorded."""
+    return target.exists() and not (file.kind == "mouse" and _archive_of(target).is_file())
+
+
+def _archive_of(target: Path) -> Path:
+    return target.with_name(target.name + ".zip")
 
 
 def _fetch(
@@ -158,19 +168,44 @@ def _fetch(
     openers: Openers | None,
 ) -> Downloaded:
     known = file.sha256 or ledger.known_sha256(file.url)
-    arrived = target if file.kind != "mouse" else target.with_name(target.name + ".zip")
-    # A zip that is there was unpacked in vain before, for want of room.
-    if file.kind != "mouse" or not arrived.is_file():
-        _retrieve(file, arrived, known, on_progress, openers, ledger)
-    size, sha256 = arrived.stat().st_size, _sha256(arrived)
-    if file.kind == "mouse":
-        if known and sha256 != known:
-            arrived.unlink()
-            raise _changed(file, known, ledger)
+
+    def record(whole: Path) -> str:
+        sha256 = _sha256(whole)
+        ledger.record(file.url, sha256, whole.stat().st_size, {"url": licence.url, "sha256": licence.sha256})
+        return sha256
+
+    if file.kind != "mouse":
+        part = _retrieve(file, target, known, on_progress, openers, ledger)
+        # Before the move: what is in its place is recorded, whenever the process is killed.
+        sha256 = record(part.file)
+        part.move(target)
+        return Downloaded(file.name, target, sha256, bool(known), False)
+    arrived = _archive_of(target)
+    # A zip that is there was unpacked in vain before, for want of room, or not recorded yet.
+    if not arrived.is_file():
+        _retrieve(file, arrived, known, on_progress, openers, ledger).move(arrived)
+    if known and _sha256(arrived) != known:
+        arrived.unlink()
+        raise _changed(file, known, ledger)
+    if not target.exists():
         _unpack(arrived, target, on_progress)
     # Only now: a checksum of something damaged would forbid to fetch the sound one.
-    ledger.record(file.url, sha256, size, {"url": licence.url, "sha256": licence.sha256})
+    sha256 = record(arrived)
+    arrived.unlink()
     return Downloaded(file.name, target, sha256, bool(known), False)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What was fetched and opened, not yet in its place."""
+
+    file: Path
+    fetch: ResumingDownload
+
+    def move(self, place: Path) -> None:
+        # The note first: beside a part without one the next process starts anew, a note alone would stay.
+        self.fetch.note.unlink(missing_ok=True)
+        self.file.replace(place)
 
 
 def _retrieve(
@@ -180,7 +215,7 @@ def _retrieve(
     on_progress: OnProgress | None,
     openers: Openers | None,
     ledger: Ledger,
-) -> None:
+) -> _Part:
     def on_bytes(done: int, total: int) -> None:
         if on_progress is not None:
             on_progress("fetching", done, total)
@@ -204,8 +239,7 @@ def _retrieve(
         # What does not open must never be gone on with, nor be taken for the file.
         fetch.discard()
         raise
-    part.replace(arrived)
-    fetch.discard()
+    return _Part(part, fetch)
 
 
 def _changed(file: PublicFile, known: str, ledger: Ledger) -> StorageError:
@@ -234,4 +268,3 @@ def _unpack(archive: Path, target: Path, on_progress: OnProgress | None) -> None
     except (ArchiveError, SessionError):
         archive.unlink()
         raise
-    archive.unlink()
