@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_vidrecon.errors import ConfigError, one_line
+
 Floats = NDArray[np.float64]
 
 DATA_RANGE = 255.0
@@ -18,6 +20,13 @@ ENTROPY_RANGE = (0.0, 256.0)
 POISSON_EPSILON = 1e-8
 SSIM_SIGMA_PX = 1.5
 SSIM_TRUNCATE_SIGMAS = 3.5
+LARGEST_WEIGHT = 1e12
+UNDEFINED_IS_NAN = np.errstate(invalid="ignore", divide="ignore", over="ignore")
+"""What NaN, infinite or huge values come to is NaN or infinite, without a warning."""
+
+
+class MetricError(ConfigError, ValueError):
+    """An array that nothing can be measured on: the message names it."""
 
 
 class VideoCorrelation:
@@ -30,9 +39,10 @@ class VideoCorrelation:
 
     Raises
     ------
-    ValueError : the mask does not fit the frames, or holds other values than 0 and 1.
+    MetricError : the mask does not fit the frames, or holds other values than 0 and 1.
     """
 
+    @UNDEFINED_IS_NAN
     def __init__(self, truth: ArrayLike, mask: ArrayLike | None = None) -> None:
         array = _as_video(truth, "truth")
         self._shape = array.shape
@@ -43,11 +53,12 @@ class VideoCorrelation:
         norm = np.sqrt(centred @ centred)
         self._unit = centred / norm if norm > 0 else centred
 
+    @UNDEFINED_IS_NAN
     def __call__(self, video: ArrayLike) -> float:
         """Pearson's r of `video` (T, H, W), in grey levels, with the truth; NaN where either is constant."""
         array = _as_video(video, "video")
         if array.shape != self._shape:
-            raise ValueError(f"truth has shape {self._shape} and video has shape {array.shape}; expected equal shapes")
+            raise MetricError(f"truth has shape {self._shape} and video has shape {array.shape}; expected equal shapes")
         values = _take(array, self._pixels).ravel()
         if self._constant or _is_constant(values):
             return float("nan")
@@ -56,6 +67,7 @@ class VideoCorrelation:
         return float(np.clip(self._unit @ values / norm, -1.0, 1.0)) if norm > 0 else float("nan")
 
 
+@UNDEFINED_IS_NAN
 def video_correlation(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> float:
     """Pearson's r between two movies over all pixels and frames inside the mask, -1..1.
 
@@ -66,34 +78,39 @@ def video_correlation(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None
 
     Raises
     ------
-    ValueError : the shapes differ, or the mask does not fit.
+    MetricError : the shapes differ, or the mask does not fit.
 
     Source: Bauer et al. 2026, Fig. 2B (spatio-temporal correlation).
     """
     return VideoCorrelation(truth, mask)(video)
 
 
+@UNDEFINED_IS_NAN
 def frame_correlation(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
     """Pearson's r over the pixels inside the mask, frame by frame: (T,); NaN where a frame is constant."""
     return _pearson_rows(*_pair_inside(truth, video, mask))
 
 
+@UNDEFINED_IS_NAN
 def mean_frame_correlation(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> float:
     """Mean of the frame correlations that have a value, -1..1 (Bauer et al. 2026, Fig. 2B)."""
     return _nanmean(frame_correlation(truth, video, mask))
 
 
+@UNDEFINED_IS_NAN
 def rmse(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> float:
     """Root mean squared difference inside the mask, in grey levels."""
     return float(np.sqrt(_mean_squared_error(truth, video, mask)))
 
 
+@UNDEFINED_IS_NAN
 def psnr(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> float:
     """Peak signal-to-noise ratio inside the mask in decibels, peak 255; infinite for equal movies."""
     error = _mean_squared_error(truth, video, mask)
     return float("inf") if error == 0 else float(10 * np.log10(DATA_RANGE**2 / error))
 
 
+@UNDEFINED_IS_NAN
 def ssim_global(
     truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None, *, k1: float = 1.0, k2: float = 1.0
 ) -> float:
@@ -102,6 +119,7 @@ def ssim_global(
     With its constants k1 = k2 = 1 the value is near 1 for nearly everything: use `ssim` to judge quality.
     The covariance alone is divided by n - 1, as there.
     """
+    _check_weights(k1=k1, k2=k2)
     x, y = (values.ravel() for values in _pair_inside(truth, video, mask))
     if x.size < 2:
         return float("nan")
@@ -115,6 +133,7 @@ def ssim_global(
     return float(luminance_term * contrast_term * structure_term)
 
 
+@UNDEFINED_IS_NAN
 def ssim(
     truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None, *, k1: float = 0.01, k2: float = 0.03
 ) -> float:
@@ -125,6 +144,7 @@ def ssim(
     """
     from scipy.ndimage import gaussian_filter
 
+    _check_weights(k1=k1, k2=k2)
     x, y = _pair(truth, video)
     pixels = _selected_pixels(mask, x.shape[1:])
 
@@ -144,6 +164,7 @@ def ssim(
     return float(values.mean()) if values.size else float("nan")
 
 
+@UNDEFINED_IS_NAN
 def motion_energy(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
     """Mean absolute change from each frame to the next inside the mask, in grey levels: (T - 1,)."""
     values = _inside(video, mask)
@@ -152,11 +173,13 @@ def motion_energy(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
     return np.abs(np.diff(values, axis=0)).mean(axis=1)
 
 
+@UNDEFINED_IS_NAN
 def frame_entropy(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
     """Shannon entropy of each frame's grey levels inside the mask, in bits: (T,), 0..log2(25) = 4.64."""
     return np.array([_entropy_bits(values) for values in _inside(video, mask)])
 
 
+@UNDEFINED_IS_NAN
 def shannon_entropy(video: ArrayLike, mask: ArrayLike | None = None) -> float:
     """Mean over frames of the grey levels' Shannon entropy in space, in bits (25 bins over 0..256).
 
@@ -165,24 +188,28 @@ def shannon_entropy(video: ArrayLike, mask: ArrayLike | None = None) -> float:
     return _nanmean(frame_entropy(video, mask))
 
 
+@UNDEFINED_IS_NAN
 def luminance(video: ArrayLike, mask: ArrayLike | None = None) -> float:
     """Mean grey level of all pixels and frames inside the mask."""
     values = _inside(video, mask)
     return float(values.mean()) if values.size else float("nan")
 
 
+@UNDEFINED_IS_NAN
 def contrast(video: ArrayLike, mask: ArrayLike | None = None) -> float:
     """Population standard deviation of all pixels and frames inside the mask, in grey levels."""
     values = _inside(video, mask)
     return float(values.std()) if values.size else float("nan")
 
 
+@UNDEFINED_IS_NAN
 def frame_contrast(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
     """Population standard deviation over the pixels inside the mask, frame by frame, in grey levels: (T,)."""
     values = _inside(video, mask)
     return values.std(axis=1) if values.shape[1] else np.full(len(values), np.nan)
 
 
+@UNDEFINED_IS_NAN
 def pixel_correlation_map(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
     """Pearson's r over time of every pixel: (H, W); NaN outside the mask and where a pixel never changes.
 
@@ -196,18 +223,21 @@ def pixel_correlation_map(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | 
     return correlation.reshape(height, width)
 
 
+@UNDEFINED_IS_NAN
 def response_correlation(recorded: ArrayLike, predicted: ArrayLike) -> float:
     """Pearson's r of two activities over all neurons and frames, each (N, T); not the Sensorium score."""
     x, y = _response_pair(recorded, predicted)
     return float(_pearson_rows(x.reshape(1, -1), y.reshape(1, -1))[0])
 
 
+@UNDEFINED_IS_NAN
 def frame_response_correlation(recorded: ArrayLike, predicted: ArrayLike) -> Floats:
     """Pearson's r over neurons in every frame of two activities, each (N, T): (T,)."""
     x, y = _response_pair(recorded, predicted)
     return _pearson_rows(x.T, y.T)
 
 
+@UNDEFINED_IS_NAN
 def poisson_loss(predicted: ArrayLike, target: ArrayLike, eps: float = POISSON_EPSILON) -> float:
     """Mean Poisson negative log-likelihood, without the term of the target alone; lower is better.
 
@@ -219,8 +249,9 @@ def poisson_loss(predicted: ArrayLike, target: ArrayLike, eps: float = POISSON_E
 
     Raises
     ------
-    ValueError : the shapes differ.
+    MetricError : the shapes differ.
     """
+    _check_weights(eps=eps)
     rates, counts = _response_pair(predicted, target, names=("predicted", "target"))
     if not rates.size:
         return float("nan")
@@ -229,11 +260,29 @@ def poisson_loss(predicted: ArrayLike, target: ArrayLike, eps: float = POISSON_E
 
 
 def _as_video(video: ArrayLike, name: str) -> np.ndarray:
-    array = np.asarray(video)
+    array = _numbers(video, name)
     if array.ndim == 2:
         array = array[np.newaxis]
     if array.ndim != 3:
-        raise ValueError(f"{name} has shape {array.shape}; expected (frames, height, width)")
+        raise MetricError(f"{name} has shape {array.shape}; expected (frames, height, width)")
+    return array
+
+
+def _check_weights(**weights: float) -> None:
+    for name, value in weights.items():
+        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if not number or not 0 <= value <= LARGEST_WEIGHT:
+            found = f"{value:.4g}" if isinstance(value, float) else type(value).__name__
+            raise MetricError(f"{name}: expected a number from 0 to {LARGEST_WEIGHT:g}, found {found}")
+
+
+def _numbers(values: ArrayLike, name: str) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError):
+        raise MetricError(f"{name}: expected an array of numbers, found rows of different lengths") from None
+    if array.dtype.kind not in "fiub":
+        raise MetricError(f"{name}: expected an array of numbers, found {one_line(array.dtype, 40)}")
     return array
 
 
@@ -241,12 +290,12 @@ def _selected_pixels(mask: ArrayLike | None, frame_shape: tuple[int, ...]) -> ND
     """Flat indices of the mask's pixels, or None for all of them."""
     if mask is None:
         return None
-    array = np.asarray(mask)
+    array = _numbers(mask, "mask")
     if array.shape != frame_shape:
-        raise ValueError(f"mask has shape {array.shape} and the frames {frame_shape}; expected equal shapes")
+        raise MetricError(f"mask has shape {array.shape} and the frames {frame_shape}; expected equal shapes")
     inside = array == 1
     if array.dtype != np.bool_ and not np.all(inside | (array == 0)):
-        raise ValueError("mask holds values other than 0 and 1; apply a threshold to the transparency first")
+        raise MetricError("mask holds values other than 0 and 1; apply a threshold to the transparency first")
     return np.flatnonzero(inside)
 
 
@@ -266,7 +315,7 @@ def _inside(video: ArrayLike, mask: ArrayLike | None) -> Floats:
 def _pair(truth: ArrayLike, video: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     x, y = _as_video(truth, "truth"), _as_video(video, "video")
     if x.shape != y.shape:
-        raise ValueError(f"truth has shape {x.shape} and video has shape {y.shape}; expected equal shapes")
+        raise MetricError(f"truth has shape {x.shape} and video has shape {y.shape}; expected equal shapes")
     return x, y
 
 
@@ -279,9 +328,9 @@ def _pair_inside(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None) -> 
 def _response_pair(
     first: ArrayLike, second: ArrayLike, names: tuple[str, str] = ("recorded", "predicted")
 ) -> tuple[Floats, Floats]:
-    x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    x, y = (_numbers(*pair).astype(np.float64, copy=False) for pair in zip((first, second), names, strict=True))
     if x.shape != y.shape or x.ndim != 2:
-        raise ValueError(f"{names[0]} has shape {x.shape} and {names[1]} {y.shape}; expected one (neurons, frames)")
+        raise MetricError(f"{names[0]} has shape {x.shape} and {names[1]} {y.shape}; expected one (neurons, frames)")
     return x, y
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import reprlib
-from typing import Any, get_args, get_origin
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -17,6 +19,9 @@ LARGEST_SEED = 2**63 - 1
 """What generators of chance take."""
 LARGEST_NUMBER = 1e12
 """Of a rate or a weight; beyond, single precision overflows in a product of a few."""
+
+
+Chosen = TypeVar("Chosen", bound="Settings")
 
 
 class Settings(BaseModel):
@@ -55,6 +60,64 @@ class Settings(BaseModel):
         return value
 
 
+def of_kind(given: Chosen | None, kind: type[Chosen], name: str) -> Chosen:
+    """An argument of settings, or the usual ones where none is given.
+
+    Raises
+    ------
+    ConfigError
+        It is something else.
+    """
+    if given is None:
+        return kind()
+    if not isinstance(given, kind):
+        raise ConfigError(f"{name}: expected a {kind.__name__}, found {shown(given)}")
+    return given
+
+
+def listed(given: Iterable[Any], name: str) -> list[Any]:
+    """An argument of several values as a list.
+
+    Raises
+    ------
+    ConfigError
+        It is one value, or a text.
+    """
+    if isinstance(given, (str, bytes, dict)) or not isinstance(given, Iterable):
+        raise ConfigError(f"{name}: expected a list, found {shown(given)}")
+    return list(given)
+
+
+def whole_number(value: Any, name: str, least: int = 0, largest: int = LARGEST_SEED) -> int:
+    """An argument that counts something.
+
+    Raises
+    ------
+    ConfigError
+        It is no whole number, or not within the limits; the message names it.
+    """
+    # Integral: numpy's whole numbers, too.
+    number = isinstance(value, Integral) and not isinstance(value, bool)
+    if not number or not least <= value <= largest:
+        raise ConfigError(f"{name}: expected a whole number from {least} to {largest}, found {shown(value)}")
+    return int(value)
+
+
+def finite_number(value: Any, name: str, least: float = -LARGEST_NUMBER, largest: float = LARGEST_NUMBER) -> float:
+    """An argument that measures something; limits as for `whole_number`.
+
+    Raises
+    ------
+    ConfigError
+        It is no number, or not within the limits, or NaN; the message names it.
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not least <= value <= largest:
+        raise ConfigError(f"{name}: expected a number from {least:g} to {largest:g}, found {shown(value)}")
+    # As it was given: a run's fingerprint holds its spelling.
+    return value if isinstance(value, (int, float)) else float(value)
+
+
 def _kinds(annotation: Any) -> set[Any]:
     inner = get_args(annotation) if get_origin(annotation) is not None else ()
     return {annotation}.union(*map(_kinds, inner)) if inner else {annotation}
@@ -71,13 +134,16 @@ def _is_boolean(value: Any) -> bool:
 def setting_fault(raised: ValidationError) -> str:
     """The first value that cannot be used, in one line."""
     first = raised.errors(include_url=False, include_context=False)[0]
-    name = ".".join(str(part) for part in first["loc"]) or "settings"
     reason = first["msg"].removeprefix("Value error, ")
-    found = f", found {_shown(first['input'])}" if first["loc"] else ""
-    return one_line(f"{one_line(name, LONGEST_NAME)}: {reason[0].lower()}{reason[1:]}{found}")
+    if not first["loc"]:
+        # A rule about several of them, which names them itself.
+        return one_line(reason)
+    name = one_line(".".join(str(part) for part in first["loc"]), LONGEST_NAME)
+    return one_line(f"{name}: {reason[0].lower()}{reason[1:]}, found {shown(first['input'])}")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value that somebody gave, for a message: short, and on one line."""
     try:
         return one_line(reprlib.repr(value), LONGEST_VALUE)
     except ValueError:

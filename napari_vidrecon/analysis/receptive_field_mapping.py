@@ -13,8 +13,9 @@ from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
 from napari_vidrecon.encoders.answers import check_finite, check_size
 from napari_vidrecon.encoders.chunks import chunk_that_fits
 from napari_vidrecon.errors import ConfigError, EncoderError
+from napari_vidrecon.reconstruction.inputs import encoder_list
 from napari_vidrecon.sessions.stimuli.on_off_patches import GREY_LEVEL, OFF_LEVEL, ON_LEVEL, OnOffPatches
-from napari_vidrecon.settings import Settings
+from napari_vidrecon.settings import Settings, listed, of_kind, shown
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
@@ -49,8 +50,8 @@ class MappingRecipe(Settings):
         ------
         ConfigError : no such preset.
         """
-        if name not in ("quick", "published"):
-            raise ConfigError(f"receptive fields: expected the preset quick or published, found {name!r}")
+        if not isinstance(name, str) or name not in ("quick", "published"):
+            raise ConfigError(f"receptive fields: expected the preset quick or published, found {shown(name)}")
         return cls(patch_px=1, window_stride=1) if name == "published" else cls()
 
     @property
@@ -86,10 +87,8 @@ def map_receptive_fields(
 
     Source: Bauer et al. 2026, Fig. 1-S3; there only the last of seven encoders was used by mistake.
     """
-    recipe = recipe or MappingRecipe()
+    recipe, encoders = of_kind(recipe, MappingRecipe, "recipe"), encoder_list(listed(encoders, "encoders"), "encoders")
     patches = recipe.patches
-    if not encoders:
-        raise ConfigError("encoders: expected at least one, found none")
     for encoder in encoders:
         encoder.require_neurons(session.n_neurons, session.name)
     clips = 2 * len(patches)

@@ -61,6 +61,9 @@ def decoder(
     alpha.on(Canvas(), EVALUATION_THRESHOLD)
     pixels = alpha.binary(EVALUATION_THRESHOLD)
     scored = [each for each in recording.trials_in_tier(SCORED_TIER) if each not in learned]
+    for trial_id in scored:
+        # A damaged one is found before the fit, not after it.
+        recording.trial(trial_id).require_responses()
     with Progress("decoder", len(learned), "trials") as progress, StopRequest() as stop:
 
         def on_progress(done: int, total: int) -> None:
@@ -71,13 +74,15 @@ def decoder(
                 )
 
         fitted = fit_decoder(recording, recipe, trial_ids=learned, on_progress=on_progress)
-        fitted.save(out)
 
         def on_scored() -> None:
             if stop.asked:
+                fitted.save(out)
                 raise stop.stopped(f"stopped after {out} was written; how well it does was not measured to the end")
 
         correlation = held_out_correlation(fitted, recording, scored, pixels, on_scored)
+        # Last, so that a clip that cannot be measured on leaves nothing behind.
+        fitted.save(out)
     size_bytes = out.stat().st_size
     values = {
         "out": out,

@@ -64,6 +64,7 @@ def drive_run(
     from napari_vidrecon.cli.progress import Progress
     from napari_vidrecon.cli.scores import scores
     from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.errors import RunError, VidreconError
     from napari_vidrecon.reconstruction.reconstructor import StepInfo
     from napari_vidrecon.reconstruction.runner import Runner
     from napari_vidrecon.storage import recover_folder
@@ -91,6 +92,10 @@ def drive_run(
             result = runner.drive()
         except KeyboardInterrupt:
             raise stop.stopped(_kept(run, path)) from None
+        except VidreconError as error:
+            if not path.exists():
+                raise
+            raise RunError(f"{error}; {path} holds what was saved of it before") from error
         state = "reconstructed" if saved is None else "continued"
         driven = DrivenRun(path, state, steps, run.seconds, scores(result), run.trial.simulated)
         if stop.asked:

@@ -32,6 +32,8 @@ def drive_together(runs: Mapping[Path, Run], *, overwrite: bool, save_every: flo
     from napari_vidrecon.cli.progress import Progress
     from napari_vidrecon.cli.scores import scores
     from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.encoders.answers import UnusableAnswer
+    from napari_vidrecon.reconstruction.not_finite import NotFinite
     from napari_vidrecon.reconstruction.together import step_together
     from napari_vidrecon.storage import recover_folder
 
@@ -66,6 +68,9 @@ def drive_together(runs: Mapping[Path, Run], *, overwrite: bool, save_every: flo
         except KeyboardInterrupt:
             _save_partial(left)
             raise stop.stopped("stopped; what is done is kept, and the same command goes on from there") from None
+        except (NotFinite, UnusableAnswer):
+            # It would end the same way every time: nothing to go on from.
+            raise
         except BaseException:
             _save_partial(left)
             raise
@@ -81,4 +86,5 @@ def _save_partial(runs: Mapping[Path, Run]) -> None:
     for path, run in runs.items():
         # Between a step and its entry in the history an interrupt leaves one without the other: not to be saved.
         if 0 < run.steppable.step_index == len(run.history):
-            run.result(with_activity=False).save(path)
+            # After its last step a run counts as finished, so it is saved with all that a finished one has.
+            run.result(with_activity=run.finished).save(path)

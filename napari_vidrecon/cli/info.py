@@ -67,6 +67,7 @@ def check_file(path: Path, mouse: str | None) -> list[str]:
     ------
     EncoderError : not an encoder that can be opened, or without that readout.
     """
+    from napari_vidrecon.cli.inputs import readout_of
     from napari_vidrecon.encoders.checkpoints import load_encoder
     from napari_vidrecon.encoders.conformance import check_encoder
     from napari_vidrecon.errors import EncoderError
@@ -75,7 +76,7 @@ def check_file(path: Path, mouse: str | None) -> list[str]:
         raise EncoderError(
             f"{path}: expected an encoder ({', '.join(ENCODER_SUFFIXES)}) for --check, found another file"
         )
-    readout = int(mouse) if mouse is not None and mouse.isdecimal() else mouse
+    readout = readout_of(mouse)
     encoder = load_encoder(path, 0 if readout is None else readout, "cpu")
     return [f"{finding.check}: {finding.message}" for finding in check_encoder(encoder)]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_vidrecon.errors import ConfigError, EncoderError, SessionError, StorageError, VidreconError
+from napari_vidrecon.errors import ConfigError, EncoderError, SessionError, StorageError, VidreconError, one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session, Trial
 
 NO_MASK = "none"
+LONGEST_WORD = 60
+MOST_DIGITS = 18
+"""Of a number that counts something; Python reads no whole number of thousands."""
 
 
 def parse_frames(text: str | None) -> tuple[int, int | None]:
@@ -34,7 +37,8 @@ def parse_frames(text: str | None) -> tuple[int, int | None]:
             raise ValueError
         return int(start or 0), int(stop) if stop else None
     except ValueError:
-        raise ConfigError(f"--frames {text}: expected A:B, two frame numbers, e.g. 0:64") from None
+        told = one_line(text, LONGEST_WORD)
+        raise ConfigError(f"--frames {told}: expected A:B, two frame numbers, e.g. 0:64") from None
 
 
 def open_trial(session: Session, trial_id: int, frames: str | None = None) -> Trial:
@@ -83,7 +87,8 @@ def choose_trials(session: Session, trial_ids: Sequence[int], which: str | None)
         if not found:
             tiers = ", ".join(dict.fromkeys(session.tiers.values()))
             raise SessionError(
-                f"{session.path}: expected trials for --trials {which}, found none; its tiers are {tiers}"
+                f"{session.path}: expected trials for --trials {one_line(which, LONGEST_WORD)}, found none; "
+                f"its tiers are {tiers}"
             )
         chosen += found
     if not chosen:
@@ -94,12 +99,26 @@ def choose_trials(session: Session, trial_ids: Sequence[int], which: str | None)
 def _trials_of(session: Session, which: str) -> list[int]:
     kind, separator, number = which.partition(":")
     if kind == "fold" and separator:
-        if not number.isdecimal():
-            raise ConfigError(f"--trials {which}: expected fold:K with a number K, e.g. fold:0")
+        if not number.isdecimal() or len(number) > MOST_DIGITS:
+            raise ConfigError(f"--trials {one_line(which, LONGEST_WORD)}: expected fold:K with a number K, e.g. fold:0")
         return session.trials_in_fold(int(number))
     if which == "all-test":
         return [trial_id for trial_id, tier in session.tiers.items() if "test" in tier]
     return session.trials_in_tier(which)
+
+
+def readout_of(mouse: str | None) -> int | str | None:
+    """The readout that --mouse names: an index, or a mouse.
+
+    Raises
+    ------
+    EncoderError : a number that cannot be an index.
+    """
+    if mouse is None or not mouse.isdecimal():
+        return mouse
+    if len(mouse) > MOST_DIGITS:
+        raise EncoderError(f"--mouse {one_line(mouse, LONGEST_WORD)}: expected the index or name of a readout")
+    return int(mouse)
 
 
 def open_encoders(
@@ -127,7 +146,7 @@ def open_encoders(
     """
     from napari_vidrecon.encoders.checkpoints import load_encoder
 
-    readout = int(mouse) if mouse is not None and mouse.isdecimal() else mouse
+    readout = readout_of(mouse)
     encoders = []
     for file in files:
         encoder = load_encoder(

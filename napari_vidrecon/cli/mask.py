@@ -62,7 +62,6 @@ def mask(
             f"stopped after step {done} of {recipe.steps}; the mask so far is kept in {partial}; "
             "a fit always starts anew"
         )
-    fitted.save(out)
     sizes = {
         f"{name}_{unit}": value
         for name, threshold in (("training", TRAINING_THRESHOLD), ("evaluation", EVALUATION_THRESHOLD))
@@ -75,6 +74,8 @@ def mask(
             ("eccentricity_deg", fitted.eccentricity_deg(threshold, recording.screen)),
         )
     }
+    # Last, so that whatever else goes wrong leaves nothing behind.
+    fitted.save(out)
     if json:
         report.print_json({"out": out, "steps": recipe.steps, "simulated": recording.simulated, **sizes})
         return

@@ -52,6 +52,7 @@ def predict(
 
     from napari_vidrecon import metrics
     from napari_vidrecon.cli import inputs, report
+    from napari_vidrecon.encoders.answers import predicted
     from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.storage import write_array
@@ -65,7 +66,10 @@ def predict(
     clip = None if trial is None else inputs.open_trial(recording, trial, frames)
     video, behavior, pupil_center = _stimulus(recording, clip, movie)
     encoders = inputs.open_encoders(encoder, recording, mouse, device, force_mouse)
-    activity = np.mean([each.predict(video, behavior, pupil_center) for each in encoders], axis=0).astype(np.float32)
+    shown = recording.name if trial is None else f"{recording.name}, trial {trial}"
+    shown = shown if movie is None else f"{movie.name} shown to {shown}"
+    answers = [predicted(each, video, behavior, pupil_center, clip=shown) for each in encoders]
+    activity = np.mean(answers, axis=0).astype(np.float32)
     correlation = None
     if clip is not None and clip.labelled and movie is None:
         correlation = metrics.response_correlation(clip.responses, activity)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.run import Run
 
 
+MEASURED_TARGETS = ("recorded", "permuted")
+
+
 def reconstruct(
     session: SessionFolder,
     encoder: EncoderFiles,
@@ -85,13 +88,14 @@ def reconstruct(
     """Reconstruct the movies of trials from activity.
 
     Each trial becomes a run folder (.zarr). A run that was stopped or killed goes on where it was and ends with
-    the same result; one that is complete is left alone.
+    the same result; one that is complete is left alone. All trials are read before the first run begins; should
+    one fail nevertheless, those before it that are complete stay.
     """
     from napari_vidrecon.cli import inputs, report
     from napari_vidrecon.cli.driven_run import drive_run
     from napari_vidrecon.cli.driven_together import drive_together
     from napari_vidrecon.cli.settings import parse_settings
-    from napari_vidrecon.errors import ConfigError
+    from napari_vidrecon.errors import ConfigError, RunError, VidreconError
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
     from napari_vidrecon.reconstruction.run import plan_run
     from napari_vidrecon.sessions.session import open_session
@@ -142,8 +146,8 @@ def reconstruct(
         return out / f"{recording.name}_trial{trial_id}{variant}.zarr", run
 
     finished: list[dict[str, Any]] = []
-    for first in range(0, len(chosen), at_once):
-        group = chosen[first : first + at_once]
+
+    def drive(group: list[int]) -> None:
         planned = [plan(trial_id) for trial_id in group]
         label = f"trial{'s' * (len(group) > 1)} {', '.join(map(str, group))}"
         if len(group) == 1:
@@ -157,6 +161,20 @@ def reconstruct(
             finished.append({"trial": trial_id, **each.summary()})
             if not json:
                 print(each.line(trial_id), flush=True)
+
+    for trial_id in chosen[at_once:]:
+        # A damaged one is found before the first run, not after many.
+        clip = inputs.open_trial(recording, trial_id, frames)
+        if target in MEASURED_TARGETS:
+            clip.require_responses()
+    for first in range(0, len(chosen), at_once):
+        try:
+            drive(chosen[first : first + at_once])
+        except VidreconError as error:
+            if not finished:
+                raise
+            whole = f"the run of trial {finished[0]['trial']} is" if len(finished) == 1 else f"{len(finished)} runs are"
+            raise RunError(f"{error}; {whole} complete and kept in {out}") from error
     if json:
         report.print_json({"session": str(recording.path), "simulated": recording.simulated, "runs": finished})
 

@@ -50,6 +50,7 @@ def rf(
     from napari_vidrecon.errors import StorageError
     from napari_vidrecon.reconstruction.masks import AlphaMask
     from napari_vidrecon.sessions.session import open_session
+    from napari_vidrecon.storage import replacing_file
 
     if out.suffix.lower() != ".npz":
         raise StorageError(f"{out}: expected a name ending in .npz, found '{out.suffix}'")
@@ -73,13 +74,17 @@ def rf(
         maps = map_receptive_fields(recording, bound, recipe, on_progress=on_progress)
     if maps is None:
         raise stop.stopped("stopped; nothing was written, and a mapping always starts anew")
-    maps.save(out)
-    if figure is not None:
+    told = summary(maps, alpha)
+    if figure is None:
+        maps.save(out)
+    else:
         from napari_vidrecon.figures.frame import save_figure
         from napari_vidrecon.figures.receptive_field_figure import receptive_field_figure
 
-        save_figure(receptive_field_figure(maps, alpha), figure)
-    told = summary(maps, alpha)
+        # Both are complete before one of them is there.
+        with replacing_file(figure) as drawn:
+            save_figure(receptive_field_figure(maps, alpha), drawn)
+            maps.save(out)
     if json:
         report.print_json({"out": out, "figure": figure, **told})
         return

@@ -177,6 +177,7 @@ def train_instance(
     from napari_vidrecon.encoders.checkpoints import read_encoder_file
     from napari_vidrecon.encoders.training.learning_curve import curve_path
     from napari_vidrecon.encoders.training.training_run import checkpoint_path, train_encoder
+    from napari_vidrecon.errors import EncoderError, VidreconError
 
     checkpoint, steps = checkpoint_path(instance.path), instance.recipe.schedule(len(recordings)).steps
     if checkpoint.exists() and not finish:
@@ -208,6 +209,12 @@ def train_instance(
             finish=finish,
             on_progress=on_progress,
         )
+    except VidreconError as error:
+        if not last[0] or not checkpoint.exists():
+            raise
+        raise EncoderError(
+            f"{error}; what was learned before is kept in {checkpoint}: --finish writes it, or remove it"
+        ) from error
     except KeyboardInterrupt:
         kept = (
             f"what is learned is kept in {checkpoint}, and the same command goes on from there; "

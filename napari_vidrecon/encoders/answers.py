@@ -26,13 +26,18 @@ class UnusableAnswer(EncoderError):
         What was expected, without for what; and what came.
     clip
         For which movie; what is known only further up is added there.
+
+    Attributes
+    ----------
+    short
+        What is wrong, without the encoder's name and without advice.
     """
 
     def __init__(self, encoder: str, wanted: str, found: str, clip: str = "") -> None:
         self.parts = (encoder, wanted, found)
-        of = f" for {clip}" if clip else ""
+        self.short = f"expected {wanted}{f' for {clip}' if clip else ''}, found {found}"
         super().__init__(
-            f"{one_line(encoder, LONGEST_NAME)}: expected {wanted}{of}, found {found}; "
+            f"{one_line(encoder, LONGEST_NAME)}: {self.short}; "
             "the encoder is damaged or its training failed: take another one, or train it again"
         )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import asdict
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from napari_vidrecon.encoders.stored_encoder import StoredEncoder
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError
+from napari_vidrecon.settings import shown, whole_number
 from napari_vidrecon.storage import check_regular, open_regular, read_description, reading, replacing_file
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 HASH_BLOCK_BYTES = 1 << 20
+MOST_GIB = 1 << 20
 
 
 def load_encoder(
@@ -66,8 +68,15 @@ def load_encoder(
     EncoderError : missing, damaged, not an encoder, holding code, or without that readout; no such device.
     """
     path = Path(path)
-    if precision not in ("float32", "bfloat16"):
-        raise EncoderError(f"precision {precision!r}: expected float32 or bfloat16")
+    if not isinstance(precision, str) or precision not in ("float32", "bfloat16"):
+        raise EncoderError(f"precision {shown(precision)}: expected float32 or bfloat16")
+    # Not more than any machine has; a limit of NaN would be none.
+    if memory_gib is not None and (
+        isinstance(memory_gib, bool) or not isinstance(memory_gib, Real) or not 0 < memory_gib <= MOST_GIB
+    ):
+        raise EncoderError(f"memory: expected more than 0 GiB, found {shown(memory_gib)}")
+    if mouse is not None and not isinstance(mouse, str):
+        whole_number(mouse, "mouse")
     stored = read_encoder_file(path)
     index = stored.choose(mouse, neurons)
     module = stored.module(index)
@@ -85,8 +94,6 @@ def load_encoder(
     neutral = stored.provenance.get("neutral_behavior")
     encoder = WindowEncoder(module, spec, choose_device(device), None if neutral is None else np.array(neutral))
     if memory_gib is not None:
-        if not 0 < memory_gib < math.inf:
-            raise EncoderError(f"memory: expected more than 0 GiB, found {memory_gib:g}")
         encoder.memory_limit = int(memory_gib * BYTES_A_GIB)
         bound_memory(encoder.device, encoder.memory_limit)
     if precision == "bfloat16":

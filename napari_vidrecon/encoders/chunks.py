@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
 import psutil
 import torch
 
-from napari_vidrecon.errors import ConfigError, EncoderError, one_line
+from napari_vidrecon.errors import EncoderError
+from napari_vidrecon.settings import whole_number
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
@@ -38,10 +38,8 @@ def check_chunk(chunk: int | None) -> None:
     ------
     ConfigError : not None, and not a whole number of at least 1.
     """
-    if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, (int, np.integer)) or chunk < 1):
-        raise ConfigError(
-            f"chunk: expected a whole number of windows of at least 1, or None, found {one_line(repr(chunk), 40)}"
-        )
+    if chunk is not None:
+        whole_number(chunk, "chunk", 1)
 
 
 def chunk_that_fits(encoder: Encoder, *, gradient: bool) -> int:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from napari_vidrecon.encoders.answers import UnusableAnswer, predicted
+from napari_vidrecon.encoders.answers import check_finite as find_not_finite
 from napari_vidrecon.encoders.encoder import INPUT_CHANNELS, Encoder
-from napari_vidrecon.errors import VidreconError
+from napari_vidrecon.errors import VidreconError, one_line
 
 EXTRA_FRAMES = 3
 """The test clip is a little longer than a window, so that windows overlap."""
@@ -74,7 +76,8 @@ def check_encoder(encoder: Encoder, seed: int = 0) -> list[Finding]:
 
     Returns
     -------
-    What is wrong with it, in the order of `CHECKS`; empty if nothing is.
+    What is wrong with it, in the order of `CHECKS`; empty if nothing is. Where answers are not finite, nothing else
+    can be told from them.
     """
     findings = []
     for name, check in CHECKS.items():
@@ -83,8 +86,14 @@ def check_encoder(encoder: Encoder, seed: int = 0) -> list[Finding]:
             # One by one, so that what was found before an error is kept.
             for message in check(encoder, clip):
                 findings.append(Finding(name, message))
+        except UnusableAnswer as refused:
+            # The next check says for which movies.
+            if name != "shapes":
+                findings.append(Finding("finite", refused.short))
         except Exception as error:  # noqa: BLE001 (whatever a stranger's encoder raises is what was found)
-            findings.append(Finding(name, f"expected an answer, found {type(error).__name__}: {error}"))
+            findings.append(Finding(name, f"expected an answer, found {type(error).__name__}: {one_line(error)}"))
+        if name == "finite" and any(finding.check == "finite" for finding in findings):
+            break
     return findings
 
 
@@ -115,11 +124,20 @@ def check_shapes(encoder: Encoder, clip: Clip) -> Iterator[str]:
 def check_finite(encoder: Encoder, clip: Clip) -> Iterator[str]:
     """Activity is finite and not negative, for noise and for black and white movies."""
     for name, video in (("noise", clip.video), ("black", clip.video * 0), ("white", clip.video * 0 + 255)):
-        activity = encoder.predict(video, clip.behavior, clip.pupil_center)
-        if not np.isfinite(activity).all():
-            yield f"expected finite activity for a movie of {name}, found NaN or infinity"
-        elif activity.min() < 0:
+        try:
+            activity = predicted(encoder, video, clip.behavior, clip.pupil_center, clip=f"a movie of {name}")
+        except UnusableAnswer as refused:
+            yield refused.short
+            continue
+        if activity.min() < 0:
             yield f"expected activity >= 0 for a movie of {name}, found {activity.min():.3g}"
+    windows = clip.windows(encoder)[:1].detach().requires_grad_()
+    answer = encoder.responses(windows)
+    find_not_finite(encoder, answer.detach(), "windows of noise")
+    if answer.requires_grad:
+        (gradient,) = torch.autograd.grad(answer.sum(), windows)
+        if not bool(gradient.isfinite().all()):
+            yield "expected a finite gradient for windows of noise, found NaN or infinity"
 
 
 def check_gradient(encoder: Encoder, clip: Clip) -> Iterator[str]:

@@ -20,6 +20,8 @@ def choose_device(device: str = "auto") -> torch.device:
     ------
     EncoderError : the device is not there.
     """
+    if not isinstance(device, (str, torch.device)):
+        raise EncoderError(f"device: expected a name like auto, cpu or cuda, found {type(device).__name__}")
     if device == "auto":
         return _fastest_device()
     try:

@@ -13,6 +13,7 @@ from napari_vidrecon.encoders.encoder import BEHAVIOR_CHANNELS, INPUT_CHANNELS, 
 from napari_vidrecon.encoders.precision import CHECKED_WINDOWS, LARGEST_GREY_LEVEL, checked_precision
 from napari_vidrecon.encoders.prediction import predict_clip
 from napari_vidrecon.errors import EncoderError
+from napari_vidrecon.settings import finite_number
 
 FLOATS_PER_PIXEL = 600
 PREFERRED_CPU_CHUNK = 2
@@ -117,6 +118,7 @@ class WindowEncoder:
         EncoderError : an array is of another size, holds no numbers, or some that are not finite.
         """
         canvas = self.spec.canvas
+        padding = finite_number(padding, "padding")
         video = self._numbers(video, "video")
         if video.ndim != 3:
             raise EncoderError(

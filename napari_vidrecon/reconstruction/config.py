@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from napari_vidrecon.errors import ConfigError
-from napari_vidrecon.settings import MOST_STEPS, Settings
+from napari_vidrecon.settings import MOST_STEPS, Settings, shown
 
 GREY_LEVEL = 127.5
 """Half of 255: the level every reconstruction starts from, and the level outside the mask."""
@@ -151,7 +151,7 @@ class ReconstructionConfig(Settings):
         ConfigError : unknown preset or field, or a value out of range.
         """
         if not isinstance(name, str) or name not in PRESETS:
-            raise ConfigError(f"preset {name!r}: expected one of {', '.join(PRESETS)}")
+            raise ConfigError(f"preset {shown(name)}: expected one of {', '.join(PRESETS)}")
         if "preset_name" in changes:
             raise ConfigError(f"preset_name: expected to be set by choosing the preset itself, of {', '.join(PRESETS)}")
         return cls.checked(preset_name=name, **{**PRESETS[name], **changes})

@@ -118,6 +118,15 @@ class Decoder:
         ------
         ConfigError : activity of another number of neurons.
         """
+        given = _array(activity)
+        if given.ndim != 2 or given.dtype.kind not in "fiu" or not given.size:
+            found = f"{given.dtype} of shape {given.shape}"
+            raise ConfigError(f"activity: expected numbers of neurons x frames, found {found}")
+        if keep is not None and _array(keep).shape != (self.neurons,):
+            raise ConfigError(
+                f"keep: expected a boolean for each of {self.neurons} neurons, found {_array(keep).shape}"
+            )
+        activity, keep = given, None if keep is None else _array(keep)
         if len(activity) != self.neurons:
             raise ConfigError(
                 f"decoder: expected activity of {self.neurons} neurons, as it was fitted for, found {len(activity)}; "
@@ -190,6 +199,13 @@ class Decoder:
 def is_decoder(path: Path) -> bool:
     """Whether a file says that it is a decoder; it may be damaged nevertheless."""
     return path.suffix == DECODER_SUFFIX and stored_format(path) == FORMAT
+
+
+def _array(values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise ConfigError("activity: expected an array of numbers, found rows of different lengths") from None
 
 
 def rooted(activity: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.reconstruction.decoder import LARGEST_LAG_FRAMES, Decoder, lagged, rooted
-from napari_vidrecon.settings import MOST_STEPS, Settings
+from napari_vidrecon.settings import MOST_STEPS, Settings, listed, of_kind
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
@@ -80,8 +80,8 @@ def fit_decoder(
 
     Source: not of the paper; linear decoding of movies, Stanley et al. 1999.
     """
-    recipe = recipe or DecoderRecipe()
-    ids = list(session.trials_in_tier("train") if trial_ids is None else trial_ids)
+    recipe = of_kind(recipe, DecoderRecipe, "recipe")
+    ids = session.trials_in_tier("train") if trial_ids is None else listed(trial_ids, "trial_ids")
     if len(ids) < 2:
         raise SessionError(f"{session.path}: expected at least 2 training trials to fit a decoder on, found {len(ids)}")
     lags = recipe.lags_for(session.n_neurons)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -82,21 +81,6 @@ def _check_numbers(array: np.ndarray, what: str, *, video: bool) -> None:
         f"{what}: expected finite numbers, found {finite.size - np.count_nonzero(finite)} of {finite.size} that are "
         f"NaN or infinite, the first in {place}; interpolate them, or leave this trial out"
     )
-
-
-def check_threshold(threshold: Any, name: str) -> None:
-    """Refuse a threshold of alpha that is no number.
-
-    Raises
-    ------
-    ConfigError
-        It is none, or not finite.
-    """
-    number = isinstance(threshold, (int, float, np.number)) and not isinstance(threshold, bool)
-    if not number or not math.isfinite(threshold):
-        raise ConfigError(
-            f"{name}: expected a number, about -0.1 to 1.4, found {one_line(repr(threshold), LONGEST_VALUE)}"
-        )
 
 
 @torch.no_grad()

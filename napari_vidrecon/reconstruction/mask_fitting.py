@@ -13,8 +13,9 @@ from pydantic import Field, model_validator
 
 from napari_vidrecon.encoders.answers import check_finite, check_size
 from napari_vidrecon.errors import MaskError
+from napari_vidrecon.reconstruction.inputs import encoder_list
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.settings import MOST_STEPS, Settings
+from napari_vidrecon.settings import MOST_STEPS, Settings, listed, of_kind
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
@@ -187,9 +188,10 @@ def fit_mask(
     MaskError : fewer than two trials, or trials that are too short for the recipe.
     SessionError : a trial cannot be read, or its responses are withheld.
     """
-    recipe = recipe or MaskRecipe()
+    recipe = of_kind(recipe, MaskRecipe, "recipe")
+    encoder_list([encoder], "encoder")
     encoder.require_neurons(session.n_neurons, session.name)
-    ids = list(trial_ids or ()) or [trial_id for trial_id in session.trial_ids if session.tiers[trial_id] == "oracle"]
+    ids = session.trials_in_tier("oracle") if trial_ids is None else listed(trial_ids, "trial_ids")
     if len(ids) < 2:
         raise MaskError(f"{session.path}: expected at least 2 labelled trials to fit a mask on, found {len(ids)}")
     trials = [session.trial(trial_id) for trial_id in ids]

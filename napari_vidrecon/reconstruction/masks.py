@@ -11,6 +11,7 @@ from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.errors import MaskError, StorageError
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.settings import finite_number
 from napari_vidrecon.storage import read_array, write_array
 
 TRAINING_THRESHOLD = 0.5
@@ -88,7 +89,7 @@ class AlphaMask:
 
     def binary(self, threshold: float = EVALUATION_THRESHOLD) -> np.ndarray:
         """(36, 64) bool: pixels with alpha >= threshold."""
-        return self.screen >= threshold
+        return self.screen >= finite_number(threshold, "threshold of alpha")
 
     def on(self, canvas: Canvas, threshold: float) -> np.ndarray:
         """Pixels with alpha >= threshold on an encoder's canvas, bool.

@@ -9,7 +9,9 @@ import numpy as np
 
 from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.errors import SessionError
+from napari_vidrecon.reconstruction.inputs import encoder_list
 from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.settings import listed
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
@@ -41,12 +43,13 @@ def weighed_by_prediction(session: Session, encoder: Encoder, trial_ids: Sequenc
 
     Source: McCullagh & Nelder 1989; not part of the published method.
     """
-    ids = list(session.trials_in_tier("oracle") if trial_ids is None else trial_ids)
+    ids = session.trials_in_tier("oracle") if trial_ids is None else listed(trial_ids, "trial_ids")
     if len(ids) < FEWEST_TRIALS:
         raise SessionError(
             f"{session.path}: expected at least {FEWEST_TRIALS} trials of the tier oracle to weigh neurons by, "
             f"found {len(ids)}"
         )
+    encoder_list([encoder], "encoder")
     encoder.require_neurons(session.n_neurons, session.name)
     squares, expected = np.zeros(session.n_neurons), np.zeros(session.n_neurons)
     for trial_id in ids:

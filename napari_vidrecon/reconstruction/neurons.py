@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_vidrecon.errors import ConfigError, one_line
-from napari_vidrecon.settings import LARGEST_SEED
+from napari_vidrecon.settings import finite_number, whole_number
 
 Ablation = Literal["drop", "silence"]
 """drop: ablated neurons leave the loss. silence: they stay in it with a target of 0, as in the published code."""
@@ -59,7 +59,7 @@ class NeuronSet:
     @classmethod
     def all(cls, neurons: int) -> NeuronSet:
         """Every neuron."""
-        return cls(np.ones(_count(neurons, "neurons"), dtype=bool))
+        return cls(np.ones(_count(neurons), dtype=bool))
 
     @classmethod
     def random(cls, neurons: int, ablated_fraction: float, seed: int = 0) -> NeuronSet:
@@ -67,10 +67,9 @@ class NeuronSet:
 
         Source: Bauer et al. 2026, Fig. 5; drawn on the CPU, so it is the same on every machine.
         """
-        number = isinstance(ablated_fraction, (int, float, np.number)) and not isinstance(ablated_fraction, bool)
-        if not number or not 0 <= ablated_fraction < 1:
-            raise ConfigError(f"ablated fraction: expected 0 to below 1, found {one_line(ablated_fraction, 40)}")
-        draw = np.random.default_rng(_count(seed, "ablation seed", LARGEST_SEED)).random(_count(neurons, "neurons"))
+        if finite_number(ablated_fraction, "ablated fraction") < 0 or ablated_fraction >= 1:
+            raise ConfigError(f"ablated fraction: expected 0 to below 1, found {ablated_fraction:g}")
+        draw = np.random.default_rng(whole_number(seed, "ablation seed")).random(_count(neurons))
         keep = draw >= ablated_fraction
         reason = f"{100 * ablated_fraction:g} % ablated at random, seed {seed}" if ablated_fraction else "all neurons"
         return cls(keep, reason, {"kind": "random", "ablated_fraction": ablated_fraction, "seed": seed})
@@ -83,7 +82,7 @@ class NeuronSet:
         ------
         ConfigError : they are no indices of so many neurons, or none would be left.
         """
-        keep, indices = np.ones(_count(neurons, "neurons"), dtype=bool), _array(ablated, "ablated neurons")
+        keep, indices = np.ones(_count(neurons), dtype=bool), _array(ablated, "ablated neurons")
         if indices.size and (
             indices.dtype.kind not in "iu" or indices.min() < -len(keep) or indices.max() >= len(keep)
         ):
@@ -105,7 +104,5 @@ def _shown(indices: np.ndarray) -> str:
     )
 
 
-def _count(value: Any, what: str, largest: int = MOST_NEURONS) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value <= largest:
-        raise ConfigError(f"{what}: expected a whole number from 0 to {largest}, found {one_line(repr(value), 40)}")
-    return int(value)
+def _count(neurons: int) -> int:
+    return whole_number(neurons, "neurons", 0, MOST_NEURONS)

@@ -15,12 +15,12 @@ import numpy as np
 
 from napari_vidrecon import __version__
 from napari_vidrecon.encoders.chunks import check_chunk
-from napari_vidrecon.errors import ConfigError, RunError, one_line
+from napari_vidrecon.errors import ConfigError, RunError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.draws import Draw
 from napari_vidrecon.reconstruction.history import History
-from napari_vidrecon.reconstruction.inputs import check_inputs, check_one_window, check_threshold, encoder_list
+from napari_vidrecon.reconstruction.inputs import check_inputs, check_one_window, encoder_list
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
 from napari_vidrecon.reconstruction.reconstructor import Reconstructor, StepInfo, Steppable
@@ -28,6 +28,7 @@ from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.targets import Target, build_target
 from napari_vidrecon.reconstruction.tracking import Tracker
 from napari_vidrecon.reconstruction.video_ensemble import VideoEnsemble
+from napari_vidrecon.settings import finite_number, shown
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
@@ -157,13 +158,14 @@ def plan_run(
     """
     config = ReconstructionConfig.preset("best") if config is None else config
     encoders = encoder_list(encoders, "encoders")
-    measuring = encoder_list(target_encoders, "target_encoders") if target_encoders else encoders
+    given = target_encoders is not None and not (isinstance(target_encoders, (list, tuple)) and not target_encoders)
+    measuring = encoder_list(target_encoders, "target_encoders") if given else encoders
     check_inputs(trial, mask, config, decoder)
     check_chunk(chunk)
-    check_threshold(mask_threshold, "mask_threshold")
-    check_threshold(evaluation_threshold, "evaluation_threshold")
-    if ensemble not in ("videos", "gradients"):
-        raise ConfigError(f"ensemble: expected videos or gradients, found {one_line(repr(ensemble), 60)}")
+    mask_threshold = finite_number(mask_threshold, "mask_threshold")
+    evaluation_threshold = finite_number(evaluation_threshold, "evaluation_threshold")
+    if not isinstance(ensemble, str) or ensemble not in ("videos", "gradients"):
+        raise ConfigError(f"ensemble: expected videos or gradients, found {shown(ensemble)}")
     for encoder in {id(e): e for e in [*encoders, *measuring]}.values():
         if trial.labelled:
             encoder.require_neurons(trial.responses.shape[0], f"{trial.name or 'the session'}, trial {trial.id},")

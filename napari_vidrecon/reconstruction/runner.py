@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_vidrecon.encoders.answers import UnusableAnswer
 from napari_vidrecon.reconstruction.history import History
+from napari_vidrecon.reconstruction.not_finite import NotFinite
 from napari_vidrecon.reconstruction.reconstructor import StepInfo
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Run
@@ -21,7 +23,7 @@ SPEED_MEMORY = 0.9
 """Weight of the past in the running mean of a step's time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """A run as it was after a step; its arrays are nobody else's.
 
@@ -118,7 +120,8 @@ class Runner:
     def drive(self) -> Reconstruction:
         """Step until the run is finished or stopped; returns (and keeps) the result.
 
-        On an interrupt or an error what is done is saved first, where there is a folder for it.
+        On an interrupt or an error what is done is saved first, where there is a folder for it; not if an encoder's
+        answer or a step was not finite, which it would be again.
         """
         published = saved = time.monotonic()
         step_seconds = 0.0
@@ -149,6 +152,9 @@ class Runner:
                     saved = time.monotonic()
                 if self.on_step is not None and self.on_step(info) is False:
                     break
+        except (NotFinite, UnusableAnswer):
+            # It would end the same way every time: nothing to go on from.
+            raise
         except BaseException:
             self._save_partial()
             raise
@@ -167,7 +173,8 @@ class Runner:
         done = self.run.steppable.step_index
         # Between a step and its entry in the history an interrupt leaves one without the other: not to be saved.
         if self.save_to is not None and 0 < done == len(self.run.history):
-            self.run.result(with_activity=False).save(self.save_to)
+            # After its last step a run counts as finished, so it is saved with all that a finished one has.
+            self.run.result(with_activity=self.run.finished).save(self.save_to)
 
     def _snapshot(self, info: StepInfo, step_seconds: float) -> Snapshot:
         return Snapshot(

@@ -11,6 +11,7 @@ import numpy as np
 from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.errors import ConfigError, one_line
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
+from napari_vidrecon.settings import shown
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
@@ -47,8 +48,8 @@ class Target:
                 f"{good.size} values that are NaN, infinite or negative, the first of neuron {neuron} in frame "
                 f"{frame} ({self.activity[neuron, frame]:g}); mend them, or leave the clip out"
             )
-        if self.ablation not in ("drop", "silence"):
-            raise ConfigError(f"ablation: expected drop or silence, found {one_line(repr(self.ablation), 60)}")
+        if not isinstance(self.ablation, str) or self.ablation not in ("drop", "silence"):
+            raise ConfigError(f"ablation: expected drop or silence, found {shown(self.ablation)}")
 
     @property
     def in_loss(self) -> np.ndarray:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import numpy as np
 
 from napari_vidrecon.errors import SessionError
+from napari_vidrecon.settings import shown
 
 FRAME_RATE_HZ = 30.0
 
@@ -43,6 +45,10 @@ class Trial:
     simulated: bool = False
 
     def __post_init__(self) -> None:
+        for stream in ("video", "behavior", "pupil_center", "recorded_responses"):
+            value = getattr(self, stream)
+            if not hasattr(value, "shape") and not (stream == "recorded_responses" and value is None):
+                raise SessionError(f"{self.name}: expected {stream} as an array, found {type(value).__name__}")
         if self.video.ndim != 3:
             raise SessionError(f"{self.name}: expected a video (T, H, W), found shape {self.video.shape}")
         for stream in ("behavior", "pupil_center"):
@@ -90,8 +96,10 @@ class Trial:
         ------
         SessionError : the frames are not within the clip.
         """
-        if not 0 <= start < stop <= self.frames:
-            raise SessionError(f"{self.name}: expected frames within 0..{self.frames}, found {start}..{stop}")
+        whole = all(isinstance(each, Integral) and not isinstance(each, bool) for each in (start, stop))
+        if not whole or not 0 <= start < stop <= self.frames:
+            found = f"{shown(start)}..{shown(stop)}"
+            raise SessionError(f"{self.name}: expected frames within 0..{self.frames}, found {found}")
         recorded = self.recorded_responses
         return replace(
             self,

@@ -106,9 +106,17 @@ def test_one_that_is_stopped_once_it_was_fitted_is_kept(
     vidrecon, small_session_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.reconstruction import decoder_fitting
 
-    out = tmp_path / "decoder.safetensors"
-    monkeypatch.setattr(StopRequest, "asked", property(lambda stop: out.exists()))
+    out, fitted, fit = tmp_path / "decoder.safetensors", [], decoder_fitting.fit_decoder
+    monkeypatch.setattr(StopRequest, "asked", property(lambda stop: bool(fitted)))
+
+    def stopped_when_done(*given: object, **named: object) -> vr.Decoder:
+        found = fit(*given, **named)
+        fitted.append(found)
+        return found
+
+    monkeypatch.setattr(decoder_fitting, "fit_decoder", stopped_when_done)
     answer = vidrecon("decoder", small_session_folder, "--out", out, *SMALL_FIT)
     assert answer.code == 130
     assert f"stopped after {out} was written" in answer.err

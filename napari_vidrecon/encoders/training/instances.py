@@ -13,10 +13,12 @@ from napari_vidrecon.encoders.training.trainer import TRAINING_TIER
 from napari_vidrecon.encoders.training.training_run import VALIDATION_TIER
 from napari_vidrecon.errors import ConfigError, EncoderError, SessionError
 from napari_vidrecon.sessions.folds import FOLDS
+from napari_vidrecon.settings import shown, whole_number
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
 
+MOST_INSTANCES = 1000
 EACH = "each"
 """Instance k holds out fold k, as in the published cross-validation (Baikulov 2023)."""
 
@@ -70,8 +72,10 @@ def instance_paths(out: Path, instances: int) -> list[Path]:
 
     Raises
     ------
+    ConfigError : a number of instances that cannot be.
     EncoderError : the name of a file of another kind, or a folder for a single instance.
     """
+    whole_number(instances, "instances", 1, MOST_INSTANCES)
     if instances == 1 or out.suffix not in ("", ".safetensors"):
         if out.suffix != ".safetensors":
             raise EncoderError(f"{out}: expected a name ending in .safetensors, found '{out.suffix}'")
@@ -131,10 +135,11 @@ def parse_fold(fold: int | str) -> int:
     ------
     ConfigError : not a number of a fold.
     """
-    text = str(fold)
-    if not text.isdecimal() or int(text) >= FOLDS:
-        raise ConfigError(f"held-out fold: expected a number from 0 to {FOLDS - 1}, or {EACH!r}, found {text!r}")
-    return int(text)
+    # Looked up, not converted: Python reads no number of thousands of digits.
+    known = {str(number): number for number in range(FOLDS)} | {number: number for number in range(FOLDS)}
+    if isinstance(fold, bool) or fold not in known:
+        raise ConfigError(f"held-out fold: expected a number from 0 to {FOLDS - 1}, or {EACH!r}, found {shown(fold)}")
+    return known[fold]
 
 
 def split_by_fold(

@@ -7,7 +7,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from napari_vidrecon.encoders.training.recipe import LARGEST_BATCH, FactorisedRecipe, Recipe, TrainingRecipe
+from napari_vidrecon.encoders.training.recipe import (
+    LARGEST_BATCH,
+    MOST_TIMES,
+    Channels,
+    FactorisedRecipe,
+    Recipe,
+    Taps,
+    TrainingRecipe,
+)
 from napari_vidrecon.encoders.training.schedule import Schedule
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.settings import MOST_STEPS
@@ -24,13 +32,13 @@ class DwiseNeuroRecipe(Recipe):
     architecture: Literal["dwiseneuro"] = Field("dwiseneuro", description="kind of encoder")
     canvas_rows: int = Field(64, ge=1, le=4096, description="the movie stands in the middle of this canvas")
     canvas_columns: int = Field(64, ge=1, le=4096)
-    core_features: tuple[int, ...] = Field((64, 64, 64, 64, 128, 128, 128, 256, 256), description="one block each")
-    spatial_strides: tuple[int, ...] = Field((2, 1, 1, 1, 2, 1, 1, 2, 1), description="of each block")
+    core_features: Channels = Field((64, 64, 64, 64, 128, 128, 128, 256, 256), description="one block each")
+    spatial_strides: Taps = Field((2, 1, 1, 1, 2, 1, 1, 2, 1), description="of each block")
     spatial_kernel: int = Field(3, ge=1)
     temporal_kernel: int = Field(5, ge=1)
-    expansion_ratio: int = Field(7, ge=1)
+    expansion_ratio: int = Field(7, ge=1, le=MOST_TIMES)
     se_reduce_ratio: int = Field(32, ge=1)
-    cortex_features: tuple[int, ...] = Field((1024, 2048, 4096), description="one layer each")
+    cortex_features: Channels = Field((1024, 2048, 4096), description="one layer each")
     groups: int = Field(2, ge=1)
     softplus_beta: float = Field(0.07, gt=0)
     drop_rate: float = Field(0.4, ge=0, lt=1, description="of whole channels, before the readout")

@@ -14,6 +14,9 @@ LARGEST_BATCH = 4096
 LARGEST_TRAINING_SEED = 10**12
 """Chance of a step is seeded by a multiple of it, in 64 bits."""
 Share = Annotated[float, Field(ge=0, lt=1)]
+MOST_CHANNELS, MOST_TAPS, MOST_TIMES, MOST_LAYERS = 4096, 255, 64, 64
+Channels = Annotated[tuple[Annotated[int, Field(ge=1, le=MOST_CHANNELS)], ...], Field(max_length=MOST_LAYERS)]
+Taps = Annotated[tuple[Annotated[int, Field(ge=1, le=MOST_TAPS)], ...], Field(max_length=MOST_LAYERS)]
 
 
 class Recipe(Settings, ABC):
@@ -63,9 +66,9 @@ class TrainingRecipe(Recipe):
     """A compact encoder that learns from 100 to 400 trials in minutes on two CPU cores ("small_session")."""
 
     architecture: Literal["compact"] = Field("compact", description="kind of encoder")
-    features: int = Field(40, ge=4, description="channels between the blocks")
-    temporal_kernels: tuple[int, ...] = Field((7, 5), description="one block each; taps every second frame")
-    expansion_ratio: int = Field(2, ge=1)
+    features: int = Field(40, ge=4, le=MOST_CHANNELS, description="channels between the blocks")
+    temporal_kernels: Taps = Field((7, 5), description="one block each; taps every second frame")
+    expansion_ratio: int = Field(2, ge=1, le=MOST_TIMES)
     drop_rate: float = Field(0.1, ge=0, lt=1, description="dropout before the readout")
     steps: int = Field(900, ge=1, le=MOST_STEPS, description="optimiser steps for each mouse")
     learning_rate: float = Field(8e-3, gt=0, description="peak, after the warm-up")
@@ -89,10 +92,10 @@ class FactorisedRecipe(Recipe):
     """
 
     architecture: Literal["factorised"] = Field("factorised", description="kind of encoder")
-    channels: tuple[int, ...] = Field((16, 32, 32), description="of each layer")
-    spatial_kernels: tuple[int, ...] = Field((11, 5, 5), description="of each layer, pixels")
-    temporal_kernels: tuple[int, ...] = Field((7, 5, 5), description="of each layer, frames of the window")
-    spatial_strides: tuple[int, ...] = Field((2, 2, 1), description="of each layer")
+    channels: Channels = Field((16, 32, 32), description="of each layer")
+    spatial_kernels: Taps = Field((11, 5, 5), description="of each layer, pixels")
+    temporal_kernels: Taps = Field((7, 5, 5), description="of each layer, frames of the window")
+    spatial_strides: Taps = Field((2, 2, 1), description="of each layer")
     first_spread: float = Field(0.3, gt=0, description="of the readout positions; the screen is 2 wide and high")
     steps: int = Field(900, ge=1, le=MOST_STEPS, description="optimiser steps for each mouse")
     learning_rate: float = Field(5e-3, gt=0, description="peak, after the warm-up")

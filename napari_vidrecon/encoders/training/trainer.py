@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 import torch
+from pydantic import ValidationError
 
 from napari_vidrecon.encoders.checkpoints import ARCHITECTURES, save_encoder
 from napari_vidrecon.encoders.encoder import EncoderSpec
@@ -27,8 +28,9 @@ from napari_vidrecon.encoders.training.samples import SessionSamples
 from napari_vidrecon.encoders.training.teachers import Teacher
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.encoders.windows import FrameWindows
-from napari_vidrecon.errors import EncoderError
+from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.storage import reading
+from napari_vidrecon.storage.faults import first_fault
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
@@ -56,6 +58,7 @@ class Trainer:
     step_index : steps done.
     half_way : a step was interrupted, and the weights are of no use for going on.
     curve : what every step said.
+    largest_mean : of all neurons the largest mean response, for messages.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Trainer:
                 "window, found one; give distilled_pairs=all to learn from it for the same mouse"
             )
         statistics = [samples.statistics() for samples in self.samples]
+        self.largest_mean = max(float(each.response_mean.max()) for each in statistics)
         self.neutral_behavior = np.mean([each.behavior_mean for each in statistics], axis=0)
         rows, columns = self.samples[0].arrays(self.samples[0].trial_ids[0]).video.shape[1:]
         self.canvas = self.architecture.canvas(rows, columns)
@@ -92,7 +96,10 @@ class Trainer:
             self.batches = DrawingAhead(self.batches)
         with self._chance(recipe.seed):
             neurons = [session.n_neurons for session in sessions]
-            self.module = self.architecture.build(neurons, self.canvas, statistics).to(self.device)
+            try:
+                self.module = self.architecture.build(neurons, self.canvas, statistics).to(self.device)
+            except ValidationError as raised:
+                raise ConfigError(first_fault(raised, "recipe")) from None
         self.optimizer = torch.optim.AdamW(
             self.module.parameters(),
             lr=self.schedule.peak,
@@ -104,6 +111,17 @@ class Trainer:
         self.curve = LearningCurve()
         self.step_index = 0
         self.half_way = False
+
+    def read_trials(self) -> None:
+        """Read every training trial once, into the memory that it is drawn from as far as there is room.
+
+        Raises
+        ------
+        SessionError : one cannot be read, or has no responses.
+        """
+        for samples in self.samples:
+            for trial_id in samples.trial_ids:
+                samples.arrays(trial_id)
 
     @property
     def averaged(self) -> dict[str, torch.Tensor]:
@@ -140,7 +158,8 @@ class Trainer:
         self.step_index += 1
         if not np.isfinite(value):
             raise EncoderError(
-                f"training step {self.step_index}: the loss is {value}; lower the learning rate ({self.schedule.peak})"
+                f"training step {self.step_index}: the loss is {value}; lower the learning rate "
+                f"({self.schedule.peak:g}), or rescale the responses, whose mean reaches {self.largest_mean:.3g}"
             )
         self.curve.add(self.step_index, value, rate)
         self.half_way = False
@@ -218,7 +237,18 @@ class Trainer:
         return type(self.module)(replace(self.module.config, **config))  # type: ignore[type-var]
 
     def save_encoder(self, path: Path | str, provenance: dict[str, Any]) -> None:
-        """Write the averaged weights as an encoder file."""
+        """Write the averaged weights as an encoder file.
+
+        Raises
+        ------
+        EncoderError : they are not finite.
+        """
+        bad = [name for name, value in self.averaged.items() if not bool(value.isfinite().all())]
+        if bad:
+            raise EncoderError(
+                f"{path}: expected finite weights after {self.step_index} steps, found NaN or infinity in {bad[0]}; "
+                f"nothing was written; lower the learning rate ({self.schedule.peak:g})"
+            )
         save_encoder(
             path,
             self.module,

@@ -107,7 +107,9 @@ def train_encoder(
 
     Raises
     ------
-    EncoderError : settings that cannot be trained, a checkpoint of another training, or nothing to finish.
+    EncoderError : settings that cannot be trained, a checkpoint of another training, or nothing to finish; a loss,
+        weights or an answer that is not finite.
+    SessionError : a trial to learn from or to score on cannot be read; found before the first step.
     """
     path = Path(path)
     checkpoint, curve = checkpoint_path(path), curve_path(path)
@@ -115,6 +117,12 @@ def train_encoder(
         raise EncoderError(f"{checkpoint}: expected the checkpoint of a stopped training to finish, found none")
     trainer = Trainer(sessions, recipe, training_trials, device, teachers=teachers, architecture=architecture)
     validation = validation_trials or [session.trials_in_tier(VALIDATION_TIER) for session in sessions]
+    if not finish:
+        # A damaged one is found now, not after hours.
+        trainer.read_trials()
+    for session, ids in zip(trainer.sessions, validation, strict=True):
+        for trial_id in ids:
+            session.trial(trial_id).require_responses()
     if checkpoint.exists():
         trainer.load_checkpoint(checkpoint)
     steps, between = trainer.schedule.steps, recipe.steps_between_scores(len(trainer.sessions))

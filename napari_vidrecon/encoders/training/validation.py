@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from napari_vidrecon.encoders.answers import check_finite, predicted
 from napari_vidrecon.errors import SessionError
 
 if TYPE_CHECKING:
@@ -37,26 +38,27 @@ def single_trial_correlation(
         frame, as in the training of the published encoders, which is 30 times faster.
     skip_frames : left out at the beginning of every clip that is more than twice as long.
     """
-    recorded, predicted = [], []
+    recorded, answered = [], []
     for trial_id in trial_ids:
         trial = session.trial(trial_id)
         frames = np.arange(trial.video.shape[0])
         if every_window:
-            activity = encoder.predict(trial.video, trial.behavior, trial.pupil_center)
+            activity = predicted(encoder, trial.video, trial.behavior, trial.pupil_center, clip=trial.name)
         else:
             windows = encoder.spec.windows
             indices = windows.indices(np.arange(0, len(frames) - windows.span + 1, windows.span))
             inputs = encoder.pack(trial.video, trial.behavior, trial.pupil_center)
             with torch.no_grad():
                 parts = encoder.responses(inputs[:, torch.as_tensor(indices)].transpose(0, 1))
+            check_finite(encoder, parts, trial.name)
             frames = indices.ravel()
             activity = parts.transpose(0, 1).flatten(1).cpu().numpy()
         kept = frames >= (skip_frames if trial.video.shape[0] > 2 * skip_frames else 0)
         recorded.append(trial.responses[:, frames[kept]])
-        predicted.append(activity[:, kept])
+        answered.append(activity[:, kept])
     if not recorded:
         raise SessionError(f"{session.path}: expected trials to score the encoder on, found none")
-    a, b = np.concatenate(recorded, axis=1), np.concatenate(predicted, axis=1)
+    a, b = np.concatenate(recorded, axis=1), np.concatenate(answered, axis=1)
     a = (a - a.mean(1, keepdims=True)) / (a.std(1, keepdims=True) + SPREAD_EPSILON)
     b = (b - b.mean(1, keepdims=True)) / (b.std(1, keepdims=True) + SPREAD_EPSILON)
     return (a * b).mean(axis=1)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.errors import RunError
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.studies.runs.run_spec import RunSpec
@@ -27,7 +28,8 @@ def from_truth(plan: Plan, trials: Mapping[Clip, Trial]) -> dict[Clip, np.ndarra
             encoder = mouse.load_encoder(index)
             for clip, trial in trials.items():
                 if clip.mouse == mouse:
-                    activity = encoder.predict(trial.video, trial.behavior, trial.pupil_center) / len(indices)
+                    inputs = trial.video, trial.behavior, trial.pupil_center
+                    activity = predicted(encoder, *inputs, clip=trial.name) / len(indices)
                     total[clip] = total[clip] + activity if clip in total else activity
     return total
 
