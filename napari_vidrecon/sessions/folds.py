@@ -24,7 +24,8 @@ def frame_hash(frame: np.ndarray) -> int:
 
     Source: the DCT hash of the ImageHash package, as used by Baikulov 2023.
     """
-    picture = Image.fromarray(np.ascontiguousarray(frame).astype(np.uint8))
+    with np.errstate(invalid="ignore", over="ignore"):
+        picture = Image.fromarray(np.ascontiguousarray(frame).astype(np.uint8))
     small = picture.resize((HASH_IMAGE_PX, HASH_IMAGE_PX), Image.Resampling.LANCZOS)
     spectrum = dct(dct(np.asarray(small, dtype=np.float64), axis=0), axis=1)
     low_frequencies = spectrum[:HASH_BLOCK, :HASH_BLOCK]

@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
-from napari_vidrecon.errors import SessionError
+from napari_vidrecon.errors import SessionError, VidreconError
 from napari_vidrecon.sessions.trial_files import open_array
+from napari_vidrecon.storage import check_inside, parse_json, read_bytes, reading
+from napari_vidrecon.storage.faults import first_fault
 
 TIERS_FILE = "meta/trials/tiers.npy"
 NEURON_IDS_FILE = "meta/neurons/unit_ids.npy"
 COORDINATES_FILE = "meta/neurons/cell_motor_coordinates.npy"
 SIMULATION_FILE = "simulation.json"
-MAXIMUM_SIMULATION_BYTES = 50_000_000
+MAXIMUM_SIMULATION_BYTES = 32_000_000
 SMALL_FILE_BYTES = 1_000_000
+MOST_TRIALS = 100_000
+LONGEST_TIER_CHARACTERS = 200
+UNICODE_BYTES = 4
+
+
+class SimulationNotes(BaseModel):
+    """What this program reads of the notes of a simulation; the rest is for people.
+
+    Parameters
+    ----------
+    simulated : the mouse is a simulation.
+    per_neuron : {quantity: one value a neuron}.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    simulated: StrictBool = False
+    per_neuron: dict[str, list[Any]] = {}
 
 
 def read_tiers(session: Path) -> dict[int, str]:
@@ -30,15 +51,24 @@ def read_tiers(session: Path) -> dict[int, str]:
     SessionError : the file is missing, damaged, empty, or not a list of words.
     """
     file = session / TIERS_FILE
-    tiers = open_array(file)
+    tiers = open_array(file, session)
     if tiers.ndim != 1 or tiers.dtype.kind not in "US" or tiers.size == 0:
         raise SessionError(
             f"{file}: expected one tier name a trial, found {tiers.dtype} of shape {tiers.shape}; "
             "store a one-dimensional array of unicode text"
         )
+    characters = tiers.dtype.itemsize // (UNICODE_BYTES if tiers.dtype.kind == "U" else 1)
+    if tiers.size > MOST_TRIALS or characters > LONGEST_TIER_CHARACTERS:
+        raise SessionError(
+            f"{file}: expected at most {MOST_TRIALS} trials and tier names of at most {LONGEST_TIER_CHARACTERS} "
+            f"characters, found {tiers.size} of {characters}"
+        )
     try:
         names = tiers.astype(str).tolist()
-    except (UnicodeDecodeError, ValueError):
+        for name in set(names):
+            # Half characters can be stored, but neither shown nor written.
+            name.encode("utf-8")
+    except (ValueError, SystemError):
         raise SessionError(f"{file}: expected one tier name a trial, found bytes that are no text") from None
     return dict(enumerate(names))
 
@@ -51,7 +81,7 @@ def read_neuron_ids(session: Path) -> np.ndarray:
     SessionError : the file is missing, damaged, empty, or not a list of integers.
     """
     file = session / NEURON_IDS_FILE
-    ids = open_array(file)
+    ids = open_array(file, session)
     if ids.ndim != 1 or ids.dtype.kind not in "iu" or ids.size == 0:
         raise SessionError(f"{file}: expected one integer a neuron, found {ids.dtype} of shape {ids.shape}")
     return np.array(ids)
@@ -65,15 +95,16 @@ def read_coordinates(session: Path, neurons: int) -> np.ndarray | None:
     SessionError : the file is damaged, or does not fit the neurons.
     """
     file = session / COORDINATES_FILE
-    if not file.exists():
+    if not os.path.lexists(file):
         return None
-    coordinates = open_array(file)
+    coordinates = open_array(file, session)
     if coordinates.shape != (neurons, 3) or coordinates.dtype.kind not in "fiu":
         raise SessionError(
             f"{file}: expected x, y and z of {neurons} neurons, shape ({neurons}, 3), "
             f"found {coordinates.dtype} of shape {coordinates.shape}"
         )
-    return np.array(coordinates, dtype=np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.array(coordinates, dtype=np.float32)
 
 
 def read_simulation(session: Path) -> dict[str, Any] | None:
@@ -81,46 +112,64 @@ def read_simulation(session: Path) -> dict[str, Any] | None:
 
     Raises
     ------
-    SessionError : the file is there but is not a JSON object.
+    SessionError : the file is there but is not a JSON object, or holds other than such notes.
     """
     file = session / SIMULATION_FILE
-    try:
-        if file.stat().st_size > MAXIMUM_SIMULATION_BYTES:
-            raise SessionError(f"{file}: expected notes below {MAXIMUM_SIMULATION_BYTES // 10**6} MB, found more")
-        notes = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not os.path.lexists(file):
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    check_inside(session, file, SessionError)
+    text = read_bytes(file, most=MAXIMUM_SIMULATION_BYTES, expected="a JSON object", error=SessionError)
+    try:
+        notes = parse_json(text)
+    except ValueError as error:
         raise SessionError(f"{file}: expected a JSON object, found a file that cannot be read ({error})") from None
     if not isinstance(notes, dict):
         raise SessionError(f"{file}: expected a JSON object, found {type(notes).__name__}")
+    try:
+        SimulationNotes.model_validate(notes)
+    except ValidationError as error:
+        raise SessionError(f"{file}: {first_fault(error)}") from None
     return notes
 
 
 def folder_fingerprint(session: Path) -> str:
     """SHA-256, as hexadecimal, over names and sizes of all files and the content of small ones outside data.
 
+    Of links that lead out of the folder or to other folders, and of what is no file, only the names count.
+
     Raises
     ------
     SessionError : a file cannot be read.
     """
     digest = hashlib.sha256()
-    try:
-        for name, size in sorted(_files_below(session, "")):
-            digest.update(f"{name}\0{size}\n".encode(errors="surrogateescape"))
-            if size <= SMALL_FILE_BYTES and not name.startswith(("data/", "meta/statistics/")):
-                digest.update((session / name).read_bytes())
-    except OSError as error:
-        raise SessionError(f"{session}: expected readable files, found {error}; check the permissions") from None
+    with reading(session, SessionError, "readable files"):
+        for name, size in sorted(_files_below(session)):
+            digest.update(f"{name}\0{max(size, 0)}\n".encode(errors="surrogateescape"))
+            if 0 <= size <= SMALL_FILE_BYTES and not name.startswith(("data/", "meta/statistics/")):
+                digest.update(read_bytes(session / name, most=SMALL_FILE_BYTES, error=SessionError))
     return digest.hexdigest()
 
 
-def _files_below(folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _files_below(Path(entry.path), f"{prefix}{entry.name}/")
-            else:
-                yield f"{prefix}{entry.name}", entry.stat().st_size
+def _files_below(session: Path) -> Iterator[tuple[str, int]]:
+    """Names and sizes, -1 for what is not read."""
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        with os.scandir(session / prefix) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(f"{prefix}{entry.name}/")
+                else:
+                    yield f"{prefix}{entry.name}", _size(session, entry)
+
+
+def _size(session: Path, entry: os.DirEntry[str]) -> int:
+    try:
+        found = entry.stat()
+        if entry.is_symlink():
+            check_inside(session, entry.path)
+    except (OSError, VidreconError):
+        return -1
+    return found.st_size if stat.S_ISREG(found.st_mode) else -1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError
+from napari_vidrecon.errors import SessionError, one_line
 from napari_vidrecon.sessions import trial_files
 from napari_vidrecon.sessions.folds import FOLDS, fold_of, perceptual_hash
 from napari_vidrecon.sessions.metadata import (
@@ -24,9 +24,12 @@ from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session_statistics import SessionStatistics
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
 from napari_vidrecon.sessions.trial_files import STREAMS, clip_length, open_array
+from napari_vidrecon.storage import check_inside, reading
 
 __all__ = ["Session", "Trial", "open_session"]
 
+LONGEST_SHOWN = 60
+MOST_SESSIONS_NAMED = 10
 LABELLED_TIERS = ("train", "oracle")
 EXCLUDED_TIER = "none"
 OLD_MICE = (
@@ -62,7 +65,7 @@ class Session:
         self.name = path.name
         self.frame_rate_hz = FRAME_RATE_HZ
         self.screen = ScreenGeometry()
-        self.statistics = SessionStatistics(path / "meta" / "statistics")
+        self.statistics = SessionStatistics(path / "meta" / "statistics", path)
         self.tiers = read_tiers(path)
         self.trial_ids = tuple(self.tiers)
         self.neuron_ids = read_neuron_ids(path)
@@ -96,7 +99,7 @@ class Session:
         tier = self.tiers[trial_id]
         if tier in LABELLED_TIERS or tier == EXCLUDED_TIER:
             return tier != EXCLUDED_TIER
-        return trial_files.holds_responses(self.file("responses", trial_id))
+        return trial_files.holds_responses(self.file("responses", trial_id), self.path)
 
     def file(self, stream: str, trial_id: int) -> Path:
         """Where one array of a trial lies; stream is "videos", "responses", "behavior" or "pupil_center"."""
@@ -115,6 +118,10 @@ class Session:
             numbers; NaN or infinite values within the clip; negative responses; fewer than 32 frames.
         """
         trial_id = self._known(trial_id)
+        with reading(self.path, SessionError, f"a trial {trial_id} that can be read"):
+            return self._read_clip(trial_id)
+
+    def _read_clip(self, trial_id: int) -> Trial:
         labelled = self._is_labelled(trial_id)
         streams = [stream for stream in STREAMS if labelled or stream != "responses"]
         files = {stream: self.file(stream, trial_id) for stream in streams}
@@ -147,13 +154,14 @@ class Session:
             known = -1
         if known not in self.tiers:
             raise SessionError(
-                f"{self.path}: expected a trial from {self.trial_ids[0]} to {self.trial_ids[-1]}, found {trial_id!r}"
+                f"{self.path}: expected a trial from {self.trial_ids[0]} to {self.trial_ids[-1]}, "
+                f"found {_shown(trial_id)}"
             )
         return known
 
     def _open(self, stream: str, trial_id: int) -> np.ndarray:
         file = self.file(stream, trial_id)
-        array = open_array(file)
+        array = open_array(file, self.path)
         fault = trial_files.layout_fault(array, file, stream, self.n_neurons, self.screen)
         if fault is not None:
             raise fault.error()
@@ -176,6 +184,10 @@ class Session:
         SessionError : no such trial, or its video cannot be read.
         """
         trial_id = self._known(trial_id)
+        with reading(self.file("videos", trial_id), SessionError, "a video"):
+            return self._hash_clip(trial_id)
+
+    def _hash_clip(self, trial_id: int) -> int:
         video = self._open("videos", trial_id)
         # A uint8 video cannot mark its end with NaN; the behaviour recorded with it tells where it ends.
         frames = clip_length(video[0, 0]) if video.dtype.kind == "f" else self.clip_frames(trial_id)
@@ -238,18 +250,22 @@ class Session:
 
         Source: Bauer et al. 2026, synthetic stimuli of Fig. 4.
         """
-        return self._largest_mean("behavior"), self._largest_mean("pupil_center")
+        with reading(self.path, SessionError, "behaviour that can be averaged"):
+            return self._largest_mean("behavior"), self._largest_mean("pupil_center")
 
     def _largest_mean(self, stream: str) -> np.ndarray:
         mean = self.statistics.get(stream, "mean")
         if mean is None:
             mean = self._mean_over_trials(stream)
-        mean = np.asarray(mean, dtype=np.float64).reshape(mean.shape[0], -1)
-        if mean.shape[0] != 2 or np.isnan(mean).all(axis=1).any():
-            raise SessionError(
-                f"{self.path}: expected two mean values of {stream}, found shape {mean.shape} or only NaN"
-            )
-        return np.nanmax(mean, axis=1).astype(np.float32)
+        shape = mean.shape
+        mean = np.asarray(mean, dtype=np.float64).reshape(2, -1) if shape[:1] == (2,) and mean.size else None
+        if mean is None or np.isnan(mean).all(axis=1).any():
+            raise SessionError(f"{self.path}: expected two mean values of {stream}, found shape {shape} or only NaN")
+        with np.errstate(over="ignore"):
+            largest = np.nanmax(mean, axis=1).astype(np.float32)
+        if not np.isfinite(largest).all():
+            raise SessionError(f"{self.path}: expected finite mean values of {stream}, found infinite ones")
+        return largest
 
     def _mean_over_trials(self, stream: str) -> np.ndarray:
         chosen = [trial_id for trial_id, tier in self.tiers.items() if tier != EXCLUDED_TIER]
@@ -282,13 +298,9 @@ def open_session(path: Path | str) -> Session:
     """
     # Unlike Path.resolve, this keeps the name under which the user knows a linked folder.
     path = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111
-    try:
+    with reading(one_line(path), SessionError, "a readable session folder"):
         _require_session_folder(path)
         return Session(path)
-    except OSError as error:
-        raise SessionError(
-            f"{path}: expected a readable session folder, found: {error.strerror}; check path and permissions"
-        ) from None
 
 
 def _require_session_folder(path: Path) -> None:
@@ -303,13 +315,24 @@ def _require_session_folder(path: Path) -> None:
         raise SessionError(
             f"{path}: expected a session folder, found no {' and no '.join(missing)} in it; {_hint(path)}"
         )
+    for part in parts:
+        check_inside(path, path / part, SessionError)
 
 
 def _hint(path: Path) -> str:
     inside = sorted(child.name for child in path.iterdir() if (child / "meta").is_dir() and (child / "data").is_dir())
     if inside:
-        return f"did you mean one of the sessions in it: {', '.join(inside)}?"
+        named = [one_line(name, LONGEST_SHOWN) for name in inside[:MOST_SESSIONS_NAMED]]
+        more = ["..."] if len(inside) > len(named) else []
+        return f"did you mean one of the sessions in it: {', '.join(named + more)}?"
     return "choose the folder that holds data and meta, or download the session again"
+
+
+def _shown(value: object) -> str:
+    try:
+        return one_line(repr(value), LONGEST_SHOWN)
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _float32(clip: np.ndarray, *, time_first: bool) -> np.ndarray:

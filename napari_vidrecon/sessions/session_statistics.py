@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 
 from napari_vidrecon.errors import SessionError
-from napari_vidrecon.sessions.trial_files import open_array
+from napari_vidrecon.sessions.trial_files import STREAMS, open_array
+from napari_vidrecon.storage import reading
+
+STATISTICS = ("mean", "median", "std", "min", "max")
+OVER = ("all", "stimulus_frame")
 
 
 class SessionStatistics:
@@ -16,10 +21,12 @@ class SessionStatistics:
     Parameters
     ----------
     folder : the `meta/statistics` folder of a session; it may be missing.
+    session : the session's folder, which no link may leave.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, session: Path | None = None) -> None:
         self.folder = folder
+        self.session = session
 
     def file(self, stream: str, statistic: str, which: str = "all") -> Path:
         """Where one statistic lies."""
@@ -28,8 +35,11 @@ class SessionStatistics:
     @property
     def present(self) -> list[str]:
         """Names of the statistics there, as "stream/which/statistic", in order."""
+        named = ((stream, which, name) for stream in STREAMS for which in OVER for name in STATISTICS)
         return sorted(
-            file.relative_to(self.folder).with_suffix("").as_posix() for file in self.folder.glob("*/*/*.npy")
+            f"{stream}/{which}/{name}"
+            for stream, which, name in named
+            if os.path.lexists(self.file(stream, name, which))
         )
 
     def get(self, stream: str, statistic: str, which: str = "all") -> np.ndarray | None:
@@ -50,9 +60,10 @@ class SessionStatistics:
         SessionError : the file is damaged or holds no numbers.
         """
         file = self.file(stream, statistic, which)
-        if not file.exists():
+        if not os.path.lexists(file):
             return None
-        values = open_array(file)
+        values = open_array(file, self.session)
         if values.dtype.kind not in "fiu" or values.ndim == 0:
             raise SessionError(f"{file}: expected numbers per channel, found {values.dtype} of shape {values.shape}")
-        return np.array(values)
+        with reading(file, SessionError, "numbers per channel"):
+            return np.array(values)

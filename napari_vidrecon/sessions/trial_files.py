@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import struct
-import tokenize
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError, StorageError
+from napari_vidrecon.errors import SessionError, StorageError, one_line
 from napari_vidrecon.sessions.screen import ScreenGeometry
-from napari_vidrecon.storage import read_array
+from napari_vidrecon.storage import check_inside, read_array
 
 STREAMS = ("videos", "responses", "behavior", "pupil_center")
 MINIMUM_FRAMES = 32
 """Shortest clip that can be reconstructed: one sub-batch."""
-NEURONS_AT_ONCE = 64
+LONGEST_CLIP_FRAMES = 36_000
+"""Twenty minutes; a file that says more is none of a clip, and would not fit into memory."""
+VALUES_AT_ONCE = 1 << 16
+LONGEST_LINE = 2000
+USUAL_REMEDY = "copy or download the file again"
 BRIGHTEST_GREY_LEVEL = 255.0
 GREY_LEVEL_SLACK = 0.5
 NEGATIVE_RESPONSE_TOLERANCE = 1e-3
@@ -42,7 +45,7 @@ class Fault:
 
     def __str__(self) -> str:
         line = f"{self.file}: expected {self.expected}, found {self.found}"
-        return f"{line}; {self.remedy}" if self.remedy else line
+        return one_line(f"{line}; {self.remedy}" if self.remedy else line, LONGEST_LINE)
 
     def error(self) -> SessionError:
         """The same as an error to raise."""
@@ -53,53 +56,55 @@ class Fault:
         """The fault behind a file that could not be opened."""
         message = str(error).removeprefix(f"{file}: ")
         expected, separator, found = message.removeprefix("expected ").partition(", found ")
-        if separator:
-            return cls(file, expected, found, "copy or download the file again")
-        return cls(file, "a readable .npy array", message, "copy or download the file again")
+        if not separator:
+            return cls(file, "a readable .npy array", message, USUAL_REMEDY)
+        found, _, remedy = found.partition("; ")
+        return cls(file, expected, found, remedy or USUAL_REMEDY)
 
 
-def open_array(file: Path) -> np.ndarray:
+def open_array(file: Path, session: Path | None = None) -> np.ndarray:
     """Map one array of a session; only its header is read.
+
+    Parameters
+    ----------
+    file : the `.npy` file.
+    session : the session's folder, which no link may leave.
 
     Raises
     ------
-    SessionError : missing, truncated, pickled, or not an array file.
+    SessionError : missing, truncated, pickled, not an array file, or outside of the session.
     """
+    if session is not None:
+        check_inside(session, file, SessionError)
     try:
         # A damaged header can announce more elements than an integer counts; the file is then too short.
         with np.errstate(over="ignore"):
             return read_array(file, memory_map=True)
     except StorageError as error:
         raise SessionError(str(error)) from None
-    except (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError) as error:
-        raise _damaged_header(file, error) from None
-    except (SyntaxError, struct.error, tokenize.TokenError) as error:
-        raise _damaged_header(file, error) from None
 
 
-def _damaged_header(file: Path, error: Exception) -> SessionError:
-    return SessionError(
-        f"{file}: expected a .npy array, found a damaged header ({type(error).__name__}); "
-        "copy or download the file again"
-    )
-
-
-def holds_responses(file: Path) -> bool:
+def holds_responses(file: Path, session: Path | None = None) -> bool:
     """Whether a response file holds activity; withheld responses are left out, or stored as zeros or NaN.
 
     True for a file that cannot be read, so that opening its trial says what is wrong with it.
+
+    Parameters
+    ----------
+    file : the `.npy` file.
+    session : the session's folder, which no link may leave.
     """
-    if not file.exists():
+    if not os.path.lexists(file):
         return False
     try:
-        stored = open_array(file)
+        stored = open_array(file, session)
     except SessionError:
         return True
     if stored.dtype.kind != "f" or stored.ndim == 0:
         return True
     # The first few neurons tell nearly always, and reading all of them is slow.
-    starts = range(0, len(stored), NEURONS_AT_ONCE)
-    return any(np.nan_to_num(stored[start : start + NEURONS_AT_ONCE]).any() for start in starts)
+    row = stored.ravel(order="K")
+    return any(np.nan_to_num(row[start : start + VALUES_AT_ONCE]).any() for start in range(0, row.size, VALUES_AT_ONCE))
 
 
 def clip_length(row: np.ndarray) -> int:
@@ -122,7 +127,11 @@ def layout_fault(array: np.ndarray, file: Path, stream: str, neurons: int, scree
         return Fault(file, kinds, str(array.dtype), "store the array as float32")
     leading = {"videos": (screen.rows, screen.cols), "responses": (neurons,)}.get(stream, (2,))
     if array.shape[:-1] == leading and array.ndim == len(leading) + 1:
-        return None
+        if array.shape[-1] <= LONGEST_CLIP_FRAMES:
+            return None
+        return Fault(
+            file, f"a clip of at most {LONGEST_CLIP_FRAMES} frames", f"{array.shape[-1]}", "cut it into trials"
+        )
     axes = ", ".join(str(size) for size in leading)
     remedy = "time is the last axis"
     if array.ndim == len(leading) + 1 and array.shape[1:] == leading:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +16,8 @@ from napari_vidrecon.sessions import metadata, trial_files
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session import EXCLUDED_TIER, LABELLED_TIERS, Session
 from napari_vidrecon.sessions.session_statistics import SessionStatistics
-from napari_vidrecon.sessions.trial_files import STREAMS, Fault, clip_length, open_array
+from napari_vidrecon.sessions.trial_files import STREAMS, USUAL_REMEDY, Fault, clip_length, open_array
+from napari_vidrecon.storage import check_inside, reading
 
 __all__ = ["KNOWN_TIERS", "Fault", "SessionSummary", "session_summary", "validate_session"]
 
@@ -26,7 +29,9 @@ KNOWN_TIERS = (
     "final_test_bonus",
     EXCLUDED_TIER,
 )
-STATISTICS = ("mean", "median", "std", "min", "max")
+MOST_NAMED = 100
+"""Files of a folder, or tiers, that are named one by one; of more the number is told."""
+MOST_DIGITS = 9
 DARKEST_PLAUSIBLE_MAXIMUM = 1.0
 """A float video that never exceeds this grey level was most likely scaled to 0..1."""
 
@@ -50,8 +55,9 @@ def validate_session(
     The faults, in the order of the folder; empty when the session is sound.
     """
     path = Path(path)
-    if not path.is_dir():
-        found = "a file" if path.exists() else "nothing there"
+    # Not Path.exists, which raises for a name longer than the system takes.
+    if not os.path.isdir(path):  # noqa: PTH112
+        found = "a file" if os.path.exists(path) else "nothing there"  # noqa: PTH110
         return [Fault(path, "a session folder", found, "choose the folder that holds data and meta")]
     return list(_Validation(path, full=full, on_progress=on_progress).faults())
 
@@ -70,17 +76,13 @@ class _Validation:
         yield from self._tier_faults()
         yield from self._note_faults()
         yield from self._statistics_faults()
-        streams = []
+        streams: dict[str, frozenset[int]] = {}
         for stream in STREAMS:
-            folder = self.path / "data" / stream
-            if folder.is_dir():
-                streams.append(stream)
-                yield from self._stray_faults(folder)
-            else:
-                yield Fault(folder, "a folder of trials", "nothing there", "download the session again")
+            yield from self._folder_faults(stream, streams)
         for done, (trial_id, tier) in enumerate(self.tiers.items(), start=1):
             if tier != EXCLUDED_TIER:
-                yield from self._trial_faults(trial_id, tier, streams)
+                there = [stream for stream, missing in streams.items() if trial_id not in missing]
+                yield from self._faults_of_trial(trial_id, tier, there)
             if self.on_progress is not None:
                 self.on_progress(done, len(self.tiers))
 
@@ -117,11 +119,19 @@ class _Validation:
         except SessionError as error:
             yield Fault.of_unreadable(file, error)
             videos = self.path / "data" / "videos"
-            ids = sorted(int(name.stem) for name in videos.glob("*.npy") if name.stem.isdecimal())
-            self.tiers = dict.fromkeys(ids, LABELLED_TIERS[0])
+            names: set[str] = set()
+            with contextlib.suppress(OSError):
+                names = _names(videos)
+            stems = [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
+            ids = sorted(int(stem) for stem in stems if stem.isdecimal() and len(stem) <= MOST_DIGITS)
+            self.tiers = dict.fromkeys(ids[: metadata.MOST_TRIALS], LABELLED_TIERS[0])
             return
-        for tier in sorted(set(self.tiers.values()) - set(KNOWN_TIERS)):
-            yield Fault(file, f"tiers out of {', '.join(KNOWN_TIERS)}", repr(tier), "rename this tier")
+        expected = f"tiers out of {', '.join(KNOWN_TIERS)}"
+        unknown = sorted(set(self.tiers.values()) - set(KNOWN_TIERS))
+        for tier in unknown[:MOST_NAMED]:
+            yield Fault(file, expected, repr(tier), "rename this tier")
+        if len(unknown) > MOST_NAMED:
+            yield Fault(file, expected, f"{len(unknown) - MOST_NAMED} more", "rename these tiers")
 
     def _note_faults(self) -> Iterator[Fault]:
         try:
@@ -130,19 +140,19 @@ class _Validation:
             yield Fault.of_unreadable(self.path / metadata.SIMULATION_FILE, error)
 
     def _statistics_faults(self) -> Iterator[Fault]:
-        statistics = SessionStatistics(self.path / "meta" / "statistics")
+        statistics = SessionStatistics(self.path / "meta" / "statistics", self.path)
         for name in statistics.present:
             stream, which, statistic = name.split("/")
-            if stream not in STREAMS or statistic not in STATISTICS:
-                continue
             file = statistics.file(stream, statistic, which)
             try:
-                values = open_array(file)
+                values = open_array(file, self.path)
             except SessionError as error:
                 yield Fault.of_unreadable(file, error)
                 continue
             leading = {"videos": (self.screen.rows, self.screen.cols), "responses": (self.neurons,)}.get(stream, (2,))
-            if None not in leading and values.shape[: len(leading)] != leading:
+            if values.dtype.kind not in "fiu":
+                yield Fault(file, "numbers per channel", str(values.dtype), "remove the file")
+            elif None not in leading and values.shape[: len(leading)] != leading:
                 yield Fault(
                     file,
                     f"an array of shape {(*leading, 'frames')}",
@@ -150,26 +160,59 @@ class _Validation:
                     "remove the file",
                 )
 
-    def _stray_faults(self, folder: Path) -> Iterator[Fault]:
-        expected = {f"{trial_id}.npy" for trial_id in self.tiers}
-        try:
-            names = {file.name for file in folder.iterdir() if not file.name.startswith(".")}
-        except OSError as error:
-            yield Fault(folder, "a readable folder", f"{error.strerror}", "check the permissions")
+    def _folder_faults(self, stream: str, streams: dict[str, frozenset[int]]) -> Iterator[Fault]:
+        """What is wrong with one folder of trials; one that can be used joins the streams, with what it lacks."""
+        folder = self.path / "data" / stream
+        if not folder.is_dir():
+            yield Fault(folder, "a folder of trials", "nothing there", "download the session again")
             return
-        for name in sorted(names - expected):
-            wanted = f"only files of the {len(expected)} trials in the list of tiers"
+        try:
+            check_inside(self.path, folder, SessionError)
+            with reading(folder, SessionError, "a readable folder"):
+                names = _names(folder)
+        except SessionError as error:
+            yield Fault.of_unreadable(folder, error)
+            return
+        yield from self._stray_faults(folder, names)
+        missing = [
+            trial_id
+            for trial_id, tier in self.tiers.items()
+            if f"{trial_id}.npy" not in names
+            and tier != EXCLUDED_TIER
+            and (tier in LABELLED_TIERS or stream != "responses")
+        ]
+        if len(missing) <= MOST_NAMED:
+            streams[stream] = frozenset()
+            return
+        streams[stream] = frozenset(missing)
+        found = f"{len(missing)} missing, the first {missing[0]}.npy"
+        yield Fault(folder, f"a file for each of {len(self.tiers)} trials", found, USUAL_REMEDY)
+
+    def _stray_faults(self, folder: Path, names: set[str]) -> Iterator[Fault]:
+        expected = {f"{trial_id}.npy" for trial_id in self.tiers}
+        wanted = f"only files of the {len(expected)} trials in the list of tiers"
+        stray = sorted(names - expected)
+        for name in stray[:MOST_NAMED]:
             yield Fault(folder / name, wanted, "another file", "remove it")
+        if len(stray) > MOST_NAMED:
+            yield Fault(folder, wanted, f"{len(stray) - MOST_NAMED} more", "remove them")
+
+    def _faults_of_trial(self, trial_id: int, tier: str, streams: list[str]) -> Iterator[Fault]:
+        try:
+            with reading(self.path, SessionError, f"a trial {trial_id} that can be read"):
+                yield from self._trial_faults(trial_id, tier, streams)
+        except SessionError as error:
+            yield Fault.of_unreadable(self.path, error)
 
     def _trial_faults(self, trial_id: int, tier: str, streams: list[str]) -> Iterator[Fault]:
         files = {stream: self.path / "data" / stream / f"{trial_id}.npy" for stream in streams}
-        withheld = "responses" in files and not trial_files.holds_responses(files["responses"])
+        withheld = "responses" in files and not trial_files.holds_responses(files["responses"], self.path)
         if withheld and tier not in LABELLED_TIERS:
             del files["responses"]
         arrays: dict[str, np.ndarray] = {}
         for stream, file in files.items():
             try:
-                array = open_array(file)
+                array = open_array(file, self.path)
             except SessionError as error:
                 yield Fault.of_unreadable(file, error)
                 continue
@@ -199,6 +242,11 @@ class _Validation:
             yield Fault(file, "grey levels from 0 to 255", f"values up to {highest:g}", "multiply the video by 255")
         if stream == "responses" and tier in LABELLED_TIERS and highest <= 0.0:
             yield Fault(file, f"recorded responses in tier {tier}", "only zeros", "restore them or change the tier")
+
+
+def _names(folder: Path) -> set[str]:
+    """Names of what lies in a folder; what systems hide there (`.DS_Store`, `._0.npy`) is none of the session."""
+    return {entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")}
 
 
 @dataclass(frozen=True)
@@ -252,7 +300,7 @@ def session_summary(session: Session) -> SessionSummary:
         trials_by_tier=dict(Counter(session.tiers.values()).most_common()),
         labelled_trials=len(session.labelled),
         clips_by_frames=dict(sorted(lengths.items())),
-        video_dtype=str(open_array(session.file("videos", chosen[0])).dtype) if chosen else "none",
+        video_dtype=str(open_array(session.file("videos", chosen[0]), session.path).dtype) if chosen else "none",
         statistics=session.statistics.present,
         frame_rate_hz=session.frame_rate_hz,
         screen_deg=session.screen.size_deg(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -9,6 +10,7 @@ from napari_vidrecon.errors import VidreconError
 
 HEAD_BYTES = 512
 POINTER = b"version https://git-lfs.github.com/spec/"
+ANNEX_POINTER = re.compile(rb"/annex/objects/|(\.\./)*\.git/annex/objects/")
 PAGES = (b"<!doctype html", b"<html", b"<?xml", b"<head", b"<body")
 
 
@@ -24,6 +26,8 @@ def recognised(head: bytes) -> str:
         return "an empty file; fetch it again"
     if head.startswith(POINTER):
         return "a Git LFS pointer; fetch the file itself (git lfs pull)"
+    if ANNEX_POINTER.match(head):
+        return "a git-annex pointer; fetch the file itself (git annex get, or datalad get)"
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(PAGES):
         return "a web page, as a download behind a sign-in leaves; fetch the file itself"
     return ""

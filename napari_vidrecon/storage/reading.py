@@ -18,6 +18,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from napari_vidrecon.errors import StorageError, VidreconError, one_line
+from napari_vidrecon.storage.impostors import HEAD_BYTES, recognised
 
 NPY_MAGIC = b"\x93NUMPY"
 PLAIN_KINDS = "biufcSUmM"
@@ -113,11 +114,20 @@ def check_regular(path: Path | str, expected: str = "a file", error: type[Vidrec
         found = os.stat(path)  # noqa: PTH116  # Path() of a name with a null byte raises later and elsewhere
     except (OSError, ValueError) as raised:
         reason = _found(raised) if isinstance(raised, OSError) else "a name that no system takes"
+        if isinstance(raised, FileNotFoundError) and _leads_into_annex(path):
+            reason = "a git-annex link to what is not here; fetch it (git annex get, or datalad get)"
         raise error(f"{one_line(path)}: expected {expected}, found {reason}") from None
     if stat.S_ISREG(found.st_mode):
         return found.st_size
     kind = next((name for test, name in KINDS if test(found.st_mode)), "something else")
     raise error(f"{path}: expected {expected}, found {kind}")
+
+
+def _leads_into_annex(path: Path | str) -> bool:
+    try:
+        return "/".join(ANNEX_STORE) in Path(os.readlink(path)).as_posix()  # noqa: PTH115  # as above
+    except (OSError, ValueError):
+        return False
 
 
 def check_inside(folder: Path | str, file: Path | str, error: type[VidreconError] = StorageError) -> None:
@@ -245,13 +255,13 @@ def read_array(path: Path | str, *, memory_map: bool = False) -> np.ndarray:
     path = Path(path)
     with open_regular(path, "an array file") as file, reading(path, expected="an array"):
         size = os.fstat(file.fileno()).st_size
-        magic = file.read(len(NPY_MAGIC))
-        if magic != NPY_MAGIC:
-            raise StorageError(f"{path}: expected a .npy array, found {_describe(magic)}")
+        head = file.read(HEAD_BYTES)
+        if not head.startswith(NPY_MAGIC):
+            raise StorageError(f"{path}: expected a .npy array, found {_describe(head)}")
         file.seek(0)
         shape, order, dtype = _read_header(path, file)
-        _check_length(path, shape, dtype, size - file.tell())
         start = file.tell()
+        _check_length(path, shape, dtype, size, start)
         if memory_map and math.prod(shape) > 0:
             return np.memmap(path, dtype=dtype, shape=shape, order=order, mode="r", offset=start)
         count = math.prod(shape)
@@ -263,12 +273,10 @@ def read_array(path: Path | str, *, memory_map: bool = False) -> np.ndarray:
     return flat.reshape(shape, order=order)
 
 
-def _describe(magic: bytes) -> str:
-    if not magic:
-        return "an empty file"
-    if magic[:1] == b"\x80":
+def _describe(head: bytes) -> str:
+    if head[:1] == b"\x80":
         return "pickled data, which is never opened because it could run code"
-    return f"a file that starts with {magic!r}"
+    return recognised(head) or f"a file that starts with {head[: len(NPY_MAGIC)]!r}"
 
 
 def _read_header(where: Path | str, file: BinaryIO) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype]:
@@ -293,9 +301,9 @@ def _read_header(where: Path | str, file: BinaryIO) -> tuple[tuple[int, ...], Li
     return shape, "F" if fortran else "C", dtype
 
 
-def _check_length(where: Path | str, shape: tuple[int, ...], dtype: np.dtype, found: int) -> None:
+def _check_length(where: Path | str, shape: tuple[int, ...], dtype: np.dtype, found: int, header: int) -> None:
     count = math.prod(shape)
-    expected = count * dtype.itemsize
+    expected = header + count * dtype.itemsize
     if expected > found:
         raise StorageError(
             f"{where}: expected {expected} bytes for a {shape} array of {dtype}, found {found}: the file is truncated"
@@ -340,7 +348,7 @@ def read_archive(path: Path | str, *, error: type[VidreconError] = StorageError)
                 where = f"{path}: {one_line(member.filename, 60)}"
                 with packed.open(member) as stored:
                     shape, order, dtype = _read_header(where, stored)  # type: ignore[arg-type]
-                    _check_length(where, shape, dtype, member.file_size - stored.tell())
+                    _check_length(where, shape, dtype, member.file_size, stored.tell())
                     flat = np.frombuffer(stored.read(math.prod(shape) * dtype.itemsize), dtype=dtype)
                 if dtype.kind == "U":
                     _check_text(where, flat)
