@@ -61,6 +61,7 @@ def importing(
     from napari_vidrecon.cli import report
     from napari_vidrecon.cli.settings import checked
     from napari_vidrecon.errors import ConfigError
+    from napari_vidrecon.sessions.belongings import SESSION
     from napari_vidrecon.sessions.importing.nwb import NwbNames
     from napari_vidrecon.sessions.importing.settings import ImportSettings
     from napari_vidrecon.sessions.importing.sources import SOURCE_KINDS, ImportSource, require_replaceable
@@ -91,6 +92,7 @@ def importing(
             return
         assert out is not None
         told = _write(recording, out, settings)
+    report.tell_left(SESSION.belongings(out))
     if json:
         report.print_json({"out": out, **told.as_values()})
         return

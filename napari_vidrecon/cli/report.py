@@ -10,6 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from napari_vidrecon.cli.streams import tell
+from napari_vidrecon.errors import one_line
+
+MOST_NAMED = 20
 UNSHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Kinds of characters that a terminal obeys instead of showing them."""
 
@@ -25,6 +29,15 @@ def print_table(title: str, rows: Iterable[tuple[str, object]]) -> None:
     console.print(Text(_shown(title), style="bold"), soft_wrap=True)
     for name, value in listed:
         console.print(Text.assemble("  ", (f"{name:<{width}}", "cyan"), "  ", value), soft_wrap=True)
+
+
+def tell_left(names: list[str], folder: str = "") -> None:
+    """Say on stderr what of a folder that was replaced is a person's, and lies where it lay."""
+    if names:
+        named = [one_line(name) for name in names[:MOST_NAMED]]
+        more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
+        where = f" in {folder}" if folder else ""
+        tell(f"vidrecon: left as they were{where}: {', '.join(named + more)}")
 
 
 def print_json(values: Mapping[str, Any]) -> None:

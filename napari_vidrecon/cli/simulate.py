@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -51,9 +52,10 @@ def simulate(
     from napari_vidrecon.cli.progress import Progress
     from napari_vidrecon.cli.stopping import StopRequest
     from napari_vidrecon.errors import ConfigError
+    from napari_vidrecon.sessions.belongings import SESSION
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.sessions.simulation.mouse import simulate_session
-    from napari_vidrecon.sessions.simulation.raw.raw_mouse import RawMouse, raw_place, require_whole_scans
+    from napari_vidrecon.sessions.simulation.raw.raw_mouse import RawMouse, left_of_raw, raw_place, require_whole_scans
 
     if dtype not in ("uint8", "float32"):
         raise ConfigError(f"--dtype: expected uint8 or float32, found {dtype!r}")
@@ -90,10 +92,13 @@ def simulate(
             raise stop.stopped(
                 f"stopped; nothing was written to {out}: a session appears whole or not at all"
             ) from None
+    report.tell_left(SESSION.belongings(out))
     if raw_files:
         mouse = RawMouse.of(open_session(out))
         for kind, place in raw_files.items():
             mouse.write(kind, place)
+            if place.is_dir():
+                report.tell_left(left_of_raw(place), str(place))
     values = {"out": out, "simulated": True, "seed": seed, "neurons": neurons, "frames": frames}
     values |= {"train_trials": trials, "validation_trials": validation_trials, "test_trials": test_trials}
     values |= {f"raw_{kind}": place for kind, place in raw_files.items()}
@@ -106,15 +111,19 @@ def simulate(
 
 
 def _require_replaceable(out: Path, overwrite: bool) -> None:
-    """A folder is replaced as a whole, so only a simulated session may be.
+    """Only a simulated session may be replaced; clears up there after processes that were killed.
 
     Raises
     ------
     StorageError : something else is there, or it is not to be replaced.
     """
     from napari_vidrecon.errors import StorageError
+    from napari_vidrecon.sessions.belongings import require_session_or_nothing
     from napari_vidrecon.sessions.metadata import SIMULATION_FILE
+    from napari_vidrecon.storage import recover_folder
 
+    recover_folder(out)
+    require_session_or_nothing(out)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / SIMULATION_FILE).is_file():
@@ -134,9 +143,11 @@ def _require_raw_replaceable(place: Path, overwrite: bool) -> None:
     StorageError : something else is there, or it is not to be replaced.
     """
     from napari_vidrecon.errors import StorageError
-    from napari_vidrecon.sessions.simulation.raw.raw_mouse import is_raw_folder
+    from napari_vidrecon.sessions.simulation.raw.raw_mouse import is_raw
+    from napari_vidrecon.storage import recover_folder
 
-    if not place.exists() or (overwrite and (place.is_file() or is_raw_folder(place))):
+    recover_folder(place)
+    if not os.path.lexists(place) or (overwrite and is_raw(place)):
         return
     remedy = "move it away" if overwrite else "give --overwrite to replace raw files of a simulated mouse"
     raise StorageError(f"{place}: expected a free name for the raw files, found something there; {remedy}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -10,14 +11,14 @@ from typing import Literal
 import numpy as np
 
 from napari_vidrecon.errors import SessionError
+from napari_vidrecon.sessions.belongings import CONFIG_FILE, SESSION, TRIAL_IDS_FILE, require_session_or_nothing
 from napari_vidrecon.sessions.frame_statistics import FrameStatistics
 from napari_vidrecon.sessions.metadata import COORDINATES_FILE, NEURON_IDS_FILE, TIERS_FILE
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
-from napari_vidrecon.sessions.trial_files import STREAMS
-from napari_vidrecon.storage import replacing_folder, write_array
+from napari_vidrecon.sessions.trial_files import LONGEST_CLIP_FRAMES, STREAMS
+from napari_vidrecon.storage import disk_errors, recover_folder, replacing_folder
 
 PADDED_FRAMES = 324
-TRIAL_IDS_FILE = "meta/trials/trial_idx.npy"
 LONGEST_TIER_NAME = 16
 SMALL_STATISTICS = ("behavior", "pupil_center")
 """What synthetic stimuli need: the behaviour they are shown with."""
@@ -41,7 +42,8 @@ def write_session(
 
     Parameters
     ----------
-    folder : where the session goes; what stood there is replaced when the new one is complete.
+    folder : where the session goes. A session that stood there is replaced when the new one is complete; what a
+        person had put into it stays where it was.
     trials : the trials, in the order that numbers them 0, 1, 2 … (their own ids are not kept); may be a
         generator. A trial without responses gets no responses file.
     coordinates : (N, 3) cortical position of each neuron [x, y, z], µm; None where unknown, then give `unit_ids`.
@@ -60,7 +62,7 @@ def write_session(
     Raises
     ------
     SessionError : a trial does not fit the neurons, the first trial's screen or the number of columns.
-    StorageError : the disk is full, read-only, or writing is not permitted.
+    StorageError : the disk is full, read-only, or writing is not permitted; or what stands there is no session.
 
     Source: layout of the Sensorium 2023 sessions. The medians in `meta/statistics` are taken over at most 15
     trials, the other statistics over all.
@@ -68,15 +70,21 @@ def write_session(
     folder = Path(folder)
     coordinates, unit_ids = _require_neurons(folder, coordinates, unit_ids)
     neurons = len(unit_ids)
-    with replacing_folder(folder) as draft:
+    with disk_errors(folder):
+        # A link to a session stays one: the session at its other end is replaced.
+        place = Path(os.path.realpath(folder)) if folder.is_symlink() else folder
+        recover_folder(place)
+        require_session_or_nothing(place)
+    layout = SESSION.with_files(extra_files or {})
+    with replacing_folder(place, theirs=lambda old: layout.left_in(old, draft)) as draft:
         tiers = _write_trials(draft, trials, neurons, video_dtype, small, padded_frames, on_trial)
-        write_array(draft / NEURON_IDS_FILE, unit_ids)
+        _save(draft / NEURON_IDS_FILE, unit_ids)
         if coordinates is not None:
-            write_array(draft / COORDINATES_FILE, coordinates)
-        write_array(draft / TIERS_FILE, np.array(tiers, dtype=f"<U{LONGEST_TIER_NAME}"))
-        write_array(draft / TRIAL_IDS_FILE, np.arange(len(tiers)))
+            _save(draft / COORDINATES_FILE, coordinates)
+        _save(draft / TIERS_FILE, np.array(tiers, dtype=f"<U{LONGEST_TIER_NAME}"))
+        _save(draft / TRIAL_IDS_FILE, np.arange(len(tiers)))
         config = {"links": {}, "frame_rate_hz": FRAME_RATE_HZ, "padded_frames": padded_frames}
-        _write_text(draft, "config.json", json.dumps(config, indent=2) + "\n")
+        _write_text(draft, CONFIG_FILE, json.dumps(config, indent=2) + "\n")
         for name, text in (extra_files or {}).items():
             _write_text(draft, name, text)
     return folder
@@ -121,7 +129,7 @@ def _write_trials(
         _require_fit(trial, neurons, screen, padded_frames)
         for stream, array in _arrays(trial, video_dtype, padded_frames).items():
             stored = array.astype(np.float16) if small and stream == "responses" else array
-            write_array(draft / "data" / stream / f"{len(tiers)}.npy", stored)
+            _save(draft / "data" / stream / f"{len(tiers)}.npy", stored)
             if stream in statistics:
                 statistics[stream].add(array[..., : trial.frames])
         tiers.append(trial.tier)
@@ -131,15 +139,15 @@ def _write_trials(
         raise SessionError("expected at least one trial to write into a session, found none")
     for stream, gathered in statistics.items():
         for name, values in gathered.summary().items():
-            write_array(draft / "meta/statistics" / stream / "all" / f"{name}.npy", values)
+            _save(draft / "meta/statistics" / stream / "all" / f"{name}.npy", values)
     return tiers
 
 
 def _require_fit(trial: Trial, neurons: int, screen: tuple[int, ...], padded_frames: int) -> None:
-    if not 0 < trial.frames <= padded_frames:
+    longest = min(padded_frames, LONGEST_CLIP_FRAMES)
+    if not 0 < trial.frames <= longest:
         raise SessionError(
-            f"{trial.name}: expected 1 to {padded_frames} frames, found {trial.frames}; "
-            "cut the clip or write more columns"
+            f"{trial.name}: expected 1 to {longest} frames, found {trial.frames}; cut the clip or write more columns"
         )
     if trial.video.shape[1:] != screen:
         raise SessionError(
@@ -178,6 +186,12 @@ def _padded(array: np.ndarray, frames: int) -> np.ndarray:
     padded = np.full((*array.shape[:-1], frames), np.nan, dtype=np.float32)
     padded[..., : array.shape[-1]] = array
     return padded
+
+
+def _save(file: Path, array: np.ndarray) -> None:
+    """Plainly: the whole session is a draft until it is complete."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.save(file, array, allow_pickle=False)
 
 
 def _write_text(folder: Path, name: str, text: str) -> None:

@@ -64,7 +64,12 @@ def test_an_imported_session_is_replaced_only_if_asked_and_other_folders_never(
     words = ("import", *words_of(raw, "arrays", tmp_path / "raw"), "--out", tmp_path / "session")
     assert vidrecon(*words).code == 0
     assert vidrecon(*words).code == 2
-    assert vidrecon(*words, "--overwrite").code == 0
+    (tmp_path / "session/encoders").mkdir()
+    (tmp_path / "session/encoders/own.pth").write_text("mine")
+    answer = vidrecon(*words, "--overwrite")
+    assert answer.code == 0
+    assert "left as they were: encoders/" in answer.err
+    assert (tmp_path / "session/encoders/own.pth").read_text() == "mine"
     answer = vidrecon("import", "arrays", tmp_path / "raw", "--out", tmp_path / "raw", "--overwrite")
     assert answer.code == 2
     assert "other files" in answer.err

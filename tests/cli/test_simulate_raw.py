@@ -53,3 +53,24 @@ def test_somebody_s_recording_is_never_replaced_by_raw_files(vidrecon, tmp_path)
     assert answer.code == 2
     assert "mouse_suite2p: expected a free name" in answer.err
     assert [each.name for each in tmp_path.iterdir()] == ["mouse_suite2p"]
+
+
+def test_what_a_person_put_beside_simulated_files_stays_and_is_named(vidrecon, tmp_path) -> None:
+    few = ("--neurons", 2, "--trials", 1, "--validation-trials", 1, "--test-trials", 0, "--frames", 45)
+    words = ("simulate", "--out", tmp_path / "mouse", *few, "--raw", "arrays", "--raw", "nwb", "--overwrite")
+    (tmp_path / "mouse.nwb").write_bytes(b"\x89HDF\r\n\x1a\n of somebody")
+    answer = vidrecon(*words)
+    assert answer.code == 2
+    assert "mouse.nwb: expected a free name" in answer.err
+    assert [each.name for each in tmp_path.iterdir()] == ["mouse.nwb"]
+    (tmp_path / "mouse.nwb").unlink()
+    assert vidrecon(*words).code == 0
+    for name in ("mouse/mask.npy", "mouse/encoders/a.safetensors", "mouse_arrays/suite2p/plane0/ops.npy"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    answer = vidrecon(*words)
+    assert answer.code == 0
+    assert "left as they were: encoders/, mask.npy\n" in answer.err
+    assert f"left as they were in {tmp_path / 'mouse_arrays'}: suite2p/plane0/ops.npy\n" in answer.err
+    assert (tmp_path / "mouse_arrays/suite2p/plane0/ops.npy").read_text() == "mine"
+    assert (tmp_path / "mouse/encoders/a.safetensors").read_text() == "mine"

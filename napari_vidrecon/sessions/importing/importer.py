@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_vidrecon.errors import SessionError
+from napari_vidrecon.sessions.belongings import REPORT_FILE, REPORT_TEXT_FILE, require_session_or_nothing
 from napari_vidrecon.sessions.importing.behavior import behavior_of, prepared_behavior
 from napari_vidrecon.sessions.importing.neurons import usable_neurons
 from napari_vidrecon.sessions.importing.recording import Recording
@@ -33,7 +34,6 @@ from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
 from napari_vidrecon.sessions.writer import PADDED_FRAMES, write_session
 
-REPORT_FILE, REPORT_TEXT_FILE = "import.json", "import.txt"
 FEW_TRIALS = 60
 """With fewer trials than this an encoder learns little."""
 
@@ -52,7 +52,7 @@ def import_recording(
     ----------
     recording : what a reader found.
     folder : where the session goes; it appears whole or not at all. `import.json` and `import.txt` in it repeat
-        the report.
+        the report. Of an earlier session there, what a person had put into it stays where it was.
     settings : the choices; see there for the defaults.
     on_progress : called with what is being done, the trials done and the trials in all.
 
@@ -65,6 +65,7 @@ def import_recording(
     SessionError : the recording cannot be used; nothing is written then.
     StorageError : the folder cannot be written.
     """
+    require_session_or_nothing(Path(folder))
     settings = settings or ImportSettings()
     report = replace(recording.report, notes=list(recording.report.notes))
     recording = replace(recording, report=report)

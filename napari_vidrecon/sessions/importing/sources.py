@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_vidrecon.errors import StorageError
-from napari_vidrecon.sessions.importing.importer import REPORT_FILE
+from napari_vidrecon.sessions.belongings import REPORT_FILE
 from napari_vidrecon.sessions.importing.nwb import NwbFile, NwbNames
+from napari_vidrecon.storage import recover_folder
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.importing.arrays import ArrayFolder
@@ -74,7 +75,7 @@ def kind_of(path: Path) -> SourceKind:
 
 
 def require_replaceable(out: Path, replace: bool) -> None:
-    """Refuse a place for a session where other files lie: a folder is replaced as a whole.
+    """Refuse a place for a session where other files lie, and clear up there after processes that were killed.
 
     Parameters
     ----------
@@ -85,6 +86,7 @@ def require_replaceable(out: Path, replace: bool) -> None:
     ------
     StorageError : something lies there that may not be replaced.
     """
+    recover_folder(out)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / REPORT_FILE).is_file():

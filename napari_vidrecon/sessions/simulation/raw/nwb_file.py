@@ -7,11 +7,27 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.errors import ConfigError, StorageError
 from napari_vidrecon.sessions.simulation.calcium import SCAN_RATE_HZ
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
+from napari_vidrecon.storage import open_regular, reading
 
+SAYS, NAMED = "a simulated mouse", "raw mouse"
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def is_simulated_nwb(file: Path) -> bool:
+    """Whether a file is what `write_nwb` writes, and not somebody's recording."""
+    try:
+        import h5py
+    except ImportError:
+        return False
+    try:
+        with open_regular(file) as opened, reading(file), h5py.File(opened, "r") as stored:
+            told = [stored[name].asstr()[()] for name in ("session_description", "identifier")]
+    except StorageError:
+        return False
+    return told == [SAYS, NAMED]
 
 
 def write_nwb(
@@ -53,8 +69,8 @@ def write_nwb(
     from pynwb.ophys import Fluorescence, ImageSegmentation, OpticalChannel, RoiResponseSeries
 
     book = pynwb.NWBFile(
-        session_description="a simulated mouse",
-        identifier="raw mouse",
+        session_description=SAYS,
+        identifier=NAMED,
         session_start_time=BEGAN,
         keywords=["simulated"],
     )

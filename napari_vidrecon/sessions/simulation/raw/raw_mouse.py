@@ -7,16 +7,28 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.errors import ConfigError, StorageError
+from napari_vidrecon.sessions.belongings import Layout
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.simulation.calcium import SCAN_RATE_HZ, interpolation, scan_bins
-from napari_vidrecon.sessions.simulation.raw.nwb_file import write_nwb
+from napari_vidrecon.sessions.simulation.raw.nwb_file import is_simulated_nwb, write_nwb
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
-from napari_vidrecon.storage import replacing_file, replacing_folder
+from napari_vidrecon.storage import open_regular, replacing_file, replacing_folder
 
 DESCRIPTION_FILE = "recording.toml"
 RAW_KINDS = ("arrays", "suite2p", "nwb")
 NOTE = "# A simulated mouse, written by napari-vidrecon: no animal, no recording."
+STREAMS = ("activity", "stimulus", "running", "pupil_size", "pupil_center")
+LAYOUT = Layout(
+    frozenset(
+        {
+            *(DESCRIPTION_FILE, "coordinates.npy", "tiers.npy"),
+            *(f"{stream}.npy" for stream in STREAMS),
+            *(f"{stream}_times.npy" for stream in STREAMS),
+            *(f"suite2p/plane0/{name}.npy" for name in ("spks", "F", "Fneu", "iscell")),
+        }
+    )
+)
 PAUSE_BINS = 12
 """Scan samples between two trials, in which the screen shows nothing."""
 OTHER_REGIONS = (2, 5, 7)
@@ -67,13 +79,20 @@ def require_whole_scans(frames: int) -> None:
         raise ConfigError(f"raw files: expected clips of a multiple of 15 frames, found {frames}; simulate such clips")
 
 
-def is_raw_folder(folder: Path) -> bool:
-    """Whether raw files of a simulated mouse, and not somebody's recording, lie in a folder."""
+def is_raw(place: Path) -> bool:
+    """Whether raw files of a simulated mouse, and not somebody's recording, lie at a place."""
+    if not place.is_dir():
+        return is_simulated_nwb(place)
     try:
-        with (folder / DESCRIPTION_FILE).open(encoding="utf-8") as file:
-            return file.read(len(NOTE)) == NOTE
-    except (OSError, UnicodeDecodeError):
+        with open_regular(place / DESCRIPTION_FILE) as file:
+            return file.read(len(NOTE)) == NOTE.encode()
+    except (OSError, StorageError):
         return False
+
+
+def left_of_raw(folder: Path) -> list[str]:
+    """What a person has put into a folder of raw files, as paths inside it."""
+    return LAYOUT.belongings(folder)
 
 
 @dataclass
@@ -151,6 +170,8 @@ class RawMouse:
     def write(self, kind: str, place: Path) -> Path:
         """Write raw files that say themselves that the mouse is simulated; they appear whole or not at all.
 
+        Of earlier ones in a folder, what a person had put among them stays where it was.
+
         Parameters
         ----------
         kind : "arrays", "suite2p" or "nwb", as `vidrecon import` calls them.
@@ -164,7 +185,7 @@ class RawMouse:
             with replacing_file(place) as draft:
                 self.write_nwb(draft)
         elif kind in RAW_KINDS:
-            with replacing_folder(place) as draft:
+            with replacing_folder(place, theirs=lambda old: LAYOUT.left_in(old, draft)) as draft:
                 (self.write_suite2p if kind == "suite2p" else self.write_arrays)(draft)
                 activity = "spks.npy" if kind == "suite2p" else "activity.npy"
                 (draft / DESCRIPTION_FILE).write_text(self._description(activity), encoding="utf-8")
