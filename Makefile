@@ -19,7 +19,7 @@ PACKAGES := xvfb $(LIBRARIES)
 PIP_INSTALL = $(BIN)/python -m pip install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench system-packages clean
+.PHONY: help venv demo test lint bench torture system-packages clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -43,6 +43,16 @@ lint: $(VENV)/.tools ## style, types and import contract only
 
 bench: $(VENV)/.installed ## speed beside the published loop, to docs/performance.md; half an hour
 	$(BIN)/vidrecon bench --out docs/performance.json --markdown docs/performance.md --overwrite
+
+torture: $(VENV)/.tools system-packages ## damaged files, kills, lying servers, odd surroundings, a monkey on the window; hours
+	@export OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1; failed=; \
+	$(BIN)/python -m benchmarks.safety.damage --seeds 5 --cases 1000 || failed="$$failed damage"; \
+	$(BIN)/python -m benchmarks.safety.kills --kills 300 || failed="$$failed kills"; \
+	$(BIN)/python -m benchmarks.safety.lying_server || failed="$$failed lying_server"; \
+	$(BIN)/python -m benchmarks.safety.surroundings || failed="$$failed surroundings"; \
+	xvfb-run -a -s '-screen 0 1600x1000x24' $(BIN)/python -m benchmarks.safety.monkey --seeds 10 --cycles 1000 \
+		|| failed="$$failed monkey"; \
+	[ -z "$$failed" ] || { echo "ended badly:$$failed"; exit 1; }
 
 clean: ## remove .venv and what the demo wrote
 	rm -rf $(VENV) $(OUT)
