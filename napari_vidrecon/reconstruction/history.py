@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from napari_vidrecon.reconstruction.reconstructor import StepInfo
 
 TRACKED_COLUMNS = ("video_correlation", "rmse", "response_loss", "response_correlation")
+LAST_STEP = 2**31 - 1
+"""What any counter takes."""
 
 
 class History:
@@ -20,6 +27,40 @@ class History:
     def __init__(self, columns: dict[str, list[float]] | None = None) -> None:
         names = ("step", "loss", "seconds", *TRACKED_COLUMNS)
         self._columns = {name: list((columns or {}).get(name, [])) for name in names}
+
+    @classmethod
+    def of_file(cls, columns: Mapping[str, list[Any]]) -> History:
+        """The history that a file tells; null is NaN, and a column that is not there was not measured.
+
+        Parameters
+        ----------
+        columns
+            Name to values, from outside.
+
+        Raises
+        ------
+        ValueError
+            Columns of different lengths, no numbers, or steps that do not go up.
+        """
+        steps = columns.get("step")
+        if steps is None:
+            raise ValueError("expected history.step, found none of it")
+        known: dict[str, list[float]] = {}
+        for name in cls().names:
+            values = columns.get(name, [None] * len(steps))
+            if len(values) != len(steps):
+                raise ValueError(f"expected history.{name} of {len(steps)} steps, found {len(values)}")
+            if any(value is not None and type(value) not in (int, float) for value in values):
+                raise ValueError(f"expected numbers in history.{name}, found something else")
+            try:
+                known[name] = [math.nan if value is None else float(value) for value in values]
+            except OverflowError:
+                raise ValueError(f"expected numbers in history.{name}, found one that is far too large") from None
+        done = known["step"]
+        whole = all(0 < step <= LAST_STEP and step.is_integer() for step in done)
+        if not whole or any(later <= earlier for earlier, later in itertools.pairwise(done)):
+            raise ValueError("expected history.step to go up from 1, found other numbers")
+        return cls(known)
 
     def __len__(self) -> int:
         return len(self._columns["step"])

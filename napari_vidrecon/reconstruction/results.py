@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_vidrecon.errors import ConfigError, RunError
+from napari_vidrecon.errors import RunError, one_line
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.history import History
-from napari_vidrecon.storage import replacing_folder
+from napari_vidrecon.reconstruction.run_folder import (
+    FORMAT,
+    check_replaceable,
+    checked_config,
+    checked_history,
+    not_of_the_run,
+    read_run,
+)
+from napari_vidrecon.storage import reading, replacing_folder
 
-FORMAT = "napari-vidrecon run 1"
 SUFFIX = ".zarr"
 
 
-@dataclass
+@dataclass(eq=False)
 class Reconstruction:
     """What a run made.
 
@@ -61,14 +70,18 @@ class Reconstruction:
     def save(self, path: Path | str) -> None:
         """Write to a zarr directory: under a temporary name, then moved into place.
 
+        A run that stands there is replaced; what else somebody put into its folder stays.
+
         Raises
         ------
-        StorageError : the disk is full, read-only, or writing is not permitted.
+        StorageError : something else than a run is there, the disk is full, read-only, or writing is not permitted.
         """
         import zarr
+        from zarr.storage import LocalStore
 
-        with replacing_folder(path) as temporary:
-            root = zarr.open_group(str(temporary), mode="w", zarr_format=3)
+        check_replaceable(Path(path))
+        with replacing_folder(path, theirs=not_of_the_run) as temporary:
+            root = zarr.open_group(LocalStore(temporary), mode="w", zarr_format=3)
             root.attrs.update(
                 {
                     "format": FORMAT,
@@ -105,43 +118,26 @@ class Reconstruction:
         ------
         RunError : missing, not a run, or damaged.
         """
-        import zarr
-
         path = Path(path)
-        if not path.is_dir():
-            raise RunError(f"{path}: expected a run folder, found {'a file' if path.exists() else 'nothing there'}")
-        try:
-            root = zarr.open_group(str(path), mode="r", zarr_format=3)
-            stored: dict[str, Any] = dict(root.attrs)
-            if stored.get("format") != FORMAT:
-                raise RunError(f"{path}: expected a run of this program, found another zarr folder")
-            arrays = {
-                name: np.asarray(member[...])
-                for name, member in root.members(max_depth=None)
-                if isinstance(member, zarr.Array)
-            }
-            history = {
-                name: [float("nan") if value is None else float(value) for value in values]
-                for name, values in stored["history"].items()
-            }
-            videos = [arrays[name] for name in sorted(arrays, key=_by_number) if name.startswith("videos/")]
+        with reading(path, RunError, "a complete run"):
+            if not path.is_dir():
+                found = "a file" if os.path.lexists(path) else "nothing there"
+                raise RunError(f"{one_line(path)}: expected a run folder, found {found}")
+            attributes, told, arrays = read_run(path)
             return cls(
                 video=arrays["video"],
-                history=History(history),
-                config=ReconstructionConfig.checked(**stored["config"]),
-                provenance=stored["provenance"],
+                history=checked_history(attributes),
+                config=checked_config(attributes.config),
+                provenance=told.get("provenance", {}),
                 stimulus=arrays["stimulus"],
                 target=arrays["target"],
                 keep=arrays["keep"],
                 alpha=arrays["alpha"],
-                videos=videos,
+                videos=[arrays[name] for name in sorted(arrays, key=_by_number) if name.startswith("videos/")],
                 predicted_activity=arrays.get("predicted_activity"),
-                levels=stored["levels"],
+                levels={name: math.nan if value is None else value for name, value in attributes.levels.items()},
                 state=_unflatten(arrays, "state"),
             )
-        except (KeyError, ValueError, TypeError, AttributeError, OSError, RuntimeError, ConfigError) as error:
-            detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise RunError(f"{path}: expected a complete run, found a damaged one ({detail})") from None
 
 
 def _by_number(name: str) -> tuple[str, int]:
@@ -176,7 +172,11 @@ def _unflatten(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, Any] | N
     if not mine:
         return None
     state: dict[str, Any] = {name: array for name, array in mine.items() if "/" not in name}
-    state["step"] = int(state["step"][0])
+    step = state.get("step")
+    if step is not None:
+        if step.shape != (1,) or step.dtype.kind not in "iu":
+            raise ValueError(f"expected a whole number as {prefix}/step, found {step.dtype} {step.shape}")
+        state["step"] = int(step[0])
     members = sorted({int(name.split("/")[1]) for name in mine if name.startswith("members/")})
     if members:
         state["members"] = [_unflatten(arrays, f"{prefix}/members/{index}") for index in members]

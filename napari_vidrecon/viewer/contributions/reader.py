@@ -113,7 +113,7 @@ def _only(path: str | list[str]) -> Path | None:
 
 
 def _is_run(folder: Path) -> bool:
-    from napari_vidrecon.reconstruction.results import FORMAT
+    from napari_vidrecon.reconstruction.run_folder import FORMAT
 
     if not os.path.isfile(folder / "zarr.json"):  # noqa: PTH113  # has an answer for every path there is
         return False

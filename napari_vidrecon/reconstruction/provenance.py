@@ -1,0 +1,111 @@
+"""What a run says of itself, as data from outside: every value that the program takes from it has its kind and size.
+
+Runs of earlier versions lack some of it, so nothing has to be there; what is unknown is kept and never used.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+LARGEST_WHOLE_NUMBER = 2**31 - 1
+LONGEST_TEXT = 4096
+MOST_FILES = 1000
+HIGHEST_FRAME_RATE_HZ = 10_000.0
+LARGEST_THRESHOLD = 1e6
+LONGEST_RUN_S = 1e12
+
+Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
+WholeNumber = Annotated[int, Field(ge=-1, le=LARGEST_WHOLE_NUMBER)]
+Threshold = Annotated[float, Field(ge=-LARGEST_THRESHOLD, le=LARGEST_THRESHOLD)]
+Files = Annotated[list[Text], Field(max_length=MOST_FILES)]
+Number = Annotated[float, Field(allow_inf_nan=True)]
+
+
+class Told(BaseModel):
+    """Plain values of the right kind: no number for a text, no text for a number, no NaN, no null byte."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _without_null_bytes(cls, value: Any) -> Any:
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and "\0" in text:
+                raise ValueError("a text without null bytes")
+        return value
+
+
+class ToldInputs(Told):
+    """Where everything lay that went in."""
+
+    session: Text | None = None
+    trial: WholeNumber | None = None
+    frames: list[WholeNumber | None] | None = Field(None, min_length=2, max_length=2)
+    stimulus: Text | None = None
+    encoders: Files | None = None
+    target_encoders: Files | None = None
+    decoder: Text | None = None
+    mouse: WholeNumber | Text | None = None
+    device: Text | None = None
+    precision: Text | None = None
+
+
+class ToldTarget(Told):
+    """Which activity was matched."""
+
+    kind: Text = "recorded"
+
+
+class ToldNeurons(Told):
+    """How the neurons were chosen; numbers where they were drawn at random."""
+
+    kind: Text = "list"
+    ablated_fraction: float | None = Field(None, ge=0, le=1)
+    seed: int | None = Field(None, ge=0, le=LARGEST_WHOLE_NUMBER)
+
+
+class ToldChange(Told):
+    """A setting that was changed while the run went on."""
+
+    after_step: WholeNumber
+    what: Text
+
+
+class Provenance(Told):
+    """What went into a run, as far as the program takes it up again."""
+
+    session: Text = ""
+    trial: WholeNumber = -1
+    encoders: Files = []
+    ensemble: Text = "videos"
+    target: ToldTarget = ToldTarget()
+    ablation: Literal["drop", "silence"] = "drop"
+    mask_source: Text = ""
+    mask_threshold: Threshold = 0.5
+    evaluation_threshold: Threshold = 1.0
+    fingerprint: Text = ""
+    neuron_reason: Text = "as in the run"
+    neuron_details: ToldNeurons = ToldNeurons()
+    encoder_names: Files = []
+    devices: Files = []
+    decoder: Text | None = None
+    frame_rate_hz: float = Field(30.0, gt=0, le=HIGHEST_FRAME_RATE_HZ)
+    simulated: bool = False
+    published: bool = False
+    mouse_index: WholeNumber | None = None
+    settings: dict[str, Any] = {}
+    changes: list[ToldChange] = Field([], max_length=MOST_FILES)
+    wall_seconds: Number | None = None
+    inputs: ToldInputs | None = None
+
+
+class RunAttributes(Told):
+    """All that stands beside the arrays of a run; `history` is looked at column by column."""
+
+    format: Text
+    config: dict[str, Any]
+    history: dict[str, list[Any]] = Field(max_length=100)
+    provenance: Provenance = Provenance()
+    levels: dict[str, Number | None] = Field({}, max_length=100)

@@ -1,0 +1,173 @@
+"""The folder of a run: what in it is a run's, and what it says, held against the bytes that are there."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
+from napari_vidrecon.errors import ConfigError, MaskError, RunError, StorageError, VidreconError, one_line
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.history import History
+from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.provenance import RunAttributes
+from napari_vidrecon.storage import disk_errors, read_bytes
+from napari_vidrecon.storage.faults import first_fault
+from napari_vidrecon.storage.zarr_arrays import DESCRIPTION, LONGEST_ATTRIBUTES_BYTES, read_arrays, read_attributes
+
+FORMAT = "napari-vidrecon run 1"
+MOVIES = ("video", "stimulus")
+NEEDED = (*MOVIES, "target", "keep", "alpha")
+ARRAYS = re.compile(
+    r"video|stimulus|target|keep|alpha|predicted_activity|videos/\d{1,5}|state/(members/\d{1,5}/)?[a-z][a-z0-9_]{0,60}"
+)
+GROUPS = re.compile(r"videos|state|state/members|state/members/\d{1,5}")
+OF_A_RUN = re.compile(rf"(({ARRAYS.pattern}|{GROUPS.pattern})/)?{re.escape(DESCRIPTION)}|({ARRAYS.pattern})/c(/\d+)*")
+"""Every file that a run is made of, by its path inside the folder."""
+MOST_KEPT = 10_000
+
+
+def read_run(path: Path) -> tuple[RunAttributes, dict[str, Any], dict[str, np.ndarray]]:
+    """Attributes of a run, checked and as they were read, and its arrays by name.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Raises
+    ------
+    RunError
+        Another folder, or a link that leaves it.
+    ValueError
+        A damaged one; other kinds come from what damage makes numpy and zarr raise, see `storage.reading`.
+    """
+    told = read_attributes(path, "a complete run", RunError)
+    if told.get("format") != FORMAT:
+        raise RunError(f"{path}: expected a run of this program, found another zarr folder")
+    try:
+        attributes = RunAttributes.model_validate(told)
+    except ValidationError as raised:
+        raise ValueError(first_fault(raised)) from None
+    arrays = read_arrays(path, ARRAYS, GROUPS, RunError)
+    _check_arrays(arrays)
+    return attributes, told, arrays
+
+
+def checked_config(settings: dict[str, Any]) -> ReconstructionConfig:
+    """Settings of a run.
+
+    Raises
+    ------
+    ValueError
+        One that cannot be used.
+    """
+    try:
+        return ReconstructionConfig.checked(**settings)
+    except ConfigError as raised:
+        raise ValueError(f"config.{raised}") from None
+
+
+def checked_history(attributes: RunAttributes) -> History:
+    """History of a run; see `History.of_file`."""
+    return History.of_file(attributes.history)
+
+
+def _check_arrays(arrays: dict[str, np.ndarray]) -> None:
+    """Hold the arrays of a run against each other."""
+    for name in NEEDED:
+        if name not in arrays:
+            raise ValueError(f"expected its array {name}, found none of it")
+    movie = arrays["video"].shape
+    if len(movie) != 3 or movie[1:] != (SCREEN_ROWS, SCREEN_COLUMNS) or movie[0] < 1:
+        raise ValueError(f"expected a video of (frames, {SCREEN_ROWS}, {SCREEN_COLUMNS}), found {movie}")
+    _check_alpha(arrays["alpha"])
+    target, keep = arrays["target"], arrays["keep"]
+    # Published results may hold activity the other way round.
+    if target.ndim != 2 or movie[0] not in target.shape or 0 in target.shape:
+        raise ValueError(f"expected a target of (neurons, {movie[0]} frames), found {target.shape}")
+    if keep.dtype.kind != "b" or keep.shape != target.shape[:1]:
+        raise ValueError(f"expected keep with yes or no for {target.shape[0]} neurons, found {keep.dtype} {keep.shape}")
+    predicted = arrays.get("predicted_activity", target)
+    if predicted.ndim != 2 or 0 in predicted.shape:
+        raise ValueError(f"expected predicted_activity of {target.shape}, found {predicted.shape}")
+    for name, array in arrays.items():
+        is_movie = name in MOVIES or name.startswith("videos/")
+        if is_movie and array.shape != movie:
+            raise ValueError(f"expected {name} of {movie} as its video, found {array.shape}")
+        if (is_movie or name in ("target", "predicted_activity")) and array.dtype.kind != "f":
+            raise ValueError(f"expected {name} of floating-point numbers, found {array.dtype}")
+        if is_movie and not np.isfinite(array).all():
+            raise ValueError(f"expected finite numbers in {name}, found others")
+
+
+def _check_alpha(alpha: np.ndarray) -> None:
+    try:
+        AlphaMask(alpha, "alpha")
+    except MaskError as raised:
+        raise ValueError(str(raised)) from None
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to write a run where something else than a run stands.
+
+    Parameters
+    ----------
+    path
+        Where it is to be written.
+
+    Raises
+    ------
+    StorageError
+        A file, or a folder that this program did not write.
+    """
+    with disk_errors(path):
+        if not os.path.lexists(path):
+            return
+        if not path.is_dir():
+            raise StorageError(f"{path}: expected a run's folder or nothing there, found a file; choose another name")
+        if any(path.iterdir()) and not _is_run(path):
+            raise StorageError(
+                f"{path}: expected a run's folder or nothing there, found a folder of something else; "
+                "choose another name"
+            )
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a folder is a run, a damaged one included."""
+    try:
+        told = read_bytes(path / DESCRIPTION, most=LONGEST_ATTRIBUTES_BYTES)
+    except VidreconError:
+        told = b""
+    return FORMAT.encode() in told or all((path / name / DESCRIPTION).is_file() for name in NEEDED)
+
+
+def not_of_the_run(path: Path) -> list[str]:
+    """What lies in a run's folder and is none of it: somebody's notes, figures, links; paths inside the folder."""
+    return list(_others(path))
+
+
+def _others(path: Path) -> Iterator[str]:
+    found = 0
+    for folder, folders, files in os.walk(path):
+        inside = Path(folder).relative_to(path)
+        links = [name for name in folders if (Path(folder) / name).is_symlink()]
+        for name in [*files, *links]:
+            each = (inside / name).as_posix()
+            if not OF_A_RUN.fullmatch(each):
+                found += 1
+                if found > MOST_KEPT:
+                    raise StorageError(f"{path}: expected a run, found thousands of other files in it; move them away")
+                yield each
+
+
+def shown(names: list[str], most: int = 3) -> str:
+    """The first of several paths, for a message."""
+    told = ", ".join(one_line(name, 60) for name in names[:most])
+    return told if len(names) <= most else f"{told} and {len(names) - most} more"
