@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_vidrecon.errors import RunError, StorageError
+from napari_vidrecon.errors import RunError, StorageError, one_line
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.results import Reconstruction
 
-TEMPLATE = '''"""Repeats a reconstruction of {name}.
+TEMPLATE = '''"""Repeats a reconstruction that `vidrecon` made; RUN below says which.
 
-Usage: python {file} SESSION ENCODER [ENCODER ...]
+Usage: python SCRIPT [SESSION ENCODER [ENCODER ...]]
 {known}
 The mask, the neurons and the activity to match are taken from the run itself, so nothing is left to chance.
 """
@@ -82,20 +83,22 @@ def write_script(result: Reconstruction, run: Path, path: Path) -> Path:
 
     if path.suffix != ".py":
         raise StorageError(f"{path}: expected a script's name ending in .py, found '{path.suffix}'")
-    text = script_text(result, run, path.name)
+    text = script_text(result, run)
     with replacing_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 
 
-def script_text(result: Reconstruction, run: Path, file: str = "repeat.py") -> str:
+def script_text(result: Reconstruction, run: Path) -> str:
     """The script as text; parameters as for `write_script`.
+
+    Whatever comes from the run's folder is written as the `repr` of a value whose type was checked, and nowhere else:
+    a folder from elsewhere must not become code.
 
     Raises
     ------
     RunError : a published run, or one that was changed while it went on.
     """
-    from napari_vidrecon.cli.pictures import name_of
     from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 
     told = result.provenance
@@ -109,39 +112,57 @@ def script_text(result: Reconstruction, run: Path, file: str = "repeat.py") -> s
             f"({told['session'].partition(', ')[2]}); open it in the window and copy it as Python there"
         )
     inputs: dict[str, Any] = told.get("inputs") or {}
-    clip = inputs.get("frames") or [0, None]
     mouse = inputs.get("mouse")
     kind = told["target"]["kind"]
     known = "" if inputs else "\nWhere the session and the encoders lie was not recorded with the run: say it.\n"
-    decoder = (inputs.get("decoder") or "") if "decoder" in told else None
+    decoder = str(inputs.get("decoder") or "") if "decoder" in told else None
     if decoder == "":
         known += "\nWhere its decoder lies was not recorded with the run: write it below, as DECODER.\n"
     return TEMPLATE.format(
-        name=name_of(result),
-        file=file,
         known=known,
         run=str(run.absolute()),
-        session=inputs.get("session", ""),
-        encoders=inputs.get("encoders", []),
-        target_encoders=inputs.get("target_encoders", []),
+        session=str(inputs.get("session") or ""),
+        encoders=[str(file) for file in inputs.get("encoders") or []],
+        target_encoders=[str(file) for file in inputs.get("target_encoders") or []],
         decoder_file="" if decoder is None else f"DECODER = {decoder!r}\n",
         decoder="" if decoder is None else "    decoder=vr.Decoder.load(DECODER),\n",
-        trial=told["trial"],
-        part=_part(clip),
-        mouse=int(mouse) if isinstance(mouse, str) and mouse.isdecimal() else mouse,
-        device=inputs.get("device", "auto"),
+        trial=_whole(run, "trial", told["trial"]),
+        part=_part(run, inputs.get("frames") or [0, None]),
+        mouse=int(mouse) if isinstance(mouse, str) and mouse.isdecimal() else _plain(run, "mouse", mouse),
+        device=str(inputs.get("device", "auto")),
         precision=", precision='bfloat16'" if inputs.get("precision") == "bfloat16" else "",
         config="\n".join(f"    {name}={value!r}," for name, value in result.config.model_dump().items()),
-        target="saved.target" if kind == "given" else repr(kind),
-        ablation=told["ablation"],
-        mask_threshold=told["mask_threshold"],
-        evaluation_threshold=told["evaluation_threshold"],
+        target="saved.target" if kind == "given" else repr(str(kind)),
+        ablation=str(told["ablation"]),
+        mask_threshold=_number(run, "mask_threshold", told["mask_threshold"]),
+        evaluation_threshold=_number(run, "evaluation_threshold", told["evaluation_threshold"]),
         ensemble="gradients" if told["ensemble"] == "gradients" else "videos",
     )
 
 
-def _part(clip: list[int | None]) -> str:
+def _part(run: Path, clip: Any) -> str:
+    if not isinstance(clip, (list, tuple)) or len(clip) != 2:
+        raise RunError(f"{run}: expected a first frame and an end, found other frames")
     start, stop = clip
     if (start, stop) == (0, None):
         return "\n"
-    return f"trial = trial.part({start}, {'trial.frames' if stop is None else stop})\n\n"
+    end = "trial.frames" if stop is None else _whole(run, "frames", stop)
+    return f"trial = trial.part({_whole(run, 'frames', start)}, {end})\n\n"
+
+
+def _whole(run: Path, name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RunError(f"{run}: expected a whole number as its {name}, found {one_line(repr(value), 60)}")
+    return value
+
+
+def _number(run: Path, name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise RunError(f"{run}: expected a number as its {name}, found {one_line(repr(value), 60)}")
+    return float(value)
+
+
+def _plain(run: Path, name: str, value: Any) -> int | str | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, str))):
+        raise RunError(f"{run}: expected the name or index of a {name}, found {one_line(repr(value), 60)}")
+    return value

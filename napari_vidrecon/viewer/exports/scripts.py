@@ -170,7 +170,8 @@ def python_text(recipe: Recipe) -> str:
     """A script that repeats the run through the public Python interface."""
     changes = "".join(f", {name}={value!r}" for name, value in recipe.preset_changes.items())
     animal = "simulated mouse, " if recipe.simulated else ""
-    clip = f"trial {recipe.trial}" if recipe.stimulus is None else recipe.stimulus[0]
+    # The name of a stimulus may come from somebody's file: it stands in a value below, never in the text of a comment.
+    clip = f"trial {recipe.trial:d}" if recipe.stimulus is None else "a stimulus"
     lines = [
         f'"""Repeat the reconstruction of {animal}{clip} (napari-vidrecon {__version__})."""',
         "",
