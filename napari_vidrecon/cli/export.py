@@ -104,15 +104,10 @@ def write_tables(result: Reconstruction, path: Path) -> tuple[Path, Path]:
 
 def _write_csv(path: Path, columns: dict[str, np.ndarray]) -> None:
     """Rows of numbers that read back exactly; what was not measured is left empty."""
-    import csv
-    import math
+    from napari_vidrecon.storage import write_csv
 
-    from napari_vidrecon.storage import replacing_file
+    write_csv(path, list(columns), ([_cell(value) for value in row] for row in zip(*columns.values(), strict=True)))
 
-    with replacing_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(columns)
-        for values in zip(*columns.values(), strict=True):
-            rows.writerow(
-                ["" if math.isnan(v) else int(v) if float(v).is_integer() else repr(float(v)) for v in values]
-            )
+
+def _cell(value: float) -> float | int | str:
+    return "" if value != value else int(value) if float(value).is_integer() else float(value)

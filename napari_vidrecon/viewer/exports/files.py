@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_vidrecon.errors import ConfigError, StorageError
-from napari_vidrecon.storage import replacing_file
+from napari_vidrecon.storage import replacing_file, write_csv
 
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.exports.shown_movie import ShownMovie
@@ -184,14 +183,12 @@ def _ending(path: Path, allowed: tuple[str, ...]) -> str:
 
 
 def _write_table(path: Path, columns: dict[str, np.ndarray]) -> None:
-    with replacing_file(path) as temporary:
-        if path.suffix.lower() == ".parquet":
+    if path.suffix.lower() == ".parquet":
+        with replacing_file(path) as temporary:
             _write_parquet(temporary, columns)
-            return
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(zip(*(map(_cell, values.tolist()) for values in columns.values()), strict=True))
+        return
+    rows = zip(*(map(_cell, values.tolist()) for values in columns.values()), strict=True)
+    write_csv(path, list(columns), rows)
 
 
 def _write_parquet(path: Path, columns: dict[str, np.ndarray]) -> None:
@@ -203,6 +200,6 @@ def _write_parquet(path: Path, columns: dict[str, np.ndarray]) -> None:
     parquet.write_table(pyarrow.table(columns), path)
 
 
-def _cell(value: float) -> str:
-    """Shortest text that reads back as the same number; empty where there is none."""
-    return "" if value != value else repr(value)
+def _cell(value: float) -> float | str:
+    """The number, which reads back as the same; empty where there is none."""
+    return "" if value != value else value
