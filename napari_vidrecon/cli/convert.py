@@ -60,8 +60,15 @@ def convert(
 
 
 def _require_replaceable(out: Path, overwrite: bool) -> None:
-    from napari_vidrecon.errors import StorageError
+    from napari_vidrecon.errors import StorageError, one_line
+    from napari_vidrecon.storage import recover_folder
 
+    try:
+        str(out).encode("utf-8")
+    except UnicodeEncodeError:
+        # What it becomes is read again at once, by libraries that take text only.
+        raise StorageError(f"{one_line(out)}: expected a name that is text, found another; choose one") from None
+    recover_folder(out)
     if not out.exists():
         return
     is_run = out.is_dir() and (out / "zarr.json").is_file()

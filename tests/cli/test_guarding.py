@@ -254,3 +254,13 @@ def test_words_that_mean_nothing_are_one_line(vidrecon) -> None:
 
 def test_main_takes_words_of_any_kind(tmp_path: Path) -> None:
     assert main(["info", str(tmp_path / "x")]) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take text only")
+def test_a_name_that_is_no_text_is_refused_before_anything_is_converted(
+    vidrecon, golden_checkpoints: list[Path], tmp_path: Path
+) -> None:
+    answer = vidrecon("convert", golden_checkpoints[0], "--out", tmp_path / "a\udcff.safetensors")
+    assert answer.code == 2
+    assert "expected a name that is text" in answer.err
+    assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ from typing import Any
 from napari_vidrecon import __version__
 from napari_vidrecon.analysis.statistics import TestResult
 from napari_vidrecon.errors import StorageError
-from napari_vidrecon.storage import open_regular, replacing_file, safe_cell
+from napari_vidrecon.storage import open_regular, replacing_file, replacing_folder, safe_cell
 from napari_vidrecon.studies.pages.page import HEAD, study_page
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.runs.store import RUNS_FOLDER
@@ -26,21 +26,43 @@ PAGE, PROVENANCE, CONTENTS = "index.html", "provenance.json", "contents.json"
 
 
 def write_outcome(study: Study, plan: Plan, runs: Mapping[str, RunSpec], outcome: Outcome, folder: Path) -> Path:
-    """Write everything a study found; each file appears whole or not at all.
+    """Write everything a study found: all of it appears at once, or nothing does.
+
+    What else lies in the folder, a user's notes for example, stays there.
 
     Parameters
     ----------
-    runs : runs by key.
-    folder : of this study; runs lie beside it.
+    study, plan
+        What was studied, and on whom.
+    runs
+        Runs by key.
+    outcome
+        What it found.
+    folder
+        Of this study; runs lie beside it.
 
     Returns
     -------
-    The page.
+    Path
+        The page.
 
     Raises
     ------
-    StorageError : the disk is full, or writing is not permitted.
+    StorageError
+        The disk is full, or writing is not permitted.
     """
+    with replacing_folder(folder, lambda there: _files_only_in(there, written)) as written:
+        _write(study, plan, runs, outcome, written)
+    return folder / PAGE
+
+
+def _files_only_in(there: Path, written: Path) -> list[str]:
+    found = [each for each in there.rglob("*") if each.is_symlink() or not each.is_dir()]
+    names = [each.relative_to(there).as_posix() for each in found]
+    return [name for name in names if not os.path.lexists(written / name)]
+
+
+def _write(study: Study, plan: Plan, runs: Mapping[str, RunSpec], outcome: Outcome, folder: Path) -> None:
     import pandas as pd
 
     tables = dict(outcome.tables)
@@ -70,7 +92,6 @@ def write_outcome(study: Study, plan: Plan, runs: Mapping[str, RunSpec], outcome
     write_page(folder / PROVENANCE, json.dumps(provenance, indent=1, default=str))
     write_page(folder / CONTENTS, json.dumps(_contents(study, plan, outcome), indent=1, ensure_ascii=False))
     write_page(folder / PAGE, study_page(study, plan, outcome, tables, provenance))
-    return folder / PAGE
 
 
 def write_page(file: Path, text: str) -> None:

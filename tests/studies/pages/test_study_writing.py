@@ -153,6 +153,26 @@ def test_writing_again_replaces_and_leaves_no_drafts(written, study, tiny_plan, 
     assert {file.relative_to(folder) for file in folder.rglob("*")} == before
 
 
+def test_what_fails_on_the_way_leaves_the_earlier_results_and_a_users_notes(
+    written, study, tiny_plan, outcome, monkeypatch
+) -> None:
+    folder, _ = written
+    (folder / "notes.txt").write_text("mine")
+    (folder / "tables" / "notes.txt").write_text("mine too")
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+    def broken() -> Figure:
+        raise StorageError("the disk is full")
+
+    with pytest.raises(StorageError):
+        write_outcome(study, tiny_plan, {}, Outcome(drawings=[Drawing("x", "x", "Fig. 0", broken)]), folder)
+    assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
+    assert [each.name for each in folder.parent.iterdir()] == [folder.name]
+    write_outcome(study, tiny_plan, {}, outcome, folder)
+    assert (folder / "tables" / "notes.txt").read_text() == "mine too"
+    assert {file for file in folder.rglob("*") if file.is_file()} == set(before)
+
+
 def test_texts_in_tables_are_no_formulas_of_a_spreadsheet(study, tiny_plan, tmp_path) -> None:
     table = pd.DataFrame({"mouse": ["=1+1", "b"], "r": [-0.5, 1.0], "shows": [True, False]})
     write_outcome(study, tiny_plan, {}, Outcome(tables={"values": table}), tmp_path / "trap")
