@@ -144,12 +144,17 @@ def test_an_encoder_that_breaks_its_promises_is_found_out(vidrecon, small_encode
     broken = tmp_path / "broken.safetensors"
     with safe_open(str(small_encoder_file), framework="pt") as file:
         metadata = file.metadata()
-    described = json.loads(metadata["vidrecon"])
-    described["canvas"] = {"rows": 40, "columns": 64}
-    save_file(load_file(small_encoder_file), str(broken), metadata={"vidrecon": json.dumps(described)})
+    whole = load_file(small_encoder_file)
+    # Finite weights whose activity is not: the file is whole, so only trying it shows.
+    weights = {name: value.clamp(-1, 1) * 1e38 if value.is_floating_point() else value for name, value in whole.items()}
+    save_file(weights, str(broken), metadata=metadata)
     answer = vidrecon("info", broken, "--check", "--json")
     assert answer.code == 1
     assert answer.json["findings"]
     assert vidrecon("info", small_encoder_file, "--check").code == 0
+    described = json.loads(metadata["vidrecon"])
+    described["canvas"] = {"rows": 40, "columns": 64}
+    save_file(whole, str(broken), metadata={"vidrecon": json.dumps(described)})
+    assert "canvas and windows of its own sizes" in vidrecon("info", broken, "--check").err
     np.save(tmp_path / "mask.npy", np.ones((36, 64)))
     assert vidrecon("info", tmp_path / "mask.npy", "--check").code == 2
