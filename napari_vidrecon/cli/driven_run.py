@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,17 +60,25 @@ def drive_run(
     Raises
     ------
     RunError : another run, or something else, is at `path`.
+    InUseError : another process is at work on this run.
     Stopped : it was stopped; what is done is saved.
     """
+    from napari_vidrecon.reconstruction.run_folder import at_work_on
+
+    with at_work_on(path):
+        return _drive(run, path, overwrite=overwrite, save_every=save_every, label=label, stop_after=stop_after)
+
+
+def _drive(
+    run: Run, path: Path, *, overwrite: bool, save_every: float, label: str, stop_after: int | None
+) -> DrivenRun:
     from napari_vidrecon.cli.progress import Progress
     from napari_vidrecon.cli.scores import scores
     from napari_vidrecon.cli.stopping import StopRequest
     from napari_vidrecon.errors import RunError, VidreconError
     from napari_vidrecon.reconstruction.reconstructor import StepInfo
     from napari_vidrecon.reconstruction.runner import Runner
-    from napari_vidrecon.storage import recover_folder
 
-    recover_folder(path)
     saved = saved_run(run, path, overwrite)
     steps = run.config.steps if stop_after is None else min(stop_after, run.config.steps)
     if saved is not None and (saved.finished or len(saved.history) >= steps):
@@ -122,10 +131,15 @@ def saved_run(run: Run, path: Path, overwrite: bool) -> Reconstruction | None:
     """
     from napari_vidrecon.errors import RunError
     from napari_vidrecon.reconstruction.results import Reconstruction
+    from napari_vidrecon.reconstruction.run_folder import check_replaceable, not_of_the_run, shown
 
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
-    if overwrite and path.is_dir() and (path / "zarr.json").exists():
+    if overwrite:
+        check_replaceable(path)
+        kept = not_of_the_run(path)
+        if kept:
+            print(f"{path}: {shown(kept)} is no part of a run and stays where it is", file=sys.stderr)
         try:
             saved = Reconstruction.load(path)
         except RunError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Mapping
@@ -27,21 +28,30 @@ def drive_together(runs: Mapping[Path, Run], *, overwrite: bool, save_every: flo
     Raises
     ------
     RunError : another run, or something else, is at one of the folders.
+    InUseError : another process is at work on one of the runs.
     Stopped : it was stopped; what is done is saved.
     """
+    from napari_vidrecon.reconstruction.run_folder import at_work_on
+
+    with contextlib.ExitStack() as claims:
+        # In one order, so that two processes with the same runs do not each hold a part of them.
+        for path in sorted(runs):
+            claims.enter_context(at_work_on(path))
+        return _drive(runs, overwrite=overwrite, save_every=save_every, label=label)
+
+
+def _drive(runs: Mapping[Path, Run], *, overwrite: bool, save_every: float, label: str) -> list[DrivenRun]:
     from napari_vidrecon.cli.progress import Progress
     from napari_vidrecon.cli.scores import scores
     from napari_vidrecon.cli.stopping import StopRequest
     from napari_vidrecon.encoders.answers import UnusableAnswer
     from napari_vidrecon.reconstruction.not_finite import NotFinite
     from napari_vidrecon.reconstruction.together import step_together
-    from napari_vidrecon.storage import recover_folder
 
     driven: dict[Path, DrivenRun] = {}
     left: dict[Path, Run] = {}
     states: dict[Path, str] = {}
     for path, run in runs.items():
-        recover_folder(path)
         saved = saved_run(run, path, overwrite)
         if saved is not None and saved.finished:
             seconds, done = float(saved.provenance.get("wall_seconds", float("nan"))), len(saved.history)

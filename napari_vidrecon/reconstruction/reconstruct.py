@@ -15,6 +15,7 @@ from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
 from napari_vidrecon.reconstruction.reconstructor import StepInfo
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Ensemble, plan_run
+from napari_vidrecon.reconstruction.run_folder import at_work_on
 from napari_vidrecon.reconstruction.runner import Runner
 
 if TYPE_CHECKING:
@@ -83,9 +84,12 @@ def reconstruct(
         chunk=chunk,
         decoder=decoder,
     )
-    if save_to is not None and Path(save_to).exists():
-        saved = Reconstruction.load(save_to)
-        if saved.finished and saved.provenance.get("fingerprint") == run.fingerprint:
-            return saved
-        run.resume(saved)
-    return Runner(run, on_step=on_step, save_to=save_to).drive()
+    if save_to is None:
+        return Runner(run, on_step=on_step).drive()
+    with at_work_on(Path(save_to)):
+        if Path(save_to).exists():
+            saved = Reconstruction.load(save_to)
+            if saved.finished and saved.provenance.get("fingerprint") == run.fingerprint:
+                return saved
+            run.resume(saved)
+        return Runner(run, on_step=on_step, save_to=save_to).drive()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.provenance import RunAttributes
-from napari_vidrecon.storage import disk_errors, read_bytes
+from napari_vidrecon.storage import claimed, disk_errors, parse_json, read_bytes, recover_folder
 from napari_vidrecon.storage.faults import first_fault
 from napari_vidrecon.storage.zarr_arrays import DESCRIPTION, LONGEST_ATTRIBUTES_BYTES, read_arrays, read_attributes
 
@@ -114,6 +115,40 @@ def _check_alpha(alpha: np.ndarray) -> None:
         raise ValueError(str(raised)) from None
 
 
+@contextlib.contextmanager
+def at_work_on(path: Path, wait_s: float = 0.0) -> Iterator[None]:
+    """Keep a run's folder to this process, from before it is read to after it is written the last time.
+
+    Parameters
+    ----------
+    path
+        The folder; it need not be there.
+    wait_s
+        How long to wait for another process, seconds; below 0 as long as it takes.
+
+    Raises
+    ------
+    InUseError
+        Another process is at work on this run.
+    StorageError
+        Nothing can be written there.
+    """
+    made = [folder for folder in path.parents if not os.path.lexists(folder)]
+    with contextlib.ExitStack() as claim:
+        claim.callback(_remove_empty, made)
+        with disk_errors(path):
+            recover_folder(path)
+            claim.enter_context(claimed(path, "run", wait_s))
+        yield
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """A run that came to nothing leaves no folder behind."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
 def check_replaceable(path: Path) -> None:
     """Refuse to write a run where something else than a run stands.
 
@@ -140,12 +175,13 @@ def check_replaceable(path: Path) -> None:
 
 
 def _is_run(path: Path) -> bool:
-    """Whether a folder is a run, a damaged one included."""
+    """Whether a folder is a run; a damaged one is where nothing else lies in it."""
     try:
-        told = read_bytes(path / DESCRIPTION, most=LONGEST_ATTRIBUTES_BYTES)
-    except VidreconError:
-        told = b""
-    return FORMAT.encode() in told or all((path / name / DESCRIPTION).is_file() for name in NEEDED)
+        told = parse_json(read_bytes(path / DESCRIPTION, most=LONGEST_ATTRIBUTES_BYTES))
+    except (VidreconError, ValueError):
+        return not any(_others(path))
+    attributes = told.get("attributes") if isinstance(told, dict) else None
+    return isinstance(attributes, dict) and attributes.get("format") == FORMAT
 
 
 def not_of_the_run(path: Path) -> list[str]:

@@ -17,12 +17,13 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Ensemble, Run, plan_run
+from napari_vidrecon.reconstruction.run_folder import at_work_on
 from napari_vidrecon.reconstruction.runner import Runner
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.stimuli.stimulus import Stimulus, stimulus_trial
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.sessions.trial_files import STREAMS
-from napari_vidrecon.storage import open_regular, reading, recover_folder
+from napari_vidrecon.storage import open_regular, reading
 from napari_vidrecon.studies.mice import Mouse
 
 KEY_FORMAT = 1
@@ -169,15 +170,19 @@ class RunSpec:
         ------
         VidreconError : an input cannot be read, or the folder cannot be written.
         """
-        recover_folder(folder)
         run = self.plan(device)
-        if folder.exists():
-            # A damaged or foreign copy is no loss: the run starts anew and replaces it.
-            with contextlib.suppress(RunError):
-                run.resume(Reconstruction.load(folder))
-        run.provenance["study"] = {"label": self.label}
-        run.provenance["inputs"] = self.inputs()
-        Runner(run, save_to=folder, save_every_seconds=SAVE_EVERY_SECONDS).drive()
+        # Another process with the same run is waited for; what it made is taken over.
+        with at_work_on(folder, wait_s=-1):
+            if folder.exists():
+                # A damaged or foreign copy is no loss: the run starts anew and replaces it.
+                with contextlib.suppress(RunError):
+                    saved = Reconstruction.load(folder)
+                    if saved.finished and saved.provenance.get("fingerprint") == run.fingerprint:
+                        return
+                    run.resume(saved)
+            run.provenance["study"] = {"label": self.label}
+            run.provenance["inputs"] = self.inputs()
+            Runner(run, save_to=folder, save_every_seconds=SAVE_EVERY_SECONDS).drive()
 
 
 def _numbered(encoders: Sequence[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Ensemble, plan_run
+from napari_vidrecon.reconstruction.run_folder import at_work_on
 from napari_vidrecon.reconstruction.runner import Mailbox, Runner
 from napari_vidrecon.reconstruction.targets import build_target
 from napari_vidrecon.viewer.runs.jobs import Job
@@ -174,6 +176,11 @@ def reconstruct(request: RunRequest, shelf: EncoderShelf, mailbox: Mailbox, job:
 
     Tells `Loading`, `Predicted`, `Started` and `Finished`.
     """
+    with contextlib.nullcontext() if request.save_to is None else at_work_on(request.save_to):
+        _reconstruct(request, shelf, mailbox, job)
+
+
+def _reconstruct(request: RunRequest, shelf: EncoderShelf, mailbox: Mailbox, job: Job) -> None:
     predict_stimulus(request, shelf, job)
     job.leave_if_cancelled()
     job.tell(Loading("Preparing the optimisation"))
