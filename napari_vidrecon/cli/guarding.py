@@ -25,12 +25,17 @@ SIGNAL_EXIT_CODE = 128
 LONGEST_COMMAND = 200
 SHOW_TRACEBACK = "VIDRECON_TRACEBACK"
 QUIET_LIBRARIES = r"(zarr|torch|numpy|imageio|tifffile)\b"
-OUT_OF_MEMORY_WORDS = ("can't allocate memory", "not enough memory", "can't start new thread", "failed to map segment")
+OUT_OF_MEMORY_WORDS = (
+    *("can't allocate memory", "not enough memory", "can't start new thread", "failed to map segment"),
+    # What oneDNN, the library behind convolutions on a CPU, says then.
+    *("could not create a primitive", "could not create a memory"),
+)
 OUT_OF_MEMORY = (
     "expected more memory than this machine or device has left; close other programs, "
     "or take a shorter clip (--frames), fewer encoders, or --device cpu"
 )
-READING = "while reading "
+READING, KEPT = "while reading ", "what is done is kept in "
+"""How notes of errors begin that say something to a person; see `storage.reading` and `reconstruction.runner`."""
 STDOUT = "standard output"
 GONE = "the folder that the command was started in is gone; change to another"
 SYSTEM_REASONS = {
@@ -177,7 +182,7 @@ def _ending(error: BaseException, words: list[str], signals: Signals) -> int:
     from napari_vidrecon.cli.stopping import Stopped
 
     if isinstance(error, VidreconError):
-        return _say(str(error), INPUT_AT_FAULT)
+        return _say(f"{error}{_kept(error)}", INPUT_AT_FAULT)
     if isinstance(error, Stopped):
         return _say(str(error), error.exit_code)
     if isinstance(error, KeyboardInterrupt) or signals.caught is not None:
@@ -188,7 +193,7 @@ def _ending(error: BaseException, words: list[str], signals: Signals) -> int:
     if isinstance(error, BrokenPipeError) and nobody_reads_stdout():
         return NOBODY_READS
     if isinstance(error, MemoryError) or _is_out_of_memory(error):
-        return _say(OUT_OF_MEMORY, INPUT_AT_FAULT)
+        return _say(f"{OUT_OF_MEMORY}{_kept(error)}", INPUT_AT_FAULT)
     if isinstance(error, OSError) and error.errno is not None:
         return _say(_refused_by_system(error), INPUT_AT_FAULT)
     if isinstance(error, ImportError) and not (error.name or "").startswith("napari_vidrecon"):
@@ -253,7 +258,14 @@ def _fault(error: BaseException, words: list[str]) -> int:
     if log is None:
         kept = f"no log could be written; {SHOW_TRACEBACK}=1 shows the details"
     kind = f"{type(error).__name__}: {one_line(error, LONGEST_COMMAND)}"
-    return _say(f"{_at_work_on(error, words)}: a fault of the program itself ({kind}); {kept}", FAULT_OF_THE_PROGRAM)
+    line = f"{_at_work_on(error, words)}: a fault of the program itself ({kind}); {kept}{_kept(error)}"
+    return _say(line, FAULT_OF_THE_PROGRAM)
+
+
+def _kept(error: BaseException) -> str:
+    """What the error left behind on purpose, to go on from; empty if nothing."""
+    notes = [note for note in getattr(error, "__notes__", ()) if isinstance(note, str) and note.startswith(KEPT)]
+    return f"; {notes[0]}, and the same command goes on from there" if notes else ""
 
 
 def _at_work_on(error: BaseException, words: list[str]) -> str:

@@ -19,6 +19,8 @@ from napari_vidrecon.reconstruction.run import Run
 
 PUBLISH_HZ = 12.0
 PAUSE_POLL_SECONDS = 0.05
+KEPT = "what is done is kept in "
+"""How a note of an error begins that says where a run was saved before it ended."""
 SPEED_MEMORY = 0.9
 """Weight of the past in the running mean of a step's time."""
 
@@ -155,8 +157,10 @@ class Runner:
         except (NotFinite, UnusableAnswer):
             # It would end the same way every time: nothing to go on from.
             raise
-        except BaseException:
+        except BaseException as error:
             self._save_partial()
+            if self.save_to is not None and self.save_to.exists():
+                error.add_note(f"{KEPT}{self.save_to}")
             raise
         self.result = self.run.result()
         if self.save_to is not None:

@@ -56,6 +56,7 @@ def raising(error: BaseException) -> Callable[[], object]:
         (EncoderError("a\x1b[31m\nb"), 2, "vidrecon: a [31m b"),
         (MemoryError(), 2, "more memory"),
         (RuntimeError("can't start new thread"), 2, "more memory"),
+        (RuntimeError("could not create a primitive"), 2, "more memory"),
         (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 400), 2, "longer than the system takes"),
         (OSError(errno.EMFILE, "Too many open files", "x"), 2, "ulimit -n"),
         (PermissionError(errno.EACCES, "Permission denied", "x"), 2, "x: the system said: Permission denied"),
@@ -76,6 +77,27 @@ def test_every_error_is_one_printable_line(error: BaseException, code: int, word
     assert len(answer.err.splitlines()) == bool(words)
     assert answer.err.strip().isprintable()
     assert "Traceback" not in answer.err
+
+
+def test_a_run_that_ends_for_want_of_memory_says_where_it_is_kept(
+    reconstruct_words, vidrecon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from napari_vidrecon.reconstruction.run import Run
+
+    step = Run.step
+
+    def third(run: Run):
+        if run.steppable.step_index == 2:
+            raise MemoryError
+        return step(run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "step", third)
+        answer = vidrecon(*reconstruct_words, "--trial", 0)
+    (kept,) = (tmp_path / "runs").iterdir()
+    assert answer.code == 2
+    assert f"what is done is kept in {kept}, and the same command goes on from there" in answer.err
+    assert vidrecon(*reconstruct_words, "--trial", 0, "--json").json["runs"][0]["state"] == "continued"
 
 
 def test_a_fault_names_the_file_that_was_read_where_that_is_known(verb_that, vidrecon) -> None:
