@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import replace
@@ -21,7 +22,9 @@ DEMO_TRIAL = 0
 DEMO_FRAMES = 64
 SKIPPED_FRAMES = 8
 """The encoder knows nothing of what came before the clip; its first frames are not measured."""
-RUN_NAME = "run.zarr"
+RUN_NAME, MOVIE_NAME, PICTURE_NAME, SUMMARY_NAME = "run.zarr", "movie.mp4", "picture.png", "summary.json"
+SIMULATED = ("attributes", "provenance", "simulated")
+WHAT = "reconstruction of a movie from the activity of a simulated mouse"
 WINDOW_PROBE_SECONDS = 30.0
 WINDOW_PROBE = "from qtpy.QtWidgets import QApplication; QApplication([])"
 
@@ -51,6 +54,7 @@ def demo(
     from napari_vidrecon.sessions.sample import find_sample
 
     began = time.monotonic()
+    require_own(out)
     sample = find_sample()
     if len(sample.encoders) < encoders:
         raise SessionError(f"{sample.session}: expected {encoders} encoders beside it, found {len(sample.encoders)}")
@@ -67,11 +71,53 @@ def demo(
         result = _headless(sample, trial, frames, config, out, device)
     summary = write_files(result, out)
     summary |= {"seconds": round(time.monotonic() - began, 1), "window": windowed}
-    _write_summary(summary, out / "summary.json")
+    _write_summary(summary, out / SUMMARY_NAME)
     if json:
         report.print_json(summary)
     else:
         _show(summary, out)
+
+
+def require_own(out: Path) -> None:
+    """Refuse a folder in which the demo would replace what it did not write.
+
+    Parameters
+    ----------
+    out
+        Where the files go.
+
+    Raises
+    ------
+    StorageError
+        It is no folder, or holds something else under one of the demo's names.
+    """
+    from napari_vidrecon.errors import StorageError, one_line
+
+    if os.path.lexists(out) and not out.is_dir():
+        raise StorageError(f"{one_line(out)}: expected a folder, found something else; choose another name with --out")
+    # A demo that was killed leaves its run, which it writes first, and perhaps no summary.
+    if _says(out / SUMMARY_NAME, "what") == WHAT or _says(out / RUN_NAME / "zarr.json", *SIMULATED) is True:
+        return
+    for name in (MOVIE_NAME, PICTURE_NAME, SUMMARY_NAME):
+        if os.path.lexists(out / name):
+            raise StorageError(
+                f"{one_line(out / name)}: expected a free name, or an earlier demo, found another file; "
+                "choose another folder with --out"
+            )
+
+
+def _says(file: Path, *names: str) -> Any:
+    """What a JSON file says under nested names; None if it does not, or cannot be read."""
+    from napari_vidrecon.errors import StorageError
+    from napari_vidrecon.storage import read_json
+
+    try:
+        told = read_json(file)
+    except StorageError:
+        return None
+    for name in names:
+        told = told.get(name) if isinstance(told, dict) else None
+    return told
 
 
 def _window_can_open() -> bool:
@@ -155,11 +201,11 @@ def write_files(result: Reconstruction, out: Path) -> dict[str, Any]:
     from napari_vidrecon.cli.pictures import name_of, write_figure, write_movie
     from napari_vidrecon.cli.scores import evaluation_mask, measured_frames, scores
 
-    movie = write_movie(result, out / "movie.mp4", error=True)
-    picture = write_figure(result, out / "picture.png")
+    movie = write_movie(result, out / MOVIE_NAME, error=True)
+    picture = write_figure(result, out / PICTURE_NAME)
     told = result.provenance
     return {
-        "what": "reconstruction of a movie from the activity of a simulated mouse",
+        "what": WHAT,
         "simulated": True,
         "of": name_of(result),
         "trial": told.get("trial"),
@@ -206,7 +252,7 @@ def _show(summary: dict[str, Any], out: Path) -> None:
             ("movie", summary["movie"]),
             ("picture", summary["picture"]),
             ("run", summary["run"]),
-            ("summary", out / "summary.json"),
+            ("summary", out / SUMMARY_NAME),
         ],
     )
     print("Next:")

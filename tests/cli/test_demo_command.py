@@ -45,6 +45,31 @@ def test_it_can_be_run_again_with_other_settings(small_sample: Sample, vidrecon,
     assert vidrecon(*words, "--steps", 2).json["steps"] == 2
 
 
+def test_a_file_of_somebody_elses_is_named_before_anything_is_computed_and_stays(
+    small_sample: Sample, vidrecon, tmp_path: Path
+) -> None:
+    words = ("demo", "--headless", "--trial", 0, "--frames", 40, "--steps", 1, "--out")
+    (tmp_path / "movie.mp4").write_text("mine")
+    answer = vidrecon(*words, tmp_path)
+    assert answer.code == 2
+    assert "movie.mp4: expected a free name, or an earlier demo" in answer.err
+    assert [file.name for file in tmp_path.iterdir()] == ["movie.mp4"]
+    assert vidrecon(*words, tmp_path / "movie.mp4").code == 2
+    assert (tmp_path / "movie.mp4").read_text() == "mine"
+
+
+def test_a_demo_that_was_killed_before_its_summary_is_gone_on_with(
+    small_sample: Sample, vidrecon, tmp_path: Path
+) -> None:
+    words = ("demo", "--out", tmp_path, "--headless", "--trial", 0, "--frames", 40, "--steps", 1)
+    assert vidrecon(*words).code == 0
+    (tmp_path / "summary.json").unlink()
+    run = tmp_path / "run.zarr" / "zarr.json"
+    run.write_text(run.read_text().replace('"simulated": false', '"simulated": true'))
+    assert vidrecon(*words).code == 0
+    assert {file.name for file in tmp_path.iterdir()} == FILES
+
+
 def test_without_a_display_it_goes_on_headless(
     small_sample: Sample, vidrecon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
