@@ -40,6 +40,8 @@ class Surrounding:
         Entered around the command, with its working folder.
     signal
         Number of a signal and the seconds after which it comes.
+    other_sums
+        Sums may be taken in another order, so that the last bits of a result differ.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Surrounding:
     before: Callable[[], None] | None = None
     around: Callable[[Path], contextlib.AbstractContextManager[None]] | None = None
     signal: tuple[int, float] | None = None
+    other_sums: bool = False
 
 
 def _variables(name: str, **values: str | None) -> Surrounding:
@@ -264,7 +267,7 @@ VARIABLES: tuple[Surrounding, ...] = (
     _variables("0 threads", OMP_NUM_THREADS="0", MKL_NUM_THREADS="0"),
     _variables("-1 threads", OMP_NUM_THREADS="-1"),
     _variables("threads that are a word", OMP_NUM_THREADS="many", MKL_NUM_THREADS="many", OPENBLAS_NUM_THREADS="x"),
-    _variables("64 threads", OMP_NUM_THREADS="64"),
+    Surrounding("64 threads", whole_process=True, variables={"OMP_NUM_THREADS": "64"}, other_sums=True),
     _variables("no search path", PATH=None),
     _variables("no variables at all", **dict.fromkeys(("PATH", "HOME", "LANG", "TERM", "TMPDIR", "USER", "LOGNAME"))),
     _variables("a time zone that is unknown", TZ="Nowhere/At/All"),

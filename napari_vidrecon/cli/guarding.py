@@ -93,6 +93,14 @@ def guarded(run: Callable[[list[str]], int], words: list[str], *, whole_process:
         return code
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal came.
+
+    Not the class itself: Python remembers that one where it was raised inside of `exec`, as it is while modules are
+    loaded, and then ends the process as if by Ctrl-C, whatever the exit code.
+    """
+
+
 class Signals:
     """Ctrl-C, and what the system or a scheduler sends: the command ends in order, with drafts cleared up.
 
@@ -130,7 +138,7 @@ class Signals:
             os.kill(os.getpid(), number)
             return
         self.caught = number
-        raise KeyboardInterrupt
+        raise Interrupted
 
 
 def _quieten() -> Callable[[], None]:

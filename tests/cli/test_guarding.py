@@ -174,6 +174,21 @@ def test_a_signal_ends_the_command_in_order(name: str, verb_that, vidrecon) -> N
     assert signal.getsignal(number) == before
 
 
+@posix_only
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_inside_of_exec_has_its_exit_code(name: str) -> None:
+    code = f"""
+import signal, sys
+from napari_vidrecon.cli import app, main
+app.run_command = lambda words: exec("signal.raise_signal(signal.{name})")
+sys.argv = ["vidrecon"]
+sys.exit(main())
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert answer.returncode == 128 + getattr(signal, name)
+    assert len(answer.stderr.splitlines()) == 1
+
+
 def test_a_signal_that_a_library_turns_into_its_own_error_still_stops(verb_that, vidrecon) -> None:
     def load() -> None:
         try:
