@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import StorageError
+from napari_vidrecon.errors import ConfigError, StorageError
 from napari_vidrecon.sessions.screen import ScreenGeometry
-from napari_vidrecon.storage import read_array
+from napari_vidrecon.sessions.stimuli.films import film_frames
+from napari_vidrecon.sessions.stimuli.picture_stacks import (
+    PICTURE_MAGICS,
+    TIFF_MAGICS,
+    picture_frames,
+    require_picture,
+    tiff_frames,
+)
+from napari_vidrecon.sessions.trial_files import LONGEST_CLIP_FRAMES
+from napari_vidrecon.storage import open_regular, read_array, reading
+from napari_vidrecon.storage.impostors import HEAD_BYTES, recognised
 
 WHITE_LEVEL = 255.0
-LUMA = np.array([0.299, 0.587, 0.114])
+LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in a grey level (ITU-R BT.601)."""
+COLOURS, GREYS = (3, 4), (1, 2)
+"""How many values a pixel has; the last of an even number is opacity, which a screen does not show."""
+BYTES_AT_ONCE = 1 << 20
+NPY_MAGIC = b"\x93NUMPY"
+UNPACKED_RATIO, STACK_SURPLUS_BYTES, FILM_SURPLUS_BYTES = 2000, 256 << 20, 768 << 20
+"""Pixels of a compressed movie may take this many times as much as its file, and this much more."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +41,7 @@ class MovieFile:
 
     Parameters
     ----------
-    path : `.npy` of (T, height, width) grey levels 0..255, or any movie or GIF that ffmpeg or pillow reads.
+    path : `.npy` of (T, height, width) grey levels 0..255, TIFF, GIF, or any film that ffmpeg reads.
     frames : how many of its first frames; None for all.
     """
 
@@ -44,10 +61,11 @@ class MovieFile:
         ------
         StorageError : it cannot be read.
         """
-        try:
-            return hashlib.sha256(self.path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise StorageError(f"{self.path}: expected a movie file, found: {error.strerror}") from None
+        with open_regular(self.path, "a movie file") as file, reading(self.path, expected="a movie file"):
+            digest = hashlib.sha256()
+            while part := file.read(BYTES_AT_ONCE):
+                digest.update(part)
+            return digest.hexdigest()
 
     def video(self) -> np.ndarray:
         """(T, 36, 64) float32, 0..255; frames of another size are resized, colours become grey.
@@ -55,29 +73,78 @@ class MovieFile:
         Raises
         ------
         StorageError : missing, damaged, or not a movie.
+        ConfigError : no frames are asked for.
         """
-        frames = self._read()
-        if frames.ndim == 4:
-            frames = frames[..., :3] @ LUMA
-        if frames.ndim != 3 or not len(frames):
-            raise StorageError(f"{self.path}: expected a movie (frames, height, width), found shape {frames.shape}")
-        if not np.isfinite(frames).all() or frames.min() < 0 or frames.max() > WHITE_LEVEL:
+        if self.frames is not None and not 0 < self.frames <= LONGEST_CLIP_FRAMES:
+            raise ConfigError(f"{self.path}: expected 1 to {LONGEST_CLIP_FRAMES} frames to show, found {self.frames}")
+        shown: list[np.ndarray] = []
+        with reading(self.path, expected="a movie"):
+            for frame in itertools.islice(self._frames(), self.frames):
+                if len(shown) == LONGEST_CLIP_FRAMES:
+                    raise self._too_long()
+                shown.append(_resized(self._grey(frame)))
+        if not shown:
+            raise StorageError(f"{self.path}: expected a movie (frames, height, width), found no frame")
+        return np.stack(shown)
+
+    def _too_long(self) -> StorageError:
+        return StorageError(f"{self.path}: expected at most {LONGEST_CLIP_FRAMES} frames, found more; cut the movie")
+
+    def _frames(self) -> Iterator[np.ndarray]:
+        with open_regular(self.path, "a movie file") as file:
+            head = file.read(HEAD_BYTES)
+            size = file.seek(0, 2)
+        if head.startswith(NPY_MAGIC) or self.path.suffix.lower() == ".npy":
+            return self._stored_frames()
+        found = recognised(head)
+        if found:
+            raise StorageError(f"{self.path}: expected a movie, found {found}")
+        if head.startswith(PICTURE_MAGICS):
+            return self._within_reason(picture_frames(self.path), size, STACK_SURPLUS_BYTES)
+        if head.startswith(TIFF_MAGICS):
+            return self._within_reason(tiff_frames(self.path), size, STACK_SURPLUS_BYTES)
+        # A film has far more frames than fit into memory, so only those asked for are read.
+        frames = film_frames(self.path, self.frames or LONGEST_CLIP_FRAMES + 1)
+        return self._within_reason(frames, size, FILM_SURPLUS_BYTES)
+
+    def _stored_frames(self) -> Iterator[np.ndarray]:
+        frames = read_array(self.path, memory_map=True)
+        if frames.ndim not in (3, 4) or frames.dtype.kind not in "fiub":
+            raise StorageError(
+                f"{self.path}: expected a movie (frames, height, width), found {frames.dtype} of shape {frames.shape}"
+            )
+        if self.frames is None and len(frames) > LONGEST_CLIP_FRAMES:
+            raise self._too_long()
+        return iter(frames)
+
+    def _within_reason(self, frames: Iterator[np.ndarray], size: int, surplus: int) -> Iterator[np.ndarray]:
+        unpacked = 0
+        for frame in frames:
+            unpacked += frame.nbytes
+            if unpacked > UNPACKED_RATIO * size + surplus:
+                raise StorageError(
+                    f"{self.path}: expected a movie of its size, found {unpacked:,} bytes of pixels in a file of "
+                    f"{size:,}; save it smaller, or as .npy"
+                )
+            yield frame
+
+    def _grey(self, frame: np.ndarray) -> np.ndarray:
+        channels = frame.shape[2] if frame.ndim == 3 else 1
+        if frame.ndim not in (2, 3) or channels not in COLOURS + GREYS or frame.dtype.kind not in "fiub":
+            raise StorageError(f"{self.path}: expected pictures, found {frame.dtype} of shape {frame.shape}")
+        require_picture(self.path, frame.shape[1], frame.shape[0])
+        if frame.ndim == 3:
+            frame = _luma(frame) if channels in COLOURS else frame[..., 0]
+        if frame.dtype != np.uint8 and (not np.isfinite(frame).all() or frame.min() < 0 or frame.max() > WHITE_LEVEL):
             raise StorageError(f"{self.path}: expected grey levels from 0 to 255, found others, or NaN; rescale it")
-        return np.stack([_resized(frame) for frame in frames.astype(np.float32)])
+        return frame.astype(np.float32)
 
-    def _read(self) -> np.ndarray:
-        if self.path.suffix == ".npy":
-            return read_array(self.path, memory_map=True)[: self.frames]
-        import imageio.v3 as imageio
 
-        try:
-            # A film has far more frames than fit into memory, so only those asked for are read.
-            return np.stack(list(itertools.islice(imageio.imiter(self.path), self.frames)))
-        except FileNotFoundError:
-            raise StorageError(f"{self.path}: expected a movie file, found nothing there") from None
-        except Exception as error:
-            # Every reader behind imageio fails in its own way.
-            raise StorageError(f"{self.path}: expected a movie, found a file that cannot be read as one") from error
+def _luma(frame: np.ndarray) -> np.ndarray:
+    # Colour by colour: a product with the weights would first copy all of a large frame as double precision.
+    with np.errstate(over="ignore", invalid="ignore"):
+        red, green, blue = (frame[..., colour].astype(np.float32) * np.float32(LUMA[colour]) for colour in range(3))
+        return np.asarray(red + green + blue)
 
 
 def _resized(frame: np.ndarray) -> np.ndarray:

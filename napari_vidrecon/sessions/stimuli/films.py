@@ -1,0 +1,143 @@
+"""Frames of a film, by ffmpeg in a process of its own that reads this one file and never outlives its reader."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from napari_vidrecon.errors import StorageError
+
+LARGEST_PICTURE_PX = 4096 * 2304
+"""Somewhat more than a screen of 4K has."""
+CONTAINERS = (
+    "3dostr,asf,avi,av1,dv,flv,gif,gxf,h261,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,mxf,"
+    "nut,obu,ogg,rm,vc1,vvc,webm,wtv,yuv4mpegpipe"
+)
+"""Kinds of films whose frames lie in the one file; lists of other files, addresses and devices are none of them."""
+PATIENCE_S = 8.0
+LOOKS_AGAIN_S = 0.2
+LARGEST_PROCESS_BYTES = 2 << 30
+LARGEST_BLOCK_BYTES = 512 << 20
+COLOURS = 3
+LONGEST_HEADER_LINE = 64
+
+
+def film_frames(path: Path, frames: int) -> Iterator[np.ndarray]:
+    """Frames of a film one by one, (height, width, 3) uint8.
+
+    Parameters
+    ----------
+    path : the film.
+    frames : how many at most.
+
+    Raises
+    ------
+    StorageError : ffmpeg is not there, or gave no frame in time.
+    """
+    process = _started(path, frames)
+    assert process.stdout is not None
+    patience = Patience(process)
+    try:
+        for number in range(frames):
+            with patience:
+                frame = _next_frame(process.stdout)
+            if frame is None:
+                if patience.lost:
+                    raise StorageError(
+                        f"{path}: expected a movie, found one of which no frame came in {PATIENCE_S:g} s"
+                    )
+                if number == 0:
+                    raise StorageError(f"{path}: expected a movie, found a file that cannot be read as one")
+                return
+            yield frame
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait()
+        patience.end()
+
+
+class Patience:
+    """Kills a process that lets its reader wait too long; enter it for each thing that is waited for."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.lost = False
+        self._process = process
+        self._since: float | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> None:
+        self._since = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._since = None
+
+    def _watch(self) -> None:
+        while not self._ended.wait(LOOKS_AGAIN_S):
+            since = self._since
+            if since is not None and time.monotonic() - since > PATIENCE_S:
+                self.lost = True
+                self._process.kill()
+                return
+
+    def end(self) -> None:
+        """Watch no longer."""
+        self._ended.set()
+        self._thread.join()
+
+
+def _started(path: Path, frames: int) -> subprocess.Popen[bytes]:
+    import imageio_ffmpeg
+
+    words = ["-nostdin", "-v", "quiet", "-max_alloc", str(LARGEST_BLOCK_BYTES), "-threads", "2"]
+    words += ["-max_pixels", str(LARGEST_PICTURE_PX), "-protocol_whitelist", "file", "-format_whitelist", CONTAINERS]
+    # With its whole path no name is taken for an address, a list or an option.
+    words += ["-i", os.path.abspath(path), "-map", "0:v:0", "-frames:v", str(frames)]  # noqa: PTH100
+    words += ["-threads", "1", "-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-"]
+    try:
+        process = subprocess.Popen(
+            [imageio_ffmpeg.get_ffmpeg_exe(), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+    except (OSError, RuntimeError) as error:
+        raise StorageError(
+            f"{path}: expected ffmpeg to read it, found none that starts; see vidrecon doctor"
+        ) from error
+    _limit_memory(process.pid)
+    return process
+
+
+def _limit_memory(process: int) -> None:
+    if sys.platform == "linux":
+        import resource
+
+        try:
+            resource.prlimit(process, resource.RLIMIT_AS, (LARGEST_PROCESS_BYTES, LARGEST_PROCESS_BYTES))
+        except (OSError, ValueError):
+            # It has ended already, or this account has a lower limit.
+            return
+
+
+def _next_frame(stream: IO[bytes]) -> np.ndarray | None:
+    """One picture in the format PPM; None where there is no whole one."""
+    lines = [stream.readline(LONGEST_HEADER_LINE) for _ in range(3)]
+    if lines[0] != b"P6\n" or lines[2] != b"255\n":
+        return None
+    width, height = (int(number) for number in lines[1].split())
+    content = stream.read(width * height * COLOURS)
+    if len(content) < width * height * COLOURS:
+        return None
+    return np.frombuffer(content, np.uint8).reshape(height, width, COLOURS)
