@@ -86,13 +86,16 @@ def _say_duplicates(path: Path, split: str, against: list[Path], json: bool) -> 
 
     from napari_vidrecon.analysis.duplicates import find_duplicates, split_by_fold, split_by_tier
     from napari_vidrecon.cli import report
+    from napari_vidrecon.cli.inputs import LONGEST_WORD, MOST_DIGITS
     from napari_vidrecon.cli.progress import Progress
-    from napari_vidrecon.errors import ConfigError
+    from napari_vidrecon.errors import ConfigError, one_line
     from napari_vidrecon.sessions.session import open_session
 
     word, number = split[: len("fold")], split[len("fold") :]
-    if split != "tiers" and not (word == "fold" and number.isdecimal()):
-        raise ConfigError(f"--duplicates {split}: expected tiers, or fold and its number, e.g. fold0")
+    if split != "tiers" and not (word == "fold" and number.isdecimal() and len(number) <= MOST_DIGITS):
+        raise ConfigError(
+            f"--duplicates {one_line(split, LONGEST_WORD)}: expected tiers, or fold and its number, e.g. fold0"
+        )
     divide = split_by_tier if split == "tiers" else functools.partial(split_by_fold, fold=int(number))
     session = open_session(path)
     held_out, training = divide(session)

@@ -85,7 +85,7 @@ def choose_trials(session: Session, trial_ids: Sequence[int], which: str | None)
     if which is not None:
         found = _trials_of(session, which)
         if not found:
-            tiers = ", ".join(dict.fromkeys(session.tiers.values()))
+            tiers = one_line(", ".join(dict.fromkeys(session.tiers.values())))
             raise SessionError(
                 f"{session.path}: expected trials for --trials {one_line(which, LONGEST_WORD)}, found none; "
                 f"its tiers are {tiers}"
@@ -276,15 +276,18 @@ def read_movie(file: Path) -> np.ndarray:
     import numpy as np
 
     from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
-    from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
+    from napari_vidrecon.sessions.trial_files import LONGEST_CLIP_FRAMES, MINIMUM_FRAMES
     from napari_vidrecon.storage import read_array
 
-    movie = read_array(file)
+    movie = read_array(file, memory_map=True)
     expected = f"{file}: expected a movie of (frames, {SCREEN_ROWS}, {SCREEN_COLUMNS}), "
     if movie.ndim != 3 or movie.shape[1:] != (SCREEN_ROWS, SCREEN_COLUMNS) or movie.dtype.kind not in "fiu":
         raise StorageError(f"{expected}found {movie.dtype} of shape {movie.shape}")
-    if len(movie) < MINIMUM_FRAMES:
-        raise StorageError(f"{expected}at least {MINIMUM_FRAMES} of them, found {len(movie)}")
+    if not MINIMUM_FRAMES <= len(movie) <= LONGEST_CLIP_FRAMES:
+        wanted = (
+            f"at least {MINIMUM_FRAMES} of them" if len(movie) < MINIMUM_FRAMES else f"at most {LONGEST_CLIP_FRAMES}"
+        )
+        raise StorageError(f"{expected}{wanted}, found {len(movie)}")
     if not np.isfinite(movie).all() or movie.min() < 0 or movie.max() > 255:
         raise StorageError(f"{expected}grey levels from 0 to 255, found others, or NaN; rescale it")
     return movie.astype(np.float32)

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from napari_vidrecon.cli.options import Json
+from napari_vidrecon.errors import one_line
 
 FAULTS_FOUND = 1
+LONGEST_LINE = 2000
 
 
 def validate(
@@ -91,7 +93,8 @@ def _bind_every_readout(path: Path) -> None:
 
 
 def _line(fault: dict[str, Any]) -> str:
-    if not fault["found"]:
-        return f"{fault['file']}: {fault['expected']}"
-    line = f"{fault['file']}: expected {fault['expected']}, found {fault['found']}"
-    return f"{line}; {fault['remedy']}" if fault["remedy"] else line
+    line = f"{fault['file']}: {fault['expected']}"
+    if fault["found"]:
+        line = f"{fault['file']}: expected {fault['expected']}, found {fault['found']}"
+    # Names of files come from elsewhere: a terminal must only show them.
+    return one_line(f"{line}; {fault['remedy']}" if fault["found"] and fault["remedy"] else line, LONGEST_LINE)

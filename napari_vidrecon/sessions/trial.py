@@ -7,10 +7,11 @@ from numbers import Integral
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError
+from napari_vidrecon.errors import SessionError, one_line
 from napari_vidrecon.settings import shown
 
 FRAME_RATE_HZ = 30.0
+LONGEST_SHOWN = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +85,7 @@ class Trial:
         if self.recorded_responses is None:
             raise SessionError(
                 f"{self.name}: expected recorded responses, found none: "
-                f"those of tier '{self.tier}' are withheld; "
+                f"those of tier '{one_line(self.tier, LONGEST_SHOWN)}' are withheld; "
                 "choose a trial of tier train or oracle, or a predicted target"
             )
         return self.recorded_responses

@@ -266,11 +266,11 @@ def read_array(path: Path | str, *, memory_map: bool = False) -> np.ndarray:
             return np.memmap(path, dtype=dtype, shape=shape, order=order, mode="r", offset=start)
         count = math.prod(shape)
         flat = np.fromfile(file, dtype=dtype, count=count)
-    if flat.size < count:
-        raise StorageError(f"{path}: expected {count} values, found {flat.size}: the file is truncated")
-    if dtype.kind == "U":
-        _check_text(path, flat)
-    return flat.reshape(shape, order=order)
+        if flat.size < count:
+            raise StorageError(f"{path}: expected {count} values, found {flat.size}: the file is truncated")
+        if dtype.kind == "U":
+            _check_text(path, flat)
+        return flat.reshape(shape, order=order)
 
 
 def _describe(head: bytes) -> str:

@@ -179,6 +179,21 @@ def test_arrays_of_odd_shape_kind_or_length_are_one_line(
     assert validate_session(copy_of_small_session)
 
 
+def test_a_shape_that_no_array_has_is_one_line_even_if_it_holds_nothing(copy_of_small_session: Path) -> None:
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (0, 10000000000000000000000), }"
+    file = copy_of_small_session / "data/behavior/0.npy"
+    file.write_bytes(b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(SessionError, match=r"behavior/0\.npy"):
+        open_session(copy_of_small_session).clip_frames(0)
+
+
+def test_a_tier_of_several_lines_stays_one_line_in_a_message(copy_of_small_session: Path) -> None:
+    np.save(copy_of_small_session / TIERS, np.array(["train", "oracle", "train", "live\n\x1b[2Jtest"]))
+    with pytest.raises(SessionError) as caught:
+        open_session(copy_of_small_session).trial(3).require_responses()
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.filterwarnings("error")
 def test_numbers_that_no_picture_has_do_not_stop_a_look_for_folds(copy_of_small_session: Path) -> None:
     for trial, value in enumerate((np.inf, 1e300, -1e300)):
