@@ -21,8 +21,8 @@ from tables import best_step
 
 import napari_vidrecon as vr
 from napari_vidrecon.figures.curves import Curve, CurvePanel, curves_figure
-from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
 from napari_vidrecon.figures.frame import save_figure
+from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.storage import replacing_file
 
