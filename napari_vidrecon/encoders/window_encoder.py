@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from napari_vidrecon.encoders.answers import sums_to_a_number
 from napari_vidrecon.encoders.encoder import BEHAVIOR_CHANNELS, INPUT_CHANNELS, EncoderSpec
 from napari_vidrecon.encoders.precision import CHECKED_WINDOWS, LARGEST_GREY_LEVEL, checked_precision
 from napari_vidrecon.encoders.prediction import predict_clip
@@ -162,7 +163,7 @@ class WindowEncoder:
         if found.is_complex():
             raise EncoderError(f"{self.spec.name}: expected {name} as an array of numbers, found complex ones")
         moved = found.to(self.device, self.dtype)
-        if not bool(moved.isfinite().all()):
+        if not sums_to_a_number(moved) and not bool(moved.isfinite().all()):
             bad = (~moved.isfinite()).nonzero()
             frame = int(bad[0, 0 if name == "video" else -1]) if found.ndim else 0
             raise EncoderError(

@@ -132,12 +132,15 @@ class _Regression:
 
     def add(self, predictors: np.ndarray, targets: np.ndarray) -> None:
         """Take in (P, T) predictors and (T, K) targets."""
-        self._gram += predictors @ predictors.T
-        self._cross += predictors @ targets.astype(np.float32)
-        for total, more in zip(self._sums, (predictors.sum(axis=1), targets.sum(axis=0)), strict=True):
-            total += more
-        self._count += predictors.shape[1]
+        # What leaves single precision is found when it is solved.
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._gram += predictors @ predictors.T
+            self._cross += predictors @ targets.astype(np.float32)
+            for total, more in zip(self._sums, (predictors.sum(axis=1), targets.sum(axis=0)), strict=True):
+                total += more
+            self._count += predictors.shape[1]
 
+    @np.errstate(over="ignore", invalid="ignore")
     def solved(self, ridge: float) -> np.ndarray:
         """(P, K) float32 weights; what was gathered is used up."""
         predictor_sum, target_sum = (total / np.sqrt(self._count) for total in self._sums)

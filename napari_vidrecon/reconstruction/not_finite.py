@@ -13,9 +13,6 @@ from napari_vidrecon.reconstruction.gradients import sub_batch_gradients
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.reconstructor import Reconstructor
 
-SMALLEST_ACTIVITY, LARGEST_ACTIVITY = 1e-15, 1e15
-"""Of a whole clip; beyond, squares leave single precision."""
-
 
 class NotFinite(ConfigError):
     """A calculation left the numbers that can be counted; it would end the same way every time."""
@@ -33,7 +30,7 @@ def why_not_finite(run: Reconstructor, loss: float, gradient_is_finite: bool) ->
     loss
         Of the step.
     gradient_is_finite
-        Whether its gradient was; if so, and the loss too, the new movie is not.
+        Whether its gradient was, and the gradient's length; if so, and the loss too, the new movie is not.
 
     Raises
     ------
@@ -61,14 +58,8 @@ def why_not_finite(run: Reconstructor, loss: float, gradient_is_finite: bool) ->
             )
         if (part.norms == 0).any() and config.gradient_norm != "none" and not config.norm_epsilon:
             return f"{name}: a gradient is 0 and cannot be brought to length 1; raise norm_epsilon above 0"
-        if np.isfinite(loss) and not bool(part.norms.isfinite().all()):
+        if not bool(part.norms.isfinite().all()):
             return f"{name}: the gradient of {encoder.spec.name} is not finite; take another encoder"
-    largest = float(run.target.activity.max())
-    if not SMALLEST_ACTIVITY < largest < LARGEST_ACTIVITY:
-        return (
-            f"{name}: the loss or its gradient is not finite (loss {loss}): the activity to match "
-            f"({run.target.kind}) reaches {largest:.3g}; rescale it"
-        )
     settings = ("likelihood_weight", "poisson_epsilon", "gradient_clip", "total_variation", "learning_rate")
     told = ", ".join(f"{setting} {getattr(config, setting):g}" for setting in settings)
     return f"{name}: the loss or its gradient is not finite (loss {loss}); one of these is too large or small: {told}"

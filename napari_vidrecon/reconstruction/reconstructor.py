@@ -117,6 +117,7 @@ class Reconstructor:
     member: int = 0
     _step: int = field(default=0, init=False)
     _activity: torch.Tensor | None = field(default=None, init=False)
+    _norms: list[torch.Tensor] = field(default_factory=list, init=False)
     deviance: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -300,6 +301,8 @@ class Reconstructor:
         activities = [average_over_overlaps(each.activity, sub_batches, self._frames).to(device) for each in parts]
         gradient = torch.stack(averages).mean(dim=0) if len(averages) > 1 else averages[0]
         self._activity = torch.stack(activities).mean(dim=0)
+        # Of infinite length, a unit gradient is 0: the movie would stay as it is, and nobody be told.
+        self._norms = [each.norms.to(device) for each in parts]
         if self._disturbance is not None:
             gradient = self._disturbance.undone(gradient, self._step)
         for transform in self._transforms:
@@ -331,11 +334,14 @@ class Reconstructor:
         index, before, state = self._step, self._video, self._update.state
         changed = self._update(before, gradient, index)
         # The one time in a step that a GPU is waited for.
-        told = torch.stack([loss, *(each.isfinite().all().to(loss) for each in (gradient, changed))]).tolist()
-        loss_here, gradient_is_finite, movie_is_finite = told
-        if not np.isfinite(loss_here) or not gradient_is_finite or not movie_is_finite:
+        # Sums: one that is not finite shows, and they cost a tenth of looking at every element.
+        wide = torch.promote_types(changed.dtype, torch.float32)
+        sums = [each.sum(dtype=wide) for each in (gradient, *self._norms)]
+        told = torch.stack([loss.to(wide), torch.stack(sums).sum(), changed.sum(dtype=wide)]).tolist()
+        if not np.isfinite(told).all():
             self._update.state = state
-            raise NotFinite(f"step {index + 1}: {why_not_finite(self, loss_here, bool(gradient_is_finite))}")
+            raise NotFinite(f"step {index + 1}: {why_not_finite(self, told[0], bool(np.isfinite(told[1])))}")
+        loss_here = told[0]
         self._video = changed
         self._outcome.watch(before, self._video, loss_here, index)
         self._step += 1

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Trial
 
 
+SMALLEST_ACTIVITY, LARGEST_ACTIVITY = 1e-15, 1e15
+"""Of the largest value of a clip; beyond, gradients vanish or overflow, and the movie would stay grey."""
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
     """Activity to match, with the neurons that count.
@@ -47,6 +51,12 @@ class Target:
                 f"target ({self.kind}): expected finite activity >= 0, found {good.size - np.count_nonzero(good)} of "
                 f"{good.size} values that are NaN, infinite or negative, the first of neuron {neuron} in frame "
                 f"{frame} ({self.activity[neuron, frame]:g}); mend them, or leave the clip out"
+            )
+        largest = float(self.activity.max(initial=0.0))
+        if largest and not SMALLEST_ACTIVITY <= largest <= LARGEST_ACTIVITY:
+            raise ConfigError(
+                f"target ({self.kind}): expected activity whose largest value is from {SMALLEST_ACTIVITY:g} to "
+                f"{LARGEST_ACTIVITY:g}, found {largest:.3g}, which single precision cannot square; rescale it"
             )
         if not isinstance(self.ablation, str) or self.ablation not in ("drop", "silence"):
             raise ConfigError(f"ablation: expected drop or silence, found {shown(self.ablation)}")
@@ -136,4 +146,7 @@ def build_target(
         neurons = NeuronSet.all(activity.shape[0])
     elif not isinstance(neurons, NeuronSet):
         neurons = NeuronSet(neurons, "given list")
-    return Target(kind, np.ascontiguousarray(activity, dtype=np.float32), neurons, ablation)
+    try:
+        return Target(kind, np.ascontiguousarray(activity, dtype=np.float32), neurons, ablation)
+    except ConfigError as refused:
+        raise ConfigError(f"{trial.name}: {refused}") from None
