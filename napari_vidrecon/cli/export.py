@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,7 +41,7 @@ def export(
     The script repeats the run. Files of the same names are replaced.
     """
     from napari_vidrecon.cli import pictures, report
-    from napari_vidrecon.cli.repeat_script import write_script
+    from napari_vidrecon.cli.repeat_script import script_text, write_script
     from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.reconstruction.results import Reconstruction
 
@@ -48,7 +49,11 @@ def export(
         raise ConfigError(f"{run}: expected --movie, --figure, --table or --script to write, found none")
     if not 0 < speed <= 10:
         raise ConfigError(f"--speed: expected above 0, up to 10, found {speed:g}")
+    _check_names(movie, figure, table, script)
     result = Reconstruction.load(run)
+    if script is not None:
+        # A run that cannot be repeated is told before anything is written.
+        script_text(result, run)
     written: dict[str, Path] = {}
     if movie is not None:
         written["movie"] = pictures.write_movie(result, movie, error=error, match_contrast=match_contrast, speed=speed)
@@ -62,6 +67,36 @@ def export(
         report.print_json({"run": run, "simulated": bool(result.provenance.get("simulated")), **written})
     else:
         report.print_table(f"{run.name} as", ((name.replace("_", " "), path) for name, path in written.items()))
+
+
+def _check_names(movie: Path | None, figure: Path | None, table: Path | None, script: Path | None) -> None:
+    """Refuse what cannot be written before anything is: another ending, or a folder of that name."""
+    from napari_vidrecon.cli.pictures import FIGURE_SUFFIXES, MOVIE_SUFFIXES
+    from napari_vidrecon.errors import StorageError, one_line
+
+    kinds = (
+        (movie, "a movie", MOVIE_SUFFIXES),
+        (figure, "a figure", FIGURE_SUFFIXES),
+        (table, "a table", (".csv",)),
+        (table and _frames_table(table), "a table", (".csv",)),
+        (script, "a script", (".py",)),
+    )
+    for path, kind, endings in kinds:
+        if path is None:
+            continue
+        if path.suffix.lower() not in endings:
+            raise StorageError(
+                f"{one_line(path)}: expected {kind}'s name ending in {', '.join(endings)}, found "
+                f"'{one_line(path.suffix or ' ')}'"
+            )
+        if os.path.isdir(path):  # noqa: PTH112  # has an answer for every name there is
+            raise StorageError(
+                f"{one_line(path)}: expected {kind} or nothing there, found a folder; choose another name"
+            )
+
+
+def _frames_table(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_frames.csv")
 
 
 def write_tables(result: Reconstruction, path: Path) -> tuple[Path, Path]:
@@ -97,7 +132,7 @@ def write_tables(result: Reconstruction, path: Path) -> tuple[Path, Path]:
         "stimulus_motion_energy": np.append(np.nan, metrics.motion_energy(result.stimulus, mask)),
         "reconstruction_motion_energy": np.append(np.nan, metrics.motion_energy(result.video, mask)),
     }
-    frames = path.with_name(f"{path.stem}_frames.csv")
+    frames = _frames_table(path)
     _write_csv(frames, columns)
     return path, frames
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_vidrecon.cli.scores import evaluation_mask, measured_frames, scores, training_mask
-from napari_vidrecon.errors import StorageError
+from napari_vidrecon.errors import StorageError, one_line
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.results import Reconstruction
@@ -17,7 +17,7 @@ FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 
 def name_of(result: Reconstruction) -> str:
     """What was reconstructed, for titles."""
-    session, trial = str(result.provenance.get("session", "")), result.provenance.get("trial", "?")
+    session, trial = one_line(result.provenance.get("session") or " "), result.provenance.get("trial", "?")
     return session if f"trial {trial}" in session else f"{session} trial {trial}".strip()
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_vidrecon.errors import RunError, StorageError, one_line
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.results import Reconstruction
+
+NEEDED = ("trial", "target", "mask_threshold", "evaluation_threshold")
 
 TEMPLATE = '''"""Repeats a reconstruction that `vidrecon` made; RUN below says which.
 
@@ -24,10 +25,10 @@ import numpy as np
 
 import napari_vidrecon as vr
 
-RUN = {run!r}
-SESSION = {session!r}
-ENCODERS = {encoders!r}
-TARGET_ENCODERS = {target_encoders!r}
+RUN = {run}
+SESSION = {session}
+ENCODERS = {encoders}
+TARGET_ENCODERS = {target_encoders}
 {decoder_file}
 session_folder = sys.argv[1] if len(sys.argv) > 1 else SESSION
 encoder_files = sys.argv[2:] or ENCODERS
@@ -37,7 +38,7 @@ session = vr.open_session(session_folder)
 trial = session.trial({trial})
 {part}
 def load(file):
-    return vr.load_encoder(file, mouse={mouse!r}, device={device!r}, neurons=session.n_neurons{precision})
+    return vr.load_encoder(file, mouse={mouse}, device={device}, neurons=session.n_neurons{precision})
 
 
 config = vr.ReconstructionConfig(
@@ -51,10 +52,10 @@ result = vr.reconstruct(
     target={target},
     target_encoders=[load(file) for file in TARGET_ENCODERS] or None,
     neurons=saved.keep,
-    ablation={ablation!r},
-    mask_threshold={mask_threshold!r},
-    evaluation_threshold={evaluation_threshold!r},
-    ensemble={ensemble!r},
+    ablation={ablation},
+    mask_threshold={mask_threshold},
+    evaluation_threshold={evaluation_threshold},
+    ensemble={ensemble},
 {decoder})
 
 same_inputs = result.provenance["fingerprint"] == saved.provenance["fingerprint"]
@@ -92,77 +93,63 @@ def write_script(result: Reconstruction, run: Path, path: Path) -> Path:
 def script_text(result: Reconstruction, run: Path) -> str:
     """The script as text; parameters as for `write_script`.
 
-    Whatever comes from the run's folder is written as the `repr` of a value whose type was checked, and nowhere else:
+    Whatever comes from the run's folder is written as the literal of a value whose kind was checked, and nowhere else:
     a folder from elsewhere must not become code.
 
     Raises
     ------
     RunError : a published run, or one that was changed while it went on.
     """
+    from napari_vidrecon.reconstruction.provenance import Provenance, ToldInputs
+    from napari_vidrecon.reconstruction.scripts import literal
     from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 
-    told = result.provenance
-    if told.get("published") or "fingerprint" not in told:
+    told = Provenance.model_validate(result.provenance)
+    if told.published or not told.fingerprint:
         raise RunError(f"{run}: expected a run of this program to repeat, found a published result")
-    if told.get("changes"):
+    if told.changes:
         raise RunError(f"{run}: expected fixed settings to repeat, found some that were changed while it went on")
-    if told["trial"] == STIMULUS_TRIAL:
+    for name in NEEDED:
+        if name not in told.model_fields_set:
+            raise RunError(f"{run}: expected a run that says its {name}, found none of it")
+    if told.trial == STIMULUS_TRIAL:
         raise RunError(
             f"{run}: expected the run of a recorded trial to repeat, found one of a stimulus "
-            f"({told['session'].partition(', ')[2]}); open it in the window and copy it as Python there"
+            f"({one_line(told.session.partition(', ')[2])}); open it in the window and copy it as Python there"
         )
-    inputs: dict[str, Any] = told.get("inputs") or {}
-    mouse = inputs.get("mouse")
-    kind = told["target"]["kind"]
-    known = "" if inputs else "\nWhere the session and the encoders lie was not recorded with the run: say it.\n"
-    decoder = str(inputs.get("decoder") or "") if "decoder" in told else None
+    inputs = told.inputs or ToldInputs()
+    mouse = inputs.mouse
+    known = "" if told.inputs else "\nWhere the session and the encoders lie was not recorded with the run: say it.\n"
+    decoder = None if told.decoder is None else inputs.decoder or ""
     if decoder == "":
         known += "\nWhere its decoder lies was not recorded with the run: write it below, as DECODER.\n"
+    settings = result.config.model_dump().items()
     return TEMPLATE.format(
         known=known,
-        run=str(run.absolute()),
-        session=str(inputs.get("session") or ""),
-        encoders=[str(file) for file in inputs.get("encoders") or []],
-        target_encoders=[str(file) for file in inputs.get("target_encoders") or []],
-        decoder_file="" if decoder is None else f"DECODER = {decoder!r}\n",
+        run=literal(run.absolute()),
+        session=literal(inputs.session or ""),
+        encoders=literal(inputs.encoders or []),
+        target_encoders=literal(inputs.target_encoders or []),
+        decoder_file="" if decoder is None else f"DECODER = {literal(decoder)}\n",
         decoder="" if decoder is None else "    decoder=vr.Decoder.load(DECODER),\n",
-        trial=_whole(run, "trial", told["trial"]),
-        part=_part(run, inputs.get("frames") or [0, None]),
-        mouse=int(mouse) if isinstance(mouse, str) and mouse.isdecimal() else _plain(run, "mouse", mouse),
-        device=str(inputs.get("device", "auto")),
-        precision=", precision='bfloat16'" if inputs.get("precision") == "bfloat16" else "",
-        config="\n".join(f"    {name}={value!r}," for name, value in result.config.model_dump().items()),
-        target="saved.target" if kind == "given" else repr(str(kind)),
-        ablation=str(told["ablation"]),
-        mask_threshold=_number(run, "mask_threshold", told["mask_threshold"]),
-        evaluation_threshold=_number(run, "evaluation_threshold", told["evaluation_threshold"]),
-        ensemble="gradients" if told["ensemble"] == "gradients" else "videos",
+        trial=literal(told.trial),
+        part=_part(inputs.frames or [0, None]),
+        mouse=literal(int(mouse) if isinstance(mouse, str) and mouse.isdecimal() else mouse),
+        device=literal(inputs.device or "auto"),
+        precision=", precision='bfloat16'" if inputs.precision == "bfloat16" else "",
+        config="\n".join(f"    {name}={literal(value)}," for name, value in settings),
+        target="saved.target" if told.target.kind == "given" else literal(told.target.kind),
+        ablation=literal(told.ablation),
+        mask_threshold=literal(told.mask_threshold),
+        evaluation_threshold=literal(told.evaluation_threshold),
+        ensemble=literal("gradients" if told.ensemble == "gradients" else "videos"),
     )
 
 
-def _part(run: Path, clip: Any) -> str:
-    if not isinstance(clip, (list, tuple)) or len(clip) != 2:
-        raise RunError(f"{run}: expected a first frame and an end, found other frames")
+def _part(clip: list[int | None]) -> str:
+    from napari_vidrecon.reconstruction.scripts import literal
+
     start, stop = clip
     if (start, stop) == (0, None):
         return "\n"
-    end = "trial.frames" if stop is None else _whole(run, "frames", stop)
-    return f"trial = trial.part({_whole(run, 'frames', start)}, {end})\n\n"
-
-
-def _whole(run: Path, name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise RunError(f"{run}: expected a whole number as its {name}, found {one_line(repr(value), 60)}")
-    return value
-
-
-def _number(run: Path, name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise RunError(f"{run}: expected a number as its {name}, found {one_line(repr(value), 60)}")
-    return float(value)
-
-
-def _plain(run: Path, name: str, value: Any) -> int | str | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, str))):
-        raise RunError(f"{run}: expected the name or index of a {name}, found {one_line(repr(value), 60)}")
-    return value
+    return f"trial = trial.part({literal(start or 0)}, {'trial.frames' if stop is None else literal(stop)})\n\n"

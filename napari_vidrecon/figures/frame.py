@@ -63,7 +63,7 @@ def figure_of(
         FigureCanvasAgg(figure)
         yield figure
         if heading:
-            figure.suptitle(heading, fontsize=heading_points, fontweight="bold")
+            figure.suptitle(heading, fontsize=heading_points, fontweight="bold", parse_math=False)
 
 
 def headed(title: str, simulated: bool) -> str:

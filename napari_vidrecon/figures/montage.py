@@ -101,7 +101,9 @@ def reconstruction_figure(
     layout = _Layout(len(rows), len(indices), height / width)
     with figure_of((FIGURE_WIDTH_IN, layout.height_in), layout=None) as figure:
         size = _heading_size(heading)
-        figure.text(layout.left, layout.title_y, heading, fontsize=size, fontweight="bold", va="center")
+        figure.text(
+            layout.left, layout.title_y, heading, fontsize=size, fontweight="bold", va="center", parse_math=False
+        )
         for row, (label, pictures) in enumerate(rows):
             for column, picture in enumerate(pictures):
                 axes = figure.add_axes(layout.picture(row, column))

@@ -5,20 +5,31 @@ Runs of earlier versions lack some of it, so nothing has to be there; what is un
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import reprlib
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
+
+from napari_vidrecon.settings import LARGEST_NUMBER, LARGEST_SEED
 
 LARGEST_WHOLE_NUMBER = 2**31 - 1
 LONGEST_TEXT = 4096
 MOST_FILES = 1000
 HIGHEST_FRAME_RATE_HZ = 10_000.0
-LARGEST_THRESHOLD = 1e6
-LONGEST_RUN_S = 1e12
 
-Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
+
+def _text(value: Any) -> str:
+    # Not pydantic's own: paths of other systems hold bytes that are no UTF-8, and Python keeps them as lone surrogates.
+    if not isinstance(value, str):
+        raise ValueError(f"a text, found {reprlib.repr(value)}")
+    if len(value) > LONGEST_TEXT:
+        raise ValueError(f"a text of at most {LONGEST_TEXT:,} characters, found {len(value):,}")
+    return value
+
+
+Text = Annotated[str, PlainValidator(_text)]
 WholeNumber = Annotated[int, Field(ge=-1, le=LARGEST_WHOLE_NUMBER)]
-Threshold = Annotated[float, Field(ge=-LARGEST_THRESHOLD, le=LARGEST_THRESHOLD)]
+Threshold = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
 Files = Annotated[list[Text], Field(max_length=MOST_FILES)]
 Number = Annotated[float, Field(allow_inf_nan=True)]
 
@@ -55,7 +66,7 @@ class ToldInputs(Told):
 class ToldTarget(Told):
     """Which activity was matched."""
 
-    kind: Text = "recorded"
+    kind: Text
 
 
 class ToldNeurons(Told):
@@ -63,7 +74,13 @@ class ToldNeurons(Told):
 
     kind: Text = "list"
     ablated_fraction: float | None = Field(None, ge=0, le=1)
-    seed: int | None = Field(None, ge=0, le=LARGEST_WHOLE_NUMBER)
+    seed: int | None = Field(None, ge=0, le=LARGEST_SEED)
+
+    @model_validator(mode="after")
+    def _drawn_from_something(self) -> Self:
+        if self.kind == "random" and (self.ablated_fraction is None or self.seed is None):
+            raise ValueError("neurons drawn at random without their share and seed")
+        return self
 
 
 class ToldChange(Told):
@@ -80,7 +97,7 @@ class Provenance(Told):
     trial: WholeNumber = -1
     encoders: Files = []
     ensemble: Text = "videos"
-    target: ToldTarget = ToldTarget()
+    target: ToldTarget = ToldTarget(kind="recorded")
     ablation: Literal["drop", "silence"] = "drop"
     mask_source: Text = ""
     mask_threshold: Threshold = 0.5

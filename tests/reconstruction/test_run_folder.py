@@ -88,6 +88,7 @@ ATTRIBUTES = {
     "encoders that are a text": lambda a: a["provenance"].update(encoder_names="enc"),
     "a clip of one frame number": lambda a: a["provenance"].update(inputs={"frames": [1]}),
     "a null byte in a path": lambda a: a["provenance"].update(inputs={"session": "a\0b"}),
+    "neurons drawn from nothing": lambda a: a["provenance"].update(neuron_details={"kind": "random"}),
     "changes that are none": lambda a: a["provenance"].update(changes=[1]),
     "levels that are text": lambda a: a.update(levels={"response_loss": "low"}),
 }
@@ -220,6 +221,13 @@ def test_a_description_that_is_none_is_one_line(run, text):
     refused(run)
     shutil.copy(run / "stimulus" / "zarr.json", run / "zarr.json")
     refused(run, "zarr group")
+
+
+def test_a_path_that_is_no_utf8_comes_back(tmp_path):
+    odd = os.fsdecode(b"mouse \xff")
+    told = {"session": odd, "trial": 0, "inputs": {"session": odd, "encoders": [odd]}}
+    made(provenance=told).save(tmp_path / "run.zarr")
+    assert Reconstruction.load(tmp_path / "run.zarr").provenance == told
 
 
 def test_a_run_of_an_earlier_version_opens_without_what_it_did_not_know(run):

@@ -5,11 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from napari_vidrecon.errors import RunError
-from napari_vidrecon.reconstruction.provenance import Provenance, Threshold, WholeNumber
+from napari_vidrecon.reconstruction.provenance import (
+    LARGEST_WHOLE_NUMBER,
+    Provenance,
+    Threshold,
+    ToldNeurons,
+    WholeNumber,
+)
 from napari_vidrecon.storage.faults import first_fault
+
+
+class ShownNeurons(ToldNeurons):
+    """How the neurons were chosen, with a seed that a control of the window can show."""
+
+    seed: int | None = Field(None, ge=0, le=LARGEST_WHOLE_NUMBER)
 
 
 class ToldByRun(Provenance):
@@ -18,6 +30,7 @@ class ToldByRun(Provenance):
     trial: WholeNumber
     mask_threshold: Threshold
     evaluation_threshold: Threshold
+    neuron_details: ShownNeurons = ShownNeurons()
 
 
 def check_told(provenance: Any, path: Path) -> None:
