@@ -16,6 +16,7 @@ MOST_LINKS = 100_000
 DEEPEST_GROUP = 40
 UNPACKED_RATIO, UNPACKED_SURPLUS_BYTES = 200, 256 << 20
 """What is compressed may be this many times as large as its file, and this much larger."""
+WHOLE_RATIO, WHOLE_SURPLUS_BYTES = 30, 128 << 20
 LARGEST_CHUNK_BYTES = 256 << 20
 MOST_FRAMES = 10_000_000
 
@@ -140,8 +141,23 @@ def whole(data: Any, source: str) -> np.ndarray:
     if data is None:
         raise SessionError(f"{source}: expected data, found none")
     require_stored(data, source)
+    _require_small(data, source)
     with reading(source, expected="stored data"):
         return np.asarray(data[:])
+
+
+def _require_small(data: Any, source: str) -> None:
+    """Refuse zeros in their millions that take no room in the file; what is read whole is computed with as float64."""
+    import h5py
+
+    if isinstance(data, h5py.Dataset) and data.shape is not None:
+        most = WHOLE_RATIO * Path(data.file.filename).stat().st_size + WHOLE_SURPLUS_BYTES
+        wanted = math.prod(int(each) for each in data.shape) * max(data.dtype.itemsize, np.dtype(np.float64).itemsize)
+        if wanted > most:
+            raise StorageError(
+                f"{source}: expected at most {most:,} bytes in a file of this size, found {wanted:,}; "
+                "the file is damaged: copy it again"
+            )
 
 
 def rows_of(data: Any, rows: np.ndarray, source: str) -> np.ndarray:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pynwb import NWBHDF5IO
 
 METRES_TO_UM = 1e6
+MOST_KEYWORDS = 100
 POSITION_COLUMNS = ("x_um", "y_um", "z_um")
 
 
@@ -174,7 +175,7 @@ class NwbFile:
             coordinates=self._coordinates(series, len(activity.values), report),
             neuron_ids=self._neuron_ids(series, len(activity.values)),
             tiers=tiers,
-            simulated="simulated" in [str(word).lower() for word in (self._book.keywords or ())],
+            simulated="simulated" in [str(word).lower() for word in _first(self._book.keywords)],
             report=report,
         )
 
@@ -282,3 +283,8 @@ class NwbFile:
         if series.timestamps is None or len(series.timestamps) < 2:
             return None
         return rate_of(whole(series.timestamps, f"{self.path}: {path_of(series)}: its times"))
+
+
+def _first(words: Any) -> list[Any]:
+    """The first few of some words: a data set gives them one by one, and slowly."""
+    return [] if words is None or not len(words) else list(words[:MOST_KEYWORDS])

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from napari_vidrecon.errors import SessionError, StorageError
+from napari_vidrecon.sessions.stimuli.films import film_frames
 from napari_vidrecon.storage import check_regular, read_array, reading
 
 WHITE = 255.0
@@ -22,6 +23,7 @@ ARRAY_SUFFIXES, TIFF_SUFFIXES, FILM_SUFFIXES = (".npy",), (".tif", ".tiff"), (".
 MOVIE_SUFFIXES = ARRAY_SUFFIXES + TIFF_SUFFIXES + FILM_SUFFIXES
 LARGEST_SIDE_PX = 8192
 FILM_RATIO = 20
+MOST_FRAMES = 10_000_000
 UNPACKED_RATIO, UNPACKED_SURPLUS_BYTES = 8, 400 << 20
 """A compressed film may be this many times as large as its file, and this much larger; more fits into no memory."""
 FRAMES_TO_LOOK_AT = 32
@@ -188,16 +190,14 @@ def _tiff(file: Path, size: int) -> np.ndarray:
 
 
 def _film(file: Path, size: int) -> np.ndarray:
-    import imageio.v3 as imageio
-
-    width, height = imageio.immeta(file, plugin="FFMPEG")["size"]
-    _require_likely(file, size, width * height * len(LUMA_WEIGHTS))
     frames: list[np.ndarray] = []
     total = 0
-    for frame in imageio.imiter(file, plugin="FFMPEG"):
-        total += frame.nbytes
-        _require_likely(file, size * FILM_RATIO, total)
-        frames.append(frame)
+    # Closed, not only left: a traceback that somebody keeps would keep ffmpeg waiting.
+    with contextlib.closing(film_frames(file, MOST_FRAMES)) as read:
+        for frame in read:
+            total += frame.nbytes
+            _require_likely(file, size * FILM_RATIO, total)
+            frames.append(frame)
     return np.stack(frames)
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import IO
 
@@ -30,7 +30,7 @@ COLOURS = 3
 LONGEST_HEADER_LINE = 64
 
 
-def film_frames(path: Path, frames: int) -> Iterator[np.ndarray]:
+def film_frames(path: Path, frames: int) -> Generator[np.ndarray, None, None]:
     """Frames of a film one by one, (height, width, 3) uint8.
 
     Parameters

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ LUMA = (0.299, 0.587, 0.114)
 COLOURS, GREYS = (3, 4), (1, 2)
 """How many values a pixel has; the last of an even number is opacity, which a screen does not show."""
 BYTES_AT_ONCE = 1 << 20
+Frames = Generator[np.ndarray, None, None]
 NPY_MAGIC = b"\x93NUMPY"
 UNPACKED_RATIO, STACK_SURPLUS_BYTES, FILM_SURPLUS_BYTES = 2000, 256 << 20, 768 << 20
 """Pixels of a compressed movie may take this many times as much as its file, and this much more."""
@@ -78,8 +80,9 @@ class MovieFile:
         if self.frames is not None and not 0 < self.frames <= LONGEST_CLIP_FRAMES:
             raise ConfigError(f"{self.path}: expected 1 to {LONGEST_CLIP_FRAMES} frames to show, found {self.frames}")
         shown: list[np.ndarray] = []
-        with reading(self.path, expected="a movie"):
-            for frame in itertools.islice(self._frames(), self.frames):
+        # Closed, not only left: a traceback that somebody keeps would keep ffmpeg waiting.
+        with reading(self.path, expected="a movie"), contextlib.closing(self._frames()) as frames:
+            for frame in itertools.islice(frames, self.frames):
                 if len(shown) == LONGEST_CLIP_FRAMES:
                     raise self._too_long()
                 shown.append(_resized(self._grey(frame)))
@@ -90,7 +93,7 @@ class MovieFile:
     def _too_long(self) -> StorageError:
         return StorageError(f"{self.path}: expected at most {LONGEST_CLIP_FRAMES} frames, found more; cut the movie")
 
-    def _frames(self) -> Iterator[np.ndarray]:
+    def _frames(self) -> Frames:
         with open_regular(self.path, "a movie file") as file:
             head = file.read(HEAD_BYTES)
             size = file.seek(0, 2)
@@ -107,7 +110,7 @@ class MovieFile:
         frames = film_frames(self.path, self.frames or LONGEST_CLIP_FRAMES + 1)
         return self._within_reason(frames, size, FILM_SURPLUS_BYTES)
 
-    def _stored_frames(self) -> Iterator[np.ndarray]:
+    def _stored_frames(self) -> Frames:
         frames = read_array(self.path, memory_map=True)
         if frames.ndim not in (3, 4) or frames.dtype.kind not in "fiub":
             raise StorageError(
@@ -115,18 +118,19 @@ class MovieFile:
             )
         if self.frames is None and len(frames) > LONGEST_CLIP_FRAMES:
             raise self._too_long()
-        return iter(frames)
+        yield from frames
 
-    def _within_reason(self, frames: Iterator[np.ndarray], size: int, surplus: int) -> Iterator[np.ndarray]:
+    def _within_reason(self, frames: Frames, size: int, surplus: int) -> Frames:
         unpacked = 0
-        for frame in frames:
-            unpacked += frame.nbytes
-            if unpacked > UNPACKED_RATIO * size + surplus:
-                raise StorageError(
-                    f"{self.path}: expected a movie of its size, found {unpacked:,} bytes of pixels in a file of "
-                    f"{size:,}; save it smaller, or as .npy"
-                )
-            yield frame
+        with contextlib.closing(frames):
+            for frame in frames:
+                unpacked += frame.nbytes
+                if unpacked > UNPACKED_RATIO * size + surplus:
+                    raise StorageError(
+                        f"{self.path}: expected a movie of its size, found {unpacked:,} bytes of pixels in a file of "
+                        f"{size:,}; save it smaller, or as .npy"
+                    )
+                yield frame
 
     def _grey(self, frame: np.ndarray) -> np.ndarray:
         channels = frame.shape[2] if frame.ndim == 3 else 1

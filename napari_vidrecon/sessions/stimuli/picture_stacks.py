@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ def require_picture(path: Path, width: int, height: int) -> None:
         )
 
 
-def picture_frames(path: Path) -> Iterator[np.ndarray]:
+def picture_frames(path: Path) -> Generator[np.ndarray, None, None]:
     """Frames of a GIF, or the one of a still picture: (height, width), or (height, width, 3) uint8."""
     from PIL import Image
 
@@ -52,7 +52,7 @@ def picture_frames(path: Path) -> Iterator[np.ndarray]:
                 return
 
 
-def tiff_frames(path: Path) -> Iterator[np.ndarray]:
+def tiff_frames(path: Path) -> Generator[np.ndarray, None, None]:
     """Pages of a TIFF file: (height, width), or (height, width, colours)."""
     import tifffile
 

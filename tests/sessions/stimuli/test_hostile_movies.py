@@ -146,6 +146,15 @@ def test_only_the_frames_asked_for_are_read_and_ffmpeg_is_gone_afterwards(film: 
     assert not [child for child in psutil.Process().children() if "ffmpeg" in child.name()]
 
 
+def test_ffmpeg_is_gone_even_while_somebody_keeps_the_error(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(movie_file, "FILM_SURPLUS_BYTES", 0)
+    monkeypatch.setattr(movie_file, "UNPACKED_RATIO", 1)
+    with pytest.raises(StorageError, match="expected a movie of its size") as kept:
+        MovieFile(film).video()
+    assert not [child for child in psutil.Process().children() if "ffmpeg" in child.name()]
+    assert kept.value.__traceback__ is not None
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a script stands in for ffmpeg")
 @pytest.mark.parametrize("sends", ["", "printf 'P6\\n1 1\\n255\\nabc'", "printf 'P6\\n9 9\\n255\\nabc'"])
 def test_an_ffmpeg_that_never_ends_is_ended(
