@@ -15,7 +15,7 @@ from napari_vidrecon.reconstruction.targets import Target
 from napari_vidrecon.reconstruction.tracking import Tracker
 
 
-@dataclass
+@dataclass(eq=False)
 class VideoEnsemble:
     """Several reconstructions of one clip in step, one an encoder and draw; their movies are averaged.
 

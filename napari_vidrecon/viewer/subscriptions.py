@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from qtpy.QtCore import QObject
 
+KEPT = "_vidrecon_subscriptions"
+
 
 class Emitter(Protocol):
     """A signal of the model, or one of napari's events; both keep methods weakly."""
@@ -29,12 +31,26 @@ def subscribe(owner: QObject, emitter: Emitter, slot: Callable[..., Any]) -> Non
     slot : a bound method of `owner`.
     """
     emitter.connect(slot)
-    weak = weakref.WeakMethod(slot)
+    listening = _Listening(emitter, slot)
+    # Kept by the owner; nobody else has to.
+    vars(owner).setdefault(KEPT, []).append(listening)
+    owner.destroyed.connect(listening.stop)
 
-    def stop_listening() -> None:
-        method = weak()
+
+class _Listening:
+    """A connection, for ending it.
+
+    An object and not a closure: of a method PyQt knows whether its object is still there. A closure that the garbage
+    collector has emptied together with a widget is called nevertheless, when the widget's Qt half is deleted later,
+    and takes the program along.
+    """
+
+    def __init__(self, emitter: Emitter, slot: Callable[..., Any]) -> None:
+        self._emitter, self._slot = emitter, weakref.WeakMethod(slot)
+
+    def stop(self) -> None:
+        """End it."""
+        method = self._slot()
         if method is not None:
             with contextlib.suppress(ValueError):
-                emitter.disconnect(method)
-
-    owner.destroyed.connect(stop_listening)
+                self._emitter.disconnect(method)

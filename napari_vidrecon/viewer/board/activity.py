@@ -9,7 +9,7 @@ from napari.layers import Image
 from psygnal import Signal
 
 from napari_vidrecon.viewer.board.colormaps import activity_difference, cursor, marked
-from napari_vidrecon.viewer.board.layers import Role, RoleLayers, repaint, show
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers, repaint
 from napari_vidrecon.viewer.board.ordering import NeuronOrder
 from napari_vidrecon.viewer.board.rasters import RasterRows, TimeLine, neuron_spread, upper_limit
 from napari_vidrecon.viewer.board.tiles import BoardLayout
@@ -68,7 +68,7 @@ class ActivityTiles:
         self.draw_recorded()
         if trial.labelled:
             self._set_limit(upper_limit(recorded.data))
-        show(difference, False)
+        self._layers.show(difference, False)
         now: dict[str, Any] = {"colormap": cursor(), "contrast_limits": (0, 1), "interpolation2d": "linear"}
         self._line = _time_line(layout)
         now["blending"] = "translucent_no_depth"
@@ -130,8 +130,8 @@ class ActivityTiles:
         model, mode = self._model, self._model.activity_mode
         from_stimulus, from_video = model.stimulus_prediction, model.reconstruction_prediction
         difference = mode == ActivityMode.DIFFERENCE
-        show(self._layers.find(Role.PREDICTED), not difference)
-        show(self._layers.find(Role.DIFFERENCE), difference)
+        self._layers.show(self._layers.find(Role.PREDICTED), not difference)
+        self._layers.show(self._layers.find(Role.DIFFERENCE), difference)
         if not difference:
             self._draw(Role.PREDICTED, from_stimulus if mode == ActivityMode.FROM_STIMULUS else from_video)
         elif from_stimulus is None or from_video is None or from_stimulus.shape != from_video.shape:

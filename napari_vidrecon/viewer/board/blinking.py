@@ -38,7 +38,7 @@ class Blinking:
     @guarded
     def _turn(self) -> None:
         layer = self._layers.find(Role.COMPARISON)
-        if layer is not None:
+        if layer is not None and self._layers.flat:
             layer.visible = not layer.visible
 
     def close(self) -> None:

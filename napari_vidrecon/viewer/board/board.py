@@ -14,9 +14,10 @@ from napari_vidrecon.viewer.board.activity import ActivityTiles
 from napari_vidrecon.viewer.board.blinking import Blinking
 from napari_vidrecon.viewer.board.camera import BoardCamera
 from napari_vidrecon.viewer.board.cells import CellsView
+from napari_vidrecon.viewer.board.flatness import Flatness
 from napari_vidrecon.viewer.board.grid import GridTiles
 from napari_vidrecon.viewer.board.layer_list import LayerListRest
-from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, repaint, show
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, repaint
 from napari_vidrecon.viewer.board.movies import MovieTiles
 from napari_vidrecon.viewer.board.outlines import draw_annotations
 from napari_vidrecon.viewer.board.painting import MaskPainting
@@ -67,6 +68,7 @@ class Board:
         self.viewer, self.model = viewer, model
         self.faults = Faults(model.message.emit)
         self.layers = RoleLayers(viewer)
+        self.flatness = Flatness(self.layers, self.faults, model.message.emit)
         self.layout = BoardLayout()
         self.movies = MovieTiles(self.layers, model)
         self.activity = ActivityTiles(self.layers, model)
@@ -117,7 +119,8 @@ class Board:
         self.activity.mark(np.empty(0, np.intp))
 
     def draw_region(self) -> Layer:
-        """Offer the pen for a region on the stimulus."""
+        """Offer the pen for a region on the stimulus, in two dimensions."""
+        self.viewer.dims.ndisplay = 2
         return self.region.begin(self.layout)
 
     def region_mask(self) -> np.ndarray | None:
@@ -133,7 +136,8 @@ class Board:
         return self.cells.layer
 
     def begin_painting(self) -> Layer:
-        """Lend the brush: 1 adds pixels to the mask, 0 erases them."""
+        """Lend the brush: 1 adds pixels to the mask, 0 erases them; in two dimensions, as the mask has no more."""
+        self.viewer.dims.ndisplay = 2
         return self.painting.begin(self.layout)
 
     def end_painting(self) -> None:
@@ -161,7 +165,7 @@ class Board:
         self.activity.ordering.close()
         for part in (
             self.movies, self.camera, self.painting, self.blinking, self.cells, self.readout, self.pointing,
-            self.layer_list,
+            self.layer_list, self.flatness,
         ):  # fmt: skip
             part.close()
 
@@ -225,7 +229,7 @@ class Board:
         self._draw_outlines()
         self._write_captions()
         for role in (Role.CAPTIONS, Role.MARKED):
-            show(self.layer(role), not self.layout.gridded)
+            self.layers.show(self.layer(role), not self.layout.gridded)
         self.blinking.set_on(self.model.blinking)
 
     def _sort(self) -> None:

@@ -39,7 +39,9 @@ class BoardCamera:
         """Show all of the board as large as it goes."""
         if layout.gridded:
             shown = [layer for layer in self._layers.ours() if layer.visible]
-            self._viewer.reset_view(layers=shown, margin=MARGIN)
+            # Napari looks for every axis on display in the layers it is given; a layer of a person's may add some.
+            whole = all(layer.ndim < self._viewer.dims.ndim for layer in shown)
+            self._viewer.reset_view(layers=None if whole else shown, margin=MARGIN)
         else:
             camera, extent = self._viewer.scene.camera, layout.extent
             height, width = self.canvas

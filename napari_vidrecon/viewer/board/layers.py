@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -54,6 +55,8 @@ class RoleLayers:
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         self.viewer = viewer
+        self.waiting: weakref.WeakSet[Layer] = weakref.WeakSet()
+        """Hidden only for as long as the viewer shows three dimensions."""
         self.unit = "pixel"
         self.frame_s = 1.0
 
@@ -128,6 +131,22 @@ class RoleLayers:
         scale, translate = (self.frame_s, *at.scale(rows, columns)), (0.0, *at.translate(rows, columns))
         return scale[-len(shape) :], translate[-len(shape) :]
 
+    def show(self, layer: Layer | None, visible: bool) -> None:
+        """Show or hide a layer that may have been deleted; in three dimensions what is to be shown waits."""
+        if layer is None:
+            return
+        self.waiting.discard(layer)
+        if visible and not self.flat:
+            self.waiting.add(layer)
+            visible = False
+        if layer.visible != visible:
+            layer.visible = visible
+
+    @property
+    def flat(self) -> bool:
+        """Whether the viewer shows two dimensions, the only ones that the board has."""
+        return self.viewer.dims.ndisplay == 2
+
     def remove(self, role: Role | str) -> None:
         """Take away every layer of a role."""
         for layer in self.all_of(role):
@@ -151,9 +170,3 @@ def repaint(layer: Layer) -> None:
     """
     if layer.visible:
         layer.events.set_data()
-
-
-def show(layer: Layer | None, visible: bool) -> None:
-    """Show or hide a layer that may have been deleted."""
-    if layer is not None and layer.visible != visible:
-        layer.visible = visible

@@ -10,7 +10,7 @@ from napari_vidrecon.analysis.postprocess import smooth
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.viewer.board.colormaps import error_magnitude, signed_error
 from napari_vidrecon.viewer.board.error_frames import ErrorFrames
-from napari_vidrecon.viewer.board.layers import Role, RoleLayers, repaint, show
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers, repaint
 from napari_vidrecon.viewer.board.tiles import BoardLayout
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
 
@@ -117,7 +117,7 @@ class MovieTiles:
         grey = {"contrast_limits": GREY_LIMITS, "colormap": "gray", "interpolation2d": "nearest"}
         place = layout.movie(1 if self._model.blinking else 2)
         layer = self._layers.image(Role.COMPARISON, "compared run", partner, place, **grey)
-        show(layer, True)
+        self._layers.show(layer, True)
 
     def style_error(self) -> None:
         """Colours for signed error or magnitude; shown or not."""
@@ -127,7 +127,7 @@ class MovieTiles:
         colours = signed_error() if self._model.error_has_sign else error_magnitude()
         if layer.colormap.name != colours.name:
             layer.colormap = colours
-        show(layer, self._model.error_mode != ErrorMode.NONE)
+        self._layers.show(layer, self._model.error_mode != ErrorMode.NONE)
         self._set_limit(layer, self.error_limit)
 
     def settle_limit(self) -> None:

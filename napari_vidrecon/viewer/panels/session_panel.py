@@ -167,8 +167,9 @@ class SessionPanel(QWidget):
 
     def _take_encoders(self) -> None:
         items = [self.encoders.item(index) for index in range(self.encoders.count())]
-        chosen = [item.data(Qt.ItemDataRole.UserRole) for item in items if item.checkState() == Qt.CheckState.Checked]
-        self._model.set_encoders(chosen)
+        ticked = [item.data(Qt.ItemDataRole.UserRole) for item in items if item.checkState() == Qt.CheckState.Checked]
+        # Where there is no encoder, a line says so instead.
+        self._model.set_encoders([path for path in ticked if path is not None])
 
     def _take_mouse(self) -> None:
         self._model.set_settings(mouse=None if self.mouse.value() < 0 else self.mouse.value())

@@ -1,0 +1,283 @@
+"""A monkey on the window: random actions in a real napari, each seed in a process of its own.
+
+    python benchmarks/safety/monkey.py --seeds 10 --cycles 1000
+
+Prints a table and exits with 1 if any seed found a fault: an exception, a crash, memory that grows by more than
+30 MB from cycle 100 on, a thread more. Needs a display; `xvfb-run -a` gives it one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import faulthandler
+import gc
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+MOST_GROWTH_MB = 30.0
+WARM_CYCLES = 100
+CYCLES_A_LOOK = 50
+MEGABYTE = 1e6
+PATIENCE_S = 7200
+EVENTS_S = 0.02
+LATEST_MOVES = 12
+
+
+@dataclass
+class Outcome:
+    """What one seed came to.
+
+    Parameters
+    ----------
+    seed
+        Its number.
+    cycles
+        Actions done.
+    faults
+        A text each; empty if all went well.
+    memory_mb
+        What the process took whenever it was looked at, at rest.
+    threads
+        Names of the threads there were, at those times.
+    seconds
+        How long it took.
+    """
+
+    seed: int
+    cycles: int = 0
+    faults: list[str] = field(default_factory=list)
+    memory_mb: list[float] = field(default_factory=list)
+    threads: list[list[str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def growth_mb(self) -> float:
+        """From the first look on; 0 before the second."""
+        return max(self.memory_mb[1:], default=0.0) - self.memory_mb[0] if len(self.memory_mb) > 1 else 0.0
+
+    @property
+    def last_growth_mb(self) -> float:
+        """From the first look to the last."""
+        return self.memory_mb[-1] - self.memory_mb[0] if self.memory_mb else 0.0
+
+    def judge(self) -> None:
+        """Add what is wrong with memory and threads to the faults."""
+        if self.last_growth_mb > MOST_GROWTH_MB:
+            self.faults.append(f"memory grew by {self.last_growth_mb:.0f} MB: {[round(m) for m in self.memory_mb]}")
+        if len(self.threads) > 1 and len(self.threads[-1]) > len(self.threads[0]):
+            more = sorted(set(self.threads[-1]) - set(self.threads[0]))
+            self.faults.append(f"{len(self.threads[-1]) - len(self.threads[0])} more threads: {', '.join(more)}")
+
+
+class Recorder:
+    """Hears of every exception, wherever it ends."""
+
+    def __init__(self, logs: Path) -> None:
+        self.faults: list[str] = []
+        self._logs = logs
+        self._before = sys.excepthook
+
+    def install(self) -> None:
+        """Listen to Python, to Qt and to napari."""
+        from napari.utils.notifications import NotificationSeverity, notification_manager
+        from qtpy.QtCore import QtMsgType, qInstallMessageHandler
+
+        notification_manager.install_hooks()
+        sys.excepthook = self._on_error
+        threading.excepthook = lambda told: self._on_error(told.exc_type, told.exc_value, told.exc_traceback)
+
+        def on_notification(told: Any) -> None:
+            if NotificationSeverity(told.severity) >= NotificationSeverity.ERROR:
+                self.faults.append(f"napari error dialog: {told.message}")
+
+        notification_manager.notification_ready.connect(on_notification)
+
+        def on_message(kind: Any, _context: Any, text: str) -> None:
+            if kind in (QtMsgType.QtCriticalMsg, QtMsgType.QtFatalMsg):
+                self.faults.append(f"Qt: {text}")
+
+        qInstallMessageHandler(on_message)
+
+    def _on_error(self, kind: Any, error: Any, trace: Any) -> None:
+        self.faults.append("".join(traceback.format_exception(kind, error, trace)))
+
+    def take(self) -> list[str]:
+        """What came since the last call, and what the window itself took for unforeseen."""
+        faults, self.faults = self.faults, []
+        for log in sorted(self._logs.glob("*.txt")):
+            faults.append(log.read_text("utf-8"))
+            log.unlink()
+        return faults
+
+
+def resident_mb() -> float:
+    """Memory of this process, after all that can be given back has been."""
+    for _ in range(3):
+        gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
+
+
+def play(seed: int, cycles: int, kit: dict[str, Path], folder: Path, tell: Callable[[Outcome], None]) -> Outcome:
+    """One seed in this process.
+
+    Parameters
+    ----------
+    tell
+        Called with the outcome so far, after every look and every fault, so that a crash leaves it behind.
+    """
+    os.environ |= {
+        "VIDRECON_RUNS": str(folder / "runs"),
+        "VIDRECON_STATE": str(folder / "state"),
+        "VIDRECON_LOGS": str(folder / "logs"),
+        "NAPARI_CONFIG": str(folder / "napari.yaml"),
+    }
+    import napari
+    from qtpy.QtGui import QDesktopServices
+    from qtpy.QtWidgets import QApplication
+
+    from benchmarks.safety.monkey_moves import Answers, Monkey
+
+    recorder = Recorder(folder / "logs")
+    viewer = napari.Viewer()
+    recorder.install()
+    application = QApplication.instance()
+    assert application is not None
+    QDesktopServices.openUrl = staticmethod(lambda _url: True)  # type: ignore[method-assign]
+    monkey = Monkey(viewer, kit, folder / "things", seed)
+    Answers(monkey, setattr)
+    outcome, began = Outcome(seed), time.monotonic()
+
+    def live(seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while True:
+            application.processEvents()
+            if time.monotonic() >= until:
+                return
+            time.sleep(0.002)
+
+    def look() -> None:
+        monkey.settle()
+        live(1.5)
+        application.sendPostedEvents(None, 52)  # deferred deletions
+        live(0.2)
+        outcome.memory_mb.append(resident_mb())
+        outcome.threads.append(sorted(_thread_name(each.name) for each in threading.enumerate()))
+
+    monkey.settle()
+    for cycle in range(1, cycles + 1):
+        try:
+            (folder / "latest.txt").write_text("\n".join(monkey.done[-LATEST_MOVES:]))
+            monkey.move()
+        except Exception:  # noqa: BLE001  # a fault of the window that is found by calling it
+            recorder.faults.append(traceback.format_exc())
+        live(EVENTS_S if cycle % 10 else 10 * EVENTS_S)
+        if cycle >= WARM_CYCLES and cycle % CYCLES_A_LOOK == 0:
+            look()
+            tell(outcome)
+        new = recorder.take()
+        outcome.cycles, outcome.seconds = cycle, time.monotonic() - began
+        if new:
+            outcome.faults += [
+                f"cycle {cycle}, after {' | '.join(monkey.done[-LATEST_MOVES:])}\n{each}" for each in new
+            ]
+            tell(outcome)
+    viewer.close()
+    live(1.0)
+    outcome.faults += [f"after closing\n{each}" for each in recorder.take()]
+    outcome.judge()
+    tell(outcome)
+    return outcome
+
+
+def _thread_name(name: str) -> str:
+    return name.rstrip("0123456789-_ ()")
+
+
+def _child(arguments: argparse.Namespace) -> int:
+    faulthandler.enable()
+    from benchmarks.safety.kit import make_kit
+
+    folder = Path(arguments.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def tell(outcome: Outcome) -> None:
+        (folder / "outcome.json").write_text(json.dumps(asdict(outcome)))
+
+    outcome = play(arguments.child, arguments.cycles, make_kit(Path(arguments.kit)), folder, tell)
+    sys.stdout.flush()
+    # Nothing of the window is asked to end in order: what has to be found was found.
+    os._exit(1 if outcome.faults else 0)
+
+
+def run_seed(seed: int, cycles: int, kit: Path, folder: Path) -> Outcome:
+    """One seed in a process of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, __file__, "--child", str(seed), "--cycles", str(cycles)]
+    command += ["--kit", str(kit), "--folder", str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    with (folder / "stderr.txt").open("wb") as stderr:
+        try:
+            code = subprocess.run(
+                command, env=environment, stderr=stderr, stdout=stderr, timeout=PATIENCE_S, check=False
+            ).returncode
+        except subprocess.TimeoutExpired:
+            code = None
+    file = folder / "outcome.json"
+    outcome = Outcome(**json.loads(file.read_text())) if file.exists() else Outcome(seed)
+    if code not in (0, 1) or not file.exists():
+        how = "it hung" if code is None else f"it crashed with {code}"
+        latest = folder / "latest.txt"
+        moves = latest.read_text().replace("\n", " | ") if latest.exists() else ""
+        told = (folder / "stderr.txt").read_text("utf-8", "replace")
+        start = told.find("Fatal Python error")
+        outcome.faults.append(f"{how}, after {moves}\n{told[start:][:6000] if start >= 0 else told[-3000:]}")
+    return outcome
+
+
+def main() -> int:
+    """Play with all seeds; 1 if any found a fault."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--cycles", type=int, default=1000, help="actions a seed")
+    parser.add_argument("--folder", help="for inputs and what is left; default: a temporary one")
+    parser.add_argument("--kit", help=argparse.SUPPRESS)
+    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child is not None:
+        return _child(arguments)
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from benchmarks.safety.kit import make_kit
+
+    folder = Path(arguments.folder or tempfile.mkdtemp(prefix="monkey-"))
+    make_kit(Path(arguments.kit or folder / "kit"))
+    outcomes = []
+    print(f"{'seed':>4} {'cycles':>6} {'faults':>6} {'MB at first':>11} {'most more':>9} {'last more':>9} {'min':>5}")
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
+        each = run_seed(seed, arguments.cycles, Path(arguments.kit or folder / "kit"), folder / f"seed{seed}")
+        outcomes.append(each)
+        first = each.memory_mb[0] if each.memory_mb else float("nan")
+        numbers = f"{first:>11.0f} {each.growth_mb:>9.1f} {each.last_growth_mb:>9.1f} {each.seconds / 60:>5.1f}"
+        print(f"{seed:>4} {each.cycles:>6} {len(each.faults):>6} {numbers}", flush=True)
+        for fault in each.faults[:5]:
+            print("    " + fault.replace("\n", "\n    "), flush=True)
+    faults = sum(len(each.faults) for each in outcomes)
+    print(f"{sum(each.cycles for each in outcomes)} actions, {faults} faults; what is left lies in {folder}")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

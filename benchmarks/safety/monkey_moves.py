@@ -1,0 +1,516 @@
+"""What a monkey does with the window: presses, drags, deletes, opens good and damaged things, all by a seed."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer, Points
+from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent, QMouseEvent
+from qtpy.QtWidgets import (
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QLineEdit,
+    QListWidget,
+    QMessageBox,
+    QPushButton,
+    QSpinBox,
+    QTreeWidget,
+    QWidget,
+)
+
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.viewer.board.layers import ROLE_KEY
+from napari_vidrecon.viewer.contributions import commands
+from napari_vidrecon.viewer.contributions.reader import get_reader
+from napari_vidrecon.viewer.contributions.shortcuts import SHORTCUTS
+from napari_vidrecon.viewer.main_widget import ReconstructionWidget
+from napari_vidrecon.viewer.main_window import main_window_of
+from napari_vidrecon.viewer.registry import workspace_of
+
+MOST_RUNS = 4
+CANVAS = "CanvasBackendDesktop"
+"""Vispy's widget."""
+MOST_STEPS, MOST_LAYERS = 12, 40
+REST_SECONDS = 60.0
+LEFT_ALONE = {"study_start", "study_estimate", "study_page"}
+"""Studies start processes of their own for minutes; they have tests of their own."""
+SMALL = {"steps": MOST_STEPS, "track_every": 2, "track_skip_frames": 8}
+
+
+class Monkey:
+    """Plays with one window.
+
+    Parameters
+    ----------
+    viewer
+        With a window.
+    kit
+        Sound inputs by kind, as `kit.make_kit` makes them: "session", "encoder", "decoder", "mask", "run", "part",
+        "fields", "mp4".
+    folder
+        For damaged copies, and for what the monkey saves.
+    seed
+        Of everything it does.
+    """
+
+    def __init__(self, viewer: Any, kit: dict[str, Path], folder: Path, seed: int) -> None:
+        self.viewer, self.kit, self.folder = viewer, kit, folder
+        self.random = random.Random(seed)
+        self.done: list[str] = []
+        self.damaged = self._damage()
+        self.answers = [*(path for path in kit.values() if path.exists()), *self.damaged]
+        commands.show_board(viewer)
+        self.workspace = workspace_of(viewer)
+        self.model, self.controller = self.workspace.model, self.workspace.controller
+        self.moves: list[tuple[int, Callable[[], None]]] = [
+            (8, self.press),
+            (10, self.change),
+            (3, self.choose_row),
+            (3, self.open),
+            (2, self.drop),
+            (2, self.open_by_napari),
+            (5, self.drive),
+            (2, self.fit_mask),
+            (6, self.delete_layer),
+            (1, self.delete_all_layers),
+            (4, self.add_layer),
+            (4, self.move_layer),
+            (3, self.duplicate_layer),
+            (6, self.restyle_layer),
+            (4, self.turn_to_3d),
+            (4, self.scrub),
+            (2, self.roll),
+            (2, self.resize),
+            (2, self.toggle_grid),
+            (3, self.key),
+            (6, self.mouse),
+            (3, self.undo),
+            (1, self.close_dock),
+            (2, self.show_dock),
+            (1, self.theme),
+            (2, self.mark),
+            (1, self.rebuild),
+        ]
+
+    def _damage(self) -> list[Path]:
+        """Copies with a part cut off, bits turned or a key of nonsense; one of each kind of thing."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        made = []
+        for kind in ("encoder", "decoder", "mask", "fields"):
+            if kind not in self.kit:
+                continue
+            content = bytearray(self.kit[kind].read_bytes())
+            cut = self.folder / f"cut_{self.kit[kind].name}"
+            cut.write_bytes(content[: self.random.randrange(len(content))])
+            for _ in range(20):
+                content[self.random.randrange(min(len(content), 4000))] ^= 1 << self.random.randrange(8)
+            turned = self.folder / f"turned_{self.kit[kind].name}"
+            turned.write_bytes(content)
+            made += [cut, turned]
+        for kind in ("session", "run"):
+            copy = self.folder / f"damaged_{self.kit[kind].name}"
+            shutil.copytree(self.kit[kind], copy, dirs_exist_ok=True)
+            files = sorted(path for path in copy.rglob("*") if path.is_file())
+            for path in self.random.sample(files, min(3, len(files))):
+                path.write_bytes(path.read_bytes()[:-9])
+            made.append(copy)
+        (self.folder / "nonsense.npy").write_bytes(b"nonsense")
+        return [*made, self.folder / "nonsense.npy", self.folder / "missing", self.folder]
+
+    # One move
+
+    def move(self) -> str:
+        """Do one thing; returns its name."""
+        weights, moves = zip(*self.moves, strict=True)
+        chosen = self.random.choices(moves, weights)[0]
+        self.done.append(chosen.__name__)
+        chosen()
+        self._spare_renderer()
+        self._stay_small()
+        return self.done[-1]
+
+    def _say(self, what: str) -> None:
+        self.done[-1] += f" {what}"
+
+    def _spare_renderer(self) -> None:
+        """Hide a person's own pictures in 3-D: a thin one, drawn as a volume, ends Mesa's software renderer.
+
+        Napari does so by itself, without this package: an image of (45, 36, 64) with scale (1/30, 1, 1), labels of
+        (9, 7) zeros, ndisplay 3, delete the image; the process ends in vispy's glDrawElements. The board's own layers
+        are put aside in 3-D, which this leaves to it.
+        """
+        if self.viewer.dims.ndisplay == 3:
+            for layer in self.viewer.layers:
+                if isinstance(layer, (Image, Labels)) and layer.visible:
+                    assert ROLE_KEY not in layer.metadata or self.done[-1].startswith("restyle"), layer
+                    layer.visible = False
+
+    def _stay_small(self) -> None:
+        """Runs stay short and few: what is looked for is what the window loses, not what a person keeps."""
+        config = self.model.config
+        if config.steps > MOST_STEPS or self.random.random() < 0.1:
+            self.model.set_settings(config=ReconstructionConfig.preset("fast", **SMALL))
+        while len(self.model.runs) > MOST_RUNS:
+            self._panel().runs_panel.delete(self.model.runs[0])
+        while len(self.viewer.layers) > MOST_LAYERS:
+            self.viewer.layers.pop()
+
+    def settle(self) -> None:
+        """End what goes on and put the window back to where it began, for measuring."""
+        self.controller.stop()
+        for busy in (self.workspace.mask_fit, self.workspace.field_mapping):
+            busy.stop()
+            busy.wait(REST_SECONDS)
+        panel = self._panel()
+        self.controller.wait(REST_SECONDS)
+        panel.stimulus_panel.maker.wait(REST_SECONDS)
+        self.workspace.player.stop()
+        self.viewer.dims.ndisplay = 2
+        for name in list(self.viewer.window.dock_widgets):
+            if not isinstance(self.viewer.window.dock_widgets[name], ReconstructionWidget):
+                self._remove_dock(self.viewer.window.dock_widgets[name])
+        self.workspace.board.cells.close()
+        self.viewer.layers.clear()
+        panel.open(self.kit["session"])
+        self.model.set_settings(
+            config=ReconstructionConfig.preset("fast", **SMALL), target="recorded", decoder=None, device="cpu"
+        )
+        self.controller.wait(REST_SECONDS)
+        self.viewer.reset_view()
+
+    # Things to do
+
+    def _panel(self) -> ReconstructionWidget:
+        return commands.show_board(self.viewer)
+
+    def _ours(self) -> list[QWidget]:
+        docked = [each for each in self.viewer.window.dock_widgets.values() if isinstance(each, QWidget)]
+        ours = [each for each in docked if type(each).__module__.startswith("napari_vidrecon")]
+        return [child for each in ours for child in each.findChildren(QWidget) if child.isEnabled()]
+
+    def _pick(self, kinds: type | tuple[type, ...]) -> Any:
+        found = [each for each in self._ours() if isinstance(each, kinds) and each.objectName() not in LEFT_ALONE]
+        if not found:
+            return None
+        chosen = self.random.choice(found)
+        self._say(f"{type(chosen).__name__}:{chosen.objectName()}")
+        return chosen
+
+    def press(self) -> None:
+        """Any button of ours; one with a menu opens it and takes an entry."""
+        pressed = self._pick(QPushButton)
+        if pressed is None:
+            return
+        if pressed.menu() is None:
+            pressed.click()
+            return
+        menu = pressed.menu()
+        menu.aboutToShow.emit()
+        actions = [action for action in menu.actions() if action.isEnabled()]
+        if actions:
+            self.random.choice(actions).trigger()
+
+    def change(self) -> None:
+        """Any control of ours."""
+        control = self._pick((QAbstractSpinBox, QComboBox, QAbstractSlider, QCheckBox, QLineEdit))
+        if isinstance(control, QSpinBox):
+            low, high = control.minimum(), control.maximum()
+            control.setValue(self.random.choice([low, high, self.random.randint(low, high), low + 1]))
+        elif isinstance(control, QDoubleSpinBox):
+            low, high = control.minimum(), control.maximum()
+            control.setValue(self.random.choice([low, high, self.random.uniform(low, high), low + 0.1]))
+        elif isinstance(control, QComboBox) and control.count():
+            index = self.random.randrange(control.count())
+            control.setCurrentIndex(index)
+            control.activated.emit(index)
+        elif isinstance(control, QCheckBox):
+            control.click()
+        elif isinstance(control, QAbstractSlider):
+            try:
+                control.setValue(self.random.randint(int(control.minimum()), int(control.maximum())))
+            except TypeError:
+                # A slider with two handles.
+                control.setValue(sorted(self.random.uniform(0.0, 1.3) for _ in range(2)))
+
+    def choose_row(self) -> None:
+        """A row of any list of ours: runs, encoders, studies."""
+        listed = self._pick((QTreeWidget, QListWidget))
+        if isinstance(listed, QTreeWidget) and listed.topLevelItemCount():
+            item = listed.topLevelItem(self.random.randrange(listed.topLevelItemCount()))
+            item.setSelected(not item.isSelected())
+        elif isinstance(listed, QListWidget) and listed.count():
+            item = listed.item(self.random.randrange(listed.count()))
+            if not item.flags() & Qt.ItemFlag.ItemIsUserCheckable:
+                return
+            ticked = item.checkState() == Qt.CheckState.Checked
+            item.setCheckState(Qt.CheckState.Unchecked if ticked else Qt.CheckState.Checked)
+
+    def _any_path(self) -> Path:
+        chosen = self.random.choice(self.answers)
+        self._say(chosen.name)
+        return chosen
+
+    def open(self) -> None:
+        """Something good or damaged."""
+        self._panel().open(self._any_path())
+
+    def drop(self) -> None:
+        """Something good or damaged on the dock."""
+        data = QMimeData()
+        data.setUrls([QUrl.fromLocalFile(str(self._any_path()))])
+        button, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        self._panel().dropEvent(QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, button, keys))
+
+    def open_by_napari(self) -> None:
+        """As when a folder is dropped on the canvas."""
+        path = self._any_path()
+        read = get_reader(str(path))
+        for layer_tuple in [] if read is None else read(str(path)):
+            if layer_tuple[0] is not None:
+                self.viewer.add_layer(Layer.create(*layer_tuple))
+
+    def drive(self) -> None:
+        """Start, pause, stop, rerun, the other half of the error map, or predict."""
+        drives = [
+            self.controller.start, self.controller.start, self.controller.pause, self.controller.resume,
+            self.controller.stop, self.controller.rerun, self.controller.start_counterpart,
+        ]  # fmt: skip
+        chosen = self.random.choice(drives)
+        self._say(chosen.__name__)
+        chosen()
+
+    def fit_mask(self) -> None:
+        """Begin to fit a mask or to map receptive fields, or end it."""
+        fitting = self.random.choice([self.workspace.mask_fit, self.workspace.field_mapping])
+        if fitting.busy:
+            fitting.stop()
+        else:
+            fitting.start()
+
+    def _layer(self) -> Layer | None:
+        return self.random.choice(list(self.viewer.layers)) if len(self.viewer.layers) else None
+
+    def delete_layer(self) -> None:
+        """Any layer, ours or another."""
+        layer = self._layer()
+        if layer is not None:
+            self._say(layer.name)
+            self.viewer.layers.remove(layer)
+
+    def delete_all_layers(self) -> None:
+        """All of them, or all that are selected."""
+        if self.random.random() < 0.5:
+            self.viewer.layers.clear()
+        else:
+            self.viewer.layers.select_all()
+            self.viewer.layers.remove_selected()
+
+    def add_layer(self) -> None:
+        """Something of a person's own, of two, three or four dimensions."""
+        kind = self.random.randrange(5)
+        size = self.random.choice([(9, 7), (5, 9, 7), (2, 5, 9, 7)])
+        if kind == 0:
+            self.viewer.add_image(np.zeros(size, np.float32))
+        elif kind == 1:
+            self.viewer.add_labels(np.zeros(size, np.uint8))
+        elif kind == 2:
+            self.viewer.add_points(np.zeros((3, len(size))))
+        elif kind == 3:
+            self.viewer.add_shapes([np.eye(4, len(size)) * 9] if len(size) < 4 else None, ndim=len(size))
+        else:
+            self.viewer.add_image(np.zeros((9, 7, 3), np.uint8), rgb=True)
+
+    def move_layer(self) -> None:
+        """To another place in the list."""
+        count = len(self.viewer.layers)
+        if count > 1:
+            self.viewer.layers.move(self.random.randrange(count), self.random.randrange(count))
+
+    def duplicate_layer(self) -> None:
+        """As napari does: with its metadata."""
+        layer = self._layer()
+        if layer is not None:
+            self._say(layer.name)
+            self.viewer.add_layer(Layer.create(*layer.as_layer_data_tuple()))
+
+    def restyle_layer(self) -> None:
+        """Rename, hide, fade, select, recolour; another mode, other data, another place."""
+        layer = self._layer()
+        if layer is None:
+            return
+        change = self.random.randrange(9)
+        self._say(f"{change} {layer.name}")
+        if change == 0:
+            layer.name = self.random.choice(["stimulus", "a", "ü\n", "<b>x</b>", "reconstruction"])
+        elif change == 1:
+            layer.visible = not layer.visible
+        elif change == 2:
+            layer.opacity = self.random.random()
+        elif change == 3:
+            self.viewer.layers.selection = set(
+                self.random.sample(list(self.viewer.layers), self.random.randint(0, len(self.viewer.layers)))
+            )
+        elif change == 4 and isinstance(layer, Image) and not layer.rgb:
+            layer.contrast_limits = self.random.choice([(0, 1), (-5.0, 5.0), (0, 255)])
+            layer.colormap = self.random.choice(["gray", "magma", "red"])
+        elif change == 5:
+            layer.mode = self.random.choice(["pan_zoom", "transform"])
+        elif change == 6 and isinstance(layer, Labels):
+            layer.paint((0,) * layer.ndim, 1)
+            layer.undo()
+        elif change == 7:
+            layer.metadata = self.random.choice([{}, {"vidrecon_role": "stimulus"}, {"vidrecon_role": 5}])
+        elif change == 8 and isinstance(layer, Points):
+            layer.selected_data = set(range(min(2, len(layer.data))))
+
+    def turn_to_3d(self) -> None:
+        """To three dimensions or back."""
+        self.viewer.dims.ndisplay = 5 - self.viewer.dims.ndisplay
+        if self.viewer.dims.ndisplay == 3 and self.random.random() < 0.5:
+            self.viewer.scene.camera.angles = tuple(self.random.uniform(-90, 90) for _ in range(3))
+
+    def scrub(self) -> None:
+        """To another frame."""
+        for axis in range(self.viewer.dims.ndim):
+            self.viewer.dims.set_current_step(axis, self.random.randint(-3, 70))
+
+    def roll(self) -> None:
+        """Other axes on display, or the first view again."""
+        self.random.choice([self.viewer.dims.roll, self.viewer.dims.transpose, self.viewer.reset_view])()
+
+    def resize(self) -> None:
+        """The window, or how near one looks."""
+        if self.random.random() < 0.7:
+            width, height = self.random.randint(300, 1500), self.random.randint(200, 950)
+            main_window_of(self.viewer).resize(width, height)
+        else:
+            self.viewer.scene.camera.zoom = self.random.choice([1e-3, 0.5, 5, 1e3])
+
+    def toggle_grid(self) -> None:
+        """Napari's grid, by us or by napari."""
+        if self.random.random() < 0.5:
+            commands.toggle_grid(self.viewer)
+        else:
+            self.viewer.canvas.grid.enabled = not self.viewer.canvas.grid.enabled
+
+    def key(self) -> None:
+        """One of our keys; a list of keys is closed again."""
+        shortcut = self.random.choice(SHORTCUTS)
+        self._say(shortcut.key)
+        shortcut.command(self.viewer)
+        for dialog in QApplication.topLevelWidgets():
+            if type(dialog).__name__ == "ShortcutsDialog":
+                dialog.close()
+
+    def mouse(self) -> None:
+        """Press, drag and release on the canvas, with or without keys."""
+        widgets = main_window_of(self.viewer).findChildren(QWidget)
+        native = next(each for each in widgets if type(each).__name__ == CANVAS)
+        keys = self.random.choice(
+            [Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier]
+        )
+        left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+
+        def place() -> QPoint:
+            return QPoint(self.random.randrange(max(native.width(), 1)), self.random.randrange(max(native.height(), 1)))
+
+        def send(kind: QEvent.Type, at: QPoint, button: Qt.MouseButton, held: Qt.MouseButton) -> None:
+            local = QPointF(at)
+            event = QMouseEvent(kind, local, QPointF(native.mapToGlobal(at)), button, held, keys)
+            QApplication.sendEvent(native, event)
+
+        at = place()
+        send(QEvent.Type.MouseMove, at, none, none)
+        send(QEvent.Type.MouseButtonPress, at, left, left)
+        for _ in range(self.random.randrange(4)):
+            at = place()
+            send(QEvent.Type.MouseMove, at, none, left)
+        send(QEvent.Type.MouseButtonRelease, at, left, none)
+
+    def undo(self) -> None:
+        """Undo and redo, often."""
+        for _ in range(self.random.randint(1, 4)):
+            self.random.choice([self.model.undo, self.model.undo, self.model.redo])()
+
+    def close_dock(self) -> None:
+        """Any of our docks."""
+        docked = [each for each in self.viewer.window.dock_widgets.values() if isinstance(each, QWidget)]
+        ours = [each for each in docked if type(each).__module__.startswith("napari_vidrecon")]
+        if ours:
+            self._remove_dock(self.random.choice(ours))
+
+    def _remove_dock(self, widget: QWidget) -> None:
+        self.viewer.window.remove_dock_widget(widget)
+        widget.close()
+        widget.deleteLater()
+
+    def show_dock(self) -> None:
+        """Curves, studies, the board's panels."""
+        self.random.choice([commands.show_traces, commands.show_studies, commands.show_board])(self.viewer)
+
+    def theme(self) -> None:
+        """Dark or light."""
+        self.viewer.theme = self.random.choice(["dark", "light"])
+
+    def mark(self) -> None:
+        """Rows of the rasters, or a region."""
+        neurons = 0 if self.model.neurons is None else len(self.model.neurons.keep)
+        if neurons:
+            chosen = self.random.sample(range(neurons), self.random.randint(0, neurons))
+            self.workspace.board.activity.mark(np.array(chosen, np.intp))
+
+    def rebuild(self) -> None:
+        """As when another trial is chosen."""
+        if self.model.session is not None:
+            self.model.set_trial(self.random.choice(self.model.session.trial_ids))
+
+
+class Answers:
+    """Answers dialogs in place of a person: paths good and damaged, none, yes and no.
+
+    Parameters
+    ----------
+    monkey
+        Chooses.
+    patch
+        Sets an attribute of a class, as `setattr` does; a test takes it back.
+    """
+
+    def __init__(self, monkey: Monkey, patch: Callable[[Any, str, Any], None]) -> None:
+        self._monkey = monkey
+        for name in ("getOpenFileName", "getOpenFileNames", "getSaveFileName", "getExistingDirectory"):
+            patch(QFileDialog, name, staticmethod(getattr(self, f"_{name}")))
+        patch(QMessageBox, "question", staticmethod(self._question))
+
+    def _one(self) -> str:
+        random = self._monkey.random
+        return "" if random.random() < 0.3 else str(random.choice(self._monkey.answers))
+
+    def _getOpenFileName(self, *_: Any, **__: Any) -> tuple[str, str]:
+        return self._one(), ""
+
+    def _getOpenFileNames(self, *_: Any, **__: Any) -> tuple[list[str], str]:
+        return [self._one() or str(self._monkey.folder) for _ in range(self._monkey.random.randrange(3))], ""
+
+    def _getSaveFileName(self, *_: Any, **__: Any) -> tuple[str, str]:
+        endings = ["png", "gif", "csv", "npy", "zarr", "svg", "nothing"]
+        name = f"saved.{self._monkey.random.choice(endings)}"
+        return str(self._monkey.folder / "saved" / name), ""
+
+    def _getExistingDirectory(self, *_: Any, **__: Any) -> str:
+        return self._one()
+
+    def _question(self, *_: Any, **__: Any) -> QMessageBox.StandardButton:
+        buttons = QMessageBox.StandardButton
+        return self._monkey.random.choice([buttons.Yes, buttons.No])

@@ -1,0 +1,69 @@
+"""The board in a viewer that is turned to three dimensions."""
+
+from __future__ import annotations
+
+import pytest
+from napari.components import ViewerModel
+
+from napari_vidrecon.viewer.board import Board
+from napari_vidrecon.viewer.board.layers import Role
+from napari_vidrecon.viewer.model import ErrorMode
+
+
+@pytest.fixture
+def board(qtbot, small_model):
+    made = Board(ViewerModel(), small_model)
+    yield made
+    made.close()
+
+
+def seen(board: Board) -> set[str]:
+    return {str(layer.metadata["vidrecon_role"]) for layer in board.layers.ours() if layer.visible}
+
+
+def test_in_three_dimensions_it_is_put_aside_and_comes_back_as_it_was(board):
+    board.layer("mask").visible = False
+    before, said = seen(board), []
+    board.model.message.connect(lambda text, _is_error: said.append(text))
+    theirs = board.viewer.add_points([[0.0, 0.0, 0.0]])
+    board.viewer.dims.ndisplay = 3
+    assert seen(board) == set()
+    assert theirs.visible
+    assert len(said) == 1
+    board.viewer.dims.ndisplay = 2
+    assert seen(board) == before
+
+
+def test_what_is_made_or_called_for_in_three_dimensions_waits_for_two(board):
+    before = seen(board)
+    board.viewer.dims.ndisplay = 3
+    board.viewer.layers.clear()
+    board.model.set_trial(0, 0, 40)
+    board.model.set_view(error_mode=ErrorMode.NONE)
+    board.model.set_view(error_mode=ErrorMode.STIMULUS)
+    board.model.set_view(blinking=True)
+    assert seen(board) == set()
+    board.viewer.dims.ndisplay = 2
+    assert before <= seen(board)
+
+
+def test_brush_and_pen_are_lent_in_two_dimensions_and_laid_down_in_three(board):
+    board.viewer.dims.ndisplay = 3
+    brush = board.begin_painting()
+    assert board.viewer.dims.ndisplay == 2
+    assert brush.mode == "paint"
+    board.viewer.dims.ndisplay = 3
+    assert brush.mode == "pan_zoom"
+    board.draw_region()
+    assert board.viewer.dims.ndisplay == 2
+    assert board.layer(Role.REGION) is not None
+
+
+def test_the_grid_fits_the_view_beside_a_layer_of_more_dimensions(board, expected_faults):
+    import numpy as np
+
+    board.viewer.add_image(np.zeros((2, 3, 9, 7), np.float32))
+    board.viewer.dims.roll()
+    board.model.set_view(grid=True)
+    board.reset_view()
+    assert expected_faults() == []
