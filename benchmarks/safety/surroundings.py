@@ -195,8 +195,12 @@ def _judged(
         faults.append(f"unexpected: {lines[-1][:300]}")
     if ended.seconds > PATIENCE_S:
         faults.append("hangs")
-    if _stamps(kit) != inputs:
+    there = _stamps(kit)
+    if any(there.get(name) != stamp for name, stamp in inputs.items()):
         faults.append("changed its inputs")
+    for name in there.keys() - inputs.keys():
+        # What was to be written inside of its input is there, and must not be an input of the next case.
+        Path(name).unlink()
     stopped = surrounding.signal is not None and ended.code in (
         SIGNAL_EXIT_CODE + surrounding.signal[0],
         # Before Python has come to the first line of ours.
@@ -241,14 +245,15 @@ def _unlike(verb: Verb, out: str, place: Path, expected: dict[str, str]) -> list
     return ["exit code 0 and no result"]
 
 
-def _stamps(kit: Mapping[str, Path | str]) -> list[tuple[str, int, int]]:
+def _stamps(kit: Mapping[str, Path | str]) -> dict[str, tuple[int, int]]:
     files = [
         file
         for piece in kit.values()
         if isinstance(piece, Path)
-        for file in ([piece] if piece.is_file() else sorted(piece.rglob("*")))
+        for file in ([piece] if piece.is_file() else piece.rglob("*"))
+        if not file.is_dir()
     ]
-    return [(str(file), file.lstat().st_size, file.lstat().st_mtime_ns) for file in files]
+    return {str(file): (file.lstat().st_size, file.lstat().st_mtime_ns) for file in files}
 
 
 def chosen_verbs(number: int, surrounding: Surrounding, verbs: list[Verb]) -> list[Verb]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,13 +126,21 @@ def _remove(draft: Draft) -> None:
     for entry in folder.iterdir():
         if entry.name in (NOTE, LOCK):
             continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry, ignore_errors=True)
-        else:
-            entry.unlink(missing_ok=True)
+        _remove_tree(entry)
     for name in (NOTE, LOCK):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove_tree(folder)
+
+
+def _remove_tree(path: Path) -> None:
+    """As `shutil.rmtree`, which keeps a folder open for each level: one at a time is there even at the limit."""
+    with contextlib.suppress(OSError):
+        if path.is_symlink() or not path.is_dir():
+            path.unlink(missing_ok=True)
+            return
+        for name in os.listdir(path):  # noqa: PTH208  # read whole and closed before anything is removed
+            _remove_tree(path / name)
+        path.rmdir()
 
 
 def _make(parent: Path) -> tuple[Path, FileLock]:

@@ -262,7 +262,8 @@ def read_array(path: Path | str, *, memory_map: bool = False) -> np.ndarray:
         shape, order, dtype = _read_header(path, file)
         start = file.tell()
         _check_length(path, shape, dtype, size, start)
-        if memory_map and math.prod(shape) > 0:
+        # Text is read, not mapped: it has to be checked before a letter of it is taken for one.
+        if memory_map and math.prod(shape) > 0 and dtype.kind != "U":
             return np.memmap(path, dtype=dtype, shape=shape, order=order, mode="r", offset=start)
         count = math.prod(shape)
         flat = np.fromfile(file, dtype=dtype, count=count)

@@ -67,3 +67,21 @@ def test_what_a_user_deleted_meanwhile_does_not_come_back_half(tmp_path: Path) -
         if not was_killed:
             break
     assert not was_killed
+
+
+def test_a_draft_goes_even_where_hardly_a_file_more_can_be_opened(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            with replacing_folder(tmp_path / "mouse") as draft:
+                (draft / "a/b/c/d/e/f/g/h").mkdir(parents=True)
+            with replacing_folder(tmp_path / "mouse"):
+                used = max(map(int, os.listdir("/proc/self/fd" if os.path.exists("/proc/self/fd") else "/dev/fd")))
+                resource.setrlimit(resource.RLIMIT_NOFILE, (used + 3, used + 3))
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    assert [each.name for each in tmp_path.iterdir()] == ["mouse"]

@@ -64,8 +64,9 @@ def test_text_of_characters_that_do_not_exist_is_refused(tmp_path: Path) -> None
     tiers = np.array(["train", "oracle"])
     tiers.view(np.uint32)[0] = 0x110005
     np.save(tmp_path / "tiers.npy", tiers)
-    with pytest.raises(StorageError, match="characters that do not exist"):
-        read_array(tmp_path / "tiers.npy")
+    for memory_map in (False, True):
+        with pytest.raises(StorageError, match="characters that do not exist"):
+            read_array(tmp_path / "tiers.npy", memory_map=memory_map)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
