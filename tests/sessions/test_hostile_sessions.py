@@ -155,8 +155,8 @@ def test_the_fingerprint_survives_links_that_lead_in_circles_out_or_to_no_file(c
     [
         (TIERS, np.zeros(200_000, "S1"), "at most 100000 trials"),
         (TIERS, np.array(["x" * 5000] * 4), "at most 200 characters"),
-        (TIERS, np.array([0xD800, 1, 2, 3], "<u4").view("<U1"), "no text"),
-        (TIERS, np.array([0x110005, 1, 2, 3], "<u4").view("<U1"), "no text"),
+        (TIERS, np.array([0xD800, 1, 2, 3], "<u4").view("<U1"), "characters that do not exist"),
+        (TIERS, np.array([0x110005, 1, 2, 3], "<u4").view("<U1"), "characters that do not exist"),
         (TIERS, np.array(["train", "oracle"]).reshape(2, 1), "one tier name a trial"),
         (TIERS, np.array([b"\xff"] * 4), "no text"),
         (IDS, np.zeros(0, int), "one integer a neuron"),
