@@ -34,12 +34,15 @@ class VideoCorrelation:
 
     Parameters
     ----------
-    truth : (T, H, W), grey levels.
-    mask : (H, W) boolean or 0/1, or None for all pixels.
+    truth
+        (T, H, W), grey levels.
+    mask
+        (H, W) boolean or 0/1, or None for all pixels.
 
     Raises
     ------
-    MetricError : the mask does not fit the frames, or holds other values than 0 and 1.
+    MetricError
+        The mask does not fit the frames, or holds other values than 0 and 1.
     """
 
     @UNDEFINED_IS_NAN
@@ -73,12 +76,15 @@ def video_correlation(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None
 
     Parameters
     ----------
-    truth, video : (T, H, W), grey levels.
-    mask : (H, W) boolean or 0/1, or None for all pixels.
+    truth, video
+        (T, H, W), grey levels.
+    mask
+        (H, W) boolean or 0/1, or None for all pixels.
 
     Raises
     ------
-    MetricError : the shapes differ, or the mask does not fit.
+    MetricError
+        The shapes differ, or the mask does not fit.
 
     Source: Bauer et al. 2026, Fig. 2B (spatio-temporal correlation).
     """
@@ -243,13 +249,17 @@ def poisson_loss(predicted: ArrayLike, target: ArrayLike, eps: float = POISSON_E
 
     Parameters
     ----------
-    predicted : (N, T) expected activity, >= 0.
-    target : (N, T) activity to explain, >= 0.
-    eps : added to the prediction inside the logarithm.
+    predicted
+        (N, T) expected activity, >= 0.
+    target
+        (N, T) activity to explain, >= 0.
+    eps
+        Added to the prediction inside the logarithm.
 
     Raises
     ------
-    MetricError : the shapes differ.
+    MetricError
+        The shapes differ.
     """
     _check_weights(eps=eps)
     rates, counts = _response_pair(predicted, target, names=("predicted", "target"))

@@ -11,17 +11,21 @@ def cross_correlation(first: ArrayLike, second: ArrayLike, largest_lag: int) -> 
 
     Parameters
     ----------
-    first, second : (T,); a frame where either is NaN is left out of both.
-    largest_lag : frames, 0 <= lag < T.
+    first, second
+        (T,); a frame where either is NaN is left out of both.
+    largest_lag
+        Frames, 0 <= lag < T.
 
     Returns
     -------
-    (2 * largest_lag + 1,), lags from -largest_lag; at a positive lag `second` comes later. At lag 0 it is Pearson's
-    r. NaN where a course does not vary, or no frame overlaps.
+    NDArray[np.float64]
+        (2 * largest_lag + 1,), lags from -largest_lag; at a positive lag `second` comes later. At lag 0 it is Pearson's
+        r. NaN where a course does not vary, or no frame overlaps.
 
     Raises
     ------
-    ValueError : courses of different lengths, or a lag beyond them.
+    ValueError
+        Courses of different lengths, or a lag beyond them.
 
     Source: Bauer et al. 2026, Fig. 2-S1 B.
     """

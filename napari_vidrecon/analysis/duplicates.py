@@ -32,15 +32,23 @@ class NearestClip:
 
     Parameters
     ----------
-    trial : id of the held-out trial.
-    match : session and trial of the training clip whose first frame correlates most with its own.
-    first_frame_correlation : that correlation, -1..1, over all pixels.
-    clip_correlation : the highest correlation of whole clips, over their common length, among the training clips
-        whose first frames reach the threshold; where none does, that with `match`.
-    confirmed_by : session and trial of that clip.
-    hash_distance : bits, 0..64, to the training clip with the nearest perceptual hash.
-    nearest_hash : session and trial of that clip.
-    duplicate : first frame and whole clip both reach their thresholds.
+    trial
+        Id of the held-out trial.
+    match
+        Session and trial of the training clip whose first frame correlates most with its own.
+    first_frame_correlation
+        That correlation, -1..1, over all pixels.
+    clip_correlation
+        The highest correlation of whole clips, over their common length, among the training clips whose first frames
+        reach the threshold; where none does, that with `match`.
+    confirmed_by
+        Session and trial of that clip.
+    hash_distance
+        Bits, 0..64, to the training clip with the nearest perceptual hash.
+    nearest_hash
+        Session and trial of that clip.
+    duplicate
+        First frame and whole clip both reach their thresholds.
     """
 
     trial: int
@@ -59,9 +67,12 @@ class DuplicateReport:
 
     Parameters
     ----------
-    nearest : one entry a held-out trial, ascending.
-    training_clips : number of clips searched.
-    first_frame_threshold, clip_threshold : the correlations from which on a clip counts as the same.
+    nearest
+        One entry a held-out trial, ascending.
+    training_clips
+        Number of clips searched.
+    first_frame_threshold, clip_threshold
+        The correlations from which on a clip counts as the same.
     """
 
     nearest: tuple[NearestClip, ...]
@@ -112,19 +123,26 @@ def find_duplicates(
 
     Parameters
     ----------
-    session : whose clips are held out.
-    held_out : their trials.
-    training : the trials to train on, by session; the encoder's core is shared, so all its mice count.
-    first_frame_threshold, clip_threshold : correlations, -1..1, from which on a clip counts as the same.
-    on_progress : called with the clips read so far and the clips in all.
+    session
+        Whose clips are held out.
+    held_out
+        Their trials.
+    training
+        The trials to train on, by session; the encoder's core is shared, so all its mice count.
+    first_frame_threshold, clip_threshold
+        Correlations, -1..1, from which on a clip counts as the same.
+    on_progress
+        Called with the clips read so far and the clips in all.
 
     Returns
     -------
-    The report.
+    DuplicateReport
+        The report.
 
     Raises
     ------
-    SessionError : no clips to compare, or a video cannot be read.
+    SessionError
+        No clips to compare, or a video cannot be read.
 
     Source: Bauer et al. 2026, duplicate clips (figure only).
     """
@@ -177,8 +195,10 @@ class Look:
 
     Parameters
     ----------
-    first_frame : (pixels,) float32, mean 0 and length 1; all alike for frames of one grey.
-    hash : perceptual hash of the clip.
+    first_frame
+        (pixels,) float32, mean 0 and length 1; all alike for frames of one grey.
+    hash
+        Perceptual hash of the clip.
     """
 
     first_frame: np.ndarray

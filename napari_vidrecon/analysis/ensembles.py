@@ -26,13 +26,17 @@ def mean_video_correlations(truth: ArrayLike, videos: Sequence[ArrayLike], pixel
 
     Parameters
     ----------
-    truth : (T, H, W), grey levels.
-    videos : K movies (T, H, W), as they are averaged: clipped, and smoothed (a linear filter, which may come first).
-    pixels : (H, W) bool, pixels that are measured.
+    truth
+        (T, H, W), grey levels.
+    videos
+        K movies (T, H, W), as they are averaged: clipped, and smoothed (a linear filter, which may come first).
+    pixels
+        (H, W) bool, pixels that are measured.
 
     Returns
     -------
-    K arrays: of sets of 1, of 2, ... of all K movies; NaN where truth or mean is constant.
+    list[Floats]
+        K arrays: of sets of 1, of 2, ... of all K movies; NaN where truth or mean is constant.
     """
     inside = np.asarray(pixels) == 1
     rows = np.stack([np.asarray(movie, dtype=np.float64)[:, inside].ravel() for movie in (truth, *videos)])

@@ -24,16 +24,20 @@ def error_map(
 
     Parameters
     ----------
-    recon_recorded, recon_predicted : (T, H, W), grey levels.
-    mask : (H, W) boolean or 0/1, or None for all pixels.
+    recon_recorded, recon_predicted
+        (T, H, W), grey levels.
+    mask
+        (H, W) boolean or 0/1, or None for all pixels.
 
     Returns
     -------
-    (T, H, W), signed, in grey levels, -255..255; 0 outside the mask.
+    NDArray[np.float64]
+        (T, H, W), signed, in grey levels, -255..255; 0 outside the mask.
 
     Raises
     ------
-    ValueError : shapes that differ.
+    ValueError
+        Shapes that differ.
 
     Source: Bauer et al. 2026, Fig. 6D.
     """
@@ -71,13 +75,17 @@ def symmetric_limit(error: ArrayLike, mask: ArrayLike | None = None, percentile:
 
     Parameters
     ----------
-    error : (T, H, W), signed grey levels.
-    mask : (H, W) boolean or 0/1; without it the zeros outside a mask count too.
-    percentile : 0..100.
+    error
+        (T, H, W), signed grey levels.
+    mask
+        (H, W) boolean or 0/1; without it the zeros outside a mask count too.
+    percentile
+        0..100.
 
     Returns
     -------
-    grey levels, at least 1.
+    float
+        grey levels, at least 1.
     """
     values = np.asarray(error, dtype=np.float64)
     if mask is not None:
@@ -92,17 +100,22 @@ def overlay(stimulus: ArrayLike, error: ArrayLike, limit: float) -> NDArray[np.u
 
     Parameters
     ----------
-    stimulus : (..., H, W), grey levels 0..255.
-    error : the same shape, signed grey levels.
-    limit : error in grey levels, > 0, at which the tint is opaque; below, its opacity is in proportion.
+    stimulus
+        (..., H, W), grey levels 0..255.
+    error
+        The same shape, signed grey levels.
+    limit
+        Error in grey levels, > 0, at which the tint is opaque; below, its opacity is in proportion.
 
     Returns
     -------
-    (..., H, W, 3) 8-bit RGB.
+    NDArray[np.uint8]
+        (..., H, W, 3) 8-bit RGB.
 
     Raises
     ------
-    ValueError : shapes that differ, or a limit that is not positive.
+    ValueError
+        Shapes that differ, or a limit that is not positive.
     """
     grey, signed = np.asarray(stimulus, dtype=np.float64), np.asarray(error, dtype=np.float64)
     if grey.shape != signed.shape:

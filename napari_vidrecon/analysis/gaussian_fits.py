@@ -20,11 +20,16 @@ class GaussianFits:
 
     Attributes
     ----------
-    row, column : centre, px.
-    sigma_long, sigma_short : standard deviations along the axes of the ellipse, px.
-    angle : of the long axis, rad, from the columns' direction towards growing rows, -pi/2 .. pi/2.
-    height : of the peak, in the unit of the maps.
-    r_squared : share of the map's variance that the Gaussian explains.
+    row, column
+        Centre, px.
+    sigma_long, sigma_short
+        Standard deviations along the axes of the ellipse, px.
+    angle
+        Of the long axis, rad, from the columns' direction towards growing rows, -pi/2 .. pi/2.
+    height
+        Of the peak, in the unit of the maps.
+    r_squared
+        Share of the map's variance that the Gaussian explains.
     """
 
     row: NDArray[np.float64]
@@ -67,7 +72,8 @@ def fit_gaussians(maps: NDArray[np.floating]) -> GaussianFits:
 
     Parameters
     ----------
-    maps : (N, rows, columns), >= 0; maps that are all 0 or hold NaN give NaN.
+    maps
+        (N, rows, columns), >= 0; maps that are all 0 or hold NaN give NaN.
 
     Source: Guo 2011, "A simple algorithm for fitting a Gaussian function", in two dimensions.
     """

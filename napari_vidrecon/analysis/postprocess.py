@@ -25,16 +25,20 @@ def smooth(video: ArrayLike, sigma: float | tuple[float, float, float] = SMOOTHI
 
     Parameters
     ----------
-    video : (T, H, W), grey levels.
-    sigma : standard deviations in frames and pixels (time, height, width), or one for all; >= 0.
+    video
+        (T, H, W), grey levels.
+    sigma
+        Standard deviations in frames and pixels (time, height, width), or one for all; >= 0.
 
     Returns
     -------
-    (T, H, W), float32 for float32 input, else float64.
+    NDArray[np.floating]
+        (T, H, W), float32 for float32 input, else float64.
 
     Raises
     ------
-    ValueError : not (T, H, W), or a negative sigma.
+    ValueError
+        Not (T, H, W), or a negative sigma.
 
     Source: Bauer et al. 2026, Fig. 1, second supplement (smoothing 0.5; their filter includes time).
     """
@@ -56,20 +60,27 @@ def match_luminance_contrast(
 
     Parameters
     ----------
-    video, truth : (T, H, W), grey levels.
-    mask : (H, W) boolean or 0/1, or None for all pixels.
-    version : "video" takes mean and standard deviation over pixels and frames; "mean_frame" takes them over
-        the pixels of the time-averaged frame.
-    clip : keep the result within 0..255.
-    outside : grey level given to pixels outside the mask, or None to change them as those inside.
+    video, truth
+        (T, H, W), grey levels.
+    mask
+        (H, W) boolean or 0/1, or None for all pixels.
+    version
+        "video" takes mean and standard deviation over pixels and frames; "mean_frame" takes them over the pixels of the
+        time-averaged frame.
+    clip
+        Keep the result within 0..255.
+    outside
+        Grey level given to pixels outside the mask, or None to change them as those inside.
 
     Returns
     -------
-    (T, H, W), float32 for float32 input, else float64. Of a constant movie only the luminance is matched.
+    NDArray[np.floating]
+        (T, H, W), float32 for float32 input, else float64. Of a constant movie only the luminance is matched.
 
     Raises
     ------
-    ValueError : shapes that differ, an empty mask, or an unknown version.
+    ValueError
+        Shapes that differ, an empty mask, or an unknown version.
 
     Source: Bauer et al. 2026, Fig. 2A.
     """
@@ -97,13 +108,17 @@ def apply_mask(video: ArrayLike, mask: ArrayLike | None, outside: float = GREY_L
 
     Parameters
     ----------
-    video : (T, H, W), grey levels.
-    mask : (H, W) boolean or 0/1, or None to change nothing.
-    outside : the grey level, 0..255.
+    video
+        (T, H, W), grey levels.
+    mask
+        (H, W) boolean or 0/1, or None to change nothing.
+    outside
+        The grey level, 0..255.
 
     Raises
     ------
-    ValueError : the mask does not fit the frames.
+    ValueError
+        The mask does not fit the frames.
     """
     array = _as_video(video, "video")
     masked = array.astype(_output_type(array))
@@ -116,15 +131,18 @@ def ensemble_mean(videos: Iterable[ArrayLike]) -> NDArray[np.floating]:
 
     Parameters
     ----------
-    videos : one or more movies (T, H, W) of the same shape, grey levels; may be a generator.
+    videos
+        One or more movies (T, H, W) of the same shape, grey levels; may be a generator.
 
     Returns
     -------
-    (T, H, W), float32 if all inputs are, else float64; summed in float64.
+    NDArray[np.floating]
+        (T, H, W), float32 if all inputs are, else float64; summed in float64.
 
     Raises
     ------
-    ValueError : no movie, or shapes that differ.
+    ValueError
+        No movie, or shapes that differ.
     """
     total: NDArray[np.float64] | None = None
     output_type: np.dtype = np.dtype(np.float32)
@@ -150,17 +168,22 @@ def union_crop(masks: np.ndarray | Iterable[ArrayLike], margin: int = 0, square:
 
     Parameters
     ----------
-    masks : one mask (H, W) or several of one shape, boolean or 0/1.
-    margin : pixels added on each side, as far as the frame goes.
-    square : lengthen the shorter side around its middle, as far as the frame goes.
+    masks
+        One mask (H, W) or several of one shape, boolean or 0/1.
+    margin
+        Pixels added on each side, as far as the frame goes.
+    square
+        Lengthen the shorter side around its middle, as far as the frame goes.
 
     Returns
     -------
-    slices of rows and of columns, both ends of the region included.
+    tuple[slice, slice]
+        slices of rows and of columns, both ends of the region included.
 
     Raises
     ------
-    ValueError : shapes that differ, or no pixel in any mask.
+    ValueError
+        Shapes that differ, or no pixel in any mask.
     """
     single = isinstance(masks, np.ndarray) and masks.ndim == 2
     arrays = [np.asarray(mask) for mask in ([masks] if single else masks)]

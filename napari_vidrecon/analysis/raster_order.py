@@ -29,7 +29,8 @@ def by_first_component(activity: ArrayLike) -> Order:
 
     Parameters
     ----------
-    activity : (N, T), any unit; each neuron is taken relative to its own mean and spread.
+    activity
+        (N, T), any unit; each neuron is taken relative to its own mean and spread.
 
     Neurons that never change come last. The same activity always gives the same order: the component's sign
     is the one in which it goes along with the mean activity.
@@ -52,11 +53,13 @@ def by_rastermap(activity: ArrayLike) -> Order:
 
     Parameters
     ----------
-    activity : (N, T); at least 200 neurons and 50 frames, or the first principal component is used.
+    activity
+        (N, T); at least 200 neurons and 50 frames, or the first principal component is used.
 
     Raises
     ------
-    ImportError : rastermap is not installed.
+    ImportError
+        Rastermap is not installed.
     """
     scored = _scored(activity)
     neurons, frames = scored.shape
@@ -83,8 +86,10 @@ def by_similarity(activity: ArrayLike, *, thorough: bool = True) -> Order:
 
     Parameters
     ----------
-    activity : (N, T).
-    thorough : False takes the first component, whatever is installed.
+    activity
+        (N, T).
+    thorough
+        False takes the first component, whatever is installed.
     """
     return by_rastermap(activity) if thorough and rastermap_installed() else by_first_component(activity)
 
@@ -94,11 +99,13 @@ def by_prediction(recorded: ArrayLike, predicted: ArrayLike) -> Order:
 
     Parameters
     ----------
-    recorded, predicted : (N, T); neurons without a correlation (constant, or not predicted: NaN) come last.
+    recorded, predicted
+        (N, T); neurons without a correlation (constant, or not predicted: NaN) come last.
 
     Raises
     ------
-    ValueError : the shapes differ.
+    ValueError
+        The shapes differ.
     """
     truth, guess = np.asarray(recorded), np.asarray(predicted)
     if truth.shape != guess.shape:
@@ -113,7 +120,8 @@ def by_position(coordinates: ArrayLike) -> Order:
 
     Parameters
     ----------
-    coordinates : (N, 3) or (N, 2), µm; neurons without a position (NaN) come last.
+    coordinates
+        (N, 3) or (N, 2), µm; neurons without a position (NaN) come last.
     """
     positions = np.asarray(coordinates, dtype=np.float64)
     known = ~np.isnan(positions.sum(axis=1))

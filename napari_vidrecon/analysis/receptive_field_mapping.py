@@ -48,7 +48,8 @@ class MappingRecipe(Settings):
 
         Raises
         ------
-        ConfigError : no such preset.
+        ConfigError
+            No such preset.
         """
         if not isinstance(name, str) or name not in ("quick", "published"):
             raise ConfigError(f"receptive fields: expected the preset quick or published, found {shown(name)}")
@@ -71,19 +72,26 @@ def map_receptive_fields(
 
     Parameters
     ----------
-    session : the mouse; its average behaviour goes with every clip.
-    encoders : bound to this mouse; all count the same.
-    recipe : settings; default: the quick mapping.
-    on_progress : called with (clips done, clips in all) after every batch; return False to stop.
+    session
+        The mouse; its average behaviour goes with every clip.
+    encoders
+        Bound to this mouse; all count the same.
+    recipe
+        Settings; default: the quick mapping.
+    on_progress
+        Called with (clips done, clips in all) after every batch; return False to stop.
 
     Returns
     -------
-    The maps, or None if it was stopped.
+    ReceptiveFieldMaps | None
+        The maps, or None if it was stopped.
 
     Raises
     ------
-    ConfigError : no encoder.
-    EncoderError : an encoder does not fit the session, needs longer clips, or answers NaN or infinity.
+    ConfigError
+        No encoder.
+    EncoderError
+        An encoder does not fit the session, needs longer clips, or answers NaN or infinity.
 
     Source: Bauer et al. 2026, Fig. 1-S3; there only the last of seven encoders was used by mistake.
     """

@@ -38,10 +38,14 @@ class ReceptiveFieldMaps:
 
     Parameters
     ----------
-    on, off : (N, rows, columns of patches); activity during the patch over activity before it, minus 1.
-    patches : the stimulus.
-    provenance : session, encoders and settings they come from; plain JSON values.
-    screen : of the session.
+    on, off
+        (N, rows, columns of patches); activity during the patch over activity before it, minus 1.
+    patches
+        The stimulus.
+    provenance
+        Session, encoders and settings they come from; plain JSON values.
+    screen
+        Of the session.
     """
 
     on: NDArray[np.floating]
@@ -163,7 +167,8 @@ class ReceptiveFieldMaps:
 
         Raises
         ------
-        StorageError : the file cannot be written.
+        StorageError
+            The file cannot be written.
         """
         described = {"format": FORMAT, "patches": vars(self.patches), **self.provenance}
         fits = {f"fit_{name}": getattr(self.fits, name) for name in GaussianFits.__dataclass_fields__}
@@ -187,7 +192,8 @@ class ReceptiveFieldMaps:
 
         Raises
         ------
-        StorageError : missing, damaged, or not such a file.
+        StorageError
+            Missing, damaged, or not such a file.
         """
         path = Path(path)
         check_regular(path, "a file of receptive fields (.npz)")

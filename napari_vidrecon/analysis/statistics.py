@@ -28,16 +28,26 @@ class TestResult:
 
     Parameters
     ----------
-    test : its name, e.g. "paired t-test".
-    compared : what with what, e.g. "500 - 1000 neurons".
-    statistic, degrees : the value, and its degrees of freedom (one or two).
-    p : from the survival function, so that small values are exact; two-sided.
-    effect, effect_name : size of the effect, e.g. "Cohen's dz".
-    estimate, low, high : what was estimated (a mean difference, a mean, r) and its 95 % interval.
-    mice, clips : how many went in; 0 clips where clips play no part.
-    unit : what one observation is.
-    corrected_p : after a correction, NaN without one; `correction` names it.
-    note : why there is no number, or what to keep in mind.
+    test
+        Its name, e.g. "paired t-test".
+    compared
+        What with what, e.g. "500 - 1000 neurons".
+    statistic, degrees
+        The value, and its degrees of freedom (one or two).
+    p
+        From the survival function, so that small values are exact; two-sided.
+    effect, effect_name
+        Size of the effect, e.g. "Cohen's dz".
+    estimate, low, high
+        What was estimated (a mean difference, a mean, r) and its 95 % interval.
+    mice, clips
+        How many went in; 0 clips where clips play no part.
+    unit
+        What one observation is.
+    corrected_p
+        After a correction, NaN without one; `correction` names it.
+    note
+        Why there is no number, or what to keep in mind.
     """
 
     __test__ = False  # not for pytest, which would collect a class of this name
@@ -70,9 +80,12 @@ def mean_interval(values: ArrayLike, what: str = "mean", **counts: Any) -> TestR
 
     Parameters
     ----------
-    values : (n,); NaN are left out.
-    what : what it is the mean of.
-    counts : `mice`, `clips`, `unit` of the result.
+    values
+        (n,); NaN are left out.
+    what
+        What it is the mean of.
+    counts
+        `mice`, `clips`, `unit` of the result.
     """
     from scipy import stats
 
@@ -89,15 +102,20 @@ def paired_t(first: ArrayLike, second: ArrayLike, compared: str, **counts: Any) 
 
     Parameters
     ----------
-    first, second : (n,), one pair a unit; pairs with a NaN are left out.
-    compared : what with what.
-    counts : `mice`, `clips`, `unit` of the result.
+    first, second
+        (n,), one pair a unit; pairs with a NaN are left out.
+    compared
+        What with what.
+    counts
+        `mice`, `clips`, `unit` of the result.
 
     Returns
     -------
-    t, degrees of freedom, two-sided p, Cohen's dz, and the mean difference with its 95 % interval.
+    TestResult
+        t, degrees of freedom, two-sided p, Cohen's dz, and the mean difference with its 95 % interval.
 
-    Source: Bauer et al. 2026, Fig. 1-S2.
+    TestResult
+        Source: Bauer et al. 2026, Fig. 1-S2.
     """
     from scipy import stats
 
@@ -128,13 +146,16 @@ def independent_t(first: ArrayLike, second: ArrayLike, compared: str, **counts: 
 
     Parameters
     ----------
-    first, second : (n,), (m,); NaN are left out.
+    first, second
+        (n,), (m,); NaN are left out.
 
     Returns
     -------
-    t, degrees of freedom, two-sided p, Cohen's d, and the difference of the means with its 95 % interval.
+    TestResult
+        t, degrees of freedom, two-sided p, Cohen's d, and the difference of the means with its 95 % interval.
 
-    Source: Bauer et al. 2026, Fig. 2B.
+    TestResult
+        Source: Bauer et al. 2026, Fig. 2B.
     """
     from scipy import stats
 
@@ -166,14 +187,17 @@ def repeated_measures_anova(table: ArrayLike, compared: str, **counts: Any) -> T
 
     Parameters
     ----------
-    table : (units, levels); units with a NaN are left out.
+    table
+        (units, levels); units with a NaN are left out.
 
     Returns
     -------
-    F, both degrees of freedom, p and partial eta squared; the corrected p is Greenhouse and Geisser's. With two
-    levels there is nothing to correct.
+    TestResult
+        F, both degrees of freedom, p and partial eta squared; the corrected p is Greenhouse and Geisser's. With two
+        levels there is nothing to correct.
 
-    Source: Bauer et al. 2026, Fig. 3 and 5.
+    TestResult
+        Source: Bauer et al. 2026, Fig. 3 and 5.
     """
     values = _complete(table)
     units, levels = values.shape
@@ -220,13 +244,17 @@ def consecutive_paired_t(
 
     Parameters
     ----------
-    table : (units, levels).
-    levels : names of the columns.
-    unit_name : what the levels count, e.g. "neurons".
+    table
+        (units, levels).
+    levels
+        Names of the columns.
+    unit_name
+        What the levels count, e.g. "neurons".
 
     Returns
     -------
-    One `TestResult` a pair of neighbours; its corrected p is p times the number of tests, at most 1.
+    list[TestResult]
+        One `TestResult` a pair of neighbours; its corrected p is p times the number of tests, at most 1.
     """
     values = np.asarray(table, dtype=np.float64)
     tests = len(levels) - 1
@@ -243,13 +271,16 @@ def pearson_fit(x: ArrayLike, y: ArrayLike, compared: str, **counts: Any) -> tup
 
     Parameters
     ----------
-    x, y : (n,); pairs with a NaN are left out.
+    x, y
+        (n,); pairs with a NaN are left out.
 
     Returns
     -------
-    The test (its statistic, estimate and effect are r), and slope and intercept of y over x.
+    tuple[TestResult, tuple[float, float]]
+        The test (its statistic, estimate and effect are r), and slope and intercept of y over x.
 
-    Source: Bauer et al. 2026, Fig. 2-S1.
+    tuple[TestResult, tuple[float, float]]
+        Source: Bauer et al. 2026, Fig. 2-S1.
     """
     from scipy import stats
 
@@ -282,12 +313,15 @@ def mixed_model(values: ArrayLike, x: ArrayLike, groups: Sequence[object], compa
 
     Parameters
     ----------
-    values, x : (n,), one a clip.
-    groups : (n,) which mouse each belongs to.
+    values, x
+        (n,), one a clip.
+    groups
+        (n,) which mouse each belongs to.
 
     Returns
     -------
-    The slope, its z, p and 95 % interval; an option beside the paper's tests that uses every clip.
+    TestResult
+        The slope, its z, p and 95 % interval; an option beside the paper's tests that uses every clip.
     """
     result = TestResult("linear mixed model, random intercept of each mouse", compared, **counts)
     if len(set(groups)) < FEWEST_UNITS:
@@ -316,17 +350,22 @@ def by_unit(rows: Any, unit: Sequence[str], level: str, value: str) -> tuple[NDA
 
     Parameters
     ----------
-    rows : a data frame with the columns named.
-    unit : columns that name the unit: ["mouse"], or ["mouse", "clip"].
-    level, value : columns.
+    rows
+        A data frame with the columns named.
+    unit
+        Columns that name the unit: ["mouse"], or ["mouse", "clip"].
+    level, value
+        Columns.
 
     Returns
     -------
-    (units, levels) and the levels, ascending.
+    tuple[NDArray[np.float64], list[Any]]
+        (units, levels) and the levels, ascending.
 
     Raises
     ------
-    ConfigError : a column is missing.
+    ConfigError
+        A column is missing.
     """
     missing = [name for name in (*unit, level, value) if name not in rows.columns]
     if missing:

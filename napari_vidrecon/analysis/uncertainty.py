@@ -21,15 +21,18 @@ def uncertainty_map(videos: Sequence[np.ndarray]) -> np.ndarray:
 
     Parameters
     ----------
-    videos : at least two movies (T, rows, columns), grey levels 0..255.
+    videos
+        At least two movies (T, rows, columns), grey levels 0..255.
 
     Returns
     -------
-    (T, rows, columns) float32, grey levels, >= 0.
+    np.ndarray
+        (T, rows, columns) float32, grey levels, >= 0.
 
     Raises
     ------
-    ConfigError : fewer than two movies.
+    ConfigError
+        Fewer than two movies.
     """
     if len(videos) < 2:
         raise ConfigError(f"uncertainty: expected at least two movies, found {len(videos)}; use draws or encoders")

@@ -15,10 +15,14 @@ class Bar:
 
     Parameters
     ----------
-    what : for people.
-    section, key, value : which row of the results: the one of `section` whose `key` is `value`.
-    figure : which of its figures; where several rows fit, the worst counts.
-    at_least, aim : what is asked for; of an error, the largest allowed.
+    what
+        For people.
+    section, key, value
+        Which row of the results: the one of `section` whose `key` is `value`.
+    figure
+        Which of its figures; where several rows fit, the worst counts.
+    at_least, aim
+        What is asked for; of an error, the largest allowed.
     """
 
     what: str

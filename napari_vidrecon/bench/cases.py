@@ -35,10 +35,14 @@ class Case:
 
     Parameters
     ----------
-    name : for `--cases`.
-    section : where its rows go: "timings", "quality", "gradients", "growth" or "gpu".
-    calls : how often it calls `on_call`, for the progress.
-    measure : does it; takes `on_call`, which is told what was just done.
+    name
+        For `--cases`.
+    section
+        Where its rows go: "timings", "quality", "gradients", "growth" or "gpu".
+    calls
+        How often it calls `on_call`, for the progress.
+    measure
+        Does it; takes `on_call`, which is told what was just done.
     """
 
     name: str
@@ -73,7 +77,8 @@ def choose_cases(scale: Scale, names: Sequence[str]) -> list[Case]:
 
     Raises
     ------
-    ConfigError : there is no case of that name.
+    ConfigError
+        There is no case of that name.
     """
     cases = build_cases(scale)
     known = [case.name for case in cases]

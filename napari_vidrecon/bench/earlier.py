@@ -149,8 +149,8 @@ def read_results(file: Path | str) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        What the file says.
+    dict[str, Any]
+        dict What the file says.
 
     Raises
     ------

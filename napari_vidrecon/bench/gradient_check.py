@@ -21,8 +21,9 @@ def check_gradients(encoder: WindowEncoder, frames: int) -> dict[str, Any]:
 
     Returns
     -------
-    `gradient_error`: largest difference of a sub-batch's movie gradient (before the norm divides it), over the
-    largest gradient; `norm_error`: largest relative difference of a norm over all five channels; `loss_error`.
+    dict[str, Any]
+        `gradient_error`: largest difference of a sub-batch's movie gradient (before the norm divides it), over the
+        largest gradient; `norm_error`: largest relative difference of a norm over all five channels; `loss_error`.
     """
     trial = random_clip(frames, encoder.spec.neurons)
     naive = NaiveLoop(trial, encoder, AlphaMask.full())

@@ -42,7 +42,8 @@ def require_same_machine(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> 
 
     Raises
     ------
-    ConfigError : naming the first difference.
+    ConfigError
+        Naming the first difference.
     """
     if earlier["quick"] != now["quick"]:
         raise ConfigError("--from: expected results of the same sizes, found some with and some without --quick")

@@ -54,7 +54,8 @@ def published_form(module: nn.Module) -> nn.Module:
 
     Parameters
     ----------
-    module : a DwiseNeuro, or a compact encoder, which has no published form and is only built anew.
+    module
+        A DwiseNeuro, or a compact encoder, which has no published form and is only built anew.
     """
     state = module.state_dict()
     first = next(iter(module.parameters()))
@@ -96,16 +97,23 @@ class NaiveLoop:
 
     Parameters
     ----------
-    trial : the clip; its recorded activity is the target.
-    encoder : whose weights, canvas and floating-point type are taken.
-    mask : transparency mask.
+    trial
+        The clip; its recorded activity is the target.
+    encoder
+        Whose weights, canvas and floating-point type are taken.
+    mask
+        Transparency mask.
 
     Attributes
     ----------
-    windows : windows put through forward and backward so far.
-    evaluations : windows put through forward only.
-    video : (T, rows, columns) on the encoder's canvas.
-    history : what was tracked.
+    windows
+        Windows put through forward and backward so far.
+    evaluations
+        Windows put through forward only.
+    video
+        (T, rows, columns) on the encoder's canvas.
+    history
+        What was tracked.
     """
 
     trial: Trial

@@ -30,9 +30,12 @@ class Approach:
 
     Parameters
     ----------
-    windows : window evaluations so far, after each step; deterministic.
-    seconds : time spent in steps so far, measuring left out.
-    smoothed, unsmoothed : video correlation after each step, with and without the paper's smoothing.
+    windows
+        Window evaluations so far, after each step; deterministic.
+    seconds
+        Time spent in steps so far, measuring left out.
+    smoothed, unsmoothed
+        Video correlation after each step, with and without the paper's smoothing.
     """
 
     windows: list[int] = field(default_factory=list)
@@ -79,17 +82,25 @@ def approach_truth(
 
     Parameters
     ----------
-    trial : the clip.
-    encoders : one, or several whose movies are averaged.
-    mask : transparency mask; measured where alpha is at least 1.
-    variants : settings by name; each runs for its own number of steps.
-    target : as for `reconstruct`.
-    unmeasured : first and last frames left out of the correlation.
-    on_step : called with the variant's name and its steps done.
+    trial
+        The clip.
+    encoders
+        One, or several whose movies are averaged.
+    mask
+        Transparency mask; measured where alpha is at least 1.
+    variants
+        Settings by name; each runs for its own number of steps.
+    target
+        As for `reconstruct`.
+    unmeasured
+        First and last frames left out of the correlation.
+    on_step
+        Called with the variant's name and its steps done.
 
     Returns
     -------
-    Name to `Approach`.
+    dict[str, Approach]
+        Name to `Approach`.
     """
     first, last = unmeasured
     measured = slice(first, trial.frames - last)
@@ -134,15 +145,19 @@ def compare_costs(clips: Sequence[Mapping[str, Approach]], reference: str, measu
 
     Parameters
     ----------
-    clips : name to approach, one mapping a clip.
-    reference : the variant that sets the level.
-    measure : "smoothed" or "unsmoothed".
+    clips
+        Name to approach, one mapping a clip.
+    reference
+        The variant that sets the level.
+    measure
+        "smoothed" or "unsmoothed".
 
     Returns
     -------
-    Variant to {best, final, reached, clips, steps, windows, seconds, windows_ratio, seconds_ratio, ...}: means over
-    clips. Ratios are the reference's cost over the variant's, a clip; a clip on which the variant never gets there
-    counts as ratio 0, and is left out of steps, windows and seconds.
+    dict[str, Any]
+        Variant to {best, final, reached, clips, steps, windows, seconds, windows_ratio, seconds_ratio, ...}: means over
+        clips. Ratios are the reference's cost over the variant's, a clip; a clip on which the variant never gets there
+        counts as ratio 0, and is left out of steps, windows and seconds.
     """
     rows: dict[str, Any] = {}
     for name in clips[0]:

@@ -14,19 +14,32 @@ class Scale:
 
     Parameters
     ----------
-    repeats, large_repeats : timed calls of each side; `large_repeats` for the large encoder.
-    warmups : calls before that are not timed; none for the large encoder.
-    small, large : the two encoders with random weights.
-    small_frames, large_frames, large_prediction_frames : lengths of their clips.
-    sample_frames, sample_first_frame : which part of the sample's clips.
-    clip_steps : steps of a whole reconstruction with tracking.
-    run_steps : steps of each run of an ensemble, and of each of several clips.
-    ensembles, clips : how many at once.
-    quality_clips : held-out clips.
-    quality_steps : steps of the preset `paper`, whose best lies before.
-    quality_most_steps : of the other presets; None for their own.
-    check_frames, large_check_frames : length of the clips whose gradients are compared.
-    growth_... : sizes at which the cost is measured.
+    repeats, large_repeats
+        Timed calls of each side; `large_repeats` for the large encoder.
+    warmups
+        Calls before that are not timed; none for the large encoder.
+    small, large
+        The two encoders with random weights.
+    small_frames, large_frames, large_prediction_frames
+        Lengths of their clips.
+    sample_frames, sample_first_frame
+        Which part of the sample's clips.
+    clip_steps
+        Steps of a whole reconstruction with tracking.
+    run_steps
+        Steps of each run of an ensemble, and of each of several clips.
+    ensembles, clips
+        How many at once.
+    quality_clips
+        held-out clips.
+    quality_steps
+        Steps of the preset `paper`, whose best lies before.
+    quality_most_steps
+        Of the other presets; None for their own.
+    check_frames, large_check_frames
+        Length of the clips whose gradients are compared.
+    growth_...
+        Sizes at which the cost is measured.
     """
 
     repeats: int = 5

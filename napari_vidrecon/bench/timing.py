@@ -33,10 +33,14 @@ def interleaved(
 
     Parameters
     ----------
-    tasks : name to what is called.
-    repeats : timed calls of each.
-    warmups : calls of each before that are not timed.
-    on_call : called with the name after every call.
+    tasks
+        Name to what is called.
+    repeats
+        Timed calls of each.
+    warmups
+        Calls of each before that are not timed.
+    on_call
+        Called with the name after every call.
     """
     timings = {name: Timing() for name in tasks}
     for turn in range(warmups + repeats):

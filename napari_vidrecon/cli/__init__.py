@@ -19,9 +19,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 done, 1 faults found, 2 input, settings or surroundings at fault, 70 a fault of the program
-        itself, 128 and the signal's number if it was stopped (Ctrl-C: 130). Whatever went wrong is one line on
-        stderr; the traceback of a fault of the program goes to a log that the line names.
+        int Exit code: 0 done, 1 faults found, 2 input, settings or surroundings at fault, 70 a fault of the program
+        itself, 128 and the signal's number if it was stopped (Ctrl-C: 130). Whatever went wrong is one line on stderr;
+        the traceback of a fault of the program goes to a log that the line names.
     """
     words = [str(word) for word in (sys.argv[1:] if argv is None else argv)]
     try:

@@ -87,7 +87,8 @@ def _measure(
 
     Raises
     ------
-    ConfigError : the earlier ones are of another machine, or of other sizes.
+    ConfigError
+        The earlier ones are of another machine, or of other sizes.
     """
     import torch
 
@@ -135,8 +136,10 @@ def _read_all(files: Sequence[Path]) -> dict[str, Any] | None:
 
     Raises
     ------
-    StorageError : a file is missing, or something else.
-    ConfigError : they are of different machines, or of different sizes.
+    StorageError
+        A file is missing, or something else.
+    ConfigError
+        They are of different machines, or of different sizes.
     """
     from napari_vidrecon.bench.cases import joined
     from napari_vidrecon.bench.earlier import read_results

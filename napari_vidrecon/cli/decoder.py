@@ -131,9 +131,12 @@ def held_out_correlation(
 
     Parameters
     ----------
-    trial_ids : labelled trials that it was not fitted on.
-    pixels : (36, 64) bool, what is measured.
-    on_trial : called before every trial.
+    trial_ids
+        Labelled trials that it was not fitted on.
+    pixels
+        (36, 64) bool, what is measured.
+    on_trial
+        Called before every trial.
     """
     from napari_vidrecon import metrics
 

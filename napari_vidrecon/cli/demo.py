@@ -191,12 +191,15 @@ def write_files(result: Reconstruction, out: Path) -> dict[str, Any]:
 
     Parameters
     ----------
-    result : a reconstruction of the simulated mouse.
-    out : the folder; made if it is not there.
+    result
+        A reconstruction of the simulated mouse.
+    out
+        The folder; made if it is not there.
 
     Raises
     ------
-    StorageError : they cannot be written.
+    StorageError
+        They cannot be written.
     """
     from napari_vidrecon.cli.pictures import name_of, write_figure, write_movie
     from napari_vidrecon.cli.scores import evaluation_mask, measured_frames, scores

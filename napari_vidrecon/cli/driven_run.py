@@ -50,18 +50,27 @@ def drive_run(
 
     Parameters
     ----------
-    run : a planned run.
-    path : its folder.
-    overwrite : start anew where another run has that name; otherwise that is an error.
-    save_every : seconds between two copies of the unfinished run on disk.
-    label : what to call it in the progress.
-    stop_after : end after so many of its steps; default: all.
+    run
+        A planned run.
+    path
+        Its folder.
+    overwrite
+        Start anew where another run has that name; otherwise that is an error.
+    save_every
+        Seconds between two copies of the unfinished run on disk.
+    label
+        What to call it in the progress.
+    stop_after
+        End after so many of its steps; default: all.
 
     Raises
     ------
-    RunError : another run, or something else, is at `path`.
-    InUseError : another process is at work on this run.
-    Stopped : it was stopped; what is done is saved.
+    RunError
+        Another run, or something else, is at `path`.
+    InUseError
+        Another process is at work on this run.
+    Stopped
+        It was stopped; what is done is saved.
     """
     from napari_vidrecon.reconstruction.run_folder import at_work_on
 
@@ -127,7 +136,8 @@ def saved_run(run: Run, path: Path, overwrite: bool) -> Reconstruction | None:
 
     Raises
     ------
-    RunError : something else has the name, and is not to be replaced.
+    RunError
+        Something else has the name, and is not to be replaced.
     """
     from napari_vidrecon.errors import RunError
     from napari_vidrecon.reconstruction.results import Reconstruction

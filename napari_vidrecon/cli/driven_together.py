@@ -20,16 +20,23 @@ def drive_together(runs: Mapping[Path, Run], *, overwrite: bool, save_every: flo
 
     Parameters
     ----------
-    runs : planned runs by their folder, with the same encoders, settings and neurons.
-    overwrite : start anew where another run has that name; otherwise that is an error.
-    save_every : seconds between two copies of the unfinished runs on disk.
-    label : what to call them in the progress.
+    runs
+        Planned runs by their folder, with the same encoders, settings and neurons.
+    overwrite
+        Start anew where another run has that name; otherwise that is an error.
+    save_every
+        Seconds between two copies of the unfinished runs on disk.
+    label
+        What to call them in the progress.
 
     Raises
     ------
-    RunError : another run, or something else, is at one of the folders.
-    InUseError : another process is at work on one of the runs.
-    Stopped : it was stopped; what is done is saved.
+    RunError
+        Another run, or something else, is at one of the folders.
+    InUseError
+        Another process is at work on one of the runs.
+    Stopped
+        It was stopped; what is done is saved.
     """
     from napari_vidrecon.reconstruction.run_folder import at_work_on
 

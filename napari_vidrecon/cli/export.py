@@ -104,11 +104,13 @@ def write_tables(result: Reconstruction, path: Path) -> tuple[Path, Path]:
 
     Returns
     -------
-    Both files: `path`, and the same name with `_frames`.
+    tuple[Path, Path]
+        Both files: `path`, and the same name with `_frames`.
 
     Raises
     ------
-    StorageError : not a name ending in .csv, or it cannot be written.
+    StorageError
+        Not a name ending in .csv, or it cannot be written.
     """
     import numpy as np
 

@@ -63,7 +63,7 @@ def guarded(run: Callable[[list[str]], int], words: list[str], *, whole_process:
     Returns
     -------
     int
-        Exit code; see `napari_vidrecon.cli.main`.
+        int Exit code; see `napari_vidrecon.cli.main`.
     """
     signals = Signals()
     with contextlib.ExitStack() as stack:
@@ -146,8 +146,8 @@ def _quieten() -> Callable[[], None]:
 
     Returns
     -------
-    callable
-        Undoes it.
+    Callable[[], None]
+        callable Undoes it.
     """
     import logging
 

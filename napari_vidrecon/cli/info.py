@@ -65,7 +65,8 @@ def check_file(path: Path, mouse: str | None) -> list[str]:
 
     Raises
     ------
-    EncoderError : not an encoder that can be opened, or without that readout.
+    EncoderError
+        Not an encoder that can be opened, or without that readout.
     """
     from napari_vidrecon.cli.inputs import readout_of
     from napari_vidrecon.encoders.checkpoints import load_encoder
@@ -131,7 +132,8 @@ def described(path: Path) -> tuple[str, dict[str, Any]]:
 
     Raises
     ------
-    VidreconError : nothing there, or nothing this program knows.
+    VidreconError
+        Nothing there, or nothing this program knows.
     """
     from napari_vidrecon.errors import StorageError
     from napari_vidrecon.reconstruction.decoder import is_decoder

@@ -29,7 +29,8 @@ def parse_frames(text: str | None) -> tuple[int, int | None]:
 
     Raises
     ------
-    ConfigError : not of that form.
+    ConfigError
+        Not of that form.
     """
     start, separator, stop = (text if text is not None else ":").partition(":")
     try:
@@ -46,7 +47,8 @@ def open_trial(session: Session, trial_id: int, frames: str | None = None) -> Tr
 
     Raises
     ------
-    SessionError : the trial cannot be read, or has no such frames, or too few of them.
+    SessionError
+        The trial cannot be read, or has no such frames, or too few of them.
     """
     from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
 
@@ -67,13 +69,16 @@ def choose_trials(session: Session, trial_ids: Sequence[int], which: str | None)
 
     Parameters
     ----------
-    trial_ids : given one by one.
-    which : a tier, "all-test" for all tiers with test in their name, or "fold:K" for a fold of the labelled
-        trials (Bauer et al. 2026 hold out fold 0).
+    trial_ids
+        Given one by one.
+    which
+        A tier, "all-test" for all tiers with test in their name, or "fold:K" for a fold of the labelled trials (Bauer
+        et al. 2026 hold out fold 0).
 
     Raises
     ------
-    SessionError : nothing was chosen, or no such trial, tier or fold.
+    SessionError
+        Nothing was chosen, or no such trial, tier or fold.
     """
     chosen = list(trial_ids)
     for trial_id in chosen:
@@ -112,7 +117,8 @@ def readout_of(mouse: str | None) -> int | str | None:
 
     Raises
     ------
-    EncoderError : a number that cannot be an index.
+    EncoderError
+        A number that cannot be an index.
     """
     if mouse is None or not mouse.isdecimal():
         return mouse
@@ -135,14 +141,19 @@ def open_encoders(
 
     Parameters
     ----------
-    files : encoder files.
-    mouse : index or name of the readout, or None to choose by the number of neurons.
-    force_mouse : also take encoders of a mouse with another name.
-    precision, memory_gib : as for `load_encoder`.
+    files
+        Encoder files.
+    mouse
+        Index or name of the readout, or None to choose by the number of neurons.
+    force_mouse
+        Also take encoders of a mouse with another name.
+    precision, memory_gib
+        As for `load_encoder`.
 
     Raises
     ------
-    EncoderError : a file cannot be read, or does not fit the session.
+    EncoderError
+        A file cannot be read, or does not fit the session.
     """
     from napari_vidrecon.encoders.checkpoints import load_encoder
 
@@ -163,7 +174,8 @@ def require_mouse(encoder: Encoder, session: Session, *, force: bool = False) ->
 
     Raises
     ------
-    EncoderError : its mouse has another name than the session, and `force` is not set.
+    EncoderError
+        Its mouse has another name than the session, and `force` is not set.
     """
     if not force:
         _require_same_mouse(f"{encoder.spec.name}: expected an encoder", encoder.spec.mouse, session, EncoderError)
@@ -182,13 +194,17 @@ def open_decoder(file: Path, session: Session, *, force_mouse: bool = False) -> 
 
     Parameters
     ----------
-    file : as `vidrecon decoder` writes it.
-    force_mouse : also take the decoder of a mouse with another name.
+    file
+        As `vidrecon decoder` writes it.
+    force_mouse
+        Also take the decoder of a mouse with another name.
 
     Raises
     ------
-    StorageError : it cannot be read, or is no decoder.
-    ConfigError : it does not fit the session.
+    StorageError
+        It cannot be read, or is no decoder.
+    ConfigError
+        It does not fit the session.
     """
     from napari_vidrecon.reconstruction.decoder import Decoder
 
@@ -204,7 +220,8 @@ def open_mask(text: str) -> AlphaMask:
 
     Raises
     ------
-    MaskError : the file cannot be read or is no mask.
+    MaskError
+        The file cannot be read or is no mask.
     """
     from napari_vidrecon.reconstruction.masks import AlphaMask
 
@@ -216,14 +233,19 @@ def choose_neurons(neurons: int, ablate: float, seed: int, file: Path | None) ->
 
     Parameters
     ----------
-    neurons : neurons of the session.
-    ablate : fraction ablated at random, 0 to below 1.
-    seed : of the draw.
-    file : `.npy` with a boolean for each neuron, or the indices of those that take part.
+    neurons
+        Neurons of the session.
+    ablate
+        Fraction ablated at random, 0 to below 1.
+    seed
+        Of the draw.
+    file
+        `.npy` with a boolean for each neuron, or the indices of those that take part.
 
     Raises
     ------
-    ConfigError : both were given, or the file does not fit the session.
+    ConfigError
+        Both were given, or the file does not fit the session.
     """
     import numpy as np
 
@@ -252,8 +274,10 @@ def read_activity(file: Path, neurons: int, frames: int) -> np.ndarray:
 
     Raises
     ------
-    StorageError : missing, damaged or unsafe.
-    ConfigError : of another size.
+    StorageError
+        Missing, damaged or unsafe.
+    ConfigError
+        Of another size.
     """
     from napari_vidrecon.storage import read_array
 
@@ -271,7 +295,8 @@ def read_movie(file: Path) -> np.ndarray:
 
     Raises
     ------
-    StorageError : missing, damaged, unsafe, of another size, too short, or not of grey levels.
+    StorageError
+        Missing, damaged, unsafe, of another size, too short, or not of grey levels.
     """
     import numpy as np
 
@@ -298,7 +323,8 @@ def require_free(path: Path, overwrite: bool, what: str) -> None:
 
     Raises
     ------
-    StorageError : it is, and `overwrite` is not set; or a folder is in the way.
+    StorageError
+        It is, and `overwrite` is not set; or a folder is in the way.
     """
     from napari_vidrecon.storage import recover_folder
 

@@ -35,14 +35,19 @@ def write_movie(
 
     Parameters
     ----------
-    path : ends in .mp4, .gif, .tif or .tiff.
-    error : a third panel with the error over the stimulus.
-    match_contrast : show the reconstruction with the stimulus's luminance and contrast.
-    speed : 1 is as the mouse saw it.
+    path
+        Ends in .mp4, .gif, .tif or .tiff.
+    error
+        A third panel with the error over the stimulus.
+    match_contrast
+        Show the reconstruction with the stimulus's luminance and contrast.
+    speed
+        1 is as the mouse saw it.
 
     Raises
     ------
-    StorageError : another ending, or it cannot be written.
+    StorageError
+        Another ending, or it cannot be written.
     """
     from napari_vidrecon.analysis.postprocess import match_luminance_contrast
     from napari_vidrecon.figures.movie import side_by_side_frames, write_gif, write_mp4, write_tiff
@@ -75,12 +80,15 @@ def write_figure(result: Reconstruction, path: Path, *, error: bool = False, mat
 
     Parameters
     ----------
-    path : ends in .png, .svg or .pdf.
-    error, match_contrast : as for `write_movie`.
+    path
+        Ends in .png, .svg or .pdf.
+    error, match_contrast
+        As for `write_movie`.
 
     Raises
     ------
-    StorageError : another ending, or it cannot be written.
+    StorageError
+        Another ending, or it cannot be written.
     """
     from napari_vidrecon.figures.frame import save_figure
     from napari_vidrecon.figures.montage import reconstruction_figure

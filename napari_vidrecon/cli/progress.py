@@ -18,10 +18,14 @@ class Progress:
 
     Parameters
     ----------
-    label : what is being done.
-    total : steps in all.
-    unit : what a step is called, in the plural.
-    done : steps done before, by an earlier process; they do not count for the rate.
+    label
+        What is being done.
+    total
+        Steps in all.
+    unit
+        What a step is called, in the plural.
+    done
+        Steps done before, by an earlier process; they do not count for the rate.
     """
 
     def __init__(self, label: str, total: int, unit: str = "steps", done: int = 0) -> None:

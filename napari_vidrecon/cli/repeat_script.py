@@ -71,14 +71,19 @@ def write_script(result: Reconstruction, run: Path, path: Path) -> Path:
 
     Parameters
     ----------
-    result : the run.
-    run : its folder; the script reads mask, neurons and target from it.
-    path : ends in .py.
+    result
+        The run.
+    run
+        Its folder; the script reads mask, neurons and target from it.
+    path
+        Ends in .py.
 
     Raises
     ------
-    RunError : a published run, whose inputs are not known.
-    StorageError : another ending, or it cannot be written.
+    RunError
+        A published run, whose inputs are not known.
+    StorageError
+        Another ending, or it cannot be written.
     """
     from napari_vidrecon.storage import replacing_file
 
@@ -98,7 +103,8 @@ def script_text(result: Reconstruction, run: Path) -> str:
 
     Raises
     ------
-    RunError : a published run, or one that was changed while it went on.
+    RunError
+        A published run, or one that was changed while it went on.
     """
     from napari_vidrecon.reconstruction.provenance import Provenance, ToldInputs
     from napari_vidrecon.reconstruction.scripts import literal

@@ -37,7 +37,8 @@ def scores(result: Reconstruction) -> dict[str, float]:
 
     Returns
     -------
-    video_correlation, mean_frame_correlation, rmse (grey levels), ssim, and the response correlation at the end.
+    dict[str, float]
+        video_correlation, mean_frame_correlation, rmse (grey levels), ssim, and the response correlation at the end.
     """
     from napari_vidrecon import metrics
 

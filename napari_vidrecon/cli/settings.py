@@ -21,13 +21,17 @@ def parse_settings(option: str, pairs: Sequence[str], model: type[BaseModel]) ->
 
     Parameters
     ----------
-    option : the option they were given with, for messages.
-    pairs : words like "steps=200"; several values of a list are separated by commas.
-    model : whose fields they are.
+    option
+        The option they were given with, for messages.
+    pairs
+        Words like "steps=200"; several values of a list are separated by commas.
+    model
+        Whose fields they are.
 
     Raises
     ------
-    ConfigError : not NAME=VALUE, or no such field.
+    ConfigError
+        Not NAME=VALUE, or no such field.
     """
     settings: dict[str, Any] = {}
     for pair in pairs:
@@ -49,7 +53,8 @@ def checked(model: type[Settings], fields: dict[str, Any]) -> Settings:
 
     Raises
     ------
-    ConfigError : the first value that cannot be used, in one line.
+    ConfigError
+        The first value that cannot be used, in one line.
     """
     from pydantic import ValidationError
 

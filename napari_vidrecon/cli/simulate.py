@@ -115,7 +115,8 @@ def _require_replaceable(out: Path, overwrite: bool) -> None:
 
     Raises
     ------
-    StorageError : something else is there, or it is not to be replaced.
+    StorageError
+        Something else is there, or it is not to be replaced.
     """
     from napari_vidrecon.errors import StorageError
     from napari_vidrecon.sessions.belongings import require_session_or_nothing
@@ -140,7 +141,8 @@ def _require_raw_replaceable(place: Path, overwrite: bool) -> None:
 
     Raises
     ------
-    StorageError : something else is there, or it is not to be replaced.
+    StorageError
+        Something else is there, or it is not to be replaced.
     """
     from napari_vidrecon.errors import StorageError
     from napari_vidrecon.sessions.simulation.raw.raw_mouse import is_raw

@@ -18,8 +18,10 @@ class Stopped(Exception):
 
     Parameters
     ----------
-    message : what was kept, and how to go on.
-    signal_number : the signal that asked for it.
+    message
+        What was kept, and how to go on.
+    signal_number
+        The signal that asked for it.
     """
 
     def __init__(self, message: str, signal_number: int = signal.SIGINT) -> None:
@@ -32,7 +34,8 @@ class StopRequest:
 
     Parameters
     ----------
-    waiting_for : what is being finished first, for the message.
+    waiting_for
+        What is being finished first, for the message.
     """
 
     def __init__(self, waiting_for: str = "this step") -> None:

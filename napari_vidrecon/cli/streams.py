@@ -40,8 +40,8 @@ def settle_streams() -> OSError | None:
 
     Returns
     -------
-    OSError or None
-        Why the answer on stdout could not be written.
+    OSError | None
+        OSError or None Why the answer on stdout could not be written.
     """
     _settle("stderr")
     return _settle("stdout")

@@ -126,7 +126,8 @@ def chosen_recipe(architecture: str | None, words: Sequence[str], *, seed: int |
 
     Raises
     ------
-    ConfigError : an unknown architecture, name or setting, or a value that cannot be used.
+    ConfigError
+        An unknown architecture, name or setting, or a value that cannot be used.
     """
     from napari_vidrecon.cli.settings import checked, parse_settings
     from napari_vidrecon.encoders.training.published_recipe import named_recipe, recipe_of
@@ -149,7 +150,8 @@ def require_free_files(planned: Sequence[Instance], overwrite: bool) -> None:
 
     Raises
     ------
-    StorageError : one is, and `overwrite` is not set.
+    StorageError
+        One is, and `overwrite` is not set.
     """
     from napari_vidrecon.cli import inputs
 
@@ -171,7 +173,8 @@ def train_instance(
 
     Raises
     ------
-    Stopped : a person stopped it; what is learned is kept in its checkpoint.
+    Stopped
+        A person stopped it; what is learned is kept in its checkpoint.
     """
     from napari_vidrecon.cli.progress import Progress, duration_text
     from napari_vidrecon.encoders.checkpoints import read_encoder_file

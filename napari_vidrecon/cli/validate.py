@@ -48,7 +48,8 @@ def faults_of(path: Path, *, quick: bool = False) -> list[dict[str, Any]]:
 
     Raises
     ------
-    StorageError : there is nothing at the path.
+    StorageError
+        There is nothing at the path.
     """
     from napari_vidrecon.cli.info import ENCODER_SUFFIXES, described
     from napari_vidrecon.cli.progress import Progress

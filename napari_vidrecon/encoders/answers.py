@@ -68,7 +68,7 @@ def predicted(
     Returns
     -------
     np.ndarray
-        (N, T), finite.
+        np.ndarray (N, T), finite.
 
     Raises
     ------

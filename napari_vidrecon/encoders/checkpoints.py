@@ -55,17 +55,24 @@ def load_encoder(
 
     Parameters
     ----------
-    path : a reference checkpoint (`.pth`, `.pt`) or one of our `.safetensors` files.
-    mouse : index or name of the readout; may be left out where there is only one, or `neurons` decides.
-    device : "auto", "cpu", "cuda", "mps", ...
-    neurons : neuron count of the recording; chooses the readout where exactly one fits.
-    precision : "float32", or "bfloat16" if its gradient keeps its direction in it, which is checked; a line says
-        so where it does not.
-    memory_gib : what windows at once may take of the device's memory, GiB; None for a part of what is free.
+    path
+        A reference checkpoint (`.pth`, `.pt`) or one of our `.safetensors` files.
+    mouse
+        Index or name of the readout; may be left out where there is only one, or `neurons` decides.
+    device
+        "auto", "cpu", "cuda", "mps", ...
+    neurons
+        Neuron count of the recording; chooses the readout where exactly one fits.
+    precision
+        "float32", or "bfloat16" if its gradient keeps its direction in it, which is checked; a line says so where it
+        does not.
+    memory_gib
+        What windows at once may take of the device's memory, GiB; None for a part of what is free.
 
     Raises
     ------
-    EncoderError : missing, damaged, not an encoder, holding code, or without that readout; no such device.
+    EncoderError
+        Missing, damaged, not an encoder, holding code, or without that readout; no such device.
     """
     path = Path(path)
     if not isinstance(precision, str) or precision not in ("float32", "bfloat16"):
@@ -106,7 +113,8 @@ def read_encoder_file(path: Path | str) -> StoredEncoder:
 
     Raises
     ------
-    EncoderError : missing, damaged, not an encoder, or holding code.
+    EncoderError
+        Missing, damaged, not an encoder, or holding code.
     """
     path = Path(path)
     check_regular(path, "an encoder file (.pth or .safetensors)", EncoderError)
@@ -161,11 +169,16 @@ def save_encoder(
 
     Parameters
     ----------
-    path : the `.safetensors` file; replaced only once the new one is complete.
-    module : the module whose `config` describes it.
-    mice : a name for each readout.
-    state : weights to store instead of the module's own (averaged ones, say).
-    provenance : plain values: how it was trained, licence, citation.
+    path
+        The `.safetensors` file; replaced only once the new one is complete.
+    module
+        The module whose `config` describes it.
+    mice
+        A name for each readout.
+    state
+        Weights to store instead of the module's own (averaged ones, say).
+    provenance
+        Plain values: how it was trained, licence, citation.
     """
     described = {
         "format": FORMAT,
@@ -187,7 +200,8 @@ def convert_checkpoint(source: Path | str, destination: Path | str) -> None:
 
     Raises
     ------
-    EncoderError : the source is not a checkpoint that can be read safely.
+    EncoderError
+        The source is not a checkpoint that can be read safely.
     """
     stored = read_reference(Path(source))
     stored.check_weights()

@@ -36,7 +36,8 @@ def check_chunk(chunk: int | None) -> None:
 
     Raises
     ------
-    ConfigError : not None, and not a whole number of at least 1.
+    ConfigError
+        Not None, and not a whole number of at least 1.
     """
     if chunk is not None:
         whole_number(chunk, "chunk", 1)
@@ -91,18 +92,24 @@ def chunk_by_chunk(
 
     Parameters
     ----------
-    encoder : for its device, and for the message.
-    indices : (W, size) frames of the windows.
-    chunk : windows at once.
-    compute : what to do with the frames of some windows, (up to `chunk`, size).
+    encoder
+        For its device, and for the message.
+    indices
+        (W, size) frames of the windows.
+    chunk
+        Windows at once.
+    compute
+        What to do with the frames of some windows, (up to `chunk`, size).
 
     Yields
     ------
-    The frames of some windows, and the answer for them.
+    Iterator[tuple[torch.Tensor, Answer]]
+        The frames of some windows, and the answer for them.
 
     Raises
     ------
-    EncoderError : not even one window fits into the memory.
+    EncoderError
+        Not even one window fits into the memory.
     """
     workers, threads_each = window_threads(encoder)
     # Chunks of one size, so that a GPU sees the same shapes again at every step, and no thread gets a small rest.

@@ -44,9 +44,12 @@ class CompactConfig:
 
     Parameters
     ----------
-    readout_outputs : neurons of each mouse.
-    rows, columns : movie size, pixels.
-    behavior_mean, behavior_sd : (4,) used to standardise pupil size, running, pupil x and y.
+    readout_outputs
+        Neurons of each mouse.
+    rows, columns
+        Movie size, pixels.
+    behavior_mean, behavior_sd
+        (4,) used to standardise pupil size, running, pupil x and y.
     """
 
     readout_outputs: Neurons

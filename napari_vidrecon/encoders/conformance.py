@@ -34,8 +34,10 @@ class Finding:
 
     Parameters
     ----------
-    check : which one: a name of `CHECKS`.
-    message : what was expected, and what was found.
+    check
+        Which one: a name of `CHECKS`.
+    message
+        What was expected, and what was found.
     """
 
     check: str
@@ -71,13 +73,16 @@ def check_encoder(encoder: Encoder, seed: int = 0) -> list[Finding]:
 
     Parameters
     ----------
-    encoder : anything that claims to be an `Encoder`.
-    seed : of the noise.
+    encoder
+        Anything that claims to be an `Encoder`.
+    seed
+        Of the noise.
 
     Returns
     -------
-    What is wrong with it, in the order of `CHECKS`; empty if nothing is. Where answers are not finite, nothing else
-    can be told from them.
+    list[Finding]
+        What is wrong with it, in the order of `CHECKS`; empty if nothing is. Where answers are not finite, nothing else
+        can be told from them.
     """
     findings = []
     for name, check in CHECKS.items():

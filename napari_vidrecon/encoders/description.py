@@ -91,8 +91,8 @@ def check_fit(
 
     Returns
     -------
-    tuple
-        Canvas and windows, each with all of their values.
+    tuple[dict[str, int], dict[str, int]]
+        tuple Canvas and windows, each with all of their values.
 
     Raises
     ------

@@ -18,7 +18,8 @@ def choose_device(device: str = "auto") -> torch.device:
 
     Raises
     ------
-    EncoderError : the device is not there.
+    EncoderError
+        The device is not there.
     """
     if not isinstance(device, (str, torch.device)):
         raise EncoderError(f"device: expected a name like auto, cpu or cuda, found {type(device).__name__}")

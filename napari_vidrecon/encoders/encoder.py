@@ -27,8 +27,10 @@ class Canvas:
 
     Parameters
     ----------
-    rows, columns : size of the encoder's input, pixels (DwiseNeuro: 64 x 64).
-    screen_rows, screen_columns : size of the movie (36 x 64).
+    rows, columns
+        Size of the encoder's input, pixels (DwiseNeuro: 64 x 64).
+    screen_rows, screen_columns
+        Size of the movie (36 x 64).
     """
 
     rows: Pixels = 64
@@ -65,15 +67,24 @@ class EncoderSpec:
 
     Parameters
     ----------
-    name : a name for people, usually the file's.
-    architecture : "dwiseneuro", "compact", ...
-    neurons : number of neurons of the bound readout.
-    mouse : name of the mouse the readout belongs to, where known.
-    canvas, windows : what the encoder takes at once.
-    frame_rate_hz : rate of the movies it was trained on.
-    causal : a frame's activity does not depend on later frames of its window; False where that is not promised.
-    sha256 : hash of the file it was read from; empty if it was not.
-    provenance : how it was trained, licence, citation; plain JSON values.
+    name
+        A name for people, usually the file's.
+    architecture
+        "dwiseneuro", "compact", ...
+    neurons
+        Number of neurons of the bound readout.
+    mouse
+        Name of the mouse the readout belongs to, where known.
+    canvas, windows
+        What the encoder takes at once.
+    frame_rate_hz
+        Rate of the movies it was trained on.
+    causal
+        A frame's activity does not depend on later frames of its window; False where that is not promised.
+    sha256
+        Hash of the file it was read from; empty if it was not.
+    provenance
+        How it was trained, licence, citation; plain JSON values.
     """
 
     name: str

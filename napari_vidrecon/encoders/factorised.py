@@ -39,10 +39,14 @@ class FactorisedConfig:
 
     Parameters
     ----------
-    readout_outputs : neurons of each mouse.
-    channels, spatial_kernels, temporal_kernels, spatial_strides : of each layer.
-    first_spread : of the readout positions before training; the screen is 2 wide and 2 high.
-    behavior_mean, behavior_sd : (4,) used to standardise pupil size, running, pupil x and y.
+    readout_outputs
+        Neurons of each mouse.
+    channels, spatial_kernels, temporal_kernels, spatial_strides
+        Of each layer.
+    first_spread
+        Of the readout positions before training; the screen is 2 wide and 2 high.
+    behavior_mean, behavior_sd
+        (4,) used to standardise pupil size, running, pupil x and y.
     """
 
     readout_outputs: Neurons

@@ -84,12 +84,18 @@ class FoldedBlock:
 
     Parameters
     ----------
-    expand, space, time, contract : weights of the convolutions, batch norms folded in.
-    reduce, excite : matrices of the gate.
-    shortcut : scale and shift a channel.
-    stride : of `space`.
-    like : a weight in the precision and on the device of the encoder.
-    kept : lends the large tensors.
+    expand, space, time, contract
+        Weights of the convolutions, batch norms folded in.
+    reduce, excite
+        Matrices of the gate.
+    shortcut
+        Scale and shift a channel.
+    stride
+        Of `space`.
+    like
+        A weight in the precision and on the device of the encoder.
+    kept
+        Lends the large tensors.
     """
 
     def __init__(

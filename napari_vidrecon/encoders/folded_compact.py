@@ -75,10 +75,14 @@ class ChosenNeurons:
 
     Parameters
     ----------
-    indices : the neurons; None for all.
-    weight, back : (N, pixels x features), and its transpose.
-    gain, shift : (N, 4) of behaviour.
-    bias : (N,).
+    indices
+        The neurons; None for all.
+    weight, back
+        (N, pixels x features), and its transpose.
+    gain, shift
+        (N, 4) of behaviour.
+    bias
+        (N,).
     """
 
     indices: torch.Tensor | None

@@ -99,9 +99,12 @@ class FoldedDwiseNeuro:
 
         Parameters
         ----------
-        module : in evaluation mode, in the precision and on the device wanted.
-        mouse : index of its readout.
-        precision : of the blocks after the first, which sees grey levels; None for the module's own.
+        module
+            In evaluation mode, in the precision and on the device wanted.
+        mouse
+            Index of its readout.
+        precision
+            Of the blocks after the first, which sees grey levels; None for the module's own.
         """
         kept = KeptTensors()
         children: list[Any] = list(module.core.blocks)

@@ -29,9 +29,12 @@ def depthwise_conv2d(x: torch.Tensor, weight: torch.Tensor, stride: tuple[int, i
 
     Parameters
     ----------
-    x : (B, C, H, W).
-    weight : (C, 1, kh, kw), odd sizes.
-    stride : rows, columns.
+    x
+        (B, C, H, W).
+    weight
+        (C, 1, kh, kw), odd sizes.
+    stride
+        Rows, columns.
     """
     padding = (weight.shape[2] // 2, weight.shape[3] // 2)
     if stride == (1, 1) and not weight.requires_grad:

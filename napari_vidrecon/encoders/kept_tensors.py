@@ -38,8 +38,10 @@ class Loans:
 
     Parameters
     ----------
-    kept : lends.
-    like : a tensor of the precision and on the device wanted.
+    kept
+        Lends.
+    like
+        A tensor of the precision and on the device wanted.
     """
 
     def __init__(self, kept: KeptTensors, like: torch.Tensor) -> None:

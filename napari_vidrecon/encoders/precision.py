@@ -20,8 +20,10 @@ def gradient_cosine(form: Form, reference: Form, windows: torch.Tensor) -> float
 
     Parameters
     ----------
-    form, reference : map windows to activity.
-    windows : (B, 5, size, rows, columns).
+    form, reference
+        Map windows to activity.
+    windows
+        (B, 5, size, rows, columns).
     """
     generator = torch.Generator().manual_seed(0)
     target: torch.Tensor | None = None

@@ -19,17 +19,22 @@ def predict_clip(encoder: Encoder, inputs: torch.Tensor, chunk: int | None = Non
 
     Parameters
     ----------
-    encoder : whose windows slide.
-    inputs : (5, T, rows, columns) model input.
-    chunk : windows at once; None chooses.
+    encoder
+        Whose windows slide.
+    inputs
+        (5, T, rows, columns) model input.
+    chunk
+        Windows at once; None chooses.
 
     Returns
     -------
-    (N, T) tensor; zeros where no window fits (T < 31).
+    torch.Tensor
+        (N, T) tensor; zeros where no window fits (T < 31).
 
     Raises
     ------
-    EncoderError : it answers NaN or infinity; or no number of windows that can be.
+    EncoderError
+        It answers NaN or infinity; or no number of windows that can be.
     """
     check_chunk(chunk)
     windows = encoder.spec.windows

@@ -35,10 +35,14 @@ class WindowEncoder:
 
     Parameters
     ----------
-    module : maps (B, 5, size, rows, columns) to (B, N, size).
-    spec : what the module is.
-    device : where it runs.
-    neutral_behavior : (4,) pupil size, running, pupil x, pupil y used where a clip has no behaviour.
+    module
+        Maps (B, 5, size, rows, columns) to (B, N, size).
+    spec
+        What the module is.
+    device
+        Where it runs.
+    neutral_behavior
+        (4,) pupil size, running, pupil x, pupil y used where a clip has no behaviour.
     """
 
     def __init__(
@@ -105,18 +109,24 @@ class WindowEncoder:
 
         Parameters
         ----------
-        video : (T, 36, 64), or (T, rows, columns) of the encoder's canvas; grey levels 0..255.
-        behavior : (2, T) pupil size and running speed; None takes the encoder's neutral values.
-        pupil_center : (2, T) eye position, camera pixels; None likewise.
-        padding : grey level of the canvas around the screen.
+        video
+            (T, 36, 64), or (T, rows, columns) of the encoder's canvas; grey levels 0..255.
+        behavior
+            (2, T) pupil size and running speed; None takes the encoder's neutral values.
+        pupil_center
+            (2, T) eye position, camera pixels; None likewise.
+        padding
+            Grey level of the canvas around the screen.
 
         Returns
         -------
-        (5, T, rows, columns) tensor on the encoder's device.
+        torch.Tensor
+            (5, T, rows, columns) tensor on the encoder's device.
 
         Raises
         ------
-        EncoderError : an array is of another size, holds no numbers, or some that are not finite.
+        EncoderError
+            An array is of another size, holds no numbers, or some that are not finite.
         """
         canvas = self.spec.canvas
         padding = finite_number(padding, "padding")
@@ -177,8 +187,10 @@ class WindowEncoder:
 
         Parameters
         ----------
-        windows : (B, 5, size, rows, columns).
-        neurons : indices of the neurons wanted, in their order; None for all.
+        windows
+            (B, 5, size, rows, columns).
+        neurons
+            Indices of the neurons wanted, in their order; None for all.
         """
         if not hasattr(self.module, "frozen"):
             activity = self.module(windows)
@@ -223,16 +235,20 @@ class WindowEncoder:
 
         Parameters
         ----------
-        video, behavior, pupil_center : as for `pack`; the canvas around the screen is 0.
-        chunk : windows at once; None chooses by device and free memory.
+        video, behavior, pupil_center
+            As for `pack`; the canvas around the screen is 0.
+        chunk
+            Windows at once; None chooses by device and free memory.
 
         Returns
         -------
-        (N, T) float32, >= 0, finite; all zeros for a clip shorter than one window (31 frames).
+        np.ndarray
+            (N, T) float32, >= 0, finite; all zeros for a clip shorter than one window (31 frames).
 
         Raises
         ------
-        EncoderError : an array that does not fit, or an answer that is not finite.
+        EncoderError
+            An array that does not fit, or an answer that is not finite.
         """
         inputs = self.pack(video, behavior, pupil_center)
         return predict_clip(self, inputs, chunk).cpu().numpy()
@@ -242,7 +258,8 @@ class WindowEncoder:
 
         Raises
         ------
-        EncoderError : naming both counts.
+        EncoderError
+            Naming both counts.
         """
         if neurons != self.spec.neurons:
             raise EncoderError(

@@ -14,8 +14,10 @@ class FrameWindows:
 
     Parameters
     ----------
-    size : frames an encoder takes at once.
-    step : distance between them, in frames of the clip.
+    size
+        Frames an encoder takes at once.
+    step
+        Distance between them, in frames of the clip.
     """
 
     size: Frames = 16

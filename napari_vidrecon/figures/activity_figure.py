@@ -33,16 +33,23 @@ def activity_figure(
 
     Parameters
     ----------
-    above, below : courses over the same time.
-    rasters : title and activity (N, T) of each; at least one.
-    times_s : (T,) of the rasters.
-    order : (N,) of their neurons.
-    title : above all of them.
-    simulated : say in the title that the mouse is simulated.
+    above, below
+        Courses over the same time.
+    rasters
+        Title and activity (N, T) of each; at least one.
+    times_s
+        (T,) of the rasters.
+    order
+        (N,) of their neurons.
+    title
+        Above all of them.
+    simulated
+        Say in the title that the mouse is simulated.
 
     Raises
     ------
-    ValueError : no raster.
+    ValueError
+        No raster.
     """
     if not rasters:
         raise ValueError("there is no activity to draw")

@@ -38,14 +38,19 @@ def clip_pairs_figure(
 
     Parameters
     ----------
-    pairs : at least one.
-    title : above all of them.
-    columns : pairs beside each other, at most.
-    simulated : say in the title that the mouse is simulated.
+    pairs
+        At least one.
+    title
+        Above all of them.
+    columns
+        Pairs beside each other, at most.
+    simulated
+        Say in the title that the mouse is simulated.
 
     Raises
     ------
-    ValueError : no pair.
+    ValueError
+        No pair.
     """
     if not pairs:
         raise ValueError("there is no pair to draw")

@@ -28,11 +28,16 @@ class Curve:
 
     Parameters
     ----------
-    x, y : (n,); NaN leave gaps.
-    label : for the legend; empty for none.
-    colour : of the line.
-    strong : thick, as for a mean; otherwise thin and faint.
-    band : lower and upper edge (n,) of an interval around it.
+    x, y
+        (n,); NaN leave gaps.
+    label
+        For the legend; empty for none.
+    colour
+        Of the line.
+    strong
+        Thick, as for a mean; otherwise thin and faint.
+    band
+        Lower and upper edge (n,) of an interval around it.
     """
 
     x: ArrayLike
@@ -50,11 +55,16 @@ class CurvePanel:
 
     Parameters
     ----------
-    curves : drawn in order.
-    x_label, y_label : with units.
-    title : what is shown.
-    y_range : limits; None chooses.
-    zero : draw lines at this x or y of 0.
+    curves
+        Drawn in order.
+    x_label, y_label
+        With units.
+    title
+        What is shown.
+    y_range
+        Limits; None chooses.
+    zero
+        Draw lines at this x or y of 0.
     """
 
     curves: Sequence[Curve]
@@ -72,14 +82,19 @@ def curves_figure(
 
     Parameters
     ----------
-    panels : at least one.
-    columns : panels beside each other.
-    title : above all of them.
-    simulated : say in the title that the mouse is simulated.
+    panels
+        At least one.
+    columns
+        Panels beside each other.
+    title
+        Above all of them.
+    simulated
+        Say in the title that the mouse is simulated.
 
     Raises
     ------
-    ValueError : no panel.
+    ValueError
+        No panel.
     """
     if not panels:
         raise ValueError("there is no panel to draw")

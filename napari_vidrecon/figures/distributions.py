@@ -29,11 +29,16 @@ class Distribution:
 
     Parameters
     ----------
-    label : below them.
-    values : (n,).
-    interval : mean, and lower and upper end of its 95 % interval; NaN ends are not drawn.
-    groups : (n,) which mouse each belongs to; each has its own colour.
-    control : drawn grey.
+    label
+        Below them.
+    values
+        (n,).
+    interval
+        Mean, and lower and upper end of its 95 % interval; NaN ends are not drawn.
+    groups
+        (n,) which mouse each belongs to; each has its own colour.
+    control
+        Drawn grey.
     """
 
     label: str
@@ -58,13 +63,17 @@ def distributions_figure(panels: Sequence[DistributionPanel], *, title: str = ""
 
     Parameters
     ----------
-    panels : at least one.
-    title : above all of them.
-    simulated : say in the title that the mouse is simulated.
+    panels
+        At least one.
+    title
+        Above all of them.
+    simulated
+        Say in the title that the mouse is simulated.
 
     Raises
     ------
-    ValueError : no panel.
+    ValueError
+        No panel.
     """
     if not panels:
         raise ValueError("there is no panel to draw")

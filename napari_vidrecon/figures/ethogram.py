@@ -26,13 +26,20 @@ class EthogramColumn:
 
     Parameters
     ----------
-    title : which clip.
-    times_s : (T,).
-    motion_energy : (T,) mean absolute change of the movie since the frame before, grey levels; NaN at the first frame.
-    pupil, running : (T,) as recorded.
-    recorded, from_truth, from_reconstruction : (N, T) activity.
-    order : (N,) of the neurons in the rasters.
-    frame_correlation : (T,) of the reconstruction with the movie; NaN where it was not measured.
+    title
+        Which clip.
+    times_s
+        (T,).
+    motion_energy
+        (T,) mean absolute change of the movie since the frame before, grey levels; NaN at the first frame.
+    pupil, running
+        (T,) as recorded.
+    recorded, from_truth, from_reconstruction
+        (N, T) activity.
+    order
+        (N,) of the neurons in the rasters.
+    frame_correlation
+        (T,) of the reconstruction with the movie; NaN where it was not measured.
     """
 
     title: str
@@ -54,14 +61,19 @@ def ethogram_figure(
 
     Parameters
     ----------
-    columns : at least one.
-    title : above all of them.
-    simulated : say in the title that the mouse is simulated.
-    pupil_unit : of the pupil's diameter.
+    columns
+        At least one.
+    title
+        Above all of them.
+    simulated
+        Say in the title that the mouse is simulated.
+    pupil_unit
+        Of the pupil's diameter.
 
     Raises
     ------
-    ValueError : no column.
+    ValueError
+        No column.
     """
     if not columns:
         raise ValueError("there is no clip to draw")

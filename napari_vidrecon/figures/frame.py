@@ -76,13 +76,17 @@ def save_figure(figure: Figure, path: Path | str, dpi: float = 150.0) -> Path:
 
     Parameters
     ----------
-    figure : what to write.
-    path : a file name ending in .png, .svg or .pdf.
-    dpi : pixels per inch of a PNG and of the pictures inside the others.
+    figure
+        What to write.
+    path
+        A file name ending in .png, .svg or .pdf.
+    dpi
+        Pixels per inch of a PNG and of the pictures inside the others.
 
     Raises
     ------
-    StorageError : another ending, or the file cannot be written.
+    StorageError
+        Another ending, or the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:

@@ -37,11 +37,16 @@ class FrameBlock:
 
     Parameters
     ----------
-    rows : name and pictures of each row: (n, H, W) grey levels 0..255, or (n, H, W, 3) 8-bit RGB.
-    times_s : (n,) times above the pictures.
-    title : which clip.
-    masks : the crop holds them; none shows the whole frame.
-    outlined : (H, W) mask whose edge is drawn over coloured pictures.
+    rows
+        Name and pictures of each row: (n, H, W) grey levels 0..255, or (n, H, W, 3) 8-bit RGB.
+    times_s
+        (n,) times above the pictures.
+    title
+        Which clip.
+    masks
+        The crop holds them; none shows the whole frame.
+    outlined
+        (H, W) mask whose edge is drawn over coloured pictures.
     """
 
     rows: Sequence[tuple[str, ArrayLike]]
@@ -58,14 +63,19 @@ def frame_rows_figure(
 
     Parameters
     ----------
-    blocks : at least one, with at least one row each.
-    title : above all of them.
-    simulated : say in the title that the mouse is simulated.
-    error_limit : draws the scale of an error map that is opaque at so many grey levels.
+    blocks
+        At least one, with at least one row each.
+    title
+        Above all of them.
+    simulated
+        Say in the title that the mouse is simulated.
+    error_limit
+        Draws the scale of an error map that is opaque at so many grey levels.
 
     Raises
     ------
-    ValueError : no block, or a row with another number of pictures than times.
+    ValueError
+        No block, or a row with another number of pictures than times.
     """
     if not blocks or not all(block.rows for block in blocks):
         raise ValueError("there is nothing to draw: expected at least one block with at least one row")
@@ -118,9 +128,12 @@ def draw_picture(
 
     Parameters
     ----------
-    picture : (H, W) grey levels 0..255, or (H, W, 3) 8-bit RGB.
-    window : rows and columns shown.
-    outlined : (H, W) mask whose edge is drawn.
+    picture
+        (H, W) grey levels 0..255, or (H, W, 3) 8-bit RGB.
+    window
+        Rows and columns shown.
+    outlined
+        (H, W) mask whose edge is drawn.
     """
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
     for line in mask_outline(outlined):
@@ -147,9 +160,12 @@ def draw_error_scale(figure: Figure, left: float, bottom: float, limit: float) -
 
     Parameters
     ----------
-    figure : to draw into.
-    left, bottom : of the scale with its words, as fractions of the figure.
-    limit : grey levels at which the tint is opaque.
+    figure
+        To draw into.
+    left, bottom
+        Of the scale with its words, as fractions of the figure.
+    limit
+        Grey levels at which the tint is opaque.
     """
     width_in, height_in = figure.get_size_inches()
     ends = [tuple(level / LARGEST_LEVEL for level in colour) for colour in (DARKER_COLOUR, BRIGHTER_COLOUR)]

@@ -33,14 +33,22 @@ class MatrixPanel:
 
     Parameters
     ----------
-    values : (rows, columns); row 0 is drawn at the bottom. NaN is a grey cell.
-    row_labels, column_labels : of the cells.
-    row_title, column_title : of the axes, with units; empty where a neighbour says it.
-    title : above the panel.
-    limits : values at the ends of the colours.
-    bar_label : what the colours mean, with the unit.
-    colours : name of the colour map.
-    decimals : of the numbers in the cells.
+    values
+        (rows, columns); row 0 is drawn at the bottom. NaN is a grey cell.
+    row_labels, column_labels
+        Of the cells.
+    row_title, column_title
+        Of the axes, with units; empty where a neighbour says it.
+    title
+        Above the panel.
+    limits
+        Values at the ends of the colours.
+    bar_label
+        What the colours mean, with the unit.
+    colours
+        Name of the colour map.
+    decimals
+        Of the numbers in the cells.
     """
 
     values: ArrayLike
@@ -60,13 +68,17 @@ def matrix_figure(panels: Sequence[Sequence[MatrixPanel]], *, title: str = "", s
 
     Parameters
     ----------
-    panels : rows of panels; rows may differ in length.
-    title : above all of them.
-    simulated : say in the title that the mouse is simulated.
+    panels
+        Rows of panels; rows may differ in length.
+    title
+        Above all of them.
+    simulated
+        Say in the title that the mouse is simulated.
 
     Raises
     ------
-    ValueError : no panel, or labels that do not fit the values.
+    ValueError
+        No panel, or labels that do not fit the values.
     """
     if not panels or not all(panels):
         raise ValueError("there is no panel to draw")

@@ -56,23 +56,37 @@ def reconstruction_figure(
 
     Parameters
     ----------
-    truth, reconstruction : (T, H, W), grey levels 0..255.
-    mask : (H, W), evaluation mask, boolean or 0/1: correlations are taken inside it; drawn solid.
-    training_mask : (H, W), boolean or 0/1; drawn dashed.
-    error : (T, H, W), signed error in grey levels, tinted over the stimulus in a third row.
-    error_limit : grey levels at which the tint is full; default: 99th percentile of |error| in the mask.
-    optimisation : steps and the video correlation at each of them, both (n,).
-    match_contrast : show the reconstruction with the truth's luminance and contrast; numbers stay unmatched.
-    crop : show only the part of the screen around the masks, where there is something to compare.
-    frame_rate_hz : frames per second, > 0.
-    start_s : time of the first frame, in seconds of the clip.
-    frames_shown : pictures in a row, at most T.
-    title : what was reconstructed, e.g. "trial 22".
-    simulated : say in the title that the mouse is simulated.
+    truth, reconstruction
+        (T, H, W), grey levels 0..255.
+    mask
+        (H, W), evaluation mask, boolean or 0/1: correlations are taken inside it; drawn solid.
+    training_mask
+        (H, W), boolean or 0/1; drawn dashed.
+    error
+        (T, H, W), signed error in grey levels, tinted over the stimulus in a third row.
+    error_limit
+        Grey levels at which the tint is full; default: 99th percentile of |error| in the mask.
+    optimisation
+        Steps and the video correlation at each of them, both (n,).
+    match_contrast
+        Show the reconstruction with the truth's luminance and contrast; numbers stay unmatched.
+    crop
+        Show only the part of the screen around the masks, where there is something to compare.
+    frame_rate_hz
+        Frames per second, > 0.
+    start_s
+        Time of the first frame, in seconds of the clip.
+    frames_shown
+        Pictures in a row, at most T.
+    title
+        What was reconstructed, e.g. "trial 22".
+    simulated
+        Say in the title that the mouse is simulated.
 
     Raises
     ------
-    ValueError : shapes that do not fit together, or no frame.
+    ValueError
+        Shapes that do not fit together, or no frame.
     """
     stimulus, video = np.asarray(truth, dtype=np.float64), np.asarray(reconstruction, dtype=np.float64)
     correlation = metrics.frame_correlation(stimulus, video, mask)

@@ -34,20 +34,27 @@ def mosaic_frames(
 
     Parameters
     ----------
-    rows : rows of movies, each (T, H, W) grey levels 0..255 or (T, H, W, 3) 8-bit; all of one T, H and W. A row may
-        be shorter than the others.
-    row_labels, column_labels : beside and above them.
-    caption : below, after the time.
-    scale : screen pixels for a pixel of the movie.
-    simulated : say that the mouse is simulated.
+    rows
+        Rows of movies, each (T, H, W) grey levels 0..255 or (T, H, W, 3) 8-bit; all of one T, H and W. A row may be
+        shorter than the others.
+    row_labels, column_labels
+        Beside and above them.
+    caption
+        Below, after the time.
+    scale
+        Screen pixels for a pixel of the movie.
+    simulated
+        Say that the mouse is simulated.
 
     Yields
     ------
-    (height, width, 3) 8-bit RGB.
+    Iterator[Frame]
+        (height, width, 3) 8-bit RGB.
 
     Raises
     ------
-    ValueError : no movie, or movies of different sizes.
+    ValueError
+        No movie, or movies of different sizes.
     """
     movies = [[np.asarray(movie) for movie in row] for row in rows]
     shapes = {movie.shape[:3] for row in movies for movie in row}

@@ -26,10 +26,14 @@ class Lines:
 
     Parameters
     ----------
-    x : (levels,) positions.
-    mice : (mice, levels); NaN where there is nothing.
-    label : for the legend; empty for none.
-    clips : (clips, levels), drawn as faint dots and lines.
+    x
+        (levels,) positions.
+    mice
+        (mice, levels); NaN where there is nothing.
+    label
+        For the legend; empty for none.
+    clips
+        (clips, levels), drawn as faint dots and lines.
     """
 
     x: ArrayLike
@@ -44,12 +48,18 @@ class LinePanel:
 
     Parameters
     ----------
-    lines : groups, each in its own colour.
-    x_label, y_label : with units.
-    title : what is shown.
-    ticks : names of the levels; None keeps numbers.
-    y_range : limits; None chooses.
-    log_x : logarithmic axis to base 2.
+    lines
+        Groups, each in its own colour.
+    x_label, y_label
+        With units.
+    title
+        What is shown.
+    ticks
+        Names of the levels; None keeps numbers.
+    y_range
+        Limits; None chooses.
+    log_x
+        Logarithmic axis to base 2.
     """
 
     lines: Sequence[Lines]
@@ -67,13 +77,17 @@ def mouse_lines_figure(panels: Sequence[LinePanel], *, title: str = "", simulate
 
     Parameters
     ----------
-    panels : at least one.
-    title : above all of them.
-    simulated : say in the title that the mouse is simulated.
+    panels
+        At least one.
+    title
+        Above all of them.
+    simulated
+        Say in the title that the mouse is simulated.
 
     Raises
     ------
-    ValueError : no panel, or lines whose levels do not fit.
+    ValueError
+        No panel, or lines whose levels do not fit.
     """
     if not panels:
         raise ValueError("there is no panel to draw")

@@ -57,25 +57,38 @@ def compose_side_by_side(
 
     Parameters
     ----------
-    truth, reconstruction : (T, H, W), grey levels 0..255.
-    mask : (H, W), evaluation mask, boolean or 0/1; outlined.
-    error : (T, H, W), signed error in grey levels, tinted over the stimulus in a third panel.
-    scale : screen pixels for one pixel of the movie, >= 1.
-    labels : names of the panels, from left to right.
-    training_mask : (H, W), boolean or 0/1; outlined in dashes.
-    error_limit : grey levels at which the tint is full; default: 99th percentile of |error| in the mask.
-    frame_rate_hz : frames per second, > 0.
-    start_s : time of the first frame, in seconds of the clip.
-    caption : said below the panels, e.g. "trial 22, r = 0.61".
-    simulated : say below the panels that the mouse is simulated.
+    truth, reconstruction
+        (T, H, W), grey levels 0..255.
+    mask
+        (H, W), evaluation mask, boolean or 0/1; outlined.
+    error
+        (T, H, W), signed error in grey levels, tinted over the stimulus in a third panel.
+    scale
+        Screen pixels for one pixel of the movie, >= 1.
+    labels
+        Names of the panels, from left to right.
+    training_mask
+        (H, W), boolean or 0/1; outlined in dashes.
+    error_limit
+        Grey levels at which the tint is full; default: 99th percentile of |error| in the mask.
+    frame_rate_hz
+        Frames per second, > 0.
+    start_s
+        Time of the first frame, in seconds of the clip.
+    caption
+        Said below the panels, e.g. "trial 22, r = 0.61".
+    simulated
+        Say below the panels that the mouse is simulated.
 
     Returns
     -------
-    (T, height, width, 3) 8-bit RGB, both sizes even.
+    Frame
+        (T, height, width, 3) 8-bit RGB, both sizes even.
 
     Raises
     ------
-    ValueError : shapes that do not fit together, no frame, or a scale below 1.
+    ValueError
+        Shapes that do not fit together, no frame, or a scale below 1.
     """
     frames = side_by_side_frames(
         truth,
@@ -144,14 +157,19 @@ def write_mp4(path: Path | str, frames: Iterable[Frame], fps: float = SCREEN_RAT
 
     Parameters
     ----------
-    path : the file.
-    frames : (T, height, width, 3) 8-bit RGB, or any iterable of such frames.
-    fps : frames per second, > 0; half the screen's rate shows the movie at half speed.
+    path
+        The file.
+    frames
+        (T, height, width, 3) 8-bit RGB, or any iterable of such frames.
+    fps
+        Frames per second, > 0; half the screen's rate shows the movie at half speed.
 
     Raises
     ------
-    ValueError : no frame, or frames of another kind.
-    StorageError : the file cannot be written, or ffmpeg is missing.
+    ValueError
+        No frame, or frames of another kind.
+    StorageError
+        The file cannot be written, or ffmpeg is missing.
     """
     path = Path(path)
     if not fps > 0:
@@ -174,14 +192,19 @@ def write_gif(path: Path | str, frames: Iterable[Frame], fps: float = SCREEN_RAT
 
     Parameters
     ----------
-    path : the file.
-    frames : (T, height, width, 3) 8-bit RGB, or any iterable of such frames.
-    fps : frames per second, 0 < fps <= 50.
+    path
+        The file.
+    frames
+        (T, height, width, 3) 8-bit RGB, or any iterable of such frames.
+    fps
+        Frames per second, 0 < fps <= 50.
 
     Raises
     ------
-    ValueError : no frame, frames of another kind, or a rate the format does not know.
-    StorageError : the file cannot be written.
+    ValueError
+        No frame, frames of another kind, or a rate the format does not know.
+    StorageError
+        The file cannot be written.
     """
     path = Path(path)
     if not 0 < fps <= 1000 / (2 * GIF_TICK_MS):
@@ -208,14 +231,19 @@ def write_tiff(path: Path | str, video: ArrayLike, fps: float = SCREEN_RATE_HZ) 
 
     Parameters
     ----------
-    path : the file.
-    video : (T, H, W) of any real type, kept as uint8, uint16 or float32; or (T, H, W, 3) 8-bit RGB.
-    fps : frames per second, > 0.
+    path
+        The file.
+    video
+        (T, H, W) of any real type, kept as uint8, uint16 or float32; or (T, H, W, 3) 8-bit RGB.
+    fps
+        Frames per second, > 0.
 
     Raises
     ------
-    ValueError : another shape.
-    StorageError : the file cannot be written.
+    ValueError
+        Another shape.
+    StorageError
+        The file cannot be written.
     """
     import tifffile
 

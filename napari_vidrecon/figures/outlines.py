@@ -16,13 +16,17 @@ def outline(inside: NDArray[np.bool_], scale: int, dashed: bool) -> tuple[NDArra
 
     Parameters
     ----------
-    inside : (H, W), True inside the mask.
-    scale : enlargement, >= 1.
-    dashed : leave gaps.
+    inside
+        (H, W), True inside the mask.
+    scale
+        Enlargement, >= 1.
+    dashed
+        Leave gaps.
 
     Returns
     -------
-    flat indices into the (H * scale, W * scale) frame of the line, and of the pixels beside it (its shadow).
+    tuple[NDArray[np.intp], NDArray[np.intp]]
+        flat indices into the (H * scale, W * scale) frame of the line, and of the pixels beside it (its shadow).
     """
     large = np.pad(inside.repeat(scale, axis=0).repeat(scale, axis=1), 1)
     line = large[1:-1, 1:-1] & ~_eroded(large)[1:-1, 1:-1]

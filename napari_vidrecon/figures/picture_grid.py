@@ -29,15 +29,21 @@ def picture_grid_figure(
 
     Parameters
     ----------
-    rows : name, picture (H, W, 3) and outlined mask (H, W) of each clip.
-    window : the part of the screen shown.
-    error_limit : grey levels at which the error is opaque, for the scale.
-    title : above all of them.
-    simulated : say in the title that the mouse is simulated.
+    rows
+        Name, picture (H, W, 3) and outlined mask (H, W) of each clip.
+    window
+        The part of the screen shown.
+    error_limit
+        Grey levels at which the error is opaque, for the scale.
+    title
+        Above all of them.
+    simulated
+        Say in the title that the mouse is simulated.
 
     Raises
     ------
-    ValueError : no picture.
+    ValueError
+        No picture.
     """
     pictures = [list(row) for row in rows if row]
     if not pictures:

@@ -39,10 +39,14 @@ def draw_raster(axes: Axes, activity: ArrayLike, times_s: ArrayLike, limit: floa
 
     Parameters
     ----------
-    activity : (N, T).
-    times_s : (T,) time of every frame.
-    limit : activity drawn black; 0 is white.
-    order : (N,) which neuron is drawn first, second, ...
+    activity
+        (N, T).
+    times_s
+        (T,) time of every frame.
+    limit
+        Activity drawn black; 0 is white.
+    order
+        (N,) which neuron is drawn first, second, ...
     """
     times, neurons = np.asarray(times_s, dtype=float), len(np.asarray(activity))
     half = 0.5 * (times[1] - times[0]) if len(times) > 1 else 0.5

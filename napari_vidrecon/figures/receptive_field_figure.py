@@ -35,9 +35,12 @@ def receptive_field_figure(
 
     Parameters
     ----------
-    maps : what was mapped.
-    mask : drawn beside the centres, and as an outline (alpha >= 0.5) over the population's map.
-    neurons : examples; default: a few usual ones, from the middle of the screen outwards.
+    maps
+        What was mapped.
+    mask
+        Drawn beside the centres, and as an outline (alpha >= 0.5) over the population's map.
+    neurons
+        Examples; default: a few usual ones, from the middle of the screen outwards.
     """
     examples = list(neurons) if neurons is not None else example_neurons(maps)
     rows = 2 + len(examples)

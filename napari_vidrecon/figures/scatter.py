@@ -29,11 +29,16 @@ class ScatterPanel:
 
     Parameters
     ----------
-    x, y : (n,).
-    x_label, y_label : with units.
-    groups : (n,) which mouse each belongs to; each has its own colour.
-    line : slope and intercept of the line; NaN draws none.
-    note : r and p.
+    x, y
+        (n,).
+    x_label, y_label
+        With units.
+    groups
+        (n,) which mouse each belongs to; each has its own colour.
+    line
+        Slope and intercept of the line; NaN draws none.
+    note
+        R and p.
     """
 
     x: ArrayLike
@@ -52,14 +57,19 @@ def scatter_figure(
 
     Parameters
     ----------
-    panels : at least one.
-    columns : panels beside each other.
-    title : above all of them.
-    simulated : say in the title that the mouse is simulated.
+    panels
+        At least one.
+    columns
+        Panels beside each other.
+    title
+        Above all of them.
+    simulated
+        Say in the title that the mouse is simulated.
 
     Raises
     ------
-    ValueError : no panel.
+    ValueError
+        No panel.
     """
     if not panels:
         raise ValueError("there is no panel to draw")
@@ -104,7 +114,8 @@ def p_text(p: float) -> str:
 
     Parameters
     ----------
-    p : 0..1.
+    p
+        0..1.
     """
     if math.isnan(p):
         return "p not defined"

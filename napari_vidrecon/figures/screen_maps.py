@@ -33,12 +33,18 @@ class ScreenMap:
 
     Parameters
     ----------
-    values : (36, 64); NaN stays white.
-    title : what it shows.
-    limits : values at the ends of the colours.
-    colours : name of the colour map.
-    bar_label : what the colours mean, with the unit.
-    outlines : masks (36, 64) whose edge is drawn.
+    values
+        (36, 64); NaN stays white.
+    title
+        What it shows.
+    limits
+        Values at the ends of the colours.
+    colours
+        Name of the colour map.
+    bar_label
+        What the colours mean, with the unit.
+    outlines
+        Masks (36, 64) whose edge is drawn.
     """
 
     values: ArrayLike
@@ -62,15 +68,21 @@ def screen_maps_figure(
 
     Parameters
     ----------
-    rows : the maps of each mouse.
-    row_labels : names of the mice.
-    title : above all of them.
-    rings : dashed circles every 10 degrees of eccentricity, and eight spokes.
-    simulated : say in the title that the mouse is simulated.
+    rows
+        The maps of each mouse.
+    row_labels
+        Names of the mice.
+    title
+        Above all of them.
+    rings
+        Dashed circles every 10 degrees of eccentricity, and eight spokes.
+    simulated
+        Say in the title that the mouse is simulated.
 
     Raises
     ------
-    ValueError : no map, or as many labels as do not fit.
+    ValueError
+        No map, or as many labels as do not fit.
     """
     if not rows or not all(rows) or len(rows) != len(row_labels):
         raise ValueError(f"{len(rows)} rows of maps and {len(row_labels)} labels; expected as many, and at least one")

@@ -25,8 +25,10 @@ class StimulusGrid:
 
     Parameters
     ----------
-    pictures : (rows, columns, H, W), grey levels 0..255; row 0 is drawn at the bottom.
-    title : above the grid.
+    pictures
+        (rows, columns, H, W), grey levels 0..255; row 0 is drawn at the bottom.
+    title
+        Above the grid.
     """
 
     pictures: ArrayLike
@@ -47,15 +49,21 @@ def stimulus_grid_figure(
 
     Parameters
     ----------
-    grids : all over the same rows and columns.
-    row_labels, column_labels : of rows, from the bottom up, and of columns.
-    row_title, column_title : what they are, with units.
-    title : above all of them.
-    simulated : say in the title that the mouse is simulated.
+    grids
+        All over the same rows and columns.
+    row_labels, column_labels
+        Of rows, from the bottom up, and of columns.
+    row_title, column_title
+        What they are, with units.
+    title
+        Above all of them.
+    simulated
+        Say in the title that the mouse is simulated.
 
     Raises
     ------
-    ValueError : no grid, or labels that do not fit.
+    ValueError
+        No grid, or labels that do not fit.
     """
     shapes = {np.shape(grid.pictures) for grid in grids}
     expected = len(row_labels), len(column_labels)

@@ -143,12 +143,15 @@ class ReconstructionConfig(Settings):
 
         Parameters
         ----------
-        name : "paper" (Bauer et al. 2026 to the letter), "fast" (fewest windows), "best" (highest correlation).
-        changes : fields by name, e.g. steps=200.
+        name
+            "paper" (Bauer et al. 2026 to the letter), "fast" (fewest windows), "best" (highest correlation).
+        changes
+            Fields by name, e.g. steps=200.
 
         Raises
         ------
-        ConfigError : unknown preset or field, or a value out of range.
+        ConfigError
+            Unknown preset or field, or a value out of range.
         """
         if not isinstance(name, str) or name not in PRESETS:
             raise ConfigError(f"preset {shown(name)}: expected one of {', '.join(PRESETS)}")

@@ -56,12 +56,18 @@ class Decoder:
 
     Parameters
     ----------
-    weights : (lags, N, coefficients) float32 of half precision, grey levels per unit of the square root.
-    mean : (N,) mean square root of each neuron's activity in training.
-    lags_frames : (lags,) how many frames after the movie's the activity is taken.
-    frequencies : (coefficients, 2) row and column index of each cosine coefficient.
-    mouse : whose.
-    provenance : how it was fitted; plain values.
+    weights
+        (lags, N, coefficients) float32 of half precision, grey levels per unit of the square root.
+    mean
+        (N,) mean square root of each neuron's activity in training.
+    lags_frames
+        (lags,) how many frames after the movie's the activity is taken.
+    frequencies
+        (coefficients, 2) row and column index of each cosine coefficient.
+    mouse
+        Whose.
+    provenance
+        How it was fitted; plain values.
     """
 
     weights: np.ndarray
@@ -89,12 +95,15 @@ class Decoder:
 
         Parameters
         ----------
-        neurons : of the recording.
-        of, name : what the recording and the decoder are called in the message.
+        neurons
+            Of the recording.
+        of, name
+            What the recording and the decoder are called in the message.
 
         Raises
         ------
-        ConfigError : it was fitted for another number.
+        ConfigError
+            It was fitted for another number.
         """
         if self.neurons != neurons:
             raise ConfigError(
@@ -107,16 +116,20 @@ class Decoder:
 
         Parameters
         ----------
-        activity : (N, T) >= 0.
-        keep : (N,) bool, the neurons that are listened to; None: all.
+        activity
+            (N, T) >= 0.
+        keep
+            (N,) bool, the neurons that are listened to; None: all.
 
         Returns
         -------
-        (T, 36, 64) float32 grey levels; may leave 0..255.
+        np.ndarray
+            (T, 36, 64) float32 grey levels; may leave 0..255.
 
         Raises
         ------
-        ConfigError : activity of another number of neurons.
+        ConfigError
+            Activity of another number of neurons.
         """
         given = _array(activity)
         if given.ndim != 2 or given.dtype.kind not in "fiu" or not given.size:
@@ -164,7 +177,8 @@ class Decoder:
 
         Raises
         ------
-        StorageError : missing, damaged, or no decoder.
+        StorageError
+            Missing, damaged, or no decoder.
         """
         path = Path(path)
         described = read_description(path, StorageError, EXPECTED)

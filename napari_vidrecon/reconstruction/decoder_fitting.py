@@ -69,14 +69,19 @@ def fit_decoder(
 
     Parameters
     ----------
-    session : the mouse.
-    recipe : settings.
-    trial_ids : labelled trials to learn from; default: the tier train, as encoders do.
-    on_progress : called with (trials read, trials in all); return False to stop with the trials read so far.
+    session
+        The mouse.
+    recipe
+        Settings.
+    trial_ids
+        Labelled trials to learn from; default: the tier train, as encoders do.
+    on_progress
+        Called with (trials read, trials in all); return False to stop with the trials read so far.
 
     Raises
     ------
-    SessionError : fewer than two trials to learn from, or activity that no weights can be found for.
+    SessionError
+        Fewer than two trials to learn from, or activity that no weights can be found for.
 
     Source: not of the paper; linear decoding of movies, Stanley et al. 1999.
     """

@@ -21,10 +21,14 @@ class Disturbance:
 
     Parameters
     ----------
-    jitter_px : largest shift along rows and columns; what leaves on one side of the canvas comes in on the other.
-    noise : SD, grey levels.
-    seed : of the run.
-    member : of an ensemble of movies; each has its own chance, so that it cancels in their mean.
+    jitter_px
+        Largest shift along rows and columns; what leaves on one side of the canvas comes in on the other.
+    noise
+        SD, grey levels.
+    seed
+        Of the run.
+    member
+        Of an ensemble of movies; each has its own chance, so that it cancels in their mean.
     """
 
     jitter_px: int

@@ -23,8 +23,10 @@ class Draw:
 
     Parameters
     ----------
-    seed : of the run.
-    index : of the draw, 0, 1, ...
+    seed
+        Of the run.
+    index
+        Of the draw, 0, 1, ...
     """
 
     seed: int

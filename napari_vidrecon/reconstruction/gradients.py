@@ -27,9 +27,12 @@ class SubBatchGradients:
 
     Parameters
     ----------
-    losses, norms : (K,) Poisson loss and norm of its gradient.
-    video : (K, 32, rows, columns) gradient of the movie, divided by the norm.
-    activity : (K, 32, neurons in the loss) predicted on the way.
+    losses, norms
+        (K,) Poisson loss and norm of its gradient.
+    video
+        (K, 32, rows, columns) gradient of the movie, divided by the norm.
+    activity
+        (K, 32, neurons in the loss) predicted on the way.
     """
 
     losses: torch.Tensor
@@ -60,14 +63,22 @@ def sub_batch_gradients(
 
     Parameters
     ----------
-    encoder : frozen.
-    inputs : (5, T, rows, columns) model input; not changed.
-    target : (neurons in the loss, T) activity to match.
-    neurons : indices of the neurons in the loss; None for all.
-    starts : (K,) first frames of the sub-batches.
-    config : norm and loss settings.
-    chunk : windows at once; None chooses by device and memory.
-    weights : (neurons in the loss, T) what each counts in each frame; None: all the same.
+    encoder
+        Frozen.
+    inputs
+        (5, T, rows, columns) model input; not changed.
+    target
+        (neurons in the loss, T) activity to match.
+    neurons
+        Indices of the neurons in the loss; None for all.
+    starts
+        (K,) first frames of the sub-batches.
+    config
+        Norm and loss settings.
+    chunk
+        Windows at once; None chooses by device and memory.
+    weights
+        (neurons in the loss, T) what each counts in each frame; None: all the same.
     """
     windows = encoder.spec.windows
     frames_per_sub_batch = windows.sub_batch_frames
@@ -153,9 +164,12 @@ class Blur:
 
     Parameters
     ----------
-    sigma_px, sigma_frames : SD at the first step.
-    end_share : what of it is left at the last one.
-    steps : of the run.
+    sigma_px, sigma_frames
+        SD at the first step.
+    end_share
+        What of it is left at the last one.
+    steps
+        Of the run.
     """
 
     def __init__(self, sigma_px: float, sigma_frames: float, end_share: float = 1.0, steps: int = 1) -> None:
@@ -184,7 +198,8 @@ class TotalVariation:
 
     Parameters
     ----------
-    weight : what it counts, in units of the gradient.
+    weight
+        What it counts, in units of the gradient.
 
     Source: Rudin, Osher & Fatemi 1992; not part of the published method.
     """
@@ -233,9 +248,12 @@ def likelihood_scale(config: ReconstructionConfig, matched: np.ndarray, sub_batc
 
     Parameters
     ----------
-    config : its likelihood weight is 1 if the encoder were perfect and frames independent; less as they are not.
-    matched : (neurons in the loss, T) activity to match.
-    sub_batch_frames : frames whose loss is averaged.
+    config
+        Its likelihood weight is 1 if the encoder were perfect and frames independent; less as they are not.
+    matched
+        (neurons in the loss, T) activity to match.
+    sub_batch_frames
+        Frames whose loss is averaged.
     """
     means, variances = matched.mean(axis=1), matched.var(axis=1)
     if never_changes(means, variances):

@@ -21,7 +21,8 @@ class History:
 
     Parameters
     ----------
-    columns : name to values, all of one length.
+    columns
+        Name to values, all of one length.
     """
 
     def __init__(self, columns: dict[str, list[float]] | None = None) -> None:

@@ -77,8 +77,10 @@ class MaskFitter:
 
     Parameters
     ----------
-    encoder : best one that has not been trained on the trials.
-    recipe : every setting.
+    encoder
+        Best one that has not been trained on the trials.
+    recipe
+        Every setting.
     """
 
     def __init__(self, encoder: Encoder, recipe: MaskRecipe) -> None:
@@ -100,8 +102,10 @@ class MaskFitter:
 
         Raises
         ------
-        MaskError : a trial is too short, the responses too large, or alpha left what can be counted.
-        EncoderError : the encoder answers NaN or infinity, or activity of another size.
+        MaskError
+            A trial is too short, the responses too large, or alpha left what can be counted.
+        EncoderError
+            The encoder answers NaN or infinity, or activity of another size.
         """
         recipe, first = self.recipe, self.recipe.skip_frames
         frames = slice(first, first + self.frames)
@@ -172,21 +176,30 @@ def fit_mask(
 
     Parameters
     ----------
-    session : the mouse.
-    encoder : bound to this mouse.
-    recipe : settings; default: the decayed rule.
-    trial_ids : trials to draw pairs from; default: the oracle tier.
-    on_progress : called after every step; return False to stop with what is learned.
+    session
+        The mouse.
+    encoder
+        Bound to this mouse.
+    recipe
+        Settings; default: the decayed rule.
+    trial_ids
+        Trials to draw pairs from; default: the oracle tier.
+    on_progress
+        Called after every step; return False to stop with what is learned.
 
     Returns
     -------
-    AlphaMask on the encoder's canvas, or on the screen where the canvas is the screen.
+    AlphaMask
+        On the encoder's canvas, or on the screen where the canvas is the screen.
 
     Raises
     ------
-    EncoderError : the encoder has other neurons, or answers NaN or infinity.
-    MaskError : fewer than two trials, or trials that are too short for the recipe.
-    SessionError : a trial cannot be read, or its responses are withheld.
+    EncoderError
+        The encoder has other neurons, or answers NaN or infinity.
+    MaskError
+        Fewer than two trials, or trials that are too short for the recipe.
+    SessionError
+        A trial cannot be read, or its responses are withheld.
     """
     recipe = of_kind(recipe, MaskRecipe, "recipe")
     encoder_list([encoder], "encoder")

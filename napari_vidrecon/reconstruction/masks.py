@@ -26,8 +26,10 @@ class AlphaMask:
 
     Parameters
     ----------
-    alpha : (36, 64), or (64, 64) as published, with the screen in rows 14 to 49; about -0.1 .. 1.4.
-    source : file or rule it came from.
+    alpha
+        (36, 64), or (64, 64) as published, with the screen in rows 14 to 49; about -0.1 .. 1.4.
+    source
+        File or rule it came from.
     """
 
     alpha: np.ndarray
@@ -61,7 +63,8 @@ class AlphaMask:
 
         Raises
         ------
-        MaskError : missing, not an array, of another size, not finite.
+        MaskError
+            Missing, not an array, of another size, not finite.
         """
         try:
             # Mapped: a file of another size is refused before any of it is read.
@@ -96,7 +99,8 @@ class AlphaMask:
 
         Raises
         ------
-        MaskError : no pixel of the screen reaches the threshold.
+        MaskError
+            No pixel of the screen reaches the threshold.
         """
         if not self.binary(threshold).any():
             raise MaskError(

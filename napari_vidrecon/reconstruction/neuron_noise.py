@@ -23,14 +23,18 @@ def noise_weights(config: ReconstructionConfig, matched: np.ndarray) -> np.ndarr
 
     Parameters
     ----------
-    config : `neuron_noise` and its shrinkage.
-    matched : (neurons in the loss, T) activity to match.
+    config
+        `neuron_noise` and its shrinkage.
+    matched
+        (neurons in the loss, T) activity to match.
 
     Returns
     -------
-    (neurons in the loss,) weights, 1 on average; None: all the same.
+    np.ndarray | None
+        (neurons in the loss,) weights, 1 on average; None: all the same.
 
-    Source: McCullagh & Nelder 1989; not part of the published method.
+    np.ndarray | None
+        Source: McCullagh & Nelder 1989; not part of the published method.
     """
     if config.neuron_noise == "alike":
         return None

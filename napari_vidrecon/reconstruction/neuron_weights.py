@@ -28,18 +28,24 @@ def weighed_by_prediction(session: Session, encoder: Encoder, trial_ids: Sequenc
 
     Parameters
     ----------
-    session : the mouse.
-    encoder : bound to it.
-    trial_ids : labelled trials to judge on, which the encoder was not trained on; default: the oracle tier.
+    session
+        The mouse.
+    encoder
+        Bound to it.
+    trial_ids
+        Labelled trials to judge on, which the encoder was not trained on; default: the oracle tier.
 
     Returns
     -------
-    NeuronSet with weights, 1 on average.
+    NeuronSet
+        With weights, 1 on average.
 
     Raises
     ------
-    SessionError : too few trials.
-    EncoderError : the encoder has other neurons, or answers NaN or infinity.
+    SessionError
+        Too few trials.
+    EncoderError
+        The encoder has other neurons, or answers NaN or infinity.
 
     Source: McCullagh & Nelder 1989; not part of the published method.
     """

@@ -23,10 +23,14 @@ class NeuronSet:
 
     Parameters
     ----------
-    keep : (N,) bool, True where a neuron takes part.
-    reason : for people: "all", "50 % ablated at random, seed 7", ...
-    details : plain values that repeat the choice.
-    weights : (N,) >= 0, what each counts in the loss; None: all the same.
+    keep
+        (N,) bool, True where a neuron takes part.
+    reason
+        For people: "all", "50 % ablated at random, seed 7", ...
+    details
+        Plain values that repeat the choice.
+    weights
+        (N,) >= 0, what each counts in the loss; None: all the same.
     """
 
     keep: np.ndarray
@@ -80,7 +84,8 @@ class NeuronSet:
 
         Raises
         ------
-        ConfigError : they are no indices of so many neurons, or none would be left.
+        ConfigError
+            They are no indices of so many neurons, or none would be left.
         """
         keep, indices = np.ones(_count(neurons), dtype=bool), _array(ablated, "ablated neurons")
         if indices.size and (

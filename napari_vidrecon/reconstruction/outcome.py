@@ -53,8 +53,10 @@ class MeanOfLast:
 
     Parameters
     ----------
-    steps : of the run.
-    averaged : of these, how many.
+    steps
+        Of the run.
+    averaged
+        Of these, how many.
     """
 
     stopped = False
@@ -78,8 +80,10 @@ class HeldOut:
 
     Parameters
     ----------
-    steps : of the run.
-    patience : steps without a better one until it ends early.
+    steps
+        Of the run.
+    patience
+        Steps without a better one until it ends early.
 
     Source: early stopping by validation, Prechelt 1998; not part of the published method.
     """
@@ -119,8 +123,10 @@ class Plateau:
 
     Parameters
     ----------
-    window : steps over which the fall is measured.
-    share : of its fall since the first step; less than this over a window is none.
+    window
+        Steps over which the fall is measured.
+    share
+        Of its fall since the first step; less than this over a window is none.
     """
 
     def __init__(self, window: int, share: float) -> None:
@@ -163,12 +169,15 @@ def held_out_neurons(config: ReconstructionConfig, counting: np.ndarray) -> np.n
 
     Parameters
     ----------
-    config : the rule and its share.
-    counting : (N,) bool, the neurons that count; some are held out and some are not.
+    config
+        The rule and its share.
+    counting
+        (N,) bool, the neurons that count; some are held out and some are not.
 
     Raises
     ------
-    ConfigError : fewer than two neurons count.
+    ConfigError
+        Fewer than two neurons count.
     """
     held_out = np.zeros(len(counting), dtype=bool)
     if config.outcome != "held_out":

@@ -45,29 +45,46 @@ def reconstruct(
 
     Parameters
     ----------
-    trial : the clip: its behaviour goes into the encoder, its movie is only measured against.
-    encoders : one or more, bound to this mouse.
-    mask : transparency mask of this mouse.
-    config : every setting; default: the "best" preset.
-    target : "recorded", "predicted" (mean over `target_encoders`), "permuted" (a control) or activity (N, T) >= 0.
-    target_encoders : encoders that predict the target and measure the result; default: the same.
-    neurons : who takes part: a NeuronSet, or boolean (N,); default: all.
-    ablation : "drop" leaves the others out; "silence" asks them to be 0, as the published code does.
-    mask_threshold : pixels with alpha at least this are reconstructed; the others stay at 127.5.
-    evaluation_threshold : pixels with alpha at least this are measured.
-    ensemble : "videos": one reconstruction an encoder, averaged; "gradients": unit gradients averaged each step.
-    on_step : called after every step with a StepInfo; return False to stop.
-    save_to : run folder; kept up to date, and continued from if it holds the same run unfinished.
-    chunk : windows at once; default: by device and free memory.
-    decoder : of this mouse; the run starts from its movie, and the prior of natural movies lies around it.
+    trial
+        The clip: its behaviour goes into the encoder, its movie is only measured against.
+    encoders
+        One or more, bound to this mouse.
+    mask
+        Transparency mask of this mouse.
+    config
+        Every setting; default: the "best" preset.
+    target
+        "recorded", "predicted" (mean over `target_encoders`), "permuted" (a control) or activity (N, T) >= 0.
+    target_encoders
+        Encoders that predict the target and measure the result; default: the same.
+    neurons
+        Who takes part: a NeuronSet, or boolean (N,); default: all.
+    ablation
+        "drop" leaves the others out; "silence" asks them to be 0, as the published code does.
+    mask_threshold
+        Pixels with alpha at least this are reconstructed; the others stay at 127.5.
+    evaluation_threshold
+        Pixels with alpha at least this are measured.
+    ensemble
+        "videos": one reconstruction an encoder, averaged; "gradients": unit gradients averaged each step.
+    on_step
+        Called after every step with a StepInfo; return False to stop.
+    save_to
+        Run folder; kept up to date, and continued from if it holds the same run unfinished.
+    chunk
+        Windows at once; default: by device and free memory.
+    decoder
+        Of this mouse; the run starts from its movie, and the prior of natural movies lies around it.
 
     Returns
     -------
-    Reconstruction : `video` (T, 36, 64) float32 in 0..255, unmasked and unsmoothed; `history`; `provenance`.
+    Reconstruction
+        `video` (T, 36, 64) float32 in 0..255, unmasked and unsmoothed; `history`; `provenance`.
 
     Raises
     ------
-    ConfigError, MaskError, EncoderError, SessionError, RunError, StorageError : one line each.
+    ConfigError, MaskError, EncoderError, SessionError, RunError, StorageError
+        One line each.
     """
     run = plan_run(
         trial,

@@ -49,11 +49,16 @@ class StepInfo:
 
     Parameters
     ----------
-    step : steps done, 1 .. steps.
-    steps : steps to do.
-    loss : mean loss over sub-batches (and encoders) before the update; of held-out neurons where there are some.
-    seconds : time of this step.
-    tracked : what was measured at this step, or None.
+    step
+        Steps done, 1 .. steps.
+    steps
+        Steps to do.
+    loss
+        Mean loss over sub-batches (and encoders) before the update; of held-out neurons where there are some.
+    seconds
+        Time of this step.
+    tracked
+        What was measured at this step, or None.
     """
 
     step: int
@@ -91,17 +96,28 @@ class Reconstructor:
 
     Parameters
     ----------
-    trial : the clip; its behaviour goes into the encoder, its movie only into the tracker.
-    encoders : one, or several whose unit gradients are averaged (gradient ensembling).
-    mask : transparency mask.
-    target : the activity to match.
-    config : every setting.
-    training_threshold : pixels with alpha at least this are changed; all others stay as they are.
-    tracker : measures the movie as it grows, or None.
-    chunk : windows at once; None chooses by device and free memory.
-    draw : the chance of this movie; None: the most probable one.
-    decoder : says what it sees in the target's activity; the run starts from that, and the prior lies around it.
-    member : of an ensemble of movies, 0, 1, ...
+    trial
+        The clip; its behaviour goes into the encoder, its movie only into the tracker.
+    encoders
+        One, or several whose unit gradients are averaged (gradient ensembling).
+    mask
+        Transparency mask.
+    target
+        The activity to match.
+    config
+        Every setting.
+    training_threshold
+        Pixels with alpha at least this are changed; all others stay as they are.
+    tracker
+        Measures the movie as it grows, or None.
+    chunk
+        Windows at once; None chooses by device and free memory.
+    draw
+        The chance of this movie; None: the most probable one.
+    decoder
+        Says what it sees in the target's activity; the run starts from that, and the prior lies around it.
+    member
+        Of an ensemble of movies, 0, 1, ...
     """
 
     trial: Trial
@@ -249,7 +265,8 @@ class Reconstructor:
 
         Raises
         ------
-        ConfigError : the state is of a clip or encoder of another size, or damaged.
+        ConfigError
+            The state is of a clip or encoder of another size, or damaged.
         """
         check_state(state, tuple(self._video.shape), self._update.state, self.config.steps)
         self._step = int(state["step"])
@@ -317,8 +334,10 @@ class Reconstructor:
 
         Raises
         ------
-        NotFinite : the loss, its gradient or the movie is not; the video is left as it was.
-        EncoderError : an encoder answers NaN or infinity.
+        NotFinite
+            The loss, its gradient or the movie is not; the video is left as it was.
+        EncoderError
+            An encoder answers NaN or infinity.
         """
         began = time.perf_counter()
         with undone_on_failure([self]):
@@ -329,7 +348,8 @@ class Reconstructor:
 
         Raises
         ------
-        NotFinite : the loss, its gradient or the movie would not be.
+        NotFinite
+            The loss, its gradient or the movie would not be.
         """
         index, before, state = self._step, self._video, self._update.state
         changed = self._update(before, gradient, index)

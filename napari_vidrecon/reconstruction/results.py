@@ -33,18 +33,30 @@ class Reconstruction:
 
     Parameters
     ----------
-    video : (T, 36, 64) float32, 0..255, unmasked, unsmoothed; the mean over encoders.
-    history : what happened step by step.
-    config : every setting.
-    provenance : plain values: what went in (hashes, seeds, thresholds), versions, device, times.
-    videos : one movie an encoder, where movies were averaged.
-    stimulus : (T, 36, 64) the true movie.
-    target : (N, T) the activity matched.
-    predicted_activity : (N, T) predicted from the masked reconstruction at the end, or None.
-    keep : (N,) bool, neurons that took part.
-    alpha : the mask's alpha values.
-    levels : what the true movie reaches (response_loss, response_correlation).
-    state : what is needed to go on; None once finished.
+    video
+        (T, 36, 64) float32, 0..255, unmasked, unsmoothed; the mean over encoders.
+    history
+        What happened step by step.
+    config
+        Every setting.
+    provenance
+        Plain values: what went in (hashes, seeds, thresholds), versions, device, times.
+    videos
+        One movie an encoder, where movies were averaged.
+    stimulus
+        (T, 36, 64) the true movie.
+    target
+        (N, T) the activity matched.
+    predicted_activity
+        (N, T) predicted from the masked reconstruction at the end, or None.
+    keep
+        (N,) bool, neurons that took part.
+    alpha
+        The mask's alpha values.
+    levels
+        What the true movie reaches (response_loss, response_correlation).
+    state
+        What is needed to go on; None once finished.
     """
 
     video: np.ndarray
@@ -74,7 +86,8 @@ class Reconstruction:
 
         Raises
         ------
-        StorageError : something else than a run is there, the disk is full, read-only, or writing is not permitted.
+        StorageError
+            Something else than a run is there, the disk is full, read-only, or writing is not permitted.
         """
         import zarr
         from zarr.storage import LocalStore
@@ -116,7 +129,8 @@ class Reconstruction:
 
         Raises
         ------
-        RunError : missing, not a run, or damaged.
+        RunError
+            Missing, not a run, or damaged.
         """
         path = Path(path)
         with reading(path, RunError, "a complete run"):

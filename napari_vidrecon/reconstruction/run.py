@@ -43,10 +43,14 @@ class Run:
 
     Parameters
     ----------
-    trial, encoders, mask, config : what goes in.
-    steppable : the reconstruction, or several in step.
-    tracker : measures it.
-    provenance : plain values that identify the run.
+    trial, encoders, mask, config
+        What goes in.
+    steppable
+        The reconstruction, or several in step.
+    tracker
+        Measures it.
+    provenance
+        Plain values that identify the run.
     """
 
     trial: Trial
@@ -91,7 +95,8 @@ class Run:
 
         Raises
         ------
-        RunError : it was made from other inputs or settings, or cannot be continued.
+        RunError
+            It was made from other inputs or settings, or cannot be continued.
         """
         theirs = saved.provenance.get("fingerprint")
         if theirs != self.fingerprint:
@@ -111,7 +116,8 @@ class Run:
 
         Parameters
         ----------
-        with_activity : predict activity from the reconstruction; default: once finished.
+        with_activity
+            Predict activity from the reconstruction; default: once finished.
         """
         video = self.steppable.video
         wanted = self.finished if with_activity is None else with_activity
@@ -154,7 +160,8 @@ def plan_run(
 
     Raises
     ------
-    ConfigError, MaskError, EncoderError, SessionError : one line each.
+    ConfigError, MaskError, EncoderError, SessionError
+        One line each.
     """
     config = ReconstructionConfig.preset("best") if config is None else config
     encoders = encoder_list(encoders, "encoders")

@@ -31,11 +31,16 @@ class Snapshot:
 
     Parameters
     ----------
-    info : the step.
-    video : (T, 36, 64) float32, 0..255.
-    history : a copy.
-    steps_per_second, seconds_left : estimated from recent steps.
-    predicted_activity : (N, T) predicted on the way, NaN for neurons not in the loss; None if not asked for.
+    info
+        The step.
+    video
+        (T, 36, 64) float32, 0..255.
+    history
+        A copy.
+    steps_per_second, seconds_left
+        Estimated from recent steps.
+    predicted_activity
+        (N, T) predicted on the way, NaN for neurons not in the loss; None if not asked for.
     """
 
     info: StepInfo
@@ -74,12 +79,18 @@ class Runner:
 
     Parameters
     ----------
-    run : what is driven.
-    mailbox : gets snapshots, at most `PUBLISH_HZ` a second.
-    on_step : called after every step; return False to stop.
-    save_to : folder that a copy of the run is kept in while it goes on, and the result at the end.
-    save_every_seconds : at most this much work is lost when the process is killed.
-    publish_activity : snapshots carry the activity predicted on the way, too.
+    run
+        What is driven.
+    mailbox
+        Gets snapshots, at most `PUBLISH_HZ` a second.
+    on_step
+        Called after every step; return False to stop.
+    save_to
+        Folder that a copy of the run is kept in while it goes on, and the result at the end.
+    save_every_seconds
+        At most this much work is lost when the process is killed.
+    publish_activity
+        Snapshots carry the activity predicted on the way, too.
     """
 
     def __init__(

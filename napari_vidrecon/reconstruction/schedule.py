@@ -62,7 +62,8 @@ def build_schedule(config: ReconstructionConfig, frames: int, length: int) -> Sc
 
     Raises
     ------
-    ConfigError : the clip is shorter than one sub-batch.
+    ConfigError
+        The clip is shorter than one sub-batch.
     """
     if frames < length:
         raise ConfigError(f"clip of {frames} frames: expected at least {length}; choose a longer clip")

@@ -63,21 +63,36 @@ class Recipe:
 
     Parameters
     ----------
-    session, encoders : where they lie.
-    target_encoders : who predicted a predicted target; empty for the same encoders.
-    decoder : file of the decoder it starts from, or None.
-    trial : its id.
-    clip : first frame and the frame after the last one, or None for the whole trial.
-    stimulus : (name, file of the movie) of a stimulus that was shown instead of a trial, or None.
-    mask : file of the alpha mask, or None for the whole screen.
-    neurons : file of a boolean for each neuron, or None.
-    ablated : (fraction, seed) of a random choice of neurons, or None.
-    config, target, ensemble, ablation, training_threshold, evaluation_threshold : as in `reconstruct`.
-    device, mouse : as in `load_encoder`; without `mouse` the readout with as many neurons as the session.
-    stopped_after : steps done when it was stopped, or None if it was finished.
-    fingerprint : of the run it repeats; empty if there is none yet.
-    simulated : the mouse is a simulation.
-    out : folder for the command's runs; one of its own, so that it meets no other run.
+    session, encoders
+        Where they lie.
+    target_encoders
+        Who predicted a predicted target; empty for the same encoders.
+    decoder
+        File of the decoder it starts from, or None.
+    trial
+        Its id.
+    clip
+        First frame and the frame after the last one, or None for the whole trial.
+    stimulus
+        (name, file of the movie) of a stimulus that was shown instead of a trial, or None.
+    mask
+        File of the alpha mask, or None for the whole screen.
+    neurons
+        File of a boolean for each neuron, or None.
+    ablated
+        (fraction, seed) of a random choice of neurons, or None.
+    config, target, ensemble, ablation, training_threshold, evaluation_threshold
+        As in `reconstruct`.
+    device, mouse
+        As in `load_encoder`; without `mouse` the readout with as many neurons as the session.
+    stopped_after
+        Steps done when it was stopped, or None if it was finished.
+    fingerprint
+        Of the run it repeats; empty if there is none yet.
+    simulated
+        The mouse is a simulation.
+    out
+        Folder for the command's runs; one of its own, so that it meets no other run.
     """
 
     session: Path
@@ -165,7 +180,8 @@ def command_words(recipe: Recipe) -> list[str]:
 
     Raises
     ------
-    RunError : it reconstructs a stimulus, which the command line cannot show.
+    RunError
+        It reconstructs a stimulus, which the command line cannot show.
     """
     if recipe.stimulus is not None:
         raise RunError(

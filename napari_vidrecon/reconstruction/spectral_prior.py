@@ -19,9 +19,12 @@ class NaturalSpectrum:
 
     Parameters
     ----------
-    sd : standard deviation of a pixel, grey levels.
-    spatial_corner, spatial_exponent : power is flat below the corner (cycles per pixel), then falls so steeply.
-    temporal_corner, temporal_exponent : likewise, Hz.
+    sd
+        Standard deviation of a pixel, grey levels.
+    spatial_corner, spatial_exponent
+        Power is flat below the corner (cycles per pixel), then falls so steeply.
+    temporal_corner, temporal_exponent
+        Likewise, Hz.
 
     Source: Field 1987 (space), Dong & Atick 1995 (time); not part of the published method.
     """
@@ -66,10 +69,14 @@ class SpectralPrior:
 
     Parameters
     ----------
-    spectrum : how power falls over frequency.
-    shape : (frames, rows, columns) of the movie.
-    frame_rate_hz : frames a second.
-    like : a tensor of the wanted type on the wanted device.
+    spectrum
+        How power falls over frequency.
+    shape
+        (frames, rows, columns) of the movie.
+    frame_rate_hz
+        Frames a second.
+    like
+        A tensor of the wanted type on the wanted device.
     """
 
     def __init__(

@@ -28,10 +28,14 @@ class Target:
 
     Parameters
     ----------
-    kind : "recorded", "predicted", "permuted" or "given".
-    activity : (N, T) float32, >= 0, of all neurons.
-    neurons : who takes part.
-    ablation : what becomes of the others.
+    kind
+        "recorded", "predicted", "permuted" or "given".
+    activity
+        (N, T) float32, >= 0, of all neurons.
+    neurons
+        Who takes part.
+    ablation
+        What becomes of the others.
     """
 
     kind: str
@@ -85,7 +89,8 @@ def predicted_activity(encoders: Sequence[Encoder], trial: Trial) -> np.ndarray:
 
     Raises
     ------
-    EncoderError : an encoder answers NaN or infinity.
+    EncoderError
+        An encoder answers NaN or infinity.
     """
     inputs = trial.video, trial.behavior, trial.pupil_center
     return np.mean([predicted(encoder, *inputs, clip=trial.name) for encoder in encoders], axis=0)
@@ -119,8 +124,10 @@ def build_target(
 
     Raises
     ------
-    ConfigError : an unknown name, or an array that does not fit.
-    SessionError : recorded activity of a trial that has none.
+    ConfigError
+        An unknown name, or an array that does not fit.
+    SessionError
+        Recorded activity of a trial that has none.
     """
     if isinstance(target, str):
         kind = target

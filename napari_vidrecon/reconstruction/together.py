@@ -34,11 +34,13 @@ def step_together(runs: Sequence[Run]) -> list[StepInfo]:
 
     Parameters
     ----------
-    runs : of one mouse, with the same encoder objects, settings and neurons; none of them finished.
+    runs
+        Of one mouse, with the same encoder objects, settings and neurons; none of them finished.
 
     Raises
     ------
-    ConfigError : the runs do not go together, or a gradient is not finite; all are left as they were.
+    ConfigError
+        The runs do not go together, or a gradient is not finite; all are left as they were.
     """
     began = time.perf_counter()
     columns = _columns([run.steppable for run in runs])

@@ -22,12 +22,18 @@ class Tracker:
 
     Parameters
     ----------
-    trial : the clip; its movie is the truth.
-    mask : the transparency mask.
-    evaluation_threshold : alpha from which a pixel is measured.
-    target : its neurons are the ones measured; the activity is the recorded one where there is any.
-    encoders : whose mean prediction is measured.
-    skip_frames : first frames left out.
+    trial
+        The clip; its movie is the truth.
+    mask
+        The transparency mask.
+    evaluation_threshold
+        Alpha from which a pixel is measured.
+    target
+        Its neurons are the ones measured; the activity is the recorded one where there is any.
+    encoders
+        Whose mean prediction is measured.
+    skip_frames
+        First frames left out.
     """
 
     def __init__(

@@ -86,10 +86,14 @@ class SpectralUpdate:
 
     Parameters
     ----------
-    config : step size, moments, level.
-    prior : of the movie on the screen.
-    screen : where the screen lies in the encoder's canvas.
-    drawn : whitened coefficients of a movie from the prior that it lies around; None: grey, or a decoder's movie.
+    config
+        Step size, moments, level.
+    prior
+        Of the movie on the screen.
+    screen
+        Where the screen lies in the encoder's canvas.
+    drawn
+        Whitened coefficients of a movie from the prior that it lies around; None: grey, or a decoder's movie.
     """
 
     def __init__(
@@ -159,12 +163,18 @@ def build_update(
 
     Parameters
     ----------
-    config : the rule and its settings.
-    video : (T, rows, columns) on an encoder's canvas.
-    screen : where the screen lies in it.
-    frame_rate_hz : of the video.
-    draw : the chance of this movie, or None.
-    decoded : the prior is about what a decoder's movie lacks, not about the whole movie.
+    config
+        The rule and its settings.
+    video
+        (T, rows, columns) on an encoder's canvas.
+    screen
+        Where the screen lies in it.
+    frame_rate_hz
+        Of the video.
+    draw
+        The chance of this movie, or None.
+    decoded
+        The prior is about what a decoder's movie lacks, not about the whole movie.
     """
     if config.update == "momentum":
         return MomentumUpdate(config, screen)

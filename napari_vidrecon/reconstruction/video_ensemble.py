@@ -21,8 +21,10 @@ class VideoEnsemble:
 
     Parameters
     ----------
-    members : one `Reconstructor` an encoder and draw, without trackers.
-    tracker : measures the averaged movie, or None.
+    members
+        One `Reconstructor` an encoder and draw, without trackers.
+    tracker
+        Measures the averaged movie, or None.
     """
 
     members: list[Reconstructor]

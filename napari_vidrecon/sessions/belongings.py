@@ -24,8 +24,10 @@ class Layout:
 
     Parameters
     ----------
-    files : their paths in it.
-    numbered : folders in it whose files are named by number: `0.npy`, `1.npy` ...
+    files
+        Their paths in it.
+    numbered
+        Folders in it whose files are named by number: `0.npy`, `1.npy` ...
     """
 
     files: frozenset[str]
@@ -66,7 +68,8 @@ class Layout:
 
         Raises
         ------
-        StorageError : it stands where a file of the new one must go.
+        StorageError
+            It stands where a file of the new one must go.
         """
         theirs = self.belongings(old)
         for name in theirs:
@@ -95,7 +98,8 @@ def require_session_or_nothing(folder: Path) -> None:
 
     Raises
     ------
-    StorageError : they do.
+    StorageError
+        They do.
     """
     if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
         return

@@ -20,7 +20,8 @@ def frame_hash(frame: np.ndarray) -> int:
 
     Parameters
     ----------
-    frame : (H, W), grey levels 0..255; fractions are cut off.
+    frame
+        (H, W), grey levels 0..255; fractions are cut off.
 
     Source: the DCT hash of the ImageHash package, as used by Baikulov 2023.
     """
@@ -38,7 +39,8 @@ def hashed_frames(frames: int) -> list[int]:
 
     Raises
     ------
-    ValueError : fewer than five frames.
+    ValueError
+        Fewer than five frames.
     """
     if frames < HASHED_FRAMES:
         raise ValueError(f"expected a clip of at least {HASHED_FRAMES} frames, found {frames}")
@@ -51,11 +53,13 @@ def perceptual_hash(video: np.ndarray) -> int:
 
     Parameters
     ----------
-    video : (T, H, W), grey levels 0..255, without padding, T >= 5.
+    video
+        (T, H, W), grey levels 0..255, without padding, T >= 5.
 
     Raises
     ------
-    ValueError : not three axes, or fewer than five frames.
+    ValueError
+        Not three axes, or fewer than five frames.
 
     Source: Baikulov 2023.
     """

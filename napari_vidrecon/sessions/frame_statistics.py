@@ -15,7 +15,8 @@ class FrameStatistics:
 
     Parameters
     ----------
-    frames : columns of the statistics; those that no clip reaches are NaN.
+    frames
+        Columns of the statistics; those that no clip reaches are NaN.
     """
 
     def __init__(self, frames: int) -> None:
@@ -30,7 +31,8 @@ class FrameStatistics:
 
         Parameters
         ----------
-        clip : (..., T) finite numbers, T at most the statistics' frames; the leading axes are the same for all clips.
+        clip
+            (..., T) finite numbers, T at most the statistics' frames; the leading axes are the same for all clips.
         """
         shape = (*clip.shape[:-1], len(self._count))
         if self._mean is None:

@@ -33,8 +33,10 @@ class SimulationNotes(BaseModel):
 
     Parameters
     ----------
-    simulated : the mouse is a simulation.
-    per_neuron : {quantity: one value a neuron}.
+    simulated
+        The mouse is a simulation.
+    per_neuron
+        {quantity: one value a neuron}.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -48,7 +50,8 @@ def read_tiers(session: Path) -> dict[int, str]:
 
     Raises
     ------
-    SessionError : the file is missing, damaged, empty, or not a list of words.
+    SessionError
+        The file is missing, damaged, empty, or not a list of words.
     """
     file = session / TIERS_FILE
     tiers = open_array(file, session)
@@ -78,7 +81,8 @@ def read_neuron_ids(session: Path) -> np.ndarray:
 
     Raises
     ------
-    SessionError : the file is missing, damaged, empty, or not a list of integers.
+    SessionError
+        The file is missing, damaged, empty, or not a list of integers.
     """
     file = session / NEURON_IDS_FILE
     ids = open_array(file, session)
@@ -92,7 +96,8 @@ def read_coordinates(session: Path, neurons: int) -> np.ndarray | None:
 
     Raises
     ------
-    SessionError : the file is damaged, or does not fit the neurons.
+    SessionError
+        The file is damaged, or does not fit the neurons.
     """
     file = session / COORDINATES_FILE
     if not os.path.lexists(file):
@@ -112,7 +117,8 @@ def read_simulation(session: Path) -> dict[str, Any] | None:
 
     Raises
     ------
-    SessionError : the file is there but is not a JSON object, or holds other than such notes.
+    SessionError
+        The file is there but is not a JSON object, or holds other than such notes.
     """
     file = session / SIMULATION_FILE
     if not os.path.lexists(file):
@@ -139,7 +145,8 @@ def folder_fingerprint(session: Path) -> str:
 
     Raises
     ------
-    SessionError : a file cannot be read.
+    SessionError
+        A file cannot be read.
     """
     digest = hashlib.sha256()
     with reading(session, SessionError, "readable files"):

@@ -24,7 +24,8 @@ def find_sample() -> Sample:
 
     Raises
     ------
-    SessionError : it was left out of this installation.
+    SessionError
+        It was left out of this installation.
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "sample_data", package.parent / "sample_data"):

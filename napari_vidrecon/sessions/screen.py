@@ -15,9 +15,12 @@ class ScreenGeometry:
 
     Parameters
     ----------
-    width_cm, height_cm : size of the lit area in cm.
-    distance_cm : eye to screen in cm.
-    rows, cols : pixels of the movie shown on it.
+    width_cm, height_cm
+        Size of the lit area in cm.
+    distance_cm
+        Eye to screen in cm.
+    rows, cols
+        Pixels of the movie shown on it.
 
     Source: the Sensorium 2023 recordings; Bauer et al. 2026 convert to degrees with them.
     """
@@ -61,11 +64,13 @@ class ScreenGeometry:
 
         Parameters
         ----------
-        mask : (rows, cols), boolean or 0/1; what is not zero belongs to the mask.
+        mask
+            (rows, cols), boolean or 0/1; what is not zero belongs to the mask.
 
         Raises
         ------
-        MaskError : the mask does not have the size of the screen.
+        MaskError
+            The mask does not have the size of the screen.
 
         Source: Bauer et al. 2026, Fig. 1-S2 C.
         """
@@ -80,11 +85,13 @@ class ScreenGeometry:
 
         Parameters
         ----------
-        mask : (rows, cols), boolean or 0/1.
+        mask
+            (rows, cols), boolean or 0/1.
 
         Raises
         ------
-        MaskError : the mask does not have the size of the screen.
+        MaskError
+            The mask does not have the size of the screen.
 
         Source: Bauer et al. 2026, Fig. 1-S3 E.
         """
@@ -108,11 +115,13 @@ class ScreenGeometry:
 
         Parameters
         ----------
-        eccentricity_deg : angle from straight ahead, 0 <= eccentricity < 90.
+        eccentricity_deg
+            Angle from straight ahead, 0 <= eccentricity < 90.
 
         Raises
         ------
-        ValueError : the angle never meets a flat screen.
+        ValueError
+            The angle never meets a flat screen.
         """
         if not 0.0 <= eccentricity_deg < 90.0:
             raise ValueError(f"expected an eccentricity from 0 to below 90 degrees, found {eccentricity_deg}")
@@ -129,11 +138,13 @@ class ScreenGeometry:
 
         Parameters
         ----------
-        mask : (rows, cols), boolean or 0/1.
+        mask
+            (rows, cols), boolean or 0/1.
 
         Raises
         ------
-        MaskError : the mask does not have the size of the screen.
+        MaskError
+            The mask does not have the size of the screen.
         """
         return float(self.eccentricities_deg()[self._selected(mask)].max(initial=0.0))
 

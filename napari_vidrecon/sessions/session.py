@@ -49,15 +49,24 @@ class Session:
 
     Attributes
     ----------
-    name, path : name of the folder, and the folder.
-    trial_ids : all trials, ascending.
-    tiers : {trial id: tier}.
-    neuron_ids : (N,) integers.
-    coordinates : (N, 3) float32, position in cortex [x, y, z] in µm, or None.
-    frame_rate_hz : frames a second.
-    screen : size and distance of the screen.
-    statistics : the recording's own statistics, where the folder holds them.
-    simulation : what the simulation says about itself, or None for a recording.
+    name, path
+        Name of the folder, and the folder.
+    trial_ids
+        All trials, ascending.
+    tiers
+        {trial id: tier}.
+    neuron_ids
+        (N,) integers.
+    coordinates
+        (N, 3) float32, position in cortex [x, y, z] in µm, or None.
+    frame_rate_hz
+        Frames a second.
+    screen
+        Size and distance of the screen.
+    statistics
+        The recording's own statistics, where the folder holds them.
+    simulation
+        What the simulation says about itself, or None for a recording.
     """
 
     def __init__(self, path: Path) -> None:
@@ -110,12 +119,14 @@ class Session:
 
         Parameters
         ----------
-        trial_id : one of `trial_ids`.
+        trial_id
+            One of `trial_ids`.
 
         Raises
         ------
-        SessionError : no such trial; a file of it is missing, damaged or unsafe; wrong shape or kind of
-            numbers; NaN or infinite values within the clip; negative responses; fewer than 32 frames.
+        SessionError
+            No such trial; a file of it is missing, damaged or unsafe; wrong shape or kind of numbers; NaN or infinite
+            values within the clip; negative responses; fewer than 32 frames.
         """
         trial_id = self._known(trial_id)
         with reading(self.path, SessionError, f"a trial {trial_id} that can be read"):
@@ -172,7 +183,8 @@ class Session:
 
         Raises
         ------
-        SessionError : no such trial, or its behaviour cannot be read.
+        SessionError
+            No such trial, or its behaviour cannot be read.
         """
         return clip_length(self._open("behavior", self._known(trial_id))[0])
 
@@ -181,7 +193,8 @@ class Session:
 
         Raises
         ------
-        SessionError : no such trial, or its video cannot be read.
+        SessionError
+            No such trial, or its video cannot be read.
         """
         trial_id = self._known(trial_id)
         with reading(self.file("videos", trial_id), SessionError, "a video"):
@@ -205,16 +218,20 @@ class Session:
 
         Parameters
         ----------
-        folds : number of folds.
-        on_progress : called with the number of clips hashed so far and the number in all.
+        folds
+            Number of folds.
+        on_progress
+            Called with the number of clips hashed so far and the number in all.
 
         Returns
         -------
-        {trial id: fold 0..folds-1}, ascending.
+        dict[int, int]
+            {trial id: fold 0..folds-1}, ascending.
 
         Raises
         ------
-        SessionError : a video cannot be read.
+        SessionError
+            A video cannot be read.
 
         Source: Baikulov 2023; Bauer et al. 2026 hold out fold 0.
         """
@@ -242,11 +259,13 @@ class Session:
 
         Returns
         -------
-        behavior (2,), pupil_center (2,) : float32.
+        behavior (2,), pupil_center (2,)
+            float32.
 
         Raises
         ------
-        SessionError : the statistics or the arrays they are taken from cannot be read.
+        SessionError
+            The statistics or the arrays they are taken from cannot be read.
 
         Source: Bauer et al. 2026, synthetic stimuli of Fig. 4.
         """
@@ -290,11 +309,13 @@ def open_session(path: Path | str) -> Session:
 
     Parameters
     ----------
-    path : the folder that holds `data` and `meta`.
+    path
+        The folder that holds `data` and `meta`.
 
     Raises
     ------
-    SessionError : not such a folder, or its tiers, neurons or simulation notes cannot be read.
+    SessionError
+        Not such a folder, or its tiers, neurons or simulation notes cannot be read.
     """
     # Unlike Path.resolve, this keeps the name under which the user knows a linked folder.
     path = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111

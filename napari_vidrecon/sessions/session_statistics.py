@@ -20,8 +20,10 @@ class SessionStatistics:
 
     Parameters
     ----------
-    folder : the `meta/statistics` folder of a session; it may be missing.
-    session : the session's folder, which no link may leave.
+    folder
+        The `meta/statistics` folder of a session; it may be missing.
+    session
+        The session's folder, which no link may leave.
     """
 
     def __init__(self, folder: Path, session: Path | None = None) -> None:
@@ -47,17 +49,22 @@ class SessionStatistics:
 
         Parameters
         ----------
-        stream : "videos", "responses", "behavior" or "pupil_center".
-        statistic : "mean", "median", "std", "min" or "max".
-        which : "all" or "stimulus_frame".
+        stream
+            "videos", "responses", "behavior" or "pupil_center".
+        statistic
+            "mean", "median", "std", "min" or "max".
+        which
+            "all" or "stimulus_frame".
 
         Returns
         -------
-        Per frame: (36, 64, T) grey levels, (N, T), or (2, T); padding may be NaN.
+        np.ndarray | None
+            Per frame: (36, 64, T) grey levels, (N, T), or (2, T); padding may be NaN.
 
         Raises
         ------
-        SessionError : the file is damaged or holds no numbers.
+        SessionError
+            The file is damaged or holds no numbers.
         """
         file = self.file(stream, statistic, which)
         if not os.path.lexists(file):

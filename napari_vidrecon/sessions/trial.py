@@ -20,19 +20,29 @@ class Trial:
 
     Parameters
     ----------
-    id : number of the trial in its session.
-    tier : "train", "oracle", "live_test_main" and so on.
-    video : (T, H, W) float32, grey levels 0..255.
-    behavior : (2, T) float32: pupil dilation (camera pixels) and running speed.
-    pupil_center : (2, T) float32: horizontal and vertical eye position, camera pixels.
-    recorded_responses : (N, T) float32, >= 0, or None where responses are withheld; read it as `responses`.
-    frame_rate_hz : frames a second.
-    name : what to call the trial in titles and messages.
-    simulated : the mouse is a simulation.
+    id
+        Number of the trial in its session.
+    tier
+        "train", "oracle", "live_test_main" and so on.
+    video
+        (T, H, W) float32, grey levels 0..255.
+    behavior
+        (2, T) float32: pupil dilation (camera pixels) and running speed.
+    pupil_center
+        (2, T) float32: horizontal and vertical eye position, camera pixels.
+    recorded_responses
+        (N, T) float32, >= 0, or None where responses are withheld; read it as `responses`.
+    frame_rate_hz
+        Frames a second.
+    name
+        What to call the trial in titles and messages.
+    simulated
+        The mouse is a simulation.
 
     Raises
     ------
-    SessionError : the arrays do not fit each other.
+    SessionError
+        The arrays do not fit each other.
     """
 
     id: int
@@ -80,7 +90,8 @@ class Trial:
 
         Raises
         ------
-        SessionError : the responses of this trial's tier are withheld.
+        SessionError
+            The responses of this trial's tier are withheld.
         """
         if self.recorded_responses is None:
             raise SessionError(
@@ -95,7 +106,8 @@ class Trial:
 
         Raises
         ------
-        SessionError : the frames are not within the clip.
+        SessionError
+            The frames are not within the clip.
         """
         whole = all(isinstance(each, Integral) and not isinstance(each, bool) for each in (start, stop))
         if not whole or not 0 <= start < stop <= self.frames:

@@ -33,9 +33,12 @@ class Fault:
 
     Parameters
     ----------
-    file : the file or folder at fault.
-    expected, found : what should be there, and what is.
-    remedy : what to do about it; may be empty.
+    file
+        The file or folder at fault.
+    expected, found
+        What should be there, and what is.
+    remedy
+        What to do about it; may be empty.
     """
 
     file: Path
@@ -67,12 +70,15 @@ def open_array(file: Path, session: Path | None = None) -> np.ndarray:
 
     Parameters
     ----------
-    file : the `.npy` file.
-    session : the session's folder, which no link may leave.
+    file
+        The `.npy` file.
+    session
+        The session's folder, which no link may leave.
 
     Raises
     ------
-    SessionError : missing, truncated, pickled, not an array file, or outside of the session.
+    SessionError
+        Missing, truncated, pickled, not an array file, or outside of the session.
     """
     if session is not None:
         check_inside(session, file, SessionError)
@@ -91,8 +97,10 @@ def holds_responses(file: Path, session: Path | None = None) -> bool:
 
     Parameters
     ----------
-    file : the `.npy` file.
-    session : the session's folder, which no link may leave.
+    file
+        The `.npy` file.
+    session
+        The session's folder, which no link may leave.
     """
     if not os.path.lexists(file):
         return False
@@ -118,9 +126,12 @@ def layout_fault(array: np.ndarray, file: Path, stream: str, neurons: int, scree
 
     Parameters
     ----------
-    array : the mapped array: videos (H, W, T), responses (N, T), behavior and pupil_center (2, T).
-    stream : one of `STREAMS`.
-    neurons : N of the session.
+    array
+        The mapped array: videos (H, W, T), responses (N, T), behavior and pupil_center (2, T).
+    stream
+        One of `STREAMS`.
+    neurons
+        N of the session.
     """
     kinds = "float, or uint8 grey levels" if stream == "videos" else "float numbers"
     if array.dtype.kind != "f" and not (stream == "videos" and array.dtype == np.uint8):

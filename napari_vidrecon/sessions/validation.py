@@ -46,13 +46,17 @@ def validate_session(
 
     Parameters
     ----------
-    path : the session folder.
-    full : look at every number; otherwise at headers, behaviour and eye position only, which is quick.
-    on_progress : called with the number of trials checked and the number in all.
+    path
+        The session folder.
+    full
+        Look at every number; otherwise at headers, behaviour and eye position only, which is quick.
+    on_progress
+        Called with the number of trials checked and the number in all.
 
     Returns
     -------
-    The faults, in the order of the folder; empty when the session is sound.
+    list[Fault]
+        The faults, in the order of the folder; empty when the session is sound.
     """
     path = Path(path)
     # Not Path.exists, which raises for a name longer than the system takes.
@@ -255,17 +259,28 @@ class SessionSummary:
 
     Parameters
     ----------
-    name, path : the folder.
-    simulated : the mouse is a simulation.
-    neurons : number of neurons N.
-    coordinates : positions in cortex are known.
-    trials_by_tier : {tier: number of trials}, most frequent first.
-    labelled_trials : number of trials whose responses are known.
-    clips_by_frames : {length in frames: number of trials}, ascending; trials of the tier none left out.
-    video_dtype : kind of numbers in which the first video is stored.
-    statistics : names "stream/which/statistic" of the statistics there.
-    frame_rate_hz : frames a second.
-    screen_deg : height and width of the screen in degrees.
+    name, path
+        The folder.
+    simulated
+        The mouse is a simulation.
+    neurons
+        Number of neurons N.
+    coordinates
+        Positions in cortex are known.
+    trials_by_tier
+        {tier: number of trials}, most frequent first.
+    labelled_trials
+        Number of trials whose responses are known.
+    clips_by_frames
+        {length in frames: number of trials}, ascending; trials of the tier none left out.
+    video_dtype
+        Kind of numbers in which the first video is stored.
+    statistics
+        Names "stream/which/statistic" of the statistics there.
+    frame_rate_hz
+        Frames a second.
+    screen_deg
+        Height and width of the screen in degrees.
     """
 
     name: str
@@ -287,7 +302,8 @@ def session_summary(session: Session) -> SessionSummary:
 
     Raises
     ------
-    SessionError : one of those files cannot be read.
+    SessionError
+        One of those files cannot be read.
     """
     chosen = [trial_id for trial_id, tier in session.tiers.items() if tier != EXCLUDED_TIER]
     lengths = Counter(session.clip_frames(trial_id) for trial_id in chosen)

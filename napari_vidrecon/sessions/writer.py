@@ -42,27 +42,39 @@ def write_session(
 
     Parameters
     ----------
-    folder : where the session goes. A session that stood there is replaced when the new one is complete; what a
-        person had put into it stays where it was.
-    trials : the trials, in the order that numbers them 0, 1, 2 … (their own ids are not kept); may be a
-        generator. A trial without responses gets no responses file.
-    coordinates : (N, 3) cortical position of each neuron [x, y, z], µm; None where unknown, then give `unit_ids`.
-    unit_ids : (N,) integer names of the neurons; 1..N by default.
-    video_dtype : "float32" pads videos with NaN as the public sessions do; "uint8" rounds to whole grey levels
-        and stores the clip's frames only.
-    small : store responses as float16 and leave out the statistics of responses and videos; for shipping.
-    padded_frames : columns of every float array; frames after the clip's end are NaN.
-    extra_files : text files to add, by their path relative to the session folder.
-    on_trial : called with the number of trials written so far.
+    folder
+        Where the session goes. A session that stood there is replaced when the new one is complete; what a person had
+        put into it stays where it was.
+    trials
+        The trials, in the order that numbers them 0, 1, 2 … (their own ids are not kept); may be a generator. A trial
+        without responses gets no responses file.
+    coordinates
+        (N, 3) cortical position of each neuron [x, y, z], µm; None where unknown, then give `unit_ids`.
+    unit_ids
+        (N,) integer names of the neurons; 1..N by default.
+    video_dtype
+        "float32" pads videos with NaN as the public sessions do; "uint8" rounds to whole grey levels and stores the
+        clip's frames only.
+    small
+        Store responses as float16 and leave out the statistics of responses and videos; for shipping.
+    padded_frames
+        Columns of every float array; frames after the clip's end are NaN.
+    extra_files
+        Text files to add, by their path relative to the session folder.
+    on_trial
+        Called with the number of trials written so far.
 
     Returns
     -------
-    The folder.
+    Path
+        The folder.
 
     Raises
     ------
-    SessionError : a trial does not fit the neurons, the first trial's screen or the number of columns.
-    StorageError : the disk is full, read-only, or writing is not permitted; or what stands there is no session.
+    SessionError
+        A trial does not fit the neurons, the first trial's screen or the number of columns.
+    StorageError
+        The disk is full, read-only, or writing is not permitted; or what stands there is no session.
 
     Source: layout of the Sensorium 2023 sessions. The medians in `meta/statistics` are taken over at most 15
     trials, the other statistics over all.

@@ -171,8 +171,8 @@ def sweep(parent: Path | str) -> list[Path]:
 
     Returns
     -------
-    list of Path
-        What was cleared up.
+    list[Path]
+        list of Path What was cleared up.
     """
     try:
         with os.scandir(parent) as entries:

@@ -32,8 +32,8 @@ def read_description(
 
     Returns
     -------
-    dict
-        Empty for a safetensors file of another program. Whoever takes it checks every key.
+    dict[str, Any]
+        dict Empty for a safetensors file of another program. Whoever takes it checks every key.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def stored_format(path: Path | str) -> str:
     Returns
     -------
     str
-        Empty for any other file, a damaged one, or nothing there.
+        str Empty for any other file, a damaged one, or nothing there.
     """
     try:
         return str(read_description(path).get("format", ""))

@@ -39,7 +39,8 @@ def studies_named(name: str) -> tuple[Study, ...]:
 
     Raises
     ------
-    ConfigError : there is none of that name.
+    ConfigError
+        There is none of that name.
     """
     if name == ALL:
         return STUDIES

@@ -36,7 +36,8 @@ def require_libraries() -> None:
 
     Raises
     ------
-    ConfigError : names them, and says how to get them.
+    ConfigError
+        Names them, and says how to get them.
     """
     from importlib.util import find_spec
 
@@ -76,15 +77,19 @@ def conduct(
 
     Parameters
     ----------
-    out : folder of the studies; runs lie in `out/runs`, each study in `out/<name>`.
-    on_progress : called as runs finish.
-    on_written : called after each study is written.
+    out
+        Folder of the studies; runs lie in `out/runs`, each study in `out/<name>`.
+    on_progress
+        Called as runs finish.
+    on_written
+        Called after each study is written.
 
     Other parameters as for `run_all`.
 
     Raises
     ------
-    VidreconError : an input is at fault, a run failed, or nothing can be written.
+    VidreconError
+        An input is at fault, a run failed, or nothing can be written.
     """
     require_libraries()
     for mouse in plan.mice:
@@ -110,7 +115,8 @@ def _working_on(studies: Sequence[Study], out: Path) -> Iterator[None]:
 
     Raises
     ------
-    StorageError : another process is at work on one of them, or a page that this program did not write is there.
+    StorageError
+        Another process is at work on one of them, or a page that this program did not write is there.
     """
     pages = [out / study.name / PAGE for study in studies]
     for page in [*pages, *([out / PAGE] if len(studies) > 1 else [])]:
@@ -138,12 +144,15 @@ def conduct_published(study: Study, places: Sequence[Path], out: Path) -> Writte
 
     Parameters
     ----------
-    places : files `reconstruction_summary_*.npy`, or folders that hold such files, of the standard method.
-    out : folder of the studies.
+    places
+        Files `reconstruction_summary_*.npy`, or folders that hold such files, of the standard method.
+    out
+        Folder of the studies.
 
     Raises
     ------
-    VidreconError : a file is at fault, the study needs results that are not there, or nothing can be written.
+    VidreconError
+        A file is at fault, the study needs results that are not there, or nothing can be written.
     """
     require_libraries()
     plan, store = open_published(places, out)

@@ -42,12 +42,18 @@ class Mouse:
 
     Parameters
     ----------
-    session : session folder.
-    encoders : encoder files, trained without the clips that are reconstructed.
-    mask : transparency mask (.npy).
-    name : for figures and tables.
-    readout : of the encoders, by index or name; None chooses by the number of neurons.
-    trials : trial ids in order; empty takes the paper's clips, or the held-out ones.
+    session
+        Session folder.
+    encoders
+        Encoder files, trained without the clips that are reconstructed.
+    mask
+        Transparency mask (.npy).
+    name
+        For figures and tables.
+    readout
+        Of the encoders, by index or name; None chooses by the number of neurons.
+    trials
+        Trial ids in order; empty takes the paper's clips, or the held-out ones.
     """
 
     session: Path
@@ -66,7 +72,8 @@ class Mouse:
 
         Raises
         ------
-        EncoderError : the file cannot be read, or does not fit the session.
+        EncoderError
+            The file cannot be read, or does not fit the session.
         """
         session = self.open_session()
         readout: int | str | None = self.readout
@@ -85,7 +92,8 @@ class Mouse:
 
         Raises
         ------
-        SessionError : there is none, or not one of the given ones.
+        SessionError
+            There is none, or not one of the given ones.
         """
         session = self.open_session()
         unknown = [trial for trial in self.trials if trial not in session.tiers]
@@ -101,7 +109,8 @@ class Mouse:
 
         Raises
         ------
-        VidreconError : a file cannot be read, or does not fit the others.
+        VidreconError
+            A file cannot be read, or does not fit the others.
         """
         self.clips()
         mask = self.load_mask()

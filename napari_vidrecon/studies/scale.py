@@ -17,23 +17,40 @@ class Scale:
 
     Parameters
     ----------
-    name : "quick" or "paper".
-    clips : clips a mouse, at most.
-    many_clips : clips a mouse where a distribution over clips, or every clip, is shown.
-    example_frames : first and end frame of the few clips shown at length; None for the whole clip.
-    frames : first and end frame of each clip; None for the whole clip.
-    encoders : encoders a mouse, at most; the ensembling study takes all there are.
-    preset, changes : the settings every run starts from.
-    skip_first, skip_last : frames of a reconstruction that are not measured, at its ends.
-    stimulus_preset, stimulus_changes : the settings of noise and gratings; no preset takes those of every run.
-    stimulus_target : who predicts the activity they are reconstructed from: the encoder itself, or all of them.
-    stimulus_frames : length of noise and gratings.
-    stimulus_skip : their first frames that are not measured.
-    noise_mice, grating_mice : mice that see stimuli, at most.
-    noise_px, noise_frames : length constants.
-    noise_seeds : repetitions.
-    grating_cycles_px, grating_hz, grating_directions : frequencies and directions.
-    mapping : preset of the mapping of receptive fields, quick or published.
+    name
+        "quick" or "paper".
+    clips
+        Clips a mouse, at most.
+    many_clips
+        Clips a mouse where a distribution over clips, or every clip, is shown.
+    example_frames
+        First and end frame of the few clips shown at length; None for the whole clip.
+    frames
+        First and end frame of each clip; None for the whole clip.
+    encoders
+        Encoders a mouse, at most; the ensembling study takes all there are.
+    preset, changes
+        The settings every run starts from.
+    skip_first, skip_last
+        Frames of a reconstruction that are not measured, at its ends.
+    stimulus_preset, stimulus_changes
+        The settings of noise and gratings; no preset takes those of every run.
+    stimulus_target
+        Who predicts the activity they are reconstructed from: the encoder itself, or all of them.
+    stimulus_frames
+        Length of noise and gratings.
+    stimulus_skip
+        Their first frames that are not measured.
+    noise_mice, grating_mice
+        Mice that see stimuli, at most.
+    noise_px, noise_frames
+        Length constants.
+    noise_seeds
+        Repetitions.
+    grating_cycles_px, grating_hz, grating_directions
+        Frequencies and directions.
+    mapping
+        Preset of the mapping of receptive fields, quick or published.
     """
 
     name: str
@@ -76,7 +93,8 @@ class Scale:
 
         Raises
         ------
-        ConfigError : no such predictor.
+        ConfigError
+            No such predictor.
         """
         known: dict[str, StimulusTarget] = {target: target for target in get_args(StimulusTarget)}
         if name not in known:
@@ -120,7 +138,8 @@ def scale_named(name: str) -> Scale:
 
     Raises
     ------
-    ConfigError : there is none of that name.
+    ConfigError
+        There is none of that name.
     """
     if name not in SCALES:
         raise ConfigError(f"--scale {name}: expected {' or '.join(SCALES)}")

@@ -47,8 +47,10 @@ class Plan:
 
     Parameters
     ----------
-    mice : one or more.
-    scale : size of the grids.
+    mice
+        One or more.
+    scale
+        Size of the grids.
     """
 
     mice: tuple[Mouse, ...]
@@ -91,7 +93,8 @@ class Plan:
 
         Parameters
         ----------
-        changes : fields of `RunSpec`. A predicted target is the mean over all the mouse's encoders.
+        changes
+            Fields of `RunSpec`. A predicted target is the mean over all the mouse's encoders.
         """
         encoders = changes.pop("encoders", self.encoders(clip.mouse))
         if changes.get("target") == "predicted":
@@ -104,7 +107,8 @@ class Plan:
 
         Parameters
         ----------
-        changes : fields of `RunSpec`, e.g. `frames=plan.scale.example_frames`.
+        changes
+            Fields of `RunSpec`, e.g. `frames=plan.scale.example_frames`.
         """
         return self.standard(clip, **changes)[0].open_trial(clip.mouse.open_session())
 
@@ -149,11 +153,16 @@ class Outcome:
 
     Parameters
     ----------
-    tables : by name; each becomes CSV and Parquet.
-    tests : statistics.
-    findings : results of the paper, and whether they show here.
-    drawings, movies : figures and movies, made when they are written.
-    notes : what a reader must know, e.g. what is missing.
+    tables
+        By name; each becomes CSV and Parquet.
+    tests
+        Statistics.
+    findings
+        Results of the paper, and whether they show here.
+    drawings, movies
+        Figures and movies, made when they are written.
+    notes
+        What a reader must know, e.g. what is missing.
     """
 
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
@@ -170,12 +179,18 @@ class Study:
 
     Parameters
     ----------
-    name : of the command.
-    title : one line.
-    panels : what it stands for in the paper.
-    runs : the grid; runs that another study did are found again.
-    evaluate : measurements, tables, statistics, figures and movies from finished runs.
-    clips : the natural clips it uses.
+    name
+        Of the command.
+    title
+        One line.
+    panels
+        What it stands for in the paper.
+    runs
+        The grid; runs that another study did are found again.
+    evaluate
+        Measurements, tables, statistics, figures and movies from finished runs.
+    clips
+        The natural clips it uses.
     """
 
     name: str

@@ -15,9 +15,12 @@ class ChosenDecoder:
 
     Parameters
     ----------
-    decoder : what it is.
-    path : where it lies.
-    sha256 : of the decoder; taken once, because settings are compared often.
+    decoder
+        What it is.
+    path
+        Where it lies.
+    sha256
+        Of the decoder; taken once, because settings are compared often.
     """
 
     decoder: Decoder
@@ -30,8 +33,10 @@ def load_chosen(path: Path, session: Session) -> ChosenDecoder:
 
     Raises
     ------
-    StorageError : it cannot be read, or is no decoder.
-    ConfigError : it was fitted for another number of neurons.
+    StorageError
+        It cannot be read, or is no decoder.
+    ConfigError
+        It was fitted for another number of neurons.
     """
     decoder = Decoder.load(path)
     decoder.require_neurons(session.n_neurons, session.name, path.name)

@@ -41,9 +41,12 @@ class RunController(QObject):
 
     Parameters
     ----------
-    model : of the same window.
-    parent : Qt owner.
-    runs_folder : where runs are kept; default: $VIDRECON_RUNS, or the user's data folder.
+    model
+        Of the same window.
+    parent
+        Qt owner.
+    runs_folder
+        Where runs are kept; default: $VIDRECON_RUNS, or the user's data folder.
     """
 
     def __init__(

@@ -34,16 +34,22 @@ def show_demo(
 
     Parameters
     ----------
-    sample : where session, encoders and mask lie; all its encoders are used.
-    trial_id : the clip.
-    frames : how much of it, from the first frame.
-    config : every setting.
-    out : its folder `runs` keeps what is run in the window.
+    sample
+        Where session, encoders and mask lie; all its encoders are used.
+    trial_id
+        The clip.
+    frames
+        How much of it, from the first frame.
+    config
+        Every setting.
+    out
+        Its folder `runs` keeps what is run in the window.
 
     Returns
     -------
-    The finished run of the window that was shown last, else the demonstration's own, finished without a window.
-    None if even that cannot be done.
+    Reconstruction | None
+        The finished run of the window that was shown last, else the demonstration's own, finished without a window.
+        None if even that cannot be done.
     """
     import napari
 
@@ -58,8 +64,10 @@ class Demonstration:
 
     Parameters
     ----------
-    viewer : of the window.
-    runs_folder : keeps what is run in it.
+    viewer
+        Of the window.
+    runs_folder
+        Keeps what is run in it.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, runs_folder: Path) -> None:
@@ -100,7 +108,8 @@ def prepare(
 
     Raises
     ------
-    SessionError, MaskError : one line each.
+    SessionError, MaskError
+        One line each.
     """
     model.set_session(open_session(sample.session))
     model.offer_encoders(list(sample.encoders))
@@ -116,7 +125,8 @@ def finish_headless(model: ReconstructionModel, runs_folder: Path) -> Reconstruc
 
     Returns
     -------
-    None if no clip was chosen yet.
+    Reconstruction | None
+        None if no clip was chosen yet.
     """
     from napari_vidrecon.encoders.checkpoints import load_encoder
     from napari_vidrecon.reconstruction.reconstruct import reconstruct

@@ -30,7 +30,8 @@ class Evaluator:
 
     Parameters
     ----------
-    model : whose trial, mask and evaluation threshold are used.
+    model
+        Whose trial, mask and evaluation threshold are used.
     """
 
     def __init__(self, model: ReconstructionModel) -> None:

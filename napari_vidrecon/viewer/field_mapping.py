@@ -26,8 +26,10 @@ class FieldMappingController(QObject):
 
     Parameters
     ----------
-    fields : takes the maps.
-    parent : Qt owner.
+    fields
+        Takes the maps.
+    parent
+        Qt owner.
     """
 
     def __init__(self, fields: ReceptiveFieldChoice, parent: QObject | None = None) -> None:
@@ -51,7 +53,8 @@ class FieldMappingController(QObject):
 
         Parameters
         ----------
-        recipe : default: the quick mapping.
+        recipe
+            Default: the quick mapping.
         """
         from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe
 

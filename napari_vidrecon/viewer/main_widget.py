@@ -39,11 +39,13 @@ class ReconstructionWidget(QWidget):
 
     Parameters
     ----------
-    napari_viewer : the viewer of the window that the dock is in.
+    napari_viewer
+        The viewer of the window that the dock is in.
 
     Attributes
     ----------
-    model, controller, board, player : of the window, shared by all its widgets.
+    model, controller, board, player
+        Of the window, shared by all its widgets.
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:

@@ -16,7 +16,8 @@ def main_window_of(viewer: napari.components.ViewerModel) -> QWidget:
 
     Raises
     ------
-    ConfigError : the viewer has no window.
+    ConfigError
+        The viewer has no window.
     """
     window = getattr(viewer, "window", None)
     if window is None:

@@ -27,8 +27,10 @@ class MaskFitController(QObject):
 
     Parameters
     ----------
-    model : of the same window.
-    parent : Qt owner.
+    model
+        Of the same window.
+    parent
+        Qt owner.
     """
 
     def __init__(self, model: ReconstructionModel, parent: QObject | None = None) -> None:
@@ -52,7 +54,8 @@ class MaskFitController(QObject):
 
         Parameters
         ----------
-        recipe : default: the decayed rule.
+        recipe
+            Default: the decayed rule.
         """
         from napari_vidrecon.reconstruction.mask_fitting import MaskRecipe
 

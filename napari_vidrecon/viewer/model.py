@@ -118,7 +118,8 @@ class ReconstructionModel:
 
         Raises
         ------
-        SessionError : the trial cannot be read.
+        SessionError
+            The trial cannot be read.
         """
         assert self.session is not None
         trial = self.session.trial(trial_id)
@@ -132,11 +133,13 @@ class ReconstructionModel:
 
         Parameters
         ----------
-        trial : the one that shows it, if it was made already.
+        trial
+            The one that shows it, if it was made already.
 
         Raises
         ------
-        VidreconError : its movie, or the mouse's average behaviour, cannot be read.
+        VidreconError
+            Its movie, or the mouse's average behaviour, cannot be read.
         """
         from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial
 
@@ -179,7 +182,8 @@ class ReconstructionModel:
 
         Raises
         ------
-        MaskError : no pixel would be left.
+        MaskError
+            No pixel would be left.
         """
         training = self.training_threshold if training is None else float(training)
         evaluation = self.evaluation_threshold if evaluation is None else float(evaluation)

@@ -28,8 +28,10 @@ def in_region(centres: np.ndarray, region: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    centres : (N, 2) row and column, pixels; NaN where unknown.
-    region : (36, 64) bool.
+    centres
+        (N, 2) row and column, pixels; NaN where unknown.
+    region
+        (36, 64) bool.
     """
     known = np.isfinite(centres).all(axis=1)
     places = np.round(np.where(known[:, np.newaxis], centres, -1)).astype(np.int64)
@@ -44,14 +46,19 @@ def ablated(present: NeuronSet, indices: np.ndarray, what: str, *, keep_only: bo
 
     Parameters
     ----------
-    present : the choice so far.
-    indices : neurons a person selected.
-    what : how they were selected, for the reason: "marked rows", "selected cells", "drawn region".
-    keep_only : ablate all others instead.
+    present
+        The choice so far.
+    indices
+        Neurons a person selected.
+    what
+        How they were selected, for the reason: "marked rows", "selected cells", "drawn region".
+    keep_only
+        Ablate all others instead.
 
     Raises
     ------
-    ConfigError : none would be left.
+    ConfigError
+        None would be left.
     """
     chosen = np.zeros(len(present.keep), dtype=bool)
     chosen[indices] = True

@@ -37,7 +37,8 @@ def open_path(model: ReconstructionModel, path: Path) -> None:
 
     Raises
     ------
-    VidreconError : it is none of them, or cannot be read; one line that says what to do.
+    VidreconError
+        It is none of them, or cannot be read; one line that says what to do.
     """
     if is_decoder(path):
         load_decoder(model, path)
@@ -71,7 +72,8 @@ def open_session_folder(model: ReconstructionModel, path: Path) -> None:
 
     Raises
     ------
-    SessionError : one line.
+    SessionError
+        One line.
     """
     session = open_session(path)
     found = find_companions(session.path)
@@ -92,12 +94,15 @@ def open_sample(model: ReconstructionModel, trial_id: int | None = None, frames:
 
     Parameters
     ----------
-    trial_id : default: the first clip that no encoder was trained on.
-    frames : how much of the clip to take.
+    trial_id
+        Default: the first clip that no encoder was trained on.
+    frames
+        How much of the clip to take.
 
     Raises
     ------
-    SessionError : it was left out of this installation.
+    SessionError
+        It was left out of this installation.
     """
     sample = find_sample()
     session = open_session(sample.session)
@@ -117,7 +122,8 @@ def load_decoder(model: ReconstructionModel, path: Path) -> None:
 
     Raises
     ------
-    VidreconError : no session is open, or it is no decoder of so many neurons.
+    VidreconError
+        No session is open, or it is no decoder of so many neurons.
     """
     _need_session(model, path)
     assert model.session is not None
@@ -135,7 +141,8 @@ def load_mask(model: ReconstructionModel, path: Path) -> None:
 
     Raises
     ------
-    MaskError : it cannot be read.
+    MaskError
+        It cannot be read.
     """
     take_mask(model, AlphaMask.load(path), path)
 
@@ -169,7 +176,8 @@ def open_run(model: ReconstructionModel, path: Path) -> RunRecord:
 
     Raises
     ------
-    VidreconError : it is no run, or its session is not where it was.
+    VidreconError
+        It is no run, or its session is not where it was.
     """
     for record in model.runs:
         if record.path is not None and record.path == path:

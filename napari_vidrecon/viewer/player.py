@@ -24,10 +24,14 @@ class Player(QObject):
 
     Parameters
     ----------
-    viewer : whose first dimension is time.
-    frame_rate_hz : frames a second, > 0.
-    parent : owner in Qt.
-    faults : take what goes wrong.
+    viewer
+        Whose first dimension is time.
+    frame_rate_hz
+        Frames a second, > 0.
+    parent
+        Owner in Qt.
+    faults
+        Take what goes wrong.
     """
 
     playing_changed = Signal(bool)
@@ -63,7 +67,8 @@ class Player(QObject):
 
         Raises
         ------
-        ValueError : not above 0.
+        ValueError
+            Not above 0.
         """
         if not frame_rate_hz > 0:
             raise ValueError(f"frame rate: expected a number above 0, found {frame_rate_hz}")

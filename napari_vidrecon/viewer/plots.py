@@ -39,8 +39,10 @@ class Plot(pg.PlotWidget):
 
     Parameters
     ----------
-    bottom : label of the horizontal axis; empty hides its numbers too.
-    height_in_lines : preferred height, in lines of text.
+    bottom
+        Label of the horizontal axis; empty hides its numbers too.
+    height_in_lines
+        Preferred height, in lines of text.
     """
 
     def __init__(self, bottom: str = "", height_in_lines: float = HEIGHT_IN_LINES, parent: QWidget | None = None):
@@ -144,7 +146,8 @@ class Heading(SteadyText):
 
     Parameters
     ----------
-    plot : whose colours are used.
+    plot
+        Whose colours are used.
     """
 
     def __init__(self, plot: Plot, parent: QWidget | None = None) -> None:
@@ -217,7 +220,8 @@ class ProgressPlot(QWidget):
 
         Parameters
         ----------
-        levels : "loss" (or else "response_loss") and "response_correlation"; may be empty.
+        levels
+            "loss" (or else "response_loss") and "response_correlation"; may be empty.
         """
         if levels != self._levels:
             self._levels = dict(levels)

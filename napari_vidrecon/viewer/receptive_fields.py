@@ -25,7 +25,8 @@ class ReceptiveFieldChoice:
 
     Parameters
     ----------
-    model : of the same window.
+    model
+        Of the same window.
     """
 
     maps_changed = Signal()
@@ -44,12 +45,15 @@ class ReceptiveFieldChoice:
 
         Parameters
         ----------
-        maps : of as many neurons as the session has.
-        source : file they come from, for messages.
+        maps
+            Of as many neurons as the session has.
+        source
+            File they come from, for messages.
 
         Raises
         ------
-        StorageError : no session is open, or it has another number of neurons.
+        StorageError
+            No session is open, or it has another number of neurons.
         """
         session = self.model.session
         if session is None:
@@ -68,7 +72,8 @@ class ReceptiveFieldChoice:
 
         Raises
         ------
-        StorageError : it cannot be read, or belongs to another session.
+        StorageError
+            It cannot be read, or belongs to another session.
         """
         from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
 

@@ -23,11 +23,16 @@ class RunRecord:
 
     Parameters
     ----------
-    name : for people; may be changed.
-    result : what it made.
-    settings : what went in, as `ReconstructionModel.settings` gave it.
-    changed_from_before : what differs from the run before, in words.
-    path : its folder on disk, where it is kept.
+    name
+        For people; may be changed.
+    result
+        What it made.
+    settings
+        What went in, as `ReconstructionModel.settings` gave it.
+    changed_from_before
+        What differs from the run before, in words.
+    path
+        Its folder on disk, where it is kept.
     """
 
     name: str

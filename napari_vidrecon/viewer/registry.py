@@ -39,8 +39,10 @@ class Workspace(QObject):
 
     Parameters
     ----------
-    viewer : the viewer of the window.
-    main_window : napari's main window; owns the workspace.
+    viewer
+        The viewer of the window.
+    main_window
+        napari's main window; owns the workspace.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, main_window: QWidget) -> None:

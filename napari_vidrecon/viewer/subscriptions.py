@@ -26,9 +26,12 @@ def subscribe(owner: QObject, emitter: Emitter, slot: Callable[..., Any]) -> Non
 
     Parameters
     ----------
-    owner : the Qt object the method belongs to.
-    emitter : of the model or of napari.
-    slot : a bound method of `owner`.
+    owner
+        The Qt object the method belongs to.
+    emitter
+        Of the model or of napari.
+    slot
+        A bound method of `owner`.
     """
     emitter.connect(slot)
     listening = _Listening(emitter, slot)

@@ -21,8 +21,10 @@ class Group:
 
     Parameters
     ----------
-    title, unit : for people.
-    is_correlation : so that the axis ends at 1.
+    title, unit
+        For people.
+    is_correlation
+        So that the axis ends at 1.
     """
 
     title: str
@@ -45,9 +47,12 @@ class TimeCourse:
 
     Parameters
     ----------
-    group : one of `GROUPS`.
-    name : whose curve it is, e.g. "reconstruction"; unique within its group.
-    values : (T,) float64; NaN where it has no value.
+    group
+        One of `GROUPS`.
+    name
+        Whose curve it is, e.g. "reconstruction"; unique within its group.
+    values
+        (T,) float64; NaN where it has no value.
     """
 
     group: str
@@ -65,7 +70,8 @@ class TimeCourses:
 
     Parameters
     ----------
-    model : the state of the window.
+    model
+        The state of the window.
     """
 
     def __init__(self, model: ReconstructionModel) -> None:

@@ -126,7 +126,8 @@ class Row(QWidget):
 
     Parameters
     ----------
-    key : of `GROUPS`.
+    key
+        Of `GROUPS`.
     """
 
     def __init__(self, key: str, parent: QWidget | None = None) -> None:
@@ -162,7 +163,8 @@ class Traces(QWidget):
 
     Parameters
     ----------
-    napari_viewer : the viewer whose slider is followed and moved.
+    napari_viewer
+        The viewer whose slider is followed and moved.
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:

@@ -36,9 +36,12 @@ class TrainableArchitecture(Protocol):
 
         Parameters
         ----------
-        neurons : of each mouse.
-        canvas : the model's input.
-        statistics : of each mouse's training samples.
+        neurons
+            Of each mouse.
+        canvas
+            The model's input.
+        statistics
+            Of each mouse's training samples.
         """
 
     def shared(self, module: Any, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -107,7 +110,8 @@ class DwiseNeuroArchitecture:
 
         Raises
         ------
-        EncoderError : the movie is larger.
+        EncoderError
+            The movie is larger.
         """
         recipe = self.recipe
         if rows > recipe.canvas_rows or columns > recipe.canvas_columns:
@@ -192,7 +196,8 @@ def architecture_of(recipe: Recipe) -> TrainableArchitecture:
 
     Raises
     ------
-    EncoderError : an architecture that cannot be trained here.
+    EncoderError
+        An architecture that cannot be trained here.
     """
     if isinstance(recipe, DwiseNeuroRecipe):
         return DwiseNeuroArchitecture(recipe)

@@ -11,9 +11,12 @@ class AveragedWeights:
 
     Parameters
     ----------
-    module : whose weights are averaged.
-    decay : share of the old average that a step keeps.
-    warmup : keep less of it during the first steps, when the weights still change fast.
+    module
+        Whose weights are averaged.
+    decay
+        Share of the old average that a step keeps.
+    warmup
+        Keep less of it during the first steps, when the weights still change fast.
     """
 
     def __init__(self, module: nn.Module, decay: float, *, warmup: bool) -> None:

@@ -24,9 +24,12 @@ class MixedBatch:
 
     Parameters
     ----------
-    inputs : (B, 5, size, rows, columns) model input.
-    rows : {mouse: which windows of `inputs` are its own}.
-    targets : {mouse: (b, N, size) recorded activity of those windows}.
+    inputs
+        (B, 5, size, rows, columns) model input.
+    rows
+        {mouse: which windows of `inputs` are its own}.
+    targets
+        {mouse: (b, N, size) recorded activity of those windows}.
     """
 
     inputs: torch.Tensor
@@ -55,10 +58,14 @@ class Batches:
 
     Parameters
     ----------
-    samples : windows of each mouse.
-    recipe : batch size, mixing of mice, CutMix and seed.
-    canvas : where the movies stand in the model's input.
-    device : where the batches go.
+    samples
+        Windows of each mouse.
+    recipe
+        Batch size, mixing of mice, CutMix and seed.
+    canvas
+        Where the movies stand in the model's input.
+    device
+        Where the batches go.
     """
 
     def __init__(self, samples: list[SessionSamples], recipe: Recipe, canvas: Canvas, device: torch.device) -> None:

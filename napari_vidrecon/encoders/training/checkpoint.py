@@ -27,10 +27,14 @@ class TrainingCheckpoint:
 
     Parameters
     ----------
-    identity : plain values that say which training it is: recipe, sizes, mice, trials, teachers.
-    step : steps done.
-    tensors : {group: {name: tensor}}.
-    scaler : state of the gradient scaler, empty without one.
+    identity
+        Plain values that say which training it is: recipe, sizes, mice, trials, teachers.
+    step
+        Steps done.
+    tensors
+        {group: {name: tensor}}.
+    scaler
+        State of the gradient scaler, empty without one.
     """
 
     identity: dict[str, Any]
@@ -55,7 +59,8 @@ class TrainingCheckpoint:
 
         Raises
         ------
-        EncoderError : damaged, or of another training than `identity` says.
+        EncoderError
+            Damaged, or of another training than `identity` says.
         """
         described = read_description(path, EncoderError, EXPECTED)
         found = described.get("identity")

@@ -30,11 +30,16 @@ def draw_boxes(
 
     Parameters
     ----------
-    generator : where chance comes from.
-    windows : in the batch.
-    rows, columns : of the canvas.
-    alpha : areas follow Beta(alpha, alpha), before they are cut at the canvas's edge.
-    probability : of a window to be mixed at all.
+    generator
+        Where chance comes from.
+    windows
+        In the batch.
+    rows, columns
+        Of the canvas.
+    alpha
+        Areas follow Beta(alpha, alpha), before they are cut at the canvas's edge.
+    probability
+        Of a window to be mixed at all.
 
     Source: Baikulov 2023.
     """

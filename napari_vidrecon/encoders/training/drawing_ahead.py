@@ -12,7 +12,8 @@ class DrawingAhead:
 
     Parameters
     ----------
-    batches : what draws them; nobody else may use it at the same time.
+    batches
+        What draws them; nobody else may use it at the same time.
     """
 
     def __init__(self, batches: Batches) -> None:

@@ -29,11 +29,16 @@ class Instance:
 
     Parameters
     ----------
-    path : the file to write.
-    recipe : every setting; instances differ in the seed.
-    training_trials, validation_trials : for each session.
-    held_out_fold : fold of the validation trials, None where tiers decide.
-    teachers : encoder files whose predictions it also learns from.
+    path
+        The file to write.
+    recipe
+        Every setting; instances differ in the seed.
+    training_trials, validation_trials
+        For each session.
+    held_out_fold
+        Fold of the validation trials, None where tiers decide.
+    teachers
+        Encoder files whose predictions it also learns from.
     """
 
     path: Path
@@ -48,7 +53,8 @@ class Instance:
 
         Raises
         ------
-        EncoderError : the file is there, but cannot be read.
+        EncoderError
+            The file is there, but cannot be read.
         """
         if not self.path.exists():
             return False
@@ -68,12 +74,15 @@ def instance_paths(out: Path, instances: int) -> list[Path]:
 
     Parameters
     ----------
-    out : an encoder file, which a single instance takes as it is; or, for several, a folder.
+    out
+        An encoder file, which a single instance takes as it is; or, for several, a folder.
 
     Raises
     ------
-    ConfigError : a number of instances that cannot be.
-    EncoderError : the name of a file of another kind, or a folder for a single instance.
+    ConfigError
+        A number of instances that cannot be.
+    EncoderError
+        The name of a file of another kind, or a folder for a single instance.
     """
     whole_number(instances, "instances", 1, MOST_INSTANCES)
     if instances == 1 or out.suffix not in ("", ".safetensors"):
@@ -99,20 +108,30 @@ def plan_instances(
 
     Parameters
     ----------
-    sessions : one readout each.
-    recipe : of the first instance; the others have the next seeds.
-    out : file, or for several instances also a folder.
-    instances : how many.
-    held_out_fold : fold that nobody learns from (Bauer et al. 2026: 0 for all); "each" holds out fold k for
-        instance k; None takes the tiers train and oracle as they are.
-    teachers : encoder files whose predictions all of them also learn from.
-    on_progress : called while clips are hashed, with those done and all of a session.
+    sessions
+        One readout each.
+    recipe
+        Of the first instance; the others have the next seeds.
+    out
+        File, or for several instances also a folder.
+    instances
+        How many.
+    held_out_fold
+        Fold that nobody learns from (Bauer et al. 2026: 0 for all); "each" holds out fold k for instance k; None takes
+        the tiers train and oracle as they are.
+    teachers
+        Encoder files whose predictions all of them also learn from.
+    on_progress
+        Called while clips are hashed, with those done and all of a session.
 
     Raises
     ------
-    ConfigError : no such fold.
-    EncoderError : a name that cannot be an encoder file.
-    SessionError : a session has no trials to learn from.
+    ConfigError
+        No such fold.
+    EncoderError
+        A name that cannot be an encoder file.
+    SessionError
+        A session has no trials to learn from.
     """
     planned = []
     for index, path in enumerate(instance_paths(out, instances)):
@@ -133,7 +152,8 @@ def parse_fold(fold: int | str) -> int:
 
     Raises
     ------
-    ConfigError : not a number of a fold.
+    ConfigError
+        Not a number of a fold.
     """
     # Looked up, not converted: Python reads no number of thousands of digits.
     known = {str(number): number for number in range(FOLDS)} | {number: number for number in range(FOLDS)}
@@ -149,7 +169,8 @@ def split_by_fold(
 
     Raises
     ------
-    SessionError : no trials are left to learn from.
+    SessionError
+        No trials are left to learn from.
     """
     training, validation = [], []
     for session in sessions:

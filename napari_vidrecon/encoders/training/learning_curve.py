@@ -18,7 +18,8 @@ class LearningCurve:
 
     Attributes
     ----------
-    rows : [step, loss, learning rate, validation correlation or NaN], one list a step.
+    rows
+        [step, loss, learning rate, validation correlation or NaN], one list a step.
     """
 
     def __init__(self) -> None:

@@ -13,8 +13,10 @@ class Answer:
 
     Parameters
     ----------
-    prediction, target : (B, N, T), >= 0.
-    weight : of every window, relative to those of the other answers.
+    prediction, target
+        (B, N, T), >= 0.
+    weight
+        Of every window, relative to those of the other answers.
     """
 
     prediction: torch.Tensor
@@ -27,9 +29,12 @@ def poisson_loss(answers: list[Answer], *, epsilon: float, summed: bool) -> torc
 
     Parameters
     ----------
-    answers : of every readout that takes part.
-    epsilon : added inside the logarithm.
-    summed : over a window's neurons and frames, as published; otherwise their mean.
+    answers
+        Of every readout that takes part.
+    epsilon
+        Added inside the logarithm.
+    summed
+        Over a window's neurons and frames, as published; otherwise their mean.
 
     Source: Baikulov 2023, `MicePoissonLoss`.
     """

@@ -14,8 +14,10 @@ class MixedPrecision:
 
     Parameters
     ----------
-    device : "cuda" or another kind of device.
-    wanted : whether 16-bit floats were asked for; they are used on a CUDA device only.
+    device
+        "cuda" or another kind of device.
+    wanted
+        Whether 16-bit floats were asked for; they are used on a CUDA device only.
     """
 
     def __init__(self, device: str, wanted: bool) -> None:
@@ -35,7 +37,8 @@ class MixedPrecision:
 
         Parameters
         ----------
-        norm_limit : longest gradient, 0 for no limit.
+        norm_limit
+            Longest gradient, 0 for no limit.
         """
         if norm_limit:
             self.scaler.unscale_(optimizer)

@@ -100,7 +100,8 @@ def named_recipe(name: str) -> tuple[str, dict[str, Any]]:
 
     Raises
     ------
-    ConfigError : no recipe goes by this name.
+    ConfigError
+        No recipe goes by this name.
     """
     if name not in NAMED:
         close = difflib.get_close_matches(name, NAMED, n=2)
@@ -115,7 +116,8 @@ def recipe_of(architecture: str) -> type[Recipe]:
 
     Raises
     ------
-    ConfigError : an architecture that cannot be trained here.
+    ConfigError
+        An architecture that cannot be trained here.
     """
     if architecture not in RECIPES:
         raise ConfigError(f"architecture {architecture!r}: expected one of {', '.join(RECIPES)}")

@@ -45,10 +45,14 @@ class SessionSamples:
 
     Parameters
     ----------
-    session : whose trials are drawn.
-    trial_ids : the trials to draw from, each with responses.
-    windows : the encoder's frame windows.
-    cache_bytes : trials are kept in memory up to this size, and read again beyond it.
+    session
+        Whose trials are drawn.
+    trial_ids
+        The trials to draw from, each with responses.
+    windows
+        The encoder's frame windows.
+    cache_bytes
+        Trials are kept in memory up to this size, and read again beyond it.
     """
 
     def __init__(

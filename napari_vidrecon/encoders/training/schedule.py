@@ -12,10 +12,14 @@ class Schedule:
 
     Parameters
     ----------
-    steps : optimiser steps in all, warm-up included.
-    warmup_steps : steps of the warm-up.
-    peak, final : learning rate after the warm-up, and at the end.
-    from_zero : the first step has rate 0, as published; otherwise it already learns.
+    steps
+        Optimiser steps in all, warm-up included.
+    warmup_steps
+        Steps of the warm-up.
+    peak, final
+        Learning rate after the warm-up, and at the end.
+    from_zero
+        The first step has rate 0, as published; otherwise it already learns.
     """
 
     steps: int

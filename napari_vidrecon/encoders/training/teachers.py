@@ -23,14 +23,19 @@ class Teacher:
 
     Parameters
     ----------
-    path : encoder file.
-    sessions : the mice; a readout is found by its name, or where the file names none by its number of neurons.
-    windows : of the encoder that learns.
-    device : where it runs.
+    path
+        Encoder file.
+    sessions
+        The mice; a readout is found by its name, or where the file names none by its number of neurons.
+    windows
+        Of the encoder that learns.
+    device
+        Where it runs.
 
     Raises
     ------
-    EncoderError : it cannot be read, lacks a mouse, or sees other windows.
+    EncoderError
+        It cannot be read, lacks a mouse, or sees other windows.
     """
 
     def __init__(

@@ -45,20 +45,31 @@ class Trainer:
 
     Parameters
     ----------
-    sessions : each gets a readout of its own.
-    recipe : every setting.
-    training_trials : for each session the trials to learn from; default: its training tier.
-    device : where it runs.
-    teachers : encoder files whose predictions it also learns from.
-    architecture : how the module is built and run; default: the recipe's.
+    sessions
+        Each gets a readout of its own.
+    recipe
+        Every setting.
+    training_trials
+        For each session the trials to learn from; default: its training tier.
+    device
+        Where it runs.
+    teachers
+        Encoder files whose predictions it also learns from.
+    architecture
+        How the module is built and run; default: the recipe's.
 
     Attributes
     ----------
-    module, averaged : the weights that learn, and {name: tensor} their average, which is kept.
-    step_index : steps done.
-    half_way : a step was interrupted, and the weights are of no use for going on.
-    curve : what every step said.
-    largest_mean : of all neurons the largest mean response, for messages.
+    module, averaged
+        The weights that learn, and {name: tensor} their average, which is kept.
+    step_index
+        Steps done.
+    half_way
+        A step was interrupted, and the weights are of no use for going on.
+    curve
+        What every step said.
+    largest_mean
+        Of all neurons the largest mean response, for messages.
     """
 
     def __init__(
@@ -117,7 +128,8 @@ class Trainer:
 
         Raises
         ------
-        SessionError : one cannot be read, or has no responses.
+        SessionError
+            One cannot be read, or has no responses.
         """
         for samples in self.samples:
             for trial_id in samples.trial_ids:
@@ -133,7 +145,8 @@ class Trainer:
 
         Raises
         ------
-        EncoderError : the loss is not finite.
+        EncoderError
+            The loss is not finite.
         """
         self.half_way = True
         recipe = self.recipe
@@ -241,7 +254,8 @@ class Trainer:
 
         Raises
         ------
-        EncoderError : they are not finite.
+        EncoderError
+            They are not finite.
         """
         bad = [name for name, value in self.averaged.items() if not bool(value.isfinite().all())]
         if bad:
@@ -295,7 +309,8 @@ class Trainer:
 
         Raises
         ------
-        EncoderError : damaged, or of another recipe, session or kind of device.
+        EncoderError
+            Damaged, or of another recipe, session or kind of device.
         """
         stored = TrainingCheckpoint.read(path, self.identity())
         stored.check_fit(path, self.module)

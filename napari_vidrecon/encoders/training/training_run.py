@@ -30,10 +30,14 @@ class TrainingProgress:
 
     Parameters
     ----------
-    step, steps : done, and in all.
-    loss : of the last step.
-    correlation : the last validation correlation, or NaN.
-    seconds : spent so far, earlier processes included by estimate.
+    step, steps
+        Done, and in all.
+    loss
+        Of the last step.
+    correlation
+        The last validation correlation, or NaN.
+    seconds
+        Spent so far, earlier processes included by estimate.
     """
 
     step: int
@@ -89,27 +93,41 @@ def train_encoder(
 
     Parameters
     ----------
-    sessions : one readout each.
-    recipe : every setting.
-    path : the `.safetensors` file to write.
-    training_trials, validation_trials : for each session; default: its train and oracle tiers.
-    device : where it runs.
-    teachers : encoder files whose predictions it also learns from.
-    architecture : how the module is built and run; default: the recipe's.
-    provenance : more plain values to write into the encoder's file.
-    checkpoint_seconds : at most this much work is lost when the process is killed.
-    finish : do not go on with a stopped run, but write what it has learned.
-    on_progress : called after every step; return False to stop early and keep what is learned.
+    sessions
+        One readout each.
+    recipe
+        Every setting.
+    path
+        The `.safetensors` file to write.
+    training_trials, validation_trials
+        For each session; default: its train and oracle tiers.
+    device
+        Where it runs.
+    teachers
+        Encoder files whose predictions it also learns from.
+    architecture
+        How the module is built and run; default: the recipe's.
+    provenance
+        More plain values to write into the encoder's file.
+    checkpoint_seconds
+        At most this much work is lost when the process is killed.
+    finish
+        Do not go on with a stopped run, but write what it has learned.
+    on_progress
+        Called after every step; return False to stop early and keep what is learned.
 
     Returns
     -------
-    Mean single-trial correlation over the validation trials and sessions; NaN without any.
+    float
+        Mean single-trial correlation over the validation trials and sessions; NaN without any.
 
     Raises
     ------
-    EncoderError : settings that cannot be trained, a checkpoint of another training, or nothing to finish; a loss,
-        weights or an answer that is not finite.
-    SessionError : a trial to learn from or to score on cannot be read; found before the first step.
+    EncoderError
+        Settings that cannot be trained, a checkpoint of another training, or nothing to finish; a loss, weights or an
+        answer that is not finite.
+    SessionError
+        A trial to learn from or to score on cannot be read; found before the first step.
     """
     path = Path(path)
     checkpoint, curve = checkpoint_path(path), curve_path(path)

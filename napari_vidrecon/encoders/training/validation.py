@@ -34,9 +34,11 @@ def single_trial_correlation(
 
     Parameters
     ----------
-    every_window : slide over all windows; otherwise take windows that do not overlap and score every second
-        frame, as in the training of the published encoders, which is 30 times faster.
-    skip_frames : left out at the beginning of every clip that is more than twice as long.
+    every_window
+        Slide over all windows; otherwise take windows that do not overlap and score every second frame, as in the
+        training of the published encoders, which is 30 times faster.
+    skip_frames
+        Left out at the beginning of every clip that is more than twice as long.
     """
     recorded, answered = [], []
     for trial_id in trial_ids:

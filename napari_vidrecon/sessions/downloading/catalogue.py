@@ -58,14 +58,22 @@ class PublicFile:
 
     Parameters
     ----------
-    name : what to ask for.
-    kind : what it is.
-    repository : owner and name of the repository that holds it.
-    path : where it lies there.
-    about : one line for people, with its size as far as it is known.
-    citation : what to cite.
-    sha256 : its checksum, hexadecimal; empty where none is known.
-    host : address of the server.
+    name
+        What to ask for.
+    kind
+        What it is.
+    repository
+        Owner and name of the repository that holds it.
+    path
+        Where it lies there.
+    about
+        One line for people, with its size as far as it is known.
+    citation
+        What to cite.
+    sha256
+        Its checksum, hexadecimal; empty where none is known.
+    host
+        Address of the server.
     """
 
     name: str
@@ -112,7 +120,8 @@ def catalogue(host: str = HOST) -> dict[str, PublicFile]:
 
     Parameters
     ----------
-    host : address of the server; another one for a copy of the data in one's own house.
+    host
+        Address of the server; another one for a copy of the data in one's own house.
     """
     found = [
         PublicFile(
@@ -169,7 +178,8 @@ def chosen_files(names: Sequence[str], host: str = HOST) -> list[PublicFile]:
 
     Raises
     ------
-    ConfigError : no such name.
+    ConfigError
+        No such name.
     """
     known = catalogue(host)
     chosen: dict[str, PublicFile] = {}

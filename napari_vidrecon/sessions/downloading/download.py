@@ -124,8 +124,8 @@ def download(
     Returns
     -------
     Downloaded
-        What it left. A checksum that is not known is recorded in `downloads.json` of the folder and holds from then
-        on; only what opens is recorded.
+        What it left. A checksum that is not known is recorded in `downloads.json` of the folder and holds
+        from then on; only what opens is recorded.
 
     Raises
     ------

@@ -41,8 +41,10 @@ class ArrayFolder:
 
     Parameters
     ----------
-    folder : where the arrays lie, with `recording.toml` or files named by convention.
-    settings : choices of the import that concern reading.
+    folder
+        Where the arrays lie, with `recording.toml` or files named by convention.
+    settings
+        Choices of the import that concern reading.
     """
 
     folder: Path
@@ -53,7 +55,8 @@ class ArrayFolder:
 
         Raises
         ------
-        StorageError : no such folder, or a file of times that cannot be read.
+        StorageError
+            No such folder, or a file of times that cannot be read.
         """
         require_folder(self.folder)
         return preview(self.folder, "activity.npy")
@@ -63,8 +66,10 @@ class ArrayFolder:
 
         Raises
         ------
-        SessionError : arrays are missing or do not fit each other.
-        StorageError : a file is damaged or unsafe.
+        SessionError
+            Arrays are missing or do not fit each other.
+        StorageError
+            A file is damaged or unsafe.
         """
         require_folder(self.folder)
         with reading(self.folder, SessionError, "a recording"):
@@ -90,10 +95,14 @@ class ArrayReader:
 
     Parameters
     ----------
-    folder : where the arrays lie.
-    description : which file is what.
-    settings : choices of the import.
-    report : takes notes.
+    folder
+        Where the arrays lie.
+    description
+        Which file is what.
+    settings
+        Choices of the import.
+    report
+        Takes notes.
     """
 
     def __init__(self, folder: Path, description: Description, settings: ImportSettings, report: ImportReport) -> None:
@@ -112,9 +121,12 @@ class ArrayReader:
 
         Parameters
         ----------
-        values : (N, S) activity.
-        source : its file.
-        chosen : rows of the coordinates and ids that belong to it, if they have more.
+        values
+            (N, S) activity.
+        source
+            Its file.
+        chosen
+            Rows of the coordinates and ids that belong to it, if they have more.
         """
         told = self.description
         movies, presentations = self._stimulus()

@@ -26,12 +26,15 @@ def prepared_behavior(recording: Recording, cuts: Sequence[TrialCut]) -> Recordi
 
     Parameters
     ----------
-    recording : its report takes notes of what was filled.
-    cuts : the trials.
+    recording
+        Its report takes notes of what was filled.
+    cuts
+        The trials.
 
     Raises
     ------
-    SessionError : a stream ends long before the trials do, or holds no number.
+    SessionError
+        A stream ends long before the trials do, or holds no number.
     """
     return replace(
         recording,

@@ -23,20 +23,28 @@ def fitting_times(
 
     Parameters
     ----------
-    times : (S,) seconds, as read.
-    samples : number of samples they should be of.
-    source : the file of the times, for messages.
-    trim : cut the longer of the two at its end.
-    report : takes a note if something is cut.
-    about : the stream.
+    times
+        (S,) seconds, as read.
+    samples
+        Number of samples they should be of.
+    source
+        The file of the times, for messages.
+    trim
+        Cut the longer of the two at its end.
+    report
+        Takes a note if something is cut.
+    about
+        The stream.
 
     Returns
     -------
-    The times, and the number of samples to keep.
+    tuple[np.ndarray, int]
+        The times, and the number of samples to keep.
 
     Raises
     ------
-    SessionError : no clock, or of another length and not to be trimmed.
+    SessionError
+        No clock, or of another length and not to be trimmed.
     """
     require_ascending(times, source)
     if times.size == samples:
@@ -57,13 +65,17 @@ def require_rate(times: np.ndarray, rate_hz: float, tolerance_s: float, source: 
 
     Parameters
     ----------
-    times : (S,) seconds.
-    rate_hz : the rate as the description says.
-    tolerance_s : how far they may be apart at the end.
+    times
+        (S,) seconds.
+    rate_hz
+        The rate as the description says.
+    tolerance_s
+        How far they may be apart at the end.
 
     Raises
     ------
-    SessionError : they are further apart.
+    SessionError
+        They are further apart.
     """
     steps = np.diff(times)
     # Pauses belong to the experiment, not to the clock.
@@ -82,13 +94,17 @@ class ClockMap:
 
     Parameters
     ----------
-    theirs, ours : (P,) the same pulses on the two clocks, s.
-    tolerance_s : how far a pulse may lie from a straight line.
-    source : of the pulses, for messages.
+    theirs, ours
+        (P,) the same pulses on the two clocks, s.
+    tolerance_s
+        How far a pulse may lie from a straight line.
+    source
+        Of the pulses, for messages.
 
     Raises
     ------
-    SessionError : not the same number of pulses, too few, or clocks that wander against each other.
+    SessionError
+        Not the same number of pulses, too few, or clocks that wander against each other.
     """
 
     def __init__(self, theirs: np.ndarray, ours: np.ndarray, tolerance_s: float, source: str) -> None:

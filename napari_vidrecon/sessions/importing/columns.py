@@ -18,12 +18,18 @@ class Column:
 
     Parameters
     ----------
-    name : the file, or the place in a file.
-    shape, dtype : of the array; the shape is empty for what cannot be read as one.
-    rate_hz : samples a second, or None if it is no clocked signal or the clock is not told.
-    lowest, highest : range of a sample of its values; None for no numbers.
-    use : what it would be used for, or why not.
-    fault : it keeps the files from being imported as they are.
+    name
+        The file, or the place in a file.
+    shape, dtype
+        Of the array; the shape is empty for what cannot be read as one.
+    rate_hz
+        Samples a second, or None if it is no clocked signal or the clock is not told.
+    lowest, highest
+        Range of a sample of its values; None for no numbers.
+    use
+        What it would be used for, or why not.
+    fault
+        It keeps the files from being imported as they are.
     """
 
     name: str

@@ -35,8 +35,10 @@ class SignalPart(_Part):
 
     Parameters
     ----------
-    file : its array; (channels, samples) or the other way round, time is the longer axis.
-    times : array of one time a sample, s; or `rate_hz` and `start_s`, the time of the first sample.
+    file
+        Its array; (channels, samples) or the other way round, time is the longer axis.
+    times
+        Array of one time a sample, s; or `rate_hz` and `start_s`, the time of the first sample.
     """
 
     file: Name = ""
@@ -50,8 +52,10 @@ class ActivityPart(SignalPart):
 
     Parameters
     ----------
-    sample_time : whether its times say when a sample starts, as triggers of a microscope do, or its middle.
-    axes : order of the axes; never guessed.
+    sample_time
+        Whether its times say when a sample starts, as triggers of a microscope do, or its middle.
+    axes
+        Order of the axes; never guessed.
     """
 
     sample_time: Literal["start", "middle"] = "start"
@@ -63,13 +67,20 @@ class StimulusPart(_Part):
 
     Parameters
     ----------
-    file : one array or movie file, or a folder of them, sorted by name.
-    axes : order of the axes of an array: n clips, t frames, h rows, w columns, c colours.
-    levels : the values that were shown as black and white.
-    times : when each frame appeared, s: (frames,) of all that was shown, or (presentations, frames).
-    onsets : or only when each presentation began, with `rate_hz`.
-    rate_hz : frames a second; with `times` it is checked against them.
-    order : which movie each presentation shows, from 0; default: each once, in order.
+    file
+        One array or movie file, or a folder of them, sorted by name.
+    axes
+        Order of the axes of an array: n clips, t frames, h rows, w columns, c colours.
+    levels
+        The values that were shown as black and white.
+    times
+        When each frame appeared, s: (frames,) of all that was shown, or (presentations, frames).
+    onsets
+        Or only when each presentation began, with `rate_hz`.
+    rate_hz
+        Frames a second; with `times` it is checked against them.
+    order
+        Which movie each presentation shows, from 0; default: each once, in order.
     """
 
     file: Name
@@ -86,7 +97,8 @@ class ClockPart(_Part):
 
     Parameters
     ----------
-    activity, stimulus : arrays of the times of the same pulses, s.
+    activity, stimulus
+        Arrays of the times of the same pulses, s.
     """
 
     activity: Name
@@ -98,12 +110,18 @@ class Description(_Part):
 
     Parameters
     ----------
-    name : what to call the recording; default: the folder's name.
-    simulated : the mouse is a simulation.
-    activity, stimulus, running, pupil_size, pupil_center, clock : see there.
-    coordinates : `.npy` or `.csv`, (neurons, 2 or 3) x, y, z; `coordinate_scale_um` µm a unit.
-    neuron_ids : integers, one a neuron.
-    tiers : `.npy` of words or text file, one a presentation.
+    name
+        What to call the recording; default: the folder's name.
+    simulated
+        The mouse is a simulation.
+    activity, stimulus, running, pupil_size, pupil_center, clock
+        See there.
+    coordinates
+        `.npy` or `.csv`, (neurons, 2 or 3) x, y, z; `coordinate_scale_um` µm a unit.
+    neuron_ids
+        Integers, one a neuron.
+    tiers
+        `.npy` of words or text file, one a presentation.
     """
 
     name: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
@@ -125,16 +143,20 @@ def read_description(folder: Path, activity_file: str = "activity.npy") -> tuple
 
     Parameters
     ----------
-    folder : where the files lie.
-    activity_file : name of the activity where the description gives none.
+    folder
+        Where the files lie.
+    activity_file
+        Name of the activity where the description gives none.
 
     Returns
     -------
-    The description, and where it comes from.
+    tuple[Description, str]
+        The description, and where it comes from.
 
     Raises
     ------
-    SessionError : the description cannot be read, or has a value that cannot be used.
+    SessionError
+        The description cannot be read, or has a value that cannot be used.
     """
     for name in DESCRIPTION_FILES:
         file = folder / name

@@ -50,20 +50,27 @@ def import_recording(
 
     Parameters
     ----------
-    recording : what a reader found.
-    folder : where the session goes; it appears whole or not at all. `import.json` and `import.txt` in it repeat
-        the report. Of an earlier session there, what a person had put into it stays where it was.
-    settings : the choices; see there for the defaults.
-    on_progress : called with what is being done, the trials done and the trials in all.
+    recording
+        What a reader found.
+    folder
+        Where the session goes; it appears whole or not at all. `import.json` and `import.txt` in it repeat the report.
+        Of an earlier session there, what a person had put into it stays where it was.
+    settings
+        The choices; see there for the defaults.
+    on_progress
+        Called with what is being done, the trials done and the trials in all.
 
     Returns
     -------
-    The report: the reader's notes and everything that was resampled, filled, dropped or repaired here.
+    ImportReport
+        The report: the reader's notes and everything that was resampled, filled, dropped or repaired here.
 
     Raises
     ------
-    SessionError : the recording cannot be used; nothing is written then.
-    StorageError : the folder cannot be written.
+    SessionError
+        The recording cannot be used; nothing is written then.
+    StorageError
+        The folder cannot be written.
     """
     require_session_or_nothing(Path(folder))
     settings = settings or ImportSettings()

@@ -28,14 +28,19 @@ def movies_at(
 
     Parameters
     ----------
-    place : an array or movie file, or a folder of them.
-    axes : order of the axes, e.g. "nthw"; default: clips, frames, rows, columns, colours, as far as they are there.
-    levels : values of black and white.
-    within : the folder of the recording, which no link may leave; None for a file that a person chose.
+    place
+        An array or movie file, or a folder of them.
+    axes
+        Order of the axes, e.g. "nthw"; default: clips, frames, rows, columns, colours, as far as they are there.
+    levels
+        Values of black and white.
+    within
+        The folder of the recording, which no link may leave; None for a file that a person chose.
 
     Raises
     ------
-    SessionError, StorageError : no movies, or movies that cannot be read.
+    SessionError, StorageError
+        No movies, or movies that cannot be read.
     """
     if within is not None:
         check_inside(within, place)

@@ -22,12 +22,15 @@ def usable_neurons(recording: Recording, cuts: list[TrialCut], settings: ImportS
 
     Parameters
     ----------
-    recording : its report takes notes.
-    cuts : the trials.
+    recording
+        Its report takes notes.
+    cuts
+        The trials.
 
     Raises
     ------
-    SessionError : bad neurons or negative activity are to be refused, or no neuron is left.
+    SessionError
+        Bad neurons or negative activity are to be refused, or no neuron is left.
     """
     neurons = len(recording.activity.values)
     broken = np.zeros(neurons, dtype=bool)

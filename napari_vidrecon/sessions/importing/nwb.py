@@ -37,7 +37,8 @@ class NwbNames:
 
     Parameters
     ----------
-    activity, stimulus, running, pupil_size, pupil_center : empty to have them found.
+    activity, stimulus, running, pupil_size, pupil_center
+        Empty to have them found.
     """
 
     activity: str = ""
@@ -53,10 +54,14 @@ class NwbFile:
 
     Parameters
     ----------
-    path : the file.
-    settings : choices of the import that concern reading.
-    names : which series to take where there are several.
-    sample_time : whether a time of the activity says when a sample starts or its middle.
+    path
+        The file.
+    settings
+        Choices of the import that concern reading.
+    names
+        Which series to take where there are several.
+    sample_time
+        Whether a time of the activity says when a sample starts or its middle.
     """
 
     path: Path
@@ -139,7 +144,8 @@ class NwbFile:
 
         Raises
         ------
-        SessionError : series are missing, several could be meant, or they do not fit each other.
+        SessionError
+            Series are missing, several could be meant, or they do not fit each other.
         """
         with reading(self.path, SessionError, "an NWB file"):
             return self._recording()

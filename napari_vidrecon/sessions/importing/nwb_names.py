@@ -39,15 +39,21 @@ def the_one(file: Path, about: str, likely: Sequence[Any], name: str, possible: 
 
     Parameters
     ----------
-    file : for messages.
-    about : the use.
-    likely : series whose names fit.
-    name : what the person asks for, or empty.
-    possible : series that could be asked for.
+    file
+        For messages.
+    about
+        The use.
+    likely
+        Series whose names fit.
+    name
+        What the person asks for, or empty.
+    possible
+        Series that could be asked for.
 
     Raises
     ------
-    SessionError : nothing of that name, or several are as likely.
+    SessionError
+        Nothing of that name, or several are as likely.
     """
     chosen = named(possible, name) if name else list(likely)
     if len(chosen) == 1 or (not chosen and not name):

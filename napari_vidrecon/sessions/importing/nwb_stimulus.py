@@ -49,10 +49,14 @@ class StimulusReader:
 
     Parameters
     ----------
-    path : the file, for messages.
-    book : what pynwb read.
-    report : takes notes.
-    levels : values of black and white; None to tell them by the kind of numbers.
+    path
+        The file, for messages.
+    book
+        What pynwb read.
+    report
+        Takes notes.
+    levels
+        Values of black and white; None to tell them by the kind of numbers.
     """
 
     def __init__(self, path: Path, book: Any, report: ImportReport, levels: tuple[float, float] | None = None) -> None:
@@ -63,7 +67,8 @@ class StimulusReader:
 
         Raises
         ------
-        SessionError : none, or none of that name.
+        SessionError
+            None, or none of that name.
         """
         from pynwb.image import ImageSeries, IndexSeries
 
@@ -83,7 +88,8 @@ class StimulusReader:
 
         Raises
         ------
-        SessionError : movies or their times are missing or do not fit each other.
+        SessionError
+            Movies or their times are missing or do not fit each other.
         """
         movies: dict[int, tuple[int, StimulusMovie]] = {}
         streams: list[tuple[int, np.ndarray, np.ndarray]] = []
@@ -116,7 +122,8 @@ class StimulusReader:
 
         Raises
         ------
-        SessionError : an index into nothing.
+        SessionError
+            An index into nothing.
         """
         from pynwb.image import IndexSeries
 

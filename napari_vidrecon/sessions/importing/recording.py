@@ -24,13 +24,17 @@ class Signal:
 
     Parameters
     ----------
-    values : (C, S) numbers.
-    times : (S,) seconds, ascending: the middle of what each sample covers.
-    source : the file or the place in a file, for messages.
+    values
+        (C, S) numbers.
+    times
+        (S,) seconds, ascending: the middle of what each sample covers.
+    source
+        The file or the place in a file, for messages.
 
     Raises
     ------
-    SessionError : values and times do not fit each other, or the times do not ascend.
+    SessionError
+        Values and times do not fit each other, or the times do not ascend.
     """
 
     values: np.ndarray
@@ -62,9 +66,12 @@ class Presentation:
 
     Parameters
     ----------
-    movie : index into the recording's movies.
-    frames : (F,) the movie's frames in the order in which they were shown.
-    times : (F,) seconds at which each of them appeared, on the clock of the activity.
+    movie
+        Index into the recording's movies.
+    frames
+        (F,) the movie's frames in the order in which they were shown.
+    times
+        (F,) seconds at which each of them appeared, on the clock of the activity.
     """
 
     movie: int
@@ -88,18 +95,30 @@ class Recording:
 
     Parameters
     ----------
-    name : what to call the recording in messages.
-    activity : (N, S) activity of the neurons, >= 0 once imported.
-    movies : the movies that were shown.
-    presentations : when they were shown.
-    running : (1, S) speed, or None.
-    pupil_size : (1, S), or None.
-    pupil_center : (2, S) horizontal and vertical eye position, or None.
-    coordinates : (N, 3) position in cortex in µm, or None.
-    neuron_ids : (N,) integers, or None for 1..N.
-    tiers : a tier for each presentation, or None to have them chosen.
-    simulated : the mouse is a simulation.
-    report : what the reader did to get here.
+    name
+        What to call the recording in messages.
+    activity
+        (N, S) activity of the neurons, >= 0 once imported.
+    movies
+        The movies that were shown.
+    presentations
+        When they were shown.
+    running
+        (1, S) speed, or None.
+    pupil_size
+        (1, S), or None.
+    pupil_center
+        (2, S) horizontal and vertical eye position, or None.
+    coordinates
+        (N, 3) position in cortex in µm, or None.
+    neuron_ids
+        (N,) integers, or None for 1..N.
+    tiers
+        A tier for each presentation, or None to have them chosen.
+    simulated
+        The mouse is a simulation.
+    report
+        What the reader did to get here.
     """
 
     name: str
@@ -143,12 +162,15 @@ def require_ascending(times: np.ndarray, source: str) -> None:
 
     Parameters
     ----------
-    times : (S,) seconds.
-    source : whose they are, for the message.
+    times
+        (S,) seconds.
+    source
+        Whose they are, for the message.
 
     Raises
     ------
-    SessionError : fewer than two times, not finite, or not ascending.
+    SessionError
+        Fewer than two times, not finite, or not ascending.
     """
     if times.ndim != 1 or times.dtype.kind not in "fiu" or times.size < 2:
         raise SessionError(

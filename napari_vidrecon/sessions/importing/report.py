@@ -14,9 +14,12 @@ class Note:
 
     Parameters
     ----------
-    kind : what sort of thing.
-    about : the stream: "activity", "stimulus", "running", "pupil size", "pupil centre", "trials" ...
-    text : a sentence with numbers.
+    kind
+        What sort of thing.
+    about
+        The stream: "activity", "stimulus", "running", "pupil size", "pupil centre", "trials" ...
+    text
+        A sentence with numbers.
     """
 
     kind: Kind
@@ -33,8 +36,10 @@ class ImportReport:
 
     Parameters
     ----------
-    notes : the notes.
-    totals : numbers of the finished session, by name.
+    notes
+        The notes.
+    totals
+        Numbers of the finished session, by name.
     """
 
     notes: list[Note] = field(default_factory=list)

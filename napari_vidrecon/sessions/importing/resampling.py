@@ -23,11 +23,13 @@ def overlap(edges: np.ndarray, count: int) -> np.ndarray:
 
     Parameters
     ----------
-    edges : (n + 1,) ascending ends of the intervals; cell i reaches from i to i + 1.
+    edges
+        (n + 1,) ascending ends of the intervals; cell i reaches from i to i + 1.
 
     Returns
     -------
-    (n, count) float32; a row adds up to 1, to less where its interval reaches beyond the cells.
+    np.ndarray
+        (n, count) float32; a row adds up to 1, to less where its interval reaches beyond the cells.
     """
     cells = np.arange(count)
     shared = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
@@ -39,14 +41,18 @@ class ScreenResampler:
 
     Parameters
     ----------
-    source_px : height and width of the pictures.
-    screen_px : height and width of the screen.
-    fit : what to do if the proportions differ: "pad" shows the whole picture on mid grey, "crop" fills the screen
-        and loses two edges, "stretch" distorts.
+    source_px
+        Height and width of the pictures.
+    screen_px
+        Height and width of the screen.
+    fit
+        What to do if the proportions differ: "pad" shows the whole picture on mid grey, "crop" fills the screen and
+        loses two edges, "stretch" distorts.
 
     Raises
     ------
-    ConfigError : no such fit.
+    ConfigError
+        No such fit.
     """
 
     def __init__(self, source_px: tuple[int, int], screen_px: tuple[int, int], fit: ScreenFit = "pad") -> None:
@@ -79,15 +85,20 @@ def shown_clip(
 
     Parameters
     ----------
-    movie : the movie.
-    frames : (F,) its frames in the order shown.
-    edges : (T + 1,) ends of the frames of the video clock, counted in frames shown: the first one shown reaches
-        from 0 to 1.
-    screen_px, fit : as in `ScreenResampler`.
+    movie
+        The movie.
+    frames
+        (F,) its frames in the order shown.
+    edges
+        (T + 1,) ends of the frames of the video clock, counted in frames shown: the first one shown reaches from 0 to
+        1.
+    screen_px, fit
+        As in `ScreenResampler`.
 
     Returns
     -------
-    (T, rows, columns) float32, grey levels 0..255: averages over area and over time.
+    np.ndarray
+        (T, rows, columns) float32, grey levels 0..255: averages over area and over time.
     """
     first, last = int(np.floor(edges[0])), int(np.ceil(edges[-1] - 1e-9))
     needed = frames[first:last]
@@ -115,12 +126,15 @@ def on_video_clock(signal: Signal, edges_s: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    signal : (C, S), without NaN.
-    edges_s : (T + 1,) ends of the frames, s.
+    signal
+        (C, S), without NaN.
+    edges_s
+        (T + 1,) ends of the frames, s.
 
     Returns
     -------
-    (C, T) float32.
+    np.ndarray
+        (C, T) float32.
     """
     margin = 2.0 * signal.period_s + float(np.diff(edges_s).max())
     start, stop = np.searchsorted(signal.times, [edges_s[0] - margin, edges_s[-1] + margin])

@@ -15,15 +15,24 @@ class ImportSettings(BaseModel):
 
     Parameters
     ----------
-    trial_frames : frames of a trial at 30 Hz; longer presentations are cut into several.
-    fit : how movies of other proportions meet the screen: "pad" with mid grey, "crop" or "stretch".
-    bad_neurons : neurons that are NaN or never change: "drop" them and say so, or "refuse" the recording.
-    negative : activity below zero: "refuse" the recording, or set it to zero ("clip") and say so.
-    test_share, validation_share : share of the trials held out in the tiers live_test_main and oracle.
-    within_movie : hold out parts of movies whose other parts are trained on; only if there is one movie.
-    trim : of two arrays that should be equally long, cut the longer one at its end instead of refusing.
-    clock_tolerance_s : how far two clocks may run apart over the recording, s.
-    levels : values of the movies that were shown as black and as white; None to tell them by the kind of numbers.
+    trial_frames
+        Frames of a trial at 30 Hz; longer presentations are cut into several.
+    fit
+        How movies of other proportions meet the screen: "pad" with mid grey, "crop" or "stretch".
+    bad_neurons
+        Neurons that are NaN or never change: "drop" them and say so, or "refuse" the recording.
+    negative
+        Activity below zero: "refuse" the recording, or set it to zero ("clip") and say so.
+    test_share, validation_share
+        Share of the trials held out in the tiers live_test_main and oracle.
+    within_movie
+        Hold out parts of movies whose other parts are trained on; only if there is one movie.
+    trim
+        Of two arrays that should be equally long, cut the longer one at its end instead of refusing.
+    clock_tolerance_s
+        How far two clocks may run apart over the recording, s.
+    levels
+        Values of the movies that were shown as black and as white; None to tell them by the kind of numbers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

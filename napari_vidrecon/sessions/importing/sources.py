@@ -30,11 +30,16 @@ class ImportSource:
 
     Parameters
     ----------
-    kind : "suite2p", "nwb" or "arrays".
-    path : a folder, or an NWB file.
-    beside : suite2p: where stimulus, clocks and behaviour lie; None for the same folder.
-    signal, all_regions : suite2p: see `Suite2pFolder`.
-    names, sample_time : NWB: see `NwbFile`.
+    kind
+        "suite2p", "nwb" or "arrays".
+    path
+        A folder, or an NWB file.
+    beside
+        suite2p: where stimulus, clocks and behaviour lie; None for the same folder.
+    signal, all_regions
+        suite2p: see `Suite2pFolder`.
+    names, sample_time
+        NWB: see `NwbFile`.
     """
 
     kind: SourceKind
@@ -51,8 +56,10 @@ class ImportSource:
 
         Raises
         ------
-        SessionError : what reads them is not installed.
-        StorageError : they are not there, or damaged.
+        SessionError
+            What reads them is not installed.
+        StorageError
+            They are not there, or damaged.
         """
         if self.kind == "arrays":
             from napari_vidrecon.sessions.importing.arrays import ArrayFolder
@@ -79,12 +86,15 @@ def require_replaceable(out: Path, replace: bool) -> None:
 
     Parameters
     ----------
-    out : the session folder to write.
-    replace : whether a session that was imported there before may be replaced.
+    out
+        The session folder to write.
+    replace
+        Whether a session that was imported there before may be replaced.
 
     Raises
     ------
-    StorageError : something lies there that may not be replaced.
+    StorageError
+        Something lies there that may not be replaced.
     """
     recover_folder(out)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):

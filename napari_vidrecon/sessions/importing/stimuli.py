@@ -51,9 +51,12 @@ class StimulusMovie:
 
     Parameters
     ----------
-    name : the file or the place in a file, for messages.
-    pixels : (F, H, W), or (F, H, W, C) with 3 or 4 colour channels.
-    levels : the values that were shown as black and as white.
+    name
+        The file or the place in a file, for messages.
+    pixels
+        (F, H, W), or (F, H, W, C) with 3 or 4 colour channels.
+    levels
+        The values that were shown as black and as white.
     """
 
     name: str
@@ -78,7 +81,8 @@ class StimulusMovie:
 
         Raises
         ------
-        SessionError : a pixel is NaN or infinite.
+        SessionError
+            A pixel is NaN or infinite.
         """
         with reading(self.name, SessionError, f"frames {start} to {stop - 1} of a movie"):
             frames = np.asarray(self.pixels[start:stop])
@@ -101,13 +105,17 @@ def stimulus_movie(name: str, pixels: Pixels, levels: tuple[float, float] | None
 
     Parameters
     ----------
-    name : for messages.
-    pixels : (F, H, W) or (F, H, W, C).
-    levels : values of black and white; default: the whole range of integers, 0..1 or 0..255 for floats.
+    name
+        For messages.
+    pixels
+        (F, H, W) or (F, H, W, C).
+    levels
+        Values of black and white; default: the whole range of integers, 0..1 or 0..255 for floats.
 
     Raises
     ------
-    SessionError : not frames of pixels, or black and white cannot be told.
+    SessionError
+        Not frames of pixels, or black and white cannot be told.
     """
     shape = tuple(pixels.shape)
     if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in COLOUR_CHANNELS) or 0 in shape:
@@ -168,7 +176,8 @@ def open_pixels(file: Path) -> np.ndarray:
 
     Raises
     ------
-    StorageError : missing, damaged, pickled, or of another kind.
+    StorageError
+        Missing, damaged, pickled, or of another kind.
     """
     suffix = file.suffix.lower()
     if suffix in ARRAY_SUFFIXES:

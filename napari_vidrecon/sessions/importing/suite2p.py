@@ -39,11 +39,16 @@ class Suite2pFolder:
 
     Parameters
     ----------
-    folder : holds `spks.npy`, `F.npy`, `iscell.npy`, or folders `plane*` that do.
-    beside : where the stimulus, the clocks and the behaviour lie; default: the same folder.
-    settings : choices of the import that concern reading.
-    signal : "spks", the deconvolved activity, or "dff", (F - 0.7 Fneu - F0) / F0 cut off at zero.
-    all_regions : take regions that suite2p does not call cells, too.
+    folder
+        Holds `spks.npy`, `F.npy`, `iscell.npy`, or folders `plane*` that do.
+    beside
+        Where the stimulus, the clocks and the behaviour lie; default: the same folder.
+    settings
+        Choices of the import that concern reading.
+    signal
+        "spks", the deconvolved activity, or "dff", (F - 0.7 Fneu - F0) / F0 cut off at zero.
+    all_regions
+        Take regions that suite2p does not call cells, too.
     """
 
     folder: Path
@@ -67,7 +72,8 @@ class Suite2pFolder:
 
         Raises
         ------
-        StorageError : no such folder, or a file of times that cannot be read.
+        StorageError
+            No such folder, or a file of times that cannot be read.
         """
         require_folder(self.folder)
         beside = self._beside()
@@ -104,8 +110,10 @@ class Suite2pFolder:
 
         Raises
         ------
-        SessionError : arrays are missing or do not fit each other.
-        StorageError : a file is damaged or unsafe.
+        SessionError
+            Arrays are missing or do not fit each other.
+        StorageError
+            A file is damaged or unsafe.
         """
         require_folder(self.folder)
         with reading(self.folder, SessionError, "a suite2p folder"):

@@ -25,8 +25,10 @@ class ClipLook:
 
     Parameters
     ----------
-    hash : perceptual hash of the clip.
-    thumbnail : five small frames, one row, mean 0 and length 1; zeros for a clip of one grey.
+    hash
+        Perceptual hash of the clip.
+    thumbnail
+        Five small frames, one row, mean 0 and length 1; zeros for a clip of one grey.
     """
 
     hash: int
@@ -52,12 +54,15 @@ def movie_groups(looks: Sequence[ClipLook], sources: Sequence[object]) -> np.nda
 
     Parameters
     ----------
-    looks : one a trial.
-    sources : one a trial; equal for trials cut from the same movie.
+    looks
+        One a trial.
+    sources
+        One a trial; equal for trials cut from the same movie.
 
     Returns
     -------
-    (trials,) integers from 0, by first appearance.
+    np.ndarray
+        (trials,) integers from 0, by first appearance.
     """
     parent = list(range(len(looks)))
 
@@ -96,12 +101,15 @@ def chosen_tiers(
 
     Parameters
     ----------
-    groups, hashes : one a trial.
-    test_share, validation_share : share of the trials to hold out.
+    groups, hashes
+        One a trial.
+    test_share, validation_share
+        Share of the trials to hold out.
 
     Raises
     ------
-    SessionError : too few different movies to hold any out.
+    SessionError
+        Too few different movies to hold any out.
     """
     sizes = Counter(groups.tolist())
     tiers_wanted = 2 if test_share == 0 else 3
@@ -158,7 +166,8 @@ def require_no_leak(tiers: Sequence[str], groups: np.ndarray, source: str) -> No
 
     Raises
     ------
-    SessionError : such a movie, with the first two trials that show it.
+    SessionError
+        Such a movie, with the first two trials that show it.
     """
     trained = {int(group): trial for trial, group in enumerate(groups) if tiers[trial] == TRAINING_TIER}
     for trial, group in enumerate(groups.tolist()):

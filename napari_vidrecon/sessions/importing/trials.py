@@ -33,10 +33,14 @@ class TrialCut:
 
     Parameters
     ----------
-    presentation : index into the recording's presentations.
-    edges : (T + 1,) ends of the frames of the video clock, counted in frames shown.
-    edges_s : (T + 1,) the same in seconds.
-    tier : as the recording says, or empty.
+    presentation
+        Index into the recording's presentations.
+    edges
+        (T + 1,) ends of the frames of the video clock, counted in frames shown.
+    edges_s
+        (T + 1,) the same in seconds.
+    tier
+        As the recording says, or empty.
     """
 
     presentation: int
@@ -70,9 +74,12 @@ def presentations_from_stream(
 
     Parameters
     ----------
-    frames, times : (F,) frames of the movie and when they appeared.
-    movie : index of the movie.
-    longest_step_s : a longer time between two frames ends a presentation.
+    frames, times
+        (F,) frames of the movie and when they appeared.
+    movie
+        Index of the movie.
+    longest_step_s
+        A longer time between two frames ends a presentation.
     """
     steps = np.diff(times)
     ends = np.flatnonzero(steps > max(longest_step_s, REGULAR * float(np.median(steps)))) + 1
@@ -90,12 +97,15 @@ def cut_trials(recording: Recording, trial_frames: int) -> list[TrialCut]:
 
     Parameters
     ----------
-    recording : its report takes notes of what is resampled and dropped.
-    trial_frames : longest trial, frames at 30 Hz.
+    recording
+        Its report takes notes of what is resampled and dropped.
+    trial_frames
+        Longest trial, frames at 30 Hz.
 
     Raises
     ------
-    SessionError : no presentation lies within the activity, or too few trials are left.
+    SessionError
+        No presentation lies within the activity, or too few trials are left.
     """
     report, activity = recording.report, recording.activity
     if activity.period_s * LOWEST_RATE_HZ > 1.0:

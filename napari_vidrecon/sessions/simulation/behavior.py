@@ -39,16 +39,22 @@ def simulate_behavior(seed: int, trial: int, frames: int = 300) -> tuple[np.ndar
 
     Parameters
     ----------
-    seed : of the mouse, >= 0.
-    trial : number of the trial, >= 0.
-    frames : length at 30 Hz, >= 1.
+    seed
+        Of the mouse, >= 0.
+    trial
+        Number of the trial, >= 0.
+    frames
+        Length at 30 Hz, >= 1.
 
     Returns
     -------
-    behavior : (2, frames) float32: pupil dilation 10..92, running speed 0..25 cm/s (median 0).
-    pupil_center : (2, frames) float32: horizontal and vertical eye position, camera pixels, about (150, 150).
+    behavior
+        (2, frames) float32: pupil dilation 10..92, running speed 0..25 cm/s (median 0).
+    pupil_center
+        (2, frames) float32: horizontal and vertical eye position, camera pixels, about (150, 150).
 
-    Source: means and spreads of the Sensorium 2023 mice.
+    tuple[np.ndarray, np.ndarray]
+        Source: means and spreads of the Sensorium 2023 mice.
     """
     rng = np.random.default_rng([seed, BEHAVIOR_STREAM, trial])
     running = _running_speed(rng, frames)

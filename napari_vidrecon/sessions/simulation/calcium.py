@@ -53,12 +53,15 @@ def to_video_clock(scan: np.ndarray, frames: int) -> np.ndarray:
 
     Parameters
     ----------
-    scan : (N, bins) at 8 Hz, `bins` = `scan_bins(frames)`.
-    frames : length of the clip at 30 Hz.
+    scan
+        (N, bins) at 8 Hz, `bins` = `scan_bins(frames)`.
+    frames
+        Length of the clip at 30 Hz.
 
     Returns
     -------
-    (N, frames) float32.
+    np.ndarray
+        (N, frames) float32.
     """
     return np.asarray(scan, dtype=np.float32) @ interpolation(frames)
 
@@ -77,12 +80,15 @@ def draw_events(rng: np.random.Generator, expected_counts: np.ndarray) -> np.nda
 
     Parameters
     ----------
-    rng : random generator.
-    expected_counts : (N, bins) expected number of events, >= 0.
+    rng
+        Random generator.
+    expected_counts
+        (N, bins) expected number of events, >= 0.
 
     Returns
     -------
-    (N, bins) float32.
+    np.ndarray
+        (N, bins) float32.
     """
     counts = rng.poisson(expected_counts)
     shape = EVENT_SIZE_CV**-2

@@ -60,9 +60,12 @@ def draw_camera_path(rng: np.random.Generator, frames: int, plate_shape: tuple[i
 
     Parameters
     ----------
-    rng : random generator.
-    frames : length of the shot at 30 Hz.
-    plate_shape : (rows, columns) of the plate that is filmed.
+    rng
+        Random generator.
+    frames
+        Length of the shot at 30 Hz.
+    plate_shape
+        (rows, columns) of the plate that is filmed.
     """
     speed = log_uniform(rng, SPEEDS_PX_S)
     if rng.random() < TRIPOD_FRACTION:

@@ -13,15 +13,21 @@ def ornstein_uhlenbeck(
 
     Parameters
     ----------
-    rng : random generator; `samples` + 1 numbers are drawn from it.
-    samples : length, >= 1.
-    spread : standard deviation.
-    seconds : correlation time, s.
-    rate_hz : samples a second.
+    rng
+        Random generator; `samples` + 1 numbers are drawn from it.
+    samples
+        Length, >= 1.
+    spread
+        Standard deviation.
+    seconds
+        Correlation time, s.
+    rate_hz
+        Samples a second.
 
     Returns
     -------
-    (samples,) float64.
+    np.ndarray
+        (samples,) float64.
     """
     keep = np.exp(-1.0 / (seconds * rate_hz))
     noise = rng.standard_normal(samples) * spread * np.sqrt(1 - keep**2)
@@ -33,10 +39,14 @@ def smoothed(trace: np.ndarray, start: float, seconds: float, rate_hz: float) ->
 
     Parameters
     ----------
-    trace : (samples,).
-    start : value on which the filter is settled before the first sample.
-    seconds : time constant, s.
-    rate_hz : samples a second.
+    trace
+        (samples,).
+    start
+        Value on which the filter is settled before the first sample.
+    seconds
+        Time constant, s.
+    rate_hz
+        Samples a second.
     """
     keep = np.exp(-1.0 / (seconds * rate_hz))
     return lfilter([1 - keep], [1.0, -keep], trace, zi=[start * keep])[0]

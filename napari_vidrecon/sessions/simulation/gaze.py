@@ -15,11 +15,13 @@ def gaze_shift(pupil_center: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    pupil_center : (2, T) horizontal and vertical eye position, camera pixels.
+    pupil_center
+        (2, T) horizontal and vertical eye position, camera pixels.
 
     Returns
     -------
-    (2, T) columns and rows, screen pixels.
+    np.ndarray
+        (2, T) columns and rows, screen pixels.
     """
     return SCREEN_PX_PER_CAMERA_PX * (np.asarray(pupil_center) - np.array(EYE_CENTRE_PX)[:, None])
 
@@ -29,12 +31,15 @@ def as_seen(video: np.ndarray, pupil_center: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    video : (T, H, W) on the screen.
-    pupil_center : (2, T) camera pixels.
+    video
+        (T, H, W) on the screen.
+    pupil_center
+        (2, T) camera pixels.
 
     Returns
     -------
-    (T, H, W) float32; the border is repeated outwards.
+    np.ndarray
+        (T, H, W) float32; the border is repeated outwards.
     """
     columns, rows = gaze_shift(pupil_center)
     return _shifted(_shifted(np.asarray(video, dtype=np.float32), rows, axis=1), columns, axis=2)

@@ -41,14 +41,19 @@ def simulate_trial(cortex: VisualCortex, trial: int, *, frames: int = 300, tier:
 
     Parameters
     ----------
-    cortex : the mouse's neurons; its seed is the mouse's.
-    trial : number of the trial and of the clip it shows, >= 0.
-    frames : length of the clip at 30 Hz, >= 1.
-    tier : label of the trial.
+    cortex
+        The mouse's neurons; its seed is the mouse's.
+    trial
+        Number of the trial and of the clip it shows, >= 0.
+    frames
+        Length of the clip at 30 Hz, >= 1.
+    tier
+        Label of the trial.
 
     Returns
     -------
-    The trial, responses included.
+    Trial
+        The trial, responses included.
     """
     video = movie(cortex.seed, trial, frames)
     behavior, pupil_center = simulate_behavior(cortex.seed, trial, frames)
@@ -90,28 +95,43 @@ def simulate_session(
 
     Parameters
     ----------
-    folder : where the session goes; what stood there is replaced when the new one is complete.
-    seed : >= 0; the same seed gives the same files on the same machine.
-    neurons : size of the population, >= 1.
-    train_trials, validation_trials, test_trials : number of clips in the tiers train, oracle, live_test_main;
-        ids run through the test clips first, then validation, then training.
-    frames : length of every clip at 30 Hz, 1..324.
-    video_dtype : "uint8" (small) or "float32" (padded with NaN, as the public sessions are).
-    small : store responses as float16 and only the statistics of behaviour; for shipping.
-    gain : scales the event rate at an unchanged mean response, > 0: the lower, the noisier.
-    field_radius_px : receptive-field centres lie in a disc of this radius, px, > 0.
-    field_centre_px : (row, column) of the disc on the 36 x 64 screen.
-    workers : processes that simulate; the files do not depend on it.
-    on_progress : called with (trials done, trials in all).
+    folder
+        Where the session goes; what stood there is replaced when the new one is complete.
+    seed
+        >= 0; the same seed gives the same files on the same machine.
+    neurons
+        Size of the population, >= 1.
+    train_trials, validation_trials, test_trials
+        Number of clips in the tiers train, oracle, live_test_main; ids run through the test clips first, then
+        validation, then training.
+    frames
+        Length of every clip at 30 Hz, 1..324.
+    video_dtype
+        "uint8" (small) or "float32" (padded with NaN, as the public sessions are).
+    small
+        Store responses as float16 and only the statistics of behaviour; for shipping.
+    gain
+        Scales the event rate at an unchanged mean response, > 0: the lower, the noisier.
+    field_radius_px
+        receptive-field centres lie in a disc of this radius, px, > 0.
+    field_centre_px
+        (row, column) of the disc on the 36 x 64 screen.
+    workers
+        Processes that simulate; the files do not depend on it.
+    on_progress
+        Called with (trials done, trials in all).
 
     Returns
     -------
-    The session folder.
+    Path
+        The session folder.
 
     Raises
     ------
-    ConfigError : a number is out of range.
-    StorageError : the folder cannot be written.
+    ConfigError
+        A number is out of range.
+    StorageError
+        The folder cannot be written.
 
     Source: not of the paper; responses and behaviour follow the statistics of the Sensorium 2023 mice.
     """
@@ -147,9 +167,12 @@ def describe(cortex: VisualCortex, tiers: list[str], frames: int) -> dict[str, o
 
     Parameters
     ----------
-    cortex : the neurons.
-    tiers : tier of every trial.
-    frames : length of every clip.
+    cortex
+        The neurons.
+    tiers
+        Tier of every trial.
+    frames
+        Length of every clip.
     """
     fields = cortex.fields
     numbers = {

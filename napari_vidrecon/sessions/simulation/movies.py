@@ -43,13 +43,17 @@ def movie(seed: int, clip: int, frames: int = 300) -> np.ndarray:
 
     Parameters
     ----------
-    seed : of the mouse, >= 0.
-    clip : number of the clip, >= 0.
-    frames : length at 30 Hz, >= 1.
+    seed
+        Of the mouse, >= 0.
+    clip
+        Number of the clip, >= 0.
+    frames
+        Length at 30 Hz, >= 1.
 
     Returns
     -------
-    (frames, 36, 64) float32, whole grey levels 0..255.
+    np.ndarray
+        (frames, 36, 64) float32, whole grey levels 0..255.
     """
     rng = np.random.default_rng([seed, MOVIE_STREAM, clip])
     shots: list[np.ndarray] = []

@@ -32,8 +32,10 @@ def draw_passing_object(rng: np.random.Generator, scene: np.ndarray) -> None:
 
     Parameters
     ----------
-    rng : random generator.
-    scene : (frames, 72, 128) float32 of the supersampled screen; changed in place.
+    rng
+        Random generator.
+    scene
+        (frames, 72, 128) float32 of the supersampled screen; changed in place.
     """
     frames, *extents = scene.shape
     radius = log_uniform(rng, RADII_PX)

@@ -47,11 +47,13 @@ def photograph(name: str) -> np.ndarray:
 
     Parameters
     ----------
-    name : a key of `PHOTOGRAPHS`.
+    name
+        A key of `PHOTOGRAPHS`.
 
     Returns
     -------
-    (height, width) float32, 0..1; read-only.
+    np.ndarray
+        (height, width) float32, 0..1; read-only.
     """
     path = Path(skimage.data.__file__).parent / name
     with Image.open(path) as image:

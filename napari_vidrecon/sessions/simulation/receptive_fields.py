@@ -36,16 +36,26 @@ class ReceptiveFields:
 
     Attributes
     ----------
-    row, column : centre on the screen, px.
-    sigma : standard deviation of the envelope, px.
-    aspect : length of the envelope along the stripes over its width.
-    period : of the grating, px.
-    orientation : of the normal to its stripes, rad, 0..pi; 0 is horizontal.
-    phase : of the grating at the centre, rad.
-    kind : 0 simple, 1 complex, 2 on, 3 off.
-    direction : +1 or -1 prefers motion along or against the normal; 0 is not direction selective.
-    speed : index into `TEMPORAL_RATES_PER_S`.
-    transience : 0 sustained .. 1 transient; direction-selective cells use fully biphasic filters instead.
+    row, column
+        Centre on the screen, px.
+    sigma
+        Standard deviation of the envelope, px.
+    aspect
+        Length of the envelope along the stripes over its width.
+    period
+        Of the grating, px.
+    orientation
+        Of the normal to its stripes, rad, 0..pi; 0 is horizontal.
+    phase
+        Of the grating at the centre, rad.
+    kind
+        0 simple, 1 complex, 2 on, 3 off.
+    direction
+        +1 or -1 prefers motion along or against the normal; 0 is not direction selective.
+    speed
+        Index into `TEMPORAL_RATES_PER_S`.
+    transience
+        0 sustained .. 1 transient; direction-selective cells use fully biphasic filters instead.
     """
 
     row: np.ndarray
@@ -133,10 +143,14 @@ def draw_receptive_fields(
 
     Parameters
     ----------
-    rng : random generator.
-    neurons : how many.
-    radius_px : centres lie evenly in a disc of this radius; one in ten up to a quarter farther out.
-    centre : (row, column) of the disc, px.
+    rng
+        Random generator.
+    neurons
+        How many.
+    radius_px
+        Centres lie evenly in a disc of this radius; one in ten up to a quarter farther out.
+    centre
+        (row, column) of the disc, px.
     """
     reach = np.where(rng.random(neurons) < FIELDS_BEYOND_RADIUS, RADIUS_STRETCH, 1.0) * radius_px
     distance = reach * np.sqrt(rng.random(neurons))

@@ -64,21 +64,33 @@ class VisualCortex:
 
     Parameters
     ----------
-    neurons : how many.
-    seed : draws the population and its noise.
-    radius_px : receptive-field centres lie in a disc of this radius on the 36 x 64 screen, one in ten beyond.
-    centre : (row, column) of the disc, px.
-    mean_rate : mean event rate of the population under natural movies, Hz.
-    gain : scales the event rate on top of `mean_rate` at an unchanged mean response: the lower, the noisier.
+    neurons
+        How many.
+    seed
+        Draws the population and its noise.
+    radius_px
+        receptive-field centres lie in a disc of this radius on the 36 x 64 screen, one in ten beyond.
+    centre
+        (row, column) of the disc, px.
+    mean_rate
+        Mean event rate of the population under natural movies, Hz.
+    gain
+        Scales the event rate on top of `mean_rate` at an unchanged mean response: the lower, the noisier.
 
     Attributes
     ----------
-    fields : the receptive fields.
-    coordinates : (N, 3) int cortical position [x, y, z], µm; x follows the field's column, y its row.
-    preferred_rate_hz : (N,) mean event rate under natural movies at rest, Hz.
-    event_size : (N,) response units per event.
-    threshold, running_gain, pupil_gain, latent_gain : (N,) parameters of the output, see the constants above.
-    drive_scale, rate_scale : (N, 1) deviation of the drive, and Hz per tuned response, under natural movies.
+    fields
+        The receptive fields.
+    coordinates
+        (N, 3) int cortical position [x, y, z], µm; x follows the field's column, y its row.
+    preferred_rate_hz
+        (N,) mean event rate under natural movies at rest, Hz.
+    event_size
+        (N,) response units per event.
+    threshold, running_gain, pupil_gain, latent_gain
+        (N,) parameters of the output, see the constants above.
+    drive_scale, rate_scale
+        (N, 1) deviation of the drive, and Hz per tuned response, under natural movies.
     """
 
     def __init__(
@@ -117,13 +129,17 @@ class VisualCortex:
 
         Parameters
         ----------
-        video : (T, 36, 64) grey levels 0..255.
-        behavior : (2, T) pupil dilation and running speed.
-        pupil_center : (2, T) camera pixels.
+        video
+            (T, 36, 64) grey levels 0..255.
+        behavior
+            (2, T) pupil dilation and running speed.
+        pupil_center
+            (2, T) camera pixels.
 
         Returns
         -------
-        (N, T) float32, Hz.
+        np.ndarray
+            (N, T) float32, Hz.
         """
         tuned = self._tuned(self._drive(as_seen(video, pupil_center)) / self.drive_scale)
         spontaneous = SPONTANEOUS_SHARE * self.preferred_rate_hz + SPONTANEOUS_HZ * self.gain
@@ -135,11 +151,13 @@ class VisualCortex:
 
         Parameters
         ----------
-        video, behavior, pupil_center : as in `event_rates`.
+        video, behavior, pupil_center
+            As in `event_rates`.
 
         Returns
         -------
-        (N, T) float32, in the unit of the responses; it knows neither event noise nor the shared fluctuation.
+        np.ndarray
+            (N, T) float32, in the unit of the responses; it knows neither event noise nor the shared fluctuation.
         """
         counts = self._expected_counts(video, behavior, pupil_center)
         return calcium.to_video_clock(calcium.residual(counts) * self.event_size[:, None], len(video))
@@ -151,11 +169,13 @@ class VisualCortex:
 
         Parameters
         ----------
-        video, behavior, pupil_center, trial : as in `responses`.
+        video, behavior, pupil_center, trial
+            As in `responses`.
 
         Returns
         -------
-        (N, bins) float32 at 8 Hz; `calcium.to_video_clock` takes it to the video's frames.
+        np.ndarray
+            (N, bins) float32 at 8 Hz; `calcium.to_video_clock` takes it to the video's frames.
         """
         rng = np.random.default_rng([self.seed, NOISE_STREAM, trial])
         counts = self._expected_counts(video, behavior, pupil_center)
@@ -167,14 +187,19 @@ class VisualCortex:
 
         Parameters
         ----------
-        video : (T, 36, 64) grey levels 0..255.
-        behavior : (2, T) pupil dilation and running speed.
-        pupil_center : (2, T) camera pixels.
-        trial : number of the trial; the same number gives the same noise.
+        video
+            (T, 36, 64) grey levels 0..255.
+        behavior
+            (2, T) pupil dilation and running speed.
+        pupil_center
+            (2, T) camera pixels.
+        trial
+            Number of the trial; the same number gives the same noise.
 
         Returns
         -------
-        (N, T) float32, >= 0.
+        np.ndarray
+            (N, T) float32, >= 0.
         """
         scan = self.scan_responses(video, behavior, pupil_center, trial=trial)
         return calcium.to_video_clock(scan, len(video))

@@ -21,11 +21,16 @@ class DriftingGrating:
 
     Parameters
     ----------
-    cycles_per_px : spatial frequency, > 0.
-    cycles_per_s : temporal frequency at 30 frames a second, >= 0.
-    direction : where the stripes move to.
-    phase : of the first frame, in cycles. The published phases could not be recovered; 0 is used.
-    frames : length.
+    cycles_per_px
+        Spatial frequency, > 0.
+    cycles_per_s
+        Temporal frequency at 30 frames a second, >= 0.
+    direction
+        Where the stripes move to.
+    phase
+        Of the first frame, in cycles. The published phases could not be recovered; 0 is used.
+    frames
+        Length.
 
     Source: Bauer et al. 2026, Fig. 4-S1.
     """

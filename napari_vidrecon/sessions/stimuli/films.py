@@ -35,12 +35,15 @@ def film_frames(path: Path, frames: int) -> Generator[np.ndarray, None, None]:
 
     Parameters
     ----------
-    path : the film.
-    frames : how many at most.
+    path
+        The film.
+    frames
+        How many at most.
 
     Raises
     ------
-    StorageError : ffmpeg is not there, or gave no frame in time.
+    StorageError
+        Ffmpeg is not there, or gave no frame in time.
     """
     process = _started(path, frames)
     assert process.stdout is not None

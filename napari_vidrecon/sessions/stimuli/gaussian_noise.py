@@ -24,11 +24,16 @@ class GaussianNoise:
 
     Parameters
     ----------
-    spatial_px : length constant in space, pixels, >= 0.
-    temporal_frames : length constant in time, frames, >= 0.
-    seed : which of the repetitions.
-    inverted : every grey level v becomes 255 - v.
-    frames : length.
+    spatial_px
+        Length constant in space, pixels, >= 0.
+    temporal_frames
+        Length constant in time, frames, >= 0.
+    seed
+        Which of the repetitions.
+    inverted
+        Every grey level v becomes 255 - v.
+    frames
+        Length.
 
     Source: Bauer et al. 2026, Fig. 4.
     """

@@ -13,8 +13,10 @@ class GivenMovie:
 
     Parameters
     ----------
-    name : for titles and file names.
-    pixels : (T, 36, 64) float32, grey levels 0..255.
+    name
+        For titles and file names.
+    pixels
+        (T, 36, 64) float32, grey levels 0..255.
     """
 
     name: str

@@ -43,8 +43,10 @@ class MovieFile:
 
     Parameters
     ----------
-    path : `.npy` of (T, height, width) grey levels 0..255, TIFF, GIF, or any film that ffmpeg reads.
-    frames : how many of its first frames; None for all.
+    path
+        `.npy` of (T, height, width) grey levels 0..255, TIFF, GIF, or any film that ffmpeg reads.
+    frames
+        How many of its first frames; None for all.
     """
 
     path: Path
@@ -61,7 +63,8 @@ class MovieFile:
 
         Raises
         ------
-        StorageError : it cannot be read.
+        StorageError
+            It cannot be read.
         """
         with open_regular(self.path, "a movie file") as file, reading(self.path, expected="a movie file"):
             digest = hashlib.sha256()
@@ -74,8 +77,10 @@ class MovieFile:
 
         Raises
         ------
-        StorageError : missing, damaged, or not a movie.
-        ConfigError : no frames are asked for.
+        StorageError
+            Missing, damaged, or not a movie.
+        ConfigError
+            No frames are asked for.
         """
         if self.frames is not None and not 0 < self.frames <= LONGEST_CLIP_FRAMES:
             raise ConfigError(f"{self.path}: expected 1 to {LONGEST_CLIP_FRAMES} frames to show, found {self.frames}")

@@ -18,8 +18,10 @@ class OnOffPatches:
 
     Parameters
     ----------
-    patch_px : side of a patch, px; 1 as published. The last row and column of patches may be cut by the edge.
-    before, shown, after : frames of grey, of the patch, and of grey again.
+    patch_px
+        Side of a patch, px; 1 as published. The last row and column of patches may be cut by the edge.
+    before, shown, after
+        Frames of grey, of the patch, and of grey again.
 
     Source: Bauer et al. 2026, Fig. 1-S3 A-C.
     """
@@ -59,8 +61,10 @@ class OnOffPatches:
 
         Parameters
         ----------
-        place : 0 .. len - 1.
-        level : grey level of the patch: `ON_LEVEL` or `OFF_LEVEL`.
+        place
+            0 .. len - 1.
+        level
+            Grey level of the patch: `ON_LEVEL` or `OFF_LEVEL`.
         """
         screen = ScreenGeometry()
         clip = np.full((self.frames, screen.rows, screen.cols), GREY_LEVEL, np.float32)

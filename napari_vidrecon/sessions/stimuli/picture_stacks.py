@@ -27,7 +27,8 @@ def require_picture(path: Path, width: int, height: int) -> None:
 
     Raises
     ------
-    StorageError : it is, or it is empty.
+    StorageError
+        It is, or it is empty.
     """
     if not 0 < width * height <= LARGEST_PICTURE_PX:
         raise StorageError(

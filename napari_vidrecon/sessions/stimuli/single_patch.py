@@ -17,14 +17,19 @@ class SinglePatch:
 
     Parameters
     ----------
-    top_px, left_px : its upper left pixel, rows and columns of the screen from 0.
-    side_px : its side; what would lie beyond the screen is left out.
-    bright : white, or black.
-    before, shown, after : frames of grey, of the patch, and of grey again.
+    top_px, left_px
+        Its upper left pixel, rows and columns of the screen from 0.
+    side_px
+        Its side; what would lie beyond the screen is left out.
+    bright
+        White, or black.
+    before, shown, after
+        Frames of grey, of the patch, and of grey again.
 
     Raises
     ------
-    ConfigError : no pixel of it lies on the screen.
+    ConfigError
+        No pixel of it lies on the screen.
     """
 
     top_px: int

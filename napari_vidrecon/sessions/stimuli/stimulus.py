@@ -32,16 +32,20 @@ def stimulus_trial(stimulus: Stimulus, session: Session) -> Trial:
 
     Parameters
     ----------
-    stimulus : what is shown.
-    session : whose average behaviour is repeated in every frame.
+    stimulus
+        What is shown.
+    session
+        Whose average behaviour is repeated in every frame.
 
     Returns
     -------
-    A trial without recorded responses: only predicted activity can be its target.
+    Trial
+        A trial without recorded responses: only predicted activity can be its target.
 
     Raises
     ------
-    SessionError : the session's statistics cannot be read.
+    SessionError
+        The session's statistics cannot be read.
 
     Source: Bauer et al. 2026, Fig. 4 (in-silico stimuli with constant behaviour).
     """

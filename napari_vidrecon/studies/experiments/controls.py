@@ -58,7 +58,8 @@ def specs_of(plan: Plan, clip: Clip, kind: str, other: Clip | None = None) -> li
 
     Parameters
     ----------
-    other : whose activity is taken.
+    other
+        Whose activity is taken.
     """
     if kind == PERMUTED:
         # The published seeds: one permutation a clip, the same for all its encoders.

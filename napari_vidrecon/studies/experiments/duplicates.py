@@ -44,9 +44,12 @@ class Candidate:
 
     Parameters
     ----------
-    mouse, session : whose clip it is.
-    nearest : what was found.
-    elsewhere : whether it was held against training clips, or only against the other held-out clips.
+    mouse, session
+        Whose clip it is.
+    nearest
+        What was found.
+    elsewhere
+        Whether it was held against training clips, or only against the other held-out clips.
     """
 
     mouse: Mouse

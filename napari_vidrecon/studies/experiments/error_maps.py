@@ -52,8 +52,10 @@ class _Compared:
 
     Parameters
     ----------
-    truth, recorded, predicted : (T, 36, 64), the latter averaged over encoders and smoothed, not matched.
-    pixels : evaluation mask.
+    truth, recorded, predicted
+        (T, 36, 64), the latter averaged over encoders and smoothed, not matched.
+    pixels
+        Evaluation mask.
     """
 
     truth: np.ndarray

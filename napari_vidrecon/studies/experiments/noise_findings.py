@@ -79,8 +79,10 @@ def half_of_best(constants: Sequence[float], correlations: ArrayLike) -> float:
 
     Parameters
     ----------
-    constants : ascending.
-    correlations : (n,) at each of them; between them a straight line is taken.
+    constants
+        Ascending.
+    correlations
+        (n,) at each of them; between them a straight line is taken.
     """
     values = np.asarray(correlations, dtype=float)
     best = int(np.nanargmax(values))

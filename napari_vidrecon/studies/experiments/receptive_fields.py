@@ -40,10 +40,13 @@ class MouseMaps:
 
     Parameters
     ----------
-    fields : receptive fields.
-    mask : transparency.
-    training, evaluation : (36, 64) correlation over time of each pixel of the stimulus with its reconstruction, mean
-        over clips, inside the training and the evaluation mask; NaN elsewhere.
+    fields
+        Receptive fields.
+    mask
+        Transparency.
+    training, evaluation
+        (36, 64) correlation over time of each pixel of the stimulus with its reconstruction, mean over clips, inside
+        the training and the evaluation mask; NaN elsewhere.
     """
 
     mouse: Mouse

@@ -25,10 +25,14 @@ def level_tests(table: pd.DataFrame, level: str, value: str, what: str, *, mixed
 
     Parameters
     ----------
-    table : one row a mouse, clip and level.
-    level, value : columns.
-    what : what the levels are, e.g. "encoders averaged".
-    mixed : also fit value over log2(level) with an intercept of each mouse.
+    table
+        One row a mouse, clip and level.
+    level, value
+        Columns.
+    what
+        What the levels are, e.g. "encoders averaged".
+    mixed
+        Also fit value over log2(level) with an intercept of each mouse.
     """
     results = []
     for unit in _units(table):
@@ -55,8 +59,10 @@ def pair_tests(table: pd.DataFrame, level: str, value: str, first: str, second: 
 
     Parameters
     ----------
-    table : one row a mouse, clip and level.
-    first, second : the levels.
+    table
+        One row a mouse, clip and level.
+    first, second
+        The levels.
     """
     part = table[table[level].isin([first, second])]
     results = []

@@ -24,7 +24,8 @@ def mapped_fields(plan: Plan, store: RunStore, mouse: Mouse) -> ReceptiveFieldMa
 
     Raises
     ------
-    VidreconError : an input cannot be read, or the maps cannot be written.
+    VidreconError
+        An input cannot be read, or the maps cannot be written.
     """
     recipe = MappingRecipe.preset(plan.scale.mapping)
     encoders = plan.encoders(mouse)

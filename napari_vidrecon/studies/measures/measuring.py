@@ -25,9 +25,12 @@ def scores(plan: Plan, trial: Trial, video: np.ndarray, pixels: np.ndarray) -> d
 
     Parameters
     ----------
-    trial : the clip; its movie is the truth.
-    video : (T, 36, 64) averaged over encoders and smoothed.
-    pixels : (36, 64) bool, the evaluation mask.
+    trial
+        The clip; its movie is the truth.
+    video
+        (T, 36, 64) averaged over encoders and smoothed.
+    pixels
+        (36, 64) bool, the evaluation mask.
     """
     part = plan.measured(len(video))
     truth, shown = trial.video[part], video[part]

@@ -19,7 +19,8 @@ def from_truth(plan: Plan, trials: Mapping[Clip, Trial]) -> dict[Clip, np.ndarra
 
     Parameters
     ----------
-    trials : each clip, cut as it is reconstructed. Every encoder is loaded once a mouse.
+    trials
+        Each clip, cut as it is reconstructed. Every encoder is loaded once a mouse.
     """
     total: dict[Clip, np.ndarray] = {}
     for mouse in dict.fromkeys(clip.mouse for clip in trials):
@@ -41,7 +42,8 @@ def from_reconstructions(store: RunStore, specs: Iterable[RunSpec]) -> np.ndarra
 
     Raises
     ------
-    RunError : a run holds no predicted activity.
+    RunError
+        A run holds no predicted activity.
     """
     activities = []
     for spec in specs:

@@ -45,10 +45,14 @@ class StimulusResult:
 
     Parameters
     ----------
-    truth : (T, 36, 64) what was shown.
-    singles : (encoders, T, 36, 64) what each encoder made of it, clipped to 0..255.
-    pixels : (36, 64) bool, what is measured.
-    skip : first frames that are not measured.
+    truth
+        (T, 36, 64) what was shown.
+    singles
+        (encoders, T, 36, 64) what each encoder made of it, clipped to 0..255.
+    pixels
+        (36, 64) bool, what is measured.
+    skip
+        First frames that are not measured.
     """
 
     truth: np.ndarray

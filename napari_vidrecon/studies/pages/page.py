@@ -87,7 +87,8 @@ def gallery_page(title: str, entries: Sequence[tuple[str, str, str, Sequence[str
 
     Parameters
     ----------
-    entries : link, title, panels and pictures of each.
+    entries
+        Link, title, panels and pictures of each.
     """
     parts = [f"<h1>{_text(title)}</h1>"]
     if simulated:

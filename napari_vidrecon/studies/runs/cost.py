@@ -29,8 +29,10 @@ def estimate(runs: Mapping[Path, RunSpec], missing: Mapping[Path, RunSpec]) -> C
 
     Parameters
     ----------
-    runs : all runs, by folder.
-    missing : those not finished.
+    runs
+        All runs, by folder.
+    missing
+        Those not finished.
 
     A kind is a mouse, a number of encoders and a configuration; the time of a step hardly depends on anything else.
     """

@@ -44,7 +44,8 @@ class PublishedMouse(Mouse):
 
     Parameters
     ----------
-    results : each clip's trial and its files.
+    results
+        Each clip's trial and its files.
     """
 
     results: tuple[tuple[int, tuple[Path, ...]], ...] = field(default=())
@@ -58,7 +59,8 @@ class PublishedMouse(Mouse):
 
         Raises
         ------
-        EncoderError : always.
+        EncoderError
+            Always.
         """
         raise EncoderError(f"{self.name}: expected encoders, found published results alone; take another study")
 
@@ -112,7 +114,8 @@ class PublishedStore(RunStore):
 
     Parameters
     ----------
-    files : the file that stands for each run.
+    files
+        The file that stands for each run.
     """
 
     files: dict[RunSpec, Path] = field(default_factory=dict)
@@ -122,7 +125,8 @@ class PublishedStore(RunStore):
 
         Raises
         ------
-        RunError : names the first.
+        RunError
+            Names the first.
         """
         for spec in specs:
             if spec not in self.files:
@@ -136,7 +140,8 @@ class PublishedStore(RunStore):
 
         Raises
         ------
-        RunError : there is none of that kind.
+        RunError
+            There is none of that kind.
         """
         self.require([spec])
         return read_published(self.files[spec])
@@ -147,12 +152,15 @@ def open_published(places: Sequence[Path], out: Path) -> tuple[Plan, PublishedSt
 
     Parameters
     ----------
-    places : files `reconstruction_summary_*.npy`, or folders that hold such files, of the standard method.
-    out : where studies are written.
+    places
+        Files `reconstruction_summary_*.npy`, or folders that hold such files, of the standard method.
+    out
+        Where studies are written.
 
     Raises
     ------
-    RunError : no file; a file that is no result, or one of a variant; files that do not belong together.
+    RunError
+        No file; a file that is no result, or one of a variant; files that do not belong together.
     """
     found: dict[str, dict[int, list[Path]]] = {}
     config: ReconstructionConfig | None = None

@@ -43,16 +43,26 @@ class RunSpec:
 
     Parameters
     ----------
-    mouse : whose files are used.
-    config : every setting of the optimisation.
-    encoders : which of the mouse's encoders reconstruct; several only with `ensemble="gradients"`.
-    trial : the clip, or None for a stimulus.
-    stimulus : what is shown instead of a clip.
-    frames : part of the clip, first frame and end.
-    target : activity to match; "other clip" takes what was recorded during `other_trial`.
-    target_encoders : who predict a predicted target; empty means `encoders`.
-    ablated_fraction, ablation_seed, ablation : neurons left out, and what becomes of them.
-    mask_threshold, evaluation_threshold : alpha of the pixels updated and measured.
+    mouse
+        Whose files are used.
+    config
+        Every setting of the optimisation.
+    encoders
+        Which of the mouse's encoders reconstruct; several only with `ensemble="gradients"`.
+    trial
+        The clip, or None for a stimulus.
+    stimulus
+        What is shown instead of a clip.
+    frames
+        Part of the clip, first frame and end.
+    target
+        Activity to match; "other clip" takes what was recorded during `other_trial`.
+    target_encoders
+        Who predict a predicted target; empty means `encoders`.
+    ablated_fraction, ablation_seed, ablation
+        Neurons left out, and what becomes of them.
+    mask_threshold, evaluation_threshold
+        Alpha of the pixels updated and measured.
     """
 
     mouse: Mouse
@@ -109,7 +119,8 @@ class RunSpec:
 
         Raises
         ------
-        SessionError : the clip cannot be read, or is too short.
+        SessionError
+            The clip cannot be read, or is too short.
         """
         if self.stimulus is not None:
             return stimulus_trial(self.stimulus, session)
@@ -122,7 +133,8 @@ class RunSpec:
 
         Raises
         ------
-        VidreconError : an input cannot be read, or does not fit the others.
+        VidreconError
+            An input cannot be read, or does not fit the others.
         """
         session = self.mouse.open_session()
         trial = self.open_trial(session)
@@ -168,7 +180,8 @@ class RunSpec:
 
         Raises
         ------
-        VidreconError : an input cannot be read, or the folder cannot be written.
+        VidreconError
+            An input cannot be read, or the folder cannot be written.
         """
         run = self.plan(device)
         # Another process with the same run is waited for; what it made is taken over.
@@ -207,7 +220,8 @@ class Keys:
 
         Raises
         ------
-        StorageError : a file it would read is not there.
+        StorageError
+            A file it would read is not there.
         """
         session = spec.mouse.open_session()
         decisive = {

@@ -41,8 +41,10 @@ class Progress:
 
     Parameters
     ----------
-    done, total : runs finished by this call, and those it had to do.
-    label : the run that finished last, or what is waited for.
+    done, total
+        Runs finished by this call, and those it had to do.
+    label
+        The run that finished last, or what is waited for.
     """
 
     done: int
@@ -62,20 +64,28 @@ def run_all(
 
     Parameters
     ----------
-    runs : folder of each run, and what to run.
-    scheduler : address of a Dask scheduler, e.g. "tcp://node1:8786"; default: a cluster of this machine.
-    workers : processes of the local cluster; default: one a GPU, or one a CPU core.
-    device : "auto", "cpu", "cuda", ...; with auto, local workers share the GPUs out among them.
-    on_progress : called after every run; an exception it raises stops everything, and finished runs stay.
+    runs
+        Folder of each run, and what to run.
+    scheduler
+        Address of a Dask scheduler, e.g. "tcp://node1:8786"; default: a cluster of this machine.
+    workers
+        Processes of the local cluster; default: one a GPU, or one a CPU core.
+    device
+        "auto", "cpu", "cuda", ...; with auto, local workers share the GPUs out among them.
+    on_progress
+        Called after every run; an exception it raises stops everything, and finished runs stay.
 
     Returns
     -------
-    Runs that were computed; those already there are not done again.
+    int
+        Runs that were computed; those already there are not done again.
 
     Raises
     ------
-    ConfigError : no scheduler answers, or Dask is not installed.
-    RunError : a run failed for good; its own message, after all the others were finished.
+    ConfigError
+        No scheduler answers, or Dask is not installed.
+    RunError
+        A run failed for good; its own message, after all the others were finished.
     """
     missing = {folder: spec for folder, spec in runs.items() if not is_finished(folder)}
     if not missing:
@@ -225,7 +235,8 @@ def compute_run(spec: RunSpec, folder: str, device: str) -> str:
 
     Returns
     -------
-    The folder: results travel through the shared file system, not through the scheduler.
+    str
+        The folder: results travel through the shared file system, not through the scheduler.
     """
     import torch
 

@@ -24,7 +24,8 @@ class RunStore:
 
     Parameters
     ----------
-    out : the output folder; runs lie in `out/runs/<key>.zarr`.
+    out
+        The output folder; runs lie in `out/runs/<key>.zarr`.
     """
 
     out: Path
@@ -43,7 +44,8 @@ class RunStore:
 
         Raises
         ------
-        RunError : it was not run, or is not finished.
+        RunError
+            It was not run, or is not finished.
         """
         folder = self.folder(self.keys.of(spec))
         try:

@@ -26,8 +26,10 @@ class ActivityTiles:
 
     Parameters
     ----------
-    layers : where they are found.
-    model : what they show.
+    layers
+        Where they are found.
+    model
+        What they show.
     """
 
     marked_changed = Signal()

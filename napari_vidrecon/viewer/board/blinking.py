@@ -16,8 +16,10 @@ class Blinking:
 
     Parameters
     ----------
-    layers : the compared run is among them.
-    faults : take what goes wrong.
+    layers
+        The compared run is among them.
+    faults
+        Take what goes wrong.
     """
 
     def __init__(self, layers: RoleLayers, faults: Faults) -> None:

@@ -57,8 +57,10 @@ class Board:
 
     Parameters
     ----------
-    viewer : where the layers live.
-    model : what they show; the board only reads it.
+    viewer
+        Where the layers live.
+    model
+        What they show; the board only reads it.
     """
 
     selection_changed = Signal()

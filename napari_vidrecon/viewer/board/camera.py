@@ -23,9 +23,12 @@ class BoardCamera:
 
     Parameters
     ----------
-    viewer : whose camera it is.
-    layers : the captions, whose letters follow the size of the tiles, are among them.
-    refit : called when the canvas has another size and the view is still as `fit` left it.
+    viewer
+        Whose camera it is.
+    layers
+        The captions, whose letters follow the size of the tiles, are among them.
+    refit
+        Called when the canvas has another size and the view is still as `fit` left it.
     """
 
     def __init__(self, viewer: napari.components.ViewerModel, layers: RoleLayers, refit: Callable[[], None]) -> None:

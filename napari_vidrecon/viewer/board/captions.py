@@ -65,8 +65,10 @@ def titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
 
     Parameters
     ----------
-    model : what is shown.
-    has_error : whether there are two movies to take the chosen difference of.
+    model
+        What is shown.
+    has_error
+        Whether there are two movies to take the chosen difference of.
     """
     found = {
         Role.STIMULUS: "Stimulus",
@@ -117,9 +119,12 @@ def captions(
 
     Parameters
     ----------
-    error_limit : grey levels at the ends of the colour bar.
-    frame_s : time of a frame in seconds.
-    letter_px : width of a letter in pixels of the movie; captions are cut to their tiles by it.
+    error_limit
+        Grey levels at the ends of the colour bar.
+    frame_s
+        Time of a frame in seconds.
+    letter_px
+        Width of a letter in pixels of the movie; captions are cut to their tiles by it.
     """
     pitch, words = layout.pitch, titles(model, has_error)
     movie_row = [Role.STIMULUS, Role.RECONSTRUCTION, Role.COMPARISON, Role.ERROR_MAP]

@@ -39,8 +39,10 @@ class CellsView:
 
     Parameters
     ----------
-    viewer : the board's viewer; its window takes the dock.
-    model : knows the positions, and which cells take part.
+    viewer
+        The board's viewer; its window takes the dock.
+    model
+        Knows the positions, and which cells take part.
     """
 
     cell_clicked = Signal(object)
@@ -203,13 +205,17 @@ def cells_inside(cells: np.ndarray, corners: np.ndarray, view: np.ndarray, up: n
 
     Parameters
     ----------
-    cells : (N, 3) positions.
-    corners : (n, 3) points of the line, anywhere along the lines of sight through them.
-    view, up : (3,) directions of the camera.
+    cells
+        (N, 3) positions.
+    corners
+        (n, 3) points of the line, anywhere along the lines of sight through them.
+    view, up
+        (3,) directions of the camera.
 
     Returns
     -------
-    (N,) bool.
+    np.ndarray
+        (N,) bool.
     """
     direction = np.asarray(view, dtype=np.float64) / np.linalg.norm(view)
     upward = np.asarray(up, dtype=np.float64) - np.dot(up, direction) * direction

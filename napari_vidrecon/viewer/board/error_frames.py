@@ -16,7 +16,8 @@ class ErrorFrames:
 
     Parameters
     ----------
-    shape : (T, rows, columns) of the movies.
+    shape
+        (T, rows, columns) of the movies.
     """
 
     dtype = np.dtype(np.float32)
@@ -43,10 +44,14 @@ class ErrorFrames:
 
         Parameters
         ----------
-        first : (T, rows, columns) float32.
-        second : the same, or None for zero.
-        within : (rows, columns) float32, 1 inside the evaluation mask and 0 outside.
-        signed : or only how large it is.
+        first
+            (T, rows, columns) float32.
+        second
+            The same, or None for zero.
+        within
+            (rows, columns) float32, 1 inside the evaluation mask and 0 outside.
+        signed
+            Or only how large it is.
         """
         self._movies, self._within, self._signed = (first, second), within, signed
         self._renew()

@@ -25,9 +25,12 @@ class Flatness:
 
     Parameters
     ----------
-    layers : the board's.
-    faults : take what goes wrong.
-    tell : called with one line and whether it is an error.
+    layers
+        The board's.
+    faults
+        Take what goes wrong.
+    tell
+        Called with one line and whether it is an error.
     """
 
     def __init__(self, layers: RoleLayers, faults: Faults, tell: Callable[[str, bool], object]) -> None:

@@ -32,7 +32,8 @@ class GridTiles:
 
     Parameters
     ----------
-    layers : the board's layers.
+    layers
+        The board's layers.
     """
 
     def __init__(self, layers: RoleLayers) -> None:
@@ -49,7 +50,8 @@ class GridTiles:
 
         Parameters
         ----------
-        titles : what each tile shows; written in it through the layer's name.
+        titles
+            What each tile shows; written in it through the layer's name.
         """
         self.leave()
         ordered: list[Layer] = []

@@ -27,8 +27,10 @@ class LayerListRest:
 
     Parameters
     ----------
-    viewer : whose list it is; a viewer without a window has none.
-    faults : take what goes wrong.
+    viewer
+        Whose list it is; a viewer without a window has none.
+    faults
+        Take what goes wrong.
     """
 
     def __init__(self, viewer: napari.components.ViewerModel, faults: Faults) -> None:

@@ -48,7 +48,8 @@ class RoleLayers:
 
     Parameters
     ----------
-    viewer : the one viewer they live in.
+    viewer
+        The one viewer they live in.
 
     `unit` of the screen and `frame_s`, the time of a frame in seconds, are those of the trial on the board.
     """
@@ -87,11 +88,16 @@ class RoleLayers:
 
         Parameters
         ----------
-        role : what it is.
-        name : for a new layer; one that is there keeps the name a person gave it.
-        data : (T, rows, columns) or (rows, columns), with colours last if `rgb`; shown as it is, not copied.
-        at : where its rows and columns lie.
-        style : for a new layer, as for `viewer.add_image`.
+        role
+            What it is.
+        name
+            For a new layer; one that is there keeps the name a person gave it.
+        data
+            (T, rows, columns) or (rows, columns), with colours last if `rgb`; shown as it is, not copied.
+        at
+            Where its rows and columns lie.
+        style
+            For a new layer, as for `viewer.add_image`.
         """
         layer = self.adopt(role, Image)
         if layer is None or layer.ndim != data.ndim - (1 if style.get("rgb") else 0):
@@ -113,7 +119,8 @@ class RoleLayers:
 
         Parameters
         ----------
-        rows_columns : size of what fills the box, where the layer is no image.
+        rows_columns
+            Size of what fills the box, where the layer is no image.
         """
         shape = layer.data.shape[: layer.ndim] if rows_columns is None else rows_columns
         scale, translate = self._geometry(at, shape)

@@ -24,8 +24,10 @@ class MovieTiles:
 
     Parameters
     ----------
-    layers : where they are found.
-    model : what they show.
+    layers
+        Where they are found.
+    model
+        What they show.
     """
 
     def __init__(self, layers: RoleLayers, model: ReconstructionModel) -> None:

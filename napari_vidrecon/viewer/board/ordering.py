@@ -20,7 +20,8 @@ class NeuronOrder:
 
     Parameters
     ----------
-    model : asks for an order, and holds what it is made from.
+    model
+        Asks for an order, and holds what it is made from.
     """
 
     found = Signal()

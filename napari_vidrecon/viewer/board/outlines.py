@@ -44,9 +44,12 @@ def draw_annotations(
 
     Parameters
     ----------
-    layout : where the movies lie.
-    training, evaluation : (36, 64) bool masks; dashed and solid.
-    error_colours : the colour map the bar shows, or None for no bar.
+    layout
+        Where the movies lie.
+    training, evaluation
+        (36, 64) bool masks; dashed and solid.
+    error_colours
+        The colour map the bar shows, or None for no bar.
     """
     tile = _tile(training, evaluation)
     if layout.gridded:

@@ -26,8 +26,10 @@ class MaskPainting:
 
     Parameters
     ----------
-    layers : the painted layer is among them.
-    model : whose mask it is.
+    layers
+        The painted layer is among them.
+    model
+        Whose mask it is.
     """
 
     def __init__(self, layers: RoleLayers, model: ReconstructionModel) -> None:

@@ -24,7 +24,8 @@ class Pointing:
 
     Parameters
     ----------
-    board : whose rasters are pointed at.
+    board
+        Whose rasters are pointed at.
     """
 
     row_clicked = Signal(object)

@@ -19,10 +19,14 @@ class RasterRows:
 
     Parameters
     ----------
-    order : (N,) neurons from top to bottom.
-    spread : (N,) standard deviation of each neuron, > 0; activity is drawn relative to it.
-    keep : (N,) bool, False where a neuron is ablated; it is drawn dim.
-    most_rows : neurons beyond that share rows, as means over neighbours in the order.
+    order
+        (N,) neurons from top to bottom.
+    spread
+        (N,) standard deviation of each neuron, > 0; activity is drawn relative to it.
+    keep
+        (N,) bool, False where a neuron is ablated; it is drawn dim.
+    most_rows
+        Neurons beyond that share rows, as means over neighbours in the order.
     """
 
     def __init__(self, order: np.ndarray, spread: np.ndarray, keep: np.ndarray, most_rows: int = MOST_ROWS) -> None:
@@ -51,7 +55,8 @@ class RasterRows:
 
         Parameters
         ----------
-        activity : (N, T) float32; a neuron is NaN throughout or nowhere.
+        activity
+            (N, T) float32; a neuron is NaN throughout or nowhere.
         """
         known = ~np.isnan(activity[:, 0])
         if not np.array_equal(known, self._known):
@@ -88,9 +93,12 @@ class TimeLine:
 
     Parameters
     ----------
-    frames : length T of the clip.
-    columns_apart : from a frame in the first raster to the same frame in the second; 0 for one raster.
-    fineness : elements a frame, odd; the line is one element wide.
+    frames
+        Length T of the clip.
+    columns_apart
+        From a frame in the first raster to the same frame in the second; 0 for one raster.
+    fineness
+        Elements a frame, odd; the line is one element wide.
     """
 
     def __init__(self, frames: int, columns_apart: int, fineness: int) -> None:

@@ -26,7 +26,8 @@ class Readout:
 
     Parameters
     ----------
-    board : what is read out.
+    board
+        What is read out.
     """
 
     def __init__(self, board: Board) -> None:

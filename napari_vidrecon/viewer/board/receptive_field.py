@@ -25,8 +25,10 @@ class ReceptiveFieldTile:
 
     Parameters
     ----------
-    board : whose stimulus it lies over, and whose rows and cells are clicked.
-    fields : the maps and the chosen neurons.
+    board
+        Whose stimulus it lies over, and whose rows and cells are clicked.
+    fields
+        The maps and the chosen neurons.
     """
 
     def __init__(self, board: Board, fields: ReceptiveFieldChoice) -> None:

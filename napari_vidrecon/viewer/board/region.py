@@ -17,7 +17,8 @@ class Region:
 
     Parameters
     ----------
-    layers : it is among them.
+    layers
+        It is among them.
     """
 
     def __init__(self, layers: RoleLayers) -> None:

@@ -60,12 +60,18 @@ class BoardLayout:
 
     Parameters
     ----------
-    columns : movies in the row: 3, or 4 with a run to compare.
-    frames : length of the clip; the rasters have a column a frame.
-    rows, cols : pixels of a movie.
-    pitch : world units a pixel.
-    raster_height : of the rasters, in pixels of the movie.
-    gridded : every tile at the same place, for napari's grid, where each has a canvas of its own.
+    columns
+        Movies in the row: 3, or 4 with a run to compare.
+    frames
+        Length of the clip; the rasters have a column a frame.
+    rows, cols
+        Pixels of a movie.
+    pitch
+        World units a pixel.
+    raster_height
+        Of the rasters, in pixels of the movie.
+    gridded
+        Every tile at the same place, for napari's grid, where each has a canvas of its own.
     """
 
     columns: int = 3

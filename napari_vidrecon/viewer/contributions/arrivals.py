@@ -21,7 +21,8 @@ def put_on_board_soon(path: Path) -> None:
 
     Parameters
     ----------
-    path : a session or run folder, or `SAMPLE`; the layers carry it in their metadata.
+    path
+        A session or run folder, or `SAMPLE`; the layers carry it in their metadata.
     """
     if QApplication.instance() is not None:
         QTimer.singleShot(0, lambda: _put_on_board(path))
@@ -58,7 +59,7 @@ def told_in_window(error: Exception) -> bool:
     Returns
     -------
     bool
-        False where there is no window: a script wants the error itself.
+        bool False where there is no window: a script wants the error itself.
     """
     import napari
 

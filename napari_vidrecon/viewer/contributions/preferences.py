@@ -16,10 +16,14 @@ class Preferences:
 
     Parameters
     ----------
-    preset : the preset a new window starts with.
-    device : the device it starts with: "auto", "cpu", "cuda", ...
-    runs_folder : where runs are kept, or None for the user's data folder.
-    movie_enlargement : screen pixels for one pixel of an exported movie.
+    preset
+        The preset a new window starts with.
+    device
+        The device it starts with: "auto", "cpu", "cuda", ...
+    runs_folder
+        Where runs are kept, or None for the user's data folder.
+    movie_enlargement
+        Screen pixels for one pixel of an exported movie.
     """
 
     preset: str = DEFAULT_PRESET

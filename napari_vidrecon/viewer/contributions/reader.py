@@ -26,11 +26,13 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerT
 
     Parameters
     ----------
-    path : the folder; a list is accepted if it holds one.
+    path
+        The folder; a list is accepted if it holds one.
 
     Returns
     -------
-    a function that reads it into layers, or None if it is neither.
+    Callable[[str | list[str]], list[LayerTuple]] | None
+        a function that reads it into layers, or None if it is neither.
     """
     folder = _only(path)
     if folder is None or not os.path.isdir(folder):  # noqa: PTH112
@@ -45,7 +47,8 @@ def read_session(path: str | list[str]) -> list[LayerTuple]:
 
     Raises
     ------
-    SessionError : the session or the trial cannot be read; in a window that is a line, and nothing is read.
+    SessionError
+        The session or the trial cannot be read; in a window that is a line, and nothing is read.
     """
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.viewer.opening import first_trial
@@ -69,7 +72,8 @@ def read_run(path: str | list[str]) -> list[LayerTuple]:
 
     Raises
     ------
-    RunError : it is damaged; in a window that is a line, and nothing is read.
+    RunError
+        It is damaged; in a window that is a line, and nothing is read.
     """
     from napari_vidrecon.reconstruction.results import Reconstruction
 

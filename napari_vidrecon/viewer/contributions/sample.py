@@ -17,7 +17,8 @@ def simulated_mouse() -> list[LayerTuple]:
 
     Raises
     ------
-    SessionError : the sample was left out of this installation.
+    SessionError
+        The sample was left out of this installation.
     """
     from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
     from napari_vidrecon.sessions.session import open_session

@@ -28,9 +28,12 @@ class Shortcut:
 
     Parameters
     ----------
-    key : as napari writes it, e.g. "Shift-Space".
-    what : what it does, for people.
-    command : called with the viewer.
+    key
+        As napari writes it, e.g. "Shift-Space".
+    what
+        What it does, for people.
+    command
+        Called with the viewer.
     """
 
     key: str
@@ -65,7 +68,8 @@ class ShortcutsDialog(QDialog):
 
     Parameters
     ----------
-    parent : the window it belongs to.
+    parent
+        The window it belongs to.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -23,17 +23,22 @@ def write_run(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[
 
     Parameters
     ----------
-    path : the run folder, ending in .zarr.
-    layers : (data, attributes, type) of each layer; one of them is a reconstruction.
+    path
+        The run folder, ending in .zarr.
+    layers
+        (data, attributes, type) of each layer; one of them is a reconstruction.
 
     Returns
     -------
-    the folder.
+    list[str]
+        the folder.
 
     Raises
     ------
-    RunError : no layer is a reconstruction of this plugin, or its run still goes on.
-    StorageError : it cannot be written.
+    RunError
+        No layer is a reconstruction of this plugin, or its run still goes on.
+    StorageError
+        It cannot be written.
     """
     try:
         return _write(path, layers)

@@ -42,8 +42,10 @@ class Exporter(QObject):
 
         Parameters
         ----------
-        work : does it; is given a function to report progress with, which also ends it when it was cancelled.
-        path : what is being written, for the message at the end.
+        work
+            Does it; is given a function to report progress with, which also ends it when it was cancelled.
+        path
+            What is being written, for the message at the end.
         """
         if self._job is not None:
             self.failed.emit("Another export is still going on; wait for it or cancel it.")

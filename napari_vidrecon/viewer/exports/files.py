@@ -31,8 +31,10 @@ class MovieOptions:
 
     Parameters
     ----------
-    speed : of the real one, e.g. 0.5 for half.
-    enlargement : screen pixels for one pixel of the movie, >= 1.
+    speed
+        Of the real one, e.g. 0.5 for half.
+    enlargement
+        Screen pixels for one pixel of the movie, >= 1.
     """
 
     speed: float = 1.0
@@ -44,15 +46,21 @@ def write_movie(shown: ShownMovie, path: Path, options: MovieOptions, on_progres
 
     Parameters
     ----------
-    shown : what is written.
-    path : its ending says the format.
-    options : speed and size.
-    on_progress : called with the frames done and the number of frames; what it raises ends the export.
+    shown
+        What is written.
+    path
+        Its ending says the format.
+    options
+        Speed and size.
+    on_progress
+        Called with the frames done and the number of frames; what it raises ends the export.
 
     Raises
     ------
-    StorageError : another ending, or the file cannot be written.
-    ConfigError : a GIF faster than 50 frames per second.
+    StorageError
+        Another ending, or the file cannot be written.
+    ConfigError
+        A GIF faster than 50 frames per second.
     """
     from napari_vidrecon.figures import movie
 
@@ -75,13 +83,17 @@ def write_frame(shown: ShownMovie, frame: int, path: Path) -> None:
 
     Parameters
     ----------
-    shown : what is written.
-    frame : its number.
-    path : ending in .png.
+    shown
+        What is written.
+    frame
+        Its number.
+    path
+        Ending in .png.
 
     Raises
     ------
-    StorageError : another ending, or the file cannot be written.
+    StorageError
+        Another ending, or the file cannot be written.
     """
     from PIL import Image
 
@@ -98,7 +110,8 @@ def write_figure(shown: ShownMovie, path: Path) -> None:
 
     Raises
     ------
-    StorageError : another ending, or the file cannot be written.
+    StorageError
+        Another ending, or the file cannot be written.
     """
     from napari_vidrecon.figures.frame import save_figure
     from napari_vidrecon.figures.montage import reconstruction_figure
@@ -126,16 +139,20 @@ def write_tables(shown: ShownMovie, path: Path) -> list[Path]:
 
     Parameters
     ----------
-    shown : what is written.
-    path : ending in .csv or .parquet; the second file's name has "_history" added.
+    shown
+        What is written.
+    path
+        Ending in .csv or .parquet; the second file's name has "_history" added.
 
     Returns
     -------
-    the files.
+    list[Path]
+        the files.
 
     Raises
     ------
-    StorageError : another ending, the file cannot be written, or Parquet is not installed.
+    StorageError
+        Another ending, the file cannot be written, or Parquet is not installed.
     """
     _ending(path, TABLE_ENDINGS)
     frames: dict[str, np.ndarray] = {"frame": np.arange(len(shown.times_s)), "time_s": shown.times_s, **shown.columns}

@@ -40,14 +40,18 @@ def recipe_of_run(record: RunRecord, beside: Path) -> Recipe:
 
     Parameters
     ----------
-    record : the run.
-    beside : a path without ending; a mask painted by hand and a list of neurons are kept in files of this name.
+    record
+        The run.
+    beside
+        A path without ending; a mask painted by hand and a list of neurons are kept in files of this name.
 
     Raises
     ------
-    RunError : it was changed while it went on, was made from given activity, or nothing tells where its session,
-        encoders and decoder lie.
-    StorageError : the mask or the neurons cannot be written.
+    RunError
+        It was changed while it went on, was made from given activity, or nothing tells where its session, encoders and
+        decoder lie.
+    StorageError
+        The mask or the neurons cannot be written.
     """
     result = record.result
     changes = result.provenance.get("changes", [])

@@ -31,19 +31,32 @@ class ShownMovie:
 
     Parameters
     ----------
-    stimulus, video : (T, 36, 64), grey levels 0..255.
-    error : (T, 36, 64) signed grey levels, or None where the board shows no error.
-    error_name : what the error is.
-    mask, training_mask : (36, 64) bool.
-    frame_rate_hz : frames a second.
-    start_s : time of the first frame in the trial, seconds.
-    skip_frames : first frames that are left out of what is measured.
-    correlation : video correlation inside the evaluation mask, as the window says it.
-    name : what it is, e.g. "trial 22".
-    simulated : the mouse is a simulation.
-    history : of the run, where there is one.
-    times_s : (T,) time of every frame, seconds.
-    columns : name to (T,) values: what the Traces widget draws.
+    stimulus, video
+        (T, 36, 64), grey levels 0..255.
+    error
+        (T, 36, 64) signed grey levels, or None where the board shows no error.
+    error_name
+        What the error is.
+    mask, training_mask
+        (36, 64) bool.
+    frame_rate_hz
+        Frames a second.
+    start_s
+        Time of the first frame in the trial, seconds.
+    skip_frames
+        First frames that are left out of what is measured.
+    correlation
+        Video correlation inside the evaluation mask, as the window says it.
+    name
+        What it is, e.g. "trial 22".
+    simulated
+        The mouse is a simulation.
+    history
+        Of the run, where there is one.
+    times_s
+        (T,) time of every frame, seconds.
+    columns
+        Name to (T,) values: what the Traces widget draws.
     """
 
     stimulus: np.ndarray
@@ -73,7 +86,8 @@ def shown_movie(model: ReconstructionModel) -> ShownMovie:
 
     Raises
     ------
-    RunError : there is no reconstruction yet.
+    RunError
+        There is no reconstruction yet.
     """
     trial, video = model.trial, model.video
     if trial is None or video is None:

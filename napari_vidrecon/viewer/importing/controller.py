@@ -25,12 +25,18 @@ class ImportController(QObject):
 
     Attributes
     ----------
-    columns : what was found at the last look; None before it.
-    fault : why files cannot be read or imported, one line; empty if nothing is wrong.
-    looking : whether files are being looked at.
-    progress : of the import that goes on; None if none does.
-    imported : the last import that was finished.
-    stopped : whether the last import was stopped.
+    columns
+        What was found at the last look; None before it.
+    fault
+        Why files cannot be read or imported, one line; empty if nothing is wrong.
+    looking
+        Whether files are being looked at.
+    progress
+        Of the import that goes on; None if none does.
+    imported
+        The last import that was finished.
+    stopped
+        Whether the last import was stopped.
     """
 
     changed = Signal()
@@ -75,8 +81,10 @@ class ImportController(QObject):
 
         Parameters
         ----------
-        folder : the session to write; it appears whole or not at all.
-        replace : an imported session that lies there may be replaced.
+        folder
+            The session to write; it appears whole or not at all.
+        replace
+            An imported session that lies there may be replaced.
         """
         if self.busy or self._open.closed:
             return

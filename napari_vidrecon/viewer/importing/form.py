@@ -55,7 +55,8 @@ class ImportForm(QDialog):
 
     Parameters
     ----------
-    open_session : called with the folder of a finished session that a person wants to see.
+    open_session
+        Called with the folder of a finished session that a person wants to see.
     """
 
     def __init__(self, open_session: Callable[[Path], object], parent: QWidget | None = None) -> None:

@@ -33,7 +33,8 @@ class ReadingOptions(QWidget):
 
     Parameters
     ----------
-    changed : called when something else would be read.
+    changed
+        Called when something else would be read.
     """
 
     def __init__(self, changed: Callable[[], None], parent: QWidget | None = None) -> None:

@@ -27,7 +27,8 @@ class AdvancedForm(QWidget):
 
     Parameters
     ----------
-    changed : called with the name and the value of a setting that a person changed.
+    changed
+        Called with the name and the value of a setting that a person changed.
     """
 
     def __init__(self, changed: Callable[[str, Any], None], parent: QWidget | None = None) -> None:

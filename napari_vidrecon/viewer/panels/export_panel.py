@@ -41,9 +41,12 @@ class ExportPanel(QWidget):
 
     Parameters
     ----------
-    model : the state of the window.
-    viewer : its slider says which frame is the present one.
-    runs_folder : where a mask and neurons are kept that no run was made with yet; default: where runs are kept.
+    model
+        The state of the window.
+    viewer
+        Its slider says which frame is the present one.
+    runs_folder
+        Where a mask and neurons are kept that no run was made with yet; default: where runs are kept.
     """
 
     def __init__(

@@ -35,9 +35,12 @@ class MaskPanel(QWidget):
 
     Parameters
     ----------
-    model : the state of the window.
-    board : draws the outlines, and lends the brush.
-    fitting : fits masks in the background.
+    model
+        The state of the window.
+    board
+        Draws the outlines, and lends the brush.
+    fitting
+        Fits masks in the background.
     """
 
     def __init__(

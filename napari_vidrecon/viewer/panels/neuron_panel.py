@@ -31,8 +31,10 @@ class NeuronPanel(QWidget):
 
     Parameters
     ----------
-    model : the state of the window.
-    board : knows what is selected.
+    model
+        The state of the window.
+    board
+        Knows what is selected.
     """
 
     def __init__(self, model: ReconstructionModel, board: Board, parent: QWidget | None = None) -> None:

@@ -22,8 +22,10 @@ class ReceptiveFieldPanel(QWidget):
 
     Parameters
     ----------
-    fields : the maps and the chosen neurons.
-    mapping : maps in the background.
+    fields
+        The maps and the chosen neurons.
+    mapping
+        Maps in the background.
     """
 
     def __init__(

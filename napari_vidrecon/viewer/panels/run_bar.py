@@ -31,8 +31,10 @@ class RunBar(QWidget):
 
     Parameters
     ----------
-    model : the state of the window.
-    controller : drives runs.
+    model
+        The state of the window.
+    controller
+        Drives runs.
     """
 
     def __init__(self, model: ReconstructionModel, controller: RunController, parent: QWidget | None = None) -> None:

@@ -43,8 +43,10 @@ class RunsPanel(QWidget):
 
     Parameters
     ----------
-    model : the state of the window.
-    runs_folder : where runs are kept on disk.
+    model
+        The state of the window.
+    runs_folder
+        Where runs are kept on disk.
     """
 
     def __init__(self, model: ReconstructionModel, runs_folder: Path, parent: QWidget | None = None) -> None:

@@ -22,10 +22,14 @@ class Section(QWidget):
 
     Parameters
     ----------
-    title : the heading.
-    content : what is folded.
-    open_at_first : whether it is open.
-    minor : a fold within a panel; its heading is quieter.
+    title
+        The heading.
+    content
+        What is folded.
+    open_at_first
+        Whether it is open.
+    minor
+        A fold within a panel; its heading is quieter.
     """
 
     def __init__(

@@ -53,7 +53,8 @@ class SessionPanel(QWidget):
 
     Parameters
     ----------
-    model : the state of the window.
+    model
+        The state of the window.
     """
 
     import_asked = Signal()

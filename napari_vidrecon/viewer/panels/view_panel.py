@@ -28,10 +28,14 @@ class ViewPanel(QWidget):
 
     Parameters
     ----------
-    model : the state of the window.
-    controller : starts the second half of the paper's error map.
-    player : plays the movie.
-    reset_view : fits the board into the window.
+    model
+        The state of the window.
+    controller
+        Starts the second half of the paper's error map.
+    player
+        Plays the movie.
+    reset_view
+        Fits the board into the window.
     """
 
     def __init__(

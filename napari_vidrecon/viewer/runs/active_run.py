@@ -20,10 +20,14 @@ class Plan:
 
     Parameters
     ----------
-    request : everything that goes in.
-    predicts_only : only predict activity from the true movie.
-    continues : the kept run that is to go on.
-    counterpart : the other half of an error map; it is not left on the board.
+    request
+        Everything that goes in.
+    predicts_only
+        Only predict activity from the true movie.
+    continues
+        The kept run that is to go on.
+    counterpart
+        The other half of an error map; it is not left on the board.
     """
 
     request: RunRequest
@@ -57,12 +61,18 @@ class Active:
 
     Parameters
     ----------
-    plan : what.
-    job : its thread.
-    mailbox : its newest snapshot.
-    settings : those in force; they follow changes that are applied while it goes on.
-    runner : drives the run, once it has begun.
-    failed : an error ended it.
+    plan
+        What.
+    job
+        Its thread.
+    mailbox
+        Its newest snapshot.
+    settings
+        Those in force; they follow changes that are applied while it goes on.
+    runner
+        Drives the run, once it has begun.
+    failed
+        An error ended it.
     """
 
     plan: Plan

@@ -15,7 +15,8 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
 
     Parameters
     ----------
-    before, after : settings of two runs, as `ReconstructionModel.settings` gives them.
+    before, after
+        Settings of two runs, as `ReconstructionModel.settings` gives them.
     """
     changed = {name for name in after if before.get(name, after[name]) != after[name]}
     phrases = []

@@ -32,9 +32,12 @@ class KeptRun:
 
     Parameters
     ----------
-    path : its folder.
-    session, clip : taken from the folder's name; the clip is "trial 22" or "stimulus".
-    when : "2026-01-31 17:05".
+    path
+        Its folder.
+    session, clip
+        Taken from the folder's name; the clip is "trial 22" or "stimulus".
+    when
+        "2026-01-31 17:05".
     """
 
     path: Path

@@ -22,7 +22,8 @@ class Failed:
 
     Parameters
     ----------
-    message : one line that says what to do.
+    message
+        One line that says what to do.
     """
 
     message: str
@@ -40,8 +41,10 @@ class Job:
 
     Parameters
     ----------
-    work : called with the job; puts its news with `tell`, and looks at `cancelled` often.
-    name : of the thread.
+    work
+        Called with the job; puts its news with `tell`, and looks at `cancelled` often.
+    name
+        Of the thread.
     """
 
     def __init__(self, work: Callable[[Job], None], name: str) -> None:
@@ -114,8 +117,10 @@ class OpenJobs:
 
     Parameters
     ----------
-    jobs : those that may still work.
-    closed : the window is gone; nothing may be started any more.
+    jobs
+        Those that may still work.
+    closed
+        The window is gone; nothing may be started any more.
     """
 
     jobs: list[Job] = field(default_factory=list)

@@ -20,8 +20,10 @@ class RedrawBudget:
 
     Parameters
     ----------
-    share : part of the time that redraws may take, 0..1.
-    clock : seconds, ever growing.
+    share
+        Part of the time that redraws may take, 0..1.
+    clock
+        Seconds, ever growing.
     """
 
     def __init__(self, share: float = REDRAW_SHARE, clock: Callable[[], float] = time.monotonic) -> None:

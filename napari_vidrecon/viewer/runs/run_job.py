@@ -66,11 +66,16 @@ class RunRequest:
 
     Parameters
     ----------
-    settings : of the model, for the record.
-    prediction : activity predicted from the true movie, where it is known already.
-    save_to : folder the run is kept in, or None.
-    go_on_from : a partial run to continue.
-    decoder : what the run starts from, or None.
+    settings
+        Of the model, for the record.
+    prediction
+        Activity predicted from the true movie, where it is known already.
+    save_to
+        Folder the run is kept in, or None.
+    go_on_from
+        A partial run to continue.
+    decoder
+        What the run starts from, or None.
     """
 
     trial: Trial
@@ -142,7 +147,8 @@ class EncoderShelf:
 
         Raises
         ------
-        EncoderError : one line each.
+        EncoderError
+            One line each.
         """
         from napari_vidrecon.encoders.checkpoints import load_encoder
 

@@ -33,10 +33,14 @@ class Status:
 
     Parameters
     ----------
-    text : one line.
-    hint : a second line, or empty: what was changed and what to press.
-    mood : how it looks.
-    done : part of the steps that is done, 0..1, or None where there is nothing to show.
+    text
+        One line.
+    hint
+        A second line, or empty: what was changed and what to press.
+    mood
+        How it looks.
+    done
+        Part of the steps that is done, 0..1, or None where there is nothing to show.
     """
 
     text: str
@@ -50,7 +54,8 @@ def status(model: ReconstructionModel, missing: str = "") -> Status:
 
     Parameters
     ----------
-    missing : what has to be done before a run can start, or empty.
+    missing
+        What has to be done before a run can start, or empty.
     """
     state, stale = model.state, _stale(model)
     if state == RunState.LOADING:

@@ -25,8 +25,10 @@ class StimulusMaker(QObject):
 
     Parameters
     ----------
-    model : of the same window.
-    parent : Qt owner.
+    model
+        Of the same window.
+    parent
+        Qt owner.
     """
 
     changed = Signal()

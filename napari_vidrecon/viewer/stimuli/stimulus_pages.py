@@ -147,7 +147,8 @@ class MoviePage(StimulusPage):
 
     Parameters
     ----------
-    changed : called when another file was chosen.
+    changed
+        Called when another file was chosen.
     """
 
     title = "Movie file"
@@ -177,7 +178,8 @@ class MoviePage(StimulusPage):
 
         Raises
         ------
-        ConfigError : no file was chosen.
+        ConfigError
+            No file was chosen.
         """
         from napari_vidrecon.sessions.stimuli.movie_file import MovieFile
 

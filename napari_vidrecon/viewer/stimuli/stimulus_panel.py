@@ -28,7 +28,8 @@ class StimulusPanel(QWidget):
 
     Parameters
     ----------
-    model : the state of the window.
+    model
+        The state of the window.
     """
 
     def __init__(self, model: ReconstructionModel, parent: QWidget | None = None) -> None:

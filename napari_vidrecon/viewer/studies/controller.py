@@ -37,13 +37,20 @@ class StudyController(QObject):
 
     Attributes
     ----------
-    request : what goes on, or went on last.
-    phase : what is being done, in words; empty at rest.
-    counted : how many runs are done; None before the first worker is there.
-    estimated : the last estimate, or None.
-    written : how many studies were written by this window.
-    fault : why it ended, one line; empty if nothing went wrong.
-    stopped : the last call was stopped.
+    request
+        What goes on, or went on last.
+    phase
+        What is being done, in words; empty at rest.
+    counted
+        How many runs are done; None before the first worker is there.
+    estimated
+        The last estimate, or None.
+    written
+        How many studies were written by this window.
+    fault
+        Why it ended, one line; empty if nothing went wrong.
+    stopped
+        The last call was stopped.
     """
 
     changed = Signal()

@@ -28,7 +28,8 @@ class ResultsView(QWidget):
 
     Parameters
     ----------
-    open_run : called with the folder of a run that a person wants on the board.
+    open_run
+        Called with the folder of a run that a person wants on the board.
     """
 
     def __init__(self, open_run: Callable[[Path], object], parent: QWidget | None = None) -> None:

@@ -43,7 +43,8 @@ class Studies(QWidget):
 
     Parameters
     ----------
-    napari_viewer : of the window whose board runs are opened on.
+    napari_viewer
+        Of the window whose board runs are opened on.
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:

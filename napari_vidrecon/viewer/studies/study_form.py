@@ -35,8 +35,10 @@ class StudyForm(QWidget):
 
     Parameters
     ----------
-    model : its session, encoders and mask are the mouse on the board.
-    changed : called when results of another folder are to be shown, or another estimate is due.
+    model
+        Its session, encoders and mask are the mouse on the board.
+    changed
+        Called when results of another folder are to be shown, or another estimate is due.
     """
 
     def __init__(self, model: ReconstructionModel, changed: Callable[[], None], parent: QWidget | None = None) -> None:
@@ -74,7 +76,8 @@ class StudyForm(QWidget):
 
         Raises
         ------
-        ConfigError : the mouse on the board is not complete.
+        ConfigError
+            The mouse on the board is not complete.
         """
         where = self.mice.currentData()
         return StudyRequest(

@@ -26,9 +26,12 @@ class BoardMouse:
 
     Parameters
     ----------
-    session, encoders : where they lie.
-    mask : as it is now; it may have been painted.
-    readout : of the encoders; None chooses by the number of neurons.
+    session, encoders
+        Where they lie.
+    mask
+        As it is now; it may have been painted.
+    readout
+        Of the encoders; None chooses by the number of neurons.
     """
 
     session: Path
@@ -42,7 +45,8 @@ class BoardMouse:
 
         Raises
         ------
-        ConfigError : no session is open, or no encoder is chosen.
+        ConfigError
+            No session is open, or no encoder is chosen.
         """
         if model.session is None or not model.encoder_paths:
             raise ConfigError("the mouse on the board: open a session and choose its encoders first, under Data")
@@ -74,12 +78,18 @@ class StudyRequest:
 
     Parameters
     ----------
-    names : of the studies.
-    mice : the mouse on the board, a file that lists mice, or None for the simulated mouse of the package.
-    scale : "quick" or "paper".
-    out : folder of runs and results.
-    workers : processes; None for one a GPU or one a core.
-    device : "auto", "cpu" ...
+    names
+        Of the studies.
+    mice
+        The mouse on the board, a file that lists mice, or None for the simulated mouse of the package.
+    scale
+        "quick" or "paper".
+    out
+        Folder of runs and results.
+    workers
+        Processes; None for one a GPU or one a core.
+    device
+        "auto", "cpu" ...
     """
 
     names: tuple[str, ...]
@@ -100,11 +110,13 @@ class StudyRequest:
 
         Parameters
         ----------
-        masks : folder for a mask that lies in no file yet.
+        masks
+            Folder for a mask that lies in no file yet.
 
         Raises
         ------
-        VidreconError : the sample is missing, a list cannot be read, or a mask cannot be written.
+        VidreconError
+            The sample is missing, a list cannot be read, or a mask cannot be written.
         """
         from napari_vidrecon.studies.mice import read_mice, sample_mouse
         from napari_vidrecon.studies.scale import scale_named

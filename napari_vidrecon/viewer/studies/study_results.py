@@ -32,11 +32,16 @@ class StudyResults:
 
     Parameters
     ----------
-    page : HTML page with everything.
-    written : when, as "2026-01-31 17:05".
-    scale, mice : how large it was, and who took part.
-    simulated : some mouse is a simulation.
-    findings, figures, runs : in order.
+    page
+        HTML page with everything.
+    written
+        When, as "2026-01-31 17:05".
+    scale, mice
+        How large it was, and who took part.
+    simulated
+        Some mouse is a simulation.
+    findings, figures, runs
+        In order.
     """
 
     page: Path

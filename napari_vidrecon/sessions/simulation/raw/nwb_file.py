@@ -47,16 +47,23 @@ def write_nwb(
 
     Parameters
     ----------
-    file : the NWB file.
-    activity, activity_times : (N, samples), and when each sample starts, s.
-    movies, frame_times : (clips, T, H, W) uint8, and (clips, T) when each frame appeared, s.
-    onsets, tiers : when each clip began, s, and what it is for; the table of trials.
-    behavior, behavior_times : running (S,), pupil_size (S,), pupil_center (2, S), and their times, s.
-    coordinates : (N, 3) µm.
+    file
+        The NWB file.
+    activity, activity_times
+        (N, samples), and when each sample starts, s.
+    movies, frame_times
+        (clips, T, H, W) uint8, and (clips, T) when each frame appeared, s.
+    onsets, tiers
+        When each clip began, s, and what it is for; the table of trials.
+    behavior, behavior_times
+        Running (S,), pupil_size (S,), pupil_center (2, S), and their times, s.
+    coordinates
+        (N, 3) µm.
 
     Raises
     ------
-    ConfigError : pynwb is not installed.
+    ConfigError
+        Pynwb is not installed.
     """
     try:
         import pynwb

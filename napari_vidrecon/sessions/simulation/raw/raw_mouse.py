@@ -59,7 +59,8 @@ def raw_place(session: Path, kind: str) -> Path:
 
     Raises
     ------
-    ConfigError : no such kind.
+    ConfigError
+        No such kind.
     """
     if kind not in RAW_KINDS:
         raise ConfigError(f"raw files: expected one of {', '.join(RAW_KINDS)}, found {kind!r}")
@@ -73,7 +74,8 @@ def require_whole_scans(frames: int) -> None:
 
     Raises
     ------
-    ConfigError : such clips.
+    ConfigError
+        Such clips.
     """
     if scan_bins(frames) * FRAME_RATE_HZ != frames * SCAN_RATE_HZ:
         raise ConfigError(f"raw files: expected clips of a multiple of 15 frames, found {frames}; simulate such clips")
@@ -101,13 +103,20 @@ class RawMouse:
 
     Parameters
     ----------
-    activity : (N, samples) at 8 Hz; `activity_times` say when each sample starts, s.
-    movies : (clips, T, H, W) uint8, each shown once, in order.
-    onsets : (clips,) s.
-    behavior : {"running" | "pupil_size" | "pupil_center": array}, at 30 Hz, with `behavior_times`.
-    coordinates : (N, 3) µm.
-    tiers : one a clip.
-    name : of the mouse.
+    activity
+        (N, samples) at 8 Hz; `activity_times` say when each sample starts, s.
+    movies
+        (clips, T, H, W) uint8, each shown once, in order.
+    onsets
+        (clips,) s.
+    behavior
+        {"running" | "pupil_size" | "pupil_center": array}, at 30 Hz, with `behavior_times`.
+    coordinates
+        (N, 3) µm.
+    tiers
+        One a clip.
+    name
+        Of the mouse.
     """
 
     activity: np.ndarray
@@ -126,7 +135,8 @@ class RawMouse:
 
         Raises
         ------
-        ConfigError : not a simulated mouse, or clips that no whole number of scan samples fills.
+        ConfigError
+            Not a simulated mouse, or clips that no whole number of scan samples fills.
         """
         numbers = session.trial_ids
         frames = session.trial(numbers[0]).frames
@@ -174,12 +184,15 @@ class RawMouse:
 
         Parameters
         ----------
-        kind : "arrays", "suite2p" or "nwb", as `vidrecon import` calls them.
-        place : the folder, or the NWB file.
+        kind
+            "arrays", "suite2p" or "nwb", as `vidrecon import` calls them.
+        place
+            The folder, or the NWB file.
 
         Raises
         ------
-        ConfigError : another kind.
+        ConfigError
+            Another kind.
         """
         if kind == "nwb":
             with replacing_file(place) as draft:
