@@ -42,7 +42,7 @@ lint: $(VENV)/.tools ## style, types and import contract only
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed ## speed beside the published loop, to docs/performance.md; half an hour
-	$(BIN)/vidrecon bench --out docs/performance.json --markdown docs/performance.md --overwrite
+	$(BIN)/python -m benchmarks.speed --out docs/performance.json --markdown docs/performance.md --overwrite
 
 torture: $(VENV)/.tools system-packages ## damaged files, kills, lying servers, odd surroundings, a monkey on the window; hours
 	@export OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1; failed=; \

@@ -17,7 +17,7 @@ from dataclasses import replace
 import torch
 
 import napari_vidrecon as vr
-from napari_vidrecon.bench.stand_ins import PUBLISHED, random_clip, random_encoder
+from benchmarks.speed.stand_ins import PUBLISHED, random_clip, random_encoder
 from napari_vidrecon.encoders.chunks import chunk_that_fits, window_threads
 from napari_vidrecon.reconstruction.run import plan_run
 

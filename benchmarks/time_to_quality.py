@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 import napari_vidrecon as vr
-from napari_vidrecon.bench.quality import UNMEASURED_ENDS, Approach, approach_truth, compare_costs
+from benchmarks.speed.quality import UNMEASURED_ENDS, Approach, approach_truth, compare_costs
 from napari_vidrecon.cli.settings import parse_settings
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.errors import ConfigError

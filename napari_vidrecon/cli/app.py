@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -33,34 +33,39 @@ VERBS = (
 )
 MODULES = {"import": "importing"}
 """Where a verb lives that is no name in Python."""
+SETTINGS: dict[str, Any] = {
+    "add_completion": False,
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
 USAGE_ERROR_EXIT_CODE = 2
 LONGEST_MESSAGE = 1000
 
 
 def build_app() -> typer.Typer:
     """The command with all its verbs."""
-    app = typer.Typer(
-        name="vidrecon",
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
+    app = typer.Typer(name="vidrecon", **SETTINGS)
     app.callback()(vidrecon)
     for verb in VERBS:
         name = MODULES.get(verb, verb)
         module = importlib.import_module(f"napari_vidrecon.cli.{name}")
-        app.command(verb)(getattr(module, name))
+        app.command(verb, context_settings=getattr(module, "CONTEXT", None))(getattr(module, name))
     return app
 
 
 def run_command(words: Sequence[str]) -> int:
     """Run `vidrecon` with these words; returns the exit code. Errors of the input are raised."""
-    command = typer.main.get_command(build_app())
+    return run_app(build_app(), "vidrecon", list(words) or ["--help"])
+
+
+def run_app(app: typer.Typer, name: str, words: Sequence[str]) -> int:
+    """Run any command, under this name in its messages."""
+    command = typer.main.get_command(app)
     # Typer has its own copy of click or not, by its version; this is the class of all its errors either way.
     usage_error = cast(type[Exception], cast(type[Exception], typer.BadParameter.__base__).__base__)
     try:
-        with command.make_context("vidrecon", list(words) or ["--help"]) as context:
+        with command.make_context(name, list(words)) as context:
             command.invoke(context)
     except typer.Exit as finished:
         return finished.exit_code

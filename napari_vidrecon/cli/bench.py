@@ -1,169 +1,33 @@
-"""`vidrecon bench`: speed beside the published loop."""
+"""`vidrecon bench`: no part of the package; its code lies beside it, in a checkout of the repository."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import importlib
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_vidrecon.cli.options import Json, Overwrite
+from napari_vidrecon.errors import ConfigError
 
-if TYPE_CHECKING:
-    from napari_vidrecon.bench.cases import Case
-
-CASES = (
-    *("gradients", "step-small", "step-large", "step-sample", "prediction-small", "prediction-large"),
-    *("clip-sample", "quality", "ensembles", "clips", "growth", "gpu"),
-)
-"""Named here too, as the help is not to load torch."""
-
-
-def bench(
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Small sizes, one call of each: does everything work?")
-    ] = False,
-    cases: Annotated[
-        str | None, typer.Option(metavar="NAMES", help=f"Only these, separated by commas: {', '.join(CASES)}.")
-    ] = None,
-    repeats: Annotated[
-        int | None,
-        typer.Option(min=1, help="Timed calls of each side; default 5, with --quick 1."),
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch; default: its own choice.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Where all measured times go.")] = None,
-    markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Where a page for people goes.")] = None,
-    from_: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--from",
-            metavar="FILE.json",
-            help="Earlier results: shown, or made into their page; with --cases, those are measured anew and the "
-            "others kept. May be repeated, the later one counts.",
-        ),
-    ] = None,
-    overwrite: Overwrite = False,
-    json: Json = False,
-) -> None:
-    """Measure speed beside the published loop.
-
-    Both run in turn in one process, so that their ratio holds on a busy machine. The whole takes about half an
-    hour on two cores; Ctrl-C keeps the cases that are done, and --from with --cases adds to them.
-    """
-    from napari_vidrecon.bench.cases import choose_cases
-    from napari_vidrecon.bench.lines import machine_line, short_lines
-    from napari_vidrecon.bench.scales import QUICK, WHOLE
-    from napari_vidrecon.cli import inputs, report
-
-    scale = QUICK if quick else WHOLE
-    chosen = choose_cases(
-        scale if repeats is None else scale.with_repeats(repeats),
-        [name.strip() for name in cases.split(",") if name.strip()] if cases else [],
-    )
-    for path, what in ((out, "the measured times"), (markdown, "the page")):
-        if path is not None:
-            inputs.require_free(path, overwrite, what)
-    results = _read_all(from_ or [])
-    if results is None or cases:
-        results = _measure(chosen, quick, threads, out, markdown, results)
-    else:
-        _write(results, out, markdown)
-    if json:
-        report.print_json(results)
-    else:
-        report.print_table(machine_line(results["machine"]), short_lines(results))
+CHECKOUT = Path(__file__).resolve().parents[2]
+COMMAND = Path("benchmarks", "speed", "command.py")
+CONTEXT = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "allow_interspersed_args": False,
+    "help_option_names": [],
+}
+"""Every word is for the command in the repository, `--help` too."""
 
 
-def _measure(
-    cases: Sequence[Case],
-    quick: bool,
-    threads: int | None,
-    out: Path | None,
-    markdown: Path | None,
-    earlier: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """All cases, in place of the same ones of `earlier` results; the files are written anew after each.
-
-    Raises
-    ------
-    ConfigError
-        The earlier ones are of another machine, or of other sizes.
-    """
-    import torch
-
-    from napari_vidrecon.bench.cases import joined, with_case
-    from napari_vidrecon.bench.earlier import FORMAT
-    from napari_vidrecon.bench.machine import describe_machine, require_same_machine
-    from napari_vidrecon.cli.progress import Progress
-    from napari_vidrecon.cli.stopping import StopRequest
-
-    threads_before = torch.get_num_threads()
-    torch.set_num_threads(threads or threads_before)
-    results: dict[str, Any] = {"format": FORMAT, "quick": quick, "machine": describe_machine()}
-    done = 0
-    try:
-        if earlier is not None:
-            require_same_machine(earlier, results)
-            results = joined(earlier, results)
-        with (
-            Progress("bench", sum(case.calls for case in cases), "calls") as progress,
-            StopRequest("this call") as stop,
-        ):
-            for case in cases:
-
-                def on_call(what: str, name: str = case.name) -> None:
-                    nonlocal done
-                    done += 1
-                    progress.update(done, f"{name}: {what}")
-                    stop.check()
-
-                results = with_case(results, case, case.measure(on_call))
-                _write(results, out, markdown)
-    except KeyboardInterrupt:
-        measured = results.keys() - {"format", "quick", "machine"}
-        kept = [str(path) for path in (out, markdown) if path is not None and measured]
-        raise stop.stopped(
-            f"stopped; the cases that are done are in {', '.join(kept)}" if kept else "stopped"
-        ) from None
-    finally:
-        torch.set_num_threads(threads_before)
-    return results
-
-
-def _read_all(files: Sequence[Path]) -> dict[str, Any] | None:
-    """Results that were measured before, put together; None for no file.
-
-    Raises
-    ------
-    StorageError
-        A file is missing, or something else.
-    ConfigError
-        They are of different machines, or of different sizes.
-    """
-    from napari_vidrecon.bench.cases import joined
-    from napari_vidrecon.bench.earlier import read_results
-    from napari_vidrecon.bench.machine import require_same_machine
-
-    together: dict[str, Any] | None = None
-    for results in map(read_results, files):
-        if together is not None:
-            require_same_machine(together, results)
-        together = results if together is None else joined(together, results)
-    return together
-
-
-def _write(results: Mapping[str, Any], out: Path | None, page: Path | None) -> None:
-    """Write what has been measured so far."""
-    import json
-
-    from napari_vidrecon.bench.page import markdown
-    from napari_vidrecon.cli.report import plain
-    from napari_vidrecon.storage import replacing_file
-
-    if out is not None:
-        with replacing_file(out) as temporary:
-            temporary.write_text(json.dumps(plain(results), indent=1) + "\n", encoding="utf-8")
-    if page is not None:
-        with replacing_file(page) as temporary:
-            temporary.write_text(markdown(results), encoding="utf-8")
+def bench(context: typer.Context) -> None:
+    """Measure speed beside the published loop (in a checkout)."""
+    if not (CHECKOUT / COMMAND).is_file():
+        raise ConfigError(
+            f"{CHECKOUT / COMMAND}: expected the benchmark, found nothing there; it is not installed with the package: "
+            "in a checkout of its repository type `make bench`, or here `vidrecon doctor --speed`"
+        )
+    if str(CHECKOUT) not in sys.path:
+        sys.path.append(str(CHECKOUT))
+    raise typer.Exit(importlib.import_module("benchmarks.speed.command").run(context.args))

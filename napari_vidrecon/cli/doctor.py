@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -46,14 +47,17 @@ class Finding:
     remedy: str = ""
 
 
-def doctor(json: Json = False) -> None:
+def doctor(
+    speed: Annotated[bool, typer.Option("--speed", help="Measure too how long a step takes; half a minute.")] = False,
+    json: Json = False,
+) -> None:
     """Say what this machine has and what is missing.
 
     The exit code is 1 if something essential is missing.
     """
     from napari_vidrecon.cli import report
 
-    findings = list(examine())
+    findings = list(examine({**LOOKS, "speed": _speed} if speed else LOOKS))
     missing = any(finding.essential and not finding.sound for finding in findings)
     if json:
         report.print_json({"sound": not missing, "findings": [vars(finding) for finding in findings]})
@@ -73,9 +77,9 @@ def _rows(finding: Finding) -> Iterator[tuple[str, str]]:
         yield "", f"mend it: {finding.remedy}"
 
 
-def examine() -> Iterator[Finding]:
+def examine(looks: Mapping[str, Callable[[], Iterator[Finding]]]) -> Iterator[Finding]:
     """Look at everything, one after the other; what cannot even be looked at is a finding too."""
-    for name, look in LOOKS.items():
+    for name, look in looks.items():
         try:
             yield from look()
         except Exception as error:  # noqa: BLE001  # this verb is for machines where something is wrong
@@ -196,6 +200,13 @@ def _sample() -> Iterator[Finding]:
     sound = bool(sample.encoders) and sample.mask.is_file()
     mask = "with" if sample.mask.is_file() else "WITHOUT"
     yield Finding("sample", f"simulated mouse, {len(sample.encoders)} encoders, {mask} mask", sound, False, remedy)
+
+
+def _speed() -> Iterator[Finding]:
+    from napari_vidrecon.cli.speed import speed_lines
+
+    for name, found in speed_lines():
+        yield Finding(name, found)
 
 
 def _first_line(error: Exception) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from napari_vidrecon.bench import cases as bench_cases
-from napari_vidrecon.bench.cases import build_cases
-from napari_vidrecon.bench.scales import QUICK, WHOLE
-from napari_vidrecon.cli.bench import CASES
+from benchmarks.speed import cases as bench_cases
+from benchmarks.speed.cases import build_cases
+from benchmarks.speed.command import CASES
+from benchmarks.speed.scales import QUICK, WHOLE
 
 SECTIONS = {"gradients", "timings", "quality", "growth", "gpu"}
 TIMED = {
@@ -122,6 +122,25 @@ def test_earlier_results_that_are_none_are_refused_in_one_line(
     answer = vidrecon("bench", "--from", file)
     assert answer.code == 2
     assert answer.err.startswith(f"vidrecon: {file}: expected results of `vidrecon bench`, found {found}")
+
+
+def test_the_verb_hands_on_the_help_and_the_usage_of_the_benchmark(vidrecon) -> None:
+    assert "--quick" in vidrecon("bench", "--help").out
+    answer = vidrecon("bench", "--quik")
+    assert (answer.code, answer.err) == (
+        2,
+        "vidrecon: No such option: --quik (Possible options: --quick). See `vidrecon bench --help`.\n",
+    )
+
+
+def test_an_installation_without_the_repository_says_where_the_benchmark_is(
+    vidrecon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_vidrecon.cli.bench.CHECKOUT", tmp_path)
+    answer = vidrecon("bench", "--quick")
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert "expected the benchmark, found nothing there" in answer.err
+    assert "make bench" in answer.err
 
 
 def test_the_help_names_every_case() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,12 @@ def test_the_doctor_names_what_it_looked_for(vidrecon) -> None:
     names = {finding["name"] for finding in answer.json["findings"]}
     assert {"Python", "torch", "devices", "free memory", "ffmpeg", "Qt", "display", "sample"} <= names
     assert answer.code == 0
+
+
+def test_the_doctor_measures_the_speed_beside_a_known_machine(vidrecon) -> None:
+    answer = vidrecon("doctor", "--speed", "--json")
+    (found,) = [each["found"] for each in answer.json["findings"] if each["name"] == "speed, cpu"]
+    assert re.fullmatch(r"[\d.e-]+ s a step of `paper` .*; [\d.]+ times as fast as one core of .*", found)
 
 
 def test_the_doctor_says_how_to_mend_what_is_missing(vidrecon, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from napari_vidrecon.bench.scales import Scale
-from napari_vidrecon.bench.stand_ins import describe
+from benchmarks.speed.scales import Scale
+from benchmarks.speed.stand_ins import describe
 from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.reconstruction.masks import AlphaMask

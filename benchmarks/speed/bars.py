@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from napari_vidrecon.bench.lines import ratio
+from benchmarks.speed.lines import ratio
 
 
 @dataclass(frozen=True)

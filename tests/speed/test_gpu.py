@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from napari_vidrecon.bench.gpu import least_bytes, measure_gpu
-from napari_vidrecon.bench.stand_ins import PUBLISHED, SMALL
+from benchmarks.speed.gpu import least_bytes, measure_gpu
+from benchmarks.speed.stand_ins import PUBLISHED, SMALL
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.windows import FrameWindows
 

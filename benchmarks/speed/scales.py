@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from napari_vidrecon.bench.stand_ins import PUBLISHED, SMALL
+from benchmarks.speed.stand_ins import PUBLISHED, SMALL
 from napari_vidrecon.encoders.dwiseneuro import DwiseNeuroConfig
 
 

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 import napari_vidrecon as vr
-from napari_vidrecon.bench.gradient_check import check_both_precisions, check_gradients
-from napari_vidrecon.bench.naive import NaiveLoop, published_form, sub_batch_starts
-from napari_vidrecon.bench.stand_ins import SMALL, random_clip, random_encoder
+from benchmarks.speed.gradient_check import check_both_precisions, check_gradients
+from benchmarks.speed.naive import NaiveLoop, published_form, sub_batch_starts
+from benchmarks.speed.stand_ins import SMALL, random_clip, random_encoder
 from napari_vidrecon.reconstruction.run import plan_run
 
 TINY = replace(

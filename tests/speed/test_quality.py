@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import napari_vidrecon as vr
-from napari_vidrecon.bench.quality import Approach, approach_truth, compare_costs, step_windows
+from benchmarks.speed.quality import Approach, approach_truth, compare_costs, step_windows
 
 FRAMES = 48
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from napari_vidrecon.bench.naive import NaiveLoop
-from napari_vidrecon.bench.quality import step_windows
-from napari_vidrecon.bench.stand_ins import PUBLISHED, describe, random_clip, random_encoder
-from napari_vidrecon.bench.timing import compared, interleaved, timed
+from benchmarks.speed.naive import NaiveLoop
+from benchmarks.speed.quality import step_windows
+from benchmarks.speed.stand_ins import PUBLISHED, describe, random_clip, random_encoder
+from benchmarks.speed.timing import compared, interleaved, timed
 from napari_vidrecon.encoders.dwiseneuro import DwiseNeuroConfig
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.windows import FrameWindows

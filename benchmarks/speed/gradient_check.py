@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_vidrecon.bench.naive import NORM_EPSILON, NaiveLoop, sub_batch_starts
-from napari_vidrecon.bench.stand_ins import describe, random_clip, random_encoder
+from benchmarks.speed.naive import NORM_EPSILON, NaiveLoop, sub_batch_starts
+from benchmarks.speed.stand_ins import describe, random_clip, random_encoder
 from napari_vidrecon.encoders.dwiseneuro import DwiseNeuroConfig
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.reconstruction.config import ReconstructionConfig

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from napari_vidrecon.bench.at_once import finish, run_at_once, run_in_turn
-from napari_vidrecon.bench.gpu import NO_GPU, gpu_at_hand, measure_gpu
-from napari_vidrecon.bench.gradient_check import check_both_precisions, check_gradients
-from napari_vidrecon.bench.growth import GROWTH_AXES, measure_growth
-from napari_vidrecon.bench.naive import NaiveLoop
-from napari_vidrecon.bench.quality import approach_truth, compare_costs, step_windows
-from napari_vidrecon.bench.sample_clips import SampleClips
-from napari_vidrecon.bench.scales import WHOLE, Scale
-from napari_vidrecon.bench.stand_ins import describe, random_clip, random_encoder
-from napari_vidrecon.bench.timing import Timing, compared, interleaved
+from benchmarks.speed.at_once import finish, run_at_once, run_in_turn
+from benchmarks.speed.gpu import NO_GPU, gpu_at_hand, measure_gpu
+from benchmarks.speed.gradient_check import check_both_precisions, check_gradients
+from benchmarks.speed.growth import GROWTH_AXES, measure_growth
+from benchmarks.speed.naive import NaiveLoop
+from benchmarks.speed.quality import approach_truth, compare_costs, step_windows
+from benchmarks.speed.sample_clips import SampleClips
+from benchmarks.speed.scales import WHOLE, Scale
+from benchmarks.speed.stand_ins import describe, random_clip, random_encoder
+from benchmarks.speed.timing import Timing, compared, interleaved
 from napari_vidrecon.encoders.dwiseneuro import DwiseNeuroConfig
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.errors import ConfigError

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from napari_vidrecon.bench.at_once import finish
-from napari_vidrecon.bench.sample_clips import SampleClips
-from napari_vidrecon.bench.scales import Scale
-from napari_vidrecon.bench.stand_ins import describe, random_clip, random_encoder
-from napari_vidrecon.bench.timing import interleaved
+from benchmarks.speed.at_once import finish
+from benchmarks.speed.sample_clips import SampleClips
+from benchmarks.speed.scales import Scale
+from benchmarks.speed.stand_ins import describe, random_clip, random_encoder
+from benchmarks.speed.timing import interleaved
 from napari_vidrecon.encoders.dwiseneuro import DwiseNeuroConfig
 from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.reconstruction.config import ReconstructionConfig

@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from napari_vidrecon.bench.bars import BARS, verdict
-from napari_vidrecon.bench.lines import cores, machine_line, median, ratio, seconds, spread, windows
-from napari_vidrecon.bench.quality import FRACTION_OF_BEST
+from benchmarks.speed.bars import BARS, verdict
+from benchmarks.speed.lines import cores, machine_line, median, ratio, seconds, spread, windows
+from benchmarks.speed.quality import FRACTION_OF_BEST
 
 INTRODUCTION = """\
 # Speed
@@ -19,7 +19,7 @@ Written by `make bench` (`vidrecon bench`) from `performance.json`; do not edit 
 
 The *naive loop* is the published algorithm done as the published code does it: one window after the other, plain 3-D
 convolutions, gradients of all weights computed and thrown away, a repeated last sub-batch computed twice
-(`napari_vidrecon/bench/naive.py`). It runs in the same process, a call of it and a call of ours in turn, so that what
+(`benchmarks/speed/naive.py`). It runs in the same process, a call of it and a call of ours in turn, so that what
 else the machine does slows both alike. Seconds are medians; the range behind a ratio is the least and the largest ratio
 of two neighbouring calls. Absolute times are those of this machine at that hour: read the ratios. How it is done, and
 what was tried, is in `speed_notes.md`."""
@@ -47,7 +47,7 @@ once gain there. The code for all of it runs in the tests on a CPU. On a machine
 
 GPU_EXPLAINED = """\
 One optimisation step. The limit is the least memory traffic of a step (an estimate by counting,
-`napari_vidrecon/bench/gpu.py`) at the bandwidth that a large copy reaches."""
+`benchmarks/speed/gpu.py`) at the bandwidth that a large copy reaches."""
 
 
 def markdown(results: Mapping[str, Any]) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from napari_vidrecon.bench.bars import BARS, verdict
-from napari_vidrecon.bench.lines import ratio, seconds, short_lines
-from napari_vidrecon.bench.page import markdown
+from benchmarks.speed.bars import BARS, verdict
+from benchmarks.speed.lines import ratio, seconds, short_lines
+from benchmarks.speed.page import markdown
 
 TIMING = {
     "case": "step-small",

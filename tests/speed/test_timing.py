@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from napari_vidrecon.bench.timing import Timing, compared, interleaved
+from benchmarks.speed.timing import Timing, compared, interleaved
 
 
 def test_tasks_take_turns_and_the_order_changes() -> None:

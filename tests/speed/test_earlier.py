@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from napari_vidrecon.bench.earlier import read_results
-from napari_vidrecon.bench.lines import machine_line, short_lines
-from napari_vidrecon.bench.page import markdown
+from benchmarks.speed.earlier import read_results
+from benchmarks.speed.lines import machine_line, short_lines
+from benchmarks.speed.page import markdown
 from napari_vidrecon.errors import StorageError
 
 PAGES = Path(__file__).parents[2] / "docs"
