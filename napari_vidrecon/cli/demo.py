@@ -174,13 +174,6 @@ def _headless(
     trial = trial.part(0, min(frames, trial.frames))
     encoders = [load_encoder(file, device=device, neurons=session.n_neurons) for file in sample.encoders]
     run = plan_run(trial, encoders, AlphaMask.load(sample.mask), config)
-    run.provenance["inputs"] = {
-        "session": str(sample.session),
-        "trial": trial_id,
-        "frames": [0, trial.frames],
-        "encoders": [str(file) for file in sample.encoders],
-        "device": device,
-    }
     path = out / RUN_NAME
     drive_run(run, path, overwrite=True, save_every=30.0, label=f"simulated mouse, trial {trial_id}")
     return Reconstruction.load(path)

@@ -132,17 +132,6 @@ def reconstruct(
             ensemble=ensemble,  # type: ignore[arg-type]
             decoder=told,
         )
-        run.provenance["inputs"] = {
-            "session": str(recording.path),
-            "trial": trial_id,
-            "frames": None if frames is None else list(inputs.parse_frames(frames)),
-            "encoders": [str(file.absolute()) for file in encoder],
-            "target_encoders": [str(file.absolute()) for file in target_encoder or []],
-            "decoder": None if decoder is None else str(decoder.absolute()),
-            "mouse": mouse,
-            "device": device,
-            "precision": precision,
-        }
         return out / f"{recording.name}_trial{trial_id}{variant}.zarr", run
 
     finished: list[dict[str, Any]] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import nn
 from napari_vidrecon.encoders.description import FORMAT, check_fit, read_encoder_description
 from napari_vidrecon.encoders.devices import BYTES_A_GIB, bound_memory, choose_device
 from napari_vidrecon.encoders.encoder import Canvas, EncoderSpec
+from napari_vidrecon.encoders.identity import weights_hash
 from napari_vidrecon.encoders.modules import ARCHITECTURES
 from napari_vidrecon.encoders.reference_checkpoints import read_reference
 from napari_vidrecon.encoders.stored_encoder import StoredEncoder
@@ -97,9 +98,12 @@ def load_encoder(
         frame_rate_hz=stored.frame_rate_hz,
         sha256=file_hash(path),
         provenance=stored.provenance,
+        path=str(path.absolute()),
+        readout=mouse,
     )
     neutral = stored.provenance.get("neutral_behavior")
     encoder = WindowEncoder(module, spec, choose_device(device), None if neutral is None else np.array(neutral))
+    encoder.spec = replace(spec, weights=weights_hash(encoder))
     if memory_gib is not None:
         encoder.memory_limit = int(memory_gib * BYTES_A_GIB)
         bound_memory(encoder.device, encoder.memory_limit)

@@ -85,6 +85,12 @@ class EncoderSpec:
         Hash of the file it was read from; empty if it was not.
     provenance
         How it was trained, licence, citation; plain JSON values.
+    path
+        The file it was read from; empty if it was not.
+    readout
+        Index or name of the readout that was asked for; None where the number of neurons chose it.
+    weights
+        Hash of the weights as they were read, so that later changes show; empty if they were not.
     """
 
     name: str
@@ -97,6 +103,9 @@ class EncoderSpec:
     causal: bool = False
     sha256: str = ""
     provenance: dict = field(default_factory=dict)
+    path: str = ""
+    readout: int | str | None = None
+    weights: str = ""
 
 
 @runtime_checkable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -68,6 +69,8 @@ class Decoder:
         Whose.
     provenance
         How it was fitted; plain values.
+    path
+        The file it was read from; empty if it was not.
     """
 
     weights: np.ndarray
@@ -76,13 +79,14 @@ class Decoder:
     frequencies: np.ndarray
     mouse: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
+    path: str = ""
 
     @property
     def neurons(self) -> int:
         """Neurons it was fitted for."""
         return len(self.mean)
 
-    @property
+    @functools.cached_property
     def sha256(self) -> str:
         """Hash of what decides its movies."""
         digest = hashlib.sha256(repr(self.lags_frames).encode())
@@ -197,6 +201,7 @@ class Decoder:
                 tensors["frequencies"].astype(np.int64),
                 told.mouse,
                 told.provenance,
+                str(path.absolute()),
             )
         if not found._fits_together():
             raise StorageError(f"{path}: expected finite weights for each lag, neuron and coefficient, found others")

@@ -83,6 +83,12 @@ class ToldNeurons(Told):
         return self
 
 
+class ToldChoice(Told):
+    """What is known of the neurons besides the choice itself: the hash of what each counts."""
+
+    weights: Text = ""
+
+
 class ToldChange(Told):
     """A setting that was changed while the run went on."""
 
@@ -105,6 +111,7 @@ class Provenance(Told):
     fingerprint: Text = ""
     neuron_reason: Text = "as in the run"
     neuron_details: ToldNeurons = ToldNeurons()
+    neurons: ToldChoice = ToldChoice()
     encoder_names: Files = []
     devices: Files = []
     decoder: Text | None = None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import platform
 import time
 from collections.abc import Sequence
@@ -15,6 +13,7 @@ import numpy as np
 
 from napari_vidrecon import __version__
 from napari_vidrecon.encoders.chunks import check_chunk
+from napari_vidrecon.encoders.identity import identity
 from napari_vidrecon.errors import ConfigError, RunError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
@@ -23,6 +22,7 @@ from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.inputs import check_inputs, check_one_window, encoder_list
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
+from napari_vidrecon.reconstruction.recipe import Recipe, content_hash, files_of, fingerprint
 from napari_vidrecon.reconstruction.reconstructor import Reconstructor, StepInfo, Steppable
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.targets import Target, build_target
@@ -199,30 +199,51 @@ def plan_run(
     else:
         pairs = enumerate(itertools.product(teams, draws))
         steppable = VideoEnsemble([member(team, None, draw, index) for index, (team, draw) in pairs], tracker)
+    known = {key: identity(encoder) for key, encoder in {id(e): e for e in [*encoders, *measuring]}.items()}
+    identities, others = [known[id(e)] for e in encoders], [known[id(e)] for e in measuring]
     decisive: dict[str, Any] = {
         "config": config.model_dump(),
         "trial": trial.id,
         "session": trial.name,
-        "clip": _digest(trial.video, trial.behavior, trial.pupil_center),
-        "encoders": [encoder.spec.sha256 or encoder.spec.name for encoder in encoders],
-        "target": {"kind": goal.kind, "activity": _digest(goal.activity)},
-        "neurons": {"kept": goal.neurons.count, "of": len(goal.neurons.keep), "set": _digest(goal.neurons.keep)},
+        "clip": content_hash(trial.video, trial.behavior, trial.pupil_center),
+        "encoders": identities,
+        "target": {"kind": goal.kind, "activity": content_hash(goal.activity)},
+        "neurons": {"kept": goal.neurons.count, "of": len(goal.neurons.keep), "set": content_hash(goal.neurons.keep)},
         "ablation": ablation,
-        "mask": _digest(mask.alpha),
+        "mask": content_hash(mask.alpha),
         "mask_threshold": mask_threshold,
         "evaluation_threshold": evaluation_threshold,
         "ensemble": ensemble if len(encoders) > 1 else "single",
     }
     if goal.neurons.weights is not None:
-        decisive["neurons"]["weights"] = _digest(goal.neurons.weights)
+        decisive["neurons"]["weights"] = content_hash(goal.neurons.weights)
     if decoder is not None:
         decisive["decoder"] = decoder.sha256
+    if others != identities and goal.kind != "predicted":
+        # A predicted target tells itself who predicted it.
+        decisive["measured_by"] = others
     precisions = [getattr(encoder, "precision", "float32") for encoder in encoders]
     if set(precisions) != {"float32"}:
         decisive["precision"] = precisions
+    recipe = Recipe.of_inputs(
+        trial,
+        encoders[0],
+        decoder,
+        mask,
+        goal.neurons,
+        encoders=files_of(encoders, identities),
+        target_encoders=() if others == identities else files_of(measuring, others),
+        target=goal.kind,
+        ablation=ablation,
+        ensemble=decisive["ensemble"],
+        mask_threshold=mask_threshold,
+        evaluation_threshold=evaluation_threshold,
+        config=config,
+    )
     provenance = {
         **decisive,
-        "fingerprint": hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest(),
+        "fingerprint": fingerprint(decisive),
+        "inputs": recipe.inputs,
         "encoder_names": [encoder.spec.name for encoder in encoders],
         "neuron_reason": goal.neurons.reason,
         "neuron_details": goal.neurons.details,
@@ -234,14 +255,6 @@ def plan_run(
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     return Run(trial, encoders, mask, config, goal, steppable, tracker, provenance)
-
-
-def _digest(*arrays: np.ndarray) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(str((array.shape, array.dtype)).encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def _versions() -> dict[str, str]:

@@ -22,7 +22,7 @@ from napari_vidrecon.sessions.metadata import (
 )
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session_statistics import SessionStatistics
-from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, ClipSource, Trial
 from napari_vidrecon.sessions.trial_files import STREAMS, clip_length, open_array
 from napari_vidrecon.storage import check_inside, reading
 
@@ -156,6 +156,7 @@ class Session:
             frame_rate_hz=self.frame_rate_hz,
             name=f"{self.name}, trial {trial_id}",
             simulated=self.simulated,
+            source=ClipSource(str(self.path)),
         )
 
     def _known(self, trial_id: int) -> int:

@@ -14,6 +14,30 @@ FRAME_RATE_HZ = 30.0
 LONGEST_SHOWN = 60
 
 
+@dataclass(frozen=True)
+class ClipSource:
+    """Where a clip came from, so that it can be opened again.
+
+    Parameters
+    ----------
+    session
+        Folder of the session.
+    frames
+        First frame, and the frame after the last one; None for the whole trial.
+    stimulus
+        Name of the stimulus that was shown instead of a trial; empty for a trial.
+    """
+
+    session: str
+    frames: tuple[int, int] | None = None
+    stimulus: str = ""
+
+    def part(self, start: int, stop: int) -> ClipSource:
+        """Of the frames `start` to `stop` of this clip."""
+        first = 0 if self.frames is None else self.frames[0]
+        return replace(self, frames=(first + start, first + stop))
+
+
 @dataclass(frozen=True, eq=False)
 class Trial:
     """One clip with everything recorded during it, cut at the first NaN.
@@ -38,6 +62,8 @@ class Trial:
         What to call the trial in titles and messages.
     simulated
         The mouse is a simulation.
+    source
+        Where it came from; None for arrays of one's own.
 
     Raises
     ------
@@ -54,6 +80,7 @@ class Trial:
     frame_rate_hz: float = FRAME_RATE_HZ
     name: str = "trial"
     simulated: bool = False
+    source: ClipSource | None = None
 
     def __post_init__(self) -> None:
         for stream in ("video", "behavior", "pupil_center", "recorded_responses"):
@@ -120,4 +147,5 @@ class Trial:
             behavior=self.behavior[:, start:stop],
             pupil_center=self.pupil_center[:, start:stop],
             recorded_responses=None if recorded is None else recorded[:, start:stop],
+            source=None if self.source is None else self.source.part(int(start), int(stop)),
         )

@@ -307,7 +307,7 @@ def test_a_script_asks_for_a_decoder_whose_place_is_not_known(
     config = vr.ReconstructionConfig.preset("fast", steps=1)
     encoders = [vr.load_encoder(small_encoder_file, device="cpu")]
     run = tmp_path / "run.zarr"
-    vr.reconstruct(trial, encoders, vr.AlphaMask.full(), config, decoder=small_decoder).save(run)
+    vr.reconstruct(trial, encoders, vr.AlphaMask.full(), config, decoder=replace(small_decoder, path="")).save(run)
     assert vidrecon("export", run, "--script", tmp_path / "repeat.py").code == 0
     text = (tmp_path / "repeat.py").read_text()
     assert "write it below, as DECODER" in text

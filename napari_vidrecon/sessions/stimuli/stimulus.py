@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.sessions.trial import ClipSource, Trial
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
@@ -60,4 +60,5 @@ def stimulus_trial(stimulus: Stimulus, session: Session) -> Trial:
         frame_rate_hz=session.frame_rate_hz,
         name=f"{session.name}, {stimulus.name}",
         simulated=session.simulated,
+        source=ClipSource(str(session.path), stimulus=stimulus.name),
     )

@@ -161,20 +161,6 @@ class RunSpec:
             ensemble=self.ensemble,
         )
 
-    def inputs(self) -> dict[str, Any]:
-        """Where everything lies, in the command line's words, so that the run can be opened and repeated."""
-        shown = {} if self.stimulus is None else {"stimulus": self.stimulus.name}
-        return {
-            "session": str(self.mouse.session),
-            "trial": self.trial,
-            "frames": None if self.frames is None else list(self.frames),
-            **shown,
-            "encoders": [str(self.mouse.encoders[index]) for index in self.encoders],
-            "target_encoders": [str(self.mouse.encoders[index]) for index in self.target_encoders],
-            "mouse": self.mouse.readout,
-            "device": "auto",
-        }
-
     def compute(self, folder: Path, device: str = "auto") -> None:
         """Reconstruct into a run folder; goes on where an earlier process was killed.
 
@@ -194,7 +180,6 @@ class RunSpec:
                         return
                     run.resume(saved)
             run.provenance["study"] = {"label": self.label}
-            run.provenance["inputs"] = self.inputs()
             Runner(run, save_to=folder, save_every_seconds=SAVE_EVERY_SECONDS).drive()
 
 

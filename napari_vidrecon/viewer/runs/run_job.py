@@ -96,21 +96,6 @@ class RunRequest:
     go_on_from: Reconstruction | None = None
     decoder: Decoder | None = None
 
-    @property
-    def inputs(self) -> dict[str, Any]:
-        """Where everything lies, in the same words as the command line's, so that either can repeat the run."""
-        return {
-            "session": self.settings["session"],
-            "trial": self.trial.id,
-            "frames": self.settings["clip"],
-            **({"stimulus": self.settings["stimulus"]} if self.settings.get("stimulus") else {}),
-            "encoders": [str(path) for path in self.encoder_paths],
-            "target_encoders": [],
-            "decoder": self.settings.get("decoder") or None,
-            "mouse": self.mouse,
-            "device": self.device,
-        }
-
     @classmethod
     def from_model(cls, model: ReconstructionModel, **more: Any) -> RunRequest:
         """Take everything from a model that has a trial; `more` overrides single fields."""
@@ -203,7 +188,6 @@ def _reconstruct(request: RunRequest, shelf: EncoderShelf, mailbox: Mailbox, job
         ensemble=request.ensemble,
         decoder=request.decoder,
     )
-    run.provenance["inputs"] = request.inputs
     if request.go_on_from is not None:
         run.resume(request.go_on_from)
     runner = Runner(run, mailbox, save_to=request.save_to, publish_activity=True)
