@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import unicodedata
+from types import ModuleType
 
 LONGEST_DETAIL = 300
 MOST_CHARACTERS_READ = 16
@@ -51,3 +53,29 @@ def one_line(text: object, longest: int = LONGEST_DETAIL) -> str:
     shown = "".join(" " if unicodedata.category(each) in ("Cc", "Cf", "Cs", "Zl", "Zp") else each for each in words)
     shown = " ".join(shown.split())
     return shown if len(shown) <= longest else shown[: longest - 3] + "..."
+
+
+def optional_module(name: str, extra: str, purpose: str) -> ModuleType:
+    """A library that only some need.
+
+    Parameters
+    ----------
+    name
+        To import.
+    extra
+        Of this package that installs it.
+    purpose
+        What needs it.
+
+    Raises
+    ------
+    ConfigError
+        It is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        package = name.partition(".")[0]
+        raise ConfigError(
+            f"{purpose}: expected {package}, found none; pip install 'napari-vidrecon[{extra}]'"
+        ) from None

@@ -194,27 +194,26 @@ def write_files(result: Reconstruction, out: Path) -> dict[str, Any]:
     StorageError
         They cannot be written.
     """
-    from napari_vidrecon.cli.pictures import name_of, write_figure, write_movie
-    from napari_vidrecon.cli.scores import evaluation_mask, measured_frames, scores
+    from napari_vidrecon.figures.export import ShownMovie, write_figure, write_movie
 
-    movie = write_movie(result, out / MOVIE_NAME, error=True)
-    picture = write_figure(result, out / PICTURE_NAME)
+    movie = write_movie(ShownMovie.of(result, error=True), out / MOVIE_NAME)
+    picture = write_figure(ShownMovie.of(result), out / PICTURE_NAME)
     told = result.provenance
     return {
         "what": WHAT,
         "simulated": True,
-        "of": name_of(result),
+        "of": result.name,
         "trial": told.get("trial"),
         "frames": len(result.video),
-        "frames_measured": len(result.video[measured_frames(result)]),
-        "pixels_measured": int(evaluation_mask(result).sum()),
+        "frames_measured": len(result.video[result.measured_frames]),
+        "pixels_measured": int(result.evaluation_mask.sum()),
         "neurons": int(result.keep.sum()),
         "encoders": told.get("encoder_names", []),
         "preset": result.config.preset_name,
         "steps_done": int(max(result.history["step"], default=0)),
         "steps": result.config.steps,
         "optimisation_seconds": round(float(told.get("wall_seconds", 0.0)), 1),
-        **{name: round(value, 4) for name, value in scores(result).items()},
+        **{name: round(value, 4) for name, value in result.scores().items()},
         "movie": str(movie),
         "picture": str(picture),
         "run": str(out / RUN_NAME),

@@ -82,7 +82,6 @@ def _drive(
     run: Run, path: Path, *, overwrite: bool, save_every: float, label: str, stop_after: int | None
 ) -> DrivenRun:
     from napari_vidrecon.cli.progress import Progress
-    from napari_vidrecon.cli.scores import scores
     from napari_vidrecon.cli.stopping import StopRequest
     from napari_vidrecon.errors import RunError, VidreconError
     from napari_vidrecon.reconstruction.reconstructor import StepInfo
@@ -92,7 +91,7 @@ def _drive(
     steps = run.config.steps if stop_after is None else min(stop_after, run.config.steps)
     if saved is not None and (saved.finished or len(saved.history) >= steps):
         seconds = float(saved.provenance.get("wall_seconds", float("nan")))
-        return DrivenRun(path, "already there", len(saved.history), seconds, scores(saved), run.trial.simulated)
+        return DrivenRun(path, "already there", len(saved.history), seconds, saved.scores(), run.trial.simulated)
     if saved is not None:
         run.resume(saved)
         print(f"{label}: going on from step {run.steppable.step_index} of {path}", file=sys.stderr)
@@ -115,7 +114,7 @@ def _drive(
                 raise
             raise RunError(f"{error}; {path} holds what was saved of it before") from error
         state = "reconstructed" if saved is None else "continued"
-        driven = DrivenRun(path, state, steps, run.seconds, scores(result), run.trial.simulated)
+        driven = DrivenRun(path, state, steps, run.seconds, result.scores(), run.trial.simulated)
         if stop.asked:
             raise stop.stopped(f"stopped after the run at {path} was complete")
     return driven

@@ -49,7 +49,6 @@ def drive_together(runs: Mapping[Path, Run], *, overwrite: bool, save_every: flo
 
 def _drive(runs: Mapping[Path, Run], *, overwrite: bool, save_every: float, label: str) -> list[DrivenRun]:
     from napari_vidrecon.cli.progress import Progress
-    from napari_vidrecon.cli.scores import scores
     from napari_vidrecon.cli.stopping import StopRequest
     from napari_vidrecon.encoders.answers import UnusableAnswer
     from napari_vidrecon.reconstruction.not_finite import NotFinite
@@ -62,7 +61,7 @@ def _drive(runs: Mapping[Path, Run], *, overwrite: bool, save_every: float, labe
         saved = saved_run(run, path, overwrite)
         if saved is not None and saved.finished:
             seconds, done = float(saved.provenance.get("wall_seconds", float("nan"))), len(saved.history)
-            driven[path] = DrivenRun(path, "already there", done, seconds, scores(saved), run.trial.simulated)
+            driven[path] = DrivenRun(path, "already there", done, seconds, saved.scores(), run.trial.simulated)
             continue
         if saved is not None:
             run.resume(saved)
@@ -95,7 +94,7 @@ def _drive(runs: Mapping[Path, Run], *, overwrite: bool, save_every: float, labe
         result = run.result()
         result.save(path)
         simulated = run.trial.simulated
-        driven[path] = DrivenRun(path, states[path], run.config.steps, run.seconds, scores(result), simulated)
+        driven[path] = DrivenRun(path, states[path], run.config.steps, run.seconds, result.scores(), simulated)
     return [driven[path] for path in runs]
 
 

@@ -242,16 +242,13 @@ def _run(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _described_run(path: Path, result: Reconstruction) -> tuple[str, dict[str, Any]]:
-    from napari_vidrecon.cli.pictures import name_of
-    from napari_vidrecon.cli.scores import scores
-
     told = result.provenance
     kind = "published run" if told.get("published") else "run"
-    mouse = " of a simulated mouse" if told.get("simulated") else ""
+    mouse = " of a simulated mouse" if result.simulated else ""
     return f"{path.name}: {kind}{mouse}", {
         "kind": kind,
-        "of": name_of(result),
-        "simulated": bool(told.get("simulated")),
+        "of": result.name,
+        "simulated": result.simulated,
         "finished": result.finished,
         "steps_done": int(max(result.history["step"], default=0)),
         "steps": result.config.steps,
@@ -264,7 +261,7 @@ def _described_run(path: Path, result: Reconstruction) -> tuple[str, dict[str, A
         "neurons": f"{int(result.keep.sum())} of {len(result.keep)}",
         "wall_seconds": told.get("wall_seconds"),
         "device": ", ".join(told.get("devices", [])),
-        **{name: round(value, 4) for name, value in scores(result).items()},
+        **{name: round(value, 4) for name, value in result.scores().items()},
     }
 
 

@@ -43,21 +43,20 @@ def rf(
     """
     from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe, map_receptive_fields
     from napari_vidrecon.cli import inputs, report
-    from napari_vidrecon.cli.pictures import FIGURE_SUFFIXES
     from napari_vidrecon.cli.progress import Progress
     from napari_vidrecon.cli.settings import checked, parse_settings
     from napari_vidrecon.cli.stopping import StopRequest
     from napari_vidrecon.errors import StorageError
+    from napari_vidrecon.figures.export import FIGURE_ENDINGS, check_path
     from napari_vidrecon.reconstruction.masks import AlphaMask
     from napari_vidrecon.sessions.session import open_session
-    from napari_vidrecon.storage import replacing_file
+    from napari_vidrecon.storage import replacing_files
 
     if out.suffix.lower() != ".npz":
         raise StorageError(f"{out}: expected a name ending in .npz, found '{out.suffix}'")
     inputs.require_free(out, overwrite, "the receptive fields")
     if figure is not None:
-        if figure.suffix.lower() not in FIGURE_SUFFIXES:
-            raise StorageError(f"{figure}: expected a figure's name ending in {', '.join(FIGURE_SUFFIXES)}")
+        check_path(figure, "a figure", FIGURE_ENDINGS)
         inputs.require_free(figure, overwrite, "the figure")
     fields = {**MappingRecipe.preset(preset).model_dump(), **parse_settings("--set", set_ or [], MappingRecipe)}
     recipe = checked(MappingRecipe, fields)
@@ -81,10 +80,9 @@ def rf(
         from napari_vidrecon.figures.frame import save_figure
         from napari_vidrecon.figures.receptive_field_figure import receptive_field_figure
 
-        # Both are complete before one of them is there.
-        with replacing_file(figure) as drawn:
+        with replacing_files(figure, out) as (drawn, kept):
             save_figure(receptive_field_figure(maps, alpha), drawn)
-            maps.save(out)
+            maps.save(kept)
     if json:
         report.print_json({"out": out, "figure": figure, **told})
         return

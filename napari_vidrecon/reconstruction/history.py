@@ -5,15 +5,46 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_vidrecon.reconstruction.reconstructor import StepInfo
+from napari_vidrecon.errors import optional_module
+
+if TYPE_CHECKING:
+    import pandas
 
 TRACKED_COLUMNS = ("video_correlation", "rmse", "response_loss", "response_correlation")
 LAST_STEP = 2**31 - 1
 """What any counter takes."""
+UNITS = {"rmse": "grey_levels"}
+"""Of columns whose name does not say it."""
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """What one step did.
+
+    Parameters
+    ----------
+    step
+        Steps done, 1 .. steps.
+    steps
+        Steps to do.
+    loss
+        Mean loss over sub-batches (and encoders) before the update; of held-out neurons where there are some.
+    seconds
+        Time of this step.
+    tracked
+        What was measured at this step, or None.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+    tracked: dict[str, float] | None = None
 
 
 class History:
@@ -96,6 +127,21 @@ class History:
     def as_dict(self) -> dict[str, list[float]]:
         """Plain lists."""
         return {name: list(values) for name, values in self._columns.items()}
+
+    def table(self) -> dict[str, np.ndarray]:
+        """Columns by their name and unit, as tables are written: step in whole numbers, NaN where none was measured."""
+        columns = {"_".join([name, *UNITS.get(name, "").split()]): self[name] for name in self.names}
+        return {**columns, "step": self["step"].astype(np.int64)}
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """One row a step, with the columns of `table`.
+
+        Raises
+        ------
+        ConfigError
+            pandas is not installed.
+        """
+        return optional_module("pandas", "studies", "a history as a data frame").DataFrame(self.table())
 
     def cut(self, steps: int) -> History:
         """The first `steps` rows."""

@@ -24,6 +24,7 @@ from napari_vidrecon.reconstruction.gradients import (
     negative_log_likelihood,
     sub_batch_gradients,
 )
+from napari_vidrecon.reconstruction.history import StepInfo
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.neuron_noise import noise_weights
 from napari_vidrecon.reconstruction.not_finite import NotFinite, why_not_finite
@@ -41,31 +42,6 @@ if TYPE_CHECKING:
 
 Bookmark = tuple[int, torch.Tensor, dict[str, torch.Tensor], dict[str, torch.Tensor], float | None]
 """Steps done, the video, the state of the update and that of the outcome, and the deviance."""
-
-
-@dataclass(frozen=True)
-class StepInfo:
-    """What one step did.
-
-    Parameters
-    ----------
-    step
-        Steps done, 1 .. steps.
-    steps
-        Steps to do.
-    loss
-        Mean loss over sub-batches (and encoders) before the update; of held-out neurons where there are some.
-    seconds
-        Time of this step.
-    tracked
-        What was measured at this step, or None.
-    """
-
-    step: int
-    steps: int
-    loss: float
-    seconds: float
-    tracked: dict[str, float] | None = None
 
 
 class Steppable(Protocol):

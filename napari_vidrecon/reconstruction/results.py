@@ -14,6 +14,7 @@ import numpy as np
 from napari_vidrecon.errors import RunError, one_line
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.history import History
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.run_folder import (
     FORMAT,
     check_replaceable,
@@ -22,6 +23,8 @@ from napari_vidrecon.reconstruction.run_folder import (
     not_of_the_run,
     read_run,
 )
+from napari_vidrecon.reconstruction.scores import Evaluation, measured_frames
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.storage import reading, replacing_folder
 
 SUFFIX = ".zarr"
@@ -78,6 +81,63 @@ class Reconstruction:
         steps = self.history["step"]
         ended = self.state is None and self.config.outcome in ("held_out", "plateau")
         return len(steps) > 0 and (ended or int(steps[-1]) >= self.config.steps)
+
+    @property
+    def name(self) -> str:
+        """What was reconstructed: the session and the trial or stimulus, as a person may read it."""
+        session, trial = one_line(self.provenance.get("session") or " "), self.provenance.get("trial", "?")
+        return session if f"trial {trial}" in session else f"{session} trial {trial}".strip()
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the mouse is a simulation."""
+        return bool(self.provenance.get("simulated"))
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """Frames a second."""
+        return float(self.provenance.get("frame_rate_hz", FRAME_RATE_HZ))
+
+    @property
+    def start_s(self) -> float:
+        """Time of the first frame in its trial, seconds."""
+        clip = (self.provenance.get("inputs") or {}).get("frames") or [0, None]
+        return float(clip[0]) / self.frame_rate_hz
+
+    @property
+    def measured_frames(self) -> slice:
+        """The frames that are measured: all but the first ones, where the clip is long enough."""
+        return measured_frames(len(self.video), self.config.track_skip_frames)
+
+    @property
+    def evaluation_mask(self) -> np.ndarray:
+        """(36, 64) bool, the pixels that are measured."""
+        return self._pixels("evaluation_threshold", EVALUATION_THRESHOLD)
+
+    @property
+    def training_mask(self) -> np.ndarray:
+        """(36, 64) bool, the pixels that the run was allowed to change."""
+        return self._pixels("mask_threshold", TRAINING_THRESHOLD)
+
+    def _pixels(self, name: str, usual: float) -> np.ndarray:
+        return AlphaMask(self.alpha).binary(float(self.provenance.get(name, usual)))
+
+    def evaluation(self) -> Evaluation:
+        """What measures movies against the stimulus as this run is measured."""
+        return Evaluation(self.stimulus, self.evaluation_mask, self.config.track_skip_frames)
+
+    def scores(self) -> dict[str, float]:
+        """Likeness of reconstruction and stimulus inside the evaluation mask, over the measured frames.
+
+        Returns
+        -------
+        dict[str, float]
+            video_correlation, mean_frame_correlation, rmse (grey levels), ssim, and response_correlation at the end.
+        """
+        return {
+            **self.evaluation().scores(self.video),
+            "response_correlation": self.history.last("response_correlation"),
+        }
 
     def save(self, path: Path | str) -> None:
         """Write to a zarr directory: under a temporary name, then moved into place.

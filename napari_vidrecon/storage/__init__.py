@@ -14,9 +14,16 @@ from napari_vidrecon.storage.reading import (
     read_text,
     reading,
 )
-from napari_vidrecon.storage.tables import safe_cell, write_csv
+from napari_vidrecon.storage.tables import safe_cell, write_tables
 from napari_vidrecon.storage.tensors import read_description, stored_format
-from napari_vidrecon.storage.writing import disk_errors, recover_folder, replacing_file, replacing_folder, write_array
+from napari_vidrecon.storage.writing import (
+    disk_errors,
+    recover_folder,
+    replacing_file,
+    replacing_files,
+    replacing_folder,
+    write_array,
+)
 
 __all__ = [
     "check_inside",
@@ -34,10 +41,11 @@ __all__ = [
     "reading",
     "recover_folder",
     "replacing_file",
+    "replacing_files",
     "replacing_folder",
     "safe_cell",
     "stored_format",
     "sweep",
     "write_array",
-    "write_csv",
+    "write_tables",
 ]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from napari_vidrecon.storage.writing import replacing_file
+import numpy as np
+
+from napari_vidrecon.errors import one_line, optional_module
+from napari_vidrecon.storage.writing import replacing_files
 
 FORMULA_STARTS = ("=", "+", "-", "@")
 
@@ -27,19 +30,38 @@ def safe_cell(value: Any) -> Any:
     return "'" + shown if shown.lstrip().startswith(FORMULA_STARTS) else shown
 
 
-def write_csv(path: Path | str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table under a temporary name, then move it into place.
+def write_tables(tables: Mapping[Path, Mapping[str, np.ndarray]]) -> None:
+    """Write tables of numbers as CSV or Parquet; all of them or none.
 
     Parameters
     ----------
-    path
-        The `.csv` file.
-    header
-        Names of the columns.
-    rows
-        One sequence of values a row.
+    tables
+        File, ending in .csv or .parquet, to its columns: name to values, all of one length. NaN is an empty cell.
+
+    Raises
+    ------
+    StorageError
+        One of them cannot be written.
+    ConfigError
+        A Parquet file, and pyarrow is not installed.
     """
-    with replacing_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with replacing_files(*tables) as files:
+        for file, columns in zip(files, tables.values(), strict=True):
+            (_write_parquet if file.suffix.lower() == ".parquet" else _write_csv)(file, columns)
+
+
+def _write_csv(path: Path, columns: Mapping[str, np.ndarray]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([safe_cell(name) for name in header])
-        writer.writerows([safe_cell(value) for value in row] for row in rows)
+        writer.writerow([safe_cell(name) for name in columns])
+        # A float prints so that it reads back as the same; NaN is the number that is not itself.
+        writer.writerows(
+            ["" if value != value else value for value in row]
+            for row in zip(*(values.tolist() for values in columns.values()), strict=True)
+        )
+
+
+def _write_parquet(path: Path, columns: Mapping[str, np.ndarray]) -> None:
+    pyarrow = optional_module("pyarrow", "studies", f"{one_line(path.name)} (or choose .csv)")
+    parquet = optional_module("pyarrow.parquet", "studies", one_line(path.name))
+    parquet.write_table(pyarrow.table(dict(columns)), path)

@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_vidrecon.errors import StorageError, one_line
 from napari_vidrecon.storage.claims import sweep_claims
-from napari_vidrecon.storage.drafts import drafting, sweep
+from napari_vidrecon.storage.drafts import Draft, drafting, sweep
 
 LEFT_OF_EARLIER_VERSIONS = re.compile(r"\.(?P<name>.+)-old-[a-z0-9_]{8}")
 
@@ -85,6 +85,42 @@ def replacing_file(path: Path | str) -> Iterator[Path]:
         draft.new.touch()
         yield draft.new
         draft.new.replace(path)
+
+
+@contextlib.contextmanager
+def replacing_files(*paths: Path) -> Iterator[list[Path]]:
+    """Yield a name in a draft for each of several files; all of them are moved into place on success, or none.
+
+    Parameters
+    ----------
+    paths
+        The files to write or replace.
+
+    Raises
+    ------
+    StorageError
+        The disk is full, read-only, or writing is not permitted; a folder has one of the names.
+    """
+    with contextlib.ExitStack() as stack:
+        drafts = []
+        for path in paths:
+            stack.enter_context(disk_errors(path))
+            drafts.append(stack.enter_context(drafting(path)))
+            drafts[-1].new.touch()
+        yield [draft.new for draft in drafts]
+        moved: list[Draft] = []
+        try:
+            for draft in drafts:
+                with disk_errors(draft.target):
+                    if draft.target.is_dir():
+                        raise IsADirectoryError(errno.EISDIR, "a folder", str(draft.target))
+                    draft.swap([])
+                moved.append(draft)
+        except BaseException:
+            for draft in reversed(moved):
+                draft.target.replace(draft.new)
+                draft.restore([])
+            raise
 
 
 @contextlib.contextmanager

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from napari_vidrecon import metrics
+from napari_vidrecon.reconstruction.scores import Evaluation
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.masks import AlphaMask
@@ -39,7 +37,7 @@ class Evaluator:
         self._trial: Trial | None = None
         self._alpha: AlphaMask | None = None
         self._place: tuple[float, int] | None = None
-        self._prepared: metrics.VideoCorrelation | None = None
+        self._evaluation: Evaluation | None = None
 
     @property
     def skip_frames(self) -> int:
@@ -49,33 +47,22 @@ class Evaluator:
 
     def board(self) -> Scores:
         """The movie on the board."""
-        video = self._model.video
-        if video is None or not self._prepare():
+        video, evaluation = self._model.video, self._prepared()
+        if video is None or evaluation is None:
             return Scores()
-        assert self._model.trial is not None
-        assert self._prepared is not None
-        skip = self.skip_frames
-        return Scores(
-            self._prepared(video[skip:]),
-            metrics.mean_frame_correlation(self._model.trial.video[skip:], video[skip:], self._mask()),
-        )
+        return Scores(evaluation.video_correlation(video), evaluation.mean_frame_correlation(video))
 
     def video_correlation(self, record: RunRecord) -> float:
         """A kept run inside the present evaluation mask, so that runs can be compared; NaN for another clip."""
-        trial = self._model.trial
-        if trial is None or record not in self._model.runs_here or not self._prepare():
-            return record.correlation
-        assert self._prepared is not None
-        return self._prepared(record.result.video[self.skip_frames :])
+        evaluation = self._prepared() if record in self._model.runs_here else None
+        return record.correlation if evaluation is None else evaluation.video_correlation(record.result.video)
 
-    def _mask(self) -> np.ndarray:
-        return self._model.mask.binary(self._model.evaluation_threshold)
-
-    def _prepare(self) -> bool:
+    def _prepared(self) -> Evaluation | None:
         model, place = self._model, (self._model.evaluation_threshold, self.skip_frames)
-        if model.trial is None or self.skip_frames >= model.trial.frames:
-            return False
+        if model.trial is None:
+            return None
         if self._trial is not model.trial or self._alpha is not model.mask or self._place != place:
-            self._prepared = metrics.VideoCorrelation(model.trial.video[self.skip_frames :], self._mask())
+            pixels = model.mask.binary(model.evaluation_threshold)
+            self._evaluation = Evaluation(model.trial.video, pixels, self.skip_frames)
             self._trial, self._alpha, self._place = model.trial, model.mask, place
-        return True
+        return self._evaluation

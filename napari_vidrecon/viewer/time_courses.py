@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_vidrecon import metrics
+from napari_vidrecon.figures.export import column_name, motion_energy
 
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.model import ReconstructionModel
@@ -62,7 +63,7 @@ class TimeCourse:
     @property
     def column(self) -> str:
         """Name of its column in a table."""
-        return "_".join([self.group, *self.name.split()])
+        return column_name(self.group, self.name)
 
 
 class TimeCourses:
@@ -106,7 +107,7 @@ class TimeCourses:
             if movie is None or movie.shape != truth.shape:
                 continue
             made_from = (movie, mask, threshold)
-            curves.append(self._curve("motion_energy", name, made_from, partial(_motion_energy, movie, pixels)))
+            curves.append(self._curve("motion_energy", name, made_from, partial(motion_energy, movie, pixels)))
             if movie is not truth:
                 compute = partial(metrics.frame_correlation, truth, movie, pixels)
                 curves.append(self._curve("frame_correlation", name, (truth, *made_from), compute))
@@ -143,11 +144,6 @@ class TimeCourses:
             known = (made_from, TimeCourse(group, name, compute()))
             self._known[group, name] = known
         return known[1]
-
-
-def _motion_energy(movie: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """(T,) change from the frame before; the first frame has none."""
-    return np.concatenate([[np.nan], metrics.motion_energy(movie, pixels)])
 
 
 def _accuracy(recorded: np.ndarray, predicted: np.ndarray, keep: np.ndarray) -> np.ndarray:

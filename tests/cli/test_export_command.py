@@ -13,7 +13,6 @@ import pytest
 import tifffile
 
 import napari_vidrecon as vr
-from napari_vidrecon.cli.scores import evaluation_mask
 from napari_vidrecon.sessions.stimuli.gaussian_noise import GaussianNoise
 from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial
 
@@ -42,19 +41,38 @@ def test_an_svg_keeps_its_text(vidrecon, one_run: Path, tmp_path: Path) -> None:
     assert "contrast matched" in (tmp_path / "a.svg").read_text()
 
 
-def test_tables_hold_the_history_and_every_frame(vidrecon, one_run: Path, tmp_path: Path) -> None:
-    assert vidrecon("export", one_run, "--table", tmp_path / "a.csv").code == 0
+def test_tables_hold_every_frame_and_the_history(vidrecon, one_run: Path, tmp_path: Path) -> None:
+    answer = vidrecon("export", one_run, "--table", tmp_path / "a.csv", "--json")
+    assert answer.json["history_table"] == str(tmp_path / "a_history.csv")
     saved = vr.Reconstruction.load(one_run)
-    with (tmp_path / "a.csv").open() as file:
+    with (tmp_path / "a_history.csv").open() as file:
         history = list(csv.DictReader(file))
     assert [row["step"] for row in history] == ["1", "2", "3", "4"]
     assert [float(row["loss"]) for row in history] == saved.history["loss"].tolist()
     assert history[1]["video_correlation"] == ""
-    with (tmp_path / "a_frames.csv").open() as file:
+    assert float(history[-1]["rmse_grey_levels"]) == saved.history["rmse"][-1]
+    with (tmp_path / "a.csv").open() as file:
         frames = list(csv.DictReader(file))
-    assert len(frames) == 48
-    expected = vr.metrics.frame_correlation(saved.stimulus, saved.video, evaluation_mask(saved))
-    assert [float(row["frame_correlation"]) for row in frames[10:]] == expected[10:].tolist()
+    assert [row["frame"] for row in frames] == [str(number) for number in range(48)]
+    first = saved.measured_frames.start
+    assert [row["measured"] for row in frames] == ["0"] * first + ["1"] * (48 - first)
+    expected = vr.metrics.frame_correlation(saved.stimulus, saved.video, saved.evaluation_mask)
+    assert [float(row["frame_correlation_reconstruction"]) for row in frames] == expected.tolist()
+
+
+def test_a_table_may_be_parquet(vidrecon, one_run: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert vidrecon("export", one_run, "--table", tmp_path / "a.parquet").code == 0
+    assert parquet.read_table(tmp_path / "a.parquet")["frame"].to_pylist() == list(range(48))
+    assert len(parquet.read_table(tmp_path / "a_history.parquet")) == 4
+
+
+def test_a_folder_in_the_history_s_place_stays_and_no_table_is_written(vidrecon, one_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "a_history.csv").mkdir()
+    answer = vidrecon("export", one_run, "--table", tmp_path / "a.csv")
+    assert answer.code == 2
+    assert "a_history.csv" in answer.err
+    assert not (tmp_path / "a.csv").exists()
 
 
 def test_the_script_repeats_the_run_to_the_bit(

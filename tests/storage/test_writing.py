@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from napari_vidrecon.errors import StorageError
-from napari_vidrecon.storage import claimed, recover_folder, replacing_file, replacing_folder, safe_cell, sweep
+from napari_vidrecon.storage import (
+    claimed,
+    recover_folder,
+    replacing_file,
+    replacing_files,
+    replacing_folder,
+    safe_cell,
+    sweep,
+)
 
 
 def killed(code: str, folder: Path) -> None:
@@ -121,3 +129,29 @@ def test_a_name_that_no_system_takes_is_one_line(tmp_path: Path, name: str) -> N
 @pytest.mark.parametrize(("text", "cell"), [("=1+1", "'=1+1"), (" @x", "' @x"), ("a\tb\nc", "a b c"), (-1.5, -1.5)])
 def test_no_cell_of_a_table_is_a_formula(text: object, cell: object) -> None:
     assert safe_cell(text) == cell
+
+
+def test_of_several_files_none_is_replaced_when_the_last_cannot_be(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    first.write_text("before")
+    second.mkdir()
+    with pytest.raises(StorageError, match=r"b\.csv.*a folder stands there"), replacing_files(first, second) as files:
+        _ = [file.write_text("after") for file in files]
+    assert first.read_text() == "before"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.csv", "b.csv"]
+
+
+def test_of_several_files_none_is_left_when_writing_fails(tmp_path: Path) -> None:
+    with pytest.raises(StorageError), replacing_files(tmp_path / "a.csv", tmp_path / "b.csv") as files:
+        (files[0] / "no folder").write_text("after")
+    assert not list(tmp_path.iterdir())
+
+
+def test_several_files_replace_what_stood_there(tmp_path: Path) -> None:
+    places = tmp_path / "a.csv", tmp_path / "b.csv"
+    places[1].write_text("before")
+    with replacing_files(*places) as files:
+        for file in files:
+            file.write_text(f"after {file.name}")
+    assert [place.read_text() for place in places] == ["after a.csv", "after b.csv"]
+    assert len(list(tmp_path.iterdir())) == 2

@@ -14,14 +14,10 @@ from pytestqt.qtbot import QtBot
 import napari_vidrecon as vr
 from napari_vidrecon import metrics
 from napari_vidrecon.errors import ConfigError, RunError, StorageError
+from napari_vidrecon.figures.export import ShownMovie, write_figure, write_frame, write_movie, write_tables
 from napari_vidrecon.viewer.exports.exporter import Exporter
-from napari_vidrecon.viewer.exports.files import MovieOptions, write_figure, write_frame, write_movie, write_tables
-from napari_vidrecon.viewer.exports.shown_movie import ShownMovie, shown_movie
+from napari_vidrecon.viewer.exports.shown_movie import shown_movie
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord
-
-
-def ignore(done: int, of: int) -> None:
-    """Progress nobody watches."""
 
 
 @pytest.fixture
@@ -46,7 +42,9 @@ def test_an_mp4_holds_every_frame_at_an_even_size(shown: ShownMovie, tmp_path: P
     import imageio_ffmpeg
 
     counts = []
-    write_movie(shown, tmp_path / "a.mp4", MovieOptions(0.5, 3), lambda done, of: counts.append((done, of)))
+    write_movie(
+        shown, tmp_path / "a.mp4", speed=0.5, enlargement=3, on_progress=lambda done, of: counts.append((done, of))
+    )
     frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "a.mp4"))
     assert frames == len(shown.video) == 48
     assert seconds == pytest.approx(48 / 15, abs=0.1)
@@ -54,21 +52,21 @@ def test_an_mp4_holds_every_frame_at_an_even_size(shown: ShownMovie, tmp_path: P
 
 
 def test_a_gif_holds_every_frame(shown: ShownMovie, tmp_path: Path) -> None:
-    write_movie(shown, tmp_path / "a.gif", MovieOptions(1.0, 2), ignore)
+    write_movie(shown, tmp_path / "a.gif", enlargement=2)
     with Image.open(tmp_path / "a.gif") as gif:
         assert gif.n_frames == 48
 
 
 def test_a_gif_that_would_be_too_fast_is_refused(shown: ShownMovie, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="lower speed"):
-        write_movie(shown, tmp_path / "a.gif", MovieOptions(2.0, 2), ignore)
+        write_movie(shown, tmp_path / "a.gif", speed=2, enlargement=2)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_tiff_is_the_bare_reconstruction(shown: ShownMovie, tmp_path: Path) -> None:
     import tifffile
 
-    write_movie(shown, tmp_path / "a.tif", MovieOptions(), ignore)
+    write_movie(shown, tmp_path / "a.tif")
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), shown.video)
 
 
@@ -78,7 +76,7 @@ def test_an_export_that_is_broken_off_leaves_nothing(shown: ShownMovie, tmp_path
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_movie(shown, tmp_path / "a.mp4", MovieOptions(1.0, 2), break_off)
+        write_movie(shown, tmp_path / "a.mp4", enlargement=2, on_progress=break_off)
     assert not list(tmp_path.iterdir())
 
 
@@ -114,9 +112,9 @@ def test_the_table_has_a_row_a_frame_with_the_numbers_of_the_metrics(
     expected = metrics.frame_correlation(shown.stimulus, shown.video, shown.mask)
     found = [float(row["frame_correlation_reconstruction"]) for row in rows]
     np.testing.assert_array_equal(found, expected)
-    assert rows[0]["motion_energy_stimulus"] == ""
+    assert rows[0]["motion_energy_stimulus_grey_levels"] == ""
     assert float(rows[30]["time_s"]) == 1.0
-    assert {"pupil_size", "running_speed", "activity_accuracy_reconstruction"} <= set(rows[0])
+    assert {"pupil_size_camera_px", "running_speed", "activity_accuracy_reconstruction"} <= set(rows[0])
     with written[1].open(newline="") as file:
         assert len(list(csv.DictReader(file))) == model_with_run.config.steps
 
@@ -132,7 +130,7 @@ def test_a_parquet_table_reads_back(shown: ShownMovie, tmp_path: Path) -> None:
 def test_another_ending_is_refused_with_the_ones_there_are(
     shown: ShownMovie, tmp_path: Path, write: object, name: str
 ) -> None:
-    with pytest.raises(StorageError, match=r"expected a name ending in \."):
+    with pytest.raises(StorageError, match=r"name ending in \."):
         write(shown, tmp_path / name)  # type: ignore[operator]
     assert not list(tmp_path.iterdir())
 
@@ -197,7 +195,7 @@ def test_a_cancelled_export_ends_and_the_next_one_can_begin(qtbot: QtBot, shown:
 
     path = tmp_path / "a.mp4"
     with qtbot.waitSignal(exporter.stopped):
-        exporter.write(lambda report: write_movie(shown, path, MovieOptions(1, 2), report_through(report)), path)
+        exporter.write(lambda report: write_movie(shown, path, enlargement=2, on_progress=report_through(report)), path)
         started.wait(10)
         exporter.cancel()
         go_on.set()

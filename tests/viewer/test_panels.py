@@ -334,6 +334,13 @@ def test_scores_are_the_ones_of_the_run_itself(small_model):
     expected = metrics.video_correlation(small_model.trial.video[skip:], record.result.video[skip:], mask)
     assert Evaluator(small_model).board().video_correlation == pytest.approx(expected)
     assert Evaluator(small_model).video_correlation(record) == pytest.approx(expected)
+    told = record.result.scores()
+    small_model.set_thresholds(evaluation=record.result.provenance["evaluation_threshold"])
+    board = Evaluator(small_model).board()
+    assert (board.video_correlation, board.frame_correlation) == (
+        told["video_correlation"],
+        told["mean_frame_correlation"],
+    )
 
 
 def test_runs_are_listed_shown_renamed_compared_and_deleted(qtbot, small_model, tmp_path):

@@ -132,7 +132,7 @@ def go_to_worst_frame(viewer: napari.viewer.Viewer) -> None:
         return
     shown = shown_movie(model)
     correlation = shown.columns["frame_correlation_reconstruction"].copy()
-    correlation[: shown.skip_frames] = np.nan
+    correlation[: shown.measured.start] = np.nan
     if np.isfinite(correlation).any():
         _go_to(viewer, int(np.nanargmin(correlation)))
     else:

@@ -8,7 +8,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_vidrecon.viewer.exports.files import Progress
+from napari_vidrecon.figures.export import Progress
 from napari_vidrecon.viewer.runs.jobs import Failed, Job
 
 POLL_MS = 80

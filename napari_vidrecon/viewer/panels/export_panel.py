@@ -13,10 +13,11 @@ from qtpy.QtGui import QDesktopServices, QGuiApplication
 from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_vidrecon.errors import VidreconError
+from napari_vidrecon.figures import export
 from napari_vidrecon.viewer.contributions.preferences import preferences
-from napari_vidrecon.viewer.exports import files, scripts
+from napari_vidrecon.viewer.exports import scripts
 from napari_vidrecon.viewer.exports.exporter import Exporter
-from napari_vidrecon.viewer.exports.shown_movie import ShownMovie, shown_movie
+from napari_vidrecon.viewer.exports.shown_movie import shown_movie
 from napari_vidrecon.viewer.panels.controls import button, row, words
 from napari_vidrecon.viewer.recent_folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.runs.folders import default_runs_folder, new_run_folder
@@ -93,21 +94,21 @@ class ExportPanel(QWidget):
 
     def export_movie(self, path: Path) -> None:
         """Start writing the movie; its ending says the format."""
-        options = files.MovieOptions(self.speed.currentData(), self.enlargement.currentData())
-        self._start(path, lambda shown, report: files.write_movie(shown, path, options, report))
+        how = {"speed": self.speed.currentData(), "enlargement": self.enlargement.currentData()}
+        self._start(path, lambda shown, report: export.write_movie(shown, path, **how, on_progress=report))
 
     def export_frame(self, path: Path) -> None:
         """Start writing the present frame."""
         frame = int(self._viewer.dims.current_step[0]) if self._viewer.dims.ndim > 2 else 0
-        self._start(path, lambda shown, report: files.write_frame(shown, min(frame, len(shown.video) - 1), path))
+        self._start(path, lambda shown, report: export.write_frame(shown, min(frame, len(shown.video) - 1), path))
 
     def export_figure(self, path: Path) -> None:
         """Start writing the figure."""
-        self._start(path, lambda shown, report: files.write_figure(shown, path))
+        self._start(path, lambda shown, report: export.write_figure(shown, path))
 
     def export_tables(self, path: Path) -> None:
         """Start writing the tables."""
-        self._start(path, lambda shown, report: files.write_tables(shown, path))
+        self._start(path, lambda shown, report: export.write_tables(shown, path))
 
     def ask_movie(self) -> None:
         """Ask for a file name, then write the movie."""
@@ -149,7 +150,7 @@ class ExportPanel(QWidget):
         words = re.findall(r"[\w.-]+", clip if self._model.stimulus is not None else clip.replace(" ", ""))
         return f"{session.name}_{'_'.join(words)}" if session is not None and clip else "reconstruction"
 
-    def _start(self, path: Path, work: Callable[[ShownMovie, files.Progress], object]) -> None:
+    def _start(self, path: Path, work: Callable[[export.ShownMovie, export.Progress], object]) -> None:
         try:
             shown = shown_movie(self._model)
         except VidreconError as error:
