@@ -68,13 +68,13 @@ $(BIN)/python:
 
 $(VENV)/.installed: $(LOCK) | $(BIN)/python
 	@echo "installing the locked dependencies into $(VENV) ..."
-	@$(PIP_INSTALL) -e '.[all]'
+	@$(PIP_INSTALL) -e '.[gui]'
 	@touch $@
 
 $(VENV)/.tools: $(LOCK) | $(BIN)/python
 	@echo "installing the locked dependencies and the test tools into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(PIP_INSTALL) -e '.[all,studies]' --group dev
+	@$(PIP_INSTALL) -e '.[gui,studies]' --group dev
 	@touch $@ $(VENV)/.installed
 
 # Installs what is missing where it may (root on Debian or Ubuntu); elsewhere says what to type.

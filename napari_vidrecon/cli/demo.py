@@ -122,12 +122,18 @@ def _says(file: Path, *names: str) -> Any:
 
 def _window_can_open() -> bool:
     """Whether Qt reaches the display; asked of another process, because Qt ends the one it fails in."""
+    import importlib
     import subprocess
 
     from napari_vidrecon.cli.doctor import has_display
 
     if not has_display():
         print("vidrecon demo: no display here, so no window opens", file=sys.stderr)
+        return False
+    try:
+        importlib.import_module("napari_vidrecon.viewer")
+    except ImportError as error:
+        print(f"vidrecon demo: {error}; going on headless", file=sys.stderr)
         return False
     try:
         probe = subprocess.run(

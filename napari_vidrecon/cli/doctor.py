@@ -18,6 +18,8 @@ from napari_vidrecon.errors import one_line
 MISSING_ESSENTIAL = 1
 BYTES_A_GIB = 1 << 30
 LOWEST_PYTHON = (3, 11)
+OF_THE_WINDOW = ("napari", "pyqtgraph")
+INSTALL_WINDOW = f"{sys.executable} -m pip install 'napari-vidrecon[gui]'"
 LINUX_LIBRARIES = {
     "GL": "libgl1",
     "EGL": "libegl1",
@@ -97,12 +99,12 @@ def _system() -> Iterator[Finding]:
 def _packages() -> Iterator[Finding]:
     import importlib.metadata
 
-    for name in ("napari-vidrecon", "numpy", "zarr", "napari"):
+    for name in ("napari-vidrecon", "numpy", "zarr", *OF_THE_WINDOW):
         try:
             yield Finding(name, importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
-            essential = name in ("numpy", "zarr")
-            yield Finding(name, "not installed", False, essential, f"{sys.executable} -m pip install {name}")
+            remedy = INSTALL_WINDOW if name in OF_THE_WINDOW else f"{sys.executable} -m pip install {name}"
+            yield Finding(name, "not installed", False, name in ("numpy", "zarr"), remedy)
 
 
 def _torch() -> Iterator[Finding]:
@@ -147,7 +149,7 @@ def _ffmpeg() -> Iterator[Finding]:
 
 
 def _qt() -> Iterator[Finding]:
-    remedy = f'{sys.executable} -m pip install "napari[all]"'
+    remedy = INSTALL_WINDOW
     try:
         qtpy = importlib.import_module("qtpy")
         importlib.import_module("qtpy.QtWidgets")

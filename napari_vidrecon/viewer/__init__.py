@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +17,15 @@ _HOME = {
     "Traces": "napari_vidrecon.viewer.traces",
 }
 
+_NEEDED = ("napari", "qtpy", "superqt", "magicgui", "psygnal", "pyqtgraph")
+
 __all__ = sorted(_HOME)
+
+# Looked for here, before any of them is asked for: every way into the plugin comes by, and all say the same.
+if _missing := [name for name in _NEEDED if find_spec(name) is None]:
+    raise ModuleNotFoundError(
+        f"the window needs {', '.join(_missing)}: pip install 'napari-vidrecon[gui]'", name=_missing[0]
+    )
 
 
 def __getattr__(name: str) -> Any:
