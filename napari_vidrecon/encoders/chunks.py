@@ -8,16 +8,14 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import psutil
 import torch
 
+from napari_vidrecon.encoders.encoder import Encoder, Traits
 from napari_vidrecon.errors import EncoderError
 from napari_vidrecon.settings import whole_number
-
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
 
 LARGEST_CHUNK = 32
 BYTES_A_FLOAT = 4
@@ -54,7 +52,7 @@ def chunk_that_fits(encoder: Encoder, *, gradient: bool) -> int:
     bytes_per_window = floats * BYTES_A_FLOAT * (GRADIENT_FACTOR if gradient else 1)
     on_cpu = encoder.device.type == "cpu"
     room = free_bytes(encoder.device) * (SHARE_OF_CPU if on_cpu else SHARE_OF_GPU)
-    limit = getattr(encoder, "memory_limit", None)
+    limit = Traits.of(encoder).memory_limit
     if limit is not None:
         room = min(room, limit)
     fits = int(room / bytes_per_window / (window_threads(encoder)[0] if on_cpu else 1))
@@ -79,7 +77,7 @@ def window_threads(encoder: Encoder) -> tuple[int, int]:
     window are slower. Only encoders that say so (`answers_in_threads`) are asked from several threads.
     """
     threads = torch.get_num_threads()
-    if encoder.device.type != "cpu" or not getattr(encoder, "answers_in_threads", False):
+    if encoder.device.type != "cpu" or not Traits.of(encoder).answers_in_threads:
         return 1, threads
     workers = min(threads, MOST_WINDOW_THREADS)
     return workers, threads // workers

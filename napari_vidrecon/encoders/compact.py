@@ -17,8 +17,6 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import nn
 
-from napari_vidrecon.encoders.folded_compact import FoldedCompact
-from napari_vidrecon.encoders.frozen_convolution import depthwise_conv2d, strided_conv2d
 from napari_vidrecon.encoders.sizes import (
     CHECKED,
     MOST_LAYERS,
@@ -117,9 +115,9 @@ class Block(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         clips, frames, rows, columns, _ = x.shape
         y = F.silu(self.expand_norm(self.expand(x + self.time_table + self.space_table)))
-        y = depthwise_conv2d(y.flatten(0, 1).permute(0, 3, 1, 2), self.space.weight).permute(0, 2, 3, 1)
+        y = self.space(y.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         y = F.silu(self.space_norm(y.view(clips, frames, rows, columns, -1)))
-        y = depthwise_conv2d(y.flatten(2, 3).permute(0, 3, 1, 2), self.time.weight).permute(0, 2, 3, 1)
+        y = self.time(y.flatten(2, 3).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         y = F.silu(self.time_norm(y.view(clips, frames, rows, columns, -1)))
         y = y * self.gate(y.mean(dim=(1, 2, 3)))[:, None, None, None]
         return x + self.contract_norm(self.contract(y))
@@ -181,8 +179,7 @@ class Compact(nn.Module):
     def features(self, video: torch.Tensor) -> torch.Tensor:
         """What all readouts share: [B, T, H, W] grey levels to [B, T, h, w, C]."""
         clips, frames = video.shape[:2]
-        scaled = self.scaled(video).flatten(0, 1)[:, None]
-        x = strided_conv2d(scaled, self.stem.weight, self.config.stem_stride, self.config.stem_kernel // 2)
+        x = self.stem(self.scaled(video).flatten(0, 1)[:, None])
         x = x.permute(0, 2, 3, 1).unflatten(0, (clips, frames))
         return self.blocks(self.stem_norm(x))
 
@@ -197,10 +194,6 @@ class Compact(nn.Module):
         """Standardised behaviour of model inputs (B, 5, T, H, W): (B, T, 4)."""
         behavior = (x[:, 1:].mean(dim=(3, 4)).transpose(1, 2) - self.behavior_mean) / self.behavior_sd
         return behavior.clamp(-4.0, 4.0)
-
-    def frozen(self, mouse: int = 0) -> FoldedCompact:
-        """The same numbers, and input gradients, faster; does not follow later changes of the weights."""
-        return FoldedCompact(self, mouse)
 
     def start_from_means(self, mean_responses: list[torch.Tensor]) -> None:
         """Make every untrained readout predict its neurons' mean responses, one (N,) tensor a mouse."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ import torch
 
 from napari_vidrecon.encoders.answers import UnusableAnswer, predicted
 from napari_vidrecon.encoders.answers import check_finite as find_not_finite
-from napari_vidrecon.encoders.encoder import INPUT_CHANNELS, Encoder
+from napari_vidrecon.encoders.encoder import INPUT_CHANNELS, Encoder, Movable, Traits
 from napari_vidrecon.errors import VidreconError, one_line
 
 EXTRA_FRAMES = 3
@@ -148,7 +147,7 @@ def check_finite(encoder: Encoder, clip: Clip) -> Iterator[str]:
 def check_gradient(encoder: Encoder, clip: Clip) -> Iterator[str]:
     """The gradient of the activity with respect to the model input is that of finite differences."""
     exact = copy.deepcopy(encoder)
-    if hasattr(exact, "to"):
+    if isinstance(exact, Movable):
         exact.to(dtype=torch.float64)
     windows = clip.windows(exact)[:1].detach().requires_grad_()
     generator = torch.Generator().manual_seed(0)
@@ -222,12 +221,14 @@ def check_causality(encoder: Encoder, clip: Clip) -> Iterator[str]:
 
 def check_devices(encoder: Encoder, clip: Clip) -> Iterator[str]:
     """An accelerator gives the same activity as the CPU, where there is one and the encoder can be moved."""
-    for device in accelerators() if hasattr(encoder, "to") else ():
-        here, there = copy.deepcopy(encoder), copy.deepcopy(encoder)
+    for device in accelerators():
         activity = []
-        for each, place in ((here, "cpu"), (there, device)):
-            each.to(device=place)  # type: ignore[attr-defined]  # asked for above
-            activity.append(each.predict(clip.video, clip.behavior, clip.pupil_center))
+        for place in ("cpu", device):
+            moved = copy.deepcopy(encoder)
+            if not isinstance(moved, Movable):
+                return
+            moved.to(device=place)
+            activity.append(moved.predict(clip.video, clip.behavior, clip.pupil_center))
         if _differ(activity[1], activity[0], DEVICE_TOLERANCE):
             yield f"expected the same activity on {device} as on the CPU, found another"
 
@@ -241,11 +242,10 @@ def check_neurons(encoder: Encoder, clip: Clip) -> Iterator[str]:
     """Some neurons answer the same as among all, in the order asked for; a wrong number of them is refused."""
     windows = clip.windows(encoder)[:1]
     some = torch.arange(encoder.spec.neurons - 1, -1, -2, device=windows.device)
-    if "neurons" in inspect.signature(encoder.responses).parameters:
-        with torch.no_grad():
-            expected, found = encoder.responses(windows)[:, some], encoder.responses(windows, some)
-        if found.shape != expected.shape or _differ(found.cpu().numpy(), expected.cpu().numpy()):
-            yield "expected a subset of neurons to answer as among all, found other activity"
+    with torch.no_grad():
+        expected, found = encoder.responses(windows)[:, some], encoder.responses(windows, some)
+    if found.shape != expected.shape or _differ(found.cpu().numpy(), expected.cpu().numpy()):
+        yield "expected a subset of neurons to answer as among all, found other activity"
     try:
         encoder.require_neurons(encoder.spec.neurons + 1, "a recording")
     except VidreconError:
@@ -258,7 +258,7 @@ def check_behavior(encoder: Encoder, clip: Clip) -> Iterator[str]:
     predicted, frames = encoder.predict(clip.video), len(clip.video)
     if predicted.shape != (encoder.spec.neurons, frames) or not np.isfinite(predicted).all():
         yield "expected finite activity for a clip without behaviour, found another size, NaN or infinity"
-    neutral = getattr(encoder, "neutral_behavior", None)
+    neutral = Traits.of(encoder).neutral_behavior
     if neutral is not None:
         mean = np.repeat(np.asarray(neutral, dtype=np.float32)[:, None], frames, axis=1)
         if _differ(predicted, encoder.predict(clip.video, mean[:2], mean[2:])):

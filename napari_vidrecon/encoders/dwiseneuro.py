@@ -16,8 +16,6 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import nn
 
-from napari_vidrecon.encoders.folded_dwiseneuro import FoldedDwiseNeuro
-from napari_vidrecon.encoders.frozen_convolution import depthwise_conv2d
 from napari_vidrecon.encoders.sizes import (
     CHECKED,
     MOST_LAYERS,
@@ -119,7 +117,7 @@ class SpatialDepthwise(nn.Conv3d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         channels, frames = x.shape[1:3]
         weight = self.weight.squeeze(2).repeat_interleave(frames, dim=0)
-        y = depthwise_conv2d(x.flatten(1, 2), weight, (int(self.stride[1]), int(self.stride[2])))
+        y = F.conv2d(x.flatten(1, 2), weight, stride=self.stride[1:], padding=self.padding[1:], groups=len(weight))
         return y.unflatten(1, (channels, frames))
 
 
@@ -127,7 +125,8 @@ class TemporalDepthwise(nn.Conv3d):
     """Depthwise (k, 1, 1) convolution, computed as a 2-D one over time and all pixels, without a copy."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = depthwise_conv2d(x.flatten(3), self.weight.flatten(3))
+        weight = self.weight.flatten(3)
+        y = F.conv2d(x.flatten(3), weight, padding=(int(self.padding[0]), 0), groups=len(weight))
         return y.unflatten(3, x.shape[3:])
 
 
@@ -285,7 +284,3 @@ class DwiseNeuro(nn.Module):
 
     def forward(self, x: torch.Tensor, mouse: int = 0) -> torch.Tensor:
         return self.readouts[mouse](self.features(x))
-
-    def frozen(self, mouse: int = 0, precision: torch.dtype | None = None) -> FoldedDwiseNeuro:
-        """The same numbers, and input gradients, faster; does not follow later changes of the weights."""
-        return FoldedDwiseNeuro.of(self, mouse, precision)

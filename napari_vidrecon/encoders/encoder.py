@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from pydantic.dataclasses import dataclass
@@ -110,7 +110,10 @@ class EncoderSpec:
 
 @runtime_checkable
 class Encoder(Protocol):
-    """A dynamic neural encoding model bound to one mouse's readout."""
+    """A dynamic neural encoding model bound to one mouse's readout: what it must have.
+
+    What it may say of itself besides is `Traits`.
+    """
 
     spec: EncoderSpec
     device: torch.device
@@ -156,3 +159,41 @@ class Encoder(Protocol):
 
     def require_neurons(self, neurons: int, of: str) -> None:
         """Raise `EncoderError` unless the readout has as many neurons as a recording."""
+
+
+@runtime_checkable
+class Movable(Protocol):
+    """An encoder that can be moved to another device or floating-point type, in place."""
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Any:
+        """Move; None leaves it where, or what, it is."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Traits:
+    """What an encoder may say of itself, as attributes of these names; one that says nothing has these values.
+
+    Parameters
+    ----------
+    memory_limit
+        Bytes that windows at once may take; None for a part of what is free.
+    answers_in_threads
+        Whether several threads may ask for responses at once.
+    precision
+        What it computes in: "float32", "bfloat16", ...
+    neutral_behavior
+        (4,) pupil size, running, pupil x, pupil y that it takes where a clip has no behaviour; None: it tells none.
+    """
+
+    memory_limit: int | None = None
+    answers_in_threads: bool = False
+    precision: str = "float32"
+    neutral_behavior: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, encoder: Encoder) -> Traits:
+        """Those of an encoder; the one place that knows that any of them may be missing."""
+        told = {
+            each.name: getattr(encoder, each.name) for each in dataclasses.fields(cls) if hasattr(encoder, each.name)
+        }
+        return cls(**told)

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Protocol
+import logging
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import nn
 
-from napari_vidrecon.encoders.answers import sums_to_a_number
-from napari_vidrecon.encoders.encoder import BEHAVIOR_CHANNELS, INPUT_CHANNELS, EncoderSpec
-from napari_vidrecon.encoders.precision import CHECKED_WINDOWS, LARGEST_GREY_LEVEL, checked_precision
-from napari_vidrecon.encoders.prediction import predict_clip
+from napari_vidrecon.encoders.answers import check_finite, sums_to_a_number
+from napari_vidrecon.encoders.chunks import check_chunk, chunk_by_chunk, chunk_that_fits
+from napari_vidrecon.encoders.encoder import BEHAVIOR_CHANNELS, INPUT_CHANNELS, Encoder, EncoderSpec
+from napari_vidrecon.encoders.frozen.forms import FrozenForm, form_of
 from napari_vidrecon.errors import EncoderError
 from napari_vidrecon.settings import finite_number
 
 FLOATS_PER_PIXEL = 600
 PREFERRED_CPU_CHUNK = 2
 """For modules that say nothing of their own."""
-
-
-class FrozenForm(Protocol):
-    """A module for one mouse with its weights frozen: windows, and indices of neurons or None, to activity."""
-
-    def __call__(self, windows: torch.Tensor, neurons: torch.Tensor | None = None) -> torch.Tensor: ...
+LEAST_COSINE = 0.999
+"""Between the gradients in bfloat16 and in float32, for an encoder to compute in bfloat16."""
+CHECKED_WINDOWS = 2
+LARGEST_GREY_LEVEL = 255.0
+Form = Callable[[torch.Tensor], torch.Tensor]
+logger = logging.getLogger(__name__)
 
 
 class WindowEncoder:
     """Binds a frozen module to its specification; implements the `Encoder` protocol.
 
-    Where the module has a faster form for frozen weights (`module.frozen(mouse)`), that one answers; the module
-    stays the truth it is built from, and built from again when its weights have changed.
+    Where the module has a faster form for frozen weights (`frozen/forms.py`), that one answers; the module stays the
+    truth it is built from, and built from again when its weights have changed.
 
     Parameters
     ----------
@@ -57,6 +57,7 @@ class WindowEncoder:
         self.module = module.eval().requires_grad_(False).to(self.device)
         self.neutral_behavior = np.zeros(BEHAVIOR_CHANNELS) if neutral_behavior is None else neutral_behavior
         self._tensors = _tensors_of(self.module)
+        self._form = form_of(module)
         self._frozen: tuple[tuple, FrozenForm] | None = None
         self._precision: torch.dtype | None = None
         self.memory_limit: int | None = None
@@ -78,7 +79,7 @@ class WindowEncoder:
     @property
     def answers_in_threads(self) -> bool:
         """Whether several threads may ask for responses at once."""
-        return hasattr(self.module, "frozen")
+        return self._form is not None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -192,35 +193,35 @@ class WindowEncoder:
         neurons
             Indices of the neurons wanted, in their order; None for all.
         """
-        if not hasattr(self.module, "frozen"):
-            activity = self.module(windows)
-            return activity if neurons is None else activity[:, neurons]
-        return self.frozen()(windows, neurons)
+        if self._form is not None:
+            return self.frozen(self._form)(windows, neurons)
+        activity = self.module(windows)
+        return activity if neurons is None else activity[:, neurons]
 
     def use_bfloat16(self) -> bool:
         """Compute in bfloat16 where the module can and its gradient keeps its direction; whether it does now.
 
         Worth it on a graphics card. Noise is the movie of the check.
         """
-        if "precision" in inspect.signature(getattr(self.module, "frozen", lambda: None)).parameters:
+        form = self._form
+        if form is not None and form.takes_precision:
             canvas, size = self.spec.canvas, self.spec.windows.size
             noise = torch.rand(
                 CHECKED_WINDOWS * size, canvas.rows, canvas.columns, generator=torch.Generator().manual_seed(0)
             )
-            self._precision = None
             windows = self.pack(LARGEST_GREY_LEVEL * noise).unflatten(1, (CHECKED_WINDOWS, size)).transpose(0, 1)
-            self._precision = checked_precision(self.module, self.spec.name, windows)
+            forms = form.of(self.module, precision=torch.bfloat16), form.of(self.module)
+            self._precision = torch.bfloat16 if keeps_direction(*forms, windows, self.spec.name) else None
             self._frozen = None
         return self._precision is not None
 
-    def frozen(self) -> FrozenForm:
+    def frozen(self, form: type[FrozenForm]) -> FrozenForm:
         """The module's form for frozen weights, of the weights as they are now."""
         weights = tuple((id(tensor), tensor._version) for tensor in self._tensors)
         frozen = self._frozen
         if frozen is None or frozen[0] != weights:
-            settings = {} if self._precision is None else {"precision": self._precision}
             # Two threads that come here at once build it twice; that harms nothing.
-            frozen = self._frozen = (weights, self.module.frozen(**settings))  # type: ignore[operator]
+            frozen = self._frozen = (weights, form.of(self.module, precision=self._precision))
         return frozen[1]
 
     def predict(
@@ -271,3 +272,88 @@ class WindowEncoder:
 
 def _tensors_of(module: nn.Module) -> list[torch.Tensor]:
     return [*module.parameters(), *module.buffers()]
+
+
+@torch.no_grad()
+def predict_clip(encoder: Encoder, inputs: torch.Tensor, chunk: int | None = None) -> torch.Tensor:
+    """Mean over all sliding windows of a clip.
+
+    Parameters
+    ----------
+    encoder
+        Whose windows slide.
+    inputs
+        (5, T, rows, columns) model input.
+    chunk
+        Windows at once; None chooses.
+
+    Returns
+    -------
+    torch.Tensor
+        (N, T) tensor; zeros where no window fits (T < 31).
+
+    Raises
+    ------
+    EncoderError
+        It answers NaN or infinity; or no number of windows that can be.
+    """
+    check_chunk(chunk)
+    windows = encoder.spec.windows
+    frames = inputs.shape[1]
+    total = torch.zeros(frames, encoder.spec.neurons, dtype=inputs.dtype, device=inputs.device)
+    starts = windows.starts(frames)
+    if len(starts) == 0:
+        return total.T.contiguous()
+    chunk = chunk or chunk_that_fits(encoder, gradient=False)
+    indices = torch.as_tensor(windows.indices(starts), device=inputs.device)
+    first = 0
+    for part, answer in chunk_by_chunk(
+        encoder, indices, chunk, lambda part: encoder.responses(inputs[:, part].transpose(0, 1))
+    ):
+        # Windows start one frame apart, so their k-th frames are a slice: sums in a fixed order on every device.
+        for k, frame in enumerate(answer.permute(2, 0, 1)):
+            begin = first + k * windows.step
+            total[begin : begin + len(part)] += frame
+        first += len(part)
+    coverage = torch.as_tensor(windows.coverage(frames), device=inputs.device).clamp(min=1)
+    activity = (total / coverage[:, None]).T.contiguous()
+    check_finite(encoder, activity)
+    return activity
+
+
+def gradient_cosine(form: Form, reference: Form, windows: torch.Tensor) -> float:
+    """Cosine between the movie gradients of two forms of an encoder.
+
+    Parameters
+    ----------
+    form, reference
+        Map windows to activity.
+    windows
+        (B, 5, size, rows, columns).
+    """
+    generator = torch.Generator().manual_seed(0)
+    target: torch.Tensor | None = None
+    gradients = []
+    for each in (reference, form):
+        leaf = windows.detach().clone().requires_grad_(True)
+        activity = each(leaf)
+        if target is None:
+            drawn = torch.rand(activity.shape, generator=generator).to(activity)
+            target = 2.0 * activity.detach().mean() * drawn
+        loss = (activity - target * torch.log(activity + torch.finfo(activity.dtype).eps)).sum()
+        gradients.append(torch.autograd.grad(loss, leaf)[0][:, 0].cpu().double().flatten())
+    return float(torch.nn.functional.cosine_similarity(gradients[0], gradients[1], dim=0))
+
+
+def keeps_direction(form: Form, reference: Form, windows: torch.Tensor, name: str) -> bool:
+    """Whether the gradient of an encoder's form in bfloat16 keeps its direction; a line says so where it does not."""
+    cosine = gradient_cosine(form, reference, windows)
+    if cosine >= LEAST_COSINE:
+        return True
+    logger.warning(
+        "%s: in bfloat16 its gradient differs (cosine %.5f, expected at least %s); it stays in its own precision",
+        name,
+        cosine,
+        LEAST_COSINE,
+    )
+    return False

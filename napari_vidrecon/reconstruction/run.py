@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_vidrecon import __version__
 from napari_vidrecon.encoders.chunks import check_chunk
+from napari_vidrecon.encoders.encoder import Encoder, Traits
 from napari_vidrecon.encoders.identity import identity
 from napari_vidrecon.errors import ConfigError, RunError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
@@ -31,7 +32,6 @@ from napari_vidrecon.reconstruction.video_ensemble import VideoEnsemble
 from napari_vidrecon.settings import finite_number, shown
 
 if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
     from napari_vidrecon.sessions.session import Trial
 
 Ensemble = Literal["videos", "gradients"]
@@ -222,7 +222,7 @@ def plan_run(
     if others != identities and goal.kind != "predicted":
         # A predicted target tells itself who predicted it.
         decisive["measured_by"] = others
-    precisions = [getattr(encoder, "precision", "float32") for encoder in encoders]
+    precisions = [Traits.of(encoder).precision for encoder in encoders]
     if set(precisions) != {"float32"}:
         decisive["precision"] = precisions
     recipe = Recipe.of_inputs(

@@ -13,8 +13,7 @@ import napari_vidrecon as vr
 from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe, map_receptive_fields
 from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
 from napari_vidrecon.encoders.encoder import Canvas, EncoderSpec
-from napari_vidrecon.encoders.prediction import predict_clip
-from napari_vidrecon.encoders.window_encoder import WindowEncoder
+from napari_vidrecon.encoders.window_encoder import WindowEncoder, predict_clip
 from napari_vidrecon.errors import ConfigError, EncoderError, StorageError
 from napari_vidrecon.sessions.stimuli.on_off_patches import OFF_LEVEL, ON_LEVEL, OnOffPatches
 

@@ -11,7 +11,7 @@ from napari_vidrecon.encoders import chunks
 from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.encoders.chunks import chunk_by_chunk, chunk_that_fits, window_threads
 from napari_vidrecon.encoders.encoder import Canvas, EncoderSpec
-from napari_vidrecon.encoders.prediction import predict_clip
+from napari_vidrecon.encoders.window_encoder import predict_clip
 
 WINDOWS = 10
 GIB = 1 << 30

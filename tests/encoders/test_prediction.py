@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_vidrecon.encoders.encoder import Canvas, EncoderSpec
-from napari_vidrecon.encoders.prediction import predict_clip
+from napari_vidrecon.encoders.window_encoder import predict_clip
 from napari_vidrecon.errors import EncoderError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.gradients import sub_batch_gradients

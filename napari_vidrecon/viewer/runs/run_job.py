@@ -223,7 +223,7 @@ def _encoders(request: RunRequest, shelf: EncoderShelf, job: Job) -> list[Encode
 
 def _predicted(encoders: Sequence[Encoder], trial: Trial, job: Job) -> np.ndarray:
     """Mean over encoders; the same numbers as `Encoder.predict`, but it can be left and says how far it is."""
-    from napari_vidrecon.encoders.prediction import predict_clip
+    from napari_vidrecon.encoders.window_encoder import predict_clip
 
     windows = sum(len(encoder.spec.windows.starts(trial.frames)) for encoder in encoders)
     done = 0

@@ -1,4 +1,4 @@
-"""Blocks of a DwiseNeuro with frozen weights: the numbers of `dwiseneuro.py` and their input gradient, for less work.
+"""Inverted residuals with frozen weights: the numbers of the modules and their input gradient, for less work.
 
 What is done differently, and why it is the same:
 
@@ -28,21 +28,19 @@ Activations of a block, in the order of computation (the gradients, dX for X, ru
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from napari_vidrecon.encoders.folding import Affine, affine_of, affine_part, folded, nearest, position_tables
-from napari_vidrecon.encoders.kept_tensors import FRAMES, ROWS, KeptTensors, Loans
-from napari_vidrecon.encoders.matrix_product import matrix_product_for
+from napari_vidrecon.encoders.frozen.buffer_pool import FRAMES, ROWS, BufferPool, Loans
+from napari_vidrecon.encoders.frozen.matrix_product import matrix_product_for
 
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.dwiseneuro import InvertedResidual, PositionalEncoding
+Affine = tuple[torch.Tensor, torch.Tensor]
+"""Weight (out, in, ...) and bias (out,)."""
 
 CPU_TILE_FLOATS = 1 << 20
 """Floats of a tile on a CPU: a few of them fit into its cache, and the allocator hands them out again."""
@@ -67,6 +65,37 @@ class Kept:
     reduced: torch.Tensor
     gate: torch.Tensor
     loans: Loans
+
+
+def affine_of(norm: nn.Module) -> Affine:
+    """Scale and shift a channel of a batch norm in evaluation; float64 on the CPU, as not every device has it."""
+    bn: Any = norm.bn
+    weight, bias, mean, variance = (
+        each.cpu().double() for each in (bn.weight, bn.bias, bn.running_mean, bn.running_var)
+    )
+    scale = weight / (variance + bn.eps).sqrt()
+    return scale, bias - mean * scale
+
+
+def folded(normalised: nn.Sequential) -> Affine:
+    """Weight (out, in, ...) and bias (out,) of a convolution without bias and the batch norm after it, in float64."""
+    conv: Any = normalised[0]
+    scale, shift = affine_of(normalised[1])
+    weight = conv.weight.cpu().double()
+    return weight * scale.view(-1, *(1,) * (weight.ndim - 1)), shift
+
+
+def affine_part(layer: nn.Module) -> Affine:
+    """Weight and bias of a convolution or linear layer."""
+    weight, bias = layer.weight, layer.bias
+    assert isinstance(weight, torch.Tensor)
+    assert isinstance(bias, torch.Tensor)
+    return weight, bias
+
+
+def nearest(length: int, out: int) -> torch.Tensor:
+    """Which of `length` positions the `out` ones of a nearest-neighbour shrinking are; none occurs twice."""
+    return F.interpolate(torch.arange(length).double()[None, None], size=out, mode="nearest")[0, 0].long()
 
 
 def images_of_pixels(x: torch.Tensor) -> torch.Tensor:
@@ -110,7 +139,7 @@ class FoldedBlock:
         shortcut: Affine,
         stride: int,
         like: torch.Tensor,
-        kept: KeptTensors,
+        kept: BufferPool,
     ) -> None:
         self.dtype, self.device = like.dtype, like.device
         self.product = matrix_product_for(self.device, self.dtype)
@@ -288,88 +317,6 @@ class FoldedBlock:
         if self.device.type == "cpu":
             size = min(length, max(1, CPU_TILE_FLOATS // (pixels * len(self.space_weight))))
         return [slice(first, min(first + size, length)) for first in range(0, length, size)]
-
-
-class FoldedResidual(FoldedBlock):
-    """A positional encoding of DwiseNeuro and the inverted residual after it."""
-
-    def __init__(
-        self,
-        position: PositionalEncoding,
-        block: InvertedResidual,
-        kept: KeptTensors,
-        precision: torch.dtype | None = None,
-    ) -> None:
-        space, space_bias = folded(block.spat_covn_dw)
-        time, time_bias = folded(block.temp_covn_dw)
-        super().__init__(
-            expand=folded(block.conv_pw),
-            space=(space.squeeze(2), space_bias),
-            time=(time.flatten(3), time_bias),
-            reduce=affine_part(block.se.conv_reduce),
-            excite=affine_part(block.se.conv_expand),
-            contract=folded(block.conv_pwl),
-            shortcut=affine_of(block.bn_sc),
-            stride=block.stride,
-            like=affine_part(block.se.conv_reduce)[0].to(precision),
-            kept=kept,
-        )
-        self.position = position
-
-    def with_position(self, x: torch.Tensor) -> torch.Tensor:
-        if x.shape[1:] not in self.tables:
-            table = deepcopy(self.position).cpu().double().table(*x.shape[1:4])
-            self.tables[x.shape[1:]] = self.stored(table.permute(1, 2, 3, 0))
-        return x + self.tables[x.shape[1:]]
-
-
-class FoldedFirstBlock(FoldedResidual):
-    """The stem and the first block: [B, T, H, W, 5] to [B, T, H', W', C'] (point 3 above)."""
-
-    def __init__(
-        self, stem: nn.Sequential, position: PositionalEncoding, block: InvertedResidual, kept: KeptTensors
-    ) -> None:
-        super().__init__(position, block, kept)
-        weight, shift = folded(stem)
-        weight = weight.flatten(1)
-        # Batch norm's scale and the tiling of channels, as a matrix: the stem goes into it, too.
-        channels = torch.arange(self.out) % len(weight)
-        tiling = torch.eye(len(weight), dtype=torch.float64)[channels]
-        tiling = tiling * affine_of(block.bn_sc)[0][:, None]
-        expand, expand_bias = folded(block.conv_pw)
-        expand = expand.flatten(1)
-        self.expansion_of_position, self.shortcut_of_position = expand.detach(), tiling.detach()
-        self.expansion_bias, self.shortcut_bias = expand @ shift + expand_bias, tiling @ shift
-        self.expand, self.expand_back = self.stored(expand @ weight), self.stored((expand @ weight).T)
-        self.shortcut, self.shortcut_back = self.stored(tiling @ weight), self.stored((tiling @ weight).T)
-
-    def with_position(self, x: torch.Tensor) -> torch.Tensor:
-        return x  # The positions come with the tables.
-
-    def tables_for(self, shape: torch.Size) -> list[torch.Tensor]:
-        """f(t) and g(h) + k(w) of the expansion, then of the shortcut; biases included."""
-        size = shape[1:4]
-        if size not in self.tables:
-            f, g = position_tables(self.position, self.expansion_of_position, *size)
-            f_near, g_near = position_tables(self.position, self.shortcut_of_position, *size)
-            parts = (f + self.expansion_bias, g, f_near + self.shortcut_bias, g_near)
-            self.tables[size] = [self.stored(part) for part in parts]
-        return self.tables[size]
-
-    def expanded(self, x: torch.Tensor, t: slice) -> torch.Tensor:
-        f, g, _, _ = self.tables_for(x.shape)
-        # A matrix product a frame, so that f(t) is its bias and costs nothing.
-        frames, bias = x[:, t].flatten(2, 3).flatten(0, 1), f[t].repeat(len(x), 1)[:, None]
-        u1 = torch.baddbmm(bias, frames, self.expand.T.expand(len(frames), -1, -1))
-        return u1.unflatten(0, (len(x), -1)).unflatten(2, x.shape[2:4]).add_(g)
-
-    def add_shortcut(self, y: torch.Tensor, x: torch.Tensor) -> None:
-        _, _, f, g = self.tables_for(x.shape)
-        near = self.shrunk(g[None, None], y.shape)
-        y.add_(self.product(self.shrunk(x, y.shape), self.shortcut)).add_(f[:, None, None] + near)
-
-    def add_shortcut_gradient(self, dx: torch.Tensor, dy: torch.Tensor) -> None:
-        dx[self.near_pixels(dx, dy.shape, dx.shape[-1])] += self.product(dy, self.shortcut_back)
 
 
 class _BlockFunction(torch.autograd.Function):

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from napari_vidrecon.encoders import matrix_product
 from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.encoders.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, Readout, ShuffleLayer
 from napari_vidrecon.encoders.encoder import EncoderSpec
-from napari_vidrecon.encoders.folded_dwiseneuro import FoldedReadout, FoldedShuffleLayer
-from napari_vidrecon.encoders.matrix_product import matrix_product_for, onednn_product, plain_product
+from napari_vidrecon.encoders.frozen import matrix_product
+from napari_vidrecon.encoders.frozen.folded_dwiseneuro import FoldedDwiseNeuro, FoldedReadout, FoldedShuffleLayer
+from napari_vidrecon.encoders.frozen.matrix_product import matrix_product_for, onednn_product, plain_product
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 
 SMALL = DwiseNeuroConfig(
@@ -58,7 +58,7 @@ def test_activity_and_the_gradient_of_all_five_channels_equal_the_module(dtype, 
     module = small_module(dtype)
     leaf = windows(2, *size, dtype=dtype).requires_grad_(True)
     expected, expected_gradient = loss_and_gradient(module(leaf, 1), leaf)
-    found, gradient = loss_and_gradient(module.frozen(1)(leaf), leaf)
+    found, gradient = loss_and_gradient(FoldedDwiseNeuro.of(module, 1)(leaf), leaf)
     torch.testing.assert_close(found, expected, rtol=LARGEST_ERROR[dtype], atol=0.0)
     for channel in range(5):
         largest = expected_gradient[:, channel].abs().max()
@@ -71,7 +71,7 @@ def test_activity_and_the_gradient_of_all_five_channels_equal_the_module(dtype, 
 
 
 def test_a_prediction_without_gradient_is_the_one_with_it():
-    folded = small_module().frozen()
+    folded = FoldedDwiseNeuro.of(small_module())
     x = windows()
     with torch.no_grad():
         plain = folded(x)
@@ -79,7 +79,7 @@ def test_a_prediction_without_gradient_is_the_one_with_it():
 
 
 def test_windows_do_not_influence_each_other():
-    folded = small_module().frozen()
+    folded = FoldedDwiseNeuro.of(small_module())
     x = windows(3)
     together = folded(x)
     for index in range(3):
@@ -135,7 +135,7 @@ def test_changed_weights_are_followed(encoder):
 
 def test_an_unchanged_encoder_is_folded_once(encoder):
     encoder.responses(windows(1, dtype=torch.float32))
-    assert encoder.frozen() is encoder.frozen()
+    assert encoder.frozen(FoldedDwiseNeuro) is encoder.frozen(FoldedDwiseNeuro)
 
 
 def test_the_golden_checkpoints_give_the_modules_gradients(golden_checkpoints):
@@ -150,7 +150,7 @@ def test_the_golden_checkpoints_give_the_modules_gradients(golden_checkpoints):
 def test_the_full_size_encoder_gives_the_modules_gradient():
     module = small_module(torch.float32, DwiseNeuroConfig((500,)))
     leaf = windows(1, dtype=torch.float32).requires_grad_(True)
-    loss, gradient = loss_and_gradient(module.frozen()(leaf), leaf)
+    loss, gradient = loss_and_gradient(FoldedDwiseNeuro.of(module)(leaf), leaf)
     expected_loss, expected = loss_and_gradient(module(leaf), leaf)
     assert float(loss) == pytest.approx(float(expected_loss), rel=1e-5)
     assert (gradient - expected).abs().max() <= 1e-4 * expected.abs().max()

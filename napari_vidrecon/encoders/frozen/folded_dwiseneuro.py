@@ -7,23 +7,111 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from copy import deepcopy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from napari_vidrecon.encoders.folded_block import (
-    FoldedBlock,
-    FoldedFirstBlock,
-    FoldedResidual,
-    affine_of,
-    folded,
-)
-from napari_vidrecon.encoders.kept_tensors import KeptTensors
+from napari_vidrecon.encoders.dwiseneuro import DwiseNeuro, InvertedResidual, PositionalEncoding, Readout, ShuffleLayer
+from napari_vidrecon.encoders.frozen.buffer_pool import BufferPool
+from napari_vidrecon.encoders.frozen.folded_block import FoldedBlock, affine_of, affine_part, folded
 
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.dwiseneuro import DwiseNeuro, Readout, ShuffleLayer
+
+def position_tables(
+    position: PositionalEncoding, weight: torch.Tensor, frames: int, rows: int, columns: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A matrix (M, C) times the positional encoding: f(t) as (T, M) and g(h) + k(w) as (H, W, M), float64."""
+    exact = deepcopy(position).cpu().double()
+    tables = []
+    for length, part in zip((frames, rows, columns), weight.split(2 * len(exact.inv_freq), dim=1), strict=False):
+        tables.append(exact.axis(length)[:, : part.shape[1]] @ part.T)
+    # With few channels the cut at `channels` may leave none for the columns.
+    along_columns = tables[2] if len(tables) > 2 else tables[0].new_zeros(columns, len(weight))
+    return tables[0], tables[1][:, None] + along_columns
+
+
+class FoldedResidual(FoldedBlock):
+    """A positional encoding of DwiseNeuro and the inverted residual after it."""
+
+    def __init__(
+        self,
+        position: PositionalEncoding,
+        block: InvertedResidual,
+        kept: BufferPool,
+        precision: torch.dtype | None = None,
+    ) -> None:
+        space, space_bias = folded(block.spat_covn_dw)
+        time, time_bias = folded(block.temp_covn_dw)
+        super().__init__(
+            expand=folded(block.conv_pw),
+            space=(space.squeeze(2), space_bias),
+            time=(time.flatten(3), time_bias),
+            reduce=affine_part(block.se.conv_reduce),
+            excite=affine_part(block.se.conv_expand),
+            contract=folded(block.conv_pwl),
+            shortcut=affine_of(block.bn_sc),
+            stride=block.stride,
+            like=affine_part(block.se.conv_reduce)[0].to(precision),
+            kept=kept,
+        )
+        self.position = position
+
+    def with_position(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[1:] not in self.tables:
+            table = deepcopy(self.position).cpu().double().table(*x.shape[1:4])
+            self.tables[x.shape[1:]] = self.stored(table.permute(1, 2, 3, 0))
+        return x + self.tables[x.shape[1:]]
+
+
+class FoldedFirstBlock(FoldedResidual):
+    """The stem and the first block: [B, T, H, W, 5] to [B, T, H', W', C'] (point 3 in `folded_block.py`)."""
+
+    def __init__(
+        self, stem: nn.Sequential, position: PositionalEncoding, block: InvertedResidual, kept: BufferPool
+    ) -> None:
+        super().__init__(position, block, kept)
+        weight, shift = folded(stem)
+        weight = weight.flatten(1)
+        # Batch norm's scale and the tiling of channels, as a matrix: the stem goes into it, too.
+        channels = torch.arange(self.out) % len(weight)
+        tiling = torch.eye(len(weight), dtype=torch.float64)[channels]
+        tiling = tiling * affine_of(block.bn_sc)[0][:, None]
+        expand, expand_bias = folded(block.conv_pw)
+        expand = expand.flatten(1)
+        self.expansion_of_position, self.shortcut_of_position = expand.detach(), tiling.detach()
+        self.expansion_bias, self.shortcut_bias = expand @ shift + expand_bias, tiling @ shift
+        self.expand, self.expand_back = self.stored(expand @ weight), self.stored((expand @ weight).T)
+        self.shortcut, self.shortcut_back = self.stored(tiling @ weight), self.stored((tiling @ weight).T)
+
+    def with_position(self, x: torch.Tensor) -> torch.Tensor:
+        return x  # The positions come with the tables.
+
+    def tables_for(self, shape: torch.Size) -> list[torch.Tensor]:
+        """f(t) and g(h) + k(w) of the expansion, then of the shortcut; biases included."""
+        size = shape[1:4]
+        if size not in self.tables:
+            f, g = position_tables(self.position, self.expansion_of_position, *size)
+            f_near, g_near = position_tables(self.position, self.shortcut_of_position, *size)
+            parts = (f + self.expansion_bias, g, f_near + self.shortcut_bias, g_near)
+            self.tables[size] = [self.stored(part) for part in parts]
+        return self.tables[size]
+
+    def expanded(self, x: torch.Tensor, t: slice) -> torch.Tensor:
+        f, g, _, _ = self.tables_for(x.shape)
+        # A matrix product a frame, so that f(t) is its bias and costs nothing.
+        frames, bias = x[:, t].flatten(2, 3).flatten(0, 1), f[t].repeat(len(x), 1)[:, None]
+        u1 = torch.baddbmm(bias, frames, self.expand.T.expand(len(frames), -1, -1))
+        return u1.unflatten(0, (len(x), -1)).unflatten(2, x.shape[2:4]).add_(g)
+
+    def add_shortcut(self, y: torch.Tensor, x: torch.Tensor) -> None:
+        _, _, f, g = self.tables_for(x.shape)
+        near = self.shrunk(g[None, None], y.shape)
+        y.add_(self.product(self.shrunk(x, y.shape), self.shortcut)).add_(f[:, None, None] + near)
+
+    def add_shortcut_gradient(self, dx: torch.Tensor, dy: torch.Tensor) -> None:
+        dx[self.near_pixels(dx, dy.shape, dx.shape[-1])] += self.product(dy, self.shortcut_back)
 
 
 class FoldedShuffleLayer:
@@ -90,6 +178,8 @@ class FoldedReadout:
 class FoldedDwiseNeuro:
     """A frozen DwiseNeuro for one mouse: [B, 5, T, H, W] to [B, N, T]. Built with `FoldedDwiseNeuro.of`."""
 
+    takes_precision = True
+
     def __init__(self, blocks: list[FoldedBlock], cortex: list[FoldedShuffleLayer], readout: FoldedReadout) -> None:
         self.blocks, self.cortex, self.readout = blocks, cortex, readout
 
@@ -106,7 +196,7 @@ class FoldedDwiseNeuro:
         precision
             Of the blocks after the first, which sees grey levels; None for the module's own.
         """
-        kept = KeptTensors()
+        kept = BufferPool()
         children: list[Any] = list(module.core.blocks)
         with torch.no_grad():
             blocks: list[FoldedBlock] = [FoldedFirstBlock(module.core.stem, children[0], children[1], kept)]

@@ -7,19 +7,37 @@ the readout's maps over space and features are multiplied once instead of at eve
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from napari_vidrecon.encoders.folded_block import FoldedBlock
-from napari_vidrecon.encoders.folding import Affine, affine_of, affine_part
-from napari_vidrecon.encoders.frozen_convolution import strided_conv2d
-from napari_vidrecon.encoders.kept_tensors import KeptTensors
-from napari_vidrecon.encoders.matrix_product import MatrixProduct, matrix_product_for
+from napari_vidrecon.encoders.compact import Block, ChannelNorm, Compact, FactorisedReadout
+from napari_vidrecon.encoders.frozen.buffer_pool import BufferPool
+from napari_vidrecon.encoders.frozen.folded_block import Affine, FoldedBlock, affine_of, affine_part
+from napari_vidrecon.encoders.frozen.matrix_product import MatrixProduct, matrix_product_for
 
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.compact import Block, ChannelNorm, Compact, FactorisedReadout
+
+class _FrozenStrided(torch.autograd.Function):
+    """Few input channels, large kernel, any stride: the input gradient is a matrix product and a fold."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
+        ctx.save_for_backward(weight)
+        ctx.size, ctx.stride, ctx.padding = x.shape[2:], stride, padding
+        return F.conv2d(x, weight, stride=stride, padding=padding)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+        (weight,) = ctx.saved_tensors
+        patches = torch.matmul(weight.flatten(1).T, gradients[0].contiguous().flatten(2))
+        gradient = F.fold(patches, ctx.size, tuple(weight.shape[2:]), padding=ctx.padding, stride=ctx.stride)
+        return gradient, None, None, None
+
+
+def strided_conv2d(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
+    """Convolution of (B, C, H, W) with frozen weights (out, C, kh, kw); its input gradient is several times faster."""
+    return _FrozenStrided.apply(x, weight, stride, padding)
 
 
 def folded_pair(weight: torch.Tensor, norm: ChannelNorm) -> Affine:
@@ -31,7 +49,7 @@ def folded_pair(weight: torch.Tensor, norm: ChannelNorm) -> Affine:
 class FoldedCompactBlock(FoldedBlock):
     """A block of the compact encoder: learned tables of position, which its shortcut does not see."""
 
-    def __init__(self, block: Block, kept: KeptTensors) -> None:
+    def __init__(self, block: Block, kept: BufferPool) -> None:
         features: Any = block.time_table
         width = features.shape[-1]
         ones, zeros = torch.ones(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64)
@@ -125,8 +143,10 @@ class FoldedFactorisedReadout:
 class FoldedCompact:
     """A frozen compact encoder for one mouse: [B, 5, T, 36, 64] to [B, N, T]."""
 
+    takes_precision = False
+
     def __init__(self, module: Compact, mouse: int = 0) -> None:
-        kept = KeptTensors()
+        kept = BufferPool()
         self._module = module
         with torch.no_grad():
             stem, bias = folded_pair(module.stem.weight, module.stem_norm)
@@ -135,6 +155,11 @@ class FoldedCompact:
             self._blocks = [FoldedCompactBlock(block, kept) for block in children]
             readout: Any = module.readouts[mouse]
             self._readout = FoldedFactorisedReadout(readout)
+
+    @classmethod
+    def of(cls, module: Compact, mouse: int = 0, precision: torch.dtype | None = None) -> FoldedCompact:
+        """Fold a module; later changes of its weights do not follow. It computes in the module's own precision."""
+        return cls(module, mouse)
 
     def __call__(self, windows: torch.Tensor, neurons: torch.Tensor | None = None) -> torch.Tensor:
         """Activity of all neurons, or of those with the indices `neurons`; differentiable once, in `windows`."""

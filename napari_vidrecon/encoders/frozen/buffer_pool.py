@@ -10,7 +10,7 @@ FRAMES, ROWS = 1, 2
 """Axes of [B, T, H, W, C]."""
 
 
-class KeptTensors:
+class BufferPool:
     """Tensors that nobody needs at the moment, by shape.
 
     Several threads may borrow at once: adding to a list, and taking from it, cannot be interrupted. Devices other
@@ -44,7 +44,7 @@ class Loans:
         A tensor of the precision and on the device wanted.
     """
 
-    def __init__(self, kept: KeptTensors, like: torch.Tensor) -> None:
+    def __init__(self, kept: BufferPool, like: torch.Tensor) -> None:
         self._kept, self._like = kept, like
         self._lent: list[torch.Tensor] = []
 

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from napari_vidrecon.encoders import folded_block
 from napari_vidrecon.encoders.dwiseneuro import BatchNorm, Core, DwiseNeuroConfig, InvertedResidual, PositionalEncoding
-from napari_vidrecon.encoders.folded_block import FoldedFirstBlock, FoldedResidual
-from napari_vidrecon.encoders.folding import affine_of, folded, nearest, position_tables
-from napari_vidrecon.encoders.kept_tensors import KeptTensors
+from napari_vidrecon.encoders.frozen import folded_block
+from napari_vidrecon.encoders.frozen.buffer_pool import BufferPool
+from napari_vidrecon.encoders.frozen.folded_block import affine_of, folded, nearest
+from napari_vidrecon.encoders.frozen.folded_dwiseneuro import FoldedFirstBlock, FoldedResidual, position_tables
 
 FRAMES = 6
 EXACT = {"rtol": 0.0, "atol": 1e-12}
@@ -90,7 +90,7 @@ def test_stem_and_positions_fold_into_the_first_expansion(size, tiles):
     config = DwiseNeuroConfig((3,), core_features=(8,), spatial_strides=(2,), expansion_ratio=3, se_reduce_ratio=4)
     core = randomised(Core(config))
     position, block = core.blocks
-    first = FoldedFirstBlock(core.stem, position, block, KeptTensors())
+    first = FoldedFirstBlock(core.stem, position, block, BufferPool())
     x = drawn(1, 5, FRAMES, *size)
     plain = block.conv_pw[1](block.conv_pw[0](position(core.stem(x))))
     for frames in (slice(0, FRAMES), slice(2, 3)):
@@ -101,7 +101,7 @@ def test_stem_and_positions_fold_into_the_first_expansion(size, tiles):
 @pytest.mark.parametrize("size", SIZES)
 def test_depthwise_convolutions_are_2d_ones_of_views_and_so_are_their_gradients(size, stride):
     block = plain_block(6, 6, stride)
-    folded_form = FoldedResidual(PositionalEncoding(6).double(), block, KeptTensors())
+    folded_form = FoldedResidual(PositionalEncoding(6).double(), block, BufferPool())
     for sequence, forward, backward in (
         (block.spat_covn_dw, folded_form.space, lambda d, shape: folded_form.space_back(d, shape)),
         (block.temp_covn_dw, folded_form.time, lambda d, shape: folded_form.time_back(d)),
@@ -117,7 +117,7 @@ def test_depthwise_convolutions_are_2d_ones_of_views_and_so_are_their_gradients(
 
 def test_the_gate_scales_the_contraction_instead_of_the_movie():
     block = plain_block(6, 6, 1)
-    folded_form = FoldedResidual(PositionalEncoding(6).double(), block, KeptTensors())
+    folded_form = FoldedResidual(PositionalEncoding(6).double(), block, BufferPool())
     h3 = drawn(2, 18, FRAMES, 4, 5)
     gate = (block.se(h3) / h3)[:, :, 0, 0, 0]
     ours = folded_form.samplewise(
@@ -131,7 +131,7 @@ def test_the_gate_scales_the_contraction_instead_of_the_movie():
 @pytest.mark.parametrize("size", SIZES)
 def test_a_block_and_its_gradient_equal_the_plain_ones(size, channels, stride, tiles):
     position, block = PositionalEncoding(channels[0]).double(), plain_block(*channels, stride)
-    folded_form = FoldedResidual(position, block, KeptTensors())
+    folded_form = FoldedResidual(position, block, BufferPool())
     x = drawn(2, channels[0], FRAMES, *size).requires_grad_(True)
     plain = block(position(x))
     dy = torch.randn_like(plain)
@@ -144,7 +144,7 @@ def test_a_block_and_its_gradient_equal_the_plain_ones(size, channels, stride, t
 
 def test_windows_together_as_on_a_gpu_give_the_same_as_one_at_a_time(monkeypatch):
     position, block = PositionalEncoding(6).double(), plain_block(6, 6, 2)
-    folded_form = FoldedResidual(position, block, KeptTensors())
+    folded_form = FoldedResidual(position, block, BufferPool())
     answers = []
     for _ in range(2):
         x = channels_last(drawn(3, 6, FRAMES, 8, 8)).requires_grad_(True)
@@ -157,7 +157,7 @@ def test_windows_together_as_on_a_gpu_give_the_same_as_one_at_a_time(monkeypatch
 
 def test_the_gradient_of_the_gate_comes_from_that_of_the_contraction():
     block = plain_block(6, 10, 1)
-    folded_form = FoldedResidual(PositionalEncoding(6).double(), block, KeptTensors())
+    folded_form = FoldedResidual(PositionalEncoding(6).double(), block, BufferPool())
     h3, dy = channels_last(drawn(1, 18, FRAMES, 4, 5)), channels_last(drawn(1, 10, FRAMES, 4, 5))
     gate = drawn(1, 18).requires_grad_(True)
     y = folded_form.samplewise(h3, folded_form.contract * gate[:, None], folded_form.bias[None])
@@ -167,7 +167,7 @@ def test_the_gradient_of_the_gate_comes_from_that_of_the_contraction():
 
 
 def test_a_prediction_keeps_nothing_and_is_the_same(tiles):
-    kept = KeptTensors()
+    kept = BufferPool()
     folded_form = FoldedResidual(PositionalEncoding(6).double(), plain_block(6, 6, 2), kept)
     x = channels_last(drawn(2, 6, FRAMES, 8, 8))
     y, nothing = folded_form.forward(x, keep=False)
@@ -177,7 +177,7 @@ def test_a_prediction_keeps_nothing_and_is_the_same(tiles):
 
 def test_kept_tensors_are_used_again_by_the_next_step(monkeypatch):
     monkeypatch.setattr(folded_block, "CPU_TILE_FLOATS", 1)
-    kept = KeptTensors()
+    kept = BufferPool()
     folded_form = FoldedResidual(PositionalEncoding(6).double(), plain_block(6, 6, 1), kept)
     places = []
     for _ in range(3):
@@ -190,7 +190,7 @@ def test_kept_tensors_are_used_again_by_the_next_step(monkeypatch):
 
 
 def test_a_second_backward_pass_says_that_it_cannot():
-    folded_form = FoldedResidual(PositionalEncoding(6).double(), plain_block(6, 6, 1), KeptTensors())
+    folded_form = FoldedResidual(PositionalEncoding(6).double(), plain_block(6, 6, 1), BufferPool())
     x = channels_last(drawn(1, 6, FRAMES, 4, 4)).requires_grad_(True)
     loss = folded_form(x).sum()
     loss.backward(retain_graph=True)

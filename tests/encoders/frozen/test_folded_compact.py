@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from napari_vidrecon.encoders.compact import Compact, CompactConfig
 from napari_vidrecon.encoders.encoder import EncoderSpec
+from napari_vidrecon.encoders.frozen.folded_compact import FoldedCompact, strided_conv2d
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 
 CONFIG = CompactConfig((12, 7), features=8, temporal_kernels=(7, 5))
@@ -41,7 +43,7 @@ def windows(dtype: torch.dtype) -> torch.Tensor:
 def test_activity_and_the_gradient_of_all_five_channels_equal_the_module(dtype, mouse):
     module = trained_module(dtype)
     results = []
-    for form in (lambda x: module(x, mouse), module.frozen(mouse)):
+    for form in (lambda x: module(x, mouse), FoldedCompact.of(module, mouse)):
         leaf = windows(dtype).requires_grad_(True)
         activity = form(leaf)
         (gradient,) = torch.autograd.grad((activity - 3.0 * torch.log(activity + 1e-8)).sum(), leaf)
@@ -56,7 +58,7 @@ def test_activity_and_the_gradient_of_all_five_channels_equal_the_module(dtype, 
 
 @pytest.mark.parametrize("chosen", [[0, 5, 11], [11, 2], list(range(12))])
 def test_some_neurons_equal_the_same_ones_of_all(chosen):
-    folded = trained_module(torch.float64).frozen()
+    folded = FoldedCompact.of(trained_module(torch.float64))
     x = windows(torch.float64)
     whole = folded(x)
     torch.testing.assert_close(folded(x, torch.tensor(chosen)), whole[:, chosen], rtol=1e-12, atol=0.0)
@@ -71,3 +73,15 @@ def test_changed_weights_are_followed():
     after = encoder.responses(x)
     assert not torch.allclose(before, after)
     torch.testing.assert_close(after, encoder.module(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "kernel", "stride"), [((36, 64), 11, 4), ((20, 30), 7, 2), ((9, 9), 3, 1)])
+def test_the_stem_equals_torchs_convolution_in_value_and_gradient(size, kernel, stride):
+    torch.manual_seed(0)
+    x = torch.randn(3, 2, *size, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(5, 2, kernel, kernel, dtype=torch.float64)
+    ours = strided_conv2d(x, weight, stride, kernel // 2)
+    plain = F.conv2d(x, weight, stride=stride, padding=kernel // 2)
+    torch.testing.assert_close(ours, plain)
+    pull = torch.randn_like(plain)
+    torch.testing.assert_close(torch.autograd.grad(ours, x, pull)[0], torch.autograd.grad(plain, x, pull)[0])

@@ -1,0 +1,1 @@
+"""Encoders with frozen weights: the same numbers, and their gradient in the movie, for less work."""

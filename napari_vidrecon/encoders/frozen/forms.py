@@ -1,0 +1,35 @@
+"""Which module has a form for frozen weights; a module itself does not know."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from napari_vidrecon.encoders.compact import Compact
+from napari_vidrecon.encoders.dwiseneuro import DwiseNeuro
+from napari_vidrecon.encoders.frozen.folded_compact import FoldedCompact
+from napari_vidrecon.encoders.frozen.folded_dwiseneuro import FoldedDwiseNeuro
+
+
+class FrozenForm(Protocol):
+    """A module for one mouse with its weights frozen; several threads may call it at once."""
+
+    takes_precision: bool
+    """Whether it can compute in another precision than the module's."""
+
+    @classmethod
+    def of(cls, module: Any, mouse: int = 0, precision: torch.dtype | None = None) -> FrozenForm:
+        """The form of a module in evaluation mode; later changes of its weights do not follow."""
+
+    def __call__(self, windows: torch.Tensor, neurons: torch.Tensor | None = None) -> torch.Tensor:
+        """Activity of all neurons, or of those with the indices `neurons`; differentiable once, in `windows`."""
+
+
+FORMS: dict[type[nn.Module], type[FrozenForm]] = {Compact: FoldedCompact, DwiseNeuro: FoldedDwiseNeuro}
+
+
+def form_of(module: nn.Module) -> type[FrozenForm] | None:
+    """How a module's weights are frozen; None where the module itself has to answer."""
+    return FORMS.get(type(module))
