@@ -15,7 +15,7 @@ from napari_vidrecon.analysis.postprocess import apply_mask, match_luminance_con
 from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
 from napari_vidrecon.figures.mosaic import mosaic_frames
 from napari_vidrecon.figures.mouse_lines import LinePanel, Lines, mouse_lines_figure
-from napari_vidrecon.studies.experiments import variations
+from napari_vidrecon.studies.experiments import method_versions
 from napari_vidrecon.studies.measures.measuring import evaluation_mask, presented
 from napari_vidrecon.studies.measures.tiling import cropped, same_length, spread_frames
 from napari_vidrecon.studies.study import Clip, Plan, averaged
@@ -34,7 +34,7 @@ PIXEL_SCALE = 5
 VERSION_TICKS = ("from\npredicted", "standard", "gradient\nensembling", "no\nsmoothing")
 SHORT_NAMES = ("from predicted", "standard", "gradient ens.", "no smoothing")
 MASK_NAMES = dict(
-    zip(variations.TRAINING_MASKS, ("no training\nmask", "alpha ≥ 0.5", "alpha ≥ 1\n(strict)"), strict=True)
+    zip(method_versions.TRAINING_MASKS, ("no training\nmask", "alpha ≥ 0.5", "alpha ≥ 1\n(strict)"), strict=True)
 )
 INPUT_TICKS = ("full\nvideo", "masked\nvideo", "recon-\nstruction", "matched\nrecon.")
 
@@ -53,10 +53,10 @@ def versions_figure(plan: Plan, store: RunStore) -> Figure:
     truth, times_s = trial.video[part], _times_s(plan, trial)[part]
     chosen = spread_frames(len(truth), FRAMES_APART, FRAMES_SHOWN)
     rows = [("shown", apply_mask(truth, pixels)[chosen])]
-    for version in variations.VERSIONS:
-        video = variations.version_movie(plan, store, clip, version)[part]
+    for version in method_versions.VERSIONS:
+        video = method_versions.version_movie(plan, store, clip, version)[part]
         rows.append((version.replace(" ", "\n", 1), presented(truth, video, pixels)[1][chosen]))
-    unmatched = variations.version_movie(plan, store, clip, variations.STANDARD)[part]
+    unmatched = method_versions.version_movie(plan, store, clip, method_versions.STANDARD)[part]
     rows.append(("no matching", apply_mask(unmatched, pixels)[chosen]))
     block = FrameBlock(rows, times_s[chosen], clip.name, [pixels])
     return frame_rows_figure([block], title="Versions of the method", simulated=plan.simulated)
@@ -75,8 +75,8 @@ def masks_figure(plan: Plan, store: RunStore) -> Figure:
     truth, times_s = trial.video[part], _times_s(plan, trial)[part]
     chosen = spread_frames(len(truth), FRAMES_APART, FRAMES_SHOWN)
     rows = [("shown", truth[chosen])]
-    for name, threshold in variations.TRAINING_MASKS.items():
-        video = averaged(store, variations.mask_specs(plan, clip, name))[part]
+    for name, threshold in method_versions.TRAINING_MASKS.items():
+        video = averaged(store, method_versions.mask_specs(plan, clip, name))[part]
         matched = match_luminance_contrast(video, truth, mask.binary(threshold))
         rows.append((MASK_NAMES[name], matched[chosen]))
     block = FrameBlock(rows, times_s[chosen], clip.name)
@@ -85,10 +85,10 @@ def masks_figure(plan: Plan, store: RunStore) -> Figure:
 
 def performance_figure(plan: Plan, versions: pd.DataFrame, masks: pd.DataFrame) -> Figure:
     """Correlation of every version, and over the threshold and the size of the evaluation mask (Fig. 1-S2 C)."""
-    left = _categories(versions, "version", variations.VERSIONS, "video_correlation")
+    left = _categories(versions, "version", method_versions.VERSIONS, "video_correlation")
     by_threshold, by_size = [], []
     # Black, blue and red, as published.
-    for name in (variations.USUAL_MASK, variations.STRICT_MASK, variations.NO_MASK):
+    for name in (method_versions.USUAL_MASK, method_versions.STRICT_MASK, method_versions.NO_MASK):
         part = masks[masks["training_mask"] == name]
         mice, thresholds = statistics.by_unit(part, ["mouse"], "evaluation_threshold", "video_correlation")
         clips, _ = statistics.by_unit(part, ["mouse", "clip"], "evaluation_threshold", "video_correlation")
@@ -108,12 +108,12 @@ def activity_figure(plan: Plan, activity: pd.DataFrame) -> Figure:
     """Poisson loss and correlation of activity predicted from every kind of movie (Fig. 1-S2 D)."""
     panels = [
         LinePanel(
-            [_categories(activity, "movie", variations.INPUTS, measure)],
+            [_categories(activity, "movie", method_versions.INPUTS, measure)],
             "what the encoders see",
             label,
             ticks=INPUT_TICKS,
         )
-        for measure, label in variations.ACTIVITY_MEASURES.items()
+        for measure, label in method_versions.ACTIVITY_MEASURES.items()
     ]
     return mouse_lines_figure(panels, title="Predicted against recorded activity", simulated=plan.simulated)
 
@@ -133,8 +133,8 @@ def versions_movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
         truth, pixels = plan.trial(clip).video, evaluation_mask(clip)
         part = plan.measured(len(truth))
         column = [apply_mask(truth[part], pixels)]
-        for version in variations.VERSIONS:
-            video = variations.version_movie(plan, store, clip, version)
+        for version in method_versions.VERSIONS:
+            video = method_versions.version_movie(plan, store, clip, version)
             column.append(presented(truth[part], video[part], pixels)[1])
         columns.append(column)
     return mosaic_frames(

@@ -16,6 +16,26 @@ from napari_vidrecon.analysis.postprocess import match_luminance_contrast
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE
 from napari_vidrecon.reconstruction.masks import TRAINING_THRESHOLD
 from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.studies.experiments.method_versions import (
+    ACTIVITY_MEASURES,
+    FULL,
+    GRADIENTS,
+    INPUTS,
+    MASKED,
+    MATCHED,
+    NO_MASK,
+    PREDICTED,
+    RECONSTRUCTED,
+    STANDARD,
+    STRICT_MASK,
+    TRAINING_MASKS,
+    UNSMOOTHED,
+    USUAL_MASK,
+    VERSIONS,
+    mask_specs,
+    version_movie,
+    version_specs,
+)
 from napari_vidrecon.studies.measures import predicting
 from napari_vidrecon.studies.measures.comparing import pair_tests
 from napari_vidrecon.studies.measures.measuring import EVALUATION_THRESHOLD, evaluation_mask, row, scores
@@ -27,36 +47,7 @@ if TYPE_CHECKING:
 
     from napari_vidrecon.studies.runs.store import RunStore
 
-STANDARD, PREDICTED = "standard", "from predicted"
-GRADIENTS, UNSMOOTHED = "gradient ensembling", "no smoothing"
-VERSIONS = (PREDICTED, STANDARD, GRADIENTS, UNSMOOTHED)
-NO_MASK, USUAL_MASK, STRICT_MASK = "no training mask", "alpha ≥ 0.5", "alpha ≥ 1 (strict)"
-TRAINING_MASKS = {NO_MASK: 0.0, USUAL_MASK: TRAINING_THRESHOLD, STRICT_MASK: EVALUATION_THRESHOLD}
 EVALUATION_THRESHOLDS = tuple(step / 10 for step in range(11))
-FULL, MASKED = "full video", "masked video"
-RECONSTRUCTED, MATCHED = "reconstruction", "matched reconstruction"
-INPUTS = (FULL, MASKED, RECONSTRUCTED, MATCHED)
-ACTIVITY_MEASURES = {"poisson_loss": "Poisson loss (lower is better)", "response_correlation": "activity correlation r"}
-
-
-def version_specs(plan: Plan, clip: Clip, version: str) -> list[RunSpec]:
-    """The runs whose movies are averaged for one version of the method."""
-    if version == PREDICTED:
-        return plan.standard(clip, target="predicted")
-    if version == GRADIENTS:
-        return [plan.standard(clip)[0].changed(encoders=plan.encoders(clip.mouse), ensemble="gradients")]
-    return plan.standard(clip)
-
-
-def mask_specs(plan: Plan, clip: Clip, training_mask: str) -> list[RunSpec]:
-    """The runs with one training mask; what lies outside stays grey, as published, whatever the preset does there."""
-    config = plan.scale.config().changed(surround="grey")
-    return plan.standard(clip, config=config, mask_threshold=TRAINING_MASKS[training_mask])
-
-
-def version_movie(plan: Plan, store: RunStore, clip: Clip, version: str) -> np.ndarray:
-    """The movie of one version, ready to be measured: (T, 36, 64)."""
-    return averaged(store, version_specs(plan, clip, version), smoothed=version != UNSMOOTHED)
 
 
 def runs(plan: Plan) -> Sequence[RunSpec]:
