@@ -10,12 +10,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import grimp
 from importlinter import cli as import_linter
 
 ROOT = Path(__file__).resolve().parents[1]
 IMPORT_SECONDS, HELP_SECONDS = 0.2, 0.5
 ATTEMPTS = 8
 HEAVY = ("torch", "numpy", "scipy", "napari", "qtpy", "PyQt6", "matplotlib", "zarr", "pydantic", "vispy")
+KNOWN_CIRCLES = {
+    frozenset({"reconstruction.not_finite", "reconstruction.reconstructor"}),
+    frozenset({"viewer.model", "viewer.run_settings"}),
+    frozenset({"viewer.board.board", "viewer.board.pointing", "viewer.board.readout"}),
+    frozenset({"viewer.contributions.commands", "viewer.contributions.shortcuts", "viewer.main_widget"}),
+}
+"""Still to be opened; an entry goes with its circle, and none comes."""
 IMPORT_PROBE = """
 import json, sys, time
 began = time.perf_counter()
@@ -46,6 +54,33 @@ def imported(module: str) -> tuple[float, set[str]]:
 def test_imports_run_downwards_only_and_only_the_viewer_knows_qt() -> None:
     code = import_linter.lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True)
     assert code == import_linter.EXIT_STATUS_SUCCESS
+
+
+def circles(graph: grimp.ImportGraph) -> set[frozenset[str]]:
+    """Modules that reach each other by imports, those for type checkers and those inside functions included."""
+    found, settled = set(), set()
+    for module in sorted(graph.modules):
+        if module in settled:
+            continue
+        circle = {module} | graph.find_upstream_modules(module) & graph.find_downstream_modules(module)
+        settled |= circle
+        if len(circle) > 1:
+            found.add(frozenset(name.removeprefix("napari_vidrecon.") for name in circle))
+    return found
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = grimp.build_graph("napari_vidrecon", exclude_type_checking_imports=False, cache_dir=None)
+    assert circles(graph) == KNOWN_CIRCLES
+
+
+def test_a_circle_of_imports_is_found() -> None:
+    graph = grimp.ImportGraph()
+    for name in ("a", "b", "c", "d"):
+        graph.add_module(f"napari_vidrecon.{name}")
+    for importer, imported in (("a", "b"), ("b", "c"), ("c", "a"), ("c", "d")):
+        graph.add_import(importer=f"napari_vidrecon.{importer}", imported=f"napari_vidrecon.{imported}")
+    assert circles(graph) == {frozenset({"a", "b", "c"})}
 
 
 def test_importing_the_package_is_quick() -> None:

@@ -8,9 +8,9 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from napari_vidrecon import __version__
 from napari_vidrecon.cli.streams import tell
 from napari_vidrecon.errors import one_line
+from napari_vidrecon.version import __version__
 
 VERBS = (
     "demo",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_vidrecon import __version__
 from napari_vidrecon.encoders.chunks import check_chunk
 from napari_vidrecon.encoders.encoder import Encoder, Traits
 from napari_vidrecon.encoders.identity import identity
@@ -30,6 +29,7 @@ from napari_vidrecon.reconstruction.targets import Target, build_target
 from napari_vidrecon.reconstruction.tracking import Tracker
 from napari_vidrecon.reconstruction.video_ensemble import VideoEnsemble
 from napari_vidrecon.settings import finite_number, shown
+from napari_vidrecon.version import __version__
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Trial

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_vidrecon import __version__
 from napari_vidrecon.errors import RunError, StorageError, one_line
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.storage import read_description
+from napari_vidrecon.version import __version__
 
 STIMULUS_IMPORTS = (
     "from napari_vidrecon.sessions.stimuli.given_movie import GivenMovie",

@@ -12,7 +12,6 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from napari_vidrecon import __version__
 from napari_vidrecon.analysis.statistics import TestResult
 from napari_vidrecon.errors import StorageError
 from napari_vidrecon.storage import open_regular, replacing_file, replacing_folder, safe_cell
@@ -20,6 +19,7 @@ from napari_vidrecon.studies.pages.page import HEAD, study_page
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.runs.store import RUNS_FOLDER
 from napari_vidrecon.studies.study import Outcome, Plan, Study
+from napari_vidrecon.version import __version__
 
 TESTS_TABLE, FINDINGS_TABLE = "statistics", "findings"
 PAGE, PROVENANCE, CONTENTS = "index.html", "provenance.json", "contents.json"
