@@ -7,21 +7,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QCoreApplication, QObject, QTimer
+from qtpy.QtCore import QObject, QTimer
 
 from napari_vidrecon.reconstruction.runner import Mailbox, Snapshot
-from napari_vidrecon.viewer.faults import Faults, guarded
+from napari_vidrecon.viewer.background import POLL_MILLISECONDS, Background
+from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
 from napari_vidrecon.viewer.runs import live_changes, run_job
 from napari_vidrecon.viewer.runs.active_run import Active, Plan
 from napari_vidrecon.viewer.runs.folders import default_runs_folder
-from napari_vidrecon.viewer.runs.jobs import Failed, Job, OpenJobs
+from napari_vidrecon.viewer.runs.jobs import Job
 from napari_vidrecon.viewer.runs.missing import missing
 from napari_vidrecon.viewer.runs.redraw_budget import FIRST_REST_SECONDS, RedrawBudget
 from napari_vidrecon.viewer.runs.run_job import RunRequest
 
-POLL_MILLISECONDS = 83
-"""12 Hz: as often as a runner publishes."""
 PAINTED_AFTER_MILLISECONDS = 15
 """Qt paints a few milliseconds after it is asked to, and holds the event loop meanwhile: later than that it is done."""
 EDIT_RESTS_MILLISECONDS = 250
@@ -33,7 +32,7 @@ EDITED = (
 GOING_ON = (RunState.LOADING, RunState.RUNNING, RunState.PAUSED)
 
 
-class RunController(QObject):
+class RunController(Background):
     """Start, pause, resume, stop and rerun the reconstruction that a model describes.
 
     Runs live in a daemon thread; a timer fetches their newest picture twelve times a second, so neither ever
@@ -52,22 +51,14 @@ class RunController(QObject):
     def __init__(
         self, model: ReconstructionModel, parent: QObject | None = None, *, runs_folder: Path | None = None
     ) -> None:
-        super().__init__(parent)
+        super().__init__(model.message.emit, parent)
         self.model = model
-        self.faults = Faults(model.message.emit)
         self.runs_folder = runs_folder or default_runs_folder()
         self._shelf = run_job.EncoderShelf()
         self._active: Active | None = None
-        self._left_behind: list[Active] = []
+        self._left_behind: dict[Job, Active] = {}
         self._redraws = RedrawBudget()
         self._next: Callable[[], None] | None = None
-        self.jobs = OpenJobs()
-        self.destroyed.connect(self.jobs.close)
-        application = QCoreApplication.instance()
-        if application is not None:
-            application.aboutToQuit.connect(self.jobs.finish)
-        self._poll_timer = QTimer(self, interval=POLL_MILLISECONDS)
-        self._poll_timer.timeout.connect(self.poll)
         self._painted_timer = QTimer(self, interval=PAINTED_AFTER_MILLISECONDS, singleShot=True)
         self._painted_timer.timeout.connect(self._redraws.end)
         self._prediction_timer = QTimer(self, interval=POLL_MILLISECONDS, singleShot=True)
@@ -166,15 +157,6 @@ class RunController(QObject):
         else:
             self._next = self.start
 
-    def wait(self, seconds: float = 60.0) -> bool:
-        """Wait until nothing goes on, then take in the news; for scripts. Returns whether it ended in time."""
-        while self._active is not None or self._left_behind:
-            ended = all(each.job.wait(seconds) for each in (*self._left_behind, self._active) if each is not None)
-            self.poll()
-            if not ended:
-                return False
-        return True
-
     @guarded
     def predict_stimulus(self) -> None:
         """Predict activity from the true movie, so that it can be seen before the first run."""
@@ -222,13 +204,12 @@ class RunController(QObject):
             work = partial(run_job.reconstruct, plan.request, self._shelf, mailbox)
         job = Job(work, "vidrecon-prediction" if plan.predicts_only else "vidrecon-run")
         self._active = Active(plan, job, mailbox, plan.request.settings)
-        self.jobs.start(job)
-        self._poll_timer.start()
+        self.begin(job)
 
     def _leave_behind(self, active: Active) -> None:
         """Wait no longer for a job; whatever it still makes is kept, but not shown."""
         active.job.cancel()
-        self._left_behind.append(active)
+        self._left_behind[active.job] = active
         self._active = None
         self.model.set_progress(loading="")
         if not active.plan.predicts_only:
@@ -237,27 +218,21 @@ class RunController(QObject):
     @guarded
     def poll(self) -> None:
         """Fetch what came: the newest picture, and all news."""
-        ended_behind = [each for each in self._left_behind if not each.job.running]
-        self._left_behind = [each for each in self._left_behind if each not in ended_behind]
-        for left in ended_behind:
-            for news in left.job.fetch():
-                self._keep_of(left, news)
         active = self._active
         if active is not None:
-            # Asked before fetching, so that the last news of an ending job are never missed.
-            ended = not active.job.running
             # A held run is kept from nothing; of one that goes on, pictures nobody would see are not even made.
             active.mailbox.wanted = self._redraws.may_redraw() or self.model.state == RunState.PAUSED
             if active.mailbox.wanted:
                 self._show(active.mailbox.take())
-            for news in active.job.fetch():
-                self._take(active, news)
-            if ended:
-                self._end(active)
-        if self._active is None and not self._left_behind:
-            self._poll_timer.stop()
+        super().poll()
 
-    @guarded
+    def on_news(self, job: Job, news: Any) -> None:
+        """Of the run that is waited for, or of one that was left behind."""
+        if job in self._left_behind:
+            self._keep_of(self._left_behind[job], news)
+        elif self._active is not None:
+            self._follow(self._active, news)
+
     def _keep_of(self, left: Active, news: Any) -> None:
         session = "" if self.model.session is None else str(self.model.session.path)
         if isinstance(news, run_job.Finished) and left.settings["session"] == session:
@@ -270,8 +245,7 @@ class RunController(QObject):
             self.model.take_snapshot(snapshot)
             self._painted_timer.start()
 
-    @guarded
-    def _take(self, active: Active, news: Any) -> None:
+    def _follow(self, active: Active, news: Any) -> None:
         model = self.model
         if isinstance(news, run_job.Loading):
             model.set_progress(loading=news.text)
@@ -288,16 +262,23 @@ class RunController(QObject):
             steps = len(news.result.history)
             model.end_run(RunState.DONE if steps and shows else self._resting_state)
             active.keep(news, model, show=shows)
-        elif isinstance(news, Failed):
-            active.failed = True
-            if self.busy:
-                self._next = None
-                model.end_run(RunState.FAILED)
-            model.message.emit(news.message, True)
 
-    @guarded
-    def _end(self, active: Active) -> None:
-        """The thread is gone."""
+    def on_failure(self, job: Job, message: str) -> None:
+        """Of one that was left behind, nobody wants to know."""
+        active = self._active
+        if active is None or active.job is not job:
+            return
+        active.failed = True
+        if self.busy:
+            self._next = None
+            self.model.end_run(RunState.FAILED)
+        super().on_failure(job, message)
+
+    def on_end(self, job: Job) -> None:
+        """Go on with what waits for it."""
+        active = self._active
+        if self._left_behind.pop(job, None) is not None or active is None:
+            return
         self._active = None
         self.model.set_progress(loading="")
         # Its result may have been taken a moment before the thread ended; only now is there nothing to stop.

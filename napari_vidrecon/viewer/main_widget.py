@@ -63,7 +63,9 @@ class ReconstructionWidget(QWidget):
         self.field_panel = ReceptiveFieldPanel(self._workspace.fields, self._workspace.field_mapping)
         self.view_panel = ViewPanel(self.model, self.controller, self.player, self.board.reset_view)
         self.runs_panel = RunsPanel(self.model, self.controller.runs_folder)
-        self.export_panel = ExportPanel(self.model, napari_viewer, self.controller.runs_folder)
+        self.export_panel = ExportPanel(
+            self.model, napari_viewer, self.controller.runs_folder, self._workspace.exporter
+        )
         self.sections = {
             title: Section(title, panel, open_at_first=is_open)
             for title, panel, is_open in (

@@ -17,6 +17,7 @@ from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.receptive_field import ReceptiveFieldTile
 from napari_vidrecon.viewer.contributions.preferences import preferences
 from napari_vidrecon.viewer.controller import RunController
+from napari_vidrecon.viewer.exports.exporter import Exporter
 from napari_vidrecon.viewer.faults import FaultHook, Faults
 from napari_vidrecon.viewer.field_mapping import FieldMappingController
 from napari_vidrecon.viewer.main_window import main_window_of
@@ -35,7 +36,7 @@ WORKSPACE_NAME = "vidrecon_workspace"
 
 class Workspace(QObject):
     """What one napari window holds of us: `model`, `faults`, `board`, `player`, `controller`, `mask_fit`, `fields`,
-    `field_mapping`, `studies`.
+    `field_mapping`, `studies`, `exporter`.
 
     Parameters
     ----------
@@ -66,6 +67,7 @@ class Workspace(QObject):
         self.field_mapping = FieldMappingController(self.fields, self)
         self.field_tile = ReceptiveFieldTile(self.board, self.fields)
         self.studies = StudyController(self.model, self)
+        self.exporter = Exporter(self)
         self.model.trial_changed.connect(self._follow_frame_rate)
 
     def tell(self, text: str, is_error: bool) -> None:

@@ -320,7 +320,7 @@ def test_many_starts_and_stops_leave_no_thread(qtbot, controller, small_model):
         until(qtbot, lambda: not controller.busy)
     controller.wait()
     assert our_threads() == []
-    assert not controller._poll_timer.isActive()
+    assert not controller.polling
 
 
 def test_a_controller_that_is_deleted_stops_its_run_and_the_run_stays_on_disk(qtbot, small_model):

@@ -197,7 +197,7 @@ def test_a_cancelled_export_ends_and_the_next_one_can_begin(qtbot: QtBot, shown:
     with qtbot.waitSignal(exporter.stopped):
         exporter.write(lambda report: write_movie(shown, path, enlargement=2, on_progress=report_through(report)), path)
         started.wait(10)
-        exporter.cancel()
+        exporter.stop()
         go_on.set()
     assert not list(tmp_path.iterdir())
     with qtbot.waitSignal(exporter.finished):

@@ -55,9 +55,11 @@ def active(model: ReconstructionModel, seed: int, *, running: bool) -> Active:
 def test_of_two_stopped_runs_the_later_may_end_first(qtbot, small_model):
     controller = RunController(small_model)
     first, second = active(small_model, 1, running=True), active(small_model, 2, running=False)
-    controller._left_behind = [first, second]
+    for each in (first, second):
+        controller.begin(each.job)
+        controller._leave_behind(each)
     controller.poll()
-    assert controller._left_behind == [first]
+    assert list(controller._left_behind.values()) == [first]
 
 
 @pytest.mark.parametrize("noun", [AlphaMask.full(), NeuronSet.all(3)], ids=lambda noun: type(noun).__name__)
@@ -79,9 +81,8 @@ def test_polling_goes_on_when_what_it_leads_to_fails(qtbot, small_model, said, e
     controller = MaskFitController(small_model)
     small_model.mask_changed.connect(lambda: 1 / 0)
     controller._session = small_model.session
-    controller._job = Job(lambda job: job.tell(AlphaMask.full()), "vidrecon-mask").start()
-    controller._job.wait(10)
-    controller.poll()
+    controller.begin(Job(lambda job: job.tell(AlphaMask.full()), "vidrecon-mask"))
+    assert controller.wait(10)
     assert not controller.busy
     assert "ZeroDivisionError" in said[-1]
     assert "ZeroDivisionError" in expected_faults()[0].read_text()

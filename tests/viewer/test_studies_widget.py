@@ -213,7 +213,7 @@ def test_a_stopped_study_keeps_what_is_finished_and_goes_on_from_there(
     def stopped_after_the_first(spec: RunSpec, *arguments: object) -> None:
         once(spec, *arguments)
         stops.append(spec)
-        controller._job.cancel()
+        controller.stop()
 
     monkeypatch.setattr(RunSpec, "compute", stopped_after_the_first)
     controller.start(request_for())
@@ -230,7 +230,7 @@ def test_stopping_while_it_measures_leaves_nothing_half_written(
     controller: StudyController, request_for, in_this_process: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped_meanwhile(plan: Plan, store: object) -> Outcome:
-        controller._job.cancel()
+        controller.stop()
         return tiny_outcome(plan, store)
 
     study = Study("tiny", "A tiny study", "Fig. 0", tiny_runs, stopped_meanwhile)

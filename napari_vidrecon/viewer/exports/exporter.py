@@ -6,15 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_vidrecon.figures.export import Progress
-from napari_vidrecon.viewer.runs.jobs import Failed, Job
+from napari_vidrecon.viewer.background import Background, Counted
+from napari_vidrecon.viewer.runs.jobs import Job
 
-POLL_MS = 80
 
-
-class Exporter(QObject):
+class Exporter(Background):
     """Writes one thing at a time in the background, and tells the window.
 
     Signals: `progressed(done, of)`, `finished(path)`, `failed(message)`, `stopped()`.
@@ -26,16 +25,8 @@ class Exporter(QObject):
     stopped = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._job: Job | None = None
-        self._timer = QTimer(self)
-        self._timer.setInterval(POLL_MS)
-        self._timer.timeout.connect(self._poll)
-
-    @property
-    def busy(self) -> bool:
-        """Whether something is being written."""
-        return self._job is not None
+        super().__init__(lambda text, _is_error: self.failed.emit(text), parent)
+        self._told: Callable[[], object] = self.stopped.emit
 
     def write(self, work: Callable[[Progress], Any], path: Path) -> None:
         """Start writing; a call while something else is being written is refused with `failed`.
@@ -47,43 +38,34 @@ class Exporter(QObject):
         path
             What is being written, for the message at the end.
         """
-        if self._job is not None:
+        if self.busy:
             self.failed.emit("Another export is still going on; wait for it or cancel it.")
             return
 
         def run(job: Job) -> None:
             def report(done: int, of: int) -> None:
                 job.leave_if_cancelled()
-                job.tell((done, of))
+                job.tell(Counted(done, of))
 
             work(report)
-            job.tell(str(path))
+            job.tell(path)
 
-        self._job = Job(run, "vidrecon export").start()
-        self._timer.start()
+        self._told = self.stopped.emit
+        self.begin(Job(run, "vidrecon export"))
 
-    def cancel(self) -> None:
-        """Stop after the present frame; nothing half-written stays."""
-        if self._job is not None:
-            self._job.cancel()
+    def on_count(self) -> None:
+        """One more frame."""
+        if self.counted is not None:
+            self.progressed.emit(*self.counted.pair)
 
-    def _poll(self) -> None:
-        job = self._job
-        if job is None:
-            return
-        over = not job.running
-        news = job.fetch()
-        for counts in [item for item in news if isinstance(item, tuple)][-1:]:
-            self.progressed.emit(*counts)
-        if not over:
-            return
-        self._job = None
-        self._timer.stop()
-        for item in news:
-            if isinstance(item, Failed):
-                self.failed.emit(item.message)
-                return
-            if isinstance(item, str):
-                self.finished.emit(item)
-                return
-        self.stopped.emit()
+    def on_news(self, job: Job, news: Path) -> None:
+        """The file is there."""
+        self._told = lambda: self.finished.emit(str(news))
+
+    def on_failure(self, job: Job, message: str) -> None:
+        """It cannot be written."""
+        self._told = lambda: self.failed.emit(message)
+
+    def on_end(self, job: Job) -> None:
+        """Say how it ended, now that the next may begin."""
+        self._told()

@@ -219,7 +219,7 @@ class ImportForm(QDialog):
         self._show_message()
 
     def _show_progress(self) -> None:
-        going_on = self.controller.progress
+        going_on = self.controller.counted
         for widget in (self.bar, self.stop_button):
             widget.setVisible(going_on is not None)
         self.stop_button.setEnabled(going_on is not None)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_vidrecon.viewer.background import Counted
 from napari_vidrecon.viewer.runs.jobs import Job
 
 if TYPE_CHECKING:
@@ -20,15 +21,6 @@ class Previewed:
     """News: every array that was found."""
 
     columns: tuple[Column, ...]
-
-
-@dataclass(frozen=True)
-class Progressed:
-    """News: what is being done, and how many of the clips are."""
-
-    text: str
-    done: int
-    total: int
 
 
 @dataclass(frozen=True)
@@ -48,7 +40,7 @@ def preview(source: ImportSource, settings: ImportSettings, job: Job) -> None:
 
 
 def import_session(source: ImportSource, settings: ImportSettings, folder: Path, replace: bool, job: Job) -> None:
-    """Tell `Progressed` after every clip and `Imported` at the end; a job that is left leaves nothing behind."""
+    """Tell `Counted` after every clip and `Imported` at the end; a job that is left leaves nothing behind."""
     from napari_vidrecon.sessions.importing.importer import import_recording
     from napari_vidrecon.sessions.importing.sources import require_replaceable
 
@@ -57,10 +49,10 @@ def import_session(source: ImportSource, settings: ImportSettings, folder: Path,
     def told(what: str, done: int, total: int) -> None:
         job.leave_if_cancelled()
         # Every clip is looked at twice.
-        job.tell(Progressed(texts.get(what, what), done + total * (what == "writing"), 2 * total))
+        job.tell(Counted(done + total * (what == "writing"), 2 * total, texts.get(what, what)))
 
     require_replaceable(folder, replace)
-    job.tell(Progressed("Reading the recording", 0, 0))
+    job.tell(Counted(0, 0, "Reading the recording"))
     with source.opened(settings) as opened:
         recording = opened.recording()
         job.leave_if_cancelled()

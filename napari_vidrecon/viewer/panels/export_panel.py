@@ -48,6 +48,8 @@ class ExportPanel(QWidget):
         Its slider says which frame is the present one.
     runs_folder
         Where a mask and neurons are kept that no run was made with yet; default: where runs are kept.
+    exporter
+        Writes; outlives the panel where it is the window's. Default: one of its own.
     """
 
     def __init__(
@@ -55,19 +57,20 @@ class ExportPanel(QWidget):
         model: ReconstructionModel,
         viewer: napari.components.ViewerModel,
         runs_folder: Path | None = None,
+        exporter: Exporter | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._model, self._viewer = model, viewer
         self._runs_folder = runs_folder or default_runs_folder()
-        self.exporter = Exporter(self)
+        self.exporter = exporter or Exporter(self)
         self.movie_button = button("Movie…", "movie", self.ask_movie)
         self.frame_button = button("This frame…", "frame", self.ask_frame)
         self.figure_button = button("Figure…", "figure", self.ask_figure)
         self.tables_button = button("Tables…", "tables", self.ask_tables)
         self.python_button = button("Copy as Python", "copy_python", self.copy_python)
         self.command_button = button("Copy as command", "copy_command", self.copy_command)
-        self.cancel_button = button("Cancel", "cancel_export", self.exporter.cancel)
+        self.cancel_button = button("Cancel", "cancel_export", self.exporter.stop)
         self.speed = explain(QComboBox(), "speed")
         for text, factor in SPEEDS.items():
             self.speed.addItem(text, factor)

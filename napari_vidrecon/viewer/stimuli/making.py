@@ -5,14 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, QTimer, Signal
-
+from napari_vidrecon.viewer.background import Background
 from napari_vidrecon.viewer.choices import ActivityMode
-from napari_vidrecon.viewer.controller import POLL_MILLISECONDS
-from napari_vidrecon.viewer.faults import Faults, guarded
-from napari_vidrecon.viewer.runs.jobs import Failed, Job, OpenJobs
+from napari_vidrecon.viewer.runs.jobs import Job
 
 if TYPE_CHECKING:
+    from qtpy.QtCore import QObject
+
     from napari_vidrecon.sessions.session import Session, Trial
     from napari_vidrecon.sessions.stimuli.stimulus import Stimulus
     from napari_vidrecon.viewer.model import ReconstructionModel
@@ -20,7 +19,7 @@ LEAST_FRAMES = 32
 """Encoders look at windows of so many frames."""
 
 
-class StimulusMaker(QObject):
+class StimulusMaker(Background):
     """Shows stimuli to the mouse on the board.
 
     Parameters
@@ -31,61 +30,24 @@ class StimulusMaker(QObject):
         Qt owner.
     """
 
-    changed = Signal()
-
     def __init__(self, model: ReconstructionModel, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(model.message.emit, parent)
         self.model = model
-        self.faults = Faults(model.message.emit)
-        self._job: Job | None = None
         self._asked: tuple[Session, Stimulus] | None = None
-        self._open = OpenJobs()
-        self.destroyed.connect(self._open.close)
-        self._poll_timer = QTimer(self, interval=POLL_MILLISECONDS)
-        self._poll_timer.timeout.connect(self.poll)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a stimulus is being made."""
-        return self._job is not None
 
     def show(self, stimulus: Stimulus) -> None:
         """Make it, put it on the board, and let its predicted activity be the target."""
         session = self.model.session
-        if self.busy or self._open.closed:
+        if not self.free:
             return
         if session is None:
             self.model.message.emit("Open a session first, under Data: a stimulus is shown to its encoders.", True)
             return
         self._asked = (session, stimulus)
-        self._job = Job(partial(make, stimulus, session), "vidrecon-stimulus")
-        self._open.start(self._job)
-        self._poll_timer.start()
-        self.changed.emit()
+        self.begin(Job(partial(make, stimulus, session), "vidrecon-stimulus"))
 
-    def wait(self, seconds: float = 60.0) -> bool:
-        """Wait for the end, then show it; for scripts. Returns whether it came in time."""
-        ended = self._job is None or self._job.wait(seconds)
-        self.poll()
-        return ended
-
-    @guarded
-    def poll(self) -> None:
-        """Fetch what came."""
-        job = self._job
-        if job is None or job.running:
-            return
-        self._job = None
-        self._poll_timer.stop()
-        for news in job.fetch():
-            if isinstance(news, Failed):
-                self.model.message.emit(news.message, True)
-            else:
-                self._take(news)
-        self.changed.emit()
-
-    @guarded
-    def _take(self, trial: Trial) -> None:
+    def on_news(self, job: Job, trial: Trial) -> None:
+        """It is made."""
         assert self._asked is not None
         session, stimulus = self._asked
         model = self.model

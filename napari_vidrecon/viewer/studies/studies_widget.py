@@ -200,7 +200,7 @@ class Studies(QWidget):
         elif counted is not None:
             left = controller.seconds_left
             remaining = f"about {time_in_words(left)} left" if math.isfinite(left) else "waiting for the first run"
-            self._say(f"Running: {counted.done} of {counted.total} runs, {remaining}. {counted.label}", "blue")
+            self._say(f"Running: {counted.done} of {counted.total} runs, {remaining}. {counted.text}", "blue")
         elif controller.busy:
             self._say(f"{controller.phase}…", "blue")
         elif controller.fault:

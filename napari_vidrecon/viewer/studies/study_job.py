@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from napari_vidrecon.viewer.background import Counted
 from napari_vidrecon.viewer.runs.jobs import Job
 from napari_vidrecon.viewer.studies.study_request import StudyRequest
 
@@ -44,15 +45,6 @@ class Listed:
 
     study: str
     runs: tuple[StudyRun, ...]
-
-
-@dataclass(frozen=True)
-class Counted:
-    """News: runs finished by this call, those it has to do, and the one that finished last."""
-
-    done: int
-    total: int
-    label: str = ""
 
 
 @dataclass(frozen=True)

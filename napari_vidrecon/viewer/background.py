@@ -1,0 +1,184 @@
+"""What every controller of the window shares that has work done in threads: jobs, a timer that fetches their news."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
+
+from napari_vidrecon.viewer.faults import Faults, guarded
+from napari_vidrecon.viewer.runs.jobs import Failed, Job, OpenJobs
+
+POLL_MILLISECONDS = 83
+"""12 Hz: as often as a runner publishes."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """News of any job: what is done of all there is to do, and what that is in words."""
+
+    done: int
+    total: int
+    text: str = ""
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """Done, and in all."""
+        return self.done, self.total
+
+
+class Background(QObject):
+    """Jobs in threads of their own, and a timer that brings their news; a controller says what they mean.
+
+    Neither side ever waits for the other. Whatever the news lead to, the next ones are still fetched: an error is
+    told in one line. With their owner, and with the program, the jobs are asked to end; the program waits a little
+    until they have kept what they made.
+
+    Parameters
+    ----------
+    tell
+        Called with one line and whether it is an error, as `ReconstructionModel.message` is.
+    parent
+        Qt owner.
+
+    Attributes
+    ----------
+    counted
+        How far the work is; None at rest, and where it cannot be said.
+    """
+
+    changed = Signal()
+    """There is something new to show."""
+
+    def __init__(self, tell: Callable[[str, bool], object], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.faults = Faults(tell)
+        self.counted: Counted | None = None
+        self.jobs = OpenJobs()
+        self._tell, self._began = tell, 0.0
+        self._going_on: list[Job] = []
+        self.destroyed.connect(self.jobs.close)
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.jobs.finish)
+        self._timer = QTimer(self, interval=POLL_MILLISECONDS)
+        self._timer.timeout.connect(self.poll)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something goes on whose end was not taken in yet."""
+        return bool(self._going_on)
+
+    @property
+    def free(self) -> bool:
+        """Whether something may be begun: nothing goes on, and the window is still there."""
+        return not self.busy and not self.jobs.closed
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to end and has not yet."""
+        return any(job.cancelled.is_set() for job in self._going_on)
+
+    @property
+    def polling(self) -> bool:
+        """Whether news are looked for."""
+        return bool(self._timer.isActive())
+
+    @property
+    def seconds_left(self) -> float:
+        """Until all is done, as fast as it went so far; NaN before the first is."""
+        if self.counted is None or not self.counted.done:
+            return float("nan")
+        return (time.monotonic() - self._began) / self.counted.done * (self.counted.total - self.counted.done)
+
+    def begin(self, job: Job, counted: Counted | None = None) -> Job:
+        """Let a job begin, and fetch its news from now on.
+
+        Parameters
+        ----------
+        job
+            Not started yet.
+        counted
+            How much there is to do, where that is known from the beginning.
+        """
+        if not self._going_on:
+            self.counted = None
+        self._going_on.append(job)
+        self.jobs.start(job)
+        self._timer.start()
+        if counted is not None:
+            self._count(counted)
+        self.changed.emit()
+        return job
+
+    def stop(self) -> None:
+        """Ask what goes on to end; returns at once."""
+        for job in self._going_on:
+            job.cancel()
+        self.changed.emit()
+
+    def wait(self, seconds: float = 120.0) -> bool:
+        """Wait until nothing goes on, then take in the news; for scripts. Returns whether it ended in time."""
+        while self._going_on:
+            ended = all(job.wait(seconds) for job in self._going_on)
+            self.poll()
+            if not ended:
+                return False
+        return True
+
+    @guarded
+    def poll(self) -> None:
+        """Fetch what came."""
+        changed = False
+        for job in tuple(self._going_on):
+            # Asked before fetching, so that the last news of an ending job are never missed.
+            ended, news = not job.running, job.fetch()
+            for each in news:
+                with self.faults:
+                    self._take(job, each)
+            if ended:
+                self._going_on.remove(job)
+                with self.faults:
+                    self.on_end(job)
+                if not self.busy:
+                    self._count(None)
+            changed = changed or ended or bool(news)
+        if not self._going_on:
+            self._timer.stop()
+        if changed:
+            self.changed.emit()
+
+    def _take(self, job: Job, news: Any) -> None:
+        if isinstance(news, Failed):
+            self.on_failure(job, news.message)
+        elif isinstance(news, Counted):
+            before = "" if self.counted is None else self.counted.text
+            self._count(replace(news, text=news.text or before))
+        else:
+            self.on_news(job, news)
+
+    def _count(self, counted: Counted | None) -> None:
+        if self.counted is None:
+            self._began = time.monotonic()
+        if counted != self.counted:
+            self.counted = counted
+            with self.faults:
+                self.on_count()
+
+    # What a controller says
+
+    def on_news(self, job: Job, news: Any) -> None:
+        """Something that the job told."""
+
+    def on_count(self) -> None:
+        """The job is further than before, or there is nothing to count any more."""
+
+    def on_failure(self, job: Job, message: str) -> None:
+        """An error ended the job."""
+        self._tell(message, True)
+
+    def on_end(self, job: Job) -> None:
+        """The thread is gone, and all its news were taken."""

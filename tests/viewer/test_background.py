@@ -1,0 +1,163 @@
+"""The base of every controller that has work done in threads: what it takes in, how it ends, what it survives."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QObject
+
+from napari_vidrecon.errors import RunError
+from napari_vidrecon.viewer.background import Background, Counted
+from napari_vidrecon.viewer.runs.jobs import Job
+
+NAME = "vidrecon-test"
+
+
+class Listener(Background):
+    """Writes down what it is told."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(lambda text, is_error: self.said.append(text), parent)
+        self.said: list[str] = []
+        self.news: list[Any] = []
+        self.counts: list[Counted | None] = []
+        self.ended: list[Job] = []
+
+    def on_news(self, job: Job, news: Any) -> None:
+        if news == "poison":
+            raise RuntimeError("what it led to failed")
+        self.news.append(news)
+
+    def on_count(self) -> None:
+        self.counts.append(self.counted)
+
+    def on_end(self, job: Job) -> None:
+        self.ended.append(job)
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == NAME]
+
+
+def until_cancelled(job: Job) -> None:
+    assert job.cancelled.wait(30)
+    job.tell("kept")
+
+
+@pytest.fixture
+def listener(qtbot: QtBot) -> Listener:
+    made = Listener()
+    yield made
+    made.stop()
+    assert made.wait(30)
+    assert threads() == []
+
+
+def test_news_come_in_order_and_before_the_end(qtbot: QtBot, listener: Listener) -> None:
+    job = listener.begin(Job(lambda job: [job.tell(number) for number in range(3)], NAME))
+    assert listener.busy
+    assert listener.polling
+    qtbot.waitUntil(lambda: not listener.busy)
+    assert listener.news == [0, 1, 2]
+    assert listener.ended == [job]
+    assert not listener.polling
+    assert listener.free
+
+
+def test_a_job_that_fails_is_one_line_and_the_next_may_begin(listener: Listener) -> None:
+    def refuse(job: Job) -> None:
+        raise RunError("mask.npy: expected a mask, found none")
+
+    listener.begin(Job(refuse, NAME))
+    assert listener.wait()
+    assert listener.said == ["mask.npy: expected a mask, found none"]
+    listener.begin(Job(lambda job: job.tell("again"), NAME))
+    assert listener.wait()
+    assert listener.news == ["again"]
+
+
+def test_a_job_that_raises_what_nobody_foresaw_leaves_a_log(
+    listener: Listener, expected_faults: Callable[[], list[Path]]
+) -> None:
+    listener.begin(Job(lambda job: 1 / 0, NAME))
+    assert listener.wait()
+    (log,) = expected_faults()
+    assert "ZeroDivisionError" in listener.said[0]
+    assert log.name in listener.said[0]
+    assert not listener.busy
+
+
+def test_news_that_lead_to_an_error_keep_nothing_of_the_others_back(
+    listener: Listener, expected_faults: Callable[[], list[Path]]
+) -> None:
+    job = listener.begin(Job(lambda job: [job.tell(each) for each in ("before", "poison", "after")], NAME))
+    assert listener.wait()
+    assert listener.news == ["before", "after"]
+    assert listener.ended == [job]
+    assert "what it led to failed" in listener.said[0]
+    assert len(expected_faults()) == 1
+
+
+def test_it_is_told_how_far_the_work_is_and_how_long_it_takes(listener: Listener) -> None:
+    go_on, counted = threading.Event(), threading.Event()
+
+    def count(job: Job) -> None:
+        job.tell(Counted(1, 4, "first"))
+        job.tell(Counted(2, 4))
+        counted.set()
+        go_on.wait(30)
+
+    listener.begin(Job(count, NAME), Counted(0, 4))
+    assert listener.counted == Counted(0, 4)
+    assert not listener.seconds_left > 0
+    assert counted.wait(30)
+    listener.poll()
+    assert listener.counted == Counted(2, 4, "first")
+    assert 0 < listener.seconds_left < 30
+    go_on.set()
+    assert listener.wait()
+    assert listener.counts == [Counted(0, 4), Counted(1, 4, "first"), Counted(2, 4, "first"), None]
+
+
+def test_stopping_keeps_what_the_job_still_tells(listener: Listener) -> None:
+    listener.begin(Job(until_cancelled, NAME))
+    assert not listener.stopping
+    listener.stop()
+    assert listener.stopping
+    assert listener.wait()
+    assert listener.news == ["kept"]
+    assert not listener.stopping
+
+
+def test_waiting_gives_up_in_time(listener: Listener) -> None:
+    listener.begin(Job(until_cancelled, NAME))
+    assert not listener.wait(0.05)
+    assert listener.busy
+
+
+def test_jobs_end_with_their_owner(qtbot: QtBot) -> None:
+    owner = QObject()
+    listener = Listener(owner)
+    jobs = listener.jobs
+    listener.begin(Job(until_cancelled, NAME))
+    owner.deleteLater()
+    qtbot.waitUntil(lambda: threads() == [])
+    assert jobs.closed
+
+
+def test_nothing_begins_once_the_window_is_gone(listener: Listener) -> None:
+    listener.jobs.close()
+    assert not listener.free
+
+
+def test_the_program_waits_for_what_a_job_keeps_when_it_quits(listener: Listener) -> None:
+    listener.begin(Job(until_cancelled, NAME))
+    listener.jobs.finish()
+    assert threads() == []
+    listener.poll()
+    assert listener.news == ["kept"]
