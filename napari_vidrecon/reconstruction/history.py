@@ -47,6 +47,11 @@ class StepInfo:
     tracked: dict[str, float] | None = None
 
 
+def with_unit(name: str) -> str:
+    """Name of a column, with its unit where the name does not say it."""
+    return f"{name}_{UNITS[name]}" if name in UNITS else name
+
+
 class History:
     """Columns of one value a step: step, loss, seconds, and what was tracked (NaN where it was not).
 
@@ -130,7 +135,7 @@ class History:
 
     def table(self) -> dict[str, np.ndarray]:
         """Columns by their name and unit, as tables are written: step in whole numbers, NaN where none was measured."""
-        columns = {"_".join([name, *UNITS.get(name, "").split()]): self[name] for name in self.names}
+        columns = {with_unit(name): self[name] for name in self.names}
         return {**columns, "step": self["step"].astype(np.int64)}
 
     def to_dataframe(self) -> pandas.DataFrame:

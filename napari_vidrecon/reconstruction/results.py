@@ -7,11 +7,11 @@ import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_vidrecon.errors import RunError, one_line
+from napari_vidrecon.errors import RunError, one_line, optional_module
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
@@ -20,6 +20,7 @@ from napari_vidrecon.reconstruction.run_folder import (
     check_replaceable,
     checked_config,
     checked_history,
+    dimensions,
     not_of_the_run,
     read_run,
 )
@@ -27,10 +28,19 @@ from napari_vidrecon.reconstruction.scores import Evaluation, measured_frames
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.storage import reading, replacing_folder
 
+if TYPE_CHECKING:
+    import xarray
+
 SUFFIX = ".zarr"
+UNITS = {
+    **dict.fromkeys(("video", "stimulus"), "grey levels, 0..255"),
+    **dict.fromkeys(("target", "predicted_activity"), "activity as recorded"),
+    **dict.fromkeys(("keep", "alpha"), "1"),
+}
+"""Of the arrays of a run."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Reconstruction:
     """What a run made.
 
@@ -89,6 +99,27 @@ class Reconstruction:
         return session if f"trial {trial}" in session else f"{session} trial {trial}".strip()
 
     @property
+    def label(self) -> str:
+        """One line for people: what it is of, how long, how far, and how good."""
+        steps, correlation = self.history["step"], self.history.last("video_correlation")
+        parts = [
+            "simulated mouse" if self.simulated else "",
+            self.name,
+            f"{len(self.video)} frames",
+            f"{int(max(steps, default=0))} of {self.config.steps} steps",
+            "" if math.isnan(correlation) else f"video correlation {correlation:.3f}",
+        ]
+        return ", ".join(part for part in parts if part)
+
+    def __repr__(self) -> str:
+        return f"<Reconstruction: {self.label}>"
+
+    def _repr_html_(self) -> str:
+        from napari_vidrecon.reconstruction.notebook import page
+
+        return page(self)
+
+    @property
     def simulated(self) -> bool:
         """Whether the mouse is a simulation."""
         return bool(self.provenance.get("simulated"))
@@ -139,6 +170,42 @@ class Reconstruction:
             "response_correlation": self.history.last("response_correlation"),
         }
 
+    def to_xarray(self) -> xarray.Dataset:
+        """Movies (time, row, column) and activity (neuron, time) with their coordinates: seconds, pixels, numbers.
+
+        Returns
+        -------
+        xarray.Dataset
+            video, stimulus, target, keep, alpha and, where there is one, predicted_activity, each with its `units`;
+            settings and provenance are attributes, as JSON text that a netCDF file takes too.
+
+        Raises
+        ------
+        ConfigError
+            xarray is not installed.
+        """
+        xarray = optional_module("xarray", "xarray", "a reconstruction as a dataset")
+        arrays = {name: array for name, array in self._arrays().items() if "/" not in name}
+        data = {
+            name: (dimensions(name, array, self.video, self.target), array, {"units": UNITS[name]})
+            for name, array in arrays.items()
+        }
+        times_s = self.start_s + np.arange(len(self.video)) / self.frame_rate_hz
+        rows, columns = map(np.arange, self.video.shape[1:])
+        return xarray.Dataset(
+            data,
+            coords={
+                "time": ("time", times_s, {"units": "s", "long_name": "time in the trial"}),
+                "row": ("row", rows, {"units": "px", "long_name": "from the top of the screen"}),
+                "column": ("column", columns, {"units": "px", "long_name": "from the left of the screen"}),
+            },
+            attrs={
+                "title": self.name,
+                "config": json.dumps(_plain(self.config.model_dump())),
+                "provenance": json.dumps(_plain(self.provenance)),
+            },
+        )
+
     def save(self, path: Path | str) -> None:
         """Write to a zarr directory: under a temporary name, then moved into place.
 
@@ -166,7 +233,8 @@ class Reconstruction:
                 }
             )
             for name, array in self._arrays().items():
-                root.create_array(name, data=np.ascontiguousarray(array))
+                named = dimensions(name, array, self.video, self.target)
+                root.create_array(name, data=np.ascontiguousarray(array), dimension_names=named)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {

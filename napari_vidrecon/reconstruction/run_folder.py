@@ -34,6 +34,31 @@ OF_A_RUN = re.compile(rf"(({ARRAYS.pattern}|{GROUPS.pattern})/)?{re.escape(DESCR
 MOST_KEPT = 10_000
 
 
+def dimensions(name: str, array: np.ndarray, video: np.ndarray, target: np.ndarray) -> tuple[str, ...]:
+    """Names of an array's dimensions, so that labelled-array libraries open a run's folder as it is.
+
+    Parameters
+    ----------
+    name
+        Of the array, as its path in the folder.
+    array
+        What the dimensions are of.
+    video, target
+        Of the same run; one name stands for one length.
+    """
+    activity = ("neuron", "time") if target.shape[-1] == len(video) else ("time", "neuron")
+    movie = ("time", "row", "column")
+    if name in MOVIES or name.startswith("videos/"):
+        return movie
+    if name == "keep":
+        return activity[:1]
+    if name in ("target", "predicted_activity") and array.shape == target.shape:
+        return activity
+    if name == "alpha" and array.shape == video.shape[1:]:
+        return movie[1:]
+    return tuple(f"{name.rpartition('/')[2]}_{axis}" for axis in range(array.ndim))
+
+
 def read_run(path: Path) -> tuple[RunAttributes, dict[str, Any], dict[str, np.ndarray]]:
     """Attributes of a run, checked and as they were read, and its arrays by name.
 
