@@ -117,7 +117,8 @@ class Reconstruction:
     def _repr_html_(self) -> str:
         from napari_vidrecon.reconstruction.notebook import page
 
-        return page(self)
+        part = self.measured_frames
+        return page(self.label, self.stimulus[part], self.video[part], self.scores())
 
     @property
     def simulated(self) -> bool:
