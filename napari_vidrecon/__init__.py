@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.reconstruct import reconstruct as reconstruct
     from napari_vidrecon.reconstruction.results import Reconstruction as Reconstruction
     from napari_vidrecon.sessions.folds import perceptual_hash as perceptual_hash
+    from napari_vidrecon.sessions.sample import find_sample as find_sample
     from napari_vidrecon.sessions.session import Session as Session
     from napari_vidrecon.sessions.session import Trial as Trial
     from napari_vidrecon.sessions.session import open_session as open_session
@@ -51,6 +52,7 @@ _HOME = {
     "StorageError": "napari_vidrecon.errors",
     "Trial": "napari_vidrecon.sessions.session",
     "VidreconError": "napari_vidrecon.errors",
+    "find_sample": "napari_vidrecon.sessions.sample",
     "fit_decoder": "napari_vidrecon.reconstruction.decoder_fitting",
     "load_encoder": "napari_vidrecon.encoders.checkpoints",
     "open_session": "napari_vidrecon.sessions.session",

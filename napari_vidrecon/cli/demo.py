@@ -51,13 +51,15 @@ def demo(
     from napari_vidrecon.cli import report
     from napari_vidrecon.errors import SessionError
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
-    from napari_vidrecon.sessions.sample import find_sample
+    from napari_vidrecon.sessions.sample import HOW_TO_GET_THE_REST, find_sample
 
     began = time.monotonic()
     require_own(out)
     sample = find_sample()
     if len(sample.encoders) < encoders:
-        raise SessionError(f"{sample.session}: expected {encoders} encoders beside it, found {len(sample.encoders)}")
+        rest = "" if sample.whole else f"; {HOW_TO_GET_THE_REST}"
+        found = f"found {len(sample.encoders)}{rest}"
+        raise SessionError(f"{sample.session}: expected {encoders} encoders beside it, {found}")
     sample = replace(sample, encoders=sample.encoders[:encoders])
     changes: dict[str, Any] = {} if steps is None else {"steps": steps}
     config = ReconstructionConfig.preset(preset, track_skip_frames=SKIPPED_FRAMES, **changes)

@@ -191,7 +191,7 @@ def apt_line(packages: list[str]) -> str:
 
 def _sample() -> Iterator[Finding]:
     from napari_vidrecon.errors import SessionError
-    from napari_vidrecon.sessions.sample import find_sample
+    from napari_vidrecon.sessions.sample import HOW_TO_GET_THE_REST, find_sample
 
     remedy = f"{sys.executable} -m pip install --force-reinstall --no-deps napari-vidrecon"
     try:
@@ -201,7 +201,9 @@ def _sample() -> Iterator[Finding]:
         return
     sound = bool(sample.encoders) and sample.mask.is_file()
     mask = "with" if sample.mask.is_file() else "WITHOUT"
-    yield Finding("sample", f"simulated mouse, {len(sample.encoders)} encoders, {mask} mask", sound, False, remedy)
+    rest = "" if sample.whole else f"; {HOW_TO_GET_THE_REST}"
+    found = f"simulated mouse, {len(sample.encoders)} encoders, {mask} mask{rest}"
+    yield Finding("sample", found, sound, False, remedy)
 
 
 def _speed() -> Iterator[Finding]:

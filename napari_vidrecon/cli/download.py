@@ -15,14 +15,23 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.downloading.download import Downloaded, Licence
 
 LICENCE_LINES = 12
+DOWNLOADS = "vidrecon_data"
 
 
 def download(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME...", help="What to fetch; see --list. weights, masks, stimuli: all of them."),
+        typer.Argument(
+            metavar="NAME...",
+            help="What to fetch; see --list, or sample. weights, masks, stimuli: all of them.",
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of downloads.")] = Path("vidrecon_data"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help=f"Folder of downloads; default: {DOWNLOADS}; of the sample, where it is looked for."
+        ),
+    ] = None,
     list_names: Annotated[bool, typer.Option("--list", help="Only list what there is.")] = False,
     mirror: Annotated[
         str | None, typer.Option(metavar="URL", help="A server with a copy, in place of the public one.")
@@ -39,6 +48,8 @@ def download(
     from napari_vidrecon.sessions.downloading.addresses import check_address
     from napari_vidrecon.sessions.downloading.catalogue import HOST, catalogue, chosen_files
     from napari_vidrecon.sessions.downloading.download import Licence, read_licence
+    from napari_vidrecon.sessions.downloading.sample_files import SAMPLE_LICENCE, SAMPLE_NAME, sample_files
+    from napari_vidrecon.sessions.sample import fetched_sample
 
     host = (mirror or HOST).rstrip("/")
     check_address(host, ConfigError)
@@ -49,21 +60,27 @@ def download(
         return
     if not names:
         raise ConfigError("download: expected names of what to fetch, found none; see --list")
-    licences: dict[str, Licence] = {}
+    licences: dict[str, Licence] = {"": Licence("", SAMPLE_LICENCE)}
     done = []
-    for file in chosen_files(names, host):
-        if (out / file.goes_to).exists():
+    files = chosen_files([name for name in names if name != SAMPLE_NAME], host)
+    if SAMPLE_NAME in names:
+        files += sample_files(mirror)
+    for file in files:
+        folder = out or Path(DOWNLOADS)
+        if file.kind == "sample":
+            folder = fetched_sample() if out is None else out / fetched_sample().name
+        if (folder / file.goes_to).exists():
             licence = Licence("", "")
         else:
             if file.repository not in licences:
                 licences[file.repository] = read_licence(file)
                 _show(file, licences[file.repository])
             licence = licences[file.repository]
-        done.append(_fetch(file, out, licence))
+        done.append(_fetch(file, folder, licence))
     if json:
         report.print_json({"downloads": [vars(each) for each in done]})
         return
-    report.print_table(f"downloads -> {out}", ((each.name, _told(each)) for each in done))
+    report.print_table("downloads", ((each.name, _told(each)) for each in done))
 
 
 def _fetch(file: PublicFile, out: Path, licence: Licence) -> Downloaded:
@@ -103,6 +120,7 @@ def _list(files: list[PublicFile], json: bool) -> None:
         return
     report.print_table("public files", ((file.name, f"{file.about}; {file.citation}") for file in files))
     print(f"Of all of them: {LICENCE_NOTE}.")
+    print("sample: all clips and encoders of the simulated mouse, a part of this program; needs --mirror")
 
 
 def _show(file: PublicFile, licence: Licence) -> None:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from napari_vidrecon.encoders.checkpoints import file_hash, load_encoder
 from napari_vidrecon.errors import ConfigError, SessionError, one_line
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, AlphaMask
-from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
+from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, whole_sample
 from napari_vidrecon.sessions.session import Session, open_session
 from napari_vidrecon.storage import read_json
 
@@ -142,7 +142,7 @@ def held_out(session: Session) -> tuple[int, ...]:
 
 def sample_mouse() -> Mouse:
     """The simulated mouse that comes with the package."""
-    sample = find_sample()
+    sample = whole_sample()
     return Mouse(sample.session, sample.encoders, sample.mask, sample.session.name)
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from napari_vidrecon.errors import ConfigError
 
-Kind = Literal["mouse", "weights", "mask", "stimulus"]
+Kind = Literal["mouse", "weights", "mask", "stimulus", "sample"]
 
 HOST = "https://gin.g-node.org"
 NEW_MICE_REPOSITORY = "pollytur/sensorium_2023_dataset"
@@ -41,7 +41,13 @@ STIMULI = {
     "gaussian-noise": ("gaussian_noise_movies.npz", "Gaussian noise of the paper's Fig. 4"),
     "gratings": ("grating_movies.npz", "drifting gratings of Fig. 4-S1; holds pickled names, which are never opened"),
 }
-MOST_BYTES: dict[Kind, int] = {"mouse": 64 << 30, "weights": 4 << 30, "mask": 1 << 20, "stimulus": 16 << 30}
+MOST_BYTES: dict[Kind, int] = {
+    "mouse": 64 << 30,
+    "weights": 4 << 30,
+    "mask": 1 << 20,
+    "stimulus": 16 << 30,
+    "sample": 16 << 20,
+}
 """Far above what anything of its kind has; a server that never ends is told by it."""
 SENSORIUM_CITATION = "Turishcheva et al. 2023, arXiv:2305.19654; 2024, arXiv:2407.09100"
 PAPER_CITATION = "Bauer, Margrie & Clopath 2026, doi:10.7554/eLife.105081"

@@ -234,7 +234,9 @@ def _retrieve(
             # A page in its place is told as one, not as another file.
             require_whole(file, part)
             raise _changed(file, known, ledger)
-        require_whole(file, part, openers)
+        # A published checksum says more than that it opens.
+        if not file.sha256:
+            require_whole(file, part, openers)
     except StorageError:
         # What does not open must never be gone on with, nor be taken for the file.
         fetch.discard()
