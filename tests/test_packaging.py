@@ -72,6 +72,14 @@ def test_everything_that_is_imported_is_declared(part: str) -> None:
     assert not undeclared
 
 
+def test_what_is_asked_for_by_name_is_declared_in_the_extra_that_the_error_names() -> None:
+    asked = re.compile(r'optional_module\("(\w+)[\w.]*", "(\w+)"')
+    found = {pair for file in PACKAGE.rglob("*.py") for pair in asked.findall(file.read_text(encoding="utf-8"))}
+    assert found
+    for name, extra in found:
+        assert name in requirements(PROJECT["optional-dependencies"][extra])
+
+
 def test_everything_that_is_declared_is_imported() -> None:
     declared = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["gui"]]
     assert requirements(declared) <= imports(PACKAGE)
