@@ -20,8 +20,6 @@ HEAVY = ("torch", "numpy", "scipy", "napari", "qtpy", "PyQt6", "matplotlib", "za
 KNOWN_CIRCLES = {
     frozenset({"reconstruction.not_finite", "reconstruction.reconstructor"}),
     frozenset({"viewer.model", "viewer.run_settings"}),
-    frozenset({"viewer.board.board", "viewer.board.pointing", "viewer.board.readout"}),
-    frozenset({"viewer.contributions.commands", "viewer.contributions.shortcuts", "viewer.main_widget"}),
 }
 """Still to be opened; an entry goes with its circle, and none comes."""
 IMPORT_PROBE = """

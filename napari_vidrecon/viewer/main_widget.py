@@ -10,8 +10,9 @@ from qtpy.QtCore import QMimeData, QSize
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_vidrecon.viewer.contributions.commands import show_import, show_shortcuts, show_studies, show_traces
-from napari_vidrecon.viewer.contributions.shortcuts import bind_shortcuts
+from napari_vidrecon.viewer.contributions.commands import show_import, show_studies, show_traces
+from napari_vidrecon.viewer.contributions.shortcuts import bind_shortcuts, show_shortcuts
+from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME
 from napari_vidrecon.viewer.panels.controls import button, row
 from napari_vidrecon.viewer.panels.export_panel import ExportPanel
 from napari_vidrecon.viewer.panels.mask_panel import MaskPanel
@@ -50,6 +51,7 @@ class ReconstructionWidget(QWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
+        self.setObjectName(MAIN_DOCK_NAME)
         self._workspace: Workspace = workspace_of(napari_viewer)
         self.model, self.controller = self._workspace.model, self._workspace.controller
         self.board, self.player = self._workspace.board, self._workspace.player

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     import napari
     from qtpy.QtWidgets import QWidget
 
+MAIN_DOCK_NAME = "vidrecon_main_dock"
+"""By which the dock "Movie reconstruction" is found, whatever its frame is called."""
+
 
 def main_window_of(viewer: napari.components.ViewerModel) -> QWidget:
     """Napari's main window, through its public menu bar.

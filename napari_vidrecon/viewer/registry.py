@@ -14,6 +14,8 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.viewer.board import Board
+from napari_vidrecon.viewer.board.pointing import Pointing
+from napari_vidrecon.viewer.board.readout import Readout
 from napari_vidrecon.viewer.board.receptive_field import ReceptiveFieldTile
 from napari_vidrecon.viewer.contributions.preferences import preferences
 from napari_vidrecon.viewer.controller import RunController
@@ -35,8 +37,8 @@ WORKSPACE_NAME = "vidrecon_workspace"
 
 
 class Workspace(QObject):
-    """What one napari window holds of us: `model`, `faults`, `board`, `player`, `controller`, `mask_fit`, `fields`,
-    `field_mapping`, `studies`, `exporter`.
+    """What one napari window holds of us: `model`, `faults`, `board`, `readout`, `pointing`, `player`, `controller`,
+    `mask_fit`, `fields`, `field_mapping`, `studies`, `exporter`.
 
     Parameters
     ----------
@@ -60,12 +62,13 @@ class Workspace(QObject):
         with self.faults:
             self.model.set_settings(config=ReconstructionConfig.preset(chosen.preset), device=chosen.device)
         self.board = Board(viewer, self.model)
+        self.readout, self.pointing = Readout(self.board), Pointing(self.board)
         self.player = Player(viewer, parent=self, faults=self.faults)
         self.controller = RunController(self.model, self, runs_folder=chosen.runs_folder)
         self.mask_fit = MaskFitController(self.model, self)
         self.fields = ReceptiveFieldChoice(self.model)
         self.field_mapping = FieldMappingController(self.fields, self)
-        self.field_tile = ReceptiveFieldTile(self.board, self.fields)
+        self.field_tile = ReceptiveFieldTile(self.board, self.pointing, self.fields)
         self.studies = StudyController(self.model, self)
         self.exporter = Exporter(self)
         self.model.trial_changed.connect(self._follow_frame_rate)

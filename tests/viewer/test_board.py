@@ -27,7 +27,9 @@ from napari_vidrecon.viewer.board.captions import fitted, ticks
 from napari_vidrecon.viewer.board.cells import cells_inside
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role
 from napari_vidrecon.viewer.board.outlines import contours
+from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.board.rasters import neuron_spread
+from napari_vidrecon.viewer.board.readout import Readout
 from napari_vidrecon.viewer.board.tiles import BoardLayout, Box
 from napari_vidrecon.viewer.model import (
     ActivityMode,
@@ -531,7 +533,6 @@ def test_a_closed_board_listens_no_more(board: Board, model: ReconstructionModel
     model.set_state(RunState.RUNNING)
     model.take_snapshot(snapshot)
     assert np.ptp(image(board, "reconstruction").data) == 0
-    assert board.pointing.on_press not in board.viewer.mouse_drag_callbacks
 
 
 def test_layers_of_a_person_are_left_alone(board: Board, model: ReconstructionModel) -> None:
@@ -589,14 +590,21 @@ def test_outlines_move_in_every_tile_of_the_grid(board: Board, model: Reconstruc
 # Status bar
 
 
+@pytest.fixture
+def readout(board: Board) -> Iterator[Readout]:
+    made = Readout(board)
+    yield made
+    made.close()
+
+
 def test_the_status_names_pixel_grey_levels_error_and_degrees(
-    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+    board: Board, readout: Readout, model: ReconstructionModel, make_record: Callable[..., RunRecord]
 ) -> None:
     assert model.trial is not None
     record = make_record("one", 1)
     model.add_run(record)
     board.viewer.dims.set_current_step(0, 12)
-    text = board.readout.text(tuple(image(board, "stimulus").data_to_world((12, 18, 30))))
+    text = readout.text(tuple(image(board, "stimulus").data_to_world((12, 18, 30))))
     assert text is not None
     truth, guess = model.trial.video[12, 18, 30], record.result.video[12, 18, 30]
     for part in ("frame 12, 0.40 s", "row 18, column 30", f"stimulus {truth:.0f}", f"reconstruction {guess:.0f}"):
@@ -606,34 +614,38 @@ def test_the_status_names_pixel_grey_levels_error_and_degrees(
     assert "training and evaluation mask" in text
 
 
-def test_the_status_names_neuron_and_activity_under_the_mouse(board: Board, model: ReconstructionModel) -> None:
+def test_the_status_names_neuron_and_activity_under_the_mouse(
+    board: Board, readout: Readout, model: ReconstructionModel
+) -> None:
     assert model.trial is not None
     model.set_view(raster_order=RasterOrder.RECORDED)
     model.set_neurons(NeuronSet.without(NEURONS, np.array([4])))
-    text = board.readout.text(tuple(image(board, "recorded_activity").data_to_world((4, 30))))
+    text = readout.text(tuple(image(board, "recorded_activity").data_to_world((4, 30))))
     assert text is not None
     assert "frame 30, 1.00 s   neuron 4 " in text
     assert f"recorded {model.trial.responses[4, 30]:.2f}" in text
     assert "ablated" in text
 
 
-def test_between_the_tiles_napari_keeps_its_own_status(board: Board) -> None:
-    assert board.readout.text((0.0, -1000.0, 0.0)) is None
+def test_between_the_tiles_napari_keeps_its_own_status(board: Board, readout: Readout) -> None:
+    assert readout.text((0.0, -1000.0, 0.0)) is None
 
 
-def test_our_line_takes_the_place_of_naparis(board: Board) -> None:
+def test_our_line_takes_the_place_of_naparis(board: Board, readout: Readout) -> None:
     board.viewer.mouse_over_canvas = True
     board.viewer.cursor.position = tuple(image(board, "stimulus").data_to_world((0, 3, 3)))
     board.viewer.status = "what napari says"
     assert "row 3, column 3" in str(board.viewer.status)
 
 
-def test_scrubbing_with_the_mouse_elsewhere_names_frame_and_time(board: Board) -> None:
+def test_scrubbing_with_the_mouse_elsewhere_names_frame_and_time(board: Board, readout: Readout) -> None:
     board.viewer.dims.set_current_step(0, 9)
     assert board.viewer.status == "frame 9, 0.30 s"
 
 
-def test_a_quick_scrub_ends_with_the_frame_it_ended_at_in_the_status(board: Board, qtbot: QtBot) -> None:
+def test_a_quick_scrub_ends_with_the_frame_it_ended_at_in_the_status(
+    board: Board, readout: Readout, qtbot: QtBot
+) -> None:
     for frame in range(1, 12):
         board.viewer.dims.set_current_step(0, frame)
     qtbot.waitUntil(lambda: board.viewer.status == "frame 11, 0.37 s", timeout=2000)
@@ -645,7 +657,10 @@ def test_a_quick_scrub_ends_with_the_frame_it_ended_at_in_the_status(board: Boar
 def drag(board: Board, start: tuple[float, ...], stops: list[tuple[float, ...]], modifiers: tuple[str, ...]) -> None:
     """Press, move and release a mouse button as napari reports it."""
     event = SimpleNamespace(position=start, pos=np.zeros(2), modifiers=modifiers, type="mouse_press")
-    gesture = board.pointing.on_press(board.viewer, event)
+    pointing = Pointing(board)
+    gesture = pointing.on_press(board.viewer, event)
+    pointing.close()
+    assert pointing.on_press not in board.viewer.mouse_drag_callbacks
     if next(gesture, "ignored") == "ignored":
         return
     for number, stop in enumerate(stops):

@@ -161,7 +161,7 @@ def test_a_folder_that_napari_opens_becomes_the_board_and_the_keys_work(
     tmp_path: Path,
 ) -> None:
     from napari_vidrecon.viewer.contributions import commands
-    from napari_vidrecon.viewer.contributions.shortcuts import SHORTCUTS, ShortcutsDialog
+    from napari_vidrecon.viewer.contributions.shortcuts import SHORTCUTS, ShortcutsDialog, show_shortcuts
     from napari_vidrecon.viewer.main_widget import ReconstructionWidget
     from napari_vidrecon.viewer.registry import workspace_of
 
@@ -203,7 +203,7 @@ def test_a_folder_that_napari_opens_becomes_the_board_and_the_keys_work(
     # Neither a second run to compare nor the paper's pair is there, so only these two take turns.
     assert seen == [ErrorMode.NONE, ErrorMode.STIMULUS]
 
-    commands.show_shortcuts(viewer)
+    show_shortcuts(viewer)
     dialog = viewer.window.dock_widgets and commands.main_window_of(viewer).findChild(ShortcutsDialog)
     assert dialog is not None
     dialog.close()

@@ -16,6 +16,7 @@ from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
 from napari_vidrecon.errors import StorageError
 from napari_vidrecon.sessions.stimuli.on_off_patches import OnOffPatches
 from napari_vidrecon.viewer.board import Board
+from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.board.receptive_field import ReceptiveFieldTile
 from napari_vidrecon.viewer.field_mapping import FieldMappingController
 from napari_vidrecon.viewer.model import ReconstructionModel
@@ -51,8 +52,15 @@ def board(small_model: ReconstructionModel) -> Iterator[Board]:
 
 
 @pytest.fixture
-def tile(board: Board, fields: ReceptiveFieldChoice) -> Iterator[ReceptiveFieldTile]:
-    made = ReceptiveFieldTile(board, fields)
+def pointing(board: Board) -> Iterator[Pointing]:
+    made = Pointing(board)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def tile(board: Board, pointing: Pointing, fields: ReceptiveFieldChoice) -> Iterator[ReceptiveFieldTile]:
+    made = ReceptiveFieldTile(board, pointing, fields)
     yield made
     made.close()
 
@@ -61,7 +69,10 @@ def click(board: Board, row: int, frame: int) -> None:
     """Press and release on the recorded raster."""
     position = (0.0, *board.layer("recorded_activity").data_to_world((row, frame)))
     event = SimpleNamespace(position=position, pos=np.zeros(2), modifiers=(), type="mouse_press")
-    gesture = board.pointing.on_press(board.viewer, event)
+    (press,) = (
+        each for each in board.viewer.mouse_drag_callbacks if each.__qualname__ == Pointing.on_press.__qualname__
+    )
+    gesture = press(board.viewer, event)
     next(gesture)
     event.type = "mouse_release"
     next(gesture, None)

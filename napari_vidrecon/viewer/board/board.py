@@ -21,8 +21,6 @@ from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, repain
 from napari_vidrecon.viewer.board.movies import MovieTiles
 from napari_vidrecon.viewer.board.outlines import draw_annotations
 from napari_vidrecon.viewer.board.painting import MaskPainting
-from napari_vidrecon.viewer.board.pointing import Pointing
-from napari_vidrecon.viewer.board.readout import Readout
 from napari_vidrecon.viewer.board.region import Region
 from napari_vidrecon.viewer.board.tiles import BoardLayout
 from napari_vidrecon.viewer.faults import Faults, guarded
@@ -81,9 +79,7 @@ class Board:
         self.region = Region(self.layers)
         self.blinking = Blinking(self.layers, self.faults)
         self.cells = CellsView(viewer, model)
-        self.readout = Readout(self)
         self.layer_list = LayerListRest(viewer, self.faults)
-        self.pointing = Pointing(self)
         self._written: tuple[list[captions.Caption], str] = ([], "")
         self._titled: tuple[dict[Role, str], Layer | None] = ({}, None)
         self._slots = (
@@ -166,8 +162,7 @@ class Board:
         self.viewer.dims.events.current_step.disconnect(self._on_frame)
         self.activity.ordering.close()
         for part in (
-            self.movies, self.camera, self.painting, self.blinking, self.cells, self.readout, self.pointing,
-            self.layer_list, self.flatness,
+            self.movies, self.camera, self.painting, self.blinking, self.cells, self.layer_list, self.flatness,
         ):  # fmt: skip
             part.close()
 

@@ -12,6 +12,7 @@ from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, redraw
 
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.board.board import Board
+    from napari_vidrecon.viewer.board.pointing import Pointing
     from napari_vidrecon.viewer.receptive_fields import ReceptiveFieldChoice
 
 OUTLINE_COLOUR = "white"
@@ -26,18 +27,20 @@ class ReceptiveFieldTile:
     Parameters
     ----------
     board
-        Whose stimulus it lies over, and whose rows and cells are clicked.
+        Whose stimulus it lies over, and whose cells are clicked.
+    pointing
+        Tells which row of a raster was clicked.
     fields
         The maps and the chosen neurons.
     """
 
-    def __init__(self, board: Board, fields: ReceptiveFieldChoice) -> None:
+    def __init__(self, board: Board, pointing: Pointing, fields: ReceptiveFieldChoice) -> None:
         self._board, self._fields = board, fields
         self._slots = (
             (fields.neurons_changed, self.draw),
             (fields.model.trial_changed, self.draw),
             (fields.model.view_changed, self.draw),
-            (board.pointing.row_clicked, self._on_row),
+            (pointing.row_clicked, self._on_row),
             (board.cells.cell_clicked, self._on_cell),
         )
         for signal, slot in self._slots:

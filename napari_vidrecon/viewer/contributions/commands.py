@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QDockWidget, QFileDialog, QWidget
 from napari_vidrecon.viewer import opening
 from napari_vidrecon.viewer.contributions.preferences import PLUGIN_NAME
 from napari_vidrecon.viewer.exports.shown_movie import shown_movie
-from napari_vidrecon.viewer.main_window import main_window_of
+from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, main_window_of
 from napari_vidrecon.viewer.model import ErrorMode, RunState
 from napari_vidrecon.viewer.recent_folders import home, recent_folders, remember_folder
 from napari_vidrecon.viewer.registry import workspace_of
@@ -20,7 +20,6 @@ from napari_vidrecon.viewer.registry import workspace_of
 if TYPE_CHECKING:
     import napari
 
-    from napari_vidrecon.viewer.main_widget import ReconstructionWidget
     from napari_vidrecon.viewer.panels.export_panel import ExportPanel
 
 MAIN_TITLE, TRACES_TITLE, STUDIES_TITLE = "Movie reconstruction", "Traces", "Studies"
@@ -29,11 +28,13 @@ LONG_JUMP_FRAMES = 10
 Docked = TypeVar("Docked", bound=QWidget)
 
 
-def show_board(viewer: napari.viewer.Viewer) -> ReconstructionWidget:
+def show_board(viewer: napari.viewer.Viewer) -> QWidget:
     """Open the dock, or bring it to the front."""
-    from napari_vidrecon.viewer.main_widget import ReconstructionWidget
-
-    return _docked(viewer, ReconstructionWidget, MAIN_TITLE, "right")
+    docked = main_window_of(viewer).findChild(QWidget, MAIN_DOCK_NAME)
+    if docked is not None:
+        return _raised(docked)
+    # Napari makes it as from its Plugins menu: the dock has buttons that call what is below, so nothing here names it.
+    return viewer.window.add_plugin_dock_widget(PLUGIN_NAME, MAIN_TITLE)[1]
 
 
 def show_traces(viewer: napari.viewer.Viewer) -> QWidget:
@@ -185,25 +186,22 @@ def copy_as_command(viewer: napari.viewer.Viewer) -> None:
     _export_panel(viewer).copy_command()
 
 
-def show_shortcuts(viewer: napari.viewer.Viewer) -> None:
-    """List the keys."""
-    from napari_vidrecon.viewer.contributions.shortcuts import ShortcutsDialog
-
-    ShortcutsDialog(main_window_of(viewer)).show()
-
-
 def _docked(viewer: napari.viewer.Viewer, kind: type[Docked], title: str, area: str, *, tabify: bool = False) -> Docked:
     for widget in viewer.window.dock_widgets.values():
         if isinstance(widget, kind):
-            dock = widget.parentWidget()
-            if isinstance(dock, QDockWidget):
-                dock.show()
-                dock.raise_()
-            return widget
+            return _raised(widget)
     made = kind(viewer)
     # The name napari itself gives it, so that its Plugins menu finds the same dock.
     viewer.window.add_dock_widget(made, name=f"{title} ({PLUGIN_NAME})", area=area, tabify=tabify)
     return made
+
+
+def _raised(widget: Docked) -> Docked:
+    dock = widget.parentWidget()
+    if isinstance(dock, QDockWidget):
+        dock.show()
+        dock.raise_()
+    return widget
 
 
 def _export_panel(viewer: napari.viewer.Viewer) -> ExportPanel:

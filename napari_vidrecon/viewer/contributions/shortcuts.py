@@ -11,6 +11,7 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_vidrecon.viewer.contributions import commands
+from napari_vidrecon.viewer.main_window import main_window_of
 
 if TYPE_CHECKING:
     import napari
@@ -41,6 +42,11 @@ class Shortcut:
     command: Callable[[napari.viewer.Viewer], object]
 
 
+def show_shortcuts(viewer: napari.viewer.Viewer) -> None:
+    """List the keys."""
+    ShortcutsDialog(main_window_of(viewer)).show()
+
+
 # Letters that no layer of napari uses, because a layer's keys win over a window's.
 SHORTCUTS = (
     Shortcut("Shift-Space", "play in real time, or stop playing", commands.play_or_pause),
@@ -53,7 +59,7 @@ SHORTCUTS = (
     Shortcut("Shift-U", "pause the run, or resume it", commands.pause_or_resume),
     Shortcut("Q", "tiles in napari's grid, or on the board", commands.toggle_grid),
     Shortcut("N", "curves over time", commands.show_traces),
-    Shortcut("F1", "these shortcuts", commands.show_shortcuts),
+    Shortcut("F1", "these shortcuts", show_shortcuts),
 )
 
 
