@@ -34,7 +34,7 @@ import numpy as np
 import torch
 
 import napari_vidrecon as vr
-from napari_vidrecon.encoders.training.validation import single_trial_correlation
+from napari_vidrecon.encoders.training.training_run import single_trial_correlation
 from napari_vidrecon.sessions.simulation.raw.raw_mouse import RawMouse, raw_place
 from napari_vidrecon.sessions.trial_files import STREAMS
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import napari_vidrecon as vr
-from napari_vidrecon.encoders.training.validation import single_trial_correlation
+from napari_vidrecon.encoders.training.training_run import single_trial_correlation
 from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
 
 CLIP = (30, 78)

@@ -21,10 +21,13 @@ import torch
 
 import napari_vidrecon as vr
 from napari_vidrecon.encoders.checkpoints import read_encoder_file
-from napari_vidrecon.encoders.training.published_recipe import recipe_of
-from napari_vidrecon.encoders.training.recipe import Recipe
-from napari_vidrecon.encoders.training.training_run import VALIDATION_TIER, TrainingProgress, train_encoder
-from napari_vidrecon.encoders.training.validation import single_trial_correlation
+from napari_vidrecon.encoders.training.architectures import Recipe, recipe_of
+from napari_vidrecon.encoders.training.training_run import (
+    VALIDATION_TIER,
+    TrainingProgress,
+    single_trial_correlation,
+    train_encoder,
+)
 
 BAR = 0.02
 """One encoder for both may score this much less than one for each."""

@@ -92,12 +92,12 @@ def golden_checkpoints(golden_folder: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def small_encoder_file(small_session_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A compact encoder for the small session, trained for a few steps only; shared, so never write to it."""
-    from napari_vidrecon.encoders.training.recipe import TrainingRecipe
+    from napari_vidrecon.encoders.architectures.compact import CompactRecipe
     from napari_vidrecon.encoders.training.training_run import train_encoder
     from napari_vidrecon.sessions.session import open_session
 
     path = tmp_path_factory.mktemp("encoders") / "small.safetensors"
-    recipe = TrainingRecipe(features=8, temporal_kernels=(5,), steps=3, batch_size=4)
+    recipe = CompactRecipe(features=8, temporal_kernels=(5,), steps=3, batch_size=4)
     train_encoder([open_session(small_session_folder)], recipe, path)
     return path
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe
-from napari_vidrecon.encoders.training.published_recipe import DwiseNeuroRecipe
-from napari_vidrecon.encoders.training.recipe import FactorisedRecipe, TrainingRecipe
+from napari_vidrecon.encoders.architectures.compact import CompactRecipe
+from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuroRecipe
+from napari_vidrecon.encoders.architectures.factorised import FactorisedRecipe
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe
@@ -17,7 +18,7 @@ from napari_vidrecon.settings import Settings, finite_number, listed, whole_numb
 
 MODELS = (
     *(ReconstructionConfig, MaskRecipe, DecoderRecipe, MappingRecipe),
-    *(TrainingRecipe, FactorisedRecipe, DwiseNeuroRecipe),
+    *(CompactRecipe, FactorisedRecipe, DwiseNeuroRecipe),
 )
 ODD = {
     "NaN": float("nan"),
@@ -76,7 +77,7 @@ def test_a_mask_that_cannot_be_fitted_says_why(changes: dict, named: str) -> Non
 @pytest.mark.parametrize("betas", [(0.9, 1.0), (-0.1, 0.9), (float("nan"), 0.9), (0.9,), (True, 0.5)])
 def test_moments_outside_their_range_are_refused(betas: tuple) -> None:
     with pytest.raises(ConfigError, match=r"^betas"):
-        TrainingRecipe(betas=betas)
+        CompactRecipe(betas=betas)
 
 
 @pytest.mark.parametrize("value", [*ODD.values(), None, [], np.zeros(2), 1.5], ids=lambda value: type(value).__name__)

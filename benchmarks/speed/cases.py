@@ -16,7 +16,7 @@ from benchmarks.speed.sample_clips import SampleClips
 from benchmarks.speed.scales import WHOLE, Scale
 from benchmarks.speed.stand_ins import describe, random_clip, random_encoder
 from benchmarks.speed.timing import Timing, compared, interleaved
-from napari_vidrecon.encoders.dwiseneuro import DwiseNeuroConfig
+from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuroConfig
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig

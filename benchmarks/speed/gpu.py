@@ -12,7 +12,7 @@ from benchmarks.speed.naive import NaiveLoop
 from benchmarks.speed.quality import step_windows
 from benchmarks.speed.stand_ins import PUBLISHED, describe, random_clip, random_encoder
 from benchmarks.speed.timing import compared, interleaved, timed
-from napari_vidrecon.encoders.dwiseneuro import DwiseNeuroConfig
+from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuroConfig
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.reconstruction.config import ReconstructionConfig

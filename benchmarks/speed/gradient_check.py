@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.speed.naive import NORM_EPSILON, NaiveLoop, sub_batch_starts
 from benchmarks.speed.stand_ins import describe, random_clip, random_encoder
-from napari_vidrecon.encoders.dwiseneuro import DwiseNeuroConfig
+from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuroConfig
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.gradients import sub_batch_gradients

@@ -11,7 +11,7 @@ from benchmarks.speed.sample_clips import SampleClips
 from benchmarks.speed.scales import Scale
 from benchmarks.speed.stand_ins import describe, random_clip, random_encoder
 from benchmarks.speed.timing import interleaved
-from napari_vidrecon.encoders.dwiseneuro import DwiseNeuroConfig
+from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuroConfig
 from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.masks import AlphaMask

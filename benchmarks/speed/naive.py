@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from napari_vidrecon import metrics
-from napari_vidrecon.encoders.dwiseneuro import PositionalEncoding
+from napari_vidrecon.encoders.architectures.dwiseneuro import PositionalEncoding
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.window_encoder import WindowEncoder

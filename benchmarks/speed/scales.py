@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from benchmarks.speed.stand_ins import PUBLISHED, SMALL
-from napari_vidrecon.encoders.dwiseneuro import DwiseNeuroConfig
+from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuroConfig
 
 
 @dataclass(frozen=True)

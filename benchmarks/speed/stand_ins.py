@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from napari_vidrecon.encoders.dwiseneuro import DwiseNeuro, DwiseNeuroConfig
+from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuro, DwiseNeuroConfig
 from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS, Canvas, EncoderSpec
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.encoders.windows import FrameWindows

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from napari_vidrecon.cli.stopping import StopRequest
     from napari_vidrecon.encoders.training.instances import Instance
-    from napari_vidrecon.encoders.training.recipe import Recipe
     from napari_vidrecon.encoders.training.training_run import TrainingProgress
+    from napari_vidrecon.encoders.training_recipe import TrainingRecipe
     from napari_vidrecon.sessions.session import Session
 
 
@@ -121,7 +121,9 @@ def train(
         )
 
 
-def chosen_recipe(architecture: str | None, words: Sequence[str], *, seed: int | None, steps: int | None) -> Recipe:
+def chosen_recipe(
+    architecture: str | None, words: Sequence[str], *, seed: int | None, steps: int | None
+) -> TrainingRecipe:
     """The recipe that the options ask for.
 
     Raises
@@ -130,7 +132,7 @@ def chosen_recipe(architecture: str | None, words: Sequence[str], *, seed: int |
         An unknown architecture, name or setting, or a value that cannot be used.
     """
     from napari_vidrecon.cli.settings import checked, parse_settings
-    from napari_vidrecon.encoders.training.published_recipe import named_recipe, recipe_of
+    from napari_vidrecon.encoders.training.architectures import named_recipe, recipe_of
     from napari_vidrecon.errors import ConfigError
 
     fields: dict[str, Any] = {}

@@ -15,12 +15,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from napari_vidrecon.encoders.architecture import config_values
 from napari_vidrecon.encoders.description import FORMAT, check_fit, read_encoder_description
 from napari_vidrecon.encoders.devices import BYTES_A_GIB, bound_memory, choose_device
 from napari_vidrecon.encoders.encoder import Canvas, EncoderSpec
 from napari_vidrecon.encoders.identity import weights_hash
-from napari_vidrecon.encoders.modules import ARCHITECTURES
 from napari_vidrecon.encoders.reference_checkpoints import read_reference
+from napari_vidrecon.encoders.registry import build_module
 from napari_vidrecon.encoders.stored_encoder import StoredEncoder
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.encoders.windows import FrameWindows
@@ -29,7 +30,6 @@ from napari_vidrecon.settings import shown, whole_number
 from napari_vidrecon.storage import check_regular, open_regular, read_description, reading, replacing_file
 
 __all__ = [
-    "ARCHITECTURES",
     "FORMAT",
     "StoredEncoder",
     "convert_checkpoint",
@@ -187,7 +187,7 @@ def save_encoder(
     described = {
         "format": FORMAT,
         "architecture": architecture,
-        "config": module.config.as_dict(),  # type: ignore[union-attr, operator]
+        "config": config_values(module.config),
         "mice": mice,
         "canvas": asdict(canvas),
         "windows": {"size": windows.size, "step": windows.step},
@@ -211,7 +211,7 @@ def convert_checkpoint(source: Path | str, destination: Path | str) -> None:
     stored.check_weights()
     with torch.device("meta"):
         # Only its sizes are asked for; the weights come from the file.
-        module = ARCHITECTURES[stored.architecture](stored.config)
+        module = build_module(Path(source), stored.architecture, stored.config)
     save_encoder(
         destination,
         module,

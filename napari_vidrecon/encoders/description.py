@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_vidrecon.encoders.encoder import Canvas
-from napari_vidrecon.encoders.modules import ARCHITECTURES, CONFIGS, checked
+from napari_vidrecon.encoders.registry import UnknownArchitecture, architecture_named, checked
 from napari_vidrecon.encoders.sizes import BEHAVIORS, Number
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError, one_line
@@ -65,12 +65,15 @@ def read_encoder_description(path: Path, described: dict[str, Any]) -> EncoderDe
         found = "other tensors" if told is None else f"a file of the format '{one_line(told, 60)}'"
         raise EncoderError(f"{path}: expected an encoder of this program, found {found}")
     found_description = checked(path, "", EncoderDescription, described)
-    architecture = found_description.architecture
-    if architecture not in ARCHITECTURES:
+    try:
+        architecture_named(found_description.architecture)
+    except UnknownArchitecture:
         raise EncoderError(
-            f"{path}: its architecture '{one_line(architecture, 60)}' is unknown to this version; "
-            "was it made by a newer one?"
-        )
+            f"{path}: its architecture '{one_line(found_description.architecture, 60)}' is unknown to this version; "
+            "was it made by a newer one, or is a package missing that brings it?"
+        ) from None
+    except EncoderError as broken:
+        raise EncoderError(f"{path}: {broken}") from None
     checked(path, "provenance", Provenance, found_description.provenance)
     return found_description
 
@@ -85,7 +88,7 @@ def check_fit(
     path
         The file, for messages.
     architecture
-        A name of `ARCHITECTURES`.
+        Its name.
     config, canvas, windows
         From outside.
 
@@ -103,13 +106,12 @@ def check_fit(
         for name in names:
             if name not in values:
                 raise EncoderError(f"{path}: expected {what}.{name}, found none of it")
-    checked(path, "config", CONFIGS[architecture], config)
+    found = architecture_named(architecture)
+    sizes = checked(path, "config", found.config_class, config)
     pixels, frames = checked(path, "canvas", Canvas, canvas), checked(path, "windows", FrameWindows, windows)
     whole = (asdict(pixels), asdict(frames))
-    if architecture != "compact":
-        return whole
-    own = tuple(config.get(name, default) for name, default in (("rows", 36), ("columns", 64), ("frames", 16)))
-    if own != (pixels.rows, pixels.columns, frames.size):
+    own = found.input_size(sizes)
+    if own is not None and own != (pixels.rows, pixels.columns, frames.size):
         raise EncoderError(
             f"{path}: expected the canvas and windows of its own sizes ({one_line(own, 60)} rows, columns, frames), "
             f"found {(pixels.rows, pixels.columns, frames.size)}"

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from napari_vidrecon.encoders.modules import ARCHITECTURES, module_shapes
+from napari_vidrecon.encoders.registry import build_module, module_shapes
 from napari_vidrecon.errors import EncoderError, one_line
 from napari_vidrecon.storage import reading
 
@@ -26,7 +26,7 @@ class StoredEncoder:
     path
         The file.
     architecture
-        A name of `ARCHITECTURES`.
+        Its name.
     config
         Its sizes.
     neurons, mice
@@ -137,7 +137,7 @@ class StoredEncoder:
         """
         config, places = self._part(index)
         self._check_shapes(config, places)
-        module = ARCHITECTURES[self.architecture](config)
+        module = build_module(self.path, self.architecture, config)
         module.load_state_dict({name: self.tensor(key) for name, key in places.items()}, strict=True)
         return module
 

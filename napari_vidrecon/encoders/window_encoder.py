@@ -10,15 +10,13 @@ import torch
 from torch import nn
 
 from napari_vidrecon.encoders.answers import check_finite, sums_to_a_number
+from napari_vidrecon.encoders.architecture import Architecture
 from napari_vidrecon.encoders.chunks import check_chunk, chunk_by_chunk, chunk_that_fits
 from napari_vidrecon.encoders.encoder import BEHAVIOR_CHANNELS, INPUT_CHANNELS, Encoder, EncoderSpec
 from napari_vidrecon.encoders.frozen.forms import FrozenForm, form_of
 from napari_vidrecon.errors import EncoderError
 from napari_vidrecon.settings import finite_number
 
-FLOATS_PER_PIXEL = 600
-PREFERRED_CPU_CHUNK = 2
-"""For modules that say nothing of their own."""
 LEAST_COSINE = 0.999
 """Between the gradients in bfloat16 and in float32, for an encoder to compute in bfloat16."""
 CHECKED_WINDOWS = 2
@@ -69,12 +67,12 @@ class WindowEncoder:
     @property
     def floats_per_pixel(self) -> int:
         """Floats alive per input pixel of a window in a forward pass; for choosing a chunk."""
-        return int(getattr(self.module, "floats_per_pixel", FLOATS_PER_PIXEL))
+        return int(getattr(self.module, "floats_per_pixel", Architecture.floats_per_pixel))
 
     @property
     def preferred_cpu_chunk(self) -> int:
         """Windows at once that run fastest on a CPU."""
-        return int(getattr(self.module, "preferred_cpu_chunk", PREFERRED_CPU_CHUNK))
+        return int(getattr(self.module, "preferred_cpu_chunk", Architecture.preferred_cpu_chunk))
 
     @property
     def answers_in_threads(self) -> bool:

@@ -14,7 +14,7 @@ from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe, map_
 from napari_vidrecon.encoders.answers import UnusableAnswer, predicted
 from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.encoders.conformance import check_encoder
-from napari_vidrecon.encoders.training.validation import single_trial_correlation
+from napari_vidrecon.encoders.training.training_run import single_trial_correlation
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from napari_vidrecon.encoders import conformance
-from napari_vidrecon.encoders.checkpoints import ARCHITECTURES, load_encoder
+from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.encoders.conformance import CHECKS, check_encoder
 from napari_vidrecon.encoders.encoder import Canvas, Encoder, EncoderSpec
+from napari_vidrecon.encoders.registry import build_module
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.encoders.windows import FrameWindows
 
@@ -38,7 +40,7 @@ CANVASES = {"dwiseneuro": Canvas(), "compact": Canvas(36, 64), "factorised": Can
 def small_encoder(architecture: str) -> WindowEncoder:
     """An encoder with random weights whose batch norms have seen something."""
     torch.manual_seed(0)
-    module = ARCHITECTURES[architecture]({"readout_outputs": (NEURONS,), **SMALL[architecture]})
+    module = build_module(Path("small"), architecture, {"readout_outputs": (NEURONS,), **SMALL[architecture]})
     with torch.no_grad():
         for part in module.modules():
             if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):

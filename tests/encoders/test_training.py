@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 
+from napari_vidrecon.encoders.architectures.compact import CompactRecipe
+from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuroRecipe
+from napari_vidrecon.encoders.architectures.factorised import FactorisedRecipe
 from napari_vidrecon.encoders.checkpoints import load_encoder
-from napari_vidrecon.encoders.training.published_recipe import DwiseNeuroRecipe
-from napari_vidrecon.encoders.training.recipe import FactorisedRecipe, TrainingRecipe
 from napari_vidrecon.encoders.training.samples import SessionSamples
 from napari_vidrecon.encoders.training.trainer import Trainer
 from napari_vidrecon.encoders.training.training_run import train_encoder
@@ -23,7 +24,7 @@ from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError
 from napari_vidrecon.sessions.session import open_session
 
-RECIPE = TrainingRecipe(features=8, temporal_kernels=(3,), steps=6, batch_size=3, warmup_steps=2)
+RECIPE = CompactRecipe(features=8, temporal_kernels=(3,), steps=6, batch_size=3, warmup_steps=2)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def _weights(path) -> dict[str, torch.Tensor]:
 
 
 def test_the_learning_rate_warms_up_and_falls_along_a_cosine():
-    recipe = TrainingRecipe(steps=100, warmup_steps=10, learning_rate=1.0, final_learning_rate_ratio=0.01)
+    recipe = CompactRecipe(steps=100, warmup_steps=10, learning_rate=1.0, final_learning_rate_ratio=0.01)
     rates = [recipe.schedule().rate_at(step) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9] == pytest.approx(1.0)
@@ -132,9 +133,9 @@ def test_a_killed_training_resumes_to_the_same_bits(session, small_session_folde
     program = (
         "import sys, torch; torch.set_num_threads(1)\n"
         "from napari_vidrecon.sessions.session import open_session\n"
-        "from napari_vidrecon.encoders.training.recipe import TrainingRecipe\n"
+        "from napari_vidrecon.encoders.architectures.compact import CompactRecipe\n"
         "from napari_vidrecon.encoders.training.training_run import train_encoder\n"
-        "recipe = TrainingRecipe.model_validate_json(sys.argv[3])\n"
+        "recipe = CompactRecipe.model_validate_json(sys.argv[3])\n"
         "train_encoder([open_session(sys.argv[1])], recipe, sys.argv[2], checkpoint_seconds=0.0)\n"
     )
     recipe = RECIPE.model_copy(update={"steps": 60})

@@ -9,14 +9,20 @@ import pytest
 import torch
 from torch import nn
 
-from napari_vidrecon.encoders.dwiseneuro import DwiseNeuro, DwiseNeuroConfig
-from napari_vidrecon.encoders.training.architectures import DwiseNeuroArchitecture, published_first_weights
-from napari_vidrecon.encoders.training.averaging import AveragedWeights
-from napari_vidrecon.encoders.training.cutmix import Boxes, draw_boxes, mix_inputs, mix_targets
+from napari_vidrecon.encoders.architectures.compact import CompactRecipe
+from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroRecipe
+from napari_vidrecon.encoders.training.architectures import architecture_of, named_recipe, recipe_of
+from napari_vidrecon.encoders.training.batches import (
+    Boxes,
+    InTurn,
+    WithinBatch,
+    draw_boxes,
+    mix_inputs,
+    mix_targets,
+    mixing_of,
+)
 from napari_vidrecon.encoders.training.losses import Answer, distilled_weight, poisson_loss
-from napari_vidrecon.encoders.training.mixing import InTurn, WithinBatch, mixing_of
-from napari_vidrecon.encoders.training.published_recipe import DwiseNeuroRecipe, named_recipe, recipe_of
-from napari_vidrecon.encoders.training.recipe import TrainingRecipe
+from napari_vidrecon.encoders.training.trainer import AveragedWeights
 from napari_vidrecon.errors import ConfigError
 
 PUBLISHED = {
@@ -60,7 +66,7 @@ def test_the_published_recipe_has_the_published_settings():
 
 def test_the_published_recipe_builds_the_published_encoder():
     recipe = recipe_named("true_batch_001").model_copy(update={"cortex_features": (16, 16, 16)})
-    architecture = DwiseNeuroArchitecture(recipe)
+    architecture = architecture_of(recipe)
     assert architecture.canvas(36, 64).screen == (slice(14, 50), slice(0, 64))
     module = architecture.build([3, 4], architecture.canvas(36, 64), [])
     published = DwiseNeuroConfig(readout_outputs=(3, 4), cortex_features=(16, 16, 16))
@@ -75,7 +81,7 @@ def test_fewer_steps_shorten_the_whole_schedule():
 def test_first_weights_are_scaled_by_the_fan_out():
     torch.manual_seed(0)
     module = DwiseNeuro(DwiseNeuroConfig(readout_outputs=(200,), core_features=(64,), spatial_strides=(2,)))
-    published_first_weights(module)
+    module.initialise([])
     readout = module.readouts[0].layer[1]
     assert float(readout.weight.detach().std()) == pytest.approx(math.sqrt(2 / (200 / 2)), rel=0.02)
     assert not readout.bias.any()
@@ -117,7 +123,7 @@ def test_a_mixed_window_has_the_box_of_the_other_in_all_channels_and_its_share_o
 
 
 def test_mice_take_turns_or_share_every_batch():
-    recipe = TrainingRecipe(batch_size=10)
+    recipe = CompactRecipe(batch_size=10)
     assert [InTurn(recipe, 3).windows_of(step) for step in range(4)] == [{0: 10}, {1: 10}, {2: 10}, {0: 10}]
     shared = mixing_of(recipe.model_copy(update={"mixing": "within_batch", "samples_per_mouse": 50}), 3)
     assert isinstance(shared, WithinBatch)

@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 import torch
 
+from napari_vidrecon.encoders.architectures.compact import CompactRecipe
+from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuroRecipe
+from napari_vidrecon.encoders.architectures.factorised import FactorisedRecipe
 from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.encoders.encoder import Canvas
-from napari_vidrecon.encoders.training.drawing_ahead import DrawingAhead
+from napari_vidrecon.encoders.training.batches import DrawingAhead
 from napari_vidrecon.encoders.training.learning_curve import LearningCurve
-from napari_vidrecon.encoders.training.precision import MixedPrecision
-from napari_vidrecon.encoders.training.published_recipe import DwiseNeuroRecipe
-from napari_vidrecon.encoders.training.recipe import FactorisedRecipe, TrainingRecipe
 from napari_vidrecon.encoders.training.samples import SessionSamples
 from napari_vidrecon.encoders.training.teachers import on_another_canvas
-from napari_vidrecon.encoders.training.trainer import Trainer
+from napari_vidrecon.encoders.training.trainer import MixedPrecision, Trainer
 from napari_vidrecon.encoders.training.training_run import train_encoder
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError
 from napari_vidrecon.sessions.session import open_session
 
-COMPACT = TrainingRecipe(features=8, temporal_kernels=(3,), steps=4, batch_size=4, warmup_steps=2)
+COMPACT = CompactRecipe(features=8, temporal_kernels=(3,), steps=4, batch_size=4, warmup_steps=2)
 DWISENEURO = DwiseNeuroRecipe(
     core_features=(4, 8),
     spatial_strides=(4, 4),

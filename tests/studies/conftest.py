@@ -13,7 +13,7 @@ import torch
 pytest.importorskip("pandas")
 pytest.importorskip("pingouin")
 
-from napari_vidrecon.encoders.training.recipe import TrainingRecipe
+from napari_vidrecon.encoders.architectures.compact import CompactRecipe
 from napari_vidrecon.encoders.training.training_run import train_encoder
 from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.studies.conducting import grid
@@ -44,7 +44,7 @@ def tiny_encoders(small_session_folder: Path, tmp_path_factory: pytest.TempPathF
     folder, session = tmp_path_factory.mktemp("encoders"), open_session(small_session_folder)
     files = tuple(folder / f"tiny_{seed}.safetensors" for seed in range(ENCODERS))
     for seed, file in enumerate(files):
-        recipe = TrainingRecipe(features=4, temporal_kernels=(5,), steps=2, batch_size=2, seed=seed)
+        recipe = CompactRecipe(features=4, temporal_kernels=(5,), steps=2, batch_size=2, seed=seed)
         train_encoder([session], recipe, file)
     return files
 

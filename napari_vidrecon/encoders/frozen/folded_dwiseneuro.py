@@ -14,7 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from napari_vidrecon.encoders.dwiseneuro import DwiseNeuro, InvertedResidual, PositionalEncoding, Readout, ShuffleLayer
+from napari_vidrecon.encoders.architectures.dwiseneuro import (
+    DwiseNeuro,
+    InvertedResidual,
+    PositionalEncoding,
+    Readout,
+    ShuffleLayer,
+)
 from napari_vidrecon.encoders.frozen.buffer_pool import BufferPool
 from napari_vidrecon.encoders.frozen.folded_block import FoldedBlock, affine_of, affine_part, folded
 

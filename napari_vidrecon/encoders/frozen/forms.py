@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from napari_vidrecon.encoders.compact import Compact
-from napari_vidrecon.encoders.dwiseneuro import DwiseNeuro
+from napari_vidrecon.encoders.architectures.compact import Compact
+from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuro
 from napari_vidrecon.encoders.frozen.folded_compact import FoldedCompact
 from napari_vidrecon.encoders.frozen.folded_dwiseneuro import FoldedDwiseNeuro
 

@@ -1,30 +1,27 @@
-"""What the trainer has to know of an encoder's architecture, and nothing more."""
+"""What the trainer has to know of an encoder's architecture; and the recipes that go by a name."""
 
 from __future__ import annotations
 
-import math
+import difflib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from napari_vidrecon.encoders.compact import Compact, CompactConfig
-from napari_vidrecon.encoders.dwiseneuro import DwiseNeuro, DwiseNeuroConfig
+from napari_vidrecon.encoders.architecture import Architecture, config_fields
 from napari_vidrecon.encoders.encoder import Canvas
-from napari_vidrecon.encoders.factorised import Factorised, FactorisedConfig
-from napari_vidrecon.encoders.training.published_recipe import DwiseNeuroRecipe
-from napari_vidrecon.encoders.training.recipe import FactorisedRecipe, Recipe, TrainingRecipe
+from napari_vidrecon.encoders.registry import UnknownArchitecture, all_architectures, architecture_named
 from napari_vidrecon.encoders.training.samples import SampleStatistics
-from napari_vidrecon.errors import EncoderError
+from napari_vidrecon.encoders.training_recipe import TrainingRecipe
+from napari_vidrecon.errors import ConfigError, EncoderError
 
 
 class TrainableArchitecture(Protocol):
     """Builds a module from a recipe, and runs its shared part and its readouts apart.
 
-    The module holds its sizes in `config` (a dataclass with `readout_outputs` and `as_dict`) and one readout a
+    The module holds its sizes in `config` (a dataclass or pydantic model with `readout_outputs`) and one readout a
     mouse in `readouts`, as the encoder files expect.
     """
 
@@ -54,144 +51,60 @@ class TrainableArchitecture(Protocol):
         """What is added to the loss, or None."""
 
 
-class CompactArchitecture:
-    """The compact encoder on the movie's own pixels."""
+class RegisteredArchitecture:
+    """A registered architecture, trained by a recipe: its sizes are the recipe's fields of the same names.
 
-    def __init__(self, recipe: TrainingRecipe) -> None:
-        self.recipe = recipe
+    Parameters
+    ----------
+    architecture
+        Its class.
+    recipe
+        Every setting.
+    """
 
-    def canvas(self, rows: int, columns: int) -> Canvas:
-        """The movie itself."""
-        return Canvas(rows, columns, rows, columns)
-
-    def build(self, neurons: Sequence[int], canvas: Canvas, statistics: Sequence[SampleStatistics]) -> Compact:
-        """An untrained encoder that predicts every neuron's mean."""
-        recipe = self.recipe
-        mean, sd = _behavior(statistics)
-        module = Compact(
-            CompactConfig(
-                readout_outputs=tuple(neurons),
-                rows=canvas.rows,
-                columns=canvas.columns,
-                frames=recipe.window_size,
-                features=recipe.features,
-                temporal_kernels=recipe.temporal_kernels,
-                expansion_ratio=recipe.expansion_ratio,
-                drop_rate=recipe.drop_rate,
-                behavior_mean=mean,
-                behavior_sd=sd,
-            )
-        )
-        module.start_from_means([torch.as_tensor(each.response_mean) for each in statistics])
-        return module
-
-    def shared(self, module: Compact, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Features of the movie, and standardised behaviour."""
-        behavior = (inputs[:, 1:].mean(dim=(3, 4)).transpose(1, 2) - module.behavior_mean) / module.behavior_sd
-        return module.drop(module.features(inputs[:, 0])), behavior.clamp(-4.0, 4.0)
-
-    def activity(self, module: Compact, shared: tuple[torch.Tensor, ...], mouse: int) -> torch.Tensor:
-        """Activity of one mouse's neurons."""
-        return module.readouts[mouse](*shared)
-
-    def penalty(self, module: Compact) -> torch.Tensor | None:
-        """Rough filters cost."""
-        return self.recipe.smoothness * module.stem_roughness()
-
-
-class DwiseNeuroArchitecture:
-    """DwiseNeuro on its square canvas, with the published first weights."""
-
-    def __init__(self, recipe: DwiseNeuroRecipe) -> None:
-        self.recipe = recipe
+    def __init__(self, architecture: type[Architecture], recipe: TrainingRecipe) -> None:
+        self.architecture, self.recipe = architecture, recipe
 
     def canvas(self, rows: int, columns: int) -> Canvas:
-        """The published 64 x 64 pixels, the movie in their middle.
+        """As the recipe says."""
+        return self.recipe.canvas(rows, columns)
 
-        Raises
-        ------
-        EncoderError
-            The movie is larger.
-        """
-        recipe = self.recipe
-        if rows > recipe.canvas_rows or columns > recipe.canvas_columns:
-            raise EncoderError(
-                f"expected movies of at most {recipe.canvas_rows}x{recipe.canvas_columns} pixels, found "
-                f"{rows}x{columns}; raise canvas_rows and canvas_columns"
-            )
-        return Canvas(recipe.canvas_rows, recipe.canvas_columns, rows, columns)
-
-    def build(self, neurons: Sequence[int], canvas: Canvas, statistics: Sequence[SampleStatistics]) -> DwiseNeuro:
-        """An untrained encoder; it takes raw grey levels and behaviour, so statistics are not used."""
-        recipe = self.recipe
-        names = set(DwiseNeuroConfig.__dataclass_fields__) & set(type(recipe).model_fields)
-        sizes = {name: getattr(recipe, name) for name in names}
-        module = DwiseNeuro(DwiseNeuroConfig(readout_outputs=tuple(neurons), **sizes))
-        published_first_weights(module)
+    def build(self, neurons: Sequence[int], canvas: Canvas, statistics: Sequence[SampleStatistics]) -> Architecture:
+        """An untrained encoder with its first weights."""
+        told = {
+            **dict(self.recipe),
+            "readout_outputs": tuple(neurons),
+            "rows": canvas.rows,
+            "columns": canvas.columns,
+            "frames": self.recipe.window_size,
+        }
+        if statistics:
+            told["behavior_mean"] = _mean([each.behavior_mean for each in statistics])
+            told["behavior_sd"] = _mean([each.behavior_sd for each in statistics])
+        names = config_fields(self.architecture.config_class)
+        sizes = {name: value for name, value in told.items() if name in names}
+        module = self.architecture(self.architecture.config_class(**sizes))
+        module.initialise([torch.as_tensor(each.response_mean) for each in statistics])
         return module
 
-    def shared(self, module: DwiseNeuro, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The cortex's features."""
-        return (module.features(inputs),)
+    def shared(self, module: Architecture, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What all readouts need."""
+        return module.shared(inputs)
 
-    def activity(self, module: DwiseNeuro, shared: tuple[torch.Tensor, ...], mouse: int) -> torch.Tensor:
+    def activity(self, module: Architecture, shared: tuple[torch.Tensor, ...], mouse: int) -> torch.Tensor:
         """Activity of one mouse's neurons."""
-        return module.readouts[mouse](*shared)
+        return module.activity(shared, mouse)
 
-    def penalty(self, module: DwiseNeuro) -> torch.Tensor | None:
-        """Nothing."""
-        return None
-
-
-class FactorisedArchitecture:
-    """The factorised encoder on the movie's own pixels."""
-
-    def __init__(self, recipe: FactorisedRecipe) -> None:
-        self.recipe = recipe
-
-    def canvas(self, rows: int, columns: int) -> Canvas:
-        """The movie itself."""
-        return Canvas(rows, columns, rows, columns)
-
-    def build(self, neurons: Sequence[int], canvas: Canvas, statistics: Sequence[SampleStatistics]) -> Factorised:
-        """An untrained encoder that predicts about every neuron's mean."""
-        recipe = self.recipe
-        mean, sd = _behavior(statistics)
-        module = Factorised(
-            FactorisedConfig(
-                readout_outputs=tuple(neurons),
-                channels=recipe.channels,
-                spatial_kernels=recipe.spatial_kernels,
-                temporal_kernels=recipe.temporal_kernels,
-                spatial_strides=recipe.spatial_strides,
-                first_spread=recipe.first_spread,
-                behavior_mean=mean,
-                behavior_sd=sd,
-            )
-        )
-        for readout, each in zip(module.readouts, statistics, strict=True):
-            readout.start_from_mean(torch.as_tensor(each.response_mean))  # type: ignore[operator]
-        return module
-
-    def shared(self, module: Factorised, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The core's features."""
-        return (module.features(inputs),)
-
-    def activity(self, module: Factorised, shared: tuple[torch.Tensor, ...], mouse: int) -> torch.Tensor:
-        """Activity of one mouse's neurons."""
-        return module.readouts[mouse](*shared)
-
-    def penalty(self, module: Factorised) -> torch.Tensor | None:
-        """Rough filters and spread-out readouts cost."""
-        filters = module.first_filters()
-        kernel = filters.new_tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
-        roughness = F.conv2d(filters, kernel[None, None], padding=1).square().mean()
-        features = [readout.features.abs().mean() for readout in module.readouts]  # type: ignore[operator]
-        sparsity = torch.stack(features).mean()
-        return self.recipe.smoothness * roughness + self.recipe.readout_sparsity * sparsity
+    def penalty(self, module: Architecture) -> torch.Tensor | None:
+        """The module's own."""
+        return module.penalty(self.recipe)
 
 
-def architecture_of(recipe: Recipe) -> TrainableArchitecture:
+def _mean(values: Sequence[np.ndarray]) -> tuple[float, ...]:
+    return tuple(float(each) for each in np.mean(values, axis=0))
+
+
+def architecture_of(recipe: TrainingRecipe) -> TrainableArchitecture:
     """How the recipe's architecture is trained.
 
     Raises
@@ -199,30 +112,49 @@ def architecture_of(recipe: Recipe) -> TrainableArchitecture:
     EncoderError
         An architecture that cannot be trained here.
     """
-    if isinstance(recipe, DwiseNeuroRecipe):
-        return DwiseNeuroArchitecture(recipe)
-    if isinstance(recipe, FactorisedRecipe):
-        return FactorisedArchitecture(recipe)
-    if isinstance(recipe, TrainingRecipe):
-        return CompactArchitecture(recipe)
-    raise EncoderError(f"architecture {recipe.architecture!r} cannot be trained without its TrainableArchitecture")
+    try:
+        return RegisteredArchitecture(architecture_named(recipe.architecture), recipe)
+    except UnknownArchitecture:
+        raise EncoderError(
+            f"architecture {recipe.architecture!r} cannot be trained without its TrainableArchitecture"
+        ) from None
 
 
-@torch.no_grad()
-def published_first_weights(module: nn.Module) -> None:
-    """Give a DwiseNeuro its published first weights: normal, scaled by the fan out (Baikulov 2023)."""
-    for part in module.modules():
-        if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
-            fan_out = math.prod(part.kernel_size) * part.out_channels // part.groups
-            part.weight.normal_(0.0, math.sqrt(2.0 / fan_out))
-            if part.bias is not None:
-                part.bias.zero_()
-        elif isinstance(part, nn.modules.batchnorm._BatchNorm):
-            part.weight.fill_(1.0)
-            part.bias.zero_()
+def recipe_of(architecture: str) -> type[TrainingRecipe]:
+    """The class of an architecture's recipes.
+
+    Raises
+    ------
+    ConfigError
+        An architecture that cannot be trained here.
+    EncoderError
+        The package that brings it is broken.
+    """
+    try:
+        recipe = architecture_named(architecture).recipe_class
+    except UnknownArchitecture:
+        recipe = None
+    if recipe is None:
+        known = [name for name, each in all_architectures().items() if each.recipe_class is not None]
+        raise ConfigError(f"architecture {architecture!r}: expected one of {', '.join(known)}")
+    return recipe
 
 
-def _behavior(statistics: Sequence[SampleStatistics]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    mean = np.mean([each.behavior_mean for each in statistics], axis=0)
-    sd = np.mean([each.behavior_sd for each in statistics], axis=0)
-    return tuple(float(x) for x in mean), tuple(float(x) for x in sd)
+def named_recipe(name: str) -> tuple[str, dict[str, Any]]:
+    """Architecture of a recipe, and its settings that differ from the defaults.
+
+    Raises
+    ------
+    ConfigError
+        No recipe goes by this name.
+    """
+    known: dict[str, tuple[str, dict[str, Any]]] = {}
+    for architecture, each in all_architectures().items():
+        for called, settings in each.recipe_class.named.items() if each.recipe_class else ():
+            known.setdefault(called, (architecture, settings))
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=2)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known)}"
+        raise ConfigError(f"recipe {name}: expected name=value, or the name of a recipe; {hint}")
+    architecture, settings = known[name]
+    return architecture, dict(settings)

@@ -3,19 +3,124 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from napari_vidrecon.encoders.encoder import INPUT_CHANNELS, Canvas
-from napari_vidrecon.encoders.training.cutmix import draw_boxes, mix_inputs, mix_targets
-from napari_vidrecon.encoders.training.mixing import mixing_of
-from napari_vidrecon.encoders.training.recipe import Recipe
 from napari_vidrecon.encoders.training.samples import Batch, SessionSamples
+from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 
 BOXES, PARTNERS = 1, 2
 """Streams of chance within a step; the windows themselves are stream 0."""
+SHUFFLING = 1_000_003
+"""Keeps the shuffling of an epoch apart from the draws of a step, which share the seed."""
+
+
+class Mixing(Protocol):
+    """How many windows of each mouse a step draws; a pure function of the step."""
+
+    def windows_of(self, step: int) -> dict[int, int]:
+        """{index of a mouse: windows}, ascending, for a step counted from 0."""
+
+
+class InTurn:
+    """Every batch is of one mouse; they take turns."""
+
+    def __init__(self, recipe: TrainingRecipe, mice: int) -> None:
+        self.recipe, self.mice = recipe, mice
+
+    def windows_of(self, step: int) -> dict[int, int]:
+        """All windows are of one mouse."""
+        return {step % self.mice: self.recipe.batch_size}
+
+
+class WithinBatch:
+    """An epoch holds as many windows of every mouse, shuffled and cut into batches (Baikulov 2023)."""
+
+    def __init__(self, recipe: TrainingRecipe, mice: int) -> None:
+        self.recipe, self.mice = recipe, mice
+        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
+
+    def windows_of(self, step: int) -> dict[int, int]:
+        """Windows of each mouse that the shuffled epoch puts into this batch."""
+        recipe = self.recipe
+        batches = max(recipe.samples_per_mouse * self.mice // recipe.batch_size, 1)
+        epoch, batch = divmod(step, batches)
+        if epoch != self._epoch:
+            owners = np.repeat(np.arange(self.mice), recipe.samples_per_mouse)
+            self._order = np.random.default_rng([recipe.seed, epoch, SHUFFLING]).permutation(owners)
+            self._epoch = epoch
+        mine = self._order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
+        mice, counts = np.unique(mine, return_counts=True)
+        return dict(zip(mice.tolist(), counts.tolist(), strict=True))
+
+
+def mixing_of(recipe: TrainingRecipe, mice: int) -> Mixing:
+    """The mixing a recipe asks for."""
+    return InTurn(recipe, mice) if recipe.mixing == "in_turn" else WithinBatch(recipe, mice)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """One box a window, or an empty one: first row, end row, first column, end column; (B, 4) integers."""
+
+    edges: np.ndarray
+    rows: int
+    columns: int
+
+    @property
+    def areas(self) -> np.ndarray:
+        """Share of the canvas each box covers, (B,) 0..1."""
+        sides = self.edges[:, 1::2] - self.edges[:, ::2]
+        return sides.prod(axis=1) / (self.rows * self.columns)
+
+
+def draw_boxes(
+    generator: np.random.Generator, windows: int, rows: int, columns: int, *, alpha: float, probability: float
+) -> Boxes:
+    """Boxes for a batch.
+
+    Parameters
+    ----------
+    generator
+        Where chance comes from.
+    windows
+        In the batch.
+    rows, columns
+        Of the canvas.
+    alpha
+        Areas follow Beta(alpha, alpha), before they are cut at the canvas's edge.
+    probability
+        Of a window to be mixed at all.
+
+    Source: Baikulov 2023.
+    """
+    used = generator.random(windows) < probability
+    side = np.sqrt(generator.beta(alpha, alpha, windows))
+    edges = []
+    for length in (rows, columns):
+        half = (length * side).astype(np.int64) // 2
+        centre = generator.integers(0, length, windows)
+        edges += [(centre - half).clip(0, length), (centre + half).clip(0, length)]
+    return Boxes(np.stack(edges, axis=1) * used[:, None], rows, columns)
+
+
+def mix_inputs(inputs: torch.Tensor, others: torch.Tensor, boxes: Boxes) -> torch.Tensor:
+    """Windows (B, C, T, rows, columns) with the boxes of `others` pasted in."""
+    mixed = inputs.clone()
+    for window, (top, bottom, left, right) in enumerate(boxes.edges.tolist()):
+        mixed[window, ..., top:bottom, left:right] = others[window, ..., top:bottom, left:right]
+    return mixed
+
+
+def mix_targets(targets: torch.Tensor, others: torch.Tensor, boxes: Boxes) -> torch.Tensor:
+    """Activity (B, N, T), mixed by the areas of the boxes."""
+    weight = torch.as_tensor(boxes.areas, dtype=targets.dtype, device=targets.device)[:, None, None]
+    return (1 - weight) * targets + weight * others
 
 
 @dataclass(frozen=True)
@@ -68,7 +173,9 @@ class Batches:
         Where the batches go.
     """
 
-    def __init__(self, samples: list[SessionSamples], recipe: Recipe, canvas: Canvas, device: torch.device) -> None:
+    def __init__(
+        self, samples: list[SessionSamples], recipe: TrainingRecipe, canvas: Canvas, device: torch.device
+    ) -> None:
         self.samples, self.recipe, self.canvas, self.device = samples, recipe, canvas, device
         self.mixing = mixing_of(recipe, len(samples))
 
@@ -115,3 +222,28 @@ class Batches:
         inputs[(slice(None), 0, slice(None), *canvas.screen)] = video
         inputs[:, 1:] = behavior[..., None, None]
         return inputs, torch.as_tensor(batch.responses, device=self.device)
+
+
+class DrawingAhead:
+    """Draws batches on a thread of its own, one step ahead; they are those of `batches`, bit by bit.
+
+    Parameters
+    ----------
+    batches
+        What draws them; nobody else may use it at the same time.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+        # One thread, because what is drawn shares the trials kept in memory and the shuffled epoch.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
+        self._coming: tuple[int, Future[MixedBatch]] | None = None
+
+    def draw(self, step: int) -> MixedBatch:
+        """The batch of a step, counted from 0; the next one is begun."""
+        if self._coming is not None and self._coming[0] == step:
+            batch = self._coming[1].result()
+        else:
+            batch = self._thread.submit(self.batches.draw, step).result()
+        self._coming = (step + 1, self._thread.submit(self.batches.draw, step + 1))
+        return batch

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_vidrecon.encoders.checkpoints import file_hash, read_encoder_file
-from napari_vidrecon.encoders.training.recipe import Recipe
 from napari_vidrecon.encoders.training.trainer import TRAINING_TIER
 from napari_vidrecon.encoders.training.training_run import VALIDATION_TIER
+from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.errors import ConfigError, EncoderError, SessionError
 from napari_vidrecon.sessions.folds import FOLDS
 from napari_vidrecon.settings import shown, whole_number
@@ -42,7 +42,7 @@ class Instance:
     """
 
     path: Path
-    recipe: Recipe
+    recipe: TrainingRecipe
     training_trials: list[list[int]]
     validation_trials: list[list[int]]
     held_out_fold: int | None
@@ -96,7 +96,7 @@ def instance_paths(out: Path, instances: int) -> list[Path]:
 
 def plan_instances(
     sessions: Sequence[Session],
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     out: Path,
     *,
     instances: int = 1,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +11,19 @@ import numpy as np
 import psutil
 import torch
 from pydantic import ValidationError
+from torch import nn
 
-from napari_vidrecon.encoders.checkpoints import ARCHITECTURES, save_encoder
+from napari_vidrecon.encoders.architecture import config_values
+from napari_vidrecon.encoders.checkpoints import save_encoder
 from napari_vidrecon.encoders.encoder import EncoderSpec
 from napari_vidrecon.encoders.training.architectures import TrainableArchitecture, architecture_of
-from napari_vidrecon.encoders.training.averaging import AveragedWeights
-from napari_vidrecon.encoders.training.batches import Batches, MixedBatch
+from napari_vidrecon.encoders.training.batches import Batches, DrawingAhead, MixedBatch
 from napari_vidrecon.encoders.training.checkpoint import TrainingCheckpoint, load_optimizer, optimizer_tensors
-from napari_vidrecon.encoders.training.drawing_ahead import DrawingAhead
 from napari_vidrecon.encoders.training.learning_curve import LearningCurve
 from napari_vidrecon.encoders.training.losses import Answer, distilled_weight, poisson_loss
-from napari_vidrecon.encoders.training.precision import MixedPrecision
-from napari_vidrecon.encoders.training.recipe import Recipe
 from napari_vidrecon.encoders.training.samples import SessionSamples
 from napari_vidrecon.encoders.training.teachers import Teacher
+from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import ConfigError, EncoderError
@@ -38,6 +36,81 @@ if TYPE_CHECKING:
 TRAINING_TIER = "train"
 MEMORY_SHARE = 0.4
 """Of the memory that is free at the start; trials are kept in it, and read again beyond it."""
+
+
+class AveragedWeights:
+    """Exponential moving average of every entry of a module's state, batch norm's statistics included.
+
+    Parameters
+    ----------
+    module
+        Whose weights are averaged.
+    decay
+        Share of the old average that a step keeps.
+    warmup
+        Keep less of it during the first steps, when the weights still change fast.
+    """
+
+    def __init__(self, module: nn.Module, decay: float, *, warmup: bool) -> None:
+        self.decay, self.warmup = decay, warmup
+        self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int) -> None:
+        """Take in the weights after a step, counted from 0."""
+        decay = min(self.decay, (1 + step) / (10 + step)) if self.warmup else self.decay
+        for name, value in module.state_dict().items():
+            if value.is_floating_point():
+                self.state[name].lerp_(value, 1.0 - decay)
+            else:
+                self.state[name].copy_(value)
+
+
+class MixedPrecision:
+    """Forward and backward of a step in one of two ways, chosen at the start.
+
+    Parameters
+    ----------
+    device
+        "cuda" or another kind of device.
+    wanted
+        Whether 16-bit floats were asked for; they are used on a CUDA device only.
+    """
+
+    def __init__(self, device: str, wanted: bool) -> None:
+        self.device, self.enabled = device, wanted and device == "cuda"
+        self.scaler = torch.amp.GradScaler(device, enabled=self.enabled)
+
+    def forward(self) -> AbstractContextManager[Any]:
+        """Within it, a forward pass uses 16-bit floats where they are safe."""
+        return torch.autocast(self.device, dtype=torch.float16 if self.enabled else None, enabled=self.enabled)
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Add the loss's gradients, scaled."""
+        self.scaler.scale(loss).backward()
+
+    def update(self, module: nn.Module, optimizer: torch.optim.Optimizer, norm_limit: float) -> None:
+        """One step of the optimiser; skipped, as published, where 16-bit gradients overflowed.
+
+        Parameters
+        ----------
+        norm_limit
+            Longest gradient, 0 for no limit.
+        """
+        if norm_limit:
+            self.scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(module.parameters(), norm_limit)
+        self.scaler.step(optimizer)
+        self.scaler.update()
+
+    def state(self) -> dict[str, Any]:
+        """Plain values a later process needs to go on to the same bits."""
+        return self.scaler.state_dict()
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        if state:
+            self.scaler.load_state_dict(state)
 
 
 class Trainer:
@@ -75,7 +148,7 @@ class Trainer:
     def __init__(
         self,
         sessions: Sequence[Session],
-        recipe: Recipe,
+        recipe: TrainingRecipe,
         training_trials: Sequence[list[int]] | None = None,
         device: torch.device | str = "cpu",
         *,
@@ -228,7 +301,8 @@ class Trainer:
             if name.startswith(mine) or not name.startswith("readouts.")
         }
         session = self.sessions[mouse]
-        module = self._rebuilt({**self._config(), "readout_outputs": (session.n_neurons,)})
+        config = type(self.module.config)(**{**self._config(), "readout_outputs": (session.n_neurons,)})
+        module = type(self.module)(config)
         module.load_state_dict(state)
         spec = EncoderSpec(
             name="encoder in training",
@@ -242,12 +316,7 @@ class Trainer:
         return WindowEncoder(module, spec, self.device, self.neutral_behavior)
 
     def _config(self) -> dict[str, Any]:
-        return self.module.config.as_dict()  # type: ignore[union-attr, operator]
-
-    def _rebuilt(self, config: dict[str, Any]) -> torch.nn.Module:
-        if self.recipe.architecture in ARCHITECTURES:
-            return ARCHITECTURES[self.recipe.architecture](config)
-        return type(self.module)(replace(self.module.config, **config))  # type: ignore[type-var]
+        return config_values(self.module.config)
 
     def save_encoder(self, path: Path | str, provenance: dict[str, Any]) -> None:
         """Write the averaged weights as an encoder file.

@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_vidrecon.encoders.answers import check_finite, predicted
 from napari_vidrecon.encoders.training.architectures import TrainableArchitecture
 from napari_vidrecon.encoders.training.learning_curve import curve_path
-from napari_vidrecon.encoders.training.recipe import Recipe
 from napari_vidrecon.encoders.training.trainer import Trainer
-from napari_vidrecon.encoders.training.validation import SKIPPED_FRAMES, single_trial_correlation
-from napari_vidrecon.errors import EncoderError
+from napari_vidrecon.encoders.training_recipe import TrainingRecipe
+from napari_vidrecon.errors import EncoderError, SessionError
 
 if TYPE_CHECKING:
+    from napari_vidrecon.encoders.window_encoder import WindowEncoder
     from napari_vidrecon.sessions.session import Session
 
 VALIDATION_TIER = "oracle"
+SPREAD_EPSILON = 1e-8
+SKIPPED_FRAMES = 50
+"""The competition's score leaves out the first frames of every clip (Sensorium 2023)."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,53 @@ def checkpoint_path(encoder: Path | str) -> Path:
     return encoder.with_name(encoder.stem + ".training.safetensors")
 
 
+def single_trial_correlation(
+    encoder: WindowEncoder,
+    session: Session,
+    trial_ids: list[int],
+    *,
+    every_window: bool = True,
+    skip_frames: int = SKIPPED_FRAMES,
+) -> np.ndarray:
+    """Correlation of each neuron's predicted with its recorded single-trial activity, (N,).
+
+    Trials are joined after leaving out their first frames (the Sensorium 2023 score, without its
+    normalisation). Neurons that never vary give 0.
+
+    Parameters
+    ----------
+    every_window
+        Slide over all windows; otherwise take windows that do not overlap and score every second frame, as in the
+        training of the published encoders, which is 30 times faster.
+    skip_frames
+        Left out at the beginning of every clip that is more than twice as long.
+    """
+    recorded, answered = [], []
+    for trial_id in trial_ids:
+        trial = session.trial(trial_id)
+        frames = np.arange(trial.video.shape[0])
+        if every_window:
+            activity = predicted(encoder, trial.video, trial.behavior, trial.pupil_center, clip=trial.name)
+        else:
+            windows = encoder.spec.windows
+            indices = windows.indices(np.arange(0, len(frames) - windows.span + 1, windows.span))
+            inputs = encoder.pack(trial.video, trial.behavior, trial.pupil_center)
+            with torch.no_grad():
+                parts = encoder.responses(inputs[:, torch.as_tensor(indices)].transpose(0, 1))
+            check_finite(encoder, parts, trial.name)
+            frames = indices.ravel()
+            activity = parts.transpose(0, 1).flatten(1).cpu().numpy()
+        kept = frames >= (skip_frames if trial.video.shape[0] > 2 * skip_frames else 0)
+        recorded.append(trial.responses[:, frames[kept]])
+        answered.append(activity[:, kept])
+    if not recorded:
+        raise SessionError(f"{session.path}: expected trials to score the encoder on, found none")
+    a, b = np.concatenate(recorded, axis=1), np.concatenate(answered, axis=1)
+    a = (a - a.mean(1, keepdims=True)) / (a.std(1, keepdims=True) + SPREAD_EPSILON)
+    b = (b - b.mean(1, keepdims=True)) / (b.std(1, keepdims=True) + SPREAD_EPSILON)
+    return (a * b).mean(axis=1)
+
+
 def validation_correlation(
     trainer: Trainer, trials: Sequence[list[int]], *, every_window: bool, skip_frames: int = SKIPPED_FRAMES
 ) -> float:
@@ -74,7 +125,7 @@ def validation_correlation(
 
 def train_encoder(
     sessions: Sequence[Session],
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     path: Path | str,
     *,
     training_trials: Sequence[list[int]] | None = None,

@@ -7,7 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from napari_vidrecon.encoders.dwiseneuro import BatchNorm, Core, DwiseNeuroConfig, InvertedResidual, PositionalEncoding
+from napari_vidrecon.encoders.architectures.dwiseneuro import (
+    BatchNorm,
+    Core,
+    DwiseNeuroConfig,
+    InvertedResidual,
+    PositionalEncoding,
+)
 from napari_vidrecon.encoders.frozen import folded_block
 from napari_vidrecon.encoders.frozen.buffer_pool import BufferPool
 from napari_vidrecon.encoders.frozen.folded_block import affine_of, folded, nearest

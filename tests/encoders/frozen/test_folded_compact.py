@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from napari_vidrecon.encoders.compact import Compact, CompactConfig
+from napari_vidrecon.encoders.architectures.compact import Compact, CompactConfig
 from napari_vidrecon.encoders.encoder import EncoderSpec
 from napari_vidrecon.encoders.frozen.folded_compact import FoldedCompact, strided_conv2d
 from napari_vidrecon.encoders.window_encoder import WindowEncoder

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, Readout, ShuffleLayer
 from napari_vidrecon.encoders.checkpoints import load_encoder
-from napari_vidrecon.encoders.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, Readout, ShuffleLayer
 from napari_vidrecon.encoders.encoder import EncoderSpec
 from napari_vidrecon.encoders.frozen import matrix_product
 from napari_vidrecon.encoders.frozen.folded_dwiseneuro import FoldedDwiseNeuro, FoldedReadout, FoldedShuffleLayer
@@ -113,7 +115,7 @@ def test_another_choice_of_neurons_is_not_answered_with_the_one_before():
 
 @pytest.fixture
 def encoder() -> WindowEncoder:
-    module = small_module(torch.float32, DwiseNeuroConfig(**{**SMALL.as_dict(), "readout_outputs": (30,)}))
+    module = small_module(torch.float32, DwiseNeuroConfig(**{**asdict(SMALL), "readout_outputs": (30,)}))
     return WindowEncoder(module, EncoderSpec("small", "dwiseneuro", 30))
 
 

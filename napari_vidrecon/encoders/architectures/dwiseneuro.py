@@ -7,8 +7,8 @@ included, so that they load strictly.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import nn
 
+from napari_vidrecon.encoders.architecture import Architecture
+from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.sizes import (
     CHECKED,
     MOST_LAYERS,
@@ -27,6 +29,16 @@ from napari_vidrecon.encoders.sizes import (
     Share,
     Stride,
 )
+from napari_vidrecon.encoders.training_recipe import (
+    LARGEST_BATCH,
+    MOST_TIMES,
+    Channels,
+    LayerTaps,
+    Schedule,
+    TrainingRecipe,
+)
+from napari_vidrecon.errors import EncoderError
+from napari_vidrecon.settings import MOST_STEPS
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -46,10 +58,6 @@ class DwiseNeuroConfig:
     softplus_beta: Positive = 0.07
     drop_rate: Share = 0.4
     drop_path_rate: Share = 0.1
-
-    def as_dict(self) -> dict:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 class BatchNorm(nn.Module):
@@ -264,15 +272,99 @@ class Readout(nn.Module):
         return F.softplus(self.layer(x)[:, : self.neurons], beta=self.beta)
 
 
-class DwiseNeuro(nn.Module):
+class DwiseNeuroRecipe(TrainingRecipe):
+    """DwiseNeuro as trained by its author; the defaults are the numbers of "true_batch_001".
+
+    An epoch holds `samples_per_mouse` windows of every mouse, shuffled, so that mice mix within batches.
+
+    Source: Baikulov 2023, doi 10.5281/zenodo.10155151; Bauer et al. 2026 retrained it with a batch of 24.
+    """
+
+    named: ClassVar[dict[str, dict[str, Any]]] = {
+        "true_batch_001": {},
+        "true_batch_002": {"batch_size": 24},
+        "distillation_001": {"expansion_ratio": 6, "distillation_ratio": 0.36},
+    }
+
+    architecture: Literal["dwiseneuro"] = Field("dwiseneuro", description="kind of encoder")
+    canvas_rows: int = Field(64, ge=1, le=4096, description="the movie stands in the middle of this canvas")
+    canvas_columns: int = Field(64, ge=1, le=4096)
+    core_features: Channels = Field((64, 64, 64, 64, 128, 128, 128, 256, 256), description="one block each")
+    spatial_strides: LayerTaps = Field((2, 1, 1, 1, 2, 1, 1, 2, 1), description="of each block")
+    spatial_kernel: int = Field(3, ge=1)
+    temporal_kernel: int = Field(5, ge=1)
+    expansion_ratio: int = Field(7, ge=1, le=MOST_TIMES)
+    se_reduce_ratio: int = Field(32, ge=1)
+    cortex_features: Channels = Field((1024, 2048, 4096), description="one layer each")
+    groups: int = Field(2, ge=1)
+    softplus_beta: float = Field(0.07, gt=0)
+    drop_rate: float = Field(0.4, ge=0, lt=1, description="of whole channels, before the readout")
+    drop_path_rate: float = Field(0.1, ge=0, lt=1)
+    batch_size: int = Field(32, ge=1, le=LARGEST_BATCH, description="windows a step")
+    base_learning_rate: float = Field(3e-4, gt=0, description="peak for a batch of `base_batch_size`")
+    base_batch_size: int = Field(4, ge=1)
+    final_learning_rate_ratio: float = Field(0.01, ge=0, le=1)
+    warmup_epochs: int = Field(3, ge=0, le=MOST_STEPS, description="the learning rate rises from 0")
+    epochs: int = Field(18, ge=1, le=MOST_STEPS, description="the learning rate falls along a cosine")
+    steps: int | None = Field(
+        None, ge=1, le=MOST_STEPS * 100, description="instead of all epochs; the schedule is shortened to fit"
+    )
+    mixing: Literal["in_turn", "within_batch"] = Field("within_batch", description="how batches mix several mice")
+    loss_sum: bool = Field(True, description="Poisson loss summed over neurons and frames; otherwise the mean")
+    cutmix_probability: float = Field(0.5, ge=0, le=1, description="share of windows mixed with a second one")
+    mixed_precision: bool = Field(True, description="16-bit floats with a gradient scaler, on a CUDA device only")
+    validate_every: int = Field(0, ge=0, description="steps between two scores; 0: once an epoch")
+    validation_skip_frames: int = Field(0, ge=0, description="first frames of a clip that the score leaves out")
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak, after the warm-up; grows with the batch."""
+        return self.base_learning_rate * self.batch_size / self.base_batch_size
+
+    def steps_an_epoch(self, mice: int) -> int:
+        """Whole batches in an epoch of so many mice."""
+        return max(self.samples_per_mouse * mice // self.batch_size, 1)
+
+    def schedule(self, mice: int = 1) -> Schedule:
+        """Steps and learning rates of a training on so many mice."""
+        epochs = self.warmup_epochs + self.epochs
+        steps = self.steps or self.steps_an_epoch(mice) * epochs
+        warmup = round(steps * self.warmup_epochs / epochs)
+        final = self.learning_rate * self.final_learning_rate_ratio
+        return Schedule(steps, warmup, self.learning_rate, final, from_zero=True)
+
+    def steps_between_scores(self, mice: int) -> int:
+        """Steps between two scores on the validation trials."""
+        return self.validate_every or self.steps_an_epoch(mice)
+
+    def canvas(self, rows: int, columns: int) -> Canvas:
+        """The published 64 x 64 pixels, the movie in their middle.
+
+        Raises
+        ------
+        EncoderError
+            The movie is larger.
+        """
+        if rows > self.canvas_rows or columns > self.canvas_columns:
+            raise EncoderError(
+                f"expected movies of at most {self.canvas_rows}x{self.canvas_columns} pixels, found "
+                f"{rows}x{columns}; raise canvas_rows and canvas_columns"
+            )
+        return Canvas(self.canvas_rows, self.canvas_columns, rows, columns)
+
+
+class DwiseNeuro(Architecture):
     """The whole encoder for one or more mice: [B, 5, 16, 64, 64] to [B, N, 16]."""
 
+    config_class = DwiseNeuroConfig
+    recipe_class = DwiseNeuroRecipe
     floats_per_pixel = 1500
     preferred_cpu_chunk = 1
 
+    config: DwiseNeuroConfig
+
     def __init__(self, config: DwiseNeuroConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.core = Core(config)
         self.cortex = Cortex(config)
         channels = config.cortex_features[-1] if config.cortex_features else config.core_features[-1]
@@ -282,5 +374,19 @@ class DwiseNeuro(nn.Module):
         """What all readouts share: [B, cortex features, 16]."""
         return self.cortex(self.core(x).mean(dim=(3, 4)))
 
-    def forward(self, x: torch.Tensor, mouse: int = 0) -> torch.Tensor:
-        return self.readouts[mouse](self.features(x))
+    def shared(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The cortex's features."""
+        return (self.features(x),)
+
+    @torch.no_grad()
+    def initialise(self, mean_responses: Sequence[torch.Tensor]) -> None:
+        """The published first weights: normal, scaled by the fan out (Baikulov 2023)."""
+        for part in self.modules():
+            if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+                fan_out = math.prod(part.kernel_size) * part.out_channels // part.groups
+                part.weight.normal_(0.0, math.sqrt(2.0 / fan_out))
+                if part.bias is not None:
+                    part.bias.zero_()
+            elif isinstance(part, nn.modules.batchnorm._BatchNorm):
+                part.weight.fill_(1.0)
+                part.bias.zero_()

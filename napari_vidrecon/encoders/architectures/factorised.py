@@ -8,8 +8,8 @@ feature map; in training that point is drawn anew from the neuron's Gaussian, af
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import nn
 
+from napari_vidrecon.encoders.architecture import Architecture, roughness
 from napari_vidrecon.encoders.sizes import (
     CHECKED,
     MOST_LAYERS,
@@ -28,6 +29,8 @@ from napari_vidrecon.encoders.sizes import (
     Stride,
     Taps,
 )
+from napari_vidrecon.encoders.training_recipe import Channels, LayerTaps, Schedule, TrainingRecipe
+from napari_vidrecon.settings import MOST_STEPS
 
 VIDEO_MEAN = 115.0
 VIDEO_SD = 60.0
@@ -57,10 +60,6 @@ class FactorisedConfig:
     first_spread: Positive = 0.3
     behavior_mean: FourNumbers = (40.0, 0.5, 150.0, 150.0)
     behavior_sd: FourDeviations = (16.0, 2.0, 6.0, 6.0)
-
-    def as_dict(self) -> dict:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 class FactorisedLayer(nn.Module):
@@ -131,18 +130,48 @@ class GaussianReadout(nn.Module):
         return ((F.elu(drive) + 1.0) * self.scale).transpose(1, 2)
 
 
-class Factorised(nn.Module):
+class FactorisedRecipe(TrainingRecipe):
+    """The competition's baseline family, in a size that learns from a small session on a CPU.
+
+    Source: Turishcheva et al. 2023 (Sensorium 2023), factorised 3-D core with a Gaussian readout.
+    """
+
+    architecture: Literal["factorised"] = Field("factorised", description="kind of encoder")
+    channels: Channels = Field((16, 32, 32), description="of each layer")
+    spatial_kernels: LayerTaps = Field((11, 5, 5), description="of each layer, pixels")
+    temporal_kernels: LayerTaps = Field((7, 5, 5), description="of each layer, frames of the window")
+    spatial_strides: LayerTaps = Field((2, 2, 1), description="of each layer")
+    first_spread: float = Field(0.3, gt=0, description="of the readout positions; the screen is 2 wide and high")
+    steps: int = Field(900, ge=1, le=MOST_STEPS, description="optimiser steps for each mouse")
+    learning_rate: float = Field(5e-3, gt=0, description="peak, after the warm-up")
+    final_learning_rate_ratio: float = Field(0.01, ge=0, le=1)
+    warmup_steps: int = Field(50, ge=0)
+    gradient_norm_limit: float = Field(5.0, ge=0, description="0: no limit")
+    ema_decay: float = Field(0.99, ge=0, lt=1, description="of the averaged weights that are kept")
+    ema_warmup: bool = Field(True, description="the average forgets faster at first")
+    smoothness: float = Field(0.05, ge=0, description="weight of the first filters' squared Laplacian")
+    readout_sparsity: float = Field(2e-3, ge=0, description="weight of the readout features' mean absolute value")
+
+    def schedule(self, mice: int = 1) -> Schedule:
+        """Steps and learning rates of a training on so many mice."""
+        final = self.learning_rate * self.final_learning_rate_ratio
+        return Schedule(self.steps * mice, self.warmup_steps, self.learning_rate, final)
+
+
+class Factorised(Architecture):
     """The whole encoder for one or more mice: [B, 5, T, H, W] to [B, N, T]."""
 
+    config_class = FactorisedConfig
+    recipe_class = FactorisedRecipe
     floats_per_pixel = 120
     preferred_cpu_chunk = 8
 
+    config: FactorisedConfig
     behavior_mean: torch.Tensor
     behavior_sd: torch.Tensor
 
     def __init__(self, config: FactorisedConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         inputs = (1 + len(config.behavior_mean), *config.channels[:-1])
         sizes = zip(
             inputs,
@@ -164,8 +193,20 @@ class Factorised(nn.Module):
         behavior = (x[:, 1:] - self.behavior_mean.view(shape)) / self.behavior_sd.view(shape)
         return self.layers(torch.cat([video, behavior.clamp(-4.0, 4.0)], dim=1))
 
-    def forward(self, x: torch.Tensor, mouse: int = 0) -> torch.Tensor:
-        return self.readouts[mouse](self.features(x))
+    def shared(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The core's features."""
+        return (self.features(x),)
+
+    def initialise(self, mean_responses: Sequence[torch.Tensor]) -> None:
+        """Make every untrained readout predict about its neurons' mean responses."""
+        for readout, mean_response in zip(self.readouts, mean_responses, strict=True):
+            readout.start_from_mean(mean_response)  # type: ignore[operator]
+
+    def penalty(self, recipe: FactorisedRecipe) -> torch.Tensor:
+        """Rough filters and spread-out readouts cost."""
+        features = [readout.features.abs().mean() for readout in self.readouts]  # type: ignore[operator]
+        sparsity = torch.stack(features).mean()
+        return recipe.smoothness * roughness(self.first_filters()) + recipe.readout_sparsity * sparsity
 
     def first_filters(self) -> torch.Tensor:
         """The filters that see the movie, (C, 1, k, k)."""

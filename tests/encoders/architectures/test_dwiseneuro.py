@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, InvertedResidual
 from napari_vidrecon.encoders.checkpoints import load_encoder
-from napari_vidrecon.encoders.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, InvertedResidual
 from napari_vidrecon.sessions.session import open_session
 
 PUBLISHED_NEURONS = (7863, 7908, 8202, 7939, 8122, 7440, 7928, 8285, 7671, 7495)

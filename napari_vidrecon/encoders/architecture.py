@@ -1,0 +1,102 @@
+"""What an architecture is: an encoder as a torch module that can be stored, opened again, and trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel
+from torch import nn
+
+from napari_vidrecon.encoders.training_recipe import TrainingRecipe
+
+
+class Architecture(nn.Module):
+    """Base of every architecture: what its mice share, and a readout for each of them.
+
+    An architecture of one's own derives from it, gives `config_class`, and either `shared` with one module a mouse in
+    `readouts`, or `forward`. Another package registers it in the entry-point group `napari_vidrecon.encoders`, under
+    the name that encoder files call it by (docs/own_encoder.md). Weights of a mouse are called `readouts.INDEX.…`.
+
+    Parameters
+    ----------
+    config
+        Sizes, of `config_class`.
+
+    Attributes
+    ----------
+    config_class
+        The sizes: a pydantic model or dataclass, one field of which is `readout_outputs`, the neurons of each mouse.
+    recipe_class
+        How it is trained; None for an architecture that cannot be trained here.
+    causal
+        Whether it promises that a frame's activity does not depend on later frames of its window.
+    floats_per_pixel
+        Floats alive per input pixel of a window in a forward pass; for choosing how many windows go at once.
+    preferred_cpu_chunk
+        Windows at once that run fastest on a CPU.
+    """
+
+    config_class: ClassVar[type]
+    recipe_class: ClassVar[type[TrainingRecipe] | None] = None
+    causal: ClassVar[bool] = False
+    floats_per_pixel: ClassVar[int] = 600
+    preferred_cpu_chunk: ClassVar[int] = 2
+
+    config: Any
+    readouts: nn.ModuleList
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
+
+    @classmethod
+    def input_size(cls, config: Any) -> tuple[int, int, int] | None:
+        """Rows, columns and frames of a window where the sizes fix them; None where any will do."""
+        return None
+
+    def shared(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What all readouts need, from (B, 5, size, rows, columns); windows are the first axis of each part."""
+        raise NotImplementedError
+
+    def activity(self, shared: tuple[torch.Tensor, ...], mouse: int) -> torch.Tensor:
+        """Activity (B, N, size) of one mouse's neurons."""
+        return self.readouts[mouse](*shared)
+
+    def forward(self, x: torch.Tensor, mouse: int = 0) -> torch.Tensor:
+        """Activity (B, N, size) of one mouse's neurons for (B, 5, size, rows, columns)."""
+        return self.activity(self.shared(x), mouse)
+
+    def initialise(self, mean_responses: Sequence[torch.Tensor]) -> None:
+        """First weights of a training; chance comes from torch's global generator, which the caller has seeded.
+
+        Parameters
+        ----------
+        mean_responses
+            (N,) of each mouse's neurons over its training trials.
+        """
+
+    def penalty(self, recipe: Any) -> torch.Tensor | None:
+        """What is added to the loss, by the weights in the recipe; None for nothing."""
+        return None
+
+
+def config_fields(config_class: type[Any]) -> set[str]:
+    """Names of an architecture's sizes."""
+    if issubclass(config_class, BaseModel):
+        return set(config_class.model_fields)
+    return {field.name for field in fields(config_class)}
+
+
+def config_values(config: Any) -> dict[str, Any]:
+    """Sizes as plain values, for JSON."""
+    return config.model_dump() if isinstance(config, BaseModel) else asdict(config)
+
+
+def roughness(filters: torch.Tensor) -> torch.Tensor:
+    """Mean squared Laplacian of filters (C, 1, k, k); small where they are smooth."""
+    kernel = filters.new_tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
+    return F.conv2d(filters, kernel[None, None], padding=1).square().mean()
