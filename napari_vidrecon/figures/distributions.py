@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.figures.frame import COLOURS, MUTED, figure_of, headed
+from napari_vidrecon.figures.frame import COLOURS, MUTED, panels_figure
 
 PANEL_WIDTH_IN, PANEL_HEIGHT_IN = 3.6, 3.8
 DISTRIBUTION_WIDTH_IN = 1.35
@@ -75,22 +75,18 @@ def distributions_figure(panels: Sequence[DistributionPanel], *, title: str = ""
     ValueError
         No panel.
     """
-    if not panels:
-        raise ValueError("there is no panel to draw")
-    drawn = [
-        np.append(np.asarray(each.values, float), each.interval) for panel in panels for each in panel.distributions
-    ]
-    values = np.concatenate(drawn)
-    finite = values[np.isfinite(values)]
-    most = max(len(panel.distributions) for panel in panels)
-    width = max(PANEL_WIDTH_IN, DISTRIBUTION_WIDTH_IN * most)
-    with figure_of((width * len(panels), PANEL_HEIGHT_IN), headed(title, simulated), heading_points=11) as figure:
-        names = sorted({name for panel in panels for each in panel.distributions for name in each.groups})
-        for index, panel in enumerate(panels):
-            axes = figure.add_subplot(1, len(panels), index + 1)
-            _draw(axes, panel, names)
-            axes.set_ylim(min(0.0, finite.min(initial=0.0) - 0.1), 1.0)
-    return figure
+    every = [each for panel in panels for each in panel.distributions]
+    values = np.array([value for each in every for value in (*np.asarray(each.values, float), *each.interval)])
+    lowest = min(0.0, values[np.isfinite(values)].min(initial=0.0) - 0.1)
+    names = sorted({name for each in every for name in each.groups})
+    most = max((len(panel.distributions) for panel in panels), default=0)
+
+    def draw(axes: Axes, panel: DistributionPanel) -> None:
+        _draw(axes, panel, names)
+        axes.set_ylim(lowest, 1.0)
+
+    size_in = max(PANEL_WIDTH_IN, DISTRIBUTION_WIDTH_IN * most), PANEL_HEIGHT_IN
+    return panels_figure(panels, draw, size_in, title=title, simulated=simulated, heading_points=11)
 
 
 def _draw(axes: Axes, panel: DistributionPanel, names: Sequence[str]) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from napari_vidrecon.errors import StorageError
 from napari_vidrecon.storage import replacing_file
 
+Panel = TypeVar("Panel")
 SUFFIXES = (".png", ".svg", ".pdf")
 SIMULATED = "simulated mouse"
 MUTED = "#5A5A5A"
@@ -40,9 +42,11 @@ STYLE: dict[Any, Any] = {
 @contextlib.contextmanager
 def figure_of(
     size_in: tuple[float, float],
-    heading: str = "",
+    title: str = "",
+    simulated: bool = False,
     *,
     heading_points: float = 12.0,
+    heading_in: float | None = None,
     layout: Literal["constrained"] | None = "constrained",
 ) -> Iterator[Figure]:
     """A figure that needs no screen, in the shared style while it is drawn; its heading is set at the end.
@@ -51,24 +55,73 @@ def figure_of(
     ----------
     size_in
         Width and height, inches.
-    heading
+    title
         Above everything, in bold; empty for none.
+    simulated
+        Say beside the title that the mouse is simulated.
     heading_points
         Size of its letters.
+    heading_in
+        Height of the strip at the top that the heading stands in, inches, where every place is given.
     layout
         "constrained" makes room for labels; None where every place is given.
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=size_in, layout=layout)
+        figure = Figure(figsize=size_in, layout=layout if heading_in is None else None)
         FigureCanvasAgg(figure)
         yield figure
-        if heading:
-            figure.suptitle(heading, fontsize=heading_points, fontweight="bold", parse_math=False)
+        if heading := headed(title, simulated):
+            place = {} if heading_in is None else {"y": 1 - 0.5 * heading_in / size_in[1], "va": "center"}
+            figure.suptitle(heading, fontsize=heading_points, fontweight="bold", parse_math=False, **place)
 
 
 def headed(title: str, simulated: bool) -> str:
     """A title that says when the mouse is simulated."""
     return " · ".join(part for part in (title, SIMULATED if simulated else "") if part)
+
+
+def panels_figure(
+    panels: Sequence[Panel],
+    draw: Callable[[Axes, Panel], None],
+    panel_in: tuple[float, float],
+    *,
+    columns: int | None = None,
+    title: str = "",
+    simulated: bool = False,
+    heading_points: float = 12.0,
+    heading_in: float = 0.0,
+) -> Figure:
+    """Draw panels in a grid, row by row.
+
+    Parameters
+    ----------
+    panels
+        At least one.
+    draw
+        Draws one of them into its axes.
+    panel_in
+        Width and height of each, inches.
+    columns
+        Panels beside each other; default: all of them.
+    title, simulated, heading_points
+        As for `figure_of`.
+    heading_in
+        Height to add for the heading, inches.
+
+    Raises
+    ------
+    ValueError
+        No panel.
+    """
+    if not panels:
+        raise ValueError("there is no panel to draw")
+    across = min(columns or len(panels), len(panels))
+    down = -(-len(panels) // across)
+    size_in = panel_in[0] * across, panel_in[1] * down + heading_in
+    with figure_of(size_in, title, simulated, heading_points=heading_points) as figure:
+        for index, panel in enumerate(panels):
+            draw(figure.add_subplot(down, across, index + 1), panel)
+    return figure
 
 
 def save_figure(figure: Figure, path: Path | str, dpi: float = 150.0) -> Path:

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.analysis.error_maps import BRIGHTER_COLOUR, DARKER_COLOUR
-from napari_vidrecon.analysis.postprocess import union_crop
-from napari_vidrecon.figures.frame import figure_of, headed
-from napari_vidrecon.figures.montage import OUTLINE_COLOUR, mask_outline
+from napari_vidrecon.figures.frame import figure_of
+from napari_vidrecon.figures.picture import (
+    OUTLINE_COLOUR,
+    Window,
+    draw_error_scale,
+    draw_picture,
+    mask_outline,
+    part_shown,
+)
 
 FIGURE_WIDTH_IN = 13.0
 LABEL_IN, EDGE_IN, GAP_IN = 1.35, 0.15, 0.05
@@ -27,8 +29,6 @@ HEADING_IN, TITLE_IN, TIMES_IN, BELOW_IN, SCALE_IN = 0.45, 0.32, 0.22, 0.15, 0.4
 LARGEST_PICTURE_IN = 1.6
 CROP_MARGIN_PX = 1
 ERROR_SCALE_LENGTH_IN, ERROR_SCALE_THICKNESS_IN = 2.2, 0.14
-MIDDLE_GREY = (0.5, 0.5, 0.5)
-LARGEST_LEVEL = 255
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def frame_rows_figure(
     """
     if not blocks or not all(block.rows for block in blocks):
         raise ValueError("there is nothing to draw: expected at least one block with at least one row")
-    windows = [_window(block) for block in blocks]
+    windows = [part_shown(block.masks, np.shape(block.rows[0][1])[1:], CROP_MARGIN_PX) for block in blocks]
     columns = max(len(block.times_s) for block in blocks)
     widest = (FIGURE_WIDTH_IN - LABEL_IN - EDGE_IN - (columns - 1) * GAP_IN) / columns
     width_in = min(widest, LARGEST_PICTURE_IN)
@@ -90,10 +90,8 @@ def frame_rows_figure(
         TITLE_IN + TIMES_IN + len(block.rows) * (height + GAP_IN)
         for block, height in zip(blocks, heights_in, strict=True)
     )
-    with figure_of((figure_width_in, total_in), layout=None) as figure:
+    with figure_of((figure_width_in, total_in), title, simulated, heading_in=HEADING_IN) as figure:
         left = LABEL_IN / figure_width_in
-        heading_y = 1 - 0.5 * HEADING_IN / total_in
-        figure.text(0.5, heading_y, headed(title, simulated), fontsize=12, fontweight="bold", va="center", ha="center")
         top_in = HEADING_IN
         for block, window, height_in in zip(blocks, windows, heights_in, strict=True):
             figure.text(left, 1 - (top_in + 0.45 * TITLE_IN) / total_in, block.title, va="center")
@@ -110,53 +108,26 @@ def frame_rows_figure(
                         height_in / total_in,
                     )
                     axes = figure.add_axes(place)
-                    draw_picture(axes, picture, window, block.outlined if picture.ndim == 3 else None)
+                    draw_outlined(axes, picture, window, block.outlined if picture.ndim == 3 else None)
                     if row == 0:
                         axes.set_title(f"{block.times_s[column]:.2f} s", pad=3, fontsize=9)
                     if column == 0:
                         axes.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=6, fontsize=10)
                 top_in += height_in + GAP_IN
         if error_limit is not None:
-            draw_error_scale(figure, left, (BELOW_IN + 0.3 * SCALE_IN) / total_in, error_limit)
+            draw_expectation_scale(figure, left, (BELOW_IN + 0.3 * SCALE_IN) / total_in, error_limit)
     return figure
 
 
-def draw_picture(
-    axes: Axes, picture: np.ndarray, window: tuple[slice, slice], outlined: ArrayLike | None = None
-) -> None:
-    """Draw a part of one frame without ticks.
-
-    Parameters
-    ----------
-    picture
-        (H, W) grey levels 0..255, or (H, W, 3) 8-bit RGB.
-    window
-        Rows and columns shown.
-    outlined
-        (H, W) mask whose edge is drawn.
-    """
-    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+def draw_outlined(axes: Axes, picture: np.ndarray, window: Window, outlined: ArrayLike | None) -> None:
+    """Draw a part of one frame, and the edge of a mask (H, W) over it where there is one."""
+    draw_picture(axes, picture, window, aspect="auto")
     for line in mask_outline(outlined):
         axes.plot(*line.T, color=OUTLINE_COLOUR, linewidth=0.8)
-    rows, columns = window
-    axes.set_xlim(columns.start - 0.5, columns.stop - 0.5)
-    axes.set_ylim(rows.stop - 0.5, rows.start - 0.5)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
 
 
-def _window(block: FrameBlock) -> tuple[slice, slice]:
-    masks = [np.asarray(mask) == 1 for mask in block.masks]
-    if any(mask.any() for mask in masks):
-        return union_crop(masks, margin=CROP_MARGIN_PX)
-    shape = np.shape(block.rows[0][1])
-    return slice(0, shape[1]), slice(0, shape[2])
-
-
-def draw_error_scale(figure: Figure, left: float, bottom: float, limit: float) -> None:
-    """Draw a horizontal scale.
+def draw_expectation_scale(figure: Figure, left: float, bottom: float, limit: float) -> None:
+    """Draw the scale of an error map below pictures.
 
     Parameters
     ----------
@@ -168,13 +139,6 @@ def draw_error_scale(figure: Figure, left: float, bottom: float, limit: float) -
         Grey levels at which the tint is opaque.
     """
     width_in, height_in = figure.get_size_inches()
-    ends = [tuple(level / LARGEST_LEVEL for level in colour) for colour in (DARKER_COLOUR, BRIGHTER_COLOUR)]
-    colormap = LinearSegmentedColormap.from_list("error", [ends[0], MIDDLE_GREY, ends[1]])
-    before = f"darker than expected, −{limit:.0f} grey levels"
-    start = left + 2.75 / width_in
-    axes = figure.add_axes((start, bottom, ERROR_SCALE_LENGTH_IN / width_in, ERROR_SCALE_THICKNESS_IN / height_in))
-    bar: Any = figure.colorbar(ScalarMappable(Normalize(-limit, limit), colormap), cax=axes, orientation="horizontal")
-    bar.outline.set_visible(False)
-    bar.set_ticks([])
-    for x, align, text in ((-0.03, "right", before), (1.03, "left", f"+{limit:.0f}, brighter")):
-        axes.text(x, 0.5, text, ha=align, va="center", transform=axes.transAxes, fontsize=9)
+    size = ERROR_SCALE_LENGTH_IN / width_in, ERROR_SCALE_THICKNESS_IN / height_in
+    words = f"darker than expected, −{limit:.0f} grey levels", f"+{limit:.0f}, brighter"
+    draw_error_scale(figure, (left + 2.75 / width_in, bottom, *size), limit, words, gap=0.03, points=9)

@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.figures.frame import figure_of, headed
+from napari_vidrecon.figures.frame import figure_of
 
 CELL_WIDTH_IN, CELL_HEIGHT_IN = 0.58, 0.5
 FEWEST_CELLS = 5  # smaller matrices get larger cells, so that the lettering has room
@@ -83,11 +83,10 @@ def matrix_figure(panels: Sequence[Sequence[MatrixPanel]], *, title: str = "", s
     if not panels or not all(panels):
         raise ValueError("there is no panel to draw")
     columns = max(len(row) for row in panels)
-    heading = headed(title, simulated)
     sizes = [[_size_in(panel) for panel in row] for row in panels]
     width = max(sum(size[0] for size in row) for row in sizes)
-    height = sum(max(size[1] for size in row) for row in sizes) + (TITLE_IN if heading else 0.0)
-    with figure_of((width, height), heading, heading_points=11) as figure:
+    height = sum(max(size[1] for size in row) for row in sizes) + (TITLE_IN if title or simulated else 0.0)
+    with figure_of((width, height), title, simulated, heading_points=11) as figure:
         axes = figure.subplots(len(panels), columns, squeeze=False)
         for row, places in zip(panels, axes, strict=True):
             for panel, place in zip(row, places, strict=False):

@@ -8,29 +8,25 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from contourpy import contour_generator
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from napari_vidrecon import metrics
-from napari_vidrecon.analysis.error_maps import BRIGHTER_COLOUR, DARKER_COLOUR, overlay, symmetric_limit
-from napari_vidrecon.analysis.postprocess import match_luminance_contrast, union_crop
+from napari_vidrecon.analysis.error_maps import overlay, symmetric_limit
+from napari_vidrecon.analysis.postprocess import match_luminance_contrast
 from napari_vidrecon.figures.frame import MUTED, figure_of
+from napari_vidrecon.figures.picture import OUTLINE_COLOUR, draw_error_scale, draw_picture, mask_outline, part_shown
 
 LineStyle = Literal["solid", "dashed"]
 
 SCREEN_RATE_HZ = 30.0
 FRAMES_SHOWN = 10
-GREY_RANGE = (0.0, 255.0)
 FIGURE_WIDTH_IN = 13.0
 HEADING_POINTS, HEADING_LETTERS = 15.0, 95
 CROP_MARGIN_PX = 4
-OUTLINE_COLOUR = "#F0E442"  # Okabe and Ito's yellow
 TIME_COLOUR = "#0072B2"
 STEP_COLOUR = "#D55E00"
 
@@ -106,7 +102,7 @@ def reconstruction_figure(
         limit = error_limit or symmetric_limit(error, mask)
         rows.append(("Error over\nstimulus", overlay(stimulus[indices], np.asarray(error)[indices], limit)))
 
-    window = _window((mask, training_mask) if crop else (), stimulus.shape[1:])
+    window = part_shown((mask, training_mask) if crop else (), stimulus.shape[1:], CROP_MARGIN_PX)
     height, width = (part.stop - part.start for part in window)
     outlines: dict[LineStyle, list[np.ndarray]] = {
         "dashed": mask_outline(training_mask),
@@ -121,7 +117,11 @@ def reconstruction_figure(
         for row, (label, pictures) in enumerate(rows):
             for column, picture in enumerate(pictures):
                 axes = figure.add_axes(layout.picture(row, column))
-                _draw_picture(axes, picture, window, outlines)
+                draw_picture(axes, picture, window)
+                for style, lines in outlines.items():
+                    for line in lines:
+                        axes.plot(*line.T, color="black", linewidth=2.2, alpha=0.45)
+                        axes.plot(*line.T, color=OUTLINE_COLOUR, linewidth=1.2, linestyle=style)
                 if row == 0:
                     axes.set_title(f"{times_s[indices[column]]:.2f} s", pad=4)
                 if column == 0:
@@ -145,14 +145,6 @@ def _heading(title: str, simulated: bool, correlation: float) -> str:
 
 def _heading_size(heading: str) -> float:
     return min(HEADING_POINTS, HEADING_POINTS * HEADING_LETTERS / max(len(heading), 1))
-
-
-def _window(masks: tuple[ArrayLike | None, ...], frame_shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Rows and columns to show: around the masks, or the whole screen."""
-    drawn = [np.asarray(mask) == 1 for mask in masks if mask is not None]
-    if not any(mask.any() for mask in drawn):
-        return slice(0, frame_shape[0]), slice(0, frame_shape[1])
-    return union_crop(drawn, margin=CROP_MARGIN_PX)
 
 
 class _Layout:
@@ -197,36 +189,6 @@ class _Layout:
         )
 
 
-def _draw_picture(
-    axes: Axes,
-    picture: np.ndarray,
-    window: tuple[slice, slice],
-    outlines: dict[LineStyle, list[np.ndarray]],
-) -> None:
-    axes.imshow(picture, cmap="gray", vmin=GREY_RANGE[0], vmax=GREY_RANGE[1], interpolation="nearest")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    for style, lines in outlines.items():
-        for line in lines:
-            axes.plot(*line.T, color="black", linewidth=2.2, alpha=0.45)
-            axes.plot(*line.T, color=OUTLINE_COLOUR, linewidth=1.2, linestyle=style)
-    rows, columns = window
-    axes.set_xlim(columns.start - 0.5, columns.stop - 0.5)
-    axes.set_ylim(rows.stop - 0.5, rows.start - 0.5)
-
-
-def mask_outline(mask: ArrayLike | None) -> list[np.ndarray]:
-    """Closed lines half-way between the pixels inside and outside a mask, each (n, 2) as column and row."""
-    if mask is None:
-        return []
-    # A ring of zeros closes the outline of a mask that touches the edge of the screen.
-    inside = np.pad(np.asarray(mask) == 1, 1).astype(np.float64)
-    columns, rows = np.arange(-1, inside.shape[1] - 1), np.arange(-1, inside.shape[0] - 1)
-    return [np.asarray(line) for line in contour_generator(columns, rows, inside).lines(0.5)]
-
-
 def _draw_mask_legend(figure: Figure, layout: _Layout, evaluation: bool, training: bool) -> None:
     kinds: list[tuple[bool, LineStyle, str]] = [
         (evaluation, "solid", "evaluation mask"),
@@ -253,19 +215,11 @@ def _draw_mask_legend(figure: Figure, layout: _Layout, evaluation: bool, trainin
 
 
 def _draw_error_scale(figure: Figure, layout: _Layout, limit: float) -> None:
-    ends = DARKER_COLOUR, BRIGHTER_COLOUR
-    colours = [tuple(level / GREY_RANGE[1] for level in colour) for colour in ends]
-    colormap = LinearSegmentedColormap.from_list("error", [colours[0], (0.5, 0.5, 0.5), colours[1]])
     length, thickness = 1.6 / FIGURE_WIDTH_IN, 0.14 / layout.height_in
     after = 1.05 / FIGURE_WIDTH_IN
-    axes = figure.add_axes((layout.right - after - length, layout.legend_y - thickness / 2, length, thickness))
-    scale = ScalarMappable(Normalize(-limit, limit), colormap)
-    bar = figure.colorbar(scale, cax=axes, orientation="horizontal")
-    bar.outline.set_visible(False)
-    bar.set_ticks([])
-    low, high = f"error in grey levels:  darker −{limit:.0f}", f"+{limit:.0f} brighter"
-    for x, align, text in ((-0.05, "right", low), (1.05, "left", high)):
-        axes.text(x, 0.5, text, ha=align, va="center", transform=axes.transAxes, fontsize=10)
+    place = layout.right - after - length, layout.legend_y - thickness / 2, length, thickness
+    words = f"error in grey levels:  darker −{limit:.0f}", f"+{limit:.0f} brighter"
+    draw_error_scale(figure, place, limit, words, gap=0.05, points=10)
 
 
 def _draw_correlation(axes: Axes, times_s: np.ndarray, correlation: np.ndarray, indices: np.ndarray) -> None:

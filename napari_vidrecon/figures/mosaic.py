@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
-from napari_vidrecon.figures.movie import BACKGROUND, SIMULATED_LABEL, TEXT_COLOUR
+from napari_vidrecon.figures.movie import BACKGROUND, SIMULATED_LABEL, TEXT_COLOUR, Frame, grey_rgb
 
-Frame = NDArray[np.uint8]
 GAP_PX = 6
 FONT_PX = 13
 LABEL_WIDTH_PX = 122
@@ -69,7 +68,9 @@ def mosaic_frames(
             picture = board.blank(f"{index / frame_rate_hz:.2f} s   {note}")
             for row, cells in enumerate(movies):
                 for column, movie in enumerate(cells):
-                    tile = _rgb(movie[index]).repeat(scale, axis=0).repeat(scale, axis=1)
+                    frame = movie[index]
+                    shown = frame.astype(np.uint8) if frame.ndim == 3 else grey_rgb(frame)
+                    tile = shown.repeat(scale, axis=0).repeat(scale, axis=1)
                     top, left = board.place(row, column)
                     picture[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
             yield picture
@@ -115,10 +116,3 @@ class _Board:
         draw = ImageDraw.Draw(canvas)
         draw.text((self._left, self._size[1] - FONT_PX), text, TEXT_COLOUR, self._font, anchor="lm")
         return np.array(canvas)
-
-
-def _rgb(picture: np.ndarray) -> Frame:
-    if picture.ndim == 3:
-        return picture.astype(np.uint8)
-    levels = np.nan_to_num(np.round(np.clip(picture, 0, 255))).astype(np.uint8)
-    return np.repeat(levels[..., np.newaxis], 3, axis=-1)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.figures.frame import COLOURS, MUTED, figure_of, headed
+from napari_vidrecon.figures.frame import COLOURS, MUTED, panels_figure
 
 PANEL_WIDTH_IN, PANEL_HEIGHT_IN = 4.4, 3.6
 CATEGORY_MARGIN = 0.4
@@ -89,14 +89,8 @@ def mouse_lines_figure(panels: Sequence[LinePanel], *, title: str = "", simulate
     ValueError
         No panel, or lines whose levels do not fit.
     """
-    if not panels:
-        raise ValueError("there is no panel to draw")
-    with figure_of(
-        (PANEL_WIDTH_IN * len(panels), PANEL_HEIGHT_IN), headed(title, simulated), heading_points=11
-    ) as figure:
-        for index, panel in enumerate(panels):
-            draw_panel(figure.add_subplot(1, len(panels), index + 1), panel)
-    return figure
+    size_in = PANEL_WIDTH_IN, PANEL_HEIGHT_IN
+    return panels_figure(panels, draw_panel, size_in, title=title, simulated=simulated, heading_points=11)
 
 
 def draw_panel(axes: Axes, panel: LinePanel) -> None:

@@ -15,7 +15,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from napari_vidrecon.analysis.error_maps import overlay, symmetric_limit
 from napari_vidrecon.errors import StorageError
-from napari_vidrecon.figures.outlines import outline
 from napari_vidrecon.storage import replacing_file
 
 Frame = NDArray[np.uint8]
@@ -35,10 +34,12 @@ H264_OPTIONS = (
     *("-crf", "16", "-preset", "veryfast", "-movflags", "+faststart", "-f", "mp4"),
     *("-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709"),
 )
+DASH_PX = 2.0  # length of a dash and of a gap, in pixels of the movie
+THICK_FROM_SCALE = 8  # enlargement from which a line one pixel thick looks lost
 GIF_TICK_MS = 10  # the format counts time in hundredths of a second
 
 
-def compose_side_by_side(
+def side_by_side_frames(
     truth: ArrayLike,
     reconstruction: ArrayLike,
     mask: ArrayLike | None = None,
@@ -52,8 +53,9 @@ def compose_side_by_side(
     start_s: float = 0.0,
     caption: str = "",
     simulated: bool = False,
-) -> Frame:
-    """Put stimulus, reconstruction and (if given) error beside each other, all frames at once.
+) -> Iterator[Frame]:
+    """Put stimulus, reconstruction and (if given) error beside each other, a frame at a time, so that a long movie
+    never fills the memory.
 
     Parameters
     ----------
@@ -82,47 +84,14 @@ def compose_side_by_side(
 
     Returns
     -------
-    Frame
-        (T, height, width, 3) 8-bit RGB, both sizes even.
+    Iterator[Frame]
+        (height, width, 3) 8-bit RGB, both sizes even.
 
     Raises
     ------
     ValueError
         Shapes that do not fit together, no frame, or a scale below 1.
     """
-    frames = side_by_side_frames(
-        truth,
-        reconstruction,
-        mask,
-        error,
-        scale,
-        labels,
-        training_mask=training_mask,
-        error_limit=error_limit,
-        frame_rate_hz=frame_rate_hz,
-        start_s=start_s,
-        caption=caption,
-        simulated=simulated,
-    )
-    return np.stack(list(frames))
-
-
-def side_by_side_frames(
-    truth: ArrayLike,
-    reconstruction: ArrayLike,
-    mask: ArrayLike | None = None,
-    error: ArrayLike | None = None,
-    scale: int = UPSCALE,
-    labels: Sequence[str] = PANEL_LABELS,
-    *,
-    training_mask: ArrayLike | None = None,
-    error_limit: float | None = None,
-    frame_rate_hz: float = SCREEN_RATE_HZ,
-    start_s: float = 0.0,
-    caption: str = "",
-    simulated: bool = False,
-) -> Iterator[Frame]:
-    """Like `compose_side_by_side`, a frame at a time, so that a long movie never fills the memory."""
     movies = [np.asarray(truth), np.asarray(reconstruction)]
     if error is not None:
         movies.append(np.asarray(error))
@@ -144,7 +113,7 @@ def side_by_side_frames(
 
     def frames() -> Iterator[Frame]:
         for index, pictures in enumerate(zip(*movies, strict=True)):
-            panels = [_grey_rgb(pictures[0]), _grey_rgb(pictures[1])]
+            panels = [grey_rgb(pictures[0]), grey_rgb(pictures[1])]
             if error is not None:
                 panels.append(overlay(pictures[0], pictures[2], limit))
             yield board.frame(panels, f"{start_s + index / frame_rate_hz:.2f} s", note)
@@ -349,7 +318,8 @@ def _encode_h264(path: Path, first: Frame, others: Iterator[Frame], fps: float) 
         raise RuntimeError(f"{found} of {written} frames arrived in the file; see whether the disk is full")
 
 
-def _grey_rgb(picture: np.ndarray) -> Frame:
+def grey_rgb(picture: np.ndarray) -> Frame:
+    """Grey levels (H, W) as 8-bit RGB."""
     levels = np.nan_to_num(np.round(np.clip(picture, 0, 255))).astype(np.uint8)
     return np.repeat(levels[..., np.newaxis], 3, axis=-1)
 
@@ -369,3 +339,53 @@ def _pad_to_even(frame: Frame) -> Frame:
 def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
+
+
+def outline(inside: NDArray[np.bool_], scale: int, dashed: bool) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Find the pixels of a line just inside a mask's edge on the enlarged frame.
+
+    Parameters
+    ----------
+    inside
+        (H, W), True inside the mask.
+    scale
+        Enlargement, >= 1.
+    dashed
+        Leave gaps.
+
+    Returns
+    -------
+    tuple[NDArray[np.intp], NDArray[np.intp]]
+        flat indices into the (H * scale, W * scale) frame of the line, and of the pixels beside it (its shadow).
+    """
+    large = np.pad(inside.repeat(scale, axis=0).repeat(scale, axis=1), 1)
+    line = large[1:-1, 1:-1] & ~_eroded(large)[1:-1, 1:-1]
+    if scale >= THICK_FROM_SCALE:
+        inner = np.pad(large[1:-1, 1:-1] & ~line, 1)
+        line |= inner[1:-1, 1:-1] & ~_eroded(inner)[1:-1, 1:-1]
+    if dashed:
+        line = _dashed(line, scale)
+    around = ~_eroded(np.pad(~line, 1, constant_values=True))[1:-1, 1:-1]
+    return np.flatnonzero(line), np.flatnonzero(around & ~line)
+
+
+def _dashed(line: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
+    """Cut a closed line into dashes of about two movie pixels, in order of the angle around its middle."""
+    rows, columns = np.nonzero(line)
+    if not len(rows):
+        return line
+    order = np.argsort(np.arctan2(rows - rows.mean(), columns - columns.mean()), kind="stable")
+    thickness = 2 if scale >= THICK_FROM_SCALE else 1
+    dashes = max(2, 2 * round(len(order) / (2 * thickness * DASH_PX * scale)))
+    kept = order[np.arange(len(order)) * dashes // len(order) % 2 == 0]
+    dashed = np.zeros_like(line)
+    dashed[rows[kept], columns[kept]] = True
+    return dashed
+
+
+def _eroded(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels whose eight neighbours are inside too; the array needs a border of one pixel."""
+    kept = inside.copy()
+    for row, column in itertools.product((-1, 0, 1), repeat=2):
+        kept &= np.roll(inside, (row, column), axis=(0, 1))
+    return kept

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from napari_vidrecon.analysis.receptive_fields import POLARITIES, ReceptiveFieldMaps
 from napari_vidrecon.figures.frame import MUTED, figure_of
-from napari_vidrecon.figures.montage import OUTLINE_COLOUR, mask_outline
+from napari_vidrecon.figures.picture import OUTLINE_COLOUR, mask_outline
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.masks import AlphaMask

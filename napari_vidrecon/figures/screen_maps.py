@@ -13,9 +13,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.figures.frame import figure_of, headed
+from napari_vidrecon.figures.frame import figure_of
 from napari_vidrecon.figures.matrix_figure import bar_ends
-from napari_vidrecon.figures.montage import OUTLINE_COLOUR, mask_outline
+from napari_vidrecon.figures.picture import OUTLINE_COLOUR, mask_outline
 from napari_vidrecon.sessions.screen import ScreenGeometry
 
 MAP_WIDTH_IN, ROW_IN, LEFT_IN, HEAD_IN = 3.5, 1.95, 1.0, 0.55
@@ -89,7 +89,7 @@ def screen_maps_figure(
     geometry = screen or ScreenGeometry()
     columns = max(len(row) for row in rows)
     with figure_of(
-        (LEFT_IN + columns * MAP_WIDTH_IN, HEAD_IN + len(rows) * ROW_IN), headed(title, simulated), heading_points=11
+        (LEFT_IN + columns * MAP_WIDTH_IN, HEAD_IN + len(rows) * ROW_IN), title, simulated, heading_points=11
     ) as figure:
         axes = figure.subplots(len(rows), columns, squeeze=False)
         for index, (row, places, label) in enumerate(zip(rows, axes, row_labels, strict=True)):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_vidrecon.figures.curves import p_text
 from napari_vidrecon.figures.distributions import Distribution, DistributionPanel, distributions_figure
-from napari_vidrecon.figures.scatter import p_text
 
 
 def test_every_clip_is_a_dot_and_the_mean_has_its_interval() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
-from napari_vidrecon.figures.picture_grid import picture_grid_figure
+from napari_vidrecon.figures.picture_grids import picture_grid_figure
 
 MASK = np.zeros((36, 64), dtype=bool)
 MASK[10:20, 30:50] = True

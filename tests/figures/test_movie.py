@@ -29,9 +29,14 @@ def clip() -> dict[str, np.ndarray]:
     }
 
 
+def composed(*movies: np.ndarray, **how) -> np.ndarray:
+    """All frames at once."""
+    return np.stack(list(movie.side_by_side_frames(*movies, **how)))
+
+
 @pytest.fixture(scope="module")
 def frames(clip: dict[str, np.ndarray]) -> np.ndarray:
-    return movie.compose_side_by_side(**clip, scale=SCALE)
+    return composed(**clip, scale=SCALE)
 
 
 def test_frames_are_even_8_bit_colour_pictures_of_two_panels(frames: np.ndarray) -> None:
@@ -45,7 +50,7 @@ def test_frames_are_even_8_bit_colour_pictures_of_two_panels(frames: np.ndarray)
 
 
 def test_every_pixel_of_the_movie_becomes_a_block_of_its_grey_level(clip: dict[str, np.ndarray]) -> None:
-    frame = movie.compose_side_by_side(clip["truth"], clip["reconstruction"], scale=SCALE)[3]
+    frame = composed(clip["truth"], clip["reconstruction"], scale=SCALE)[3]
     strip = (frame.shape[0] - HEIGHT * SCALE) // 2
     gap = (frame.shape[1] - 2 * WIDTH * SCALE) // 3
     panel = frame[strip : strip + HEIGHT * SCALE, gap : gap + WIDTH * SCALE]
@@ -57,10 +62,10 @@ def test_the_outline_is_coloured_and_the_rest_of_the_movie_is_grey(
     frames: np.ndarray, clip: dict[str, np.ndarray]
 ) -> None:
     outlined = (frames[0] == movie.OUTLINE_COLOUR).all(axis=-1)
-    dashes = movie.compose_side_by_side(**{**clip, "mask": None}, scale=SCALE)[0]
+    dashes = composed(**{**clip, "mask": None}, scale=SCALE)[0]
     dashed = (dashes == movie.OUTLINE_COLOUR).all(axis=-1)
     whole = {**clip, "mask": clip["training_mask"], "training_mask": None}
-    solid = (movie.compose_side_by_side(**whole, scale=SCALE)[0] == movie.OUTLINE_COLOUR).all(axis=-1)
+    solid = (composed(**whole, scale=SCALE)[0] == movie.OUTLINE_COLOUR).all(axis=-1)
     assert outlined.sum() > dashed.sum() > 0
     assert 0.35 < dashed.sum() / solid.sum() < 0.65
 
@@ -68,7 +73,7 @@ def test_the_outline_is_coloured_and_the_rest_of_the_movie_is_grey(
 def test_the_error_is_a_third_panel_in_colour(clip: dict[str, np.ndarray]) -> None:
     error = np.zeros_like(clip["truth"])
     error[:, 9, 16], error[:, 9, 18] = 50, -50
-    shown = movie.compose_side_by_side(clip["truth"], clip["reconstruction"], error=error, error_limit=50, scale=1)
+    shown = composed(clip["truth"], clip["reconstruction"], error=error, error_limit=50, scale=1)
     colours = {tuple(colour) for colour in shown[0].reshape(-1, 3).tolist()}
     assert (213, 94, 0) in colours
     assert (0, 114, 178) in colours
@@ -81,7 +86,7 @@ def test_the_time_runs_and_the_labels_stay(frames: np.ndarray) -> None:
 
 
 def test_a_simulated_mouse_is_named_in_the_picture(frames: np.ndarray, clip: dict[str, np.ndarray]) -> None:
-    named = movie.compose_side_by_side(**clip, scale=SCALE, simulated=True)
+    named = composed(**clip, scale=SCALE, simulated=True)
     strip = (frames.shape[1] - HEIGHT * SCALE) // 2
     right = slice(frames.shape[2] // 2, None)
     assert (named[0, -strip:, right] != frames[0, -strip:, right]).any()

@@ -222,7 +222,7 @@ def _note(plan: Plan, clips: int) -> str:
 
 
 def _scatter_figure(plan: Plan, clips: pd.DataFrame, fits: dict[str, tuple[TestResult, tuple[float, float]]]) -> Figure:
-    from napari_vidrecon.figures.scatter import ScatterPanel, scatter_figure
+    from napari_vidrecon.figures.curves import ScatterPanel, scatter_figure
 
     mice = [str(name) for name in clips["mouse"]]
     panels = [
@@ -235,9 +235,8 @@ def _scatter_figure(plan: Plan, clips: pd.DataFrame, fits: dict[str, tuple[TestR
 def _predictability_figure(
     plan: Plan, clips: pd.DataFrame, lags: pd.DataFrame, fit: tuple[TestResult, tuple[float, float]]
 ) -> Figure:
-    from napari_vidrecon.figures.curves import Curve, CurvePanel
+    from napari_vidrecon.figures.curves import Curve, CurvePanel, ScatterPanel, scatter_and_curves_figure
     from napari_vidrecon.figures.frame import COLOURS
-    from napari_vidrecon.figures.scatter import ScatterPanel, scatter_and_curves_figure
 
     mice = [str(name) for name in clips["mouse"]]
     scatter = ScatterPanel(
@@ -263,7 +262,7 @@ def _predictability_figure(
 
 
 def _fit_note(test: TestResult) -> str:
-    from napari_vidrecon.figures.scatter import p_text
+    from napari_vidrecon.figures.curves import p_text
 
     if not np.isfinite(test.p):
         return "r is not defined"

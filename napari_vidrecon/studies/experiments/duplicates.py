@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from napari_vidrecon.figures.clip_pairs import ClipPair
+    from napari_vidrecon.figures.picture_grids import ClipPair
     from napari_vidrecon.studies.runs.store import RunStore
 
 RULE_NOTE = (
@@ -191,14 +191,14 @@ def _most_alike(candidates: Sequence[Candidate]) -> Candidate:
 
 
 def _figure(plan: Plan, candidates: Sequence[Candidate], sessions: Mapping[str, Session], title: str) -> Figure:
-    from napari_vidrecon.figures.clip_pairs import clip_pairs_figure
+    from napari_vidrecon.figures.picture_grids import clip_pairs_figure
 
     pairs = [_pair(plan, candidate, sessions) for candidate in candidates]
     return clip_pairs_figure(pairs, title=title, simulated=plan.simulated)
 
 
 def _pair(plan: Plan, candidate: Candidate, sessions: Mapping[str, Session]) -> ClipPair:
-    from napari_vidrecon.figures.clip_pairs import ClipPair
+    from napari_vidrecon.figures.picture_grids import ClipPair
 
     nearest = candidate.nearest
     name, trial = nearest.match

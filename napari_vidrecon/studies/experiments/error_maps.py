@@ -260,7 +260,7 @@ def _drawings(
 
 
 def _activity_figure(plan: Plan, example: _Example) -> Figure:
-    from napari_vidrecon.figures.activity_figure import activity_figure
+    from napari_vidrecon.figures.activity import activity_figure
     from napari_vidrecon.figures.curves import Curve, CurvePanel
     from napari_vidrecon.figures.frame import COLOURS
 
@@ -309,7 +309,7 @@ def _frames_figure(plan: Plan, example: _Example) -> Figure:
 
 
 def _every_clip_figure(plan: Plan, compared: Mapping[Clip, _Compared], limit: float) -> Figure:
-    from napari_vidrecon.figures.picture_grid import picture_grid_figure
+    from napari_vidrecon.figures.picture_grids import picture_grid_figure
 
     def entry(clip: Clip) -> tuple[str, np.ndarray, np.ndarray]:
         each = compared[clip]

@@ -115,7 +115,7 @@ def _note(activity: pd.DataFrame) -> str:
 
 
 def _figure(plan: Plan, courses: Sequence[_Course]) -> Figure:
-    from napari_vidrecon.figures.ethogram import EthogramColumn, ethogram_figure
+    from napari_vidrecon.figures.activity import EthogramColumn, ethogram_figure
 
     columns = [
         EthogramColumn(

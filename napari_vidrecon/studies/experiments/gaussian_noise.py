@@ -191,7 +191,7 @@ def _labels(plan: Plan) -> tuple[list[str], list[str]]:
 
 
 def _stimuli_figure(plan: Plan, store: RunStore) -> Figure:
-    from napari_vidrecon.figures.stimulus_grid import StimulusGrid, stimulus_grid_figure
+    from napari_vidrecon.figures.picture_grids import StimulusGrid, stimulus_grid_figure
 
     mouse = _mice(plan)[0]
     pixels = evaluated_pixels(mouse)

@@ -211,8 +211,8 @@ def _examples_figure(plan: Plan, store: RunStore) -> Figure:
 
 
 def _correlations_figure(plan: Plan, clips: pd.DataFrame) -> Figure:
+    from napari_vidrecon.figures.curves import p_text
     from napari_vidrecon.figures.distributions import Distribution, DistributionPanel, distributions_figure
-    from napari_vidrecon.figures.scatter import p_text
 
     panels, mice = [], [str(name) for name in clips["mouse"]]
     averaged_over = max(len(plan.encoders(mouse)) for mouse in plan.mice)

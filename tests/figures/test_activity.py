@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from napari_vidrecon.figures.activity_figure import activity_figure
+from napari_vidrecon.figures.activity import activity_figure, activity_limit, draw_raster, ethogram_figure, raster_rows
 from napari_vidrecon.figures.curves import Curve, CurvePanel
-from napari_vidrecon.figures.ethogram import ethogram_figure
-from napari_vidrecon.figures.raster import activity_limit, draw_raster, raster_rows
 
 
 def test_few_neurons_are_drawn_one_by_one_in_the_order_given() -> None:

@@ -1,0 +1,256 @@
+"""Grids of single pictures: of stimuli over two quantities, of every clip, and of clips in pairs.
+
+Source: after Bauer et al. 2026, Fig. 4 A, B, 4-S1 A, B, 6E and the last supplementary one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from napari_vidrecon.figures.frame import figure_of
+from napari_vidrecon.figures.frame_rows import draw_expectation_scale, draw_outlined
+from napari_vidrecon.figures.picture import Window, draw_picture
+
+TILE_WIDTH_IN, TILE_GAP_IN = 0.62, 0.05
+NARROWEST_GRID_IN, LOWEST_GRID_IN = 3.0, 2.2  # smaller grids get larger tiles, so that the lettering has room
+LEFT_IN, RIGHT_IN, BETWEEN_IN = 1.05, 0.15, 0.35
+TITLE_IN, NAME_IN, BELOW_IN = 0.4, 0.32, 0.38
+LABEL_POINTS, LINE_IN = 9, 0.17
+
+MAP_WIDTH_IN, MAP_GAP_IN, MAP_NAME_IN = 2.2, 0.08, 0.24
+EDGE_IN, HEADING_IN, SCALE_IN = 0.15, 0.45, 0.5
+
+CLIP_IN, CLIP_GAP_IN, PAIR_GAP_IN = 1.7, 0.18, 0.12
+LABEL_IN, SIDE_IN, NARROWEST_IN = 0.34, 0.15, 5.5
+FRAME_COLOUR, FRAME_POINTS = "#D00000", 3.5
+FRAMED_WORD = "excluded"
+"""Said beside the frame, so that nobody has to tell red from grey."""
+
+
+@dataclass(frozen=True)
+class StimulusGrid:
+    """Pictures over two quantities.
+
+    Parameters
+    ----------
+    pictures
+        (rows, columns, H, W), grey levels 0..255; row 0 is drawn at the bottom.
+    title
+        Above the grid.
+    """
+
+    pictures: ArrayLike
+    title: str
+
+
+def stimulus_grid_figure(
+    grids: Sequence[StimulusGrid],
+    row_labels: Sequence[str],
+    column_labels: Sequence[str],
+    row_title: str,
+    column_title: str,
+    *,
+    title: str = "",
+    simulated: bool = False,
+) -> Figure:
+    """Draw grids of pictures beside each other.
+
+    Parameters
+    ----------
+    grids
+        All over the same rows and columns.
+    row_labels, column_labels
+        Of rows, from the bottom up, and of columns.
+    row_title, column_title
+        What they are, with units.
+    title
+        Above all of them.
+    simulated
+        Say in the title that the mouse is simulated.
+
+    Raises
+    ------
+    ValueError
+        No grid, or labels that do not fit.
+    """
+    shapes = {np.shape(grid.pictures) for grid in grids}
+    expected = len(row_labels), len(column_labels)
+    if len(shapes) != 1 or len(next(iter(shapes))) != 4 or next(iter(shapes))[:2] != expected:
+        raise ValueError(f"the grids have shapes {sorted(shapes)}; expected one of {expected} pictures, as labelled")
+    _, _, height, width = next(iter(shapes))
+    lines = max(label.count("\n") + 1 for label in column_labels)
+    layout = _Layout(len(grids), expected, height / width, BELOW_IN + lines * LINE_IN)
+    with figure_of(layout.size_in, title, simulated, heading_points=11, heading_in=TITLE_IN) as figure:
+        for index, grid in enumerate(grids):
+            left = layout.left_in(index)
+            top = layout.size_in[1] - TITLE_IN - 0.4 * NAME_IN
+            figure.text(layout.x(left), layout.y(top), grid.title, va="center")
+            for (row, column), _ in np.ndenumerate(np.empty(expected)):
+                axes = figure.add_axes(layout.tile(index, row, column))
+                draw_picture(axes, np.asarray(grid.pictures)[row, column])
+                if column == 0 and index == 0:
+                    axes.set_ylabel(row_labels[row], rotation=0, ha="right", va="center", fontsize=LABEL_POINTS)
+                if row == 0:
+                    axes.set_xlabel(column_labels[column], fontsize=LABEL_POINTS, labelpad=3)
+            middle_x, middle_y = layout.middle_in(index)
+            figure.text(layout.x(middle_x), layout.y(0.14), column_title, ha="center", va="center")
+            if index == 0:
+                figure.text(layout.x(0.14), layout.y(middle_y), row_title, ha="center", va="center", rotation=90)
+    return figure
+
+
+class _Layout:
+    """Places of everything as fractions of the figure, from lengths in inches."""
+
+    def __init__(self, grids: int, shape: tuple[int, int], aspect: float, below_in: float) -> None:
+        self._below = below_in
+        enlarged = max(1.0, NARROWEST_GRID_IN / (shape[1] * TILE_WIDTH_IN))
+        enlarged = max(enlarged, LOWEST_GRID_IN / (shape[0] * TILE_WIDTH_IN * aspect))
+        self._tile = enlarged * TILE_WIDTH_IN, enlarged * TILE_WIDTH_IN * aspect
+        self._width = shape[1] * (self._tile[0] + TILE_GAP_IN) - TILE_GAP_IN
+        self._height = shape[0] * (self._tile[1] + TILE_GAP_IN) - TILE_GAP_IN
+        across = LEFT_IN + grids * self._width + (grids - 1) * BETWEEN_IN + RIGHT_IN
+        self.size_in = across, TITLE_IN + NAME_IN + self._height + below_in
+
+    def x(self, inches: float) -> float:
+        return inches / self.size_in[0]
+
+    def y(self, inches: float) -> float:
+        return inches / self.size_in[1]
+
+    def left_in(self, grid: int) -> float:
+        return LEFT_IN + grid * (self._width + BETWEEN_IN)
+
+    def middle_in(self, grid: int) -> tuple[float, float]:
+        return self.left_in(grid) + self._width / 2, self._below + self._height / 2
+
+    def tile(self, grid: int, row: int, column: int) -> tuple[float, float, float, float]:
+        left = self.left_in(grid) + column * (self._tile[0] + TILE_GAP_IN)
+        bottom = self._below + row * (self._tile[1] + TILE_GAP_IN)
+        return self.x(left), self.y(bottom), self.x(self._tile[0]), self.y(self._tile[1])
+
+
+def picture_grid_figure(
+    rows: Sequence[Sequence[tuple[str, np.ndarray, np.ndarray]]],
+    window: Window,
+    *,
+    error_limit: float,
+    title: str = "",
+    simulated: bool = False,
+) -> Figure:
+    """Draw pictures of error maps.
+
+    Parameters
+    ----------
+    rows
+        Name, picture (H, W, 3) and outlined mask (H, W) of each clip.
+    window
+        The part of the screen shown.
+    error_limit
+        Grey levels at which the error is opaque, for the scale.
+    title
+        Above all of them.
+    simulated
+        Say in the title that the mouse is simulated.
+
+    Raises
+    ------
+    ValueError
+        No picture.
+    """
+    pictures = [list(row) for row in rows if row]
+    if not pictures:
+        raise ValueError("there is no picture to draw")
+    columns = max(len(row) for row in pictures)
+    height_in = MAP_WIDTH_IN * (window[0].stop - window[0].start) / (window[1].stop - window[1].start)
+    figure_in = (
+        max(2 * EDGE_IN + columns * (MAP_WIDTH_IN + MAP_GAP_IN), 7.6),
+        HEADING_IN + SCALE_IN + len(pictures) * (height_in + MAP_NAME_IN + MAP_GAP_IN),
+    )
+    with figure_of(figure_in, title, simulated, heading_in=HEADING_IN) as figure:
+        for row, entries in enumerate(pictures):
+            bottom_in = (
+                figure_in[1] - HEADING_IN - row * (height_in + MAP_NAME_IN + MAP_GAP_IN) - MAP_NAME_IN - height_in
+            )
+            for column, (name, picture, mask) in enumerate(entries):
+                place = (
+                    (EDGE_IN + column * (MAP_WIDTH_IN + MAP_GAP_IN)) / figure_in[0],
+                    bottom_in / figure_in[1],
+                    MAP_WIDTH_IN / figure_in[0],
+                    height_in / figure_in[1],
+                )
+                axes = figure.add_axes(place)
+                draw_outlined(axes, picture, window, mask)
+                axes.set_title(name, pad=3, fontsize=9, loc="left")
+        draw_expectation_scale(figure, EDGE_IN / figure_in[0], 0.35 * SCALE_IN / figure_in[1], error_limit)
+    return figure
+
+
+@dataclass(frozen=True)
+class ClipPair:
+    """Two pictures of (36, 64) grey levels, what is written above each, and whether the pair is framed."""
+
+    first: ArrayLike
+    second: ArrayLike
+    first_label: str
+    second_label: str
+    framed: bool = False
+
+
+def clip_pairs_figure(
+    pairs: Sequence[ClipPair], *, title: str = "", columns: int = 5, simulated: bool = False
+) -> Figure:
+    """Draw pairs from left to right, then down.
+
+    Parameters
+    ----------
+    pairs
+        At least one.
+    title
+        Above all of them.
+    columns
+        Pairs beside each other, at most.
+    simulated
+        Say in the title that the mouse is simulated.
+
+    Raises
+    ------
+    ValueError
+        No pair.
+    """
+    if not pairs:
+        raise ValueError("there is no pair to draw")
+    across = min(columns, len(pairs))
+    down = -(-len(pairs) // across)
+    aspect = np.shape(pairs[0].first)[0] / np.shape(pairs[0].first)[1]
+    tile_height = CLIP_IN * aspect
+    pair_height = 2 * (LABEL_IN + tile_height) + PAIR_GAP_IN
+    pairs_width = across * (CLIP_IN + CLIP_GAP_IN) - CLIP_GAP_IN
+    width = max(2 * SIDE_IN + pairs_width, NARROWEST_IN)
+    height = HEADING_IN + down * (pair_height + CLIP_GAP_IN)
+    with figure_of((width, height), title, simulated, heading_points=11, heading_in=HEADING_IN) as figure:
+        for index, pair in enumerate(pairs):
+            row, column = divmod(index, across)
+            left = (width - pairs_width) / 2 + column * (CLIP_IN + CLIP_GAP_IN)
+            top = HEADING_IN + row * (pair_height + CLIP_GAP_IN)
+            first_label = f"{pair.first_label} ({FRAMED_WORD})" if pair.framed else pair.first_label
+            pictures = ((pair.first, first_label), (pair.second, pair.second_label))
+            for below, (picture, label) in enumerate(pictures):
+                place_top = top + LABEL_IN + below * (tile_height + LABEL_IN + PAIR_GAP_IN / 2)
+                bottom = 1 - (place_top + tile_height) / height
+                axes = figure.add_axes((left / width, bottom, CLIP_IN / width, tile_height / height))
+                _draw_of_pair(axes, picture, label, pair.framed)
+    return figure
+
+
+def _draw_of_pair(axes: Axes, picture: ArrayLike, label: str, framed: bool) -> None:
+    draw_picture(axes, picture)
+    axes.set_title(label, fontsize=8, loc="left", pad=3, color=FRAME_COLOUR if framed else "black")
+    for spine in axes.spines.values():
+        spine.set(visible=framed, color=FRAME_COLOUR, linewidth=FRAME_POINTS)
