@@ -52,15 +52,19 @@ def demo(
     from napari_vidrecon.errors import SessionError
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
     from napari_vidrecon.sessions.sample import HOW_TO_GET_THE_REST, find_sample
+    from napari_vidrecon.sessions.session import open_session
 
     began = time.monotonic()
     require_own(out)
     sample = find_sample()
+    rest = "" if sample.whole else f"; {HOW_TO_GET_THE_REST}"
     if len(sample.encoders) < encoders:
-        rest = "" if sample.whole else f"; {HOW_TO_GET_THE_REST}"
         found = f"found {len(sample.encoders)}{rest}"
         raise SessionError(f"{sample.session}: expected {encoders} encoders beside it, {found}")
     sample = replace(sample, encoders=sample.encoders[:encoders])
+    trials = open_session(sample.session).trial_ids
+    if trial not in trials:
+        raise SessionError(f"{sample.session}: expected a trial from {trials[0]} to {trials[-1]}, found {trial}{rest}")
     changes: dict[str, Any] = {} if steps is None else {"steps": steps}
     config = ReconstructionConfig.preset(preset, track_skip_frames=SKIPPED_FRAMES, **changes)
     windowed = not headless and _window_can_open()

@@ -80,7 +80,11 @@ def download(
     if json:
         report.print_json({"downloads": [vars(each) for each in done]})
         return
-    report.print_table("downloads", ((each.name, _told(each)) for each in done))
+    parts = [each for each, file in zip(done, files, strict=True) if file.kind == "sample"]
+    rows = [(each.name, _told(each)) for each in done if each not in parts]
+    if parts:
+        rows.append((SAMPLE_NAME, f"{len(parts)} files, each with its checksum, below {folder}"))
+    report.print_table("downloads", rows)
 
 
 def _fetch(file: PublicFile, out: Path, licence: Licence) -> Downloaded:

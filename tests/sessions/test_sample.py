@@ -63,6 +63,12 @@ def test_what_needs_the_whole_sample_says_in_one_line_how_to_get_the_rest(instal
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("words", [("--encoders", "5"), ("--trial", "5")])
+def test_a_demo_that_asks_for_more_says_how_to_get_it(installed: Path, tmp_path: Path, capsys, words) -> None:
+    assert main(["demo", "--headless", "--out", str(tmp_path / "demo"), *words]) == 2
+    assert "`vidrecon download sample`" in capsys.readouterr().err
+
+
 def test_an_installed_package_is_at_most_six_megabytes(installed: Path) -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as packed:
@@ -85,7 +91,7 @@ def test_without_an_address_the_download_says_what_is_missing(installed: Path, c
     assert main(["download", "sample"]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1
-    assert "none is published yet; they lie in the folder sample_data of the repository" in told
+    assert "found none: none is published yet; they lie in the folder sample_data of the repository" in told
 
 
 def test_the_rest_is_fetched_by_name_and_checksum_and_then_found(

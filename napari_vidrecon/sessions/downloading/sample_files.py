@@ -44,7 +44,7 @@ def sample_files(address: str | None = None) -> list[PublicFile]:
     host = (address or sample_place()).rstrip("/")
     if "://" not in host:
         raise ConfigError(
-            f"download {SAMPLE_NAME}: expected an address of its files, found none, none is published yet; they lie in "
+            f"download {SAMPLE_NAME}: expected an address of its files, found none: none is published yet; they lie in "
             f"the folder sample_data of the repository: set {SAMPLE_PLACE} to that folder, or give --mirror URL of it"
         )
     return [
