@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,9 +18,8 @@ from napari_vidrecon.viewer.runs import live_changes, run_job
 from napari_vidrecon.viewer.runs.active_run import Active, Plan
 from napari_vidrecon.viewer.runs.folders import default_runs_folder
 from napari_vidrecon.viewer.runs.jobs import Job
-from napari_vidrecon.viewer.runs.missing import missing
-from napari_vidrecon.viewer.runs.redraw_budget import FIRST_REST_SECONDS, RedrawBudget
 from napari_vidrecon.viewer.runs.run_job import RunRequest
+from napari_vidrecon.viewer.runs.status import missing
 
 PAINTED_AFTER_MILLISECONDS = 15
 """Qt paints a few milliseconds after it is asked to, and holds the event loop meanwhile: later than that it is done."""
@@ -29,6 +29,14 @@ EDITED = (
     "training_threshold", "mask", "mask_values", "neurons", "neurons_kept", "neuron_values", "ablation",
 )  # fmt: skip
 """The settings that can change while a run goes on."""
+REDRAW_SHARE = 0.025
+"""Most of the time that pictures may take. While Qt paints, it keeps Python, and so the run, waiting; a processor that
+draws by itself takes its other cores from the run as well, which costs as much again. A graphics card draws several
+pictures a second within this share, such a processor one in a second or two."""
+FIRST_REST_SECONDS = 0.4
+"""After the start of a run: its first steps are all but grey, and a picture of them would only put off the next."""
+LONGEST_REST_SECONDS = 2.0
+"""However long a picture took, on a machine that is busy with other things: a person still sees that it goes on."""
 GOING_ON = (RunState.LOADING, RunState.RUNNING, RunState.PAUSED)
 
 
@@ -337,3 +345,39 @@ class RunController(Background):
             active.settings = {**active.settings, **{name: present[name] for name in differ}}
             model.run_settings = active.settings
             model.settings_changed.emit()
+
+
+class RedrawBudget:
+    """Rests after a redraw for as long as its share demands.
+
+    Parameters
+    ----------
+    share
+        Part of the time that redraws may take, 0..1.
+    clock
+        Seconds, ever growing.
+    """
+
+    def __init__(self, share: float = REDRAW_SHARE, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rest_per_second, self._clock = 1 / share - 1, clock
+        self._began: float | None = None
+        self._rests_until = -float("inf")
+
+    def rest(self, seconds: float) -> None:
+        """Show nothing for so long."""
+        self._rests_until = self._clock() + seconds
+
+    def may_redraw(self) -> bool:
+        """Whether the last redraw is over and rested from."""
+        return self._began is None and self._clock() >= self._rests_until
+
+    def begin(self) -> None:
+        """A redraw begins."""
+        self._began = self._clock()
+
+    def end(self) -> None:
+        """It is on the screen."""
+        if self._began is not None:
+            now = self._clock()
+            self._rests_until = now + min(self._rest_per_second * (now - self._began), LONGEST_REST_SECONDS)
+            self._began = None

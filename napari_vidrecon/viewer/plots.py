@@ -34,6 +34,12 @@ COLOURS_ON_DARK = {"blue": "#56B4E9", "orange": "#E69F00", "green": "#2DC39A", "
 COLOURS_ON_LIGHT = {"blue": "#0072B2", "orange": "#C65300", "green": "#00795A", "rose": "#A64D83", "now": "#7A6A00"}
 
 
+def theme_colours(widget: QWidget) -> dict[str, str]:
+    """Blue, orange, green and rose, by name, for the background of a widget."""
+    lightness = widget.palette().color(QPalette.ColorRole.Window).lightness()
+    return COLOURS_ON_DARK if lightness < DARK_BELOW_LIGHTNESS else COLOURS_ON_LIGHT
+
+
 class Plot(pg.PlotWidget):
     """Axes without menus or zoom, in the colours of the window around them; sized by its font.
 

@@ -15,9 +15,8 @@ from pytestqt.qtbot import QtBot
 import napari_vidrecon as vr
 from napari_vidrecon.errors import RunError, SessionError
 from napari_vidrecon.reconstruction.config import PRESETS
-from napari_vidrecon.viewer.contributions.arrivals import PATH_KEY
 from napari_vidrecon.viewer.contributions.preferences import PLUGIN_NAME, Preferences
-from napari_vidrecon.viewer.contributions.reader import get_reader, read_session
+from napari_vidrecon.viewer.contributions.reader import PATH_KEY, get_reader, read_session
 from napari_vidrecon.viewer.contributions.writer import write_run
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord
 from napari_vidrecon.viewer.recent_folders import recent_folders, remember_folder

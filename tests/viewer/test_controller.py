@@ -12,12 +12,11 @@ from pytestqt.qtbot import QtBot
 
 import napari_vidrecon as vr
 from napari_vidrecon.reconstruction.neurons import NeuronSet
-from napari_vidrecon.viewer.controller import RunController
+from napari_vidrecon.viewer.controller import LONGEST_REST_SECONDS, RedrawBudget, RunController
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
 from napari_vidrecon.viewer.opening import open_run, show_run
 from napari_vidrecon.viewer.runs import run_job
-from napari_vidrecon.viewer.runs.redraw_budget import LONGEST_REST_SECONDS, RedrawBudget
 
 LONG_RUN = 100_000
 PATIENCE_MS = 30_000

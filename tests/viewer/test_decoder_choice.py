@@ -18,8 +18,7 @@ from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.exports.scripts import command_text, python_text, recipe_of_run
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import companions, open_path, open_run, take_over_settings
-from napari_vidrecon.viewer.panels.decoder_choice import NO_DECODER
-from napari_vidrecon.viewer.panels.session_panel import SessionPanel
+from napari_vidrecon.viewer.panels.session_panel import NO_DECODER, SessionPanel
 from napari_vidrecon.viewer.runs.differences import differences
 
 PATIENCE_MS = 30_000

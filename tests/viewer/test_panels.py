@@ -32,10 +32,9 @@ from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.evaluation import Evaluator
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord, RunState
-from napari_vidrecon.viewer.neuron_choices import ablated, in_region, receptive_field_centres
 from napari_vidrecon.viewer.opening import companions, open_path, open_run, open_sample, take_mask
 from napari_vidrecon.viewer.panels.mask_panel import MaskPanel
-from napari_vidrecon.viewer.panels.neuron_panel import NeuronPanel
+from napari_vidrecon.viewer.panels.neuron_panel import NeuronPanel, ablated, in_region, receptive_field_centres
 from napari_vidrecon.viewer.panels.run_bar import RunBar
 from napari_vidrecon.viewer.panels.run_panel import RunPanel
 from napari_vidrecon.viewer.panels.runs_panel import RunsPanel

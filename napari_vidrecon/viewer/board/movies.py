@@ -1,9 +1,10 @@
-"""The movie tiles: stimulus, reconstruction, the run to compare, and the error over one of them."""
+"""The movie tiles: stimulus, reconstruction, the run to compare, and the error over one of them; how two take turns."""
 
 from __future__ import annotations
 
 import numpy as np
 from napari.layers import Image
+from qtpy.QtCore import QTimer
 
 from napari_vidrecon.analysis.error_maps import symmetric_limit
 from napari_vidrecon.analysis.postprocess import smooth
@@ -12,11 +13,14 @@ from napari_vidrecon.viewer.board.colormaps import error_magnitude, signed_error
 from napari_vidrecon.viewer.board.error_frames import ErrorFrames
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers, repaint
 from napari_vidrecon.viewer.board.tiles import BoardLayout
+from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
 
 GREY_LIMITS = (0.0, 255.0)
 FIRST_ERROR_LIMIT = 64.0
 """Grey levels at which the error's colour is full, until a run has ended and says what is usual."""
+BLINK_HZ = 2.0
+"""Both movies are seen so many times a second."""
 
 
 class MovieTiles:
@@ -204,3 +208,40 @@ class MovieTiles:
         low, high = layer.contrast_limits
         moved_low = self._model.error_has_sign and abs(-low - self.error_limit) > abs(high - self.error_limit)
         self._set_limit(layer, max(-low if moved_low else high, 1.0))
+
+
+class Blinking:
+    """Shows and hides the compared run, which lies over the reconstruction.
+
+    Parameters
+    ----------
+    layers
+        The compared run is among them.
+    faults
+        Take what goes wrong.
+    """
+
+    def __init__(self, layers: RoleLayers, faults: Faults) -> None:
+        self._layers, self.faults = layers, faults
+        self._timer: QTimer | None = None
+
+    def set_on(self, on: bool) -> None:
+        """Blink, or hold."""
+        if on and self._timer is None:
+            self._timer = QTimer()
+            self._timer.setInterval(round(1000 / BLINK_HZ / 2))
+            self._timer.timeout.connect(self._turn)
+            self._timer.start()
+        elif not on and self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+
+    @guarded
+    def _turn(self) -> None:
+        layer = self._layers.find(Role.COMPARISON)
+        if layer is not None and self._layers.flat:
+            layer.visible = not layer.visible
+
+    def close(self) -> None:
+        """Hold."""
+        self.set_on(False)

@@ -1,4 +1,8 @@
-"""What napari opens by itself: session folders and run folders that are dropped on it or chosen under File."""
+"""What napari opens by itself: session folders, run folders and the sample, dropped on it or chosen under File.
+
+A reader and a sample can only return layers. Once those have arrived in a window, they are replaced by the board
+of the folder they came from. Where there is no window, as in a script, they stay as they are.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
 
 from napari_vidrecon.errors import RunError, SessionError, VidreconError
 from napari_vidrecon.storage import read_json, reading
-from napari_vidrecon.viewer.contributions.arrivals import PATH_KEY, put_on_board_soon, told_in_window
 from napari_vidrecon.viewer.runs.told_by_run import check_told
 
+PATH_KEY = "vidrecon_path"
+SAMPLE = Path("simulated_mouse")
+"""Stands for the sample, wherever it lies."""
 LayerTuple = tuple[np.ndarray, dict[str, Any], str]
 GREY_LIMITS = (0.0, 255.0)
 GAP_PX = 4
@@ -32,7 +40,7 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerT
     Returns
     -------
     Callable[[str | list[str]], list[LayerTuple]] | None
-        a function that reads it into layers, or None if it is neither.
+        A function that reads it into layers; None if it is neither.
     """
     folder = _only(path)
     if folder is None or not os.path.isdir(folder):  # noqa: PTH112
@@ -40,6 +48,30 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerT
     if os.path.isdir(folder / "meta") and os.path.isdir(folder / "data" / "videos"):  # noqa: PTH112
         return read_session
     return read_run if _is_run(folder) else None
+
+
+def simulated_mouse() -> list[LayerTuple]:
+    """A clip the simulated mouse watched; a window then shows the whole board.
+
+    Raises
+    ------
+    SessionError
+        The sample was left out of this installation.
+    """
+    from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
+    from napari_vidrecon.sessions.session import open_session
+    from napari_vidrecon.viewer.opening import SAMPLE_FRAMES
+
+    try:
+        session = open_session(find_sample().session)
+        trial = session.trial(session.trials_in_tier(SAMPLE_TEST_TIER)[0])
+    except VidreconError as error:
+        if told_in_window(error):
+            return list(NOTHING)
+        raise
+    trial = trial.part(0, min(SAMPLE_FRAMES, trial.frames))
+    put_on_board_soon(SAMPLE)
+    return [movie_layer(trial.video, "stimulus, simulated mouse", SAMPLE, trial.frame_rate_hz)]
 
 
 def read_session(path: str | list[str]) -> list[LayerTuple]:
@@ -125,3 +157,59 @@ def _is_run(folder: Path) -> bool:
         return bool(read_json(folder / "zarr.json")["attributes"]["format"] == FORMAT)
     except (VidreconError, KeyError, TypeError, IndexError):
         return False
+
+
+def put_on_board_soon(path: Path) -> None:
+    """Open a folder on the board of the window its layers arrive in, as soon as they are there.
+
+    Parameters
+    ----------
+    path
+        A session or run folder, or `SAMPLE`; the layers carry it in their metadata.
+    """
+    if QApplication.instance() is not None:
+        QTimer.singleShot(0, lambda: _put_on_board(path))
+
+
+def _put_on_board(path: Path) -> None:
+    import napari
+
+    viewer = napari.current_viewer()
+    arrived = [layer for layer in viewer.layers if layer.metadata.get(PATH_KEY) == str(path)] if viewer else []
+    # A window that was closed, or layers that a script opened in another one: nothing to do.
+    if not arrived:
+        return
+    from napari_vidrecon.viewer.contributions import commands
+    from napari_vidrecon.viewer.registry import workspace_of
+
+    with workspace_of(viewer).faults:
+        for layer in arrived:
+            viewer.layers.remove(layer)
+        if path == SAMPLE:
+            commands.open_simulated_mouse(viewer)
+        else:
+            commands.open_folder(viewer, path)
+
+
+def told_in_window(error: Exception) -> bool:
+    """Tell an error in the present window, which napari would make a dialog with a traceback of.
+
+    Parameters
+    ----------
+    error
+        Why something could not be read or written.
+
+    Returns
+    -------
+    bool
+        False where there is no window: a script wants the error itself.
+    """
+    import napari
+
+    viewer = napari.current_viewer() if QApplication.instance() is not None else None
+    if viewer is None or getattr(viewer, "window", None) is None:
+        return False
+    from napari_vidrecon.viewer.registry import workspace_of
+
+    workspace_of(viewer).faults.take(error)
+    return True

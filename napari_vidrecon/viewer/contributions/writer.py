@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_vidrecon.errors import RunError, VidreconError
-from napari_vidrecon.viewer.contributions.arrivals import PATH_KEY, told_in_window
+from napari_vidrecon.viewer.contributions.reader import PATH_KEY, told_in_window
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.results import Reconstruction

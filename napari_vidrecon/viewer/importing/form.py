@@ -30,8 +30,8 @@ from napari_vidrecon.viewer.panels.controls import (
     words,
 )
 from napari_vidrecon.viewer.panels.sections import Column, Section
+from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.recent_folders import last_folder, remember_last_folder
-from napari_vidrecon.viewer.theme_colours import theme_colours
 from napari_vidrecon.viewer.tooltips import explain
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Where the run is, in one line that a stranger understands."""
+"""Where the run is, and what has to be done before one can start, in one line that a stranger understands."""
 
 from __future__ import annotations
 
@@ -47,6 +47,27 @@ class Status:
     hint: str = ""
     mood: Mood = Mood.CALM
     done: float | None = None
+
+
+def missing(model: ReconstructionModel) -> str:
+    """The first thing that has to be done, and where; empty if nothing."""
+    if model.session is None:
+        return "Open a session first: press “Simulated mouse” or “Open session” under Data."
+    if model.trial is None:
+        return "Choose a trial first, under Data."
+    if not model.encoder_paths:
+        return "Choose an encoder first, under Data: tick one of the list or add a file."
+    if model.stimulus is not None and model.target != "predicted":
+        return (
+            "No activity was recorded for a stimulus: choose the target “predicted activity” under Run, "
+            "or a trial under Data."
+        )
+    if not model.trial.labelled and model.target != "predicted":
+        return (
+            f"The responses to trial {model.trial.id} are withheld (tier {model.trial.tier}): "
+            "choose another trial under Data, or the target “predicted activity” under Run."
+        )
+    return ""
 
 
 def status(model: ReconstructionModel, missing: str = "") -> Status:

@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QLayout, QListWidget, QListWidgetItem, QTreeWidget, Q
 
 from napari_vidrecon.viewer.panels.controls import button, row, words
 from napari_vidrecon.viewer.panels.sections import Section
+from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.studies.study_job import StudyRun
 from napari_vidrecon.viewer.studies.study_results import StudyResults
-from napari_vidrecon.viewer.theme_colours import theme_colours
 from napari_vidrecon.viewer.tooltips import explain
 
 THUMBNAIL_IN_LINES, THUMBNAIL_IN_LETTERS = 9, 34
