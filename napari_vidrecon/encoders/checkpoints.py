@@ -96,6 +96,7 @@ def load_encoder(
         canvas=Canvas(**stored.canvas),
         windows=FrameWindows(**stored.windows),
         frame_rate_hz=stored.frame_rate_hz,
+        causal=module.causal,
         sha256=file_hash(path),
         provenance=stored.provenance,
         path=str(path.absolute()),

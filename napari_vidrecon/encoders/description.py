@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.registry import UnknownArchitecture, architecture_named, checked
-from napari_vidrecon.encoders.sizes import BEHAVIORS, Number
+from napari_vidrecon.encoders.sizes import BEHAVIORS, Neurons, Number
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError, one_line
 
@@ -43,6 +43,14 @@ class Provenance(BaseModel):
     )
     validation_correlation: float | None = None
     steps_done: Annotated[int, Field(ge=0, le=1 << 60)] | None = None
+
+
+class Readouts(BaseModel):
+    """What sizes of every architecture say, whoever wrote their class."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    readout_outputs: Neurons
 
 
 def read_encoder_description(path: Path, described: dict[str, Any]) -> EncoderDescription:
@@ -108,6 +116,7 @@ def check_fit(
                 raise EncoderError(f"{path}: expected {what}.{name}, found none of it")
     found = architecture_named(architecture)
     sizes = checked(path, "config", found.config_class, config)
+    checked(path, "config", Readouts, config)
     pixels, frames = checked(path, "canvas", Canvas, canvas), checked(path, "windows", FrameWindows, windows)
     whole = (asdict(pixels), asdict(frames))
     own = found.input_size(sizes)

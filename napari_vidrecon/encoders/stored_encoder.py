@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
+from napari_vidrecon.encoders.architecture import Architecture
 from napari_vidrecon.encoders.registry import build_module, module_shapes
 from napari_vidrecon.errors import EncoderError, one_line
 from napari_vidrecon.storage import reading
@@ -122,7 +122,7 @@ class StoredEncoder:
         ]
         return ", ".join(named[:MOST_NAMED]) + (", ..." if len(named) > MOST_NAMED else "")
 
-    def module(self, index: int | None = None) -> nn.Module:
+    def module(self, index: int | None = None) -> Architecture:
         """The encoder with its weights.
 
         Parameters
