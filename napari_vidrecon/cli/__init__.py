@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        int Exit code: 0 done, 1 faults found, 2 input, settings or surroundings at fault, 70 a fault of the program
+        Exit code: 0 done, 1 faults found, 2 input, settings or surroundings at fault, 70 a fault of the program
         itself, 128 and the signal's number if it was stopped (Ctrl-C: 130). Whatever went wrong is one line on stderr;
         the traceback of a fault of the program goes to a log that the line names.
     """

@@ -53,10 +53,8 @@ def convert(
 
         convert_checkpoint(source, out)
     title, values = described(out)
-    if json:
-        report.print_json({"out": out, **values})
-    else:
-        report.print_table(f"{source.name} -> {out}", [("is", title), ("see", f"vidrecon info {out}")])
+    rows = [("is", title), ("see", f"vidrecon info {out}")]
+    report.answer(json, {"out": out, **values}, f"{source.name} -> {out}", rows)
 
 
 def _require_replaceable(out: Path, overwrite: bool) -> None:

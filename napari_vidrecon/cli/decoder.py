@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_vidrecon.cli.options import Json, Overwrite, SessionFolder
+from napari_vidrecon.cli.options import Json, Overwrite, SessionFolder, Set
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,9 +28,7 @@ def decoder(
     mask: Annotated[
         str, typer.Option(metavar="FILE", help='Measure inside this mask (.npy), alpha >= 1; "none": the whole screen.')
     ] = "none",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting; may be repeated.")
-    ] = None,
+    set_: Set = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -96,14 +94,12 @@ def decoder(
         "scored_trials": scored,
         "scored_pixels": int(pixels.sum()),
     }
-    if json:
-        report.print_json(values)
-        return
-    kind = "simulated mouse " if recording.simulated else ""
     clips = f"{len(scored)} held-out clip{'s' * (len(scored) != 1)}"
     where = "on the whole screen" if mask == inputs.NO_MASK else f"inside alpha >= {EVALUATION_THRESHOLD:g}"
-    report.print_table(
-        f"decoder of {kind}{recording.name} -> {out}",
+    report.answer(
+        json,
+        values,
+        f"decoder of {report.mouse_name(recording)} -> {out}",
         [
             ("neurons", fitted.neurons),
             ("learned from", f"{len(learned)} trials ({trials})"),

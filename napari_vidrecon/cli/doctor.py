@@ -61,10 +61,8 @@ def doctor(
 
     findings = list(examine({**LOOKS, "speed": _speed} if speed else LOOKS))
     missing = any(finding.essential and not finding.sound for finding in findings)
-    if json:
-        report.print_json({"sound": not missing, "findings": [vars(finding) for finding in findings]})
-    else:
-        report.print_table("this machine", (row for finding in findings for row in _rows(finding)))
+    values = {"sound": not missing, "findings": [vars(finding) for finding in findings]}
+    report.answer(json, values, "this machine", (row for finding in findings for row in _rows(finding)))
     if missing:
         raise typer.Exit(MISSING_ESSENTIAL)
 

@@ -77,14 +77,11 @@ def download(
                 _show(file, licences[file.repository])
             licence = licences[file.repository]
         done.append(_fetch(file, folder, licence))
-    if json:
-        report.print_json({"downloads": [vars(each) for each in done]})
-        return
     parts = [each for each, file in zip(done, files, strict=True) if file.kind == "sample"]
     rows = [(each.name, _told(each)) for each in done if each not in parts]
     if parts:
         rows.append((SAMPLE_NAME, f"{len(parts)} files, each with its checksum, below {folder}"))
-    report.print_table("downloads", rows)
+    report.answer(json, {"downloads": [vars(each) for each in done]}, "downloads", rows)
 
 
 def _fetch(file: PublicFile, out: Path, licence: Licence) -> Downloaded:

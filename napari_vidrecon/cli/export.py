@@ -67,10 +67,8 @@ def export(
     written = _write(exports.ShownMovie.of(result, error=error), movie, figure, table, match_contrast, speed)
     if script is not None:
         written["script"] = write_script(result, run, script)
-    if json:
-        report.print_json({"run": run, "simulated": result.simulated, **written})
-    else:
-        report.print_table(f"{run.name} as", ((name.replace("_", " "), path) for name, path in written.items()))
+    values = {"run": run, "simulated": result.simulated, **written}
+    report.answer(json, values, f"{run.name} as", report.in_words(written))
 
 
 def _write(

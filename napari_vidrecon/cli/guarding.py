@@ -63,7 +63,7 @@ def guarded(run: Callable[[list[str]], int], words: list[str], *, whole_process:
     Returns
     -------
     int
-        int Exit code; see `napari_vidrecon.cli.main`.
+        Exit code; see `napari_vidrecon.cli.main`.
     """
     signals = Signals()
     with contextlib.ExitStack() as stack:
@@ -147,7 +147,7 @@ def _quieten() -> Callable[[], None]:
     Returns
     -------
     Callable[[], None]
-        callable Undoes it.
+        Undoes it.
     """
     import logging
 

@@ -85,10 +85,8 @@ def importing(
     with chosen.opened(settings) as recording:
         if preview:
             columns = recording.columns()
-            if json:
-                report.print_json({"source": source, "columns": [vars(column) for column in columns]})
-            else:
-                report.print_table(f"{source}: {kind}", ((column.name, column) for column in columns))
+            values = {"source": source, "columns": [vars(column) for column in columns]}
+            report.answer(json, values, f"{source}: {kind}", ((column.name, column) for column in columns))
             return
         assert out is not None
         told = _write(recording, out, settings)

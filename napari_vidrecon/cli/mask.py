@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_vidrecon.cli.options import Device, EncoderFile, ForceMouse, Json, Mouse, Overwrite, SessionFolder
+from napari_vidrecon.cli.options import Device, EncoderFile, ForceMouse, Json, Mouse, Overwrite, SessionFolder, Set
 
 
 def mask(
@@ -17,9 +17,7 @@ def mask(
     rule: Annotated[str, typer.Option(help="decayed, or published (to the letter; for large encoders).")] = "decayed",
     steps: Annotated[int | None, typer.Option(help="Steps of the fit; default: 350, or 1000 as published.")] = None,
     seed: Annotated[int, typer.Option(help="Of the start and of the pairs of clips.")] = 0,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; may be repeated.")
-    ] = None,
+    set_: Set = None,
     mouse: Mouse = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -76,12 +74,10 @@ def mask(
     }
     # Last, so that whatever else goes wrong leaves nothing behind.
     fitted.save(out)
-    if json:
-        report.print_json({"out": out, "steps": recipe.steps, "simulated": recording.simulated, **sizes})
-        return
-    kind = "simulated mouse " if recording.simulated else ""
-    report.print_table(
-        f"mask of {kind}{recording.name} -> {out}",
+    report.answer(
+        json,
+        {"out": out, "steps": recipe.steps, "simulated": recording.simulated, **sizes},
+        f"mask of {report.mouse_name(recording)} -> {out}",
         [
             (
                 f"alpha >= {sizes[f'{name}_threshold']:g} ({name})",

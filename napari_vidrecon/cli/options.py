@@ -37,6 +37,9 @@ Frames = Annotated[
     str | None, typer.Option(metavar="A:B", help="Only the frames from A up to, but without, B of the clip.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; may be repeated.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there under the same name.")]
 SaveEvery = Annotated[
     float, typer.Option(metavar="SECONDS", min=0.0, help="At most this much work is lost if the process is killed.")

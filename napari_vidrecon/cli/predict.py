@@ -74,24 +74,20 @@ def predict(
     if clip is not None and clip.labelled and movie is None:
         correlation = metrics.response_correlation(clip.responses, activity)
     write_array(out, activity)
-    if json:
-        report.print_json(
-            {
-                "out": out,
-                "neurons": activity.shape[0],
-                "frames": activity.shape[1],
-                "mean": float(activity.mean()),
-                "simulated": recording.simulated,
-                "response_correlation": correlation,
-            }
-        )
-        return
-    mouse_kind = "simulated mouse " if recording.simulated else ""
+    values = {
+        "out": out,
+        "neurons": activity.shape[0],
+        "frames": activity.shape[1],
+        "mean": float(activity.mean()),
+        "simulated": recording.simulated,
+        "response_correlation": correlation,
+    }
     rows = [
         ("activity", f"{activity.shape[0]} neurons x {activity.shape[1]} frames -> {out}"),
         ("correlation with recorded", "no recorded activity" if correlation is None else report.number(correlation)),
     ]
-    report.print_table(f"{mouse_kind}{recording.name}, {'movie' if movie else f'trial {trial}'}: predicted", rows)
+    of = f"{report.mouse_name(recording)}, {'movie' if movie else f'trial {trial}'}"
+    report.answer(json, values, f"{of}: predicted", rows)
 
 
 def _stimulus(recording: Session, clip: Trial | None, movie: Path | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -18,6 +18,7 @@ from napari_vidrecon.cli.options import (
     Precision,
     SaveEvery,
     SessionFolder,
+    Set,
 )
 
 if TYPE_CHECKING:
@@ -49,10 +50,7 @@ def reconstruct(
         int | None,
         typer.Option(min=1, metavar="N", help="End after N of the steps; without it the same command goes on."),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; may be repeated."),
-    ] = None,
+    set_: Set = None,
     target: Annotated[
         str, typer.Option(metavar="WHAT", help="recorded, predicted, permuted, or a file (.npy) of activity.")
     ] = "recorded",

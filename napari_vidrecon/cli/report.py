@@ -6,12 +6,15 @@ import json
 import math
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_vidrecon.cli.streams import tell
 from napari_vidrecon.errors import one_line
+
+if TYPE_CHECKING:
+    from napari_vidrecon.sessions.session import Session
 
 MOST_NAMED = 20
 UNSHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -29,6 +32,24 @@ def print_table(title: str, rows: Iterable[tuple[str, object]]) -> None:
     console.print(Text(_shown(title), style="bold"), soft_wrap=True)
     for name, value in listed:
         console.print(Text.assemble("  ", (f"{name:<{width}}", "cyan"), "  ", value), soft_wrap=True)
+
+
+def answer(json: bool, values: Mapping[str, Any], title: str, rows: Iterable[tuple[str, object]]) -> None:
+    """Print the values as one JSON object for machines, or else a table with a title for people."""
+    if json:
+        print_json(values)
+    else:
+        print_table(title, rows)
+
+
+def in_words(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Rows of plain values, their names with spaces."""
+    return ((name.replace("_", " "), value) for name, value in values.items())
+
+
+def mouse_name(session: Session) -> str:
+    """A session's name that says when its mouse is a simulation."""
+    return f"simulated mouse {session.name}" if session.simulated else session.name
 
 
 def tell_left(names: list[str], folder: str = "") -> None:

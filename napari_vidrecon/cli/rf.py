@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_vidrecon.cli.options import Device, EncoderFiles, ForceMouse, Json, Mouse, Overwrite, SessionFolder
+from napari_vidrecon.cli.options import Device, EncoderFiles, ForceMouse, Json, Mouse, Overwrite, SessionFolder, Set
 
 if TYPE_CHECKING:
     from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
@@ -27,9 +27,7 @@ def rf(
     preset: Annotated[
         str, typer.Option(help="quick, or published: every single pixel and every window, 20 times the work.")
     ] = "quick",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; may be repeated.")
-    ] = None,
+    set_: Set = None,
     mouse: Mouse = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -83,11 +81,8 @@ def rf(
         with replacing_files(figure, out) as (drawn, kept):
             save_figure(receptive_field_figure(maps, alpha), drawn)
             maps.save(kept)
-    if json:
-        report.print_json({"out": out, "figure": figure, **told})
-        return
-    kind = "simulated mouse " if recording.simulated else ""
-    report.print_table(f"receptive fields of {kind}{recording.name} -> {out}", table(told))
+    title = f"receptive fields of {report.mouse_name(recording)} -> {out}"
+    report.answer(json, {"out": out, "figure": figure, **told}, title, table(told))
 
 
 def summary(maps: ReceptiveFieldMaps, mask: AlphaMask | None) -> dict[str, Any]:

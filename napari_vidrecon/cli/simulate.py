@@ -102,12 +102,8 @@ def simulate(
     values = {"out": out, "simulated": True, "seed": seed, "neurons": neurons, "frames": frames}
     values |= {"train_trials": trials, "validation_trials": validation_trials, "test_trials": test_trials}
     values |= {f"raw_{kind}": place for kind, place in raw_files.items()}
-    if json:
-        report.print_json(values)
-    else:
-        report.print_table(
-            f"simulated mouse -> {out}", ((name.replace("_", " "), v) for name, v in values.items() if name != "out")
-        )
+    shown = {name: value for name, value in values.items() if name != "out"}
+    report.answer(json, values, f"simulated mouse -> {out}", report.in_words(shown))
 
 
 def _require_replaceable(out: Path, overwrite: bool) -> None:

@@ -41,7 +41,7 @@ def settle_streams() -> OSError | None:
     Returns
     -------
     OSError | None
-        OSError or None Why the answer on stdout could not be written.
+        Why the answer on stdout could not be written.
     """
     _settle("stderr")
     return _settle("stdout")

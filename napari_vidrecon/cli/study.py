@@ -73,10 +73,8 @@ def study(
     from napari_vidrecon.studies.study import Plan
 
     if name == "list":
-        if json:
-            report.print_json({each.name: {"title": each.title, "panels": each.panels} for each in STUDIES})
-        else:
-            report.print_table("Studies", [(each.name, f"{each.title} ({each.panels})") for each in STUDIES])
+        values = {each.name: {"title": each.title, "panels": each.panels} for each in STUDIES}
+        report.answer(json, values, "Studies", ((each.name, f"{each.title} ({each.panels})") for each in STUDIES))
         return
     chosen = studies_named(name)
     if published:
@@ -93,15 +91,13 @@ def study(
         needed = cost(chosen, plan, out)
         processes = workers or usual_workers()
         seconds = needed.worker_seconds / processes
-        if json:
-            report.print_json({**vars(needed), "workers": processes, "seconds": seconds})
-            return
         rows = [
             ("runs", f"{needed.runs}, of which {needed.missing} are still to do"),
             ("time", f"about {duration_text(seconds)} with {processes} workers, plus figures and movies"),
             ("disk", f"about {needed.disk_bytes / 1e6:.0f} MB of results still to come, before compression"),
         ]
-        report.print_table(f"{name}, scale {scale}: nothing was run", rows)
+        costs = {**vars(needed), "workers": processes, "seconds": seconds}
+        report.answer(json, costs, f"{name}, scale {scale}: nothing was run", rows)
         return
     _conduct(chosen, plan, out, scheduler=scheduler, workers=workers, device=device, json=json)
 

@@ -172,7 +172,7 @@ def sweep(parent: Path | str) -> list[Path]:
     Returns
     -------
     list[Path]
-        list of Path What was cleared up.
+        What was cleared up.
     """
     try:
         with os.scandir(parent) as entries:

@@ -34,7 +34,7 @@ def write_fault_log(error: BaseException) -> Path | None:
     Returns
     -------
     Path | None
-        Path or None The file, in the folder that $VIDRECON_LOGS names, else in the user's log folder, else in the
+        The file, in the folder that $VIDRECON_LOGS names, else in the user's log folder, else in the
         folder for temporary files; None where nothing can be written. Never raises.
     """
     try:

@@ -103,7 +103,7 @@ def check_regular(path: Path | str, expected: str = "a file", error: type[Vidrec
     Returns
     -------
     int
-        int Its size in bytes.
+        Its size in bytes.
 
     Raises
     ------

@@ -84,7 +84,7 @@ def stored_format(path: Path | str) -> str:
     Returns
     -------
     str
-        str Empty for any other file, a damaged one, or nothing there.
+        Empty for any other file, a damaged one, or nothing there.
     """
     try:
         return str(read_description(path).get("format", ""))
