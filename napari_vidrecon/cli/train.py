@@ -180,7 +180,7 @@ def train_instance(
     """
     from napari_vidrecon.cli.progress import Progress, duration_text
     from napari_vidrecon.encoders.checkpoints import read_encoder_file
-    from napari_vidrecon.encoders.training.learning_curve import curve_path
+    from napari_vidrecon.encoders.training.checkpoint import curve_path
     from napari_vidrecon.encoders.training.training_run import checkpoint_path, train_encoder
     from napari_vidrecon.errors import EncoderError, VidreconError
 

@@ -10,7 +10,7 @@ import torch
 from napari_vidrecon.encoders import chunks
 from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.encoders.chunks import chunk_by_chunk, chunk_that_fits, window_threads
-from napari_vidrecon.encoders.encoder import Canvas, EncoderSpec
+from napari_vidrecon.encoders.encoder import Canvas, EncoderSpec, Traits
 from napari_vidrecon.encoders.window_encoder import predict_clip
 
 WINDOWS = 10
@@ -116,3 +116,11 @@ def test_a_memory_limit_bounds_the_chunk(gradient, monkeypatch):
 def test_where_memory_is_short_the_chunk_is_small(monkeypatch):
     monkeypatch.setattr(chunks, "free_bytes", lambda device: 0)
     assert chunk_that_fits(Answering(), gradient=True) == 1
+
+
+def test_an_encoder_that_says_nothing_of_itself_has_the_usual_traits():
+    class Quiet:
+        precision = "bfloat16"
+
+    assert Traits.of(Quiet()) == Traits(precision="bfloat16")
+    assert Traits() == Traits(memory_limit=None, answers_in_threads=False, precision="float32", neutral_behavior=None)

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import napari_vidrecon as vr
+from napari_vidrecon.encoders import architectures
 from napari_vidrecon.encoders.checkpoints import load_encoder, read_encoder_file, save_encoder
 from napari_vidrecon.encoders.conformance import check_encoder
 from napari_vidrecon.encoders.encoder import Canvas
@@ -192,6 +193,15 @@ def test_two_packages_with_one_name_are_refused(spots_file, install):
 def test_nobody_takes_the_name_of_an_architecture_of_this_package(install, small_encoder_file):
     install("lab_compact", "raise RuntimeError", "compact = lab_compact:Compact")
     assert load_encoder(small_encoder_file, device="cpu").module.__module__.endswith("architectures.compact")
+
+
+def test_a_file_in_the_room_is_all_that_an_architecture_of_this_package_needs(tmp_path, monkeypatch):
+    (tmp_path / "spots.py").write_text(SPOTS)
+    monkeypatch.setattr(architectures, "__path__", [*architectures.__path__, str(tmp_path)])
+    assert own_names() == ["compact", "dwiseneuro", "factorised", "spots"]
+    assert architecture_named("spots").__name__ == "Spots"
+    assert recipe_of("spots")().architecture == "spots"
+    del sys.modules[f"{architectures.__name__}.spots"]
 
 
 def test_every_file_of_the_room_is_an_architecture_that_can_be_trained():

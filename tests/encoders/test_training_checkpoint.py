@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_vidrecon.encoders.training.checkpoint import TrainingCheckpoint
-from napari_vidrecon.encoders.training.learning_curve import LearningCurve
+from napari_vidrecon.encoders.training.checkpoint import LearningCurve, TrainingCheckpoint
 from napari_vidrecon.errors import EncoderError
 
 IDENTITY = {"recipe": {"seed": 3}, "mice": ["a"]}

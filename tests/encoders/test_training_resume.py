@@ -12,7 +12,7 @@ from napari_vidrecon.encoders.architectures.factorised import FactorisedRecipe
 from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.training.batches import DrawingAhead
-from napari_vidrecon.encoders.training.learning_curve import LearningCurve
+from napari_vidrecon.encoders.training.checkpoint import LearningCurve
 from napari_vidrecon.encoders.training.samples import SessionSamples
 from napari_vidrecon.encoders.training.teachers import on_another_canvas
 from napari_vidrecon.encoders.training.trainer import MixedPrecision, Trainer

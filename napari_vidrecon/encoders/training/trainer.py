@@ -18,8 +18,12 @@ from napari_vidrecon.encoders.checkpoints import save_encoder
 from napari_vidrecon.encoders.encoder import EncoderSpec
 from napari_vidrecon.encoders.training.architectures import TrainableArchitecture, architecture_of
 from napari_vidrecon.encoders.training.batches import Batches, DrawingAhead, MixedBatch
-from napari_vidrecon.encoders.training.checkpoint import TrainingCheckpoint, load_optimizer, optimizer_tensors
-from napari_vidrecon.encoders.training.learning_curve import LearningCurve
+from napari_vidrecon.encoders.training.checkpoint import (
+    LearningCurve,
+    TrainingCheckpoint,
+    load_optimizer,
+    optimizer_tensors,
+)
 from napari_vidrecon.encoders.training.losses import Answer, distilled_weight, poisson_loss
 from napari_vidrecon.encoders.training.samples import SessionSamples
 from napari_vidrecon.encoders.training.teachers import Teacher

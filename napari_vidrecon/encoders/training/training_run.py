@@ -13,7 +13,7 @@ import torch
 
 from napari_vidrecon.encoders.answers import check_finite, predicted
 from napari_vidrecon.encoders.training.architectures import TrainableArchitecture
-from napari_vidrecon.encoders.training.learning_curve import curve_path
+from napari_vidrecon.encoders.training.checkpoint import curve_path
 from napari_vidrecon.encoders.training.trainer import Trainer
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.errors import EncoderError, SessionError
