@@ -235,3 +235,20 @@ def _level_and_contrast(video: np.ndarray, inside: NDArray[np.bool_], version: M
         values = values.mean(axis=0)
     spread = 0.0 if values.min() == values.max() else float(values.std())
     return float(values.mean()), spread
+
+
+def mask_outline(mask: ArrayLike | None) -> list[NDArray[np.float64]]:
+    """Closed lines half-way between the pixels inside and outside a mask, each (n, 2) as column and row.
+
+    Parameters
+    ----------
+    mask
+        (H, W) boolean or 0/1; None has no outline.
+    """
+    if mask is None:
+        return []
+    from skimage.measure import find_contours
+
+    # A ring of zeros closes the outline of a mask that touches the edge of the screen.
+    inside = np.pad(np.asarray(mask) == 1, 1).astype(np.float64)
+    return [line[:, ::-1] - 1 for line in find_contours(inside, 0.5)]

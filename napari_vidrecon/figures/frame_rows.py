@@ -13,13 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from napari_vidrecon.analysis.postprocess import mask_outline
 from napari_vidrecon.figures.frame import figure_of
 from napari_vidrecon.figures.picture import (
     OUTLINE_COLOUR,
     Window,
     draw_error_scale,
     draw_picture,
-    mask_outline,
     part_shown,
 )
 

@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike
 
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.error_maps import overlay, symmetric_limit
-from napari_vidrecon.analysis.postprocess import match_luminance_contrast
+from napari_vidrecon.analysis.postprocess import mask_outline, match_luminance_contrast
 from napari_vidrecon.figures.frame import MUTED, figure_of
-from napari_vidrecon.figures.picture import OUTLINE_COLOUR, draw_error_scale, draw_picture, mask_outline, part_shown
+from napari_vidrecon.figures.picture import OUTLINE_COLOUR, draw_error_scale, draw_picture, part_shown
 
 LineStyle = Literal["solid", "dashed"]
 

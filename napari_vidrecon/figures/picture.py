@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from contourpy import contour_generator
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
@@ -68,16 +67,6 @@ def part_shown(masks: Sequence[ArrayLike | None], frame_shape: tuple[int, ...], 
     if not any(mask.any() for mask in drawn):
         return slice(0, frame_shape[0]), slice(0, frame_shape[1])
     return union_crop(drawn, margin=margin)
-
-
-def mask_outline(mask: ArrayLike | None) -> list[np.ndarray]:
-    """Closed lines half-way between the pixels inside and outside a mask, each (n, 2) as column and row."""
-    if mask is None:
-        return []
-    # A ring of zeros closes the outline of a mask that touches the edge of the screen.
-    inside = np.pad(np.asarray(mask) == 1, 1).astype(np.float64)
-    columns, rows = np.arange(-1, inside.shape[1] - 1), np.arange(-1, inside.shape[0] - 1)
-    return [np.asarray(line) for line in contour_generator(columns, rows, inside).lines(0.5)]
 
 
 def draw_error_scale(

@@ -12,9 +12,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from napari_vidrecon.analysis.postprocess import mask_outline
 from napari_vidrecon.analysis.receptive_fields import POLARITIES, ReceptiveFieldMaps
 from napari_vidrecon.figures.frame import MUTED, figure_of
-from napari_vidrecon.figures.picture import OUTLINE_COLOUR, mask_outline
+from napari_vidrecon.figures.picture import OUTLINE_COLOUR
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.masks import AlphaMask

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from contourpy import contour_generator
 from napari.utils import Colormap
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter1d
 
+from napari_vidrecon.analysis.postprocess import mask_outline
 from napari_vidrecon.viewer.board.colormaps import EVALUATION_COLOUR, TRAINING_COLOUR
 from napari_vidrecon.viewer.board.tiles import BoardLayout
 
@@ -74,13 +74,9 @@ def draw_annotations(
 
 def contours(mask: np.ndarray) -> list[Line]:
     """Closed lines around a mask, each (n, 2) as x and y in pixels from the upper left corner of the movie."""
-    # A ring outside closes the lines of a mask that reaches the edge of the screen.
-    inside = np.pad(np.asarray(mask, dtype=bool), 1).astype(np.float64)
-    columns, rows = (np.arange(length) - 0.5 for length in (inside.shape[1], inside.shape[0]))
     edge = np.array(mask.shape[::-1], dtype=np.float64)
-    lines = [np.asarray(line) for line in contour_generator(columns, rows, inside).lines(0.5)]
     margin = LINE_PX / 2
-    return [np.clip(_rounded(line), margin, edge - margin) for line in lines]
+    return [np.clip(_rounded(line + 0.5), margin, edge - margin) for line in mask_outline(mask)]
 
 
 def _rounded(line: Line) -> Line:
