@@ -21,19 +21,20 @@ import torch
 
 import napari_vidrecon as vr
 from napari_vidrecon.encoders.checkpoints import read_encoder_file
-from napari_vidrecon.encoders.training.architectures import Recipe, recipe_of
+from napari_vidrecon.encoders.training.architectures import recipe_of
 from napari_vidrecon.encoders.training.training_run import (
     VALIDATION_TIER,
     TrainingProgress,
     single_trial_correlation,
     train_encoder,
 )
+from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 
 BAR = 0.02
 """One encoder for both may score this much less than one for each."""
 
 
-def trained(sessions: list, recipe: Recipe, path: Path) -> Path:
+def trained(sessions: list, recipe: TrainingRecipe, path: Path) -> Path:
     """The encoder file of these mice, trained now if it is not there."""
 
     def tell(now: TrainingProgress) -> None:
