@@ -140,7 +140,7 @@ def activity_figure(
     return figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EthogramColumn:
     """One clip; every course has one value a frame.
 

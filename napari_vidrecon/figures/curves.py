@@ -26,7 +26,7 @@ RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 SMALLEST_PLAIN = 0.001
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Curve:
     """One line.
 
@@ -53,7 +53,7 @@ class Curve:
     band: tuple[ArrayLike, ArrayLike] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CurvePanel:
     """One pair of axes.
 
@@ -137,7 +137,7 @@ def draw_curves(axes: Axes, panel: CurvePanel) -> None:
         axes.legend(fontsize=8, frameon=False, labelcolor=MUTED, loc="best")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScatterPanel:
     """One pair of axes.
 

@@ -23,7 +23,7 @@ SPREAD, VIOLIN_WIDTH = 0.26, 0.8
 MEAN_SHIFT = 0.4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Distribution:
     """Values of one kind.
 
@@ -48,7 +48,7 @@ class Distribution:
     control: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DistributionPanel:
     """One pair of axes: distributions beside each other, and a line of text above."""
 

@@ -31,7 +31,7 @@ CROP_MARGIN_PX = 1
 ERROR_SCALE_LENGTH_IN, ERROR_SCALE_THICKNESS_IN = 2.2, 0.14
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FrameBlock:
     """Movies of one clip.
 

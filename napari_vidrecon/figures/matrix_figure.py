@@ -27,7 +27,7 @@ SEQUENTIAL, DIVERGING = "viridis", "RdBu"
 """Both are told apart by all common kinds of colour vision; the paper's red to green is not."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MatrixPanel:
     """One matrix of numbers.
 

@@ -20,7 +20,7 @@ PANEL_WIDTH_IN, PANEL_HEIGHT_IN = 4.4, 3.6
 CATEGORY_MARGIN = 0.4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lines:
     """One group of mice over the levels.
 
@@ -42,7 +42,7 @@ class Lines:
     clips: ArrayLike | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LinePanel:
     """One pair of axes.
 

@@ -33,7 +33,7 @@ FRAMED_WORD = "excluded"
 """Said beside the frame, so that nobody has to tell red from grey."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StimulusGrid:
     """Pictures over two quantities.
 
@@ -192,7 +192,7 @@ def picture_grid_figure(
     return figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClipPair:
     """Two pictures of (36, 64) grey levels, what is written above each, and whether the pair is framed."""
 

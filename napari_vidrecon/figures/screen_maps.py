@@ -28,7 +28,7 @@ BAR_PLACE = (1.02, 0.0, 0.03, 1.0)  # beside the map and as high as it, in share
 COLUMN_TICKS_PX, ROW_TICKS_PX = (0, 16, 32, 48, 63), (0, 18, 35)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScreenMap:
     """A number for every pixel of the screen.
 
