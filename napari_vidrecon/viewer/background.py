@@ -24,11 +24,6 @@ class Counted:
     total: int
     text: str = ""
 
-    @property
-    def pair(self) -> tuple[int, int]:
-        """Done, and in all."""
-        return self.done, self.total
-
 
 class Background(QObject):
     """Jobs in threads of their own, and a timer that brings their news; a controller says what they mean.
@@ -163,18 +158,12 @@ class Background(QObject):
     def _count(self, counted: Counted | None) -> None:
         if self.counted is None:
             self._began = time.monotonic()
-        if counted != self.counted:
-            self.counted = counted
-            with self.faults:
-                self.on_count()
+        self.counted = counted
 
     # What a controller says
 
     def on_news(self, job: Job, news: Any) -> None:
         """Something that the job told."""
-
-    def on_count(self) -> None:
-        """The job is further than before, or there is nothing to count any more."""
 
     def on_failure(self, job: Job, message: str) -> None:
         """An error ended the job."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class FieldMappingController(Background):
-    """Start and stop the mapping of receptive fields; `fields.mapping` says how far it is.
+    """Start and stop the mapping of receptive fields; `counted` says how far it is, in clips.
 
     Parameters
     ----------
@@ -57,10 +57,6 @@ class FieldMappingController(Background):
         work = partial(map_fields, model.session, tuple(model.encoder_paths), model.mouse, model.device, recipe)
         clips = 2 * len(recipe.patches) * len(model.encoder_paths)
         self.begin(Job(work, "vidrecon-receptive-fields"), Counted(0, clips))
-
-    def on_count(self) -> None:
-        """More clips were answered to."""
-        self.fields.set_mapping(self.counted.pair if self.counted else None)
 
     def on_news(self, job: Job, maps: ReceptiveFieldMaps) -> None:
         """All clips were answered to."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class MaskFitController(Background):
-    """Start and stop the fit of a transparency mask; `model.fitting` says how far it is.
+    """Start and stop the fit of a transparency mask; `counted` says how far it is, in steps.
 
     Parameters
     ----------
@@ -56,10 +56,6 @@ class MaskFitController(Background):
         recipe, self._session = recipe or MaskRecipe(), model.session
         work = partial(fit, model.session, model.encoder_paths[0], model.mouse, model.device, recipe)
         self.begin(Job(work, "vidrecon-mask"), Counted(0, recipe.steps))
-
-    def on_count(self) -> None:
-        """One more step."""
-        self.model.set_progress(fitting=self.counted.pair if self.counted else None)
 
     def on_news(self, job: Job, mask: AlphaMask) -> None:
         """The fit is over, or was stopped: what was learned so far is taken."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DEFAULT_PRESET = "best"
 SETTINGS = ("config", "target", "ensemble", "ablation", "device", "mouse", "decoder", "apply_live")
 VIEW = ("error_mode", "error_signed", "error_over", "activity_mode", "raster_order", "grid", "blinking")
-PROGRESS = ("loading", "stopping", "fitting")
+PROGRESS = ("loading", "stopping")
 
 
 class ReconstructionModel:
@@ -51,7 +51,7 @@ class ReconstructionModel:
     shown_changed = Signal()
     view_changed = Signal()
     progress_changed = Signal()
-    """`loading`, `stopping` or `fitting` changed."""
+    """`loading` or `stopping` changed."""
     message = Signal(str, bool)
     """text, whether it is an error."""
 
@@ -78,7 +78,6 @@ class ReconstructionModel:
         self.state = RunState.IDLE
         self.loading = ""
         self.stopping = False
-        self.fitting: tuple[int, int] | None = None
         self.run_settings: dict[str, Any] | None = None
         self.run_is_counterpart = False
         self.snapshot: Snapshot | None = None
@@ -294,7 +293,7 @@ class ReconstructionModel:
             self.state_changed.emit()
 
     def set_progress(self, **fields: Any) -> None:
-        """Say what is being prepared: `loading` in words, `stopping`, `fitting` as (step, steps) or None."""
+        """Say what is being prepared: `loading` in words, `stopping`."""
         if self._take("progress", fields, PROGRESS):
             self.progress_changed.emit()
 

@@ -1,4 +1,4 @@
-"""What the window knows of receptive fields: the maps, how far a mapping is, and which neurons are looked at."""
+"""What the window knows of receptive fields: the maps, and which neurons are looked at."""
 
 from __future__ import annotations
 
@@ -31,13 +31,11 @@ class ReceptiveFieldChoice:
 
     maps_changed = Signal()
     neurons_changed = Signal()
-    progress_changed = Signal()
 
     def __init__(self, model: ReconstructionModel) -> None:
         self.model = model
         self.maps: ReceptiveFieldMaps | None = None
         self.neurons = np.empty(0, np.intp)
-        self.mapping: tuple[int, int] | None = None
         model.session_changed.connect(self._forget)
 
     def take(self, maps: ReceptiveFieldMaps, source: str = "receptive fields") -> None:
@@ -85,12 +83,6 @@ class ReceptiveFieldChoice:
         chosen = np.fromiter(neurons, np.intp)
         self.neurons = chosen[(chosen >= 0) & (chosen < len(self.maps or ()))]
         self.neurons_changed.emit()
-
-    def set_mapping(self, mapping: tuple[int, int] | None) -> None:
-        """How far a mapping is, in clips (done, in all), or None."""
-        if mapping != self.mapping:
-            self.mapping = mapping
-            self.progress_changed.emit()
 
     def field(self) -> np.ndarray | None:
         """(36, 64) on minus off of the chosen neurons, -1..1, their mean; None if none is chosen."""

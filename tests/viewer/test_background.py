@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QWidget
 
 from napari_vidrecon.errors import RunError
 from napari_vidrecon.viewer.background import Background, Counted
+from napari_vidrecon.viewer.panels.controls import JobBar
 from napari_vidrecon.viewer.runs.jobs import Job
 
 NAME = "vidrecon-test"
@@ -25,16 +27,12 @@ class Listener(Background):
         super().__init__(lambda text, is_error: self.said.append(text), parent)
         self.said: list[str] = []
         self.news: list[Any] = []
-        self.counts: list[Counted | None] = []
         self.ended: list[Job] = []
 
     def on_news(self, job: Job, news: Any) -> None:
         if news == "poison":
             raise RuntimeError("what it led to failed")
         self.news.append(news)
-
-    def on_count(self) -> None:
-        self.counts.append(self.counted)
 
     def on_end(self, job: Job) -> None:
         self.ended.append(job)
@@ -121,7 +119,7 @@ def test_it_is_told_how_far_the_work_is_and_how_long_it_takes(listener: Listener
     assert 0 < listener.seconds_left < 30
     go_on.set()
     assert listener.wait()
-    assert listener.counts == [Counted(0, 4), Counted(1, 4, "first"), Counted(2, 4, "first"), None]
+    assert listener.counted is None
 
 
 def test_stopping_keeps_what_the_job_still_tells(listener: Listener) -> None:
@@ -161,3 +159,17 @@ def test_the_program_waits_for_what_a_job_keeps_when_it_quits(listener: Listener
     assert threads() == []
     listener.poll()
     assert listener.news == ["kept"]
+
+
+def test_a_bar_shows_how_far_the_work_is_and_ends_it(qtbot: QtBot, listener: Listener) -> None:
+    panel = QWidget()
+    qtbot.addWidget(panel)
+    bar = JobBar(listener, ("fit_progress", "stop_fit"), "Stop fit", "fitting: step", parent=panel)
+    assert not bar.isVisibleTo(panel)
+    listener.begin(Job(until_cancelled, NAME), Counted(0, 4))
+    assert bar.isVisibleTo(panel)
+    assert bar.bar.format() == "fitting: step 0 of 4"
+    bar.stop_button.click()
+    assert not bar.stop_button.isEnabled()
+    assert listener.wait()
+    assert not bar.isVisibleTo(panel)

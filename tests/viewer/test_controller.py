@@ -12,6 +12,7 @@ from pytestqt.qtbot import QtBot
 
 import napari_vidrecon as vr
 from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.viewer.background import Counted
 from napari_vidrecon.viewer.controller import LONGEST_REST_SECONDS, RedrawBudget, RunController
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
@@ -340,11 +341,11 @@ def test_a_mask_is_fitted_in_the_background(qtbot, small_model, monkeypatch):
 
     fitting = MaskFitController(small_model)
     told = []
-    small_model.progress_changed.connect(lambda: told.append(small_model.fitting))
+    fitting.changed.connect(lambda: told.append(fitting.counted))
     before = small_model.mask
     fitting.start(MaskRecipe(steps=3, skip_frames=4))
     until(qtbot, lambda: not fitting.busy)
-    assert told[0] == (0, 3)
+    assert told[0] == Counted(0, 3)
     assert told[-1] is None
     assert small_model.mask is not before
     small_model.undo()

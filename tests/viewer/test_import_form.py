@@ -152,7 +152,7 @@ def test_a_stopped_import_leaves_nothing_and_the_form_can_be_used_again(
     chosen(form, source)
     monkeypatch.setattr(importer, "on_video_clock", stopped_meanwhile)
     form.import_button.click()
-    assert form.stop_button.isVisible()
+    assert form.bar.stop_button.isVisible()
     assert not form.import_button.isEnabled()
     assert form.controller.wait()
     assert "nothing was written" in form.message.text()

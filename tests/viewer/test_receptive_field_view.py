@@ -15,6 +15,7 @@ from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe
 from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
 from napari_vidrecon.errors import StorageError
 from napari_vidrecon.sessions.stimuli.on_off_patches import OnOffPatches
+from napari_vidrecon.viewer.background import Counted
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.board.receptive_field import ReceptiveFieldTile
@@ -190,10 +191,10 @@ def test_fields_are_mapped_in_the_background_and_can_be_stopped(
     qtbot, fields: ReceptiveFieldChoice, small_model: ReconstructionModel
 ) -> None:
     mapping, told = FieldMappingController(fields), []
-    fields.progress_changed.connect(lambda: told.append(fields.mapping))
+    mapping.changed.connect(lambda: told.append(mapping.counted))
     mapping.start(COARSE)
     qtbot.waitUntil(lambda: not mapping.busy, timeout=60_000)
-    assert told[0] == (0, 36)
+    assert told[0] == Counted(0, 36)
     assert told[-1] is None
     assert len(fields.maps) == NEURONS
     before = fields.maps
@@ -201,7 +202,7 @@ def test_fields_are_mapped_in_the_background_and_can_be_stopped(
     mapping.stop()
     assert mapping.wait()
     assert fields.maps is before
-    assert fields.mapping is None
+    assert mapping.counted is None
 
 
 def test_a_mapping_without_an_encoder_says_what_is_missing(
@@ -260,7 +261,7 @@ def test_every_control_of_the_panel_says_what_it_does(qtbot, fields: ReceptiveFi
     panel = ReceptiveFieldPanel(fields, FieldMappingController(fields))
     qtbot.addWidget(panel)
     controls = (
-        panel.preset, panel.map_button, panel.stop_button, panel.bar, panel.load_button, panel.save_button,
-        panel.neuron, panel.hide_button,
+        panel.preset, panel.map_button, panel.mapping_bar.stop_button, panel.mapping_bar.bar, panel.load_button,
+        panel.save_button, panel.neuron, panel.hide_button,
     )  # fmt: skip
     assert all(TOOLTIPS[control.objectName()] in control.toolTip() for control in controls)

@@ -16,10 +16,9 @@ from napari_vidrecon.viewer.runs.jobs import Job
 class Exporter(Background):
     """Writes one thing at a time in the background, and tells the window.
 
-    Signals: `progressed(done, of)`, `finished(path)`, `failed(message)`, `stopped()`.
+    Signals: `finished(path)`, `failed(message)`, `stopped()`.
     """
 
-    progressed = Signal(int, int)
     finished = Signal(str)
     failed = Signal(str)
     stopped = Signal()
@@ -51,12 +50,7 @@ class Exporter(Background):
             job.tell(path)
 
         self._told = self.stopped.emit
-        self.begin(Job(run, "vidrecon export"))
-
-    def on_count(self) -> None:
-        """One more frame."""
-        if self.counted is not None:
-            self.progressed.emit(*self.counted.pair)
+        self.begin(Job(run, "vidrecon export"), Counted(0, 0))
 
     def on_news(self, job: Job, news: Path) -> None:
         """The file is there."""

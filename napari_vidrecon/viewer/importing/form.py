@@ -18,13 +18,12 @@ from napari_vidrecon.viewer.importing.options import ReadingOptions, SettingsOpt
 from napari_vidrecon.viewer.importing.report_view import ReportView
 from napari_vidrecon.viewer.importing.wording import in_words_of_the_form
 from napari_vidrecon.viewer.panels.controls import (
-    advance,
+    JobBar,
     button,
     choice,
     choose,
     emphasise,
     form,
-    progress,
     row,
     tick,
     words,
@@ -83,9 +82,8 @@ class ImportForm(QDialog):
         self.summary = words(START_HERE)
         self.message = words()
         self.report = ReportView()
-        self.bar = progress("import_progress")
+        self.bar = JobBar(self.controller, ("import_progress", "import_stop"), "Stop", parent=self)
         self.import_button = button("Import", "import_start", self.start)
-        self.stop_button = button("Stop", "import_stop", self.controller.stop)
         self.open_button = button("Open this session", "import_open", self._open)
         self._look_soon = QTimer(self, interval=LOOK_AFTER_MILLISECONDS, singleShot=True)
         self._look_soon.timeout.connect(self.look)
@@ -214,19 +212,8 @@ class ImportForm(QDialog):
         self.table.setVisible(imported is None)
         if imported is not None:
             self.report.show_report(imported)
-        self._show_progress()
         self.summary.setText(self._summary())
         self._show_message()
-
-    def _show_progress(self) -> None:
-        going_on = self.controller.counted
-        for widget in (self.bar, self.stop_button):
-            widget.setVisible(going_on is not None)
-        self.stop_button.setEnabled(going_on is not None)
-        if going_on is not None:
-            advance(self.bar, going_on.done, going_on.total)
-            counted = f": {going_on.done} of {going_on.total}" if going_on.total else "…"
-            self.bar.setFormat(f"{going_on.text}{counted}")
 
     @property
     def _used(self) -> set[str]:
@@ -288,4 +275,4 @@ class ImportForm(QDialog):
         layout.addLayout(fields)
         layout.addLayout(middle, 1)
         layout.addLayout(target)
-        layout.addLayout(row(self.bar, self.stop_button, self.open_button, self.import_button, stretch=0))
+        layout.addLayout(row(self.bar, self.open_button, self.import_button, stretch=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_vidrecon.viewer.background import Background
+from napari_vidrecon.viewer.runs.status import time_in_words
 from napari_vidrecon.viewer.tooltips import explain
 
 EMPHASIS_STYLE = "QPushButton:enabled { background-color: #0072B2; color: white; font-weight: bold; }"
@@ -127,6 +130,47 @@ def advance(bar: QProgressBar, done: int, of: int) -> None:
     bar.setRange(0, of)
     bar.setValue(done)
     bar.setUpdatesEnabled(True)
+
+
+class JobBar(QWidget):
+    """How far a job in the background is, how long it still takes, and a button that ends it; nothing at rest.
+
+    Parameters
+    ----------
+    background
+        Whose job it is.
+    names
+        Of the bar and of the button, which have tooltips.
+    stop
+        What stands on the button.
+    what
+        What is counted, where the job does not say it itself: "fitting: step".
+    parent
+        The panel it belongs to.
+    """
+
+    def __init__(
+        self, background: Background, names: tuple[str, str], stop: str, what: str = "", *, parent: QWidget
+    ) -> None:
+        super().__init__(parent)
+        self._background, self._what = background, what
+        self.bar = progress(names[0])
+        self.stop_button = button(stop, names[1], background.stop)
+        layout = row(self.bar, self.stop_button, stretch=0)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.setLayout(layout)
+        background.changed.connect(self._show)
+        self._show()
+
+    def _show(self) -> None:
+        counted, left = self._background.counted, self._background.seconds_left
+        self.setVisible(counted is not None)
+        self.stop_button.setEnabled(not self._background.stopping)
+        if counted is not None:
+            advance(self.bar, counted.done, counted.total)
+            what = f"{counted.text}:" if counted.text else self._what
+            time_left = f", {time_in_words(left)} left" if math.isfinite(left) and left > 0 else ""
+            self.bar.setFormat(f"{what} {counted.done} of {counted.total}{time_left}")
 
 
 def put(control: QSpinBox | QDoubleSpinBox | QCheckBox | QPushButton, value: Any) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices, QGuiApplication
-from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_vidrecon.errors import VidreconError
 from napari_vidrecon.figures import export
@@ -18,7 +18,7 @@ from napari_vidrecon.viewer.contributions.preferences import preferences
 from napari_vidrecon.viewer.exports import scripts
 from napari_vidrecon.viewer.exports.exporter import Exporter
 from napari_vidrecon.viewer.exports.shown_movie import shown_movie
-from napari_vidrecon.viewer.panels.controls import button, row, words
+from napari_vidrecon.viewer.panels.controls import JobBar, button, row, words
 from napari_vidrecon.viewer.recent_folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.runs.folders import default_runs_folder, new_run_folder
 from napari_vidrecon.viewer.subscriptions import subscribe
@@ -70,7 +70,8 @@ class ExportPanel(QWidget):
         self.tables_button = button("Tables…", "tables", self.ask_tables)
         self.python_button = button("Copy as Python", "copy_python", self.copy_python)
         self.command_button = button("Copy as command", "copy_command", self.copy_command)
-        self.cancel_button = button("Cancel", "cancel_export", self.exporter.stop)
+        names = ("export_progress", "cancel_export")
+        self.bar = JobBar(self.exporter, names, "Cancel", "writing: frame", parent=self)
         self.speed = explain(QComboBox(), "speed")
         for text, factor in SPEEDS.items():
             self.speed.addItem(text, factor)
@@ -79,13 +80,11 @@ class ExportPanel(QWidget):
             self.enlargement.addItem(f"{factor} × larger", factor)
         wanted = preferences().movie_enlargement
         self.enlargement.setCurrentIndex(min(range(len(ENLARGEMENTS)), key=lambda i: abs(ENLARGEMENTS[i] - wanted)))
-        self.progress = explain(QProgressBar(), "export_progress")
         self.status = words(name="export_status")
         self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self.status.linkActivated.connect(_open_folder)
         self._lay_out()
 
-        self.exporter.progressed.connect(self._show_progress)
         self.exporter.finished.connect(self._show_finished)
         self.exporter.failed.connect(self._show_failed)
         self.exporter.stopped.connect(self._show_stopped)
@@ -160,7 +159,6 @@ class ExportPanel(QWidget):
             self._show_failed(str(error))
             return
         remember_last_folder(path.parent)
-        self.progress.setRange(0, 0)
         self.status.setText(f"Writing {path.name} …")
         self.exporter.write(partial(work, shown), path)
         self._refresh()
@@ -196,7 +194,7 @@ class ExportPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(writing)
         layout.addLayout(row(QLabel("Movies"), self.speed, self.enlargement))
-        layout.addLayout(row(self.progress, self.cancel_button, stretch=0))
+        layout.addWidget(self.bar)
         layout.addWidget(words("To repeat the shown run elsewhere:"))
         layout.addLayout(row(self.python_button, self.command_button))
         layout.addWidget(self.status)
@@ -207,12 +205,6 @@ class ExportPanel(QWidget):
             made.setEnabled(ready and not busy)
         for made in (self.python_button, self.command_button):
             made.setEnabled(self._model.trial is not None)
-        self.progress.setVisible(busy)
-        self.cancel_button.setVisible(busy)
-
-    def _show_progress(self, done: int, of: int) -> None:
-        self.progress.setRange(0, of)
-        self.progress.setValue(done)
 
     def _show_finished(self, path: str) -> None:
         url = QUrl.fromLocalFile(str(Path(path).parent)).toString()

@@ -15,7 +15,7 @@ from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import load_mask, try_to
-from napari_vidrecon.viewer.panels.controls import advance, button, progress, put, row, words
+from napari_vidrecon.viewer.panels.controls import JobBar, button, put, row, words
 from napari_vidrecon.viewer.recent_folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain
@@ -63,17 +63,15 @@ class MaskPanel(QWidget):
         self.paint_button = button("Paint", "paint", self._paint, checkable=True)
         self.undo_button = button("Undo", "undo", model.undo)
         self.redo_button = button("Redo", "redo", model.redo)
-        self.fit_progress = progress("fit_progress")
-        self.stop_fit_button = button("Stop fit", "stop_fit", fitting.stop)
+        self.fit_bar = JobBar(fitting, ("fit_progress", "stop_fit"), "Stop fit", "fitting: step", parent=self)
         self._settled = QTimer(self, interval=SETTLED_MILLISECONDS, singleShot=True)
         self._settled.timeout.connect(self._settle)
         self._lay_out()
         for signal in (model.mask_changed, model.thresholds_changed, model.neurons_changed, model.session_changed):
             subscribe(self, signal, self._show_mask)
-        subscribe(self, model.progress_changed, self._show_fit)
+        fitting.changed.connect(self._show_ready)
         subscribe(self, model.trial_changed, self._end_painting)
         self._show_mask()
-        self._show_fit()
 
     def save(self, path: Path) -> None:
         """Write the mask as `.npy`."""
@@ -136,6 +134,10 @@ class MaskPanel(QWidget):
         opened = model.session is not None
         for control in (self.thresholds, self.load_button, self.save_button, self.paint_button):
             control.setEnabled(opened)
+        self._show_ready()
+
+    def _show_ready(self) -> None:
+        self.fit_button.setEnabled(self._model.session is not None and not self._fitting.busy)
 
     def _size(self, line: str, colour: tuple[int, int, int], what: str, threshold: float) -> str:
         session = self._model.session
@@ -143,16 +145,6 @@ class MaskPanel(QWidget):
         diameter = self._model.mask.diameter_deg(threshold, None if session is None else session.screen)
         mark = f'<b><span style="color:rgb{colour}">{line}{line}</span></b>'
         return f"{mark} {what} (alpha ≥ {threshold:.2f}): {pixels} pixels, {diameter:.0f}°"
-
-    def _show_fit(self) -> None:
-        fitting = self._model.fitting
-        for widget in (self.fit_progress, self.stop_fit_button):
-            widget.setVisible(fitting is not None)
-        self.fit_button.setEnabled(fitting is None and self._model.session is not None)
-        if fitting is not None:
-            step, steps = fitting
-            advance(self.fit_progress, step, steps)
-            self.fit_progress.setFormat(f"fitting: step {step} of {steps}")
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
@@ -163,4 +155,4 @@ class MaskPanel(QWidget):
         layout.addWidget(self.evaluation_size)
         layout.addLayout(row(self.load_button, self.save_button, self.fit_button))
         layout.addLayout(row(self.paint_button, self.undo_button, self.redo_button))
-        layout.addLayout(row(self.fit_progress, self.stop_fit_button, stretch=0))
+        layout.addWidget(self.fit_bar)

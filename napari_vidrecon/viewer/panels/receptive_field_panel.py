@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_vidrecon.viewer.field_mapping import FieldMappingController
 from napari_vidrecon.viewer.opening import try_to
-from napari_vidrecon.viewer.panels.controls import advance, button, choice, progress, put, row, whole_number, words
+from napari_vidrecon.viewer.panels.controls import JobBar, button, choice, put, row, whole_number, words
 from napari_vidrecon.viewer.recent_folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.receptive_fields import ReceptiveFieldChoice
 from napari_vidrecon.viewer.subscriptions import subscribe
@@ -36,8 +36,8 @@ class ReceptiveFieldPanel(QWidget):
         self.summary = words(name="field_summary")
         self.preset = choice("field_preset", PRESETS, lambda _preset: None)
         self.map_button = button("Map", "map_fields", self.start)
-        self.stop_button = button("Stop mapping", "stop_mapping", mapping.stop)
-        self.bar = progress("mapping_progress")
+        names = ("mapping_progress", "stop_mapping")
+        self.mapping_bar = JobBar(mapping, names, "Stop mapping", "mapping: clip", parent=self)
         self.load_button = button("Load…", "load_fields", self._ask_load)
         self.save_button = button("Save…", "save_fields", self._ask_save)
         self.neuron = whole_number("field_neuron", 0, 0, self._choose)
@@ -48,12 +48,11 @@ class ReceptiveFieldPanel(QWidget):
         for signal, slot in (
             (fields.maps_changed, self._show_maps),
             (fields.neurons_changed, self._show_neuron),
-            (fields.progress_changed, self._show_progress),
-            (self._model.encoders_changed, self._show_progress),
+            (self._model.encoders_changed, self._show_ready),
         ):
             subscribe(self, signal, slot)
+        mapping.changed.connect(self._show_ready)
         self._show_maps()
-        self._show_progress()
 
     def start(self) -> None:
         """Map with the chosen preset."""
@@ -95,7 +94,7 @@ class ReceptiveFieldPanel(QWidget):
         self.neuron.blockSignals(False)
         self.load_button.setEnabled(self._model.session is not None)
         self._show_neuron()
-        self._show_progress()
+        self._show_ready()
 
     def _show_neuron(self) -> None:
         chosen = self._fields.neurons
@@ -104,21 +103,14 @@ class ReceptiveFieldPanel(QWidget):
         self.hide_button.setEnabled(len(chosen) > 0)
         self.told.setText(self._fields.chosen_in_words())
 
-    def _show_progress(self) -> None:
-        mapping = self._fields.mapping
-        for widget in (self.bar, self.stop_button):
-            widget.setVisible(mapping is not None)
-        self.map_button.setEnabled(mapping is None and bool(self._model.encoder_paths))
-        if mapping is not None:
-            done, total = mapping
-            advance(self.bar, done, total)
-            self.bar.setFormat(f"mapping: clip {done} of {total}")
+    def _show_ready(self) -> None:
+        self.map_button.setEnabled(not self._mapping.busy and bool(self._model.encoder_paths))
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.summary)
         layout.addLayout(row(self.preset, self.map_button, stretch=0))
-        layout.addLayout(row(self.bar, self.stop_button, stretch=0))
+        layout.addWidget(self.mapping_bar)
         layout.addLayout(row(self.neuron, self.hide_button, self.load_button, self.save_button, stretch=0))
         layout.addWidget(self.told)
