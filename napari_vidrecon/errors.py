@@ -11,7 +11,17 @@ MOST_CHARACTERS_READ = 16
 
 
 class VidreconError(Exception):
-    """Base of every error that is the input's fault, not the program's; the command line exits with 2."""
+    """Base of every error that is the input's fault, not the program's; the command line exits with 2.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> try:
+    ...     vr.open_session("nowhere")
+    ... except vr.VidreconError as error:
+    ...     print(type(error).__name__)
+    SessionError
+    """
 
 
 class SessionError(VidreconError):

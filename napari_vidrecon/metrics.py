@@ -43,6 +43,15 @@ class VideoCorrelation:
     ------
     MetricError
         The mask does not fit the frames, or holds other values than 0 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_vidrecon.metrics import VideoCorrelation
+    >>> truth = np.arange(24.0).reshape(2, 3, 4)
+    >>> with_truth = VideoCorrelation(truth)
+    >>> round(with_truth(255 - truth), 6)
+    -1.0
     """
 
     @UNDEFINED_IS_NAN
@@ -58,7 +67,23 @@ class VideoCorrelation:
 
     @UNDEFINED_IS_NAN
     def __call__(self, video: ArrayLike) -> float:
-        """Pearson's r of `video` (T, H, W), in grey levels, with the truth; NaN where either is constant."""
+        """Pearson's r of a movie with the truth; NaN where either is constant.
+
+        Parameters
+        ----------
+        video
+            (T, H, W), grey levels 0..255; of the truth's shape.
+
+        Returns
+        -------
+        float
+            -1..1.
+
+        Raises
+        ------
+        MetricError
+            The shapes differ.
+        """
         array = _as_video(video, "video")
         if array.shape != self._shape:
             raise MetricError(f"truth has shape {self._shape} and video has shape {array.shape}; expected equal shapes")
@@ -81,37 +106,146 @@ def video_correlation(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None
     mask
         (H, W) boolean or 0/1, or None for all pixels.
 
+    Returns
+    -------
+    float
+        -1..1; NaN where either movie is constant.
+
     Raises
     ------
     MetricError
         The shapes differ, or the mask does not fit.
 
-    Source: Bauer et al. 2026, Fig. 2B (spatio-temporal correlation).
+    References
+    ----------
+    Bauer et al. 2026, Fig. 2B (spatio-temporal correlation).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_vidrecon import metrics
+    >>> truth = np.arange(24.0).reshape(2, 3, 4)
+    >>> round(metrics.video_correlation(truth, 2 * truth + 5), 6)
+    1.0
     """
     return VideoCorrelation(truth, mask)(video)
 
 
 @UNDEFINED_IS_NAN
 def frame_correlation(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
-    """Pearson's r over the pixels inside the mask, frame by frame: (T,); NaN where a frame is constant."""
+    """Pearson's r over the pixels inside the mask, frame by frame.
+
+    Parameters
+    ----------
+    truth, video
+        (T, H, W) or (H, W), grey levels 0..255.
+    mask
+        (H, W) boolean or 0/1, or None for all pixels.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        (T,), -1..1; NaN where a frame is constant.
+
+    Raises
+    ------
+    MetricError
+        The shapes differ, or the mask does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_vidrecon import metrics
+    >>> truth = np.arange(24.0).reshape(2, 3, 4)
+    >>> metrics.frame_correlation(truth, truth[::-1]).round(6)
+    array([1., 1.])
+    """
     return _pearson_rows(*_pair_inside(truth, video, mask))
 
 
 @UNDEFINED_IS_NAN
 def mean_frame_correlation(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> float:
-    """Mean of the frame correlations that have a value, -1..1 (Bauer et al. 2026, Fig. 2B)."""
+    """Mean of the frame correlations that have a value (Bauer et al. 2026, Fig. 2B).
+
+    Parameters
+    ----------
+    truth, video
+        (T, H, W) or (H, W), grey levels 0..255.
+    mask
+        (H, W) boolean or 0/1, or None for all pixels.
+
+    Returns
+    -------
+    float
+        -1..1; NaN where every frame is constant.
+
+    Raises
+    ------
+    MetricError
+        The shapes differ, or the mask does not fit.
+    """
     return _nanmean(frame_correlation(truth, video, mask))
 
 
 @UNDEFINED_IS_NAN
 def rmse(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> float:
-    """Root mean squared difference inside the mask, in grey levels."""
+    """Root mean squared difference inside the mask.
+
+    Parameters
+    ----------
+    truth, video
+        (T, H, W) or (H, W), grey levels 0..255.
+    mask
+        (H, W) boolean or 0/1, or None for all pixels.
+
+    Returns
+    -------
+    float
+        Grey levels, >= 0.
+
+    Raises
+    ------
+    MetricError
+        The shapes differ, or the mask does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_vidrecon import metrics
+    >>> metrics.rmse(np.zeros((2, 3, 4)), np.full((2, 3, 4), 8.0))
+    8.0
+    """
     return float(np.sqrt(_mean_squared_error(truth, video, mask)))
 
 
 @UNDEFINED_IS_NAN
 def psnr(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> float:
-    """Peak signal-to-noise ratio inside the mask in decibels, peak 255; infinite for equal movies."""
+    """Peak signal-to-noise ratio inside the mask, with a peak of 255 grey levels.
+
+    Parameters
+    ----------
+    truth, video
+        (T, H, W) or (H, W), grey levels 0..255.
+    mask
+        (H, W) boolean or 0/1, or None for all pixels.
+
+    Returns
+    -------
+    float
+        Decibels; infinite for equal movies.
+
+    Raises
+    ------
+    MetricError
+        The shapes differ, or the mask does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_vidrecon import metrics
+    >>> round(metrics.psnr(np.zeros((2, 3, 4)), np.full((2, 3, 4), 25.5)), 1)
+    20.0
+    """
     error = _mean_squared_error(truth, video, mask)
     return float("inf") if error == 0 else float(10 * np.log10(DATA_RANGE**2 / error))
 
@@ -124,6 +258,25 @@ def ssim_global(
 
     With its constants k1 = k2 = 1 the value is near 1 for nearly everything: use `ssim` to judge quality.
     The covariance alone is divided by n - 1, as there.
+
+    Parameters
+    ----------
+    truth, video
+        (T, H, W) or (H, W), grey levels 0..255.
+    mask
+        (H, W) boolean or 0/1, or None for all pixels.
+    k1, k2
+        Constants of luminance and contrast as a share of 255, >= 0; 0.01 and 0.03 are usual elsewhere.
+
+    Returns
+    -------
+    float
+        NaN with fewer than two values.
+
+    Raises
+    ------
+    MetricError
+        The shapes differ, the mask does not fit, or a constant is no number >= 0.
     """
     _check_weights(k1=k1, k2=k2)
     x, y = (values.ravel() for values in _pair_inside(truth, video, mask))
@@ -143,10 +296,41 @@ def ssim_global(
 def ssim(
     truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None, *, k1: float = 0.01, k2: float = 0.03
 ) -> float:
-    """Mean structural similarity: Gaussian window of 1.5 px in each frame, averaged inside the mask, -1..1.
+    """Mean structural similarity: Gaussian window of 1.5 px in each frame, averaged inside the mask.
 
-    Frames are continued by reflection at their edges, so every pixel of the mask has a value; a window near
-    the mask's edge also sees pixels outside it. Source: Wang et al. 2004.
+    Frames are continued by reflection at their edges, so every pixel of the mask has a value; a window near the
+    mask's edge also sees pixels outside it.
+
+    Parameters
+    ----------
+    truth, video
+        (T, H, W) or (H, W), grey levels 0..255.
+    mask
+        (H, W) boolean or 0/1, or None for all pixels.
+    k1, k2
+        Constants of luminance and contrast as a share of 255, >= 0.
+
+    Returns
+    -------
+    float
+        -1..1.
+
+    Raises
+    ------
+    MetricError
+        The shapes differ, the mask does not fit, or a constant is no number >= 0.
+
+    References
+    ----------
+    Wang et al. 2004.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_vidrecon import metrics
+    >>> movie = np.random.default_rng(0).uniform(0, 255, (2, 36, 64))
+    >>> metrics.ssim(movie, movie)
+    1.0
     """
     from scipy.ndimage import gaussian_filter
 
@@ -172,7 +356,32 @@ def ssim(
 
 @UNDEFINED_IS_NAN
 def motion_energy(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
-    """Mean absolute change from each frame to the next inside the mask, in grey levels: (T - 1,)."""
+    """Mean absolute change from each frame to the next inside the mask.
+
+    Parameters
+    ----------
+    video
+        (T, H, W) or (H, W), grey levels 0..255.
+    mask
+        (H, W) boolean or 0/1, or None for all pixels.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        (T - 1,) grey levels, >= 0.
+
+    Raises
+    ------
+    MetricError
+        No movie, or the mask does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_vidrecon import metrics
+    >>> metrics.motion_energy(np.stack([np.zeros((3, 4)), np.full((3, 4), 10.0)]))
+    array([10.])
+    """
     values = _inside(video, mask)
     if values.shape[1] == 0:
         return np.full(max(len(values) - 1, 0), np.nan)
@@ -181,45 +390,162 @@ def motion_energy(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
 
 @UNDEFINED_IS_NAN
 def frame_entropy(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
-    """Shannon entropy of each frame's grey levels inside the mask, in bits: (T,), 0..log2(25) = 4.64."""
+    """Shannon entropy of each frame's grey levels inside the mask.
+
+    Parameters
+    ----------
+    video
+        (T, H, W) or (H, W), grey levels 0..255.
+    mask
+        (H, W) boolean or 0/1, or None for all pixels.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        (T,) bits, 0..log2(25) = 4.64: 25 bins over 0..256.
+
+    Raises
+    ------
+    MetricError
+        No movie, or the mask does not fit.
+    """
     return np.array([_entropy_bits(values) for values in _inside(video, mask)])
 
 
 @UNDEFINED_IS_NAN
 def shannon_entropy(video: ArrayLike, mask: ArrayLike | None = None) -> float:
-    """Mean over frames of the grey levels' Shannon entropy in space, in bits (25 bins over 0..256).
+    """Mean over frames of the grey levels' Shannon entropy in space.
 
-    Source: Bauer et al. 2026, Fig. 4, second supplement, A.
+    Parameters
+    ----------
+    video
+        (T, H, W) or (H, W), grey levels 0..255.
+    mask
+        (H, W) boolean or 0/1, or None for all pixels.
+
+    Returns
+    -------
+    float
+        Bits, 0..4.64: 25 bins over 0..256.
+
+    Raises
+    ------
+    MetricError
+        No movie, or the mask does not fit.
+
+    References
+    ----------
+    Bauer et al. 2026, Fig. 4, second supplement, A.
     """
     return _nanmean(frame_entropy(video, mask))
 
 
 @UNDEFINED_IS_NAN
 def luminance(video: ArrayLike, mask: ArrayLike | None = None) -> float:
-    """Mean grey level of all pixels and frames inside the mask."""
+    """Mean grey level of all pixels and frames inside the mask.
+
+    Parameters
+    ----------
+    video
+        (T, H, W) or (H, W), grey levels 0..255.
+    mask
+        (H, W) boolean or 0/1, or None for all pixels.
+
+    Returns
+    -------
+    float
+        Grey levels.
+
+    Raises
+    ------
+    MetricError
+        No movie, or the mask does not fit.
+    """
     values = _inside(video, mask)
     return float(values.mean()) if values.size else float("nan")
 
 
 @UNDEFINED_IS_NAN
 def contrast(video: ArrayLike, mask: ArrayLike | None = None) -> float:
-    """Population standard deviation of all pixels and frames inside the mask, in grey levels."""
+    """Population standard deviation of all pixels and frames inside the mask.
+
+    Parameters
+    ----------
+    video
+        (T, H, W) or (H, W), grey levels 0..255.
+    mask
+        (H, W) boolean or 0/1, or None for all pixels.
+
+    Returns
+    -------
+    float
+        Grey levels, >= 0.
+
+    Raises
+    ------
+    MetricError
+        No movie, or the mask does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_vidrecon import metrics
+    >>> metrics.contrast(np.array([[[0.0, 255.0]]]))
+    127.5
+    """
     values = _inside(video, mask)
     return float(values.std()) if values.size else float("nan")
 
 
 @UNDEFINED_IS_NAN
 def frame_contrast(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
-    """Population standard deviation over the pixels inside the mask, frame by frame, in grey levels: (T,)."""
+    """Population standard deviation over the pixels inside the mask, frame by frame.
+
+    Parameters
+    ----------
+    video
+        (T, H, W) or (H, W), grey levels 0..255.
+    mask
+        (H, W) boolean or 0/1, or None for all pixels.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        (T,) grey levels, >= 0.
+
+    Raises
+    ------
+    MetricError
+        No movie, or the mask does not fit.
+    """
     values = _inside(video, mask)
     return values.std(axis=1) if values.shape[1] else np.full(len(values), np.nan)
 
 
 @UNDEFINED_IS_NAN
 def pixel_correlation_map(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
-    """Pearson's r over time of every pixel: (H, W); NaN outside the mask and where a pixel never changes.
+    """Pearson's r over time of every pixel.
 
-    Source: Bauer et al. 2026, Fig. 1, third supplement, E.
+    Parameters
+    ----------
+    truth, video
+        (T, H, W) or (H, W), grey levels 0..255.
+    mask
+        (H, W) boolean or 0/1, or None for all pixels.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        (H, W), -1..1; NaN outside the mask and where a pixel never changes.
+
+    Raises
+    ------
+    MetricError
+        The shapes differ, or the mask does not fit.
+
+    References
+    ----------
+    Bauer et al. 2026, Fig. 1, third supplement, E.
     """
     x, y = _pair(truth, video)
     height, width = x.shape[1:]
@@ -231,14 +557,54 @@ def pixel_correlation_map(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | 
 
 @UNDEFINED_IS_NAN
 def response_correlation(recorded: ArrayLike, predicted: ArrayLike) -> float:
-    """Pearson's r of two activities over all neurons and frames, each (N, T); not the Sensorium score."""
+    """Pearson's r of two activities over all neurons and frames at once; not the Sensorium score.
+
+    Parameters
+    ----------
+    recorded, predicted
+        (N, T), activity of neurons x frames.
+
+    Returns
+    -------
+    float
+        -1..1; NaN where either is constant.
+
+    Raises
+    ------
+    MetricError
+        The shapes differ, or are not (N, T).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_vidrecon import metrics
+    >>> recorded = np.array([[0.0, 1.0], [2.0, 3.0]])
+    >>> round(metrics.response_correlation(recorded, 3 * recorded), 6)
+    1.0
+    """
     x, y = _response_pair(recorded, predicted)
     return float(_pearson_rows(x.reshape(1, -1), y.reshape(1, -1))[0])
 
 
 @UNDEFINED_IS_NAN
 def frame_response_correlation(recorded: ArrayLike, predicted: ArrayLike) -> Floats:
-    """Pearson's r over neurons in every frame of two activities, each (N, T): (T,)."""
+    """Pearson's r of two activities over neurons, frame by frame.
+
+    Parameters
+    ----------
+    recorded, predicted
+        (N, T), activity of neurons x frames.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        (T,), -1..1; NaN where either is constant.
+
+    Raises
+    ------
+    MetricError
+        The shapes differ, or are not (N, T).
+    """
     x, y = _response_pair(recorded, predicted)
     return _pearson_rows(x.T, y.T)
 
@@ -254,12 +620,26 @@ def poisson_loss(predicted: ArrayLike, target: ArrayLike, eps: float = POISSON_E
     target
         (N, T) activity to explain, >= 0.
     eps
-        Added to the prediction inside the logarithm.
+        Added to the prediction inside the logarithm, >= 0.
+
+    Returns
+    -------
+    float
+        Lower is better, below 0 where much is explained; NaN of no values.
 
     Raises
     ------
     MetricError
         The shapes differ.
+    MetricError
+        The shapes differ, or `eps` is no number >= 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_vidrecon import metrics
+    >>> metrics.poisson_loss(np.ones((2, 3)), np.zeros((2, 3)))
+    1.0
     """
     _check_weights(eps=eps)
     rates, counts = _response_pair(predicted, target, names=("predicted", "target"))

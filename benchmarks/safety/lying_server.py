@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 # Loaded before processes branch off, so that their times are the download's.
-import napari_vidrecon.encoders.checkpoints
+import napari_vidrecon.encoders.checkpoints  # noqa: F401
 import napari_vidrecon.reconstruction.masks  # noqa: F401
 from benchmarks.safety.lies import LyingServer, lying
 from benchmarks.safety.lying_ways import TRANSPORT, Way

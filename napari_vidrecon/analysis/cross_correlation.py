@@ -27,7 +27,9 @@ def cross_correlation(first: ArrayLike, second: ArrayLike, largest_lag: int) -> 
     ValueError
         Courses of different lengths, or a lag beyond them.
 
-    Source: Bauer et al. 2026, Fig. 2-S1 B.
+    References
+    ----------
+    Bauer et al. 2026, Fig. 2-S1 B.
     """
     x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if x.shape != y.shape or x.ndim != 1:

@@ -144,7 +144,9 @@ def find_duplicates(
     SessionError
         No clips to compare, or a video cannot be read.
 
-    Source: Bauer et al. 2026, duplicate clips (figure only).
+    References
+    ----------
+    Bauer et al. 2026, duplicate clips (figure only).
     """
     places = [(its, trial) for its, trials in training.items() for trial in trials]
     if not held_out or not places:

@@ -39,7 +39,9 @@ def error_map(
     ValueError
         Shapes that differ.
 
-    Source: Bauer et al. 2026, Fig. 6D.
+    References
+    ----------
+    Bauer et al. 2026, Fig. 6D.
     """
     recorded, predicted = np.asarray(recon_recorded), np.asarray(recon_predicted)
     if recorded.shape != predicted.shape or recorded.ndim != 3:

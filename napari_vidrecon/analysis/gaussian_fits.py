@@ -75,7 +75,9 @@ def fit_gaussians(maps: NDArray[np.floating]) -> GaussianFits:
     maps
         (N, rows, columns), >= 0; maps that are all 0 or hold NaN give NaN.
 
-    Source: Guo 2011, "A simple algorithm for fitting a Gaussian function", in two dimensions.
+    References
+    ----------
+    Guo 2011, "A simple algorithm for fitting a Gaussian function", in two dimensions.
     """
     count, rows, columns = maps.shape
     values = np.asarray(maps, np.float64).reshape(count, -1)

@@ -40,7 +40,16 @@ def smooth(video: ArrayLike, sigma: float | tuple[float, float, float] = SMOOTHI
     ValueError
         Not (T, H, W), or a negative sigma.
 
-    Source: Bauer et al. 2026, Fig. 1, second supplement (smoothing 0.5; their filter includes time).
+    References
+    ----------
+    Bauer et al. 2026, Fig. 1, second supplement (smoothing 0.5; their filter includes time).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_vidrecon import postprocess
+    >>> postprocess.smooth(np.full((3, 36, 64), 127.5)).mean()
+    np.float64(127.5)
     """
     array = _as_video(video, "video")
     if np.any(np.asarray(sigma) < 0):
@@ -82,7 +91,18 @@ def match_luminance_contrast(
     ValueError
         Shapes that differ, an empty mask, or an unknown version.
 
-    Source: Bauer et al. 2026, Fig. 2A.
+    References
+    ----------
+    Bauer et al. 2026, Fig. 2A.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_vidrecon import postprocess
+    >>> truth = np.linspace(50, 150, 3 * 36 * 64).reshape(3, 36, 64)
+    >>> matched = postprocess.match_luminance_contrast(truth / 2, truth)
+    >>> bool(np.allclose(matched, truth))
+    True
     """
     array, reference = _as_video(video, "video"), _as_video(truth, "truth")
     if array.shape != reference.shape:
@@ -115,10 +135,23 @@ def apply_mask(video: ArrayLike, mask: ArrayLike | None, outside: float = GREY_L
     outside
         The grey level, 0..255.
 
+    Returns
+    -------
+    NDArray[np.floating]
+        (T, H, W), float32 for float32 input, else float64.
+
     Raises
     ------
     ValueError
         The mask does not fit the frames.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_vidrecon import postprocess
+    >>> mask = np.array([[True, False]])
+    >>> postprocess.apply_mask(np.full((1, 1, 2), 200.0), mask)
+    array([[[200. , 127.5]]])
     """
     array = _as_video(video, "video")
     masked = array.astype(_output_type(array))
@@ -143,6 +176,13 @@ def ensemble_mean(videos: Iterable[ArrayLike]) -> NDArray[np.floating]:
     ------
     ValueError
         No movie, or shapes that differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_vidrecon import postprocess
+    >>> postprocess.ensemble_mean([np.zeros((1, 1, 2)), np.full((1, 1, 2), 100.0)])
+    array([[[50., 50.]]])
     """
     total: NDArray[np.float64] | None = None
     output_type: np.dtype = np.dtype(np.float32)
@@ -184,6 +224,15 @@ def union_crop(masks: np.ndarray | Iterable[ArrayLike], margin: int = 0, square:
     ------
     ValueError
         Shapes that differ, or no pixel in any mask.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_vidrecon import postprocess
+    >>> mask = np.zeros((36, 64), bool)
+    >>> mask[10:20, 30:50] = True
+    >>> postprocess.union_crop(mask)
+    (slice(10, 20, None), slice(30, 50, None))
     """
     single = isinstance(masks, np.ndarray) and masks.ndim == 2
     arrays = [np.asarray(mask) for mask in ([masks] if single else masks)]

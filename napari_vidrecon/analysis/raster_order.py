@@ -27,13 +27,13 @@ def rastermap_installed() -> bool:
 def by_first_component(activity: ArrayLike) -> Order:
     """Order neurons by their share in the strongest common fluctuation.
 
+    Neurons that never change come last. The same activity always gives the same order: the component's sign
+    is the one in which it goes along with the mean activity.
+
     Parameters
     ----------
     activity
         (N, T), any unit; each neuron is taken relative to its own mean and spread.
-
-    Neurons that never change come last. The same activity always gives the same order: the component's sign
-    is the one in which it goes along with the mean activity.
     """
     scored = _scored(activity)
     varying = scored.any(axis=1)

@@ -93,7 +93,9 @@ def map_receptive_fields(
     EncoderError
         An encoder does not fit the session, needs longer clips, or answers NaN or infinity.
 
-    Source: Bauer et al. 2026, Fig. 1-S3; there only the last of seven encoders was used by mistake.
+    References
+    ----------
+    Bauer et al. 2026, Fig. 1-S3; there only the last of seven encoders was used by mistake.
     """
     recipe, encoders = of_kind(recipe, MappingRecipe, "recipe"), encoder_list(listed(encoders, "encoders"), "encoders")
     patches = recipe.patches

@@ -114,8 +114,9 @@ def paired_t(first: ArrayLike, second: ArrayLike, compared: str, **counts: Any) 
     TestResult
         t, degrees of freedom, two-sided p, Cohen's dz, and the mean difference with its 95 % interval.
 
-    TestResult
-        Source: Bauer et al. 2026, Fig. 1-S2.
+    References
+    ----------
+    Bauer et al. 2026, Fig. 1-S2.
     """
     from scipy import stats
 
@@ -154,8 +155,9 @@ def independent_t(first: ArrayLike, second: ArrayLike, compared: str, **counts: 
     TestResult
         t, degrees of freedom, two-sided p, Cohen's d, and the difference of the means with its 95 % interval.
 
-    TestResult
-        Source: Bauer et al. 2026, Fig. 2B.
+    References
+    ----------
+    Bauer et al. 2026, Fig. 2B.
     """
     from scipy import stats
 
@@ -196,8 +198,9 @@ def repeated_measures_anova(table: ArrayLike, compared: str, **counts: Any) -> T
         F, both degrees of freedom, p and partial eta squared; the corrected p is Greenhouse and Geisser's. With two
         levels there is nothing to correct.
 
-    TestResult
-        Source: Bauer et al. 2026, Fig. 3 and 5.
+    References
+    ----------
+    Bauer et al. 2026, Fig. 3 and 5.
     """
     values = _complete(table)
     units, levels = values.shape
@@ -279,8 +282,9 @@ def pearson_fit(x: ArrayLike, y: ArrayLike, compared: str, **counts: Any) -> tup
     tuple[TestResult, tuple[float, float]]
         The test (its statistic, estimate and effect are r), and slope and intercept of y over x.
 
-    tuple[TestResult, tuple[float, float]]
-        Source: Bauer et al. 2026, Fig. 2-S1.
+    References
+    ----------
+    Bauer et al. 2026, Fig. 2-S1.
     """
     from scipy import stats
 

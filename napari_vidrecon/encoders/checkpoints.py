@@ -70,10 +70,22 @@ def load_encoder(
     memory_gib
         What windows at once may take of the device's memory, GiB; None for a part of what is free.
 
+    Returns
+    -------
+    WindowEncoder
+        Its weights are frozen; gradients go to the movie.
+
     Raises
     ------
     EncoderError
         Missing, damaged, not an encoder, holding code, or without that readout; no such device.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> encoder = vr.load_encoder(vr.find_sample().encoders[0], device="cpu")
+    >>> encoder.spec.neurons
+    1000
     """
     path = Path(path)
     if not isinstance(precision, str) or precision not in ("float32", "bfloat16"):

@@ -113,6 +113,13 @@ class Encoder(Protocol):
     """A dynamic neural encoding model bound to one mouse's readout: what it must have.
 
     What it may say of itself besides is `Traits`.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> encoder = vr.load_encoder(vr.find_sample().encoders[0], device="cpu")
+    >>> isinstance(encoder, vr.Encoder)
+    True
     """
 
     spec: EncoderSpec
@@ -138,13 +145,42 @@ class Encoder(Protocol):
         *,
         padding: float = 0.0,
     ) -> torch.Tensor:
-        """Model input of a clip: (5, T, rows, columns), channels video, pupil size, running, pupil x, pupil y."""
+        """Model input of a clip.
+
+        Parameters
+        ----------
+        video
+            (T, screen rows, screen columns) or (T, rows, columns) of the canvas, grey levels 0..255.
+        behavior
+            (2, T) pupil dilation and running speed, or None where there is none.
+        pupil_center
+            (2, T) horizontal and vertical eye position, or None where there is none.
+        padding
+            Grey level around the screen.
+
+        Returns
+        -------
+        torch.Tensor
+            (5, T, rows, columns), channels video, pupil dilation, running, pupil x, pupil y.
+        """
 
     def responses(self, windows: torch.Tensor, neurons: torch.Tensor | None = None) -> torch.Tensor:
-        """Activity for model inputs (B, 5, size, rows, columns): (B, N, size), differentiable once.
+        """Activity for windows of model input, differentiable once.
 
-        `neurons` are indices of those wanted, None for all; an encoder may leave the others uncomputed, and may
-        keep what it prepared for a tensor of indices, so ask with the same tensor every time.
+        An encoder may leave the neurons that are not asked for uncomputed, and may keep what it prepared for a tensor
+        of indices, so ask with the same tensor every time.
+
+        Parameters
+        ----------
+        windows
+            (B, 5, size, rows, columns), as `pack` makes them.
+        neurons
+            Indices of those wanted; None for all.
+
+        Returns
+        -------
+        torch.Tensor
+            (B, N, size), >= 0.
         """
 
     def predict(
@@ -155,10 +191,40 @@ class Encoder(Protocol):
         *,
         chunk: int | None = None,
     ) -> np.ndarray:
-        """Activity (N, T) of a whole clip: mean over all sliding windows."""
+        """Activity of a whole clip: mean over all sliding windows.
+
+        Parameters
+        ----------
+        video
+            (T, screen rows, screen columns), grey levels 0..255.
+        behavior
+            (2, T) pupil dilation and running speed, or None where there is none.
+        pupil_center
+            (2, T) horizontal and vertical eye position, or None where there is none.
+        chunk
+            Windows at once; None: by device and free memory.
+
+        Returns
+        -------
+        np.ndarray
+            (N, T), >= 0.
+        """
 
     def require_neurons(self, neurons: int, of: str) -> None:
-        """Raise `EncoderError` unless the readout has as many neurons as a recording."""
+        """Refuse a recording of another number of neurons than the readout has.
+
+        Parameters
+        ----------
+        neurons
+            Of the recording.
+        of
+            What the recording is called in the message.
+
+        Raises
+        ------
+        EncoderError
+            The numbers differ.
+        """
 
 
 @runtime_checkable

@@ -219,7 +219,7 @@ def scatter_and_curves_figure(
 
 
 def p_text(p: float) -> str:
-    """ "p = 0.023", or "p = 4 × 10⁻⁸" for small ones; "p not defined" for NaN.
+    """A p value as text: "p = 0.023", or "p = 4 × 10⁻⁸" for small ones; "p not defined" for NaN.
 
     Parameters
     ----------

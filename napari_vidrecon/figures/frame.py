@@ -65,6 +65,11 @@ def figure_of(
         Height of the strip at the top that the heading stands in, inches, where every place is given.
     layout
         "constrained" makes room for labels; None where every place is given.
+
+    Yields
+    ------
+    Figure
+        Empty; it is complete once the block has ended.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size_in, layout=layout if heading_in is None else None)

@@ -42,11 +42,13 @@ def mosaic_frames(
         Below, after the time.
     scale
         Screen pixels for a pixel of the movie.
+    frame_rate_hz
+        Frames a second; the caption tells the time by it.
     simulated
         Say that the mouse is simulated.
 
-    Yields
-    ------
+    Returns
+    -------
     Iterator[Frame]
         (height, width, 3) 8-bit RGB.
 

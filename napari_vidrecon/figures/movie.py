@@ -54,8 +54,9 @@ def side_by_side_frames(
     caption: str = "",
     simulated: bool = False,
 ) -> Iterator[Frame]:
-    """Put stimulus, reconstruction and (if given) error beside each other, a frame at a time, so that a long movie
-    never fills the memory.
+    """Put stimulus, reconstruction and (if given) error beside each other.
+
+    A frame at a time, so that a long movie never fills the memory.
 
     Parameters
     ----------

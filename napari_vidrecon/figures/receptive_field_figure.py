@@ -61,8 +61,22 @@ def receptive_field_figure(
 
 
 def example_neurons(maps: ReceptiveFieldMaps, count: int = EXAMPLES) -> list[int]:
-    """Usual neurons from the middle of the screen outwards: in each quarter by eccentricity, the one whose size is
-    nearest to the median of all that are fitted well."""
+    """Usual neurons from the middle of the screen outwards.
+
+    In each quarter by eccentricity, the one whose size is nearest to the median of all that are fitted well.
+
+    Parameters
+    ----------
+    maps
+        Of all neurons, with their fits.
+    count
+        How many at most.
+
+    Returns
+    -------
+    list[int]
+        Their indices; empty where no neuron is fitted well.
+    """
     known = np.flatnonzero(maps.responsive & (np.nan_to_num(maps.fits.r_squared, nan=-1.0) >= LEAST_R_SQUARED))
     if not len(known):
         return []

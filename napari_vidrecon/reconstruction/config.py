@@ -18,8 +18,22 @@ PresetName = Literal["paper", "fast", "best"]
 class ReconstructionConfig(Settings):
     """Settings of a reconstruction; frozen and validated. The defaults are the `paper` preset.
 
-    Quirks of the published code are options of their own, named after what they do; science.md section 16
-    numbers them (Q1, Q2, ...).
+    Every field has a `description` in `model_fields`. Quirks of the published code are options of their own, named
+    after what they do; docs/method.md, section 10, numbers them (Q1, Q2, ...).
+
+    Parameters
+    ----------
+    prior_temporal_exponent
+        How steeply the power of natural movies falls over time above its corner.
+    poisson_epsilon
+        Added to predicted activity inside the logarithm.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> config = vr.ReconstructionConfig.preset("best", steps=20)
+    >>> config.steps, config.update
+    (20, 'spectral')
     """
 
     preset_name: str = Field("paper", description="the preset these settings started from")
@@ -148,6 +162,11 @@ class ReconstructionConfig(Settings):
         changes
             Fields by name, e.g. steps=200.
 
+        Returns
+        -------
+        ReconstructionConfig
+            Its `preset_name` is the name.
+
         Raises
         ------
         ConfigError
@@ -161,15 +180,65 @@ class ReconstructionConfig(Settings):
 
     @classmethod
     def checked(cls, **fields: Any) -> Self:
-        """Build from fields; one clear `ConfigError` instead of pydantic's list."""
+        """Build from fields; one clear `ConfigError` instead of pydantic's list.
+
+        Parameters
+        ----------
+        fields
+            Any of the settings, by name.
+
+        Returns
+        -------
+        ReconstructionConfig
+            The others as in the `paper` preset.
+
+        Raises
+        ------
+        ConfigError
+            A field that does not exist, or a value out of range.
+        """
         return cls(**fields)
 
     def changed(self, **fields: Any) -> Self:
-        """The same settings with some fields changed."""
+        """The same settings with some fields changed.
+
+        Parameters
+        ----------
+        fields
+            Those to change, by name.
+
+        Returns
+        -------
+        ReconstructionConfig
+            A new one; this one is left alone.
+
+        Raises
+        ------
+        ConfigError
+            A field that does not exist, or a value out of range.
+        """
         return self.checked(**{**self.model_dump(), **fields})
 
     def differences(self, other: ReconstructionConfig) -> dict[str, tuple[Any, Any]]:
-        """Fields whose values differ: name to (here, there)."""
+        """Fields whose values differ.
+
+        Parameters
+        ----------
+        other
+            What to compare with.
+
+        Returns
+        -------
+        dict[str, tuple[Any, Any]]
+            {name: (here, there)}.
+
+        Examples
+        --------
+        >>> import napari_vidrecon as vr
+        >>> paper = vr.ReconstructionConfig.preset("paper")
+        >>> paper.differences(paper.changed(steps=500))
+        {'steps': (1000, 500)}
+        """
         mine, theirs = self.model_dump(), other.model_dump()
         return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
 

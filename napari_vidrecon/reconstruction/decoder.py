@@ -71,6 +71,15 @@ class Decoder:
         How it was fitted; plain values.
     path
         The file it was read from; empty if it was not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import napari_vidrecon as vr
+    >>> weights = np.ones((1, 3, 1), np.float32)
+    >>> decoder = vr.Decoder(weights, np.zeros(3, np.float32), (0,), np.array([[0, 0]]))
+    >>> decoder.movie(np.zeros((3, 5))).shape
+    (5, 36, 64)
     """
 
     weights: np.ndarray
@@ -160,7 +169,13 @@ class Decoder:
         return (GREY_LEVEL + idctn(spectrum, axes=(1, 2), norm="ortho")).astype(np.float32)
 
     def save(self, path: Path | str) -> None:
-        """Write one safetensors file."""
+        """Write one safetensors file.
+
+        Parameters
+        ----------
+        path
+            The `.safetensors` file; replaced only once the new one is complete.
+        """
         described = {
             "format": FORMAT,
             "lags_frames": list(self.lags_frames),
@@ -178,6 +193,16 @@ class Decoder:
     @classmethod
     def load(cls, path: Path | str) -> Decoder:
         """Read one.
+
+        Parameters
+        ----------
+        path
+            The `.safetensors` file.
+
+        Returns
+        -------
+        Decoder
+            Its `path` is absolute.
 
         Raises
         ------

@@ -72,18 +72,35 @@ def fit_decoder(
     session
         The mouse.
     recipe
-        Settings.
+        Settings; None: the usual ones.
     trial_ids
         Labelled trials to learn from; default: the tier train, as encoders do.
     on_progress
         Called with (trials read, trials in all); return False to stop with the trials read so far.
+
+    Returns
+    -------
+    Decoder
+        Bound to this session's neurons.
 
     Raises
     ------
     SessionError
         Fewer than two trials to learn from, or activity that no weights can be found for.
 
-    Source: not of the paper; linear decoding of movies, Stanley et al. 1999.
+    References
+    ----------
+    Not of the paper; linear decoding of movies, Stanley et al. 1999.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe
+    >>> session = vr.open_session(vr.find_sample().session)
+    >>> quick = DecoderRecipe(most_predictors=1000, finest_cycles_per_px=0.05)
+    >>> decoder = vr.fit_decoder(session, quick, trial_ids=[0, 1])
+    >>> decoder.movie(session.trial(0).responses).shape
+    (300, 36, 64)
     """
     recipe = of_kind(recipe, DecoderRecipe, "recipe")
     ids = session.trials_in_tier("train") if trial_ids is None else listed(trial_ids, "trial_ids")

@@ -201,7 +201,9 @@ class TotalVariation:
     weight
         What it counts, in units of the gradient.
 
-    Source: Rudin, Osher & Fatemi 1992; not part of the published method.
+    References
+    ----------
+    Rudin, Osher & Fatemi 1992; not part of the published method.
     """
 
     softness = 1.0

@@ -30,6 +30,14 @@ class AlphaMask:
         (36, 64), or (64, 64) as published, with the screen in rows 14 to 49; about -0.1 .. 1.4.
     source
         File or rule it came from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import napari_vidrecon as vr
+    >>> mask = vr.AlphaMask(np.full((36, 64), 0.7))
+    >>> int(mask.binary(0.5).sum()), int(mask.binary(1.0).sum())
+    (2304, 0)
     """
 
     alpha: np.ndarray
@@ -61,6 +69,16 @@ class AlphaMask:
     def load(cls, path: Path | str) -> AlphaMask:
         """Read a mask, e.g. the published `mask_m0.npy`.
 
+        Parameters
+        ----------
+        path
+            A `.npy` file of (36, 64) or (64, 64) numbers.
+
+        Returns
+        -------
+        AlphaMask
+            Its `source` is the path.
+
         Raises
         ------
         MaskError
@@ -74,12 +92,34 @@ class AlphaMask:
 
     @classmethod
     def full(cls, canvas: Canvas | None = None) -> AlphaMask:
-        """Alpha 1 on the whole screen: no mask."""
+        """Alpha 1 on the whole screen: no mask.
+
+        Parameters
+        ----------
+        canvas
+            Whose screen is covered; None: 36 x 64 pixels.
+
+        Returns
+        -------
+        AlphaMask
+            Every pixel is reconstructed and measured.
+        """
         canvas = canvas or Canvas()
         return cls(np.ones((canvas.screen_rows, canvas.screen_columns), np.float32), "full screen")
 
     def save(self, path: Path | str) -> None:
-        """Write the alpha values as `.npy`."""
+        """Write the alpha values as `.npy`.
+
+        Parameters
+        ----------
+        path
+            The `.npy` file; one that stands there is replaced.
+
+        Raises
+        ------
+        StorageError
+            It cannot be written.
+        """
         write_array(path, self.alpha)
 
     @property
@@ -91,11 +131,39 @@ class AlphaMask:
         return self.alpha
 
     def binary(self, threshold: float = EVALUATION_THRESHOLD) -> np.ndarray:
-        """(36, 64) bool: pixels with alpha >= threshold."""
+        """The pixels of the screen that reach a threshold.
+
+        Parameters
+        ----------
+        threshold
+            Least alpha; 0.5 for reconstructing, 1.0 for measuring.
+
+        Returns
+        -------
+        np.ndarray
+            (36, 64) bool.
+
+        Raises
+        ------
+        ConfigError
+            The threshold is no finite number.
+        """
         return self.screen >= finite_number(threshold, "threshold of alpha")
 
     def on(self, canvas: Canvas, threshold: float) -> np.ndarray:
-        """Pixels with alpha >= threshold on an encoder's canvas, bool.
+        """The pixels of an encoder's canvas that reach a threshold.
+
+        Parameters
+        ----------
+        canvas
+            Of the encoder.
+        threshold
+            Least alpha.
+
+        Returns
+        -------
+        np.ndarray
+            (rows, columns) of the canvas, bool; a mask of the screen alone says no to what is around it.
 
         Raises
         ------
@@ -112,17 +180,71 @@ class AlphaMask:
         return canvas.embed(self.screen, OFF_SCREEN) >= threshold
 
     def diameter_deg(self, threshold: float, screen: ScreenGeometry | None = None) -> float:
-        """Diameter of a disc of the same visual area, degrees (Fig. 1-S2 C)."""
+        """Diameter of a disc of the same visual area (Bauer et al. 2026, Fig. 1-S2 C).
+
+        Parameters
+        ----------
+        threshold
+            Least alpha of the pixels that belong to it.
+        screen
+            Its size and distance; None: as in the public recordings.
+
+        Returns
+        -------
+        float
+            Degrees.
+        """
         return (screen or ScreenGeometry()).mask_diameter_deg(self.binary(threshold))
 
     def extent_deg(self, threshold: float, screen: ScreenGeometry | None = None) -> tuple[float, float]:
-        """Height and width in degrees, first to last pixel, as if it were centred (Fig. 1-S3 E)."""
+        """Height and width, first to last pixel, as if it were centred (Bauer et al. 2026, Fig. 1-S3 E).
+
+        Parameters
+        ----------
+        threshold
+            Least alpha of the pixels that belong to it.
+        screen
+            Its size and distance; None: as in the public recordings.
+
+        Returns
+        -------
+        tuple[float, float]
+            Degrees.
+        """
         return (screen or ScreenGeometry()).extent_deg(self.binary(threshold))
 
     def eccentricity_deg(self, threshold: float, screen: ScreenGeometry | None = None) -> float:
-        """How far from straight ahead it reaches, degrees; the rings of Fig. 1-S3 are drawn by this angle."""
+        """How far from straight ahead it reaches; the rings of Bauer et al. 2026, Fig. 1-S3, are drawn by this angle.
+
+        Parameters
+        ----------
+        threshold
+            Least alpha of the pixels that belong to it.
+        screen
+            Its size and distance; None: as in the public recordings.
+
+        Returns
+        -------
+        float
+            Degrees.
+        """
         return (screen or ScreenGeometry()).mask_eccentricity_deg(self.binary(threshold))
 
     def transparent(self, video: np.ndarray, threshold: float, outside: float = GREY_LEVEL) -> np.ndarray:
-        """A (T, 36, 64) movie with `outside` where alpha is below the threshold."""
+        """A movie with one grey level where alpha is below the threshold.
+
+        Parameters
+        ----------
+        video
+            (T, 36, 64), grey levels 0..255.
+        threshold
+            Least alpha of the pixels that are kept.
+        outside
+            Grey level of the others, 0..255.
+
+        Returns
+        -------
+        np.ndarray
+            (T, 36, 64) float32.
+        """
         return np.where(self.binary(threshold), video, np.float32(outside)).astype(np.float32)

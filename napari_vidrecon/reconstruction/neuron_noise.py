@@ -33,8 +33,9 @@ def noise_weights(config: ReconstructionConfig, matched: np.ndarray) -> np.ndarr
     np.ndarray | None
         (neurons in the loss,) weights, 1 on average; None: all the same.
 
-    np.ndarray | None
-        Source: McCullagh & Nelder 1989; not part of the published method.
+    References
+    ----------
+    McCullagh & Nelder 1989; not part of the published method.
     """
     if config.neuron_noise == "alike":
         return None

@@ -47,7 +47,9 @@ def weighed_by_prediction(session: Session, encoder: Encoder, trial_ids: Sequenc
     EncoderError
         The encoder has other neurons, or answers NaN or infinity.
 
-    Source: McCullagh & Nelder 1989; not part of the published method.
+    References
+    ----------
+    McCullagh & Nelder 1989; not part of the published method.
     """
     ids = session.trials_in_tier("oracle") if trial_ids is None else listed(trial_ids, "trial_ids")
     if len(ids) < FEWEST_TRIALS:

@@ -31,6 +31,13 @@ class NeuronSet:
         Plain values that repeat the choice.
     weights
         (N,) >= 0, what each counts in the loss; None: all the same.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import napari_vidrecon as vr
+    >>> vr.NeuronSet(np.array([True, False, True])).count
+    2
     """
 
     keep: np.ndarray
@@ -62,14 +69,55 @@ class NeuronSet:
 
     @classmethod
     def all(cls, neurons: int) -> NeuronSet:
-        """Every neuron."""
+        """Every neuron.
+
+        Parameters
+        ----------
+        neurons
+            How many there are, N.
+
+        Returns
+        -------
+        NeuronSet
+            All N take part.
+        """
         return cls(np.ones(_count(neurons), dtype=bool))
 
     @classmethod
     def random(cls, neurons: int, ablated_fraction: float, seed: int = 0) -> NeuronSet:
         """Ablate a random fraction; with one seed the sets of larger fractions lie within those of smaller ones.
 
-        Source: Bauer et al. 2026, Fig. 5; drawn on the CPU, so it is the same on every machine.
+        Drawn on the CPU, so it is the same on every machine.
+
+        Parameters
+        ----------
+        neurons
+            How many there are, N.
+        ablated_fraction
+            Share left out, 0 to below 1.
+        seed
+            Of the choice, >= 0.
+
+        Returns
+        -------
+        NeuronSet
+            Its details repeat the choice.
+
+        Raises
+        ------
+        ConfigError
+            A number out of range, or no neuron would be left.
+
+        References
+        ----------
+        Bauer et al. 2026, Fig. 5.
+
+        Examples
+        --------
+        >>> import napari_vidrecon as vr
+        >>> half = vr.NeuronSet.random(1000, 0.5, seed=1)
+        >>> half.reason
+        '50 % ablated at random, seed 1'
         """
         if finite_number(ablated_fraction, "ablated fraction") < 0 or ablated_fraction >= 1:
             raise ConfigError(f"ablated fraction: expected 0 to below 1, found {ablated_fraction:g}")
@@ -82,10 +130,30 @@ class NeuronSet:
     def without(cls, neurons: int, ablated: np.ndarray, reason: str = "selection ablated") -> NeuronSet:
         """Ablate the neurons at the given indices.
 
+        Parameters
+        ----------
+        neurons
+            How many there are, N.
+        ablated
+            Indices of those left out, -N..N-1.
+        reason
+            For people.
+
+        Returns
+        -------
+        NeuronSet
+            The others.
+
         Raises
         ------
         ConfigError
             They are no indices of so many neurons, or none would be left.
+
+        Examples
+        --------
+        >>> import napari_vidrecon as vr
+        >>> vr.NeuronSet.without(4, [0, 3]).keep
+        array([False,  True,  True, False])
         """
         keep, indices = np.ones(_count(neurons), dtype=bool), _array(ablated, "ablated neurons")
         if indices.size and (

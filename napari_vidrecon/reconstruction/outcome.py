@@ -85,7 +85,9 @@ class HeldOut:
     patience
         Steps without a better one until it ends early.
 
-    Source: early stopping by validation, Prechelt 1998; not part of the published method.
+    References
+    ----------
+    Early stopping by validation, Prechelt 1998; not part of the published method.
     """
 
     def __init__(self, steps: int, patience: int) -> None:

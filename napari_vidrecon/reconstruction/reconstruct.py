@@ -85,6 +85,17 @@ def reconstruct(
     ------
     ConfigError, MaskError, EncoderError, SessionError, RunError, StorageError
         One line each.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> sample = vr.find_sample()
+    >>> clip = vr.open_session(sample.session).trial(0).part(0, 64)
+    >>> encoder = vr.load_encoder(sample.encoders[0], device="cpu")
+    >>> mask = vr.AlphaMask.load(sample.mask)
+    >>> result = vr.reconstruct(clip, [encoder], mask, vr.ReconstructionConfig.preset("fast", steps=1))
+    >>> result.video.shape
+    (64, 36, 64)
     """
     run = plan_run(
         trial,

@@ -70,6 +70,17 @@ class Reconstruction:
         What the true movie reaches (response_loss, response_correlation).
     state
         What is needed to go on; None once finished.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> sample = vr.find_sample()
+    >>> clip = vr.open_session(sample.session).trial(0).part(0, 40)
+    >>> encoder = vr.load_encoder(sample.encoders[0], device="cpu")
+    >>> config = vr.ReconstructionConfig.preset("fast", steps=1)
+    >>> result = vr.reconstruct(clip, [encoder], vr.AlphaMask.load(sample.mask), config)
+    >>> result.finished, result.measured_frames
+    (True, slice(30, None, None))
     """
 
     video: np.ndarray
@@ -212,6 +223,11 @@ class Reconstruction:
 
         A run that stands there is replaced; what else somebody put into its folder stays.
 
+        Parameters
+        ----------
+        path
+            The run folder.
+
         Raises
         ------
         StorageError
@@ -255,6 +271,16 @@ class Reconstruction:
     @classmethod
     def load(cls, path: Path | str) -> Reconstruction:
         """Read a run's directory.
+
+        Parameters
+        ----------
+        path
+            The run folder.
+
+        Returns
+        -------
+        Reconstruction
+            Finished, or as far as the run came.
 
         Raises
         ------

@@ -26,7 +26,9 @@ class NaturalSpectrum:
     temporal_corner, temporal_exponent
         Likewise, Hz.
 
-    Source: Field 1987 (space), Dong & Atick 1995 (time); not part of the published method.
+    References
+    ----------
+    Field 1987 (space), Dong & Atick 1995 (time); not part of the published method.
     """
 
     sd: float

@@ -39,7 +39,7 @@ def learning_rate(config: ReconstructionConfig, step: int) -> float:
 
 
 class MomentumUpdate:
-    """ "Adam" without a second moment, as published (science.md 5.4).
+    """Adam without a second moment, as published (docs/method.md 5).
 
     The step size of step i (0, 1, ...) is lr_i sqrt(1 - ramp^t) / (1 - momentum^t) with t = i + 1; the momentum
     itself is divided by (1 - momentum^t) once more. Both are quirks of the reference (Q1) and options here.

@@ -23,7 +23,9 @@ def frame_hash(frame: np.ndarray) -> int:
     frame
         (H, W), grey levels 0..255; fractions are cut off.
 
-    Source: the DCT hash of the ImageHash package, as used by Baikulov 2023.
+    References
+    ----------
+    The DCT hash of the ImageHash package, as used by Baikulov 2023.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         picture = Image.fromarray(np.ascontiguousarray(frame).astype(np.uint8))
@@ -56,12 +58,27 @@ def perceptual_hash(video: np.ndarray) -> int:
     video
         (T, H, W), grey levels 0..255, without padding, T >= 5.
 
+    Returns
+    -------
+    int
+        64 bits.
+
     Raises
     ------
     ValueError
         Not three axes, or fewer than five frames.
 
-    Source: Baikulov 2023.
+    References
+    ----------
+    Baikulov 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import napari_vidrecon as vr
+    >>> movie = np.random.default_rng(0).uniform(0, 255, (10, 36, 64))
+    >>> vr.perceptual_hash(movie) == vr.perceptual_hash(movie)
+    True
     """
     video = np.asarray(video)
     if video.ndim != 3:

@@ -50,10 +50,21 @@ class Sample:
 def find_sample() -> Sample:
     """The sample as far as it is here: of a checkout, fetched, or the part that is installed with the package.
 
+    Returns
+    -------
+    Sample
+        Paths; the files are not opened.
+
     Raises
     ------
     SessionError
         It was left out of this installation.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> vr.find_sample().session.name
+    'simulated_mouse'
     """
     for folder in _folders():
         if (folder / "simulated_mouse" / "meta").is_dir():
@@ -103,6 +114,11 @@ def sample_checksums() -> dict[str, str]:
 
 def _folders() -> Iterator[Path]:
     """Where the sample may lie, the best place first.
+
+    Yields
+    ------
+    Path
+        A folder `sample_data`, there or not.
 
     Raises
     ------

@@ -22,7 +22,9 @@ class ScreenGeometry:
     rows, cols
         Pixels of the movie shown on it.
 
-    Source: the Sensorium 2023 recordings; Bauer et al. 2026 convert to degrees with them.
+    References
+    ----------
+    The Sensorium 2023 recordings; Bauer et al. 2026 convert to degrees with them.
     """
 
     width_cm: float = 56.5
@@ -72,7 +74,9 @@ class ScreenGeometry:
         MaskError
             The mask does not have the size of the screen.
 
-        Source: Bauer et al. 2026, Fig. 1-S2 C.
+        References
+        ----------
+        Bauer et al. 2026, Fig. 1-S2 C.
         """
         area_deg2 = float(self.pixel_areas_deg2()[self._selected(mask)].sum())
         return 2.0 * float(np.sqrt(area_deg2 / np.pi))
@@ -93,7 +97,9 @@ class ScreenGeometry:
         MaskError
             The mask does not have the size of the screen.
 
-        Source: Bauer et al. 2026, Fig. 1-S3 E.
+        References
+        ----------
+        Bauer et al. 2026, Fig. 1-S3 E.
         """
         selected = self._selected(mask)
         rows, cols = np.nonzero(selected)

@@ -51,6 +51,8 @@ class Session:
     ----------
     name, path
         Name of the folder, and the folder.
+    path
+        The session folder.
     trial_ids
         All trials, ascending.
     tiers
@@ -67,6 +69,13 @@ class Session:
         The recording's own statistics, where the folder holds them.
     simulation
         What the simulation says about itself, or None for a recording.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> session = vr.open_session(vr.find_sample().session)
+    >>> session.n_neurons, session.simulated
+    (1000, True)
     """
 
     def __init__(self, path: Path) -> None:
@@ -96,7 +105,18 @@ class Session:
         return self.simulation is not None and self.simulation.get("simulated") is True
 
     def trials_in_tier(self, tier: str) -> list[int]:
-        """Ids of the trials in one tier, ascending."""
+        """Trials of one tier.
+
+        Parameters
+        ----------
+        tier
+            "train", "oracle", "live_test_main", ...
+
+        Returns
+        -------
+        list[int]
+            Their ids, ascending; empty where there is no such tier.
+        """
         return [trial_id for trial_id, name in self.tiers.items() if name == tier]
 
     @functools.cached_property
@@ -111,7 +131,20 @@ class Session:
         return trial_files.holds_responses(self.file("responses", trial_id), self.path)
 
     def file(self, stream: str, trial_id: int) -> Path:
-        """Where one array of a trial lies; stream is "videos", "responses", "behavior" or "pupil_center"."""
+        """Where one array of a trial lies.
+
+        Parameters
+        ----------
+        stream
+            "videos", "responses", "behavior" or "pupil_center".
+        trial_id
+            One of `trial_ids`.
+
+        Returns
+        -------
+        Path
+            The `.npy` file; it need not exist.
+        """
         return self.path / "data" / stream / f"{trial_id}.npy"
 
     def trial(self, trial_id: int) -> Trial:
@@ -122,11 +155,23 @@ class Session:
         trial_id
             One of `trial_ids`.
 
+        Returns
+        -------
+        Trial
+            Its arrays, float32.
+
         Raises
         ------
         SessionError
             No such trial; a file of it is missing, damaged or unsafe; wrong shape or kind of numbers; NaN or infinite
             values within the clip; negative responses; fewer than 32 frames.
+
+        Examples
+        --------
+        >>> import napari_vidrecon as vr
+        >>> session = vr.open_session(vr.find_sample().session)
+        >>> session.trial(0).video.shape
+        (300, 36, 64)
         """
         trial_id = self._known(trial_id)
         with reading(self.path, SessionError, f"a trial {trial_id} that can be read"):
@@ -180,7 +225,17 @@ class Session:
         return array
 
     def clip_frames(self, trial_id: int) -> int:
-        """Length of a clip in frames, told by the behaviour recorded with it; nothing else is read.
+        """Length of a clip, told by the behaviour recorded with it; nothing else is read.
+
+        Parameters
+        ----------
+        trial_id
+            One of `trial_ids`.
+
+        Returns
+        -------
+        int
+            Frames.
 
         Raises
         ------
@@ -191,6 +246,16 @@ class Session:
 
     def clip_hash(self, trial_id: int) -> int:
         """Perceptual hash of a trial's video, whatever its padding; equal clips share it across sessions.
+
+        Parameters
+        ----------
+        trial_id
+            One of `trial_ids`.
+
+        Returns
+        -------
+        int
+            64 bits.
 
         Raises
         ------
@@ -234,7 +299,9 @@ class Session:
         SessionError
             A video cannot be read.
 
-        Source: Baikulov 2023; Bauer et al. 2026 hold out fold 0.
+        References
+        ----------
+        Baikulov 2023; Bauer et al. 2026 hold out fold 0.
         """
         chosen = [trial_id for trial_id in self.trial_ids if self._takes_part_in_folds(trial_id)]
         for done, trial_id in enumerate(chosen, start=1):
@@ -250,7 +317,25 @@ class Session:
         return self.tiers[trial_id] in LABELLED_TIERS
 
     def trials_in_fold(self, fold: int, folds: int = FOLDS) -> list[int]:
-        """Ids of the trials in one fold, ascending; the paper names its clips by position in fold 0."""
+        """Trials of one fold; the paper names its clips by position in fold 0.
+
+        Parameters
+        ----------
+        fold
+            0..folds-1.
+        folds
+            Number of folds.
+
+        Returns
+        -------
+        list[int]
+            Their ids, ascending.
+
+        Raises
+        ------
+        SessionError
+            A video cannot be read.
+        """
         return [trial_id for trial_id, its_fold in self.folds(folds).items() if its_fold == fold]
 
     def average_behavior(self) -> tuple[np.ndarray, np.ndarray]:
@@ -268,7 +353,9 @@ class Session:
         SessionError
             The statistics or the arrays they are taken from cannot be read.
 
-        Source: Bauer et al. 2026, synthetic stimuli of Fig. 4.
+        References
+        ----------
+        Bauer et al. 2026, synthetic stimuli of Fig. 4.
         """
         with reading(self.path, SessionError, "behaviour that can be averaged"):
             return self._largest_mean("behavior"), self._largest_mean("pupil_center")
@@ -313,10 +400,22 @@ def open_session(path: Path | str) -> Session:
     path
         The folder that holds `data` and `meta`.
 
+    Returns
+    -------
+    Session
+        Trials are read when they are asked for.
+
     Raises
     ------
     SessionError
         Not such a folder, or its tiers, neurons or simulation notes cannot be read.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> session = vr.open_session(vr.find_sample().session)
+    >>> session.name, session.tiers[0]
+    ('simulated_mouse', 'live_test_main')
     """
     # Unlike Path.resolve, this keeps the name under which the user knows a linked folder.
     path = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111

@@ -69,6 +69,21 @@ class Trial:
     ------
     SessionError
         The arrays do not fit each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import napari_vidrecon as vr
+    >>> frames = 40
+    >>> trial = vr.Trial(
+    ...     id=0,
+    ...     tier="train",
+    ...     video=np.zeros((frames, 36, 64), np.float32),
+    ...     behavior=np.zeros((2, frames), np.float32),
+    ...     pupil_center=np.zeros((2, frames), np.float32),
+    ... )
+    >>> trial.frames, trial.labelled
+    (40, False)
     """
 
     id: int
@@ -130,6 +145,16 @@ class Trial:
 
     def part(self, start: int, stop: int) -> Trial:
         """The same trial from frame `start` up to, but without, frame `stop`.
+
+        Parameters
+        ----------
+        start, stop
+            First frame, and the frame after the last one; 0 <= start < stop <= frames.
+
+        Returns
+        -------
+        Trial
+            Views of the same arrays.
 
         Raises
         ------

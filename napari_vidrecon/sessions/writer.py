@@ -76,8 +76,10 @@ def write_session(
     StorageError
         The disk is full, read-only, or writing is not permitted; or what stands there is no session.
 
-    Source: layout of the Sensorium 2023 sessions. The medians in `meta/statistics` are taken over at most 15
-    trials, the other statistics over all.
+    References
+    ----------
+    Layout of the Sensorium 2023 sessions. The medians in `meta/statistics` are taken over at most 15 trials, the
+    other statistics over all.
     """
     folder = Path(folder)
     coordinates, unit_ids = _require_neurons(folder, coordinates, unit_ids)

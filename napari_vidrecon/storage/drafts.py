@@ -101,6 +101,11 @@ def drafting(target: Path) -> Iterator[Draft]:
     ----------
     target
         What will be written; its parent is made if need be.
+
+    Yields
+    ------
+    Draft
+        Its folder is there and empty.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     sweep(target.parent)

@@ -73,7 +73,12 @@ def replacing_file(path: Path | str) -> Iterator[Path]:
     Parameters
     ----------
     path
-        The file to write or replace. The name yielded is the same, in a folder of its own.
+        The file to write or replace.
+
+    Yields
+    ------
+    Path
+        An empty file of the same name, in a folder of its own.
 
     Raises
     ------
@@ -95,6 +100,11 @@ def replacing_files(*paths: Path) -> Iterator[list[Path]]:
     ----------
     paths
         The files to write or replace.
+
+    Yields
+    ------
+    list[Path]
+        Empty files in the order of `paths`.
 
     Raises
     ------
@@ -136,6 +146,11 @@ def replacing_folder(path: Path | str, theirs: Callable[[Path], Sequence[str]] |
     theirs
         Called with the folder that is replaced: paths inside it that belong to the user, and stay where they are.
         Without it the whole folder is replaced.
+
+    Yields
+    ------
+    Path
+        An empty folder.
 
     Raises
     ------

@@ -75,6 +75,8 @@ def conduct(
 ) -> list[Written]:
     """Run what is missing of some studies, then measure and write each.
 
+    Other parameters as for `run_all`.
+
     Parameters
     ----------
     out
@@ -83,8 +85,6 @@ def conduct(
         Called as runs finish.
     on_written
         Called after each study is written.
-
-    Other parameters as for `run_all`.
 
     Raises
     ------

@@ -37,8 +37,10 @@ WORKSPACE_NAME = "vidrecon_workspace"
 
 
 class Workspace(QObject):
-    """What one napari window holds of us: `model`, `faults`, `board`, `readout`, `pointing`, `player`, `controller`,
-    `mask_fit`, `fields`, `field_mapping`, `studies`, `exporter`.
+    """What one napari window holds of us.
+
+    These are `model`, `faults`, `board`, `readout`, `pointing`, `player`, `controller`, `mask_fit`, `fields`,
+    `field_mapping`, `studies` and `exporter`.
 
     Parameters
     ----------

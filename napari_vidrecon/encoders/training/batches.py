@@ -97,7 +97,9 @@ def draw_boxes(
     probability
         Of a window to be mixed at all.
 
-    Source: Baikulov 2023.
+    References
+    ----------
+    Baikulov 2023.
     """
     used = generator.random(windows) < probability
     side = np.sqrt(generator.beta(alpha, alpha, windows))

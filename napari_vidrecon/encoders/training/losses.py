@@ -36,7 +36,9 @@ def poisson_loss(answers: list[Answer], *, epsilon: float, summed: bool) -> torc
     summed
         Over a window's neurons and frames, as published; otherwise their mean.
 
-    Source: Baikulov 2023, `MicePoissonLoss`.
+    References
+    ----------
+    Baikulov 2023, `MicePoissonLoss`.
     """
     total = sum(answer.weight * len(answer.target) for answer in answers)
     loss = answers[0].prediction.new_zeros(())

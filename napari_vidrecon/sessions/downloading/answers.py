@@ -79,6 +79,16 @@ class Answer:
     def blocks(self, block_bytes: int) -> Iterator[bytes]:
         """The body, block by block.
 
+        Parameters
+        ----------
+        block_bytes
+            Most bytes of one block.
+
+        Yields
+        ------
+        bytes
+            At most so many, in order.
+
         Raises
         ------
         BrokenConnection
@@ -117,6 +127,11 @@ def asked(url: str, headers: Mapping[str, str] | None = None) -> Iterator[Answer
         The address.
     headers
         Sent with it.
+
+    Yields
+    ------
+    Answer
+        Its body is read afterwards, and within the block.
 
     Raises
     ------

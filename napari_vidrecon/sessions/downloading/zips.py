@@ -47,6 +47,11 @@ def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     path
         The file.
 
+    Yields
+    ------
+    zipfile.ZipFile
+        Closed when the block ends.
+
     Raises
     ------
     ArchiveError

@@ -54,6 +54,16 @@ class ImportSource:
     def opened(self, settings: ImportSettings) -> Iterator[ArrayFolder | NwbFile | Suite2pFolder]:
         """The reader of these files; an NWB file stays open as long as it is used.
 
+        Parameters
+        ----------
+        settings
+            Of the import.
+
+        Yields
+        ------
+        ArrayFolder, NwbFile or Suite2pFolder
+            What reads streams and trials from them.
+
         Raises
         ------
         SessionError

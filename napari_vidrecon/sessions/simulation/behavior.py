@@ -53,8 +53,9 @@ def simulate_behavior(seed: int, trial: int, frames: int = 300) -> tuple[np.ndar
     pupil_center
         (2, frames) float32: horizontal and vertical eye position, camera pixels, about (150, 150).
 
-    tuple[np.ndarray, np.ndarray]
-        Source: means and spreads of the Sensorium 2023 mice.
+    References
+    ----------
+    Means and spreads of the Sensorium 2023 mice.
     """
     rng = np.random.default_rng([seed, BEHAVIOR_STREAM, trial])
     running = _running_speed(rng, frames)

@@ -133,7 +133,9 @@ def simulate_session(
     StorageError
         The folder cannot be written.
 
-    Source: not of the paper; responses and behaviour follow the statistics of the Sensorium 2023 mice.
+    References
+    ----------
+    Not of the paper; responses and behaviour follow the statistics of the Sensorium 2023 mice.
     """
     _require("seed", seed, 0)
     _require("neurons", neurons, 1)

@@ -32,7 +32,9 @@ class DriftingGrating:
     frames
         Length.
 
-    Source: Bauer et al. 2026, Fig. 4-S1.
+    References
+    ----------
+    Bauer et al. 2026, Fig. 4-S1.
     """
 
     cycles_per_px: float

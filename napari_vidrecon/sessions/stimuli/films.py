@@ -31,7 +31,7 @@ LONGEST_HEADER_LINE = 64
 
 
 def film_frames(path: Path, frames: int) -> Generator[np.ndarray, None, None]:
-    """Frames of a film one by one, (height, width, 3) uint8.
+    """Frames of a film one by one.
 
     Parameters
     ----------
@@ -39,6 +39,11 @@ def film_frames(path: Path, frames: int) -> Generator[np.ndarray, None, None]:
         The film.
     frames
         How many at most.
+
+    Yields
+    ------
+    np.ndarray
+        (height, width, 3) uint8.
 
     Raises
     ------

@@ -35,7 +35,9 @@ class GaussianNoise:
     frames
         Length.
 
-    Source: Bauer et al. 2026, Fig. 4.
+    References
+    ----------
+    Bauer et al. 2026, Fig. 4.
     """
 
     spatial_px: float

@@ -23,7 +23,9 @@ class OnOffPatches:
     before, shown, after
         Frames of grey, of the patch, and of grey again.
 
-    Source: Bauer et al. 2026, Fig. 1-S3 A-C.
+    References
+    ----------
+    Bauer et al. 2026, Fig. 1-S3 A-C.
     """
 
     patch_px: int = 1

@@ -47,7 +47,9 @@ def stimulus_trial(stimulus: Stimulus, session: Session) -> Trial:
     SessionError
         The session's statistics cannot be read.
 
-    Source: Bauer et al. 2026, Fig. 4 (in-silico stimuli with constant behaviour).
+    References
+    ----------
+    Bauer et al. 2026, Fig. 4 (in-silico stimuli with constant behaviour).
     """
     video = stimulus.video()
     behavior, pupil_center = session.average_behavior()

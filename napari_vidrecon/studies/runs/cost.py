@@ -27,14 +27,14 @@ class Cost:
 def estimate(runs: Mapping[Path, RunSpec], missing: Mapping[Path, RunSpec]) -> Cost:
     """Time the first steps of one run of each kind, and count.
 
+    A kind is a mouse, a number of encoders and a configuration; the time of a step hardly depends on anything else.
+
     Parameters
     ----------
     runs
         All runs, by folder.
     missing
         Those not finished.
-
-    A kind is a mouse, a number of encoders and a configuration; the time of a step hardly depends on anything else.
     """
     seconds, disk = 0.0, 0
     known: dict[tuple[object, ...], tuple[float, int]] = {}

@@ -46,12 +46,12 @@ class Role(StrEnum):
 class RoleLayers:
     """Finds, makes and places layers by role.
 
+    `unit` of the screen and `frame_s`, the time of a frame in seconds, are those of the trial on the board.
+
     Parameters
     ----------
     viewer
         The one viewer they live in.
-
-    `unit` of the screen and `frame_s`, the time of a frame in seconds, are those of the trial on the board.
     """
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:

@@ -142,14 +142,14 @@ def _evaluation(settings: dict) -> object:
 
 
 def speed_in_words(steps_per_second: float) -> str:
-    """ "3.2 steps/s", or "4.1 s/step" where that is slower than one a second."""
+    """Speed of a run: "3.2 steps/s", or "4.1 s/step" where that is slower than one a second."""
     if not np.isfinite(steps_per_second) or steps_per_second <= 0:
         return "– steps/s"
     return f"{steps_per_second:.1f} steps/s" if steps_per_second >= 1 else f"{1 / steps_per_second:.1f} s/step"
 
 
 def time_in_words(seconds: float) -> str:
-    """ "21 s", "3 min", "1 h 20 min"."""
+    """Time for people: "21 s", "3 min", "1 h 20 min"."""
     if not np.isfinite(seconds):
         return "– s"
     if seconds < SECONDS_TOLD_EXACTLY:
