@@ -18,7 +18,6 @@ IMPORT_SECONDS, HELP_SECONDS = 0.2, 0.5
 ATTEMPTS = 8
 HEAVY = ("torch", "numpy", "scipy", "napari", "qtpy", "PyQt6", "matplotlib", "zarr", "pydantic", "vispy")
 KNOWN_CIRCLES = {
-    frozenset({"reconstruction.not_finite", "reconstruction.reconstructor"}),
     frozenset({"viewer.model", "viewer.run_settings"}),
 }
 """Still to be opened; an entry goes with its circle, and none comes."""

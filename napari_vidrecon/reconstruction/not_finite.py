@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import numpy as np
 
 from napari_vidrecon.encoders.answers import check_finite
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import ConfigError
-from napari_vidrecon.reconstruction.gradients import sub_batch_gradients
-
-if TYPE_CHECKING:
-    from napari_vidrecon.reconstruction.reconstructor import Reconstructor
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.gradients import SubBatchGradients
 
 
 class NotFinite(ConfigError):
     """A calculation left the numbers that can be counted; it would end the same way every time."""
 
 
-def why_not_finite(run: Reconstructor, loss: float, gradient_is_finite: bool) -> str:
+def why_not_finite(
+    name: str,
+    movie: str,
+    config: ReconstructionConfig,
+    parts: Iterable[tuple[Encoder, SubBatchGradients]],
+    loss: float,
+    gradient_is_finite: bool,
+) -> str:
     """What is wrong where a step has a loss, a gradient or a movie that is not finite.
-
-    The encoders are asked once more, so this costs a step.
 
     Parameters
     ----------
-    run
-        As it was before the step.
+    name, movie
+        Of the clip, and of its movie before the step.
+    config
+        Every setting.
+    parts
+        Each encoder, and what its sub-batches give at that movie; only those needed are taken, as each costs time.
     loss
         Of the step.
     gradient_is_finite
@@ -37,19 +45,14 @@ def why_not_finite(run: Reconstructor, loss: float, gradient_is_finite: bool) ->
     UnusableAnswer
         An encoder answers NaN or infinity.
     """
-    config, name = run.config, run.trial.name
     if np.isfinite(loss) and gradient_is_finite:
         prior = " or the settings of the prior" if config.update == "spectral" else ""
         return (
             f"{name}: the movie is not finite: the learning rate {config.learning_rate:g} is too large; "
             f"lower learning_rate{prior}"
         )
-    for index, encoder in enumerate(run.encoders):
-        starts, target, chosen = run.sub_batches().starts, run.matched[index], run.chosen[index]
-        part = sub_batch_gradients(
-            encoder, run.inputs(index), target, chosen, starts, config, run.chunk, run.weights[index]
-        )
-        check_finite(encoder, part.activity.flatten(0, 1).T, f"the movie of step {run.step_index + 1} of {name}")
+    for encoder, part in parts:
+        check_finite(encoder, part.activity.flatten(0, 1).T, movie)
         lowest = float(part.activity.min())
         if lowest < 0:
             return (

@@ -280,12 +280,15 @@ class Reconstructor:
 
     def gradient(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Transformed gradient (T, rows, columns) at the present video, and the loss there; waits for no device."""
-        starts, parts = self.sub_batches().starts, []
+        return self.combined(list(self.parts()))
+
+    def parts(self) -> Iterator[SubBatchGradients]:
+        """What each encoder's sub-batches give at the present video."""
+        starts = self.sub_batches().starts
         for index, encoder in enumerate(self.encoders):
             matched, chosen, weights = self.matched[index], self.chosen[index], self.weights[index]
             inputs, config, chunk = self.inputs(index), self.config, self.chunk
-            parts.append(sub_batch_gradients(encoder, inputs, matched, chosen, starts, config, chunk, weights))
-        return self.combined(parts)
+            yield sub_batch_gradients(encoder, inputs, matched, chosen, starts, config, chunk, weights)
 
     def combined(self, parts: Sequence[SubBatchGradients]) -> tuple[torch.Tensor, torch.Tensor]:
         """Transformed gradient of what each encoder's sub-batches gave, and the loss, of held-out neurons if any."""
@@ -336,7 +339,11 @@ class Reconstructor:
         told = torch.stack([loss.to(wide), torch.stack(sums).sum(), changed.sum(dtype=wide)]).tolist()
         if not np.isfinite(told).all():
             self._update.state = state
-            raise NotFinite(f"step {index + 1}: {why_not_finite(self, told[0], bool(np.isfinite(told[1])))}")
+            movie = f"the movie of step {index + 1} of {self.trial.name}"
+            parts = zip(self.encoders, self.parts(), strict=True)
+            finite = bool(np.isfinite(told[1]))
+            reason = why_not_finite(self.trial.name, movie, self.config, parts, told[0], finite)
+            raise NotFinite(f"step {index + 1}: {reason}")
         loss_here = told[0]
         self._video = changed
         self._outcome.watch(before, self._video, loss_here, index)
