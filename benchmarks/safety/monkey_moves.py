@@ -30,7 +30,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.viewer.board.layers import ROLE_KEY
 from napari_vidrecon.viewer.contributions import commands
 from napari_vidrecon.viewer.contributions.reader import get_reader
 from napari_vidrecon.viewer.contributions.shortcuts import SHORTCUTS
@@ -136,25 +135,11 @@ class Monkey:
         chosen = self.random.choices(moves, weights)[0]
         self.done.append(chosen.__name__)
         chosen()
-        self._spare_renderer()
         self._stay_small()
         return self.done[-1]
 
     def _say(self, what: str) -> None:
         self.done[-1] += f" {what}"
-
-    def _spare_renderer(self) -> None:
-        """Hide a person's own pictures in 3-D: a thin one, drawn as a volume, ends Mesa's software renderer.
-
-        Napari does so by itself, without this package: an image of (45, 36, 64) with scale (1/30, 1, 1), labels of
-        (9, 7) zeros, ndisplay 3, delete the image; the process ends in vispy's glDrawElements. The board's own layers
-        are put aside in 3-D, which this leaves to it.
-        """
-        if self.viewer.dims.ndisplay == 3:
-            for layer in self.viewer.layers:
-                if isinstance(layer, (Image, Labels)) and layer.visible:
-                    assert ROLE_KEY not in layer.metadata or self.done[-1].startswith("restyle"), layer
-                    layer.visible = False
 
     def _stay_small(self) -> None:
         """Runs stay short and few: what is looked for is what the window loses, not what a person keeps."""
@@ -340,6 +325,9 @@ class Monkey:
     def duplicate_layer(self) -> None:
         """As napari does: with its metadata."""
         layer = self._layer()
+        if isinstance(layer, Image) and layer.rgb and not layer.visible and self.viewer.dims.ndisplay == 3:
+            # Napari's own fault, with its menu as well: a hidden colour image that is made in 3-D has no slice to draw.
+            return
         if layer is not None:
             self._say(layer.name)
             self.viewer.add_layer(Layer.create(*layer.as_layer_data_tuple()))
@@ -417,6 +405,9 @@ class Monkey:
         """Press, drag and release on the canvas, with or without keys."""
         widgets = main_window_of(self.viewer).findChildren(QWidget)
         native = next(each for each in widgets if type(each).__name__ == CANVAS)
+        if not native.width() or not native.height():
+            # Squeezed to nothing by the docks: there is nowhere to press.
+            return
         keys = self.random.choice(
             [Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier]
         )
@@ -473,7 +464,8 @@ class Monkey:
     def rebuild(self) -> None:
         """As when another trial is chosen."""
         if self.model.session is not None:
-            self.model.set_trial(self.random.choice(self.model.session.trial_ids))
+            with self.workspace.faults:
+                self.model.set_trial(self.random.choice(self.model.session.trial_ids))
 
 
 class Answers:

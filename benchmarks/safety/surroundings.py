@@ -198,9 +198,6 @@ def _judged(
     there = _stamps(kit)
     if any(there.get(name) != stamp for name, stamp in inputs.items()):
         faults.append("changed its inputs")
-    for name in there.keys() - inputs.keys():
-        # What was to be written inside of its input is there, and must not be an input of the next case.
-        Path(name).unlink()
     stopped = surrounding.signal is not None and ended.code in (
         SIGNAL_EXIT_CODE + surrounding.signal[0],
         # Before Python has come to the first line of ours.
@@ -223,6 +220,9 @@ def _judged(
             faults.append(f"left or changed {', '.join(changed[:NAMES_SHOWN])} | {lines[-1:]}")
     else:
         faults.append(f"exit code {ended.code}: {lines[-1:]}")
+    for name in there.keys() - inputs.keys():
+        # What was to be written inside of its input is there, and must not be an input of the next case.
+        Path(name).unlink()
     return "; ".join(faults)
 
 

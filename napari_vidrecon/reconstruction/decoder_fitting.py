@@ -11,10 +11,10 @@ from pydantic import Field
 from scipy.fft import dctn
 
 from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
-from napari_vidrecon.errors import SessionError
+from napari_vidrecon.errors import ConfigError, SessionError
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.reconstruction.decoder import LARGEST_LAG_FRAMES, Decoder, lagged, rooted
-from napari_vidrecon.settings import MOST_STEPS, Settings, listed, of_kind
+from napari_vidrecon.settings import MOST_STEPS, Settings, listed, of_kind, shown
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
@@ -85,6 +85,8 @@ def fit_decoder(
 
     Raises
     ------
+    ConfigError
+        `session` is none.
     SessionError
         Fewer than two trials to learn from, or activity that no weights can be found for.
 
@@ -102,6 +104,8 @@ def fit_decoder(
     >>> decoder.movie(session.trial(0).responses).shape
     (300, 36, 64)
     """
+    if not hasattr(session, "trials_in_tier"):
+        raise ConfigError(f"session: expected a session, as open_session gives one, found {shown(session)}")
     recipe = of_kind(recipe, DecoderRecipe, "recipe")
     ids = session.trials_in_tier("train") if trial_ids is None else listed(trial_ids, "trial_ids")
     if len(ids) < 2:

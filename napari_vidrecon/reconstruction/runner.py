@@ -136,6 +136,22 @@ class Runner:
         On an interrupt or an error what is done is saved first, where there is a folder for it; not if an encoder's
         answer or a step was not finite, which it would be again.
         """
+        try:
+            self._drive()
+            self.result = self.run.result()
+            if self.save_to is not None:
+                self.result.save(self.save_to)
+        except (NotFinite, UnusableAnswer):
+            # It would end the same way every time: nothing to go on from.
+            raise
+        except BaseException as error:
+            # Also where there was no memory or room to save once more: then an earlier copy is there.
+            if self.save_to is not None and self.save_to.exists():
+                error.add_note(f"{KEPT}{self.save_to}")
+            raise
+        return self.result
+
+    def _drive(self) -> None:
         published = saved = time.monotonic()
         step_seconds = 0.0
         info: StepInfo | None = None
@@ -166,17 +182,10 @@ class Runner:
                 if self.on_step is not None and self.on_step(info) is False:
                     break
         except (NotFinite, UnusableAnswer):
-            # It would end the same way every time: nothing to go on from.
             raise
-        except BaseException as error:
+        except BaseException:
             self._save_partial()
-            if self.save_to is not None and self.save_to.exists():
-                error.add_note(f"{KEPT}{self.save_to}")
             raise
-        self.result = self.run.result()
-        if self.save_to is not None:
-            self.result.save(self.save_to)
-        return self.result
 
     def _apply_changes(self) -> None:
         with self._changes_lock:

@@ -1,14 +1,17 @@
-"""Napari's main window."""
+"""Napari's main window, and what its canvas needs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QWidget
+from vispy.app.base import BaseCanvasBackend
 
 from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.viewer.faults import Faults, guarded
 
 if TYPE_CHECKING:
     import napari
-    from qtpy.QtWidgets import QWidget
 
 MAIN_DOCK_NAME = "vidrecon_main_dock"
 """By which the dock "Movie reconstruction" is found, whatever its frame is called."""
@@ -26,3 +29,45 @@ def main_window_of(viewer: napari.components.ViewerModel) -> QWidget:
     if window is None:
         raise ConfigError("the viewer: expected one with a window, found a bare model; use napari.Viewer()")
     return window.main_menu.window()
+
+
+class CanvasUpkeep:
+    """Does for napari's canvas what napari leaves out; plain napari ends, and grows, without it.
+
+    - What the graphics card holds of a layer is deleted at once, in whatever graphics context is current, mostly Qt's
+      own. Mesa's software renderer then takes the shader away that the canvas draws with, and does not see that it has
+      to be set again: the next picture that is drawn with the same shader ends the process. So the context of the
+      canvas is made the current one before a layer goes.
+    - Whenever the shape of napari's grid changes it makes a new one, and the old one stays in the canvas for ever,
+      with a camera and a view of every tile.
+
+    Parameters
+    ----------
+    viewer
+        With a window.
+    faults
+        Take what goes wrong.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, faults: Faults) -> None:
+        self._viewer, self.faults = viewer, faults
+        viewer.layers.events.removing.connect(self._make_current)
+        for event in (viewer.layers.events.inserted, viewer.layers.events.removed, viewer.canvas.grid.events.enabled):
+            event.connect(self._drop_old_grids)
+
+    @property
+    def _backends(self) -> list[Any]:
+        widgets = main_window_of(self._viewer).findChildren(QWidget)
+        return [widget for widget in widgets if isinstance(widget, BaseCanvasBackend)]
+
+    @guarded
+    def _make_current(self) -> None:
+        for backend in self._backends:
+            backend.makeCurrent()
+
+    @guarded
+    def _drop_old_grids(self) -> None:
+        for backend in self._backends:
+            holder = backend._vispy_canvas.central_widget
+            for widget in [each for each in holder._widgets if each.parent is None]:
+                holder.remove_widget(widget)

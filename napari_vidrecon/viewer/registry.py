@@ -22,7 +22,7 @@ from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.exports.exporter import Exporter
 from napari_vidrecon.viewer.faults import FaultHook, Faults
 from napari_vidrecon.viewer.field_mapping import FieldMappingController
-from napari_vidrecon.viewer.main_window import main_window_of
+from napari_vidrecon.viewer.main_window import CanvasUpkeep, main_window_of
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.player import Player
@@ -63,6 +63,7 @@ class Workspace(QObject):
         self.destroyed.connect(self._hook.close)
         with self.faults:
             self.model.set_settings(config=ReconstructionConfig.preset(chosen.preset), device=chosen.device)
+        self._upkeep = CanvasUpkeep(viewer, self.faults)
         self.board = Board(viewer, self.model)
         self.readout, self.pointing = Readout(self.board), Pointing(self.board)
         self.player = Player(viewer, parent=self, faults=self.faults)

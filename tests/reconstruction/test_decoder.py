@@ -143,6 +143,11 @@ def test_one_trial_is_too_few(linear_session):
         fit_decoder(linear_session, RECIPE, trial_ids=[0])
 
 
+def test_what_is_no_session_is_refused_by_name():
+    with pytest.raises(ConfigError, match=r"^session: expected a session, as open_session gives one, found 5$"):
+        fit_decoder(5, RECIPE)
+
+
 def test_only_training_trials_are_learned_from_until_it_is_stopped(linear_session):
     seen = []
     stopped = fit_decoder(linear_session, RECIPE, on_progress=lambda *done: seen.append(done) or done[0] < 2)

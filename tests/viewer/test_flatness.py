@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtGui import QOpenGLContext
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
 
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.layers import Role
+from napari_vidrecon.viewer.main_window import main_window_of
 from napari_vidrecon.viewer.model import ErrorMode
+from napari_vidrecon.viewer.registry import workspace_of
 
 
 @pytest.fixture
@@ -60,10 +65,35 @@ def test_brush_and_pen_are_lent_in_two_dimensions_and_laid_down_in_three(board):
 
 
 def test_the_grid_fits_the_view_beside_a_layer_of_more_dimensions(board, expected_faults):
-    import numpy as np
-
     board.viewer.add_image(np.zeros((2, 3, 9, 7), np.float32))
     board.viewer.dims.roll()
     board.model.set_view(grid=True)
     board.reset_view()
     assert expected_faults() == []
+
+
+@pytest.mark.window
+def test_captions_of_a_shorter_clip_can_be_written_while_they_are_hidden(
+    make_napari_viewer_proxy, small_model, expected_faults
+):
+    board = Board(make_napari_viewer_proxy(), small_model)
+    small_model.set_trial(0, 0, 35)
+    before = len(board.layer(Role.CAPTIONS).data)
+    board.viewer.dims.ndisplay = 3
+    small_model.set_trial(0, 0, 45)
+    assert len(board.layer(Role.CAPTIONS).data) == before
+    assert expected_faults() == []
+    board.close()
+
+
+@pytest.mark.window
+def test_a_layer_goes_in_the_graphics_context_of_the_canvas(make_napari_viewer_proxy, qtbot):
+    viewer = make_napari_viewer_proxy(show=True)
+    workspace_of(viewer)
+    layer, current = viewer.add_labels(np.zeros((9, 7), np.uint8)), []
+    qtbot.wait(200)
+    main_window_of(viewer).findChild(QOpenGLWidget).doneCurrent()
+    assert QOpenGLContext.currentContext() is None
+    viewer.layers.events.removed.connect(lambda: current.append(QOpenGLContext.currentContext() is not None))
+    viewer.layers.remove(layer)
+    assert current == [True]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from napari.layers import Points
@@ -181,9 +181,12 @@ def fitted(text: str, letters: float) -> str:
 
 def write(layers: RoleLayers, written: list[Caption], colour: str) -> None:
     """Put captions on the board."""
+    layer = layers.adopt(Role.CAPTIONS, Points)
+    if layer is not None and not layer.visible:
+        # Of a hidden layer napari goes on to look for the texts of all points that were there.
+        written = written + [replace(written[-1], text=NOTHING)] * (len(layer.data) - len(written))
     positions = np.array([(caption.y, caption.x) for caption in written])
     texts = {"caption": [caption.text or NOTHING for caption in written]}
-    layer = layers.adopt(Role.CAPTIONS, Points)
     if layer is None:
         active = layers.viewer.layers.selection.active
         layer = layers.viewer.add_points(
