@@ -32,6 +32,8 @@ MEGABYTE = 1e6
 PATIENCE_S = 7200
 EVENTS_S = 0.02
 LATEST_MOVES = 12
+POOLS = ("asyncio", "zarr_io")
+"""Threads that zarr keeps for reading, as many as it needs at once and at most a few a processor."""
 
 
 @dataclass
@@ -148,7 +150,8 @@ def play(seed: int, cycles: int, kit: dict[str, Path], folder: Path, tell: Calla
     from qtpy.QtGui import QDesktopServices
     from qtpy.QtWidgets import QApplication
 
-    from benchmarks.safety.monkey_moves import Answers, Monkey
+    from benchmarks.safety.monkey_answers import Answers
+    from benchmarks.safety.monkey_moves import Monkey
 
     recorder = Recorder(folder / "logs")
     viewer = napari.Viewer()
@@ -174,9 +177,10 @@ def play(seed: int, cycles: int, kit: dict[str, Path], folder: Path, tell: Calla
         application.sendPostedEvents(None, 52)  # deferred deletions
         live(0.2)
         outcome.memory_mb.append(resident_mb())
-        outcome.threads.append(sorted(_thread_name(each.name) for each in threading.enumerate()))
+        names = sorted(_thread_name(each.name) for each in threading.enumerate())
+        outcome.threads.append([name for name in names if not name.startswith(POOLS)])
 
-    monkey.settle()
+    monkey.warm_up()
     for cycle in range(1, cycles + 1):
         try:
             (folder / "latest.txt").write_text("\n".join(monkey.done[-LATEST_MOVES:]))

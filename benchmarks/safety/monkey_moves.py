@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import random
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels, Layer, Points
+from napari.layers import Layer
 from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent, QMouseEvent
 from qtpy.QtWidgets import (
@@ -19,16 +17,16 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
-    QFileDialog,
     QLineEdit,
     QListWidget,
-    QMessageBox,
     QPushButton,
     QSpinBox,
     QTreeWidget,
     QWidget,
 )
 
+from benchmarks.safety.monkey_answers import damaged_things
+from benchmarks.safety.monkey_layers import LayerMoves
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.viewer.contributions import commands
 from napari_vidrecon.viewer.contributions.reader import get_reader
@@ -47,7 +45,7 @@ LEFT_ALONE = {"study_start", "study_estimate", "study_page"}
 SMALL = {"steps": MOST_STEPS, "track_every": 2, "track_skip_frames": 8}
 
 
-class Monkey:
+class Monkey(LayerMoves):
     """Plays with one window.
 
     Parameters
@@ -64,11 +62,10 @@ class Monkey:
     """
 
     def __init__(self, viewer: Any, kit: dict[str, Path], folder: Path, seed: int) -> None:
-        self.viewer, self.kit, self.folder = viewer, kit, folder
-        self.random = random.Random(seed)
-        self.done: list[str] = []
-        self.damaged = self._damage()
-        self.answers = [*(path for path in kit.values() if path.exists()), *self.damaged]
+        super().__init__(viewer, seed)
+        self.kit, self.folder = kit, folder
+        damaged = damaged_things(kit, folder, self.random)
+        self.answers = [*(path for path in kit.values() if path.exists()), *damaged]
         commands.show_board(viewer)
         self.workspace = workspace_of(viewer)
         self.model, self.controller = self.workspace.model, self.workspace.controller
@@ -102,31 +99,6 @@ class Monkey:
             (1, self.rebuild),
         ]
 
-    def _damage(self) -> list[Path]:
-        """Copies with a part cut off, bits turned or a key of nonsense; one of each kind of thing."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        made = []
-        for kind in ("encoder", "decoder", "mask", "fields"):
-            if kind not in self.kit:
-                continue
-            content = bytearray(self.kit[kind].read_bytes())
-            cut = self.folder / f"cut_{self.kit[kind].name}"
-            cut.write_bytes(content[: self.random.randrange(len(content))])
-            for _ in range(20):
-                content[self.random.randrange(min(len(content), 4000))] ^= 1 << self.random.randrange(8)
-            turned = self.folder / f"turned_{self.kit[kind].name}"
-            turned.write_bytes(content)
-            made += [cut, turned]
-        for kind in ("session", "run"):
-            copy = self.folder / f"damaged_{self.kit[kind].name}"
-            shutil.copytree(self.kit[kind], copy, dirs_exist_ok=True)
-            files = sorted(path for path in copy.rglob("*") if path.is_file())
-            for path in self.random.sample(files, min(3, len(files))):
-                path.write_bytes(path.read_bytes()[:-9])
-            made.append(copy)
-        (self.folder / "nonsense.npy").write_bytes(b"nonsense")
-        return [*made, self.folder / "nonsense.npy", self.folder / "missing", self.folder]
-
     # One move
 
     def move(self) -> str:
@@ -138,9 +110,6 @@ class Monkey:
         self._stay_small()
         return self.done[-1]
 
-    def _say(self, what: str) -> None:
-        self.done[-1] += f" {what}"
-
     def _stay_small(self) -> None:
         """Runs stay short and few: what is looked for is what the window loses, not what a person keeps."""
         config = self.model.config
@@ -150,6 +119,19 @@ class Monkey:
             self._panel().runs_panel.delete(self.model.runs[0])
         while len(self.viewer.layers) > MOST_LAYERS:
             self.viewer.layers.pop()
+
+    def warm_up(self) -> None:
+        """Do once what loads libraries for good, so that memory is looked at after that and not before."""
+        self.settle()
+        panel = self._panel()
+        for job in (self.controller, self.workspace.mask_fit, self.workspace.field_mapping):
+            job.start()
+            job.wait(REST_SECONDS)
+        panel.open(self.kit["run"])
+        self.controller.wait(REST_SECONDS)
+        for show in (commands.show_traces, commands.show_studies):
+            show(self.viewer)
+        self.settle()
 
     def settle(self) -> None:
         """End what goes on and put the window back to where it began, for measuring."""
@@ -283,85 +265,6 @@ class Monkey:
         else:
             fitting.start()
 
-    def _layer(self) -> Layer | None:
-        return self.random.choice(list(self.viewer.layers)) if len(self.viewer.layers) else None
-
-    def delete_layer(self) -> None:
-        """Any layer, ours or another."""
-        layer = self._layer()
-        if layer is not None:
-            self._say(layer.name)
-            self.viewer.layers.remove(layer)
-
-    def delete_all_layers(self) -> None:
-        """All of them, or all that are selected."""
-        if self.random.random() < 0.5:
-            self.viewer.layers.clear()
-        else:
-            self.viewer.layers.select_all()
-            self.viewer.layers.remove_selected()
-
-    def add_layer(self) -> None:
-        """Something of a person's own, of two, three or four dimensions."""
-        kind = self.random.randrange(5)
-        size = self.random.choice([(9, 7), (5, 9, 7), (2, 5, 9, 7)])
-        if kind == 0:
-            self.viewer.add_image(np.zeros(size, np.float32))
-        elif kind == 1:
-            self.viewer.add_labels(np.zeros(size, np.uint8))
-        elif kind == 2:
-            self.viewer.add_points(np.zeros((3, len(size))))
-        elif kind == 3:
-            self.viewer.add_shapes([np.eye(4, len(size)) * 9] if len(size) < 4 else None, ndim=len(size))
-        else:
-            self.viewer.add_image(np.zeros((9, 7, 3), np.uint8), rgb=True)
-
-    def move_layer(self) -> None:
-        """To another place in the list."""
-        count = len(self.viewer.layers)
-        if count > 1:
-            self.viewer.layers.move(self.random.randrange(count), self.random.randrange(count))
-
-    def duplicate_layer(self) -> None:
-        """As napari does: with its metadata."""
-        layer = self._layer()
-        if isinstance(layer, Image) and layer.rgb and not layer.visible and self.viewer.dims.ndisplay == 3:
-            # Napari's own fault, with its menu as well: a hidden colour image that is made in 3-D has no slice to draw.
-            return
-        if layer is not None:
-            self._say(layer.name)
-            self.viewer.add_layer(Layer.create(*layer.as_layer_data_tuple()))
-
-    def restyle_layer(self) -> None:
-        """Rename, hide, fade, select, recolour; another mode, other data, another place."""
-        layer = self._layer()
-        if layer is None:
-            return
-        change = self.random.randrange(9)
-        self._say(f"{change} {layer.name}")
-        if change == 0:
-            layer.name = self.random.choice(["stimulus", "a", "ü\n", "<b>x</b>", "reconstruction"])
-        elif change == 1:
-            layer.visible = not layer.visible
-        elif change == 2:
-            layer.opacity = self.random.random()
-        elif change == 3:
-            self.viewer.layers.selection = set(
-                self.random.sample(list(self.viewer.layers), self.random.randint(0, len(self.viewer.layers)))
-            )
-        elif change == 4 and isinstance(layer, Image) and not layer.rgb:
-            layer.contrast_limits = self.random.choice([(0, 1), (-5.0, 5.0), (0, 255)])
-            layer.colormap = self.random.choice(["gray", "magma", "red"])
-        elif change == 5:
-            layer.mode = self.random.choice(["pan_zoom", "transform"])
-        elif change == 6 and isinstance(layer, Labels):
-            layer.paint((0,) * layer.ndim, 1)
-            layer.undo()
-        elif change == 7:
-            layer.metadata = self.random.choice([{}, {"vidrecon_role": "stimulus"}, {"vidrecon_role": 5}])
-        elif change == 8 and isinstance(layer, Points):
-            layer.selected_data = set(range(min(2, len(layer.data))))
-
     def turn_to_3d(self) -> None:
         """To three dimensions or back."""
         self.viewer.dims.ndisplay = 5 - self.viewer.dims.ndisplay
@@ -466,43 +369,3 @@ class Monkey:
         if self.model.session is not None:
             with self.workspace.faults:
                 self.model.set_trial(self.random.choice(self.model.session.trial_ids))
-
-
-class Answers:
-    """Answers dialogs in place of a person: paths good and damaged, none, yes and no.
-
-    Parameters
-    ----------
-    monkey
-        Chooses.
-    patch
-        Sets an attribute of a class, as `setattr` does; a test takes it back.
-    """
-
-    def __init__(self, monkey: Monkey, patch: Callable[[Any, str, Any], None]) -> None:
-        self._monkey = monkey
-        for name in ("getOpenFileName", "getOpenFileNames", "getSaveFileName", "getExistingDirectory"):
-            patch(QFileDialog, name, staticmethod(getattr(self, f"_{name}")))
-        patch(QMessageBox, "question", staticmethod(self._question))
-
-    def _one(self) -> str:
-        random = self._monkey.random
-        return "" if random.random() < 0.3 else str(random.choice(self._monkey.answers))
-
-    def _getOpenFileName(self, *_: Any, **__: Any) -> tuple[str, str]:
-        return self._one(), ""
-
-    def _getOpenFileNames(self, *_: Any, **__: Any) -> tuple[list[str], str]:
-        return [self._one() or str(self._monkey.folder) for _ in range(self._monkey.random.randrange(3))], ""
-
-    def _getSaveFileName(self, *_: Any, **__: Any) -> tuple[str, str]:
-        endings = ["png", "gif", "csv", "npy", "zarr", "svg", "nothing"]
-        name = f"saved.{self._monkey.random.choice(endings)}"
-        return str(self._monkey.folder / "saved" / name), ""
-
-    def _getExistingDirectory(self, *_: Any, **__: Any) -> str:
-        return self._one()
-
-    def _question(self, *_: Any, **__: Any) -> QMessageBox.StandardButton:
-        buttons = QMessageBox.StandardButton
-        return self._monkey.random.choice([buttons.Yes, buttons.No])

@@ -10,7 +10,8 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QApplication, QWidget
 
 from benchmarks.safety.monkey import Outcome
-from benchmarks.safety.monkey_moves import Answers, Monkey
+from benchmarks.safety.monkey_answers import Answers
+from benchmarks.safety.monkey_moves import Monkey
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.subscriptions import subscribe
 
