@@ -140,8 +140,8 @@ def captions(
     legend = [
         f"{name} mask, {level}" if len(f"{name} mask, {level}") <= room else fitted(f"{name}, {level}", room)
         for name, level in (
-            ("evaluation", f"α ≥ {model.evaluation_threshold:g}"),
-            ("training", f"α ≥ {model.training_threshold:g}"),
+            ("evaluation", f"α ≥ {model.evaluation_threshold:.3g}"),
+            ("training", f"α ≥ {model.training_threshold:.3g}"),
         )
     ]
     written += [
