@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+from outside_packages import write_package
 
 SMALL_TRIALS = 4
 SMALL_NEURONS = 20
@@ -112,3 +115,19 @@ def small_decoder_file(small_session_folder: Path, tmp_path_factory: pytest.Temp
     recipe = DecoderRecipe(lags_frames=(0, 2), finest_cycles_per_px=0.1)
     fit_decoder(open_session(small_session_folder), recipe).save(path)
     return path
+
+
+@pytest.fixture
+def install_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Puts a package with entry points where Python finds it; see `write_package`."""
+
+    def put(package: str, code: str, entries: Mapping[str, str]) -> Path:
+        site = write_package(tmp_path / f"site_{package}", package, code, entries)
+        monkeypatch.syspath_prepend(str(site))
+        monkeypatch.delitem(sys.modules, package, raising=False)
+        return site
+
+    yield put
+    for module in [name for name in sys.modules if name.startswith("lab_")]:
+        del sys.modules[module]
+    importlib.invalidate_caches()

@@ -50,7 +50,11 @@ def build_app() -> typer.Typer:
     for verb in VERBS:
         name = MODULES.get(verb, verb)
         module = importlib.import_module(f"napari_vidrecon.cli.{name}")
-        app.command(verb, context_settings=getattr(module, "CONTEXT", None))(getattr(module, name))
+        settings: dict[str, Any] = {
+            "cls": getattr(module, "COMMAND_CLASS", None),
+            "context_settings": getattr(module, "CONTEXT", None),
+        }
+        app.command(verb, **settings)(getattr(module, name))
     return app
 
 

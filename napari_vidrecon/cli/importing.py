@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from napari_vidrecon.cli.options import Json, Overwrite
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.importing.settings import ImportSettings
 
-NwbName = typer.Option(metavar="NAME", help="NWB: the series to take where there are several.")
+
+class ImportCommand(typer.core.TyperCommand):
+    """The verb with the options of all readers; they are only looked for when it is called."""
+
+    @cached_property
+    def reading(self) -> dict[str, Any]:
+        """The options of readers, by the names of their values."""
+        from napari_vidrecon.cli.reader_options import parameters
+
+        return {each.name: each for each in parameters({part for each in self.params for part in each.opts})}
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """All options."""
+        *own, asking = super().get_params(ctx)
+        return [*own, *self.reading.values(), asking]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Call the verb, which finds what was given of the readers' options in the context."""
+        ctx.obj = {name: ctx.params.pop(name) for name in self.reading if name in ctx.params}
+        return super().invoke(ctx)
+
+
+COMMAND_CLASS = ImportCommand
 
 
 def importing(
-    kind: Annotated[str, typer.Argument(metavar="suite2p|nwb|arrays", help="What kind of files they are.")],
+    context: typer.Context,
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND", help="What kind of files they are: suite2p, nwb, arrays, or what a package adds."
+        ),
+    ],
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of suite2p or of arrays, or NWB file.")],
     out: Annotated[Path | None, typer.Option(metavar="SESSION", help="Session folder to write.")] = None,
     preview: Annotated[
         bool, typer.Option("--preview", help="Only list what is there and what it would be used for.")
     ] = False,
-    beside: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="suite2p: where stimulus, clocks and behaviour lie; default: SOURCE."),
-    ] = None,
-    signal: Annotated[str, typer.Option(help="suite2p: spks (deconvolved) or dff.")] = "spks",
-    all_regions: Annotated[bool, typer.Option("--all-regions", help="suite2p: not only cells.")] = False,
-    activity: Annotated[str, NwbName] = "",
-    stimulus: Annotated[str, NwbName] = "",
-    running: Annotated[str, NwbName] = "",
-    pupil_size: Annotated[str, NwbName] = "",
-    pupil_center: Annotated[str, NwbName] = "",
-    sample_time: Annotated[
-        str, typer.Option(help="NWB: a time of the activity is the start of a sample, or its middle.")
-    ] = "start",
     trial_frames: Annotated[int, typer.Option(help="Longest trial, frames at 30 Hz.")] = 300,
     fit: Annotated[str, typer.Option(help="Movies of other proportions: pad with grey, crop, or stretch.")] = "pad",
     levels: Annotated[
@@ -59,25 +75,19 @@ def importing(
     and what was resampled, filled, dropped or repaired is told, here and in import.txt of the session.
     """
     from napari_vidrecon.cli import report
+    from napari_vidrecon.cli.reader_options import chosen_options
     from napari_vidrecon.cli.settings import checked
     from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.sessions.belongings import SESSION
-    from napari_vidrecon.sessions.importing.nwb import NwbNames
     from napari_vidrecon.sessions.importing.settings import ImportSettings
-    from napari_vidrecon.sessions.importing.sources import SOURCE_KINDS, ImportSource, require_replaceable
+    from napari_vidrecon.sessions.importing.sources import ImportSource, reader_named, require_replaceable
 
-    if kind not in SOURCE_KINDS:
-        raise ConfigError(f"{kind}: expected one of {', '.join(SOURCE_KINDS)} before the source, found {kind!r}")
-    if signal not in ("spks", "dff"):
-        raise ConfigError(f"--signal: expected spks or dff, found {signal!r}")
-    if sample_time not in ("start", "middle"):
-        raise ConfigError(f"--sample-time: expected start or middle, found {sample_time!r}")
+    options = chosen_options(kind, reader_named(kind), context.obj)
     choices = {"trial_frames": trial_frames, "fit": fit, "bad_neurons": bad_neurons, "negative": negative}
     choices |= {"test_share": test_share, "validation_share": validation_share, "within_movie": within_movie}
     choices |= {"trim": trim, "clock_tolerance_s": clock_tolerance, "levels": _levels(levels)}
     settings = checked(ImportSettings, choices)
-    names = NwbNames(activity, stimulus, running, pupil_size, pupil_center)
-    chosen = ImportSource(kind, source, beside, signal, all_regions, names, sample_time)  # type: ignore[arg-type]
+    chosen = ImportSource(kind, source, options)
     if not preview and out is None:
         raise ConfigError("--out: expected the session folder to write, found none; or only look with --preview")
     if out is not None and not preview:

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import pkgutil
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from pydantic import ValidationError
 
+from napari_vidrecon.doors import Door
 from napari_vidrecon.encoders import architectures
 from napari_vidrecon.encoders.architecture import Architecture
 from napari_vidrecon.errors import EncoderError, one_line
 from napari_vidrecon.storage.faults import first_fault
 
-GROUP = "napari_vidrecon.encoders"
-"""Entry points of it are classes derived from `Architecture`, by the name that encoder files call them by."""
 Checked = TypeVar("Checked")
-logger = logging.getLogger(__name__)
 
 
 class UnknownArchitecture(EncoderError):
@@ -46,43 +42,16 @@ def architecture_named(name: str) -> type[Architecture]:
     if name in own_names():
         module = importlib.import_module(f"{architectures.__name__}.{name}")
         return next(each for each in vars(module).values() if _is_architecture(each, module.__name__))
-    found = list(entry_points(group=GROUP, name=name))
-    if not found:
+    found = DOOR.part(name)
+    if found is None:
         raise UnknownArchitecture(f"architecture '{one_line(name, 60)}': expected one of {', '.join(own_names())}")
-    if len(found) > 1:
-        packages = " and ".join(sorted(map(_package, found)))
-        raise EncoderError(f"architecture '{name}': expected one package that brings it, found {packages}; remove one")
-    return _loaded(found[0])
+    return found
 
 
 def all_architectures() -> dict[str, type[Architecture]]:
     """Every architecture that can be used, by name; a line says which packages are broken."""
-    names = dict.fromkeys([*own_names(), *sorted({each.name for each in entry_points(group=GROUP)})])
-    usable = {}
-    for name in names:
-        try:
-            usable[name] = architecture_named(name)
-        except EncoderError as broken:
-            logger.warning("%s", broken)
-    return usable
-
-
-def _loaded(entry: EntryPoint) -> type[Architecture]:
-    """The class behind an entry point of another package, which may be broken in any way."""
-    try:
-        found = entry.load()
-    except (Exception, SystemExit) as raised:  # noqa: BLE001  # a stranger's code
-        fault = f"{type(raised).__name__}: {one_line(raised, 200)}"
-        raise EncoderError(
-            f"architecture '{entry.name}': the package {_package(entry)} that brings it cannot be loaded ({fault}); "
-            "repair, update or remove that package"
-        ) from None
-    if not _is_architecture(found) or not isinstance(getattr(found, "config_class", None), type):
-        raise EncoderError(
-            f"architecture '{entry.name}': expected {entry.value} of the package {_package(entry)} to be a class "
-            f"derived from Architecture with a config_class, found {one_line(repr(found), 80)}; update or remove it"
-        )
-    return found
+    own = {name: architecture_named(name) for name in own_names()}
+    return {**own, **DOOR.usable(own)}
 
 
 def _is_architecture(value: Any, module: str | None = None) -> bool:
@@ -92,8 +61,13 @@ def _is_architecture(value: Any, module: str | None = None) -> bool:
     return module is None or value.__module__ == module
 
 
-def _package(entry: EntryPoint) -> str:
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+DOOR: Door[type[Architecture]] = Door(
+    "napari_vidrecon.encoders",
+    "architecture",
+    EncoderError,
+    "a class derived from Architecture with a config_class",
+    lambda found: _is_architecture(found) and isinstance(getattr(found, "config_class", None), type),
+)
 
 
 def checked(path: Path, what: str, build: Callable[..., Checked], values: dict[str, Any]) -> Checked:

@@ -48,20 +48,11 @@ TOOLTIPS = {
     "neurons as the session.",
     # Import
     "import_folder": "Choose a suite2p folder, or a folder of .npy arrays and movies. Nothing in it is changed.",
-    "import_file": "Choose an NWB file. Nothing in it is changed.",
+    "import_file": "Choose a file: NWB, or what another package reads. Nothing in it is changed.",
     "import_kind": "What the files are; told by their names. The table shows what each array would be used for.",
     "import_columns": "Every array that was found: what it is taken for, its shape, kind of numbers, rate, and the "
     "range of a sample of its values. What is not taken for anything is dimmed. To use other names, describe the "
     "files in a recording.toml beside them (docs/import.md).",
-    "import_signal": "spks is the deconvolved activity, which encoders are made for; dF/F is slower.",
-    "import_all_regions": "Take every region that suite2p found, also those it does not call cells.",
-    "import_beside": "Where stimulus, clocks and behaviour lie, if not in the suite2p folder itself.",
-    "import_activity": "Which series is the neurons' activity, where the file has several.",
-    "import_stimulus": "Which series holds the movies, where the file has several.",
-    "import_running": "Which series is the running speed, where the file has several.",
-    "import_pupil_size": "Which series is the size of the pupil, where the file has several.",
-    "import_pupil_center": "Which series is the position of the pupil, where the file has several.",
-    "import_sample_time": "What the times of the activity say: when the microscope began a sample, or its middle.",
     "import_trial_frames": "Longer presentations are cut into several trials; 300 frames are 10 s at 30 Hz.",
     "import_fit": "Movies are brought to 36 × 64 pixels. If their proportions are others: add grey at the edges, cut "
     "the edges off, or distort them.",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from outside_packages import BOXES, write_box
 from raw_recordings import RawMouse
 
 from napari_vidrecon.sessions.session import Session, open_session
@@ -86,6 +87,7 @@ def test_an_imported_session_is_replaced_only_if_asked_and_other_folders_never(
         (("suite2p", "SOURCE", "--signal", "raw"), "spks or dff"),
         (("nwb", "SOURCE", "--sample-time", "end"), "start or middle"),
         (("nwb", "SOURCE"), "NWB file"),
+        (("arrays", "SOURCE", "--signal", "dff"), "--signal: expected only for suite2p"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(words, named: str, raw: RawMouse, vidrecon, tmp_path: Path) -> None:
@@ -121,3 +123,18 @@ def test_an_interrupted_import_leaves_nothing(
     assert answer.code == 130
     assert "nothing was written" in answer.err
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_reader_of_another_package_brings_its_options(
+    install_package, raw: RawMouse, mouse: Session, vidrecon, tmp_path: Path
+) -> None:
+    install_package("lab_boxes", BOXES, {"readers": "box = lab_boxes:BoxReader"})
+    file, out = write_box(raw, tmp_path / "mouse.box"), tmp_path / "session"
+    told = vidrecon("import", "--help").out
+    assert "--gain" in told
+    assert "--box-out" in told
+    assert vidrecon("import", "box", file, "--gain", "3", "--box-out", "--out", out).code == 0
+    np.testing.assert_allclose(open_session(out).trial(3).responses, 3 * mouse.trial(3).responses, atol=0.03)
+    answer = vidrecon("import", "box", file, "--gain", "much", "--out", tmp_path / "other")
+    assert (answer.code, len(answer.err.strip().splitlines())) == (2, 1)
+    assert "gain: input should be a valid number" in answer.err

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from outside_packages import SPOTS
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -22,70 +23,11 @@ from napari_vidrecon.encoders.training.training_run import train_encoder
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import ConfigError, EncoderError, VidreconError
 
-SPOTS = """
-from typing import Annotated, Literal
-
-import torch
-from pydantic import BaseModel, ConfigDict, Field
-from torch import nn
-
-from napari_vidrecon.encoders.architecture import Architecture
-from napari_vidrecon.encoders.training_recipe import Schedule, TrainingRecipe
-
-
-class SpotsConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-    readout_outputs: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = (1,)
-    features: Annotated[int, Field(ge=1, le=64)] = 3
-
-
-class SpotsRecipe(TrainingRecipe):
-    architecture: Literal["spots"] = "spots"
-    features: int = Field(3, ge=1, le=64)
-    steps: int = Field(3, ge=1, le=1000)
-    learning_rate: float = Field(1e-2, gt=0)
-
-    def schedule(self, mice=1):
-        return Schedule(self.steps * mice, 1, self.learning_rate, 0.0)
-
-
-class Spots(Architecture):
-    config_class = SpotsConfig
-    recipe_class = SpotsRecipe
-    causal = True
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.filters = nn.Conv2d(1, config.features, 5, stride=4)
-        self.readouts = nn.ModuleList(nn.Linear(config.features, n) for n in config.readout_outputs)
-
-    def shared(self, x):
-        frames = (x[:, 0] - 127.5) / 60.0
-        return (self.filters(frames.flatten(0, 1)[:, None]).mean(dim=(2, 3)).unflatten(0, frames.shape[:2]),)
-
-    def activity(self, shared, mouse):
-        return nn.functional.softplus(super().activity(shared, mouse)).transpose(1, 2)
-"""
-
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Put a package with an entry point where Python finds it, as an installer does."""
-
-    def put(package: str, code: str, entry: str) -> None:
-        site = tmp_path / f"site_{package}"
-        described = site / f"{package}-0.1.dist-info"
-        described.mkdir(parents=True)
-        (site / f"{package}.py").write_text(code)
-        (described / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.1\n")
-        (described / "entry_points.txt").write_text(f"[napari_vidrecon.encoders]\n{entry}\n")
-        monkeypatch.syspath_prepend(str(site))
-        monkeypatch.delitem(sys.modules, package, raising=False)
-
-    yield put
-    for module in [name for name in sys.modules if name.startswith("lab_")]:
-        del sys.modules[module]
-    importlib.invalidate_caches()
+def install(install_package):
+    """A package with one architecture."""
+    return lambda package, code, entry: install_package(package, code, {"encoders": entry})
 
 
 @pytest.fixture

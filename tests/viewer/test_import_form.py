@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from outside_packages import BOXES, write_box
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QTreeWidget, QWidget
@@ -232,15 +233,32 @@ def test_where_several_series_could_be_meant_one_is_chosen_from_those_found(
         io.write(book)
     chosen(form, file)
     assert "choose one under “Series”" in form.message.text()
-    control = form.reading.series["running"]
-    index = next(index for index in range(control.count()) if control.itemText(index).endswith("wheel_speed"))
-    control.setCurrentIndex(index)
+    control = form.reading.pages["nwb"].controls["running"]
+    control.value = next(name for name in control.choices if name.endswith("wheel_speed"))
     form.look()
     assert form.controller.wait()
     assert not form.message.isVisible()
     (name,) = [name for name, use in shown_uses(form).items() if use == "running"]
-    assert name == control.currentData()
+    assert name == control.value
     assert name.endswith("wheel_speed")
+
+
+def test_a_reader_of_another_package_is_in_the_list_with_a_form_of_its_options(
+    install_package: Callable[..., Path], qtbot: QtBot, raw: RawMouse, mouse: Session, tmp_path: Path
+) -> None:
+    install_package("lab_boxes", BOXES, {"readers": "box = lab_boxes:BoxReader"})
+    form = ImportForm(lambda _path: None)
+    qtbot.addWidget(form)
+    form.show()
+    chosen(form, write_box(raw, tmp_path / "mouse.box"))
+    assert form.kind.currentText() == "lab box"
+    page = form.reading.pages["box"]
+    assert page.isVisible()
+    page.controls["gain"].value = 2.0
+    form.start()
+    assert form.controller.wait()
+    expected = 2 * mouse.trial(3).responses
+    np.testing.assert_allclose(open_session(tmp_path / "mouse_session").trial(3).responses, expected, atol=0.02)
 
 
 def test_every_control_of_the_form_says_what_it_does(form: ImportForm) -> None:

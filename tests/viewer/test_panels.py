@@ -177,7 +177,7 @@ def test_a_preset_sets_every_parameter_and_one_changed_parameter_is_counted(qtbo
     panel._take_preset(preset)
     assert small_model.config == ReconstructionConfig.preset(preset)
     assert panel.fold.heading.text().endswith("Advanced")
-    panel.advanced._controls["seed"].value = 7
+    panel.advanced.controls["seed"].value = 7
     assert small_model.config == ReconstructionConfig.preset(preset, seed=7)
     assert "1 changed" in panel.fold.heading.text()
     panel.reset_button.click()
@@ -190,7 +190,7 @@ def test_the_advanced_form_shows_exactly_what_the_model_holds(qtbot, small_model
     for preset in PRESETS:
         config = ReconstructionConfig.preset(preset)
         small_model.set_settings(config=config)
-        shown = {name: control.value for name, control in panel.advanced._controls.items()}
+        shown = {name: control.value for name, control in panel.advanced.controls.items()}
         assert shown == {name: getattr(config, name) for name in shown}
         assert small_model.config == config
 

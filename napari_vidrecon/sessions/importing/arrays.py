@@ -6,7 +6,6 @@ import itertools
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from napari_vidrecon.sessions.importing.clocks import ClockMap, fitting_times, r
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import Description, SignalPart, read_description
 from napari_vidrecon.sessions.importing.movie_files import movies_at
+from napari_vidrecon.sessions.importing.reader import Reader
 from napari_vidrecon.sessions.importing.recorded_files import recorded_array, recorded_file, recorded_numbers
 from napari_vidrecon.sessions.importing.recording import (
     Presentation,
@@ -35,20 +35,15 @@ LARGEST_TABLE_BYTES = 8_000_000
 MOST_FRAMES_SHOWN = 10_000_000
 
 
-@dataclass(frozen=True)
-class ArrayFolder:
-    """A folder of plain arrays.
+class ArrayFolder(Reader):
+    """A folder of plain arrays, with `recording.toml` or files named by convention."""
 
-    Parameters
-    ----------
-    folder
-        Where the arrays lie, with `recording.toml` or files named by convention.
-    settings
-        Choices of the import that concern reading.
-    """
+    title = "folder of arrays"
 
-    folder: Path
-    settings: ImportSettings = field(default_factory=ImportSettings)
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Any folder may be one."""
+        return True
 
     def columns(self) -> list[Column]:
         """Every file found, and what it would be used for.
@@ -58,8 +53,8 @@ class ArrayFolder:
         StorageError
             No such folder, or a file of times that cannot be read.
         """
-        require_folder(self.folder)
-        return preview(self.folder, "activity.npy")
+        require_folder(self.path)
+        return preview(self.path, "activity.npy")
 
     def recording(self) -> Recording:
         """The recording, with the activity in memory and the movies mapped.
@@ -71,23 +66,23 @@ class ArrayFolder:
         StorageError
             A file is damaged or unsafe.
         """
-        require_folder(self.folder)
-        with reading(self.folder, SessionError, "a recording"):
+        require_folder(self.path)
+        with reading(self.path, SessionError, "a recording"):
             return self._recording()
 
     def _recording(self) -> Recording:
-        description, told_by = read_description(self.folder)
+        description, told_by = read_description(self.path)
         report = ImportReport()
         report.add("read", "files", f"plain arrays, told apart by {told_by}")
         part = description.activity
-        values = recorded_numbers(self.folder, part.file, "activity (neurons, samples)")
+        values = recorded_numbers(self.path, part.file, "activity (neurons, samples)")
         if values.ndim != 2 or 0 in values.shape:
             raise SessionError(
-                f"{self.folder / part.file}: expected activity (neurons, samples), "
+                f"{self.path / part.file}: expected activity (neurons, samples), "
                 f"found {values.dtype} of shape {values.shape}"
             )
         values = values.T if part.axes == "time,neurons" else values
-        return ArrayReader(self.folder, description, self.settings, report).recording(values, part.file)
+        return ArrayReader(self.path, description, self.settings, report).recording(values, part.file)
 
 
 class ArrayReader:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from pydantic import Field
 
 from napari_vidrecon.errors import SessionError, StorageError, one_line
 from napari_vidrecon.sessions.importing.array_preview import rate_of
@@ -18,9 +18,10 @@ from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
 from napari_vidrecon.sessions.importing.hdf5_contents import require_self_contained, require_stored, rows_of, whole
 from napari_vidrecon.sessions.importing.nwb_names import CENTRE, DECONVOLVED, RUNNING, SIZE, matches, path_of, the_one
 from napari_vidrecon.sessions.importing.nwb_stimulus import StimulusReader, told_clock
+from napari_vidrecon.sessions.importing.reader import Reader
 from napari_vidrecon.sessions.importing.recording import Recording, Signal, single_precision
 from napari_vidrecon.sessions.importing.report import ImportReport
-from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.settings import Settings
 from napari_vidrecon.storage import reading
 
 if TYPE_CHECKING:
@@ -31,47 +32,42 @@ MOST_KEYWORDS = 100
 POSITION_COLUMNS = ("x_um", "y_um", "z_um")
 
 
-@dataclass(frozen=True)
-class NwbNames:
-    """Which series to take where a file has several; names, or ends of their paths in the file.
-
-    Parameters
-    ----------
-    activity, stimulus, running, pupil_size, pupil_center
-        Empty to have them found.
-    """
-
-    activity: str = ""
-    stimulus: str = ""
-    running: str = ""
-    pupil_size: str = ""
-    pupil_center: str = ""
+def _series(title: str, description: str) -> Any:
+    return Field("", title=f"Series: {title}", description=description, json_schema_extra={"of": "columns"})
 
 
-@dataclass
-class NwbFile:
-    """An NWB file, open while it is entered; its movies are read from it when they are needed.
+class NwbOptions(Settings):
+    """How an NWB file is read: which series to take where it has several, by name or by the end of their path."""
 
-    Parameters
-    ----------
-    path
-        The file.
-    settings
-        Choices of the import that concern reading.
-    names
-        Which series to take where there are several.
-    sample_time
-        Whether a time of the activity says when a sample starts or its middle.
-    """
+    activity: str = _series("activity", "Which series is the neurons' activity, where the file has several.")
+    stimulus: str = _series("stimulus", "Which series holds the movies, where the file has several.")
+    running: str = _series("running", "Which series is the running speed, where the file has several.")
+    pupil_size: str = _series("pupil size", "Which series is the size of the pupil, where the file has several.")
+    pupil_center: str = _series(
+        "pupil centre", "Which series is the position of the pupil, where the file has several."
+    )
+    sample_time: Literal["start", "middle"] = Field(
+        "start",
+        title="Times of the activity",
+        description="What the times of the activity say: when the microscope began a sample, or its middle.",
+        json_schema_extra={"labels": {"start": "when each sample starts", "middle": "the middle of each sample"}},
+    )
 
-    path: Path
-    settings: ImportSettings = field(default_factory=ImportSettings)
-    names: NwbNames = field(default_factory=NwbNames)
-    sample_time: Literal["start", "middle"] = "start"
 
-    def __post_init__(self) -> None:
-        self._io: NWBHDF5IO | None = None
-        self._book: Any = None
+class NwbFile(Reader):
+    """An NWB file, open while it is entered; its movies are read from it when they are needed."""
+
+    title = "NWB file"
+    suffixes = (".nwb", ".h5", ".hdf5")
+    options_class = NwbOptions
+    options: NwbOptions
+    _io: NWBHDF5IO | None = None
+    _book: Any = None
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Every file may be one: whether it is shows when it is opened."""
+        return path.is_file() or super().recognises(path)
 
     def __enter__(self) -> Self:
         try:
@@ -119,7 +115,7 @@ class NwbFile:
         faults: list[Column] = []
         stimulus = StimulusReader(self.path, self._book, ImportReport())
         try:
-            for series in stimulus.series(self.names.stimulus):
+            for series in stimulus.series(self.options.stimulus):
                 uses |= {id(series): "stimulus", id(stimulus.holder(series)): "stimulus"}
         except (SessionError, StorageError) as error:
             faults.append(Column.unreadable("stimulus", str(error), fault=True))
@@ -165,11 +161,11 @@ class NwbFile:
         if series is None:
             raise SessionError(f"{self.path}: expected a response series of the neurons, found none; see --preview")
         activity = self._signal(series, "activity", report)
-        if self.sample_time == "start":
+        if self.options.sample_time == "start":
             report.add("assumed", "activity", "its times say when a sample starts; half a sample was added")
             activity = Signal(activity.values, activity.times + activity.period_s / 2, activity.source)
         stimulus = StimulusReader(self.path, self._book, report, self.settings.levels)
-        movies, presentations, tiers = stimulus.read(self.names.stimulus)
+        movies, presentations, tiers = stimulus.read(self.options.stimulus)
         return Recording(
             name=self.path.stem,
             activity=activity,
@@ -205,7 +201,7 @@ class NwbFile:
         single = [each for each in other if int(np.prod(each.data.shape[1:])) == 1]
         double = [each for each in other if each.data.shape[1:] == (2,)]
         deconvolved = [each for each in responses if matches(DECONVOLVED, each)]
-        names, source = self.names, self.path
+        names, source = self.options, self.path
         found = {
             "activity": the_one(
                 source, "activity", responses if len(deconvolved) != 1 else deconvolved, names.activity, responses

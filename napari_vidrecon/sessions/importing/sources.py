@@ -3,25 +3,69 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any
 
-from napari_vidrecon.errors import StorageError
+from napari_vidrecon.doors import Door
+from napari_vidrecon.errors import ConfigError, SessionError, StorageError, VidreconError, one_line
 from napari_vidrecon.sessions.belongings import REPORT_FILE
-from napari_vidrecon.sessions.importing.nwb import NwbFile, NwbNames
+from napari_vidrecon.sessions.importing.arrays import ArrayFolder
+from napari_vidrecon.sessions.importing.columns import Column
+from napari_vidrecon.sessions.importing.nwb import NwbFile
+from napari_vidrecon.sessions.importing.reader import Reader
+from napari_vidrecon.sessions.importing.recording import Recording
+from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
+from napari_vidrecon.settings import Settings
 from napari_vidrecon.storage import recover_folder
 
-if TYPE_CHECKING:
-    from napari_vidrecon.sessions.importing.arrays import ArrayFolder
-    from napari_vidrecon.sessions.importing.settings import ImportSettings
-    from napari_vidrecon.sessions.importing.suite2p import Signal2p, Suite2pFolder
+LONGEST_KIND = 60
+logger = logging.getLogger(__name__)
+READERS: dict[str, type[Reader]] = {"suite2p": Suite2pFolder, "nwb": NwbFile, "arrays": ArrayFolder}
+"""Those of this package."""
 
-SourceKind = Literal["suite2p", "nwb", "arrays"]
-SOURCE_KINDS: tuple[SourceKind, ...] = ("suite2p", "nwb", "arrays")
-NWB_SUFFIXES = (".nwb", ".h5", ".hdf5")
-SUITE2P_MARKS = ("spks.npy", "F.npy", "iscell.npy", "suite2p", "plane0")
+
+def _is_reader(found: Any) -> bool:
+    if not isinstance(found, type) or not issubclass(found, Reader) or found.__abstractmethods__:
+        return False
+    return isinstance(getattr(found, "title", None), str) and issubclass(found.options_class, Settings)
+
+
+DOOR: Door[type[Reader]] = Door(
+    "napari_vidrecon.readers",
+    "reader",
+    SessionError,
+    "a class derived from Reader with a title, options_class, columns and recording",
+    _is_reader,
+)
+
+
+def all_readers() -> dict[str, type[Reader]]:
+    """Every reader that can be used, by the kind of files; a line says which packages are broken."""
+    return {**READERS, **DOOR.usable(READERS)}
+
+
+def reader_named(kind: str) -> type[Reader]:
+    """The reader of a kind of files.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    SessionError
+        The package that brings it is broken; the message names it.
+    """
+    found = READERS.get(kind) or DOOR.part(kind)
+    if found is None:
+        known = ", ".join([*READERS, *(name for name in DOOR.names if name not in READERS)])
+        raise ConfigError(
+            f"{one_line(kind, LONGEST_KIND)}: expected one of {known} before the source, "
+            f"found {one_line(repr(kind), LONGEST_KIND)}"
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -31,28 +75,20 @@ class ImportSource:
     Parameters
     ----------
     kind
-        "suite2p", "nwb" or "arrays".
+        Of the files: "suite2p", "nwb", "arrays", or what another package brings.
     path
-        A folder, or an NWB file.
-    beside
-        suite2p: where stimulus, clocks and behaviour lie; None for the same folder.
-    signal, all_regions
-        suite2p: see `Suite2pFolder`.
-    names, sample_time
-        NWB: see `NwbFile`.
+        A folder, or a file.
+    options
+        How they are read: fields of the reader's `options_class`.
     """
 
-    kind: SourceKind
+    kind: str
     path: Path
-    beside: Path | None = None
-    signal: Signal2p = "spks"
-    all_regions: bool = False
-    names: NwbNames = field(default_factory=NwbNames)
-    sample_time: Literal["start", "middle"] = "start"
+    options: dict[str, Any] = field(default_factory=dict)
 
     @contextlib.contextmanager
-    def opened(self, settings: ImportSettings) -> Iterator[ArrayFolder | NwbFile | Suite2pFolder]:
-        """The reader of these files; an NWB file stays open as long as it is used.
+    def opened(self, settings: ImportSettings) -> Iterator[OpenedSource]:
+        """What reads these files, entered.
 
         Parameters
         ----------
@@ -66,29 +102,54 @@ class ImportSource:
 
         Raises
         ------
+        ConfigError
+            There is no such kind, or an option cannot be used.
         SessionError
-            What reads them is not installed.
+            What reads them is not installed, or is broken.
         StorageError
             They are not there, or damaged.
         """
-        if self.kind == "arrays":
-            from napari_vidrecon.sessions.importing.arrays import ArrayFolder
-
-            yield ArrayFolder(self.path, settings)
-        elif self.kind == "suite2p":
-            from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
-
-            yield Suite2pFolder(self.path, self.beside, settings, self.signal, self.all_regions)
-        else:
-            with NwbFile(self.path, settings, self.names, self.sample_time) as file:
-                yield file
+        with contextlib.ExitStack() as stack:
+            with _blaming(self.kind):
+                reader = stack.enter_context(reader_named(self.kind)(self.path, settings, **self.options))
+            yield OpenedSource(self.kind, reader)
 
 
-def kind_of(path: Path) -> SourceKind:
-    """What files seem to be, by their names alone."""
-    if path.is_file() or path.suffix.lower() in NWB_SUFFIXES:
-        return "nwb"
-    return "suite2p" if any((path / mark).exists() for mark in SUITE2P_MARKS) else "arrays"
+@dataclass(frozen=True)
+class OpenedSource:
+    """Files that are being read; what a reader of another package raises is one line that names the package."""
+
+    kind: str
+    reader: Reader
+
+    def columns(self) -> list[Column]:
+        """Every array found, and what it would be used for."""
+        with _blaming(self.kind):
+            return list(self.reader.columns())
+
+    def recording(self) -> Recording:
+        """The recording; its movies may stay in the files as long as they are open."""
+        with _blaming(self.kind):
+            found = self.reader.recording()
+            if not isinstance(found, Recording):
+                raise TypeError(f"expected a Recording, found {type(found).__name__}")
+            return found
+
+
+def _blaming(kind: str) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext() if kind in READERS else DOOR.blaming(kind)
+
+
+def kind_of(path: Path) -> str:
+    """What files seem to be, by their names alone; readers of other packages are asked first."""
+    for kind, reader in [*DOOR.usable(READERS).items(), *READERS.items()]:
+        try:
+            with _blaming(kind):
+                if reader.recognises(path):
+                    return kind
+        except VidreconError as broken:
+            logger.warning("%s", broken)
+    return "arrays"
 
 
 def require_replaceable(out: Path, replace: bool) -> None:

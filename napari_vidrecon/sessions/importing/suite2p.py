@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
 from napari_vidrecon.errors import SessionError, StorageError
 from napari_vidrecon.sessions.importing.array_preview import list_columns, rate_of, require_folder, uses
 from napari_vidrecon.sessions.importing.arrays import ArrayReader
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import read_description
+from napari_vidrecon.sessions.importing.reader import Reader
 from napari_vidrecon.sessions.importing.recorded_files import recorded_numbers
 from napari_vidrecon.sessions.importing.recording import Recording
 from napari_vidrecon.sessions.importing.report import ImportReport
-from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.settings import Settings
 from napari_vidrecon.storage import check_inside, read_array, reading
 
+MARKS = ("spks.npy", "F.npy", "iscell.npy", "suite2p", "plane0")
 CELLS_FILE, PICKLED_FILES = "iscell.npy", ("stat.npy", "ops.npy", "db.npy")
 NEUROPIL_SHARE = 0.7
 BASELINE_PERCENTILE = 10.0
@@ -30,40 +33,48 @@ CONVERT_STAT = (
     "with coordinate_scale_um = µm a pixel in recording.toml"
 )
 
-Signal2p = Literal["spks", "dff"]
+
+class Suite2pOptions(Settings):
+    """How a suite2p folder is read."""
+
+    signal: Literal["spks", "dff"] = Field(
+        "spks",
+        title="Activity",
+        description="spks is the deconvolved activity, which encoders are made for; dff, "
+        "(F - 0.7 Fneu - F0) / F0 cut off at zero, is slower.",
+        json_schema_extra={"labels": {"spks": "deconvolved (spks)", "dff": "dF/F"}},
+    )
+    all_regions: bool = Field(
+        False,
+        title="All regions, not only cells",
+        description="Take every region that suite2p found, also those it does not call cells.",
+    )
+    beside: Path | None = Field(
+        None,
+        title="Other arrays in",
+        description="Where stimulus, clocks and behaviour lie, if not in the suite2p folder itself.",
+    )
 
 
-@dataclass(frozen=True)
-class Suite2pFolder:
-    """A suite2p result: one plane, or a folder of several (`plane0`, `plane1` ...).
+class Suite2pFolder(Reader):
+    """A suite2p result: one plane, with `spks.npy`, `F.npy` and `iscell.npy`, or a folder of several (`plane0` ...)."""
 
-    Parameters
-    ----------
-    folder
-        Holds `spks.npy`, `F.npy`, `iscell.npy`, or folders `plane*` that do.
-    beside
-        Where the stimulus, the clocks and the behaviour lie; default: the same folder.
-    settings
-        Choices of the import that concern reading.
-    signal
-        "spks", the deconvolved activity, or "dff", (F - 0.7 Fneu - F0) / F0 cut off at zero.
-    all_regions
-        Take regions that suite2p does not call cells, too.
-    """
+    title = "suite2p folder"
+    options_class = Suite2pOptions
+    options: Suite2pOptions
 
-    folder: Path
-    beside: Path | None = None
-    settings: ImportSettings = field(default_factory=ImportSettings)
-    signal: Signal2p = "spks"
-    all_regions: bool = False
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether a folder holds what suite2p writes."""
+        return any((path / mark).exists() for mark in MARKS)
 
     @property
     def planes(self) -> list[Path]:
         """The folders that hold activity, in order."""
-        name = "spks.npy" if self.signal == "spks" else "F.npy"
-        if (self.folder / name).is_file():
-            return [self.folder]
-        inner = self.folder / "suite2p" if (self.folder / "suite2p").is_dir() else self.folder
+        name = "spks.npy" if self.options.signal == "spks" else "F.npy"
+        if (self.path / name).is_file():
+            return [self.path]
+        inner = self.path / "suite2p" if (self.path / "suite2p").is_dir() else self.path
         found = [plane for plane in inner.glob("plane*") if plane.name[5:].isdecimal() and (plane / name).is_file()]
         return sorted(found, key=lambda plane: int(plane.name[5:]))
 
@@ -75,7 +86,7 @@ class Suite2pFolder:
         StorageError
             No such folder, or a file of times that cannot be read.
         """
-        require_folder(self.folder)
+        require_folder(self.path)
         beside = self._beside()
         known, rate = {}, None
         try:
@@ -92,8 +103,12 @@ class Suite2pFolder:
         roles: dict[str, tuple[str, str | None, float | None]] = dict.fromkeys(
             PICKLED_FILES, ("not used; pickled, and never opened", None, None)
         )
-        roles[CELLS_FILE] = ("all regions are taken" if self.all_regions else "which regions are cells", None, None)
-        names = ("spks.npy",) if self.signal == "spks" else ("F.npy", "Fneu.npy")
+        roles[CELLS_FILE] = (
+            "all regions are taken" if self.options.all_regions else "which regions are cells",
+            None,
+            None,
+        )
+        names = ("spks.npy",) if self.options.signal == "spks" else ("F.npy", "Fneu.npy")
         roles |= dict.fromkeys(names, ("activity", None, rate))
         columns = []
         for plane in self.planes:
@@ -115,16 +130,20 @@ class Suite2pFolder:
         StorageError
             A file is damaged or unsafe.
         """
-        require_folder(self.folder)
-        with reading(self.folder, SessionError, "a suite2p folder"):
+        require_folder(self.path)
+        with reading(self.path, SessionError, "a suite2p folder"):
             return self._recording()
 
     def _recording(self) -> Recording:
         planes = self.planes
         if not planes:
-            wanted = "spks.npy" if self.signal == "spks" else "F.npy and Fneu.npy"
-            other = "run its deconvolution, or take --signal dff" if self.signal == "spks" else "choose another folder"
-            raise SessionError(f"{self.folder}: expected suite2p's {wanted}, found neither it nor planes; {other}")
+            wanted = "spks.npy" if self.options.signal == "spks" else "F.npy and Fneu.npy"
+            other = (
+                "run its deconvolution, or take --signal dff"
+                if self.options.signal == "spks"
+                else "choose another folder"
+            )
+            raise SessionError(f"{self.path}: expected suite2p's {wanted}, found neither it nor planes; {other}")
         beside = self._beside()
         description, told_by = read_description(beside, "spks.npy")
         report = ImportReport()
@@ -145,13 +164,13 @@ class Suite2pFolder:
         return ArrayReader(beside, description, self.settings, report).recording(activity, str(planes[0]), rows)
 
     def _beside(self) -> Path:
-        if self.beside is not None:
-            require_folder(self.beside)
-            return self.beside
-        return self.folder
+        if self.options.beside is None:
+            return self.path
+        require_folder(self.options.beside)
+        return self.options.beside
 
     def _activity(self, plane: Path, report: ImportReport) -> np.ndarray:
-        if self.signal == "spks":
+        if self.options.signal == "spks":
             return self._traces(plane / "spks.npy")
         bright, around = self._traces(plane / "F.npy"), self._traces(plane / "Fneu.npy")
         if bright.shape != around.shape:
@@ -174,11 +193,11 @@ class Suite2pFolder:
 
     def _cells(self, plane: Path, regions: int, report: ImportReport) -> np.ndarray:
         file = plane / CELLS_FILE
-        if self.all_regions:
+        if self.options.all_regions:
             report.add("assumed", "activity", "all regions are taken, cells or not")
             return np.ones(regions, dtype=bool)
         try:
-            check_inside(self.folder, file)
+            check_inside(self.path, file)
             cells = read_array(file)
         except StorageError as error:
             raise StorageError(f"{error}; to take all regions give --all-regions") from None
@@ -200,14 +219,14 @@ class Suite2pFolder:
             if not self.settings.trim:
                 found = ", ".join(f"{plane.name}: {length}" for plane, length in zip(planes, lengths, strict=True))
                 raise SessionError(
-                    f"{self.folder}: expected planes of the same length, found {found} samples; "
+                    f"{self.path}: expected planes of the same length, found {found} samples; "
                     "cut the longer ones at their end with --trim"
                 )
             report.add("repaired", "activity", f"planes of {max(lengths)} samples cut to {shortest} at the end")
         return np.concatenate([part[:, :shortest] for part in values])
 
     def _traces(self, file: Path) -> np.ndarray:
-        check_inside(self.folder, file)
+        check_inside(self.path, file)
         traces = read_array(file)
         if traces.ndim != 2 or traces.dtype.kind not in "fiu" or traces.shape[0] < 1 or traces.shape[1] < 2:
             found = f"{traces.dtype} of shape {traces.shape}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
@@ -33,10 +32,6 @@ from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.recent_folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.tooltips import explain
 
-if TYPE_CHECKING:
-    from napari_vidrecon.sessions.importing.sources import SourceKind
-
-KINDS: dict[str, SourceKind] = {"suite2p folder": "suite2p", "NWB file": "nwb", "folder of arrays": "arrays"}
 SESSION_ENDING = "_session"
 LOOK_AFTER_MILLISECONDS = 150
 WIDTH_IN_LETTERS, HEIGHT_IN_LINES = 200, 44
@@ -59,7 +54,10 @@ class ImportForm(QDialog):
     """
 
     def __init__(self, open_session: Callable[[Path], object], parent: QWidget | None = None) -> None:
+        from napari_vidrecon.sessions.importing.sources import all_readers
+
         super().__init__(parent)
+        self._readers = all_readers()
         self.setWindowTitle("Import a recording")
         self.setAcceptDrops(True)
         self.controller = ImportController(self)
@@ -70,9 +68,10 @@ class ImportForm(QDialog):
         self.source_name = QElidingLabel("nothing chosen yet")
         self.source_name.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.folder_button = button("Folder…", "import_folder", self._ask_folder)
-        self.file_button = button("NWB file…", "import_file", self._ask_file)
-        self.kind = choice("import_kind", KINDS, lambda _kind: self._look())
-        self.reading = ReadingOptions(self._look)
+        self.file_button = button("File…", "import_file", self._ask_file)
+        kinds = {reader.title: kind for kind, reader in self._readers.items()}
+        self.kind = choice("import_kind", kinds, lambda _kind: self._look())
+        self.reading = ReadingOptions(self._readers, self._look)
         self.settings = SettingsOptions()
         self.out = explain(QLineEdit(), "import_out")
         self.out.textEdited.connect(lambda _text: self._keep_out())
@@ -160,7 +159,9 @@ class ImportForm(QDialog):
             self.choose(Path(name))
 
     def _ask_file(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "An NWB file", str(last_folder()), "NWB files (*.nwb *.h5 *.hdf5)")
+        kinds = [reader for reader in self._readers.values() if reader.suffixes]
+        known = [f"{reader.title} ({' '.join(f'*{suffix}' for suffix in reader.suffixes)})" for reader in kinds]
+        name, _ = QFileDialog.getOpenFileName(self, "A recording", str(last_folder()), ";;".join(known))
         if name:
             remember_last_folder(Path(name).parent)
             self.choose(Path(name))
@@ -196,7 +197,7 @@ class ImportForm(QDialog):
             self._shown_columns = controller.columns
             columns = controller.columns or ()
             self.table.show_columns(columns)
-            self.reading.offer_series(columns)
+            self.reading.offer_columns(columns)
         self.reading.show_kind(self.kind.currentData())
         busy, imported = controller.busy, controller.imported
         for control in (self.folder_button, self.file_button, self.kind, self.reading, self.settings, self.out,

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QLayout, QVBoxLayout, QWidget
-from superqt import QElidingLabel
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_vidrecon.viewer.panels.controls import button, choice, form, number, row, set_options, tick, whole_number
-from napari_vidrecon.viewer.recent_folders import home
+from napari_vidrecon.viewer.panels.controls import choice, form, number, tick, whole_number
+from napari_vidrecon.viewer.panels.settings_form import SettingsForm
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.importing.columns import Column
+    from napari_vidrecon.sessions.importing.reader import Reader
     from napari_vidrecon.sessions.importing.settings import ImportSettings
-    from napari_vidrecon.sessions.importing.sources import ImportSource, SourceKind
+    from napari_vidrecon.sessions.importing.sources import ImportSource
 
-SAME_FOLDER = "the same folder"
-BY_NAME = "told by its name"
-SERIES = ("activity", "stimulus", "running", "pupil_size", "pupil_center")
-SERIES_TITLES = ("Activity", "Stimulus", "Running", "Pupil size", "Pupil centre")
 SHORTEST_TRIAL, LONGEST_TRIAL = 32, 3000
 LARGEST_SHARE, SHARE_STEP = 0.45, 0.05
 LARGEST_LEVEL = 1e6
@@ -29,95 +24,55 @@ MILLISECONDS = 1000
 
 
 class ReadingOptions(QWidget):
-    """How files of the chosen kind are read.
+    """How files of the chosen kind are read: a page of controls a reader.
 
     Parameters
     ----------
+    readers
+        By kind of files.
     changed
         Called when something else would be read.
+
+    Attributes
+    ----------
+    pages
+        By kind of files; readers without options have none.
     """
 
-    def __init__(self, changed: Callable[[], None], parent: QWidget | None = None) -> None:
+    def __init__(
+        self, readers: Mapping[str, type[Reader]], changed: Callable[[], None], parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        self._changed = changed
-        self.beside: Path | None = None
-        self.signal = choice("import_signal", {"deconvolved (spks)": "spks", "dF/F": "dff"}, lambda _: changed())
-        self.all_regions = tick("All regions, not only cells", "import_all_regions", lambda _: changed())
-        self.beside_name = QElidingLabel(SAME_FOLDER)
-        self.beside_name.setElideMode(Qt.TextElideMode.ElideMiddle)
-        self.beside_button = button("Choose…", "import_beside", self._ask_beside)
-        self.series = {name: self._series_choice(name) for name in SERIES}
-        times = {"when each sample starts": "start", "the middle of each sample": "middle"}
-        self.sample_time = choice("import_sample_time", times, lambda _: None)
-        self._pages: dict[SourceKind, QWidget] = {"suite2p": self._suite2p_page(), "nwb": self._nwb_page()}
+        self.pages = {
+            kind: SettingsForm(reader.options_class, lambda _name, _value: changed(), f"import.{kind}")
+            for kind, reader in readers.items()
+            if reader.options_class.model_fields
+        }
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for page in self._pages.values():
+        for page in self.pages.values():
             layout.addWidget(page)
 
-    def show_kind(self, kind: SourceKind) -> None:
-        """Show the options of a kind; plain arrays have none."""
-        for name, page in self._pages.items():
+    def show_kind(self, kind: str) -> None:
+        """Show the options of a kind."""
+        for name, page in self.pages.items():
             page.setVisible(name == kind)
 
-    def offer_series(self, columns: Sequence[Column]) -> None:
-        """List the series of an NWB file to choose from; those chosen stay chosen."""
-        names = [column.name for column in columns if not column.fault]
-        for control in self.series.values():
-            chosen = control.currentData() or ""
-            options = {BY_NAME: "", **{name: name for name in dict.fromkeys([*names, chosen]) if name}}
-            set_options(control, options)
-            control.setCurrentIndex(max(control.findData(chosen), 0))
+    def offer_columns(self, columns: Sequence[Column]) -> None:
+        """List what was found, where a name is to be chosen from it; those chosen stay chosen."""
+        for page in self.pages.values():
+            page.offer([column.name for column in columns if not column.fault])
 
     def forget(self) -> None:
         """For other files: take nothing by hand any more."""
-        self.take_beside(None)
-        for control in self.series.values():
-            set_options(control, {BY_NAME: ""})
+        for page in self.pages.values():
+            page.reset()
 
-    def take_beside(self, folder: Path | None) -> None:
-        """Where the other arrays of a suite2p folder lie; None for the same folder."""
-        self.beside = folder
-        self.beside_name.setText(SAME_FOLDER if folder is None else str(folder))
-
-    def source(self, kind: SourceKind, path: Path) -> ImportSource:
+    def source(self, kind: str, path: Path) -> ImportSource:
         """What is to be imported, as the core wants it."""
-        from napari_vidrecon.sessions.importing.nwb import NwbNames
         from napari_vidrecon.sessions.importing.sources import ImportSource
 
-        return ImportSource(
-            kind,
-            path,
-            beside=self.beside,
-            signal=self.signal.currentData(),
-            all_regions=self.all_regions.isChecked(),
-            names=NwbNames(**{name: control.currentData() or "" for name, control in self.series.items()}),
-            sample_time=self.sample_time.currentData(),
-        )
-
-    def _series_choice(self, name: str) -> QComboBox:
-        return choice(f"import_{name}", {BY_NAME: ""}, lambda _: self._changed())
-
-    def _ask_beside(self) -> None:
-        start = str(self.beside or home())
-        name = QFileDialog.getExistingDirectory(self, "Where stimulus, clocks and behaviour lie", start)
-        if name:
-            self.take_beside(Path(name))
-            self._changed()
-
-    def _suite2p_page(self) -> QWidget:
-        fields = form()
-        fields.addRow("Activity", self.signal)
-        fields.addRow("", self.all_regions)
-        fields.addRow("Other arrays", row(self.beside_name, self.beside_button, stretch=0))
-        return _page(fields)
-
-    def _nwb_page(self) -> QWidget:
-        fields = form()
-        for title, control in zip(SERIES_TITLES, self.series.values(), strict=True):
-            fields.addRow(f"Series: {title.lower()}", control)
-        fields.addRow("Times of the activity", self.sample_time)
-        return _page(fields)
+        return ImportSource(kind, path, self.pages[kind].values() if kind in self.pages else {})
 
 
 class SettingsOptions(QWidget):
@@ -202,12 +157,6 @@ class SettingsOptions(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(fields)
-
-
-def _page(fields: QLayout) -> QWidget:
-    page = QWidget()
-    page.setLayout(fields)
-    return page
 
 
 def _nothing() -> None:

@@ -15,7 +15,7 @@ from raw_recordings import RawMouse
 
 from napari_vidrecon.errors import SessionError, VidreconError
 from napari_vidrecon.sessions.importing.importer import import_recording
-from napari_vidrecon.sessions.importing.nwb import NwbFile, NwbNames
+from napari_vidrecon.sessions.importing.nwb import NwbFile
 from napari_vidrecon.sessions.importing.settings import ImportSettings
 from napari_vidrecon.sessions.session import open_session
 
@@ -69,9 +69,9 @@ def test_between_several_series_the_person_chooses(file: Path, raw_mouse: RawMou
         (choice,) = (column for column in source.columns() if column.name == "choice")
         assert "--activity" in choice.use
         assert "ophys/Deconvolved/Other1" in [column.name for column in source.columns()]
-    with NwbFile(file, names=NwbNames(activity="Other1")) as source:
+    with NwbFile(file, activity="Other1") as source:
         np.testing.assert_allclose(source.recording().activity.values, raw_mouse.activity + 2, rtol=1e-6)
-    with NwbFile(file, names=NwbNames(activity="Nobody")) as source, pytest.raises(SessionError, match="'Nobody'"):
+    with NwbFile(file, activity="Nobody") as source, pytest.raises(SessionError, match="'Nobody'"):
         source.recording()
 
 

@@ -44,7 +44,7 @@ def test_the_arrays_beside_may_lie_elsewhere(folder: Path, raw_mouse: RawMouse, 
     elsewhere.mkdir()
     for file in folder.glob("*.npy"):
         file.rename(elsewhere / file.name)
-    report = import_recording(Suite2pFolder(folder / PLANE, elsewhere).recording(), out)
+    report = import_recording(Suite2pFolder(folder / PLANE, beside=elsewhere).recording(), out)
     assert report.totals["neurons"] == 9
 
 
