@@ -66,15 +66,16 @@ def study(
     goes on where it was; what another study ran already is not run again.
     """
     from napari_vidrecon.cli import report
-    from napari_vidrecon.studies.catalogue import STUDIES, studies_named
+    from napari_vidrecon.studies.catalogue import all_studies, studies_named
     from napari_vidrecon.studies.conducting import cost, require_libraries
     from napari_vidrecon.studies.runs.running import usual_workers
     from napari_vidrecon.studies.scale import scale_named
     from napari_vidrecon.studies.study import Plan
 
     if name == "list":
-        values = {each.name: {"title": each.title, "panels": each.panels} for each in STUDIES}
-        report.answer(json, values, "Studies", ((each.name, f"{each.title} ({each.panels})") for each in STUDIES))
+        known = all_studies()
+        values = {each.name: {"title": each.title, "panels": each.panels} for each in known}
+        report.answer(json, values, "Studies", ((each.name, f"{each.title} ({each.panels})") for each in known))
         return
     chosen = studies_named(name)
     if published:

@@ -177,6 +177,8 @@ class Outcome:
 class Study:
     """One experiment: the runs it needs, and what it makes of them.
 
+    Another package brings one by an entry point of the group `napari_vidrecon.studies` (docs/own_parts.md).
+
     Parameters
     ----------
     name

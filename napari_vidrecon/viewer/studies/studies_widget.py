@@ -133,7 +133,7 @@ class Studies(QWidget):
     def _list_studies(self) -> None:
         from napari_vidrecon.studies import catalogue
 
-        for study in catalogue.STUDIES:
+        for study in catalogue.all_studies():
             item = QTreeWidgetItem([study.title, study.panels, NOT_YET])
             item.setData(TITLE, NAME, study.name)
             for place, text in ((TITLE, study.title), (PANELS, study.panels)):

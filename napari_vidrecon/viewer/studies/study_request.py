@@ -103,7 +103,7 @@ class StudyRequest:
         """The studies, in the order of the catalogue."""
         from napari_vidrecon.studies import catalogue
 
-        return tuple(study for study in catalogue.STUDIES if study.name in self.names)
+        return tuple(study for study in catalogue.all_studies() if study.name in self.names)
 
     def plan(self, masks: Path) -> Plan:
         """Mice and scale, as the core wants them.
