@@ -83,6 +83,8 @@ class VideoCorrelation:
         ------
         MetricError
             The shapes differ.
+        MetricError
+            The shapes differ.
         """
         array = _as_video(video, "video")
         if array.shape != self._shape:
@@ -151,6 +153,8 @@ def frame_correlation(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None
     ------
     MetricError
         The shapes differ, or the mask does not fit.
+    MetricError
+        The shapes differ, or the mask does not fit.
 
     Examples
     --------
@@ -183,6 +187,8 @@ def mean_frame_correlation(truth: ArrayLike, video: ArrayLike, mask: ArrayLike |
     ------
     MetricError
         The shapes differ, or the mask does not fit.
+    MetricError
+        The shapes differ, or the mask does not fit.
     """
     return _nanmean(frame_correlation(truth, video, mask))
 
@@ -205,6 +211,8 @@ def rmse(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> f
 
     Raises
     ------
+    MetricError
+        The shapes differ, or the mask does not fit.
     MetricError
         The shapes differ, or the mask does not fit.
 
@@ -236,6 +244,8 @@ def psnr(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> f
 
     Raises
     ------
+    MetricError
+        The shapes differ, or the mask does not fit.
     MetricError
         The shapes differ, or the mask does not fit.
 
@@ -275,6 +285,8 @@ def ssim_global(
 
     Raises
     ------
+    MetricError
+        The shapes differ, the mask does not fit, or a constant is no number >= 0.
     MetricError
         The shapes differ, the mask does not fit, or a constant is no number >= 0.
     """
@@ -317,6 +329,8 @@ def ssim(
 
     Raises
     ------
+    MetricError
+        The shapes differ, the mask does not fit, or a constant is no number >= 0.
     MetricError
         The shapes differ, the mask does not fit, or a constant is no number >= 0.
 
@@ -374,6 +388,8 @@ def motion_energy(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
     ------
     MetricError
         No movie, or the mask does not fit.
+    MetricError
+        No movie, or the mask does not fit.
 
     Examples
     --------
@@ -408,6 +424,8 @@ def frame_entropy(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
     ------
     MetricError
         No movie, or the mask does not fit.
+    MetricError
+        No movie, or the mask does not fit.
     """
     return np.array([_entropy_bits(values) for values in _inside(video, mask)])
 
@@ -430,6 +448,8 @@ def shannon_entropy(video: ArrayLike, mask: ArrayLike | None = None) -> float:
 
     Raises
     ------
+    MetricError
+        No movie, or the mask does not fit.
     MetricError
         No movie, or the mask does not fit.
 
@@ -460,6 +480,8 @@ def luminance(video: ArrayLike, mask: ArrayLike | None = None) -> float:
     ------
     MetricError
         No movie, or the mask does not fit.
+    MetricError
+        No movie, or the mask does not fit.
     """
     values = _inside(video, mask)
     return float(values.mean()) if values.size else float("nan")
@@ -483,6 +505,8 @@ def contrast(video: ArrayLike, mask: ArrayLike | None = None) -> float:
 
     Raises
     ------
+    MetricError
+        No movie, or the mask does not fit.
     MetricError
         No movie, or the mask does not fit.
 
@@ -517,6 +541,8 @@ def frame_contrast(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
     ------
     MetricError
         No movie, or the mask does not fit.
+    MetricError
+        No movie, or the mask does not fit.
     """
     values = _inside(video, mask)
     return values.std(axis=1) if values.shape[1] else np.full(len(values), np.nan)
@@ -540,6 +566,8 @@ def pixel_correlation_map(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | 
 
     Raises
     ------
+    MetricError
+        The shapes differ, or the mask does not fit.
     MetricError
         The shapes differ, or the mask does not fit.
 
@@ -573,6 +601,8 @@ def response_correlation(recorded: ArrayLike, predicted: ArrayLike) -> float:
     ------
     MetricError
         The shapes differ, or are not (N, T).
+    MetricError
+        The shapes differ, or are not (N, T).
 
     Examples
     --------
@@ -604,6 +634,8 @@ def frame_response_correlation(recorded: ArrayLike, predicted: ArrayLike) -> Flo
     ------
     MetricError
         The shapes differ, or are not (N, T).
+    MetricError
+        The shapes differ, or are not (N, T).
     """
     x, y = _response_pair(recorded, predicted)
     return _pearson_rows(x.T, y.T)
@@ -631,6 +663,8 @@ def poisson_loss(predicted: ArrayLike, target: ArrayLike, eps: float = POISSON_E
     ------
     MetricError
         The shapes differ.
+    MetricError
+        The shapes differ, or `eps` is no number >= 0.
     MetricError
         The shapes differ, or `eps` is no number >= 0.
 

@@ -63,6 +63,20 @@ class Settings(BaseModel):
 def of_kind(given: Chosen | None, kind: type[Chosen], name: str) -> Chosen:
     """An argument of settings, or the usual ones where none is given.
 
+    Parameters
+    ----------
+    given
+        The argument; None: none.
+    kind
+        Class of settings that it has to be of.
+    name
+        What the message calls it.
+
+    Returns
+    -------
+    Chosen
+        `given`, or a `kind()` of defaults.
+
     Raises
     ------
     ConfigError
@@ -91,6 +105,20 @@ def listed(given: Iterable[Any], name: str) -> list[Any]:
 def whole_number(value: Any, name: str, least: int = 0, largest: int = LARGEST_SEED) -> int:
     """An argument that counts something.
 
+    Parameters
+    ----------
+    value
+        The argument.
+    name
+        What the message calls it.
+    least, largest
+        Limits, both allowed.
+
+    Returns
+    -------
+    int
+        The same number.
+
     Raises
     ------
     ConfigError
@@ -105,6 +133,20 @@ def whole_number(value: Any, name: str, least: int = 0, largest: int = LARGEST_S
 
 def finite_number(value: Any, name: str, least: float = -LARGEST_NUMBER, largest: float = LARGEST_NUMBER) -> float:
     """An argument that measures something; limits as for `whole_number`.
+
+    Parameters
+    ----------
+    value
+        The argument.
+    name
+        What the message calls it.
+    least, largest
+        Limits, both allowed.
+
+    Returns
+    -------
+    float
+        The same number.
 
     Raises
     ------

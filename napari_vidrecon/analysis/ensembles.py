@@ -45,7 +45,22 @@ def mean_video_correlations(truth: ArrayLike, videos: Sequence[ArrayLike], pixel
 
 
 def mean_frame_correlations(truth: ArrayLike, videos: Sequence[ArrayLike], pixels: ArrayLike) -> list[Floats]:
-    """Mean frame correlation of the mean of every set of movies; parameters as for `mean_video_correlations`."""
+    """Mean frame correlation of the mean of every set of movies.
+
+    Parameters
+    ----------
+    truth
+        (T, H, W), grey levels.
+    videos
+        Movies (T, H, W), one an encoder.
+    pixels
+        (H, W) boolean or 0/1, what is measured.
+
+    Returns
+    -------
+    list[NDArray[np.float64]]
+        One array for each size of a set, from one movie to all; a value for each set.
+    """
     inside = np.asarray(pixels) == 1
     movies = np.stack([np.asarray(movie, dtype=np.float64)[:, inside] for movie in (truth, *videos)])
     covariance = np.stack([_covariance(movies[:, frame]) for frame in range(movies.shape[1])])

@@ -58,7 +58,22 @@ def error_map(
 def stimulus_difference(
     reconstruction: ArrayLike, stimulus: ArrayLike, mask: ArrayLike | None = None
 ) -> NDArray[np.float64]:
-    """Reconstruction minus the stimulus that was shown: (T, H, W), signed grey levels; 0 outside the mask."""
+    """Reconstruction minus the stimulus that was shown.
+
+    Parameters
+    ----------
+    reconstruction
+        (T, H, W), grey levels.
+    stimulus
+        (T, H, W), grey levels.
+    mask
+        (H, W) boolean or 0/1, or None for all pixels.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        (T, H, W), signed grey levels; 0 outside the mask.
+    """
     return error_map(reconstruction, stimulus, mask)
 
 

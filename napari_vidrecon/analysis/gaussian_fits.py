@@ -57,7 +57,22 @@ class GaussianFits:
         return GaussianFits(**{**kept, "sigma_long": long, "sigma_short": short})
 
     def outline(self, neuron: int, sigmas: float = FWHM_IN_SIGMAS / 2, points: int = 73) -> NDArray[np.float64]:
-        """Closed ellipse (points, 2) as row and column, px, so many sigmas around the centre; half height if left."""
+        """Closed ellipse around the centre of a neuron's Gaussian.
+
+        Parameters
+        ----------
+        neuron
+            Its index.
+        sigmas
+            Standard deviations from the centre; usually where it has half its height.
+        points
+            Of the line.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            (points, 2) row and column, px.
+        """
         turn = np.linspace(0.0, 2.0 * np.pi, points)
         along = sigmas * self.sigma_long[neuron] * np.cos(turn)
         across = sigmas * self.sigma_short[neuron] * np.sin(turn)

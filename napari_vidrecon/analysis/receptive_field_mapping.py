@@ -34,6 +34,15 @@ class MappingRecipe(Settings):
     The published mapping shows 4608 single pixels and takes all 15 windows of each clip. The quick one shows
     patches of 2 x 2 pixels through three of the windows, a twentieth of the work; the maps are blurred by as
     much afterwards.
+
+    Parameters
+    ----------
+    before_frames
+        Grey before a patch.
+    shown_frames
+        A patch is on the screen.
+    after_frames
+        Grey after it.
     """
 
     patch_px: int = Field(2, ge=1, le=12, description="side of a patch, px")

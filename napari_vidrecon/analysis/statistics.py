@@ -46,6 +46,8 @@ class TestResult:
         What one observation is.
     corrected_p
         After a correction, NaN without one; `correction` names it.
+    correction
+        Names the correction; empty without one.
     note
         Why there is no number, or what to keep in mind.
     """
@@ -105,9 +107,9 @@ def paired_t(first: ArrayLike, second: ArrayLike, compared: str, **counts: Any) 
     first, second
         (n,), one pair a unit; pairs with a NaN are left out.
     compared
-        What with what.
+        What with what, for people.
     counts
-        `mice`, `clips`, `unit` of the result.
+        `mice`, `clips` and `unit` of the result.
 
     Returns
     -------
@@ -149,6 +151,10 @@ def independent_t(first: ArrayLike, second: ArrayLike, compared: str, **counts: 
     ----------
     first, second
         (n,), (m,); NaN are left out.
+    compared
+        What with what, for people.
+    counts
+        `mice`, `clips` and `unit` of the result.
 
     Returns
     -------
@@ -191,6 +197,10 @@ def repeated_measures_anova(table: ArrayLike, compared: str, **counts: Any) -> T
     ----------
     table
         (units, levels); units with a NaN are left out.
+    compared
+        What with what, for people.
+    counts
+        `mice`, `clips` and `unit` of the result.
 
     Returns
     -------
@@ -234,7 +244,20 @@ def repeated_measures_anova(table: ArrayLike, compared: str, **counts: Any) -> T
 
 
 def f_survival(statistic: float, between: int, within: int) -> float:
-    """P of an F value at least this large: the survival function, which has no floor at 1.1e-16 as 1 - cdf has."""
+    """P of an F value at least this large: the survival function, which has no floor at 1.1e-16 as 1 - cdf has.
+
+    Parameters
+    ----------
+    statistic
+        The F value.
+    between, within
+        Its degrees of freedom.
+
+    Returns
+    -------
+    float
+        0..1.
+    """
     from scipy import stats
 
     return float(stats.f.sf(statistic, between, within))
@@ -253,6 +276,8 @@ def consecutive_paired_t(
         Names of the columns.
     unit_name
         What the levels count, e.g. "neurons".
+    counts
+        `mice`, `clips` and `unit` of the results.
 
     Returns
     -------
@@ -276,6 +301,10 @@ def pearson_fit(x: ArrayLike, y: ArrayLike, compared: str, **counts: Any) -> tup
     ----------
     x, y
         (n,); pairs with a NaN are left out.
+    compared
+        What with what, for people.
+    counts
+        `mice`, `clips` and `unit` of the result.
 
     Returns
     -------
@@ -321,6 +350,10 @@ def mixed_model(values: ArrayLike, x: ArrayLike, groups: Sequence[object], compa
         (n,), one a clip.
     groups
         (n,) which mouse each belongs to.
+    compared
+        What with what, for people.
+    counts
+        `mice`, `clips` and `unit` of the result.
 
     Returns
     -------

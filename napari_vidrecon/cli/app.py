@@ -64,7 +64,22 @@ def run_command(words: Sequence[str]) -> int:
 
 
 def run_app(app: typer.Typer, name: str, words: Sequence[str]) -> int:
-    """Run any command, under this name in its messages."""
+    """Run any command, under this name in its messages.
+
+    Parameters
+    ----------
+    app
+        With its verbs.
+    name
+        In messages.
+    words
+        The command line after the name.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
     command = typer.main.get_command(app)
     # Typer has its own copy of click or not, by its version; this is the class of all its errors either way.
     usage_error = cast(type[Exception], cast(type[Exception], typer.BadParameter.__base__).__base__)

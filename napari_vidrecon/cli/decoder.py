@@ -127,12 +127,21 @@ def held_out_correlation(
 
     Parameters
     ----------
+    decoder
+        Fitted for this mouse.
+    session
+        The mouse.
     trial_ids
         Labelled trials that it was not fitted on.
     pixels
         (36, 64) bool, what is measured.
     on_trial
         Called before every trial.
+
+    Returns
+    -------
+    float
+        -1..1, or NaN.
     """
     from napari_vidrecon import metrics
 

@@ -40,7 +40,21 @@ LINUX_LIBRARIES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked for: what was found, whether it will do, and what to do if not."""
+    """One thing looked for.
+
+    Parameters
+    ----------
+    name
+        Of the thing.
+    found
+        What was found.
+    sound
+        It will do.
+    essential
+        Nothing works without it.
+    remedy
+        What to do if it will not do.
+    """
 
     name: str
     found: str

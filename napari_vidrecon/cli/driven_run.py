@@ -16,7 +16,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DrivenRun:
-    """What became of one run: its folder, and whether it was "reconstructed", "continued" or "already there"."""
+    """What became of one run.
+
+    Parameters
+    ----------
+    path
+        Its folder.
+    state
+        "reconstructed", "continued" or "already there".
+    steps
+        Done in all.
+    seconds
+        Time taken.
+    scores
+        By name.
+    simulated
+        The mouse is a simulation.
+    """
 
     path: Path
     state: str
@@ -132,6 +148,20 @@ def _kept(run: Run, path: Path) -> str:
 
 def saved_run(run: Run, path: Path, overwrite: bool) -> Reconstruction | None:
     """What is saved of this very run, or None to start anew.
+
+    Parameters
+    ----------
+    run
+        As it is planned now.
+    path
+        Its folder.
+    overwrite
+        Replace another run that has the name.
+
+    Returns
+    -------
+    Reconstruction or None
+        Finished or partial.
 
     Raises
     ------

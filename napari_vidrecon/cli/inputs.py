@@ -45,6 +45,20 @@ def parse_frames(text: str | None) -> tuple[int, int | None]:
 def open_trial(session: Session, trial_id: int, frames: str | None = None) -> Trial:
     """One trial, or a part of it that is long enough to reconstruct.
 
+    Parameters
+    ----------
+    session
+        The mouse.
+    trial_id
+        One of its trials.
+    frames
+        "START:STOP", or None for the whole trial.
+
+    Returns
+    -------
+    Trial
+        With at least as many frames as a window needs.
+
     Raises
     ------
     SessionError
@@ -69,6 +83,8 @@ def choose_trials(session: Session, trial_ids: Sequence[int], which: str | None)
 
     Parameters
     ----------
+    session
+        The mouse.
     trial_ids
         Given one by one.
     which
@@ -143,8 +159,12 @@ def open_encoders(
     ----------
     files
         Encoder files.
+    session
+        The mouse.
     mouse
         Index or name of the readout, or None to choose by the number of neurons.
+    device
+        "auto", "cpu", "cuda", ...
     force_mouse
         Also take encoders of a mouse with another name.
     precision, memory_gib
@@ -172,6 +192,15 @@ def open_encoders(
 def require_mouse(encoder: Encoder, session: Session, *, force: bool = False) -> None:
     """Refuse an encoder that says it was made for another mouse; reference checkpoints say nothing.
 
+    Parameters
+    ----------
+    encoder
+        Bound to a readout.
+    session
+        The mouse.
+    force
+        Take it whatever it says.
+
     Raises
     ------
     EncoderError
@@ -196,8 +225,15 @@ def open_decoder(file: Path, session: Session, *, force_mouse: bool = False) -> 
     ----------
     file
         As `vidrecon decoder` writes it.
+    session
+        The mouse.
     force_mouse
         Also take the decoder of a mouse with another name.
+
+    Returns
+    -------
+    Decoder
+        For as many neurons as the session has.
 
     Raises
     ------
@@ -270,7 +306,19 @@ def choose_neurons(neurons: int, ablate: float, seed: int, file: Path | None) ->
 
 
 def read_activity(file: Path, neurons: int, frames: int) -> np.ndarray:
-    """Activity (N, T) to match, of a clip or of the whole trial it is a part of.
+    """Activity to match.
+
+    Parameters
+    ----------
+    file
+        A `.npy` of numbers.
+    neurons, frames
+        Size that it must have.
+
+    Returns
+    -------
+    np.ndarray
+        (N, T).
 
     Raises
     ------
@@ -320,6 +368,15 @@ def read_movie(file: Path) -> np.ndarray:
 
 def require_free(path: Path, overwrite: bool, what: str) -> None:
     """Refuse to replace a file that is already there, and clear up beside it after processes that were killed.
+
+    Parameters
+    ----------
+    path
+        Of what will be written.
+    overwrite
+        Replace a file that is there.
+    what
+        For the message, e.g. "the mask".
 
     Raises
     ------

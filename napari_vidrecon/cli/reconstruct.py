@@ -167,7 +167,28 @@ def reconstruct(
 
 
 def run_variant(frames: str | None, target: str, ablate: float, seed: int, ablation: str, neurons: Path | None) -> str:
-    """What tells a run from the usual one of its trial, as a part of its name."""
+    """What tells a run from the usual one of its trial, as a part of its name.
+
+    Parameters
+    ----------
+    frames
+        "START:STOP", or None for the whole trial.
+    target
+        Kind of target.
+    ablate
+        Share of the neurons left out, 0..1.
+    seed
+        Of that choice.
+    ablation
+        "drop" or "silence".
+    neurons
+        File of a choice of neurons, or None.
+
+    Returns
+    -------
+    str
+        Begins with "_", or is empty.
+    """
     parts = []
     if frames is not None:
         parts.append("frames" + frames.replace(":", "-"))

@@ -35,7 +35,19 @@ def print_table(title: str, rows: Iterable[tuple[str, object]]) -> None:
 
 
 def answer(json: bool, values: Mapping[str, Any], title: str, rows: Iterable[tuple[str, object]]) -> None:
-    """Print the values as one JSON object for machines, or else a table with a title for people."""
+    """Print the values as one JSON object for machines, or else a table with a title for people.
+
+    Parameters
+    ----------
+    json
+        For machines.
+    values
+        What they get.
+    title
+        Of the table.
+    rows
+        Name and value of each line.
+    """
     if json:
         print_json(values)
     else:

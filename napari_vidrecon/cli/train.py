@@ -126,6 +126,22 @@ def chosen_recipe(
 ) -> TrainingRecipe:
     """The recipe that the options ask for.
 
+    Parameters
+    ----------
+    architecture
+        Its name, or None to let the recipe's name decide.
+    words
+        Names of recipes, and NAME=VALUE settings.
+    seed
+        Of everything drawn; None: as the recipe says.
+    steps
+        Of the training; None: as the recipe says.
+
+    Returns
+    -------
+    TrainingRecipe
+        Of one architecture.
+
     Raises
     ------
     ConfigError
@@ -171,7 +187,29 @@ def train_instance(
     save_every: float,
     finish: bool,
 ) -> dict[str, Any]:
-    """Train one encoder with a progress bar; returns what to tell about it.
+    """Train one encoder with a progress bar.
+
+    Parameters
+    ----------
+    instance
+        Recipe, trials and file.
+    recordings
+        The mice.
+    stop
+        Tells when a person wants to stop.
+    label
+        Beside the bar.
+    device
+        To train on.
+    save_every
+        Seconds between two checkpoints.
+    finish
+        Write what a stopped training has learned, instead of going on with it.
+
+    Returns
+    -------
+    dict[str, Any]
+        What to tell about it.
 
     Raises
     ------

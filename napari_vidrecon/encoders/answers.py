@@ -87,6 +87,17 @@ def predicted(
 def check_size(encoder: Encoder, activity: Any, size: tuple[int, ...], axes: str) -> None:
     """Refuse an answer that is no array of a size.
 
+    Parameters
+    ----------
+    encoder
+        Whose answer it is, for the message.
+    activity
+        The answer.
+    size
+        Wanted.
+    axes
+        What they mean, for the message, e.g. "neurons x frames".
+
     Raises
     ------
     UnusableAnswer

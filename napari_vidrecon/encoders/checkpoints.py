@@ -190,12 +190,20 @@ def save_encoder(
         The `.safetensors` file; replaced only once the new one is complete.
     module
         The module whose `config` describes it.
+    architecture
+        Its name in the registry, e.g. "compact".
     mice
         A name for each readout.
-    state
-        Weights to store instead of the module's own (averaged ones, say).
+    canvas
+        The pixel grid it works on.
+    windows
+        The frames it sees at once.
+    frame_rate_hz
+        Rate of the movies it was trained on.
     provenance
         Plain values: how it was trained, licence, citation.
+    state
+        Weights to store instead of the module's own (averaged ones, say).
     """
     described = {
         "format": FORMAT,

@@ -45,7 +45,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Clip:
-    """Noise to try an encoder on: video (T, rows, columns) 0..255, behavior (2, T), pupil_center (2, T)."""
+    """Noise to try an encoder on.
+
+    Parameters
+    ----------
+    video
+        (T, rows, columns) 0..255.
+    behavior
+        (2, T) >= 0.
+    pupil_center
+        (2, T) >= 0.
+    """
 
     video: np.ndarray
     behavior: np.ndarray

@@ -19,7 +19,27 @@ HIGHEST_FRAME_RATE_HZ = 10_000.0
 
 
 class EncoderDescription(BaseModel):
-    """The description in the metadata of an encoder's safetensors file; frozen and validated."""
+    """The description in the metadata of an encoder's safetensors file; frozen and validated.
+
+    Parameters
+    ----------
+    format
+        Of the file.
+    architecture
+        Its name in the registry.
+    config
+        Sizes by name.
+    mice
+        A name for each readout.
+    canvas
+        The pixel grid it works on.
+    windows
+        The frames it sees at once.
+    frame_rate_hz
+        Rate of the movies it was trained on.
+    provenance
+        How it was trained, licence, citation.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -34,7 +54,17 @@ class EncoderDescription(BaseModel):
 
 
 class Provenance(BaseModel):
-    """What this program takes from an encoder's provenance; whatever else is there is only kept and shown."""
+    """What this program takes from an encoder's provenance; whatever else is there is only kept and shown.
+
+    Parameters
+    ----------
+    neutral_behavior
+        (4,) pupil dilation, running, pupil x, pupil y for a clip without behaviour.
+    validation_correlation
+        Of held-out trials, as they were scored in training.
+    steps_done
+        Of the training.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 

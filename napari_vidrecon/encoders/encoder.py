@@ -53,7 +53,20 @@ class Canvas:
         return slice(top, top + self.screen_rows), slice(left, left + self.screen_columns)
 
     def embed(self, image: np.ndarray, outside: float) -> np.ndarray:
-        """Put (..., 36, 64) arrays onto the canvas, `outside` around them; canvas-sized arrays pass through."""
+        """Put arrays of the screen's size onto the canvas.
+
+        Parameters
+        ----------
+        image
+            (..., screen rows, screen columns); one of the canvas's size passes through.
+        outside
+            What stands around the screen.
+
+        Returns
+        -------
+        np.ndarray
+            (..., rows, columns).
+        """
         if image.shape[-2:] == (self.rows, self.columns):
             return image
         embedded = np.full((*image.shape[:-2], self.rows, self.columns), outside, dtype=image.dtype)
@@ -222,6 +235,8 @@ class Encoder(Protocol):
 
         Raises
         ------
+        EncoderError
+            The numbers differ.
         EncoderError
             The numbers differ.
         """

@@ -125,6 +125,20 @@ def build_module(path: Path, architecture: str, config: dict[str, Any]) -> Archi
 def module_shapes(path: Path, architecture: str, config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Names and shapes of all weights that an encoder of these sizes has; none of them is allocated.
 
+    Parameters
+    ----------
+    path
+        File of the encoder, for the message.
+    architecture
+        Its name in the registry.
+    config
+        Sizes by name.
+
+    Returns
+    -------
+    dict[str, tuple[int, ...]]
+        {name: shape}.
+
     Raises
     ------
     EncoderError

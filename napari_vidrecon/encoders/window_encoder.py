@@ -344,7 +344,26 @@ def gradient_cosine(form: Form, reference: Form, windows: torch.Tensor) -> float
 
 
 def keeps_direction(form: Form, reference: Form, windows: torch.Tensor, name: str) -> bool:
-    """Whether the gradient of an encoder's form in bfloat16 keeps its direction; a line says so where it does not."""
+    """Whether the gradient of an encoder's form in bfloat16 keeps its direction.
+
+    A line of the log says so where it does not.
+
+    Parameters
+    ----------
+    form
+        In bfloat16.
+    reference
+        The same in float32.
+    windows
+        (B, 5, size, rows, columns), what both are asked for.
+    name
+        Of the encoder, for the line.
+
+    Returns
+    -------
+    bool
+        The cosine of both gradients is large enough.
+    """
     cosine = gradient_cosine(form, reference, windows)
     if cosine >= LEAST_COSINE:
         return True

@@ -47,6 +47,8 @@ def draw_raster(axes: Axes, activity: ArrayLike, times_s: ArrayLike, limit: floa
 
     Parameters
     ----------
+    axes
+        To draw on.
     activity
         (N, T).
     times_s
@@ -55,6 +57,11 @@ def draw_raster(axes: Axes, activity: ArrayLike, times_s: ArrayLike, limit: floa
         Activity drawn black; 0 is white.
     order
         (N,) which neuron is drawn first, second, ...
+
+    Returns
+    -------
+    AxesImage
+        For `draw_activity_scale`.
     """
     times, neurons = np.asarray(times_s, dtype=float), len(np.asarray(activity))
     half = 0.5 * (times[1] - times[0]) if len(times) > 1 else 0.5
@@ -75,7 +82,17 @@ def draw_raster(axes: Axes, activity: ArrayLike, times_s: ArrayLike, limit: floa
 
 
 def draw_activity_scale(figure: Figure, picture: AxesImage, axes: Axes | Sequence[Axes]) -> None:
-    """Draw the scale of one or more rasters beside them."""
+    """Draw the scale of one or more rasters beside them.
+
+    Parameters
+    ----------
+    figure
+        They belong to.
+    picture
+        Whose scale it is.
+    axes
+        Of the rasters, which make room for it.
+    """
     limit = picture.get_clim()[1]
     bar: Any = figure.colorbar(picture, ax=axes, shrink=0.7, pad=0.015, aspect=18, extend="max")
     bar.outline.set_visible(False)

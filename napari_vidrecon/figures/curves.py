@@ -40,6 +40,8 @@ class Curve:
         Of the line.
     strong
         Thick, as for a mean; otherwise thin and faint.
+    style
+        "-" solid, "--" dashed, ":" dotted.
     band
         Lower and upper edge (n,) of an interval around it.
     """
@@ -210,7 +212,19 @@ def draw_scatter(axes: Axes, panel: ScatterPanel) -> None:
 def scatter_and_curves_figure(
     scatter: ScatterPanel, curves: CurvePanel, *, title: str = "", simulated: bool = False
 ) -> Figure:
-    """Draw a scatter plot beside curves; parameters as for `scatter_figure`."""
+    """Draw a scatter plot beside curves.
+
+    Parameters
+    ----------
+    scatter
+        On the left.
+    curves
+        On the right.
+    title
+        Above both.
+    simulated
+        Say in the title that the mouse is simulated.
+    """
     with figure_of((PAIR_WIDTH_IN, SCATTER_HEIGHT_IN + HEADING_IN), title, simulated) as figure:
         axes = figure.subplots(1, 2)
         draw_scatter(axes[0], scatter)

@@ -50,7 +50,19 @@ class Distribution:
 
 @dataclass(frozen=True, eq=False)
 class DistributionPanel:
-    """One pair of axes: distributions beside each other, and a line of text above."""
+    """One pair of axes: distributions beside each other, and a line of text above.
+
+    Parameters
+    ----------
+    distributions
+        From left to right.
+    y_label
+        With its unit.
+    title
+        What is shown.
+    note
+        Smaller, below the title.
+    """
 
     distributions: Sequence[Distribution]
     y_label: str

@@ -120,7 +120,19 @@ def frame_rows_figure(
 
 
 def draw_outlined(axes: Axes, picture: np.ndarray, window: Window, outlined: ArrayLike | None) -> None:
-    """Draw a part of one frame, and the edge of a mask (H, W) over it where there is one."""
+    """Draw a part of one frame, and the edge of a mask over it where there is one.
+
+    Parameters
+    ----------
+    axes
+        To draw on.
+    picture
+        (H, W) grey levels.
+    window
+        The part.
+    outlined
+        (H, W) boolean or 0/1, or None.
+    """
     draw_picture(axes, picture, window, aspect="auto")
     for line in mask_outline(outlined):
         axes.plot(*line.T, color=OUTLINE_COLOUR, linewidth=0.8)

@@ -60,6 +60,8 @@ class LinePanel:
         Limits; None chooses.
     log_x
         Logarithmic axis to base 2.
+    marks
+        Places on the x axis, each with its text.
     """
 
     lines: Sequence[Lines]

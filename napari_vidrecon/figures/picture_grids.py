@@ -194,7 +194,17 @@ def picture_grid_figure(
 
 @dataclass(frozen=True, eq=False)
 class ClipPair:
-    """Two pictures of (36, 64) grey levels, what is written above each, and whether the pair is framed."""
+    """Two pictures beside each other.
+
+    Parameters
+    ----------
+    first, second
+        (36, 64) grey levels.
+    first_label, second_label
+        Above each.
+    framed
+        Draw a frame around the pair.
+    """
 
     first: ArrayLike
     second: ArrayLike

@@ -77,6 +77,8 @@ def screen_maps_figure(
         Above all of them.
     rings
         Dashed circles every 10 degrees of eccentricity, and eight spokes.
+    screen
+        Its size and distance; None: as in the public recordings.
     simulated
         Say in the title that the mouse is simulated.
 

@@ -21,6 +21,8 @@ class ReconstructionConfig(Settings):
     Every field has a `description` in `model_fields`. Quirks of the published code are options of their own, named
     after what they do; docs/method.md, section 10, numbers them (Q1, Q2, ...).
 
+    Each setting is described in `ReconstructionConfig.model_fields`, and by `vidrecon reconstruct --set help`.
+
     Parameters
     ----------
     prior_temporal_exponent
@@ -196,6 +198,8 @@ class ReconstructionConfig(Settings):
         ------
         ConfigError
             A field that does not exist, or a value out of range.
+        ConfigError
+            A field that does not exist, or a value out of range.
         """
         return cls(**fields)
 
@@ -214,6 +218,8 @@ class ReconstructionConfig(Settings):
 
         Raises
         ------
+        ConfigError
+            A field that does not exist, or a value out of range.
         ConfigError
             A field that does not exist, or a value out of range.
         """

@@ -30,7 +30,19 @@ KINDS = {"weights": "f", "mean": "f", "frequencies": "iu"}
 
 
 class DecoderDescription(BaseModel):
-    """The description in the metadata of a decoder file; frozen and validated."""
+    """The description in the metadata of a decoder file; frozen and validated.
+
+    Parameters
+    ----------
+    format
+        Of the file.
+    lags_frames
+        How many frames after the movie's the activity is taken.
+    mouse
+        Whose.
+    provenance
+        How it was fitted.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 

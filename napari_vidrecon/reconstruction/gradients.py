@@ -130,6 +130,24 @@ def negative_log_likelihood(activity: torch.Tensor, wanted: torch.Tensor, config
     family: Gaussian at 0, gamma at 2, and between 1 and 2 that of gamma-sized events in Poisson number, with zeros.
 
     Source: science.md 5.3; Jorgensen 1987 for other powers.
+
+    Parameters
+    ----------
+    activity
+        (..., N, frames) >= 0, predicted.
+    wanted
+        Of the same shape, >= 0, the target.
+    config
+        Power of the variance, and what is added inside the logarithm.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the same shape.
+
+    References
+    ----------
+    docs/method.md 3; Jorgensen 1987 for other powers.
     """
     power, above_zero = config.variance_power, activity + config.poisson_epsilon
     if power == 1:
@@ -140,7 +158,22 @@ def negative_log_likelihood(activity: torch.Tensor, wanted: torch.Tensor, config
 
 
 def average_over_overlaps(gradients: torch.Tensor, sub_batches: SubBatches, frames: int) -> torch.Tensor:
-    """Mean over the sub-batches that cover each frame: (K, 32, ...) to (T, ...)."""
+    """Mean over the sub-batches that cover each frame.
+
+    Parameters
+    ----------
+    gradients
+        (K, frames of a sub-batch, ...).
+    sub_batches
+        Where each starts, and how often it counts.
+    frames
+        Length of the clip, T.
+
+    Returns
+    -------
+    torch.Tensor
+        (T, ...); 0 where no sub-batch lies.
+    """
     length = gradients.shape[1]
     total = gradients.new_zeros(frames, *gradients.shape[2:])
     count = gradients.new_zeros(frames)
@@ -272,6 +305,20 @@ def build_transforms(config: ReconstructionConfig, mask: torch.Tensor, scale: fl
     """The transforms a configuration names, in order.
 
     Blur, scale of the likelihood or clip, total variation, mask.
+
+    Parameters
+    ----------
+    config
+        Names blur, clip and total variation.
+    mask
+        (rows, columns) bool, the pixels that are changed.
+    scale
+        What the gradient of the likelihood is multiplied by (spectral update).
+
+    Returns
+    -------
+    list[GradientTransform]
+        To apply one after the other.
     """
     transforms: list[GradientTransform] = []
     if config.gradient_blur_px or config.gradient_blur_frames:

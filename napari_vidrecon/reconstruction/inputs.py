@@ -43,6 +43,17 @@ def encoder_list(encoders: Any, name: str) -> Sequence[Encoder]:
 def check_inputs(trial: Any, mask: Any, config: Any, decoder: Any = None) -> None:
     """Refuse what is of another kind, or a clip with values that are not finite.
 
+    Parameters
+    ----------
+    trial
+        Has to be a `Trial` of finite numbers.
+    mask
+        Has to be an `AlphaMask`.
+    config
+        Has to be a `ReconstructionConfig`.
+    decoder
+        Has to be a `Decoder`, or None.
+
     Raises
     ------
     SessionError

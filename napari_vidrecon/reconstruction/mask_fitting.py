@@ -33,6 +33,21 @@ class MaskRecipe(Settings):
 
     The published rule never takes alpha back: its normalised gradient does not shrink, and with a small encoder
     the mask grows over the whole screen. The decayed rule adds a constant pull towards 0 and limits alpha.
+
+    Parameters
+    ----------
+    rule
+        "decayed", or "published" to the letter.
+    steps
+        Of the fit.
+    learning_rate
+        Step along the unit gradient of alpha.
+    blur_sigma_px
+        Standard deviation of the blur of the gradient, pixels.
+    norm_epsilon
+        Added to the gradient's norm.
+    seed
+        Of the start and of the pairs of clips.
     """
 
     rule: Literal["decayed", "published"] = "decayed"
@@ -64,7 +79,19 @@ class MaskRecipe(Settings):
 
 @dataclass(frozen=True, eq=False)
 class MaskProgress:
-    """How far a fit is: step (done), steps, loss of the last step, alpha on the screen (36, 64)."""
+    """How far a fit is.
+
+    Parameters
+    ----------
+    step
+        Steps done.
+    steps
+        Steps in all.
+    loss
+        Of the last step.
+    alpha
+        (36, 64) on the screen.
+    """
 
     step: int
     steps: int
@@ -154,7 +181,22 @@ class MaskFitter:
 
 
 def blur_reflected(image: torch.Tensor, sigma: float, kernel: int) -> torch.Tensor:
-    """Gaussian blur of (rows, columns) with a kernel of fixed size and reflected edges."""
+    """Gaussian blur of (rows, columns) with a kernel of fixed size and reflected edges.
+
+    Parameters
+    ----------
+    image
+        (rows, columns).
+    sigma
+        Standard deviation, pixels.
+    kernel
+        Size of the kernel, pixels, odd.
+
+    Returns
+    -------
+    torch.Tensor
+        (rows, columns).
+    """
     offsets = torch.arange(kernel, dtype=image.dtype, device=image.device) - (kernel - 1) / 2
     weights = torch.exp(-0.5 * (offsets / sigma) ** 2)
     weights = weights / weights.sum()

@@ -119,6 +119,8 @@ class AlphaMask:
         ------
         StorageError
             It cannot be written.
+        StorageError
+            It cannot be written.
         """
         write_array(path, self.alpha)
 
@@ -145,6 +147,8 @@ class AlphaMask:
 
         Raises
         ------
+        ConfigError
+            The threshold is no finite number.
         ConfigError
             The threshold is no finite number.
         """

@@ -107,6 +107,8 @@ class NeuronSet:
         ------
         ConfigError
             A number out of range, or no neuron would be left.
+        ConfigError
+            A number out of range, or no neuron would be left.
 
         References
         ----------

@@ -23,7 +23,19 @@ class Outcome(Protocol):
     """What a later process needs to go on to the same result."""
 
     def watch(self, before: torch.Tensor, after: torch.Tensor, loss: float, step: int) -> None:
-        """Take in a step (0, 1, ...): the movie before it, the loss of that movie, the movie after it."""
+        """Take in a step.
+
+        Parameters
+        ----------
+        before
+            (T, rows, columns), the movie before it.
+        after
+            (T, rows, columns), the movie after it.
+        loss
+            Of the movie before it.
+        step
+            Its number, 0, 1, ...
+        """
 
     def movie(self, present: torch.Tensor) -> torch.Tensor:
         """The movie to show, given the present one."""

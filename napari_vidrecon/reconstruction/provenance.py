@@ -49,7 +49,31 @@ class Told(BaseModel):
 
 
 class ToldInputs(Told):
-    """Where everything lay that went in."""
+    """Where everything lay that went in.
+
+    Parameters
+    ----------
+    session
+        Folder of the session.
+    trial
+        Its id; -1 for a stimulus.
+    frames
+        First frame and the frame after the last one, each or both unknown.
+    stimulus
+        Name of what was shown instead of a trial.
+    encoders
+        Files.
+    target_encoders
+        Files of those that predicted the target.
+    decoder
+        File.
+    mouse
+        Index or name of the encoders' readout.
+    device
+        "auto", "cpu", "cuda", ...
+    precision
+        "float32" or "bfloat16".
+    """
 
     session: Text | None = None
     trial: WholeNumber | None = None
@@ -70,7 +94,17 @@ class ToldTarget(Told):
 
 
 class ToldNeurons(Told):
-    """How the neurons were chosen; numbers where they were drawn at random."""
+    """How the neurons were chosen; numbers where they were drawn at random.
+
+    Parameters
+    ----------
+    kind
+        "list", or "random" where they were drawn.
+    ablated_fraction
+        Share left out, 0..1.
+    seed
+        Of the choice.
+    """
 
     kind: Text = "list"
     ablated_fraction: float | None = Field(None, ge=0, le=1)
@@ -97,7 +131,59 @@ class ToldChange(Told):
 
 
 class Provenance(Told):
-    """What went into a run, as far as the program takes it up again."""
+    """What went into a run, as far as the program takes it up again.
+
+    Parameters
+    ----------
+    session
+        Its name.
+    trial
+        Its id; -1 for a stimulus.
+    encoders
+        What tells each encoder from others, e.g. the hash of its file.
+    ensemble
+        "single", "videos" or "gradients".
+    target
+        Which activity was matched.
+    ablation
+        What became of neurons that took no part.
+    mask_source
+        File or rule of the mask.
+    mask_threshold
+        Least alpha of pixels that were reconstructed.
+    evaluation_threshold
+        Least alpha of pixels that were measured.
+    fingerprint
+        Of everything that decides the result.
+    neuron_reason
+        How the neurons were chosen, in words.
+    neuron_details
+        The same in numbers.
+    neurons
+        What each neuron counts.
+    encoder_names
+        Names of the encoders.
+    devices
+        What each encoder computed on.
+    decoder
+        Hash of the decoder it started from.
+    frame_rate_hz
+        Frames a second.
+    simulated
+        The mouse is a simulation.
+    published
+        It was made by the published code.
+    mouse_index
+        Number of the mouse in the published code.
+    settings
+        Those of a file of the published code.
+    changes
+        Settings that changed while it went on.
+    wall_seconds
+        Time taken.
+    inputs
+        Where everything lay.
+    """
 
     session: Text = ""
     trial: WholeNumber = -1
@@ -126,7 +212,21 @@ class Provenance(Told):
 
 
 class RunAttributes(Told):
-    """All that stands beside the arrays of a run; `history` is looked at column by column."""
+    """All that stands beside the arrays of a run; `history` is looked at column by column.
+
+    Parameters
+    ----------
+    format
+        Of the folder.
+    config
+        Every setting.
+    history
+        Columns by name.
+    provenance
+        What went in.
+    levels
+        What the true movie reaches.
+    """
 
     format: Text
     config: dict[str, Any]

@@ -173,7 +173,28 @@ class Recipe(BaseModel):
         neurons: NeuronSet,
         **settings: Any,
     ) -> Recipe:
-        """Of what was opened; `encoder` is the first, and `settings` are the other fields, by name."""
+        """Of what was opened.
+
+        Parameters
+        ----------
+        trial
+            The clip, or the stimulus as a trial.
+        encoder
+            The first of them.
+        decoder
+            What the run starts from, or None.
+        mask
+            Transparency mask of the mouse.
+        neurons
+            Who takes part.
+        settings
+            The other fields, by name.
+
+        Returns
+        -------
+        Recipe
+            Files that a part did not come from are empty.
+        """
         source = trial.source or ClipSource("")
         return cls(
             session=source.session,

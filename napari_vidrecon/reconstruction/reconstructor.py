@@ -323,7 +323,21 @@ class Reconstructor:
             return self.advance(*self.gradient(), began)
 
     def advance(self, gradient: torch.Tensor, loss: torch.Tensor, began: float) -> StepInfo:
-        """Update the video by what `gradient` gave; `began` is when the step did.
+        """Update the video by a gradient.
+
+        Parameters
+        ----------
+        gradient
+            (T, rows, columns), of the loss with respect to the video.
+        loss
+            Of the video before the step, one number.
+        began
+            When the step did, `time.perf_counter()` seconds.
+
+        Returns
+        -------
+        StepInfo
+            What the step did, and how long it took.
 
         Raises
         ------

@@ -45,12 +45,18 @@ class Run:
     ----------
     trial, encoders, mask, config
         What goes in.
+    target
+        Activity to match.
     steppable
         The reconstruction, or several in step.
     tracker
         Measures it.
     provenance
         Plain values that identify the run.
+    history
+        What happened so far.
+    seconds
+        Time taken so far.
     """
 
     trial: Trial
@@ -156,7 +162,41 @@ def plan_run(
     chunk: int | None = None,
     decoder: Decoder | None = None,
 ) -> Run:
-    """Check everything and build a run; parameters as for `reconstruct`.
+    """Check everything and build a run.
+
+    Parameters
+    ----------
+    trial
+        The clip: its behaviour goes into the encoder, its movie is only measured against.
+    encoders
+        One or more, bound to this mouse.
+    mask
+        Transparency mask of this mouse.
+    config
+        Every setting; None: the "best" preset.
+    target
+        "recorded", "predicted" (mean over `target_encoders`), "permuted" (a control) or activity (N, T) >= 0.
+    target_encoders
+        Encoders that predict the target and measure the result; None: the same.
+    neurons
+        Who takes part: a NeuronSet, or boolean (N,); None: all.
+    ablation
+        "drop" leaves the others out; "silence" asks them to be 0, as the published code does.
+    mask_threshold
+        Pixels with alpha at least this are reconstructed.
+    evaluation_threshold
+        Pixels with alpha at least this are measured.
+    ensemble
+        "videos": one reconstruction an encoder, averaged; "gradients": unit gradients averaged each step.
+    chunk
+        Windows at once; None: by device and free memory.
+    decoder
+        Of this mouse; the run starts from its movie.
+
+    Returns
+    -------
+    Run
+        Nothing is optimised yet.
 
     Raises
     ------

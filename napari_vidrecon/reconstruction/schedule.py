@@ -13,7 +13,15 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 
 @dataclass(frozen=True)
 class SubBatches:
-    """First frames of the sub-batches of a step, and how often each counts in the mean."""
+    """First frames of the sub-batches of a step, and how often each counts in the mean.
+
+    Parameters
+    ----------
+    starts
+        (K,) first frames.
+    weights
+        (K,) how often each counts.
+    """
 
     starts: np.ndarray
     weights: np.ndarray
@@ -31,6 +39,17 @@ class SlidingSchedule:
 
     The published code computes K = 2 + floor((T - 32) / 8) sub-batches and so repeats the last one where
     the stride fits exactly; here it is computed once and counts twice (science.md 5.2).
+
+    Parameters
+    ----------
+    frames
+        Length of the clip, T.
+    length
+        Frames of a sub-batch.
+    stride
+        Frames between two starts.
+    duplicate_last
+        Count the last one twice where the stride fits exactly (Q21).
     """
 
     def __init__(self, frames: int, length: int, stride: int, duplicate_last: bool) -> None:
@@ -45,7 +64,19 @@ class SlidingSchedule:
 
 
 class RandomOffsetSchedule:
-    """Sub-batches a stride apart, shifted by a random offset each step; both ends are always covered."""
+    """Sub-batches a stride apart, shifted by a random offset each step; both ends are always covered.
+
+    Parameters
+    ----------
+    frames
+        Length of the clip, T.
+    length
+        Frames of a sub-batch.
+    stride
+        Frames between two starts.
+    seed
+        Of the offsets, >= 0.
+    """
 
     def __init__(self, frames: int, length: int, stride: int, seed: int) -> None:
         self.last, self.stride, self.seed = frames - length, stride, seed
@@ -59,6 +90,20 @@ class RandomOffsetSchedule:
 
 def build_schedule(config: ReconstructionConfig, frames: int, length: int) -> Schedule:
     """The schedule a configuration names.
+
+    Parameters
+    ----------
+    config
+        Names the schedule, its stride and its seed.
+    frames
+        Length of the clip, T.
+    length
+        Frames of a sub-batch.
+
+    Returns
+    -------
+    Schedule
+        Says which sub-batches a step looks at.
 
     Raises
     ------

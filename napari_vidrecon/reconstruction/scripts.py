@@ -65,12 +65,14 @@ class Recipe:
     ----------
     session, encoders
         Where they lie.
+    trial
+        Its id.
+    config, target, ensemble, ablation, training_threshold, evaluation_threshold
+        As in `reconstruct`.
     target_encoders
         Who predicted a predicted target; empty for the same encoders.
     decoder
         File of the decoder it starts from, or None.
-    trial
-        Its id.
     clip
         First frame and the frame after the last one, or None for the whole trial.
     stimulus
@@ -81,8 +83,8 @@ class Recipe:
         File of a boolean for each neuron, or None.
     ablated
         (fraction, seed) of a random choice of neurons, or None.
-    config, target, ensemble, ablation, training_threshold, evaluation_threshold
-        As in `reconstruct`.
+    neuron_reason
+        How the neurons were chosen, in words; a comment of the script.
     device, mouse
         As in `load_encoder`; without `mouse` the readout with as many neurons as the session.
     stopped_after

@@ -54,7 +54,22 @@ class NaturalSpectrum:
         return replace(cls.of(config), sd=config.decoded_sd, spatial_corner=config.decoded_spatial_corner)
 
     def deviations(self, frames: int, rows: int, columns: int, frame_rate_hz: float) -> np.ndarray:
-        """(frames, rows, columns) standard deviation of every coefficient of a movie's cosine transform."""
+        """Standard deviation of every coefficient of a movie's cosine transform.
+
+        Parameters
+        ----------
+        frames
+            Length of the movie.
+        rows, columns
+            Its size, pixels.
+        frame_rate_hz
+            Frames a second.
+
+        Returns
+        -------
+        np.ndarray
+            (frames, rows, columns) grey levels.
+        """
         # Coefficient k of a cosine transform of n samples oscillates k / 2n times a sample.
         time, row, column = (np.arange(length) / (2 * length) for length in (frames, rows, columns))
         spatial = row[:, None] ** 2 + column[None, :] ** 2 + self.spatial_corner**2

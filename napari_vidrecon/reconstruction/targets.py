@@ -122,6 +122,26 @@ def build_target(
 ) -> Target:
     """The target a caller names.
 
+    Parameters
+    ----------
+    target
+        "recorded", "predicted", "permuted", or activity (N, T) >= 0.
+    trial
+        The clip.
+    encoders
+        Who predict a predicted target.
+    neurons
+        Who takes part: a NeuronSet, or boolean (N,); None: all.
+    ablation
+        "drop" leaves the others out; "silence" gives them a target of 0.
+    seed
+        Of a permutation, >= 0.
+
+    Returns
+    -------
+    Target
+        Activity (N, T), and who counts in it.
+
     Raises
     ------
     ConfigError

@@ -22,10 +22,40 @@ class Update(Protocol):
         """The video (T, rows, columns) after step `step` (0, 1, ...)."""
 
     def within(self, video: torch.Tensor, mask: torch.Tensor, blank: torch.Tensor) -> torch.Tensor:
-        """The video when from now on only pixels in a (rows, columns) bool mask are changed; `blank` elsewhere."""
+        """Change only a part of the pixels from now on.
+
+        Parameters
+        ----------
+        video
+            (T, rows, columns), the present movie.
+        mask
+            (rows, columns) bool, the pixels that are changed.
+        blank
+            (T, rows, columns), what the others show.
+
+        Returns
+        -------
+        torch.Tensor
+            (T, rows, columns).
+        """
 
     def told(self, video: torch.Tensor, movie: torch.Tensor, step: int) -> torch.Tensor:
-        """The video once a decoder has said what it sees, (T, screen rows, screen columns), after `step` steps."""
+        """Take in what a decoder sees.
+
+        Parameters
+        ----------
+        video
+            (T, rows, columns), the present movie.
+        movie
+            (T, screen rows, screen columns), the decoder's.
+        step
+            Steps done.
+
+        Returns
+        -------
+        torch.Tensor
+            (T, rows, columns), the movie to go on from.
+        """
 
 
 def learning_rate(config: ReconstructionConfig, step: int) -> float:

@@ -31,7 +31,22 @@ class SessionStatistics:
         self.session = session
 
     def file(self, stream: str, statistic: str, which: str = "all") -> Path:
-        """Where one statistic lies."""
+        """Where one statistic lies.
+
+        Parameters
+        ----------
+        stream
+            "videos", "responses", "behavior" or "pupil_center".
+        statistic
+            Its name, e.g. "mean".
+        which
+            Trials that it was taken over.
+
+        Returns
+        -------
+        Path
+            It need not exist.
+        """
         return self.folder / stream / which / f"{statistic}.npy"
 
     @property

@@ -128,10 +128,19 @@ def layout_fault(array: np.ndarray, file: Path, stream: str, neurons: int, scree
     ----------
     array
         The mapped array: videos (H, W, T), responses (N, T), behavior and pupil_center (2, T).
+    file
+        Where it lies, for the message.
     stream
         One of `STREAMS`.
     neurons
         N of the session.
+    screen
+        Rows and columns of the movies.
+
+    Returns
+    -------
+    Fault or None
+        None where it is sound.
     """
     kinds = "float, or uint8 grey levels" if stream == "videos" else "float numbers"
     if array.dtype.kind != "f" and not (stream == "videos" and array.dtype == np.uint8):
@@ -153,7 +162,22 @@ def layout_fault(array: np.ndarray, file: Path, stream: str, neurons: int, scree
 
 
 def length_faults(arrays: dict[str, np.ndarray], files: dict[str, Path], frames: int) -> Iterator[Fault]:
-    """What is wrong with the length of a trial: too short to reconstruct, or one array ends early."""
+    """What is wrong with the length of a trial: too short to reconstruct, or one array ends early.
+
+    Parameters
+    ----------
+    arrays
+        {stream: array}, time on the last axis.
+    files
+        {stream: where it lies}, for the message.
+    frames
+        Of the clip, before its first NaN.
+
+    Yields
+    ------
+    Fault
+        One a stream at most.
+    """
     if frames < MINIMUM_FRAMES:
         decisive = "responses" if "responses" in arrays else "behavior"
         yield Fault(
@@ -173,7 +197,22 @@ def length_faults(arrays: dict[str, np.ndarray], files: dict[str, Path], frames:
 
 
 def value_faults(clip: np.ndarray, file: Path, stream: str) -> Iterator[Fault]:
-    """What is wrong with the numbers of one array, cut to the clip; time on the last axis."""
+    """What is wrong with the numbers of one array.
+
+    Parameters
+    ----------
+    clip
+        Cut to the clip; time on the last axis.
+    file
+        Where it lies, for the message.
+    stream
+        One of `STREAMS`.
+
+    Yields
+    ------
+    Fault
+        Values that are not finite, or out of range.
+    """
     if clip.dtype.kind != "f" or clip.size == 0:
         return
     with np.errstate(invalid="ignore"):

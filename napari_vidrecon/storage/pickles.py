@@ -335,7 +335,22 @@ def path_text(allowance: Allowance, *parts: str) -> str:
 
 
 def encoded(allowance: Allowance, text: str, coding: str = "latin1") -> bytes:
-    """Stands for `_codecs.encode`, by which old pickles write bytes."""
+    """Stands for `_codecs.encode`, by which old pickles write bytes.
+
+    Parameters
+    ----------
+    allowance
+        What the file may still take.
+    text
+        Bytes as characters.
+    coding
+        Name of the coding.
+
+    Returns
+    -------
+    bytes
+        One a character.
+    """
     if coding not in ("latin1", "latin-1"):
         raise ValueError("text in an unknown coding")
     allowance.take(copied_bytes=len(text))

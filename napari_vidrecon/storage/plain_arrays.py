@@ -20,6 +20,8 @@ class PlainType(Unfinished):
 
     Attributes
     ----------
+    code
+        numpy's code of the type, e.g. "f4".
     dtype
         None for Python objects.
     """

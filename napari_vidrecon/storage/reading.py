@@ -164,7 +164,29 @@ def check_inside(folder: Path | str, file: Path | str, error: type[VidreconError
 
 
 def open_regular(path: Path | str, expected: str = "a file", error: type[VidreconError] = StorageError) -> BinaryIO:
-    """Open a regular file for reading; see `check_regular`."""
+    """Open a regular file for reading; see `check_regular`.
+
+    Parameters
+    ----------
+    path
+        The file.
+    expected
+        What it should be, for the message.
+    error
+        Kind of error.
+
+    Returns
+    -------
+    BinaryIO
+        To be closed by whoever asked.
+
+    Raises
+    ------
+    VidreconError
+        Of the kind asked for: missing, not a regular file, or not readable.
+    VidreconError
+        Of the kind asked for: missing, not a regular file, or not readable.
+    """
     check_regular(path, expected, error)
     with reading(path, error, expected):
         # A pipe that takes the file's place after the check does not block.
@@ -181,6 +203,22 @@ def read_bytes(
 ) -> bytes:
     """All bytes of a regular file of at most `most` bytes.
 
+    Parameters
+    ----------
+    path
+        The file.
+    most
+        Largest size, bytes.
+    expected
+        What it should be, for the message.
+    error
+        Kind of error.
+
+    Returns
+    -------
+    bytes
+        The whole file.
+
     Raises
     ------
     VidreconError
@@ -196,7 +234,31 @@ def read_bytes(
 def read_text(
     path: Path | str, *, most: int, expected: str = "a text file", error: type[VidreconError] = StorageError
 ) -> str:
-    """The text of a regular UTF-8 file of at most `most` bytes; see `read_bytes`."""
+    """The text of a regular UTF-8 file of at most `most` bytes; see `read_bytes`.
+
+    Parameters
+    ----------
+    path
+        The file.
+    most
+        Largest size, bytes.
+    expected
+        What it should be, for the message.
+    error
+        Kind of error.
+
+    Returns
+    -------
+    str
+        The whole file.
+
+    Raises
+    ------
+    VidreconError
+        Of the kind asked for: missing, not a regular file, larger, or not UTF-8.
+    VidreconError
+        Of the kind asked for: missing, not a regular file, larger, or not UTF-8.
+    """
     try:
         return read_bytes(path, most=most, expected=expected, error=error).decode("utf-8")
     except UnicodeDecodeError:
@@ -224,6 +286,20 @@ def _deeper_than(value: Any, levels: int) -> bool:
 
 def read_json(path: Path | str, *, expected: str = "a JSON file", error: type[VidreconError] = StorageError) -> Any:
     """What a JSON file says; whoever takes it checks every key.
+
+    Parameters
+    ----------
+    path
+        The file.
+    expected
+        What it should be, for the message.
+    error
+        Kind of error.
+
+    Returns
+    -------
+    Any
+        Plain values.
 
     Raises
     ------

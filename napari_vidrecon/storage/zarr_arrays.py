@@ -83,7 +83,33 @@ class _Zstd(_Part):
 
 
 class ArrayDescription(_Part):
-    """What a `zarr.json` says of an array."""
+    """What a `zarr.json` says of an array.
+
+    Parameters
+    ----------
+    zarr_format
+        Version of the format.
+    node_type
+        What is described.
+    shape
+        Elements along each axis.
+    data_type
+        Kind of number.
+    chunk_grid
+        Size of the pieces.
+    chunk_key_encoding
+        How their files are named.
+    fill_value
+        What stands where no piece is.
+    codecs
+        How pieces are packed.
+    attributes
+        Free text and numbers.
+    storage_transformers
+        None are taken.
+    dimension_names
+        Of the axes.
+    """
 
     zarr_format: Literal[3]
     node_type: Literal["array"]

@@ -23,7 +23,19 @@ REQUIRED = ("pandas", "pyarrow", "pingouin", "statsmodels", "distributed")
 
 @dataclass(frozen=True)
 class Written:
-    """A study that was written: its name, page, what it found, and runs computed by this call."""
+    """A study that was written.
+
+    Parameters
+    ----------
+    name
+        Of the study.
+    page
+        Its HTML page.
+    outcome
+        What it found.
+    computed
+        Runs computed by this call.
+    """
 
     name: str
     page: Path
@@ -50,13 +62,43 @@ def require_libraries() -> None:
 
 
 def grid(studies: Sequence[Study], plan: Plan, store: RunStore) -> dict[Path, RunSpec]:
-    """Every run of some studies, each once, by folder."""
+    """Every run of some studies, each once, by folder.
+
+    Parameters
+    ----------
+    studies
+        Whose runs are wanted.
+    plan
+        Mice and scale.
+    store
+        Knows the folder of every run.
+
+    Returns
+    -------
+    dict[Path, RunSpec]
+        {folder: run}.
+    """
     specs = [spec for study in studies for spec in study.runs(plan)]
     return {store.folder(key): spec for key, spec in without_repeats(specs, store.keys).items()}
 
 
 def cost(studies: Sequence[Study], plan: Plan, out: Path) -> Cost:
-    """What the studies would cost from now on."""
+    """What the studies would cost from now on.
+
+    Parameters
+    ----------
+    studies
+        To estimate.
+    plan
+        Mice and scale.
+    out
+        Folder of the studies, with the runs that are done.
+
+    Returns
+    -------
+    Cost
+        Runs, time and disk space that are missing.
+    """
     store = RunStore(out)
     runs = grid(studies, plan, store)
     return estimate(runs, {folder: spec for folder, spec in runs.items() if not store.has(folder.stem)})
@@ -79,12 +121,27 @@ def conduct(
 
     Parameters
     ----------
+    studies
+        To write, in this order.
+    plan
+        Mice and scale.
     out
         Folder of the studies; runs lie in `out/runs`, each study in `out/<name>`.
+    scheduler
+        Address of a Dask scheduler, e.g. "tcp://node1:8786"; None: a cluster of this machine.
+    workers
+        Processes of the local cluster; None: one a GPU, or one a CPU core.
+    device
+        "auto", "cpu", "cuda", ...; with auto, local workers share the GPUs out among them.
     on_progress
         Called as runs finish.
     on_written
         Called after each study is written.
+
+    Returns
+    -------
+    list[Written]
+        In the order of `studies`.
 
     Raises
     ------
@@ -144,10 +201,17 @@ def conduct_published(study: Study, places: Sequence[Path], out: Path) -> Writte
 
     Parameters
     ----------
+    study
+        Of the standard method.
     places
         Files `reconstruction_summary_*.npy`, or folders that hold such files, of the standard method.
     out
         Folder of the studies.
+
+    Returns
+    -------
+    Written
+        Nothing was computed.
 
     Raises
     ------

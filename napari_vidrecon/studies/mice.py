@@ -247,7 +247,24 @@ def _misfit(raised: ValidationError, entry: dict[str, Any]) -> str:
 
 
 def one_mouse(session: Path, encoders: Sequence[Path], mask: Path, readout: str | None = None) -> Mouse:
-    """A mouse named by its files."""
+    """A mouse named by its files.
+
+    Parameters
+    ----------
+    session
+        Session folder.
+    encoders
+        Encoder files.
+    mask
+        Mask file.
+    readout
+        Name or index of the encoders' readout; None where the number of neurons chooses it.
+
+    Returns
+    -------
+    Mouse
+        Named after its session; paths are absolute.
+    """
     absolute = session.absolute()
     files = tuple(path.absolute() for path in encoders)
     return Mouse(absolute, files, mask.absolute(), one_line(absolute.name), readout)

@@ -119,7 +119,19 @@ class Plan:
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure: its name in files, what it shows, which panel of the paper it stands for, and how to draw it."""
+    """One figure of a study.
+
+    Parameters
+    ----------
+    name
+        In files.
+    caption
+        What it shows.
+    panel
+        Of the paper, that it stands for.
+    draw
+        Makes it.
+    """
 
     name: str
     caption: str
@@ -129,7 +141,21 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Movie:
-    """One movie: its name, what it shows, its frames (height, width, 3) 8-bit, and frames a second."""
+    """One movie of a study.
+
+    Parameters
+    ----------
+    name
+        In files.
+    caption
+        What it shows.
+    panel
+        Of the paper, that it stands for.
+    frames
+        Makes its frames, (height, width, 3) 8-bit RGB.
+    fps
+        Frames a second.
+    """
 
     name: str
     caption: str
@@ -140,7 +166,17 @@ class Movie:
 
 @dataclass(frozen=True)
 class Finding:
-    """A result of the paper, and whether these mice show it: True, False, or None where it cannot be told."""
+    """A result of the paper, and whether these mice show it.
+
+    Parameters
+    ----------
+    statement
+        The result.
+    shows
+        True, False, or None where it cannot be told.
+    numbers
+        From which that was told, in words.
+    """
 
     statement: str
     shows: bool | None
@@ -204,6 +240,21 @@ class Study:
 
 
 def averaged(store: RunStore, specs: Iterable[RunSpec], *, smoothed: bool = True) -> np.ndarray:
-    """Mean over runs (clipped to 0..255), then smoothed: (T, 36, 64), ready to be measured."""
+    """Mean over runs, then smoothed, ready to be measured.
+
+    Parameters
+    ----------
+    store
+        Where the runs lie.
+    specs
+        Which.
+    smoothed
+        Smooth it as the paper does.
+
+    Returns
+    -------
+    np.ndarray
+        (T, 36, 64), grey levels 0..255.
+    """
     video = ensemble_mean(store.videos(specs))
     return smooth(video) if smoothed else video

@@ -18,7 +18,17 @@ POLL_MILLISECONDS = 83
 
 @dataclass(frozen=True)
 class Counted:
-    """News of any job: what is done of all there is to do, and what that is in words."""
+    """News of any job.
+
+    Parameters
+    ----------
+    done
+        How much.
+    total
+        Of how much; 0 where that is not known.
+    text
+        What that is, in words.
+    """
 
     done: int
     total: int

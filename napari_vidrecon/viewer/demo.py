@@ -78,7 +78,19 @@ class Demonstration:
         self._viewer, self._runs_folder = viewer, runs_folder
 
     def begin(self, sample: Sample, trial_id: int, frames: int, config: ReconstructionConfig) -> None:
-        """Open the dock and the sample, and start."""
+        """Open the dock and the sample, and start.
+
+        Parameters
+        ----------
+        sample
+            The simulated mouse.
+        trial_id
+            One of its trials.
+        frames
+            How much of the clip to take.
+        config
+            Every setting of the run.
+        """
         from napari_vidrecon.viewer.contributions.commands import show_board
 
         use_most_of_the_screen(self._viewer)
@@ -105,6 +117,19 @@ def prepare(
     model: ReconstructionModel, sample: Sample, trial_id: int, frames: int, config: ReconstructionConfig
 ) -> None:
     """Open the sample with one clip, and set everything.
+
+    Parameters
+    ----------
+    model
+        The state of the window.
+    sample
+        The simulated mouse.
+    trial_id
+        One of its trials.
+    frames
+        How much of the clip to take.
+    config
+        Every setting of the run.
 
     Raises
     ------

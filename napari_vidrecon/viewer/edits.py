@@ -12,7 +12,19 @@ from napari_vidrecon.reconstruction.neurons import NeuronSet
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """What can be undone: mask, thresholds, neurons."""
+    """What can be undone.
+
+    Parameters
+    ----------
+    mask
+        Transparency mask.
+    training_threshold
+        Least alpha of pixels that are reconstructed.
+    evaluation_threshold
+        Least alpha of pixels that are measured.
+    neurons
+        Who takes part.
+    """
 
     mask: AlphaMask
     training_threshold: float

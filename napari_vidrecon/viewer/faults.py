@@ -162,7 +162,17 @@ class FaultHook:
         return getattr(sys.excepthook, "__self__", None) is self
 
     def on_error(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        """Take an error, or pass it on."""
+        """Take an error, or pass it on.
+
+        Parameters
+        ----------
+        kind
+            Its class.
+        error
+            What was raised.
+        trace
+            Where.
+        """
         if self._faults is not None and isinstance(error, Exception) and _comes_from_here(error):
             self._faults.take(error)
             return

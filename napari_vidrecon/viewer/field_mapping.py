@@ -69,7 +69,23 @@ class FieldMappingController(Background):
 def map_fields(
     session: Session, encoder_paths: Sequence[Path], mouse: int | None, device: str, recipe: MappingRecipe, job: Job
 ) -> None:
-    """In the thread: tells `Counted` after every batch and a `ReceptiveFieldMaps` at the end."""
+    """In the thread: tells `Counted` after every batch and a `ReceptiveFieldMaps` at the end.
+
+    Parameters
+    ----------
+    session
+        The mouse.
+    encoder_paths
+        Encoder files.
+    mouse
+        Index of their readout; None where the number of neurons chooses it.
+    device
+        "auto", "cpu", "cuda", ...
+    recipe
+        Settings of the mapping.
+    job
+        Takes the news, and says when to stop.
+    """
     from napari_vidrecon.analysis.receptive_field_mapping import map_receptive_fields
 
     encoders = EncoderShelf().get(encoder_paths, mouse, device, session.n_neurons)

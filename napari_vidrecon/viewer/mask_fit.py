@@ -65,7 +65,23 @@ class MaskFitController(Background):
 
 
 def fit(session: Session, encoder_path: Path, mouse: int | None, device: str, recipe: MaskRecipe, job: Job) -> None:
-    """In the thread: tells `Counted` after every step and an `AlphaMask` at the end."""
+    """In the thread: tells `Counted` after every step and an `AlphaMask` at the end.
+
+    Parameters
+    ----------
+    session
+        The mouse.
+    encoder_path
+        Encoder file.
+    mouse
+        Index of its readout; None where the number of neurons chooses it.
+    device
+        "auto", "cpu", "cuda", ...
+    recipe
+        Settings of the fit.
+    job
+        Takes the news, and says when to stop.
+    """
     from napari_vidrecon.reconstruction.mask_fitting import fit_mask
 
     (encoder,) = EncoderShelf().get([encoder_path], mouse, device, session.n_neurons)

@@ -115,6 +115,13 @@ class ReconstructionModel:
     def set_trial(self, trial_id: int, start: int = 0, stop: int | None = None) -> None:
         """Take another trial, or part of one (frames start to stop).
 
+        Parameters
+        ----------
+        trial_id
+            One of the session's trials.
+        start, stop
+            First frame, and the frame after the last one; None for the end of the trial.
+
         Raises
         ------
         SessionError
@@ -169,7 +176,17 @@ class ReconstructionModel:
             self.encoders_changed.emit()
 
     def set_mask(self, mask: AlphaMask, path: Path | None = None, *, undoable: bool = True) -> None:
-        """Take another mask, or a painted one."""
+        """Take another mask, or a painted one.
+
+        Parameters
+        ----------
+        mask
+            The new one.
+        path
+            Its file; None for a painted one.
+        undoable
+            It can be taken back.
+        """
         self.mask, self.mask_path = mask, path
         self._remember(undoable)
         self.mask_changed.emit()
@@ -178,6 +195,15 @@ class ReconstructionModel:
         self, training: float | None = None, evaluation: float | None = None, *, undoable: bool = True
     ) -> None:
         """Move the training threshold, the evaluation threshold, or both.
+
+        Parameters
+        ----------
+        training
+            Least alpha of pixels that are reconstructed; None leaves it.
+        evaluation
+            Least alpha of pixels that are measured; None leaves it.
+        undoable
+            It can be taken back.
 
         Raises
         ------

@@ -94,6 +94,8 @@ def open_sample(model: ReconstructionModel, trial_id: int | None = None, frames:
 
     Parameters
     ----------
+    model
+        The state of the window.
     trial_id
         Default: the first clip that no encoder was trained on.
     frames
@@ -148,7 +150,17 @@ def load_mask(model: ReconstructionModel, path: Path) -> None:
 
 
 def take_mask(model: ReconstructionModel, mask: AlphaMask, path: Path | None = None) -> None:
-    """Take another mask; thresholds that no pixel of it would reach are lowered."""
+    """Take another mask; thresholds that no pixel of it would reach are lowered.
+
+    Parameters
+    ----------
+    model
+        The state of the window.
+    mask
+        The new one.
+    path
+        Its file; None for one that has none.
+    """
     highest = float(mask.screen.max())
     if model.evaluation_threshold > highest or model.training_threshold > highest:
         model.set_thresholds(
@@ -344,7 +356,22 @@ def _told_decoder(result: Reconstruction) -> dict[str, str]:
 
 
 def try_to(model: ReconstructionModel, action: Callable[..., object], *arguments: object) -> bool:
-    """Call something that may find fault with its input; the fault becomes a message. Returns whether it worked."""
+    """Call something that may find fault with its input; the fault becomes a message.
+
+    Parameters
+    ----------
+    model
+        Takes the message.
+    action
+        What to call.
+    arguments
+        Given to it.
+
+    Returns
+    -------
+    bool
+        Whether it worked.
+    """
     with Faults(model.message.emit):
         action(*arguments)
         return True

@@ -49,6 +49,8 @@ class Plot(pg.PlotWidget):
         Label of the horizontal axis; empty hides its numbers too.
     height_in_lines
         Preferred height, in lines of text.
+    parent
+        The widget that owns it.
     """
 
     def __init__(self, bottom: str = "", height_in_lines: float = HEIGHT_IN_LINES, parent: QWidget | None = None):
@@ -83,7 +85,22 @@ class Plot(pg.PlotWidget):
         return curve
 
     def add_line(self, colour: str, *, vertical: bool = False, dashed: bool = False) -> pg.InfiniteLine:
-        """A line across the whole plot, hidden until it is given a place."""
+        """A line across the whole plot, hidden until it is given a place.
+
+        Parameters
+        ----------
+        colour
+            Name of a colour of the theme, or its code.
+        vertical
+            It stands, and has a place on the horizontal axis.
+        dashed
+            It is broken.
+
+        Returns
+        -------
+        pg.InfiniteLine
+            Hidden.
+        """
         line = pg.InfiniteLine(angle=90 if vertical else 0)
         line.hide()
         self.getPlotItem().addItem(line, ignoreBounds=True)

@@ -33,6 +33,8 @@ class RunRecord:
         What differs from the run before, in words.
     path
         Its folder on disk, where it is kept.
+    created
+        When, seconds since 1970.
     """
 
     name: str

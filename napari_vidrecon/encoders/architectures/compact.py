@@ -49,6 +49,22 @@ class CompactConfig:
         Neurons of each mouse.
     rows, columns
         Movie size, pixels.
+    frames
+        Of a window.
+    features
+        Channels between the blocks.
+    stem_kernel, stem_stride
+        Side and step of the first convolution, pixels.
+    temporal_kernels
+        Frames that each block sees, one block each.
+    expansion_ratio
+        Channels inside a block, as a multiple of `features`.
+    se_reduce_ratio
+        Channels of the gate are so many times fewer.
+    softplus_beta
+        Sharpness of the readout's softplus.
+    drop_rate
+        Share dropped before the readout while it learns.
     behavior_mean, behavior_sd
         (4,) used to standardise pupil size, running, pupil x and y.
     """
@@ -90,7 +106,17 @@ class ChannelNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """Inverted residual: expand, filter space, filter time, gate, contract, add: [B, T, H, W, C] to the same."""
+    """Inverted residual: expand, filter space, filter time, gate, contract, add: [B, T, H, W, C] to the same.
+
+    Parameters
+    ----------
+    features
+        Channels of input and output, C.
+    temporal_kernel
+        Frames that its filter in time sees.
+    config
+        The other sizes.
+    """
 
     def __init__(self, features: int, temporal_kernel: int, config: CompactConfig) -> None:
         super().__init__()
@@ -149,7 +175,17 @@ class FactorisedReadout(nn.Module):
 
 
 class CompactRecipe(TrainingRecipe):
-    """A compact encoder that learns from 100 to 400 trials in minutes on two CPU cores ("small_session")."""
+    """A compact encoder that learns from 100 to 400 trials in minutes on two CPU cores ("small_session").
+
+    Parameters
+    ----------
+    expansion_ratio
+        Channels inside a block, as a multiple of `features`.
+    final_learning_rate_ratio
+        Learning rate at the end, as a share of the peak.
+    warmup_steps
+        Steps over which the learning rate rises.
+    """
 
     named: ClassVar[dict[str, dict[str, Any]]] = {"small_session": {}}
 

@@ -43,7 +43,35 @@ from napari_vidrecon.settings import MOST_STEPS
 
 @dataclass(frozen=True, config=CHECKED)
 class DwiseNeuroConfig:
-    """Sizes of a DwiseNeuro; the defaults are the published ones."""
+    """Sizes of a DwiseNeuro; the defaults are the published ones.
+
+    Parameters
+    ----------
+    readout_outputs
+        Neurons of each mouse.
+    in_channels
+        The movie and what is known of the mouse.
+    core_features
+        Channels of each block.
+    spatial_strides
+        Step of each block in space, pixels.
+    spatial_kernel, temporal_kernel
+        Size of the filters, pixels and frames.
+    expansion_ratio
+        Channels inside a block, as a multiple of its input's.
+    se_reduce_ratio
+        Channels of the gate are so many times fewer.
+    cortex_features
+        Channels of each layer after the core.
+    groups
+        Of channels, in those layers and the readout.
+    softplus_beta
+        Sharpness of the readout's softplus.
+    drop_rate
+        Share of channels dropped before the readout while it learns.
+    drop_path_rate
+        Share of blocks and layers skipped while it learns.
+    """
 
     readout_outputs: Neurons
     in_channels: Count = 5
@@ -103,7 +131,18 @@ class PositionalEncoding(nn.Module):
         return torch.cat([angle.sin(), angle.cos()], dim=1)
 
     def table(self, frames: int, rows: int, columns: int) -> torch.Tensor:
-        """The whole encoding: [C, T, H, W]."""
+        """The whole encoding.
+
+        Parameters
+        ----------
+        frames, rows, columns
+            Size of the map.
+
+        Returns
+        -------
+        torch.Tensor
+            [C, T, H, W].
+        """
         shape = (frames, rows, columns)
         axes = []
         for dimension, length in enumerate(shape):
@@ -160,7 +199,19 @@ def tile_channels(x: torch.Tensor, channels: int) -> torch.Tensor:
 
 
 class InvertedResidual(nn.Module):
-    """Expand, filter space, filter time, gate, contract; with a shortcut of its own batch norm."""
+    """Expand, filter space, filter time, gate, contract; with a shortcut of its own batch norm.
+
+    Parameters
+    ----------
+    channels, out
+        Channels of input and output.
+    stride
+        Step in space, pixels.
+    drop_path
+        Share of windows for which the block is skipped while it learns.
+    config
+        The other sizes.
+    """
 
     def __init__(self, channels: int, out: int, stride: int, drop_path: float, config: DwiseNeuroConfig) -> None:
         super().__init__()
@@ -225,7 +276,17 @@ class Core(nn.Module):
 
 
 class ShuffleLayer(nn.Module):
-    """Grouped 1x1 convolution over time with channel shuffle: [B, C, T] to [B, out, T]."""
+    """Grouped 1x1 convolution over time with channel shuffle: [B, C, T] to [B, out, T].
+
+    Parameters
+    ----------
+    channels, out
+        Channels of input and output.
+    groups
+        Of channels that do not mix within the layer.
+    drop_path
+        Share of windows for which the layer is skipped while it learns.
+    """
 
     def __init__(self, channels: int, out: int, groups: int, drop_path: float) -> None:
         super().__init__()
@@ -259,7 +320,17 @@ class Cortex(nn.Module):
 
 
 class Readout(nn.Module):
-    """One mouse's neurons: [B, C, T] to [B, N, T], >= 0."""
+    """One mouse's neurons: [B, C, T] to [B, N, T], >= 0.
+
+    Parameters
+    ----------
+    channels
+        Of the input.
+    neurons
+        Of the mouse, N.
+    config
+        Groups, dropout and softplus.
+    """
 
     def __init__(self, channels: int, neurons: int, config: DwiseNeuroConfig) -> None:
         super().__init__()
@@ -278,6 +349,27 @@ class DwiseNeuroRecipe(TrainingRecipe):
     An epoch holds `samples_per_mouse` windows of every mouse, shuffled, so that mice mix within batches.
 
     Source: Baikulov 2023, doi 10.5281/zenodo.10155151; Bauer et al. 2026 retrained it with a batch of 24.
+
+    Parameters
+    ----------
+    canvas_columns
+        Of the canvas, pixels.
+    spatial_kernel, temporal_kernel
+        Size of the filters, pixels and frames.
+    expansion_ratio
+        Channels inside a block, as a multiple of its input's.
+    se_reduce_ratio
+        Channels of the gate are so many times fewer.
+    groups
+        Of channels, in the layers after the core and the readout.
+    softplus_beta
+        Sharpness of the readout's softplus.
+    drop_path_rate
+        Share of blocks and layers skipped while it learns.
+    base_batch_size
+        Windows a step that the base learning rate is meant for.
+    final_learning_rate_ratio
+        Learning rate at the end, as a share of the peak.
     """
 
     named: ClassVar[dict[str, dict[str, Any]]] = {

@@ -63,7 +63,19 @@ class FactorisedConfig:
 
 
 class FactorisedLayer(nn.Module):
-    """Space, then time without looking ahead, then batch norm: [B, C, T, H, W] to [B, out, T, h, w]."""
+    """Space, then time without looking ahead, then batch norm: [B, C, T, H, W] to [B, out, T, h, w].
+
+    Parameters
+    ----------
+    channels, out
+        Channels of input and output.
+    space
+        Side of the filter in space, pixels.
+    time
+        Length of the filter in time, frames.
+    stride
+        Step in space, pixels.
+    """
 
     def __init__(self, channels: int, out: int, space: int, time: int, stride: int) -> None:
         super().__init__()

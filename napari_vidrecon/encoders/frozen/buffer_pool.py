@@ -56,7 +56,24 @@ class Loans:
     def assembled(
         self, shape: tuple[int, ...], axis: int, tiles: Sequence[slice], compute: Callable[[slice], torch.Tensor]
     ) -> torch.Tensor:
-        """A tensor of `shape` made of tiles along an axis; one tile alone is taken as it is."""
+        """A tensor of `shape` made of tiles along an axis; one tile alone is taken as it is.
+
+        Parameters
+        ----------
+        shape
+            Of the whole tensor.
+        axis
+            Along which the tiles lie.
+        tiles
+            One after the other.
+        compute
+            Makes the tensor of one tile.
+
+        Returns
+        -------
+        torch.Tensor
+            Of the pool, or the one tile.
+        """
         if len(tiles) == 1:
             return compute(tiles[0])
         whole = self.lend(shape)

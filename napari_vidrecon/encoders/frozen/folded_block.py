@@ -56,7 +56,25 @@ def silu_gradient_(gradient: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 
 @dataclass
 class Kept:
-    """What a block keeps of some windows for its backward pass: names as at the top of this file."""
+    """What a block keeps of some windows for its backward pass: names as at the top of this file.
+
+    Parameters
+    ----------
+    x
+        Input, [B, T, H, W, C].
+    u2
+        Before the second SiLU, [B, T, H', W', M].
+    u3
+        Before the third SiLU, [B, T, H', W', M].
+    h3
+        After the third SiLU, [B, T, H', W', M].
+    reduced
+        What the gate's first layer gave, before its SiLU.
+    gate
+        [B, M], 0..1.
+    loans
+        The tensors above that go back to the pool.
+    """
 
     x: torch.Tensor
     u2: torch.Tensor
@@ -224,7 +242,22 @@ class FoldedBlock:
         return y.permute(0, 2, 3, 1).unflatten(2, x.shape[2:4])
 
     def samplewise(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        """Matrix product with a matrix (B, M, K) and a bias (B, M) for each window."""
+        """Matrix product with a matrix and a bias of each window.
+
+        Parameters
+        ----------
+        x
+            [B, T, H, W, K].
+        weight
+            (B, M, K).
+        bias
+            (B, M).
+
+        Returns
+        -------
+        torch.Tensor
+            [B, T, H, W, M].
+        """
         if len(x) == 1:
             return self.product(x, weight[0], bias[0])
         return torch.baddbmm(bias[:, None], x.flatten(1, 3), weight.transpose(1, 2)).unflatten(1, x.shape[1:4])
@@ -241,7 +274,22 @@ class FoldedBlock:
         return x if self.stride == 1 else x[self.near_pixels(x, shape, x.shape[-1])]
 
     def near_pixels(self, x: torch.Tensor, shape: torch.Size, channels: int) -> tuple[Any, ...]:
-        """Index of the pixels and channels of x that a shortcut to `shape` takes."""
+        """Index of the pixels and channels of x that a shortcut to `shape` takes.
+
+        Parameters
+        ----------
+        x
+            [B, T, H, W, C].
+        shape
+            Of what the shortcut is added to, [B, T, H', W', C'].
+        channels
+            How many are taken.
+
+        Returns
+        -------
+        tuple[Any, ...]
+            For `x[...]`.
+        """
         if x.shape[2] == shape[2] * self.stride and x.shape[3] == shape[3] * self.stride:
             return (..., slice(None, None, self.stride), slice(None, None, self.stride), slice(0, channels))
         rows, columns = (nearest(x.shape[axis], shape[axis]).to(x.device) for axis in (2, 3))

@@ -36,7 +36,24 @@ class _FrozenStrided(torch.autograd.Function):
 
 
 def strided_conv2d(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
-    """Convolution of (B, C, H, W) with frozen weights (out, C, kh, kw); its input gradient is several times faster."""
+    """Convolution with frozen weights; its input gradient is several times faster.
+
+    Parameters
+    ----------
+    x
+        (B, C, H, W).
+    weight
+        (out, C, kh, kw).
+    stride
+        Pixels.
+    padding
+        Pixels of 0 on each side.
+
+    Returns
+    -------
+    torch.Tensor
+        (B, out, H', W').
+    """
     return _FrozenStrided.apply(x, weight, stride, padding)
 
 
@@ -158,7 +175,22 @@ class FoldedCompact:
 
     @classmethod
     def of(cls, module: Compact, mouse: int = 0, precision: torch.dtype | None = None) -> FoldedCompact:
-        """Fold a module; later changes of its weights do not follow. It computes in the module's own precision."""
+        """Fold a module; later changes of its weights do not follow. It computes in the module's own precision.
+
+        Parameters
+        ----------
+        module
+            In evaluation mode, on the device wanted.
+        mouse
+            Index of its readout.
+        precision
+            Not used: it computes in the module's own.
+
+        Returns
+        -------
+        FoldedCompact
+            Of this mouse alone.
+        """
         return cls(module, mouse)
 
     def __call__(self, windows: torch.Tensor, neurons: torch.Tensor | None = None) -> torch.Tensor:

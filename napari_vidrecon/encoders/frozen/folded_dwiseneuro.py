@@ -28,7 +28,22 @@ from napari_vidrecon.encoders.frozen.folded_block import FoldedBlock, affine_of,
 def position_tables(
     position: PositionalEncoding, weight: torch.Tensor, frames: int, rows: int, columns: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A matrix (M, C) times the positional encoding: f(t) as (T, M) and g(h) + k(w) as (H, W, M), float64."""
+    """A matrix times the positional encoding, as a part of time and a part of space.
+
+    Parameters
+    ----------
+    position
+        Its encoding.
+    weight
+        (M, C).
+    frames, rows, columns
+        Size of the map.
+
+    Returns
+    -------
+    tuple[torch.Tensor, torch.Tensor]
+        f(t) as (T, M) and g(h) + k(w) as (H, W, M), float64.
+    """
     exact = deepcopy(position).cpu().double()
     tables = []
     for length, part in zip((frames, rows, columns), weight.split(2 * len(exact.inv_freq), dim=1), strict=False):
@@ -39,7 +54,19 @@ def position_tables(
 
 
 class FoldedResidual(FoldedBlock):
-    """A positional encoding of DwiseNeuro and the inverted residual after it."""
+    """A positional encoding of DwiseNeuro and the inverted residual after it.
+
+    Parameters
+    ----------
+    position
+        Added to the block's input.
+    block
+        To fold, in evaluation mode.
+    kept
+        Where its tensors are borrowed from.
+    precision
+        It computes in; None for the module's own.
+    """
 
     def __init__(
         self,
@@ -72,7 +99,19 @@ class FoldedResidual(FoldedBlock):
 
 
 class FoldedFirstBlock(FoldedResidual):
-    """The stem and the first block: [B, T, H, W, 5] to [B, T, H', W', C'] (point 3 in `folded_block.py`)."""
+    """The stem and the first block: [B, T, H, W, 5] to [B, T, H', W', C'] (point 3 in `folded_block.py`).
+
+    Parameters
+    ----------
+    stem
+        The convolution before the first block, with its batch norm.
+    position
+        Added to the stem's output.
+    block
+        To fold, in evaluation mode.
+    kept
+        Where its tensors are borrowed from.
+    """
 
     def __init__(
         self, stem: nn.Sequential, position: PositionalEncoding, block: InvertedResidual, kept: BufferPool
@@ -139,7 +178,22 @@ class FoldedShuffleLayer:
 
 
 def grouped_linear(x: torch.Tensor, weights: Sequence[torch.Tensor], biases: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Each group of the last axis through its own matrix."""
+    """Each group of the last axis through its own matrix.
+
+    Parameters
+    ----------
+    x
+        (..., C).
+    weights
+        (M, C / groups) of each group.
+    biases
+        (M,) of each group.
+
+    Returns
+    -------
+    torch.Tensor
+        (..., groups M).
+    """
     parts = zip(x.chunk(len(weights), dim=-1), weights, biases, strict=True)
     return torch.cat([F.linear(part, weight, bias) for part, weight, bias in parts], dim=-1)
 
@@ -182,7 +236,17 @@ class FoldedReadout:
 
 
 class FoldedDwiseNeuro:
-    """A frozen DwiseNeuro for one mouse: [B, 5, T, H, W] to [B, N, T]. Built with `FoldedDwiseNeuro.of`."""
+    """A frozen DwiseNeuro for one mouse: [B, 5, T, H, W] to [B, N, T]. Built with `FoldedDwiseNeuro.of`.
+
+    Parameters
+    ----------
+    blocks
+        The core, first block first.
+    cortex
+        Its layers.
+    readout
+        Of one mouse.
+    """
 
     takes_precision = True
 

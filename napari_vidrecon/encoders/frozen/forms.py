@@ -21,7 +21,22 @@ class FrozenForm(Protocol):
 
     @classmethod
     def of(cls, module: Any, mouse: int = 0, precision: torch.dtype | None = None) -> FrozenForm:
-        """The form of a module in evaluation mode; later changes of its weights do not follow."""
+        """The form of a module in evaluation mode; later changes of its weights do not follow.
+
+        Parameters
+        ----------
+        module
+            In evaluation mode, on the device wanted.
+        mouse
+            Index of its readout.
+        precision
+            To compute in; None for the module's own.
+
+        Returns
+        -------
+        FrozenForm
+            Of this mouse alone.
+        """
 
     def __call__(self, windows: torch.Tensor, neurons: torch.Tensor | None = None) -> torch.Tensor:
         """Activity of all neurons, or of those with the indices `neurons`; differentiable once, in `windows`."""

@@ -29,7 +29,22 @@ def matrix_product_for(device: torch.device, dtype: torch.dtype) -> MatrixProduc
 
 
 def plain_product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """As torch does it, which is slower for a tensor of many axes."""
+    """As torch does it, which is slower for a tensor of many axes.
+
+    Parameters
+    ----------
+    x
+        (..., K).
+    weight
+        (M, K).
+    bias
+        (M,), or None.
+
+    Returns
+    -------
+    torch.Tensor
+        (..., M).
+    """
     return F.linear(x.flatten(0, -2), weight, bias).unflatten(0, x.shape[:-1])
 
 
@@ -38,6 +53,20 @@ def onednn_product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | N
 
     torch gives `F.linear` to MKL, which on AMD processors runs at half the speed (float32, one thread of an EPYC:
     100 against 220 GFLOP/s). On Intel's both are equally fast, and this one takes seven calls more.
+
+    Parameters
+    ----------
+    x
+        (..., K).
+    weight
+        (M, K).
+    bias
+        (M,), or None.
+
+    Returns
+    -------
+    torch.Tensor
+        (..., M).
     """
     pixels = x.reshape(1, -1, 1, x.shape[-1]).permute(0, 3, 1, 2)
     y = torch.mkldnn_convolution(pixels, weight[:, :, None, None], bias, (0, 0), (1, 1), (1, 1), 1)

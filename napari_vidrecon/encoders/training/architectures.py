@@ -45,7 +45,22 @@ class TrainableArchitecture(Protocol):
         """What all readouts need, from (B, 5, size, rows, columns); windows are the first axis of each part."""
 
     def activity(self, module: Any, shared: tuple[torch.Tensor, ...], mouse: int) -> torch.Tensor:
-        """Activity (B, N, size) of one mouse's neurons."""
+        """Activity of one mouse's neurons.
+
+        Parameters
+        ----------
+        module
+            The encoder.
+        shared
+            What the part that all mice share made of the inputs.
+        mouse
+            Index of the readout.
+
+        Returns
+        -------
+        torch.Tensor
+            (B, N, size) >= 0.
+        """
 
     def penalty(self, module: Any) -> torch.Tensor | None:
         """What is added to the loss, or None."""
@@ -70,7 +85,22 @@ class RegisteredArchitecture:
         return self.recipe.canvas(rows, columns)
 
     def build(self, neurons: Sequence[int], canvas: Canvas, statistics: Sequence[SampleStatistics]) -> Architecture:
-        """An untrained encoder with its first weights."""
+        """An untrained encoder with its first weights.
+
+        Parameters
+        ----------
+        neurons
+            Of each mouse.
+        canvas
+            The pixel grid it works on.
+        statistics
+            Of each mouse's samples; empty for none.
+
+        Returns
+        -------
+        Architecture
+            In training mode, on the CPU.
+        """
         told = {
             **dict(self.recipe),
             "readout_outputs": tuple(neurons),

@@ -66,7 +66,15 @@ def mixing_of(recipe: TrainingRecipe, mice: int) -> Mixing:
 
 @dataclass(frozen=True)
 class Boxes:
-    """One box a window, or an empty one: first row, end row, first column, end column; (B, 4) integers."""
+    """One box a window, or an empty one.
+
+    Parameters
+    ----------
+    edges
+        (B, 4) integers: first row, end row, first column, end column.
+    rows, columns
+        Size of the canvas, pixels.
+    """
 
     edges: np.ndarray
     rows: int
@@ -112,7 +120,22 @@ def draw_boxes(
 
 
 def mix_inputs(inputs: torch.Tensor, others: torch.Tensor, boxes: Boxes) -> torch.Tensor:
-    """Windows (B, C, T, rows, columns) with the boxes of `others` pasted in."""
+    """Windows (B, C, T, rows, columns) with the boxes of `others` pasted in.
+
+    Parameters
+    ----------
+    inputs
+        (B, C, T, rows, columns).
+    others
+        Of the same shape, what is pasted in.
+    boxes
+        Where.
+
+    Returns
+    -------
+    torch.Tensor
+        (B, C, T, rows, columns).
+    """
     mixed = inputs.clone()
     for window, (top, bottom, left, right) in enumerate(boxes.edges.tolist()):
         mixed[window, ..., top:bottom, left:right] = others[window, ..., top:bottom, left:right]
@@ -120,7 +143,22 @@ def mix_inputs(inputs: torch.Tensor, others: torch.Tensor, boxes: Boxes) -> torc
 
 
 def mix_targets(targets: torch.Tensor, others: torch.Tensor, boxes: Boxes) -> torch.Tensor:
-    """Activity (B, N, T), mixed by the areas of the boxes."""
+    """Activity of mixed windows: a mean by the areas of the boxes.
+
+    Parameters
+    ----------
+    targets
+        (B, N, T), of the windows.
+    others
+        (B, N, T), of what was pasted in.
+    boxes
+        Where it was.
+
+    Returns
+    -------
+    torch.Tensor
+        (B, N, T).
+    """
     weight = torch.as_tensor(boxes.areas, dtype=targets.dtype, device=targets.device)[:, None, None]
     return (1 - weight) * targets + weight * others
 

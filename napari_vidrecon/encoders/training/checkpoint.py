@@ -150,7 +150,17 @@ class LearningCurve:
         self.rows: list[list[float]] = []
 
     def add(self, step: int, loss: float, learning_rate: float) -> None:
-        """A step is done; steps are counted from 1 here."""
+        """Take in a step.
+
+        Parameters
+        ----------
+        step
+            Its number, counted from 1.
+        loss
+            Of its batch.
+        learning_rate
+            At this step.
+        """
         self.rows.append([float(step), loss, learning_rate, math.nan])
 
     def score(self, correlation: float) -> None:

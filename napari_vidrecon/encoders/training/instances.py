@@ -167,6 +167,20 @@ def split_by_fold(
 ) -> tuple[list[list[int]], list[list[int]]]:
     """Trials to learn from and to score on: all folds but one, and that one, by perceptual hash.
 
+    Parameters
+    ----------
+    sessions
+        The mice.
+    fold
+        The one held out, 0..6.
+    on_progress
+        Called with the number of clips hashed so far and the number in all of a session.
+
+    Returns
+    -------
+    tuple[list[list[int]], list[list[int]]]
+        Trial ids of each session.
+
     Raises
     ------
     SessionError

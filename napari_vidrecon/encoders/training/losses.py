@@ -53,5 +53,19 @@ def distilled_weight(ratio: float, windows: int, pairs: int) -> float:
     """Weight of one distilled pair of window and readout, where a recorded window has weight 1.
 
     All pairs together then have the share `ratio` of the loss (Baikulov 2023: 0.36).
+
+    Parameters
+    ----------
+    ratio
+        Share of the loss, 0 to below 1.
+    windows
+        Recorded windows of a batch.
+    pairs
+        Distilled pairs of window and readout.
+
+    Returns
+    -------
+    float
+        Of one pair.
     """
     return ratio / (1.0 - ratio) * windows / pairs

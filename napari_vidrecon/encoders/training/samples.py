@@ -19,7 +19,17 @@ CACHE_BYTES = 2 << 30
 
 @dataclass(frozen=True)
 class TrialArrays:
-    """The arrays of a trial as they are kept in memory: video uint8 where that loses nothing."""
+    """The arrays of a trial as they are kept in memory.
+
+    Parameters
+    ----------
+    video
+        (T, H, W) grey levels; uint8 where that loses nothing.
+    behavior
+        (4, T) pupil dilation, running, pupil x, pupil y.
+    responses
+        (N, T) >= 0.
+    """
 
     video: np.ndarray
     behavior: np.ndarray
@@ -33,7 +43,17 @@ class TrialArrays:
 
 @dataclass(frozen=True)
 class Batch:
-    """Windows of one session: video (B,S,H,W), behavior (B,4,S), responses (B,N,S)."""
+    """Windows of one session.
+
+    Parameters
+    ----------
+    video
+        (B, S, H, W) grey levels.
+    behavior
+        (B, 4, S) pupil dilation, running, pupil x, pupil y.
+    responses
+        (B, N, S) >= 0.
+    """
 
     video: np.ndarray
     behavior: np.ndarray
@@ -84,7 +104,24 @@ class SessionSamples:
         return arrays
 
     def draw(self, windows: int, seed: int, step: int, *stream: int) -> Batch:
-        """So many windows for a step; the same seed, step and stream of chance give the same ones."""
+        """So many windows for a step; the same seed, step and stream give the same ones.
+
+        Parameters
+        ----------
+        windows
+            How many, B.
+        seed
+            Of the training, >= 0.
+        step
+            Its number.
+        stream
+            Further numbers that tell draws of one step apart.
+
+        Returns
+        -------
+        Batch
+            Float32.
+        """
         generator = np.random.default_rng([seed, step, *stream])
         videos, behaviors, responses = [], [], []
         for trial_id in generator.choice(self.trial_ids, size=windows):
@@ -115,7 +152,15 @@ class SessionSamples:
 
 @dataclass(frozen=True)
 class SampleStatistics:
-    """behavior_mean, behavior_sd: (4,); response_mean, response_sd: (N,)."""
+    """Mean and spread of what a session's samples hold.
+
+    Parameters
+    ----------
+    behavior_mean, behavior_sd
+        (4,) of pupil dilation, running, pupil x, pupil y.
+    response_mean, response_sd
+        (N,) of each neuron's activity.
+    """
 
     behavior_mean: np.ndarray
     behavior_sd: np.ndarray

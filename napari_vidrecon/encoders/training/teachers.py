@@ -63,12 +63,40 @@ class Teacher:
 
     @torch.no_grad()
     def activity(self, inputs: torch.Tensor, canvas: Canvas, mouse: int) -> torch.Tensor:
-        """Activity (B, N, size) of one mouse for inputs on the canvas of the encoder that learns."""
+        """Activity of one mouse for inputs on the canvas of the encoder that learns.
+
+        Parameters
+        ----------
+        inputs
+            (B, 5, size, rows, columns).
+        canvas
+            Of the inputs.
+        mouse
+            Its index among the mice that are learned from.
+
+        Returns
+        -------
+        torch.Tensor
+            (B, N, size) >= 0.
+        """
         return self.module(on_another_canvas(inputs, canvas, self.canvas), self.readouts[mouse])
 
 
 def on_another_canvas(inputs: torch.Tensor, before: Canvas, after: Canvas) -> torch.Tensor:
-    """Model input (B, 5, T, rows, columns) moved to another canvas: 0 around the movie, behaviour continued."""
+    """Model input moved to another canvas: 0 around the movie, behaviour continued.
+
+    Parameters
+    ----------
+    inputs
+        (B, 5, T, rows, columns) on the canvas before.
+    before, after
+        The two canvases.
+
+    Returns
+    -------
+    torch.Tensor
+        (B, 5, T, rows, columns) on the canvas after.
+    """
     if before == after:
         return inputs
     screen = inputs[(..., *before.screen)]

@@ -98,6 +98,10 @@ class MixedPrecision:
 
         Parameters
         ----------
+        module
+            Whose weights are changed.
+        optimizer
+            Of these weights.
         norm_limit
             Longest gradient, 0 for no limit.
         """

@@ -77,6 +77,12 @@ def single_trial_correlation(
 
     Parameters
     ----------
+    encoder
+        Bound to the session's mouse.
+    session
+        The mouse.
+    trial_ids
+        Labelled trials.
     every_window
         Slide over all windows; otherwise take windows that do not overlap and score every second frame, as in the
         training of the published encoders, which is 30 times faster.
@@ -112,7 +118,24 @@ def single_trial_correlation(
 def validation_correlation(
     trainer: Trainer, trials: Sequence[list[int]], *, every_window: bool, skip_frames: int = SKIPPED_FRAMES
 ) -> float:
-    """Mean single-trial correlation over neurons, then over the mice that have trials; NaN without any."""
+    """Mean single-trial correlation over neurons, then over the mice that have trials.
+
+    Parameters
+    ----------
+    trainer
+        Whose encoder is scored, with each mouse's readout.
+    trials
+        Ids of each mouse's trials.
+    every_window
+        As for `single_trial_correlation`.
+    skip_frames
+        As for `single_trial_correlation`.
+
+    Returns
+    -------
+    float
+        -1..1; NaN without any trial.
+    """
     scores = [
         single_trial_correlation(
             trainer.encoder(mouse), session, ids, every_window=every_window, skip_frames=skip_frames

@@ -12,7 +12,22 @@ FEWEST_PULSES = 3
 
 
 def regular_times(samples: int, rate_hz: float, start_s: float) -> np.ndarray:
-    """(samples,) seconds of a clock that never wavers."""
+    """Times of a clock that never wavers.
+
+    Parameters
+    ----------
+    samples
+        How many.
+    rate_hz
+        Samples a second.
+    start_s
+        Of the first, s.
+
+    Returns
+    -------
+    np.ndarray
+        (samples,) s.
+    """
     return start_s + np.arange(samples) / rate_hz
 
 
@@ -71,6 +86,8 @@ def require_rate(times: np.ndarray, rate_hz: float, tolerance_s: float, source: 
         The rate as the description says.
     tolerance_s
         How far they may be apart at the end.
+    source
+        What the times were read from, for the message.
 
     Raises
     ------

@@ -43,7 +43,24 @@ class Column:
 
     @classmethod
     def of(cls, name: str, array: Pixels, use: str = NOT_USED, rate_hz: float | None = None) -> Column:
-        """The column of an array; only a sample of its values is read."""
+        """The column of an array; only a sample of its values is read.
+
+        Parameters
+        ----------
+        name
+            For people.
+        array
+            Anything with a shape and a type that can be read in parts.
+        use
+            What it will be used for.
+        rate_hz
+            Samples a second, where known.
+
+        Returns
+        -------
+        Column
+            With the range of the values sampled.
+        """
         lowest, highest = (None, None)
         if array.dtype.kind in "fiub" and len(array.shape) and 0 not in array.shape:
             found = value_range(array)
@@ -53,7 +70,22 @@ class Column:
 
     @classmethod
     def unreadable(cls, name: str, why: str, *, fault: bool = False) -> Column:
-        """The column of a file that is not opened, or of what is missing."""
+        """The column of a file that is not opened, or of what is missing.
+
+        Parameters
+        ----------
+        name
+            For people.
+        why
+            It is not opened.
+        fault
+            It is needed: without it nothing can be imported.
+
+        Returns
+        -------
+        Column
+            Without a shape.
+        """
         return cls(name, (), "-", None, None, None, why, fault)
 
     def __str__(self) -> str:

@@ -39,6 +39,10 @@ class SignalPart(_Part):
         Its array; (channels, samples) or the other way round, time is the longer axis.
     times
         Array of one time a sample, s; or `rate_hz` and `start_s`, the time of the first sample.
+    rate_hz
+        Samples a second.
+    start_s
+        Time of the first sample, s.
     """
 
     file: Name = ""
@@ -118,6 +122,8 @@ class Description(_Part):
         See there.
     coordinates
         `.npy` or `.csv`, (neurons, 2 or 3) x, y, z; `coordinate_scale_um` µm a unit.
+    coordinate_scale_um
+        µm a unit of the coordinates.
     neuron_ids
         Integers, one a neuron.
     tiers

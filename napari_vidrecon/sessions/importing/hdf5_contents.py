@@ -163,6 +163,20 @@ def _require_small(data: Any, source: str) -> None:
 def rows_of(data: Any, rows: np.ndarray, source: str) -> np.ndarray:
     """Some rows of a data set; which rows comes from outside as well.
 
+    Parameters
+    ----------
+    data
+        The data set.
+    rows
+        (R,) integers.
+    source
+        What it is called in the message.
+
+    Returns
+    -------
+    np.ndarray
+        (R, ...).
+
     Raises
     ------
     SessionError

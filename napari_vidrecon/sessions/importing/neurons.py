@@ -26,6 +26,13 @@ def usable_neurons(recording: Recording, cuts: list[TrialCut], settings: ImportS
         Its report takes notes.
     cuts
         The trials.
+    settings
+        What becomes of bad neurons and of negative activity.
+
+    Returns
+    -------
+    Recording
+        Of the neurons that are left.
 
     Raises
     ------

@@ -46,7 +46,17 @@ class ImportReport:
     totals: dict[str, Any] = field(default_factory=dict)
 
     def add(self, kind: Kind, about: str, text: str) -> None:
-        """Add a note; the same one is kept once."""
+        """Add a note; the same one is kept once.
+
+        Parameters
+        ----------
+        kind
+            What happened: "read", "resampled", "filled", "dropped", "repaired", "assumed" or "warning".
+        about
+            Which part of the recording.
+        text
+            One line for people.
+        """
         note = Note(kind, about, text)
         if note not in self.notes:
             self.notes.append(note)

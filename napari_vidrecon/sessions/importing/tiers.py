@@ -105,6 +105,13 @@ def chosen_tiers(
         One a trial.
     test_share, validation_share
         Share of the trials to hold out.
+    report
+        Takes notes.
+
+    Returns
+    -------
+    list[str]
+        One a trial.
 
     Raises
     ------
@@ -163,6 +170,15 @@ def require_known(tiers: Sequence[str], source: str) -> None:
 
 def require_no_leak(tiers: Sequence[str], groups: np.ndarray, source: str) -> None:
     """Refuse given tiers under which a movie to train on is also held out.
+
+    Parameters
+    ----------
+    tiers
+        One a trial.
+    groups
+        One a trial: equal for trials that show the same movie.
+    source
+        What the tiers were read from, for the message.
 
     Raises
     ------

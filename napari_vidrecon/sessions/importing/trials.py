@@ -78,8 +78,15 @@ def presentations_from_stream(
         (F,) frames of the movie and when they appeared.
     movie
         Index of the movie.
+    report
+        Takes notes.
     longest_step_s
         A longer time between two frames ends a presentation.
+
+    Returns
+    -------
+    list[Presentation]
+        In order.
     """
     steps = np.diff(times)
     ends = np.flatnonzero(steps > max(longest_step_s, REGULAR * float(np.median(steps)))) + 1

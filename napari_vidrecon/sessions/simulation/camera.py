@@ -38,7 +38,24 @@ class CameraPath(NamedTuple):
 
 
 def wander(rng: np.random.Generator, frames: int, speed_per_s: float, seconds: float) -> np.ndarray:
-    """(frames,) path whose speed is a slow random fluctuation of this spread, per second, and duration."""
+    """A path whose speed fluctuates slowly and at random.
+
+    Parameters
+    ----------
+    rng
+        Draws it.
+    frames
+        Its length.
+    speed_per_s
+        Spread of the speed, per second.
+    seconds
+        Duration of a fluctuation.
+
+    Returns
+    -------
+    np.ndarray
+        (frames,).
+    """
     return np.cumsum(ornstein_uhlenbeck(rng, frames, speed_per_s / FRAME_RATE_HZ, seconds, FRAME_RATE_HZ))
 
 

@@ -70,7 +70,18 @@ def simulate_trial(cortex: VisualCortex, trial: int, *, frames: int = 300, tier:
 
 
 def trial_tiers(*, train_trials: int, validation_trials: int, test_trials: int) -> list[str]:
-    """Tier of every trial. Held-out trials come first, so that more training never changes them."""
+    """Tier of every trial. Held-out trials come first, so that more training never changes them.
+
+    Parameters
+    ----------
+    train_trials, validation_trials, test_trials
+        How many of each.
+
+    Returns
+    -------
+    list[str]
+        One a trial.
+    """
     return [TEST_TIER] * test_trials + [VALIDATION_TIER] * validation_trials + [TRAINING_TIER] * train_trials
 
 

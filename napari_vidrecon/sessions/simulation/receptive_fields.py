@@ -115,6 +115,20 @@ def temporal_filter(rate_per_s: float, order: int, transience: float) -> np.ndar
     """Gamma filter minus `transience` times a later one, over 16 frames, latest first.
 
     With transience 1 it is the biphasic filter of Adelson & Bergen 1985, which ignores steady light.
+
+    Parameters
+    ----------
+    rate_per_s
+        Of the decay, per second.
+    order
+        Of the gamma function; larger is later.
+    transience
+        0 for a sustained cell, 1 for a transient one.
+
+    Returns
+    -------
+    np.ndarray
+        (16,), of norm 1.
     """
     # Averaging over each frame keeps the filter's area right although frames are long compared with it.
     steps = 8

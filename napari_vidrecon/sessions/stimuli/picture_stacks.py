@@ -25,6 +25,13 @@ MOST_COLOURS = 4
 def require_picture(path: Path, width: int, height: int) -> None:
     """Refuse a picture that is larger than any screen.
 
+    Parameters
+    ----------
+    path
+        Its file, for the message.
+    width, height
+        Pixels.
+
     Raises
     ------
     StorageError

@@ -58,8 +58,19 @@ def specs_of(plan: Plan, clip: Clip, kind: str, other: Clip | None = None) -> li
 
     Parameters
     ----------
+    plan
+        Mice and scale.
+    clip
+        Which mouse and trial.
+    kind
+        One of the kinds of this study.
     other
         Whose activity is taken.
+
+    Returns
+    -------
+    list[RunSpec]
+        One an encoder.
     """
     if kind == PERMUTED:
         # The published seeds: one permutation a clip, the same for all its encoders.

@@ -29,7 +29,22 @@ ACTIVITY_MEASURES = {"poisson_loss": "Poisson loss (lower is better)", "response
 
 
 def version_specs(plan: Plan, clip: Clip, version: str) -> list[RunSpec]:
-    """The runs whose movies are averaged for one version of the method."""
+    """The runs whose movies are averaged for one version of the method.
+
+    Parameters
+    ----------
+    plan
+        Mice and scale.
+    clip
+        Which mouse and trial.
+    version
+        One of `VERSIONS`.
+
+    Returns
+    -------
+    list[RunSpec]
+        One an encoder, or one of all.
+    """
     if version == PREDICTED:
         return plan.standard(clip, target="predicted")
     if version == GRADIENTS:
@@ -38,11 +53,43 @@ def version_specs(plan: Plan, clip: Clip, version: str) -> list[RunSpec]:
 
 
 def mask_specs(plan: Plan, clip: Clip, training_mask: str) -> list[RunSpec]:
-    """The runs with one training mask; what lies outside stays grey, as published, whatever the preset does there."""
+    """The runs with one training mask; what lies outside stays grey, as published, whatever the preset does there.
+
+    Parameters
+    ----------
+    plan
+        Mice and scale.
+    clip
+        Which mouse and trial.
+    training_mask
+        One of `TRAINING_MASKS`.
+
+    Returns
+    -------
+    list[RunSpec]
+        One an encoder.
+    """
     config = plan.scale.config().changed(surround="grey")
     return plan.standard(clip, config=config, mask_threshold=TRAINING_MASKS[training_mask])
 
 
 def version_movie(plan: Plan, store: RunStore, clip: Clip, version: str) -> np.ndarray:
-    """The movie of one version, ready to be measured: (T, 36, 64)."""
+    """The movie of one version, ready to be measured.
+
+    Parameters
+    ----------
+    plan
+        Mice and scale.
+    store
+        Where the runs lie.
+    clip
+        Which mouse and trial.
+    version
+        One of `VERSIONS`.
+
+    Returns
+    -------
+    np.ndarray
+        (T, 36, 64), grey levels.
+    """
     return averaged(store, version_specs(plan, clip, version), smoothed=version != UNSMOOTHED)

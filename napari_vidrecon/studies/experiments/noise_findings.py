@@ -61,7 +61,24 @@ def paired_tests(table: pd.DataFrame) -> list[TestResult]:
 def findings(
     plan: Plan, table: pd.DataFrame, means: Mapping[str, np.ndarray], results: Sequence[TestResult]
 ) -> list[Finding]:
-    """The paper's results on noise, and whether they show here."""
+    """The paper's results on noise, and whether they show here.
+
+    Parameters
+    ----------
+    plan
+        Mice and scale.
+    table
+        One row a mouse, kind of noise, repetition and phase, as `gaussian_noise.evaluate` makes it.
+    means
+        {column: (spatial lengths, temporal lengths)}, mean over everything else.
+    results
+        The tests.
+
+    Returns
+    -------
+    list[Finding]
+        In the order of the paper.
+    """
     return [
         _space(plan, means["video_correlation"]),
         _time(plan, means["video_correlation"]),

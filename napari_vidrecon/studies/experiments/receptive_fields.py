@@ -40,6 +40,8 @@ class MouseMaps:
 
     Parameters
     ----------
+    mouse
+        Whose.
     fields
         Receptive fields.
     mask

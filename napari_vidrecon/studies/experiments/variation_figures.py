@@ -84,7 +84,22 @@ def masks_figure(plan: Plan, store: RunStore) -> Figure:
 
 
 def performance_figure(plan: Plan, versions: pd.DataFrame, masks: pd.DataFrame) -> Figure:
-    """Correlation of every version, and over the threshold and the size of the evaluation mask (Fig. 1-S2 C)."""
+    """Correlation of every version, and over the threshold and the size of the evaluation mask (Fig. 1-S2 C).
+
+    Parameters
+    ----------
+    plan
+        Mice and scale.
+    versions
+        One row a mouse, clip and version.
+    masks
+        One row a mouse, clip, training mask and evaluation threshold.
+
+    Returns
+    -------
+    Figure
+        Three panels.
+    """
     left = _categories(versions, "version", method_versions.VERSIONS, "video_correlation")
     by_threshold, by_size = [], []
     # Black, blue and red, as published.

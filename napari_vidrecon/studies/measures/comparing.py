@@ -61,8 +61,17 @@ def pair_tests(table: pd.DataFrame, level: str, value: str, first: str, second: 
     ----------
     table
         One row a mouse, clip and level.
+    level
+        Column of the levels.
+    value
+        Column that is compared.
     first, second
         The levels.
+
+    Returns
+    -------
+    list[TestResult]
+        One for each unit.
     """
     part = table[table[level].isin([first, second])]
     results = []

@@ -22,6 +22,20 @@ KEY_FORMAT = 1
 def mapped_fields(plan: Plan, store: RunStore, mouse: Mouse) -> ReceptiveFieldMaps:
     """Maps of all neurons, the mean over the mouse's encoders; read where an earlier call has written them.
 
+    Parameters
+    ----------
+    plan
+        Scale of the mapping.
+    store
+        Whose folder holds the maps.
+    mouse
+        To map.
+
+    Returns
+    -------
+    ReceptiveFieldMaps
+        In half precision, as the file holds them.
+
     Raises
     ------
     VidreconError

@@ -25,12 +25,19 @@ def scores(plan: Plan, trial: Trial, video: np.ndarray, pixels: np.ndarray) -> d
 
     Parameters
     ----------
+    plan
+        Says which frames are measured.
     trial
         The clip; its movie is the truth.
     video
         (T, 36, 64) averaged over encoders and smoothed.
     pixels
         (36, 64) bool, the evaluation mask.
+
+    Returns
+    -------
+    dict[str, float]
+        {"video_correlation", "mean_frame_correlation", "rmse": value}.
     """
     part = plan.measured(len(video))
     truth, shown = trial.video[part], video[part]
@@ -47,7 +54,22 @@ def row(clip: Clip, **values: Any) -> dict[str, Any]:
 
 
 def presented(truth: np.ndarray, video: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Truth and reconstruction as the paper shows them: luminance and contrast matched, grey outside the mask."""
+    """Truth and reconstruction as the paper shows them: luminance and contrast matched, grey outside the mask.
+
+    Parameters
+    ----------
+    truth
+        (T, 36, 64), grey levels.
+    video
+        (T, 36, 64), grey levels.
+    pixels
+        (36, 64) bool, the evaluation mask.
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray]
+        Truth and reconstruction, (T, 36, 64).
+    """
     return apply_mask(truth, pixels), match_luminance_contrast(video, truth, pixels)
 
 

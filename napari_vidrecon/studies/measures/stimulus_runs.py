@@ -28,7 +28,22 @@ TARGETS = {
 
 
 def stimulus_specs(plan: Plan, mouse: Mouse, stimulus: Stimulus) -> list[RunSpec]:
-    """One run an encoder: the stimulus, from the activity that is predicted for it."""
+    """One run an encoder: the stimulus, from the activity that is predicted for it.
+
+    Parameters
+    ----------
+    plan
+        Scale: settings, and whose prediction is the target.
+    mouse
+        Whose encoders are used.
+    stimulus
+        What is shown.
+
+    Returns
+    -------
+    list[RunSpec]
+        One an encoder.
+    """
     everyone = tuple(range(len(mouse.encoders))) if plan.scale.stimulus_target == "ensemble" else ()
     base = RunSpec(mouse, plan.scale.stimulus_config(), stimulus=stimulus, target="predicted", target_encoders=everyone)
     return [base.changed(encoders=(index,)) for index in plan.encoders(mouse)]
@@ -62,7 +77,33 @@ class StimulusResult:
 
     @classmethod
     def load(cls, plan: Plan, store: RunStore, mouse: Mouse, stimulus: Stimulus, pixels: np.ndarray) -> StimulusResult:
-        """Read the finished runs of one stimulus; raises `RunError` where one is missing."""
+        """Read the finished runs of one stimulus.
+
+        Parameters
+        ----------
+        plan
+            Scale of the runs.
+        store
+            Where they lie.
+        mouse
+            Whose.
+        stimulus
+            What was shown.
+        pixels
+            (36, 64) bool, the evaluation mask.
+
+        Returns
+        -------
+        StimulusResult
+            Movies of all encoders.
+
+        Raises
+        ------
+        RunError
+            A run is missing.
+        RunError
+            A run is missing.
+        """
         singles = np.stack(store.videos(stimulus_specs(plan, mouse, stimulus)))
         return cls(stimulus.video(), singles, pixels, plan.scale.stimulus_skip)
 
@@ -112,6 +153,23 @@ def degrees(pixels: float) -> str:
 
 
 def matrix(table: object, rows: str, columns: str, value: str, *, order: Sequence[Sequence[float]]) -> np.ndarray:
-    """Mean of a column of a table over everything but two others: (rows, columns), in the order given."""
+    """Mean of a column of a table over everything but two others.
+
+    Parameters
+    ----------
+    table
+        A data frame.
+    rows, columns
+        Names of the two columns.
+    value
+        Name of the column that is averaged.
+    order
+        Their levels, in the order wanted.
+
+    Returns
+    -------
+    np.ndarray
+        (levels of `rows`, levels of `columns`); NaN where nothing is known.
+    """
     wide = table.pivot_table(index=rows, columns=columns, values=value, aggfunc="mean")  # type: ignore[attr-defined]
     return wide.reindex(index=list(order[0]), columns=list(order[1])).to_numpy(dtype=float)

@@ -24,6 +24,20 @@ def spread_frames(frames: int, every: int, most: int) -> np.ndarray:
     """Frames to show: the first, one every `every` frames, and the last, as the paper does; at most `most`.
 
     Where that gives fewer than `most`, as in a short clip, they are equally spaced instead.
+
+    Parameters
+    ----------
+    frames
+        Length of the clip.
+    every
+        Frames between two that are shown.
+    most
+        How many are shown.
+
+    Returns
+    -------
+    np.ndarray
+        Indices, ascending.
     """
     regular = [*range(0, frames - 1, every), frames - 1]
     if len(regular) != most:

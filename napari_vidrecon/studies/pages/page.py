@@ -42,7 +42,26 @@ def study_page(
     tables: Mapping[str, pd.DataFrame],
     provenance: Mapping[str, Any],
 ) -> str:
-    """The page as HTML; pictures and movies lie beside it in `figures` and `movies`."""
+    """The page as HTML; pictures and movies lie beside it in `figures` and `movies`.
+
+    Parameters
+    ----------
+    study
+        Its title and panels.
+    plan
+        Mice and scale.
+    outcome
+        Findings, figures and movies.
+    tables
+        By name; the page shows their sizes and links to them.
+    provenance
+        Plain values: what went in.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     parts = [f"<h1>{_text(study.title)}</h1>", f"<p>Bauer et al. 2026: {_text(study.panels)}. {_size(study, plan)}</p>"]
     if plan.simulated:
         parts.append(
@@ -87,8 +106,17 @@ def gallery_page(title: str, entries: Sequence[tuple[str, str, str, Sequence[str
 
     Parameters
     ----------
+    title
+        Of the page.
     entries
         Link, title, panels and pictures of each.
+    simulated
+        Say that the mouse is simulated.
+
+    Returns
+    -------
+    str
+        HTML.
     """
     parts = [f"<h1>{_text(title)}</h1>"]
     if simulated:

@@ -16,7 +16,19 @@ TIMED_STEPS = 2
 
 @dataclass(frozen=True)
 class Cost:
-    """Runs in all and still to do, seconds of work for one worker, and bytes of results still to come."""
+    """What is missing of some studies.
+
+    Parameters
+    ----------
+    runs
+        Runs in all.
+    missing
+        Runs still to do.
+    worker_seconds
+        Work of one worker.
+    disk_bytes
+        Results still to come.
+    """
 
     runs: int
     missing: int

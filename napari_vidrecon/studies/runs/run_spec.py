@@ -57,12 +57,16 @@ class RunSpec:
         Part of the clip, first frame and end.
     target
         Activity to match; "other clip" takes what was recorded during `other_trial`.
+    other_trial
+        Trial whose recorded activity is taken, with the target "other clip".
     target_encoders
         Who predict a predicted target; empty means `encoders`.
     ablated_fraction, ablation_seed, ablation
         Neurons left out, and what becomes of them.
     mask_threshold, evaluation_threshold
         Alpha of the pixels updated and measured.
+    ensemble
+        "videos" for one encoder each, or "gradients".
     """
 
     mouse: Mouse

@@ -233,6 +233,15 @@ def gpu_count() -> int:
 def compute_run(spec: RunSpec, folder: str, device: str) -> str:
     """Compute one run where Dask put it; what another worker finished meanwhile is left alone.
 
+    Parameters
+    ----------
+    spec
+        The run.
+    folder
+        Where it goes.
+    device
+        "auto", "cpu", "cuda", ...
+
     Returns
     -------
     str

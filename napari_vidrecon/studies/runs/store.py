@@ -26,6 +26,8 @@ class RunStore:
     ----------
     out
         The output folder; runs lie in `out/runs/<key>.zarr`.
+    keys
+        Keys of runs, so that files are hashed once.
     """
 
     out: Path

@@ -53,7 +53,15 @@ MISSING_WORDS = {
 
 @dataclass(frozen=True)
 class Caption:
-    """A line of text whose lower left corner lies at (y, x) in world units."""
+    """A line of text on the board.
+
+    Parameters
+    ----------
+    y, x
+        Its lower left corner, world units.
+    text
+        What it says.
+    """
 
     y: float
     x: float
@@ -119,6 +127,12 @@ def captions(
 
     Parameters
     ----------
+    model
+        The state of the window.
+    layout
+        Where the tiles lie.
+    has_error
+        There is a map of the error.
     error_limit
         Grey levels at the ends of the colour bar.
     frame_s
@@ -180,7 +194,17 @@ def fitted(text: str, letters: float) -> str:
 
 
 def write(layers: RoleLayers, written: list[Caption], colour: str) -> None:
-    """Put captions on the board."""
+    """Put captions on the board.
+
+    Parameters
+    ----------
+    layers
+        Of the board.
+    written
+        All captions.
+    colour
+        Of the letters.
+    """
     layer = layers.adopt(Role.CAPTIONS, Points)
     if layer is not None and not layer.visible:
         # Of a hidden layer napari goes on to look for the texts of all points that were there.

@@ -119,6 +119,10 @@ class RoleLayers:
 
         Parameters
         ----------
+        layer
+            To move.
+        at
+            The box, world units.
         rows_columns
             Size of what fills the box, where the layer is no image.
         """

@@ -22,7 +22,15 @@ TIME_AXIS_PX = 6.0
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle; an array shown in it fills it from edge to edge."""
+    """A rectangle; an array shown in it fills it from edge to edge.
+
+    Parameters
+    ----------
+    top, left
+        Its first corner, world units.
+    height, width
+        Its size, world units.
+    """
 
     top: float
     left: float
@@ -49,7 +57,20 @@ class Box:
         return self.top + row / 2, self.left + column / 2
 
     def element(self, y: float, x: float, rows: int, columns: int) -> tuple[int, int] | None:
-        """Row and column of the element under a point, or None outside the box."""
+        """The element of an array in the box that lies under a point.
+
+        Parameters
+        ----------
+        y, x
+            The point, world units.
+        rows, columns
+            Size of the array.
+
+        Returns
+        -------
+        tuple[int, int] or None
+            Row and column; None outside the box.
+        """
         row, column = int((y - self.top) // (self.height / rows)), int((x - self.left) // (self.width / columns))
         return (row, column) if 0 <= row < rows and 0 <= column < columns else None
 

@@ -129,7 +129,26 @@ def read_run(path: str | list[str]) -> list[LayerTuple]:
 
 
 def movie_layer(video: np.ndarray, name: str, path: Path, rate_hz: float, left_px: float = 0.0) -> LayerTuple:
-    """A movie (T, H, W) as an image layer in seconds and pixels that knows where it came from."""
+    """A movie as an image layer in seconds and pixels that knows where it came from.
+
+    Parameters
+    ----------
+    video
+        (T, H, W), grey levels 0..255.
+    name
+        Of the layer.
+    path
+        Its file.
+    rate_hz
+        Frames a second.
+    left_px
+        Place of its left edge, pixels.
+
+    Returns
+    -------
+    LayerTuple
+        Data, what napari is told of it, and "image".
+    """
     metadata = {
         "name": name,
         "scale": (1 / rate_hz, 1.0, 1.0),

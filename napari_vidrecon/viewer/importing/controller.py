@@ -70,6 +70,10 @@ class ImportController(Background):
 
         Parameters
         ----------
+        source
+            Files of the recording.
+        settings
+            Of the import.
         folder
             The session to write; it appears whole or not at all.
         replace

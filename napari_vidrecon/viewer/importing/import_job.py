@@ -32,7 +32,17 @@ class Imported:
 
 
 def preview(source: ImportSource, settings: ImportSettings, job: Job) -> None:
-    """Tell `Previewed`; only samples of the arrays are read."""
+    """Tell `Previewed`; only samples of the arrays are read.
+
+    Parameters
+    ----------
+    source
+        Files of the recording.
+    settings
+        Of the import.
+    job
+        Takes the news, and says when to stop.
+    """
     with source.opened(settings) as opened:
         columns = tuple(opened.columns())
     job.leave_if_cancelled()
@@ -40,7 +50,21 @@ def preview(source: ImportSource, settings: ImportSettings, job: Job) -> None:
 
 
 def import_session(source: ImportSource, settings: ImportSettings, folder: Path, replace: bool, job: Job) -> None:
-    """Tell `Counted` after every clip and `Imported` at the end; a job that is left leaves nothing behind."""
+    """Tell `Counted` after every clip and `Imported` at the end; a job that is left leaves nothing behind.
+
+    Parameters
+    ----------
+    source
+        Files of the recording.
+    settings
+        Of the import.
+    folder
+        The session to write.
+    replace
+        An imported session that lies there may be replaced.
+    job
+        Takes the news, and says when to stop.
+    """
     from napari_vidrecon.sessions.importing.importer import import_recording
     from napari_vidrecon.sessions.importing.sources import require_replaceable
 

@@ -32,7 +32,24 @@ LETTERS_OF_A_CHOICE = 8
 
 
 def button(text: str, name: str, action: Callable[[], None], *, checkable: bool = False) -> QPushButton:
-    """A named button with its tooltip; a checkable one calls `action` whenever it is toggled by a person."""
+    """A named button with its tooltip.
+
+    Parameters
+    ----------
+    text
+        On the button.
+    name
+        By which its tooltip, and tests, find it.
+    action
+        Called when a person presses or toggles it.
+    checkable
+        It stays down until it is pressed again.
+
+    Returns
+    -------
+    QPushButton
+        Without an owner.
+    """
     made = explain(QPushButton(text), name)
     made.setCheckable(checkable)
     made.clicked.connect(lambda _checked=False: action())
@@ -40,7 +57,22 @@ def button(text: str, name: str, action: Callable[[], None], *, checkable: bool 
 
 
 def menu_button(text: str, name: str, fill: Callable[[QMenu], None]) -> QPushButton:
-    """A named button with a menu that `fill` fills whenever it opens."""
+    """A named button with a menu.
+
+    Parameters
+    ----------
+    text
+        On the button.
+    name
+        By which its tooltip, and tests, find it.
+    fill
+        Fills the menu, whenever it opens.
+
+    Returns
+    -------
+    QPushButton
+        Without an owner.
+    """
     made = explain(QPushButton(text), name)
     menu = QMenu(made)
     menu.setToolTipsVisible(True)
@@ -55,7 +87,22 @@ def menu_button(text: str, name: str, fill: Callable[[QMenu], None]) -> QPushBut
 
 
 def choice(name: str, options: Mapping[str, Any], action: Callable[[Any], None]) -> QComboBox:
-    """A named drop-down list; `options` maps what is shown to what `action` is given."""
+    """A named drop-down list.
+
+    Parameters
+    ----------
+    name
+        By which its tooltip, and tests, find it.
+    options
+        What is shown, and what `action` is given for it.
+    action
+        Called when a person chooses.
+
+    Returns
+    -------
+    QComboBox
+        Without an owner.
+    """
     made = explain(QComboBox(), name)
     made.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     made.setMinimumContentsLength(LETTERS_OF_A_CHOICE)
@@ -84,7 +131,24 @@ def choose(combo: QComboBox, value: Any) -> None:
 
 
 def whole_number(name: str, lowest: int, highest: int, action: Callable[[], None], step: int = 1) -> QSpinBox:
-    """A named box for a whole number; `action` is called when a person has finished typing or steps."""
+    """A named box for a whole number.
+
+    Parameters
+    ----------
+    name
+        By which its tooltip, and tests, find it.
+    lowest, highest
+        Limits, both allowed.
+    action
+        Called when a person has finished typing or steps.
+    step
+        Of the arrows.
+
+    Returns
+    -------
+    QSpinBox
+        Without an owner.
+    """
     made = explain(QSpinBox(), name)
     made.setRange(lowest, highest)
     made.setSingleStep(step)
@@ -97,7 +161,26 @@ def whole_number(name: str, lowest: int, highest: int, action: Callable[[], None
 def number(
     name: str, lowest: float, highest: float, action: Callable[[], None], *, decimals: int = 2, step: float = 0.1
 ) -> QDoubleSpinBox:
-    """A named box for a number; `action` is called when a person has finished typing or steps."""
+    """A named box for a number.
+
+    Parameters
+    ----------
+    name
+        By which its tooltip, and tests, find it.
+    lowest, highest
+        Limits, both allowed.
+    action
+        Called when a person has finished typing or steps.
+    decimals
+        Digits shown after the point.
+    step
+        Of the arrows.
+
+    Returns
+    -------
+    QDoubleSpinBox
+        Without an owner.
+    """
     made = explain(QDoubleSpinBox(), name)
     made.setDecimals(decimals)
     made.setRange(lowest, highest)
@@ -108,7 +191,22 @@ def number(
 
 
 def tick(text: str, name: str, action: Callable[[bool], None]) -> QCheckBox:
-    """A named box to tick."""
+    """A named box to tick.
+
+    Parameters
+    ----------
+    text
+        Beside the box.
+    name
+        By which its tooltip, and tests, find it.
+    action
+        Called with whether it is ticked.
+
+    Returns
+    -------
+    QCheckBox
+        Without an owner.
+    """
     made = explain(QCheckBox(text), name)
     made.toggled.connect(action)
     return made
@@ -123,6 +221,15 @@ def advance(bar: QProgressBar, done: int, of: int) -> None:
     """Show how far something is, with the window's next picture.
 
     Left to itself a QProgressBar paints at once; beside a canvas that makes the whole window paint, every time.
+
+    Parameters
+    ----------
+    bar
+        To be moved.
+    done
+        How far.
+    of
+        How far it goes; 0: not known.
     """
     if (bar.value(), bar.maximum()) == (done, of):
         return

@@ -50,6 +50,8 @@ class ExportPanel(QWidget):
         Where a mask and neurons are kept that no run was made with yet; default: where runs are kept.
     exporter
         Writes; outlives the panel where it is the window's. Default: one of its own.
+    parent
+        The widget that owns it.
     """
 
     def __init__(

@@ -41,6 +41,8 @@ class MaskPanel(QWidget):
         Draws the outlines, and lends the brush.
     fitting
         Fits masks in the background.
+    parent
+        The widget that owns it.
     """
 
     def __init__(

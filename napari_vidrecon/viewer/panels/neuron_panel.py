@@ -35,6 +35,8 @@ class NeuronPanel(QWidget):
         The state of the window.
     board
         Knows what is selected.
+    parent
+        The widget that owns it.
     """
 
     def __init__(self, model: ReconstructionModel, board: Board, parent: QWidget | None = None) -> None:

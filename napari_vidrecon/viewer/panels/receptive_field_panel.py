@@ -26,6 +26,8 @@ class ReceptiveFieldPanel(QWidget):
         The maps and the chosen neurons.
     mapping
         Maps in the background.
+    parent
+        The widget that owns it.
     """
 
     def __init__(

@@ -35,6 +35,8 @@ class RunBar(QWidget):
         The state of the window.
     controller
         Drives runs.
+    parent
+        The widget that owns it.
     """
 
     def __init__(self, model: ReconstructionModel, controller: RunController, parent: QWidget | None = None) -> None:

@@ -47,6 +47,8 @@ class RunsPanel(QWidget):
         The state of the window.
     runs_folder
         Where runs are kept on disk.
+    parent
+        The widget that owns it.
     """
 
     def __init__(self, model: ReconstructionModel, runs_folder: Path, parent: QWidget | None = None) -> None:

@@ -30,6 +30,8 @@ class Section(QWidget):
         Whether it is open.
     minor
         A fold within a panel; its heading is quieter.
+    parent
+        The widget that owns it.
     """
 
     def __init__(

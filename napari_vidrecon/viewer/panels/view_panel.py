@@ -36,6 +36,8 @@ class ViewPanel(QWidget):
         Plays the movie.
     reset_view
         Fits the board into the window.
+    parent
+        The widget that owns it.
     """
 
     def __init__(

@@ -83,7 +83,17 @@ class Active:
     failed: bool = False
 
     def keep(self, finished: Finished, model: ReconstructionModel, *, show: bool) -> None:
-        """Put the result among the model's runs; a run without a single step is forgotten."""
+        """Put the result among the model's runs; a run without a single step is forgotten.
+
+        Parameters
+        ----------
+        finished
+            What the run made.
+        model
+            The state of the window.
+        show
+            Put it on the board.
+        """
         result, continues = finished.result, self.plan.continues
         if continues is not None and continues in model.runs:
             model.replace_result(continues, result)

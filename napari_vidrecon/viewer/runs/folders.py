@@ -47,7 +47,22 @@ class KeptRun:
 
 
 def new_run_folder(runs_folder: Path, session: str, trial: int) -> Path:
-    """A folder name for a run that starts now, down to the millisecond; nothing is made."""
+    """A folder name for a run that starts now, down to the millisecond; nothing is made.
+
+    Parameters
+    ----------
+    runs_folder
+        Where runs are kept.
+    session
+        Name of the session.
+    trial
+        Its id.
+
+    Returns
+    -------
+    Path
+        Not there yet.
+    """
     now = time.time()
     when = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{int(1000 * (now % 1)):03d}"
     clip = "stimulus" if trial == STIMULUS_TRIAL else f"trial{trial}"

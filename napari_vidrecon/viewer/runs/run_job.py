@@ -66,6 +66,30 @@ class RunRequest:
 
     Parameters
     ----------
+    trial
+        The clip.
+    encoder_paths
+        Encoder files.
+    mouse
+        Index of their readout; None where the number of neurons chooses it.
+    device
+        "auto", "cpu", "cuda", ...
+    mask
+        Transparency mask of the mouse.
+    config
+        Every setting of the optimisation.
+    target
+        Kind of activity to match.
+    neurons
+        Who takes part.
+    ablation
+        What becomes of the others: "drop" or "silence".
+    training_threshold
+        Least alpha of pixels that are reconstructed.
+    evaluation_threshold
+        Least alpha of pixels that are measured.
+    ensemble
+        "videos" or "gradients".
     settings
         Of the model, for the record.
     prediction
@@ -130,6 +154,22 @@ class EncoderShelf:
     def get(self, paths: Sequence[Path], mouse: int | None, device: str, neurons: int) -> list[Encoder]:
         """Load what is not there yet.
 
+        Parameters
+        ----------
+        paths
+            Encoder files.
+        mouse
+            Index of their readout; None where the number of neurons chooses it.
+        device
+            "auto", "cpu", "cuda", ...
+        neurons
+            Of the recording.
+
+        Returns
+        -------
+        list[Encoder]
+            In the order of `paths`.
+
         Raises
         ------
         EncoderError
@@ -154,7 +194,17 @@ def _changed_at(path: Path) -> int:
 
 
 def predict_stimulus(request: RunRequest, shelf: EncoderShelf, job: Job) -> None:
-    """Tell what the encoders predict from the true movie: `Predicted`."""
+    """Tell what the encoders predict from the true movie.
+
+    Parameters
+    ----------
+    request
+        Trial and encoders.
+    shelf
+        Holds encoders that were loaded before.
+    job
+        Takes `Predicted`, and says when to stop.
+    """
     encoders = _encoders(request, shelf, job)
     activity = request.prediction
     if activity is None:
@@ -166,6 +216,17 @@ def reconstruct(request: RunRequest, shelf: EncoderShelf, mailbox: Mailbox, job:
     """Plan and drive a run exactly as `napari_vidrecon.reconstruct` does.
 
     Tells `Loading`, `Predicted`, `Started` and `Finished`.
+
+    Parameters
+    ----------
+    request
+        The run.
+    shelf
+        Holds encoders that were loaded before.
+    mailbox
+        Brings changes while it runs.
+    job
+        Takes the news, and says when to stop.
     """
     with contextlib.nullcontext() if request.save_to is None else at_work_on(request.save_to):
         _reconstruct(request, shelf, mailbox, job)

@@ -25,7 +25,19 @@ class ShownNeurons(ToldNeurons):
 
 
 class ToldByRun(Provenance):
-    """A run that can be put on the board: its trial and both thresholds are told."""
+    """A run that can be put on the board: its trial and both thresholds are told.
+
+    Parameters
+    ----------
+    trial
+        Its id.
+    mask_threshold
+        Least alpha of pixels that were reconstructed.
+    evaluation_threshold
+        Least alpha of pixels that were measured.
+    neuron_details
+        How the neurons were chosen.
+    """
 
     trial: WholeNumber
     mask_threshold: Threshold

@@ -66,7 +66,17 @@ class StimulusMaker(Background):
 
 
 def make(stimulus: Stimulus, session: Session, job: Job) -> None:
-    """In the thread: tells the `Trial` that shows the stimulus."""
+    """In the thread: tells the `Trial` that shows the stimulus.
+
+    Parameters
+    ----------
+    stimulus
+        What to show.
+    session
+        The mouse that it is shown to.
+    job
+        Takes the news.
+    """
     from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial
 
     job.tell(stimulus_trial(stimulus, session))

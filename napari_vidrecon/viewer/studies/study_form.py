@@ -39,6 +39,8 @@ class StudyForm(QWidget):
         Its session, encoders and mask are the mouse on the board.
     changed
         Called when results of another folder are to be shown, or another estimate is due.
+    parent
+        The widget that owns it.
     """
 
     def __init__(self, model: ReconstructionModel, changed: Callable[[], None], parent: QWidget | None = None) -> None:

@@ -49,7 +49,21 @@ class Listed:
 
 @dataclass(frozen=True)
 class Estimated:
-    """News: runs in all and still to do, seconds it takes with so many workers, and bytes of results to come."""
+    """News: what a study still costs.
+
+    Parameters
+    ----------
+    runs
+        Runs in all.
+    missing
+        Runs still to do.
+    seconds
+        It takes with so many workers.
+    disk_bytes
+        Results to come.
+    workers
+        How many.
+    """
 
     runs: int
     missing: int

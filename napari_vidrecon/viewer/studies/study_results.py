@@ -19,7 +19,17 @@ TRUTH = {"True": True, "False": False}
 
 @dataclass(frozen=True)
 class FindingRead:
-    """A result of the paper, and whether these mice show it: True, False, or None where it cannot be told."""
+    """A result of the paper, and whether these mice show it.
+
+    Parameters
+    ----------
+    statement
+        The result.
+    shows
+        True, False, or None where it cannot be told.
+    numbers
+        From which that was told, in words.
+    """
 
     statement: str
     shows: bool | None

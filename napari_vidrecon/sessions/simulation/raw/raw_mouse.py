@@ -105,12 +105,16 @@ class RawMouse:
     ----------
     activity
         (N, samples) at 8 Hz; `activity_times` say when each sample starts, s.
+    activity_times
+        (samples,) start of each sample, s.
     movies
         (clips, T, H, W) uint8, each shown once, in order.
     onsets
         (clips,) s.
     behavior
         {"running" | "pupil_size" | "pupil_center": array}, at 30 Hz, with `behavior_times`.
+    behavior_times
+        (samples,) s.
     coordinates
         (N, 3) µm.
     tiers
