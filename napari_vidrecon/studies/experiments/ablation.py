@@ -50,7 +50,23 @@ def runs(plan: Plan) -> Sequence[RunSpec]:
 
 
 def evaluate(plan: Plan, store: RunStore) -> Outcome:
-    """Video and frame correlation over population size; ANOVA and consecutive t-tests."""
+    """Video and frame correlation over population size; ANOVA and consecutive t-tests.
+
+    The table `ablation` has a row a clip, treatment and population size: mouse, clip, treatment ("drop" or
+    "silence"), kept_percent, neurons, video_correlation, mean_frame_correlation, rmse (grey levels).
+
+    Parameters
+    ----------
+    plan
+        Mice, clips and scale.
+    store
+        Where the finished runs lie.
+
+    Returns
+    -------
+    Outcome
+        Table, tests, findings, figure and movie.
+    """
     import pandas as pd
 
     rows = []

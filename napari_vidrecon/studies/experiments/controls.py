@@ -93,7 +93,23 @@ def runs(plan: Plan) -> Sequence[RunSpec]:
 
 
 def evaluate(plan: Plan, store: RunStore) -> Outcome:
-    """Correlations of the reconstruction and of every control; their intervals, and t-tests against the real one."""
+    """Correlations of the reconstruction and of every control; their intervals, and t-tests against the real one.
+
+    The table `controls` has a row a clip and kind of control: mouse, clip, control, other_clip (trial of the other
+    clip, where one takes part), video_correlation, mean_frame_correlation.
+
+    Parameters
+    ----------
+    plan
+        Mice, clips and scale.
+    store
+        Where the finished runs lie.
+
+    Returns
+    -------
+    Outcome
+        Table, tests, findings, figures and movie.
+    """
     import pandas as pd
 
     others = partners(plan)

@@ -52,7 +52,26 @@ def runs(plan: Plan) -> Sequence[RunSpec]:
 
 
 def evaluate(plan: Plan, store: RunStore) -> Outcome:
-    """Correlations of reconstruction accuracy over clips, and of its course with that of predictability over time."""
+    """Correlations of reconstruction accuracy over clips, and of its course with that of predictability over time.
+
+    The table `clips` has a row a clip: mouse, clip, video_correlation, mean_frame_correlation, rmse (grey levels); of
+    its movie contrast, luminance, motion_energy (grey levels, inside the evaluation mask); of the mouse
+    pupil_diameter, running_speed (both as recorded), eye_movement (camera pixels a second); activity_accuracy
+    (correlation of predicted and recorded activity). The table `lags` has a row a clip and lag: mouse, clip,
+    lag_frames, correlation, other_clip (the same with another clip's movie).
+
+    Parameters
+    ----------
+    plan
+        Mice, clips and scale.
+    store
+        Where the finished runs lie.
+
+    Returns
+    -------
+    Outcome
+        Tables, tests, findings and figures.
+    """
     import pandas as pd
 
     trials = {clip: plan.trial(clip) for clip in plan.many_clips}

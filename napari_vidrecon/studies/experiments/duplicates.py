@@ -69,7 +69,23 @@ def runs(plan: Plan) -> Sequence[RunSpec]:
 
 
 def evaluate(plan: Plan, store: RunStore) -> Outcome:
-    """Every held-out clip against every training clip, by first frames, then whole clips and hashes."""
+    """Every held-out clip against every training clip, by first frames, then whole clips and hashes.
+
+    The table `duplicates` has a row a held-out clip: mouse, the fields of `NearestClip`, compared_with, excluded,
+    considered. The table `clean_clips` has a row a clip that is no duplicate: mouse, trial.
+
+    Parameters
+    ----------
+    plan
+        Mice, clips and scale.
+    store
+        Not used: nothing is reconstructed.
+
+    Returns
+    -------
+    Outcome
+        Tables, finding and figures.
+    """
     import pandas as pd
 
     splits = {mouse: _split(mouse) for mouse in plan.mice}

@@ -35,7 +35,24 @@ def runs(plan: Plan) -> Sequence[RunSpec]:
 
 
 def evaluate(plan: Plan, store: RunStore) -> Outcome:
-    """Correlation over the number of encoders averaged, mean over all sets of that size; ANOVA and t-tests."""
+    """Correlation over the number of encoders averaged, mean over all sets of that size; ANOVA and t-tests.
+
+    The table `ensembling` has a row a clip and number of encoders: mouse, clip, encoders, sets (of so many),
+    video_correlation and mean_frame_correlation (mean over sets), lowest_video_correlation,
+    highest_video_correlation.
+
+    Parameters
+    ----------
+    plan
+        Mice, clips and scale.
+    store
+        Where the finished runs lie.
+
+    Returns
+    -------
+    Outcome
+        Table, tests, finding, figure and movie.
+    """
     import pandas as pd
 
     table = pd.DataFrame(_sizes(plan, store))

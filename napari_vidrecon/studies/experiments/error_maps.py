@@ -80,7 +80,27 @@ class _Compared:
 
 
 def evaluate(plan: Plan, store: RunStore) -> Outcome:
-    """Errors of every clip, what they have to do with the movie shown, and how well movies explain the activity."""
+    """Errors of every clip, what they have to do with the movie shown, and how well movies explain the activity.
+
+    The table `clips` has a row a clip: mouse, clip; video correlations recorded_correlation and predicted_correlation
+    (of the reconstruction from each activity with the movie), between_correlation (of the two); mean_absolute_error
+    (grey levels); error_with_difference_from_movie (correlation of the error map with what the reconstruction lacks);
+    activity_from_movie, activity_from_reconstruction (correlation of predicted with recorded activity). The table
+    `example` has a row a frame of one clip: mouse, clip, time_s, frame_correlation_from_recorded,
+    frame_correlation_from_predicted, activity_explained_by_movie, activity_explained_by_reconstruction.
+
+    Parameters
+    ----------
+    plan
+        Mice, clips and scale.
+    store
+        Where the finished runs lie.
+
+    Returns
+    -------
+    Outcome
+        Tables, tests, findings, figures and movie.
+    """
     import pandas as pd
 
     compared = {clip: _Compared.of(plan, store, clip, plan.scale.frames) for clip in plan.many_clips}

@@ -80,7 +80,26 @@ class _Course:
 
 
 def evaluate(plan: Plan, store: RunStore) -> Outcome:
-    """Courses of the examples, and how well their activity is predicted."""
+    """Courses of the examples, and how well their activity is predicted.
+
+    The table `frames` has a row a frame: mouse, clip, time_s, motion_energy (grey levels, inside the evaluation
+    mask), pupil_diameter and running_speed (as recorded), mean_recorded_activity, mean_predicted_from_movie,
+    mean_predicted_from_reconstruction (over neurons), frame_correlation. The table `activity` has a row a clip:
+    mouse, clip, from_movie, from_reconstruction, between_predictions (correlations of activities),
+    mean_frame_correlation.
+
+    Parameters
+    ----------
+    plan
+        Mice, clips and scale.
+    store
+        Where the finished runs lie.
+
+    Returns
+    -------
+    Outcome
+        Tables and figure.
+    """
     import pandas as pd
 
     trials = {clip: plan.trial(clip, frames=plan.scale.example_frames) for clip in plan.examples}

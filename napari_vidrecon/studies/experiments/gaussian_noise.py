@@ -72,7 +72,26 @@ def runs(plan: Plan) -> Sequence[RunSpec]:
 
 
 def evaluate(plan: Plan, store: RunStore) -> Outcome:
-    """Correlation with the truth and with the reconstruction of the inverted noise, entropy, motion, ensembling."""
+    """Correlation with the truth and with the reconstruction of the inverted noise, entropy, motion, ensembling.
+
+    The table `gaussian_noise` has a row a mouse, kind of noise, repetition and phase: mouse, spatial_px,
+    temporal_frames, seed, inverted, video_correlation (of the mean over encoders), mean_single_correlation,
+    ensembling_effect, random_control (correlation with the noise of other repetitions), opposite_phase_correlation
+    (of the two phases' reconstructions), and entropy_ (bits) and motion_ (grey levels) of truth_patch, truth and
+    reconstruction.
+
+    Parameters
+    ----------
+    plan
+        Mice, clips and scale.
+    store
+        Where the finished runs lie.
+
+    Returns
+    -------
+    Outcome
+        Table, tests, findings, figures and movie.
+    """
     import pandas as pd
 
     table = pd.DataFrame(list(_rows(plan, store)))

@@ -75,7 +75,24 @@ def runs(plan: Plan) -> Sequence[RunSpec]:
 
 
 def evaluate(plan: Plan, store: RunStore) -> Outcome:
-    """Correlation over frequencies, mean over directions; what averaging over encoders adds."""
+    """Correlation over frequencies, mean over directions; what averaging over encoders adds.
+
+    The table `gratings` has a row a mouse, frequency and direction: mouse, cycles_px, cycles_degree, hertz,
+    direction, video_correlation (of the mean over encoders), mean_single_correlation (mean over encoders),
+    ensembling_effect (the difference of the two).
+
+    Parameters
+    ----------
+    plan
+        Mice, clips and scale.
+    store
+        Where the finished runs lie.
+
+    Returns
+    -------
+    Outcome
+        Table, findings, figures and movie.
+    """
     import pandas as pd
 
     table = pd.DataFrame(list(_rows(plan, store)))

@@ -37,7 +37,24 @@ def runs(plan: Plan) -> Sequence[RunSpec]:
 
 
 def evaluate(plan: Plan, store: RunStore) -> Outcome:
-    """Loss and correlation over the steps, correlations of every clip, and those with a random movie."""
+    """Loss and correlation over the steps, correlations of every clip, and those with a random movie.
+
+    The table `clips` has a row a clip: mouse, clip, video_correlation, mean_frame_correlation, rmse (grey levels),
+    random_video_correlation, random_mean_frame_correlation (with another clip's movie). The table `steps` has a row a
+    clip, encoder and measured step: mouse, clip, encoder, step, loss, video_correlation.
+
+    Parameters
+    ----------
+    plan
+        Mice, clips and scale.
+    store
+        Where the finished runs lie.
+
+    Returns
+    -------
+    Outcome
+        Tables, tests, findings, figures and movie.
+    """
     import pandas as pd
 
     steps, clips = pd.DataFrame(_steps(plan, store)), pd.DataFrame(_clips(plan, store))

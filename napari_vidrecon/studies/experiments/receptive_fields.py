@@ -64,7 +64,28 @@ def runs(plan: Plan) -> Sequence[RunSpec]:
 
 
 def evaluate(plan: Plan, store: RunStore) -> Outcome:
-    """Maps of every mouse, and whether fields, mask and reconstructable part of the screen agree."""
+    """Maps of every mouse, and whether fields, mask and reconstructable part of the screen agree.
+
+    The table `mice` has a row a mouse: mouse, neurons, responsive, centres (how many), alpha_field_correlation (over
+    pixels), temporal_r_evaluation, temporal_r_between (mean over pixels), evaluation_height_deg,
+    evaluation_width_deg, and for the training and the evaluation mask centres_in_..._mask, screen_in_..._mask
+    (shares). The table `pixels` has a row a mouse and pixel: mouse, row, column, alpha, population_on,
+    population_off, centres_on, centres_off, temporal_r_training_mask, temporal_r_evaluation_mask. The table `neurons`
+    has a row a neuron: mouse, neuron, responsive, on_row, on_column, off_row, off_column (px), diameter_px,
+    diameter_deg, eccentricity_deg, fit_r_squared.
+
+    Parameters
+    ----------
+    plan
+        Mice, clips and scale.
+    store
+        Where the finished runs lie.
+
+    Returns
+    -------
+    Outcome
+        Tables, findings and figures.
+    """
     import pandas as pd
 
     everyone = [_maps_of(plan, store, mouse) for mouse in plan.mice]

@@ -64,7 +64,25 @@ def runs(plan: Plan) -> Sequence[RunSpec]:
 
 
 def evaluate(plan: Plan, store: RunStore) -> Outcome:
-    """Correlations of every version and mask, activity predicted from each kind of movie; paired t-tests."""
+    """Correlations of every version and mask, activity predicted from each kind of movie; paired t-tests.
+
+    The table `versions` has a row a clip and version: mouse, clip, version, video_correlation,
+    mean_frame_correlation, rmse (grey levels). The table `masks` has a row a clip, training mask and evaluation
+    threshold: mouse, clip, training_mask, evaluation_threshold, diameter_deg, video_correlation. The table `activity`
+    has a row a clip and kind of movie: mouse, clip, movie, poisson_loss, response_correlation.
+
+    Parameters
+    ----------
+    plan
+        Mice, clips and scale.
+    store
+        Where the finished runs lie.
+
+    Returns
+    -------
+    Outcome
+        Tables, tests, findings and figures.
+    """
     import pandas as pd
 
     from napari_vidrecon.studies.experiments import variation_figures as figures

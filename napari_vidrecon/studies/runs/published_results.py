@@ -116,10 +116,6 @@ class PublishedStore(RunStore):
     ----------
     files
         The file that stands for each run.
-    out
-        Folder of the studies.
-    keys
-        Of the runs, remembered.
     """
 
     files: dict[RunSpec, Path] = field(default_factory=dict)
