@@ -46,6 +46,20 @@ def parameters(taken: set[str]) -> list[Any]:
 def chosen_options(kind: str, reader: type[Reader], given: Mapping[str, Any]) -> dict[str, Any]:
     """The options that were given, for a reader; checked.
 
+    Parameters
+    ----------
+    kind
+        Name of the reader.
+    reader
+        The reader itself.
+    given
+        Options by names of reader and field; None where one was left out.
+
+    Returns
+    -------
+    dict[str, Any]
+        Fields of the reader's options.
+
     Raises
     ------
     ConfigError

@@ -37,7 +37,15 @@ def _series(title: str, description: str) -> Any:
 
 
 class NwbOptions(Settings):
-    """How an NWB file is read: which series to take where it has several, by name or by the end of their path."""
+    """How an NWB file is read.
+
+    A series is named by its name or by the end of its path; the program chooses where no name is given.
+
+    Parameters
+    ----------
+    activity, stimulus, running, pupil_size, pupil_center
+        Which series it is, where the file has several.
+    """
 
     activity: str = _series("activity", "Which series is the neurons' activity, where the file has several.")
     stimulus: str = _series("stimulus", "Which series holds the movies, where the file has several.")

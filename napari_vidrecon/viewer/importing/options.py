@@ -32,6 +32,8 @@ class ReadingOptions(QWidget):
         By kind of files.
     changed
         Called when something else would be read.
+    parent
+        The widget that owns it.
 
     Attributes
     ----------

@@ -37,6 +37,8 @@ class SettingsForm(QWidget):
         Controls are called "name.field".
     without
         Fields that are shown elsewhere.
+    parent
+        The widget that owns it.
 
     Attributes
     ----------
