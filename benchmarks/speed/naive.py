@@ -1,4 +1,4 @@
-"""The published loop, as published: the measuring stick for speed (science: Bauer et al. 2026, its public code).
+"""The published loop, as published: the measuring stick for speed (Bauer et al. 2026, its public code).
 
 Window by window, batch 1, plain convolutions, gradients of all weights computed, accumulated and never used, the
 last sub-batch computed twice where the stride fits the clip, every window of the clip evaluated one by one. Nothing
@@ -86,14 +86,14 @@ def _plain_convolution(convolution: nn.Conv3d) -> nn.Conv3d:
 
 
 def sub_batch_starts(frames: int) -> list[int]:
-    """First frames of the sub-batches of a clip; the last may stand there twice (science.md 5.2)."""
+    """First frames of the sub-batches of a clip; the last may stand there twice (docs/method.md 4, Q21)."""
     count = 2 + (frames - SUB_BATCH_FRAMES) // STRIDE
     return [*range(0, STRIDE * (count - 1), STRIDE), frames - SUB_BATCH_FRAMES]
 
 
 @dataclass
 class NaiveLoop:
-    """Reconstructs a clip as published (science.md 5.4, 5.6, 15.2).
+    """Reconstructs a clip as published (docs/method.md 4, 5).
 
     Parameters
     ----------

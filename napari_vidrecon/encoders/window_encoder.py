@@ -104,7 +104,7 @@ class WindowEncoder:
         *,
         padding: float = 0.0,
     ) -> torch.Tensor:
-        """Model input of a clip (science: Baikulov 2023, StackInputsProcessor).
+        """Model input of a clip (Baikulov 2023, StackInputsProcessor).
 
         Parameters
         ----------

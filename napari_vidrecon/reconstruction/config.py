@@ -19,7 +19,7 @@ class ReconstructionConfig(Settings):
     """Settings of a reconstruction; frozen and validated. The defaults are the `paper` preset.
 
     Every field has a `description` in `model_fields`. Quirks of the published code are options of their own, named
-    after what they do; docs/method.md, section 10, numbers them (Q1, Q2, ...).
+    after what they do; docs/method.md 10 numbers them (Q1, Q2, ...).
 
     Each setting is described in `ReconstructionConfig.model_fields`, and by `vidrecon reconstruct --set help`.
 

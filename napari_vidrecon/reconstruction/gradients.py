@@ -56,7 +56,7 @@ def sub_batch_gradients(
     chunk: int | None = None,
     weights: torch.Tensor | None = None,
 ) -> SubBatchGradients:
-    """Gradient of the Poisson loss of every sub-batch (science.md 5.3, 5.4).
+    """Gradient of the Poisson loss of every sub-batch (docs/method.md 3, 4).
 
     A sub-batch of 32 frames is two windows of 16, its even and its odd frames; each frame is predicted once.
     Windows do not influence each other, so they go through in chunks, whatever sub-batch they belong to.

@@ -29,7 +29,7 @@ LARGEST_KERNEL_PX = 71
 
 
 class MaskRecipe(Settings):
-    """Settings of a mask fit (science.md section 6).
+    """Settings of a mask fit (docs/method.md 6).
 
     The published rule never takes alpha back: its normalised gradient does not shrink, and with a small encoder
     the mask grows over the whole screen. The decayed rule adds a constant pull towards 0 and limits alpha.

@@ -52,7 +52,7 @@ def is_published(path: Path | str) -> bool:
 
 
 def read_published(path: Path | str) -> Reconstruction:
-    """Open a `reconstruction_summary_*.npy` of the published code (science.md 5.6).
+    """Open a `reconstruction_summary_*.npy` of the published code (docs/method.md 5).
 
     Such a file is a pickled dictionary. Plain containers, numbers, numpy arrays, torch tensors, paths and devices
     are rebuilt by constructors of this program from plain data; a file that holds anything else is refused. No

@@ -38,7 +38,7 @@ class SlidingSchedule:
     """The same overlapping sub-batches every step: 0, stride, 2 stride, ..., and the last that fits.
 
     The published code computes K = 2 + floor((T - 32) / 8) sub-batches and so repeats the last one where
-    the stride fits exactly; here it is computed once and counts twice (science.md 5.2).
+    the stride fits exactly; here it is computed once and counts twice (docs/method.md 4, Q21).
 
     Parameters
     ----------

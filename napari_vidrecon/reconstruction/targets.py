@@ -85,7 +85,7 @@ class Target:
 
 
 def predicted_activity(encoders: Sequence[Encoder], trial: Trial) -> np.ndarray:
-    """Mean over encoders of the activity predicted from the true movie, (N, T) (science.md 5.7).
+    """Mean over encoders of the activity predicted from the true movie, (N, T) (docs/method.md 8).
 
     Raises
     ------

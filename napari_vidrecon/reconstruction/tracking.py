@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Tracker:
-    """Measures a growing reconstruction against the true movie and the recorded activity (science.md 5.6).
+    """Measures a growing reconstruction against the true movie and the recorded activity (docs/method.md 5).
 
     Parameters
     ----------
