@@ -14,8 +14,10 @@ from napari_vidrecon.version import __version__
 if TYPE_CHECKING:
     from napari_vidrecon import metrics as metrics
     from napari_vidrecon.analysis import postprocess as postprocess
+    from napari_vidrecon.analysis.receptive_field_mapping import map_receptive_fields as map_receptive_fields
     from napari_vidrecon.encoders.checkpoints import load_encoder as load_encoder
     from napari_vidrecon.encoders.encoder import Encoder as Encoder
+    from napari_vidrecon.encoders.training.training_run import train_encoder as train_encoder
     from napari_vidrecon.errors import ConfigError as ConfigError
     from napari_vidrecon.errors import EncoderError as EncoderError
     from napari_vidrecon.errors import MaskError as MaskError
@@ -26,15 +28,25 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.config import ReconstructionConfig as ReconstructionConfig
     from napari_vidrecon.reconstruction.decoder import Decoder as Decoder
     from napari_vidrecon.reconstruction.decoder_fitting import fit_decoder as fit_decoder
+    from napari_vidrecon.reconstruction.history import StepInfo as StepInfo
+    from napari_vidrecon.reconstruction.mask_fitting import fit_mask as fit_mask
     from napari_vidrecon.reconstruction.masks import AlphaMask as AlphaMask
     from napari_vidrecon.reconstruction.neurons import NeuronSet as NeuronSet
+    from napari_vidrecon.reconstruction.recipe import Recipe as Recipe
     from napari_vidrecon.reconstruction.reconstruct import reconstruct as reconstruct
     from napari_vidrecon.reconstruction.results import Reconstruction as Reconstruction
+    from napari_vidrecon.reconstruction.run import plan_run as plan_run
+    from napari_vidrecon.reconstruction.runner import Runner as Runner
     from napari_vidrecon.sessions.folds import perceptual_hash as perceptual_hash
+    from napari_vidrecon.sessions.importing.importer import import_recording as import_recording
     from napari_vidrecon.sessions.sample import find_sample as find_sample
     from napari_vidrecon.sessions.session import Session as Session
     from napari_vidrecon.sessions.session import Trial as Trial
     from napari_vidrecon.sessions.session import open_session as open_session
+    from napari_vidrecon.sessions.simulation.mouse import simulate_session as simulate_session
+    from napari_vidrecon.sessions.stimuli.given_movie import GivenMovie as GivenMovie
+    from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial as stimulus_trial
+    from napari_vidrecon.studies.study import Study as Study
 
 _HOME = {
     "AlphaMask": "napari_vidrecon.reconstruction.masks",
@@ -42,22 +54,34 @@ _HOME = {
     "Decoder": "napari_vidrecon.reconstruction.decoder",
     "Encoder": "napari_vidrecon.encoders.encoder",
     "EncoderError": "napari_vidrecon.errors",
+    "GivenMovie": "napari_vidrecon.sessions.stimuli.given_movie",
     "MaskError": "napari_vidrecon.errors",
     "NeuronSet": "napari_vidrecon.reconstruction.neurons",
+    "Recipe": "napari_vidrecon.reconstruction.recipe",
     "Reconstruction": "napari_vidrecon.reconstruction.results",
     "ReconstructionConfig": "napari_vidrecon.reconstruction.config",
     "RunError": "napari_vidrecon.errors",
+    "Runner": "napari_vidrecon.reconstruction.runner",
     "Session": "napari_vidrecon.sessions.session",
     "SessionError": "napari_vidrecon.errors",
+    "StepInfo": "napari_vidrecon.reconstruction.history",
     "StorageError": "napari_vidrecon.errors",
+    "Study": "napari_vidrecon.studies.study",
     "Trial": "napari_vidrecon.sessions.session",
     "VidreconError": "napari_vidrecon.errors",
     "find_sample": "napari_vidrecon.sessions.sample",
     "fit_decoder": "napari_vidrecon.reconstruction.decoder_fitting",
+    "fit_mask": "napari_vidrecon.reconstruction.mask_fitting",
+    "import_recording": "napari_vidrecon.sessions.importing.importer",
     "load_encoder": "napari_vidrecon.encoders.checkpoints",
+    "map_receptive_fields": "napari_vidrecon.analysis.receptive_field_mapping",
     "open_session": "napari_vidrecon.sessions.session",
     "perceptual_hash": "napari_vidrecon.sessions.folds",
+    "plan_run": "napari_vidrecon.reconstruction.run",
     "reconstruct": "napari_vidrecon.reconstruction.reconstruct",
+    "simulate_session": "napari_vidrecon.sessions.simulation.mouse",
+    "stimulus_trial": "napari_vidrecon.sessions.stimuli.stimulus",
+    "train_encoder": "napari_vidrecon.encoders.training.training_run",
 }
 _MODULES = {"metrics": "napari_vidrecon.metrics", "postprocess": "napari_vidrecon.analysis.postprocess"}
 

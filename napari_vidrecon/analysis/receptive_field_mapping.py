@@ -105,6 +105,17 @@ def map_receptive_fields(
     References
     ----------
     Bauer et al. 2026, Fig. 1-S3; there only the last of seven encoders was used by mistake.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> sample = vr.find_sample()
+    >>> session = vr.open_session(sample.session)
+    >>> from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe
+    >>> encoder = vr.load_encoder(sample.encoders[0], device="cpu")
+    >>> maps = vr.map_receptive_fields(session, [encoder], MappingRecipe(patch_px=12))
+    >>> len(maps) == session.n_neurons
+    True
     """
     recipe, encoders = of_kind(recipe, MappingRecipe, "recipe"), encoder_list(listed(encoders, "encoders"), "encoders")
     patches = recipe.patches

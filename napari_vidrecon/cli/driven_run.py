@@ -45,10 +45,11 @@ class DrivenRun:
         """Plain values."""
         return {"run": self.path, "state": self.state, "steps": self.steps, "seconds": self.seconds, **self.scores}
 
-    def line(self, trial_id: int) -> str:
+    def line(self, clip: str) -> str:
         """One line for people."""
         from napari_vidrecon.cli.progress import duration_text
         from napari_vidrecon.cli.report import number
+        from napari_vidrecon.errors import one_line
 
         mouse = " of the simulated mouse" if self.simulated else ""
         quality = (
@@ -56,7 +57,7 @@ class DrivenRun:
             f"mean frame correlation {number(self.scores['mean_frame_correlation'])}"
         )
         effort = "already there" if self.state == "already there" else f"{self.steps} steps"
-        return f"trial {trial_id}{mouse}: {quality} ({effort}, {duration_text(self.seconds)}) -> {self.path}"
+        return f"{one_line(clip)}{mouse}: {quality} ({effort}, {duration_text(self.seconds)}) -> {self.path}"
 
 
 def drive_run(

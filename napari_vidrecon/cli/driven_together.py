@@ -100,7 +100,4 @@ def _drive(runs: Mapping[Path, Run], *, overwrite: bool, save_every: float, labe
 
 def _save_partial(runs: Mapping[Path, Run]) -> None:
     for path, run in runs.items():
-        # Between a step and its entry in the history an interrupt leaves one without the other: not to be saved.
-        if 0 < run.steppable.step_index == len(run.history):
-            # After its last step a run counts as finished, so it is saved with all that a finished one has.
-            run.result(with_activity=run.finished).save(path)
+        run.save_partial(path)

@@ -40,10 +40,10 @@ def export(
     The script repeats the run. Files of the same names are replaced.
     """
     from napari_vidrecon.cli import report
-    from napari_vidrecon.cli.repeat_script import script_text, write_script
     from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.figures import export as exports
     from napari_vidrecon.reconstruction.results import Reconstruction
+    from napari_vidrecon.reconstruction.scripts import script_of_folder, write_script
 
     if not any((movie, figure, table, script)):
         raise ConfigError(f"{run}: expected --movie, --figure, --table or --script to write, found none")
@@ -63,7 +63,7 @@ def export(
     result = Reconstruction.load(run)
     if script is not None:
         # A run that cannot be repeated is told before anything is written.
-        script_text(result, run)
+        script_of_folder(result, run)
     written = _write(exports.ShownMovie.of(result, error=error), movie, figure, table, match_contrast, speed)
     if script is not None:
         written["script"] = write_script(result, run, script)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.neurons import NeuronSet
     from napari_vidrecon.sessions.session import Session, Trial
 
+LONGEST_WORD = 60
+"""Letters of a name that go into the name of a file."""
 NO_MASK = "none"
 LONGEST_WORD = 60
 MOST_DIGITS = 18
@@ -76,6 +78,35 @@ def open_trial(session: Session, trial_id: int, frames: str | None = None) -> Tr
             f"{trial.name}: expected at least {MINIMUM_FRAMES} frames, found {part.frames}; choose more with --frames"
         )
     return part
+
+
+def open_stimulus(session: Session, file: Path, name: str | None = None) -> Trial:
+    """A movie in a file, shown to the session's mouse at its average behaviour.
+
+    Parameters
+    ----------
+    session
+        Whose behaviour goes with it.
+    file
+        `.npy`, as `read_movie` takes it.
+    name
+        What to call it; default: the name of the file.
+
+    Raises
+    ------
+    StorageError
+        It cannot be read, or is no movie of the screen.
+    """
+    from napari_vidrecon.sessions.stimuli.given_movie import GivenMovie
+    from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial
+
+    return stimulus_trial(GivenMovie(name or file.stem, read_movie(file)), session)
+
+
+def file_word(name: str) -> str:
+    """A name for people as a part of a file's name."""
+    word = "".join(each if each.isalnum() or each in "-_." else "_" for each in name)[:LONGEST_WORD]
+    return word.strip("._") or "stimulus"
 
 
 def choose_trials(session: Session, trial_ids: Sequence[int], which: str | None) -> list[int]:

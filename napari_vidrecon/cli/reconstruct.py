@@ -23,6 +23,7 @@ from napari_vidrecon.cli.options import (
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.run import Run
+    from napari_vidrecon.sessions.trial import Trial
 
 
 MEASURED_TARGETS = ("recorded", "permuted")
@@ -39,6 +40,11 @@ def reconstruct(
         str | None,
         typer.Option(metavar="TIER", help='All trials of a tier, "all-test", or "fold:0" as in the paper.'),
     ] = None,
+    stimulus: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Show this movie (.npy) instead of a trial; takes a predicted target."),
+    ] = None,
+    stimulus_name: Annotated[str | None, typer.Option(metavar="NAME", help="Of it; default: the file's.")] = None,
     mouse: Mouse = None,
     decoder: Annotated[
         Path | None,
@@ -102,7 +108,15 @@ def reconstruct(
     changes |= {} if steps is None else {"steps": steps}
     config = ReconstructionConfig.preset(preset, **changes)
     recording = open_session(session)
-    chosen = inputs.choose_trials(recording, trial or [], trials)
+    if stimulus is not None and (trial or trials or frames):
+        raise ConfigError("--stimulus: expected neither --trial nor --trials nor --frames beside it; leave them out")
+    shown = None if stimulus is None else inputs.open_stimulus(recording, stimulus, stimulus_name)
+    chosen = inputs.choose_trials(recording, trial or [], trials) if shown is None else [shown.id]
+    clip_names = {each: f"trial {each}" if stimulus is None else stimulus_name or stimulus.stem for each in chosen}
+
+    def open_clip(trial_id: int) -> Trial:
+        return inputs.open_trial(recording, trial_id, frames) if shown is None else shown
+
     alpha = inputs.open_mask(mask)
     settings: Any = {"precision": precision, "memory_gib": memory}
     encoders = inputs.open_encoders(encoder, recording, mouse, device, force_mouse, **settings)
@@ -115,7 +129,7 @@ def reconstruct(
         raise ConfigError("--stop-after: expected one trial at a time, found --at-once; leave one of them out")
 
     def plan(trial_id: int) -> tuple[Path, Run]:
-        clip = inputs.open_trial(recording, trial_id, frames)
+        clip = open_clip(trial_id)
         run = plan_run(
             clip,
             encoders,
@@ -130,13 +144,14 @@ def reconstruct(
             ensemble=ensemble,  # type: ignore[arg-type]
             decoder=told,
         )
-        return out / f"{recording.name}_trial{trial_id}{variant}.zarr", run
+        name = f"trial{trial_id}" if shown is None else inputs.file_word(clip_names[trial_id])
+        return out / f"{recording.name}_{name}{variant}.zarr", run
 
     finished: list[dict[str, Any]] = []
 
     def drive(group: list[int]) -> None:
         planned = [plan(trial_id) for trial_id in group]
-        label = f"trial{'s' * (len(group) > 1)} {', '.join(map(str, group))}"
+        label = clip_names[group[0]] if len(group) == 1 else f"trials {', '.join(map(str, group))}"
         if len(group) == 1:
             ((path, run),) = planned
             driven = [
@@ -145,13 +160,14 @@ def reconstruct(
         else:
             driven = drive_together(dict(planned), overwrite=overwrite, save_every=save_every, label=label)
         for trial_id, each in zip(group, driven, strict=True):
-            finished.append({"trial": trial_id, **each.summary()})
+            named = {} if stimulus is None else {"stimulus": clip_names[trial_id]}
+            finished.append({"trial": trial_id, **named, **each.summary()})
             if not json:
-                print(each.line(trial_id), flush=True)
+                print(each.line(clip_names[trial_id]), flush=True)
 
     for trial_id in chosen[at_once:]:
         # A damaged one is found before the first run, not after many.
-        clip = inputs.open_trial(recording, trial_id, frames)
+        clip = open_clip(trial_id)
         if target in MEASURED_TARGETS:
             clip.require_responses()
     for first in range(0, len(chosen), at_once):
@@ -160,7 +176,11 @@ def reconstruct(
         except VidreconError as error:
             if not finished:
                 raise
-            whole = f"the run of trial {finished[0]['trial']} is" if len(finished) == 1 else f"{len(finished)} runs are"
+            whole = (
+                f"the run of {clip_names[finished[0]['trial']]} is"
+                if len(finished) == 1
+                else f"{len(finished)} runs are"
+            )
             raise RunError(f"{error}; {whole} complete and kept in {out}") from error
     if json:
         report.print_json({"session": str(recording.path), "simulated": recording.simulated, "runs": finished})

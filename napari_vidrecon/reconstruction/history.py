@@ -38,6 +38,13 @@ class StepInfo:
         Time of this step.
     tracked
         What was measured at this step, or None.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> info = vr.StepInfo(step=3, steps=10, loss=0.5, seconds=0.2)
+    >>> info.step < info.steps
+    True
     """
 
     step: int

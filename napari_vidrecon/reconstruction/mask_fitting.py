@@ -242,6 +242,16 @@ def fit_mask(
         Fewer than two trials, or trials that are too short for the recipe.
     SessionError
         A trial cannot be read, or its responses are withheld.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> sample = vr.find_sample()
+    >>> session = vr.open_session(sample.session)
+    >>> from napari_vidrecon.reconstruction.mask_fitting import MaskRecipe
+    >>> encoder = vr.load_encoder(sample.encoders[0], device="cpu")
+    >>> vr.fit_mask(session, encoder, MaskRecipe(steps=1), trial_ids=[0, 1]).alpha.ndim
+    2
     """
     recipe = of_kind(recipe, MaskRecipe, "recipe")
     encoder_list([encoder], "encoder")

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD
+from napari_vidrecon.reconstruction.neurons import Ablation
 from napari_vidrecon.reconstruction.provenance import Provenance, ToldInputs
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 from napari_vidrecon.sessions.trial import ClipSource, Trial
@@ -33,7 +34,10 @@ WHOLE_TRIAL: tuple[int, int | None] = (0, None)
 OF_THE_LOOK = ("evaluation_threshold", "device")
 """Say how a run is measured and where it is computed; a change of them never asks for another run."""
 MADE_FROM = ("trial", "frames", "stimulus", "stimulus_content")
+"""Two runs of one session with the same of these reconstruct the same clip."""
 ARROW = "→"
+MOST_NAMED = 4
+"""Differences that one line tells."""
 PLAIN = {
     "trial": "trial",
     "frames": "frames",
@@ -87,6 +91,20 @@ class Recipe(BaseModel):
         Every setting of the optimisation.
     device, precision
         As in `load_encoder`.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> sample = vr.find_sample()
+    >>> session = vr.open_session(sample.session)
+    >>> encoder = vr.load_encoder(sample.encoders[0], device="cpu")
+    >>> clip = session.trial(0).part(0, 64)
+    >>> config = vr.ReconstructionConfig.preset("fast", steps=1)
+    >>> recipe = vr.Recipe.of(vr.reconstruct(clip, [encoder], vr.AlphaMask.full(), config))
+    >>> recipe.clip_name, recipe.frames, recipe.target
+    ('trial 0', (0, 64), 'recorded')
+    >>> recipe.differences(recipe.changed(mask_threshold=0.7))
+    ['mask 0.5 → 0.7']
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -112,7 +130,7 @@ class Recipe(BaseModel):
     neurons_of: int = 0
     neuron_weights: str = ""
     target: str = "recorded"
-    ablation: str = "drop"
+    ablation: Ablation = "drop"
     ensemble: str = "single"
     config: ReconstructionConfig
     device: str = "auto"
@@ -121,6 +139,11 @@ class Recipe(BaseModel):
     @classmethod
     def of(cls, result: Reconstruction) -> Recipe:
         """Of a result, of earlier versions too; what it does not say is empty.
+
+        Parameters
+        ----------
+        result
+            Finished or partial.
 
         Raises
         ------
@@ -138,7 +161,7 @@ class Recipe(BaseModel):
             trial=told.trial,
             frames=(start or 0, stop),
             stimulus=(inputs.stimulus or told.session.partition(", ")[2]) if shown else "",
-            stimulus_content=content_hash(result.stimulus) if shown else "",
+            stimulus_content=stimulus_hash(result.stimulus) if shown else "",
             encoders=tuple(inputs.encoders or ()),
             target_encoders=tuple(others) if others != inputs.encoders else (),
             # Studies may name a readout by a number in words.
@@ -146,7 +169,7 @@ class Recipe(BaseModel):
             decoder=(inputs.decoder or "") if told.decoder else "",
             decoder_content=told.decoder or "",
             mask=told.mask_source,
-            mask_content=content_hash(result.alpha),
+            mask_content=content_hash(result.alpha.astype(np.float64)),
             mask_threshold=told.mask_threshold,
             evaluation_threshold=told.evaluation_threshold,
             neurons=told.neuron_reason,
@@ -178,22 +201,17 @@ class Recipe(BaseModel):
         Parameters
         ----------
         trial
-            The clip, or the stimulus as a trial.
+            The clip, with its source where it came from a session or a stimulus.
         encoder
-            The first of them.
+            The first, for its readout, device and precision.
         decoder
             What the run starts from, or None.
         mask
-            Transparency mask of the mouse.
+            The transparency mask.
         neurons
             Who takes part.
         settings
             The other fields, by name.
-
-        Returns
-        -------
-        Recipe
-            Files that a part did not come from are empty.
         """
         source = trial.source or ClipSource("")
         return cls(
@@ -201,7 +219,7 @@ class Recipe(BaseModel):
             trial=trial.id,
             frames=WHOLE_TRIAL if source.frames is None else source.frames,
             stimulus=source.stimulus,
-            stimulus_content=content_hash(trial.video) if source.stimulus else "",
+            stimulus_content=stimulus_hash(trial.video) if source.stimulus else "",
             mouse=encoder.spec.readout,
             **decoder_fields(decoder),
             **mask_fields(mask),
@@ -212,7 +230,13 @@ class Recipe(BaseModel):
         )
 
     def changed(self, **fields: Any) -> Recipe:
-        """The same run with some fields changed."""
+        """The same run with some fields changed.
+
+        Parameters
+        ----------
+        fields
+            New values by name.
+        """
         return self.model_copy(update=fields)
 
     def for_counterpart(self) -> Recipe:
@@ -252,16 +276,24 @@ class Recipe(BaseModel):
         return {**values, **{f"config.{name}": value for name, value in self.config.model_dump().items()}}
 
     def changed_in(self, other: Recipe) -> list[str]:
-        """Names of what makes another run of `other` than of this one; not how it is looked at."""
+        """Names of what makes another run of `other` than of this one; not how it is looked at.
+
+        Parameters
+        ----------
+        other
+            The run that is asked about.
+        """
         mine, theirs = self.compared(), other.compared()
         return [name for name, value in theirs.items() if mine[name] != value and name not in OF_THE_LOOK]
 
-    def of_same_clip(self, other: Recipe) -> bool:
-        """Whether both reconstruct the same frames of the same trial or stimulus."""
-        return all(getattr(self, name) == getattr(other, name) for name in MADE_FROM)
-
     def differences(self, other: Recipe) -> list[str]:
-        """Short phrases such as "mask 0.5 → 0.7", the most telling first; empty if nothing differs."""
+        """Short phrases such as "mask 0.5 → 0.7", the most telling first; empty if nothing differs.
+
+        Parameters
+        ----------
+        other
+            What is changed to.
+        """
         before, after = self.compared(), other.compared()
         changed = {name for name in after if before[name] != after[name]} - {"device"}
         phrases = []
@@ -301,6 +333,11 @@ def content_hash(*arrays: np.ndarray) -> str:
     return digest.hexdigest()
 
 
+def stimulus_hash(movie: np.ndarray) -> str:
+    """Of a movie that was shown, whatever type its grey levels have."""
+    return content_hash(np.asarray(movie, np.float32))
+
+
 def fingerprint(decisive: Mapping[str, Any]) -> str:
     """Hash of all that decides a result, as plain values; equal fingerprints give equal results."""
     told = dict(decisive) if FINGERPRINT_FORMAT == 1 else {**decisive, "format": FINGERPRINT_FORMAT}
@@ -309,7 +346,7 @@ def fingerprint(decisive: Mapping[str, Any]) -> str:
 
 def mask_fields(mask: AlphaMask) -> dict[str, Any]:
     """What a recipe says of a mask."""
-    return {"mask": mask.source, "mask_content": content_hash(mask.alpha)}
+    return {"mask": mask.source, "mask_content": content_hash(mask.alpha.astype(np.float64))}
 
 
 def neuron_fields(neurons: NeuronSet) -> dict[str, Any]:
@@ -345,6 +382,13 @@ def in_words(value: Any) -> str:
     if isinstance(value, (list, tuple)) and len(value) == 2:
         return f"{value[0]}–{'end' if value[1] is None else value[1]}"
     return str(value).replace("_", " ")
+
+
+def most_telling(phrases: Sequence[str]) -> str:
+    """One line; what is beyond the most telling few is counted."""
+    if len(phrases) <= MOST_NAMED:
+        return ", ".join(phrases)
+    return ", ".join(phrases[:MOST_NAMED]) + f" and {len(phrases) - MOST_NAMED} more"
 
 
 def _encoders(before: Sequence[str], after: Sequence[str]) -> str:

@@ -115,9 +115,5 @@ def reconstruct(
     if save_to is None:
         return Runner(run, on_step=on_step).drive()
     with at_work_on(Path(save_to)):
-        if Path(save_to).exists():
-            saved = Reconstruction.load(save_to)
-            if saved.finished and saved.provenance.get("fingerprint") == run.fingerprint:
-                return saved
-            run.resume(saved)
-        return Runner(run, on_step=on_step, save_to=save_to).drive()
+        done = run.go_on_from(Path(save_to))
+        return done or Runner(run, on_step=on_step, save_to=save_to).drive()

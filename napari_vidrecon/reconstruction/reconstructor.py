@@ -62,6 +62,7 @@ class Steppable(Protocol):
     def state(self) -> dict[str, Any]: ...
     def load_state(self, state: dict[str, Any]) -> None: ...
     def step(self) -> StepInfo: ...
+    def set_mask(self, mask: AlphaMask, threshold: float) -> None: ...
     def set_training_threshold(self, threshold: float) -> None: ...
     def set_target(self, target: Target) -> None: ...
 
@@ -175,6 +176,11 @@ class Reconstructor:
             weights = weights * self.draw.weights(len(target.in_loss)).numpy()[target.in_loss]
         weights = weights * self._fitted
         return None if (weights == 1.0).all() else torch.as_tensor(weights)
+
+    def set_mask(self, mask: AlphaMask, threshold: float) -> None:
+        """Take another mask from the next step on."""
+        self.mask = mask
+        self.set_training_threshold(threshold)
 
     def set_training_threshold(self, threshold: float) -> None:
         """Change which pixels are updated, from the next step on; pixels that leave the mask become grey again."""

@@ -6,7 +6,8 @@ import itertools
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -90,8 +91,39 @@ class Run:
         self.seconds += info.seconds
         return info
 
-    def note_change(self, what: str, value: Any) -> None:
-        """Record that a setting was changed while the run went on, and from which step."""
+    def set_training_threshold(self, threshold: float) -> None:
+        """Reconstruct the pixels with alpha at least `threshold` from the next step on.
+
+        Raises
+        ------
+        MaskError
+            No pixel would be left.
+        """
+        self.steppable.set_training_threshold(threshold)
+        self._note_change("mask_threshold", threshold)
+
+    def set_mask(self, mask: AlphaMask, threshold: float) -> None:
+        """Take another mask from the next step on, with this training threshold.
+
+        Raises
+        ------
+        MaskError
+            No pixel would be left to reconstruct or to measure.
+        """
+        mask.on(self.encoders[0].spec.canvas, self.tracker.evaluation_threshold)
+        self.mask = mask
+        self.tracker.set_mask(mask)
+        self.steppable.set_mask(mask, threshold)
+        self._note_change("mask", mask.source)
+
+    def set_neurons(self, neurons: NeuronSet, ablation: Ablation) -> None:
+        """Match the activity of other neurons from the next step on."""
+        self.target = replace(self.target, neurons=neurons, ablation=ablation)
+        self.tracker.set_target(self.target)
+        self.steppable.set_target(self.target)
+        self._note_change("neurons", {"reason": neurons.reason, "kept": neurons.count, "ablation": ablation})
+
+    def _note_change(self, what: str, value: Any) -> None:
         self.provenance.setdefault("changes", []).append(
             {"after_step": self.steppable.step_index, "what": what, "value": value}
         )
@@ -116,6 +148,29 @@ class Run:
         self.steppable.load_state(saved.state)
         self.history = saved.history.cut(self.steppable.step_index)
         self.seconds = float(saved.provenance.get("wall_seconds", 0.0))
+
+    def go_on_from(self, folder: Path) -> Reconstruction | None:
+        """Go on with what a folder holds of this very run; returns what it holds if nothing is left to do.
+
+        Raises
+        ------
+        RunError
+            It holds another run, one that cannot be continued, or no run.
+        """
+        if not folder.exists():
+            return None
+        saved = Reconstruction.load(folder)
+        if saved.finished and saved.provenance.get("fingerprint") == self.fingerprint:
+            return saved
+        self.resume(saved)
+        return None
+
+    def save_partial(self, folder: Path) -> None:
+        """Keep what is done so far; nothing before the first step."""
+        # Between a step and its entry in the history an interrupt leaves one without the other: not to be saved.
+        if 0 < self.steppable.step_index == len(self.history):
+            # After its last step a run counts as finished, so it is saved with all that a finished one has.
+            self.result(with_activity=self.finished).save(folder)
 
     def result(self, *, with_activity: bool | None = None) -> Reconstruction:
         """What the run has made so far.
@@ -202,6 +257,17 @@ def plan_run(
     ------
     ConfigError, MaskError, EncoderError, SessionError
         One line each.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> sample = vr.find_sample()
+    >>> session = vr.open_session(sample.session)
+    >>> encoder = vr.load_encoder(sample.encoders[0], device="cpu")
+    >>> clip = session.trial(0).part(0, 64)
+    >>> run = vr.plan_run(clip, [encoder], vr.AlphaMask.full(), vr.ReconstructionConfig.preset("fast", steps=2))
+    >>> run.step().step, run.finished
+    (1, False)
     """
     config = ReconstructionConfig.preset("best") if config is None else config
     encoders = encoder_list(encoders, "encoders")
@@ -295,6 +361,39 @@ def plan_run(
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     return Run(trial, encoders, mask, config, goal, steppable, tracker, provenance)
+
+
+def plan_recipe(
+    recipe: Recipe,
+    trial: Trial,
+    encoders: Sequence[Encoder],
+    mask: AlphaMask,
+    *,
+    neurons: NeuronSet,
+    decoder: Decoder | None = None,
+) -> Run:
+    """A run that has every setting of a recipe; raises as `plan_run`.
+
+    Parameters
+    ----------
+    recipe
+        Its settings.
+    trial, encoders, mask, neurons, decoder
+        What the recipe names, opened.
+    """
+    return plan_run(
+        trial,
+        encoders,
+        mask,
+        recipe.config,
+        target=recipe.target,
+        neurons=neurons,
+        ablation=recipe.ablation,
+        mask_threshold=recipe.mask_threshold,
+        evaluation_threshold=recipe.evaluation_threshold,
+        ensemble="gradients" if recipe.ensemble == "gradients" else "videos",
+        decoder=decoder,
+    )
 
 
 def _versions() -> dict[str, str]:

@@ -91,6 +91,17 @@ class Runner:
         At most this much work is lost when the process is killed.
     publish_activity
         Snapshots carry the activity predicted on the way, too.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> sample = vr.find_sample()
+    >>> session = vr.open_session(sample.session)
+    >>> encoder = vr.load_encoder(sample.encoders[0], device="cpu")
+    >>> clip = session.trial(0).part(0, 64)
+    >>> run = vr.plan_run(clip, [encoder], vr.AlphaMask.full(), vr.ReconstructionConfig.preset("fast", steps=2))
+    >>> vr.Runner(run, on_step=lambda info: info.step < 1).drive().finished
+    False
     """
 
     def __init__(
@@ -126,7 +137,13 @@ class Runner:
         self.paused.clear()
 
     def change(self, change: Callable[[Run], None]) -> None:
-        """Apply a change to the run between two steps, from any thread."""
+        """Apply a change to the run between two steps, from any thread.
+
+        Parameters
+        ----------
+        change
+            Gets the run; see `Run.set_mask`, `Run.set_neurons` and `Run.set_training_threshold`.
+        """
         with self._changes_lock:
             self._changes.append(change)
 
@@ -194,11 +211,8 @@ class Runner:
             change(self.run)
 
     def _save_partial(self) -> None:
-        done = self.run.steppable.step_index
-        # Between a step and its entry in the history an interrupt leaves one without the other: not to be saved.
-        if self.save_to is not None and 0 < done == len(self.run.history):
-            # After its last step a run counts as finished, so it is saved with all that a finished one has.
-            self.run.result(with_activity=self.run.finished).save(self.save_to)
+        if self.save_to is not None:
+            self.run.save_partial(self.save_to)
 
     def _snapshot(self, info: StepInfo, step_seconds: float) -> Snapshot:
         return Snapshot(

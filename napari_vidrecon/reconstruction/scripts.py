@@ -5,88 +5,54 @@ What comes from a file stands in a text as a value only: as a Python literal, or
 
 from __future__ import annotations
 
-import math
 import os
-import shlex
-import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from napari_vidrecon.errors import RunError, StorageError, one_line
+import numpy as np
+
+from napari_vidrecon.errors import MaskError, RunError, StorageError, one_line
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.storage import read_description
+from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.provenance import Provenance
+from napari_vidrecon.reconstruction.quoting import literal, shell_word, windows_word
+from napari_vidrecon.reconstruction.recipe import WHOLE_TRIAL, Recipe
+from napari_vidrecon.storage import read_description, replacing_file, write_array
 from napari_vidrecon.version import __version__
 
-STIMULUS_IMPORTS = (
-    "from napari_vidrecon.sessions.stimuli.given_movie import GivenMovie",
-    "from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial",
-)
+if TYPE_CHECKING:
+    from napari_vidrecon.reconstruction.results import Reconstruction
+    from napari_vidrecon.sessions.trial import Trial
+
+MASK_SUFFIX, NEURONS_SUFFIX = ".mask.npy", ".neurons.npy"
+STIMULUS_SUFFIX, TARGET_SUFFIX = ".stimulus.npy", ".target.npy"
+NEEDED = ("trial", "target", "mask_threshold", "evaluation_threshold")
+"""What a run has to say before it can be repeated."""
 OUT_FOLDER = Path("runs")
 WHOLE_SCREEN = "none"
 """What the command calls a mask that leaves nothing out."""
-UNSHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""Kinds of characters that a terminal obeys instead of showing them."""
-PLAIN_IN_WINDOWS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:/\\=+-")
-OBEYED_IN_WINDOWS = frozenset('%$`!^"')
-"""Characters that a terminal of Windows obeys between quotes, too."""
-LONGEST_SHOWN = 60
-
-
-def literal(value: Any) -> str:
-    """A plain value as Python text that means just this value.
-
-    Parameters
-    ----------
-    value
-        None, a truth value, a finite number, a text, a path, or a list or tuple of them.
-
-    Raises
-    ------
-    RunError
-        Any other value: its `repr` might be code.
-    """
-    if isinstance(value, Path):
-        return repr(str(value))
-    if isinstance(value, (list, tuple)):
-        parts = ", ".join(map(literal, value))
-        return f"[{parts}]" if isinstance(value, list) else f"({parts}{',' * (len(value) == 1)})"
-    plain = value is None or type(value) in (bool, int, str) or (type(value) is float and math.isfinite(value))
-    if not plain:
-        raise RunError(f"script: expected a plain value, found {one_line(repr(value), LONGEST_SHOWN)}")
-    return repr(value)
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Everything needed to repeat a run; arrays are named by the files that hold them.
+class Script:
+    """A run to be repeated, with the files that hold those of its arrays that no input of it holds.
 
     Parameters
     ----------
-    session, encoders
-        Where they lie.
-    trial
-        Its id.
-    config, target, ensemble, ablation, training_threshold, evaluation_threshold
-        As in `reconstruct`.
-    target_encoders
-        Who predicted a predicted target; empty for the same encoders.
-    decoder
-        File of the decoder it starts from, or None.
-    clip
-        First frame and the frame after the last one, or None for the whole trial.
-    stimulus
-        (name, file of the movie) of a stimulus that was shown instead of a trial, or None.
+    recipe
+        The run.
+    run
+        A saved run that holds mask, neurons, target and stimulus itself; then none of the files below is needed.
     mask
         File of the alpha mask, or None for the whole screen.
     neurons
         File of a boolean for each neuron, or None.
     ablated
-        (fraction, seed) of a random choice of neurons, or None.
-    neuron_reason
-        How the neurons were chosen, in words; a comment of the script.
-    device, mouse
-        As in `load_encoder`; without `mouse` the readout with as many neurons as the session.
+        (fraction, seed) that draw the same neurons again, or None.
+    stimulus, target
+        Files of the movie that was shown instead of a trial, and of activity that was given, or None.
     stopped_after
         Steps done when it was stopped, or None if it was finished.
     fingerprint
@@ -97,200 +63,360 @@ class Recipe:
         Folder for the command's runs; one of its own, so that it meets no other run.
     """
 
-    session: Path
-    trial: int
-    encoders: tuple[Path, ...]
-    config: ReconstructionConfig
-    target_encoders: tuple[Path, ...] = ()
-    decoder: Path | None = None
-    clip: tuple[int, int] | None = None
-    stimulus: tuple[str, Path] | None = None
+    recipe: Recipe
+    run: Path | None = None
     mask: Path | None = None
     neurons: Path | None = None
     ablated: tuple[float, int] | None = None
-    neuron_reason: str = ""
-    target: str = "recorded"
-    ensemble: str = "videos"
-    ablation: str = "drop"
-    training_threshold: float = 0.5
-    evaluation_threshold: float = 1.0
-    device: str = "auto"
-    mouse: int | None = None
+    stimulus: Path | None = None
+    target: Path | None = None
     stopped_after: int | None = None
     fingerprint: str = ""
     simulated: bool = False
     out: Path = OUT_FOLDER
-    preset_changes: dict[str, Any] = field(init=False)
 
-    def __post_init__(self) -> None:
-        preset = ReconstructionConfig.preset(self.config.preset_name)
-        changes = {name: mine for name, (mine, _) in self.config.differences(preset).items()}
-        object.__setattr__(self, "preset_changes", {"steps": self.config.steps, **changes})
+    @property
+    def preset_changes(self) -> dict[str, Any]:
+        """The number of steps, and what else differs from the preset."""
+        config = self.recipe.config
+        preset = ReconstructionConfig.preset(config.preset_name)
+        changes = {name: mine for name, (mine, _) in config.differences(preset).items()}
+        return {"steps": config.steps, **changes}
 
-
-def python_text(recipe: Recipe) -> str:
-    """A script that repeats the run through the public Python interface."""
-    changes = "".join(f", {name}={literal(value)}" for name, value in recipe.preset_changes.items())
-    thresholds = literal(recipe.training_threshold), literal(recipe.evaluation_threshold)
-    animal = "simulated mouse, " if recipe.simulated else ""
-    # The name of a stimulus may come from somebody's file: it stands in a value below, never in the text of a comment.
-    clip = f"trial {recipe.trial:d}" if recipe.stimulus is None else "a stimulus"
-    lines = [
-        f'"""Repeat the reconstruction of {animal}{clip} (napari-vidrecon {__version__})."""',
-        "",
-        *(["import numpy as np"] if recipe.neurons or recipe.stimulus else []),
-        "import napari_vidrecon as vr",
-        *(STIMULUS_IMPORTS if recipe.stimulus else []),
-        "",
-        f"session = vr.open_session({literal(recipe.session)})",
-        *_python_trial(recipe),
-        *_python_encoders("encoders", recipe.encoders, recipe),
-        *(_python_encoders("target_encoders", recipe.target_encoders, recipe) if recipe.target_encoders else []),
-        *([f"decoder = vr.Decoder.load({literal(recipe.decoder)})"] if recipe.decoder else []),
-        f"mask = vr.AlphaMask.load({literal(recipe.mask)})" if recipe.mask else "mask = vr.AlphaMask.full()",
-        f"config = vr.ReconstructionConfig.preset({literal(recipe.config.preset_name)}{changes})",
-        *_python_neurons(recipe),
-        "result = vr.reconstruct(",
-        "    trial, encoders, mask, config,",
-        f"    target={literal(recipe.target)}, ensemble={literal(recipe.ensemble)},",
-        *(["    target_encoders=target_encoders,"] if recipe.target_encoders else []),
-        *(["    decoder=decoder,"] if recipe.decoder else []),
-        *(
-            [f"    neurons=neurons, ablation={literal(recipe.ablation)},"]
-            if recipe.neurons or recipe.ablated
-            else [f"    ablation={literal(recipe.ablation)},"]
-        ),
-        f"    mask_threshold={thresholds[0]}, evaluation_threshold={thresholds[1]},",
-        *(
-            [f"    on_step=lambda info: info.step < {literal(recipe.stopped_after)},  # the run was stopped there"]
-            if recipe.stopped_after
-            else []
-        ),
-        ")",
-        f"result.save('{'stimulus' if recipe.stimulus else f'trial{recipe.trial:d}'}_again.zarr')",
-        "print('video correlation', result.history.last('video_correlation'))",
-    ]
-    if recipe.fingerprint:
-        lines.append(
-            f"print('same inputs and settings:', result.provenance['fingerprint'] == {literal(recipe.fingerprint)})"
-        )
-    return "\n".join(lines) + "\n"
+    @property
+    def ensemble(self) -> str:
+        """As `reconstruct` takes it."""
+        return "gradients" if self.recipe.ensemble == "gradients" else "videos"
 
 
-def command_words(recipe: Recipe) -> list[str]:
-    """The words of a command line that repeats the run.
+def script_of_folder(result: Reconstruction, run: Path) -> Script:
+    """The script of a saved run, which takes mask, neurons, target and stimulus from its folder.
 
     Raises
     ------
     RunError
-        It reconstructs a stimulus, which the command line cannot show.
+        A published run, whose inputs are not known, or one that was changed while it went on.
     """
-    if recipe.stimulus is not None:
+    told = Provenance.model_validate(result.provenance)
+    if told.published or not told.fingerprint:
+        raise RunError(f"{run}: expected a run of this program to repeat, found a published result")
+    for name in NEEDED:
+        if name not in told.model_fields_set:
+            raise RunError(f"{run}: expected a run that says its {name}, found none of it")
+    return _script(result, Recipe.of(result), str(run), run=run.absolute())
+
+
+def script_of_run(result: Reconstruction, recipe: Recipe, name: str, beside: Path) -> Script:
+    """The script of a run; what only the run holds is written into files.
+
+    Parameters
+    ----------
+    result, recipe
+        The run.
+    name
+        What to call it in messages.
+    beside
+        A path without ending; a mask painted by hand, a list of neurons, a stimulus and given activity are kept in
+        files of this name.
+
+    Raises
+    ------
+    RunError
+        It was changed while it went on, or nothing tells where its session, encoders and decoder lie.
+    StorageError
+        A file cannot be written.
+    """
+    if not recipe.session or not recipe.encoders:
+        raise RunError(f"{name}: was made elsewhere, so its session and encoders are not known; press Rerun")
+    if recipe.decoder_content and not recipe.decoder:
+        raise RunError(f"{name}: nothing tells where its decoder lies; choose it under Data and press Rerun")
+    neurons = NeuronSet(result.keep, recipe.neurons, recipe.neuron_details)
+    files = _files(recipe, AlphaMask(result.alpha, recipe.mask), neurons, result.stimulus, result.target, beside)
+    return _script(result, recipe, name, out=OUT_FOLDER / beside.name, **files)
+
+
+def script_of_plan(recipe: Recipe, mask: AlphaMask, neurons: NeuronSet, trial: Trial, beside: Path) -> Script:
+    """The script of a run that was not made yet; raises as `script_of_run`.
+
+    Parameters
+    ----------
+    recipe
+        The run.
+    mask, neurons, trial
+        What the recipe names, opened.
+    beside
+        A path without ending, for the files that are written.
+    """
+    files = _files(recipe, mask, neurons, trial.video, None, beside)
+    return Script(_of_frames(recipe, trial.frames), simulated=trial.simulated, out=OUT_FOLDER / beside.name, **files)
+
+
+def _script(result: Reconstruction, recipe: Recipe, name: str, **files: Any) -> Script:
+    changes = result.provenance.get("changes", [])
+    if changes:
+        told = ", ".join(f"{one_line(each['what'])} after step {each['after_step']}" for each in changes)
         raise RunError(
-            f"copy as command: expected a recorded trial, found a stimulus ({one_line(recipe.stimulus[0])}); "
-            "copy it as Python"
+            f"{name}: expected fixed settings to repeat, but it was changed while it went on ({told}); "
+            "press Rerun, or make it anew, and copy the new run"
         )
-    config, changes = recipe.config, dict(recipe.preset_changes)
+    if recipe.neuron_weights:
+        raise RunError(f"{name}: was made with a weight for each neuron, which only its caller knows")
+    return Script(
+        _of_frames(recipe, len(result.video)),
+        stopped_after=None if result.finished else len(result.history),
+        fingerprint=str(result.provenance.get("fingerprint", "")),
+        simulated=bool(result.provenance.get("simulated")),
+        **files,
+    )
+
+
+def _of_frames(recipe: Recipe, frames: int) -> Recipe:
+    start, stop = recipe.frames
+    return recipe if (start, stop) == WHOLE_TRIAL else recipe.changed(frames=(start, start + frames))
+
+
+def _files(
+    recipe: Recipe, mask: AlphaMask, neurons: NeuronSet, shown: np.ndarray, target: np.ndarray | None, beside: Path
+) -> dict[str, Any]:
+    def kept(suffix: str, array: np.ndarray | None) -> Path | None:
+        if array is None:
+            return None
+        path = beside.with_name(beside.name + suffix)
+        write_array(path, array)
+        return path
+
+    ablated = _random_choice(neurons)
+    listed = ablated is None and not neurons.keep.all()
+    return {
+        "mask": _mask_file(mask, beside),
+        "neurons": kept(NEURONS_SUFFIX, neurons.keep if listed else None),
+        "ablated": ablated,
+        "stimulus": kept(STIMULUS_SUFFIX, shown if recipe.stimulus else None),
+        "target": kept(TARGET_SUFFIX, target if recipe.target == "given" else None),
+    }
+
+
+def _mask_file(mask: AlphaMask, beside: Path) -> Path | None:
+    """The file a mask came from, if it still holds the same values; else a new one beside the run."""
+    if np.array_equal(mask.alpha, AlphaMask.full().alpha):
+        return None
+    source = Path(mask.source)
+    try:
+        if mask.source and np.array_equal(AlphaMask.load(source).alpha, mask.alpha):
+            return source
+    except MaskError:
+        pass  # painted, fitted, or changed since: its source says how it was made, not where it lies
+    path = beside.with_name(beside.name + MASK_SUFFIX)
+    mask.save(path)
+    return path
+
+
+def _random_choice(neurons: NeuronSet) -> tuple[float, int] | None:
+    """Fraction and seed that draw exactly these neurons again, or None."""
+    details = neurons.details
+    if details.get("kind") != "random" or neurons.keep.all():
+        return None
+    fraction, seed = float(details["ablated_fraction"]), int(details["seed"])
+    again = NeuronSet.random(len(neurons.keep), fraction, seed)
+    return (fraction, seed) if np.array_equal(again.keep, neurons.keep) else None
+
+
+def python_text(script: Script) -> str:
+    """A script that repeats the run through the public Python interface."""
+    recipe = script.recipe
+    changes = "".join(f", {name}={literal(value)}" for name, value in script.preset_changes.items())
+    # The name of a stimulus may come from somebody's file: it stands in a value below, never in the text of a comment.
+    clip = "a stimulus" if recipe.stimulus else f"trial {recipe.trial:d}"
+    saved_as = "stimulus" if recipe.stimulus else f"trial{recipe.trial:d}"
+    animal = "simulated mouse, " if script.simulated else ""
+    unknown = [
+        *([] if recipe.session and recipe.encoders else ["Where the session and the encoders lie is not known"]),
+        *(["Where its decoder lies is not known"] if recipe.decoder_content and not recipe.decoder else []),
+    ]
+    needs_numpy = script.run or script.neurons or script.stimulus or script.target
+    lines = [
+        f'"""Repeat the reconstruction of {animal}{clip} (napari-vidrecon {__version__}).',
+        "",
+        "Usage: python SCRIPT [SESSION ENCODER [ENCODER ...]]",
+        *(f"{each}: write it below." for each in unknown),
+        '"""',
+        "",
+        "import sys",
+        "",
+        *(["import numpy as np", ""] if needs_numpy else []),
+        "import napari_vidrecon as vr",
+        "",
+        f"SESSION = {literal(recipe.session)}",
+        f"ENCODERS = {literal(list(recipe.encoders))}",
+        *([f"TARGET_ENCODERS = {literal(list(recipe.target_encoders))}"] if recipe.target_encoders else []),
+        *([f"DECODER = {literal(recipe.decoder)}"] if recipe.decoder_content else []),
+        *([f"RUN = {literal(script.run)}"] if script.run else []),
+        "",
+        *(["saved = vr.Reconstruction.load(RUN)"] if script.run else []),
+        "session = vr.open_session(sys.argv[1] if len(sys.argv) > 1 else SESSION)",
+        f"trial = {_python_trial(script)}",
+        "",
+        "",
+        "def load(file):",
+        f"    return vr.load_encoder(file, {_python_loading(recipe)}neurons=session.n_neurons)",
+        "",
+        "",
+        f"config = vr.ReconstructionConfig.preset({literal(recipe.config.preset_name)}{changes})",
+        "result = vr.reconstruct(",
+        "    trial,",
+        "    [load(file) for file in sys.argv[2:] or ENCODERS],",
+        f"    {_python_mask(script)},",
+        "    config,",
+        f"    target={_python_target(script)},",
+        *(["    target_encoders=[load(file) for file in TARGET_ENCODERS],"] if recipe.target_encoders else []),
+        *(["    decoder=vr.Decoder.load(DECODER),"] if recipe.decoder_content else []),
+        *_python_neurons(script),
+        f"    ablation={literal(recipe.ablation)},",
+        f"    mask_threshold={literal(recipe.mask_threshold)},",
+        f"    evaluation_threshold={literal(recipe.evaluation_threshold)},",
+        f"    ensemble={literal(script.ensemble)},",
+        *(
+            [f"    on_step=lambda info: info.step < {literal(script.stopped_after)},  # the run was stopped there"]
+            if script.stopped_after
+            else []
+        ),
+        ")",
+        *([] if script.run else [f"result.save('{saved_as}_again.zarr')"]),
+        *(
+            [f"print('same inputs and settings:', result.provenance['fingerprint'] == {literal(script.fingerprint)})"]
+            if script.fingerprint
+            else []
+        ),
+        *(
+            [
+                "largest = float(np.abs(result.video - saved.video).max())",
+                "print(f'largest difference to the saved movie: {largest:g} grey levels')",
+            ]
+            if script.run
+            else []
+        ),
+        "print('video correlation', result.history.last('video_correlation'))",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write_script(result: Reconstruction, run: Path, path: Path) -> Path:
+    """Write the script of a saved run.
+
+    Parameters
+    ----------
+    result
+        The run.
+    run
+        Its folder; the script reads mask, neurons and target from it.
+    path
+        Ends in .py.
+
+    Raises
+    ------
+    RunError
+        A published run, or one that was changed while it went on.
+    StorageError
+        Another ending, or it cannot be written.
+    """
+    if path.suffix != ".py":
+        raise StorageError(f"{path}: expected a script's name ending in .py, found '{path.suffix}'")
+    text = python_text(script_of_folder(result, run))
+    with replacing_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def command_words(script: Script) -> list[str]:
+    """The words of a command line that repeats the run."""
+    recipe, changes = script.recipe, script.preset_changes
     steps = changes.pop("steps")
-    session = str(recipe.session)
     # A name that begins with a dash would be an option.
-    session = f"./{session}" if session.startswith("-") else session
-    words = ["vidrecon", "reconstruct", session, "--trial", str(recipe.trial)]
-    if recipe.clip:
-        words += ["--frames", "{}:{}".format(*recipe.clip)]
+    session = f"./{recipe.session}" if recipe.session.startswith("-") else recipe.session
+    words = ["vidrecon", "reconstruct", session]
+    if script.stimulus:
+        words += ["--stimulus", str(script.stimulus), "--stimulus-name", recipe.stimulus]
+    else:
+        words += ["--trial", str(recipe.trial)]
+    if recipe.frames != WHOLE_TRIAL:
+        words += ["--frames", "{}:{}".format(*recipe.frames)]
     for path in recipe.encoders:
-        words += ["--encoder", str(path)]
+        words += ["--encoder", path]
     if recipe.mouse is not None:
         words += ["--mouse", str(recipe.mouse)]
-    words += ["--mask", str(recipe.mask) if recipe.mask else WHOLE_SCREEN]
-    words += ["--preset", config.preset_name, "--steps", str(steps)]
-    if recipe.stopped_after is not None:
-        words += ["--stop-after", str(recipe.stopped_after)]
+    words += ["--mask", str(script.mask) if script.mask else WHOLE_SCREEN]
+    words += ["--preset", recipe.config.preset_name, "--steps", str(steps)]
+    if script.stopped_after is not None:
+        words += ["--stop-after", str(script.stopped_after)]
     for name, value in changes.items():
         words += ["--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
-    words += ["--target", recipe.target]
+    words += ["--target", str(script.target) if script.target else recipe.target]
     for path in recipe.target_encoders:
-        words += ["--target-encoder", str(path)]
+        words += ["--target-encoder", path]
     if recipe.decoder:
-        words += ["--decoder", str(recipe.decoder)]
-    if recipe.ablated:
-        words += ["--ablate", repr(recipe.ablated[0]), "--ablation-seed", str(recipe.ablated[1])]
-    if recipe.neurons:
-        words += ["--neurons", str(recipe.neurons)]
-    words += ["--ablation", recipe.ablation, "--mask-threshold", repr(recipe.training_threshold)]
-    words += ["--evaluation-threshold", repr(recipe.evaluation_threshold), "--ensemble", recipe.ensemble]
+        words += ["--decoder", recipe.decoder]
+    if script.ablated:
+        words += ["--ablate", repr(script.ablated[0]), "--ablation-seed", str(script.ablated[1])]
+    if script.neurons:
+        words += ["--neurons", str(script.neurons)]
+    words += ["--ablation", recipe.ablation, "--mask-threshold", repr(recipe.mask_threshold)]
+    words += ["--evaluation-threshold", repr(recipe.evaluation_threshold), "--ensemble", script.ensemble]
+    if recipe.precision != "float32":
+        words += ["--precision", recipe.precision]
     fitted = (*recipe.encoders, *recipe.target_encoders, *([recipe.decoder] if recipe.decoder else []))
-    if any(_is_for_another_mouse(path, recipe.session.name) for path in fitted):
+    if any(_is_for_another_mouse(Path(path), Path(recipe.session).name) for path in fitted):
         words.append("--force-mouse")
-    return [*words, "--device", recipe.device, "--out", str(recipe.out)]
+    return [*words, "--device", recipe.device, "--out", str(script.out)]
 
 
-def command_text(recipe: Recipe) -> str:
+def command_text(script: Script) -> str:
     """One line for the terminal of this system.
 
     Raises
     ------
     RunError
-        It reconstructs a stimulus, or a terminal of Windows takes no quotes for one of its names.
+        A terminal of Windows takes no quotes for one of its names.
     """
     quoted = windows_word if os.name == "nt" else shell_word
-    return " ".join(map(quoted, command_words(recipe)))
+    return " ".join(map(quoted, command_words(script)))
 
 
-def shell_word(word: str) -> str:
-    """One word for bash and zsh; what a terminal would obey when it is pasted is written as numbers."""
-    if not any(unicodedata.category(each) in UNSHOWN for each in word):
-        return shlex.quote(word)
-    shown = range(ord(" "), ord("~") + 1)
-    escaped = (
-        chr(code) if code in shown and chr(code) not in "'\\" else f"\\x{code:02x}"
-        for code in word.encode("utf-8", "surrogateescape")
-    )
-    return "$'" + "".join(escaped) + "'"
+def _python_loading(recipe: Recipe) -> str:
+    mouse = "" if recipe.mouse is None else f"{literal(recipe.mouse)}, "
+    precision = "" if recipe.precision == "float32" else f"precision={literal(recipe.precision)}, "
+    return f"{mouse}device={literal(recipe.device)}, {precision}"
 
 
-def windows_word(word: str) -> str:
-    """One word for the terminals of Windows.
-
-    Raises
-    ------
-    RunError
-        It holds a character that means something between quotes, too.
-    """
-    if OBEYED_IN_WINDOWS.intersection(word) or any(unicodedata.category(each) in UNSHOWN for each in word):
-        raise RunError(
-            f"copy as command: expected names that a terminal takes as they are, found "
-            f"{one_line(repr(word), LONGEST_SHOWN)}; copy it as Python"
-        )
-    if word and PLAIN_IN_WINDOWS.issuperset(word):
-        return word
-    backslashes = len(word) - len(word.rstrip("\\"))
-    return f'"{word}{chr(92) * backslashes}"'
+def _python_trial(script: Script) -> str:
+    recipe = script.recipe
+    if recipe.stimulus:
+        movie = "saved.stimulus" if script.run else f"np.load({literal(script.stimulus)})"
+        shown = f"vr.stimulus_trial(vr.GivenMovie({literal(recipe.stimulus)}, {movie}), session)"
+    else:
+        shown = f"session.trial({literal(recipe.trial)})"
+    return shown if recipe.frames == WHOLE_TRIAL else f"{shown}.part({', '.join(map(literal, recipe.frames))})"
 
 
-def _python_encoders(name: str, paths: tuple[Path, ...], recipe: Recipe) -> list[str]:
-    mouse = "" if recipe.mouse is None else f", {literal(recipe.mouse)}"
-    loaded = [
-        f"    vr.load_encoder({literal(path)}{mouse}, device={literal(recipe.device)}, neurons=session.n_neurons),"
-        for path in paths
-    ]
-    return [f"{name} = [", *loaded, "]"]
+def _python_mask(script: Script) -> str:
+    if script.run:
+        return "vr.AlphaMask(saved.alpha)"
+    return f"vr.AlphaMask.load({literal(script.mask)})" if script.mask else "vr.AlphaMask.full()"
 
 
-def _python_trial(recipe: Recipe) -> list[str]:
-    if recipe.stimulus is None:
-        part = ".part({}, {})".format(*map(literal, recipe.clip)) if recipe.clip else ""
-        return [f"trial = session.trial({literal(recipe.trial)}){part}"]
-    name, movie = recipe.stimulus
-    return [f"trial = stimulus_trial(GivenMovie({literal(name)}, np.load({literal(movie)})), session)"]
+def _python_target(script: Script) -> str:
+    if script.recipe.target != "given":
+        return literal(script.recipe.target)
+    return "saved.target" if script.run else f"np.load({literal(script.target)})"
 
 
-def _python_neurons(recipe: Recipe) -> list[str]:
-    if recipe.ablated:
-        fraction, seed = recipe.ablated
-        return [f"neurons = vr.NeuronSet.random(session.n_neurons, {literal(fraction)}, seed={literal(seed)})"]
-    if recipe.neurons:
-        return [f"neurons = vr.NeuronSet(np.load({literal(recipe.neurons)}), {literal(recipe.neuron_reason)})"]
+def _python_neurons(script: Script) -> list[str]:
+    if script.run:
+        return ["    neurons=saved.keep,"]
+    if script.ablated:
+        fraction, seed = map(literal, script.ablated)
+        return [f"    neurons=vr.NeuronSet.random(session.n_neurons, {fraction}, seed={seed}),"]
+    if script.neurons:
+        return [f"    neurons=vr.NeuronSet(np.load({literal(script.neurons)}), {literal(script.recipe.neurons)}),"]
     return []
 
 

@@ -45,21 +45,19 @@ class Tracker:
         encoders: Sequence[Encoder],
         skip_frames: int,
     ) -> None:
-        self.trial, self.mask, self.target, self.encoders = trial, mask, target, encoders
-        self.skip_frames = skip_frames
-        activity = trial.responses if trial.labelled else target.activity
-        self.measured_activity = target.measured(activity)
-        self.evaluation_threshold = evaluation_threshold
+        self.trial, self.encoders = trial, encoders
+        self.evaluation_threshold, self.skip_frames = evaluation_threshold, skip_frames
+        self.set_mask(mask)
+        self.set_target(target)
 
-    @property
-    def evaluation_threshold(self) -> float:
-        """Alpha from which a pixel is measured; may be changed while a run goes on."""
-        return self._threshold
+    def set_mask(self, mask: AlphaMask) -> None:
+        """Measure inside another mask from now on."""
+        self.mask, self.pixels = mask, mask.binary(self.evaluation_threshold)
 
-    @evaluation_threshold.setter
-    def evaluation_threshold(self, threshold: float) -> None:
-        self._threshold = threshold
-        self.pixels = self.mask.binary(threshold)
+    def set_target(self, target: Target) -> None:
+        """Measure the neurons of another target from now on."""
+        activity = self.trial.responses if self.trial.labelled else target.activity
+        self.target, self.measured_activity = target, target.measured(activity)
 
     def movie(self, video: np.ndarray) -> dict[str, float]:
         """Video correlation and RMSE of a (T, 36, 64) reconstruction; cheap."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.reconstructor import Reconstructor, StepInfo, measured, undone_on_failure
 from napari_vidrecon.reconstruction.targets import Target
 from napari_vidrecon.reconstruction.tracking import Tracker
@@ -83,6 +84,10 @@ class VideoEnsemble:
     def set_target(self, target: Target) -> None:
         for member in self.members:
             member.set_target(target)
+
+    def set_mask(self, mask: AlphaMask, threshold: float) -> None:
+        for member in self.members:
+            member.set_mask(mask, threshold)
 
     def set_training_threshold(self, threshold: float) -> None:
         for member in self.members:

@@ -229,6 +229,14 @@ class Study:
         Measurements, tables, statistics, figures and movies from finished runs.
     clips
         The natural clips it uses.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> from napari_vidrecon.studies.catalogue import studies_named
+    >>> (study,) = studies_named("ablation")
+    >>> isinstance(study, vr.Study), study.panels
+    (True, 'Fig. 5')
     """
 
     name: str

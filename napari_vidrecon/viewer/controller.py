@@ -10,11 +10,12 @@ from typing import Any
 
 from qtpy.QtCore import QObject, QTimer
 
+from napari_vidrecon.reconstruction.recipe import OF_NEURONS
 from napari_vidrecon.reconstruction.runner import Mailbox, Snapshot
 from napari_vidrecon.viewer.background import POLL_MILLISECONDS, Background
 from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
-from napari_vidrecon.viewer.runs import live_changes, run_job
+from napari_vidrecon.viewer.runs import run_job
 from napari_vidrecon.viewer.runs.active_run import Active, Plan
 from napari_vidrecon.viewer.runs.folders import default_runs_folder
 from napari_vidrecon.viewer.runs.jobs import Job
@@ -25,9 +26,8 @@ PAINTED_AFTER_MILLISECONDS = 15
 """Qt paints a few milliseconds after it is asked to, and holds the event loop meanwhile: later than that it is done."""
 EDIT_RESTS_MILLISECONDS = 250
 """A change reaches the run that goes on once it rested: pixels that leave the mask lose what they had."""
-EDITED = (
-    "training_threshold", "mask", "mask_values", "neurons", "neurons_kept", "neuron_values", "ablation",
-)  # fmt: skip
+OF_MASK = ("mask", "mask_content")
+EDITED = ("mask_threshold", *OF_MASK, *OF_NEURONS, "ablation")
 """The settings that can change while a run goes on."""
 REDRAW_SHARE = 0.025
 """Most of the time that pictures may take. While Qt paints, it keeps Python, and so the run, waiting; a processor that
@@ -106,9 +106,8 @@ class RunController(Background):
         target = "recorded" if self.model.target == "predicted" else "predicted"
 
         def plan() -> Plan:
-            settings = {**self.model.settings(), "target": target}
-            request = RunRequest.from_model(self.model, target=target, settings=settings)
-            return Plan(request, counterpart=self.model.shown is not None)
+            recipe = self.model.recipe().changed(target=target)
+            return Plan(RunRequest.from_model(self.model, recipe=recipe), counterpart=self.model.shown is not None)
 
         self._begin(plan)
 
@@ -136,8 +135,7 @@ class RunController(Background):
             assert shown is not None
             request = RunRequest.from_model(
                 self.model,
-                settings=shown.settings,
-                evaluation_threshold=shown.result.provenance["evaluation_threshold"],
+                recipe=shown.recipe.changed(device=self.model.device),
                 go_on_from=shown.result,
                 save_to=shown.path,
             )
@@ -208,10 +206,10 @@ class RunController(Background):
         if plan.predicts_only:
             work: Callable[[Job], None] = partial(run_job.predict_stimulus, plan.request, self._shelf)
         else:
-            self.model.begin_run(plan.request.settings, counterpart=plan.counterpart)
+            self.model.begin_run(plan.request.recipe, counterpart=plan.counterpart)
             work = partial(run_job.reconstruct, plan.request, self._shelf, mailbox)
         job = Job(work, "vidrecon-prediction" if plan.predicts_only else "vidrecon-run")
-        self._active = Active(plan, job, mailbox, plan.request.settings)
+        self._active = Active(plan, job, mailbox, plan.request.recipe)
         self.begin(job)
 
     def _leave_behind(self, active: Active) -> None:
@@ -243,7 +241,7 @@ class RunController(Background):
 
     def _keep_of(self, left: Active, news: Any) -> None:
         session = "" if self.model.session is None else str(self.model.session.path)
-        if isinstance(news, run_job.Finished) and left.settings["session"] == session:
+        if isinstance(news, run_job.Finished) and left.recipe.session == session:
             left.keep(news, self.model, show=False)
 
     @guarded
@@ -328,22 +326,24 @@ class RunController(Background):
         model, active = self.model, self._active
         if not model.apply_live or active is None or active.runner is None or active.job.cancelled.is_set():
             return
-        present = model.settings()
-        differ = {name for name in EDITED if active.settings.get(name) != present[name]}
-        change = active.runner.change
-        lowest = max(model.training_threshold, active.plan.request.evaluation_threshold)
-        if differ & {"mask", "mask_values"} and model.mask.binary(lowest).any():
-            change(live_changes.mask(model.mask, model.training_threshold))
-        elif "training_threshold" in differ and model.mask.binary(model.training_threshold).any():
-            change(live_changes.training_threshold(model.training_threshold))
-        elif differ & {"mask", "mask_values", "training_threshold"}:
-            differ -= {"mask", "mask_values", "training_threshold"}
+        present = model.recipe()
+        differ = set(EDITED).intersection(active.recipe.changed_in(present))
+        change, mask, threshold = active.runner.change, model.mask, model.training_threshold
+        lowest = max(threshold, active.recipe.evaluation_threshold)
+        if differ.intersection(OF_MASK) and mask.binary(lowest).any():
+            change(lambda run: run.set_mask(mask, threshold))
+        elif "mask_threshold" in differ and mask.binary(threshold).any():
+            change(lambda run: run.set_training_threshold(threshold))
+        elif differ.intersection((*OF_MASK, "mask_threshold")):
+            differ -= {*OF_MASK, "mask_threshold"}
             model.message.emit("No pixel of the mask would be left; the run goes on with the mask it has.", True)
-        if differ & {"neurons", "neurons_kept", "neuron_values", "ablation"} and model.neurons is not None:
-            change(live_changes.neurons(model.neurons, model.ablation))
+        neurons, ablation = model.neurons, model.ablation
+        if differ.intersection((*OF_NEURONS, "ablation")) and neurons is not None:
+            change(lambda run: run.set_neurons(neurons, ablation))
         if differ:
-            active.settings = {**active.settings, **{name: present[name] for name in differ}}
-            model.run_settings = active.settings
+            fields = {*differ, *(("neurons_of", "neuron_details") if differ.intersection(OF_NEURONS) else ())}
+            active.recipe = active.recipe.changed(**{name: getattr(present, name) for name in fields})
+            model.run_recipe = active.recipe
             model.settings_changed.emit()
 
 

@@ -42,8 +42,8 @@ class Evaluator:
     @property
     def skip_frames(self) -> int:
         """First frames that are left out: as in the run on the board, else as in the next one."""
-        made_with = self._model.settings_of_board or {}
-        return int(made_with.get("config.track_skip_frames", self._model.config.track_skip_frames))
+        made_with = self._model.recipe_of_board
+        return (self._model.config if made_with is None else made_with.config).track_skip_frames
 
     def board(self) -> Scores:
         """The movie on the board."""

@@ -12,18 +12,25 @@ from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
+from napari_vidrecon.reconstruction.recipe import (
+    MADE_FROM,
+    Recipe,
+    decoder_fields,
+    mask_fields,
+    neuron_fields,
+    stimulus_hash,
+)
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Ensemble
 from napari_vidrecon.viewer.choices import ActivityMode, ErrorMode, RasterOrder, RunState
 from napari_vidrecon.viewer.edits import Edit, EditStack
 from napari_vidrecon.viewer.record import RunRecord, counterpart_of
-from napari_vidrecon.viewer.run_settings import changed_settings, run_settings, shown_stimulus
 
 if TYPE_CHECKING:
+    from napari_vidrecon.reconstruction.decoder import Decoder
     from napari_vidrecon.reconstruction.runner import Snapshot
     from napari_vidrecon.sessions.session import Session, Trial
     from napari_vidrecon.sessions.stimuli.stimulus import Stimulus
-    from napari_vidrecon.viewer.chosen_decoder import ChosenDecoder
 
 DEFAULT_PRESET = "best"
 SETTINGS = ("config", "target", "ensemble", "ablation", "device", "mouse", "decoder", "apply_live")
@@ -63,7 +70,7 @@ class ReconstructionModel:
         self.encoder_files: list[Path] = []
         self.encoder_paths: list[Path] = []
         self.mouse: int | None = None
-        self.decoder: ChosenDecoder | None = None
+        self.decoder: Decoder | None = None
         self.mask: AlphaMask = AlphaMask.full()
         self.mask_path: Path | None = None
         self.training_threshold = TRAINING_THRESHOLD
@@ -78,7 +85,7 @@ class ReconstructionModel:
         self.state = RunState.IDLE
         self.loading = ""
         self.stopping = False
-        self.run_settings: dict[str, Any] | None = None
+        self.run_recipe: Recipe | None = None
         self.run_is_counterpart = False
         self.snapshot: Snapshot | None = None
         self.stimulus_prediction: np.ndarray | None = None
@@ -301,14 +308,14 @@ class ReconstructionModel:
 
     # Runs
 
-    def begin_run(self, settings: dict[str, Any], *, counterpart: bool = False) -> None:
+    def begin_run(self, recipe: Recipe, *, counterpart: bool = False) -> None:
         """A run is being prepared; a counterpart is the other half of the paper's error map."""
-        self.run_settings, self.run_is_counterpart, self.snapshot = settings, counterpart, None
+        self.run_recipe, self.run_is_counterpart, self.snapshot = recipe, counterpart, None
         self.set_state(RunState.LOADING)
 
     def end_run(self, state: RunState) -> None:
         """No run goes on any more."""
-        self.run_settings, self.run_is_counterpart = None, False
+        self.run_recipe, self.run_is_counterpart = None, False
         self.set_progress(loading="", stopping=False)
         self.set_state(state)
 
@@ -333,9 +340,36 @@ class ReconstructionModel:
         self.stimulus_prediction, self.stimulus_levels = activity, levels
         self.stimulus_prediction_changed.emit()
 
-    def settings(self) -> dict[str, Any]:
-        """Everything that decides a run, as plain values."""
-        return run_settings(self)
+    def recipe(self) -> Recipe:
+        """Everything that decides the run that Start would make; there has to be a trial."""
+        assert self.neurons is not None
+        return Recipe(
+            **self._clip_fields(),
+            encoders=tuple(map(str, self.encoder_paths)),
+            mouse=self.mouse,
+            **decoder_fields(self.decoder),
+            **mask_fields(self.mask),
+            mask_threshold=self.training_threshold,
+            evaluation_threshold=self.evaluation_threshold,
+            **neuron_fields(self.neurons),
+            ablation=self.ablation,
+            target=self.target,
+            ensemble=self.ensemble if len(self.encoder_paths) > 1 else "single",
+            config=self.config,
+            device=self.device,
+        )
+
+    def _clip_fields(self) -> dict[str, Any]:
+        assert self.session is not None
+        assert self.trial is not None
+        shown = self.stimulus
+        return {
+            "session": str(self.session.path),
+            "trial": self.trial.id,
+            "frames": self.clip,
+            "stimulus": "" if shown is None else shown.name,
+            "stimulus_content": "" if shown is None else stimulus_hash(self.trial.video),
+        }
 
     @property
     def clip_name(self) -> str:
@@ -347,27 +381,25 @@ class ReconstructionModel:
     @property
     def stale(self) -> list[str]:
         """What was changed since the run that goes on, or the shown one: names of settings; empty if nothing was."""
-        made_with = self.settings_of_board
+        made_with = self.recipe_of_board
         if made_with is None or self.trial is None or self.run_is_counterpart:
             return []
-        return changed_settings(made_with, self.settings())
+        return made_with.changed_in(self.recipe())
 
     @property
-    def settings_of_board(self) -> dict[str, Any] | None:
-        """Settings of the run that goes on, or of the shown one; None if there is neither."""
-        if self.run_settings is not None:
-            return self.run_settings
-        return None if self.shown is None else self.shown.settings
+    def recipe_of_board(self) -> Recipe | None:
+        """Of the run that goes on, or of the shown one; None if there is neither."""
+        if self.run_recipe is not None:
+            return self.run_recipe
+        return None if self.shown is None else self.shown.recipe
 
     @property
     def runs_here(self) -> list[RunRecord]:
         """The kept runs of the present trial and frames, oldest first."""
         if self.trial is None:
             return []
-        place = {"trial": self.trial.id, "clip": list(self.clip), **shown_stimulus(self)}
-        return [
-            run for run in self.runs if all(run.settings.get(name, value) == value for name, value in place.items())
-        ]
+        fields = self._clip_fields()
+        return [run for run in self.runs if all(getattr(run.recipe, name) == fields[name] for name in MADE_FROM)]
 
     def add_run(self, record: RunRecord, *, show: bool = True) -> None:
         """Keep a run and, unless it is of another trial, show it."""
@@ -429,5 +461,5 @@ class ReconstructionModel:
     @property
     def expected(self) -> RunRecord | None:
         """The kept run that makes an error map with the one on the board; None if there is none yet."""
-        present = self.settings_of_board
+        present = self.recipe_of_board
         return None if present is None else counterpart_of(present, self.runs)

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_vidrecon.errors import RunError, VidreconError
-from napari_vidrecon.reconstruction.decoder import is_decoder
+from napari_vidrecon.reconstruction.decoder import Decoder, is_decoder
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.recipe import Recipe
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
 from napari_vidrecon.sessions.session import Session, open_session
 from napari_vidrecon.sessions.stimuli.given_movie import GivenMovie
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 from napari_vidrecon.storage import reading
-from napari_vidrecon.viewer.chosen_decoder import ChosenDecoder, load_chosen
 from napari_vidrecon.viewer.companions import ENCODER_SUFFIXES, find_companions
 from napari_vidrecon.viewer.faults import Faults
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
@@ -129,12 +129,10 @@ def load_decoder(model: ReconstructionModel, path: Path) -> None:
     """
     _need_session(model, path)
     assert model.session is not None
-    chosen = load_chosen(path, model.session)
+    chosen = _load_decoder(path, model.session)
     model.set_settings(decoder=chosen)
-    if chosen.decoder.mouse not in ("", model.session.name):
-        text = (
-            f"{path.name} was fitted for {chosen.decoder.mouse}; it is taken, because the number of neurons is equal."
-        )
+    if chosen.mouse not in ("", model.session.name):
+        text = f"{path.name} was fitted for {chosen.mouse}; it is taken, because the number of neurons is equal."
         model.message.emit(text, False)
 
 
@@ -202,27 +200,28 @@ def open_run(model: ReconstructionModel, path: Path) -> RunRecord:
 
 
 def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path) -> RunRecord:
-    inputs = result.provenance.get("inputs") or {}
-    _open_session_of(model, result, inputs, path)
+    recipe = Recipe.of(result)
+    _open_session_of(model, recipe, str(result.provenance.get("session", "")), path)
     assert model.session is not None
     if result.keep.shape != (model.session.n_neurons,):
         told, there = result.keep.size, model.session.n_neurons
         raise RunError(f"{path.name}: was made from {told} neurons, but {model.session.name} has {there}")
-    _take_settings(model, result)
-    _choose_encoders(model, result, inputs)
-    _choose_decoder(model, result, inputs)
-    trial_id = result.provenance["trial"]
-    if trial_id == STIMULUS_TRIAL:
-        model.set_stimulus(GivenMovie(result.provenance["session"].partition(", ")[2], result.stimulus))
+    take_over_recipe(model, recipe, result)
+    if recipe.stimulus or recipe.trial == STIMULUS_TRIAL:
+        model.set_stimulus(GivenMovie(recipe.stimulus, result.stimulus))
     else:
-        start = _start_of_clip(model, trial_id, result, inputs, path)
-        _set_clip(model, trial_id, start, result.video.shape[0])
-    record = RunRecord(path.stem, result, _settings_of(model, result), path=path)
+        start = _start_of_clip(model, recipe, result, path)
+        _set_clip(model, recipe.trial, start, result.video.shape[0])
+    found = model.recipe()
+    # The same files and frames may have another name here.
+    place = {name: getattr(found, name) for name in ("session", "frames")}
+    files = {"encoders": found.encoders} if _has_encoders(model, recipe, result) else {}
+    record = RunRecord(path.stem, result, recipe.changed(**place, **files), path=path)
     model.add_run(record)
-    told_by = inputs.get("target_encoders") or []
-    if model.target == "predicted" and told_by and told_by != inputs.get("encoders"):
+    if recipe.target == "predicted" and recipe.target_encoders:
         text = (
-            f"The run's target was predicted by {len(told_by)} encoders; Rerun takes those that are ticked under Data."
+            f"The run's target was predicted by {len(recipe.target_encoders)} encoders; "
+            "Rerun takes those that are ticked under Data."
         )
         model.message.emit(text, False)
     return record
@@ -230,103 +229,119 @@ def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path)
 
 def show_run(model: ReconstructionModel, record: RunRecord) -> None:
     """Put a kept run on the board, with its own clip."""
-    if record not in model.runs_here and record.settings.get("stimulus"):
-        model.set_stimulus(GivenMovie(record.settings["stimulus"], record.result.stimulus))
+    if record not in model.runs_here and record.recipe.stimulus:
+        model.set_stimulus(GivenMovie(record.recipe.stimulus, record.result.stimulus))
     elif record not in model.runs_here:
-        start, stop = record.settings["clip"]
-        model.set_trial(record.settings["trial"], start, stop)
+        model.set_trial(record.recipe.trial, *record.recipe.frames)
     model.show_run(record)
 
 
 def take_over_settings(model: ReconstructionModel, record: RunRecord) -> None:
     """Set mask, neurons and every setting as they were for a run; can be undone for mask and neurons."""
-    _take_settings(model, record.result)
-    inputs = {name: record.settings.get(name) for name in ("encoders", "mouse", "decoder")}
-    _choose_encoders(model, record.result, inputs)
-    _choose_decoder(model, record.result, inputs)
+    take_over_recipe(model, record.recipe, record.result)
 
 
-def _open_session_of(model: ReconstructionModel, result: Reconstruction, inputs: dict, path: Path) -> None:
-    told = str(result.provenance.get("session", ""))
+def take_over_recipe(model: ReconstructionModel, recipe: Recipe, result: Reconstruction) -> None:
+    """Set mask, neurons, files and every setting as they were for a run; can be undone for mask and neurons.
+
+    Parameters
+    ----------
+    model
+        The state of the window.
+    recipe
+        Of the run.
+    result
+        Holds the arrays that the recipe speaks of.
+    """
+    model.set_settings(
+        config=recipe.config,
+        target=recipe.target if recipe.target in ("recorded", "predicted", "permuted") else "recorded",
+        ensemble=recipe.ensemble if recipe.ensemble in ("videos", "gradients") else model.ensemble,
+        ablation=recipe.ablation,
+    )
+    if not np.array_equal(model.mask.alpha, result.alpha):
+        source = Path(recipe.mask)
+        model.set_mask(AlphaMask(result.alpha, recipe.mask), source if source.is_file() else None)
+    model.set_thresholds(recipe.mask_threshold, recipe.evaluation_threshold)
+    model.set_neurons(NeuronSet(result.keep, recipe.neurons, recipe.neuron_details))
+    _choose_encoders(model, recipe, result)
+    _choose_decoder(model, recipe)
+
+
+def _open_session_of(model: ReconstructionModel, recipe: Recipe, told: str, path: Path) -> None:
     name = told.rpartition(", trial ")[0] or told.partition(", ")[0]
     if model.session is not None and model.session.name == name:
         return
-    folder = inputs.get("session")
-    if folder is None or not Path(folder).is_dir():
+    if not recipe.session or not Path(recipe.session).is_dir():
         raise RunError(f"{path.name}: was made from session {name}; open that session first, then the run")
-    open_session_folder(model, Path(folder))
+    open_session_folder(model, Path(recipe.session))
 
 
-def _take_settings(model: ReconstructionModel, result: Reconstruction) -> None:
-    came_from = result.provenance
-    ensemble = came_from.get("ensemble", "videos")
-    target = came_from.get("target", {}).get("kind", "recorded")
-    model.set_settings(
-        config=result.config,
-        target=target if target in ("recorded", "predicted", "permuted") else "recorded",
-        ensemble=ensemble if ensemble in ("videos", "gradients") else model.ensemble,
-        ablation=came_from.get("ablation", "drop"),
-    )
-    source = str(came_from.get("mask_source", ""))
-    if not np.array_equal(model.mask.alpha, result.alpha):
-        model.set_mask(AlphaMask(result.alpha, source), Path(source) if Path(source).is_file() else None)
-    model.set_thresholds(came_from["mask_threshold"], came_from["evaluation_threshold"])
-    model.set_neurons(
-        NeuronSet(result.keep, came_from.get("neuron_reason", "as in the run"), came_from.get("neuron_details", {}))
-    )
+def _encoders_here(model: ReconstructionModel, recipe: Recipe, result: Reconstruction) -> tuple[list[Path], list[str]]:
+    """The files of a run's encoders, or those of their names among the listed ones; and the names not found."""
+    files = [Path(path) for path in recipe.encoders]
+    if files and all(path.exists() for path in files):
+        return files, []
+    known = {path.name: path for path in model.encoder_files}
+    names = result.provenance.get("encoder_names", [])
+    return [known[name] for name in names if name in known], [name for name in names if name not in known]
 
 
-def _choose_encoders(model: ReconstructionModel, result: Reconstruction, inputs: dict) -> None:
-    wanted = [Path(path) for path in inputs.get("encoders", [])]
-    if not wanted or not all(path.exists() for path in wanted):
-        known = {path.name: path for path in model.encoder_files}
-        names = result.provenance.get("encoder_names", [])
-        wanted = [known[name] for name in names if name in known]
-        if len(wanted) < len(names):
-            missing = ", ".join(name for name in names if name not in known)
-            model.message.emit(f"The run's encoder {missing} was not found; add it under Data to run again.", False)
-    if wanted:
-        model.set_encoders(wanted)
-    mouse = inputs.get("mouse")
-    if isinstance(mouse, str):
-        # Studies may name a readout; where only the name is known, the number of neurons tells which it is.
-        mouse = int(mouse) if mouse.isdecimal() else None
-    if mouse != model.mouse and "mouse" in inputs:
+def _has_encoders(model: ReconstructionModel, recipe: Recipe, result: Reconstruction) -> bool:
+    files, missing = _encoders_here(model, recipe, result)
+    return not missing and files == model.encoder_paths
+
+
+def _choose_encoders(model: ReconstructionModel, recipe: Recipe, result: Reconstruction) -> None:
+    files, missing = _encoders_here(model, recipe, result)
+    if missing:
+        told = ", ".join(missing)
+        model.message.emit(f"The run's encoder {told} was not found; add it under Data to run again.", False)
+    if files:
+        model.set_encoders(files)
+    # Studies may name a readout; where only the name is known, the number of neurons tells which it is.
+    mouse = recipe.mouse if isinstance(recipe.mouse, int) else None
+    if recipe.encoders and mouse != model.mouse:
         model.set_settings(mouse=mouse)
 
 
-def _choose_decoder(model: ReconstructionModel, result: Reconstruction, inputs: dict) -> None:
-    wanted, file = result.provenance.get("decoder"), inputs.get("decoder")
-    present = None if model.decoder is None else model.decoder.sha256
-    if wanted == present:
+def _choose_decoder(model: ReconstructionModel, recipe: Recipe) -> None:
+    present = "" if model.decoder is None else model.decoder.sha256
+    if recipe.decoder_content == present:
         return
-    found = None if wanted is None or not file else _decoder_again(model, Path(file), wanted)
-    if wanted is not None and found is None:
-        name = f" {Path(file).name}" if file else ""
+    found = _decoder_again(model, recipe) if recipe.decoder_content and recipe.decoder else None
+    if recipe.decoder_content and found is None:
+        name = f" {Path(recipe.decoder).name}" if recipe.decoder else ""
         model.message.emit(f"The run's decoder{name} was not found; choose it under Data to run again.", False)
     model.set_settings(decoder=found)
 
 
-def _decoder_again(model: ReconstructionModel, path: Path, sha256: str) -> ChosenDecoder | None:
-    """The decoder of a file if it is still the one with this hash."""
+def _decoder_again(model: ReconstructionModel, recipe: Recipe) -> Decoder | None:
+    """The decoder of a run's file if it is still the one of the run."""
     assert model.session is not None
     try:
-        found = load_chosen(path, model.session)
+        found = _load_decoder(Path(recipe.decoder), model.session)
     except VidreconError:
         return None
-    return found if found.sha256 == sha256 else None
+    return found if found.sha256 == recipe.decoder_content else None
 
 
-def _start_of_clip(model: ReconstructionModel, trial_id: int, result: Reconstruction, inputs: dict, path: Path) -> int:
+def _load_decoder(path: Path, session: Session) -> Decoder:
+    decoder = Decoder.load(path)
+    decoder.require_neurons(session.n_neurons, session.name, path.name)
+    return decoder
+
+
+def _start_of_clip(model: ReconstructionModel, recipe: Recipe, result: Reconstruction, path: Path) -> int:
     assert model.session is not None
-    if trial_id not in model.session.tiers:
-        raise RunError(f"{path.name}: was made from trial {trial_id}, which {model.session.name} does not have")
-    trial = model.session.trial(trial_id)
-    first = int((inputs.get("frames") or [0])[0])
-    for start in (first, *range(trial.frames)):
+    if recipe.trial not in model.session.tiers:
+        raise RunError(f"{path.name}: was made from trial {recipe.trial}, which {model.session.name} does not have")
+    trial = model.session.trial(recipe.trial)
+    # Runs of earlier versions may not say where in the trial they begin.
+    for start in (recipe.frames[0], *range(trial.frames)):
         if _holds(trial, start, result.stimulus):
             return start
-    raise RunError(f"{path.name}: was made from another movie than trial {trial_id} of {model.session.name}")
+    raise RunError(f"{path.name}: was made from another movie than trial {recipe.trial} of {model.session.name}")
 
 
 def _holds(trial: Trial, start: int, stimulus: np.ndarray) -> bool:
@@ -340,19 +355,6 @@ def _set_clip(model: ReconstructionModel, trial_id: int, start: int, frames: int
     clip: tuple[int, int | None] = (0, None) if whole else (start, start + frames)
     if model.trial is None or model.trial.id != trial_id or model.clip != clip:
         model.set_trial(trial_id, *clip)
-
-
-def _settings_of(model: ReconstructionModel, result: Reconstruction) -> dict:
-    settings = model.settings()
-    kind = result.provenance.get("target", {}).get("kind", "recorded")
-    made_with = {} if model.decoder is not None else _told_decoder(result)
-    return {**settings, **made_with, "target": kind}
-
-
-def _told_decoder(result: Reconstruction) -> dict[str, str]:
-    """File and hash of a run's decoder as the run tells them."""
-    inputs = result.provenance.get("inputs") or {}
-    return {"decoder": inputs.get("decoder") or "", "decoder_values": result.provenance.get("decoder", "")}
 
 
 def try_to(model: ReconstructionModel, action: Callable[..., object], *arguments: object) -> bool:

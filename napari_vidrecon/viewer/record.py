@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from napari_vidrecon.analysis.uncertainty import uncertainty_map
+from napari_vidrecon.reconstruction.recipe import Recipe
 from napari_vidrecon.reconstruction.results import Reconstruction
 
 LONGEST_SECONDS = 1e9
@@ -27,8 +27,8 @@ class RunRecord:
         For people; may be changed.
     result
         What it made.
-    settings
-        What went in, as `ReconstructionModel.settings` gave it.
+    recipe
+        What went in.
     changed_from_before
         What differs from the run before, in words.
     path
@@ -39,7 +39,7 @@ class RunRecord:
 
     name: str
     result: Reconstruction
-    settings: dict[str, Any]
+    recipe: Recipe
     changed_from_before: str = ""
     path: Path | None = None
     created: float = field(default_factory=time.time)
@@ -61,15 +61,10 @@ class RunRecord:
         return uncertainty_map(self.result.videos) if len(self.result.videos) > 1 else None
 
 
-def counterpart_of(settings: dict[str, Any], records: Sequence[RunRecord]) -> RunRecord | None:
-    """The newest run like one with these settings in all but its target: predicted where that is recorded.
+def counterpart_of(recipe: Recipe, records: Sequence[RunRecord]) -> RunRecord | None:
+    """The newest run like this one in all but its target: predicted where that is recorded.
 
     Of such a pair the error map takes the difference (Bauer et al. 2026, Fig. 6); None if there is none yet.
     """
-    wanted = {**settings, "target": "recorded" if settings.get("target") == "predicted" else "predicted"}
-    # Masks for evaluation say how a run is looked at, not how it was made.
-    wanted.pop("evaluation_threshold", None)
-    for record in reversed(records):
-        if all(record.settings.get(name) == value for name, value in wanted.items()):
-            return record
-    return None
+    wanted = recipe.for_counterpart()
+    return next((record for record in reversed(records) if not record.recipe.changed_in(wanted)), None)

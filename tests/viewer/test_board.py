@@ -107,7 +107,7 @@ def make_record(model: ReconstructionModel) -> Callable[..., RunRecord]:
             alpha=model.mask.alpha,
             predicted_activity=random.gamma(1.0, 1.0, model.trial.responses.shape).astype(np.float32),
         )
-        return RunRecord(name, result, {**model.settings(), "target": target})
+        return RunRecord(name, result, model.recipe().changed(target=target))
 
     return make
 

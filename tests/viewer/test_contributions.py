@@ -233,7 +233,7 @@ def test_the_export_panel_writes_what_the_board_shows_and_copies_the_run(
     assert "Start would do" in panel.status.text()
 
     result = vr.Reconstruction.load(small_run_folder)
-    small_model.add_run(RunRecord("run 1", result, small_model.settings(), path=tmp_path / "run 1.zarr"))
+    small_model.add_run(RunRecord("run 1", result, small_model.recipe(), path=tmp_path / "run 1.zarr"))
     assert panel.movie_button.isEnabled()
     panel.enlargement.setCurrentIndex(0)
     with qtbot.waitSignal(panel.exporter.finished):

@@ -130,7 +130,7 @@ def test_a_stopped_run_keeps_its_steps_and_can_go_on_to_the_same_bits(qtbot, con
 def test_rerun_keeps_the_old_run_and_says_what_changed(qtbot, controller, small_model):
     finish(qtbot, controller)
     small_model.set_thresholds(training=0.2)
-    assert small_model.stale == ["training_threshold"]
+    assert small_model.stale == ["mask_threshold"]
     controller.rerun()
     until(qtbot, lambda: len(small_model.runs) == 2 and not controller.busy)
     assert small_model.runs[1].changed_from_before == "mask 0.4 → 0.2"
@@ -164,7 +164,7 @@ def test_a_change_reaches_the_running_optimisation_if_wanted(qtbot, controller, 
     assert runner.run.target.neurons.count == small_model.neurons.count
     controller.stop()
     until(qtbot, lambda: not controller.busy)
-    assert small_model.shown.settings["training_threshold"] == 0.1
+    assert small_model.shown.recipe.mask_threshold == 0.1
     assert not controller.can_continue
 
 
@@ -173,10 +173,10 @@ def test_without_that_wish_a_change_only_makes_the_run_stale(qtbot, controller, 
     controller.start()
     until(qtbot, lambda: small_model.snapshot is not None)
     small_model.set_thresholds(training=0.1)
-    assert small_model.stale == ["training_threshold"]
+    assert small_model.stale == ["mask_threshold"]
     controller.stop()
     until(qtbot, lambda: not controller.busy)
-    assert small_model.shown.settings["training_threshold"] == 0.4
+    assert small_model.shown.recipe.mask_threshold == 0.4
     assert "changes" not in small_model.shown.result.provenance
 
 
@@ -205,7 +205,7 @@ def test_the_error_map_of_the_paper_gets_its_second_reconstruction(qtbot, contro
     small_model.set_view(error_mode=ErrorMode.PREDICTED)
     finish(qtbot, controller)
     until(qtbot, lambda: len(small_model.runs) == 2 and not controller.busy)
-    assert [run.settings["target"] for run in small_model.runs] == ["recorded", "predicted"]
+    assert [run.recipe.target for run in small_model.runs] == ["recorded", "predicted"]
     assert small_model.shown is small_model.runs[0]
     assert small_model.expected is small_model.runs[1]
 
@@ -249,7 +249,7 @@ def test_running_out_of_memory_says_what_to_do(qtbot, controller, small_model, m
     def explode(*_: object, **__: object) -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
-    monkeypatch.setattr(run_job, "plan_run", explode)
+    monkeypatch.setattr(run_job, "plan_recipe", explode)
     messages = []
     small_model.message.connect(lambda text, is_error: messages.append(text))
     controller.start()
@@ -307,7 +307,7 @@ def test_two_windows_do_not_mix(qtbot, controller, small_model, make_model):
     other.start()
     until(qtbot, lambda: not controller.busy and not other.busy)
     assert [len(run.result.history) for run in (*small_model.runs, *other_model.runs)] == [6, 3]
-    assert [run.settings["trial"] for run in (*small_model.runs, *other_model.runs)] == [0, 1]
+    assert [run.recipe.trial for run in (*small_model.runs, *other_model.runs)] == [0, 1]
     assert small_model.runs[0].path != other_model.runs[0].path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,14 +15,29 @@ from qtpy.QtWidgets import QFileDialog
 import napari_vidrecon as vr
 from napari_vidrecon.errors import ConfigError, RunError, StorageError
 from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.scripts import (
+    Script,
+    command_text,
+    python_text,
+    script_of_plan,
+    script_of_run,
+)
 from napari_vidrecon.viewer.controller import RunController
-from napari_vidrecon.viewer.exports.scripts import command_text, python_text, recipe_of_run
-from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
 from napari_vidrecon.viewer.opening import companions, open_path, open_run, take_over_settings
 from napari_vidrecon.viewer.panels.session_panel import NO_DECODER, SessionPanel
-from napari_vidrecon.viewer.runs.differences import differences
 
 PATIENCE_MS = 30_000
+
+
+def script_of(record: RunRecord, beside: Path) -> Script:
+    """What "Copy as" makes of a run."""
+    return script_of_run(record.result, record.recipe, record.name, beside)
+
+
+def script_of_next(model: ReconstructionModel, beside: Path) -> Script:
+    """What "Copy as" makes of the run that Start would make."""
+    return script_of_plan(model.recipe(), model.mask, model.neurons, model.trial, beside)
 
 
 @pytest.fixture
@@ -54,17 +70,17 @@ def python_run(model: ReconstructionModel) -> vr.Reconstruction:
         neurons=model.neurons,
         mask_threshold=model.training_threshold,
         evaluation_threshold=model.evaluation_threshold,
-        decoder=None if model.decoder is None else model.decoder.decoder,
+        decoder=None if model.decoder is None else model.decoder,
     )
 
 
 def test_a_decoder_file_is_opened_as_what_it_is(small_model, small_decoder_file, small_encoder_file):
     before = small_model.encoder_paths
     open_path(small_model, small_decoder_file)
-    assert small_model.decoder.path == small_decoder_file
+    assert small_model.decoder.path == str(small_decoder_file)
     assert small_model.encoder_paths == before
     open_path(small_model, small_encoder_file)
-    assert small_model.decoder.path == small_decoder_file
+    assert small_model.decoder.path == str(small_decoder_file)
 
 
 def test_it_needs_a_session_and_goes_with_it(decoded_model, small_decoder_file):
@@ -91,7 +107,7 @@ def test_one_of_a_mouse_of_another_name_is_taken_and_that_is_said(small_model, s
     said = []
     small_model.message.connect(lambda text, is_error: said.append((text, is_error)))
     open_path(small_model, tmp_path / "other.safetensors")
-    assert small_model.decoder.decoder.mouse == "somebody"
+    assert small_model.decoder.mouse == "somebody"
     ((text, is_error),) = said
     assert "fitted for somebody" in text
     assert not is_error
@@ -115,7 +131,7 @@ def test_the_panel_shows_chooses_and_removes_it(
     chosen = [str(small_decoder_file)]
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *arguments: (chosen[0], ""))
     row.choose_button.click()
-    assert small_model.decoder.path == small_decoder_file
+    assert small_model.decoder.path == str(small_decoder_file)
     assert (row.name.text(), row.remove_button.isEnabled()) == (small_decoder_file.stem, True)
     assert str(small_decoder_file) in row.name.toolTip()
     said = []
@@ -124,7 +140,7 @@ def test_the_panel_shows_chooses_and_removes_it(
     row.choose_button.click()
     assert "expected a decoder" in said[0][0]
     assert said[0][1]
-    assert small_model.decoder.path == small_decoder_file
+    assert small_model.decoder.path == str(small_decoder_file)
     row.remove_button.click()
     assert small_model.decoder is None
     assert (row.name.text(), row.remove_button.isEnabled()) == (NO_DECODER, False)
@@ -148,17 +164,17 @@ def test_a_run_with_one_has_the_bits_of_python(qtbot, controller, decoded_model,
 
 def test_another_decoder_makes_the_shown_run_stale_and_is_told(qtbot, controller, decoded_model, small_decoder_file):
     finish(qtbot, controller)
-    with_one = decoded_model.settings()
+    with_one = decoded_model.recipe()
     decoded_model.set_settings(decoder=None)
-    assert decoded_model.stale == ["decoder", "decoder_values"]
-    without = decoded_model.settings()
-    assert differences(with_one, without) == ["without the decoder"]
-    assert differences(without, with_one) == [f"decoder {small_decoder_file.name}"]
+    assert decoded_model.stale == ["decoder", "decoder_content"]
+    without = decoded_model.recipe()
+    assert with_one.differences(without) == ["without the decoder"]
+    assert without.differences(with_one) == [f"decoder {small_decoder_file.name}"]
     finish(qtbot, controller)
     assert decoded_model.shown.result.provenance["inputs"]["decoder"] is None
     assert "decoder" not in decoded_model.shown.result.provenance
     take_over_settings(decoded_model, decoded_model.runs[0])
-    assert decoded_model.decoder.path == small_decoder_file
+    assert decoded_model.decoder.path == str(small_decoder_file)
 
 
 def test_neurons_are_ablated_while_a_run_with_one_goes_on(qtbot, controller, decoded_model):
@@ -191,7 +207,7 @@ def test_a_kept_run_brings_its_decoder_back(qtbot, controller, decoded_model, sm
     finish(qtbot, controller)
     new = ReconstructionModel()
     open_run(new, decoded_model.shown.path)
-    assert new.decoder.path == small_decoder_file
+    assert new.decoder.path == str(small_decoder_file)
     assert new.stale == []
 
 
@@ -207,38 +223,35 @@ def test_a_kept_run_whose_decoder_is_gone_says_so(qtbot, controller, small_model
     record = open_run(new, small_model.shown.path)
     assert new.decoder is None
     assert "decoder gone.safetensors was not found" in said[0]
-    assert (record.settings["decoder"], new.stale) == (str(file), ["decoder", "decoder_values"])
+    assert (record.recipe.decoder, new.stale) == (str(file), ["decoder", "decoder_content"])
 
 
 def test_the_copied_texts_repeat_a_run_with_one(decoded_model, tmp_path, monkeypatch):
     from napari_vidrecon.cli.app import run_command
-    from napari_vidrecon.viewer.model import RunRecord
 
-    record = RunRecord("run 1", python_run(decoded_model), decoded_model.settings())
-    recipe = recipe_of_run(record, tmp_path / "first")
+    record = RunRecord("run 1", python_run(decoded_model), decoded_model.recipe())
+    recipe = script_of(record, tmp_path / "first")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["copied.py"])
     names: dict[str, object] = {}
     exec(compile(python_text(recipe), "copied.py", "exec"), names)
     np.testing.assert_array_equal(names["result"].video, record.result.video)
     words = shlex.split(command_text(recipe))
-    assert words[words.index("--decoder") + 1] == str(decoded_model.decoder.path)
+    assert words[words.index("--decoder") + 1] == decoded_model.decoder.path
     assert run_command(words[1:]) == 0
     (again,) = (tmp_path / "runs" / "first").glob("*.zarr")
     np.testing.assert_array_equal(vr.Reconstruction.load(again).video, record.result.video)
 
 
 def test_a_copied_command_forces_a_decoder_of_another_name(small_model, small_decoder_file, tmp_path):
-    from napari_vidrecon.viewer.exports.scripts import recipe_of_settings
 
     replace(vr.Decoder.load(small_decoder_file), mouse="somebody").save(tmp_path / "other.safetensors")
-    assert "--force-mouse" not in command_text(recipe_of_settings(small_model, tmp_path / "next"))
+    assert "--force-mouse" not in command_text(script_of_next(small_model, tmp_path / "next"))
     open_path(small_model, tmp_path / "other.safetensors")
-    assert "--force-mouse" in command_text(recipe_of_settings(small_model, tmp_path / "next"))
+    assert "--force-mouse" in command_text(script_of_next(small_model, tmp_path / "next"))
 
 
 def test_a_run_whose_decoder_lies_nowhere_cannot_be_copied(decoded_model, tmp_path):
-    from napari_vidrecon.viewer.model import RunRecord
-
-    record = RunRecord("run 1", python_run(decoded_model), {**decoded_model.settings(), "decoder": ""})
+    record = RunRecord("run 1", python_run(decoded_model), decoded_model.recipe().changed(decoder=""))
     with pytest.raises(RunError, match="where its decoder lies"):
-        recipe_of_run(record, tmp_path / "first")
+        script_of(record, tmp_path / "first")

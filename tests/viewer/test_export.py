@@ -21,7 +21,7 @@ from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunReco
 @pytest.fixture
 def model_with_run(small_model: ReconstructionModel, small_result: vr.Reconstruction) -> ReconstructionModel:
     """The small model with one finished run on the board."""
-    small_model.add_run(RunRecord("run 1", small_result, small_model.settings()))
+    small_model.add_run(RunRecord("run 1", small_result, small_model.recipe()))
     return small_model
 
 
@@ -85,7 +85,7 @@ def test_the_error_is_the_one_the_board_shows(model_with_run: ReconstructionMode
 def test_the_papers_error_has_its_sign_whichever_of_the_pair_is_shown(model_with_run: ReconstructionModel) -> None:
     recorded = model_with_run.runs[0]
     other = vr.Reconstruction(**{**vars(recorded.result), "video": recorded.result.video + 20})
-    predicted = RunRecord("run 2", other, {**recorded.settings, "target": "predicted"})
+    predicted = RunRecord("run 2", other, recorded.recipe.changed(target="predicted"))
     model_with_run.add_run(predicted, show=False)
     model_with_run.set_view(error_mode=ErrorMode.PREDICTED)
     errors = []

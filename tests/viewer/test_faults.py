@@ -49,7 +49,7 @@ def active(model: ReconstructionModel, seed: int, *, running: bool) -> Active:
     model.set_neurons(NeuronSet.random(model.session.n_neurons, 0.3, seed))
     job = MagicMock(running=running)
     job.fetch.return_value = []
-    return Active(Plan(RunRequest.from_model(model)), job, MagicMock(), model.settings())
+    return Active(Plan(RunRequest.from_model(model)), job, MagicMock(), model.recipe())
 
 
 def test_of_two_stopped_runs_the_later_may_end_first(qtbot, small_model):
@@ -180,11 +180,11 @@ def test_a_run_that_tells_nonsense_is_one_line(small_model, said, small_run_fold
     described = json.loads((copy / "zarr.json").read_text())
     described["attributes"]["provenance"][key] = value
     (copy / "zarr.json").write_text(json.dumps(described))
-    before = small_model.settings()
+    before = small_model.recipe()
     assert not try_to(small_model, open_path, small_model, copy)
     assert len(said) == 1
     assert "copy.zarr" in said[0]
-    assert small_model.settings() == before
+    assert small_model.recipe() == before
     with pytest.raises(vr.RunError, match="copy"):
         read_run(str(copy))
 

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 from napari_vidrecon.reconstruction.config import PRESETS, ReconstructionConfig
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.recipe import most_telling
 from napari_vidrecon.reconstruction.reconstructor import StepInfo
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.runner import Snapshot
@@ -41,7 +42,6 @@ from napari_vidrecon.viewer.panels.runs_panel import RunsPanel
 from napari_vidrecon.viewer.panels.session_panel import SessionPanel
 from napari_vidrecon.viewer.panels.view_panel import ViewPanel
 from napari_vidrecon.viewer.player import Player
-from napari_vidrecon.viewer.runs.differences import differences, in_words
 from napari_vidrecon.viewer.runs.status import Mood, status, time_in_words
 from napari_vidrecon.viewer.tooltips import TOOLTIPS
 
@@ -108,7 +108,7 @@ def record_of(model: ReconstructionModel, name: str, level: float = 100.0, steps
     result = Reconstruction(
         video, history, model.config, provenance, trial.video, trial.responses, neurons.keep, model.mask.alpha
     )
-    return RunRecord(name, result, model.settings())
+    return RunRecord(name, result, model.recipe())
 
 
 def test_every_control_says_what_it_does(qtbot, small_model, controller, board, tmp_path):
@@ -424,7 +424,7 @@ def snapshot(model: ReconstructionModel, step: int) -> Snapshot:
 
 
 def test_the_state_line_tells_step_speed_and_time_left(small_model):
-    small_model.begin_run(small_model.settings())
+    small_model.begin_run(small_model.recipe())
     assert status(small_model).mood == Mood.BUSY
     small_model.set_state(RunState.RUNNING)
     small_model.take_snapshot(snapshot(small_model, 31))
@@ -459,17 +459,17 @@ def test_times_are_told_as_people_do(seconds, words):
 
 
 def test_another_preset_is_told_without_all_it_brings(small_model):
-    before = small_model.settings()
+    before = small_model.recipe()
     small_model.set_settings(config=ReconstructionConfig.preset("paper"))
-    assert in_words(differences(before, small_model.settings())) == "preset best → paper, steps 6 → 1000"
+    assert most_telling(before.differences(small_model.recipe())) == "preset best → paper, steps 6 → 1000"
 
 
 def test_many_differences_are_counted(small_model):
-    before = small_model.settings()
+    before = small_model.recipe()
     small_model.set_settings(
         config=small_model.config.changed(seed=1, momentum=0.5, warmup_steps=3, track_every=7, steps=9)
     )
-    assert in_words(differences(before, small_model.settings())).endswith("and 1 more")
+    assert most_telling(before.differences(small_model.recipe())).endswith("and 1 more")
 
 
 def test_a_run_is_found_again_among_the_kept_ones(tmp_path):

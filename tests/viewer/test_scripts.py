@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
 
 import napari_vidrecon as vr
 from napari_vidrecon.errors import RunError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.neurons import NeuronSet
-from napari_vidrecon.viewer.exports.scripts import (
+from napari_vidrecon.reconstruction.recipe import Recipe
+from napari_vidrecon.reconstruction.scripts import (
     MASK_SUFFIX,
     NEURONS_SUFFIX,
+    Script,
     command_text,
     command_words,
     python_text,
-    recipe_of_run,
-    recipe_of_settings,
+    script_of_plan,
+    script_of_run,
 )
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
+from napari_vidrecon.viewer.opening import open_run
+from napari_vidrecon.viewer.panels.export_panel import ExportPanel
+
+
+def script_of(record: RunRecord, beside: Path) -> Script:
+    """What "Copy as" makes of a run."""
+    return script_of_run(record.result, record.recipe, record.name, beside)
+
+
+def script_of_next(model: ReconstructionModel, beside: Path) -> Script:
+    """What "Copy as" makes of the run that Start would make."""
+    return script_of_plan(model.recipe(), model.mask, model.neurons, model.trial, beside)
 
 
 @pytest.fixture
@@ -57,12 +74,13 @@ def run_of(model: ReconstructionModel, *, stop_after: int | None = None) -> RunR
         ensemble=model.ensemble,
         on_step=(lambda info: info.step < stop_after) if stop_after else None,
     )
-    return RunRecord("run 1", result, model.settings())
+    return RunRecord("run 1", result, model.recipe())
 
 
 def run_python(text: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> vr.Reconstruction:
     """What a copied script makes when it is run in a folder."""
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["copied.py"])
     names: dict[str, object] = {}
     exec(compile(text, "copied.py", "exec"), names)
     return names["result"]
@@ -75,7 +93,7 @@ def test_the_copied_python_repeats_a_hand_made_run_bit_for_bit(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     record = run_of(hand_made)
-    again = run_python(python_text(recipe_of_run(record, tmp_path / "first")), monkeypatch, tmp_path)
+    again = run_python(python_text(script_of(record, tmp_path / "first")), monkeypatch, tmp_path)
     np.testing.assert_array_equal(again.video, record.result.video)
     assert "same inputs and settings: True" in capsys.readouterr().out
     assert (tmp_path / f"first{MASK_SUFFIX}").exists()
@@ -89,9 +107,9 @@ def test_the_copied_command_repeats_a_hand_made_run_bit_for_bit(
     from napari_vidrecon.cli.app import run_command
 
     record = run_of(hand_made)
-    recipe = recipe_of_run(record, tmp_path / "first")
+    script = script_of(record, tmp_path / "first")
     monkeypatch.chdir(tmp_path)
-    words = shlex.split(command_text(recipe))
+    words = shlex.split(command_text(script))
     assert words[:2] == ["vidrecon", "reconstruct"]
     assert run_command(words[1:]) == 0
     (again,) = (tmp_path / "runs" / "first").glob("*.zarr")
@@ -108,11 +126,11 @@ def test_a_run_stopped_early_is_repeated_up_to_the_same_step(
 
     small_model.set_settings(config=small_model.config.changed(learning_rate_decay=decay))
     record = run_of(small_model, stop_after=3)
-    recipe = recipe_of_run(record, tmp_path / "stopped")
-    again = run_python(python_text(recipe), monkeypatch, tmp_path)
+    script = script_of(record, tmp_path / "stopped")
+    again = run_python(python_text(script), monkeypatch, tmp_path)
     assert len(again.history) == 3
     np.testing.assert_array_equal(again.video, record.result.video)
-    words = command_words(recipe)
+    words = command_words(script)
     assert run_command(words[1:]) == 0
     (path,) = (tmp_path / "runs" / "stopped").glob("*.zarr")
     np.testing.assert_array_equal(vr.Reconstruction.load(path).video, record.result.video)
@@ -124,20 +142,20 @@ def test_a_random_choice_of_neurons_is_written_as_fraction_and_seed(
     small_model: ReconstructionModel, tmp_path: Path
 ) -> None:
     small_model.set_neurons(NeuronSet.random(20, 0.5, seed=4))
-    recipe = recipe_of_settings(small_model, tmp_path / "next")
-    assert recipe.ablated == (0.5, 4)
-    assert recipe.neurons is None
-    assert "NeuronSet.random(session.n_neurons, 0.5, seed=4)" in python_text(recipe)
-    assert "--ablate 0.5 --ablation-seed 4" in command_text(recipe)
+    script = script_of_next(small_model, tmp_path / "next")
+    assert script.ablated == (0.5, 4)
+    assert script.neurons is None
+    assert "NeuronSet.random(session.n_neurons, 0.5, seed=4)" in python_text(script)
+    assert "--ablate 0.5 --ablation-seed 4" in command_text(script)
 
 
 def test_a_mask_that_lies_in_a_file_is_named_and_not_copied(small_model: ReconstructionModel, tmp_path: Path) -> None:
     small_model.mask.save(tmp_path / "mask of mine.npy")
     small_model.set_mask(AlphaMask.load(tmp_path / "mask of mine.npy"), tmp_path / "mask of mine.npy")
-    recipe = recipe_of_settings(small_model, tmp_path / "next")
-    assert recipe.mask == tmp_path / "mask of mine.npy"
+    script = script_of_next(small_model, tmp_path / "next")
+    assert script.mask == tmp_path / "mask of mine.npy"
     assert not (tmp_path / f"next{MASK_SUFFIX}").exists()
-    assert shlex.quote(str(recipe.mask)) in command_text(recipe)
+    assert shlex.quote(str(script.mask)) in command_text(script)
 
 
 def test_a_mask_whose_file_was_changed_since_is_kept_beside_the_run(
@@ -147,39 +165,39 @@ def test_a_mask_whose_file_was_changed_since_is_kept_beside_the_run(
     mask = AlphaMask.load(tmp_path / "mask.npy")
     np.save(tmp_path / "mask.npy", np.zeros((36, 64)))
     small_model.set_mask(mask, tmp_path / "mask.npy")
-    recipe = recipe_of_settings(small_model, tmp_path / "next")
-    assert recipe.mask == tmp_path / f"next{MASK_SUFFIX}"
-    np.testing.assert_array_equal(AlphaMask.load(recipe.mask).alpha, mask.alpha)
+    script = script_of_next(small_model, tmp_path / "next")
+    assert script.mask == tmp_path / f"next{MASK_SUFFIX}"
+    np.testing.assert_array_equal(AlphaMask.load(script.mask).alpha, mask.alpha)
 
 
 def test_no_mask_is_the_whole_screen_in_both_texts(small_model: ReconstructionModel, tmp_path: Path) -> None:
     small_model.set_mask(AlphaMask.full())
-    recipe = recipe_of_settings(small_model, tmp_path / "next")
-    assert "AlphaMask.full()" in python_text(recipe)
-    words = command_words(recipe)
+    script = script_of_next(small_model, tmp_path / "next")
+    assert "AlphaMask.full()" in python_text(script)
+    words = command_words(script)
     assert words[words.index("--mask") + 1] == "none"
 
 
 def test_a_session_folder_of_another_name_than_the_encoders_mouse_is_said_to_be_meant(
     small_model: ReconstructionModel, copy_of_small_session: Path, tmp_path: Path
 ) -> None:
-    assert "--force-mouse" not in command_words(recipe_of_settings(small_model, tmp_path / "next"))
+    assert "--force-mouse" not in command_words(script_of_next(small_model, tmp_path / "next"))
     renamed = copy_of_small_session.rename(tmp_path / "another name")
     config, encoders = small_model.config, small_model.encoder_paths
     small_model.set_session(vr.open_session(renamed))
     small_model.set_encoders(encoders)
     small_model.set_settings(config=config)
     small_model.set_trial(0)
-    assert "--force-mouse" in command_words(recipe_of_settings(small_model, tmp_path / "next"))
+    assert "--force-mouse" in command_words(script_of_next(small_model, tmp_path / "next"))
 
 
 def test_only_what_differs_from_the_preset_is_written(small_model: ReconstructionModel, tmp_path: Path) -> None:
     small_model.set_settings(config=ReconstructionConfig.preset("fast", momentum=0.5, include_negative_alpha=True))
-    text = command_text(recipe_of_settings(small_model, tmp_path / "next"))
+    text = command_text(script_of_next(small_model, tmp_path / "next"))
     steps = ReconstructionConfig.preset("fast").steps
     assert f"--preset fast --steps {steps} --set momentum=0.5 --set include_negative_alpha=true --target" in text
     assert f".preset('fast', steps={steps}, momentum=0.5, include_negative_alpha=True)" in python_text(
-        recipe_of_settings(small_model, tmp_path / "next")
+        script_of_next(small_model, tmp_path / "next")
     )
 
 
@@ -189,12 +207,14 @@ def test_a_run_changed_while_it_went_on_is_refused_with_what_was_changed(
     record = run_of(small_model)
     record.result.provenance["changes"] = [{"after_step": 2, "what": "mask_threshold", "value": 0.7}]
     with pytest.raises(RunError, match=r"mask_threshold after step 2.*press Rerun"):
-        recipe_of_run(record, tmp_path / "changed")
+        script_of(record, tmp_path / "changed")
 
 
-def test_nothing_to_copy_is_said(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="choose them under Data"):
-        recipe_of_settings(ReconstructionModel(), tmp_path / "next")
+def test_nothing_to_copy_is_said(qtbot: QtBot, tmp_path: Path) -> None:
+    panel = ExportPanel(ReconstructionModel(), ViewerModel(), tmp_path / "runs")
+    qtbot.addWidget(panel)
+    panel.copy_command()
+    assert "choose them under Data" in panel.status.text()
 
 
 def test_the_copies_name_the_encoders_that_predicted_the_target_where_they_are_others(
@@ -205,22 +225,35 @@ def test_the_copies_name_the_encoders_that_predicted_the_target_where_they_are_o
     small_model.set_settings(target="predicted")
     record = run_of(small_model)
     inputs = {"encoders": [str(small_encoder_file)], "target_encoders": [str(small_encoder_file), str(other)]}
-    record.result.provenance["inputs"] = inputs
-    recipe = recipe_of_run(record, tmp_path / "first")
-    assert recipe.target_encoders == (small_encoder_file, other)
-    words = command_words(recipe)
+    record.result.provenance["inputs"] = {**record.result.provenance["inputs"], **inputs}
+    record.recipe = Recipe.of(record.result)
+    script = script_of(record, tmp_path / "first")
+    assert script.recipe.target_encoders == (str(small_encoder_file), str(other))
+    words = command_words(script)
     assert [words[i + 1] for i, word in enumerate(words) if word == "--target-encoder"] == inputs["target_encoders"]
     # Their mean is what the one of them predicts, so the movie stays the same to the last bits of an average.
-    again = run_python(python_text(recipe), monkeypatch, tmp_path)
+    again = run_python(python_text(script), monkeypatch, tmp_path)
     np.testing.assert_allclose(again.video, record.result.video, atol=0.5)
-    inputs["target_encoders"] = inputs["encoders"]
-    assert recipe_of_run(record, tmp_path / "first").target_encoders == ()
+    record.result.provenance["inputs"] |= {"target_encoders": inputs["encoders"]}
+    assert Recipe.of(record.result).target_encoders == ()
 
 
-def test_a_run_from_given_activity_cannot_be_copied_and_the_way_to_repeat_it_is_said(
-    small_model: ReconstructionModel, tmp_path: Path
+@pytest.mark.parametrize("target", ["predicted", "permuted", "given"])
+def test_both_texts_repeat_a_run_of_any_target_bit_for_bit(
+    target: str, small_model: ReconstructionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = run_of(small_model)
-    record.result.provenance["target"] = {"kind": "given"}
-    with pytest.raises(RunError, match=r"vidrecon export .* --script"):
-        recipe_of_run(record, tmp_path / "first")
+    from napari_vidrecon.cli.app import run_command
+
+    encoders = [vr.load_encoder(path, device="cpu") for path in small_model.encoder_paths]
+    activity = np.roll(small_model.trial.responses, 3, axis=1) if target == "given" else target
+    result = vr.reconstruct(small_model.trial, encoders, small_model.mask, small_model.config, target=activity)
+    result.save(tmp_path / "made.zarr")
+    kept = ReconstructionModel()
+    record = open_run(kept, tmp_path / "made.zarr")
+    script = script_of(record, tmp_path / "made")
+    again = run_python(python_text(script), monkeypatch, tmp_path)
+    np.testing.assert_array_equal(again.video, result.video)
+    words = command_words(script)
+    assert run_command(words[1:]) == 0
+    (path,) = (tmp_path / "runs" / "made").glob("*.zarr")
+    np.testing.assert_array_equal(vr.Reconstruction.load(path).video, result.video)

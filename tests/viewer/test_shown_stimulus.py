@@ -16,7 +16,6 @@ from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import open_run, show_run
 from napari_vidrecon.viewer.panels.run_bar import RunBar
 from napari_vidrecon.viewer.panels.session_panel import SessionPanel
-from napari_vidrecon.viewer.runs.differences import differences
 
 NOISE = GaussianNoise(2.0, 4.0, seed=3, frames=48)
 GRATING = DriftingGrating(0.125, 1.875, frames=48)
@@ -62,7 +61,7 @@ def test_it_is_predicted_reconstructed_kept_and_opened_again(
 
     small_model.set_stimulus(GRATING)
     assert small_model.shown is None
-    assert "stimulus: noise" in differences(small_model.settings(), record.settings)[0]
+    assert "stimulus: noise" in small_model.recipe().differences(record.recipe)[0]
     show_run(small_model, record)
     assert (small_model.clip_name, small_model.shown, small_model.stale) == (NOISE.name, record, [])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -11,16 +13,31 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox
 
 import napari_vidrecon as vr
-from napari_vidrecon.errors import RunError
+from napari_vidrecon.reconstruction.scripts import (
+    Script,
+    command_text,
+    python_text,
+    script_of_plan,
+    script_of_run,
+)
 from napari_vidrecon.sessions.stimuli.drifting_grating import DriftingGrating
 from napari_vidrecon.sessions.stimuli.gaussian_noise import GaussianNoise
 from napari_vidrecon.sessions.stimuli.movie_file import MovieFile
 from napari_vidrecon.sessions.stimuli.single_patch import SinglePatch
 from napari_vidrecon.viewer.choices import ActivityMode
 from napari_vidrecon.viewer.controller import RunController
-from napari_vidrecon.viewer.exports.scripts import command_text, python_text, recipe_of_run, recipe_of_settings
-from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
 from napari_vidrecon.viewer.stimuli.stimulus_panel import StimulusPanel
+
+
+def script_of(record: RunRecord, beside: Path) -> Script:
+    """What "Copy as" makes of a run."""
+    return script_of_run(record.result, record.recipe, record.name, beside)
+
+
+def script_of_next(model: ReconstructionModel, beside: Path) -> Script:
+    """What "Copy as" makes of the run that Start would make."""
+    return script_of_plan(model.recipe(), model.mask, model.neurons, model.trial, beside)
 
 
 @pytest.fixture
@@ -108,27 +125,31 @@ def test_another_session_meanwhile_keeps_its_own_board(
     assert (small_model.trial, small_model.stimulus) == (None, None)
 
 
-def test_the_copied_python_repeats_the_reconstruction_of_a_stimulus_and_the_command_is_refused_in_words(
+def test_the_copied_texts_repeat_the_reconstruction_of_a_stimulus(
     panel: StimulusPanel,
     small_model: ReconstructionModel,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    from napari_vidrecon.cli.app import run_command
+
     controller = RunController(small_model)
     show(panel, "Gaussian noise")
-    assert "GivenMovie" in python_text(recipe_of_settings(small_model, tmp_path / "planned"))
+    assert "GivenMovie" in python_text(script_of_next(small_model, tmp_path / "planned"))
     controller.start()
     assert controller.wait()
-    recipe = recipe_of_run(small_model.shown, tmp_path / "kept")
-    with pytest.raises(RunError, match=r"found a stimulus .*copy it as Python"):
-        command_text(recipe)
+    recipe = script_of(small_model.shown, tmp_path / "kept")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["copied.py"])
     names: dict[str, object] = {}
     exec(compile(python_text(recipe), "copied.py", "exec"), names)
     np.testing.assert_array_equal(names["result"].video, small_model.shown.result.video)
     assert "same inputs and settings: True" in capsys.readouterr().out
     assert (tmp_path / "stimulus_again.zarr").is_dir()
+    assert run_command(shlex.split(command_text(recipe))[1:]) == 0
+    (path,) = (tmp_path / "runs" / "kept").glob("*.zarr")
+    np.testing.assert_array_equal(vr.Reconstruction.load(path).video, small_model.shown.result.video)
 
 
 def test_every_control_of_the_designer_says_what_it_does(panel: StimulusPanel) -> None:

@@ -44,7 +44,7 @@ def test_before_a_run_there_are_behaviour_and_the_stimulus(small_model: Reconstr
 def test_curves_of_a_run_are_the_metrics_inside_the_evaluation_mask(
     small_model: ReconstructionModel, small_result: vr.Reconstruction
 ) -> None:
-    small_model.add_run(RunRecord("run 1", small_result, small_model.settings()))
+    small_model.add_run(RunRecord("run 1", small_result, small_model.recipe()))
     small_model.set_thresholds(evaluation=0.9)
     curves, trial = curves_of(small_model), small_model.trial
     assert trial is not None
@@ -66,7 +66,7 @@ def test_curves_of_a_run_are_the_metrics_inside_the_evaluation_mask(
 def test_a_compared_run_gets_curves_of_its_own(
     small_model: ReconstructionModel, small_result: vr.Reconstruction
 ) -> None:
-    record = RunRecord("run 1", small_result, small_model.settings())
+    record = RunRecord("run 1", small_result, small_model.recipe())
     small_model.add_run(record)
     small_model.compare_with(record)
     assert {("frame_correlation", "compared run"), ("motion_energy", "compared run")} <= set(curves_of(small_model))
@@ -87,7 +87,7 @@ def test_neurons_that_are_left_out_or_not_predicted_do_not_count(small_model: Re
 def test_only_what_changed_is_computed_again(small_model: ReconstructionModel, small_result: vr.Reconstruction) -> None:
     courses = TimeCourses(small_model)
     before = {(curve.group, curve.name): curve for curve in courses.all()}
-    small_model.add_run(RunRecord("run 1", small_result, small_model.settings()))
+    small_model.add_run(RunRecord("run 1", small_result, small_model.recipe()))
     after = {(curve.group, curve.name): curve for curve in courses.all()}
     assert after["motion_energy", "stimulus"] is before["motion_energy", "stimulus"]
     small_model.set_thresholds(evaluation=0.9)
@@ -131,7 +131,7 @@ def test_traces_follow_the_slider_move_it_and_keep_up_with_the_theme(
     assert small_model.session is not None
     model.set_session(small_model.session)
     model.set_trial(0, 12, 60)
-    model.add_run(RunRecord("run 1", small_result, model.settings()))
+    model.add_run(RunRecord("run 1", small_result, model.recipe()))
     row = traces.rows["frame_correlation"]
     qtbot.waitUntil(lambda: "reconstruction" in row.plot.curves)
     expected = metrics.frame_correlation(model.trial.video, small_result.video, model.mask.binary(1.0))

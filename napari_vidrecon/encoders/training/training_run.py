@@ -202,6 +202,12 @@ def train_encoder(
         answer that is not finite.
     SessionError
         A trial to learn from or to score on cannot be read; found before the first step.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> recipe = TrainingRecipe(steps=2000)  # doctest: +SKIP
+    >>> vr.train_encoder([session], recipe, "encoder.safetensors")  # doctest: +SKIP
     """
     path = Path(path)
     checkpoint, curve = checkpoint_path(path), curve_path(path)

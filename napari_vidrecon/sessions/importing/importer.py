@@ -71,6 +71,11 @@ def import_recording(
         The recording cannot be used; nothing is written then.
     StorageError
         The folder cannot be written.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> report = vr.import_recording(recording, "my_mouse")  # doctest: +SKIP
     """
     require_session_or_nothing(Path(folder))
     settings = settings or ImportSettings()

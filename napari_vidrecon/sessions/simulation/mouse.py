@@ -147,6 +147,15 @@ def simulate_session(
     References
     ----------
     Not of the paper; responses and behaviour follow the statistics of the Sensorium 2023 mice.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import napari_vidrecon as vr
+    >>> sizes = {"train_trials": 1, "validation_trials": 1, "test_trials": 1, "frames": 40}
+    >>> folder = vr.simulate_session(tempfile.mkdtemp() + "/mouse", seed=1, neurons=5, small=True, **sizes)
+    >>> vr.open_session(folder).n_neurons
+    5
     """
     _require("seed", seed, 0)
     _require("neurons", neurons, 1)

@@ -17,6 +17,13 @@ class GivenMovie:
         For titles and file names.
     pixels
         (T, 36, 64) float32, grey levels 0..255.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import napari_vidrecon as vr
+    >>> vr.GivenMovie("grey", np.full((40, 36, 64), 127.5)).video().dtype
+    dtype('float32')
     """
 
     name: str

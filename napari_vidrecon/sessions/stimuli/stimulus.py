@@ -50,6 +50,16 @@ def stimulus_trial(stimulus: Stimulus, session: Session) -> Trial:
     References
     ----------
     Bauer et al. 2026, Fig. 4 (in-silico stimuli with constant behaviour).
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> sample = vr.find_sample()
+    >>> session = vr.open_session(sample.session)
+    >>> import numpy as np
+    >>> shown = vr.stimulus_trial(vr.GivenMovie("grey", np.full((40, 36, 64), 127.5)), session)
+    >>> shown.frames, shown.labelled
+    (40, False)
     """
     video = stimulus.video()
     behavior, pupil_center = session.average_behavior()

@@ -15,7 +15,6 @@ import numpy as np
 from napari_vidrecon.errors import RunError, SessionError, StorageError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
-from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Ensemble, Run, plan_run
 from napari_vidrecon.reconstruction.run_folder import at_work_on
 from napari_vidrecon.reconstruction.runner import Runner
@@ -176,13 +175,10 @@ class RunSpec:
         run = self.plan(device)
         # Another process with the same run is waited for; what it made is taken over.
         with at_work_on(folder, wait_s=-1):
-            if folder.exists():
-                # A damaged or foreign copy is no loss: the run starts anew and replaces it.
-                with contextlib.suppress(RunError):
-                    saved = Reconstruction.load(folder)
-                    if saved.finished and saved.provenance.get("fingerprint") == run.fingerprint:
-                        return
-                    run.resume(saved)
+            # A damaged or foreign copy is no loss: the run starts anew and replaces it.
+            with contextlib.suppress(RunError):
+                if run.go_on_from(folder) is not None:
+                    return
             run.provenance["study"] = {"label": self.label}
             Runner(run, save_to=folder, save_every_seconds=SAVE_EVERY_SECONDS).drive()
 

@@ -86,7 +86,7 @@ def titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
         Role.RECORDED: _recorded_title(model),
         Role.PREDICTED: _predicted_title(model),
     }
-    if (model.settings_of_board or {}).get("target") == "predicted":
+    if model.recipe_of_board is not None and model.recipe_of_board.target == "predicted":
         found[Role.RECONSTRUCTION] = "Reconstruction from predicted activity"
     if model.compared is not None:
         shown = model.shown.name if model.shown is not None else "present run"

@@ -177,7 +177,7 @@ class MovieTiles:
             return video, trial.video
         if model.error_mode == ErrorMode.PREDICTED and model.expected is not None:
             other = model.expected.result.video
-            from_predicted = (model.settings_of_board or {}).get("target") == "predicted"
+            from_predicted = model.recipe_of_board is not None and model.recipe_of_board.target == "predicted"
             return (other, video) if from_predicted else (video, other)
         if model.error_mode == ErrorMode.COMPARISON and model.compared is not None:
             return video, model.compared.result.video

@@ -74,5 +74,5 @@ def _error(model: ReconstructionModel, video: np.ndarray, mask: np.ndarray) -> n
         other = model.expected
     if other is None or other.result.video.shape != video.shape:
         return None
-    swapped = model.error_mode == ErrorMode.PREDICTED and other.settings.get("target") != "predicted"
+    swapped = model.error_mode == ErrorMode.PREDICTED and other.recipe.target != "predicted"
     return error_map(other.result.video, video, mask) if swapped else error_map(video, other.result.video, mask)

@@ -12,10 +12,10 @@ from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices, QGuiApplication
 from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_vidrecon.errors import VidreconError
+from napari_vidrecon.errors import RunError, VidreconError
 from napari_vidrecon.figures import export
+from napari_vidrecon.reconstruction import scripts
 from napari_vidrecon.viewer.contributions.preferences import preferences
-from napari_vidrecon.viewer.exports import scripts
 from napari_vidrecon.viewer.exports.exporter import Exporter
 from napari_vidrecon.viewer.exports.shown_movie import shown_movie
 from napari_vidrecon.viewer.panels.controls import JobBar, button, row, words
@@ -165,9 +165,9 @@ class ExportPanel(QWidget):
         self.exporter.write(partial(work, shown), path)
         self._refresh()
 
-    def _copy(self, text_of: Callable[[scripts.Recipe], str], what: str) -> None:
+    def _copy(self, text_of: Callable[[scripts.Script], str], what: str) -> None:
         try:
-            text = text_of(self._recipe())
+            text = text_of(self._script())
         except VidreconError as error:
             self._show_failed(str(error))
             return
@@ -176,13 +176,15 @@ class ExportPanel(QWidget):
         does = "It does what Start would do now." if shown is None else f"It repeats “{shown.name}”."
         self.status.setText(f"{what} copied. {does}")
 
-    def _recipe(self) -> scripts.Recipe:
+    def _script(self) -> scripts.Script:
         model, shown = self._model, self._model.shown
         if shown is not None:
             kept = shown.path or self._runs_folder / shown.name.replace("/", "-")
-            return scripts.recipe_of_run(shown, kept.with_suffix(""))
-        name, trial = ("", 0) if model.session is None or model.trial is None else (model.session.name, model.trial.id)
-        return scripts.recipe_of_settings(model, new_run_folder(self._runs_folder, name, trial).with_suffix(""))
+            return scripts.script_of_run(shown.result, shown.recipe, shown.name, kept.with_suffix(""))
+        if model.session is None or model.trial is None or model.neurons is None or not model.encoder_paths:
+            raise RunError("copy: expected a session, a trial and an encoder, found none; choose them under Data")
+        beside = new_run_folder(self._runs_folder, model.session.name, model.trial.id).with_suffix("")
+        return scripts.script_of_plan(model.recipe(), model.mask, model.neurons, model.trial, beside)
 
     # What is shown
 

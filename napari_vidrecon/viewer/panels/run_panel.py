@@ -131,7 +131,7 @@ class RunPanel(QWidget):
         if "loss" in levels:
             # The curve is the loss of the optimisation, so its level must be the true movie's loss for that target.
             levels["response_loss"] = levels["loss"]
-        if model.run_settings is not None:
+        if model.run_recipe is not None:
             if model.snapshot is None:
                 self.plot.clear()
             else:

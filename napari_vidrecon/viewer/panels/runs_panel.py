@@ -252,12 +252,11 @@ def _took(record: RunRecord) -> str:
 
 
 def _facts(record: RunRecord) -> str:
-    result, made_with = record.result, record.settings
-    clip = made_with.get("stimulus") or f"trial {made_with['trial']}"
+    result, made_with = record.result, record.recipe
     lines = [
-        f"{clip}, {made_with['target']} activity",
+        f"{made_with.clip_name}, {made_with.target} activity",
         f"{len(result.history)} of {result.config.steps} steps",
-        f"preset {result.config.preset_name}, {made_with['neurons']}",
+        f"preset {result.config.preset_name}, {made_with.neurons}",
         f"kept in {record.path}" if record.path is not None else "not kept on disk",
     ]
     return "\n".join(lines)

@@ -340,7 +340,7 @@ class DecoderChoice(QWidget):
 
     def _show(self) -> None:
         chosen = self._model.decoder
-        self.name.setText(NO_DECODER if chosen is None else chosen.path.stem)
+        self.name.setText(NO_DECODER if chosen is None else Path(chosen.path).stem)
         told = "" if chosen is None else f"<p>{chosen.path}</p>"
         self.name.setToolTip(f"<qt>{TOOLTIPS['decoder']}{told}</qt>")
         self.choose_button.setEnabled(self._model.session is not None)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from napari_vidrecon.reconstruction.recipe import Recipe, most_telling
 from napari_vidrecon.reconstruction.runner import Mailbox, Runner
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
-from napari_vidrecon.viewer.runs.differences import differences, in_words
 from napari_vidrecon.viewer.runs.folders import new_run_folder
 from napari_vidrecon.viewer.runs.jobs import Job
 from napari_vidrecon.viewer.runs.run_job import Finished, RunRequest
@@ -52,7 +51,8 @@ class Plan:
 
     def has_encoders_of(self, model: ReconstructionModel) -> bool:
         """Whether the model still chooses the same encoders."""
-        return list(self.request.encoder_paths) == model.encoder_paths and self.request.mouse == model.mouse
+        recipe = self.request.recipe
+        return list(map(Path, recipe.encoders)) == model.encoder_paths and recipe.mouse == model.mouse
 
 
 @dataclass(eq=False)
@@ -67,8 +67,8 @@ class Active:
         Its thread.
     mailbox
         Its newest snapshot.
-    settings
-        Those in force; they follow changes that are applied while it goes on.
+    recipe
+        What is in force; it follows changes that are applied while it goes on.
     runner
         Drives the run, once it has begun.
     failed
@@ -78,7 +78,7 @@ class Active:
     plan: Plan
     job: Job
     mailbox: Mailbox
-    settings: dict[str, Any]
+    recipe: Recipe
     runner: Runner | None = None
     failed: bool = False
 
@@ -104,8 +104,8 @@ class Active:
         record = RunRecord(
             name=f"Run {len(model.runs) + 1}",
             result=result,
-            settings=self.settings,
-            changed_from_before="" if before is None else in_words(differences(before.settings, self.settings)),
+            recipe=self.recipe,
+            changed_from_before="" if before is None else most_telling(before.recipe.differences(self.recipe)),
             path=finished.path,
         )
         model.add_run(record, show=show)

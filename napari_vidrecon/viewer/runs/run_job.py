@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from napari_vidrecon import metrics
-from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
+from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.recipe import Recipe
 from napari_vidrecon.reconstruction.results import Reconstruction
-from napari_vidrecon.reconstruction.run import Ensemble, plan_run
+from napari_vidrecon.reconstruction.run import plan_recipe
 from napari_vidrecon.reconstruction.run_folder import at_work_on
 from napari_vidrecon.reconstruction.runner import Mailbox, Runner
 from napari_vidrecon.reconstruction.targets import build_target
@@ -66,59 +66,26 @@ class RunRequest:
 
     Parameters
     ----------
-    trial
-        The clip.
-    encoder_paths
-        Encoder files.
-    mouse
-        Index of their readout; None where the number of neurons chooses it.
-    device
-        "auto", "cpu", "cuda", ...
-    mask
-        Transparency mask of the mouse.
-    config
-        Every setting of the optimisation.
-    target
-        Kind of activity to match.
-    neurons
-        Who takes part.
-    ablation
-        What becomes of the others: "drop" or "silence".
-    training_threshold
-        Least alpha of pixels that are reconstructed.
-    evaluation_threshold
-        Least alpha of pixels that are measured.
-    ensemble
-        "videos" or "gradients".
-    settings
-        Of the model, for the record.
+    recipe
+        What is run.
+    trial, mask, neurons, decoder
+        What the recipe names, opened.
     prediction
         Activity predicted from the true movie, where it is known already.
     save_to
         Folder the run is kept in, or None.
     go_on_from
         A partial run to continue.
-    decoder
-        What the run starts from, or None.
     """
 
+    recipe: Recipe
     trial: Trial
-    encoder_paths: tuple[Path, ...]
-    mouse: int | None
-    device: str
     mask: AlphaMask
-    config: ReconstructionConfig
-    target: str
     neurons: NeuronSet
-    ablation: Ablation
-    training_threshold: float
-    evaluation_threshold: float
-    ensemble: Ensemble
-    settings: dict[str, Any]
+    decoder: Decoder | None = None
     prediction: np.ndarray | None = None
     save_to: Path | None = None
     go_on_from: Reconstruction | None = None
-    decoder: Decoder | None = None
 
     @classmethod
     def from_model(cls, model: ReconstructionModel, **more: Any) -> RunRequest:
@@ -126,21 +93,12 @@ class RunRequest:
         assert model.trial is not None
         assert model.neurons is not None
         fields: dict[str, Any] = {
+            "recipe": model.recipe(),
             "trial": model.trial,
-            "encoder_paths": tuple(model.encoder_paths),
-            "mouse": model.mouse,
-            "device": model.device,
             "mask": model.mask,
-            "config": model.config,
-            "target": model.target,
             "neurons": model.neurons,
-            "ablation": model.ablation,
-            "training_threshold": model.training_threshold,
-            "evaluation_threshold": model.evaluation_threshold,
-            "ensemble": model.ensemble,
-            "settings": model.settings(),
+            "decoder": model.decoder,
             "prediction": model.stimulus_prediction,
-            "decoder": None if model.decoder is None else model.decoder.decoder,
         }
         return cls(**{**fields, **more})
 
@@ -151,7 +109,7 @@ class EncoderShelf:
     def __init__(self) -> None:
         self._shelf: dict[tuple, Encoder] = {}
 
-    def get(self, paths: Sequence[Path], mouse: int | None, device: str, neurons: int) -> list[Encoder]:
+    def get(self, paths: Sequence[Path], mouse: int | str | None, device: str, neurons: int) -> list[Encoder]:
         """Load what is not there yet.
 
         Parameters
@@ -236,17 +194,12 @@ def _reconstruct(request: RunRequest, shelf: EncoderShelf, mailbox: Mailbox, job
     predict_stimulus(request, shelf, job)
     job.leave_if_cancelled()
     job.tell(Loading("Preparing the optimisation"))
-    run = plan_run(
+    run = plan_recipe(
+        request.recipe,
         request.trial,
         _encoders(request, shelf, job),
         request.mask,
-        request.config,
-        target=request.target,
         neurons=request.neurons,
-        ablation=request.ablation,
-        mask_threshold=request.training_threshold,
-        evaluation_threshold=request.evaluation_threshold,
-        ensemble=request.ensemble,
         decoder=request.decoder,
     )
     if request.go_on_from is not None:
@@ -277,9 +230,9 @@ def _leave_memory_to_others() -> None:
 
 
 def _encoders(request: RunRequest, shelf: EncoderShelf, job: Job) -> list[Encoder]:
-    count = len(request.encoder_paths)
+    recipe, count = request.recipe, len(request.recipe.encoders)
     job.tell(Loading(f"Loading {count} encoders" if count > 1 else "Loading the encoder"))
-    return shelf.get(request.encoder_paths, request.mouse, request.device, request.neurons.keep.size)
+    return shelf.get([*map(Path, recipe.encoders)], recipe.mouse, recipe.device, request.neurons.keep.size)
 
 
 def _predicted(encoders: Sequence[Encoder], trial: Trial, job: Job) -> np.ndarray:
@@ -320,8 +273,9 @@ class WatchedEncoder:
 
 def _levels(request: RunRequest, encoders: Sequence[Encoder], activity: np.ndarray) -> dict[str, float]:
     """Loss and correlation the true movie reaches with the request's target and neurons."""
-    target = activity if request.target == "predicted" else request.target
-    goal = build_target(target, request.trial, encoders, request.neurons, request.ablation, request.config.seed)
+    recipe = request.recipe
+    target = activity if recipe.target == "predicted" else recipe.target
+    goal = build_target(target, request.trial, encoders, request.neurons, recipe.ablation, recipe.config.seed)
     recorded = request.trial.responses if request.trial.labelled else goal.activity
     truth, shown = goal.measured(recorded), goal.measured(activity)
     return {

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_vidrecon.reconstruction.recipe import most_telling
 from napari_vidrecon.viewer.model import RunState
-from napari_vidrecon.viewer.runs.differences import differences, in_words
 
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.model import ReconstructionModel
@@ -130,15 +130,12 @@ def _at_rest(model: ReconstructionModel, stale: str) -> Status:
 
 
 def _stale(model: ReconstructionModel) -> str:
-    made_with = model.settings_of_board
+    made_with = model.recipe_of_board
     if made_with is None or not model.stale:
         return ""
-    return in_words(differences(made_with, {**model.settings(), "evaluation_threshold": _evaluation(made_with)}))
-
-
-def _evaluation(settings: dict) -> object:
     # The evaluation mask says how a run is looked at; moving it never asks for another run.
-    return settings.get("evaluation_threshold")
+    present = model.recipe().changed(evaluation_threshold=made_with.evaluation_threshold)
+    return most_telling(made_with.differences(present))
 
 
 def speed_in_words(steps_per_second: float) -> str:
