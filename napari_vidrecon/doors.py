@@ -48,6 +48,11 @@ class Door(Generic[Part]):
     def part(self, name: str) -> Part | None:
         """The part of a name, or None if no package brings one.
 
+        Returns
+        -------
+        Part | None
+            Loaded.
+
         Raises
         ------
         VidreconError
@@ -63,6 +68,11 @@ class Door(Generic[Part]):
         ----------
         taken
             Names that are this package's own.
+
+        Returns
+        -------
+        dict[str, Part]
+            {name: part}.
         """
         found: dict[str, Part] = {}
         for name in self.names:

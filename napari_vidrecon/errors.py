@@ -57,6 +57,11 @@ def one_line(text: object, longest: int = LONGEST_DETAIL) -> str:
         What to show; an exception without words shows its type.
     longest
         Characters kept; what is cut shows as "...".
+
+    Returns
+    -------
+    str
+        At most `longest` characters.
     """
     # A text of many megabytes is cut before it is looked at, sign by sign.
     words = str(text)[: MOST_CHARACTERS_READ * longest] or type(text).__name__
@@ -76,6 +81,11 @@ def optional_module(name: str, extra: str, purpose: str) -> ModuleType:
         Of this package that installs it.
     purpose
         What needs it.
+
+    Returns
+    -------
+    ModuleType
+        Imported.
 
     Raises
     ------

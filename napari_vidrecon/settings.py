@@ -92,6 +92,11 @@ def of_kind(given: Chosen | None, kind: type[Chosen], name: str) -> Chosen:
 def listed(given: Iterable[Any], name: str) -> list[Any]:
     """An argument of several values as a list.
 
+    Returns
+    -------
+    list[Any]
+        A new one.
+
     Raises
     ------
     ConfigError

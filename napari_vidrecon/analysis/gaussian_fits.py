@@ -90,6 +90,11 @@ def fit_gaussians(maps: NDArray[np.floating]) -> GaussianFits:
     maps
         (N, rows, columns), >= 0; maps that are all 0 or hold NaN give NaN.
 
+    Returns
+    -------
+    GaussianFits
+        One Gaussian a map; NaN where there was nothing to fit.
+
     References
     ----------
     Guo 2011, "A simple algorithm for fitting a Gaussian function", in two dimensions.

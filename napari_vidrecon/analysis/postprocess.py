@@ -293,6 +293,11 @@ def mask_outline(mask: ArrayLike | None) -> list[NDArray[np.float64]]:
     ----------
     mask
         (H, W) boolean or 0/1; None has no outline.
+
+    Returns
+    -------
+    list[NDArray[np.float64]]
+        One line for each border; none where there is no mask, or it is empty.
     """
     if mask is None:
         return []

@@ -34,6 +34,11 @@ def by_first_component(activity: ArrayLike) -> Order:
     ----------
     activity
         (N, T), any unit; each neuron is taken relative to its own mean and spread.
+
+    Returns
+    -------
+    Order
+        (N,) indices, the first to be drawn first.
     """
     scored = _scored(activity)
     varying = scored.any(axis=1)
@@ -55,6 +60,11 @@ def by_rastermap(activity: ArrayLike) -> Order:
     ----------
     activity
         (N, T); at least 200 neurons and 50 frames, or the first principal component is used.
+
+    Returns
+    -------
+    Order
+        (N,) indices, the first to be drawn first.
 
     Raises
     ------
@@ -90,6 +100,11 @@ def by_similarity(activity: ArrayLike, *, thorough: bool = True) -> Order:
         (N, T).
     thorough
         False takes the first component, whatever is installed.
+
+    Returns
+    -------
+    Order
+        (N,) indices, the first to be drawn first.
     """
     return by_rastermap(activity) if thorough and rastermap_installed() else by_first_component(activity)
 
@@ -101,6 +116,11 @@ def by_prediction(recorded: ArrayLike, predicted: ArrayLike) -> Order:
     ----------
     recorded, predicted
         (N, T); neurons without a correlation (constant, or not predicted: NaN) come last.
+
+    Returns
+    -------
+    Order
+        (N,) indices, the first to be drawn first; neurons without a correlation come last.
 
     Raises
     ------
@@ -122,6 +142,11 @@ def by_position(coordinates: ArrayLike) -> Order:
     ----------
     coordinates
         (N, 3) or (N, 2), µm; neurons without a position (NaN) come last.
+
+    Returns
+    -------
+    Order
+        (N,) indices, the first to be drawn first.
     """
     positions = np.asarray(coordinates, dtype=np.float64)
     known = ~np.isnan(positions.sum(axis=1))

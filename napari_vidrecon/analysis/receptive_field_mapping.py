@@ -55,6 +55,16 @@ class MappingRecipe(Settings):
     def preset(cls, name: Literal["quick", "published"] | str) -> MappingRecipe:
         """The quick or the published mapping.
 
+        Parameters
+        ----------
+        name
+            "quick" or "published".
+
+        Returns
+        -------
+        MappingRecipe
+            Its settings.
+
         Raises
         ------
         ConfigError

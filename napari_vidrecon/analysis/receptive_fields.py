@@ -190,6 +190,11 @@ class ReceptiveFieldMaps:
     def load(cls, path: Path | str, screen: ScreenGeometry | None = None) -> ReceptiveFieldMaps:
         """Read maps that `save` wrote; nothing is unpickled.
 
+        Returns
+        -------
+        ReceptiveFieldMaps
+            Of the screen that was given, or the usual one.
+
         Raises
         ------
         StorageError

@@ -88,6 +88,11 @@ def mean_interval(values: ArrayLike, what: str = "mean", **counts: Any) -> TestR
         What it is the mean of.
     counts
         `mice`, `clips`, `unit` of the result.
+
+    Returns
+    -------
+    TestResult
+        The mean as the estimate, with its 95 % interval; no p.
     """
     from scipy import stats
 

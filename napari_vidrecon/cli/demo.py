@@ -201,6 +201,11 @@ def write_files(result: Reconstruction, out: Path) -> dict[str, Any]:
     out
         The folder; made if it is not there.
 
+    Returns
+    -------
+    dict[str, Any]
+        Plain values, by name.
+
     Raises
     ------
     StorageError

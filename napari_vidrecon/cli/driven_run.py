@@ -80,6 +80,11 @@ def drive_run(
     stop_after
         End after so many of its steps; default: all.
 
+    Returns
+    -------
+    DrivenRun
+        What became of it.
+
     Raises
     ------
     RunError

@@ -29,6 +29,11 @@ def drive_together(runs: Mapping[Path, Run], *, overwrite: bool, save_every: flo
     label
         What to call them in the progress.
 
+    Returns
+    -------
+    list[DrivenRun]
+        One a run, in their order.
+
     Raises
     ------
     RunError

@@ -63,6 +63,11 @@ def info(
 def check_file(path: Path, mouse: str | None) -> list[str]:
     """What is wrong with an encoder file's answers, one line each.
 
+    Returns
+    -------
+    list[str]
+        Empty where everything is as promised.
+
     Raises
     ------
     EncoderError
@@ -129,6 +134,11 @@ def _say_duplicates(path: Path, split: str, against: list[Path], json: bool) -> 
 
 def described(path: Path) -> tuple[str, dict[str, Any]]:
     """A title and plain values for whatever is at a path.
+
+    Returns
+    -------
+    tuple[str, dict[str, Any]]
+        Title, and {name: value}.
 
     Raises
     ------

@@ -29,6 +29,11 @@ MOST_DIGITS = 18
 def parse_frames(text: str | None) -> tuple[int, int | None]:
     """First frame and end of "A:B"; either may be left out.
 
+    Returns
+    -------
+    tuple[int, int | None]
+        0 and None where nothing is said.
+
     Raises
     ------
     ConfigError
@@ -92,6 +97,11 @@ def open_stimulus(session: Session, file: Path, name: str | None = None) -> Tria
     name
         What to call it; default: the name of the file.
 
+    Returns
+    -------
+    Trial
+        Its responses are withheld.
+
     Raises
     ------
     StorageError
@@ -121,6 +131,11 @@ def choose_trials(session: Session, trial_ids: Sequence[int], which: str | None)
     which
         A tier, "all-test" for all tiers with test in their name, or "fold:K" for a fold of the labelled trials (Bauer
         et al. 2026 hold out fold 0).
+
+    Returns
+    -------
+    list[int]
+        Each once, in the order given.
 
     Raises
     ------
@@ -162,6 +177,11 @@ def _trials_of(session: Session, which: str) -> list[int]:
 def readout_of(mouse: str | None) -> int | str | None:
     """The readout that --mouse names: an index, or a mouse.
 
+    Returns
+    -------
+    int | str | None
+        None where nothing was given.
+
     Raises
     ------
     EncoderError
@@ -200,6 +220,11 @@ def open_encoders(
         Also take encoders of a mouse with another name.
     precision, memory_gib
         As for `load_encoder`.
+
+    Returns
+    -------
+    list[WindowEncoder]
+        In the order of `files`.
 
     Raises
     ------
@@ -285,6 +310,11 @@ def open_decoder(file: Path, session: Session, *, force_mouse: bool = False) -> 
 def open_mask(text: str) -> AlphaMask:
     """The mask in a file, or the whole screen for "none".
 
+    Returns
+    -------
+    AlphaMask
+        Of the size of the screen or of the published canvas.
+
     Raises
     ------
     MaskError
@@ -308,6 +338,11 @@ def choose_neurons(neurons: int, ablate: float, seed: int, file: Path | None) ->
         Of the draw.
     file
         `.npy` with a boolean for each neuron, or the indices of those that take part.
+
+    Returns
+    -------
+    NeuronSet | None
+        Of as many neurons as the session has.
 
     Raises
     ------
@@ -371,6 +406,11 @@ def read_activity(file: Path, neurons: int, frames: int) -> np.ndarray:
 
 def read_movie(file: Path) -> np.ndarray:
     """A movie (T, 36, 64), grey levels 0..255, float32.
+
+    Returns
+    -------
+    np.ndarray
+        Of the shape and type above.
 
     Raises
     ------

@@ -29,6 +29,11 @@ def parameters(taken: set[str]) -> list[Any]:
     ----------
     taken
         Options of the command itself; a field of the same name becomes `--KIND-FIELD`.
+
+    Returns
+    -------
+    list[Any]
+        For the command's signature.
     """
     from napari_vidrecon.sessions.importing.sources import all_readers
 

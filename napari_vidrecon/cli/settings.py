@@ -28,6 +28,11 @@ def parse_settings(option: str, pairs: Sequence[str], model: type[BaseModel]) ->
     model
         Whose fields they are.
 
+    Returns
+    -------
+    dict[str, Any]
+        {name: text}.
+
     Raises
     ------
     ConfigError
@@ -50,6 +55,11 @@ def parse_settings(option: str, pairs: Sequence[str], model: type[BaseModel]) ->
 
 def checked(model: type[Settings], fields: dict[str, Any]) -> Settings:
     """Build a model from fields.
+
+    Returns
+    -------
+    Settings
+        Frozen.
 
     Raises
     ------

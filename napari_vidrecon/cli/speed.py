@@ -24,6 +24,11 @@ def step_seconds(device: str) -> float:
     ----------
     device
         Where: "cpu", "cuda:0", "mps".
+
+    Returns
+    -------
+    float
+        Seconds, > 0.
     """
     import napari_vidrecon as vr
     from napari_vidrecon.sessions.sample import find_sample

@@ -46,6 +46,11 @@ def validate(
 def faults_of(path: Path, *, quick: bool = False) -> list[dict[str, Any]]:
     """Every fault as plain values: file, expected, found, remedy.
 
+    Returns
+    -------
+    list[dict[str, Any]]
+        Empty where nothing is wrong.
+
     Raises
     ------
     StorageError

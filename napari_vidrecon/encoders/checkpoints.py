@@ -128,6 +128,11 @@ def load_encoder(
 def read_encoder_file(path: Path | str) -> StoredEncoder:
     """What an encoder file says of itself and of all its readouts, before one is bound.
 
+    Returns
+    -------
+    StoredEncoder
+        Its tensors are read when they are asked for.
+
     Raises
     ------
     EncoderError

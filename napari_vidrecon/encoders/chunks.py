@@ -46,6 +46,11 @@ def chunk_that_fits(encoder: Encoder, *, gradient: bool) -> int:
 
     On a CPU, large encoders run fastest one or two windows at a time and small ones in tens (cache sizes); on a GPU
     the memory decides. An encoder's `memory_limit` (bytes), where it has one, bounds both.
+
+    Returns
+    -------
+    int
+        At least 1.
     """
     canvas = encoder.spec.canvas
     floats = canvas.rows * canvas.columns * encoder.spec.windows.size * encoder.floats_per_pixel
@@ -75,6 +80,11 @@ def window_threads(encoder: Encoder) -> tuple[int, int]:
 
     Windows do not influence each other, so on a CPU two cores do two of them in the time of one; two cores at one
     window are slower. Only encoders that say so (`answers_in_threads`) are asked from several threads.
+
+    Returns
+    -------
+    tuple[int, int]
+        1 and all of torch's threads where one thread works alone.
     """
     threads = torch.get_num_threads()
     if encoder.device.type != "cpu" or not Traits.of(encoder).answers_in_threads:
@@ -142,6 +152,11 @@ def _pool(process: int, workers: int, threads_each: int) -> ThreadPoolExecutor:
 
     They stay: what MKL and oneDNN prepare for a thread is lost with it. A process that was forked has none of its
     parent's threads, so it gets its own.
+
+    Returns
+    -------
+    ThreadPoolExecutor
+        Of this process.
     """
     return ThreadPoolExecutor(workers, "windows", initializer=torch.set_num_threads, initargs=(threads_each,))
 

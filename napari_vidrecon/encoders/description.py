@@ -93,6 +93,11 @@ def read_encoder_description(path: Path, described: dict[str, Any]) -> EncoderDe
     described
         What its metadata say.
 
+    Returns
+    -------
+    EncoderDescription
+        Frozen.
+
     Raises
     ------
     EncoderError

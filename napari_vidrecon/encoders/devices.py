@@ -16,6 +16,11 @@ logger = logging.getLogger(__name__)
 def choose_device(device: str = "auto") -> torch.device:
     """The torch device for a name; "auto" takes CUDA, then MPS, then the CPU, and says so once if it is the CPU.
 
+    Returns
+    -------
+    torch.device
+        There, and usable.
+
     Raises
     ------
     EncoderError

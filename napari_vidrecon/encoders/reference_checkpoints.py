@@ -32,6 +32,11 @@ def read_reference(path: Path) -> StoredEncoder:
     path
         The `.pth` or `.pt` file.
 
+    Returns
+    -------
+    StoredEncoder
+        With all its readouts.
+
     Raises
     ------
     EncoderError

@@ -32,6 +32,11 @@ def own_names() -> list[str]:
 def architecture_named(name: str) -> type[Architecture]:
     """The class of an architecture; those of this package come first.
 
+    Returns
+    -------
+    type[Architecture]
+        Not yet built.
+
     Raises
     ------
     UnknownArchitecture
@@ -84,6 +89,11 @@ def checked(path: Path, what: str, build: Callable[..., Checked], values: dict[s
     values
         From outside.
 
+    Returns
+    -------
+    Checked
+        What `build` makes.
+
     Raises
     ------
     EncoderError
@@ -112,6 +122,11 @@ def build_module(path: Path, architecture: str, config: dict[str, Any]) -> Archi
         Its name.
     config
         The sizes.
+
+    Returns
+    -------
+    Architecture
+        On torch's default device.
 
     Raises
     ------

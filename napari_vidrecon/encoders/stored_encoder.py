@@ -70,6 +70,11 @@ class StoredEncoder:
     def tensor(self, key: str) -> torch.Tensor:
         """One tensor of the file.
 
+        Returns
+        -------
+        torch.Tensor
+            On the CPU.
+
         Raises
         ------
         EncoderError
@@ -93,6 +98,11 @@ class StoredEncoder:
             Index or name.
         neurons
             Of the recording.
+
+        Returns
+        -------
+        int
+            0 for the first.
 
         Raises
         ------
@@ -129,6 +139,11 @@ class StoredEncoder:
         ----------
         index
             The only readout it gets, others are never read; None for all of them.
+
+        Returns
+        -------
+        Architecture
+            With one readout.
 
         Raises
         ------

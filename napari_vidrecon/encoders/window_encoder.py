@@ -190,6 +190,11 @@ class WindowEncoder:
             (B, 5, size, rows, columns).
         neurons
             Indices of the neurons wanted, in their order; None for all.
+
+        Returns
+        -------
+        torch.Tensor
+            Of the neurons asked for, in that order.
         """
         if self._form is not None:
             return self.frozen(self._form)(windows, neurons)
@@ -200,6 +205,11 @@ class WindowEncoder:
         """Compute in bfloat16 where the module can and its gradient keeps its direction; whether it does now.
 
         Worth it on a graphics card. Noise is the movie of the check.
+
+        Returns
+        -------
+        bool
+            False where it stays in its own precision.
         """
         form = self._form
         if form is not None and form.takes_precision:
@@ -328,6 +338,11 @@ def gradient_cosine(form: Form, reference: Form, windows: torch.Tensor) -> float
         Map windows to activity.
     windows
         (B, 5, size, rows, columns).
+
+    Returns
+    -------
+    float
+        -1..1.
     """
     generator = torch.Generator().manual_seed(0)
     target: torch.Tensor | None = None

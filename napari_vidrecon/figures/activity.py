@@ -127,6 +127,11 @@ def activity_figure(
     simulated
         Say in the title that the mouse is simulated.
 
+    Returns
+    -------
+    Figure
+        $FIG
+
     Raises
     ------
     ValueError
@@ -206,6 +211,11 @@ def ethogram_figure(
         Say in the title that the mouse is simulated.
     pupil_unit
         Of the pupil's diameter.
+
+    Returns
+    -------
+    Figure
+        $FIG
 
     Raises
     ------

@@ -97,6 +97,11 @@ def curves_figure(
     simulated
         Say in the title that the mouse is simulated.
 
+    Returns
+    -------
+    Figure
+        $FIG
+
     Raises
     ------
     ValueError
@@ -182,6 +187,11 @@ def scatter_figure(
     simulated
         Say in the title that the mouse is simulated.
 
+    Returns
+    -------
+    Figure
+        $FIG
+
     Raises
     ------
     ValueError
@@ -224,6 +234,11 @@ def scatter_and_curves_figure(
         Above both.
     simulated
         Say in the title that the mouse is simulated.
+
+    Returns
+    -------
+    Figure
+        $FIG
     """
     with figure_of((PAIR_WIDTH_IN, SCATTER_HEIGHT_IN + HEADING_IN), title, simulated) as figure:
         axes = figure.subplots(1, 2)
@@ -239,6 +254,11 @@ def p_text(p: float) -> str:
     ----------
     p
         0..1.
+
+    Returns
+    -------
+    str
+        Two digits.
     """
     if math.isnan(p):
         return "p not defined"

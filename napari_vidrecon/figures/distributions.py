@@ -82,6 +82,11 @@ def distributions_figure(panels: Sequence[DistributionPanel], *, title: str = ""
     simulated
         Say in the title that the mouse is simulated.
 
+    Returns
+    -------
+    Figure
+        $FIG
+
     Raises
     ------
     ValueError

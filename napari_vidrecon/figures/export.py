@@ -89,6 +89,11 @@ class ShownMovie:
             A finished or partial run.
         error
             Show where it differs from the stimulus, inside the evaluation mask.
+
+        Returns
+        -------
+        Self
+            With the masks of the run.
         """
         from napari_vidrecon.analysis.error_maps import stimulus_difference
 
@@ -157,6 +162,11 @@ def check_path(path: Path, kind: str, endings: tuple[str, ...]) -> str:
     endings
         Those it may have.
 
+    Returns
+    -------
+    str
+        With its dot, e.g. ".mp4".
+
     Raises
     ------
     StorageError
@@ -196,6 +206,11 @@ def write_movie(
     on_progress
         Called with the frames done and the number of frames; what it raises ends the export.
 
+    Returns
+    -------
+    Path
+        The file.
+
     Raises
     ------
     StorageError
@@ -230,6 +245,11 @@ def write_frame(shown: ShownMovie, frame: int, path: Path) -> Path:
     path
         Ending in .png.
 
+    Returns
+    -------
+    Path
+        The file.
+
     Raises
     ------
     StorageError
@@ -257,6 +277,11 @@ def write_figure(shown: ShownMovie, path: Path, *, match_contrast: bool = False)
         Its ending says the format.
     match_contrast
         Draw the reconstruction with the stimulus's luminance and contrast; numbers stay unmatched.
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------

@@ -113,6 +113,11 @@ def panels_figure(
     heading_in
         Height to add for the heading, inches.
 
+    Returns
+    -------
+    Figure
+        $FIG
+
     Raises
     ------
     ValueError
@@ -140,6 +145,11 @@ def save_figure(figure: Figure, path: Path | str, dpi: float = 150.0) -> Path:
         A file name ending in .png, .svg or .pdf.
     dpi
         Pixels per inch of a PNG and of the pictures inside the others.
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------

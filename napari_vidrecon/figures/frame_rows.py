@@ -72,6 +72,11 @@ def frame_rows_figure(
     error_limit
         Draws the scale of an error map that is opaque at so many grey levels.
 
+    Returns
+    -------
+    Figure
+        $FIG
+
     Raises
     ------
     ValueError

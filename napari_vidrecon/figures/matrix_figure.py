@@ -75,6 +75,11 @@ def matrix_figure(panels: Sequence[Sequence[MatrixPanel]], *, title: str = "", s
     simulated
         Say in the title that the mouse is simulated.
 
+    Returns
+    -------
+    Figure
+        $FIG
+
     Raises
     ------
     ValueError

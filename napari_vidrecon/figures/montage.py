@@ -79,6 +79,11 @@ def reconstruction_figure(
     simulated
         Say in the title that the mouse is simulated.
 
+    Returns
+    -------
+    Figure
+        $FIG
+
     Raises
     ------
     ValueError

@@ -86,6 +86,11 @@ def mouse_lines_figure(panels: Sequence[LinePanel], *, title: str = "", simulate
     simulated
         Say in the title that the mouse is simulated.
 
+    Returns
+    -------
+    Figure
+        $FIG
+
     Raises
     ------
     ValueError

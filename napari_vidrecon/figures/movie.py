@@ -134,6 +134,11 @@ def write_mp4(path: Path | str, frames: Iterable[Frame], fps: float = SCREEN_RAT
     fps
         Frames per second, > 0; half the screen's rate shows the movie at half speed.
 
+    Returns
+    -------
+    Path
+        The file.
+
     Raises
     ------
     ValueError
@@ -168,6 +173,11 @@ def write_gif(path: Path | str, frames: Iterable[Frame], fps: float = SCREEN_RAT
         (T, height, width, 3) 8-bit RGB, or any iterable of such frames.
     fps
         Frames per second, 0 < fps <= 50.
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------
@@ -207,6 +217,11 @@ def write_tiff(path: Path | str, video: ArrayLike, fps: float = SCREEN_RATE_HZ) 
         (T, H, W) of any real type, kept as uint8, uint16 or float32; or (T, H, W, 3) 8-bit RGB.
     fps
         Frames per second, > 0.
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------

@@ -62,6 +62,11 @@ def part_shown(masks: Sequence[ArrayLike | None], frame_shape: tuple[int, ...], 
         (H, W).
     margin
         Pixels around them.
+
+    Returns
+    -------
+    Window
+        Slices of rows and of columns.
     """
     drawn = [np.asarray(mask) == 1 for mask in masks if mask is not None]
     if not any(mask.any() for mask in drawn):

@@ -74,6 +74,11 @@ def stimulus_grid_figure(
     simulated
         Say in the title that the mouse is simulated.
 
+    Returns
+    -------
+    Figure
+        $FIG
+
     Raises
     ------
     ValueError
@@ -159,6 +164,11 @@ def picture_grid_figure(
     simulated
         Say in the title that the mouse is simulated.
 
+    Returns
+    -------
+    Figure
+        $FIG
+
     Raises
     ------
     ValueError
@@ -228,6 +238,11 @@ def clip_pairs_figure(
         Pairs beside each other, at most.
     simulated
         Say in the title that the mouse is simulated.
+
+    Returns
+    -------
+    Figure
+        $FIG
 
     Raises
     ------

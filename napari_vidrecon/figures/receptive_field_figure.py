@@ -42,6 +42,11 @@ def receptive_field_figure(
         Drawn beside the centres, and as an outline (alpha >= 0.5) over the population's map.
     neurons
         Examples; default: a few usual ones, from the middle of the screen outwards.
+
+    Returns
+    -------
+    Figure
+        $FIG
     """
     examples = list(neurons) if neurons is not None else example_neurons(maps)
     rows = 2 + len(examples)

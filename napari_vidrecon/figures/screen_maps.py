@@ -82,6 +82,11 @@ def screen_maps_figure(
     simulated
         Say in the title that the mouse is simulated.
 
+    Returns
+    -------
+    Figure
+        $FIG
+
     Raises
     ------
     ValueError

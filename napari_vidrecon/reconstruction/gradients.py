@@ -79,6 +79,11 @@ def sub_batch_gradients(
         Windows at once; None chooses by device and memory.
     weights
         (neurons in the loss, T) what each counts in each frame; None: all the same.
+
+    Returns
+    -------
+    SubBatchGradients
+        Normed as the configuration says.
     """
     windows = encoder.spec.windows
     frames_per_sub_batch = windows.sub_batch_frames
@@ -289,6 +294,11 @@ def likelihood_scale(config: ReconstructionConfig, matched: np.ndarray, sub_batc
         (neurons in the loss, T) activity to match.
     sub_batch_frames
         Frames whose loss is averaged.
+
+    Returns
+    -------
+    float
+        > 0.
     """
     means, variances = matched.mean(axis=1), matched.var(axis=1)
     if never_changes(means, variances):

@@ -81,6 +81,11 @@ class History:
         columns
             Name to values, from outside.
 
+        Returns
+        -------
+        History
+            With a value for each step in every column.
+
         Raises
         ------
         ValueError
@@ -147,6 +152,11 @@ class History:
 
     def to_dataframe(self) -> pandas.DataFrame:
         """One row a step, with the columns of `table`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            NaN where nothing was measured.
 
         Raises
         ------

@@ -25,6 +25,11 @@ LONGEST_VALUE = 60
 def encoder_list(encoders: Any, name: str) -> Sequence[Encoder]:
     """The encoders a caller gives, in a list of at least one.
 
+    Returns
+    -------
+    Sequence[Encoder]
+        The same encoders.
+
     Raises
     ------
     ConfigError

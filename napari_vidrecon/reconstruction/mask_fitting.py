@@ -127,6 +127,11 @@ class MaskFitter:
     def step(self, shown: Trial, background: Trial) -> float:
         """One step with an explicit pair of trials; returns the mean squared error of the blend's prediction.
 
+        Returns
+        -------
+        float
+            Of the prediction before the step.
+
         Raises
         ------
         MaskError

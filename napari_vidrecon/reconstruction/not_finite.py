@@ -40,6 +40,11 @@ def why_not_finite(
     gradient_is_finite
         Whether its gradient was, and the gradient's length; if so, and the loss too, the new movie is not.
 
+    Returns
+    -------
+    str
+        One line, with what to do.
+
     Raises
     ------
     UnusableAnswer

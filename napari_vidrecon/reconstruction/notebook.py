@@ -40,6 +40,11 @@ def page(heading: str, stimulus: np.ndarray, video: np.ndarray, scores: Mapping[
         (T, H, W), grey levels 0..255.
     scores
         Name to value; those that are not finite are left out.
+
+    Returns
+    -------
+    str
+        One element, with nothing to fetch.
     """
     from PIL import Image
 

@@ -188,6 +188,11 @@ def held_out_neurons(config: ReconstructionConfig, counting: np.ndarray) -> np.n
     counting
         (N,) bool, the neurons that count; some are held out and some are not.
 
+    Returns
+    -------
+    np.ndarray
+        Some of those that count, never all of them.
+
     Raises
     ------
     ConfigError

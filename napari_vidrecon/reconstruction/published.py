@@ -39,6 +39,11 @@ def is_published(path: Path | str) -> bool:
     path
         The file.
 
+    Returns
+    -------
+    bool
+        False, too, for a file that cannot be read.
+
     Raises
     ------
     RunError

@@ -26,6 +26,11 @@ def literal(value: Any) -> str:
     value
         None, a truth value, a finite number, a text, a path, or a list or tuple of them.
 
+    Returns
+    -------
+    str
+        Nothing that runs.
+
     Raises
     ------
     RunError
@@ -56,6 +61,11 @@ def shell_word(word: str) -> str:
 
 def windows_word(word: str) -> str:
     """One word for the terminals of Windows.
+
+    Returns
+    -------
+    str
+        Quoted where it must be.
 
     Raises
     ------

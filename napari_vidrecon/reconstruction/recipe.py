@@ -145,6 +145,11 @@ class Recipe(BaseModel):
         result
             Finished or partial.
 
+        Returns
+        -------
+        Recipe
+            Of this version, whichever version made the result.
+
         Raises
         ------
         ValueError
@@ -201,17 +206,22 @@ class Recipe(BaseModel):
         Parameters
         ----------
         trial
-            The clip, with its source where it came from a session or a stimulus.
+            The clip, or the stimulus as a trial.
         encoder
-            The first, for its readout, device and precision.
+            The first of them.
         decoder
             What the run starts from, or None.
         mask
-            The transparency mask.
+            Transparency mask of the mouse.
         neurons
             Who takes part.
         settings
             The other fields, by name.
+
+        Returns
+        -------
+        Recipe
+            Files that a part did not come from are empty.
         """
         source = trial.source or ClipSource("")
         return cls(
@@ -236,6 +246,11 @@ class Recipe(BaseModel):
         ----------
         fields
             New values by name.
+
+        Returns
+        -------
+        Recipe
+            A new one.
         """
         return self.model_copy(update=fields)
 
@@ -282,6 +297,11 @@ class Recipe(BaseModel):
         ----------
         other
             The run that is asked about.
+
+        Returns
+        -------
+        list[str]
+            In the order of the fields.
         """
         mine, theirs = self.compared(), other.compared()
         return [name for name, value in theirs.items() if mine[name] != value and name not in OF_THE_LOOK]
@@ -293,6 +313,11 @@ class Recipe(BaseModel):
         ----------
         other
             What is changed to.
+
+        Returns
+        -------
+        list[str]
+            For people.
         """
         before, after = self.compared(), other.compared()
         changed = {name for name in after if before[name] != after[name]} - {"device"}

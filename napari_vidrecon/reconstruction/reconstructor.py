@@ -317,6 +317,11 @@ class Reconstructor:
     def step(self) -> StepInfo:
         """One optimisation step.
 
+        Returns
+        -------
+        StepInfo
+            Loss, time taken, and what was measured.
+
         Raises
         ------
         NotFinite

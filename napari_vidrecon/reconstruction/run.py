@@ -152,6 +152,11 @@ class Run:
     def go_on_from(self, folder: Path) -> Reconstruction | None:
         """Go on with what a folder holds of this very run; returns what it holds if nothing is left to do.
 
+        Returns
+        -------
+        Reconstruction | None
+            None where there is something left to do.
+
         Raises
         ------
         RunError
@@ -179,6 +184,11 @@ class Run:
         ----------
         with_activity
             Predict activity from the reconstruction; default: once finished.
+
+        Returns
+        -------
+        Reconstruction
+            It can be saved and gone on from.
         """
         video = self.steppable.video
         wanted = self.finished if with_activity is None else with_activity
@@ -380,6 +390,11 @@ def plan_recipe(
         Its settings.
     trial, encoders, mask, neurons, decoder
         What the recipe names, opened.
+
+    Returns
+    -------
+    Run
+        Nothing is optimised yet.
     """
     return plan_run(
         trial,

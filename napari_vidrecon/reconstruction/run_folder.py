@@ -45,6 +45,11 @@ def dimensions(name: str, array: np.ndarray, video: np.ndarray, target: np.ndarr
         What the dimensions are of.
     video, target
         Of the same run; one name stands for one length.
+
+    Returns
+    -------
+    tuple[str, ...]
+        One an axis.
     """
     activity = ("neuron", "time") if target.shape[-1] == len(video) else ("time", "neuron")
     movie = ("time", "row", "column")
@@ -67,6 +72,11 @@ def read_run(path: Path) -> tuple[RunAttributes, dict[str, Any], dict[str, np.nd
     path
         The folder.
 
+    Returns
+    -------
+    tuple[RunAttributes, dict[str, Any], dict[str, np.ndarray]]
+        Arrays in memory.
+
     Raises
     ------
     RunError
@@ -88,6 +98,11 @@ def read_run(path: Path) -> tuple[RunAttributes, dict[str, Any], dict[str, np.nd
 
 def checked_config(settings: dict[str, Any]) -> ReconstructionConfig:
     """Settings of a run.
+
+    Returns
+    -------
+    ReconstructionConfig
+        Of this version.
 
     Raises
     ------

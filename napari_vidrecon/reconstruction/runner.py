@@ -152,6 +152,11 @@ class Runner:
 
         On an interrupt or an error what is done is saved first, where there is a folder for it; not if an encoder's
         answer or a step was not finite, which it would be again.
+
+        Returns
+        -------
+        Reconstruction
+            Finished or partial.
         """
         try:
             self._drive()

@@ -16,6 +16,11 @@ def measured_frames(frames: int, skip_frames: int) -> slice:
         Length of the clip.
     skip_frames
         First frames to leave out.
+
+    Returns
+    -------
+    slice
+        To the end of the movie.
     """
     return slice(skip_frames if skip_frames < frames - 1 else 0, None)
 

@@ -92,6 +92,11 @@ class Script:
 def script_of_folder(result: Reconstruction, run: Path) -> Script:
     """The script of a saved run, which takes mask, neurons, target and stimulus from its folder.
 
+    Returns
+    -------
+    Script
+        As Python, or as a command.
+
     Raises
     ------
     RunError
@@ -118,6 +123,11 @@ def script_of_run(result: Reconstruction, recipe: Recipe, name: str, beside: Pat
     beside
         A path without ending; a mask painted by hand, a list of neurons, a stimulus and given activity are kept in
         files of this name.
+
+    Returns
+    -------
+    Script
+        As Python, or as a command.
 
     Raises
     ------
@@ -146,6 +156,11 @@ def script_of_plan(recipe: Recipe, mask: AlphaMask, neurons: NeuronSet, trial: T
         What the recipe names, opened.
     beside
         A path without ending, for the files that are written.
+
+    Returns
+    -------
+    Script
+        As Python, or as a command.
     """
     files = _files(recipe, mask, neurons, trial.video, None, beside)
     return Script(_of_frames(recipe, trial.frames), simulated=trial.simulated, out=OUT_FOLDER / beside.name, **files)
@@ -312,6 +327,11 @@ def write_script(result: Reconstruction, run: Path, path: Path) -> Path:
     path
         Ends in .py.
 
+    Returns
+    -------
+    Path
+        The file.
+
     Raises
     ------
     RunError
@@ -328,7 +348,13 @@ def write_script(result: Reconstruction, run: Path, path: Path) -> Path:
 
 
 def command_words(script: Script) -> list[str]:
-    """The words of a command line that repeats the run."""
+    """The words of a command line that repeats the run.
+
+    Returns
+    -------
+    list[str]
+        "vidrecon" first.
+    """
     recipe, changes = script.recipe, script.preset_changes
     steps = changes.pop("steps")
     # A name that begins with a dash would be an option.
@@ -371,6 +397,11 @@ def command_words(script: Script) -> list[str]:
 
 def command_text(script: Script) -> str:
     """One line for the terminal of this system.
+
+    Returns
+    -------
+    str
+        Words quoted where they must be.
 
     Raises
     ------
@@ -424,6 +455,11 @@ def _is_for_another_mouse(file: Path, session: str) -> bool:
     """Whether the file of an encoder or a decoder names its mice and the session is none of them.
 
     The command then wants to be told.
+
+    Returns
+    -------
+    bool
+        False where the file cannot be read, or names none.
     """
     if file.suffix != ".safetensors":
         return False

@@ -37,6 +37,11 @@ def step_together(runs: Sequence[Run]) -> list[StepInfo]:
     runs
         Of one mouse, with the same encoder objects, settings and neurons; none of them finished.
 
+    Returns
+    -------
+    list[StepInfo]
+        One a run, in their order.
+
     Raises
     ------
     ConfigError

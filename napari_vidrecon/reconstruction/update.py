@@ -205,6 +205,11 @@ def build_update(
         The chance of this movie, or None.
     decoded
         The prior is about what a decoder's movie lacks, not about the whole movie.
+
+    Returns
+    -------
+    Update
+        With the state of a beginning.
     """
     if config.update == "momentum":
         return MomentumUpdate(config, screen)

@@ -66,6 +66,11 @@ class Layout:
     def left_in(self, old: Path, new: Path) -> list[str]:
         """What moves from a folder into the one that takes its place.
 
+        Returns
+        -------
+        list[str]
+            Paths inside the folder.
+
         Raises
         ------
         StorageError

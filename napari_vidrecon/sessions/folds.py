@@ -23,6 +23,11 @@ def frame_hash(frame: np.ndarray) -> int:
     frame
         (H, W), grey levels 0..255; fractions are cut off.
 
+    Returns
+    -------
+    int
+        64 bits.
+
     References
     ----------
     The DCT hash of the ImageHash package, as used by Baikulov 2023.
@@ -38,6 +43,11 @@ def frame_hash(frame: np.ndarray) -> int:
 
 def hashed_frames(frames: int) -> list[int]:
     """Indices of the five frames, spread over the clip, that stand for the whole of it.
+
+    Returns
+    -------
+    list[int]
+        Five, ascending.
 
     Raises
     ------

@@ -48,6 +48,11 @@ class SimulationNotes(BaseModel):
 def read_tiers(session: Path) -> dict[int, str]:
     """Tier of every trial, by trial id, ascending.
 
+    Returns
+    -------
+    dict[int, str]
+        {trial id: tier}.
+
     Raises
     ------
     SessionError
@@ -79,6 +84,11 @@ def read_tiers(session: Path) -> dict[int, str]:
 def read_neuron_ids(session: Path) -> np.ndarray:
     """Identifiers of the neurons, (N,) integers.
 
+    Returns
+    -------
+    np.ndarray
+        In the order of the responses' rows.
+
     Raises
     ------
     SessionError
@@ -93,6 +103,11 @@ def read_neuron_ids(session: Path) -> np.ndarray:
 
 def read_coordinates(session: Path, neurons: int) -> np.ndarray | None:
     """Position of the neurons in cortex, (N, 3) float32 [x, y, z] in µm, or None if there are none.
+
+    Returns
+    -------
+    np.ndarray | None
+        In the order of the responses' rows.
 
     Raises
     ------
@@ -114,6 +129,11 @@ def read_coordinates(session: Path, neurons: int) -> np.ndarray | None:
 
 def read_simulation(session: Path) -> dict[str, Any] | None:
     """Notes of the simulation that made the session, or None for a recording.
+
+    Returns
+    -------
+    dict[str, Any] | None
+        Plain values.
 
     Raises
     ------
@@ -142,6 +162,11 @@ def folder_fingerprint(session: Path) -> str:
     """SHA-256, as hexadecimal, over names and sizes of all files and the content of small ones outside data.
 
     Of links that lead out of the folder or to other folders, and of what is no file, only the names count.
+
+    Returns
+    -------
+    str
+        64 digits.
 
     Raises
     ------

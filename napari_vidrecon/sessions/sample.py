@@ -79,6 +79,11 @@ def find_sample() -> Sample:
 def whole_sample() -> Sample:
     """The sample with all its clips and encoders.
 
+    Returns
+    -------
+    Sample
+        Its `whole` is True.
+
     Raises
     ------
     SessionError

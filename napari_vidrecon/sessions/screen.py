@@ -52,6 +52,11 @@ class ScreenGeometry:
         """Area of every pixel as seen by the mouse: (rows, cols) in square degrees.
 
         Height times width in visual angle; each side is the angle between the two edges of the pixel.
+
+        Returns
+        -------
+        np.ndarray
+            > 0, smaller towards the edges.
         """
         heights = self._edge_to_edge_deg(self.rows)
         widths = self._edge_to_edge_deg(self.cols)
@@ -68,6 +73,11 @@ class ScreenGeometry:
         ----------
         mask
             (rows, cols), boolean or 0/1; what is not zero belongs to the mask.
+
+        Returns
+        -------
+        float
+            0 for an empty mask.
 
         Raises
         ------
@@ -91,6 +101,11 @@ class ScreenGeometry:
         ----------
         mask
             (rows, cols), boolean or 0/1.
+
+        Returns
+        -------
+        tuple[float, float]
+            Height, then width.
 
         Raises
         ------
@@ -124,6 +139,11 @@ class ScreenGeometry:
         eccentricity_deg
             Angle from straight ahead, 0 <= eccentricity < 90.
 
+        Returns
+        -------
+        float
+            > 0.
+
         Raises
         ------
         ValueError
@@ -146,6 +166,11 @@ class ScreenGeometry:
         ----------
         mask
             (rows, cols), boolean or 0/1.
+
+        Returns
+        -------
+        float
+            Degrees, 0 to below 90.
 
         Raises
         ------

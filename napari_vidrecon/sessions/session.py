@@ -390,6 +390,11 @@ class Session:
         """SHA-256, as hexadecimal, of names and sizes of all files and the content of the small ones in meta.
 
         Cheap: no trial is read, so a change of values that keeps a file's size goes unseen.
+
+        Returns
+        -------
+        str
+            64 digits.
         """
         return folder_fingerprint(self.path)
 

@@ -130,6 +130,11 @@ class Trial:
     def require_responses(self) -> np.ndarray:
         """Recorded activity, (N, T) float32, >= 0.
 
+        Returns
+        -------
+        np.ndarray
+            Never None.
+
         Raises
         ------
         SessionError

@@ -75,6 +75,11 @@ def open_array(file: Path, session: Path | None = None) -> np.ndarray:
     session
         The session's folder, which no link may leave.
 
+    Returns
+    -------
+    np.ndarray
+        Read-only.
+
     Raises
     ------
     SessionError
@@ -101,6 +106,11 @@ def holds_responses(file: Path, session: Path | None = None) -> bool:
         The `.npy` file.
     session
         The session's folder, which no link may leave.
+
+    Returns
+    -------
+    bool
+        False where nothing but zeros or NaN is in it.
     """
     if not os.path.lexists(file):
         return False

@@ -300,6 +300,11 @@ class SessionSummary:
 def session_summary(session: Session) -> SessionSummary:
     """Summarise a session; reads the behaviour of every trial and the header of one video.
 
+    Returns
+    -------
+    SessionSummary
+        Numbers for people.
+
     Raises
     ------
     SessionError

@@ -25,6 +25,11 @@ def first_fault(error: ValidationError, what: str = "") -> str:
         Of the model.
     what
         Name of what the values describe; it leads the name of each.
+
+    Returns
+    -------
+    str
+        One line.
     """
     first = error.errors(include_url=False)[0]
     name = one_line(".".join(str(part) for part in (what, *first["loc"]) if part != ""), LONGEST_NAME) or "description"

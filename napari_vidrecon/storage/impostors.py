@@ -21,6 +21,11 @@ def recognised(head: bytes) -> str:
     ----------
     head
         The first `HEAD_BYTES` of it.
+
+    Returns
+    -------
+    str
+        A part of a sentence.
     """
     if not head:
         return "an empty file; fetch it again"

@@ -125,6 +125,11 @@ def rebuild(file: BinaryIO, size: int, rules: Rules, allowance: Allowance) -> An
     allowance
         How much work it may ask for.
 
+    Returns
+    -------
+    Any
+        Made of what the rules allow.
+
     Raises
     ------
     ForbiddenObject

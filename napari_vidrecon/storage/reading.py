@@ -323,6 +323,11 @@ def read_array(path: Path | str, *, memory_map: bool = False) -> np.ndarray:
     memory_map
         Map the file instead of reading it, so only what is touched is loaded.
 
+    Returns
+    -------
+    np.ndarray
+        Read-only where it is mapped.
+
     Raises
     ------
     StorageError
@@ -406,6 +411,11 @@ def read_archive(path: Path | str, *, error: type[VidreconError] = StorageError)
         The file.
     error
         The kind of error to raise.
+
+    Returns
+    -------
+    dict[str, np.ndarray]
+        {name: array}.
 
     Raises
     ------

@@ -23,6 +23,11 @@ def safe_cell(value: Any) -> Any:
     ----------
     value
         Numbers stay; a text that starts as a formula does gets an apostrophe before it, control characters go.
+
+    Returns
+    -------
+    Any
+        Text that begins like a formula gets a quote before it.
     """
     if not isinstance(value, str):
         return value

@@ -80,6 +80,11 @@ class StoredTensor:
     def array(self) -> np.ndarray:
         """The tensor as a view of the bytes in the file.
 
+        Returns
+        -------
+        np.ndarray
+            Of the tensor's shape.
+
         Raises
         ------
         ValueError
@@ -146,6 +151,11 @@ def rules_for_values(persistent: Callable[[Any], Any] | None = None) -> Rules:
     ----------
     persistent
         Builds a storage that stands outside the pickle.
+
+    Returns
+    -------
+    Rules
+        For `rebuild`.
     """
     return Rules({**CONSTRUCTORS, ("torch.storage", "_load_from_bytes"): _storage_of_bytes}, NAMES, persistent)
 
@@ -170,6 +180,11 @@ def read_torch_file(file: BinaryIO, size: int) -> Any:
         The open file.
     size
         Its bytes.
+
+    Returns
+    -------
+    Any
+        Tensors are read when they are asked for.
 
     Raises
     ------

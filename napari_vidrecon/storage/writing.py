@@ -57,6 +57,11 @@ def _system_error(error: Exception) -> int:
 
     Not every library passes the number on: safetensors writes it into its message, and numpy only says how much
     of an array fitted.
+
+    Returns
+    -------
+    int
+        As in `errno`.
     """
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno

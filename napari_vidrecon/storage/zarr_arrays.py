@@ -198,6 +198,11 @@ def read_attributes(folder: Path, expected: str, error: type[VidreconError]) -> 
     error
         The kind of error to raise.
 
+    Returns
+    -------
+    dict[str, Any]
+        Plain values.
+
     Raises
     ------
     VidreconError
@@ -236,6 +241,11 @@ def read_arrays(
         Paths of the folders that hold some.
     error
         The kind of error to raise.
+
+    Returns
+    -------
+    dict[str, np.ndarray]
+        {path inside the folder: array}, in memory.
 
     Raises
     ------

@@ -58,6 +58,11 @@ def all_studies() -> tuple[Study, ...]:
 def studies_named(name: str) -> tuple[Study, ...]:
     """One study by name, or all of them.
 
+    Returns
+    -------
+    tuple[Study, ...]
+        In the order of the paper.
+
     Raises
     ------
     ConfigError

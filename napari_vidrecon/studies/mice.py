@@ -70,6 +70,11 @@ class Mouse:
     def load_encoder(self, index: int, device: str = "auto") -> Encoder:
         """One of its encoders, bound to its neurons.
 
+        Returns
+        -------
+        Encoder
+            On the device.
+
         Raises
         ------
         EncoderError
@@ -89,6 +94,11 @@ class Mouse:
 
     def clips(self) -> tuple[int, ...]:
         """Trials that may be reconstructed, in order: those given, the paper's, or the held-out ones.
+
+        Returns
+        -------
+        tuple[int, ...]
+            Ids.
 
         Raises
         ------
@@ -186,6 +196,11 @@ def read_mice(file: Path) -> tuple[Mouse, ...]:
     ----------
     file
         The list.
+
+    Returns
+    -------
+    tuple[Mouse, ...]
+        In the order of the file.
 
     Raises
     ------

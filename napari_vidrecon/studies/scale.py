@@ -91,6 +91,11 @@ class Scale:
     def with_stimulus_target(self, name: str) -> Scale:
         """The same scale with another predictor of the activity that noise and gratings are reconstructed from.
 
+        Returns
+        -------
+        Scale
+            A new one.
+
         Raises
         ------
         ConfigError
@@ -135,6 +140,11 @@ SCALES = {
 
 def scale_named(name: str) -> Scale:
     """A scale by name.
+
+    Returns
+    -------
+    Scale
+        Frozen.
 
     Raises
     ------

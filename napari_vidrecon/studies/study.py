@@ -95,6 +95,11 @@ class Plan:
         ----------
         changes
             Fields of `RunSpec`. A predicted target is the mean over all the mouse's encoders.
+
+        Returns
+        -------
+        list[RunSpec]
+            In the order of the encoders.
         """
         encoders = changes.pop("encoders", self.encoders(clip.mouse))
         if changes.get("target") == "predicted":
@@ -109,6 +114,11 @@ class Plan:
         ----------
         changes
             Fields of `RunSpec`, e.g. `frames=plan.scale.example_frames`.
+
+        Returns
+        -------
+        Trial
+            Of the scale's frames.
         """
         return self.standard(clip, **changes)[0].open_trial(clip.mouse.open_session())
 

@@ -108,6 +108,11 @@ class Background(QObject):
             Not started yet.
         counted
             How much there is to do, where that is known from the beginning.
+
+        Returns
+        -------
+        Job
+            The same job.
         """
         if not self._going_on:
             self.counted = None

@@ -51,6 +51,11 @@ def find_companions(session_folder: Path) -> Companions:
     ----------
     session_folder
         The session.
+
+    Returns
+    -------
+    Companions
+        Files, and the names of what was passed over.
     """
     encoders: list[Path] = []
     passed_over: list[str] = []

@@ -36,6 +36,11 @@ def in_one_line(error: BaseException) -> str:
     ----------
     error
         Of any kind. One raised while a signal was told is told as what lies behind it.
+
+    Returns
+    -------
+    str
+        Where the log lies is a part of it.
     """
     behind = _behind(error)
     if isinstance(behind, VidreconError):

@@ -20,6 +20,11 @@ MAIN_DOCK_NAME = "vidrecon_main_dock"
 def main_window_of(viewer: napari.components.ViewerModel) -> QWidget:
     """Napari's main window, through its public menu bar.
 
+    Returns
+    -------
+    QWidget
+        It owns what lives as long as the window.
+
     Raises
     ------
     ConfigError

@@ -184,6 +184,11 @@ def first_trial(session: Session) -> int:
 def open_run(model: ReconstructionModel, path: Path) -> RunRecord:
     """Open a saved run and bring back everything it was made with.
 
+    Returns
+    -------
+    RunRecord
+        Among the model's runs.
+
     Raises
     ------
     VidreconError

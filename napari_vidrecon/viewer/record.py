@@ -65,6 +65,11 @@ def counterpart_of(recipe: Recipe, records: Sequence[RunRecord]) -> RunRecord | 
     """The newest run like this one in all but its target: predicted where that is recorded.
 
     Of such a pair the error map takes the difference (Bauer et al. 2026, Fig. 6); None if there is none yet.
+
+    Returns
+    -------
+    RunRecord | None
+        Of the same window.
     """
     wanted = recipe.for_counterpart()
     return next((record for record in reversed(records) if not record.recipe.changed_in(wanted)), None)

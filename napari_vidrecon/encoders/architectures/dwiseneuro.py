@@ -432,6 +432,11 @@ class DwiseNeuroRecipe(TrainingRecipe):
     def canvas(self, rows: int, columns: int) -> Canvas:
         """The published 64 x 64 pixels, the movie in their middle.
 
+        Returns
+        -------
+        Canvas
+            With the movie's size in it.
+
         Raises
         ------
         EncoderError

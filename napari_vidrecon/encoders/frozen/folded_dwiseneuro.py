@@ -265,6 +265,11 @@ class FoldedDwiseNeuro:
             Index of its readout.
         precision
             Of the blocks after the first, which sees grey levels; None for the module's own.
+
+        Returns
+        -------
+        FoldedDwiseNeuro
+            Of this mouse alone.
         """
         kept = BufferPool()
         children: list[Any] = list(module.core.blocks)

@@ -23,6 +23,11 @@ def matrix_product_for(device: torch.device, dtype: torch.dtype) -> MatrixProduc
     """The product to use for tall matrices on a device.
 
     Chosen by what is there, never by a timing, so that the same machine always gives the same bits.
+
+    Returns
+    -------
+    MatrixProduct
+        A function of x, weight and bias.
     """
     on_cpu = device.type == "cpu" and dtype == torch.float32
     return onednn_product if on_cpu and not made_by_intel() and _onednn_works() else plain_product

@@ -137,6 +137,11 @@ def _mean(values: Sequence[np.ndarray]) -> tuple[float, ...]:
 def architecture_of(recipe: TrainingRecipe) -> TrainableArchitecture:
     """How the recipe's architecture is trained.
 
+    Returns
+    -------
+    TrainableArchitecture
+        With the recipe's numbers.
+
     Raises
     ------
     EncoderError
@@ -152,6 +157,11 @@ def architecture_of(recipe: TrainingRecipe) -> TrainableArchitecture:
 
 def recipe_of(architecture: str) -> type[TrainingRecipe]:
     """The class of an architecture's recipes.
+
+    Returns
+    -------
+    type[TrainingRecipe]
+        To be filled with settings.
 
     Raises
     ------
@@ -172,6 +182,11 @@ def recipe_of(architecture: str) -> type[TrainingRecipe]:
 
 def named_recipe(name: str) -> tuple[str, dict[str, Any]]:
     """Architecture of a recipe, and its settings that differ from the defaults.
+
+    Returns
+    -------
+    tuple[str, dict[str, Any]]
+        E.g. "dwiseneuro" and {"batch_size": 24}.
 
     Raises
     ------

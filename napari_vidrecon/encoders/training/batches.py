@@ -105,6 +105,11 @@ def draw_boxes(
     probability
         Of a window to be mixed at all.
 
+    Returns
+    -------
+    Boxes
+        One a window; empty where nothing is mixed.
+
     References
     ----------
     Baikulov 2023.

@@ -60,6 +60,11 @@ class TrainingCheckpoint:
     def read(cls, path: Path | str, identity: dict[str, Any]) -> TrainingCheckpoint:
         """The checkpoint of a training, its tensors in main memory.
 
+        Returns
+        -------
+        TrainingCheckpoint
+            Of this training and no other.
+
         Raises
         ------
         EncoderError
@@ -190,6 +195,11 @@ class LearningCurve:
         ----------
         rows
             (steps, 4), from a file.
+
+        Returns
+        -------
+        LearningCurve
+            With all its rows.
 
         Raises
         ------

@@ -51,6 +51,11 @@ class Instance:
     def is_trained(self, mice: Sequence[str]) -> bool:
         """Whether its file is there, of this very training, and complete.
 
+        Returns
+        -------
+        bool
+            False, too, for a file that cannot be read.
+
         Raises
         ------
         EncoderError
@@ -76,6 +81,11 @@ def instance_paths(out: Path, instances: int) -> list[Path]:
     ----------
     out
         An encoder file, which a single instance takes as it is; or, for several, a folder.
+
+    Returns
+    -------
+    list[Path]
+        One an instance.
 
     Raises
     ------
@@ -124,6 +134,11 @@ def plan_instances(
     on_progress
         Called while clips are hashed, with those done and all of a session.
 
+    Returns
+    -------
+    list[Instance]
+        In the order of their files.
+
     Raises
     ------
     ConfigError
@@ -149,6 +164,11 @@ def plan_instances(
 
 def parse_fold(fold: int | str) -> int:
     """A fold by its number.
+
+    Returns
+    -------
+    int
+        0..6.
 
     Raises
     ------

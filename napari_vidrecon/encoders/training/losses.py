@@ -36,6 +36,11 @@ def poisson_loss(answers: list[Answer], *, epsilon: float, summed: bool) -> torc
     summed
         Over a window's neurons and frames, as published; otherwise their mean.
 
+    Returns
+    -------
+    torch.Tensor
+        One number.
+
     References
     ----------
     Baikulov 2023, `MicePoissonLoss`.

@@ -224,6 +224,11 @@ class Trainer:
     def step(self) -> float:
         """One optimiser step; returns its Poisson loss.
 
+        Returns
+        -------
+        float
+            Without the architecture's penalty.
+
         Raises
         ------
         EncoderError

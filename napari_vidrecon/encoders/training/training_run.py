@@ -88,6 +88,11 @@ def single_trial_correlation(
         training of the published encoders, which is 30 times faster.
     skip_frames
         Left out at the beginning of every clip that is more than twice as long.
+
+    Returns
+    -------
+    np.ndarray
+        (N,), -1..1.
     """
     recorded, answered = [], []
     for trial_id in trial_ids:

@@ -128,6 +128,11 @@ def catalogue(host: str = HOST) -> dict[str, PublicFile]:
     ----------
     host
         Address of the server; another one for a copy of the data in one's own house.
+
+    Returns
+    -------
+    dict[str, PublicFile]
+        {name: file}.
     """
     found = [
         PublicFile(
@@ -181,6 +186,11 @@ GROUPS: dict[str, Kind] = {"weights": "weights", "masks": "mask", "stimuli": "st
 
 def chosen_files(names: Sequence[str], host: str = HOST) -> list[PublicFile]:
     """The files of some names; "weights", "masks" and "stimuli" are all of their kind.
+
+    Returns
+    -------
+    list[PublicFile]
+        Each once, in the order given.
 
     Raises
     ------

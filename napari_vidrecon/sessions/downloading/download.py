@@ -70,6 +70,11 @@ class Downloaded:
 def read_licence(file: PublicFile) -> Licence:
     """What the repository of a file says about its use; its LICENSE, or else its README.
 
+    Returns
+    -------
+    Licence
+        Address and text; a note where the repository says nothing.
+
     Raises
     ------
     StorageError

@@ -59,6 +59,11 @@ class Ledger:
     def entries(self) -> dict[str, Entry]:
         """What is known of each address.
 
+        Returns
+        -------
+        dict[str, Entry]
+            {address: entry}; empty where nothing was fetched yet.
+
         Raises
         ------
         StorageError

@@ -36,6 +36,11 @@ def sample_files(address: str | None = None) -> list[PublicFile]:
     address
         Of the folder `sample_data` on a server; default: what `VIDRECON_SAMPLE` says.
 
+    Returns
+    -------
+    list[PublicFile]
+        One a file.
+
     Raises
     ------
     ConfigError

@@ -48,6 +48,11 @@ class ArrayFolder(Reader):
     def columns(self) -> list[Column]:
         """Every file found, and what it would be used for.
 
+        Returns
+        -------
+        list[Column]
+            Those that are missing or damaged, too.
+
         Raises
         ------
         StorageError
@@ -58,6 +63,11 @@ class ArrayFolder(Reader):
 
     def recording(self) -> Recording:
         """The recording, with the activity in memory and the movies mapped.
+
+        Returns
+        -------
+        Recording
+            As it was recorded; trials are cut later.
 
         Raises
         ------
@@ -122,6 +132,11 @@ class ArrayReader:
             Its file.
         chosen
             Rows of the coordinates and ids that belong to it, if they have more.
+
+        Returns
+        -------
+        Recording
+            As it was recorded; trials are cut later.
         """
         told = self.description
         movies, presentations = self._stimulus()

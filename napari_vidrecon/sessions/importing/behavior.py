@@ -31,6 +31,11 @@ def prepared_behavior(recording: Recording, cuts: Sequence[TrialCut]) -> Recordi
     cuts
         The trials.
 
+    Returns
+    -------
+    Recording
+        What was filled in is in its report.
+
     Raises
     ------
     SessionError

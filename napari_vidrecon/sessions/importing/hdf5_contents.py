@@ -131,6 +131,11 @@ def whole(data: Any, source: str) -> np.ndarray:
     source
         Its place, for messages.
 
+    Returns
+    -------
+    np.ndarray
+        Of the data set's shape.
+
     Raises
     ------
     StorageError

@@ -37,6 +37,11 @@ def movies_at(
     within
         The folder of the recording, which no link may leave; None for a file that a person chose.
 
+    Returns
+    -------
+    list[StimulusMovie]
+        In the order of their names, or of the clips in a file.
+
     Raises
     ------
     SessionError, StorageError

@@ -146,6 +146,11 @@ class NwbFile(Reader):
     def recording(self) -> Recording:
         """The recording, with the activity in memory; its movies stay in the file.
 
+        Returns
+        -------
+        Recording
+            As it was recorded; trials are cut later.
+
         Raises
         ------
         SessionError

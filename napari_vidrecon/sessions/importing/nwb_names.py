@@ -50,6 +50,11 @@ def the_one(file: Path, about: str, likely: Sequence[Any], name: str, possible: 
     possible
         Series that could be asked for.
 
+    Returns
+    -------
+    Any
+        Of the open file.
+
     Raises
     ------
     SessionError

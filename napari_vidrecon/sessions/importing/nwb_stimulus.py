@@ -30,6 +30,11 @@ def told_clock(series: Any, source: str) -> tuple[float, float]:
     source
         Its place, for messages.
 
+    Returns
+    -------
+    tuple[float, float]
+        Rate, then time.
+
     Raises
     ------
     SessionError
@@ -65,6 +70,11 @@ class StimulusReader:
     def series(self, name: str = "") -> list[Any]:
         """The series that were shown, or those of one name.
 
+        Returns
+        -------
+        list[Any]
+            Of the open file.
+
         Raises
         ------
         SessionError
@@ -85,6 +95,11 @@ class StimulusReader:
         self, name: str = ""
     ) -> tuple[tuple[StimulusMovie, ...], tuple[Presentation, ...], tuple[str, ...] | None]:
         """Movies, presentations in the order of time, and a tier for each if the table of trials has them.
+
+        Returns
+        -------
+        tuple[tuple[StimulusMovie, ...], tuple[Presentation, ...], tuple[str, ...] | None]
+            Tiers are one a presentation, or None.
 
         Raises
         ------
@@ -119,6 +134,11 @@ class StimulusReader:
 
     def holder(self, series: Any) -> Any:
         """What holds the frames of a series: itself, or the template that it is an index into.
+
+        Returns
+        -------
+        Any
+            Of the open file.
 
         Raises
         ------

@@ -22,6 +22,11 @@ def recorded_file(folder: Path, name: str) -> Path:
     name
         Its name, or its path in the folder.
 
+    Returns
+    -------
+    Path
+        Inside the folder.
+
     Raises
     ------
     StorageError
@@ -36,6 +41,11 @@ def recorded_file(folder: Path, name: str) -> Path:
 
 def recorded_array(folder: Path, name: str) -> np.ndarray:
     """An array file of a recording: numbers or text.
+
+    Returns
+    -------
+    np.ndarray
+        In memory.
 
     Raises
     ------
@@ -56,6 +66,11 @@ def recorded_numbers(folder: Path, name: str, expected: str = "numbers") -> np.n
         Its name.
     expected
         What they should be, for the message.
+
+    Returns
+    -------
+    np.ndarray
+        Of integers or floats.
 
     Raises
     ------

@@ -51,6 +51,11 @@ def all_readers() -> dict[str, type[Reader]]:
 def reader_named(kind: str) -> type[Reader]:
     """The reader of a kind of files.
 
+    Returns
+    -------
+    type[Reader]
+        Not yet opened.
+
     Raises
     ------
     ConfigError

@@ -79,6 +79,11 @@ class StimulusMovie:
     def grey(self, start: int, stop: int) -> np.ndarray:
         """Frames from `start` up to, but without, `stop`: (F, H, W) float32, grey levels 0..255.
 
+        Returns
+        -------
+        np.ndarray
+            Colours become grey.
+
         Raises
         ------
         SessionError
@@ -111,6 +116,11 @@ def stimulus_movie(name: str, pixels: Pixels, levels: tuple[float, float] | None
         (F, H, W) or (F, H, W, C).
     levels
         Values of black and white; default: the whole range of integers, 0..1 or 0..255 for floats.
+
+    Returns
+    -------
+    StimulusMovie
+        Its frames are read when they are needed.
 
     Raises
     ------
@@ -173,6 +183,11 @@ def value_range(pixels: Pixels) -> tuple[float, float]:
 
 def open_pixels(file: Path) -> np.ndarray:
     """Frames of a movie file, time first: `.npy` is mapped, TIFF and film files are read.
+
+    Returns
+    -------
+    np.ndarray
+        (T, H, W) or (T, H, W, colours).
 
     Raises
     ------

@@ -81,6 +81,11 @@ class Suite2pFolder(Reader):
     def columns(self) -> list[Column]:
         """Every file found, and what it would be used for.
 
+        Returns
+        -------
+        list[Column]
+            Those that are missing or damaged, too.
+
         Raises
         ------
         StorageError
@@ -122,6 +127,11 @@ class Suite2pFolder(Reader):
 
     def recording(self) -> Recording:
         """The recording: activity of the cells, with the arrays beside.
+
+        Returns
+        -------
+        Recording
+            As it was recorded; trials are cut later.
 
         Raises
         ------

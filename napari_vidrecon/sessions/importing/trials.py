@@ -109,6 +109,11 @@ def cut_trials(recording: Recording, trial_frames: int) -> list[TrialCut]:
     trial_frames
         Longest trial, frames at 30 Hz.
 
+    Returns
+    -------
+    list[TrialCut]
+        In the order of time; the report says what was left out.
+
     Raises
     ------
     SessionError

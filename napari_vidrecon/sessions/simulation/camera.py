@@ -83,6 +83,11 @@ def draw_camera_path(rng: np.random.Generator, frames: int, plate_shape: tuple[i
         Length of the shot at 30 Hz.
     plate_shape
         (rows, columns) of the plate that is filmed.
+
+    Returns
+    -------
+    CameraPath
+        A place, zoom and angle a frame.
     """
     speed = log_uniform(rng, SPEEDS_PX_S)
     if rng.random() < TRIPOD_FRACTION:

@@ -47,6 +47,11 @@ def smoothed(trace: np.ndarray, start: float, seconds: float, rate_hz: float) ->
         Time constant, s.
     rate_hz
         Samples a second.
+
+    Returns
+    -------
+    np.ndarray
+        Of the same length.
     """
     keep = np.exp(-1.0 / (seconds * rate_hz))
     return lfilter([1 - keep], [1.0, -keep], trace, zi=[start * keep])[0]

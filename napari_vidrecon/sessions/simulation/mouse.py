@@ -195,6 +195,11 @@ def describe(cortex: VisualCortex, tiers: list[str], frames: int) -> dict[str, o
         Tier of every trial.
     frames
         Length of every clip.
+
+    Returns
+    -------
+    dict[str, object]
+        Plain values.
     """
     fields = cortex.fields
     numbers = {

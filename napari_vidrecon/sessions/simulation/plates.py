@@ -96,6 +96,11 @@ def dead_leaves_plate(rng: np.random.Generator, leaves: int = 900) -> np.ndarray
     """Overlapping textured discs with radii distributed as r**-3, which have the statistics of cluttered scenes.
 
     Source: Lee, Mumford & Huang 2001, occlusion models for natural images.
+
+    Returns
+    -------
+    np.ndarray
+        As large as every plate, of mean 0 and standard deviation 1.
     """
     rows, columns = PLATE_SHAPE
     smallest, largest = SMALLEST_LEAF, float(rng.uniform(*LARGEST_LEAVES))

@@ -165,6 +165,11 @@ def draw_receptive_fields(
         Centres lie evenly in a disc of this radius; one in ten up to a quarter farther out.
     centre
         (row, column) of the disc, px.
+
+    Returns
+    -------
+    ReceptiveFields
+        One a neuron.
     """
     reach = np.where(rng.random(neurons) < FIELDS_BEYOND_RADIUS, RADIUS_STRETCH, 1.0) * radius_px
     distance = reach * np.sqrt(rng.random(neurons))

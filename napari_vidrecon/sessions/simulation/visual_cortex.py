@@ -258,6 +258,11 @@ def _normalised_contrast(video: np.ndarray) -> np.ndarray:
     """Contrast to grey, divided by what the surround holds.
 
     Source: divisive normalisation, Carandini & Heeger 2012.
+
+    Returns
+    -------
+    np.ndarray
+        Of the movie's shape, signed.
     """
     contrast = (np.asarray(video, dtype=np.float32) - GREY_LEVEL) / GREY_LEVEL
     sigma = (0, POOL_SIGMA_PX, POOL_SIGMA_PX)

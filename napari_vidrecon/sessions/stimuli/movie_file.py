@@ -75,6 +75,11 @@ class MovieFile:
     def video(self) -> np.ndarray:
         """(T, 36, 64) float32, 0..255; frames of another size are resized, colours become grey.
 
+        Returns
+        -------
+        np.ndarray
+            As many frames as are asked for and there.
+
         Raises
         ------
         StorageError

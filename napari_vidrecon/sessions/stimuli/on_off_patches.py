@@ -67,6 +67,11 @@ class OnOffPatches:
             0 .. len - 1.
         level
             Grey level of the patch: `ON_LEVEL` or `OFF_LEVEL`.
+
+        Returns
+        -------
+        np.ndarray
+            Grey, the patch, grey.
         """
         screen = ScreenGeometry()
         clip = np.full((self.frames, screen.rows, screen.cols), GREY_LEVEL, np.float32)

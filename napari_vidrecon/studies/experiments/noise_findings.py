@@ -31,6 +31,11 @@ def paired_tests(table: pd.DataFrame) -> list[TestResult]:
     """Paired t-tests of the correlation against chance and against single encoders: over types, and for each type.
 
     The paper tests each type over 3 mice and 10 repetitions. With few repetitions those tests are left out.
+
+    Returns
+    -------
+    list[TestResult]
+        Chance first.
     """
     results = []
     kinds = table.groupby(["spatial_px", "temporal_frames"])
@@ -100,6 +105,11 @@ def half_of_best(constants: Sequence[float], correlations: ArrayLike) -> float:
         Ascending.
     correlations
         (n,) at each of them; between them a straight line is taken.
+
+    Returns
+    -------
+    float
+        In the unit of `constants`.
     """
     values = np.asarray(correlations, dtype=float)
     best = int(np.nanargmax(values))

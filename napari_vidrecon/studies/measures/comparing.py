@@ -33,6 +33,11 @@ def level_tests(table: pd.DataFrame, level: str, value: str, what: str, *, mixed
         What the levels are, e.g. "encoders averaged".
     mixed
         Also fit value over log2(level) with an intercept of each mouse.
+
+    Returns
+    -------
+    list[TestResult]
+        For each unit ANOVA, then t-tests.
     """
     results = []
     for unit in _units(table):

@@ -21,6 +21,11 @@ def from_truth(plan: Plan, trials: Mapping[Clip, Trial]) -> dict[Clip, np.ndarra
     ----------
     trials
         Each clip, cut as it is reconstructed. Every encoder is loaded once a mouse.
+
+    Returns
+    -------
+    dict[Clip, np.ndarray]
+        {clip: (N, T)}.
     """
     total: dict[Clip, np.ndarray] = {}
     for mouse in dict.fromkeys(clip.mouse for clip in trials):
@@ -39,6 +44,11 @@ def from_reconstructions(store: RunStore, specs: Iterable[RunSpec]) -> np.ndarra
     """Activity predicted from reconstructions, (N, T), mean over runs; each encoder predicts from its own.
 
     As published, a prediction is made from the movie before smoothing, with grey outside the evaluation mask.
+
+    Returns
+    -------
+    np.ndarray
+        >= 0.
 
     Raises
     ------

@@ -47,6 +47,11 @@ def estimate(runs: Mapping[Path, RunSpec], missing: Mapping[Path, RunSpec]) -> C
         All runs, by folder.
     missing
         Those not finished.
+
+    Returns
+    -------
+    Cost
+        Of one worker.
     """
     seconds, disk = 0.0, 0
     known: dict[tuple[object, ...], tuple[float, int]] = {}

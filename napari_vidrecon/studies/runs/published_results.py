@@ -138,6 +138,11 @@ class PublishedStore(RunStore):
     def load(self, spec: RunSpec) -> Reconstruction:
         """A result.
 
+        Returns
+        -------
+        Reconstruction
+            As the published code left it.
+
         Raises
         ------
         RunError
@@ -156,6 +161,11 @@ def open_published(places: Sequence[Path], out: Path) -> tuple[Plan, PublishedSt
         Files `reconstruction_summary_*.npy`, or folders that hold such files, of the standard method.
     out
         Where studies are written.
+
+    Returns
+    -------
+    tuple[Plan, PublishedStore]
+        A plan of the mice and clips that the files hold.
 
     Raises
     ------

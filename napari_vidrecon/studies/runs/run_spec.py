@@ -120,6 +120,11 @@ class RunSpec:
     def open_trial(self, session: Session) -> Trial:
         """The clip or stimulus that is reconstructed.
 
+        Returns
+        -------
+        Trial
+            Cut to `frames`.
+
         Raises
         ------
         SessionError
@@ -133,6 +138,11 @@ class RunSpec:
 
     def plan(self, device: str = "auto") -> Run:
         """Open everything and build the run.
+
+        Returns
+        -------
+        Run
+            Nothing is optimised yet.
 
         Raises
         ------
@@ -202,6 +212,11 @@ class Keys:
 
     def of(self, spec: RunSpec) -> str:
         """Hexadecimal key of a run; the name of its folder.
+
+        Returns
+        -------
+        str
+            24 digits.
 
         Raises
         ------

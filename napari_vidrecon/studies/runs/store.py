@@ -44,6 +44,11 @@ class RunStore:
     def load(self, spec: RunSpec) -> Reconstruction:
         """A finished run.
 
+        Returns
+        -------
+        Reconstruction
+            Its arrays are in memory.
+
         Raises
         ------
         RunError
@@ -70,6 +75,11 @@ def is_finished(folder: Path) -> bool:
     ----------
     folder
         The run's own; a damaged one is not finished.
+
+    Returns
+    -------
+    bool
+        False, too, where nothing is there.
     """
     try:
         told = read_json(folder / DESCRIPTION)

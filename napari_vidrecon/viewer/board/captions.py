@@ -77,6 +77,11 @@ def titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
         What is shown.
     has_error
         Whether there are two movies to take the chosen difference of.
+
+    Returns
+    -------
+    dict[Role, str]
+        {role: words}.
     """
     found = {
         Role.STIMULUS: "Stimulus",
@@ -139,6 +144,11 @@ def captions(
         Time of a frame in seconds.
     letter_px
         Width of a letter in pixels of the movie; captions are cut to their tiles by it.
+
+    Returns
+    -------
+    list[Caption]
+        Empty ones included.
     """
     pitch, words = layout.pitch, titles(model, has_error)
     movie_row = [Role.STIMULUS, Role.RECONSTRUCTION, Role.COMPARISON, Role.ERROR_MAP]

@@ -98,6 +98,11 @@ class RoleLayers:
             Where its rows and columns lie.
         style
             For a new layer, as for `viewer.add_image`.
+
+        Returns
+        -------
+        Image
+            In the viewer.
         """
         layer = self.adopt(role, Image)
         if layer is None or layer.ndim != data.ndim - (1 if style.get("rgb") else 0):

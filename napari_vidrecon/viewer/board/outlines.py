@@ -50,6 +50,11 @@ def draw_annotations(
         (36, 64) bool masks; dashed and solid.
     error_colours
         The colour map the bar shows, or None for no bar.
+
+    Returns
+    -------
+    np.ndarray
+        RGBA.
     """
     tile = _tile(training, evaluation)
     if layout.gridded:

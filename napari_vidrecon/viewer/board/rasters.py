@@ -57,6 +57,11 @@ class RasterRows:
         ----------
         activity
             (N, T) float32; a neuron is NaN throughout or nowhere.
+
+        Returns
+        -------
+        np.ndarray
+            To be drawn as an image.
         """
         known = ~np.isnan(activity[:, 0])
         if not np.array_equal(known, self._known):
@@ -77,6 +82,11 @@ def neuron_spread(activity: np.ndarray) -> np.ndarray:
 
     In a short clip many neurons are nearly silent; drawn relative to so little, what is predicted of them would
     outshine all others.
+
+    Returns
+    -------
+    np.ndarray
+        > 0 where any neuron is active.
     """
     spread = np.nan_to_num(np.asarray(activity).std(axis=1))
     active = spread[spread > 0]

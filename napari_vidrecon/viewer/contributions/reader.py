@@ -53,6 +53,11 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerT
 def simulated_mouse() -> list[LayerTuple]:
     """A clip the simulated mouse watched; a window then shows the whole board.
 
+    Returns
+    -------
+    list[LayerTuple]
+        No data where the window has told of a fault.
+
     Raises
     ------
     SessionError
@@ -76,6 +81,11 @@ def simulated_mouse() -> list[LayerTuple]:
 
 def read_session(path: str | list[str]) -> list[LayerTuple]:
     """The movie of a session's first clip; a window then takes it over and shows the whole board.
+
+    Returns
+    -------
+    list[LayerTuple]
+        No data where the window has told of a fault.
 
     Raises
     ------
@@ -101,6 +111,11 @@ def read_session(path: str | list[str]) -> list[LayerTuple]:
 
 def read_run(path: str | list[str]) -> list[LayerTuple]:
     """Stimulus and reconstruction of a run beside each other; a window then shows the whole board.
+
+    Returns
+    -------
+    list[LayerTuple]
+        No data where the window has told of a fault.
 
     Raises
     ------

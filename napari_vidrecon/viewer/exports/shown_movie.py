@@ -28,6 +28,11 @@ ERROR_NAMES = {
 def shown_movie(model: ReconstructionModel) -> ShownMovie:
     """Take what the board shows now.
 
+    Returns
+    -------
+    ShownMovie
+        Of the present clip.
+
     Raises
     ------
     RunError

@@ -162,6 +162,11 @@ def receptive_field_centres(session: Session) -> np.ndarray | None:
     """Row and column of every neuron's receptive field, (N, 2) in pixels, or None where nothing knows them.
 
     A simulated mouse says where it put them.
+
+    Returns
+    -------
+    np.ndarray | None
+        In the order of the neurons.
     """
     notes = (session.simulation or {}).get("per_neuron", {})
     if not isinstance(notes, dict) or not {"row_px", "column_px"} <= notes.keys():
@@ -182,6 +187,11 @@ def in_region(centres: np.ndarray, region: np.ndarray) -> np.ndarray:
         (N, 2) row and column, pixels; NaN where unknown.
     region
         (36, 64) bool.
+
+    Returns
+    -------
+    np.ndarray
+        Ascending.
     """
     known = np.isfinite(centres).all(axis=1)
     places = np.round(np.where(known[:, np.newaxis], centres, -1)).astype(np.int64)
@@ -204,6 +214,11 @@ def ablated(present: NeuronSet, indices: np.ndarray, what: str, *, keep_only: bo
         How they were selected, for the reason: "marked rows", "selected cells", "drawn region".
     keep_only
         Ablate all others instead.
+
+    Returns
+    -------
+    NeuronSet
+        For the model.
 
     Raises
     ------

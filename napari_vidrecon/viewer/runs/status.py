@@ -77,6 +77,11 @@ def status(model: ReconstructionModel, missing: str = "") -> Status:
     ----------
     missing
         What has to be done before a run can start, or empty.
+
+    Returns
+    -------
+    Status
+        Text, detail and mood.
     """
     state, stale = model.state, _stale(model)
     if state == RunState.LOADING:

@@ -176,6 +176,11 @@ class MoviePage(StimulusPage):
     def stimulus(self) -> Stimulus:
         """What the controls say.
 
+        Returns
+        -------
+        Stimulus
+            Its file is read when it is shown.
+
         Raises
         ------
         ConfigError

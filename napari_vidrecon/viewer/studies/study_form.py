@@ -76,6 +76,11 @@ class StudyForm(QWidget):
     def request(self, names: tuple[str, ...]) -> StudyRequest:
         """The request for some studies.
 
+        Returns
+        -------
+        StudyRequest
+            As the form stands now.
+
         Raises
         ------
         ConfigError

@@ -43,6 +43,11 @@ class BoardMouse:
     def of(cls, model: ReconstructionModel) -> BoardMouse:
         """Take it from the model.
 
+        Returns
+        -------
+        BoardMouse
+            Its files, mask and readout.
+
         Raises
         ------
         ConfigError
@@ -112,6 +117,11 @@ class StudyRequest:
         ----------
         masks
             Folder for a mask that lies in no file yet.
+
+        Returns
+        -------
+        Plan
+            Files are opened when they are needed.
 
         Raises
         ------

@@ -57,6 +57,11 @@ times = "stimulus_times.npy"
 def raw_place(session: Path, kind: str) -> Path:
     """Where raw files of a kind lie, beside the session they are made of.
 
+    Returns
+    -------
+    Path
+        A file for nwb, else a folder; it need not exist.
+
     Raises
     ------
     ConfigError
@@ -137,6 +142,11 @@ class RawMouse:
     def of(cls, session: Session) -> RawMouse:
         """Undo what made a session of a simulated mouse: trials become one recording with pauses.
 
+        Returns
+        -------
+        RawMouse
+            All trials in order.
+
         Raises
         ------
         ConfigError
@@ -192,6 +202,11 @@ class RawMouse:
             "arrays", "suite2p" or "nwb", as `vidrecon import` calls them.
         place
             The folder, or the NWB file.
+
+        Returns
+        -------
+        Path
+            The file or folder.
 
         Raises
         ------
