@@ -88,7 +88,6 @@ def small_run_folder(
     trial = vr.open_session(small_session_folder).trial(0).part(*SMALL_CLIP)
     config = ReconstructionConfig.preset("best", steps=FEW_STEPS, track_every=2)
     result = vr.reconstruct(trial, [vr.load_encoder(small_encoder_file, device="cpu")], AlphaMask.full(), config)
-    result.provenance["window"] = {"session": str(small_session_folder), "encoders": [str(small_encoder_file)]}
     path = tmp_path_factory.mktemp("runs") / "kept.zarr"
     result.save(path)
     return path

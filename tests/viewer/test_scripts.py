@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -238,22 +240,65 @@ def test_the_copies_name_the_encoders_that_predicted_the_target_where_they_are_o
     assert Recipe.of(record.result).target_encoders == ()
 
 
-@pytest.mark.parametrize("target", ["predicted", "permuted", "given"])
-def test_both_texts_repeat_a_run_of_any_target_bit_for_bit(
-    target: str, small_model: ReconstructionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def python_made(kind: str, model: ReconstructionModel, decoder_file: Path, folder: Path) -> vr.Reconstruction:
+    """A run of one kind that was made in Python, without any window, and saved."""
+    session, encoders = model.session, [vr.load_encoder(path, device="cpu") for path in model.encoder_paths]
+    clip, mask, more = session.trial(0).part(0, 48), model.mask, {}
+    if kind in ("predicted", "permuted"):
+        more["target"] = kind
+    elif kind == "given":
+        more["target"] = np.roll(clip.responses, 3, axis=1)
+    elif kind == "stimulus":
+        shown = np.random.default_rng(5).uniform(0, 255, (48, 36, 64)).astype(np.float32)
+        clip, more["target"] = vr.stimulus_trial(vr.GivenMovie("my noise", shown), session), "predicted"
+    elif kind == "decoder":
+        more["decoder"] = vr.Decoder.load(decoder_file)
+    elif kind == "ablated":
+        more |= {"neurons": NeuronSet.random(20, 0.4, seed=3), "ablation": "silence"}
+    elif kind == "painted":
+        alpha = mask.alpha.copy()
+        alpha[10:20, 20:30] = 0.0
+        mask, more["neurons"] = AlphaMask(alpha), np.arange(20) % 3 > 0
+    result = vr.reconstruct(clip, encoders, mask, model.config, **more)
+    result.save(folder)
+    return result
+
+
+KINDS = ("recorded", "predicted", "permuted", "given", "stimulus", "decoder", "ablated", "painted")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_made_in_python_is_opened_and_both_texts_repeat_it_bit_for_bit(
+    kind: str, small_model: ReconstructionModel, small_decoder_file: Path, tmp_path: Path, monkeypatch
 ) -> None:
     from napari_vidrecon.cli.app import run_command
 
-    encoders = [vr.load_encoder(path, device="cpu") for path in small_model.encoder_paths]
-    activity = np.roll(small_model.trial.responses, 3, axis=1) if target == "given" else target
-    result = vr.reconstruct(small_model.trial, encoders, small_model.mask, small_model.config, target=activity)
-    result.save(tmp_path / "made.zarr")
-    kept = ReconstructionModel()
-    record = open_run(kept, tmp_path / "made.zarr")
+    made = python_made(kind, small_model, small_decoder_file, tmp_path / "made.zarr")
+    opened = ReconstructionModel()
+    record = open_run(opened, tmp_path / "made.zarr")
     script = script_of(record, tmp_path / "made")
     again = run_python(python_text(script), monkeypatch, tmp_path)
-    np.testing.assert_array_equal(again.video, result.video)
+    np.testing.assert_array_equal(again.video, made.video)
     words = command_words(script)
     assert run_command(words[1:]) == 0
     (path,) = (tmp_path / "runs" / "made").glob("*.zarr")
-    np.testing.assert_array_equal(vr.Reconstruction.load(path).video, result.video)
+    repeated = vr.Reconstruction.load(path)
+    np.testing.assert_array_equal(repeated.video, made.video)
+    assert repeated.provenance["fingerprint"] == made.provenance["fingerprint"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs bash")
+def test_both_texts_run_in_a_shell(small_model: ReconstructionModel, small_decoder_file: Path, tmp_path: Path) -> None:
+    made = python_made("painted", small_model, small_decoder_file, tmp_path / "made.zarr")
+    script = script_of(open_run(ReconstructionModel(), tmp_path / "made.zarr"), tmp_path / "made")
+    (tmp_path / "again.py").write_text(python_text(script), "utf-8")
+    program = shlex.join([sys.executable, "-m", "napari_vidrecon.cli"])
+    lines = f"{sys.executable} again.py && {command_text(script).replace('vidrecon', program, 1)}"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(vr.__file__).parents[1])}
+    done = subprocess.run(
+        ["bash", "-c", lines], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "same inputs and settings: True" in done.stdout
+    for path in (tmp_path / "trial0_again.zarr", *(tmp_path / "runs" / "made").glob("*.zarr")):
+        np.testing.assert_array_equal(vr.Reconstruction.load(path).video, made.video)
