@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grimp
+import pytest
 from importlinter import cli as import_linter
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,6 +77,7 @@ def test_a_circle_of_imports_is_found() -> None:
     assert circles(graph) == {frozenset({"a", "b", "c"})}
 
 
+@pytest.mark.timing
 def test_importing_the_package_is_quick() -> None:
     assert best_of(lambda: imported("napari_vidrecon")[0], IMPORT_SECONDS) < IMPORT_SECONDS
 
@@ -91,6 +93,7 @@ def test_building_the_whole_command_loads_nothing_heavy() -> None:
     assert {name.partition(".")[0] for name in probe.stdout.split()}.isdisjoint(HEAVY)
 
 
+@pytest.mark.timing
 def test_help_comes_at_once() -> None:
     def attempt() -> float:
         began = time.perf_counter()

@@ -121,6 +121,7 @@ def itself(file: Path) -> None:
     file.symlink_to(file.name)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("replace", [pipe, endless, folder, itself])
 @pytest.mark.parametrize("name", [VIDEO, "data/behavior/1.npy", TIERS, COORDINATES, "simulation.json"])
 def test_what_is_no_file_is_refused_at_once(
@@ -134,6 +135,7 @@ def test_what_is_no_file_is_refused_at_once(
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.timing
 def test_the_fingerprint_survives_links_that_lead_in_circles_out_or_to_no_file(copy_of_small_session: Path) -> None:
     session = open_session(copy_of_small_session)
     for name in "ab":
@@ -260,6 +262,7 @@ def test_what_systems_hide_in_folders_is_passed_over(copy_of_small_session: Path
     assert validate_session(copy_of_small_session) == []
 
 
+@pytest.mark.timing
 def test_thousands_of_missing_and_of_strange_files_are_told_without_a_line_for_each(
     copy_of_small_session: Path,
 ) -> None:

@@ -505,6 +505,7 @@ def measured(action: Callable[[], object]) -> tuple[float, float]:
     return seconds, peak / 1e6
 
 
+@pytest.mark.timing
 def test_a_large_session_opens_at_once_and_without_memory(large_session_folder: Path) -> None:
     seconds, megabytes = measured(lambda: open_session(large_session_folder))
     assert seconds < 0.3

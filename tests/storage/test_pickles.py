@@ -108,6 +108,7 @@ def _array_of(shape: bytes) -> bytes:
     return start + b"(I1\n" + shape + dtype + b"I00\nS'abcd'\ntb."
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "content",
     [

@@ -111,6 +111,7 @@ def test_it_holds_when_the_movie_is_taken_away(player: Player, viewer: ViewerMod
     assert not player.playing
 
 
+@pytest.mark.timing
 def test_real_time_is_kept_by_the_real_clock(qtbot, viewer: ViewerModel) -> None:  # type: ignore[no-untyped-def]
     import time
 

@@ -69,6 +69,7 @@ def npy(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("name", "content"),
     [
