@@ -51,7 +51,7 @@ class Door(Generic[Part]):
         Returns
         -------
         Part | None
-            Loaded.
+            Loaded from its package.
 
         Raises
         ------

@@ -71,7 +71,7 @@ def one_line(text: object, longest: int = LONGEST_DETAIL) -> str:
 
 
 def optional_module(name: str, extra: str, purpose: str) -> ModuleType:
-    """A library that only some need.
+    """A library that only some need, imported.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def optional_module(name: str, extra: str, purpose: str) -> ModuleType:
     Returns
     -------
     ModuleType
-        Imported.
+        The library.
 
     Raises
     ------

@@ -17,7 +17,6 @@ import napari_vidrecon as vr
 
 ARGUMENTS, ATTRIBUTES = griffe.DocstringSectionKind.parameters, griffe.DocstringSectionKind.attributes
 FEW_ARGUMENTS = 2
-MODULES = ("metrics", "postprocess")
 NO_EXAMPLE = ("__version__", "ConfigError", "EncoderError", "MaskError", "RunError", "SessionError", "StorageError")
 """Public names that one shows nothing of: the errors are told of together, in `VidreconError`."""
 
@@ -95,7 +94,7 @@ def _public(package: griffe.Module) -> Iterator[griffe.Object]:
         if home is None:
             continue
         found = package[home.partition(".")[2]]
-        if name in MODULES:
+        if name in vr._MODULES:
             yield from _walk(found)
             continue
         found = found[name]
@@ -103,7 +102,6 @@ def _public(package: griffe.Module) -> Iterator[griffe.Object]:
         yield found
         if found.is_class:
             yield from _walk(found)
-            yield from (each for method in ("__call__",) if (each := found.members.get(method)))
 
 
 def _arguments(documented: griffe.Object) -> list[str]:

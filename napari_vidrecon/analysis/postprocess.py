@@ -287,7 +287,7 @@ def _level_and_contrast(video: np.ndarray, inside: NDArray[np.bool_], version: M
 
 
 def mask_outline(mask: ArrayLike | None) -> list[NDArray[np.float64]]:
-    """Closed lines half-way between the pixels inside and outside a mask, each (n, 2) as column and row.
+    """Closed lines half-way between the pixels inside and outside a mask.
 
     Parameters
     ----------
@@ -297,7 +297,7 @@ def mask_outline(mask: ArrayLike | None) -> list[NDArray[np.float64]]:
     Returns
     -------
     list[NDArray[np.float64]]
-        One line for each border; none where there is no mask, or it is empty.
+        One line (n, 2) for each border, column and row, pixels; none where there is no mask, or it is empty.
     """
     if mask is None:
         return []

@@ -405,12 +405,12 @@ def read_activity(file: Path, neurons: int, frames: int) -> np.ndarray:
 
 
 def read_movie(file: Path) -> np.ndarray:
-    """A movie (T, 36, 64), grey levels 0..255, float32.
+    """A movie from a file.
 
     Returns
     -------
     np.ndarray
-        Of the shape and type above.
+        (T, 36, 64) float32, grey levels 0..255.
 
     Raises
     ------

@@ -92,7 +92,7 @@ def checked(path: Path, what: str, build: Callable[..., Checked], values: dict[s
     Returns
     -------
     Checked
-        What `build` makes.
+        What `build` makes of them.
 
     Raises
     ------

@@ -182,7 +182,7 @@ class WindowEncoder:
         return moved
 
     def responses(self, windows: torch.Tensor, neurons: torch.Tensor | None = None) -> torch.Tensor:
-        """Activity (B, N, size) for model inputs (B, 5, size, rows, columns); differentiable once.
+        """Activity for windows of model input, differentiable once.
 
         Parameters
         ----------
@@ -194,7 +194,7 @@ class WindowEncoder:
         Returns
         -------
         torch.Tensor
-            Of the neurons asked for, in that order.
+            (B, N, size) >= 0, of the neurons asked for, in that order.
         """
         if self._form is not None:
             return self.frozen(self._form)(windows, neurons)

@@ -179,7 +179,7 @@ def build_outcome(config: ReconstructionConfig) -> Outcome:
 
 
 def held_out_neurons(config: ReconstructionConfig, counting: np.ndarray) -> np.ndarray:
-    """(N,) bool: those a run is only judged by, drawn anew for each seed; none unless the rule asks for them.
+    """The neurons that a run is only judged by, drawn anew for each seed; none unless the rule asks for them.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def held_out_neurons(config: ReconstructionConfig, counting: np.ndarray) -> np.n
     Returns
     -------
     np.ndarray
-        Some of those that count, never all of them.
+        (N,) bool: some of those that count, never all of them.
 
     Raises
     ------

@@ -85,12 +85,12 @@ class Target:
 
 
 def predicted_activity(encoders: Sequence[Encoder], trial: Trial) -> np.ndarray:
-    """Mean over encoders of the activity predicted from the true movie, (N, T) (docs/method.md 8).
+    """Mean over encoders of the activity predicted from the true movie (docs/method.md 8).
 
     Returns
     -------
     np.ndarray
-        Float, >= 0.
+        (N, T) >= 0.
 
     Raises
     ------

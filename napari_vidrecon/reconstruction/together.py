@@ -40,7 +40,7 @@ def step_together(runs: Sequence[Run]) -> list[StepInfo]:
     Returns
     -------
     list[StepInfo]
-        One a run, in their order.
+        One a run, in the order of `runs`.
 
     Raises
     ------

@@ -82,12 +82,12 @@ def read_tiers(session: Path) -> dict[int, str]:
 
 
 def read_neuron_ids(session: Path) -> np.ndarray:
-    """Identifiers of the neurons, (N,) integers.
+    """Identifiers of the neurons.
 
     Returns
     -------
     np.ndarray
-        In the order of the responses' rows.
+        (N,) integers, in the order of the responses' rows.
 
     Raises
     ------
@@ -102,12 +102,12 @@ def read_neuron_ids(session: Path) -> np.ndarray:
 
 
 def read_coordinates(session: Path, neurons: int) -> np.ndarray | None:
-    """Position of the neurons in cortex, (N, 3) float32 [x, y, z] in µm, or None if there are none.
+    """Position of the neurons in cortex.
 
     Returns
     -------
     np.ndarray | None
-        In the order of the responses' rows.
+        (N, 3) float32 [x, y, z] in µm, in the order of the responses' rows; None if there are none.
 
     Raises
     ------

@@ -49,14 +49,12 @@ class ScreenGeometry:
         return (self.rows - 1) / 2, (self.cols - 1) / 2
 
     def pixel_areas_deg2(self) -> np.ndarray:
-        """Area of every pixel as seen by the mouse: (rows, cols) in square degrees.
-
-        Height times width in visual angle; each side is the angle between the two edges of the pixel.
+        """Area of every pixel as seen by the mouse.
 
         Returns
         -------
         np.ndarray
-            > 0, smaller towards the edges.
+            (rows, cols) square degrees, > 0, smaller towards the edges.
         """
         heights = self._edge_to_edge_deg(self.rows)
         widths = self._edge_to_edge_deg(self.cols)

@@ -128,12 +128,12 @@ class Trial:
         return self.require_responses()
 
     def require_responses(self) -> np.ndarray:
-        """Recorded activity, (N, T) float32, >= 0.
+        """Recorded activity, or an error that says where to find some.
 
         Returns
         -------
         np.ndarray
-            Never None.
+            (N, T) float32, >= 0.
 
         Raises
         ------

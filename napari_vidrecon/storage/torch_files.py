@@ -155,7 +155,7 @@ def rules_for_values(persistent: Callable[[Any], Any] | None = None) -> Rules:
     Returns
     -------
     Rules
-        For `rebuild`.
+        To give to `rebuild`.
     """
     return Rules({**CONSTRUCTORS, ("torch.storage", "_load_from_bytes"): _storage_of_bytes}, NAMES, persistent)
 

@@ -70,7 +70,7 @@ class DwiseNeuroConfig:
     drop_rate
         Share of channels dropped before the readout while it learns.
     drop_path_rate
-        Share of blocks and layers skipped while it learns.
+        Share of windows that skip a block's or a layer's branch while it learns; in blocks it rises from 0.
     """
 
     readout_outputs: Neurons
@@ -365,7 +365,7 @@ class DwiseNeuroRecipe(TrainingRecipe):
     softplus_beta
         Sharpness of the readout's softplus.
     drop_path_rate
-        Share of blocks and layers skipped while it learns.
+        Share of windows that skip a block's or a layer's branch while it learns; in blocks it rises from 0.
     base_batch_size
         Windows a step that the base learning rate is meant for.
     final_learning_rate_ratio

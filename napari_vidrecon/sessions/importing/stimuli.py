@@ -82,7 +82,7 @@ class StimulusMovie:
         Returns
         -------
         np.ndarray
-            Colours become grey.
+            (F, H, W) float32; colours become grey.
 
         Raises
         ------

@@ -73,12 +73,12 @@ class MovieFile:
             return digest.hexdigest()
 
     def video(self) -> np.ndarray:
-        """(T, 36, 64) float32, 0..255; frames of another size are resized, colours become grey.
+        """The movie; frames of another size are resized, colours become grey.
 
         Returns
         -------
         np.ndarray
-            As many frames as are asked for and there.
+            (T, 36, 64) float32, 0..255; as many frames as are asked for and there.
 
         Raises
         ------

@@ -59,7 +59,7 @@ class OnOffPatches:
         return slice(top, min(top + self.patch_px, screen.rows)), slice(left, min(left + self.patch_px, screen.cols))
 
     def video(self, place: int, level: float) -> np.ndarray:
-        """The clip of one patch, (frames, 36, 64) float32.
+        """The clip of one patch: grey, the patch, grey.
 
         Parameters
         ----------
@@ -71,7 +71,7 @@ class OnOffPatches:
         Returns
         -------
         np.ndarray
-            Grey, the patch, grey.
+            (frames, 36, 64) float32, grey levels.
         """
         screen = ScreenGeometry()
         clip = np.full((self.frames, screen.rows, screen.cols), GREY_LEVEL, np.float32)

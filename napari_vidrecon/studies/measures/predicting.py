@@ -41,14 +41,12 @@ def from_truth(plan: Plan, trials: Mapping[Clip, Trial]) -> dict[Clip, np.ndarra
 
 
 def from_reconstructions(store: RunStore, specs: Iterable[RunSpec]) -> np.ndarray:
-    """Activity predicted from reconstructions, (N, T), mean over runs; each encoder predicts from its own.
-
-    As published, a prediction is made from the movie before smoothing, with grey outside the evaluation mask.
+    """Activity predicted from reconstructions, mean over runs; each encoder predicts from its own.
 
     Returns
     -------
     np.ndarray
-        >= 0.
+        (N, T) >= 0.
 
     Raises
     ------

@@ -51,7 +51,7 @@ class RasterRows:
         return np.unique(self._row_of_place[np.isin(self.order, neurons)])
 
     def picture(self, activity: np.ndarray) -> np.ndarray:
-        """(rows, T) float32: mean activity of each row's neurons in standard deviations; unknown (NaN) adds 0.
+        """Mean activity of each row's neurons in standard deviations; unknown (NaN) adds 0.
 
         Parameters
         ----------
@@ -61,7 +61,7 @@ class RasterRows:
         Returns
         -------
         np.ndarray
-            To be drawn as an image.
+            (rows, T) float32.
         """
         known = ~np.isnan(activity[:, 0])
         if not np.array_equal(known, self._known):
@@ -78,15 +78,12 @@ class RasterRows:
 
 
 def neuron_spread(activity: np.ndarray) -> np.ndarray:
-    """(N,) standard deviation over time of (N, T) activity, never much below that of the middle neuron.
-
-    In a short clip many neurons are nearly silent; drawn relative to so little, what is predicted of them would
-    outshine all others.
+    """Standard deviation over time of each neuron, never much below that of the middle neuron.
 
     Returns
     -------
     np.ndarray
-        > 0 where any neuron is active.
+        (N,), > 0 where any neuron is active.
     """
     spread = np.nan_to_num(np.asarray(activity).std(axis=1))
     active = spread[spread > 0]

@@ -159,14 +159,12 @@ class NeuronPanel(QWidget):
 
 
 def receptive_field_centres(session: Session) -> np.ndarray | None:
-    """Row and column of every neuron's receptive field, (N, 2) in pixels, or None where nothing knows them.
-
-    A simulated mouse says where it put them.
+    """Row and column of every neuron's receptive field.
 
     Returns
     -------
     np.ndarray | None
-        In the order of the neurons.
+        (N, 2) pixels, in the order of the neurons; None where nothing knows them.
     """
     notes = (session.simulation or {}).get("per_neuron", {})
     if not isinstance(notes, dict) or not {"row_px", "column_px"} <= notes.keys():
