@@ -63,8 +63,10 @@ def check_inputs(trial: Any, mask: Any, config: Any, decoder: Any = None) -> Non
     ------
     SessionError
         The trial; the message names the array and the frame.
-    MaskError, ConfigError
-        The mask, the settings, the decoder.
+    MaskError
+        The mask.
+    ConfigError
+        The settings or the decoder.
     """
     if not isinstance(trial, Trial):
         raise SessionError(f"trial: expected a Trial, as session.trial(number) gives, found {type(trial).__name__}")

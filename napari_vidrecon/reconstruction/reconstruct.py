@@ -83,8 +83,19 @@ def reconstruct(
 
     Raises
     ------
-    ConfigError, MaskError, EncoderError, SessionError, RunError, StorageError
-        One line each.
+    ConfigError
+        A setting, target, choice of neurons or decoder that cannot be used, a clip that is too short, or a step whose
+        numbers are not finite.
+    MaskError
+        No pixel reaches a threshold.
+    EncoderError
+        An encoder does not fit the clip or another encoder, or answers NaN or infinity.
+    SessionError
+        The clip holds values that are not finite, or its recorded activity is withheld.
+    RunError
+        `save_to` holds another run, or no run.
+    StorageError
+        `save_to` cannot be written, or another process is at work on it.
 
     Examples
     --------

@@ -265,8 +265,14 @@ def plan_run(
 
     Raises
     ------
-    ConfigError, MaskError, EncoderError, SessionError
-        One line each.
+    ConfigError
+        A setting, target, choice of neurons or decoder that cannot be used, or a clip that is too short.
+    MaskError
+        No pixel reaches a threshold.
+    EncoderError
+        An encoder does not fit the clip or another encoder.
+    SessionError
+        The clip holds values that are not finite, or its recorded activity is withheld.
 
     Examples
     --------

@@ -133,8 +133,10 @@ def prepare(
 
     Raises
     ------
-    SessionError, MaskError
-        One line each.
+    SessionError
+        The sample or its trial cannot be read.
+    MaskError
+        The mask cannot be read.
     """
     model.set_session(open_session(sample.session))
     model.offer_encoders(list(sample.encoders))

@@ -44,8 +44,10 @@ def movies_at(
 
     Raises
     ------
-    SessionError, StorageError
-        No movies, or movies that cannot be read.
+    SessionError
+        No movies, other axes, or too many clips.
+    StorageError
+        A movie that cannot be read.
     """
     if within is not None:
         check_inside(within, place)

@@ -131,7 +131,7 @@ class EncoderShelf:
         Raises
         ------
         EncoderError
-            One line each.
+            A file is missing, damaged, no encoder, or of another number of neurons.
         """
         from napari_vidrecon.encoders.checkpoints import load_encoder
 
