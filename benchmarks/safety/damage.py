@@ -31,6 +31,7 @@ from benchmarks.safety.readers import READERS, Reader
 from benchmarks.safety.watching import Ending, watched
 
 ROOT = Path(__file__).parents[2]
+CASES_A_WORD = 100
 
 
 def size_of(path: Path) -> int:
@@ -142,6 +143,8 @@ def main() -> int:
             faults[reader.kind] += bool(ending.fault)
             name = f"{seed} {reader.kind} {reader.name!r} [{how}]"
             print(f"{'FAULT' if ending.fault else 'well'} {name}: {ending.fault} | {ending.said}", flush=True)
+        if tried.total() % CASES_A_WORD == 0:
+            print(f"{tried.total()} of {len(cases)} tried, {faults.total()} ended badly", flush=True)
     for kind in tried:
         print(f"{kind:12} {tried[kind]:6} tried {faults[kind]:6} ended badly")
     print(f"{sum(tried.values())} tried, {sum(faults.values())} ended badly")

@@ -185,7 +185,7 @@ def description_changed(data: bytes, chance: random.Random) -> bytes:
         length = struct.unpack("<Q", data[:8])[0]
         header = json.loads(data[8 : 8 + length])
         told = json.loads(header["__metadata__"]["vidrecon"])
-    except (ValueError, KeyError, TypeError, struct.error):
+    except (ValueError, KeyError, TypeError, RecursionError, struct.error):
         return something_else(data, chance)
     way = chance.random()
     if way < 0.8:

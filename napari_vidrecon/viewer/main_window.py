@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QWidget
 from vispy.app.base import BaseCanvasBackend
+from vispy.scene import Node
+from vispy.scene.cameras import BaseCamera
 
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.viewer.faults import Faults, guarded
@@ -74,5 +76,13 @@ class CanvasUpkeep:
     def _drop_old_grids(self) -> None:
         for backend in self._backends:
             holder = backend._vispy_canvas.central_widget
-            for widget in [each for each in holder._widgets if each.parent is None]:
-                holder.remove_widget(widget)
+            for grid in [each for each in holder._widgets if each.parent is None and not _is_used(each)]:
+                holder.remove_widget(grid)
+
+
+def _is_used(grid: Node) -> bool:
+    """Whether anything but a camera is in a grid's views; a layer that the new grid leaves out stays in the old one."""
+    return any(
+        len(view.children) > 1 or any(not isinstance(node, BaseCamera) for node in view.scene.children)
+        for view in grid.children
+    )

@@ -5,14 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtGui import QOpenGLContext
-from qtpy.QtOpenGLWidgets import QOpenGLWidget
 
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.layers import Role
-from napari_vidrecon.viewer.main_window import main_window_of
 from napari_vidrecon.viewer.model import ErrorMode
-from napari_vidrecon.viewer.registry import workspace_of
 
 
 @pytest.fixture
@@ -84,16 +80,3 @@ def test_captions_of_a_shorter_clip_can_be_written_while_they_are_hidden(
     assert len(board.layer(Role.CAPTIONS).data) == before
     assert expected_faults() == []
     board.close()
-
-
-@pytest.mark.window
-def test_a_layer_goes_in_the_graphics_context_of_the_canvas(make_napari_viewer_proxy, qtbot):
-    viewer = make_napari_viewer_proxy(show=True)
-    workspace_of(viewer)
-    layer, current = viewer.add_labels(np.zeros((9, 7), np.uint8)), []
-    qtbot.wait(200)
-    main_window_of(viewer).findChild(QOpenGLWidget).doneCurrent()
-    assert QOpenGLContext.currentContext() is None
-    viewer.layers.events.removed.connect(lambda: current.append(QOpenGLContext.currentContext() is not None))
-    viewer.layers.remove(layer)
-    assert current == [True]

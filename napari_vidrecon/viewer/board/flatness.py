@@ -20,8 +20,7 @@ class Flatness:
     """Hides the board's layers while the viewer shows three dimensions.
 
     Time and screen make no body: napari would draw every movie as a cloud, for seconds each without a graphics card,
-    and its brush fails beside the layer. Worse, a picture one plane thin that is drawn as a volume, such as the
-    brush's, can end the process in Mesa's software renderer once another layer is deleted. What is hidden is not drawn.
+    and its brush fails beside the layer. What is hidden is not drawn.
 
     Parameters
     ----------
