@@ -138,6 +138,38 @@ def evaluate(plan, store):
 STUDY = Study("brightness", "How bright the clips are", "none", runs, evaluate)
 """
 
+WHITE = """
+from pydantic import Field
+
+from napari_vidrecon.reconstruction.priors import Prior
+from napari_vidrecon.settings import Settings
+
+
+class WhiteSettings(Settings):
+    sd: float = Field(40.0, gt=0, le=128, description="SD of a pixel, grey levels")
+    flipped: bool = Field(False, description="of the sign")
+
+
+class WhitePrior(Prior):
+    settings_class = WhiteSettings
+
+    def build(self, shape, frame_rate_hz, like):
+        return White(like.new_full(shape, self.settings.sd), -1.0 if self.settings.flipped else 1.0)
+
+
+class White:
+    def __init__(self, deviations, sign):
+        self.deviations, self.sign = deviations, sign
+
+    def synthesis(self, coefficients):
+        return self.sign * self.deviations * coefficients
+
+    adjoint = synthesis
+
+    def analysis(self, movie):
+        return self.sign * movie / self.deviations
+"""
+
 
 def write_box(raw: object, path: Path) -> Path:
     """A raw recording in the one file that `BOXES` reads."""
@@ -146,4 +178,31 @@ def write_box(raw: object, path: Path) -> Path:
     arrays = {"activity": raw.activity, "times": raw.activity_times, "movies": raw.movies, "onsets": raw.onsets}
     with path.open("wb") as file:
         np.savez(file, **arrays)
+    return path
+
+
+PARTS = {
+    "encoders": "spots = lab_parts:Spots",
+    "readers": "box = lab_parts:BoxReader",
+    "studies": "bright = lab_parts:STUDY",
+    "priors": "white = lab_parts:WhitePrior",
+}
+"""Entry points of the package `lab_parts`, which brings one part of each kind; its module is `EVERYTHING`."""
+EVERYTHING = SPOTS + BOXES + BRIGHTNESS + WHITE
+
+
+def write_spots(path: Path, neurons: Mapping[str, int]) -> Path:
+    """An encoder file of the architecture in `SPOTS`, its weights by chance; `neurons` are those of each mouse."""
+    import torch
+
+    from napari_vidrecon.encoders.checkpoints import save_encoder
+    from napari_vidrecon.encoders.encoder import Canvas
+    from napari_vidrecon.encoders.registry import architecture_named
+    from napari_vidrecon.encoders.windows import FrameWindows
+
+    spots = architecture_named("spots")
+    torch.manual_seed(0)
+    module = spots(spots.config_class(readout_outputs=tuple(neurons.values()), features=2))
+    layout = {"canvas": Canvas(36, 64), "windows": FrameWindows(16, 2)}
+    save_encoder(path, module, architecture="spots", mice=list(neurons), **layout)
     return path

@@ -24,7 +24,8 @@ def parse_settings(option: str, pairs: Sequence[str], model: type[BaseModel]) ->
     option
         The option they were given with, for messages.
     pairs
-        Words like "steps=200"; several values of a list are separated by commas.
+        Words like "steps=200"; several values of a list are separated by commas, a setting within another by a dot:
+        "prior_settings.sd=40".
     model
         Whose fields they are.
 
@@ -44,6 +45,10 @@ def parse_settings(option: str, pairs: Sequence[str], model: type[BaseModel]) ->
         name, told = name.strip(), f"{option} {one_line(pair, LONGEST_PAIR)}"
         if not separator or not name:
             raise ConfigError(f"{told}: expected name=value, found no value")
+        outer, _, inner = name.partition(".")
+        if inner and outer in model.model_fields and get_origin(model.model_fields[outer].annotation) is dict:
+            settings.setdefault(outer, {})[inner] = text.strip()
+            continue
         if name not in model.model_fields:
             close = difflib.get_close_matches(name, model.model_fields, n=3)
             hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(model.model_fields)}"

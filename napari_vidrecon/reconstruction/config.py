@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from napari_vidrecon.errors import ConfigError
-from napari_vidrecon.settings import MOST_STEPS, Settings, shown
+from napari_vidrecon.reconstruction.priors import NATURAL, checked_settings, prior_named
+from napari_vidrecon.settings import LONGEST_NAME, MOST_STEPS, Settings, shown
 
 GREY_LEVEL = 127.5
 """Half of 255: the level every reconstruction starts from, and the level outside the mask."""
@@ -94,6 +102,15 @@ class ReconstructionConfig(Settings):
         description="the noise's variance grows with activity to this power: 0 Gaussian, 1 Poisson, between 1 and 2 "
         "zero-inflated, 2 gamma",
     )
+    prior: str = Field(
+        NATURAL,
+        max_length=LONGEST_NAME,
+        description="what is known of movies beforehand (spectral update): natural, with the settings below, or one "
+        "that a package adds",
+    )
+    prior_settings: dict[str, float | int | str | bool] = Field(
+        {}, validate_default=True, description="of a prior that a package adds, by name"
+    )
     prior_sd: float = Field(60.0, gt=0, le=128, description="SD of a pixel of natural movies, grey levels")
     prior_spatial_corner: float = Field(
         0.035, gt=0, le=0.7, description="power of natural movies is flat below this, cycles per pixel"
@@ -178,7 +195,10 @@ class ReconstructionConfig(Settings):
             raise ConfigError(f"preset {shown(name)}: expected one of {', '.join(PRESETS)}")
         if "preset_name" in changes:
             raise ConfigError(f"preset_name: expected to be set by choosing the preset itself, of {', '.join(PRESETS)}")
-        return cls.checked(preset_name=name, **{**PRESETS[name], **changes})
+        config = cls.checked(preset_name=name, **{**PRESETS[name], **changes})
+        if config.prior != NATURAL:
+            prior_named(config.prior)
+        return config
 
     @classmethod
     def checked(cls, **fields: Any) -> Self:
@@ -223,7 +243,16 @@ class ReconstructionConfig(Settings):
         ConfigError
             A field that does not exist, or a value out of range.
         """
-        return self.checked(**{**self.model_dump(), **fields})
+        others = self.values
+        if fields.get("prior", self.prior) != self.prior:
+            # The settings of one prior say nothing to another.
+            del others["prior_settings"]
+        return self.checked(**{**others, **fields})
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every setting by name."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
 
     def differences(self, other: ReconstructionConfig) -> dict[str, tuple[Any, Any]]:
         """Fields whose values differ.
@@ -245,8 +274,32 @@ class ReconstructionConfig(Settings):
         >>> paper.differences(paper.changed(steps=500))
         {'steps': (1000, 500)}
         """
-        mine, theirs = self.model_dump(), other.model_dump()
+        mine, theirs = self.values, other.values
         return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+
+    def __hash__(self) -> int:
+        values = self.values
+        settings = values.pop("prior_settings")
+        return hash((*values.values(), frozenset(settings.items())))
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual_prior(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Fingerprints are hashes of this: those of runs from before there were others must stay.
+        told = dump(self)
+        if self.prior == NATURAL:
+            for name in ("prior", "prior_settings"):
+                told.pop(name, None)
+        return told
+
+    @field_validator("prior_settings")
+    @classmethod
+    def _settings_are_the_priors_own(cls, given: dict[str, Any], told: ValidationInfo) -> dict[str, Any]:
+        prior = told.data.get("prior", NATURAL)
+        if prior != NATURAL:
+            return checked_settings(prior, given)
+        if given:
+            raise ValueError("expected none, as those of the natural prior are prior_sd, prior_spatial_corner ...")
+        return given
 
     @model_validator(mode="after")
     def _offsets_need_room(self) -> Self:
@@ -260,6 +313,8 @@ class ReconstructionConfig(Settings):
             raise ValueError("the spectral update weighs activity against a prior; gradient_norm must be none")
         if self.update == "momentum" and self.draws > 1:
             raise ValueError("movies are drawn from a prior, which only the spectral update has; draws must be 1")
+        if self.update == "momentum" and self.prior != NATURAL:
+            raise ValueError("a prior acts in the spectral update alone; prior must be natural")
         if self.update == "momentum" and self.surround == "inferred":
             raise ValueError("without the spectral update nothing holds pixels outside the mask; surround must be grey")
         return self

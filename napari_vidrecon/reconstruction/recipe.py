@@ -288,7 +288,7 @@ class Recipe(BaseModel):
         everyone = self.neurons_of > 0 and self.neurons_kept == self.neurons_of
         values["ablation"] = "none" if everyone else self.ablation
         values["ensemble"] = "single" if len(self.encoders) == 1 else self.ensemble
-        return {**values, **{f"config.{name}": value for name, value in self.config.model_dump().items()}}
+        return {**values, **{f"config.{name}": value for name, value in self.config.values.items()}}
 
     def changed_in(self, other: Recipe) -> list[str]:
         """Names of what makes another run of `other` than of this one; not how it is looked at.

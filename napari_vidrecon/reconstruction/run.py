@@ -23,6 +23,7 @@ from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.inputs import check_inputs, check_one_window, encoder_list
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
+from napari_vidrecon.reconstruction.priors import NATURAL, prior_identity
 from napari_vidrecon.reconstruction.recipe import Recipe, content_hash, files_of, fingerprint
 from napari_vidrecon.reconstruction.reconstructor import Reconstructor, StepInfo, Steppable
 from napari_vidrecon.reconstruction.results import Reconstruction
@@ -337,6 +338,8 @@ def plan_run(
         "evaluation_threshold": evaluation_threshold,
         "ensemble": ensemble if len(encoders) > 1 else "single",
     }
+    if config.prior != NATURAL:
+        decisive["prior"] = prior_identity(config.prior)
     if goal.neurons.weights is not None:
         decisive["neurons"]["weights"] = content_hash(goal.neurons.weights)
     if decoder is not None:

@@ -35,6 +35,11 @@ WHOLE_SCREEN = "none"
 """What the command calls a mask that leaves nothing out."""
 
 
+def _literal_setting(value: Any) -> str:
+    """The value of a setting as Python text; those of a prior are pairs."""
+    return f"dict({literal(list(value.items()))})" if isinstance(value, dict) else literal(value)
+
+
 @dataclass(frozen=True)
 class Script:
     """A run to be repeated, with the files that hold those of its arrays that no input of it holds.
@@ -239,7 +244,7 @@ def _random_choice(neurons: NeuronSet) -> tuple[float, int] | None:
 def python_text(script: Script) -> str:
     """A script that repeats the run through the public Python interface."""
     recipe = script.recipe
-    changes = "".join(f", {name}={literal(value)}" for name, value in script.preset_changes.items())
+    changes = "".join(f", {name}={_literal_setting(value)}" for name, value in script.preset_changes.items())
     # The name of a stimulus may come from somebody's file: it stands in a value below, never in the text of a comment.
     clip = "a stimulus" if recipe.stimulus else f"trial {recipe.trial:d}"
     saved_as = "stimulus" if recipe.stimulus else f"trial{recipe.trial:d}"
@@ -374,7 +379,7 @@ def command_words(script: Script) -> list[str]:
     words += ["--preset", recipe.config.preset_name, "--steps", str(steps)]
     if script.stopped_after is not None:
         words += ["--stop-after", str(script.stopped_after)]
-    for name, value in changes.items():
+    for name, value in _single(changes).items():
         words += ["--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
     words += ["--target", str(script.target) if script.target else recipe.target]
     for path in recipe.target_encoders:
@@ -393,6 +398,15 @@ def command_words(script: Script) -> list[str]:
     if any(_is_for_another_mouse(Path(path), Path(recipe.session).name) for path in fitted):
         words.append("--force-mouse")
     return [*words, "--device", recipe.device, "--out", str(script.out)]
+
+
+def _single(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as the command line names them: of those within another, each by a name with a dot."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        parts = {f"{name}.{inner}": part for inner, part in value.items()} if isinstance(value, dict) else {name: value}
+        found |= parts
+    return found
 
 
 def command_text(script: Script) -> str:

@@ -9,6 +9,7 @@ import torch
 
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.draws import Draw
+from napari_vidrecon.reconstruction.priors import NATURAL, MoviePrior, build_prior
 from napari_vidrecon.reconstruction.spectral_prior import NaturalSpectrum, SpectralPrior
 
 
@@ -129,7 +130,7 @@ class SpectralUpdate:
     def __init__(
         self,
         config: ReconstructionConfig,
-        prior: SpectralPrior,
+        prior: MoviePrior,
         screen: tuple[slice, slice],
         drawn: torch.Tensor | None = None,
     ) -> None:
@@ -204,7 +205,7 @@ def build_update(
     draw
         The chance of this movie, or None.
     decoded
-        The prior is about what a decoder's movie lacks, not about the whole movie.
+        The natural prior is about what a decoder's movie lacks, not about the whole movie.
 
     Returns
     -------
@@ -214,7 +215,11 @@ def build_update(
     if config.update == "momentum":
         return MomentumUpdate(config, screen)
     frames, rows, columns = video[(slice(None), *screen)].shape
-    spectrum = NaturalSpectrum.about_decoded(config) if decoded else NaturalSpectrum.of(config)
-    prior = SpectralPrior(spectrum, (frames, rows, columns), frame_rate_hz, like=video)
+    prior: MoviePrior
+    if config.prior == NATURAL:
+        spectrum = NaturalSpectrum.about_decoded(config) if decoded else NaturalSpectrum.of(config)
+        prior = SpectralPrior(spectrum, (frames, rows, columns), frame_rate_hz, like=video)
+    else:
+        prior = build_prior(config.prior, config.prior_settings, (frames, rows, columns), frame_rate_hz, video)
     drawn = None if draw is None else draw.coefficients((frames, rows, columns)).to(video)
     return SpectralUpdate(config, prior, screen, drawn)

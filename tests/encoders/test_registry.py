@@ -7,20 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-from outside_packages import SPOTS
+from outside_packages import SPOTS, write_spots
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import napari_vidrecon as vr
 from napari_vidrecon.encoders import architectures
-from napari_vidrecon.encoders.checkpoints import load_encoder, read_encoder_file, save_encoder
+from napari_vidrecon.encoders.checkpoints import load_encoder, read_encoder_file
 from napari_vidrecon.encoders.conformance import check_encoder
-from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.registry import all_architectures, architecture_named, own_names
 from napari_vidrecon.encoders.training.architectures import named_recipe, recipe_of
 from napari_vidrecon.encoders.training.training_run import train_encoder
-from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import ConfigError, EncoderError, VidreconError
 
 
@@ -33,14 +30,7 @@ def install(install_package):
 @pytest.fixture
 def spots_file(install, tmp_path: Path) -> Path:
     install("lab_spots", SPOTS, "spots = lab_spots:Spots")
-    spots = architecture_named("spots")
-    torch.manual_seed(0)
-    module = spots(spots.config_class(readout_outputs=(4, 6), features=2))
-    path = tmp_path / "spots.safetensors"
-    save_encoder(
-        path, module, architecture="spots", mice=["a", "b"], canvas=Canvas(36, 64), windows=FrameWindows(16, 2)
-    )
-    return path
+    return write_spots(tmp_path / "spots.safetensors", {"a": 4, "b": 6})
 
 
 def test_an_encoder_of_another_package_opens_and_keeps_its_promises(spots_file):

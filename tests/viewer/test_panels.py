@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from outside_packages import WHITE
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -193,6 +194,21 @@ def test_the_advanced_form_shows_exactly_what_the_model_holds(qtbot, small_model
         shown = {name: control.value for name, control in panel.advanced.controls.items()}
         assert shown == {name: getattr(config, name) for name in shown}
         assert small_model.config == config
+
+
+def test_the_advanced_form_shows_the_settings_of_the_chosen_prior(qtbot, small_model, install_package):
+    install_package("lab_priors", WHITE, {"priors": "white = lab_priors:WhitePrior"})
+    panel = RunPanel(small_model)
+    qtbot.addWidget(panel)
+    panel._take_preset("fast")
+    assert panel.advanced.of_prior is None
+    panel.advanced.controls["prior"].value = "white"
+    panel.advanced.of_prior.controls["sd"].value = 25.0
+    panel.advanced.of_prior.controls["flipped"].value = True
+    expected = ReconstructionConfig.preset("fast", prior="white", prior_settings={"sd": 25.0, "flipped": True})
+    assert small_model.config.changed(steps=expected.steps) == expected
+    panel.reset_button.click()
+    assert (small_model.config.prior, panel.advanced.of_prior) == ("natural", None)
 
 
 def test_a_setting_out_of_range_becomes_a_message_and_is_not_taken(qtbot, small_model):

@@ -17,6 +17,7 @@ pytest.importorskip("distributed")
 
 import pandas as pd
 from matplotlib.figure import Figure
+from outside_packages import BRIGHTNESS
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QListWidget, QTreeWidget
 
@@ -307,3 +308,13 @@ def test_without_a_session_the_mouse_on_the_board_is_refused_and_every_control_s
         if not above.toolTip() and control not in headings:
             silent.append(control.objectName() or type(control).__name__)
     assert silent == []
+
+
+@pytest.mark.window
+def test_a_study_of_another_package_is_the_last_of_the_list(
+    install_package: Callable[..., Path], make_napari_viewer_proxy
+) -> None:
+    install_package("lab_studies", BRIGHTNESS, {"studies": "bright = lab_studies:STUDY"})
+    tree = Studies(make_napari_viewer_proxy()).tree
+    titles = [tree.topLevelItem(index).text(0) for index in range(tree.topLevelItemCount())]
+    assert titles == ["A tiny study", "Another study", "How bright the clips are"]

@@ -37,6 +37,8 @@ class SettingsForm(QWidget):
         Controls are called "name.field".
     without
         Fields that are shown elsewhere.
+    choices
+        What fields of text may be, by name.
     parent
         The widget that owns it.
 
@@ -52,6 +54,7 @@ class SettingsForm(QWidget):
         changed: Callable[[str, Any], None],
         name: str,
         without: Collection[str] = (),
+        choices: Mapping[str, Sequence[str]] | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -63,10 +66,12 @@ class SettingsForm(QWidget):
         self._layout.setRowWrapPolicy(self._layout.RowWrapPolicy.WrapLongRows)
         self.setLayout(self._layout)
         for field, told in self._fields.items():
-            self._add(field, told, name)
+            among = (choices or {}).get(field)
+            options = _options(told) if among is None else {"widget_type": "ComboBox", "choices": list(among)}
+            self._add(field, told, name, options)
 
-    def _add(self, name: str, field: FieldInfo, prefix: str) -> None:
-        control = create_widget(field.default, annotation=_annotation(field), name=name, options=_options(field))
+    def _add(self, name: str, field: FieldInfo, prefix: str, options: dict[str, Any]) -> None:
+        control = create_widget(field.default, annotation=_annotation(field), name=name, options=options)
         control.changed.connect(partial(self._tell, name))
         title = field.title or name.replace("_", " ")
         label = QLabel(title)
@@ -115,6 +120,14 @@ class SettingsForm(QWidget):
                     offered = [one for one in dict.fromkeys([*names, kept]) if one]
                     control.choices = [(BY_NAME, ""), *((one, one) for one in offered)]
                     control.value = kept
+        finally:
+            self._showing = False
+
+    def add_choice(self, name: str, choice: str) -> None:
+        """One more thing that a field may be, without telling anybody."""
+        self._showing = True
+        try:
+            self.controls[name].choices = [*self.controls[name].choices, choice]
         finally:
             self._showing = False
 
