@@ -79,7 +79,7 @@ import numpy as np
 from pydantic import Field
 
 from napari_vidrecon.sessions.importing.columns import Column
-from napari_vidrecon.sessions.importing.reader import Reader
+from napari_vidrecon.sessions.importing.recording_reader import Reader
 from napari_vidrecon.sessions.importing.recording import Presentation, Recording, Signal
 from napari_vidrecon.sessions.importing.stimuli import stimulus_movie
 from napari_vidrecon.settings import Settings

@@ -16,7 +16,7 @@ from napari_vidrecon.settings import shown
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from napari_vidrecon.sessions.importing.reader import Reader
+    from napari_vidrecon.sessions.importing.recording_reader import Reader
 
 SEPARATOR = "."
 """Between a kind of files and a field in the name of a value; no kind of this package has one."""

@@ -16,7 +16,6 @@ from napari_vidrecon.sessions.importing.clocks import ClockMap, fitting_times, r
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import Description, SignalPart, read_description
 from napari_vidrecon.sessions.importing.movie_files import movies_at
-from napari_vidrecon.sessions.importing.reader import Reader
 from napari_vidrecon.sessions.importing.recorded_files import recorded_array, recorded_file, recorded_numbers
 from napari_vidrecon.sessions.importing.recording import (
     Presentation,
@@ -25,6 +24,7 @@ from napari_vidrecon.sessions.importing.recording import (
     require_ascending,
     single_precision,
 )
+from napari_vidrecon.sessions.importing.recording_reader import Reader
 from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.settings import ImportSettings
 from napari_vidrecon.sessions.importing.stimuli import StimulusMovie

@@ -15,9 +15,9 @@ from napari_vidrecon.sessions.importing.array_preview import list_columns, rate_
 from napari_vidrecon.sessions.importing.arrays import ArrayReader
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import read_description
-from napari_vidrecon.sessions.importing.reader import Reader
 from napari_vidrecon.sessions.importing.recorded_files import recorded_numbers
 from napari_vidrecon.sessions.importing.recording import Recording
+from napari_vidrecon.sessions.importing.recording_reader import Reader
 from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.settings import Settings
 from napari_vidrecon.storage import check_inside, read_array, reading

@@ -13,7 +13,7 @@ from napari_vidrecon.viewer.panels.settings_form import SettingsForm
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.importing.columns import Column
-    from napari_vidrecon.sessions.importing.reader import Reader
+    from napari_vidrecon.sessions.importing.recording_reader import Reader
     from napari_vidrecon.sessions.importing.settings import ImportSettings
     from napari_vidrecon.sessions.importing.sources import ImportSource
 

@@ -13,7 +13,7 @@ from napari_vidrecon.sessions.importing.sources import READERS, ImportSource, al
 from napari_vidrecon.sessions.session import open_session
 
 FAULTY = """
-from napari_vidrecon.sessions.importing.reader import Reader
+from napari_vidrecon.sessions.importing.recording_reader import Reader
 
 class Faulty(Reader):
     title = "faulty"
