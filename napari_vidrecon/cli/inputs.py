@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -323,6 +324,19 @@ def open_mask(text: str) -> AlphaMask:
     from napari_vidrecon.reconstruction.masks import AlphaMask
 
     return AlphaMask.full() if text == NO_MASK else AlphaMask.load(Path(text))
+
+
+def warn_of_mask(mask: AlphaMask, evaluation_threshold: float) -> None:
+    """Say on stderr where a mask has so few pixels to measure in that no number can be believed."""
+    from napari_vidrecon.reconstruction.mask_shape import FEWEST_PIXELS
+
+    measured = int(mask.binary(evaluation_threshold).sum())
+    if 0 < measured < FEWEST_PIXELS:
+        print(
+            f"take care: only {measured} pixel{'s' if measured > 1 else ''} reach alpha {evaluation_threshold:g}, and "
+            "correlations over so few say little; give --evaluation-threshold a lower value, or fit another mask",
+            file=sys.stderr,
+        )
 
 
 def choose_neurons(neurons: int, ablate: float, seed: int, file: Path | None) -> NeuronSet | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +35,7 @@ def mask(
     from napari_vidrecon.cli.settings import checked, parse_settings
     from napari_vidrecon.cli.stopping import StopRequest
     from napari_vidrecon.reconstruction.mask_fitting import MaskProgress, MaskRecipe, fit_mask
+    from napari_vidrecon.reconstruction.mask_shape import mask_faults
     from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD
     from napari_vidrecon.sessions.session import open_session
 
@@ -72,11 +74,12 @@ def mask(
             ("eccentricity_deg", fitted.eccentricity_deg(threshold, recording.screen)),
         )
     }
+    faults = mask_faults(fitted)
     # Last, so that whatever else goes wrong leaves nothing behind.
     fitted.save(out)
     report.answer(
         json,
-        {"out": out, "steps": recipe.steps, "simulated": recording.simulated, **sizes},
+        {"out": out, "steps": recipe.steps, "simulated": recording.simulated, **sizes, "faults": faults},
         f"mask of {report.mouse_name(recording)} -> {out}",
         [
             (
@@ -90,3 +93,5 @@ def mask(
             for name in ("training", "evaluation")
         ],
     )
+    for fault in faults:
+        print(f"take care: {fault}", file=sys.stderr)

@@ -118,6 +118,7 @@ def reconstruct(
         return inputs.open_trial(recording, trial_id, frames) if shown is None else shown
 
     alpha = inputs.open_mask(mask)
+    inputs.warn_of_mask(alpha, evaluation_threshold)
     settings: Any = {"precision": precision, "memory_gib": memory}
     encoders = inputs.open_encoders(encoder, recording, mouse, device, force_mouse, **settings)
     measuring = inputs.open_encoders(target_encoder or [], recording, mouse, device, force_mouse, **settings)

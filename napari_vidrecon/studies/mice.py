@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from napari_vidrecon.encoders.checkpoints import file_hash, load_encoder
-from napari_vidrecon.errors import ConfigError, SessionError, one_line
+from napari_vidrecon.errors import ConfigError, MaskError, SessionError, one_line
+from napari_vidrecon.reconstruction.mask_shape import FEWEST_PIXELS
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, AlphaMask
 from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, whole_sample
 from napari_vidrecon.sessions.session import Session, open_session
@@ -124,6 +125,12 @@ class Mouse:
         """
         self.clips()
         mask = self.load_mask()
+        measured = int(mask.binary(EVALUATION_THRESHOLD).sum())
+        if 0 < measured < FEWEST_PIXELS:
+            raise MaskError(
+                f"{self.mask}: expected at least {FEWEST_PIXELS} pixels to measure in (alpha >= "
+                f"{EVALUATION_THRESHOLD:g}), found {measured}; fit it anew with more steps, or with a better encoder"
+            )
         for index in range(len(self.encoders)):
             canvas = self.load_encoder(index, "cpu").spec.canvas
             mask.on(canvas, EVALUATION_THRESHOLD)

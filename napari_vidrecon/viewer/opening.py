@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_vidrecon.errors import RunError, VidreconError
 from napari_vidrecon.reconstruction.decoder import Decoder, is_decoder
+from napari_vidrecon.reconstruction.mask_shape import FEWEST_PIXELS
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.recipe import Recipe
@@ -165,6 +166,14 @@ def take_mask(model: ReconstructionModel, mask: AlphaMask, path: Path | None = N
             min(model.training_threshold, highest), min(model.evaluation_threshold, highest), undoable=False
         )
     model.set_mask(mask, path)
+    measured = int(mask.binary(model.evaluation_threshold).sum())
+    if 0 < measured < FEWEST_PIXELS:
+        name = "The mask" if path is None else path.name
+        text = (
+            f"{name} has only {measured} pixel{'s' if measured > 1 else ''} to measure in, and correlations over so "
+            "few say little: lower the evaluation threshold, or fit another mask."
+        )
+        model.message.emit(text, False)
 
 
 def companions(session_folder: Path) -> tuple[list[Path], Path | None]:
