@@ -83,8 +83,6 @@ class VideoCorrelation:
         ------
         MetricError
             The shapes differ.
-        MetricError
-            The shapes differ.
         """
         array = _as_video(video, "video")
         if array.shape != self._shape:
@@ -153,8 +151,6 @@ def frame_correlation(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None
     ------
     MetricError
         The shapes differ, or the mask does not fit.
-    MetricError
-        The shapes differ, or the mask does not fit.
 
     Examples
     --------
@@ -187,8 +183,6 @@ def mean_frame_correlation(truth: ArrayLike, video: ArrayLike, mask: ArrayLike |
     ------
     MetricError
         The shapes differ, or the mask does not fit.
-    MetricError
-        The shapes differ, or the mask does not fit.
     """
     return _nanmean(frame_correlation(truth, video, mask))
 
@@ -211,8 +205,6 @@ def rmse(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> f
 
     Raises
     ------
-    MetricError
-        The shapes differ, or the mask does not fit.
     MetricError
         The shapes differ, or the mask does not fit.
 
@@ -244,8 +236,6 @@ def psnr(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None) -> f
 
     Raises
     ------
-    MetricError
-        The shapes differ, or the mask does not fit.
     MetricError
         The shapes differ, or the mask does not fit.
 
@@ -285,8 +275,6 @@ def ssim_global(
 
     Raises
     ------
-    MetricError
-        The shapes differ, the mask does not fit, or a constant is no number >= 0.
     MetricError
         The shapes differ, the mask does not fit, or a constant is no number >= 0.
     """
@@ -329,8 +317,6 @@ def ssim(
 
     Raises
     ------
-    MetricError
-        The shapes differ, the mask does not fit, or a constant is no number >= 0.
     MetricError
         The shapes differ, the mask does not fit, or a constant is no number >= 0.
 
@@ -388,8 +374,6 @@ def motion_energy(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
     ------
     MetricError
         No movie, or the mask does not fit.
-    MetricError
-        No movie, or the mask does not fit.
 
     Examples
     --------
@@ -424,8 +408,6 @@ def frame_entropy(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
     ------
     MetricError
         No movie, or the mask does not fit.
-    MetricError
-        No movie, or the mask does not fit.
     """
     return np.array([_entropy_bits(values) for values in _inside(video, mask)])
 
@@ -448,8 +430,6 @@ def shannon_entropy(video: ArrayLike, mask: ArrayLike | None = None) -> float:
 
     Raises
     ------
-    MetricError
-        No movie, or the mask does not fit.
     MetricError
         No movie, or the mask does not fit.
 
@@ -480,8 +460,6 @@ def luminance(video: ArrayLike, mask: ArrayLike | None = None) -> float:
     ------
     MetricError
         No movie, or the mask does not fit.
-    MetricError
-        No movie, or the mask does not fit.
     """
     values = _inside(video, mask)
     return float(values.mean()) if values.size else float("nan")
@@ -505,8 +483,6 @@ def contrast(video: ArrayLike, mask: ArrayLike | None = None) -> float:
 
     Raises
     ------
-    MetricError
-        No movie, or the mask does not fit.
     MetricError
         No movie, or the mask does not fit.
 
@@ -541,8 +517,6 @@ def frame_contrast(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
     ------
     MetricError
         No movie, or the mask does not fit.
-    MetricError
-        No movie, or the mask does not fit.
     """
     values = _inside(video, mask)
     return values.std(axis=1) if values.shape[1] else np.full(len(values), np.nan)
@@ -566,8 +540,6 @@ def pixel_correlation_map(truth: ArrayLike, video: ArrayLike, mask: ArrayLike | 
 
     Raises
     ------
-    MetricError
-        The shapes differ, or the mask does not fit.
     MetricError
         The shapes differ, or the mask does not fit.
 
@@ -601,8 +573,6 @@ def response_correlation(recorded: ArrayLike, predicted: ArrayLike) -> float:
     ------
     MetricError
         The shapes differ, or are not (N, T).
-    MetricError
-        The shapes differ, or are not (N, T).
 
     Examples
     --------
@@ -634,8 +604,6 @@ def frame_response_correlation(recorded: ArrayLike, predicted: ArrayLike) -> Flo
     ------
     MetricError
         The shapes differ, or are not (N, T).
-    MetricError
-        The shapes differ, or are not (N, T).
     """
     x, y = _response_pair(recorded, predicted)
     return _pearson_rows(x.T, y.T)
@@ -663,8 +631,6 @@ def poisson_loss(predicted: ArrayLike, target: ArrayLike, eps: float = POISSON_E
     ------
     MetricError
         The shapes differ.
-    MetricError
-        The shapes differ, or `eps` is no number >= 0.
     MetricError
         The shapes differ, or `eps` is no number >= 0.
 

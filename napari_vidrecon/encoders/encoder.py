@@ -237,8 +237,6 @@ class Encoder(Protocol):
         ------
         EncoderError
             The numbers differ.
-        EncoderError
-            The numbers differ.
         """
 
 

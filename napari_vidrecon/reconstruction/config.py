@@ -218,8 +218,6 @@ class ReconstructionConfig(Settings):
         ------
         ConfigError
             A field that does not exist, or a value out of range.
-        ConfigError
-            A field that does not exist, or a value out of range.
         """
         return cls(**fields)
 
@@ -238,8 +236,6 @@ class ReconstructionConfig(Settings):
 
         Raises
         ------
-        ConfigError
-            A field that does not exist, or a value out of range.
         ConfigError
             A field that does not exist, or a value out of range.
         """

@@ -119,8 +119,6 @@ class AlphaMask:
         ------
         StorageError
             It cannot be written.
-        StorageError
-            It cannot be written.
         """
         write_array(path, self.alpha)
 
@@ -147,8 +145,6 @@ class AlphaMask:
 
         Raises
         ------
-        ConfigError
-            The threshold is no finite number.
         ConfigError
             The threshold is no finite number.
         """

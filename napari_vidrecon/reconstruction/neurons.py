@@ -107,8 +107,6 @@ class NeuronSet:
         ------
         ConfigError
             A number out of range, or no neuron would be left.
-        ConfigError
-            A number out of range, or no neuron would be left.
 
         References
         ----------

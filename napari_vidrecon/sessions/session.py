@@ -335,8 +335,6 @@ class Session:
         ------
         SessionError
             A video cannot be read.
-        SessionError
-            A video cannot be read.
         """
         return [trial_id for trial_id, its_fold in self.folds(folds).items() if its_fold == fold]
 

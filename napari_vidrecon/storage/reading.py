@@ -184,8 +184,6 @@ def open_regular(path: Path | str, expected: str = "a file", error: type[Vidreco
     ------
     VidreconError
         Of the kind asked for: missing, not a regular file, or not readable.
-    VidreconError
-        Of the kind asked for: missing, not a regular file, or not readable.
     """
     check_regular(path, expected, error)
     with reading(path, error, expected):
@@ -254,8 +252,6 @@ def read_text(
 
     Raises
     ------
-    VidreconError
-        Of the kind asked for: missing, not a regular file, larger, or not UTF-8.
     VidreconError
         Of the kind asked for: missing, not a regular file, larger, or not UTF-8.
     """

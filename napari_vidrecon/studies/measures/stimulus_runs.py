@@ -101,8 +101,6 @@ class StimulusResult:
         ------
         RunError
             A run is missing.
-        RunError
-            A run is missing.
         """
         singles = np.stack(store.videos(stimulus_specs(plan, mouse, stimulus)))
         return cls(stimulus.video(), singles, pixels, plan.scale.stimulus_skip)
