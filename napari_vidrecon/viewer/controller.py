@@ -64,7 +64,7 @@ class RunController(Background):
         self.runs_folder = runs_folder or default_runs_folder()
         self._shelf = run_job.EncoderShelf()
         self._active: Active | None = None
-        self._left_behind: dict[Job, Active] = {}
+        self._left_behind: list[Active] = []
         self._redraws = RedrawBudget()
         self._next: Callable[[], None] | None = None
         self._painted_timer = QTimer(self, interval=PAINTED_AFTER_MILLISECONDS, singleShot=True)
@@ -215,7 +215,7 @@ class RunController(Background):
     def _leave_behind(self, active: Active) -> None:
         """Wait no longer for a job; whatever it still makes is kept, but not shown."""
         active.job.cancel()
-        self._left_behind[active.job] = active
+        self._left_behind.append(active)
         self._active = None
         self.model.set_progress(loading="")
         if not active.plan.predicts_only:
@@ -234,10 +234,14 @@ class RunController(Background):
 
     def on_news(self, job: Job, news: Any) -> None:
         """Of the run that is waited for, or of one that was left behind."""
-        if job in self._left_behind:
-            self._keep_of(self._left_behind[job], news)
+        left = self._left_of(job)
+        if left is not None:
+            self._keep_of(left, news)
         elif self._active is not None:
             self._follow(self._active, news)
+
+    def _left_of(self, job: Job) -> Active | None:
+        return next((left for left in self._left_behind if left.job is job), None)
 
     def _keep_of(self, left: Active, news: Any) -> None:
         session = "" if self.model.session is None else str(self.model.session.path)
@@ -282,8 +286,11 @@ class RunController(Background):
 
     def on_end(self, job: Job) -> None:
         """Go on with what waits for it."""
-        active = self._active
-        if self._left_behind.pop(job, None) is not None or active is None:
+        left, active = self._left_of(job), self._active
+        if left is not None:
+            # By identity: what a run was asked for holds arrays, which do not compare.
+            self._left_behind = [each for each in self._left_behind if each is not left]
+        if left is not None or active is None:
             return
         self._active = None
         self.model.set_progress(loading="")

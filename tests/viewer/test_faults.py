@@ -59,7 +59,7 @@ def test_of_two_stopped_runs_the_later_may_end_first(qtbot, small_model):
         controller.begin(each.job)
         controller._leave_behind(each)
     controller.poll()
-    assert list(controller._left_behind.values()) == [first]
+    assert controller._left_behind == [first]
 
 
 @pytest.mark.parametrize("noun", [AlphaMask.full(), NeuronSet.all(3)], ids=lambda noun: type(noun).__name__)
