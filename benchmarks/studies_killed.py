@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 
 from napari_vidrecon.sessions.sample import find_sample
-from napari_vidrecon.studies.runs.store import RUNS_FOLDER, is_finished
+from napari_vidrecon.studies.runs.run_spec import RUNS_FOLDER, is_finished
 
 STUDY = "ablation"
 ENCODERS = 1

@@ -19,8 +19,8 @@ from pathlib import Path
 from napari_vidrecon.studies.conducting import grid
 from napari_vidrecon.studies.experiments.ablation import ABLATION
 from napari_vidrecon.studies.mice import sample_mouse
+from napari_vidrecon.studies.runs.run_spec import RunStore
 from napari_vidrecon.studies.runs.running import Progress, run_all, usual_workers
-from napari_vidrecon.studies.runs.store import RunStore
 from napari_vidrecon.studies.scale import scale_named
 from napari_vidrecon.studies.study import Plan
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from napari_vidrecon.studies.catalogue import STUDIES
-from napari_vidrecon.studies.pages.writing import CONTENTS
+from napari_vidrecon.studies.page import CONTENTS
 
 DOCS = Path(__file__).parent
 WIDEST_PX = 1400

@@ -13,8 +13,7 @@ import numpy as np
 from napari_vidrecon.analysis.postprocess import ensemble_mean, smooth
 from napari_vidrecon.analysis.statistics import TestResult
 from napari_vidrecon.studies.mice import Mouse
-from napari_vidrecon.studies.runs.run_spec import RunSpec
-from napari_vidrecon.studies.runs.store import RunStore
+from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.scale import Scale
 
 if TYPE_CHECKING:

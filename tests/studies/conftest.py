@@ -18,7 +18,7 @@ from napari_vidrecon.encoders.training.training_run import train_encoder
 from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.studies.conducting import grid
 from napari_vidrecon.studies.mice import Mouse
-from napari_vidrecon.studies.runs.store import RunStore
+from napari_vidrecon.studies.runs.run_spec import RunStore
 from napari_vidrecon.studies.scale import Scale
 from napari_vidrecon.studies.study import Outcome, Plan, Study
 

@@ -12,7 +12,7 @@ from napari_vidrecon.storage import claimed
 from napari_vidrecon.storage.claims import InUseError
 from napari_vidrecon.studies.conducting import conduct, grid
 from napari_vidrecon.studies.experiments.ablation import ABLATION
-from napari_vidrecon.studies.runs.store import RunStore
+from napari_vidrecon.studies.runs.run_spec import RunStore
 from napari_vidrecon.studies.study import Outcome, Plan, Study
 
 

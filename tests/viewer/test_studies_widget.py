@@ -26,9 +26,8 @@ from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.sessions.stimuli.gaussian_noise import GaussianNoise
 from napari_vidrecon.studies import catalogue, conducting, scale
-from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.runs.run_spec import RunSpec, is_finished
 from napari_vidrecon.studies.runs.running import Progress
-from napari_vidrecon.studies.runs.store import is_finished
 from napari_vidrecon.studies.scale import Scale
 from napari_vidrecon.studies.study import Drawing, Finding, Outcome, Plan, Study
 from napari_vidrecon.viewer.model import ReconstructionModel

@@ -11,8 +11,7 @@ from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.postprocess import apply_mask
 from napari_vidrecon.reconstruction.neurons import Ablation
 from napari_vidrecon.studies.measures.comparing import level_tests, monotone
-from napari_vidrecon.studies.measures.measuring import evaluation_mask, presented, row, scores
-from napari_vidrecon.studies.measures.tiling import cropped, same_length
+from napari_vidrecon.studies.measures.measuring import cropped, evaluation_mask, presented, row, same_length, scores
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study, averaged
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from napari_vidrecon.studies.runs.store import RunStore
+    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 FRACTIONS = (0.875, 0.75, 0.5, 0.0)
 """Of the neurons that are ablated: 12.5, 25, 50 and 100 % stay."""

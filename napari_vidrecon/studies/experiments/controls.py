@@ -16,8 +16,15 @@ from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.postprocess import apply_mask
 from napari_vidrecon.analysis.statistics import TestResult
 from napari_vidrecon.studies.measures.comparing import CLIP_UNIT, counts
-from napari_vidrecon.studies.measures.measuring import evaluation_mask, other_movies, presented, row
-from napari_vidrecon.studies.measures.tiling import cropped, same_length, spread_frames
+from napari_vidrecon.studies.measures.measuring import (
+    cropped,
+    evaluation_mask,
+    other_movies,
+    presented,
+    row,
+    same_length,
+    spread_frames,
+)
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study, averaged
 
@@ -25,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from napari_vidrecon.studies.runs.store import RunStore
+    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 SHOWN, RANDOM = "movie shown", "random movie"
 PERMUTED, OTHER_CLIP = "permuted neurons", "other clip's activity"

@@ -17,8 +17,7 @@ from napari_vidrecon.analysis.cross_correlation import cross_correlation
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE, TestResult
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
 from napari_vidrecon.studies.measures.comparing import CLIP_UNIT, counts
-from napari_vidrecon.studies.measures.measuring import evaluation_mask, row, scores
-from napari_vidrecon.studies.measures.predicting import from_truth
+from napari_vidrecon.studies.measures.measuring import evaluation_mask, from_truth, row, scores
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Outcome, Plan, Study, averaged
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from napari_vidrecon.studies.runs.store import RunStore
+    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 MOVIE_MEASURES = {
     "contrast": "frame contrast (SD, grey levels)",

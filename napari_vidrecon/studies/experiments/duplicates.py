@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from napari_vidrecon.figures.picture_grids import ClipPair
-    from napari_vidrecon.studies.runs.store import RunStore
+    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 RULE_NOTE = (
     f"A clip is excluded where its first frame correlates with that of a training clip by {FIRST_FRAME_CORRELATION} or "

@@ -12,8 +12,7 @@ from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.ensembles import mean_frame_correlations, mean_video_correlations
 from napari_vidrecon.analysis.postprocess import ensemble_mean, smooth
 from napari_vidrecon.studies.measures.comparing import level_tests, monotone
-from napari_vidrecon.studies.measures.measuring import evaluation_mask, presented, row
-from napari_vidrecon.studies.measures.tiling import cropped, same_length
+from napari_vidrecon.studies.measures.measuring import cropped, evaluation_mask, presented, row, same_length
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from napari_vidrecon.studies.runs.store import RunStore
+    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 
 def _specs(plan: Plan, clip: Clip) -> list[RunSpec]:

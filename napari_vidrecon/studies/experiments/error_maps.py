@@ -21,11 +21,18 @@ from napari_vidrecon.analysis.raster_order import by_first_component
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.studies.measures.comparing import CLIP_UNIT, MOUSE_UNIT, counts
-from napari_vidrecon.studies.measures.measuring import evaluation_mask, row
-from napari_vidrecon.studies.measures.predicting import from_reconstructions, from_truth
-from napari_vidrecon.studies.measures.tiling import cropped, example_times_s, rows_of_clips, same_length, screen_window
-from napari_vidrecon.studies.runs.run_spec import RunSpec
-from napari_vidrecon.studies.runs.store import RunStore
+from napari_vidrecon.studies.measures.measuring import (
+    cropped,
+    evaluation_mask,
+    example_times_s,
+    from_reconstructions,
+    from_truth,
+    row,
+    rows_of_clips,
+    same_length,
+    screen_window,
+)
+from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study, averaged
 
 if TYPE_CHECKING:

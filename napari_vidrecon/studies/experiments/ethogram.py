@@ -12,9 +12,13 @@ import numpy as np
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.raster_order import by_first_component
 from napari_vidrecon.sessions.trial import Trial
-from napari_vidrecon.studies.measures.measuring import evaluation_mask, row
-from napari_vidrecon.studies.measures.predicting import from_reconstructions, from_truth
-from napari_vidrecon.studies.measures.tiling import example_times_s
+from napari_vidrecon.studies.measures.measuring import (
+    evaluation_mask,
+    example_times_s,
+    from_reconstructions,
+    from_truth,
+    row,
+)
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.study import Clip, Drawing, Outcome, Plan, Study, averaged
 
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from napari_vidrecon.studies.runs.store import RunStore
+    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 
 def runs(plan: Plan) -> Sequence[RunSpec]:

@@ -28,7 +28,7 @@ from napari_vidrecon.studies.study import Drawing, Movie, Outcome, Plan, Study
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from napari_vidrecon.studies.runs.store import RunStore
+    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 PHASES = (False, True)
 FEWEST_CONTROLS = 5

@@ -24,7 +24,7 @@ from napari_vidrecon.studies.study import Drawing, Finding, Movie, Outcome, Plan
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from napari_vidrecon.studies.runs.store import RunStore
+    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 FRAME_SHOWN = 30
 """The 31st, as in the paper."""

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_vidrecon.reconstruction.masks import TRAINING_THRESHOLD
-from napari_vidrecon.studies.measures.measuring import EVALUATION_THRESHOLD
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.study import Clip, Plan, averaged
 
 if TYPE_CHECKING:
-    from napari_vidrecon.studies.runs.store import RunStore
+    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 STANDARD, PREDICTED = "standard", "from predicted"
 GRADIENTS, UNSMOOTHED = "gradient ensembling", "no smoothing"

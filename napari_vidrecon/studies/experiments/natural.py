@@ -15,8 +15,18 @@ from napari_vidrecon import metrics
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE, TestResult
 from napari_vidrecon.studies.measures.comparing import counted, counts
-from napari_vidrecon.studies.measures.measuring import evaluation_mask, other_movies, presented, row, scores
-from napari_vidrecon.studies.measures.tiling import cropped, example_times_s, rows_of_clips, same_length, spread_frames
+from napari_vidrecon.studies.measures.measuring import (
+    cropped,
+    evaluation_mask,
+    example_times_s,
+    other_movies,
+    presented,
+    row,
+    rows_of_clips,
+    same_length,
+    scores,
+    spread_frames,
+)
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.study import Drawing, Finding, Movie, Outcome, Plan, Study, averaged
 
@@ -24,7 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from napari_vidrecon.studies.runs.store import RunStore
+    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 MEASURES = {"video_correlation": "video correlation r", "mean_frame_correlation": "mean frame correlation r"}
 FRAMES_SHOWN, FRAMES_APART = 10, 30

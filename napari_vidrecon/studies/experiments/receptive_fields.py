@@ -12,7 +12,7 @@ from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import match_luminance_contrast
 from napari_vidrecon.analysis.receptive_fields import POLARITIES, ReceptiveFieldMaps
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
-from napari_vidrecon.studies.measures.mapped_fields import mapped_fields
+from napari_vidrecon.studies.measures.measuring import mapped_fields
 from napari_vidrecon.studies.mice import Mouse
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.study import Drawing, Finding, Outcome, Plan, Study, averaged
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from napari_vidrecon.figures.screen_maps import ScreenMap
-    from napari_vidrecon.studies.runs.store import RunStore
+    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 EXAMPLES_OF_ONE_MOUSE = 4
 ALPHA_RANGE = (0.0, 1.5)

@@ -16,8 +16,7 @@ from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
 from napari_vidrecon.figures.mosaic import mosaic_frames
 from napari_vidrecon.figures.mouse_lines import LinePanel, Lines, mouse_lines_figure
 from napari_vidrecon.studies.experiments import method_versions
-from napari_vidrecon.studies.measures.measuring import evaluation_mask, presented
-from napari_vidrecon.studies.measures.tiling import cropped, same_length, spread_frames
+from napari_vidrecon.studies.measures.measuring import cropped, evaluation_mask, presented, same_length, spread_frames
 from napari_vidrecon.studies.study import Clip, Plan, averaged
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from napari_vidrecon.sessions.trial import Trial
-    from napari_vidrecon.studies.runs.store import RunStore
+    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 EXAMPLE_MOUSE = 3
 """Position of the paper's example, mouse 4 trial 1."""

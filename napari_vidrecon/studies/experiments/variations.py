@@ -14,7 +14,7 @@ import numpy as np
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import match_luminance_contrast
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE
-from napari_vidrecon.reconstruction.masks import TRAINING_THRESHOLD
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.studies.experiments.method_versions import (
     ACTIVITY_MEASURES,
@@ -36,16 +36,15 @@ from napari_vidrecon.studies.experiments.method_versions import (
     version_movie,
     version_specs,
 )
-from napari_vidrecon.studies.measures import predicting
 from napari_vidrecon.studies.measures.comparing import pair_tests
-from napari_vidrecon.studies.measures.measuring import EVALUATION_THRESHOLD, evaluation_mask, row, scores
+from napari_vidrecon.studies.measures.measuring import evaluation_mask, from_truth, row, scores
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study, averaged
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from napari_vidrecon.studies.runs.store import RunStore
+    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 EVALUATION_THRESHOLDS = tuple(step / 10 for step in range(11))
 
@@ -178,7 +177,7 @@ def _activity(plan: Plan, store: RunStore) -> Iterator[dict[str, Any]]:
     trials = {clip: plan.trial(clip) for clip in plan.clips}
     for kind in INPUTS:
         shown = {clip: replace(trial, video=_shown(plan, store, clip, trial, kind)) for clip, trial in trials.items()}
-        for clip, predicted in predicting.from_truth(plan, shown).items():
+        for clip, predicted in from_truth(plan, shown).items():
             recorded = trials[clip].responses
             part = plan.measured(recorded.shape[1])
             yield row(

@@ -1,18 +1,27 @@
-"""Measurements that several studies share: from finished runs to rows of a table."""
+"""Measurements that several studies share, and what they need for them: predictions, mapped fields, parts shown."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_vidrecon import metrics
-from napari_vidrecon.analysis.postprocess import apply_mask, match_luminance_contrast
+from napari_vidrecon.analysis.postprocess import apply_mask, match_luminance_contrast, union_crop
+from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe, map_receptive_fields
+from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
+from napari_vidrecon.encoders.answers import predicted
+from napari_vidrecon.encoders.checkpoints import file_hash
+from napari_vidrecon.errors import RunError, StorageError
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
 from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.studies.mice import Mouse
+from napari_vidrecon.studies.runs.run_spec import KEY_LETTERS, RunSpec, RunStore
 from napari_vidrecon.studies.study import Clip, Plan
-
-EVALUATION_THRESHOLD = 1.0
 
 
 def evaluation_mask(clip: Clip) -> np.ndarray:
@@ -81,3 +90,174 @@ def other_movies(clips: Sequence[Clip]) -> dict[Clip, Clip]:
         if len(own) > 1:
             others.update(zip(own, own[1:] + own[:1], strict=True))
     return others
+
+
+def from_truth(plan: Plan, trials: Mapping[Clip, Trial]) -> dict[Clip, np.ndarray]:
+    """Activity predicted from the movies shown, (N, T), mean over the encoders that are averaged.
+
+    Parameters
+    ----------
+    trials
+        Each clip, cut as it is reconstructed. Every encoder is loaded once a mouse.
+
+    Returns
+    -------
+    dict[Clip, np.ndarray]
+        {clip: (N, T)}.
+    """
+    total: dict[Clip, np.ndarray] = {}
+    for mouse in dict.fromkeys(clip.mouse for clip in trials):
+        indices = plan.encoders(mouse)
+        for index in indices:
+            encoder = mouse.load_encoder(index)
+            for clip, trial in trials.items():
+                if clip.mouse == mouse:
+                    inputs = trial.video, trial.behavior, trial.pupil_center
+                    activity = predicted(encoder, *inputs, clip=trial.name) / len(indices)
+                    total[clip] = total[clip] + activity if clip in total else activity
+    return total
+
+
+def from_reconstructions(store: RunStore, specs: Iterable[RunSpec]) -> np.ndarray:
+    """Activity predicted from reconstructions, mean over runs; each encoder predicts from its own.
+
+    Returns
+    -------
+    np.ndarray
+        (N, T) >= 0.
+
+    Raises
+    ------
+    RunError
+        A run holds no predicted activity.
+    """
+    activities = []
+    for spec in specs:
+        activity = store.load(spec).predicted_activity
+        if activity is None:
+            raise RunError(f"{spec.label}: expected a run with predicted activity, found none; run it again")
+        activities.append(activity)
+    return np.mean(activities, axis=0)
+
+
+MAPS_FOLDER = "maps"
+KEY_FORMAT = 1
+
+
+def mapped_fields(plan: Plan, store: RunStore, mouse: Mouse) -> ReceptiveFieldMaps:
+    """Maps of all neurons, the mean over the mouse's encoders; read where an earlier call has written them.
+
+    Parameters
+    ----------
+    plan
+        Scale of the mapping.
+    store
+        Whose folder holds the maps.
+    mouse
+        To map.
+
+    Returns
+    -------
+    ReceptiveFieldMaps
+        In half precision, as the file holds them.
+
+    Raises
+    ------
+    VidreconError
+        An input cannot be read, or the maps cannot be written.
+    """
+    recipe = MappingRecipe.preset(plan.scale.mapping)
+    encoders = plan.encoders(mouse)
+    file = store.out / MAPS_FOLDER / f"{_key(mouse, encoders, recipe)}.npz"
+    session = mouse.open_session()
+    if not _readable(file):
+        opened = [mouse.load_encoder(index) for index in encoders]
+        found = map_receptive_fields(session, opened, recipe)
+        if found is None:
+            raise RunError(f"{mouse.session}: the mapping of receptive fields was stopped; start it again")
+        found.save(file)
+    # Read in any case: the file holds half precision, and the first and every later evaluation must agree.
+    return ReceptiveFieldMaps.load(file, session.screen)
+
+
+def _key(mouse: Mouse, encoders: tuple[int, ...], recipe: MappingRecipe) -> str:
+    behavior, pupil_center = mouse.open_session().average_behavior()
+    decisive = {
+        "format": KEY_FORMAT,
+        "session": mouse.open_session().fingerprint(),
+        "behavior": [behavior.tolist(), pupil_center.tolist()],
+        "encoders": [file_hash(mouse.encoders[index]) for index in encoders],
+        "readout": mouse.readout,
+        "recipe": recipe.model_dump(mode="json"),
+    }
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:KEY_LETTERS]
+
+
+def _readable(file: Path) -> bool:
+    """Whether the file is there and sound; a damaged one is mapped anew."""
+    if not file.exists():
+        return False
+    try:
+        ReceptiveFieldMaps.load(file)
+    except StorageError:
+        return False
+    return True
+
+
+CLIPS_A_ROW = 5
+CROP_MARGIN_PX = 2
+
+
+def example_times_s(plan: Plan, trial: Trial) -> np.ndarray:
+    """Times of all frames of an example, in seconds from the beginning of the whole clip."""
+    return ((plan.scale.example_frames or (0, 0))[0] + np.arange(trial.frames)) / trial.frame_rate_hz
+
+
+def spread_frames(frames: int, every: int, most: int) -> np.ndarray:
+    """Frames to show: the first, one every `every` frames, and the last, as the paper does; at most `most`.
+
+    Where that gives fewer than `most`, as in a short clip, they are equally spaced instead.
+
+    Parameters
+    ----------
+    frames
+        Length of the clip.
+    every
+        Frames between two that are shown.
+    most
+        How many are shown.
+
+    Returns
+    -------
+    np.ndarray
+        Indices, ascending.
+    """
+    regular = [*range(0, frames - 1, every), frames - 1]
+    if len(regular) != most:
+        regular = np.unique(np.round(np.linspace(0, frames - 1, min(most, frames)))).astype(int).tolist()
+    return np.array(regular)
+
+
+def same_length(rows: Sequence[Sequence[np.ndarray]]) -> list[list[np.ndarray]]:
+    """Rows of movies cut to the shortest, so that they can play beside each other."""
+    shortest = min(len(movie) for movies in rows for movie in movies)
+    return [[movie[:shortest] for movie in movies] for movies in rows]
+
+
+def rows_of_clips(plan: Plan, clips: Sequence[Clip]) -> list[list[Clip]]:
+    """Clips as the paper tiles them, a row a mouse; those of a single mouse wrapped."""
+    if len(plan.mice) > 1:
+        return [[clip for clip in clips if clip.mouse == mouse] for mouse in plan.mice]
+    return [list(clips[start : start + CLIPS_A_ROW]) for start in range(0, len(clips), CLIPS_A_ROW)]
+
+
+def screen_window(plan: Plan) -> tuple[slice, slice]:
+    """The part of the screen that holds every mouse's evaluation mask, with a little room around."""
+    masks = [mouse.load_mask().binary(EVALUATION_THRESHOLD) for mouse in plan.mice]
+    return union_crop(masks, margin=CROP_MARGIN_PX)
+
+
+def cropped(plan: Plan, rows: Sequence[Sequence[np.ndarray]]) -> list[list[np.ndarray]]:
+    """Rows of movies (T, H, W) or (T, H, W, 3) cut to `screen_window`."""
+    window = screen_window(plan)
+    return [[movie[:, *window] for movie in movies] for movies in rows]

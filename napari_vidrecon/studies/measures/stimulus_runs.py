@@ -9,13 +9,13 @@ import numpy as np
 
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import ensemble_mean, union_crop
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.stimuli.stimulus import Stimulus
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
-from napari_vidrecon.studies.measures.measuring import EVALUATION_THRESHOLD, presented
+from napari_vidrecon.studies.measures.measuring import presented
 from napari_vidrecon.studies.mice import Mouse
-from napari_vidrecon.studies.runs.run_spec import RunSpec
-from napari_vidrecon.studies.runs.store import RunStore
+from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.study import Plan
 
 CROP_MARGIN_PX = 2

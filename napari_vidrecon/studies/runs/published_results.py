@@ -20,8 +20,7 @@ from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
 from napari_vidrecon.storage import check_inside
 from napari_vidrecon.studies.mice import Mouse
-from napari_vidrecon.studies.runs.run_spec import RunSpec
-from napari_vidrecon.studies.runs.store import RunStore
+from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.scale import Scale
 from napari_vidrecon.studies.study import Plan
 

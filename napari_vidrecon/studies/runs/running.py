@@ -14,8 +14,7 @@ from typing import Any
 
 from napari_vidrecon.errors import ConfigError, RunError, one_line
 from napari_vidrecon.storage.claims import InUseError
-from napari_vidrecon.studies.runs.run_spec import RunSpec
-from napari_vidrecon.studies.runs.store import is_finished
+from napari_vidrecon.studies.runs.run_spec import RunSpec, is_finished
 
 LOST_WORKERS_ALLOWED = 5
 """How often a run is given to another worker after one was lost, before it counts as failed."""

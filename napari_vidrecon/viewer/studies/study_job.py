@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_vidrecon.studies.conducting import Written
-    from napari_vidrecon.studies.runs.run_spec import RunSpec
+    from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
     from napari_vidrecon.studies.runs.running import Progress
-    from napari_vidrecon.studies.runs.store import RunStore
     from napari_vidrecon.studies.study import Drawing, Movie, Outcome, Plan, Study
 
 Made = TypeVar("Made")
@@ -126,7 +125,7 @@ def conduct(request: StudyRequest, job: Job) -> None:
 
 def _list_runs(studies: Sequence[Study], plan: Plan, out: Path, job: Job) -> None:
     from napari_vidrecon.studies.conducting import grid
-    from napari_vidrecon.studies.runs.store import RunStore
+    from napari_vidrecon.studies.runs.run_spec import RunStore
 
     store = RunStore(out)
     for study in studies:

@@ -66,7 +66,7 @@ class StudyResults:
     @staticmethod
     def is_there(out: Path, study: str) -> bool:
         """Whether a study has left results below an output folder."""
-        from napari_vidrecon.studies.pages.writing import PAGE
+        from napari_vidrecon.studies.page import PAGE
 
         return (out / study / PAGE).is_file()
 
@@ -74,7 +74,7 @@ class StudyResults:
     def read(cls, out: Path, study: str) -> StudyResults | None:
         """The results of a study below an output folder; None if there are none that can be read."""
         from napari_vidrecon.reconstruction.results import SUFFIX
-        from napari_vidrecon.studies.pages.writing import FINDINGS_TABLE, PAGE, PROVENANCE
+        from napari_vidrecon.studies.page import FINDINGS_TABLE, PAGE, PROVENANCE
 
         folder = out / study
         try:

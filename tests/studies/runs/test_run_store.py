@@ -7,9 +7,8 @@ import pytest
 
 from napari_vidrecon.errors import RunError
 from napari_vidrecon.storage.claims import InUseError
-from napari_vidrecon.studies.conducting import cost, grid
-from napari_vidrecon.studies.runs.cost import estimate
-from napari_vidrecon.studies.runs.store import RunStore, is_finished
+from napari_vidrecon.studies.conducting import cost, estimate, grid
+from napari_vidrecon.studies.runs.run_spec import RunStore, is_finished
 from napari_vidrecon.studies.study import Outcome, Plan, Study, averaged
 
 

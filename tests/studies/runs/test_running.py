@@ -24,9 +24,8 @@ from napari_vidrecon.studies.conducting import grid
 from napari_vidrecon.studies.experiments.ablation import ABLATION
 from napari_vidrecon.studies.mice import Mouse
 from napari_vidrecon.studies.runs import running
-from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore, is_finished
 from napari_vidrecon.studies.runs.running import Progress, run_all
-from napari_vidrecon.studies.runs.store import RunStore, is_finished
 from napari_vidrecon.studies.study import Plan
 
 START_SECONDS = 120.0

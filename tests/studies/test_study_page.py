@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.errors import StorageError
 from napari_vidrecon.studies.mice import sample_mouse
-from napari_vidrecon.studies.pages.page import gallery_page
-from napari_vidrecon.studies.pages.writing import write_outcome
+from napari_vidrecon.studies.page import gallery_page, write_outcome
 from napari_vidrecon.studies.runs.run_spec import without_repeats
 from napari_vidrecon.studies.study import Drawing, Finding, Movie, Outcome, Plan, Study
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_vidrecon.studies.measures.measuring import evaluation_mask, other_movies
-from napari_vidrecon.studies.measures.tiling import cropped, example_times_s, rows_of_clips, same_length, spread_frames
+from napari_vidrecon.studies.measures.measuring import (
+    cropped,
+    evaluation_mask,
+    example_times_s,
+    other_movies,
+    rows_of_clips,
+    same_length,
+    spread_frames,
+)
 
 
 def test_a_whole_clip_shows_one_frame_a_second_and_the_last() -> None:

@@ -1,1 +1,0 @@
-"""What a study leaves on disk for people: tables, figures, movies, pages."""
