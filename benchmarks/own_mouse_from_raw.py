@@ -35,7 +35,7 @@ import torch
 
 import napari_vidrecon as vr
 from napari_vidrecon.encoders.training.training_run import single_trial_correlation
-from napari_vidrecon.sessions.simulation.raw.raw_mouse import RawMouse, raw_place
+from napari_vidrecon.sessions.simulation.raw_mouse import RawMouse, raw_place
 from napari_vidrecon.sessions.trial_files import STREAMS
 
 RAW_KINDS = ("suite2p", "nwb")

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Trial as Trial
     from napari_vidrecon.sessions.session import open_session as open_session
     from napari_vidrecon.sessions.simulation.mouse import simulate_session as simulate_session
-    from napari_vidrecon.sessions.stimuli.given_movie import GivenMovie as GivenMovie
+    from napari_vidrecon.sessions.stimuli.stimulus import GivenMovie as GivenMovie
     from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial as stimulus_trial
     from napari_vidrecon.studies.study import Study as Study
 
@@ -54,7 +54,7 @@ _HOME = {
     "Decoder": "napari_vidrecon.reconstruction.decoder",
     "Encoder": "napari_vidrecon.encoders.encoder",
     "EncoderError": "napari_vidrecon.errors",
-    "GivenMovie": "napari_vidrecon.sessions.stimuli.given_movie",
+    "GivenMovie": "napari_vidrecon.sessions.stimuli.stimulus",
     "MaskError": "napari_vidrecon.errors",
     "NeuronSet": "napari_vidrecon.reconstruction.neurons",
     "Recipe": "napari_vidrecon.reconstruction.recipe",

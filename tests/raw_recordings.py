@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.sessions.simulation.raw import raw_mouse
+from napari_vidrecon.sessions.simulation import raw_mouse
 
 
 class RawMouse(raw_mouse.RawMouse):

@@ -10,8 +10,7 @@ from scipy import ndimage
 
 from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
 from napari_vidrecon.sessions.simulation import calcium, visual_cortex
-from napari_vidrecon.sessions.simulation.behavior import EYE_CENTRE_PX
-from napari_vidrecon.sessions.simulation.gaze import as_seen
+from napari_vidrecon.sessions.simulation.behavior import EYE_CENTRE_PX, as_seen
 from napari_vidrecon.sessions.simulation.receptive_fields import COMPLEX
 from napari_vidrecon.sessions.simulation.visual_cortex import VisualCortex
 from napari_vidrecon.sessions.trial import Trial

@@ -14,7 +14,7 @@ from napari_vidrecon.encoders.answers import check_finite, check_size
 from napari_vidrecon.encoders.chunks import chunk_that_fits
 from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.reconstruction.inputs import encoder_list
-from napari_vidrecon.sessions.stimuli.on_off_patches import GREY_LEVEL, OFF_LEVEL, ON_LEVEL, OnOffPatches
+from napari_vidrecon.sessions.stimuli.patches import GREY_LEVEL, OFF_LEVEL, ON_LEVEL, OnOffPatches
 from napari_vidrecon.settings import Settings, listed, of_kind, shown
 
 if TYPE_CHECKING:

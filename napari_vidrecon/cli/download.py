@@ -45,10 +45,16 @@ def download(
     """
     from napari_vidrecon.cli import report
     from napari_vidrecon.errors import ConfigError
-    from napari_vidrecon.sessions.downloading.addresses import check_address
-    from napari_vidrecon.sessions.downloading.catalogue import HOST, catalogue, chosen_files
+    from napari_vidrecon.sessions.downloading.answers import check_address
+    from napari_vidrecon.sessions.downloading.catalogue import (
+        HOST,
+        SAMPLE_LICENCE,
+        SAMPLE_NAME,
+        catalogue,
+        chosen_files,
+        sample_files,
+    )
     from napari_vidrecon.sessions.downloading.download import Licence, read_licence
-    from napari_vidrecon.sessions.downloading.sample_files import SAMPLE_LICENCE, SAMPLE_NAME, sample_files
     from napari_vidrecon.sessions.sample import fetched_sample
 
     host = (mirror or HOST).rstrip("/")

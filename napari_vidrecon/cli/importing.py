@@ -78,9 +78,9 @@ def importing(
     from napari_vidrecon.cli.reader_options import chosen_options
     from napari_vidrecon.cli.settings import checked
     from napari_vidrecon.errors import ConfigError
-    from napari_vidrecon.sessions.belongings import SESSION
     from napari_vidrecon.sessions.importing.settings import ImportSettings
     from napari_vidrecon.sessions.importing.sources import ImportSource, reader_named, require_replaceable
+    from napari_vidrecon.sessions.writer import SESSION
 
     options = chosen_options(kind, reader_named(kind), context.obj)
     choices = {"trial_frames": trial_frames, "fit": fit, "bad_neurons": bad_neurons, "negative": negative}

@@ -108,8 +108,7 @@ def open_stimulus(session: Session, file: Path, name: str | None = None) -> Tria
     StorageError
         It cannot be read, or is no movie of the screen.
     """
-    from napari_vidrecon.sessions.stimuli.given_movie import GivenMovie
-    from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial
+    from napari_vidrecon.sessions.stimuli.stimulus import GivenMovie, stimulus_trial
 
     return stimulus_trial(GivenMovie(name or file.stem, read_movie(file)), session)
 

@@ -52,10 +52,10 @@ def simulate(
     from napari_vidrecon.cli.progress import Progress
     from napari_vidrecon.cli.stopping import StopRequest
     from napari_vidrecon.errors import ConfigError
-    from napari_vidrecon.sessions.belongings import SESSION
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.sessions.simulation.mouse import simulate_session
-    from napari_vidrecon.sessions.simulation.raw.raw_mouse import RawMouse, left_of_raw, raw_place, require_whole_scans
+    from napari_vidrecon.sessions.simulation.raw_mouse import RawMouse, left_of_raw, raw_place, require_whole_scans
+    from napari_vidrecon.sessions.writer import SESSION
 
     if dtype not in ("uint8", "float32"):
         raise ConfigError(f"--dtype: expected uint8 or float32, found {dtype!r}")
@@ -115,8 +115,8 @@ def _require_replaceable(out: Path, overwrite: bool) -> None:
         Something else is there, or it is not to be replaced.
     """
     from napari_vidrecon.errors import StorageError
-    from napari_vidrecon.sessions.belongings import require_session_or_nothing
     from napari_vidrecon.sessions.metadata import SIMULATION_FILE
+    from napari_vidrecon.sessions.writer import require_session_or_nothing
     from napari_vidrecon.storage import recover_folder
 
     recover_folder(out)
@@ -141,7 +141,7 @@ def _require_raw_replaceable(place: Path, overwrite: bool) -> None:
         Something else is there, or it is not to be replaced.
     """
     from napari_vidrecon.errors import StorageError
-    from napari_vidrecon.sessions.simulation.raw.raw_mouse import is_raw
+    from napari_vidrecon.sessions.simulation.raw_mouse import is_raw
     from napari_vidrecon.storage import recover_folder
 
     recover_folder(place)

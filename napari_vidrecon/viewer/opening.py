@@ -18,8 +18,7 @@ from napari_vidrecon.reconstruction.recipe import Recipe
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
 from napari_vidrecon.sessions.session import Session, open_session
-from napari_vidrecon.sessions.stimuli.given_movie import GivenMovie
-from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
+from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL, GivenMovie
 from napari_vidrecon.storage import reading
 from napari_vidrecon.viewer.companions import ENCODER_SUFFIXES, find_companions
 from napari_vidrecon.viewer.faults import Faults

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_vidrecon.sessions.session import open_session
-from napari_vidrecon.sessions.simulation.raw.raw_mouse import raw_place
+from napari_vidrecon.sessions.simulation.raw_mouse import raw_place
 
 SMALL = ("--neurons", 6, "--trials", 8, "--validation-trials", 2, "--test-trials", 2)
 KINDS = ("arrays", "suite2p", "nwb")

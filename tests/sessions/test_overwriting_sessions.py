@@ -12,10 +12,9 @@ import pytest
 
 from benchmarks.safety.changes import Changes
 from napari_vidrecon.errors import StorageError
-from napari_vidrecon.sessions.belongings import SESSION
 from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.sessions.trial import Trial
-from napari_vidrecon.sessions.writer import write_session
+from napari_vidrecon.sessions.writer import SESSION, write_session
 from napari_vidrecon.storage import recover_folder
 
 NEURONS, FRAMES = 3, 32

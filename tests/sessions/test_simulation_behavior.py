@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_vidrecon.sessions.simulation.behavior import simulate_behavior
-from napari_vidrecon.sessions.simulation.gaze import SCREEN_PX_PER_CAMERA_PX, as_seen, gaze_shift
+from napari_vidrecon.sessions.simulation.behavior import SCREEN_PX_PER_CAMERA_PX, as_seen, gaze_shift, simulate_behavior
 
 TRIALS = 150
 

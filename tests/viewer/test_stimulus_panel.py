@@ -23,7 +23,7 @@ from napari_vidrecon.reconstruction.scripts import (
 from napari_vidrecon.sessions.stimuli.drifting_grating import DriftingGrating
 from napari_vidrecon.sessions.stimuli.gaussian_noise import GaussianNoise
 from napari_vidrecon.sessions.stimuli.movie_file import MovieFile
-from napari_vidrecon.sessions.stimuli.single_patch import SinglePatch
+from napari_vidrecon.sessions.stimuli.patches import SinglePatch
 from napari_vidrecon.viewer.choices import ActivityMode
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord

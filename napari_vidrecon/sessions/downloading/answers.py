@@ -1,4 +1,4 @@
-"""Asking a server, and what it answers: redirects followed with care, every failure one of two kinds."""
+"""Asking a server, and what it answers: addresses checked, redirects followed with care, two kinds of failures."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import requests
 from requests import exceptions as told
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from napari_vidrecon.errors import StorageError, one_line
-from napari_vidrecon.sessions.downloading.addresses import check_address
+from napari_vidrecon.errors import StorageError, VidreconError, one_line
 from napari_vidrecon.sessions.downloading.patience import Patience, PatientAdapter
 
 CONNECT_TIMEOUT_S = 15.0
@@ -220,3 +219,51 @@ def _innermost(error: Exception) -> Exception:
         if not isinstance(inner, Exception) or inner is error:
             return error
         error = inner
+
+
+SCHEMES = ("http", "https")
+LONGEST_ADDRESS = 4000
+HIGHEST_PRINTABLE_ASCII = "~"
+
+
+def check_address(url: str, error: type[VidreconError] = StorageError) -> None:
+    """Refuse an address that is not one of a web server.
+
+    Parameters
+    ----------
+    url
+        The address.
+    error
+        The kind of error to raise.
+
+    Raises
+    ------
+    VidreconError
+        Of the kind asked for: another scheme, no host, a password, odd characters, or longer than any real one.
+    """
+    reason = _reason(url)
+    if reason:
+        # A password that somebody put there must not end up in a log.
+        before, at, after = url.rpartition("@")
+        shown = one_line(f"{before.partition('//')[0]}//...@{after}" if at and before else url, 200)
+        raise error(f"{shown}: expected an address that starts with http:// or https:// and a host, found {reason}")
+
+
+def _reason(url: str) -> str:
+    if len(url) > LONGEST_ADDRESS:
+        return f"one of {len(url)} characters"
+    if any(not " " < each <= HIGHEST_PRINTABLE_ASCII or each == "\\" for each in url):
+        return "characters that no address has"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "one that cannot be read"
+    if parts.scheme.lower() not in SCHEMES:
+        return f"{parts.scheme}:" if parts.scheme else "none of them"
+    if "@" in parts.netloc:
+        return "a name or password in it, which would end up in records; leave it out"
+    if not host or port == 0:
+        return "no host"
+    labels = host.rstrip(".").split(".")
+    return "" if ":" in host or all(0 < len(each) < 64 for each in labels) else "a host that no server has"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from napari_vidrecon.errors import SessionError, StorageError, one_line
-from napari_vidrecon.sessions.downloading.zips import ArchiveError, opened_zip, zip_damage
+from napari_vidrecon.sessions.downloading.opening import ArchiveError, opened_zip, zip_damage
 from napari_vidrecon.sessions.session import EXCLUDED_TIER, open_session
 from napari_vidrecon.storage import disk_errors, replacing_folder
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from napari_vidrecon.errors import SessionError
-from napari_vidrecon.sessions.belongings import REPORT_FILE, REPORT_TEXT_FILE, require_session_or_nothing
 from napari_vidrecon.sessions.importing.behavior import behavior_of, prepared_behavior
 from napari_vidrecon.sessions.importing.neurons import usable_neurons
 from napari_vidrecon.sessions.importing.recording import Recording
@@ -32,7 +31,13 @@ from napari_vidrecon.sessions.importing.trials import TrialCut, cut_trials
 from napari_vidrecon.sessions.metadata import SIMULATION_FILE
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
-from napari_vidrecon.sessions.writer import PADDED_FRAMES, write_session
+from napari_vidrecon.sessions.writer import (
+    PADDED_FRAMES,
+    REPORT_FILE,
+    REPORT_TEXT_FILE,
+    require_session_or_nothing,
+    write_session,
+)
 
 FEW_TRIALS = 60
 """With fewer trials than this an encoder learns little."""

@@ -11,7 +11,6 @@ from typing import Any
 
 from napari_vidrecon.doors import Door
 from napari_vidrecon.errors import ConfigError, SessionError, StorageError, VidreconError, one_line
-from napari_vidrecon.sessions.belongings import REPORT_FILE
 from napari_vidrecon.sessions.importing.arrays import ArrayFolder
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.nwb import NwbFile
@@ -19,6 +18,7 @@ from napari_vidrecon.sessions.importing.recording import Recording
 from napari_vidrecon.sessions.importing.recording_reader import Reader
 from napari_vidrecon.sessions.importing.settings import ImportSettings
 from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
+from napari_vidrecon.sessions.writer import REPORT_FILE
 from napari_vidrecon.settings import Settings
 from napari_vidrecon.storage import recover_folder
 

@@ -14,9 +14,8 @@ import numpy as np
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.sessions.metadata import SIMULATION_FILE
 from napari_vidrecon.sessions.simulation import calcium
-from napari_vidrecon.sessions.simulation.behavior import simulate_behavior
+from napari_vidrecon.sessions.simulation.behavior import SCREEN_PX_PER_CAMERA_PX, simulate_behavior
 from napari_vidrecon.sessions.simulation.camera import HEIGHT, WIDTH
-from napari_vidrecon.sessions.simulation.gaze import SCREEN_PX_PER_CAMERA_PX
 from napari_vidrecon.sessions.simulation.movies import movie
 from napari_vidrecon.sessions.simulation.plates import PHOTOGRAPHS
 from napari_vidrecon.sessions.simulation.receptive_fields import KIND_NAMES

@@ -8,6 +8,7 @@ resolution and area-averaged, so that edges move smoothly.
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
 from napari_vidrecon.sessions.simulation.camera import (
     HEIGHT,
@@ -16,10 +17,11 @@ from napari_vidrecon.sessions.simulation.camera import (
     draw_camera_path,
     film,
     log_uniform,
+    screen_grid,
+    wander,
 )
 from napari_vidrecon.sessions.simulation.fluctuations import ornstein_uhlenbeck
-from napari_vidrecon.sessions.simulation.passing_objects import draw_passing_object
-from napari_vidrecon.sessions.simulation.plates import random_plate
+from napari_vidrecon.sessions.simulation.plates import fractal_plate, photograph_plate, random_plate
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 
 # Keeps the random numbers of movies apart from the mouse's others.
@@ -88,3 +90,73 @@ def _graded(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
     graded = (luminance + contrast * (shot - shot.mean()) / (shot.std() + LEAST_CONTRAST)) * light
     gamma = float(np.exp(rng.normal(0.0, GAMMA_SPREAD)))
     return np.rint(BRIGHTEST_GREY * np.clip(graded / BRIGHTEST_GREY, 0.0, 1.0) ** gamma).astype(np.float32)
+
+
+# Lengths are in pixels of the supersampled screen.
+RADII_PX = (8.0, 34.0)
+SPEEDS_PX_S = (4.0 * SUPERSAMPLING, 36.0 * SUPERSAMPLING)
+VERTICAL_SHARE = 0.6
+DRIFT_S = 0.7
+# Spread of the place an object crosses at some moment of the shot, as a share of the screen.
+CROSSING_SPREAD = 0.25
+GROWTH_PER_S, GROWTH_S, MOST_GROWTH = 0.2, 1.0, 0.7
+TURN_RAD_S, TURN_S = 0.5, 1.0
+
+# Amplitude of the 1st to 4th harmonic of the outline, in radii; how thin it may get; how far it is drawn.
+OUTLINE_WAVES = (0.25, 0.18, 0.12, 0.08)
+THINNEST, FARTHEST = 0.25, 1.8
+
+# Luminance and texture in units of the scene's contrast.
+TONE_SPREAD, TEXTURES = 1.3, (0.1, 0.9)
+PHOTOGRAPH_FRACTION = 0.6
+
+
+def draw_passing_object(rng: np.random.Generator, scene: np.ndarray) -> None:
+    """Paint one object into every frame of a scene that it crosses.
+
+    Parameters
+    ----------
+    rng
+        Random generator.
+    scene
+        (frames, 72, 128) float32 of the supersampled screen; changed in place.
+    """
+    frames, *extents = scene.shape
+    radius = log_uniform(rng, RADII_PX)
+    waves = (rng.normal(0.0, OUTLINE_WAVES) * np.exp(2j * np.pi * rng.random(4))).astype(np.complex64)
+    plate = photograph_plate(rng) if rng.random() < PHOTOGRAPH_FRACTION else fractal_plate(rng)
+    tone, texture = rng.normal(0.0, TONE_SPREAD), rng.uniform(*TEXTURES)
+    speed = log_uniform(rng, SPEEDS_PX_S)
+    rows, columns = (wander(rng, frames, share * speed, DRIFT_S) for share in (VERTICAL_SHARE, 1.0))
+    crossing = int(rng.integers(frames))
+    for path, extent in zip((rows, columns), extents, strict=True):
+        path += rng.normal(0.0, CROSSING_SPREAD * extent) - path[crossing]
+    growth = wander(rng, frames, rng.exponential(GROWTH_PER_S), GROWTH_S)
+    sizes = radius * np.exp(np.clip(growth, -MOST_GROWTH, MOST_GROWTH))
+    turn = wander(rng, frames, rng.exponential(TURN_RAD_S), TURN_S)
+    grid_rows, grid_columns = screen_grid()
+    for t in range(frames):
+        reach = FARTHEST * sizes[t]
+        near_rows = np.flatnonzero(np.abs(grid_rows[:, 0] - rows[t]) < reach)
+        near_columns = np.flatnonzero(np.abs(grid_columns[0] - columns[t]) < reach)
+        if not (near_rows.size and near_columns.size):
+            continue
+        y, x = grid_rows[near_rows] - rows[t], grid_columns[:, near_columns] - columns[t]
+        cosine, sine = np.cos(turn[t]) / sizes[t], np.sin(turn[t]) / sizes[t]
+        v, u = cosine * y + sine * x, cosine * x - sine * y
+        opacity = _opacity(u, v, waves, sizes[t])
+        where = np.stack([plate.shape[0] / 2 + v * radius, plate.shape[1] / 2 + u * radius])
+        skin = tone + texture * ndimage.map_coordinates(plate, where, order=1, mode="mirror")
+        patch = scene[t, near_rows[0] : near_rows[-1] + 1, near_columns[0] : near_columns[-1] + 1]
+        patch += opacity.astype(np.float32) * (skin - patch)
+
+
+def _opacity(u: np.ndarray, v: np.ndarray, waves: np.ndarray, size: float) -> np.ndarray:
+    """1 inside the outline, 0 outside, with an edge one pixel wide; u and v are in radii."""
+    distance = np.hypot(u, v)
+    around = ((u + 1j * v) / (distance + 1e-6)).astype(np.complex64)
+    outline = np.zeros_like(around)
+    for wave in waves[::-1]:
+        outline = around * (wave + outline)
+    edge = np.maximum(1.0 + outline.real, THINNEST)
+    return np.clip((edge - distance) * size + 0.5, 0.0, 1.0)

@@ -8,9 +8,8 @@ import numpy as np
 from scipy import ndimage
 
 from napari_vidrecon.sessions.simulation import calcium
-from napari_vidrecon.sessions.simulation.behavior import PUPIL_MEAN
+from napari_vidrecon.sessions.simulation.behavior import PUPIL_MEAN, as_seen
 from napari_vidrecon.sessions.simulation.fluctuations import ornstein_uhlenbeck
-from napari_vidrecon.sessions.simulation.gaze import as_seen
 from napari_vidrecon.sessions.simulation.movies import movie
 from napari_vidrecon.sessions.simulation.receptive_fields import (
     COMPLEX,

@@ -13,10 +13,10 @@ import numpy as np
 
 from napari_vidrecon.errors import ConfigError, StorageError
 from napari_vidrecon.sessions.screen import ScreenGeometry
-from napari_vidrecon.sessions.stimuli.films import film_frames
-from napari_vidrecon.sessions.stimuli.picture_stacks import (
+from napari_vidrecon.sessions.stimuli.films import (
     PICTURE_MAGICS,
     TIFF_MAGICS,
+    film_frames,
     picture_frames,
     require_picture,
     tiff_frames,

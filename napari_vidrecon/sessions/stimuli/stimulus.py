@@ -1,7 +1,8 @@
-"""The protocol of every stimulus, and the trial that shows one to a mouse."""
+"""The protocol of every stimulus, a movie that is given, and the trial that shows one to a mouse."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from napari_vidrecon.sessions.trial import ClipSource, Trial
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
+
 
 STIMULUS_TRIAL = -1
 """Number of a trial that shows a stimulus: no recorded trial has it."""
@@ -74,3 +76,30 @@ def stimulus_trial(stimulus: Stimulus, session: Session) -> Trial:
         simulated=session.simulated,
         source=ClipSource(str(session.path), stimulus=stimulus.name),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class GivenMovie:
+    """A movie as it is.
+
+    Parameters
+    ----------
+    name
+        For titles and file names.
+    pixels
+        (T, 36, 64) float32, grey levels 0..255.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import napari_vidrecon as vr
+    >>> vr.GivenMovie("grey", np.full((40, 36, 64), 127.5)).video().dtype
+    dtype('float32')
+    """
+
+    name: str
+    pixels: np.ndarray
+
+    def video(self) -> np.ndarray:
+        """(T, 36, 64) float32, 0..255."""
+        return np.asarray(self.pixels, dtype=np.float32)

@@ -134,7 +134,7 @@ class PatchPage(StimulusPage):
 
     def stimulus(self) -> Stimulus:
         """What the controls say."""
-        from napari_vidrecon.sessions.stimuli.single_patch import SinglePatch
+        from napari_vidrecon.sessions.stimuli.patches import SinglePatch
 
         return SinglePatch(
             self.row.value(), self.column.value(), self.side.value(), self.level.currentData(),
