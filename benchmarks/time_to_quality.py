@@ -24,7 +24,7 @@ import torch
 
 import napari_vidrecon as vr
 from benchmarks.speed.quality import UNMEASURED_ENDS, Approach, approach_truth, compare_costs
-from napari_vidrecon.cli.settings import parse_settings
+from napari_vidrecon.cli.options import parse_settings
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import PRESETS

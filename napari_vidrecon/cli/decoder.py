@@ -39,9 +39,8 @@ def decoder(
     where the neurons say nothing else.
     """
     from napari_vidrecon.cli import inputs, report
-    from napari_vidrecon.cli.progress import Progress
-    from napari_vidrecon.cli.settings import checked, parse_settings
-    from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.cli.options import checked, parse_settings
+    from napari_vidrecon.cli.progress import Progress, StopRequest
     from napari_vidrecon.encoders.encoder import Canvas
     from napari_vidrecon.errors import StorageError
     from napari_vidrecon.reconstruction.decoder import DECODER_SUFFIX

@@ -91,8 +91,7 @@ def download(
 
 
 def _fetch(file: PublicFile, out: Path, licence: Licence) -> Downloaded:
-    from napari_vidrecon.cli.progress import Progress
-    from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.cli.progress import Progress, StopRequest
     from napari_vidrecon.encoders.checkpoints import read_encoder_file
     from napari_vidrecon.reconstruction.masks import AlphaMask
     from napari_vidrecon.sessions.downloading.download import download as fetch

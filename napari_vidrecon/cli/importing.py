@@ -75,8 +75,8 @@ def importing(
     and what was resampled, filled, dropped or repaired is told, here and in import.txt of the session.
     """
     from napari_vidrecon.cli import report
+    from napari_vidrecon.cli.options import checked
     from napari_vidrecon.cli.reader_options import chosen_options
-    from napari_vidrecon.cli.settings import checked
     from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.sessions.importing.settings import ImportSettings
     from napari_vidrecon.sessions.importing.sources import ImportSource, reader_named, require_replaceable
@@ -113,8 +113,7 @@ def importing(
 
 
 def _write(recording: Any, out: Path, settings: ImportSettings) -> Any:
-    from napari_vidrecon.cli.progress import Progress
-    from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.cli.progress import Progress, StopRequest
     from napari_vidrecon.sessions.importing.importer import import_recording
 
     with Progress("importing", 0, "trials") as progress, StopRequest() as stop:

@@ -31,9 +31,8 @@ def mask(
     It is fitted on the oracle tier, which the encoder must not have been trained on.
     """
     from napari_vidrecon.cli import inputs, report
-    from napari_vidrecon.cli.progress import Progress
-    from napari_vidrecon.cli.settings import checked, parse_settings
-    from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.cli.options import checked, parse_settings
+    from napari_vidrecon.cli.progress import Progress, StopRequest
     from napari_vidrecon.reconstruction.mask_fitting import MaskProgress, MaskRecipe, fit_mask
     from napari_vidrecon.reconstruction.mask_shape import mask_faults
     from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD

@@ -96,9 +96,8 @@ def reconstruct(
     one fail nevertheless, those before it that are complete stay.
     """
     from napari_vidrecon.cli import inputs, report
-    from napari_vidrecon.cli.driven_run import drive_run
-    from napari_vidrecon.cli.driven_together import drive_together
-    from napari_vidrecon.cli.settings import parse_settings
+    from napari_vidrecon.cli.driven_run import drive_run, drive_together
+    from napari_vidrecon.cli.options import parse_settings
     from napari_vidrecon.errors import ConfigError, RunError, VidreconError
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
     from napari_vidrecon.reconstruction.run import plan_run

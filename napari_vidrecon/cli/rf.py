@@ -41,9 +41,8 @@ def rf(
     """
     from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe, map_receptive_fields
     from napari_vidrecon.cli import inputs, report
-    from napari_vidrecon.cli.progress import Progress
-    from napari_vidrecon.cli.settings import checked, parse_settings
-    from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.cli.options import checked, parse_settings
+    from napari_vidrecon.cli.progress import Progress, StopRequest
     from napari_vidrecon.errors import StorageError
     from napari_vidrecon.figures.export import FIGURE_ENDINGS, check_path
     from napari_vidrecon.reconstruction.masks import AlphaMask

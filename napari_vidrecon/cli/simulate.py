@@ -49,8 +49,7 @@ def simulate(
     Movies, behaviour and neurons are functions of the seed.
     """
     from napari_vidrecon.cli import report
-    from napari_vidrecon.cli.progress import Progress
-    from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.cli.progress import Progress, StopRequest
     from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.sessions.simulation.mouse import simulate_session

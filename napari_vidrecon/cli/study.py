@@ -114,8 +114,7 @@ def _conduct(
     json: bool,
 ) -> None:
     from napari_vidrecon.cli import report
-    from napari_vidrecon.cli.progress import Progress
-    from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.cli.progress import Progress, StopRequest
     from napari_vidrecon.studies.conducting import conduct
     from napari_vidrecon.studies.runs.running import Progress as Runs
 

@@ -14,7 +14,7 @@ from napari_vidrecon.cli.options import Json, Overwrite
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.cli.progress import StopRequest
     from napari_vidrecon.encoders.training.instances import Instance
     from napari_vidrecon.encoders.training.training_run import TrainingProgress
     from napari_vidrecon.encoders.training_recipe import TrainingRecipe
@@ -67,7 +67,7 @@ def train(
     Its learning curve is written beside it.
     """
     from napari_vidrecon.cli import report
-    from napari_vidrecon.cli.stopping import StopRequest
+    from napari_vidrecon.cli.progress import StopRequest
     from napari_vidrecon.encoders.devices import choose_device
     from napari_vidrecon.encoders.training.instances import instance_paths, plan_instances
     from napari_vidrecon.sessions.session import open_session
@@ -147,7 +147,7 @@ def chosen_recipe(
     ConfigError
         An unknown architecture, name or setting, or a value that cannot be used.
     """
-    from napari_vidrecon.cli.settings import checked, parse_settings
+    from napari_vidrecon.cli.options import checked, parse_settings
     from napari_vidrecon.encoders.training.architectures import named_recipe, recipe_of
     from napari_vidrecon.errors import ConfigError
 

@@ -15,7 +15,7 @@ from napari_vidrecon.doors import Door
 from napari_vidrecon.encoders import architectures
 from napari_vidrecon.encoders.architecture import Architecture
 from napari_vidrecon.errors import EncoderError, one_line
-from napari_vidrecon.storage.faults import first_fault
+from napari_vidrecon.settings import first_fault
 
 Checked = TypeVar("Checked")
 

@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from napari_vidrecon.analysis.postprocess import mask_outline
-from napari_vidrecon.figures.frame import figure_of
-from napari_vidrecon.figures.picture import (
+from napari_vidrecon.figures.frame import (
     OUTLINE_COLOUR,
     Window,
     draw_error_scale,
     draw_picture,
+    figure_of,
     part_shown,
 )
 

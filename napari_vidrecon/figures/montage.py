@@ -17,8 +17,7 @@ from numpy.typing import ArrayLike
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.error_maps import overlay, symmetric_limit
 from napari_vidrecon.analysis.postprocess import mask_outline, match_luminance_contrast
-from napari_vidrecon.figures.frame import MUTED, figure_of
-from napari_vidrecon.figures.picture import OUTLINE_COLOUR, draw_error_scale, draw_picture, part_shown
+from napari_vidrecon.figures.frame import MUTED, OUTLINE_COLOUR, draw_error_scale, draw_picture, figure_of, part_shown
 
 LineStyle = Literal["solid", "dashed"]
 

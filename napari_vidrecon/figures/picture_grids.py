@@ -13,9 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.figures.frame import figure_of
+from napari_vidrecon.figures.frame import Window, draw_picture, figure_of
 from napari_vidrecon.figures.frame_rows import draw_expectation_scale, draw_outlined
-from napari_vidrecon.figures.picture import Window, draw_picture
 
 TILE_WIDTH_IN, TILE_GAP_IN = 0.62, 0.05
 NARROWEST_GRID_IN, LOWEST_GRID_IN = 3.0, 2.2  # smaller grids get larger tiles, so that the lettering has room

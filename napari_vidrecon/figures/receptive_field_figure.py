@@ -14,8 +14,7 @@ from matplotlib.lines import Line2D
 
 from napari_vidrecon.analysis.postprocess import mask_outline
 from napari_vidrecon.analysis.receptive_fields import POLARITIES, ReceptiveFieldMaps
-from napari_vidrecon.figures.frame import MUTED, figure_of
-from napari_vidrecon.figures.picture import OUTLINE_COLOUR
+from napari_vidrecon.figures.frame import MUTED, OUTLINE_COLOUR, figure_of
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.masks import AlphaMask

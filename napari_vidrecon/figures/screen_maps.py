@@ -14,9 +14,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from napari_vidrecon.analysis.postprocess import mask_outline
-from napari_vidrecon.figures.frame import figure_of
+from napari_vidrecon.figures.frame import OUTLINE_COLOUR, figure_of
 from napari_vidrecon.figures.matrix_figure import bar_ends
-from napari_vidrecon.figures.picture import OUTLINE_COLOUR
 from napari_vidrecon.sessions.screen import ScreenGeometry
 
 MAP_WIDTH_IN, ROW_IN, LEFT_IN, HEAD_IN = 3.5, 1.95, 1.0, 0.55

@@ -18,8 +18,8 @@ from scipy.fft import idctn
 from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
 from napari_vidrecon.errors import ConfigError, StorageError
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
+from napari_vidrecon.settings import first_fault
 from napari_vidrecon.storage import read_description, reading, replacing_file, stored_format
-from napari_vidrecon.storage.faults import first_fault
 
 FORMAT = "napari_vidrecon decoder 1"
 DECODER_SUFFIX = ".safetensors"

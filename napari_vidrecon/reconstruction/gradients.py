@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from napari_vidrecon.encoders.answers import check_size
 from napari_vidrecon.encoders.chunks import chunk_by_chunk, chunk_that_fits
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.reconstruction.neuron_noise import never_changes
+from napari_vidrecon.reconstruction.neuron_weights import never_changes
 from napari_vidrecon.reconstruction.schedule import SubBatches
 
 if TYPE_CHECKING:

@@ -12,10 +12,9 @@ import numpy as np
 import torch
 
 from napari_vidrecon.errors import ConfigError, EncoderError
+from napari_vidrecon.reconstruction.chance import Disturbance, Draw
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
-from napari_vidrecon.reconstruction.disturbance import Disturbance
-from napari_vidrecon.reconstruction.draws import Draw
 from napari_vidrecon.reconstruction.gradients import (
     SubBatchGradients,
     average_over_overlaps,
@@ -26,10 +25,15 @@ from napari_vidrecon.reconstruction.gradients import (
 )
 from napari_vidrecon.reconstruction.history import StepInfo
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.reconstruction.neuron_noise import noise_weights
+from napari_vidrecon.reconstruction.neuron_weights import noise_weights
 from napari_vidrecon.reconstruction.not_finite import NotFinite, why_not_finite
-from napari_vidrecon.reconstruction.outcome import build_outcome, held_out_neurons
-from napari_vidrecon.reconstruction.saved_state import DEVIANCE, OUTCOME_PREFIX, check_state
+from napari_vidrecon.reconstruction.outcome import (
+    DEVIANCE,
+    OUTCOME_PREFIX,
+    build_outcome,
+    check_state,
+    held_out_neurons,
+)
 from napari_vidrecon.reconstruction.schedule import SubBatches, build_schedule
 from napari_vidrecon.reconstruction.targets import Target
 from napari_vidrecon.reconstruction.tracking import Tracker

@@ -16,9 +16,9 @@ from napari_vidrecon.encoders.chunks import check_chunk
 from napari_vidrecon.encoders.encoder import Encoder, Traits
 from napari_vidrecon.encoders.identity import identity
 from napari_vidrecon.errors import ConfigError, RunError
+from napari_vidrecon.reconstruction.chance import Draw
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
-from napari_vidrecon.reconstruction.draws import Draw
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.inputs import check_inputs, check_one_window, encoder_list
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask

@@ -18,8 +18,8 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.provenance import RunAttributes
+from napari_vidrecon.settings import first_fault
 from napari_vidrecon.storage import claimed, disk_errors, parse_json, read_bytes, recover_folder
-from napari_vidrecon.storage.faults import first_fault
 from napari_vidrecon.storage.zarr_arrays import DESCRIPTION, LONGEST_ATTRIBUTES_BYTES, read_arrays, read_attributes
 
 FORMAT = "napari-vidrecon run 1"

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import torch
 
+from napari_vidrecon.reconstruction.chance import Draw
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.draws import Draw
 from napari_vidrecon.reconstruction.priors import NATURAL, MoviePrior, build_prior

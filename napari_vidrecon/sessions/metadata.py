@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
 from napari_vidrecon.errors import SessionError, VidreconError
 from napari_vidrecon.sessions.trial_files import open_array
+from napari_vidrecon.settings import first_fault
 from napari_vidrecon.storage import check_inside, parse_json, read_bytes, reading
-from napari_vidrecon.storage.faults import first_fault
 
 TIERS_FILE = "meta/trials/tiers.npy"
 NEURON_IDS_FILE = "meta/neurons/unit_ids.npy"

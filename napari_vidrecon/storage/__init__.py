@@ -14,7 +14,6 @@ from napari_vidrecon.storage.reading import (
     read_text,
     reading,
 )
-from napari_vidrecon.storage.tables import safe_cell, write_tables
 from napari_vidrecon.storage.tensors import read_description, stored_format
 from napari_vidrecon.storage.writing import (
     disk_errors,
@@ -22,7 +21,9 @@ from napari_vidrecon.storage.writing import (
     replacing_file,
     replacing_files,
     replacing_folder,
+    safe_cell,
     write_array,
+    write_tables,
 )
 
 __all__ = [

@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_vidrecon.errors import VidreconError, one_line
-from napari_vidrecon.storage.faults import first_fault
+from napari_vidrecon.settings import first_fault
 from napari_vidrecon.storage.reading import check_inside, check_regular, parse_json, read_bytes
 
 DESCRIPTION = "zarr.json"

@@ -17,16 +17,15 @@ from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.board.readout import Readout
 from napari_vidrecon.viewer.board.receptive_field import ReceptiveFieldTile
-from napari_vidrecon.viewer.contributions.preferences import preferences
 from napari_vidrecon.viewer.controller import RunController
-from napari_vidrecon.viewer.exports.exporter import Exporter
+from napari_vidrecon.viewer.exporting import Exporter
 from napari_vidrecon.viewer.faults import FaultHook, Faults
-from napari_vidrecon.viewer.field_mapping import FieldMappingController
 from napari_vidrecon.viewer.main_window import CanvasUpkeep, main_window_of
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.player import Player
-from napari_vidrecon.viewer.receptive_fields import ReceptiveFieldChoice
+from napari_vidrecon.viewer.preferences import preferences
+from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice
 from napari_vidrecon.viewer.studies.controller import StudyController
 
 if TYPE_CHECKING:

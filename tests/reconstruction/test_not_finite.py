@@ -12,8 +12,7 @@ from napari_vidrecon.errors import ConfigError, MaskError, SessionError, Vidreco
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, fit_decoder
 from napari_vidrecon.reconstruction.gradients import likelihood_scale
-from napari_vidrecon.reconstruction.neuron_noise import noise_weights
-from napari_vidrecon.reconstruction.neuron_weights import weighed_by_prediction
+from napari_vidrecon.reconstruction.neuron_weights import noise_weights, weighed_by_prediction
 from napari_vidrecon.reconstruction.not_finite import NotFinite
 from napari_vidrecon.reconstruction.reconstruct import reconstruct
 from napari_vidrecon.reconstruction.reconstructor import Reconstructor

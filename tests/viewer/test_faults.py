@@ -24,7 +24,7 @@ from napari_vidrecon.viewer.faults import FaultHook, Faults, in_one_line
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import open_path, try_to
-from napari_vidrecon.viewer.recent_folders import recent_folders
+from napari_vidrecon.viewer.preferences import recent_folders
 from napari_vidrecon.viewer.runs.active_run import Active, Plan
 from napari_vidrecon.viewer.runs.folders import kept_runs
 from napari_vidrecon.viewer.runs.jobs import Job

@@ -36,8 +36,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from napari_vidrecon.encoders.frozen.buffer_pool import FRAMES, ROWS, BufferPool, Loans
-from napari_vidrecon.encoders.frozen.matrix_product import matrix_product_for
+from napari_vidrecon.encoders.frozen.backend import FRAMES, ROWS, BufferPool, Loans, matrix_product_for
 
 Affine = tuple[torch.Tensor, torch.Tensor]
 """Weight (out, in, ...) and bias (out,)."""

@@ -13,9 +13,8 @@ import torch
 import torch.nn.functional as F
 
 from napari_vidrecon.encoders.architectures.compact import Block, ChannelNorm, Compact, FactorisedReadout
-from napari_vidrecon.encoders.frozen.buffer_pool import BufferPool
+from napari_vidrecon.encoders.frozen.backend import BufferPool, MatrixProduct, matrix_product_for
 from napari_vidrecon.encoders.frozen.folded_block import Affine, FoldedBlock, affine_of, affine_part
-from napari_vidrecon.encoders.frozen.matrix_product import MatrixProduct, matrix_product_for
 
 
 class _FrozenStrided(torch.autograd.Function):

@@ -21,7 +21,7 @@ from napari_vidrecon.encoders.architectures.dwiseneuro import (
     Readout,
     ShuffleLayer,
 )
-from napari_vidrecon.encoders.frozen.buffer_pool import BufferPool
+from napari_vidrecon.encoders.frozen.backend import BufferPool
 from napari_vidrecon.encoders.frozen.folded_block import FoldedBlock, affine_of, affine_part, folded
 
 

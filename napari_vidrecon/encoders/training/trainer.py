@@ -31,8 +31,8 @@ from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import ConfigError, EncoderError
+from napari_vidrecon.settings import first_fault
 from napari_vidrecon.storage import reading
-from napari_vidrecon.storage.faults import first_fault
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session

@@ -10,8 +10,7 @@ from psygnal import Signal
 
 from napari_vidrecon.viewer.board.colormaps import activity_difference, cursor, marked
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers, repaint
-from napari_vidrecon.viewer.board.ordering import NeuronOrder
-from napari_vidrecon.viewer.board.rasters import RasterRows, TimeLine, neuron_spread, upper_limit
+from napari_vidrecon.viewer.board.rasters import NeuronOrder, RasterRows, TimeLine, neuron_spread, upper_limit
 from napari_vidrecon.viewer.board.tiles import BoardLayout
 from napari_vidrecon.viewer.model import ActivityMode, ReconstructionModel, RunState
 

@@ -11,16 +11,14 @@ from psygnal import Signal
 
 from napari_vidrecon.viewer.board import captions
 from napari_vidrecon.viewer.board.activity import ActivityTiles
-from napari_vidrecon.viewer.board.camera import BoardCamera
+from napari_vidrecon.viewer.board.camera import BoardCamera, Flatness
 from napari_vidrecon.viewer.board.cells import CellsView
-from napari_vidrecon.viewer.board.flatness import Flatness
 from napari_vidrecon.viewer.board.grid import GridTiles
 from napari_vidrecon.viewer.board.layer_list import LayerListRest
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, repaint
 from napari_vidrecon.viewer.board.movies import Blinking, MovieTiles
 from napari_vidrecon.viewer.board.outlines import draw_annotations
-from napari_vidrecon.viewer.board.painting import MaskPainting
-from napari_vidrecon.viewer.board.region import Region
+from napari_vidrecon.viewer.board.painting import MaskPainting, Region
 from napari_vidrecon.viewer.board.tiles import BoardLayout
 from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState

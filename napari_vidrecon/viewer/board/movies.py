@@ -10,8 +10,7 @@ from napari_vidrecon.analysis.error_maps import symmetric_limit
 from napari_vidrecon.analysis.postprocess import smooth
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.viewer.board.colormaps import error_magnitude, signed_error
-from napari_vidrecon.viewer.board.error_frames import ErrorFrames
-from napari_vidrecon.viewer.board.layers import Role, RoleLayers, repaint
+from napari_vidrecon.viewer.board.layers import ErrorFrames, Role, RoleLayers, repaint
 from napari_vidrecon.viewer.board.tiles import BoardLayout
 from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState

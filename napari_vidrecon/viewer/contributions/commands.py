@@ -10,11 +10,10 @@ import numpy as np
 from qtpy.QtWidgets import QDockWidget, QFileDialog, QWidget
 
 from napari_vidrecon.viewer import opening
-from napari_vidrecon.viewer.contributions.preferences import PLUGIN_NAME
-from napari_vidrecon.viewer.exports.shown_movie import shown_movie
+from napari_vidrecon.viewer.exporting import shown_movie
 from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, main_window_of
 from napari_vidrecon.viewer.model import ErrorMode, RunState
-from napari_vidrecon.viewer.recent_folders import home, recent_folders, remember_folder
+from napari_vidrecon.viewer.preferences import PLUGIN_NAME, home, recent_folders, remember_folder
 from napari_vidrecon.viewer.registry import workspace_of
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from napari_vidrecon.viewer.panels.controls import (
 )
 from napari_vidrecon.viewer.panels.sections import Column, Section
 from napari_vidrecon.viewer.plots import theme_colours
-from napari_vidrecon.viewer.recent_folders import last_folder, remember_last_folder
+from napari_vidrecon.viewer.preferences import last_folder, remember_last_folder
 from napari_vidrecon.viewer.tooltips import explain
 
 SESSION_ENDING = "_session"

@@ -15,11 +15,9 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QVBoxLay
 from napari_vidrecon.errors import RunError, VidreconError
 from napari_vidrecon.figures import export
 from napari_vidrecon.reconstruction import scripts
-from napari_vidrecon.viewer.contributions.preferences import preferences
-from napari_vidrecon.viewer.exports.exporter import Exporter
-from napari_vidrecon.viewer.exports.shown_movie import shown_movie
+from napari_vidrecon.viewer.exporting import Exporter, shown_movie
 from napari_vidrecon.viewer.panels.controls import JobBar, button, row, words
-from napari_vidrecon.viewer.recent_folders import last_folder, remember_last_folder
+from napari_vidrecon.viewer.preferences import last_folder, preferences, remember_last_folder
 from napari_vidrecon.viewer.runs.folders import default_runs_folder, new_run_folder
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain

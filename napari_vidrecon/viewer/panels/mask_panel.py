@@ -16,7 +16,7 @@ from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import load_mask, try_to
 from napari_vidrecon.viewer.panels.controls import JobBar, button, put, row, words
-from napari_vidrecon.viewer.recent_folders import last_folder, remember_last_folder
+from napari_vidrecon.viewer.preferences import last_folder, remember_last_folder
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain
 

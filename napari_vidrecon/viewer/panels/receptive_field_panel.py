@@ -6,11 +6,10 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
-from napari_vidrecon.viewer.field_mapping import FieldMappingController
 from napari_vidrecon.viewer.opening import try_to
 from napari_vidrecon.viewer.panels.controls import JobBar, button, choice, put, row, whole_number, words
-from napari_vidrecon.viewer.recent_folders import last_folder, remember_last_folder
-from napari_vidrecon.viewer.receptive_fields import ReceptiveFieldChoice
+from napari_vidrecon.viewer.preferences import last_folder, remember_last_folder
+from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice
 from napari_vidrecon.viewer.subscriptions import subscribe
 
 PRESETS = {"quick: patches of 2 × 2 pixels": "quick", "published: every single pixel": "published"}

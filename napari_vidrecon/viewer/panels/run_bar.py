@@ -13,9 +13,8 @@ from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.evaluation import Evaluator
 from napari_vidrecon.viewer.model import ReconstructionModel, RunState
 from napari_vidrecon.viewer.panels.controls import advance, button, emphasise, progress, row, words
-from napari_vidrecon.viewer.plots import COLOURS_ON_DARK, COLOURS_ON_LIGHT, DARK_BELOW_LIGHTNESS
+from napari_vidrecon.viewer.plots import COLOURS_ON_DARK, COLOURS_ON_LIGHT, DARK_BELOW_LIGHTNESS, SteadyText
 from napari_vidrecon.viewer.runs.status import Mood, status
-from napari_vidrecon.viewer.steady_text import SteadyText
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain
 

@@ -24,7 +24,7 @@ from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord
 from napari_vidrecon.viewer.opening import is_run, open_run, show_run, take_over_settings, try_to
 from napari_vidrecon.viewer.panels.controls import button, choice, choose, form, menu_button, row, set_options
-from napari_vidrecon.viewer.recent_folders import last_folder, remember_folder, remember_last_folder
+from napari_vidrecon.viewer.preferences import last_folder, remember_folder, remember_last_folder
 from napari_vidrecon.viewer.runs.folders import kept_runs
 from napari_vidrecon.viewer.runs.status import time_in_words
 from napari_vidrecon.viewer.subscriptions import subscribe

@@ -37,7 +37,7 @@ from napari_vidrecon.viewer.panels.controls import (
     whole_number,
     words,
 )
-from napari_vidrecon.viewer.recent_folders import (
+from napari_vidrecon.viewer.preferences import (
     home,
     last_folder,
     recent_folders,

@@ -15,7 +15,7 @@ from napari_vidrecon.reconstruction.provenance import (
     ToldNeurons,
     WholeNumber,
 )
-from napari_vidrecon.storage.faults import first_fault
+from napari_vidrecon.settings import first_fault
 
 
 class ShownNeurons(ToldNeurons):

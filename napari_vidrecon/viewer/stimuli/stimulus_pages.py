@@ -12,7 +12,7 @@ from superqt import QElidingLabel
 
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.viewer.panels.controls import button, choice, form, number, row, tick, whole_number
-from napari_vidrecon.viewer.recent_folders import last_folder, remember_last_folder
+from napari_vidrecon.viewer.preferences import last_folder, remember_last_folder
 from napari_vidrecon.viewer.stimuli.making import LEAST_FRAMES
 
 if TYPE_CHECKING:

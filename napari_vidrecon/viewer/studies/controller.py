@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QObject
 
     from napari_vidrecon.viewer.model import ReconstructionModel
-    from napari_vidrecon.viewer.studies.study_request import StudyRequest
+    from napari_vidrecon.viewer.studies.study_job import StudyRequest
 
 
 class StudyController(Background):

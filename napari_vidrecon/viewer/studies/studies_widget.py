@@ -26,7 +26,7 @@ from napari_vidrecon.viewer.tooltips import explain
 if TYPE_CHECKING:
     import napari
 
-    from napari_vidrecon.viewer.studies.study_request import StudyRequest
+    from napari_vidrecon.viewer.studies.study_job import StudyRequest
 
 HEADINGS = ("Study", "In the paper", "Done")
 TITLE, PANELS, WRITTEN = range(3)

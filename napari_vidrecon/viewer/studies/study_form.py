@@ -10,9 +10,9 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QVBoxLayout, QWidget
 
 from napari_vidrecon.viewer.panels.controls import button, choice, choose, form, row, whole_number
-from napari_vidrecon.viewer.recent_folders import last_folder
+from napari_vidrecon.viewer.preferences import last_folder
 from napari_vidrecon.viewer.runs.folders import default_runs_folder
-from napari_vidrecon.viewer.studies.study_request import BoardMouse, StudyRequest
+from napari_vidrecon.viewer.studies.study_job import BoardMouse, StudyRequest
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain
 

@@ -15,7 +15,7 @@ from napari_vidrecon.encoders.architectures.dwiseneuro import (
     PositionalEncoding,
 )
 from napari_vidrecon.encoders.frozen import folded_block
-from napari_vidrecon.encoders.frozen.buffer_pool import BufferPool
+from napari_vidrecon.encoders.frozen.backend import BufferPool
 from napari_vidrecon.encoders.frozen.folded_block import affine_of, folded, nearest
 from napari_vidrecon.encoders.frozen.folded_dwiseneuro import FoldedFirstBlock, FoldedResidual, position_tables
 

@@ -12,9 +12,9 @@ from torch import nn
 from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, Readout, ShuffleLayer
 from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.encoders.encoder import EncoderSpec
-from napari_vidrecon.encoders.frozen import matrix_product
+from napari_vidrecon.encoders.frozen import backend
+from napari_vidrecon.encoders.frozen.backend import matrix_product_for, onednn_product, plain_product
 from napari_vidrecon.encoders.frozen.folded_dwiseneuro import FoldedDwiseNeuro, FoldedReadout, FoldedShuffleLayer
-from napari_vidrecon.encoders.frozen.matrix_product import matrix_product_for, onednn_product, plain_product
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 
 SMALL = DwiseNeuroConfig(
@@ -162,7 +162,7 @@ def test_the_full_size_encoder_gives_the_modules_gradient():
 @pytest.mark.parametrize("with_bias", [True, False])
 @pytest.mark.parametrize("intel", [True, False])
 def test_the_product_of_every_machine_equals_the_plain_one(shape, with_bias, intel, monkeypatch):
-    monkeypatch.setattr(matrix_product, "made_by_intel", lambda: intel)
+    monkeypatch.setattr(backend, "made_by_intel", lambda: intel)
     product = matrix_product_for(torch.device("cpu"), torch.float32)
     assert product is (plain_product if intel or not torch.backends.mkldnn.is_available() else onednn_product)
     x, weight = torch.randn(shape), torch.randn(11, shape[-1])
@@ -173,7 +173,7 @@ def test_the_product_of_every_machine_equals_the_plain_one(shape, with_bias, int
 def test_products_on_other_devices_and_in_other_precisions_are_torchs_own(monkeypatch):
     assert matrix_product_for(torch.device("cpu"), torch.float64) is plain_product
     assert matrix_product_for(torch.device("cuda"), torch.float32) is plain_product
-    monkeypatch.setattr(matrix_product, "made_by_intel", lambda: False)
+    monkeypatch.setattr(backend, "made_by_intel", lambda: False)
     monkeypatch.delattr(torch, "mkldnn_convolution")
     assert matrix_product_for(torch.device("cpu"), torch.float32) is plain_product
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import napari_vidrecon as vr
-from napari_vidrecon.reconstruction.neuron_noise import noise_weights
+from napari_vidrecon.reconstruction.neuron_weights import noise_weights
 from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.run import plan_run
 

@@ -10,7 +10,7 @@ import tifffile
 from napari.layers import Image
 from napari_builtins.io import napari_write_image
 
-from napari_vidrecon.viewer.board.error_frames import ErrorFrames
+from napari_vidrecon.viewer.board.layers import ErrorFrames
 
 SHAPE = (5, 4, 6)
 

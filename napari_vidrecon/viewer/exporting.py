@@ -1,21 +1,27 @@
-"""What the board shows, as plain arrays that no longer change: the source of every export of the window."""
+"""Exports of the window: what the board shows, as plain arrays that no longer change, and writing in the background."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import QObject, Signal
 
 from napari_vidrecon.analysis.error_maps import error_map, stimulus_difference
 from napari_vidrecon.errors import RunError
-from napari_vidrecon.figures.export import STIMULUS_ERROR_NAME, ShownMovie
+from napari_vidrecon.figures.export import STIMULUS_ERROR_NAME, Progress, ShownMovie
 from napari_vidrecon.reconstruction.scores import measured_frames
+from napari_vidrecon.viewer.background import Background, Counted
 from napari_vidrecon.viewer.evaluation import Evaluator
 from napari_vidrecon.viewer.model import ErrorMode
+from napari_vidrecon.viewer.runs.jobs import Job
 from napari_vidrecon.viewer.time_courses import TimeCourses
 
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.model import ReconstructionModel
+
 
 ERROR_NAMES = {
     ErrorMode.STIMULUS: STIMULUS_ERROR_NAME,
@@ -81,3 +87,55 @@ def _error(model: ReconstructionModel, video: np.ndarray, mask: np.ndarray) -> n
         return None
     swapped = model.error_mode == ErrorMode.PREDICTED and other.recipe.target != "predicted"
     return error_map(other.result.video, video, mask) if swapped else error_map(video, other.result.video, mask)
+
+
+class Exporter(Background):
+    """Writes one thing at a time in the background, and tells the window.
+
+    Signals: `finished(path)`, `failed(message)`, `stopped()`.
+    """
+
+    finished = Signal(str)
+    failed = Signal(str)
+    stopped = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(lambda text, _is_error: self.failed.emit(text), parent)
+        self._told: Callable[[], object] = self.stopped.emit
+
+    def write(self, work: Callable[[Progress], Any], path: Path) -> None:
+        """Start writing; a call while something else is being written is refused with `failed`.
+
+        Parameters
+        ----------
+        work
+            Does it; is given a function to report progress with, which also ends it when it was cancelled.
+        path
+            What is being written, for the message at the end.
+        """
+        if self.busy:
+            self.failed.emit("Another export is still going on; wait for it or cancel it.")
+            return
+
+        def run(job: Job) -> None:
+            def report(done: int, of: int) -> None:
+                job.leave_if_cancelled()
+                job.tell(Counted(done, of))
+
+            work(report)
+            job.tell(path)
+
+        self._told = self.stopped.emit
+        self.begin(Job(run, "vidrecon export"), Counted(0, 0))
+
+    def on_news(self, job: Job, news: Path) -> None:
+        """The file is there."""
+        self._told = lambda: self.finished.emit(str(news))
+
+    def on_failure(self, job: Job, message: str) -> None:
+        """It cannot be written."""
+        self._told = lambda: self.failed.emit(message)
+
+    def on_end(self, job: Job) -> None:
+        """Say how it ended, now that the next may begin."""
+        self._told()
