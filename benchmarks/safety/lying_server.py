@@ -34,7 +34,7 @@ from benchmarks.safety.lies import LyingServer, lying
 from benchmarks.safety.lying_ways import TRANSPORT, Way
 from benchmarks.safety.lying_zips import ZIPS
 from napari_vidrecon.cli import main as vidrecon
-from napari_vidrecon.sessions.downloading import patience, resuming
+from napari_vidrecon.sessions.downloading import answers, resuming
 from napari_vidrecon.sessions.downloading.catalogue import PublicFile, catalogue
 
 WAYS: tuple[Way, ...] = TRANSPORT + ZIPS
@@ -189,7 +189,7 @@ def _afterwards(way: Way, known: PublicFile, things: dict[str, bytes], folder: P
 
 
 def _in_process(way: Way, things: dict[str, bytes], told: Any) -> None:
-    patience.WINDOW_S, resuming.PAUSE_S = SHORT_WINDOW_S, 0.05
+    answers.WINDOW_S, resuming.PAUSE_S = SHORT_WINDOW_S, 0.05
     with tempfile.TemporaryDirectory(prefix="vidrecon-lies-") as folder:
         told.put(one_way(way, things, Path(folder)))
 

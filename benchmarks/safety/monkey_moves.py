@@ -29,7 +29,7 @@ from benchmarks.safety.monkey_answers import damaged_things
 from benchmarks.safety.monkey_layers import LayerMoves
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.viewer.contributions import commands
-from napari_vidrecon.viewer.contributions.reader import get_reader
+from napari_vidrecon.viewer.contributions.files import get_reader
 from napari_vidrecon.viewer.contributions.shortcuts import SHORTCUTS
 from napari_vidrecon.viewer.main_widget import ReconstructionWidget
 from napari_vidrecon.viewer.main_window import main_window_of

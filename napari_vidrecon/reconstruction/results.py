@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +17,7 @@ import numpy as np
 
 from napari_vidrecon.errors import RunError, one_line, optional_module
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.reconstruction.history import History
+from napari_vidrecon.reconstruction.history import History, with_unit
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.run_folder import (
     FORMAT,
@@ -30,6 +34,7 @@ from napari_vidrecon.storage import reading, replacing_folder
 
 if TYPE_CHECKING:
     import xarray
+
 
 SUFFIX = ".zarr"
 UNITS = {
@@ -126,10 +131,9 @@ class Reconstruction:
         return f"<Reconstruction: {self.label}>"
 
     def _repr_html_(self) -> str:
-        from napari_vidrecon.reconstruction.notebook import page
 
         part = self.measured_frames
-        return page(self.label, self.stimulus[part], self.video[part], self.scores())
+        return _page(self.label, self.stimulus[part], self.video[part], self.scores())
 
     @property
     def simulated(self) -> bool:
@@ -350,3 +354,52 @@ def _unflatten(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, Any] | N
     if members:
         state["members"] = [_unflatten(arrays, f"{prefix}/members/{index}") for index in members]
     return state
+
+
+FRAMES_SHOWN = 8
+ENLARGEMENT, GAP_PX = 2, 4
+WHITE_LEVEL = 255
+
+
+def _strip(stimulus: np.ndarray, video: np.ndarray) -> np.ndarray:
+    """(height, width) uint8: frames of the stimulus above those of the reconstruction, equally spaced in time."""
+    rows = []
+    for movie in (stimulus, video):
+        indices = np.linspace(0, len(movie) - 1, min(FRAMES_SHOWN, len(movie))).round().astype(int)
+        levels = np.clip(np.rint(movie[indices]), 0, WHITE_LEVEL).astype(np.uint8)
+        large = levels.repeat(ENLARGEMENT, axis=1).repeat(ENLARGEMENT, axis=2)
+        framed = np.pad(large, ((0, 0), (0, GAP_PX), (0, GAP_PX)), constant_values=WHITE_LEVEL)
+        rows.append(np.concatenate(list(framed), axis=1))
+    return np.concatenate(rows)
+
+
+def _page(heading: str, stimulus: np.ndarray, video: np.ndarray, scores: Mapping[str, float]) -> str:
+    """HTML: a heading, the strip as a PNG inside the text, and a table of scores.
+
+    Parameters
+    ----------
+    heading
+        Any text; nothing of it runs.
+    stimulus, video
+        (T, H, W), grey levels 0..255.
+    scores
+        Name to value; those that are not finite are left out.
+
+    Returns
+    -------
+    str
+        One element, with nothing to fetch.
+    """
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(_strip(stimulus, video)).save(file, format="PNG")
+    picture = base64.b64encode(file.getvalue()).decode("ascii")
+    named = {with_unit(name).replace("_", " "): value for name, value in scores.items() if math.isfinite(value)}
+    names = "".join(f"<th>{html.escape(name)}</th>" for name in named)
+    values = "".join(f"<td>{value:.3f}</td>" for value in named.values())
+    return (
+        f"<div><b>{html.escape(heading)}</b><br>"
+        f'<img alt="stimulus above reconstruction" src="data:image/png;base64,{picture}">'
+        f"<table><tr>{names}</tr><tr>{values}</tr></table></div>"
+    )

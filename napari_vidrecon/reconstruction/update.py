@@ -9,7 +9,6 @@ import torch
 
 from napari_vidrecon.reconstruction.chance import Draw
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.reconstruction.draws import Draw
 from napari_vidrecon.reconstruction.priors import NATURAL, MoviePrior, build_prior
 from napari_vidrecon.reconstruction.spectral_prior import NaturalSpectrum, SpectralPrior
 

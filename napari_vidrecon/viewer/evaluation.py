@@ -1,16 +1,158 @@
-"""How good the movie on the board is inside the evaluation mask, at once when the mask moves."""
+"""How good the movie on the board is: scores inside the evaluation mask, at once as it moves, and courses over time."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from napari_vidrecon import metrics
+from napari_vidrecon.figures.export import column_name, motion_energy
 from napari_vidrecon.reconstruction.scores import Evaluation
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.masks import AlphaMask
     from napari_vidrecon.sessions.trial import Trial
     from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
+
+
+@dataclass(frozen=True)
+class Group:
+    """Curves that share an axis.
+
+    Parameters
+    ----------
+    title, unit
+        For people.
+    is_correlation
+        So that the axis ends at 1.
+    """
+
+    title: str
+    unit: str
+    is_correlation: bool = False
+
+
+GROUPS = {
+    "frame_correlation": Group("Frame correlation", "r", is_correlation=True),
+    "activity_accuracy": Group("Activity prediction accuracy", "r", is_correlation=True),
+    "motion_energy": Group("Motion energy", "grey levels per frame"),
+    "pupil_size": Group("Pupil size", "camera pixels"),
+    "running_speed": Group("Running speed", "as recorded"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class TimeCourse:
+    """One curve over the frames of a clip.
+
+    Parameters
+    ----------
+    group
+        One of `GROUPS`.
+    name
+        Whose curve it is, e.g. "reconstruction"; unique within its group.
+    values
+        (T,) float64; NaN where it has no value.
+    """
+
+    group: str
+    name: str
+    values: np.ndarray
+
+    @property
+    def column(self) -> str:
+        """Name of its column in a table."""
+        return column_name(self.group, self.name)
+
+
+class TimeCourses:
+    """The curves of what the board shows; each is computed again only when what it is made from changed.
+
+    Parameters
+    ----------
+    model
+        The state of the window.
+    """
+
+    def __init__(self, model: ReconstructionModel) -> None:
+        self._model = model
+        self._known: dict[tuple[str, str], tuple[tuple[object, ...], TimeCourse]] = {}
+
+    def times_s(self) -> np.ndarray:
+        """(T,) time of every frame in the trial, seconds."""
+        trial = self._model.trial
+        if trial is None:
+            return np.zeros(0)
+        return (self._model.clip[0] + np.arange(trial.frames)) / trial.frame_rate_hz
+
+    def all(self) -> list[TimeCourse]:
+        """Every curve there is now, in the order of `GROUPS`."""
+        if self._model.trial is None:
+            self._known.clear()
+            return []
+        curves = [*self._of_movies(), *self._of_activity(), *self._of_behaviour()]
+        return sorted(curves, key=lambda curve: list(GROUPS).index(curve.group))
+
+    def _of_movies(self) -> list[TimeCourse]:
+        model = self._model
+        assert model.trial is not None
+        truth, mask, threshold = model.trial.video, model.mask, model.evaluation_threshold
+        pixels = mask.binary(threshold)
+        movies = {"stimulus": truth, "reconstruction": model.video}
+        if model.compared is not None:
+            movies["compared run"] = model.compared.result.video
+        curves = []
+        for name, movie in movies.items():
+            if movie is None or movie.shape != truth.shape:
+                continue
+            made_from = (movie, mask, threshold)
+            curves.append(self._curve("motion_energy", name, made_from, partial(motion_energy, movie, pixels)))
+            if movie is not truth:
+                compute = partial(metrics.frame_correlation, truth, movie, pixels)
+                curves.append(self._curve("frame_correlation", name, (truth, *made_from), compute))
+        return curves
+
+    def _of_activity(self) -> list[TimeCourse]:
+        model = self._model
+        assert model.trial is not None
+        if not model.trial.labelled or model.neurons is None:
+            return []
+        recorded, keep = model.trial.responses, model.neurons.keep
+        predictions = {
+            "stimulus": model.stimulus_prediction,
+            "reconstruction": model.reconstruction_prediction,
+        }
+        return [
+            self._curve(
+                "activity_accuracy", name, (recorded, predicted, keep), partial(_accuracy, recorded, predicted, keep)
+            )
+            for name, predicted in predictions.items()
+            if predicted is not None and predicted.shape == recorded.shape
+        ]
+
+    def _of_behaviour(self) -> list[TimeCourse]:
+        assert self._model.trial is not None
+        pupil, running = self._model.trial.behavior.astype(np.float64)
+        return [TimeCourse("pupil_size", "", pupil), TimeCourse("running_speed", "", running)]
+
+    def _curve(
+        self, group: str, name: str, made_from: tuple[object, ...], compute: Callable[[], np.ndarray]
+    ) -> TimeCourse:
+        known = self._known.get((group, name))
+        if known is None or any(old is not new for old, new in zip(known[0], made_from, strict=True)):
+            known = (made_from, TimeCourse(group, name, compute()))
+            self._known[group, name] = known
+        return known[1]
+
+
+def _accuracy(recorded: np.ndarray, predicted: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """(T,) correlation over the neurons that take part and have a prediction."""
+    rows = keep & np.isfinite(predicted).all(axis=1)
+    return metrics.frame_response_correlation(recorded[rows], predicted[rows])
 
 
 @dataclass(frozen=True)

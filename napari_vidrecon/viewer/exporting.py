@@ -14,10 +14,9 @@ from napari_vidrecon.errors import RunError
 from napari_vidrecon.figures.export import STIMULUS_ERROR_NAME, Progress, ShownMovie
 from napari_vidrecon.reconstruction.scores import measured_frames
 from napari_vidrecon.viewer.background import Background, Counted
-from napari_vidrecon.viewer.evaluation import Evaluator
+from napari_vidrecon.viewer.evaluation import Evaluator, TimeCourses
 from napari_vidrecon.viewer.model import ErrorMode
 from napari_vidrecon.viewer.runs.jobs import Job
-from napari_vidrecon.viewer.time_courses import TimeCourses
 
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.model import ReconstructionModel

@@ -15,8 +15,7 @@ from pytestqt.qtbot import QtBot
 import napari_vidrecon as vr
 from napari_vidrecon.errors import RunError, SessionError
 from napari_vidrecon.reconstruction.config import PRESETS
-from napari_vidrecon.viewer.contributions.reader import PATH_KEY, get_reader, read_session
-from napari_vidrecon.viewer.contributions.writer import write_run
+from napari_vidrecon.viewer.contributions.files import PATH_KEY, get_reader, read_session, write_run
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord
 from napari_vidrecon.viewer.preferences import PLUGIN_NAME, Preferences, recent_folders, remember_folder
 
@@ -141,7 +140,7 @@ def test_importing_the_viewer_loads_neither_qt_nor_torch() -> None:
 
 def test_the_reader_is_asked_without_loading_torch(small_session_folder: Path) -> None:
     code = (
-        "import sys; from napari_vidrecon.viewer.contributions.reader import get_reader;"
+        "import sys; from napari_vidrecon.viewer.contributions.files import get_reader;"
         "print(get_reader(sys.argv[1]) is not None, 'torch' in sys.modules)"
     )
     done = subprocess.run(

@@ -18,7 +18,7 @@ import napari_vidrecon as vr
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.viewer.companions import find_companions
-from napari_vidrecon.viewer.contributions.reader import get_reader, read_run
+from napari_vidrecon.viewer.contributions.files import get_reader, read_run
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.faults import FaultHook, Faults, in_one_line
 from napari_vidrecon.viewer.mask_fit import MaskFitController
@@ -29,7 +29,7 @@ from napari_vidrecon.viewer.runs.active_run import Active, Plan
 from napari_vidrecon.viewer.runs.folders import kept_runs
 from napari_vidrecon.viewer.runs.jobs import Job
 from napari_vidrecon.viewer.runs.run_job import RunRequest
-from napari_vidrecon.viewer.studies.study_results import StudyResults
+from napari_vidrecon.viewer.studies.results_view import StudyResults
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from outside_packages import EVERYTHING, PARTS, write_spots
 
 import napari_vidrecon as vr
 from napari_vidrecon.viewer.controller import RunController
-from napari_vidrecon.viewer.studies.study_request import StudyRequest
+from napari_vidrecon.viewer.studies.study_job import StudyRequest
 
 PATIENCE_MS = 30_000
 

@@ -12,9 +12,9 @@ from qtpy.QtCore import QPointF, Qt
 import napari_vidrecon as vr
 from napari_vidrecon import metrics
 from napari_vidrecon.reconstruction.history import History
+from napari_vidrecon.viewer.evaluation import GROUPS, TimeCourse, TimeCourses
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
 from napari_vidrecon.viewer.plots import COLOURS_ON_DARK, COLOURS_ON_LIGHT, ProgressPlot
-from napari_vidrecon.viewer.time_courses import GROUPS, TimeCourse, TimeCourses
 
 STEPS = 20
 

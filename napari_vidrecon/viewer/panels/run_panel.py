@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_vidrecon.reconstruction.config import PRESETS, ReconstructionConfig
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import try_to
+from napari_vidrecon.viewer.panels.advanced_form import AdvancedForm
 from napari_vidrecon.viewer.panels.controls import (
     button,
     choice,
@@ -22,7 +23,6 @@ from napari_vidrecon.viewer.panels.controls import (
     whole_number,
 )
 from napari_vidrecon.viewer.panels.sections import Section
-from napari_vidrecon.viewer.panels.settings_form import AdvancedForm
 from napari_vidrecon.viewer.plots import ProgressPlot
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain

@@ -18,9 +18,8 @@ from napari_vidrecon.viewer.panels.sections import Column
 from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.registry import workspace_of
 from napari_vidrecon.viewer.runs.status import time_in_words
-from napari_vidrecon.viewer.studies.results_view import ResultsView
+from napari_vidrecon.viewer.studies.results_view import ResultsView, StudyResults
 from napari_vidrecon.viewer.studies.study_form import StudyForm
-from napari_vidrecon.viewer.studies.study_results import StudyResults
 from napari_vidrecon.viewer.tooltips import explain
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.safety.lying_server import WAYS, one_way, sound_things
 from benchmarks.safety.lying_ways import LENGTHS, PARTS, Way
-from napari_vidrecon.sessions.downloading import patience, resuming
+from napari_vidrecon.sessions.downloading import answers, resuming
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ SHORT = [*LENGTHS, *PARTS, *[way for way in SHORT if way not in LENGTHS + PARTS]
 def test_a_server_that_lies_brings_the_sound_file_or_one_line(
     way: Way, things: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "WINDOW_S", 1.0)
+    monkeypatch.setattr(answers, "WINDOW_S", 1.0)
     monkeypatch.setattr(resuming, "PAUSE_S", 0.0)
     assert one_way(way, things, tmp_path).fault == ""
 
