@@ -68,7 +68,7 @@ def train(
     """
     from napari_vidrecon.cli import report
     from napari_vidrecon.cli.progress import StopRequest
-    from napari_vidrecon.encoders.devices import choose_device
+    from napari_vidrecon.encoders.checkpoints import choose_device
     from napari_vidrecon.encoders.training.instances import instance_paths, plan_instances
     from napari_vidrecon.sessions.session import open_session
 

@@ -22,8 +22,7 @@ from napari_vidrecon.reconstruction.recipe import (
 )
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Ensemble
-from napari_vidrecon.viewer.choices import ActivityMode, ErrorMode, RasterOrder, RunState
-from napari_vidrecon.viewer.edits import Edit, EditStack
+from napari_vidrecon.viewer.choices import ActivityMode, Edit, EditStack, ErrorMode, RasterOrder, RunState
 from napari_vidrecon.viewer.record import RunRecord, counterpart_of
 
 if TYPE_CHECKING:

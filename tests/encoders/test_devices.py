@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_vidrecon.encoders import devices
-from napari_vidrecon.encoders.checkpoints import load_encoder
-from napari_vidrecon.encoders.devices import choose_device
+from napari_vidrecon.encoders import checkpoints
+from napari_vidrecon.encoders.checkpoints import choose_device, load_encoder
 from napari_vidrecon.errors import EncoderError
 
 
@@ -16,9 +15,9 @@ def asked_anew(monkeypatch):
     """No answer from before, and no GPU unless the test says so."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    devices._fastest_device.cache_clear()
+    checkpoints._fastest_device.cache_clear()
     yield
-    devices._fastest_device.cache_clear()
+    checkpoints._fastest_device.cache_clear()
 
 
 def test_without_a_gpu_one_line_says_that_the_cpu_is_taken(caplog):
@@ -54,8 +53,8 @@ def test_on_cuda_torch_itself_is_bound(monkeypatch):
     bounds = []
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 1000))
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *given: bounds.append(given))
-    devices.bound_memory(torch.device("cuda"), 250)
-    devices.bound_memory(torch.device("cpu"), 250)
+    checkpoints.bound_memory(torch.device("cuda"), 250)
+    checkpoints.bound_memory(torch.device("cpu"), 250)
     assert bounds == [(0.25, torch.device("cuda"))]
 
 

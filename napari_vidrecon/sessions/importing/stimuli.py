@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from napari_vidrecon.errors import SessionError, StorageError
-from napari_vidrecon.sessions.stimuli.films import film_frames
+from napari_vidrecon.sessions.stimuli.films import film_frames, quiet
 from napari_vidrecon.storage import check_regular, read_array, reading
 
 WHITE = 255.0
@@ -207,7 +205,7 @@ def open_pixels(file: Path) -> np.ndarray:
 def _tiff(file: Path, size: int) -> np.ndarray:
     import tifffile
 
-    with _quiet("tifffile"), tifffile.TiffFile(file) as opened:
+    with quiet("tifffile"), tifffile.TiffFile(file) as opened:
         series = opened.series[0]
         _require_likely(file, size, int(np.prod([int(n) for n in series.shape], dtype=object)) * series.dtype.itemsize)
         return np.asarray(series.asarray())
@@ -223,17 +221,6 @@ def _film(file: Path, size: int) -> np.ndarray:
             _require_likely(file, size * FILM_RATIO, total)
             frames.append(frame)
     return np.stack(frames)
-
-
-@contextlib.contextmanager
-def _quiet(library: str) -> Iterator[None]:
-    """What it logs of a damaged file is for programmers; a person gets one line."""
-    logger = logging.getLogger(library)
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before
 
 
 def _require_likely(file: Path, size: int, unpacked: int) -> None:

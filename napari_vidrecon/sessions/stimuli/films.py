@@ -206,7 +206,7 @@ def tiff_frames(path: Path) -> Generator[np.ndarray, None, None]:
     import tifffile
 
     check_regular(path, "a movie")
-    with _quiet("tifffile"), tifffile.TiffFile(path) as opened:
+    with quiet("tifffile"), tifffile.TiffFile(path) as opened:
         for page in opened.pages:
             shape = tuple(int(length) for length in page.shape)
             rows, columns = shape[1:3] if page.axes == "SYX" else (*shape, 0, 0)[:2]
@@ -218,8 +218,8 @@ def tiff_frames(path: Path) -> Generator[np.ndarray, None, None]:
 
 
 @contextlib.contextmanager
-def _quiet(library: str) -> Iterator[None]:
-    """What it logs of a damaged file is for programmers; a person gets one line."""
+def quiet(library: str) -> Iterator[None]:
+    """Silence a library's log: what it says of a damaged file is for programmers; a person gets one line."""
     logger = logging.getLogger(library)
     before, logger.disabled = logger.disabled, True
     try:
