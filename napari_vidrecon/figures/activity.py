@@ -130,7 +130,7 @@ def activity_figure(
     Returns
     -------
     Figure
-        $FIG
+        The finished figure; close it once it is saved.
 
     Raises
     ------
@@ -215,7 +215,7 @@ def ethogram_figure(
     Returns
     -------
     Figure
-        $FIG
+        The finished figure; close it once it is saved.
 
     Raises
     ------

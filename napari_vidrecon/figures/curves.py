@@ -100,7 +100,7 @@ def curves_figure(
     Returns
     -------
     Figure
-        $FIG
+        The finished figure; close it once it is saved.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def scatter_figure(
     Returns
     -------
     Figure
-        $FIG
+        The finished figure; close it once it is saved.
 
     Raises
     ------
@@ -238,7 +238,7 @@ def scatter_and_curves_figure(
     Returns
     -------
     Figure
-        $FIG
+        The finished figure; close it once it is saved.
     """
     with figure_of((PAIR_WIDTH_IN, SCATTER_HEIGHT_IN + HEADING_IN), title, simulated) as figure:
         axes = figure.subplots(1, 2)

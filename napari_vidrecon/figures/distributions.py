@@ -85,7 +85,7 @@ def distributions_figure(panels: Sequence[DistributionPanel], *, title: str = ""
     Returns
     -------
     Figure
-        $FIG
+        The finished figure; close it once it is saved.
 
     Raises
     ------

@@ -122,7 +122,7 @@ def panels_figure(
     Returns
     -------
     Figure
-        $FIG
+        The finished figure; close it once it is saved.
 
     Raises
     ------

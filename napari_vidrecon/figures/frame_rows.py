@@ -75,7 +75,7 @@ def frame_rows_figure(
     Returns
     -------
     Figure
-        $FIG
+        The finished figure; close it once it is saved.
 
     Raises
     ------

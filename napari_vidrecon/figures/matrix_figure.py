@@ -78,7 +78,7 @@ def matrix_figure(panels: Sequence[Sequence[MatrixPanel]], *, title: str = "", s
     Returns
     -------
     Figure
-        $FIG
+        The finished figure; close it once it is saved.
 
     Raises
     ------

@@ -81,7 +81,7 @@ def reconstruction_figure(
     Returns
     -------
     Figure
-        $FIG
+        The finished figure; close it once it is saved.
 
     Raises
     ------

@@ -89,7 +89,7 @@ def mouse_lines_figure(panels: Sequence[LinePanel], *, title: str = "", simulate
     Returns
     -------
     Figure
-        $FIG
+        The finished figure; close it once it is saved.
 
     Raises
     ------

@@ -76,7 +76,7 @@ def stimulus_grid_figure(
     Returns
     -------
     Figure
-        $FIG
+        The finished figure; close it once it is saved.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def picture_grid_figure(
     Returns
     -------
     Figure
-        $FIG
+        The finished figure; close it once it is saved.
 
     Raises
     ------
@@ -241,7 +241,7 @@ def clip_pairs_figure(
     Returns
     -------
     Figure
-        $FIG
+        The finished figure; close it once it is saved.
 
     Raises
     ------

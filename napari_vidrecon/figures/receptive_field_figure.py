@@ -45,7 +45,7 @@ def receptive_field_figure(
     Returns
     -------
     Figure
-        $FIG
+        The finished figure; close it once it is saved.
     """
     examples = list(neurons) if neurons is not None else example_neurons(maps)
     rows = 2 + len(examples)

@@ -294,7 +294,7 @@ def test_the_script_repeats_a_run_with_a_decoder_to_the_bit(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert "same inputs and settings: yes" in done.stdout
+    assert "same inputs and settings: True" in done.stdout
     assert "saved movie: 0 grey levels" in done.stdout
 
 
@@ -310,7 +310,7 @@ def test_a_script_asks_for_a_decoder_whose_place_is_not_known(
     vr.reconstruct(trial, encoders, vr.AlphaMask.full(), config, decoder=replace(small_decoder, path="")).save(run)
     assert vidrecon("export", run, "--script", tmp_path / "repeat.py").code == 0
     text = (tmp_path / "repeat.py").read_text()
-    assert "write it below, as DECODER" in text
+    assert "Where its decoder lies is not known: write it below" in text
     assert "DECODER = ''\n" in text
     assert "sha256" in vidrecon("info", run, "--json").json["decoder"]
     compile(text, "repeat.py", "exec")

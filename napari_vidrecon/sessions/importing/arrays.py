@@ -11,12 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from napari_vidrecon.errors import SessionError, one_line
-from napari_vidrecon.sessions.importing.array_preview import preview, require_folder
+from napari_vidrecon.sessions.importing.array_preview import (
+    preview,
+    recorded_array,
+    recorded_file,
+    recorded_numbers,
+    require_folder,
+)
 from napari_vidrecon.sessions.importing.clocks import ClockMap, fitting_times, regular_times, require_rate
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import Description, SignalPart, read_description
 from napari_vidrecon.sessions.importing.movie_files import movies_at
-from napari_vidrecon.sessions.importing.recorded_files import recorded_array, recorded_file, recorded_numbers
 from napari_vidrecon.sessions.importing.recording import (
     Presentation,
     Recording,

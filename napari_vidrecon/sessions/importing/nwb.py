@@ -16,8 +16,17 @@ from napari_vidrecon.sessions.importing.array_preview import rate_of
 from napari_vidrecon.sessions.importing.clocks import fitting_times, regular_times
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
 from napari_vidrecon.sessions.importing.hdf5_contents import require_self_contained, require_stored, rows_of, whole
-from napari_vidrecon.sessions.importing.nwb_names import CENTRE, DECONVOLVED, RUNNING, SIZE, matches, path_of, the_one
-from napari_vidrecon.sessions.importing.nwb_stimulus import StimulusReader, told_clock
+from napari_vidrecon.sessions.importing.nwb_stimulus import (
+    CENTRE,
+    DECONVOLVED,
+    RUNNING,
+    SIZE,
+    StimulusReader,
+    matches,
+    path_of,
+    the_one,
+    told_clock,
+)
 from napari_vidrecon.sessions.importing.recording import Recording, Signal, single_precision
 from napari_vidrecon.sessions.importing.recording_reader import Reader
 from napari_vidrecon.sessions.importing.report import ImportReport

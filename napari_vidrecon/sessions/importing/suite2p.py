@@ -11,11 +11,16 @@ import numpy as np
 from pydantic import Field
 
 from napari_vidrecon.errors import SessionError, StorageError
-from napari_vidrecon.sessions.importing.array_preview import list_columns, rate_of, require_folder, uses
+from napari_vidrecon.sessions.importing.array_preview import (
+    list_columns,
+    rate_of,
+    recorded_numbers,
+    require_folder,
+    uses,
+)
 from napari_vidrecon.sessions.importing.arrays import ArrayReader
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import read_description
-from napari_vidrecon.sessions.importing.recorded_files import recorded_numbers
 from napari_vidrecon.sessions.importing.recording import Recording
 from napari_vidrecon.sessions.importing.recording_reader import Reader
 from napari_vidrecon.sessions.importing.report import ImportReport

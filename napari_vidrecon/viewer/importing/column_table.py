@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QBrush, QPalette
 from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
-from napari_vidrecon.viewer.importing.wording import in_words_of_the_form
+from napari_vidrecon.viewer.importing.report_view import in_words_of_the_form
 from napari_vidrecon.viewer.tooltips import explain
 
 if TYPE_CHECKING:

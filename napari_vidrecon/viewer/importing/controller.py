@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_vidrecon.viewer.background import Background, Counted
 from napari_vidrecon.viewer.importing.import_job import Imported, Previewed, import_session, preview
-from napari_vidrecon.viewer.importing.wording import in_words_of_the_form
+from napari_vidrecon.viewer.importing.report_view import in_words_of_the_form
 from napari_vidrecon.viewer.runs.jobs import Job
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ from superqt import QElidingLabel
 from napari_vidrecon.viewer.importing.column_table import ColumnTable
 from napari_vidrecon.viewer.importing.controller import ImportController
 from napari_vidrecon.viewer.importing.options import ReadingOptions, SettingsOptions
-from napari_vidrecon.viewer.importing.report_view import ReportView
-from napari_vidrecon.viewer.importing.wording import in_words_of_the_form
+from napari_vidrecon.viewer.importing.report_view import ReportView, in_words_of_the_form
 from napari_vidrecon.viewer.panels.controls import (
     JobBar,
     button,

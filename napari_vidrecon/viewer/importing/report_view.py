@@ -8,11 +8,48 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QTextBrowser, QWidget
 
-from napari_vidrecon.viewer.importing.wording import KINDS, in_words_of_the_form
 from napari_vidrecon.viewer.tooltips import explain
 
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.importing.import_job import Imported
+
+
+import re
+
+from napari_vidrecon.sessions.importing.report import Kind
+
+CONTROLS = {
+    "give --overwrite": "tick “Replace a session imported before”",
+    "give --all-regions": "tick “All regions, not only cells”",
+    "take --signal dff": "take the activity “dF/F”",
+    "--levels 0:4095": "tick “Black and white are”",
+    "with --negative clip": "with “Activity below 0: set to 0”",
+    "(--bad-neurons drop)": "(“Bad neurons: leave out”)",
+    "(--within-movie)": "(“Hold out parts of movies”)",
+    "(--trim)": "(“Cut the longer of two arrays”)",
+    "with --trim": "with “Cut the longer of two arrays”",
+    "(--clock-tolerance)": "(“Clocks may run apart by”)",
+    "(--trial-frames)": "(“Longest trial”)",
+    "see --preview": "see the table of arrays",
+}
+SERIES_OPTION = re.compile(r"name one with --(activity|stimulus|running|pupil-size|pupil-center)")
+KINDS: dict[Kind, str] = {
+    "read": "taken from",
+    "resampled": "resampled",
+    "filled": "filled in",
+    "dropped": "left out",
+    "repaired": "repaired",
+    "assumed": "assumed",
+    "warning": "warning",
+}
+
+
+def in_words_of_the_form(message: str) -> str:
+    """A message of the core, with the controls of the form in place of options."""
+    for option, control in CONTROLS.items():
+        message = message.replace(option, control)
+    return SERIES_OPTION.sub("choose one under “Series”", message)
+
 
 LINES_SEEN = 9
 
