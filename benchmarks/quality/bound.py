@@ -39,7 +39,7 @@ def reconstructed(encoder: SimulatedEncoder, trial: Trial, activity: np.ndarray)
     screen = (slice(0, SCREEN_ROWS), slice(0, SCREEN_COLUMNS))
     video = torch.full((FRAMES, SCREEN_ROWS, SCREEN_COLUMNS), config.initial_level)
     update = build_update(config, video, screen, trial.frame_rate_hz)
-    video = update.within(video, torch.ones(video.shape[1:], dtype=torch.bool), video)
+    video = update.restrict_to(video, torch.ones(video.shape[1:], dtype=torch.bool), video)
     scale, wanted = likelihood_scale(config, activity, FRAMES), tensor(activity)
     for step in range(config.steps):
         movie = video.clone().requires_grad_(True)

@@ -165,8 +165,8 @@ class Reconstructor:
                 raise ConfigError(
                     "decoder: expected a finite movie of the activity to match, found others; fit it anew"
                 )
-            told = self._update.told(self._video, torch.as_tensor(movie).to(self._video), self._step)
-            self._video = self._update.within(told, self._update_mask, self._blank)
+            told = self._update.start_from(self._video, torch.as_tensor(movie).to(self._video), self._step)
+            self._video = self._update.restrict_to(told, self._update_mask, self._blank)
 
     def _weights(self, target: Target) -> torch.Tensor | None:
         """(neurons in the loss,) what each counts; None: all the same."""
@@ -198,7 +198,7 @@ class Reconstructor:
         changed = self._everywhere() if self.config.surround == "inferred" else shown
         self._shown_mask, self._update_mask = (torch.as_tensor(m).to(self._video.device) for m in (shown, changed))
         self._blank = self._packed(self.encoders[0])[0]
-        self._video = self._update.within(self._video, self._update_mask, self._blank)
+        self._video = self._update.restrict_to(self._video, self._update_mask, self._blank)
 
     def _everywhere(self) -> np.ndarray:
         return self._canvas.embed(np.ones(self.mask.screen.shape, bool), False)

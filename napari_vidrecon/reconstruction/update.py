@@ -22,7 +22,7 @@ class Update(Protocol):
     def __call__(self, video: torch.Tensor, gradient: torch.Tensor, step: int) -> torch.Tensor:
         """The video (T, rows, columns) after step `step` (0, 1, ...)."""
 
-    def within(self, video: torch.Tensor, mask: torch.Tensor, blank: torch.Tensor) -> torch.Tensor:
+    def restrict_to(self, video: torch.Tensor, mask: torch.Tensor, blank: torch.Tensor) -> torch.Tensor:
         """Change only a part of the pixels from now on.
 
         Parameters
@@ -40,7 +40,7 @@ class Update(Protocol):
             (T, rows, columns).
         """
 
-    def told(self, video: torch.Tensor, movie: torch.Tensor, step: int) -> torch.Tensor:
+    def start_from(self, video: torch.Tensor, movie: torch.Tensor, step: int) -> torch.Tensor:
         """Take in what a decoder sees.
 
         Parameters
@@ -96,11 +96,11 @@ class MomentumUpdate:
         self.state = {"momentum": momentum}
         return (video - self.multiplier(step) * momentum).clamp(0.0, 255.0)
 
-    def within(self, video: torch.Tensor, mask: torch.Tensor, blank: torch.Tensor) -> torch.Tensor:
+    def restrict_to(self, video: torch.Tensor, mask: torch.Tensor, blank: torch.Tensor) -> torch.Tensor:
         self.state = {name: moment * mask for name, moment in self.state.items()}
         return torch.where(mask, video, blank)
 
-    def told(self, video: torch.Tensor, movie: torch.Tensor, step: int) -> torch.Tensor:
+    def start_from(self, video: torch.Tensor, movie: torch.Tensor, step: int) -> torch.Tensor:
         if step:
             return video
         started = video.clone()
@@ -158,11 +158,11 @@ class SpectralUpdate:
         self.state = {"coefficients": coefficients, "momentum": momentum, "second_moment": second}
         return self._on_canvas(video, coefficients)
 
-    def within(self, video: torch.Tensor, mask: torch.Tensor, blank: torch.Tensor) -> torch.Tensor:
+    def restrict_to(self, video: torch.Tensor, mask: torch.Tensor, blank: torch.Tensor) -> torch.Tensor:
         self._mask = mask[self._screen[1:]]
         return self._on_canvas(blank, self.state["coefficients"])
 
-    def told(self, video: torch.Tensor, movie: torch.Tensor, step: int) -> torch.Tensor:
+    def start_from(self, video: torch.Tensor, movie: torch.Tensor, step: int) -> torch.Tensor:
         decoded = self.prior.analysis(movie - self.config.initial_level)
         self._centre = decoded if self._drawn is None else decoded + self._drawn
         if not step:

@@ -97,7 +97,7 @@ def test_it_changes_the_screen_only_and_within_grey_levels(config):
     update = build_update(config.changed(learning_rate=1.0), blank, screen, 30.0)
     mask = torch.zeros(12, 10, dtype=torch.bool)
     mask[2:10, :5] = True
-    video = update.within(blank, mask, blank)
+    video = update.restrict_to(blank, mask, blank)
     for step in range(20):
         video = update(video, -100.0 * torch.ones_like(video), step)
     assert torch.equal(video[:, ~mask], blank[:, ~mask])

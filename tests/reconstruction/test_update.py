@@ -80,23 +80,23 @@ def smooth_movie(seed):
 
 def test_momentum_starts_from_a_decoders_movie_and_is_not_disturbed_by_it_later(blank):
     update = build_update(ReconstructionConfig.preset("paper"), blank, SCREEN, 30.0, decoded=True)
-    started = update.told(blank, smooth_movie(0), step=0)
+    started = update.start_from(blank, smooth_movie(0), step=0)
     assert torch.equal(started[:, 2:10], smooth_movie(0).clamp(0, 255))
     assert torch.equal(started[:, :2], blank[:, :2])
     assert torch.equal(started[:, 10:], blank[:, 10:])
-    assert torch.equal(update.told(started, smooth_movie(1), step=3), started)
+    assert torch.equal(update.start_from(started, smooth_movie(1), step=3), started)
 
 
 def test_under_a_prior_a_movie_goes_to_what_the_decoder_said_last(blank):
     config = ReconstructionConfig.preset("best", steps=400, learning_rate=0.1)
     update = build_update(config, blank, SCREEN, 30.0, decoded=True)
     nothing = torch.zeros_like(blank)
-    video = update.told(blank, smooth_movie(0), step=0)
+    video = update.start_from(blank, smooth_movie(0), step=0)
     assert torch.allclose(video[:, 2:10], smooth_movie(0).clamp(0, 255))
     for step in range(5):
         video = update(video, nothing, step)
     assert torch.allclose(video[:, 2:10], smooth_movie(0).clamp(0, 255))
-    video = update.told(video, smooth_movie(1), step=5)
+    video = update.start_from(video, smooth_movie(1), step=5)
     assert torch.allclose(video[:, 2:10], smooth_movie(0).clamp(0, 255))
     for step in range(5, config.steps):
         video = update(video, nothing, step)
