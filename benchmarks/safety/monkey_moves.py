@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,8 @@ class Monkey(LayerMoves):
 
     def warm_up(self) -> None:
         """Do once what loads libraries for good, so that memory is looked at after that and not before."""
+        # Torch loads its compiler where the first of its optimisers is made, wherever that is.
+        importlib.import_module("torch._dynamo")
         self.settle()
         panel = self._panel()
         for job in (self.controller, self.workspace.mask_fit, self.workspace.field_mapping):
