@@ -29,6 +29,7 @@ from napari_vidrecon.reconstruction.run_folder import (
     read_run,
 )
 from napari_vidrecon.reconstruction.scores import Evaluation, measured_frames
+from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.storage import reading, replacing_folder
 
@@ -112,7 +113,8 @@ class Reconstruction:
     def name(self) -> str:
         """What was reconstructed: the session and the trial or stimulus, as a person may read it."""
         session, trial = one_line(self.provenance.get("session") or " "), self.provenance.get("trial", "?")
-        return session if f"trial {trial}" in session else f"{session} trial {trial}".strip()
+        told = trial == STIMULUS_TRIAL or f"trial {trial}" in session
+        return session if told else f"{session} trial {trial}".strip()
 
     @property
     def label(self) -> str:

@@ -172,3 +172,38 @@ def test_stop_after_and_at_once_do_not_go_together(reconstruct_words, vidrecon) 
     answer = vidrecon(*reconstruct_words, "--trial", 0, "--trial", 2, "--at-once", 2, "--stop-after", 1)
     assert answer.code == 2
     assert answer.err.startswith("vidrecon: --stop-after: expected one trial at a time")
+
+
+def test_a_movie_of_ones_own_is_shown_and_reconstructed_from_predicted_activity(
+    reconstruct_words, vidrecon, tmp_path: Path
+) -> None:
+    movie = np.random.default_rng(3).uniform(0, 255, (40, 36, 64)).astype(np.float32)
+    np.save(tmp_path / "my noise.npy", movie)
+    words = [word for word in reconstruct_words if word not in ("--frames", "0:48")]
+    words = (*words, "--stimulus", tmp_path / "my noise.npy")
+    answer = vidrecon(*words, "--target", "predicted", "--json")
+    (told,) = answer.json["runs"]
+    assert told["stimulus"] == "my noise"
+    assert Path(told["run"]).name.endswith("_my_noise_predicted.zarr")
+    run = vr.Reconstruction.load(told["run"])
+    np.testing.assert_array_equal(run.stimulus, movie)
+    assert vr.Recipe.of(run).clip_name == "my noise"
+    assert run.name.endswith(", my noise")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--target", "recorded"), "expected recorded responses, found none"),
+        (("--target", "predicted", "--trial", 0), "--stimulus: expected neither --trial"),
+    ],
+)
+def test_what_does_not_go_with_a_movie_of_ones_own_is_one_line(
+    more: tuple, said: str, reconstruct_words, vidrecon, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "grey.npy", np.full((40, 36, 64), 127, np.float32))
+    words = [word for word in reconstruct_words if word not in ("--frames", "0:48")]
+    answer = vidrecon(*words, "--stimulus", tmp_path / "grey.npy", *more)
+    assert answer.code == 2
+    assert said in answer.err
+    assert not list(tmp_path.glob("runs/*"))

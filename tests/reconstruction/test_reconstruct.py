@@ -25,7 +25,8 @@ def test_pixels_outside_the_training_mask_stay_exactly_grey(trial, encoder, disc
 def test_the_loss_falls(trial, encoder, disc_mask, quick_config):
     result = vr.reconstruct(trial, [encoder], disc_mask, quick_config.changed(steps=25))
     losses = result.history["loss"]
-    assert losses[-1] < losses[1]
+    fifths = losses.reshape(5, 5).mean(axis=1)
+    assert (np.diff(fifths) < 0).all()
 
 
 def test_the_same_run_gives_the_same_bits(trial, encoder, disc_mask, quick_config):
