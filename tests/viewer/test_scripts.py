@@ -300,5 +300,8 @@ def test_both_texts_run_in_a_shell(small_model: ReconstructionModel, small_decod
     )
     assert done.returncode == 0, done.stderr
     assert "same inputs and settings: True" in done.stdout
-    for path in (tmp_path / "trial0_again.zarr", *(tmp_path / "runs" / "made").glob("*.zarr")):
-        np.testing.assert_array_equal(vr.Reconstruction.load(path).video, made.video)
+    (command,) = (tmp_path / "runs" / "made").glob("*.zarr")
+    videos = [vr.Reconstruction.load(path).video for path in (tmp_path / "trial0_again.zarr", command)]
+    np.testing.assert_array_equal(*videos)
+    # This process may compute with another number of threads, which rounds differently.
+    np.testing.assert_allclose(videos[0], made.video, atol=1e-3)
