@@ -31,6 +31,8 @@ WORKER_ENVIRONMENT = {
 }
 CONNECT_SECONDS = 30.0
 WAIT_SECONDS = 1.0
+SETTLED = ("finished", "error", "cancelled")
+"""What a run's future ends as; one whose worker is lost is "lost" for a while, also after it was "finished"."""
 LONGEST_REASON = 1000
 
 
@@ -106,20 +108,21 @@ def _drive(
     waiting, faults, done = set(futures), [], 0
     try:
         while waiting:
-            finished = {future for future in waiting if future.done()}
-            if not finished:
+            # Asked once each: the worker of a finished run can go between two questions, and then it is not finished.
+            settled = {future: status for future in waiting if (status := future.status) in SETTLED}
+            if not settled:
                 time.sleep(POLL_SECONDS)
                 if on_progress is not None:
                     waits = not done and not _has_workers(client)
                     on_progress(Progress(done, len(futures), "waiting for workers" if waits else ""))
                 continue
-            waiting -= finished
-            for future in finished:
+            waiting -= settled.keys()
+            for future, status in settled.items():
                 spec = futures[future]
-                if future.status == "finished":
+                if status == "finished":
                     done += 1
                 else:
-                    faults.append(f"{spec.label}: {_reason(future)}")
+                    faults.append(f"{spec.label}: {_reason(future, status)}")
                 if on_progress is not None:
                     on_progress(Progress(done, len(futures), spec.label))
     except BaseException:
@@ -140,8 +143,8 @@ def _has_workers(client: Any) -> bool:
         return True
 
 
-def _reason(future: Any) -> str:
-    if future.status == "cancelled":
+def _reason(future: Any, status: str) -> str:
+    if status == "cancelled":
         return "lost, because the scheduler is gone; start the same command again"
     error = future.exception()
     if type(error).__name__ == "KilledWorker":

@@ -174,6 +174,39 @@ def test_a_killed_worker_loses_no_run(cluster, runs) -> None:
     assert done == sorted(done)
 
 
+class FlickeringFuture:
+    """A run whose worker goes away right after it finished: another does it again."""
+
+    def __init__(self) -> None:
+        self._statuses = ["pending", "finished", "lost", "pending", "finished"]
+
+    @property
+    def status(self) -> str:
+        return self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0]
+
+    def done(self) -> bool:
+        return self.status == "finished"
+
+    def exception(self) -> None:
+        return None
+
+
+class FlickeringClient:
+    """A client of two runs that flicker."""
+
+    def submit(self, *_: object, **__: object) -> FlickeringFuture:
+        return FlickeringFuture()
+
+    def scheduler_info(self) -> dict[str, dict[str, str]]:
+        return {"workers": {"one": "here"}}
+
+
+def test_a_run_whose_worker_is_lost_the_moment_it_finished_is_no_fault(runs, monkeypatch) -> None:
+    monkeypatch.setattr(running, "_client", lambda *_: FlickeringClient())
+    monkeypatch.setattr(running, "POLL_SECONDS", 0.0)
+    assert run_all(dict(list(runs.items())[:2]), device="cpu") == 2
+
+
 def test_a_killed_scheduler_is_one_clear_error_and_finished_runs_stay(cluster, runs) -> None:
     def on_progress(progress: Progress) -> None:
         if progress.done >= ENOUGH:
