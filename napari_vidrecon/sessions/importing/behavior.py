@@ -8,15 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from napari_vidrecon.errors import SessionError
-from napari_vidrecon.sessions.importing.recording import Recording, Signal
+from napari_vidrecon.sessions.importing.recording import LONGEST_BRIDGED_S, Recording, Signal
 from napari_vidrecon.sessions.importing.resampling import on_video_clock
 from napari_vidrecon.sessions.importing.trials import TrialCut
 
 NEUTRAL = {"running": (0.0,), "pupil_size": (50.0,), "pupil_center": (150.0, 145.0)}
 """Constant values for streams that were not recorded: at rest, and about the means of the public mice."""
 TITLES = {"running": "running", "pupil_size": "pupil size", "pupil_center": "pupil centre"}
-LONGEST_BRIDGED_S = 1.0
-"""Gaps up to this long, as of a blink, are interpolated; longer ones get the median."""
 MOST_UNCOVERED = 0.1
 """A stream that misses more than this share of the trials' time belongs to another recording."""
 
@@ -74,6 +72,12 @@ def _prepared(recording: Recording, stream: str, signal: Signal | None, cuts: Se
     if not finite.any():
         raise SessionError(f"{signal.source}: expected numbers, found only NaN; leave {title} out to have it neutral")
     medians = np.median(signal.values[:, finite], axis=1)
+    missing = sum(
+        any(first < cut.edges_s[-1] and last > cut.edges_s[0] for cut in cuts) for first, last in signal.gaps_s()
+    )
+    if missing:
+        text = f"{missing} gaps of up to {LONGEST_BRIDGED_S:g} s in its clock during trials: interpolated"
+        report.add("filled", title, text)
     mended = _without_gaps(signal, finite, medians, title, recording)
     mended = _covering(mended, medians, title, recording, cuts)
     if np.ptp(mended.values, axis=1).max() == 0:

@@ -5,10 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from napari_vidrecon.errors import SessionError
-from napari_vidrecon.sessions.importing.recording import require_ascending
+from napari_vidrecon.sessions.importing.recording import Recording, Signal, require_ascending
 from napari_vidrecon.sessions.importing.report import ImportReport
 
 FEWEST_PULSES = 3
+MOST_TRIMMED = 10
+"""Two arrays of one recording may differ by this many samples; more is another recording, or another clock."""
+LOWEST_RATE_HZ = 0.05
+"""Activity sampled more seldom says nothing of single frames, and would become thousands of them."""
+LONGEST_FRAME_S, SHORTEST_FRAME_S = 5.0, 1 / 1500
+"""A movie whose frames stay longer is none; no screen shows them faster."""
+UNITS = {1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds", 1 / 60: "minutes", 1 / 86_400: "days"}
+"""What a clock counts in, by how many of it make a second."""
+OTHER_UNIT_RATIO = 20.0
+"""Streams of one recording never last so many times as long as its activity, unless they count in other units."""
+HIGHEST_MULTIPLE, WHOLE = 16, 0.02
+"""A clock at n times the rate, as of n planes: so many at most, and so near to a whole number."""
 
 
 def regular_times(samples: int, rate_hz: float, start_s: float) -> np.ndarray:
@@ -59,20 +71,120 @@ def fitting_times(
     Raises
     ------
     SessionError
-        No clock, or of another length and not to be trimmed.
+        No clock, or of another length and not to be trimmed, or of a length that is far from it.
     """
     require_ascending(times, source)
     if times.size == samples:
         return times, samples
-    if not trim:
+    if not trim or abs(times.size - samples) > MOST_TRIMMED:
+        multiple = times_as_many(times.size, samples)
+        if multiple:
+            remedy = f"that is {multiple}: with one time a plane or a line, give those of one plane"
+        elif trim:
+            remedy = f"--trim cuts at most {MOST_TRIMMED}: give the times of this recording"
+        else:
+            remedy = "give the times of this recording, or cut the longer one at its end (--trim)"
         raise SessionError(
-            f"{source}: expected a time for each of the {samples} samples of the {about}, found {times.size}; "
-            "give the times of this recording, or cut the longer one at its end (--trim)"
+            f"{source}: expected a time for each of the {samples} samples of the {about}, found {times.size}; {remedy}"
         )
     kept = min(times.size, samples)
     longer = "times" if times.size > samples else "samples"
     report.add("repaired", about, f"{abs(times.size - samples)} {longer} too many cut off at the end")
     return times[:kept], kept
+
+
+def times_as_many(one: int, other: int) -> str:
+    """ "3 times as many" or "a third as many" where one number is a whole multiple of the other, else empty."""
+    if min(one, other) < 1:
+        return ""
+    ratio = max(one, other) / min(one, other)
+    whole = round(ratio)
+    # A few samples are lost at the end of either.
+    if not 2 <= whole <= HIGHEST_MULTIPLE or abs(ratio / whole - 1.0) > WHOLE:
+        return ""
+    return f"{ratio:.4g} times as many" if one > other else f"1/{ratio:.4g} as many"
+
+
+def require_one_unit(recording: Recording) -> None:
+    """Refuse clocks that count in other units than seconds, or run at a multiple of each other's rate.
+
+    Parameters
+    ----------
+    recording
+        Its report takes a note of what may be right and may be wrong.
+
+    Raises
+    ------
+    SessionError
+        With the ratio, and what it may be.
+    """
+    activity = recording.activity
+    if activity.period_s * LOWEST_RATE_HZ > 1.0:
+        raise SessionError(
+            f"{activity.source}: expected at least {LOWEST_RATE_HZ:g} samples a second, "
+            f"found one in {activity.period_s:.4g} s{_guess(activity.period_s, 1.0, 1 / 500)}; "
+            "give times in seconds, or the right rate_hz"
+        )
+    for number, shown in enumerate(recording.presentations):
+        if not SHORTEST_FRAME_S <= shown.period_s <= LONGEST_FRAME_S:
+            raise SessionError(
+                f"{recording.name}: expected movies of frames that stay {SHORTEST_FRAME_S:.2g} to "
+                f"{LONGEST_FRAME_S:g} s, found {shown.period_s:.4g} s in presentation {number}"
+                f"{_guess(shown.period_s, 0.2, 1 / 500)}; give their times in seconds, or the right rate_hz"
+            )
+    if recording.presentations:
+        first = min(float(shown.times[0]) for shown in recording.presentations)
+        last = max(float(shown.edges_s[-1]) for shown in recording.presentations)
+        _require_like(recording, "the movies", f"{recording.name}: stimulus", last - first)
+    for title in ("running", "pupil_size", "pupil_center"):
+        signal: Signal | None = getattr(recording, title)
+        if signal is not None:
+            about = title.replace("_", " ").replace("center", "centre")
+            _require_like(recording, f"the {about}", signal.source, float(np.ptp(signal.times)))
+
+
+def _require_like(recording: Recording, about: str, source: str, span_s: float) -> None:
+    ours = float(np.ptp(recording.activity.times)) + recording.activity.period_s
+    ratio = span_s / ours
+    if ratio >= OTHER_UNIT_RATIO or ratio * OTHER_UNIT_RATIO**2 <= 1.0:
+        longer, other = max(ratio, 1 / ratio), ratio > 1
+        near = min(UNITS, key=lambda unit: abs(np.log(longer / (unit if unit > 1 else 1 / unit))))
+        size = near if near > 1 else 1 / near
+        # The unit that counts faster is the one of the longer clock, minutes that of the shorter.
+        whose = about if other == (near > 1) else "the activity"
+        guess = f": {whose} in {UNITS[near]}?" if 0.5 < longer / size < 2 else ""
+        if other or guess:
+            raise SessionError(
+                f"{source}: expected {about} to last about as long as the activity, {ours:.4g} s, "
+                f"found {span_s:.4g} s, {ratio:.4g} times as long{guess}; give all times in seconds"
+            )
+    whole = round(ratio)
+    shown_until = max((float(shown.edges_s[-1]) for shown in recording.presentations), default=-np.inf)
+    cut_short = shown_until > recording.activity.times[-1] + LONGEST_FRAME_S
+    if cut_short and 2 <= whole <= HIGHEST_MULTIPLE and abs(ratio / whole - 1.0) < WHOLE:
+        raise SessionError(
+            f"{source}: expected {about} while the activity was recorded, {ours:.4g} s, found {span_s:.4g} s of "
+            f"them, {ratio:.4g} times as long: is the rate of the activity that of {whole} planes together? give that "
+            "of one plane; or leave out what was shown after the activity ended"
+        )
+    if (
+        about == "the movies"
+        and 2 <= round(1 / ratio) <= HIGHEST_MULTIPLE
+        and (abs(ratio * round(1 / ratio) - 1.0) < WHOLE / 2)
+    ):
+        text = (
+            f"the activity lasts {1 / ratio:.4g} times as long as {about}; "
+            "right if it went on without them, else one of the two clocks runs at a multiple of its rate"
+        )
+        recording.report.add("warning", "clock", text)
+
+
+def _guess(found_s: float, slowest_s: float, fastest_s: float) -> str:
+    """Which unit would make a step a likely one."""
+    for unit, name in UNITS.items():
+        if fastest_s <= found_s / unit <= slowest_s:
+            return f" ({name}? that would be {unit / found_s:.4g} Hz)"
+    return ""
 
 
 def require_rate(times: np.ndarray, rate_hz: float, tolerance_s: float, source: str) -> None:

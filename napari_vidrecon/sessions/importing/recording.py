@@ -15,7 +15,9 @@ LONGEST_RECORDING_S = 30.0 * SECONDS_A_DAY
 LATEST_S = 1e11
 """Clocks may count from 1970, in seconds."""
 REGULAR = 1.5
-"""A step of a clock longer than this many median steps is a gap."""
+"""A step of a clock longer than this many median steps is a gap: a sample is missing."""
+LONGEST_BRIDGED_S = 1.0
+"""Gaps of behaviour up to this long, as of a blink, are interpolated."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,22 @@ class Signal:
     def rate_hz(self) -> float:
         """Samples a second."""
         return 1.0 / self.period_s
+
+    def gaps_s(self, longest_s: float = 0.0) -> np.ndarray:
+        """Where samples are missing in its clock.
+
+        Parameters
+        ----------
+        longest_s
+            Gaps up to this long are none.
+
+        Returns
+        -------
+        np.ndarray
+            (G, 2) the last time before and the first one after each, s.
+        """
+        wide = np.flatnonzero(np.diff(self.times) > max(REGULAR * self.period_s, longest_s))
+        return np.column_stack([self.times[wide], self.times[wide + 1]])
 
 
 @dataclass(frozen=True)

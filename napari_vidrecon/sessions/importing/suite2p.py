@@ -19,6 +19,7 @@ from napari_vidrecon.sessions.importing.array_preview import (
     uses,
 )
 from napari_vidrecon.sessions.importing.arrays import ArrayReader
+from napari_vidrecon.sessions.importing.clocks import MOST_TRIMMED
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import read_description
 from napari_vidrecon.sessions.importing.recording import Recording
@@ -231,11 +232,11 @@ class Suite2pFolder(Reader):
         lengths = [part.shape[1] for part in values]
         shortest = min(lengths)
         if len(set(lengths)) > 1:
-            if not self.settings.trim:
+            if not self.settings.trim or max(lengths) - shortest > MOST_TRIMMED:
                 found = ", ".join(f"{plane.name}: {length}" for plane, length in zip(planes, lengths, strict=True))
                 raise SessionError(
                     f"{self.path}: expected planes of the same length, found {found} samples; "
-                    "cut the longer ones at their end with --trim"
+                    f"cut the longer ones at their end with --trim, by at most {MOST_TRIMMED} samples"
                 )
             report.add("repaired", "activity", f"planes of {max(lengths)} samples cut to {shortest} at the end")
         return np.concatenate([part[:, :shortest] for part in values])

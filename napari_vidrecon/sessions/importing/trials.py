@@ -8,21 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_vidrecon.errors import SessionError
-from napari_vidrecon.sessions.importing.recording import REGULAR, Presentation, Recording
+from napari_vidrecon.sessions.importing.clocks import require_one_unit
+from napari_vidrecon.sessions.importing.recording import LONGEST_BRIDGED_S, REGULAR, Presentation, Recording
 from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.resampling import ScreenFit, shown_clip
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
 
-LOWEST_RATE_HZ = 0.05
-"""Activity sampled more seldom says nothing of single frames, and would become thousands of them."""
 MOST_TRIALS = 50_000
 LONGEST_PRESENTATION_S = 12.0 * 3600
 SAME_RATE = 0.01
 """Movies within this share of the video clock's rate are taken frame by frame."""
 MINIMUM_TRIALS = 8
 """Fewer cannot be split into clips to train on, to validate with and to test with."""
+LONGEST_STALL_S = 0.5
+"""A frame that stayed for longer ends what can be told of a trial: the screen stood still, or times are missing."""
+MANY = 0.1
+"""A larger share of trials outside the activity needs an explanation."""
 EARLY_OR_LATE_PERIODS = 1.0
 """A trial may begin before the first sample of the activity, or end after the last one, by this many samples."""
 
@@ -119,12 +122,8 @@ def cut_trials(recording: Recording, trial_frames: int) -> list[TrialCut]:
     SessionError
         No presentation lies within the activity, or too few trials are left.
     """
-    report, activity = recording.report, recording.activity
-    if activity.period_s * LOWEST_RATE_HZ > 1.0:
-        raise SessionError(
-            f"{activity.source}: expected at least {LOWEST_RATE_HZ:g} samples a second, "
-            f"found one in {activity.period_s:.4g} s; give times in seconds, or the right rate_hz"
-        )
+    report = recording.report
+    require_one_unit(recording)
     cuts = [cut for index in range(len(recording.presentations)) for cut in _cut(recording, index, trial_frames)]
     if len(cuts) > MOST_TRIALS:
         raise SessionError(
@@ -132,7 +131,7 @@ def cut_trials(recording: Recording, trial_frames: int) -> list[TrialCut]:
             "stimulus, or take longer trials (--trial-frames)"
         )
     _note_irregular(recording.presentations, report)
-    inside = _within_activity(recording, cuts)
+    inside = _without_gaps(recording, _within_activity(recording, cuts))
     usable = [cut for cut in inside if not _without_activity(recording, cut)]
     if len(usable) < len(inside):
         report.add("dropped", "trials", f"{len(inside) - len(usable)} in which all neurons are NaN at once")
@@ -145,8 +144,14 @@ def require_enough(recording: Recording, trials: int) -> None:
     if trials < MINIMUM_TRIALS:
         raise SessionError(
             f"{recording.name}: expected at least {MINIMUM_TRIALS} trials to train and to test with, "
-            f"found {trials} of at least {MINIMUM_FRAMES} frames; record more, or cut shorter trials (--trial-frames)"
+            f"found {trials} of at least {MINIMUM_FRAMES} frames{_why_fewer(recording)}; record more, or cut shorter "
+            "trials (--trial-frames)"
         )
+
+
+def _why_fewer(recording: Recording) -> str:
+    gone = [note.text for note in recording.report.notes if (note.kind, note.about) == ("dropped", "trials")]
+    return f" (dropped: {'; '.join(gone)})" if gone else ""
 
 
 def _cut(recording: Recording, index: int, trial_frames: int) -> list[TrialCut]:
@@ -199,8 +204,46 @@ def _within_activity(recording: Recording, cuts: list[TrialCut]) -> list[TrialCu
         )
     if len(inside) < len(cuts):
         gone = len(cuts) - len(inside)
-        recording.report.add("dropped", "trials", f"{gone} of {len(cuts)} shown while no activity was recorded")
+        text = f"{gone} of {len(cuts)} shown while no activity was recorded"
+        if gone > MANY * len(cuts):
+            shown, known = cuts[-1].edges_s[-1] - cuts[0].edges_s[0], activity.times[-1] - activity.times[0]
+            text += f"; the movies last {shown / known:.3g} times as long as the activity: is its rate right?"
+        recording.report.add("dropped", "trials", text)
     return inside
+
+
+def _without_gaps(recording: Recording, cuts: list[TrialCut]) -> list[TrialCut]:
+    """Those during which no clock misses a sample: what was not recorded is not drawn as a straight line."""
+    streams = [("activity", recording.activity.source, recording.activity.gaps_s())]
+    for name in ("running", "pupil_size", "pupil_center"):
+        signal = getattr(recording, name)
+        if signal is not None:
+            streams.append((name.replace("_", " ").replace("center", "centre"), signal.source,
+                            signal.gaps_s(LONGEST_BRIDGED_S)))  # fmt: skip
+    stalls = []
+    for shown in recording.presentations:
+        wide = np.flatnonzero(np.diff(shown.times) > max(LONGEST_STALL_S, REGULAR * shown.period_s))
+        stalls += [(shown.times[each], shown.times[each + 1]) for each in wide]
+    streams.append(("stimulus", f"{recording.name}: stimulus", np.array(stalls).reshape(-1, 2)))
+    for about, source, gaps in streams:
+        whole = [cut for cut in cuts if not _touches(cut, gaps)]
+        gone = len(cuts) - len(whole)
+        if not gone:
+            continue
+        longest = float(np.diff(gaps, axis=1).max())
+        text = f"{gone} of {len(cuts)} trials touch gaps in the clock of the {about}, of up to {longest:.3g} s"
+        if len(whole) < MINIMUM_TRIALS or (about not in ("activity", "stimulus") and gone > len(cuts) / 2):
+            other = "" if about in ("activity", "stimulus") else ", or leave the stream out to have it neutral"
+            raise SessionError(
+                f"{source}: expected a clock without gaps during most trials, found that {text}; mend the times{other}"
+            )
+        recording.report.add("dropped", "trials", f"{text}: samples are missing there")
+        cuts = whole
+    return cuts
+
+
+def _touches(cut: TrialCut, gaps: np.ndarray) -> bool:
+    return bool(((gaps[:, 0] < cut.edges_s[-1]) & (gaps[:, 1] > cut.edges_s[0])).any())
 
 
 def _without_activity(recording: Recording, cut: TrialCut) -> bool:
