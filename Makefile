@@ -16,7 +16,12 @@ LIBRARIES := libgl1 libegl1 libopengl0 libgl1-mesa-dri libxkbcommon-x11-0 libxcb
 	libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libdbus-1-3 libfontconfig1
 PACKAGES := xvfb $(LIBRARIES)
 
-PIP_INSTALL = $(BIN)/python -m pip install --quiet -c constraints.txt
+# Python compiles what it imports where it first imports it; to compile all that is installed takes as long again.
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt
+NEW_PIP = $(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+
+# And what it compiled it keeps, whatever the surroundings say: many tests start processes of their own.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lint bench torture system-packages clean
@@ -29,11 +34,21 @@ venv: $(VENV)/.installed ## make .venv with the locked dependencies
 demo: $(VENV)/.installed ## run the demo; OUT=folder says where its files go
 	$(BIN)/vidrecon demo --out $(OUT)
 
-test: $(VENV)/.tools system-packages lint ## style, types, import contract and all tests
+# Types are checked beside the tests, which leave a core idle now and then. Tests that share what they need lie beside
+# each other: each worker takes the half of them, and who is done first takes of the other's.
+test: ## style, types, import contract and all tests
+	@$(MAKE) --no-print-directory -j2 $(VENV)/.tools system-packages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	@if [ "$$(uname)" = Linux ]; then display="xvfb-run -a -s '-screen 0 1600x1000x24'"; else display=; fi; \
-	export OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1; \
-	echo "$$display $(BIN)/pytest -n $(WORKERS) $(TESTS)"; \
-	eval "$$display" $(BIN)/pytest -n $(WORKERS) $(TESTS)
+	export OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1; failed=; \
+	said=$$(mktemp); { $(BIN)/mypy && $(BIN)/lint-imports; } >$$said 2>&1 & types=$$!; \
+	trap 'kill $$types 2>/dev/null' INT TERM; \
+	echo "$$display $(BIN)/pytest -n $(WORKERS) --dist worksteal $(TESTS)"; \
+	eval "$$display" $(BIN)/pytest -n $(WORKERS) --dist worksteal $(TESTS) || failed="$$failed tests"; \
+	wait $$types || failed="$$failed types-or-imports"; \
+	cat $$said; rm -f $$said; \
+	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 lint: $(VENV)/.tools ## style, types and import contract only
 	$(BIN)/ruff check .
@@ -64,7 +79,7 @@ $(BIN)/python:
 		echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "no virtual environment can be made; on Debian or Ubuntu: sudo apt-get install -y python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(NEW_PIP)
 
 $(VENV)/.installed: $(LOCK) | $(BIN)/python
 	@echo "installing the locked dependencies into $(VENV) ..."
@@ -73,7 +88,7 @@ $(VENV)/.installed: $(LOCK) | $(BIN)/python
 
 $(VENV)/.tools: $(LOCK) | $(BIN)/python
 	@echo "installing the locked dependencies and the test tools into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --help | grep -q -e --group || $(NEW_PIP)
 	@$(PIP_INSTALL) -e '.[gui,studies]' --group dev
 	@touch $@ $(VENV)/.installed
 

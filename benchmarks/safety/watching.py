@@ -152,6 +152,8 @@ def _inside(call: Callable[[], int], folder: Path, allowed: list[Path], writing:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
     words = io.StringIO()
     sys.stdout = sys.stderr = words
+    # A module that is imported for the first time here is nothing that the call writes.
+    sys.dont_write_bytecode = True
     watch = Watch(allowed)
     sys.addaudithook(watch)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -30,9 +32,15 @@ def mask(golden):
     return AlphaMask(golden["alpha_m1"])
 
 
+@pytest.fixture(scope="module")
+def encoder(golden_checkpoints):
+    """An encoder of the reference by its number; loaded once, for that takes a second."""
+    return functools.cache(lambda number: load_encoder(golden_checkpoints[number], mouse=1, device="cpu"))
+
+
 @pytest.mark.parametrize("chunk", [1, 2, 5])
-def test_sub_batch_gradients_equal_the_reference(golden, golden_checkpoints, trial, chunk):
-    encoder = load_encoder(golden_checkpoints[0], mouse=1, device="cpu")
+def test_sub_batch_gradients_equal_the_reference(golden, encoder, trial, chunk):
+    encoder = encoder(0)
     config = ReconstructionConfig.preset("paper")
     starts = SlidingSchedule(60, 32, 8, duplicate_last=True).at(0).starts
     assert starts.tolist() == golden["subbatch_starts"].tolist()
@@ -57,12 +65,11 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_ends_with_the_movie_of_the_reference(golden, golden_checkpoints, trial, mask, variant):
+def test_every_variant_ends_with_the_movie_of_the_reference(golden, encoder, trial, mask, variant):
     options = dict(VARIANTS[variant])
-    encoders = [load_encoder(golden_checkpoints[k], mouse=1, device="cpu") for k in options.pop("encoders")]
+    encoders = [encoder(number) for number in options.pop("encoders")]
     if "target_encoders" in options:
-        files = [golden_checkpoints[k] for k in options["target_encoders"]]
-        options["target_encoders"] = [load_encoder(file, mouse=1, device="cpu") for file in files]
+        options["target_encoders"] = [encoder(number) for number in options["target_encoders"]]
     if variant == "ablation":
         options["neurons"] = NeuronSet(golden["ablation__kept_neurons"], "as the reference drew")
     config = ReconstructionConfig.preset("paper", steps=STEPS)
