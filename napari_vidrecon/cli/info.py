@@ -193,7 +193,9 @@ def _encoder(path: Path) -> tuple[str, dict[str, Any]]:
 
     stored = read_encoder_file(path)
     told: dict[str, Any] = {
-        name: stored.provenance[name] for name in ("simulated", "licence", "citation") if name in stored.provenance
+        name: stored.provenance[name]
+        for name in ("simulated", "semi_real", "additions", "licence", "citation")
+        if name in stored.provenance
     }
     score = stored.provenance.get("validation_correlation")
     return f"{path.name}: encoder", {

@@ -1,4 +1,8 @@
-"""Reference checkpoints (`.pth`): rebuilt by constructors of this program from plain values and tensors."""
+"""Reference checkpoints (`.pth`): rebuilt by constructors of this program from plain values and tensors.
+
+Two kinds: DwiseNeuro, a dictionary with `params` and `nn_state_dict`, and the static models of Sensorium 2022, which
+are weights alone; their sizes are those of the tensors.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
+from napari_vidrecon.encoders.architectures.sensorium2022 import ADDED_KERNEL, additions
 from napari_vidrecon.encoders.description import check_fit
 from napari_vidrecon.encoders.stored_encoder import StoredEncoder
 from napari_vidrecon.errors import EncoderError, one_line
@@ -40,7 +46,7 @@ def read_reference(path: Path) -> StoredEncoder:
     Raises
     ------
     EncoderError
-        Missing, damaged, no DwiseNeuro, or holding anything else than data.
+        Missing, damaged, of neither kind, or holding anything else than data.
     """
     with open_regular(path, "an encoder file (.pth or .safetensors)", EncoderError) as file:
         size = os.fstat(file.fileno()).st_size
@@ -53,6 +59,8 @@ def read_reference(path: Path) -> StoredEncoder:
                     f"{path}: expected only tensors and plain values, found objects that could run code "
                     f"({one_line(found, 120)}); it was not opened"
                 ) from None
+    if isinstance(stored, dict) and STATIC in stored:
+        return _static(path, size, stored)
     if not isinstance(stored, dict) or not {"params", "nn_state_dict"} <= stored.keys():
         raise EncoderError(f"{path}: expected a checkpoint with `params` and `nn_state_dict`, found none in it")
     return _described(path, size, *_parts(path, stored))
@@ -99,10 +107,7 @@ def _described(path: Path, size: int, params: Any, state: dict[str, StoredTensor
     if kind != KIND:
         raise EncoderError(f"{path}: expected a DwiseNeuro checkpoint, found '{one_line(kind, 60)}'")
     canvas, windows = check_fit(path, KIND, config, {"rows": rows, "columns": columns}, windows)
-    # Tensors may share their bytes; together they must not stand for more than the file has.
-    claimed = sum(math.prod(each.size) * each.stored.values.itemsize for each in state.values())
-    if claimed > size + SURPLUS_BYTES:
-        raise EncoderError(f"{path}: its weights claim {claimed:,} bytes, more than the file has")
+    _check_claim(path, size, state)
     return StoredEncoder(
         path,
         KIND,
@@ -115,6 +120,103 @@ def _described(path: Path, size: int, params: Any, state: dict[str, StoredTensor
         windows=windows,
         provenance={"citation": "Baikulov 2023, doi 10.5281/zenodo.10155151"},
     )
+
+
+def _check_claim(path: Path, size: int, state: dict[str, StoredTensor]) -> None:
+    """Tensors may share their bytes; together they must not stand for more than the file has."""
+    claimed = sum(math.prod(each.size) * each.stored.values.itemsize for each in state.values())
+    if claimed > size + SURPLUS_BYTES:
+        raise EncoderError(f"{path}: its weights claim {claimed:,} bytes, more than the file has")
+
+
+STATIC = "core.features.layer0.conv.weight"
+"""Every static model of Sensorium 2022 has this tensor."""
+STATIC_KIND = "sensorium2022"
+STATIC_WINDOWS = {"size": 16, "step": 2}
+STATIC_PROVENANCE = {
+    "citation": "Willeke et al. 2022 (Sensorium 2022), sinzlab/sensorium",
+    "licence": "MIT; trained on data with terms of their own",
+    "additions": additions(ADDED_KERNEL),
+}
+MOST_LAYERS = 16
+NEAR_LINEAR = 0.5
+"""Part of a layer's mean square that a chain without nonlinearity may leave unexplained (published: 0.1 against 2)."""
+
+
+def _static(path: Path, size: int, stored: dict[Any, Any]) -> StoredEncoder:
+    """A static model of Sensorium 2022: weights of a core, and of a readout and a shifter for each mouse."""
+    if not all(isinstance(name, str) and isinstance(each, StoredTensor) for name, each in stored.items()):
+        raise EncoderError(f"{path}: expected the weights of a model of Sensorium 2022, found others among them")
+    _check_claim(path, size, stored)
+    state = {name: each for name, each in stored.items() if not name.endswith(".sigma") and "_regularizer." not in name}
+    mice = list(dict.fromkeys(name.split(".")[1] for name in state if name.startswith("readout.")))
+    places = {_static_name(name, mice): name for name in state}
+    counts = [state[name].size for mouse in mice if (name := f"readout.{mouse}.bias") in state]
+    first, hidden = state[STATIC].size, state.get("core.features.layer1.ds_conv.spatial_conv.weight")
+    mapped = state.get(places.get("readouts.0.mu_transform.0.weight", ""))
+    if mapped is None or len(counts) != len(mice) or {len(first)} | {len(each) for each in counts} != {4, 1}:
+        raise EncoderError(
+            f"{path}: expected a model of Sensorium 2022 whose positions follow from the cortex (mu_transform), "
+            "found another"
+        )
+    shifter = state.get(places.get("readouts.0.mlp.0.bias", ""))
+    config: dict[str, Any] = {
+        "readout_outputs": tuple(count[0] for count in counts),
+        "channels": first[0],
+        "layers": sum(f"core.features.layer{index}.norm.weight" in state for index in range(MOST_LAYERS)),
+        "input_kernel": first[2],
+        "behavior": first[1] > 1,
+        "shifter": 0 if shifter is None else math.prod(shifter.size),
+        "position_features": mapped.size[0] if mapped.size else 0,
+        "temporal_kernel": ADDED_KERNEL,
+    }
+    if hidden is not None and len(hidden.size) == len(first):
+        config["hidden_kernel"] = hidden.size[2]
+    canvas, windows = check_fit(path, STATIC_KIND, config, {"rows": 36, "columns": 64}, STATIC_WINDOWS)
+    neurons = list(config["readout_outputs"])
+    shapes = {name: state[place].size for name, place in places.items()}
+    gains = {f"readouts.{index}.gain": (count,) for index, count in enumerate(neurons)}
+    found = StoredEncoder(
+        path,
+        STATIC_KIND,
+        config,
+        neurons,
+        mice,
+        lambda name: torch.ones(gains[name]) if name in gains else _tensor(state[places[name]]),
+        {**shapes, **gains},
+        canvas=canvas,
+        windows=windows,
+        provenance=dict(STATIC_PROVENANCE),
+    )
+    found.check_weights()
+    config["linear"] = _is_linear(found, config["layers"])
+    return found
+
+
+def _static_name(name: str, mice: list[str]) -> str:
+    """What a weight is called here."""
+    part, _, rest = name.partition(".")
+    mouse, _, rest = rest.partition(".")
+    if part not in ("readout", "shifter") or mouse not in mice:
+        return name
+    return f"readouts.{mice.index(mouse)}.{rest}"
+
+
+def _is_linear(stored: StoredEncoder, layers: int) -> bool:
+    """Whether the core has no nonlinearity, which the file does not say: by the means that its layers kept."""
+    # Without one, a layer's mean is the layer of the mean before it, which the batch norm there gives as its bias.
+    for index in range(1, layers):
+        before, here = f"core.features.layer{index - 1}.norm.", f"core.features.layer{index}."
+        mixed, space, out = (
+            stored.tensor(f"{here}ds_conv.{name}.weight").double()
+            for name in ("in_depth_conv", "spatial_conv", "out_depth_conv")
+        )
+        mean = F.linear(stored.tensor(f"{before}bias").double(), mixed.flatten(1))
+        expected = F.linear(space.flatten(1).sum(1) * mean, out.flatten(1))
+        kept = stored.tensor(f"{here}norm.running_mean").double()
+        if float((expected - kept).square().sum()) > NEAR_LINEAR * float(kept.square().sum()):
+            return False
+    return True
 
 
 def _tensor(stored: StoredTensor) -> torch.Tensor:
