@@ -15,7 +15,8 @@ def convert(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="Reference checkpoint (.pth), or published result (reconstruction_summary_*.npy)."
+            metavar="FILE",
+            help="Reference checkpoint (.pth, .pt, .ckpt), or published result (reconstruction_summary_*.npy).",
         ),
     ],
     out: Annotated[
@@ -33,13 +34,13 @@ def convert(
     from napari_vidrecon.cli.info import described
     from napari_vidrecon.errors import StorageError
 
-    wanted = {".pth": ".safetensors", ".pt": ".safetensors", ".npy": ".zarr"}.get(source.suffix)
+    wanted = {**dict.fromkeys((".pth", ".pt", ".ckpt"), ".safetensors"), ".npy": ".zarr"}.get(source.suffix)
     # Not Path.exists, which raises for a name longer than the system takes.
     if not os.path.exists(source):  # noqa: PTH110
         raise StorageError(f"{source}: expected a checkpoint or a published result, found nothing there")
     if wanted is None:
         raise StorageError(
-            f"{source}: expected a .pth or .npy file to convert, found a file ending in '{source.suffix}'"
+            f"{source}: expected a .pth, .pt, .ckpt or .npy file to convert, found a file ending in '{source.suffix}'"
         )
     if out.suffix != wanted:
         raise StorageError(f"{out}: expected a name ending in {wanted} for what {source.name} becomes")

@@ -57,6 +57,13 @@ def importing(
     levels: Annotated[
         str | None, typer.Option(metavar="BLACK:WHITE", help="Values of the movies shown as black and white.")
     ] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LETTERS",
+            help="Order of the axes of movies: n clips, t frames, h rows, w columns, c colours; twh for (frame, x, y).",
+        ),
+    ] = None,
     bad_neurons: Annotated[str, typer.Option(help="Neurons that are NaN or never change: drop or refuse.")] = "drop",
     negative: Annotated[str, typer.Option(help="Activity below 0: refuse, or clip to 0.")] = "refuse",
     test_share: Annotated[float, typer.Option(help="Share of trials held out to test with.")] = 0.1,
@@ -85,7 +92,7 @@ def importing(
     options = chosen_options(kind, reader_named(kind), context.obj)
     choices = {"trial_frames": trial_frames, "fit": fit, "bad_neurons": bad_neurons, "negative": negative}
     choices |= {"test_share": test_share, "validation_share": validation_share, "within_movie": within_movie}
-    choices |= {"trim": trim, "clock_tolerance_s": clock_tolerance, "levels": _levels(levels)}
+    choices |= {"trim": trim, "clock_tolerance_s": clock_tolerance, "levels": _levels(levels), "axes": axes}
     settings = checked(ImportSettings, choices)
     chosen = ImportSource(kind, source, options)
     if not preview and out is None:

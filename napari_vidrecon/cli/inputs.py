@@ -338,6 +338,17 @@ def warn_of_mask(mask: AlphaMask, evaluation_threshold: float) -> None:
         )
 
 
+def _are_flags(listed: np.ndarray) -> bool:
+    """Whether an array of one value a neuron says yes and no: booleans, or 0 and 1 or 0 and 255 as they are saved."""
+    import numpy as np
+
+    if listed.dtype == np.bool_:
+        return True
+    # Two neurons could be meant by 0 and 1, too; in bytes nobody writes indices.
+    told = listed.dtype.kind in "iuf" and (listed.size > 2 or listed.dtype.itemsize == 1)
+    return told and any(bool(np.isin(listed, (0, yes)).all()) for yes in (1, 255))
+
+
 def choose_neurons(neurons: int, ablate: float, seed: int, file: Path | None) -> NeuronSet | None:
     """Who takes part: all but a random fraction, or those listed in a file; None for everyone.
 
@@ -372,9 +383,16 @@ def choose_neurons(neurons: int, ablate: float, seed: int, file: Path | None) ->
     if ablate:
         raise ConfigError(f"--neurons {file}: expected either --neurons or --ablate, found both")
     listed = read_array(file)
-    if listed.dtype == np.bool_ and listed.shape == (neurons,):
+    listed = listed.ravel() if listed.size == max(listed.shape, default=0) else listed
+    if listed.shape == (neurons,) and _are_flags(listed):
+        listed = listed > 0
         return NeuronSet(listed, f"listed in {file.name}", {"kind": "list"})
     if listed.dtype.kind in "iu" and listed.ndim == 1 and ((listed >= 0) & (listed < neurons)).all():
+        if np.unique(listed).size != listed.size:
+            raise ConfigError(
+                f"{file}: expected each neuron once, found indices that repeat; for yes and no, one a neuron, "
+                f"give {neurons} of 0 and 1"
+            )
         keep = np.zeros(neurons, dtype=bool)
         keep[listed] = True
         return NeuronSet(keep, f"listed in {file.name}", {"kind": "list"})

@@ -187,6 +187,7 @@ def save_encoder(
     frame_rate_hz: float = 30.0,
     provenance: dict[str, Any] | None = None,
     state: dict[str, torch.Tensor] | None = None,
+    check: bool = False,
 ) -> None:
     """Write an encoder with all its readouts to one safetensors file.
 
@@ -210,6 +211,13 @@ def save_encoder(
         Plain values: how it was trained, licence, citation.
     state
         Weights to store instead of the module's own (averaged ones, say).
+    check
+        Load what was written before it takes its place.
+
+    Raises
+    ------
+    EncoderError
+        What was written does not load; nothing is left of it.
     """
     described = {
         "format": FORMAT,
@@ -224,6 +232,8 @@ def save_encoder(
     tensors = {name: value.detach().cpu().contiguous() for name, value in (state or module.state_dict()).items()}
     with replacing_file(path) as temporary:
         save_file(tensors, str(temporary), metadata={"vidrecon": json.dumps(described)})
+        if check:
+            _read_safetensors(temporary).module()
 
 
 def convert_checkpoint(source: Path | str, destination: Path | str) -> None:
@@ -248,6 +258,7 @@ def convert_checkpoint(source: Path | str, destination: Path | str) -> None:
         windows=FrameWindows(**stored.windows),
         provenance={**stored.provenance, "converted_from_sha256": file_hash(Path(source))},
         state={key: stored.tensor(key) for key in stored.keys},
+        check=True,
     )
 
 

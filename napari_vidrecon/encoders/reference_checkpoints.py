@@ -26,6 +26,8 @@ from napari_vidrecon.storage.torch_files import StoredTensor, read_torch_file
 
 EXPECTED = "a checkpoint in torch's format"
 KIND = "dwiseneuro"
+CORE, COMPILED = "core.", "_orig_mod."
+LONGEST_PREFIX = 100
 MOST_VALUES = 10_000
 SURPLUS_BYTES = 16 << 20
 
@@ -59,10 +61,16 @@ def read_reference(path: Path) -> StoredEncoder:
                     f"{path}: expected only tensors and plain values, found objects that could run code "
                     f"({one_line(found, 120)}); it was not opened"
                 ) from None
+    stored = _as_published(stored)
     if isinstance(stored, dict) and STATIC in stored:
         return _static(path, size, stored)
     if not isinstance(stored, dict) or not {"params", "nn_state_dict"} <= stored.keys():
-        raise EncoderError(f"{path}: expected a checkpoint with `params` and `nn_state_dict`, found none in it")
+        told = isinstance(stored, dict) and any(isinstance(each, StoredTensor) for each in stored.values())
+        lacking = "weights alone, which do not tell the sizes of their encoder" if told else "neither in it"
+        raise EncoderError(
+            f"{path}: expected a checkpoint with `params` and `nn_state_dict`, found {lacking}; "
+            "save both in one dictionary with torch.save"
+        )
     return _described(path, size, *_parts(path, stored))
 
 
@@ -73,9 +81,39 @@ def _parts(path: Path, stored: dict[str, Any]) -> tuple[Any, dict[str, StoredTen
     if not all(isinstance(name, str) for name in state):
         raise EncoderError(f"{path}: its `params` do not describe a DwiseNeuro: its weights have no names")
     try:
-        return _plain(stored["params"], [MOST_VALUES]), state
+        return _plain(stored["params"], [MOST_VALUES]), _unwrapped(state)
     except (TypeError, ValueError, RecursionError):
         raise EncoderError(f"{path}: its `params` do not describe a DwiseNeuro: they hold more than values") from None
+
+
+def _as_published(stored: Any) -> Any:
+    """Lightning's layout as that of the published code: the weights, and the parameters that its module was given."""
+    if not isinstance(stored, dict) or "nn_state_dict" in stored:
+        return stored
+    if stored and all(isinstance(name, str) and isinstance(each, StoredTensor) for name, each in stored.items()):
+        return _unwrapped(stored)
+    if not isinstance(stored.get("state_dict"), dict) or any(type(name) is not str for name in stored["state_dict"]):
+        return stored
+    given = stored.get("hyper_parameters")
+    given = given if isinstance(given, dict) else {}
+    places = (stored.get("params"), given.get("params"), given)
+    params = next((each for each in places if isinstance(each, dict) and "nn_module" in each), None)
+    return (
+        _unwrapped(stored["state_dict"])
+        if params is None
+        else {"params": params, "nn_state_dict": stored["state_dict"]}
+    )
+
+
+def _unwrapped(state: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """Weights without the names of what the encoder was wrapped in: DataParallel, torch.compile, a Lightning module."""
+    named = {name.replace(COMPILED, ""): each for name, each in state.items()}
+    first = next((name for name in named if f".{CORE}" in name and not name.startswith(CORE)), "")
+    prefix = first.partition(f".{CORE}")[0] + "." if first else ""
+    if len(named) != len(state) or len(prefix) > LONGEST_PREFIX or any(name.startswith(CORE) for name in named):
+        return state if len(named) != len(state) else named
+    # A Lightning module has weights besides, of its loss, say.
+    return {name.removeprefix(prefix): each for name, each in named.items() if name.startswith(prefix)}
 
 
 def _plain(value: Any, left: list[int]) -> Any:

@@ -20,6 +20,18 @@ OFF_SCREEN = -np.inf
 """Alpha of canvas pixels a mask says nothing of: below every threshold."""
 
 
+MOST_PIXELS_LOOKED_AT = 1 << 16
+YES = 255
+"""What programs for pictures save for yes."""
+
+
+def _shares(alpha: np.ndarray) -> np.ndarray:
+    """The same, where a mask of yes and no was saved as 0 and 255; of a mask's size only, others are not read."""
+    if alpha.dtype.kind not in "iu" or alpha.ndim != 2 or alpha.size > MOST_PIXELS_LOOKED_AT:
+        return alpha
+    return (alpha > 0).astype(np.float32) if np.isin(alpha, (0, YES)).all() else alpha
+
+
 @dataclass(frozen=True, eq=False)
 class AlphaMask:
     """A transparency mask (Bauer et al. 2026, Fig. 1-S3 D).
@@ -86,7 +98,7 @@ class AlphaMask:
         """
         try:
             # Mapped: a file of another size is refused before any of it is read.
-            return cls(read_array(path, memory_map=True), str(path))
+            return cls(_shares(read_array(path, memory_map=True)), str(path))
         except StorageError as error:
             raise MaskError(str(error)) from None
 

@@ -451,7 +451,11 @@ def _hint(path: Path) -> str:
         named = [one_line(name, LONGEST_SHOWN) for name in inside[:MOST_SESSIONS_NAMED]]
         more = ["..."] if len(inside) > len(named) else []
         return f"did you mean one of the sessions in it: {', '.join(named + more)}?"
-    return "choose the folder that holds data and meta, or download the session again"
+    if (path / "data" / "images").is_dir():
+        return "it holds pictures (Sensorium 2022), and this program reads movies (Sensorium 2023)"
+    if (path / "data").is_dir() or (path / "meta").is_dir():
+        return "choose the folder that holds data and meta, or fetch what is missing of it"
+    return "choose the folder that holds data and meta"
 
 
 def _shown(value: object) -> str:

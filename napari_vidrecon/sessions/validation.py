@@ -168,7 +168,7 @@ class _Validation:
         """What is wrong with one folder of trials; one that can be used joins the streams, with what it lacks."""
         folder = self.path / "data" / stream
         if not folder.is_dir():
-            yield Fault(folder, "a folder of trials", "nothing there", "download the session again")
+            yield Fault(folder, "a folder of trials", "nothing there", "fetch what is missing of the session")
             return
         try:
             check_inside(self.path, folder, SessionError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from pathlib import Path
 from typing import BinaryIO
@@ -11,7 +12,41 @@ from napari_vidrecon.errors import VidreconError
 HEAD_BYTES = 512
 POINTER = b"version https://git-lfs.github.com/spec/"
 ANNEX_POINTER = re.compile(rb"/annex/objects/|(\.\./)*\.git/annex/objects/")
+APPLE_DOUBLE = b"\x00\x05\x16\x07"
 PAGES = (b"<!doctype html", b"<html", b"<?xml", b"<head", b"<body")
+
+
+COMPANIONS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx")
+
+
+def is_companion(path: Path) -> bool:
+    """Whether a file is hidden, or what a system lays beside one's own: `._x`, `.DS_Store`, `Thumbs.db`."""
+    return path.name.startswith((".", "~$")) or path.name.lower() in COMPANIONS
+
+
+def decoded(content: bytes) -> str:
+    """Text as editors and MATLAB write it: UTF-8 with a byte order mark or without, or UTF-16.
+
+    Parameters
+    ----------
+    content
+        The whole file.
+
+    Returns
+    -------
+    str
+        Without the mark.
+
+    Raises
+    ------
+    UnicodeDecodeError
+        Neither.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    if len(content) > 1 and len(content) % 2 == 0 and b"\0" in content[:2]:
+        return content.decode("utf-16-be" if content[0] == 0 else "utf-16-le")
+    return content.decode("utf-8-sig")
 
 
 def recognised(head: bytes) -> str:
@@ -29,6 +64,8 @@ def recognised(head: bytes) -> str:
     """
     if not head:
         return "an empty file; fetch it again"
+    if head.startswith(APPLE_DOUBLE):
+        return "a hidden companion file of a Mac; take the file itself, whose name does not begin with ._"
     if head.startswith(POINTER):
         return "a Git LFS pointer; fetch the file itself (git lfs pull)"
     if ANNEX_POINTER.match(head):

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from napari_vidrecon.errors import StorageError, VidreconError, one_line
-from napari_vidrecon.storage.impostors import HEAD_BYTES, recognised
+from napari_vidrecon.storage.impostors import HEAD_BYTES, check_genuine, decoded, recognised
 
 NPY_MAGIC = b"\x93NUMPY"
 PLAIN_KINDS = "biufcSUmM"
@@ -79,8 +79,8 @@ def _found(error: OSError) -> str:
         errno.ENOENT: "nothing there",
         errno.ENOTDIR: "nothing there: a part of the path is a file, not a folder",
         errno.EISDIR: "a folder",
-        errno.EACCES: "that reading it is not permitted",
-        errno.EPERM: "that reading it is not permitted",
+        errno.EACCES: "that reading it is not permitted; check its permissions",
+        errno.EPERM: "that reading it is not permitted; check its permissions",
         errno.ENAMETOOLONG: "a name longer than the system takes",
         errno.ELOOP: "a link that leads back to itself",
         errno.EIO: "that the disk cannot read it",
@@ -232,7 +232,7 @@ def read_bytes(
 def read_text(
     path: Path | str, *, most: int, expected: str = "a text file", error: type[VidreconError] = StorageError
 ) -> str:
-    """The text of a regular UTF-8 file of at most `most` bytes; see `read_bytes`.
+    """The text of a regular file of at most `most` bytes, UTF-8 or UTF-16, without a mark; see `read_bytes`.
 
     Parameters
     ----------
@@ -255,8 +255,13 @@ def read_text(
     VidreconError
         Of the kind asked for: missing, not a regular file, larger, or not UTF-8.
     """
+    content = read_bytes(path, most=most, expected=expected, error=error)
+    # An empty text is one.
+    named = recognised(content[:HEAD_BYTES]) if content else ""
+    if named:
+        raise error(f"{path}: expected {expected}, found {named}")
     try:
-        return read_bytes(path, most=most, expected=expected, error=error).decode("utf-8")
+        return decoded(content)
     except UnicodeDecodeError:
         raise error(f"{path}: expected {expected} in UTF-8, found other bytes") from None
 
@@ -306,7 +311,9 @@ def read_json(path: Path | str, *, expected: str = "a JSON file", error: type[Vi
     try:
         return parse_json(text)
     except ValueError as raised:
-        raise error(f"{path}: expected {expected}, found text that is not JSON ({one_line(raised)})") from None
+        found = recognised(text[:HEAD_BYTES]) if text else ""
+        found = found or f"text that is not JSON ({one_line(raised)})"
+        raise error(f"{path}: expected {expected}, found {found}") from None
 
 
 def read_array(path: Path | str, *, memory_map: bool = False) -> np.ndarray:
@@ -353,7 +360,7 @@ def read_array(path: Path | str, *, memory_map: bool = False) -> np.ndarray:
 
 def _describe(head: bytes) -> str:
     if head[:1] == b"\x80":
-        return "pickled data, which is never opened because it could run code"
+        return "pickled data, which is never opened because it could run code; save it again with np.save"
     return recognised(head) or f"a file that starts with {head[: len(NPY_MAGIC)]!r}"
 
 
@@ -369,11 +376,13 @@ def _read_header(where: Path | str, file: BinaryIO) -> tuple[tuple[int, ...], Li
         raise StorageError(f"{where}: cannot be read as an array ({one_line(raised)})") from None
     if dtype.hasobject:
         raise StorageError(
-            f"{where}: expected plain numbers, found pickled objects, "
-            "which are never opened because they could run code"
+            f"{where}: expected plain numbers or text, found pickled objects, which are never opened because they "
+            "could run code; save them again as such (np.save of array.astype(float), or of array.astype(str))"
         )
     if dtype.kind not in PLAIN_KINDS:
-        raise StorageError(f"{where}: expected plain numbers or text, found records of {one_line(dtype, 60)}")
+        raise StorageError(
+            f"{where}: expected plain numbers or text, found records of {one_line(dtype, 60)}; save one field"
+        )
     if any(length < 0 for length in shape):
         raise StorageError(f"{where}: cannot be read as an array (a negative length in its shape)")
     return shape, "F" if fortran else "C", dtype
@@ -421,6 +430,7 @@ def read_archive(path: Path | str, *, error: type[VidreconError] = StorageError)
     path = Path(path)
     arrays: dict[str, np.ndarray] = {}
     with open_regular(path, "an .npz file", error) as file, reading(path, error, "an .npz file"):
+        check_genuine(path, file, "an .npz file", error)
         most = os.fstat(file.fileno()).st_size + UNPACKED_SURPLUS_BYTES
         with zipfile.ZipFile(file) as packed:
             members = packed.infolist()

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import napari_vidrecon as vr
+from napari_vidrecon.cli.inputs import choose_neurons
+from napari_vidrecon.errors import ConfigError
 
 
 def test_a_run_has_the_bits_that_python_gives(
@@ -207,3 +209,25 @@ def test_what_does_not_go_with_a_movie_of_ones_own_is_one_line(
     assert answer.code == 2
     assert said in answer.err
     assert not list(tmp_path.glob("runs/*"))
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        np.array([True, False, True, True]),
+        np.array([1, 0, 1, 1], np.uint8),
+        np.array([[255], [0], [255], [255]], np.uint8),
+        np.array([1, 0, 1, 1]),
+        np.array([1.0, 0.0, 1.0, 1.0]),
+        np.array([0, 2, 3]),
+    ],
+)
+def test_neurons_may_be_listed_as_yes_and_no_or_by_their_numbers(listed: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "keep.npy", listed)
+    assert choose_neurons(4, 0.0, 0, tmp_path / "keep.npy").keep.tolist() == [True, False, True, True]
+
+
+def test_numbers_of_neurons_that_repeat_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "keep.npy", np.array([2, 3, 2]))
+    with pytest.raises(ConfigError, match="each neuron once, found indices that repeat"):
+        choose_neurons(4, 0.0, 0, tmp_path / "keep.npy")

@@ -119,3 +119,45 @@ def test_an_encoder_refuses_another_number_of_neurons(golden_checkpoints):
     encoder = load_encoder(golden_checkpoints[0], mouse=0, device="cpu")
     with pytest.raises(EncoderError, match=r"predicts 37 neurons.*has 40"):
         encoder.require_neurons(40, "mouse B")
+
+
+WRAPPED = {
+    "DataParallel": lambda state: {f"module.{name}": each for name, each in state.items()},
+    "torch.compile": lambda state: {f"_orig_mod.{name}": each for name, each in state.items()},
+    "both": lambda state: {f"module._orig_mod.{name}": each for name, each in state.items()},
+    "a compiled core": lambda state: {name.replace("core.", "core._orig_mod."): each for name, each in state.items()},
+}
+
+
+def _weights(path):
+    return load_encoder(path, mouse=1, device="cpu").spec.weights
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+def test_weights_saved_under_a_wrapper_are_the_same_weights(kind, golden_checkpoints, tmp_path):
+    stored = torch.load(golden_checkpoints[0], weights_only=True)
+    stored["nn_state_dict"] = WRAPPED[kind](stored["nn_state_dict"])
+    torch.save(stored, tmp_path / "wrapped.pth")
+    convert_checkpoint(tmp_path / "wrapped.pth", tmp_path / "encoder.safetensors")
+    assert _weights(golden_checkpoints[0]) == _weights(tmp_path / "encoder.safetensors")
+
+
+def test_lightnings_layout_is_read_where_it_tells_the_sizes(golden_checkpoints, tmp_path):
+    stored = torch.load(golden_checkpoints[0], weights_only=True)
+    state = {f"model.{name}": each for name, each in stored["nn_state_dict"].items()}
+    layout = {"state_dict": {**state, "loss.weight": torch.ones(2)}, "hyper_parameters": {"params": stored["params"]}}
+    torch.save({**layout, "epoch": np.int64(3), "score": np.float64(0.29)}, tmp_path / "last.ckpt")
+    assert _weights(golden_checkpoints[0]) == _weights(tmp_path / "last.ckpt")
+    torch.save({**layout, "hyper_parameters": {}}, tmp_path / "last.ckpt")
+    with pytest.raises(EncoderError, match="found weights alone, which do not tell the sizes"):
+        load_encoder(tmp_path / "last.ckpt", device="cpu")
+
+
+def test_what_convert_writes_is_loaded_before_it_is_done(golden_checkpoints, tmp_path, monkeypatch):
+    def fails(*_):
+        raise EncoderError("it does not load")
+
+    monkeypatch.setattr("napari_vidrecon.encoders.checkpoints._read_safetensors", fails)
+    with pytest.raises(EncoderError, match="does not load"):
+        convert_checkpoint(golden_checkpoints[0], tmp_path / "encoder.safetensors")
+    assert list(tmp_path.iterdir()) == []

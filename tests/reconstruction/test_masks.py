@@ -80,3 +80,11 @@ def test_pixels_outside_are_exactly_grey(disc_mask):
     shown = disc_mask.transparent(video, 1.0)
     assert set(np.unique(shown[:, ~disc_mask.binary(1.0)])) == {127.5}
     assert set(np.unique(shown[:, disc_mask.binary(1.0)])) == {200.0}
+
+
+@pytest.mark.parametrize(("kind", "yes"), [("u1", 255), ("u1", 1), ("i8", 255), ("?", 1)])
+def test_a_mask_of_yes_and_no_may_be_saved_as_bytes(kind, yes, tmp_path):
+    wanted = np.zeros((36, 64), bool)
+    wanted[10:20, 30:40] = True
+    np.save(tmp_path / "mask.npy", (wanted * yes).astype(kind))
+    np.testing.assert_array_equal(AlphaMask.load(tmp_path / "mask.npy").alpha, wanted.astype(np.float32))

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.errors import EncoderError, StorageError
 from napari_vidrecon.reconstruction.decoder import Decoder
+from napari_vidrecon.sessions.importing.matlab_files import matlab_arrays
+from napari_vidrecon.sessions.importing.stimuli import open_pixels
+from napari_vidrecon.storage import read_archive, read_array, read_json, read_text
+from napari_vidrecon.storage.impostors import is_companion
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 12345\n"
 
@@ -30,3 +37,40 @@ def test_a_decoder_that_is_a_pointer_is_named(tmp_path):
     (tmp_path / "decoder.safetensors").write_bytes(POINTER)
     with pytest.raises(StorageError, match="a Git LFS pointer"):
         Decoder.load(tmp_path / "decoder.safetensors")
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.txt", "a.npy", "a.npz", "a.tif", "a.mp4", "a.mat"])
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (POINTER, "a Git LFS pointer"),
+        (b"/annex/objects/MD5E-s5529728--0123.npy\n", "git annex get"),
+        (b"<html><title>Sign in</title></html>", "a web page"),
+    ],
+)
+def test_whatever_is_opened_is_named_for_what_came_instead(name, content, named, tmp_path):
+    readers = {
+        ".json": read_json,
+        ".txt": lambda path: read_text(path, most=1000),
+        ".npy": read_array,
+        ".npz": read_archive,
+        ".mat": matlab_arrays,
+    }
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(StorageError, match=named) as caught:
+        readers.get((tmp_path / name).suffix, open_pixels)(tmp_path / name)
+    assert "again" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["._clip.tif", ".DS_Store", "Thumbs.db", "thumbs.db", "desktop.ini", "~$cells.csv", "__MACOSX"]
+)
+def test_hidden_files_are_companions_and_others_are_not(name):
+    assert is_companion(Path("folder") / name)
+    assert not is_companion(Path("folder") / "clip.tif")
+
+
+def test_pickled_objects_get_a_remedy_that_fits(tmp_path):
+    np.save(tmp_path / "tiers.npy", np.array(["train"], dtype=object), allow_pickle=True)
+    with pytest.raises(StorageError, match=r"pickled objects.*save them again as such"):
+        read_array(tmp_path / "tiers.npy")

@@ -10,9 +10,11 @@ import numpy as np
 from napari_vidrecon.errors import SessionError, StorageError, one_line
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
 from napari_vidrecon.sessions.importing.description import Description, read_description
-from napari_vidrecon.sessions.importing.movie_files import movies_at, natural_order
+from napari_vidrecon.sessions.importing.matlab_files import matlab_arrays, read_matlab, split_name
+from napari_vidrecon.sessions.importing.movie_files import movie_files, movies_at, natural_order
 from napari_vidrecon.sessions.importing.stimuli import MOVIE_SUFFIXES, open_pixels
 from napari_vidrecon.storage import check_inside, read_array, reading
+from napari_vidrecon.storage.impostors import is_companion
 
 LONGEST_NAME = 1000
 
@@ -44,8 +46,33 @@ def recorded_file(folder: Path, name: str) -> Path:
     return place
 
 
+def recorded_place(folder: Path, name: str) -> Path:
+    """The place of a file that a description names, with the variable in it where it names one.
+
+    Parameters
+    ----------
+    folder
+        The folder of the recording.
+    name
+        Its name, "FILE.mat:VARIABLE" for a part of a MAT file.
+
+    Returns
+    -------
+    Path
+        Inside the folder.
+
+    Raises
+    ------
+    StorageError
+        It lies outside the folder, or the name is none.
+    """
+    matlab = split_name(name)
+    place = recorded_file(folder, matlab[0] if matlab else name)
+    return place.with_name(f"{place.name}:{matlab[1]}") if matlab and matlab[1] else place
+
+
 def recorded_array(folder: Path, name: str) -> np.ndarray:
-    """An array file of a recording: numbers or text.
+    """An array file of a recording, or a variable of a MAT file: numbers or text.
 
     Returns
     -------
@@ -57,6 +84,10 @@ def recorded_array(folder: Path, name: str) -> np.ndarray:
     StorageError
         Missing, outside the folder, damaged or unsafe.
     """
+    matlab = split_name(name)
+    if matlab:
+        file, variable = matlab
+        return read_matlab(recorded_file(folder, file), variable, Path(file).stem)
     return read_array(recorded_file(folder, name))
 
 
@@ -87,6 +118,43 @@ def recorded_numbers(folder: Path, name: str, expected: str = "numbers") -> np.n
     values = recorded_array(folder, name)
     if values.dtype.kind not in "fiu":
         raise SessionError(f"{folder / name}: expected {expected}, found {values.dtype} of shape {values.shape}")
+    return values
+
+
+def recorded_vector(folder: Path, name: str, expected: str = "numbers") -> np.ndarray:
+    """A list of numbers, which MATLAB keeps in two axes.
+
+    Parameters
+    ----------
+    folder
+        The folder of the recording.
+    name
+        Its name.
+    expected
+        What they should be, for the message.
+
+    Returns
+    -------
+    np.ndarray
+        One axis where all others are of length 1.
+
+    Raises
+    ------
+    StorageError
+        Missing, outside the folder, damaged or unsafe.
+    SessionError
+        Not numbers.
+    """
+    values = recorded_numbers(folder, name, expected)
+    return values.ravel() if max(values.shape, default=0) == values.size else values
+
+
+def whole_numbers(values: np.ndarray) -> np.ndarray:
+    """A list of whole numbers as integers, though MATLAB keeps them as doubles and in two axes; else as it is."""
+    if max(values.shape, default=0) == values.size:
+        values = values.ravel()
+    if values.dtype.kind == "f" and np.isfinite(values).all() and (np.rint(values) == values).all():
+        return values.astype(np.int64) if np.abs(values).max(initial=0) < 1 << 53 else values
     return values
 
 
@@ -136,40 +204,68 @@ def list_columns(folder: Path, known: dict[str, tuple[str, str | None, float | N
     """Every file of a folder and of its folder of movies, with its use; nothing pickled is opened."""
     columns: list[Column] = []
     with reading(folder, StorageError, "a folder of arrays"):
-        files = sorted(folder.iterdir(), key=natural_order)
+        files = sorted((file for file in folder.iterdir() if not is_companion(file)), key=natural_order)
     for file in files:
-        use, times, rate_hz = known.get(file.name, (NOT_USED, None, None))
+        use = known.get(file.name, (NOT_USED, None, None))[0]
         try:
             with reading(file, StorageError, "an array or a movie"):
-                columns += _of_file(folder, file, use, times, rate_hz)
+                columns += _of_file(folder, file, known)
         except (SessionError, StorageError) as error:
             # One bad file does not hide the others.
             why, needed = one_line(str(error).removeprefix(f"{file}: ")), not use.startswith(NOT_USED)
             columns.append(
                 Column.unreadable(one_line(file.name), why if needed else f"{NOT_USED}: {why}", fault=needed)
             )
-    missing = {name for name in set(known) - {file.name for file in files} if not _is_deeper(folder, name)}
+    there = {file.name for file in files} | {column.name for column in columns}
+    missing = {name for name in set(known) - there if not _is_deeper(folder, name)}
     columns += [Column.unreadable(name, f"{known[name][0]}: nothing there", fault=True) for name in sorted(missing)]
     return columns
 
 
-def _of_file(folder: Path, file: Path, use: str, times: str | None, rate_hz: float | None) -> list[Column]:
+Known = dict[str, tuple[str, str | None, float | None]]
+
+
+def _of_file(folder: Path, file: Path, known: Known) -> list[Column]:
+    use, times, rate_hz = known.get(file.name, (NOT_USED, None, None))
     if use != NOT_USED:
         check_inside(folder, file)
     if file.is_dir():
         if use == NOT_USED:
             return []
-        movies = movies_at(file, within=folder)
-        return [Column.of(f"{file.name}: {one_line(Path(one.name).name)}", one.pixels, use) for one in movies]
+        return _of_movies(folder, file, use)
+    if split_name(file.name) and file.name not in known:
+        found = matlab_arrays(file)
+        uses_in = {name: known.get(f"{file.name}:{name}", (NOT_USED, None, None)) for name in found}
+        return [Column.of(one_line(f"{file.name}:{name}"), found[name], role, _rate(folder, clock, hz))
+                for name, (role, clock, hz) in uses_in.items()]  # fmt: skip
+    if split_name(file.name):
+        return [Column.of(file.name, recorded_array(folder, file.name), use, _rate(folder, times, rate_hz))]
     if file.suffix.lower() not in MOVIE_SUFFIXES:
         return [Column.unreadable(one_line(file.name), use)]
     if use == NOT_USED and not file.resolve().is_relative_to(folder.resolve()):
         return [Column.unreadable(one_line(file.name), f"{NOT_USED}: a link that leaves the folder")]
     array = open_pixels(file)
+    return [Column.of(one_line(file.name), array, use, _rate(folder, times, rate_hz))]
+
+
+def _rate(folder: Path, times: str | None, rate_hz: float | None) -> float | None:
     if rate_hz is None and times:
         with contextlib.suppress(SessionError, StorageError):
-            rate_hz = rate_of(recorded_numbers(folder, times))
-    return [Column.of(one_line(file.name), array, use, rate_hz)]
+            return rate_of(recorded_numbers(folder, times))
+    return rate_hz
+
+
+def _of_movies(folder: Path, place: Path, use: str) -> list[Column]:
+    """Every movie of a folder of movies; one that cannot be read is a row, too."""
+    columns = []
+    for file in movie_files(place):
+        name = one_line(f"{place.name}: {file.name}")
+        try:
+            with reading(file, StorageError, "a movie"):
+                columns += [Column.of(name, one.pixels, use) for one in movies_at(file, within=folder)]
+        except (SessionError, StorageError) as error:
+            columns.append(Column.unreadable(name, one_line(str(error).removeprefix(f"{file}: ")), fault=True))
+    return columns
 
 
 def _is_deeper(folder: Path, name: str) -> bool:

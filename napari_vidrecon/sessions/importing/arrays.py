@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import itertools
-import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError, one_line
+from napari_vidrecon.errors import SessionError
 from napari_vidrecon.sessions.importing.array_preview import (
     preview,
     recorded_array,
-    recorded_file,
     recorded_numbers,
+    recorded_place,
+    recorded_vector,
     require_folder,
+    whole_numbers,
 )
 from napari_vidrecon.sessions.importing.clocks import ClockMap, fitting_times, regular_times, require_rate
 from napari_vidrecon.sessions.importing.columns import Column
-from napari_vidrecon.sessions.importing.description import Description, SignalPart, read_description
+from napari_vidrecon.sessions.importing.description import ActivityPart, Description, SignalPart, read_description
+from napari_vidrecon.sessions.importing.matlab_files import split_name
 from napari_vidrecon.sessions.importing.movie_files import movies_at
 from napari_vidrecon.sessions.importing.recording import (
     Presentation,
@@ -33,10 +34,10 @@ from napari_vidrecon.sessions.importing.recording_reader import Reader
 from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.settings import ImportSettings
 from napari_vidrecon.sessions.importing.stimuli import StimulusMovie
+from napari_vidrecon.sessions.importing.tables import fitting_rows, positions_table, recorded_text
 from napari_vidrecon.sessions.importing.trials import presentations_from_stream
-from napari_vidrecon.storage import read_text, reading
+from napari_vidrecon.storage import reading
 
-LARGEST_TABLE_BYTES = 8_000_000
 MOST_FRAMES_SHOWN = 10_000_000
 
 
@@ -96,8 +97,27 @@ class ArrayFolder(Reader):
                 f"{self.path / part.file}: expected activity (neurons, samples), "
                 f"found {values.dtype} of shape {values.shape}"
             )
+        if part.axes is None and _is_turned(self.path, part, values.shape):
+            values = values.T
+            text = f"stored (samples, neurons), as its {values.shape[1]} times tell; turned"
+            report.add("assumed", "activity", text)
         values = values.T if part.axes == "time,neurons" else values
         return ArrayReader(self.path, description, self.settings, report).recording(values, part.file)
+
+
+def _is_turned(folder: Path, part: ActivityPart, shape: tuple[int, ...]) -> bool:
+    """Whether there is a time for each row of the activity, and none for each column."""
+    if part.times is None or shape[0] == shape[1]:
+        return False
+    return recorded_array(folder, part.times).size == shape[0]
+
+
+def _other_axes(movies: list[StimulusMovie], times: np.ndarray) -> str:
+    """A remedy where another axis of the only movie has as many entries as there are times."""
+    if len(movies) == 1 and times.size in movies[0].size_px:
+        order = "hwt" if times.size == movies[0].size_px[1] else "htw"
+        return f'if its last axes are frames, say axes = "{order}" (--axes {order}); '
+    return ""
 
 
 class ArrayReader:
@@ -120,13 +140,15 @@ class ArrayReader:
         clock = description.clock
         self._to_activity_clock: Callable[[np.ndarray], np.ndarray] | None = None
         if clock is not None:
-            pulses = [recorded_numbers(folder, name, "times in seconds") for name in (clock.stimulus, clock.activity)]
+            pulses = [recorded_vector(folder, name, "times in seconds") for name in (clock.stimulus, clock.activity)]
             source = f"{folder / clock.stimulus} and {clock.activity}"
             mapped = ClockMap(pulses[0].astype(float), pulses[1].astype(float), settings.clock_tolerance_s, source)
             mapped.note(report)
             self._to_activity_clock = mapped
 
-    def recording(self, values: np.ndarray, source: str, chosen: np.ndarray | None = None) -> Recording:
+    def recording(
+        self, values: np.ndarray, source: str, chosen: np.ndarray | None = None, regions: int | None = None
+    ) -> Recording:
         """The recording around some activity.
 
         Parameters
@@ -137,13 +159,15 @@ class ArrayReader:
             Its file.
         chosen
             Rows of the coordinates and ids that belong to it, if they have more.
+        regions
+            How many rows they have then.
 
         Returns
         -------
         Recording
             As it was recorded; trials are cut later.
         """
-        told = self.description
+        told, self._regions = self.description, regions
         movies, presentations = self._stimulus()
         return Recording(
             name=told.name or self.folder.resolve().name,
@@ -182,7 +206,7 @@ class ArrayReader:
             self.report.add("assumed", about, f"a steady {part.rate_hz:g} Hz from {part.start_s:g} s on, as described")
             return regular_times(samples, part.rate_hz, part.start_s), samples
         source = str(self.folder / part.times)
-        times = recorded_numbers(self.folder, part.times, "times in seconds")
+        times = recorded_vector(self.folder, part.times, "times in seconds")
         fitted, kept = fitting_times(times, samples, source, trim=self.settings.trim, report=self.report, about=about)
         if part.rate_hz is not None:
             require_rate(fitted, part.rate_hz, self.settings.clock_tolerance_s, source)
@@ -208,8 +232,9 @@ class ArrayReader:
 
     def _stimulus(self) -> tuple[tuple[StimulusMovie, ...], tuple[Presentation, ...]]:
         part = self.description.stimulus
-        place = recorded_file(self.folder, part.file)
-        movies = movies_at(place, part.axes, part.levels or self.settings.levels, self.folder)
+        place = self.folder / part.file
+        axes, levels = part.axes or self.settings.axes, part.levels or self.settings.levels
+        movies = movies_at(recorded_place(self.folder, part.file), axes, levels, self.folder)
         for movie in movies:
             if len(movie) < 2:
                 raise SessionError(
@@ -225,7 +250,7 @@ class ArrayReader:
         if part.times is not None:
             presentations = self._by_times(movies, order, self.folder / part.times)
         elif part.onsets is not None and part.rate_hz is not None:
-            onsets = recorded_numbers(self.folder, part.onsets, "times in seconds")
+            onsets = recorded_vector(self.folder, part.onsets, "times in seconds")
             require_ascending(onsets, str(self.folder / part.onsets))
             if onsets.size != order.size:
                 raise SessionError(
@@ -252,9 +277,12 @@ class ArrayReader:
         if part.order is None:
             return np.arange(movies)
         file = self.folder / part.order
-        order = recorded_array(self.folder, part.order)
+        order = whole_numbers(recorded_array(self.folder, part.order))
         if order.ndim != 1 or order.dtype.kind not in "iu" or order.size == 0:
             raise SessionError(f"{file}: expected whole numbers, one a presentation, found {order.dtype}")
+        if order.min() == 1 and order.max() == movies:
+            self.report.add("assumed", "stimulus", f"{part.order} counts from 1, as MATLAB does")
+            order = order - 1
         if order.min() < 0 or order.max() >= movies:
             raise SessionError(
                 f"{file}: expected movies from 0 to {movies - 1}, found {order.min()} to {order.max()}; count from 0"
@@ -268,8 +296,14 @@ class ArrayReader:
         if times.size != sum(lengths) or times.ndim > 2:
             raise SessionError(
                 f"{file}: expected {sum(lengths)} times, one for each frame shown in {len(lengths)} presentations, "
-                f"found {times.size}; the movies and their times must belong together"
+                f"found {times.size}; {_other_axes(movies, times)}the movies and their times must belong together"
             )
+        if (
+            times.ndim == 2
+            and len(set(lengths)) == 1
+            and times.shape == (lengths[0], len(lengths)) != times.shape[::-1]
+        ):
+            times = times.T
         times = times.astype(float).ravel()
         require_ascending(times, str(file))
         if part.rate_hz is not None:
@@ -296,14 +330,14 @@ class ArrayReader:
         if told.coordinates is None:
             return None
         file = self.folder / told.coordinates
-        positions = _table(self.folder, told.coordinates)
+        positions = positions_table(self.folder, told.coordinates)
         if (
             positions.ndim != 2
             or positions.shape[1] not in (2, 3)
             or not np.isfinite(single_precision(positions)).all()
         ):
             raise SessionError(f"{file}: expected finite x, y and z of every neuron, found shape {positions.shape}")
-        positions = _rows(positions, neurons, chosen, file)
+        positions = fitting_rows(positions, neurons, chosen, self._regions, file)
         if positions.shape[1] == 2:
             self.report.add("assumed", "coordinates", "z is 0 µm, as only x and y are given")
             positions = np.column_stack([positions, np.zeros(neurons)])
@@ -316,51 +350,20 @@ class ArrayReader:
         if self.description.neuron_ids is None:
             return None if chosen is None else chosen + 1
         file = self.folder / self.description.neuron_ids
-        ids = recorded_array(self.folder, self.description.neuron_ids)
+        ids = whole_numbers(recorded_array(self.folder, self.description.neuron_ids))
         if ids.ndim != 1 or ids.dtype.kind not in "iu" or np.unique(ids).size != ids.size:
             raise SessionError(f"{file}: expected a different whole number for every neuron, found {ids.dtype}")
-        return _rows(ids, neurons, chosen, file)
+        return fitting_rows(ids, neurons, chosen, self._regions, file)
 
     def _tiers(self) -> tuple[str, ...] | None:
         if self.description.tiers is None:
             return None
         file = self.folder / self.description.tiers
-        if file.suffix == ".npy":
-            words = recorded_array(self.folder, self.description.tiers)
+        if file.suffix == ".npy" or split_name(file.name):
+            words = np.ravel(recorded_array(self.folder, self.description.tiers))
+            # MATLAB's and Python 2's letters are bytes.
+            words = words.astype("U") if words.dtype.kind == "S" else words
             if words.ndim != 1 or words.dtype.kind != "U":
                 raise SessionError(f"{file}: expected one word a presentation, found {words.dtype} of {words.shape}")
             return tuple(str(word) for word in words)
-        return tuple(_text(self.folder, self.description.tiers).split())
-
-
-def _rows(table: np.ndarray, neurons: int, chosen: np.ndarray | None, file: Path) -> np.ndarray:
-    if len(table) == neurons:
-        return table
-    if chosen is not None and len(table) > int(chosen.max()):
-        return table[chosen]
-    raise SessionError(f"{file}: expected a row for each of {neurons} neurons, found {len(table)}")
-
-
-def _table(folder: Path, name: str) -> np.ndarray:
-    file = folder / name
-    if file.suffix.lower() != ".csv":
-        return recorded_numbers(folder, name, "x, y and z of every neuron").astype(float)
-    lines = [line for line in _text(folder, name).splitlines() if line.strip()]
-    rows = [re.split(r"[,;\t]", line) for line in lines]
-    try:
-        # A first line of words names the columns.
-        first = 0 if _is_number(rows[0][0]) else 1
-        return np.array([[float(cell) for cell in row] for row in rows[first:]])
-    except (ValueError, IndexError) as error:
-        raise SessionError(f"{file}: expected a table of numbers, x, y and z, found {one_line(error)}") from None
-
-
-def _is_number(word: str) -> bool:
-    try:
-        return math.isfinite(float(word))
-    except ValueError:
-        return False
-
-
-def _text(folder: Path, name: str) -> str:
-    return read_text(recorded_file(folder, name), most=LARGEST_TABLE_BYTES, expected="a table")
+        return tuple(recorded_text(self.folder, self.description.tiers).split())

@@ -94,7 +94,7 @@ def fitting_times(
 
 
 def times_as_many(one: int, other: int) -> str:
-    """ "3 times as many" or "a third as many" where one number is a whole multiple of the other, else empty."""
+    """Such as "3 times as many" or "1/3 as many", where one number is a whole multiple of the other, else empty."""
     if min(one, other) < 1:
         return ""
     ratio = max(one, other) / min(one, other)

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_vidrecon.errors import SessionError, one_line
+from napari_vidrecon.errors import SessionError, StorageError, one_line
+from napari_vidrecon.sessions.importing.matlab_files import matlab_names
 from napari_vidrecon.storage import check_inside, parse_json, read_text
+from napari_vidrecon.storage.impostors import is_companion
 
 DESCRIPTION_FILES = ("recording.toml", "recording.json")
-COORDINATE_FILES = ("coordinates.npy", "coordinates.csv")
 LARGEST_DESCRIPTION_BYTES = 1 << 16
 MOST_POINTS_A_LINE = 50
 MOST_BRACKETS = 500
@@ -59,11 +60,11 @@ class ActivityPart(SignalPart):
     sample_time
         Whether its times say when a sample starts, as triggers of a microscope do, or its middle.
     axes
-        Order of the axes; never guessed.
+        Order of the axes; None for (neurons, time), or as the number of times tells.
     """
 
     sample_time: Literal["start", "middle"] = "start"
-    axes: Literal["neurons,time", "time,neurons"] = "neurons,time"
+    axes: Literal["neurons,time", "time,neurons"] | None = None
 
 
 class StimulusPart(_Part):
@@ -175,6 +176,7 @@ def read_description(folder: Path, activity_file: str = "activity.npy") -> tuple
 def _parsed(file: Path) -> dict[str, Any]:
     kind = file.suffix[1:].upper()
     text = read_text(file, most=LARGEST_DESCRIPTION_BYTES, expected=f"a description in {kind}", error=SessionError)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     try:
         found = _toml(text) if kind == "TOML" else parse_json(text)
     except (ValueError, RecursionError) as error:
@@ -207,35 +209,50 @@ def _checked(values: dict[str, Any], source: str) -> Description:
 
 def _by_name(folder: Path, activity_file: str) -> dict[str, Any]:
     """What `activity.npy`, `activity_times.npy`, `stimulus.npy` and so on are, by convention."""
+    variables = _matlab_variables(folder)
 
-    def there(name: str) -> str | None:
-        return name if (folder / name).exists() else None
+    def there(stem: str, *suffixes: str) -> str | None:
+        names = (f"{stem}{suffix}" for suffix in suffixes or (".npy", ".mat"))
+        return next((name for name in names if (folder / name).exists()), variables.get(stem))
 
-    stimulus = next(
-        (name for name in ("stimulus.npy", "stimulus.tif", "stimulus.tiff", "stimulus.mp4", "stimulus.avi", "stimulus")
-         if (folder / name).exists()),
-        None,
-    )  # fmt: skip
+    films = (".npy", ".mat", ".tif", ".tiff", ".mp4", ".avi", ".mov", ".mkv", "")
+    stimulus = there("stimulus", *films)
     if stimulus is None:
         raise SessionError(
             f"{folder}: expected the movies that were shown, stimulus.npy or a folder stimulus, found neither; "
             "add them, or say in recording.toml where they are"
         )
+    activity = activity_file if (folder / activity_file).exists() else there(Path(activity_file).stem)
     values: dict[str, Any] = {
-        "activity": {"file": activity_file, "times": there("activity_times.npy")},
+        "activity": {"file": activity or activity_file, "times": there("activity_times")},
         "stimulus": {
             "file": stimulus,
-            "times": there("stimulus_times.npy"),
-            "onsets": there("stimulus_onsets.npy"),
-            "order": there("stimulus_order.npy"),
+            "times": there("stimulus_times"),
+            "onsets": there("stimulus_onsets"),
+            "order": there("stimulus_order"),
         },
-        "coordinates": next((name for name in COORDINATE_FILES if there(name)), None),
-        "neuron_ids": there("neuron_ids.npy"),
-        "tiers": there("tiers.npy"),
+        "coordinates": there("coordinates", ".npy", ".csv", ".mat"),
+        "neuron_ids": there("neuron_ids"),
+        "tiers": there("tiers"),
     }
     for stream in ("running", "pupil_size", "pupil_center"):
-        if there(f"{stream}.npy"):
-            values[stream] = {"file": f"{stream}.npy", "times": there(f"{stream}_times.npy")}
-    if there("pulses_activity.npy") and there("pulses_stimulus.npy"):
-        values["clock"] = {"activity": "pulses_activity.npy", "stimulus": "pulses_stimulus.npy"}
+        if there(stream):
+            values[stream] = {"file": there(stream), "times": there(f"{stream}_times")}
+    if there("pulses_activity") and there("pulses_stimulus"):
+        values["clock"] = {"activity": there("pulses_activity"), "stimulus": there("pulses_stimulus")}
     return values
+
+
+def _matlab_variables(folder: Path) -> dict[str, str]:
+    """{variable: its place}, of the one MAT file of a folder; those in a struct by their own names if unique."""
+    files = [file for file in folder.glob("*.mat") if not is_companion(file)] if folder.is_dir() else []
+    if len(files) != 1:
+        return {}
+    check_inside(folder, files[0])
+    try:
+        names = matlab_names(files[0])
+    except StorageError:
+        # Nobody has asked for it; the preview tells what is wrong with it.
+        return {}
+    last = [name.rpartition(".")[2] for name in names]
+    return {each: f"{files[0].name}:{name}" for name, each in zip(names, last, strict=True) if last.count(each) == 1}

@@ -42,6 +42,9 @@ from napari_vidrecon.sessions.writer import (
 FEW_TRIALS = 60
 """With fewer trials than this an encoder learns little."""
 
+TALL = 1.1
+"""No screen before a mouse is so many times as high as wide: rows and columns may have changed places."""
+
 OnProgress = Callable[[str, int, int], None]
 
 
@@ -184,6 +187,9 @@ def _note_resampling(recording: Recording, cuts: list[TrialCut], settings: Impor
     for movie in {recording.presentations[cut.presentation].movie for cut in cuts}:
         shown = recording.movies[movie]
         height, width = shown.size_px
+        if height > TALL * width:
+            text = f"{height} x {width} pixels are taller than wide: if they are stored (frame, x, y), give --axes twh"
+            report.add("warning", "stimulus", text)
         if (height, width) != (screen.rows, screen.cols):
             same = height * screen.cols == width * screen.rows
             fit = "same proportions" if same else {"pad": "padded with mid grey", "crop": "cropped"}.get(settings.fit)

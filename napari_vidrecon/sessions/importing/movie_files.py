@@ -6,14 +6,17 @@ import re
 from pathlib import Path
 
 from napari_vidrecon.errors import SessionError
+from napari_vidrecon.sessions.importing.matlab_files import read_matlab, split_name
 from napari_vidrecon.sessions.importing.stimuli import (
     COLOUR_CHANNELS,
+    FILM_SUFFIXES,
     MOVIE_SUFFIXES,
     StimulusMovie,
     open_pixels,
     stimulus_movie,
 )
 from napari_vidrecon.storage import check_inside
+from napari_vidrecon.storage.impostors import is_companion
 
 MOST_CLIPS = 100_000
 
@@ -50,14 +53,14 @@ def movies_at(
         A movie that cannot be read.
     """
     if within is not None:
-        check_inside(within, place)
+        matlab = split_name(place.name)
+        check_inside(within, place.with_name(matlab[0]) if matlab else place)
     if place.is_dir():
-        files = sorted((file for file in place.iterdir() if file.suffix.lower() in MOVIE_SUFFIXES), key=natural_order)
-        if not files:
-            raise SessionError(f"{place}: expected movies ({', '.join(MOVIE_SUFFIXES)}), found none; add them")
-        return [movie for file in files for movie in movies_at(file, axes, levels, within)]
-    pixels = open_pixels(place)
-    axes = axes or _axes(place, pixels.shape)
+        return [movie for file in movie_files(place) for movie in movies_at(file, axes, levels, within)]
+    matlab = split_name(place.name)
+    pixels = read_matlab(place.with_name(matlab[0]), matlab[1], "stimulus") if matlab else open_pixels(place)
+    if axes is None or place.suffix.lower() in FILM_SUFFIXES:
+        axes = _axes(place, pixels.shape)
     if len(axes) != pixels.ndim or len(set(axes)) != len(axes) or not set("thw") <= set(axes):
         raise SessionError(f"{place}: expected axes t, h and w, and n and c where there, found {axes!r} for "
                            f"shape {pixels.shape}")  # fmt: skip
@@ -72,6 +75,26 @@ def movies_at(
         # One scale for all clips: a dark one among them must not be stretched.
         levels = stimulus_movie(str(place), ordered.reshape(-1, *ordered.shape[2:]), None).levels
     return [stimulus_movie(f"{place}, clip {number}", clip, levels) for number, clip in enumerate(ordered)]
+
+
+def movie_files(folder: Path) -> list[Path]:
+    """Movies of a folder in the order of their names; what is hidden is no movie.
+
+    Returns
+    -------
+    list[Path]
+        At least one.
+
+    Raises
+    ------
+    SessionError
+        None.
+    """
+    suffixes = (*MOVIE_SUFFIXES, ".mat")
+    files = [file for file in folder.iterdir() if file.suffix.lower() in suffixes and not is_companion(file)]
+    if not files:
+        raise SessionError(f"{folder}: expected movies ({', '.join(suffixes)}), found none; add them")
+    return sorted(files, key=natural_order)
 
 
 def _axes(place: Path, shape: tuple[int, ...]) -> str:

@@ -33,6 +33,9 @@ class ImportSettings(BaseModel):
         How far two clocks may run apart over the recording, s.
     levels
         Values of the movies that were shown as black and as white; None to tell them by the kind of numbers.
+    axes
+        Order of the axes of the movies, e.g. "twh" where they are stored (frame, x, y): n clips, t frames, h rows,
+        w columns, c colours; None for the usual order.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,3 +50,4 @@ class ImportSettings(BaseModel):
     trim: bool = False
     clock_tolerance_s: float = Field(default=0.05, gt=0.0)
     levels: tuple[float, float] | None = None
+    axes: str | None = Field(default=None, pattern="^[nthwc]{3,5}$")

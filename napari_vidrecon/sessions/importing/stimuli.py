@@ -11,7 +11,8 @@ import numpy as np
 
 from napari_vidrecon.errors import SessionError, StorageError
 from napari_vidrecon.sessions.stimuli.films import film_frames, quiet
-from napari_vidrecon.storage import check_regular, read_array, reading
+from napari_vidrecon.storage import check_regular, open_regular, read_array, reading
+from napari_vidrecon.storage.impostors import check_genuine
 
 WHITE = 255.0
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
@@ -198,6 +199,8 @@ def open_pixels(file: Path) -> np.ndarray:
     if suffix not in TIFF_SUFFIXES + FILM_SUFFIXES:
         raise StorageError(f"{file}: expected a movie ({', '.join(MOVIE_SUFFIXES)}), found a file ending in '{suffix}'")
     size = check_regular(file, "a movie")
+    with open_regular(file, "a movie") as opened:
+        check_genuine(file, opened, "a movie", StorageError)
     with reading(file, expected="a movie"):
         return _tiff(file, size) if suffix in TIFF_SUFFIXES else _film(file, size)
 

@@ -177,7 +177,8 @@ class Suite2pFolder(Reader):
             raise SessionError(f"{beside / description.coordinates}: expected positions as numbers: {CONVERT_STAT}")
         rows = np.concatenate(cells)
         activity = self._together(planes, values, report)
-        return ArrayReader(beside, description, self.settings, report).recording(activity, str(planes[0]), rows)
+        reader = ArrayReader(beside, description, self.settings, report)
+        return reader.recording(activity, str(planes[0]), rows, regions)
 
     def _beside(self) -> Path:
         if self.options.beside is None:

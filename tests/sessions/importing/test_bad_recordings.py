@@ -67,6 +67,7 @@ def described(text: str) -> Damage:
 ACTIVITY = '[activity]\nfile = "activity.npy"\ntimes = "activity_times.npy"\n'
 RATES = ACTIVITY + 'rate_hz = 8.1\n[stimulus]\nfile = "stimulus.npy"\ntimes = "stimulus_times.npy"'
 ONSETS = ACTIVITY + '[stimulus]\nfile = "stimulus.npy"\nonsets = "onsets.npy"\nrate_hz = 10.0'
+AXES = ACTIVITY + 'axes = "neurons,time"\n[stimulus]\nfile = "stimulus.npy"\ntimes = "stimulus_times.npy"'
 
 REFUSED: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "activity shorter than its times": (
@@ -114,7 +115,10 @@ REFUSED: dict[str, tuple[Damage, tuple[str, ...]]] = {
         lambda f: np.save(f / "activity.npy", np.array([{}, None], dtype=object), allow_pickle=True),
         ("activity.npy", "pickled"),
     ),
-    "axes the other way round": (change("activity", lambda a: a.T), ("activity_times.npy", "9 samples", "found 384")),
+    "axes that were said and do not fit": (
+        lambda f: (change("activity", lambda a: a.T)(f), described(AXES)(f)),
+        ("activity_times.npy", "9 samples", "found 384"),
+    ),
 }
 
 

@@ -1,0 +1,280 @@
+"""MATLAB's habits and files, text of other systems, hidden companions, tables in any order: the same values come in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io
+import tifffile
+from raw_recordings import RawMouse
+
+from napari_vidrecon.errors import SessionError, StorageError, VidreconError
+from napari_vidrecon.sessions.importing.arrays import ArrayFolder
+from napari_vidrecon.sessions.importing.columns import READ_WHOLE_BYTES, Column
+from napari_vidrecon.sessions.importing.importer import import_recording
+from napari_vidrecon.sessions.importing.matlab_files import matlab_arrays, read_matlab
+from napari_vidrecon.sessions.importing.recording import Recording
+from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
+from napari_vidrecon.sessions.importing.tables import positions_table
+
+VECTORS = ("activity_times", "running", "running_times", "pupil_size", "pupil_size_times", "pupil_center_times")
+
+
+@pytest.fixture
+def folder(raw_mouse: RawMouse, tmp_path: Path) -> Path:
+    return raw_mouse.write_arrays(tmp_path / "raw")
+
+
+@pytest.fixture
+def expected(raw_mouse: RawMouse, tmp_path: Path) -> Recording:
+    return ArrayFolder(raw_mouse.write_arrays(tmp_path / "expected")).recording()
+
+
+def assert_same(found: Recording, expected: Recording) -> None:
+    for name in ("activity", "running", "pupil_size", "pupil_center"):
+        one, other = getattr(found, name), getattr(expected, name)
+        assert one.values.tobytes() == other.values.tobytes()
+        assert one.times.tobytes() == other.times.tobytes()
+    assert found.coordinates.tobytes() == expected.coordinates.tobytes()
+    assert found.tiers == expected.tiers
+    assert len(found.presentations) == len(expected.presentations)
+    for one, other in zip(found.presentations, expected.presentations, strict=True):
+        assert one.movie == other.movie
+        assert one.times.tobytes() == other.times.tobytes()
+    for one, other in zip(found.movies, expected.movies, strict=True):
+        np.testing.assert_array_equal(one.grey(0, len(one)), other.grey(0, len(other)))
+
+
+def as_matlab_keeps_them(folder: Path) -> dict[str, Any]:
+    """Every array with two axes at least, doubles, columns first; (time, channels), and a count from 1."""
+    found: dict[str, Any] = {}
+    for file in folder.glob("*.npy"):
+        array = np.load(file)
+        if file.stem in VECTORS:
+            array = array.reshape(-1, 1)
+        elif file.stem in ("stimulus_times", "pupil_center", "activity"):
+            array = array.T
+        if array.dtype.kind == "f":
+            array = array.astype(float)
+        found[file.stem] = np.asfortranarray(array) if array.dtype.kind != "U" else array.astype(object)[:, None]
+    found["stimulus_order"] = np.arange(1.0, 13.0)[:, None]
+    return found
+
+
+def test_matlabs_habits_give_the_same_bits(folder: Path, expected: Recording) -> None:
+    for name, array in as_matlab_keeps_them(folder).items():
+        if name != "tiers":
+            np.save(folder / f"{name}.npy", array)
+    found = ArrayFolder(folder).recording()
+    assert_same(found, expected)
+    assert "counts from 1" in found.report.as_text()
+    assert "turned" in found.report.as_text()
+
+
+def write_hdf5(file: Path, variables: dict[str, Any]) -> None:
+    """As MATLAB's -v7.3 does: HDF5 behind a head of its own, axes the other way round, text as numbers."""
+    h5py = pytest.importorskip("h5py")
+
+    def put(group: Any, name: str, value: Any) -> None:
+        if isinstance(value, dict):
+            inner = group.create_group(name)
+            inner.attrs["MATLAB_class"] = np.bytes_("struct")
+            for field, each in value.items():
+                put(inner, field, each)
+        elif value.dtype == object:
+            cells = group.require_group("#refs#") if group.name == "/" else group.file.require_group("#refs#")
+            references = []
+            for word in value.ravel():
+                each = cells.create_dataset(f"r{len(cells)}", data=np.array([list(map(ord, word))], "u2").T)
+                each.attrs["MATLAB_class"] = np.bytes_("char")
+                references.append(each.ref)
+            group.create_dataset(name, data=np.array(references, dtype=h5py.ref_dtype)[None])
+        else:
+            group.create_dataset(name, data=value.T).attrs["MATLAB_class"] = np.bytes_("double")
+
+    with h5py.File(file, "w", userblock_size=512) as opened:
+        for name, value in variables.items():
+            put(opened, name, value)
+    with file.open("r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM")
+
+
+@pytest.mark.parametrize("kind", ["v7", "v6", "v7.3"])
+@pytest.mark.parametrize("in_struct", [False, True])
+def test_a_mat_file_with_everything_gives_the_same_bits(
+    kind: str, in_struct: bool, folder: Path, expected: Recording
+) -> None:
+    variables = as_matlab_keeps_them(folder)
+    for file in folder.glob("*.npy"):
+        file.unlink()
+    if in_struct:
+        variables = {"exp": variables, "info": {"rig": np.ones((1, 1))}}
+    if kind == "v7.3":
+        write_hdf5(folder / "mouse.mat", variables)
+    else:
+        scipy.io.savemat(folder / "mouse.mat", variables, do_compression=kind == "v7")
+    assert_same(ArrayFolder(folder).recording(), expected)
+    prefix = "exp." if in_struct else ""
+    columns = {column.name: column for column in ArrayFolder(folder).columns()}
+    assert columns[f"mouse.mat:{prefix}activity"].use == "activity"
+    assert columns[f"mouse.mat:{prefix}activity"].rate_hz == pytest.approx(8)
+    assert not any(column.fault for column in columns.values())
+
+
+def test_a_description_names_variables_of_mat_files(folder: Path, expected: Recording) -> None:
+    scipy.io.savemat(folder / "a.mat", {"rec": {"ca": np.load(folder / "activity.npy"), "other": np.ones(3)}})
+    scipy.io.savemat(folder / "t.mat", {"t": np.load(folder / "activity_times.npy")})
+    (folder / "recording.toml").write_text(
+        '[activity]\nfile = "a.mat:rec.ca"\ntimes = "t.mat"\n[stimulus]\nfile = "stimulus.npy"\n'
+        'times = "stimulus_times.npy"\n'
+    )
+    found = ArrayFolder(folder).recording()
+    assert found.activity.values.tobytes() == expected.activity.values.tobytes()
+    (folder / "recording.toml").write_text((folder / "recording.toml").read_text().replace("rec.ca", "rec.cb"))
+    with pytest.raises(StorageError, match=r"a.mat: expected a variable rec.cb, found rec.ca, rec.other"):
+        ArrayFolder(folder).recording()
+
+
+def test_struct_arrays_sparse_matrices_text_and_logicals_are_read_plainly(tmp_path: Path) -> None:
+    cells = np.array([(1.5, 2.0), (3.0, 4.0)], dtype=[("x", float), ("y", float)])
+    sparse = scipy.sparse.csc_matrix(np.array([[0, 2.0, 0], [1.0, 0, 0]]))
+    stored = {
+        "cells": cells,
+        "sparse": sparse,
+        "word": "größe",
+        "mask": np.array([[True, False]]),
+        "c": {"d": {"e": 7}},
+    }
+    scipy.io.savemat(tmp_path / "m.mat", {**stored, "handle": np.array([1 + 2j]), "big": np.arange(3, dtype=">u2")})
+    found = matlab_arrays(tmp_path / "m.mat")
+    assert found["cells.x"].tolist() == [1.5, 3.0]
+    assert found["sparse"].tolist() == [[0, 2, 0], [1, 0, 0]]
+    assert found["word"].tolist() == ["größe"]
+    assert (found["mask"].dtype, found["big"].dtype) == (bool, np.uint16)
+    assert found["c.d.e"] == 7
+    assert "handle" not in found
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_damaged_mat_file_is_one_line(compressed: bool, tmp_path: Path) -> None:
+    scipy.io.savemat(tmp_path / "m.mat", {"a": {"b": np.arange(50.0)}, "s": "text"}, do_compression=compressed)
+    whole = (tmp_path / "m.mat").read_bytes()
+    draw = np.random.default_rng(0)
+    for _ in range(300):
+        damaged = bytearray(whole[: draw.integers(1, len(whole) + 1)])
+        for place in draw.integers(0, len(damaged), 4):
+            damaged[place] = draw.integers(256)
+        (tmp_path / "m.mat").write_bytes(damaged)
+        said = ""
+        try:
+            read_matlab(tmp_path / "m.mat", "a.b")
+        except VidreconError as error:
+            said = str(error)
+        assert "\n" not in said
+
+
+def test_hidden_companions_are_passed_over(folder: Path, expected: Recording, raw_mouse: RawMouse) -> None:
+    (folder / "stimulus.npy").unlink()
+    (folder / "stimulus").mkdir()
+    companion = b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(4000)
+    for number, movie in enumerate(raw_mouse.movies):
+        tifffile.imwrite(folder / "stimulus" / f"clip{number}.tif", movie)
+        (folder / "stimulus" / f"._clip{number}.tif").write_bytes(companion)
+    for name in (".DS_Store", "Thumbs.db", "._running.npy", "._mouse.mat", "stimulus/.DS_Store"):
+        (folder / name).write_bytes(companion)
+    assert_same(ArrayFolder(folder).recording(), expected)
+    names = [column.name for column in ArrayFolder(folder).columns()]
+    assert not any("._" in name or "DS_Store" in name or "Thumbs" in name for name in names)
+
+
+def test_a_preview_survives_one_bad_film_and_says_so(folder: Path, raw_mouse: RawMouse) -> None:
+    (folder / "stimulus.npy").unlink()
+    (folder / "stimulus").mkdir()
+    for number, movie in enumerate(raw_mouse.movies):
+        tifffile.imwrite(folder / "stimulus" / f"clip{number}.tif", movie)
+    (folder / "stimulus" / "clip3.tif").write_bytes(b"<!DOCTYPE html><title>Sign in</title>")
+    columns = {column.name: column for column in ArrayFolder(folder).columns()}
+    assert columns["stimulus: clip4.tif"].shape == (75, 36, 64)
+    assert columns["stimulus: clip3.tif"].fault
+    assert "a web page, as a download behind a sign-in leaves" in columns["stimulus: clip3.tif"].use
+
+
+TOML = (
+    'coordinates = "cells.csv"\ntiers = "tiers.txt"\n[activity]\nfile = "activity.npy"\ntimes = "activity_times.npy"\n'
+    '[stimulus]\nfile = "stimulus.npy"\ntimes = "stimulus_times.npy"\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("coding", "end"), [("utf-8-sig", "\r\n"), ("utf-16", "\r\n"), ("utf-16-be", "\n"), ("utf-8", "\r")]
+)
+def test_text_of_any_system_says_the_same(coding: str, end: str, folder: Path, expected: Recording) -> None:
+    table = "\n".join(",".join(repr(float(value)) for value in row) for row in expected.coordinates)
+    for name, text in (("recording.toml", TOML), ("cells.csv", table), ("tiers.txt", "\n".join(expected.tiers))):
+        (folder / name).write_bytes(text.replace("\n", end).encode(coding))
+    found = ArrayFolder(folder).recording()
+    assert found.coordinates.tobytes() == expected.coordinates.tobytes()
+    assert found.tiers == expected.tiers
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "z,y,x\n3,2,1\n6,5,4\n",
+        ",x,y,z\n0,1,2,3\n1,4,5,6\n",
+        '"id";"pos_y (µm)";"pos_x (µm)";"pos_z (µm)"\n7;2,0;1,0;3,0\n8;5,0;4,0;6,0\n',
+        "Z_um\tX_um\tY_um\n3\t1\t2\n6\t4\t5\n",
+        "1 2 3\n4 5 6\n",
+        "ml,ap,dv\n1,2,3\n4,5,6\n",
+    ],
+)
+def test_columns_of_positions_are_told_by_their_names(text: str, tmp_path: Path) -> None:
+    (tmp_path / "cells.csv").write_text(text, encoding="utf-8")
+    assert positions_table(tmp_path, "cells.csv").tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+@pytest.mark.parametrize("text", ["id,x,depth,area\n1,2,3,4\n", "x_mm,y_mm\n1,2\n", "a,b,c,d\n1,2,3,4\n"])
+def test_columns_that_cannot_be_told_are_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "cells.csv").write_text(text)
+    with pytest.raises(SessionError, match=r"cells.csv: expected .*name "):
+        positions_table(tmp_path, "cells.csv")
+
+
+def test_a_table_has_a_row_a_neuron_or_a_row_a_region(raw_mouse: RawMouse, tmp_path: Path) -> None:
+    folder = raw_mouse.write_suite2p(tmp_path / "raw")
+    positions = np.load(folder / "coordinates.npy")
+    whole = Suite2pFolder(folder).recording().coordinates
+    np.save(folder / "coordinates.npy", whole)
+    np.testing.assert_array_equal(Suite2pFolder(folder).recording().coordinates, whole)
+    np.save(folder / "coordinates.npy", np.concatenate([positions, positions]))
+    with pytest.raises(SessionError, match="each of 9 neurons, or for each of 12 regions, found 24"):
+        Suite2pFolder(folder).recording()
+
+
+def test_a_movie_stored_frame_x_y_is_warned_of_and_mended_by_an_option(
+    folder: Path, expected: Recording, tmp_path: Path
+) -> None:
+    np.save(folder / "stimulus.npy", np.load(folder / "stimulus.npy").transpose(0, 1, 3, 2))
+    report = import_recording(ArrayFolder(folder).recording(), tmp_path / "sideways")
+    assert "64 x 36 pixels are taller than wide: if they are stored (frame, x, y)" in report.as_text()
+    found = ArrayFolder(folder, ImportSettings(axes="ntwh")).recording()
+    for one, other in zip(found.movies, expected.movies, strict=True):
+        np.testing.assert_array_equal(one.grey(0, len(one)), other.grey(0, len(other)))
+
+
+def test_a_movie_whose_frames_come_last_is_named_with_the_remedy(folder: Path) -> None:
+    np.save(folder / "stimulus.npy", np.moveaxis(np.load(folder / "stimulus.npy").reshape(-1, 36, 64), 0, 2))
+    with pytest.raises(SessionError, match=r"found 900; if its last axes are frames, say axes = \"hwt\""):
+        ArrayFolder(folder).recording()
+
+
+def test_a_preview_tells_the_whole_range_or_says_that_it_does_not() -> None:
+    array = np.zeros((1000, 50), np.float32)
+    array[501, 3], array[733, 7] = -35, 254
+    assert "-35 to 254: activity" in str(Column.of("a", array, "activity"))
+    large = np.broadcast_to(array, (READ_WHOLE_BYTES // array.nbytes + 1, *array.shape))
+    assert "in a sample of its rows" in str(Column.of("a", large, "activity"))
