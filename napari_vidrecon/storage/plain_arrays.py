@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy_format
 
-from napari_vidrecon.storage.pickles import Allowance, Name, Unfinished
+from napari_vidrecon.errors import StorageError, one_line
+from napari_vidrecon.storage.pickles import PLAIN, Allowance, ForbiddenObject, Name, Rules, Unfinished, rebuild
+from napari_vidrecon.storage.reading import open_regular, reading
 
 MOST_DIMENSIONS = 32
 NUMBERS_AND_TEXT = re.compile(r"[<>=|]?([biufcSU]\d{1,9}|[?bBhHiIlLqQefdgFD])")
@@ -129,3 +134,70 @@ ARRAYS: dict[tuple[str, str], Any] = {
 }
 """Constructors of what numpy pickles by name."""
 ARRAY_NAMES = frozenset({(ARRAY.module, ARRAY.name)})
+SURPLUS_BYTES = 1 << 20
+
+
+def _time(_: Allowance, *_parts: Any) -> None:
+    """Stands for a date or a time, which nothing here asks for."""
+
+
+TIMES = {("datetime", name): _time for name in ("datetime", "date", "timezone", "timedelta")}
+
+
+def read_objects(path: Path, expected: str) -> list[Any]:
+    """Dictionaries, numbers, text and plain arrays that numpy pickled into an `.npy` file, rebuilt by constructors.
+
+    Nothing that the file names is looked up or called, and nothing is made that is larger than its bytes.
+
+    Parameters
+    ----------
+    path
+        The file.
+    expected
+        What it should be, with its article.
+
+    Returns
+    -------
+    list[Any]
+        Its objects in order, arrays as numpy's; a single object is a list of one.
+
+    Raises
+    ------
+    StorageError
+        Missing, damaged, an array of numbers, or holding anything else than such data.
+    """
+    with open_regular(path, expected) as file, reading(path, expected=expected):
+        size = os.fstat(file.fileno()).st_size
+        version = npy_format.read_magic(file)
+        header = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+        if header(file)[2] != np.dtype(object):
+            raise StorageError(f"{path}: expected {expected}, found an array of plain numbers or text")
+        constructors: dict[tuple[str, str], Any] = {**PLAIN, **ARRAYS, **TIMES}
+        rules = Rules(constructors, ARRAY_NAMES)
+        try:
+            # An instruction takes a byte at least.
+            found = rebuild(file, size, rules, Allowance(size + SURPLUS_BYTES, size))
+        except ForbiddenObject as error:
+            raise StorageError(
+                f"{path}: expected {expected}, found {one_line(error, 120)}, which is no data and could run code; "
+                "it was not opened"
+            ) from None
+        if not isinstance(found, PlainArray):
+            raise StorageError(f"{path}: expected {expected}, found no array")
+        return [_plain(each, 0) for each in found.objects]
+
+
+DEEPEST = 6
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """Arrays of ours as numpy's, in dictionaries and lists; what nests deeper is left out."""
+    if isinstance(value, PlainArray):
+        return value.array
+    if depth > DEEPEST:
+        return None
+    if isinstance(value, dict):
+        return {name: _plain(each, depth + 1) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each, depth + 1) for each in value]
+    return value

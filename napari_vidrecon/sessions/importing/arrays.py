@@ -147,7 +147,15 @@ class ArrayReader:
             self._to_activity_clock = mapped
 
     def recording(
-        self, values: np.ndarray, source: str, chosen: np.ndarray | None = None, regions: int | None = None
+        self,
+        values: np.ndarray,
+        source: str,
+        chosen: np.ndarray | None = None,
+        regions: int | None = None,
+        *,
+        planes: np.ndarray | None = None,
+        plane_count: int = 1,
+        positions: np.ndarray | None = None,
     ) -> Recording:
         """The recording around some activity.
 
@@ -161,6 +169,12 @@ class ArrayReader:
             Rows of the coordinates and ids that belong to it, if they have more.
         regions
             How many rows they have then.
+        planes
+            (N,) number of each neuron's plane from 0, where planes were recorded one after the other.
+        plane_count
+            How many planes one sample of all of them takes.
+        positions
+            (N, 3) µm, where the description names no coordinates.
 
         Returns
         -------
@@ -171,29 +185,34 @@ class ArrayReader:
         movies, presentations = self._stimulus()
         return Recording(
             name=told.name or self.folder.resolve().name,
-            activity=self._activity(values, source),
+            activity=self._activity(values, source, planes, plane_count),
             movies=movies,
             presentations=presentations,
             running=self._behavior("running", told.running, 1),
             pupil_size=self._behavior("pupil size", told.pupil_size, 1),
             pupil_center=self._behavior("pupil centre", told.pupil_center, 2),
-            coordinates=self._coordinates(len(values), chosen),
+            coordinates=self._coordinates(len(values), chosen) if told.coordinates else positions,
             neuron_ids=self._neuron_ids(len(values), chosen),
             tiers=self._tiers(),
             simulated=told.simulated,
             report=self.report,
         )
 
-    def _activity(self, values: np.ndarray, source: str) -> Signal:
+    def _activity(self, values: np.ndarray, source: str, planes: np.ndarray | None, plane_count: int) -> Signal:
         part = self.description.activity
         if values.shape[1] < 2:
             raise SessionError(f"{self.folder / source}: expected several samples, found {values.shape[1]}")
         times, kept = self._times(part, values.shape[1], "activity")
         if part.sample_time == "start":
-            times = times + float(np.median(np.diff(times))) / 2
+            times = times + float(np.median(np.diff(times))) / plane_count / 2
             text = "its times say when a sample starts; half a sample was added (sample_time)"
             self.report.add("assumed", "activity", text)
-        return Signal(single_precision(values[:, :kept]), times, str(self.folder / source))
+        delays = None
+        if planes is not None and plane_count > 1:
+            delays = planes * float(np.median(np.diff(times))) / plane_count
+            text = f"plane k of {plane_count} was sampled k/{plane_count} of a sample later than plane 0"
+            self.report.add("assumed", "activity", text)
+        return Signal(single_precision(values[:, :kept]), times, str(self.folder / source), delays)
 
     def _times(self, part: SignalPart, samples: int, about: str) -> tuple[np.ndarray, int]:
         if part.times is None:

@@ -61,6 +61,7 @@ def usable_neurons(recording: Recording, cuts: list[TrialCut], settings: ImportS
         )
     lowest_kept, highest_kept = float(lowest[keep].min()), float(highest[keep].max())
     kept = recording.activity.values if keep.all() else recording.activity.values[keep]
+    delays = None if recording.activity.delays_s is None else recording.activity.delays_s[keep]
     values = _not_negative(recording, kept, lowest_kept, highest_kept, settings)
     mean = max(total / max(count, 1), 0.0)
     if not PLAUSIBLE_MEAN[0] <= mean <= PLAUSIBLE_MEAN[1]:
@@ -68,7 +69,7 @@ def usable_neurons(recording: Recording, cuts: list[TrialCut], settings: ImportS
         recording.report.add("warning", "activity", text)
     return replace(
         recording,
-        activity=Signal(values, recording.activity.times, recording.activity.source),
+        activity=Signal(values, recording.activity.times, recording.activity.source, delays),
         coordinates=None if recording.coordinates is None else recording.coordinates[keep],
         neuron_ids=(np.arange(1, neurons + 1) if recording.neuron_ids is None else recording.neuron_ids)[keep],
     )

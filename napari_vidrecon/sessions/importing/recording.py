@@ -32,6 +32,8 @@ class Signal:
         (S,) seconds, ascending: the middle of what each sample covers.
     source
         The file or the place in a file, for messages.
+    delays_s
+        (C,) how much later than `times` each channel was sampled, s, as planes of a volume are; None for not at all.
 
     Raises
     ------
@@ -42,8 +44,11 @@ class Signal:
     values: np.ndarray
     times: np.ndarray
     source: str
+    delays_s: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        if self.delays_s is not None and self.delays_s.shape != self.values.shape[:1]:
+            raise SessionError(f"{self.source}: expected a delay for each channel, found {self.delays_s.shape}")
         if self.values.ndim != 2 or self.times.shape != self.values.shape[1:]:
             raise SessionError(
                 f"{self.source}: expected one time for each of {self.values.shape[-1]} samples, "

@@ -136,6 +136,13 @@ def on_video_clock(signal: Signal, edges_s: np.ndarray) -> np.ndarray:
     np.ndarray
         (C, T) float32.
     """
+    if signal.delays_s is not None:
+        found = np.empty((len(signal.values), len(edges_s) - 1), np.float32)
+        for delay in np.unique(signal.delays_s):
+            # What was sampled later is asked for at an earlier time of the common clock.
+            which = signal.delays_s == delay
+            found[which] = on_video_clock(Signal(signal.values[which], signal.times, signal.source), edges_s - delay)
+        return found
     margin = 2.0 * signal.period_s + float(np.diff(edges_s).max())
     start, stop = np.searchsorted(signal.times, [edges_s[0] - margin, edges_s[-1] + margin])
     start, stop = max(int(start) - 1, 0), min(int(stop) + 1, signal.times.size)

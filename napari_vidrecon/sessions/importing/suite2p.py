@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from napari_vidrecon.errors import SessionError, StorageError
+from napari_vidrecon.errors import SessionError, StorageError, one_line
 from napari_vidrecon.sessions.importing.array_preview import (
     list_columns,
     rate_of,
@@ -25,19 +25,15 @@ from napari_vidrecon.sessions.importing.description import read_description
 from napari_vidrecon.sessions.importing.recording import Recording
 from napari_vidrecon.sessions.importing.recording_reader import Reader
 from napari_vidrecon.sessions.importing.report import ImportReport
+from napari_vidrecon.sessions.importing.suite2p_planes import PlaneFacts, positions_of, with_rate
 from napari_vidrecon.settings import Settings
 from napari_vidrecon.storage import check_inside, read_array, reading
 
 MARKS = ("spks.npy", "F.npy", "iscell.npy", "suite2p", "plane0")
-CELLS_FILE, PICKLED_FILES = "iscell.npy", ("stat.npy", "ops.npy", "db.npy")
+CELLS_FILE = "iscell.npy"
 NEUROPIL_SHARE = 0.7
 BASELINE_PERCENTILE = 10.0
-CONVERT_STAT = (
-    "it is pickled and never opened here; where suite2p is trusted, this makes positions of it: "
-    "python -c \"import numpy as np; np.save('coordinates.npy', "
-    "[(*s['med'][::-1], 0) for s in np.load('stat.npy', allow_pickle=True)])\", "
-    "with coordinate_scale_um = µm a pixel in recording.toml"
-)
+WRITTEN = ("stat.npy", "ops.npy", "db.npy")
 
 
 class Suite2pOptions(Settings):
@@ -111,9 +107,7 @@ class Suite2pFolder(Reader):
             fault = []
         except (SessionError, StorageError) as error:
             fault = [Column.unreadable("description", str(error), fault=True)]
-        roles: dict[str, tuple[str, str | None, float | None]] = dict.fromkeys(
-            PICKLED_FILES, ("not used; pickled, and never opened", None, None)
-        )
+        roles: dict[str, tuple[str, str | None, float | None]] = {}
         roles[CELLS_FILE] = (
             "all regions are taken" if self.options.all_regions else "which regions are cells",
             None,
@@ -122,14 +116,35 @@ class Suite2pFolder(Reader):
         names = ("spks.npy",) if self.options.signal == "spks" else ("F.npy", "Fneu.npy")
         roles |= dict.fromkeys(names, ("activity", None, rate))
         columns = []
-        for plane in self.planes:
+        planes = self.planes
+        for plane in planes:
+            columns += self._written_down(plane, len(planes))
             there = {name: role for name, role in roles.items() if (plane / name).exists()}
             if plane == beside:
                 known |= there
             else:
-                found = list_columns(plane, there)
+                found = [column for column in list_columns(plane, there) if column.name not in WRITTEN]
                 columns += [replace(column, name=f"{plane.name}/{column.name}") for column in found]
-        return columns + list_columns(beside, known) + fault
+        names_beside = WRITTEN if beside in planes else ()
+        return columns + [each for each in list_columns(beside, known) if each.name not in names_beside] + fault
+
+    def _written_down(self, plane: Path, planes: int) -> list[Column]:
+        """Rows of `ops.npy` and `stat.npy`."""
+        facts = PlaneFacts.of(plane, planes, self.path)
+        rate = "no rate in it" if facts.rate_hz is None else f"rate of {facts.rate_hz:g} Hz"
+        uses_of = {
+            "ops.npy": f"{rate}, plane {facts.number} of {facts.count}, where nothing else tells them",
+            "stat.npy": "no positions in it"
+            if facts.middles is None
+            else f"positions of {len(facts.middles)} regions, where no coordinates are given",
+        }
+        faults = {name: fault for name in uses_of for fault in facts.faults if f"{name}:" in fault}
+        where = "" if plane == self.path else f"{plane.name}/"
+        return [
+            Column.unreadable(f"{where}{name}", one_line(faults.get(name, use)))
+            for name, use in uses_of.items()
+            if (plane / name).exists()
+        ]
 
     def recording(self) -> Recording:
         """The recording: activity of the cells, with the arrays beside.
@@ -164,21 +179,33 @@ class Suite2pFolder(Reader):
         description, told_by = read_description(beside, "spks.npy")
         report = ImportReport()
         report.add("read", "files", f"suite2p, {len(planes)} planes; arrays beside it told apart by {told_by}")
-        values, cells, regions = [], [], 0
+        values, cells, regions, facts = [], [], 0, []
         for plane in planes:
             activity = self._activity(plane, report)
             chosen = self._cells(plane, len(activity), report)
             values.append(activity[chosen])
             cells.append(np.flatnonzero(chosen) + regions)
             regions += len(chosen)
-        if description.coordinates is None and any((plane / "stat.npy").exists() for plane in planes):
-            report.add("dropped", "coordinates", f"stat.npy holds them, but {CONVERT_STAT}")
-        elif description.coordinates is not None and Path(description.coordinates).name == "stat.npy":
-            raise SessionError(f"{beside / description.coordinates}: expected positions as numbers: {CONVERT_STAT}")
+            facts.append(PlaneFacts.of(plane, len(planes), self.path))
+        description = with_rate(description, facts, report)
+        if description.coordinates is not None and Path(description.coordinates).name == "stat.npy":
+            description = description.model_copy(update={"coordinates": None})
         rows = np.concatenate(cells)
+        positions = None
+        if description.coordinates is None:
+            positions = positions_of(facts, regions, description, report)
         activity = self._together(planes, values, report)
+        numbers = np.concatenate([np.full(len(part), fact.number) for part, fact in zip(values, facts, strict=True)])
         reader = ArrayReader(beside, description, self.settings, report)
-        return reader.recording(activity, str(planes[0]), rows, regions)
+        return reader.recording(
+            activity,
+            str(planes[0]),
+            rows,
+            regions,
+            planes=numbers,
+            plane_count=max(fact.count for fact in facts),
+            positions=None if positions is None else positions[rows],
+        )
 
     def _beside(self) -> Path:
         if self.options.beside is None:

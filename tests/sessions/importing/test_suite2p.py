@@ -1,9 +1,11 @@
-"""suite2p folders: planes, cells, signals, and pickled files that are never opened."""
+"""suite2p folders: planes, cells, signals, and pickled files that are read without running anything."""
 
 from __future__ import annotations
 
+import os
 import shutil
-from pathlib import Path
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from raw_recordings import RawMouse
 
 from napari_vidrecon.errors import VidreconError
 from napari_vidrecon.sessions.importing.importer import import_recording
+from napari_vidrecon.sessions.importing.resampling import on_video_clock
 from napari_vidrecon.sessions.importing.settings import ImportSettings
 from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
 
@@ -22,12 +25,12 @@ def folder(raw_mouse: RawMouse, tmp_path: Path) -> Path:
     return raw_mouse.write_suite2p(tmp_path / "raw")
 
 
-def test_every_file_is_listed_with_its_use_and_nothing_pickled_is_opened(folder: Path) -> None:
+def test_every_file_is_listed_with_its_use(folder: Path) -> None:
     columns = {column.name: column for column in Suite2pFolder(folder).columns()}
     spikes = columns["plane0/spks.npy"]
     assert (spikes.shape, spikes.use) == ((12, 384), "activity")
     assert columns["plane0/iscell.npy"].use == "which regions are cells"
-    assert "never opened" in columns["plane0/stat.npy"].use
+    assert columns["plane0/stat.npy"].use == "positions of 12 regions, where no coordinates are given"
     assert columns["running.npy"].rate_hz == pytest.approx(30)
     assert columns["stimulus.npy"].use == "stimulus"
 
@@ -70,17 +73,101 @@ def test_df_f_is_made_of_f_and_neuropil_and_said(folder: Path) -> None:
     assert any("not deconvolved" in note.text for note in recording.report.of_kind("resampled"))
 
 
-def test_positions_in_stat_are_never_unpickled_but_the_way_to_convert_them_is_said(folder: Path) -> None:
-    (folder / "coordinates.npy").unlink()
+def write_ops(plane: Path, **entries: object) -> None:
+    """As suite2p does: one pickled dictionary, with arrays, paths and a date."""
+    told = {
+        "date_proc": datetime.now(UTC),
+        "save_path": PurePosixPath("/data/mouse"),
+        "meanImg": np.ones((3, 4), np.float32),
+        "tau": np.float64(1.0),
+        "batch": [1, (2, "x")],
+        **entries,
+    }
+    np.save(plane / "ops.npy", told, allow_pickle=True)
+
+
+def test_rate_and_positions_come_by_themselves_from_what_suite2p_wrote(folder: Path) -> None:
+    expected = Suite2pFolder(folder).recording()
+    write_ops(folder / PLANE, fs=np.float32(8.0), nplanes=1)
+    for name in ("coordinates", "activity_times"):
+        (folder / f"{name}.npy").unlink()
     recording = Suite2pFolder(folder).recording()
-    assert recording.coordinates is None
-    assert any("np.save('coordinates.npy'" in note.text for note in recording.report.of_kind("dropped"))
+    np.testing.assert_allclose(recording.activity.times, expected.activity.times)
+    np.testing.assert_allclose(recording.coordinates[:, :2], expected.coordinates[:, :2])
+    assert "8 Hz, from ops.npy" in recording.report.as_text()
+    assert "pixels, as nothing tells their size" in recording.report.as_text()
+    assert "3 of 12 regions are no cells" in recording.report.as_text()
+    columns = {column.name: column for column in Suite2pFolder(folder).columns()}
+    assert columns["plane0/ops.npy"].use == "rate of 8 Hz, plane 0 of 1, where nothing else tells them"
+    assert not any(column.fault for column in columns.values())
+
+
+def test_pixels_become_micrometres_by_what_is_known(folder: Path) -> None:
+    expected = Suite2pFolder(folder).recording().coordinates[:, :2]
+    (folder / "coordinates.npy").unlink()
+    write_ops(folder / PLANE, um_per_pixel=[0.5, 2.0])
+    np.testing.assert_allclose(Suite2pFolder(folder).recording().coordinates[:, :2], expected * [0.5, 2.0])
     (folder / "recording.toml").write_text(
-        'coordinates = "suite2p/plane0/stat.npy"\n[activity]\nfile = "spks.npy"\ntimes = "activity_times.npy"\n'
+        'coordinates = "suite2p/plane0/stat.npy"\ncoordinate_scale_um = 0.9\n'
+        '[activity]\nfile = "spks.npy"\ntimes = "activity_times.npy"\n'
         '[stimulus]\nfile = "stimulus.npy"\ntimes = "stimulus_times.npy"\n'
     )
-    with pytest.raises(VidreconError, match=r"stat.npy: expected positions as numbers.*pickled and never opened"):
-        Suite2pFolder(folder).recording()
+    np.testing.assert_allclose(Suite2pFolder(folder).recording().coordinates[:, :2], expected * 0.9)
+
+
+def test_planes_have_their_own_sampling_offset(folder: Path) -> None:
+    """The same slope in three planes: what was sampled a third of a sample later shows up that much later."""
+    shape = np.load(folder / PLANE / "spks.npy").shape
+    slope = np.tile(np.arange(shape[1], dtype=np.float32), (shape[0], 1))
+    for number in range(3):
+        plane = folder / f"suite2p/plane{number}"
+        if number:
+            shutil.copytree(folder / PLANE, plane)
+        write_ops(plane, fs=8.0, nplanes=3)
+    for number in range(3):
+        np.save(folder / f"suite2p/plane{number}/spks.npy", slope)
+    (folder / "coordinates.npy").unlink()
+    recording = Suite2pFolder(folder).recording()
+    assert np.unique(recording.coordinates[:, 2]).tolist() == [0, 1, 2]
+    edges = 10 + np.arange(31) / 30
+    found = on_video_clock(recording.activity, edges)
+    # A sample of plane k starts k / 24 s after its time, and takes a third of 1 / 8 s.
+    middles = (edges[:-1] + edges[1:]) / 2
+    for number in range(3):
+        expected = (middles - number / 24 - 1 / 48) * 8
+        np.testing.assert_allclose(found[9 * number], expected, atol=1e-3)
+    one = Suite2pFolder(folder / "suite2p/plane2", beside=folder).recording()
+    np.testing.assert_array_equal(on_video_clock(one.activity, edges), found[18:])
+
+
+def test_what_could_run_code_is_not_read_and_the_import_goes_on(folder: Path, tmp_path: Path) -> None:
+    (folder / "coordinates.npy").unlink()
+    for name in ("stat", "ops"):
+        np.save(folder / PLANE / f"{name}.npy", np.array([Attack(tmp_path / "trace")], dtype=object), allow_pickle=True)
+    recording = Suite2pFolder(folder).recording()
+    assert recording.coordinates is None
+    assert not (tmp_path / "trace").exists()
+    assert recording.report.as_text().count("could run code; it was not opened") == 2
+    use = {column.name: column.use for column in Suite2pFolder(folder).columns()}["plane0/stat.npy"]
+    assert "could run code" in use
+
+
+def test_positions_of_another_run_are_left_out_and_said(folder: Path) -> None:
+    (folder / "coordinates.npy").unlink()
+    np.save(folder / PLANE / "stat.npy", np.array([{"med": [1, 2]}] * 5, dtype=object), allow_pickle=True)
+    recording = Suite2pFolder(folder).recording()
+    assert recording.coordinates is None
+    assert "5 positions for 12 regions: it is of another run" in recording.report.as_text()
+
+
+class Attack:
+    """Pickles to a call that would leave a trace."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.trace),)
 
 
 @pytest.mark.parametrize(
