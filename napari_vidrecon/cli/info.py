@@ -171,12 +171,15 @@ def _session(path: Path) -> tuple[str, dict[str, Any]]:
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.sessions.validation import session_summary
 
-    summary = session_summary(open_session(path))
-    kind = "session of a simulated mouse" if summary.simulated else "session"
+    session = open_session(path)
+    summary = session_summary(session)
+    semi_real = summary.simulated and (session.simulation or {}).get("semi_real") is True
+    kind = "session" + (f" of a {'semi-real' if semi_real else 'simulated'} mouse" if summary.simulated else "")
     return f"{summary.name}: {kind}", {
         "kind": "session",
         "name": summary.name,
         "simulated": summary.simulated,
+        **({"semi_real": True} if semi_real else {}),
         "neurons": summary.neurons,
         "cortical_positions": summary.coordinates,
         "trials_by_tier": summary.trials_by_tier,

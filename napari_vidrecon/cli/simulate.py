@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_vidrecon.cli.options import Json, Overwrite
+from napari_vidrecon.cli.options import Json, Mouse, Overwrite
+
+if TYPE_CHECKING:
+    from napari_vidrecon.encoders.semi_real import SemiRealMouse
 
 
 def simulate(
@@ -25,6 +28,27 @@ def simulate(
     small: Annotated[
         bool, typer.Option("--small", help="Half-precision responses, few statistics: for shipping.")
     ] = False,
+    like: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="usual; public: brightness of the movies and statistics of the activity as in the public mice; "
+            "sensorium2022: a semi-real mouse, neurons of a published encoder with simulated noise.",
+        ),
+    ] = "usual",
+    encoder: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="For sensorium2022: whose neurons, e.g. sensorium_sota_model.pth."),
+    ] = None,
+    mouse: Mouse = None,
+    film: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="For sensorium2022: a film or a folder of them, instead of made movies."),
+    ] = None,
+    save_encoder: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="For sensorium2022: the encoder of these neurons alone (.safetensors)."),
+    ] = None,
     gain: Annotated[float, typer.Option(help="Events at an unchanged mean response: the lower, the noisier.")] = 0.33,
     field_radius: Annotated[
         float, typer.Option(metavar="PX", help="Receptive fields lie in a disc of this radius.")
@@ -44,65 +68,126 @@ def simulate(
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Make a simulated mouse: a session folder.
+    """Make a simulated mouse, or a semi-real one: a session folder.
 
-    Movies, behaviour and neurons are functions of the seed.
+    Movies, behaviour and neurons are functions of the seed; the neurons of a semi-real mouse are those of a published
+    encoder.
     """
     from napari_vidrecon.cli import report
     from napari_vidrecon.cli.progress import Progress, StopRequest
     from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.sessions.session import open_session
-    from napari_vidrecon.sessions.simulation.mouse import simulate_session
+    from napari_vidrecon.sessions.simulation.mouse import simulate_session, trial_tiers, write_mouse
     from napari_vidrecon.sessions.simulation.raw_mouse import RawMouse, left_of_raw, raw_place, require_whole_scans
     from napari_vidrecon.sessions.writer import SESSION
 
     if dtype not in ("uint8", "float32"):
         raise ConfigError(f"--dtype: expected uint8 or float32, found {dtype!r}")
+    tiers = trial_tiers(train_trials=trials, validation_trials=validation_trials, test_trials=test_trials)
+    _require_model(like, encoder, {"--mouse": mouse, "--film": film, "--save-encoder": save_encoder})
     _require_replaceable(out, overwrite)
+    if save_encoder is not None:
+        _require_encoder_name(save_encoder, overwrite)
     raw_files = {kind: raw_place(out, kind) for kind in raw or []}
     if raw_files:
         require_whole_scans(frames)
     for place in raw_files.values():
         _require_raw_replaceable(place, overwrite)
-    with Progress("simulating", trials + validation_trials + test_trials, "trials") as progress, StopRequest() as stop:
+    semi_real = None if encoder is None else _semi_real(encoder, mouse, film, neurons, seed, frames, len(tiers))
+    with Progress("simulating", len(tiers), "trials") as progress, StopRequest() as stop:
 
         def on_progress(done: int, total: int) -> None:
             progress.update(done)
             stop.check()
 
+        how: dict[str, Any] = {"frames": frames, "video_dtype": dtype, "small": small, "workers": workers}
+        how["on_progress"] = on_progress
         try:
-            simulate_session(
-                out,
-                seed=seed,
-                neurons=neurons,
-                train_trials=trials,
-                validation_trials=validation_trials,
-                test_trials=test_trials,
-                frames=frames,
-                video_dtype=dtype,  # type: ignore[arg-type]  # checked above
-                small=small,
-                gain=gain,
-                field_radius_px=field_radius,
-                field_centre_px=field_centre,
-                workers=workers,
-                on_progress=on_progress,
-            )
+            if semi_real is not None:
+                places, notes = semi_real.coordinates, semi_real.notes()
+                write_mouse(out, semi_real.trial, tiers, coordinates=places, notes=notes, **how)
+            else:
+                simulate_session(
+                    out,
+                    seed=seed,
+                    neurons=neurons,
+                    train_trials=trials,
+                    validation_trials=validation_trials,
+                    test_trials=test_trials,
+                    gain=gain,
+                    field_radius_px=field_radius,
+                    field_centre_px=field_centre,
+                    like=like,  # type: ignore[arg-type]  # checked there
+                    **how,
+                )
         except KeyboardInterrupt:
             raise stop.stopped(
                 f"stopped; nothing was written to {out}: a session appears whole or not at all"
             ) from None
     report.tell_left(SESSION.belongings(out))
     if raw_files:
-        mouse = RawMouse.of(open_session(out))
+        recorded = RawMouse.of(open_session(out))
         for kind, place in raw_files.items():
-            mouse.write(kind, place)
+            recorded.write(kind, place)
             if place.is_dir():
                 report.tell_left(left_of_raw(place), str(place))
     values = {"out": out, "simulated": True, "seed": seed, "neurons": neurons, "frames": frames}
     values |= {"train_trials": trials, "validation_trials": validation_trials, "test_trials": test_trials}
     values |= {f"raw_{kind}": place for kind, place in raw_files.items()}
+    if like != "usual":
+        values["like"] = like
+    if semi_real is not None:
+        values["semi_real"] = True
+        if save_encoder is not None:
+            semi_real.save_encoder(save_encoder, open_session(out).name)
+            values["encoder"] = save_encoder
     shown = {name: value for name, value in values.items() if name != "out"}
-    report.answer(json, values, f"simulated mouse -> {out}", report.in_words(shown))
+    kind = "simulated" if semi_real is None else "semi-real"
+    report.answer(json, values, f"{kind} mouse -> {out}", report.in_words(shown))
+
+
+def _require_model(like: str, encoder: Path | None, others: dict[str, object]) -> None:
+    """Refuse a semi-real mouse without an encoder, and an encoder for another mouse.
+
+    Raises
+    ------
+    ConfigError
+        With what is to be given.
+    """
+    from napari_vidrecon.encoders.semi_real import LIKENESS
+    from napari_vidrecon.errors import ConfigError, one_line
+    from napari_vidrecon.sessions.simulation.mouse import LIKE
+
+    if like not in (*LIKE, LIKENESS):
+        raise ConfigError(f"--like: expected one of {', '.join((*LIKE, LIKENESS))}, found {one_line(like, 60)!r}")
+    if like == LIKENESS and encoder is None:
+        raise ConfigError(f"--like {LIKENESS}: expected --encoder FILE, found none; give a published encoder")
+    for name, value in {"--encoder": encoder, **others}.items():
+        if like != LIKENESS and value is not None:
+            raise ConfigError(f"{name}: is for --like {LIKENESS}, found --like {like}")
+
+
+def _require_encoder_name(path: Path, overwrite: bool) -> None:
+    from napari_vidrecon.errors import StorageError
+
+    if path.suffix != ".safetensors":
+        raise StorageError(f"{path}: expected a name ending in .safetensors for the encoder")
+    if os.path.lexists(path) and not (overwrite and path.is_file()):
+        raise StorageError(
+            f"{path}: expected a free name for the encoder, found it taken; give --overwrite to replace it"
+        )
+
+
+def _semi_real(
+    encoder: Path, mouse: str | None, film: Path | None, neurons: int, seed: int, frames: int, clips: int
+) -> SemiRealMouse:
+    from napari_vidrecon.cli.inputs import readout_of
+    from napari_vidrecon.encoders.semi_real import Films, SemiRealMouse
+    from napari_vidrecon.sessions.simulation.mouse import require_sizes
+
+    require_sizes(seed, neurons, frames)
+    films = None if film is None else Films.read(film, frames, clips)
+    return SemiRealMouse.of_file(encoder, neurons, seed, readout_of(mouse), films)
 
 
 def _require_replaceable(out: Path, overwrite: bool) -> None:

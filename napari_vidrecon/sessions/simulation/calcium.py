@@ -75,7 +75,7 @@ def residual(events: np.ndarray) -> np.ndarray:
     return spread[:, BINS_BEFORE_EVENT : BINS_BEFORE_EVENT + bins]
 
 
-def draw_events(rng: np.random.Generator, expected_counts: np.ndarray) -> np.ndarray:
+def draw_events(rng: np.random.Generator, expected_counts: np.ndarray, cv: float = EVENT_SIZE_CV) -> np.ndarray:
     """Summed sizes of the events of each bin: Poisson in number, gamma in size (mean 1).
 
     Parameters
@@ -84,6 +84,8 @@ def draw_events(rng: np.random.Generator, expected_counts: np.ndarray) -> np.nda
         Random generator.
     expected_counts
         (N, bins) expected number of events, >= 0.
+    cv
+        Coefficient of variation of an event's size.
 
     Returns
     -------
@@ -91,7 +93,7 @@ def draw_events(rng: np.random.Generator, expected_counts: np.ndarray) -> np.nda
         (N, bins) float32.
     """
     counts = rng.poisson(expected_counts)
-    shape = EVENT_SIZE_CV**-2
+    shape = cv**-2
     sizes = np.zeros(counts.shape, dtype=np.float32)
     active = counts > 0
     sizes[active] = rng.standard_gamma(shape * counts[active]) / shape

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from napari_vidrecon.sessions.simulation.behavior import SCREEN_PX_PER_CAMERA_PX
 from napari_vidrecon.sessions.simulation.camera import HEIGHT, WIDTH
 from napari_vidrecon.sessions.simulation.movies import movie
 from napari_vidrecon.sessions.simulation.plates import PHOTOGRAPHS
+from napari_vidrecon.sessions.simulation.public_mice import PublicCortex
 from napari_vidrecon.sessions.simulation.receptive_fields import KIND_NAMES
 from napari_vidrecon.sessions.simulation.visual_cortex import (
     USUAL_CENTRE_PX,
@@ -27,12 +29,23 @@ from napari_vidrecon.sessions.simulation.visual_cortex import (
 )
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
 from napari_vidrecon.sessions.writer import PADDED_FRAMES, VideoDtype, write_session
+from napari_vidrecon.settings import shown
 
 TEST_TIER, VALIDATION_TIER, TRAINING_TIER = "live_test_main", "oracle", "train"
 NOTE = (
     "Simulated mouse made by napari-vidrecon: no animal, no recording. Movies, behaviour and neurons are functions "
     "of the seed. Every clip is shown once; all tiers have responses; the train tier is the only one to learn from."
 )
+
+Likeness = Literal["usual", "public"]
+LIKE: dict[str, type[VisualCortex]] = {"usual": VisualCortex, "public": PublicCortex}
+"""Whose statistics a simulated mouse has: its own, on which sample and arena stand, or those of the public mice."""
+
+
+class MakeTrial(Protocol):
+    """Makes a mouse's trial by its number."""
+
+    def __call__(self, trial: int, *, frames: int, tier: str) -> Trial: ...
 
 
 def simulate_trial(cortex: VisualCortex, trial: int, *, frames: int = 300, tier: str = TRAINING_TIER) -> Trial:
@@ -54,7 +67,7 @@ def simulate_trial(cortex: VisualCortex, trial: int, *, frames: int = 300, tier:
     Trial
         The trial, responses included.
     """
-    video = movie(cortex.seed, trial, frames)
+    video = movie(cortex.seed, trial, frames, cortex.grading)
     behavior, pupil_center = simulate_behavior(cortex.seed, trial, frames)
     return Trial(
         id=trial,
@@ -80,7 +93,15 @@ def trial_tiers(*, train_trials: int, validation_trials: int, test_trials: int) 
     -------
     list[str]
         One a trial.
+
+    Raises
+    ------
+    ConfigError
+        A number is below 0, or all are 0.
     """
+    for name, count in {"train": train_trials, "validation": validation_trials, "test": test_trials}.items():
+        _require(f"{name} trials", count, 0)
+    _require("trials in all", train_trials + validation_trials + test_trials, 1)
     return [TEST_TIER] * test_trials + [VALIDATION_TIER] * validation_trials + [TRAINING_TIER] * train_trials
 
 
@@ -98,6 +119,7 @@ def simulate_session(
     gain: float = USUAL_GAIN,
     field_radius_px: float = USUAL_RADIUS_PX,
     field_centre_px: tuple[float, float] = USUAL_CENTRE_PX,
+    like: Likeness = "usual",
     workers: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -126,6 +148,9 @@ def simulate_session(
         receptive-field centres lie in a disc of this radius, px, > 0.
     field_centre_px
         (row, column) of the disc on the 36 x 64 screen.
+    like
+        "usual", or "public": brightness of the movies and statistics of the activity are those of the public mice, and
+        `gain` has no effect.
     workers
         Processes that simulate; the files do not depend on it.
     on_progress
@@ -156,13 +181,10 @@ def simulate_session(
     >>> vr.open_session(folder).n_neurons
     5
     """
-    _require("seed", seed, 0)
-    _require("neurons", neurons, 1)
-    _require("frames", frames, 1, PADDED_FRAMES)
-    for name, count in {"train": train_trials, "validation": validation_trials, "test": test_trials}.items():
-        _require(f"{name} trials", count, 0)
+    require_sizes(seed, neurons, frames)
     tiers = trial_tiers(train_trials=train_trials, validation_trials=validation_trials, test_trials=test_trials)
-    _require("trials in all", len(tiers), 1)
+    if like not in LIKE:
+        raise ConfigError(f"simulated mouse: expected one of {', '.join(LIKE)} to be like, found {shown(like)}")
     for what, number in {"gain": gain, "field radius": field_radius_px}.items():
         if not number > 0:
             raise ConfigError(f"simulated mouse: expected {what} above 0, found {number}")
@@ -171,14 +193,79 @@ def simulate_session(
         raise ConfigError(
             f"simulated mouse: expected the fields' centre on the {HEIGHT} x {WIDTH} screen, found {row:g}, {column:g}"
         )
-    cortex = VisualCortex(neurons, seed, radius_px=field_radius_px, centre=field_centre_px, gain=gain)
-    return write_session(
+    cortex = LIKE[like](neurons, seed, radius_px=field_radius_px, centre=field_centre_px, gain=gain)
+    notes = describe(cortex, tiers, frames)
+    if like != "usual":
+        notes["like"] = like
+    return write_mouse(
         folder,
-        _trials(cortex, tiers, frames, workers),
+        partial(simulate_trial, cortex),
+        tiers,
+        frames=frames,
         coordinates=cortex.coordinates,
+        notes=notes,
         video_dtype=video_dtype,
         small=small,
-        extra_files={SIMULATION_FILE: json.dumps(describe(cortex, tiers, frames), indent=1) + "\n"},
+        workers=workers,
+        on_progress=on_progress,
+    )
+
+
+def write_mouse(
+    folder: Path | str,
+    make_trial: MakeTrial,
+    tiers: list[str],
+    *,
+    frames: int,
+    coordinates: np.ndarray,
+    notes: dict[str, Any],
+    video_dtype: VideoDtype = "uint8",
+    small: bool = False,
+    workers: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write the session of any simulated mouse.
+
+    Parameters
+    ----------
+    folder
+        Where the session goes; what stood there is replaced when the new one is complete.
+    make_trial
+        Makes a trial by its number; can be pickled where several processes shall simulate.
+    tiers
+        Tier of every trial.
+    frames
+        Length of every clip at 30 Hz, 1..324.
+    coordinates
+        (N, 3) cortical positions, µm.
+    notes
+        What the mouse says of itself, ready for JSON.
+    video_dtype
+        "uint8" (small) or "float32" (padded with NaN, as the public sessions are).
+    small
+        Store responses as float16 and only the statistics of behaviour; for shipping.
+    workers
+        Processes that simulate; the files do not depend on it.
+    on_progress
+        Called with (trials done, trials in all).
+
+    Returns
+    -------
+    Path
+        The session folder.
+
+    Raises
+    ------
+    StorageError
+        The folder cannot be written.
+    """
+    return write_session(
+        folder,
+        _trials(make_trial, tiers, frames, workers),
+        coordinates=coordinates,
+        video_dtype=video_dtype,
+        small=small,
+        extra_files={SIMULATION_FILE: json.dumps(notes, indent=1) + "\n"},
         on_trial=None if on_progress is None else lambda done: on_progress(done, len(tiers)),
     )
 
@@ -241,14 +328,36 @@ def describe(cortex: VisualCortex, tiers: list[str], frames: int) -> dict[str, o
     }
 
 
+def require_sizes(seed: int, neurons: int, frames: int) -> None:
+    """Refuse what no mouse can have.
+
+    Parameters
+    ----------
+    seed
+        At least 0.
+    neurons
+        At least 1.
+    frames
+        Of a clip, 1..324.
+
+    Raises
+    ------
+    ConfigError
+        A number is out of range.
+    """
+    _require("seed", seed, 0)
+    _require("neurons", neurons, 1)
+    _require("frames", frames, 1, PADDED_FRAMES)
+
+
 def _require(name: str, value: int, lowest: int, highest: int | None = None) -> None:
     if value < lowest or (highest is not None and value > highest):
         expected = f"at least {lowest}" if highest is None else f"{lowest} to {highest}"
         raise ConfigError(f"simulated mouse: expected {name} of {expected}, found {value}")
 
 
-def _trials(cortex: VisualCortex, tiers: list[str], frames: int, workers: int) -> Iterator[Trial]:
-    tasks = (partial(simulate_trial, cortex, trial, frames=frames, tier=tier) for trial, tier in enumerate(tiers))
+def _trials(make: MakeTrial, tiers: list[str], frames: int, workers: int) -> Iterator[Trial]:
+    tasks = (partial(make, trial, frames=frames, tier=tier) for trial, tier in enumerate(tiers))
     if workers <= 1:
         for task in tasks:
             yield task()

@@ -7,6 +7,8 @@ resolution and area-averaged, so that edges move smoothly.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
@@ -31,16 +33,39 @@ SHOT_FRAMES = (40, 300)
 OBJECTS_PER_SHOT = 1.4
 
 BRIGHTEST_GREY = 255.0
-MEAN_GREY, LUMINANCE_SPREAD_GREY = 120.0, 26.0
-CONTRAST_GREY, CONTRAST_SPREAD = 66.0, 0.25
 # Keeps shots of almost nothing from being stretched to full contrast; in units of a plate's contrast.
 LEAST_CONTRAST = 0.2
-GAMMA_SPREAD = 0.2
+
+
+@dataclass(frozen=True)
+class Grading:
+    """How bright and how contrasty shots are, before what is beyond black and white is cut off.
+
+    Parameters
+    ----------
+    mean, mean_spread
+        Grey level of a shot, and its standard deviation over shots.
+    contrast, contrast_spread
+        Standard deviation within a shot, grey levels, and that of its logarithm over shots.
+    gamma, gamma_spread
+        Exponent of what is shown, and the standard deviation of its logarithm over shots.
+    """
+
+    mean: float = 120.0
+    mean_spread: float = 26.0
+    contrast: float = 66.0
+    contrast_spread: float = 0.25
+    gamma: float = 1.0
+    gamma_spread: float = 0.2
+
+
+USUAL_GRADING = Grading()
+"""Of the movies of the usual simulated mouse: mean grey 112, pixels deviate by 56."""
 # Illumination: brighter by this much at one border than in the middle, and flickering slowly.
 LIGHT_LEAN_GREY, LIGHT_DRIFT, LIGHT_DRIFT_S = 9.0, 0.05, 2.0
 
 
-def movie(seed: int, clip: int, frames: int = 300) -> np.ndarray:
+def movie(seed: int, clip: int, frames: int = 300, grading: Grading = USUAL_GRADING) -> np.ndarray:
     """Draw one clip.
 
     Parameters
@@ -51,6 +76,8 @@ def movie(seed: int, clip: int, frames: int = 300) -> np.ndarray:
         Number of the clip, >= 0.
     frames
         Length at 30 Hz, >= 1.
+    grading
+        How bright and how contrasty.
 
     Returns
     -------
@@ -63,32 +90,32 @@ def movie(seed: int, clip: int, frames: int = 300) -> np.ndarray:
     while missing > 0:
         length = int(log_uniform(rng, SHOT_FRAMES))
         length = missing if missing - length < SHOT_FRAMES[0] else length
-        shots.append(_shot(rng, length))
+        shots.append(_shot(rng, length, grading))
         missing -= length
     return np.concatenate(shots)
 
 
-def _shot(rng: np.random.Generator, frames: int) -> np.ndarray:
+def _shot(rng: np.random.Generator, frames: int, grading: Grading) -> np.ndarray:
     plate = random_plate(rng)
     scene = film(plate, draw_camera_path(rng, frames, plate.shape))
     for _ in range(rng.poisson(OBJECTS_PER_SHOT)):
         draw_passing_object(rng, scene)
-    return _graded(rng, scene)
+    return _graded(rng, scene, grading)
 
 
-def _graded(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
+def _graded(rng: np.random.Generator, scene: np.ndarray, grading: Grading) -> np.ndarray:
     """Average to the screen's pixels, then set contrast, luminance, gamma and a drifting illumination."""
     frames = len(scene)
     shot = scene.reshape(frames, HEIGHT, SUPERSAMPLING, WIDTH, SUPERSAMPLING).mean(axis=(2, 4))
-    contrast = CONTRAST_GREY * float(np.exp(rng.normal(0.0, CONTRAST_SPREAD)))
-    luminance = MEAN_GREY + rng.normal(0.0, LUMINANCE_SPREAD_GREY)
+    contrast = grading.contrast * float(np.exp(rng.normal(0.0, grading.contrast_spread)))
+    luminance = grading.mean + rng.normal(0.0, grading.mean_spread)
     y = np.linspace(-1, 1, HEIGHT, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, WIDTH, dtype=np.float32)[None, :]
-    lean = rng.normal(0.0, LIGHT_LEAN_GREY, 2) / MEAN_GREY
+    lean = rng.normal(0.0, LIGHT_LEAN_GREY, 2) / grading.mean
     flicker = ornstein_uhlenbeck(rng, frames, LIGHT_DRIFT, LIGHT_DRIFT_S, FRAME_RATE_HZ)
     light = 1.0 + flicker[:, None, None] + (lean[0] * y + lean[1] * x)
     graded = (luminance + contrast * (shot - shot.mean()) / (shot.std() + LEAST_CONTRAST)) * light
-    gamma = float(np.exp(rng.normal(0.0, GAMMA_SPREAD)))
+    gamma = float(np.exp(rng.normal(np.log(grading.gamma), grading.gamma_spread)))
     return np.rint(BRIGHTEST_GREY * np.clip(graded / BRIGHTEST_GREY, 0.0, 1.0) ** gamma).astype(np.float32)
 
 

@@ -10,7 +10,7 @@ from scipy import ndimage
 from napari_vidrecon.sessions.simulation import calcium
 from napari_vidrecon.sessions.simulation.behavior import PUPIL_MEAN, as_seen
 from napari_vidrecon.sessions.simulation.fluctuations import ornstein_uhlenbeck
-from napari_vidrecon.sessions.simulation.movies import movie
+from napari_vidrecon.sessions.simulation.movies import USUAL_GRADING, Grading, movie
 from napari_vidrecon.sessions.simulation.receptive_fields import (
     COMPLEX,
     TEMPORAL_FRAMES,
@@ -90,7 +90,12 @@ class VisualCortex:
         (N,) parameters of the output, see the constants above.
     drive_scale, rate_scale
         (N, 1) deviation of the drive, and Hz per tuned response, under natural movies.
+    grading, grey_level
+        Of the movies that this mouse sees, and what its contrast is told from.
     """
+
+    grading: Grading = USUAL_GRADING
+    grey_level: float = GREY_LEVEL
 
     def __init__(
         self,
@@ -116,12 +121,17 @@ class VisualCortex:
         self.pupil_gain = rng.normal(*PUPIL_GAIN, neurons).astype(np.float32)
         self.latent_gain = np.exp(rng.normal(0.0, LATENT_GAIN_SPREAD, neurons)).astype(np.float32)
         self.coordinates = _cortical_positions(rng, self.fields.row, self.fields.column, centre)
+        self.spontaneous_hz = SPONTANEOUS_SHARE * self.preferred_rate_hz + SPONTANEOUS_HZ * gain
+        self._draw_activity()
         self._spatial = self.fields.spatial_filters()
         self._temporal = self.fields.temporal_filters()
         self._calibrate()
 
     def __len__(self) -> int:
         return len(self.fields)
+
+    def _draw_activity(self) -> None:
+        """For mice whose activity is another: takes the place of rates and event sizes before they are used."""
 
     def event_rates(self, video: np.ndarray, behavior: np.ndarray, pupil_center: np.ndarray) -> np.ndarray:
         """Expected event rate of every neuron at every frame.
@@ -141,8 +151,7 @@ class VisualCortex:
             (N, T) float32, Hz.
         """
         tuned = self._tuned(self._drive(as_seen(video, pupil_center)) / self.drive_scale)
-        spontaneous = SPONTANEOUS_SHARE * self.preferred_rate_hz + SPONTANEOUS_HZ * self.gain
-        rates = tuned * self.rate_scale + spontaneous[:, None]
+        rates = tuned * self.rate_scale + self.spontaneous_hz[:, None]
         return (rates * self.behavioural_gain(np.asarray(behavior))).astype(np.float32)
 
     def rates(self, video: np.ndarray, behavior: np.ndarray, pupil_center: np.ndarray) -> np.ndarray:
@@ -221,7 +230,7 @@ class VisualCortex:
     def _drive(self, video: np.ndarray) -> np.ndarray:
         """(N, T) float32: linear drive of simple, on and off cells, motion energy of complex cells."""
         frames = len(video)
-        contrast = _normalised_contrast(video).reshape(frames, -1).T
+        contrast = _normalised_contrast(video, self.grey_level).reshape(frames, -1).T
         even, odd = (_convolved(filters @ contrast, self._temporal) for filters in self._spatial)
         direction = self.fields.direction.astype(np.float32)[:, None]
         one = even[0] - direction * odd[1]
@@ -236,7 +245,7 @@ class VisualCortex:
 
     def _calibrate(self) -> None:
         """Set the unit of each neuron's drive and rate from clips that no trial shows."""
-        shown = _calibration_movies(self.seed)
+        shown = calibration_movies(self.seed, self.grading)
         drive = np.concatenate([self._drive(clip)[:, TEMPORAL_FRAMES:] for clip in shown], axis=1)
         centre = np.where(self.fields.kind == COMPLEX, 0.0, drive.mean(axis=1))
         self.drive_scale = np.sqrt(((drive - centre[:, None]) ** 2).mean(axis=1))[:, None].astype(np.float32)
@@ -245,15 +254,15 @@ class VisualCortex:
 
 
 @lru_cache(maxsize=2)
-def _calibration_movies(seed: int) -> np.ndarray:
+def calibration_movies(seed: int, grading: Grading = USUAL_GRADING) -> np.ndarray:
     """(clips, frames, 36, 64) float32, read-only; kept because drawing them costs more than a small population."""
     clips = range(CALIBRATION_CLIPS)
-    shown = np.stack([movie(seed + CALIBRATION_SEEDS_FROM, clip, CALIBRATION_FRAMES) for clip in clips])
+    shown = np.stack([movie(seed + CALIBRATION_SEEDS_FROM, clip, CALIBRATION_FRAMES, grading) for clip in clips])
     shown.setflags(write=False)
     return shown
 
 
-def _normalised_contrast(video: np.ndarray) -> np.ndarray:
+def _normalised_contrast(video: np.ndarray, grey_level: float) -> np.ndarray:
     """Contrast to grey, divided by what the surround holds.
 
     Source: divisive normalisation, Carandini & Heeger 2012.
@@ -263,7 +272,7 @@ def _normalised_contrast(video: np.ndarray) -> np.ndarray:
     np.ndarray
         Of the movie's shape, signed.
     """
-    contrast = (np.asarray(video, dtype=np.float32) - GREY_LEVEL) / GREY_LEVEL
+    contrast = (np.asarray(video, dtype=np.float32) - grey_level) / grey_level
     sigma = (0, POOL_SIGMA_PX, POOL_SIGMA_PX)
     mean = ndimage.gaussian_filter(contrast, sigma, mode="nearest", truncate=2.5)
     power = ndimage.gaussian_filter(contrast**2, sigma, mode="nearest", truncate=2.5)

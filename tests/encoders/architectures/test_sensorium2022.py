@@ -3,67 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from published_weights import CHANNELS, MOUSE, NEURONS, PUBLISHED, made_up, published, saved
 
 from napari_vidrecon.encoders.architectures.sensorium2022 import Sensorium2022
 from napari_vidrecon.encoders.checkpoints import convert_checkpoint, load_encoder
 from napari_vidrecon.encoders.conformance import check_encoder
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.errors import EncoderError
-
-REAL = Path(__file__).parents[4] / "shared/real"
-PUBLISHED = ("sensorium_sota_model", "sensorium_ln_model", "sensorium_p_sota_model", "sensorium_p_ln_model")
-CHANNELS, NEURONS, MOUSE = 6, 9, "1-2-3"
-
-
-def made_up(inputs: int = 1, layers: int = 3, shifter: bool = False, mice: tuple[str, ...] = (MOUSE,)) -> dict:
-    """Weights of the published names, small and by chance."""
-    generator = torch.Generator().manual_seed(5)
-
-    def drawn(*size: int) -> torch.Tensor:
-        return 0.3 * torch.randn(size, generator=generator)
-
-    state = {"core._input_weights_regularizer.laplace.filter": drawn(1, 1, 3, 3)}
-    for layer in range(layers):
-        name = f"core.features.layer{layer}"
-        if layer:
-            state[f"{name}.ds_conv.in_depth_conv.weight"] = drawn(CHANNELS, CHANNELS, 1, 1)
-            state[f"{name}.ds_conv.spatial_conv.weight"] = drawn(CHANNELS, 1, 7, 7)
-            state[f"{name}.ds_conv.out_depth_conv.weight"] = drawn(CHANNELS, CHANNELS, 1, 1)
-        else:
-            state[f"{name}.conv.weight"] = drawn(CHANNELS, inputs, 9, 9)
-        for part in ("weight", "bias", "running_mean"):
-            state[f"{name}.norm.{part}"] = drawn(CHANNELS) + (part == "weight")
-        state[f"{name}.norm.running_var"] = 1.0 + drawn(CHANNELS).abs()
-        state[f"{name}.norm.num_batches_tracked"] = torch.tensor(7)
-    for mouse in mice:
-        name = f"readout.{mouse}"
-        state |= {f"{name}.sigma": drawn(1, NEURONS, 2, 2), f"{name}._features": drawn(1, CHANNELS, 1, NEURONS)}
-        state |= {f"{name}.bias": drawn(NEURONS), f"{name}.source_grid": drawn(NEURONS, 2).clamp(-1, 1)}
-        state |= {f"{name}.mu_transform.0.weight": drawn(30, 2), f"{name}.mu_transform.0.bias": drawn(30)}
-        state |= {f"{name}.mu_transform.2.weight": drawn(2, 30), f"{name}.mu_transform.2.bias": drawn(2)}
-        if shifter:
-            for part, (out, into) in {0: (5, 2), 2: (5, 5), 4: (2, 5)}.items():
-                state[f"shifter.{mouse}.mlp.{part}.weight"] = drawn(out, into)
-                state[f"shifter.{mouse}.mlp.{part}.bias"] = drawn(out)
-    return state
-
-
-def saved(folder: Path, state: dict) -> Path:
-    torch.save(state, folder / "static.pth")
-    return folder / "static.pth"
-
-
-def real(name: str) -> Path:
-    file = REAL / f"{name}.pth"
-    if not file.is_file():
-        pytest.skip(f"no published weights beside the repository ({file.name})")
-    return file
 
 
 def as_published(state: dict, pictures: torch.Tensor, linear: bool, mouse: str, shift: torch.Tensor) -> torch.Tensor:
@@ -161,7 +112,7 @@ def test_weights_that_do_not_fit_are_one_line(change, expected, tmp_path):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_weights_answer_as_the_published_code_does(name):
-    file = real(name)
+    file = published(name)
     state, encoder = torch.load(file, weights_only=True, map_location="cpu"), load_encoder(file, device="cpu")
     module, mouse = encoder.module, encoder.spec.mouse
     assert isinstance(module, Sensorium2022)
@@ -181,13 +132,13 @@ def test_published_weights_answer_as_the_published_code_does(name):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_real_neurons_keep_what_encoders_promise(name):
-    encoder = load_encoder(real(name), device="cpu")
+    encoder = load_encoder(published(name), device="cpu")
     some = torch.arange(0, encoder.spec.neurons, 100)
     spec = replace(encoder.spec, neurons=len(some))
     assert check_encoder(WindowEncoder(encoder.module.of_neurons(some), spec)) == []
 
 
 def test_the_receptive_fields_of_a_real_mouse_lie_where_its_readout_looks():
-    centres = load_encoder(real("sensorium_sota_model"), device="cpu").module.centres().numpy()
+    centres = load_encoder(published("sensorium_sota_model"), device="cpu").module.centres().numpy()
     assert np.percentile(centres[:, 0], (1, 99)) == pytest.approx((13.0, 19.0), abs=1)
     assert np.percentile(centres[:, 1], (1, 99)) == pytest.approx((23.0, 33.5), abs=1)
