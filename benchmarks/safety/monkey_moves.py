@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from napari.layers import Layer
 from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent, QMouseEvent
@@ -151,6 +152,10 @@ class Monkey(LayerMoves):
             if not isinstance(self.viewer.window.dock_widgets[name], ReconstructionWidget):
                 self._remove_dock(self.viewer.window.dock_widgets[name])
         self.workspace.board.cells.close()
+        self.viewer.canvas.grid.enabled = False
+        for told in main_window_of(self.viewer).findChildren(NapariQtNotification):
+            # They would go by themselves some seconds later.
+            told.close()
         self.viewer.layers.clear()
         panel.open(self.kit["session"])
         self.model.set_settings(

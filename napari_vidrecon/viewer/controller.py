@@ -313,6 +313,8 @@ class RunController(Background):
     def _inputs_changed(self) -> None:
         if self.jobs.closed:
             return
+        # Without a chosen encoder nothing runs that would let go of the last ones.
+        self._shelf.let_go_of_others(self.model.encoder_paths)
         active = self._active
         if active is not None and not active.plan.fits(self.model):
             self._next = None

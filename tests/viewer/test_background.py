@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +38,9 @@ class Listener(Background):
 
     def on_end(self, job: Job) -> None:
         self.ended.append(job)
+
+
+BLOCKS, BLOCK_BYTES = 40, 1 << 20
 
 
 def threads() -> list[threading.Thread]:
@@ -130,6 +135,31 @@ def test_stopping_keeps_what_the_job_still_tells(listener: Listener) -> None:
     assert listener.wait()
     assert listener.news == ["kept"]
     assert not listener.stopping
+
+
+def memory_mb() -> float:
+    resident, shared = map(int, Path("/proc/self/statm").read_text().split()[1:3])
+    return (resident - shared) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the C library of Linux")
+def test_what_a_job_had_is_given_back_to_the_system_when_it_ends(listener: Listener) -> None:
+    within: list[float] = []
+
+    def work(_job: Job) -> None:
+        blocks = [b"1" * BLOCK_BYTES for _ in range(BLOCKS)]
+        within.append(memory_mb())
+        del blocks
+
+    # From here on glibc takes blocks of up to so much from a thread's own place, and keeps them.
+    large = b"1" * (31 << 20)
+    del large
+    for _ in range(2):
+        before = memory_mb()
+        listener.begin(Job(work, NAME))
+        assert listener.wait(30)
+    assert within[-1] - before > 0.9 * BLOCKS * BLOCK_BYTES / 1e6
+    assert memory_mb() - before < 0.2 * BLOCKS * BLOCK_BYTES / 1e6
 
 
 def test_waiting_gives_up_in_time(listener: Listener) -> None:

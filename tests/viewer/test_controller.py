@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,6 +69,15 @@ def test_the_window_gives_the_same_bits_as_python(qtbot, controller, small_model
     assert np.array_equal(shown.predicted_activity, expected.predicted_activity)
     assert shown.provenance["fingerprint"] == expected.provenance["fingerprint"]
     assert shown.history["loss"].tolist() == expected.history["loss"].tolist()
+
+
+def test_without_a_chosen_encoder_none_is_kept_in_memory(qtbot, controller, small_model):
+    finish(qtbot, controller)
+    (encoder,) = controller._shelf._shelf.values()
+    held = weakref.ref(encoder)
+    del encoder
+    small_model.set_session(small_model.session)
+    until(qtbot, lambda: gc.collect() >= 0 and held() is None)
 
 
 def test_the_stimulus_prediction_equals_the_encoders_own(qtbot, controller, small_model, small_encoder_file):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -145,6 +145,10 @@ class EncoderShelf:
             kept[key] = encoder
         self._shelf = kept
         return [kept[wanted[path]] for path in paths]
+
+    def let_go_of_others(self, paths: Collection[Path]) -> None:
+        """Keep encoders of these files only; what runs goes on with the ones that it has."""
+        self._shelf = {key: encoder for key, encoder in self._shelf.items() if key[0] in paths}
 
 
 def _changed_at(path: Path) -> int:
