@@ -42,7 +42,7 @@ test: ## style, types, import contract and all tests
 	$(BIN)/ruff format --check .
 	@if [ "$$(uname)" = Linux ]; then display="xvfb-run -a -s '-screen 0 1600x1000x24'"; else display=; fi; \
 	export OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1; failed=; \
-	said=$$(mktemp); { $(BIN)/mypy && $(BIN)/lint-imports; } >$$said 2>&1 & types=$$!; \
+	said=$$(mktemp); { nice -n 5 $(BIN)/mypy && $(BIN)/lint-imports; } >$$said 2>&1 & types=$$!; \
 	trap 'kill $$types 2>/dev/null' INT TERM; \
 	echo "$$display $(BIN)/pytest -n $(WORKERS) --dist worksteal $(TESTS)"; \
 	eval "$$display" $(BIN)/pytest -n $(WORKERS) --dist worksteal $(TESTS) || failed="$$failed tests"; \
