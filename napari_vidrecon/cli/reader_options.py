@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SEPARATOR = "."
 """Between a kind of files and a field in the name of a value; no kind of this package has one."""
+ALSO = "/"
+"""Between several kinds of files that share a field."""
 
 
 def parameters(taken: set[str]) -> list[Any]:
@@ -35,16 +37,22 @@ def parameters(taken: set[str]) -> list[Any]:
     list[Any]
         For the command's signature.
     """
-    from napari_vidrecon.sessions.importing.sources import all_readers
+    from napari_vidrecon.sessions.importing.sources import READERS, all_readers
 
-    made = []
+    made: list[tuple[str, Any]] = []
     for kind, reader in all_readers().items():
         for name, field in reader.options_class.model_fields.items():
+            kinds = [each for each, ours in READERS.items() if name in ours.options_class.model_fields]
+            if kind not in READERS:
+                kinds = [kind]
+            if kind != kinds[0]:
+                # One option of the command serves all kinds of this package that have it.
+                continue
             flag = f"--{name}".replace("_", "-")
             if flag in taken:
                 flag = f"--{kind}-{name}".replace("_", "-")
             taken.add(flag)
-            made.append((f"{kind}{SEPARATOR}{name}", _annotation(flag, kind, field)))
+            made.append((f"{ALSO.join(kinds)}{SEPARATOR}{name}", _annotation(flag, ", ".join(kinds), field)))
     return list(_as_parameters(made))
 
 
@@ -68,24 +76,32 @@ def chosen_options(kind: str, reader: type[Reader], given: Mapping[str, Any]) ->
     Raises
     ------
     ConfigError
-        One belongs to another kind of files, or its value cannot be used.
+        One belongs to another kind of files, was given twice, or its value cannot be used.
     """
     chosen: dict[str, Any] = {}
     for name, value in given.items():
-        if value is None:
+        if value is None or value == () or value == []:
             continue
         theirs, _, field = name.rpartition(SEPARATOR)
         told = f"--{field.replace('_', '-')}"
-        if theirs != kind:
-            raise ConfigError(
-                f"--{field.replace('_', '-')}: expected only for {theirs}, found for {kind}; leave it out"
-            )
+        if kind not in theirs.split(ALSO):
+            raise ConfigError(f"{told}: expected only for {theirs.replace(ALSO, ', ')}, found for {kind}; leave it out")
+        if isinstance(value, (list, tuple)):
+            value = _one(told, list(value), reader.options_class.model_fields[field])
         choices = _choices(reader.options_class.model_fields[field])
         if choices and value not in choices:
             raise ConfigError(f"{told}: expected {' or '.join(choices)}, found {shown(value)}")
         chosen[field] = value
     reader.options_class(**chosen)
     return chosen
+
+
+def _one(told: str, values: list[str], field: FieldInfo) -> str:
+    """The value of an option that was given once, or the list of those of a field that takes several."""
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    if len(values) > 1 and not extra.get("several"):
+        raise ConfigError(f"{told}: expected it once, found {', '.join(map(shown, values))}; it takes one value")
+    return ",".join(values)
 
 
 def _annotation(flag: str, kind: str, field: FieldInfo) -> Any:
@@ -95,8 +111,8 @@ def _annotation(flag: str, kind: str, field: FieldInfo) -> Any:
     if field.annotation is bool:
         return Annotated[bool | None, typer.Option(f"{flag}/--no-{flag[2:]}" if field.default else flag, help=help_)]
     metavar = "|".join(_choices(field)) or ("PATH" if Path in _kinds(field) else "VALUE")
-    # A word: the reader's own settings turn it into what they want.
-    return Annotated[str | None, typer.Option(flag, metavar=metavar, help=help_)]
+    # Words: the reader's own settings turn them into what they want, and two are not one of them in silence.
+    return Annotated[list[str] | None, typer.Option(flag, metavar=metavar, help=help_)]
 
 
 def _as_parameters(made: list[tuple[str, Any]]) -> Iterator[Any]:

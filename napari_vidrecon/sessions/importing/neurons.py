@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from napari_vidrecon.errors import SessionError
-from napari_vidrecon.sessions.importing.recording import Recording, Signal
+from napari_vidrecon.sessions.importing.recording import Recording
 from napari_vidrecon.sessions.importing.settings import ImportSettings
 from napari_vidrecon.sessions.importing.trials import TrialCut, samples_of
 from napari_vidrecon.sessions.trial_files import NEGATIVE_RESPONSE_TOLERANCE
@@ -61,7 +61,6 @@ def usable_neurons(recording: Recording, cuts: list[TrialCut], settings: ImportS
         )
     lowest_kept, highest_kept = float(lowest[keep].min()), float(highest[keep].max())
     kept = recording.activity.values if keep.all() else recording.activity.values[keep]
-    delays = None if recording.activity.delays_s is None else recording.activity.delays_s[keep]
     values = _not_negative(recording, kept, lowest_kept, highest_kept, settings)
     mean = max(total / max(count, 1), 0.0)
     if not PLAUSIBLE_MEAN[0] <= mean <= PLAUSIBLE_MEAN[1]:
@@ -69,7 +68,7 @@ def usable_neurons(recording: Recording, cuts: list[TrialCut], settings: ImportS
         recording.report.add("warning", "activity", text)
     return replace(
         recording,
-        activity=Signal(values, recording.activity.times, recording.activity.source, delays),
+        activity=recording.activity.chosen(keep, values),
         coordinates=None if recording.coordinates is None else recording.coordinates[keep],
         neuron_ids=(np.arange(1, neurons + 1) if recording.neuron_ids is None else recording.neuron_ids)[keep],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -13,9 +14,9 @@ from pydantic import Field
 
 from napari_vidrecon.errors import SessionError, StorageError, one_line
 from napari_vidrecon.sessions.importing.array_preview import rate_of
-from napari_vidrecon.sessions.importing.clocks import fitting_times, regular_times
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
-from napari_vidrecon.sessions.importing.hdf5_contents import require_self_contained, require_stored, rows_of, whole
+from napari_vidrecon.sessions.importing.hdf5_contents import require_self_contained, require_stored, whole
+from napari_vidrecon.sessions.importing.nwb_activity import NeuronReader, are_planes, signal_of
 from napari_vidrecon.sessions.importing.nwb_stimulus import (
     CENTRE,
     DECONVOLVED,
@@ -23,11 +24,11 @@ from napari_vidrecon.sessions.importing.nwb_stimulus import (
     SIZE,
     StimulusReader,
     matches,
+    named,
     path_of,
     the_one,
-    told_clock,
 )
-from napari_vidrecon.sessions.importing.recording import Recording, Signal, single_precision
+from napari_vidrecon.sessions.importing.recording import Recording, Signal
 from napari_vidrecon.sessions.importing.recording_reader import Reader
 from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.settings import Settings
@@ -36,9 +37,7 @@ from napari_vidrecon.storage import reading
 if TYPE_CHECKING:
     from pynwb import NWBHDF5IO
 
-METRES_TO_UM = 1e6
 MOST_KEYWORDS = 100
-POSITION_COLUMNS = ("x_um", "y_um", "z_um")
 
 
 def _series(title: str, description: str) -> Any:
@@ -52,16 +51,32 @@ class NwbOptions(Settings):
 
     Parameters
     ----------
-    activity, stimulus, running, pupil_size, pupil_center
+    activity
+        Which series it is, where the file has several; of several planes, one a plane, separated by commas.
+    stimulus, running, pupil_size, pupil_center
         Which series it is, where the file has several.
+    all_regions
+        Take regions that are marked as no cells, too.
+    sample_time
+        What the times of the activity say.
     """
 
-    activity: str = _series("activity", "Which series is the neurons' activity, where the file has several.")
+    activity: str = Field(
+        "",
+        title="Series: activity",
+        description="Which series is the neurons' activity, where the file has several; may be given once a plane.",
+        json_schema_extra={"of": "columns", "several": True},
+    )
     stimulus: str = _series("stimulus", "Which series holds the movies, where the file has several.")
     running: str = _series("running", "Which series is the running speed, where the file has several.")
     pupil_size: str = _series("pupil size", "Which series is the size of the pupil, where the file has several.")
     pupil_center: str = _series(
         "pupil centre", "Which series is the position of the pupil, where the file has several."
+    )
+    all_regions: bool = Field(
+        False,
+        title="All regions, not only cells",
+        description="Take every region, also those that are marked as no cells.",
     )
     sample_time: Literal["start", "middle"] = Field(
         "start",
@@ -137,7 +152,7 @@ class NwbFile(Reader):
         except (SessionError, StorageError) as error:
             faults.append(Column.unreadable("stimulus", str(error), fault=True))
         try:
-            uses |= {id(series): use for use, series in self._chosen(ImportReport()).items() if series is not None}
+            uses |= {id(series): use for use, found in self._chosen(ImportReport()).items() for series in found}
         except (SessionError, StorageError) as error:
             faults.append(Column.unreadable("choice", str(error), fault=True))
         columns = []
@@ -179,14 +194,15 @@ class NwbFile(Reader):
         report = ImportReport()
         report.add("read", "files", f"NWB, {len(self._all())} series")
         chosen = self._chosen(report)
-        series = chosen["activity"]
-        if series is None:
+        if not chosen["activity"]:
             raise SessionError(f"{self.path}: expected a response series of the neurons, found none; see --preview")
-        activity = self._signal(series, "activity", report)
+        reader = NeuronReader(self.path, report, trim=self.settings.trim, all_regions=self.options.all_regions)
+        neurons = reader.read(chosen["activity"])
+        activity = neurons.activity
         if self.options.sample_time == "start":
             report.add("assumed", "activity", "its times say when a sample starts; half a sample was added")
-            activity = Signal(activity.values, activity.times + activity.period_s / 2, activity.source)
-        stimulus = StimulusReader(self.path, self._book, report, self.settings.levels)
+            activity = replace(activity, times=activity.times + activity.period_s / 2)
+        stimulus = StimulusReader(self.path, self._book, report, self.settings.levels, self.settings.axes)
         movies, presentations, tiers = stimulus.read(self.options.stimulus)
         return Recording(
             name=self.path.stem,
@@ -196,8 +212,8 @@ class NwbFile(Reader):
             running=self._behavior(chosen["running"], "running", report),
             pupil_size=self._behavior(chosen["pupil size"], "pupil size", report),
             pupil_center=self._behavior(chosen["pupil centre"], "pupil centre", report),
-            coordinates=self._coordinates(series, len(activity.values), report),
-            neuron_ids=self._neuron_ids(series, len(activity.values)),
+            coordinates=neurons.coordinates,
+            neuron_ids=neurons.ids,
             tiers=tiers,
             simulated="simulated" in [str(word).lower() for word in _first(self._book.keywords)],
             report=report,
@@ -209,12 +225,11 @@ class NwbFile(Reader):
         found = [each for each in self._book.objects.values() if isinstance(each, TimeSeries)]
         return sorted(found, key=path_of)
 
-    def _chosen(self, report: ImportReport) -> dict[str, Any]:
-        """The series of each use, or None; the stimulus has a reader of its own."""
+    def _chosen(self, report: ImportReport) -> dict[str, list[Any]]:
+        """The series of each use, none or one, and of the activity one a plane; the stimulus has its own reader."""
         from pynwb.image import ImageSeries, IndexSeries
         from pynwb.ophys import RoiResponseSeries
 
-        responses = [each for each in self._all() if isinstance(each, RoiResponseSeries)]
         other = [
             each
             for each in self._all()
@@ -222,12 +237,8 @@ class NwbFile(Reader):
         ]
         single = [each for each in other if int(np.prod(each.data.shape[1:])) == 1]
         double = [each for each in other if each.data.shape[1:] == (2,)]
-        deconvolved = [each for each in responses if matches(DECONVOLVED, each)]
         names, source = self.options, self.path
-        found = {
-            "activity": the_one(
-                source, "activity", responses if len(deconvolved) != 1 else deconvolved, names.activity, responses
-            ),
+        ones = {
             "running": the_one(
                 source, "running", [each for each in single if matches(RUNNING, each)], names.running, single
             ),
@@ -238,68 +249,35 @@ class NwbFile(Reader):
                 source, "pupil centre", [each for each in double if matches(CENTRE, each)], names.pupil_center, double
             ),
         }
-        for use, series in found.items():
-            if series is not None:
+        found = {"activity": self._responses()}
+        found |= {use: [] if series is None else [series] for use, series in ones.items()}
+        for use, listed in found.items():
+            for series in listed:
                 report.add("read", use, path_of(series))
         return found
 
-    def _signal(self, series: Any, about: str, report: ImportReport) -> Signal:
-        source = f"{self.path}: {path_of(series)}"
-        values = whole(series.data, source)
-        if values.dtype.kind not in "fiu" or values.ndim > 2 or values.ndim == 0 or len(values) < 2 or not values.size:
-            raise SessionError(f"{source}: expected numbers (samples, channels), found {values.dtype} {values.shape}")
-        values = single_precision(values.reshape(len(values), -1).T)
-        scale, offset = float(series.conversion or 1.0), float(getattr(series, "offset", 0.0) or 0.0)
-        if not (np.isfinite(np.float32(scale)) and np.isfinite(np.float32(offset))):
-            raise SessionError(f"{source}: expected a finite conversion and offset, found {scale:g} and {offset:g}")
-        if (scale, offset) != (1.0, 0.0):
-            report.add("resampled", about, f"times {scale:g} plus {offset:g} {series.unit}, as the file says")
-            with np.errstate(over="ignore", invalid="ignore"):
-                values = values * np.float32(scale) + np.float32(offset)
-        if series.timestamps is None:
-            rate, start = told_clock(series, source)
-            return Signal(values, regular_times(values.shape[1], rate, start), source)
-        times, kept = fitting_times(
-            whole(series.timestamps, f"{source}: its times"),
-            values.shape[1],
-            source,
-            trim=self.settings.trim,
-            report=report,
-            about=about,
-        )
-        return Signal(values[:, :kept], times, source)
+    def _responses(self) -> list[Any]:
+        """The series that are the neurons' activity: the one asked for or the only likely one, or one a plane."""
+        from pynwb.ophys import RoiResponseSeries
 
-    def _behavior(self, series: Any, about: str, report: ImportReport) -> Signal | None:
-        return None if series is None else self._signal(series, about, report)
+        responses = [each for each in self._all() if isinstance(each, RoiResponseSeries)]
+        asked = self.options.activity
+        if asked:
+            # A name may hold a comma, too.
+            whole_name = bool(named(responses, asked))
+            names = [asked] if whole_name else [name.strip() for name in asked.split(",") if name.strip()]
+            found = [the_one(self.path, "activity", responses, name, responses) for name in names]
+            return list({id(each): each for each in found}.values())
+        likely = [each for each in responses if matches(DECONVOLVED, each)] or responses
+        if len(likely) > 1 and are_planes(likely):
+            return likely
+        only = the_one(self.path, "activity", likely, "", responses)
+        return [] if only is None else [only]
 
-    def _coordinates(self, series: Any, neurons: int, report: ImportReport) -> np.ndarray | None:
-        source = f"{self.path}: {path_of(series)}: its regions"
-        table, rows = series.rois.table, whole(series.rois.data, source)
-        if rows.size != neurons:
-            raise SessionError(
-                f"{self.path}: {path_of(series)}: expected a region for each of {neurons} neurons, found {rows.size}"
-            )
-        if set(POSITION_COLUMNS[:2]) <= set(table.colnames):
-            columns = [
-                rows_of(table[name].data, rows, f"{source}: {name}")
-                for name in POSITION_COLUMNS
-                if name in table.colnames
-            ]
-            return np.column_stack(columns if len(columns) == 3 else [*columns, np.zeros(neurons)]).astype(float)
-        spacing = None if table.imaging_plane is None else table.imaging_plane.grid_spacing
-        unit = None if spacing is None else table.imaging_plane.grid_spacing_unit
-        if spacing is None or unit not in ("meters", "micrometers") or "pixel_mask" not in table.colnames:
-            report.add("dropped", "coordinates", f"no columns {', '.join(POSITION_COLUMNS)}, no pixel size with masks")
+    def _behavior(self, found: list[Any], about: str, report: ImportReport) -> Signal | None:
+        if not found:
             return None
-        scale = np.asarray(spacing[:2], dtype=float) * (METRES_TO_UM if unit == "meters" else 1.0)
-        centres = [np.mean([[x, y] for x, y, _ in table["pixel_mask"][int(row)]], axis=0) for row in rows]
-        report.add("assumed", "coordinates", "middles of the regions times the size of a pixel; z is 0 µm")
-        return np.column_stack([np.array(centres) * scale, np.zeros(neurons)])
-
-    def _neuron_ids(self, series: Any, neurons: int) -> np.ndarray | None:
-        source = f"{self.path}: {path_of(series)}: its regions"
-        ids = rows_of(series.rois.table.id.data, whole(series.rois.data, source), source)
-        return ids.astype(int) if np.unique(ids).size == neurons else None
+        return signal_of(found[0], self.path, about, report, trim=self.settings.trim)
 
     def _rate(self, series: Any) -> float | None:
         if series.rate is not None:

@@ -14,7 +14,7 @@ from napari_vidrecon.sessions.importing.clocks import regular_times
 from napari_vidrecon.sessions.importing.hdf5_contents import MOST_FRAMES, require_stored, whole
 from napari_vidrecon.sessions.importing.recording import Presentation, require_ascending
 from napari_vidrecon.sessions.importing.report import ImportReport
-from napari_vidrecon.sessions.importing.stimuli import StimulusMovie, stimulus_movie
+from napari_vidrecon.sessions.importing.stimuli import Pixels, StimulusMovie, stimulus_movie
 from napari_vidrecon.sessions.importing.trials import presentations_from_stream
 
 DECONVOLVED = r"deconv|spike|event"
@@ -110,6 +110,28 @@ def told_clock(series: Any, source: str) -> tuple[float, float]:
     return rate, start
 
 
+class OrderedPixels:
+    """Stored frames with their axes in the usual order; only the frames that are asked for are read.
+
+    Parameters
+    ----------
+    data
+        Frames, rows, columns and perhaps colours, in any order.
+    axes
+        The letters t, h, w and c in the order in which they are stored.
+    """
+
+    def __init__(self, data: Any, axes: str) -> None:
+        self._data, self._axes = data, axes
+        self._order = [axes.index(axis) for axis in "thwc" if axis in axes]
+        self.shape = tuple(int(data.shape[axis]) for axis in self._order)
+        self.dtype = np.dtype(data.dtype)
+
+    def __getitem__(self, index: slice, /) -> np.ndarray:
+        stored = tuple(index if axis == "t" else slice(None) for axis in self._axes)
+        return np.asarray(self._data[stored]).transpose(self._order)
+
+
 class StimulusReader:
     """Finds the movies of an open NWB file.
 
@@ -123,10 +145,19 @@ class StimulusReader:
         Takes notes.
     levels
         Values of black and white; None to tell them by the kind of numbers.
+    axes
+        Order of the axes of stored movies, of t, h, w and c; None for rows before columns where that seems right.
     """
 
-    def __init__(self, path: Path, book: Any, report: ImportReport, levels: tuple[float, float] | None = None) -> None:
-        self.path, self.book, self.report, self.levels = path, book, report, levels
+    def __init__(
+        self,
+        path: Path,
+        book: Any,
+        report: ImportReport,
+        levels: tuple[float, float] | None = None,
+        axes: str | None = None,
+    ) -> None:
+        self.path, self.book, self.report, self.levels, self.axes = path, book, report, levels, axes
 
     def series(self, name: str = "") -> list[Any]:
         """The series that were shown, or those of one name.
@@ -184,7 +215,6 @@ class StimulusReader:
                 )
             streams.append((number, frames, self._times(series, frames.size)))
             self.report.add("read", "stimulus", f"{path_of(series)}, {frames.size} frames shown")
-        self.report.add("assumed", "stimulus", "the axes of pictures are rows, then columns")
         presentations, tiers = self._by_trials(streams)
         if presentations is None:
             presentations = [shown for stream in streams for shown in self._by_pauses(*stream)]
@@ -236,14 +266,40 @@ class StimulusReader:
             pictures = [whole(image.data, f"{source}: {image.name}") for image in images]
             if len({picture.shape for picture in pictures}) != 1:
                 raise SessionError(f"{source}: expected pictures of one size, found several; choose others")
-            return stimulus_movie(source, np.stack(pictures), self.levels)
+            return stimulus_movie(source, self._upright(np.stack(pictures), source), self.levels)
         if holder.external_file is not None:
             raise SessionError(
                 f"{source}: expected frames in the NWB file, found a link to {one_line(holder.external_file[0], 100)}; "
                 "save its frames as .npy and import plain arrays"
             )
         require_stored(holder.data, source)
-        return stimulus_movie(source, holder.data, self.levels)
+        return stimulus_movie(source, self._upright(holder.data, source), self.levels)
+
+    def _upright(self, data: Any, source: str) -> Pixels:
+        """Stored frames as (frames, rows, columns): the standard says (frame, x, y), and most files hold rows first."""
+        shape = tuple(int(size) for size in data.shape)
+        if self.axes is not None:
+            if len(self.axes) != len(shape) or len(set(self.axes)) != len(shape) or not set("thw") <= set(self.axes):
+                raise SessionError(
+                    f"{source}: expected axes t, h and w, and c where there, found {one_line(repr(self.axes), 20)} for "
+                    f"shape {shape}; see --axes"
+                )
+            return OrderedPixels(data, self.axes)
+        if len(shape) < 3:
+            return data
+        if shape[1] > shape[2]:
+            raise SessionError(
+                f"{source}: expected pictures (rows, columns) of a screen that is wider than high, found {shape[1]} x "
+                f"{shape[2]}; NWB's standard says (frame, x, y): give --axes twh if they are stored so, --axes thw if "
+                "the first is rows" + ("" if len(shape) == 3 else ", with c for the colours")
+            )
+        if shape[1] == shape[2]:
+            text = "pictures are square: whether rows or x came first cannot be told; taken as rows (--axes twh: as x)"
+            self.report.add("warning", "stimulus", text)
+        else:
+            text = "the axes of pictures are rows, then columns, as they are wider than high so (--axes twh: x first)"
+            self.report.add("assumed", "stimulus", text)
+        return data
 
     def _times(self, series: Any, frames: int) -> np.ndarray:
         source = f"{self.path}: {path_of(series)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -65,6 +65,40 @@ class Signal:
     def rate_hz(self) -> float:
         """Samples a second."""
         return 1.0 / self.period_s
+
+    def chosen(self, channels: np.ndarray, values: np.ndarray | None = None) -> Signal:
+        """Some of the channels.
+
+        Parameters
+        ----------
+        channels
+            (C,) bool.
+        values
+            Theirs, where they were changed; None for as they are.
+
+        Returns
+        -------
+        Signal
+            On the same clock.
+        """
+        delays = None if self.delays_s is None else self.delays_s[channels]
+        values = self.values[channels] if values is None else values
+        return replace(self, values=values, delays_s=delays)
+
+    def in_frames(self, edges_s: np.ndarray) -> np.ndarray | None:
+        """What belongs into each frame, where more than samples tells it.
+
+        Parameters
+        ----------
+        edges_s
+            (T + 1,) ends of the frames, s.
+
+        Returns
+        -------
+        np.ndarray | None
+            (C, T), or None: the samples tell it.
+        """
+        return None
 
     def gaps_s(self, longest_s: float = 0.0) -> np.ndarray:
         """Where samples are missing in its clock.
