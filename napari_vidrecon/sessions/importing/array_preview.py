@@ -71,13 +71,22 @@ def recorded_place(folder: Path, name: str) -> Path:
     return place.with_name(f"{place.name}:{matlab[1]}") if matlab and matlab[1] else place
 
 
-def recorded_array(folder: Path, name: str) -> np.ndarray:
+def recorded_array(folder: Path, name: str, *, memory_map: bool = False) -> np.ndarray:
     """An array file of a recording, or a variable of a MAT file: numbers or text.
+
+    Parameters
+    ----------
+    folder
+        The folder of the recording.
+    name
+        Its name.
+    memory_map
+        Map an array file, so that only what is touched is read.
 
     Returns
     -------
     np.ndarray
-        In memory.
+        In memory, or mapped.
 
     Raises
     ------
@@ -88,10 +97,10 @@ def recorded_array(folder: Path, name: str) -> np.ndarray:
     if matlab:
         file, variable = matlab
         return read_matlab(recorded_file(folder, file), variable, Path(file).stem)
-    return read_array(recorded_file(folder, name))
+    return read_array(recorded_file(folder, name), memory_map=memory_map)
 
 
-def recorded_numbers(folder: Path, name: str, expected: str = "numbers") -> np.ndarray:
+def recorded_numbers(folder: Path, name: str, expected: str = "numbers", *, memory_map: bool = False) -> np.ndarray:
     """An array file of real numbers.
 
     Parameters
@@ -102,6 +111,8 @@ def recorded_numbers(folder: Path, name: str, expected: str = "numbers") -> np.n
         Its name.
     expected
         What they should be, for the message.
+    memory_map
+        Map an array file, so that only what is touched is read.
 
     Returns
     -------
@@ -115,7 +126,7 @@ def recorded_numbers(folder: Path, name: str, expected: str = "numbers") -> np.n
     SessionError
         Not numbers.
     """
-    values = recorded_array(folder, name)
+    values = recorded_array(folder, name, memory_map=memory_map)
     if values.dtype.kind not in "fiu":
         raise SessionError(f"{folder / name}: expected {expected}, found {values.dtype} of shape {values.shape}")
     return values

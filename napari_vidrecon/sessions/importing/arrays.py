@@ -21,6 +21,7 @@ from napari_vidrecon.sessions.importing.array_preview import (
 from napari_vidrecon.sessions.importing.clocks import ClockMap, fitting_times, regular_times, require_rate
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import ActivityPart, Description, SignalPart, read_description
+from napari_vidrecon.sessions.importing.lazy_pixels import FilmPixels
 from napari_vidrecon.sessions.importing.matlab_files import split_name
 from napari_vidrecon.sessions.importing.movie_files import movies_at
 from napari_vidrecon.sessions.importing.recording import (
@@ -91,7 +92,7 @@ class ArrayFolder(Reader):
         report = ImportReport()
         report.add("read", "files", f"plain arrays, told apart by {told_by}")
         part = description.activity
-        values = recorded_numbers(self.path, part.file, "activity (neurons, samples)")
+        values = recorded_numbers(self.path, part.file, "activity (neurons, samples)", memory_map=True)
         if values.ndim != 2 or 0 in values.shape:
             raise SessionError(
                 f"{self.path / part.file}: expected activity (neurons, samples), "
@@ -118,6 +119,10 @@ def _other_axes(movies: list[StimulusMovie], times: np.ndarray) -> str:
         order = "hwt" if times.size == movies[0].size_px[1] else "htw"
         return f'if its last axes are frames, say axes = "{order}" (--axes {order}); '
     return ""
+
+
+def _own_times(movie: StimulusMovie) -> bool:
+    return isinstance(movie.pixels, FilmPixels)
 
 
 class ArrayReader:
@@ -268,7 +273,7 @@ class ArrayReader:
             )
         if part.times is not None:
             presentations = self._by_times(movies, order, self.folder / part.times)
-        elif part.onsets is not None and part.rate_hz is not None:
+        elif part.onsets is not None and (part.rate_hz is not None or all(map(_own_times, movies))):
             onsets = recorded_vector(self.folder, part.onsets, "times in seconds")
             require_ascending(onsets, str(self.folder / part.onsets))
             if onsets.size != order.size:
@@ -277,19 +282,30 @@ class ArrayReader:
                     f"found {onsets.size}; say in `order` which movie each presentation shows"
                 )
             presentations = [
-                Presentation(movie, np.arange(len(movies[movie])), onset + np.arange(len(movies[movie])) / part.rate_hz)
+                Presentation(movie, np.arange(len(movies[movie])), onset + self._after_onset(movies[movie]))
                 for movie, onset in zip(order.tolist(), onsets.astype(float), strict=True)
             ]
-            self.report.add("assumed", "stimulus", f"a steady {part.rate_hz:g} Hz from each onset on, as described")
         else:
             raise SessionError(
                 f"{self.folder}: expected the times at which frames appeared, found none; add stimulus_times.npy, "
-                "or give onsets and rate_hz in recording.toml"
+                "or give onsets and rate_hz in recording.toml, onsets alone for films"
             )
         self._require_one_after_another(presentations)
         return tuple(movies), tuple(
             Presentation(shown.movie, shown.frames, self._on_activity_clock(shown.times)) for shown in presentations
         )
+
+    def _after_onset(self, movie: StimulusMovie) -> np.ndarray:
+        """When the frames of a movie appeared after its onset, s."""
+        rate_hz = self.description.stimulus.rate_hz
+        pixels = movie.pixels
+        if isinstance(pixels, FilmPixels) and (rate_hz is None or not pixels.steady):
+            text = "each frame at its own time in the film, from each onset on"
+            self.report.add("assumed", "stimulus", text if pixels.steady else f"{text}: its rate varies")
+            return pixels.times_s - pixels.times_s[0]
+        assert rate_hz is not None
+        self.report.add("assumed", "stimulus", f"a steady {rate_hz:g} Hz from each onset on, as described")
+        return np.arange(len(movie)) / rate_hz
 
     def _order(self, movies: int) -> np.ndarray:
         part = self.description.stimulus

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,10 +15,11 @@ import numpy as np
 
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.sessions.importing.behavior import behavior_of, prepared_behavior
+from napari_vidrecon.sessions.importing.lazy_pixels import FilmPixels
 from napari_vidrecon.sessions.importing.neurons import usable_neurons
 from napari_vidrecon.sessions.importing.recording import Recording
 from napari_vidrecon.sessions.importing.report import ImportReport
-from napari_vidrecon.sessions.importing.resampling import on_video_clock
+from napari_vidrecon.sessions.importing.resampling import ScreenFit, on_video_clock
 from napari_vidrecon.sessions.importing.settings import ImportSettings
 from napari_vidrecon.sessions.importing.tiers import (
     TRAINING_TIER,
@@ -38,6 +42,7 @@ from napari_vidrecon.sessions.writer import (
     require_session_or_nothing,
     write_session,
 )
+from napari_vidrecon.storage import disk_errors
 
 FEW_TRIALS = 60
 """With fewer trials than this an encoder learns little."""
@@ -92,7 +97,23 @@ def import_recording(
     cuts = cut_trials(recording, settings.trial_frames)
     recording = prepared_behavior(usable_neurons(recording, cuts, settings), cuts)
     _note_resampling(recording, cuts, settings)
-    tiers = _tiers(recording, cuts, settings, on_progress)
+    clips = ClipStore(recording, settings.fit, Path(folder).absolute().parent)
+    try:
+        return _written(recording, folder, cuts, clips, settings, on_progress)
+    finally:
+        clips.close()
+
+
+def _written(
+    recording: Recording,
+    folder: Path | str,
+    cuts: list[TrialCut],
+    clips: ClipStore,
+    settings: ImportSettings,
+    on_progress: OnProgress | None,
+) -> ImportReport:
+    report = recording.report
+    tiers = _tiers(recording, cuts, clips, settings, on_progress)
     _note_totals(recording, cuts, tiers)
 
     def on_trial(done: int) -> None:
@@ -108,7 +129,7 @@ def import_recording(
         extra[SIMULATION_FILE] = json.dumps(told) + "\n"
     write_session(
         folder,
-        _trials(recording, cuts, tiers, settings),
+        _trials(recording, cuts, tiers, clips),
         coordinates=recording.coordinates,
         unit_ids=recording.neuron_ids,
         padded_frames=max(PADDED_FRAMES, *(cut.frames for cut in cuts)),
@@ -118,13 +139,54 @@ def import_recording(
     return report
 
 
-def _trials(recording: Recording, cuts: list[TrialCut], tiers: list[str], settings: ImportSettings) -> Iterator[Trial]:
+class ClipStore:
+    """Clips of films as the screen showed them, made once: decoding takes long. They wait in a file without a name.
+
+    Parameters
+    ----------
+    recording
+        Whose movies they are.
+    fit
+        How movies of other proportions meet the screen.
+    place
+        A folder on the disk that takes the session.
+    """
+
+    def __init__(self, recording: Recording, fit: ScreenFit, place: Path) -> None:
+        self._recording, self._fit = recording, fit
+        existing = next((each for each in (place, *place.parents) if each.is_dir()), None)
+        self._file = tempfile.TemporaryFile(dir=existing)  # noqa: SIM115  # closed by whoever made this
+        self._at: dict[object, tuple[int, tuple[int, ...]]] = {}
+
+    def clip(self, cut: TrialCut) -> np.ndarray:
+        """What the screen showed in a trial: (T, 36, 64) float32, grey levels 0..255."""
+        movie = self._recording.movies[self._recording.presentations[cut.presentation].movie]
+        if not isinstance(movie.pixels, FilmPixels):
+            return cut.video(self._recording, self._fit)
+        key = cut.clip_key(self._recording)
+        if key in self._at:
+            start, shape = self._at[key]
+            self._file.seek(start)
+            return np.frombuffer(self._file.read(4 * math.prod(shape)), np.float32).reshape(shape).copy()
+        found = cut.video(self._recording, self._fit)
+        start = self._file.seek(0, os.SEEK_END)
+        with disk_errors(self._recording.name):
+            self._file.write(found.tobytes())
+        self._at[key] = start, found.shape
+        return found
+
+    def close(self) -> None:
+        """Remove it."""
+        self._file.close()
+
+
+def _trials(recording: Recording, cuts: list[TrialCut], tiers: list[str], clips: ClipStore) -> Iterator[Trial]:
     for number, (cut, tier) in enumerate(zip(cuts, tiers, strict=True)):
         behavior, pupil_center = behavior_of(recording, cut)
         yield Trial(
             id=number,
             tier=tier,
-            video=cut.video(recording, settings.fit),
+            video=clips.clip(cut),
             behavior=behavior,
             pupil_center=pupil_center,
             recorded_responses=np.maximum(on_video_clock(recording.activity, cut.edges_s), 0.0),
@@ -134,14 +196,18 @@ def _trials(recording: Recording, cuts: list[TrialCut], tiers: list[str], settin
 
 
 def _tiers(
-    recording: Recording, cuts: list[TrialCut], settings: ImportSettings, on_progress: OnProgress | None
+    recording: Recording,
+    cuts: list[TrialCut],
+    clips: ClipStore,
+    settings: ImportSettings,
+    on_progress: OnProgress | None,
 ) -> list[str]:
     known: dict[object, ClipLook] = {}
     looks = []
     for done, cut in enumerate(cuts, start=1):
         key = cut.clip_key(recording)
         if key not in known:
-            known[key] = ClipLook.of(cut.video(recording, settings.fit))
+            known[key] = ClipLook.of(clips.clip(cut))
         looks.append(known[key])
         if on_progress is not None:
             on_progress("hashing", done, len(cuts))

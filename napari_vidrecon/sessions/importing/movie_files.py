@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
+
 from napari_vidrecon.errors import SessionError
+from napari_vidrecon.sessions.importing.lazy_pixels import FilmPixels, TiffPixels
 from napari_vidrecon.sessions.importing.matlab_files import read_matlab, split_name
 from napari_vidrecon.sessions.importing.stimuli import (
     COLOUR_CHANNELS,
@@ -58,12 +61,17 @@ def movies_at(
     if place.is_dir():
         return [movie for file in movie_files(place) for movie in movies_at(file, axes, levels, within)]
     matlab = split_name(place.name)
+    pixels: np.ndarray | FilmPixels | TiffPixels
     pixels = read_matlab(place.with_name(matlab[0]), matlab[1], "stimulus") if matlab else open_pixels(place)
     if axes is None or place.suffix.lower() in FILM_SUFFIXES:
         axes = _axes(place, pixels.shape)
     if len(axes) != pixels.ndim or len(set(axes)) != len(axes) or not set("thw") <= set(axes):
         raise SessionError(f"{place}: expected axes t, h and w, and n and c where there, found {axes!r} for "
                            f"shape {pixels.shape}")  # fmt: skip
+    if not isinstance(pixels, np.ndarray):
+        if axes == _axes(place, pixels.shape) and "n" not in axes:
+            return [stimulus_movie(str(place), pixels, levels)]
+        pixels = pixels[:]
     ordered = pixels.transpose([axes.index(axis) for axis in "nthwc" if axis in axes])
     if ordered.ndim > 3 and "n" in axes and 0 in ordered.shape:
         raise SessionError(f"{place}: expected movies, found an empty array of shape {pixels.shape}")

@@ -60,8 +60,7 @@ def usable_neurons(recording: Recording, cuts: list[TrialCut], settings: ImportS
             f"found none among {neurons}; choose another array"
         )
     lowest_kept, highest_kept = float(lowest[keep].min()), float(highest[keep].max())
-    kept = recording.activity.values if keep.all() else recording.activity.values[keep]
-    values = _not_negative(recording, kept, lowest_kept, highest_kept, settings)
+    values = _kept(recording, keep, lowest_kept, highest_kept, settings)
     mean = max(total / max(count, 1), 0.0)
     if not PLAUSIBLE_MEAN[0] <= mean <= PLAUSIBLE_MEAN[1]:
         text = f"its mean is {mean:.3g}; the public mice have 2 to 5, and training may need a scale nearer to theirs"
@@ -85,17 +84,23 @@ def _drop_or_refuse(recording: Recording, which: np.ndarray, kind: str, settings
     recording.report.add("dropped", "activity", f"{len(places)} neurons that are {kind} (rows {named})")
 
 
-def _not_negative(
-    recording: Recording, values: np.ndarray, lowest: float, highest: float, settings: ImportSettings
+def _kept(
+    recording: Recording, keep: np.ndarray, lowest: float, highest: float, settings: ImportSettings
 ) -> np.ndarray:
+    """Activity of the neurons that are kept, none below 0; copied once at most, as it may fill half of the memory."""
+    values = recording.activity.values
     if lowest >= 0:
-        return values
+        return values if keep.all() else values[keep]
     if lowest < -NEGATIVE_RESPONSE_TOLERANCE * max(highest, 1.0) and settings.negative == "refuse":
         raise SessionError(
             f"{recording.activity.source}: expected activity of at least 0, found values down to {lowest:.4g}; "
             "use deconvolved activity, or set what is below 0 to 0 with --negative clip"
         )
-    below = float((values < 0).mean())
-    text = f"{below:.2%} of the samples were below 0, down to {lowest:.4g}; they are set to 0"
+    kept = np.empty((int(keep.sum()), values.shape[1]), values.dtype)
+    below = 0
+    for row, place in enumerate(np.flatnonzero(keep)):
+        below += int((values[place] < 0).sum())
+        np.maximum(values[place], 0, out=kept[row])
+    text = f"{below / kept.size:.2%} of the samples were below 0, down to {lowest:.4g}; they are set to 0"
     recording.report.add("repaired", "activity", text)
-    return np.maximum(values, 0)
+    return kept

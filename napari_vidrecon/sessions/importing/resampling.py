@@ -6,9 +6,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.errors import ConfigError, SessionError
+from napari_vidrecon.sessions.importing.lazy_pixels import FilmPixels
 from napari_vidrecon.sessions.importing.recording import Signal
-from napari_vidrecon.sessions.importing.stimuli import WHITE, StimulusMovie
+from napari_vidrecon.sessions.importing.stimuli import LUMA_WEIGHTS, WHITE, StimulusMovie
+from napari_vidrecon.storage import reading
 
 ScreenFit = Literal["pad", "crop", "stretch"]
 SURROUND_GREY = WHITE / 2
@@ -73,7 +75,34 @@ class ScreenResampler:
         if self.identical:
             return np.asarray(pictures, dtype=np.float32)
         rows, columns = self.weights
-        shown = np.matmul(np.matmul(rows, pictures), columns.T)
+        return self._with_surround(np.matmul(np.matmul(rows, pictures), columns.T))
+
+    def of_colours(self, pictures: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
+        """(F, H, W, C) uint8 to (F, rows, columns) float32; colours are put together last, when there is little left.
+
+        Parameters
+        ----------
+        pictures
+            Grey levels 0..255 of each colour.
+        shares
+            Of each colour in the brightness.
+
+        Returns
+        -------
+        np.ndarray
+            What no picture covers is mid grey.
+        """
+        rows, columns = self.weights
+        weights = np.array(shares, dtype=np.float32)
+        shown = np.empty((len(pictures), len(rows), len(columns)), np.float32)
+        for number, picture in enumerate(pictures):
+            flat = picture.reshape(len(picture), -1).astype(np.float32)
+            low = (rows @ flat).reshape(len(rows), *picture.shape[1:]) @ weights
+            shown[number] = low @ columns.T
+        return self._with_surround(shown)
+
+    def _with_surround(self, shown: np.ndarray) -> np.ndarray:
+        rows, columns = self.weights
         covered = np.outer(rows.sum(axis=1), columns.sum(axis=1))
         return (shown + (1.0 - covered) * SURROUND_GREY).astype(np.float32)
 
@@ -107,15 +136,23 @@ def shown_clip(
         height, width = movie.size_px
         at_once = max(1, min(FRAMES_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
         parts = [
-            resampler(movie.grey(start, min(start + at_once, int(needed[-1]) + 1)))
+            _shown(movie, resampler, start, min(start + at_once, int(needed[-1]) + 1))
             for start in range(int(needed[0]), int(needed[-1]) + 1, at_once)
         ]
     else:
-        parts = [resampler(movie.grey(int(frame), int(frame) + 1)) for frame in needed]
+        parts = [_shown(movie, resampler, int(frame), int(frame) + 1) for frame in needed]
     pictures = np.concatenate(parts)
     if np.array_equal(edges, first + np.arange(len(pictures) + 1)):
         return pictures
     return np.tensordot(overlap(edges - first, len(pictures)), pictures, axes=1).astype(np.float32)
+
+
+def _shown(movie: StimulusMovie, resampler: ScreenResampler, start: int, stop: int) -> np.ndarray:
+    if isinstance(movie.pixels, FilmPixels) and movie.levels == (0.0, WHITE) and not resampler.identical:
+        # Films are large, and black and white are those of the file.
+        with reading(movie.name, SessionError, f"frames {start} to {stop - 1} of a movie"):
+            return resampler.of_colours(movie.pixels[start:stop], LUMA_WEIGHTS)
+    return resampler(movie.grey(start, stop))
 
 
 def on_video_clock(signal: Signal, edges_s: np.ndarray) -> np.ndarray:

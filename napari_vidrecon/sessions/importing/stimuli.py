@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from napari_vidrecon.errors import SessionError, StorageError
-from napari_vidrecon.sessions.stimuli.films import film_frames, quiet
+from napari_vidrecon.sessions.importing.lazy_pixels import FilmPixels, TiffPixels, tiff_pixels
 from napari_vidrecon.storage import check_regular, open_regular, read_array, reading
 from napari_vidrecon.storage.impostors import check_genuine
 
@@ -21,10 +20,6 @@ COLOUR_CHANNELS = (3, 4)
 ARRAY_SUFFIXES, TIFF_SUFFIXES, FILM_SUFFIXES = (".npy",), (".tif", ".tiff"), (".mp4", ".avi", ".mov", ".mkv")
 MOVIE_SUFFIXES = ARRAY_SUFFIXES + TIFF_SUFFIXES + FILM_SUFFIXES
 LARGEST_SIDE_PX = 8192
-FILM_RATIO = 20
-MOST_FRAMES = 10_000_000
-UNPACKED_RATIO, UNPACKED_SURPLUS_BYTES = 8, 400 << 20
-"""A compressed film may be this many times as large as its file, and this much larger; more fits into no memory."""
 FRAMES_TO_LOOK_AT = 32
 DARKEST_PLAUSIBLE_SHARE = 0.1
 """A movie of 16 bits that never exceeds this share of its range was most likely stored with fewer bits."""
@@ -149,10 +144,10 @@ def stimulus_movie(name: str, pixels: Pixels, levels: tuple[float, float] | None
 def _levels_of(name: str, pixels: Pixels) -> tuple[float, float]:
     if pixels.dtype.kind == "b":
         return 0.0, 1.0
-    lowest, highest = value_range(pixels)
-    remedy = "say which values were black and white: levels = [0, 4095] in the description, or --levels 0:4095"
     if pixels.dtype == np.uint8:
         return 0.0, WHITE
+    lowest, highest = value_range(pixels)
+    remedy = "say which values were black and white: levels = [0, 4095] in the description, or --levels 0:4095"
     if pixels.dtype == np.uint16 and highest > DARKEST_PLAUSIBLE_SHARE * np.iinfo(np.uint16).max:
         return 0.0, float(np.iinfo(np.uint16).max)
     if pixels.dtype.kind == "f" and lowest >= 0 and highest <= 1.0:
@@ -180,12 +175,12 @@ def value_range(pixels: Pixels) -> tuple[float, float]:
     return min(low for low, _ in looked), max(high for _, high in looked)
 
 
-def open_pixels(file: Path) -> np.ndarray:
-    """Frames of a movie file, time first: `.npy` is mapped, TIFF and film files are read.
+def open_pixels(file: Path) -> np.ndarray | FilmPixels | TiffPixels:
+    """Frames of a movie file, time first: `.npy` is mapped, TIFF and film files are read in pieces.
 
     Returns
     -------
-    np.ndarray
+    np.ndarray | FilmPixels | TiffPixels
         (T, H, W) or (T, H, W, colours).
 
     Raises
@@ -202,33 +197,4 @@ def open_pixels(file: Path) -> np.ndarray:
     with open_regular(file, "a movie") as opened:
         check_genuine(file, opened, "a movie", StorageError)
     with reading(file, expected="a movie"):
-        return _tiff(file, size) if suffix in TIFF_SUFFIXES else _film(file, size)
-
-
-def _tiff(file: Path, size: int) -> np.ndarray:
-    import tifffile
-
-    with quiet("tifffile"), tifffile.TiffFile(file) as opened:
-        series = opened.series[0]
-        _require_likely(file, size, int(np.prod([int(n) for n in series.shape], dtype=object)) * series.dtype.itemsize)
-        return np.asarray(series.asarray())
-
-
-def _film(file: Path, size: int) -> np.ndarray:
-    frames: list[np.ndarray] = []
-    total = 0
-    # Closed, not only left: a traceback that somebody keeps would keep ffmpeg waiting.
-    with contextlib.closing(film_frames(file, MOST_FRAMES)) as read:
-        for frame in read:
-            total += frame.nbytes
-            _require_likely(file, size * FILM_RATIO, total)
-            frames.append(frame)
-    return np.stack(frames)
-
-
-def _require_likely(file: Path, size: int, unpacked: int) -> None:
-    if unpacked > UNPACKED_RATIO * size + UNPACKED_SURPLUS_BYTES:
-        raise StorageError(
-            f"{file}: expected a movie of its size, found one that says it has {unpacked:,} bytes of pixels; "
-            "it is damaged: copy it again, or save its frames as .npy"
-        )
+        return tiff_pixels(file, size) if suffix in TIFF_SUFFIXES else FilmPixels(file)

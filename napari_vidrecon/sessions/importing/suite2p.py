@@ -267,11 +267,11 @@ class Suite2pFolder(Reader):
                     f"cut the longer ones at their end with --trim, by at most {MOST_TRIMMED} samples"
                 )
             report.add("repaired", "activity", f"planes of {max(lengths)} samples cut to {shortest} at the end")
-        return np.concatenate([part[:, :shortest] for part in values])
+        return values[0] if len(values) == 1 else np.concatenate([part[:, :shortest] for part in values])
 
     def _traces(self, file: Path) -> np.ndarray:
         check_inside(self.path, file)
-        traces = read_array(file)
+        traces = read_array(file, memory_map=True)
         if traces.ndim != 2 or traces.dtype.kind not in "fiu" or traces.shape[0] < 1 or traces.shape[1] < 2:
             found = f"{traces.dtype} of shape {traces.shape}"
             raise SessionError(f"{file}: expected traces (regions, samples), found {found}")

@@ -20,6 +20,8 @@ MOST_TRIALS = 50_000
 LONGEST_PRESENTATION_S = 12.0 * 3600
 SAME_RATE = 0.01
 """Movies within this share of the video clock's rate are taken frame by frame."""
+MASK_FRAMES = 82
+"""Fitting a mask takes clips of this length; what is shorter is left out where there are enough longer ones."""
 MINIMUM_TRIALS = 8
 """Fewer cannot be split into clips to train on, to validate with and to test with."""
 LONGEST_STALL_S = 0.5
@@ -136,7 +138,25 @@ def cut_trials(recording: Recording, trial_frames: int) -> list[TrialCut]:
     if len(usable) < len(inside):
         report.add("dropped", "trials", f"{len(inside) - len(usable)} in which all neurons are NaN at once")
     require_enough(recording, len(usable))
-    return usable
+    return _long_enough(recording, usable)
+
+
+def _long_enough(recording: Recording, cuts: list[TrialCut]) -> list[TrialCut]:
+    """Those that every later step can use, where there are enough of them."""
+    long = [cut for cut in cuts if cut.frames >= MASK_FRAMES]
+    short = len(cuts) - len(long)
+    if not short:
+        return cuts
+    if len(long) < MINIMUM_TRIALS or len(long) < len(cuts) / 2:
+        text = f"{short} are shorter than the {MASK_FRAMES} frames that fitting a mask takes"
+        recording.report.add("warning", "trials", text)
+        return cuts
+    text = (
+        f"{short} of {len(cuts)} that are shorter than {MASK_FRAMES} frames, which fitting a mask takes; "
+        "another length of trials may leave fewer over (--trial-frames)"
+    )
+    recording.report.add("dropped", "trials", text)
+    return long
 
 
 def require_enough(recording: Recording, trials: int) -> None:

@@ -31,10 +31,10 @@ LOOKS_AGAIN_S = 0.2
 LARGEST_PROCESS_BYTES = 2 << 30
 LARGEST_BLOCK_BYTES = 512 << 20
 COLOURS = 3
-LONGEST_HEADER_LINE = 64
+LONGEST_HEADER_LINE, LONGEST_CLOCK_LINE = 64, 400
 
 
-def film_frames(path: Path, frames: int) -> Generator[np.ndarray, None, None]:
+def film_frames(path: Path, frames: int, *, each_once: bool = False) -> Generator[np.ndarray, None, None]:
     """Frames of a film one by one.
 
     Parameters
@@ -43,6 +43,8 @@ def film_frames(path: Path, frames: int) -> Generator[np.ndarray, None, None]:
         The film.
     frames
         How many at most.
+    each_once
+        Give each frame that is stored once; else those of a variable rate are repeated to a steady one.
 
     Yields
     ------
@@ -54,7 +56,8 @@ def film_frames(path: Path, frames: int) -> Generator[np.ndarray, None, None]:
     StorageError
         Ffmpeg is not there, or gave no frame in time.
     """
-    process = _started(path, frames)
+    some = ("-frames:v", str(frames), "-threads", "1", "-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-")
+    process = _started(path, (*OF_THE_FILM, *ONCE, *some) if each_once else (*OF_THE_FILM, *some))
     assert process.stdout is not None
     patience = Patience(process)
     try:
@@ -108,14 +111,69 @@ class Patience:
         self._thread.join()
 
 
-def _started(path: Path, frames: int) -> subprocess.Popen[bytes]:
+OF_THE_FILM, ONCE = ("-map", "0:v:0"), ("-fps_mode", "passthrough")
+MOST_CLOCK_LINES = 20_000_000
+
+
+def film_clock(path: Path) -> tuple[np.ndarray, tuple[int, int]]:
+    """When each frame of a film appears in it, and their size; all are decoded, none is kept.
+
+    Parameters
+    ----------
+    path
+        The film.
+
+    Returns
+    -------
+    tuple[np.ndarray, tuple[int, int]]
+        (frames,) s, and height and width in pixels.
+
+    Raises
+    ------
+    StorageError
+        Ffmpeg is not there, or finds no film.
+    """
+    # Frames go on as they are in memory, so that only their times are written.
+    process = _started(path, (*OF_THE_FILM, *ONCE, "-c:v", "wrapped_avframe", "-f", "framecrc", "-"))
+    assert process.stdout is not None
+    patience = Patience(process)
+    base, size, ticks = 0.0, (0, 0), []
+    try:
+        for _ in range(MOST_CLOCK_LINES):
+            with patience:
+                line = process.stdout.readline(LONGEST_CLOCK_LINE).decode("ascii", errors="replace")
+            if not line:
+                break
+            key, _, value = line.partition(": ")
+            if key == "#tb 0":
+                above, _, below = value.partition("/")
+                base = int(above) / int(below)
+            elif key == "#dimensions 0":
+                width, _, height = value.partition("x")
+                size = (int(height), int(width))
+            elif not line.startswith("#"):
+                ticks.append(int(line.split(",")[2]))
+    except (ValueError, IndexError, ZeroDivisionError):
+        ticks = []
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait()
+        patience.end()
+    if patience.lost:
+        raise StorageError(f"{path}: expected a movie, found one of which no frame came in {PATIENCE_S:g} s")
+    if not ticks or not 0 < size[0] * size[1] <= LARGEST_PICTURE_PX:
+        raise StorageError(f"{path}: expected a movie, found a file that cannot be read as one")
+    return np.array(ticks, dtype=float) * base, size
+
+
+def _started(path: Path, wanted: tuple[str, ...]) -> subprocess.Popen[bytes]:
     import imageio_ffmpeg
 
     words = ["-nostdin", "-v", "quiet", "-max_alloc", str(LARGEST_BLOCK_BYTES), "-threads", "2"]
     words += ["-max_pixels", str(LARGEST_PICTURE_PX), "-protocol_whitelist", "file", "-format_whitelist", CONTAINERS]
     # With its whole path no name is taken for an address, a list or an option.
-    words += ["-i", os.path.abspath(path), "-map", "0:v:0", "-frames:v", str(frames)]  # noqa: PTH100
-    words += ["-threads", "1", "-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-"]
+    words += ["-i", os.path.abspath(path), *wanted]  # noqa: PTH100
     try:
         process = subprocess.Popen(
             [imageio_ffmpeg.get_ffmpeg_exe(), *words],
