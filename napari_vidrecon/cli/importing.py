@@ -44,7 +44,8 @@ def importing(
     kind: Annotated[
         str,
         typer.Argument(
-            metavar="KIND", help="What kind of files they are: suite2p, nwb, arrays, or what a package adds."
+            metavar="KIND",
+            help="Kind of files: suite2p, phy, caiman, nwb, arrays, or what a package adds.",
         ),
     ],
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of suite2p or of arrays, or NWB file.")],

@@ -79,7 +79,7 @@ def test_an_imported_session_is_replaced_only_if_asked_and_other_folders_never(
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("matlab", "SOURCE"), "suite2p, nwb, arrays"),
+        (("matlab", "SOURCE"), "suite2p, phy, caiman, nwb, arrays"),
         (("arrays", "nowhere"), "nothing there"),
         (("arrays", "SOURCE", "--fit", "squeeze"), "fit"),
         (("arrays", "SOURCE", "--levels", "white"), "BLACK:WHITE"),

@@ -195,6 +195,8 @@ def uses(description: Description) -> dict[str, tuple[str, str | None, float | N
             found[part.file] = (title, part.times, part.rate_hz)
             if part.times:
                 found[part.times] = (f"times of the {title}", part.times, None)
+    if description.activity.clusters:
+        found[description.activity.clusters] = ("which unit each spike is of", None, None)
     stimulus = description.stimulus
     found[stimulus.file] = ("stimulus", stimulus.times, stimulus.rate_hz)
     for file, use in {

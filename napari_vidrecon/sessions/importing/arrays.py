@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from napari_vidrecon.sessions.importing.recording import (
 from napari_vidrecon.sessions.importing.recording_reader import Reader
 from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.sessions.importing.spikes import UNIT_NOTE, Spikes, trains_of
 from napari_vidrecon.sessions.importing.stimuli import StimulusMovie
 from napari_vidrecon.sessions.importing.tables import fitting_rows, positions_table, recorded_text
 from napari_vidrecon.sessions.importing.trials import presentations_from_stream
@@ -92,6 +94,8 @@ class ArrayFolder(Reader):
         report = ImportReport()
         report.add("read", "files", f"plain arrays, told apart by {told_by}")
         part = description.activity
+        if part.clusters is not None:
+            return self._of_spikes(description, part.clusters, report)
         values = recorded_numbers(self.path, part.file, "activity (neurons, samples)", memory_map=True)
         if values.ndim != 2 or 0 in values.shape:
             raise SessionError(
@@ -104,6 +108,21 @@ class ArrayFolder(Reader):
             report.add("assumed", "activity", text)
         values = values.T if part.axes == "time,neurons" else values
         return ArrayReader(self.path, description, self.settings, report).recording(values, part.file)
+
+    def _of_spikes(self, description: Description, clusters: str, report: ImportReport) -> Recording:
+        part = description.activity
+        source = str(self.path / part.file)
+        times = recorded_numbers(self.path, part.file, "times of spikes in seconds")
+        if times.dtype.kind in "iu" and part.rate_hz is None:
+            raise SessionError(
+                f"{source}: expected times of spikes in seconds, found whole numbers; if they are samples, give "
+                "rate_hz below [activity] in recording.toml"
+            )
+        units, trains = trains_of(times, recorded_array(self.path, clusters), source)
+        seconds = [train / (part.rate_hz or 1.0) + part.start_s for train in trains]
+        report.add("read", "activity", f"{len(units)} units; {UNIT_NOTE}")
+        found = ArrayReader(self.path, description, self.settings, report).recording(Spikes.of(seconds, source), source)
+        return found if found.neuron_ids is not None else replace(found, neuron_ids=units)
 
 
 def _is_turned(folder: Path, part: ActivityPart, shape: tuple[int, ...]) -> bool:
@@ -153,7 +172,7 @@ class ArrayReader:
 
     def recording(
         self,
-        values: np.ndarray,
+        values: np.ndarray | Signal,
         source: str,
         chosen: np.ndarray | None = None,
         regions: int | None = None,
@@ -167,7 +186,7 @@ class ArrayReader:
         Parameters
         ----------
         values
-            (N, S) activity.
+            (N, S) activity; or with its clock, where that is known.
         source
             Its file.
         chosen
@@ -187,17 +206,18 @@ class ArrayReader:
             As it was recorded; trials are cut later.
         """
         told, self._regions = self.description, regions
+        neurons = len(values.values if isinstance(values, Signal) else values)
         movies, presentations = self._stimulus()
         return Recording(
             name=told.name or self.folder.resolve().name,
-            activity=self._activity(values, source, planes, plane_count),
+            activity=values if isinstance(values, Signal) else self._activity(values, source, planes, plane_count),
             movies=movies,
             presentations=presentations,
             running=self._behavior("running", told.running, 1),
             pupil_size=self._behavior("pupil size", told.pupil_size, 1),
             pupil_center=self._behavior("pupil centre", told.pupil_center, 2),
-            coordinates=self._coordinates(len(values), chosen) if told.coordinates else positions,
-            neuron_ids=self._neuron_ids(len(values), chosen),
+            coordinates=self._coordinates(neurons, chosen) if told.coordinates else positions,
+            neuron_ids=self._neuron_ids(neurons, chosen),
             tiers=self._tiers(),
             simulated=told.simulated,
             report=self.report,

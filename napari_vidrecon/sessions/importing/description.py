@@ -59,10 +59,13 @@ class ActivityPart(SignalPart):
     ----------
     sample_time
         Whether its times say when a sample starts, as triggers of a microscope do, or its middle.
+    clusters
+        Array of the unit of each spike, where `file` holds times of single spikes, s.
     axes
         Order of the axes; None for (neurons, time), or as the number of times tells.
     """
 
+    clusters: Name | None = None
     sample_time: Literal["start", "middle"] = "start"
     axes: Literal["neurons,time", "time,neurons"] | None = None
 
@@ -235,6 +238,8 @@ def _by_name(folder: Path, activity_file: str) -> dict[str, Any]:
         "neuron_ids": there("neuron_ids"),
         "tiers": there("tiers"),
     }
+    if activity is None and there("spike_times") and there("spike_clusters"):
+        values["activity"] = {"file": there("spike_times"), "clusters": there("spike_clusters")}
     for stream in ("running", "pupil_size", "pupil_center"):
         if there(stream):
             values[stream] = {"file": there(stream), "times": there(f"{stream}_times")}

@@ -21,13 +21,15 @@ LARGEST_CHUNK_BYTES = 256 << 20
 MOST_FRAMES = 10_000_000
 
 
-def require_self_contained(path: Path) -> None:
+def require_self_contained(path: Path, expected: str = "an NWB file") -> None:
     """Refuse a file that leads to other files, or in circles, before anything follows it there.
 
     Parameters
     ----------
     path
         The HDF5 file.
+    expected
+        What it should be, with its article, for messages.
 
     Raises
     ------
@@ -36,11 +38,11 @@ def require_self_contained(path: Path) -> None:
     """
     import h5py
 
-    with open_regular(path, "an NWB file") as opened:
+    with open_regular(path, expected) as opened:
         found = opened.read(len(HDF5_MAGIC))
     if found != HDF5_MAGIC:
-        raise StorageError(f"{path}: expected an NWB file, found one that starts with {found!r}")
-    with reading(path, expected="an NWB file"), h5py.File(path, "r") as file:
+        raise StorageError(f"{path}: expected {expected}, found one that starts with {found!r}")
+    with reading(path, expected=expected), h5py.File(path, "r") as file:
         waiting: list[tuple[Any, int]] = [(file, 0)]
         seen = {_address(file)}
         links = 0
@@ -49,7 +51,7 @@ def require_self_contained(path: Path) -> None:
             for name in group:
                 links += 1
                 if links > MOST_LINKS or depth > DEEPEST_GROUP:
-                    raise StorageError(f"{path}: expected an NWB file, found one with too many groups in one another")
+                    raise StorageError(f"{path}: expected {expected}, found one with too many groups in one another")
                 link = group.get(name, getlink=True)
                 if isinstance(link, h5py.ExternalLink):
                     raise _outside(path, f"{group.name}/{name}", link.filename)

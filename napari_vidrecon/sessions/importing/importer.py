@@ -21,6 +21,7 @@ from napari_vidrecon.sessions.importing.recording import Recording
 from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.resampling import ScreenFit, on_video_clock
 from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.sessions.importing.spikes import UNIT_NOTE, Spikes
 from napari_vidrecon.sessions.importing.tiers import (
     TRAINING_TIER,
     VALIDATION_TIER,
@@ -249,7 +250,8 @@ def _note_resampling(recording: Recording, cuts: list[TrialCut], settings: Impor
     report, screen = recording.report, ScreenGeometry()
     rate = recording.activity.rate_hz
     how = "averaged over each frame" if rate > 1.5 * FRAME_RATE_HZ else "interpolated linearly"
-    report.add("resampled", "activity", f"{rate:.4g} Hz to the video clock, {how}")
+    text = UNIT_NOTE if isinstance(recording.activity, Spikes) else f"{rate:.4g} Hz to the video clock, {how}"
+    report.add("resampled", "activity", text)
     for movie in {recording.presentations[cut.presentation].movie for cut in cuts}:
         shown = recording.movies[movie]
         height, width = shown.size_px

@@ -16,7 +16,7 @@ from napari_vidrecon.errors import SessionError, StorageError, one_line
 from napari_vidrecon.sessions.importing.array_preview import rate_of
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
 from napari_vidrecon.sessions.importing.hdf5_contents import require_self_contained, require_stored, whole
-from napari_vidrecon.sessions.importing.nwb_activity import NeuronReader, are_planes, signal_of
+from napari_vidrecon.sessions.importing.nwb_activity import NeuronReader, Neurons, are_planes, signal_of
 from napari_vidrecon.sessions.importing.nwb_stimulus import (
     CENTRE,
     DECONVOLVED,
@@ -31,6 +31,7 @@ from napari_vidrecon.sessions.importing.nwb_stimulus import (
 from napari_vidrecon.sessions.importing.recording import Recording, Signal
 from napari_vidrecon.sessions.importing.recording_reader import Reader
 from napari_vidrecon.sessions.importing.report import ImportReport
+from napari_vidrecon.sessions.importing.spikes import UnitChoice, nwb_units
 from napari_vidrecon.settings import Settings
 from napari_vidrecon.storage import reading
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from pynwb import NWBHDF5IO
 
 MOST_KEYWORDS = 100
+UNITS = "units"
+"""Name of the table of units, as a choice of the activity."""
 
 
 def _series(title: str, description: str) -> Any:
@@ -57,6 +60,8 @@ class NwbOptions(Settings):
         Which series it is, where the file has several.
     all_regions
         Take regions that are marked as no cells, too.
+    units
+        Which units with spike times to take.
     sample_time
         What the times of the activity say.
     """
@@ -77,6 +82,12 @@ class NwbOptions(Settings):
         False,
         title="All regions, not only cells",
         description="Take every region, also those that are marked as no cells.",
+    )
+    units: UnitChoice = Field(
+        "good",
+        title="Units",
+        description="Which units with spike times to take, where they have labels: good, those and multi-unit, or all.",
+        json_schema_extra={"labels": {"good": "good", "mua": "good and multi-unit", "all": "all"}},
     )
     sample_time: Literal["start", "middle"] = Field(
         "start",
@@ -156,6 +167,10 @@ class NwbFile(Reader):
         except (SessionError, StorageError) as error:
             faults.append(Column.unreadable("choice", str(error), fault=True))
         columns = []
+        if self._book.units is not None:
+            names = [one_line(name, 50) for name in self._book.units.colnames]
+            use = NOT_USED if "activity" in uses.values() else "activity"
+            columns.append(Column(UNITS, (len(self._book.units),), ", ".join(names[:6]), None, None, None, use))
         for series in self._all():
             use = uses.get(id(series), NOT_USED)
             place = one_line(path_of(series))
@@ -194,19 +209,12 @@ class NwbFile(Reader):
         report = ImportReport()
         report.add("read", "files", f"NWB, {len(self._all())} series")
         chosen = self._chosen(report)
-        if not chosen["activity"]:
-            raise SessionError(f"{self.path}: expected a response series of the neurons, found none; see --preview")
-        reader = NeuronReader(self.path, report, trim=self.settings.trim, all_regions=self.options.all_regions)
-        neurons = reader.read(chosen["activity"])
-        activity = neurons.activity
-        if self.options.sample_time == "start":
-            report.add("assumed", "activity", "its times say when a sample starts; half a sample was added")
-            activity = replace(activity, times=activity.times + activity.period_s / 2)
+        neurons = self._neurons(chosen["activity"], report)
         stimulus = StimulusReader(self.path, self._book, report, self.settings.levels, self.settings.axes)
         movies, presentations, tiers = stimulus.read(self.options.stimulus)
         return Recording(
             name=self.path.stem,
-            activity=activity,
+            activity=neurons.activity,
             movies=movies,
             presentations=presentations,
             running=self._behavior(chosen["running"], "running", report),
@@ -218,6 +226,25 @@ class NwbFile(Reader):
             simulated="simulated" in [str(word).lower() for word in _first(self._book.keywords)],
             report=report,
         )
+
+    def _neurons(self, series: list[Any], report: ImportReport) -> Neurons:
+        """Response series with their regions, or the units with spike times."""
+        if not series and self._book.units is not None:
+            spikes, ids = nwb_units(self._book.units, self.path, self.options.units, report)
+            return Neurons(spikes, None, ids)
+        if not series:
+            raise SessionError(
+                f"{self.path}: expected a response series of the neurons or a table of units, found none; see --preview"
+            )
+        reader = NeuronReader(self.path, report, trim=self.settings.trim, all_regions=self.options.all_regions)
+        found = reader.read(series)
+        if self.options.sample_time == "middle":
+            return found
+        activity = found.activity
+        # Planes that are sampled in turn share a period.
+        planes = 1 if activity.delays_s is None else np.unique(activity.delays_s).size
+        report.add("assumed", "activity", "its times say when a sample starts; half a sample was added")
+        return replace(found, activity=replace(activity, times=activity.times + activity.period_s / planes / 2))
 
     def _all(self) -> list[Any]:
         from pynwb import TimeSeries
@@ -262,6 +289,14 @@ class NwbFile(Reader):
 
         responses = [each for each in self._all() if isinstance(each, RoiResponseSeries)]
         asked = self.options.activity
+        if self._book.units is not None and asked in ("", UNITS):
+            if responses and not asked:
+                listed = ", ".join(path_of(each) for each in responses)
+                raise SessionError(
+                    f"{self.path}: expected one kind of activity, found units with spike times and {listed}; name one "
+                    f"with --activity, e.g. --activity {UNITS}"
+                )
+            return []
         if asked:
             # A name may hold a comma, too.
             whole_name = bool(named(responses, asked))

@@ -12,8 +12,10 @@ from typing import Any
 from napari_vidrecon.doors import Door
 from napari_vidrecon.errors import ConfigError, SessionError, StorageError, VidreconError, one_line
 from napari_vidrecon.sessions.importing.arrays import ArrayFolder
+from napari_vidrecon.sessions.importing.caiman import CaimanFile
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.nwb import NwbFile
+from napari_vidrecon.sessions.importing.phy import PhyFolder
 from napari_vidrecon.sessions.importing.recording import Recording
 from napari_vidrecon.sessions.importing.recording_reader import Reader
 from napari_vidrecon.sessions.importing.settings import ImportSettings
@@ -24,7 +26,13 @@ from napari_vidrecon.storage import recover_folder
 
 LONGEST_KIND = 60
 logger = logging.getLogger(__name__)
-READERS: dict[str, type[Reader]] = {"suite2p": Suite2pFolder, "nwb": NwbFile, "arrays": ArrayFolder}
+READERS: dict[str, type[Reader]] = {
+    "suite2p": Suite2pFolder,
+    "phy": PhyFolder,
+    "caiman": CaimanFile,
+    "nwb": NwbFile,
+    "arrays": ArrayFolder,
+}
 """Those of this package."""
 
 
@@ -80,7 +88,7 @@ class ImportSource:
     Parameters
     ----------
     kind
-        Of the files: "suite2p", "nwb", "arrays", or what another package brings.
+        Of the files: "suite2p", "phy", "caiman", "nwb", "arrays", or what another package brings.
     path
         A folder, or a file.
     options
@@ -102,7 +110,7 @@ class ImportSource:
 
         Yields
         ------
-        ArrayFolder, NwbFile or Suite2pFolder
+        ArrayFolder, NwbFile, Suite2pFolder and so on
             What reads streams and trials from them.
 
         Raises

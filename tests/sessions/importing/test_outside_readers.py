@@ -39,7 +39,7 @@ def test_a_reader_of_another_package_is_told_by_its_files_and_imports_them(
     boxes, raw_mouse, simulated_mouse, tmp_path, out
 ):
     file = write_box(raw_mouse, tmp_path / "mouse.box")
-    assert list(all_readers()) == ["suite2p", "nwb", "arrays", "box"]
+    assert list(all_readers()) == ["suite2p", "phy", "caiman", "nwb", "arrays", "box"]
     assert kind_of(file) == "box"
     with ImportSource("box", file, {"gain": "2"}).opened(ImportSettings()) as opened:
         assert {column.use for column in opened.columns()} == {"activity", "stimulus", "times"}
