@@ -10,6 +10,7 @@ from psygnal import Signal
 from qtpy.QtCore import QObject, Qt, QTimer
 
 from napari_vidrecon.viewer.faults import Faults, guarded
+from napari_vidrecon.viewer.time_axis import frame_count, go_to_frame, present_frame
 
 if TYPE_CHECKING:
     import napari
@@ -109,14 +110,13 @@ class Player(QObject):
         frame = (self._first_frame + int((time.perf_counter() - self._started) * self._frame_rate_hz)) % frames
         if frame != self._shown:
             self._shown = frame
-            self.viewer.dims.set_current_step(0, frame)
+            go_to_frame(self.viewer, frame)
 
     def _frames(self) -> int:
-        dims = self.viewer.dims
-        return dims.nsteps[0] if dims.ndim > 2 else 0
+        return frame_count(self.viewer)
 
     def _present(self) -> int:
-        return self.viewer.dims.current_step[0]
+        return present_frame(self.viewer)
 
     def _restart_clock(self) -> None:
         self._first_frame = self._shown = self._present()

@@ -18,6 +18,7 @@ from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.plots import BOTTOM_IN_LINES, LEAST_WIDTH_IN_LETTERS, REDRAW_HZ, Heading, Plot
 from napari_vidrecon.viewer.registry import model_of
 from napari_vidrecon.viewer.subscriptions import subscribe
+from napari_vidrecon.viewer.time_axis import go_to_frame, present_frame
 from napari_vidrecon.viewer.tooltips import explain
 
 if TYPE_CHECKING:
@@ -198,14 +199,12 @@ class Traces(QWidget):
     @property
     def frame(self) -> int:
         """The frame the slider stands at."""
-        step = self.viewer.dims.current_step
-        return min(int(step[0]) if len(step) > 2 else 0, max(len(self._times_s) - 1, 0))
+        return min(present_frame(self.viewer), max(len(self._times_s) - 1, 0))
 
     def go_to_time(self, time_s: float) -> None:
         """Move the slider to the frame nearest to a time in the trial, seconds."""
-        dims = self.viewer.dims
-        if len(self._times_s) and dims.ndim > 2:
-            dims.set_current_step(0, int(np.abs(self._times_s - time_s).argmin()))
+        if len(self._times_s):
+            go_to_frame(self.viewer, int(np.abs(self._times_s - time_s).argmin()))
 
     def sizeHint(self) -> QSize:
         """Room for a few plots one below the other; the others move beside them."""

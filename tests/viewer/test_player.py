@@ -8,6 +8,7 @@ from napari.components import ViewerModel
 
 from napari_vidrecon.viewer import player as player_module
 from napari_vidrecon.viewer.player import Player
+from napari_vidrecon.viewer.time_axis import ROLE_KEY, frame_count, go_to_frame, present_frame
 
 pytestmark = pytest.mark.window
 
@@ -122,3 +123,36 @@ def test_real_time_is_kept_by_the_real_clock(qtbot, viewer: ViewerModel) -> None
     frames, seconds = viewer.dims.current_step[0] - 10, time.perf_counter() - began
     player.stop()
     assert abs(frames / 30.0 - seconds) < 0.15
+
+
+@pytest.fixture
+def crowded() -> ViewerModel:
+    """A movie of the board, and a 4-D layer of another scale that a person has open."""
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((FRAMES, 4, 5)), scale=(1 / 30, 1, 1), metadata={ROLE_KEY: "stimulus"})
+    viewer.add_image(np.zeros((3, 200, 4, 5)), scale=(1, 0.5, 1, 1))
+    return viewer
+
+
+def test_time_is_counted_from_the_boards_own_layer_beside_layers_of_more_axes_and_other_scales(
+    crowded: ViewerModel,
+) -> None:
+    assert frame_count(crowded) == FRAMES
+    go_to_frame(crowded, 37)
+    assert crowded.dims.point[-3] == pytest.approx(37 / 30)
+    assert present_frame(crowded) == 37
+    crowded.dims.set_point(1, 50.0)
+    assert present_frame(crowded) == FRAMES - 1
+    crowded.dims.set_point(0, 2.0)
+    go_to_frame(crowded, 5)
+    assert (present_frame(crowded), crowded.dims.point[0]) == (5, 2.0)
+
+
+def test_it_plays_beside_layers_of_more_axes(qapp: object, crowded: ViewerModel, clock: Clock) -> None:
+    go_to_frame(crowded, 10)
+    player = Player(crowded, 30.0)
+    player.play()
+    clock.now += 0.5
+    player.tick()
+    assert present_frame(crowded) == 25
+    player.stop()

@@ -22,6 +22,7 @@ from napari_vidrecon.viewer.board.painting import MaskPainting, Region
 from napari_vidrecon.viewer.board.tiles import BoardLayout
 from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
+from napari_vidrecon.viewer.time_axis import go_to_frame, present_frame
 
 if TYPE_CHECKING:
     import napari
@@ -173,7 +174,7 @@ class Board:
             return
         self.grid.leave()
         # Layers for which the slider was set before keep the frame, where the new clip has it.
-        step = self.viewer.dims.current_step[0] if self.viewer.dims.ndim > 2 else None
+        step = present_frame(self.viewer) if self.viewer.dims.ndim > 2 else None
         screen = None if model.session is None else model.session.screen
         self.layers.unit = "pixel" if screen is None else "degree"
         self.layers.frame_s = 1 / trial.frame_rate_hz
@@ -187,7 +188,7 @@ class Board:
             self.grid.enter(captions.short_titles(self.model, self.movies.has_error))
         self._restore_selection(active)
         if step is not None:
-            self.viewer.dims.set_current_step(0, min(step, trial.frames - 1))
+            go_to_frame(self.viewer, min(step, trial.frames - 1))
         self.reset_view()
 
     def _set_layout(self) -> None:

@@ -10,12 +10,11 @@ import numpy as np
 from napari.layers import Image, Layer
 
 from napari_vidrecon.viewer.board.tiles import Box
+from napari_vidrecon.viewer.time_axis import ROLE_KEY, present_frame
 
 if TYPE_CHECKING:
     import napari
 
-
-ROLE_KEY = "vidrecon_role"
 
 AnyLayer = TypeVar("AnyLayer", bound=Layer)
 
@@ -64,8 +63,7 @@ class RoleLayers:
     @property
     def frame(self) -> int:
         """The frame on display."""
-        step = self.viewer.dims.current_step
-        return int(step[0]) if len(step) > 2 else 0
+        return present_frame(self.viewer)
 
     def find(self, role: Role | str) -> Layer | None:
         """The first layer of a role, or None."""

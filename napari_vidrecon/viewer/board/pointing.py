@@ -11,6 +11,7 @@ from psygnal import Signal
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.board.rasters import RasterRows
 from napari_vidrecon.viewer.board.tiles import Box
+from napari_vidrecon.viewer.time_axis import go_to_frame
 
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.board.board import Board
@@ -62,7 +63,7 @@ class Pointing:
             y, x = event.position[-2:]
             place = raster.element(y, x, 1, self._board.layout.frames)
             if place is not None:
-                self._board.viewer.dims.set_current_step(0, place[1])
+                go_to_frame(self._board.viewer, place[1])
             rows = self._board.activity.rows
             row = None if rows is None else self._row(event.position, raster, rows)
             if rows is not None and row is not None:

@@ -11,6 +11,7 @@ from superqt.utils import QSignalThrottler
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode
+from napari_vidrecon.viewer.time_axis import present_frame
 
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.board.board import Board
@@ -72,8 +73,7 @@ class Readout:
         """The frame on display."""
         trial = self._board.model.trial
         last = 0 if trial is None else trial.frames - 1
-        step = self._board.viewer.dims.current_step
-        return min(step[0], last) if len(step) > 2 else 0
+        return min(present_frame(self._board.viewer), last)
 
     def _moment(self, frame: int) -> str:
         model = self._board.model

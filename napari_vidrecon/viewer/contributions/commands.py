@@ -15,6 +15,7 @@ from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, main_window_of
 from napari_vidrecon.viewer.model import ErrorMode, RunState
 from napari_vidrecon.viewer.preferences import PLUGIN_NAME, home, recent_folders, remember_folder
 from napari_vidrecon.viewer.registry import workspace_of
+from napari_vidrecon.viewer.time_axis import go_to_frame, present_frame
 
 if TYPE_CHECKING:
     import napari
@@ -212,10 +213,8 @@ def _export_panel(viewer: napari.viewer.Viewer) -> ExportPanel:
 
 
 def _present_frame(viewer: napari.viewer.Viewer) -> int:
-    return int(viewer.dims.current_step[0]) if viewer.dims.ndim > 2 else 0
+    return present_frame(viewer)
 
 
 def _go_to(viewer: napari.viewer.Viewer, frame: int) -> None:
-    dims = viewer.dims
-    if dims.ndim > 2:
-        dims.set_current_step(0, int(np.clip(frame, 0, dims.nsteps[0] - 1)))
+    go_to_frame(viewer, frame)

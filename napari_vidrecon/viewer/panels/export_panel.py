@@ -20,6 +20,7 @@ from napari_vidrecon.viewer.panels.controls import JobBar, button, row, words
 from napari_vidrecon.viewer.preferences import last_folder, preferences, remember_last_folder
 from napari_vidrecon.viewer.runs.folders import default_runs_folder, new_run_folder
 from napari_vidrecon.viewer.subscriptions import subscribe
+from napari_vidrecon.viewer.time_axis import present_frame
 from napari_vidrecon.viewer.tooltips import explain
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class ExportPanel(QWidget):
 
     def export_frame(self, path: Path) -> None:
         """Start writing the present frame."""
-        frame = int(self._viewer.dims.current_step[0]) if self._viewer.dims.ndim > 2 else 0
+        frame = present_frame(self._viewer)
         self._start(path, lambda shown, report: export.write_frame(shown, min(frame, len(shown.video) - 1), path))
 
     def export_figure(self, path: Path) -> None:
