@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ LARGEST_CHUNK_BYTES = 256 << 20
 MOST_FRAMES = 10_000_000
 
 
-def require_self_contained(path: Path, expected: str = "an NWB file") -> None:
+def require_self_contained(path: Path, expected: str = "an NWB file", remote: RawIOBase | None = None) -> None:
     """Refuse a file that leads to other files, or in circles, before anything follows it there.
 
     Parameters
@@ -30,6 +32,8 @@ def require_self_contained(path: Path, expected: str = "an NWB file") -> None:
         The HDF5 file.
     expected
         What it should be, with its article, for messages.
+    remote
+        The file itself, where it does not lie on this machine.
 
     Raises
     ------
@@ -38,11 +42,11 @@ def require_self_contained(path: Path, expected: str = "an NWB file") -> None:
     """
     import h5py
 
-    with open_regular(path, expected) as opened:
+    with open_regular(path, expected) if remote is None else contextlib.nullcontext(remote) as opened:
         found = opened.read(len(HDF5_MAGIC))
     if found != HDF5_MAGIC:
         raise StorageError(f"{path}: expected {expected}, found one that starts with {found!r}")
-    with reading(path, expected=expected), h5py.File(path, "r") as file:
+    with reading(path, expected=expected), h5py.File(path if remote is None else remote, "r") as file:
         waiting: list[tuple[Any, int]] = [(file, 0)]
         seen = {_address(file)}
         links = 0
@@ -108,7 +112,7 @@ def require_stored(data: Any, source: str) -> None:
         return
     with reading(source, expected="stored data"):
         wanted = math.prod(int(each) for each in data.shape) * data.dtype.itemsize
-        stored, file_bytes = int(data.id.get_storage_size()), Path(data.file.filename).stat().st_size
+        stored, file_bytes = int(data.id.get_storage_size()), _file_bytes(data)
         if data.chunks is not None:
             blocks = math.prod(-(-int(n) // chunk) for n, chunk in zip(data.shape, data.chunks, strict=True))
             missing = wanted > 0 and data.id.get_num_chunks() < blocks
@@ -121,6 +125,14 @@ def require_stored(data: Any, source: str) -> None:
                 f"{source}: expected {wanted:,} bytes of data of shape {data.shape}, found {stored:,} stored: "
                 "the file is truncated or damaged"
             )
+
+
+def _file_bytes(data: Any) -> int:
+    """Size of the file that a data set lies in; what HDF5 says where it does not lie on this machine."""
+    try:
+        return Path(data.file.filename).stat().st_size
+    except OSError:
+        return int(data.file.id.get_filesize())
 
 
 def whole(data: Any, source: str) -> np.ndarray:
@@ -158,7 +170,7 @@ def _require_small(data: Any, source: str) -> None:
     import h5py
 
     if isinstance(data, h5py.Dataset) and data.shape is not None:
-        most = WHOLE_RATIO * Path(data.file.filename).stat().st_size + WHOLE_SURPLUS_BYTES
+        most = WHOLE_RATIO * _file_bytes(data) + WHOLE_SURPLUS_BYTES
         wanted = math.prod(int(each) for each in data.shape) * max(data.dtype.itemsize, np.dtype(np.float64).itemsize)
         if wanted > most:
             raise StorageError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from napari_vidrecon.errors import SessionError, StorageError, one_line
+from napari_vidrecon.errors import SessionError, StorageError, VidreconError, one_line
 from napari_vidrecon.sessions.importing.array_preview import rate_of
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
 from napari_vidrecon.sessions.importing.hdf5_contents import require_self_contained, require_stored, whole
@@ -30,6 +30,7 @@ from napari_vidrecon.sessions.importing.nwb_stimulus import (
 )
 from napari_vidrecon.sessions.importing.recording import Recording, Signal
 from napari_vidrecon.sessions.importing.recording_reader import Reader
+from napari_vidrecon.sessions.importing.remote_files import RemoteFile, address_of
 from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.spikes import UnitChoice, nwb_units
 from napari_vidrecon.settings import Settings
@@ -39,6 +40,14 @@ if TYPE_CHECKING:
     from pynwb import NWBHDF5IO
 
 MOST_KEYWORDS = 100
+ZARR_MARKS = (".zgroup", "zarr.json", ".zmetadata")
+NO_ZARR = (
+    "which hdmf-zarr writes with pickled values, so that reading it could run code, and which needs zarr 2; "
+    'where the file is trusted, export it in an environment of its own: python -c "import sys; from hdmf_zarr import '
+    "NWBZarrIO; from pynwb import NWBHDF5IO; NWBHDF5IO(sys.argv[2], 'w').export(NWBZarrIO(sys.argv[1], 'r'), "
+    "write_args={'link_data': False})\" "
+    "in.nwb.zarr out.nwb"
+)
 UNITS = "units"
 """Name of the table of units, as a choice of the activity."""
 
@@ -110,7 +119,7 @@ class NwbFile(Reader):
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Every file may be one: whether it is shows when it is opened."""
-        return path.is_file() or super().recognises(path)
+        return path.is_file() or super().recognises(path) or _is_zarr(path)
 
     def __enter__(self) -> Self:
         try:
@@ -120,13 +129,25 @@ class NwbFile(Reader):
                 f"{self.path}: expected pynwb to read NWB files with, found it missing; "
                 "install it: pip install 'napari-vidrecon[nwb]'"
             ) from None
-        require_self_contained(self.path)
+        if _is_zarr(self.path):
+            raise StorageError(f"{self.path}: expected an NWB file in HDF5, found one in Zarr, {NO_ZARR}")
+        address = address_of(self.path)
+        remote = None if address is None else RemoteFile(address)
+        require_self_contained(self.path, remote=remote)
         try:
             with warnings.catch_warnings():
                 # Its makers' affair: missing extensions, old versions, names with spaces.
                 warnings.simplefilter("ignore")
-                self._io = pynwb.NWBHDF5IO(str(self.path), "r")
+                if remote is None:
+                    self._io = pynwb.NWBHDF5IO(str(self.path), "r")
+                else:
+                    import h5py
+
+                    self._io = pynwb.NWBHDF5IO(file=h5py.File(remote, "r"), mode="r")
                 self._book = self._io.read()
+        except VidreconError:
+            self.close()
+            raise
         except Exception as error:  # noqa: BLE001  # a damaged file fails in whatever way of h5py, hdmf or pynwb
             self.close()
             raise StorageError(
@@ -320,6 +341,10 @@ class NwbFile(Reader):
         if series.timestamps is None or len(series.timestamps) < 2:
             return None
         return rate_of(whole(series.timestamps, f"{self.path}: {path_of(series)}: its times"))
+
+
+def _is_zarr(path: Path) -> bool:
+    return path.is_dir() and any((path / mark).exists() for mark in ZARR_MARKS)
 
 
 def _first(words: Any) -> list[Any]:
