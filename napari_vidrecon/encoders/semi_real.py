@@ -137,8 +137,8 @@ class SemiRealMouse:
 
     Attributes
     ----------
-    centres
-        (N, 2) row and column of the screen that the neurons look at, px.
+    fields, readout_points
+        (N, 2) row and column of the screen where receptive fields lie, and of the points that the readout looks at, px.
     coordinates
         (N, 3) int place in cortex [x, y, z], µm; z is 0, as the model does not tell the depth.
     gain
@@ -149,7 +149,7 @@ class SemiRealMouse:
         self, module: Sensorium2022, spec: EncoderSpec, neurons: np.ndarray, seed: int, films: Films | None = None
     ) -> None:
         self.module, self.spec, self.neurons, self.seed, self.films = module, spec, neurons, seed, films
-        self.centres = module.centres().numpy()
+        self.fields, self.readout_points = module.fields().numpy(), module.centres().numpy()
         self.activity = PublicActivity(len(neurons), seed)
         grid = module.readout().source_grid.numpy()
         self.coordinates = np.rint(np.column_stack([grid * UM_PER_GRID, np.zeros(len(grid))])).astype(np.int64)
@@ -283,8 +283,10 @@ class SemiRealMouse:
     def notes(self) -> dict[str, Any]:
         """Everything that a reader of its files may want to check, ready for JSON."""
         per_neuron = {
-            "row_px": self.centres[:, 0],
-            "column_px": self.centres[:, 1],
+            "row_px": self.fields[:, 0],
+            "column_px": self.fields[:, 1],
+            "readout_row_px": self.readout_points[:, 0],
+            "readout_column_px": self.readout_points[:, 1],
             "mean_response": self.activity.mean_response,
             "event_size": self.activity.event_size,
             "gain": self.gain,

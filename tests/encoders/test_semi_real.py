@@ -9,10 +9,16 @@ import numpy as np
 import pytest
 from published_weights import NEURONS, made_up, published, saved
 
+from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe, map_receptive_fields
 from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.encoders.conformance import check_encoder
 from napari_vidrecon.encoders.semi_real import Films, SemiRealMouse, picked_neurons
 from napari_vidrecon.errors import ConfigError, EncoderError, StorageError
+from napari_vidrecon.sessions.session import open_session
+from napari_vidrecon.sessions.writer import write_session
+
+LARGEST_CENTRE_ERROR_PX, LARGEST_SHARED_ERROR_PX = 3.5, 1.0
+"""One neuron's field has bright and dark parts: a fit lies on one of them, the gradient's centroid among them."""
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +47,9 @@ def test_the_mouse_has_the_neurons_of_the_model_that_its_notes_name(model, mouse
     assert notes["simulated"] is True
     picked = notes["per_neuron"]["model_neuron"]
     assert picked == sorted(set(picked))
-    np.testing.assert_allclose(notes["per_neuron"]["row_px"], whole.centres()[picked, 0], atol=1e-4)
-    np.testing.assert_allclose(notes["per_neuron"]["column_px"], whole.centres()[picked, 1], atol=1e-4)
+    for name, places in {"": whole.fields(), "readout_": whole.centres()}.items():
+        np.testing.assert_allclose(notes["per_neuron"][f"{name}row_px"], places[picked, 0], atol=1e-3)
+        np.testing.assert_allclose(notes["per_neuron"][f"{name}column_px"], places[picked, 1], atol=1e-3)
     np.testing.assert_allclose(mouse.coordinates[:, :2], 308 * whole.readout().source_grid[picked], atol=0.5)
     assert json.dumps(notes)
 
@@ -96,10 +103,23 @@ def test_other_seeds_draw_other_neurons():
 
 def test_real_neurons_answer_like_those_of_the_public_mice():
     mouse = SemiRealMouse.of_file(published("sensorium_sota_model"), 150, seed=0)
-    assert np.median(mouse.centres, axis=0) == pytest.approx((15.5, 28.0), abs=1.0)
+    assert np.median(mouse.readout_points, axis=0) == pytest.approx((15.5, 28.0), abs=1.0)
     responses = np.concatenate([mouse.trial(n, frames=150, tier="train").recorded_responses for n in range(6)], 1)
     mean, sd = responses.mean(axis=1), responses.std(axis=1)
     heard = mean > 0
     assert 1.2 < np.median(mean) < 4.0
     assert 3.0 < np.median(sd[heard] / mean[heard]) < 6.5
     assert (responses < 1e-3).mean() > 0.5
+
+
+def test_receptive_fields_of_real_neurons_are_mapped_where_the_model_has_them(tmp_path):
+    mouse = SemiRealMouse.of_file(published("sensorium_sota_model"), 40, seed=0)
+    trials = [mouse.trial(number, frames=40, tier="train") for number in range(2)]
+    session = open_session(write_session(tmp_path / "semi", trials, coordinates=mouse.coordinates))
+    recipe = MappingRecipe(patch_px=2, before_frames=31, window_stride=15)
+    maps = map_receptive_fields(session, [mouse.encoder()], recipe)
+    found = np.stack([maps.fits.row, maps.fits.column], axis=1)
+    off = (found - mouse.fields)[maps.responsive]
+    assert len(off) >= 20
+    assert np.nanmedian(np.hypot(*off.T)) < LARGEST_CENTRE_ERROR_PX
+    assert np.abs(np.nanmedian(off, axis=0)).max() < LARGEST_SHARED_ERROR_PX

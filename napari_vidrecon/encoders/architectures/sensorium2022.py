@@ -292,7 +292,7 @@ class Sensorium2022(Architecture):
     config_class = Sensorium2022Config
     causal = True
     floats_per_pixel = 900
-    preferred_cpu_chunk = 2
+    preferred_cpu_chunk = 8
 
     config: Sensorium2022Config
 
@@ -320,6 +320,36 @@ class Sensorium2022(Architecture):
     def centres(self, mouse: int = 0) -> torch.Tensor:
         """Where on the screen the neurons of a mouse look: (N, 2) row and column, pixels of the picture."""
         return self.readout(mouse).positions() + self.config.input_kernel // 2
+
+    def fields(self, mouse: int = 0, level: float = 80.0) -> torch.Tensor:
+        """Where the receptive fields of a mouse's neurons lie on a grey screen, by the squared gradient.
+
+        Not quite where the readout looks: the core's features see beside their own place (in the published models about
+        1 px above and 2 px right of it).
+
+        Parameters
+        ----------
+        mouse
+            Index of the readout.
+        level
+            Grey level of the screen.
+
+        Returns
+        -------
+        torch.Tensor
+            (N, 2) row and column of the centroids, pixels of the picture.
+        """
+        x = torch.full((1, 5, 1, self.config.rows, self.config.columns), level)
+        x[:, 1:3] = 0.0
+        x[:, 3:5] = torch.tensor(self.config.pupil_mean).view(2, 1, 1, 1)
+        x.requires_grad_()
+        centres = []
+        for drive in self.drive(x, mouse).flatten():
+            (gradient,) = torch.autograd.grad(drive, x, retain_graph=True)
+            power = gradient[0, 0, 0].square()
+            places = [torch.arange(float(length)) @ power.sum(1 - axis) for axis, length in enumerate(power.shape)]
+            centres.append(torch.stack(places) / power.sum())
+        return torch.stack(centres).detach()
 
     @torch.no_grad()
     def of_neurons(self, neurons: torch.Tensor, mouse: int = 0) -> Sensorium2022:
@@ -349,14 +379,24 @@ class Sensorium2022(Architecture):
         """Drive of the neurons by every frame alone: (B, 5, T, H, W) to (B, N, T)."""
         readout, frames = self.readout(mouse), x.shape[2]
         pictures = self._pictures(x).transpose(1, 2).flatten(0, 1)
+        pupil = x[:, 3:5, :, 0, 0].transpose(1, 2).flatten(0, 1)
+        place = None
+        if not (torch.is_grad_enabled() and x.requires_grad):
+            # Windows overlap and patches stand still: what was seen before is not computed again.
+            size, seen = pictures.shape[1:], pictures.flatten(1)
+            seen = torch.cat([seen, pupil], dim=1) if self.config.shifter else seen
+            seen, place = torch.unique(seen, dim=0, return_inverse=True)
+            pictures = seen[:, : size.numel()].unflatten(1, size)
+            pupil = seen[:, size.numel() :]
         if self.config.shifter:
-            pupil = x[:, 3:5, :, 0, 0].transpose(1, 2).flatten(0, 1)
             mean, sd = (pupil.new_tensor(each) for each in (self.config.pupil_mean, self.config.pupil_sd))
             positions = readout.shifted((pupil - mean) / sd)
         else:
             positions = readout.positions()
         box = readout.box(positions)
-        return readout(self.core(pictures, box), positions, box).unflatten(0, (-1, frames)).transpose(1, 2)
+        drive = readout(self.core(pictures, box), positions, box)
+        drive = drive if place is None else drive[place]
+        return drive.unflatten(0, (-1, frames)).transpose(1, 2)
 
     def _pictures(self, x: torch.Tensor) -> torch.Tensor:
         grey = (x[:, :1] - self.config.grey_mean) / self.config.grey_sd
