@@ -67,6 +67,7 @@ TOOLTIPS = {
     "import_trim": "Where two arrays should be equally long and are not, cut the longer one at its end instead of "
     "refusing.",
     "import_clock_tolerance": "How far two clocks may run apart over the recording before it is refused.",
+    "import_axes": "Order of the axes of movies in arrays and NWB files, where it is not frames, rows, columns.",
     "import_levels": "Say which values of the movies were shown as black and as white, where the kind of numbers does "
     "not tell.",
     "import_black": "The value that was shown as black.",

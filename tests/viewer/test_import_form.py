@@ -101,9 +101,17 @@ def test_the_forms_settings_are_the_cores_own_until_they_are_changed(form: Impor
     options.fit.setCurrentIndex(options.fit.findData("crop"))
     options.negative.setCurrentIndex(options.negative.findData("clip"))
     options.trim.setChecked(True)
+    options.axes.setCurrentIndex(options.axes.findData("twh"))
     options.tell_levels.setChecked(True)
     options.white.setValue(4095)
-    changed = {"trial_frames": 90, "fit": "crop", "negative": "clip", "trim": True, "levels": (0.0, 4095.0)}
+    changed = {
+        "trial_frames": 90,
+        "fit": "crop",
+        "negative": "clip",
+        "trim": True,
+        "levels": (0.0, 4095.0),
+        "axes": "twh",
+    }
     assert options.settings() == ImportSettings(**changed)
 
 

@@ -65,4 +65,5 @@ def _facts(column: Column) -> tuple[str, str, str, str]:
     shape = " × ".join(map(str, column.shape)) or NOTHING
     rate = NOTHING if column.rate_hz is None else f"{column.rate_hz:.4g} Hz"
     span = NOTHING if column.lowest is None else f"{column.lowest:.4g} … {column.highest:.4g}"
+    span += " (sample)" if column.sampled else ""
     return shape, column.dtype.replace("-", NOTHING), rate, span

@@ -85,6 +85,14 @@ class SettingsOptions(QWidget):
         fits = {"pad with grey": "pad", "crop": "crop", "stretch": "stretch"}
         self.trial_frames = whole_number("import_trial_frames", SHORTEST_TRIAL, LONGEST_TRIAL, _nothing, 30)
         self.trial_frames.setSuffix(" frames")
+        axes = {
+            "usual": None,
+            "frame, x, y": "twh",
+            "frame, row, column": "thw",
+            "row, column, frame": "hwt",
+            "clip, frame, x, y": "ntwh",
+        }
+        self.axes = choice("import_axes", axes, lambda _: None)
         self.fit = choice("import_fit", fits, lambda _: None)
         self.bad_neurons = choice(
             "import_bad_neurons", {"leave out": "drop", "refuse the recording": "refuse"}, lambda _: None
@@ -120,6 +128,7 @@ class SettingsOptions(QWidget):
             trim=self.trim.isChecked(),
             clock_tolerance_s=self.clock_tolerance.value() / MILLISECONDS,
             levels=levels,
+            axes=self.axes.currentData(),
         )
 
     def _show_defaults(self) -> None:
@@ -148,6 +157,7 @@ class SettingsOptions(QWidget):
         fields = form()
         fields.addRow("Longest trial", self.trial_frames)
         fields.addRow("Other proportions", self.fit)
+        fields.addRow("Axes of movies", self.axes)
         fields.addRow("Bad neurons", self.bad_neurons)
         fields.addRow("Activity below 0", self.negative)
         fields.addRow("Held out to test", self.test_share)
