@@ -12,6 +12,7 @@ from napari_vidrecon.cli.options import Json, Mouse
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.results import Reconstruction
+    from napari_vidrecon.sessions.session import Session
 
 LONGEST_TEXT = 10_000
 ENCODER_SUFFIXES = (".safetensors", ".pth", ".pt")
@@ -53,6 +54,11 @@ def info(
     if json:
         report.print_json(values)
     else:
+        activity = values.get("activity")
+        if isinstance(activity, dict):
+            del values["activity"]
+            values |= {f"activity, {name}": text for name, text in activity["told"].items()}
+            values["activity, unusual"] = activity["unusual"] or "nothing"
         if check:
             values["findings"] = findings or "none: it keeps what an encoder promises"
         report.print_table(title, ((name.replace("_", " "), _text(value)) for name, value in values.items()))
@@ -188,7 +194,20 @@ def _session(path: Path) -> tuple[str, dict[str, Any]]:
         "frame_rate_hz": summary.frame_rate_hz,
         "screen_deg": [round(size, 1) for size in summary.screen_deg],
         "video_dtype": summary.video_dtype,
+        **_activity(session),
     }
+
+
+def _activity(session: Session) -> dict[str, Any]:
+    """What the activity is like beside the public mice; the rest is described where arrays cannot be read."""
+    from napari_vidrecon.errors import VidreconError
+    from napari_vidrecon.sessions.activity_figures import activity_figures
+
+    try:
+        figures = activity_figures(session)
+    except VidreconError as error:
+        return {"activity": f"not read: {error}"}
+    return {} if figures is None else {"activity": figures.values()}
 
 
 def _encoder(path: Path) -> tuple[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,13 +112,13 @@ def test_an_interrupted_import_leaves_nothing(
 ) -> None:
     from napari_vidrecon.sessions.importing import importer
 
-    once = importer.on_video_clock
+    once = importer.behavior_of
 
-    def interrupted(*arguments: object) -> np.ndarray:
+    def interrupted(*arguments: Any) -> object:
         signal.raise_signal(signal.SIGINT)
         return once(*arguments)
 
-    monkeypatch.setattr(importer, "on_video_clock", interrupted)
+    monkeypatch.setattr(importer, "behavior_of", interrupted)
     words = words_of(raw, "arrays", tmp_path / "raw")
     answer = vidrecon("import", *words, "--out", tmp_path / "out" / "session")
     assert answer.code == 130

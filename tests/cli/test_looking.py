@@ -61,6 +61,9 @@ def test_a_session_is_described(vidrecon, small_session_folder: Path) -> None:
     assert answer["trials_by_tier"] == {"train": 2, "oracle": 1, "live_test_main": 1}
     assert answer["labelled_trials"] == 3
     assert answer["clips_by_frames"] == {"60": 4}
+    assert answer["activity"]["trials"] == 3
+    assert answer["activity"]["public"]["mean"]["medians"] == [1.7, 3.3]
+    assert "(public mice: 1.7 to 3.3)" in vidrecon("info", small_session_folder).out
 
 
 def test_an_encoder_is_described_with_all_its_readouts(vidrecon, golden_checkpoints, small_encoder_file) -> None:

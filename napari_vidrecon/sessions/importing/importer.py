@@ -6,7 +6,7 @@ import json
 import math
 import os
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from napari_vidrecon.errors import SessionError
+from napari_vidrecon.sessions.activity_figures import (
+    MOST_CLIPS_COMPARED,
+    MOST_TRIALS,
+    ActivityMeter,
+    spread_over,
+)
 from napari_vidrecon.sessions.importing.behavior import behavior_of, prepared_behavior
 from napari_vidrecon.sessions.importing.lazy_pixels import FilmPixels
 from napari_vidrecon.sessions.importing.neurons import usable_neurons
@@ -115,6 +121,7 @@ def _written(
 ) -> ImportReport:
     report = recording.report
     tiers = _tiers(recording, cuts, clips, settings, on_progress)
+    _note_activity(recording, cuts)
     _note_totals(recording, cuts, tiers)
 
     def on_trial(done: int) -> None:
@@ -190,10 +197,36 @@ def _trials(recording: Recording, cuts: list[TrialCut], tiers: list[str], clips:
             video=clips.clip(cut),
             behavior=behavior,
             pupil_center=pupil_center,
-            recorded_responses=np.maximum(on_video_clock(recording.activity, cut.edges_s), 0.0),
+            recorded_responses=_activity(recording, cut),
             name=f"{recording.name}, trial {number}",
             simulated=recording.simulated,
         )
+
+
+def _activity(recording: Recording, cut: TrialCut) -> np.ndarray:
+    return np.maximum(on_video_clock(recording.activity, cut.edges_s), 0.0)
+
+
+def _note_activity(recording: Recording, cuts: list[TrialCut]) -> None:
+    """Say what the activity is like beside the public mice, and what its units may be."""
+    meter = ActivityMeter()
+    for place in spread_over(len(cuts), MOST_TRIALS):
+        meter.add(_activity(recording, cuts[int(place)]))
+    clips: dict[object, list[TrialCut]] = defaultdict(list)
+    for cut in cuts:
+        clips[cut.clip_key(recording)].append(cut)
+    left = MOST_CLIPS_COMPARED
+    for same in clips.values():
+        if 1 < len(same) <= left:
+            left -= len(same)
+            meter.add_repeats(_activity(recording, cut) for cut in same)
+    figures = meter.figures()
+    if figures is None:
+        return
+    told = ", ".join(f"{name} {text}" for name, text in figures.rows().items())
+    recording.report.add("read", "activity", f"{told}; docs/units.md")
+    for text in figures.unusual():
+        recording.report.add("warning", "activity", text)
 
 
 def _tiers(
