@@ -15,9 +15,16 @@ def mask(
     session: SessionFolder,
     encoder: EncoderFile,
     out: Annotated[Path, typer.Option(metavar="FILE.npy", help="Mask to write.")],
-    rule: Annotated[str, typer.Option(help="decayed, or published (to the letter; for large encoders).")] = "decayed",
-    steps: Annotated[int | None, typer.Option(help="Steps of the fit; default: 350, or 1000 as published.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the start and of the pairs of clips.")] = 0,
+    rule: Annotated[
+        str, typer.Option(help="resolved, decayed, or published (to the letter; for large encoders).")
+    ] = "resolved",
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of the fit; default: 96 (resolved), 350 (decayed), 1000 (published).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the start and of what is drawn.")] = 0,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Picture of the mask; default: the mask's name with .png.")
+    ] = None,
     set_: Set = None,
     mouse: Mouse = None,
     device: Device = "auto",
@@ -33,12 +40,17 @@ def mask(
     from napari_vidrecon.cli import inputs, report
     from napari_vidrecon.cli.options import checked, parse_settings
     from napari_vidrecon.cli.progress import Progress, StopRequest
+    from napari_vidrecon.figures.frame import save_figure
+    from napari_vidrecon.figures.screen_maps import mask_figure
     from napari_vidrecon.reconstruction.mask_fitting import MaskProgress, MaskRecipe, fit_mask
     from napari_vidrecon.reconstruction.mask_shape import mask_faults
     from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD
     from napari_vidrecon.sessions.session import open_session
+    from napari_vidrecon.storage import replacing_files
 
+    drawn = picture or out.with_suffix(".png")
     inputs.require_free(out, overwrite, "the mask")
+    inputs.require_free(drawn, overwrite, "the picture of the mask")
     usual = MaskRecipe.published().model_dump() if rule == "published" else {}
     fields = {**usual, "rule": rule, "seed": seed, **parse_settings("--set", set_ or [], MaskRecipe)}
     recipe = checked(MaskRecipe, fields if steps is None else {**fields, "steps": steps})
@@ -75,10 +87,20 @@ def mask(
     }
     faults = mask_faults(fitted)
     # Last, so that whatever else goes wrong leaves nothing behind.
-    fitted.save(out)
+    with replacing_files(drawn, out) as (picture_file, mask_file):
+        save_figure(mask_figure(fitted, report.mouse_name(recording), recording.screen), picture_file)
+        fitted.save(mask_file)
     report.answer(
         json,
-        {"out": out, "steps": recipe.steps, "simulated": recording.simulated, **sizes, "faults": faults},
+        {
+            "out": out,
+            "picture": drawn,
+            "rule": recipe.rule,
+            "steps": recipe.steps,
+            "simulated": recording.simulated,
+            **sizes,
+            "faults": faults,
+        },
         f"mask of {report.mouse_name(recording)} -> {out}",
         [
             (
@@ -90,7 +112,8 @@ def mask(
                 else "no pixel: the fit needs more steps, or the encoder more training",
             )
             for name in ("training", "evaluation")
-        ],
+        ]
+        + [("rule", fitted.source.partition(", ")[2]), ("picture", str(drawn))],
     )
     for fault in faults:
         print(f"take care: {fault}", file=sys.stderr)

@@ -27,6 +27,7 @@ from napari_vidrecon.encoders.stored_encoder import StoredEncoder
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError
+from napari_vidrecon.sessions.movie_statistics import MovieStatistics
 from napari_vidrecon.settings import shown, whole_number
 from napari_vidrecon.storage import check_regular, open_regular, read_description, reading, replacing_file
 
@@ -117,6 +118,8 @@ def load_encoder(
     )
     neutral = stored.provenance.get("neutral_behavior")
     encoder = WindowEncoder(module, spec, choose_device(device), None if neutral is None else np.array(neutral))
+    movies = stored.provenance.get("movies")
+    encoder.movies = None if movies is None else MovieStatistics(**movies)
     encoder.spec = replace(spec, weights=weights_hash(encoder))
     if memory_gib is not None:
         encoder.memory_limit = int(memory_gib * BYTES_A_GIB)

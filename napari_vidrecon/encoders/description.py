@@ -13,6 +13,7 @@ from napari_vidrecon.encoders.registry import UnknownArchitecture, architecture_
 from napari_vidrecon.encoders.sizes import BEHAVIORS, Neurons, Number
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError, one_line
+from napari_vidrecon.sessions.movie_statistics import MovieStatistics
 
 FORMAT = "napari-vidrecon encoder 1"
 HIGHEST_FRAME_RATE_HZ = 10_000.0
@@ -64,6 +65,8 @@ class Provenance(BaseModel):
         Of held-out trials, as they were scored in training.
     steps_done
         Of the training.
+    movies
+        What the movies of the training are like.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
@@ -73,6 +76,7 @@ class Provenance(BaseModel):
     )
     validation_correlation: float | None = None
     steps_done: Annotated[int, Field(ge=0, le=1 << 60)] | None = None
+    movies: MovieStatistics | None = None
 
 
 class Readouts(BaseModel):

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from napari_vidrecon.encoders.sizes import CHECKED, Pixels
 from napari_vidrecon.encoders.windows import FrameWindows
+from napari_vidrecon.sessions.movie_statistics import MovieStatistics
 
 if TYPE_CHECKING:
     import torch
@@ -262,12 +263,15 @@ class Traits:
         What it computes in: "float32", "bfloat16", ...
     neutral_behavior
         (4,) pupil size, running, pupil x, pupil y that it takes where a clip has no behaviour; None: it tells none.
+    movies
+        What the movies it was trained on are like; None: it does not tell.
     """
 
     memory_limit: int | None = None
     answers_in_threads: bool = False
     precision: str = "float32"
     neutral_behavior: np.ndarray | None = None
+    movies: MovieStatistics | None = None
 
     @classmethod
     def of(cls, encoder: Encoder) -> Traits:

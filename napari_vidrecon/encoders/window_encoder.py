@@ -15,6 +15,7 @@ from napari_vidrecon.encoders.chunks import check_chunk, chunk_by_chunk, chunk_t
 from napari_vidrecon.encoders.encoder import BEHAVIOR_CHANNELS, INPUT_CHANNELS, Encoder, EncoderSpec
 from napari_vidrecon.encoders.frozen.forms import FrozenForm, form_of
 from napari_vidrecon.errors import EncoderError
+from napari_vidrecon.sessions.movie_statistics import MovieStatistics
 from napari_vidrecon.settings import finite_number
 
 LEAST_COSINE = 0.999
@@ -54,6 +55,8 @@ class WindowEncoder:
         self.device = torch.device(device)
         self.module = module.eval().requires_grad_(False).to(self.device)
         self.neutral_behavior = np.zeros(BEHAVIOR_CHANNELS) if neutral_behavior is None else neutral_behavior
+        self.movies: MovieStatistics | None = None
+        """What the movies it was trained on are like."""
         self._tensors = _tensors_of(self.module)
         self._form = form_of(module)
         self._frozen: tuple[tuple, FrozenForm] | None = None

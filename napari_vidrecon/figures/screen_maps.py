@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from napari_vidrecon.analysis.postprocess import mask_outline
 from napari_vidrecon.figures.frame import OUTLINE_COLOUR, figure_of
 from napari_vidrecon.figures.matrix_figure import bar_ends
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.sessions.screen import ScreenGeometry
 
 MAP_WIDTH_IN, ROW_IN, LEFT_IN, HEAD_IN = 3.5, 1.95, 1.0, 0.55
@@ -110,6 +111,34 @@ def screen_maps_figure(
                 place.set_axis_off()
             places[0].set_ylabel(f"{label}\nrow (px)")
     return figure
+
+
+def mask_figure(mask: AlphaMask, name: str, screen: ScreenGeometry | None = None) -> Figure:
+    """Alpha over the screen, with the outlines of where movies are reconstructed and where they are measured.
+
+    Parameters
+    ----------
+    mask
+        The mask.
+    name
+        Whose it is, with "simulated" where the mouse is.
+    screen
+        Its size and distance; None: as in the public recordings.
+
+    Returns
+    -------
+    Figure
+        The finished figure; close it once it is saved.
+    """
+    training, evaluation = (mask.binary(threshold) for threshold in (TRAINING_THRESHOLD, EVALUATION_THRESHOLD))
+    alpha = ScreenMap(
+        mask.screen,
+        f"alpha >= {TRAINING_THRESHOLD:g}: {training.sum()} px, >= {EVALUATION_THRESHOLD:g}: {evaluation.sum()} px",
+        limits=(0.0, max(1.4, float(mask.screen.max()))),
+        bar_label="alpha",
+        outlines=(training, evaluation),
+    )
+    return screen_maps_figure([[alpha]], [name], title="transparency mask", screen=screen)
 
 
 def draw_eccentricity(axes: Axes, screen: ScreenGeometry) -> None:

@@ -118,6 +118,11 @@ class ReconstructionConfig(Settings):
     prior_spatial_exponent: float = Field(2.5, ge=0, le=8, description="and falls so steeply above")
     prior_temporal_corner: float = Field(0.65, gt=0, description="likewise over time, Hz")
     prior_temporal_exponent: float = Field(2.0, ge=0, le=8)
+    prior_from: Literal["stated", "session"] = Field(
+        "stated",
+        description="session: level, contrast and spatial exponent of the prior, where not changed, are those of "
+        "the session's training movies, else of the encoder's, else of the public mice (spectral update)",
+    )
     decoded_sd: float = Field(
         30.0, gt=0, le=128, description="with a decoder: SD of a pixel about the decoder's movie, grey levels"
     )
@@ -282,10 +287,10 @@ class ReconstructionConfig(Settings):
     def _without_the_usual_prior(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Fingerprints are hashes of this: those of runs from before there were others must stay.
         told = dump(self)
+        later: dict[str, Any] = {"prior_from": "stated"}
         if self.prior == NATURAL:
-            for name in ("prior", "prior_settings"):
-                told.pop(name, None)
-        return told
+            later |= {"prior": NATURAL, "prior_settings": {}}
+        return {name: value for name, value in told.items() if name not in later or value != later[name]}
 
     @field_validator("prior_settings")
     @classmethod
@@ -307,6 +312,8 @@ class ReconstructionConfig(Settings):
     def _likelihood_keeps_its_size(self) -> Self:
         if self.update == "spectral" and self.gradient_norm != "none":
             raise ValueError("the spectral update weighs activity against a prior; gradient_norm must be none")
+        if self.update == "momentum" and self.prior_from == "session":
+            raise ValueError("a prior acts in the spectral update alone; prior_from must be stated")
         if self.update == "momentum" and self.draws > 1:
             raise ValueError("movies are drawn from a prior, which only the spectral update has; draws must be 1")
         if self.update == "momentum" and self.prior != NATURAL:
@@ -322,6 +329,7 @@ _MOST_PROBABLE = {
     "gradient_norm": "none",
     # Half the SD of the movies that the prior expects.
     "input_noise": 30.0,
+    "prior_from": "session",
     "neuron_noise": "own",
     "schedule": "random_offset",
     "sub_batch_stride": 32,

@@ -27,6 +27,7 @@ from napari_vidrecon.reconstruction.priors import NATURAL, prior_identity
 from napari_vidrecon.reconstruction.recipe import Recipe, content_hash, files_of, fingerprint
 from napari_vidrecon.reconstruction.reconstructor import Reconstructor, StepInfo, Steppable
 from napari_vidrecon.reconstruction.results import Reconstruction
+from napari_vidrecon.reconstruction.spectral_prior import about_movies
 from napari_vidrecon.reconstruction.targets import Target, build_target
 from napari_vidrecon.reconstruction.tracking import Tracker
 from napari_vidrecon.reconstruction.video_ensemble import VideoEnsemble
@@ -291,6 +292,7 @@ def plan_run(
     given = target_encoders is not None and not (isinstance(target_encoders, (list, tuple)) and not target_encoders)
     measuring = encoder_list(target_encoders, "target_encoders") if given else encoders
     check_inputs(trial, mask, config, decoder)
+    stated, movies = about_movies(config, trial, encoders)
     check_chunk(chunk)
     mask_threshold = finite_number(mask_threshold, "mask_threshold")
     evaluation_threshold = finite_number(evaluation_threshold, "evaluation_threshold")
@@ -310,7 +312,7 @@ def plan_run(
     def member(
         chosen: Sequence[Encoder], measured_by: Tracker | None, draw: Draw | None = None, index: int = 0
     ) -> Reconstructor:
-        shared = (trial, chosen, mask, goal, config, mask_threshold, measured_by, chunk)
+        shared = (trial, chosen, mask, goal, stated, mask_threshold, measured_by, chunk)
         return Reconstructor(*shared, draw, decoder, index)
 
     together = ensemble == "gradients" or len(encoders) == 1
@@ -338,6 +340,8 @@ def plan_run(
         "evaluation_threshold": evaluation_threshold,
         "ensemble": ensemble if len(encoders) > 1 else "single",
     }
+    if movies is not None:
+        decisive["movies"] = movies.model_dump()
     if config.prior != NATURAL:
         decisive["prior"] = prior_identity(config.prior)
     if goal.neurons.weights is not None:

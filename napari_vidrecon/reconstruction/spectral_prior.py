@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,13 @@ import numpy as np
 import torch
 from scipy.fft import dct
 
+from napari_vidrecon.encoders.encoder import Traits
+from napari_vidrecon.sessions.movie_statistics import PUBLIC_MOVIES, MovieStatistics
+
 if TYPE_CHECKING:
+    from napari_vidrecon.encoders.encoder import Encoder
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
+    from napari_vidrecon.sessions.session import Trial
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,47 @@ class NaturalSpectrum:
         temporal = (time * frame_rate_hz) ** 2 + self.temporal_corner**2
         power = temporal[:, None, None] ** (-self.temporal_exponent / 2) * spatial ** (-self.spatial_exponent / 2)
         return np.sqrt(power * (self.sd**2 / power.mean()))
+
+
+def about_movies(
+    config: ReconstructionConfig, trial: Trial, encoders: Sequence[Encoder]
+) -> tuple[ReconstructionConfig, MovieStatistics | None]:
+    """Settings whose prior has the level, contrast and spatial exponent of the session's movies, where they ask for it.
+
+    Parameters
+    ----------
+    config
+        As chosen; what differs in it from the usual level and spectrum was chosen, and stays.
+    trial
+        The clip; knows the training movies of its session.
+    encoders
+        May know the movies that they were trained on.
+
+    Returns
+    -------
+    tuple[ReconstructionConfig, MovieStatistics | None]
+        Settings that state every number, and the movies these are of; None where the settings stated them already.
+    """
+    if config.prior_from != "session":
+        return config, None
+    movies = movies_of(trial, encoders)
+    told = {
+        "initial_level": movies.level,
+        "padding_level": movies.level,
+        "prior_sd": movies.sd,
+        "prior_spatial_exponent": movies.spatial_exponent,
+    }
+    usual = type(config).model_fields
+    unchanged = {name: value for name, value in told.items() if getattr(config, name) == usual[name].default}
+    return config.changed(prior_from="stated", **unchanged), movies
+
+
+def movies_of(trial: Trial, encoders: Sequence[Encoder]) -> MovieStatistics:
+    """What the movies that a mouse saw are like: its session's, else its encoders', else those of the public mice."""
+    known = None if trial.movies is None else trial.movies()
+    for encoder in encoders:
+        known = known or Traits.of(encoder).movies
+    return known or PUBLIC_MOVIES
 
 
 class SpectralPrior:

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
 from napari_vidrecon.errors import SessionError, VidreconError
+from napari_vidrecon.sessions.movie_statistics import MovieStatistics
 from napari_vidrecon.sessions.trial_files import open_array
 from napari_vidrecon.settings import first_fault
 from napari_vidrecon.storage import check_inside, parse_json, read_bytes, reading
@@ -37,12 +38,15 @@ class SimulationNotes(BaseModel):
         The mouse is a simulation.
     per_neuron
         {quantity: one value a neuron}.
+    movies
+        What the movies of the mouse are like, where those of its training are not in the session.
     """
 
     model_config = ConfigDict(extra="allow")
 
     simulated: StrictBool = False
     per_neuron: dict[str, list[Any]] = {}
+    movies: MovieStatistics | None = None
 
 
 def read_tiers(session: Path) -> dict[int, str]:

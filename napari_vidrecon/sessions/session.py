@@ -20,6 +20,7 @@ from napari_vidrecon.sessions.metadata import (
     read_simulation,
     read_tiers,
 )
+from napari_vidrecon.sessions.movie_statistics import MovieStatistics
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session_statistics import SessionStatistics
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, ClipSource, Trial
@@ -30,7 +31,9 @@ __all__ = ["Session", "Trial", "open_session"]
 
 LONGEST_SHOWN = 60
 MOST_SESSIONS_NAMED = 10
-LABELLED_TIERS = ("train", "oracle")
+MOST_MEASURED_CLIPS = 24
+TRAINING_TIER = "train"
+LABELLED_TIERS = (TRAINING_TIER, "oracle")
 EXCLUDED_TIER = "none"
 OLD_MICE = (
     "dynamic29156-11-10",
@@ -89,6 +92,7 @@ class Session:
         self.neuron_ids = read_neuron_ids(path)
         self.coordinates = read_coordinates(path, self.n_neurons)
         self.simulation = read_simulation(path)
+        self._movies: MovieStatistics | None = None
         self._hashes: dict[int, int] = {}
 
     def __repr__(self) -> str:
@@ -202,7 +206,32 @@ class Session:
             name=f"{self.name}, trial {trial_id}",
             simulated=self.simulated,
             source=ClipSource(str(self.path)),
+            movies=self.movie_statistics,
         )
+
+    def movie_statistics(self) -> MovieStatistics | None:
+        """Level, contrast and spectrum of the training movies, measured once.
+
+        Returns
+        -------
+        MovieStatistics | None
+            Of at most 24 clips of the tier "train", spread over the recording; where there is none, what a simulation
+            tells of them; None where nothing does.
+        """
+        if self._movies is None and (told := (self.simulation or {}).get("movies")):
+            self._movies = MovieStatistics(**told)
+        if self._movies is None:
+            ids = self.trials_in_tier(TRAINING_TIER)
+            spread = np.linspace(0, len(ids) - 1, min(MOST_MEASURED_CLIPS, len(ids))).round().astype(int)
+            try:
+                videos = [self.trial(ids[index]).video for index in spread]
+            except SessionError:
+                # A clip that cannot be read says so where it is reconstructed or learned from.
+                return None
+            if videos:
+                source = f"the training movies of {self.name}"
+                self._movies = MovieStatistics.of(videos, self.frame_rate_hz, source)
+        return self._movies
 
     def _known(self, trial_id: int) -> int:
         try:

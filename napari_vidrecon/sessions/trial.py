@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral
 
 import numpy as np
 
 from napari_vidrecon.errors import SessionError, one_line
+from napari_vidrecon.sessions.movie_statistics import MovieStatistics
 from napari_vidrecon.settings import shown
 
 FRAME_RATE_HZ = 30.0
@@ -64,6 +66,8 @@ class Trial:
         The mouse is a simulation.
     source
         Where it came from; None for arrays of one's own.
+    movies
+        Tells what the training movies of its session are like; None: nothing does.
 
     Raises
     ------
@@ -96,6 +100,7 @@ class Trial:
     name: str = "trial"
     simulated: bool = False
     source: ClipSource | None = None
+    movies: Callable[[], MovieStatistics | None] | None = None
 
     def __post_init__(self) -> None:
         for stream in ("video", "behavior", "pupil_center", "recorded_responses"):

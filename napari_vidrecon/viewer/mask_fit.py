@@ -43,7 +43,7 @@ class MaskFitController(Background):
         Parameters
         ----------
         recipe
-            Default: the decayed rule.
+            Default: the resolved rule.
         """
         from napari_vidrecon.reconstruction.mask_fitting import MaskRecipe
 

@@ -81,8 +81,8 @@ def test_a_training_that_cannot_be_is_one_line(words, named: str, vidrecon, smal
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("rule", ["decayed", "published"])
-def test_a_fitted_mask_is_written_with_its_size(
+@pytest.mark.parametrize("rule", ["resolved", "decayed", "published"])
+def test_a_fitted_mask_is_written_with_its_size_and_a_picture(
     rule: str, vidrecon, copy_of_small_session: Path, small_encoder_file: Path, tmp_path: Path
 ) -> None:
     np.save(copy_of_small_session / "meta/trials/tiers.npy", np.array(["oracle"] * 3 + ["live_test_main"]))
@@ -95,6 +95,10 @@ def test_a_fitted_mask_is_written_with_its_size(
     assert answer.json["evaluation_diameter_deg"] == pytest.approx(mask.diameter_deg(1.0))
     assert (answer.json["training_height_deg"], answer.json["training_width_deg"]) == mask.extent_deg(0.5)
     assert answer.json["training_eccentricity_deg"] == pytest.approx(mask.eccentricity_deg(0.5))
+    assert answer.json["picture"] == str(tmp_path / "mask.png")
+    assert (tmp_path / "mask.png").read_bytes().startswith(b"\x89PNG")
+    again = vidrecon("mask", copy_of_small_session, *words[:2], "--out", tmp_path / "other.npy", "--picture", out)
+    assert (again.code, (tmp_path / "other.npy").exists()) == (2, False)
 
 
 def test_a_stopped_fit_keeps_the_mask_so_far(

@@ -81,7 +81,7 @@ def test_the_blur_equals_scipy_with_mirrored_edges():
 
 def test_the_decayed_rule_keeps_alpha_within_its_limits(encoder, small_session_folder):
     session = vr.open_session(small_session_folder)
-    recipe = MaskRecipe(steps=5, skip_frames=10, decay=0.05)
+    recipe = MaskRecipe(rule="decayed", steps=5, skip_frames=10, decay=0.05)
     seen = []
     mask = fit_mask(session, encoder, recipe, trial_ids=[0, 2], on_progress=lambda p: seen.append(p.step))
     assert seen == [1, 2, 3, 4, 5]
@@ -95,4 +95,4 @@ def test_a_fit_needs_two_labelled_trials_of_enough_frames(encoder, small_session
     with pytest.raises(MaskError, match="at least 2 labelled trials"):
         fit_mask(session, encoder)
     with pytest.raises(MaskError, match="expected at least 82 frames"):
-        fit_mask(session, encoder, MaskRecipe(steps=1), trial_ids=[0, 2])
+        fit_mask(session, encoder, MaskRecipe(rule="decayed", steps=1), trial_ids=[0, 2])

@@ -361,9 +361,15 @@ class Trainer:
                 "steps_done": self.step_index,
                 "simulated": any(session.simulated for session in self.sessions),
                 "neutral_behavior": [float(value) for value in self.neutral_behavior],
+                "movies": self._movies(),
                 **provenance,
             },
         )
+
+    def _movies(self) -> dict[str, Any] | None:
+        # Of the first mouse: those of one study see movies of one kind, and a session's own come before these.
+        told = self.sessions[0].movie_statistics()
+        return None if told is None else told.model_dump()
 
     def identity(self) -> dict[str, Any]:
         """Plain values that say which training this is; only the same one can go on from its checkpoint."""

@@ -1,0 +1,70 @@
+"""The prior is about the movies of the session: its level, contrast and spectrum, unless settings state others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import napari_vidrecon as vr
+from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.reconstruction.spectral_prior import about_movies, movies_of
+from napari_vidrecon.sessions.movie_statistics import PUBLIC_MOVIES, MovieStatistics
+
+DARK = MovieStatistics(level=70.0, sd=40.0, spatial_exponent=2.9, source="a dark session")
+
+
+def test_best_takes_level_contrast_and_exponent_of_the_session(encoder, trial) -> None:
+    best = vr.ReconstructionConfig.preset("best")
+    config, movies = about_movies(best, replace(trial, movies=lambda: DARK), [encoder])
+    assert movies == DARK
+    assert (config.initial_level, config.padding_level, config.prior_sd) == (70.0, 70.0, 40.0)
+    assert (config.prior_spatial_exponent, config.prior_temporal_exponent) == (2.9, 2.0)
+
+
+def test_what_was_set_by_hand_stays(encoder, trial) -> None:
+    chosen = vr.ReconstructionConfig.preset("best", prior_sd=33.0)
+    config, _ = about_movies(chosen, replace(trial, movies=lambda: DARK), [encoder])
+    assert (config.prior_sd, config.initial_level) == (33.0, 70.0)
+
+
+def test_paper_and_stated_settings_keep_the_middle_grey(encoder, trial) -> None:
+    for config in (
+        vr.ReconstructionConfig.preset("paper"),
+        vr.ReconstructionConfig.preset("best", prior_from="stated"),
+    ):
+        assert about_movies(config, replace(trial, movies=lambda: DARK), [encoder]) == (config, None)
+        assert config.initial_level == 127.5
+
+
+def test_the_encoders_movies_come_second_and_the_public_mice_last(encoder, trial) -> None:
+    silent = replace(trial, movies=None)
+    assert movies_of(silent, [encoder]) == encoder.movies
+    assert movies_of(replace(trial, movies=lambda: None), [object()]) == PUBLIC_MOVIES
+
+
+def test_a_trained_encoder_knows_what_its_movies_were_like(encoder, small_session_folder) -> None:
+    assert encoder.movies == vr.open_session(small_session_folder).movie_statistics()
+
+
+def test_a_run_shows_the_level_of_the_session_outside_the_mask_and_tells_whose_it_is(
+    encoder, trial, disc_mask, quick_config
+) -> None:
+    dark = replace(trial, movies=lambda: DARK)
+    config = vr.ReconstructionConfig.preset("best", steps=1)
+    result = vr.reconstruct(dark, [encoder], disc_mask, config)
+    assert np.unique(result.video[:, ~disc_mask.binary(0.5)]) == [70.0]
+    assert result.provenance["movies"]["source"] == "a dark session"
+    assert result.config.prior_from == "session"
+    other = vr.reconstruct(replace(trial, movies=None), [encoder], disc_mask, config)
+    assert other.provenance["fingerprint"] != result.provenance["fingerprint"]
+
+
+def test_a_fingerprint_of_stated_settings_is_that_of_earlier_versions() -> None:
+    assert "prior_from" not in vr.ReconstructionConfig.preset("best", prior_from="stated").model_dump()
+
+
+def test_momentum_has_no_prior_to_take_from_a_session() -> None:
+    with pytest.raises(ConfigError, match="prior_from must be stated"):
+        vr.ReconstructionConfig.preset("paper", prior_from="session")
