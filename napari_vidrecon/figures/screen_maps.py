@@ -109,7 +109,7 @@ def screen_maps_figure(
                     place.set_xlabel("column (px)")
             for place in places[len(row) :]:
                 place.set_axis_off()
-            places[0].set_ylabel(f"{label}\nrow (px)")
+            places[0].set_ylabel(f"{label}\nrow (px)".strip())
     return figure
 
 
@@ -138,7 +138,7 @@ def mask_figure(mask: AlphaMask, name: str, screen: ScreenGeometry | None = None
         bar_label="alpha",
         outlines=(training, evaluation),
     )
-    return screen_maps_figure([[alpha]], [name], title="transparency mask", screen=screen)
+    return screen_maps_figure([[alpha]], [""], title=f"{name}: transparency mask", screen=screen)
 
 
 def draw_eccentricity(axes: Axes, screen: ScreenGeometry) -> None:
