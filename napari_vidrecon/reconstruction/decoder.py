@@ -42,6 +42,8 @@ class DecoderDescription(BaseModel):
         Whose.
     provenance
         How it was fitted.
+    level
+        Grey level of its movies; files of earlier versions do not tell.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -50,6 +52,7 @@ class DecoderDescription(BaseModel):
     lags_frames: list[Annotated[int, Field(ge=-LARGEST_LAG_FRAMES, le=LARGEST_LAG_FRAMES)]] = Field(min_length=1)
     mouse: str
     provenance: dict[str, Any]
+    level: float = Field(GREY_LEVEL, ge=0, le=255)
 
 
 def _checked(path: Path, described: dict[str, Any]) -> DecoderDescription:
@@ -64,8 +67,8 @@ class Decoder:
     """Turns activity into a movie by one linear map: for each frame, from what follows it.
 
     The square root of the activity, less its mean, at a few lags predicts the cosine coefficients of a frame. A neuron
-    that is left out says what it says on average, nothing. With all activity at its mean the movie is grey, not the
-    mean of all movies: what is seen comes from the neurons.
+    that is left out says what it says on average, nothing. With all activity at its mean the movie is of one grey
+    level, not the mean of all movies: what is seen comes from the neurons.
 
     Parameters
     ----------
@@ -83,6 +86,8 @@ class Decoder:
         How it was fitted; plain values.
     path
         The file it was read from; empty if it was not.
+    level
+        That grey level, 0..255: the mean of the training movies.
 
     Examples
     --------
@@ -101,6 +106,7 @@ class Decoder:
     mouse: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
     path: str = ""
+    level: float = GREY_LEVEL
 
     @property
     def neurons(self) -> int:
@@ -113,6 +119,9 @@ class Decoder:
         digest = hashlib.sha256(repr(self.lags_frames).encode())
         for array in (self.weights, self.mean, self.frequencies):
             digest.update(np.ascontiguousarray(array).tobytes())
+        if self.level != GREY_LEVEL:
+            # Hashes of earlier versions' decoders stay.
+            digest.update(repr(self.level).encode())
         return digest.hexdigest()
 
     def require_neurons(self, neurons: int, of: str, name: str = "decoder") -> None:
@@ -178,7 +187,7 @@ class Decoder:
         )
         spectrum = np.zeros((activity.shape[1], SCREEN_ROWS, SCREEN_COLUMNS), np.float32)
         spectrum[:, self.frequencies[:, 0], self.frequencies[:, 1]] = coefficients
-        return (GREY_LEVEL + idctn(spectrum, axes=(1, 2), norm="ortho")).astype(np.float32)
+        return (self.level + idctn(spectrum, axes=(1, 2), norm="ortho")).astype(np.float32)
 
     def save(self, path: Path | str) -> None:
         """Write one safetensors file.
@@ -193,6 +202,7 @@ class Decoder:
             "lags_frames": list(self.lags_frames),
             "mouse": self.mouse,
             "provenance": self.provenance,
+            "level": self.level,
         }
         tensors = {
             "weights": np.ascontiguousarray(self.weights, np.float16),
@@ -239,6 +249,7 @@ class Decoder:
                 told.mouse,
                 told.provenance,
                 str(path.absolute()),
+                told.level,
             )
         if not found._fits_together():
             raise StorageError(f"{path}: expected finite weights for each lag, neuron and coefficient, found others")

@@ -114,11 +114,13 @@ def fit_decoder(
     frequencies = decoded_frequencies(recipe.finest_cycles_per_px)
     mean = np.mean([rooted(session.trial(each).responses).mean(axis=1) for each in ids], axis=0).astype(np.float32)
     regression = _Regression(len(lags) * session.n_neurons, len(frequencies))
+    levels = []
     for done, trial_id in enumerate(ids, start=1):
         trial = session.trial(trial_id)
         root, frames = rooted(trial.responses) - mean[:, None], slice(None, None, recipe.every_frames)
         predictors = np.concatenate([lagged(root, lag)[:, frames] for lag in lags])
         spectrum = dctn(trial.video[frames] - GREY_LEVEL, axes=(1, 2), norm="ortho")
+        levels.append(float(trial.video.mean(dtype=np.float64)))
         regression.add(predictors, spectrum[:, frequencies[:, 0], frequencies[:, 1]])
         if on_progress is not None and on_progress(done, len(ids)) is False:
             break
@@ -129,7 +131,7 @@ def fit_decoder(
     if not np.isfinite(weights).all():
         raise _unsolvable(session, recipe)
     told: dict[str, Any] = {"trials": done, "simulated": session.simulated, "recipe": recipe.model_dump()}
-    return Decoder(weights, mean, lags, frequencies, session.name, told)
+    return Decoder(weights, mean, lags, frequencies, session.name, told, level=float(np.mean(levels)))
 
 
 def _solved(regression: _Regression, recipe: DecoderRecipe, session: Session) -> np.ndarray:

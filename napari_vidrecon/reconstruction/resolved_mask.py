@@ -29,6 +29,8 @@ TRAINING_SENSITIVITY, EVALUATION_SENSITIVITY = 0.75, 0.92
 """Of that in the middle: where alpha is 0.5 and 1. Over simulated mice of three kinds these overlapped best with the
 discs and ellipses that receptive-field centres were drawn in (docs/quality.md). Shares themselves would not do: they
 saturate, so that the same field would grow with the number of neurons."""
+LEAST_SHARE = 0.05
+"""Where less is resolved there is little to reconstruct."""
 LOWEST_ALPHA, HIGHEST_ALPHA = 0.0, 1.4
 JUST_BELOW = 0.01
 FOUR_NEIGHBOURS = ndimage.generate_binary_structure(2, 1)
@@ -143,7 +145,9 @@ class InformationFitter:
     @property
     def said(self) -> str:
         """How much of a pixel's variance is resolved at most."""
-        return f", up to {100 * self.share.max():.0f} % of a pixel's variance resolved"
+        most = self.share.max()
+        advice = "" if most >= LEAST_SHARE else ": next to nothing; does the encoder predict held-out activity?"
+        return f", up to {100 * most:.0f} % of a pixel's variance resolved{advice}"
 
 
 class Shares:

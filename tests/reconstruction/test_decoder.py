@@ -75,8 +75,8 @@ def test_it_finds_the_lag_at_which_neurons_answer(decoder):
     assert size[DELAY_FRAMES] > 1000 * size[0]
 
 
-def test_activity_at_its_mean_is_a_grey_movie(decoder, average):
-    np.testing.assert_allclose(decoder.movie(average), GREY_LEVEL, atol=1e-3)
+def test_activity_at_its_mean_is_a_movie_of_the_mean_grey(decoder, average):
+    np.testing.assert_allclose(decoder.movie(average), decoder.level, atol=1e-3)
 
 
 def test_a_neuron_that_is_left_out_says_nothing(linear_session, decoder, average):
@@ -262,3 +262,21 @@ def test_a_decoder_of_impossible_numbers_is_one_clear_error(damage, tmp_path):
     replace(whole, **damage).save(tmp_path / "odd.safetensors")
     with pytest.raises(StorageError):
         Decoder.load(tmp_path / "odd.safetensors")
+
+
+def test_a_decoder_of_dark_movies_is_dark_and_one_of_an_earlier_version_is_grey(copy_of_small_session, tmp_path):
+    for file in (copy_of_small_session / "data/videos").glob("*.npy"):
+        np.save(file, np.load(file) * 0.5)
+    session = vr.open_session(copy_of_small_session)
+    ids = session.labelled[:2]
+    decoder = vr.fit_decoder(session, trial_ids=list(ids))
+    decoder.save(tmp_path / "decoder.safetensors")
+    level = np.mean([session.trial(each).video.mean() for each in ids])
+    read = vr.Decoder.load(tmp_path / "decoder.safetensors")
+    assert read.level == decoder.level == pytest.approx(level, rel=1e-4)
+    silent = np.zeros((session.n_neurons, 5), np.float32)
+    shown = read.movie(silent, np.zeros(session.n_neurons, bool))
+    assert shown == pytest.approx(level, rel=1e-4)
+    old = vr.Decoder(decoder.weights, decoder.mean, decoder.lags_frames, decoder.frequencies)
+    assert old.movie(silent, np.zeros(session.n_neurons, bool)) == pytest.approx(127.5)
+    assert old.sha256 != decoder.sha256
