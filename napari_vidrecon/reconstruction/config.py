@@ -312,8 +312,6 @@ class ReconstructionConfig(Settings):
     def _likelihood_keeps_its_size(self) -> Self:
         if self.update == "spectral" and self.gradient_norm != "none":
             raise ValueError("the spectral update weighs activity against a prior; gradient_norm must be none")
-        if self.update == "momentum" and self.prior_from == "session":
-            raise ValueError("a prior acts in the spectral update alone; prior_from must be stated")
         if self.update == "momentum" and self.draws > 1:
             raise ValueError("movies are drawn from a prior, which only the spectral update has; draws must be 1")
         if self.update == "momentum" and self.prior != NATURAL:

@@ -62,7 +62,7 @@ def reconstruct(
     ablation
         "drop" leaves the others out; "silence" asks them to be 0, as the published code does.
     mask_threshold
-        Pixels with alpha at least this are reconstructed; the others stay at 127.5.
+        Pixels with alpha at least this are reconstructed; the others stay at the level it starts from.
     evaluation_threshold
         Pixels with alpha at least this are measured.
     ensemble

@@ -103,7 +103,7 @@ def about_movies(
     tuple[ReconstructionConfig, MovieStatistics | None]
         Settings that state every number, and the movies these are of; None where the settings stated them already.
     """
-    if config.prior_from != "session":
+    if config.prior_from != "session" or config.update != "spectral":
         return config, None
     movies = movies_of(trial, encoders)
     told = {
@@ -114,7 +114,7 @@ def about_movies(
     }
     usual = type(config).model_fields
     unchanged = {name: value for name, value in told.items() if getattr(config, name) == usual[name].default}
-    return config.changed(prior_from="stated", **unchanged), movies
+    return config.model_copy(update={"prior_from": "stated", **unchanged}), movies
 
 
 def movies_of(trial: Trial, encoders: Sequence[Encoder]) -> MovieStatistics:

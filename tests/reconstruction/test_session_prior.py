@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 import napari_vidrecon as vr
-from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.spectral_prior import about_movies, movies_of
 from napari_vidrecon.sessions.movie_statistics import PUBLIC_MOVIES, MovieStatistics
 
@@ -65,6 +63,6 @@ def test_a_fingerprint_of_stated_settings_is_that_of_earlier_versions() -> None:
     assert "prior_from" not in vr.ReconstructionConfig.preset("best", prior_from="stated").model_dump()
 
 
-def test_momentum_has_no_prior_to_take_from_a_session() -> None:
-    with pytest.raises(ConfigError, match="prior_from must be stated"):
-        vr.ReconstructionConfig.preset("paper", prior_from="session")
+def test_momentum_has_no_prior_and_takes_nothing(encoder, trial) -> None:
+    config = vr.ReconstructionConfig.preset("paper", prior_from="session")
+    assert about_movies(config, replace(trial, movies=lambda: DARK), [encoder]) == (config, None)
