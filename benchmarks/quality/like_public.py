@@ -20,6 +20,7 @@ import numpy as np
 
 from napari_vidrecon.encoders.semi_real import SemiRealMouse
 from napari_vidrecon.sessions.simulation.mouse import simulate_trial
+from napari_vidrecon.sessions.simulation.movies import movie
 from napari_vidrecon.sessions.simulation.public_mice import PublicCortex
 from napari_vidrecon.sessions.simulation.visual_cortex import VisualCortex
 from napari_vidrecon.sessions.trial import Trial
@@ -28,8 +29,8 @@ PERCENTILES = (10, 50, 90)
 BAND_CYCLES_PX = (0.03, 0.4)
 """Spatial frequencies that the exponent is fitted over."""
 SILENT_BELOW = 1e-3
-MOVIE_CLIPS = 120
-"""Brightness varies from shot to shot, so it is told from more clips, of fewer frames, than activity."""
+MOVIE_CLIPS, MOVIE_SEEDS = 240, 8
+"""Brightness varies from shot to shot, so it is told from more clips, of fewer frames and several seeds."""
 MOVIE_FRAMES, SPECTRUM_EVERY = 40, 10
 MICE = "ABCDEFGHIJ"
 PUBLIC = "public mice"
@@ -120,8 +121,9 @@ def measured(neurons: int, clips: int, frames: int, seed: int, encoder: Path | N
         cortex = kind(neurons, seed)
         trials = [simulate_trial(cortex, trial, frames=frames) for trial in range(clips)]
         found[name] = of_activity(trials, cortex.rates)
-        more = (simulate_trial(kind(1, seed), trial, frames=MOVIE_FRAMES).video for trial in range(MOVIE_CLIPS))
-        found[name] |= of_movies(more)
+        found[name] |= of_movies(
+            movie(seed + clip % MOVIE_SEEDS, clip, MOVIE_FRAMES, kind.grading) for clip in range(MOVIE_CLIPS)
+        )
     if encoder is not None:
         mouse = SemiRealMouse.of_file(encoder, neurons, seed)
         trials = [mouse.trial(trial, frames=frames, tier="train") for trial in range(clips)]

@@ -25,7 +25,7 @@ import napari_vidrecon as vr
 from napari_vidrecon.analysis.receptive_field_mapping import map_receptive_fields
 from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
 from napari_vidrecon.encoders.encoder import Encoder
-from napari_vidrecon.figures.frame import save_figure
+from napari_vidrecon.figures.frame import part_shown, save_figure
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, AlphaMask
 
 FRAMES, MEASURED = 64, slice(16, 64)
@@ -33,7 +33,7 @@ FRAMES, MEASURED = 64, slice(16, 64)
 LARGEST_CENTRE_ERROR_PX = 1.5
 PUBLIC_LEVEL = 80.0
 """Mean grey of the movies; `best` starts from, and leans to, grey 127.5."""
-SHOWN_FRAMES = range(20, FRAMES, 8)
+SHOWN_FRAMES, CROP_MARGIN_PX = range(20, FRAMES, 8), 2
 REGIONS = {"all": None, "half of cortex with low x": 0, "half with high x": 1}
 FIELDS, FIELD_RADIUS_PX = "of the receptive fields, as no pixel of the fitted one reaches alpha 1", 3.0
 
@@ -185,12 +185,13 @@ def figure_of_all(session: vr.Session, kept: dict, found: dict) -> Figure:
         axes.set_title(f"{name} encoder: centres {error:.2f} px apart (median); line: mask", fontsize=10)
     above.axes[0].legend(fontsize=8, loc="lower right")
     grid = below.subplots(len(rows), len(SHOWN_FRAMES), squeeze=False)
+    part = part_shown([pixels for _, _, pixels in rows], truth.shape[1:], CROP_MARGIN_PX)
+    for axes, frame in zip(grid[0], SHOWN_FRAMES, strict=True):
+        axes.set_title(f"{frame / session.frame_rate_hz:.2f} s", fontsize=9)
     for line, (label, video, pixels) in zip(grid, rows, strict=True):
         for axes, frame in zip(line, SHOWN_FRAMES, strict=True):
-            axes.imshow(np.where(pixels, video[frame], PUBLIC_LEVEL), cmap="gray", vmin=0, vmax=255)
+            axes.imshow(np.where(pixels, video[frame], PUBLIC_LEVEL)[part], cmap="gray", vmin=0, vmax=255)
             axes.set(xticks=[], yticks=[])
-            if line is grid[0]:
-                axes.set_title(f"{frame / session.frame_rate_hz:.2f} s", fontsize=9)
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
     return figure
 
@@ -235,18 +236,17 @@ def main() -> None:
     parser.add_argument(
         "--encoder", action="append", required=True, help="NAME=FILE, the model's own first; may be repeated"
     )
-    parser.add_argument("--clips", type=int, default=2)
+    parser.add_argument("--clips", type=int, nargs="+", default=[0, 1], help="test clips; the last one is drawn")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--figure", type=Path)
     given = parser.parse_args()
     session = vr.open_session(given.session)
     if not (session.simulation or {}).get("semi_real"):
         parser.error(f"{given.session}: expected the session of a semi-real mouse")
-    clips = session.trials_in_tier("live_test_main")[: given.clips]
     files = dict(each.split("=", 1) for each in given.encoder)
     encoders = {name: vr.load_encoder(file, device="cpu") for name, file in files.items()}
     kept: dict = {}
-    found = {name: measured(session, name, encoder, clips, kept) for name, encoder in encoders.items()}
+    found = {name: measured(session, name, encoder, given.clips, kept) for name, encoder in encoders.items()}
     print(table(found))
     if given.out is not None:
         stored = json.loads(given.out.read_text()) if given.out.exists() else {}

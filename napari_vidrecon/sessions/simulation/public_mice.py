@@ -17,7 +17,7 @@ RECORDING_STREAM, NOISE_STREAM, TIME_STREAM = 11, 12, 13
 
 PUBLIC_GREY = 80.0
 """Mean grey level of the public movies (77.5 to 81.9)."""
-PUBLIC_GRADING = Grading(mean=104.0, contrast=68.0, gamma=1.32)
+PUBLIC_GRADING = Grading(mean=96.0, contrast=64.0, gamma=1.32)
 """Movies of that mean, whose pixels deviate by 57 (public: 56.8 to 59.7) with a median of 71 (66.8 to 71.6)."""
 
 MEAN_RESPONSE, MEAN_SPREAD = 2.4, 0.8
