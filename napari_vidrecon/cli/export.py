@@ -1,4 +1,4 @@
-"""`vidrecon export`: a run as a movie, a figure, tables, or a script that repeats it."""
+"""`vidrecon export`: a run as a movie, a figure, tables, an NWB file, or a script that repeats it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ def export(
         Path | None,
         typer.Option(metavar="FILE", help="Frame by frame as .csv or .parquet; FILE_history beside it: step by step."),
     ] = None,
+    nwb: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.nwb", help="NWB file: movie, uncertainty, activity, mask and configuration."),
+    ] = None,
     script: Annotated[Path | None, typer.Option(metavar="FILE.py", help="Python script that repeats the run.")] = None,
     error: Annotated[
         bool, typer.Option("--error", help="Show the error in the evaluation mask over the stimulus, too.")
@@ -35,24 +39,26 @@ def export(
     speed: Annotated[float, typer.Option(help="Of the movie; 1 is as the mouse saw it.")] = 1.0,
     json: Json = False,
 ) -> None:
-    """Write a run as movie, figure, tables or script.
+    """Write a run as movie, figure, tables, NWB file or script.
 
     The script repeats the run. Files of the same names are replaced.
     """
     from napari_vidrecon.cli import report
     from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.figures import export as exports
+    from napari_vidrecon.figures.nwb_export import NWB_ENDINGS, write_nwb
     from napari_vidrecon.reconstruction.results import Reconstruction
     from napari_vidrecon.reconstruction.scripts import script_of_folder, write_script
 
-    if not any((movie, figure, table, script)):
-        raise ConfigError(f"{run}: expected --movie, --figure, --table or --script to write, found none")
+    if not any((movie, figure, table, nwb, script)):
+        raise ConfigError(f"{run}: expected --movie, --figure, --table, --nwb or --script to write, found none")
     if not 0 < speed <= 10:
         raise ConfigError(f"--speed: expected above 0, up to 10, found {speed:g}")
     for path, kind, endings in (
         (movie, "a movie", exports.MOVIE_ENDINGS),
         (figure, "a figure", exports.FIGURE_ENDINGS),
         (table, "a table", exports.TABLE_ENDINGS),
+        (nwb, "an NWB file", NWB_ENDINGS),
         (script, "a script", (".py",)),
     ):
         # What cannot be written is told before anything is.
@@ -65,6 +71,8 @@ def export(
         # A run that cannot be repeated is told before anything is written.
         script_of_folder(result, run)
     written = _write(exports.ShownMovie.of(result, error=error), movie, figure, table, match_contrast, speed)
+    if nwb is not None:
+        written["nwb"] = write_nwb(result, nwb)
     if script is not None:
         written["script"] = write_script(result, run, script)
     values = {"run": run, "simulated": result.simulated, **written}

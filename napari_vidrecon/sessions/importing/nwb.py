@@ -228,7 +228,8 @@ class NwbFile(Reader):
 
     def _recording(self) -> Recording:
         report = ImportReport()
-        report.add("read", "files", f"NWB, {len(self._all())} series")
+        text = f"NWB, {len(self._all())} series; {self.path.name}, identifier {one_line(self._book.identifier, 100)}"
+        report.add("read", "files", text)
         chosen = self._chosen(report)
         neurons = self._neurons(chosen["activity"], report)
         stimulus = StimulusReader(self.path, self._book, report, self.settings.levels, self.settings.axes)
