@@ -182,7 +182,7 @@ def figure_of_all(session: vr.Session, kept: dict, found: dict) -> Figure:
         axes.contour(mask_outline_field(each["mask"]), levels=[0.5], colors="black", linewidths=1)
         axes.set(xlim=(-0.5, 63.5), ylim=(35.5, -0.5), aspect="equal", xlabel="column, px", ylabel="row, px")
         error = found[name]["centres"]["median_px"]
-        axes.set_title(f"{name} encoder: centres {error:.2f} px apart (median); line: mask", fontsize=10)
+        axes.set_title(f"{name} encoder: centres {error:.2f} px apart (median); line: pixels measured", fontsize=10)
     above.axes[0].legend(fontsize=8, loc="lower right")
     grid = below.subplots(len(rows), len(SHOWN_FRAMES), squeeze=False)
     part = part_shown([pixels for _, _, pixels in rows], truth.shape[1:], CROP_MARGIN_PX)
