@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,7 +36,12 @@ def download(
     ] = None,
     list_names: Annotated[bool, typer.Option("--list", help="Only list what there is.")] = False,
     mirror: Annotated[
-        str | None, typer.Option(metavar="URL", help="A server with a copy, in place of the public one.")
+        list[str] | None,
+        typer.Option(metavar="URL", help="A server with a copy, in place of the public one; several in turn."),
+    ] = None,
+    url: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Address of the one file that is named; several are tried in turn."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -48,46 +55,76 @@ def download(
     from napari_vidrecon.sessions.downloading.answers import check_address
     from napari_vidrecon.sessions.downloading.catalogue import (
         HOST,
-        SAMPLE_LICENCE,
         SAMPLE_NAME,
         catalogue,
         chosen_files,
         sample_files,
     )
-    from napari_vidrecon.sessions.downloading.download import Licence, read_licence
     from napari_vidrecon.sessions.sample import fetched_sample
 
-    host = (mirror or HOST).rstrip("/")
-    check_address(host, ConfigError)
-    if "?" in host or "#" in host:
-        raise ConfigError(f"--mirror {host}: expected the address of a server or a folder on it, found a query in it")
+    hosts = [host.rstrip("/") for host in mirror or [HOST]]
+    for option, address in [*(("--mirror", host) for host in hosts), *(("--url", address) for address in url or [])]:
+        check_address(address, ConfigError)
+        if option == "--mirror" and ("?" in address or "#" in address):
+            raise ConfigError(
+                f"--mirror {address}: expected the address of a server or a folder on it, found a query in it"
+            )
     if list_names:
-        _list(list(catalogue(host).values()), json)
+        _list(list(catalogue(hosts[0]).values()), json)
         return
     if not names:
         raise ConfigError("download: expected names of what to fetch, found none; see --list")
-    licences: dict[str, Licence] = {"": Licence("", SAMPLE_LICENCE)}
-    done = []
-    files = chosen_files([name for name in names if name != SAMPLE_NAME], host)
+    public = [name for name in names if name != SAMPLE_NAME]
+    copies = [chosen_files(public, host) for host in hosts]
     if SAMPLE_NAME in names:
-        files += sample_files(mirror)
-    for file in files:
+        places: list[str | None] = [*mirror] if mirror else [None]
+        copies = [files + sample_files(place) for files, place in zip(copies, places, strict=True)]
+    if url and len(copies[0]) != 1:
+        raise ConfigError(f"--url: expected the name of one file with it, found {len(copies[0])} files")
+    ways = [[replace(copies[0][0], address=address) for address in url]] if url else [*zip(*copies, strict=True)]
+    fetching, done, files = _Fetching(), [], [way[0] for way in ways]
+    for way in ways:
         folder = out or Path(DOWNLOADS)
-        if file.kind == "sample":
+        if way[0].kind == "sample":
             folder = fetched_sample() if out is None else out / fetched_sample().name
-        if (folder / file.goes_to).exists():
-            licence = Licence("", "")
-        else:
-            if file.repository not in licences:
-                licences[file.repository] = read_licence(file)
-                _show(file, licences[file.repository])
-            licence = licences[file.repository]
-        done.append(_fetch(file, folder, licence))
+        done.append(fetching(way, folder))
     parts = [each for each, file in zip(done, files, strict=True) if file.kind == "sample"]
     rows = [(each.name, _told(each)) for each in done if each not in parts]
     if parts:
         rows.append((SAMPLE_NAME, f"{len(parts)} files, each with its checksum, below {folder}"))
     report.answer(json, {"downloads": [vars(each) for each in done]}, "downloads", rows)
+
+
+class _Fetching:
+    """Fetches one thing after another, each from the first address that gives it; a licence is shown once."""
+
+    def __init__(self) -> None:
+        self._licences: dict[tuple[str, str], Licence] = {}
+
+    def __call__(self, way: Sequence[PublicFile], folder: Path) -> Downloaded:
+        """The thing, from the first of its addresses that gives it; the last one's fault goes on."""
+        from napari_vidrecon.cli.streams import tell
+        from napari_vidrecon.errors import StorageError
+
+        for file in way[:-1]:
+            try:
+                return self._from(file, folder)
+            except StorageError as error:
+                tell(f"{error}; trying the next address")
+        return self._from(way[-1], folder)
+
+    def _from(self, file: PublicFile, folder: Path) -> Downloaded:
+        from napari_vidrecon.sessions.downloading.catalogue import SAMPLE_LICENCE
+        from napari_vidrecon.sessions.downloading.download import Licence, read_licence
+
+        if (folder / file.goes_to).exists():
+            return _fetch(file, folder, Licence("", ""))
+        key = (file.host, file.repository)
+        if key not in self._licences:
+            self._licences[key] = read_licence(file) if file.repository else Licence("", SAMPLE_LICENCE)
+            if file.repository:
+                _show(file, self._licences[key])
+        return _fetch(file, folder, self._licences[key])
 
 
 def _fetch(file: PublicFile, out: Path, licence: Licence) -> Downloaded:
@@ -117,15 +154,16 @@ def _fetch(file: PublicFile, out: Path, licence: Licence) -> Downloaded:
 
 def _list(files: list[PublicFile], json: bool) -> None:
     from napari_vidrecon.cli import report
-    from napari_vidrecon.sessions.downloading.catalogue import LICENCE_NOTE
+    from napari_vidrecon.sessions.downloading.catalogue import LICENCE_NOTE, MICE_LICENCE, MICE_TERMS
 
     if json:
-        fields = ("name", "kind", "url", "goes_to", "about", "citation", "sha256")
+        fields = ("name", "kind", "url", "goes_to", "about", "citation", "terms", "sha256")
         values: list[dict[str, Any]] = [{name: getattr(file, name) for name in fields} for file in files]
         report.print_json({"files": values, "licence": LICENCE_NOTE})
         return
     report.print_table("public files", ((file.name, f"{file.about}; {file.citation}") for file in files))
     print(f"Of all of them: {LICENCE_NOTE}.")
+    print(f"The mice: {MICE_LICENCE}, {MICE_TERMS}.")
     print("sample: all clips and encoders of the simulated mouse, a part of this program; needs --mirror")
 
 
@@ -137,7 +175,8 @@ def _show(file: PublicFile, licence: Licence) -> None:
     lines = licence.text.splitlines()
     shown = "\n  ".join(one_line(line, 200) if line.strip() else "" for line in lines[:LICENCE_LINES])
     more = f"\n  ... {len(lines) - LICENCE_LINES} more lines at {licence.url}" if len(lines) > LICENCE_LINES else ""
-    print(f"licence: {where}\n  {shown}{more}\ncite: {file.citation}", file=sys.stderr)
+    terms = f"\nterms: {file.terms}" if file.terms else ""
+    print(f"licence: {where}\n  {shown}{more}{terms}\ncite: {file.citation}", file=sys.stderr)
 
 
 def _told(each: Downloaded) -> str:

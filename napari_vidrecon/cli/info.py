@@ -194,8 +194,23 @@ def _session(path: Path) -> tuple[str, dict[str, Any]]:
         "frame_rate_hz": summary.frame_rate_hz,
         "screen_deg": [round(size, 1) for size in summary.screen_deg],
         "video_dtype": summary.video_dtype,
+        **_terms(session),
         **_activity(session),
     }
+
+
+def _terms(session: Session) -> dict[str, Any]:
+    """Licence, terms and citation: as written down at the download, or told by the name of a public mouse."""
+    from napari_vidrecon.errors import VidreconError
+    from napari_vidrecon.sessions.downloading.catalogue import terms_of
+    from napari_vidrecon.sessions.metadata import read_terms
+
+    try:
+        told = read_terms(session.path)
+    except VidreconError as error:
+        told = {"licence": f"not read: {error}"}
+    told = {**terms_of(session.name), **told}
+    return {name: told[name] for name in ("licence", "terms", "citation", "source") if told.get(name)}
 
 
 def _activity(session: Session) -> dict[str, Any]:

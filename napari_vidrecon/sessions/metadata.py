@@ -16,12 +16,13 @@ from napari_vidrecon.errors import SessionError, VidreconError
 from napari_vidrecon.sessions.movie_statistics import MovieStatistics
 from napari_vidrecon.sessions.trial_files import open_array
 from napari_vidrecon.settings import first_fault
-from napari_vidrecon.storage import check_inside, parse_json, read_bytes, reading
+from napari_vidrecon.storage import check_inside, parse_json, read_bytes, read_json, reading
 
 TIERS_FILE = "meta/trials/tiers.npy"
 NEURON_IDS_FILE = "meta/neurons/unit_ids.npy"
 COORDINATES_FILE = "meta/neurons/cell_motor_coordinates.npy"
 SIMULATION_FILE = "simulation.json"
+LICENCE_FILE = "licence.json"
 MAXIMUM_SIMULATION_BYTES = 32_000_000
 SMALL_FILE_BYTES = 1_000_000
 MOST_TRIALS = 100_000
@@ -160,6 +161,29 @@ def read_simulation(session: Path) -> dict[str, Any] | None:
     except ValidationError as error:
         raise SessionError(f"{file}: {first_fault(error)}") from None
     return notes
+
+
+def read_terms(session: Path) -> dict[str, str]:
+    """How a downloaded session may be used, as was written down when it came.
+
+    Returns
+    -------
+    dict[str, str]
+        "licence", "terms", "citation", "source" ...; empty where nothing was written.
+
+    Raises
+    ------
+    SessionError
+        The file is damaged.
+    """
+    file = session / LICENCE_FILE
+    if not os.path.lexists(file):
+        return {}
+    check_inside(session, file)
+    told = read_json(file, expected="how the session may be used", error=SessionError)
+    if not isinstance(told, dict):
+        raise SessionError(f"{file}: expected how the session may be used, found {type(told).__name__}")
+    return {str(name): str(text) for name, text in told.items() if isinstance(text, str)}
 
 
 def folder_fingerprint(session: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,3 +57,55 @@ def test_what_cannot_be_fetched_is_one_line(
     assert answer.code == 2
     assert named in answer.err
     assert "Traceback" not in answer.err
+
+
+def test_several_servers_are_tried_in_turn(vidrecon, server: FileServer, tmp_path: Path) -> None:
+    gone = "http://127.0.0.1:9"
+    words = ("download", "mask-m1", "--out", tmp_path / "data", "--mirror", gone, "--mirror", server.url)
+    answer = vidrecon(*words)
+    assert answer.code == 0, answer.err
+    assert "trying the next address" in answer.err
+    assert (tmp_path / "data/masks/mask_m1.npy").exists()
+    answer = vidrecon("download", "mask-m2", "--out", tmp_path / "data", "--mirror", gone, "--mirror", gone)
+    assert answer.code == 2
+    assert gone in answer.err
+
+
+def test_a_file_may_lie_anywhere(vidrecon, server: FileServer, tmp_path: Path) -> None:
+    server.files["/elsewhere/m3"] = server.files[f"{PLACE}/reconstructions/masks/mask_m3.npy"]
+    words = ("download", "mask-m3", "--out", tmp_path / "data", "--mirror", server.url)
+    answer = vidrecon(*words, "--url", f"{server.url}/nowhere", "--url", f"{server.url}/elsewhere/m3")
+    assert answer.code == 0, answer.err
+    assert (tmp_path / "data/masks/mask_m3.npy").exists()
+    assert f"{server.url}/elsewhere/m3" in (tmp_path / "data/downloads.json").read_text()
+    answer = vidrecon("download", "masks", "--out", tmp_path / "data", "--url", f"{server.url}/elsewhere/m3")
+    assert answer.code == 2
+    assert "found 5 files" in answer.err
+
+
+def test_how_a_public_mouse_may_be_used_is_shown_and_kept(
+    vidrecon, server: FileServer, small_session_folder: Path, tmp_path: Path
+) -> None:
+    assert "CC BY-NC-ND 4.0" in vidrecon("download", "--list").out
+    name = "dynamic29515-10-12-Video-9b4f6a1a067fe51e15306b9628efea20"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as packed:
+        for file in small_session_folder.rglob("*"):
+            if file.is_file():
+                packed.write(file, f"{name}/{file.relative_to(small_session_folder)}")
+    server.files[f"/pollytur/sensorium_2023_dataset/raw/master/{name}.zip"] = buffer.getvalue()
+    answer = vidrecon("download", "dynamic29515-10-12", "--out", tmp_path, "--mirror", server.url)
+    assert answer.code == 0, answer.err
+    assert "terms: CC BY-NC-ND 4.0" in answer.err
+    assert "get in touch" in answer.err
+    session = tmp_path / "sessions" / name
+    told = vidrecon("info", session, "--json").json
+    assert told["licence"] == "CC BY-NC-ND 4.0"
+    assert "before publishing a new analysis" in told["terms"]
+    assert told["source"].startswith(server.url)
+    assert vidrecon("validate", session).code == 0
+    # One that came another way is known by its name.
+    (session / "licence.json").unlink()
+    told = vidrecon("info", session, "--json").json
+    assert told["licence"] == "CC BY-NC-ND 4.0"
+    assert "source" not in told

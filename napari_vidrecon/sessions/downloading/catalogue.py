@@ -58,6 +58,12 @@ LICENCE_NOTE = (
     "sharing the data"
 )
 
+MICE_LICENCE = "CC BY-NC-ND 4.0"
+MICE_TERMS = (
+    "as their data page and the retrospective (arXiv:2407.09100) say: cite, no commercial use, no sharing of what was "
+    "changed; get in touch with the makers before use, and ask them before publishing a new analysis"
+)
+
 
 @dataclass(frozen=True)
 class PublicFile:
@@ -81,6 +87,8 @@ class PublicFile:
         Its checksum, hexadecimal; empty where none is known.
     host
         Address of the server.
+    address
+        Of the file itself, where it does not lie at its usual place on the server.
     """
 
     name: str
@@ -91,10 +99,18 @@ class PublicFile:
     citation: str
     sha256: str = ""
     host: str = HOST
+    address: str = ""
+
+    @property
+    def terms(self) -> str:
+        """How it may be used, as far as that was known when this program was written."""
+        return f"{MICE_LICENCE}, {MICE_TERMS}" if self.kind == "mouse" else ""
 
     @property
     def url(self) -> str:
         """Address of its bytes."""
+        if self.address:
+            return self.address
         return f"{self.host}/{self.repository}/raw/master/{quote(self.path)}"
 
     @property
@@ -120,6 +136,24 @@ class PublicFile:
         # Every fold's file would be called model-017.
         prefix = f"{self.name.removeprefix('weights-')}-" if self.kind == "weights" else ""
         return f"{folder}/{prefix}{name}"
+
+
+def terms_of(session: str) -> dict[str, str]:
+    """How a session of a public mouse may be used, told by its name.
+
+    Parameters
+    ----------
+    session
+        Name of its folder.
+
+    Returns
+    -------
+    dict[str, str]
+        "licence", "terms" and "citation"; empty for any other name.
+    """
+    if session.partition("-Video")[0] not in (*NEW_MICE, *OLD_MICE):
+        return {}
+    return {"licence": MICE_LICENCE, "terms": MICE_TERMS, "citation": SENSORIUM_CITATION}
 
 
 def catalogue(host: str = HOST) -> dict[str, PublicFile]:

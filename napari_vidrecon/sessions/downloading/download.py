@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,12 @@ from pathlib import Path
 from napari_vidrecon.errors import SessionError, StorageError
 from napari_vidrecon.sessions.downloading.answers import BrokenConnection, asked
 from napari_vidrecon.sessions.downloading.archives import ArchiveError, unpack_session
-from napari_vidrecon.sessions.downloading.catalogue import LICENCE_NOTE, PublicFile
+from napari_vidrecon.sessions.downloading.catalogue import LICENCE_NOTE, PublicFile, terms_of
 from napari_vidrecon.sessions.downloading.ledger import LEDGER_FILE, Ledger
 from napari_vidrecon.sessions.downloading.opening import BEGINNINGS, CHECK_THEMSELVES, Openers, require_whole
 from napari_vidrecon.sessions.downloading.resuming import ResumingDownload
-from napari_vidrecon.storage import claimed, disk_errors, recover_folder
+from napari_vidrecon.sessions.metadata import LICENCE_FILE
+from napari_vidrecon.storage import claimed, disk_errors, recover_folder, replacing_file
 
 LONGEST_LICENCE_BYTES = 200_000
 HASH_BLOCK_BYTES = 1 << 20
@@ -194,10 +196,18 @@ def _fetch(
         raise _changed(file, known, ledger)
     if not target.exists():
         _unpack(arrived, target, on_progress)
+    _write_terms(file, target, licence)
     # Only now: a checksum of something damaged would forbid to fetch the sound one.
     sha256 = record(arrived)
     arrived.unlink()
     return Downloaded(file.name, target, sha256, bool(known), False)
+
+
+def _write_terms(file: PublicFile, target: Path, licence: Licence) -> None:
+    """Keep with a session where it came from and how it may be used."""
+    told = {**terms_of(target.name), "source": file.url, "licence_url": licence.url, "licence_sha256": licence.sha256}
+    with replacing_file(target / LICENCE_FILE) as draft:
+        draft.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)
