@@ -181,6 +181,7 @@ class NwbFile(Reader):
         try:
             for series in stimulus.series(self.options.stimulus):
                 uses |= {id(series): "stimulus", id(stimulus.holder(series)): "stimulus"}
+                stimulus.require_upright(series)
         except (SessionError, StorageError) as error:
             faults.append(Column.unreadable("stimulus", str(error), fault=True))
         try:

@@ -245,6 +245,12 @@ class StimulusReader:
             raise SessionError(f"{self.path}: {path_of(series)}: expected a template to index, found none")
         return holder
 
+    def require_upright(self, series: Any) -> None:
+        """Refuse stored pictures of which it cannot be told whether rows or x came first; raises `SessionError`."""
+        holder = self.holder(series)
+        if hasattr(holder, "data") and hasattr(holder.data, "shape") and holder.external_file is None:
+            self._upright(holder.data, f"{self.path}: {path_of(holder)}")
+
     def _shown(self, series: Any) -> np.ndarray | None:
         """Indices of the frames shown; None for all in order."""
         from pynwb.image import IndexSeries

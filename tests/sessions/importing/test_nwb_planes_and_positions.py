@@ -260,6 +260,8 @@ def test_pictures_stored_x_first_are_asked_for_and_turned_by_axes(lab: Lab, out:
     file = lab.write(np.ascontiguousarray(lab.mouse.movies.transpose(0, 1, 3, 2)))
     with pytest.raises(SessionError, match=r"64 x 36.*--axes twh"):
         read(file)
+    with NwbFile(file) as source:
+        assert [column.name for column in source.columns() if column.fault] == ["stimulus"]
     settings = ImportSettings(axes="twh")
     with NwbFile(file, settings) as source:
         import_recording(source.recording(), out, settings)
