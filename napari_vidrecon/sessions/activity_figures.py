@@ -133,7 +133,12 @@ class ActivityFigures:
         side = self._side("sd_over_mean")
         if side:
             text = f"SD over mean {self.sd_over_mean:.3g}: {'below' if side < 0 else 'above'} {_of('sd_over_mean')}"
-            text += "; is it not deconvolved, or smoothed?" if side < 0 else "; few, large events: is it thresholded?"
+            if side > 0:
+                text += "; few, large events: is it thresholded?"
+            elif self.zeros < PUBLIC_ZEROS:
+                text += "; is it not deconvolved, or smoothed?"
+            else:
+                text += "; as of spikes at a high rate"
             found.append(text)
         side = self._side("variance_over_mean")
         if side and not (found and spread_is_usual):

@@ -51,7 +51,11 @@ def test_reliability_is_the_share_of_variance_that_showings_have_in_common() -> 
     [
         ({}, []),
         ({"mean": 0.025, "variance_over_mean": 0.55}, ["times 95 it would be theirs"]),
-        ({"mean": 900.0, "sd_over_mean": 0.3, "variance_over_mean": 80.0}, ["raw fluorescence", "not deconvolved"]),
+        (
+            {"mean": 900.0, "sd_over_mean": 0.3, "variance_over_mean": 80.0, "zeros": 0.2},
+            ["raw fluorescence", "not deconvolved"],
+        ),
+        ({"mean": 6.0, "sd_over_mean": 2.2, "variance_over_mean": 30.0, "zeros": 0.8}, ["spikes at a high rate"]),
         ({"sd_over_mean": 1.2, "zeros": 0.02, "variance_over_mean": 4.0}, ["not deconvolved", "variance", "2% of the"]),
         ({"sd_over_mean": 20.0}, ["thresholded"]),
         ({"mean": 0.4, "variance_over_mean": 8.8}, ["times 5.9"]),

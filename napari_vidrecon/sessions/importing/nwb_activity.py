@@ -65,7 +65,7 @@ def um_a_unit(unit: object) -> float | None:
 
 def are_planes(series: Sequence[Any]) -> bool:
     """Whether series are traces of different regions, as of the planes of one microscope: none is in two of them."""
-    regions = [(id(each.rois.table), set(np.asarray(each.rois.data[:]).ravel().tolist())) for each in series]
+    regions = [(id(each.rois.table), set(whole(each.rois.data, path_of(each)).ravel().tolist())) for each in series]
     return all(table != other or not (rows & others) for (table, rows), (other, others) in combinations(regions, 2))
 
 
@@ -305,7 +305,7 @@ class NeuronReader:
             self.report.add("dropped", "coordinates", "there are masks, but no size of a pixel (grid_spacing)")
             return None
         scale = um_a_unit(plane.grid_spacing_unit)
-        size = np.asarray(found[:], dtype=float).ravel()
+        size = whole(found, f"{self.path}: grid_spacing").astype(float).ravel()
         if scale is None or size.size not in (2, 3) or not (np.isfinite(size) & (size > 0)).all():
             unit = one_line(repr(plane.grid_spacing_unit), 50)
             text = f"the size of a pixel is {one_line(size.tolist(), 80)} {unit}; expected two or three lengths"
@@ -324,7 +324,7 @@ class NeuronReader:
         scale = None if found is None else um_a_unit(plane.origin_coords_unit)
         origin = np.zeros(3)
         if found is not None and scale is not None:
-            told = np.asarray(found[:], dtype=float).ravel()
+            told = whole(found, f"{self.path}: origin_coords").astype(float).ravel()
             if told.size in (2, 3) and np.isfinite(told).all():
                 origin[: told.size] = told * scale
         return origin
@@ -336,6 +336,8 @@ def _centres(table: Any, mask: str, rows: np.ndarray, source: str) -> np.ndarray
     if mask == "image_mask":
         require_stored(column.data, source)
         return np.array([_middle_of_image(np.asarray(column.data[int(row)]), source) for row in rows]).reshape(-1, 3)
+    for stored in (column.data, column.target.data):
+        require_stored(stored, source)
     places = 3 if mask == "voxel_mask" else 2
     centres = np.full((rows.size, 3), np.nan)
     centres[:, places:] = 0.0

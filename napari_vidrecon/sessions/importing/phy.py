@@ -18,6 +18,7 @@ from napari_vidrecon.sessions.importing.recording import Recording
 from napari_vidrecon.sessions.importing.recording_reader import Reader
 from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.spikes import (
+    LABEL_FILES,
     UNIT_NOTE,
     Spikes,
     UnitChoice,
@@ -89,6 +90,9 @@ class PhyFolder(Reader):
             TIMES_FILE: ("activity", None, None),
             CLUSTERS_FILE: ("which unit each spike is of", None, None),
         }
+        optional = {PARAMETERS_FILE: "sampling rate, read as text", **dict.fromkeys(LABEL_FILES, "labels of the units")}
+        optional |= dict.fromkeys(TEMPLATES_FILES, "places of the units")
+        roles |= {name: (use, None, None) for name, use in optional.items() if (self.path / name).exists()}
         known, fault = {}, []
         try:
             known = uses(read_description(self._beside(), TIMES_FILE)[0])

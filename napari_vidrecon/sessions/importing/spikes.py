@@ -21,6 +21,8 @@ UnitChoice = Literal["good", "mua", "all"]
 TAKEN = {"good": {"good"}, "mua": {"good", "mua"}}
 """Labels of sorted units that each choice takes."""
 QUALITY_COLUMNS = ("quality", "group", "kslabel", "ks_label")
+LABEL_FILES = ("cluster_KSLabel.tsv", "cluster_group.tsv", "cluster_group.csv")
+"""Of units, by Kilosort and then by a person: the later word holds."""
 MOST_VALUES = 500_000_000
 LARGEST_TABLE_BYTES = 8_000_000
 UNIT_NOTE = "spikes counted in each frame, as spikes a second"
@@ -190,7 +192,7 @@ def labels_of(folder: Path, units: np.ndarray) -> list[str]:
         One word a unit; empty where there is none.
     """
     told: dict[int, str] = {}
-    for name in ("cluster_KSLabel.tsv", "cluster_group.tsv", "cluster_group.csv"):
+    for name in LABEL_FILES:
         if not (folder / name).exists():
             continue
         text = read_text(folder / name, most=LARGEST_TABLE_BYTES, expected="a table of units")

@@ -106,6 +106,9 @@ def test_spikes_are_counted_in_the_frames_as_spikes_a_second() -> None:
 def test_a_phy_folder_gives_its_good_units(probe: Probe, tmp_path: Path, out: Path) -> None:
     folder = probe.write_phy(tmp_path / "phy")
     assert kind_of(folder) == "phy"
+    uses = {column.name: column.use for column in PhyFolder(folder).columns()}
+    assert (uses["spike_times.npy"], uses["cluster_group.tsv"]) == ("activity", "labels of the units")
+    assert uses["params.py"] == "sampling rate, read as text"
     recording = read(PhyFolder(folder))
     assert_counts(recording, out, probe, [0, 2])
     assert recording.neuron_ids is not None
