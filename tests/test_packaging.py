@@ -22,6 +22,7 @@ EXTRAS = {
     "studies": ("studies",),
     "analysis": ("studies", "sorting"),
     "sessions": ("nwb",),
+    "figures": ("nwb",),
     "reconstruction": ("studies", "xarray"),
 }
 """What a part may import beside the core's requirements; a part that is not named, nothing."""

@@ -102,7 +102,7 @@ def _book(result: Reconstruction) -> Any:
 
 
 def _movie(name: str, movie: np.ndarray, result: Reconstruction, about: str) -> Any:
-    from hdmf.backends.hdf5 import H5DataIO
+    from pynwb import H5DataIO
     from pynwb.image import ImageSeries
 
     return ImageSeries(
@@ -116,8 +116,8 @@ def _movie(name: str, movie: np.ndarray, result: Reconstruction, about: str) -> 
 
 
 def _neurons(result: Reconstruction) -> Any:
-    from hdmf.backends.hdf5 import H5DataIO
-    from hdmf.common import DynamicTable, VectorData
+    from pynwb import H5DataIO
+    from pynwb.core import DynamicTable, VectorData
 
     clock = f"a column a frame of the movie, at {result.frame_rate_hz:g} Hz"
     columns = [
@@ -136,7 +136,7 @@ def _activity(name: str, about: str, values: np.ndarray, stored: Any, column: An
 
 
 def _texts(result: Reconstruction) -> Any:
-    from hdmf.common import DynamicTable, VectorData
+    from pynwb.core import DynamicTable, VectorData
 
     history = {name: [_plain(value) for value in values] for name, values in result.history.as_dict().items()}
     texts = {
