@@ -19,6 +19,7 @@ from napari_vidrecon.figures.export import check_path
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run_folder import checked_config
+from napari_vidrecon.sessions.downloading.catalogue import terms_of
 from napari_vidrecon.sessions.importing.hdf5_contents import require_self_contained, whole
 from napari_vidrecon.sessions.writer import REPORT_FILE
 from napari_vidrecon.storage import parse_json, read_json, reading, replacing_file
@@ -192,6 +193,9 @@ def _source(told: dict[str, Any]) -> str:
         except (VidreconError, AttributeError, KeyError, TypeError):
             # Not imported, moved, or of somebody else.
             pass
+    terms = terms_of(Path(session).name if session else str(told.get("session") or "").partition(",")[0])
+    if terms:
+        parts.append(f"The recording: {terms['licence']}, {terms['terms']}; cite {terms['citation']}.")
     return " ".join(parts)
 
 

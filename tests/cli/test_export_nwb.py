@@ -86,6 +86,13 @@ def test_the_recording_that_a_session_came_from_is_named(several: vr.Reconstruct
         assert io.read().notes == "Session: mouse. Imported from: NWB, 5 series; mouse.nwb, identifier abc."
 
 
+def test_the_terms_of_a_public_mouse_go_with_what_was_made_of_it(several: vr.Reconstruction, tmp_path: Path) -> None:
+    inputs = {**several.provenance["inputs"], "session": "mice/dynamic29515-10-12-Video-9b4f6a1a067fe51e"}
+    write_nwb(replace(several, provenance={**several.provenance, "inputs": inputs}), tmp_path / "run.nwb")
+    with pynwb.NWBHDF5IO(str(tmp_path / "run.nwb"), "r") as io:
+        assert "CC BY-NC-ND 4.0" in io.read().notes
+
+
 def test_another_nwb_file_and_another_ending_are_one_line(vidrecon, one_run: Path, tmp_path: Path) -> None:
     from datetime import UTC, datetime
 
