@@ -32,7 +32,9 @@ FRAMES, MEASURED = 64, slice(16, 64)
 """Of each clip, as in the arena."""
 LARGEST_CENTRE_ERROR_PX = 1.5
 PUBLIC_LEVEL = 80.0
-"""Mean grey of the movies; `best` starts from, and leans to, grey 127.5."""
+"""Mean grey of the movies, shown outside the mask."""
+STATED = {"prior_from": "stated"}
+"""A prior of mean grey 127.5 instead of the session's."""
 SHOWN_FRAMES, CROP_MARGIN_PX = range(20, FRAMES, 8), 2
 REGIONS = {"all": None, "half of cortex with low x": 0, "half with high x": 1}
 FIELDS, FIELD_RADIUS_PX = "of the receptive fields, as no pixel of the fitted one reaches alpha 1", 3.0
@@ -78,9 +80,8 @@ class Inverter:
         self.session, self.encoder, self.mask = session, encoder, mask
         self.pixels = mask.binary(EVALUATION_THRESHOLD)
 
-    def movie(self, clip: int, target: str, region: int | None = None, level: float | None = None) -> np.ndarray:
+    def movie(self, clip: int, target: str, region: int | None = None, **changes: str) -> np.ndarray:
         """The reconstruction of one clip."""
-        changes = {} if level is None else {"initial_level": level}
         config = vr.ReconstructionConfig.preset("best", track_every=10**6, track_responses=False, **changes)
         trial = self.session.trial(clip).part(0, FRAMES)
         neurons = None if region is None else self.half(region)
@@ -123,7 +124,7 @@ def measured(session: vr.Session, name: str, encoder: Encoder, clips: list[int],
     print(f"{name}: receptive fields", flush=True)
     maps = map_receptive_fields(session, [encoder])
     print(f"{name}: mask", flush=True)
-    mask, rule = vr.fit_mask(session, encoder), "decayed"
+    mask, rule = vr.fit_mask(session, encoder), "resolved"
     if not mask.binary(EVALUATION_THRESHOLD).any():
         mask, rule = mask_of_fields(session), FIELDS
     inverter = Inverter(session, encoder, mask)
@@ -132,9 +133,9 @@ def measured(session: vr.Session, name: str, encoder: Encoder, clips: list[int],
     found["readout_points"] = centre_error(known_places(session, readout=True), maps)
     print(name, found, flush=True)
     kept[name] = {"maps": maps, "mask": mask, "clip": clips[-1], "inverter": inverter}
-    for target, level in (("predicted", None), ("recorded", PUBLIC_LEVEL), ("recorded", None)):
-        words = target if level is None else f"{target}, from grey {level:g}"
-        movies = [inverter.movie(clip, target, level=level) for clip in clips]
+    for target, changes in (("predicted", {}), ("recorded", STATED), ("recorded", {})):
+        words = f"{target}, prior of grey 127.5" if changes else target
+        movies = [inverter.movie(clip, target, **changes) for clip in clips]
         scored = [inverter.scores(clip, movie) for clip, movie in zip(clips, movies, strict=True)]
         found[words] = {"correlation": [each[0] for each in scored], "rmse": [each[1] for each in scored]}
         kept[name][target] = movies[-1]
