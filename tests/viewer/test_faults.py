@@ -232,7 +232,7 @@ def test_results_of_a_study_that_are_damaged_or_lead_elsewhere_are_none(tmp_path
         (folder / "provenance.json").write_text(json.dumps({**told, "runs": runs}))
         assert (StudyResults.read(tmp_path, "ablation") is not None) == sound
     (folder / "provenance.json").write_text(json.dumps(told))
-    for table in (b"statement,shows\na,True\n", b"\xff\xfe", b'statement,shows,numbers\n"' + b"a" * 200_000):
+    for table in (b"statement,shows\na,True\n", b"\xff\xff", b'statement,shows,numbers\n"' + b"a" * 200_000):
         (folder / "tables" / "findings.csv").write_bytes(table)
         assert StudyResults.read(tmp_path, "ablation") is None
 
