@@ -118,7 +118,10 @@ class OtherMouse(ABC):
 
     def write(self, folder: Path) -> None:
         """Write its session."""
-        note = {"note": f"Simulated mouse '{self.name}' of benchmarks/quality/other_mice.py: no animal, no recording."}
+        note = {
+            "simulated": True,
+            "vidrecon_note": f"Mouse '{self.name}' of benchmarks/quality/other_mice.py: no animal, no recording.",
+        }
         positions = np.column_stack([self.centres[:, ::-1] * 20, np.full(self.neurons, 200)]).astype(int)
         said = {SIMULATION_FILE: json.dumps(note)}
         write_session(folder, self._trials(), coordinates=positions, video_dtype="uint8", extra_files=said)
