@@ -46,14 +46,15 @@ def known_places(session: vr.Session, readout: bool = False) -> np.ndarray:
     return np.stack([known[f"{name}row_px"], known[f"{name}column_px"]], axis=1)
 
 
-def found_centres(maps: ReceptiveFieldMaps) -> np.ndarray:
-    """(N, 2) row and column of the fits, px."""
-    return np.stack([maps.fits.row, maps.fits.column], axis=1)
+def found_centres(maps: ReceptiveFieldMaps, linear: bool = False) -> np.ndarray:
+    """(N, 2) row and column of the fits, px; of the linear part, which the model's gradient sees, or of all."""
+    fits = maps.linear_fits if linear else maps.fits
+    return np.stack([fits.row, fits.column], axis=1)
 
 
-def centre_error(true: np.ndarray, maps: ReceptiveFieldMaps) -> dict[str, float | list[float]]:
+def centre_error(true: np.ndarray, maps: ReceptiveFieldMaps, linear: bool = False) -> dict[str, float | list[float]]:
     """Distance of fitted from true centres of responsive neurons, and what of it all neurons share."""
-    off = (found_centres(maps) - true)[maps.responsive]
+    off = (found_centres(maps, linear) - true)[maps.responsive]
     off = off[np.isfinite(off).all(axis=1)]
     shared = np.median(off, axis=0)
     low, median, high = np.percentile(np.hypot(*off.T), [25, 50, 75])
@@ -129,7 +130,8 @@ def measured(session: vr.Session, name: str, encoder: Encoder, clips: list[int],
         mask, rule = mask_of_fields(session), FIELDS
     inverter = Inverter(session, encoder, mask)
     found: dict = {"mask_px": int(inverter.pixels.sum()), "mask": rule}
-    found["centres"] = centre_error(known_places(session), maps)
+    found["centres"] = centre_error(known_places(session), maps, linear=True)
+    found["whole_centres"] = centre_error(known_places(session), maps)
     found["readout_points"] = centre_error(known_places(session, readout=True), maps)
     print(name, found, flush=True)
     kept[name] = {"maps": maps, "mask": mask, "clip": clips[-1], "inverter": inverter}
@@ -177,9 +179,9 @@ def figure_of_all(session: vr.Session, kept: dict, found: dict) -> Figure:
     above, below = figure.subfigures(2, 1, height_ratios=[3.2, 1.25 * len(rows)])
     for axes, (name, each) in zip(above.subplots(1, len(kept), squeeze=False)[0], kept.items(), strict=True):
         true, maps = known_places(session), each["maps"]
-        there = found_centres(maps)[maps.responsive]
+        there = found_centres(maps, linear=True)[maps.responsive]
         axes.scatter(true[:, 1], true[:, 0], s=9, color="#0072B2", label="fields of the published model")
-        axes.scatter(there[:, 1], there[:, 0], s=9, color="#D55E00", alpha=0.6, label="vidrecon rf")
+        axes.scatter(there[:, 1], there[:, 0], s=9, color="#D55E00", alpha=0.6, label="vidrecon rf, linear part")
         axes.contour(mask_outline_field(each["mask"]), levels=[0.5], colors="black", linewidths=1)
         axes.set(xlim=(-0.5, 63.5), ylim=(35.5, -0.5), aspect="equal", xlabel="column, px", ylabel="row, px")
         error = found[name]["centres"]["median_px"]
@@ -206,7 +208,8 @@ def table(found: dict) -> str:
     """Figures of each encoder."""
     lines = [f"| | {' | '.join(found)} |", "|---" * (1 + len(found)) + "|"]
     for key, words in {
-        "centres": "the model's own fields",
+        "centres": "the model's own fields, linear part of both",
+        "whole_centres": "the model's own fields, on and off together",
         "readout_points": "the points its readout looks at",
     }.items():
         cells = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -88,10 +89,24 @@ class ReceptiveFieldMaps:
     @functools.cached_property
     def fits(self) -> GaussianFits:
         """Gaussians fitted to the sum of on and off maps, with the smoothing of the maps taken off their width."""
-        parts = []
-        for first in range(0, len(self), MAPS_AT_ONCE):
-            some = slice(first, first + MAPS_AT_ONCE)
-            parts.append(fit_gaussians(self.increase("on", some) + self.increase("off", some)))
+        return self._fitted(lambda some: self.increase("on", some) + self.increase("off", some))
+
+    @functools.cached_property
+    def linear_fits(self) -> GaussianFits:
+        """Gaussians fitted to the size of on minus off, suppression included: what a neuron's gradient sees.
+
+        Of neurons whose answer has the same sign for bright and dark (complex cells) this is the smaller part.
+        """
+        return self._fitted(self._linear)
+
+    def _linear(self, neurons: slice) -> NDArray[np.float64]:
+        size = np.abs(np.asarray(self.on)[neurons].astype(np.float64) - np.asarray(self.off)[neurons])
+        smoothing = (0.0, SMOOTHING_PX, SMOOTHING_PX)
+        return gaussian_filter(self.patches.on_screen(size), smoothing, mode="constant")
+
+    def _fitted(self, maps: Callable[[slice], NDArray[np.float64]]) -> GaussianFits:
+        firsts = range(0, len(self), MAPS_AT_ONCE)
+        parts = [fit_gaussians(maps(slice(first, first + MAPS_AT_ONCE))) for first in firsts]
         names = list(GaussianFits.__dataclass_fields__)
         joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         return GaussianFits(**joined).without_blur(SMOOTHING_PX)

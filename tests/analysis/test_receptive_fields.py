@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,16 @@ def test_the_centres_and_sizes_of_known_fields_are_found(maps: ReceptiveFieldMap
     # Weak responses below 10 % are left out, as published, so a field looks a little smaller than it is.
     np.testing.assert_allclose(maps.fits.sigma[:-1], 2.5, rtol=0.15)
     np.testing.assert_allclose(maps.diameter_px[:-1], 2.3548 * maps.fits.sigma[:-1], rtol=1e-3)
+
+
+def test_the_linear_part_counts_suppression_and_leaves_out_what_bright_and_dark_share(maps: ReceptiveFieldMaps) -> None:
+    down, right = np.mgrid[: maps.on.shape[1], : maps.on.shape[2]]
+    spot = np.exp(-((down - 8) ** 2 + (right - 12) ** 2) / 8.0)
+    both = np.exp(-((down - 8) ** 2 + (right - 20) ** 2) / 8.0)
+    one = replace(maps, on=(0.5 * spot + 2.0 * both)[None], off=(-0.5 * spot + 2.0 * both)[None])
+    scale = maps.screen.rows / maps.on.shape[1]
+    assert one.linear_fits.column[0] == pytest.approx((12 + 0.5) * scale - 0.5, abs=0.3)
+    assert one.fits.column[0] == pytest.approx((20 + 0.5) * scale - 0.5, abs=1.0)
 
 
 def test_cells_that_like_light_have_on_fields_and_the_others_off_fields(
