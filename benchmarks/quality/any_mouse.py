@@ -6,9 +6,10 @@
 
 Of every mouse in the folder (NAME, NAME_0.safetensors; the arena's four and those of other simulations): the overlap
 (intersection over union) of the mask of `vidrecon mask`, as it comes, with the true field (the disc or ellipse that
-receptive-field centres were drawn in), its pieces and holes; and, inside its alpha >= 1, `best` with the prior of the
-session, `best` with the stated one (level 127.5), and `paper` with its steps tuned on other clips. Single noisy
-trials, one encoder. Simulated.
+receptive-field centres were drawn in; of the semi-real mouse, `semi`, with its own model as encoder, where Gaussians at
+the model's own centres add up to half of what they do in the middle), its pieces and holes; and, inside its
+alpha >= 1, `best` with the prior of the session, `best` with the stated one (level 127.5), and `paper` with its steps
+tuned on other clips. Single noisy trials, one encoder. Simulated, or semi-real.
 """
 
 from __future__ import annotations
@@ -40,6 +41,24 @@ FIELDS = {
 }
 
 
+SEMI_REAL, SEMI_REAL_SIGMA_PX = "semi", 3.3
+"""The semi-real mouse (docs/simulated_mice.md), and the median width of the linear part of its receptive fields."""
+NAMES = [*FIELDS, SEMI_REAL]
+
+
+def true_field(name: str, session: vr.Session) -> np.ndarray:
+    """(36, 64) bool: where the neurons look."""
+    if name in FIELDS:
+        return FIELDS[name].pixels()
+    known = session.simulation["per_neuron"]
+    row, column = (np.array(known[f"{axis}_px"])[:, None, None] for axis in ("row", "column"))
+    down, right = np.mgrid[:36, :64]
+    distance = (down - row) ** 2 + (right - column) ** 2
+    covered = np.exp(-distance / (2 * SEMI_REAL_SIGMA_PX**2)).sum(axis=0)
+    middle = np.median(covered[covered >= 0.5 * covered.max()])
+    return covered >= 0.5 * middle
+
+
 class Measured:
     """One mouse.
 
@@ -59,7 +78,8 @@ class Measured:
 
     def shape(self) -> dict[str, float]:
         """How the mask lies over the true field."""
-        field, training, evaluation = FIELDS[self.name].pixels(), self.mask.binary(0.5), self.mask.binary(1.0)
+        field = true_field(self.name, self.session)
+        training, evaluation = self.mask.binary(0.5), self.mask.binary(1.0)
         shapes = MaskShape.of(training), MaskShape.of(evaluation)
         return {
             "field": int(field.sum()),
@@ -131,7 +151,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--out", type=Path, default=Path("any_mouse.json"))
     parser.add_argument("--clips", type=int, default=10)
-    parser.add_argument("--only", nargs="*", default=list(FIELDS))
+    parser.add_argument("--only", nargs="*", default=NAMES)
     parser.add_argument("--print", type=Path, dest="printed")
     arguments = parser.parse_args()
     out = arguments.printed or arguments.out
