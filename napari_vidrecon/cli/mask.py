@@ -23,7 +23,7 @@ def mask(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the start and of what is drawn.")] = 0,
     picture: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Picture of the mask; default: the mask's name with .png.")
+        Path | None, typer.Option(metavar="FILE", help="Picture of the mask; default: the mask's name with _alpha.png.")
     ] = None,
     set_: Set = None,
     mouse: Mouse = None,
@@ -48,7 +48,7 @@ def mask(
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.storage import replacing_files
 
-    drawn = picture or out.with_suffix(".png")
+    drawn = picture or out.with_name(f"{out.stem}_alpha.png")
     inputs.require_free(out, overwrite, "the mask")
     inputs.require_free(drawn, overwrite, "the picture of the mask")
     usual = MaskRecipe.published().model_dump() if rule == "published" else {}

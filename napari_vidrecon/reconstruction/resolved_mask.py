@@ -26,7 +26,7 @@ REFERENCE = NaturalSpectrum(58.0, 0.035, 2.0, 0.65, 2.0)
 MIDDLE = 0.5
 """Pixels with so much of the largest sensitivity are the middle of the field; alpha is scaled by their median."""
 TRAINING_SENSITIVITY, EVALUATION_SENSITIVITY = 0.75, 0.92
-"""Of that in the middle: where alpha is 0.5 and 1. Over simulated mice of three kinds these overlapped best with the
+"""Of that in the middle: where alpha is 0.5 and 1. Over simulated mice of three kinds these overlapped well with the
 discs and ellipses that receptive-field centres were drawn in (docs/quality.md). Shares themselves would not do: they
 saturate, so that the same field would grow with the number of neurons."""
 LEAST_SHARE = 0.05

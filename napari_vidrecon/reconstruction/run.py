@@ -341,7 +341,8 @@ def plan_run(
         "ensemble": ensemble if len(encoders) > 1 else "single",
     }
     if movies is not None:
-        decisive["movies"] = movies.model_dump()
+        # Whose they are decides nothing: a session may be renamed.
+        decisive["movies"] = movies.model_dump(exclude={"source"})
     if config.prior != NATURAL:
         decisive["prior"] = prior_identity(config.prior)
     if goal.neurons.weights is not None:
@@ -371,6 +372,7 @@ def plan_run(
     )
     provenance = {
         **decisive,
+        **({} if movies is None else {"movies": movies.model_dump()}),
         "fingerprint": fingerprint(decisive),
         "inputs": recipe.inputs,
         "encoder_names": [encoder.spec.name for encoder in encoders],

@@ -95,8 +95,8 @@ def test_a_fitted_mask_is_written_with_its_size_and_a_picture(
     assert answer.json["evaluation_diameter_deg"] == pytest.approx(mask.diameter_deg(1.0))
     assert (answer.json["training_height_deg"], answer.json["training_width_deg"]) == mask.extent_deg(0.5)
     assert answer.json["training_eccentricity_deg"] == pytest.approx(mask.eccentricity_deg(0.5))
-    assert answer.json["picture"] == str(tmp_path / "mask.png")
-    assert (tmp_path / "mask.png").read_bytes().startswith(b"\x89PNG")
+    assert answer.json["picture"] == str(tmp_path / "mask_alpha.png")
+    assert (tmp_path / "mask_alpha.png").read_bytes().startswith(b"\x89PNG")
     again = vidrecon("mask", copy_of_small_session, *words[:2], "--out", tmp_path / "other.npy", "--picture", out)
     assert (again.code, (tmp_path / "other.npy").exists()) == (2, False)
 
