@@ -311,6 +311,7 @@ def _described_run(path: Path, result: Reconstruction) -> tuple[str, dict[str, A
         "wall_seconds": told.get("wall_seconds"),
         "device": ", ".join(told.get("devices", [])),
         **{name: round(value, 4) for name, value in result.scores().items()},
+        "response_predicted_from": result.config.predicted_from,
     }
 
 

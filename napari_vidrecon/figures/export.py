@@ -60,6 +60,8 @@ class ShownMovie:
         What the error is.
     history
         Of the run, where there is one.
+    predicted_from
+        What the history's activity is predicted from, as the setting of that name.
     columns
         Name to (T,) values, for the table of frames; see `column_name`.
     """
@@ -77,6 +79,7 @@ class ShownMovie:
     error: np.ndarray | None = None
     error_name: str = STIMULUS_ERROR_NAME
     history: History | None = None
+    predicted_from: str = "shown"
     columns: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
@@ -112,6 +115,7 @@ class ShownMovie:
             simulated=result.simulated,
             error=stimulus_difference(video, truth, mask) if error else None,
             history=result.history,
+            predicted_from=result.config.predicted_from,
             columns={
                 column_name("frame_correlation", "reconstruction"): metrics.frame_correlation(truth, video, mask),
                 **{column_name("motion_energy", of): motion_energy(movie, mask) for of, movie in movies.items()},
@@ -347,7 +351,9 @@ def write_tables(shown: ShownMovie, path: Path) -> list[Path]:
         }
     }
     if shown.history is not None:
-        tables[history_path(path)] = shown.history.table()
+        steps = shown.history.table()
+        movie = np.full(len(shown.history), shown.predicted_from)
+        tables[history_path(path)] = {**steps, "response_predicted_from": movie}
     for each in tables:
         check_path(each, "a table", TABLE_ENDINGS)
     write_all_tables(tables)

@@ -16,6 +16,7 @@ import numpy as np
 from napari_vidrecon.analysis.uncertainty import uncertainty_map
 from napari_vidrecon.errors import RunError, StorageError, VidreconError, one_line, optional_module
 from napari_vidrecon.figures.export import check_path
+from napari_vidrecon.reconstruction.config import PREDICTED_FROM
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run_folder import checked_config
@@ -127,7 +128,8 @@ def _neurons(result: Reconstruction) -> Any:
     ]
     predicted = result.predicted_activity
     if predicted is not None and len(predicted) == len(result.keep):
-        about = f"Activity that the encoders predict of the masked reconstruction, {clock}."
+        movie = PREDICTED_FROM[result.config.predicted_from]
+        about = f"Activity that the encoders predict of the reconstruction: {movie}; {clock}."
         columns.append(_activity("predicted_activity", about, predicted, H5DataIO, VectorData))
     return DynamicTable(name=NEURONS, description="Activity of every neuron, as recorded.", columns=columns)
 

@@ -22,6 +22,13 @@ GREY_LEVEL = 127.5
 
 PresetName = Literal["paper", "fast", "best"]
 
+PREDICTED_FROM = {
+    "shown": "the movie as shown, at the level the run started from outside the evaluation mask",
+    "optimised": "the movie as optimised, with what the run has outside the mask",
+    "grey": "the movie with grey (127.5) outside the evaluation mask",
+}
+"""What activity is predicted from, by the setting `predicted_from`, in words."""
+
 
 class ReconstructionConfig(Settings):
     """Settings of a reconstruction; frozen and validated. The defaults are the `paper` preset.
@@ -172,6 +179,12 @@ class ReconstructionConfig(Settings):
     )
     track_every: int = Field(10, ge=1, le=MOST_STEPS, description="steps between two measurements")
     track_responses: bool = Field(True, description="measure predicted activity too (a whole prediction each time)")
+    predicted_from: Literal["shown", "optimised", "grey"] = Field(
+        "shown",
+        description="the movie that a reconstruction's activity is predicted from. shown: with the level that the run "
+        "started from outside the evaluation mask; optimised: every pixel that the run changed, without added noise; "
+        "grey: 127.5 outside the evaluation mask (as published, and in all runs of earlier versions)",
+    )
     track_skip_frames: int = Field(32, ge=0, le=MOST_STEPS, description="first frames that are not measured (Q10)")
     seed: int = Field(0, ge=0, description="of everything drawn: offsets, noise, shifts, draws, permuted targets")
 
@@ -278,6 +291,11 @@ class ReconstructionConfig(Settings):
         mine, theirs = self.values, other.values
         return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
 
+    @property
+    def shows_grey(self) -> bool:
+        """Whether what is shown outside the mask is grey for certain, so that `shown` and `grey` are one movie."""
+        return self.prior_from == "stated" and self.initial_level == GREY_LEVEL
+
     def __hash__(self) -> int:
         values = self.values
         settings = values.pop("prior_settings")
@@ -288,6 +306,8 @@ class ReconstructionConfig(Settings):
         # Fingerprints are hashes of this: those of runs from before there were others must stay.
         told = dump(self)
         later: dict[str, Any] = {"prior_from": "stated"}
+        if self.shows_grey:
+            later["predicted_from"] = "shown"
         if self.prior == NATURAL:
             later |= {"prior": NATURAL, "prior_settings": {}}
         return {name: value for name, value in told.items() if name not in later or value != later[name]}

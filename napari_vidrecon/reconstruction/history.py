@@ -165,6 +165,26 @@ class History:
         """
         return optional_module("pandas", "studies", "a history as a data frame").DataFrame(self.table())
 
+    def filled(self, name: str, watched: dict[int, float]) -> History:
+        """The same, with values for steps at which a column was not measured.
+
+        Parameters
+        ----------
+        name
+            Of the column.
+        watched
+            Step to value.
+
+        Returns
+        -------
+        History
+            What was measured stays.
+        """
+        columns = self.as_dict()
+        pairs = zip(columns["step"], columns[name], strict=True)
+        columns[name] = [watched.get(int(step), value) if math.isnan(value) else value for step, value in pairs]
+        return History(columns)
+
     def cut(self, steps: int) -> History:
         """The first `steps` rows."""
         return History({name: values[:steps] for name, values in self._columns.items()})

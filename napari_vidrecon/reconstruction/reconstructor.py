@@ -61,7 +61,7 @@ class Steppable(Protocol):
     @property
     def video(self) -> np.ndarray: ...
     @property
-    def predicted_activity(self) -> np.ndarray | None: ...
+    def optimised_video(self) -> np.ndarray: ...
     @property
     def state(self) -> dict[str, Any]: ...
     def load_state(self, state: dict[str, Any]) -> None: ...
@@ -225,17 +225,9 @@ class Reconstructor:
         return shown[(slice(None), *self._canvas.screen)].float().cpu().numpy()
 
     @property
-    def predicted_activity(self) -> np.ndarray | None:
-        """(N, T) activity predicted on the way in the last step, NaN for neurons not in the loss; None before.
-
-        It comes for free with the step, but is not the mean over all windows that `Encoder.predict` gives, and with
-        noise on the inputs it is predicted from the noisy movie.
-        """
-        if self._activity is None:
-            return None
-        predicted = np.full(self.target.activity.shape, np.nan, np.float32)
-        predicted[self.target.in_loss] = self._activity.T.float().cpu().numpy()
-        return predicted
+    def optimised_video(self) -> np.ndarray:
+        """As `video`, with what the run itself has outside the mask, where that is inferred; a copy."""
+        return self._outcome.movie(self._video)[(slice(None), *self._canvas.screen)].float().cpu().numpy().copy()
 
     @property
     def state(self) -> dict[str, Any]:
@@ -415,6 +407,5 @@ def measured(run: Steppable, index: int) -> dict[str, float] | None:
         return None
     values = tracker.movie(run.video)
     if config.track_responses or last:
-        shown = np.clip(run.video, 0.0, 255.0)
-        values |= tracker.activity(tracker.predicted(shown))
+        values |= tracker.activity(tracker.predicted(tracker.seen(run)))
     return values

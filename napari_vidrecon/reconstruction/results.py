@@ -67,7 +67,7 @@ class Reconstruction:
     target
         (N, T) the activity matched.
     predicted_activity
-        (N, T) predicted from the masked reconstruction at the end, or None.
+        (N, T) predicted at the end from the movie that `config.predicted_from` names, or None.
     keep
         (N,) bool, neurons that took part.
     alpha

@@ -194,7 +194,7 @@ class Run:
         """
         video = self.steppable.video
         wanted = self.finished if with_activity is None else with_activity
-        predicted = self.tracker.predicted(np.clip(video, 0.0, 255.0)).astype(np.float32) if wanted else None
+        predicted = self.tracker.predicted(self.tracker.seen(self.steppable)).astype(np.float32) if wanted else None
         levels = self.tracker.levels() if wanted else {}
         videos = self.steppable.videos if isinstance(self.steppable, VideoEnsemble) else []
         return Reconstruction(
@@ -307,7 +307,7 @@ def plan_run(
         if all(other is not each for each in encoders):
             # Otherwise its faults would show only once all steps are done.
             check_one_window(other, trial)
-    tracker = Tracker(trial, mask, evaluation_threshold, goal, measuring, config.track_skip_frames)
+    tracker = Tracker(trial, mask, evaluation_threshold, goal, measuring, config, stated.initial_level)
 
     def member(
         chosen: Sequence[Encoder], measured_by: Tracker | None, draw: Draw | None = None, index: int = 0

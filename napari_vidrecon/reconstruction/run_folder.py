@@ -110,9 +110,12 @@ def checked_config(settings: dict[str, Any]) -> ReconstructionConfig:
         One that cannot be used.
     """
     try:
-        return ReconstructionConfig.checked(**settings)
+        config = ReconstructionConfig.checked(**settings)
     except ConfigError as raised:
         raise ValueError(f"config.{raised}") from None
+    # Before it was a setting, activity was predicted with grey outside the mask, whatever the movie's level.
+    earlier = "predicted_from" not in settings and not config.shows_grey
+    return config.changed(predicted_from="grey") if earlier else config
 
 
 def checked_history(attributes: RunAttributes) -> History:

@@ -16,6 +16,7 @@ from napari_vidrecon.reconstruction.not_finite import NotFinite
 from napari_vidrecon.reconstruction.reconstructor import StepInfo
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Run
+from napari_vidrecon.reconstruction.tracking import LiveActivity
 
 PUBLISH_HZ = 12.0
 PAUSE_POLL_SECONDS = 0.05
@@ -36,11 +37,13 @@ class Snapshot:
     video
         (T, 36, 64) float32, 0..255.
     history
-        A copy.
+        A copy; its `response_correlation` is also known at the steps that were published with their activity.
     steps_per_second, seconds_left
         Estimated from recent steps.
     predicted_activity
-        (N, T) predicted on the way, NaN for neurons not in the loss; None if not asked for.
+        (N, T) predicted from the movie, see `LiveActivity`; None if not asked for.
+    response_correlation
+        Of it with the measured activity, -1..1; NaN where it is not known.
     """
 
     info: StepInfo
@@ -49,6 +52,7 @@ class Snapshot:
     steps_per_second: float
     seconds_left: float
     predicted_activity: np.ndarray | None = None
+    response_correlation: float = float("nan")
 
 
 class Mailbox:
@@ -90,7 +94,7 @@ class Runner:
     save_every_seconds
         At most this much work is lost when the process is killed.
     publish_activity
-        Snapshots carry the activity predicted on the way, too.
+        Snapshots carry the activity predicted from the movie, too.
 
     Examples
     --------
@@ -117,7 +121,9 @@ class Runner:
         self.run, self.mailbox, self.on_step = run, mailbox, on_step
         self.save_to = None if save_to is None else Path(save_to)
         self.save_every_seconds = save_every_seconds
-        self.publish_activity = publish_activity
+        self._live = LiveActivity(run.tracker) if publish_activity else None
+        self._seconds_published = 0.0
+        self._watched: dict[int, float] = {}
         self.stopping = threading.Event()
         self.paused = threading.Event()
         self.result: Reconstruction | None = None
@@ -220,11 +226,18 @@ class Runner:
             self.run.save_partial(self.save_to)
 
     def _snapshot(self, info: StepInfo, step_seconds: float) -> Snapshot:
+        activity, correlation = None, float("nan")
+        if self._live is not None:
+            since, self._seconds_published = self.run.seconds - self._seconds_published, self.run.seconds
+            correlation = self._live.renew(self.run.steppable, since)
+            activity = None if self._live.activity is None else self._live.activity.copy()
+            self._watched[info.step] = correlation
         return Snapshot(
             info=info,
             video=self.run.steppable.video,
-            history=History(self.run.history.as_dict()),
+            history=self.run.history.filled("response_correlation", self._watched),
             steps_per_second=1 / step_seconds if step_seconds else float("nan"),
             seconds_left=step_seconds * (info.steps - info.step),
-            predicted_activity=self.run.steppable.predicted_activity if self.publish_activity else None,
+            predicted_activity=activity,
+            response_correlation=correlation,
         )

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import torch
 
 from napari_vidrecon import metrics
 from napari_vidrecon.encoders.answers import predicted
+from napari_vidrecon.reconstruction.config import GREY_LEVEL, ReconstructionConfig
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.targets import Target, predicted_activity
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
     from napari_vidrecon.sessions.session import Trial
+
+LARGEST_LEVEL = 255.0
+"""Grey level of white."""
+LIVE_SHARE = 0.03
+"""Of a run's time that may go into predicting activity for who watches it."""
+
+
+class Grown(Protocol):
+    """A reconstruction as far as it came."""
+
+    @property
+    def video(self) -> np.ndarray: ...
+    @property
+    def optimised_video(self) -> np.ndarray: ...
 
 
 class Tracker:
@@ -32,8 +49,10 @@ class Tracker:
         Its neurons are the ones measured; the activity is the recorded one where there is any.
     encoders
         Whose mean prediction is measured.
-    skip_frames
-        First frames left out.
+    config
+        `track_skip_frames` first frames are left out; `predicted_from` says of which movie activity is predicted.
+    outside
+        Level of what is shown outside the mask, grey levels 0..255.
     """
 
     def __init__(
@@ -43,10 +62,13 @@ class Tracker:
         evaluation_threshold: float,
         target: Target,
         encoders: Sequence[Encoder],
-        skip_frames: int,
+        config: ReconstructionConfig,
+        outside: float = GREY_LEVEL,
     ) -> None:
         self.trial, self.encoders = trial, encoders
-        self.evaluation_threshold, self.skip_frames = evaluation_threshold, skip_frames
+        self.evaluation_threshold, self.skip_frames = evaluation_threshold, config.track_skip_frames
+        self.predicted_from = config.predicted_from
+        self.outside = GREY_LEVEL if config.predicted_from == "grey" else outside
         self.set_mask(mask)
         self.set_target(target)
 
@@ -67,12 +89,17 @@ class Tracker:
             "rmse": metrics.rmse(truth, shown, self.pixels),
         }
 
-    def predicted(self, video: np.ndarray) -> np.ndarray:
-        """(N, T) activity predicted from the reconstruction with grey outside the evaluation mask."""
-        shown = self.mask.transparent(video, self.evaluation_threshold)
+    def seen(self, run: Grown) -> np.ndarray:
+        """(T, 36, 64) the movie that activity is predicted from, as the setting `predicted_from` defines it."""
+        if self.predicted_from == "optimised":
+            return np.clip(run.optimised_video, 0.0, LARGEST_LEVEL)
+        return self.mask.transparent(np.clip(run.video, 0.0, LARGEST_LEVEL), self.evaluation_threshold, self.outside)
+
+    def predicted(self, movie: np.ndarray) -> np.ndarray:
+        """(N, T) activity predicted from a movie such as `seen` gives, over all windows."""
         trial = self.trial
         clip, streams = f"the reconstruction of {trial.name}", (trial.behavior, trial.pupil_center)
-        return np.mean([predicted(encoder, shown, *streams, clip=clip) for encoder in self.encoders], axis=0)
+        return np.mean([predicted(encoder, movie, *streams, clip=clip) for encoder in self.encoders], axis=0)
 
     def activity(self, predicted: np.ndarray) -> dict[str, float]:
         """Loss (first frames left out) and correlation (all frames) of predicted activity (N, T)."""
@@ -90,3 +117,76 @@ class Tracker:
             "response_loss": metrics.poisson_loss(shown, self.measured_activity),
             "response_correlation": metrics.response_correlation(self.measured_activity, shown),
         }
+
+
+class LiveActivity:
+    """Activity predicted from the movie of a run that goes on, kept up to date a stretch of frames at a time.
+
+    Of the same movie as at the end (`Tracker.seen`), but from windows laid end to end instead of all windows, which
+    would cost several steps. All stretches are predicted once, later as many as `share` of the run's time allows.
+
+    Parameters
+    ----------
+    tracker
+        Whose encoders predict, and what counts.
+    share
+        Of the run's time, 0..1.
+    """
+
+    def __init__(self, tracker: Tracker, share: float = LIVE_SHARE) -> None:
+        self._tracker, self._share = tracker, share
+        self._windows = tracker.encoders[0].spec.windows
+        frames, length = len(tracker.trial.video), self._windows.sub_batch_frames
+        last = max(frames - length, 0)
+        self._starts = sorted({*range(0, last + 1, length), last}) if frames >= length else []
+        self._next, self._credit_s, self._cost_s = 0, 0.0, 0.0
+        self.activity: np.ndarray | None = None
+        """(N, T); None before the first prediction, and for a clip too short for it."""
+
+    def renew(self, run: Grown, seconds: float) -> float:
+        """Predict anew what time allows.
+
+        Parameters
+        ----------
+        run
+            As far as it came.
+        seconds
+            What the run took since the last call.
+
+        Returns
+        -------
+        float
+            Correlation with the measured activity, -1..1; NaN where nothing could be predicted.
+        """
+        if not self._starts:
+            return float("nan")
+        if self.activity is None:
+            count = len(self._starts)
+            shape = self._tracker.target.activity.shape[0], len(self._tracker.trial.video)
+            self.activity = np.zeros(shape, np.float32)
+        else:
+            most = len(self._starts)
+            self._credit_s = min(self._credit_s + self._share * seconds, most * self._cost_s)
+            count = min(int(self._credit_s / self._cost_s), most) if self._cost_s else most
+        if count:
+            began = time.perf_counter()
+            self._predict(self._tracker.seen(run), count)
+            took = time.perf_counter() - began
+            self._cost_s, self._credit_s = took / count, self._credit_s - took
+        return self._tracker.activity(self.activity)["response_correlation"]
+
+    @torch.no_grad()
+    def _predict(self, movie: np.ndarray, count: int) -> None:
+        assert self.activity is not None
+        trial, length = self._tracker.trial, self._windows.sub_batch_frames
+        offsets = torch.as_tensor(self._windows.indices(np.arange(self._windows.step)))
+        for _ in range(count):
+            part = slice(self._starts[self._next], self._starts[self._next] + length)
+            self._next = (self._next + 1) % len(self._starts)
+            answers = []
+            for encoder in self._tracker.encoders:
+                inputs = encoder.pack(movie[part], trial.behavior[:, part], trial.pupil_center[:, part])
+                answer = encoder.responses(inputs[:, offsets.to(inputs.device)].transpose(0, 1))
+                # Windows are interleaved: the k-th frame of the first comes before that of the second.
+                answers.append(answer.permute(1, 2, 0).reshape(answer.shape[1], -1).float().cpu().numpy())
+            self.activity[:, part] = np.mean(answers, axis=0)

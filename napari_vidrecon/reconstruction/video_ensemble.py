@@ -46,10 +46,18 @@ class VideoEnsemble:
     @property
     def video(self) -> np.ndarray:
         """Mean of the members' movies, (T, 36, 64)."""
+        return self._averaged(self.videos)
+
+    @property
+    def optimised_video(self) -> np.ndarray:
+        """Mean of the members' movies, with what they have outside the mask."""
+        return self._averaged([member.optimised_video for member in self.members])
+
+    def _averaged(self, videos: list[np.ndarray]) -> np.ndarray:
         weights = self.member_weights()
         if weights is None:
-            return np.mean(self.videos, axis=0)
-        return np.average(self.videos, axis=0, weights=weights).astype(np.float32)
+            return np.mean(videos, axis=0)
+        return np.average(videos, axis=0, weights=weights).astype(np.float32)
 
     def member_weights(self) -> np.ndarray | None:
         """(members,) what each counts: the more the better it explains the activity; None: all the same."""
@@ -64,12 +72,6 @@ class VideoEnsemble:
     def videos(self) -> list[np.ndarray]:
         """The members' movies."""
         return [member.video for member in self.members]
-
-    @property
-    def predicted_activity(self) -> np.ndarray | None:
-        """Mean over the members of what they predicted on the way; see `Reconstructor.predicted_activity`."""
-        predicted = [member.predicted_activity for member in self.members]
-        return None if any(each is None for each in predicted) else np.mean(predicted, axis=0)  # type: ignore[arg-type]
 
     @property
     def state(self) -> dict[str, Any]:

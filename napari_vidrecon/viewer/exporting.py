@@ -65,6 +65,7 @@ def shown_movie(model: ReconstructionModel) -> ShownMovie:
         title=trial.name,
         simulated=trial.simulated,
         history=history,
+        predicted_from=(model.recipe_of_board or model.recipe()).config.predicted_from,
         columns={curve.column: curve.values for curve in TimeCourses(model).all()},
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_vidrecon.analysis.uncertainty import uncertainty_map
+from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.recipe import Recipe
 from napari_vidrecon.reconstruction.results import Reconstruction
 
@@ -35,6 +36,8 @@ class RunRecord:
         Its folder on disk, where it is kept.
     created
         When, seconds since 1970.
+    watched
+        Correlation of activity at the steps that were watched, by step; the run itself measured it at others.
     """
 
     name: str
@@ -43,6 +46,12 @@ class RunRecord:
     changed_from_before: str = ""
     path: Path | None = None
     created: float = field(default_factory=time.time)
+    watched: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def history(self) -> History:
+        """Of the run, with what was seen of it on the way."""
+        return self.result.history.filled("response_correlation", self.watched)
 
     @property
     def correlation(self) -> float:

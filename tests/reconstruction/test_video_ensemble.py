@@ -65,7 +65,7 @@ def test_activity_that_is_predicted_as_wanted_has_no_deviance(trial, encoder, di
     first = plan_run(trial, [encoder], disc_mask, quick_config.changed(track_every=100, member_weights="deviance"))
     assert first.steppable.deviance is None
     first.step()
-    predicted = first.steppable.predicted_activity
+    predicted = first.steppable._activity.T.numpy()
     second = plan_run(trial, [encoder], disc_mask, first.config, target=predicted)
     second.step()
     assert abs(second.steppable.deviance) < 1e-5

@@ -19,6 +19,7 @@ from napari_vidrecon.analysis.error_maps import LIMIT_PERCENTILE, error_map, ove
 from napari_vidrecon.analysis.postprocess import apply_mask
 from napari_vidrecon.analysis.raster_order import by_first_component
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE
+from napari_vidrecon.reconstruction.config import PREDICTED_FROM
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.studies.measures.comparing import CLIP_UNIT, MOUSE_UNIT, counts
 from napari_vidrecon.studies.measures.measuring import (
@@ -138,9 +139,9 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
     )
     if plan.scale.config().surround == "inferred":
         outcome.notes.append(
-            "At this scale pixels outside the mask are inferred with the others, but activity is predicted from the "
-            "reconstruction with grey outside the evaluation mask, as published. So it explains less of the recorded "
-            "activity than it did while it was fitted, and less than with the published rule (scale “paper”)."
+            "At this scale pixels outside the mask are inferred with the others, but activity is predicted from "
+            f"{PREDICTED_FROM[plan.scale.config().predicted_from]} (setting predicted_from). Where that is not the "
+            "movie that was optimised, it explains less of the recorded activity than it did while it was fitted."
         )
     return outcome
 

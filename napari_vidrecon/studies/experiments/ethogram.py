@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.raster_order import by_first_component
+from napari_vidrecon.reconstruction.config import PREDICTED_FROM
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.studies.measures.measuring import (
     evaluation_mask,
@@ -116,7 +117,8 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
             "ethogram",
             "A: motion energy of the movie shown, inside the evaluation mask; pupil diameter and running speed. "
             "B: recorded activity. C: activity predicted from movie and behaviour. D: activity predicted from the "
-            "reconstruction and the true behaviour. E: correlation of each frame with its reconstruction. Neurons in "
+            f"reconstruction ({PREDICTED_FROM[plan.scale.config().predicted_from]}) and the true behaviour. "
+            "E: correlation of each frame with its reconstruction. Neurons in "
             "one order a clip, by their share in the strongest common fluctuation of C, neighbours averaged where "
             "there are many. The same clips as in study “natural”.",
             "Fig. 1-S1 A-E",

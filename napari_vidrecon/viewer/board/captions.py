@@ -44,6 +44,8 @@ SHORT_ACTIVITY_WORDS = {
     ActivityMode.FROM_RECONSTRUCTION: "From the reconstruction",
     ActivityMode.DIFFERENCE: "Reconstruction − stimulus",
 }
+MOVIE_WORDS = {"shown": "as shown", "optimised": "as optimised", "grey": "grey outside the mask"}
+"""Of which movie activity is predicted, by the setting `predicted_from`."""
 MISSING_WORDS = {
     ActivityMode.FROM_STIMULUS: "No prediction from the stimulus yet",
     ActivityMode.FROM_RECONSTRUCTION: "No prediction from the reconstruction yet",
@@ -284,4 +286,8 @@ def _predicted_title(model: ReconstructionModel) -> str:
         ActivityMode.DIFFERENCE: (from_stimulus, from_video),
     }[model.activity_mode]
     complete = all(activity is not None for activity in needed)
-    return (ACTIVITY_WORDS if complete else MISSING_WORDS)[model.activity_mode]
+    words = (ACTIVITY_WORDS if complete else MISSING_WORDS)[model.activity_mode]
+    made_with = model.recipe_of_board
+    if not complete or made_with is None or model.activity_mode == ActivityMode.FROM_STIMULUS:
+        return words
+    return f"{words} ({MOVIE_WORDS[made_with.config.predicted_from]})"

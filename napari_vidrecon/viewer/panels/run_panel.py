@@ -137,7 +137,7 @@ class RunPanel(QWidget):
             else:
                 self.plot.set_history(model.snapshot.history)
         elif model.shown is not None:
-            self.plot.set_history(model.shown.result.history)
+            self.plot.set_history(model.shown.history)
         else:
             self.plot.clear()
         self.plot.set_levels(levels)

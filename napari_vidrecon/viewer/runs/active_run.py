@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_vidrecon.reconstruction.recipe import Recipe, most_telling
-from napari_vidrecon.reconstruction.runner import Mailbox, Runner
+from napari_vidrecon.reconstruction.runner import Mailbox, Runner, Snapshot
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
 from napari_vidrecon.viewer.runs.folders import new_run_folder
 from napari_vidrecon.viewer.runs.jobs import Job
@@ -53,6 +53,12 @@ class Plan:
         """Whether the model still chooses the same encoders."""
         recipe = self.request.recipe
         return list(map(Path, recipe.encoders)) == model.encoder_paths and recipe.mouse == model.mouse
+
+
+def watched(snapshot: Snapshot | None) -> dict[int, float]:
+    """Correlation of activity at each step at which it is known by a snapshot."""
+    steps, values = ((), ()) if snapshot is None else snapshot.history.tracked("response_correlation")
+    return {int(step): float(value) for step, value in zip(steps, values, strict=True)}
 
 
 @dataclass(eq=False)
@@ -107,6 +113,7 @@ class Active:
             recipe=self.recipe,
             changed_from_before="" if before is None else most_telling(before.recipe.differences(self.recipe)),
             path=finished.path,
+            watched=watched(model.snapshot) if show else {},
         )
         model.add_run(record, show=show)
         if not show:
