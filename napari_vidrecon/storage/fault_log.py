@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import platform
 import re
@@ -12,11 +13,13 @@ import time
 import traceback
 from importlib import metadata
 from pathlib import Path
+from typing import IO
 
 import platformdirs
 
 FOLDER_VARIABLE = "VIDRECON_LOGS"
 FIRST_LINE = "napari-vidrecon fault 1"
+CRASH_PATTERN = re.compile(r"crash-\d+-\d{8}-\d{6}\.txt")
 NAME_PATTERN = re.compile(r"fault-\d{8}-\d{6}-\d{3}-\d+(-\d+)?\.txt")
 MOST_KEPT = 20
 MOST_TRIES = 100
@@ -100,3 +103,65 @@ def _forget_old(folder: Path) -> None:
                 ours = opened.read(len(FIRST_LINE)) == FIRST_LINE.encode()
             if ours:
                 file.unlink()
+
+
+class CrashLog:
+    """Where the interpreter writes what every thread was doing, should the program die (a segmentation fault).
+
+    A file that is still empty at the end is removed again. Where somebody has asked the interpreter for that already,
+    it is left to them.
+    """
+
+    def __init__(self) -> None:
+        self.file: Path | None = None
+        self._opened: IO[bytes] | None = None
+        if faulthandler.is_enabled():
+            return
+        for folder in _folders():
+            with contextlib.suppress(OSError, ValueError, RuntimeError):
+                folder.mkdir(parents=True, exist_ok=True)
+                file = folder / f"crash-{os.getpid()}-{time.strftime('%Y%m%d-%H%M%S')}.txt"
+                self._opened, self.file = file.open("xb"), file
+                faulthandler.enable(self._opened)
+                return
+
+    def close(self) -> None:
+        """The program goes on, or ends, without one; never raises."""
+        if self._opened is None or self.file is None:
+            return
+        faulthandler.disable()
+        self._opened.close()
+        self._opened = None
+        with contextlib.suppress(OSError):
+            if self.file.stat().st_size == 0:
+                self.file.unlink()
+
+
+def crashes() -> list[Path]:
+    """Logs of programs that have died since this was asked last, oldest first; each is given once."""
+    found = []
+    for folder in _folders():
+        with contextlib.suppress(OSError):
+            logs = [file for file in sorted(folder.iterdir()) if CRASH_PATTERN.fullmatch(file.name)]
+            for file in logs:
+                with contextlib.suppress(OSError):
+                    if _is_alive(int(file.name.split("-")[1])):
+                        continue
+                    if file.stat().st_size == 0:
+                        file.unlink()
+                    else:
+                        found.append(file.rename(file.with_name(f"told-{file.name}")))
+    return found
+
+
+def _is_alive(process: int) -> bool:
+    if sys.platform == "win32":
+        # There a signal is never a mere question; but what another program has open cannot be renamed.
+        return process == os.getpid()
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

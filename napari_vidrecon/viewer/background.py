@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from napari_vidrecon.viewer.runs.jobs import Failed, Job, OpenJobs
 
 POLL_MILLISECONDS = 83
 """12 Hz: as often as a runner publishes."""
+COLLECT_MILLISECONDS = 200
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,36 @@ class Counted:
     done: int
     total: int
     text: str = ""
+
+
+class Collector:
+    """Has garbage collected in the thread of the window alone, as long as a window is there.
+
+    Otherwise the collector runs in whatever thread makes the most objects, and frees widgets of closed docks there,
+    which Qt does not survive. Where somebody else has taken the collector over, it is left to them.
+    """
+
+    def __init__(self) -> None:
+        self._mine = gc.isenabled()
+        self._timer = QTimer()
+        self._timer.setInterval(COLLECT_MILLISECONDS)
+        self._timer.timeout.connect(self.collect)
+        if self._mine:
+            gc.disable()
+            self._timer.start()
+
+    def collect(self) -> None:
+        """Collect the generations that are due, as Python would."""
+        due = [index for index, most in enumerate(gc.get_threshold()) if gc.get_count()[index] > most > 0]
+        if due:
+            gc.collect(max(due))
+
+    def close(self) -> None:
+        """Leave it to Python again."""
+        if self._mine:
+            self._mine = False
+            self._timer.stop()
+            gc.enable()
 
 
 class Background(QObject):

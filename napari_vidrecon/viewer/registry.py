@@ -7,12 +7,15 @@ the window.
 
 from __future__ import annotations
 
+import atexit
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QObject, QTimer
 
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.storage.fault_log import CrashLog, crashes
+from napari_vidrecon.viewer.background import Collector
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.board.readout import Readout
@@ -60,6 +63,12 @@ class Workspace(QObject):
         # Napari puts its own there when its event loop begins.
         QTimer.singleShot(0, self._hook.install)
         self.destroyed.connect(self._hook.close)
+        self._crash_log, self._collector = CrashLog(), Collector()
+        self.destroyed.connect(self._crash_log.close)
+        self.destroyed.connect(self._collector.close)
+        atexit.register(self._crash_log.close)
+        # Once there is a dock to tell it in.
+        QTimer.singleShot(0, self._tell_crashes)
         with self.faults:
             self.model.set_settings(config=ReconstructionConfig.preset(chosen.preset), device=chosen.device)
         self._upkeep = CanvasUpkeep(viewer, self.faults)
@@ -81,6 +90,10 @@ class Workspace(QObject):
             self.model.message.emit(text, is_error)
         else:
             (show_warning if is_error else show_info)(text)
+
+    def _tell_crashes(self) -> None:
+        for log in crashes():
+            self.tell(f"The last window ended with a crash; its runs are kept. For a report: {log}", True)
 
     def _follow_frame_rate(self) -> None:
         if self.model.trial is not None:

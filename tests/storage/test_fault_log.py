@@ -1,10 +1,12 @@
 import os
+import subprocess
+import sys
 import tempfile
 
 import pytest
 
 from napari_vidrecon.storage import fault_log
-from napari_vidrecon.storage.fault_log import MOST_KEPT, write_fault_log
+from napari_vidrecon.storage.fault_log import MOST_KEPT, CrashLog, crashes, write_fault_log
 
 
 @pytest.fixture
@@ -66,3 +68,29 @@ def test_an_error_that_cannot_say_what_it_is_does_not_hide_itself(logs):
             raise RuntimeError("no words")
 
     assert "Mute" in write_fault_log(Mute()).read_text("utf-8")
+
+
+def test_a_program_that_dies_leaves_what_its_threads_did_and_the_next_one_is_told_once(logs):
+    code = (
+        "from napari_vidrecon.storage.fault_log import CrashLog\n"
+        "import os, signal\nlog = CrashLog()\nos.kill(os.getpid(), signal.SIGSEGV)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    (log,) = crashes()
+    assert "Segmentation fault" in log.read_text()
+    assert crashes() == []
+    assert log.exists()
+
+
+def test_a_program_that_ends_well_leaves_no_crash_log(logs, monkeypatch):
+    monkeypatch.setattr(fault_log.faulthandler, "is_enabled", lambda: False)
+    monkeypatch.setattr(fault_log.faulthandler, "enable", lambda file: None)
+    monkeypatch.setattr(fault_log.faulthandler, "disable", lambda: None)
+    log = CrashLog()
+    assert log.file.parent == logs
+    # Of a program that is still there, nothing is told.
+    assert crashes() == []
+    assert log.file.exists()
+    log.close()
+    log.close()
+    assert list(logs.iterdir()) == []

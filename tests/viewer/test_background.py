@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QWidget
 
 from napari_vidrecon.errors import RunError
-from napari_vidrecon.viewer.background import Background, Counted
+from napari_vidrecon.viewer.background import Background, Collector, Counted
 from napari_vidrecon.viewer.panels.controls import JobBar
 from napari_vidrecon.viewer.runs.jobs import Job
 
@@ -203,3 +205,36 @@ def test_a_bar_shows_how_far_the_work_is_and_ends_it(qtbot: QtBot, listener: Lis
     assert not bar.stop_button.isEnabled()
     assert listener.wait()
     assert not bar.isVisibleTo(panel)
+
+
+def test_widgets_in_a_circle_are_freed_in_the_thread_of_the_window_alone(qtbot: QtBot) -> None:
+    collector = Collector()
+    try:
+        widget = QWidget()
+        widget.me, freed_in = widget, []
+        weakref.finalize(widget, lambda: freed_in.append(threading.current_thread()))
+        del widget
+
+        def make_garbage() -> None:
+            for _ in range(100_000):
+                circle: list[Any] = []
+                circle.append(circle)
+
+        thread = threading.Thread(target=make_garbage)
+        thread.start()
+        thread.join()
+        assert freed_in == []
+        collector.collect()
+        gc.collect()
+        assert freed_in == [threading.main_thread()]
+    finally:
+        collector.close()
+    assert gc.isenabled()
+
+
+def test_a_second_window_leaves_the_collector_to_the_first(qtbot: QtBot) -> None:
+    first, second = Collector(), Collector()
+    second.close()
+    assert not gc.isenabled()
+    first.close()
+    assert gc.isenabled()

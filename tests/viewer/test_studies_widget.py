@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.sessions.stimuli.gaussian_noise import GaussianNoise
-from napari_vidrecon.studies import catalogue, conducting, scale
+from napari_vidrecon.studies import catalogue, conducting, process, scale
 from napari_vidrecon.studies.runs.run_spec import RunSpec, is_finished
 from napari_vidrecon.studies.runs.running import Progress
 from napari_vidrecon.studies.scale import Scale
@@ -39,6 +41,7 @@ from napari_vidrecon.viewer.studies.study_job import BoardMouse, StudyRequest
 
 NOISE = GaussianNoise(2.0, 2.0, frames=36)
 PATIENCE_MS = 60_000
+FEW_CYCLES = 4
 
 
 def tiny_runs(plan: Plan) -> list[RunSpec]:
@@ -65,6 +68,8 @@ def tiny_studies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogue, "STUDIES", (TINY, OTHER))
     changes = {"steps": 2, "track_skip_frames": 8}
     monkeypatch.setattr(scale, "SCALES", {"tiny": Scale("tiny", 1, (4, 40), 1, "fast", changes, skip_first=4)})
+    # Another process would know nothing of all this; tests/studies/test_study_process.py starts one.
+    monkeypatch.setattr(process, "run_apart", process.work)
 
 
 @pytest.fixture
@@ -269,14 +274,15 @@ def test_a_fault_is_one_message(controller: StudyController, request_for, tmp_pa
 
 
 def test_the_mouse_on_the_board_comes_with_its_present_mask(small_model: ReconstructionModel, tmp_path: Path) -> None:
-    mouse = BoardMouse.of(small_model).as_mouse(tmp_path)
+    request = StudyRequest(("tiny",), BoardMouse.of(small_model), "tiny", tmp_path / "out")
+    (mouse,) = request.ask(tmp_path).plan().mice
     assert mouse.session == small_model.session.path
     assert list(mouse.encoders) == small_model.encoder_paths
     # It was painted, so it lies in no file yet.
     assert mouse.mask.parent == tmp_path
     np.testing.assert_array_equal(mouse.load_mask().alpha, small_model.mask.alpha)
     small_model.set_mask(AlphaMask.load(mouse.mask))
-    assert BoardMouse.of(small_model).as_mouse(tmp_path / "elsewhere").mask == mouse.mask
+    assert BoardMouse.of(small_model).as_files(tmp_path / "elsewhere")["mask"] == str(mouse.mask)
     with pytest.raises(ConfigError, match="open a session"):
         BoardMouse.of(ReconstructionModel())
 
@@ -286,6 +292,43 @@ def test_a_run_that_cannot_be_opened_is_told_in_one_line(widget: Studies, tmp_pa
     (tmp_path / "damaged.zarr").mkdir()
     widget.open_run(tmp_path / "damaged.zarr")
     assert "damaged.zarr" in widget.state.text()
+
+
+@pytest.mark.window
+def test_docks_may_be_closed_and_opened_and_garbage_collected_while_a_study_measures(
+    qtbot: QtBot,
+    make_napari_viewer_proxy,
+    mice_file: Path,
+    tmp_path: Path,
+    in_this_process: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def measured_slowly(plan: Plan, store: object) -> Outcome:
+        for _ in range(200):
+            circle: list[object] = []
+            circle.append(circle)
+            time.sleep(0.002)
+        return tiny_outcome(plan, store)
+
+    study = Study("tiny", "A tiny study", "Fig. 0", tiny_runs, measured_slowly)
+    monkeypatch.setattr(catalogue, "STUDIES", (study,))
+    viewer = make_napari_viewer_proxy()
+    for cycle in range(FEW_CYCLES):
+        dock = Studies(viewer)
+        window = viewer.window.add_dock_widget(dock, name=f"Studies {cycle}", area="right")
+        dock.form.take_list(mice_file)
+        dock.form.take_folder(tmp_path / f"out{cycle}")
+        dock.choose("tiny")
+        dock.start_button.click()
+        controller = dock.controller
+        until(qtbot, lambda controller=controller: "measuring" in controller.phase)
+        viewer.window.remove_dock_widget(window)
+        del dock, window
+        viewer.theme = "light" if cycle % 2 else "dark"
+        gc.collect()
+        until(qtbot, lambda controller=controller: not controller.busy)
+        assert controller.fault == ""
+        assert (tmp_path / f"out{cycle}" / "tiny" / "index.html").is_file()
 
 
 @pytest.mark.window

@@ -1,27 +1,22 @@
-"""A study asked for in the window, taken when it is asked, and the job that runs it in a thread of its own."""
+"""A study asked for in the window, taken when it is asked, and the job that has it run in a process of its own."""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_vidrecon.errors import ConfigError, MaskError
 from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.studies import process
 from napari_vidrecon.viewer.background import Counted
-from napari_vidrecon.viewer.runs.jobs import Job
+from napari_vidrecon.viewer.runs.jobs import Cancelled, Job
 
 if TYPE_CHECKING:
-    from napari_vidrecon.studies.conducting import Written
-    from napari_vidrecon.studies.mice import Mouse
-    from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
-    from napari_vidrecon.studies.runs.running import Progress
-    from napari_vidrecon.studies.study import Drawing, Movie, Outcome, Plan, Study
     from napari_vidrecon.viewer.model import ReconstructionModel
 
 
@@ -65,12 +60,14 @@ class BoardMouse:
             raise ConfigError("the mouse on the board: open a session and choose its encoders first, under Data")
         return cls(model.session.path, tuple(model.encoder_paths), model.mask, model.mouse)
 
-    def as_mouse(self, folder: Path) -> Mouse:
-        """The same by its files; a mask that is in no file is written into a folder first."""
-        from napari_vidrecon.studies.mice import one_mouse
-
-        readout = None if self.readout is None else str(self.readout)
-        return one_mouse(self.session, self.encoders, self._mask_file(folder), readout)
+    def as_files(self, folder: Path) -> dict[str, Any]:
+        """The same by its files, as `process.Ask` names them; a mask in no file is written into a folder first."""
+        return {
+            "session": str(self.session.absolute()),
+            "encoders": tuple(str(path.absolute()) for path in self.encoders),
+            "mask": str(self._mask_file(folder).absolute()),
+            "readout": None if self.readout is None else str(self.readout),
+        }
 
     def _mask_file(self, folder: Path) -> Path:
         source = Path(self.mask.source)
@@ -112,43 +109,37 @@ class StudyRequest:
     workers: int | None = None
     device: str = "auto"
 
-    def studies(self) -> tuple[Study, ...]:
-        """The studies, in the order of the catalogue."""
-        from napari_vidrecon.studies import catalogue
-
-        return tuple(study for study in catalogue.all_studies() if study.name in self.names)
-
-    def plan(self, masks: Path) -> Plan:
-        """Mice and scale, as the core wants them.
+    def ask(self, masks: Path, *, only_estimate: bool = False) -> process.Ask:
+        """The same as plain values, for another process.
 
         Parameters
         ----------
         masks
             Folder for a mask that lies in no file yet.
+        only_estimate
+            Say what it would cost, and run nothing.
 
         Returns
         -------
-        Plan
+        process.Ask
             Files are opened when they are needed.
 
         Raises
         ------
-        VidreconError
-            The sample is missing, a list cannot be read, or a mask cannot be written.
+        StorageError
+            A mask cannot be written.
         """
-        from napari_vidrecon.studies.mice import read_mice, sample_mouse
-        from napari_vidrecon.studies.scale import scale_named
-        from napari_vidrecon.studies.study import Plan
-
-        mice: tuple[Mouse, ...]
-        if isinstance(self.mice, BoardMouse):
-            mice = (self.mice.as_mouse(masks),)
-        else:
-            mice = (sample_mouse(),) if self.mice is None else read_mice(self.mice)
-        return Plan(mice, scale_named(self.scale))
-
-
-Made = TypeVar("Made")
+        board = self.mice if isinstance(self.mice, BoardMouse) else None
+        return process.Ask(
+            names=self.names,
+            scale=self.scale,
+            out=str(self.out.absolute()),
+            mice=str(self.mice.absolute()) if isinstance(self.mice, Path) else "",
+            **({} if board is None else board.as_files(masks)),
+            workers=self.workers,
+            device=self.device,
+            only_estimate=only_estimate,
+        )
 
 
 @dataclass(frozen=True)
@@ -208,87 +199,31 @@ class StudyWritten:
 
 def estimate(request: StudyRequest, job: Job) -> None:
     """Tell `Estimated`; a few steps of one run of each kind are timed, and nothing is kept."""
-    from napari_vidrecon.studies.conducting import cost, require_libraries
-    from napari_vidrecon.studies.runs.running import usual_workers
-
-    job.tell(Phase("Timing a few steps"))
-    require_libraries()
     with tempfile.TemporaryDirectory() as masks:
-        plan = request.plan(Path(masks))
-        studies = [_watched(study, job) for study in request.studies()]
-        needed = cost(studies, plan, request.out)
-    workers = request.workers or usual_workers()
-    seconds = needed.worker_seconds / workers
-    job.leave_if_cancelled()
-    job.tell(Estimated(needed.runs, needed.missing, seconds, needed.disk_bytes, workers))
+        _work(request.ask(Path(masks), only_estimate=True), job)
 
 
 def conduct(request: StudyRequest, job: Job) -> None:
     """Tell `Phase`, `Listed`, `Counted`, `StudyWritten`; a job that is left keeps the runs that are finished."""
-    from napari_vidrecon.studies import conducting
-
-    def counted(progress: Progress) -> None:
-        job.leave_if_cancelled()
-        job.tell(Counted(progress.done, progress.total, progress.label))
-
-    def written(each: Written) -> None:
-        job.tell(StudyWritten(each.name))
-
-    conducting.require_libraries()
-    job.tell(Phase("Looking which runs are there already"))
-    plan = request.plan(request.out)
-    studies = request.studies()
-    _list_runs(studies, plan, request.out, job)
-    job.tell(Phase("Starting worker processes"))
-    conducting.conduct(
-        [_watched(study, job) for study in studies],
-        plan,
-        request.out,
-        workers=request.workers,
-        device=request.device,
-        on_progress=counted,
-        on_written=written,
-    )
+    _work(request.ask(request.out), job)
 
 
-def _list_runs(studies: Sequence[Study], plan: Plan, out: Path, job: Job) -> None:
-    from napari_vidrecon.studies.conducting import grid
-    from napari_vidrecon.studies.runs.run_spec import RunStore
-
-    store = RunStore(out)
-    for study in studies:
-        job.leave_if_cancelled()
-        runs = grid([study], plan, store)
-        job.tell(Listed(study.name, tuple(StudyRun(folder, spec.label) for folder, spec in runs.items())))
+def _work(ask: process.Ask, job: Job) -> None:
+    """In a process of its own, so that a window outlives whatever happens there."""
+    try:
+        process.run_apart(ask, lambda news: job.tell(_in_words(news)), job.cancelled)
+    except process.Left:
+        raise Cancelled from None
 
 
-def _watched(study: Study, job: Job) -> Study:
-    """The same study, which can be left between its parts and says what it does."""
-
-    def told(text: str, make: Callable[..., Made]) -> Callable[..., Made]:
-        def watched(*arguments: Any) -> Made:
-            job.leave_if_cancelled()
-            if text:
-                job.tell(Phase(f"{study.title}: {text}"))
-            return make(*arguments)
-
-        return watched
-
-    def movie(each: Movie) -> Movie:
-        def frames() -> Iterator[np.ndarray]:
-            for frame in told(f"movie {each.name}", each.frames)():
-                job.leave_if_cancelled()
-                yield frame
-
-        return replace(each, frames=frames)
-
-    def drawing(each: Drawing) -> Drawing:
-        return replace(each, draw=told(f"figure {each.name}", each.draw))
-
-    def evaluate(plan: Plan, store: RunStore) -> Outcome:
-        outcome = told("measuring", study.evaluate)(plan, store)
-        drawings, movies = list(map(drawing, outcome.drawings)), list(map(movie, outcome.movies))
-        return replace(outcome, drawings=drawings, movies=movies)
-
-    runs: Callable[[Plan], Sequence[RunSpec]] = told("", study.runs)
-    return replace(study, runs=runs, evaluate=evaluate)
+def _in_words(told: dict[str, Any]) -> Any:
+    """News of the process as news of the window."""
+    ((kind, value),) = told.items()
+    if kind == "phase":
+        return Phase(value)
+    if kind == "listed":
+        study, runs = value
+        return Listed(study, tuple(StudyRun(Path(folder), label) for folder, label in runs))
+    if kind == "counted":
+        return Counted(*value)
+    return Estimated(**value) if kind == "estimated" else StudyWritten(value)
