@@ -78,7 +78,7 @@ def run(out: Path, preset: str) -> None:
 
 def start_or_go_on(out: Path, config: vr.ReconstructionConfig) -> dict:
     """What was measured before with these very settings; nothing else is reused."""
-    settings = json.loads(config.model_dump_json())
+    settings = config.decisive
     stored = json.loads(out.read_text()) if out.exists() else {}
     if stored.get("settings") == settings:
         return stored

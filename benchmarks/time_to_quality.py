@@ -2,7 +2,7 @@
 
     python benchmarks/time_to_quality.py --out quality.json                                   # the sample
     python benchmarks/time_to_quality.py --session DIR --encoder FILE --mask FILE --trials 0,1,2 \\
-        --variants paper,fast,quick=fast --set quick.steps=30 --set quick.learning_rate=3000 --out quality.json
+        --variants paper,fast,quick=fast --set quick.steps=30 --set quick.update.learning_rate=3000 --out quality.json
     python benchmarks/time_to_quality.py --print quality.json
 
 A variant is a preset, or NAME=PRESET with changes by `--set NAME.field=value`. The variants of a clip run one

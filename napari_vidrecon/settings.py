@@ -41,6 +41,11 @@ class Settings(BaseModel):
         except ValidationError as raised:
             raise ConfigError(setting_fault(raised)) from None
 
+    @classmethod
+    def setting_names(cls) -> list[str]:
+        """Names by which settings can be given."""
+        return list(cls.model_fields)
+
     @field_validator("*", mode="before")
     @classmethod
     def _numbers_are_no_booleans(cls, value: Any, told: ValidationInfo) -> Any:
@@ -60,7 +65,7 @@ class Settings(BaseModel):
         return value
 
 
-def of_kind(given: Chosen | None, kind: type[Chosen], name: str) -> Chosen:
+def of_kind(given: Settings | None, kind: type[Chosen], name: str) -> Chosen:
     """An argument of settings, or the usual ones where none is given.
 
     Parameters

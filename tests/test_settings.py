@@ -10,13 +10,16 @@ from napari_vidrecon.encoders.architectures.compact import CompactRecipe
 from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuroRecipe
 from napari_vidrecon.encoders.architectures.factorised import FactorisedRecipe
 from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.reconstruction.composition import CHOICES, OutsidePrior
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe
 from napari_vidrecon.reconstruction.mask_fitting import MaskRecipe
 from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.settings import Settings, finite_number, listed, whole_number
 
+PARTS = tuple(part for parts in CHOICES.values() for part in parts if part is not OutsidePrior)
 MODELS = (
+    *PARTS,
     *(ReconstructionConfig, MaskRecipe, DecoderRecipe, MappingRecipe),
     *(CompactRecipe, FactorisedRecipe, DwiseNeuroRecipe),
 )

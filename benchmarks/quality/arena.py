@@ -209,7 +209,7 @@ def windows_of(config: vr.ReconstructionConfig, encoder: Encoder, frames: int) -
     """Windows that go through an encoder in all steps."""
     spec = encoder.spec.windows
     schedule = build_schedule(config, frames, spec.sub_batch_frames)
-    return spec.step * sum(len(schedule.at(step).starts) for step in range(config.steps)) * config.draws
+    return spec.step * sum(len(schedule.at(step).starts) for step in range(config.steps)) * config.update.draws
 
 
 class Stored:

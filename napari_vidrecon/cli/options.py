@@ -14,6 +14,7 @@ from napari_vidrecon.errors import ConfigError, one_line
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from napari_vidrecon.settings import Settings
 
 SessionFolder = Annotated[
     Path, typer.Argument(metavar="SESSION", help="Session folder (public Sensorium 2023 layout).")
@@ -58,7 +59,7 @@ LONGEST_PAIR = 80
 Model = TypeVar("Model", bound="BaseModel")
 
 
-def parse_settings(option: str, pairs: Sequence[str], model: type[BaseModel]) -> dict[str, Any]:
+def parse_settings(option: str, pairs: Sequence[str], model: type[Settings]) -> dict[str, Any]:
     """Fields of a model by name; the model itself turns the words into numbers.
 
     Parameters
@@ -67,7 +68,7 @@ def parse_settings(option: str, pairs: Sequence[str], model: type[BaseModel]) ->
         The option they were given with, for messages.
     pairs
         Words like "steps=200"; several values of a list are separated by commas, a setting within another by a dot:
-        "prior_settings.sd=40".
+        "prior.sd=40".
     model
         Whose fields they are.
 
@@ -82,20 +83,22 @@ def parse_settings(option: str, pairs: Sequence[str], model: type[BaseModel]) ->
         Not NAME=VALUE, or no such field.
     """
     settings: dict[str, Any] = {}
+    known = model.setting_names()
     for pair in pairs:
         name, separator, text = pair.partition("=")
         name, told = name.strip(), f"{option} {one_line(pair, LONGEST_PAIR)}"
+        outer, _, inner = name.partition(".")
         if not separator or not name:
             raise ConfigError(f"{told}: expected name=value, found no value")
-        outer, _, inner = name.partition(".")
-        if inner and outer in model.model_fields and get_origin(model.model_fields[outer].annotation) is dict:
-            settings.setdefault(outer, {})[inner] = text.strip()
+        if inner and any(each.startswith(f"{outer}.") for each in known):
+            # The part that is chosen says whether it has such a setting.
+            settings[name] = text.strip()
             continue
-        if name not in model.model_fields:
-            close = difflib.get_close_matches(name, model.model_fields, n=3)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(model.model_fields)}"
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=3)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known)}"
             raise ConfigError(f"{told}: expected a known setting, found {one_line(repr(name), LONGEST_PAIR)}; {hint}")
-        several = get_origin(model.model_fields[name].annotation) is tuple
+        several = name in model.model_fields and get_origin(model.model_fields[name].annotation) is tuple
         settings[name] = tuple(text.split(",")) if several else text.strip()
     return settings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,10 +101,13 @@ def reconstruct(
     from napari_vidrecon.cli.options import parse_settings
     from napari_vidrecon.errors import ConfigError, RunError, VidreconError
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
+    from napari_vidrecon.reconstruction.flat_names import moved
     from napari_vidrecon.reconstruction.run import plan_run
     from napari_vidrecon.sessions.session import open_session
 
     changes = parse_settings("--set", set_ or [], ReconstructionConfig)
+    if renamed := ", ".join(f"{now} ({name})" for name, now in moved(changes).items()):
+        print(f"--set: now called {renamed}; the old names still work", file=sys.stderr)
     changes |= {} if steps is None else {"steps": steps}
     config = ReconstructionConfig.preset(preset, **changes)
     recording = open_session(session)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from napari_vidrecon.encoders.answers import check_size
 from napari_vidrecon.encoders.chunks import chunk_by_chunk, chunk_that_fits
+from napari_vidrecon.reconstruction.composition import Momentum, Spectral
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.neuron_weights import never_changes
 from napari_vidrecon.reconstruction.schedule import SubBatches
@@ -93,6 +94,7 @@ def sub_batch_gradients(
     chunk = chunk or chunk_that_fits(encoder, gradient=True)
     losses, norms, videos, activities = [], [], [], []
     pending: list[torch.Tensor] = []
+    rule = config.update
 
     def compute(part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         leaf = inputs[:, part].transpose(0, 1).detach().requires_grad_(True)
@@ -113,14 +115,14 @@ def sub_batch_gradients(
         while len(pending) >= windows.step:
             whole = torch.stack(pending[: windows.step])
             del pending[: windows.step]
-            normed = whole if config.gradient_norm == "all_channels" else whole[:, :1]
+            normed = whole if rule.gradient_norm == "all_channels" else whole[:, :1]
             # In float32 this norm is a few 1e-5 below the exact one, and so is the published code's.
             norms.append(torch.linalg.vector_norm(normed))
             # (step, size, ...) -> frames in order: frame = size index * step + parity.
             videos.append(whole[:, 0].transpose(0, 1).flatten(0, 1))
     norm, video = torch.stack(norms), torch.stack(videos)
-    if config.gradient_norm != "none":
-        video = video / (norm + config.norm_epsilon)[:, None, None, None]
+    if isinstance(rule, Momentum) and rule.gradient_norm != "none":
+        video = video / (norm + rule.norm_epsilon)[:, None, None, None]
     per_sub_batch = (len(starts), windows.step)
     loss = torch.cat(losses).view(per_sub_batch).sum(dim=1)
     # (K, step, N, size) -> (K, size, step, N) -> frames in order.
@@ -300,6 +302,9 @@ def likelihood_scale(config: ReconstructionConfig, matched: np.ndarray, sub_batc
     float
         > 0.
     """
+    rule = config.update
+    if not isinstance(rule, Spectral):
+        return 1.0
     means, variances = matched.mean(axis=1), matched.var(axis=1)
     if never_changes(means, variances):
         # All are silent or constant, so nothing tells how noisy they are: as sparse activity is, by its own mean.
@@ -308,7 +313,7 @@ def likelihood_scale(config: ReconstructionConfig, matched: np.ndarray, sub_batc
     expected = float((means**config.variance_power).sum())
     dispersion = variances.sum() / max(expected, np.finfo(np.float32).tiny)
     elements = matched.shape[0] * sub_batch_frames
-    return float(config.likelihood_weight * elements / max(float(dispersion), np.finfo(np.float32).tiny))
+    return float(rule.likelihood_weight * elements / max(float(dispersion), np.finfo(np.float32).tiny))
 
 
 def build_transforms(config: ReconstructionConfig, mask: torch.Tensor, scale: float) -> list[GradientTransform]:
@@ -334,7 +339,8 @@ def build_transforms(config: ReconstructionConfig, mask: torch.Tensor, scale: fl
     if config.gradient_blur_px or config.gradient_blur_frames:
         sigmas = config.gradient_blur_px, config.gradient_blur_frames
         transforms.append(Blur(*sigmas, config.gradient_blur_end, config.steps))
-    transforms.append(Scale(scale) if config.update == "spectral" else Clip(config.gradient_clip))
+    rule = config.update
+    transforms.append(Clip(rule.gradient_clip) if isinstance(rule, Momentum) else Scale(scale))
     if config.total_variation:
         transforms.append(TotalVariation(config.total_variation))
     return [*transforms, MaskOut(mask)]

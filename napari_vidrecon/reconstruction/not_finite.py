@@ -9,6 +9,7 @@ import numpy as np
 from napari_vidrecon.encoders.answers import check_finite
 from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.reconstruction.composition import Momentum, Spectral
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.gradients import SubBatchGradients
 
@@ -50,10 +51,11 @@ def why_not_finite(
     UnusableAnswer
         An encoder answers NaN or infinity.
     """
+    rule = config.update
     if np.isfinite(loss) and gradient_is_finite:
-        prior = " or the settings of the prior" if config.update == "spectral" else ""
+        prior = " or the settings of the prior" if isinstance(rule, Spectral) else ""
         return (
-            f"{name}: the movie is not finite: the learning rate {config.learning_rate:g} is too large; "
+            f"{name}: the movie is not finite: the learning rate {rule.learning_rate:g} is too large; "
             f"lower learning_rate{prior}"
         )
     for encoder, part in parts:
@@ -64,10 +66,13 @@ def why_not_finite(
                 f"{name}: the loss is not finite (loss {loss}): {encoder.spec.name} answers {lowest:.3g}, "
                 "and activity is at least 0; take another encoder"
             )
-        if (part.norms == 0).any() and config.gradient_norm != "none" and not config.norm_epsilon:
+        normed = isinstance(rule, Momentum) and rule.gradient_norm != "none" and not rule.norm_epsilon
+        if normed and (part.norms == 0).any():
             return f"{name}: a gradient is 0 and cannot be brought to length 1; raise norm_epsilon above 0"
         if not bool(part.norms.isfinite().all()):
             return f"{name}: the gradient of {encoder.spec.name} is not finite; take another encoder"
-    settings = ("likelihood_weight", "poisson_epsilon", "gradient_clip", "total_variation", "learning_rate")
-    told = ", ".join(f"{setting} {getattr(config, setting):g}" for setting in settings)
+    weight = f"likelihood_weight {rule.likelihood_weight:g}" if isinstance(rule, Spectral) else ""
+    clip = f"gradient_clip {rule.gradient_clip:g}" if isinstance(rule, Momentum) else ""
+    shared = (f"poisson_epsilon {config.poisson_epsilon:g}", f"total_variation {config.total_variation:g}")
+    told = ", ".join(each for each in (weight or clip, *shared, f"learning_rate {rule.learning_rate:g}"))
     return f"{name}: the loss or its gradient is not finite (loss {loss}); one of these is too large or small: {told}"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from napari_vidrecon.errors import ConfigError, one_line
+from napari_vidrecon.reconstruction.composition import AverageLast, StopAtPlateau, StopByHeldOut
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 
 HELD_OUT_STREAM = 4
@@ -170,12 +171,13 @@ class Plateau:
 
 def build_outcome(config: ReconstructionConfig) -> Outcome:
     """The rule a configuration names."""
-    if config.outcome == "mean_of_last":
-        return MeanOfLast(config.steps, config.outcome_steps)
-    if config.outcome == "held_out":
-        return HeldOut(config.steps, config.outcome_steps)
-    if config.outcome == "plateau":
-        return Plateau(config.outcome_steps, config.plateau_share)
+    rule = config.stopping
+    if isinstance(rule, AverageLast):
+        return MeanOfLast(config.steps, rule.steps)
+    if isinstance(rule, StopByHeldOut):
+        return HeldOut(config.steps, rule.steps)
+    if isinstance(rule, StopAtPlateau):
+        return Plateau(rule.steps, rule.loss_share)
     return LastMovie()
 
 
@@ -200,14 +202,15 @@ def held_out_neurons(config: ReconstructionConfig, counting: np.ndarray) -> np.n
         Fewer than two neurons count.
     """
     held_out = np.zeros(len(counting), dtype=bool)
-    if config.outcome != "held_out":
+    rule = config.stopping
+    if not isinstance(rule, StopByHeldOut):
         return held_out
     among = np.flatnonzero(counting)
     if len(among) < 2:
         raise ConfigError(
-            f"outcome held_out: expected at least 2 neurons, to fit to and to judge by, found {len(among)}"
+            f"stopping held_out: expected at least 2 neurons, to fit to and to judge by, found {len(among)}"
         )
-    count = min(max(round(config.held_out_share * len(among)), 1), len(among) - 1)
+    count = min(max(round(rule.neuron_share * len(among)), 1), len(among) - 1)
     chance = np.random.default_rng([config.seed, HELD_OUT_STREAM])
     held_out[chance.permutation(among)[:count]] = True
     return held_out

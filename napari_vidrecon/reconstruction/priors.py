@@ -153,7 +153,7 @@ def checked_settings(name: str, given: dict[str, Any]) -> dict[str, Any]:
         with DOOR.blaming(name):
             return prior.settings_class(**given).model_dump(mode="json")
     except ConfigError as raised:
-        raise ConfigError(f"prior_settings.{raised}") from None
+        raise ConfigError(str(raised)) from None
 
 
 def build_prior(

@@ -195,7 +195,7 @@ class Reconstructor:
         self.training_threshold = threshold
         all_join = threshold <= 0 and self.config.include_negative_alpha
         shown = self._everywhere() if all_join else self.mask.on(self._canvas, threshold)
-        changed = self._everywhere() if self.config.surround == "inferred" else shown
+        changed = self._everywhere() if self.config.update.surround == "inferred" else shown
         self._shown_mask, self._update_mask = (torch.as_tensor(m).to(self._video.device) for m in (shown, changed))
         self._blank = self._packed(self.encoders[0])[0]
         self._video = self._update.restrict_to(self._video, self._update_mask, self._blank)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_vidrecon.errors import RunError, one_line, optional_module
+from napari_vidrecon.reconstruction.composition import StopAtPlateau, StopByHeldOut
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.history import History, with_unit
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
@@ -106,7 +107,7 @@ class Reconstruction:
     def finished(self) -> bool:
         """Whether all steps are done, or the run ended early by its own rule: then nothing is left to go on from."""
         steps = self.history["step"]
-        ended = self.state is None and self.config.outcome in ("held_out", "plateau")
+        ended = self.state is None and isinstance(self.config.stopping, (StopByHeldOut, StopAtPlateau))
         return len(steps) > 0 and (ended or int(steps[-1]) >= self.config.steps)
 
     @property

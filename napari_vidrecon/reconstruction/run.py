@@ -23,7 +23,7 @@ from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.inputs import check_inputs, check_one_window, encoder_list
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
-from napari_vidrecon.reconstruction.priors import NATURAL, prior_identity
+from napari_vidrecon.reconstruction.priors import prior_identity
 from napari_vidrecon.reconstruction.recipe import Recipe, content_hash, files_of, fingerprint
 from napari_vidrecon.reconstruction.reconstructor import Reconstructor, StepInfo, Steppable
 from napari_vidrecon.reconstruction.results import Reconstruction
@@ -317,7 +317,8 @@ def plan_run(
 
     together = ensemble == "gradients" or len(encoders) == 1
     teams = [encoders] if together else [[encoder] for encoder in encoders]
-    draws = [Draw(config.seed, index) for index in range(config.draws)] if config.draws > 1 else [None]
+    count = config.update.draws
+    draws = [Draw(config.seed, index) for index in range(count)] if count > 1 else [None]
     steppable: Steppable
     if len(teams) == len(draws) == 1:
         steppable = member(encoders, tracker)
@@ -327,7 +328,7 @@ def plan_run(
     known = {key: identity(encoder) for key, encoder in {id(e): e for e in [*encoders, *measuring]}.items()}
     identities, others = [known[id(e)] for e in encoders], [known[id(e)] for e in measuring]
     decisive: dict[str, Any] = {
-        "config": config.model_dump(),
+        "config": config.decisive,
         "trial": trial.id,
         "session": trial.name,
         "clip": content_hash(trial.video, trial.behavior, trial.pupil_center),
@@ -343,8 +344,8 @@ def plan_run(
     if movies is not None:
         # Whose they are decides nothing: a session may be renamed.
         decisive["movies"] = movies.model_dump(exclude={"source"})
-    if config.prior != NATURAL:
-        decisive["prior"] = prior_identity(config.prior)
+    if config.outside_prior:
+        decisive["prior"] = prior_identity(config.outside_prior)
     if goal.neurons.weights is not None:
         decisive["neurons"]["weights"] = content_hash(goal.neurons.weights)
     if decoder is not None:

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.reconstruction.composition import RandomOffset
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 
 
@@ -112,6 +113,6 @@ def build_schedule(config: ReconstructionConfig, frames: int, length: int) -> Sc
     """
     if frames < length:
         raise ConfigError(f"clip of {frames} frames: expected at least {length}; choose a longer clip")
-    if config.schedule == "random_offset":
-        return RandomOffsetSchedule(frames, length, config.sub_batch_stride, config.seed)
-    return SlidingSchedule(frames, length, config.sub_batch_stride, config.duplicate_last_sub_batch)
+    if isinstance(config.schedule, RandomOffset):
+        return RandomOffsetSchedule(frames, length, config.schedule.stride, config.seed)
+    return SlidingSchedule(frames, length, config.schedule.stride, config.schedule.duplicate_last)

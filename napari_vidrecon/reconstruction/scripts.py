@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_vidrecon.errors import MaskError, RunError, StorageError, one_line
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.flat_names import spoken_in
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.provenance import Provenance
@@ -379,7 +380,7 @@ def command_words(script: Script) -> list[str]:
     words += ["--preset", recipe.config.preset_name, "--steps", str(steps)]
     if script.stopped_after is not None:
         words += ["--stop-after", str(script.stopped_after)]
-    for name, value in _single(changes).items():
+    for name, value in _single(recipe.config, changes).items():
         words += ["--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
     words += ["--target", str(script.target) if script.target else recipe.target]
     for path in recipe.target_encoders:
@@ -400,12 +401,14 @@ def command_words(script: Script) -> list[str]:
     return [*words, "--device", recipe.device, "--out", str(script.out)]
 
 
-def _single(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings as the command line names them: of those within another, each by a name with a dot."""
+def _single(config: ReconstructionConfig, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as the command line names them: those of a part by a name with a dot."""
     found: dict[str, Any] = {}
     for name, value in settings.items():
-        parts = {f"{name}.{inner}": part for inner, part in value.items()} if isinstance(value, dict) else {name: value}
-        found |= parts
+        if isinstance(value, dict):
+            found |= {f"prior.{inner}": each for inner, each in value.items()}
+        else:
+            found[spoken_in(config, name)] = value
     return found
 
 

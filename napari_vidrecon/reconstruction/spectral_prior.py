@@ -11,7 +11,9 @@ import torch
 from scipy.fft import dct
 
 from napari_vidrecon.encoders.encoder import Traits
+from napari_vidrecon.reconstruction.composition import NaturalPrior, Spectral
 from napari_vidrecon.sessions.movie_statistics import PUBLIC_MOVIES, MovieStatistics
+from napari_vidrecon.settings import Chosen
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
@@ -44,20 +46,20 @@ class NaturalSpectrum:
     temporal_exponent: float
 
     @classmethod
-    def of(cls, config: ReconstructionConfig) -> NaturalSpectrum:
-        """The one a configuration names."""
+    def of(cls, prior: NaturalPrior) -> NaturalSpectrum:
+        """The one that settings describe."""
         return cls(
-            config.prior_sd,
-            config.prior_spatial_corner,
-            config.prior_spatial_exponent,
-            config.prior_temporal_corner,
-            config.prior_temporal_exponent,
+            prior.sd,
+            prior.spatial_corner,
+            prior.spatial_exponent,
+            prior.temporal_corner,
+            prior.temporal_exponent,
         )
 
     @classmethod
-    def about_decoded(cls, config: ReconstructionConfig) -> NaturalSpectrum:
+    def about_decoded(cls, prior: NaturalPrior) -> NaturalSpectrum:
         """Of what a decoder's movie lacks: less of it, and less of the lowest frequencies, which decoders know best."""
-        return replace(cls.of(config), sd=config.decoded_sd, spatial_corner=config.decoded_spatial_corner)
+        return replace(cls.of(prior), sd=prior.decoded_sd, spatial_corner=prior.decoded_spatial_corner)
 
     def deviations(self, frames: int, rows: int, columns: int, frame_rate_hz: float) -> np.ndarray:
         """Standard deviation of every coefficient of a movie's cosine transform.
@@ -103,18 +105,22 @@ def about_movies(
     tuple[ReconstructionConfig, MovieStatistics | None]
         Settings that state every number, and the movies these are of; None where the settings stated them already.
     """
-    if config.prior_from != "session" or config.update != "spectral":
+    rule = config.update
+    if not isinstance(rule, Spectral) or rule.prior_from != "session":
         return config, None
     movies = movies_of(trial, encoders)
-    told = {
-        "initial_level": movies.level,
-        "padding_level": movies.level,
-        "prior_sd": movies.sd,
-        "prior_spatial_exponent": movies.spatial_exponent,
-    }
-    usual = type(config).model_fields
-    unchanged = {name: value for name, value in told.items() if getattr(config, name) == usual[name].default}
-    return config.model_copy(update={"prior_from": "stated", **unchanged}), movies
+    prior = rule.prior
+    if isinstance(prior, NaturalPrior):
+        prior = _where_usual(prior, {"sd": movies.sd, "spatial_exponent": movies.spatial_exponent})
+    levels = _where_usual(config, {"initial_level": movies.level, "padding_level": movies.level})
+    stated = rule.model_copy(update={"prior_from": "stated", "prior": prior})
+    return levels.model_copy(update={"update": stated}), movies
+
+
+def _where_usual(settings: Chosen, told: dict[str, float]) -> Chosen:
+    usual = type(settings).model_fields
+    unchanged = {name: value for name, value in told.items() if getattr(settings, name) == usual[name].default}
+    return settings.model_copy(update=unchanged)
 
 
 def movies_of(trial: Trial, encoders: Sequence[Encoder]) -> MovieStatistics:

@@ -8,9 +8,11 @@ from typing import Protocol
 import torch
 
 from napari_vidrecon.reconstruction.chance import Draw
+from napari_vidrecon.reconstruction.composition import Momentum, NaturalPrior, Spectral
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.reconstruction.priors import NATURAL, MoviePrior, build_prior
+from napari_vidrecon.reconstruction.priors import MoviePrior, build_prior
 from napari_vidrecon.reconstruction.spectral_prior import NaturalSpectrum, SpectralPrior
+from napari_vidrecon.settings import of_kind
 
 
 class Update(Protocol):
@@ -61,10 +63,11 @@ class Update(Protocol):
 
 def learning_rate(config: ReconstructionConfig, step: int) -> float:
     """Warm-up, then constant or a cosine down to 0."""
-    rate = config.learning_rate
-    if step < config.warmup_steps:
-        rate *= min(1.0, step / config.warmup_steps)
-    if config.learning_rate_decay == "cosine":
+    rule = config.update
+    rate = rule.learning_rate
+    if step < rule.warmup_steps:
+        rate *= min(1.0, step / rule.warmup_steps)
+    if rule.learning_rate_decay == "cosine":
         rate *= 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
     return rate
 
@@ -74,25 +77,37 @@ class MomentumUpdate:
 
     The step size of step i (0, 1, ...) is lr_i sqrt(1 - ramp^t) / (1 - momentum^t) with t = i + 1; the momentum
     itself is divided by (1 - momentum^t) once more. Both are quirks of the reference (Q1) and options here.
+
+    Parameters
+    ----------
+    config
+        Its update is `Momentum`.
+    screen
+        Where the screen lies in the encoder's canvas.
     """
 
-    def __init__(self, config: ReconstructionConfig, screen: tuple[slice, slice] = (slice(None), slice(None))) -> None:
+    def __init__(
+        self,
+        config: ReconstructionConfig,
+        screen: tuple[slice, slice] = (slice(None), slice(None)),
+    ) -> None:
         self.config, self._screen = config, (slice(None), *screen)
+        self._rule = of_kind(config.update, Momentum, "update")
         self.state: dict[str, torch.Tensor] = {}
 
     def multiplier(self, step: int) -> float:
         """What the momentum is multiplied with at a step, all corrections together."""
-        config, t = self.config, step + 1
-        correction = (1.0 - config.momentum**t) ** config.bias_corrections if config.momentum else 1.0
-        ramp = math.sqrt(1.0 - config.ramp**t) if config.ramp else 1.0
-        return learning_rate(config, step) * ramp / correction
+        rule, t = self._rule, step + 1
+        correction = (1.0 - rule.momentum**t) ** rule.bias_corrections if rule.momentum else 1.0
+        ramp = math.sqrt(1.0 - rule.ramp**t) if rule.ramp else 1.0
+        return learning_rate(self.config, step) * ramp / correction
 
     def __call__(self, video: torch.Tensor, gradient: torch.Tensor, step: int) -> torch.Tensor:
-        config = self.config
-        if step == 0 and config.skip_first_update:
+        rule = self._rule
+        if step == 0 and rule.skip_first_update:
             return video
         momentum = self.state.get("momentum", torch.zeros_like(video))
-        momentum = config.momentum * momentum + (1.0 - config.momentum) * gradient
+        momentum = rule.momentum * momentum + (1.0 - rule.momentum) * gradient
         self.state = {"momentum": momentum}
         return (video - self.multiplier(step) * momentum).clamp(0.0, 255.0)
 
@@ -118,7 +133,7 @@ class SpectralUpdate:
     Parameters
     ----------
     config
-        Step size, moments, level.
+        Level; its update is `Spectral`, with step size and moments.
     prior
         Of the movie on the screen.
     screen
@@ -135,6 +150,7 @@ class SpectralUpdate:
         drawn: torch.Tensor | None = None,
     ) -> None:
         self.config, self.prior, self._drawn = config, prior, drawn
+        self._rule = of_kind(config.update, Spectral, "update")
         self._centre = drawn
         self._screen = (slice(None), *screen)
         self._mask: torch.Tensor | None = None
@@ -142,7 +158,7 @@ class SpectralUpdate:
         self.state = {"coefficients": nothing, "momentum": nothing, "second_moment": nothing}
 
     def __call__(self, video: torch.Tensor, gradient: torch.Tensor, step: int) -> torch.Tensor:
-        config, t = self.config, step + 1
+        rule, t = self._rule, step + 1
         coefficients, momentum, second = (self.state[name] for name in ("coefficients", "momentum", "second_moment"))
         pull, free = gradient[self._screen], self._free_movie(coefficients)
         # A pixel that is black already is not pulled further down, nor a white one up.
@@ -150,10 +166,10 @@ class SpectralUpdate:
         slope = self.prior.adjoint(pull) + coefficients
         if self._centre is not None:
             slope = slope - self._centre
-        momentum = config.momentum * momentum + (1.0 - config.momentum) * slope
-        second = config.second_momentum * second + (1.0 - config.second_momentum) * slope**2
-        size = (second / (1.0 - config.second_momentum**t)).sqrt() + torch.finfo(second.dtype).eps
-        rate = learning_rate(config, step) / (1.0 - config.momentum**t)
+        momentum = rule.momentum * momentum + (1.0 - rule.momentum) * slope
+        second = rule.second_momentum * second + (1.0 - rule.second_momentum) * slope**2
+        size = (second / (1.0 - rule.second_momentum**t)).sqrt() + torch.finfo(second.dtype).eps
+        rate = learning_rate(self.config, step) / (1.0 - rule.momentum**t)
         coefficients = coefficients - rate * momentum / size
         self.state = {"coefficients": coefficients, "momentum": momentum, "second_moment": second}
         return self._on_canvas(video, coefficients)
@@ -212,14 +228,15 @@ def build_update(
     Update
         With the state of a beginning.
     """
-    if config.update == "momentum":
+    rule = config.update
+    if isinstance(rule, Momentum):
         return MomentumUpdate(config, screen)
     frames, rows, columns = video[(slice(None), *screen)].shape
     prior: MoviePrior
-    if config.prior == NATURAL:
-        spectrum = NaturalSpectrum.about_decoded(config) if decoded else NaturalSpectrum.of(config)
+    if isinstance(rule.prior, NaturalPrior):
+        spectrum = NaturalSpectrum.about_decoded(rule.prior) if decoded else NaturalSpectrum.of(rule.prior)
         prior = SpectralPrior(spectrum, (frames, rows, columns), frame_rate_hz, like=video)
     else:
-        prior = build_prior(config.prior, config.prior_settings, (frames, rows, columns), frame_rate_hz, video)
+        prior = build_prior(rule.prior.kind, rule.prior.settings, (frames, rows, columns), frame_rate_hz, video)
     drawn = None if draw is None else draw.coefficients((frames, rows, columns)).to(video)
     return SpectralUpdate(config, prior, screen, drawn)

@@ -94,7 +94,7 @@ def test_a_run_with_draws_goes_on_from_disk_to_the_same_bits(trial, encoder, dis
 
 
 def test_the_published_update_has_no_prior_to_draw_from():
-    with pytest.raises(ConfigError, match="draws must be 1"):
+    with pytest.raises(ConfigError, match="draws: with momentum it must be 1"):
         vr.ReconstructionConfig.preset("paper", draws=2)
 
 

@@ -56,7 +56,7 @@ def test_neurons_that_never_change_are_an_honest_case(preset, change, short, enc
 def test_the_noise_of_constant_activity_is_that_of_sparse_one(level) -> None:
     matched = np.full((4, 50), level, np.float32)
     nearly = matched * (1 + 1e-7 * np.random.default_rng(0).standard_normal(matched.shape)).astype(np.float32)
-    expected = BEST.likelihood_weight * 4 * 32 / (level or 1.0)
+    expected = BEST.update.likelihood_weight * 4 * 32 / (level or 1.0)
     for activity in (matched, nearly):
         assert likelihood_scale(BEST, activity, 32) == pytest.approx(expected, rel=1e-3)
         assert noise_weights(BEST, activity).tolist() == [1.0] * 4
@@ -107,7 +107,7 @@ def test_a_learning_rate_that_is_too_large_is_named_and_nothing_is_kept(
     short, encoder, disc_mask, tmp_path: Path
 ) -> None:
     config = ReconstructionConfig.preset("fast", steps=3, learning_rate=1e12, prior_sd=128.0)
-    object.__setattr__(config, "learning_rate", 1e38)
+    object.__setattr__(config.update, "learning_rate", 1e38)
     with pytest.raises(NotFinite, match=r"the learning rate 1e\+38 is too large; lower learning_rate"):
         reconstruct(short, [encoder], disc_mask, config, save_to=tmp_path / "run.zarr")
     assert list(tmp_path.iterdir()) == []

@@ -40,14 +40,14 @@ def fast(**changes):
 @pytest.mark.parametrize("preset", BEFORE)
 def test_fingerprints_from_before_there_were_other_priors_stay(preset):
     config = ReconstructionConfig.preset(preset, prior_from="stated")
-    told = json.dumps(config.model_dump(), sort_keys=True)
+    told = json.dumps(config.decisive, sort_keys=True)
     assert hashlib.sha256(told.encode()).hexdigest() == BEFORE[preset]
 
 
 def test_its_settings_are_its_own_and_complete(white):
     assert prior_names() == [NATURAL, "white"]
     config = fast(prior="white", prior_settings={"sd": "50"})
-    assert config.prior_settings == {"sd": 50.0, "flipped": False}
+    assert config.update.prior.settings == {"sd": 50.0, "flipped": False}
     assert ReconstructionConfig.model_validate_json(config.model_dump_json()) == config
     assert hash(config) == hash(fast(prior="white", prior_settings={"sd": 50.0}))
     assert fast().differences(config) == {
@@ -60,11 +60,11 @@ def test_its_settings_are_its_own_and_complete(white):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"prior": "white", "prior_settings": {"sd": -1}}, r"prior_settings\.sd: input should be greater than 0"),
-        ({"prior": "white", "prior_settings": {"size": 1}}, r"prior_settings\.size: extra inputs"),
+        ({"prior": "white", "prior_settings": {"sd": -1}}, r"prior\.sd: input should be greater than 0"),
+        ({"prior": "white", "prior_settings": {"size": 1}}, r"prior\.size: extra inputs"),
         ({"prior": "pink"}, "prior 'pink': expected one of natural, white; or is a package missing"),
-        ({"prior_settings": {"sd": 1}}, "natural prior are prior_sd"),
-        ({"prior": "white", "update": "momentum", "surround": "grey"}, "prior must be natural"),
+        ({"prior_settings": {"sd": 1}}, "prior_settings: with natural it must be none"),
+        ({"prior": "white", "update": "momentum", "surround": "grey"}, "prior: with momentum it must be natural"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(changes, named, white):
@@ -97,7 +97,7 @@ def test_its_run_is_repeated_by_a_script(white, trial, encoder, disc_mask, tmp_p
     assert "prior='white'" in text
     assert "prior_settings=dict([('sd', 40.0), ('flipped', False)])" in text
     words = command_words(script)
-    assert {"prior=white", "prior_settings.sd=40.0", "prior_settings.flipped=false"} <= set(words)
+    assert {"prior=white", "prior.sd=40.0", "prior.flipped=false"} <= set(words)
 
 
 def test_its_run_opens_where_the_package_is_missing_and_is_not_repeated_there(
@@ -106,7 +106,7 @@ def test_its_run_opens_where_the_package_is_missing_and_is_not_repeated_there(
     vr.reconstruct(trial, [encoder], disc_mask, fast(prior="white"), save_to=tmp_path / "run")
     monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder != str(white)])
     opened = vr.Reconstruction.load(tmp_path / "run")
-    assert (opened.config.prior, opened.config.prior_settings["sd"]) == ("white", 40.0)
+    assert (opened.config.outside_prior, opened.config.update.prior.settings["sd"]) == ("white", 40.0)
     with pytest.raises(ConfigError, match="prior 'white': expected one of natural"):
         plan_run(trial, [encoder], disc_mask, opened.config)
 

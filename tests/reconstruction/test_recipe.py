@@ -104,7 +104,7 @@ def test_what_differs_between_two_runs_is_told_in_words(trial, encoder, disc_mas
     other = one.changed(mask_threshold=0.7, config=quick_config.changed(learning_rate=12.0))
     assert one.differences(other) == [
         f"mask {one.mask_threshold:g} → 0.7",
-        f"learning rate {quick_config.learning_rate:.4g} → 12",
+        f"learning rate {quick_config.update.learning_rate:.4g} → 12",
     ]
     assert one.changed_in(other) == ["mask_threshold", "config.learning_rate"]
     assert one.changed_in(one.changed(evaluation_threshold=0.9, device="cuda")) == []

@@ -17,14 +17,14 @@ def test_best_takes_level_contrast_and_exponent_of_the_session(encoder, trial) -
     best = vr.ReconstructionConfig.preset("best")
     config, movies = about_movies(best, replace(trial, movies=lambda: DARK), [encoder])
     assert movies == DARK
-    assert (config.initial_level, config.padding_level, config.prior_sd) == (70.0, 70.0, 40.0)
-    assert (config.prior_spatial_exponent, config.prior_temporal_exponent) == (2.9, 2.0)
+    assert (config.initial_level, config.padding_level, config.update.prior.sd) == (70.0, 70.0, 40.0)
+    assert (config.update.prior.spatial_exponent, config.update.prior.temporal_exponent) == (2.9, 2.0)
 
 
 def test_what_was_set_by_hand_stays(encoder, trial) -> None:
     chosen = vr.ReconstructionConfig.preset("best", prior_sd=33.0)
     config, _ = about_movies(chosen, replace(trial, movies=lambda: DARK), [encoder])
-    assert (config.prior_sd, config.initial_level) == (33.0, 70.0)
+    assert (config.update.prior.sd, config.initial_level) == (33.0, 70.0)
 
 
 def test_paper_and_stated_settings_keep_the_middle_grey(encoder, trial) -> None:
@@ -54,7 +54,7 @@ def test_a_run_shows_the_level_of_the_session_outside_the_mask_and_tells_whose_i
     result = vr.reconstruct(dark, [encoder], disc_mask, config)
     assert np.unique(result.video[:, ~disc_mask.binary(0.5)]) == [70.0]
     assert result.provenance["movies"]["source"] == "a dark session"
-    assert result.config.prior_from == "session"
+    assert result.config.update.prior_from == "session"
     other = vr.reconstruct(replace(trial, movies=None), [encoder], disc_mask, config)
     assert other.provenance["fingerprint"] != result.provenance["fingerprint"]
 

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vidrecon.reconstruction.config import PRESETS, ReconstructionConfig
+from napari_vidrecon.reconstruction.flat_names import FLAT_NAMES
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.recipe import most_telling
@@ -171,6 +172,11 @@ def test_ticking_encoders_chooses_them(qtbot, small_model, small_encoder_file):
     assert small_model.encoder_paths == [other]
 
 
+NAMES = ReconstructionConfig.model_fields
+FLAT = {name: name for name in NAMES} | {path.removesuffix(".kind"): name for name, path in FLAT_NAMES.items()}
+"""Flat names by those of the controls."""
+
+
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_a_preset_sets_every_parameter_and_one_changed_parameter_is_counted(qtbot, small_model, preset):
     panel = RunPanel(small_model)
@@ -191,8 +197,9 @@ def test_the_advanced_form_shows_exactly_what_the_model_holds(qtbot, small_model
     for preset in PRESETS:
         config = ReconstructionConfig.preset(preset)
         small_model.set_settings(config=config)
-        shown = {name: control.value for name, control in panel.advanced.controls.items()}
-        assert shown == {name: getattr(config, name) for name in shown}
+        shown = {name: control.value for name, control in panel.advanced.every_control().items()}
+        assert {FLAT[name]: value for name, value in shown.items()}.items() <= config.values.items()
+        assert ("update.skip_first_update" in shown) == (preset == "paper")
         assert small_model.config == config
 
 
@@ -201,14 +208,15 @@ def test_the_advanced_form_shows_the_settings_of_the_chosen_prior(qtbot, small_m
     panel = RunPanel(small_model)
     qtbot.addWidget(panel)
     panel._take_preset("fast")
-    assert panel.advanced.of_prior is None
-    panel.advanced.controls["prior"].value = "white"
-    panel.advanced.of_prior.controls["sd"].value = 25.0
-    panel.advanced.of_prior.controls["flipped"].value = True
+    panel.advanced.every_control()["update.prior"].value = "white"
+    assert "update.prior.spatial_corner" not in panel.advanced.every_control()
+    panel.advanced.every_control()["update.prior.sd"].value = 25.0
+    panel.advanced.every_control()["update.prior.flipped"].value = True
     expected = ReconstructionConfig.preset("fast", prior="white", prior_settings={"sd": 25.0, "flipped": True})
     assert small_model.config.changed(steps=expected.steps) == expected
     panel.reset_button.click()
-    assert (small_model.config.prior, panel.advanced.of_prior) == ("natural", None)
+    assert small_model.config.outside_prior == ""
+    assert "update.prior.spatial_corner" in panel.advanced.every_control()
 
 
 def test_a_setting_out_of_range_becomes_a_message_and_is_not_taken(qtbot, small_model):
@@ -218,8 +226,8 @@ def test_a_setting_out_of_range_becomes_a_message_and_is_not_taken(qtbot, small_
     qtbot.addWidget(panel)
     small_model.set_settings(config=ReconstructionConfig.preset("fast"))
     panel._take_parameter("sub_batch_stride", 1)
-    assert "stride of at least 2" in messages[-1]
-    assert small_model.config.sub_batch_stride == PRESETS["fast"]["sub_batch_stride"]
+    assert "greater than or equal to 2" in messages[-1]
+    assert small_model.config.schedule == PRESETS["fast"]["schedule"]
 
 
 def test_both_thresholds_move_with_the_slider_and_one_undo_takes_a_drag_back(qtbot, small_model, board):

@@ -137,7 +137,7 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
         "opaque, smaller ones in proportion; the paper's scale is not known. Luminance and contrast are not matched. "
         "Predicted activity is the mean over all the mouse's encoders, from the movie shown."
     )
-    if plan.scale.config().surround == "inferred":
+    if plan.scale.config().update.surround == "inferred":
         outcome.notes.append(
             "At this scale pixels outside the mask are inferred with the others, but activity is predicted from "
             f"{PREDICTED_FROM[plan.scale.config().predicted_from]} (setting predicted_from). Where that is not the "

@@ -140,7 +140,7 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
             lambda: figures.versions_movie(plan, store),
         )
     )
-    if plan.scale.config().surround != "grey":
+    if plan.scale.config().update.surround != "grey":
         outcome.notes.append(
             f"The preset “{plan.scale.preset}” infers what lies outside the training mask, which the published method "
             "keeps grey. Where training masks are compared it is kept grey here too: else they would hardly differ."

@@ -191,7 +191,7 @@ def open_published(places: Sequence[Path], out: Path) -> tuple[Plan, PublishedSt
     assert config is not None
     mice = tuple(_mouse(name, found[name]) for name in sorted(found))
     clips = max(len(mouse.results) for mouse in mice)
-    changes = {"steps": config.steps, "learning_rate": config.learning_rate}
+    changes = {"steps": config.steps, "learning_rate": config.update.learning_rate}
     scale = Scale(
         "published", clips=clips, many_clips=clips, frames=None, encoders=None, preset="paper", changes=changes
     )

@@ -15,7 +15,7 @@ import numpy as np
 from napari_vidrecon.errors import RunError, SessionError, StorageError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
-from napari_vidrecon.reconstruction.priors import NATURAL, prior_identity
+from napari_vidrecon.reconstruction.priors import prior_identity
 from napari_vidrecon.reconstruction.results import SUFFIX, Reconstruction
 from napari_vidrecon.reconstruction.run import Ensemble, Run, plan_run
 from napari_vidrecon.reconstruction.run_folder import at_work_on
@@ -228,7 +228,7 @@ class Keys:
         session = spec.mouse.open_session()
         decisive: dict[str, Any] = {
             "format": KEY_FORMAT,
-            "config": spec.config.model_dump(mode="json"),
+            "config": spec.config.decisive,
             "encoders": [self._file(spec.mouse.encoders[index]) for index in spec.encoders],
             "target_encoders": [self._file(spec.mouse.encoders[index]) for index in spec.target_encoders],
             "readout": spec.mouse.readout,
@@ -241,8 +241,8 @@ class Keys:
             "thresholds": [spec.mask_threshold, spec.evaluation_threshold],
             "ensemble": spec.ensemble if len(spec.encoders) > 1 else "single",
         }
-        if spec.config.prior != NATURAL:
-            decisive["prior"] = prior_identity(spec.config.prior)
+        if spec.config.outside_prior:
+            decisive["prior"] = prior_identity(spec.config.outside_prior)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:KEY_LETTERS]
 
     def _shown(self, spec: RunSpec, session: Session) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from magicgui.widgets import create_widget
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QVBoxLayout, QWidget
 
 from napari_vidrecon.viewer.panels.controls import LETTERS_OF_A_CHOICE, form
 
@@ -21,10 +21,25 @@ SMALLEST_STEP = 1e-9
 MOST_DECIMALS = 10
 FINER_DIGITS = 2
 BY_NAME = "told by its name"
+PART_INDENT_PX = 16
+KIND = "kind"
+"""The field by which parts are told apart."""
+
+
+Shown = tuple[type[BaseModel], Mapping[str, Any]]
+"""Which fields a part of the settings shows, and their values."""
+
+
+def fields_of(part: BaseModel) -> Shown | None:
+    """What a part shows unless somebody knows better: its own fields."""
+    return type(part), {name: getattr(part, name) for name in type(part).model_fields}
 
 
 class SettingsForm(QWidget):
     """One control a setting, with its range and its explanation.
+
+    A setting that is one of several parts, told apart by their `kind`, is a choice; the chosen part's own settings
+    stand below it, and what a person changes there is told as "setting.field".
 
     Parameters
     ----------
@@ -38,7 +53,9 @@ class SettingsForm(QWidget):
     without
         Fields that are shown elsewhere.
     choices
-        What fields of text may be, by name.
+        What fields of text may be, by name; those of parts as "setting.field".
+    content
+        What a part shows; None for nothing.
     parent
         The widget that owns it.
 
@@ -46,6 +63,8 @@ class SettingsForm(QWidget):
     ----------
     controls
         By the names of the fields.
+    parts
+        The forms of the chosen parts, by the fields they stand below.
     """
 
     def __init__(
@@ -55,9 +74,14 @@ class SettingsForm(QWidget):
         name: str,
         without: Collection[str] = (),
         choices: Mapping[str, Sequence[str]] | None = None,
+        content: Callable[[BaseModel], Shown | None] = fields_of,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
+        self._name, self._choices, self._content = name, choices or {}, content
+        self.parts: dict[str, SettingsForm] = {}
+        self._places: dict[str, QVBoxLayout] = {}
+        self._chosen: dict[str, str] = {}
         self._changed = changed
         self._showing = False
         self.controls: dict[str, Any] = {}
@@ -66,12 +90,21 @@ class SettingsForm(QWidget):
         self._layout.setRowWrapPolicy(self._layout.RowWrapPolicy.WrapLongRows)
         self.setLayout(self._layout)
         for field, told in self._fields.items():
-            among = (choices or {}).get(field)
+            among = self._choices.get(field, kinds_of(told))
             options = _options(told) if among is None else {"widget_type": "ComboBox", "choices": list(among)}
             self._add(field, told, name, options)
+            if isinstance(told.default, BaseModel):
+                below = QWidget()
+                self._places[field] = QVBoxLayout(below)
+                self._places[field].setContentsMargins(PART_INDENT_PX, 0, 0, 0)
+                self._layout.addRow(below)
+                self._show_part(field, told.default)
 
     def _add(self, name: str, field: FieldInfo, prefix: str, options: dict[str, Any]) -> None:
-        control = create_widget(field.default, annotation=_annotation(field), name=name, options=options)
+        value, annotation = field.default, _annotation(field)
+        if isinstance(value, BaseModel):
+            value, annotation = str(value), str
+        control = create_widget(value, annotation=annotation, name=name, options=options)
         control.changed.connect(partial(self._tell, name))
         title = field.title or name.replace("_", " ")
         label = QLabel(title)
@@ -94,10 +127,49 @@ class SettingsForm(QWidget):
         self._showing = True
         try:
             for name, control in self.controls.items():
-                if name in values and control.value != values[name]:
-                    control.value = values[name]
+                value = values.get(name, control.value)
+                if isinstance(value, BaseModel):
+                    if str(value) not in control.choices:
+                        # Of settings that were made elsewhere.
+                        self.add_choice(name, str(value))
+                    self._show_part(name, value)
+                    value = str(value)
+                if control.value != value:
+                    control.value = value
         finally:
             self._showing = False
+
+    def _show_part(self, name: str, part: BaseModel) -> None:
+        """The settings of the chosen part in place of the last one's."""
+        shown = self._content(part)
+        if self._chosen.get(name) != str(part):
+            self._chosen[name] = str(part)
+            if name in self.parts:
+                gone = self.parts.pop(name)
+                self._places[name].removeWidget(gone)
+                gone.setParent(None)
+                gone.deleteLater()
+            if shown is not None and set(shown[0].model_fields) - {KIND}:
+                inner = {each.removeprefix(f"{name}."): among for each, among in self._choices.items()}
+                self.parts[name] = SettingsForm(
+                    shown[0], partial(self._tell_inner, name), f"{self._name}.{name}", (KIND,), inner, self._content
+                )
+                self._places[name].addWidget(self.parts[name])
+        self._places[name].parentWidget().setVisible(name in self.parts)
+        if shown is not None and name in self.parts:
+            self.parts[name].show_values(shown[1])
+
+    def _tell_inner(self, name: str, inner: str, value: Any) -> None:
+        self._tell(f"{name}.{inner}", value)
+
+    def every_control(self) -> dict[str, Any]:
+        """Controls by name, those of parts as "setting.field"."""
+        inner = {
+            f"{name}.{each}": control
+            for name, form_of in self.parts.items()
+            for each, control in form_of.every_control().items()
+        }
+        return {**self.controls, **inner}
 
     def values(self) -> dict[str, Any]:
         """What differs from the fields' own values, by name."""
@@ -134,6 +206,14 @@ class SettingsForm(QWidget):
     def _tell(self, name: str, value: Any) -> None:
         if not self._showing:
             self._changed(name, value)
+
+
+def kinds_of(field: FieldInfo) -> list[str] | None:
+    """What the parts are called that a field may hold; None where it holds none."""
+    if not isinstance(field.default, BaseModel):
+        return None
+    models = [typing.get_args(each)[0] for each in typing.get_args(field.annotation)]
+    return [kind for model in models for kind in typing.get_args(model.model_fields[KIND].annotation)]
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def test_training_masks_are_those_of_the_paper_and_keep_the_rest_grey(tiny_plan,
             video, level = run.video, run.provenance["movies"]["level"]
             assert (video[:, alpha < threshold] == np.float32(level)).all()
             assert np.ptp(video[:, alpha >= threshold]) > 0
-            assert spec.config.surround == "grey"
+            assert spec.config.update.surround == "grey"
 
 
 def test_every_version_is_measured_by_hand_the_same(tiny_plan, outcome_of, shared_store) -> None:
