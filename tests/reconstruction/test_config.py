@@ -108,6 +108,7 @@ OF_BEFORE = {
     "track_responses": False,
     "track_skip_frames": 30,
     "seed": 4,
+    "predicted_from": "grey",
 }
 """Settings as a run folder held them before they were nested; `ramp`, `held_out_share` ... were read by nothing."""
 
@@ -126,7 +127,7 @@ def test_settings_of_before_are_read_and_their_fingerprint_stays():
     again = ReconstructionConfig.model_validate_json(config.model_dump_json())
     assert again == config
     assert hashlib.sha256(json.dumps(again.decisive, sort_keys=True).encode()).hexdigest() == (
-        "2bee262637b01f49eb2eb24f39454116e9c515660ec85b1d64c9590e17b4705a"
+        "321309a71d8676e32434d9df22f1714d6fe18b98e9af42b9343cd91aae56bd08"
     )
 
 

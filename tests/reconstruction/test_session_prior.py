@@ -60,7 +60,7 @@ def test_a_run_shows_the_level_of_the_session_outside_the_mask_and_tells_whose_i
 
 
 def test_a_fingerprint_of_stated_settings_is_that_of_earlier_versions() -> None:
-    assert "prior_from" not in vr.ReconstructionConfig.preset("best", prior_from="stated").model_dump()
+    assert "prior_from" not in vr.ReconstructionConfig.preset("best", prior_from="stated").decisive
 
 
 def test_momentum_has_no_prior_and_takes_nothing(encoder, trial) -> None:
