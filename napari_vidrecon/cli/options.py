@@ -90,7 +90,7 @@ def parse_settings(option: str, pairs: Sequence[str], model: type[Settings]) -> 
         outer, _, inner = name.partition(".")
         if not separator or not name:
             raise ConfigError(f"{told}: expected name=value, found no value")
-        if inner and any(each.startswith(f"{outer}.") for each in known):
+        if inner and outer in {each.partition(".")[0] for each in known}:
             # The part that is chosen says whether it has such a setting.
             settings[name] = text.strip()
             continue

@@ -197,7 +197,7 @@ def test_only_what_differs_from_the_preset_is_written(small_model: Reconstructio
     small_model.set_settings(config=ReconstructionConfig.preset("fast", momentum=0.5, include_negative_alpha=True))
     text = command_text(script_of_next(small_model, tmp_path / "next"))
     steps = ReconstructionConfig.preset("fast").steps
-    assert f"--preset fast --steps {steps} --set momentum=0.5 --set include_negative_alpha=true --target" in text
+    assert f"--preset fast --steps {steps} --set update.momentum=0.5 --set include_negative_alpha=true --target" in text
     assert f".preset('fast', steps={steps}, momentum=0.5, include_negative_alpha=True)" in python_text(
         script_of_next(small_model, tmp_path / "next")
     )
