@@ -56,8 +56,8 @@ def test_as_published_shown_and_grey_are_one_movie_bit_for_bit(trial, encoder, d
 
 
 def test_fingerprints_of_published_runs_stay_and_others_tell_what_they_are_predicted_from():
-    assert "predicted_from" not in ReconstructionConfig.preset("paper").model_dump()
-    assert ReconstructionConfig.preset("best").model_dump()["predicted_from"] == "shown"
+    assert "predicted_from" not in ReconstructionConfig.preset("paper").decisive
+    assert ReconstructionConfig.preset("best").decisive["predicted_from"] == "shown"
 
 
 def test_an_unknown_definition_is_refused():
