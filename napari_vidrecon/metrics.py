@@ -610,6 +610,37 @@ def frame_response_correlation(recorded: ArrayLike, predicted: ArrayLike) -> Flo
 
 
 @UNDEFINED_IS_NAN
+def neuron_response_correlation(recorded: ArrayLike, predicted: ArrayLike) -> Floats:
+    """Pearson's r of two activities over frames, neuron by neuron.
+
+    Parameters
+    ----------
+    recorded, predicted
+        (N, T), activity of neurons x frames.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        (N,), -1..1; NaN where either is constant.
+
+    Raises
+    ------
+    MetricError
+        The shapes differ, or are not (N, T).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_vidrecon import metrics
+    >>> recorded = np.array([[0.0, 1.0], [2.0, 3.0]])
+    >>> metrics.neuron_response_correlation(recorded, recorded[:, ::-1]).round(6).tolist()
+    [-1.0, -1.0]
+    """
+    x, y = _response_pair(recorded, predicted)
+    return _pearson_rows(x, y)
+
+
+@UNDEFINED_IS_NAN
 def poisson_loss(predicted: ArrayLike, target: ArrayLike, eps: float = POISSON_EPSILON) -> float:
     """Mean Poisson negative log-likelihood, without the term of the target alone; lower is better.
 

@@ -161,6 +161,41 @@ def by_position(coordinates: ArrayLike) -> Order:
     return np.argsort(along, kind="stable")
 
 
+def by_depth(coordinates: ArrayLike) -> Order:
+    """Uppermost neurons first.
+
+    Parameters
+    ----------
+    coordinates
+        (N, 3), µm, the last one the depth; neurons without one (NaN) come last.
+
+    Returns
+    -------
+    Order
+        (N,) indices, the first to be drawn first; as recorded where there is no depth.
+    """
+    positions = np.asarray(coordinates, dtype=np.float64)
+    if positions.shape[1] < 3:
+        return np.arange(len(positions))
+    return np.argsort(positions[:, 2], kind="stable")
+
+
+def by_field(rows: ArrayLike, columns: ArrayLike) -> Order:
+    """By the place of the receptive field, from the left of the screen to the right.
+
+    Parameters
+    ----------
+    rows, columns
+        (N,) middle of each field, pixels; neurons without one (NaN) come last.
+
+    Returns
+    -------
+    Order
+        (N,) indices, the first to be drawn first.
+    """
+    return np.lexsort((np.asarray(rows, dtype=np.float64), np.asarray(columns, dtype=np.float64)))
+
+
 def _scored(activity: ArrayLike) -> NDArray[np.float32]:
     """Each neuron minus its mean, divided by its norm; 0 throughout where it does not vary or is NaN."""
     values = np.asarray(activity, dtype=np.float32)

@@ -46,7 +46,10 @@ class RasterOrder(StrEnum):
     RECORDED = "as recorded"
     SIMILARITY = "by similarity"
     PREDICTION = "by prediction correlation"
+    EXPLAINED = "by how well explained"
+    FIELD = "by receptive field"
     POSITION = "by position"
+    DEPTH = "by depth"
 
 
 @dataclass(frozen=True, eq=False)

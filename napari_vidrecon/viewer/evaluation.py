@@ -149,6 +149,13 @@ class TimeCourses:
         return known[1]
 
 
+def silent_neurons(trial: Trial | None) -> np.ndarray:
+    """(N,) bool, neurons whose recorded activity never changes in a clip; (0,) where none was recorded."""
+    if trial is None or not trial.labelled:
+        return np.zeros(0, bool)
+    return ~(trial.responses != trial.responses[:, :1]).any(axis=1)
+
+
 def _accuracy(recorded: np.ndarray, predicted: np.ndarray, keep: np.ndarray) -> np.ndarray:
     """(T,) correlation over the neurons that take part and have a prediction."""
     rows = keep & np.isfinite(predicted).all(axis=1)

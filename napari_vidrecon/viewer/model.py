@@ -444,6 +444,11 @@ class ReconstructionModel:
             self.shown_changed.emit()
 
     @property
+    def going_on(self) -> bool:
+        """Whether the board shows a run that goes on, or is held."""
+        return self.state in (RunState.RUNNING, RunState.PAUSED) and self.snapshot is not None
+
+    @property
     def video(self) -> np.ndarray | None:
         """(T, 36, 64) the reconstruction on the board: of the run that goes on, or of the shown one."""
         if self.state in (RunState.RUNNING, RunState.PAUSED) and self.snapshot is not None:

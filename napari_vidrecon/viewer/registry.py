@@ -80,6 +80,7 @@ class Workspace(QObject):
         self.fields = ReceptiveFieldChoice(self.model)
         self.field_mapping = FieldMappingController(self.fields, self)
         self.field_tile = ReceptiveFieldTile(self.board, self.pointing, self.fields)
+        self.fields.maps_changed.connect(self._take_fields)
         self.studies = StudyController(self.model, self)
         self.exporter = Exporter(self)
         self.model.trial_changed.connect(self._follow_frame_rate)
@@ -94,6 +95,9 @@ class Workspace(QObject):
     def _tell_crashes(self) -> None:
         for log in crashes():
             self.tell(f"The last window ended with a crash; its runs are kept. For a report: {log}", True)
+
+    def _take_fields(self) -> None:
+        self.board.activity.ordering.take_fields(self.fields.maps)
 
     def _follow_frame_rate(self) -> None:
         if self.model.trial is not None:

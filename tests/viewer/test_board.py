@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -197,7 +198,7 @@ def test_a_simulated_mouse_is_called_so(model: ReconstructionModel) -> None:
 def test_withheld_activity_is_said_to_be_withheld(model: ReconstructionModel) -> None:
     board = Board(ViewerModel(), model)
     model.set_trial(3)
-    assert "Recorded activity: withheld for this trial" in written(board)
+    assert "Recorded activity: withheld" in written(board)
     assert not image(board, "recorded_activity").data.any()
 
 
@@ -702,6 +703,78 @@ def test_a_click_on_a_raster_goes_to_its_time_and_a_drag_does_not(board: Board) 
     assert board.viewer.dims.current_step[0] == 31
     drag(board, raster_place(board, 3, 8), [raster_place(board, 9, 20)], ())
     assert board.viewer.dims.current_step[0] == 31
+
+
+def test_a_click_on_a_row_keeps_its_curves_and_says_how_well_it_is_explained(
+    board: Board, model: ReconstructionModel, make_record
+) -> None:
+    record = make_record("Run 1", 3)
+    model.add_run(record)
+    model.set_view(raster_order=RasterOrder.RECORDED)
+    before = image(board, "activity_curves").data.copy(), image(board, "neuron_correlation").data.copy()
+    drag(board, raster_place(board, 3, 31), [], ())
+    assert board.activity.explained.chosen.tolist() == [3]
+    assert not np.array_equal(image(board, "activity_curves").data, before[0])
+    assert (image(board, "neuron_correlation").data[2:5] > before[1][2:5]).any(axis=1).all()
+    r = np.corrcoef(model.trial.responses[3], record.result.predicted_activity[3])[0, 1]
+    assert board.activity.explained.words(board.activity.predicted) == f"neuron 3, r = {r:.2f}"
+    drag(board, raster_place(board, 3, 31), [], ())
+    np.testing.assert_array_equal(image(board, "activity_curves").data, before[0])
+    np.testing.assert_array_equal(image(board, "neuron_correlation").data, before[1])
+
+
+def test_a_bar_is_as_long_as_the_rows_correlation(board: Board, model: ReconstructionModel, make_record) -> None:
+    record = make_record("Run 1", 3)
+    assert not image(board, "neuron_correlation").data.any()
+    exact = record.result.predicted_activity
+    exact[...] = model.trial.responses
+    exact[4] = exact[4].max() - exact[4]
+    model.add_run(record)
+    model.set_view(raster_order=RasterOrder.RECORDED)
+    bars = image(board, "neuron_correlation").data.mean(axis=1)
+    assert bars[4] == 0
+    assert (np.delete(bars, 4) == 1).all()
+    model.set_view(raster_order=RasterOrder.EXPLAINED)
+    assert board.activity.rows.order[-1] == 4
+
+
+def test_while_the_mouse_is_on_a_row_the_curves_are_that_rows(qtbot: QtBot, board: Board, model) -> None:
+    all_of_them = image(board, "activity_curves").data.copy()
+    pointing = Pointing(board)
+    try:
+        pointing.on_move(board.viewer, SimpleNamespace(position=raster_place(board, 6, 4)))
+        qtbot.waitUntil(lambda: len(board.activity.explained.looked_at) == 1, timeout=2000)
+        assert not np.array_equal(image(board, "activity_curves").data, all_of_them)
+        pointing.on_move(board.viewer, SimpleNamespace(position=(0.0, -500.0, -500.0)))
+        qtbot.waitUntil(lambda: len(board.activity.explained.looked_at) == 0, timeout=2000)
+        np.testing.assert_array_equal(image(board, "activity_curves").data, all_of_them)
+    finally:
+        pointing.close()
+
+
+def test_silent_neurons_are_folded_away_and_counted(model: ReconstructionModel) -> None:
+    trial = model.trial
+    responses = trial.responses.copy()
+    responses[[2, 7]] = 0.0
+    model.trial = replace(trial, recorded_responses=responses)
+    board = Board(ViewerModel(), model)
+    assert image(board, "recorded_activity").data.shape[0] == NEURONS - 2
+    assert not {2, 7} & set(board.activity.rows.order.tolist())
+    assert any("2 silent" in text for text in written(board))
+    board.close()
+
+
+def test_rows_may_follow_depth_and_the_place_of_the_receptive_fields(board: Board, model: ReconstructionModel) -> None:
+    model.set_view(raster_order=RasterOrder.DEPTH)
+    depths = model.session.coordinates[:, 2]
+    assert (np.diff(depths[board.activity.rows.order]) >= 0).all()
+    told: list[str] = []
+    model.message.connect(lambda text, _error: told.append(text))
+    model.set_view(raster_order=RasterOrder.FIELD)
+    assert "Map the receptive fields first" in told[-1]
+    columns = np.arange(NEURONS)[::-1].astype(float)
+    board.activity.ordering.take_fields(SimpleNamespace(fits=SimpleNamespace(row=columns, column=columns)))
+    assert board.activity.rows.order.tolist() == list(range(NEURONS))[::-1]
 
 
 @pytest.mark.window

@@ -80,3 +80,14 @@ def test_the_time_line_marks_every_frame_once_in_each_raster(apart: int, finenes
 
 def test_a_blank_picture_still_has_colours_to_show_it_in() -> None:
     assert upper_limit(np.zeros((4, 4))) > 0
+
+
+def test_neurons_that_are_left_out_have_no_row_and_the_others_share_theirs(activity: np.ndarray) -> None:
+    order = np.array([4, 2, 20])
+    rows = RasterRows(order, np.ones(23), np.ones(23, bool))
+    np.testing.assert_allclose(rows.picture(activity), activity[order], rtol=1e-6)
+    assert rows.rows_of(np.array([7])).size == 0
+    values = np.arange(23.0)
+    values[2] = np.nan
+    np.testing.assert_array_equal(rows.means(values), [4.0, np.nan, 20.0])
+    assert RasterRows(np.empty(0, np.intp), np.ones(23), np.ones(23, bool)).picture(activity).shape == (1, 9)

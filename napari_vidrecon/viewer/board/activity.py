@@ -9,12 +9,23 @@ from napari.layers import Image
 from psygnal import Signal
 
 from napari_vidrecon.viewer.board.colormaps import activity_difference, cursor, marked
+from napari_vidrecon.viewer.board.explained import ExplainedView
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers, repaint
-from napari_vidrecon.viewer.board.rasters import NeuronOrder, RasterRows, TimeLine, neuron_spread, upper_limit
+from napari_vidrecon.viewer.board.rasters import (
+    MOST_ROWS,
+    NeuronOrder,
+    RasterRows,
+    TimeLine,
+    neuron_spread,
+    upper_limit,
+)
 from napari_vidrecon.viewer.board.tiles import BoardLayout
+from napari_vidrecon.viewer.evaluation import silent_neurons
 from napari_vidrecon.viewer.model import ActivityMode, ReconstructionModel, RunState
 
 CURSOR_WIDTH_PX = 0.4
+FEWEST_ROWS, ROW_STEP = 100, 25
+"""Rows are added and taken away so many at a time, so that a window that changes a little keeps its rasters."""
 RASTER_COLOURS = "magma"
 DIFFERENCE_SHARE = 0.5
 """Limit of the difference's colours before there is a difference, as a share of the activity's."""
@@ -43,11 +54,14 @@ class ActivityTiles:
         self._limit = 1.0
         self._layout: BoardLayout | None = None
         self._line: TimeLine | None = None
+        self._most_rows = MOST_ROWS
+        self.explained = ExplainedView(layers, model)
 
     def forget(self) -> None:
         """Another session was opened: neurons mean others now, until a trial of it is on the board."""
         self.rows = None
         self.ordering.forget()
+        self.explained.looked_at = self.explained.chosen = np.empty(0, np.intp)
         self.mark(np.empty(0, np.intp))
 
     def build(self, layout: BoardLayout) -> None:
@@ -58,6 +72,7 @@ class ActivityTiles:
         neurons, frames = len(model.neurons.keep), trial.frames
         self._spread = neuron_spread(trial.responses) if trial.labelled else np.ones(neurons)
         self.ordering.forget()
+        self._most_rows = self._rows_on_screen(layout)
         self.arrange_rows()
         assert self.rows is not None
         blank = np.zeros((self.rows.rows, frames), np.float32)
@@ -73,8 +88,10 @@ class ActivityTiles:
         now: dict[str, Any] = {"colormap": cursor(), "contrast_limits": (0, 1), "interpolation2d": "linear"}
         self._line = _time_line(layout)
         now["blending"] = "translucent_no_depth"
-        self._layers.image(Role.NOW, "now", self._line.picture, layout.rasters, **now)
         self._layout = layout
+        # Before the line, which lies above.
+        self.explained.draw(layout, self.rows, self.predicted, make=True)
+        self._layers.image(Role.NOW, "now", self._line.picture, layout.activity, **now)
         self.draw_line()
 
     def arrange(self, layout: BoardLayout) -> None:
@@ -89,17 +106,33 @@ class ActivityTiles:
             if layout != self._layout:
                 self._line = _time_line(layout)
                 now.data = self._line.picture
-            self._layers.place(now, layout.rasters)
+            self._layers.place(now, layout.activity)
             self.draw_line()
         self._layout = layout
         marks = self._layers.adopt(Role.MARKED, Image)
         if marks is not None:
             self._layers.place(marks, layout.rasters)
+        most_rows = self._rows_on_screen(layout)
+        if most_rows != self._most_rows:
+            self._most_rows = most_rows
+            self.redraw_all()
+        else:
+            self._draw_explained()
+
+    def _rows_on_screen(self, layout: BoardLayout) -> int:
+        """As many rows as a raster has pixels on the screen: more would flicker in and out of sight."""
+        (height, width), extent = self._layers.viewer.canvas.size, layout.extent
+        zoom = min(height / extent.height, width / extent.width)
+        steps = int(layout.raster(0).height * zoom) // ROW_STEP
+        return int(np.clip(steps * ROW_STEP, FEWEST_ROWS, MOST_ROWS))
 
     def arrange_rows(self) -> None:
         """Sort the neurons into rows as the model asks; ablated ones become dim."""
         assert self._model.neurons is not None
-        self.rows = RasterRows(self.ordering.order(), self._spread, self._model.neurons.keep)
+        order, silent = self.ordering.order(), silent_neurons(self._model.trial)
+        if len(silent) == len(order):
+            order = order[~silent[order]]
+        self.rows = RasterRows(order, self._spread, self._model.neurons.keep, self._most_rows)
 
     def redraw_all(self) -> None:
         """Neurons changed, or their order: draw every raster anew."""
@@ -141,6 +174,29 @@ class ActivityTiles:
             # NaN, where a neuron is not in the loss, stays NaN and is left out of its row.
             self._draw(Role.DIFFERENCE, from_video - from_stimulus)
             self._settle_difference()
+        self._draw_explained()
+
+    @property
+    def predicted(self) -> np.ndarray | None:
+        """(N, T) the prediction that bars and curves are of: what the second raster shows, or is made from."""
+        from_stimulus = self._model.activity_mode == ActivityMode.FROM_STIMULUS
+        return self._model.stimulus_prediction if from_stimulus else self._model.reconstruction_prediction
+
+    def look_at(self, neurons: np.ndarray) -> None:
+        """Show the activity of these neurons above the rasters; of none: of those chosen, or of all."""
+        if self._layout is not None and not self._layout.gridded and self.rows is not None:
+            if np.array_equal(neurons, self.explained.looked_at):
+                return
+            self.explained.looked_at = neurons
+            self.explained.draw_curves(self._layout, self.predicted)
+
+    def choose(self, neurons: np.ndarray) -> None:
+        """Keep showing these neurons, until they are chosen again."""
+        self.explained.choose(neurons)
+        self._draw_explained()
+
+    def _draw_explained(self) -> None:
+        self.explained.draw(self._layout, self.rows, self.predicted)
 
     def take_stimulus_prediction(self) -> None:
         """A prediction from the stimulus arrived: it may be what the order, or the colours, wait for."""
@@ -173,7 +229,11 @@ class ActivityTiles:
         if layer is None or self.rows is None:
             return
         shape = (len(self._model.neurons.keep), layer.data.shape[1])
-        if activity is not None and activity.shape == shape and layer.data.shape[0] == self.rows.rows:
+        if layer.data.shape[0] != self.rows.rows:
+            layer.data = np.zeros((self.rows.rows, layer.data.shape[1]), np.float32)
+            if self._layout is not None:
+                self._layers.place(layer, self._layout.raster(0 if role == Role.RECORDED else 1))
+        if activity is not None and activity.shape == shape:
             np.copyto(layer.data, self.rows.picture(activity))
         else:
             layer.data[...] = 0.0

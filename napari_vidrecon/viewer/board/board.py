@@ -37,6 +37,8 @@ NEEDED = (
     Role.RECORDED,
     Role.PREDICTED,
     Role.DIFFERENCE,
+    Role.BARS,
+    Role.CURVES,
     Role.NOW,
     Role.MASK,
     Role.CAPTIONS,
@@ -71,6 +73,7 @@ class Board:
         self.movies = MovieTiles(self.layers, model)
         self.activity = ActivityTiles(self.layers, model)
         self.activity.marked_changed.connect(self._on_marked)
+        self.activity.explained.chosen_changed.connect(self._write_captions)
         self.camera = BoardCamera(viewer, self.layers, self.reset_view)
         self.grid = GridTiles(self.layers)
         self.painting = MaskPainting(self.layers, model)
@@ -373,7 +376,8 @@ class Board:
         if self.layout.gridded:
             return
         frame_s, letter_px = self.layers.frame_s, self.camera.letter_px
-        written = captions.captions(self.model, self.layout, has_error, limit, frame_s, letter_px)
+        curves = self.activity.explained.words(self.activity.predicted)
+        written = captions.captions(self.model, self.layout, has_error, limit, frame_s, letter_px, curves)
         colour = get_theme(self.viewer.theme).text.as_hex()
         # While a run goes on this is asked for with every snapshot, and nearly never is anything new.
         if (written, colour) != self._written or self.layer(Role.CAPTIONS) is None:

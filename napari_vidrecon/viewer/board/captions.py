@@ -10,6 +10,7 @@ from napari.layers import Points
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers
 from napari_vidrecon.viewer.board.outlines import LEGEND_LINE_PX, LEGEND_TOP_PX
 from napari_vidrecon.viewer.board.tiles import TITLE_PX, BoardLayout
+from napari_vidrecon.viewer.evaluation import silent_neurons
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, RasterOrder, ReconstructionModel
 
 NOTHING = " "
@@ -28,11 +29,15 @@ POINTS_PER_SCREEN_PX = 0.75
 LETTER_WIDTH = 0.7
 """Mean width of a letter as a share of its height, for what must not reach into the next tile."""
 POINT_SIZE = 0.01
+BARS_TITLE_ABOVE_PX = 1.0
 ORDER_WORDS = {
     RasterOrder.RECORDED: "as recorded",
-    RasterOrder.SIMILARITY: "by similarity, silent ones last",
+    RasterOrder.SIMILARITY: "by similarity",
     RasterOrder.PREDICTION: "best predicted first",
+    RasterOrder.EXPLAINED: "best explained first",
     RasterOrder.POSITION: "by position",
+    RasterOrder.DEPTH: "by depth",
+    RasterOrder.FIELD: "by receptive field, left to right",
 }
 ACTIVITY_WORDS = {
     ActivityMode.FROM_STIMULUS: "Predicted from the stimulus",
@@ -107,7 +112,9 @@ def titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
 def short_titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
     """The same in fewer letters, for the narrow tiles of napari's grid."""
     predicted = SHORT_ACTIVITY_WORDS[ActivityMode(model.activity_mode)]
-    return {**titles(model, has_error), Role.RECORDED: "Recorded activity", Role.PREDICTED: predicted}
+    labelled = model.trial is not None and model.trial.labelled and model.neurons is not None
+    recorded = f"Recorded: {_neurons_shown(model)}" if labelled else _recorded_title(model)
+    return {**titles(model, has_error), Role.RECORDED: recorded, Role.PREDICTED: predicted}
 
 
 def heading(model: ReconstructionModel) -> str:
@@ -129,6 +136,7 @@ def captions(
     error_limit: float,
     frame_s: float,
     letter_px: float = TEXT_HEIGHT_PX * LETTER_WIDTH,
+    curves: str = NOTHING,
 ) -> list[Caption]:
     """Every caption in its place; as many for every state of one trial.
 
@@ -146,6 +154,8 @@ def captions(
         Time of a frame in seconds.
     letter_px
         Width of a letter in pixels of the movie; captions are cut to their tiles by it.
+    curves
+        Whose activity is drawn above the rasters.
 
     Returns
     -------
@@ -180,10 +190,16 @@ def captions(
     high = f"brighter +{error_limit:.0f}" if model.error_has_sign else f"{error_limit:.0f} grey levels"
     ends = ((bar.left, low), (bar.right - len(high) * letter_px * pitch, high))
     written += [Caption(bottom + BAR_BELOW_PX * pitch, x, text if shown else NOTHING) for x, text in ends]
+    shorter = short_titles(model, has_error)
+    bars = layout.bars
+    written.append(Caption(bars.top - BARS_TITLE_ABOVE_PX * pitch, bars.left, "r" if model.neurons else NOTHING))
     for column, role in enumerate((Role.RECORDED, Role.PREDICTED)):
         box = layout.raster(column)
-        title = fitted(words[role], box.width / pitch / letter_px)
-        written.append(Caption(box.top - TITLE_ABOVE_PX * pitch, box.left, title))
+        letters = box.width / pitch / letter_px
+        about = f"; curve: {curves}" if curves and role == Role.RECORDED else ""
+        offered = (words[role] + about, shorter[role] + about, words[role])
+        title = next((each for each in offered if len(each) <= letters), fitted(shorter[role], letters))
+        written.append(Caption(layout.activity.top - TITLE_ABOVE_PX * pitch, box.left, title))
         written += [
             Caption(box.bottom + TICK_BELOW_PX * pitch, box.left + time_s / (layout.frames * frame_s) * box.width, text)
             for time_s, text in ticks(layout.frames * frame_s)
@@ -270,12 +286,17 @@ def _recorded_title(model: ReconstructionModel) -> str:
     if model.trial is None or model.neurons is None:
         return NOTHING
     if not model.trial.labelled:
-        return (
-            f"Recorded activity: {'none for a stimulus' if model.stimulus is not None else 'withheld for this trial'}"
-        )
+        return f"Recorded activity: {'none for a stimulus' if model.stimulus is not None else 'withheld'}"
+    return f"Recorded: {_neurons_shown(model, 'silent ones folded away')}; {ORDER_WORDS[model.raster_order]}"
+
+
+def _neurons_shown(model: ReconstructionModel, silent_are: str = "silent") -> str:
+    """How many neurons, how many of them take part, how many are silent in the clip."""
+    assert model.neurons is not None
     count, kept = len(model.neurons.keep), model.neurons.count
+    silent = int(silent_neurons(model.trial).sum())
     number = f"{count} neurons" if kept == count else f"{kept} of {count} neurons"
-    return f"Recorded activity, {number}, {ORDER_WORDS[model.raster_order]}"
+    return f"{number}, {silent} {silent_are}" if silent else number
 
 
 def _predicted_title(model: ReconstructionModel) -> str:

@@ -32,6 +32,8 @@ class Role(StrEnum):
     PREDICTED = "predicted_activity"
     DIFFERENCE = "activity_difference"
     NOW = "now"
+    BARS = "neuron_correlation"
+    CURVES = "activity_curves"
     MARKED = "marked_neurons"
     CAPTIONS = "captions"
     PAINTING = "mask_painting"

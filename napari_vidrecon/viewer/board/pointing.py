@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
+from superqt.utils import QSignalThrottler
 
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.board.rasters import RasterRows
 from napari_vidrecon.viewer.board.tiles import Box
+from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.time_axis import go_to_frame
 
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.board.board import Board
 
 CLICK_SLOP_PX = 3.0
+LOOK_HZ = 10.0
+"""Each look costs a picture of the canvas."""
 FREE_MODES = ("pan_zoom",)
 
 
@@ -29,17 +33,44 @@ class Pointing:
         Whose rasters are pointed at.
     """
 
+    row_pointed = Signal(object)
+    """Neurons of the row under the mouse, (n,); none outside the rasters."""
     row_clicked = Signal(object)
     """Neurons of the row that was clicked, (n,) in drawing order."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
+        self.faults = board.faults
         board.viewer.mouse_drag_callbacks.append(self.on_press)
+        board.viewer.mouse_move_callbacks.append(self.on_move)
+        self._under = np.empty(0, np.intp)
+        self._looks = QSignalThrottler()
+        self._looks.setTimeout(round(1000 / LOOK_HZ))
+        self._looks.triggered.connect(self._look)
 
     def close(self) -> None:
         """Listen no longer."""
         if self.on_press in self._board.viewer.mouse_drag_callbacks:
             self._board.viewer.mouse_drag_callbacks.remove(self.on_press)
+        if self.on_move in self._board.viewer.mouse_move_callbacks:
+            self._board.viewer.mouse_move_callbacks.remove(self.on_move)
+        self._looks.cancel()
+
+    def on_move(self, viewer: Any, event: Any) -> None:
+        """The mouse points somewhere else: show the activity of the row under it."""
+        rows, raster = self._board.activity.rows, None
+        if not self._board.model.grid and viewer.dims.ndisplay == 2:
+            raster = self._raster_under(event.position)
+        row = None if rows is None or raster is None else self._row(event.position, raster, rows)
+        under = np.empty(0, np.intp) if rows is None or row is None else rows.neurons(row)
+        if not np.array_equal(under, self._under):
+            self._under = under
+            self._looks.throttle()
+
+    @guarded
+    def _look(self) -> None:
+        self._board.activity.look_at(self._under)
+        self.row_pointed.emit(self._under)
 
     def on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
         """From press to release of a mouse button."""
@@ -67,6 +98,7 @@ class Pointing:
             rows = self._board.activity.rows
             row = None if rows is None else self._row(event.position, raster, rows)
             if rows is not None and row is not None:
+                self._board.activity.choose(rows.neurons(row))
                 self.row_clicked.emit(rows.neurons(row))
 
     def _mark(self, event: Any, raster: Box) -> Generator[None, None, None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 import numpy as np
 from psygnal import Signal
@@ -12,6 +13,9 @@ from scipy.sparse import csr_matrix
 from napari_vidrecon.analysis import raster_order
 from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.model import RasterOrder, ReconstructionModel
+
+if TYPE_CHECKING:
+    from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
 
 MOST_ROWS = 500
 ABLATED_SHARE = 0.2
@@ -28,7 +32,7 @@ class RasterRows:
     Parameters
     ----------
     order
-        (N,) neurons from top to bottom.
+        Neurons from top to bottom; those that are not in it are not drawn.
     spread
         (N,) standard deviation of each neuron, > 0; activity is drawn relative to it.
     keep
@@ -40,11 +44,12 @@ class RasterRows:
     def __init__(self, order: np.ndarray, spread: np.ndarray, keep: np.ndarray, most_rows: int = MOST_ROWS) -> None:
         neurons = len(order)
         self.order = np.asarray(order, dtype=np.intp)
-        self.rows = min(neurons, most_rows)
+        # A picture has a row at least.
+        self.rows = max(min(neurons, most_rows), 1)
         self._edges = np.linspace(0, neurons, self.rows + 1).astype(np.intp)
         self._row_of_place = np.repeat(np.arange(self.rows), np.diff(self._edges))
         self._weight = np.where(keep, 1.0, ABLATED_SHARE) / spread
-        self._known = np.ones(neurons, dtype=bool)
+        self._known = np.ones(len(spread), dtype=bool)
         self._matrix = self._averaging(self._known)
 
     def neurons(self, rows: np.ndarray | int) -> np.ndarray:
@@ -57,6 +62,14 @@ class RasterRows:
     def rows_of(self, neurons: np.ndarray) -> np.ndarray:
         """Rows, ascending, that show any of the given neurons."""
         return np.unique(self._row_of_place[np.isin(self.order, neurons)])
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """(rows,) mean over each row's neurons of one value a neuron; those that are NaN are left out."""
+        chosen = values[self.order]
+        known = np.isfinite(chosen)
+        total = np.bincount(self._row_of_place[known], chosen[known], minlength=self.rows)
+        count = np.bincount(self._row_of_place[known], minlength=self.rows)
+        return np.divide(total, count, out=np.full(self.rows, np.nan), where=count > 0)
 
     def picture(self, activity: np.ndarray) -> np.ndarray:
         """Mean activity of each row's neurons in standard deviations; unknown (NaN) adds 0.
@@ -82,7 +95,7 @@ class RasterRows:
         size = np.diff(self._edges)[self._row_of_place]
         weight = (self._weight[self.order] / size).astype(np.float32)
         entries = (weight[used], (self._row_of_place[used], self.order[used]))
-        return csr_matrix(entries, shape=(self.rows, len(self.order)), dtype=np.float32)
+        return csr_matrix(entries, shape=(self.rows, len(known)), dtype=np.float32)
 
 
 def neuron_spread(activity: np.ndarray) -> np.ndarray:
@@ -147,6 +160,9 @@ class NeuronOrder:
         self._model = model
         self.faults = Faults(model.message.emit)
         self._known: dict[RasterOrder, np.ndarray] = {}
+        self._explained: np.ndarray | None = None
+        self.fields: ReceptiveFieldMaps | None = None
+        """Maps of the session's neurons, where there are some."""
         self._search: _Search | None = None
         self._timer: QTimer | None = None
 
@@ -163,9 +179,22 @@ class NeuronOrder:
     def order(self) -> np.ndarray:
         """(N,) neurons from top to bottom."""
         wanted = self._model.raster_order
+        if wanted == RasterOrder.EXPLAINED and not self._model.going_on:
+            # Not while a run goes on: rows that change their places cannot be followed.
+            predicted = self._model.reconstruction_prediction
+            if predicted is not self._explained:
+                self._explained = predicted
+                self._known.pop(wanted, None)
         if wanted not in self._known:
             self._known[wanted] = self._find(wanted)
         return self._known[wanted]
+
+    def take_fields(self, maps: ReceptiveFieldMaps | None) -> None:
+        """Receptive fields were mapped, or are another session's."""
+        self.fields = maps
+        self._known.pop(RasterOrder.FIELD, None)
+        if self._model.raster_order == RasterOrder.FIELD and maps is not None:
+            self.found.emit()
 
     def close(self) -> None:
         """Look for nothing any more."""
@@ -185,9 +214,18 @@ class NeuronOrder:
             return raster_order.by_similarity(activity, thorough=False)
         if wanted == RasterOrder.PREDICTION and recorded is not None and model.stimulus_prediction is not None:
             return raster_order.by_prediction(recorded, model.stimulus_prediction)
+        from_video = model.reconstruction_prediction
+        if wanted == RasterOrder.EXPLAINED and recorded is not None and from_video is not None:
+            return raster_order.by_prediction(recorded, from_video)
+        if wanted == RasterOrder.FIELD:
+            if self.fields is not None:
+                return raster_order.by_field(self.fields.fits.row, self.fields.fits.column)
+            model.message.emit("Map the receptive fields first; until then the rows are as recorded.", False)
         coordinates = None if model.session is None else model.session.coordinates
         if wanted == RasterOrder.POSITION and coordinates is not None:
             return raster_order.by_position(coordinates)
+        if wanted == RasterOrder.DEPTH and coordinates is not None:
+            return raster_order.by_depth(coordinates)
         return as_recorded
 
     def _search_thoroughly(self, activity: np.ndarray) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Image
 from superqt.utils import QSignalThrottler
 
+from napari_vidrecon.viewer.board.explained import named
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode
@@ -16,8 +17,6 @@ from napari_vidrecon.viewer.time_axis import present_frame
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.board.board import Board
 
-MOST_NAMED = 4
-"""Neurons of a row that are listed by number."""
 READ_OUT_HZ = 5.0
 """Each new line costs a picture of the whole window; while the slider moves nobody reads faster."""
 
@@ -124,9 +123,11 @@ class Readout:
         assert model.trial is not None
         assert model.neurons is not None
         neurons = rows.neurons(row)
-        numbers = ", ".join(str(neuron) for neuron in neurons[:MOST_NAMED])
-        more = f" and {len(neurons) - MOST_NAMED} more" if len(neurons) > MOST_NAMED else ""
-        parts = [self._moment(frame), f"neuron{'s' if len(neurons) > 1 else ''} {numbers}{more}"]
+        if not len(neurons):
+            return self._moment(frame)
+        tiles = self._board.activity
+        explained = tiles.explained.told_correlation(neurons, tiles.predicted)
+        parts = [self._moment(frame), named(neurons) + explained]
         recorded = model.trial.responses if model.trial.labelled else None
         activities = {
             "recorded": recorded,
@@ -141,7 +142,7 @@ class Readout:
         ablated = int((~model.neurons.keep[neurons]).sum())
         if ablated:
             parts.append("ablated" if ablated == len(neurons) else f"{ablated} of them ablated")
-        parts.append("click: go there, Shift-drag: mark")
+        parts.append("click: go there and keep its curves, Shift-drag: mark")
         return "   ".join(parts)
 
     @guarded

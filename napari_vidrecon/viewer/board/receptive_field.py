@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Image, Layer, Shapes
 
 from napari_vidrecon.viewer.board.colormaps import signed_error
+from napari_vidrecon.viewer.board.explained import named
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, redraw
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 OUTLINE_COLOUR = "white"
 OUTLINE_PX = 0.4
+NO_FIELDS = "To see where on the screen it looks, map its receptive field under Receptive fields."
 MOST_OUTLINES = 8
 """More ellipses than this, of a row that many neurons share, hide the stimulus."""
 
@@ -36,11 +38,13 @@ class ReceptiveFieldTile:
 
     def __init__(self, board: Board, pointing: Pointing, fields: ReceptiveFieldChoice) -> None:
         self._board, self._fields = board, fields
+        self._clicked = np.empty(0, np.intp)
         self._slots = (
             (fields.neurons_changed, self.draw),
             (fields.model.trial_changed, self.draw),
             (fields.model.view_changed, self.draw),
             (pointing.row_clicked, self._on_row),
+            (pointing.row_pointed, self._on_pointed),
             (board.cells.cell_clicked, self._on_cell),
         )
         for signal, slot in self._slots:
@@ -96,12 +100,27 @@ class ReceptiveFieldTile:
         board.layers.place(layer, board.layout.movie(0), (board.layout.rows, board.layout.cols))
 
     def _on_row(self, neurons: np.ndarray) -> None:
-        # A click on a row goes to a time as well, so without maps it is nothing to complain of.
+        self._clicked = neurons if len(self._board.activity.explained.chosen) else np.empty(0, np.intp)
         if self._fields.maps is not None:
-            self._fields.choose(neurons)
+            self._fields.choose(self._clicked)
+        elif len(self._clicked):
+            self._fields.model.message.emit(f"{self._told(neurons)} {NO_FIELDS}", False)
+
+    def _on_pointed(self, neurons: np.ndarray) -> None:
+        """While the mouse is on a row its field is shown, then that of the row clicked last."""
+        if self._fields.maps is not None:
+            self._fields.choose(neurons if len(neurons) else self._clicked)
+
+    def _told(self, neurons: np.ndarray) -> str:
+        """Which neurons, and how well they are explained."""
+        activity = self._board.activity
+        r = activity.explained.told_correlation(neurons, activity.predicted)
+        return f"{named(neurons).capitalize()}{r}: activity is drawn above the rasters."
 
     def _on_cell(self, cell: np.ndarray) -> None:
         if self._fields.maps is None:
-            self._fields.model.message.emit(f"Neuron {cell[0]}: map its receptive field under Receptive fields.", False)
+            self._board.activity.choose(cell)
+            self._fields.model.message.emit(f"{self._told(cell)} {NO_FIELDS}", False)
         else:
+            self._board.activity.choose(cell)
             self._fields.choose(cell)

@@ -16,6 +16,10 @@ RASTER_HEIGHT_PX = 64.0
 LOWEST_RASTER_PX, HIGHEST_RASTER_PX = 36.0, 260.0
 RASTER_STEP_PX = 2.0
 """Rasters grow in steps, so that a window that changes a little keeps its board."""
+CURVES_PX = 8.0
+"""Above the rasters, of the height that is theirs: curves of activity."""
+RASTER_GAP_PX, BARS_MARGIN_PX = 10.0, 1.0
+"""Between the rasters, where the bars of the rows are."""
 TIME_AXIS_PX = 6.0
 """Room below the rasters for the seconds."""
 
@@ -133,25 +137,43 @@ class BoardLayout:
         if self.gridded:
             return 0
         # Whole columns apart, so that one line drawn twice in one array fits both rasters exactly.
-        return round((self.width + GAP_PX * self.pitch) / (2 * self._raster_width) * self.frames)
+        return round((self.width + RASTER_GAP_PX * self.pitch) / (2 * self._raster_width) * self.frames)
 
     @property
     def _raster_width(self) -> float:
-        return (self.width - GAP_PX * self.pitch) / 2
+        return (self.width - RASTER_GAP_PX * self.pitch) / 2
 
     def raster(self, column: int) -> Box:
         """The place of one raster."""
         if self.gridded:
             return self.movie(0)
-        top = self.pitch * (self.rows + LEGEND_PX + TITLE_PX)
+        top = self.pitch * (self.rows + LEGEND_PX + TITLE_PX + CURVES_PX)
         left = column * self.cursor_columns * self._raster_width / self.frames
-        return Box(top, left, self.pitch * self.raster_height, self._raster_width)
+        return Box(top, left, self.pitch * (self.raster_height - CURVES_PX), self._raster_width)
 
     @property
     def rasters(self) -> Box:
         """Both rasters with the gap between them."""
         first, last = self.raster(0), self.raster(1)
         return Box(first.top, first.left, first.height, last.right - first.left)
+
+    @property
+    def curves(self) -> Box:
+        """The curves above both rasters, and the gap between them."""
+        rasters, height = self.rasters, CURVES_PX * self.pitch
+        return Box(rasters.top - height, rasters.left, height, rasters.width)
+
+    @property
+    def activity(self) -> Box:
+        """Rasters and curves."""
+        curves, rasters = self.curves, self.rasters
+        return Box(curves.top, curves.left, rasters.bottom - curves.top, rasters.width)
+
+    @property
+    def bars(self) -> Box:
+        """Between the rasters: a bar for each row."""
+        first, second, margin = self.raster(0), self.raster(1), BARS_MARGIN_PX * self.pitch
+        return Box(first.top, first.right + margin, first.height, second.left - first.right - 2 * margin)
 
     @property
     def extent(self) -> Box:

@@ -1,0 +1,193 @@
+"""How well activity is explained: a bar for each row beside the rasters, and curves of activity above them."""
+
+from __future__ import annotations
+
+import numpy as np
+from napari.layers import Image
+from napari.utils import Colormap
+from psygnal import Signal
+
+from napari_vidrecon import metrics
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw
+from napari_vidrecon.viewer.board.rasters import RasterRows
+from napari_vidrecon.viewer.board.tiles import BoardLayout
+from napari_vidrecon.viewer.model import ReconstructionModel
+
+BAR_STEPS = 24
+BAR_BACKGROUND = (0.1, 0.11, 0.13)
+CHOSEN_SHADE = (0.45, 0.43, 0.15)
+MOST_NAMED = 4
+BAR_COLOUR, CHOSEN_COLOUR = (0.18, 0.76, 0.60), (0.94, 0.89, 0.26)
+CURVE_ROWS, LEAST_CURVE_COLUMNS = 40, 1200
+CURVE_HALF_WIDTH = 0.9
+MARGIN_SHARE = 0.08
+BACKGROUND = (10, 10, 14)
+RECORDED_COLOUR, GHOST_COLOUR, PREDICTED_COLOUR = (235, 235, 235), (120, 120, 125), (240, 170, 40)
+LEAST_SPAN = 1e-6
+
+
+def named(neurons: np.ndarray) -> str:
+    """Neurons by their numbers, the first few of many."""
+    names = ", ".join(map(str, neurons[:MOST_NAMED])) + (" …" if len(neurons) > MOST_NAMED else "")
+    return f"neuron{'s' if len(neurons) > 1 else ''} {names}"
+
+
+class ExplainedView:
+    """Keeps bars and curves up to date.
+
+    Parameters
+    ----------
+    layers
+        Where they are found.
+    model
+        What they show.
+    """
+
+    chosen_changed = Signal()
+
+    def __init__(self, layers: RoleLayers, model: ReconstructionModel) -> None:
+        self._layers, self._model = layers, model
+        self._makes = False
+        self._known: tuple[object, object, np.ndarray | None] = (None, None, None)
+        self.looked_at = np.empty(0, np.intp)
+        """The neurons whose activity the curves show; none: the mean of all."""
+        self.chosen = np.empty(0, np.intp)
+        """Those that a person clicked; they are shown while the mouse points at no others."""
+
+    def choose(self, neurons: np.ndarray) -> None:
+        """Take these as the chosen ones; to choose them again lets them go."""
+        again = np.array_equal(neurons, self.chosen)
+        self.chosen, self.looked_at = np.empty(0, np.intp) if again else neurons, np.empty(0, np.intp)
+        self.chosen_changed.emit()
+
+    def words(self, predicted: np.ndarray | None) -> str:
+        """Whose activity the curves show, and how well it is explained."""
+        if not len(self.chosen):
+            return "their mean"
+        return named(self.chosen) + self.told_correlation(self.chosen, predicted)
+
+    def told_correlation(self, neurons: np.ndarray, predicted: np.ndarray | None) -> str:
+        """Their mean correlation, as ", r = 0.42"; empty where it is not known."""
+        known = self.correlation(predicted)
+        if known is None or not np.isfinite(known[neurons]).any():
+            return ""
+        return f", r = {np.nanmean(known[neurons]):.2f}"
+
+    def correlation(self, predicted: np.ndarray | None) -> np.ndarray | None:
+        """(N,) r over time of recorded and predicted activity, NaN where there is none; None without both."""
+        recorded = self._recorded
+        if recorded is None or predicted is None or predicted.shape != recorded.shape:
+            return None
+        if self._known[0] is not recorded or self._known[1] is not predicted:
+            self._known = (recorded, predicted, metrics.neuron_response_correlation(recorded, predicted))
+        return self._known[2]
+
+    @property
+    def _recorded(self) -> np.ndarray | None:
+        trial = self._model.trial
+        return trial.responses if trial is not None and trial.labelled else None
+
+    def draw(
+        self,
+        layout: BoardLayout | None,
+        rows: RasterRows | None,
+        predicted: np.ndarray | None,
+        *,
+        make: bool = False,
+    ) -> None:
+        """Draw both.
+
+        Parameters
+        ----------
+        layout
+            Where they lie; None before there is a board.
+        rows
+            What the rasters show.
+        predicted
+            (N, T) what the second raster shows, where it is a prediction.
+        make
+            Layers that are not there, too.
+        """
+        if layout is None or rows is None:
+            return
+        self._makes = make
+        if not layout.gridded:
+            self._draw_bars(layout, rows, predicted)
+            self.draw_curves(layout, predicted)
+        for role in (Role.BARS, Role.CURVES):
+            self._layers.show(self._layers.find(role), not layout.gridded)
+
+    def _draw_bars(self, layout: BoardLayout, rows: RasterRows, predicted: np.ndarray | None) -> None:
+        known = self.correlation(predicted)
+        lengths = np.zeros(rows.rows) if known is None else np.nan_to_num(rows.means(known))
+        steps = (np.arange(BAR_STEPS) + 0.5) / BAR_STEPS
+        picture = (steps[np.newaxis] < lengths[:, np.newaxis]).astype(np.float32)
+        # A single row of hundreds could hardly be seen.
+        chosen = rows.rows_of(self.chosen)
+        chosen = np.unique(np.clip([chosen - 1, chosen, chosen + 1], 0, rows.rows - 1)) if len(chosen) else chosen
+        picture[chosen] = np.where(picture[chosen] > 0, 2.0, 0.5)
+        colours = np.ones((4, 4), np.float32)
+        colours[:, :3] = BAR_BACKGROUND, CHOSEN_SHADE, BAR_COLOUR, CHOSEN_COLOUR
+        style = {
+            "colormap": Colormap(colours, controls=[0.0, 0.25, 0.5, 1.0], name="explained"),
+            "contrast_limits": (0.0, 2.0),
+        }
+        self._show(Role.BARS, "correlation of each row", picture, layout.bars, style)
+
+    def draw_curves(self, layout: BoardLayout, predicted: np.ndarray | None) -> None:
+        """Recorded activity above the first raster; above the second what is predicted, over the recorded."""
+        recorded = self._mean(self._recorded)
+        guess = self._mean(predicted)
+        columns = layout.frames + layout.cursor_columns
+        fineness = max(1, -(-LEAST_CURVE_COLUMNS // columns))
+        picture = np.zeros((CURVE_ROWS, columns * fineness, 4), np.uint8)
+        both = [curve for curve in (recorded, guess) if curve is not None and np.isfinite(curve).any()]
+        low = min((float(np.nanmin(curve)) for curve in both), default=0.0)
+        span = max(max((float(np.nanmax(curve)) for curve in both), default=1.0) - low, LEAST_SPAN)
+        for first, curves in (
+            (0, ((recorded, RECORDED_COLOUR),)),
+            (layout.cursor_columns, ((recorded, GHOST_COLOUR), (guess, PREDICTED_COLOUR))),
+        ):
+            part = picture[:, first * fineness : (first + layout.frames) * fineness]
+            part[...] = (*BACKGROUND, 255)
+            for curve, colour in curves:
+                if curve is not None and len(curve) == layout.frames:
+                    _draw_line(part, (curve - low) / span, colour)
+        self._show(Role.CURVES, "activity of all, or of the row", picture, layout.curves, {"rgb": True})
+
+    def _mean(self, activity: np.ndarray | None) -> np.ndarray | None:
+        neurons = self._model.neurons
+        if activity is None or neurons is None or len(activity) != len(neurons.keep):
+            return None
+        chosen = self.looked_at if len(self.looked_at) else self.chosen
+        rows = activity[chosen] if len(chosen) else activity[neurons.keep]
+        known = rows[~np.isnan(rows[:, 0])] if len(rows) else rows
+        return known.mean(axis=0) if len(known) else None
+
+    def _show(self, role: Role, name: str, picture: np.ndarray, at: object, style: dict) -> None:
+        layer = self._layers.adopt(role, Image)
+        if layer is None and not self._makes:
+            # What a person has deleted comes back with the board.
+            return
+        if layer is not None and layer.data.shape == picture.shape:
+            np.copyto(layer.data, picture)
+            self._layers.place(layer, at)  # type: ignore[arg-type]
+            redraw(layer)
+            return
+        active = self._layers.viewer.layers.selection.active
+        self._layers.image(role, name, picture, at, interpolation2d="nearest", **style)  # type: ignore[arg-type]
+        # A new layer becomes the selected one; what the person had selected stays selected.
+        self._layers.viewer.layers.selection.active = active
+
+
+def _draw_line(picture: np.ndarray, curve: np.ndarray, colour: tuple[int, int, int]) -> None:
+    """Draw a curve, 0..1 from bottom to top, over a picture (rows, columns, 4); smooth at its edges."""
+    rows, columns = picture.shape[:2]
+    places = np.linspace(-0.5, len(curve) - 0.5, columns + 1)
+    heights = np.interp(places, np.arange(len(curve)), np.nan_to_num(curve))
+    heights = (rows - 1) * (1 - MARGIN_SHARE - (1 - 2 * MARGIN_SHARE) * heights)
+    upper, lower = np.minimum(heights[1:], heights[:-1]), np.maximum(heights[1:], heights[:-1])
+    row = np.arange(rows)[:, np.newaxis]
+    away = np.maximum(np.maximum(upper - row, row - lower), 0.0)
+    cover = np.clip(CURVE_HALF_WIDTH + 0.5 - away, 0.0, 1.0)[..., np.newaxis]
+    picture[..., :3] = (1 - cover) * picture[..., :3] + cover * np.array(colour)
