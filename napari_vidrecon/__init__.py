@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.decoder import Decoder as Decoder
     from napari_vidrecon.reconstruction.decoder_fitting import fit_decoder as fit_decoder
     from napari_vidrecon.reconstruction.history import StepInfo as StepInfo
+    from napari_vidrecon.reconstruction.inputs import RunInputs as RunInputs
     from napari_vidrecon.reconstruction.mask_fitting import fit_mask as fit_mask
     from napari_vidrecon.reconstruction.masks import AlphaMask as AlphaMask
     from napari_vidrecon.reconstruction.neurons import NeuronSet as NeuronSet
@@ -58,6 +59,7 @@ _HOME = {
     "MaskError": "napari_vidrecon.errors",
     "NeuronSet": "napari_vidrecon.reconstruction.neurons",
     "Recipe": "napari_vidrecon.reconstruction.recipe",
+    "RunInputs": "napari_vidrecon.reconstruction.inputs",
     "Reconstruction": "napari_vidrecon.reconstruction.results",
     "ReconstructionConfig": "napari_vidrecon.reconstruction.config",
     "RunError": "napari_vidrecon.errors",

@@ -102,7 +102,8 @@ def reconstruct(
     from napari_vidrecon.errors import ConfigError, RunError, VidreconError
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
     from napari_vidrecon.reconstruction.flat_names import moved
-    from napari_vidrecon.reconstruction.run import plan_run
+    from napari_vidrecon.reconstruction.inputs import RunInputs
+    from napari_vidrecon.reconstruction.run import Run
     from napari_vidrecon.sessions.session import open_session
 
     changes = parse_settings("--set", set_ or [], ReconstructionConfig)
@@ -134,7 +135,7 @@ def reconstruct(
 
     def plan(trial_id: int) -> tuple[Path, Run]:
         clip = open_clip(trial_id)
-        run = plan_run(
+        described = RunInputs(
             clip,
             encoders,
             alpha,
@@ -148,6 +149,7 @@ def reconstruct(
             ensemble=ensemble,  # type: ignore[arg-type]
             decoder=told,
         )
+        run = Run.plan(described)
         name = f"trial{trial_id}" if shown is None else inputs.file_word(clip_names[trial_id])
         return out / f"{recording.name}_{name}{variant}.zarr", run
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -13,13 +15,111 @@ from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import ConfigError, MaskError, SessionError, one_line
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
-from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
+from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
 from napari_vidrecon.sessions.trial import Trial
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 LONGEST_VALUE = 60
+Ensemble = Literal["videos", "gradients"]
+Kept = TypeVar("Kept", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunChoices:
+    """What is decided about a run besides what goes in and how it is optimised.
+
+    Parameters
+    ----------
+    ablation
+        What becomes of neurons that take no part: "drop" leaves them out; "silence" asks them to be 0, as the
+        published code does.
+    mask_threshold
+        Pixels with alpha at least this are reconstructed; the others stay at the level it starts from.
+    evaluation_threshold
+        Pixels with alpha at least this are measured.
+    ensemble
+        "videos": one reconstruction an encoder, averaged; "gradients": unit gradients averaged each step.
+    """
+
+    ablation: Ablation = "drop"
+    mask_threshold: float = TRAINING_THRESHOLD
+    evaluation_threshold: float = EVALUATION_THRESHOLD
+    ensemble: Ensemble = "videos"
+
+
+def choices_of(described: Any) -> dict[str, Any]:
+    """What a description of a run decides, by the names that `RunInputs` has for it."""
+    return {each.name: getattr(described, each.name) for each in fields(RunChoices)}
+
+
+@dataclass(frozen=True, eq=False)
+class RunInputs(RunChoices):
+    """Everything that decides a run, opened; the one place where it is spelled.
+
+    Parameters
+    ----------
+    trial
+        The clip: its behaviour goes into the encoder, its movie is only measured against.
+    encoders
+        One or more, bound to this mouse.
+    mask
+        Transparency mask of this mouse.
+    config
+        Every setting of the optimisation; None: the "best" preset.
+    target
+        "recorded", "predicted" (mean over `target_encoders`), "permuted" (a control) or activity (N, T) >= 0.
+    target_encoders
+        Encoders that predict the target and measure the result; None: the same.
+    neurons
+        Who takes part: a NeuronSet, or boolean (N,); None: all.
+    chunk
+        Windows at once; None: by device and free memory.
+    decoder
+        Of this mouse; the run starts from its movie, and the prior of natural movies lies around it.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> sample = vr.find_sample()
+    >>> session = vr.open_session(sample.session)
+    >>> encoder = vr.load_encoder(sample.encoders[0], device="cpu")
+    >>> config = vr.ReconstructionConfig.preset("fast", steps=2)
+    >>> inputs = vr.RunInputs(session.trial(0).part(0, 64), [encoder], vr.AlphaMask.full(), config, target="predicted")
+    >>> vr.plan_run(**inputs.values).finished
+    False
+    """
+
+    trial: Trial
+    encoders: Sequence[Encoder]
+    mask: AlphaMask
+    config: ReconstructionConfig | None = None
+    _: KW_ONLY
+    target: str | np.ndarray = "recorded"
+    target_encoders: Sequence[Encoder] | None = None
+    neurons: NeuronSet | np.ndarray | None = None
+    chunk: int | None = None
+    decoder: Decoder | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """By name, as `plan_run` and `reconstruct` take them."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+def takes_inputs(function: Kept) -> Kept:
+    """A function of a run's inputs shows all of them in its signature, without spelling them once more."""
+    own = inspect.signature(function)
+    told = {name: each for name, each in own.parameters.items() if each.kind is not each.VAR_KEYWORD}
+    spelled = inspect.signature(RunInputs).parameters.values()
+    named = [each.replace(kind=each.KEYWORD_ONLY) for each in spelled if each.name not in told]
+    positional = [each for each in told.values() if each.kind is not each.KEYWORD_ONLY]
+    rest = [each for each in told.values() if each.kind is each.KEYWORD_ONLY]
+    shown = own.replace(parameters=[*positional, *named, *rest])
+    function.__signature__ = shown  # type: ignore[attr-defined]
+    return function
 
 
 def encoder_list(encoders: Any, name: str) -> Sequence[Encoder]:

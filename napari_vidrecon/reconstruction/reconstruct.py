@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.reconstruction.decoder import Decoder
-from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
-from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
+from napari_vidrecon.reconstruction.inputs import RunInputs, takes_inputs
+from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.reconstructor import StepInfo
 from napari_vidrecon.reconstruction.results import Reconstruction
-from napari_vidrecon.reconstruction.run import Ensemble, plan_run
-from napari_vidrecon.reconstruction.run_folder import at_work_on
+from napari_vidrecon.reconstruction.run import Run
 from napari_vidrecon.reconstruction.runner import Runner
 
 if TYPE_CHECKING:
@@ -23,23 +19,16 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Trial
 
 
+@takes_inputs
 def reconstruct(
     trial: Trial,
     encoders: Sequence[Encoder],
     mask: AlphaMask,
     config: ReconstructionConfig | None = None,
     *,
-    target: str | np.ndarray = "recorded",
-    target_encoders: Sequence[Encoder] | None = None,
-    neurons: NeuronSet | np.ndarray | None = None,
-    ablation: Ablation = "drop",
-    mask_threshold: float = TRAINING_THRESHOLD,
-    evaluation_threshold: float = EVALUATION_THRESHOLD,
-    ensemble: Ensemble = "videos",
     on_step: Callable[[StepInfo], bool | None] | None = None,
     save_to: Path | str | None = None,
-    chunk: int | None = None,
-    decoder: Decoder | None = None,
+    **others: Any,
 ) -> Reconstruction:
     """Reconstruct the movie of a trial from activity (Bauer et al. 2026, Fig. 1B).
 
@@ -53,28 +42,12 @@ def reconstruct(
         Transparency mask of this mouse.
     config
         Every setting; default: the "best" preset.
-    target
-        "recorded", "predicted" (mean over `target_encoders`), "permuted" (a control) or activity (N, T) >= 0.
-    target_encoders
-        Encoders that predict the target and measure the result; default: the same.
-    neurons
-        Who takes part: a NeuronSet, or boolean (N,); default: all.
-    ablation
-        "drop" leaves the others out; "silence" asks them to be 0, as the published code does.
-    mask_threshold
-        Pixels with alpha at least this are reconstructed; the others stay at the level it starts from.
-    evaluation_threshold
-        Pixels with alpha at least this are measured.
-    ensemble
-        "videos": one reconstruction an encoder, averaged; "gradients": unit gradients averaged each step.
     on_step
         Called after every step with a StepInfo; return False to stop.
     save_to
         Run folder; kept up to date, and continued from if it holds the same run unfinished.
-    chunk
-        Windows at once; default: by device and free memory.
-    decoder
-        Of this mouse; the run starts from its movie, and the prior of natural movies lies around it.
+    others
+        Everything else of `RunInputs`, by name: target, neurons, thresholds, a decoder ...
 
     Returns
     -------
@@ -108,23 +81,5 @@ def reconstruct(
     >>> result.video.shape
     (64, 36, 64)
     """
-    run = plan_run(
-        trial,
-        encoders,
-        mask,
-        config,
-        target=target,
-        target_encoders=target_encoders,
-        neurons=neurons,
-        ablation=ablation,
-        mask_threshold=mask_threshold,
-        evaluation_threshold=evaluation_threshold,
-        ensemble=ensemble,
-        chunk=chunk,
-        decoder=decoder,
-    )
-    if save_to is None:
-        return Runner(run, on_step=on_step).drive()
-    with at_work_on(Path(save_to)):
-        done = run.go_on_from(Path(save_to))
-        return done or Runner(run, on_step=on_step, save_to=save_to).drive()
+    run = Run.plan(RunInputs(trial, encoders, mask, config, **others))
+    return Runner(run, on_step=on_step, save_to=save_to).resume_or_start()

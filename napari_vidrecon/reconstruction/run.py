@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,8 +20,16 @@ from napari_vidrecon.reconstruction.chance import Draw
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.history import History
-from napari_vidrecon.reconstruction.inputs import check_inputs, check_one_window, encoder_list
-from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
+from napari_vidrecon.reconstruction.inputs import (
+    Ensemble,
+    RunInputs,
+    check_inputs,
+    check_one_window,
+    choices_of,
+    encoder_list,
+    takes_inputs,
+)
+from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
 from napari_vidrecon.reconstruction.priors import prior_identity
 from napari_vidrecon.reconstruction.recipe import Recipe, content_hash, files_of, fingerprint
@@ -36,8 +44,6 @@ from napari_vidrecon.version import __version__
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Trial
-
-Ensemble = Literal["videos", "gradients"]
 
 
 @dataclass(eq=False)
@@ -72,6 +78,11 @@ class Run:
     provenance: dict[str, Any]
     history: History = field(default_factory=History)
     seconds: float = 0.0
+
+    @classmethod
+    def plan(cls, inputs: RunInputs) -> Run:
+        """Check everything and build a run; raises as `plan_run`."""
+        return _planned(inputs)
 
     @property
     def finished(self) -> bool:
@@ -213,52 +224,22 @@ class Run:
         )
 
 
+@takes_inputs
 def plan_run(
     trial: Trial,
     encoders: Sequence[Encoder],
     mask: AlphaMask,
     config: ReconstructionConfig | None = None,
-    *,
-    target: str | np.ndarray = "recorded",
-    target_encoders: Sequence[Encoder] | None = None,
-    neurons: NeuronSet | np.ndarray | None = None,
-    ablation: Ablation = "drop",
-    mask_threshold: float = TRAINING_THRESHOLD,
-    evaluation_threshold: float = EVALUATION_THRESHOLD,
-    ensemble: Ensemble = "videos",
-    chunk: int | None = None,
-    decoder: Decoder | None = None,
+    **others: Any,
 ) -> Run:
     """Check everything and build a run.
 
     Parameters
     ----------
-    trial
-        The clip: its behaviour goes into the encoder, its movie is only measured against.
-    encoders
-        One or more, bound to this mouse.
-    mask
-        Transparency mask of this mouse.
-    config
-        Every setting; None: the "best" preset.
-    target
-        "recorded", "predicted" (mean over `target_encoders`), "permuted" (a control) or activity (N, T) >= 0.
-    target_encoders
-        Encoders that predict the target and measure the result; None: the same.
-    neurons
-        Who takes part: a NeuronSet, or boolean (N,); None: all.
-    ablation
-        "drop" leaves the others out; "silence" asks them to be 0, as the published code does.
-    mask_threshold
-        Pixels with alpha at least this are reconstructed.
-    evaluation_threshold
-        Pixels with alpha at least this are measured.
-    ensemble
-        "videos": one reconstruction an encoder, averaged; "gradients": unit gradients averaged each step.
-    chunk
-        Windows at once; None: by device and free memory.
-    decoder
-        Of this mouse; the run starts from its movie.
+    trial, encoders, mask, config
+        As in `RunInputs`.
+    others
+        Everything else of `RunInputs`, by name.
 
     Returns
     -------
@@ -287,21 +268,32 @@ def plan_run(
     >>> run.step().step, run.finished
     (1, False)
     """
-    config = ReconstructionConfig.preset("best") if config is None else config
-    encoders = encoder_list(encoders, "encoders")
-    given = target_encoders is not None and not (isinstance(target_encoders, (list, tuple)) and not target_encoders)
-    measuring = encoder_list(target_encoders, "target_encoders") if given else encoders
+    return Run.plan(RunInputs(trial, encoders, mask, config, **others))
+
+
+def _planned(inputs: RunInputs) -> Run:
+    trial, mask, decoder, ablation, ensemble = (
+        inputs.trial,
+        inputs.mask,
+        inputs.decoder,
+        inputs.ablation,
+        inputs.ensemble,
+    )
+    config = ReconstructionConfig.preset("best") if inputs.config is None else inputs.config
+    encoders, others = encoder_list(inputs.encoders, "encoders"), inputs.target_encoders
+    given = others is not None and not (isinstance(others, (list, tuple)) and not others)
+    measuring = encoder_list(others, "target_encoders") if given else encoders
     check_inputs(trial, mask, config, decoder)
     stated, movies = about_movies(config, trial, encoders)
-    check_chunk(chunk)
-    mask_threshold = finite_number(mask_threshold, "mask_threshold")
-    evaluation_threshold = finite_number(evaluation_threshold, "evaluation_threshold")
+    check_chunk(inputs.chunk)
+    mask_threshold = finite_number(inputs.mask_threshold, "mask_threshold")
+    evaluation_threshold = finite_number(inputs.evaluation_threshold, "evaluation_threshold")
     if not isinstance(ensemble, str) or ensemble not in ("videos", "gradients"):
         raise ConfigError(f"ensemble: expected videos or gradients, found {shown(ensemble)}")
     for encoder in {id(e): e for e in [*encoders, *measuring]}.values():
         if trial.labelled:
             encoder.require_neurons(trial.responses.shape[0], f"{trial.name or 'the session'}, trial {trial.id},")
-    goal = build_target(target, trial, measuring, neurons, ablation, config.seed)
+    goal = build_target(inputs.target, trial, measuring, inputs.neurons, ablation, config.seed)
     mask.on(encoders[0].spec.canvas, evaluation_threshold)
     for other in measuring:
         if all(other is not each for each in encoders):
@@ -312,7 +304,7 @@ def plan_run(
     def member(
         chosen: Sequence[Encoder], measured_by: Tracker | None, draw: Draw | None = None, index: int = 0
     ) -> Reconstructor:
-        shared = (trial, chosen, mask, goal, stated, mask_threshold, measured_by, chunk)
+        shared = (trial, chosen, mask, goal, stated, mask_threshold, measured_by, inputs.chunk)
         return Reconstructor(*shared, draw, decoder, index)
 
     together = ensemble == "gradients" or len(encoders) == 1
@@ -326,7 +318,7 @@ def plan_run(
         pairs = enumerate(itertools.product(teams, draws))
         steppable = VideoEnsemble([member(team, None, draw, index) for index, (team, draw) in pairs], tracker)
     known = {key: identity(encoder) for key, encoder in {id(e): e for e in [*encoders, *measuring]}.items()}
-    identities, others = [known[id(e)] for e in encoders], [known[id(e)] for e in measuring]
+    identities, measurers = [known[id(e)] for e in encoders], [known[id(e)] for e in measuring]
     decisive: dict[str, Any] = {
         "config": config.decisive,
         "trial": trial.id,
@@ -350,9 +342,9 @@ def plan_run(
         decisive["neurons"]["weights"] = content_hash(goal.neurons.weights)
     if decoder is not None:
         decisive["decoder"] = decoder.sha256
-    if others != identities and goal.kind != "predicted":
+    if measurers != identities and goal.kind != "predicted":
         # A predicted target tells itself who predicted it.
-        decisive["measured_by"] = others
+        decisive["measured_by"] = measurers
     precisions = [Traits.of(encoder).precision for encoder in encoders]
     if set(precisions) != {"float32"}:
         decisive["precision"] = precisions
@@ -363,7 +355,7 @@ def plan_run(
         mask,
         goal.neurons,
         encoders=files_of(encoders, identities),
-        target_encoders=() if others == identities else files_of(measuring, others),
+        target_encoders=() if measurers == identities else files_of(measuring, measurers),
         target=goal.kind,
         ablation=ablation,
         ensemble=decisive["ensemble"],
@@ -412,19 +404,9 @@ def plan_recipe(
     Run
         Nothing is optimised yet.
     """
-    return plan_run(
-        trial,
-        encoders,
-        mask,
-        recipe.config,
-        target=recipe.target,
-        neurons=neurons,
-        ablation=recipe.ablation,
-        mask_threshold=recipe.mask_threshold,
-        evaluation_threshold=recipe.evaluation_threshold,
-        ensemble="gradients" if recipe.ensemble == "gradients" else "videos",
-        decoder=decoder,
-    )
+    together: Ensemble = "gradients" if recipe.ensemble == "gradients" else "videos"
+    decided = {**choices_of(recipe), "ensemble": together, "target": recipe.target}
+    return Run.plan(RunInputs(trial, encoders, mask, recipe.config, neurons=neurons, decoder=decoder, **decided))
 
 
 def _versions() -> dict[str, str]:

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from napari_vidrecon.encoders.answers import UnusableAnswer
+from napari_vidrecon.errors import RunError
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.not_finite import NotFinite
 from napari_vidrecon.reconstruction.reconstructor import StepInfo
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Run
+from napari_vidrecon.reconstruction.run_folder import at_work_on
 from napari_vidrecon.reconstruction.tracking import LiveActivity
 
 PUBLISH_HZ = 12.0
@@ -152,6 +154,38 @@ class Runner:
         """
         with self._changes_lock:
             self._changes.append(change)
+
+    def resume_or_start(self, wait_s: float = 0.0, *, replace: bool = False) -> Reconstruction:
+        """Drive the run, on from what its folder holds of it; the folder is this process's as long as it takes.
+
+        Parameters
+        ----------
+        wait_s
+            How long to wait for another process at the folder, seconds; below 0 as long as it takes.
+        replace
+            Begin anew where the folder holds another run, or none; otherwise that is an error.
+
+        Returns
+        -------
+        Reconstruction
+            Finished or partial; what was there already where nothing was left to do.
+
+        Raises
+        ------
+        RunError
+            The folder holds another run, or no run.
+        InUseError
+            Another process is at work on it.
+        """
+        if self.save_to is None:
+            return self.drive()
+        with at_work_on(self.save_to, wait_s):
+            try:
+                self.result = self.run.go_on_from(self.save_to)
+            except RunError:
+                if not replace:
+                    raise
+            return self.result or self.drive()
 
     def drive(self) -> Reconstruction:
         """Step until the run is finished or stopped; returns (and keeps) the result.

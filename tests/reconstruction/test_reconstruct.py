@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,14 @@ from napari_vidrecon.errors import ConfigError, EncoderError, MaskError, RunErro
 from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.run import plan_run
 from napari_vidrecon.reconstruction.runner import Mailbox, Runner
+
+
+def test_the_inputs_of_a_run_are_spelled_once_and_shown_wherever_they_are_taken():
+    spelled = set(inspect.signature(vr.RunInputs).parameters)
+    assert set(inspect.signature(vr.plan_run).parameters) == spelled
+    assert set(inspect.signature(vr.reconstruct).parameters) == spelled | {"on_step", "save_to"}
+    with pytest.raises(TypeError, match="masc"):
+        vr.reconstruct(None, [], None, masc=0.5)
 
 
 def test_pixels_outside_the_training_mask_stay_exactly_grey(trial, encoder, disc_mask, quick_config):
@@ -120,6 +130,17 @@ def test_an_ensemble_continued_from_disk_ends_with_the_same_bits(trial, encoder,
     vr.reconstruct(trial, [encoder, encoder], disc_mask, quick_config, **options)
     resumed = vr.reconstruct(trial, [encoder, encoder], disc_mask, quick_config, save_to=folder)
     assert np.array_equal(whole.video, resumed.video)
+
+
+def test_a_runner_replaces_another_run_only_where_it_is_told_to(trial, encoder, disc_mask, quick_config, tmp_path):
+    folder = tmp_path / "run.zarr"
+    other = vr.reconstruct(trial, [encoder], disc_mask, quick_config.changed(steps=1), save_to=folder)
+    runner = Runner(plan_run(trial, [encoder], disc_mask, quick_config.changed(steps=2)), save_to=folder)
+    with pytest.raises(RunError, match="other inputs or settings"):
+        runner.resume_or_start()
+    assert vr.Reconstruction.load(folder).config == other.config
+    assert runner.resume_or_start(replace=True).finished
+    assert vr.Reconstruction.load(folder).config.steps == 2
 
 
 def test_a_saved_run_of_other_settings_is_not_overwritten(trial, encoder, disc_mask, quick_config, tmp_path):

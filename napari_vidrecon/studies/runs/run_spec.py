@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,11 +13,11 @@ import numpy as np
 
 from napari_vidrecon.errors import RunError, SessionError, StorageError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
+from napari_vidrecon.reconstruction.inputs import RunChoices, RunInputs, choices_of
+from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.priors import prior_identity
 from napari_vidrecon.reconstruction.results import SUFFIX, Reconstruction
-from napari_vidrecon.reconstruction.run import Ensemble, Run, plan_run
-from napari_vidrecon.reconstruction.run_folder import at_work_on
+from napari_vidrecon.reconstruction.run import Run
 from napari_vidrecon.reconstruction.runner import Runner
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.stimuli.stimulus import Stimulus, stimulus_trial
@@ -39,7 +38,7 @@ TargetKind = Literal["recorded", "predicted", "permuted", "other clip"]
 
 
 @dataclass(frozen=True)
-class RunSpec:
+class RunSpec(RunChoices):
     """One reconstruction: a pure function of these fields and of the files they name.
 
     Parameters
@@ -62,12 +61,8 @@ class RunSpec:
         Trial whose recorded activity is taken, with the target "other clip".
     target_encoders
         Who predict a predicted target; empty means `encoders`.
-    ablated_fraction, ablation_seed, ablation
-        Neurons left out, and what becomes of them.
-    mask_threshold, evaluation_threshold
-        Alpha of the pixels updated and measured.
-    ensemble
-        "videos" for one encoder each, or "gradients".
+    ablated_fraction, ablation_seed
+        Neurons left out; `ablation` says what becomes of them.
     """
 
     mouse: Mouse
@@ -81,10 +76,6 @@ class RunSpec:
     target_encoders: tuple[int, ...] = ()
     ablated_fraction: float = 0.0
     ablation_seed: int = 0
-    ablation: Ablation = "drop"
-    mask_threshold: float = 0.5
-    evaluation_threshold: float = 1.0
-    ensemble: Ensemble = "videos"
 
     def changed(self, **fields: Any) -> RunSpec:
         """The same run with some fields changed."""
@@ -162,19 +153,9 @@ class RunSpec:
         neurons = None
         if self.ablated_fraction:
             neurons = NeuronSet.random(session.n_neurons, self.ablated_fraction, self.ablation_seed)
-        return plan_run(
-            trial,
-            [opened[index] for index in self.encoders],
-            self.mouse.load_mask(),
-            self.config,
-            target=target,
-            target_encoders=[opened[index] for index in self.target_encoders] or None,
-            neurons=neurons,
-            ablation=self.ablation,
-            mask_threshold=self.mask_threshold,
-            evaluation_threshold=self.evaluation_threshold,
-            ensemble=self.ensemble,
-        )
+        encoders, measuring = ([opened[each] for each in chosen] for chosen in (self.encoders, self.target_encoders))
+        more = {**choices_of(self), "target": target, "target_encoders": measuring, "neurons": neurons}
+        return Run.plan(RunInputs(trial, encoders, self.mouse.load_mask(), self.config, **more))
 
     def compute(self, folder: Path, device: str = "auto") -> None:
         """Reconstruct into a run folder; goes on where an earlier process was killed.
@@ -185,14 +166,11 @@ class RunSpec:
             An input cannot be read, or the folder cannot be written.
         """
         run = self.plan(device)
-        # Another process with the same run is waited for; what it made is taken over.
-        with at_work_on(folder, wait_s=-1):
-            # A damaged or foreign copy is no loss: the run starts anew and replaces it.
-            with contextlib.suppress(RunError):
-                if run.go_on_from(folder) is not None:
-                    return
-            run.provenance["study"] = {"label": self.label}
-            Runner(run, save_to=folder, save_every_seconds=SAVE_EVERY_SECONDS).drive()
+        run.provenance["study"] = {"label": self.label}
+        # Another process with the same run is waited for; what it made is taken over. A damaged or foreign copy is no
+        # loss: the run starts anew and replaces it.
+        runner = Runner(run, save_to=folder, save_every_seconds=SAVE_EVERY_SECONDS)
+        runner.resume_or_start(wait_s=-1, replace=True)
 
 
 def _numbered(encoders: Sequence[int]) -> str:
