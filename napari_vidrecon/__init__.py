@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.masks import AlphaMask as AlphaMask
     from napari_vidrecon.reconstruction.neurons import NeuronSet as NeuronSet
     from napari_vidrecon.reconstruction.recipe import Recipe as Recipe
-    from napari_vidrecon.reconstruction.reconstruct import reconstruct as reconstruct
     from napari_vidrecon.reconstruction.results import Reconstruction as Reconstruction
     from napari_vidrecon.reconstruction.run import plan_run as plan_run
     from napari_vidrecon.reconstruction.runner import Runner as Runner
+    from napari_vidrecon.reconstruction.runner import reconstruct as reconstruct
     from napari_vidrecon.sessions.folds import perceptual_hash as perceptual_hash
     from napari_vidrecon.sessions.importing.importer import import_recording as import_recording
     from napari_vidrecon.sessions.sample import find_sample as find_sample
@@ -80,7 +80,7 @@ _HOME = {
     "open_session": "napari_vidrecon.sessions.session",
     "perceptual_hash": "napari_vidrecon.sessions.folds",
     "plan_run": "napari_vidrecon.reconstruction.run",
-    "reconstruct": "napari_vidrecon.reconstruction.reconstruct",
+    "reconstruct": "napari_vidrecon.reconstruction.runner",
     "simulate_session": "napari_vidrecon.sessions.simulation.mouse",
     "stimulus_trial": "napari_vidrecon.sessions.stimuli.stimulus",
     "train_encoder": "napari_vidrecon.encoders.training.training_run",

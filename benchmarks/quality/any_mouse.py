@@ -28,7 +28,7 @@ from simulated_encoder import SimulatedEncoder
 
 import napari_vidrecon as vr
 from napari_vidrecon.encoders.encoder import Encoder
-from napari_vidrecon.reconstruction.mask_shape import MaskShape
+from napari_vidrecon.reconstruction.masks import MaskShape
 from napari_vidrecon.storage import replacing_file
 
 FRAMES, MEASURED = 64, slice(16, 64)

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from mice import MICE
 
 import napari_vidrecon as vr
-from napari_vidrecon.analysis.uncertainty import uncertainty_map
+from napari_vidrecon.analysis.ensembles import uncertainty_map
 from napari_vidrecon.storage import replacing_file
 
 TENTHS = 10

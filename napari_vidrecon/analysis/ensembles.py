@@ -1,8 +1,8 @@
-"""How good the mean over every possible set of encoders would be, without averaging a single movie.
+"""What several movies of one clip say: how good means over sets of encoders would be, and how sure their mean is.
 
-The mean of some movies correlates with the truth as their covariances say, so one small matrix of covariances
-answers for all sets. Source of the question: Bauer et al. 2026, Fig. 3; that all sets are taken is this program's
-choice, as the paper does not say which it took.
+No movie is averaged for the first: the mean of some movies correlates with the truth as their covariances say, so one
+small matrix of covariances answers for all sets. Source of the question: Bauer et al. 2026, Fig. 3; that all sets are
+taken is this program's choice, as the paper does not say which it took.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import gaussian_filter
+
+from napari_vidrecon.errors import ConfigError
 
 Floats = NDArray[np.float64]
 
@@ -89,3 +92,40 @@ def _correlations(covariance: Floats, sets: NDArray[np.intp]) -> Floats:
     of_mean = np.einsum("sk,fkl,sl->sf", member, covariance[:, 1:, 1:], member)
     norm = np.sqrt(np.maximum(of_mean, 0.0) * covariance[:, 0, 0])
     return np.divide(with_truth, norm, out=np.full(with_truth.shape, np.nan), where=norm > 0)
+
+
+POOLED_PX, POOLED_FRAMES = 1.0, 2.0
+"""SD of the neighbourhood whose variances are averaged: of a few movies, that of a single pixel is mostly chance."""
+
+
+def uncertainty_map(videos: Sequence[np.ndarray]) -> np.ndarray:
+    """Standard deviation over movies, pixel by pixel and frame by frame.
+
+    With movies of several draws it is the spread that activity and prior leave open; with those of several encoders
+    what the encoders disagree about; with both, both.
+
+    Parameters
+    ----------
+    videos
+        At least two movies (T, rows, columns), grey levels 0..255.
+
+    Returns
+    -------
+    np.ndarray
+        (T, rows, columns) float32, grey levels, >= 0.
+
+    Raises
+    ------
+    ConfigError
+        Fewer than two movies.
+    """
+    if len(videos) < 2:
+        raise ConfigError(f"uncertainty: expected at least two movies, found {len(videos)}; use draws or encoders")
+    variance = np.var(np.stack(videos), axis=0, ddof=1, dtype=np.float64)
+    # Beyond the mask nothing varies, and that must not thin out the variance at its edge.
+    moves = (variance > 0).any(axis=0)
+    sigmas = (POOLED_FRAMES, POOLED_PX, POOLED_PX)
+    pooled = gaussian_filter(variance, sigmas, mode="nearest")
+    share = gaussian_filter(moves.astype(np.float64), sigmas[1:], mode="nearest")
+    pooled = np.divide(pooled, share, out=np.zeros_like(pooled), where=moves)
+    return np.sqrt(pooled).astype(np.float32)

@@ -12,7 +12,7 @@ import typer.core
 from napari_vidrecon.cli.options import Json, Overwrite
 
 if TYPE_CHECKING:
-    from napari_vidrecon.sessions.importing.settings import ImportSettings
+    from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 
 
 class ImportCommand(typer.core.TyperCommand):
@@ -86,7 +86,7 @@ def importing(
     from napari_vidrecon.cli.options import checked
     from napari_vidrecon.cli.reader_options import chosen_options
     from napari_vidrecon.errors import ConfigError
-    from napari_vidrecon.sessions.importing.settings import ImportSettings
+    from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
     from napari_vidrecon.sessions.importing.sources import ImportSource, reader_named, require_replaceable
     from napari_vidrecon.sessions.writer import SESSION
 

@@ -327,7 +327,7 @@ def open_mask(text: str) -> AlphaMask:
 
 def warn_of_mask(mask: AlphaMask, evaluation_threshold: float) -> None:
     """Say on stderr where a mask has so few pixels to measure in that no number can be believed."""
-    from napari_vidrecon.reconstruction.mask_shape import FEWEST_PIXELS
+    from napari_vidrecon.reconstruction.masks import FEWEST_PIXELS
 
     measured = int(mask.binary(evaluation_threshold).sum())
     if 0 < measured < FEWEST_PIXELS:

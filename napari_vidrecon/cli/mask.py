@@ -43,8 +43,7 @@ def mask(
     from napari_vidrecon.figures.frame import save_figure
     from napari_vidrecon.figures.screen_maps import mask_figure
     from napari_vidrecon.reconstruction.mask_fitting import MaskProgress, MaskRecipe, fit_mask
-    from napari_vidrecon.reconstruction.mask_shape import mask_faults
-    from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD
+    from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, mask_faults
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.storage import replacing_files
 

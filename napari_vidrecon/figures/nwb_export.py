@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_vidrecon.analysis.uncertainty import uncertainty_map
+from napari_vidrecon.analysis.ensembles import uncertainty_map
 from napari_vidrecon.errors import RunError, StorageError, VidreconError, one_line, optional_module
 from napari_vidrecon.figures.export import check_path
 from napari_vidrecon.reconstruction.config import PREDICTED_FROM

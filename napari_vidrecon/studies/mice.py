@@ -12,8 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from napari_vidrecon.encoders.checkpoints import file_hash, load_encoder
 from napari_vidrecon.errors import ConfigError, MaskError, SessionError, one_line
-from napari_vidrecon.reconstruction.mask_shape import FEWEST_PIXELS
-from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, AlphaMask
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, FEWEST_PIXELS, AlphaMask
 from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, whole_sample
 from napari_vidrecon.sessions.session import Session, open_session
 from napari_vidrecon.storage import read_json

@@ -156,7 +156,7 @@ def finish_headless(model: ReconstructionModel, runs_folder: Path) -> Reconstruc
         None if no clip was chosen yet.
     """
     from napari_vidrecon.encoders.checkpoints import load_encoder
-    from napari_vidrecon.reconstruction.reconstruct import reconstruct
+    from napari_vidrecon.reconstruction.runner import reconstruct
 
     session, trial = model.session, model.trial
     if session is None or trial is None:

@@ -11,8 +11,7 @@ import numpy as np
 
 from napari_vidrecon.errors import RunError, VidreconError
 from napari_vidrecon.reconstruction.decoder import Decoder, is_decoder
-from napari_vidrecon.reconstruction.mask_shape import FEWEST_PIXELS
-from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.masks import FEWEST_PIXELS, AlphaMask
 from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.recipe import Recipe
 from napari_vidrecon.reconstruction.results import Reconstruction

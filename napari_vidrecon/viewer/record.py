@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.analysis.uncertainty import uncertainty_map
+from napari_vidrecon.analysis.ensembles import uncertainty_map
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.recipe import Recipe
 from napari_vidrecon.reconstruction.results import Reconstruction

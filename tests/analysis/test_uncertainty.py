@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_vidrecon.analysis.uncertainty import uncertainty_map
+from napari_vidrecon.analysis.ensembles import uncertainty_map
 from napari_vidrecon.errors import ConfigError
 
 SPREAD = 12.0

@@ -13,8 +13,8 @@ import pytest
 import tifffile
 
 import napari_vidrecon as vr
-from napari_vidrecon.sessions.stimuli.gaussian_noise import GaussianNoise
 from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial
+from napari_vidrecon.sessions.stimuli.synthetic import GaussianNoise
 
 
 def test_movie_and_figure_are_written(vidrecon, one_run: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import napari_vidrecon as vr
-from napari_vidrecon.analysis.uncertainty import uncertainty_map
+from napari_vidrecon.analysis.ensembles import uncertainty_map
 from napari_vidrecon.errors import RunError
 from napari_vidrecon.figures.nwb_export import read_nwb, write_nwb
 

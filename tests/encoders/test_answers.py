@@ -21,7 +21,7 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.mask_fitting import MaskRecipe, fit_mask
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.neuron_weights import weighed_by_prediction
-from napari_vidrecon.reconstruction.reconstruct import reconstruct
+from napari_vidrecon.reconstruction.runner import reconstruct
 from napari_vidrecon.reconstruction.targets import predicted_activity
 from napari_vidrecon.sessions.session import open_session
 

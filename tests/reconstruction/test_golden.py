@@ -13,7 +13,7 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.gradients import sub_batch_gradients
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.neurons import NeuronSet
-from napari_vidrecon.reconstruction.reconstruct import reconstruct
+from napari_vidrecon.reconstruction.runner import reconstruct
 from napari_vidrecon.reconstruction.schedule import SlidingSchedule
 from napari_vidrecon.sessions.session import open_session
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_vidrecon.reconstruction.mask_shape import FEWEST_PIXELS, MaskShape, mask_faults
-from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.masks import FEWEST_PIXELS, AlphaMask, MaskShape, mask_faults
 
 
 def disc(radius_px: float, alpha: float = 1.2) -> np.ndarray:

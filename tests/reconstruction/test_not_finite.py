@@ -14,8 +14,8 @@ from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, fit_de
 from napari_vidrecon.reconstruction.gradients import likelihood_scale
 from napari_vidrecon.reconstruction.neuron_weights import noise_weights, weighed_by_prediction
 from napari_vidrecon.reconstruction.not_finite import NotFinite
-from napari_vidrecon.reconstruction.reconstruct import reconstruct
 from napari_vidrecon.reconstruction.reconstructor import Reconstructor
+from napari_vidrecon.reconstruction.runner import reconstruct
 from napari_vidrecon.reconstruction.targets import build_target
 from napari_vidrecon.sessions.session import open_session
 

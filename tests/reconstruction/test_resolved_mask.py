@@ -13,7 +13,7 @@ from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import MaskError
 from napari_vidrecon.reconstruction.mask_fitting import MaskRecipe, fit_mask
-from napari_vidrecon.reconstruction.mask_shape import MaskShape, mask_faults
+from napari_vidrecon.reconstruction.masks import MaskShape, mask_faults
 from napari_vidrecon.reconstruction.resolved_mask import InformationFitter, Shares, solid_alpha
 from napari_vidrecon.reconstruction.spectral_prior import NaturalSpectrum
 

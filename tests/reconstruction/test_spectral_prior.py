@@ -9,8 +9,8 @@ import torch
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.gradients import likelihood_scale
-from napari_vidrecon.reconstruction.reconstruct import reconstruct
 from napari_vidrecon.reconstruction.results import Reconstruction
+from napari_vidrecon.reconstruction.runner import reconstruct
 from napari_vidrecon.reconstruction.spectral_prior import NaturalSpectrum, SpectralPrior
 from napari_vidrecon.reconstruction.update import SpectralUpdate, build_update
 

@@ -9,10 +9,9 @@ import pytest
 
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import GREY_LEVEL, PREDICTED_FROM, ReconstructionConfig
-from napari_vidrecon.reconstruction.reconstruct import reconstruct
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import plan_run
-from napari_vidrecon.reconstruction.runner import Mailbox, Runner
+from napari_vidrecon.reconstruction.runner import Mailbox, Runner, reconstruct
 from napari_vidrecon.reconstruction.tracking import LiveActivity
 
 QUICK = {"steps": 3, "track_every": 100}

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEd
 from raw_recordings import RawMouse
 
 from napari_vidrecon.sessions.importing import importer
-from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.sources import kind_of
 from napari_vidrecon.sessions.session import Session, open_session
 from napari_vidrecon.sessions.simulation.mouse import simulate_session

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
 
-from napari_vidrecon.sessions.stimuli.drifting_grating import DriftingGrating
-from napari_vidrecon.sessions.stimuli.gaussian_noise import GaussianNoise
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
+from napari_vidrecon.sessions.stimuli.synthetic import DriftingGrating, GaussianNoise
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import open_run, show_run

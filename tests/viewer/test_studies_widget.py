@@ -26,7 +26,7 @@ from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEd
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.results import Reconstruction
-from napari_vidrecon.sessions.stimuli.gaussian_noise import GaussianNoise
+from napari_vidrecon.sessions.stimuli.synthetic import GaussianNoise
 from napari_vidrecon.studies import catalogue, conducting, process, scale
 from napari_vidrecon.studies.runs.run_spec import RunSpec, is_finished
 from napari_vidrecon.studies.runs.running import Progress

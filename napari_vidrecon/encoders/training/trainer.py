@@ -24,9 +24,8 @@ from napari_vidrecon.encoders.training.checkpoint import (
     load_optimizer,
     optimizer_tensors,
 )
-from napari_vidrecon.encoders.training.losses import Answer, distilled_weight, poisson_loss
+from napari_vidrecon.encoders.training.losses import Answer, Teacher, distilled_weight, poisson_loss
 from napari_vidrecon.encoders.training.samples import SessionSamples
-from napari_vidrecon.encoders.training.teachers import Teacher
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.encoders.windows import FrameWindows

@@ -32,9 +32,8 @@ from napari_vidrecon.sessions.importing.recording import (
     require_ascending,
     single_precision,
 )
-from napari_vidrecon.sessions.importing.recording_reader import Reader
+from napari_vidrecon.sessions.importing.recording_reader import ImportSettings, Reader
 from napari_vidrecon.sessions.importing.report import ImportReport
-from napari_vidrecon.sessions.importing.settings import ImportSettings
 from napari_vidrecon.sessions.importing.spikes import UNIT_NOTE, Spikes, trains_of
 from napari_vidrecon.sessions.importing.stimuli import StimulusMovie
 from napari_vidrecon.sessions.importing.tables import fitting_rows, positions_table, recorded_text

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.sessions.importing.recording import Recording
-from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.trials import TrialCut, samples_of
 from napari_vidrecon.sessions.trial_files import NEGATIVE_RESPONSE_TOLERANCE
 

@@ -17,8 +17,7 @@ from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.nwb import NwbFile
 from napari_vidrecon.sessions.importing.phy import PhyFolder
 from napari_vidrecon.sessions.importing.recording import Recording
-from napari_vidrecon.sessions.importing.recording_reader import Reader
-from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.sessions.importing.recording_reader import ImportSettings, Reader
 from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
 from napari_vidrecon.sessions.writer import REPORT_FILE
 from napari_vidrecon.settings import Settings

@@ -15,8 +15,9 @@ from napari_vidrecon import metrics
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.postprocess import apply_mask
 from napari_vidrecon.analysis.statistics import TestResult
-from napari_vidrecon.studies.measures.comparing import CLIP_UNIT, counts
 from napari_vidrecon.studies.measures.measuring import (
+    CLIP_UNIT,
+    counts,
     cropped,
     evaluation_mask,
     other_movies,

@@ -11,8 +11,15 @@ import numpy as np
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.ensembles import mean_frame_correlations, mean_video_correlations
 from napari_vidrecon.analysis.postprocess import ensemble_mean, smooth
-from napari_vidrecon.studies.measures.comparing import level_tests, monotone
-from napari_vidrecon.studies.measures.measuring import cropped, evaluation_mask, presented, row, same_length
+from napari_vidrecon.studies.measures.measuring import (
+    cropped,
+    evaluation_mask,
+    level_tests,
+    monotone,
+    presented,
+    row,
+    same_length,
+)
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study
 

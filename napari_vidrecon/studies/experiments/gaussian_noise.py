@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import match_luminance_contrast
-from napari_vidrecon.sessions.stimuli.gaussian_noise import LEFT_PX, PATCH_PX, WHITE_LEVEL, GaussianNoise
+from napari_vidrecon.sessions.stimuli.synthetic import LEFT_PX, PATCH_PX, WHITE_LEVEL, GaussianNoise
 from napari_vidrecon.studies.experiments import noise_findings
 from napari_vidrecon.studies.measures.stimulus_runs import (
     TARGETS,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_vidrecon.sessions.screen import ScreenGeometry
-from napari_vidrecon.sessions.stimuli.drifting_grating import DIRECTIONS, Direction, DriftingGrating
+from napari_vidrecon.sessions.stimuli.synthetic import DIRECTIONS, Direction, DriftingGrating
 from napari_vidrecon.studies.measures.stimulus_runs import (
     TARGETS,
     StimulusResult,

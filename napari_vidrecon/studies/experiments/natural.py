@@ -14,8 +14,9 @@ import numpy as np
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE, TestResult
-from napari_vidrecon.studies.measures.comparing import counted, counts
 from napari_vidrecon.studies.measures.measuring import (
+    counted,
+    counts,
     cropped,
     evaluation_mask,
     example_times_s,

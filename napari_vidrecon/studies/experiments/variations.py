@@ -36,8 +36,7 @@ from napari_vidrecon.studies.experiments.method_versions import (
     version_movie,
     version_specs,
 )
-from napari_vidrecon.studies.measures.comparing import pair_tests
-from napari_vidrecon.studies.measures.measuring import evaluation_mask, from_truth, row, scores
+from napari_vidrecon.studies.measures.measuring import evaluation_mask, from_truth, pair_tests, row, scores
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study, averaged
 

@@ -6,14 +6,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from napari_vidrecon import metrics
+from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.postprocess import apply_mask, match_luminance_contrast, union_crop
 from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe, map_receptive_fields
 from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
+from napari_vidrecon.analysis.statistics import TestResult
 from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.encoders.checkpoints import file_hash
 from napari_vidrecon.errors import RunError, StorageError
@@ -22,6 +25,9 @@ from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.studies.mice import Mouse
 from napari_vidrecon.studies.runs.run_spec import KEY_LETTERS, RunSpec, RunStore
 from napari_vidrecon.studies.study import Clip, Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def evaluation_mask(clip: Clip) -> np.ndarray:
@@ -261,3 +267,104 @@ def cropped(plan: Plan, rows: Sequence[Sequence[np.ndarray]]) -> list[list[np.nd
     """Rows of movies (T, H, W) or (T, H, W, 3) cut to `screen_window`."""
     window = screen_window(plan)
     return [[movie[:, *window] for movie in movies] for movies in rows]
+
+
+MOUSE_UNIT, CLIP_UNIT = ("mouse",), ("mouse", "clip")
+
+
+def level_tests(table: pd.DataFrame, level: str, value: str, what: str, *, mixed: bool = True) -> list[TestResult]:
+    """ANOVA over levels and consecutive t-tests, as for Fig. 3 and 5, and a mixed model over all clips.
+
+    The paper's unit is the mouse. With one mouse these tests say what they need, and the same tests over clips are
+    given beside them.
+
+    Parameters
+    ----------
+    table
+        One row a mouse, clip and level.
+    level, value
+        Columns.
+    what
+        What the levels are, e.g. "encoders averaged".
+    mixed
+        Also fit value over log2(level) with an intercept of each mouse.
+
+    Returns
+    -------
+    list[TestResult]
+        For each unit ANOVA, then t-tests.
+    """
+    results = []
+    for unit in _units(table):
+        values, levels = statistics.by_unit(table, list(unit), level, value)
+        size = counts(table, unit)
+        results.append(statistics.repeated_measures_anova(values, what, **size))
+        names = [f"{each:g}" if isinstance(each, (int, float)) else str(each) for each in levels]
+        results += statistics.consecutive_paired_t(values, names, what, **size)
+    if mixed:
+        results.append(
+            statistics.mixed_model(
+                table[value],
+                np.log2(table[level]),
+                list(table["mouse"]),
+                f"slope a doubling: {what}",
+                **counts(table, MOUSE_UNIT),
+            )
+        )
+    return results
+
+
+def pair_tests(table: pd.DataFrame, level: str, value: str, first: str, second: str) -> list[TestResult]:
+    """Paired t-test of two levels over mice, as for Fig. 1-S2; over clips too, where there is one mouse.
+
+    Parameters
+    ----------
+    table
+        One row a mouse, clip and level.
+    level
+        Column of the levels.
+    value
+        Column that is compared.
+    first, second
+        The levels.
+
+    Returns
+    -------
+    list[TestResult]
+        One for each unit.
+    """
+    part = table[table[level].isin([first, second])]
+    results = []
+    for unit in _units(part):
+        wide = part.pivot_table(index=list(unit), columns=level, values=value, aggfunc="mean", observed=True)
+        means = wide.mean()
+        # A Poisson loss may be negative: a change upwards stays one.
+        change = 100 * (means[second] - means[first]) / abs(means[first]) if means[first] else float("nan")
+        compared = f"{value.replace('_', ' ')}: {first} against {second} ({change:+.2f} %)"
+        results.append(statistics.paired_t(wide[first], wide[second], compared, **counts(part, unit)))
+    return results
+
+
+def monotone(means: ArrayLike) -> bool:
+    """Whether every mean is above the one before."""
+    return bool((np.diff(np.asarray(means, dtype=float)) > 0).all())
+
+
+def _units(table: pd.DataFrame) -> list[Sequence[str]]:
+    return [MOUSE_UNIT] if table["mouse"].nunique() > 1 else [MOUSE_UNIT, CLIP_UNIT]
+
+
+def counts(table: pd.DataFrame, unit: Sequence[str]) -> dict[str, Any]:
+    """Mice, clips and unit of a test over the rows of a table, as `TestResult` names them."""
+    return {
+        "mice": int(table["mouse"].nunique()),
+        "clips": len(table[["mouse", "clip"]].drop_duplicates()),
+        "unit": unit[-1],
+    }
+
+
+def counted(table: pd.DataFrame) -> str:
+    """How many clips of how many mice a table holds, in words."""
+    size = counts(table, CLIP_UNIT)
+    mice, clips = size["mice"], size["clips"]
+    return f"{clips} clip{'' if clips == 1 else 's'} of {mice} {'mouse' if mice == 1 else 'mice'}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QObject
 
     from napari_vidrecon.sessions.importing.columns import Column
-    from napari_vidrecon.sessions.importing.settings import ImportSettings
+    from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
     from napari_vidrecon.sessions.importing.sources import ImportSource
 
 

@@ -13,8 +13,7 @@ from napari_vidrecon.viewer.panels.settings_form import SettingsForm
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.importing.columns import Column
-    from napari_vidrecon.sessions.importing.recording_reader import Reader
-    from napari_vidrecon.sessions.importing.settings import ImportSettings
+    from napari_vidrecon.sessions.importing.recording_reader import ImportSettings, Reader
     from napari_vidrecon.sessions.importing.sources import ImportSource
 
 SHORTEST_TRIAL, LONGEST_TRIAL = 32, 3000
@@ -114,7 +113,7 @@ class SettingsOptions(QWidget):
 
     def settings(self) -> ImportSettings:
         """The choices, as the core wants them."""
-        from napari_vidrecon.sessions.importing.settings import ImportSettings
+        from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 
         levels = (self.black.value(), self.white.value()) if self.tell_levels.isChecked() else None
         return ImportSettings(
@@ -132,7 +131,7 @@ class SettingsOptions(QWidget):
         )
 
     def _show_defaults(self) -> None:
-        from napari_vidrecon.sessions.importing.settings import ImportSettings
+        from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 
         usual = ImportSettings()
         self.trial_frames.setValue(usual.trial_frames)

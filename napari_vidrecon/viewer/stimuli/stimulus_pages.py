@@ -61,7 +61,7 @@ class NoisePage(StimulusPage):
 
     def stimulus(self) -> Stimulus:
         """What the controls say."""
-        from napari_vidrecon.sessions.stimuli.gaussian_noise import GaussianNoise
+        from napari_vidrecon.sessions.stimuli.synthetic import GaussianNoise
 
         return GaussianNoise(
             self.spatial.value(), self.temporal.value(), self.seed.value(), self.inverted.isChecked(),
@@ -96,7 +96,7 @@ class GratingPage(StimulusPage):
 
     def stimulus(self) -> Stimulus:
         """What the controls say."""
-        from napari_vidrecon.sessions.stimuli.drifting_grating import DriftingGrating
+        from napari_vidrecon.sessions.stimuli.synthetic import DriftingGrating
 
         return DriftingGrating(
             self.cycles_px.value(), self.cycles_s.value(), self.direction.currentData(), self.phase.value(),

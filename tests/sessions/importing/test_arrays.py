@@ -16,7 +16,7 @@ from napari_vidrecon.sessions.importing.arrays import ArrayFolder
 from napari_vidrecon.sessions.importing.importer import import_recording
 from napari_vidrecon.sessions.importing.movie_files import movies_at
 from napari_vidrecon.sessions.importing.recording import Recording
-from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.session import Session, open_session
 
 

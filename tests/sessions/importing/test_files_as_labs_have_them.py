@@ -17,7 +17,7 @@ from napari_vidrecon.sessions.importing.columns import READ_WHOLE_BYTES, Column
 from napari_vidrecon.sessions.importing.importer import import_recording
 from napari_vidrecon.sessions.importing.matlab_files import matlab_arrays, read_matlab
 from napari_vidrecon.sessions.importing.recording import Recording
-from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
 from napari_vidrecon.sessions.importing.tables import positions_table
 

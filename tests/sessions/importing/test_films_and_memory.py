@@ -17,7 +17,7 @@ from napari_vidrecon.sessions.importing.arrays import ArrayFolder
 from napari_vidrecon.sessions.importing.importer import import_recording
 from napari_vidrecon.sessions.importing.lazy_pixels import FilmPixels, TiffPixels
 from napari_vidrecon.sessions.importing.movie_files import movies_at
-from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.stimuli import open_pixels
 from napari_vidrecon.sessions.session import open_session
 

@@ -16,7 +16,7 @@ from raw_recordings import RawMouse
 from napari_vidrecon.errors import SessionError, VidreconError
 from napari_vidrecon.sessions.importing.importer import import_recording
 from napari_vidrecon.sessions.importing.nwb import NwbFile
-from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.session import open_session
 
 SERIES = "processing/ophys/Deconvolved/Deconvolved"

@@ -19,8 +19,8 @@ from napari_vidrecon.sessions.importing.importer import import_recording
 from napari_vidrecon.sessions.importing.nwb import NwbFile
 from napari_vidrecon.sessions.importing.nwb_activity import um_a_unit
 from napari_vidrecon.sessions.importing.recording import Recording, Signal
+from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.resampling import on_video_clock
-from napari_vidrecon.sessions.importing.settings import ImportSettings
 from napari_vidrecon.sessions.session import open_session
 
 PLANE_DELAY_S = 0.031

@@ -8,7 +8,7 @@ from outside_packages import BOXES, write_box
 
 from napari_vidrecon.errors import ConfigError, SessionError
 from napari_vidrecon.sessions.importing.importer import import_recording
-from napari_vidrecon.sessions.importing.settings import ImportSettings
+from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.sources import READERS, ImportSource, all_readers, kind_of
 from napari_vidrecon.sessions.session import open_session
 

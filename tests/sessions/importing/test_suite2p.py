@@ -13,8 +13,8 @@ from raw_recordings import RawMouse
 
 from napari_vidrecon.errors import VidreconError
 from napari_vidrecon.sessions.importing.importer import import_recording
+from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.resampling import on_video_clock
-from napari_vidrecon.sessions.importing.settings import ImportSettings
 from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
 
 PLANE = "suite2p/plane0"

@@ -10,10 +10,9 @@ import pytest
 from napari_vidrecon.errors import SessionError, StorageError
 from napari_vidrecon.metrics import motion_energy, shannon_entropy
 from napari_vidrecon.sessions.session import open_session
-from napari_vidrecon.sessions.stimuli.drifting_grating import DriftingGrating
-from napari_vidrecon.sessions.stimuli.gaussian_noise import LEFT_PX, PATCH_PX, GaussianNoise
 from napari_vidrecon.sessions.stimuli.movie_file import MovieFile
 from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial
+from napari_vidrecon.sessions.stimuli.synthetic import LEFT_PX, PATCH_PX, DriftingGrating, GaussianNoise
 
 PATCH = slice(LEFT_PX, LEFT_PX + PATCH_PX)
 

@@ -9,7 +9,7 @@ import pytest
 
 from napari_vidrecon import metrics
 from napari_vidrecon.errors import ConfigError
-from napari_vidrecon.sessions.stimuli.gaussian_noise import GaussianNoise
+from napari_vidrecon.sessions.stimuli.synthetic import GaussianNoise
 from napari_vidrecon.studies.experiments.gaussian_noise import GAUSSIAN_NOISE, runs
 from napari_vidrecon.studies.measures.stimulus_runs import StimulusResult, evaluated_pixels
 from napari_vidrecon.studies.scale import scale_named

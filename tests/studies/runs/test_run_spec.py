@@ -11,7 +11,7 @@ import pytest
 
 from napari_vidrecon.errors import SessionError, StorageError
 from napari_vidrecon.reconstruction.results import Reconstruction
-from napari_vidrecon.sessions.stimuli.drifting_grating import DriftingGrating
+from napari_vidrecon.sessions.stimuli.synthetic import DriftingGrating
 from napari_vidrecon.studies.catalogue import STUDIES
 from napari_vidrecon.studies.mice import Mouse
 from napari_vidrecon.studies.runs.run_spec import Keys, RunSpec, without_repeats
@@ -130,7 +130,7 @@ def test_a_run_without_clip_and_stimulus_or_without_the_other_clip_is_refused(sp
 
 
 def test_a_run_equals_the_same_run_by_hand(spec, tmp_path) -> None:
-    from napari_vidrecon.reconstruction.reconstruct import reconstruct
+    from napari_vidrecon.reconstruction.runner import reconstruct
 
     spec.compute(tmp_path / "run.zarr", "cpu")
     mouse, session = spec.mouse, spec.mouse.open_session()
