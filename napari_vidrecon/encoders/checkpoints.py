@@ -285,7 +285,7 @@ def choose_device(device: str = "auto") -> torch.device:
     if not isinstance(device, (str, torch.device)):
         raise EncoderError(f"device: expected a name like auto, cpu or cuda, found {type(device).__name__}")
     if device == "auto":
-        return _fastest_device()
+        return fastest_device()
     try:
         chosen = torch.device(device)
         torch.empty(1, device=chosen)
@@ -295,7 +295,7 @@ def choose_device(device: str = "auto") -> torch.device:
 
 
 @functools.cache
-def _fastest_device() -> torch.device:
+def fastest_device() -> torch.device:
     """CUDA, MPS or the CPU; what is there, and also works."""
     for name, there in (("cuda", torch.cuda.is_available), ("mps", torch.backends.mps.is_available)):
         if not there():

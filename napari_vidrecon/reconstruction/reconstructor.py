@@ -206,7 +206,7 @@ class Reconstructor:
     def _rebuild_transforms(self) -> None:
         sub_batch_frames = self.encoders[0].spec.windows.sub_batch_frames
         scale = likelihood_scale(self.config, self.target.matched[self._fitted], sub_batch_frames)
-        self._transforms = build_transforms(self.config, self._update_mask.to(self._video.dtype), scale)
+        self.transforms = build_transforms(self.config, self._update_mask.to(self._video.dtype), scale)
 
     @property
     def step_index(self) -> int:
@@ -298,15 +298,15 @@ class Reconstructor:
         averages = [average_over_overlaps(each.video, sub_batches, self._frames).to(device) for each in parts]
         activities = [average_over_overlaps(each.activity, sub_batches, self._frames).to(device) for each in parts]
         gradient = torch.stack(averages).mean(dim=0) if len(averages) > 1 else averages[0]
-        self._activity = torch.stack(activities).mean(dim=0)
+        self.activity = torch.stack(activities).mean(dim=0)
         # Of infinite length, a unit gradient is 0: the movie would stay as it is, and nobody be told.
         self._norms = [each.norms.to(device) for each in parts]
         if self._disturbance is not None:
             gradient = self._disturbance.undone(gradient, self._step)
-        for transform in self._transforms:
+        for transform in self.transforms:
             gradient = transform(gradient, self._video, self._step)
         if self._held_out is not None:
-            predicted, wanted = self._activity[:, self._held_out], self.matched[0].to(device)[self._held_out].T
+            predicted, wanted = self.activity[:, self._held_out], self.matched[0].to(device)[self._held_out].T
             return gradient, negative_log_likelihood(predicted, wanted, self.config).mean()
         return gradient, torch.stack([each.losses.mean().to(device) for each in parts]).mean()
 
@@ -376,7 +376,7 @@ class Reconstructor:
 
     def _deviance(self) -> float:
         """How far the activity predicted on the way is from the target; 0 if not at all."""
-        predicted = self._activity
+        predicted = self.activity
         assert predicted is not None  # a step has just been done
         wanted = self.matched[0].to(predicted).T
         misfits = [negative_log_likelihood(each, wanted, self.config).mean() for each in (predicted, wanted)]

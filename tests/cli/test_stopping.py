@@ -221,7 +221,7 @@ def test_a_training_interrupted_inside_a_step_keeps_its_last_checkpoint(
 ) -> None:
     from napari_vidrecon.encoders.training.trainer import Trainer
 
-    average = Trainer._average
+    average = Trainer.update_average
 
     def interrupted(trainer: Trainer) -> None:
         if trainer.step_index == 3:
@@ -230,7 +230,7 @@ def test_a_training_interrupted_inside_a_step_keeps_its_last_checkpoint(
 
     words = ("train", small_session_folder, *SMALL_TRAINING, "--save-every", 0)
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_average", interrupted)
+        patch.setattr(Trainer, "update_average", interrupted)
         assert vidrecon(*words, "--out", tmp_path / "stopped.safetensors").code == 130
     assert vidrecon(*words, "--out", tmp_path / "stopped.safetensors").code == 0
     assert vidrecon(*words, "--out", tmp_path / "whole.safetensors").code == 0

@@ -15,9 +15,9 @@ def asked_anew(monkeypatch):
     """No answer from before, and no GPU unless the test says so."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    checkpoints._fastest_device.cache_clear()
+    checkpoints.fastest_device.cache_clear()
     yield
-    checkpoints._fastest_device.cache_clear()
+    checkpoints.fastest_device.cache_clear()
 
 
 def test_without_a_gpu_one_line_says_that_the_cpu_is_taken(caplog):

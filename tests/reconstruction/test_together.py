@@ -96,7 +96,7 @@ def test_a_step_that_fails_for_one_clip_leaves_all_as_they_were(clips, plan):
     runs = [plan(clip) for clip in clips]
     step_together(runs)
     before = [run.steppable.video for run in runs]
-    runs[1].steppable._transforms = [lambda gradient, video, step: gradient * np.nan]
+    runs[1].steppable.transforms = [lambda gradient, video, step: gradient * np.nan]
     with pytest.raises(ConfigError, match="not finite"):
         step_together(runs)
     for run, video in zip(runs, before, strict=True):

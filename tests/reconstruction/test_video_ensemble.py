@@ -65,7 +65,7 @@ def test_activity_that_is_predicted_as_wanted_has_no_deviance(trial, encoder, di
     first = plan_run(trial, [encoder], disc_mask, quick_config.changed(track_every=100, member_weights="deviance"))
     assert first.steppable.deviance is None
     first.step()
-    predicted = first.steppable._activity.T.numpy()
+    predicted = first.steppable.activity.T.numpy()
     second = plan_run(trial, [encoder], disc_mask, first.config, target=predicted)
     second.step()
     assert abs(second.steppable.deviance) < 1e-5
@@ -84,7 +84,7 @@ def test_a_step_that_fails_leaves_the_weighed_movie_as_it_was(weighed):
     run = weighed()
     run.step()
     before = run.steppable.video
-    run.steppable.members[1]._transforms = [lambda gradient, video, step: gradient * np.nan]
+    run.steppable.members[1].transforms = [lambda gradient, video, step: gradient * np.nan]
     with pytest.raises(ConfigError, match="not finite"):
         run.step()
     assert np.array_equal(run.steppable.video, before)

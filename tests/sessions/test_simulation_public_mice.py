@@ -54,9 +54,9 @@ def test_neurons_share_noise(activity):
 
 def test_excitability_drifts_over_the_session():
     noise = PublicActivity(50, seed=2)
-    drifts = np.stack([noise._drift(trial) for trial in range(200)])
+    drifts = np.stack([noise.drift(trial) for trial in range(200)])
     assert 0.1 < drifts.std(axis=0).mean() < 0.5
-    assert np.array_equal(drifts[7], noise._drift(7))
+    assert np.array_equal(drifts[7], noise.drift(7))
 
 
 def test_expected_activity_is_what_recordings_average_to():

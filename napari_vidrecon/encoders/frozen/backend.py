@@ -107,22 +107,27 @@ class BufferPool:
 
     Several threads may borrow at once: adding to a list, and taking from it, cannot be interrupted. Devices other
     than CPUs have an allocator that does the same.
+
+    Attributes
+    ----------
+    free
+        By shape.
     """
 
     def __init__(self) -> None:
-        self._free: dict[tuple[int, ...], list[torch.Tensor]] = {}
+        self.free: dict[tuple[int, ...], list[torch.Tensor]] = {}
 
     def lend(self, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
         """A tensor of any content."""
         try:
-            return self._free[shape].pop()
+            return self.free[shape].pop()
         except (KeyError, IndexError):
             return like.new_empty(shape)
 
     def take_back(self, tensor: torch.Tensor) -> None:
         """The next borrower will overwrite it."""
         if tensor.device.type == "cpu":
-            self._free.setdefault(tuple(tensor.shape), []).append(tensor)
+            self.free.setdefault(tuple(tensor.shape), []).append(tensor)
 
 
 class Loans:

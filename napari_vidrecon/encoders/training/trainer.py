@@ -252,7 +252,7 @@ class Trainer:
                 self.precision.backward(total / recipe.accumulated_parts)
                 value += float(loss.detach()) / recipe.accumulated_parts
             self.precision.update(self.module, self.optimizer, recipe.gradient_norm_limit)
-        self._average()
+        self.update_average()
         self.step_index += 1
         if not np.isfinite(value):
             raise EncoderError(
@@ -288,7 +288,8 @@ class Trainer:
                 answers.append(Answer(activity(mouse, rows), torch.stack(taught).mean(dim=0), weight))
         return poisson_loss(answers, epsilon=recipe.loss_epsilon, summed=recipe.loss_sum)
 
-    def _average(self) -> None:
+    def update_average(self) -> None:
+        """Take the weights of this step into their running mean."""
         self._averaged.update(self.module, self.step_index)
 
     @contextmanager

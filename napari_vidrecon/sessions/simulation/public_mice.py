@@ -120,11 +120,11 @@ class PublicActivity:
         rng = np.random.default_rng([self.seed, NOISE_STREAM, trial])
         latents = [ornstein_uhlenbeck(rng, counts.shape[1], 1.0, s, calcium.SCAN_RATE_HZ) for s in LATENT_SECONDS]
         shared = self._loadings @ np.array(latents) - 0.5 * (self._loadings**2).sum(axis=1, keepdims=True)
-        counts = counts * np.exp(shared + self._drift(trial)[:, None])
+        counts = counts * np.exp(shared + self.drift(trial)[:, None])
         events = calcium.draw_events(rng, counts, EVENT_SIZE_CV)
         return calcium.residual(events) * self.event_size[:, None]
 
-    def _drift(self, trial: int) -> np.ndarray:
+    def drift(self, trial: int) -> np.ndarray:
         """(N,) logarithm of the excitability; trials' numbers do not tell when in the session they were shown."""
         time = np.random.default_rng([self.seed, TIME_STREAM, trial]).random()
         course = np.cos(2.0 * np.pi * self._drift_cycles * time + self._drift_phase)

@@ -125,7 +125,7 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
     outcome = Outcome(tables={"controls": table})
     for measure in MEASURES:
         outcome.tests += _tests(table, measure)
-    outcome.findings += [_finding(table, control) for control in CONTROLS]
+    outcome.findings += [finding_of(table, control) for control in CONTROLS]
     outcome.drawings += [
         Drawing(
             "controls",
@@ -200,7 +200,8 @@ def _tests(table: pd.DataFrame, measure: str) -> list[TestResult]:
     return results
 
 
-def _finding(table: pd.DataFrame, control: str) -> Finding:
+def finding_of(table: pd.DataFrame, control: str) -> Finding:
+    """Whether a control finds nothing, as it must."""
     real, found = (_interval(table, kind, "video_correlation") for kind in (SHOWN, control))
     statement = f"{CONTROLS[control]}: its correlation is 0 within the 95 % interval, or nearly so"
     if found.note:

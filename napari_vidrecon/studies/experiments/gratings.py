@@ -102,7 +102,7 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
     }
     outcome = Outcome(tables={"gratings": table})
     outcome.findings = [
-        _artefact(plan, means["video_correlation"]),
+        artefact(plan, means["video_correlation"]),
         _coarse(plan, means["video_correlation"]),
         _slow(plan, means["video_correlation"]),
         _ensembling(plan, means["ensembling_effect"]),
@@ -159,7 +159,7 @@ def _rows(plan: Plan, store: RunStore) -> Iterator[dict[str, Any]]:
                 }
 
 
-def _artefact(plan: Plan, correlation: np.ndarray) -> Finding:
+def artefact(plan: Plan, correlation: np.ndarray) -> Finding:
     """Whether 15 Hz beats 7.5 Hz, as it must where every second frame is a film of its own for the encoder."""
     statement = (
         "gratings of 15 Hz are reconstructed better than those of 7.5 Hz, an artefact of an encoder that takes every "

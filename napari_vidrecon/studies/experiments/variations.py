@@ -175,7 +175,10 @@ def _masks(plan: Plan, store: RunStore) -> Iterator[dict[str, Any]]:
 def _activity(plan: Plan, store: RunStore) -> Iterator[dict[str, Any]]:
     trials = {clip: plan.trial(clip) for clip in plan.clips}
     for kind in INPUTS:
-        shown = {clip: replace(trial, video=_shown(plan, store, clip, trial, kind)) for clip, trial in trials.items()}
+        shown = {
+            clip: replace(trial, video=shown_to_encoders(plan, store, clip, trial, kind))
+            for clip, trial in trials.items()
+        }
         for clip, predicted in from_truth(plan, shown).items():
             recorded = trials[clip].responses
             part = plan.measured(recorded.shape[1])
@@ -187,8 +190,23 @@ def _activity(plan: Plan, store: RunStore) -> Iterator[dict[str, Any]]:
             )
 
 
-def _shown(plan: Plan, store: RunStore, clip: Clip, trial: Trial, kind: str) -> np.ndarray:
-    """What the encoders see: as published, masked with the training mask and not smoothed."""
+def shown_to_encoders(plan: Plan, store: RunStore, clip: Clip, trial: Trial, kind: str) -> np.ndarray:
+    """What the encoders see: as published, masked with the training mask and not smoothed.
+
+    Parameters
+    ----------
+    plan, store
+        The study, and its finished runs.
+    clip, trial
+        Whose movie.
+    kind
+        One of `INPUTS`.
+
+    Returns
+    -------
+    np.ndarray
+        (T, 36, 64) grey levels.
+    """
     mask = clip.mouse.load_mask()
     if kind == FULL:
         return trial.video
@@ -202,35 +220,35 @@ def _shown(plan: Plan, store: RunStore, clip: Clip, trial: Trial, kind: str) -> 
 
 def _findings(versions: pd.DataFrame, inside: pd.DataFrame, activity: pd.DataFrame) -> Iterator[Finding]:
     correlation = "video_correlation"
-    yield _comparison(
+    yield comparison(
         "movies from predicted activity are better than those from recorded activity",
         "paper: 0.766 against 0.569, +34.7 %",
         *(versions, "version", correlation, STANDARD, PREDICTED, np.greater),
     )
-    yield _comparison(
+    yield comparison(
         "averaging gradients over encoders is worse than averaging movies",
         "paper: 0.552 against 0.569, -3.00 %",
         *(versions, "version", correlation, STANDARD, GRADIENTS, np.less),
     )
-    yield _comparison(
+    yield comparison(
         "without smoothing the correlation is lower",
         "paper: 0.533 against 0.569, -6.28 %",
         *(versions, "version", correlation, STANDARD, UNSMOOTHED, np.less),
     )
     for other, paper in ((NO_MASK, "0.510"), (STRICT_MASK, "0.551")):
-        yield _comparison(
+        yield comparison(
             f"a training mask of {USUAL_MASK} is better than {other}",
             f"paper: {paper} against 0.569",
             *(inside, "training_mask", correlation, USUAL_MASK, other, np.less),
         )
-    yield _comparison(
+    yield comparison(
         "of a masked video the encoders predict recorded activity worse than of the whole video",
         "paper: Poisson loss +5.02 %",
         *(activity, "movie", "poisson_loss", FULL, MASKED, np.greater),
     )
 
 
-def _comparison(
+def comparison(
     statement: str,
     paper: str,
     table: pd.DataFrame,
@@ -240,7 +258,26 @@ def _comparison(
     second: str,
     holds: Callable[[float, float], Any],
 ) -> Finding:
-    """Whether the second level stands to the first as the paper says; None where it may be chance."""
+    """Whether the second level stands to the first as the paper says; None where it may be chance.
+
+    Parameters
+    ----------
+    statement, paper
+        What is claimed, and what the paper found.
+    table
+        One row a clip and level.
+    level, value
+        Columns: what is compared, and in what.
+    first, second
+        Levels.
+    holds
+        Of the second value and the first.
+
+    Returns
+    -------
+    Finding
+        With the numbers.
+    """
     wide = table.pivot_table(index=["mouse", "clip"], columns=level, values=value, observed=True)
     means = wide.mean()
     change = 100 * (means[second] - means[first]) / abs(means[first])

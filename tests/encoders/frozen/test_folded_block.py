@@ -189,7 +189,7 @@ def test_kept_tensors_are_used_again_by_the_next_step(monkeypatch):
     for _ in range(3):
         x = channels_last(drawn(2, 6, FRAMES, 4, 4)).requires_grad_(True)
         folded_form(x).sum().backward()
-        free = [tensor.data_ptr() for tensors in kept._free.values() for tensor in tensors]
+        free = [tensor.data_ptr() for tensors in kept.free.values() for tensor in tensors]
         places.append(sorted(free))
     assert len(places[0]) == 2 * 3
     assert places[0] == places[1] == places[2]

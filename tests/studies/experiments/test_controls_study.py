@@ -66,9 +66,9 @@ def test_an_interval_away_from_0_is_not_hidden() -> None:
         for clip in range(4)
     ]
     table = pd.DataFrame(rows)
-    assert controls._finding(table, controls.RANDOM).shows is False
-    assert controls._finding(table, controls.PERMUTED).shows is True
-    assert controls._finding(table, controls.OTHER_CLIP).shows is None
+    assert controls.finding_of(table, controls.RANDOM).shows is False
+    assert controls.finding_of(table, controls.PERMUTED).shows is True
+    assert controls.finding_of(table, controls.OTHER_CLIP).shows is None
 
 
 def test_the_papers_t_test_holds_clips_against_random_movies(tiny_plan, outcome_of) -> None:

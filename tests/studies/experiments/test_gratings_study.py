@@ -57,7 +57,7 @@ def artefact(plan: Plan, step: int, monkeypatch, fast: float, slower: float):
     Encoder.spec.windows.step = step
     monkeypatch.setattr("napari_vidrecon.studies.mice.Mouse.load_encoder", lambda *_: Encoder)
     plan = replace(plan, scale=replace(plan.scale, grating_hz=(15, 7.5, 0)))
-    return gratings._artefact(plan, np.array([[fast, slower, 0.9]] * 2))
+    return gratings.artefact(plan, np.array([[fast, slower, 0.9]] * 2))
 
 
 def test_an_encoder_that_takes_every_second_frame_shows_the_artefact_or_not(tiny_plan, monkeypatch) -> None:

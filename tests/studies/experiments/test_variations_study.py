@@ -85,7 +85,7 @@ def test_the_matched_reconstruction_has_the_clips_luminance_and_contrast(tiny_pl
     clip = tiny_plan.clips[0]
     trial, pixels = tiny_plan.trial(clip), clip.mouse.load_mask().binary(0.5)
     plain, matched = (
-        variations._shown(tiny_plan, shared_store, clip, trial, kind)
+        variations.shown_to_encoders(tiny_plan, shared_store, clip, trial, kind)
         for kind in (variations.RECONSTRUCTED, variations.MATCHED)
     )
     truth = metrics.contrast(trial.video, pixels)
@@ -116,7 +116,7 @@ def test_a_finding_shows_only_where_it_is_no_chance(step: float, shows: bool | N
         for clip, wobble in enumerate(noise)
         for version, more in (("standard", 0.0), ("other", step + wobble))
     ]
-    finding = variations._comparison(
+    finding = variations.comparison(
         "rises", "paper", pd.DataFrame(rows), "version", "r", "standard", "other", np.greater
     )
     assert finding.shows is shows
@@ -125,7 +125,7 @@ def test_a_finding_shows_only_where_it_is_no_chance(step: float, shows: bool | N
 
 def test_with_one_clip_nothing_can_be_told() -> None:
     rows = [{"mouse": "a", "clip": 0, "version": version, "r": r} for version, r in (("a", 0.1), ("b", 0.9))]
-    finding = variations._comparison("rises", "paper", pd.DataFrame(rows), "version", "r", "a", "b", np.greater)
+    finding = variations.comparison("rises", "paper", pd.DataFrame(rows), "version", "r", "a", "b", np.greater)
     assert finding.shows is None
     assert "needs at least 2 clips, found 1" in finding.numbers
 
