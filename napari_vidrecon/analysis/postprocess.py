@@ -7,6 +7,7 @@ grey outside the mask. Source: Bauer et al. 2026 and its published code.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,12 @@ BLACK_LEVEL, WHITE_LEVEL = 0.0, 255.0
 SMOOTHING_SIGMA = (0.5, 0.5, 0.5)  # frames, pixels, pixels
 
 MatchVersion = Literal["video", "mean_frame"]
+ShowAs = Literal["raw", "paper", "matched"]
+Outside = Literal["grey", "stimulus", "hidden"]
+SMOOTHING_REACH = 2
+"""Frames and pixels that the filter looks away from each."""
+DIMMED_SHARE = 0.35
+"""Of the contrast that a dimmed stimulus keeps."""
 
 
 def smooth(video: ArrayLike, sigma: float | tuple[float, float, float] = SMOOTHING_SIGMA) -> NDArray[np.floating]:
@@ -157,6 +164,127 @@ def apply_mask(video: ArrayLike, mask: ArrayLike | None, outside: float = GREY_L
     masked = array.astype(_output_type(array))
     masked[:, ~_as_mask(mask, array)] = outside
     return masked
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """How a reconstruction is shown; nothing is measured of what this makes.
+
+    Parameters
+    ----------
+    show_as
+        "raw": as it was reconstructed. "paper": smoothed, then with the stimulus's luminance and contrast, as in the
+        pictures of Bauer et al. 2026. "matched": luminance and contrast only.
+    outside
+        What lies outside the mask: "grey"; "stimulus", dimmed; or "hidden", which is NaN. A raw movie with "grey" is
+        not touched.
+    """
+
+    show_as: ShowAs = "raw"
+    outside: Outside = "grey"
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything differs from the movie itself."""
+        return self.show_as != "raw" or self.outside != "grey"
+
+    @property
+    def words(self) -> str:
+        """What was done, for a caption; empty if nothing was."""
+        shown = {"raw": "", "paper": "smoothed and matched", "matched": "contrast matched"}[self.show_as]
+        outside = {"grey": "", "stimulus": "outside: stimulus, dimmed", "hidden": "outside: hidden"}[self.outside]
+        return ", ".join(part for part in (shown, outside) if part)
+
+    def of(self, video: ArrayLike, truth: ArrayLike, mask: ArrayLike) -> NDArray[np.floating]:
+        """The whole movie as it is shown.
+
+        Parameters
+        ----------
+        video, truth
+            (T, H, W), grey levels.
+        mask
+            (H, W) boolean or 0/1.
+
+        Returns
+        -------
+        NDArray[np.floating]
+            (T, H, W), float32 for float32 input, else float64; NaN where it is hidden.
+
+        Raises
+        ------
+        ValueError
+            Shapes that differ, or an empty mask.
+        """
+        array, reference = _as_video(video, "video"), _as_video(truth, "truth")
+        if self.show_as != "raw":
+            smoothed = smooth(array) if self.show_as == "paper" else array
+            array = match_luminance_contrast(smoothed, reference, mask)
+        return self._surrounded(array, reference, _as_mask(mask, array))
+
+    def level(self, video: NDArray[np.floating], truth: ArrayLike, mask: ArrayLike) -> tuple[float, float]:
+        """Gain and offset that match the movie; found on the part of the screen that holds the mask.
+
+        Parameters
+        ----------
+        video, truth
+            (T, H, W), grey levels.
+        mask
+            (H, W) boolean or 0/1.
+
+        Returns
+        -------
+        tuple[float, float]
+            1 and 0 for a movie that is not matched, or where the mask is empty.
+        """
+        inside = _as_mask(mask, video)
+        if self.show_as == "raw" or not inside.any():
+            return 1.0, 0.0
+        rows, columns = union_crop(inside, margin=SMOOTHING_REACH)
+        part, within = video[:, rows, columns], inside[rows, columns]
+        mean, sd = _level_and_contrast(smooth(part) if self.show_as == "paper" else part, within, "video")
+        wanted_mean, wanted_sd = _level_and_contrast(_as_video(truth, "truth")[:, rows, columns], within, "video")
+        gain = wanted_sd / sd if sd > 0 else 1.0
+        return gain, wanted_mean - gain * mean
+
+    def frame(
+        self, video: NDArray[np.floating], truth: NDArray, mask: ArrayLike, number: int, level: tuple[float, float]
+    ) -> NDArray[np.floating]:
+        """One frame as it is shown, without the work for the others.
+
+        Parameters
+        ----------
+        video, truth
+            (T, H, W), grey levels.
+        mask
+            (H, W) boolean or 0/1.
+        number
+            Of the frame, 0..T - 1.
+        level
+            What `level` gave.
+
+        Returns
+        -------
+        NDArray[np.floating]
+            (H, W).
+        """
+        inside, shown = _as_mask(mask, video), video[number]
+        if self.show_as == "paper":
+            first = max(number - SMOOTHING_REACH, 0)
+            shown = smooth(video[first : number + SMOOTHING_REACH + 1])[number - first]
+        if self.show_as != "raw":
+            shown = np.clip(shown * level[0] + level[1], BLACK_LEVEL, WHITE_LEVEL)
+            shown[~inside] = GREY_LEVEL
+        return self._surrounded(shown[np.newaxis], truth[number : number + 1], inside)[0]
+
+    def _surrounded(
+        self, video: NDArray[np.floating], truth: NDArray, inside: NDArray[np.bool_]
+    ) -> NDArray[np.floating]:
+        if self.outside == "grey":
+            return video
+        around = video.astype(_output_type(video))
+        hidden = np.nan if self.outside == "hidden" else GREY_LEVEL + DIMMED_SHARE * (truth[:, ~inside] - GREY_LEVEL)
+        around[:, ~inside] = hidden
+        return around
 
 
 def ensemble_mean(videos: Iterable[ArrayLike]) -> NDArray[np.floating]:

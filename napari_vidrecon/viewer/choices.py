@@ -22,6 +22,15 @@ class RunState(StrEnum):
     FAILED = "failed"
 
 
+class Layout(StrEnum):
+    """What the canvas is for."""
+
+    WATCH = "watch"
+    EXPLAIN = "explain"
+    COMPARE = "compare"
+    PAPER = "paper"
+
+
 class ErrorMode(StrEnum):
     """What the error layer shows."""
 

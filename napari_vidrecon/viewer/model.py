@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
+from napari_vidrecon.analysis.postprocess import Presentation
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
@@ -22,7 +23,7 @@ from napari_vidrecon.reconstruction.recipe import (
 )
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Ensemble
-from napari_vidrecon.viewer.choices import ActivityMode, Edit, EditStack, ErrorMode, RasterOrder, RunState
+from napari_vidrecon.viewer.choices import ActivityMode, Edit, EditStack, ErrorMode, Layout, RasterOrder, RunState
 from napari_vidrecon.viewer.record import RunRecord, counterpart_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
 
 DEFAULT_PRESET = "best"
 SETTINGS = ("config", "target", "ensemble", "ablation", "device", "mouse", "decoder", "apply_live")
-VIEW = ("error_mode", "error_signed", "error_over", "activity_mode", "raster_order", "grid", "blinking")
+VIEW = (
+    "layout", "error_mode", "error_signed", "error_over", "error_apart", "activity_mode", "raster_order", "grid",
+    "blinking", "smooth_pixels", "zoomed", "presentation",
+)  # fmt: skip
 PROGRESS = ("loading", "stopping")
 
 
@@ -92,9 +96,13 @@ class ReconstructionModel:
         self.runs: list[RunRecord] = []
         self.shown: RunRecord | None = None
         self.compared: RunRecord | None = None
+        self.layout = Layout.WATCH
+        self.smooth_pixels, self.zoomed = False, False
+        self.presentation = Presentation()
         self.error_mode = ErrorMode.STIMULUS
         self.error_signed = True
         self.error_over = "stimulus"
+        self.error_apart = True
         self.activity_mode = ActivityMode.FROM_RECONSTRUCTION
         self.raster_order = RasterOrder.SIMILARITY
         self.grid = False
@@ -246,7 +254,7 @@ class ReconstructionModel:
         return self.error_signed and self.error_mode != ErrorMode.UNCERTAINTY
 
     def set_view(self, **fields: Any) -> None:
-        """Change `error_mode`, `error_signed`, `error_over`, `activity_mode`, `raster_order`, `grid` or `blinking`."""
+        """Change what is seen, and how: fields that `VIEW` names."""
         if self._take("view", fields, VIEW):
             self.view_changed.emit()
 

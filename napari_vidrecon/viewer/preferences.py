@@ -8,6 +8,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -60,7 +61,7 @@ def preferences() -> Preferences:
 STATE_FOLDER_VARIABLE = "VIDRECON_STATE"
 FILE_NAME = "recent.json"
 MOST_KEPT = 10
-OPENED, EXPORT = "opened", "export"
+OPENED, EXPORT, VIEW = "opened", "export", "view"
 
 
 def recent_folders() -> list[Path]:
@@ -84,6 +85,18 @@ def remember_last_folder(path: Path) -> None:
     _remember(EXPORT, path)
 
 
+def last_view() -> dict[str, str]:
+    """How the canvas was last looked at: names of choices, as `remember_view` was given them."""
+    kept = _read().get(VIEW, {})
+    return {str(name): str(value) for name, value in kept.items()} if isinstance(kept, dict) else {}
+
+
+def remember_view(choices: dict[str, str]) -> None:
+    """Look at the next window in the same way."""
+    if last_view() != choices:
+        _write({**_read(), VIEW: choices})
+
+
 def home() -> Path:
     """The user's home; the folder for temporary files for a process that has none."""
     try:
@@ -103,7 +116,7 @@ def _file() -> Path:
     return folder / FILE_NAME
 
 
-def _read() -> dict[str, list[str]]:
+def _read() -> dict[str, Any]:
     try:
         stored = read_json(_file())
     except StorageError:
@@ -119,6 +132,10 @@ def _stored(kind: str) -> list[str]:
 def _remember(kind: str, path: Path) -> None:
     newest = os.path.abspath(path)  # noqa: PTH100  # also of a path that is none
     kept = [newest, *(name for name in _stored(kind) if name != newest)][:MOST_KEPT]
+    _write({**_read(), kind: kept})
+
+
+def _write(state: dict[str, Any]) -> None:
     # A state folder that cannot be written must not get in the way of what the user really does.
     with contextlib.suppress(StorageError, OSError), replacing_file(_file()) as temporary:
-        temporary.write_text(json.dumps({**_read(), kind: kept}, indent=1), encoding="utf-8")
+        temporary.write_text(json.dumps(state, indent=1), encoding="utf-8")

@@ -8,11 +8,13 @@ the window.
 from __future__ import annotations
 
 import atexit
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QObject, QTimer
+from qtpy.QtWidgets import QMainWindow
 
+from napari_vidrecon.analysis.postprocess import Outside, Presentation, ShowAs
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.storage.fault_log import CrashLog, crashes
 from napari_vidrecon.viewer.background import Collector
@@ -20,6 +22,7 @@ from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.board.readout import Readout
 from napari_vidrecon.viewer.board.receptive_field import ReceptiveFieldTile
+from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.exporting import Exporter
 from napari_vidrecon.viewer.faults import FaultHook, Faults
@@ -27,8 +30,9 @@ from napari_vidrecon.viewer.main_window import CanvasUpkeep, main_window_of
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.player import Player
-from napari_vidrecon.viewer.preferences import preferences
+from napari_vidrecon.viewer.preferences import last_view, preferences, remember_view
 from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice
+from napari_vidrecon.viewer.stage_bar import StageBar
 from napari_vidrecon.viewer.studies.controller import StudyController
 
 if TYPE_CHECKING:
@@ -42,7 +46,7 @@ class Workspace(QObject):
     """What one napari window holds of us.
 
     These are `model`, `faults`, `board`, `readout`, `pointing`, `player`, `controller`, `mask_fit`, `fields`,
-    `field_mapping`, `studies` and `exporter`.
+    `field_mapping`, `studies`, `exporter` and `stage_bar`.
 
     Parameters
     ----------
@@ -84,6 +88,12 @@ class Workspace(QObject):
         self.studies = StudyController(self.model, self)
         self.exporter = Exporter(self)
         self.model.trial_changed.connect(self._follow_frame_rate)
+        with self.faults:
+            take_last_view(self.model)
+        self.model.view_changed.connect(self._remember_view)
+        self.stage_bar = None
+        if isinstance(main_window, QMainWindow):
+            self.stage_bar = StageBar(self.model, self.board, self.player, main_window)
 
     def tell(self, text: str, is_error: bool) -> None:
         """Tell a person one line: in the dock, or where there is none as a notification of napari's."""
@@ -99,9 +109,34 @@ class Workspace(QObject):
     def _take_fields(self) -> None:
         self.board.activity.ordering.take_fields(self.fields.maps)
 
+    def _remember_view(self) -> None:
+        remember_view(view_in_words(self.model))
+
     def _follow_frame_rate(self) -> None:
         if self.model.trial is not None:
             self.player.set_frame_rate(self.model.trial.frame_rate_hz)
+
+
+def view_in_words(model: ReconstructionModel) -> dict[str, str]:
+    """What of the view the next window begins with."""
+    return {
+        "layout": model.layout.value,
+        "show_as": model.presentation.show_as,
+        "outside": model.presentation.outside,
+        "smooth_pixels": str(model.smooth_pixels),
+        "error_apart": str(model.error_apart),
+    }
+
+
+def take_last_view(model: ReconstructionModel) -> None:
+    """Look at the canvas as in the last window; what is kept and unknown is passed over."""
+    kept = {**view_in_words(model), **last_view()}
+    fields: dict[str, Any] = {name: kept[name] == str(True) for name in ("smooth_pixels", "error_apart")}
+    if kept["layout"] in set(Layout):
+        fields["layout"] = Layout(kept["layout"])
+    if kept["show_as"] in get_args(ShowAs) and kept["outside"] in get_args(Outside):
+        fields["presentation"] = Presentation(kept["show_as"], kept["outside"])  # type: ignore[arg-type]
+    model.set_view(**fields)
 
 
 def find_workspace(viewer: napari.viewer.Viewer) -> Workspace | None:

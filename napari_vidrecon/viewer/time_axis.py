@@ -8,6 +8,7 @@ from napari.layers import Image
 
 if TYPE_CHECKING:
     import napari
+    import pint
 
 ROLE_KEY = "vidrecon_role"
 TIME = -3
@@ -18,9 +19,17 @@ def _clock(viewer: napari.components.ViewerModel) -> tuple[float, float, int]:
     """Time of a frame, time of the first one, and number of frames, of a movie of ours; else as the slider says."""
     for layer in viewer.layers:
         if isinstance(layer, Image) and ROLE_KEY in layer.metadata and layer.ndim == -TIME:
-            return float(layer.scale[TIME]), float(layer.translate[TIME]), int(layer.data.shape[0])
+            # Where all layers agree on what is measured, the slider has the smallest unit of any.
+            slider = viewer.layers.extent.units
+            unit = 1.0 if slider is None else _times(layer.units[TIME], slider[TIME])
+            return unit * float(layer.scale[TIME]), unit * float(layer.translate[TIME]), int(layer.data.shape[0])
     low, _, step = viewer.dims.range[TIME]
     return float(step) or 1.0, float(low), int(viewer.dims.nsteps[TIME])
+
+
+def _times(unit: pint.Unit, other: pint.Unit) -> float:
+    """How many of another unit one unit is."""
+    return 1.0 if unit == other else float((1 * unit).to(other).magnitude)
 
 
 def present_frame(viewer: napari.components.ViewerModel) -> int:

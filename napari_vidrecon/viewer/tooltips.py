@@ -149,6 +149,17 @@ TOOLTIPS = {
     "error_over": "What the error is drawn over.",
     "activity_mode": "What the lower right raster shows.",
     "raster_order": "How the neurons are sorted in the rasters; patterns are easier to see with similar ones together.",
+    "error_apart": "The error has a tile of its own; otherwise it is drawn over the movie itself, and both are larger.",
+    "layout_watch": "Watch: the movies as large as they go, and how good each frame is below or beside them.",
+    "layout_explain": "Explain: the movies, and the activity of the neurons that they come from.",
+    "layout_compare": "Compare: up to six runs of this clip beside each other, each with its difference below it.",
+    "layout_paper": "Paper: rows of truth and reconstruction for every clip that was reconstructed, as in its videos.",
+    "zoom_to_mask": "Show of each movie only the part round the mask, as large as it goes.",
+    "smooth_pixels": "Draw the pixels of the movies smooth, or each as the square that it is.",
+    "show_as": "How the reconstruction is shown: raw; as in the pictures of Bauer et al. 2026 (smoothed, grey "
+    "outside the mask, with the luminance and contrast of the stimulus); or with contrast matched only. Numbers are "
+    "always those of the raw movie.",
+    "outside": "What lies outside the mask: grey, as it is reconstructed; the stimulus, dimmed; or nothing.",
     "grid": "Lay the tiles out in napari's grid, where zooming one zooms all.",
     "play": "Play or hold (Shift-Space). It plays at the movie's own speed; where the screen cannot follow, frames are "
     "left out rather than slowed down.",

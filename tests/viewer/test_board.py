@@ -14,7 +14,7 @@ from napari.layers import Image, Labels, Points, Shapes
 from pytestqt.qtbot import QtBot
 
 from napari_vidrecon.analysis import raster_order
-from napari_vidrecon.analysis.postprocess import smooth
+from napari_vidrecon.analysis.postprocess import Outside, Presentation, ShowAs, smooth
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.neurons import NeuronSet
@@ -23,6 +23,7 @@ from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.runner import Snapshot
 from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.viewer.board import Board
+from napari_vidrecon.viewer.board.arranging import arranged
 from napari_vidrecon.viewer.board.board import NEEDED
 from napari_vidrecon.viewer.board.captions import fitted, ticks
 from napari_vidrecon.viewer.board.cells import cells_inside
@@ -31,15 +32,17 @@ from napari_vidrecon.viewer.board.outlines import contours
 from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.board.rasters import neuron_spread
 from napari_vidrecon.viewer.board.readout import Readout
-from napari_vidrecon.viewer.board.tiles import BoardLayout, Box
+from napari_vidrecon.viewer.board.tiles import Box, Clip
 from napari_vidrecon.viewer.model import (
     ActivityMode,
     ErrorMode,
+    Layout,
     RasterOrder,
     ReconstructionModel,
     RunRecord,
     RunState,
 )
+from napari_vidrecon.viewer.time_axis import frame_count, go_to_frame, present_frame
 
 FRAMES, NEURONS = 48, 20
 PROMISED_ROLES = (
@@ -54,6 +57,16 @@ PROMISED_ROLES = (
 )
 
 
+WIDE_CANVAS = (900, 1900)
+"""Movies in a row above the rasters, with room for every word."""
+
+
+def wide_viewer() -> ViewerModel:
+    viewer = ViewerModel()
+    viewer.canvas.size = WIDE_CANVAS
+    return viewer
+
+
 def shown_picture(board: Board, role: str) -> np.ndarray:
     """What napari hands to the screen of a layer: the slice it took, as it is now."""
     return np.array(image(board, role)._data_view)
@@ -65,6 +78,7 @@ def model(small_session_folder: Path, disc_mask: AlphaMask) -> ReconstructionMod
     model.set_session(open_session(small_session_folder))
     model.set_mask(disc_mask)
     model.set_thresholds(0.4, 0.6)
+    model.set_view(layout=Layout.EXPLAIN)
     model.set_trial(0, 0, FRAMES)
     return model
 
@@ -77,7 +91,7 @@ def kept_viewer() -> ViewerModel:
 @pytest.fixture
 def board(kept_viewer: ViewerModel, model: ReconstructionModel) -> Iterator[Board]:
     """A board that takes over the layers of the test before, if that left them as new: making them takes longest."""
-    kept_viewer.canvas.size = (800, 600)
+    kept_viewer.canvas.size = WIDE_CANVAS
     board = Board(kept_viewer, model)
     yield board
     board.close()
@@ -192,11 +206,11 @@ def test_the_time_line_meets_the_same_frame_in_both_rasters(board: Board) -> Non
 def test_a_simulated_mouse_is_called_so(model: ReconstructionModel) -> None:
     assert model.trial is not None
     object.__setattr__(model.trial, "simulated", True)
-    assert written(Board(ViewerModel(), model))[0].startswith("Simulated mouse")
+    assert written(Board(wide_viewer(), model))[0].startswith("Simulated mouse")
 
 
 def test_withheld_activity_is_said_to_be_withheld(model: ReconstructionModel) -> None:
-    board = Board(ViewerModel(), model)
+    board = Board(wide_viewer(), model)
     model.set_trial(3)
     assert "Recorded activity: withheld" in written(board)
     assert not image(board, "recorded_activity").data.any()
@@ -401,8 +415,10 @@ def test_a_run_to_compare_gets_a_tile_beside_the_reconstruction(
     model.set_view(error_mode=ErrorMode.COMPARISON)
     model.compare_with(one)
     np.testing.assert_array_equal(image(board, "comparison").data, one.result.video)
-    lefts = [image(board, role).translate[2] for role in ("stimulus", "reconstruction", "comparison", "error_map")]
-    assert sorted(set(lefts)) == lefts
+    roles = ("stimulus", "reconstruction", "comparison", "error_map")
+    places = [tuple(image(board, role).translate[1:]) for role in roles]
+    assert len(set(places)) == len(roles)
+    assert sorted(places) == places
     difference = (two.result.video - one.result.video) * evaluated(model)
     np.testing.assert_allclose(image(board, "error_map").data, difference, atol=1e-3)
     assert "Compared: one" in written(board)
@@ -556,6 +572,183 @@ def test_the_frame_and_the_selected_layer_survive_changes_of_the_view(
     model.set_view(error_over="reconstruction", raster_order=RasterOrder.RECORDED)
     assert board.viewer.dims.current_step[0] == 7
     assert board.viewer.layers.selection.active is image(board, "stimulus")
+
+
+def foreign_stacks(viewer: ViewerModel) -> None:
+    """What else people have open: more dimensions, other time scales and units, negative starts, points."""
+    viewer.add_image(np.zeros((2, 5, 20, 20), np.float32), name="four dimensions")
+    viewer.add_image(np.zeros((400, 20, 20), np.float32), scale=(0.01, 1, 1), name="frames of 10 ms")
+    viewer.add_image(np.zeros((40, 20, 20), np.float32), translate=(-3, -500, -500), name="starts before zero")
+    viewer.add_points(np.array([[0.0, 0, 0, 5, 5], [1, 1, 2, 3, 3]]), name="points")
+
+
+def test_beside_foreign_layers_the_board_counts_time_by_its_own_clock(board: Board, model: ReconstructionModel) -> None:
+    foreign_stacks(board.viewer)
+    readout = Readout(board)
+    for frame in (20, 0, FRAMES - 1):
+        go_to_frame(board.viewer, frame)
+        assert present_frame(board.viewer) == frame
+        np.testing.assert_array_equal(shown_picture(board, "stimulus"), image(board, "stimulus").data[frame])
+        np.testing.assert_array_equal(image(board, "error_base").data, image(board, "stimulus").data[frame])
+    assert frame_count(board.viewer) == FRAMES
+    place = image(board, "stimulus").data_to_world((20, 3, 4))
+    go_to_frame(board.viewer, 20)
+    assert f"frame 20, {20 / 30:.2f} s   row 3, column 4" in str(readout.text(tuple(place)))
+    drag(board, raster_place(board, 3, 31), [], ())
+    assert present_frame(board.viewer) == 31
+    readout.close()
+
+
+def test_our_layers_take_the_units_of_a_persons_and_take_them_back(board: Board) -> None:
+    def all_agree() -> bool:
+        return board.viewer.layers.extent.units is not None
+
+    plain = board.viewer.add_image(np.zeros((4, 9, 9), np.float32))
+    assert all_agree()
+    assert {str(layer.units[-1]) for layer in board.layers.ours()} == {"pixel"}
+    board.reset_view()
+    assert all_agree()
+    board.viewer.layers.remove(plain)
+    assert {str(layer.units[-1]) for layer in board.layers.ours()} == {"degree"}
+    quick = board.viewer.add_image(
+        np.zeros((400, 9, 9), np.float32), scale=(10, 1, 1), units=("ms", "micrometer", "micrometer")
+    )
+    assert all_agree()
+    go_to_frame(board.viewer, 17)
+    assert present_frame(board.viewer) == 17
+    np.testing.assert_array_equal(shown_picture(board, "stimulus"), image(board, "stimulus").data[17])
+    assert frame_count(board.viewer) == FRAMES
+    board.viewer.layers.remove(quick)
+    assert [str(unit) for unit in image(board, "stimulus").units] == ["second", "degree", "degree"]
+
+
+# Layouts, and how movies are shown
+
+
+def test_watching_leaves_the_rasters_out_and_shows_how_good_each_frame_is(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:
+    model.set_view(layout=Layout.WATCH)
+    model.add_run(make_record("one", 1))
+    model.set_neurons(NeuronSet.without(NEURONS, np.array([2, 5])))
+    assert not image(board, "recorded_activity").visible
+    assert not image(board, "predicted_activity").visible
+    strip = image(board, "correlation_strip")
+    assert strip.visible
+    np.testing.assert_allclose(strip.extent.world.mean(axis=0), image(board, "now").extent.world.mean(axis=0))
+    empty = strip.data.copy()
+    model.show_run(None)
+    assert not np.array_equal(image(board, "correlation_strip").data, empty)
+    model.set_view(layout=Layout.EXPLAIN)
+    assert image(board, "recorded_activity").visible
+    assert board.layer("correlation_strip") is None
+
+
+def test_no_error_shows_no_movie_twice(board: Board, model: ReconstructionModel) -> None:
+    model.set_view(error_mode=ErrorMode.NONE)
+    assert board.layout.columns == 2
+    assert not image(board, "error_base").visible
+    assert not image(board, "error_map").visible
+
+
+def test_an_error_without_a_tile_lies_over_the_movie_itself(board: Board, model: ReconstructionModel) -> None:
+    model.set_view(error_apart=False, error_over="reconstruction")
+    assert board.layout.columns == 2
+    np.testing.assert_allclose(image(board, "error_map").translate, image(board, "reconstruction").translate)
+    assert not image(board, "error_base").visible
+    model.set_view(error_over="stimulus")
+    np.testing.assert_allclose(image(board, "error_map").translate, image(board, "stimulus").translate)
+
+
+def test_a_deleted_error_returns_when_its_mode_is_chosen(board: Board, model: ReconstructionModel) -> None:
+    board.viewer.layers.remove(image(board, "error_map"))
+    model.set_view(error_mode=ErrorMode.NONE)
+    model.set_view(error_mode=ErrorMode.STIMULUS)
+    assert image(board, "error_map").visible
+
+
+@pytest.mark.parametrize("show_as", ["raw", "paper", "matched"])
+@pytest.mark.parametrize("outside", ["grey", "stimulus", "hidden"])
+def test_the_reconstruction_is_shown_as_asked_for_and_measured_as_it_is(
+    board: Board,
+    model: ReconstructionModel,
+    make_record: Callable[..., RunRecord],
+    show_as: ShowAs,
+    outside: Outside,
+) -> None:
+    assert model.trial is not None
+    record, presentation = make_record("one", 1), Presentation(show_as, outside)
+    model.add_run(record)
+    error = np.asarray(image(board, "error_map").data).copy()
+    model.set_view(presentation=presentation)
+    expected = presentation.of(record.result.video, model.trial.video, model.mask.binary(model.training_threshold))
+    shown = image(board, "reconstruction").data
+    for frame in (0, 20, FRAMES - 1):
+        np.testing.assert_allclose(shown[frame], expected[frame], atol=0.05, equal_nan=True)
+    np.testing.assert_allclose(np.asarray(shown), expected, atol=0.05, equal_nan=True)
+    np.testing.assert_array_equal(image(board, "error_map").data, error)
+    assert any(presentation.words in text for text in written(board) if text.startswith("Reconstruction"))
+
+
+def test_a_live_picture_is_shown_as_asked_for_too(board: Board, model: ReconstructionModel, snapshot: Snapshot) -> None:
+    assert model.trial is not None
+    presentation = Presentation("paper", "stimulus")
+    model.set_view(presentation=presentation)
+    go_to_frame(board.viewer, 7)
+    model.set_state(RunState.RUNNING)
+    model.take_snapshot(snapshot)
+    mask = model.mask.binary(model.training_threshold)
+    expected = presentation.of(snapshot.video, model.trial.video, mask)[7]
+    np.testing.assert_allclose(shown_picture(board, "reconstruction"), expected, atol=0.05)
+
+
+def test_to_compare_every_run_of_the_clip_has_a_cell_with_its_difference(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:
+    assert model.trial is not None
+    model.set_view(layout=Layout.COMPARE)
+    assert "To compare, run this clip once more" in written(board)
+    records = [make_record(f"run {number}", number) for number in range(8)]
+    for record in records:
+        model.add_run(record)
+    others, differences = image(board, "other_movies"), image(board, "other_differences")
+    layout = board.layout
+    assert len(layout.others) == 5
+    go_to_frame(board.viewer, 7)
+    for number, record in enumerate(reversed(records[2:7])):
+        for role, box, expected in (
+            ("other_movies", layout.others[number], record.result.video[7]),
+            ("other_movies", layout.differences[number], model.trial.video[7]),
+            (
+                "other_differences",
+                layout.differences[number],
+                (record.result.video - model.trial.video)[7] * evaluated(model),
+            ),
+        ):
+            layer = image(board, role)
+            row, column = np.rint(layer.world_to_data((0, box.top + layout.pitch / 2, box.left + layout.pitch / 2))[1:])
+            part = np.asarray(layer.data[7])[int(row) :, int(column) :][: layout.rows, : layout.cols]
+            np.testing.assert_allclose(part, expected, atol=1e-4)
+    assert records[7].name in "".join(written(board))
+    assert others.contrast_limits == image(board, "stimulus").contrast_limits
+    assert differences.contrast_limits == image(board, "error_map").contrast_limits
+    model.set_view(layout=Layout.WATCH)
+    assert board.layer("other_movies") is None
+    assert board.layer("other_differences") is None
+
+
+def test_as_in_the_paper_every_clip_has_truth_over_reconstruction(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:
+    model.add_run(make_record("first clip", 1))
+    model.set_trial(2, 0, 40)
+    model.set_view(layout=Layout.PAPER)
+    model.add_run(make_record("second clip", 2))
+    assert len(board.layout.others) == 2
+    assert any(text.startswith("trial 0") for text in written(board))
+    shown = np.asarray(image(board, "other_movies").data[3])
+    np.testing.assert_allclose(shown[: board.layout.rows, : board.layout.cols], model.runs[0].result.stimulus[3])
+    np.testing.assert_allclose(shown[-board.layout.rows :, : board.layout.cols], model.runs[0].result.video[3])
 
 
 # The grid
@@ -757,7 +950,7 @@ def test_silent_neurons_are_folded_away_and_counted(model: ReconstructionModel) 
     responses = trial.responses.copy()
     responses[[2, 7]] = 0.0
     model.trial = replace(trial, recorded_responses=responses)
-    board = Board(ViewerModel(), model)
+    board = Board(wide_viewer(), model)
     assert image(board, "recorded_activity").data.shape[0] == NEURONS - 2
     assert not {2, 7} & set(board.activity.rows.order.tolist())
     assert any("2 silent" in text for text in written(board))
@@ -894,14 +1087,41 @@ def test_a_lasso_gesture_selects_cells_and_leaves_nothing_behind(board: Board) -
 # Geometry and words
 
 
-def test_a_canvas_of_any_shape_is_filled_by_the_rasters() -> None:
-    layout = BoardLayout()
-    for height, width in ((800, 1000), (1000, 900), (500, 1400)):
-        filled = layout.filling(height, width)
-        assert filled.movie(0) == layout.movie(0)
-        wanted = height / width * filled.width
-        if 40 < filled.raster_height < 165:
-            assert abs(filled.extent.height - wanted) <= 2.0
+CANVASES = [
+    (height, round(height * aspect))
+    for height in (380, 450, 549, 697, 900, 1300, 1900)
+    for aspect in (0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.2, 2.6)
+]
+"""Height and width: what docks leave of windows from 1024 x 576 to 4k, and of small ones at twice the scale."""
+
+
+@pytest.mark.parametrize(("kind", "least"), [(Layout.WATCH, 0.45), (Layout.EXPLAIN, 0.3)])
+@pytest.mark.parametrize("movies", [2, 3, 4])
+def test_the_movies_have_their_share_of_a_canvas_of_any_size(kind: Layout, least: float, movies: int) -> None:
+    for canvas in CANVASES:
+        layout = arranged(kind, canvas, movies, Clip())
+        assert layout.movie_share >= least, canvas
+        assert layout.has_rasters == (kind is Layout.EXPLAIN)
+        assert len({(round(tile.height, 6), round(tile.width, 6)) for tile in layout.tiles}) == 1
+
+
+@pytest.mark.parametrize("kind", [Layout.WATCH, Layout.EXPLAIN])
+@pytest.mark.parametrize("movies", [2, 3, 4])
+def test_nothing_on_a_canvas_of_any_size_overlaps_or_is_cut(kind: Layout, movies: int) -> None:
+    for canvas in CANVASES:
+        layout = arranged(kind, canvas, movies, Clip())
+        parts = [*layout.tiles, *layout.raster_tiles, *([layout.strip] if layout.strip else []), *layout.legend]
+        whole = layout.canvas
+        for number, box in enumerate(parts):
+            assert box.top >= 0, canvas
+            assert box.left >= 0, canvas
+            assert box.bottom <= whole.bottom + 1e-6, canvas
+            assert box.right <= whole.right + 1e-6, canvas
+            for other in parts[:number]:
+                apart = max(
+                    box.top - other.bottom, other.top - box.bottom, box.left - other.right, other.left - box.right
+                )
+                assert apart > -1e-6, (canvas, number)
 
 
 def test_the_view_follows_the_size_of_the_canvas_until_a_person_moves_it(board: Board) -> None:

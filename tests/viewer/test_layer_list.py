@@ -7,7 +7,9 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QAbstractItemView, QDockWidget
 
+from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.layer_list import LAYER_LIST, LayerListRest
+from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.faults import Faults
 from napari_vidrecon.viewer.main_window import main_window_of
 
@@ -48,3 +50,25 @@ def test_a_viewer_without_a_window_has_no_list_to_calm() -> None:
     viewer.dims.set_current_step(0, 5)
     assert viewer.dims.current_step[0] == 5
     rest.close()
+
+
+def rows_seen(viewer) -> list[str]:
+    view = layer_list(viewer)
+    names = (view.model().index(row, 0).data() for row in range(view.model().rowCount()) if not view.isRowHidden(row))
+    return list(names)
+
+
+@pytest.mark.window
+def test_the_list_holds_what_a_person_may_style_and_nothing_else(make_napari_viewer, small_model, qtbot) -> None:
+    viewer = make_napari_viewer()
+    board = Board(viewer, small_model)
+    own = viewer.add_points(np.zeros((1, 2)), name="own")
+    four = {"stimulus", "reconstruction", "error", "mask"}
+    qtbot.waitUntil(lambda: set(rows_seen(viewer)) == {"own", *four}, timeout=3000)
+    viewer.layers.move(viewer.layers.index(own), 0)
+    viewer.layers.remove(board.layer("error_map"))
+    qtbot.waitUntil(lambda: set(rows_seen(viewer)) == {"own", *four} - {"error"}, timeout=3000)
+    small_model.set_view(layout=Layout.EXPLAIN)
+    activity = {"recorded activity", "predicted activity", "activity difference"}
+    qtbot.waitUntil(lambda: set(rows_seen(viewer)) == {"own", *four, *activity}, timeout=3000)
+    board.close()

@@ -19,7 +19,7 @@ from napari_vidrecon.viewer.background import Counted
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.board.receptive_field import ReceptiveFieldTile
-from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.model import Layout, ReconstructionModel
 from napari_vidrecon.viewer.panels.receptive_field_panel import ReceptiveFieldPanel
 from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice
 from napari_vidrecon.viewer.tooltips import TOOLTIPS
@@ -46,6 +46,7 @@ def fields(small_model: ReconstructionModel) -> ReceptiveFieldChoice:
 
 @pytest.fixture
 def board(small_model: ReconstructionModel) -> Iterator[Board]:
+    small_model.set_view(layout=Layout.EXPLAIN)
     made = Board(ViewerModel(), small_model)
     yield made
     made.close()

@@ -112,7 +112,7 @@ class ActivityTiles:
         marks = self._layers.adopt(Role.MARKED, Image)
         if marks is not None:
             self._layers.place(marks, layout.rasters)
-        most_rows = self._rows_on_screen(layout)
+        most_rows = self._rows_on_screen(layout) if layout.has_rasters else self._most_rows
         if most_rows != self._most_rows:
             self._most_rows = most_rows
             self.redraw_all()

@@ -11,17 +11,19 @@ from psygnal import Signal
 
 from napari_vidrecon.viewer.board import captions
 from napari_vidrecon.viewer.board.activity import ActivityTiles
+from napari_vidrecon.viewer.board.arranging import CELLED, arranged, gridded
 from napari_vidrecon.viewer.board.camera import BoardCamera, Flatness
 from napari_vidrecon.viewer.board.cells import CellsView
 from napari_vidrecon.viewer.board.grid import GridTiles
 from napari_vidrecon.viewer.board.layer_list import LayerListRest
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, repaint
-from napari_vidrecon.viewer.board.movies import Blinking, MovieTiles
+from napari_vidrecon.viewer.board.movies import Blinking, MovieTiles, other_runs
 from napari_vidrecon.viewer.board.outlines import draw_annotations
 from napari_vidrecon.viewer.board.painting import MaskPainting, Region
-from napari_vidrecon.viewer.board.tiles import BoardLayout
+from napari_vidrecon.viewer.board.strip import CorrelationStrip
+from napari_vidrecon.viewer.board.tiles import BoardLayout, Clip
 from napari_vidrecon.viewer.faults import Faults, guarded
-from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
+from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, ReconstructionModel, RunState
 from napari_vidrecon.viewer.time_axis import go_to_frame, present_frame
 
 if TYPE_CHECKING:
@@ -43,7 +45,16 @@ NEEDED = (
     Role.MASK,
     Role.CAPTIONS,
 )
-ORDERED = (*NEEDED[:2], Role.COMPARISON, *NEEDED[2:-2], Role.MARKED, *NEEDED[-2:])
+INNER = frozenset((
+    Role.OTHERS, Role.DIFFERENCES, Role.ERROR_BASE, Role.NOW, Role.CAPTIONS, Role.STRIP, Role.MARKED, Role.GRID_COPY,
+    Role.RECEPTIVE_FIELD_OUTLINE, Role.BARS, Role.CURVES,
+))  # fmt: skip
+ACTIVITY = frozenset((Role.RECORDED, Role.PREDICTED, Role.DIFFERENCE))
+"""Parts of the board that are not in napari's list of layers, and those that are only where they are shown."""
+ORDERED = (
+    *NEEDED[:2], Role.COMPARISON, Role.OTHERS, *NEEDED[2:4], Role.DIFFERENCES, *NEEDED[4:7], Role.STRIP, Role.MARKED,
+    *NEEDED[7:],
+)  # fmt: skip
 """From the lowest to the highest in the list of layers."""
 
 
@@ -69,9 +80,10 @@ class Board:
         self.faults = Faults(model.message.emit)
         self.layers = RoleLayers(viewer)
         self.flatness = Flatness(self.layers, self.faults, model.message.emit)
-        self.layout = BoardLayout()
+        self.layout: BoardLayout = gridded(Clip())
         self.movies = MovieTiles(self.layers, model)
         self.activity = ActivityTiles(self.layers, model)
+        self.strip = CorrelationStrip(self.layers, model)
         self.activity.marked_changed.connect(self._on_marked)
         self.activity.explained.chosen_changed.connect(self._write_captions)
         self.camera = BoardCamera(viewer, self.layers, self.reset_view)
@@ -163,7 +175,8 @@ class Board:
         self.viewer.dims.events.current_step.disconnect(self._on_frame)
         self.activity.ordering.close()
         for part in (
-            self.movies, self.camera, self.painting, self.blinking, self.cells, self.layer_list, self.flatness,
+            self.layers, self.movies, self.camera, self.painting, self.blinking, self.cells, self.layer_list,
+            self.flatness,
         ):  # fmt: skip
             part.close()
 
@@ -190,23 +203,21 @@ class Board:
         if self.layout.gridded:
             self.grid.enter(captions.short_titles(self.model, self.movies.has_error))
         self._restore_selection(active)
-        if step is not None:
-            go_to_frame(self.viewer, min(step, trial.frames - 1))
+        go_to_frame(self.viewer, min(step or 0, trial.frames - 1))
         self.reset_view()
 
     def _set_layout(self) -> None:
         trial, session = self.model.trial, self.model.session
         assert trial is not None
         screen = None if session is None else session.screen
-        layout = BoardLayout(
-            columns=4 if self.model.compared is not None and not self.model.blinking else 3,
-            frames=trial.frames,
-            rows=trial.video.shape[1],
-            cols=trial.video.shape[2],
-            pitch=1.0 if screen is None else screen.degrees_per_pixel,
-            gridded=self.model.grid,
-        )
-        self.layout = layout if layout.gridded else layout.filling(*self.camera.canvas)
+        pitch = 1.0 if screen is None else screen.degrees_per_pixel
+        clip = Clip(trial.frames, trial.video.shape[1], trial.video.shape[2], pitch)
+        if self.model.grid:
+            self.layout = gridded(clip)
+        else:
+            self.layout = arranged(
+                self.model.layout, self.camera.canvas, len(self.movies.row), clip, others=len(other_runs(self.model))
+            )
 
     def _refresh(self) -> None:
         """Draw everything from the model."""
@@ -223,12 +234,27 @@ class Board:
     def _arrange(self) -> None:
         self.movies.arrange(self.layout)
         self.activity.arrange(self.layout)
+        self.movies.draw_others(self.layout)
+        self._show_rasters()
+        self.strip.draw(self.layout)
         self.region.arrange(self.layout)
         self._draw_outlines()
         self._write_captions()
-        for role in (Role.CAPTIONS, Role.MARKED):
-            self.layers.show(self.layer(role), not self.layout.gridded)
+        self.layers.show(self.layer(Role.CAPTIONS), not self.layout.gridded)
         self.blinking.set_on(self.model.blinking)
+
+    def _show_rasters(self) -> None:
+        """Show the activity where the layout has a place for it, and the line where there is something to read."""
+        difference = self.model.activity_mode == ActivityMode.DIFFERENCE
+        for role, wanted in (
+            (Role.RECORDED, True),
+            (Role.PREDICTED, not difference),
+            (Role.DIFFERENCE, difference),
+            (Role.MARKED, not self.layout.gridded),
+        ):
+            self.layers.show(self.layer(role), wanted and self.layout.has_rasters)
+        self.layer_list.hide(INNER if self.layout.has_rasters else INNER | ACTIVITY)
+        self.layers.show(self.layer(Role.NOW), self.layout.has_rasters or self.layout.strip is not None)
 
     def _sort(self) -> None:
         """What must lie above something else comes after it; a layer that was deleted came back on top of all."""
@@ -271,7 +297,8 @@ class Board:
         self.layer_list.begin()
         self.movies.draw_video()
         self.movies.draw_error()
-        self.activity.draw_predicted()
+        if self.layout.has_rasters:
+            self.activity.draw_predicted()
         # The first picture of a run is news for the titles, the others are not.
         if (captions.titles(self.model, self.movies.has_error), self.layer(Role.CAPTIONS)) != self._titled:
             self._write_captions()
@@ -287,6 +314,9 @@ class Board:
 
     @guarded
     def _on_runs(self) -> None:
+        if self._complete() and self.layout.kind in CELLED:
+            self._redraw()
+            return
         # A run from predicted activity may have come, or gone, that the error map waits for.
         if self._complete() and self.model.error_mode == ErrorMode.PREDICTED:
             self.movies.draw_error()
@@ -298,7 +328,10 @@ class Board:
         if self.model.trial is None:
             return
         self.movies.update_mask()
+        if self.model.presentation.changes:
+            self.movies.draw_video()
         self.movies.draw_error()
+        self.strip.draw(self.layout)
         self._draw_outlines()
         self._write_captions()
         self.painting.follow_mask()
@@ -307,12 +340,14 @@ class Board:
     def _on_neurons(self) -> None:
         if self.model.trial is not None:
             self.activity.redraw_all()
+            self._show_rasters()
         self.cells.update_neurons()
         self._write_captions()
 
     @guarded
     def _on_prediction(self) -> None:
         self.activity.take_stimulus_prediction()
+        self._show_rasters()
         self._write_captions()
 
     def _on_marked(self) -> None:
@@ -325,18 +360,23 @@ class Board:
                 self.build()
         elif self.model.state is not RunState.PAUSED:
             self.movies.settle_limit()
+            self.strip.draw(self.layout)
             self._write_captions()
             for layer in self.layers.ours():
                 layer.refresh(highlight=False, extent=False)
 
     @guarded
     def _on_view(self) -> None:
+        if self.model.trial is None:
+            return
         if not self._complete():
+            # What was deleted comes back when it is asked for.
+            self.build()
             return
         self._redraw()
 
     def _redraw(self) -> None:
-        before = (self.layout.gridded, self.layout.columns)
+        before = self.layout
         active = self.viewer.layers.selection.active
         self.grid.leave()
         self._set_layout()
@@ -345,7 +385,7 @@ class Board:
         if self.layout.gridded:
             self.grid.enter(captions.short_titles(self.model, self.movies.has_error))
         self._restore_selection(active)
-        if (self.layout.gridded, self.layout.columns) != before:
+        if self.layout != before:
             self.reset_view()
 
     # Drawing what belongs to no tile
@@ -363,7 +403,7 @@ class Board:
             redraw(layer)
         else:
             style = {"rgb": True, "interpolation2d": "linear"}
-            layer = self.layers.image(Role.MASK, "mask outlines", picture, self.layout.movies, **style)
+            layer = self.layers.image(Role.MASK, "mask", picture, self.layout.movies, **style)
         self.layers.place(layer, self.layout.movies)
         for copy in self.grid.copies_of(layer):
             redraw(copy)
@@ -375,9 +415,8 @@ class Board:
         has_error, limit = self.movies.has_error, self.movies.error_limit
         if self.layout.gridded:
             return
-        frame_s, letter_px = self.layers.frame_s, self.camera.letter_px
         curves = self.activity.explained.words(self.activity.predicted)
-        written = captions.captions(self.model, self.layout, has_error, limit, frame_s, letter_px, curves)
+        written = captions.captions(self.model, self.layout, self.movies.row, has_error, limit, curves)
         colour = get_theme(self.viewer.theme).text.as_hex()
         # While a run goes on this is asked for with every snapshot, and nearly never is anything new.
         if (written, colour) != self._written or self.layer(Role.CAPTIONS) is None:

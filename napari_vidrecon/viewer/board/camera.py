@@ -6,10 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Points
 
-from napari_vidrecon.viewer.board.captions import LETTER_WIDTH, POINTS_PER_SCREEN_PX, TEXT_HEIGHT_PX, text_points
-from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers
+from napari_vidrecon.viewer.board.layers import ROLE_KEY, RoleLayers
 from napari_vidrecon.viewer.board.tiles import BoardLayout
 from napari_vidrecon.viewer.faults import Faults, guarded
 
@@ -30,7 +28,7 @@ class BoardCamera:
     viewer
         Whose camera it is.
     layers
-        The captions, whose letters follow the size of the tiles, are among them.
+        The board's.
     refit
         Called when the canvas has another size and the view is still as `fit` left it.
     """
@@ -38,8 +36,6 @@ class BoardCamera:
     def __init__(self, viewer: napari.components.ViewerModel, layers: RoleLayers, refit: Callable[[], None]) -> None:
         self._viewer, self._layers, self._refit = viewer, layers, refit
         self._left: tuple[float, ...] | None = None
-        self.letter_px = TEXT_HEIGHT_PX * LETTER_WIDTH
-        """Width of a letter in pixels of the movie, as last fitted."""
         viewer.canvas.events.size.connect(self._on_canvas_size)
 
     def fit(self, layout: BoardLayout) -> None:
@@ -50,12 +46,9 @@ class BoardCamera:
             whole = all(layer.ndim < self._viewer.dims.ndim for layer in shown)
             self._viewer.reset_view(layers=None if whole else shown, margin=MARGIN)
         else:
-            camera, extent = self._viewer.scene.camera, layout.extent
-            height, width = self.canvas
-            zoom = (1 - MARGIN) * min(height / extent.height, width / extent.width)
-            camera.center = (0.0, (extent.top + extent.bottom) / 2, (extent.left + extent.right) / 2)
-            camera.zoom = zoom
-            self._size_text(zoom * layout.pitch)
+            camera, canvas = self._viewer.scene.camera, layout.canvas
+            camera.center = (0.0, (canvas.top + canvas.bottom) / 2, (canvas.left + canvas.right) / 2)
+            camera.zoom = 1 / layout.unit
         self._left = self._place()
 
     @property
@@ -76,13 +69,6 @@ class BoardCamera:
     def _place(self) -> tuple[float, ...]:
         camera = self._viewer.scene.camera
         return (*camera.center, camera.zoom)
-
-    def _size_text(self, screen_px: float) -> None:
-        points = text_points(screen_px)
-        self.letter_px = LETTER_WIDTH * points / POINTS_PER_SCREEN_PX / screen_px
-        captions = self._layers.adopt(Role.CAPTIONS, Points)
-        if captions is not None and captions.text.size != points:
-            captions.text.size = points
 
 
 TOLD = "The board is flat: its layers are hidden in 3-D, and come back in 2-D."

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from napari.layers import Points
 
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers
-from napari_vidrecon.viewer.board.outlines import LEGEND_LINE_PX, LEGEND_TOP_PX
-from napari_vidrecon.viewer.board.tiles import TITLE_PX, BoardLayout
+from napari_vidrecon.viewer.board.movies import clip_of, other_runs
+from napari_vidrecon.viewer.board.outlines import SAMPLE_PX, bar_box, bar_is_short
+from napari_vidrecon.viewer.board.tiles import LEGEND_LINES, LINE_PX, BoardLayout, Box
 from napari_vidrecon.viewer.evaluation import silent_neurons
-from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, RasterOrder, ReconstructionModel
+from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, Layout, RasterOrder, ReconstructionModel
 
 NOTHING = " "
 """An empty caption has no glyph, which the renderer does not take."""
-TITLE_ABOVE_PX = 1.0
-LEGEND_INDENT_PX = LEGEND_LINE_PX + 2.0
-LEGEND_BELOW_PX = LEGEND_TOP_PX + 3.0
-BAR_BELOW_PX = LEGEND_TOP_PX + 7.0
-TICK_BELOW_PX = 5.0
+BASE_PX, INDENT_PX, TICK_BELOW_PX = 5.0, 6.0, 14.0
+"""Screen pixels: a text's base above the lower edge of its line; before it, after a sample; below an axis."""
+LEAST_TICK_PX = 55.0
 TICK_SPACINGS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
 MOST_TICKS = 6
-TEXT_HEIGHT_PX = 2.75
-"""Height of the letters in pixels of the movie when the whole board is in view."""
-SMALLEST_POINTS, LARGEST_POINTS = 7.0, 14.0
-POINTS_PER_SCREEN_PX = 0.75
-LETTER_WIDTH = 0.7
-"""Mean width of a letter as a share of its height, for what must not reach into the next tile."""
+TEXT_POINTS = 7.0
+LETTER_PX = 7.3
+"""Mean width of a letter on the screen, for what must not reach into the next tile."""
 POINT_SIZE = 0.01
-BARS_TITLE_ABOVE_PX = 1.0
+STRIP_WORDS = ("Correlation with the stimulus, frame by frame", "Frame correlation")
 ORDER_WORDS = {
     RasterOrder.RECORDED: "as recorded",
     RasterOrder.SIMILARITY: "by similarity",
@@ -56,6 +53,13 @@ MISSING_WORDS = {
     ActivityMode.FROM_RECONSTRUCTION: "No prediction from the reconstruction yet",
     ActivityMode.DIFFERENCE: "No two predictions to compare yet",
 }
+
+
+NOTHING_BESIDE = {
+    Layout.COMPARE: ("To compare, run this clip once more", "Run it again to compare"),
+    Layout.PAPER: ("Reconstruct other clips to see them here, too", "Run other clips, too"),
+}
+"""What to do where a layout has one run to show."""
 
 
 @dataclass(frozen=True)
@@ -100,20 +104,26 @@ def titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
     }
     if model.recipe_of_board is not None and model.recipe_of_board.target == "predicted":
         found[Role.RECONSTRUCTION] = "Reconstruction from predicted activity"
+    if model.presentation.words:
+        found[Role.RECONSTRUCTION] += f" ({model.presentation.words})"
     if model.compared is not None:
         shown = model.shown.name if model.shown is not None else "present run"
         found[Role.RECONSTRUCTION] = f"Reconstruction: {shown}"
         found[Role.COMPARISON] = f"Compared: {model.compared.name}"
+    elif model.layout is Layout.COMPARE and model.shown is not None:
+        found[Role.RECONSTRUCTION] = f"{model.shown.name}, r = {model.shown.correlation:.2f}"
     if model.blinking:
         found[Role.RECONSTRUCTION] += f" / {found[Role.COMPARISON]}"
     return found
 
 
 def short_titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
-    """The same in fewer letters, for the narrow tiles of napari's grid."""
+    """The same in fewer letters, for narrow tiles and those of napari's grid."""
     predicted = SHORT_ACTIVITY_WORDS[ActivityMode(model.activity_mode)]
     labelled = model.trial is not None and model.trial.labelled and model.neurons is not None
     recorded = f"Recorded: {_neurons_shown(model)}" if labelled else _recorded_title(model)
+    if _predicted_title(model) in MISSING_WORDS.values():
+        predicted = "No prediction yet"
     return {**titles(model, has_error), Role.RECORDED: recorded, Role.PREDICTED: predicted}
 
 
@@ -129,16 +139,21 @@ def heading(model: ReconstructionModel) -> str:
     return "   ·   ".join(part for part in (mouse, clip, length) if part)
 
 
+def short_heading(model: ReconstructionModel) -> str:
+    """The clip alone; that a mouse is simulated is always said."""
+    simulated = "Simulated · " if model.trial is not None and model.trial.simulated else ""
+    return f"{simulated}{model.clip_name}"
+
+
 def captions(
     model: ReconstructionModel,
     layout: BoardLayout,
+    row: tuple[Role, ...],
     has_error: bool,
     error_limit: float,
-    frame_s: float,
-    letter_px: float = TEXT_HEIGHT_PX * LETTER_WIDTH,
-    curves: str = NOTHING,
+    curves: str = "",
 ) -> list[Caption]:
-    """Every caption in its place; as many for every state of one trial.
+    """Every caption in its place.
 
     Parameters
     ----------
@@ -146,14 +161,12 @@ def captions(
         The state of the window.
     layout
         Where the tiles lie.
+    row
+        What the movies' tiles show.
     has_error
         There is a map of the error.
     error_limit
         Grey levels at the ends of the colour bar.
-    frame_s
-        Time of a frame in seconds.
-    letter_px
-        Width of a letter in pixels of the movie; captions are cut to their tiles by it.
     curves
         Whose activity is drawn above the rasters.
 
@@ -162,54 +175,96 @@ def captions(
     list[Caption]
         Empty ones included.
     """
-    pitch, words = layout.pitch, titles(model, has_error)
-    movie_row = [Role.STIMULUS, Role.RECONSTRUCTION, Role.COMPARISON, Role.ERROR_MAP]
-    if layout.columns < len(movie_row):
-        movie_row.remove(Role.COMPARISON)
-    above = -TITLE_ABOVE_PX * pitch
-    written = [Caption(above - TITLE_PX * pitch, 0.0, heading(model))]
-    for column, role in enumerate(movie_row):
-        box = layout.movie(column)
-        written.append(Caption(above, box.left, fitted(words[role], box.width / pitch / letter_px)))
-    bottom = layout.movie(0).bottom
-    room = int((layout.cols - LEGEND_INDENT_PX) / letter_px)
-    legend = [
-        f"{name} mask, {level}" if len(f"{name} mask, {level}") <= room else fitted(f"{name}, {level}", room)
-        for name, level in (
-            ("evaluation", f"α ≥ {model.evaluation_threshold:.3g}"),
-            ("training", f"α ≥ {model.training_threshold:.3g}"),
-        )
-    ]
-    written += [
-        Caption(bottom + LEGEND_BELOW_PX * pitch, layout.movie(column).left + LEGEND_INDENT_PX * pitch, text)
-        for column, text in enumerate(legend)
-    ]
-    bar = layout.movie(layout.columns - 1)
-    shown = model.error_mode != ErrorMode.NONE
-    low = f"−{error_limit:.0f} darker" if model.error_has_sign else "0"
-    high = f"brighter +{error_limit:.0f}" if model.error_has_sign else f"{error_limit:.0f} grey levels"
-    ends = ((bar.left, low), (bar.right - len(high) * letter_px * pitch, high))
-    written += [Caption(bottom + BAR_BELOW_PX * pitch, x, text if shown else NOTHING) for x, text in ends]
-    shorter = short_titles(model, has_error)
-    bars = layout.bars
-    written.append(Caption(bars.top - BARS_TITLE_ABOVE_PX * pitch, bars.left, "r" if model.neurons else NOTHING))
-    for column, role in enumerate((Role.RECORDED, Role.PREDICTED)):
-        box = layout.raster(column)
-        letters = box.width / pitch / letter_px
-        about = f"; curve: {curves}" if curves and role == Role.RECORDED else ""
-        offered = (words[role] + about, shorter[role] + about, words[role])
-        title = next((each for each in offered if len(each) <= letters), fitted(shorter[role], letters))
-        written.append(Caption(layout.activity.top - TITLE_ABOVE_PX * pitch, box.left, title))
-        written += [
-            Caption(box.bottom + TICK_BELOW_PX * pitch, box.left + time_s / (layout.frames * frame_s) * box.width, text)
-            for time_s, text in ticks(layout.frames * frame_s)
-        ]
+    if model.trial is None:
+        return []
+    words, short = titles(model, has_error), short_titles(model, has_error)
+    written = list(_legend(model, layout, error_limit))
+    if layout.titled:
+        # The lower one of a cell needs no title of its own.
+        written += _movie_titles(words, layout, {Layout.COMPARE: row[:2], Layout.PAPER: row[:1]}.get(layout.kind, row))
+        written += _other_titles(model, layout)
+    frame_s = 1 / model.trial.frame_rate_hz
+    if layout.strip is not None and layout.words.axis:
+        written.append(_above(layout.strip, STRIP_WORDS, layout))
+        written += _seconds(layout.strip, layout, frame_s)
+    if layout.has_rasters and layout.words.axis:
+        for number, role in enumerate((Role.RECORDED, Role.PREDICTED)):
+            about = f"; curve: {curves}" if curves and role == Role.RECORDED and model.trial.labelled else ""
+            box, offered = layout.raster(number), (words[role] + about, short[role] + about, words[role], short[role])
+            written.append(_above(Box(layout.activity.top, box.left, box.height, box.width), offered, layout))
+            written += _seconds(layout.raster(number), layout, frame_s)
+        if layout.bars.width >= LETTER_PX * layout.unit:
+            written.append(_above(layout.bars, ("r",), layout))
     return written
 
 
-def ticks(duration_s: float) -> list[tuple[float, str]]:
-    """Round times within a clip, and how they are written."""
-    spacing = next((s for s in TICK_SPACINGS_S if duration_s / s <= MOST_TICKS), TICK_SPACINGS_S[-1])
+def _legend(model: ReconstructionModel, layout: BoardLayout, error_limit: float) -> Iterator[Caption]:
+    px, lines = layout.unit, layout.legend
+    if lines and not (layout.kind is Layout.PAPER and not layout.others):
+        yield _in_line(lines[0], (heading(model), short_heading(model)), layout)
+    if len(lines) < LEGEND_LINES:
+        return
+    masks = (("evaluation", model.evaluation_threshold), ("training", model.training_threshold))
+    for line, (name, threshold) in zip(lines[1:3], masks, strict=True):
+        level = f"α ≥ {threshold:.2f}"
+        yield _in_line(line, (f"{name} mask, {level}", f"{name}, {level}"), layout, SAMPLE_PX + INDENT_PX)
+    if model.error_mode == ErrorMode.NONE:
+        return
+    bar = bar_box(layout)
+    signed, short = model.error_has_sign, bar_is_short(layout)
+    low = (f"−{error_limit:.0f}" + ("" if short else " darker")) if signed else "0"
+    high = f"+{error_limit:.0f} brighter" if signed else f"{error_limit:.0f} grey levels"
+    yield _in_line(lines[-1], (low,), layout)
+    yield _in_line(lines[-1], (high, f"{error_limit:.0f}"), layout, (bar.right - lines[-1].left) / px + INDENT_PX)
+
+
+def _movie_titles(words: dict[Role, str], layout: BoardLayout, row: tuple[Role, ...]) -> Iterator[Caption]:
+    for number, role in enumerate(row):
+        box = layout.movie(number)
+        if layout.titles_beside:
+            line = Box(box.top, layout.panel.left, LINE_PX * layout.unit, layout.panel.width)
+            yield _in_line(line, (words[role],), layout)
+        else:
+            yield _above(box, (words[role],), layout)
+
+
+def _other_titles(model: ReconstructionModel, layout: BoardLayout) -> Iterator[Caption]:
+    runs = other_runs(model) if layout.others else []
+    if not runs and layout.kind in NOTHING_BESIDE:
+        place = layout.legend[-1] if layout.legend else layout.panel
+        below = Box(place.bottom, layout.panel.left, place.height, layout.panel.width)
+        yield _in_line(below if layout.kind is Layout.COMPARE else place, NOTHING_BESIDE[layout.kind], layout)
+    if layout.kind is Layout.PAPER and runs:
+        yield _above(layout.tiles[0], (model.clip_name,), layout)
+    each = 2 if layout.kind is Layout.PAPER else 1
+    for run, box in zip(runs, layout.others[::each], strict=False):
+        name = clip_of(run) if each > 1 else run.name
+        yield _above(box, (f"{name}, r = {run.correlation:.2f}", name), layout)
+
+
+def _in_line(line: Box, texts: tuple[str, ...], layout: BoardLayout, indent_px: float = 0.0) -> Caption:
+    """The first of the texts that a line has room for, or what it has room for of the last."""
+    letters = (line.width / layout.unit - indent_px) / LETTER_PX
+    text = next((text for text in texts if len(text) <= letters), texts[-1])
+    return Caption(line.bottom - BASE_PX * layout.unit, line.left + indent_px * layout.unit, fitted(text, letters))
+
+
+def _above(box: Box, texts: tuple[str, ...], layout: BoardLayout) -> Caption:
+    line_height = LINE_PX * layout.unit
+    return _in_line(Box(box.top - line_height, box.left, line_height, box.width), texts, layout)
+
+
+def _seconds(box: Box, layout: BoardLayout, frame_s: float) -> Iterator[Caption]:
+    duration_s = layout.frames * frame_s
+    most = int(box.width / layout.unit / LEAST_TICK_PX)
+    for time_s, text in ticks(duration_s, most):
+        yield Caption(box.bottom + TICK_BELOW_PX * layout.unit, box.left + time_s / duration_s * box.width, text)
+
+
+def ticks(duration_s: float, most: int = MOST_TICKS) -> list[tuple[float, str]]:
+    """Round times within a clip, no more than so many, and how they are written."""
+    most = min(max(most, 1), MOST_TICKS)
+    spacing = next((s for s in TICK_SPACINGS_S if duration_s / s <= most), TICK_SPACINGS_S[-1])
     # None at the very end: its text would leave the board.
     times = np.arange(0, duration_s - spacing / 4, spacing)
     return [(float(time_s), f"{time_s:g} s" if index == 0 else f"{time_s:g}") for index, time_s in enumerate(times)]
@@ -245,29 +300,23 @@ def write(layers: RoleLayers, written: list[Caption], colour: str) -> None:
             positions,
             name="captions",
             features=texts,
-            text={"string": "{caption}", "anchor": "upper_left", "size": SMALLEST_POINTS, "color": colour},
+            text={"string": "{caption}", "anchor": "upper_left", "size": TEXT_POINTS, "color": colour},
             size=POINT_SIZE,
             face_color="transparent",
             border_color="transparent",
-            units=(layers.unit,) * 2,
+            units=layers.units[-2:],
             metadata={ROLE_KEY: str(Role.CAPTIONS)},
         )
         # A layer that was just added is selected; a tap on Delete should not hit it, and tools stay as they were.
         layers.viewer.layers.selection.active = active
         return
-    if {str(unit) for unit in layer.units} != {layers.unit}:
-        layer.units = (layers.unit,) * 2
+    if tuple(str(unit) for unit in layer.units) != layers.units[-2:]:
+        layer.units = layers.units[-2:]
     if not np.array_equal(layer.data, positions):
         layer.data = positions
     if list(layer.features["caption"]) != texts["caption"]:
         layer.features = texts
     layer.text.color = colour
-
-
-def text_points(screen_px_per_pixel: float) -> float:
-    """Font size, in points, that fits the tiles when a movie pixel is so many pixels on the screen."""
-    size = TEXT_HEIGHT_PX * screen_px_per_pixel * POINTS_PER_SCREEN_PX
-    return float(np.clip(size, SMALLEST_POINTS, LARGEST_POINTS))
 
 
 def _error_title(model: ReconstructionModel, has_error: bool) -> str:

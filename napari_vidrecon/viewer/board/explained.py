@@ -111,11 +111,11 @@ class ExplainedView:
         if layout is None or rows is None:
             return
         self._makes = make
-        if not layout.gridded:
+        if not layout.gridded and (layout.has_rasters or make):
             self._draw_bars(layout, rows, predicted)
             self.draw_curves(layout, predicted)
         for role in (Role.BARS, Role.CURVES):
-            self._layers.show(self._layers.find(role), not layout.gridded)
+            self._layers.show(self._layers.find(role), layout.has_rasters and not layout.gridded)
 
     def _draw_bars(self, layout: BoardLayout, rows: RasterRows, predicted: np.ndarray | None) -> None:
         known = self.correlation(predicted)

@@ -1,18 +1,20 @@
-"""Napari's list of layers, at rest while pictures change quickly."""
+"""Napari's list of layers: at rest while pictures change quickly, and without the board's inner parts."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QAbstractItemView, QDockWidget
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QAbstractItemView, QDockWidget, QListView
 
+from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role
 from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.main_window import main_window_of
 
 if TYPE_CHECKING:
     import napari
+    from napari.utils.events import EventEmitter
 
 REST_MS = 500
 LAYER_LIST = "layer list"
@@ -37,15 +39,58 @@ class LayerListRest:
         self._viewer, self.faults = viewer, faults
         self._list: QAbstractItemView | None = None
         self._timer: QTimer | None = None
+        self._inner: frozenset[Role] = frozenset()
+        self._sorting: QTimer | None = None
+        for event in self._changes:
+            event.connect(self._soon)
         viewer.dims.events.current_step.connect(self.begin)
+
+    @property
+    def _changes(self) -> tuple[EventEmitter, ...]:
+        events = self._viewer.layers.events
+        return events.inserted, events.removed, events.reordered
+
+    def hide(self, inner: frozenset[Role]) -> None:
+        """Leave layers of these roles out of the list: nobody has a use for them one by one."""
+        self._inner = inner
+        self._soon()
+
+    def _soon(self) -> None:
+        # Napari's list learns of a layer in the same turn of the event loop, but not always before us.
+        if getattr(self._viewer, "window", None) is None:
+            return
+        if self._sorting is None:
+            self._sorting = QTimer()
+            self._sorting.setSingleShot(True)
+            self._sorting.timeout.connect(self._sort)
+        self._sorting.start(0)
+
+    @guarded
+    def _sort(self) -> None:
+        view = None
+        # The window may have been closed in the meantime.
+        with contextlib.suppress(RuntimeError):
+            view = self._view
+        model = None if view is None else view.model()
+        if not isinstance(view, QListView) or model is None:
+            return
+        for row in range(model.rowCount()):
+            layer = model.index(row, 0).data(Qt.ItemDataRole.UserRole)
+            inner = getattr(layer, "metadata", {}).get(ROLE_KEY) in self._inner
+            if view.isRowHidden(row) != inner:
+                view.setRowHidden(row, inner)
+
+    @property
+    def _view(self) -> QAbstractItemView | None:
+        dock = main_window_of(self._viewer).findChild(QDockWidget, LAYER_LIST)
+        return None if dock is None else dock.findChild(QAbstractItemView)
 
     @guarded
     def begin(self) -> None:
         """Many changes follow: rest for a moment, then paint once. A list that a person points at stays awake."""
         if self._list is not None or getattr(self._viewer, "window", None) is None:
             return
-        dock = main_window_of(self._viewer).findChild(QDockWidget, LAYER_LIST)
-        view = None if dock is None else dock.findChild(QAbstractItemView)
+        view = self._view
         if view is None or view.underMouse() or view.hasFocus() or not view.updatesEnabled():
             return
         view.setUpdatesEnabled(False)
@@ -68,6 +113,10 @@ class LayerListRest:
     def close(self) -> None:
         """Leave the list alone."""
         self._viewer.dims.events.current_step.disconnect(self.begin)
+        for event in self._changes:
+            event.disconnect(self._soon)
+        if self._sorting is not None:
+            self._sorting.stop()
         if self._timer is not None:
             self._timer.stop()
         self.end()

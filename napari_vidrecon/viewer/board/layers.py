@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from enum import StrEnum
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import pint
 from napari.layers import Image, Layer
 
+from napari_vidrecon.analysis.postprocess import GREY_LEVEL, Presentation
 from napari_vidrecon.viewer.board.tiles import Box
 from napari_vidrecon.viewer.time_axis import ROLE_KEY, present_frame
 
 if TYPE_CHECKING:
     import napari
+    from napari.utils.events import Event
 
 
 AnyLayer = TypeVar("AnyLayer", bound=Layer)
@@ -36,6 +41,9 @@ class Role(StrEnum):
     CURVES = "activity_curves"
     MARKED = "marked_neurons"
     CAPTIONS = "captions"
+    STRIP = "correlation_strip"
+    OTHERS = "other_movies"
+    DIFFERENCES = "other_differences"
     PAINTING = "mask_painting"
     REGION = "region"
     CELLS = "cells"
@@ -61,6 +69,41 @@ class RoleLayers:
         """Hidden only for as long as the viewer shows three dimensions."""
         self.unit = "pixel"
         self.frame_s = 1.0
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.events.removed.connect(self.agree_on_units)
+
+    def close(self) -> None:
+        """Follow the viewer no longer."""
+        self.viewer.layers.events.inserted.disconnect(self._on_inserted)
+        self.viewer.layers.events.removed.disconnect(self.agree_on_units)
+
+    @property
+    def units(self) -> tuple[str, str, str]:
+        """Of time, rows and columns: seconds and the screen's, or those of a person's layers that measure others.
+
+        Napari draws nothing by its units as soon as two layers do not measure the same along an axis, and says so at
+        every change. A person's layers are theirs, so ours give way.
+        """
+        found = ["second", self.unit, self.unit]
+        for axis in (-3, -2, -1):
+            theirs = [layer.units[axis] for layer in self.viewer.layers if _has_axis(layer, axis)]
+            others = [unit for unit in theirs if unit.dimensionality != _unit(found[axis]).dimensionality]
+            if others:
+                found[axis] = str(min(others, key=lambda unit: (1 * unit).to_base_units().magnitude))
+        return found[0], found[1], found[2]
+
+    def agree_on_units(self) -> None:
+        """Bring what a person opened or closed, and our layers, together."""
+        units = self.units
+        for layer in self.ours():
+            wanted = units[-layer.ndim :]
+            if layer.ndim <= len(units) and tuple(str(unit) for unit in layer.units) != wanted:
+                layer.units = wanted
+
+    def _on_inserted(self, event: Event) -> None:
+        if ROLE_KEY not in event.value.metadata:
+            event.value.events.units.connect(self.agree_on_units)
+        self.agree_on_units()
 
     @property
     def frame(self) -> int:
@@ -83,7 +126,7 @@ class RoleLayers:
         layer = self.find(role)
         return layer if isinstance(layer, kind) else None
 
-    def image(self, role: Role, name: str, data: np.ndarray | ErrorFrames, at: Box, **style: Any) -> Image:
+    def image(self, role: Role, name: str, data: np.ndarray | ComputedFrames, at: Box, **style: Any) -> Image:
         """Adopt the image of a role, or add it, and put it in its place.
 
         Parameters
@@ -109,7 +152,7 @@ class RoleLayers:
             if layer is not None:
                 self.viewer.layers.remove(layer)
             spatial = data.ndim - 1 if style.get("rgb") else data.ndim
-            units = ("second", self.unit, self.unit)[-spatial:]
+            units = self.units[-spatial:]
             labels = ("time", "y", "x")[-spatial:]
             scale, translate = self._geometry(at, data.shape[:spatial])
             known = {"units": units, "axis_labels": labels, "scale": scale, "translate": translate}
@@ -133,7 +176,7 @@ class RoleLayers:
         """
         shape = layer.data.shape[: layer.ndim] if rows_columns is None else rows_columns
         scale, translate = self._geometry(at, shape)
-        units = ("second", self.unit, self.unit)[-layer.ndim :]
+        units = self.units[-layer.ndim :]
         if tuple(str(unit) for unit in layer.units) != units:
             layer.units = units
         # Each of these makes napari look at all layers again, so what stays is left alone.
@@ -173,6 +216,15 @@ class RoleLayers:
         return [layer for layer in self.viewer.layers if ROLE_KEY in layer.metadata]
 
 
+def _unit(name: str) -> pint.Unit:
+    return pint.get_application_registry().Unit(name)
+
+
+def _has_axis(layer: Layer, axis: int) -> bool:
+    """Whether a layer is a person's, and has that axis, counted from the end."""
+    return ROLE_KEY not in layer.metadata and layer.ndim >= -axis
+
+
 def redraw(layer: Layer) -> None:
     """Show data that changed in place; thumbnails wait, for they cost more than the picture."""
     layer.refresh(thumbnail=False, highlight=False, extent=False)
@@ -188,26 +240,22 @@ def repaint(layer: Layer) -> None:
         layer.events.set_data()
 
 
-class ErrorFrames:
-    """First movie minus second, inside the evaluation mask; zero until there are two movies.
+class ComputedFrames:
+    """A movie of which a frame is computed when it is looked at.
 
-    A run brings a new movie many times a minute, of which one frame is on the screen. Napari shows, reads and
-    saves it like any array; `numpy.asarray` computes all of it. The frame that was read last stays up to date: it
-    is computed again, in place, when the movies change.
+    Napari shows, reads and saves it like any array; `numpy.asarray` computes all of it. The frame that was read last
+    stays up to date: it is computed again, in place, by `_renew`.
 
     Parameters
     ----------
     shape
-        (T, rows, columns) of the movies.
+        (T, rows, columns).
     """
 
     dtype = np.dtype(np.float32)
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = tuple(shape)
-        self._movies: tuple[np.ndarray, np.ndarray | None] | None = None
-        self._within: np.ndarray = np.ones(self.shape[-2:], np.float32)
-        self._signed = True
         self._read: tuple[Any, np.ndarray] | None = None
 
     @property
@@ -219,6 +267,130 @@ class ErrorFrames:
     def size(self) -> int:
         """Number of elements."""
         return int(np.prod(self.shape))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, place: Any) -> np.ndarray:
+        found = self._computed(place)
+        if found.size == int(np.prod(self.shape[1:])):
+            self._read = (place, found)
+        return found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[...], dtype=dtype)
+
+    def _renew(self) -> None:
+        """Bring the frame that was read last up to date."""
+        if self._read is not None:
+            place, frame = self._read
+            np.copyto(frame, self._computed(place))
+
+    def _computed(self, place: Any) -> np.ndarray:
+        raise NotImplementedError
+
+
+class ShownFrames(ComputedFrames):
+    """A reconstruction as it is shown, e.g. smoothed and matched.
+
+    Parameters
+    ----------
+    truth
+        (T, rows, columns), grey levels.
+    """
+
+    def __init__(self, truth: np.ndarray) -> None:
+        super().__init__(truth.shape)
+        self._truth = truth
+        self._video: np.ndarray | None = None
+        self._mask: np.ndarray = np.ones(truth.shape[1:], dtype=bool)
+        self._presentation = Presentation()
+        self._level = (1.0, 0.0)
+
+    def show(
+        self, video: np.ndarray | None, mask: np.ndarray, presentation: Presentation, *, same_level: bool = False
+    ) -> None:
+        """Show this movie from now on.
+
+        Parameters
+        ----------
+        video
+            (T, rows, columns) float32, or None for grey.
+        mask
+            (rows, columns) bool, where it is matched.
+        presentation
+            What is done to it.
+        same_level
+            Match it as the movie before, which it hardly differs from.
+        """
+        self._video, self._mask, self._presentation = video, mask, presentation
+        if video is not None and not same_level:
+            self._level = presentation.level(video, self._truth, mask)
+        self._renew()
+
+    def _computed(self, place: Any) -> np.ndarray:
+        if self._video is None:
+            return np.full(np.broadcast_to(np.float32(0), self.shape)[place].shape, GREY_LEVEL, np.float32)
+        frame, rest = (place[0], place[1:]) if isinstance(place, tuple) else (place, ())
+        if isinstance(frame, int | np.integer):
+            number = int(frame) % len(self)
+            whole = self._presentation.frame(self._video, self._truth, self._mask, number, self._level)
+            return np.array(whole[rest], np.float32)
+        return np.asarray(self._presentation.of(self._video, self._truth, self._mask), np.float32)[place]
+
+
+class MosaicFrames(ComputedFrames):
+    """Several movies in one, each in its place; what lies between them is NaN, and so is what is over.
+
+    Parameters
+    ----------
+    shape
+        (T, rows, columns) of the whole.
+    parts
+        Each a movie, (frames, rows, columns), and the row and column of its corner.
+    """
+
+    def __init__(self, shape: tuple[int, ...], parts: Sequence[tuple[np.ndarray | ComputedFrames, int, int]]) -> None:
+        super().__init__(shape)
+        self._parts = tuple(parts)
+
+    def renew(self) -> None:
+        """Show what changed in the movies."""
+        self._renew()
+
+    def _computed(self, place: Any) -> np.ndarray:
+        frame, rest = (place[0], place[1:]) if isinstance(place, tuple) else (place, ())
+        if isinstance(frame, int | np.integer):
+            return self._frame(int(frame) % len(self))[rest]
+        numbers = np.arange(len(self))[frame] if not isinstance(frame, EllipsisType) else np.arange(len(self))
+        whole = np.stack([self._frame(int(number)) for number in np.atleast_1d(numbers)])
+        return whole[(slice(None), *rest)]
+
+    def _frame(self, number: int) -> np.ndarray:
+        picture = np.full(self.shape[1:], np.nan, np.float32)
+        for movie, top, left in self._parts:
+            if number < len(movie):
+                part = movie[number]
+                picture[top : top + part.shape[0], left : left + part.shape[1]] = part
+        return picture
+
+
+class ErrorFrames(ComputedFrames):
+    """First movie minus second, inside the evaluation mask; zero until there are two movies.
+
+    A run brings a new movie many times a minute, of which one frame is on the screen.
+
+    Parameters
+    ----------
+    shape
+        (T, rows, columns) of the movies.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(shape)
+        self._movies: tuple[np.ndarray, np.ndarray | None] | None = None
+        self._within: np.ndarray = np.ones(self.shape[-2:], np.float32)
+        self._signed = True
 
     def show(self, first: np.ndarray, second: np.ndarray | None, within: np.ndarray, *, signed: bool) -> None:
         """Take the difference of these from now on.
@@ -242,28 +414,10 @@ class ErrorFrames:
         self._movies = None
         self._renew()
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, place: Any) -> np.ndarray:
-        found = self._error(place)
-        if found.size == int(np.prod(self.shape[1:])):
-            self._read = (place, found)
-        return found
-
-    def _renew(self) -> None:
-        """Bring the frame that was read last up to date."""
-        if self._read is not None:
-            place, frame = self._read
-            np.copyto(frame, self._error(place))
-
-    def _error(self, place: Any) -> np.ndarray:
+    def _computed(self, place: Any) -> np.ndarray:
         if self._movies is None:
             return np.array(np.broadcast_to(np.float32(0), self.shape)[place])
         first, second = self._movies
         error = first[place] if second is None else first[place] - second[place]
         error = error * np.broadcast_to(self._within, self.shape)[place]
         return error if self._signed else np.abs(error)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self[...], dtype=dtype)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QTimer
@@ -10,16 +15,65 @@ from napari_vidrecon.analysis.error_maps import symmetric_limit
 from napari_vidrecon.analysis.postprocess import smooth
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.viewer.board.colormaps import error_magnitude, signed_error
-from napari_vidrecon.viewer.board.layers import ErrorFrames, Role, RoleLayers, repaint
-from napari_vidrecon.viewer.board.tiles import BoardLayout
+from napari_vidrecon.viewer.board.layers import (
+    ComputedFrames,
+    ErrorFrames,
+    MosaicFrames,
+    Role,
+    RoleLayers,
+    ShownFrames,
+    repaint,
+)
+from napari_vidrecon.viewer.board.tiles import BoardLayout, Box, around
+from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.faults import Faults, guarded
-from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
+from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord, RunState
 
 GREY_LIMITS = (0.0, 255.0)
 FIRST_ERROR_LIMIT = 64.0
 """Grey levels at which the error's colour is full, until a run has ended and says what is usual."""
+MATCHING_RESTS_S = 2.0
+MOST_COMPARED, MOST_CLIPS = 5, 11
+"""Runs beside the one on the board, and clips beside its clip."""
 BLINK_HZ = 2.0
 """Both movies are seen so many times a second."""
+
+
+def tiles_shown(model: ReconstructionModel) -> tuple[Role, ...]:
+    """Which movies have a tile of their own, in order."""
+    row = [Role.STIMULUS, Role.RECONSTRUCTION]
+    if model.layout is Layout.PAPER and not model.grid:
+        return tuple(row)
+    if model.layout is Layout.COMPARE and not model.grid:
+        return (*row, Role.ERROR_MAP)
+    if model.compared is not None and not model.blinking:
+        row.append(Role.COMPARISON)
+    if model.error_mode != ErrorMode.NONE and (model.error_apart or model.grid):
+        row.append(Role.ERROR_MAP)
+    return tuple(row)
+
+
+def other_runs(model: ReconstructionModel) -> list[RunRecord]:
+    """Runs beside the one on the board: of this clip to compare, or the newest of every other clip as in the paper."""
+    if model.grid or model.trial is None:
+        return []
+    if model.layout is Layout.COMPARE:
+        newest_first = [run for run in reversed(model.runs_here) if run is not model.shown]
+        newest_first.sort(key=lambda run: run is not model.compared)
+        return [run for run in newest_first if run.result.video.shape == model.trial.video.shape][:MOST_COMPARED]
+    if model.layout is Layout.PAPER:
+        newest = {clip_of(run): run for run in model.runs if run not in model.runs_here}
+        shape = model.trial.video.shape[1:]
+        return [run for run in newest.values() if run.result.video.shape[1:] == shape][-MOST_CLIPS:]
+    return []
+
+
+def clip_of(run: RunRecord) -> str:
+    """Which clip a run is of, in words."""
+    if run.recipe.stimulus:
+        return run.recipe.stimulus
+    start, stop = run.recipe.frames
+    return f"trial {run.recipe.trial}" + (f", from frame {start}" if start or stop else "")
 
 
 class MovieTiles:
@@ -38,6 +92,13 @@ class MovieTiles:
         self._within: np.ndarray = np.ones((1, 1), np.float32)
         self._setting_limits = False
         self.error_limit = FIRST_ERROR_LIMIT
+        self._matched_s = -math.inf
+        self._smooth = False
+
+    @property
+    def row(self) -> tuple[Role, ...]:
+        """What the tiles show, in their order."""
+        return tiles_shown(self._model)
 
     def build(self, layout: BoardLayout) -> None:
         """Make or adopt the layers for the model's trial."""
@@ -46,24 +107,119 @@ class MovieTiles:
         grey = {"contrast_limits": GREY_LIMITS, "colormap": "gray", "interpolation2d": "nearest"}
         self._layers.image(Role.STIMULUS, "stimulus", trial.video, layout.movie(0), **grey)
         blank = np.full(trial.video.shape, GREY_LEVEL, np.float32)
-        self._layers.image(Role.RECONSTRUCTION, "reconstruction", blank, layout.movie(1), **grey)
+        shown = ShownFrames(trial.video) if self._model.presentation.changes else blank
+        self._layers.image(Role.RECONSTRUCTION, "reconstruction", shown, layout.movie(1), **grey)
         below = np.full(trial.video.shape[1:], GREY_LEVEL, np.float32)
-        self._layers.image(Role.ERROR_BASE, "below the error", below, layout.movie(layout.columns - 1), **grey)
+        self._layers.image(
+            Role.ERROR_BASE, "below the error", below, layout.movie(self.number_of(Role.ERROR_BASE)), **grey
+        )
         limits = (-self.error_limit, self.error_limit)
         colours = {"contrast_limits": limits, "colormap": signed_error(), "interpolation2d": "nearest"}
-        over = layout.movie(layout.columns - 1)
+        over = layout.movie(self.number_of(Role.ERROR_MAP))
         error = self._layers.image(Role.ERROR_MAP, "error", ErrorFrames(blank.shape), over, **colours)
         error.events.contrast_limits.connect(self._keep_symmetric)
 
     def arrange(self, layout: BoardLayout) -> None:
         """Put every tile in its place."""
-        last = layout.columns - 1
-        columns = {Role.STIMULUS: 0, Role.RECONSTRUCTION: 1, Role.ERROR_BASE: last, Role.ERROR_MAP: last}
-        columns[Role.COMPARISON] = 1 if self._model.blinking else 2
-        for role, column in columns.items():
+        for role in (Role.STIMULUS, Role.RECONSTRUCTION, Role.COMPARISON, Role.ERROR_BASE, Role.ERROR_MAP):
             layer = self._layers.find(role)
             if layer is not None:
-                self._layers.place(layer, layout.movie(column))
+                self._layers.place(layer, layout.movie(self.number_of(role)))
+        shows_error = self._model.error_mode != ErrorMode.NONE and layout.kind is not Layout.PAPER
+        apart = Role.ERROR_MAP in self.row
+        self._layers.show(self._layers.find(Role.ERROR_BASE), shows_error and apart)
+        self._layers.show(self._layers.find(Role.ERROR_MAP), shows_error)
+
+        wanted = "linear" if self._model.smooth_pixels else "nearest"
+        for role in (Role.STIMULUS, Role.RECONSTRUCTION, Role.COMPARISON, Role.ERROR_BASE, Role.ERROR_MAP):
+            layer = self._layers.adopt(role, Image)
+            if layer is not None and self._smooth is not self._model.smooth_pixels:
+                layer.interpolation2d = wanted
+        self._smooth = self._model.smooth_pixels
+
+    def number_of(self, role: Role) -> int:
+        """Number of the tile that a layer lies in."""
+        row = self.row
+        if role is Role.ERROR_BASE:
+            role = Role.ERROR_MAP
+        if role in row:
+            return row.index(role)
+        lies_over_stimulus = role is Role.ERROR_MAP and self._model.error_over == "stimulus"
+        return row.index(Role.STIMULUS if lies_over_stimulus else Role.RECONSTRUCTION)
+
+    def draw_others(self, layout: BoardLayout) -> None:
+        """Further runs, in one layer, and where they differ, in another."""
+        runs = other_runs(self._model) if layout.others else []
+        if not runs:
+            self._layers.remove(Role.OTHERS)
+            self._layers.remove(Role.DIFFERENCES)
+            return
+        trial, compares = self._model.trial, layout.kind is Layout.COMPARE
+        assert trial is not None
+        shown = [self._presented(run) for run in runs]
+        movies: list[np.ndarray | ComputedFrames] = [*shown, *(trial.video for _ in layout.differences)]
+        if not compares:
+            movies = [each for run, movie in zip(runs, shown, strict=True) for each in (run.result.stimulus, movie)]
+        grey = {"contrast_limits": GREY_LIMITS, "colormap": "gray", "interpolation2d": "nearest"}
+        self._mosaic(Role.OTHERS, layout, movies, (*layout.others, *layout.differences), grey)
+        against = self._model.video if self._model.error_mode == ErrorMode.COMPARISON else trial.video
+        if compares and against is not None and self._model.error_mode != ErrorMode.NONE:
+            errors = [ErrorFrames(trial.video.shape) for _ in runs]
+            for error, run in zip(errors, runs, strict=True):
+                error.show(run.result.video, against, self._within, signed=self._model.error_has_sign)
+            colours = signed_error() if self._model.error_has_sign else error_magnitude()
+            low = -self.error_limit if self._model.error_has_sign else 0.0
+            limits = (low, self.error_limit)
+            style = {"contrast_limits": limits, "colormap": colours, "interpolation2d": "nearest"}
+            layer = self._mosaic(Role.DIFFERENCES, layout, errors, layout.differences, style)
+            layer.colormap, layer.contrast_limits = colours, limits
+        else:
+            self._layers.remove(Role.DIFFERENCES)
+
+    def _presented(self, run: RunRecord) -> np.ndarray | ShownFrames:
+        if not self._model.presentation.changes:
+            return run.result.video
+        frames = ShownFrames(run.result.stimulus)
+        frames.show(run.result.video, run.result.training_mask, self._model.presentation)
+        return frames
+
+    def _mosaic(
+        self,
+        role: Role,
+        layout: BoardLayout,
+        movies: Sequence[np.ndarray | ComputedFrames],
+        boxes: tuple[Box, ...],
+        style: dict[str, Any],
+    ) -> Image:
+        """Put movies into their boxes, as one layer.
+
+        Parameters
+        ----------
+        role
+            Of the layer.
+        layout
+            Where the boxes are from.
+        movies
+            As many as boxes.
+        boxes
+            On one grid of movie pixels.
+        style
+            Of a new layer.
+
+        Returns
+        -------
+        Image
+            In the viewer.
+        """
+        whole = around(boxes)
+        corners = [
+            (round((box.top - whole.top) / layout.pitch), round((box.left - whole.left) / layout.pitch))
+            for box in boxes
+        ]
+        size = (layout.frames, round(whole.height / layout.pitch), round(whole.width / layout.pitch))
+        frames = MosaicFrames(size, [(movie, *corner) for movie, corner in zip(movies, corners, strict=True)])
+        name = "other runs" if role is Role.OTHERS else "their differences"
+        return self._layers.image(role, name, frames, whole, **style)
 
     def update_mask(self) -> None:
         """The evaluation mask moved: the error is shown inside it."""
@@ -72,17 +228,38 @@ class MovieTiles:
 
     def draw_video(self) -> None:
         """The reconstruction as it is now."""
-        layer = self._writable(Role.RECONSTRUCTION)
+        layer = self._layers.adopt(Role.RECONSTRUCTION, Image)
         if layer is None:
             return
         video = self._fitting(self._model.video, layer)
-        if video is None:
+        self._take_kind(layer)
+        if isinstance(layer.data, ShownFrames):
+            mask = self._model.mask.binary(self._model.training_threshold)
+            layer.data.show(video, mask, self._model.presentation, same_level=self._rests_from_matching())
+        elif video is None:
             layer.data[...] = GREY_LEVEL
         else:
             np.copyto(layer.data, video)
         repaint(layer)
         if self._model.error_over == "reconstruction":
             self.draw_base()
+
+    def _take_kind(self, layer: Image) -> None:
+        """Hold the movie itself, or compute what is shown of it frame by frame."""
+        trial = self._model.trial
+        if trial is None or trial.video.shape != layer.data.shape:
+            return
+        if self._model.presentation.changes != isinstance(layer.data, ShownFrames):
+            changes = self._model.presentation.changes
+            layer.data = ShownFrames(trial.video) if changes else np.full(layer.data.shape, GREY_LEVEL, np.float32)
+
+    def _rests_from_matching(self) -> bool:
+        """While a run goes on, contrast is matched again a few times a minute only; that takes longest."""
+        now = time.monotonic()
+        if self._running and now < self._matched_s + MATCHING_RESTS_S:
+            return True
+        self._matched_s = now
+        return False
 
     def draw_error(self) -> None:
         """The chosen difference, inside the evaluation mask."""
@@ -116,11 +293,12 @@ class MovieTiles:
         """The run to compare; while blinking without one, the stimulus."""
         partner = self.partner
         trial = self._model.trial
-        if partner is None or trial is None or partner.shape != trial.video.shape:
+        beside = self._model.blinking or Role.COMPARISON in self.row
+        if partner is None or not beside or trial is None or partner.shape != trial.video.shape:
             self._layers.remove(Role.COMPARISON)
             return
         grey = {"contrast_limits": GREY_LIMITS, "colormap": "gray", "interpolation2d": "nearest"}
-        place = layout.movie(1 if self._model.blinking else 2)
+        place = layout.movie(self.number_of(Role.COMPARISON))
         layer = self._layers.image(Role.COMPARISON, "compared run", partner, place, **grey)
         self._layers.show(layer, True)
 
@@ -132,7 +310,6 @@ class MovieTiles:
         colours = signed_error() if self._model.error_has_sign else error_magnitude()
         if layer.colormap.name != colours.name:
             layer.colormap = colours
-        self._layers.show(layer, self._model.error_mode != ErrorMode.NONE)
         self._set_limit(layer, self.error_limit)
 
     def settle_limit(self) -> None:
@@ -183,10 +360,6 @@ class MovieTiles:
         if model.error_mode == ErrorMode.UNCERTAINTY and model.shown is not None and not self._running:
             return None if model.shown.uncertainty is None else (model.shown.uncertainty, None)
         return None
-
-    def _writable(self, role: Role) -> Image | None:
-        layer = self._layers.adopt(role, Image)
-        return layer if layer is not None and isinstance(layer.data, np.ndarray) else None
 
     def _fitting(self, movie: np.ndarray | None, layer: Image) -> np.ndarray | None:
         return movie if movie is not None and movie.shape == layer.data.shape else None

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from napari_vidrecon.analysis.postprocess import mask_outline
 from napari_vidrecon.viewer.board.colormaps import EVALUATION_COLOUR, TRAINING_COLOUR
-from napari_vidrecon.viewer.board.tiles import BoardLayout
+from napari_vidrecon.viewer.board.tiles import LEGEND_LINES, BoardLayout, Box
 
 FINENESS = 6
 """Elements of the picture a movie pixel."""
@@ -25,9 +25,12 @@ STEP_PX = 0.5
 ROUNDING_PX = 1.3
 ROUNDING_SHARE = 0.05
 """Steps of the pixel grid are rounded off by this, but never by more than this share of a line's length."""
-LEGEND_TOP_PX = 1.6
-LEGEND_LINE_PX = 11.0
-BAR_HEIGHT_PX = 2.4
+SAMPLE_PX = 26.0
+"""Length of a sample of an outline, screen pixels, as are the measures of the colour bar."""
+BAR_LEFT_PX, BAR_LEFT_SHORT_PX, BAR_PX, BAR_HEIGHT_PX = 88.0, 42.0, 90.0, 9.0
+BAR_IS_SHORT_BELOW_PX = 280.0
+SAMPLE_SHARE, SAMPLE_DASHES = 0.15, 5
+"""Thickness of a sample by the height of its line, and its dashes with the gaps between them."""
 BAR_GREY = 128
 """A clear colour shows the movie through it; on the bar a middle grey stands for the movie."""
 
@@ -59,22 +62,43 @@ def draw_annotations(
     tile = _tile(training, evaluation)
     if layout.gridded:
         return tile
+    elements = FINENESS / layout.pitch
     box = layout.movies
-    height, width = (round(length / layout.pitch * FINENESS) for length in (box.height, box.width))
-    picture = np.zeros((height, width, 4), np.uint8)
-    for column in range(layout.columns):
-        left = round(layout.movie(column).left / layout.pitch * FINENESS)
-        picture[: tile.shape[0], left : left + tile.shape[1]] = tile
-    top = tile.shape[0] + round(LEGEND_TOP_PX * FINENESS)
-    for column, (colour, dashed) in enumerate(((EVALUATION_COLOUR, False), (TRAINING_COLOUR, True))):
-        left = round(layout.movie(column).left / layout.pitch * FINENESS)
-        sample = _legend_line(colour, dashed)
-        picture[top : top + sample.shape[0], left : left + sample.shape[1]] = sample
-    if error_colours is not None:
-        left = round(layout.movie(layout.columns - 1).left / layout.pitch * FINENESS)
-        bar = _colour_bar(error_colours, layout.cols * FINENESS)
-        picture[top : top + bar.shape[0], left : left + bar.shape[1]] = bar
+    picture = np.zeros((round(box.height * elements), round(box.width * elements), 4), np.uint8)
+
+    def put(part: np.ndarray, at: Box) -> None:
+        top, left = round((at.top - box.top) * elements), round((at.left - box.left) * elements)
+        there = picture[top : top + part.shape[0], left : left + part.shape[1]]
+        there[...] = part[: there.shape[0], : there.shape[1]]
+
+    for place in layout.all_movies:
+        put(tile, place)
+    lines = layout.legend
+    if len(lines) == LEGEND_LINES:
+        px = layout.unit * elements
+        for line, (colour, dashed) in zip(
+            lines[1:3], ((EVALUATION_COLOUR, False), (TRAINING_COLOUR, True)), strict=True
+        ):
+            put(_legend_line(colour, dashed, round(SAMPLE_PX * px), round(line.height * elements)), line)
+        if error_colours is not None:
+            bar = bar_box(layout)
+            size = round(bar.height * elements), round(bar.width * elements)
+            put(_colour_bar(error_colours, *size), bar)
     return picture
+
+
+def bar_is_short(layout: BoardLayout) -> bool:
+    """Whether there is room for numbers only at its ends."""
+    return layout.legend[-1].width < BAR_IS_SHORT_BELOW_PX * layout.unit
+
+
+def bar_box(layout: BoardLayout) -> Box:
+    """Where the colours of the error are explained: in the last line of the legend, after the low end in words."""
+    line, px = layout.legend[-1], layout.unit
+    left = (BAR_LEFT_SHORT_PX if bar_is_short(layout) else BAR_LEFT_PX) * px
+    width = min(BAR_PX * px, max(line.width - 2 * left, px))
+    height = BAR_HEIGHT_PX * px
+    return Box(line.top + (line.height - height) / 2, line.left + left, height, width)
 
 
 def contours(mask: np.ndarray) -> list[Line]:
@@ -106,18 +130,19 @@ def _tile(training: np.ndarray, evaluation: np.ndarray) -> np.ndarray:
     return canvas.picture()
 
 
-def _legend_line(colour: tuple[int, int, int], dashed: bool) -> np.ndarray:
-    canvas = _Canvas(BAR_HEIGHT_PX, LEGEND_LINE_PX)
-    middle = BAR_HEIGHT_PX / 2
-    line = np.stack([np.linspace(0, LEGEND_LINE_PX, 50), np.full(50, middle)], axis=1)
-    canvas.draw([line], (*colour, 255), 2 * LINE_PX, dashed)
-    return canvas.picture()
+def _legend_line(colour: tuple[int, int, int], dashed: bool, width: int, height: int) -> np.ndarray:
+    sample = np.zeros((height, width, 4), np.uint8)
+    thick = max(round(height * SAMPLE_SHARE), 1)
+    top = (height - thick) // 2
+    dash = np.arange(width) * SAMPLE_DASHES // max(width, 1) % 2 == 0
+    sample[top : top + thick, dash if dashed else slice(None)] = (*colour, 255)
+    return sample
 
 
-def _colour_bar(colours: Colormap, width: int) -> np.ndarray:
+def _colour_bar(colours: Colormap, height: int, width: int) -> np.ndarray:
     mapped = colours.map(np.linspace(0, 1, width))
     shown = mapped[:, :3] * mapped[:, 3:] * 255 + BAR_GREY * (1 - mapped[:, 3:])
-    bar = np.full((round(BAR_HEIGHT_PX * FINENESS), width, 4), 255, np.uint8)
+    bar = np.full((height, width, 4), 255, np.uint8)
     bar[..., :3] = np.round(shown)
     return bar
 

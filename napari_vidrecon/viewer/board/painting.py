@@ -51,7 +51,7 @@ class MaskPainting:
                 name="mask: paint 1, erase 0",
                 colormap=DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: PAINT_COLOUR}),
                 opacity=1.0,
-                units=(self._layers.unit,) * 2,
+                units=self._layers.units[-2:],
                 axis_labels=("y", "x"),
                 metadata={ROLE_KEY: str(Role.PAINTING)},
             )
@@ -137,7 +137,7 @@ class Region:
                 edge_color=EDGE_COLOUR,
                 face_color="transparent",
                 edge_width=EDGE_PX,
-                units=(self._layers.unit,) * 2,
+                units=self._layers.units[-2:],
                 metadata={ROLE_KEY: str(Role.REGION)},
             )
         self.arrange(layout)

@@ -135,7 +135,7 @@ class Pointing:
 
     def _raster_under(self, position: tuple[float, ...]) -> Box | None:
         layout = self._board.layout
-        if self._board.layers.find(Role.RECORDED) is None:
+        if self._board.layers.find(Role.RECORDED) is None or not layout.has_rasters:
             return None
         boxes = [layout.raster(column) for column in (0, 1)]
         y, x = position[-2:]

@@ -59,7 +59,7 @@ class Readout:
             pixel = board.layout.movie(column).element(y, x, board.layout.rows, board.layout.cols)
             if pixel is not None:
                 return self._pixel(pixel)
-        for column in (0, 1):
+        for column in (0, 1) if board.layout.has_rasters else ():
             box = board.layout.raster(column)
             rows = board.activity.rows
             place = None if rows is None else box.element(y, x, rows.rows, board.layout.frames)

@@ -89,7 +89,7 @@ class ReceptiveFieldTile:
                 None,
                 ndim=2,
                 name="receptive field outline",
-                units=(board.layers.unit,) * 2,
+                units=board.layers.units[-2:],
                 metadata={ROLE_KEY: str(Role.RECEPTIVE_FIELD_OUTLINE)},
             )
         layer.selected_data = set()

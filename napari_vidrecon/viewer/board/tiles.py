@@ -1,27 +1,27 @@
-"""Where every tile of the board lies; plain geometry, one unit: world units of the viewer.
+"""Where every tile of the stage lies, in world units: a pixel of the movie is one, or as many degrees as it has.
 
-A world unit is a pixel of the movie, or a degree where the session knows its screen.
+`arranging` works it out from the size of the canvas.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-GAP_PX = 4.0
-TITLE_PX = 6.5
-"""Room above a tile for its title."""
-LEGEND_PX = 9.0
-"""Room below the movies for the outlines' legend and the colour bar."""
-RASTER_HEIGHT_PX = 64.0
-LOWEST_RASTER_PX, HIGHEST_RASTER_PX = 36.0, 260.0
-RASTER_STEP_PX = 2.0
-"""Rasters grow in steps, so that a window that changes a little keeps its board."""
-CURVES_PX = 8.0
-"""Above the rasters, of the height that is theirs: curves of activity."""
-RASTER_GAP_PX, BARS_MARGIN_PX = 10.0, 1.0
+from napari_vidrecon.viewer.choices import Layout
+
+GAP_PX, LINE_PX = 8.0, 19.0
+"""Screen pixels between tiles, and for a line of text with the room it needs."""
+STRIP_PX, AXIS_PX = 44.0, 17.0
+"""Least height of the strip of correlation over time, and of the seconds below it."""
+LEAST_STRIP_PX = 24.0
+LEGEND_LINES = 4
+"""Of a narrow panel: the clip, both masks, the colours of the error; a wide one has them in two."""
+WIDE_PANEL_PX = 560.0
+CURVES_PX = 34.0
+"""Above the rasters: curves of activity."""
+RASTER_GAP_PX, BARS_MARGIN_PX = 34.0, 4.0
 """Between the rasters, where the bars of the rows are."""
-TIME_AXIS_PX = 6.0
-"""Room below the rasters for the seconds."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,15 @@ class Box:
         """Its lower edge."""
         return self.top + self.height
 
+    @property
+    def area(self) -> float:
+        """Its height times its width."""
+        return self.height * self.width
+
+    def times(self, factor: float) -> Box:
+        """The same in another unit."""
+        return Box(self.top * factor, self.left * factor, self.height * factor, self.width * factor)
+
     def scale(self, rows: int, columns: int) -> tuple[float, float]:
         """Size of one element of a (rows, columns) array that fills the box."""
         return self.height / rows, self.width / columns
@@ -79,106 +88,266 @@ class Box:
         return (row, column) if 0 <= row < rows and 0 <= column < columns else None
 
 
+def around(boxes: Iterable[Box]) -> Box:
+    """The smallest box that holds them all."""
+    held = list(boxes)
+    top, left = min(box.top for box in held), min(box.left for box in held)
+    return Box(top, left, max(box.bottom for box in held) - top, max(box.right for box in held) - left)
+
+
 @dataclass(frozen=True)
-class BoardLayout:
-    """The movies in a row, the rasters side by side below.
+class Clip:
+    """What the tiles are made for.
 
     Parameters
     ----------
-    columns
-        Movies in the row: 3, or 4 with a run to compare.
     frames
         Length of the clip; the rasters have a column a frame.
     rows, cols
         Pixels of a movie.
     pitch
         World units a pixel.
-    raster_height
-        Of the rasters, in pixels of the movie.
-    gridded
-        Every tile at the same place, for napari's grid, where each has a canvas of its own.
     """
 
-    columns: int = 3
     frames: int = 300
     rows: int = 36
     cols: int = 64
     pitch: float = 1.0
-    raster_height: float = RASTER_HEIGHT_PX
-    gridded: bool = False
-
-    def filling(self, height: float, width: float) -> BoardLayout:
-        """The same board with rasters as high as a canvas of that shape has room for."""
-        others = self.extent.height / self.pitch - self.raster_height
-        room = self.width / self.pitch * height / width - others if width > 0 else RASTER_HEIGHT_PX
-        steps = min(max(room, LOWEST_RASTER_PX), HIGHEST_RASTER_PX) // RASTER_STEP_PX
-        return replace(self, raster_height=steps * RASTER_STEP_PX)
 
     @property
-    def width(self) -> float:
-        """From the left edge of the first movie to the right edge of the last."""
-        return self.pitch * (self.columns * self.cols + (self.columns - 1) * GAP_PX)
+    def aspect(self) -> float:
+        """Height of a movie by its width."""
+        return self.rows / self.cols
 
-    def movie(self, column: int) -> Box:
-        """The place of one movie."""
-        left = 0.0 if self.gridded else self.pitch * column * (self.cols + GAP_PX)
-        return Box(0.0, left, self.pitch * self.rows, self.pitch * self.cols)
+
+@dataclass(frozen=True)
+class Words:
+    """How much is written on a canvas.
+
+    Parameters
+    ----------
+    lines
+        Of the legend: 4 for all of it, 1 for the clip alone.
+    strip_px
+        Least height of the strip of correlation over time; 0 for none.
+    axis
+        Seconds and a title are written at strip and rasters.
+    titles
+        Each movie has a title.
+    """
+
+    lines: int = LEGEND_LINES
+    strip_px: float = STRIP_PX
+    axis: bool = True
+    titles: bool = True
+
+    @property
+    def title_px(self) -> float:
+        """Room for a title."""
+        return LINE_PX if self.titles else 0.0
+
+    def legend_px(self, width: float) -> float:
+        """Room for the legend in a panel of that width."""
+        wide = self.lines >= LEGEND_LINES and width >= WIDE_PANEL_PX
+        return LINE_PX * (2 if wide else self.lines)
+
+    def strip_room(self) -> float:
+        """Room for the strip with what is written at it."""
+        return self.strip_px + (LINE_PX + AXIS_PX if self.axis and self.strip_px else 0.0)
+
+
+WORDS = (
+    Words(),
+    Words(lines=1),
+    Words(lines=1, strip_px=LEAST_STRIP_PX, axis=False),
+    Words(lines=0, strip_px=LEAST_STRIP_PX, axis=False),
+    Words(lines=0, strip_px=0.0, axis=False),
+    Words(lines=0, strip_px=0.0, axis=False, titles=False),
+)
+"""From all to nothing; a canvas gets the first that leaves the movies their share."""
+
+
+@dataclass(frozen=True)
+class BoardLayout:
+    """Where movies, rasters, strip and words lie.
+
+    Parameters
+    ----------
+    clip
+        What the tiles are made for.
+    unit
+        World units a pixel of the screen.
+    canvas
+        All of it, world units, as the other boxes.
+    tiles
+        The movies: stimulus, reconstruction, the run to compare, the error; as many as there are.
+    panel
+        Where the words about all tiles are.
+    strip
+        The correlation over time; None where it is not shown.
+    raster_tiles
+        Recorded and predicted activity; none where they are not shown.
+    kind
+        Which layout it is.
+    others
+        Further movies, as many as a layout has: of runs to compare, or of other clips.
+    differences
+        Where those differ; none but for runs to compare.
+    words
+        How much is written; less where the canvas is small.
+    titles_beside
+        The titles of the movies are in the panel beside them, and not above each.
+    gridded
+        Every tile at the same place, for napari's grid, where each has a canvas of its own.
+    """
+
+    clip: Clip
+    unit: float
+    canvas: Box
+    tiles: tuple[Box, ...]
+    panel: Box
+    strip: Box | None = None
+    raster_tiles: tuple[Box, ...] = ()
+    kind: Layout = Layout.WATCH
+    others: tuple[Box, ...] = ()
+    differences: tuple[Box, ...] = ()
+    words: Words = WORDS[0]
+    titles_beside: bool = False
+    gridded: bool = False
+
+    @property
+    def frames(self) -> int:
+        """Length of the clip."""
+        return self.clip.frames
+
+    @property
+    def rows(self) -> int:
+        """Of a movie, pixels."""
+        return self.clip.rows
+
+    @property
+    def cols(self) -> int:
+        """Of a movie, pixels."""
+        return self.clip.cols
+
+    @property
+    def pitch(self) -> float:
+        """World units a pixel of a movie."""
+        return self.clip.pitch
+
+    @property
+    def columns(self) -> int:
+        """Number of movies."""
+        return len(self.tiles)
+
+    def movie(self, number: int) -> Box:
+        """The place of one movie; the last one's where there are fewer."""
+        return self.tiles[min(number, len(self.tiles) - 1)]
+
+    @property
+    def all_movies(self) -> tuple[Box, ...]:
+        """Every place where a movie, or a difference of two, is."""
+        return (*self.tiles, *self.others, *self.differences)
 
     @property
     def movies(self) -> Box:
-        """All movies with the legend below them."""
-        if self.gridded:
-            return self.movie(0)
-        return Box(0.0, 0.0, self.pitch * (self.rows + LEGEND_PX), self.width)
+        """All movies, and the legend where the panel holds one."""
+        return self.tiles[0] if self.gridded else around([*self.all_movies, self.panel])
+
+    @property
+    def movie_share(self) -> float:
+        """Share of the canvas that the movies take, 0..1."""
+        return sum(tile.area for tile in self.all_movies) / self.canvas.area
+
+    @property
+    def has_rasters(self) -> bool:
+        """Whether the activity is shown."""
+        return self.gridded or bool(self.raster_tiles)
 
     @property
     def cursor_columns(self) -> int:
         """From a frame of the first raster to the same frame of the second, in raster columns."""
-        if self.gridded:
+        if len(self.raster_tiles) < 2:
             return 0
-        # Whole columns apart, so that one line drawn twice in one array fits both rasters exactly.
-        return round((self.width + RASTER_GAP_PX * self.pitch) / (2 * self._raster_width) * self.frames)
+        first, second = self.raster_tiles
+        return round((second.left - first.left) / first.width * self.frames)
 
-    @property
-    def _raster_width(self) -> float:
-        return (self.width - RASTER_GAP_PX * self.pitch) / 2
-
-    def raster(self, column: int) -> Box:
-        """The place of one raster."""
+    def raster(self, number: int) -> Box:
+        """The place of one raster; where there are none, they are not shown and lie anywhere on the canvas."""
         if self.gridded:
-            return self.movie(0)
-        top = self.pitch * (self.rows + LEGEND_PX + TITLE_PX + CURVES_PX)
-        left = column * self.cursor_columns * self._raster_width / self.frames
-        return Box(top, left, self.pitch * (self.raster_height - CURVES_PX), self._raster_width)
+            return self.tiles[0]
+        return self.raster_tiles[number] if self.raster_tiles else self.strip or self.canvas
 
     @property
     def rasters(self) -> Box:
-        """Both rasters with the gap between them."""
-        first, last = self.raster(0), self.raster(1)
-        return Box(first.top, first.left, first.height, last.right - first.left)
+        """Both rasters with the gap between them; the strip where that is shown instead."""
+        return around((self.raster(0), self.raster(1)))
 
     @property
     def curves(self) -> Box:
         """The curves above both rasters, and the gap between them."""
-        rasters, height = self.rasters, CURVES_PX * self.pitch
+        if not self.raster_tiles:
+            return self.rasters
+        rasters, height = self.rasters, CURVES_PX * self.unit
         return Box(rasters.top - height, rasters.left, height, rasters.width)
 
     @property
     def activity(self) -> Box:
-        """Rasters and curves."""
+        """Rasters and curves; the strip where that is shown instead."""
+        if not self.raster_tiles:
+            return self.rasters
         curves, rasters = self.curves, self.rasters
         return Box(curves.top, curves.left, rasters.bottom - curves.top, rasters.width)
 
     @property
     def bars(self) -> Box:
         """Between the rasters: a bar for each row."""
-        first, second, margin = self.raster(0), self.raster(1), BARS_MARGIN_PX * self.pitch
+        if not self.raster_tiles:
+            return self.rasters
+        first, second, margin = self.raster(0), self.raster(1), BARS_MARGIN_PX * self.unit
         return Box(first.top, first.right + margin, first.height, second.left - first.right - 2 * margin)
 
     @property
     def extent(self) -> Box:
         """Everything, titles and axes included."""
-        if self.gridded:
-            return self.movie(0)
-        top = -2 * TITLE_PX * self.pitch
-        return Box(top, 0.0, self.rasters.bottom + TIME_AXIS_PX * self.pitch - top, self.width)
+        return self.tiles[0] if self.gridded else self.canvas
+
+    @property
+    def titled(self) -> bool:
+        """Whether the movies have titles."""
+        return self.words.titles
+
+    @property
+    def legend(self) -> tuple[Box, ...]:
+        """A line each: the clip, the evaluation mask, the training mask, the colours of the error; or only the first.
+
+        None where the canvas is too small for any.
+        """
+        line, panel = LINE_PX * self.unit, self.panel
+        count = min(self.words.lines, LEGEND_LINES)
+        if self.titles_beside:
+            # The first line is the first movie's title.
+            panel = replace(panel, top=panel.top + line, height=panel.height - line)
+        if count < LEGEND_LINES or panel.width < WIDE_PANEL_PX * self.unit:
+            return tuple(Box(panel.top + n * line, panel.left, line, panel.width) for n in range(count))
+        third = panel.width / (LEGEND_LINES - 1)
+        below = [Box(panel.top + line, panel.left + n * third, line, third - GAP_PX * self.unit) for n in range(3)]
+        return (Box(panel.top, panel.left, line, panel.width), *below)
+
+    def in_units_of(self, unit: float) -> BoardLayout:
+        """The same with every length times that many world units."""
+
+        def times(boxes: tuple[Box, ...]) -> tuple[Box, ...]:
+            return tuple(box.times(unit) for box in boxes)
+
+        return replace(
+            self,
+            unit=unit,
+            canvas=self.canvas.times(unit),
+            tiles=times(self.tiles),
+            panel=self.panel.times(unit),
+            strip=None if self.strip is None else self.strip.times(unit),
+            raster_tiles=times(self.raster_tiles),
+            others=times(self.others),
+            differences=times(self.differences),
+        )

@@ -10,6 +10,7 @@ import numpy as np
 from qtpy.QtWidgets import QDockWidget, QFileDialog, QWidget
 
 from napari_vidrecon.viewer import opening
+from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.exporting import shown_movie
 from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, main_window_of
 from napari_vidrecon.viewer.model import ErrorMode, RunState
@@ -158,6 +159,11 @@ def blink(viewer: napari.viewer.Viewer) -> None:
     """Let the reconstruction and what it is compared with take turns, or end that."""
     model = workspace_of(viewer).model
     model.set_view(blinking=not model.blinking)
+
+
+def show_layout(viewer: napari.viewer.Viewer, layout: Layout) -> None:
+    """Lay the canvas out for another purpose."""
+    workspace_of(viewer).model.set_view(layout=layout, grid=False)
 
 
 def toggle_grid(viewer: napari.viewer.Viewer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
@@ -12,6 +13,7 @@ from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QVBox
 
 from napari_vidrecon.viewer.contributions import commands
 from napari_vidrecon.viewer.main_window import main_window_of
+from napari_vidrecon.viewer.stage_bar import LAYOUT_KEYS
 
 if TYPE_CHECKING:
     import napari
@@ -49,6 +51,10 @@ def show_shortcuts(viewer: napari.viewer.Viewer) -> None:
 
 # Letters that no layer of napari uses, because a layer's keys win over a window's.
 SHORTCUTS = (
+    *(
+        Shortcut(key, f"layout of the canvas: {layout.value}", partial(commands.show_layout, layout=layout))
+        for layout, key in LAYOUT_KEYS.items()
+    ),
     Shortcut("Shift-Space", "play in real time, or stop playing", commands.play_or_pause),
     Shortcut("J", "ten frames back", commands.jump_back),
     Shortcut("K", "ten frames forward", commands.jump_forward),
