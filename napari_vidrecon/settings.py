@@ -46,6 +46,11 @@ class Settings(BaseModel):
         """Names by which settings can be given."""
         return list(cls.model_fields)
 
+    @classmethod
+    def older_names(cls) -> list[str]:
+        """Names that are taken too, and that people are no longer told."""
+        return []
+
     @field_validator("*", mode="before")
     @classmethod
     def _numbers_are_no_booleans(cls, value: Any, told: ValidationInfo) -> Any:

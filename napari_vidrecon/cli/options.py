@@ -83,7 +83,8 @@ def parse_settings(option: str, pairs: Sequence[str], model: type[Settings]) -> 
         Not NAME=VALUE, or no such field.
     """
     settings: dict[str, Any] = {}
-    known = model.setting_names()
+    told_names = model.setting_names()
+    known = [*told_names, *model.older_names()]
     for pair in pairs:
         name, separator, text = pair.partition("=")
         name, told = name.strip(), f"{option} {one_line(pair, LONGEST_PAIR)}"
@@ -95,8 +96,9 @@ def parse_settings(option: str, pairs: Sequence[str], model: type[Settings]) -> 
             settings[name] = text.strip()
             continue
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=3)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known)}"
+            leaves = {each.rpartition(".")[2]: each for each in reversed(told_names)}
+            close = [leaves[each] for each in difflib.get_close_matches(name.rpartition(".")[2], leaves, n=3)]
+            hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(told_names)}"
             raise ConfigError(f"{told}: expected a known setting, found {one_line(repr(name), LONGEST_PAIR)}; {hint}")
         several = name in model.model_fields and get_origin(model.model_fields[name].annotation) is tuple
         settings[name] = tuple(text.split(",")) if several else text.strip()

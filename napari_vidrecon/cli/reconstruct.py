@@ -96,7 +96,7 @@ def reconstruct(
     the same result; one that is complete is left alone. All trials are read before the first run begins; should
     one fail nevertheless, those before it that are complete stay.
     """
-    from napari_vidrecon.cli import inputs, report
+    from napari_vidrecon.cli import arrays, inputs, report
     from napari_vidrecon.cli.driven_run import drive_run, drive_together
     from napari_vidrecon.cli.options import parse_settings
     from napari_vidrecon.errors import ConfigError, RunError, VidreconError
@@ -107,10 +107,10 @@ def reconstruct(
     from napari_vidrecon.sessions.session import open_session
 
     changes = parse_settings("--set", set_ or [], ReconstructionConfig)
-    if renamed := ", ".join(f"{now} ({name})" for name, now in moved(changes).items()):
-        print(f"--set: now called {renamed}; the old names still work", file=sys.stderr)
     changes |= {} if steps is None else {"steps": steps}
     config = ReconstructionConfig.preset(preset, **changes)
+    if renamed := ", ".join(f"{now} ({name})" for name, now in moved(changes).items()):
+        print(f"--set: now called {renamed}; the old names still work", file=sys.stderr)
     recording = open_session(session)
     if stimulus is not None and (trial or trials or frames):
         raise ConfigError("--stimulus: expected neither --trial nor --trials nor --frames beside it; leave them out")
@@ -127,7 +127,7 @@ def reconstruct(
     encoders = inputs.open_encoders(encoder, recording, mouse, device, force_mouse, **settings)
     measuring = inputs.open_encoders(target_encoder or [], recording, mouse, device, force_mouse, **settings)
     told = None if decoder is None else inputs.open_decoder(decoder, recording, force_mouse=force_mouse)
-    kept = inputs.choose_neurons(recording.n_neurons, ablate, ablation_seed, neurons)
+    kept = arrays.choose_neurons(recording.n_neurons, ablate, ablation_seed, neurons)
     given = target.endswith(".npy")
     variant = run_variant(frames, Path(target).stem if given else target, ablate, ablation_seed, ablation, neurons)
     if at_once > 1 and stop_after is not None:
@@ -140,7 +140,7 @@ def reconstruct(
             encoders,
             alpha,
             config,
-            target=inputs.read_activity(Path(target), recording.n_neurons, clip.frames) if given else target,
+            target=arrays.read_activity(Path(target), recording.n_neurons, clip.frames) if given else target,
             target_encoders=measuring or None,
             neurons=kept,
             ablation=ablation,  # type: ignore[arg-type]  # checked by the run

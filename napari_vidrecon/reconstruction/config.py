@@ -229,7 +229,11 @@ class ReconstructionConfig(Composed):
     def setting_names(cls) -> list[str]:
         nested = [f"{place}.{name}" for place, parts in CHOICES.items() for part in parts for name in part.model_fields]
         own = [name for name in cls.model_fields if name != "unread"]
-        return list(dict.fromkeys([*own, *map(spoken, nested), *nested, *FLAT_NAMES]))
+        return list(dict.fromkeys([*own, *map(spoken, nested)]))
+
+    @classmethod
+    def older_names(cls) -> list[str]:
+        return [*FLAT_NAMES, *FLAT_NAMES.values()]
 
     def differences(self, other: ReconstructionConfig) -> dict[str, tuple[Any, Any]]:
         """Fields whose values differ.

@@ -94,7 +94,7 @@ def _blur(sigma: float, margin: int, size: int) -> np.ndarray:
 
 Direction = Literal["right", "up", "down", "left"]
 DIRECTIONS: tuple[Direction, ...] = ("right", "up", "down", "left")
-BLACK_LEVEL, WHITE_LEVEL = 0.0, 255.0
+BLACK_LEVEL = 0.0
 
 
 @dataclass(frozen=True)
