@@ -6,7 +6,6 @@ import contextlib
 import math
 import os
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -255,9 +254,7 @@ def drive_together(runs: Mapping[Path, Run], *, overwrite: bool, save_every: flo
 
 def _drive_all(runs: Mapping[Path, Run], *, overwrite: bool, save_every: float, label: str) -> list[DrivenRun]:
     from napari_vidrecon.cli.progress import Progress, StopRequest
-    from napari_vidrecon.encoders.answers import UnusableAnswer
-    from napari_vidrecon.reconstruction.not_finite import NotFinite
-    from napari_vidrecon.reconstruction.together import step_together
+    from napari_vidrecon.reconstruction.together import drive_together as step_all
 
     driven: dict[Path, DrivenRun] = {}
     left: dict[Path, Run] = {}
@@ -276,33 +273,18 @@ def _drive_all(runs: Mapping[Path, Run], *, overwrite: bool, save_every: float, 
     def steps_done() -> int:
         return sum(run.steppable.step_index for run in left.values())
 
-    total, saved_at = sum(run.config.steps for run in left.values()), time.monotonic()
+    total = sum(run.config.steps for run in left.values())
     with Progress(label, total, done=steps_done()) as progress, StopRequest() as stop:
+
+        def on_step() -> None:
+            progress.update(steps_done())
+            stop.check()
+
         try:
-            while going := [run for run in left.values() if not run.finished]:
-                step_together(going)
-                progress.update(steps_done())
-                if time.monotonic() - saved_at >= save_every:
-                    _save_partial(left)
-                    saved_at = time.monotonic()
-                stop.check()
+            results = step_all(left, on_step, save_every)
         except KeyboardInterrupt:
-            _save_partial(left)
             raise stop.stopped("stopped; what is done is kept, and the same command goes on from there") from None
-        except (NotFinite, UnusableAnswer):
-            # It would end the same way every time: nothing to go on from.
-            raise
-        except BaseException:
-            _save_partial(left)
-            raise
-    for path, run in left.items():
-        result = run.result()
-        result.save(path)
+    for (path, run), result in zip(left.items(), results, strict=True):
         simulated = run.trial.simulated
         driven[path] = DrivenRun(path, states[path], run.config.steps, run.seconds, result.scores(), simulated)
     return [driven[path] for path in runs]
-
-
-def _save_partial(runs: Mapping[Path, Run]) -> None:
-    for path, run in runs.items():
-        run.save_partial(path)

@@ -8,20 +8,24 @@ crosses from one to the next. What comes out is what each clip alone gives, but 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from napari_vidrecon.encoders.answers import UnusableAnswer
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.gradients import sub_batch_gradients
+from napari_vidrecon.reconstruction.not_finite import NotFinite
 from napari_vidrecon.reconstruction.reconstructor import (
     Reconstructor,
     StepInfo,
     Steppable,
     undone_on_failure,
 )
+from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Run
 from napari_vidrecon.reconstruction.video_ensemble import VideoEnsemble
 
@@ -61,6 +65,56 @@ def step_together(runs: Sequence[Run]) -> list[StepInfo]:
         ]
     share = (time.perf_counter() - began) / len(runs)
     return [run.record(replace(info, seconds=share)) for run, info in zip(runs, infos, strict=True)]
+
+
+def drive_together(
+    runs: Mapping[Path, Run], on_step: Callable[[], None] | None = None, save_every_seconds: float = 30.0
+) -> list[Reconstruction]:
+    """Step planned runs until all are finished; each is kept in its folder, as by a `Runner`.
+
+    Parameters
+    ----------
+    runs
+        By their folders, which this process holds; of one mouse, with the same encoder objects, settings and neurons.
+    on_step
+        Called after every step of all; what it raises ends them.
+    save_every_seconds
+        At most this much work is lost when the process is killed.
+
+    Returns
+    -------
+    list[Reconstruction]
+        One a run, in their order.
+
+    Raises
+    ------
+    ConfigError
+        The runs do not go together, or a step is not finite; what was kept before stays.
+    """
+    saved = time.monotonic()
+    try:
+        while going := [run for run in runs.values() if not run.finished]:
+            step_together(going)
+            if time.monotonic() - saved >= save_every_seconds:
+                _save_partial(runs)
+                saved = time.monotonic()
+            if on_step is not None:
+                on_step()
+        results = [run.result() for run in runs.values()]
+        for folder, result in zip(runs, results, strict=True):
+            result.save(folder)
+    except (NotFinite, UnusableAnswer):
+        # It would end the same way every time: nothing to go on from.
+        raise
+    except BaseException:
+        _save_partial(runs)
+        raise
+    return results
+
+
+def _save_partial(runs: Mapping[Path, Run]) -> None:
+    for folder, run in runs.items():
+        run.save_partial(folder)
 
 
 def _columns(steppables: Sequence[Steppable]) -> list[list[Reconstructor]]:

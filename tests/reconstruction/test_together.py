@@ -12,7 +12,7 @@ from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.run import plan_run
-from napari_vidrecon.reconstruction.together import step_together
+from napari_vidrecon.reconstruction.together import drive_together, step_together
 
 LARGEST_DIFFERENCE = 0.02
 """Grey levels; the chunks are others, so sums round differently."""
@@ -148,3 +148,24 @@ def test_runs_of_other_neuron_weights_go_together(trial, plan):
     assert np.abs(alone[0].steppable.video - alone[1].steppable.video).max() > 10 * LARGEST_DIFFERENCE
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_allclose(other.steppable.video, one.steppable.video, atol=LARGEST_DIFFERENCE)
+
+
+def test_clips_at_once_are_kept_in_their_folders_and_go_on_from_there(clips, plan, tmp_path):
+    folders = [tmp_path / f"{number}.zarr" for number in range(2)]
+    steps = []
+
+    def stop_after_two() -> None:
+        steps.append(1)
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        drive_together(dict(zip(folders, map(plan, clips), strict=True)), stop_after_two)
+    runs = [plan(clip) for clip in clips]
+    for folder, run in zip(folders, runs, strict=True):
+        assert run.go_on_from(folder) is None
+        assert run.steppable.step_index == 2
+    results = drive_together(dict(zip(folders, runs, strict=True)))
+    for folder, result in zip(folders, results, strict=True):
+        assert result.finished
+        assert np.array_equal(vr.Reconstruction.load(folder).video, result.video)
