@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 NATURAL = "natural"
-"""The prior of this package, `spectral_prior.py`; its settings are fields of the configuration itself."""
+"""The prior of this package, `spectral_prior.py`; its settings are `composition.NaturalPrior`."""
 
 
 class MoviePrior(Protocol):
@@ -50,7 +50,7 @@ class Prior(ABC):
     Attributes
     ----------
     settings_class
-        Numbers, texts, and yes or no. `--set prior_settings.FIELD=VALUE` and the window's form are made from them.
+        Numbers, texts, and yes or no. `--set prior.FIELD=VALUE` and the window's form are made from them.
     """
 
     settings_class: ClassVar[type[Settings]] = NoSettings
