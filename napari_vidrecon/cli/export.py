@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
@@ -36,6 +36,15 @@ def export(
     match_contrast: Annotated[
         bool, typer.Option("--match-contrast", help="Show the reconstruction with the stimulus's contrast.")
     ] = False,
+    show_as: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW", help="Reconstruction in movie and figure: raw, paper (smoothed, matched) or matched."
+        ),
+    ] = "raw",
+    outside: Annotated[
+        str, typer.Option(metavar="WHAT", help="Outside the mask in movie and figure: grey, stimulus (dimmed), hidden.")
+    ] = "grey",
     speed: Annotated[float, typer.Option(help="Of the movie; 1 is as the mouse saw it.")] = 1.0,
     json: Json = False,
 ) -> None:
@@ -43,6 +52,7 @@ def export(
 
     The script repeats the run. Files of the same names are replaced.
     """
+    from napari_vidrecon.analysis.postprocess import Outside, Presentation, ShowAs
     from napari_vidrecon.cli import report
     from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.figures import export as exports
@@ -54,6 +64,10 @@ def export(
         raise ConfigError(f"{run}: expected --movie, --figure, --table, --nwb or --script to write, found none")
     if not 0 < speed <= 10:
         raise ConfigError(f"--speed: expected above 0, up to 10, found {speed:g}")
+    for name, value, known in (("--show-as", show_as, get_args(ShowAs)), ("--outside", outside, get_args(Outside))):
+        if value not in known:
+            raise ConfigError(f"{name}: expected one of {', '.join(known)}, found {value!r}")
+    presentation = Presentation(cast("ShowAs", show_as), cast("Outside", outside))
     for path, kind, endings in (
         (movie, "a movie", exports.MOVIE_ENDINGS),
         (figure, "a figure", exports.FIGURE_ENDINGS),
@@ -70,7 +84,8 @@ def export(
     if script is not None:
         # A run that cannot be repeated is told before anything is written.
         script_of_folder(result, run)
-    written = _write(exports.ShownMovie.of(result, error=error), movie, figure, table, match_contrast, speed)
+    shown = exports.ShownMovie.of(result, error=error).with_presentation(presentation)
+    written = _write(shown, movie, figure, table, match_contrast, speed)
     if nwb is not None:
         written["nwb"] = write_nwb(result, nwb)
     if script is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from napari_vidrecon import metrics
+from napari_vidrecon.analysis.postprocess import BLACK_LEVEL, Presentation
 from napari_vidrecon.errors import ConfigError, StorageError, one_line
 from napari_vidrecon.storage import replacing_file
 from napari_vidrecon.storage import write_tables as write_all_tables
@@ -64,6 +65,8 @@ class ShownMovie:
         What the history's activity is predicted from, as the setting of that name.
     columns
         Name to (T,) values, for the table of frames; see `column_name`.
+    presentation
+        What is done to the reconstruction before it is drawn; numbers stay those of `video`.
     """
 
     stimulus: np.ndarray
@@ -81,6 +84,7 @@ class ShownMovie:
     history: History | None = None
     predicted_from: str = "shown"
     columns: dict[str, np.ndarray] = field(default_factory=dict)
+    presentation: Presentation = field(default_factory=Presentation)
 
     @classmethod
     def of(cls, result: Reconstruction, *, error: bool = False) -> Self:
@@ -136,6 +140,23 @@ class ShownMovie:
     def times_s(self) -> np.ndarray:
         """(T,) time of every frame in the trial, seconds."""
         return self.start_s + np.arange(len(self.video)) / self.frame_rate_hz
+
+    @property
+    def pictures(self) -> np.ndarray:
+        """(T, 36, 64) the reconstruction as it is drawn; black where it is hidden."""
+        if not self.presentation.changes:
+            return self.video
+        return np.nan_to_num(self.presentation.of(self.video, self.stimulus, self.training_mask), nan=BLACK_LEVEL)
+
+    @property
+    def panel_names(self) -> list[str]:
+        """Of stimulus, reconstruction and error; what was done to the reconstruction is said."""
+        words = self.presentation.words
+        return [PANEL_NAMES[0], PANEL_NAMES[1] + (f", {words}" if words else ""), self.error_name]
+
+    def with_presentation(self, presentation: Presentation) -> Self:
+        """The same, drawn in another way."""
+        return replace(self, presentation=presentation)
 
     def with_matched_contrast(self) -> Self:
         """The same, the reconstruction with the stimulus's luminance and contrast; numbers stay unmatched."""
@@ -228,7 +249,7 @@ def write_movie(
     rate_hz, count = shown.frame_rate_hz * speed, len(shown.video)
     report = on_progress or (lambda done, of: None)
     if ending in (".tif", ".tiff"):
-        movie.write_tiff(path, shown.video, rate_hz)
+        movie.write_tiff(path, shown.pictures, rate_hz)
         report(count, count)
         return path
     if ending == ".gif" and rate_hz > GIF_MOST_HZ:
@@ -306,6 +327,7 @@ def write_figure(shown: ShownMovie, path: Path, *, match_contrast: bool = False)
         error=None if shown.error is None else shown.error[part],
         optimisation=(steps, correlation) if len(steps) > 1 else None,
         match_contrast=match_contrast,
+        drawn_as=(shown.presentation.words, shown.pictures[part]) if shown.presentation.changes else None,
         frame_rate_hz=shown.frame_rate_hz,
         start_s=shown.times_s[part][0],
         title=shown.name if shown.simulated else shown.title,
@@ -366,11 +388,11 @@ def _composed(shown: ShownMovie, enlargement: int, part: slice = slice(None)) ->
 
     return side_by_side_frames(
         shown.stimulus[part],
-        shown.video[part],
+        shown.pictures[part],
         shown.mask,
         None if shown.error is None else shown.error[part],
         enlargement,
-        [*PANEL_NAMES, shown.error_name],
+        shown.panel_names,
         training_mask=shown.training_mask,
         # One limit for all frames, so that a single frame looks as it does in the movie.
         error_limit=None if shown.error is None else symmetric_limit(shown.error, shown.mask),

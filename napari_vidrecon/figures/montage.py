@@ -40,6 +40,7 @@ def reconstruction_figure(
     error_limit: float | None = None,
     optimisation: tuple[ArrayLike, ArrayLike] | None = None,
     match_contrast: bool = False,
+    drawn_as: tuple[str, ArrayLike] | None = None,
     crop: bool = True,
     frame_rate_hz: float = SCREEN_RATE_HZ,
     start_s: float = 0.0,
@@ -65,6 +66,8 @@ def reconstruction_figure(
         Steps and the video correlation at each of them, both (n,).
     match_contrast
         Show the reconstruction with the truth's luminance and contrast; numbers stay unmatched.
+    drawn_as
+        Words and (T, H, W), drawn instead of the reconstruction; numbers stay those of the reconstruction.
     crop
         Show only the part of the screen around the masks, where there is something to compare.
     frame_rate_hz
@@ -97,9 +100,12 @@ def reconstruction_figure(
     indices = np.unique(np.round(np.linspace(0, frame_count - 1, min(frames_shown, frame_count))).astype(int))
     times_s = start_s + np.arange(frame_count) / frame_rate_hz
     shown = match_luminance_contrast(video, stimulus, mask, outside=None) if match_contrast else video
+    words = "contrast matched" if match_contrast else ""
+    if drawn_as is not None:
+        words, shown = drawn_as[0], np.asarray(drawn_as[1], dtype=np.float64)
     rows: list[tuple[str, np.ndarray]] = [
         ("Stimulus", stimulus[indices]),
-        ("Reconstruction,\ncontrast matched" if match_contrast else "Reconstruction", shown[indices]),
+        ("Reconstruction" + (f",\n{words}" if words else ""), shown[indices]),
     ]
     limit = 0.0
     if error is not None:

@@ -66,6 +66,7 @@ def shown_movie(model: ReconstructionModel) -> ShownMovie:
         simulated=trial.simulated,
         history=history,
         predicted_from=(model.recipe_of_board or model.recipe()).config.predicted_from,
+        presentation=model.presentation,
         columns={curve.column: curve.values for curve in TimeCourses(model).all()},
     )
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtGui import QDropEvent
+from qtpy.QtWidgets import QMainWindow, QWidget
 from vispy.app.base import BaseCanvasBackend
 from vispy.scene import Node
 from vispy.scene.cameras import BaseCamera
@@ -36,6 +40,49 @@ def main_window_of(viewer: napari.components.ViewerModel) -> QWidget:
     if window is None:
         raise ConfigError("the viewer: expected one with a window, found a bare model; use napari.Viewer()")
     return window.main_menu.window()
+
+
+class FolderDrops(QObject):
+    """Opens what of ours is dropped on napari's canvas, of which napari would ask which reader to take.
+
+    Of a folder every reader is offered, and its own, which is preselected, fails.
+
+    Parameters
+    ----------
+    window
+        napari's main window.
+    opens
+        Says whether a path is a session or a run.
+    open_path
+        Opens it.
+    faults
+        Take what goes wrong.
+    """
+
+    def __init__(
+        self, window: QMainWindow, opens: Callable[[Path], bool], open_path: Callable[[Path], object], faults: Faults
+    ) -> None:
+        super().__init__(window)
+        self._opens, self._open, self.faults = opens, open_path, faults
+        centre = window.centralWidget()
+        for widget in [] if centre is None else [centre, *centre.findChildren(QWidget)]:
+            if widget.acceptDrops():
+                widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Take a drop of nothing but sessions and runs; all others are napari's."""
+        if not isinstance(event, QDropEvent) or event.type() != QEvent.Type.Drop:
+            return False
+        data = event.mimeData()
+        urls = [] if data is None else data.urls()
+        paths = [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
+        if not paths or len(paths) < len(urls) or not all(map(self._opens, paths)):
+            return False
+        event.acceptProposedAction()
+        with self.faults:
+            for path in paths:
+                self._open(path)
+        return True
 
 
 class CanvasUpkeep:

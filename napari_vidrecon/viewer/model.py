@@ -443,10 +443,12 @@ class ReconstructionModel:
         """Put a run on the board."""
         if record is not self.shown:
             self.shown = record
+            self.compared = None if record is self.compared else self.compared
             self.shown_changed.emit()
 
     def compare_with(self, record: RunRecord | None) -> None:
-        """Put another run beside the shown one; None ends the comparison."""
+        """Put another run beside the shown one; None, or that run itself, ends the comparison."""
+        record = None if record is self.shown else record
         if record is not self.compared:
             self.compared = record
             self.shown_changed.emit()

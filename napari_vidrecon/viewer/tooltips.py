@@ -154,7 +154,7 @@ TOOLTIPS = {
     "layout_explain": "Explain: the movies, and the activity of the neurons that they come from.",
     "layout_compare": "Compare: up to six runs of this clip beside each other, each with its difference below it.",
     "layout_paper": "Paper: rows of truth and reconstruction for every clip that was reconstructed, as in its videos.",
-    "zoom_to_mask": "Show of each movie only the part round the mask, as large as it goes.",
+    "zoom_to_mask": "Show the reconstruction inside the mask as large as it goes; W blinks with the stimulus.",
     "smooth_pixels": "Draw the pixels of the movies smooth, or each as the square that it is.",
     "show_as": "How the reconstruction is shown: raw; as in the pictures of Bauer et al. 2026 (smoothed, grey "
     "outside the mask, with the luminance and contrast of the stimulus); or with contrast matched only. Numbers are "

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,6 +11,14 @@ from hypothesis import strategies as st
 
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis import postprocess
+from napari_vidrecon.analysis.postprocess import (
+    GREY_LEVEL,
+    Outside,
+    Presentation,
+    ShowAs,
+    match_luminance_contrast,
+    smooth,
+)
 from napari_vidrecon.storage import read_array
 
 SCREEN_ROWS = slice(14, 50)
@@ -165,3 +174,28 @@ def test_the_crop_refuses_empty_and_unequal_masks() -> None:
         postprocess.union_crop(np.zeros((36, 64)))
     with pytest.raises(ValueError, match="same for all"):
         postprocess.union_crop([np.ones((36, 64)), np.ones((64, 64))])
+
+
+@pytest.mark.parametrize("outside", get_args(Outside))
+@pytest.mark.parametrize("show_as", get_args(ShowAs))
+def test_a_single_frame_is_shown_as_it_is_in_the_whole_movie(show_as: ShowAs, outside: Outside) -> None:
+    random = np.random.default_rng(4)
+    video, truth = (random.uniform(0, 255, (30, 36, 64)).astype(np.float32) for _ in range(2))
+    rows, columns = np.mgrid[:36, :64]
+    mask = np.hypot(rows - 3, columns - 60) < 9
+    presentation = Presentation(show_as, outside)
+    whole, level = presentation.of(video, truth, mask), presentation.level(video, truth, mask)
+    for frame in (0, 1, 17, 29):
+        shown = presentation.frame(video, truth, mask, frame, level)
+        np.testing.assert_allclose(shown, whole[frame], atol=0.02, equal_nan=True)
+
+
+def test_as_in_the_paper_a_movie_is_smoothed_masked_and_matched() -> None:
+    random = np.random.default_rng(5)
+    video, truth = (random.uniform(0, 255, (20, 36, 64)) for _ in range(2))
+    mask = np.zeros((36, 64), bool)
+    mask[10:20, 20:40] = True
+    shown = Presentation("paper").of(video, truth, mask)
+    np.testing.assert_allclose(shown, match_luminance_contrast(smooth(video), truth, mask))
+    assert (shown[:, ~mask] == GREY_LEVEL).all()
+    assert Presentation().of(video, truth, mask) is video

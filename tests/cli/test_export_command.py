@@ -135,3 +135,15 @@ def test_what_cannot_be_written_is_one_line(words, named: str, vidrecon, one_run
     assert len(answer.err.splitlines()) == 1
     assert named in answer.err
     assert not list(tmp_path.glob("a.*"))
+
+
+def test_the_reconstruction_is_drawn_as_asked_for(vidrecon, one_run: Path, tmp_path: Path) -> None:
+    for how in ("raw", "paper"):
+        answer = vidrecon("export", one_run, "--movie", tmp_path / f"{how}.tif", "--show-as", how)
+        assert answer.code == 0
+    raw, paper = (tifffile.imread(tmp_path / f"{how}.tif") for how in ("raw", "paper"))
+    assert not np.array_equal(raw, paper)
+    assert vidrecon("export", one_run, "--figure", tmp_path / "a.png", "--outside", "stimulus").code == 0
+    refused = vidrecon("export", one_run, "--movie", tmp_path / "b.tif", "--show-as", "pretty")
+    assert refused.code == 2
+    assert "expected one of raw, paper, matched, found 'pretty'" in refused.err

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 import napari_vidrecon as vr
 from napari_vidrecon import metrics
+from napari_vidrecon.analysis.postprocess import Outside, Presentation, ShowAs
 from napari_vidrecon.errors import ConfigError, StorageError
 from napari_vidrecon.figures.export import ShownMovie, write_figure, write_frame, write_movie, write_tables
 from napari_vidrecon.reconstruction.history import History
@@ -61,6 +64,28 @@ def test_contrast_is_matched_in_what_is_shown_alone(shown: ShownMovie) -> None:
     assert matched.video[:, inside].std() == pytest.approx(shown.stimulus[:, inside].std(), rel=0.01)
     assert matched.columns == shown.columns
     assert matched.correlation == shown.correlation
+
+
+@pytest.mark.parametrize("outside", get_args(Outside))
+@pytest.mark.parametrize("show_as", get_args(ShowAs))
+def test_pictures_are_drawn_as_asked_for_and_numbers_are_not(
+    shown: ShownMovie, show_as: ShowAs, outside: Outside
+) -> None:
+    presentation = Presentation(show_as, outside)
+    drawn = shown.with_presentation(presentation)
+    expected = presentation.of(shown.video, shown.stimulus, shown.training_mask)
+    np.testing.assert_array_equal(drawn.pictures, np.nan_to_num(expected, nan=0.0))
+    assert presentation.words in drawn.panel_names[1]
+    assert drawn.video is shown.video
+    assert drawn.correlation == shown.correlation
+    if outside == "hidden":
+        assert not drawn.pictures[:, ~shown.training_mask].any()
+
+
+def test_a_tiff_holds_what_is_shown(shown: ShownMovie, tmp_path: Path) -> None:
+    drawn = shown.with_presentation(Presentation("paper", "stimulus"))
+    write_movie(drawn, tmp_path / "a.tif")
+    assert not np.array_equal(tifffile.imread(tmp_path / "a.tif"), shown.video)
 
 
 def test_tables_hold_a_row_a_frame_and_a_row_a_step(shown: ShownMovie, tmp_path: Path) -> None:
@@ -119,8 +144,6 @@ def test_a_gif_that_would_be_too_fast_is_refused(shown: ShownMovie, tmp_path: Pa
 
 
 def test_a_tiff_is_the_bare_reconstruction(shown: ShownMovie, tmp_path: Path) -> None:
-    import tifffile
-
     write_movie(shown, tmp_path / "a.tif")
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), shown.video)
 

@@ -891,11 +891,56 @@ def test_marked_neurons_stay_marked_in_another_order(board: Board, model: Recons
     np.testing.assert_array_equal(np.flatnonzero(image(board, "marked_neurons").data[:, 0]), [1, 2, 3])
 
 
-def test_a_click_on_a_raster_goes_to_its_time_and_a_drag_does_not(board: Board) -> None:
+def test_a_click_on_a_raster_goes_to_its_time_and_a_drag_takes_the_time_along(board: Board) -> None:
+    centre = board.viewer.scene.camera.center
     drag(board, raster_place(board, 3, 31), [], ())
-    assert board.viewer.dims.current_step[0] == 31
+    assert present_frame(board.viewer) == 31
     drag(board, raster_place(board, 3, 8), [raster_place(board, 9, 20)], ())
-    assert board.viewer.dims.current_step[0] == 31
+    assert present_frame(board.viewer) == 20
+    assert not len(board.activity.explained.chosen) or present_frame(board.viewer) == 20
+    assert board.viewer.scene.camera.center == centre
+    assert board.viewer.scene.camera.mouse_pan
+
+
+def test_a_press_on_the_strip_goes_to_its_time(board: Board, model: ReconstructionModel) -> None:
+    model.set_view(layout=Layout.WATCH)
+    strip = board.layout.strip
+    assert strip is not None
+    drag(board, (0.0, strip.top + strip.height / 2, strip.left + strip.width * 20.5 / FRAMES), [], ())
+    assert present_frame(board.viewer) == 20
+
+
+def test_after_ablated_neurons_come_back_the_rasters_colours_are_those_of_before(
+    board: Board, model: ReconstructionModel
+) -> None:
+    before = image(board, "recorded_activity").contrast_limits
+    model.set_neurons(NeuronSet.random(NEURONS, 0.8, seed=1))
+    board.build()
+    model.set_neurons(NeuronSet.all(NEURONS))
+    assert image(board, "recorded_activity").contrast_limits == pytest.approx(before)
+
+
+def test_zoomed_the_mask_fills_the_canvas_and_all_comes_back(board: Board, model: ReconstructionModel) -> None:
+    camera = board.viewer.scene.camera
+    whole = camera.zoom
+    model.set_view(zoomed=True)
+    assert camera.zoom > 2 * whole
+    inside = np.argwhere(model.mask.binary(model.training_threshold)).mean(axis=0)
+    middle = image(board, "reconstruction").data_to_world((0, *inside))[1:]
+    np.testing.assert_allclose(camera.center[-2:], middle, atol=2 * board.layout.pitch)
+    model.set_view(zoomed=False)
+    assert camera.zoom == pytest.approx(whole)
+
+
+def test_a_run_is_not_compared_with_itself(model: ReconstructionModel, make_record: Callable[..., RunRecord]) -> None:
+    one, two = make_record("one", 1), make_record("two", 2)
+    model.add_run(one)
+    model.add_run(two)
+    model.compare_with(two)
+    assert model.compared is None
+    model.compare_with(one)
+    model.show_run(one)
+    assert model.compared is None
 
 
 def test_a_click_on_a_row_keeps_its_curves_and_says_how_well_it_is_explained(

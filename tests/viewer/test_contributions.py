@@ -9,13 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from npe2 import PluginManifest
+from npe2 import PluginManager, PluginManifest
 from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QApplication, QWidget
 
 import napari_vidrecon as vr
 from napari_vidrecon.errors import RunError, SessionError
 from napari_vidrecon.reconstruction.config import PRESETS
-from napari_vidrecon.viewer.contributions.files import PATH_KEY, get_reader, read_session, write_run
+from napari_vidrecon.viewer.contributions.files import PATH_KEY, get_reader, is_ours, read_session, write_run
+from napari_vidrecon.viewer.faults import Faults
+from napari_vidrecon.viewer.main_window import FolderDrops, main_window_of
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord
 from napari_vidrecon.viewer.preferences import PLUGIN_NAME, Preferences, recent_folders, remember_folder
 
@@ -256,3 +261,37 @@ def test_the_sample_opens_the_whole_board(make_napari_viewer: Callable, qtbot: Q
     assert model.trial is not None
     assert model.trial.simulated
     assert model.encoder_paths
+
+
+def drop(viewer, *paths: Path) -> None:  # type: ignore[no-untyped-def]
+    """Drop files on the canvas as a file manager does."""
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    centre = main_window_of(viewer).centralWidget()
+    target = next(widget for widget in [centre, *centre.findChildren(QWidget)] if widget.acceptDrops())
+    held = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    QApplication.sendEvent(target, QDragEnterEvent(QPoint(5, 5), Qt.DropAction.CopyAction, data, *held))
+    QApplication.sendEvent(target, QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, *held))
+
+
+@pytest.mark.window
+def test_a_run_dropped_on_the_canvas_is_opened_without_a_question(
+    make_napari_viewer, small_run_folder: Path, small_session_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    viewer, opened, left = make_napari_viewer(), [], []
+    monkeypatch.setattr(type(viewer.window._qt_viewer), "_qt_open", lambda _self, paths, **_: left.append(paths))
+    drops = FolderDrops(main_window_of(viewer), is_ours, opened.append, Faults(print))
+    drop(viewer, small_run_folder)
+    drop(viewer, small_session_folder)
+    assert opened == [small_run_folder, small_session_folder]
+    drop(viewer, small_run_folder.parent)
+    assert len(opened) == 2
+    assert len(left) == 1
+    drops.deleteLater()
+
+
+def test_plain_pictures_are_not_claimed(manifest: PluginManifest, tmp_path: Path) -> None:
+    manager = PluginManager()
+    manager.register(manifest)
+    for name in ("picture.png", "stack.tif", "array.npy", "table.csv", "file.nwb"):
+        assert not list(manager.iter_compatible_readers([str(tmp_path / name)])), name

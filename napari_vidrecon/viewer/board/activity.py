@@ -77,13 +77,15 @@ class ActivityTiles:
         assert self.rows is not None
         blank = np.zeros((self.rows.rows, frames), np.float32)
         style = {"colormap": RASTER_COLOURS, "contrast_limits": (0.0, 1.0), "interpolation2d": "linear"}
-        recorded = self._layers.image(Role.RECORDED, "recorded activity", blank, layout.raster(0), **style)
+        self._layers.image(Role.RECORDED, "recorded activity", blank, layout.raster(0), **style)
         self._layers.image(Role.PREDICTED, "predicted activity", blank.copy(), layout.raster(1), **style)
         apart = {**style, "colormap": activity_difference(), "contrast_limits": (-1.0, 1.0)}
         difference = self._layers.image(Role.DIFFERENCE, "activity difference", blank.copy(), layout.raster(1), **apart)
         self.draw_recorded()
         if trial.labelled:
-            self._set_limit(upper_limit(recorded.data))
+            # Of all neurons: ablated ones are dim now, and come back.
+            everyone = RasterRows(self.rows.order, self._spread, np.ones(neurons, dtype=bool), self._most_rows)
+            self._set_limit(upper_limit(everyone.picture(trial.responses)))
         self._layers.show(difference, False)
         now: dict[str, Any] = {"colormap": cursor(), "contrast_limits": (0, 1), "interpolation2d": "linear"}
         self._line = _time_line(layout)

@@ -9,6 +9,7 @@ from napari.layers import Image, Layer, Points
 from napari.utils.theme import get_theme
 from psygnal import Signal
 
+from napari_vidrecon.analysis.postprocess import union_crop
 from napari_vidrecon.viewer.board import captions
 from napari_vidrecon.viewer.board.activity import ActivityTiles
 from napari_vidrecon.viewer.board.arranging import CELLED, arranged, gridded
@@ -21,7 +22,7 @@ from napari_vidrecon.viewer.board.movies import Blinking, MovieTiles, other_runs
 from napari_vidrecon.viewer.board.outlines import draw_annotations
 from napari_vidrecon.viewer.board.painting import MaskPainting, Region
 from napari_vidrecon.viewer.board.strip import CorrelationStrip
-from napari_vidrecon.viewer.board.tiles import BoardLayout, Clip
+from napari_vidrecon.viewer.board.tiles import BoardLayout, Box, Clip
 from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, ReconstructionModel, RunState
 from napari_vidrecon.viewer.time_axis import go_to_frame, present_frame
@@ -93,6 +94,7 @@ class Board:
         self.blinking = Blinking(self.layers, self.faults)
         self.cells = CellsView(viewer, model)
         self.layer_list = LayerListRest(viewer, self.faults)
+        self._zoomed = model.zoomed
         self._written: tuple[list[captions.Caption], str] = ([], "")
         self._titled: tuple[dict[Role, str], Layer | None] = ({}, None)
         self._slots = (
@@ -164,8 +166,18 @@ class Board:
         self._set_layout()
         if self.layout != before:
             self._arrange()
-        self.camera.fit(self.layout)
+        self.camera.fit(self.layout, self._mask_place() if self.model.zoomed else None)
         self._write_captions()
+
+    def _mask_place(self) -> Box | None:
+        """Where the mask is, in the reconstruction's tile."""
+        inside = self.model.mask.binary(self.model.training_threshold)
+        if not inside.any():
+            return None
+        rows, columns = union_crop(inside, margin=1)
+        tile = self.layout.movie(self.movies.number_of(Role.RECONSTRUCTION))
+        (height, width), pitch = ((part.stop - part.start for part in (rows, columns)), self.layout.pitch)
+        return Box(tile.top + rows.start * pitch, tile.left + columns.start * pitch, height * pitch, width * pitch)
 
     def close(self) -> None:
         """Listen to nothing any more; the layers stay."""
@@ -385,7 +397,8 @@ class Board:
         if self.layout.gridded:
             self.grid.enter(captions.short_titles(self.model, self.movies.has_error))
         self._restore_selection(active)
-        if self.layout != before:
+        if self.layout != before or self.model.zoomed != self._zoomed:
+            self._zoomed = self.model.zoomed
             self.reset_view()
 
     # Drawing what belongs to no tile

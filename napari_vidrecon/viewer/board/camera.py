@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, RoleLayers
-from napari_vidrecon.viewer.board.tiles import BoardLayout
+from napari_vidrecon.viewer.board.tiles import BoardLayout, Box
 from napari_vidrecon.viewer.faults import Faults, guarded
 
 if TYPE_CHECKING:
@@ -38,17 +38,19 @@ class BoardCamera:
         self._left: tuple[float, ...] | None = None
         viewer.canvas.events.size.connect(self._on_canvas_size)
 
-    def fit(self, layout: BoardLayout) -> None:
-        """Show all of the board as large as it goes."""
+    def fit(self, layout: BoardLayout, part: Box | None = None) -> None:
+        """Show all of the board, or a part of it, as large as it goes."""
         if layout.gridded:
             shown = [layer for layer in self._layers.ours() if layer.visible]
             # Napari looks for every axis on display in the layers it is given; a layer of a person's may add some.
             whole = all(layer.ndim < self._viewer.dims.ndim for layer in shown)
             self._viewer.reset_view(layers=None if whole else shown, margin=MARGIN)
         else:
-            camera, canvas = self._viewer.scene.camera, layout.canvas
-            camera.center = (0.0, (canvas.top + canvas.bottom) / 2, (canvas.left + canvas.right) / 2)
-            camera.zoom = 1 / layout.unit
+            camera = self._viewer.scene.camera
+            view = layout.canvas if part is None else part
+            camera.center = (0.0, (view.top + view.bottom) / 2, (view.left + view.right) / 2)
+            height, width = self.canvas
+            camera.zoom = 1 / layout.unit if part is None else min(height / part.height, width / part.width)
         self._left = self._place()
 
     @property

@@ -74,27 +74,39 @@ class Pointing:
 
     def on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
         """From press to release of a mouse button."""
-        raster = self._raster_under(event.position)
+        raster, strip = self._raster_under(event.position), self._strip_under(event.position)
         active = self._board.viewer.layers.selection.active
         busy = active is not None and str(getattr(active, "mode", "pan_zoom")) not in FREE_MODES
-        if raster is None or busy or self._board.model.grid or viewer.dims.ndisplay != 2:
+        if busy or self._board.model.grid or viewer.dims.ndisplay != 2:
+            return
+        if strip is not None and not event.modifiers:
+            yield from self._scrub(event, strip)
+        if raster is None:
             return
         if "Shift" in event.modifiers:
             yield from self._mark(event, raster)
         elif not event.modifiers:
             yield from self._go(event, raster)
 
+    def _scrub(self, event: Any, box: Box) -> Generator[None, None, None]:
+        """Go to the time that is pressed, and with the mouse while it is held; the view stays where it is."""
+        camera, layout = self._board.viewer.scene.camera, self._board.layout
+        camera.mouse_pan = False
+        try:
+            while event.type != "mouse_release":
+                x = min(max(event.position[-1], box.left), np.nextafter(box.right, box.left))
+                place = box.element(box.top, x, 1, layout.frames)
+                if place is not None:
+                    go_to_frame(self._board.viewer, place[1])
+                yield
+        finally:
+            camera.mouse_pan = True
+
     def _go(self, event: Any, raster: Box) -> Generator[None, None, None]:
         pressed = np.asarray(event.pos)
-        yield
-        while event.type == "mouse_move":
-            yield
-        # A drag moves the view, as everywhere in napari; only a click goes to the time clicked at.
+        yield from self._scrub(event, raster)
+        # A click is for the row, too.
         if np.abs(np.asarray(event.pos) - pressed).max() <= CLICK_SLOP_PX:
-            y, x = event.position[-2:]
-            place = raster.element(y, x, 1, self._board.layout.frames)
-            if place is not None:
-                go_to_frame(self._board.viewer, place[1])
             rows = self._board.activity.rows
             row = None if rows is None else self._row(event.position, raster, rows)
             if rows is not None and row is not None:
@@ -132,6 +144,11 @@ class Pointing:
         y = min(max(position[-2], raster.top), np.nextafter(raster.bottom, raster.top))
         place = raster.element(y, raster.left, rows.rows, 1)
         return None if place is None else place[0]
+
+    def _strip_under(self, position: tuple[float, ...]) -> Box | None:
+        strip = self._board.layout.strip
+        y, x = position[-2:]
+        return strip if strip is not None and strip.element(y, x, 1, 1) is not None else None
 
     def _raster_under(self, position: tuple[float, ...]) -> Box | None:
         layout = self._board.layout

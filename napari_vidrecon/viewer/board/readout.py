@@ -55,8 +55,8 @@ class Readout:
         if board.model.grid:
             # In napari's grid all tiles share their coordinates, so a place is a pixel of every movie.
             return self._pixel(board.layout.movie(0).element(y, x, board.layout.rows, board.layout.cols))
-        for column in range(board.layout.columns):
-            pixel = board.layout.movie(column).element(y, x, board.layout.rows, board.layout.cols)
+        for tile in board.layout.all_movies:
+            pixel = tile.element(y, x, board.layout.rows, board.layout.cols)
             if pixel is not None:
                 return self._pixel(pixel)
         for column in (0, 1) if board.layout.has_rasters else ():
@@ -90,6 +90,8 @@ class Readout:
             layer = board.layers.adopt(role, Image)
             if layer is not None and (role is not Role.RECONSTRUCTION or board.model.video is not None):
                 parts.append(f"{word} {_level(layer.data[frame, row, column])}")
+                if role is Role.RECONSTRUCTION and board.model.presentation.words:
+                    parts[-1] += f" ({board.model.presentation.words})"
         error = board.layers.adopt(Role.ERROR_MAP, Image)
         if error is not None and board.movies.has_error and board.model.error_mode != ErrorMode.NONE:
             word = "uncertainty" if board.model.error_mode == ErrorMode.UNCERTAINTY else "error"
@@ -170,5 +172,7 @@ class Readout:
 
 def _level(value: float, signed: bool = False) -> str:
     """A grey level in whole numbers, without a minus before zero."""
+    if np.isnan(value):
+        return "hidden"
     whole = int(np.rint(value))
     return f"{whole:+d}" if signed and whole else str(whole)

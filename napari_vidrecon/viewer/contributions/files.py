@@ -55,6 +55,11 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerT
     return read_run if _is_run(folder) else None
 
 
+def is_ours(path: Path) -> bool:
+    """Whether a folder is a session or a saved run."""
+    return get_reader(str(path)) is not None
+
+
 def simulated_mouse() -> list[LayerTuple]:
     """A clip the simulated mouse watched; a window then shows the whole board.
 

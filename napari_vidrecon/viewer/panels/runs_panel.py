@@ -191,7 +191,10 @@ class RunsPanel(QWidget):
                 item.setToolTip(CHANGED, record.changed_from_before)
                 item.setToolTip(NAME, _facts(record))
                 self.tree.addTopLevelItem(item)
-        set_options(self.compare, {"nothing": None, **{record.name: record for record in model.runs_here}})
+        set_options(
+            self.compare,
+            {"nothing": None, **{record.name: record for record in model.runs_here if record is not model.shown}},
+        )
         self._show_scores()
         self._show_choice()
 
