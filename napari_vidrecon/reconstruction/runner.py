@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -226,6 +227,9 @@ class Runner:
         published = saved = time.monotonic()
         step_seconds = 0.0
         info: StepInfo | None = None
+        if self.mailbox is not None and not self.run.finished:
+            steppable = self.run.steppable
+            self.mailbox.put(self._snapshot(StepInfo(steppable.step_index, steppable.config.steps, math.nan, 0.0), 0.0))
         try:
             while not self.run.finished and not self.stopping.is_set():
                 if self.paused.is_set():
@@ -252,6 +256,9 @@ class Runner:
                     saved = time.monotonic()
                 if self.on_step is not None and self.on_step(info) is False:
                     break
+            if self.mailbox is not None and info is not None and self.stopping.is_set():
+                # What is kept of a stopped run holds no activity; this is the last that who watches gets of it.
+                self.mailbox.put(self._snapshot(info, step_seconds))
         except (NotFinite, UnusableAnswer):
             raise
         except BaseException:
@@ -270,10 +277,10 @@ class Runner:
 
     def _snapshot(self, info: StepInfo, step_seconds: float) -> Snapshot:
         activity, correlation = None, float("nan")
-        if self._live is not None:
+        if self._live is not None and info.step:
             since, self._seconds_published = self.run.seconds - self._seconds_published, self.run.seconds
-            correlation = self._live.renew(self.run.steppable, since)
-            activity = None if self._live.activity is None else self._live.activity.copy()
+            correlation = self._live.renew(self.run.steppable, math.inf if self.stopping.is_set() else since)
+            activity = self._live.activity
             self._watched[info.step] = correlation
         return Snapshot(
             info=info,

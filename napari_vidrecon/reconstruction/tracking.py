@@ -140,8 +140,9 @@ class LiveActivity:
         last = max(frames - length, 0)
         self._starts = sorted({*range(0, last + 1, length), last}) if frames >= length else []
         self._next, self._credit_s, self._cost_s = 0, 0.0, 0.0
+        self._correlation = float("nan")
         self.activity: np.ndarray | None = None
-        """(N, T); None before the first prediction, and for a clip too short for it."""
+        """(N, T), another array each time; None before the first prediction, and for a clip too short for it."""
 
     def renew(self, run: Grown, seconds: float) -> float:
         """Predict anew what time allows.
@@ -170,10 +171,12 @@ class LiveActivity:
             count = min(int(self._credit_s / self._cost_s), most) if self._cost_s else most
         if count:
             began = time.perf_counter()
+            self.activity = self.activity.copy()
             self._predict(self._tracker.seen(run), count)
+            self._correlation = self._tracker.activity(self.activity)["response_correlation"]
             took = time.perf_counter() - began
             self._cost_s, self._credit_s = took / count, self._credit_s - took
-        return self._tracker.activity(self.activity)["response_correlation"]
+        return self._correlation
 
     @torch.no_grad()
     def _predict(self, movie: np.ndarray, count: int) -> None:

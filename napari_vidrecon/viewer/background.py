@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import time
 from collections.abc import Callable
@@ -63,8 +64,10 @@ class Collector:
         """Leave it to Python again."""
         if self._mine:
             self._mine = False
-            self._timer.stop()
             gc.enable()
+            # At the end of the program Qt may have been first.
+            with contextlib.suppress(RuntimeError):
+                self._timer.stop()
 
 
 class Background(QObject):

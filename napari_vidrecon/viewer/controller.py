@@ -67,6 +67,7 @@ class RunController(Background):
         self._left_behind: list[Active] = []
         self._redraws = RedrawBudget()
         self._next: Callable[[], None] | None = None
+        self._newest: Snapshot | None = None
         self._painted_timer = QTimer(self, interval=PAINTED_AFTER_MILLISECONDS, singleShot=True)
         self._painted_timer.timeout.connect(self._redraws.end)
         self._prediction_timer = QTimer(self, interval=POLL_MILLISECONDS, singleShot=True)
@@ -224,13 +225,19 @@ class RunController(Background):
     @guarded
     def poll(self) -> None:
         """Fetch what came: the newest picture, and all news."""
+        super().poll()
         active = self._active
         if active is not None:
-            # A held run is kept from nothing; of one that goes on, pictures nobody would see are not even made.
-            active.mailbox.wanted = self._redraws.may_redraw() or self.model.state == RunState.PAUSED
-            if active.mailbox.wanted:
-                self._show(active.mailbox.take())
-        super().poll()
+            self._take_picture(active.mailbox.take())
+            # Of a run that goes on not every picture of the whole board is drawn; that would take its time.
+            if self._redraws.may_redraw() or self.model.state == RunState.PAUSED:
+                newest, self._newest = self._newest, None
+                self._show(newest)
+
+    def _take_picture(self, snapshot: Snapshot | None) -> None:
+        if snapshot is not None and self.model.state in (RunState.RUNNING, RunState.PAUSED):
+            self._newest = snapshot
+            self.model.take_picture(snapshot)
 
     def on_news(self, job: Job, news: Any) -> None:
         """Of the run that is waited for, or of one that was left behind."""
@@ -264,12 +271,17 @@ class RunController(Background):
                 model.set_stimulus_prediction(news.activity, news.levels)
         elif isinstance(news, run_job.Started):
             active.runner = news.runner
+            self._newest = None
             self._redraws.rest(FIRST_REST_SECONDS)
             model.set_progress(loading="")
             model.set_state(RunState.RUNNING)
         elif isinstance(news, run_job.Finished):
             shows = not active.plan.counterpart
             steps = len(news.result.history)
+            last, self._newest = active.mailbox.take() or self._newest, None
+            if shows and last is not None:
+                # Of a stopped run it is all that is known of its activity.
+                model.snapshot = last
             model.end_run(RunState.DONE if steps and shows else self._resting_state)
             active.keep(news, model, show=shows)
 

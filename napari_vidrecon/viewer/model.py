@@ -24,7 +24,7 @@ from napari_vidrecon.reconstruction.recipe import (
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Ensemble
 from napari_vidrecon.viewer.choices import ActivityMode, Edit, EditStack, ErrorMode, Layout, RasterOrder, RunState
-from napari_vidrecon.viewer.record import RunRecord, counterpart_of
+from napari_vidrecon.viewer.record import Course, RunRecord, Stage, counterpart_of
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.decoder import Decoder
@@ -62,6 +62,10 @@ class ReconstructionModel:
     view_changed = Signal()
     progress_changed = Signal()
     """`loading` or `stopping` changed."""
+    picture_arrived = Signal(object)
+    """The newest snapshot of the run that goes on, oftener than `snapshot_arrived` tells of it."""
+    looked_back_changed = Signal(object)
+    """Another step of a run is looked back at: a `Stage`, or None for the newest."""
     message = Signal(str, bool)
     """text, whether it is an error."""
 
@@ -91,6 +95,9 @@ class ReconstructionModel:
         self.run_recipe: Recipe | None = None
         self.run_is_counterpart = False
         self.snapshot: Snapshot | None = None
+        self.course: Course | None = None
+        self.looked_back: Stage | None = None
+        self._back: tuple[np.ndarray, np.ndarray | None] | None = None
         self.stimulus_prediction: np.ndarray | None = None
         self.stimulus_levels: dict[str, float] = {}
         self.runs: list[RunRecord] = []
@@ -118,7 +125,8 @@ class ReconstructionModel:
         self.mask, self.mask_path = AlphaMask.full(), None
         self.neurons = NeuronSet.all(session.n_neurons)
         self.snapshot, self.stimulus_prediction, self.stimulus_levels = None, None, {}
-        self.runs, self.shown, self.compared = [], None, None
+        self.runs, self.shown, self.compared, self.course = [], None, None, None
+        self.look_back(None)
         self._edits = EditStack(self._present_edit())
         self.session_changed.emit()
         self.encoders_changed.emit()
@@ -169,6 +177,7 @@ class ReconstructionModel:
     def _take_clip(self, trial: Trial, stimulus: Stimulus | None, clip: tuple[int, int | None]) -> None:
         self.trial, self.stimulus, self.clip = trial, stimulus, clip
         self.snapshot, self.stimulus_prediction, self.stimulus_levels = None, None, {}
+        self.look_back(None)
         before = self.shown, self.compared
         self.compared, self.shown = None, next(reversed(self.runs_here), None)
         self.trial_changed.emit()
@@ -318,6 +327,8 @@ class ReconstructionModel:
     def begin_run(self, recipe: Recipe, *, counterpart: bool = False) -> None:
         """A run is being prepared; a counterpart is the other half of the paper's error map."""
         self.run_recipe, self.run_is_counterpart, self.snapshot = recipe, counterpart, None
+        self.course = Course()
+        self.look_back(None)
         self.set_state(RunState.LOADING)
 
     def end_run(self, state: RunState) -> None:
@@ -336,6 +347,23 @@ class ReconstructionModel:
         """Say what is being prepared: `loading` in words, `stopping`."""
         if self._take("progress", fields, PROGRESS):
             self.progress_changed.emit()
+
+    def take_picture(self, snapshot: Snapshot) -> None:
+        """A newer state of the run that goes on, which is not yet looked at in full."""
+        if self.course is not None:
+            self.course.add(snapshot)
+        self.picture_arrived.emit(snapshot)
+
+    def look_back(self, step: float | None) -> None:
+        """Show a run as it was at a step; None: as it is now."""
+        course = self.course if self.going_on else None if self.shown is None else self.shown.course
+        stage = None if step is None or course is None else course.at(step)
+        if step is not None and stage is None:
+            self.message.emit("Only a run that was made in this window can be looked back on.", False)
+        if stage is not self.looked_back:
+            self.looked_back = stage
+            self._back = None if stage is None else stage.as_floats()
+            self.looked_back_changed.emit(stage)
 
     def take_snapshot(self, snapshot: Snapshot) -> None:
         """The newest state of the run that goes on."""
@@ -442,6 +470,7 @@ class ReconstructionModel:
     def show_run(self, record: RunRecord | None) -> None:
         """Put a run on the board."""
         if record is not self.shown:
+            self.look_back(None)
             self.shown = record
             self.compared = None if record is self.compared else self.compared
             self.shown_changed.emit()
@@ -460,7 +489,9 @@ class ReconstructionModel:
 
     @property
     def video(self) -> np.ndarray | None:
-        """(T, 36, 64) the reconstruction on the board: of the run that goes on, or of the shown one."""
+        """(T, 36, 64) the reconstruction on the board: of the run that goes on, of the shown one, or a step of it."""
+        if self._back is not None:
+            return self._back[0]
         if self.state in (RunState.RUNNING, RunState.PAUSED) and self.snapshot is not None:
             return self.snapshot.video
         return None if self.shown is None else self.shown.result.video
@@ -468,9 +499,11 @@ class ReconstructionModel:
     @property
     def reconstruction_prediction(self) -> np.ndarray | None:
         """(N, T) activity predicted from the reconstruction on the board, where known."""
+        if self._back is not None and self._back[1] is not None:
+            return self._back[1]
         if self.state in (RunState.RUNNING, RunState.PAUSED) and self.snapshot is not None:
             return self.snapshot.predicted_activity
-        return None if self.shown is None else self.shown.result.predicted_activity
+        return None if self.shown is None else self.shown.activity
 
     @property
     def expected(self) -> RunRecord | None:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyqtgraph as pg
-from qtpy.QtCore import QEvent, QSize, Qt
-from qtpy.QtGui import QColor, QPalette, QResizeEvent, QShowEvent
+from qtpy.QtCore import QEvent, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QMouseEvent, QPalette, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 from superqt.utils import QSignalThrottler
+
+from napari_vidrecon.viewer.tooltips import explain
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.history import History
@@ -29,8 +31,12 @@ TICK_DENSITY = 0.6
 DARK_BELOW_LIGHTNESS = 128
 AXIS_OPACITY = 0.65
 # Okabe and Ito's colours, in a lighter and a darker form, so that each has contrast on its background.
-COLOURS_ON_DARK = {"blue": "#56B4E9", "orange": "#E69F00", "green": "#2DC39A", "rose": "#D98CB8", "now": "#F0E442"}
-COLOURS_ON_LIGHT = {"blue": "#0072B2", "orange": "#C65300", "green": "#00795A", "rose": "#A64D83", "now": "#7A6A00"}
+COLOURS_ON_DARK = {
+    "blue": "#56B4E9", "orange": "#E69F00", "green": "#2DC39A", "rose": "#D98CB8", "now": "#F0E442", "ghost": "#9A9AA2",
+}  # fmt: skip
+COLOURS_ON_LIGHT = {
+    "blue": "#0072B2", "orange": "#C65300", "green": "#00795A", "rose": "#A64D83", "now": "#7A6A00", "ghost": "#66666E",
+}  # fmt: skip
 
 
 def theme_colours(widget: QWidget) -> dict[str, str]:
@@ -250,11 +256,44 @@ class Heading(SteadyText):
         self.setText("&nbsp; ".join(words))
 
 
+class StepPlot(Plot):
+    """A plot over steps; a click or a drag asks for one of them, a double-click for the newest again."""
+
+    asked_for = Signal(object)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Ask for the step that the left button is pressed at."""
+        self._ask(event)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Follow it while it is held."""
+        self._ask(event)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """The move is over."""
+        event.accept()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Back to the newest step."""
+        self.asked_for.emit(None)
+        event.accept()
+
+    def _ask(self, event: QMouseEvent) -> None:
+        if event.buttons() & Qt.MouseButton.LeftButton:
+            place = self.getPlotItem().getViewBox().mapSceneToView(self.mapToScene(event.position().toPoint()))
+            self.asked_for.emit(float(place.x()))
+        event.accept()
+
+
 class ProgressPlot(QWidget):
     """Loss and correlation step by step, drawn a few times a second and only while they can be seen.
 
-    Dashed lines are what the true movie reaches (Bauer et al. 2026, Fig. 1C).
+    Dashed lines are what the true movie reaches (Bauer et al. 2026, Fig. 1C); a faint curve is the video correlation of
+    the run before. Who drags over the steps sees the reconstruction as it was there.
     """
+
+    step_asked_for = Signal(object)
+    """A step (float), or None for the newest."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -264,12 +303,19 @@ class ProgressPlot(QWidget):
         self._redraw.setTimeout(round(1000 / PROGRESS_HZ))
         self._redraw.triggered.connect(self._draw)
 
-        self.loss_plot = Plot(height_in_lines=6)
-        self.correlation_plot = Plot("optimisation step", height_in_lines=8)
+        self.loss_plot = StepPlot(height_in_lines=6)
+        self.correlation_plot = StepPlot("optimisation step", height_in_lines=8)
         self.loss_plot.getPlotItem().setXLink(self.correlation_plot.getPlotItem())
         for plot in (self.loss_plot, self.correlation_plot):
             # The axes settle while they are painted and would ask for a second picture of the whole window each time.
             plot.setViewportUpdateMode(Plot.ViewportUpdateMode.NoViewportUpdate)
+            plot.asked_for.connect(self.step_asked_for)
+            plot.setCursor(Qt.CursorShape.IBeamCursor)
+            explain(plot, "progress_plot")
+        self._looked_at: float | None = None
+        self._ghost: History | None = None
+        self._lines = [plot.add_line("now", vertical=True) for plot in (self.loss_plot, self.correlation_plot)]
+        self._ghost_curve = self.correlation_plot.add_curve("ghost")
         self._loss = self.loss_plot.add_curve("blue")
         self._loss_level = self.loss_plot.add_line("blue", dashed=True)
         self._video = self.correlation_plot.add_curve("orange")
@@ -289,6 +335,18 @@ class ProgressPlot(QWidget):
         """Draw a run's history; calls that come too fast are drawn together."""
         self._history = history
         self._redraw.throttle()
+
+    def set_ghost(self, history: History | None) -> None:
+        """Draw the video correlation of another run behind that of this one; None of none."""
+        if history is not self._ghost:
+            self._ghost = history
+            self._redraw.throttle()
+
+    def mark_step(self, step: float | None) -> None:
+        """Draw a line at the step that is looked back at; None takes it away."""
+        if step != self._looked_at:
+            self._looked_at = step
+            self._redraw.throttle()
 
     def set_levels(self, levels: dict[str, float]) -> None:
         """Draw what the true movie reaches.
@@ -323,6 +381,10 @@ class ProgressPlot(QWidget):
         self._loss.setData(steps, loss)
         video = history.tracked("video_correlation") if history is not None else (empty, empty)
         activity = history.tracked("response_correlation") if history is not None else (empty, empty)
+        before = self._ghost.tracked("video_correlation") if self._ghost is not None else (empty, empty)
+        self._ghost_curve.setData(*before)
+        for line in self._lines:
+            _place(line, np.nan if self._looked_at is None else self._looked_at)
         _draw_points(self._video, *video)
         _draw_points(self._activity, *activity)
         level = self._levels.get("loss", self._levels.get("response_loss", np.nan))
@@ -330,6 +392,8 @@ class ProgressPlot(QWidget):
         activity_level = self._levels.get("response_correlation", np.nan) if len(activity[0]) else np.nan
         _place(self._activity_level, activity_level)
         self._set_ranges(steps, loss, level, np.concatenate([video[1], activity[1]]))
+        compared = bool(len(before[1]) and len(video[1]))
+        ghost_words = [(f"run before {before[1][-1]:.3f}", "ghost")] if compared else []
 
         parts = [(f"loss {loss[-1]:.3f}" if len(loss) else "loss", "blue")]
         if np.isfinite(level):
@@ -340,6 +404,7 @@ class ProgressPlot(QWidget):
             parts.append((f"activity correlation {activity[1][-1]:.3f}", "green"))
         if np.isfinite(activity_level):
             parts.append((f"dashed: true movie {activity_level:.3f}", ""))
+        parts += ghost_words
         self._correlation_heading.show_parts(*parts)
         for plot in (self.loss_plot, self.correlation_plot):
             # Views and axes would otherwise adapt one after the other, with a picture of the window for each.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +16,70 @@ from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.recipe import Recipe
 from napari_vidrecon.reconstruction.results import Reconstruction
 
+if TYPE_CHECKING:
+    from napari_vidrecon.reconstruction.runner import Snapshot
+
 LONGEST_SECONDS = 1e9
+MOST_BYTES = 64 << 20
+WHITE = 255
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A run as it was at a step.
+
+    Parameters
+    ----------
+    step
+        Steps done.
+    movie
+        (T, rows, columns) uint8.
+    activity
+        (N, T) float16 predicted from it, or None.
+    """
+
+    step: int
+    movie: np.ndarray
+    activity: np.ndarray | None
+
+    def as_floats(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Movie and activity as those of a run are."""
+        return self.movie.astype(np.float32), None if self.activity is None else self.activity.astype(np.float32)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.movie.nbytes + (0 if self.activity is None else self.activity.nbytes)
+
+
+class Course:
+    """How a run came: some of its stages, in as much memory as is allowed; of too many, every second is forgotten.
+
+    Parameters
+    ----------
+    most_bytes
+        That all stages may take.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes, self._every = most_bytes, 1
+        self.stages: list[Stage] = []
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot, where it is time for one."""
+        step = snapshot.info.step
+        if self.stages and step < self.stages[-1].step + self._every:
+            return
+        levels = np.rint(np.clip(snapshot.video, 0, WHITE)).astype(np.uint8)
+        activity = snapshot.predicted_activity
+        self.stages.append(Stage(step, levels, None if activity is None else activity.astype(np.float16)))
+        while len(self.stages) > 2 and sum(stage.size for stage in self.stages) > self._most_bytes:
+            self._every *= 2
+            self.stages = [*self.stages[:-1:2], self.stages[-1]] if len(self.stages) % 2 == 0 else self.stages[::2]
+
+    def at(self, step: float) -> Stage | None:
+        """The stage nearest to a step; None of no stages."""
+        return min(self.stages, key=lambda stage: abs(stage.step - step), default=None)
 
 
 @dataclass(eq=False)
@@ -38,6 +102,10 @@ class RunRecord:
         When, seconds since 1970.
     watched
         Correlation of activity at the steps that were watched, by step; the run itself measured it at others.
+    seen_activity
+        (N, T) predicted from it when it was stopped; a run that was not finished holds none itself.
+    course
+        How it came; None for a run that was not made in this window.
     """
 
     name: str
@@ -47,10 +115,20 @@ class RunRecord:
     path: Path | None = None
     created: float = field(default_factory=time.time)
     watched: dict[int, float] = field(default_factory=dict)
+    seen_activity: np.ndarray | None = None
+    course: Course | None = None
+
+    @property
+    def activity(self) -> np.ndarray | None:
+        """(N, T) predicted from it, where known."""
+        held = self.result.predicted_activity
+        return self.seen_activity if held is None else held
 
     @property
     def history(self) -> History:
         """Of the run, with what was seen of it on the way."""
+        if not self.watched:
+            return self.result.history
         return self.result.history.filled("response_correlation", self.watched)
 
     @property

@@ -29,6 +29,7 @@ from napari_vidrecon.viewer.contributions.files import is_ours
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.exporting import Exporter
 from napari_vidrecon.viewer.faults import FaultHook, Faults
+from napari_vidrecon.viewer.live_picture import LivePicture
 from napari_vidrecon.viewer.main_window import CanvasUpkeep, FolderDrops, main_window_of
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
@@ -98,6 +99,8 @@ class Workspace(QObject):
         if isinstance(main_window, QMainWindow):
             self.stage_bar = StageBar(self.model, self.board, self.player, main_window)
             self._drops = FolderDrops(main_window, is_ours, partial(_open_dropped, viewer), self.faults)
+            self.live_picture = LivePicture(self.board, main_window)
+            self.destroyed.connect(self.live_picture.close)
 
     def tell(self, text: str, is_error: bool) -> None:
         """Tell a person one line: in the dock, or where there is none as a notification of napari's."""

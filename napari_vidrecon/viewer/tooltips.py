@@ -148,6 +148,8 @@ TOOLTIPS = {
     "error_signed": "Signed: too bright and too dark have different colours. Otherwise only how large the error is.",
     "error_over": "What the error is drawn over.",
     "activity_mode": "What the lower right raster shows.",
+    "progress_plot": "Drag over the steps to see the reconstruction as it was then; double-click for the newest. "
+    "The grey curve is the run before.",
     "raster_order": "How the neurons are sorted in the rasters; patterns are easier to see with similar ones together.",
     "error_apart": "The error has a tile of its own; otherwise it is drawn over the movie itself, and both are larger.",
     "layout_watch": "Watch: the movies as large as they go, and how good each frame is below or beside them.",

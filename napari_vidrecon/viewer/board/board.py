@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_vidrecon.reconstruction.runner import Snapshot
+    from napari_vidrecon.viewer.record import Stage
 
 NEEDED = (
     Role.STIMULUS,
@@ -104,6 +105,7 @@ class Board:
             (model.thresholds_changed, self._on_mask),
             (model.neurons_changed, self._on_neurons),
             (model.snapshot_arrived, self._on_snapshot),
+            (model.looked_back_changed, self._on_snapshot),
             (model.shown_changed, self._on_shown),
             (model.runs_changed, self._on_runs),
             (model.stimulus_prediction_changed, self._on_prediction),
@@ -305,7 +307,7 @@ class Board:
             repaint(copy)
 
     @guarded
-    def _on_snapshot(self, snapshot: Snapshot) -> None:
+    def _on_snapshot(self, snapshot: Snapshot | Stage | None) -> None:
         self.layer_list.begin()
         self.movies.draw_video()
         self.movies.draw_error()

@@ -59,7 +59,7 @@ def draw_annotations(
     np.ndarray
         RGBA.
     """
-    tile = _tile(training, evaluation)
+    tile = mask_tile(training, evaluation)
     if layout.gridded:
         return tile
     elements = FINENESS / layout.pitch
@@ -119,7 +119,8 @@ def _rounded(line: Line) -> Line:
     return np.concatenate([closed, closed[:1]])
 
 
-def _tile(training: np.ndarray, evaluation: np.ndarray) -> np.ndarray:
+def mask_tile(training: np.ndarray, evaluation: np.ndarray) -> np.ndarray:
+    """The outlines of both masks on one movie, RGBA uint8, clear elsewhere."""
     rows, columns = training.shape
     canvas = _Canvas(rows, columns)
     strokes = ((contours(training), TRAINING_COLOUR, True), (contours(evaluation), EVALUATION_COLOUR, False))

@@ -24,6 +24,7 @@ from napari_vidrecon.viewer.panels.controls import (
 )
 from napari_vidrecon.viewer.panels.sections import Section
 from napari_vidrecon.viewer.plots import ProgressPlot
+from napari_vidrecon.viewer.record import Stage
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain
 
@@ -64,6 +65,8 @@ class RunPanel(QWidget):
         for signal in (model.settings_changed, model.encoders_changed):
             subscribe(self, signal, self._show_settings)
         subscribe(self, model.snapshot_arrived, self._show_history)
+        subscribe(self, model.looked_back_changed, self._mark_step)
+        self.plot.step_asked_for.connect(model.look_back)
         for signal in (
             model.shown_changed,
             model.trial_changed,
@@ -125,6 +128,9 @@ class RunPanel(QWidget):
         self.fold.set_title(f"Advanced ({len(changed)} changed)" if changed else "Advanced")
         self.reset_button.setEnabled(bool(changed))
 
+    def _mark_step(self, stage: Stage | None) -> None:
+        self.plot.mark_step(None if stage is None else float(stage.step))
+
     def _show_history(self, _snapshot: object = None) -> None:
         model = self._model
         levels = dict(model.stimulus_levels)
@@ -136,8 +142,10 @@ class RunPanel(QWidget):
                 self.plot.clear()
             else:
                 self.plot.set_history(model.snapshot.history)
+                self.plot.set_ghost(None if model.shown is None else model.shown.history)
         elif model.shown is not None:
             self.plot.set_history(model.shown.history)
+            self.plot.set_ghost(None if model.compared is None else model.compared.history)
         else:
             self.plot.clear()
         self.plot.set_levels(levels)

@@ -101,7 +101,10 @@ class Active:
             Put it on the board.
         """
         result, continues = finished.result, self.plan.continues
+        last = model.snapshot if show else None
         if continues is not None and continues in model.runs:
+            continues.watched |= watched(last)
+            continues.seen_activity = None if last is None else last.predicted_activity
             model.replace_result(continues, result)
             return
         if len(result.history) == 0:
@@ -113,7 +116,9 @@ class Active:
             recipe=self.recipe,
             changed_from_before="" if before is None else most_telling(before.recipe.differences(self.recipe)),
             path=finished.path,
-            watched=watched(model.snapshot) if show else {},
+            watched=watched(last),
+            seen_activity=None if last is None else last.predicted_activity,
+            course=model.course if show else None,
         )
         model.add_run(record, show=show)
         if not show:

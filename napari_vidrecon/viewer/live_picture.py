@@ -1,0 +1,214 @@
+"""The reconstruction as it grows, many times a second, in a small window of its own over its tile.
+
+A picture of napari's canvas has all layers, and the window around it, composed anew: without a graphics card that takes
+tens of milliseconds from the run. A window of the system inside the main window is composed by nobody: half a
+millisecond. It shows the frame on display, on its way from the last step's movie to the newest one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image
+from qtpy.QtCore import QRect, QRectF, Qt, QTimer
+from qtpy.QtGui import QGuiApplication, QImage, QPainter, QPaintEvent, QRasterWindow
+from qtpy.QtWidgets import QMainWindow, QWidget
+from vispy.app.base import BaseCanvasBackend
+
+from napari_vidrecon.viewer.board.layers import Role
+from napari_vidrecon.viewer.board.outlines import mask_tile
+from napari_vidrecon.viewer.faults import guarded
+from napari_vidrecon.viewer.model import ErrorMode, RunState
+
+if TYPE_CHECKING:
+    from napari_vidrecon.reconstruction.runner import Snapshot
+    from napari_vidrecon.viewer.board import Board
+
+PICTURE_MILLISECONDS = 66
+PLATFORM = "xcb"
+"""Qt's name of the X Window System: there a window inside a window is sure to let the mouse through."""
+LONGEST_WAY_SECONDS = 3.0
+
+
+class LivePicture:
+    """Shows the movie of the run that goes on between two pictures of the board.
+
+    Where it cannot, the board is all there is to see: in napari's grid, in three dimensions, while something is drawn
+    over the reconstruction, while it is shown otherwise than as it is, and on systems other than X.
+
+    Parameters
+    ----------
+    board
+        Whose reconstruction is shown.
+    main_window
+        Napari's.
+    """
+
+    def __init__(self, board: Board, main_window: QMainWindow) -> None:
+        # Not owned: what holds its own window for ever is never let go.
+        self._board, self._window_of = board, weakref.ref(main_window)
+        self.faults = board.faults
+        self.pictures = 0
+        """How many were drawn; for who measures."""
+        self._movies: tuple[np.ndarray, np.ndarray] | None = None
+        self._arrived_s, self._way_s = 0.0, 1.0
+        self._masks: tuple[object, ...] = ()
+        self._outlines: QImage | None = None
+        self.window: PictureWindow | None = None
+        self._timer = QTimer()
+        self._timer.setInterval(PICTURE_MILLISECONDS)
+        self._timer.timeout.connect(self.draw)
+        board.model.picture_arrived.connect(self.take)
+        board.model.state_changed.connect(self._on_state)
+
+    def close(self) -> None:
+        """Draw no more: the window is gone."""
+        self._movies = None
+        with contextlib.suppress(RuntimeError):
+            self._timer.stop()
+
+    def take(self, snapshot: Snapshot) -> None:
+        """A newer movie of the run."""
+        now = time.monotonic()
+        before = snapshot.video if self._movies is None else self._present(now)
+        self._movies = (before, snapshot.video)
+        self._way_s = min(max(now - self._arrived_s, PICTURE_MILLISECONDS / 1000), LONGEST_WAY_SECONDS)
+        self._arrived_s = now
+        if self._board.model.state == RunState.RUNNING and not self._timer.isActive():
+            self._timer.start()
+            self.draw()
+
+    def _present(self, now: float) -> np.ndarray:
+        """The movie that is on its way, as far as it is."""
+        assert self._movies is not None
+        before, after = self._movies
+        part = min((now - self._arrived_s) / self._way_s, 1.0)
+        return after if part >= 1.0 else before + np.float32(part) * (after - before)
+
+    def _on_state(self) -> None:
+        if self._board.model.state != RunState.RUNNING:
+            self._timer.stop()
+            self._movies = None
+            if self.window is not None:
+                self.window.hide()
+
+    @property
+    def _main(self) -> QMainWindow | None:
+        window = self._window_of()
+        return window if window is not None and window.isVisible() else None
+
+    @property
+    def possible(self) -> bool:
+        """Whether nothing else is to be seen at the reconstruction's place."""
+        board, model = self._board, self._board.model
+        if QGuiApplication.platformName() != PLATFORM or model.grid or model.blinking or model.presentation.changes:
+            return False
+        if board.viewer.dims.ndisplay != 2 or self._main is None or model.looked_back is not None:
+            return False
+        error_elsewhere = board.movies.number_of(Role.ERROR_MAP) != board.movies.number_of(Role.RECONSTRUCTION)
+        layer = board.layers.adopt(Role.RECONSTRUCTION, Image)
+        return layer is not None and layer.visible and (error_elsewhere or model.error_mode == ErrorMode.NONE)
+
+    @guarded
+    def draw(self) -> None:
+        """Draw the frame on display as it is now."""
+        main, movies = self._main, self._movies
+        canvas = None if main is None else _canvas_of(main)
+        if movies is None or main is None or canvas is None or not self.possible:
+            if self.window is not None:
+                self.window.hide()
+            return
+        frame = min(self._board.layers.frame, len(movies[1]) - 1)
+        part = min((time.monotonic() - self._arrived_s) / self._way_s, 1.0)
+        levels = (1 - part) * movies[0][frame] + part * movies[1][frame]
+        tile, whole = self._places(canvas, main)
+        shown = tile.intersected(QRectF(whole))
+        if shown.isEmpty():
+            return
+        if self.window is None:
+            self.window = PictureWindow()
+            self.window.setParent(main.windowHandle())
+        self.window.show_picture(self._coloured(levels), self._masks_drawn(), tile, shown.toAlignedRect() & whole)
+        self.pictures += 1
+
+    def _places(self, canvas: QWidget, main: QMainWindow) -> tuple[QRectF, QRect]:
+        """The tile, and the canvas, in pixels of the main window."""
+        board = self._board
+        camera, box = board.viewer.scene.camera, board.layout.movie(board.movies.number_of(Role.RECONSTRUCTION))
+        origin = canvas.mapTo(main, canvas.rect().topLeft())
+        middle_y, middle_x = camera.center[-2:]
+        left = origin.x() + canvas.width() / 2 + (box.left - middle_x) * camera.zoom
+        top = origin.y() + canvas.height() / 2 + (box.top - middle_y) * camera.zoom
+        return QRectF(left, top, box.width * camera.zoom, box.height * camera.zoom), QRect(origin, canvas.size())
+
+    def _coloured(self, levels: np.ndarray) -> QImage:
+        """In the colours, contrast and gamma that a person has given the layer."""
+        layer = self._board.layers.adopt(Role.RECONSTRUCTION, Image)
+        assert layer is not None
+        low, high = layer.contrast_limits
+        share = np.clip((levels - low) / max(high - low, 1e-6), 0.0, 1.0) ** layer.gamma
+        return _image((255 * layer.colormap.map(share.ravel())).reshape(*levels.shape, 4))
+
+    def _masks_drawn(self) -> QImage:
+        model = self._board.model
+        made_from = (model.mask, model.training_threshold, model.evaluation_threshold)
+        if self._outlines is None or made_from != self._masks:
+            training, evaluation = (model.mask.binary(each) for each in made_from[1:])
+            self._masks, self._outlines = made_from, _image(mask_tile(training, evaluation))
+        return self._outlines
+
+
+def _canvas_of(main: QMainWindow) -> QWidget | None:
+    """The board's own canvas; docks may have others."""
+    middle = main.centralWidget()
+    found = [] if middle is None else middle.findChildren(QWidget)
+    return next((each for each in found if isinstance(each, BaseCanvasBackend)), None)
+
+
+class PictureWindow(QRasterWindow):
+    """Draws a picture and outlines over it; the mouse goes through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFlag(Qt.WindowType.WindowTransparentForInput, True)
+        self.setFlag(Qt.WindowType.WindowDoesNotAcceptFocus, True)
+        self.picture, self._outlines, self._at = QImage(), QImage(), QRectF()
+
+    def show_picture(self, picture: QImage, outlines: QImage, tile: QRectF, shown: QRect) -> None:
+        """Show another picture.
+
+        Parameters
+        ----------
+        picture, outlines
+            Both fill the tile.
+        tile
+            In pixels of the parent.
+        shown
+            The part of it that can be seen.
+        """
+        self.picture, self._outlines = picture, outlines
+        self._at = tile.translated(-shown.x(), -shown.y())
+        if self.geometry() != shown:
+            self.setGeometry(shown)
+        if not self.isVisible():
+            self.show()
+        self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Enlarged as napari does: pixels stay squares."""
+        painter = QPainter(self)
+        painter.drawImage(self._at, self.picture)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.drawImage(self._at, self._outlines)
+        painter.end()
+
+
+def _image(pixels: np.ndarray) -> QImage:
+    """(rows, columns, 4) RGBA, 0..255, as a picture that owns its pixels."""
+    whole = np.ascontiguousarray(pixels, dtype=np.uint8)
+    rows, columns = whole.shape[:2]
+    return QImage(whole.data, columns, rows, 4 * columns, QImage.Format.Format_RGBA8888).copy()

@@ -1,0 +1,146 @@
+"""A run as it grows: pictures between those of the board, what is kept of it, and how it came."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+
+from napari_vidrecon.reconstruction.history import History, StepInfo
+from napari_vidrecon.reconstruction.runner import Snapshot
+from napari_vidrecon.viewer import live_picture
+from napari_vidrecon.viewer.board.layers import Role
+from napari_vidrecon.viewer.choices import ErrorMode
+from napari_vidrecon.viewer.controller import RunController
+from napari_vidrecon.viewer.model import ReconstructionModel, RunState
+from napari_vidrecon.viewer.plots import ProgressPlot
+from napari_vidrecon.viewer.record import Course
+from napari_vidrecon.viewer.registry import workspace_of
+
+PATIENCE_MS = 60_000
+
+
+def snapshot(step: int, level: float, frames: int = 48, activity: np.ndarray | None = None) -> Snapshot:
+    video = np.full((frames, 36, 64), level, np.float32)
+    return Snapshot(StepInfo(step, 40, 1.0, 0.1), video, History(), 1.0, 1.0, activity)
+
+
+def test_a_course_keeps_the_first_and_the_last_and_no_more_than_its_memory() -> None:
+    course = Course(most_bytes=5 * 48 * 36 * 64)
+    for step in range(1, 41):
+        course.add(snapshot(step, float(step)))
+    steps = [stage.step for stage in course.stages]
+    assert len(steps) <= 5
+    assert steps[0] == 1
+    assert steps[-1] > 30
+    assert np.diff(steps).min() * 2 >= np.diff(steps).max()
+    assert course.at(0.2).movie.max() == 1
+    assert Course().at(3) is None
+
+
+@pytest.fixture
+def controller(small_model: ReconstructionModel, qtbot: QtBot, tmp_path) -> RunController:
+    made = RunController(small_model, runs_folder=tmp_path / "runs")
+    yield made
+    made.stop()
+    assert made.wait(60)
+
+
+def test_a_run_can_be_looked_back_on(controller: RunController, small_model: ReconstructionModel, qtbot: QtBot) -> None:
+    seen = []
+    small_model.picture_arrived.connect(lambda each: seen.append(each.info.step))
+    controller.start()
+    qtbot.waitUntil(lambda: small_model.state == RunState.DONE, timeout=PATIENCE_MS)
+    course = small_model.shown.course
+    assert seen[0] == course.stages[0].step
+    newest = small_model.video
+    small_model.look_back(course.stages[0].step)
+    assert small_model.looked_back is course.stages[0]
+    assert not np.array_equal(small_model.video, newest)
+    np.testing.assert_array_equal(small_model.video, course.stages[0].movie)
+    small_model.look_back(None)
+    assert small_model.video is newest
+
+
+def test_a_run_of_a_file_cannot_be_looked_back_on_and_says_so(small_model: ReconstructionModel) -> None:
+    told: list[str] = []
+    small_model.message.connect(lambda text, _error: told.append(text))
+    small_model.look_back(3)
+    assert small_model.looked_back is None
+    assert "made in this window" in told[-1]
+
+
+def test_stop_keeps_the_activity_that_was_predicted_last(
+    controller: RunController, small_model: ReconstructionModel, qtbot: QtBot
+) -> None:
+    small_model.set_settings(config=small_model.config.changed(steps=4000))
+    controller.start()
+    arrived = lambda: small_model.snapshot is not None and small_model.snapshot.info.step > 0  # noqa: E731
+    qtbot.waitUntil(arrived, timeout=PATIENCE_MS)
+    controller.stop()
+    qtbot.waitUntil(lambda: small_model.state == RunState.DONE, timeout=PATIENCE_MS)
+    shown = small_model.shown
+    assert shown.result.predicted_activity is None
+    assert small_model.reconstruction_prediction.shape == small_model.trial.responses.shape
+    assert shown.history.tracked("response_correlation")[0][-1] == len(shown.result.history)
+
+
+@pytest.mark.window
+def test_the_reconstruction_grows_between_two_pictures_of_the_board(
+    qtbot: QtBot, make_napari_viewer_proxy, make_model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = make_napari_viewer_proxy(show=True)
+    workspace = workspace_of(viewer)
+    model, live = make_model(workspace.model), workspace.live_picture
+    monkeypatch.setattr(live_picture, "PLATFORM", live_picture.QGuiApplication.platformName())
+    # What is predicted of the stimulus comes first; its end would end the run that is played here.
+    qtbot.waitUntil(lambda: model.stimulus_prediction is not None and not workspace.controller.polling, timeout=60_000)
+    model.begin_run(model.recipe())
+    model.set_state(RunState.RUNNING)
+    model.take_picture(snapshot(0, 0.0))
+    model.take_picture(snapshot(1, 200.0))
+    qtbot.waitUntil(lambda: live.pictures >= 5, timeout=5000)
+    assert live.window.isVisible()
+    qtbot.waitUntil(lambda: live.window.picture.pixelColor(0, 0).red() == 200, timeout=5000)
+    # Just over its tile, as the canvas has it.
+    camera, box = (
+        viewer.scene.camera,
+        workspace.board.layout.movie(workspace.board.movies.number_of(Role.RECONSTRUCTION)),
+    )
+    assert live.window.width() == pytest.approx(box.width * camera.zoom, abs=2)
+    # Where something is drawn over the reconstruction, the board alone shows it.
+    model.set_view(error_mode=ErrorMode.STIMULUS, error_apart=False, error_over="reconstruction")
+    live.draw()
+    assert not live.window.isVisible()
+    model.set_view(error_apart=True)
+    live.draw()
+    assert live.window.isVisible()
+    model.end_run(RunState.IDLE)
+    assert not live.window.isVisible()
+
+
+def test_dragging_over_the_steps_asks_for_them_and_a_double_click_for_the_newest(qtbot: QtBot) -> None:
+    plot = ProgressPlot()
+    qtbot.addWidget(plot)
+    plot.resize(400, 400)
+    plot.show()
+    steps = [float(step) for step in range(1, 11)]
+    plot.set_history(History({"step": steps, "loss": steps, "seconds": steps, "video_correlation": [0.5] * 10}))
+    plot.set_ghost(History({"step": steps, "loss": steps, "seconds": steps, "video_correlation": [0.25] * 10}))
+    qtbot.waitUntil(lambda: "run before 0.250" in plot._correlation_heading.text(), timeout=5000)
+    asked: list[float | None] = []
+    plot.step_asked_for.connect(asked.append)
+    inner = plot.correlation_plot
+    middle = QPointF(inner.width() / 2, inner.height() / 2)
+    left = Qt.MouseButton.LeftButton
+    for kind, act in (
+        (QMouseEvent.Type.MouseButtonPress, inner.mousePressEvent),
+        (QMouseEvent.Type.MouseButtonDblClick, inner.mouseDoubleClickEvent),
+    ):
+        act(QMouseEvent(kind, middle, inner.mapToGlobal(middle), left, left, Qt.KeyboardModifier.NoModifier))
+    assert 2 < asked[0] < 8
+    assert asked[1] is None
+    plot.mark_step(5.0)
+    qtbot.waitUntil(lambda: plot._lines[0].isVisible(), timeout=5000)
