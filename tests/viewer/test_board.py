@@ -1094,6 +1094,25 @@ def test_cells_are_shown_where_they_lie_and_ablated_ones_are_grey(board: Board, 
     np.testing.assert_allclose(chosen[6], colours[6])
 
 
+def test_cells_show_how_well_they_are_explained_and_which_one_was_clicked(
+    board: Board, model: ReconstructionModel, make_record
+) -> None:
+    cells = board.show_cells()
+    scene = board.cells.scene
+    assert "takes part" in scene.canvas.overlays.text.text
+    assert scene.canvas.overlays.scale_bar.visible
+    record = make_record("Run 1", 3)
+    record.result.predicted_activity[4] = model.trial.responses[4]
+    record.result.predicted_activity[5] = -model.trial.responses[5]
+    model.add_run(record)
+    colours = np.asarray(cells.face_color)
+    assert colours[4, 0] > 0.9
+    assert colours[5, 0] < 0.4
+    assert "r with the prediction" in scene.canvas.overlays.text.text
+    board.activity.choose(np.array([6]))
+    np.testing.assert_allclose(np.asarray(cells.face_color)[6], 1.0)
+
+
 def test_without_positions_there_are_no_cells_to_show(board: Board, model: ReconstructionModel) -> None:
     assert model.session is not None
     model.session.coordinates = None
@@ -1122,10 +1141,13 @@ def test_a_lasso_gesture_selects_cells_and_leaves_nothing_behind(board: Board) -
     for corner in corners[1:]:
         event.position, event.type = corner, "mouse_move"
         next(gesture)
+        # The line is there with the first move, the first time as well.
+        assert next(layer for layer in scene.layers if layer is not cells).nshapes == 1
     event.type = "mouse_release"
     next(gesture, None)
     assert cells.selected_data == set(range(NEURONS))
-    assert [layer.metadata.get(ROLE_KEY) for layer in scene.layers] == ["cells"]
+    (lasso,) = [layer for layer in scene.layers if layer is not cells]
+    assert lasso.nshapes == 0
     assert scene.scene.camera.mouse_pan
 
 

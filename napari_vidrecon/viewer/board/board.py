@@ -94,6 +94,9 @@ class Board:
         self.region = Region(self.layers)
         self.blinking = Blinking(self.layers, self.faults)
         self.cells = CellsView(viewer, model)
+        self.cells.explained, self.cells.predicted = self.activity.explained, lambda: self.activity.predicted
+        self.activity.explained.chosen_changed.connect(self._on_explained)
+        self.activity.explained.correlation_changed.connect(self._on_explained)
         self.layer_list = LayerListRest(viewer, self.faults)
         self._zoomed = model.zoomed
         self._written: tuple[list[captions.Caption], str] = ([], "")
@@ -363,6 +366,12 @@ class Board:
         self.activity.take_stimulus_prediction()
         self._show_rasters()
         self._write_captions()
+
+    @guarded
+    def _on_explained(self) -> None:
+        # Not with every picture of a run: the cells have a canvas of their own to draw.
+        if not self.model.going_on:
+            self.cells.update_neurons()
 
     def _on_marked(self) -> None:
         self.selection_changed.emit()

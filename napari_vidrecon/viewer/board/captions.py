@@ -193,6 +193,7 @@ def captions(
         for number, role in enumerate((Role.RECORDED, Role.PREDICTED)):
             about = f"; curve: {curves}" if curves and role == Role.RECORDED and model.trial.labelled else ""
             box, offered = layout.raster(number), (words[role] + about, short[role] + about, words[role], short[role])
+            offered += ("Recorded" if role == Role.RECORDED else "Predicted",)
             written.append(_above(Box(layout.activity.top, box.left, box.height, box.width), offered, layout))
             written += _seconds(layout.raster(number), layout, frame_s)
         if layout.bars.width >= LETTER_PX * layout.unit:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Points, Shapes
+from napari.utils.colormaps import ensure_colormap
+from napari.utils.colormaps.standardize_color import transform_color
 from psygnal import Signal
 from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from skimage.measure import points_in_poly
 
+from napari_vidrecon.viewer.board.explained import ExplainedView
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role
 from napari_vidrecon.viewer.model import ReconstructionModel
 
@@ -22,14 +26,21 @@ if TYPE_CHECKING:
 DOCK_NAME = "Cells"
 CELL_SIZE_UM = 9.0
 KEPT_COLOUR = "#56B4E9"
+EXPLAINED_COLOURS = "viridis"
+"""Of how well a cell is explained: r from 0 to 1; cells below 0, or without, have the lowest."""
 ABLATED_COLOUR = "#5A5A5A"
-SELECTED_COLOUR = "#F0E442"
+SELECTED_COLOUR, CHOSEN_COLOUR = "#F0E442", "#FFFFFF"
 LASSO_WIDTH_UM = 4.0
 FEWEST_CORNERS = 3
 VIEW_ANGLES = (0.0, 20.0, 70.0)
 CLICK_SLOP_PX = 3.0
-HINT = "drag: turn   Shift-drag: lasso   click: receptive field"
+HINT = "drag: turn\nShift-drag: lasso\nclick: activity, field\n"
+COLOUR_WORDS = "r with the prediction:\nviolet 0, green 0.5, yellow 1\ngrey: ablated, white: chosen"
+PLAIN_WORDS = "blue: takes part\ngrey: ablated"
+SELECTION_SECONDS = 0.1
+"""Between two looks which cells a lasso holds; the line itself follows at once."""
 DOCK_LETTERS, DOCK_LINES = 60, 16
+WORDS_POINTS = 7
 
 
 class CellsView:
@@ -50,6 +61,8 @@ class CellsView:
 
     def __init__(self, viewer: napari.components.ViewerModel, model: ReconstructionModel) -> None:
         self._viewer, self._model = viewer, model
+        self.explained: ExplainedView | None = None
+        self.predicted: Callable[[], np.ndarray | None] = lambda: None
         self.scene: ViewerModel | None = None
         self._widget: Any = None
 
@@ -70,8 +83,11 @@ class CellsView:
         if self.scene is None:
             self.scene = ViewerModel(ndisplay=3, title=DOCK_NAME)
             self.scene.mouse_drag_callbacks.append(self.on_press)
-            self.scene.canvas.overlays.text.visible = True
-            self.scene.canvas.overlays.text.text = HINT
+            words = self.scene.canvas.overlays.text
+            # Its box would darken the cells behind it.
+            words.visible, words.box, words.position, words.font_size = True, False, "top_left", WORDS_POINTS
+            self.scene.canvas.overlays.scale_bar.visible = True
+            self.scene.scene.overlays.axes.visible = True
             self.scene.canvas.events.size.connect(self._fit)
         depth_first = np.asarray(coordinates, dtype=np.float32)[:, ::-1]
         layer = self.layer
@@ -89,6 +105,11 @@ class CellsView:
                 metadata={ROLE_KEY: str(Role.CELLS)},
             )
             layer.selected_data.events.items_changed.connect(self.update_neurons)
+            # There from the beginning: the first line of a lasso is not to wait until its layer is made.
+            self.scene.add_shapes(
+                None, ndim=3, edge_color=SELECTED_COLOUR, edge_width=LASSO_WIDTH_UM, name="lasso", units=layer.units
+            )
+            self.scene.layers.selection.active = layer
             self.scene.reset_view()
             self.scene.scene.camera.angles = VIEW_ANGLES
         self.update_neurons()
@@ -96,12 +117,24 @@ class CellsView:
         return layer
 
     def update_neurons(self) -> None:
-        """Ablated cells become grey, selected ones yellow."""
+        """Cells that take part show how well they are explained; ablated ones are grey, selected ones yellow."""
         layer, neurons = self.layer, self._model.neurons
-        if layer is not None and neurons is not None and len(layer.data) == len(neurons.keep):
-            colours = np.where(neurons.keep, KEPT_COLOUR, ABLATED_COLOUR)
-            colours[list(layer.selected_data)] = SELECTED_COLOUR
-            layer.face_color = colours
+        if layer is None or neurons is None or len(layer.data) != len(neurons.keep):
+            return
+        explained = self.explained
+        known = None if explained is None else explained.correlation(self.predicted())
+        if known is None:
+            colours = np.tile(transform_color(KEPT_COLOUR), (len(neurons.keep), 1))
+        else:
+            colours = ensure_colormap(EXPLAINED_COLOURS).map(np.clip(np.nan_to_num(known), 0.0, 1.0))
+        colours[~neurons.keep] = transform_color(ABLATED_COLOUR)
+        if explained is not None:
+            colours[explained.chosen] = transform_color(CHOSEN_COLOUR)
+        colours[list(layer.selected_data)] = transform_color(SELECTED_COLOUR)
+        layer.face_color = colours
+        if self.scene is not None:
+            words = PLAIN_WORDS if known is None else COLOUR_WORDS
+            self.scene.canvas.overlays.text.text = f"{HINT}\n{words}"
 
     def update_session(self) -> None:
         """Another session has other cells."""
@@ -121,22 +154,27 @@ class CellsView:
             return
         before = set(layer.selected_data) if "Control" in event.modifiers else set()
         camera.mouse_pan = False
-        corners = [np.asarray(event.position, dtype=np.float64)]
+        corners, looked_s = [np.asarray(event.position, dtype=np.float64)], time.monotonic()
         try:
             yield
             while event.type == "mouse_move":
                 corners.append(np.asarray(event.position, dtype=np.float64))
-                if len(corners) >= FEWEST_CORNERS:
-                    self._draw_lasso(np.array(corners))
-                    inside = cells_inside(
-                        np.asarray(layer.data), np.array(corners), camera.view_direction, camera.up_direction
-                    )
-                    layer.selected_data = before | set(np.flatnonzero(inside).tolist())
+                self._draw_lasso(np.array(corners))
+                if time.monotonic() - looked_s >= SELECTION_SECONDS:
+                    self._select(layer, corners, before)
+                    looked_s = time.monotonic()
                 yield
+            self._select(layer, corners, before)
         finally:
             camera.mouse_pan = True
             self._draw_lasso(None)
             viewer.layers.selection.active = layer
+
+    def _select(self, layer: Points, corners: list[np.ndarray], before: set[int]) -> None:
+        if len(corners) >= FEWEST_CORNERS and self.scene is not None:
+            camera = self.scene.scene.camera
+            inside = cells_inside(np.asarray(layer.data), np.array(corners), camera.view_direction, camera.up_direction)
+            layer.selected_data = before | set(np.flatnonzero(inside).tolist())
 
     def _click(self, layer: Points, event: Any) -> Generator[None, None, None]:
         pressed = np.asarray(event.pos)
@@ -166,15 +204,15 @@ class CellsView:
     def _draw_lasso(self, corners: np.ndarray | None) -> None:
         assert self.scene is not None
         lasso = next((layer for layer in self.scene.layers if isinstance(layer, Shapes)), None)
-        if corners is None:
-            if lasso is not None:
-                self.scene.layers.remove(lasso)
-        elif lasso is None:
-            self.scene.add_shapes(
-                [corners], shape_type="path", edge_color=SELECTED_COLOUR, edge_width=LASSO_WIDTH_UM, name="lasso"
-            )
-        else:
+        if lasso is None:
+            return
+        if corners is not None and lasso.nshapes:
             lasso.data = [corners]
+        elif corners is not None:
+            lasso.add_paths([corners], edge_color=SELECTED_COLOUR, edge_width=LASSO_WIDTH_UM)
+        else:
+            lasso.selected_data = set()
+            lasso.data = []
 
     def _dock(self) -> None:
         window = getattr(self._viewer, "window", None)

@@ -44,6 +44,8 @@ class ExplainedView:
     """
 
     chosen_changed = Signal()
+    correlation_changed = Signal()
+    """Of recorded and predicted activity: another prediction is looked at."""
 
     def __init__(self, layers: RoleLayers, model: ReconstructionModel) -> None:
         self._layers, self._model = layers, model
@@ -80,6 +82,7 @@ class ExplainedView:
             return None
         if self._known[0] is not recorded or self._known[1] is not predicted:
             self._known = (recorded, predicted, metrics.neuron_response_correlation(recorded, predicted))
+            self.correlation_changed.emit()
         return self._known[2]
 
     @property
