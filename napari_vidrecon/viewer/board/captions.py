@@ -192,8 +192,8 @@ def captions(
     if layout.has_rasters and layout.words.axis:
         for number, role in enumerate((Role.RECORDED, Role.PREDICTED)):
             about = f"; curve: {curves}" if curves and role == Role.RECORDED and model.trial.labelled else ""
-            box, offered = layout.raster(number), (words[role] + about, short[role] + about, words[role], short[role])
-            offered += ("Recorded" if role == Role.RECORDED else "Predicted",)
+            box, shortest = layout.raster(number), "Recorded" if role == Role.RECORDED else "Predicted"
+            offered = (words[role] + about, short[role] + about, words[role], short[role], shortest)
             written.append(_above(Box(layout.activity.top, box.left, box.height, box.width), offered, layout))
             written += _seconds(layout.raster(number), layout, frame_s)
         if layout.bars.width >= LETTER_PX * layout.unit:
