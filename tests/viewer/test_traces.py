@@ -68,6 +68,7 @@ def test_a_compared_run_gets_curves_of_its_own(
 ) -> None:
     record = RunRecord("run 1", small_result, small_model.recipe())
     small_model.add_run(record)
+    small_model.add_run(RunRecord("run 2", small_result, small_model.recipe()))
     small_model.compare_with(record)
     assert {("frame_correlation", "compared run"), ("motion_energy", "compared run")} <= set(curves_of(small_model))
 

@@ -23,7 +23,8 @@ from napari_vidrecon.viewer.board.tiles import BoardLayout
 from napari_vidrecon.viewer.evaluation import silent_neurons
 from napari_vidrecon.viewer.model import ActivityMode, ReconstructionModel, RunState
 
-CURSOR_WIDTH_PX = 0.4
+CURSOR_WIDTH_PX = 1.6
+"""On the screen."""
 FEWEST_ROWS, ROW_STEP = 100, 25
 """Rows are added and taken away so many at a time, so that a window that changes a little keeps its rasters."""
 RASTER_COLOURS = "magma"
@@ -75,6 +76,24 @@ class ActivityTiles:
         self._most_rows = self._rows_on_screen(layout)
         self.arrange_rows()
         assert self.rows is not None
+        if layout.has_rasters:
+            self._build_rasters(layout, frames)
+        if trial.labelled:
+            # Of all neurons: ablated ones are dim now, and come back.
+            everyone = RasterRows(self.rows.order, self._spread, np.ones(neurons, dtype=bool), self._most_rows)
+            self._set_limit(upper_limit(everyone.picture(trial.responses)))
+        now: dict[str, Any] = {"colormap": cursor(), "contrast_limits": (0, 1), "interpolation2d": "linear"}
+        self._line = _time_line(layout)
+        now["blending"] = "translucent_no_depth"
+        self._layout = layout
+        if layout.has_rasters:
+            # Before the line, which lies above.
+            self.explained.draw(layout, self.rows, self.predicted, make=True)
+        self._layers.image(Role.NOW, "now", self._line.picture, layout.activity, **now)
+        self.draw_line()
+
+    def _build_rasters(self, layout: BoardLayout, frames: int) -> None:
+        assert self.rows is not None
         blank = np.zeros((self.rows.rows, frames), np.float32)
         style = {"colormap": RASTER_COLOURS, "contrast_limits": (0.0, 1.0), "interpolation2d": "linear"}
         self._layers.image(Role.RECORDED, "recorded activity", blank, layout.raster(0), **style)
@@ -82,19 +101,7 @@ class ActivityTiles:
         apart = {**style, "colormap": activity_difference(), "contrast_limits": (-1.0, 1.0)}
         difference = self._layers.image(Role.DIFFERENCE, "activity difference", blank.copy(), layout.raster(1), **apart)
         self.draw_recorded()
-        if trial.labelled:
-            # Of all neurons: ablated ones are dim now, and come back.
-            everyone = RasterRows(self.rows.order, self._spread, np.ones(neurons, dtype=bool), self._most_rows)
-            self._set_limit(upper_limit(everyone.picture(trial.responses)))
         self._layers.show(difference, False)
-        now: dict[str, Any] = {"colormap": cursor(), "contrast_limits": (0, 1), "interpolation2d": "linear"}
-        self._line = _time_line(layout)
-        now["blending"] = "translucent_no_depth"
-        self._layout = layout
-        # Before the line, which lies above.
-        self.explained.draw(layout, self.rows, self.predicted, make=True)
-        self._layers.image(Role.NOW, "now", self._line.picture, layout.activity, **now)
-        self.draw_line()
 
     def arrange(self, layout: BoardLayout) -> None:
         """Put rasters, line and marks in their places."""
@@ -275,6 +282,6 @@ class ActivityTiles:
 
 
 def _time_line(layout: BoardLayout) -> TimeLine:
-    column_px = layout.raster(0).width / layout.pitch / layout.frames
+    column_px = layout.raster(0).width / layout.unit / layout.frames
     fineness = 2 * int(column_px / CURSOR_WIDTH_PX / 2) + 1
     return TimeLine(layout.frames, layout.cursor_columns, fineness)

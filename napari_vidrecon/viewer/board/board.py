@@ -19,12 +19,12 @@ from napari_vidrecon.viewer.board.grid import GridTiles
 from napari_vidrecon.viewer.board.layer_list import LayerListRest
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, repaint
 from napari_vidrecon.viewer.board.movies import Blinking, MovieTiles, other_runs
-from napari_vidrecon.viewer.board.outlines import draw_annotations
+from napari_vidrecon.viewer.board.outlines import draw_legend, draw_outlines
 from napari_vidrecon.viewer.board.painting import MaskPainting, Region
 from napari_vidrecon.viewer.board.strip import CorrelationStrip
 from napari_vidrecon.viewer.board.tiles import BoardLayout, Box, Clip
 from napari_vidrecon.viewer.faults import Faults, guarded
-from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, ReconstructionModel, RunState
+from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, Layout, ReconstructionModel, RunState
 from napari_vidrecon.viewer.time_axis import go_to_frame, present_frame
 
 if TYPE_CHECKING:
@@ -47,15 +47,17 @@ NEEDED = (
     Role.MASK,
     Role.CAPTIONS,
 )
+OF_RASTERS = frozenset(NEEDED[4:9])
+"""Layers that are there only where a layout has a place for them: napari works for hidden ones, too."""
 INNER = frozenset((
-    Role.OTHERS, Role.DIFFERENCES, Role.ERROR_BASE, Role.NOW, Role.CAPTIONS, Role.STRIP, Role.MARKED, Role.GRID_COPY,
-    Role.RECEPTIVE_FIELD_OUTLINE, Role.BARS, Role.CURVES,
+    Role.OTHERS, Role.DIFFERENCES, Role.LEGEND, Role.ERROR_BASE, Role.NOW, Role.CAPTIONS, Role.STRIP, Role.MARKED,
+    Role.GRID_COPY, Role.RECEPTIVE_FIELD_OUTLINE, Role.BARS, Role.CURVES,
 ))  # fmt: skip
 ACTIVITY = frozenset((Role.RECORDED, Role.PREDICTED, Role.DIFFERENCE))
 """Parts of the board that are not in napari's list of layers, and those that are only where they are shown."""
 ORDERED = (
-    *NEEDED[:2], Role.COMPARISON, Role.OTHERS, *NEEDED[2:4], Role.DIFFERENCES, *NEEDED[4:7], Role.STRIP, Role.MARKED,
-    *NEEDED[7:],
+    *NEEDED[:2], Role.COMPARISON, Role.OTHERS, *NEEDED[2:4], Role.DIFFERENCES, *NEEDED[4:7], Role.STRIP, Role.LEGEND,
+    Role.MARKED, *NEEDED[7:],
 )  # fmt: skip
 """From the lowest to the highest in the list of layers."""
 
@@ -270,6 +272,9 @@ class Board:
             (Role.MARKED, not self.layout.gridded),
         ):
             self.layers.show(self.layer(role), wanted and self.layout.has_rasters)
+        if not self.layout.has_rasters:
+            for role in (*OF_RASTERS, Role.MARKED):
+                self.layers.remove(role)
         self.layer_list.hide(INNER if self.layout.has_rasters else INNER | ACTIVITY)
         self.layers.show(self.layer(Role.NOW), self.layout.has_rasters or self.layout.strip is not None)
 
@@ -290,7 +295,9 @@ class Board:
     # Following the model
 
     def _complete(self) -> bool:
-        return self.model.trial is not None and all(self.layer(role) is not None for role in NEEDED)
+        rasters = self.model.grid or self.model.layout is Layout.EXPLAIN
+        needed = [role for role in NEEDED if rasters or role not in OF_RASTERS]
+        return self.model.trial is not None and all(self.layer(role) is not None for role in needed)
 
     @guarded
     def _on_session(self) -> None:
@@ -420,17 +427,44 @@ class Board:
         bar = error.colormap if error is not None and model.error_mode != ErrorMode.NONE else None
         training = model.mask.binary(model.training_threshold)
         evaluation = model.mask.binary(model.evaluation_threshold)
-        picture = draw_annotations(self.layout, training, evaluation, bar)
-        layer = self.layers.adopt(Role.MASK, Image)
+        layer = self._draw_picture(Role.MASK, "mask", *draw_outlines(self.layout, training, evaluation))
+        for copy in self.grid.copies_of(layer):
+            redraw(copy)
+        legend = draw_legend(self.layout, bar)
+        if legend is None:
+            self.layers.remove(Role.LEGEND)
+        else:
+            self._draw_picture(Role.LEGEND, "legend", *legend)
+
+    def _draw_picture(self, role: Role, name: str, picture: np.ndarray, at: Box) -> Image:
+        """Show a picture in its place.
+
+        Parameters
+        ----------
+        role, name
+            Of its layer.
+        picture
+            RGBA.
+        at
+            Its place.
+
+        Returns
+        -------
+        Image
+            In the viewer.
+        """
+        layer = self.layers.adopt(role, Image)
         if layer is not None and layer.data.shape == picture.shape:
             np.copyto(layer.data, picture)
             redraw(layer)
-        else:
-            style = {"rgb": True, "interpolation2d": "linear"}
-            layer = self.layers.image(Role.MASK, "mask", picture, self.layout.movies, **style)
-        self.layers.place(layer, self.layout.movies)
-        for copy in self.grid.copies_of(layer):
-            redraw(copy)
+            self.layers.place(layer, at)
+            return layer
+        active = self.viewer.layers.selection.active
+        layer = self.layers.image(role, name, picture, at, rgb=True, interpolation2d="linear")
+        if active is not None and active in self.viewer.layers:
+            # A new layer becomes the selected one; what the person had selected stays selected.
+            self.viewer.layers.selection.active = active
+        return layer
 
     @guarded
     def _write_captions(self) -> None:

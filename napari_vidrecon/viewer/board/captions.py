@@ -203,8 +203,10 @@ def captions(
 
 def _legend(model: ReconstructionModel, layout: BoardLayout, error_limit: float) -> Iterator[Caption]:
     px, lines = layout.unit, layout.legend
-    if lines and not (layout.kind is Layout.PAPER and not layout.others):
-        yield _in_line(lines[0], (heading(model), short_heading(model)), layout)
+    if lines:
+        hints = NOTHING_BESIDE[Layout.PAPER] if layout.kind is Layout.PAPER and not layout.others else ()
+        offered = (f"{words}   ·   {hint}" for hint in hints for words in (heading(model), short_heading(model)))
+        yield _in_line(lines[0], (*offered, heading(model), short_heading(model)), layout)
     if len(lines) < LEGEND_LINES:
         return
     masks = (("evaluation", model.evaluation_threshold), ("training", model.training_threshold))
@@ -233,10 +235,9 @@ def _movie_titles(words: dict[Role, str], layout: BoardLayout, row: tuple[Role, 
 
 def _other_titles(model: ReconstructionModel, layout: BoardLayout) -> Iterator[Caption]:
     runs = other_runs(model) if layout.others else []
-    if not runs and layout.kind in NOTHING_BESIDE:
-        place = layout.legend[-1] if layout.legend else layout.panel
-        below = Box(place.bottom, layout.panel.left, place.height, layout.panel.width)
-        yield _in_line(below if layout.kind is Layout.COMPARE else place, NOTHING_BESIDE[layout.kind], layout)
+    if not runs and layout.kind is Layout.COMPARE and layout.legend:
+        below = Box(layout.legend[-1].bottom, layout.panel.left, layout.legend[-1].height, layout.panel.width)
+        yield _in_line(below, NOTHING_BESIDE[layout.kind], layout)
     if layout.kind is Layout.PAPER and runs:
         yield _above(layout.tiles[0], (model.clip_name,), layout)
     each = 2 if layout.kind is Layout.PAPER else 1

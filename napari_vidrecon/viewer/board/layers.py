@@ -42,6 +42,7 @@ class Role(StrEnum):
     MARKED = "marked_neurons"
     CAPTIONS = "captions"
     STRIP = "correlation_strip"
+    LEGEND = "legend"
     OTHERS = "other_movies"
     DIFFERENCES = "other_differences"
     PAINTING = "mask_painting"

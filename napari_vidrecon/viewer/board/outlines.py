@@ -9,12 +9,14 @@ from napari.utils import Colormap
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter1d
 
-from napari_vidrecon.analysis.postprocess import mask_outline
+from napari_vidrecon.analysis.postprocess import mask_outline, union_crop
 from napari_vidrecon.viewer.board.colormaps import EVALUATION_COLOUR, TRAINING_COLOUR
-from napari_vidrecon.viewer.board.tiles import LEGEND_LINES, BoardLayout, Box
+from napari_vidrecon.viewer.board.tiles import LEGEND_LINES, BoardLayout, Box, around
 
 FINENESS = 6
 """Elements of the picture a movie pixel."""
+LEGEND_FINENESS = 2
+"""Elements of the legend's picture a pixel of the screen."""
 SMOOTHING = 2
 """Drawn larger by this and averaged, for edges without steps."""
 LINE_PX = 0.45
@@ -37,13 +39,8 @@ BAR_GREY = 128
 Line = np.ndarray
 
 
-def draw_annotations(
-    layout: BoardLayout,
-    training: np.ndarray,
-    evaluation: np.ndarray,
-    error_colours: Colormap | None,
-) -> np.ndarray:
-    """Draw everything; (layout.movies in elements, 4) uint8, clear where nothing is drawn.
+def draw_outlines(layout: BoardLayout, training: np.ndarray, evaluation: np.ndarray) -> tuple[np.ndarray, Box]:
+    """Draw both masks in every movie; no larger than they are, for every clear pixel is drawn with every frame.
 
     Parameters
     ----------
@@ -51,40 +48,62 @@ def draw_annotations(
         Where the movies lie.
     training, evaluation
         (36, 64) bool masks; dashed and solid.
+
+    Returns
+    -------
+    tuple[np.ndarray, Box]
+        RGBA, (rows, columns, 4) uint8, clear where nothing is drawn, and where it lies.
+    """
+    tile = mask_tile(training, evaluation)
+    if layout.gridded or not (training | evaluation).any():
+        return tile, layout.tiles[0]
+    rows, columns = union_crop(training | evaluation, margin=1)
+    part = tile[rows.start * FINENESS : rows.stop * FINENESS, columns.start * FINENESS : columns.stop * FINENESS]
+    pitch = layout.pitch
+    height, width = (rows.stop - rows.start) * pitch, (columns.stop - columns.start) * pitch
+    places = [
+        Box(box.top + rows.start * pitch, box.left + columns.start * pitch, height, width) for box in layout.all_movies
+    ]
+    return _drawn([(part, place) for place in places], around(places), FINENESS / pitch)
+
+
+def draw_legend(layout: BoardLayout, error_colours: Colormap | None) -> tuple[np.ndarray, Box] | None:
+    """Draw samples of the outlines, and the colours of the error.
+
+    Parameters
+    ----------
+    layout
+        Where the legend is.
     error_colours
         The colour map the bar shows, or None for no bar.
 
     Returns
     -------
-    np.ndarray
-        RGBA.
+    tuple[np.ndarray, Box] or None
+        As of `draw_outlines`; None where the layout has no legend.
     """
-    tile = mask_tile(training, evaluation)
-    if layout.gridded:
-        return tile
-    elements = FINENESS / layout.pitch
-    box = layout.movies
-    picture = np.zeros((round(box.height * elements), round(box.width * elements), 4), np.uint8)
+    lines = layout.legend
+    if layout.gridded or len(lines) < LEGEND_LINES:
+        return None
+    elements, sample = LEGEND_FINENESS / layout.unit, SAMPLE_PX * layout.unit
+    parts = []
+    for line, colour, dashed in zip(lines[1:3], (EVALUATION_COLOUR, TRAINING_COLOUR), (False, True), strict=True):
+        place = Box(line.top, line.left, line.height, sample)
+        parts.append((_legend_line(colour, dashed, round(sample * elements), round(line.height * elements)), place))
+    if error_colours is not None:
+        bar = bar_box(layout)
+        parts.append((_colour_bar(error_colours, round(bar.height * elements), round(bar.width * elements)), bar))
+    return _drawn(parts, around(place for _, place in parts), elements)
 
-    def put(part: np.ndarray, at: Box) -> None:
+
+def _drawn(parts: list[tuple[np.ndarray, Box]], box: Box, elements: float) -> tuple[np.ndarray, Box]:
+    """Put pictures into their places in a larger one, of so many elements a world unit."""
+    picture = np.zeros((round(box.height * elements), round(box.width * elements), 4), np.uint8)
+    for part, at in parts:
         top, left = round((at.top - box.top) * elements), round((at.left - box.left) * elements)
         there = picture[top : top + part.shape[0], left : left + part.shape[1]]
         there[...] = part[: there.shape[0], : there.shape[1]]
-
-    for place in layout.all_movies:
-        put(tile, place)
-    lines = layout.legend
-    if len(lines) == LEGEND_LINES:
-        px = layout.unit * elements
-        for line, (colour, dashed) in zip(
-            lines[1:3], ((EVALUATION_COLOUR, False), (TRAINING_COLOUR, True)), strict=True
-        ):
-            put(_legend_line(colour, dashed, round(SAMPLE_PX * px), round(line.height * elements)), line)
-        if error_colours is not None:
-            bar = bar_box(layout)
-            size = round(bar.height * elements), round(bar.width * elements)
-            put(_colour_bar(error_colours, *size), bar)
-    return picture
+    return picture, box
 
 
 def bar_is_short(layout: BoardLayout) -> bool:

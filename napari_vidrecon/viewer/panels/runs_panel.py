@@ -191,10 +191,6 @@ class RunsPanel(QWidget):
                 item.setToolTip(CHANGED, record.changed_from_before)
                 item.setToolTip(NAME, _facts(record))
                 self.tree.addTopLevelItem(item)
-        set_options(
-            self.compare,
-            {"nothing": None, **{record.name: record for record in model.runs_here if record is not model.shown}},
-        )
         self._show_scores()
         self._show_choice()
 
@@ -219,6 +215,10 @@ class RunsPanel(QWidget):
                 font = item.font(NAME)
                 font.setBold(record is model.shown)
                 item.setFont(NAME, font)
+        set_options(
+            self.compare,
+            {"nothing": None, **{record.name: record for record in model.runs_here if record is not model.shown}},
+        )
         choose(self.compare, model.compared)
         mode = DIFFERENCE if model.error_mode == ErrorMode.COMPARISON else BLINK if model.blinking else None
         if mode is not None:
