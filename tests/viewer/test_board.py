@@ -902,6 +902,24 @@ def test_a_click_on_a_raster_goes_to_its_time_and_a_drag_takes_the_time_along(bo
     assert board.viewer.scene.camera.mouse_pan
 
 
+def test_a_title_stays_in_sight_while_anything_of_its_tile_does(board: Board) -> None:
+    def place_of(title: str) -> tuple[float, float]:
+        captions = board.layer("captions")
+        assert isinstance(captions, Points)
+        return tuple(captions.data[written(board).index(title)])
+
+    before, camera, raster = place_of("Stimulus"), board.viewer.scene.camera, board.layout.raster(1)
+    title = next(text for text in written(board) if text.startswith("No prediction"))
+    camera.zoom *= 4
+    camera.center = (0.0, raster.top + raster.height / 2, raster.left + raster.width / 2)
+    view = board.camera.view
+    y, x = place_of(title)
+    assert view.top < y < view.bottom
+    assert view.left < x < view.right
+    board.reset_view()
+    assert place_of("Stimulus") == pytest.approx(before)
+
+
 def test_a_press_on_the_strip_goes_to_its_time(board: Board, model: ReconstructionModel) -> None:
     model.set_view(layout=Layout.WATCH)
     strip = board.layout.strip

@@ -8,14 +8,20 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.utils.key_bindings import coerce_keybinding
 from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QLabel
 
 import napari_vidrecon as vr
+from napari_vidrecon.analysis.postprocess import Presentation
 from napari_vidrecon.sessions.sample import Sample
+from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.demo import Demonstration
 from napari_vidrecon.viewer.main_widget import ReconstructionWidget
+from napari_vidrecon.viewer.main_window import main_window_of
 from napari_vidrecon.viewer.model import RunState
 from napari_vidrecon.viewer.registry import find_workspace, model_of, workspace_of
+from napari_vidrecon.viewer.stage_bar import LAYOUT_KEYS
 
 pytestmark = pytest.mark.window
 
@@ -196,3 +202,43 @@ def test_a_demonstration_closed_in_the_middle_is_finished_without_its_window(
     result = demonstration.result()
     assert result.finished
     assert len(result.video) == 48
+
+
+@pytest.mark.parametrize(("width", "height"), [(1024, 576), (1366, 768), (1600, 1000)])
+def test_the_movies_have_their_share_of_the_canvas_in_a_window_of_any_size(qtbot, docked, width, height):
+    widget = docked()
+    board, model, window = widget.board, widget.model, main_window_of(widget.board.viewer)
+    window.resize(width, height)
+    for layout, least in ((Layout.WATCH, 0.45), (Layout.EXPLAIN, 0.3)):
+        model.set_view(layout=layout)
+        qtbot.wait(100)
+        camera = board.viewer.scene.camera
+        seen = [tile.area * camera.zoom**2 for tile in board.layout.tiles]
+        rows, columns = board.viewer.canvas.size
+        assert sum(seen) / (rows * columns) >= least
+        assert board.layout.has_rasters == (layout is Layout.EXPLAIN)
+
+
+def test_layouts_are_switched_by_bar_and_keys_and_the_next_window_begins_with_the_last(qtbot, docked):
+    widget = docked()
+    bar, viewer = workspace_of(widget.board.viewer).stage_bar, widget.board.viewer
+    assert bar.layouts[Layout.WATCH].isChecked()
+    for layout, key in LAYOUT_KEYS.items():
+        viewer.keymap[coerce_keybinding(key)](viewer)
+        assert widget.model.layout is layout
+        assert bar.layouts[layout].isChecked()
+    bar.layouts[Layout.COMPARE].trigger()
+    bar.show_as.setCurrentIndex(1)
+    bar.show_as.activated.emit(1)
+    assert widget.model.presentation == Presentation("paper")
+    following = docked().model
+    assert (following.layout, following.presentation) == (Layout.COMPARE, Presentation("paper"))
+
+
+def test_every_control_of_the_bar_has_a_name_and_says_what_it_does(docked):
+    bar = workspace_of(docked(filled=False).board.viewer).stage_bar
+    controls = [bar.widgetForAction(action) for action in bar.actions() if not action.isSeparator()]
+    for control in controls:
+        if not isinstance(control, QLabel):
+            assert control.accessibleName()
+            assert control.toolTip()

@@ -100,7 +100,7 @@ class Board:
         self.activity.explained.chosen_changed.connect(self._on_explained)
         self.activity.explained.correlation_changed.connect(self._on_explained)
         self.layer_list = LayerListRest(viewer, self.faults)
-        self._zoomed = model.zoomed
+        self._zoomed, self._fitting = model.zoomed, False
         self._written: tuple[list[captions.Caption], str] = ([], "")
         self._titled: tuple[dict[Role, str], Layer | None] = ({}, None)
         self._slots = (
@@ -121,6 +121,8 @@ class Board:
             signal.connect(slot)
         viewer.events.theme.connect(self._write_captions)
         viewer.dims.events.current_step.connect(self._on_frame)
+        for event in (viewer.scene.camera.events.zoom, viewer.scene.camera.events.center):
+            event.connect(self._on_camera)
         if model.trial is not None:
             self.build()
 
@@ -173,7 +175,9 @@ class Board:
         self._set_layout()
         if self.layout != before:
             self._arrange()
+        self._fitting = True
         self.camera.fit(self.layout, self._mask_place() if self.model.zoomed else None)
+        self._fitting = False
         self._write_captions()
 
     def _mask_place(self) -> Box | None:
@@ -192,6 +196,8 @@ class Board:
             signal.disconnect(slot)
         self.viewer.events.theme.disconnect(self._write_captions)
         self.viewer.dims.events.current_step.disconnect(self._on_frame)
+        for event in (self.viewer.scene.camera.events.zoom, self.viewer.scene.camera.events.center):
+            event.disconnect(self._on_camera)
         self.activity.ordering.close()
         for part in (
             self.layers, self.movies, self.camera, self.painting, self.blinking, self.cells, self.layer_list,
@@ -317,10 +323,17 @@ class Board:
             repaint(copy)
 
     @guarded
+    def _on_camera(self) -> None:
+        """A person zooms: what is seen of a tile keeps its title."""
+        if self.camera.moved and not self.layout.gridded and not self._fitting:
+            self._write_captions()
+
+    @guarded
     def _on_snapshot(self, snapshot: Snapshot | Stage | None) -> None:
         self.layer_list.begin()
         self.movies.draw_video()
         self.movies.draw_error()
+        self.strip.follow(self.layout)
         if self.layout.has_rasters:
             self.activity.draw_predicted()
         # The first picture of a run is news for the titles, the others are not.
@@ -475,6 +488,9 @@ class Board:
             return
         curves = self.activity.explained.words(self.activity.predicted)
         written = captions.captions(self.model, self.layout, self.movies.row, has_error, limit, curves)
+        if self.camera.moved:
+            view, unit = self.camera.view, 1 / self.viewer.scene.camera.zoom
+            written = [caption.in_view(view, unit) for caption in written]
         colour = get_theme(self.viewer.theme).text.as_hex()
         # While a run goes on this is asked for with every snapshot, and nearly never is anything new.
         if (written, colour) != self._written or self.layer(Role.CAPTIONS) is None:

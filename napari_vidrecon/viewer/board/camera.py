@@ -54,6 +54,19 @@ class BoardCamera:
         self._left = self._place()
 
     @property
+    def moved(self) -> bool:
+        """Whether a person has zoomed or moved since the last fit."""
+        return self._left is not None and not np.allclose(self._place(), self._left)
+
+    @property
+    def view(self) -> Box:
+        """What of the world is on the canvas."""
+        camera = self._viewer.scene.camera
+        height, width = (length / camera.zoom for length in self.canvas)
+        y, x = camera.center[-2:]
+        return Box(y - height / 2, x - width / 2, height, width)
+
+    @property
     def canvas(self) -> tuple[float, float]:
         """Height and width of the canvas on the screen."""
         height, width = self._viewer.canvas.size

@@ -72,11 +72,35 @@ class Caption:
         Its lower left corner, world units.
     text
         What it says.
+    of
+        The tile that it is the title of; None for what belongs to none.
     """
 
     y: float
     x: float
     text: str
+    of: Box | None = None
+
+    def in_view(self, view: Box, unit: float) -> Caption:
+        """The same within what is seen: a title stays while anything of its tile does.
+
+        Parameters
+        ----------
+        view
+            The part of the stage on the canvas.
+        unit
+            World units a pixel of the screen.
+
+        Returns
+        -------
+        Caption
+            Moved, if it has to be.
+        """
+        if self.of is None:
+            return self
+        lowest, last = self.of.bottom, max(self.of.right - len(self.text) * LETTER_PX * unit, self.of.left)
+        y = min(max(self.y, view.top + (LINE_PX - BASE_PX) * unit), lowest)
+        return replace(self, y=y, x=min(max(self.x, view.left + INDENT_PX * unit), last))
 
 
 def titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
@@ -255,7 +279,8 @@ def _in_line(line: Box, texts: tuple[str, ...], layout: BoardLayout, indent_px: 
 
 def _above(box: Box, texts: tuple[str, ...], layout: BoardLayout) -> Caption:
     line_height = LINE_PX * layout.unit
-    return _in_line(Box(box.top - line_height, box.left, line_height, box.width), texts, layout)
+    title = _in_line(Box(box.top - line_height, box.left, line_height, box.width), texts, layout)
+    return replace(title, of=box)
 
 
 def _seconds(box: Box, layout: BoardLayout, frame_s: float) -> Iterator[Caption]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+
 import numpy as np
 from PIL import Image as Picture
 from PIL import ImageDraw
@@ -17,6 +20,7 @@ MOST_ELEMENTS = 2400
 LINE_PX = 1.5
 CURVE_COLOUR, FILL_COLOUR = (86, 180, 233, 255), (86, 180, 233, 70)
 FRAME_COLOUR, GROUND_COLOUR = (128, 128, 128, 160), (128, 128, 128, 40)
+RESTS_S = 1.0
 LOWEST, HIGHEST = 0.0, 1.0
 """Of the correlation that is drawn; what is below zero is drawn as zero."""
 
@@ -34,6 +38,7 @@ class CorrelationStrip:
 
     def __init__(self, layers: RoleLayers, model: ReconstructionModel) -> None:
         self._layers, self._model = layers, model
+        self._drawn_s = -math.inf
 
     def draw(self, layout: BoardLayout) -> None:
         """Draw it in its place, or take it away where the layout has none."""
@@ -43,6 +48,13 @@ class CorrelationStrip:
         picture = drawn(self.correlation(), layout.strip.times(1 / layout.unit))
         style = {"rgb": True, "interpolation2d": "linear"}
         self._layers.image(Role.STRIP, "correlation over time", picture, layout.strip, **style)
+
+    def follow(self, layout: BoardLayout) -> None:
+        """Draw it anew while a run goes on, now and then: its frames are all compared for it."""
+        now = time.monotonic()
+        if layout.strip is not None and now >= self._drawn_s + RESTS_S:
+            self._drawn_s = now
+            self.draw(layout)
 
     def correlation(self) -> np.ndarray | None:
         """(T,) correlation of every frame with the stimulus inside the evaluation mask; None before a run."""
