@@ -18,9 +18,10 @@ import napari
 from PIL import Image
 from qtpy.QtWidgets import QApplication
 
+from napari_vidrecon.analysis.postprocess import Presentation
 from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.viewer.contributions import commands
-from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, RunState
+from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, Layout, RunState
 from napari_vidrecon.viewer.opening import open_sample
 
 IMAGES = Path(__file__).parent / "images"
@@ -119,9 +120,12 @@ def take_all(folder: Path) -> None:
     photo.viewer.theme = "dark"
     traces = commands.show_traces(photo.viewer)
     photo.viewer.window.remove_dock_widget(traces)
-    model.set_view(grid=True)
-    photo.take("grid")
-    model.set_view(grid=False, error_mode=ErrorMode.UNCERTAINTY)
+    for layout in Layout:
+        model.set_view(layout=layout)
+        photo.take(f"layout_{layout.value}")
+    model.set_view(layout=Layout.WATCH, presentation=Presentation("paper", "stimulus"))
+    photo.take("shown_as_in_the_paper")
+    model.set_view(presentation=Presentation(), error_mode=ErrorMode.UNCERTAINTY)
     model.set_neurons(NeuronSet.all(len(model.neurons.keep)))
     model.set_settings(config=model.config.changed(draws=DRAWS))
     photo.run()

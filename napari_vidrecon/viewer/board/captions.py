@@ -150,7 +150,13 @@ def short_titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]
     recorded = f"Recorded: {_neurons_shown(model)}" if labelled else _recorded_title(model)
     if _predicted_title(model) in MISSING_WORDS.values():
         predicted = "No prediction yet"
-    return {**titles(model, has_error), Role.RECORDED: recorded, Role.PREDICTED: predicted}
+    found = titles(model, has_error)
+    shown_as = {"raw": "", "paper": ", as in paper", "matched": ", matched"}[model.presentation.show_as]
+    if shown_as and model.compared is None and not model.blinking:
+        found[Role.RECONSTRUCTION] = f"Reconstruction{shown_as}"
+    if model.layout is Layout.COMPARE and model.shown is not None:
+        found[Role.RECONSTRUCTION] = model.shown.name
+    return {**found, Role.RECORDED: recorded, Role.PREDICTED: predicted}
 
 
 def heading(model: ReconstructionModel) -> str:
@@ -206,8 +212,9 @@ def captions(
     words, short = titles(model, has_error), short_titles(model, has_error)
     written = list(_legend(model, layout, error_limit))
     if layout.titled:
-        # The lower one of a cell needs no title of its own.
-        written += _movie_titles(words, layout, {Layout.COMPARE: row[:2], Layout.PAPER: row[:1]}.get(layout.kind, row))
+        # The lower one of a cell needs no title of its own, and in the paper's rows the clip is the title of both.
+        titled = {Layout.COMPARE: row[:2], Layout.PAPER: ()}.get(layout.kind, row)
+        written += _movie_titles((words, short), layout, titled)
         written += _other_titles(model, layout)
     frame_s = 1 / model.trial.frame_rate_hz
     if layout.strip is not None and layout.words.axis:
@@ -228,9 +235,14 @@ def captions(
 def _legend(model: ReconstructionModel, layout: BoardLayout, error_limit: float) -> Iterator[Caption]:
     px, lines = layout.unit, layout.legend
     if lines:
-        hints = NOTHING_BESIDE[Layout.PAPER] if layout.kind is Layout.PAPER and not layout.others else ()
+        hints: tuple[str, ...] = ()
+        if layout.kind is Layout.PAPER:
+            hints = NOTHING_BESIDE[Layout.PAPER]
+        if layout.kind is Layout.PAPER and layout.others:
+            hints = (f"truth above, {model.presentation.words or 'reconstruction'} below",)
         offered = (f"{words}   ·   {hint}" for hint in hints for words in (heading(model), short_heading(model)))
-        yield _in_line(lines[0], (*offered, heading(model), short_heading(model)), layout)
+        least = ("Simulated",) if model.trial is not None and model.trial.simulated else ()
+        yield _in_line(lines[0], (*offered, heading(model), short_heading(model), *least), layout)
     if len(lines) < LEGEND_LINES:
         return
     masks = (("evaluation", model.evaluation_threshold), ("training", model.training_threshold))
@@ -247,14 +259,16 @@ def _legend(model: ReconstructionModel, layout: BoardLayout, error_limit: float)
     yield _in_line(lines[-1], (high, f"{error_limit:.0f}"), layout, (bar.right - lines[-1].left) / px + INDENT_PX)
 
 
-def _movie_titles(words: dict[Role, str], layout: BoardLayout, row: tuple[Role, ...]) -> Iterator[Caption]:
+def _movie_titles(
+    offered: tuple[dict[Role, str], ...], layout: BoardLayout, row: tuple[Role, ...]
+) -> Iterator[Caption]:
     for number, role in enumerate(row):
-        box = layout.movie(number)
+        box, texts = layout.movie(number), tuple(words[role] for words in offered)
         if layout.titles_beside:
             line = Box(box.top, layout.panel.left, LINE_PX * layout.unit, layout.panel.width)
-            yield _in_line(line, (words[role],), layout)
+            yield _in_line(line, texts, layout)
         else:
-            yield _above(box, (words[role],), layout)
+            yield _above(box, texts, layout)
 
 
 def _other_titles(model: ReconstructionModel, layout: BoardLayout) -> Iterator[Caption]:
@@ -262,8 +276,9 @@ def _other_titles(model: ReconstructionModel, layout: BoardLayout) -> Iterator[C
     if not runs and layout.kind is Layout.COMPARE and layout.legend:
         below = Box(layout.legend[-1].bottom, layout.panel.left, layout.legend[-1].height, layout.panel.width)
         yield _in_line(below, NOTHING_BESIDE[layout.kind], layout)
-    if layout.kind is Layout.PAPER and runs:
-        yield _above(layout.tiles[0], (model.clip_name,), layout)
+    if layout.kind is Layout.PAPER:
+        r = "" if model.shown is None else f", r = {model.shown.correlation:.2f}"
+        yield _above(layout.tiles[0], (model.clip_name + r, model.clip_name), layout)
     each = 2 if layout.kind is Layout.PAPER else 1
     for run, box in zip(runs, layout.others[::each], strict=False):
         name = clip_of(run) if each > 1 else run.name
