@@ -644,6 +644,16 @@ def test_watching_leaves_the_rasters_out_and_shows_how_good_each_frame_is(
     assert board.layer("correlation_strip") is None
 
 
+def test_a_raster_that_a_person_restyled_comes_back_as_it_was(board: Board, model: ReconstructionModel) -> None:
+    layer = image(board, "recorded_activity")
+    layer.colormap, layer.name = "viridis", "my raster"
+    model.set_view(layout=Layout.WATCH)
+    model.set_view(layout=Layout.EXPLAIN)
+    again = image(board, "recorded_activity")
+    assert (again.colormap.name, again.name) == ("viridis", "my raster")
+    assert image(board, "predicted_activity").colormap.name != "viridis"
+
+
 def test_no_error_shows_no_movie_twice(board: Board, model: ReconstructionModel) -> None:
     model.set_view(error_mode=ErrorMode.NONE)
     assert board.layout.columns == 2

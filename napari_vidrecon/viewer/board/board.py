@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Layer, Points
@@ -47,6 +47,7 @@ NEEDED = (
     Role.MASK,
     Role.CAPTIONS,
 )
+STYLES = ("name", "colormap", "opacity", "gamma", "interpolation2d", "blending")
 OF_RASTERS = frozenset(NEEDED[4:9])
 """Layers that are there only where a layout has a place for them: napari works for hidden ones, too."""
 INNER = frozenset((
@@ -100,6 +101,7 @@ class Board:
         self.activity.explained.chosen_changed.connect(self._on_explained)
         self.activity.explained.correlation_changed.connect(self._on_explained)
         self.layer_list = LayerListRest(viewer, self.faults)
+        self._styles: dict[Role, dict[str, Any]] = {}
         self._zoomed, self._fitting = model.zoomed, False
         self._written: tuple[list[captions.Caption], str] = ([], "")
         self._titled: tuple[dict[Role, str], Layer | None] = ({}, None)
@@ -223,6 +225,7 @@ class Board:
         active = self.viewer.layers.selection.active
         self.movies.build(self.layout)
         self.activity.build(self.layout)
+        self._style_again()
         self._refresh()
         self._sort()
         if self.layout.gridded:
@@ -280,9 +283,24 @@ class Board:
             self.layers.show(self.layer(role), wanted and self.layout.has_rasters)
         if not self.layout.has_rasters:
             for role in (*OF_RASTERS, Role.MARKED):
-                self.layers.remove(role)
+                self._put_away(role)
         self.layer_list.hide(INNER if self.layout.has_rasters else INNER | ACTIVITY)
         self.layers.show(self.layer(Role.NOW), self.layout.has_rasters or self.layout.strip is not None)
+
+    def _put_away(self, role: Role) -> None:
+        """Take a layer of the rasters away, and remember how a person styled it."""
+        layer = self.layers.adopt(role, Image)
+        if layer is not None and not layer.rgb:
+            self._styles[role] = {name: getattr(layer, name) for name in STYLES}
+        self.layers.remove(role)
+
+    def _style_again(self) -> None:
+        """Give what came back the style it had."""
+        for role in [role for role in self._styles if self.layer(role) is not None]:
+            layer, style = self.layer(role), self._styles.pop(role)
+            for name, value in style.items():
+                if getattr(layer, name) != value:
+                    setattr(layer, name, value)
 
     def _sort(self) -> None:
         """What must lie above something else comes after it; a layer that was deleted came back on top of all."""

@@ -14,9 +14,10 @@ CURSOR_COLOUR = (1.0, 1.0, 1.0)
 MARKED_COLOUR = (0.34, 0.71, 0.91)
 MARKED_OPACITY = 0.35
 PAINT_COLOUR = (0.94, 0.89, 0.26, 0.4)
-EVALUATION_COLOUR = (240, 228, 66)
-TRAINING_COLOUR = (86, 180, 233)
-"""Okabe and Ito's yellow and sky blue."""
+EVALUATION_COLOUR = TRAINING_COLOUR = (240, 228, 66)
+"""Okabe and Ito's yellow, solid and dashed as in exported pictures: blue means darker and nothing else."""
+CORRELATION_COLOUR = (46, 194, 153)
+"""Of how well something is explained, in the strip as in the bars of the rasters."""
 
 
 def signed_error() -> Colormap:

@@ -10,6 +10,7 @@ from PIL import Image as Picture
 from PIL import ImageDraw
 
 from napari_vidrecon import metrics
+from napari_vidrecon.viewer.board.colormaps import CORRELATION_COLOUR
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers
 from napari_vidrecon.viewer.board.tiles import BoardLayout, Box
 from napari_vidrecon.viewer.model import ReconstructionModel
@@ -18,7 +19,7 @@ FINENESS = 2
 """Elements of the picture a pixel of the screen, for edges without steps."""
 MOST_ELEMENTS = 2400
 LINE_PX = 1.5
-CURVE_COLOUR, FILL_COLOUR = (86, 180, 233, 255), (86, 180, 233, 70)
+CURVE_COLOUR, FILL_COLOUR = (*CORRELATION_COLOUR, 255), (*CORRELATION_COLOUR, 70)
 FRAME_COLOUR, GROUND_COLOUR = (128, 128, 128, 160), (128, 128, 128, 40)
 RESTS_S = 1.0
 LOWEST, HIGHEST = 0.0, 1.0
