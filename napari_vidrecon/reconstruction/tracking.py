@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LARGEST_LEVEL = 255.0
 """Grey level of white."""
-LIVE_SHARE = 0.03
+LIVE_SHARE = 0.02
 """Of a run's time that may go into predicting activity for who watches it."""
 
 
@@ -168,8 +168,9 @@ class LiveActivity:
         else:
             most = len(self._starts)
             self._credit_s = min(self._credit_s + self._share * seconds, most * self._cost_s)
-            count = min(int(self._credit_s / self._cost_s), most) if self._cost_s else most
-        if count:
+            # What the first prediction of all took is paid back before there is another one.
+            count = min(int(self._credit_s / self._cost_s), most) if self._credit_s > 0 else 0
+        if count > 0:
             began = time.perf_counter()
             self.activity = self.activity.copy()
             self._predict(self._tracker.seen(run), count)

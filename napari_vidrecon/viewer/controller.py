@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -33,6 +34,8 @@ REDRAW_SHARE = 0.025
 """Most of the time that pictures may take. While Qt paints, it keeps Python, and so the run, waiting; a processor that
 draws by itself takes its other cores from the run as well, which costs as much again. A graphics card draws several
 pictures a second within this share, such a processor one in a second or two."""
+SNAPSHOT_SECONDS = 0.25
+"""Least time between two snapshots that are asked for."""
 FIRST_REST_SECONDS = 0.4
 """After the start of a run: its first steps are all but grey, and a picture of them would only put off the next."""
 LONGEST_REST_SECONDS = 2.0
@@ -68,6 +71,7 @@ class RunController(Background):
         self._redraws = RedrawBudget()
         self._next: Callable[[], None] | None = None
         self._newest: Snapshot | None = None
+        self._taken_s = -math.inf
         self._painted_timer = QTimer(self, interval=PAINTED_AFTER_MILLISECONDS, singleShot=True)
         self._painted_timer.timeout.connect(self._redraws.end)
         self._prediction_timer = QTimer(self, interval=POLL_MILLISECONDS, singleShot=True)
@@ -228,7 +232,12 @@ class RunController(Background):
         super().poll()
         active = self._active
         if active is not None:
-            self._take_picture(active.mailbox.take())
+            taken = active.mailbox.take()
+            self._take_picture(taken)
+            # Making a snapshot takes the run some milliseconds; what lies between two is drawn from both of them.
+            now = time.monotonic()
+            self._taken_s = now if taken is not None else self._taken_s
+            active.mailbox.wanted = now - self._taken_s >= SNAPSHOT_SECONDS or self.model.state == RunState.PAUSED
             # Of a run that goes on not every picture of the whole board is drawn; that would take its time.
             if self._redraws.may_redraw() or self.model.state == RunState.PAUSED:
                 newest, self._newest = self._newest, None

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.runner import Snapshot
     from napari_vidrecon.viewer.board import Board
 
-PICTURE_MILLISECONDS = 66
+PICTURE_MILLISECONDS = 80
 PLATFORM = "xcb"
 """Qt's name of the X Window System: there a window inside a window is sure to let the mouse through."""
 LONGEST_WAY_SECONDS = 3.0
