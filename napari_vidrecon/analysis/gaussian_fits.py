@@ -81,6 +81,28 @@ class GaussianFits:
         rows = self.row[neuron] + sine * along + cosine * across
         return np.stack([rows, columns], axis=1)
 
+    def at(self, row: float, column: float, sigmas: float = FWHM_IN_SIGMAS / 2) -> NDArray[np.intp]:
+        """Neurons whose ellipse holds a place.
+
+        Parameters
+        ----------
+        row, column
+            The place, px.
+        sigmas
+            Standard deviations from the centre to the ellipse; usually where it has half its height.
+
+        Returns
+        -------
+        NDArray[np.intp]
+            Indices, ascending.
+        """
+        down, right = row - self.row, column - self.column
+        cosine, sine = np.cos(self.angle), np.sin(self.angle)
+        along, across = cosine * right + sine * down, cosine * down - sine * right
+        with np.errstate(divide="ignore", invalid="ignore"):
+            away = (along / self.sigma_long) ** 2 + (across / self.sigma_short) ** 2
+        return np.flatnonzero(away <= sigmas**2)
+
 
 def fit_gaussians(maps: NDArray[np.floating]) -> GaussianFits:
     """Fit a tilted Gaussian without offset to every map, by iterated weighted least squares on the logarithm.

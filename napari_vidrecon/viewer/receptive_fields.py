@@ -95,6 +95,10 @@ class ReceptiveFieldChoice:
         self.neurons = chosen[(chosen >= 0) & (chosen < len(self.maps or ()))]
         self.neurons_changed.emit()
 
+    def neurons_at(self, row: int, column: int) -> np.ndarray:
+        """(n,) neurons whose fitted field holds a pixel of the screen; none where no fields were mapped."""
+        return np.empty(0, np.intp) if self.maps is None else self.maps.fits.at(row, column)
+
     def field(self) -> np.ndarray | None:
         """(36, 64) on minus off of the chosen neurons, -1..1, their mean; None if none is chosen."""
         if self.maps is None or not len(self.neurons):

@@ -89,6 +89,7 @@ class Workspace(QObject):
         self.field_mapping = FieldMappingController(self.fields, self)
         self.field_tile = ReceptiveFieldTile(self.board, self.pointing, self.fields)
         self.fields.maps_changed.connect(self._take_fields)
+        self.pointing.neurons_at = self.fields.neurons_at
         self.studies = StudyController(self.model, self)
         self.exporter = Exporter(self)
         self.model.trial_changed.connect(self._follow_frame_rate)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_vidrecon.analysis.gaussian_fits import fit_gaussians
+from napari_vidrecon.analysis.gaussian_fits import GaussianFits, fit_gaussians
 
 
 def made_of(row: float, column: float, long: float, short: float, angle: float, height: float = 1.0) -> np.ndarray:
@@ -59,3 +59,19 @@ def test_the_outline_lies_at_half_height() -> None:
     across = -np.sin(0.5) * (x - 30) + np.cos(0.5) * (y - 18)
     np.testing.assert_allclose(np.exp(-0.5 * ((along / 5) ** 2 + (across / 3) ** 2)), 0.5, atol=1e-3)
     np.testing.assert_allclose(ellipse[0], ellipse[-1])
+
+
+def test_neurons_at_a_place_are_those_whose_ellipse_holds_it():
+    # The second is long in the direction of the columns; the last was not fitted.
+    fits = GaussianFits(*(np.array(each) for each in (
+        [10.0, 10.0, 30.0, np.nan], [20.0, 20.0, 20.0, np.nan], [2.0, 9.0, 2.0, np.nan], [2.0, 2.0, 2.0, np.nan],
+        [0.0, 0.0, 0.0, np.nan], [1.0] * 4, [1.0] * 4,
+    )))  # fmt: skip
+    assert fits.at(10, 20).tolist() == [0, 1]
+    assert fits.at(10, 28).tolist() == [1]
+    assert fits.at(18, 20).tolist() == []
+    for neuron in range(3):
+        middle = np.array([fits.row[neuron], fits.column[neuron]])
+        for corner in fits.outline(neuron)[::9]:
+            assert neuron in fits.at(*(middle + 0.99 * (corner - middle)))
+            assert neuron not in fits.at(*(middle + 1.01 * (corner - middle)))

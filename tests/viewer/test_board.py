@@ -1018,6 +1018,28 @@ def test_while_the_mouse_is_on_a_row_the_curves_are_that_rows(qtbot: QtBot, boar
         pointing.close()
 
 
+def test_pointing_at_a_pixel_lights_up_the_neurons_that_look_there(qtbot: QtBot, board: Board, model) -> None:
+    model.set_view(raster_order=RasterOrder.RECORDED)
+    pointing, asked = Pointing(board), []
+
+    def neurons_at(row: int, column: int) -> np.ndarray:
+        asked.append((row, column))
+        return np.array([5, 12], np.intp)
+
+    pointing.neurons_at = neurons_at
+    try:
+        tile = board.layout.movie(0)
+        scale = tile.width / board.layout.cols
+        place = (0.0, tile.top + 10.5 * scale, tile.left + 20.5 * scale)
+        pointing.on_move(board.viewer, SimpleNamespace(position=place))
+        qtbot.waitUntil(lambda: board.activity.explained.looked_at.tolist() == [5, 12], timeout=2000)
+        assert asked == [(10, 20)]
+        lit = np.flatnonzero(image(board, "neuron_correlation").data.any(axis=1))
+        assert {5, 12} <= set(lit.tolist()) <= {4, 5, 6, 11, 12, 13}
+    finally:
+        pointing.close()
+
+
 def test_silent_neurons_are_folded_away_and_counted(model: ReconstructionModel) -> None:
     trial = model.trial
     responses = trial.responses.copy()

@@ -197,7 +197,7 @@ class ActivityTiles:
             if np.array_equal(neurons, self.explained.looked_at):
                 return
             self.explained.looked_at = neurons
-            self.explained.draw_curves(self._layout, self.predicted)
+            self._draw_explained()
 
     def choose(self, neurons: np.ndarray) -> None:
         """Keep showing these neurons, until they are chosen again."""

@@ -126,7 +126,7 @@ class ExplainedView:
         steps = (np.arange(BAR_STEPS) + 0.5) / BAR_STEPS
         picture = (steps[np.newaxis] < lengths[:, np.newaxis]).astype(np.float32)
         # A single row of hundreds could hardly be seen.
-        chosen = rows.rows_of(self.chosen)
+        chosen = rows.rows_of(np.concatenate([self.chosen, self.looked_at]))
         chosen = np.unique(np.clip([chosen - 1, chosen, chosen + 1], 0, rows.rows - 1)) if len(chosen) else chosen
         picture[chosen] = np.where(picture[chosen] > 0, 2.0, 0.5)
         colours = np.ones((4, 4), np.float32)

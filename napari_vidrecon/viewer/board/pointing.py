@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +43,9 @@ class Pointing:
         self.faults = board.faults
         board.viewer.mouse_drag_callbacks.append(self.on_press)
         board.viewer.mouse_move_callbacks.append(self.on_move)
-        self._under = np.empty(0, np.intp)
+        self._under, self._on_row = np.empty(0, np.intp), False
+        self.neurons_at: Callable[[int, int], np.ndarray] = lambda row, column: np.empty(0, np.intp)
+        """Which neurons look at a pixel of the screen."""
         self._looks = QSignalThrottler()
         self._looks.setTimeout(round(1000 / LOOK_HZ))
         self._looks.triggered.connect(self._look)
@@ -57,12 +59,16 @@ class Pointing:
         self._looks.cancel()
 
     def on_move(self, viewer: Any, event: Any) -> None:
-        """The mouse points somewhere else: show the activity of the row under it."""
+        """The mouse points somewhere else: show the activity of the row under it, or of who looks at the pixel."""
         rows, raster = self._board.activity.rows, None
         if not self._board.model.grid and viewer.dims.ndisplay == 2:
             raster = self._raster_under(event.position)
         row = None if rows is None or raster is None else self._row(event.position, raster, rows)
         under = np.empty(0, np.intp) if rows is None or row is None else rows.neurons(row)
+        self._on_row = row is not None
+        if rows is not None and row is None and not self._board.model.grid and viewer.dims.ndisplay == 2:
+            pixel = self._pixel_under(event.position)
+            under = under if pixel is None else self.neurons_at(*pixel)
         if not np.array_equal(under, self._under):
             self._under = under
             self._looks.throttle()
@@ -70,7 +76,12 @@ class Pointing:
     @guarded
     def _look(self) -> None:
         self._board.activity.look_at(self._under)
-        self.row_pointed.emit(self._under)
+        self.row_pointed.emit(self._under if self._on_row else np.empty(0, np.intp))
+
+    def _pixel_under(self, position: tuple[float, ...]) -> tuple[int, int] | None:
+        layout, (y, x) = self._board.layout, position[-2:]
+        found = (tile.element(y, x, layout.rows, layout.cols) for tile in layout.tiles)
+        return next((pixel for pixel in found if pixel is not None), None)
 
     def on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
         """From press to release of a mouse button."""
