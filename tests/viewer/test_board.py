@@ -1018,6 +1018,29 @@ def test_while_the_mouse_is_on_a_row_the_curves_are_that_rows(qtbot: QtBot, boar
         pointing.close()
 
 
+def test_a_time_brushed_on_the_curves_is_what_the_bars_are_of(board: Board, model, make_record) -> None:
+    record = make_record("Run 1", 3)
+    # Of neuron 4 only the second half is explained.
+    half = FRAMES // 2
+    record.result.predicted_activity[4, half:] = model.trial.responses[4, half:]
+    model.add_run(record)
+    model.set_view(raster_order=RasterOrder.RECORDED)
+    whole = image(board, "neuron_correlation").data.copy()
+    curves, raster = board.layout.curves, board.layout.raster(1)
+
+    def place(frame: float) -> tuple[float, ...]:
+        return (0.0, curves.top + curves.height / 2, raster.left + (frame + 0.5) * raster.width / FRAMES)
+
+    drag(board, place(half), [place(FRAMES - 1)], ("Shift",))
+    assert board.activity.explained.span == (half, FRAMES - 1)
+    assert image(board, "neuron_correlation").data[4].all()
+    assert not whole[4].all()
+    assert "r of 0.8 to 1.6 s" in board.activity.explained.words(board.activity.predicted)
+    drag(board, place(3), [], ("Shift",))
+    assert board.activity.explained.span is None
+    np.testing.assert_array_equal(image(board, "neuron_correlation").data, whole)
+
+
 def test_pointing_at_a_pixel_lights_up_the_neurons_that_look_there(qtbot: QtBot, board: Board, model) -> None:
     model.set_view(raster_order=RasterOrder.RECORDED)
     pointing, asked = Pointing(board), []

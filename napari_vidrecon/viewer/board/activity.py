@@ -73,6 +73,7 @@ class ActivityTiles:
         neurons, frames = len(model.neurons.keep), trial.frames
         self._spread = neuron_spread(trial.responses) if trial.labelled else np.ones(neurons)
         self.ordering.forget()
+        self.explained.span = None
         self._most_rows = self._rows_on_screen(layout)
         self.arrange_rows()
         assert self.rows is not None
@@ -198,6 +199,11 @@ class ActivityTiles:
                 return
             self.explained.looked_at = neurons
             self._draw_explained()
+
+    def brush(self, span: tuple[int, int] | None) -> None:
+        """Let the bars show the correlation over a time alone, first and last frame; None: over all of the clip."""
+        self.explained.brush(span)
+        self._draw_explained()
 
     def choose(self, neurons: np.ndarray) -> None:
         """Keep showing these neurons, until they are chosen again."""

@@ -21,7 +21,7 @@ BAR_COLOUR, CHOSEN_COLOUR = (0.18, 0.76, 0.60), (0.94, 0.89, 0.26)
 CURVE_ROWS, LEAST_CURVE_COLUMNS = 40, 1200
 CURVE_HALF_WIDTH = 0.9
 MARGIN_SHARE = 0.08
-BACKGROUND = (10, 10, 14)
+BACKGROUND, BRUSHED = (10, 10, 14), (40, 60, 80)
 RECORDED_COLOUR, GHOST_COLOUR, PREDICTED_COLOUR = (235, 235, 235), (120, 120, 125), (240, 170, 40)
 LEAST_SPAN = 1e-6
 
@@ -56,6 +56,14 @@ class ExplainedView:
         self.chosen = np.empty(0, np.intp)
         """Those that a person clicked; they are shown while the mouse points at no others."""
 
+        self.span: tuple[int, int] | None = None
+        """First and last frame of a brushed time; None: the whole clip."""
+
+    def brush(self, span: tuple[int, int] | None) -> None:
+        """Take correlations over a time alone; None: over all of the clip."""
+        self.span, self._known = span, (None, None, None)
+        self.chosen_changed.emit()
+
     def choose(self, neurons: np.ndarray) -> None:
         """Take these as the chosen ones; to choose them again lets them go."""
         again = np.array_equal(neurons, self.chosen)
@@ -64,9 +72,14 @@ class ExplainedView:
 
     def words(self, predicted: np.ndarray | None) -> str:
         """Whose activity the curves show, and how well it is explained."""
-        if not len(self.chosen):
-            return "their mean"
-        return named(self.chosen) + self.told_correlation(self.chosen, predicted)
+        trial = self._model.trial
+        whose = "their mean"
+        if len(self.chosen):
+            whose = named(self.chosen) + self.told_correlation(self.chosen, predicted)
+        if self.span is None or trial is None:
+            return whose
+        first, last = ((self._model.clip[0] + frame) / trial.frame_rate_hz for frame in self.span)
+        return f"{whose}; r of {first:.1f} to {last:.1f} s"
 
     def told_correlation(self, neurons: np.ndarray, predicted: np.ndarray | None) -> str:
         """Their mean correlation, as ", r = 0.42"; empty where it is not known."""
@@ -81,7 +94,9 @@ class ExplainedView:
         if recorded is None or predicted is None or predicted.shape != recorded.shape:
             return None
         if self._known[0] is not recorded or self._known[1] is not predicted:
-            self._known = (recorded, predicted, metrics.neuron_response_correlation(recorded, predicted))
+            part = slice(None) if self.span is None else slice(self.span[0], self.span[1] + 1)
+            found = metrics.neuron_response_correlation(recorded[:, part], predicted[:, part])
+            self._known = (recorded, predicted, found)
             self.correlation_changed.emit()
         return self._known[2]
 
@@ -153,6 +168,8 @@ class ExplainedView:
         ):
             part = picture[:, first * fineness : (first + layout.frames) * fineness]
             part[...] = (*BACKGROUND, 255)
+            if self.span is not None:
+                part[:, self.span[0] * fineness : (self.span[1] + 1) * fineness, :3] = BRUSHED
             for curve, colour in curves:
                 if curve is not None and len(curve) == layout.frames:
                     _draw_line(part, (curve - low) / span, colour)

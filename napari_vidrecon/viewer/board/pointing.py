@@ -1,4 +1,4 @@
-"""What a mouse can do on the rasters: click to go to a time, Shift-drag to mark neurons."""
+"""What a mouse can do on the rasters: click to go to a time, Shift-drag to mark neurons, or a time on the curves."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from napari_vidrecon.viewer.board.board import Board
 
 CLICK_SLOP_PX = 3.0
+FEWEST_FRAMES = 5
+"""Of a brushed time; a correlation over fewer says nothing."""
 LOOK_HZ = 10.0
 """Each look costs a picture of the canvas."""
 FREE_MODES = ("pan_zoom",)
@@ -92,12 +94,45 @@ class Pointing:
             return
         if strip is not None and not event.modifiers:
             yield from self._scrub(event, strip)
+        curves = self._curves_under(event.position)
+        if curves is not None and "Shift" in event.modifiers:
+            yield from self._brush(event, curves)
         if raster is None:
             return
         if "Shift" in event.modifiers:
             yield from self._mark(event, raster)
         elif not event.modifiers:
             yield from self._go(event, raster)
+
+    def _curves_under(self, position: tuple[float, ...]) -> Box | None:
+        """The curves of one raster."""
+        layout, (y, x) = self._board.layout, position[-2:]
+        if not layout.raster_tiles:
+            return None
+        curves, rasters = layout.curves, (layout.raster(0), layout.raster(1))
+        boxes = (Box(curves.top, raster.left, curves.height, raster.width) for raster in rasters)
+        return next((box for box in boxes if box.element(y, x, 1, 1) is not None), None)
+
+    def _brush(self, event: Any, box: Box) -> Generator[None, None, None]:
+        """Take the time that is dragged over; a click without a drag takes all of the clip again."""
+        board, camera, frames = self._board, self._board.viewer.scene.camera, self._board.layout.frames
+
+        def frame() -> int:
+            x = min(max(event.position[-1], box.left), np.nextafter(box.right, box.left))
+            return int((x - box.left) // (box.width / frames))
+
+        first, span = frame(), None
+        camera.mouse_pan = False
+        try:
+            yield
+            while event.type == "mouse_move":
+                last = frame()
+                span = (min(first, last), max(first, last)) if abs(last - first) >= FEWEST_FRAMES else None
+                board.activity.brush(span)
+                yield
+            board.activity.brush(span)
+        finally:
+            camera.mouse_pan = True
 
     def _scrub(self, event: Any, box: Box) -> Generator[None, None, None]:
         """Go to the time that is pressed, and with the mouse while it is held; the view stays where it is."""
