@@ -24,9 +24,11 @@ MARGIN_PX = 6.0
 TALLEST_STRIP = 0.2
 """Of the canvas; what is left beyond it goes round the movies."""
 NARROWEST_PANEL_PX, LOWEST_RASTER_PX, NARROWEST_RASTER_PX = 190.0, 60.0, 80.0
+SMALL_SHARE = 0.6
+"""Of that height, where the canvas is too small for a legend."""
 WATCHED_SHARE = 0.46
 """Least share of the canvas that the movies take where they are watched; words make room for them."""
-EXPLAINED_SHARE, LEAST_EXPLAINED_SHARE = 0.34, 0.31
+EXPLAINED_SHARE, LEAST_EXPLAINED_SHARE = 0.34, 0.302
 """The share they take beside rasters where there is room, and the least one."""
 GRIDDED_PX = 10.0
 """In napari's own grid each tile has a canvas of its own, and the size of a movie pixel means nothing."""
@@ -222,7 +224,8 @@ def _explaining(room: _Room, words: Words) -> BoardLayout | None:
 def _with_rasters(room: _Room, words: Words, panel: Box, free: Box, columns: int, below: bool) -> BoardLayout | None:
     title, axis = words.title_px, AXIS_PX if words.axis else 0.0
     wanted = math.sqrt(EXPLAINED_SHARE * room.whole.area / (room.movies * room.clip.aspect))
-    least_height = title + CURVES_PX + LOWEST_RASTER_PX + axis + GAP_PX
+    lowest = LOWEST_RASTER_PX if words.lines else LOWEST_RASTER_PX * SMALL_SHARE
+    least_height = title + CURVES_PX + lowest + axis + GAP_PX
     least_width = 2 * NARROWEST_RASTER_PX + RASTER_GAP_PX + GAP_PX
     height, width = (free.height - least_height, free.width) if below else (free.height, free.width - least_width)
     width = min(wanted, room.widest(columns, height, width, title))
@@ -231,7 +234,7 @@ def _with_rasters(room: _Room, words: Words, panel: Box, free: Box, columns: int
     top = free.top + title + CURVES_PX + (block[0] + GAP_PX if below else 0.0)
     left = free.left if below else free.left + block[1] + GAP_PX
     each, tall = (free.right - left - RASTER_GAP_PX) / 2, free.bottom - axis - top
-    if each < NARROWEST_RASTER_PX or tall < LOWEST_RASTER_PX or width < 2:
+    if each < NARROWEST_RASTER_PX or tall < lowest or width < 2:
         return None
     # Whole columns apart, so that one line drawn twice in one array fits both rasters exactly.
     apart = math.ceil((each + RASTER_GAP_PX) / each * room.clip.frames) / room.clip.frames

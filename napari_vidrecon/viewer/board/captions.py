@@ -151,9 +151,11 @@ def short_titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]
     if _predicted_title(model) in MISSING_WORDS.values():
         predicted = "No prediction yet"
     found = titles(model, has_error)
-    shown_as = {"raw": "", "paper": ", as in paper", "matched": ", matched"}[model.presentation.show_as]
+    shown_as = {"raw": "", "paper": "Shown as in the paper", "matched": "Shown matched"}[model.presentation.show_as]
+    if model.error_mode == ErrorMode.STIMULUS:
+        found[Role.ERROR_MAP] = "Error"
     if shown_as and model.compared is None and not model.blinking:
-        found[Role.RECONSTRUCTION] = f"Reconstruction{shown_as}"
+        found[Role.RECONSTRUCTION] = shown_as
     if model.layout is Layout.COMPARE and model.shown is not None:
         found[Role.RECONSTRUCTION] = model.shown.name
     return {**found, Role.RECORDED: recorded, Role.PREDICTED: predicted}

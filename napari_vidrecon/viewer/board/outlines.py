@@ -32,6 +32,7 @@ SAMPLE_PX = 26.0
 BAR_LEFT_PX, BAR_LEFT_SHORT_PX, BAR_PX, BAR_HEIGHT_PX = 88.0, 42.0, 90.0, 9.0
 BAR_IS_SHORT_BELOW_PX = 280.0
 SAMPLE_SHARE, SAMPLE_DASHES = 0.15, 5
+SAMPLE_GROUND_SHARE, SAMPLE_GROUND = 0.6, (64, 64, 64, 255)
 """Thickness of a sample by the height of its line, and its dashes with the gaps between them."""
 BAR_GREY = 128
 """A clear colour shows the movie through it; on the bar a middle grey stands for the movie."""
@@ -155,6 +156,9 @@ def _legend_line(colour: tuple[int, int, int], dashed: bool, width: int, height:
     thick = max(round(height * SAMPLE_SHARE), 1)
     top = (height - thick) // 2
     dash = np.arange(width) * SAMPLE_DASHES // max(width, 1) % 2 == 0
+    # On a grey such as a movie has, or yellow could not be seen in a light theme.
+    edge = round(height * SAMPLE_GROUND_SHARE / 2)
+    sample[height // 2 - edge : height // 2 + edge] = SAMPLE_GROUND
     sample[top : top + thick, dash if dashed else slice(None)] = (*colour, 255)
     return sample
 

@@ -19,8 +19,9 @@ FINENESS = 2
 """Elements of the picture a pixel of the screen, for edges without steps."""
 MOST_ELEMENTS = 2400
 LINE_PX = 1.5
-CURVE_COLOUR, FILL_COLOUR = (*CORRELATION_COLOUR, 255), (*CORRELATION_COLOUR, 70)
-FRAME_COLOUR, GROUND_COLOUR = (128, 128, 128, 160), (128, 128, 128, 40)
+CURVE_COLOUR, FILL_COLOUR = (*CORRELATION_COLOUR, 255), (26, 84, 70, 255)
+FRAME_COLOUR, GROUND_COLOUR = (96, 96, 96, 255), (24, 24, 28, 255)
+"""The ground is dark in every theme, for the line of the present time is white."""
 RESTS_S = 1.0
 LOWEST, HIGHEST = 0.0, 1.0
 """Of the correlation that is drawn; what is below zero is drawn as zero."""
