@@ -58,7 +58,9 @@ class LivePicture:
         self._arrived_s, self._way_s = 0.0, 1.0
         self._masks: tuple[object, ...] = ()
         self._outlines: QImage | None = None
-        self.window: PictureWindow | None = None
+        # Also where the program ends in the middle of a run: Qt does not survive windows that are left to the very end.
+        self._held: list[PictureWindow] = []
+        weakref.finalize(self, _let_go, self._held)
         self._timer = QTimer()
         self._timer.setInterval(PICTURE_MILLISECONDS)
         self._timer.timeout.connect(self.draw)
@@ -68,6 +70,7 @@ class LivePicture:
     def close(self) -> None:
         """Draw no more: the window is gone."""
         self._movies = None
+        self._held.clear()
         with contextlib.suppress(RuntimeError):
             self._timer.stop()
 
@@ -93,8 +96,12 @@ class LivePicture:
         if self._board.model.state != RunState.RUNNING:
             self._timer.stop()
             self._movies = None
-            if self.window is not None:
-                self.window.hide()
+            _let_go(self._held)
+
+    @property
+    def window(self) -> PictureWindow | None:
+        """Where it is drawn; None while there is nothing to draw."""
+        return self._held[0] if self._held else None
 
     @property
     def _main(self) -> QMainWindow | None:
@@ -119,8 +126,7 @@ class LivePicture:
         main, movies = self._main, self._movies
         canvas = None if main is None else _canvas_of(main)
         if movies is None or main is None or canvas is None or not self.possible:
-            if self.window is not None:
-                self.window.hide()
+            _let_go(self._held)
             return
         frame = min(self._board.layers.frame, len(movies[1]) - 1)
         part = min((time.monotonic() - self._arrived_s) / self._way_s, 1.0)
@@ -129,10 +135,10 @@ class LivePicture:
         shown = tile.intersected(QRectF(whole))
         if shown.isEmpty():
             return
-        if self.window is None:
-            self.window = PictureWindow()
-            self.window.setParent(main.windowHandle())
-        self.window.show_picture(self._coloured(levels), self._masks_drawn(), tile, shown.toAlignedRect() & whole)
+        if not self._held:
+            self._held.append(PictureWindow())
+            self._held[0].setParent(main.windowHandle())
+        self._held[0].show_picture(self._coloured(levels), self._masks_drawn(), tile, shown.toAlignedRect() & whole)
         self.pictures += 1
 
     def _places(self, canvas: QWidget, main: QMainWindow) -> tuple[QRectF, QRect]:
@@ -205,6 +211,15 @@ class PictureWindow(QRasterWindow):
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.drawImage(self._at, self._outlines)
         painter.end()
+
+
+def _let_go(held: list[PictureWindow]) -> None:
+    """Take the window out of the main window, which would own it, and end it."""
+    while held:
+        window = held.pop()
+        with contextlib.suppress(RuntimeError):
+            window.hide()
+            window.setParent(None)
 
 
 def _image(pixels: np.ndarray) -> QImage:

@@ -113,12 +113,12 @@ def test_the_reconstruction_grows_between_two_pictures_of_the_board(
     # Where something is drawn over the reconstruction, the board alone shows it.
     model.set_view(error_mode=ErrorMode.STIMULUS, error_apart=False, error_over="reconstruction")
     live.draw()
-    assert not live.window.isVisible()
+    assert live.window is None
     model.set_view(error_apart=True)
     live.draw()
     assert live.window.isVisible()
     model.end_run(RunState.IDLE)
-    assert not live.window.isVisible()
+    assert live.window is None
 
 
 def test_dragging_over_the_steps_asks_for_them_and_a_double_click_for_the_newest(qtbot: QtBot) -> None:

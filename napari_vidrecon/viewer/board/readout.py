@@ -65,6 +65,10 @@ class Readout:
             place = None if rows is None else box.element(y, x, rows.rows, board.layout.frames)
             if place is not None:
                 return self._neuron(*place)
+        curves = board.layout.curves
+        if board.layout.raster_tiles and curves.element(y, x, 1, 1) is not None:
+            words = board.activity.explained.words(board.activity.predicted)
+            return f"recorded and predicted activity: {words}   Shift-drag: take a time for the bars, Shift-click: all"
         return None
 
     @property
