@@ -173,7 +173,7 @@ def test_a_folder_that_napari_opens_becomes_the_board_and_the_keys_work(
     qtbot.waitUntil(lambda: model.session is not None)
     assert [PATH_KEY in layer.metadata for layer in viewer.layers].count(True) == 0
     roles = {layer.metadata.get("vidrecon_role") for layer in viewer.layers}
-    assert {"stimulus", "reconstruction", "recorded_activity"} <= roles
+    assert {"stimulus", "reconstruction", "error_map", "mask"} <= roles
     assert recent_folders() == [small_session_folder]
     docked = [w for w in viewer.window.dock_widgets.values() if isinstance(w, ReconstructionWidget)]
     assert len(docked) == 1

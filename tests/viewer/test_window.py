@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.utils.key_bindings import coerce_keybinding
+from napari.utils.notifications import notification_manager
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QLabel
 
@@ -242,3 +243,22 @@ def test_every_control_of_the_bar_has_a_name_and_says_what_it_does(docked):
         if not isinstance(control, QLabel):
             assert control.accessibleName()
             assert control.toolTip()
+
+
+def test_a_persons_layers_of_other_units_bring_no_notice(qtbot, docked):
+    widget = docked()
+    viewer, before = widget.board.viewer, len(notification_manager.records)
+    other = {"units": ("ms", "micrometer", "micrometer"), "scale": (10, 1, 1)}
+    for add in (
+        lambda: viewer.add_image(np.zeros((9, 20, 20), np.float32), **other),
+        lambda: viewer.add_image(np.zeros((2, 5, 20, 20), np.float32)),
+        lambda: viewer.add_points(np.zeros((1, 3))),
+    ):
+        added = add()
+        qtbot.wait(50)
+        viewer.screenshot(flash=False)
+        viewer.layers.remove(added)
+        viewer.screenshot(flash=False)
+    widget.board.show_cells()
+    viewer.screenshot(flash=False)
+    assert not [record.message for record in notification_manager.records[before:] if "units" in str(record.message)]

@@ -70,8 +70,12 @@ class RoleLayers:
         """Hidden only for as long as the viewer shows three dimensions."""
         self.unit = "pixel"
         self.frame_s = 1.0
-        viewer.layers.events.inserted.connect(self._on_inserted)
-        viewer.layers.events.removed.connect(self.agree_on_units)
+        for event, slot in (
+            (viewer.layers.events.inserted, self._on_inserted),
+            (viewer.layers.events.removed, self.agree_on_units),
+        ):
+            # As soon as the list itself knows of the layer: napari then draws at once, and looks at the units.
+            event.connect(slot, position="first", after=list(event.callbacks[:1]))
 
     def close(self) -> None:
         """Follow the viewer no longer."""
