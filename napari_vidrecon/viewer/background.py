@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -47,6 +48,8 @@ class Collector:
 
     def __init__(self) -> None:
         self._mine = gc.isenabled()
+        # At the end of a program, too: widgets of closed docks that were left to the very end would be freed after Qt.
+        weakref.finalize(self, gc.collect)
         self._timer = QTimer()
         self._timer.setInterval(COLLECT_MILLISECONDS)
         self._timer.timeout.connect(self.collect)
