@@ -58,10 +58,10 @@ class Photographer:
             QApplication.processEvents()
             time.sleep(POLL_S)
 
-    def open_only(self, *titles: str) -> None:
-        """Unfold these sections of the dock and fold the others."""
-        for title, section in self.dock.sections.items():
-            section.set_open(title in titles)
+    def open(self, title: str) -> None:
+        """Show a page of the dock, or a detail behind one."""
+        pages = self.dock.pages
+        (pages.open_page if title in pages.titles else pages.open_detail)(title)
 
     def go_to(self, frame: int) -> None:
         """Show a frame."""
@@ -88,32 +88,32 @@ def take_all(folder: Path) -> None:
     open_sample(model)
     model.set_settings(config=model.config.changed(steps=STEPS))
     model.set_view(activity_mode=ActivityMode.FROM_RECONSTRUCTION)
-    photo.open_only("Run")
+    photo.open("How")
     photo.controller.start()
     photo.go_to(40)
     photo.wait_for(lambda: model.snapshot is not None and model.snapshot.info.step >= SEEN_AT_STEP)
     photo.take("running")
     photo.wait_for(lambda: model.state in (RunState.DONE, RunState.FAILED))
 
-    photo.open_only("View", "Export")
+    photo.open("Results")
     photo.take("finished")
-    photo.open_only("Mask")
+    photo.open("How")
     model.set_thresholds(training=0.3, evaluation=0.8)
     photo.take("mask")
     model.undo()
 
     assert model.neurons is not None
     model.set_neurons(NeuronSet.random(len(model.neurons.keep), 0.5, seed=0))
-    photo.open_only("Neurons")
+    photo.open("How")
     photo.take("ablation")
     photo.run()
     model.compare_with(model.runs[0])
-    photo.open_only("Runs")
+    photo.open("Results")
     photo.take("compare")
     model.compare_with(None)
 
     commands.show_traces(photo.viewer)
-    photo.open_only("View")
+    photo.open("View")
     photo.take("traces")
     photo.viewer.theme = "light"
     photo.take("light")

@@ -145,7 +145,7 @@ def script_of_run(result: Reconstruction, recipe: Recipe, name: str, beside: Pat
     if not recipe.session or not recipe.encoders:
         raise RunError(f"{name}: was made elsewhere, so its session and encoders are not known; press Rerun")
     if recipe.decoder_content and not recipe.decoder:
-        raise RunError(f"{name}: nothing tells where its decoder lies; choose it under Data and press Rerun")
+        raise RunError(f"{name}: nothing tells where its decoder lies; choose it under What and press Rerun")
     neurons = NeuronSet(result.keep, recipe.neurons, recipe.neuron_details)
     files = _files(recipe, AlphaMask(result.alpha, recipe.mask), neurons, result.stimulus, result.target, beside)
     return _script(result, recipe, name, out=OUT_FOLDER / beside.name, **files)

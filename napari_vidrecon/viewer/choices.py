@@ -1,9 +1,12 @@
-"""What a person chooses to see, and what is changed by hand, which can be undone: the mask and the neurons."""
+"""What a person chooses to see, and what is changed by hand, which can be undone: mask, neurons and settings."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,21 +78,50 @@ class Edit:
         Least alpha of pixels that are measured.
     neurons
         Who takes part.
+    settings
+        Those of the model that can be undone, by name; "config" is the configuration.
     """
 
     mask: AlphaMask
     training_threshold: float
     evaluation_threshold: float
     neurons: NeuronSet
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def same_as(self, other: Edit) -> bool:
         """Whether nothing differs."""
-        return (
-            np.array_equal(self.mask.alpha, other.mask.alpha)
-            and self.training_threshold == other.training_threshold
-            and self.evaluation_threshold == other.evaluation_threshold
-            and np.array_equal(self.neurons.keep, other.neurons.keep)
-        )
+        return not self.changes_to(other)
+
+    def changes_to(self, other: Edit) -> list[str]:
+        """What another one has changed, in words, the most telling first."""
+        told = []
+        for name in ("training", "evaluation"):
+            here, there = (getattr(each, f"{name}_threshold") for each in (self, other))
+            if here != there:
+                told.append(f"{name} threshold {here:.2f} → {there:.2f}")
+        if not np.array_equal(self.neurons.keep, other.neurons.keep):
+            told.append(other.neurons.reason if other.neurons.count < len(other.neurons.keep) else "all neurons")
+        if not np.array_equal(self.mask.alpha, other.mask.alpha):
+            told.append(f"mask {Path(other.mask.source).name or 'unnamed'}")
+        for name in self.settings.keys() | other.settings.keys():
+            here, there = self.settings.get(name), other.settings.get(name)
+            if here != there:
+                told.append(_changed_setting(name, here, there))
+        return told
+
+
+def _changed_setting(name: str, here: Any, there: Any) -> str:
+    if name != "config" or here is None or there is None:
+        return name if not isinstance(there, str) else f"{name} {there}"
+    if here.preset_name != there.preset_name:
+        return f"preset {there.preset_name}"
+    changed = here.differences(there)
+    first, (before, after) = next(iter(changed.items()), ("settings", ("", "")))
+    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return f"{first.replace('_', ' ')} {before} → {after}{more}"
+
+
+MOST_NAMED = 2
 
 
 class EditStack:
@@ -112,6 +144,21 @@ class EditStack:
     def can_redo(self) -> bool:
         """Whether an edit was undone."""
         return self._place < len(self._edits) - 1
+
+    @property
+    def undo_name(self) -> str:
+        """What undo would take back; empty if nothing."""
+        return self._name(self._place - 1, self._place)
+
+    @property
+    def redo_name(self) -> str:
+        """What redo would do again; empty if nothing."""
+        return self._name(self._place, self._place + 1)
+
+    def _name(self, before: int, after: int) -> str:
+        if before < 0 or after >= len(self._edits):
+            return ""
+        return ", ".join(self._edits[before].changes_to(self._edits[after])[:MOST_NAMED])
 
     def push(self, edit: Edit) -> None:
         """Put a new edit in force; what was undone is forgotten."""

@@ -142,8 +142,8 @@ def prepare(
     model.offer_encoders(list(sample.encoders))
     model.set_encoders(list(sample.encoders))
     load_mask(model, sample.mask)
-    model.begin_edits()
     model.set_settings(config=config)
+    model.begin_edits()
     model.set_trial(trial_id, 0, frames)
 
 

@@ -20,7 +20,7 @@ MOST_REMEMBERED = 50
 OUT_OF_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
 """Torch has several errors for it, some of them plain RuntimeErrors."""
 OUT_OF_MEMORY = (
-    "Out of memory. Choose fewer frames or fewer encoders under Data, another device under Run, "
+    "Out of memory. Choose fewer frames or fewer encoders under What, another device under How, Advanced, "
     "or close other programs; then press Start again."
 )
 

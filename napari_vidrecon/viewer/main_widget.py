@@ -1,4 +1,4 @@
-"""The dock "Movie reconstruction": the run at a glance, and all panels under headings that fold."""
+"""The dock "Movie reconstruction": the run at a glance, and what, how and results behind three tabs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QMimeData, QSize
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QMimeData, QSize
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
+from qtpy.QtWidgets import QDockWidget, QLayout, QVBoxLayout, QWidget
 
 from napari_vidrecon.viewer.contributions.commands import show_import, show_studies, show_traces
 from napari_vidrecon.viewer.contributions.shortcuts import bind_shortcuts, show_shortcuts
 from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME
-from napari_vidrecon.viewer.panels.controls import button, row
+from napari_vidrecon.viewer.model import RunState
+from napari_vidrecon.viewer.panels.controls import button, line, row
 from napari_vidrecon.viewer.panels.export_panel import ExportPanel
 from napari_vidrecon.viewer.panels.mask_panel import MaskPanel
 from napari_vidrecon.viewer.panels.neuron_panel import NeuronPanel
@@ -21,20 +22,33 @@ from napari_vidrecon.viewer.panels.receptive_field_panel import ReceptiveFieldPa
 from napari_vidrecon.viewer.panels.run_bar import RunBar
 from napari_vidrecon.viewer.panels.run_panel import RunPanel
 from napari_vidrecon.viewer.panels.runs_panel import RunsPanel
-from napari_vidrecon.viewer.panels.sections import Column, Section
+from napari_vidrecon.viewer.panels.sections import Pages
 from napari_vidrecon.viewer.panels.session_panel import SessionPanel
+from napari_vidrecon.viewer.panels.undo_bar import UndoBar
 from napari_vidrecon.viewer.panels.view_panel import ViewPanel
 from napari_vidrecon.viewer.registry import Workspace, workspace_of
 from napari_vidrecon.viewer.stimuli.stimulus_panel import StimulusPanel
+from napari_vidrecon.viewer.subscriptions import subscribe
 
 if TYPE_CHECKING:
     import napari
 
-WIDTH_IN_LETTERS, HEIGHT_IN_LINES = 56, 40
+WIDTH_IN_LETTERS, HEIGHT_IN_LINES = 52, 40
+WHAT, HOW, RESULTS = "What", "How", "Results"
+STIMULUS, ADVANCED, FIELDS, VIEW, PROGRESS = (
+    "Your own stimulus", "Advanced settings", "Receptive fields", "View", "How the optimisation goes",
+)  # fmt: skip
+PAGES_TOLD = {
+    WHAT: "What is reconstructed: session, trial, frames, encoders, stimulus.",
+    HOW: "How it is reconstructed: preset, mask, neurons.",
+    RESULTS: "What came of it: runs, comparing, export.",
+}
+CURVES_LINES, ROOM_TO_SPARE = 9, 12
+"""Where there is less room below a page than so many lines, the curves are a click away."""
 
 
 class ReconstructionWidget(QWidget):
-    """Everything to reconstruct a movie with, in one dock.
+    """Everything to reconstruct a movie with, in one dock: what, how, results, and the run always in view.
 
     It holds no state: closed and opened again, it shows what the window knows; a run goes on meanwhile.
 
@@ -47,6 +61,8 @@ class ReconstructionWidget(QWidget):
     ----------
     model, controller, board, player
         Of the window, shared by all its widgets.
+    pages
+        What, How and Results, and the details behind them.
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
@@ -62,32 +78,30 @@ class ReconstructionWidget(QWidget):
         self.run_panel = RunPanel(self.model)
         self.mask_panel = MaskPanel(self.model, self.board, self._workspace.mask_fit)
         self.neuron_panel = NeuronPanel(self.model, self.board)
+        self.run_panel.add_setting("Ablated neurons", self.neuron_panel.ablation)
+        self.undo_bar = UndoBar(self.model, self)
         self.field_panel = ReceptiveFieldPanel(self._workspace.fields, self._workspace.field_mapping)
         self.view_panel = ViewPanel(self.model, self.controller, self.player, self.board.reset_view)
         self.runs_panel = RunsPanel(self.model, self.controller.runs_folder)
         self.export_panel = ExportPanel(
             self.model, napari_viewer, self.controller.runs_folder, self._workspace.exporter
         )
-        self.sections = {
-            title: Section(title, panel, open_at_first=is_open)
-            for title, panel, is_open in (
-                ("Data", self.session_panel, True),
-                ("Stimulus", self.stimulus_panel, False),
-                ("Run", self.run_panel, True),
-                ("Mask", self.mask_panel, False),
-                ("Neurons", self.neuron_panel, False),
-                ("Receptive fields", self.field_panel, False),
-                ("View", self.view_panel, False),
-                ("Runs", self.runs_panel, False),
-                ("Export", self.export_panel, False),
-            )
-        }
-        self.traces_button = button("Curves over time", "show_traces", partial(show_traces, napari_viewer))
-        self.studies_button = button("Studies", "show_studies", partial(show_studies, napari_viewer))
-        self.shortcuts_button = button("Shortcuts", "show_shortcuts", partial(show_shortcuts, napari_viewer))
+        self.pages = Pages()
+        self.run_panel.more_asked.connect(partial(self.pages.open_detail, ADVANCED))
+        self.stimulus_button = button("Your own stimulus…", "own_stimulus", partial(self.pages.open_detail, STIMULUS))
+        self.fields_button = button("Fields…", "field_page", partial(self.pages.open_detail, FIELDS))
+        self.progress_button = button("Progress…", "progress_page", partial(self.pages.open_detail, PROGRESS))
+        self.studies_button = button("Studies…", "show_studies", partial(show_studies, napari_viewer))
+        self.view_button = button("View…", "view_page", partial(self.pages.open_detail, VIEW))
+        self.traces_button = button("Curves", "show_traces", partial(show_traces, napari_viewer))
+        self.shortcuts_button = button("Keys", "show_shortcuts", partial(show_shortcuts, napari_viewer))
         bind_shortcuts(napari_viewer)
         self.setAcceptDrops(True)
         self._lay_out()
+        self.pages.changed.connect(self._place_curves)
+        for signal in (self.model.state_changed, self.model.shown_changed, self.model.session_changed):
+            subscribe(self, signal, self._place_curves)
+        self._place_curves()
 
     def open(self, path: Path | str) -> None:
         """Open a session folder, a run folder, an encoder file, a decoder file or a mask file."""
@@ -113,11 +127,82 @@ class ReconstructionWidget(QWidget):
             self.open(path)
         event.acceptProposedAction()
 
+    def event(self, event: QEvent) -> bool:
+        """Tell the frame when less room is needed: Qt's own would stay as wide as it ever had to be."""
+        handled = super().event(event)
+        frame = self.parentWidget()
+        if event.type() == QEvent.Type.LayoutRequest and isinstance(frame, QDockWidget):
+            frame.setMinimumWidth(self.minimumSizeHint().width())
+        return handled
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Curves stand below the page where there is room."""
+        super().resizeEvent(event)
+        self._place_curves()
+
+    def _place_curves(self) -> None:
+        """Put the curves where there is room: below the page, or else into a detail of their own."""
+        model, plot = self.model, self.run_panel.plot
+        has_curves = model.shown is not None or model.state in (RunState.RUNNING, RunState.PAUSED)
+        self.progress_button.setEnabled(has_curves)
+        spacing = self.layout().spacing()
+        others = (self.run_bar, self._feet)
+        taken = self.pages.wished_height + sum(each.sizeHint().height() + spacing for each in others) + 2 * spacing
+        needed = max(plot.minimumSizeHint().height(), CURVES_LINES * self.fontMetrics().lineSpacing())
+        there_is_room = self.height() - taken >= needed + ROOM_TO_SPARE * spacing
+        in_detail = self.pages.detail == PROGRESS
+        if in_detail:
+            self._curves_alone.addWidget(plot)
+        elif self._below.indexOf(plot) < 0:
+            self._below.addWidget(plot)
+        plot.setVisible(in_detail or (has_curves and there_is_room))
+
     def _lay_out(self) -> None:
+        alone = QWidget()
+        self._curves_alone = QVBoxLayout(alone)
+        self._curves_alone.setContentsMargins(0, 0, 0, 0)
+        what = _page(self.session_panel, row(self.stimulus_button, self.session_panel.import_button))
+        how = _page(
+            self.run_panel, line(), self.mask_panel, line(), self.neuron_panel,
+            row(self.neuron_panel.keep_only, self.run_panel.apply_live), self.undo_bar,
+        )  # fmt: skip
+        results = _page(
+            self.runs_panel, line(), self.export_panel,
+            row(self.progress_button, self.fields_button, self.studies_button),
+        )  # fmt: skip
+        for title, page in ((WHAT, what), (HOW, how), (RESULTS, results)):
+            self.pages.add_page(title, page, PAGES_TOLD[title])
+        for title, panel in (
+            (STIMULUS, self.stimulus_panel), (ADVANCED, self.run_panel.more), (FIELDS, self.field_panel),
+            (VIEW, self.view_panel), (PROGRESS, alone),
+        ):  # fmt: skip
+            self.pages.add_detail(title, panel)
+        self._feet = QWidget()
+        feet = row(self.view_button, self.traces_button, self.shortcuts_button)
+        feet.setContentsMargins(0, 0, 0, 0)
+        self._feet.setLayout(feet)
+        self._below = QVBoxLayout()
         layout = QVBoxLayout(self)
+        margin = self.fontMetrics().averageCharWidth()
+        layout.setContentsMargins(margin, margin // 2, margin, margin // 2)
+        layout.setSpacing(margin)
         layout.addWidget(self.run_bar)
-        layout.addWidget(Column(list(self.sections.values())), 1)
-        layout.addLayout(row(self.traces_button, self.studies_button, self.shortcuts_button))
+        layout.addWidget(self.pages, 1)
+        layout.addLayout(self._below)
+        layout.addWidget(self._feet)
+
+
+def _page(*parts: QWidget | QLayout) -> QWidget:
+    page = QWidget()
+    layout = QVBoxLayout(page)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(page.fontMetrics().averageCharWidth() // 2)
+    for part in parts:
+        if isinstance(part, QLayout):
+            layout.addLayout(part)
+        else:
+            layout.addWidget(part)
+    return page
 
 
 def _dropped(data: QMimeData | None) -> list[Path]:

@@ -51,7 +51,7 @@ class MaskFitController(Background):
         if not self.free:
             return
         if model.session is None or not model.encoder_paths:
-            model.message.emit("Open a session and choose an encoder first, under Data.", True)
+            model.message.emit("Open a session and choose an encoder first, under What.", True)
             return
         recipe, self._session = recipe or MaskRecipe(), model.session
         work = partial(fit, model.session, model.encoder_paths[0], model.mouse, model.device, recipe)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,8 @@ VIEW = (
     "blinking", "smooth_pixels", "zoomed", "presentation",
 )  # fmt: skip
 PROGRESS = ("loading", "stopping")
+UNDOABLE = ("config", "target", "ensemble", "ablation", "decoder")
+"""Settings that are a part of what can be undone."""
 
 
 class ReconstructionModel:
@@ -115,6 +119,7 @@ class ReconstructionModel:
         self.grid = False
         self.blinking = False
         self._edits: EditStack | None = None
+        self._one_edit = False
 
     # Inputs
 
@@ -251,7 +256,8 @@ class ReconstructionModel:
 
     def set_settings(self, **fields: Any) -> None:
         """Change `config`, `target`, `ensemble`, `ablation`, `device`, `mouse`, `decoder` or `apply_live`."""
-        self._take("settings", fields, SETTINGS)
+        if self._take("settings", fields, SETTINGS):
+            self._remember(undoable=True)
         self.settings_changed.emit()
         if "mouse" in fields:
             self.stimulus_prediction, self.stimulus_levels = None, {}
@@ -281,11 +287,22 @@ class ReconstructionModel:
 
     def _present_edit(self) -> Edit:
         assert self.neurons is not None
-        return Edit(self.mask, self.training_threshold, self.evaluation_threshold, self.neurons)
+        settings = {name: getattr(self, name) for name in UNDOABLE}
+        return Edit(self.mask, self.training_threshold, self.evaluation_threshold, self.neurons, settings)
 
     def _remember(self, undoable: bool) -> None:
-        if undoable and self._edits is not None:
+        if undoable and self._edits is not None and not self._one_edit:
             self._edits.push(self._present_edit())
+
+    @contextlib.contextmanager
+    def one_edit(self) -> Iterator[None]:
+        """Whatever is changed inside is one step of undo."""
+        outer, self._one_edit = self._one_edit, True
+        try:
+            yield
+        finally:
+            self._one_edit = outer
+            self._remember(self.neurons is not None)
 
     def begin_edits(self) -> None:
         """Forget what can be undone: the present mask and neurons are where undo ends."""
@@ -305,8 +322,19 @@ class ReconstructionModel:
         """Whether one was undone."""
         return self._edits is not None and self._edits.can_redo
 
+    @property
+    def undo_name(self) -> str:
+        """What undo would take back, in words."""
+        return "" if self._edits is None else self._edits.undo_name
+
+    @property
+    def redo_name(self) -> str:
+        """What redo would do again, in words."""
+        return "" if self._edits is None else self._edits.redo_name
+
     def undo(self) -> None:
-        """Take back the last change of mask, thresholds or neurons."""
+        """Take back the last change of mask, thresholds, neurons or settings; a slider on its way is one."""
+        self.settle_edits()
         if self._edits is not None and self._edits.can_undo:
             self._apply(self._edits.undo())
 
@@ -318,6 +346,9 @@ class ReconstructionModel:
     def _apply(self, edit: Edit) -> None:
         self.mask, self.neurons = edit.mask, edit.neurons
         self.training_threshold, self.evaluation_threshold = edit.training_threshold, edit.evaluation_threshold
+        for name, value in edit.settings.items():
+            setattr(self, name, value)
+        self.settings_changed.emit()
         self.mask_changed.emit()
         self.thresholds_changed.emit()
         self.neurons_changed.emit()

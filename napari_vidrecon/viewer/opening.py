@@ -218,7 +218,8 @@ def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path)
     if result.keep.shape != (model.session.n_neurons,):
         told, there = result.keep.size, model.session.n_neurons
         raise RunError(f"{path.name}: was made from {told} neurons, but {model.session.name} has {there}")
-    take_over_recipe(model, recipe, result)
+    with model.one_edit():
+        take_over_recipe(model, recipe, result)
     if recipe.stimulus or recipe.trial == STIMULUS_TRIAL:
         model.set_stimulus(GivenMovie(recipe.stimulus, result.stimulus))
     else:
@@ -233,7 +234,7 @@ def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path)
     if recipe.target == "predicted" and recipe.target_encoders:
         text = (
             f"The run's target was predicted by {len(recipe.target_encoders)} encoders; "
-            "Rerun takes those that are ticked under Data."
+            "Rerun takes those that are ticked under What."
         )
         model.message.emit(text, False)
     return record
@@ -249,12 +250,13 @@ def show_run(model: ReconstructionModel, record: RunRecord) -> None:
 
 
 def take_over_settings(model: ReconstructionModel, record: RunRecord) -> None:
-    """Set mask, neurons and every setting as they were for a run; can be undone for mask and neurons."""
-    take_over_recipe(model, record.recipe, record.result)
+    """Set mask, neurons and every setting as they were for a run; one step of undo."""
+    with model.one_edit():
+        take_over_recipe(model, record.recipe, record.result)
 
 
 def take_over_recipe(model: ReconstructionModel, recipe: Recipe, result: Reconstruction) -> None:
-    """Set mask, neurons, files and every setting as they were for a run; can be undone for mask and neurons.
+    """Set mask, neurons, files and every setting as they were for a run.
 
     Parameters
     ----------
@@ -308,7 +310,7 @@ def _choose_encoders(model: ReconstructionModel, recipe: Recipe, result: Reconst
     files, missing = _encoders_here(model, recipe, result)
     if missing:
         told = ", ".join(missing)
-        model.message.emit(f"The run's encoder {told} was not found; add it under Data to run again.", False)
+        model.message.emit(f"The run's encoder {told} was not found; add it under What to run again.", False)
     if files:
         model.set_encoders(files)
     # Studies may name a readout; where only the name is known, the number of neurons tells which it is.
@@ -324,7 +326,7 @@ def _choose_decoder(model: ReconstructionModel, recipe: Recipe) -> None:
     found = _decoder_again(model, recipe) if recipe.decoder_content and recipe.decoder else None
     if recipe.decoder_content and found is None:
         name = f" {Path(recipe.decoder).name}" if recipe.decoder else ""
-        model.message.emit(f"The run's decoder{name} was not found; choose it under Data to run again.", False)
+        model.message.emit(f"The run's decoder{name} was not found; choose it under What to run again.", False)
     model.set_settings(decoder=found)
 
 

@@ -182,7 +182,7 @@ class FieldMappingController(Background):
         if not self.free:
             return
         if model.session is None or not model.encoder_paths:
-            model.message.emit("Open a session and choose an encoder first, under Data.", True)
+            model.message.emit("Open a session and choose an encoder first, under What.", True)
             return
         recipe, self._session = recipe or MappingRecipe(), model.session
         work = partial(map_fields, model.session, tuple(model.encoder_paths), model.mouse, model.device, recipe)

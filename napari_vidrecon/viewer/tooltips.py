@@ -14,7 +14,7 @@ TOOLTIPS = {
     "pause": "Hold after the present step. What is done so far is kept on disk.",
     "resume": "Go on: with the run that is held, or with a shown run that was stopped early.",
     "stop": "End after the present step. The movie reconstructed so far is kept.",
-    "rerun": "Run again with the present settings. The old run is kept under Runs, to compare.",
+    "rerun": "Run again with the present settings. The old run is kept under Results, to compare.",
     "progress": "How many of the optimisation steps are done.",
     "video_correlation": "Pearson correlation between true and reconstructed movie over all pixels and frames inside "
     "the evaluation mask: 1 is perfect, 0 is chance. The first frames are left out, because the encoder needs "
@@ -22,7 +22,8 @@ TOOLTIPS = {
     "frame_correlation": "Mean over frames of the correlation between true and reconstructed frame inside the "
     "evaluation mask. It ignores how brightness changes from frame to frame.",
     "message": "The latest news. Click on it to hide it.",
-    # Data
+    "subject": "What the run bar speaks of: the mouse, the clip, and its frames.",
+    # What
     "sample": "Open the simulated mouse that comes with the program: a made-up cortex that watched movies, "
     "with encoders trained on it. Nothing is downloaded.",
     "open_session": "Open a session folder in the public Sensorium 2023 format (it holds data and meta), or a saved "
@@ -80,6 +81,8 @@ TOOLTIPS = {
     "import_progress": "How far the import is.",
     "import_report": "What was taken, resampled, filled in, left out, repaired or assumed on the way.",
     "import_open": "Put the new session on the board. It has no encoder yet: train one with “vidrecon train”.",
+    "own_stimulus": "Show the encoders a movie of your own instead of a recorded clip: noise, a grating, a patch, a "
+    "film.",
     # Run settings
     "preset": "best: the highest correlation. fast: far fewer steps, nearly as good. "
     "paper: Bauer et al. 2026 to the letter, 1000 steps.",
@@ -93,6 +96,10 @@ TOOLTIPS = {
     "Otherwise they wait for Rerun.",
     "reset_settings": "Set everything back to the preset.",
     "advanced": "Every parameter of the optimisation.",
+    "progress_page": "Loss and correlation step by step. Where there is room, they stand below every page.",
+    "field_page": "Map receptive fields, load and save them, and look at them neuron by neuron.",
+    "view_page": "What the board shows: error, activity, order of the neurons.",
+    "mask_verdict": "Whether the mask is a good place to measure in: large enough, in one piece, without holes.",
     "plot": "Loss and correlation step by step. Dashed: what the true movie reaches.",
     # Mask
     "thresholds": "Left handle: training threshold, pixels from this alpha on are reconstructed. Right handle: "
@@ -123,7 +130,7 @@ TOOLTIPS = {
     "height, with the smoothing of the map taken off.",
     "paint": "Paint pixels into the mask on the stimulus tile, or erase them, with napari's brush; "
     "press again to finish.",
-    "undo": "Take back the last change of mask, thresholds or neurons.",
+    "undo": "Take back the last change of mask, thresholds, neurons or settings (Ctrl+Z in this dock).",
     "redo": "Make the undone change again.",
     # Neurons
     "neuron_count": "How many neurons take part in the reconstruction.",
@@ -232,7 +239,7 @@ TOOLTIPS = {
     "or, without one, one a core.",
     "study_estimate": "Time a few steps, and tell how many runs are left, how long they take, and how much disk.",
     "study_start": "Do the runs that are missing in the background, then measure, draw and write. The device is the "
-    "one chosen under Run.",
+    "one chosen under How, Advanced.",
     "study_stop": "End soon. Finished runs stay, and Start goes on from there.",
     "study_progress": "How many of the missing runs are done.",
     "study_findings": "Results of the paper, and whether these mice show them.",
@@ -260,9 +267,30 @@ TOOLTIPS = {
 """By the name of the control."""
 
 
+SPOKEN = {
+    "sample": "open the simulated mouse",
+    "recent": "recent sessions and runs",
+    "mouse": "readout of the encoder",
+    "tier": "part of the recording",
+    "first_frame": "first frame",
+    "last_frame": "frame after the last",
+    "all_frames": "take all frames",
+    "encoders": "encoders to reconstruct with",
+    "fraction": "percent of the neurons to ablate at random",
+    "seed": "seed of the random ablation",
+    "thresholds": "training and evaluation threshold",
+    "ablation": "what ablated neurons do",
+    "plot": "loss and correlation step by step",
+    "subject": "what is reconstructed",
+}
+"""What a screen reader says of a control where the words of its name do not."""
+
+
 def explain(control: Control, name: str) -> Control:
-    """Name a control and give it its tooltip; returns the control."""
+    """Name a control, also for a screen reader, and give it its tooltip; returns the control."""
     control.setObjectName(name)
     # A tag makes Qt break long lines.
     control.setToolTip(f"<qt>{TOOLTIPS[name]}</qt>")
+    control.setAccessibleName(SPOKEN.get(name, name.replace("_", " ")))
+    control.setAccessibleDescription(TOOLTIPS[name])
     return control

@@ -13,6 +13,7 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.sessions.session import open_session
+from napari_vidrecon.viewer.main_widget import ReconstructionWidget
 from napari_vidrecon.viewer.model import ReconstructionModel
 
 SMALL_CLIP = (0, 48)
@@ -97,3 +98,18 @@ def small_run_folder(
 def small_result(small_run_folder: Path) -> Reconstruction:
     """That run, to use or to change."""
     return Reconstruction.load(small_run_folder)
+
+
+@pytest.fixture
+def docked(make_napari_viewer_proxy, make_model) -> Callable[..., ReconstructionWidget]:
+    """Opens a window with the dock in it and the small session on the board."""
+
+    def dock(*, filled: bool = True) -> ReconstructionWidget:
+        viewer = make_napari_viewer_proxy()
+        widget = ReconstructionWidget(viewer)
+        viewer.window.add_dock_widget(widget, name="Movie reconstruction", area="right")
+        if filled:
+            make_model(widget.model)
+        return widget
+
+    return dock

@@ -216,7 +216,7 @@ def test_nothing_to_copy_is_said(qtbot: QtBot, tmp_path: Path) -> None:
     panel = ExportPanel(ReconstructionModel(), ViewerModel(), tmp_path / "runs")
     qtbot.addWidget(panel)
     panel.copy_command()
-    assert "choose them under Data" in panel.status.text()
+    assert "choose them under What" in panel.status.text()
 
 
 def test_the_copies_name_the_encoders_that_predicted_the_target_where_they_are_others(

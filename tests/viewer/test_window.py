@@ -38,21 +38,6 @@ def run_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("vidrecon")]
 
 
-@pytest.fixture
-def docked(make_napari_viewer_proxy, make_model) -> Callable[..., ReconstructionWidget]:
-    """Opens a window with the dock in it and the small session on the board."""
-
-    def dock(*, filled: bool = True) -> ReconstructionWidget:
-        viewer = make_napari_viewer_proxy()
-        widget = ReconstructionWidget(viewer)
-        viewer.window.add_dock_widget(widget, name="Movie reconstruction", area="right")
-        if filled:
-            make_model(widget.model)
-        return widget
-
-    return dock
-
-
 def started(qtbot: QtBot, widget: ReconstructionWidget, steps: int = LONG_RUN) -> None:
     widget.model.set_settings(config=widget.model.config.changed(steps=steps))
     widget.run_bar.start_button.click()
@@ -95,7 +80,7 @@ def test_a_stranger_can_go_through_the_whole_story(qtbot, docked, small_session_
     assert model.shown is model.runs[1]
     assert np.array_equal(reconstruction.data, model.video)
 
-    widget.neuron_panel.undo_button.click()
+    widget.undo_bar.undo_button.click()
     widget.neuron_panel.take_all()
     board.activity.mark(np.array([3, 5]))
     widget.neuron_panel.rows_button.click()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
+    QFrame,
     QHBoxLayout,
     QLabel,
     QMenu,
@@ -27,7 +30,8 @@ from napari_vidrecon.viewer.runs.status import time_in_words
 from napari_vidrecon.viewer.tooltips import explain
 
 EMPHASIS_STYLE = "QPushButton:enabled { background-color: #0072B2; color: white; font-weight: bold; }"
-LETTERS_OF_A_CHOICE = 8
+WORD_LETTERS = 10
+LETTERS_OF_A_CHOICE, LETTERS_OF_A_NARROW_ONE = 8, 14
 """A list may be narrower than its longest entry, but not than this."""
 
 
@@ -104,6 +108,7 @@ def choice(name: str, options: Mapping[str, Any], action: Callable[[Any], None])
         Without an owner.
     """
     made = explain(QComboBox(), name)
+    narrow(made)
     made.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     made.setMinimumContentsLength(LETTERS_OF_A_CHOICE)
     made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -188,6 +193,12 @@ def number(
     made.setKeyboardTracking(False)
     made.valueChanged.connect(lambda _value: action())
     return made
+
+
+def narrow(*controls: QWidget) -> None:
+    """Let numbers and lists be narrower than napari's style would have them, where they share a row."""
+    for control in controls:
+        control.setMinimumWidth(LETTERS_OF_A_NARROW_ONE * control.fontMetrics().averageCharWidth())
 
 
 def tick(text: str, name: str, action: Callable[[bool], None]) -> QCheckBox:
@@ -304,6 +315,15 @@ def row(*widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
     return layout
 
 
+def line() -> QFrame:
+    """A thin line between two parts of a page."""
+    made = QFrame()
+    made.setFrameShape(QFrame.Shape.HLine)
+    made.setFixedHeight(1)
+    made.setStyleSheet("background-color: rgba(128, 128, 128, 90);")
+    return made
+
+
 def form() -> QFormLayout:
     """Labels on the left, controls that grow on the right; long rows wrap."""
     layout = QFormLayout()
@@ -320,3 +340,42 @@ def words(text: str = "", name: str | None = None) -> QLabel:
     made.setWordWrap(True)
     made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
     return explain(made, name) if name else made
+
+
+class FewLines(QLabel):
+    """A text of which as much is seen as there is room for; the tooltip has it all. It never moves its neighbours."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWordWrap(True)
+        self.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
+        self._told, self._colour = "", ""
+
+    def write(self, text: str, colour: str) -> None:
+        """Write something else.
+
+        Parameters
+        ----------
+        text
+            Plain.
+        colour
+            As HTML has it.
+        """
+        if (text, colour) != (self._told, self._colour):
+            self._told, self._colour = text, colour
+            self.setToolTip(f"<qt>{html.escape(text)}</qt>" if text else "")
+            self._show()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """As much as fits now."""
+        super().resizeEvent(event)
+        self._show()
+
+    def _show(self) -> None:
+        metrics = self.fontMetrics()
+        # A line ends at a word, so that not every letter's place is used.
+        lines = max(self.height() // metrics.lineSpacing(), 1)
+        room = lines * self.width() - (lines - 1) * WORD_LETTERS * metrics.averageCharWidth()
+        text = metrics.elidedText(self._told, Qt.TextElideMode.ElideRight, max(room, 0))
+        self.setText(f'<span style="color:{self._colour}">{html.escape(text)}</span>' if text else "")

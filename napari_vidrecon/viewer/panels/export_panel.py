@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices, QGuiApplication
-from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_vidrecon.errors import RunError, VidreconError
 from napari_vidrecon.figures import export
 from napari_vidrecon.reconstruction import scripts
 from napari_vidrecon.viewer.exporting import Exporter, shown_movie
-from napari_vidrecon.viewer.panels.controls import JobBar, button, row, words
+from napari_vidrecon.viewer.panels.controls import JobBar, button, choice, row, words
 from napari_vidrecon.viewer.preferences import last_folder, preferences, remember_last_folder
 from napari_vidrecon.viewer.runs.folders import default_runs_folder, new_run_folder
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.time_axis import present_frame
-from napari_vidrecon.viewer.tooltips import explain
 
 if TYPE_CHECKING:
     import napari
@@ -73,12 +72,9 @@ class ExportPanel(QWidget):
         self.command_button = button("Copy as command", "copy_command", self.copy_command)
         names = ("export_progress", "cancel_export")
         self.bar = JobBar(self.exporter, names, "Cancel", "writing: frame", parent=self)
-        self.speed = explain(QComboBox(), "speed")
-        for text, factor in SPEEDS.items():
-            self.speed.addItem(text, factor)
-        self.enlargement = explain(QComboBox(), "enlargement")
-        for factor in ENLARGEMENTS:
-            self.enlargement.addItem(f"{factor} × larger", factor)
+        self.speed = choice("speed", SPEEDS, lambda _: None)
+        sizes = {f"{factor} × larger": factor for factor in ENLARGEMENTS}
+        self.enlargement = choice("enlargement", sizes, lambda _: None)
         wanted = preferences().movie_enlargement
         self.enlargement.setCurrentIndex(min(range(len(ENLARGEMENTS)), key=lambda i: abs(ENLARGEMENTS[i] - wanted)))
         self.status = words(name="export_status")
@@ -181,7 +177,7 @@ class ExportPanel(QWidget):
             kept = shown.path or self._runs_folder / shown.name.replace("/", "-")
             return scripts.script_of_run(shown.result, shown.recipe, shown.name, kept.with_suffix(""))
         if model.session is None or model.trial is None or model.neurons is None or not model.encoder_paths:
-            raise RunError("copy: expected a session, a trial and an encoder, found none; choose them under Data")
+            raise RunError("copy: expected a session, a trial and an encoder, found none; choose them under What")
         beside = new_run_folder(self._runs_folder, model.session.name, model.trial.id).with_suffix("")
         return scripts.script_of_plan(model.recipe(), model.mask, model.neurons, model.trial, beside)
 

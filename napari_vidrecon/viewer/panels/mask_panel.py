@@ -1,4 +1,4 @@
-"""Mask: which pixels are reconstructed, and which are measured."""
+"""The mask: which pixels are reconstructed, which are measured, and whether that is a good place to do it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 from superqt import QElidingLabel, QLabeledDoubleRangeSlider
 
+from napari_vidrecon.reconstruction.masks import mask_faults
 from napari_vidrecon.viewer.board.colormaps import EVALUATION_COLOUR, TRAINING_COLOUR
 from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import load_mask, try_to
-from napari_vidrecon.viewer.panels.controls import JobBar, button, put, row, words
+from napari_vidrecon.viewer.panels.controls import FewLines, JobBar, button, put, row, words
+from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.preferences import last_folder, remember_last_folder
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain
@@ -23,7 +25,8 @@ from napari_vidrecon.viewer.tooltips import explain
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.board import Board
 
-LEAST_HIGHEST_ALPHA = 1.0
+GOOD_MASK = "Good to measure in: one piece, no holes."
+VERDICT_LINES = 2
 THRESHOLD_STEP = 0.01
 SETTLED_MILLISECONDS = 400
 """A threshold that rested for so long is worth a step of Undo."""
@@ -55,6 +58,8 @@ class MaskPanel(QWidget):
         self.source.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.thresholds = explain(QLabeledDoubleRangeSlider(Qt.Orientation.Horizontal), "thresholds")
         self.thresholds.setDecimals(2)
+        for part in self.thresholds.findChildren(QWidget):
+            part.setAccessibleName(self.thresholds.accessibleName())
         self.thresholds.setSingleStep(THRESHOLD_STEP)
         self.thresholds.valueChanged.connect(self._take_thresholds)
         self.training_size = words(name="training_size")
@@ -63,8 +68,7 @@ class MaskPanel(QWidget):
         self.save_button = button("Save…", "save_mask", self._ask_save)
         self.fit_button = button("Fit", "fit_mask", fitting.start)
         self.paint_button = button("Paint", "paint", self._paint, checkable=True)
-        self.undo_button = button("Undo", "undo", model.undo)
-        self.redo_button = button("Redo", "redo", model.redo)
+        self.verdict = explain(FewLines(), "mask_verdict")
         self.fit_bar = JobBar(fitting, ("fit_progress", "stop_fit"), "Stop fit", "fitting: step", parent=self)
         self._settled = QTimer(self, interval=SETTLED_MILLISECONDS, singleShot=True)
         self._settled.timeout.connect(self._settle)
@@ -131,12 +135,22 @@ class MaskPanel(QWidget):
         self.thresholds.blockSignals(False)
         self.training_size.setText(self._size("╍", TRAINING_COLOUR, "Reconstructed", low))
         self.evaluation_size.setText(self._size("━", EVALUATION_COLOUR, "Measured", high))
-        self.undo_button.setEnabled(model.can_undo)
-        self.redo_button.setEnabled(model.can_redo)
+        self._show_verdict()
         opened = model.session is not None
         for control in (self.thresholds, self.load_button, self.save_button, self.paint_button):
             control.setEnabled(opened)
         self._show_ready()
+
+    def _show_verdict(self) -> None:
+        """Whether it is too small, too large, in pieces or full of holes, as it is dragged or painted."""
+        model = self._model
+        colours = theme_colours(self)
+        if model.session is None:
+            self.verdict.write("", colours["green"])
+            return
+        faults = mask_faults(model.mask, model.training_threshold, model.evaluation_threshold)
+        text = ". ".join(fault[0].upper() + fault[1:] for fault in faults)
+        self.verdict.write(text or GOOD_MASK, colours["orange" if faults else "green"])
 
     def _show_ready(self) -> None:
         self.fit_button.setEnabled(self._model.session is not None and not self._fitting.busy)
@@ -149,12 +163,14 @@ class MaskPanel(QWidget):
         return f"{mark} {what} (alpha ≥ {threshold:.2f}): {pixels} pixels, {diameter:.0f}°"
 
     def _lay_out(self) -> None:
+        self.verdict.setFixedHeight(VERDICT_LINES * self.fontMetrics().lineSpacing())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(self.fontMetrics().averageCharWidth() // 2)
         layout.addWidget(self.source)
         layout.addWidget(self.thresholds)
         layout.addWidget(self.training_size)
         layout.addWidget(self.evaluation_size)
-        layout.addLayout(row(self.load_button, self.save_button, self.fit_button))
-        layout.addLayout(row(self.paint_button, self.undo_button, self.redo_button))
+        layout.addWidget(self.verdict)
+        layout.addLayout(row(self.paint_button, self.fit_button, self.load_button, self.save_button))
         layout.addWidget(self.fit_bar)

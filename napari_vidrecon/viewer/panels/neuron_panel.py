@@ -5,12 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import try_to
-from napari_vidrecon.viewer.panels.controls import button, choice, choose, form, put, row, tick, whole_number, words
+from napari_vidrecon.viewer.panels.controls import (
+    button,
+    choice,
+    choose,
+    form,
+    narrow,
+    put,
+    row,
+    tick,
+    whole_number,
+    words,
+)
 from napari_vidrecon.viewer.subscriptions import subscribe
 
 if TYPE_CHECKING:
@@ -27,7 +38,7 @@ UNKNOWN_FIELDS = (
 
 
 class NeuronPanel(QWidget):
-    """Ablates neurons at random, by rows, by cells, by region.
+    """Ablates neurons at random, by rows, by cells, by region; `ablation` is among the advanced settings.
 
     Parameters
     ----------
@@ -47,15 +58,14 @@ class NeuronPanel(QWidget):
         self.percent.setSuffix(" %")
         self.seed = whole_number("seed", 0, MOST_SEED, self._reseed)
         self.seed.setPrefix("seed ")
-        self.rows_button = button("Marked rows", "ablate_rows", self.ablate_rows)
-        self.cells_button = button("Selected cells", "ablate_cells", self.ablate_cells)
-        self.region_button = button("Drawn region", "ablate_region", self.ablate_region)
+        narrow(self.percent, self.seed)
+        self.rows_button = button("Ablate rows", "ablate_rows", self.ablate_rows)
+        self.cells_button = button("Ablate cells", "ablate_cells", self.ablate_cells)
+        self.region_button = button("Ablate region", "ablate_region", self.ablate_region)
         self.show_cells_button = button("Show cells", "show_cells", board.show_cells)
         self.draw_region_button = button("Draw region", "draw_region", board.draw_region)
-        self.keep_only = tick("Keep only these, ablate the others", "keep_only", lambda _on: None)
+        self.keep_only = tick("Keep only these", "keep_only", lambda _on: None)
         self.all_button = button("All neurons", "all_neurons", self.take_all)
-        self.undo_button = button("Undo", "undo", model.undo)
-        self.redo_button = button("Redo", "redo", model.redo)
         self.ablation = choice("ablation", ABLATION_LABELS, lambda value: model.set_settings(ablation=value))
         self._region_tooltip = self.region_button.toolTip()
         self._lay_out()
@@ -129,8 +139,6 @@ class NeuronPanel(QWidget):
 
     def _show_neurons(self) -> None:
         model, neurons = self._model, self._model.neurons
-        self.undo_button.setEnabled(model.can_undo)
-        self.redo_button.setEnabled(model.can_redo)
         choose(self.ablation, model.ablation)
         if neurons is None:
             self.count.setText("")
@@ -145,17 +153,14 @@ class NeuronPanel(QWidget):
 
     def _lay_out(self) -> None:
         fields = form()
-        fields.addRow("Ablate at random", row(self.percent, self.seed))
-        fields.addRow("Ablated neurons", self.ablation)
+        fields.addRow("At random", row(self.percent, self.seed))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(self.fontMetrics().averageCharWidth() // 2)
         layout.addWidget(self.count)
         layout.addLayout(fields)
-        layout.addWidget(QLabel("Ablate by selection:"))
-        layout.addLayout(row(self.rows_button, self.cells_button, self.region_button))
-        layout.addLayout(row(self.show_cells_button, self.draw_region_button))
-        layout.addWidget(self.keep_only)
-        layout.addLayout(row(self.all_button, self.undo_button, self.redo_button))
+        layout.addLayout(row(self.show_cells_button, self.draw_region_button, self.all_button))
+        layout.addLayout(row(self.cells_button, self.region_button, self.rows_button))
 
 
 def receptive_field_centres(session: Session) -> np.ndarray | None:

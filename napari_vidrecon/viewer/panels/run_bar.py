@@ -7,18 +7,20 @@ import html
 import numpy as np
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QMouseEvent, QPalette
-from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
+from superqt import QElidingLabel
 
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.evaluation import Evaluator
 from napari_vidrecon.viewer.model import ReconstructionModel, RunState
-from napari_vidrecon.viewer.panels.controls import advance, button, emphasise, progress, row, words
+from napari_vidrecon.viewer.panels.controls import FewLines, advance, button, emphasise, progress, row
 from napari_vidrecon.viewer.plots import COLOURS_ON_DARK, COLOURS_ON_LIGHT, DARK_BELOW_LIGHTNESS, SteadyText
 from napari_vidrecon.viewer.runs.status import Mood, status
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain
 
-BIG_NUMBER_SCALE = 1.7
+BIG_NUMBER_SCALE = 1.4
+NEWS_LINES, BOLD_SCALE = 2, 1.15
 SCORE_HZ = 4.0
 PROGRESS_PARTS = 1000
 MOOD_COLOURS = {Mood.BUSY: "blue", Mood.GOOD: "green", Mood.WARNING: "orange", Mood.ERROR: "rose"}
@@ -43,11 +45,11 @@ class RunBar(QWidget):
         self._model, self._controller = model, controller
         self._evaluator = Evaluator(model)
         self._mood = Mood.CALM
-        self.what = words()
+        self.what = explain(QElidingLabel(), "subject")
+        self.what.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.state = SteadyText()
-        self.hint = words()
-        self.message = words(name="message")
-        self.message.hide()
+        self.news = QStackedWidget()
+        self.hint, self.message = FewLines(), explain(FewLines(), "message")
         self.progress = progress("progress")
         advance(self.progress, 0, PROGRESS_PARTS)
         self.progress.setTextVisible(False)
@@ -70,6 +72,8 @@ class RunBar(QWidget):
             subscribe(self, signal, self._show_scores)
         subscribe(self, model.snapshot_arrived, self._score_in_time)
         subscribe(self, model.message, self.show_message)
+        subscribe(self, model.session_changed, self.hide_message)
+        subscribe(self, model.state_changed, self._forget_old_news)
         self._show_state()
         self._show_scores()
 
@@ -78,17 +82,22 @@ class RunBar(QWidget):
         colours = self._colours
         mark = "Error: " if is_error else ""
         colour = colours["rose"] if is_error else colours["blue"]
-        self.message.setText(f'<span style="color:{colour}"><b>{mark}</b>{html.escape(text)}</span>')
-        self.message.show()
+        self.message.write(mark + text, colour)
+        self.news.setCurrentWidget(self.message)
 
     def hide_message(self) -> None:
         """Hide the news."""
-        self.message.hide()
+        self.news.setCurrentWidget(self.hint)
+
+    def _forget_old_news(self) -> None:
+        """What was said of the last run says nothing of one that begins."""
+        if self._model.state == RunState.LOADING:
+            self.hide_message()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """A click on the news hides them."""
-        if self.message.isVisible() and self.message.geometry().contains(event.pos()):
-            self.message.hide()
+        if self.news.geometry().contains(event.pos()):
+            self.hide_message()
         super().mousePressEvent(event)
 
     def changeEvent(self, event: QEvent) -> None:
@@ -114,10 +123,8 @@ class RunBar(QWidget):
         colour = MOOD_COLOURS.get(now.mood)
         text = html.escape(now.text)
         self.state.setText(f'<b><span style="color:{self._colours[colour]}">{text}</span></b>' if colour else text)
-        self.hint.setText(f'<span style="color:{self._colours["orange"]}">{html.escape(now.hint)}</span>')
-        self.hint.setVisible(bool(now.hint))
+        self.hint.write(now.hint, self._colours["orange"])
         self.what.setText(self._subject())
-        self.what.setVisible(bool(self.what.text()))
         self._colour_progress()
         if now.done is None and now.mood == Mood.BUSY:
             advance(self.progress, 0, 0)
@@ -144,11 +151,9 @@ class RunBar(QWidget):
         session, trial = self._model.session, self._model.trial
         if session is None or trial is None:
             return ""
-        mouse = "Simulated mouse" if session.simulated else html.escape(session.name)
+        mouse = "Simulated mouse" if session.simulated else session.name
         first, seconds = self._model.clip[0], trial.frames / trial.frame_rate_hz
-        return (
-            f"{mouse} · {html.escape(self._model.clip_name)} · frames {first}–{first + trial.frames} ({seconds:.1f} s)"
-        )
+        return f"{mouse} · {self._model.clip_name} · frames {first}–{first + trial.frames} ({seconds:.1f} s)"
 
     def _score_in_time(self, _snapshot: object) -> None:
         """Score at once if the last time is long ago: it then shares the window's next picture."""
@@ -169,25 +174,27 @@ class RunBar(QWidget):
         points = text.font().pointSizeF() * BIG_NUMBER_SCALE
         # Napari's style sheet overrules a font, but not another style sheet.
         text.label.setStyleSheet(f"font-size: {points:.0f}pt; font-weight: bold;")
-        text.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        letters = text.fontMetrics().horizontalAdvance("-0.000 ")
+        text.setFixedWidth(round(BOLD_SCALE * BIG_NUMBER_SCALE * letters))
         return text
 
     def _lay_out(self) -> None:
-        scores = QGridLayout()
-        for column, (number, text) in enumerate(
-            ((self.video_correlation, "video correlation"), (self.frame_correlation, "frame correlation"))
-        ):
+        scores = QHBoxLayout()
+        for number, text in ((self.video_correlation, "video r"), (self.frame_correlation, "frame r")):
             caption = explain(QLabel(text), number.objectName())
-            caption.setAlignment(Qt.AlignmentFlag.AlignCenter)
-            scores.addWidget(number, 0, column)
-            scores.addWidget(caption, 1, column)
-        scores.setVerticalSpacing(0)
+            scores.addStretch(1)
+            scores.addWidget(caption)
+            scores.addWidget(number)
+            scores.addStretch(1)
+        for lines in (self.hint, self.message):
+            self.news.addWidget(lines)
+        self.news.setFixedHeight(NEWS_LINES * self.fontMetrics().lineSpacing())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(self.fontMetrics().averageCharWidth() // 2)
         layout.addWidget(self.what)
         layout.addWidget(self.state)
         layout.addWidget(self.progress)
-        layout.addWidget(self.hint)
         layout.addLayout(row(self.start_button, self.pause_button, self.stop_button, self.rerun_button))
         layout.addLayout(scores)
-        layout.addWidget(self.message)
+        layout.addWidget(self.news)

@@ -1,10 +1,11 @@
-"""Run: the settings of the next reconstruction, and how the present one goes."""
+"""How it is reconstructed: preset and target; every other setting; and how the present run goes."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_vidrecon.reconstruction.config import PRESETS, ReconstructionConfig
@@ -16,17 +17,17 @@ from napari_vidrecon.viewer.panels.controls import (
     choice,
     choose,
     form,
+    narrow,
     put,
     row,
     set_options,
     tick,
     whole_number,
 )
-from napari_vidrecon.viewer.panels.sections import Section
 from napari_vidrecon.viewer.plots import ProgressPlot
 from napari_vidrecon.viewer.record import Stage
 from napari_vidrecon.viewer.subscriptions import subscribe
-from napari_vidrecon.viewer.tooltips import explain
+from napari_vidrecon.viewer.tooltips import TOOLTIPS, explain
 
 MOST_STEPS = 100_000
 PRESET_ORDER = ("best", "fast", "paper")
@@ -39,7 +40,7 @@ ENSEMBLE_LABELS = {"average their movies": "videos", "average their gradients": 
 
 
 class RunPanel(QWidget):
-    """Presets, target, device, every parameter, and the live curves.
+    """Preset and target; `more` has every other setting, and `plot` the live curves.
 
     Parameters
     ----------
@@ -47,20 +48,23 @@ class RunPanel(QWidget):
         The state of the window.
     """
 
+    more_asked = Signal()
+
     def __init__(self, model: ReconstructionModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._model = model
         self.preset = choice("preset", {name: name for name in _presets()}, self._take_preset)
         self.steps = whole_number("steps", 1, MOST_STEPS, self._take_steps, 10)
+        narrow(self.steps)
         self.target = choice("target", TARGET_LABELS, partial(self._take, "target"))
         self.ensemble = choice("ensemble", ENSEMBLE_LABELS, partial(self._take, "ensemble"))
         self.device = choice("device", {"auto": "auto", "cpu": "cpu"}, partial(self._take, "device"))
-        self.apply_live = tick("Apply mask and neurons while running", "apply_live", self._take_live)
+        self.apply_live = tick("Apply while running", "apply_live", self._take_live)
         self.advanced = AdvancedForm(self._take_parameter)
         self.reset_button = button("Back to the preset", "reset_settings", self._reset)
         self.plot = explain(ProgressPlot(), "plot")
-        self.fold = Section("Advanced", self._advanced_content(), open_at_first=False, minor=True)
-        explain(self.fold.heading, "advanced")
+        self.more_button = button("Advanced…", "advanced", self.more_asked.emit)
+        self.more = self._more()
         self._lay_out()
         for signal in (model.settings_changed, model.encoders_changed):
             subscribe(self, signal, self._show_settings)
@@ -76,6 +80,10 @@ class RunPanel(QWidget):
             subscribe(self, signal, self._show_history)
         self._show_settings()
         self._show_history()
+
+    def add_setting(self, label: str, control: QWidget) -> None:
+        """Put a control of another panel among the advanced settings."""
+        self._more_fields.addRow(label, control)
 
     def offer_devices(self) -> None:
         """List the devices of this machine; asks torch, so it is done when the list is first needed."""
@@ -125,7 +133,9 @@ class RunPanel(QWidget):
         put(self.apply_live, model.apply_live)
         self.advanced.show_config(model.config)
         changed = set(model.config.differences(ReconstructionConfig.preset(model.config.preset_name))) - {"steps"}
-        self.fold.set_title(f"Advanced ({len(changed)} changed)" if changed else "Advanced")
+        self.more_button.setText(f"Advanced ({len(changed)})…" if changed else "Advanced…")
+        told = f"<p>{len(changed)} differ from the preset.</p>" if changed else ""
+        self.more_button.setToolTip(f"<qt>{TOOLTIPS['advanced']}{told}</qt>")
         self.reset_button.setEnabled(bool(changed))
 
     def _mark_step(self, stage: Stage | None) -> None:
@@ -150,10 +160,14 @@ class RunPanel(QWidget):
             self.plot.clear()
         self.plot.set_levels(levels)
 
-    def _advanced_content(self) -> QWidget:
+    def _more(self) -> QWidget:
+        fields = self._more_fields = form()
+        fields.addRow("Ensemble", self.ensemble)
+        fields.addRow("Device", self.device)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(fields)
         layout.addWidget(self.advanced)
         layout.addWidget(self.reset_button)
         return content
@@ -162,18 +176,11 @@ class RunPanel(QWidget):
         self.offer_devices()
         fields = form()
         fields.addRow("Preset", row(self.preset, self.steps, stretch=0))
-        fields.addRow("Target", self.target)
-        fields.addRow("Ensemble", self.ensemble)
-        fields.addRow("Device", self.device)
+        fields.addRow("Target", row(self.target, self.more_button, stretch=0))
         self.steps.setSuffix(" steps")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(fields)
-        layout.addWidget(self.apply_live)
-        layout.addWidget(self.fold)
-        layout.addWidget(self.plot)
-        # In a column that scrolls there is always room for what can be read.
-        self.plot.setMinimumHeight(self.plot.sizeHint().height())
 
 
 def _presets() -> list[str]:

@@ -33,7 +33,7 @@ from napari_vidrecon.viewer.tooltips import explain
 NAME, CHANGED, CORRELATION, TIME = range(4)
 HEADINGS = ("Run", "What changed", "r", "Took")
 SIDE_BY_SIDE, BLINK, DIFFERENCE = "side by side", "blink", "difference"
-ROWS_SEEN = 4
+ROWS_SEEN = 3
 MOST_KEPT_LISTED = 20
 RESCORE_MILLISECONDS = 150
 

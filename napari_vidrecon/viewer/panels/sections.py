@@ -1,10 +1,25 @@
-"""Panels under headings that fold them away, in a column that scrolls."""
+"""Panels in pages behind tabs, with more behind a click; under headings that fold; in a column that scrolls."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
-from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from collections.abc import Callable
 
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QStackedWidget,
+    QTabBar,
+    QVBoxLayout,
+    QWidget,
+)
+
+WIDEST_LETTERS = 52
 OPEN_MARK, FOLDED_MARK = "▾", "▸"
 HEADING_STYLE = """
 QPushButton {{
@@ -100,6 +115,12 @@ class Column(QScrollArea):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         inside.installEventFilter(self)
 
+    def sizeHint(self) -> QSize:
+        """All of it, so that nothing scrolls where there is room."""
+        hint = self.minimumSizeHint()
+        inside = self.widget()
+        return hint if inside is None else QSize(hint.width(), inside.sizeHint().height())
+
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Ask for more room when something inside has become wider."""
         if event.type() == QEvent.Type.LayoutRequest:
@@ -113,3 +134,160 @@ class Column(QScrollArea):
         if inside is not None:
             hint.setWidth(inside.minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width())
         return hint
+
+
+class _Stack(QStackedWidget):
+    """As large as what is in sight needs to be."""
+
+    def minimumSizeHint(self) -> QSize:
+        """Of the page in sight; a page that was never shown asks for more, as it does not know its style yet."""
+        shown = self.currentWidget()
+        hint = super().minimumSizeHint() if shown is None else shown.minimumSizeHint()
+        return hint.boundedTo(QSize(WIDEST_LETTERS * self.fontMetrics().averageCharWidth(), hint.height()))
+
+    def sizeHint(self) -> QSize:
+        """Of the page in sight."""
+        shown = self.currentWidget()
+        return super().sizeHint() if shown is None else shown.sizeHint()
+
+
+class Pages(QWidget):
+    """A few pages behind tabs; what is needed less often is a detail of a page, one click behind it.
+
+    Parameters
+    ----------
+    parent
+        The widget that owns it.
+    """
+
+    changed = Signal()
+    """Another page or detail is in sight."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.tabs = QTabBar()
+        self.tabs.setDrawBase(False)
+        self.tabs.setExpanding(True)
+        self.tabs.setAccessibleName("pages of the dock")
+        self.back_button = QPushButton("‹ Back")
+        self.back_button.setToolTip("<qt>Back to the page (Escape).</qt>")
+        self.back_button.clicked.connect(lambda _checked=False: self.close_detail())
+        self._detail_title = QLabel()
+        self._stack = _Stack()
+        self._pages: dict[str, Column] = {}
+        self._details: dict[str, Column] = {}
+        self._prepare: dict[str, Callable[[], object]] = {}
+        self._open = ""
+        self._lay_out()
+        self.tabs.currentChanged.connect(lambda _index: self.close_detail())
+        self.tabs.tabBarClicked.connect(lambda _index: self.close_detail())
+
+    def add_page(self, title: str, widget: QWidget, told: str) -> None:
+        """Put a widget behind a tab of its own.
+
+        Parameters
+        ----------
+        title
+            On the tab.
+        widget
+            The page.
+        told
+            Tooltip of the tab.
+        """
+        self._pages[title] = Column([widget])
+        self._stack.addWidget(self._pages[title])
+        self.tabs.setTabToolTip(self.tabs.addTab(title), f"<qt>{told}</qt>")
+        self._show()
+
+    def add_detail(self, title: str, widget: QWidget, prepare: Callable[[], object] | None = None) -> None:
+        """Keep a widget for `open_detail`.
+
+        Parameters
+        ----------
+        title
+            Above it, when it is open.
+        widget
+            What is shown instead of the page.
+        prepare
+            Called before it is shown.
+        """
+        self._details[title] = Column([widget])
+        self._stack.addWidget(self._details[title])
+        if prepare is not None:
+            self._prepare[title] = prepare
+
+    @property
+    def titles(self) -> list[str]:
+        """Of all pages."""
+        return list(self._pages)
+
+    @property
+    def details(self) -> list[str]:
+        """Of all details."""
+        return list(self._details)
+
+    @property
+    def page(self) -> str:
+        """Title of the page in sight, or of the one behind the detail."""
+        return self.tabs.tabText(self.tabs.currentIndex())
+
+    @property
+    def detail(self) -> str:
+        """Title of the detail in sight; empty if there is none."""
+        return self._open
+
+    def open_page(self, title: str) -> None:
+        """Show a page."""
+        self.tabs.setCurrentIndex(self.titles.index(title))
+        self.close_detail()
+
+    def open_detail(self, title: str) -> None:
+        """Show a detail instead of the page."""
+        self._prepare.get(title, lambda: None)()
+        self._open = title
+        self._show()
+
+    def close_detail(self) -> None:
+        """Back to the page."""
+        self._open = ""
+        self._show()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Escape goes back."""
+        if event.key() == Qt.Key.Key_Escape and self._open:
+            self.close_detail()
+        else:
+            super().keyPressEvent(event)
+
+    def _show(self) -> None:
+        shown = self._details[self._open] if self._open else self._pages.get(self.page)
+        self._head.setVisible(bool(self._open))
+        self._detail_title.setText(f"<b>{self._open}</b>")
+        if shown is not None and shown is not self._stack.currentWidget():
+            self._stack.setCurrentWidget(shown)
+            self._stack.updateGeometry()
+        self.updateGeometry()
+        self.changed.emit()
+
+    @property
+    def wished_height(self) -> int:
+        """So high that nothing of what is in sight scrolls, pixels."""
+        shown = self._stack.currentWidget()
+        spacing = self.layout().spacing()
+        heads = [self.tabs, *([self._head] if self._open else [])]
+        return sum(head.sizeHint().height() + spacing for head in heads) + (
+            shown.widget().minimumSizeHint().height() if isinstance(shown, Column) else 0
+        )
+
+    def _lay_out(self) -> None:
+        self._head = QWidget()
+        head = QHBoxLayout(self._head)
+        head.setContentsMargins(0, 0, 0, 0)
+        head.addWidget(self.back_button)
+        head.addWidget(self._detail_title, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(self.fontMetrics().averageCharWidth() // 2)
+        layout.addWidget(self.tabs)
+        layout.addWidget(self._head)
+        layout.addWidget(self._stack, 1)

@@ -1,4 +1,4 @@
-"""Data: the session, the trial, how much of it, the encoders, and a decoder."""
+"""What is reconstructed: the session, the trial, how much of it, the encoders, and a decoder."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from napari_vidrecon.viewer.panels.controls import (
     emphasise,
     form,
     menu_button,
+    narrow,
     put,
     row,
     set_options,
@@ -50,9 +51,9 @@ from napari_vidrecon.viewer.tooltips import TOOLTIPS, explain
 EVERY_TIER = "every tier"
 LEAST_FRAMES = 32
 FRAME_STEP = 8
-MOST_ENCODERS_SEEN = 5
+MOST_ENCODERS_SEEN = 4
 MOST_MICE = 99
-NO_DECODER = "none: start from grey"
+NO_DECODER = "none"
 DECODER_FILTER = f"Decoders (*{DECODER_SUFFIX})"
 
 
@@ -71,7 +72,7 @@ class SessionPanel(QWidget):
         super().__init__(parent)
         self._model = model
         self.sample_button = button("Simulated mouse", "sample", self.open_sample)
-        self.open_button = button("Open session…", "open_session", self._ask_session)
+        self.open_button = button("Open…", "open_session", self._ask_session)
         self.recent_button = menu_button("Recent", "recent", self._fill_recent)
         self.import_button = button("Import…", "import_recording", self.import_asked.emit)
         self.session_name = explain(QElidingLabel(), "session_name")
@@ -85,6 +86,7 @@ class SessionPanel(QWidget):
         self.first_frame = whole_number("first_frame", 0, 0, self._take_frames, FRAME_STEP)
         self.last_frame = whole_number("last_frame", 0, 0, self._take_frames, FRAME_STEP)
         self.last_frame.setPrefix("to ")
+        narrow(self.first_frame, self.last_frame)
         self.all_button = button("All", "all_frames", self._take_all_frames)
         self.encoders = explain(QListWidget(), "encoders")
         self.encoders.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
@@ -93,6 +95,7 @@ class SessionPanel(QWidget):
         self.mouse = whole_number("mouse", -1, MOST_MICE, self._take_mouse)
         self.mouse.setSpecialValueText("automatic")
         self.mouse.setPrefix("mouse ")
+        narrow(self.mouse)
         self.decoder = DecoderChoice(model)
         self._lay_out()
         subscribe(self, model.session_changed, self._show_session)
@@ -246,7 +249,7 @@ class SessionPanel(QWidget):
             self.last_frame.setRange(min(LEAST_FRAMES, frames), frames)
             self.first_frame.setValue(start)
             self.last_frame.setValue(start + trial.frames)
-            self.all_button.setText(f"All {frames}")
+            self.all_button.setToolTip(f"<qt>{TOOLTIPS['all_frames']} It has {frames} frames.</qt>")
         self.all_button.setEnabled(trial.frames < frames)
         for control in (self.first_frame, self.last_frame):
             control.setEnabled(stimulus is None)
@@ -299,7 +302,7 @@ class SessionPanel(QWidget):
         fields.addRow("Decoder", self.decoder)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(row(self.sample_button, self.open_button, self.recent_button, self.import_button))
+        layout.addLayout(row(self.sample_button, self.open_button, self.recent_button))
         layout.addWidget(self.session_name)
         layout.addWidget(self.session_facts)
         layout.addLayout(fields)

@@ -110,6 +110,7 @@ class SettingsForm(QWidget):
         label = QLabel(title)
         for widget in (label, control.native):
             widget.setToolTip(f"<qt>{field.description or title}</qt>")
+        control.native.setAccessibleName(title)
         if isinstance(control.native, QCheckBox):
             # The label stands beside it already.
             control.native.setText("")

@@ -108,7 +108,8 @@ class ViewPanel(QWidget):
     def _lay_out(self) -> None:
         fields = form()
         fields.addRow("Error", self.error_mode)
-        fields.addRow("Drawn over", row(self.over, self.signed, self.apart, stretch=0))
+        fields.addRow("Drawn over", self.over)
+        fields.addRow("", row(self.signed, self.apart))
         fields.addRow("Activity", self.activity_mode)
         fields.addRow("Neurons", self.raster_order)
         layout = QVBoxLayout(self)

@@ -41,7 +41,7 @@ class StimulusMaker(Background):
         if not self.free:
             return
         if session is None:
-            self.model.message.emit("Open a session first, under Data: a stimulus is shown to its encoders.", True)
+            self.model.message.emit("Open a session first, under What: a stimulus is shown to its encoders.", True)
             return
         self._asked = (session, stimulus)
         self.begin(Job(partial(make, stimulus, session), "vidrecon-stimulus"))

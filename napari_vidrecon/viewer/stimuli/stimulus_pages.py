@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QLabel, QSpinBox, QWidget
+from qtpy.QtWidgets import QFileDialog, QSpinBox, QWidget
 from superqt import QElidingLabel
 
 from napari_vidrecon.errors import ConfigError
-from napari_vidrecon.viewer.panels.controls import button, choice, form, number, row, tick, whole_number
+from napari_vidrecon.viewer.panels.controls import button, choice, form, narrow, number, row, tick, whole_number
 from napari_vidrecon.viewer.preferences import last_folder, remember_last_folder
 from napari_vidrecon.viewer.stimuli.making import LEAST_FRAMES
 
@@ -54,7 +54,8 @@ class NoisePage(StimulusPage):
         self.spatial.setValue(4.0)
         self.temporal.setValue(4.0)
         fields = form()
-        fields.addRow("Length constants", row(self.spatial, self.temporal))
+        fields.addRow("Alike in space", self.spatial)
+        fields.addRow("… and in time", self.temporal)
         fields.addRow("Draw", row(self.seed, self.inverted))
         fields.addRow("Length", self.frames)
         self.setLayout(fields)
@@ -125,11 +126,15 @@ class PatchPage(StimulusPage):
             (self.row, 15), (self.column, 29), (self.side, 6), (self.before, 15), (self.shown, 15), (self.after, 15),
         ):  # fmt: skip
             control.setValue(value)
+        for control in (self.before, self.shown, self.after):
+            control.setSuffix(" frames")
+        narrow(self.row, self.column, self.side)
         fields = form()
         fields.addRow("Upper left pixel", row(self.row, self.column))
-        fields.addRow("Patch", row(self.level, self.side))
-        fields.addRow("Grey, patch, grey", row(self.before, self.shown, self.after))
-        fields.addRow("", QLabel("in frames"))
+        fields.addRow("Level and side", row(self.level, self.side))
+        fields.addRow("Grey before", self.before)
+        fields.addRow("Patch", self.shown)
+        fields.addRow("Grey after", self.after)
         self.setLayout(fields)
 
     def stimulus(self) -> Stimulus:

@@ -57,7 +57,7 @@ class BoardMouse:
             No session is open, or no encoder is chosen.
         """
         if model.session is None or not model.encoder_paths:
-            raise ConfigError("the mouse on the board: open a session and choose its encoders first, under Data")
+            raise ConfigError("the mouse on the board: open a session and choose its encoders first, under What")
         return cls(model.session.path, tuple(model.encoder_paths), model.mask, model.mouse)
 
     def as_files(self, folder: Path) -> dict[str, Any]:

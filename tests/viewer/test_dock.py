@@ -1,0 +1,276 @@
+"""The dock: everything is there, named, reachable by keys, and fits the smallest window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
+    QLineEdit,
+    QTreeWidget,
+    QWidget,
+)
+
+from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.viewer.main_widget import ADVANCED, PROGRESS, ReconstructionWidget
+from napari_vidrecon.viewer.main_window import main_window_of
+from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.panels.undo_bar import UndoBar
+
+EARLIER_CONTROLS = [
+    "ablate_cells",
+    "ablate_region",
+    "ablate_rows",
+    "ablation",
+    "activity_mode",
+    "add_encoder",
+    "advanced",
+    "all_frames",
+    "all_neurons",
+    "apply_live",
+    "back_to_trial",
+    "cancel_export",
+    "choose_decoder",
+    "compare",
+    "compare_mode",
+    "copy_command",
+    "copy_python",
+    "decoder",
+    "delete_run",
+    "device",
+    "draw_region",
+    "encoders",
+    "enlargement",
+    "ensemble",
+    "error_mode",
+    "error_over",
+    "error_signed",
+    "evaluation_size",
+    "export_progress",
+    "export_status",
+    "field_neuron",
+    "field_preset",
+    "field_summary",
+    "field_told",
+    "figure",
+    "first_frame",
+    "fit_mask",
+    "fit_progress",
+    "fraction",
+    "frame",
+    "frame_correlation",
+    "grating_cycles_px",
+    "grating_cycles_s",
+    "grating_direction",
+    "grating_phase",
+    "grid",
+    "hide_field",
+    "import_recording",
+    "keep_only",
+    "kept_runs",
+    "last_frame",
+    "load_fields",
+    "load_mask",
+    "map_fields",
+    "mapping_progress",
+    "message",
+    "mouse",
+    "movie",
+    "movie_file",
+    "movie_frames",
+    "neuron_count",
+    "noise_inverted",
+    "noise_seed",
+    "noise_spatial",
+    "noise_temporal",
+    "open_run",
+    "open_session",
+    "paint",
+    "patch_after",
+    "patch_before",
+    "patch_column",
+    "patch_level",
+    "patch_row",
+    "patch_shown",
+    "patch_side",
+    "play",
+    "plot",
+    "preset",
+    "progress",
+    "raster_order",
+    "recent",
+    "redo",
+    "remove_decoder",
+    "rerun",
+    "reset_settings",
+    "reset_view",
+    "resume",
+    "runs",
+    "sample",
+    "save_fields",
+    "save_mask",
+    "save_run",
+    "seed",
+    "session_name",
+    "show_cells",
+    "show_shortcuts",
+    "show_stimulus",
+    "show_studies",
+    "show_traces",
+    "speed",
+    "start",
+    "steps",
+    "stimulus_frames",
+    "stimulus_kind",
+    "stop",
+    "stop_fit",
+    "stop_mapping",
+    "tables",
+    "take_settings",
+    "target",
+    "thresholds",
+    "tier",
+    "training_size",
+    "trial",
+    "undo",
+    "video_correlation",
+]
+"""Of the dock of ten folding sections: whatever could be done there can be done here."""
+CONTROLS = (QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QTreeWidget)
+LEAST_MOVIES_PX = 250
+
+
+def controls_of(widget: QWidget) -> Iterator[QWidget]:
+    """All that a person can press, choose or type into; parts of others count as those."""
+    for control in widget.findChildren(QWidget):
+        inside = isinstance(control.parentWidget(), (QAbstractSpinBox, QComboBox))
+        if isinstance(control, (*CONTROLS, QLineEdit)) and not inside and not is_scroll_bar(control):
+            yield control
+
+
+def is_scroll_bar(control: QWidget) -> bool:
+    above = control.parentWidget()
+    return "ScrollBar" in type(control).__name__ or (above is not None and "scroll" in above.objectName().lower())
+
+
+def test_nothing_that_could_be_done_before_is_lost(docked):
+    names = {control.objectName() for control in docked().findChildren(QWidget)}
+    # Shown under another name while nothing is held.
+    assert set(EARLIER_CONTROLS) - {"resume"} <= names
+    assert names & {"pause", "resume"}
+
+
+def test_every_control_has_a_name_for_a_screen_reader(docked):
+    silent = [
+        (type(control).__name__, control.objectName())
+        for control in controls_of(docked())
+        if not control.accessibleName() and not getattr(control, "text", str)()
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("size", [(1366, 768), (1024, 576), (960, 540)])
+def test_every_page_fits_the_window(qtbot: QtBot, docked: Callable[..., ReconstructionWidget], size) -> None:
+    widget = docked()
+    window = main_window_of(widget.board.viewer)
+    window.resize(*size)
+    window.show()
+    qtbot.waitExposed(window)
+    # The dock of a window that was never shown is laid out only when the size changes.
+    QTest.qWait(300)
+    window.resize(size[0] + 40, size[1] + 40)
+    QTest.qWait(300)
+    window.resize(*size)
+    pages = widget.pages
+    for title in [*pages.titles, *pages.details]:
+        (pages.open_page if title in pages.titles else pages.open_detail)(title)
+        QTest.qWait(20)
+        column = pages._stack.currentWidget()
+        inside = column.widget()
+        assert inside.minimumSizeHint().width() <= column.viewport().width(), title
+        for control in controls_of(inside):
+            if control.isVisible():
+                right = control.mapTo(inside, control.rect().topRight()).x()
+                assert right <= inside.width(), (title, control.objectName())
+        assert widget.run_bar.isVisible()
+        bottom = widget.run_bar.start_button.mapTo(widget, widget.run_bar.start_button.rect().bottomLeft()).y()
+        assert bottom < widget.height()
+    # Napari's own docks and the slider decide how low it may become, not this dock.
+    assert window.width() == size[0]
+    assert widget.minimumSizeHint().height() <= size[1] * 2 // 3
+    assert widget.mapTo(window, widget.rect().topRight()).x() < size[0]
+    assert widget.board.viewer.canvas.size[1] >= LEAST_MOVIES_PX
+
+
+def test_a_detail_is_one_click_behind_its_page_and_escape_leads_back(qtbot, docked):
+    widget = docked()
+    widget.show()
+    widget.pages.open_page("How")
+    QTest.mouseClick(widget.run_panel.more_button, Qt.MouseButton.LeftButton)
+    assert widget.pages.detail == ADVANCED
+    QTest.keyClick(widget.pages.back_button, Qt.Key.Key_Escape)
+    assert (widget.pages.page, widget.pages.detail) == ("How", "")
+
+
+def test_news_and_hints_never_move_the_buttons(qtbot, docked):
+    widget = docked()
+    main_window_of(widget.board.viewer).show()
+    QTest.qWait(50)
+    bar, before = widget.run_bar, widget.pages.geometry()
+    bar.show_message("a very long line of news that needs more room than there is " * 10, True)
+    QTest.qWait(20)
+    assert widget.pages.geometry() == before
+    assert "a very long line" in bar.message.toolTip()
+    assert bar.news.currentWidget() is bar.message
+    QTest.mouseClick(bar, Qt.MouseButton.LeftButton, pos=bar.news.geometry().center())
+    assert bar.news.currentWidget() is bar.hint
+
+
+def test_curves_are_not_shown_before_there_is_a_run(docked):
+    widget = docked()
+    assert not widget.run_panel.plot.isVisibleTo(widget)
+    assert not widget.progress_button.isEnabled()
+    widget.pages.open_detail(PROGRESS)
+    assert widget.run_panel.plot.isVisibleTo(widget)
+
+
+def test_undo_names_what_it_undoes_of_whatever_kind(qtbot, small_model: ReconstructionModel) -> None:
+    small_model.begin_edits()
+    dock = QWidget()
+    bar = UndoBar(small_model, dock, parent=dock)
+    qtbot.addWidget(dock)
+    assert (bar.undo_button.text(), bar.undo_button.isEnabled()) == ("Undo", False)
+    small_model.set_thresholds(training=0.3)
+    assert bar.undo_button.text() == "Undo: training threshold 0.40 → 0.30"
+    small_model.set_neurons(NeuronSet.without(20, np.array([1, 2]), "2 cells ablated"))
+    assert bar.undo_button.text() == "Undo: 2 cells ablated"
+    small_model.set_settings(config=small_model.config.changed(steps=9))
+    assert bar.undo_button.text() == "Undo: steps 6 → 9"
+    small_model.undo()
+    small_model.undo()
+    assert (small_model.config.steps, small_model.neurons.count) == (6, 20)
+    assert "2 cells ablated" in bar.redo_button.toolTip()
+
+
+def test_control_z_takes_back_a_slider_drag_at_once(qtbot, docked):
+    widget = docked()
+    window = main_window_of(widget.board.viewer)
+    window.show()
+    window.activateWindow()
+    qtbot.waitActive(window)
+    widget.pages.open_page("How")
+    thresholds = widget.mask_panel.thresholds
+    for low in (0.35, 0.3, 0.25):
+        thresholds.setValue((low, 0.8))
+    widget.mask_panel.paint_button.setFocus()
+    qtbot.waitUntil(widget.mask_panel.paint_button.hasFocus)
+    QTest.keyClick(widget.mask_panel.paint_button, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: (widget.model.training_threshold, widget.model.evaluation_threshold) == (0.4, 0.6))
