@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, update_wrapper
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
@@ -72,6 +72,9 @@ SHORTCUTS = (
 def bind_shortcuts(viewer: napari.viewer.Viewer) -> None:
     """Bind every key; binding them again, for a dock that was opened anew, changes nothing."""
     for shortcut in SHORTCUTS:
+        if isinstance(shortcut.command, partial):
+            # Napari asks a bound function for its name whenever any key is pressed.
+            update_wrapper(shortcut.command, shortcut.command.func)
         viewer.bind_key(shortcut.key, shortcut.command, overwrite=True)
 
 
