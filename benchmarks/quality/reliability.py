@@ -2,9 +2,9 @@
 
     python benchmarks/quality/reliability.py --folder scratch/arena --out docs/images/reliability.png
 
-Test clips of every mouse, single noisy trials, one encoder, `best` with draws. Pixels inside alpha >= 1 are sorted by
-their uncertainty into tenths; in each the root mean square of the true error is drawn over the uncertainty. On the
-diagonal both are the same.
+Test clips of every mouse in the folder (those of `any_mouse.py`), single noisy trials, one encoder, `best` with draws.
+Pixels inside alpha >= 1 are sorted by their uncertainty into tenths; in each the root mean square of the true error is
+drawn over the uncertainty. On the diagonal both are the same.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from arena import FRAMES, MEASURED, TEST_TIER, Arena
+from any_mouse import FRAMES, MEASURED, NAMES, Measured
 from matplotlib.figure import Figure
-from mice import MICE
 
 import napari_vidrecon as vr
 from napari_vidrecon.analysis.ensembles import uncertainty_map
@@ -25,15 +24,16 @@ from napari_vidrecon.storage import replacing_file
 TENTHS = 10
 
 
-def errors(arena: Arena, draws: int, clips: int) -> tuple[np.ndarray, np.ndarray]:
+def errors(mouse: Measured, draws: int, clips: int) -> tuple[np.ndarray, np.ndarray]:
     """Uncertainty and true error of every measured pixel and frame."""
     config = vr.ReconstructionConfig.preset("best", draws=draws, track_every=10**6, track_responses=False)
     spreads, off = [], []
-    for clip in arena.clips(TEST_TIER, clips):
-        trial = arena.session.trial(clip).part(0, FRAMES)
-        result = vr.reconstruct(trial, arena.encoders[:1], arena.mask, config)
-        spreads.append(uncertainty_map(result.videos)[MEASURED][:, arena.pixels].ravel())
-        off.append((result.video - trial.video)[MEASURED][:, arena.pixels].ravel())
+    pixels = mouse.mask.binary(1.0)
+    for clip in mouse.session.trials_in_tier("live_test_main")[:clips]:
+        trial = mouse.session.trial(clip).part(0, FRAMES)
+        result = vr.reconstruct(trial, [mouse.encoder], mouse.mask, config)
+        spreads.append(uncertainty_map(result.videos)[MEASURED][:, pixels].ravel())
+        off.append((result.video - trial.video)[MEASURED][:, pixels].ravel())
     return np.concatenate(spreads), np.concatenate(off)
 
 
@@ -64,23 +64,25 @@ def draw(curves: dict[str, list[tuple[float, float]]], path: Path) -> None:
 def main() -> None:
     """Measure, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True, help="where mice.py put the mice")
+    parser.add_argument("--folder", type=Path, required=True, help="where mice.py and other_mice.py put the mice")
     parser.add_argument("--out", type=Path, default=Path("docs/images/reliability.png"))
     parser.add_argument("--draws", type=int, default=16)
     parser.add_argument("--clips", type=int, default=4)
     arguments = parser.parse_args()
     curves, summary = {}, {}
-    for mouse in MICE:
-        spread, off = errors(Arena(mouse, arguments.folder), arguments.draws, arguments.clips)
-        curves[mouse.name] = binned(spread, off)
-        summary[mouse.name] = {
+    for name in NAMES:
+        if not (arguments.folder / f"{name}_0.safetensors").exists():
+            continue
+        spread, off = errors(Measured(arguments.folder, name), arguments.draws, arguments.clips)
+        curves[name] = binned(spread, off)
+        summary[name] = {
             "uncertainty": float(np.sqrt(np.mean(spread**2))),
             "error": float(np.sqrt(np.mean(off**2))),
             "inside 1 SD": float(np.mean(np.abs(off) <= spread)),
             "inside 2 SD": float(np.mean(np.abs(off) <= 2 * spread)),
-            "tenths": curves[mouse.name],
+            "tenths": curves[name],
         }
-        print(mouse.name, {name: value for name, value in summary[mouse.name].items() if name != "tenths"}, flush=True)
+        print(name, {key: value for key, value in summary[name].items() if key != "tenths"}, flush=True)
     draw(curves, arguments.out)
     print(json.dumps(summary, indent=1))
 

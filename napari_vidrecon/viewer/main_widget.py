@@ -185,7 +185,7 @@ class ReconstructionWidget(QWidget):
         layout = QVBoxLayout(self)
         margin = self.fontMetrics().averageCharWidth()
         layout.setContentsMargins(margin, margin // 2, margin, margin // 2)
-        layout.setSpacing(margin)
+        layout.setSpacing(margin // 2)
         layout.addWidget(self.run_bar)
         layout.addWidget(self.pages, 1)
         layout.addLayout(self._below)

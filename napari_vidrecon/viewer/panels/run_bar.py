@@ -7,7 +7,7 @@ import html
 import numpy as np
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QMouseEvent, QPalette
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
 from napari_vidrecon.viewer.controller import RunController
@@ -175,6 +175,7 @@ class RunBar(QWidget):
         # Napari's style sheet overrules a font, but not another style sheet.
         text.label.setStyleSheet(f"font-size: {points:.0f}pt; font-weight: bold;")
         letters = text.fontMetrics().horizontalAdvance("-0.000 ")
+        text.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         text.setFixedWidth(round(BOLD_SCALE * BIG_NUMBER_SCALE * letters))
         return text
 
@@ -182,7 +183,7 @@ class RunBar(QWidget):
         scores = QHBoxLayout()
         for number, text in ((self.video_correlation, "video r"), (self.frame_correlation, "frame r")):
             caption = explain(QLabel(text), number.objectName())
-            scores.addStretch(1)
+            caption.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             scores.addWidget(caption)
             scores.addWidget(number)
             scores.addStretch(1)
