@@ -37,5 +37,6 @@ def test_its_encoder_and_its_prior_are_used_in_the_window(qtbot, make_model, ins
 
 def test_its_study_can_be_asked_for(install_package, tmp_path):
     install_package("lab_parts", EVERYTHING, PARTS)
-    (study,) = StudyRequest(("bright",), mice=tmp_path / "mice.json", scale="quick", out=tmp_path).studies()
+    asked = StudyRequest(("bright",), mice=tmp_path / "mice.json", scale="quick", out=tmp_path).ask(tmp_path)
+    (study,) = asked.studies()
     assert study.title == "How bright the clips are"

@@ -110,7 +110,7 @@ def test_the_progress_plot_draws_a_history_and_its_levels(qtbot: QtBot) -> None:
     plot.set_history(growing_history())
     (loss,) = plot.loss_plot.getPlotItem().listDataItems()
     qtbot.waitUntil(lambda: loss.yData is not None and len(loss.yData) == STEPS)
-    correlation = plot.correlation_plot.getPlotItem().listDataItems()[0]
+    _run_before, correlation, *_others = plot.correlation_plot.getPlotItem().listDataItems()
     np.testing.assert_allclose(correlation.xData, [5, 10, 15, 20])
     low, high = plot.loss_plot.getPlotItem().viewRange()[1]
     assert low < 2.5 < 4.0 < high
