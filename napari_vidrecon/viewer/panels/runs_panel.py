@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QMenu,
     QMessageBox,
+    QSizePolicy,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -239,6 +240,8 @@ class RunsPanel(QWidget):
         for column in (NAME, CORRELATION, TIME):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(CHANGED, QHeaderView.ResizeMode.Stretch)
+        # It takes what is left and scrolls itself, so that the page need not.
+        self.tree.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         self.tree.setMinimumHeight(self.fontMetrics().height() * (ROWS_SEEN + 1) * 3 // 2)
         fields = form()
         fields.addRow("Compare", row(self.compare, self.compare_mode))
