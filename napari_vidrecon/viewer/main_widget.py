@@ -116,6 +116,13 @@ class ReconstructionWidget(QWidget):
         metrics = self.fontMetrics()
         return QSize(WIDTH_IN_LETTERS * metrics.averageCharWidth(), HEIGHT_IN_LINES * metrics.height())
 
+    def minimumSizeHint(self) -> QSize:
+        """Without the curves below the page, which give way when the window becomes lower."""
+        hint, curves = super().minimumSizeHint(), self.run_panel.plot
+        if self._below.indexOf(curves) >= 0 and not curves.isHidden():
+            hint.setHeight(hint.height() - curves.minimumSizeHint().height() - self.layout().spacing())
+        return hint
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Anything that lies on this machine may be tried."""
         if _dropped(event.mimeData()):

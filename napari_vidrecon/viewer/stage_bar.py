@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtGui import QAction, QActionGroup
-from qtpy.QtWidgets import QComboBox, QDockWidget, QLabel, QMainWindow, QSizePolicy, QToolBar
+from qtpy.QtWidgets import QComboBox, QLabel, QMainWindow, QSizePolicy, QToolBar
 
 from napari_vidrecon.analysis.postprocess import Presentation
 from napari_vidrecon.viewer.choices import Layout
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from napari_vidrecon.viewer.model import ReconstructionModel
     from napari_vidrecon.viewer.player import Player
 
-LAYER_LIST, LEAST_LAYER_LIST_PX = "layer list", 150
-"""Napari's dock, which scrolls: it gives the height of the bar where a screen is no higher than 540 pixels."""
 BAR_NAME, TITLE = "vidrecon_stage_bar", "Movies"
 LAYOUT_KEYS = {Layout.WATCH: "F5", Layout.EXPLAIN: "F6", Layout.COMPARE: "F7", Layout.PAPER: "F8"}
 CHECKED_STYLE = "QToolButton:checked { background-color: #0072B2; color: white; border-radius: 3px; }"
@@ -64,8 +62,6 @@ class StageBar(QToolBar):
         subscribe(self, player.playing_changed, self._show_playing)
         self._show_view()
         window.addToolBar(self)
-        for dock in window.findChildren(QDockWidget, LAYER_LIST):
-            dock.setMinimumHeight(LEAST_LAYER_LIST_PX)
 
     def _add_layout(self, layout: Layout, group: QActionGroup) -> QAction:
         action = self._add(layout.value.capitalize(), f"layout_{layout.value}", partial(self._take, layout=layout))
