@@ -54,7 +54,7 @@ def draw(curves: dict[str, list[tuple[float, float]]], path: Path) -> None:
     axes.set(
         xlim=(0, end), ylim=(0, end), xlabel="uncertainty, grey levels (1 SD)", ylabel="true error, grey levels (RMS)"
     )
-    axes.set_title("Simulated mice, `best` with draws, test clips", fontsize=9)
+    axes.set_title("Simulated and semi-real mice, best with draws, test clips", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
     with replacing_file(path) as temporary:
