@@ -168,6 +168,7 @@ def _in_napari(
         reason = str(error).splitlines()[0]
         print(f"vidrecon demo: napari cannot be loaded ({reason}); going on headless", file=sys.stderr)
         return None
+    print(f"vidrecon demo: a window opens; close it, and the files are written to {out}", file=sys.stderr)
     return show_demo(sample, trial, frames, config, out)
 
 

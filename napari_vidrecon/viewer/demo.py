@@ -108,9 +108,12 @@ class Demonstration:
 
 
 def use_most_of_the_screen(viewer: napari.viewer.Viewer) -> None:
-    """Make the window large, whatever the size it had last."""
-    screen = main_window_of(viewer).screen().availableGeometry()
-    viewer.window.resize(round(PART_OF_SCREEN * screen.width()), round(PART_OF_SCREEN * screen.height()))
+    """Make the window large, whatever the size it had last, and put it in the middle of the screen."""
+    window = main_window_of(viewer)
+    screen = window.screen().availableGeometry()
+    width, height = round(PART_OF_SCREEN * screen.width()), round(PART_OF_SCREEN * screen.height())
+    viewer.window.resize(width, height)
+    window.move(screen.x() + (screen.width() - width) // 2, screen.y() + (screen.height() - height) // 2)
 
 
 def prepare(

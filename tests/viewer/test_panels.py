@@ -161,6 +161,17 @@ def test_the_session_panel_lists_tiers_trials_and_frames(qtbot, small_model):
     assert (small_model.clip, small_model.trial.frames) == ((28, None), 32)
 
 
+def test_a_dock_that_is_opened_again_shows_the_clip_that_is_open(
+    qtbot: QtBot, small_model: ReconstructionModel
+) -> None:
+    small_model.set_trial(2, 6, 50)
+    panel = SessionPanel(small_model)
+    qtbot.addWidget(panel)
+    assert (panel.trial.currentData(), panel.first_frame.value(), panel.last_frame.value()) == (2, 6, 50)
+    assert panel.all_button.isEnabled()
+    assert small_model.clip == (6, 50)
+
+
 def test_ticking_encoders_chooses_them(qtbot, small_model, small_encoder_file):
     other = small_encoder_file.with_name("other.safetensors")
     small_model.offer_encoders([small_encoder_file, other])

@@ -102,6 +102,7 @@ class SessionPanel(QWidget):
         subscribe(self, model.trial_changed, self._show_trial)
         subscribe(self, model.encoders_changed, self._show_encoders)
         self._show_session()
+        self._show_trial()
         self._show_encoders()
 
     # What a person asks for
