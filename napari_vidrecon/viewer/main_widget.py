@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QMimeData, QSize
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
-from qtpy.QtWidgets import QDockWidget, QLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QLayout, QMainWindow, QVBoxLayout, QWidget
 
-from napari_vidrecon.viewer.contributions.commands import show_import, show_studies, show_traces
+from napari_vidrecon.viewer.contributions.commands import open_folder, show_import, show_studies, show_traces
+from napari_vidrecon.viewer.contributions.files import is_ours
 from napari_vidrecon.viewer.contributions.shortcuts import bind_shortcuts, show_shortcuts
-from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME
+from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, FolderDrops, main_window_of
 from napari_vidrecon.viewer.model import RunState
 from napari_vidrecon.viewer.panels.controls import button, line, row
 from napari_vidrecon.viewer.panels.export_panel import ExportPanel
@@ -96,6 +97,9 @@ class ReconstructionWidget(QWidget):
         self.traces_button = button("Curves", "show_traces", partial(show_traces, napari_viewer))
         self.shortcuts_button = button("Keys", "show_shortcuts", partial(show_shortcuts, napari_viewer))
         bind_shortcuts(napari_viewer)
+        window = main_window_of(napari_viewer)
+        if isinstance(window, QMainWindow) and window.findChild(FolderDrops) is None:
+            FolderDrops(window, is_ours, partial(open_folder, napari_viewer), self._workspace.faults)
         self.setAcceptDrops(True)
         self._lay_out()
         self.pages.changed.connect(self._place_curves)

@@ -8,8 +8,6 @@ the window.
 from __future__ import annotations
 
 import atexit
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from napari.utils.notifications import show_info, show_warning
@@ -25,12 +23,11 @@ from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.board.readout import Readout
 from napari_vidrecon.viewer.board.receptive_field import ReceptiveFieldTile
 from napari_vidrecon.viewer.choices import Layout
-from napari_vidrecon.viewer.contributions.files import is_ours
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.exporting import Exporter
 from napari_vidrecon.viewer.faults import FaultHook, Faults
 from napari_vidrecon.viewer.live_picture import LivePicture
-from napari_vidrecon.viewer.main_window import CanvasUpkeep, FolderDrops, main_window_of
+from napari_vidrecon.viewer.main_window import CanvasUpkeep, main_window_of
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.player import Player
@@ -99,7 +96,6 @@ class Workspace(QObject):
         self.stage_bar = None
         if isinstance(main_window, QMainWindow):
             self.stage_bar = StageBar(self.model, self.board, self.player, main_window)
-            self._drops = FolderDrops(main_window, is_ours, partial(_open_dropped, viewer), self.faults)
             self.live_picture = LivePicture(self.board, main_window)
             self.destroyed.connect(self.live_picture.close)
 
@@ -123,12 +119,6 @@ class Workspace(QObject):
     def _follow_frame_rate(self) -> None:
         if self.model.trial is not None:
             self.player.set_frame_rate(self.model.trial.frame_rate_hz)
-
-
-def _open_dropped(viewer: napari.viewer.Viewer, path: Path) -> None:
-    from napari_vidrecon.viewer.contributions.commands import open_folder
-
-    open_folder(viewer, path)
 
 
 def view_in_words(model: ReconstructionModel) -> dict[str, str]:

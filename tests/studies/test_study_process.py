@@ -63,11 +63,18 @@ def package(install_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatc
     return lambda code: install_package("lab_studies", code, {"studies": "bright = lab_studies:STUDY"})
 
 
-def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+@pytest.fixture
+def left_over() -> Callable[[], set[psutil.Process]]:
+    """Gives the processes that were started since and go on; those of other tests are not ours."""
+
+    def family() -> set[psutil.Process]:
+        return set(psutil.Process().children(recursive=True))
+
+    before = family()
+    return lambda: family() - before
 
 
-def test_a_study_is_conducted_by_a_process_that_is_gone_afterwards(ask: Ask, package) -> None:
+def test_a_study_is_conducted_by_a_process_that_is_gone_afterwards(ask: Ask, package, left_over) -> None:
     package(STUDY)
     news: list[dict] = []
     run_apart(ask, news.append, threading.Event())
@@ -79,20 +86,20 @@ def test_a_study_is_conducted_by_a_process_that_is_gone_afterwards(ask: Ask, pac
     assert news[kinds.index("counted")]["counted"][1] == len(runs)
     assert all(Path(folder).is_dir() for folder, _ in runs)
     assert (Path(ask.out) / "bright" / "index.html").is_file()
-    assert children() == []
+    assert left_over() == set()
     estimated: list[dict] = []
     run_apart(replace(ask, only_estimate=True), estimated.append, threading.Event())
     assert estimated[-1]["estimated"]["missing"] == 0
 
 
-def test_a_study_that_kills_its_process_is_one_line_and_a_log(ask: Ask, package, tmp_path: Path) -> None:
+def test_a_study_that_kills_its_process_is_one_line_and_a_log(ask: Ask, package, left_over, tmp_path: Path) -> None:
     package(DIES)
     with pytest.raises(RunError, match=r"has died .*finished runs are kept"):
         run_apart(ask, lambda news: None, threading.Event())
     (log,) = (tmp_path / "logs").glob("*.txt")
     assert "Segmentation fault" in log.read_text()
     assert "lab_studies" in log.read_text()
-    assert children() == []
+    assert left_over() == set()
 
 
 def test_what_is_at_fault_comes_as_its_own_line(ask: Ask, tmp_path: Path) -> None:
@@ -102,7 +109,7 @@ def test_what_is_at_fault_comes_as_its_own_line(ask: Ask, tmp_path: Path) -> Non
         run_apart(replace(ask, mice=str(mice)), lambda news: None, threading.Event())
 
 
-def test_a_study_that_cannot_be_left_is_ended_within_seconds(ask: Ask, package) -> None:
+def test_a_study_that_cannot_be_left_is_ended_within_seconds(ask: Ask, package, left_over) -> None:
     package(SLEEPS)
     stopped = threading.Event()
 
@@ -114,7 +121,7 @@ def test_a_study_that_cannot_be_left_is_ended_within_seconds(ask: Ask, package) 
     with pytest.raises(Left):
         run_apart(ask, stop_while_it_measures, stopped)
     assert time.monotonic() - began < 60
-    assert children() == []
+    assert left_over() == set()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="asks for signals")
