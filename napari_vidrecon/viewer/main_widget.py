@@ -25,6 +25,7 @@ from napari_vidrecon.viewer.panels.run_panel import RunPanel
 from napari_vidrecon.viewer.panels.runs_panel import RunsPanel
 from napari_vidrecon.viewer.panels.sections import Pages
 from napari_vidrecon.viewer.panels.session_panel import SessionPanel
+from napari_vidrecon.viewer.panels.training_panel import TrainingPanel
 from napari_vidrecon.viewer.panels.undo_bar import UndoBar
 from napari_vidrecon.viewer.panels.view_panel import ViewPanel
 from napari_vidrecon.viewer.registry import Workspace, workspace_of
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
 
 WIDTH_IN_LETTERS, HEIGHT_IN_LINES = 52, 40
 WHAT, HOW, RESULTS = "What", "How", "Results"
-STIMULUS, ADVANCED, FIELDS, VIEW, PROGRESS = (
+STIMULUS, ADVANCED, FIELDS, VIEW, PROGRESS, TRAINING = (
     "Your own stimulus", "Advanced settings", "Receptive fields", "View", "How the optimisation goes",
+    "Train an encoder",
 )  # fmt: skip
 PAGES_TOLD = {
     WHAT: "What is reconstructed: session, trial, frames, encoders, stimulus.",
@@ -76,6 +78,7 @@ class ReconstructionWidget(QWidget):
         self.session_panel = SessionPanel(self.model)
         self.session_panel.import_asked.connect(partial(show_import, napari_viewer))
         self.stimulus_panel = StimulusPanel(self.model)
+        self.training_panel = TrainingPanel(self._workspace.training)
         self.run_panel = RunPanel(self.model)
         self.mask_panel = MaskPanel(self.model, self.board, self._workspace.mask_fit)
         self.neuron_panel = NeuronPanel(self.model, self.board)
@@ -88,6 +91,8 @@ class ReconstructionWidget(QWidget):
             self.model, napari_viewer, self.controller.runs_folder, self._workspace.exporter
         )
         self.pages = Pages()
+        self.session_panel.training_asked.connect(partial(self.pages.open_detail, TRAINING))
+        self.training_panel.mask_asked.connect(partial(self.pages.open_page, HOW))
         self.run_panel.more_asked.connect(partial(self.pages.open_detail, ADVANCED))
         self.stimulus_button = button("Your own stimulus…", "own_stimulus", partial(self.pages.open_detail, STIMULUS))
         self.fields_button = button("Fields…", "field_page", partial(self.pages.open_detail, FIELDS))
@@ -185,7 +190,7 @@ class ReconstructionWidget(QWidget):
             self.pages.add_page(title, page, PAGES_TOLD[title])
         for title, panel in (
             (STIMULUS, self.stimulus_panel), (ADVANCED, self.run_panel.more), (FIELDS, self.field_panel),
-            (VIEW, self.view_panel), (PROGRESS, alone),
+            (VIEW, self.view_panel), (PROGRESS, alone), (TRAINING, self.training_panel),
         ):  # fmt: skip
             self.pages.add_detail(title, panel)
         self._feet = QWidget()

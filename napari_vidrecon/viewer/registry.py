@@ -35,6 +35,7 @@ from napari_vidrecon.viewer.preferences import last_view, preferences, remember_
 from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice
 from napari_vidrecon.viewer.stage_bar import StageBar
 from napari_vidrecon.viewer.studies.controller import StudyController
+from napari_vidrecon.viewer.training import TrainingController
 
 if TYPE_CHECKING:
     import napari
@@ -46,8 +47,8 @@ WORKSPACE_NAME = "vidrecon_workspace"
 class Workspace(QObject):
     """What one napari window holds of us.
 
-    These are `model`, `faults`, `board`, `readout`, `pointing`, `player`, `controller`, `mask_fit`, `fields`,
-    `field_mapping`, `studies`, `exporter` and `stage_bar`.
+    These are `model`, `faults`, `board`, `readout`, `pointing`, `player`, `controller`, `mask_fit`, `training`,
+    `fields`, `field_mapping`, `studies`, `exporter` and `stage_bar`.
 
     Parameters
     ----------
@@ -82,6 +83,7 @@ class Workspace(QObject):
         self.player = Player(viewer, parent=self, faults=self.faults)
         self.controller = RunController(self.model, self, runs_folder=chosen.runs_folder)
         self.mask_fit = MaskFitController(self.model, self)
+        self.training = TrainingController(self.model, self)
         self.fields = ReceptiveFieldChoice(self.model)
         self.field_mapping = FieldMappingController(self.fields, self)
         self.field_tile = ReceptiveFieldTile(self.board, self.pointing, self.fields)

@@ -40,6 +40,22 @@ TOOLTIPS = {
     "encoders": "Encoders trained on this mouse: they predict activity from a movie. Tick one, or several to average "
     "over them, which gives better reconstructions and takes longer.",
     "add_encoder": "Add an encoder file: .safetensors of this program, or a reference checkpoint (.pth).",
+    "train_encoder": "Train an encoder on this session, here in the window; minutes for a small session.",
+    # Training
+    "training_session": "What is trained on: the tier train; the tier oracle is kept to score on.",
+    "training_architecture": "The small encoder for a session of one's own. Others, several mice and ensembles: "
+    "“vidrecon train”.",
+    "training_steps": "Optimiser steps. The number belongs to the training: a stopped one goes on with the same.",
+    "training_file": "Where the encoder goes. A file that is there already is never replaced.",
+    "choose_training_file": "Choose another file for the encoder.",
+    "start_training": "Train, or go on where the training was stopped. The window can be used meanwhile.",
+    "training_progress": "How many of the training's steps are done.",
+    "stop_training": "End after the present step. What it has learned is kept beside the file, and Go on leads on from "
+    "there, also in another window or with “vidrecon train”.",
+    "training_told": "Loss of the last step, and mean over neurons of the correlation between predicted and recorded "
+    "activity in single trials that it does not learn from.",
+    "training_verdict": "Whether the encoder is good enough to reconstruct with.",
+    "after_training": "Go to How, where the mask is fitted with the new encoder.",
     "decoder": "Optional: a linear decoder of this mouse, fitted with “vidrecon decoder”. Runs start from the movie it "
     "makes of the activity, and best and fast stay near it where the encoder has nothing else to say. Without one they "
     "start from grey, as published.",
@@ -280,6 +296,9 @@ SPOKEN = {
     "seed": "seed of the random ablation",
     "thresholds": "training and evaluation threshold",
     "ablation": "what ablated neurons do",
+    "train_encoder": "train an encoder",
+    "choose_training_file": "choose the file of the encoder",
+    "after_training": "go on to the mask",
     "plot": "loss and correlation step by step",
     "subject": "what is reconstructed",
 }

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 VALIDATION_TIER = "oracle"
 SPREAD_EPSILON = 1e-8
+ASKED_OF_SIMULATED_MOUSE, BEST_ON_RECORDINGS = 0.40, 0.29
+"""Validation correlations to judge by: docs/own_mouse.md; the winning ensemble on public mice (Sensorium 2023)."""
 SKIPPED_FRAMES = 50
 """The competition's score leaves out the first frames of every clip (Sensorium 2023)."""
 
@@ -149,6 +151,43 @@ def validation_correlation(
         if ids
     ]
     return float(np.mean(scores)) if scores else float("nan")
+
+
+def training_verdict(correlation: float, *, simulated: bool) -> tuple[bool, str]:
+    """Whether an encoder is good enough to reconstruct with, by rule of thumb: half of what good ones reach.
+
+    Parameters
+    ----------
+    correlation
+        Mean single-trial correlation over validation trials, -1..1; NaN without any.
+    simulated
+        Of a simulated mouse, whose activity can be predicted better.
+
+    Returns
+    -------
+    tuple[bool, str]
+        Whether it is, and a sentence for people.
+    """
+    if np.isnan(correlation):
+        return (
+            False,
+            f"Nobody knows how good it is: the session has no trials of the tier {VALIDATION_TIER} to score on.",
+        )
+    asked = ASKED_OF_SIMULATED_MOUSE if simulated else BEST_ON_RECORDINGS
+    known = (
+        f"the simulated mouse of docs/own_mouse.md is asked for {asked:.2f}"
+        if simulated
+        else f"the best published encoders reach {asked:.2f} on public mice"
+    )
+    found = f"validation correlation {correlation:.2f} in single trials, {known}"
+    if correlation >= asked:
+        return True, f"Good enough to reconstruct with: {found}."
+    if correlation >= asked / 2:
+        return True, f"Usable, and it could be better: {found}. More trials or more steps may help."
+    return False, (
+        f"Not good enough to trust a reconstruction: {found}. "
+        "Train longer or on more trials; check the timing of movie and activity."
+    )
 
 
 def train_encoder(

@@ -67,6 +67,7 @@ class SessionPanel(QWidget):
     """
 
     import_asked = Signal()
+    training_asked = Signal()
 
     def __init__(self, model: ReconstructionModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -91,7 +92,8 @@ class SessionPanel(QWidget):
         self.encoders = explain(QListWidget(), "encoders")
         self.encoders.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.encoders.itemChanged.connect(lambda _item: self._take_encoders())
-        self.add_button = button("Add encoder…", "add_encoder", self._ask_encoder)
+        self.add_button = button("Add…", "add_encoder", self._ask_encoder)
+        self.train_button = button("Train…", "train_encoder", self.training_asked.emit)
         self.mouse = whole_number("mouse", -1, MOST_MICE, self._take_mouse)
         self.mouse.setSpecialValueText("automatic")
         self.mouse.setPrefix("mouse ")
@@ -200,7 +202,7 @@ class SessionPanel(QWidget):
         session = self._model.session
         for control in (
             self.tier, self.trial, self.first_frame, self.last_frame, self.all_button, self.add_button, self.mouse,
-            self.encoders,
+            self.encoders, self.train_button,
         ):  # fmt: skip
             control.setEnabled(session is not None)
         emphasise(self.sample_button, session is None)
@@ -277,7 +279,7 @@ class SessionPanel(QWidget):
                 item.setCheckState(Qt.CheckState.Checked if chosen else Qt.CheckState.Unchecked)
                 self.encoders.addItem(item)
             if not files:
-                self.encoders.addItem("No encoder yet: add a file below.")
+                self.encoders.addItem("No encoder yet: add a file, or train one.")
                 self.encoders.item(0).setFlags(Qt.ItemFlag.NoItemFlags)
         seen = min(max(len(files), 1), MOST_ENCODERS_SEEN)
         line = max(self.encoders.sizeHintForRow(0), self.fontMetrics().height() * 5 // 4)
@@ -299,7 +301,7 @@ class SessionPanel(QWidget):
         fields.addRow("Trial", row(self.tier, self.trial, stretch=0))
         fields.addRow("Frames", self._frames_row())
         fields.addRow("Encoders", self.encoders)
-        fields.addRow("", row(self.add_button, self.mouse, stretch=0))
+        fields.addRow("", row(self.add_button, self.train_button, self.mouse, stretch=0))
         fields.addRow("Decoder", self.decoder)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

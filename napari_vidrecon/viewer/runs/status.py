@@ -56,7 +56,7 @@ def missing(model: ReconstructionModel) -> str:
     if model.trial is None:
         return "Choose a trial first, under What."
     if not model.encoder_paths:
-        return "Choose an encoder first, under What: tick one of the list or add a file."
+        return "Choose an encoder first, under What: tick one of the list, add a file, or train one."
     if model.stimulus is not None and model.target != "predicted":
         return (
             "No activity was recorded for a stimulus: choose the target “predicted activity” under How, "

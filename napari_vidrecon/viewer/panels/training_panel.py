@@ -1,0 +1,145 @@
+"""Training an encoder: on what, for how long, into which file, how it goes, and whether it is good enough."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
+from superqt import QElidingLabel
+
+from napari_vidrecon.viewer.panels.controls import (
+    FewLines,
+    JobBar,
+    button,
+    put,
+    row,
+    whole_number,
+)
+from napari_vidrecon.viewer.plots import theme_colours
+from napari_vidrecon.viewer.subscriptions import subscribe
+from napari_vidrecon.viewer.tooltips import TOOLTIPS, explain
+from napari_vidrecon.viewer.training import ARCHITECTURE, ENCODER_SUFFIX, TrainingController
+
+LEARNED_FROM, SCORED_ON = "train", "oracle"
+MOST_STEPS = 1_000_000
+STEPS_OF_AN_ARROW = 100
+PLAIN = ""
+"""The theme's own colour of text."""
+ABOUT_LINES, TOLD_LINES, VERDICT_LINES = 5, 3, 8
+
+
+class TrainingPanel(QWidget):
+    """Starts and stops a training, and says what came of it.
+
+    Parameters
+    ----------
+    training
+        Trains in the background.
+    parent
+        The widget that owns it.
+    """
+
+    mask_asked = Signal()
+
+    def __init__(self, training: TrainingController, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._training, self._model = training, training.model
+        self.about = explain(FewLines(), "training_session")
+        self.architecture = explain(QLabel(f"{ARCHITECTURE}, the default"), "training_architecture")
+        self.steps = whole_number("training_steps", 1, MOST_STEPS, self._take_steps, STEPS_OF_AN_ARROW)
+        self.file = explain(QElidingLabel(), "training_file")
+        self.file.setElideMode(Qt.TextElideMode.ElideMiddle)
+        self.file_button = button("Choose…", "choose_training_file", self._ask_file)
+        self.start_button = button("Start", "start_training", training.start)
+        self.bar = JobBar(training, ("training_progress", "stop_training"), "Stop", "step", parent=self)
+        self.told = explain(FewLines(), "training_told")
+        self.verdict = explain(FewLines(), "training_verdict")
+        self.next_button = button("Next: fit the mask", "after_training", self.mask_asked.emit)
+        self._lay_out()
+        subscribe(self, self._model.session_changed, self._show)
+        training.changed.connect(self._show)
+        self._show()
+
+    def _take_steps(self) -> None:
+        self._training.set_steps(self.steps.value())
+
+    def _ask_file(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(
+            self,
+            "File of the encoder",
+            str(self._training.path),
+            f"Encoders (*{ENCODER_SUFFIX})",
+            # A file that is there is not replaced, so there is nothing to confirm; a stopped training goes on.
+            options=QFileDialog.Option.DontConfirmOverwrite,
+        )
+        if name:
+            self._training.set_path(Path(name if name.endswith(ENCODER_SUFFIX) else name + ENCODER_SUFFIX))
+
+    def _show(self) -> None:
+        training = self._training
+        busy = training.busy
+        session = training.session if busy else self._model.session
+        trials = Counter() if session is None else Counter(session.tiers.values())
+        ready = bool(trials[LEARNED_FROM])
+        if session is None:
+            about = "Open a session first, under What."
+        elif not ready:
+            about = (
+                f"{session.name} has no trials of the tier “{LEARNED_FROM}”, so that there is nothing to learn from."
+            )
+        else:
+            simulated = " (simulated mouse)" if session.simulated else ""
+            about = (
+                f"Session {session.name}{simulated}: {session.n_neurons} neurons. "
+                f"It learns from {trials[LEARNED_FROM]} trials (tier {LEARNED_FROM}) and is scored on "
+                f"{trials[SCORED_ON]} (tier {SCORED_ON})."
+            )
+        self.about.write(about, PLAIN)
+        if session is not None:
+            put(self.steps, training.steps)
+        path = training.path
+        self.file.setText("" if path is None else path.name)
+        self.file.setToolTip(f"<qt>{TOOLTIPS['training_file']}<p>{path or ''}</p></qt>")
+        for control in (self.steps, self.file_button, self.start_button):
+            control.setEnabled(ready and not busy)
+        self.start_button.setText("Go on" if not busy and training.goes_on else "Start")
+        self._show_progress()
+        self.next_button.setEnabled(training.result is not None)
+
+    def _show_progress(self) -> None:
+        training, colours = self._training, theme_colours(self)
+        progress, result = training.progress, training.result
+        told = "Loss and validation correlation appear here."
+        if training.busy and progress is None:
+            told = "Reading the trials …"
+        elif progress is not None:
+            score = progress.correlation if result is None else result.correlation
+            scored = "not scored yet" if math.isnan(score) else f"{score:.3f}"
+            told = f"Step {progress.step} of {progress.steps} · loss {progress.loss:.4f} · correlation {scored}"
+        self.told.write(told, PLAIN)
+        if result is not None:
+            self.verdict.write(result.verdict, colours["green" if result.good else "orange"])
+        elif not training.busy and training.goes_on:
+            kept = "A stopped training of this file is kept: Go on leads on from there, with the same number of steps."
+            self.verdict.write(kept, colours["orange"])
+        else:
+            self.verdict.write("", colours["green"])
+
+    def _lay_out(self) -> None:
+        texts = ((self.about, ABOUT_LINES), (self.told, TOLD_LINES), (self.verdict, VERDICT_LINES))
+        for text, lines in texts:
+            text.setFixedHeight(lines * self.fontMetrics().lineSpacing())
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.about)
+        layout.addLayout(row(QLabel("Encoder:"), self.architecture, stretch=1))
+        layout.addLayout(row(QLabel("Steps:"), self.steps, stretch=1))
+        layout.addLayout(row(QLabel("File:"), self.file, self.file_button, stretch=1))
+        layout.addWidget(self.start_button)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.told)
+        layout.addWidget(self.verdict)
+        layout.addWidget(self.next_button)

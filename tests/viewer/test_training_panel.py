@@ -1,0 +1,145 @@
+"""Training in the window: started, stopped, gone on with, judged, and its encoder chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from napari_vidrecon.encoders.architectures.compact import CompactRecipe
+from napari_vidrecon.encoders.checkpoints import read_encoder_file
+from napari_vidrecon.encoders.training.training_run import checkpoint_path, training_verdict
+from napari_vidrecon.sessions.session import open_session
+from napari_vidrecon.viewer.main_widget import HOW, TRAINING, ReconstructionWidget
+from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.panels.training_panel import TrainingPanel
+from napari_vidrecon.viewer.training import TrainingController
+
+STEPS, MANY_STEPS = 3, 100_000
+
+
+def recipe(steps: int) -> CompactRecipe:
+    return CompactRecipe(features=8, temporal_kernels=(5,), steps=steps, batch_size=4)
+
+
+@pytest.fixture
+def panel(qtbot: QtBot, copy_of_small_session: Path) -> TrainingPanel:
+    """A panel with a session of its own, which may be written beside."""
+    model = ReconstructionModel()
+    model.set_settings(device="cpu")
+    model.set_session(open_session(copy_of_small_session))
+    training = TrainingController(model)
+    training.recipe = recipe(STEPS)
+    made = TrainingPanel(training)
+    training.setParent(made)
+    qtbot.addWidget(made)
+    made.news = []
+    model.message.connect(lambda text, is_error: made.news.append((text, is_error)))
+    return made
+
+
+def press(control) -> None:
+    QTest.mouseClick(control, Qt.MouseButton.LeftButton)
+
+
+def test_it_says_what_it_trains_on_and_where_the_encoder_goes(panel, copy_of_small_session):
+    assert "20 neurons" in panel.about.toolTip()
+    assert "2 trials (tier train)" in panel.about.toolTip()
+    assert panel.steps.value() == STEPS
+    assert panel._training.path.parent == copy_of_small_session.parent / "encoders"
+    assert not panel.next_button.isEnabled()
+
+
+def test_the_steps_at_first_are_those_of_the_recipe(panel):
+    panel._training.recipe = None
+    assert panel._training.steps == CompactRecipe().steps
+    panel.steps.setValue(7)
+    assert (panel._training.steps, panel._training.chosen_recipe().architecture) == (7, "compact")
+
+
+def test_a_trained_encoder_is_judged_listed_and_chosen(qtbot, panel):
+    training = panel._training
+    path = training.path
+    press(panel.start_button)
+    assert training.busy
+    qtbot.waitUntil(lambda: not training.busy, timeout=60_000)
+    assert read_encoder_file(path).provenance["steps_done"] == STEPS
+    assert panel._model.encoder_paths == [path]
+    assert path in panel._model.encoder_files
+    assert f"Step {STEPS} of {STEPS}" in panel.told.toolTip()
+    assert training.result.verdict in panel.verdict.toolTip()
+    assert panel.news[-1] == (f"The encoder was trained, saved as {path}, and chosen.", False)
+    with qtbot.waitSignal(panel.mask_asked):
+        press(panel.next_button)
+
+
+def test_stop_keeps_what_is_learned_and_go_on_leads_on_from_there(qtbot, panel):
+    training = panel._training
+    training.recipe = recipe(MANY_STEPS)
+    press(panel.start_button)
+    qtbot.waitUntil(lambda: training.progress is not None, timeout=60_000)
+    press(panel.bar.stop_button)
+    assert training.wait()
+    path, stopped_at = training.path, training.progress.step
+    assert checkpoint_path(path).exists()
+    assert not path.exists()
+    assert panel.news[-1][0].startswith(f"Training stopped after step {stopped_at} of {MANY_STEPS}")
+    assert panel.start_button.text() == "Go on"
+    press(panel.start_button)
+    qtbot.waitUntil(lambda: training.progress is not None, timeout=60_000)
+    training.stop()
+    assert training.wait()
+    assert training.progress.step > stopped_at
+    assert training.path == path
+
+
+def test_a_file_that_is_there_is_never_replaced(panel, tmp_path):
+    taken = tmp_path / "mine.safetensors"
+    taken.write_bytes(b"of a person")
+    panel._training.set_path(taken)
+    press(panel.start_button)
+    assert not panel._training.busy
+    (text, is_error) = panel.news[-1]
+    assert is_error
+    assert text == f"{taken}: expected a free name for the encoder, found a file; choose another name"
+    assert taken.read_bytes() == b"of a person"
+
+
+def test_the_next_training_takes_a_free_name(qtbot, panel):
+    first = panel._training.path
+    panel._training.start()
+    assert panel._training.wait()
+    panel._training.start()
+    assert panel._training.wait()
+    assert panel._training.path == first.with_name(f"{first.stem}_2.safetensors")
+    assert panel._model.encoder_paths == [panel._training.path]
+    assert set(panel._model.encoder_files) == {first, panel._training.path}
+
+
+def test_train_is_one_click_behind_what_and_leads_to_the_mask(docked: Callable[..., ReconstructionWidget]) -> None:
+    widget = docked()
+    press(widget.session_panel.train_button)
+    assert widget.pages.detail == TRAINING
+    widget.training_panel.mask_asked.emit()
+    assert (widget.pages.page, widget.pages.detail) == (HOW, "")
+
+
+@pytest.mark.parametrize(
+    ("correlation", "simulated", "good", "begins"),
+    [
+        (0.44, True, True, "Good enough"),
+        (0.25, True, True, "Usable"),
+        (0.25, False, True, "Usable"),
+        (0.30, False, True, "Good enough"),
+        (0.05, False, False, "Not good enough"),
+        (float("nan"), False, False, "Nobody knows"),
+    ],
+)
+def test_the_validation_correlation_is_judged_in_a_sentence(correlation, simulated, good, begins):
+    judged, sentence = training_verdict(correlation, simulated=simulated)
+    assert judged is good
+    assert sentence.startswith(begins)
