@@ -10,7 +10,13 @@ from qtpy.QtCore import QEvent, QMimeData, QSize
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
 from qtpy.QtWidgets import QDockWidget, QLayout, QMainWindow, QVBoxLayout, QWidget
 
-from napari_vidrecon.viewer.contributions.commands import open_folder, show_import, show_studies, show_traces
+from napari_vidrecon.viewer.contributions.commands import (
+    import_recording,
+    open_folder,
+    show_import,
+    show_studies,
+    show_traces,
+)
 from napari_vidrecon.viewer.contributions.files import is_ours
 from napari_vidrecon.viewer.contributions.shortcuts import bind_shortcuts, show_shortcuts
 from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, FolderDrops, main_window_of
@@ -77,6 +83,7 @@ class ReconstructionWidget(QWidget):
         self.run_bar = RunBar(self.model, self.controller)
         self.session_panel = SessionPanel(self.model)
         self.session_panel.import_asked.connect(partial(show_import, napari_viewer))
+        self.session_panel.recording_found.connect(partial(import_recording, napari_viewer))
         self.stimulus_panel = StimulusPanel(self.model)
         self.training_panel = TrainingPanel(self._workspace.training)
         self.run_panel = RunPanel(self.model)
@@ -113,7 +120,7 @@ class ReconstructionWidget(QWidget):
         self._place_curves()
 
     def open(self, path: Path | str) -> None:
-        """Open a session folder, a run folder, an encoder file, a decoder file or a mask file."""
+        """Open a session folder, a run folder, an encoder, decoder or mask file, or a recording to import."""
         self.session_panel.open(Path(path))
 
     def open_sample(self) -> None:

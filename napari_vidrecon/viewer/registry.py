@@ -11,7 +11,7 @@ import atexit
 from typing import TYPE_CHECKING, Any, get_args
 
 from napari.utils.notifications import show_info, show_warning
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtWidgets import QMainWindow
 
 from napari_vidrecon.analysis.postprocess import Outside, Presentation, ShowAs
@@ -97,6 +97,8 @@ class Workspace(QObject):
         self.model.view_changed.connect(self._remember_view)
         self.stage_bar = None
         if isinstance(main_window, QMainWindow):
+            # What opens below the board must not push the controls of the dock out of sight.
+            main_window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
             self.stage_bar = StageBar(self.model, self.board, self.player, main_window)
             self.live_picture = LivePicture(self.board, main_window)
             self.destroyed.connect(self.live_picture.close)

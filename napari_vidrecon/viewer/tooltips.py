@@ -27,7 +27,7 @@ TOOLTIPS = {
     "sample": "Open the simulated mouse that comes with the program: a made-up cortex that watched movies, "
     "with encoders trained on it. Nothing is downloaded.",
     "open_session": "Open a session folder in the public Sensorium 2023 format (it holds data and meta), or a saved "
-    "run. You can also drag the folder onto this panel.",
+    "run. You can also drag the folder onto this panel; a suite2p folder or NWB file then asks to be imported.",
     "recent": "Sessions and runs opened lately.",
     "import_recording": "Turn a recording of your own into a session: a suite2p folder, an NWB file, or plain arrays.",
     "session_name": "The session that is open.",

@@ -24,6 +24,7 @@ from napari_vidrecon.settings import Settings
 from napari_vidrecon.storage import recover_folder
 
 LONGEST_KIND = 60
+NWB_SUFFIX = ".nwb"
 logger = logging.getLogger(__name__)
 READERS: dict[str, type[Reader]] = {
     "suite2p": Suite2pFolder,
@@ -162,6 +163,14 @@ def kind_of(path: Path) -> str:
         except VidreconError as broken:
             logger.warning("%s", broken)
     return "arrays"
+
+
+def is_recording(path: Path) -> bool:
+    """Whether it is told by names that something is a recording to import: a sorter's folder, or an NWB file."""
+    try:
+        return kind_of(path) != "arrays" if path.is_dir() else path.suffix.lower() == NWB_SUFFIX
+    except (OSError, ValueError):
+        return False
 
 
 def require_replaceable(out: Path, replace: bool) -> None:

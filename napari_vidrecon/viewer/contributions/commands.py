@@ -14,6 +14,7 @@ from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.exporting import shown_movie
 from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, main_window_of
 from napari_vidrecon.viewer.model import ErrorMode, RunState
+from napari_vidrecon.viewer.panels.sections import Pages
 from napari_vidrecon.viewer.preferences import PLUGIN_NAME, home, recent_folders, remember_folder
 from napari_vidrecon.viewer.registry import workspace_of
 from napari_vidrecon.viewer.time_axis import go_to_frame, present_frame
@@ -21,6 +22,7 @@ from napari_vidrecon.viewer.time_axis import go_to_frame, present_frame
 if TYPE_CHECKING:
     import napari
 
+    from napari_vidrecon.viewer.importing.form import ImportForm
     from napari_vidrecon.viewer.panels.export_panel import ExportPanel
 
 MAIN_TITLE, TRACES_TITLE, STUDIES_TITLE = "Movie reconstruction", "Traces", "Studies"
@@ -45,7 +47,7 @@ def show_traces(viewer: napari.viewer.Viewer) -> QWidget:
     return _docked(viewer, Traces, TRACES_TITLE, "bottom")
 
 
-def show_import(viewer: napari.viewer.Viewer) -> QWidget:
+def show_import(viewer: napari.viewer.Viewer) -> ImportForm:
     """Open the form that turns a recording into a session, or bring it to the front."""
     from napari_vidrecon.viewer.importing.form import ImportForm
 
@@ -54,6 +56,18 @@ def show_import(viewer: napari.viewer.Viewer) -> QWidget:
     form.show()
     form.raise_()
     return form
+
+
+def import_recording(viewer: napari.viewer.Viewer, path: Path) -> None:
+    """Open the form with a recording in it."""
+    show_import(viewer).choose(path)
+
+
+def show_page(viewer: napari.viewer.Viewer, title: str) -> None:
+    """Open the dock at one of its pages."""
+    pages = show_board(viewer).findChild(Pages)
+    assert pages is not None
+    pages.open_page(title)
 
 
 def show_studies(viewer: napari.viewer.Viewer) -> QWidget:

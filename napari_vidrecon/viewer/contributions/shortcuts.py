@@ -18,6 +18,7 @@ from napari_vidrecon.viewer.stage_bar import LAYOUT_KEYS
 if TYPE_CHECKING:
     import napari
 
+PAGE_KEYS = {"What": "F2", "How": "F3", "Results": "F4"}
 NATIVE_KEYS = (
     ("Left / Right", "one frame back or forward (click on the canvas first)"),
     ("Space, held", "move the board with the mouse while painting"),
@@ -54,6 +55,10 @@ SHORTCUTS = (
     *(
         Shortcut(key, f"layout of the canvas: {layout.value}", partial(commands.show_layout, layout=layout))
         for layout, key in LAYOUT_KEYS.items()
+    ),
+    *(
+        Shortcut(key, f"page of the dock: {title}", partial(commands.show_page, title=title))
+        for title, key in PAGE_KEYS.items()
     ),
     Shortcut("Shift-Space", "play in real time, or stop playing", commands.play_or_pause),
     Shortcut("J", "ten frames back", commands.jump_back),

@@ -178,6 +178,8 @@ class Pages(QWidget):
         self._details: dict[str, Column] = {}
         self._prepare: dict[str, Callable[[], object]] = {}
         self._open = ""
+        # Napari would else put an empty stretch below the dock, which takes half of the page's room.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._lay_out()
         self.tabs.currentChanged.connect(lambda _index: self.close_detail())
         self.tabs.tabBarClicked.connect(lambda _index: self.close_detail())

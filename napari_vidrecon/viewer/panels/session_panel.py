@@ -22,6 +22,7 @@ from superqt import QElidingLabel
 
 from napari_vidrecon.reconstruction.decoder import DECODER_SUFFIX
 from napari_vidrecon.viewer.companions import ENCODER_SUFFIXES
+from napari_vidrecon.viewer.contributions.files import is_ours
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import load_decoder, open_path, open_sample, try_to
 from napari_vidrecon.viewer.panels.controls import (
@@ -68,6 +69,8 @@ class SessionPanel(QWidget):
 
     import_asked = Signal()
     training_asked = Signal()
+    recording_found = Signal(Path)
+    """What was opened has to be imported first."""
 
     def __init__(self, model: ReconstructionModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -114,9 +117,17 @@ class SessionPanel(QWidget):
         self._busily(partial(open_sample, self._model))
 
     def open(self, path: Path) -> None:
-        """Open a session, a run, an encoder, a decoder or a mask."""
-        if self._busily(partial(open_path, self._model, path)) and path.is_dir():
+        """Open a session, a run, an encoder, a decoder or a mask; a raw recording asks to be imported."""
+        if self._busily(partial(self._open, path)) and path.is_dir():
             remember_folder(path)
+
+    def _open(self, path: Path) -> None:
+        from napari_vidrecon.sessions.importing.sources import is_recording
+
+        if not is_ours(path) and is_recording(path):
+            self.recording_found.emit(path)
+        else:
+            open_path(self._model, path)
 
     def _busily(self, action: Callable[[], object]) -> bool:
         QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
