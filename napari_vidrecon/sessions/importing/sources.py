@@ -168,7 +168,8 @@ def kind_of(path: Path) -> str:
 def is_recording(path: Path) -> bool:
     """Whether it is told by names that something is a recording to import: a sorter's folder, or an NWB file."""
     try:
-        return kind_of(path) != "arrays" if path.is_dir() else path.suffix.lower() == NWB_SUFFIX
+        # Any folder may be one of arrays, and a folder in Zarr is a run before it is NWB.
+        return kind_of(path) not in ("arrays", "nwb") if path.is_dir() else path.suffix.lower() == NWB_SUFFIX
     except (OSError, ValueError):
         return False
 
