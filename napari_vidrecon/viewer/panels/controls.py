@@ -367,6 +367,10 @@ class FewLines(QLabel):
             self.setToolTip(f"<qt>{html.escape(text)}</qt>" if text else "")
             self._show()
 
+    def hasHeightForWidth(self) -> bool:
+        """Never: a label that wraps would otherwise be given its text's height, not the one it was fixed to."""
+        return False
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         """As much as fits now."""
         super().resizeEvent(event)
