@@ -256,13 +256,14 @@ class Heading(SteadyText):
         self.setText("&nbsp; ".join(words))
 
 
-class StepPlot(Plot):
-    """A plot over steps; a click or a drag asks for one of them, a double-click for the newest again."""
+class AskingPlot(Plot):
+    """A plot of which a click or a drag asks for a place on its horizontal axis."""
 
     asked_for = Signal(object)
+    """A number in units of that axis."""
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Ask for the step that the left button is pressed at."""
+        """Ask for the place that the left button is pressed at."""
         self._ask(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
@@ -273,15 +274,19 @@ class StepPlot(Plot):
         """The move is over."""
         event.accept()
 
-    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        """Back to the newest step."""
-        self.asked_for.emit(None)
-        event.accept()
-
     def _ask(self, event: QMouseEvent) -> None:
         if event.buttons() & Qt.MouseButton.LeftButton:
             place = self.getPlotItem().getViewBox().mapSceneToView(self.mapToScene(event.position().toPoint()))
             self.asked_for.emit(float(place.x()))
+        event.accept()
+
+
+class StepPlot(AskingPlot):
+    """A plot over steps; a double-click asks for the newest again, which is None."""
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Back to the newest step."""
+        self.asked_for.emit(None)
         event.accept()
 
 

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QPointF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QShowEvent
+from qtpy.QtCore import QPointF, QSize, Qt
+from qtpy.QtGui import QColor, QPainter, QPaintEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 from superqt.utils import QSignalThrottler
 
 from napari_vidrecon.viewer.evaluation import GROUPS, Group, TimeCourse, TimeCourses
 from napari_vidrecon.viewer.faults import Faults, guarded
-from napari_vidrecon.viewer.plots import BOTTOM_IN_LINES, LEAST_WIDTH_IN_LETTERS, REDRAW_HZ, Heading, Plot
+from napari_vidrecon.viewer.plots import BOTTOM_IN_LINES, LEAST_WIDTH_IN_LETTERS, REDRAW_HZ, AskingPlot, Heading, Plot
 from napari_vidrecon.viewer.registry import model_of
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.time_axis import go_to_frame, present_frame
@@ -71,10 +71,8 @@ class NowLine(QWidget):
         QPainter(self).fillRect(self.rect(), QColor(self._plot.colours["now"]))
 
 
-class TimePlot(Plot):
+class TimePlot(AskingPlot):
     """A plot over time; a click or a drag asks for a moment, a line shows the present one."""
-
-    asked_for = Signal(float)
 
     def __init__(self, group: Group, parent: QWidget | None = None) -> None:
         super().__init__(TIME_AXIS, ROW_IN_LINES - 1, parent)
@@ -102,24 +100,6 @@ class TimePlot(Plot):
         self.getPlotItem().setYRange(low - margin, high + margin, padding=0)
         if len(times_s) > 1:
             self.getPlotItem().setXRange(times_s[0], times_s[-1], padding=0)
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Go where the left button is pressed."""
-        self._ask(event)
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Follow it while it is held."""
-        self._ask(event)
-
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """The move is over."""
-        event.accept()
-
-    def _ask(self, event: QMouseEvent) -> None:
-        if event.buttons() & Qt.MouseButton.LeftButton:
-            place = self.getPlotItem().getViewBox().mapSceneToView(self.mapToScene(event.position().toPoint()))
-            self.asked_for.emit(float(place.x()))
-        event.accept()
 
 
 class Row(QWidget):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import StrEnum
 from types import EllipsisType
@@ -245,7 +246,7 @@ def repaint(layer: Layer) -> None:
         layer.events.set_data()
 
 
-class ComputedFrames:
+class ComputedFrames(ABC):
     """A movie of which a frame is computed when it is looked at.
 
     Napari shows, reads and saves it like any array; `numpy.asarray` computes all of it. The frame that was read last
@@ -291,8 +292,9 @@ class ComputedFrames:
             place, frame = self._read
             np.copyto(frame, self._computed(place))
 
+    @abstractmethod
     def _computed(self, place: Any) -> np.ndarray:
-        raise NotImplementedError
+        """What lies there, computed now."""
 
 
 class ShownFrames(ComputedFrames):
