@@ -23,6 +23,7 @@ from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.viewer.contributions import commands
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, Layout, RunState
 from napari_vidrecon.viewer.opening import open_sample
+from napari_vidrecon.viewer.registry import workspace_of
 
 IMAGES = Path(__file__).parent / "images"
 WINDOW_SIZE = (1600, 1000)
@@ -85,6 +86,7 @@ def take_all(folder: Path) -> None:
     photo = Photographer(folder)
     model = photo.model
     photo.take("welcome")
+    workspace_of(photo.viewer).tour.end()
     open_sample(model)
     model.set_settings(config=model.config.changed(steps=STEPS))
     model.set_view(activity_mode=ActivityMode.FROM_RECONSTRUCTION)

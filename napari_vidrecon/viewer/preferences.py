@@ -61,7 +61,7 @@ def preferences() -> Preferences:
 STATE_FOLDER_VARIABLE = "VIDRECON_STATE"
 FILE_NAME = "recent.json"
 MOST_KEPT = 10
-OPENED, EXPORT, VIEW = "opened", "export", "view"
+OPENED, EXPORT, VIEW, TOUR = "opened", "export", "view", "tour"
 
 
 def recent_folders() -> list[Path]:
@@ -95,6 +95,17 @@ def remember_view(choices: dict[str, str]) -> None:
     """Look at the next window in the same way."""
     if last_view() != choices:
         _write({**_read(), VIEW: choices})
+
+
+def tour_was_seen() -> bool:
+    """Whether a person has finished or skipped the tour."""
+    return _read().get(TOUR) == "seen"
+
+
+def remember_tour() -> None:
+    """Offer the tour no more."""
+    if not tour_was_seen():
+        _write({**_read(), TOUR: "seen"})
 
 
 def home() -> Path:

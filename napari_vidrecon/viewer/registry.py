@@ -35,6 +35,7 @@ from napari_vidrecon.viewer.preferences import last_view, preferences, remember_
 from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice
 from napari_vidrecon.viewer.stage_bar import StageBar
 from napari_vidrecon.viewer.studies.controller import StudyController
+from napari_vidrecon.viewer.tour import TourBar
 from napari_vidrecon.viewer.training import TrainingController
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Workspace(QObject):
     """What one napari window holds of us.
 
     These are `model`, `faults`, `board`, `readout`, `pointing`, `player`, `controller`, `mask_fit`, `training`,
-    `fields`, `field_mapping`, `studies`, `exporter` and `stage_bar`.
+    `fields`, `field_mapping`, `studies`, `exporter`, `stage_bar` and `tour`.
 
     Parameters
     ----------
@@ -95,11 +96,12 @@ class Workspace(QObject):
         with self.faults:
             take_last_view(self.model)
         self.model.view_changed.connect(self._remember_view)
-        self.stage_bar = None
+        self.stage_bar = self.tour = None
         if isinstance(main_window, QMainWindow):
             # What opens below the board must not push the controls of the dock out of sight.
             main_window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
             self.stage_bar = StageBar(self.model, self.board, self.player, main_window)
+            self.tour = TourBar(self.model, self.controller, main_window)
             self.live_picture = LivePicture(self.board, main_window)
             self.destroyed.connect(self.live_picture.close)
 

@@ -23,6 +23,8 @@ TOOLTIPS = {
     "evaluation mask. It ignores how brightness changes from frame to frame.",
     "message": "The latest news. Click on it to hide it.",
     "subject": "What the run bar speaks of: the mouse, the clip, and its frames.",
+    "tour_next": "Do this step of the tour. It opens the simulated mouse; runs that are kept on disk stay there.",
+    "tour_skip": "Take the tour away, for good. Shift+F1, or “tour” in napari's command palette, brings it back.",
     # What
     "sample": "Open the simulated mouse that comes with the program: a made-up cortex that watched movies, "
     "with encoders trained on it. Nothing is downloaded.",

@@ -17,6 +17,7 @@ from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.viewer.main_widget import ReconstructionWidget
 from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.preferences import remember_tour
 
 SMALL_CLIP = (0, 48)
 FEW_STEPS = 6
@@ -38,6 +39,7 @@ def places_of_the_user(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
     monkeypatch.setenv("VIDRECON_RUNS", str(folder / "runs"))
     monkeypatch.setenv("VIDRECON_STATE", str(folder / "state"))
     monkeypatch.setenv("VIDRECON_LOGS", str(folder / "logs"))
+    remember_tour()
     yield
     logs = sorted((folder / "logs").glob("*.txt"))
     assert not logs, logs[0].read_text("utf-8")

@@ -70,6 +70,14 @@ def show_page(viewer: napari.viewer.Viewer, title: str) -> None:
     pages.open_page(title)
 
 
+def begin_tour(viewer: napari.viewer.Viewer) -> None:
+    """Start the tour of three steps on the simulated mouse."""
+    show_board(viewer)
+    tour = workspace_of(viewer).tour
+    assert tour is not None
+    tour.begin()
+
+
 def show_studies(viewer: napari.viewer.Viewer) -> QWidget:
     """Open the paper's experiments in a dock beside the others, or bring it to the front."""
     from napari_vidrecon.viewer.studies.studies_widget import Studies

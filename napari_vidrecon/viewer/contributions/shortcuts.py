@@ -71,6 +71,7 @@ SHORTCUTS = (
     Shortcut("Q", "tiles in napari's grid, or on the board", commands.toggle_grid),
     Shortcut("N", "curves over time", commands.show_traces),
     Shortcut("F1", "these shortcuts", show_shortcuts),
+    Shortcut("Shift-F1", "the tour: three steps on the simulated mouse", commands.begin_tour),
 )
 
 

@@ -1,0 +1,58 @@
+"""The tour: three clicks on the simulated mouse, offered once, skipped or taken again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from napari_vidrecon.viewer import tour as tours
+from napari_vidrecon.viewer.choices import Layout, RunState
+from napari_vidrecon.viewer.contributions import commands
+from napari_vidrecon.viewer.main_widget import ReconstructionWidget
+from napari_vidrecon.viewer.preferences import TOUR, _read, _write
+from napari_vidrecon.viewer.registry import workspace_of
+from napari_vidrecon.viewer.tour import TourBar
+
+
+def press(control) -> None:
+    QTest.mouseClick(control, Qt.MouseButton.LeftButton)
+
+
+@pytest.fixture
+def tour(docked: Callable[..., ReconstructionWidget], make_model, small_session_folder, monkeypatch) -> TourBar:
+    """Of a window that is opened for the first time, where the small session is the sample."""
+    _write({name: kept for name, kept in _read().items() if name != TOUR})
+    monkeypatch.setattr(tours, "find_sample", lambda: SimpleNamespace(session=small_session_folder))
+    monkeypatch.setattr(tours, "open_sample", make_model)
+    return workspace_of(docked(filled=False).board.viewer).tour
+
+
+def test_three_clicks_lead_from_an_empty_window_to_two_runs_side_by_side(qtbot: QtBot, tour: TourBar) -> None:
+    model = tour._model
+    assert not tour.isHidden()
+    press(tour.next_button)
+    assert not tour.next_button.isEnabled()
+    qtbot.waitUntil(lambda: model.state is RunState.DONE, timeout=60_000)
+    press(tour.next_button)
+    qtbot.waitUntil(lambda: model.state is RunState.DONE and len(model.runs) == 2, timeout=60_000)
+    assert 0 < model.runs[1].result.keep.sum() < model.runs[0].result.keep.sum()
+    press(tour.next_button)
+    assert (model.layout, model.shown, model.compared) == (Layout.COMPARE, model.runs[1], model.runs[0])
+    press(tour.next_button)
+    assert tour.isHidden()
+    # It is away for good, until it is asked for; then it can be skipped.
+    assert TourBar(model, tour._controller, tour.parent()).isHidden()
+    commands.begin_tour(tour._controller.parent().board.viewer)
+    assert not tour.isHidden()
+    press(tour.skip_button)
+    assert tour.isHidden()
+
+
+def test_who_opens_data_is_left_alone(tour: TourBar, make_model) -> None:
+    make_model(tour._model)
+    assert tour.isHidden()
