@@ -1,5 +1,6 @@
 # make demo   reconstruct a movie of the simulated mouse (in napari where there is a display)
 # make test   everything a change has to pass; TESTS=tests/cli runs a part of the tests
+# make docs   the documentation's site, into site/
 # make help   the rest
 
 VENV ?= .venv
@@ -24,7 +25,7 @@ NEW_PIP = $(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench torture system-packages clean
+.PHONY: help venv demo test lint docs bench torture system-packages clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -56,6 +57,9 @@ lint: $(VENV)/.tools ## style, types and import contract only
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(VENV)/.docs ## the documentation's site, into site/; fails at any warning
+	NO_MKDOCS_2_WARNING=1 QT_QPA_PLATFORM=offscreen $(BIN)/mkdocs build --strict --quiet
+
 bench: $(VENV)/.installed ## speed beside the published loop, to docs/performance.md; half an hour
 	$(BIN)/python -m benchmarks.speed --out docs/performance.json --markdown docs/performance.md --overwrite
 
@@ -69,8 +73,8 @@ torture: $(VENV)/.tools system-packages ## damaged files, kills, lying servers, 
 		|| failed="$$failed monkey"; \
 	[ -z "$$failed" ] || { echo "ended badly:$$failed"; exit 1; }
 
-clean: ## remove .venv and what the demo wrote
-	rm -rf $(VENV) $(OUT)
+clean: ## remove .venv, the site and what the demo wrote
+	rm -rf $(VENV) $(OUT) site
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found;" \
@@ -91,6 +95,11 @@ $(VENV)/.tools: $(LOCK) | $(BIN)/python
 	@$(BIN)/python -m pip install --help | grep -q -e --group || $(NEW_PIP)
 	@$(PIP_INSTALL) -e '.[gui,studies]' --group dev
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.docs: $(VENV)/.tools
+	@echo "installing the documentation's tools into $(VENV) ..."
+	@$(PIP_INSTALL) --group docs
+	@touch $@
 
 # Installs what is missing where it may (root on Debian or Ubuntu); elsewhere says what to type.
 system-packages:
