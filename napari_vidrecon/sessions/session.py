@@ -33,6 +33,8 @@ LONGEST_SHOWN = 60
 MOST_SESSIONS_NAMED = 10
 MOST_MEASURED_CLIPS = 24
 TRAINING_TIER = "train"
+BEHAVIOR_VIDEO = "behavior_video"
+"""Not of the public format: a folder that a person may put beside its streams."""
 LABELLED_TIERS = (TRAINING_TIER, "oracle")
 EXCLUDED_TIER = "none"
 OLD_MICE = (
@@ -252,6 +254,35 @@ class Session:
         if fault is not None:
             raise fault.error()
         return array
+
+    def behavior_video(self, trial_id: int) -> np.ndarray | None:
+        """The video of the mouse beside a clip, where somebody has put one into the folder; see `docs/formats.md`.
+
+        Parameters
+        ----------
+        trial_id
+            One of `trial_ids`.
+
+        Returns
+        -------
+        np.ndarray | None
+            (rows, columns, frames) uint8 grey levels, at the frame rate of the clip, mapped; None without a file.
+
+        Raises
+        ------
+        SessionError
+            No such trial, or the file is no such video.
+        """
+        file = self.file(BEHAVIOR_VIDEO, self._known(trial_id))
+        if not file.is_file():
+            return None
+        video, frames = open_array(file, self.path), self.clip_frames(trial_id)
+        if video.ndim != 3 or video.dtype != np.uint8 or 0 in video.shape or video.shape[-1] < frames:
+            raise SessionError(
+                f"{file}: expected a uint8 video of shape (rows, columns, frames) with the {frames} frames of the "
+                f"clip, found {video.dtype} of shape {video.shape}; store it so, or take the file away"
+            )
+        return video
 
     def clip_frames(self, trial_id: int) -> int:
         """Length of a clip, told by the behaviour recorded with it; nothing else is read.

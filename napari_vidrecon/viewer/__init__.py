@@ -7,11 +7,13 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_vidrecon.viewer.behaviour import Behaviour as Behaviour
     from napari_vidrecon.viewer.main_widget import ReconstructionWidget as ReconstructionWidget
     from napari_vidrecon.viewer.studies.studies_widget import Studies as Studies
     from napari_vidrecon.viewer.traces import Traces as Traces
 
 _HOME = {
+    "Behaviour": "napari_vidrecon.viewer.behaviour",
     "ReconstructionWidget": "napari_vidrecon.viewer.main_widget",
     "Studies": "napari_vidrecon.viewer.studies.studies_widget",
     "Traces": "napari_vidrecon.viewer.traces",

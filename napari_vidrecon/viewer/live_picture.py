@@ -152,12 +152,9 @@ class LivePicture:
         return QRectF(left, top, box.width * camera.zoom, box.height * camera.zoom), QRect(origin, canvas.size())
 
     def _coloured(self, levels: np.ndarray) -> QImage:
-        """In the colours, contrast and gamma that a person has given the layer."""
         layer = self._board.layers.adopt(Role.RECONSTRUCTION, Image)
         assert layer is not None
-        low, high = layer.contrast_limits
-        share = np.clip((levels - low) / max(high - low, 1e-6), 0.0, 1.0) ** layer.gamma
-        return _image((255 * layer.colormap.map(share.ravel())).reshape(*levels.shape, 4))
+        return coloured(layer, levels)
 
     def _masks_drawn(self) -> QImage:
         model = self._board.model
@@ -166,6 +163,13 @@ class LivePicture:
             training, evaluation = (model.mask.binary(each) for each in made_from[1:])
             self._masks, self._outlines = made_from, _image(mask_tile(training, evaluation))
         return self._outlines
+
+
+def coloured(layer: Image, levels: np.ndarray) -> QImage:
+    """A frame (rows, columns) in the colours, contrast and gamma that a person has given its layer."""
+    low, high = layer.contrast_limits
+    share = np.clip((levels - low) / max(high - low, 1e-6), 0.0, 1.0) ** layer.gamma
+    return _image((255 * layer.colormap.map(share.ravel())).reshape(*levels.shape, 4))
 
 
 def _canvas_of(main: QMainWindow) -> QWidget | None:

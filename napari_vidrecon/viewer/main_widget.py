@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QDockWidget, QLayout, QMainWindow, QVBoxLayout, QWidg
 from napari_vidrecon.viewer.contributions.commands import (
     import_recording,
     open_folder,
+    show_behaviour,
     show_import,
     show_studies,
     show_traces,
@@ -107,6 +108,7 @@ class ReconstructionWidget(QWidget):
         self.studies_button = button("Studies…", "show_studies", partial(show_studies, napari_viewer))
         self.view_button = button("View…", "view_page", partial(self.pages.open_detail, VIEW))
         self.traces_button = button("Curves", "show_traces", partial(show_traces, napari_viewer))
+        self.behaviour_button = button("Behaviour", "show_behaviour", partial(show_behaviour, napari_viewer))
         self.shortcuts_button = button("Keys", "show_shortcuts", partial(show_shortcuts, napari_viewer))
         bind_shortcuts(napari_viewer)
         window = main_window_of(napari_viewer)
@@ -201,7 +203,7 @@ class ReconstructionWidget(QWidget):
         ):  # fmt: skip
             self.pages.add_detail(title, panel)
         self._feet = QWidget()
-        feet = row(self.view_button, self.traces_button, self.shortcuts_button)
+        feet = row(self.view_button, self.traces_button, self.behaviour_button, self.shortcuts_button)
         feet.setContentsMargins(0, 0, 0, 0)
         self._feet.setLayout(feet)
         self._below = QVBoxLayout()

@@ -33,6 +33,7 @@ from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.player import Player
 from napari_vidrecon.viewer.preferences import last_view, preferences, remember_view
 from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice
+from napari_vidrecon.viewer.second_screen import MoviesAlone
 from napari_vidrecon.viewer.stage_bar import StageBar
 from napari_vidrecon.viewer.studies.controller import StudyController
 from napari_vidrecon.viewer.tour import TourBar
@@ -49,7 +50,7 @@ class Workspace(QObject):
     """What one napari window holds of us.
 
     These are `model`, `faults`, `board`, `readout`, `pointing`, `player`, `controller`, `mask_fit`, `training`,
-    `fields`, `field_mapping`, `studies`, `exporter`, `stage_bar` and `tour`.
+    `fields`, `field_mapping`, `studies`, `exporter`, `stage_bar`, `tour` and `movies_alone`.
 
     Parameters
     ----------
@@ -96,12 +97,14 @@ class Workspace(QObject):
         with self.faults:
             take_last_view(self.model)
         self.model.view_changed.connect(self._remember_view)
-        self.stage_bar = self.tour = None
+        self.stage_bar = self.tour = self.movies_alone = None
         if isinstance(main_window, QMainWindow):
             # What opens below the board must not push the controls of the dock out of sight.
             main_window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
             self.stage_bar = StageBar(self.model, self.board, self.player, main_window)
             self.tour = TourBar(self.model, self.controller, main_window)
+            self.movies_alone = MoviesAlone(self.board, self.player, main_window)
+            self.stage_bar.alone_asked.connect(self.movies_alone.toggle)
             self.live_picture = LivePicture(self.board, main_window)
             self.destroyed.connect(self.live_picture.close)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction, QActionGroup
 from qtpy.QtWidgets import QComboBox, QLabel, QMainWindow, QSizePolicy, QToolBar
 
@@ -41,6 +42,9 @@ class StageBar(QToolBar):
         napari's main window; the bar is put below its menus.
     """
 
+    alone_asked = Signal()
+    """The movies alone are to be seen, without the window."""
+
     def __init__(self, model: ReconstructionModel, board: Board, player: Player, window: QMainWindow) -> None:
         super().__init__(TITLE, window)
         self.setObjectName(BAR_NAME)
@@ -54,6 +58,7 @@ class StageBar(QToolBar):
         self.mask.setCheckable(True)
         self.smooth = self._add("Smooth", "smooth_pixels", self._take_smooth)
         self.smooth.setCheckable(True)
+        self.alone = self._add("Alone", "movies_alone", self.alone_asked.emit)
         self.addSeparator()
         self.addWidget(QLabel(" Show "))
         self.show_as = self._add_choice("show_as", SHOWN_AS)

@@ -25,6 +25,9 @@ TOOLTIPS = {
     "subject": "What the run bar speaks of: the mouse, the clip, and its frames.",
     "tour_next": "Do this step of the tour. It opens the simulated mouse; runs that are kept on disk stay there.",
     "tour_skip": "Take the tour away, for good. Shift+F1, or “tour” in napari's command palette, brings it back.",
+    "show_behaviour": "Pupil and gaze as a drawn eye, the running speed, and the video of the mouse where the session "
+    "has one (Shift+N).",
+    "movies_alone": "Fill a screen with the movies alone, the second one if there is one. Escape leaves (F9).",
     # What
     "sample": "Open the simulated mouse that comes with the program: a made-up cortex that watched movies, "
     "with encoders trained on it. Nothing is downloaded.",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.viewer.importing.form import ImportForm
     from napari_vidrecon.viewer.panels.export_panel import ExportPanel
 
-MAIN_TITLE, TRACES_TITLE, STUDIES_TITLE = "Movie reconstruction", "Traces", "Studies"
+MAIN_TITLE, TRACES_TITLE, STUDIES_TITLE, BEHAVIOUR_TITLE = "Movie reconstruction", "Traces", "Studies", "Behaviour"
 LONG_JUMP_FRAMES = 10
 
 Docked = TypeVar("Docked", bound=QWidget)
@@ -45,6 +45,13 @@ def show_traces(viewer: napari.viewer.Viewer) -> QWidget:
     from napari_vidrecon.viewer.traces import Traces
 
     return _docked(viewer, Traces, TRACES_TITLE, "bottom")
+
+
+def show_behaviour(viewer: napari.viewer.Viewer) -> QWidget:
+    """Open the mouse's pupil and running beside the board, or bring them to the front."""
+    from napari_vidrecon.viewer.behaviour import Behaviour
+
+    return _docked(viewer, Behaviour, BEHAVIOUR_TITLE, "left")
 
 
 def show_import(viewer: napari.viewer.Viewer) -> ImportForm:
@@ -161,6 +168,13 @@ def go_to_worst_frame(viewer: napari.viewer.Viewer) -> None:
         _go_to(viewer, int(np.nanargmin(correlation)))
     else:
         model.message.emit("No frame of the reconstruction has a correlation yet: it is still grey.", False)
+
+
+def show_movies_alone(viewer: napari.viewer.Viewer) -> None:
+    """Fill a screen with the movies alone, or leave it."""
+    alone = workspace_of(viewer).movies_alone
+    assert alone is not None
+    alone.toggle()
 
 
 def next_error_mode(viewer: napari.viewer.Viewer) -> None:

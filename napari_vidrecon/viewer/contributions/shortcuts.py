@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QVBox
 
 from napari_vidrecon.viewer.contributions import commands
 from napari_vidrecon.viewer.main_window import main_window_of
+from napari_vidrecon.viewer.second_screen import KEY as SECOND_SCREEN_KEY
 from napari_vidrecon.viewer.stage_bar import LAYOUT_KEYS
 
 if TYPE_CHECKING:
@@ -70,6 +71,12 @@ SHORTCUTS = (
     Shortcut("Shift-U", "pause the run, or resume it", commands.pause_or_resume),
     Shortcut("Q", "tiles in napari's grid, or on the board", commands.toggle_grid),
     Shortcut("N", "curves over time", commands.show_traces),
+    Shortcut("Shift-N", "pupil, gaze and running", commands.show_behaviour),
+    Shortcut(
+        SECOND_SCREEN_KEY,
+        "the movies alone, full screen, on a second screen if there is one",
+        commands.show_movies_alone,
+    ),
     Shortcut("F1", "these shortcuts", show_shortcuts),
     Shortcut("Shift-F1", "the tour: three steps on the simulated mouse", commands.begin_tour),
 )

@@ -1,0 +1,75 @@
+"""The movies alone on a screen, and the mouse's behaviour beside the board."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, QRectF, Qt
+from qtpy.QtTest import QTest
+
+from napari_vidrecon.errors import SessionError
+from napari_vidrecon.sessions.session import open_session
+from napari_vidrecon.viewer.behaviour import NO_RUNNING, NOTHING
+from napari_vidrecon.viewer.contributions import commands
+from napari_vidrecon.viewer.main_widget import ReconstructionWidget
+from napari_vidrecon.viewer.registry import workspace_of
+from napari_vidrecon.viewer.second_screen import other_screen, places
+from napari_vidrecon.viewer.time_axis import present_frame
+
+
+def test_movies_and_mouse_follow_the_slider(docked: Callable[..., ReconstructionWidget], make_model) -> None:
+    widget = docked(filled=False)
+    viewer, model = widget.board.viewer, widget.model
+    alone = workspace_of(viewer).movies_alone
+    commands.show_movies_alone(viewer)
+    assert alone.isFullScreen()
+    assert alone.grab().toImage().pixelColor(3, 3).name() == "#000000"
+    behaviour = commands.show_behaviour(viewer)
+    assert behaviour.told == [NOTHING]
+
+    make_model(model)
+    assert [title for _, title in alone.shown] == ["Stimulus", "Reconstruction"]
+    first, eye = alone.grab().toImage(), behaviour.grab().toImage()
+    QTest.keyClick(alone, Qt.Key.Key_Right)
+    assert present_frame(viewer) == 1
+    assert alone.grab().toImage() != first
+    assert behaviour.grab().toImage() != eye
+    assert behaviour.told[0] == f"pupil {model.trial.behavior[0, 1]:.1f} px"
+    speed = behaviour._places()[2]
+    QTest.mouseClick(behaviour, Qt.MouseButton.LeftButton, pos=QPoint(round(speed.right()) - 1, round(speed.top()) + 2))
+    assert present_frame(viewer) >= model.trial.frames - 2
+
+    model.trial.behavior[1] = 0.0
+    assert behaviour.told[2] == NO_RUNNING
+    QTest.keyClick(alone, Qt.Key.Key_Escape)
+    assert not alone.isVisible()
+
+
+def test_a_second_screen_is_taken_where_there_is_one() -> None:
+    first, second = object(), object()
+    assert other_screen(first, [first, second]) is second
+    assert other_screen(first, [first]) is first
+
+
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1080, 1920), (3840, 1080), (300, 200)])
+@pytest.mark.parametrize("movies", [1, 2, 3])
+def test_movies_fill_a_screen_of_any_shape_without_leaving_it(width, height, movies):
+    whole = QRectF(0, 0, width, height)
+    found = places(whole, movies, 36 / 64, 30.0, 10.0)
+    assert all(whole.contains(place) for place in found)
+    assert not any(a.intersects(b) for a in found for b in found if a is not b)
+    assert found[0].width() > 0.3 * min(width, height)
+
+
+def test_a_video_of_the_mouse_is_read_where_there_is_one(copy_of_small_session) -> None:
+    session = open_session(copy_of_small_session)
+    assert session.behavior_video(0) is None
+    file = session.file("behavior_video", 0)
+    file.parent.mkdir()
+    np.save(file, np.zeros((12, 16, 60), np.uint8))
+    assert session.behavior_video(0).shape == (12, 16, 60)
+    np.save(file, np.zeros((12, 16, 59), np.uint8))
+    with pytest.raises(SessionError, match=r"expected a uint8 video .* 60 frames"):
+        session.behavior_video(0)
