@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import QRect, QRectF, Qt, QTimer
-from qtpy.QtGui import QGuiApplication, QImage, QPainter, QPaintEvent, QRasterWindow
+from qtpy.QtCore import QRect, QRectF, Qt, QTimer, Signal
+from qtpy.QtGui import QColor, QGuiApplication, QImage, QPainter, QPaintEvent, QRasterWindow
 from qtpy.QtWidgets import QMainWindow, QWidget
 from vispy.app.base import BaseCanvasBackend
 
@@ -27,6 +27,7 @@ from napari_vidrecon.viewer.model import ErrorMode, RunState
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.runner import Snapshot
     from napari_vidrecon.viewer.board import Board
+    from napari_vidrecon.viewer.board.tiles import Box
 
 PICTURE_MILLISECONDS = 80
 PLATFORM = "xcb"
@@ -60,7 +61,7 @@ class LivePicture:
         self._outlines: QImage | None = None
         # Also where the program ends in the middle of a run: Qt does not survive windows that are left to the very end.
         self._held: list[PictureWindow] = []
-        weakref.finalize(self, _let_go, self._held)
+        weakref.finalize(self, let_go, self._held)
         self._timer = QTimer()
         self._timer.setInterval(PICTURE_MILLISECONDS)
         self._timer.timeout.connect(self.draw)
@@ -96,7 +97,7 @@ class LivePicture:
         if self._board.model.state != RunState.RUNNING:
             self._timer.stop()
             self._movies = None
-            _let_go(self._held)
+            let_go(self._held)
 
     @property
     def window(self) -> PictureWindow | None:
@@ -124,14 +125,15 @@ class LivePicture:
     def draw(self) -> None:
         """Draw the frame on display as it is now."""
         main, movies = self._main, self._movies
-        canvas = None if main is None else _canvas_of(main)
+        canvas = None if main is None else canvas_of(main)
         if movies is None or main is None or canvas is None or not self.possible:
-            _let_go(self._held)
+            let_go(self._held)
             return
         frame = min(self._board.layers.frame, len(movies[1]) - 1)
         part = min((time.monotonic() - self._arrived_s) / self._way_s, 1.0)
         levels = (1 - part) * movies[0][frame] + part * movies[1][frame]
-        tile, whole = self._places(canvas, main)
+        box = self._board.layout.movie(self._board.movies.number_of(Role.RECONSTRUCTION))
+        tile, whole = place_of(self._board, box, canvas, main)
         shown = tile.intersected(QRectF(whole))
         if shown.isEmpty():
             return
@@ -140,16 +142,6 @@ class LivePicture:
             self._held[0].setParent(main.windowHandle())
         self._held[0].show_picture(self._coloured(levels), self._masks_drawn(), tile, shown.toAlignedRect() & whole)
         self.pictures += 1
-
-    def _places(self, canvas: QWidget, main: QMainWindow) -> tuple[QRectF, QRect]:
-        """The tile, and the canvas, in pixels of the main window."""
-        board = self._board
-        camera, box = board.viewer.scene.camera, board.layout.movie(board.movies.number_of(Role.RECONSTRUCTION))
-        origin = canvas.mapTo(main, canvas.rect().topLeft())
-        middle_y, middle_x = camera.center[-2:]
-        left = origin.x() + canvas.width() / 2 + (box.left - middle_x) * camera.zoom
-        top = origin.y() + canvas.height() / 2 + (box.top - middle_y) * camera.zoom
-        return QRectF(left, top, box.width * camera.zoom, box.height * camera.zoom), QRect(origin, canvas.size())
 
     def _coloured(self, levels: np.ndarray) -> QImage:
         layer = self._board.layers.adopt(Role.RECONSTRUCTION, Image)
@@ -161,7 +153,7 @@ class LivePicture:
         made_from = (model.mask, model.training_threshold, model.evaluation_threshold)
         if self._outlines is None or made_from != self._masks:
             training, evaluation = (model.mask.binary(each) for each in made_from[1:])
-            self._masks, self._outlines = made_from, _image(mask_tile(training, evaluation))
+            self._masks, self._outlines = made_from, image_of(mask_tile(training, evaluation))
         return self._outlines
 
 
@@ -169,26 +161,61 @@ def coloured(layer: Image, levels: np.ndarray) -> QImage:
     """A frame (rows, columns) in the colours, contrast and gamma that a person has given its layer."""
     low, high = layer.contrast_limits
     share = np.clip((levels - low) / max(high - low, 1e-6), 0.0, 1.0) ** layer.gamma
-    return _image((255 * layer.colormap.map(share.ravel())).reshape(*levels.shape, 4))
+    return image_of((255 * layer.colormap.map(share.ravel())).reshape(*levels.shape, 4))
 
 
-def _canvas_of(main: QMainWindow) -> QWidget | None:
+def canvas_of(main: QMainWindow) -> QWidget | None:
     """The board's own canvas; docks may have others."""
     middle = main.centralWidget()
     found = [] if middle is None else middle.findChildren(QWidget)
     return next((each for each in found if isinstance(each, BaseCanvasBackend)), None)
 
 
+def place_of(board: Board, box: Box, canvas: QWidget, main: QMainWindow) -> tuple[QRectF, QRect]:
+    """Where a part of the board is on the screen.
+
+    Parameters
+    ----------
+    board
+        What the canvas shows.
+    box
+        The part of it, world units.
+    canvas
+        Napari's.
+    main
+        Its window.
+
+    Returns
+    -------
+    tuple[QRectF, QRect]
+        The part, and the canvas, in pixels of the main window.
+    """
+    camera, origin = board.viewer.scene.camera, canvas.mapTo(main, canvas.rect().topLeft())
+    middle_y, middle_x = camera.center[-2:]
+    left = origin.x() + canvas.width() / 2 + (box.left - middle_x) * camera.zoom
+    top = origin.y() + canvas.height() / 2 + (box.top - middle_y) * camera.zoom
+    return QRectF(left, top, box.width * camera.zoom, box.height * camera.zoom), QRect(origin, canvas.size())
+
+
+LINE_COLOUR, LINE_WIDTH_PX = QColor(255, 255, 255, 230), 1.6
+
+
 class PictureWindow(QRasterWindow):
-    """Draws a picture and outlines over it; the mouse goes through."""
+    """Draws a picture and outlines over it, and a line; the mouse goes through."""
+
+    painted = Signal()
+    """Something new is on the screen."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setFlag(Qt.WindowType.WindowTransparentForInput, True)
         self.setFlag(Qt.WindowType.WindowDoesNotAcceptFocus, True)
         self.picture, self._outlines, self._at = QImage(), QImage(), QRectF()
+        self.line: float | None = None
 
-    def show_picture(self, picture: QImage, outlines: QImage, tile: QRectF, shown: QRect) -> None:
+    def show_picture(
+        self, picture: QImage, outlines: QImage, tile: QRectF, shown: QRect, line: float | None = None
+    ) -> None:
         """Show another picture.
 
         Parameters
@@ -199,8 +226,10 @@ class PictureWindow(QRasterWindow):
             In pixels of the parent.
         shown
             The part of it that can be seen.
+        line
+            Where a line is drawn from top to bottom, as a share of the width.
         """
-        self.picture, self._outlines = picture, outlines
+        self.picture, self._outlines, self.line = picture, outlines, line
         self._at = tile.translated(-shown.x(), -shown.y())
         if self.geometry() != shown:
             self.setGeometry(shown)
@@ -214,10 +243,14 @@ class PictureWindow(QRasterWindow):
         painter.drawImage(self._at, self.picture)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.drawImage(self._at, self._outlines)
+        if self.line is not None:
+            x = self._at.left() + self.line * self._at.width() - LINE_WIDTH_PX / 2
+            painter.fillRect(QRectF(x, self._at.top(), LINE_WIDTH_PX, self._at.height()), LINE_COLOUR)
         painter.end()
+        self.painted.emit()
 
 
-def _let_go(held: list[PictureWindow]) -> None:
+def let_go(held: list[PictureWindow]) -> None:
     """Take the window out of the main window, which would own it, and end it."""
     while held:
         window = held.pop()
@@ -226,7 +259,7 @@ def _let_go(held: list[PictureWindow]) -> None:
             window.setParent(None)
 
 
-def _image(pixels: np.ndarray) -> QImage:
+def image_of(pixels: np.ndarray) -> QImage:
     """(rows, columns, 4) RGBA, 0..255, as a picture that owns its pixels."""
     whole = np.ascontiguousarray(pixels, dtype=np.uint8)
     rows, columns = whole.shape[:2]

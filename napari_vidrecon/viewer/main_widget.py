@@ -153,11 +153,11 @@ class ReconstructionWidget(QWidget):
         event.acceptProposedAction()
 
     def event(self, event: QEvent) -> bool:
-        """Tell the frame when less room is needed: Qt's own would stay as wide as it ever had to be."""
+        """Tell the frame when less room is needed: Qt's own would stay as large as it ever had to be."""
         handled = super().event(event)
         frame = self.parentWidget()
         if event.type() == QEvent.Type.LayoutRequest and isinstance(frame, QDockWidget):
-            frame.setMinimumWidth(self.minimumSizeHint().width())
+            frame.setMinimumSize(self.minimumSizeHint().width(), 0)
         return handled
 
     def resizeEvent(self, event: QResizeEvent) -> None:

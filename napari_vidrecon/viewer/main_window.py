@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QDropEvent
-from qtpy.QtWidgets import QMainWindow, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QDockWidget, QMainWindow, QStackedWidget, QWidget
 from vispy.app.base import BaseCanvasBackend
 from vispy.scene import Node
 from vispy.scene.cameras import BaseCamera
@@ -40,6 +40,27 @@ def main_window_of(viewer: napari.components.ViewerModel) -> QWidget:
     if window is None:
         raise ConfigError("the viewer: expected one with a window, found a bare model; use napari.Viewer()")
     return window.main_menu.window()
+
+
+LIST_LINES, CONTROLS_LINES = 2.0, 20.0
+"""Least heights of napari's list of layers and of its controls: with more, no window is lower than 561 pixels."""
+
+
+def give_way(window: QMainWindow) -> None:
+    """Let napari's own docks become low, so that the window fits a screen of 540 pixels with a layer chosen."""
+    for name, kind, lines in (
+        ("layer list", QAbstractItemView, LIST_LINES),
+        ("layer controls", QStackedWidget, CONTROLS_LINES),
+    ):
+        for dock in window.findChildren(QDockWidget, name):
+            inside = dock.widget()
+            # What it once had to have as a window of its own is kept for ever.
+            dock.setMinimumHeight(0)
+            if inside is not None:
+                # One of them is what the dock holds, the other is inside of it.
+                for part in [inside, *inside.findChildren(kind)]:
+                    if isinstance(part, kind):
+                        part.setMinimumHeight(round(lines * part.fontMetrics().lineSpacing()))
 
 
 class FolderDrops(QObject):

@@ -27,9 +27,10 @@ from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.exporting import Exporter
 from napari_vidrecon.viewer.faults import FaultHook, Faults
 from napari_vidrecon.viewer.live_picture import LivePicture
-from napari_vidrecon.viewer.main_window import CanvasUpkeep, main_window_of
+from napari_vidrecon.viewer.main_window import CanvasUpkeep, give_way, main_window_of
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.played_pictures import PlayedPictures
 from napari_vidrecon.viewer.player import Player
 from napari_vidrecon.viewer.preferences import last_view, preferences, remember_view
 from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice
@@ -101,12 +102,15 @@ class Workspace(QObject):
         if isinstance(main_window, QMainWindow):
             # What opens below the board must not push the controls of the dock out of sight.
             main_window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+            give_way(main_window)
             self.stage_bar = StageBar(self.model, self.board, self.player, main_window)
             self.tour = TourBar(self.model, self.controller, main_window)
             self.movies_alone = MoviesAlone(self.board, self.player, main_window)
             self.stage_bar.alone_asked.connect(self.movies_alone.toggle)
             self.live_picture = LivePicture(self.board, main_window)
+            self.player.pictures = PlayedPictures(self.board, main_window)
             self.destroyed.connect(self.live_picture.close)
+            self.destroyed.connect(self.player.pictures.close)
 
     def tell(self, text: str, is_error: bool) -> None:
         """Tell a person one line: in the dock, or where there is none as a notification of napari's."""

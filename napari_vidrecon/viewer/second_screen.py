@@ -54,7 +54,7 @@ class MoviesAlone(QWidget):
         model = board.model
         for signal in (
             model.trial_changed, model.shown_changed, model.view_changed, model.snapshot_arrived, model.mask_changed,
-            model.looked_back_changed, model.state_changed, board.viewer.dims.events.current_step,
+            model.looked_back_changed, model.state_changed, board.viewer.dims.events.current_step, player.frame_shown,
         ):  # fmt: skip
             subscribe(self, signal, self._follow)
 
@@ -111,7 +111,7 @@ class MoviesAlone(QWidget):
         whole = QRectF(gap, gap, self.width() - 2 * gap, self.height() - 2 * gap - line)
         rows, columns = (self._board.layout.rows, self._board.layout.cols)
         for (layer, title), place in zip(shown, places(whole, len(shown), rows / columns, line, gap), strict=True):
-            levels = layer.data[min(self._board.layers.frame, len(layer.data) - 1)]
+            levels = layer.data[min(self._player.frame, len(layer.data) - 1)]
             painter.drawImage(place, coloured(layer, levels))
             words = QRectF(place.left(), place.bottom(), place.width(), line)
             painter.drawText(words, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, title)

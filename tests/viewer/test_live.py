@@ -11,6 +11,7 @@ from qtpy.QtGui import QMouseEvent
 from napari_vidrecon.reconstruction.history import History, StepInfo
 from napari_vidrecon.reconstruction.runner import Snapshot
 from napari_vidrecon.viewer import live_picture
+from napari_vidrecon.viewer import player as player_module
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.choices import ErrorMode
 from napari_vidrecon.viewer.controller import RunController
@@ -18,6 +19,7 @@ from napari_vidrecon.viewer.model import ReconstructionModel, RunState
 from napari_vidrecon.viewer.plots import ProgressPlot
 from napari_vidrecon.viewer.record import Course
 from napari_vidrecon.viewer.registry import workspace_of
+from napari_vidrecon.viewer.time_axis import present_frame
 
 PATIENCE_MS = 60_000
 
@@ -144,3 +146,34 @@ def test_dragging_over_the_steps_asks_for_them_and_a_double_click_for_the_newest
     assert asked[1] is None
     plot.mark_step(5.0)
     qtbot.waitUntil(lambda: plot._lines[0].isVisible(), timeout=5000)
+
+
+@pytest.mark.window
+def test_where_the_canvas_is_slow_what_moves_is_drawn_over_it_and_the_slider_is_exact_when_it_holds(
+    qtbot: QtBot, make_napari_viewer_proxy, make_model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = make_napari_viewer_proxy(show=True)
+    workspace = workspace_of(viewer)
+    model, player, board = make_model(workspace.model), workspace.player, workspace.board
+    pictures = player.pictures
+    monkeypatch.setattr(live_picture, "PLATFORM", live_picture.QGuiApplication.platformName())
+    monkeypatch.setattr(player_module, "FAST_S", 0.0)
+    painted: list[int] = []
+    pictures.painted.connect(painted.append)
+    player.play()
+    qtbot.waitUntil(lambda: len(painted) >= 5, timeout=20_000)
+    # Three movies and the strip, each just over its place, as the canvas has it.
+    stimulus = pictures.windows[0]
+    assert len(pictures.windows) == len(board.layout.all_movies) + 1
+    assert stimulus.width() == pytest.approx(board.layout.movie(0).width * viewer.scene.camera.zoom, abs=2)
+    assert pictures.show(7)
+    assert stimulus.picture.pixelColor(5, 9).red() == pytest.approx(model.trial.video[7, 9, 5], abs=1.5)
+    assert pictures.windows[-1].line == pytest.approx(7.5 / 48)
+    shown = player.frame
+    player.stop()
+    assert present_frame(viewer) == shown
+    qtbot.waitUntil(lambda: not pictures.windows, timeout=5000)
+    # A layer of a person's may lie over the movies: the canvas alone draws it.
+    viewer.add_points(np.zeros((1, 2)))
+    pictures.prepare()
+    assert not pictures.show(7)

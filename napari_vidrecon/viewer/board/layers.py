@@ -283,6 +283,10 @@ class ComputedFrames(ABC):
             self._read = (place, found)
         return found
 
+    def frame(self, number: int) -> np.ndarray:
+        """(rows, columns) of one frame, of which nothing is remembered."""
+        return self._computed(number)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[...], dtype=dtype)
 

@@ -1,0 +1,255 @@
+"""The board as it plays, in small windows of the system over its tiles, where a picture of the whole canvas is slow.
+
+Without a graphics card a picture of napari's canvas takes 60 ms and more, for the window around it is composed anew as
+well. What moves while a movie plays is little: a frame a tile, and the line of the present time. Drawn alone it takes
+two milliseconds. The canvas, the slider and what follows them go along as often as the machine can, and are exact as
+soon as it holds.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, field
+
+import numpy as np
+from napari.layers import Image, Layer
+from napari.utils.theme import get_theme
+from psygnal import Signal
+from qtpy.QtCore import QRectF
+from qtpy.QtGui import QColor, QGuiApplication, QImage, QPainter
+from qtpy.QtWidgets import QDialog, QMainWindow, QWidget
+
+from napari_vidrecon.viewer import live_picture
+from napari_vidrecon.viewer.board import Board
+from napari_vidrecon.viewer.board.layers import ROLE_KEY, ComputedFrames, Role
+from napari_vidrecon.viewer.board.tiles import Box
+from napari_vidrecon.viewer.live_picture import PictureWindow, canvas_of, image_of, let_go, place_of
+from napari_vidrecon.viewer.model import RunState
+
+LEVELS = 256
+BLENDINGS = frozenset(("translucent", "translucent_no_depth", "opaque"))
+"""What is drawn here as napari does; with another blending, napari does it."""
+
+
+@dataclass
+class PlayedTile:
+    """A part of the board and what is drawn there.
+
+    Parameters
+    ----------
+    box
+        Where it is, world units.
+    window
+        Draws it.
+    movies
+        Layers of which a frame is drawn, from the lowest to the highest.
+    still
+        What lies over them, of the size on the screen.
+    has_line
+        Time runs from its left to its right.
+    """
+
+    box: Box
+    window: PictureWindow
+    movies: list[Image]
+    still: QImage
+    has_line: bool
+    colours: dict[Image, np.ndarray] = field(default_factory=dict)
+
+
+class PlayedPictures:
+    """Draws a frame of all that moves on the board.
+
+    Where it cannot, the canvas is all there is to see: in napari's grid, in three dimensions, when a person has zoomed
+    or has layers of their own on the board, while a run goes on, and on systems other than X.
+
+    Parameters
+    ----------
+    board
+        What plays.
+    main_window
+        Napari's.
+    """
+
+    painted = Signal(int)
+    """A frame is on the screen; for who measures."""
+
+    def __init__(self, board: Board, main_window: QMainWindow) -> None:
+        self._board, self._window_of = board, weakref.ref(main_window)
+        self._tiles: list[PlayedTile] = []
+        self._held: list[PictureWindow] = []
+        weakref.finalize(self, let_go, self._held)
+        self._frame = 0
+        self._made_for: tuple[object, ...] = ()
+
+    @property
+    def windows(self) -> list[PictureWindow]:
+        """Where it is drawn; none while nothing plays."""
+        return list(self._held)
+
+    def _possible(self, main: QMainWindow | None) -> bool:
+        board, model = self._board, self._board.model
+        if main is None or not main.isVisible() or QGuiApplication.platformName() != live_picture.PLATFORM:
+            return False
+        if model.trial is None or model.grid or model.blinking or model.state is RunState.RUNNING:
+            return False
+        if not board.layers.flat or board.camera.moved:
+            return False
+        shown = [layer for layer in board.viewer.layers if layer.visible]
+        return all(map(_is_drawn, shown)) and not any(dialog.isVisible() for dialog in main.findChildren(QDialog))
+
+    def prepare(self) -> None:
+        """Take over what the canvas shows now; to be asked for whenever the canvas was drawn anew."""
+        main = self._window_of()
+        canvas = None if main is None else canvas_of(main)
+        if main is None or canvas is None or not self._possible(main):
+            self.close()
+            return
+        layout, self._made_for = self._board.layout, self._now()
+        moving = [(box, False) for box in layout.all_movies]
+        if layout.strip is not None:
+            moving.append((layout.strip, True))
+        for number in range(len(layout.raster_tiles)):
+            raster, top = layout.raster(number), layout.activity.top
+            moving.append((Box(top, raster.left, raster.bottom - top, raster.width), True))
+        if len(self._held) != len(moving):
+            let_go(self._held)
+            self._held += [PictureWindow() for _ in moving]
+            for window in self._held:
+                window.setParent(main.windowHandle())
+            self._held[0].painted.connect(lambda: self.painted.emit(self._frame))
+        self._tiles = [
+            self._tile(box, has_line, window, canvas)
+            for (box, has_line), window in zip(moving, self._held, strict=True)
+        ]
+
+    def show(self, frame: int) -> bool:
+        """Draw a frame.
+
+        Returns
+        -------
+        bool
+            False where the canvas has to.
+        """
+        main = self._window_of()
+        canvas = None if main is None else canvas_of(main)
+        if not self._tiles or main is None or canvas is None or self._now() != self._made_for:
+            return False
+        self._frame = frame
+        for tile in self._tiles:
+            at, whole = place_of(self._board, tile.box, canvas, main)
+            shown = at.intersected(QRectF(whole)).toAlignedRect() & whole
+            if not shown.isEmpty():
+                share = (frame + 0.5) / self._board.layout.frames if tile.has_line else None
+                tile.window.show_picture(self._composed(tile, frame), tile.still, at, shown, share)
+        return True
+
+    def _now(self) -> tuple[object, ...]:
+        """What makes another picture of the canvas, other than time."""
+        board = self._board
+        shown = [id(layer) for layer in board.viewer.layers if layer.visible]
+        return (board.layout, board.model.state, board.camera.view, *shown)
+
+    def close(self) -> None:
+        """Leave the board to the canvas."""
+        self._tiles = []
+        let_go(self._held)
+
+    def _tile(self, box: Box, has_line: bool, window: PictureWindow, canvas: QWidget) -> PlayedTile:
+        layers = [layer for layer in self._board.viewer.layers if layer.visible and isinstance(layer, Image)]
+        there = [layer for layer in layers if _overlap(_box_of(layer), box)]
+        base = Role.ERROR_BASE
+        movies = [layer for layer in there if layer.ndim == 3 or layer.metadata[ROLE_KEY] == base]
+        still = [layer for layer in there if layer not in movies and layer.metadata[ROLE_KEY] != Role.NOW]
+        colours = {layer: _lookup(layer) for layer in movies}
+        return PlayedTile(box, window, movies, self._still(still, box, not movies, canvas), has_line, colours)
+
+    def _still(self, layers: list[Image], box: Box, opaque: bool, canvas: QWidget) -> QImage:
+        """Draw what does not move, as large as it is on the screen."""
+        zoom, ratio = self._board.viewer.scene.camera.zoom, canvas.devicePixelRatioF()
+        pixels = zoom * ratio
+        size = (max(round(box.width * pixels), 1), max(round(box.height * pixels), 1))
+        picture = QImage(*size, QImage.Format.Format_ARGB32_Premultiplied)
+        ground = QColor(get_theme(self._board.viewer.theme).canvas.as_hex()) if opaque else QColor(0, 0, 0, 0)
+        picture.fill(ground)
+        painter = QPainter(picture)
+        for layer in layers:
+            at = _box_of(layer)
+            where = QRectF(
+                (at.left - box.left) * pixels, (at.top - box.top) * pixels, at.width * pixels, at.height * pixels
+            )
+            smooth = layer.interpolation2d != "nearest"
+            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, smooth)
+            painter.setOpacity(layer.opacity)
+            pixels_of = layer.data if layer.rgb else _coloured(np.asarray(layer.data), layer, _lookup(layer))
+            painter.drawImage(where, image_of(pixels_of))
+        painter.end()
+        return picture
+
+    def _composed(self, tile: PlayedTile, frame: int) -> QImage:
+        """A frame of all movies of a tile, one over the other; an empty picture where there are none."""
+        under: np.ndarray | None = None
+        for layer in tile.movies:
+            levels = self._levels(layer, frame, tile.box)
+            over = _coloured(levels, layer, tile.colours[layer]).astype(np.float32)
+            if under is None or under.shape != over.shape:
+                under = over
+            else:
+                share = over[..., 3:] / 255 * layer.opacity
+                under[..., :3] += share * (over[..., :3] - under[..., :3])
+        if under is None:
+            return QImage()
+        return image_of(under)
+
+    def _levels(self, layer: Image, frame: int, box: Box) -> np.ndarray:
+        """(rows, columns) of a layer's frame inside a box."""
+        movie: Layer | None = layer
+        if layer.metadata[ROLE_KEY] == Role.ERROR_BASE:
+            over = Role.RECONSTRUCTION if self._board.model.error_over == "reconstruction" else Role.STIMULUS
+            movie = self._board.layers.adopt(over, Image)
+        assert movie is not None
+        data, whole, pitch = movie.data, _box_of(layer), self._board.layout.pitch
+        number = min(frame, len(data) - 1)
+        picture = data.frame(number) if isinstance(data, ComputedFrames) else np.asarray(data[number])
+        top, left = round((box.top - whole.top) / pitch), round((box.left - whole.left) / pitch)
+        return picture[max(top, 0) :, max(left, 0) :][: round(box.height / pitch), : round(box.width / pitch)]
+
+
+def _is_drawn(layer: Layer) -> bool:
+    """Whether a layer can be drawn here, or is words that no tile has."""
+    role = layer.metadata.get(ROLE_KEY)
+    if role == Role.CAPTIONS:
+        return True
+    return role is not None and isinstance(layer, Image) and (role == Role.NOW or layer.blending in BLENDINGS)
+
+
+def _box_of(layer: Layer) -> Box:
+    (rows, columns), (height, width), (y, x) = layer.data.shape[:2], layer.scale[-2:], layer.translate[-2:]
+    if layer.ndim > 2:
+        rows, columns = layer.data.shape[1:3]
+    return Box(y - height / 2, x - width / 2, height * rows, width * columns)
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    margin = min(one.height, one.width, other.height, other.width) / 100
+    apart_y = one.bottom - margin <= other.top or other.bottom - margin <= one.top
+    return not (apart_y or one.right - margin <= other.left or other.right - margin <= one.left)
+
+
+def _lookup(layer: Image) -> np.ndarray:
+    """(256, 4) uint8 colours of a layer, from the lower of its limits to the upper."""
+    if layer.rgb:
+        return np.zeros((LEVELS, 4), np.uint8)
+    share = np.linspace(0, 1, LEVELS) ** layer.gamma
+    return np.round(255 * layer.colormap.map(share)).astype(np.uint8)
+
+
+def _coloured(levels: np.ndarray, layer: Image, colours: np.ndarray) -> np.ndarray:
+    """(rows, columns, 4) uint8; clear where nothing is known."""
+    low, high = layer.contrast_limits
+    share = (levels - np.float32(low)) * np.float32((LEVELS - 1) / max(high - low, 1e-6))
+    known = np.isfinite(share)
+    found = colours[np.clip(np.where(known, share, 0), 0, LEVELS - 1).astype(np.intp)]
+    if not known.all():
+        found[~known] = 0
+    return found
