@@ -47,6 +47,8 @@ class PlayedTile:
         What lies over them, of the size on the screen.
     has_line
         Time runs from its left to its right.
+    colours
+        Of every movie, (256, 4) uint8.
     """
 
     box: Box
