@@ -63,6 +63,10 @@ docs: $(VENV)/.docs ## the documentation's site, into site/; fails at any warnin
 bench: $(VENV)/.installed ## speed beside the published loop, to docs/performance.md; half an hour
 	$(BIN)/python -m benchmarks.speed --out docs/performance.json --markdown docs/performance.md --overwrite
 
+kernels: $(VENV)/.tools ## the GPU's fused kernels by Triton's interpreter (installs Triton, 1 GB)
+	$(PIP_INSTALL) triton
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 0 tests/encoders/frozen/test_fused_block.py
+
 torture: $(VENV)/.tools system-packages ## damaged files, kills, lying servers, odd surroundings, a monkey on the window; hours
 	@export OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1; failed=; \
 	$(BIN)/python -m benchmarks.safety.damage --seeds 5 --cases 1000 || failed="$$failed damage"; \

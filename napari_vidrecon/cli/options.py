@@ -36,7 +36,10 @@ ForceMouse = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")]
 Precision = Annotated[
     str,
-    typer.Option(help="float32, or bfloat16 (faster on a GPU) where the encoder's gradient keeps its direction in it."),
+    typer.Option(
+        help="float32; or, faster on a CUDA GPU and only where the encoder's gradient stays what it is: tf32 (fused "
+        "kernels), bfloat16."
+    ),
 ]
 MemoryLimit = Annotated[
     float | None,

@@ -67,8 +67,8 @@ def load_encoder(
     neurons
         Neuron count of the recording; chooses the readout where exactly one fits.
     precision
-        "float32", or "bfloat16" if its gradient keeps its direction in it, which is checked; a line says so where it
-        does not.
+        "float32"; "tf32": fused kernels on a CUDA device, its numbers in float32 and its matrix products in TF32;
+        "bfloat16". Both only where its gradient stays what it is, which is checked; a line says so where it does not.
     memory_gib
         What windows at once may take of the device's memory, GiB; None for a part of what is free.
 
@@ -90,8 +90,8 @@ def load_encoder(
     1000
     """
     path = Path(path)
-    if not isinstance(precision, str) or precision not in ("float32", "bfloat16"):
-        raise EncoderError(f"precision {shown(precision)}: expected float32 or bfloat16")
+    if not isinstance(precision, str) or precision not in ("float32", "tf32", "bfloat16"):
+        raise EncoderError(f"precision {shown(precision)}: expected float32, tf32 or bfloat16")
     # Not more than any machine has; a limit of NaN would be none.
     if memory_gib is not None and (
         isinstance(memory_gib, bool) or not isinstance(memory_gib, Real) or not 0 < memory_gib <= MOST_GIB
@@ -126,6 +126,8 @@ def load_encoder(
         bound_memory(encoder.device, encoder.memory_limit)
     if precision == "bfloat16":
         encoder.use_bfloat16()
+    elif precision == "tf32":
+        encoder.use_tf32()
     return encoder
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,15 +13,14 @@ from napari_vidrecon.encoders.architecture import Architecture
 from napari_vidrecon.encoders.chunks import check_chunk, chunk_by_chunk, chunk_that_fits
 from napari_vidrecon.encoders.encoder import BEHAVIOR_CHANNELS, INPUT_CHANNELS, Encoder, EncoderSpec
 from napari_vidrecon.encoders.frozen.forms import FrozenForm, form_of
+from napari_vidrecon.encoders.frozen.fused_block import FusedPasses, Tiling, kernels_at_hand
+from napari_vidrecon.encoders.gradient_gate import keeps_direction, why_another_gradient
 from napari_vidrecon.errors import EncoderError
 from napari_vidrecon.sessions.movie_statistics import MovieStatistics
 from napari_vidrecon.settings import finite_number
 
-LEAST_COSINE = 0.999
-"""Between the gradients in bfloat16 and in float32, for an encoder to compute in bfloat16."""
 CHECKED_WINDOWS = 2
 LARGEST_GREY_LEVEL = 255.0
-Form = Callable[[torch.Tensor], torch.Tensor]
 logger = logging.getLogger(__name__)
 
 
@@ -61,6 +59,7 @@ class WindowEncoder:
         self._form = form_of(module)
         self._frozen: tuple[tuple, FrozenForm] | None = None
         self._precision: torch.dtype | None = None
+        self._kernels: FusedPasses | None = None
         self.memory_limit: int | None = None
         """Bytes that windows at once may take; None for a part of what is free."""
 
@@ -89,13 +88,14 @@ class WindowEncoder:
 
     @property
     def precision(self) -> str:
-        """What it computes in: "float32", "bfloat16", ..."""
-        return str(self._precision or self.dtype).removeprefix("torch.")
+        """What it computes in: "float32", "tf32", "bfloat16", ..."""
+        return "tf32" if self._kernels is not None else str(self._precision or self.dtype).removeprefix("torch.")
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> WindowEncoder:
-        """Move to another device or floating-point type, in place; `use_bfloat16` has to be called again."""
+        """Move to another device or floating-point type, in place; `use_bfloat16` or `use_tf32` to be called again."""
         self.module.to(device=device, dtype=dtype)
-        self._tensors, self._frozen, self._precision = _tensors_of(self.module), None, None
+        self._tensors, self._frozen = _tensors_of(self.module), None
+        self._precision, self._kernels = None, None
         self.device = torch.device(device) if device is not None else self.device
         return self
 
@@ -216,15 +216,57 @@ class WindowEncoder:
         """
         form = self._form
         if form is not None and form.takes_precision:
-            canvas, size = self.spec.canvas, self.spec.windows.size
-            noise = torch.rand(
-                CHECKED_WINDOWS * size, canvas.rows, canvas.columns, generator=torch.Generator().manual_seed(0)
-            )
-            windows = self.pack(LARGEST_GREY_LEVEL * noise).unflatten(1, (CHECKED_WINDOWS, size)).transpose(0, 1)
             forms = form.of(self.module, precision=torch.bfloat16), form.of(self.module)
-            self._precision = torch.bfloat16 if keeps_direction(*forms, windows, self.spec.name) else None
-            self._frozen = None
+            kept = keeps_direction(*forms, self._noise_windows(), self.spec.name)
+            self._precision, self._kernels, self._frozen = torch.bfloat16 if kept else None, None, None
         return self._precision is not None
+
+    def use_tf32(self, tiling: Tiling | None = None) -> bool:
+        """Compute by fused kernels, matrix products in TF32, where the device can and the gradient stays what it is.
+
+        Numbers that are stored, and sums, stay in float32.
+
+        Parameters
+        ----------
+        tiling
+            How the kernels cut their work; None for the usual way.
+
+        Returns
+        -------
+        bool
+            False where it stays as it was; a line of the log says why.
+        """
+        why = self._why_no_kernels()
+        passes = FusedPasses(tiling)
+        if why is None:
+            assert self._form is not None
+            fused, plain = self._form.of(self.module), self._form.of(self.module)
+            if passes.take_over(fused.blocks) < len(fused.blocks):
+                why = "its blocks have other sizes than the kernels"
+            else:
+                why = why_another_gradient(fused, plain, self._noise_windows())
+        if why is not None:
+            logger.warning("%s: %s; it stays in %s", self.spec.name, why, self.precision)
+            return False
+        self._precision, self._kernels, self._frozen = None, passes, None
+        return True
+
+    def _why_no_kernels(self) -> str | None:
+        if self._form is None:
+            return f"there are no fused kernels for the architecture {self.spec.architecture}"
+        if not kernels_at_hand():
+            return "the kernels need Triton, which comes with torch for CUDA and is not installed here"
+        if self.device.type != "cuda":
+            return f"the kernels need a CUDA device, and this is {self.device.type}"
+        return None
+
+    def _noise_windows(self) -> torch.Tensor:
+        """Windows to compare two ways of computing on."""
+        canvas, size = self.spec.canvas, self.spec.windows.size
+        noise = torch.rand(
+            CHECKED_WINDOWS * size, canvas.rows, canvas.columns, generator=torch.Generator().manual_seed(0)
+        )
+        return self.pack(LARGEST_GREY_LEVEL * noise).unflatten(1, (CHECKED_WINDOWS, size)).transpose(0, 1)
 
     def frozen(self, form: type[FrozenForm]) -> FrozenForm:
         """The module's form for frozen weights, of the weights as they are now."""
@@ -232,7 +274,10 @@ class WindowEncoder:
         frozen = self._frozen
         if frozen is None or frozen[0] != weights:
             # Two threads that come here at once build it twice; that harms nothing.
-            frozen = self._frozen = (weights, form.of(self.module, precision=self._precision))
+            made = form.of(self.module, precision=self._precision)
+            if self._kernels is not None:
+                self._kernels.take_over(made.blocks)
+            frozen = self._frozen = (weights, made)
         return frozen[1]
 
     def predict(
@@ -330,65 +375,3 @@ def predict_clip(encoder: Encoder, inputs: torch.Tensor, chunk: int | None = Non
     activity = (total / coverage[:, None]).T.contiguous()
     check_finite(encoder, activity)
     return activity
-
-
-def gradient_cosine(form: Form, reference: Form, windows: torch.Tensor) -> float:
-    """Cosine between the movie gradients of two forms of an encoder.
-
-    Parameters
-    ----------
-    form, reference
-        Map windows to activity.
-    windows
-        (B, 5, size, rows, columns).
-
-    Returns
-    -------
-    float
-        -1..1.
-    """
-    generator = torch.Generator().manual_seed(0)
-    target: torch.Tensor | None = None
-    gradients = []
-    for each in (reference, form):
-        leaf = windows.detach().clone().requires_grad_(True)
-        activity = each(leaf)
-        if target is None:
-            drawn = torch.rand(activity.shape, generator=generator).to(activity)
-            target = 2.0 * activity.detach().mean() * drawn
-        loss = (activity - target * torch.log(activity + torch.finfo(activity.dtype).eps)).sum()
-        gradients.append(torch.autograd.grad(loss, leaf)[0][:, 0].cpu().double().flatten())
-    return float(torch.nn.functional.cosine_similarity(gradients[0], gradients[1], dim=0))
-
-
-def keeps_direction(form: Form, reference: Form, windows: torch.Tensor, name: str) -> bool:
-    """Whether the gradient of an encoder's form in bfloat16 keeps its direction.
-
-    A line of the log says so where it does not.
-
-    Parameters
-    ----------
-    form
-        In bfloat16.
-    reference
-        The same in float32.
-    windows
-        (B, 5, size, rows, columns), what both are asked for.
-    name
-        Of the encoder, for the line.
-
-    Returns
-    -------
-    bool
-        The cosine of both gradients is large enough.
-    """
-    cosine = gradient_cosine(form, reference, windows)
-    if cosine >= LEAST_COSINE:
-        return True
-    logger.warning(
-        "%s: in bfloat16 its gradient differs (cosine %.5f, expected at least %s); it stays in its own precision",
-        name,
-        cosine,
-        LEAST_COSINE,
-    )
-    return False

@@ -37,6 +37,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from napari_vidrecon.encoders.frozen.backend import FRAMES, ROWS, BufferPool, Loans, matrix_product_for
+from napari_vidrecon.encoders.frozen.fused_block import FusedKept, FusedPasses
 
 Affine = tuple[torch.Tensor, torch.Tensor]
 """Weight (out, in, ...) and bias (out,)."""
@@ -171,6 +172,8 @@ class FoldedBlock:
         self.contract, self.contract_back = self.stored(contract[0].flatten(1)), self.stored(contract[0].flatten(1).T)
         self.shortcut_scale, self.bias = self.stored(shortcut[0]), self.stored(contract[1] + shortcut[1])
         self.out = len(self.bias)
+        self.fused: FusedPasses | None = None
+        """Set where kernels of the device do both passes."""
 
     def stored(self, tensor: torch.Tensor) -> torch.Tensor:
         """In the precision and on the device of the encoder."""
@@ -184,9 +187,13 @@ class FoldedBlock:
 
     # Forward
 
-    def forward(self, x: torch.Tensor, *, keep: bool) -> tuple[torch.Tensor, list[Kept]]:
+    def forward(self, x: torch.Tensor, *, keep: bool) -> tuple[torch.Tensor, list[Kept] | FusedKept | None]:
         """The block, and what its backward pass needs if that is to be kept."""
         x = self.with_position(x)
+        if self.fused is not None:
+            y, all_kept = self.fused.forward(self, x, keep=keep)
+            self.add_shortcut(y, x)
+            return y, all_kept
         rows, columns = (-(-length // self.stride) for length in x.shape[2:4])
         y = x.new_empty(*x.shape[:2], rows, columns, self.out)
         kept = [self._forward_group(x[group], y[group], keep) for group in self.groups(x)]
@@ -227,6 +234,14 @@ class FoldedBlock:
     def expanded(self, x: torch.Tensor, t: slice) -> torch.Tensor:
         """u1 of some frames."""
         return self.product(x[:, t], self.expand, self.expand_bias)
+
+    def expansion_input(self, x: torch.Tensor) -> torch.Tensor:
+        """What `expand` is multiplied with to give u1 without its tables."""
+        return x
+
+    def expansion_tables(self, shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What is added to give u1: (frames or 1, M), and (rows, columns, M) or None."""
+        return self.expand_bias[None], None
 
     def space(self, x: torch.Tensor) -> torch.Tensor:
         """Depthwise convolution over rows and columns, at the stride."""
@@ -296,8 +311,13 @@ class FoldedBlock:
 
     # Backward
 
-    def backward(self, dy: torch.Tensor, kept: list[Kept]) -> torch.Tensor:
+    def backward(self, dy: torch.Tensor, kept: list[Kept] | FusedKept) -> torch.Tensor:
         """Gradient of the input. What was kept is used up."""
+        if isinstance(kept, FusedKept):
+            assert self.fused is not None
+            dx = self.fused.backward(self, dy, kept)
+            self.add_shortcut_gradient(dx, dy)
+            return dx
         x_shape = (*dy.shape[:2], *kept[0].x.shape[2:])
         dx = dy.new_empty(x_shape)
         for group, each in zip(self.groups(dy), kept, strict=True):

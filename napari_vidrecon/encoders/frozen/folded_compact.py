@@ -84,6 +84,9 @@ class FoldedCompactBlock(FoldedBlock):
         )
         self.table = self.stored(block.time_table + block.space_table)
 
+    def expansion_input(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.table
+
     def expanded(self, x: torch.Tensor, t: slice) -> torch.Tensor:
         return self.product(x[:, t] + self.table[t], self.expand, self.expand_bias)
 
@@ -168,7 +171,7 @@ class FoldedCompact:
             stem, bias = folded_pair(module.stem.weight, module.stem_norm)
             self._stem, self._stem_bias = stem.to(module.stem.weight), bias.to(module.stem.weight)
             children: Any = module.blocks
-            self._blocks = [FoldedCompactBlock(block, kept) for block in children]
+            self.blocks: list[FoldedBlock] = [FoldedCompactBlock(block, kept) for block in children]
             readout: Any = module.readouts[mouse]
             self._readout = FoldedFactorisedReadout(readout)
 
@@ -199,6 +202,6 @@ class FoldedCompact:
         scaled = module.scaled(windows[:, 0]).flatten(0, 1)[:, None]
         x = strided_conv2d(scaled, self._stem, config.stem_stride, config.stem_kernel // 2)
         x = (x.permute(0, 2, 3, 1) + self._stem_bias).unflatten(0, (clips, frames)).contiguous()
-        for block in self._blocks:
+        for block in self.blocks:
             x = block(x)
         return self._readout(x, module.behavior_of(windows), neurons)

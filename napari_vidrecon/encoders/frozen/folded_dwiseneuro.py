@@ -143,6 +143,10 @@ class FoldedFirstBlock(FoldedResidual):
             self.tables[size] = [self.stored(part) for part in parts]
         return self.tables[size]
 
+    def expansion_tables(self, shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor | None]:
+        f, g, _, _ = self.tables_for(shape)
+        return f, g
+
     def expanded(self, x: torch.Tensor, t: slice) -> torch.Tensor:
         f, g, _, _ = self.tables_for(x.shape)
         # A matrix product a frame, so that f(t) is its bias and costs nothing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 from napari_vidrecon.encoders.architectures.compact import Compact
 from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuro
+from napari_vidrecon.encoders.frozen.folded_block import FoldedBlock
 from napari_vidrecon.encoders.frozen.folded_compact import FoldedCompact
 from napari_vidrecon.encoders.frozen.folded_dwiseneuro import FoldedDwiseNeuro
 
@@ -18,6 +20,10 @@ class FrozenForm(Protocol):
 
     takes_precision: bool
     """Whether it can compute in another precision than the module's."""
+
+    @property
+    def blocks(self) -> Sequence[FoldedBlock]:
+        """Its inverted residuals, first first."""
 
     @classmethod
     def of(cls, module: Any, mouse: int = 0, precision: torch.dtype | None = None) -> FrozenForm:
