@@ -25,6 +25,8 @@ BYTES_A_GIB = 1 << 30
 LOWEST_PYTHON = (3, 11)
 OF_THE_WINDOW = ("napari", "pyqtgraph")
 INSTALL_WINDOW = f"{sys.executable} -m pip install 'napari-vidrecon[gui]'"
+CUDNN_WRONG, CUDNN_MENDED = (90800, 91300), 91500
+"""As torch counts: whose bfloat16 3-D convolutions can be wrong, and from when on torch 2.9 uses them again."""
 LINUX_LIBRARIES = {
     "GL": "libgl1",
     "EGL": "libegl1",
@@ -87,11 +89,8 @@ def doctor(
 
 
 def _rows(finding: Finding) -> Iterator[tuple[str, str]]:
-    if finding.sound:
-        yield finding.name, finding.found
-        return
     word = "MISSING" if finding.essential else "missing, but only needed for the window or for some files"
-    yield finding.name, f"{finding.found} ({word})"
+    yield finding.name, finding.found if finding.sound else f"{finding.found} ({word})"
     if finding.remedy:
         yield "", f"mend it: {finding.remedy}"
 
@@ -140,6 +139,53 @@ def _torch() -> Iterator[Finding]:
     if torch.backends.mps.is_available():
         devices.append("mps")
     yield Finding("devices", ", ".join(devices))
+    if torch.cuda.is_available():
+        yield from cuda_findings(torch.__version__, torch.backends.cudnn.version())
+
+
+def cuda_findings(torch_version: str, cudnn: int | None) -> Iterator[Finding]:
+    """What of CUDA's libraries matters here, and versions known to be slow or wrong in three-dimensional convolutions.
+
+    These are what encoders are trained with, in 16 bits. Reconstructions use two-dimensional ones.
+
+    Parameters
+    ----------
+    torch_version
+        As "2.9.0+cu128".
+    cudnn
+        As torch tells it, 91002 for 9.10.2; None where it has none.
+
+    Yields
+    ------
+    Iterator[Finding]
+        cuDNN, and Triton.
+
+    References
+    ----------
+    pytorch/pytorch 163539, 166122, 166643.
+    """
+    from napari_vidrecon.encoders.frozen.fused_block import kernels_at_hand
+
+    if cudnn is None:
+        yield Finding(
+            "cuDNN", "none, so convolutions on CUDA are slow", False, remedy="install torch's CUDA build anew"
+        )
+    else:
+        words = f"{cudnn // 10000}.{cudnn // 100 % 100}.{cudnn % 100}"
+        without = torch_version.startswith("2.9.") and cudnn < CUDNN_MENDED
+        wrong = CUDNN_WRONG[0] <= cudnn < CUDNN_WRONG[1] and not torch_version.startswith("2.9.")
+        faults = "; training with mixed precision takes many times the memory and time with this torch" * without
+        faults += "; large bfloat16 convolutions may be wrong in training with mixed precision" * wrong
+        remedy = f"{sys.executable} -m pip install --upgrade torch 'nvidia-cudnn-cu{_cuda_major()}>=9.15'"
+        yield Finding("cuDNN", words + faults, remedy=remedy if faults else "")
+    at_hand = "there, for `--precision tf32`" if kernels_at_hand() else "none: `--precision tf32` stays in float32"
+    yield Finding("Triton", at_hand)
+
+
+def _cuda_major() -> str:
+    import torch
+
+    return (torch.version.cuda or "12").partition(".")[0]
 
 
 def _memory() -> Iterator[Finding]:

@@ -13,6 +13,7 @@ import pytest
 
 from napari_vidrecon import __version__
 from napari_vidrecon.cli.app import VERBS
+from napari_vidrecon.cli.doctor import cuda_findings
 
 
 def test_the_version_is_said(vidrecon) -> None:
@@ -146,6 +147,20 @@ def test_the_doctor_says_how_to_mend_what_is_missing(vidrecon, monkeypatch: pyte
     monkeypatch.setattr("ctypes.util.find_library", lambda name: None if name == "xcb-cursor" else name)
     monkeypatch.setattr(sys, "platform", "linux")
     assert "apt-get install -y libxcb-cursor0" in vidrecon("doctor").out
+
+
+@pytest.mark.parametrize(
+    ("torch_version", "cudnn", "told"),
+    [
+        ("2.9.0+cu128", 91002, "9.10.2; training with mixed precision takes many times the memory"),
+        ("2.8.0+cu128", 91002, "9.10.2; large bfloat16 convolutions may be wrong"),
+        ("2.11.0+cu130", 91501, "9.15.1"),
+    ],
+)
+def test_the_doctor_names_libraries_of_a_gpu_that_are_slow_or_wrong(torch_version: str, cudnn: int, told: str) -> None:
+    found, _ = cuda_findings(torch_version, cudnn)
+    assert found.found.startswith(told)
+    assert bool(found.remedy) == (";" in told)
 
 
 def test_the_doctor_fails_without_ffmpeg(vidrecon, monkeypatch: pytest.MonkeyPatch) -> None:
