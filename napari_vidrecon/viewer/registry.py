@@ -83,6 +83,7 @@ class Workspace(QObject):
         self._upkeep = CanvasUpkeep(viewer, self.faults)
         self.board = Board(viewer, self.model)
         self.readout, self.pointing = Readout(self.board), Pointing(self.board)
+        self.readout.outline_at = self.pointing.outlines.at
         self.player = Player(viewer, parent=self, faults=self.faults)
         self.controller = RunController(self.model, self, runs_folder=chosen.runs_folder)
         self.mask_fit = MaskFitController(self.model, self)

@@ -124,7 +124,8 @@ TOOLTIPS = {
     "plot": "Loss and correlation step by step. Dashed: what the true movie reaches.",
     # Mask
     "thresholds": "Left handle: training threshold, pixels from this alpha on are reconstructed. Right handle: "
-    "evaluation threshold, pixels from this alpha on are measured. Alpha says how much the neurons see of a pixel.",
+    "evaluation threshold, pixels from this alpha on are measured. Alpha says how much the neurons see of a pixel. "
+    "The outlines on the movies can be dragged, too.",
     "training_size": "The area that is reconstructed: pixels, and the diameter in degrees of visual angle of a disc "
     "of the same area.",
     "evaluation_size": "The area that is measured.",

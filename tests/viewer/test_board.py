@@ -1063,6 +1063,32 @@ def test_pointing_at_a_pixel_lights_up_the_neurons_that_look_there(qtbot: QtBot,
         pointing.close()
 
 
+def test_an_outline_that_is_dragged_moves_its_threshold_which_undo_takes_back_at_once(board: Board, model) -> None:
+    tile = board.layout.movie(1)
+
+    def place(radius: float) -> tuple[float, ...]:
+        pitch = board.layout.pitch
+        return (0.0, tile.top + 18.5 * pitch, tile.left + (30.5 + radius) * pitch)
+
+    def radius_at(alpha: float) -> float:
+        return 17 * (1 - alpha / 1.2)
+
+    drag(board, place(radius_at(0.4)), [place(12.0), place(13.0), place(14.0)], ())
+    assert model.training_threshold == pytest.approx(1.2 * (1 - 14 / 17), abs=0.01)
+    assert model.evaluation_threshold == 0.6
+    # Neither goes beyond the other, or takes the whole screen.
+    drag(board, place(14.0), [place(2.0)], ())
+    assert model.training_threshold == model.evaluation_threshold == 0.6
+    drag(board, place(radius_at(0.6)), [place(30.0)], ())
+    assert (model.training_threshold, model.evaluation_threshold) == (0.01, 0.6)
+    while model.training_threshold != 0.4:
+        model.undo()
+    assert model.evaluation_threshold == 0.6
+    # Elsewhere the picture is moved, as in napari.
+    drag(board, place(3.0), [place(9.0)], ())
+    assert model.training_threshold == 0.4
+
+
 def test_silent_neurons_are_folded_away_and_counted(model: ReconstructionModel) -> None:
     trial = model.trial
     responses = trial.responses.copy()

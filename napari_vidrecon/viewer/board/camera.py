@@ -67,6 +67,11 @@ class BoardCamera:
         return Box(y - height / 2, x - width / 2, height, width)
 
     @property
+    def unit(self) -> float:
+        """World units a pixel of the screen."""
+        return 1 / self._viewer.scene.camera.zoom
+
+    @property
     def canvas(self) -> tuple[float, float]:
         """Height and width of the canvas on the screen."""
         height, width = self._viewer.canvas.size

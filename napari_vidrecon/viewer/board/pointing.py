@@ -1,4 +1,4 @@
-"""What a mouse can do on the rasters: click to go to a time, Shift-drag to mark neurons, or a time on the curves."""
+"""What a mouse can do on the board: drag outlines of masks, or the time; mark neurons, or a time on the curves."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
+from scipy.ndimage import map_coordinates
 from superqt.utils import QSignalThrottler
 
 from napari_vidrecon.viewer.board.layers import Role
+from napari_vidrecon.viewer.board.outlines import contours
 from napari_vidrecon.viewer.board.rasters import RasterRows
 from napari_vidrecon.viewer.board.tiles import Box
 from napari_vidrecon.viewer.faults import guarded
@@ -24,6 +26,81 @@ FEWEST_FRAMES = 5
 LOOK_HZ = 10.0
 """Each look costs a picture of the canvas."""
 FREE_MODES = ("pan_zoom",)
+
+
+GRASP_PX = 6.0
+"""On the screen: an outline is under a mouse that is no farther from it."""
+ALPHA_STEP = 0.01
+
+
+class DraggedOutlines:
+    """Lets the outlines of both masks be dragged: the threshold becomes the alpha under the mouse.
+
+    Parameters
+    ----------
+    board
+        On whose movies they are.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._found: tuple[tuple[object, ...], dict[str, np.ndarray]] = ((), {})
+
+    def at(self, position: tuple[float, ...]) -> str | None:
+        """Which outline is under a place, "training" or "evaluation"; the nearer one."""
+        pixel = self._pixel(position)
+        if pixel is None:
+            return None
+        away = {name: np.hypot(*(points - pixel).T).min() for name, points in self._outlines().items() if len(points)}
+        layout = self._board.layout
+        reach = GRASP_PX * self._board.camera.unit / layout.pitch
+        name = min(away, key=away.__getitem__, default=None)
+        return name if name is not None and away[name] <= reach else None
+
+    def drag(self, event: Any, name: str) -> Generator[None, None, None]:
+        """Move an outline with the mouse until it is let go; the change is one step of undo."""
+        board, camera = self._board, self._board.viewer.scene.camera
+        camera.mouse_pan = False
+        try:
+            yield
+            while event.type == "mouse_move":
+                pixel = self._pixel(event.position)
+                if pixel is not None:
+                    self._move(name, pixel)
+                yield
+        finally:
+            camera.mouse_pan = True
+            board.model.settle_edits()
+
+    def _move(self, name: str, pixel: np.ndarray) -> None:
+        model, alpha = self._board.model, self._board.model.mask.screen
+        here = float(map_coordinates(alpha, (pixel[::-1] - 0.5)[:, np.newaxis], order=1, mode="nearest")[0])
+        # One lies inside the other, and neither is of the whole screen.
+        least = ALPHA_STEP if name == "training" else model.training_threshold
+        most = model.evaluation_threshold if name == "training" else float(alpha.max())
+        here = min(max(round(here / ALPHA_STEP) * ALPHA_STEP, least), most)
+        model.set_thresholds(**{name: here}, undoable=False)
+
+    def _outlines(self) -> dict[str, np.ndarray]:
+        """Points of both, (n, 2) as x and y in pixels of a movie."""
+        model = self._board.model
+        made_from = (model.mask, model.training_threshold, model.evaluation_threshold)
+        if self._found[0] != made_from:
+            lines = {
+                "training": contours(model.mask.binary(model.training_threshold)),
+                "evaluation": contours(model.mask.binary(model.evaluation_threshold)),
+            }
+            points = {name: np.concatenate(each) if each else np.empty((0, 2)) for name, each in lines.items()}
+            self._found = (made_from, points)
+        return self._found[1]
+
+    def _pixel(self, position: tuple[float, ...]) -> np.ndarray | None:
+        """A place as x and y in pixels of the movie that it is in."""
+        layout, (y, x) = self._board.layout, position[-2:]
+        for tile in layout.all_movies:
+            if tile.element(y, x, 1, 1) is not None:
+                return np.array([(x - tile.left) / layout.pitch, (y - tile.top) / layout.pitch])
+        return None
 
 
 class Pointing:
@@ -45,6 +122,7 @@ class Pointing:
         self.faults = board.faults
         board.viewer.mouse_drag_callbacks.append(self.on_press)
         board.viewer.mouse_move_callbacks.append(self.on_move)
+        self.outlines = DraggedOutlines(board)
         self._under, self._on_row = np.empty(0, np.intp), False
         self.neurons_at: Callable[[int, int], np.ndarray] = lambda row, column: np.empty(0, np.intp)
         """Which neurons look at a pixel of the screen."""
@@ -91,6 +169,10 @@ class Pointing:
         active = self._board.viewer.layers.selection.active
         busy = active is not None and str(getattr(active, "mode", "pan_zoom")) not in FREE_MODES
         if busy or self._board.model.grid or viewer.dims.ndisplay != 2:
+            return
+        outline = None if event.modifiers else self.outlines.at(event.position)
+        if outline is not None:
+            yield from self.outlines.drag(event, outline)
             return
         if strip is not None and not event.modifiers:
             yield from self._scrub(event, strip)

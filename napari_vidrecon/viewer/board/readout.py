@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +34,8 @@ class Readout:
     def __init__(self, board: Board) -> None:
         self._board = board
         self.faults = board.faults
+        self.outline_at: Callable[[tuple[float, ...]], str | None] = lambda position: None
+        """Which mask's outline is under a place."""
         self._writing = False
         board.viewer.events.status.connect(self._on_status)
         self._moved = QSignalThrottler()
@@ -58,7 +61,8 @@ class Readout:
         for tile in board.layout.all_movies:
             pixel = tile.element(y, x, board.layout.rows, board.layout.cols)
             if pixel is not None:
-                return self._pixel(pixel)
+                words, outline = self._pixel(pixel), self.outline_at(position)
+                return words if words is None or outline is None else f"{words}   drag: the {outline} threshold"
         for column in (0, 1) if board.layout.has_rasters else ():
             box = board.layout.raster(column)
             rows = board.activity.rows
