@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from napari_vidrecon.cli.options import Json, Overwrite, SessionFolder, Set
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from napari_vidrecon.reconstruction.decoder import Decoder
-    from napari_vidrecon.sessions.session import Session
 
 SCORED_TIER = "oracle"
 
@@ -44,7 +37,7 @@ def decoder(
     from napari_vidrecon.encoders.encoder import Canvas
     from napari_vidrecon.errors import StorageError
     from napari_vidrecon.reconstruction.decoder import DECODER_SUFFIX
-    from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, fit_decoder
+    from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, fit_decoder, held_out_correlation
     from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
     from napari_vidrecon.sessions.session import open_session
 
@@ -113,41 +106,3 @@ def decoder(
             ),
         ],
     )
-
-
-def held_out_correlation(
-    decoder: Decoder,
-    session: Session,
-    trial_ids: list[int],
-    pixels: np.ndarray,
-    on_trial: Callable[[], None] | None = None,
-) -> float:
-    """Video correlation of a decoder's movies with the true ones, mean over trials; NaN without a trial.
-
-    Parameters
-    ----------
-    decoder
-        Fitted for this mouse.
-    session
-        The mouse.
-    trial_ids
-        Labelled trials that it was not fitted on.
-    pixels
-        (36, 64) bool, what is measured.
-    on_trial
-        Called before every trial.
-
-    Returns
-    -------
-    float
-        -1..1, or NaN.
-    """
-    from napari_vidrecon import metrics
-
-    found = []
-    for trial_id in trial_ids:
-        if on_trial is not None:
-            on_trial()
-        trial = session.trial(trial_id)
-        found.append(metrics.video_correlation(trial.video, decoder.movie(trial.responses), pixels))
-    return sum(found) / len(found) if found else float("nan")

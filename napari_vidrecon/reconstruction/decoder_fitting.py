@@ -10,6 +10,7 @@ import scipy.linalg
 from pydantic import Field
 from scipy.fft import dctn
 
+from napari_vidrecon import metrics
 from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
 from napari_vidrecon.errors import ConfigError, SessionError
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 
 MOST_LAGS = 100
+GOOD_CORRELATION = 0.7
+"""Video correlation of a decoder alone, `docs/quality.md` and `benchmarks/`: 0.70 to 0.75."""
 Lag = Annotated[int, Field(ge=-LARGEST_LAG_FRAMES, le=LARGEST_LAG_FRAMES)]
 
 
@@ -132,6 +135,71 @@ def fit_decoder(
         raise _unsolvable(session, recipe)
     told: dict[str, Any] = {"trials": done, "simulated": session.simulated, "recipe": recipe.model_dump()}
     return Decoder(weights, mean, lags, frequencies, session.name, told, level=float(np.mean(levels)))
+
+
+def held_out_correlation(
+    decoder: Decoder,
+    session: Session,
+    trial_ids: Sequence[int],
+    pixels: np.ndarray,
+    on_trial: Callable[[], None] | None = None,
+) -> float:
+    """Video correlation of a decoder's movies with the true ones, mean over trials; NaN without a trial.
+
+    Parameters
+    ----------
+    decoder
+        Fitted for this mouse.
+    session
+        The mouse.
+    trial_ids
+        Labelled trials that it was not fitted on.
+    pixels
+        (36, 64) bool, what is measured.
+    on_trial
+        Called before every trial.
+
+    Returns
+    -------
+    float
+        -1..1, or NaN.
+    """
+    found = []
+    for trial_id in trial_ids:
+        if on_trial is not None:
+            on_trial()
+        trial = session.trial(trial_id)
+        found.append(metrics.video_correlation(trial.video, decoder.movie(trial.responses), pixels))
+    return sum(found) / len(found) if found else float("nan")
+
+
+def decoder_verdict(correlation: float, clips: int) -> tuple[bool, str]:
+    """Whether a decoder is worth starting from, by rule of thumb: half of what good ones reach.
+
+    Parameters
+    ----------
+    correlation
+        Mean video correlation over held-out clips, -1..1; NaN without any.
+    clips
+        How many those are.
+
+    Returns
+    -------
+    tuple[bool, str]
+        Whether it is, and a sentence for people.
+    """
+    if np.isnan(correlation):
+        return False, "Nobody knows how good it is: the session has no clip of the tier oracle that was held out."
+    held_out = f"{clips} held-out clip" + "s" * (clips != 1)
+    found = (
+        f"video correlation {correlation:.2f} on {held_out}; decoders of 1000 simulated neurons reach "
+        f"{GOOD_CORRELATION:.1f} inside their mask"
+    )
+    if correlation >= GOOD_CORRELATION:
+        return True, f"Good: {found}. Runs that start from its movie gain a little."
+    if correlation >= GOOD_CORRELATION / 2:
+        return True, f"Usable: {found}. More neurons or more training trials would help."
+    return False, f"Not worth starting from: {found}. Check the timing of movie and activity, or do without a decoder."
 
 
 def _solved(regression: _Regression, recipe: DecoderRecipe, session: Session) -> np.ndarray:

@@ -32,7 +32,7 @@ from napari_vidrecon.viewer.panels.run_panel import RunPanel
 from napari_vidrecon.viewer.panels.runs_panel import RunsPanel
 from napari_vidrecon.viewer.panels.sections import Pages
 from napari_vidrecon.viewer.panels.session_panel import SessionPanel
-from napari_vidrecon.viewer.panels.training_panel import TrainingPanel
+from napari_vidrecon.viewer.panels.training_panel import DecoderFitPanel, TrainingPanel
 from napari_vidrecon.viewer.panels.undo_bar import UndoBar
 from napari_vidrecon.viewer.panels.view_panel import ViewPanel
 from napari_vidrecon.viewer.registry import Workspace, workspace_of
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 
 WIDTH_IN_LETTERS, HEIGHT_IN_LINES = 52, 40
 WHAT, HOW, RESULTS = "What", "How", "Results"
-STIMULUS, ADVANCED, FIELDS, VIEW, PROGRESS, TRAINING = (
+STIMULUS, ADVANCED, FIELDS, VIEW, PROGRESS, TRAINING, DECODER = (
     "Your own stimulus", "Advanced settings", "Receptive fields", "View", "How the optimisation goes",
-    "Train an encoder",
+    "Train an encoder", "Fit a decoder",
 )  # fmt: skip
 PAGES_TOLD = {
     WHAT: "What is reconstructed: session, trial, frames, encoders, stimulus.",
@@ -87,6 +87,7 @@ class ReconstructionWidget(QWidget):
         self.session_panel.recording_found.connect(partial(import_recording, napari_viewer))
         self.stimulus_panel = StimulusPanel(self.model)
         self.training_panel = TrainingPanel(self._workspace.training)
+        self.decoder_panel = DecoderFitPanel(self._workspace.decoder_fit)
         self.run_panel = RunPanel(self.model)
         self.mask_panel = MaskPanel(self.model, self.board, self._workspace.mask_fit)
         self.neuron_panel = NeuronPanel(self.model, self.board)
@@ -100,6 +101,7 @@ class ReconstructionWidget(QWidget):
         )
         self.pages = Pages()
         self.session_panel.training_asked.connect(partial(self.pages.open_detail, TRAINING))
+        self.session_panel.decoder.fit_asked.connect(partial(self.pages.open_detail, DECODER))
         self.training_panel.mask_asked.connect(partial(self.pages.open_page, HOW))
         self.run_panel.more_asked.connect(partial(self.pages.open_detail, ADVANCED))
         self.stimulus_button = button("Your own stimulus…", "own_stimulus", partial(self.pages.open_detail, STIMULUS))
@@ -200,6 +202,7 @@ class ReconstructionWidget(QWidget):
         for title, panel in (
             (STIMULUS, self.stimulus_panel), (ADVANCED, self.run_panel.more), (FIELDS, self.field_panel),
             (VIEW, self.view_panel), (PROGRESS, alone), (TRAINING, self.training_panel),
+            (DECODER, self.decoder_panel),
         ):  # fmt: skip
             self.pages.add_detail(title, panel)
         self._feet = QWidget()

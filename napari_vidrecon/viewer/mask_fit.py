@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.viewer.background import Background, Counted
 from napari_vidrecon.viewer.opening import take_mask
 from napari_vidrecon.viewer.runs.jobs import Job
@@ -13,10 +14,10 @@ from napari_vidrecon.viewer.runs.run_job import EncoderShelf
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     from qtpy.QtCore import QObject
 
     from napari_vidrecon.reconstruction.mask_fitting import MaskProgress, MaskRecipe
-    from napari_vidrecon.reconstruction.masks import AlphaMask
     from napari_vidrecon.sessions.session import Session
     from napari_vidrecon.viewer.model import ReconstructionModel
 
@@ -30,12 +31,18 @@ class MaskFitController(Background):
         Of the same window.
     parent
         Qt owner.
+
+    Attributes
+    ----------
+    alpha
+        (36, 64) of the mask as far as it is fitted; None at rest.
     """
 
     def __init__(self, model: ReconstructionModel, parent: QObject | None = None) -> None:
         super().__init__(model.message.emit, parent)
         self.model = model
         self._session: Session | None = None
+        self.alpha: np.ndarray | None = None
 
     def start(self, recipe: MaskRecipe | None = None) -> None:
         """Fit with the first chosen encoder on the oracle tier, else on all labelled trials.
@@ -57,15 +64,23 @@ class MaskFitController(Background):
         work = partial(fit, model.session, model.encoder_paths[0], model.mouse, model.device, recipe)
         self.begin(Job(work, "vidrecon-mask"), Counted(0, recipe.steps))
 
-    def on_news(self, job: Job, mask: AlphaMask) -> None:
-        """The fit is over, or was stopped: what was learned so far is taken."""
-        if self.model.session is self._session:
-            take_mask(self.model, mask)
+    def on_news(self, job: Job, news: MaskProgress | AlphaMask) -> None:
+        """A step was done; or the fit is over, or was stopped: what was learned so far is taken."""
+        here = self.model.session is self._session
+        if not isinstance(news, AlphaMask):
+            self.alpha = news.alpha if here else None
+            self._count(Counted(news.step, news.steps))
+        elif here:
+            take_mask(self.model, news)
             self.model.message.emit("The mask was fitted; Undo brings the old one back.", False)
+
+    def on_end(self, job: Job) -> None:
+        """There is no picture of a fit at rest."""
+        self.alpha = None
 
 
 def fit(session: Session, encoder_path: Path, mouse: int | None, device: str, recipe: MaskRecipe, job: Job) -> None:
-    """In the thread: tells `Counted` after every step and an `AlphaMask` at the end.
+    """In the thread: tells `MaskProgress` after every step and an `AlphaMask` at the end.
 
     Parameters
     ----------
@@ -87,7 +102,7 @@ def fit(session: Session, encoder_path: Path, mouse: int | None, device: str, re
     (encoder,) = EncoderShelf().get([encoder_path], mouse, device, session.n_neurons)
 
     def told(progress: MaskProgress) -> bool:
-        job.tell(Counted(progress.step, progress.steps))
+        job.tell(progress)
         return not job.cancelled.is_set()
 
     oracle = session.trials_in_tier("oracle")

@@ -38,7 +38,7 @@ DEFAULT_PRESET = "best"
 SETTINGS = ("config", "target", "ensemble", "ablation", "device", "mouse", "decoder", "apply_live")
 VIEW = (
     "layout", "error_mode", "error_signed", "error_over", "error_apart", "activity_mode", "raster_order", "grid",
-    "blinking", "smooth_pixels", "zoomed", "presentation",
+    "blinking", "smooth_pixels", "zoomed", "presentation", "alpha_shown",
 )  # fmt: skip
 PROGRESS = ("loading", "stopping")
 UNDOABLE = ("config", "target", "ensemble", "ablation", "decoder")
@@ -108,7 +108,7 @@ class ReconstructionModel:
         self.shown: RunRecord | None = None
         self.compared: RunRecord | None = None
         self.layout = Layout.WATCH
-        self.smooth_pixels, self.zoomed = False, False
+        self.smooth_pixels, self.zoomed, self.alpha_shown = False, False, False
         self.presentation = Presentation()
         self.error_mode = ErrorMode.STIMULUS
         self.error_signed = True

@@ -24,6 +24,7 @@ from napari_vidrecon.viewer.board.readout import Readout
 from napari_vidrecon.viewer.board.receptive_field import ReceptiveFieldTile
 from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.controller import RunController
+from napari_vidrecon.viewer.decoder_fit import DecoderFitController
 from napari_vidrecon.viewer.exporting import Exporter
 from napari_vidrecon.viewer.faults import FaultHook, Faults
 from napari_vidrecon.viewer.live_picture import LivePicture
@@ -51,7 +52,7 @@ class Workspace(QObject):
     """What one napari window holds of us.
 
     These are `model`, `faults`, `board`, `readout`, `pointing`, `player`, `controller`, `mask_fit`, `training`,
-    `fields`, `field_mapping`, `studies`, `exporter`, `stage_bar`, `tour` and `movies_alone`.
+    `decoder_fit`, `fields`, `field_mapping`, `studies`, `exporter`, `stage_bar`, `tour` and `movies_alone`.
 
     Parameters
     ----------
@@ -87,7 +88,8 @@ class Workspace(QObject):
         self.player = Player(viewer, parent=self, faults=self.faults)
         self.controller = RunController(self.model, self, runs_folder=chosen.runs_folder)
         self.mask_fit = MaskFitController(self.model, self)
-        self.training = TrainingController(self.model, self)
+        self.mask_fit.changed.connect(self._show_fit)
+        self.training, self.decoder_fit = TrainingController(self.model, self), DecoderFitController(self.model, self)
         self.fields = ReceptiveFieldChoice(self.model)
         self.field_mapping = FieldMappingController(self.fields, self)
         self.field_tile = ReceptiveFieldTile(self.board, self.pointing, self.fields)
@@ -123,6 +125,9 @@ class Workspace(QObject):
     def _tell_crashes(self) -> None:
         for log in crashes():
             self.tell(f"The last window ended with a crash; its runs are kept. For a report: {log}", True)
+
+    def _show_fit(self) -> None:
+        self.board.show_fitted_alpha(self.mask_fit.alpha)
 
     def _take_fields(self) -> None:
         self.board.activity.ordering.take_fields(self.fields.maps)

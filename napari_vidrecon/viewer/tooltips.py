@@ -61,9 +61,18 @@ TOOLTIPS = {
     "activity in single trials that it does not learn from.",
     "training_verdict": "Whether the encoder is good enough to reconstruct with.",
     "after_training": "Go to How, where the mask is fitted with the new encoder.",
-    "decoder": "Optional: a linear decoder of this mouse, fitted with “vidrecon decoder”. Runs start from the movie it "
-    "makes of the activity, and best and fast stay near it where the encoder has nothing else to say. Without one they "
-    "start from grey, as published.",
+    "fit_decoder": "Fit a linear decoder of this mouse, in a minute or so.",
+    "decoder_fit_session": "What the decoder learns from, and is measured on.",
+    "start_decoder_fit": "Fit the decoder; it is saved in a folder “decoders” beside the session, and chosen. The "
+    "window can be used meanwhile.",
+    "decoder_fit_progress": "How many of the training trials were read.",
+    "stop_decoder_fit": "Fit on the trials that were read so far.",
+    "decoder_verdict": "Whether it is worth starting from.",
+    "alpha_shown": "Lay alpha over the stimulus as heat: how much the neurons see of a pixel. While a mask is fitted, "
+    "it is shown as it grows.",
+    "decoder": "Optional: a linear decoder of this mouse, fitted with Fit… or “vidrecon decoder”. Runs start from the "
+    "movie it makes of the activity, and best and fast stay near it where the encoder has nothing else to say. Without "
+    "one they start from grey, as published.",
     "choose_decoder": "Choose a decoder file (.safetensors).",
     "remove_decoder": "Let runs start from grey again.",
     "mouse": "Which readout of an encoder file with several mice to use. “automatic” takes the one with as many "

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ARCHITECTURE = "compact"
 """As `vidrecon train` chooses where nothing is said."""
 ENCODER_SUFFIX = ".safetensors"
+LEARNED_FROM, SCORED_ON = "train", "oracle"
+"""Tiers of trials, as `vidrecon train` and `vidrecon decoder` choose."""
 
 
 @dataclass(frozen=True)
@@ -191,35 +193,39 @@ class TrainingController(Background):
         self.changed.emit()
 
 
-def free_path(session: Session) -> Path:
+def free_path(session: Session, folder_name: str = ENCODERS_FOLDER, kind: str = "encoder") -> Path:
     """Where an encoder of a session goes: where the session will find it when it is opened again.
 
     Parameters
     ----------
     session
         The mouse.
+    folder_name
+        Of the folder for files of this kind.
+    kind
+        What the file's name begins with.
 
     Returns
     -------
     Path
-        In its folder `encoders` if it has one, else in that beside it; of a name that no file has yet.
+        In its own such folder if it has one, else in that beside it; of a name that no file has yet.
     """
-    own = session.path / ENCODERS_FOLDER
-    folder = own if own.is_dir() else session.path.parent / ENCODERS_FOLDER
-    path, number = folder / f"encoder_{session.name}{ENCODER_SUFFIX}", 1
+    own = session.path / folder_name
+    folder = own if own.is_dir() else session.path.parent / folder_name
+    path, number = folder / f"{kind}_{session.name}{ENCODER_SUFFIX}", 1
     while path.exists():
         number += 1
-        path = folder / f"encoder_{session.name}_{number}{ENCODER_SUFFIX}"
+        path = folder / f"{kind}_{session.name}_{number}{ENCODER_SUFFIX}"
     return path
 
 
 def make_room(path: Path) -> None:
-    """Make the folder of an encoder to write, and refuse to replace one.
+    """Make the folder of a file to write, and refuse to replace one.
 
     Parameters
     ----------
     path
-        Of the encoder.
+        Of an encoder or a decoder.
 
     Raises
     ------

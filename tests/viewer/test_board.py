@@ -1382,3 +1382,18 @@ def test_a_window_shows_the_board_the_cells_and_the_grid(
     model.set_view(grid=False)
     board.close()
     assert "Cells" not in viewer.window.dock_widgets  # type: ignore[attr-defined]
+
+
+def test_alpha_lies_over_the_stimulus_as_heat_and_a_fit_is_seen_as_it_grows(
+    board: Board, model: ReconstructionModel
+) -> None:
+    assert board.layer("alpha") is None
+    model.set_view(alpha_shown=True)
+    assert np.array_equal(image(board, "alpha").data, model.mask.screen.astype(np.float32))
+    assert np.array_equal(image(board, "alpha").translate, image(board, "stimulus").translate[-2:])
+    growing = np.full_like(model.mask.screen, 0.25)
+    board.show_fitted_alpha(growing)
+    assert (image(board, "alpha").data == 0.25).all()
+    board.show_fitted_alpha(None)
+    model.set_view(alpha_shown=False)
+    assert board.layer("alpha") is None

@@ -351,13 +351,14 @@ def test_a_mask_is_fitted_in_the_background(qtbot, small_model, monkeypatch):
     from napari_vidrecon.reconstruction.mask_fitting import MaskRecipe
 
     fitting = MaskFitController(small_model)
-    told = []
-    fitting.changed.connect(lambda: told.append(fitting.counted))
+    told, alphas = [], []
+    fitting.changed.connect(lambda: (told.append(fitting.counted), alphas.append(fitting.alpha)))
     before = small_model.mask
     fitting.start(MaskRecipe(steps=3, skip_frames=4))
     until(qtbot, lambda: not fitting.busy)
     assert told[0] == Counted(0, 3)
     assert told[-1] is None
+    assert alphas[-1] is None
     assert small_model.mask is not before
     small_model.undo()
     assert np.array_equal(small_model.mask.alpha, before.alpha)

@@ -13,10 +13,13 @@ from qtpy.QtTest import QTest
 from napari_vidrecon.encoders.architectures.compact import CompactRecipe
 from napari_vidrecon.encoders.checkpoints import read_encoder_file
 from napari_vidrecon.encoders.training.training_run import checkpoint_path, training_verdict
+from napari_vidrecon.reconstruction.decoder import Decoder
+from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, decoder_verdict
 from napari_vidrecon.sessions.session import open_session
+from napari_vidrecon.viewer.decoder_fit import DecoderFitController
 from napari_vidrecon.viewer.main_widget import HOW, TRAINING, ReconstructionWidget
 from napari_vidrecon.viewer.model import ReconstructionModel
-from napari_vidrecon.viewer.panels.training_panel import TrainingPanel
+from napari_vidrecon.viewer.panels.training_panel import DecoderFitPanel, TrainingPanel
 from napari_vidrecon.viewer.training import TrainingController
 
 STEPS, MANY_STEPS = 3, 100_000
@@ -141,5 +144,32 @@ def test_train_is_one_click_behind_what_and_leads_to_the_mask(docked: Callable[.
 )
 def test_the_validation_correlation_is_judged_in_a_sentence(correlation, simulated, good, begins):
     judged, sentence = training_verdict(correlation, simulated=simulated)
+    assert judged is good
+    assert sentence.startswith(begins)
+
+
+def test_a_decoder_is_fitted_judged_saved_and_chosen(qtbot, panel):
+    model, fitting = panel._model, DecoderFitController(panel._model)
+    fitting.recipe = DecoderRecipe(lags_frames=(0, 2), finest_cycles_per_px=0.1)
+    made = DecoderFitPanel(fitting)
+    fitting.setParent(made)
+    qtbot.addWidget(made)
+    press(made.start_button)
+    assert not made.bar.isHidden()
+    assert fitting.wait()
+    path = model.session.path.parent / "decoders" / f"decoder_{model.session.name}.safetensors"
+    assert (Path(model.decoder.path), model.decoder.sha256) == (path, Decoder.load(path).sha256)
+    assert panel.news[-1] == (f"The decoder was fitted, saved as {path}, and chosen.", False)
+    # A session of noise: nothing can be decoded.
+    assert made.verdict.toolTip().startswith("<qt>Not worth starting from: video correlation")
+    assert "Learned from 2 trials" in made.verdict.toolTip()
+
+
+@pytest.mark.parametrize(
+    ("correlation", "good", "begins"),
+    [(0.72, True, "Good"), (0.4, True, "Usable"), (0.1, False, "Not worth"), (float("nan"), False, "Nobody knows")],
+)
+def test_a_decoder_is_judged_in_a_sentence(correlation, good, begins):
+    judged, sentence = decoder_verdict(correlation, clips=3)
     assert judged is good
     assert sentence.startswith(begins)

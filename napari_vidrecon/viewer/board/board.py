@@ -20,7 +20,7 @@ from napari_vidrecon.viewer.board.layer_list import LayerListRest
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, repaint
 from napari_vidrecon.viewer.board.movies import Blinking, MovieTiles, other_runs
 from napari_vidrecon.viewer.board.outlines import draw_legend, draw_outlines
-from napari_vidrecon.viewer.board.painting import MaskPainting, Region
+from napari_vidrecon.viewer.board.painting import AlphaTile, MaskPainting, Region
 from napari_vidrecon.viewer.board.strip import CorrelationStrip
 from napari_vidrecon.viewer.board.tiles import BoardLayout, Box, Clip
 from napari_vidrecon.viewer.faults import Faults, guarded
@@ -95,6 +95,7 @@ class Board:
         self.grid = GridTiles(self.layers)
         self.painting = MaskPainting(self.layers, model)
         self.region = Region(self.layers)
+        self.alpha = AlphaTile(self.layers, model)
         self.blinking = Blinking(self.layers, self.faults)
         self.cells = CellsView(viewer, model)
         self.cells.explained, self.cells.predicted = self.activity.explained, lambda: self.activity.predicted
@@ -163,6 +164,13 @@ class Board:
         """Lend the brush: 1 adds pixels to the mask, 0 erases them; in two dimensions, as the mask has no more."""
         self.viewer.dims.ndisplay = 2
         return self.painting.begin(self.layout)
+
+    @guarded
+    def show_fitted_alpha(self, alpha: np.ndarray | None) -> None:
+        """Show a mask that is being fitted, (36, 64), as far as it is; None: no more."""
+        if alpha is not self.alpha.fitted:
+            self.alpha.fitted = alpha
+            self.alpha.draw(self.layout)
 
     def end_painting(self) -> None:
         """Take the brush back."""
@@ -266,6 +274,7 @@ class Board:
         self._show_rasters()
         self.strip.draw(self.layout)
         self.region.arrange(self.layout)
+        self.alpha.draw(self.layout)
         self._draw_outlines()
         self._write_captions()
         self.layers.show(self.layer(Role.CAPTIONS), not self.layout.gridded)
@@ -388,6 +397,7 @@ class Board:
         self.movies.draw_error()
         self.strip.draw(self.layout)
         self._draw_outlines()
+        self.alpha.draw(self.layout)
         self._write_captions()
         self.painting.follow_mask()
 

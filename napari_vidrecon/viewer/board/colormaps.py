@@ -13,6 +13,7 @@ OPACITY_EXPONENT = 1.0
 CURSOR_COLOUR = (1.0, 1.0, 1.0)
 MARKED_COLOUR = (0.34, 0.71, 0.91)
 MARKED_OPACITY = 0.35
+HEAT_OPACITY = 0.8
 PAINT_COLOUR = (0.94, 0.89, 0.26, 0.4)
 EVALUATION_COLOUR = TRAINING_COLOUR = (240, 228, 66)
 """Okabe and Ito's yellow, solid and dashed as in exported pictures: blue means darker and nothing else."""
@@ -40,6 +41,13 @@ def activity_difference() -> Colormap:
     ends = np.where(position < 0, _unit((86, 180, 233)), _unit((230, 159, 0)))
     colours = np.concatenate([np.abs(position) * ends, np.ones_like(position)], axis=1)
     return Colormap(colours.astype(np.float32), name="activity difference")
+
+
+def heat() -> Colormap:
+    """Clear at zero, through vermillion to yellow: how much of a pixel the neurons see."""
+    position = np.linspace(0, 1, LEVELS)[:, np.newaxis]
+    colours = (1 - position) * _unit(BRIGHTER_COLOUR) + position * _unit(EVALUATION_COLOUR)
+    return _see_through(colours, HEAT_OPACITY * position[:, 0], "alpha")
 
 
 def cursor() -> Colormap:

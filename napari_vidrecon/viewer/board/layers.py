@@ -47,6 +47,7 @@ class Role(StrEnum):
     OTHERS = "other_movies"
     DIFFERENCES = "other_differences"
     PAINTING = "mask_painting"
+    ALPHA = "alpha"
     REGION = "region"
     CELLS = "cells"
     RECEPTIVE_FIELD = "receptive_field"

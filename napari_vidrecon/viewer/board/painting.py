@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from napari.layers import Labels, Shapes
+from napari.layers import Image, Labels, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QTimer
 
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.viewer.board.colormaps import PAINT_COLOUR
+from napari_vidrecon.viewer.board.colormaps import PAINT_COLOUR, heat
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers, redraw
 from napari_vidrecon.viewer.board.tiles import BoardLayout
 from napari_vidrecon.viewer.faults import Faults, guarded
@@ -19,6 +19,43 @@ SETTLE_MS = 250
 """The mask follows a stroke of the brush when it has rested for so long."""
 OPAQUE = 1.0
 CLEAR = 0.0
+
+
+class AlphaTile:
+    """Alpha as heat over the stimulus: of the mask, where a person wants to see it, and of one that is being fitted.
+
+    Parameters
+    ----------
+    layers
+        Where it is found.
+    model
+        Whose mask it is.
+    """
+
+    def __init__(self, layers: RoleLayers, model: ReconstructionModel) -> None:
+        self._layers, self._model = layers, model
+        self.fitted: np.ndarray | None = None
+        """(36, 64) of a mask that is being fitted."""
+
+    def draw(self, layout: BoardLayout) -> None:
+        """Draw it, or take it away; napari's grid has no place for it."""
+        alpha = self.fitted if self.fitted is not None else self._model.mask.screen
+        wanted = self.fitted is not None or self._model.alpha_shown
+        if not wanted or self._model.grid or self._layers.find(Role.STIMULUS) is None:
+            self._layers.remove(Role.ALPHA)
+            return
+        picture = np.asarray(alpha, np.float32)
+        layer = self._layers.adopt(Role.ALPHA, Image)
+        if layer is not None and layer.data.shape == picture.shape:
+            np.copyto(layer.data, picture)
+            self._layers.place(layer, layout.movie(0))
+            redraw(layer)
+            return
+        selection = self._layers.viewer.layers.selection
+        active = selection.active
+        style = {"colormap": heat(), "contrast_limits": (0.0, OPAQUE), "interpolation2d": "nearest"}
+        self._layers.image(Role.ALPHA, "alpha", picture.copy(), layout.movie(0), **style)
+        selection.active = active
 
 
 class MaskPainting:

@@ -25,6 +25,7 @@ from napari_vidrecon.viewer.tooltips import explain
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.board import Board
 
+NO_MASK = "No mask yet: all of the screen is reconstructed and measured. Fit one, or load one."
 GOOD_MASK = "Good to measure in: one piece, no holes."
 VERDICT_LINES = 2
 THRESHOLD_STEP = 0.01
@@ -148,19 +149,24 @@ class MaskPanel(QWidget):
         if model.session is None:
             self.verdict.write("", colours["green"])
             return
+        if model.mask.alpha.all() and np.ptp(model.mask.alpha) == 0:
+            self.verdict.write(NO_MASK, colours["orange"])
+            return
         faults = mask_faults(model.mask, model.training_threshold, model.evaluation_threshold)
         text = ". ".join(fault[0].upper() + fault[1:] for fault in faults)
         self.verdict.write(text or GOOD_MASK, colours["orange" if faults else "green"])
 
     def _show_ready(self) -> None:
         self.fit_button.setEnabled(self._model.session is not None and not self._fitting.busy)
+        # The bar of a fit takes the place of the verdict on the mask it replaces, so that nothing scrolls.
+        self.verdict.setVisible(not self._fitting.busy)
 
     def _size(self, line: str, colour: tuple[int, int, int], what: str, threshold: float) -> str:
         session = self._model.session
         pixels = int(self._model.mask.binary(threshold).sum())
         diameter = self._model.mask.diameter_deg(threshold, None if session is None else session.screen)
         mark = f'<b><span style="color:rgb{colour}">{line}{line}</span></b>'
-        return f"{mark} {what} (alpha ≥ {threshold:.2f}): {pixels} pixels, {diameter:.0f}°"
+        return f"{mark} {what} (α ≥ {threshold:.2f}): {pixels} pixels, {diameter:.0f}°"
 
     def _lay_out(self) -> None:
         self.verdict.setFixedHeight(VERDICT_LINES * self.fontMetrics().lineSpacing())
@@ -172,5 +178,5 @@ class MaskPanel(QWidget):
         layout.addWidget(self.training_size)
         layout.addWidget(self.evaluation_size)
         layout.addWidget(self.verdict)
-        layout.addLayout(row(self.paint_button, self.fit_button, self.load_button, self.save_button))
         layout.addWidget(self.fit_bar)
+        layout.addLayout(row(self.paint_button, self.fit_button, self.load_button, self.save_button))

@@ -11,6 +11,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import (
     QFileDialog,
     QHeaderView,
+    QLabel,
     QMenu,
     QMessageBox,
     QSizePolicy,
@@ -35,6 +36,7 @@ NAME, CHANGED, CORRELATION, TIME = range(4)
 HEADINGS = ("Run", "What changed", "r", "Took")
 SIDE_BY_SIDE, BLINK, DIFFERENCE = "side by side", "blink", "difference"
 ROWS_SEEN = 3
+NO_RUN = "No run yet. Press Start, or open a saved one below."
 MOST_KEPT_LISTED = 20
 RESCORE_MILLISECONDS = 150
 
@@ -72,6 +74,9 @@ class RunsPanel(QWidget):
         self.open_button = button("Open…", "open_run", self._ask_open)
         self.delete_button = button("Delete", "delete_run", self._ask_delete)
         self.kept_button = menu_button("Earlier", "kept_runs", self._fill_kept)
+        self.empty = QLabel(NO_RUN, self.tree.viewport())
+        self.empty.setWordWrap(True)
+        self.empty.setMargin(self.fontMetrics().averageCharWidth())
         self._rescore_soon = QTimer(self, interval=RESCORE_MILLISECONDS, singleShot=True)
         self._rescore_soon.timeout.connect(self._show_scores)
         self._lay_out()
@@ -192,6 +197,7 @@ class RunsPanel(QWidget):
                 item.setToolTip(CHANGED, record.changed_from_before)
                 item.setToolTip(NAME, _facts(record))
                 self.tree.addTopLevelItem(item)
+        self.empty.setVisible(not model.runs)
         self._show_scores()
         self._show_choice()
 
@@ -243,6 +249,9 @@ class RunsPanel(QWidget):
         # It takes what is left and scrolls itself, so that the page need not.
         self.tree.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         self.tree.setMinimumHeight(self.fontMetrics().height() * (ROWS_SEEN + 1) * 3 // 2)
+        over = QVBoxLayout(self.tree.viewport())
+        over.setContentsMargins(0, 0, 0, 0)
+        over.addWidget(self.empty)
         fields = form()
         fields.addRow("Compare", row(self.compare, self.compare_mode))
         layout = QVBoxLayout(self)

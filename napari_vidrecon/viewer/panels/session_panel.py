@@ -331,14 +331,17 @@ class DecoderChoice(QWidget):
         The state of the window.
     """
 
+    fit_asked = Signal()
+
     def __init__(self, model: ReconstructionModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._model = model
         self.name = explain(QElidingLabel(), "decoder")
         self.name.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.choose_button = button("Choose…", "choose_decoder", self._ask)
+        self.fit_button = button("Fit…", "fit_decoder", self.fit_asked.emit)
         self.remove_button = button("Remove", "remove_decoder", partial(model.set_settings, decoder=None))
-        layout = row(self.name, self.choose_button, self.remove_button, stretch=0)
+        layout = row(self.name, self.choose_button, self.fit_button, self.remove_button, stretch=0)
         layout.setContentsMargins(0, 0, 0, 0)
         self.setLayout(layout)
         for signal in (model.session_changed, model.settings_changed):
@@ -360,5 +363,6 @@ class DecoderChoice(QWidget):
         self.name.setText(NO_DECODER if chosen is None else Path(chosen.path).stem)
         told = "" if chosen is None else f"<p>{chosen.path}</p>"
         self.name.setToolTip(f"<qt>{TOOLTIPS['decoder']}{told}</qt>")
-        self.choose_button.setEnabled(self._model.session is not None)
+        for control in (self.choose_button, self.fit_button):
+            control.setEnabled(self._model.session is not None)
         self.remove_button.setEnabled(chosen is not None)

@@ -1,4 +1,4 @@
-"""Training an encoder: on what, for how long, into which file, how it goes, and whether it is good enough."""
+"""Training an encoder, and fitting a decoder: on what, how long, into which file, and whether it is good enough."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
+from napari_vidrecon.viewer.decoder_fit import DecoderFitController
 from napari_vidrecon.viewer.panels.controls import (
     FewLines,
     JobBar,
@@ -21,14 +22,19 @@ from napari_vidrecon.viewer.panels.controls import (
 from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import TOOLTIPS, explain
-from napari_vidrecon.viewer.training import ARCHITECTURE, ENCODER_SUFFIX, TrainingController
+from napari_vidrecon.viewer.training import (
+    ARCHITECTURE,
+    ENCODER_SUFFIX,
+    LEARNED_FROM,
+    SCORED_ON,
+    TrainingController,
+)
 
-LEARNED_FROM, SCORED_ON = "train", "oracle"
 MOST_STEPS = 1_000_000
 STEPS_OF_AN_ARROW = 100
 PLAIN = ""
 """The theme's own colour of text."""
-ABOUT_LINES, TOLD_LINES, VERDICT_LINES = 5, 3, 8
+ABOUT_LINES, TOLD_LINES, VERDICT_LINES, DECODER_LINES = 5, 3, 8, 7
 
 
 class TrainingPanel(QWidget):
@@ -143,3 +149,55 @@ class TrainingPanel(QWidget):
         layout.addWidget(self.told)
         layout.addWidget(self.verdict)
         layout.addWidget(self.next_button)
+
+
+class DecoderFitPanel(QWidget):
+    """Fits a decoder, and says what came of it.
+
+    Parameters
+    ----------
+    fitting
+        Fits in the background.
+    parent
+        The widget that owns it.
+    """
+
+    def __init__(self, fitting: DecoderFitController, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._fitting, self._model = fitting, fitting.model
+        self.about = explain(FewLines(), "decoder_fit_session")
+        self.start_button = button("Fit", "start_decoder_fit", fitting.start)
+        self.bar = JobBar(fitting, ("decoder_fit_progress", "stop_decoder_fit"), "Stop", "trial", parent=self)
+        self.verdict = explain(FewLines(), "decoder_verdict")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for text, lines in ((self.about, DECODER_LINES), (self.verdict, VERDICT_LINES)):
+            text.setFixedHeight(lines * self.fontMetrics().lineSpacing())
+        for widget in (self.about, self.start_button, self.bar, self.verdict):
+            layout.addWidget(widget)
+        subscribe(self, self._model.session_changed, self._show)
+        fitting.changed.connect(self._show)
+        self._show()
+
+    def _show(self) -> None:
+        session, colours, result = self._model.session, theme_colours(self), self._fitting.result
+        trials = Counter() if session is None else Counter(session.tiers.values())
+        ready = trials[LEARNED_FROM] > 1
+        if session is None:
+            about = "Open a session first, under What."
+        elif not ready:
+            about = f"{session.name} has {trials[LEARNED_FROM]} trials of the tier “{LEARNED_FROM}”; two are needed."
+        else:
+            about = (
+                "A decoder makes a movie straight from activity, by ridge regression. Runs that start from its movie, "
+                f"and stay near it where the encoder has nothing to say, come out a little better. It learns from "
+                f"{trials[LEARNED_FROM]} trials (tier {LEARNED_FROM}) and is measured on {trials[SCORED_ON]} (tier "
+                f"{SCORED_ON}), inside the evaluation mask."
+            )
+        self.about.write(about, PLAIN)
+        self.start_button.setEnabled(ready and not self._fitting.busy)
+        if result is None:
+            self.verdict.write("", colours["green"])
+        else:
+            learned = f" Learned from {result.trials} trials. Saved as {result.decoder.path}."
+            self.verdict.write(result.verdict + learned, colours["green" if result.good else "orange"])

@@ -57,6 +57,7 @@ class ViewPanel(QWidget):
         self.activity_mode = choice("activity_mode", _labels(ActivityMode), partial(self._take, "activity_mode"))
         self.raster_order = choice("raster_order", _labels(RasterOrder), partial(self._take, "raster_order"))
         self.grid = tick("napari's grid", "grid", partial(self._take, "grid"))
+        self.alpha = tick("alpha of the mask", "alpha_shown", partial(self._take, "alpha_shown"))
         self.play_button = button("Play", "play", player.toggle)
         self.reset_button = button("Fit to window", "reset_view", reset_view)
         self.note = words()
@@ -101,6 +102,7 @@ class ViewPanel(QWidget):
         choose(self.activity_mode, model.activity_mode)
         choose(self.raster_order, model.raster_order)
         put(self.grid, model.grid)
+        put(self.alpha, model.alpha_shown)
         text = NO_COUNTERPART if self._lacks_counterpart else NO_UNCERTAINTY if self._lacks_movies else ""
         self.note.setText(text)
         self.note.setVisible(bool(text))
@@ -110,6 +112,7 @@ class ViewPanel(QWidget):
         fields.addRow("Error", self.error_mode)
         fields.addRow("Drawn over", self.over)
         fields.addRow("", row(self.signed, self.apart))
+        fields.addRow("", self.alpha)
         fields.addRow("Activity", self.activity_mode)
         fields.addRow("Neurons", self.raster_order)
         layout = QVBoxLayout(self)
