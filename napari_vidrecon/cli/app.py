@@ -22,6 +22,7 @@ VERBS = (
     "train",
     "mask",
     "decoder",
+    "live",
     "rf",
     "study",
     "simulate",

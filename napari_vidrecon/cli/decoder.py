@@ -21,6 +21,10 @@ def decoder(
     mask: Annotated[
         str, typer.Option(metavar="FILE", help='Measure inside this mask (.npy), alpha >= 1; "none": the whole screen.')
     ] = "none",
+    causal: Annotated[
+        bool,
+        typer.Option("--causal", help="Take past and present activity only, as `vidrecon live` shows at once."),
+    ] = False,
     set_: Set = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -44,7 +48,8 @@ def decoder(
     if out.suffix != DECODER_SUFFIX:
         raise StorageError(f"{out}: expected a decoder's name ending in {DECODER_SUFFIX}, found '{out.suffix}'")
     inputs.require_free(out, overwrite, "the decoder")
-    recipe = checked(DecoderRecipe, parse_settings("--set", set_ or [], DecoderRecipe))
+    settings = parse_settings("--set", set_ or [], DecoderRecipe) | ({"causal": True} if causal else {})
+    recipe = checked(DecoderRecipe, settings)
     recording = open_session(session)
     learned = inputs.choose_trials(recording, [], trials)
     alpha = inputs.open_mask(mask)
@@ -80,6 +85,7 @@ def decoder(
         "neurons": fitted.neurons,
         "trials": len(learned),
         "lags_frames": fitted.lags_frames,
+        "causal": fitted.causal,
         "coefficients": len(fitted.frequencies),
         "bytes": size_bytes,
         "video_correlation": correlation,
@@ -95,7 +101,7 @@ def decoder(
         [
             ("neurons", fitted.neurons),
             ("learned from", f"{len(learned)} trials ({trials})"),
-            ("lags", f"{', '.join(map(str, fitted.lags_frames))} frames"),
+            ("lags", f"{', '.join(map(str, fitted.lags_frames))} frames{' (causal)' if fitted.causal else ''}"),
             ("coefficients", f"{len(fitted.frequencies)} of a frame"),
             ("file", f"{size_bytes / 1e6:.1f} MB"),
             (

@@ -264,6 +264,7 @@ def _decoder(path: Path) -> tuple[str, dict[str, Any]]:
         "neurons": decoder.neurons,
         "trials": decoder.provenance.get("trials"),
         "lags_frames": list(decoder.lags_frames),
+        "causal": decoder.causal,
         "coefficients": len(decoder.frequencies),
         "sha256": decoder.sha256,
     }

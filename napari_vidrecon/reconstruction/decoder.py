@@ -113,6 +113,16 @@ class Decoder:
         """Neurons it was fitted for."""
         return len(self.mean)
 
+    @property
+    def delay_frames(self) -> int:
+        """Frames after the movie's that have to be there before its picture can be had; 0 for a causal decoder."""
+        return max(0, *self.lags_frames)
+
+    @property
+    def causal(self) -> bool:
+        """Whether it takes past and present activity only."""
+        return self.delay_frames == 0
+
     @functools.cached_property
     def sha256(self) -> str:
         """Hash of what decides its movies."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 import scipy.linalg
-from pydantic import Field
+from pydantic import Field, model_validator
 from scipy.fft import dctn
 
 from napari_vidrecon import metrics
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MOST_LAGS = 100
 GOOD_CORRELATION = 0.7
 """Video correlation of a decoder alone, `docs/quality.md` and `benchmarks/`: 0.70 to 0.75."""
+USUAL_LAGS_FRAMES = (-2, 0, 2, 4, 6, 8)
+CAUSAL_LAGS_FRAMES = (-4, -2, 0)
+"""Of a causal decoder: more of the past adds noise and no movie."""
 Lag = Annotated[int, Field(ge=-LARGEST_LAG_FRAMES, le=LARGEST_LAG_FRAMES)]
 
 
@@ -31,11 +34,13 @@ class DecoderRecipe(Settings):
     """Settings of a fit.
 
     The lags span what a movie frame does to a slow recording: the delay of cortex, and the spread that deconvolution
-    leaves. With many neurons fewer lags are taken, evenly, so that memory holds the regression.
+    leaves. With many neurons fewer lags are taken, evenly, so that memory holds the regression. A causal decoder takes
+    none that lies after the movie's frame, so that its picture can be had while the activity comes in.
     """
 
+    causal: bool = Field(False, description="only activity up to the movie's frame is taken: lags of at most 0")
     lags_frames: tuple[Lag, ...] = Field(
-        (-2, 0, 2, 4, 6, 8),
+        USUAL_LAGS_FRAMES,
         min_length=1,
         max_length=MOST_LAGS,
         description="frames after a movie's frame at which activity is taken",
@@ -45,9 +50,23 @@ class DecoderRecipe(Settings):
     finest_cycles_per_px: float = Field(0.2, gt=0, le=0.5, description="finer detail of a frame is not decoded")
     every_frames: int = Field(2, ge=1, le=MOST_STEPS, description="one frame in so many of the training trials is used")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _causal_by_itself(cls, given: Any) -> Any:
+        wanted = isinstance(given, dict) and given.get("causal") not in (None, False, "false", "False", "0", 0)
+        return {"lags_frames": CAUSAL_LAGS_FRAMES, **given} if wanted else given
+
+    @model_validator(mode="after")
+    def _without_the_future(self) -> Self:
+        if self.causal and max(self.lags_frames) > 0:
+            raise ValueError(f"lags_frames of at most 0 for a causal decoder, found {max(self.lags_frames)}")
+        return self
+
     def lags_for(self, neurons: int) -> tuple[int, ...]:
         """The lags that are taken for so many neurons: all, or as many as are allowed, evenly chosen."""
         count = max(1, min(len(self.lags_frames), self.most_predictors // max(neurons, 1)))
+        if count == 1 and self.causal:
+            return (max(self.lags_frames),)
         chosen = np.linspace(0, len(self.lags_frames) - 1, count + 2)[1:-1] if count < 2 else None
         indices = np.linspace(0, len(self.lags_frames) - 1, count) if chosen is None else chosen
         return tuple(self.lags_frames[index] for index in indices.round().astype(int))

@@ -183,6 +183,8 @@ class Provenance(Told):
         Time taken.
     inputs
         Where everything lay.
+    live
+        What came frame by frame, of a live session; None for every other run.
     """
 
     session: Text = ""
@@ -209,6 +211,7 @@ class Provenance(Told):
     changes: list[ToldChange] = Field([], max_length=MOST_FILES)
     wall_seconds: Number | None = None
     inputs: ToldInputs | None = None
+    live: dict[str, Any] | None = None
 
 
 class RunAttributes(Told):

@@ -24,12 +24,18 @@ from napari_vidrecon.storage.zarr_arrays import DESCRIPTION, LONGEST_ATTRIBUTES_
 
 FORMAT = "napari-vidrecon run 1"
 MOVIES = ("video", "stimulus")
+GROWN = (*MOVIES, "decoded", "target")
+"""What grows with a live session, besides all below live/."""
 NEEDED = (*MOVIES, "target", "keep", "alpha")
 ARRAYS = re.compile(
-    r"video|stimulus|target|keep|alpha|predicted_activity|videos/\d{1,5}|state/(members/\d{1,5}/)?[a-z][a-z0-9_]{0,60}"
+    r"video|stimulus|target|keep|alpha|predicted_activity|decoded|live/[a-z_]{1,20}|videos/\d{1,5}|state/(members/\d{1,5}/)?[a-z][a-z0-9_]{0,60}"
 )
-GROUPS = re.compile(r"videos|state|state/members|state/members/\d{1,5}")
-OF_A_RUN = re.compile(rf"(({ARRAYS.pattern}|{GROUPS.pattern})/)?{re.escape(DESCRIPTION)}|({ARRAYS.pattern})/c(/\d+)*")
+GROUPS = re.compile(r"videos|live|state|state/members|state/members/\d{1,5}")
+GROWING = ".growing"
+"""What the next description of an array of a live session is written to."""
+OF_A_RUN = re.compile(
+    rf"{re.escape(GROWING)}|(({ARRAYS.pattern}|{GROUPS.pattern})/)?{re.escape(DESCRIPTION)}|({ARRAYS.pattern})/c(/\d+)*"
+)
 """Every file that a run is made of, by its path inside the folder."""
 MOST_KEPT = 10_000
 
@@ -84,16 +90,46 @@ def read_run(path: Path) -> tuple[RunAttributes, dict[str, Any], dict[str, np.nd
     ValueError
         A damaged one; other kinds come from what damage makes numpy and zarr raise, see `storage.reading`.
     """
-    told = read_attributes(path, "a complete run", RunError)
-    if told.get("format") != FORMAT:
-        raise RunError(f"{path}: expected a run of this program, found another zarr folder")
+    told = read_attributes_of_run(path)
     try:
         attributes = RunAttributes.model_validate(told)
     except ValidationError as raised:
         raise ValueError(first_fault(raised)) from None
     arrays = read_arrays(path, ARRAYS, GROUPS, RunError)
+    if attributes.provenance.live is not None:
+        arrays = _evened(arrays)
     _check_arrays(arrays)
     return attributes, told, arrays
+
+
+def read_attributes_of_run(path: Path) -> dict[str, Any]:
+    """What a run says of itself, as it was read.
+
+    Returns
+    -------
+    dict[str, Any]
+        Plain values, not checked.
+
+    Raises
+    ------
+    RunError
+        Another folder, or a link that leaves it.
+    ValueError
+        A damaged one.
+    """
+    told = read_attributes(path, "a complete run", RunError)
+    if told.get("format") != FORMAT:
+        raise RunError(f"{path}: expected a run of this program, found another zarr folder")
+    return told
+
+
+def _evened(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays of a live session cut to the frames that all of them have: it may have been killed between two."""
+    axis = {name: int(name == "target") for name in arrays if name in GROWN or name.startswith("live/")}
+    lengths = [arrays[name].shape[at] for name, at in axis.items() if arrays[name].ndim > at]
+    shortest = slice(min(lengths, default=0))
+    cut = {name: arrays[name][:, shortest] if at else arrays[name][shortest] for name, at in axis.items()}
+    return {**arrays, **cut}
 
 
 def checked_config(settings: dict[str, Any]) -> ReconstructionConfig:
@@ -142,7 +178,7 @@ def _check_arrays(arrays: dict[str, np.ndarray]) -> None:
     if predicted.ndim != 2 or 0 in predicted.shape:
         raise ValueError(f"expected predicted_activity of {target.shape}, found {predicted.shape}")
     for name, array in arrays.items():
-        is_movie = name in MOVIES or name.startswith("videos/")
+        is_movie = name in (*MOVIES, "decoded") or name.startswith("videos/")
         if is_movie and array.shape != movie:
             raise ValueError(f"expected {name} of {movie} as its video, found {array.shape}")
         if (is_movie or name in ("target", "predicted_activity")) and array.dtype.kind != "f":
