@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "napari_vidrecon"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-NAMES = {"PIL": "pillow", "skimage": "scikit-image"}
+NAMES = {"zmq": "pyzmq", "PIL": "pillow", "skimage": "scikit-image"}
 """What is imported under another name than it is installed by."""
 EXTRAS = {
     "viewer": ("gui", "studies"),
@@ -82,7 +82,7 @@ def test_what_is_asked_for_by_name_is_declared_in_the_extra_that_the_error_names
     found = {pair for file in PACKAGE.rglob("*.py") for pair in asked.findall(file.read_text(encoding="utf-8"))}
     assert found
     for name, extra in found:
-        assert name in requirements(PROJECT["optional-dependencies"][extra])
+        assert NAMES.get(name, name) in requirements(PROJECT["optional-dependencies"][extra])
 
 
 def test_everything_that_is_declared_is_imported() -> None:
