@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.runner import reconstruct as reconstruct
     from napari_vidrecon.sessions.folds import perceptual_hash as perceptual_hash
     from napari_vidrecon.sessions.importing.importer import import_recording as import_recording
+    from napari_vidrecon.sessions.repeats import repeats_of as repeats_of
+    from napari_vidrecon.sessions.repeats import trials_showing as trials_showing
     from napari_vidrecon.sessions.sample import find_sample as find_sample
     from napari_vidrecon.sessions.session import Session as Session
     from napari_vidrecon.sessions.session import Trial as Trial
@@ -81,9 +83,11 @@ _HOME = {
     "perceptual_hash": "napari_vidrecon.sessions.folds",
     "plan_run": "napari_vidrecon.reconstruction.run",
     "reconstruct": "napari_vidrecon.reconstruction.runner",
+    "repeats_of": "napari_vidrecon.sessions.repeats",
     "simulate_session": "napari_vidrecon.sessions.simulation.mouse",
     "stimulus_trial": "napari_vidrecon.sessions.stimuli.stimulus",
     "train_encoder": "napari_vidrecon.encoders.training.training_run",
+    "trials_showing": "napari_vidrecon.sessions.repeats",
 }
 _MODULES = {"metrics": "napari_vidrecon.metrics", "postprocess": "napari_vidrecon.analysis.postprocess"}
 

@@ -171,6 +171,66 @@ def _trials_of(session: Session, which: str) -> list[int]:
     return session.trials_in_tier(which)
 
 
+def choose_repeats(session: Session, chosen: Sequence[int], which: str) -> dict[int, list[int]]:
+    """The further presentations of every clip that --repeats names.
+
+    Parameters
+    ----------
+    session
+        The mouse.
+    chosen
+        The trials to reconstruct.
+    which
+        "all", or numbers of trials divided by commas.
+
+    Returns
+    -------
+    dict[int, list[int]]
+        {trial: further presentations}, each clip once; a clip that is shown once has none, and a line says so.
+
+    Raises
+    ------
+    SessionError
+        One of the numbers is no trial, or shows another clip.
+    ConfigError
+        Neither "all" nor numbers; or numbers beside several trials.
+    """
+    from napari_vidrecon.sessions.repeats import trials_showing
+
+    if which != "all":
+        numbers = [each.strip() for each in which.split(",")]
+        if not all(each.isdecimal() and len(each) <= MOST_DIGITS for each in numbers):
+            raise ConfigError(
+                f'--repeats {one_line(which, LONGEST_WORD)}: expected "all" or trial numbers such as 3,7,9'
+            )
+        if len(chosen) > 1:
+            raise ConfigError(
+                f"--repeats {one_line(which, LONGEST_WORD)}: expected one trial that these are repeats of, "
+                f"found {len(chosen)}; give one --trial, or --repeats all"
+            )
+        wanted = list(dict.fromkeys(map(int, numbers)))
+        known = trials_showing(session, chosen[0])
+        for each in wanted:
+            if each not in known:
+                others = ", ".join(str(other) for other in known if other != chosen[0]) or "none"
+                raise SessionError(
+                    f"{session.path}: expected recorded trials that show the clip of trial {chosen[0]}, found "
+                    f"--repeats {each}; those are: {others}"
+                )
+        return {chosen[0]: [each for each in wanted if each != chosen[0]]}
+    found: dict[int, list[int]] = {}
+    seen: set[int] = set()
+    for trial_id in chosen:
+        if trial_id in seen:
+            continue
+        known = trials_showing(session, trial_id)
+        seen.update(known)
+        found[trial_id] = [each for each in known if each != trial_id]
+        if not found[trial_id]:
+            print(f"--repeats: the clip of trial {trial_id} was shown once; it is reconstructed alone", file=sys.stderr)
+    return found
+
+
 def readout_of(mouse: str | None) -> int | str | None:
     """The readout that --mouse names: an index, or a mouse.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.trial import Trial
 
 
-MEASURED_TARGETS = ("recorded", "permuted")
+MEASURED_TARGETS = ("recorded", "permuted", "averaged")
+LONGEST_LIST = 40
+"""Letters of trial numbers in a folder's name."""
 
 
 def reconstruct(
@@ -40,6 +44,13 @@ def reconstruct(
     trials: Annotated[
         str | None,
         typer.Option(metavar="TIER", help='All trials of a tier, "all-test", or "fold:0" as in the paper.'),
+    ] = None,
+    repeats: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHICH",
+            help='Fit one movie to several presentations of the clip: "all" (found by content) or trials, as 3,7,9.',
+        ),
     ] = None,
     stimulus: Annotated[
         Path | None,
@@ -59,7 +70,7 @@ def reconstruct(
     ] = None,
     set_: Set = None,
     target: Annotated[
-        str, typer.Option(metavar="WHAT", help="recorded, predicted, permuted, or a file (.npy) of activity.")
+        str, typer.Option(metavar="WHAT", help="recorded, predicted, permuted, averaged (with --repeats), or a file.")
     ] = "recorded",
     target_encoder: Annotated[
         list[Path] | None,
@@ -104,6 +115,7 @@ def reconstruct(
     from napari_vidrecon.reconstruction.flat_names import moved
     from napari_vidrecon.reconstruction.inputs import RunInputs
     from napari_vidrecon.reconstruction.run import Run
+    from napari_vidrecon.sessions.repeats import repeats_of
     from napari_vidrecon.sessions.session import open_session
 
     changes = parse_settings("--set", set_ or [], ReconstructionConfig)
@@ -112,11 +124,17 @@ def reconstruct(
     if renamed := ", ".join(f"{now} ({name})" for name, now in moved(changes).items()):
         print(f"--set: now called {renamed}; the old names still work", file=sys.stderr)
     recording = open_session(session)
-    if stimulus is not None and (trial or trials or frames):
-        raise ConfigError("--stimulus: expected neither --trial nor --trials nor --frames beside it; leave them out")
+    if stimulus is not None and (trial or trials or frames or repeats):
+        raise ConfigError(
+            "--stimulus: expected neither --trial nor --trials nor --repeats nor --frames beside it; leave them out"
+        )
     shown = None if stimulus is None else inputs.open_stimulus(recording, stimulus, stimulus_name)
     chosen = inputs.choose_trials(recording, trial or [], trials) if shown is None else [shown.id]
     clip_names = {each: f"trial {each}" if stimulus is None else stimulus_name or stimulus.stem for each in chosen}
+
+    shared = {} if repeats is None else inputs.choose_repeats(recording, chosen, repeats)
+    if repeats is not None:
+        chosen = list(shared)
 
     def open_clip(trial_id: int) -> Trial:
         return inputs.open_trial(recording, trial_id, frames) if shown is None else shown
@@ -135,6 +153,7 @@ def reconstruct(
 
     def plan(trial_id: int) -> tuple[Path, Run]:
         clip = open_clip(trial_id)
+        others = repeats_of(recording, clip, shared[trial_id]) if trial_id in shared else []
         described = RunInputs(
             clip,
             encoders,
@@ -148,10 +167,11 @@ def reconstruct(
             evaluation_threshold=evaluation_threshold,
             ensemble=ensemble,  # type: ignore[arg-type]
             decoder=told,
+            repeats=others,
         )
         run = Run.plan(described)
         name = f"trial{trial_id}" if shown is None else inputs.file_word(clip_names[trial_id])
-        return out / f"{recording.name}_{name}{variant}.zarr", run
+        return out / f"{recording.name}_{name}{together_with(others)}{variant}.zarr", run
 
     finished: list[dict[str, Any]] = []
 
@@ -190,6 +210,17 @@ def reconstruct(
             raise RunError(f"{error}; {whole} complete and kept in {out}") from error
     if json:
         report.print_json({"session": str(recording.path), "simulated": recording.simulated, "runs": finished})
+
+
+def together_with(repeats: Sequence[Trial]) -> str:
+    """What tells a run of several presentations from that of one, as a part of its name."""
+    if not repeats:
+        return ""
+    numbers = "-".join(str(each.id) for each in repeats)
+    if len(numbers) > LONGEST_LIST:
+        # Many numbers are no name of a folder; what they were stands in the run.
+        numbers = f"{len(repeats)}others{zlib.crc32(numbers.encode()):08x}"
+    return f"_with{numbers}"
 
 
 def run_variant(frames: str | None, target: str, ablate: float, seed: int, ablation: str, neurons: Path | None) -> str:

@@ -130,6 +130,45 @@ def sub_batch_gradients(
     return SubBatchGradients(loss, norm, video, activity)
 
 
+def summed(
+    parts: Sequence[SubBatchGradients], shares: Sequence[float], config: ReconstructionConfig
+) -> SubBatchGradients:
+    """Gradients of the sum of the likelihoods of several presentations of one movie.
+
+    Where gradients are normed, the norm is that of the sum: what each presentation adds besides its movie, the
+    gradient of its own behaviour, is its own.
+
+    Parameters
+    ----------
+    parts
+        What the same sub-batches give for each presentation.
+    shares
+        What each counts beside the first; only where gradients are not normed.
+    config
+        Norm settings.
+
+    Returns
+    -------
+    SubBatchGradients
+        Losses are means over the presentations; the activity is that of the first.
+    """
+    rule, first = config.update, parts[0]
+    losses = torch.stack([each.losses.to(first.losses) for each in parts]).mean(dim=0)
+    if not (isinstance(rule, Momentum) and rule.gradient_norm != "none"):
+        pairs = list(zip(shares, parts, strict=True))
+        video = sum((share * each.video.to(first.video) for share, each in pairs), torch.zeros_like(first.video))
+        norms = sum((share * each.norms.to(first.norms) for share, each in pairs), torch.zeros_like(first.norms))
+        return SubBatchGradients(losses, norms, video, first.activity)
+    whole, beside = torch.zeros_like(first.video), torch.zeros_like(first.norms)
+    for each in parts:
+        norms, video = each.norms.to(first.norms), each.video.to(first.video)
+        own = video * (norms + rule.norm_epsilon)[:, None, None, None]
+        whole = whole + own
+        beside = beside + (norms**2 - own.square().sum(dim=(1, 2, 3))).clamp(min=0.0)
+    norms = (whole.square().sum(dim=(1, 2, 3)) + beside).sqrt()
+    return SubBatchGradients(losses, norms, whole / (norms + rule.norm_epsilon)[:, None, None, None], first.activity)
+
+
 def negative_log_likelihood(activity: torch.Tensor, wanted: torch.Tensor, config: ReconstructionConfig) -> torch.Tensor:
     """What the predicted activity costs, element by element, up to a constant.
 

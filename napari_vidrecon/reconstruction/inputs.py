@@ -17,7 +17,10 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
+from napari_vidrecon.reconstruction.targets import AVERAGED
+from napari_vidrecon.sessions.repeats import same_clip
 from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.settings import shown
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -70,7 +73,8 @@ class RunInputs(RunChoices):
     config
         Every setting of the optimisation; None: the "best" preset.
     target
-        "recorded", "predicted" (mean over `target_encoders`), "permuted" (a control) or activity (N, T) >= 0.
+        "recorded", "predicted" (mean over `target_encoders`), "permuted" (a control), "averaged" (the plain mean of
+        the trial and its repeats) or activity (N, T) >= 0.
     target_encoders
         Encoders that predict the target and measure the result; None: the same.
     neurons
@@ -79,6 +83,10 @@ class RunInputs(RunChoices):
         Windows at once; None: by device and free memory.
     decoder
         Of this mouse; the run starts from its movie, and the prior of natural movies lies around it.
+    repeats
+        Further presentations of the same clip: one movie is fitted to all, by the sum of their likelihoods, each with
+        its own behaviour and eye position. The trial itself may be among them. With the target "averaged" the plain
+        mean of their activity is matched instead.
 
     Examples
     --------
@@ -102,6 +110,7 @@ class RunInputs(RunChoices):
     neurons: NeuronSet | np.ndarray | None = None
     chunk: int | None = None
     decoder: Decoder | None = None
+    repeats: Sequence[Trial] = ()
 
     @property
     def values(self) -> dict[str, Any]:
@@ -185,6 +194,58 @@ def check_inputs(trial: Any, mask: Any, config: Any, decoder: Any = None) -> Non
     for name, given in arrays.items():
         if given is not None:
             _check_numbers(np.asarray(given), f"{one_line(trial.name, LONGEST_VALUE)}: {name}", video=name == "video")
+
+
+def check_repeats(trial: Trial, repeats: Any, target: Any) -> list[Trial]:
+    """The further presentations of a clip, once each, or an error that says why they do not go together.
+
+    Parameters
+    ----------
+    trial
+        The clip.
+    repeats
+        Has to be a list of `Trial`, of the same movie and length.
+    target
+        What is matched; one activity, given or averaged, cannot be that of several presentations.
+
+    Returns
+    -------
+    list[Trial]
+        Without the trial itself.
+
+    Raises
+    ------
+    SessionError
+        One shows another movie, is of another length, or holds values that are not finite.
+    ConfigError
+        No list of trials; one is there twice; the target is given, or averaged over one.
+    """
+    if not isinstance(repeats, (list, tuple)) or not all(isinstance(each, Trial) for each in repeats):
+        raise ConfigError(f"repeats: expected a list of trials, as repeats_of gives, found {shown(repeats)}")
+    kept: list[Trial] = []
+    for each in repeats:
+        if each is trial or (each.id == trial.id and each.name == trial.name and trial.frames == each.frames):
+            continue
+        if any(each is other or (each.id, each.name) == (other.id, other.name) for other in kept):
+            raise ConfigError(
+                f"repeats: expected each presentation once, found {one_line(each.name, LONGEST_VALUE)} twice"
+            )
+        if each.frames != trial.frames:
+            raise SessionError(
+                f"{each.name}: expected {trial.frames} frames, as {trial.name} has, found {each.frames}; "
+                "cut both with part()"
+            )
+        if not same_clip(np.moveaxis(trial.video, 0, -1), np.moveaxis(each.video, 0, -1)):
+            raise SessionError(
+                f"{each.name}: expected the movie of {trial.name}, found another; "
+                "trials_showing finds those of one clip"
+            )
+        kept.append(each)
+    if kept and not isinstance(target, str):
+        raise ConfigError("target: expected recorded, predicted, permuted or averaged with repeats, found an array")
+    if isinstance(target, str) and target == AVERAGED and not kept:
+        raise ConfigError("target averaged: expected further presentations to average over, found none; give repeats")
+    return kept
 
 
 def _check_numbers(array: np.ndarray, what: str, *, video: bool) -> None:

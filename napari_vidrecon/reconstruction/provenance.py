@@ -61,6 +61,8 @@ class ToldInputs(Told):
         First frame and the frame after the last one, each or both unknown.
     stimulus
         Name of what was shown instead of a trial.
+    repeats
+        Ids of further presentations of the clip.
     encoders
         Files.
     target_encoders
@@ -79,6 +81,7 @@ class ToldInputs(Told):
     trial: WholeNumber | None = None
     frames: list[WholeNumber | None] | None = Field(None, min_length=2, max_length=2)
     stimulus: Text | None = None
+    repeats: list[WholeNumber] | None = Field(None, max_length=MOST_FILES)
     encoders: Files | None = None
     target_encoders: Files | None = None
     decoder: Text | None = None

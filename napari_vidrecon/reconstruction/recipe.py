@@ -65,6 +65,8 @@ class Recipe(BaseModel):
         First frame and the frame after the last one, None for the end of the trial.
     stimulus, stimulus_content
         Name and hash of the movie that was shown instead of a trial; empty for a trial.
+    repeats
+        Numbers of further presentations of the clip that the movie is fitted to as well.
     encoders, target_encoders
         Files; the second are empty where the same predict the target and measure the result.
     mouse
@@ -82,7 +84,7 @@ class Recipe(BaseModel):
     neuron_weights
         Hash of what each neuron counts; empty where all count the same.
     target
-        "recorded", "predicted", "permuted" or "given".
+        "recorded", "predicted", "permuted", "averaged" or "given".
     ablation
         What becomes of neurons that take no part: "drop" or "silence".
     ensemble
@@ -114,6 +116,7 @@ class Recipe(BaseModel):
     frames: tuple[int, int | None] = WHOLE_TRIAL
     stimulus: str = ""
     stimulus_content: str = ""
+    repeats: tuple[int, ...] = ()
     encoders: tuple[str, ...] = ()
     target_encoders: tuple[str, ...] = ()
     mouse: int | str | None = None
@@ -167,6 +170,7 @@ class Recipe(BaseModel):
             frames=(start or 0, stop),
             stimulus=(inputs.stimulus or told.session.partition(", ")[2]) if shown else "",
             stimulus_content=stimulus_hash(result.stimulus) if shown else "",
+            repeats=tuple(inputs.repeats or ()),
             encoders=tuple(inputs.encoders or ()),
             target_encoders=tuple(others) if others != inputs.encoders else (),
             # Studies may name a readout by a number in words.
@@ -271,6 +275,7 @@ class Recipe(BaseModel):
             "trial": self.trial,
             "frames": None if self.frames == WHOLE_TRIAL else list(self.frames),
             **({"stimulus": self.stimulus} if self.stimulus else {}),
+            **({"repeats": list(self.repeats)} if self.repeats else {}),
             "encoders": list(self.encoders),
             "target_encoders": list(self.target_encoders),
             "decoder": self.decoder or None,
@@ -327,6 +332,8 @@ class Recipe(BaseModel):
         if {"stimulus", "stimulus_content"} & changed:
             changed.discard("trial")
             phrases.append(f"stimulus: {other.clip_name}")
+        if "repeats" in changed:
+            phrases.append(f"presentations {1 + len(self.repeats)} {ARROW} {1 + len(other.repeats)}")
         for name, label in PLAIN.items():
             if name in changed:
                 phrases.append(f"{label} {in_words(before[name])} {ARROW} {in_words(after[name])}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -19,21 +19,19 @@ from napari_vidrecon.reconstruction.gradients import (
     SubBatchGradients,
     average_over_overlaps,
     build_transforms,
-    likelihood_scale,
     negative_log_likelihood,
-    sub_batch_gradients,
+    summed,
 )
 from napari_vidrecon.reconstruction.history import StepInfo
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.reconstruction.neuron_weights import noise_weights
 from napari_vidrecon.reconstruction.not_finite import NotFinite, why_not_finite
 from napari_vidrecon.reconstruction.outcome import (
     DEVIANCE,
     OUTCOME_PREFIX,
     build_outcome,
     check_state,
-    held_out_neurons,
 )
+from napari_vidrecon.reconstruction.presentations import Presentation
 from napari_vidrecon.reconstruction.schedule import SubBatches, build_schedule
 from napari_vidrecon.reconstruction.targets import Target
 from napari_vidrecon.reconstruction.tracking import Tracker
@@ -99,6 +97,8 @@ class Reconstructor:
         Says what it sees in the target's activity; the run starts from that, and the prior lies around it.
     member
         Of an ensemble of movies, 0, 1, ...
+    others
+        Further presentations of the same clip, each with its own behaviour and activity; likelihoods are added.
     """
 
     trial: Trial
@@ -112,6 +112,7 @@ class Reconstructor:
     draw: Draw | None = None
     decoder: Decoder | None = None
     member: int = 0
+    others: Sequence[Presentation] = ()
     _step: int = field(default=0, init=False)
     _activity: torch.Tensor | None = field(default=None, init=False)
     _norms: list[torch.Tensor] = field(default_factory=list, init=False)
@@ -127,8 +128,8 @@ class Reconstructor:
         frames = self.trial.video.shape[0]
         self._canvas, self._frames = first.canvas, frames
         self._schedule = build_schedule(self.config, frames, first.windows.sub_batch_frames)
-        self._inputs = [self._packed(encoder) for encoder in self.encoders]
-        self._video = self._inputs[0][0].clone()
+        self._first = Presentation(self.trial, self.encoders, self.target, self.config, self.draw)
+        self._video = self._first.inputs[0][0].clone()
         screen, frame_rate_hz = self._canvas.screen, self.trial.frame_rate_hz
         decoded = self.decoder is not None
         self._update = build_update(self.config, self._video, screen, frame_rate_hz, self.draw, decoded=decoded)
@@ -136,50 +137,43 @@ class Reconstructor:
         self._set_update_mask(self.training_threshold)
         self.set_target(self.target)
 
-    def _packed(self, encoder: Encoder) -> torch.Tensor:
-        blank = np.full((self._frames, self._canvas.screen_rows, self._canvas.screen_columns), 0.0, np.float32)
-        blank += self.config.initial_level
-        return encoder.pack(blank, self.trial.behavior, self.trial.pupil_center, padding=self.config.padding_level)
+    @property
+    def presentations(self) -> list[Presentation]:
+        """All of the clip, the trial's own first."""
+        return [self._first, *self.others]
+
+    @property
+    def matched(self) -> list[torch.Tensor]:
+        """(neurons in the loss, T) activity to match in the first presentation, one an encoder."""
+        return self._first.matched
+
+    @property
+    def chosen(self) -> list[torch.Tensor | None]:
+        """Indices of these neurons, one an encoder; None: all."""
+        return self._first.chosen
+
+    @property
+    def weights(self) -> list[torch.Tensor | None]:
+        """(neurons in the loss, T) what each counts, one an encoder; None: all the same."""
+        return self._first.weights
 
     def set_target(self, target: Target) -> None:
         """Match other activity, or other neurons, from the next step on."""
         self.target = target
-        matched, in_loss = torch.as_tensor(target.matched), torch.as_tensor(target.in_loss)
-        self.matched = [matched.to(e.device, e.dtype) for e in self.encoders]
-        chosen = None if bool(in_loss.all()) else in_loss.nonzero()[:, 0]
-        self.chosen = [None if chosen is None else chosen.to(e.device) for e in self.encoders]
-        counting = target.in_loss if target.neurons.weights is None else target.in_loss & (target.neurons.weights > 0)
-        held_out = held_out_neurons(self.config, counting)[target.in_loss]
-        self._fitted = ~held_out
-        self._held_out = torch.as_tensor(np.flatnonzero(held_out)).to(self._video.device) if held_out.any() else None
-        weights = self._weights(target)
-        self.weights = [
-            # One a frame, without memory of its own: clips laid end to end differ in them.
-            None if weights is None else weights.to(e.device, e.dtype)[:, None].expand(-1, self._frames)
-            for e in self.encoders
-        ]
+        self._first.set_target(target)
+        for other in self.others:
+            if other.same_mouse(self._first):
+                other.set_target(replace(other.target, neurons=target.neurons, ablation=target.ablation))
         self._rebuild_transforms()
         if self.decoder is not None:
-            movie = self.decoder.movie(target.activity, target.neurons.keep)
+            told = [self.decoder.movie(each.target.activity, target.neurons.keep) for each in self.presentations]
+            movie = np.mean(told, axis=0, dtype=told[0].dtype) if len(told) > 1 else told[0]
             if not np.isfinite(movie).all():
                 raise ConfigError(
                     "decoder: expected a finite movie of the activity to match, found others; fit it anew"
                 )
-            told = self._update.start_from(self._video, torch.as_tensor(movie).to(self._video), self._step)
-            self._video = self._update.restrict_to(told, self._update_mask, self._blank)
-
-    def _weights(self, target: Target) -> torch.Tensor | None:
-        """(neurons in the loss,) what each counts; None: all the same."""
-        weights = np.ones(len(target.matched))
-        if target.neurons.weights is not None:
-            weights = target.neurons.weights[target.in_loss]
-        elif (own := noise_weights(self.config, target.matched[self._fitted])) is not None:
-            weights[self._fitted] = own
-        if self.draw is not None:
-            # Drawn for all neurons, so that one keeps its weight when others are ablated.
-            weights = weights * self.draw.weights(len(target.in_loss)).numpy()[target.in_loss]
-        weights = weights * self._fitted
-        return None if (weights == 1.0).all() else torch.as_tensor(weights)
+            start = self._update.start_from(self._video, torch.as_tensor(movie).to(self._video), self._step)
+            self._video = self._update.restrict_to(start, self._update_mask, self._blank)
 
     def set_mask(self, mask: AlphaMask, threshold: float) -> None:
         """Take another mask from the next step on."""
@@ -197,15 +191,15 @@ class Reconstructor:
         shown = self._everywhere() if all_join else self.mask.on(self._canvas, threshold)
         changed = self._everywhere() if self.config.update.surround == "inferred" else shown
         self._shown_mask, self._update_mask = (torch.as_tensor(m).to(self._video.device) for m in (shown, changed))
-        self._blank = self._packed(self.encoders[0])[0]
+        self._blank = self._first.packed(self.encoders[0])[0]
         self._video = self._update.restrict_to(self._video, self._update_mask, self._blank)
 
     def _everywhere(self) -> np.ndarray:
         return self._canvas.embed(np.ones(self.mask.screen.shape, bool), False)
 
     def _rebuild_transforms(self) -> None:
-        sub_batch_frames = self.encoders[0].spec.windows.sub_batch_frames
-        scale = likelihood_scale(self.config, self.target.matched[self._fitted], sub_batch_frames)
+        scale = self._first.scale
+        self._shares = [each.scale / scale for each in self.presentations]
         self.transforms = build_transforms(self.config, self._update_mask.to(self._video.dtype), scale)
 
     @property
@@ -276,9 +270,12 @@ class Reconstructor:
 
     def inputs(self, index: int) -> torch.Tensor:
         """(5, T, rows, columns) input of an encoder with the present video."""
+        return self._first.showing(index, self._seen())
+
+    def _seen(self) -> torch.Tensor:
+        """(T, rows, columns) the present video as encoders see it."""
         disturbed = self._disturbance
-        self._inputs[index][0] = self._video if disturbed is None else disturbed.applied(self._video, self._step)
-        return self._inputs[index]
+        return self._video if disturbed is None else disturbed.applied(self._video, self._step)
 
     def gradient(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Transformed gradient (T, rows, columns) at the present video, and the loss there; waits for no device."""
@@ -286,11 +283,10 @@ class Reconstructor:
 
     def parts(self) -> Iterator[SubBatchGradients]:
         """What each encoder's sub-batches give at the present video."""
-        starts = self.sub_batches().starts
-        for index, encoder in enumerate(self.encoders):
-            matched, chosen, weights = self.matched[index], self.chosen[index], self.weights[index]
-            inputs, config, chunk = self.inputs(index), self.config, self.chunk
-            yield sub_batch_gradients(encoder, inputs, matched, chosen, starts, config, chunk, weights)
+        starts, seen = self.sub_batches().starts, self._seen()
+        for index in range(len(self.encoders)):
+            told = [each.gradients(index, seen, starts, self.chunk) for each in self.presentations]
+            yield told[0] if len(told) == 1 else summed(told, self._shares, self.config)
 
     def combined(self, parts: Sequence[SubBatchGradients]) -> tuple[torch.Tensor, torch.Tensor]:
         """Transformed gradient of what each encoder's sub-batches gave, and the loss, of held-out neurons if any."""
@@ -305,8 +301,9 @@ class Reconstructor:
             gradient = self._disturbance.undone(gradient, self._step)
         for transform in self.transforms:
             gradient = transform(gradient, self._video, self._step)
-        if self._held_out is not None:
-            predicted, wanted = self.activity[:, self._held_out], self.matched[0].to(device)[self._held_out].T
+        if (held_out := self._first.held_out) is not None:
+            held_out = held_out.to(device)
+            predicted, wanted = self.activity[:, held_out], self.matched[0].to(device)[held_out].T
             return gradient, negative_log_likelihood(predicted, wanted, self.config).mean()
         return gradient, torch.stack([each.losses.mean().to(device) for each in parts]).mean()
 

@@ -25,20 +25,23 @@ from napari_vidrecon.reconstruction.inputs import (
     RunInputs,
     check_inputs,
     check_one_window,
+    check_repeats,
     choices_of,
     encoder_list,
     takes_inputs,
 )
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
+from napari_vidrecon.reconstruction.presentations import Presentation
 from napari_vidrecon.reconstruction.priors import prior_identity
 from napari_vidrecon.reconstruction.recipe import Recipe, content_hash, files_of, fingerprint
 from napari_vidrecon.reconstruction.reconstructor import Reconstructor, StepInfo, Steppable
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.spectral_prior import about_movies
-from napari_vidrecon.reconstruction.targets import Target, build_target
+from napari_vidrecon.reconstruction.targets import AVERAGED, Target, build_target
 from napari_vidrecon.reconstruction.tracking import Tracker
 from napari_vidrecon.reconstruction.video_ensemble import VideoEnsemble
+from napari_vidrecon.sessions.repeats import averaged
 from napari_vidrecon.settings import finite_number, shown
 from napari_vidrecon.version import __version__
 
@@ -284,6 +287,11 @@ def _planned(inputs: RunInputs) -> Run:
     given = others is not None and not (isinstance(others, (list, tuple)) and not others)
     measuring = encoder_list(others, "target_encoders") if given else encoders
     check_inputs(trial, mask, config, decoder)
+    repeats = presentations = check_repeats(trial, inputs.repeats, inputs.target)
+    for each in repeats:
+        check_inputs(each, mask, config)
+    if repeats and inputs.target == AVERAGED:
+        trial, presentations = averaged([trial, *repeats]), []
     stated, movies = about_movies(config, trial, encoders)
     check_chunk(inputs.chunk)
     mask_threshold = finite_number(inputs.mask_threshold, "mask_threshold")
@@ -299,13 +307,18 @@ def _planned(inputs: RunInputs) -> Run:
         if all(other is not each for each in encoders):
             # Otherwise its faults would show only once all steps are done.
             check_one_window(other, trial)
+    goals = [
+        build_target(inputs.target, each, measuring, inputs.neurons, ablation, config.seed) for each in presentations
+    ]
     tracker = Tracker(trial, mask, evaluation_threshold, goal, measuring, config, stated.initial_level)
 
     def member(
         chosen: Sequence[Encoder], measured_by: Tracker | None, draw: Draw | None = None, index: int = 0
     ) -> Reconstructor:
         shared = (trial, chosen, mask, goal, stated, mask_threshold, measured_by, inputs.chunk)
-        return Reconstructor(*shared, draw, decoder, index)
+        pairs = zip(presentations, goals, strict=True)
+        further = [Presentation(each, chosen, its_goal, stated, draw) for each, its_goal in pairs]
+        return Reconstructor(*shared, draw, decoder, index, further)
 
     together = ensemble == "gradients" or len(encoders) == 1
     teams = [encoders] if together else [[encoder] for encoder in encoders]
@@ -336,6 +349,8 @@ def _planned(inputs: RunInputs) -> Run:
     if movies is not None:
         # Whose they are decides nothing: a session may be renamed.
         decisive["movies"] = movies.model_dump(exclude={"source"})
+    if repeats:
+        decisive["repeats"] = [_presentation(each, inputs.target) for each in repeats]
     if config.outside_prior:
         decisive["prior"] = prior_identity(config.outside_prior)
     if goal.neurons.weights is not None:
@@ -359,6 +374,7 @@ def _planned(inputs: RunInputs) -> Run:
         target=goal.kind,
         ablation=ablation,
         ensemble=decisive["ensemble"],
+        repeats=tuple(each.id for each in repeats),
         mask_threshold=mask_threshold,
         evaluation_threshold=evaluation_threshold,
         config=config,
@@ -389,6 +405,7 @@ def plan_recipe(
     *,
     neurons: NeuronSet,
     decoder: Decoder | None = None,
+    repeats: Sequence[Trial] = (),
 ) -> Run:
     """A run that has every setting of a recipe; raises as `plan_run`.
 
@@ -396,7 +413,7 @@ def plan_recipe(
     ----------
     recipe
         Its settings.
-    trial, encoders, mask, neurons, decoder
+    trial, encoders, mask, neurons, decoder, repeats
         What the recipe names, opened.
 
     Returns
@@ -406,7 +423,14 @@ def plan_recipe(
     """
     together: Ensemble = "gradients" if recipe.ensemble == "gradients" else "videos"
     decided = {**choices_of(recipe), "ensemble": together, "target": recipe.target}
-    return Run.plan(RunInputs(trial, encoders, mask, recipe.config, neurons=neurons, decoder=decoder, **decided))
+    opened: dict[str, Any] = {"neurons": neurons, "decoder": decoder, "repeats": repeats}
+    return Run.plan(RunInputs(trial, encoders, mask, recipe.config, **opened, **decided))
+
+
+def _presentation(trial: Trial, target: Any) -> dict[str, Any]:
+    """What of a further presentation decides a result."""
+    told = {"trial": trial.id, "behavior": content_hash(trial.behavior, trial.pupil_center)}
+    return told if target == "predicted" else {**told, "activity": content_hash(trial.responses)}
 
 
 def _versions() -> dict[str, str]:

@@ -291,6 +291,7 @@ def python_text(script: Script) -> str:
         f"    target={_python_target(script)},",
         *(["    target_encoders=[load(file) for file in TARGET_ENCODERS],"] if recipe.target_encoders else []),
         *(["    decoder=vr.Decoder.load(DECODER),"] if recipe.decoder_content else []),
+        *([f"    repeats=vr.repeats_of(session, trial, {literal(list(recipe.repeats))}),"] if recipe.repeats else []),
         *_python_neurons(script),
         f"    ablation={literal(recipe.ablation)},",
         f"    mask_threshold={literal(recipe.mask_threshold)},",
@@ -370,6 +371,8 @@ def command_words(script: Script) -> list[str]:
         words += ["--stimulus", str(script.stimulus), "--stimulus-name", recipe.stimulus]
     else:
         words += ["--trial", str(recipe.trial)]
+    if recipe.repeats:
+        words += ["--repeats", ",".join(map(str, recipe.repeats))]
     if recipe.frames != WHOLE_TRIAL:
         words += ["--frames", "{}:{}".format(*recipe.frames)]
     for path in recipe.encoders:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Trial
 
 
+AVERAGED = "averaged"
+"""The target that is the plain mean of recorded activity over presentations."""
 SMALLEST_ACTIVITY, LARGEST_ACTIVITY = 1e-15, 1e15
 """Of the largest value of a clip; beyond, gradients vanish or overflow, and the movie would stay grey."""
 
@@ -29,7 +31,7 @@ class Target:
     Parameters
     ----------
     kind
-        "recorded", "predicted", "permuted" or "given".
+        "recorded", "predicted", "permuted", "averaged" or "given".
     activity
         (N, T) float32, >= 0, of all neurons.
     neurons
@@ -130,9 +132,9 @@ def build_target(
     Parameters
     ----------
     target
-        "recorded", "predicted", "permuted", or activity (N, T) >= 0.
+        "recorded", "predicted", "permuted", "averaged", or activity (N, T) >= 0.
     trial
-        The clip.
+        The clip; with "averaged" the mean of several presentations.
     encoders
         Who predict a predicted target.
     neurons
@@ -156,7 +158,7 @@ def build_target(
     """
     if isinstance(target, str):
         kind = target
-        if target == "recorded":
+        if target in ("recorded", AVERAGED):
             activity = trial.responses
         elif target == "predicted":
             activity = predicted_activity(encoders, trial)
@@ -164,7 +166,8 @@ def build_target(
             activity = permuted_activity(trial.responses, seed)
         else:
             raise ConfigError(
-                f"target {one_line(repr(target), 60)}: expected recorded, predicted, permuted or an array (N, T)"
+                f"target {one_line(repr(target), 60)}: expected recorded, predicted, permuted, averaged or "
+                "an array (N, T)"
             )
     else:
         kind, activity = "given", _numbers(target)

@@ -326,13 +326,32 @@ class Session:
         with reading(self.file("videos", trial_id), SessionError, "a video"):
             return self._hash_clip(trial_id)
 
-    def _hash_clip(self, trial_id: int) -> int:
-        video = self._open("videos", trial_id)
+    def stored_video(self, trial_id: int) -> np.ndarray:
+        """The movie of a trial as it lies on disk, without its padding; mapped, so only what is looked at is read.
+
+        Parameters
+        ----------
+        trial_id
+            One of `trial_ids`.
+
+        Returns
+        -------
+        np.ndarray
+            (rows, columns, T), grey levels, read-only.
+
+        Raises
+        ------
+        SessionError
+            No such trial, or its video cannot be read.
+        """
+        video = self._open("videos", self._known(trial_id))
         # A uint8 video cannot mark its end with NaN; the behaviour recorded with it tells where it ends.
         frames = clip_length(video[0, 0]) if video.dtype.kind == "f" else self.clip_frames(trial_id)
-        frames = min(frames, video.shape[-1])
+        return video[..., : min(frames, video.shape[-1])]
+
+    def _hash_clip(self, trial_id: int) -> int:
         try:
-            return perceptual_hash(np.moveaxis(video, -1, 0)[:frames])
+            return perceptual_hash(np.moveaxis(self.stored_video(trial_id), -1, 0))
         except ValueError as error:
             raise SessionError(f"{self.file('videos', trial_id)}: {error}") from None
 

@@ -231,3 +231,21 @@ def test_numbers_of_neurons_that_repeat_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "keep.npy", np.array([2, 3, 2]))
     with pytest.raises(ConfigError, match="each neuron once, found indices that repeat"):
         choose_neurons(4, 0.0, 0, tmp_path / "keep.npy")
+
+
+def test_one_movie_of_all_presentations_of_a_clip(
+    reconstruct_words, vidrecon, copy_of_small_session: Path, small_session_folder: Path, tmp_path: Path
+) -> None:
+    videos = copy_of_small_session / "data" / "videos"
+    (videos / "2.npy").write_bytes((videos / "0.npy").read_bytes())
+    words = [copy_of_small_session if word == small_session_folder else word for word in reconstruct_words]
+    answer = vidrecon(*words, "--trials", "train", "--repeats", "all", "--json")
+    (run,) = answer.json["runs"]
+    assert Path(run["run"]).name == f"{copy_of_small_session.name}_trial0_with2_frames0-48.zarr"
+    assert vr.Recipe.of(vr.Reconstruction.load(run["run"])).repeats == (2,)
+    alone = vidrecon(*words, "--trial", 1, "--repeats", "all")
+    assert alone.code == 0
+    assert "shown once" in alone.err
+    wrong = vidrecon(*words, "--trial", 0, "--repeats", "1,2")
+    assert wrong.code == 2
+    assert "those are: 2" in wrong.err

@@ -1,0 +1,128 @@
+"""Presentations of one clip: each has its own behaviour and activity, and all are fitted by one movie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_vidrecon.reconstruction.chance import Draw
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.gradients import SubBatchGradients, likelihood_scale, sub_batch_gradients
+from napari_vidrecon.reconstruction.neuron_weights import noise_weights
+from napari_vidrecon.reconstruction.outcome import held_out_neurons
+from napari_vidrecon.reconstruction.targets import Target
+
+if TYPE_CHECKING:
+    from napari_vidrecon.encoders.encoder import Encoder
+    from napari_vidrecon.sessions.trial import Trial
+
+
+class Presentation:
+    """What one presentation of a clip says about its movie.
+
+    Parameters
+    ----------
+    trial
+        Its behaviour goes into the encoders.
+    encoders
+        Of the mouse that saw it.
+    target
+        The activity to match.
+    config
+        Every setting.
+    draw
+        The chance of the movie that is fitted; None: the most probable one.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        encoders: Sequence[Encoder],
+        target: Target,
+        config: ReconstructionConfig,
+        draw: Draw | None = None,
+    ) -> None:
+        self.trial, self.encoders, self.config, self.draw = trial, encoders, config, draw
+        self.inputs = [self.packed(encoder) for encoder in encoders]
+        self.set_target(target)
+
+    def packed(self, encoder: Encoder) -> torch.Tensor:
+        """(5, T, rows, columns) input of an encoder with a movie of the level that the run starts from."""
+        canvas = encoder.spec.canvas
+        blank = np.full((self.trial.frames, canvas.screen_rows, canvas.screen_columns), 0.0, np.float32)
+        blank += self.config.initial_level
+        return encoder.pack(blank, self.trial.behavior, self.trial.pupil_center, padding=self.config.padding_level)
+
+    def same_mouse(self, other: Presentation) -> bool:
+        """Whether the same encoders answer for it."""
+        return len(self.encoders) == len(other.encoders) and all(
+            mine is theirs for mine, theirs in zip(self.encoders, other.encoders, strict=True)
+        )
+
+    def set_target(self, target: Target) -> None:
+        """Match other activity, or other neurons."""
+        self.target = target
+        matched, in_loss = torch.as_tensor(target.matched), torch.as_tensor(target.in_loss)
+        self.matched = [matched.to(e.device, e.dtype) for e in self.encoders]
+        chosen = None if bool(in_loss.all()) else in_loss.nonzero()[:, 0]
+        self.chosen = [None if chosen is None else chosen.to(e.device) for e in self.encoders]
+        counting = target.in_loss if target.neurons.weights is None else target.in_loss & (target.neurons.weights > 0)
+        held_out = held_out_neurons(self.config, counting)[target.in_loss]
+        self._fitted = ~held_out
+        self.held_out = torch.as_tensor(np.flatnonzero(held_out)) if held_out.any() else None
+        weights = self._weights(target)
+        self.weights = [
+            # One a frame, without memory of its own: clips laid end to end differ in them.
+            None if weights is None else weights.to(e.device, e.dtype)[:, None].expand(-1, self.trial.frames)
+            for e in self.encoders
+        ]
+
+    def _weights(self, target: Target) -> torch.Tensor | None:
+        """(neurons in the loss,) what each counts; None: all the same."""
+        weights = np.ones(len(target.matched))
+        if target.neurons.weights is not None:
+            weights = target.neurons.weights[target.in_loss]
+        elif (own := noise_weights(self.config, target.matched[self._fitted])) is not None:
+            weights[self._fitted] = own
+        if self.draw is not None:
+            # Drawn for all neurons, so that one keeps its weight when others are ablated.
+            weights = weights * self.draw.weights(len(target.in_loss)).numpy()[target.in_loss]
+        weights = weights * self._fitted
+        return None if (weights == 1.0).all() else torch.as_tensor(weights)
+
+    @property
+    def scale(self) -> float:
+        """What turns a gradient of the mean loss of a sub-batch into one of a negative log likelihood."""
+        sub_batch_frames = self.encoders[0].spec.windows.sub_batch_frames
+        return likelihood_scale(self.config, self.target.matched[self._fitted], sub_batch_frames)
+
+    def showing(self, index: int, movie: torch.Tensor) -> torch.Tensor:
+        """(5, T, rows, columns) input of an encoder, by its place, with a movie (T, rows, columns) of its canvas."""
+        self.inputs[index][0] = movie
+        return self.inputs[index]
+
+    def gradients(self, index: int, movie: torch.Tensor, starts: np.ndarray, chunk: int | None) -> SubBatchGradients:
+        """What the sub-batches of one encoder give.
+
+        Parameters
+        ----------
+        index
+            Place of the encoder.
+        movie
+            (T, rows, columns) as the encoder sees it.
+        starts
+            First frames of the sub-batches.
+        chunk
+            Windows at once; None chooses.
+
+        Returns
+        -------
+        SubBatchGradients
+            Normed as the configuration says.
+        """
+        inputs, matched, chosen = self.showing(index, movie), self.matched[index], self.chosen[index]
+        given = matched, chosen, starts, self.config, chunk, self.weights[index]
+        return sub_batch_gradients(self.encoders[index], inputs, *given)

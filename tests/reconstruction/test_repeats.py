@@ -1,0 +1,102 @@
+"""One movie from several presentations of a clip."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import napari_vidrecon as vr
+from napari_vidrecon.reconstruction.scripts import command_words, python_text, script_of_folder
+
+
+@pytest.fixture(scope="module")
+def repeated_folder(small_session_folder, tmp_path_factory):
+    """The small session, in which trial 2 shows the clip of trial 0, as whole grey levels."""
+    folder = tmp_path_factory.mktemp("repeated") / small_session_folder.name
+    shutil.copytree(small_session_folder, folder)
+    video = np.load(folder / "data" / "videos" / "0.npy")
+    np.save(folder / "data" / "videos" / "2.npy", video + np.float32(0.4) * (video < 200))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def repeated(repeated_folder):
+    return vr.open_session(repeated_folder)
+
+
+def quick(preset, **changes):
+    return vr.ReconstructionConfig.preset(preset, steps=3, track_skip_frames=8, **changes)
+
+
+def test_trials_of_one_clip_are_found_by_its_content(repeated):
+    assert vr.trials_showing(repeated, 0) == vr.trials_showing(repeated, 2) == [0, 2]
+    assert vr.trials_showing(repeated, 1) == [1]
+    assert vr.trials_showing(repeated, 3) == [], "its responses are withheld"
+    (other,) = vr.repeats_of(repeated, repeated.trial(2).part(4, 44))
+    np.testing.assert_array_equal(other.responses, repeated.trial(0).responses[:, 4:44])
+    with pytest.raises(vr.SessionError, match="found trial 1"):
+        vr.repeats_of(repeated, repeated.trial(0), [1])
+
+
+@pytest.mark.parametrize("preset", ["fast", "best"])
+def test_a_presentation_that_counts_twice_is_one_of_twice_the_weight(preset, trial, encoder, disc_mask):
+    twin, config = replace(trial, id=9), quick(preset)
+    joint = vr.reconstruct(trial, [encoder], disc_mask, config, repeats=[twin])
+    weight = 2 * config.update.likelihood_weight
+    heavier = vr.reconstruct(trial, [encoder], disc_mask, quick(preset, likelihood_weight=weight))
+    np.testing.assert_allclose(joint.video, heavier.video, atol=0.01)
+
+
+def test_the_published_rule_norms_the_gradient_of_the_sum(trial, encoder, disc_mask):
+    alone = vr.reconstruct(trial, [encoder], disc_mask, quick("paper"))
+    twice = vr.reconstruct(trial, [encoder], disc_mask, quick("paper"), repeats=[replace(trial, id=9)])
+    # The behaviour of each presentation is its own, so the movie's part of the norm is larger, and a step longer.
+    grown, before = (np.abs(each.video - 127.5).mean() for each in (twice, alone))
+    assert before < grown < 1.5 * before
+    assert np.corrcoef(alone.video.ravel(), twice.video.ravel())[0, 1] > 0.99
+
+
+def test_a_run_says_its_presentations_and_goes_on_with_them(repeated, repeated_folder, encoder, disc_mask, tmp_path):
+    clip = repeated.trial(0).part(0, 44)
+    others, folder = vr.repeats_of(repeated, clip), tmp_path / "run.zarr"
+    whole = vr.reconstruct(clip, [encoder], disc_mask, quick("fast"), repeats=others)
+    again = {"repeats": others, "save_to": folder}
+    vr.reconstruct(clip, [encoder], disc_mask, quick("fast"), on_step=lambda info: info.step < 1, **again)
+    vr.reconstruct(clip, [encoder], disc_mask, quick("fast"), **again)
+    saved = vr.Reconstruction.load(folder)
+    np.testing.assert_array_equal(saved.video, whole.video)
+    recipe = vr.Recipe.of(saved)
+    assert recipe.repeats == (2,)
+    script = script_of_folder(saved, folder)
+    assert "repeats=vr.repeats_of(session, trial, [2])" in python_text(script)
+    assert command_words(replace(script, run=None))[5:7] == ["--repeats", "2"]
+    alone = vr.reconstruct(clip, [encoder], disc_mask, quick("fast"))
+    assert alone.provenance["fingerprint"] != saved.provenance["fingerprint"]
+    assert vr.Recipe.of(alone).differences(recipe) == ["presentations 1 → 2"]
+
+
+def test_averaged_activity_is_another_target(repeated, encoder, disc_mask):
+    clip = repeated.trial(0).part(0, 44)
+    others = vr.repeats_of(repeated, clip)
+    mean = vr.reconstruct(clip, [encoder], disc_mask, quick("fast"), repeats=others, target="averaged")
+    np.testing.assert_allclose(mean.target, (clip.responses + others[0].responses) / 2, rtol=1e-6)
+    assert vr.Recipe.of(mean).target == "averaged"
+    with pytest.raises(vr.ConfigError, match="further presentations"):
+        vr.reconstruct(clip, [encoder], disc_mask, quick("fast"), target="averaged")
+
+
+def test_what_does_not_go_together_is_refused_in_one_line(repeated, encoder, disc_mask):
+    clip, another = repeated.trial(0).part(0, 44), repeated.trial(1).part(0, 44)
+    same = repeated.trial(2).part(0, 44)
+    for given, error, told in (
+        ([another], vr.SessionError, "found another"),
+        ([repeated.trial(2)], vr.SessionError, "expected 44 frames"),
+        ([same, same], vr.ConfigError, "twice"),
+        (3, vr.ConfigError, "list of trials"),
+    ):
+        with pytest.raises(error, match=told):
+            vr.plan_run(clip, [encoder], disc_mask, quick("fast"), repeats=given)
+    assert not vr.Recipe.of(vr.reconstruct(clip, [encoder], disc_mask, quick("fast"), repeats=[clip])).repeats
