@@ -78,6 +78,8 @@ class ReconstructionModel:
         self.trial: Trial | None = None
         self.stimulus: Stimulus | None = None
         self.clip: tuple[int, int | None] = (0, None)
+        self.repeats: tuple[int, ...] = ()
+        """Further presentations of the clip that are fitted as well."""
         self.encoder_files: list[Path] = []
         self.encoder_paths: list[Path] = []
         self.mouse: int | None = None
@@ -180,6 +182,8 @@ class ReconstructionModel:
         self._take_clip(trial or stimulus_trial(stimulus, self.session), stimulus, (0, None))
 
     def _take_clip(self, trial: Trial, stimulus: Stimulus | None, clip: tuple[int, int | None]) -> None:
+        if self.trial is None or stimulus is not None or self.trial.id != trial.id:
+            self.repeats = ()
         self.trial, self.stimulus, self.clip = trial, stimulus, clip
         self.snapshot, self.stimulus_prediction, self.stimulus_levels = None, None, {}
         self.look_back(None)
@@ -188,6 +192,12 @@ class ReconstructionModel:
         self.trial_changed.emit()
         if (self.shown, self.compared) != before:
             self.shown_changed.emit()
+
+    def set_repeats(self, trial_ids: tuple[int, ...]) -> None:
+        """Fit these further presentations of the clip as well; none: the trial alone."""
+        if trial_ids != self.repeats:
+            self.repeats = trial_ids
+            self.settings_changed.emit()
 
     def offer_encoders(self, files: list[Path]) -> None:
         """List encoder files to choose from; those chosen so far and still listed stay chosen."""
@@ -435,6 +445,7 @@ class ReconstructionModel:
             "frames": self.clip,
             "stimulus": "" if shown is None else shown.name,
             "stimulus_content": "" if shown is None else stimulus_hash(self.trial.video),
+            "repeats": self.repeats,
         }
 
     @property

@@ -225,6 +225,7 @@ def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path)
     else:
         start = _start_of_clip(model, recipe, result, path)
         _set_clip(model, recipe.trial, start, result.video.shape[0])
+        model.set_repeats(tuple(each for each in recipe.repeats if each in model.session.tiers))
     found = model.recipe()
     # The same files and frames may have another name here.
     place = {name: getattr(found, name) for name in ("session", "frames")}

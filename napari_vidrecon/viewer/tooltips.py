@@ -39,6 +39,8 @@ TOOLTIPS = {
     "tier": "Which part of the recording to choose a trial from. Encoders are trained on “train”; reconstruct from "
     "the others.",
     "trial": "One movie clip and the activity recorded while the mouse watched it.",
+    "repeats": "Fits one movie to all presentations of this clip, each with its own activity, behaviour and eye "
+    "position. They are found by what was on the screen; curves and rasters stay those of the trial chosen here.",
     "first_frame": "The first frame to take. Fewer frames are faster.",
     "last_frame": "Take frames up to, but without, this one; at least 32 in all.",
     "all_frames": "Take the whole clip.",

@@ -457,3 +457,17 @@ def test_several_encoders_give_the_same_bits_as_python_and_follow_changes(
     until(qtbot, lambda: not controller.busy)
     assert np.array_equal(model.shown.result.alpha, model.mask.alpha)
     assert model.stale == []
+
+
+def test_all_presentations_of_a_clip_are_run_as_the_panel_asks(qtbot, controller, small_model, copy_of_small_session):
+    videos = copy_of_small_session / "data" / "videos"
+    (videos / "2.npy").write_bytes((videos / "0.npy").read_bytes())
+    model, files, mask = small_model, small_model.encoder_files, small_model.mask
+    model.set_session(vr.open_session(copy_of_small_session))
+    model.set_encoders(files)
+    model.set_mask(mask)
+    model.set_trial(0, 0, 48)
+    model.set_repeats((2,))
+    finish(qtbot, controller)
+    assert vr.Recipe.of(model.shown.result).repeats == (2,)
+    assert not model.stale

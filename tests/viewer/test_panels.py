@@ -568,3 +568,25 @@ def test_a_mask_that_never_reaches_the_thresholds_lowers_them(small_model, disc_
     take_mask(small_model, type(disc_mask)(disc_mask.alpha / 4, "faint"))
     assert small_model.mask.binary(small_model.evaluation_threshold).any()
     assert small_model.training_threshold <= small_model.evaluation_threshold
+
+
+def test_repeats_of_the_clip_are_found_on_a_tick_and_go_with_the_trial(qtbot, make_model, copy_of_small_session):
+    videos = copy_of_small_session / "data" / "videos"
+    shutil.copy(videos / "0.npy", videos / "2.npy")
+    model = make_model()
+    model.set_session(open_session(copy_of_small_session))
+    model.set_trial(0, 0, 48)
+    panel = SessionPanel(model)
+    qtbot.addWidget(panel)
+    panel.repeats.click()
+    assert model.recipe().repeats == (2,)
+    assert panel.repeats.text() == "fit together (1 more)"
+    model.set_trial(0, 4, 40)
+    assert model.repeats == (2,)
+    told = []
+    model.message.connect(lambda text, _bad: told.append(text))
+    model.set_trial(1, 0, 48)
+    assert not model.repeats
+    panel.repeats.click()
+    assert not panel.repeats.isChecked()
+    assert "shown once" in told[-1]

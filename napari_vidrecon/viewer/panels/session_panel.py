@@ -36,6 +36,7 @@ from napari_vidrecon.viewer.panels.controls import (
     put,
     row,
     set_options,
+    tick,
     whole_number,
     words,
 )
@@ -55,6 +56,7 @@ FRAME_STEP = 8
 MOST_ENCODERS_SEEN = 4
 MOST_MICE = 99
 NO_DECODER = "none"
+REPEATS_ASKED = "fit together"
 DECODER_FILTER = f"Decoders (*{DECODER_SUFFIX})"
 
 
@@ -87,6 +89,7 @@ class SessionPanel(QWidget):
         self.session_facts = words()
         self.tier = choice("tier", {}, self._take_tier)
         self.trial = choice("trial", {}, self._take_trial)
+        self.repeats = tick(REPEATS_ASKED, "repeats", self._take_repeats)
         self.first_frame = whole_number("first_frame", 0, 0, self._take_frames, FRAME_STEP)
         self.last_frame = whole_number("last_frame", 0, 0, self._take_frames, FRAME_STEP)
         self.last_frame.setPrefix("to ")
@@ -105,6 +108,7 @@ class SessionPanel(QWidget):
         self._lay_out()
         subscribe(self, model.session_changed, self._show_session)
         subscribe(self, model.trial_changed, self._show_trial)
+        subscribe(self, model.settings_changed, self._show_repeats)
         subscribe(self, model.encoders_changed, self._show_encoders)
         self._show_session()
         self._show_trial()
@@ -176,6 +180,23 @@ class SessionPanel(QWidget):
 
         if not self._busily(take):
             self._show_trial()
+
+    def _take_repeats(self, wanted: bool) -> None:
+        from napari_vidrecon.sessions.repeats import trials_showing
+
+        model = self._model
+        if model.session is None or model.trial is None:
+            return
+        session, trial_id = model.session, model.trial.id
+
+        def take() -> None:
+            others = [each for each in trials_showing(session, trial_id) if each != trial_id] if wanted else []
+            model.set_repeats(tuple(others))
+            if wanted and not others:
+                model.message.emit(f"The clip of trial {trial_id} was shown once, so there is nothing to add.", False)
+
+        self._busily(take)
+        self._show_repeats()
 
     def _take_frames(self) -> None:
         trial = self._model.trial
@@ -267,6 +288,16 @@ class SessionPanel(QWidget):
         self.all_button.setEnabled(trial.frames < frames)
         for control in (self.first_frame, self.last_frame):
             control.setEnabled(stimulus is None)
+        self._show_repeats()
+
+    def _show_repeats(self) -> None:
+        model = self._model
+        others = model.repeats
+        self.repeats.setEnabled(model.trial is not None and model.trial.labelled and model.stimulus is None)
+        put(self.repeats, bool(others))
+        self.repeats.setText(f"fit together ({len(others)} more)" if others else REPEATS_ASKED)
+        which = f" Now also trials {', '.join(map(str, others))}." if others else ""
+        self.repeats.setToolTip(f"<qt>{TOOLTIPS['repeats']}{which}</qt>")
 
     def _show_stimulus(self, name: str) -> None:
         """Show what is on the board as an entry of its own, which goes when a trial is chosen."""
@@ -310,6 +341,7 @@ class SessionPanel(QWidget):
     def _lay_out(self) -> None:
         fields = form()
         fields.addRow("Trial", row(self.tier, self.trial, stretch=0))
+        fields.addRow("Repeats", self.repeats)
         fields.addRow("Frames", self._frames_row())
         fields.addRow("Encoders", self.encoders)
         fields.addRow("", row(self.add_button, self.train_button, self.mouse, stretch=0))

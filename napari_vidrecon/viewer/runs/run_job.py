@@ -20,12 +20,14 @@ from napari_vidrecon.reconstruction.run import plan_recipe
 from napari_vidrecon.reconstruction.run_folder import at_work_on
 from napari_vidrecon.reconstruction.runner import Mailbox, Runner
 from napari_vidrecon.reconstruction.targets import build_target
+from napari_vidrecon.sessions.repeats import repeats_of
 from napari_vidrecon.viewer.runs.jobs import Job
 
 if TYPE_CHECKING:
     import torch
 
     from napari_vidrecon.encoders.encoder import Encoder
+    from napari_vidrecon.sessions.session import Session
     from napari_vidrecon.sessions.trial import Trial
     from napari_vidrecon.viewer.model import ReconstructionModel
 
@@ -76,6 +78,8 @@ class RunRequest:
         Folder the run is kept in, or None.
     go_on_from
         A partial run to continue.
+    session
+        Holds the further presentations that the recipe names.
     """
 
     recipe: Recipe
@@ -86,6 +90,7 @@ class RunRequest:
     prediction: np.ndarray | None = None
     save_to: Path | None = None
     go_on_from: Reconstruction | None = None
+    session: Session | None = None
 
     @classmethod
     def from_model(cls, model: ReconstructionModel, **more: Any) -> RunRequest:
@@ -99,6 +104,7 @@ class RunRequest:
             "neurons": model.neurons,
             "decoder": model.decoder,
             "prediction": model.stimulus_prediction,
+            "session": model.session,
         }
         return cls(**{**fields, **more})
 
@@ -198,6 +204,7 @@ def _reconstruct(request: RunRequest, shelf: EncoderShelf, mailbox: Mailbox, job
     predict_stimulus(request, shelf, job)
     job.leave_if_cancelled()
     job.tell(Loading("Preparing the optimisation"))
+    repeats = request.recipe.repeats
     run = plan_recipe(
         request.recipe,
         request.trial,
@@ -205,6 +212,7 @@ def _reconstruct(request: RunRequest, shelf: EncoderShelf, mailbox: Mailbox, job
         request.mask,
         neurons=request.neurons,
         decoder=request.decoder,
+        repeats=repeats_of(request.session, request.trial, repeats) if request.session and repeats else (),
     )
     if request.go_on_from is not None:
         run.resume(request.go_on_from)
