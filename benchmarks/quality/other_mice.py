@@ -108,13 +108,19 @@ class OtherMouse(ABC):
     def trial(self, clip: int) -> Trial:
         """One clip with behaviour and responses."""
         rng, movie = np.random.default_rng([self.seed, 2, clip]), self.movie(clip)
+        behavior, gaze, running = self.behaviour(rng)
+        answers = self.activity((movie - MEAN_GREY) / SD_GREY, running, rng).astype(np.float32)
+        return Trial(clip, TIERS[clip], movie, behavior, gaze, answers, name=f"{self.name} {clip}", simulated=True)
+
+    @staticmethod
+    def behaviour(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pupil size and running (2, frames), eye position (2, frames), and running in 0..1, of one trial."""
         slow = ndimage.gaussian_filter1d(rng.standard_normal((4, FRAMES)), 25, axis=1, mode="reflect")
         slow /= slow.std(axis=1, keepdims=True) + 1e-9
         running = np.clip(slow[0] + rng.normal(0, 0.7), 0, 2) / 2
         behavior = np.stack([40 + 12 * running + 4 * slow[1], 20 * running]).astype(np.float32)
         gaze = np.stack([150 + 5 * slow[2], 145 + 5 * slow[3]]).astype(np.float32)
-        answers = self.activity((movie - MEAN_GREY) / SD_GREY, running, rng).astype(np.float32)
-        return Trial(clip, TIERS[clip], movie, behavior, gaze, answers, name=f"{self.name} {clip}", simulated=True)
+        return behavior, gaze, running
 
     def write(self, folder: Path) -> None:
         """Write its session."""
