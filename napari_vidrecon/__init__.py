@@ -14,6 +14,8 @@ from napari_vidrecon.version import __version__
 if TYPE_CHECKING:
     from napari_vidrecon import metrics as metrics
     from napari_vidrecon.analysis import postprocess as postprocess
+    from napari_vidrecon.analysis.calibration import Calibration as Calibration
+    from napari_vidrecon.analysis.calibration import calibrate_uncertainty as calibrate_uncertainty
     from napari_vidrecon.analysis.receptive_field_mapping import map_receptive_fields as map_receptive_fields
     from napari_vidrecon.encoders.checkpoints import load_encoder as load_encoder
     from napari_vidrecon.encoders.encoder import Encoder as Encoder
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AlphaMask": "napari_vidrecon.reconstruction.masks",
+    "Calibration": "napari_vidrecon.analysis.calibration",
     "ConfigError": "napari_vidrecon.errors",
     "Decoder": "napari_vidrecon.reconstruction.decoder",
     "Encoder": "napari_vidrecon.encoders.encoder",
@@ -73,6 +76,7 @@ _HOME = {
     "Study": "napari_vidrecon.studies.study",
     "Trial": "napari_vidrecon.sessions.session",
     "VidreconError": "napari_vidrecon.errors",
+    "calibrate_uncertainty": "napari_vidrecon.analysis.calibration",
     "find_sample": "napari_vidrecon.sessions.sample",
     "fit_decoder": "napari_vidrecon.reconstruction.decoder_fitting",
     "fit_mask": "napari_vidrecon.reconstruction.mask_fitting",

@@ -98,7 +98,7 @@ POOLED_PX, POOLED_FRAMES = 1.0, 2.0
 """SD of the neighbourhood whose variances are averaged: of a few movies, that of a single pixel is mostly chance."""
 
 
-def uncertainty_map(videos: Sequence[np.ndarray]) -> np.ndarray:
+def uncertainty_map(videos: Sequence[np.ndarray], scale: float = 1.0) -> np.ndarray:
     """Standard deviation over movies, pixel by pixel and frame by frame.
 
     With movies of several draws it is the spread that activity and prior leave open; with those of several encoders
@@ -108,6 +108,8 @@ def uncertainty_map(videos: Sequence[np.ndarray]) -> np.ndarray:
     ----------
     videos
         At least two movies (T, rows, columns), grey levels 0..255.
+    scale
+        What it is multiplied with, to be as large as the error (`calibrate_uncertainty`).
 
     Returns
     -------
@@ -128,4 +130,4 @@ def uncertainty_map(videos: Sequence[np.ndarray]) -> np.ndarray:
     pooled = gaussian_filter(variance, sigmas, mode="nearest")
     share = gaussian_filter(moves.astype(np.float64), sigmas[1:], mode="nearest")
     pooled = np.divide(pooled, share, out=np.zeros_like(pooled), where=moves)
-    return np.sqrt(pooled).astype(np.float32)
+    return (scale * np.sqrt(pooled)).astype(np.float32)

@@ -23,6 +23,7 @@ VERBS = (
     "mask",
     "decoder",
     "live",
+    "calibrate",
     "rf",
     "study",
     "simulate",

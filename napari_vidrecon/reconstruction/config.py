@@ -100,6 +100,13 @@ class ReconstructionConfig(Composed):
         "grey: 127.5 outside the evaluation mask (as published, and in all runs of earlier versions)",
     )
     track_skip_frames: int = Field(32, ge=0, le=MOST_STEPS, description="first frames that are not measured (Q10)")
+    uncertainty_scale: float = Field(
+        1.0,
+        gt=0,
+        le=100,
+        description="what the spread of draws or encoders is multiplied with to be as large as the error; found by "
+        "`vidrecon calibrate`",
+    )
     seed: int = Field(0, ge=0, description="of everything drawn: offsets, noise, shifts, draws, permuted targets")
 
     @classmethod
@@ -218,7 +225,7 @@ class ReconstructionConfig(Composed):
     def decisive(self) -> dict[str, Any]:
         """What fingerprints hold: the flat description of before, which must stay for runs of before to be known."""
         values = self.values
-        later: dict[str, Any] = {"prior_from": "stated"}
+        later: dict[str, Any] = {"prior_from": "stated", "uncertainty_scale": 1.0}
         if self.shows_grey:
             later["predicted_from"] = "shown"
         if values["prior"] == NATURAL:

@@ -145,7 +145,9 @@ class RunRecord:
     @cached_property
     def uncertainty(self) -> np.ndarray | None:
         """(T, rows, columns) spread of its movies, grey levels; None for a run that made one movie only."""
-        return uncertainty_map(self.result.videos) if len(self.result.videos) > 1 else None
+        if len(self.result.videos) < 2:
+            return None
+        return uncertainty_map(self.result.videos, self.result.config.uncertainty_scale)
 
 
 def counterpart_of(recipe: Recipe, records: Sequence[RunRecord]) -> RunRecord | None:

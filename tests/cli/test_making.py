@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -194,3 +195,17 @@ def test_what_cannot_be_converted_is_one_line(source: str, out: str, vidrecon, t
     assert answer.code == 2
     assert len(answer.err.splitlines()) == 1
     assert not (tmp_path / out).exists()
+
+
+def test_a_calibration_says_what_to_set_and_is_written(
+    vidrecon, small_session_folder: Path, small_encoder_file: Path, tmp_path: Path
+) -> None:
+    words = ("--encoder", small_encoder_file, "--mask", "none", "--preset", "fast", "--set", "steps=2")
+    more = ("--set", "draws=2", "--trials", "train", "--clips", 1, "--frames", 40, "--device", "cpu")
+    answer = vidrecon("calibrate", small_session_folder, *words, *more, "--out", tmp_path / "c.json")
+    assert answer.code == 0, answer.err
+    scale = json.loads((tmp_path / "c.json").read_text())["scale"]
+    assert f"--set uncertainty_scale={scale:.3g}" in answer.out
+    refused = vidrecon("calibrate", small_session_folder, *words, *more, "--out", tmp_path / "c.json")
+    assert refused.code == 2
+    assert "c.json" in refused.err

@@ -373,7 +373,10 @@ def _error_title(model: ReconstructionModel, has_error: bool) -> str:
     if model.error_mode == ErrorMode.COMPARISON:
         return "Shown − compared run" if has_error else "No run to compare"
     if model.error_mode == ErrorMode.UNCERTAINTY:
-        return "Uncertainty (1 SD)" if has_error else "One movie: no uncertainty"
+        if not has_error or model.shown is None:
+            return "One movie: no uncertainty"
+        calibrated = model.shown.result.config.uncertainty_scale != 1.0
+        return "Uncertainty (1 SD, calibrated)" if calibrated else "Uncertainty (1 SD)"
     return "Reconstruction − stimulus"
 
 
