@@ -25,7 +25,7 @@ NEW_PIP = $(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint docs bench torture system-packages clean
+.PHONY: help venv demo test lint docs docs-blocks notebooks bench torture system-packages clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -56,6 +56,12 @@ lint: $(VENV)/.tools ## style, types and import contract only
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+notebooks: $(VENV)/.docs ## run the notebooks and keep what they show; some minutes
+	$(BIN)/python notebooks/execute.py
+
+docs-blocks: $(VENV)/.tools ## run every command and piece of Python that the documentation shows; some minutes
+	OMP_NUM_THREADS=1 $(BIN)/python docs/run_blocks.py
 
 docs: $(VENV)/.docs ## the documentation's site, into site/; fails at any warning
 	NO_MKDOCS_2_WARNING=1 QT_QPA_PLATFORM=offscreen $(BIN)/mkdocs build --strict --quiet

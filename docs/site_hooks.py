@@ -6,6 +6,7 @@ MkDocs calls the two functions below (`hooks` in mkdocs.yml); `make docs` builds
 from __future__ import annotations
 
 import inspect
+import json
 import posixpath
 import re
 from pathlib import Path
@@ -40,6 +41,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made here."""
     changes = (Path(config.config_file_path).parent / "CHANGELOG.md").read_text(encoding="utf-8")
     made = {COMMANDS: command_page(), PYTHON: python_page(), KEYS: key_page(), CHANGES: changes}
+    for book in sorted((Path(config.config_file_path).parent / "notebooks").glob("*.ipynb")):
+        made[f"notebooks/{book.stem}.md"] = notebook_page(book)
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
     return files
@@ -126,3 +129,21 @@ def key_page() -> str:
     return "\n".join(
         ["# Keys of the window", "", "F1 shows them in the window.", "", "| key | does |", "|---|---|", *told, ""]
     )
+
+
+def notebook_page(file: Path) -> str:
+    """A notebook with what it shows, as it was last run."""
+    lines: list[str] = []
+    for cell in json.loads(file.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            lines += [text, ""]
+            continue
+        lines += ["```python", text, "```", ""]
+        for output in cell["outputs"]:
+            data = output.get("data", {})
+            if "image/png" in data:
+                lines += [f"![What the cell shows](data:image/png;base64,{''.join(data['image/png']).strip()})", ""]
+            elif words := "".join(output.get("text", data.get("text/plain", []))).strip():
+                lines += ["```text", words, "```", ""]
+    return "\n".join([*lines, f"*This page is the notebook `notebooks/{file.name}` of the repository.*", ""])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-GENERATED = {"reference/commands.md", "reference/python.md", "reference/keys.md", "changelog.md"}
+NOTEBOOKS = {f"notebooks/{file.stem}.md" for file in (ROOT / "notebooks").glob("*.ipynb")}
+GENERATED = {"reference/commands.md", "reference/python.md", "reference/keys.md", "changelog.md"} | NOTEBOOKS
 """Made by docs/site_hooks.py when the site is built."""
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```", flags=re.DOTALL | re.MULTILINE)
@@ -62,6 +64,15 @@ def test_links_and_pictures_of_a_page_lead_somewhere(page: Path) -> None:
 def test_python_of_a_page_is_python(page: Path) -> None:
     for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
         ast.parse(block)
+
+
+def test_notebooks_are_kept_with_what_they_show_and_small() -> None:
+    for file in (ROOT / "notebooks").glob("*.ipynb"):
+        cells = [cell for cell in json.loads(file.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+        outputs = [output for cell in cells for output in cell["outputs"]]
+        assert any("image/png" in output.get("data", {}) for output in outputs), file
+        assert not any(output["output_type"] == "error" for output in outputs), file
+        assert file.stat().st_size < 500_000, file
 
 
 def test_the_front_page_links_every_feature_to_a_page_of_its_own() -> None:
