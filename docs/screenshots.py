@@ -27,6 +27,7 @@ from napari_vidrecon.viewer.registry import workspace_of
 
 IMAGES = Path(__file__).parent / "images"
 WINDOW_SIZE = (1600, 1000)
+PICTURE_SIZE = (1280, 800)
 STEPS, SEEN_AT_STEP, DRAWS = 40, 12, 8
 LONGEST_WAIT_S = 300.0
 SETTLE_S = 1.5
@@ -69,10 +70,12 @@ class Photographer:
         self.viewer.dims.set_current_step(0, frame)
 
     def take(self, name: str) -> None:
-        """Save the picture of the whole window."""
+        """Save the picture of the whole window, small: every one of them stays in the repository's history."""
         self.wait(SETTLE_S)
         pixels = self.viewer.screenshot(canvas_only=False, flash=False)
-        Image.fromarray(pixels).convert("RGB").save(self.folder / f"{name}.png", optimize=True)
+        picture = Image.fromarray(pixels).convert("RGB").resize(PICTURE_SIZE, Image.Resampling.LANCZOS)
+        picture = picture.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        picture.save(self.folder / f"{name}.png", optimize=True)
         print(self.folder / f"{name}.png", flush=True)
 
     def run(self) -> None:
@@ -109,17 +112,10 @@ def take_all(folder: Path) -> None:
     photo.open("How")
     photo.take("ablation")
     photo.run()
-    model.compare_with(model.runs[0])
-    photo.open("Results")
-    photo.take("compare")
-    model.compare_with(None)
 
     commands.show_traces(photo.viewer)
     photo.open("View")
     photo.take("traces")
-    photo.viewer.theme = "light"
-    photo.take("light")
-    photo.viewer.theme = "dark"
     traces = commands.show_traces(photo.viewer)
     photo.viewer.window.remove_dock_widget(traces)
     for layout in Layout:

@@ -59,3 +59,14 @@ def test_a_registry_gets_absolute_addresses_and_the_repository_keeps_its_own() -
     assert not re.search(r"\]\((?!https?://)", changed)
     assert "https://host.example/lab/vidrecon/raw/v1.0.0/docs/images/demo.gif" in changed
     assert "[project.urls]" in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_pictures_stay_small_and_each_is_shown() -> None:
+    """Each version of a picture stays in the history: a clone without history is to have at most 25 MB."""
+    pages = [ROOT / "README.md", ROOT / "mkdocs.yml", *(ROOT / "docs").rglob("*.md")]
+    said = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    limits = {"images": 2_000_000, "gallery": 2_500_000}
+    for folder, limit in limits.items():
+        files = [file for file in (ROOT / "docs" / folder).rglob("*") if file.is_file()]
+        assert sum(file.stat().st_size for file in files) < limit, folder
+        assert [file.name for file in files if file.name not in said] == []
