@@ -3,8 +3,8 @@
     vidrecon study all --scale quick --out studies
     python docs/gallery.py studies
 
-Writes docs/gallery.md, and small pictures to docs/gallery/, which are kept in the repository. With --whole pictures keep
-their size, and the movies go there too: for a site, not to be committed.
+Writes docs/gallery.md, and small pictures to docs/gallery/, which are kept in the repository. With --whole pictures
+keep their size, and the movies go there too: for a site, not to be committed.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -26,9 +27,14 @@ def commands(document: Path) -> list[list[str]]:
     return found
 
 
+@pytest.fixture(scope="module")
+def group() -> Any:
+    """The whole command, put together once."""
+    return typer.main.get_command(build_app())
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_command_of_a_document_is_taken(document: Path) -> None:
-    group = typer.main.get_command(build_app())
+def test_every_command_of_a_document_is_taken(document: Path, group: Any) -> None:
     for words in commands(document):
         verb = group.commands.get(words[0])
         assert verb is not None, words
