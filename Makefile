@@ -1,5 +1,5 @@
 # make demo   reconstruct a movie of the simulated mouse (in napari where there is a display)
-# make test   everything a change has to pass; TESTS=tests/cli runs a part of the tests
+# make test   everything a change has to pass, in minutes; TESTS=tests/cli runs a part of the tests
 # make docs   the documentation's site, into site/
 # make help   the rest
 
@@ -24,8 +24,11 @@ NEW_PIP = $(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 # And what it compiled it keeps, whatever the surroundings say: many tests start processes of their own.
 export PYTHONDONTWRITEBYTECODE :=
 
+DISPLAY_HERE := $(shell [ "$$(uname)" = Linux ] && echo "xvfb-run -a -s '-screen 0 1600x1000x24'")
+PYTEST = $(DISPLAY_HERE) $(BIN)/pytest -n $(WORKERS) --dist worksteal
+
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint docs docs-blocks notebooks bench torture system-packages clean
+.PHONY: help venv demo test test-long lint docs docs-blocks notebooks bench torture system-packages clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -37,19 +40,21 @@ demo: $(VENV)/.installed ## run the demo; OUT=folder says where its files go
 
 # Types are checked beside the tests, which leave a core idle now and then. Tests that share what they need lie beside
 # each other: each worker takes the half of them, and who is done first takes of the other's.
-test: ## style, types, import contract and all tests
+test: ## style, types, import contract and all tests but the long ones
 	@$(MAKE) --no-print-directory -j2 $(VENV)/.tools system-packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@if [ "$$(uname)" = Linux ]; then display="xvfb-run -a -s '-screen 0 1600x1000x24'"; else display=; fi; \
-	export OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1; failed=; \
+	@export OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1; failed=; \
 	said=$$(mktemp); { nice -n 5 $(BIN)/mypy && $(BIN)/lint-imports; } >$$said 2>&1 & types=$$!; \
 	trap 'kill $$types 2>/dev/null' INT TERM; \
-	echo "$$display $(BIN)/pytest -n $(WORKERS) --dist worksteal $(TESTS)"; \
-	eval "$$display" $(BIN)/pytest -n $(WORKERS) --dist worksteal $(TESTS) || failed="$$failed tests"; \
+	echo "$(PYTEST) -m 'not long' $(TESTS)"; \
+	$(PYTEST) -m 'not long' $(TESTS) || failed="$$failed tests"; \
 	wait $$types || failed="$$failed types-or-imports"; \
 	cat $$said; rm -f $$said; \
 	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+
+test-long: $(VENV)/.tools system-packages ## the tests that make test leaves out: whole golden runs, more kinds, more kills
+	OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1 $(PYTEST) -m long $(TESTS)
 
 lint: $(VENV)/.tools ## style, types and import contract only
 	$(BIN)/ruff check .
@@ -79,7 +84,7 @@ torture: $(VENV)/.tools system-packages ## damaged files, kills, lying servers, 
 	$(BIN)/python -m benchmarks.safety.kills --kills 300 || failed="$$failed kills"; \
 	$(BIN)/python -m benchmarks.safety.lying_server || failed="$$failed lying_server"; \
 	$(BIN)/python -m benchmarks.safety.surroundings || failed="$$failed surroundings"; \
-	xvfb-run -a -s '-screen 0 1600x1000x24' $(BIN)/python -m benchmarks.safety.monkey --seeds 10 --cycles 1000 \
+	$(DISPLAY_HERE) $(BIN)/python -m benchmarks.safety.monkey --seeds 10 --cycles 1000 \
 		|| failed="$$failed monkey"; \
 	[ -z "$$failed" ] || { echo "ended badly:$$failed"; exit 1; }
 

@@ -19,6 +19,7 @@ TIMED = {
 }
 
 
+@pytest.mark.long
 def test_the_quick_benchmark_measures_every_case(vidrecon, tmp_path: Path) -> None:
     out, page = tmp_path / "speed.json", tmp_path / "speed.md"
     answer = vidrecon("bench", "--quick", "--json", "--out", out, "--markdown", page)

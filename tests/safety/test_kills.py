@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 
 HARNESS = Path(__file__).parents[2] / "benchmarks" / "safety" / "kills.py"
-KILLS = 6
 
 
+@pytest.mark.parametrize("kills", [2, pytest.param(12, marks=pytest.mark.long)])
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_killed_command_that_is_started_again_ends_with_the_same_bits_and_no_litter(
-    small_session_folder: Path, small_encoder_file: Path, tmp_path: Path
+    kills: int, small_session_folder: Path, small_encoder_file: Path, tmp_path: Path
 ) -> None:
     kit = (f"session={small_session_folder}", f"encoder={small_encoder_file}")
-    words = ("--kills", KILLS, "--seed", 3, "--verbs", "predict", "download", "--work", tmp_path, "--kit", *kit)
+    words = ("--kills", kills, "--seed", 3, "--verbs", "predict", "download", "--work", tmp_path, "--kit", *kit)
     ended = subprocess.run(
         [sys.executable, HARNESS, *map(str, words)], capture_output=True, text=True, check=False, timeout=300
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert f"{KILLS} kills, 0 ended badly" in ended.stdout
+    assert f"{kills} kills, 0 ended badly" in ended.stdout

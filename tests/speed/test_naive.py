@@ -16,6 +16,7 @@ from benchmarks.speed.naive import NaiveLoop, published_form, sub_batch_starts
 from benchmarks.speed.stand_ins import SMALL, random_clip, random_encoder
 from napari_vidrecon.reconstruction.run import plan_run
 
+STEPS = 12
 TINY = replace(
     SMALL, readout_outputs=(6,), core_features=(8, 8), spatial_strides=(4, 2), expansion_ratio=2, se_reduce_ratio=4
 )
@@ -87,11 +88,12 @@ def test_the_encoder_it_was_made_from_stays_frozen() -> None:
     assert not any(weight.requires_grad for weight in encoder.module.parameters())
 
 
+@pytest.mark.long
 def test_a_whole_reconstruction_ends_where_the_paper_preset_ends() -> None:
     encoder, clip = random_encoder(TINY, dtype=torch.float64), random_clip(40, 6)
     loop = NaiveLoop(clip, encoder, vr.AlphaMask.full())
-    loop.run(12)
-    run = plan_run(clip, [encoder], vr.AlphaMask.full(), vr.ReconstructionConfig.preset("paper", steps=12))
+    loop.run(STEPS)
+    run = plan_run(clip, [encoder], vr.AlphaMask.full(), vr.ReconstructionConfig.preset("paper", steps=STEPS))
     while not run.finished:
         last = run.step()
     screen = loop.video[(slice(None), *encoder.spec.canvas.screen)].float().numpy()

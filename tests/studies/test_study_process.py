@@ -23,7 +23,7 @@ pytest.importorskip("distributed")
 import psutil
 
 from napari_vidrecon.errors import RunError
-from napari_vidrecon.studies.process import Ask, Left, run_apart
+from napari_vidrecon.studies.process import Ask, Left, run_apart, work
 
 STUDY = """
 from napari_vidrecon.studies.runs.run_spec import RunSpec
@@ -42,8 +42,9 @@ def evaluate(plan, store):
 
 STUDY = Study("bright", "A study", "none", runs, evaluate)
 """
-DIES = STUDY.replace("    import pandas as pd\n", "    import os\n    os.kill(os.getpid(), 11)\n")
-SLEEPS = STUDY.replace("    import pandas as pd\n", "    import time\n    time.sleep(600)\n")
+NO_RUNS = STUDY.replace("    return [RunSpec", "    return []\n    return [RunSpec")
+DIES = NO_RUNS.replace("    import pandas as pd\n", "    import os\n    os.kill(os.getpid(), 11)\n")
+SLEEPS = NO_RUNS.replace("    import pandas as pd\n", "    import time\n    time.sleep(600)\n")
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_a_study_is_conducted_by_a_process_that_is_gone_afterwards(ask: Ask, pac
     assert (Path(ask.out) / "bright" / "index.html").is_file()
     assert left_over() == set()
     estimated: list[dict] = []
-    run_apart(replace(ask, only_estimate=True), estimated.append, threading.Event())
+    work(replace(ask, only_estimate=True), estimated.append, threading.Event())
     assert estimated[-1]["estimated"]["missing"] == 0
 
 

@@ -324,7 +324,7 @@ def test_two_windows_do_not_mix(qtbot, controller, small_model, make_model):
 
 def test_many_starts_and_stops_leave_no_thread(qtbot, controller, small_model):
     endless(small_model)
-    for _ in range(12):
+    for _ in range(5):
         controller.start()
         until(qtbot, lambda: small_model.state == RunState.RUNNING)
         controller.stop()
@@ -429,7 +429,7 @@ def test_a_picture_that_took_very_long_is_not_the_last_for_minutes():
     assert budget.may_redraw()
 
 
-@pytest.mark.parametrize("ensemble", ["videos", "gradients"])
+@pytest.mark.parametrize("ensemble", ["gradients", pytest.param("videos", marks=pytest.mark.long)])
 def test_several_encoders_give_the_same_bits_as_python_and_follow_changes(
     qtbot, controller, small_model, small_encoder_file, tmp_path, ensemble
 ):

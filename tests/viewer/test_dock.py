@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
@@ -161,31 +160,45 @@ def is_scroll_bar(control: QWidget) -> bool:
     return "ScrollBar" in type(control).__name__ or (above is not None and "scroll" in above.objectName().lower())
 
 
-def test_nothing_that_could_be_done_before_is_lost(docked):
-    names = {control.objectName() for control in docked().findChildren(QWidget)}
+def test_nothing_that_could_be_done_before_is_lost_and_all_has_a_name_for_a_screen_reader(docked):
+    widget = docked()
+    names = {control.objectName() for control in widget.findChildren(QWidget)}
     # Shown under another name while nothing is held.
     assert set(EARLIER_CONTROLS) - {"resume"} <= names
     assert names & {"pause", "resume"}
-
-
-def test_every_control_has_a_name_for_a_screen_reader(docked):
     silent = [
         (type(control).__name__, control.objectName())
-        for control in controls_of(docked())
+        for control in controls_of(widget)
         if not control.accessibleName() and not getattr(control, "text", str)()
     ]
     assert silent == []
 
 
-@pytest.mark.parametrize("size", [(1366, 768), (1024, 576), (960, 540)])
-def test_every_page_fits_the_window(qtbot: QtBot, docked: Callable[..., ReconstructionWidget], size) -> None:
+SIZES_PX = ((1366, 768), (1024, 576), (960, 540))
+
+
+def test_every_page_fits_every_window_and_no_news_moves_the_buttons(
+    qtbot: QtBot, docked: Callable[..., ReconstructionWidget]
+) -> None:
     widget = docked()
     window = main_window_of(widget.board.viewer)
-    window.resize(*size)
     window.show()
     qtbot.waitExposed(window)
+    for size in SIZES_PX:
+        assert_every_page_fits(widget, window, size)
+    bar, before = widget.run_bar, widget.pages.geometry()
+    bar.show_message("a very long line of news that needs more room than there is " * 10, True)
+    QTest.qWait(20)
+    assert widget.pages.geometry() == before
+    assert "a very long line" in bar.message.toolTip()
+    assert bar.news.currentWidget() is bar.message
+    QTest.mouseClick(bar, Qt.MouseButton.LeftButton, pos=bar.news.geometry().center())
+    assert bar.news.currentWidget() is bar.hint
+
+
+def assert_every_page_fits(widget: ReconstructionWidget, window: QWidget, size: tuple[int, int]) -> None:
+    """Whatever page or detail is open: nothing is cut off, Start is in sight, and the movies keep their room."""
     # The dock of a window that was never shown is laid out only when the size changes.
-    QTest.qWait(300)
     window.resize(size[0] + 40, size[1] + 40)
     QTest.qWait(300)
     window.resize(*size)
@@ -213,36 +226,30 @@ def test_every_page_fits_the_window(qtbot: QtBot, docked: Callable[..., Reconstr
     assert widget.board.viewer.canvas.size[1] >= LEAST_MOVIES_PX
 
 
-def test_a_detail_is_one_click_behind_its_page_and_escape_leads_back(qtbot, docked):
+def test_details_are_one_click_behind_their_page_and_control_z_takes_back_a_slider_drag_at_once(qtbot, docked):
     widget = docked()
-    widget.show()
+    assert not widget.run_panel.plot.isVisibleTo(widget)
+    assert not widget.progress_button.isEnabled()
+    widget.pages.open_detail(PROGRESS)
+    assert widget.run_panel.plot.isVisibleTo(widget)
+
+    window = main_window_of(widget.board.viewer)
+    window.show()
+    window.activateWindow()
+    qtbot.waitActive(window)
     widget.pages.open_page("How")
     QTest.mouseClick(widget.run_panel.more_button, Qt.MouseButton.LeftButton)
     assert widget.pages.detail == ADVANCED
     QTest.keyClick(widget.pages.back_button, Qt.Key.Key_Escape)
     assert (widget.pages.page, widget.pages.detail) == ("How", "")
 
-
-def test_news_and_hints_never_move_the_buttons(qtbot, docked):
-    widget = docked()
-    main_window_of(widget.board.viewer).show()
-    QTest.qWait(50)
-    bar, before = widget.run_bar, widget.pages.geometry()
-    bar.show_message("a very long line of news that needs more room than there is " * 10, True)
-    QTest.qWait(20)
-    assert widget.pages.geometry() == before
-    assert "a very long line" in bar.message.toolTip()
-    assert bar.news.currentWidget() is bar.message
-    QTest.mouseClick(bar, Qt.MouseButton.LeftButton, pos=bar.news.geometry().center())
-    assert bar.news.currentWidget() is bar.hint
-
-
-def test_curves_are_not_shown_before_there_is_a_run(docked):
-    widget = docked()
-    assert not widget.run_panel.plot.isVisibleTo(widget)
-    assert not widget.progress_button.isEnabled()
-    widget.pages.open_detail(PROGRESS)
-    assert widget.run_panel.plot.isVisibleTo(widget)
+    thresholds = widget.mask_panel.thresholds
+    for low in (0.35, 0.3, 0.25):
+        thresholds.setValue((low, 0.8))
+    widget.mask_panel.paint_button.setFocus()
+    qtbot.waitUntil(widget.mask_panel.paint_button.hasFocus)
+    QTest.keyClick(widget.mask_panel.paint_button, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: (widget.model.training_threshold, widget.model.evaluation_threshold) == (0.4, 0.6))
 
 
 def test_undo_names_what_it_undoes_of_whatever_kind(qtbot, small_model: ReconstructionModel) -> None:
@@ -261,19 +268,3 @@ def test_undo_names_what_it_undoes_of_whatever_kind(qtbot, small_model: Reconstr
     small_model.undo()
     assert (small_model.config.steps, small_model.neurons.count) == (6, 20)
     assert "2 cells ablated" in bar.redo_button.toolTip()
-
-
-def test_control_z_takes_back_a_slider_drag_at_once(qtbot, docked):
-    widget = docked()
-    window = main_window_of(widget.board.viewer)
-    window.show()
-    window.activateWindow()
-    qtbot.waitActive(window)
-    widget.pages.open_page("How")
-    thresholds = widget.mask_panel.thresholds
-    for low in (0.35, 0.3, 0.25):
-        thresholds.setValue((low, 0.8))
-    widget.mask_panel.paint_button.setFocus()
-    qtbot.waitUntil(widget.mask_panel.paint_button.hasFocus)
-    QTest.keyClick(widget.mask_panel.paint_button, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
-    qtbot.waitUntil(lambda: (widget.model.training_threshold, widget.model.evaluation_threshold) == (0.4, 0.6))

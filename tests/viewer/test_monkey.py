@@ -15,12 +15,13 @@ from benchmarks.safety.monkey_moves import Monkey
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.subscriptions import subscribe
 
-CYCLES = 40
 MOMENT_MS = 20
 
 
 @pytest.mark.window
+@pytest.mark.parametrize("cycles", [15, pytest.param(60, marks=pytest.mark.long)])
 def test_nothing_random_that_is_done_to_the_window_goes_wrong(
+    cycles,
     qtbot,
     make_napari_viewer_proxy,
     monkeypatch,
@@ -40,11 +41,11 @@ def test_nothing_random_that_is_done_to_the_window_goes_wrong(
     monkey = Monkey(make_napari_viewer_proxy(), kit, tmp_path / "things", seed=5)
     Answers(monkey, monkeypatch.setattr)
     monkey.settle()
-    for _ in range(CYCLES):
+    for _ in range(cycles):
         monkey.move()
         qtbot.wait(MOMENT_MS)
     monkey.settle()
-    assert len(monkey.done) == CYCLES
+    assert len(monkey.done) == cycles
 
 
 class Listener(QWidget):

@@ -264,10 +264,11 @@ def python_made(kind: str, model: ReconstructionModel, decoder_file: Path, folde
     return result
 
 
-KINDS = ("recorded", "predicted", "permuted", "given", "stimulus", "decoder", "ablated", "painted")
+KINDS = ("stimulus", "decoder", "ablated", "painted")
+MORE_KINDS = [pytest.param(kind, marks=pytest.mark.long) for kind in ("recorded", "predicted", "permuted", "given")]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *MORE_KINDS])
 def test_a_run_made_in_python_is_opened_and_both_texts_repeat_it_bit_for_bit(
     kind: str, small_model: ReconstructionModel, small_decoder_file: Path, tmp_path: Path, monkeypatch
 ) -> None:
@@ -287,6 +288,7 @@ def test_a_run_made_in_python_is_opened_and_both_texts_repeat_it_bit_for_bit(
     assert repeated.provenance["fingerprint"] == made.provenance["fingerprint"]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="needs bash")
 def test_both_texts_run_in_a_shell(small_model: ReconstructionModel, small_decoder_file: Path, tmp_path: Path) -> None:
     made = python_made("painted", small_model, small_decoder_file, tmp_path / "made.zarr")

@@ -41,7 +41,7 @@ from napari_vidrecon.viewer.studies.study_job import BoardMouse, StudyRequest
 
 NOISE = GaussianNoise(2.0, 2.0, frames=36)
 PATIENCE_MS = 60_000
-FEW_CYCLES = 4
+FEW_CYCLES = 2
 
 
 def tiny_runs(plan: Plan) -> list[RunSpec]:

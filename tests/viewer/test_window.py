@@ -108,67 +108,6 @@ def test_closing_the_window_stops_the_run_and_keeps_it(qtbot, docked):
     assert len(vr.Reconstruction.load(kept).history) > 2
 
 
-def test_closing_the_dock_lets_the_run_go_on_and_a_new_dock_shows_it(qtbot, docked):
-    widget = docked()
-    viewer, model = widget.board.viewer, widget.model
-    started(qtbot, widget)
-    viewer.window.remove_dock_widget(widget)
-    del widget
-    step = model.snapshot.info.step
-    until(qtbot, lambda: model.snapshot.info.step > step)
-
-    again = ReconstructionWidget(viewer)
-    viewer.window.add_dock_widget(again, name="Movie reconstruction", area="right")
-    assert again.model is model
-    assert "Running step" in again.run_bar.state.text()
-    again.run_bar.stop_button.click()
-    until(qtbot, lambda: model.state == RunState.DONE)
-
-
-def test_deleting_every_layer_in_the_middle_of_a_run_does_no_harm(qtbot, docked):
-    widget = docked()
-    started(qtbot, widget)
-    widget.board.viewer.layers.clear()
-    step = widget.model.snapshot.info.step
-    until(qtbot, lambda: widget.model.snapshot.info.step > step)
-    widget.controller.stop()
-    until(qtbot, lambda: widget.model.state == RunState.DONE)
-    assert widget.model.video is widget.model.shown.result.video
-
-
-def test_two_windows_do_not_mix(qtbot, docked):
-    one, other = docked(), docked()
-    assert one.model is not other.model
-    one.model.set_thresholds(0.1, 0.2)
-    one.controller.start()
-    until(qtbot, lambda: one.model.state == RunState.DONE)
-    assert other.model.runs == []
-    assert other.model.training_threshold == 0.4
-    assert other.mask_panel.thresholds.value() == pytest.approx((0.4, 0.6))
-
-
-def test_nonsense_becomes_a_message_and_the_window_stays_usable(qtbot, docked, tmp_path):
-    widget = docked()
-    messages = []
-    widget.model.message.connect(lambda text, is_error: messages.append((text, is_error)))
-    (tmp_path / "zarr.json").write_text("{}")
-    (tmp_path / "mask.npy").write_bytes(b"\x80\x04nonsense")
-    for path in (tmp_path, tmp_path / "mask.npy", tmp_path / "nothing"):
-        widget.open(path)
-    assert len(messages) == 3
-    assert all(is_error for _, is_error in messages)
-    assert not widget.run_bar.message.isHidden()
-    widget.controller.start()
-    until(qtbot, lambda: widget.model.state == RunState.DONE)
-
-
-def test_every_widget_of_a_window_finds_the_same_model(docked):
-    widget = docked(filled=False)
-    assert model_of(widget.board.viewer) is widget.model
-    assert workspace_of(widget.board.viewer) is find_workspace(widget.board.viewer)
-    assert find_workspace(widget.board.viewer).controller is widget.controller
-
-
 def test_a_viewer_without_a_window_is_refused_in_words():
     with pytest.raises(vr.VidreconError, match="window"):
         workspace_of(ViewerModel())
@@ -190,22 +129,29 @@ def test_a_demonstration_closed_in_the_middle_is_finished_without_its_window(
     assert len(result.video) == 48
 
 
-@pytest.mark.parametrize(("width", "height"), [(1024, 576), (1366, 768), (1600, 1000)])
-def test_the_movies_have_their_share_of_the_canvas_in_a_window_of_any_size(qtbot, docked, width, height):
+def test_a_run_goes_on_without_its_dock_and_without_its_layers_and_a_new_dock_shows_it(qtbot, docked):
     widget = docked()
-    board, model, window = widget.board, widget.model, main_window_of(widget.board.viewer)
-    window.resize(width, height)
-    for layout, least in ((Layout.WATCH, 0.45), (Layout.EXPLAIN, 0.3)):
-        model.set_view(layout=layout)
-        qtbot.wait(100)
-        camera = board.viewer.scene.camera
-        seen = [tile.area * camera.zoom**2 for tile in board.layout.tiles]
-        rows, columns = board.viewer.canvas.size
-        assert sum(seen) / (rows * columns) >= least
-        assert board.layout.has_rasters == (layout is Layout.EXPLAIN)
+    viewer, model = widget.board.viewer, widget.model
+    started(qtbot, widget)
+    viewer.window.remove_dock_widget(widget)
+    del widget
+    step = model.snapshot.info.step
+    until(qtbot, lambda: model.snapshot.info.step > step)
+
+    again = ReconstructionWidget(viewer)
+    viewer.window.add_dock_widget(again, name="Movie reconstruction", area="right")
+    assert again.model is model
+    assert "Running step" in again.run_bar.state.text()
+
+    viewer.layers.clear()
+    step = model.snapshot.info.step
+    until(qtbot, lambda: model.snapshot.info.step > step)
+    again.run_bar.stop_button.click()
+    until(qtbot, lambda: model.state == RunState.DONE)
+    assert model.video is model.shown.result.video
 
 
-def test_layouts_are_switched_by_bar_and_keys_and_the_next_window_begins_with_the_last(qtbot, docked):
+def test_layouts_are_switched_by_bar_and_keys_and_the_next_window_begins_with_the_last_but_is_another(qtbot, docked):
     widget = docked()
     bar, viewer = workspace_of(widget.board.viewer).stage_bar, widget.board.viewer
     assert bar.layouts[Layout.WATCH].isChecked()
@@ -217,21 +163,34 @@ def test_layouts_are_switched_by_bar_and_keys_and_the_next_window_begins_with_th
     bar.show_as.setCurrentIndex(1)
     bar.show_as.activated.emit(1)
     assert widget.model.presentation == Presentation("paper")
-    following = docked().model
-    assert (following.layout, following.presentation) == (Layout.COMPARE, Presentation("paper"))
+
+    other = docked()
+    assert (other.model.layout, other.model.presentation) == (Layout.COMPARE, Presentation("paper"))
+    assert other.model is not widget.model
+    widget.model.set_thresholds(0.1, 0.2)
+    widget.controller.start()
+    until(qtbot, lambda: widget.model.state == RunState.DONE)
+    assert other.model.runs == []
+    assert other.model.training_threshold == 0.4
+    assert other.mask_panel.thresholds.value() == pytest.approx((0.4, 0.6))
 
 
-def test_every_control_of_the_bar_has_a_name_and_says_what_it_does(docked):
-    bar = workspace_of(docked(filled=False).board.viewer).stage_bar
-    controls = [bar.widgetForAction(action) for action in bar.actions() if not action.isSeparator()]
-    for control in controls:
-        if not isinstance(control, QLabel):
-            assert control.accessibleName()
-            assert control.toolTip()
-
-
-def test_a_persons_layers_of_other_units_bring_no_notice(qtbot, docked):
+def test_nonsense_becomes_a_message_and_neither_it_nor_layers_of_other_units_make_a_window_useless(
+    qtbot, docked, tmp_path
+):
     widget = docked()
+    messages = []
+    widget.model.message.connect(lambda text, is_error: messages.append((text, is_error)))
+    (tmp_path / "zarr.json").write_text("{}")
+    (tmp_path / "mask.npy").write_bytes(b"\x80\x04nonsense")
+    for path in (tmp_path, tmp_path / "mask.npy", tmp_path / "nothing"):
+        widget.open(path)
+    assert len(messages) == 3
+    assert all(is_error for _, is_error in messages)
+    assert not widget.run_bar.message.isHidden()
+    widget.controller.start()
+    until(qtbot, lambda: widget.model.state == RunState.DONE)
+
     viewer, before = widget.board.viewer, len(notification_manager.records)
     other = {"units": ("ms", "micrometer", "micrometer"), "scale": (10, 1, 1)}
     for add in (
@@ -247,3 +206,31 @@ def test_a_persons_layers_of_other_units_bring_no_notice(qtbot, docked):
     widget.board.show_cells()
     viewer.screenshot(flash=False)
     assert not [record.message for record in notification_manager.records[before:] if "units" in str(record.message)]
+
+
+def test_the_movies_have_their_share_of_the_canvas_in_a_window_of_any_size(qtbot, docked):
+    widget = docked()
+    board, model, window = widget.board, widget.model, main_window_of(widget.board.viewer)
+    for layout, least in ((Layout.WATCH, 0.45), (Layout.EXPLAIN, 0.3)):
+        model.set_view(layout=layout)
+        for width, height in ((1024, 576), (1366, 768), (1600, 1000)):
+            window.resize(width, height)
+            qtbot.wait(100)
+            camera = board.viewer.scene.camera
+            seen = [tile.area * camera.zoom**2 for tile in board.layout.tiles]
+            rows, columns = board.viewer.canvas.size
+            assert sum(seen) / (rows * columns) >= least
+            assert board.layout.has_rasters == (layout is Layout.EXPLAIN)
+
+
+def test_every_widget_of_a_window_finds_the_same_model_and_every_control_of_the_bar_says_what_it_does(docked):
+    widget = docked(filled=False)
+    assert model_of(widget.board.viewer) is widget.model
+    assert workspace_of(widget.board.viewer) is find_workspace(widget.board.viewer)
+    assert find_workspace(widget.board.viewer).controller is widget.controller
+    bar = workspace_of(widget.board.viewer).stage_bar
+    controls = [bar.widgetForAction(action) for action in bar.actions() if not action.isSeparator()]
+    for control in controls:
+        if not isinstance(control, QLabel):
+            assert control.accessibleName()
+            assert control.toolTip()

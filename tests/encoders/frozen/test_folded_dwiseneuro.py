@@ -149,6 +149,7 @@ def test_the_golden_checkpoints_give_the_modules_gradients(golden_checkpoints):
         assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
+@pytest.mark.long
 def test_the_full_size_encoder_gives_the_modules_gradient():
     module = small_module(torch.float32, DwiseNeuroConfig((500,)))
     leaf = windows(1, dtype=torch.float32).requires_grad_(True)

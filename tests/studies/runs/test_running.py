@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -87,6 +87,12 @@ def runs(tiny_plan: Plan, tmp_path: Path) -> dict[Path, RunSpec]:
     return grid([ABLATION], tiny_plan, RunStore(tmp_path))
 
 
+@pytest.fixture
+def one_clip(tiny_mouse: Mouse) -> Mouse:
+    """The tiny mouse with one of its clips, and so half as many runs."""
+    return replace(tiny_mouse, trials=tiny_mouse.trials[:1])
+
+
 def finished(runs: dict[Path, RunSpec]) -> dict[Path, tuple[int, int]]:
     """Finished runs with what tells whether they were written again."""
     stats = {folder: (folder / "zarr.json").stat() for folder in runs if is_finished(folder)}
@@ -107,8 +113,10 @@ def listed(mouse: Mouse, folder: Path) -> Path:
 
 
 def test_a_killed_command_started_again_ends_with_the_same_tables_and_repeats_no_run(
-    cluster, runs, tiny_mouse, tiny_plan, tiny_scale, outcome_of, tmp_path, monkeypatch, capsys
+    cluster, one_clip, tiny_scale, outcome_of, tmp_path, monkeypatch, capsys
 ) -> None:
+    plan = Plan((one_clip,), tiny_scale)
+    runs = grid([ABLATION], plan, RunStore(tmp_path))
     inputs = pickle.dumps({"runs": runs, "scheduler": cluster.address, "device": "cpu"})
     with subprocess.Popen([sys.executable, "-c", COMMAND], stdin=subprocess.PIPE) as command:
         command.stdin.write(inputs)
@@ -121,7 +129,7 @@ def test_a_killed_command_started_again_ends_with_the_same_tables_and_repeats_no
     assert ENOUGH <= len(before) < len(runs)
 
     monkeypatch.setitem(scale.SCALES, "quick", tiny_scale)
-    words = ["study", "ablation", "--mice", listed(tiny_mouse, tmp_path), "--out", tmp_path, "--device", "cpu"]
+    words = ["study", "ablation", "--mice", listed(one_clip, tmp_path), "--out", tmp_path, "--device", "cpu"]
     assert main([str(word) for word in [*words, "--scheduler", cluster.address, "--json"]]) == 0
     # What the dead command had given out may still have been finished by the workers.
     assert json.loads(capsys.readouterr().out)["studies"]["ablation"]["runs_computed"] <= len(runs) - len(before)
@@ -129,7 +137,7 @@ def test_a_killed_command_started_again_ends_with_the_same_tables_and_repeats_no
     assert len(after) == len(runs)
     assert before.items() <= after.items()
     table = pd.read_parquet(tmp_path / "ablation" / "tables" / "ablation.parquet")
-    pd.testing.assert_frame_equal(table, outcome_of(ABLATION, tiny_plan).tables["ablation"], check_exact=True)
+    pd.testing.assert_frame_equal(table, outcome_of(ABLATION, plan).tables["ablation"], check_exact=True)
 
     assert main([str(word) for word in [*words, "--scheduler", cluster.address, "--json"]]) == 0
     assert json.loads(capsys.readouterr().out)["studies"]["ablation"]["runs_computed"] == 0
