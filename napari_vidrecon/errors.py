@@ -5,13 +5,20 @@ from __future__ import annotations
 import importlib
 import unicodedata
 from types import ModuleType
+from typing import ClassVar
 
+TROUBLESHOOTING = "docs/how_to/troubleshooting.md"
 LONGEST_DETAIL = 300
 MOST_CHARACTERS_READ = 16
 
 
 class VidreconError(Exception):
     """Base of every error that is the input's fault, not the program's; the command line exits with 2.
+
+    Attributes
+    ----------
+    section
+        Of docs/how_to/troubleshooting.md, where more about its kind stands.
 
     Examples
     --------
@@ -23,29 +30,43 @@ class VidreconError(Exception):
     SessionError
     """
 
+    section: ClassVar[str] = ""
+
 
 class SessionError(VidreconError):
     """A session folder, or one of its trials, is not what the format says."""
+
+    section = "a-session"
 
 
 class EncoderError(VidreconError):
     """An encoder file cannot be read, or does not fit the session it is used with."""
 
+    section = "an-encoder"
+
 
 class MaskError(VidreconError):
     """A transparency mask cannot be read, has the wrong size, or selects no pixel."""
+
+    section = "a-mask"
 
 
 class ConfigError(VidreconError):
     """A setting has a value that cannot be used."""
 
+    section = "a-setting"
+
 
 class RunError(VidreconError):
     """A saved reconstruction cannot be read, written or resumed."""
 
+    section = "a-file-or-a-run"
+
 
 class StorageError(VidreconError):
     """A file cannot be read or written: missing, damaged, unsafe, or no room on the disk."""
+
+    section = "a-file-or-a-run"
 
 
 def one_line(text: object, longest: int = LONGEST_DETAIL) -> str:

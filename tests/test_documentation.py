@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from napari_vidrecon import errors
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
@@ -91,3 +93,10 @@ def test_messages_that_the_troubleshooting_page_explains_are_ones_that_the_progr
     # A file's own part of a message is written as "…".
     pieces = [piece.strip() for words in re.findall(r"^\| \*(.+?)\*", page, re.MULTILINE) for piece in words.split("…")]
     assert [piece for piece in pieces if piece not in said] == []
+
+
+def test_every_kind_of_error_names_a_section_of_the_troubleshooting_page() -> None:
+    page = ROOT / errors.TROUBLESHOOTING
+    kinds = errors.VidreconError.__subclasses__()
+    assert len(kinds) >= 6
+    assert {kind.section for kind in kinds if kind.__module__ == errors.__name__} <= anchors(page)

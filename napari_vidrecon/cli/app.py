@@ -43,6 +43,22 @@ SETTINGS: dict[str, Any] = {
 }
 USAGE_ERROR_EXIT_CODE = 2
 LONGEST_MESSAGE = 1000
+FIRST_STEPS = """\
+vidrecon reconstructs the movies a mouse saw from the activity of its visual cortex.
+
+Where to begin:
+  vidrecon demo              watch one come back: a simulated mouse, half a minute, no data needed
+  vidrecon doctor            what this machine has, and what is missing
+  napari                     the window: Plugins, napari-vidrecon, Movie reconstruction
+
+Whose mouse:
+  vidrecon import --help     a recording of yours: suite2p, NWB, CaImAn, sorted spikes, arrays
+  vidrecon download --list   public mice, encoders and masks
+  vidrecon simulate --help   a simulated mouse of any size
+
+  vidrecon --help            every verb; vidrecon VERB --help explains one
+  docs/index.md              tutorials, how-to pages, what a reconstruction means"""
+"""What the command says alone."""
 
 
 def build_app() -> typer.Typer:
@@ -62,7 +78,10 @@ def build_app() -> typer.Typer:
 
 def run_command(words: Sequence[str]) -> int:
     """Run `vidrecon` with these words; returns the exit code. Errors of the input are raised."""
-    return run_app(build_app(), "vidrecon", list(words) or ["--help"])
+    if not words:
+        print(FIRST_STEPS)
+        return 0
+    return run_app(build_app(), "vidrecon", list(words))
 
 
 def run_app(app: typer.Typer, name: str, words: Sequence[str]) -> int:

@@ -25,6 +25,15 @@ SKIPPED_FRAMES = 8
 RUN_NAME, MOVIE_NAME, PICTURE_NAME, SUMMARY_NAME = "run.zarr", "movie.mp4", "picture.png", "summary.json"
 SIMULATED = ("attributes", "provenance", "simulated")
 WHAT = "reconstruction of a movie from the activity of a simulated mouse"
+HOW_TO_READ = """\
+How to read them:
+  Stimulus        the movie that was shown to the simulated mouse
+  Reconstruction  the movie found again from the activity of its neurons alone, in one noisy presentation
+  yellow line     solid: where these neurons see well enough to measure; dashed: what was reconstructed
+  Error           in the movie: orange where it came back too bright, blue where too dark
+  r               {verdict}"""
+CLOSE, FAR = 0.7, 0.4
+"""Video correlations that words are chosen by: what the sample reaches, and what real mice stay below at times."""
 WINDOW_PROBE_SECONDS = 30.0
 WINDOW_PROBE = "from qtpy.QtWidgets import QApplication; QApplication([])"
 
@@ -268,7 +277,17 @@ def _show(summary: dict[str, Any], out: Path) -> None:
             ("summary", out / SUMMARY_NAME),
         ],
     )
+    print(HOW_TO_READ.format(verdict=_verdict(summary["video_correlation"])))
     print("Next:")
     print(f"  vidrecon info {summary['run']}")
     print("  vidrecon demo --encoders 3 --out demo_ensemble    average three encoders: a better picture")
     print("  vidrecon reconstruct --help                        the same with a public Sensorium 2023 mouse")
+
+
+def _verdict(correlation: float) -> str:
+    """A video correlation in words."""
+    if correlation >= CLOSE:
+        return "1 would be the movie itself, 0 any other movie: shapes came back, fine detail and fast change did not"
+    if correlation >= FAR:
+        return "1 would be the movie itself, 0 any other movie: large shapes came back, as of real mice"
+    return "1 would be the movie itself, 0 any other movie: little came back; try more steps, or the preset best"

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from napari_vidrecon.cli.streams import nobody_reads_stdout, open_closed_streams, settle_streams, tell
-from napari_vidrecon.errors import VidreconError, one_line
+from napari_vidrecon.errors import TROUBLESHOOTING, VidreconError, one_line
 
 NOBODY_READS = 1
 INPUT_AT_FAULT = 2
@@ -190,7 +190,9 @@ def _ending(error: BaseException, words: list[str], signals: Signals) -> int:
     from napari_vidrecon.cli.progress import Stopped
 
     if isinstance(error, VidreconError):
-        return _say(f"{error}{_kept(error)}", INPUT_AT_FAULT)
+        code = _say(f"{error}{_kept(error)}", INPUT_AT_FAULT)
+        _name_the_page(error)
+        return code
     if isinstance(error, Stopped):
         return _say(str(error), error.exit_code)
     if isinstance(error, KeyboardInterrupt) or signals.caught is not None:
@@ -213,6 +215,13 @@ def _ending(error: BaseException, words: list[str], signals: Signals) -> int:
 def _say(message: str, code: int) -> int:
     tell(f"vidrecon: {message}")
     return code
+
+
+def _name_the_page(error: VidreconError) -> None:
+    """Where more about it stands, for a person; whatever reads the output of a command gets its one line alone."""
+    with contextlib.suppress(AttributeError, ValueError):
+        if error.section and sys.stderr.isatty():
+            tell(f"more about it: {TROUBLESHOOTING}#{error.section}")
 
 
 def _stopped(number: int) -> int:

@@ -35,10 +35,18 @@ def test_every_verb_explains_itself(verb: str, vidrecon) -> None:
     assert f"vidrecon {verb}" in answer.out
 
 
-def test_no_words_show_the_help(vidrecon) -> None:
+def test_no_words_say_where_to_begin(vidrecon) -> None:
     answer = vidrecon()
-    assert "reconstruct" in answer.out
-    assert answer.err == ""
+    assert (answer.code, answer.err) == (0, "")
+    named = re.findall(r"^  vidrecon ([a-z]+)", answer.out, flags=re.MULTILINE)
+    assert {"demo", "doctor", "import", "download"} <= set(named) <= set(VERBS)
+
+
+def test_a_person_at_a_terminal_is_told_where_more_stands_and_a_script_is_not(vidrecon, monkeypatch) -> None:
+    assert len(vidrecon("info", "nowhere").err.splitlines()) == 1
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    _, more = vidrecon("info", "nowhere").err.splitlines()
+    assert more == "more about it: docs/how_to/troubleshooting.md#a-file-or-a-run"
 
 
 def test_a_word_that_is_no_verb_is_one_line(vidrecon) -> None:
