@@ -213,6 +213,9 @@ def assert_every_page_fits(widget: ReconstructionWidget, window: QWidget, size: 
             if control.isVisible():
                 right = control.mapTo(inside, control.rect().topRight()).x()
                 assert right <= inside.width(), (title, control.objectName())
+        for slider in inside.findChildren(QAbstractSlider):
+            # Squeezed to a line it has no handles to take.
+            assert not slider.isVisible() or slider.height() >= slider.minimumSizeHint().height() - 1, title
         assert widget.run_bar.isVisible()
         bottom = widget.run_bar.start_button.mapTo(widget, widget.run_bar.start_button.rect().bottomLeft()).y()
         assert bottom < widget.height()

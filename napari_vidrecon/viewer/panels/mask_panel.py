@@ -59,12 +59,16 @@ class MaskPanel(QWidget):
         self.source.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.thresholds = explain(QLabeledDoubleRangeSlider(Qt.Orientation.Horizontal), "thresholds")
         self.thresholds.setDecimals(2)
+        # Its labels come when it has values, and its least height with them: too late for the layout.
+        self.thresholds.setMinimumHeight(self.thresholds.minimumSizeHint().height())
         for part in self.thresholds.findChildren(QWidget):
             part.setAccessibleName(self.thresholds.accessibleName())
         self.thresholds.setSingleStep(THRESHOLD_STEP)
         self.thresholds.valueChanged.connect(self._take_thresholds)
         self.training_size = words(name="training_size")
         self.evaluation_size = words(name="evaluation_size")
+        for size in (self.training_size, self.evaluation_size):
+            size.setWordWrap(False)
         self.load_button = button("Load…", "load_mask", self._ask_load)
         self.save_button = button("Save…", "save_mask", self._ask_save)
         self.fit_button = button("Fit", "fit_mask", fitting.start)
@@ -166,7 +170,7 @@ class MaskPanel(QWidget):
         pixels = int(self._model.mask.binary(threshold).sum())
         diameter = self._model.mask.diameter_deg(threshold, None if session is None else session.screen)
         mark = f'<b><span style="color:rgb{colour}">{line}{line}</span></b>'
-        return f"{mark} {what} (α ≥ {threshold:.2f}): {pixels} pixels, {diameter:.0f}°"
+        return f"{mark} {what} (α ≥ {threshold:.2f}): {pixels} px, {diameter:.0f}°"
 
     def _lay_out(self) -> None:
         self.verdict.setFixedHeight(VERDICT_LINES * self.fontMetrics().lineSpacing())
