@@ -42,7 +42,7 @@ def main_window_of(viewer: napari.components.ViewerModel) -> QWidget:
     return window.main_menu.window()
 
 
-LIST_LINES, CONTROLS_LINES = 2.0, 20.0
+LIST_LINES, CONTROLS_LINES = 2.0, 18.0
 """Least heights of napari's list of layers and of its controls: with more, no window is lower than 561 pixels."""
 
 

@@ -35,7 +35,7 @@ COLOURS_ON_DARK = {
     "blue": "#56B4E9", "orange": "#E69F00", "green": "#2DC39A", "rose": "#D98CB8", "now": "#F0E442", "ghost": "#9A9AA2",
 }  # fmt: skip
 COLOURS_ON_LIGHT = {
-    "blue": "#0072B2", "orange": "#C65300", "green": "#00795A", "rose": "#A64D83", "now": "#7A6A00", "ghost": "#66666E",
+    "blue": "#006AA6", "orange": "#AB4700", "green": "#007456", "rose": "#9C487B", "now": "#756500", "ghost": "#65656D",
 }  # fmt: skip
 
 

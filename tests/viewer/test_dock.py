@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import pytest
+from napari.utils.theme import get_theme
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QPalette
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -22,7 +25,10 @@ from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.viewer.main_widget import ADVANCED, PROGRESS, ReconstructionWidget
 from napari_vidrecon.viewer.main_window import main_window_of
 from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.panels.controls import EMPHASIS_STYLE, FewLines
 from napari_vidrecon.viewer.panels.undo_bar import UndoBar
+from napari_vidrecon.viewer.plots import COLOURS_ON_DARK, COLOURS_ON_LIGHT
+from napari_vidrecon.viewer.stage_bar import CHECKED_STYLE
 
 EARLIER_CONTROLS = [
     "ablate_cells",
@@ -227,6 +233,47 @@ def assert_every_page_fits(widget: ReconstructionWidget, window: QWidget, size: 
     assert widget.minimumSizeHint().height() <= size[1] * 2 // 3
     assert widget.mapTo(window, widget.rect().topRight()).x() < size[0]
     assert widget.board.viewer.canvas.size[1] >= LEAST_MOVIES_PX
+
+
+def brightness(colour: str) -> float:
+    """Relative luminance as of WCAG."""
+    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in (red, green, blue)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(text: str, ground: str) -> float:
+    low, high = sorted((brightness(text), brightness(ground)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize(("theme", "colours"), [("dark", COLOURS_ON_DARK), ("light", COLOURS_ON_LIGHT)])
+def test_all_words_have_contrast_enough_to_be_read(theme: str, colours: dict[str, str]) -> None:
+    found = get_theme(theme)
+    ground, text, canvas = (getattr(found, name).as_hex("long") for name in ("background", "text", "canvas"))
+    assert {
+        name: round(contrast(each, ground), 1) for name, each in colours.items() if contrast(each, ground) < 4.5
+    } == {}
+    # Words on the board, on napari's buttons, and on ours that are lit.
+    assert contrast(text, canvas) >= 4.5
+    assert contrast(text, found.foreground.as_hex("long")) >= 4.5
+    for style in (EMPHASIS_STYLE, CHECKED_STYLE):
+        assert contrast("#ffffff", style.split("background-color: ")[1][:7]) >= 4.5
+
+
+def test_words_of_a_colour_follow_the_theme_and_keep_their_height(qtbot: QtBot) -> None:
+    words = FewLines()
+    qtbot.addWidget(words)
+    words.setFixedHeight(40)
+    words.resize(300, 40)
+    words.write("Good to measure in", "green")
+    for colours, lightness in ((COLOURS_ON_DARK, 30), (COLOURS_ON_LIGHT, 230)):
+        palette = words.palette()
+        palette.setColor(QPalette.ColorRole.Window, QColor(lightness, lightness, lightness))
+        words.setPalette(palette)
+        assert colours["green"] in words.text()
+    # Or a page would take the height that it does not ask for from the slider above.
+    assert words.sizeHint().height() == words.minimumSizeHint().height() == 40
 
 
 def test_details_are_one_click_behind_their_page_and_control_z_takes_back_a_slider_drag_at_once(qtbot, docked):

@@ -18,11 +18,14 @@ from napari_vidrecon.analysis.postprocess import Presentation
 from napari_vidrecon.sessions.sample import Sample
 from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.demo import Demonstration
+from napari_vidrecon.viewer.exporting import shown_movie
 from napari_vidrecon.viewer.main_widget import ReconstructionWidget
 from napari_vidrecon.viewer.main_window import main_window_of
-from napari_vidrecon.viewer.model import RunState
+from napari_vidrecon.viewer.model import RunRecord, RunState
 from napari_vidrecon.viewer.registry import find_workspace, model_of, workspace_of
 from napari_vidrecon.viewer.stage_bar import LAYOUT_KEYS
+from napari_vidrecon.viewer.time_axis import go_to_frame, present_frame
+from napari_vidrecon.viewer.traces import Traces
 
 pytestmark = pytest.mark.window
 
@@ -234,3 +237,62 @@ def test_every_widget_of_a_window_finds_the_same_model_and_every_control_of_the_
         if not isinstance(control, QLabel):
             assert control.accessibleName()
             assert control.toolTip()
+
+
+def test_beside_four_foreign_layers_play_traces_and_export_are_right_and_ours_may_be_renamed_coloured_and_deleted(
+    qtbot, docked, small_result, tmp_path
+):
+    widget = docked()
+    viewer, model, board = widget.board.viewer, widget.model, widget.board
+    model.add_run(RunRecord("kept", small_result, model.recipe()))
+    before = shown_movie(model)
+    traces = Traces(viewer)
+    viewer.window.add_dock_widget(traces, area="bottom")
+    main_window_of(viewer).show()
+    foreign = [
+        viewer.add_image(np.zeros((2, 5, 20, 20), np.float32)),
+        viewer.add_image(np.zeros((400, 20, 20), np.float32), scale=(10, 1, 1), units=("ms", "um", "um")),
+        viewer.add_image(np.zeros((40, 20, 20), np.float32), translate=(-3, -500, -500)),
+        viewer.add_points(np.array([[0.0, 0, 0, 5, 5], [1, 1, 2, 3, 3]])),
+    ]
+    go_to_frame(viewer, 20)
+    qtbot.waitUntil(lambda: traces.position.text().startswith("frame 20 of 48 · 0.67 s"), timeout=5000)
+    assert traces.rows["frame_correlation"].plot.now.time_s == pytest.approx(20 / 30)
+    traces.go_to_time(11 / 30)
+    assert present_frame(viewer) == 11
+
+    stimulus = board.layer("stimulus")
+    widget.player.play()
+    qtbot.waitUntil(lambda: widget.player.frame >= 15, timeout=10_000)
+    widget.player.stop()
+    shown = present_frame(viewer)
+    assert 15 <= shown < 48
+    np.testing.assert_array_equal(np.asarray(stimulus._data_view), model.trial.video[shown])
+    # Another layer is chosen now: what is written is the board's all the same.
+    viewer.layers.selection.active = foreign[1]
+    after = shown_movie(model)
+    np.testing.assert_array_equal(after.video, before.video)
+    np.testing.assert_array_equal(after.error, before.error)
+    assert after.frame_rate_hz == 30
+    assert after.start_s == before.start_s
+    widget.export_panel.export_frame(tmp_path / "shown.png")
+    qtbot.waitUntil((tmp_path / "shown.png").exists, timeout=30_000)
+    qtbot.waitUntil(lambda: not workspace_of(viewer).exporter.busy, timeout=30_000)
+
+    mine = viewer.add_image(np.zeros((3, 9, 9), np.float32), name="stimulus")
+    stimulus, reconstruction = board.layer("stimulus"), board.layer("reconstruction")
+    stimulus.name, stimulus.colormap = "what it saw", "viridis"
+    reconstruction.contrast_limits = (40, 200)
+    viewer.layers.remove(board.layer("error_map"))
+    # Another clip of the same length, another layout, and back.
+    model.set_trial(0, 48, 96)
+    for layout in (Layout.EXPLAIN, Layout.COMPARE, Layout.WATCH):
+        model.set_view(layout=layout)
+    assert board.layer("stimulus") is stimulus
+    assert (stimulus.name, stimulus.colormap.name) == ("what it saw", "viridis")
+    assert board.layer("reconstruction").contrast_limits == [40, 200]
+    # What was deleted is back with the clip; a layer of the same name is still a person's.
+    assert board.layer("error_map") is not None
+    assert mine in viewer.layers
+    assert mine.metadata == {}
+    np.testing.assert_array_equal(mine.data, 0)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QEvent, QSignalBlocker, QSize, Qt
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vidrecon.viewer.background import Background
+from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.runs.status import time_in_words
 from napari_vidrecon.viewer.tooltips import explain
 
@@ -346,11 +347,11 @@ class FewLines(QLabel):
     """A text of which as much is seen as there is room for; the tooltip has it all. It never moves its neighbours."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
+        self._told, self._colour = "", ""
         super().__init__(parent)
         self.setWordWrap(True)
         self.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
-        self._told, self._colour = "", ""
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
     def write(self, text: str, colour: str) -> None:
         """Write something else.
@@ -360,11 +361,25 @@ class FewLines(QLabel):
         text
             Plain.
         colour
-            As HTML has it.
+            By its name in the theme's colours, or as HTML has it.
         """
         if (text, colour) != (self._told, self._colour):
             self._told, self._colour = text, colour
             self.setToolTip(f"<qt>{html.escape(text)}</qt>" if text else "")
+            self._show()
+
+    def sizeHint(self) -> QSize:
+        """The height it was fixed to: with none a page would take that from its neighbours."""
+        return QSize(super().sizeHint().width(), self.minimumHeight())
+
+    def minimumSizeHint(self) -> QSize:
+        """The same."""
+        return QSize(0, self.minimumHeight())
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
             self._show()
 
     def hasHeightForWidth(self) -> bool:
@@ -382,4 +397,5 @@ class FewLines(QLabel):
         lines = max(self.height() // metrics.lineSpacing(), 1)
         room = lines * self.width() - (lines - 1) * WORD_LETTERS * metrics.averageCharWidth()
         text = metrics.elidedText(self._told, Qt.TextElideMode.ElideRight, max(room, 0))
-        self.setText(f'<span style="color:{self._colour}">{html.escape(text)}</span>' if text else "")
+        colour = theme_colours(self).get(self._colour, self._colour)
+        self.setText(f'<span style="color:{colour}">{html.escape(text)}</span>' if text else "")

@@ -149,16 +149,16 @@ class MaskPanel(QWidget):
     def _show_verdict(self) -> None:
         """Whether it is too small, too large, in pieces or full of holes, as it is dragged or painted."""
         model = self._model
-        colours = theme_colours(self)
+        theme_colours(self)
         if model.session is None:
-            self.verdict.write("", colours["green"])
+            self.verdict.write("", "green")
             return
         if model.mask.alpha.all() and np.ptp(model.mask.alpha) == 0:
-            self.verdict.write(NO_MASK, colours["orange"])
+            self.verdict.write(NO_MASK, "orange")
             return
         faults = mask_faults(model.mask, model.training_threshold, model.evaluation_threshold)
         text = ". ".join(fault[0].upper() + fault[1:] for fault in faults)
-        self.verdict.write(text or GOOD_MASK, colours["orange" if faults else "green"])
+        self.verdict.write(text or GOOD_MASK, "orange" if faults else "green")
 
     def _show_ready(self) -> None:
         self.fit_button.setEnabled(self._model.session is not None and not self._fitting.busy)

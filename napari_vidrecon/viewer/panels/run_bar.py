@@ -79,10 +79,8 @@ class RunBar(QWidget):
 
     def show_message(self, text: str, is_error: bool) -> None:
         """Show news until the next ones come, or a click hides them."""
-        colours = self._colours
         mark = "Error: " if is_error else ""
-        colour = colours["rose"] if is_error else colours["blue"]
-        self.message.write(mark + text, colour)
+        self.message.write(mark + text, "rose" if is_error else "blue")
         self.news.setCurrentWidget(self.message)
 
     def hide_message(self) -> None:
@@ -123,7 +121,7 @@ class RunBar(QWidget):
         colour = MOOD_COLOURS.get(now.mood)
         text = html.escape(now.text)
         self.state.setText(f'<b><span style="color:{self._colours[colour]}">{text}</span></b>' if colour else text)
-        self.hint.write(now.hint, self._colours["orange"])
+        self.hint.write(now.hint, "orange")
         self.what.setText(self._subject())
         self._colour_progress()
         if now.done is None and now.mood == Mood.BUSY:

@@ -331,8 +331,9 @@ class SessionPanel(QWidget):
     def _frames_row(self) -> QHBoxLayout:
         layout = QHBoxLayout()
         for widget, stretch in (
-            (self.first_frame, 1),
-            (self.last_frame, 1),
+            (self.first_frame, 3),
+            # "to 300" is three letters longer.
+            (self.last_frame, 4),
             (self.all_button, 0),
         ):
             layout.addWidget(widget, stretch)

@@ -116,7 +116,7 @@ class TrainingPanel(QWidget):
         self.next_button.setEnabled(training.result is not None)
 
     def _show_progress(self) -> None:
-        training, colours = self._training, theme_colours(self)
+        training, _colours = self._training, theme_colours(self)
         progress, result = training.progress, training.result
         told = "Loss and validation correlation appear here."
         if training.busy and progress is None:
@@ -127,12 +127,12 @@ class TrainingPanel(QWidget):
             told = f"Step {progress.step} of {progress.steps} · loss {progress.loss:.4f} · correlation {scored}"
         self.told.write(told, PLAIN)
         if result is not None:
-            self.verdict.write(result.verdict, colours["green" if result.good else "orange"])
+            self.verdict.write(result.verdict, "green" if result.good else "orange")
         elif not training.busy and training.goes_on:
             kept = "A stopped training of this file is kept: Go on leads on from there, with the same number of steps."
-            self.verdict.write(kept, colours["orange"])
+            self.verdict.write(kept, "orange")
         else:
-            self.verdict.write("", colours["green"])
+            self.verdict.write("", "green")
 
     def _lay_out(self) -> None:
         texts = ((self.about, ABOUT_LINES), (self.told, TOLD_LINES), (self.verdict, VERDICT_LINES))
@@ -180,7 +180,7 @@ class DecoderFitPanel(QWidget):
         self._show()
 
     def _show(self) -> None:
-        session, colours, result = self._model.session, theme_colours(self), self._fitting.result
+        session, _colours, result = self._model.session, theme_colours(self), self._fitting.result
         trials = Counter() if session is None else Counter(session.tiers.values())
         ready = trials[LEARNED_FROM] > 1
         if session is None:
@@ -197,7 +197,7 @@ class DecoderFitPanel(QWidget):
         self.about.write(about, PLAIN)
         self.start_button.setEnabled(ready and not self._fitting.busy)
         if result is None:
-            self.verdict.write("", colours["green"])
+            self.verdict.write("", "green")
         else:
             learned = f" Learned from {result.trials} trials. Saved as {result.decoder.path}."
-            self.verdict.write(result.verdict + learned, colours["green" if result.good else "orange"])
+            self.verdict.write(result.verdict + learned, "green" if result.good else "orange")

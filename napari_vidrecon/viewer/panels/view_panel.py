@@ -22,6 +22,8 @@ NO_UNCERTAINTY = (
 )
 NO_COUNTERPART = "This error map compares two reconstructions. The second one starts once the first is done."
 
+PREDICTED = "Predicted"
+
 
 class ViewPanel(QWidget):
     """How the board looks.
@@ -113,7 +115,7 @@ class ViewPanel(QWidget):
         fields.addRow("Drawn over", self.over)
         fields.addRow("", row(self.signed, self.apart))
         fields.addRow("", self.alpha)
-        fields.addRow("Activity", self.activity_mode)
+        fields.addRow(PREDICTED, self.activity_mode)
         fields.addRow("Neurons", self.raster_order)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -123,4 +125,5 @@ class ViewPanel(QWidget):
 
 
 def _labels(kinds: Any) -> dict[str, Any]:
-    return {str(kind.value): kind for kind in kinds}
+    # What the row is called need not be said again, and would be cut.
+    return {str(kind.value).removeprefix(f"{PREDICTED.lower()} "): kind for kind in kinds}
