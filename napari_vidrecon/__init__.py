@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.repeats import repeats_of as repeats_of
     from napari_vidrecon.sessions.repeats import trials_showing as trials_showing
     from napari_vidrecon.sessions.sample import find_sample as find_sample
+    from napari_vidrecon.sessions.screen import ScreenGeometry as ScreenGeometry
     from napari_vidrecon.sessions.session import Session as Session
     from napari_vidrecon.sessions.session import Trial as Trial
     from napari_vidrecon.sessions.session import open_session as open_session
@@ -69,6 +70,7 @@ _HOME = {
     "ReconstructionConfig": "napari_vidrecon.reconstruction.config",
     "RunError": "napari_vidrecon.errors",
     "Runner": "napari_vidrecon.reconstruction.runner",
+    "ScreenGeometry": "napari_vidrecon.sessions.screen",
     "Session": "napari_vidrecon.sessions.session",
     "SessionError": "napari_vidrecon.errors",
     "StepInfo": "napari_vidrecon.reconstruction.history",

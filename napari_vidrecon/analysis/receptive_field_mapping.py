@@ -14,11 +14,14 @@ from napari_vidrecon.encoders.answers import check_finite, check_size
 from napari_vidrecon.encoders.chunks import chunk_that_fits
 from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.reconstruction.inputs import encoder_list
+from napari_vidrecon.sessions.screen import USUAL_SCREEN
 from napari_vidrecon.sessions.stimuli.patches import GREY_LEVEL, OFF_LEVEL, ON_LEVEL, OnOffPatches
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.settings import Settings, listed, of_kind, shown
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
+    from napari_vidrecon.sessions.screen import ScreenGeometry
     from napari_vidrecon.sessions.session import Session
 
 MOST_FRAMES = 300
@@ -76,8 +79,15 @@ class MappingRecipe(Settings):
 
     @property
     def patches(self) -> OnOffPatches:
-        """The stimulus."""
-        return OnOffPatches(self.patch_px, self.before_frames, self.shown_frames, self.after_frames)
+        """The stimulus on the usual screen."""
+        return self.patches_on(USUAL_SCREEN, FRAME_RATE_HZ)
+
+    def patches_on(self, screen: ScreenGeometry, frame_rate_hz: float) -> OnOffPatches:
+        """The stimulus on a screen: as large, and its parts as long, as on the usual one."""
+        ratio = frame_rate_hz / FRAME_RATE_HZ
+        parts = (self.before_frames, self.shown_frames, self.after_frames)
+        before, shown, after = (round(each * ratio) for each in parts)
+        return OnOffPatches(max(1, round(self.patch_px * screen.px_per_usual_px)), before, shown, after, screen)
 
 
 def map_receptive_fields(
@@ -128,7 +138,7 @@ def map_receptive_fields(
     True
     """
     recipe, encoders = of_kind(recipe, MappingRecipe, "recipe"), encoder_list(listed(encoders, "encoders"), "encoders")
-    patches = recipe.patches
+    patches = recipe.patches_on(session.screen, session.frame_rate_hz)
     for encoder in encoders:
         encoder.require_neurons(session.n_neurons, session.name)
     clips = 2 * len(patches)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_vidrecon.analysis.gaussian_fits import FWHM_IN_SIGMAS, GaussianFits, fit_gaussians
 from napari_vidrecon.errors import StorageError, one_line
-from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
 from napari_vidrecon.sessions.stimuli.patches import OnOffPatches
 from napari_vidrecon.storage import check_regular, parse_json, read_archive, reading, replacing_file
 
@@ -63,11 +64,16 @@ class ReceptiveFieldMaps:
         """Whether the mouse is a simulation."""
         return self.provenance.get("simulated") is True
 
+    @property
+    def smoothing_px(self) -> float:
+        """Standard deviation of the maps' blur, px: as wide an angle on every screen."""
+        return SMOOTHING_PX * self.screen.px_per_usual_px
+
     def increase(self, polarity: Polarity, neurons: NDArray[np.intp] | slice = slice(None)) -> NDArray[np.float64]:
-        """Increases of at least 10 % on the screen, smoothed: (n, 36, 64), >= 0; the others count as 0."""
+        """Increases of at least 10 % on the screen, smoothed: (n, rows, columns), >= 0; the others count as 0."""
         raw = np.asarray(self.on if polarity == "on" else self.off)[neurons].astype(np.float64)
         shown = self.patches.on_screen(np.where(raw >= LEAST_INCREASE, raw, 0.0))
-        return gaussian_filter(shown, (0.0, SMOOTHING_PX, SMOOTHING_PX), mode="constant")
+        return gaussian_filter(shown, (0.0, self.smoothing_px, self.smoothing_px), mode="constant")
 
     def normalised(self, polarity: Polarity, neurons: NDArray[np.intp] | slice = slice(None)) -> NDArray[np.float64]:
         """The same divided by each neuron's largest value, 0..1; NaN for neurons that do not respond."""
@@ -76,7 +82,7 @@ class ReceptiveFieldMaps:
         return np.divide(maps, peak, out=np.full_like(maps, np.nan), where=peak > 0)
 
     def difference(self, neurons: NDArray[np.intp] | slice = slice(None)) -> NDArray[np.float64]:
-        """On minus off, each as it is, over the larger of their peaks: (n, 36, 64), -1..1; 0 without a response."""
+        """On minus off, each as it is, over the larger peak: (n, rows, columns), -1..1; 0 without a response."""
         on, off = self.increase("on", neurons), self.increase("off", neurons)
         peak = np.maximum(on, off).max(axis=(1, 2), keepdims=True)
         return (on - off) / np.where(peak > 0, peak, 1.0)
@@ -101,7 +107,7 @@ class ReceptiveFieldMaps:
 
     def _linear(self, neurons: slice) -> NDArray[np.float64]:
         size = np.abs(np.asarray(self.on)[neurons].astype(np.float64) - np.asarray(self.off)[neurons])
-        smoothing = (0.0, SMOOTHING_PX, SMOOTHING_PX)
+        smoothing = (0.0, self.smoothing_px, self.smoothing_px)
         return gaussian_filter(self.patches.on_screen(size), smoothing, mode="constant")
 
     def _fitted(self, maps: Callable[[slice], NDArray[np.float64]]) -> GaussianFits:
@@ -109,7 +115,7 @@ class ReceptiveFieldMaps:
         parts = [fit_gaussians(maps(slice(first, first + MAPS_AT_ONCE))) for first in firsts]
         names = list(GaussianFits.__dataclass_fields__)
         joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-        return GaussianFits(**joined).without_blur(SMOOTHING_PX)
+        return GaussianFits(**joined).without_blur(self.smoothing_px)
 
     def centres(self, polarity: Polarity) -> NDArray[np.float64]:
         """(N, 2) row and column of the peak of the on or off map, px; NaN for neurons that do not respond."""
@@ -122,7 +128,7 @@ class ReceptiveFieldMaps:
         return found
 
     def centre_counts(self, polarity: Polarity) -> NDArray[np.intp]:
-        """(36, 64) number of neurons whose peak lies on each pixel (Fig. 1-S3 C)."""
+        """(rows, columns) number of neurons whose peak lies on each pixel (Fig. 1-S3 C)."""
         counts = np.zeros((self.screen.rows, self.screen.cols), np.intp)
         centres = self.centres(polarity)
         rows, columns = centres[np.isfinite(centres[:, 0])].astype(np.intp).T
@@ -130,7 +136,7 @@ class ReceptiveFieldMaps:
         return counts
 
     def population(self, polarity: Polarity) -> NDArray[np.float64]:
-        """(36, 64) mean of the normalised maps over the neurons that respond, 0..1 (Fig. 1-S3 B)."""
+        """(rows, columns) mean of the normalised maps over the neurons that respond, 0..1 (Fig. 1-S3 B)."""
         total, count = np.zeros((self.screen.rows, self.screen.cols)), 0
         for first in range(0, len(self), MAPS_AT_ONCE):
             maps = self.normalised(polarity, slice(first, first + MAPS_AT_ONCE))
@@ -141,13 +147,13 @@ class ReceptiveFieldMaps:
 
     @functools.cached_property
     def population_sum(self) -> NDArray[np.float64]:
-        """(36, 64) on plus off population map over its peak, 0..1."""
+        """(rows, columns) on plus off population map over its peak, 0..1."""
         both = self.population("on") + self.population("off")
         return both / (both.max() or 1.0)
 
     @property
     def population_field(self) -> NDArray[np.bool_]:
-        """(36, 64) where the population's map reaches half of its peak; to be held against the mask."""
+        """(rows, columns) where the population's map reaches half of its peak; to be held against the mask."""
         return self.population_sum >= FIELD_SHARE if self.population_sum.any() else self.population_sum > 0
 
     @property
@@ -185,7 +191,10 @@ class ReceptiveFieldMaps:
         StorageError
             The file cannot be written.
         """
-        described = {"format": FORMAT, "patches": vars(self.patches), **self.provenance}
+        patches = {name: value for name, value in vars(self.patches).items() if name != "screen"}
+        described = {"format": FORMAT, "patches": patches, **self.provenance}
+        if self.screen != USUAL_SCREEN:
+            described["screen"] = dataclasses.asdict(self.screen)
         fits = {f"fit_{name}": getattr(self.fits, name) for name in GaussianFits.__dataclass_fields__}
         with replacing_file(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(
@@ -208,7 +217,7 @@ class ReceptiveFieldMaps:
         Returns
         -------
         ReceptiveFieldMaps
-            Of the screen that was given, or the usual one.
+            Of the screen that was given, or the one that the file tells.
 
         Raises
         ------
@@ -219,7 +228,7 @@ class ReceptiveFieldMaps:
         check_regular(path, "a file of receptive fields (.npz)")
         try:
             with reading(path):
-                patches, provenance, on, off = _stored(read_archive(path))
+                patches, provenance, on, off = _stored(read_archive(path), screen)
         except StorageError as found:
             reason = one_line(str(found).removeprefix(f"{path}: "))
             raise StorageError(
@@ -231,10 +240,12 @@ class ReceptiveFieldMaps:
             raise StorageError(
                 f"{path}: expected finite on and off maps of shape {expected}, found {on.shape} and {off.shape}, or NaN"
             )
-        return cls(on, off, patches, provenance, screen or ScreenGeometry())
+        return cls(on, off, patches, provenance, patches.screen)
 
 
-def _stored(arrays: dict[str, np.ndarray]) -> tuple[OnOffPatches, dict[str, Any], np.ndarray, np.ndarray]:
+def _stored(
+    arrays: dict[str, np.ndarray], screen: ScreenGeometry | None
+) -> tuple[OnOffPatches, dict[str, Any], np.ndarray, np.ndarray]:
     """Stimulus, provenance, and both maps of a file, as data from outside."""
     told = arrays["provenance"]
     if told.shape != () or told.dtype.kind != "U" or told.dtype.itemsize > LONGEST_PROVENANCE_BYTES:
@@ -242,7 +253,8 @@ def _stored(arrays: dict[str, np.ndarray]) -> tuple[OnOffPatches, dict[str, Any]
     provenance = parse_json(str(told[()]))
     if not isinstance(provenance, dict) or provenance.pop("format", None) != FORMAT:
         raise ValueError("of another format")
-    patches = _patches(provenance.pop("patches"))
+    told_screen = provenance.pop("screen", {})
+    patches = _patches(provenance.pop("patches"), screen or ScreenGeometry(**told_screen))
     on, off = arrays["on"], arrays["off"]
     if on.dtype.kind != "f" or off.dtype.kind != "f" or on.ndim != 3:
         raise ValueError("maps of another kind")
@@ -250,13 +262,13 @@ def _stored(arrays: dict[str, np.ndarray]) -> tuple[OnOffPatches, dict[str, Any]
         return patches, provenance, on.astype(np.float32), off.astype(np.float32)
 
 
-def _patches(told: Any) -> OnOffPatches:
+def _patches(told: Any, screen: ScreenGeometry) -> OnOffPatches:
     """The stimulus that a file describes, each of its numbers within what a screen and a clip can be."""
     found = dict(told)
-    if set(found) - set(OnOffPatches.__dataclass_fields__):
+    if set(found) - set(OnOffPatches.__dataclass_fields__) or "screen" in found:
         raise ValueError("a stimulus unknown to this version")
     for name, value in found.items():
         least = 1 if name in ("patch_px", "shown") else 0
         if type(value) is not int or not least <= value <= LARGEST_SIZE:
             raise ValueError(f"a stimulus whose {name} cannot be")
-    return OnOffPatches(**found)
+    return OnOffPatches(**found, screen=screen)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_vidrecon.reconstruction.neurons import NeuronSet
+    from napari_vidrecon.sessions.screen import ScreenGeometry
 
 
 def _are_flags(listed: np.ndarray) -> bool:
@@ -110,13 +111,20 @@ def read_activity(file: Path, neurons: int, frames: int) -> np.ndarray:
     return activity
 
 
-def read_movie(file: Path) -> np.ndarray:
+def read_movie(file: Path, screen: ScreenGeometry | None = None) -> np.ndarray:
     """A movie from a file.
+
+    Parameters
+    ----------
+    file
+        A `.npy` of grey levels.
+    screen
+        What it is shown on; None: that of the public recordings.
 
     Returns
     -------
     np.ndarray
-        (T, 36, 64) float32, grey levels 0..255.
+        (T, rows, columns) float32, grey levels 0..255.
 
     Raises
     ------
@@ -125,13 +133,14 @@ def read_movie(file: Path) -> np.ndarray:
     """
     import numpy as np
 
-    from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
+    from napari_vidrecon.sessions.screen import USUAL_SCREEN
     from napari_vidrecon.sessions.trial_files import LONGEST_CLIP_FRAMES, MINIMUM_FRAMES
     from napari_vidrecon.storage import read_array
 
     movie = read_array(file, memory_map=True)
-    expected = f"{file}: expected a movie of (frames, {SCREEN_ROWS}, {SCREEN_COLUMNS}), "
-    if movie.ndim != 3 or movie.shape[1:] != (SCREEN_ROWS, SCREEN_COLUMNS) or movie.dtype.kind not in "fiu":
+    rows, columns = (screen or USUAL_SCREEN).size_px
+    expected = f"{file}: expected a movie of (frames, {rows}, {columns}), "
+    if movie.ndim != 3 or movie.shape[1:] != (rows, columns) or movie.dtype.kind not in "fiu":
         raise StorageError(f"{expected}found {movie.dtype} of shape {movie.shape}")
     if not MINIMUM_FRAMES <= len(movie) <= LONGEST_CLIP_FRAMES:
         wanted = (

@@ -52,8 +52,8 @@ def decoder(
     recipe = checked(DecoderRecipe, settings)
     recording = open_session(session)
     learned = inputs.choose_trials(recording, [], trials)
-    alpha = inputs.open_mask(mask)
-    alpha.on(Canvas(), EVALUATION_THRESHOLD)
+    alpha = inputs.open_mask(mask, recording)
+    alpha.on(Canvas.of_screen(*recording.screen.size_px), EVALUATION_THRESHOLD)
     pixels = alpha.binary(EVALUATION_THRESHOLD)
     scored = [each for each in recording.trials_in_tier(SCORED_TIER) if each not in learned]
     for trial_id in scored:

@@ -54,6 +54,13 @@ def importing(
         bool, typer.Option("--preview", help="Only list what is there and what it would be used for.")
     ] = False,
     trial_frames: Annotated[int, typer.Option(help="Longest trial, frames at 30 Hz.")] = 300,
+    screen: Annotated[
+        str, typer.Option(metavar="ROWSxCOLUMNS", help="Pixels of the session's movies, e.g. 72x128.")
+    ] = "36x64",
+    screen_cm: Annotated[
+        str | None, typer.Option(metavar="WIDTH,HEIGHT,DISTANCE", help="The screen in cm; default: 56.5,31.8,15.")
+    ] = None,
+    rate: Annotated[float, typer.Option(metavar="HZ", help="Frames a second of the session.")] = 30.0,
     fit: Annotated[str, typer.Option(help="Movies of other proportions: pad with grey, crop, or stretch.")] = "pad",
     levels: Annotated[
         str | None, typer.Option(metavar="BLACK:WHITE", help="Values of the movies shown as black and white.")
@@ -79,11 +86,11 @@ def importing(
 ) -> None:
     """Turn a recording of one's own into a session.
 
-    Everything comes onto the video clock of 30 Hz, presentations are cut into trials, whole movies are held out,
-    and what was resampled, filled, dropped or repaired is told, here and in import.txt of the session.
+    Everything comes onto one video clock (30 Hz, or --rate), presentations are cut into trials, whole movies are held
+    out, and what was resampled, filled, dropped or repaired is told, here and in import.txt of the session.
     """
     from napari_vidrecon.cli import report
-    from napari_vidrecon.cli.options import checked
+    from napari_vidrecon.cli.options import checked, parse_screen
     from napari_vidrecon.cli.reader_options import chosen_options
     from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
@@ -94,6 +101,7 @@ def importing(
     choices = {"trial_frames": trial_frames, "fit": fit, "bad_neurons": bad_neurons, "negative": negative}
     choices |= {"test_share": test_share, "validation_share": validation_share, "within_movie": within_movie}
     choices |= {"trim": trim, "clock_tolerance_s": clock_tolerance, "levels": _levels(levels), "axes": axes}
+    choices |= {"screen": parse_screen(screen, screen_cm), "frame_rate_hz": rate}
     settings = checked(ImportSettings, choices)
     chosen = ImportSource(kind, source, options)
     if not preview and out is None:

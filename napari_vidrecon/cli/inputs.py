@@ -107,7 +107,7 @@ def open_stimulus(session: Session, file: Path, name: str | None = None) -> Tria
     from napari_vidrecon.cli.arrays import read_movie
     from napari_vidrecon.sessions.stimuli.stimulus import GivenMovie, stimulus_trial
 
-    return stimulus_trial(GivenMovie(name or file.stem, read_movie(file)), session)
+    return stimulus_trial(GivenMovie(name or file.stem, read_movie(file, session.screen)), session)
 
 
 def file_word(name: str) -> str:
@@ -364,8 +364,15 @@ def open_decoder(file: Path, session: Session, *, force_mouse: bool = False) -> 
     return decoder
 
 
-def open_mask(text: str) -> AlphaMask:
+def open_mask(text: str, session: Session) -> AlphaMask:
     """The mask in a file, or the whole screen for "none".
+
+    Parameters
+    ----------
+    text
+        The file, or "none".
+    session
+        On whose screen it lies.
 
     Returns
     -------
@@ -377,9 +384,13 @@ def open_mask(text: str) -> AlphaMask:
     MaskError
         The file cannot be read or is no mask.
     """
+    from napari_vidrecon.encoders.encoder import Canvas
     from napari_vidrecon.reconstruction.masks import AlphaMask
 
-    return AlphaMask.full() if text == NO_MASK else AlphaMask.load(Path(text))
+    rows, columns = session.screen.size_px
+    if text == NO_MASK:
+        return AlphaMask.full(Canvas.of_screen(rows, columns))
+    return AlphaMask.load(Path(text)).for_screen(rows, columns)
 
 
 def warn_of_mask(mask: AlphaMask, evaluation_threshold: float) -> None:

@@ -14,6 +14,7 @@ from napari_vidrecon.errors import ConfigError, one_line
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from napari_vidrecon.sessions.screen import ScreenGeometry
     from napari_vidrecon.settings import Settings
 
 SessionFolder = Annotated[
@@ -129,3 +130,45 @@ def checked(model: type[Model], fields: dict[str, Any]) -> Model:
         return model(**fields)
     except ValidationError as raised:
         raise ConfigError(setting_fault(raised)) from None
+
+
+def parse_screen(pixels: str, centimetres: str | None = None) -> ScreenGeometry:
+    """The screen that --screen and --screen-cm describe.
+
+    Parameters
+    ----------
+    pixels
+        "ROWSxCOLUMNS".
+    centimetres
+        "WIDTH,HEIGHT,DISTANCE", or None for those of the public recordings.
+
+    Returns
+    -------
+    ScreenGeometry
+        Rows, columns and size.
+
+    Raises
+    ------
+    ConfigError
+        Not of that form, or of no screen.
+    """
+    from pydantic import ValidationError
+
+    from napari_vidrecon.sessions.screen import LARGEST_SIDE_PX, ScreenGeometry
+
+    told = f"--screen {one_line(pixels, LONGEST_PAIR)}"
+    rows, _, columns = pixels.lower().partition("x")
+    sizes: dict[str, Any] = {"rows": rows.strip(), "cols": columns.strip()}
+    expected = f"{told}: expected ROWSxCOLUMNS of 1 to {LARGEST_SIDE_PX} pixels, e.g. 72x128"
+    if centimetres is not None:
+        told = f"--screen-cm {one_line(centimetres, LONGEST_PAIR)}"
+        lengths = centimetres.split(",")
+        if len(lengths) != 3:
+            raise ConfigError(f"{told}: expected WIDTH,HEIGHT,DISTANCE in cm, e.g. 56.5,31.8,15")
+        sizes |= dict(zip(("width_cm", "height_cm", "distance_cm"), lengths, strict=True))
+    try:
+        return ScreenGeometry(**sizes)
+    except ValidationError as raised:
+        if raised.errors()[0]["loc"][0] in ("rows", "cols"):
+            raise ConfigError(f"{expected}; found {one_line(pixels, LONGEST_PAIR)}") from None
+        raise ConfigError(f"{told}: expected WIDTH,HEIGHT,DISTANCE in cm, numbers above 0") from None

@@ -100,7 +100,7 @@ def _stimulus(recording: Session, clip: Trial | None, movie: Path | None) -> tup
     if movie is None:
         assert clip is not None
         return clip.video, clip.behavior, clip.pupil_center
-    video = read_movie(movie)
+    video = read_movie(movie, recording.screen)
     if clip is None:
         behavior, pupil_center = recording.average_behavior()
         return video, np.tile(behavior[:, None], len(video)), np.tile(pupil_center[:, None], len(video))

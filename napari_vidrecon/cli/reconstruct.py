@@ -139,7 +139,7 @@ def reconstruct(
     def open_clip(trial_id: int) -> Trial:
         return inputs.open_trial(recording, trial_id, frames) if shown is None else shown
 
-    alpha = inputs.open_mask(mask)
+    alpha = inputs.open_mask(mask, recording)
     inputs.warn_of_mask(alpha, evaluation_threshold)
     settings: Any = {"precision": precision, "memory_gib": memory}
     encoders = inputs.open_encoders(encoder, recording, mouse, device, force_mouse, **settings)

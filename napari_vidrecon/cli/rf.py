@@ -45,7 +45,6 @@ def rf(
     from napari_vidrecon.cli.progress import Progress, StopRequest
     from napari_vidrecon.errors import StorageError
     from napari_vidrecon.figures.export import FIGURE_ENDINGS, check_path
-    from napari_vidrecon.reconstruction.masks import AlphaMask
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.storage import replacing_files
 
@@ -57,10 +56,11 @@ def rf(
         inputs.require_free(figure, overwrite, "the figure")
     fields = {**MappingRecipe.preset(preset).model_dump(), **parse_settings("--set", set_ or [], MappingRecipe)}
     recipe = checked(MappingRecipe, fields)
-    alpha = None if mask is None else AlphaMask.load(mask)
     recording = open_session(session)
+    alpha = None if mask is None else inputs.open_mask(str(mask), recording)
     bound = inputs.open_encoders(encoder, recording, mouse, device, force_mouse)
-    clips = 2 * len(recipe.patches) * len(bound)
+    patches = recipe.patches_on(recording.screen, recording.frame_rate_hz)
+    clips = 2 * len(patches) * len(bound)
     with Progress("receptive fields", clips, unit="clips") as progress, StopRequest("these clips") as stop:
 
         def on_progress(done: int, total: int) -> bool:

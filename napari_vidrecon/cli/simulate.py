@@ -21,7 +21,7 @@ def simulate(
     trials: Annotated[int, typer.Option(help="Clips to train on (tier train).")] = 240,
     validation_trials: Annotated[int, typer.Option(help="Held-out clips of the tier oracle.")] = 12,
     test_trials: Annotated[int, typer.Option(help="Held-out clips of the tier live_test_main.")] = 10,
-    frames: Annotated[int, typer.Option(help="Length of a clip at 30 Hz, up to 324.")] = 300,
+    frames: Annotated[int, typer.Option(help="Length of a clip, up to 324 at 30 Hz.")] = 300,
     dtype: Annotated[
         str, typer.Option(help="How videos are stored: uint8, or float32 as in public sessions.")
     ] = "uint8",
@@ -56,6 +56,8 @@ def simulate(
     field_centre: Annotated[
         tuple[float, float], typer.Option(metavar="ROW COLUMN", help="Middle of that disc, px.")
     ] = (18.0, 30.0),
+    screen: Annotated[str, typer.Option(metavar="ROWSxCOLUMNS", help="Pixels of the screen.")] = "36x64",
+    rate: Annotated[float, typer.Option(metavar="HZ", help="Frames a second.")] = 30.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes; the files do not depend on it.")] = 1,
     raw: Annotated[
         list[str] | None,
@@ -74,23 +76,31 @@ def simulate(
     encoder.
     """
     from napari_vidrecon.cli import report
+    from napari_vidrecon.cli.options import parse_screen
     from napari_vidrecon.cli.progress import Progress, StopRequest
+    from napari_vidrecon.encoders.semi_real import LIKENESS
     from napari_vidrecon.errors import ConfigError
+    from napari_vidrecon.sessions.screen import USUAL_SCREEN
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.sessions.simulation.mouse import simulate_session, trial_tiers, write_mouse
+    from napari_vidrecon.sessions.simulation.other_screens import usual_frames
     from napari_vidrecon.sessions.simulation.raw_mouse import RawMouse, left_of_raw, raw_place, require_whole_scans
+    from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
     from napari_vidrecon.sessions.writer import SESSION
 
     if dtype not in ("uint8", "float32"):
         raise ConfigError(f"--dtype: expected uint8 or float32, found {dtype!r}")
     tiers = trial_tiers(train_trials=trials, validation_trials=validation_trials, test_trials=test_trials)
+    shown_on = parse_screen(screen)
+    if like == LIKENESS and (shown_on, rate) != (USUAL_SCREEN, FRAME_RATE_HZ):
+        raise ConfigError(f"--screen and --rate: expected the usual ones for --like {LIKENESS}; leave them out")
     _require_model(like, encoder, {"--mouse": mouse, "--film": film, "--save-encoder": save_encoder})
     _require_replaceable(out, overwrite)
     if save_encoder is not None:
         _require_encoder_name(save_encoder, overwrite)
     raw_files = {kind: raw_place(out, kind) for kind in raw or []}
     if raw_files:
-        require_whole_scans(frames)
+        require_whole_scans(usual_frames(frames, rate))
     for place in raw_files.values():
         _require_raw_replaceable(place, overwrite)
     semi_real = None if encoder is None else _semi_real(encoder, mouse, film, neurons, seed, frames, len(tiers))
@@ -117,6 +127,8 @@ def simulate(
                     gain=gain,
                     field_radius_px=field_radius,
                     field_centre_px=field_centre,
+                    screen=shown_on,
+                    frame_rate_hz=rate,
                     like=like,  # type: ignore[arg-type]  # checked there
                     **how,
                 )
@@ -134,6 +146,8 @@ def simulate(
     values = {"out": out, "simulated": True, "seed": seed, "neurons": neurons, "frames": frames}
     values |= {"train_trials": trials, "validation_trials": validation_trials, "test_trials": test_trials}
     values |= {f"raw_{kind}": place for kind, place in raw_files.items()}
+    if (shown_on, rate) != (USUAL_SCREEN, FRAME_RATE_HZ):
+        values |= {"screen": f"{shown_on.rows}x{shown_on.cols}", "rate_hz": rate}
     if like != "usual":
         values["like"] = like
     if semi_real is not None:

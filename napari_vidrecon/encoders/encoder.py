@@ -46,6 +46,11 @@ class Canvas:
                 f"found {self.screen_rows}x{self.screen_columns}"
             )
 
+    @classmethod
+    def of_screen(cls, rows: int, columns: int) -> Canvas:
+        """The screen itself, with nothing around it."""
+        return cls(rows, columns, rows, columns)
+
     @property
     def screen(self) -> tuple[slice, slice]:
         """Where the movie stands in the canvas (DwiseNeuro: rows 14 to 49, all columns)."""

@@ -10,6 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from napari_vidrecon.encoders.encoder import Canvas
+from napari_vidrecon.encoders.windows import FrameWindows
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.settings import Settings
 
 LARGEST_BATCH = 4096
@@ -19,6 +21,17 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 MOST_CHANNELS, MOST_TAPS, MOST_TIMES, MOST_LAYERS = 4096, 255, 64, 64
 Channels = Annotated[tuple[Annotated[int, Field(ge=1, le=MOST_CHANNELS)], ...], Field(max_length=MOST_LAYERS)]
 LayerTaps = Annotated[tuple[Annotated[int, Field(ge=1, le=MOST_TAPS)], ...], Field(max_length=MOST_LAYERS)]
+
+
+def size_ratio(canvas: Canvas) -> float:
+    """How many times as many pixels a screen has along a side as the usual one, on average over both sides."""
+    usual = Canvas()
+    return math.sqrt(canvas.screen_rows * canvas.screen_columns / (usual.screen_rows * usual.screen_columns))
+
+
+def taps_on(taps: int, ratio: float) -> int:
+    """A filter's size that covers about as much of a screen with `ratio` times as many pixels; odd, at least 3."""
+    return max(3, 2 * round((taps * ratio - 1) / 2) + 1)
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,7 @@ class TrainingRecipe(Settings, ABC):
 
     architecture: str
     window_size: int = Field(16, ge=2, le=512, description="frames an encoder sees at once")
-    window_step: int = Field(2, ge=1, le=512, description="distance between them, in frames of the clip")
+    window_step: int = Field(2, ge=1, le=512, description="distance between them, in frames at 30 Hz")
     batch_size: int = Field(16, ge=1, le=LARGEST_BATCH, description="windows a step")
     accumulated_parts: int = Field(1, ge=1, le=LARGEST_BATCH, description="parts a batch is cut into, to save memory")
     mixing: Literal["in_turn", "within_batch"] = Field(
@@ -96,6 +109,15 @@ class TrainingRecipe(Settings, ABC):
         """Steps between two scores on the validation trials; 0 for none."""
         return self.validate_every
 
+    def windows(self, frame_rate_hz: float = FRAME_RATE_HZ) -> FrameWindows:
+        """The frames an encoder sees at once; they span the same time at every frame rate."""
+        step = round(self.window_step * frame_rate_hz / FRAME_RATE_HZ)
+        return FrameWindows(self.window_size, max(1, step))
+
+    def sizes_on(self, canvas: Canvas) -> dict[str, Any]:
+        """Sizes of the architecture that follow the screen, where they were not chosen; none on the usual one."""
+        return {}
+
     def canvas(self, rows: int, columns: int) -> Canvas:
         """The model's input for movies of this size, pixels: the movie itself."""
-        return Canvas(rows, columns, rows, columns)
+        return Canvas.of_screen(rows, columns)

@@ -15,9 +15,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from scipy.fft import idctn
 
-from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
 from napari_vidrecon.errors import ConfigError, StorageError
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
+from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenPixels
 from napari_vidrecon.settings import first_fault
 from napari_vidrecon.storage import read_description, reading, replacing_file, stored_format
 
@@ -44,6 +44,8 @@ class DecoderDescription(BaseModel):
         How it was fitted.
     level
         Grey level of its movies; files of earlier versions do not tell.
+    rows, columns
+        Pixels of its movies; files of earlier versions do not tell.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -53,6 +55,8 @@ class DecoderDescription(BaseModel):
     mouse: str
     provenance: dict[str, Any]
     level: float = Field(GREY_LEVEL, ge=0, le=255)
+    rows: ScreenPixels = USUAL_SCREEN.rows
+    columns: ScreenPixels = USUAL_SCREEN.cols
 
 
 def _checked(path: Path, described: dict[str, Any]) -> DecoderDescription:
@@ -88,6 +92,8 @@ class Decoder:
         The file it was read from; empty if it was not.
     level
         That grey level, 0..255: the mean of the training movies.
+    size_px
+        Rows and columns of its movies.
 
     Examples
     --------
@@ -107,6 +113,7 @@ class Decoder:
     provenance: dict[str, Any] = field(default_factory=dict)
     path: str = ""
     level: float = GREY_LEVEL
+    size_px: tuple[int, int] = USUAL_SCREEN.size_px
 
     @property
     def neurons(self) -> int:
@@ -132,6 +139,8 @@ class Decoder:
         if self.level != GREY_LEVEL:
             # Hashes of earlier versions' decoders stay.
             digest.update(repr(self.level).encode())
+        if self.size_px != USUAL_SCREEN.size_px:
+            digest.update(repr(self.size_px).encode())
         return digest.hexdigest()
 
     def require_neurons(self, neurons: int, of: str, name: str = "decoder") -> None:
@@ -168,7 +177,7 @@ class Decoder:
         Returns
         -------
         np.ndarray
-            (T, 36, 64) float32 grey levels; may leave 0..255.
+            (T, rows, columns) float32 grey levels; may leave 0..255.
 
         Raises
         ------
@@ -195,7 +204,7 @@ class Decoder:
         coefficients = sum(
             lagged(root, lag).T @ weights for lag, weights in zip(self.lags_frames, self.weights, strict=True)
         )
-        spectrum = np.zeros((activity.shape[1], SCREEN_ROWS, SCREEN_COLUMNS), np.float32)
+        spectrum = np.zeros((activity.shape[1], *self.size_px), np.float32)
         spectrum[:, self.frequencies[:, 0], self.frequencies[:, 1]] = coefficients
         return (self.level + idctn(spectrum, axes=(1, 2), norm="ortho")).astype(np.float32)
 
@@ -207,13 +216,15 @@ class Decoder:
         path
             The `.safetensors` file; replaced only once the new one is complete.
         """
-        described = {
+        described: dict[str, Any] = {
             "format": FORMAT,
             "lags_frames": list(self.lags_frames),
             "mouse": self.mouse,
             "provenance": self.provenance,
             "level": self.level,
         }
+        if self.size_px != USUAL_SCREEN.size_px:
+            described["rows"], described["columns"] = self.size_px
         tensors = {
             "weights": np.ascontiguousarray(self.weights, np.float16),
             "mean": np.ascontiguousarray(self.mean),
@@ -260,6 +271,7 @@ class Decoder:
                 told.provenance,
                 str(path.absolute()),
                 told.level,
+                (told.rows, told.columns),
             )
         if not found._fits_together():
             raise StorageError(f"{path}: expected finite weights for each lag, neuron and coefficient, found others")
@@ -269,7 +281,7 @@ class Decoder:
         pairs = self.mean.ndim == 1 and self.frequencies.ndim == 2 and self.frequencies.shape[1] == 2
         if not pairs or self.weights.shape != (len(self.lags_frames), len(self.mean), len(self.frequencies)):
             return False
-        inside = (self.frequencies >= 0).all() and (self.frequencies < (SCREEN_ROWS, SCREEN_COLUMNS)).all()
+        inside = (self.frequencies >= 0).all() and (self.frequencies < self.size_px).all()
         return bool(inside and np.isfinite(self.weights).all() and np.isfinite(self.mean).all())
 
 

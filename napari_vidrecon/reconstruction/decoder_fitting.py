@@ -11,10 +11,11 @@ from pydantic import Field, model_validator
 from scipy.fft import dctn
 
 from napari_vidrecon import metrics
-from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
 from napari_vidrecon.errors import ConfigError, SessionError
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.reconstruction.decoder import LARGEST_LAG_FRAMES, Decoder, lagged, rooted
+from napari_vidrecon.sessions.screen import USUAL_SCREEN
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.settings import MOST_STEPS, Settings, listed, of_kind, shown
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class DecoderRecipe(Settings):
         USUAL_LAGS_FRAMES,
         min_length=1,
         max_length=MOST_LAGS,
-        description="frames after a movie's frame at which activity is taken",
+        description="frames at 30 Hz after a movie's frame at which activity is taken",
     )
     most_predictors: int = Field(24_000, ge=1, description="lags times neurons; 24,000 need 5 GB")
     ridge: float = Field(1.0, gt=0, description="penalty, as a share of each predictor's power in the training trials")
@@ -72,11 +73,9 @@ class DecoderRecipe(Settings):
         return tuple(self.lags_frames[index] for index in indices.round().astype(int))
 
 
-def decoded_frequencies(finest_cycles_per_px: float) -> np.ndarray:
+def decoded_frequencies(finest_cycles_per_px: float, size_px: tuple[int, int] = USUAL_SCREEN.size_px) -> np.ndarray:
     """(coefficients, 2) row and column index of the cosine coefficients of a frame up to a frequency."""
-    row, column = np.meshgrid(
-        np.arange(SCREEN_ROWS) / (2 * SCREEN_ROWS), np.arange(SCREEN_COLUMNS) / (2 * SCREEN_COLUMNS), indexing="ij"
-    )
+    row, column = np.meshgrid(*(np.arange(side) / (2 * side) for side in size_px), indexing="ij")
     return np.argwhere(np.hypot(row, column) <= finest_cycles_per_px)
 
 
@@ -132,8 +131,10 @@ def fit_decoder(
     ids = session.trials_in_tier("train") if trial_ids is None else listed(trial_ids, "trial_ids")
     if len(ids) < 2:
         raise SessionError(f"{session.path}: expected at least 2 training trials to fit a decoder on, found {len(ids)}")
-    lags = recipe.lags_for(session.n_neurons)
-    frequencies = decoded_frequencies(recipe.finest_cycles_per_px)
+    per_usual_frame = session.frame_rate_hz / FRAME_RATE_HZ
+    lags = tuple(round(lag * per_usual_frame) for lag in recipe.lags_for(session.n_neurons))
+    size_px = session.screen.size_px
+    frequencies = decoded_frequencies(recipe.finest_cycles_per_px, size_px)
     mean = np.mean([rooted(session.trial(each).responses).mean(axis=1) for each in ids], axis=0).astype(np.float32)
     regression = _Regression(len(lags) * session.n_neurons, len(frequencies))
     levels = []
@@ -153,7 +154,7 @@ def fit_decoder(
     if not np.isfinite(weights).all():
         raise _unsolvable(session, recipe)
     told: dict[str, Any] = {"trials": done, "simulated": session.simulated, "recipe": recipe.model_dump()}
-    return Decoder(weights, mean, lags, frequencies, session.name, told, level=float(np.mean(levels)))
+    return Decoder(weights, mean, lags, frequencies, session.name, told, level=float(np.mean(levels)), size_px=size_px)
 
 
 def held_out_correlation(

@@ -12,7 +12,7 @@ import torch
 
 from napari_vidrecon.encoders.answers import UnusableAnswer, check_finite, check_size
 from napari_vidrecon.encoders.encoder import Encoder
-from napari_vidrecon.errors import ConfigError, MaskError, SessionError, one_line
+from napari_vidrecon.errors import ConfigError, EncoderError, MaskError, SessionError, one_line
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 LONGEST_VALUE = 60
+SAME_RATE = 0.01
 Ensemble = Literal["videos", "gradients"]
 Kept = TypeVar("Kept", bound=Callable[..., Any])
 
@@ -260,6 +261,23 @@ def _check_numbers(array: np.ndarray, what: str, *, video: bool) -> None:
         f"{what}: expected finite numbers, found {finite.size - np.count_nonzero(finite)} of {finite.size} that are "
         f"NaN or infinite, the first in {place}; interpolate them, or leave this trial out"
     )
+
+
+def check_rate(encoder: Encoder, trial: Trial) -> None:
+    """Refuse a clip of another frame rate than the encoder was trained on, whose answers would mean nothing.
+
+    Raises
+    ------
+    EncoderError
+        The rates differ by more than one percent.
+    """
+    expected, found = encoder.spec.frame_rate_hz, trial.frame_rate_hz
+    if abs(found - expected) > SAME_RATE * expected:
+        raise EncoderError(
+            f"{encoder.spec.name}: expected clips of {expected:g} frames a second, as it was trained on, found "
+            f"{found:g} in {one_line(trial.name, LONGEST_VALUE)}; train an encoder on this session, or import the "
+            "recording at the encoder's rate"
+        )
 
 
 @torch.no_grad()

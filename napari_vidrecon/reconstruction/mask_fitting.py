@@ -15,7 +15,7 @@ from napari_vidrecon.encoders.answers import check_finite, check_size
 from napari_vidrecon.errors import MaskError
 from napari_vidrecon.reconstruction.inputs import encoder_list
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.reconstruction.resolved_mask import InformationFitter
+from napari_vidrecon.reconstruction.resolved_mask import SMOOTHING_PX, InformationFitter
 from napari_vidrecon.settings import MOST_STEPS, Settings, listed, of_kind
 
 if TYPE_CHECKING:
@@ -234,7 +234,10 @@ def blur_reflected(image: torch.Tensor, sigma: float, kernel: int) -> torch.Tens
     offsets = torch.arange(kernel, dtype=image.dtype, device=image.device) - (kernel - 1) / 2
     weights = torch.exp(-0.5 * (offsets / sigma) ** 2)
     weights = weights / weights.sum()
-    half = kernel // 2
+    # A reflected edge can be as wide as the picture less a pixel.
+    half = min(kernel // 2, min(image.shape) - 1)
+    weights = weights[kernel // 2 - half : kernel // 2 + half + 1]
+    weights = weights / weights.sum() if half < kernel // 2 else weights
     padded = F.pad(image[None, None], (half, half, half, half), mode="reflect")
     blurred = F.conv2d(F.conv2d(padded, weights.view(1, 1, 1, -1)), weights.view(1, 1, -1, 1))
     return blurred[0, 0]
@@ -302,11 +305,18 @@ def fit_mask(
         progress = MaskProgress(step + 1, recipe.steps, loss, fitter.screen_alpha)
         if on_progress is not None and on_progress(progress) is False:
             break
-    return AlphaMask(fitter.alpha, f"fitted on {session.name}, {recipe.rule} rule{fitter.said}")
+    canvas = encoder.spec.canvas
+    screen_px = (canvas.screen_rows, canvas.screen_columns)
+    return AlphaMask(fitter.alpha, f"fitted on {session.name}, {recipe.rule} rule{fitter.said}", screen_px)
 
 
 def _fitter(session: Session, encoder: Encoder, recipe: MaskRecipe) -> MaskFitter | InformationFitter:
     if recipe.rule == "resolved":
-        chosen = {"seed": recipe.seed, "skip_frames": recipe.skip_frames}
-        return InformationFitter(encoder, session.frame_rate_hz, **chosen)
+        return InformationFitter(
+            encoder,
+            session.frame_rate_hz,
+            seed=recipe.seed,
+            skip_frames=recipe.skip_frames,
+            smoothing_px=SMOOTHING_PX * session.screen.px_per_usual_px,
+        )
     return MaskFitter(encoder, recipe)

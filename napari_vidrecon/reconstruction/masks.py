@@ -11,7 +11,7 @@ from scipy import ndimage
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.errors import MaskError, StorageError
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
-from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.sessions.screen import LARGEST_SIDE_PX, ScreenGeometry
 from napari_vidrecon.settings import finite_number
 from napari_vidrecon.storage import read_array, write_array
 
@@ -21,16 +21,25 @@ OFF_SCREEN = -np.inf
 """Alpha of canvas pixels a mask says nothing of: below every threshold."""
 
 
-MOST_PIXELS_LOOKED_AT = 1 << 16
+PUBLISHED = Canvas()
+"""Masks of 64 x 64 pixels are taken as published: the screen of 36 x 64 lies in rows 14 to 49."""
 YES = 255
 """What programs for pictures save for yes."""
 
 
 def _shares(alpha: np.ndarray) -> np.ndarray:
     """The same, where a mask of yes and no was saved as 0 and 255; of a mask's size only, others are not read."""
-    if alpha.dtype.kind not in "iu" or alpha.ndim != 2 or alpha.size > MOST_PIXELS_LOOKED_AT:
+    if alpha.dtype.kind not in "iu" or not _is_screen(alpha.shape):
         return alpha
     return (alpha > 0).astype(np.float32) if np.isin(alpha, (0, YES)).all() else alpha
+
+
+def _is_screen(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 and all(1 <= side <= LARGEST_SIDE_PX for side in shape)
+
+
+def _in_words(size_px: tuple[int, ...]) -> str:
+    return "x".join(map(str, size_px))
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +49,12 @@ class AlphaMask:
     Parameters
     ----------
     alpha
-        (36, 64), or (64, 64) as published, with the screen in rows 14 to 49; about -0.1 .. 1.4.
+        (rows, columns) of the screen, or of a larger canvas in whose middle the screen lies; about -0.1 .. 1.4.
     source
         File or rule it came from.
+    screen_px
+        Rows and columns of the screen; None: as many as alpha has, except that 64 x 64 is taken as published, with a
+        screen of 36 x 64 in rows 14 to 49.
 
     Examples
     --------
@@ -55,20 +67,27 @@ class AlphaMask:
 
     alpha: np.ndarray
     source: str = ""
+    screen_px: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        canvas = Canvas()
-        allowed = {(canvas.screen_rows, canvas.screen_columns), (canvas.rows, canvas.columns)}
-        name = self.source or "mask"
+        name = self._name
         try:
             alpha = np.asarray(self.alpha)
         except (ValueError, TypeError):
             raise MaskError(f"{name}: expected an array of numbers, found rows of different lengths") from None
         if alpha.dtype.kind not in "fiub":
             raise MaskError(f"{name}: expected numbers, found {alpha.dtype}")
-        if alpha.shape not in allowed:
-            expected = " or ".join(f"{rows}x{columns}" for rows, columns in sorted(allowed))
-            raise MaskError(f"{name}: expected {expected} pixels, found {'x'.join(map(str, alpha.shape))}")
+        if not _is_screen(alpha.shape):
+            raise MaskError(
+                f"{name}: expected rows x columns of the screen, of up to {LARGEST_SIDE_PX} pixels, "
+                f"found {_in_words(alpha.shape) or 'a single number'}"
+            )
+        screen_px = self.screen_px
+        if screen_px is None:
+            published = alpha.shape == (PUBLISHED.rows, PUBLISHED.columns)
+            screen_px = (PUBLISHED.screen_rows, PUBLISHED.screen_columns) if published else alpha.shape
+        if any(side > whole for side, whole in zip(screen_px, alpha.shape, strict=True)):
+            raise MaskError(f"{name}: expected {_in_words(screen_px)} pixels, found {_in_words(alpha.shape)}")
         if not np.isfinite(alpha).all():
             raise MaskError(f"{name}: expected finite values, found NaN or Inf")
         with np.errstate(over="ignore"):
@@ -77,6 +96,38 @@ class AlphaMask:
         if not np.isfinite(alpha).all():
             raise MaskError(f"{name}: expected values of a mask, about -0.1 to 1.4, found some that are far too large")
         object.__setattr__(self, "alpha", alpha)
+        object.__setattr__(self, "screen_px", screen_px)
+
+    @property
+    def _name(self) -> str:
+        return self.source or "mask"
+
+    def for_screen(self, rows: int, columns: int) -> AlphaMask:
+        """The same mask on a screen of so many pixels, which tells what of it is the screen.
+
+        Parameters
+        ----------
+        rows, columns
+            Of the movies.
+
+        Returns
+        -------
+        AlphaMask
+            With this screen.
+
+        Raises
+        ------
+        MaskError
+            It is of another size: neither of the screen, nor of a square canvas around it.
+        """
+        if self.screen_px == (rows, columns):
+            return self
+        side = max(rows, columns)
+        if self.alpha.shape not in ((rows, columns), (side, side)):
+            allowed = sorted({(rows, columns), (side, side)})
+            expected = " or ".join(map(_in_words, allowed))
+            raise MaskError(f"{self._name}: expected {expected} pixels, found {_in_words(self.alpha.shape)}")
+        return AlphaMask(self.alpha, self.source, (rows, columns))
 
     @classmethod
     def load(cls, path: Path | str) -> AlphaMask:
@@ -85,7 +136,7 @@ class AlphaMask:
         Parameters
         ----------
         path
-            A `.npy` file of (36, 64) or (64, 64) numbers.
+            A `.npy` file of as many numbers as the screen has pixels, or (64, 64) as published.
 
         Returns
         -------
@@ -95,7 +146,7 @@ class AlphaMask:
         Raises
         ------
         MaskError
-            Missing, not an array, of another size, not finite.
+            Missing, not an array, of a size that no screen has, not finite.
         """
         try:
             # Mapped: a file of another size is refused before any of it is read.
@@ -118,7 +169,8 @@ class AlphaMask:
             Every pixel is reconstructed and measured.
         """
         canvas = canvas or Canvas()
-        return cls(np.ones((canvas.screen_rows, canvas.screen_columns), np.float32), "full screen")
+        size_px = canvas.screen_rows, canvas.screen_columns
+        return cls(np.ones(size_px, np.float32), "full screen", size_px)
 
     def save(self, path: Path | str) -> None:
         """Write the alpha values as `.npy`.
@@ -137,11 +189,10 @@ class AlphaMask:
 
     @property
     def screen(self) -> np.ndarray:
-        """Alpha on the screen, (36, 64)."""
-        canvas = Canvas()
-        if self.alpha.shape == (canvas.rows, canvas.columns):
-            return self.alpha[canvas.screen]
-        return self.alpha
+        """Alpha on the screen, (rows, columns)."""
+        assert self.screen_px is not None
+        rows, columns = self.alpha.shape
+        return self.alpha[Canvas(rows, columns, *self.screen_px).screen]
 
     def binary(self, threshold: float = EVALUATION_THRESHOLD) -> np.ndarray:
         """The pixels of the screen that reach a threshold.
@@ -154,7 +205,7 @@ class AlphaMask:
         Returns
         -------
         np.ndarray
-            (36, 64) bool.
+            (rows, columns) bool.
 
         Raises
         ------
@@ -181,16 +232,17 @@ class AlphaMask:
         Raises
         ------
         MaskError
-            No pixel of the screen reaches the threshold.
+            No pixel of the screen reaches the threshold, or the mask is of another screen.
         """
         if not self.binary(threshold).any():
             raise MaskError(
-                f"{self.source or 'mask'}: no pixel reaches alpha {threshold:g}; "
+                f"{self._name}: no pixel reaches alpha {threshold:g}; "
                 f"the largest is {self.screen.max():.3g}: choose a lower threshold or another mask"
             )
+        screen = self.for_screen(canvas.screen_rows, canvas.screen_columns).screen
         if (canvas.rows, canvas.columns) == self.alpha.shape:
             return self.alpha >= threshold
-        return canvas.embed(self.screen, OFF_SCREEN) >= threshold
+        return canvas.embed(screen, OFF_SCREEN) >= threshold
 
     def diameter_deg(self, threshold: float, screen: ScreenGeometry | None = None) -> float:
         """Diameter of a disc of the same visual area (Bauer et al. 2026, Fig. 1-S2 C).
@@ -249,7 +301,7 @@ class AlphaMask:
         Parameters
         ----------
         video
-            (T, 36, 64), grey levels 0..255.
+            (T, rows, columns), grey levels 0..255.
         threshold
             Least alpha of the pixels that are kept.
         outside
@@ -258,7 +310,7 @@ class AlphaMask:
         Returns
         -------
         np.ndarray
-            (T, 36, 64) float32.
+            (T, rows, columns) float32.
         """
         return np.where(self.binary(threshold), video, np.float32(outside)).astype(np.float32)
 

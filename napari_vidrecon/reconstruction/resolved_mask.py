@@ -21,6 +21,7 @@ LEAST_ACTIVITY = 1e-2
 """Predicted activity below this counts as this, so that a silent neuron does not seem to know everything."""
 SPECTRUM_FRAMES = 64
 SMOOTHING_PX = 2.0
+"""On the screen of the public recordings."""
 REFERENCE = NaturalSpectrum(58.0, 0.035, 2.0, 0.65, 2.0)
 """The movies of which shares are told: contrast of the public mice, power falling with the square of the frequency."""
 MIDDLE = 0.5
@@ -53,10 +54,20 @@ class InformationFitter:
         Of the pieces and the signs.
     skip_frames
         First frames of a clip that are not used where there are others.
+    smoothing_px
+        Standard deviation of the blur of what is gathered, pixels.
     """
 
-    def __init__(self, encoder: Encoder, frame_rate_hz: float, *, seed: int = 0, skip_frames: int = 0) -> None:
-        self.encoder, self.skip_frames = encoder, skip_frames
+    def __init__(
+        self,
+        encoder: Encoder,
+        frame_rate_hz: float,
+        *,
+        seed: int = 0,
+        skip_frames: int = 0,
+        smoothing_px: float = SMOOTHING_PX,
+    ) -> None:
+        self.encoder, self.skip_frames, self.smoothing_px = encoder, skip_frames, smoothing_px
         windows = encoder.spec.windows
         self.frames = windows.sub_batch_frames
         self.generator = np.random.default_rng(seed)
@@ -128,7 +139,7 @@ class InformationFitter:
     @property
     def information(self) -> np.ndarray:
         """(36, 64) per squared grey level, about a pixel of a frame; smooth over a few pixels."""
-        return ndimage.gaussian_filter(self._power / max(self._probes, 1), SMOOTHING_PX, mode="nearest")
+        return ndimage.gaussian_filter(self._power / max(self._probes, 1), self.smoothing_px, mode="nearest")
 
     @property
     def share(self) -> np.ndarray:

@@ -170,7 +170,7 @@ class Reconstruction:
         return self._pixels("mask_threshold", TRAINING_THRESHOLD)
 
     def _pixels(self, name: str, usual: float) -> np.ndarray:
-        return AlphaMask(self.alpha).binary(float(self.provenance.get(name, usual)))
+        return AlphaMask(self.alpha).for_screen(*self.video.shape[1:]).binary(float(self.provenance.get(name, usual)))
 
     def evaluation(self) -> Evaluation:
         """What measures movies against the stimulus as this run is measured."""

@@ -26,6 +26,7 @@ from napari_vidrecon.reconstruction.inputs import (
     check_inputs,
     check_one_window,
     check_repeats,
+    check_rate,
     choices_of,
     encoder_list,
     takes_inputs,
@@ -301,8 +302,12 @@ def _planned(inputs: RunInputs) -> Run:
     for encoder in {id(e): e for e in [*encoders, *measuring]}.values():
         if trial.labelled:
             encoder.require_neurons(trial.responses.shape[0], f"{trial.name or 'the session'}, trial {trial.id},")
+    for each in encoders:
+        check_rate(each, trial)
+    canvas = encoders[0].spec.canvas
+    mask = mask.for_screen(canvas.screen_rows, canvas.screen_columns)
     goal = build_target(inputs.target, trial, measuring, inputs.neurons, ablation, config.seed)
-    mask.on(encoders[0].spec.canvas, evaluation_threshold)
+    mask.on(canvas, evaluation_threshold)
     for other in measuring:
         if all(other is not each for each in encoders):
             # Otherwise its faults would show only once all steps are done.

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
 from napari_vidrecon.errors import ConfigError, MaskError, RunError, StorageError, VidreconError, one_line
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.history import History
@@ -165,9 +164,9 @@ def _check_arrays(arrays: dict[str, np.ndarray]) -> None:
         if name not in arrays:
             raise ValueError(f"expected its array {name}, found none of it")
     movie = arrays["video"].shape
-    if len(movie) != 3 or movie[1:] != (SCREEN_ROWS, SCREEN_COLUMNS) or movie[0] < 1:
-        raise ValueError(f"expected a video of (frames, {SCREEN_ROWS}, {SCREEN_COLUMNS}), found {movie}")
-    _check_alpha(arrays["alpha"])
+    if len(movie) != 3 or 0 in movie:
+        raise ValueError(f"expected a video of (frames, rows, columns), found {movie}")
+    _check_alpha(arrays["alpha"], movie[1:])
     target, keep = arrays["target"], arrays["keep"]
     # Published results may hold activity the other way round.
     if target.ndim != 2 or movie[0] not in target.shape or 0 in target.shape:
@@ -187,9 +186,9 @@ def _check_arrays(arrays: dict[str, np.ndarray]) -> None:
             raise ValueError(f"expected finite numbers in {name}, found others")
 
 
-def _check_alpha(alpha: np.ndarray) -> None:
+def _check_alpha(alpha: np.ndarray, screen_px: tuple[int, int]) -> None:
     try:
-        AlphaMask(alpha, "alpha")
+        AlphaMask(alpha, "alpha").for_screen(*screen_px)
     except MaskError as raised:
         raise ValueError(str(raised)) from None
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from napari_vidrecon.errors import SessionError, VidreconError
 from napari_vidrecon.sessions.movie_statistics import MovieStatistics
+from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.sessions.trial_files import open_array
 from napari_vidrecon.settings import first_fault
 from napari_vidrecon.storage import check_inside, parse_json, read_bytes, read_json, reading
@@ -23,6 +25,9 @@ NEURON_IDS_FILE = "meta/neurons/unit_ids.npy"
 COORDINATES_FILE = "meta/neurons/cell_motor_coordinates.npy"
 SIMULATION_FILE = "simulation.json"
 LICENCE_FILE = "licence.json"
+CONFIG_FILE = "config.json"
+MAXIMUM_CONFIG_BYTES = 4_000_000
+LOWEST_FRAME_RATE_HZ, HIGHEST_FRAME_RATE_HZ = 0.1, 10_000.0
 MAXIMUM_SIMULATION_BYTES = 32_000_000
 SMALL_FILE_BYTES = 1_000_000
 MOST_TRIALS = 100_000
@@ -161,6 +166,56 @@ def read_simulation(session: Path) -> dict[str, Any] | None:
     except ValidationError as error:
         raise SessionError(f"{file}: {first_fault(error)}") from None
     return notes
+
+
+class ShownOn(BaseModel):
+    """What a session's config.json tells of the screen; a public session tells nothing and has the usual one.
+
+    Parameters
+    ----------
+    frame_rate_hz
+        Frames a second of movies, behaviour and responses.
+    screen
+        Its size, distance and pixels; whatever is left out is as in the public recordings.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    frame_rate_hz: float = Field(FRAME_RATE_HZ, ge=LOWEST_FRAME_RATE_HZ, le=HIGHEST_FRAME_RATE_HZ)
+    screen: ScreenGeometry = ScreenGeometry()
+
+
+def read_shown_on(session: Path) -> ShownOn:
+    """Screen and frame rate of a session.
+
+    Returns
+    -------
+    ShownOn
+        That of the public recordings where config.json is missing or says nothing.
+
+    Raises
+    ------
+    SessionError
+        The file cannot be read, or says what no screen can be.
+    """
+    file = session / CONFIG_FILE
+    if not os.path.lexists(file):
+        return ShownOn()
+    check_inside(session, file, SessionError)
+    text = read_bytes(file, most=MAXIMUM_CONFIG_BYTES, expected="a JSON object", error=SessionError)
+    try:
+        told = parse_json(text)
+    except ValueError as error:
+        raise SessionError(
+            f"{file}: expected a JSON object with frame_rate_hz and screen, found a file that cannot be read "
+            f"({error}); mend it, or remove it for the usual 36 x 64 pixels at 30 Hz"
+        ) from None
+    if not isinstance(told, dict):
+        raise SessionError(f"{file}: expected a JSON object, found {type(told).__name__}")
+    try:
+        return ShownOn.model_validate({name: told[name] for name in ShownOn.model_fields if name in told})
+    except ValidationError as error:
+        raise SessionError(f"{file}: {first_fault(error)}") from None
 
 
 def read_terms(session: Path) -> dict[str, str]:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from napari_vidrecon.errors import MaskError
 
+LARGEST_SIDE_PX = 4096
+LARGEST_CM = 1e4
+ScreenPixels = Annotated[int, Field(ge=1, le=LARGEST_SIDE_PX)]
+Centimetres = Annotated[float, Field(gt=0, le=LARGEST_CM)]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class ScreenGeometry:
     """A flat screen, looked at from the point straight in front of its centre.
 
@@ -25,13 +32,30 @@ class ScreenGeometry:
     References
     ----------
     The Sensorium 2023 recordings; Bauer et al. 2026 convert to degrees with them.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> screen = vr.ScreenGeometry(rows=72, cols=128, distance_cm=20.0)
+    >>> screen.size_px, round(screen.degrees_per_pixel, 2)
+    ((72, 128), 1.26)
     """
 
-    width_cm: float = 56.5
-    height_cm: float = 31.8
-    distance_cm: float = 15.0
-    rows: int = 36
-    cols: int = 64
+    width_cm: Centimetres = 56.5
+    height_cm: Centimetres = 31.8
+    distance_cm: Centimetres = 15.0
+    rows: ScreenPixels = 36
+    cols: ScreenPixels = 64
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.rows, self.cols
+
+    @property
+    def px_per_usual_px(self) -> float:
+        """How many of its pixels are as wide, straight ahead, as one of the public recordings; 1 for these."""
+        return USUAL_SCREEN.degrees_per_pixel / self.degrees_per_pixel
 
     @property
     def pixel_pitch_cm(self) -> float:
@@ -189,3 +213,7 @@ class ScreenGeometry:
 
 def _first_to_last(places: np.ndarray) -> int:
     return int(places.max() - places.min() + 1) if places.size else 0
+
+
+USUAL_SCREEN = ScreenGeometry()
+"""Of the public recordings (Sensorium 2023)."""

@@ -17,13 +17,14 @@ from napari_vidrecon.sessions.metadata import (
     folder_fingerprint,
     read_coordinates,
     read_neuron_ids,
+    read_shown_on,
     read_simulation,
     read_tiers,
 )
 from napari_vidrecon.sessions.movie_statistics import MovieStatistics
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session_statistics import SessionStatistics
-from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, ClipSource, Trial
+from napari_vidrecon.sessions.trial import ClipSource, Trial
 from napari_vidrecon.sessions.trial_files import STREAMS, clip_length, open_array
 from napari_vidrecon.storage import check_inside, reading
 
@@ -67,9 +68,9 @@ class Session:
     coordinates
         (N, 3) float32, position in cortex [x, y, z] in µm, or None.
     frame_rate_hz
-        Frames a second.
+        Frames a second; as config.json says, else 30.
     screen
-        Size and distance of the screen.
+        Size, distance and pixels of the screen; as config.json says, else those of the public recordings.
     statistics
         The recording's own statistics, where the folder holds them.
     simulation
@@ -86,8 +87,9 @@ class Session:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.name
-        self.frame_rate_hz = FRAME_RATE_HZ
-        self.screen = ScreenGeometry()
+        shown_on = read_shown_on(path)
+        self.frame_rate_hz: float = shown_on.frame_rate_hz
+        self.screen: ScreenGeometry = shown_on.screen
         self.statistics = SessionStatistics(path / "meta" / "statistics", path)
         self.tiers = read_tiers(path)
         self.trial_ids = tuple(self.tiers)

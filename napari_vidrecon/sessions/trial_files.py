@@ -166,6 +166,10 @@ def layout_fault(array: np.ndarray, file: Path, stream: str, neurons: int, scree
     remedy = "time is the last axis"
     if array.ndim == len(leading) + 1 and array.shape[1:] == leading:
         remedy = "time is the first axis here; move it to the end"
+    elif stream == "videos" and array.ndim == 3:
+        rows, columns = array.shape[:2]
+        told = f'"screen": {{"rows": {rows}, "cols": {columns}}}'
+        remedy = f"time is the last axis; a screen of this size is told in config.json: {told}"
     elif stream == "responses" and array.ndim == 2:
         remedy = f"meta/neurons says {neurons} neurons; the file belongs to another session or is cut"
     return Fault(file, f"an array of shape ({axes}, frames)", f"shape {array.shape}", remedy)

@@ -76,6 +76,7 @@ class _Validation:
         self.tiers: dict[int, str] = {}
 
     def faults(self) -> Iterator[Fault]:
+        yield from self._screen_faults()
         yield from self._neuron_faults()
         yield from self._tier_faults()
         yield from self._note_faults()
@@ -89,6 +90,12 @@ class _Validation:
                 yield from self._faults_of_trial(trial_id, tier, there)
             if self.on_progress is not None:
                 self.on_progress(done, len(self.tiers))
+
+    def _screen_faults(self) -> Iterator[Fault]:
+        try:
+            self.screen = metadata.read_shown_on(self.path).screen
+        except SessionError as error:
+            yield Fault.of_unreadable(self.path / metadata.CONFIG_FILE, error)
 
     def _neuron_faults(self) -> Iterator[Fault]:
         file = self.path / metadata.NEURON_IDS_FILE

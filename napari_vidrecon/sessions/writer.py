@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from napari_vidrecon.errors import SessionError, StorageError
-from napari_vidrecon.sessions.metadata import COORDINATES_FILE, NEURON_IDS_FILE, SIMULATION_FILE, TIERS_FILE
+from napari_vidrecon.sessions.metadata import (
+    CONFIG_FILE,
+    COORDINATES_FILE,
+    NEURON_IDS_FILE,
+    SIMULATION_FILE,
+    TIERS_FILE,
+)
+from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
 from napari_vidrecon.sessions.session_statistics import STATISTICS, FrameStatistics
-from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
+from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.sessions.trial_files import LONGEST_CLIP_FRAMES, STREAMS
 from napari_vidrecon.storage import disk_errors, recover_folder, replacing_folder
 
 TRIAL_IDS_FILE = "meta/trials/trial_idx.npy"
-CONFIG_FILE, REPORT_FILE, REPORT_TEXT_FILE = "config.json", "import.json", "import.txt"
+REPORT_FILE, REPORT_TEXT_FILE = "import.json", "import.txt"
 NUMBERED_FILE = re.compile(r"(?P<folder>.+)/(0|[1-9][0-9]{0,8})\.npy")
 
 
@@ -135,6 +143,7 @@ def write_session(
     video_dtype: VideoDtype = "uint8",
     small: bool = False,
     padded_frames: int = PADDED_FRAMES,
+    screen: ScreenGeometry = USUAL_SCREEN,
     extra_files: Mapping[str, str] | None = None,
     on_trial: Callable[[int], None] | None = None,
 ) -> Path:
@@ -159,6 +168,8 @@ def write_session(
         Store responses as float16 and leave out the statistics of responses and videos; for shipping.
     padded_frames
         Columns of every float array; frames after the clip's end are NaN.
+    screen
+        Its size and distance; rows and columns are those of the videos, the frame rate is that of the trials.
     extra_files
         Text files to add, by their path relative to the session folder.
     on_trial
@@ -191,13 +202,17 @@ def write_session(
         require_session_or_nothing(place)
     layout = SESSION.with_files(extra_files or {})
     with replacing_folder(place, theirs=lambda old: layout.left_in(old, draft)) as draft:
-        tiers = _write_trials(draft, trials, neurons, video_dtype, small, padded_frames, on_trial)
+        tiers, shown = _write_trials(draft, trials, neurons, video_dtype, small, padded_frames, on_trial)
         _save(draft / NEURON_IDS_FILE, unit_ids)
         if coordinates is not None:
             _save(draft / COORDINATES_FILE, coordinates)
         _save(draft / TIERS_FILE, np.array(tiers, dtype=f"<U{LONGEST_TIER_NAME}"))
         _save(draft / TRIAL_IDS_FILE, np.arange(len(tiers)))
-        config = {"links": {}, "frame_rate_hz": FRAME_RATE_HZ, "padded_frames": padded_frames}
+        config: dict[str, Any] = {"links": {}, "frame_rate_hz": shown.rate_hz, "padded_frames": padded_frames}
+        rows, columns = shown.size_px
+        screen = dataclasses.replace(screen, rows=rows, cols=columns)
+        if screen != USUAL_SCREEN:
+            config["screen"] = dataclasses.asdict(screen)
         _write_text(draft, CONFIG_FILE, json.dumps(config, indent=2) + "\n")
         for name, text in (extra_files or {}).items():
             _write_text(draft, name, text)
@@ -232,15 +247,15 @@ def _write_trials(
     small: bool,
     padded_frames: int,
     on_trial: Callable[[int], None] | None,
-) -> list[str]:
-    """Write every trial's arrays and the statistics over them; return the tiers."""
+) -> tuple[list[str], Shown]:
+    """Write every trial's arrays and the statistics over them; return the tiers, and what all have in common."""
     streams = SMALL_STATISTICS if small else tuple(STREAMS)
     statistics = {stream: FrameStatistics(padded_frames) for stream in streams}
     tiers: list[str] = []
-    screen: tuple[int, ...] | None = None
+    shown: Shown | None = None
     for trial in trials:
-        screen = screen or trial.video.shape[1:]
-        _require_fit(trial, neurons, screen, padded_frames)
+        shown = shown or Shown(trial.video.shape[1:], trial.frame_rate_hz)
+        _require_fit(trial, neurons, shown, padded_frames)
         for stream, array in _arrays(trial, video_dtype, padded_frames).items():
             stored = array.astype(np.float16) if small and stream == "responses" else array
             _save(draft / "data" / stream / f"{len(tiers)}.npy", stored)
@@ -249,23 +264,45 @@ def _write_trials(
         tiers.append(trial.tier)
         if on_trial is not None:
             on_trial(len(tiers))
-    if not tiers:
+    if shown is None:
         raise SessionError("expected at least one trial to write into a session, found none")
     for stream, gathered in statistics.items():
         for name, values in gathered.summary().items():
             _save(draft / "meta/statistics" / stream / "all" / f"{name}.npy", values)
-    return tiers
+    return tiers, shown
 
 
-def _require_fit(trial: Trial, neurons: int, screen: tuple[int, ...], padded_frames: int) -> None:
+@dataclass(frozen=True)
+class Shown:
+    """What the videos of all trials have in common.
+
+    Parameters
+    ----------
+    size_px
+        Rows and columns.
+    rate_hz
+        Frames a second.
+    """
+
+    size_px: tuple[int, ...]
+    rate_hz: float
+
+
+def _require_fit(trial: Trial, neurons: int, shown: Shown, padded_frames: int) -> None:
     longest = min(padded_frames, LONGEST_CLIP_FRAMES)
     if not 0 < trial.frames <= longest:
         raise SessionError(
             f"{trial.name}: expected 1 to {longest} frames, found {trial.frames}; cut the clip or write more columns"
         )
-    if trial.video.shape[1:] != screen:
+    if trial.video.shape[1:] != shown.size_px:
         raise SessionError(
-            f"{trial.name}: expected a video of {screen} pixels, as in the first trial, found {trial.video.shape[1:]}"
+            f"{trial.name}: expected a video of {shown.size_px} pixels, as in the first trial, "
+            f"found {trial.video.shape[1:]}"
+        )
+    if trial.frame_rate_hz != shown.rate_hz:
+        raise SessionError(
+            f"{trial.name}: expected {shown.rate_hz:g} frames a second, as in the first trial, "
+            f"found {trial.frame_rate_hz:g}"
         )
     if trial.recorded_responses is not None and len(trial.recorded_responses) != neurons:
         raise SessionError(

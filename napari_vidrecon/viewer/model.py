@@ -11,6 +11,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_vidrecon.analysis.postprocess import Presentation
+from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
@@ -129,7 +130,7 @@ class ReconstructionModel:
         """Take another session; trial, encoders, decoder, mask, neurons and runs of the old one are let go."""
         self.session, self.trial, self.stimulus, self.clip = session, None, None, (0, None)
         self.encoder_files, self.encoder_paths, self.mouse, self.decoder = [], [], None, None
-        self.mask, self.mask_path = AlphaMask.full(), None
+        self.mask, self.mask_path = AlphaMask.full(Canvas.of_screen(*session.screen.size_px)), None
         self.neurons = NeuronSet.all(session.n_neurons)
         self.snapshot, self.stimulus_prediction, self.stimulus_levels = None, None, {}
         self.runs, self.shown, self.compared, self.course = [], None, None, None

@@ -158,6 +158,8 @@ def take_mask(model: ReconstructionModel, mask: AlphaMask, path: Path | None = N
     path
         Its file; None for one that has none.
     """
+    if model.session is not None:
+        mask = mask.for_screen(*model.session.screen.size_px)
     highest = float(mask.screen.max())
     if model.evaluation_threshold > highest or model.training_threshold > highest:
         model.set_thresholds(
@@ -276,7 +278,10 @@ def take_over_recipe(model: ReconstructionModel, recipe: Recipe, result: Reconst
     )
     if not np.array_equal(model.mask.alpha, result.alpha):
         source = Path(recipe.mask)
-        model.set_mask(AlphaMask(result.alpha, recipe.mask), source if source.is_file() else None)
+        model.set_mask(
+            AlphaMask(result.alpha, recipe.mask).for_screen(*result.video.shape[1:]),
+            source if source.is_file() else None,
+        )
     model.set_thresholds(recipe.mask_threshold, recipe.evaluation_threshold)
     model.set_neurons(NeuronSet(result.keep, recipe.neurons, recipe.neuron_details))
     _choose_encoders(model, recipe, result)

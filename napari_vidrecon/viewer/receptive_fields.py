@@ -186,7 +186,8 @@ class FieldMappingController(Background):
             return
         recipe, self._session = recipe or MappingRecipe(), model.session
         work = partial(map_fields, model.session, tuple(model.encoder_paths), model.mouse, model.device, recipe)
-        clips = 2 * len(recipe.patches) * len(model.encoder_paths)
+        patches = recipe.patches_on(model.session.screen, model.session.frame_rate_hz)
+        clips = 2 * len(patches) * len(model.encoder_paths)
         self.begin(Job(work, "vidrecon-receptive-fields"), Counted(0, clips))
 
     def on_news(self, job: Job, maps: ReceptiveFieldMaps) -> None:

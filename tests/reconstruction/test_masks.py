@@ -33,10 +33,20 @@ def test_a_saved_mask_comes_back(tmp_path, disc_mask):
     assert np.array_equal(AlphaMask.load(tmp_path / "mask.npy").alpha, disc_mask.alpha)
 
 
+def test_a_mask_of_another_size_belongs_to_another_screen():
+    of_canvas = AlphaMask(np.arange(128.0 * 128).reshape(128, 128)).for_screen(72, 128)
+    assert np.array_equal(of_canvas.screen, of_canvas.alpha[28:100])
+    square = AlphaMask(np.ones((64, 64)))
+    assert square.screen.shape == (36, 64)
+    assert square.for_screen(64, 64).screen.shape == (64, 64)
+    with pytest.raises(MaskError, match="mask: expected 36x64 or 64x64 pixels, found 32x32"):
+        AlphaMask(np.ones((32, 32))).for_screen(36, 64)
+
+
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((32, 32)), "expected 36x64 or 64x64 pixels, found 32x32"),
+        (np.zeros((32, 32, 1)), "expected rows x columns of the screen, of up to 4096 pixels, found 32x32x1"),
         (np.full((36, 64), np.nan), "found NaN or Inf"),
         (np.array([["a"] * 64] * 36), "expected numbers"),
     ],

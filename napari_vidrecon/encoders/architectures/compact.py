@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 from torch import nn
 
 from napari_vidrecon.encoders.architecture import Architecture, roughness
+from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.sizes import (
     CHECKED,
     MOST_LAYERS,
@@ -32,7 +33,15 @@ from napari_vidrecon.encoders.sizes import (
     Share,
     Stride,
 )
-from napari_vidrecon.encoders.training_recipe import MOST_CHANNELS, MOST_TIMES, LayerTaps, Schedule, TrainingRecipe
+from napari_vidrecon.encoders.training_recipe import (
+    MOST_CHANNELS,
+    MOST_TIMES,
+    LayerTaps,
+    Schedule,
+    TrainingRecipe,
+    size_ratio,
+    taps_on,
+)
 from napari_vidrecon.settings import MOST_STEPS
 
 VIDEO_MEAN = 115.0
@@ -202,6 +211,14 @@ class CompactRecipe(TrainingRecipe):
     ema_decay: float = Field(0.99, ge=0, lt=1, description="of the averaged weights that are kept")
     ema_warmup: bool = Field(True, description="the average forgets faster at first")
     smoothness: float = Field(0.05, ge=0, description="weight of the stem filters' squared Laplacian")
+
+    def sizes_on(self, canvas: Canvas) -> dict[str, Any]:
+        """A stem whose map is about as large on every screen."""
+        ratio, usual = size_ratio(canvas), CompactConfig((1,))
+        if ratio == 1.0:
+            return {}
+        stride = max(1, round(usual.stem_stride * ratio))
+        return {"stem_kernel": taps_on(usual.stem_kernel, ratio), "stem_stride": stride}
 
     def schedule(self, mice: int = 1) -> Schedule:
         """Steps and learning rates of a training on so many mice."""

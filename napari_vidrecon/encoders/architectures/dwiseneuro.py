@@ -444,8 +444,9 @@ class DwiseNeuroRecipe(TrainingRecipe):
         """
         if rows > self.canvas_rows or columns > self.canvas_columns:
             raise EncoderError(
-                f"expected movies of at most {self.canvas_rows}x{self.canvas_columns} pixels, found "
-                f"{rows}x{columns}; raise canvas_rows and canvas_columns"
+                f"dwiseneuro: expected movies of at most {self.canvas_rows}x{self.canvas_columns} pixels, found "
+                f"{rows}x{columns}; give --recipe canvas_rows={max(rows, columns)} and "
+                f"--recipe canvas_columns={max(rows, columns)}, or another --architecture"
             )
         return Canvas(self.canvas_rows, self.canvas_columns, rows, columns)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 from torch import nn
 
 from napari_vidrecon.encoders.architecture import Architecture, roughness
+from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.sizes import (
     CHECKED,
     MOST_LAYERS,
@@ -29,7 +30,14 @@ from napari_vidrecon.encoders.sizes import (
     Stride,
     Taps,
 )
-from napari_vidrecon.encoders.training_recipe import Channels, LayerTaps, Schedule, TrainingRecipe
+from napari_vidrecon.encoders.training_recipe import (
+    Channels,
+    LayerTaps,
+    Schedule,
+    TrainingRecipe,
+    size_ratio,
+    taps_on,
+)
 from napari_vidrecon.settings import MOST_STEPS
 
 VIDEO_MEAN = 115.0
@@ -163,6 +171,20 @@ class FactorisedRecipe(TrainingRecipe):
     ema_warmup: bool = Field(True, description="the average forgets faster at first")
     smoothness: float = Field(0.05, ge=0, description="weight of the first filters' squared Laplacian")
     readout_sparsity: float = Field(2e-3, ge=0, description="weight of the readout features' mean absolute value")
+
+    def sizes_on(self, canvas: Canvas) -> dict[str, Any]:
+        """A first layer whose map is about as large on every screen, where its sizes are the usual ones."""
+        ratio, usual = size_ratio(canvas), FactorisedConfig((1,))
+        mine = (self.spatial_kernels, self.spatial_strides)
+        if ratio == 1.0 or mine != (usual.spatial_kernels, usual.spatial_strides):
+            return {}
+        strides = [max(1, round(usual.spatial_strides[0] * ratio)), *usual.spatial_strides[1:]]
+        if ratio <= 1 / strides[1]:
+            strides[1] = 1
+        return {
+            "spatial_kernels": (taps_on(usual.spatial_kernels[0], ratio), *usual.spatial_kernels[1:]),
+            "spatial_strides": tuple(strides),
+        }
 
     def schedule(self, mice: int = 1) -> Schedule:
         """Steps and learning rates of a training on so many mice."""

@@ -103,6 +103,7 @@ class RegisteredArchitecture:
         """
         told = {
             **dict(self.recipe),
+            **self.recipe.sizes_on(canvas),
             "readout_outputs": tuple(neurons),
             "rows": canvas.rows,
             "columns": canvas.columns,

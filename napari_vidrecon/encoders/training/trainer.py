@@ -28,7 +28,6 @@ from napari_vidrecon.encoders.training.losses import Answer, Teacher, distilled_
 from napari_vidrecon.encoders.training.samples import SessionSamples
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
-from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.settings import first_fault
 from napari_vidrecon.storage import reading
@@ -120,6 +119,21 @@ class MixedPrecision:
             self.scaler.load_state_dict(state)
 
 
+def _require_one_screen(sessions: Sequence[Session]) -> None:
+    """Refuse mice that share no screen: one core sees all their movies."""
+    first = sessions[0]
+    for session in sessions[1:]:
+        if (session.screen.size_px, session.frame_rate_hz) != (first.screen.size_px, first.frame_rate_hz):
+            told = [
+                f"{each.screen.rows}x{each.screen.cols} pixels at {each.frame_rate_hz:g} Hz"
+                for each in (first, session)
+            ]
+            raise EncoderError(
+                f"{session.path}: expected movies of {told[0]}, as those of {first.name}, found {told[1]}; "
+                "train on mice of one screen at a time"
+            )
+
+
 class Trainer:
     """One training run of an encoder on one or more sessions; no files but its checkpoint, no loop.
 
@@ -164,7 +178,8 @@ class Trainer:
     ) -> None:
         self.sessions, self.recipe, self.device = list(sessions), recipe, torch.device(device)
         self.architecture = architecture or architecture_of(recipe)
-        self.windows = FrameWindows(recipe.window_size, recipe.window_step)
+        _require_one_screen(self.sessions)
+        self.windows = recipe.windows(self.sessions[0].frame_rate_hz)
         trials = training_trials or [session.trials_in_tier(TRAINING_TIER) for session in sessions]
         memory = int(MEMORY_SHARE * psutil.virtual_memory().available / len(self.sessions))
         self.samples = [

@@ -40,8 +40,8 @@ from napari_vidrecon.sessions.importing.tiers import (
 )
 from napari_vidrecon.sessions.importing.trials import TrialCut, cut_trials
 from napari_vidrecon.sessions.metadata import SIMULATION_FILE
-from napari_vidrecon.sessions.screen import ScreenGeometry
-from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
+from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
+from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.sessions.writer import (
     PADDED_FRAMES,
     REPORT_FILE,
@@ -101,10 +101,10 @@ def import_recording(
     settings = settings or ImportSettings()
     report = replace(recording.report, notes=list(recording.report.notes))
     recording = replace(recording, report=report)
-    cuts = cut_trials(recording, settings.trial_frames)
+    cuts = cut_trials(recording, settings.longest_trial_frames, settings.frame_rate_hz)
     recording = prepared_behavior(usable_neurons(recording, cuts, settings), cuts)
     _note_resampling(recording, cuts, settings)
-    clips = ClipStore(recording, settings.fit, Path(folder).absolute().parent)
+    clips = ClipStore(recording, settings.fit, Path(folder).absolute().parent, settings.screen)
     try:
         return _written(recording, folder, cuts, clips, settings, on_progress)
     finally:
@@ -137,10 +137,11 @@ def _written(
         extra[SIMULATION_FILE] = json.dumps(told) + "\n"
     write_session(
         folder,
-        _trials(recording, cuts, tiers, clips),
+        _trials(recording, cuts, tiers, clips, settings.frame_rate_hz),
         coordinates=recording.coordinates,
         unit_ids=recording.neuron_ids,
         padded_frames=max(PADDED_FRAMES, *(cut.frames for cut in cuts)),
+        screen=settings.screen,
         extra_files=extra,
         on_trial=on_trial,
     )
@@ -158,25 +159,29 @@ class ClipStore:
         How movies of other proportions meet the screen.
     place
         A folder on the disk that takes the session.
+    screen
+        Its pixels.
     """
 
-    def __init__(self, recording: Recording, fit: ScreenFit, place: Path) -> None:
-        self._recording, self._fit = recording, fit
+    def __init__(
+        self, recording: Recording, fit: ScreenFit, place: Path, screen: ScreenGeometry = USUAL_SCREEN
+    ) -> None:
+        self._recording, self._fit, self._size_px = recording, fit, screen.size_px
         existing = next((each for each in (place, *place.parents) if each.is_dir()), None)
         self._file = tempfile.TemporaryFile(dir=existing)  # noqa: SIM115  # closed by whoever made this
         self._at: dict[object, tuple[int, tuple[int, ...]]] = {}
 
     def clip(self, cut: TrialCut) -> np.ndarray:
-        """What the screen showed in a trial: (T, 36, 64) float32, grey levels 0..255."""
+        """What the screen showed in a trial: (T, rows, columns) float32, grey levels 0..255."""
         movie = self._recording.movies[self._recording.presentations[cut.presentation].movie]
         if not isinstance(movie.pixels, FilmPixels):
-            return cut.video(self._recording, self._fit)
+            return cut.video(self._recording, self._fit, self._size_px)
         key = cut.clip_key(self._recording)
         if key in self._at:
             start, shape = self._at[key]
             self._file.seek(start)
             return np.frombuffer(self._file.read(4 * math.prod(shape)), np.float32).reshape(shape).copy()
-        found = cut.video(self._recording, self._fit)
+        found = cut.video(self._recording, self._fit, self._size_px)
         start = self._file.seek(0, os.SEEK_END)
         with disk_errors(self._recording.name):
             self._file.write(found.tobytes())
@@ -188,7 +193,9 @@ class ClipStore:
         self._file.close()
 
 
-def _trials(recording: Recording, cuts: list[TrialCut], tiers: list[str], clips: ClipStore) -> Iterator[Trial]:
+def _trials(
+    recording: Recording, cuts: list[TrialCut], tiers: list[str], clips: ClipStore, rate_hz: float
+) -> Iterator[Trial]:
     for number, (cut, tier) in enumerate(zip(cuts, tiers, strict=True)):
         behavior, pupil_center = behavior_of(recording, cut)
         yield Trial(
@@ -198,6 +205,7 @@ def _trials(recording: Recording, cuts: list[TrialCut], tiers: list[str], clips:
             behavior=behavior,
             pupil_center=pupil_center,
             recorded_responses=_activity(recording, cut),
+            frame_rate_hz=rate_hz,
             name=f"{recording.name}, trial {number}",
             simulated=recording.simulated,
         )
@@ -280,9 +288,9 @@ def _source(recording: Recording, cut: TrialCut) -> tuple[int, int]:
 
 
 def _note_resampling(recording: Recording, cuts: list[TrialCut], settings: ImportSettings) -> None:
-    report, screen = recording.report, ScreenGeometry()
+    report, screen = recording.report, settings.screen
     rate = recording.activity.rate_hz
-    how = "averaged over each frame" if rate > 1.5 * FRAME_RATE_HZ else "interpolated linearly"
+    how = "averaged over each frame" if rate > 1.5 * settings.frame_rate_hz else "interpolated linearly"
     text = UNIT_NOTE if isinstance(recording.activity, Spikes) else f"{rate:.4g} Hz to the video clock, {how}"
     report.add("resampled", "activity", text)
     for movie in {recording.presentations[cut.presentation].movie for cut in cuts}:

@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.recording import Recording
 from napari_vidrecon.sessions.importing.resampling import ScreenFit
+from napari_vidrecon.sessions.metadata import HIGHEST_FRAME_RATE_HZ, LOWEST_FRAME_RATE_HZ
+from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
 from napari_vidrecon.settings import Settings
 
@@ -42,6 +45,10 @@ class ImportSettings(BaseModel):
     axes
         Order of the axes of the movies, e.g. "twh" where they are stored (frame, x, y): n clips, t frames, h rows,
         w columns, c colours; None for the usual order.
+    screen
+        What the movies were shown on: its pixels are those of the session.
+    frame_rate_hz
+        Of the session: everything comes onto this clock.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +64,13 @@ class ImportSettings(BaseModel):
     clock_tolerance_s: float = Field(default=0.05, gt=0.0)
     levels: tuple[float, float] | None = None
     axes: str | None = Field(default=None, pattern="^[nthwc]{3,5}$")
+    screen: ScreenGeometry = USUAL_SCREEN
+    frame_rate_hz: float = Field(default=FRAME_RATE_HZ, ge=LOWEST_FRAME_RATE_HZ, le=HIGHEST_FRAME_RATE_HZ)
+
+    @property
+    def longest_trial_frames(self) -> int:
+        """Frames of a trial at the session's rate."""
+        return max(MINIMUM_FRAMES, round(self.trial_frames * self.frame_rate_hz / FRAME_RATE_HZ))
 
 
 class NoOptions(Settings):

@@ -11,6 +11,7 @@ import numpy as np
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.sessions.folds import fold_of, hashed_frames, perceptual_hash
 from napari_vidrecon.sessions.importing.report import ImportReport
+from napari_vidrecon.sessions.importing.resampling import ScreenResampler
 from napari_vidrecon.sessions.validation import KNOWN_TIERS
 
 TEST_TIER, VALIDATION_TIER, TRAINING_TIER = "live_test_main", "oracle", "train"
@@ -40,8 +41,12 @@ class ClipLook:
         rows, columns = THUMBNAIL_PX
         frames = video[hashed_frames(len(video))]
         _, height, width = frames.shape
-        blocks = frames.reshape(len(frames), rows, height // rows, columns, width // columns)
-        flat = blocks.mean(axis=(2, 4)).ravel().astype(np.float64)
+        if height % rows or width % columns:
+            small = ScreenResampler((height, width), THUMBNAIL_PX, "stretch")(frames)
+        else:
+            blocks = frames.reshape(len(frames), rows, height // rows, columns, width // columns)
+            small = blocks.mean(axis=(2, 4))
+        flat = small.ravel().astype(np.float64)
         flat -= flat.mean()
         return cls(perceptual_hash(video), (flat / max(float(np.linalg.norm(flat)), 1e-9)).astype(np.float32))
 

@@ -12,7 +12,6 @@ from napari_vidrecon.sessions.importing.clocks import require_one_unit
 from napari_vidrecon.sessions.importing.recording import LONGEST_BRIDGED_S, REGULAR, Presentation, Recording
 from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.resampling import ScreenFit, shown_clip
-from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
 
@@ -21,7 +20,7 @@ LONGEST_PRESENTATION_S = 12.0 * 3600
 SAME_RATE = 0.01
 """Movies within this share of the video clock's rate are taken frame by frame."""
 MASK_FRAMES = 82
-"""Fitting a mask takes clips of this length; what is shorter is left out where there are enough longer ones."""
+"""Fitting a mask takes clips of this length at 30 Hz; shorter ones are left out where there are enough longer ones."""
 MINIMUM_TRIALS = 8
 """Fewer cannot be split into clips to train on, to validate with and to test with."""
 LONGEST_STALL_S = 0.5
@@ -64,12 +63,25 @@ class TrialCut:
         first, last = int(self.edges[0]), int(np.ceil(self.edges[-1]))
         return shown.movie, shown.frames[first:last].tobytes(), (self.edges - self.edges[0]).tobytes()
 
-    def video(self, recording: Recording, fit: ScreenFit) -> np.ndarray:
-        """What the screen showed: (T, 36, 64) float32, grey levels 0..255."""
+    def video(self, recording: Recording, fit: ScreenFit, size_px: tuple[int, int]) -> np.ndarray:
+        """What the screen showed: (T, rows, columns) float32, grey levels 0..255.
+
+        Parameters
+        ----------
+        recording
+            Whose movies are shown.
+        fit
+            How movies of other proportions meet the screen.
+        size_px
+            Rows and columns of the screen.
+
+        Returns
+        -------
+        np.ndarray
+            Averaged over area and time.
+        """
         shown = recording.presentations[self.presentation]
-        screen = ScreenGeometry()
-        movie = recording.movies[shown.movie]
-        return shown_clip(movie, shown.frames, self.edges, (screen.rows, screen.cols), fit)
+        return shown_clip(recording.movies[shown.movie], shown.frames, self.edges, size_px, fit)
 
 
 def presentations_from_stream(
@@ -104,7 +116,7 @@ def presentations_from_stream(
     return kept
 
 
-def cut_trials(recording: Recording, trial_frames: int) -> list[TrialCut]:
+def cut_trials(recording: Recording, trial_frames: int, rate_hz: float = FRAME_RATE_HZ) -> list[TrialCut]:
     """Cut the presentations into trials of the video clock, and leave out what cannot be used.
 
     Parameters
@@ -112,7 +124,9 @@ def cut_trials(recording: Recording, trial_frames: int) -> list[TrialCut]:
     recording
         Its report takes notes of what is resampled and dropped.
     trial_frames
-        Longest trial, frames at 30 Hz.
+        Longest trial, frames.
+    rate_hz
+        Frames a second of the video clock.
 
     Returns
     -------
@@ -126,7 +140,9 @@ def cut_trials(recording: Recording, trial_frames: int) -> list[TrialCut]:
     """
     report = recording.report
     require_one_unit(recording)
-    cuts = [cut for index in range(len(recording.presentations)) for cut in _cut(recording, index, trial_frames)]
+    cuts = [
+        cut for index in range(len(recording.presentations)) for cut in _cut(recording, index, trial_frames, rate_hz)
+    ]
     if len(cuts) > MOST_TRIALS:
         raise SessionError(
             f"{recording.name}: expected at most {MOST_TRIALS} trials, found {len(cuts)}; check the times of the "
@@ -138,21 +154,21 @@ def cut_trials(recording: Recording, trial_frames: int) -> list[TrialCut]:
     if len(usable) < len(inside):
         report.add("dropped", "trials", f"{len(inside) - len(usable)} in which all neurons are NaN at once")
     require_enough(recording, len(usable))
-    return _long_enough(recording, usable)
+    return _long_enough(recording, usable, round(MASK_FRAMES * rate_hz / FRAME_RATE_HZ))
 
 
-def _long_enough(recording: Recording, cuts: list[TrialCut]) -> list[TrialCut]:
+def _long_enough(recording: Recording, cuts: list[TrialCut], mask_frames: int) -> list[TrialCut]:
     """Those that every later step can use, where there are enough of them."""
-    long = [cut for cut in cuts if cut.frames >= MASK_FRAMES]
+    long = [cut for cut in cuts if cut.frames >= mask_frames]
     short = len(cuts) - len(long)
     if not short:
         return cuts
     if len(long) < MINIMUM_TRIALS or len(long) < len(cuts) / 2:
-        text = f"{short} are shorter than the {MASK_FRAMES} frames that fitting a mask takes"
+        text = f"{short} are shorter than the {mask_frames} frames that fitting a mask takes"
         recording.report.add("warning", "trials", text)
         return cuts
     text = (
-        f"{short} of {len(cuts)} that are shorter than {MASK_FRAMES} frames, which fitting a mask takes; "
+        f"{short} of {len(cuts)} that are shorter than {mask_frames} frames, which fitting a mask takes; "
         "another length of trials may leave fewer over (--trial-frames)"
     )
     recording.report.add("dropped", "trials", text)
@@ -174,17 +190,17 @@ def _why_fewer(recording: Recording) -> str:
     return f" (dropped: {'; '.join(gone)})" if gone else ""
 
 
-def _cut(recording: Recording, index: int, trial_frames: int) -> list[TrialCut]:
+def _cut(recording: Recording, index: int, trial_frames: int, clock_hz: float) -> list[TrialCut]:
     shown, report = recording.presentations[index], recording.report
     count, rate_hz = len(shown.frames), 1.0 / shown.period_s
-    per_frame = rate_hz / FRAME_RATE_HZ
+    per_frame = rate_hz / clock_hz
     if abs(per_frame - 1.0) < SAME_RATE:
         per_frame = 1.0
     else:
         how = "averaged over time" if per_frame > 1 else "each frame held as long as it was shown"
-        report.add("resampled", "stimulus", f"movies at {rate_hz:.4g} Hz to {FRAME_RATE_HZ:g} Hz, {how}")
+        report.add("resampled", "stimulus", f"movies at {rate_hz:.4g} Hz to {clock_hz:g} Hz, {how}")
     total = int(count / per_frame + 1e-6)
-    if total > LONGEST_PRESENTATION_S * FRAME_RATE_HZ:
+    if total > LONGEST_PRESENTATION_S * clock_hz:
         raise SessionError(
             f"{recording.name}: expected presentations of at most {LONGEST_PRESENTATION_S / 3600:g} h, found one of "
             f"{count} frames at {rate_hz:.4g} Hz; give times in seconds, or the right rate_hz"
@@ -195,7 +211,7 @@ def _cut(recording: Recording, index: int, trial_frames: int) -> list[TrialCut]:
         stop = min(start + trial_frames, total)
         if stop - start < MINIMUM_FRAMES:
             end = "end" if start else "whole"
-            text = f"the {end} of presentations, as it is shorter than {MINIMUM_FRAMES} frames at {FRAME_RATE_HZ:g} Hz"
+            text = f"the {end} of presentations, as it is shorter than {MINIMUM_FRAMES} frames at {clock_hz:g} Hz"
             report.add("dropped", "trials", text)
             break
         edges = np.arange(start, stop + 1) * per_frame

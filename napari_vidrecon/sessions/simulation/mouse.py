@@ -14,10 +14,17 @@ import numpy as np
 
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.sessions.metadata import SIMULATION_FILE
+from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
 from napari_vidrecon.sessions.simulation import calcium
 from napari_vidrecon.sessions.simulation.behavior import SCREEN_PX_PER_CAMERA_PX, simulate_behavior
 from napari_vidrecon.sessions.simulation.camera import HEIGHT, WIDTH
 from napari_vidrecon.sessions.simulation.movies import movie
+from napari_vidrecon.sessions.simulation.other_screens import (
+    at_rate,
+    require_screen,
+    seen_by_neurons,
+    usual_frames,
+)
 from napari_vidrecon.sessions.simulation.plates import PHOTOGRAPHS
 from napari_vidrecon.sessions.simulation.public_mice import PublicCortex
 from napari_vidrecon.sessions.simulation.receptive_fields import KIND_NAMES
@@ -48,7 +55,15 @@ class MakeTrial(Protocol):
     def __call__(self, trial: int, *, frames: int, tier: str) -> Trial: ...
 
 
-def simulate_trial(cortex: VisualCortex, trial: int, *, frames: int = 300, tier: str = TRAINING_TIER) -> Trial:
+def simulate_trial(
+    cortex: VisualCortex,
+    trial: int,
+    *,
+    frames: int = 300,
+    tier: str = TRAINING_TIER,
+    screen: ScreenGeometry = USUAL_SCREEN,
+    frame_rate_hz: float = FRAME_RATE_HZ,
+) -> Trial:
     """Simulate one trial of a mouse, alone: a pure function of the mouse and the trial's number.
 
     Parameters
@@ -58,24 +73,38 @@ def simulate_trial(cortex: VisualCortex, trial: int, *, frames: int = 300, tier:
     trial
         Number of the trial and of the clip it shows, >= 0.
     frames
-        Length of the clip at 30 Hz, >= 1.
+        Length of the clip, >= 1.
     tier
         Label of the trial.
+    screen, frame_rate_hz
+        What the movie is shown on.
 
     Returns
     -------
     Trial
         The trial, responses included.
     """
-    video = movie(cortex.seed, trial, frames, cortex.grading)
-    behavior, pupil_center = simulate_behavior(cortex.seed, trial, frames)
+    drawn = usual_frames(frames, frame_rate_hz)
+    video = movie(cortex.seed, trial, drawn, cortex.grading, screen.size_px)
+    behavior, pupil_center = simulate_behavior(cortex.seed, trial, drawn)
+    seen = video
+    if (screen.size_px, frame_rate_hz) != (USUAL_SCREEN.size_px, FRAME_RATE_HZ):
+        moved = at_rate(np.moveaxis(video, 0, -1), frames, frame_rate_hz)
+        video = np.rint(np.ascontiguousarray(np.moveaxis(moved, -1, 0)))
+        seen = seen_by_neurons(video, frame_rate_hz)
+    activity = cortex.responses(seen, behavior, pupil_center, trial=trial)
+    if frame_rate_hz != FRAME_RATE_HZ:
+        behavior, pupil_center, activity = (
+            at_rate(traces, frames, frame_rate_hz) for traces in (behavior, pupil_center, activity)
+        )
     return Trial(
         id=trial,
         tier=tier,
         video=video,
         behavior=behavior,
         pupil_center=pupil_center,
-        recorded_responses=cortex.responses(video, behavior, pupil_center, trial=trial),
+        recorded_responses=activity,
+        frame_rate_hz=frame_rate_hz,
         name=f"simulated mouse {cortex.seed}, trial {trial}",
         simulated=True,
     )
@@ -120,6 +149,8 @@ def simulate_session(
     field_radius_px: float = USUAL_RADIUS_PX,
     field_centre_px: tuple[float, float] = USUAL_CENTRE_PX,
     like: Likeness = "usual",
+    screen: ScreenGeometry = USUAL_SCREEN,
+    frame_rate_hz: float = FRAME_RATE_HZ,
     workers: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -137,7 +168,7 @@ def simulate_session(
         Number of clips in the tiers train, oracle, live_test_main; ids run through the test clips first, then
         validation, then training.
     frames
-        Length of every clip at 30 Hz, 1..324.
+        Length of every clip, 1..324 at 30 Hz, and as long at other rates.
     video_dtype
         "uint8" (small) or "float32" (padded with NaN, as the public sessions are).
     small
@@ -151,6 +182,8 @@ def simulate_session(
     like
         "usual", or "public": brightness of the movies and statistics of the activity are those of the public mice, and
         `gain` has no effect.
+    screen, frame_rate_hz
+        What the movies are shown on. The neurons see it averaged to 36 x 64 pixels at 30 Hz.
     workers
         Processes that simulate; the files do not depend on it.
     on_progress
@@ -181,7 +214,8 @@ def simulate_session(
     >>> vr.open_session(folder).n_neurons
     5
     """
-    require_sizes(seed, neurons, frames)
+    require_screen(screen, frame_rate_hz)
+    require_sizes(seed, neurons, usual_frames(frames, frame_rate_hz))
     tiers = trial_tiers(train_trials=train_trials, validation_trials=validation_trials, test_trials=test_trials)
     if like not in LIKE:
         raise ConfigError(f"simulated mouse: expected one of {', '.join(LIKE)} to be like, found {shown(like)}")
@@ -195,17 +229,21 @@ def simulate_session(
         )
     cortex = LIKE[like](neurons, seed, radius_px=field_radius_px, centre=field_centre_px, gain=gain)
     notes = describe(cortex, tiers, frames)
+    notes |= {"frame_rate_hz": frame_rate_hz, "screen_px": list(screen.size_px)}
+    if (screen, frame_rate_hz) != (USUAL_SCREEN, FRAME_RATE_HZ):
+        notes["fields_on_px"] = list(USUAL_SCREEN.size_px)
     if like != "usual":
         notes["like"] = like
     return write_mouse(
         folder,
-        partial(simulate_trial, cortex),
+        partial(simulate_trial, cortex, screen=screen, frame_rate_hz=frame_rate_hz),
         tiers,
         frames=frames,
         coordinates=cortex.coordinates,
         notes=notes,
         video_dtype=video_dtype,
         small=small,
+        screen=screen,
         workers=workers,
         on_progress=on_progress,
     )
@@ -221,6 +259,7 @@ def write_mouse(
     notes: dict[str, Any],
     video_dtype: VideoDtype = "uint8",
     small: bool = False,
+    screen: ScreenGeometry = USUAL_SCREEN,
     workers: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -235,7 +274,7 @@ def write_mouse(
     tiers
         Tier of every trial.
     frames
-        Length of every clip at 30 Hz, 1..324.
+        Length of every clip.
     coordinates
         (N, 3) cortical positions, µm.
     notes
@@ -244,6 +283,8 @@ def write_mouse(
         "uint8" (small) or "float32" (padded with NaN, as the public sessions are).
     small
         Store responses as float16 and only the statistics of behaviour; for shipping.
+    screen
+        Its size and distance.
     workers
         Processes that simulate; the files do not depend on it.
     on_progress
@@ -265,6 +306,8 @@ def write_mouse(
         coordinates=coordinates,
         video_dtype=video_dtype,
         small=small,
+        padded_frames=max(PADDED_FRAMES, frames),
+        screen=screen,
         extra_files={SIMULATION_FILE: json.dumps(notes, indent=1) + "\n"},
         on_trial=None if on_progress is None else lambda done: on_progress(done, len(tiers)),
     )

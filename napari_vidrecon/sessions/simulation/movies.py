@@ -23,6 +23,7 @@ from napari_vidrecon.sessions.simulation.camera import (
     wander,
 )
 from napari_vidrecon.sessions.simulation.fluctuations import ornstein_uhlenbeck
+from napari_vidrecon.sessions.simulation.other_screens import of_size
 from napari_vidrecon.sessions.simulation.plates import fractal_plate, photograph_plate, random_plate
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 
@@ -65,7 +66,13 @@ USUAL_GRADING = Grading()
 LIGHT_LEAN_GREY, LIGHT_DRIFT, LIGHT_DRIFT_S = 9.0, 0.05, 2.0
 
 
-def movie(seed: int, clip: int, frames: int = 300, grading: Grading = USUAL_GRADING) -> np.ndarray:
+def movie(
+    seed: int,
+    clip: int,
+    frames: int = 300,
+    grading: Grading = USUAL_GRADING,
+    size_px: tuple[int, int] = (HEIGHT, WIDTH),
+) -> np.ndarray:
     """Draw one clip.
 
     Parameters
@@ -78,11 +85,13 @@ def movie(seed: int, clip: int, frames: int = 300, grading: Grading = USUAL_GRAD
         Length at 30 Hz, >= 1.
     grading
         How bright and how contrasty.
+    size_px
+        Rows and columns; the same scene on every screen, and detail up to 72 x 128.
 
     Returns
     -------
     np.ndarray
-        (frames, 36, 64) float32, whole grey levels 0..255.
+        (frames, rows, columns) float32, whole grey levels 0..255.
     """
     rng = np.random.default_rng([seed, MOVIE_STREAM, clip])
     shots: list[np.ndarray] = []
@@ -90,27 +99,30 @@ def movie(seed: int, clip: int, frames: int = 300, grading: Grading = USUAL_GRAD
     while missing > 0:
         length = int(log_uniform(rng, SHOT_FRAMES))
         length = missing if missing - length < SHOT_FRAMES[0] else length
-        shots.append(_shot(rng, length, grading))
+        shots.append(_shot(rng, length, grading, size_px))
         missing -= length
     return np.concatenate(shots)
 
 
-def _shot(rng: np.random.Generator, frames: int, grading: Grading) -> np.ndarray:
+def _shot(rng: np.random.Generator, frames: int, grading: Grading, size_px: tuple[int, int]) -> np.ndarray:
     plate = random_plate(rng)
     scene = film(plate, draw_camera_path(rng, frames, plate.shape))
     for _ in range(rng.poisson(OBJECTS_PER_SHOT)):
         draw_passing_object(rng, scene)
-    return _graded(rng, scene, grading)
+    return _graded(rng, scene, grading, size_px)
 
 
-def _graded(rng: np.random.Generator, scene: np.ndarray, grading: Grading) -> np.ndarray:
+def _graded(rng: np.random.Generator, scene: np.ndarray, grading: Grading, size_px: tuple[int, int]) -> np.ndarray:
     """Average to the screen's pixels, then set contrast, luminance, gamma and a drifting illumination."""
     frames = len(scene)
-    shot = scene.reshape(frames, HEIGHT, SUPERSAMPLING, WIDTH, SUPERSAMPLING).mean(axis=(2, 4))
+    if size_px == (HEIGHT, WIDTH):
+        shot = scene.reshape(frames, HEIGHT, SUPERSAMPLING, WIDTH, SUPERSAMPLING).mean(axis=(2, 4))
+    else:
+        shot = of_size(scene, size_px)
     contrast = grading.contrast * float(np.exp(rng.normal(0.0, grading.contrast_spread)))
     luminance = grading.mean + rng.normal(0.0, grading.mean_spread)
-    y = np.linspace(-1, 1, HEIGHT, dtype=np.float32)[:, None]
-    x = np.linspace(-1, 1, WIDTH, dtype=np.float32)[None, :]
+    y = np.linspace(-1, 1, size_px[0], dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, size_px[1], dtype=np.float32)[None, :]
     lean = rng.normal(0.0, LIGHT_LEAN_GREY, 2) / grading.mean
     flicker = ornstein_uhlenbeck(rng, frames, LIGHT_DRIFT, LIGHT_DRIFT_S, FRAME_RATE_HZ)
     light = 1.0 + flicker[:, None, None] + (lean[0] * y + lean[1] * x)

@@ -117,7 +117,7 @@ class RawMouse:
     onsets
         (clips,) s.
     behavior
-        {"running" | "pupil_size" | "pupil_center": array}, at 30 Hz, with `behavior_times`.
+        {"running" | "pupil_size" | "pupil_center": array}, a sample a frame, with `behavior_times`.
     behavior_times
         (samples,) s.
     coordinates
@@ -126,6 +126,8 @@ class RawMouse:
         One a clip.
     name
         Of the mouse.
+    frame_rate_hz
+        Of the movies.
     """
 
     activity: np.ndarray
@@ -137,6 +139,7 @@ class RawMouse:
     coordinates: np.ndarray
     tiers: list[str]
     name: str = "simulated mouse"
+    frame_rate_hz: float = FRAME_RATE_HZ
 
     @classmethod
     def of(cls, session: Session) -> RawMouse:
@@ -153,16 +156,23 @@ class RawMouse:
             Not a simulated mouse, or clips that no whole number of scan samples fills.
         """
         numbers = session.trial_ids
-        frames = session.trial(numbers[0]).frames
-        bins = scan_bins(frames)
+        frames, rate = session.trial(numbers[0]).frames, session.frame_rate_hz
+        times = round(rate / FRAME_RATE_HZ)
+        if times < 1 or times * FRAME_RATE_HZ != rate or frames % times:
+            raise ConfigError(
+                f"raw files: expected a multiple of {FRAME_RATE_HZ:g} frames a second, found {rate:g}; simulate at "
+                "such a rate"
+            )
+        usual = frames // times
+        bins = scan_bins(usual)
         if not session.simulated or session.coordinates is None:
             raise ConfigError(f"{session.path}: expected a simulated mouse to make raw files of, found another session")
-        require_whole_scans(frames)
-        to_scan = np.linalg.pinv(interpolation(frames).astype(float))
+        require_whole_scans(usual)
+        to_scan = np.linalg.pinv(interpolation(usual).astype(float)).repeat(times, axis=0) / times
         half = PAUSE_BINS // 2
         length_s = (bins + PAUSE_BINS) / SCAN_RATE_HZ
-        pause = round(half / SCAN_RATE_HZ * FRAME_RATE_HZ)
-        pads = ((0, 0), (pause, round(length_s * FRAME_RATE_HZ) - pause - frames))
+        pause = round(half / SCAN_RATE_HZ * rate)
+        pads = ((0, 0), (pause, round(length_s * rate) - pause - frames))
         scans, movies, behavior, gaze = [], [], [], []
         for number in numbers:
             trial = session.trial(number)
@@ -173,23 +183,24 @@ class RawMouse:
             gaze.append(np.pad(trial.pupil_center, pads, mode="edge"))
         size, running = np.concatenate(behavior, axis=1)
         activity = np.concatenate(scans, axis=1)
-        shift = half / SCAN_RATE_HZ - pause / FRAME_RATE_HZ
+        shift = half / SCAN_RATE_HZ - pause / rate
         return cls(
             activity=activity,
             activity_times=np.arange(activity.shape[1]) / SCAN_RATE_HZ,
             movies=np.stack(movies),
             onsets=half / SCAN_RATE_HZ + length_s * np.arange(len(numbers)),
             behavior={"running": running, "pupil_size": size, "pupil_center": np.concatenate(gaze, axis=1)},
-            behavior_times=shift + (np.arange(size.size) + 0.5) / FRAME_RATE_HZ,
+            behavior_times=shift + (np.arange(size.size) + 0.5) / rate,
             coordinates=np.asarray(session.coordinates),
             tiers=list(session.tiers.values()),
             name=session.name,
+            frame_rate_hz=rate,
         )
 
     @property
     def frame_times(self) -> np.ndarray:
         """(clips, T) when each frame appeared, s."""
-        return np.asarray(self.onsets[:, None] + np.arange(self.movies.shape[1]) / FRAME_RATE_HZ)
+        return np.asarray(self.onsets[:, None] + np.arange(self.movies.shape[1]) / self.frame_rate_hz)
 
     def write(self, kind: str, place: Path) -> Path:
         """Write raw files that say themselves that the mouse is simulated; they appear whole or not at all.
@@ -282,6 +293,7 @@ class RawMouse:
             behavior=self.behavior,
             behavior_times=self.behavior_times,
             coordinates=self.coordinates,
+            frame_rate_hz=self.frame_rate_hz,
         )
         return file
 
@@ -316,6 +328,7 @@ def write_nwb(
     behavior: dict[str, np.ndarray],
     behavior_times: np.ndarray,
     coordinates: np.ndarray,
+    frame_rate_hz: float = FRAME_RATE_HZ,
 ) -> None:
     """Write one recording; its keywords say that it is simulated.
 
@@ -333,6 +346,8 @@ def write_nwb(
         Running (S,), pupil_size (S,), pupil_center (2, S), and their times, s.
     coordinates
         (N, 3) µm.
+    frame_rate_hz
+        Of the movies.
 
     Raises
     ------
@@ -381,7 +396,7 @@ def write_nwb(
     )
     book.add_trial_column("tier", "what the trial is for")
     for onset, tier in zip(onsets, tiers, strict=True):
-        book.add_trial(start_time=float(onset), stop_time=float(onset + movies.shape[1] / FRAME_RATE_HZ), tier=tier)
+        book.add_trial(start_time=float(onset), stop_time=float(onset + movies.shape[1] / frame_rate_hz), tier=tier)
     watched = book.create_processing_module("behavior", "behaviour")
     speed = BehavioralTimeSeries(name="BehavioralTimeSeries")
     watched.add(speed)

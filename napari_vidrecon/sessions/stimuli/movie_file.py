@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_vidrecon.errors import ConfigError, StorageError
-from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
 from napari_vidrecon.sessions.stimuli.films import (
     PICTURE_MAGICS,
     TIFF_MAGICS,
@@ -47,10 +47,13 @@ class MovieFile:
         `.npy` of (T, height, width) grey levels 0..255, TIFF, GIF, or any film that ffmpeg reads.
     frames
         How many of its first frames; None for all.
+    screen
+        What it is shown on.
     """
 
     path: Path
     frames: int | None = None
+    screen: ScreenGeometry = USUAL_SCREEN
 
     @property
     def name(self) -> str:
@@ -78,7 +81,7 @@ class MovieFile:
         Returns
         -------
         np.ndarray
-            (T, 36, 64) float32, 0..255; as many frames as are asked for and there.
+            (T, rows, columns) float32, 0..255; as many frames as are asked for and there.
 
         Raises
         ------
@@ -95,7 +98,7 @@ class MovieFile:
             for frame in itertools.islice(frames, self.frames):
                 if len(shown) == LONGEST_CLIP_FRAMES:
                     raise self._too_long()
-                shown.append(_resized(self._grey(frame)))
+                shown.append(_resized(self._grey(frame), self.screen))
         if not shown:
             raise StorageError(f"{self.path}: expected a movie (frames, height, width), found no frame")
         return np.stack(shown)
@@ -161,10 +164,9 @@ def _luma(frame: np.ndarray) -> np.ndarray:
         return np.asarray(red + green + blue)
 
 
-def _resized(frame: np.ndarray) -> np.ndarray:
+def _resized(frame: np.ndarray, screen: ScreenGeometry) -> np.ndarray:
     from PIL import Image
 
-    screen = ScreenGeometry()
     if frame.shape == (screen.rows, screen.cols):
         return frame
     image = Image.fromarray(frame).resize((screen.cols, screen.rows), Image.Resampling.BOX)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_vidrecon.errors import ConfigError
-from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
 
 GREY_LEVEL = 127.5
 ON_LEVEL, OFF_LEVEL = 255.0, 0.0
@@ -23,6 +23,8 @@ class OnOffPatches:
         Side of a patch, px; 1 as published. The last row and column of patches may be cut by the edge.
     before, shown, after
         Frames of grey, of the patch, and of grey again.
+    screen
+        What it is shown on.
 
     References
     ----------
@@ -33,16 +35,17 @@ class OnOffPatches:
     before: int = 15
     shown: int = 15
     after: int = 15
+    screen: ScreenGeometry = USUAL_SCREEN
 
     @property
     def rows(self) -> int:
         """Rows of patches."""
-        return -(-ScreenGeometry().rows // self.patch_px)
+        return -(-self.screen.rows // self.patch_px)
 
     @property
     def columns(self) -> int:
         """Columns of patches."""
-        return -(-ScreenGeometry().cols // self.patch_px)
+        return -(-self.screen.cols // self.patch_px)
 
     @property
     def frames(self) -> int:
@@ -56,7 +59,7 @@ class OnOffPatches:
         """Rows and columns of the screen that patch `place` covers; places run along the rows of patches."""
         row, column = divmod(place, self.columns)
         top, left = row * self.patch_px, column * self.patch_px
-        screen = ScreenGeometry()
+        screen = self.screen
         return slice(top, min(top + self.patch_px, screen.rows)), slice(left, min(left + self.patch_px, screen.cols))
 
     def video(self, place: int, level: float) -> np.ndarray:
@@ -72,16 +75,16 @@ class OnOffPatches:
         Returns
         -------
         np.ndarray
-            (frames, 36, 64) float32, grey levels.
+            (frames, rows, columns) float32, grey levels.
         """
-        screen = ScreenGeometry()
+        screen = self.screen
         clip = np.full((self.frames, screen.rows, screen.cols), GREY_LEVEL, np.float32)
         clip[(slice(self.before, self.before + self.shown), *self.pixels(place))] = level
         return clip
 
     def on_screen(self, values: np.ndarray) -> np.ndarray:
-        """Spread values a patch over its pixels: (..., rows, columns) to (..., 36, 64)."""
-        screen = ScreenGeometry()
+        """Spread values a patch over its pixels: (..., rows, columns) to (..., rows, columns) of the screen."""
+        screen = self.screen
         spread = values.repeat(self.patch_px, axis=-2).repeat(self.patch_px, axis=-1)
         return spread[..., : screen.rows, : screen.cols]
 
@@ -100,6 +103,8 @@ class SinglePatch:
         White, or black.
     before, shown, after
         Frames of grey, of the patch, and of grey again.
+    screen
+        What it is shown on.
 
     Raises
     ------
@@ -114,9 +119,10 @@ class SinglePatch:
     before: int = 15
     shown: int = 15
     after: int = 15
+    screen: ScreenGeometry = USUAL_SCREEN
 
     def __post_init__(self) -> None:
-        screen = ScreenGeometry()
+        screen = self.screen
         if not (0 <= self.top_px < screen.rows and 0 <= self.left_px < screen.cols and self.side_px > 0):
             raise ConfigError(
                 f"patch: expected it on the screen of {screen.rows} x {screen.cols} pixels, "
@@ -135,8 +141,8 @@ class SinglePatch:
         return self.before + self.shown + self.after
 
     def video(self) -> np.ndarray:
-        """(frames, 36, 64) float32: grey 127.5, and 255 or 0 in the patch."""
-        screen = ScreenGeometry()
+        """(frames, rows, columns) float32: grey 127.5, and 255 or 0 in the patch."""
+        screen = self.screen
         clip = np.full((self.frames, screen.rows, screen.cols), GREY_LEVEL, np.float32)
         rows = slice(self.top_px, self.top_px + self.side_px)
         columns = slice(self.left_px, self.left_px + self.side_px)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from napari_vidrecon.errors import SessionError
 from napari_vidrecon.sessions.trial import ClipSource, Trial
 
 if TYPE_CHECKING:
@@ -26,7 +28,17 @@ class Stimulus(Protocol):
         """What to call it in titles and file names."""
 
     def video(self) -> np.ndarray:
-        """The movie: (T, 36, 64) float32, grey levels 0..255; the same at every call."""
+        """The movie: (T, rows, columns) float32, grey levels 0..255; the same at every call."""
+
+
+def shown_on(session: Session, stimulus: Stimulus) -> Stimulus:
+    """The same stimulus for the screen and rate of a session, where it is one that can be made for any."""
+    if not dataclasses.is_dataclass(stimulus):
+        return stimulus
+    told = {"screen": session.screen, "frame_rate_hz": session.frame_rate_hz}
+    usual = {each.name: each.default for each in dataclasses.fields(stimulus) if each.name in told}
+    changed = {name: told[name] for name, value in usual.items() if getattr(stimulus, name) == value != told[name]}
+    return dataclasses.replace(stimulus, **changed) if changed else stimulus
 
 
 def stimulus_trial(stimulus: Stimulus, session: Session) -> Trial:
@@ -47,7 +59,7 @@ def stimulus_trial(stimulus: Stimulus, session: Session) -> Trial:
     Raises
     ------
     SessionError
-        The session's statistics cannot be read.
+        The session's statistics cannot be read, or the movie is of another size than its screen.
 
     References
     ----------
@@ -63,7 +75,12 @@ def stimulus_trial(stimulus: Stimulus, session: Session) -> Trial:
     >>> shown.frames, shown.labelled
     (40, False)
     """
-    video = stimulus.video()
+    video, size_px = shown_on(session, stimulus).video(), session.screen.size_px
+    if video.ndim != 3 or video.shape[1:] != size_px:
+        raise SessionError(
+            f"{stimulus.name}: expected a movie of (frames, {size_px[0]}, {size_px[1]}), as the screen of "
+            f"{session.name} has, found shape {video.shape}"
+        )
     behavior, pupil_center = session.average_behavior()
     return Trial(
         id=STIMULUS_TRIAL,
@@ -87,7 +104,7 @@ class GivenMovie:
     name
         For titles and file names.
     pixels
-        (T, 36, 64) float32, grey levels 0..255.
+        (T, rows, columns) float32, grey levels 0..255.
 
     Examples
     --------
@@ -101,5 +118,5 @@ class GivenMovie:
     pixels: np.ndarray
 
     def video(self) -> np.ndarray:
-        """(T, 36, 64) float32, 0..255."""
+        """(T, rows, columns) float32, 0..255."""
         return np.asarray(self.pixels, dtype=np.float32)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 
 PATCH_PX = 36
@@ -38,6 +38,8 @@ class GaussianNoise:
         Every grey level v becomes 255 - v.
     frames
         Length.
+    screen
+        What it is shown on; on the usual one the noise is in the published patch, on others it fills all of it.
 
     References
     ----------
@@ -49,6 +51,7 @@ class GaussianNoise:
     seed: int = 0
     inverted: bool = False
     frames: int = 60
+    screen: ScreenGeometry = USUAL_SCREEN
 
     @property
     def name(self) -> str:
@@ -57,19 +60,21 @@ class GaussianNoise:
         return f"noise {self.spatial_px:g} px, {self.temporal_frames:g} frames, seed {self.seed}{phase}"
 
     def video(self) -> np.ndarray:
-        """(frames, 36, 64) float32, 0..255; 125 beside the patch before the last scaling."""
-        patch = MEAN_LEVEL + SD_LEVEL * self._unit_patch()
-        padded = np.pad(patch, ((0, 0), (0, 0), (LEFT_PX, RIGHT_PX)), constant_values=OUTSIDE_LEVEL)
+        """(frames, rows, columns) float32, 0..255; 125 beside the patch before the last scaling."""
+        padded = MEAN_LEVEL + SD_LEVEL * self._unit_patch()
+        if self.screen.size_px == USUAL_SCREEN.size_px:
+            padded = np.pad(padded, ((0, 0), (0, 0), (LEFT_PX, RIGHT_PX)), constant_values=OUTSIDE_LEVEL)
         scaled = MEAN_LEVEL + SD_LEVEL * (padded - padded.mean()) / padded.std()
         levels = np.clip(scaled, 0.0, WHITE_LEVEL)
         return (WHITE_LEVEL - levels if self.inverted else levels).astype(np.float32)
 
     def _unit_patch(self) -> np.ndarray:
-        """(frames, 36, 36) of mean 0 and variance 1 over all seeds, not over this one."""
+        """(frames, rows, columns) of the patch, of mean 0 and variance 1 over all seeds, not over this one."""
         # A squared-exponential covariance of length l is white noise behind a Gaussian of sigma l / sqrt 2.
         sigmas = np.array([self.temporal_frames, self.spatial_px, self.spatial_px]) / np.sqrt(2)
         margins = np.ceil(TRUNCATE_SIGMAS * sigmas).astype(int)
-        sizes = np.array([self.frames, PATCH_PX, PATCH_PX])
+        usual = self.screen.size_px == USUAL_SCREEN.size_px
+        sizes = np.array([self.frames, *((PATCH_PX, PATCH_PX) if usual else self.screen.size_px)])
         noise = np.random.default_rng(self.seed).standard_normal(tuple(sizes + 2 * margins))
         for axis, (sigma, margin, size) in enumerate(zip(sigmas, margins, sizes, strict=True)):
             if sigma:
@@ -106,13 +111,17 @@ class DriftingGrating:
     cycles_per_px
         Spatial frequency, > 0.
     cycles_per_s
-        Temporal frequency at 30 frames a second, >= 0.
+        Temporal frequency, >= 0.
     direction
         Where the stripes move to.
     phase
         Of the first frame, in cycles. The published phases could not be recovered; 0 is used.
     frames
         Length.
+    screen
+        What it is shown on.
+    frame_rate_hz
+        Frames a second.
 
     References
     ----------
@@ -124,6 +133,8 @@ class DriftingGrating:
     direction: Direction = "right"
     phase: float = 0.0
     frames: int = 60
+    screen: ScreenGeometry = USUAL_SCREEN
+    frame_rate_hz: float = FRAME_RATE_HZ
 
     @property
     def name(self) -> str:
@@ -131,11 +142,10 @@ class DriftingGrating:
         return f"grating {self.cycles_per_px:g} cycles/px, {self.cycles_per_s:g} cycles/s, {self.direction}"
 
     def video(self) -> np.ndarray:
-        """(frames, 36, 64) float32 of 0 and 255."""
-        screen = ScreenGeometry()
-        rows, columns = np.mgrid[: screen.rows, : screen.cols]
+        """(frames, rows, columns) float32 of 0 and 255."""
+        rows, columns = np.mgrid[: self.screen.rows, : self.screen.cols]
         along = {"right": columns, "left": -columns, "down": rows, "up": -rows}[self.direction]
-        drift = self.cycles_per_s / FRAME_RATE_HZ * np.arange(self.frames)
+        drift = self.cycles_per_s / self.frame_rate_hz * np.arange(self.frames)
         cycles = self.cycles_per_px * along + self.phase - drift[:, np.newaxis, np.newaxis]
         # Counting half cycles is exact for the frequencies of the paper, where a sine would fall on its zeros.
         white = np.floor(2 * cycles) % 2 == 0

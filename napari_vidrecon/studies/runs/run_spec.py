@@ -227,7 +227,9 @@ class Keys:
         if spec.stimulus is None:
             return self._trial(session, spec.trial if spec.trial is not None else -1)
         behavior, pupil = session.average_behavior()
-        fields = {name: str(value) for name, value in asdict(spec.stimulus).items()}  # type: ignore[call-overload]
+        # What it is shown on is told by the session, and was no part of a key before it could be chosen.
+        told = asdict(spec.stimulus).items()  # type: ignore[call-overload]
+        fields = {name: str(value) for name, value in told if name not in ("screen", "frame_rate_hz")}
         content = getattr(spec.stimulus, "content", "")
         return [type(spec.stimulus).__name__, fields, content, behavior.tolist(), pupil.tolist()]
 

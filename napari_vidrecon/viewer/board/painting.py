@@ -144,7 +144,7 @@ class MaskPainting:
         alpha = model.mask.screen.copy()
         alpha[inside & ~was] = max(OPAQUE, model.training_threshold, model.evaluation_threshold)
         alpha[was & ~inside] = CLEAR
-        model.set_mask(AlphaMask(alpha, "painted by hand"))
+        model.set_mask(AlphaMask(alpha, "painted by hand", alpha.shape))
 
 
 EDGE_COLOUR = "#CC79A7"
