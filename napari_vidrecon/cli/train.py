@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_vidrecon.cli.progress import StopRequest
+    from napari_vidrecon.encoders.training.core import PretrainedCore
     from napari_vidrecon.encoders.training.instances import Instance
     from napari_vidrecon.encoders.training.training_run import TrainingProgress
     from napari_vidrecon.encoders.training_recipe import TrainingRecipe
@@ -48,6 +49,16 @@ def train(
         list[Path] | None,
         typer.Option(metavar="FILE", help="Encoder to learn from as well (distillation); may be repeated."),
     ] = None,
+    core: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Encoder of other mice: its core is kept as it is, and only new readouts learn."
+        ),
+    ] = None,
+    thaw: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="With --core: share of the steps, the last ones, in which it learns too."),
+    ] = 0.0,
     seed: Annotated[int | None, typer.Option(help="Instances of one ensemble differ in their seed.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps (compact, factorised: for each mouse).")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")] = "auto",
@@ -69,14 +80,25 @@ def train(
     from napari_vidrecon.cli import report
     from napari_vidrecon.cli.progress import StopRequest
     from napari_vidrecon.encoders.checkpoints import choose_device
+    from napari_vidrecon.encoders.training.core import chosen_core
     from napari_vidrecon.encoders.training.instances import instance_paths, plan_instances
+    from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.sessions.session import open_session
 
-    settings = chosen_recipe(architecture, recipe or [], seed=seed, steps=steps)
+    if thaw and core is None:
+        raise ConfigError("--thaw: expected --core FILE beside it, found none; leave it out, or give a core")
+    given = chosen_core(core, thaw)
+    settings = chosen_recipe(architecture, recipe or [], seed=seed, steps=steps, core=given)
     instance_paths(out, instances)
     recordings = [open_session(folder) for folder in session]
     planned = plan_instances(
-        recordings, settings, out, instances=instances, held_out_fold=held_out_fold, teachers=teacher or []
+        recordings,
+        settings,
+        out,
+        instances=instances,
+        held_out_fold=held_out_fold,
+        teachers=teacher or [],
+        core=given,
     )
     names = [recording.name for recording in recordings]
     to_train = [each for each in planned if overwrite or not (instances > 1 and each.is_trained(names))]
@@ -111,6 +133,7 @@ def train(
                 ("file", answer["out"]),
                 ("learning curve", answer["learning_curve"]),
                 ("mice", ", ".join(names)),
+                *([] if given is None else [("core", _core_in_words(given))]),
                 ("trials", f"{answer['training_trials']} to learn from, {answer['validation_trials']} to score on"),
                 ("steps", f"{answer['steps']} in {answer['duration']}"),
                 (
@@ -121,8 +144,18 @@ def train(
         )
 
 
+def _core_in_words(core: PretrainedCore) -> str:
+    learns = f"learns too in the last {100 * core.thaw:.0f} % of the steps" if core.thaw else "kept as it is"
+    return f"of {core.path.name}, {learns}"
+
+
 def chosen_recipe(
-    architecture: str | None, words: Sequence[str], *, seed: int | None, steps: int | None
+    architecture: str | None,
+    words: Sequence[str],
+    *,
+    seed: int | None,
+    steps: int | None,
+    core: PretrainedCore | None = None,
 ) -> TrainingRecipe:
     """The recipe that the options ask for.
 
@@ -136,6 +169,8 @@ def chosen_recipe(
         Of everything drawn; None: as the recipe says.
     steps
         Of the training; None: as the recipe says.
+    core
+        Whose architecture and sizes are taken; None: the recipe's.
 
     Returns
     -------
@@ -157,6 +192,11 @@ def chosen_recipe(
         if architecture not in (None, named):
             raise ConfigError(f"--recipe {name}: expected a recipe of {architecture}, found one of {named}")
         architecture, fields = named, fields | settings
+    if core is not None:
+        theirs = core.stored.architecture
+        if architecture not in (None, theirs):
+            raise ConfigError(f"--core {core.path}: expected a core of {architecture}, found one of {theirs}")
+        architecture, fields = theirs, core.recipe_fields() | fields
     model = recipe_of(architecture or "compact")
     fields |= parse_settings("--recipe", [word for word in words if "=" in word], model)
     fields |= {name: value for name, value in (("seed", seed), ("steps", steps)) if value is not None}
@@ -247,6 +287,7 @@ def train_instance(
             validation_trials=instance.validation_trials,
             device=device,
             teachers=instance.teachers,
+            core=instance.core,
             provenance={"held_out_fold": instance.held_out_fold},
             checkpoint_seconds=save_every,
             finish=finish,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_vidrecon.encoders.checkpoints import file_hash, read_encoder_file
+from napari_vidrecon.encoders.training.core import PretrainedCore
 from napari_vidrecon.encoders.training.trainer import TRAINING_TIER
 from napari_vidrecon.encoders.training.training_run import VALIDATION_TIER
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
@@ -39,6 +40,8 @@ class Instance:
         Fold of the validation trials, None where tiers decide.
     teachers
         Encoder files whose predictions it also learns from.
+    core
+        What other mice trained; None: it learns from nothing.
     """
 
     path: Path
@@ -47,6 +50,7 @@ class Instance:
     validation_trials: list[list[int]]
     held_out_fold: int | None
     teachers: tuple[Path, ...] = ()
+    core: PretrainedCore | None = None
 
     def is_trained(self, mice: Sequence[str]) -> bool:
         """Whether its file is there, of this very training, and complete.
@@ -70,6 +74,7 @@ class Instance:
             and told.get("training") == self.recipe.model_dump(mode="json")
             and told.get("teachers") == [file_hash(path) for path in self.teachers]
             and told.get("held_out_fold") == self.held_out_fold
+            and told.get("core") == (None if self.core is None else self.core.told)
             and told.get("steps_done") == self.recipe.schedule(len(mice)).steps
         )
 
@@ -112,6 +117,7 @@ def plan_instances(
     instances: int = 1,
     held_out_fold: int | str | None = None,
     teachers: Sequence[Path] = (),
+    core: PretrainedCore | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Instance]:
     """What to train for an ensemble.
@@ -131,6 +137,8 @@ def plan_instances(
         the tiers train and oracle as they are.
     teachers
         Encoder files whose predictions all of them also learn from.
+    core
+        What other mice trained, for all of them.
     on_progress
         Called while clips are hashed, with those done and all of a session.
 
@@ -154,11 +162,11 @@ def plan_instances(
         if held_out_fold is None:
             training = [session.trials_in_tier(TRAINING_TIER) for session in sessions]
             validation = [session.trials_in_tier(VALIDATION_TIER) for session in sessions]
-            planned.append(Instance(path, seeded, training, validation, None, tuple(teachers)))
+            planned.append(Instance(path, seeded, training, validation, None, tuple(teachers), core))
         else:
             fold = index % FOLDS if held_out_fold == EACH else parse_fold(held_out_fold)
             training, validation = split_by_fold(sessions, fold, on_progress)
-            planned.append(Instance(path, seeded, training, validation, fold, tuple(teachers)))
+            planned.append(Instance(path, seeded, training, validation, fold, tuple(teachers), core))
     return planned
 
 

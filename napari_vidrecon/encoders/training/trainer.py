@@ -24,6 +24,7 @@ from napari_vidrecon.encoders.training.checkpoint import (
     load_optimizer,
     optimizer_tensors,
 )
+from napari_vidrecon.encoders.training.core import PretrainedCore
 from napari_vidrecon.encoders.training.losses import Answer, Teacher, distilled_weight, poisson_loss
 from napari_vidrecon.encoders.training.samples import SessionSamples
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
@@ -151,6 +152,8 @@ class Trainer:
         Encoder files whose predictions it also learns from.
     architecture
         How the module is built and run; default: the recipe's.
+    core
+        What other mice trained, instead of one that learns from nothing.
 
     Attributes
     ----------
@@ -175,6 +178,7 @@ class Trainer:
         *,
         teachers: Sequence[Path | str] = (),
         architecture: TrainableArchitecture | None = None,
+        core: PretrainedCore | None = None,
     ) -> None:
         self.sessions, self.recipe, self.device = list(sessions), recipe, torch.device(device)
         self.architecture = architecture or architecture_of(recipe)
@@ -196,7 +200,9 @@ class Trainer:
         self.largest_mean = max(float(each.response_mean.max()) for each in statistics)
         self.neutral_behavior = np.mean([each.behavior_mean for each in statistics], axis=0)
         rows, columns = self.samples[0].arrays(self.samples[0].trial_ids[0]).video.shape[1:]
-        self.canvas = self.architecture.canvas(rows, columns)
+        self.canvas, self.core = self.architecture.canvas(rows, columns), core
+        if core is not None:
+            core.require_screen(self.canvas, self.sessions[0].frame_rate_hz, self.sessions[0].name)
         self.batches: Batches | DrawingAhead = Batches(self.samples, recipe, self.canvas, self.device)
         if self.device.type == "cuda":
             self.batches = DrawingAhead(self.batches)
@@ -206,6 +212,8 @@ class Trainer:
                 self.module = self.architecture.build(neurons, self.canvas, statistics).to(self.device)
             except ValidationError as raised:
                 raise ConfigError(first_fault(raised, "recipe")) from None
+        if core is not None:
+            core.place(self.module)
         self.optimizer = torch.optim.AdamW(
             self.module.parameters(),
             lr=self.schedule.peak,
@@ -257,6 +265,8 @@ class Trainer:
         batch = self.batches.draw(self.step_index)
         value = 0.0
         self.module.train()
+        if self.core is not None:
+            self.core.prepare(self.module, self.step_index, self.schedule.steps)
         # Dropout is a function of seed and step alone, so that a resumed run repeats it.
         with self._chance(recipe.seed * 1_000_003 + self.step_index), self._repeatable():
             for part in batch.cut(recipe.accumulated_parts):
@@ -377,6 +387,7 @@ class Trainer:
                 "simulated": any(session.simulated for session in self.sessions),
                 "neutral_behavior": [float(value) for value in self.neutral_behavior],
                 "movies": self._movies(),
+                **({} if self.core is None else {"core": self.core.told}),
                 **provenance,
             },
         )
@@ -395,6 +406,7 @@ class Trainer:
             "trials": [samples.trial_ids for samples in self.samples],
             "teachers": [teacher.sha256 for teacher in self.teachers],
             "device": self.device.type,
+            **({} if self.core is None else {"core": self.core.identity}),
         }
 
     def save_checkpoint(self, path: Path | str) -> None:

@@ -14,6 +14,7 @@ import torch
 from napari_vidrecon.encoders.answers import check_finite, predicted
 from napari_vidrecon.encoders.training.architectures import TrainableArchitecture
 from napari_vidrecon.encoders.training.checkpoint import curve_path
+from napari_vidrecon.encoders.training.core import PretrainedCore, chosen_core
 from napari_vidrecon.encoders.training.trainer import Trainer
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.errors import EncoderError, SessionError
@@ -200,6 +201,8 @@ def train_encoder(
     device: torch.device | str = "cpu",
     teachers: Sequence[Path | str] = (),
     architecture: TrainableArchitecture | None = None,
+    core: PretrainedCore | Path | str | None = None,
+    thaw: float = 0.0,
     provenance: dict[str, Any] | None = None,
     checkpoint_seconds: float = 30.0,
     finish: bool = False,
@@ -225,6 +228,11 @@ def train_encoder(
         Encoder files whose predictions it also learns from.
     architecture
         How the module is built and run; default: the recipe's.
+    core
+        Encoder file whose core is taken as it is, so that only readouts learn; the recipe has to have its sizes, as
+        `PretrainedCore.recipe_fields` tells them.
+    thaw
+        Share of the steps, at the end, in which the core learns too.
     provenance
         More plain values to write into the encoder's file.
     checkpoint_seconds
@@ -257,7 +265,15 @@ def train_encoder(
     checkpoint, curve = checkpoint_path(path), curve_path(path)
     if finish and not checkpoint.exists():
         raise EncoderError(f"{checkpoint}: expected the checkpoint of a stopped training to finish, found none")
-    trainer = Trainer(sessions, recipe, training_trials, device, teachers=teachers, architecture=architecture)
+    trainer = Trainer(
+        sessions,
+        recipe,
+        training_trials,
+        device,
+        teachers=teachers,
+        architecture=architecture,
+        core=chosen_core(core, thaw),
+    )
     validation = validation_trials or [session.trials_in_tier(VALIDATION_TIER) for session in sessions]
     if not finish:
         # A damaged one is found now, not after hours.

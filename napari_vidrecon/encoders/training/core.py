@@ -1,0 +1,167 @@
+"""Transfer: a core that other mice trained, and new readouts for mice of one's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from napari_vidrecon.encoders.architecture import config_values
+from napari_vidrecon.encoders.checkpoints import file_hash, read_encoder_file
+from napari_vidrecon.encoders.encoder import Canvas
+from napari_vidrecon.encoders.stored_encoder import READOUTS
+from napari_vidrecon.encoders.training.architectures import recipe_of
+from napari_vidrecon.encoders.training_recipe import TrainingRecipe
+from napari_vidrecon.errors import ConfigError, EncoderError
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
+from napari_vidrecon.settings import finite_number
+
+STEPS_SHARE = 3
+"""A readout alone learns in so many times fewer steps than an encoder."""
+OF_A_MOUSE = ("readout_outputs", "behavior_mean", "behavior_sd")
+"""Sizes that a core does not bring: they are of the mice it was trained on."""
+OF_TRAINING = ("drop_rate", "drop_path_rate", "first_spread")
+"""Sizes that change nothing of what a core computes."""
+KEPT_OF_CORE = ("licence", "license", "citation")
+
+
+class PretrainedCore:
+    """The part of an encoder file that all mice share, to be put into an encoder of other mice.
+
+    Parameters
+    ----------
+    path
+        The encoder file.
+    thaw
+        Share of the steps, at the end of a training, in which the core learns too; 0: never, 1: from the beginning.
+
+    Raises
+    ------
+    ConfigError
+        No such share.
+    EncoderError
+        No encoder, or one whose architecture cannot be trained.
+    """
+
+    def __init__(self, path: Path | str, thaw: float = 0.0) -> None:
+        self.path, self.thaw = Path(path), finite_number(thaw, "thaw")
+        if not 0 <= self.thaw <= 1:
+            raise ConfigError(f"thaw: expected a share of the steps from 0 to 1, found {self.thaw:g}")
+        self.stored = read_encoder_file(self.path)
+        self.sha256 = file_hash(self.path)
+        try:
+            self.recipe_class: type[TrainingRecipe] = recipe_of(self.stored.architecture)
+        except ConfigError as raised:
+            raise EncoderError(f"{self.path}: {raised}; its core cannot be trained on here") from None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Which core it is, and how it is used; plain values."""
+        return {"sha256": self.sha256, "thaw": self.thaw}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What an encoder's file says of it."""
+        kept = {name: self.stored.provenance[name] for name in KEPT_OF_CORE if name in self.stored.provenance}
+        return {**self.identity, "file": self.path.name, "mice": list(self.stored.mice), **kept}
+
+    def recipe_fields(self) -> dict[str, Any]:
+        """Settings of a recipe that make an encoder of the core's sizes, and steps for readouts alone.
+
+        Returns
+        -------
+        dict[str, Any]
+            By name; whatever else a recipe says may differ from that of the core's own training.
+        """
+        known = self.recipe_class.model_fields
+        step = round(self.stored.windows["step"] * FRAME_RATE_HZ / self.stored.frame_rate_hz)
+        sizes = {name: value for name, value in self.stored.config.items() if name not in OF_TRAINING}
+        sizes |= {"window_size": self.stored.windows["size"], "window_step": max(1, step)}
+        sizes |= {f"canvas_{side}": self.stored.canvas[side] for side in ("rows", "columns")}
+        usual = known["steps"].default if "steps" in known else None
+        if isinstance(usual, int) and not self.thaw:
+            sizes["steps"] = max(1, usual // STEPS_SHARE)
+        return {name: value for name, value in sizes.items() if name in known}
+
+    def require_screen(self, canvas: Canvas, frame_rate_hz: float, of: str) -> None:
+        """Refuse mice that watched another screen than the core's.
+
+        Parameters
+        ----------
+        canvas, frame_rate_hz
+            Of the new encoder.
+        of
+            What its session is called.
+
+        Raises
+        ------
+        EncoderError
+            Size or rate differ.
+        """
+        mine, rate = Canvas(**self.stored.canvas), self.stored.frame_rate_hz
+        if (mine, rate) != (canvas, frame_rate_hz):
+            told = [
+                f"{each.screen_rows}x{each.screen_columns} pixels at {hertz:g} Hz"
+                for each, hertz in ((mine, rate), (canvas, frame_rate_hz))
+            ]
+            other = "" if told[0] != told[1] else f" on a canvas of {canvas.rows}x{canvas.columns}"
+            raise EncoderError(
+                f"{self.path}: expected movies of {told[0]}, as its core was trained on, found {told[1]}{other} in "
+                f"{of}; import the recording for that screen and rate, or train without --core"
+            )
+
+    def place(self, module: nn.Module) -> None:
+        """Put the core's weights into an encoder, whose readouts stay as they are.
+
+        Raises
+        ------
+        EncoderError
+            The encoder has other sizes than the core.
+        """
+        mine, theirs = (json.loads(json.dumps(each)) for each in (self.stored.config, config_values(module.config)))
+        for name in sorted(mine.keys() | theirs.keys()):
+            if name not in (*OF_A_MOUSE, *OF_TRAINING) and mine.get(name) != theirs.get(name):
+                raise EncoderError(
+                    f"{self.path}: expected {name} of {mine.get(name)}, as its core has, found {theirs.get(name)}; "
+                    "leave it out of the recipe, or train without --core"
+                )
+        state = module.state_dict()
+        shared = [name for name in state if not name.startswith(READOUTS) and name not in OF_A_MOUSE]
+        missing = [name for name in shared if self.stored.shapes.get(name) != tuple(state[name].shape)]
+        if missing:
+            raise EncoderError(f"{self.path}: expected the core's weights {missing[0]}, found none of that size")
+        with torch.no_grad():
+            for name in shared:
+                state[name].copy_(self.stored.tensor(name))
+
+    def is_frozen(self, step: int, steps: int) -> bool:
+        """Whether the core stays as it is in a step, counted from 0."""
+        return step < round(steps * (1.0 - self.thaw))
+
+    def prepare(self, module: Any, step: int, steps: int) -> None:
+        """Make ready for a step: a frozen core has no gradient, drops nothing out and keeps its statistics.
+
+        Parameters
+        ----------
+        module
+            The encoder, in training mode.
+        step, steps
+            The step, counted from 0, and the number of all.
+        """
+        frozen = self.is_frozen(step, steps)
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(not frozen or name.startswith(READOUTS))
+        if frozen:
+            module.eval()
+            for readout in module.readouts:
+                readout.train()
+
+
+def chosen_core(core: Path | str | PretrainedCore | None, thaw: float = 0.0) -> PretrainedCore | None:
+    """The core in a file, or the one given; None for none."""
+    if core is None or isinstance(core, PretrainedCore):
+        return core
+    return PretrainedCore(core, thaw)

@@ -1,0 +1,89 @@
+"""A core of other mice: kept to the bit while it is frozen, thawed when asked for, gone on with after a stop."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from napari_vidrecon.encoders.architectures.compact import CompactRecipe
+from napari_vidrecon.encoders.checkpoints import load_encoder, read_encoder_file
+from napari_vidrecon.encoders.training.core import PretrainedCore
+from napari_vidrecon.encoders.training.trainer import Trainer
+from napari_vidrecon.encoders.training.training_run import train_encoder
+from napari_vidrecon.errors import ConfigError, EncoderError
+from napari_vidrecon.sessions.session import open_session
+
+
+@pytest.fixture(scope="module")
+def new_mouse(golden_session_folder):
+    return open_session(golden_session_folder)
+
+
+def trainer(session, core: PretrainedCore, **settings) -> Trainer:
+    recipe = CompactRecipe(**{**core.recipe_fields(), "steps": 4, "batch_size": 4, **settings})
+    return Trainer([session], recipe, [[0, 1, 2]], core=core)
+
+
+def test_a_frozen_core_stays_as_it_was_and_readouts_learn(new_mouse, small_encoder_file, tmp_path):
+    core, path = PretrainedCore(small_encoder_file), tmp_path / "encoder.safetensors"
+    recipe = CompactRecipe(**{**core.recipe_fields(), "steps": 3, "batch_size": 4})
+    told = {"training_trials": [[0, 1, 2]], "validation_trials": [[]], "core": small_encoder_file}
+    train_encoder([new_mouse], recipe, path, **told)
+    before, after = load_file(small_encoder_file), load_file(path)
+    shared = [name for name in before if not name.startswith(("readouts.", "behavior_"))]
+    assert len(shared) > 10
+    assert all(torch.equal(before[name], after[name]) for name in shared)
+    assert load_encoder(path).spec.neurons == new_mouse.n_neurons
+    stored = read_encoder_file(path).provenance["core"]
+    assert (stored["sha256"], stored["thaw"], stored["file"]) == (core.sha256, 0.0, small_encoder_file.name)
+    untrained = trainer(new_mouse, core).module.state_dict()
+    assert not torch.equal(untrained["readouts.0.features"], after["readouts.0.features"])
+
+
+def test_a_core_thaws_for_the_last_steps_and_the_training_goes_on_to_the_same_bits(
+    new_mouse, small_encoder_file, tmp_path
+):
+    core = PretrainedCore(small_encoder_file, thaw=0.5)
+    whole, first, resumed = (trainer(new_mouse, core) for _ in range(3))
+    stem = whole.module.stem.weight.detach().clone()
+    losses = [whole.step(), whole.step()]
+    assert torch.equal(whole.module.stem.weight, stem)
+    losses += [whole.step(), whole.step()]
+    assert not torch.equal(whole.module.stem.weight, stem)
+    for steps in (1, 3):
+        while first.step_index < steps:
+            first.step()
+        first.save_checkpoint(tmp_path / f"{steps}.safetensors")
+        resumed.load_checkpoint(tmp_path / f"{steps}.safetensors")
+    assert resumed.step() == losses[3]
+    assert all(torch.equal(whole.averaged[name], value) for name, value in resumed.averaged.items())
+    with pytest.raises(EncoderError, match="core differ"):
+        trainer(new_mouse, PretrainedCore(small_encoder_file)).load_checkpoint(tmp_path / "1.safetensors")
+
+
+def test_what_does_not_fit_a_core_is_one_clear_line(new_mouse, small_encoder_file, copy_of_small_session):
+    core = PretrainedCore(small_encoder_file)
+    with pytest.raises(EncoderError, match="expected features of 8, as its core has, found 12"):
+        trainer(new_mouse, core, features=12)
+    (copy_of_small_session / "config.json").write_text(json.dumps({"frame_rate_hz": 15}))
+    with pytest.raises(EncoderError, match=r"expected movies of 36x64 pixels at 30 Hz.*found 36x64 pixels at 15 Hz"):
+        trainer(open_session(copy_of_small_session), core)
+    with pytest.raises(ConfigError, match="thaw: expected a share"):
+        PretrainedCore(small_encoder_file, thaw=1.5)
+
+
+def test_the_command_takes_sizes_from_the_core(capsys, small_session_folder, small_encoder_file, tmp_path: Path):
+    from napari_vidrecon.cli import main
+
+    words = ["train", str(small_session_folder), "--core", str(small_encoder_file), "--recipe", "batch_size=2"]
+    out = str(tmp_path / "encoder.safetensors")
+    assert main([*words, "--out", out, "--steps", "2", "--thaw", "0.5"]) == 0
+    assert "small.safetensors, learns too in the last 50 % of the steps" in capsys.readouterr().out
+    assert main([*words, "--out", out, "--overwrite", "--recipe", "features=12"]) == 2
+    assert "expected features of 8" in capsys.readouterr().err
+    assert main([*words[:2], "--out", out, "--overwrite", "--thaw", "0.5"]) == 2
+    assert "expected --core FILE beside it" in capsys.readouterr().err
