@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from scipy import ndimage
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.errors import MaskError, StorageError
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
-from napari_vidrecon.sessions.screen import LARGEST_SIDE_PX, ScreenGeometry
+from napari_vidrecon.sessions.screen import LARGEST_SIDE_PX, USUAL_SCREEN, ScreenGeometry
 from napari_vidrecon.settings import finite_number
 from napari_vidrecon.storage import read_array, write_array
 
@@ -244,6 +245,10 @@ class AlphaMask:
             return self.alpha >= threshold
         return canvas.embed(screen, OFF_SCREEN) >= threshold
 
+    def _shown_on(self, screen: ScreenGeometry | None) -> ScreenGeometry:
+        rows, columns = self.screen.shape
+        return screen or dataclasses.replace(USUAL_SCREEN, rows=rows, cols=columns)
+
     def diameter_deg(self, threshold: float, screen: ScreenGeometry | None = None) -> float:
         """Diameter of a disc of the same visual area (Bauer et al. 2026, Fig. 1-S2 C).
 
@@ -252,14 +257,14 @@ class AlphaMask:
         threshold
             Least alpha of the pixels that belong to it.
         screen
-            Its size and distance; None: as in the public recordings.
+            Its size and distance; None: as in the public recordings, whatever its pixels.
 
         Returns
         -------
         float
             Degrees.
         """
-        return (screen or ScreenGeometry()).mask_diameter_deg(self.binary(threshold))
+        return self._shown_on(screen).mask_diameter_deg(self.binary(threshold))
 
     def extent_deg(self, threshold: float, screen: ScreenGeometry | None = None) -> tuple[float, float]:
         """Height and width, first to last pixel, as if it were centred (Bauer et al. 2026, Fig. 1-S3 E).
@@ -269,14 +274,14 @@ class AlphaMask:
         threshold
             Least alpha of the pixels that belong to it.
         screen
-            Its size and distance; None: as in the public recordings.
+            Its size and distance; None: as in the public recordings, whatever its pixels.
 
         Returns
         -------
         tuple[float, float]
             Degrees.
         """
-        return (screen or ScreenGeometry()).extent_deg(self.binary(threshold))
+        return self._shown_on(screen).extent_deg(self.binary(threshold))
 
     def eccentricity_deg(self, threshold: float, screen: ScreenGeometry | None = None) -> float:
         """How far from straight ahead it reaches; the rings of Bauer et al. 2026, Fig. 1-S3, are drawn by this angle.
@@ -286,14 +291,14 @@ class AlphaMask:
         threshold
             Least alpha of the pixels that belong to it.
         screen
-            Its size and distance; None: as in the public recordings.
+            Its size and distance; None: as in the public recordings, whatever its pixels.
 
         Returns
         -------
         float
             Degrees.
         """
-        return (screen or ScreenGeometry()).mask_eccentricity_deg(self.binary(threshold))
+        return self._shown_on(screen).mask_eccentricity_deg(self.binary(threshold))
 
     def transparent(self, video: np.ndarray, threshold: float, outside: float = GREY_LEVEL) -> np.ndarray:
         """A movie with one grey level where alpha is below the threshold.

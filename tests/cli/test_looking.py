@@ -131,11 +131,11 @@ def test_sound_files_have_no_fault(fixture: str, vidrecon, request: pytest.Fixtu
     assert (answer.code, answer.json["faults"]) == (0, [])
 
 
-def test_a_mask_of_another_size_is_a_fault(vidrecon, tmp_path: Path) -> None:
-    np.save(tmp_path / "mask.npy", np.ones((3, 3)))
+def test_a_mask_of_no_screen_is_a_fault(vidrecon, tmp_path: Path) -> None:
+    np.save(tmp_path / "mask.npy", np.ones((3, 3, 3)))
     answer = vidrecon("validate", tmp_path / "mask.npy", "--json")
     assert answer.code == 1
-    assert "3x3" in answer.json["faults"][0]["found"]
+    assert "3x3x3" in answer.json["faults"][0]["found"]
 
 
 def test_the_doctor_names_what_it_looked_for(vidrecon) -> None:

@@ -127,7 +127,7 @@ def test_a_stopped_training_can_be_finished_as_it_is(
         (("--held-out-fold", "7"), "from 0 to 6"),
         (("--teacher", "nowhere.safetensors"), "nothing there"),
         (("--device", "warp9"), "not there on this machine"),
-        (("--architecture", "dwiseneuro", "--recipe", "canvas_rows=32"), "raise canvas_rows"),
+        (("--architecture", "dwiseneuro", "--recipe", "canvas_rows=32"), "give --recipe canvas_rows=64"),
     ],
 )
 def test_a_training_that_cannot_be_is_one_line(words, named: str, vidrecon, small_session_folder, tmp_path) -> None:
