@@ -49,7 +49,7 @@ def calibrate(
     several = {} if {"draws", "update.draws"} & changes.keys() or len(encoder) > 1 else {"draws": DRAWS}
     config = ReconstructionConfig.preset(preset, **several, **changes)
     recording = open_session(session)
-    alpha = inputs.open_mask(mask)
+    alpha = inputs.open_mask(mask, recording)
     bound = inputs.open_encoders(encoder, recording, mouse, device, force_mouse)
     chosen = inputs.choose_trials(recording, [], trials)[:clips]
     with Progress("calibrate", len(chosen), "clips") as progress, StopRequest("this clip") as stop:

@@ -76,7 +76,7 @@ def live(
     shows = inputs.open_decoder(decoder, recording, force_mouse=force_mouse)
     # Torch takes seconds to load, and shows no picture.
     encoders = inputs.open_encoders(encoder, recording, mouse, device, force_mouse) if encoder else []
-    described = LiveInputs(recording, shows, encoders, inputs.open_mask(mask), source=source)
+    described = LiveInputs(recording, shows, encoders, inputs.open_mask(mask, recording), source=source)
     told_delay(shows.delay_frames / recording.frame_rate_hz)
     stream = open_source(source, recording, trial or [], speed)
     try:

@@ -201,6 +201,11 @@ class LiveSession:
                 f"decoder: expected lags within {LONGEST_GAP_FRAMES} frames for a live session, found "
                 f"{min(decoder.lags_frames)} to {max(decoder.lags_frames)}; fit one with: vidrecon decoder --causal"
             )
+        if decoder.size_px != (SCREEN_ROWS, SCREEN_COLUMNS):
+            raise ConfigError(
+                f"decoder: expected one of movies of {SCREEN_ROWS}x{SCREEN_COLUMNS} pixels for a live session, found "
+                f"{decoder.size_px[0]}x{decoder.size_px[1]}; other screens cannot be shown live yet"
+            )
         self.decoder, self.record, self.refiner = decoder, record, refiner
         self.counts, self.latencies = LiveCounts(), Latencies()
         self._clock, self._frame_s = clock, 1 / frame_rate_hz

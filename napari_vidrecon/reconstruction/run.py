@@ -25,8 +25,8 @@ from napari_vidrecon.reconstruction.inputs import (
     RunInputs,
     check_inputs,
     check_one_window,
-    check_repeats,
     check_rate,
+    check_repeats,
     choices_of,
     encoder_list,
     takes_inputs,
@@ -302,8 +302,8 @@ def _planned(inputs: RunInputs) -> Run:
     for encoder in {id(e): e for e in [*encoders, *measuring]}.values():
         if trial.labelled:
             encoder.require_neurons(trial.responses.shape[0], f"{trial.name or 'the session'}, trial {trial.id},")
-    for each in encoders:
-        check_rate(each, trial)
+    for encoder in encoders:
+        check_rate(encoder, trial)
     canvas = encoders[0].spec.canvas
     mask = mask.for_screen(canvas.screen_rows, canvas.screen_columns)
     goal = build_target(inputs.target, trial, measuring, inputs.neurons, ablation, config.seed)
