@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,12 +14,13 @@ import typer
 from napari_vidrecon.cli.options import Device, ForceMouse, Json, Mouse, Overwrite, SessionFolder
 
 if TYPE_CHECKING:
-    from napari_vidrecon.reconstruction.live import LiveSession
+    from napari_vidrecon.cli.progress import StopRequest
+    from napari_vidrecon.reconstruction.live import LivePicture, LiveSession
     from napari_vidrecon.sessions.activity_stream import ActivitySource
     from napari_vidrecon.sessions.session import Session
 
 REPLAY = "replay"
-WAIT_S = 0.02
+Look = Callable[["LivePicture | None", bool], bool]
 SECONDS_BETWEEN_LINES, SECONDS_BETWEEN_LOOKS = 5.0, 0.5
 
 
@@ -64,7 +66,7 @@ def live(
     from napari_vidrecon.cli import inputs, report
     from napari_vidrecon.cli.progress import StopRequest
     from napari_vidrecon.errors import StorageError
-    from napari_vidrecon.reconstruction.live_run import LiveInputs, begin_live, end_live
+    from napari_vidrecon.reconstruction.live_run import LiveInputs, begin_live, drive_live
     from napari_vidrecon.reconstruction.results import SUFFIX
     from napari_vidrecon.reconstruction.run_folder import at_work_on
     from napari_vidrecon.sessions.session import open_session
@@ -82,12 +84,7 @@ def live(
     try:
         with at_work_on(path), StopRequest("what came") as stop:
             going_on = begin_live(described, path, replace=overwrite)
-            try:
-                watch(going_on, stream, stop, seconds)
-                going_on.counts.refused = stream.refused
-                going_on.finish()
-            finally:
-                end_live(going_on)
+            drive_live(going_on, stream, teller(going_on, stream, stop, seconds))
             if stop.asked:
                 raise stop.stopped(_ended(going_on, path))
     finally:
@@ -158,32 +155,37 @@ def open_source(source: str, session: Session, trials: list[int], speed: float) 
     return ZeroMQStream(source, session.n_neurons)
 
 
-def watch(live: LiveSession, source: ActivitySource, stop: Any, seconds: float | None = None) -> None:
-    """Show what comes until the source ends, the time is over or somebody asks to stop.
+def teller(live: LiveSession, source: ActivitySource, stop: StopRequest, seconds: float | None) -> Look:
+    """Tells how a live session goes, on stderr, and when to stop.
 
     Parameters
     ----------
     live
-        Takes the frames.
+        The session.
     source
-        Gives them.
+        Where its frames come from.
     stop
-        A `StopRequest`.
+        Asked by a person.
     seconds
         At most so long; None: without end.
+
+    Returns
+    -------
+    Look
+        For `drive_live`.
     """
     from napari_vidrecon.cli.streams import tell
 
     at_terminal = sys.stderr is not None and sys.stderr.isatty()
     began = told = last = time.monotonic()
     every = SECONDS_BETWEEN_LOOKS if at_terminal else SECONDS_BETWEEN_LINES
-    while not stop.asked and not source.ended and (seconds is None or time.monotonic() - began < seconds):
-        frames = source.take(WAIT_S)
-        live.counts.refused = source.refused
-        live.take(frames)
+
+    def look(_picture: LivePicture | None, came: bool) -> bool:
+        nonlocal told, last
         now = time.monotonic()
-        last = now if frames else last
-        if now - told >= every:
+        last = now if came else last
+        goes_on = not stop.asked and (seconds is None or now - began < seconds)
+        if now - told >= every and goes_on:
             told = now
             waiting = f", no frame for {now - last:.0f} s" if now - last > 1 else ""
             fault = f" ({source.fault})" if source.refused and waiting else ""
@@ -192,8 +194,11 @@ def watch(live: LiveSession, source: ActivitySource, stop: Any, seconds: float |
                 print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
             else:
                 tell(text)
-    if at_terminal:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        if at_terminal and not goes_on:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        return goes_on
+
+    return look
 
 
 def line(told: dict[str, Any]) -> str:

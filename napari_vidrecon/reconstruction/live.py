@@ -6,8 +6,8 @@ Memory does not grow: the last seconds lie in a ring, all that was seen is writt
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -66,6 +66,12 @@ class LiveCounts:
     refined: int = 0
     refused: int = 0
 
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> LiveCounts:
+        """As a run tells them, to go on counting; what is no count is left out."""
+        known = {each.name: told.get(each.name) for each in fields(cls)}
+        return cls(**{name: value for name, value in known.items() if type(value) is int and value >= 0})
+
 
 class Latencies:
     """How long after their frames pictures are there; takes as much memory for a day as for a second."""
@@ -98,6 +104,8 @@ class LivePicture:
         Of its frame, as the sender counts.
     picture
         (36, 64) float32, 0..255.
+    truth
+        (36, 64) what was shown, or None where that is not known.
     latency_s
         After its frame, seconds.
     """
@@ -105,6 +113,7 @@ class LivePicture:
     index: int
     number: int
     picture: np.ndarray
+    truth: np.ndarray | None
     latency_s: float
 
 
@@ -207,7 +216,8 @@ class LiveSession:
                 f"{decoder.size_px[0]}x{decoder.size_px[1]}; other screens cannot be shown live yet"
             )
         self.decoder, self.record, self.refiner = decoder, record, refiner
-        self.counts, self.latencies = LiveCounts(), Latencies()
+        before = {} if record is None else record.told_before
+        self.counts, self.latencies = LiveCounts.of(before), Latencies()
         self._clock, self._frame_s = clock, 1 / frame_rate_hz
         self._usual = np.concatenate([behavior, pupil_center]).astype(np.float32)
         count, screen = RING_FRAMES, (SCREEN_ROWS, SCREEN_COLUMNS)
@@ -217,14 +227,15 @@ class LiveSession:
         self._state = np.tile(self._usual, (count, 1))
         self._number, self._kind = np.zeros(count, np.int64), np.full(count, LOST, np.uint8)
         self._time_s, self._due_s = np.zeros(count), np.full(count, np.nan)
-        self.truth_known = True
+        self.truth_known = before.get("truth_known") is not False
         """Whether what was shown is known of every frame that came."""
         self._first = self._next = 0 if record is None else record.first
         # Everything before is of another part, or of an earlier session.
         self._part = self._decoded = self._refined = self._written = self._next
-        self._stream, self._next_number = "", 0
+        self._begun, self._stream, self._next_number = False, "", 0
         self._offset_s = self._offset_at_s = float("inf")
         self._amended: set[int] = set()
+        self._prepared: tuple[int, int, np.ndarray] | None = None
 
     @property
     def frames(self) -> int:
@@ -257,6 +268,19 @@ class LiveSession:
             self._refine(self.refiner)
         return newest
 
+    def prepare(self) -> None:
+        """Do what can be done for the next picture before its frame is there; to be called when nothing else waits.
+
+        What its past says is most of the work: with three lags, a third is left for the moment at which it comes.
+        """
+        index, lags = self._next, self.decoder.lags_frames
+        if self.decoder.causal and 0 in lags and index > self._part:
+            past = [(lag, each) for lag, each in zip(lags, self.decoder.weights, strict=True) if lag]
+            looked_at = [max(index + lag, self._part) % RING_FRAMES for lag, _ in past]
+            told = [self._root[place] @ each for place, (_, each) in zip(looked_at, past, strict=True)]
+            nothing: np.ndarray = np.zeros(len(self.decoder.frequencies), np.float32)
+            self._prepared = index, self._part, np.sum([nothing, *told], axis=0)
+
     def finish(self, wait_s: float = 10.0) -> None:
         """Show what waits for frames that will not come, and let the last window be refined.
 
@@ -276,6 +300,13 @@ class LiveSession:
         """The last pictures as they are now, at most so many."""
         return self._stretch(max(self._first, self._decoded - min(frames, RING_FRAMES)), self._decoded)
 
+    def earlier(self, frames: int) -> tuple[np.ndarray, bool] | None:
+        """The picture of so many frames before the newest, as it is now, and whether it was refined; None if gone."""
+        index = self._decoded - 1 - frames
+        if index < max(self._first, self._next - RING_FRAMES):
+            return None
+        return self._pictures[index % RING_FRAMES].copy(), index < self._refined
+
     def _stretch(self, start: int, stop: int) -> Stretch:
         places = np.arange(start, stop) % RING_FRAMES
         state = self._state[places].T
@@ -292,12 +323,12 @@ class LiveSession:
     # Frames in their places
 
     def _place(self, frame: ActivityFrame) -> None:
-        ahead, begun = frame.number - self._next_number, self.counts.parts > 0
-        same = begun and frame.stream == self._stream
+        ahead = frame.number - self._next_number
+        same = self._begun and frame.stream == self._stream
         if not same or abs(ahead) > LONGEST_GAP_FRAMES:
             self._show(at_end=True)
             self.counts.lost += max(ahead, 0) if same else 0
-            self.counts.parts += 1
+            self.counts.parts, self._begun = self.counts.parts + 1, True
             self._part = self._next
             self._stream, self._offset_s = frame.stream, float("inf")
         elif ahead < 0:
@@ -365,7 +396,10 @@ class LiveSession:
         movie: np.ndarray = np.zeros((0, SCREEN_ROWS, SCREEN_COLUMNS), np.float32)
         if len(indices):
             looked_at = np.clip(lags[:, None] + indices, self._part, self._next - 1) % RING_FRAMES
-            movie = np.clip(self._decode(looked_at), 0.0, WHITE_LEVEL)
+            expected, self._prepared = self._prepared, None
+            as_expected = expected is not None and list(indices) == [expected[0]] and self._part == expected[1]
+            prepared = expected[2] if expected is not None and as_expected else None
+            movie = np.clip(self._decode(looked_at, prepared), 0.0, WHITE_LEVEL)
             # What the optimisation has made of a frame stays.
             plain = indices >= self._refined
             self._pictures[indices[plain] % RING_FRAMES] = movie[plain]
@@ -387,13 +421,20 @@ class LiveSession:
         if not len(new):
             return None
         place = (last - 1) % RING_FRAMES
-        return LivePicture(last - 1, int(self._number[place]), self._pictures[place].copy(), float(latency_s[-1]))
+        truth = self._truth[place].copy() if self.truth_known else None
+        return LivePicture(
+            last - 1, int(self._number[place]), self._pictures[place].copy(), truth, float(latency_s[-1])
+        )
 
-    def _decode(self, looked_at: np.ndarray) -> np.ndarray:
+    def _decode(self, looked_at: np.ndarray, prepared: np.ndarray | None) -> np.ndarray:
         """(T, 36, 64) pictures from the places of (lags, T) frames; as `Decoder.movie`."""
         decoder = self.decoder
-        pairs = zip(looked_at, decoder.weights, strict=True)
-        coefficients = sum(self._root[places] @ weights for places, weights in pairs)
+        if prepared is None:
+            pairs = zip(looked_at, decoder.weights, strict=True)
+            coefficients = sum(self._root[places] @ weights for places, weights in pairs)
+        else:
+            now = decoder.lags_frames.index(0)
+            coefficients = prepared + self._root[looked_at[now]] @ decoder.weights[now]
         spectrum = np.zeros((looked_at.shape[1], SCREEN_ROWS, SCREEN_COLUMNS), np.float32)
         spectrum[:, decoder.frequencies[:, 0], decoder.frequencies[:, 1]] = coefficients
         return (decoder.level + idctn(spectrum, axes=(1, 2), norm="ortho")).astype(np.float32)

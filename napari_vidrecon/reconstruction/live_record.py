@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,6 +87,9 @@ class LiveRecord:
         self._alpha = np.asarray(alpha)
         check_replaceable(path)
         self._replaces = False
+        self.told_before: dict[str, Any] = {}
+        """Counts of the session that it goes on with."""
+        self._began_s, self._seconds_before = time.monotonic(), 0.0
         self.frames = self._frames_there(replace)
         """How many are on disk."""
         self.first = self.frames
@@ -115,9 +119,10 @@ class LiveRecord:
             there = {}
         mine = self._attributes["provenance"]
         if there.get("live") and there.get("fingerprint") == mine["fingerprint"]:
-            mine["started"], mine["session"], mine["inputs"] = (
-                there[name] for name in ("started", "session", "inputs")
-            )
+            mine.update({name: there[name] for name in ("started", "session", "inputs") if name in there})
+            told, seconds = there["live"], there.get("wall_seconds")
+            self.told_before = told if isinstance(told, dict) else {}
+            self._seconds_before = float(seconds) if isinstance(seconds, (int, float)) else 0.0
             return min(_length(self.path, name, self._neurons) for name in (*LONG_ARRAYS, *TIME_ARRAYS))
         if not replace:
             raise RunError(
@@ -145,7 +150,11 @@ class LiveRecord:
         self._raise_fault()
         with self._lock:
             self._waiting += blocks
-            self._attributes["provenance"]["live"] = dict(told)
+            provenance = self._attributes["provenance"]
+            provenance["live"] = dict(told)
+            provenance["wall_seconds"] = self._seconds_before + time.monotonic() - self._began_s
+            if not told["truth_known"]:
+                provenance["movie"] = False
             for each in blocks:
                 if each.name == "video":
                     self._waiting_frames += len(each.values)

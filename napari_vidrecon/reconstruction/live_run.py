@@ -16,7 +16,7 @@ import numpy as np
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
-from napari_vidrecon.reconstruction.live import LiveSession, Stretch
+from napari_vidrecon.reconstruction.live import LivePicture, LiveSession, Stretch
 from napari_vidrecon.reconstruction.live_record import LiveRecord
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.recipe import content_hash, fingerprint
@@ -26,10 +26,13 @@ from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
+    from napari_vidrecon.sessions.activity_stream import ActivitySource
     from napari_vidrecon.sessions.movie_statistics import MovieStatistics
     from napari_vidrecon.sessions.session import Session
 
 WINDOW_FRAMES, MARGIN_FRAMES = 96, 16
+LONGEST_WAIT_S = 0.02
+"""For the next frame; then somebody may ask to stop."""
 BACKGROUND_NICENESS = 10
 """How far the thread stands back where something is to be shown now."""
 
@@ -244,7 +247,7 @@ class LiveInputs:
         }
         # What nobody refines is done in one step.
         steps = config.steps if self.encoders else 1
-        history = {"step": [steps], "loss": [None], "seconds": [None]}
+        history = {"step": list(range(1, steps + 1)), **{name: [None] * steps for name in ("loss", "seconds")}}
         return {
             "config": config.changed(steps=steps).model_dump(),
             "provenance": provenance,
@@ -295,6 +298,32 @@ def begin_live(inputs: LiveInputs, path: Path | None, *, replace: bool = False) 
     return LiveSession(
         decoder, behavior, pupil_center, frame_rate_hz=session.frame_rate_hz, record=record, refiner=refiner
     )
+
+
+def drive_live(live: LiveSession, source: ActivitySource, on_look: Callable[[LivePicture | None, bool], bool]) -> None:
+    """Take what comes until the source ends, and end the session: what was seen is on disk afterwards.
+
+    Parameters
+    ----------
+    live
+        Takes the frames.
+    source
+        Gives them.
+    on_look
+        Called many times a second with the newest picture, None where there is no newer one, and whether anything
+        came; returns whether to go on.
+    """
+    try:
+        going_on, refused = True, live.counts.refused
+        while going_on and not source.ended:
+            frames = source.take(LONGEST_WAIT_S)
+            live.counts.refused = refused + source.refused
+            going_on = on_look(live.take(frames), bool(frames))
+            if frames:
+                live.prepare()
+        live.finish()
+    finally:
+        end_live(live)
 
 
 def end_live(live: LiveSession) -> None:

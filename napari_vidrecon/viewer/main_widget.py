@@ -24,6 +24,7 @@ from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, FolderDrops, main
 from napari_vidrecon.viewer.model import RunState
 from napari_vidrecon.viewer.panels.controls import button, line, row
 from napari_vidrecon.viewer.panels.export_panel import ExportPanel
+from napari_vidrecon.viewer.panels.live_panel import LivePanel
 from napari_vidrecon.viewer.panels.mask_panel import MaskPanel
 from napari_vidrecon.viewer.panels.neuron_panel import NeuronPanel
 from napari_vidrecon.viewer.panels.receptive_field_panel import ReceptiveFieldPanel
@@ -44,9 +45,9 @@ if TYPE_CHECKING:
 
 WIDTH_IN_LETTERS, HEIGHT_IN_LINES = 52, 40
 WHAT, HOW, RESULTS = "What", "How", "Results"
-STIMULUS, ADVANCED, FIELDS, VIEW, PROGRESS, TRAINING, DECODER = (
+STIMULUS, ADVANCED, FIELDS, VIEW, PROGRESS, TRAINING, DECODER, LIVE = (
     "Your own stimulus", "Advanced settings", "Receptive fields", "View", "How the optimisation goes",
-    "Train an encoder", "Fit a decoder",
+    "Train an encoder", "Fit a decoder", "Live",
 )  # fmt: skip
 PAGES_TOLD = {
     WHAT: "What is reconstructed: session, trial, frames, encoders, stimulus.",
@@ -88,6 +89,7 @@ class ReconstructionWidget(QWidget):
         self.stimulus_panel = StimulusPanel(self.model)
         self.training_panel = TrainingPanel(self._workspace.training)
         self.decoder_panel = DecoderFitPanel(self._workspace.decoder_fit)
+        self.live_panel = LivePanel(self._workspace.live)
         self.run_panel = RunPanel(self.model)
         self.mask_panel = MaskPanel(self.model, self.board, self._workspace.mask_fit)
         self.neuron_panel = NeuronPanel(self.model, self.board)
@@ -105,6 +107,7 @@ class ReconstructionWidget(QWidget):
         self.training_panel.mask_asked.connect(partial(self.pages.open_page, HOW))
         self.run_panel.more_asked.connect(partial(self.pages.open_detail, ADVANCED))
         self.stimulus_button = button("Your own stimulus…", "own_stimulus", partial(self.pages.open_detail, STIMULUS))
+        self.live_button = button("Live…", "live_page", partial(self.pages.open_detail, LIVE))
         self.fields_button = button("Fields…", "field_page", partial(self.pages.open_detail, FIELDS))
         self.progress_button = button("Progress…", "progress_page", partial(self.pages.open_detail, PROGRESS))
         self.studies_button = button("Studies…", "show_studies", partial(show_studies, napari_viewer))
@@ -188,7 +191,7 @@ class ReconstructionWidget(QWidget):
         alone = QWidget()
         self._curves_alone = QVBoxLayout(alone)
         self._curves_alone.setContentsMargins(0, 0, 0, 0)
-        what = _page(self.session_panel, row(self.stimulus_button, self.session_panel.import_button))
+        what = _page(self.session_panel, row(self.stimulus_button, self.live_button, self.session_panel.import_button))
         how = _page(
             self.run_panel, line(), self.mask_panel, line(), self.neuron_panel,
             row(self.neuron_panel.keep_only, self.run_panel.apply_live), self.undo_bar,
@@ -202,7 +205,7 @@ class ReconstructionWidget(QWidget):
         for title, panel in (
             (STIMULUS, self.stimulus_panel), (ADVANCED, self.run_panel.more), (FIELDS, self.field_panel),
             (VIEW, self.view_panel), (PROGRESS, alone), (TRAINING, self.training_panel),
-            (DECODER, self.decoder_panel),
+            (DECODER, self.decoder_panel), (LIVE, self.live_panel),
         ):  # fmt: skip
             self.pages.add_detail(title, panel)
         self._feet = QWidget()

@@ -28,6 +28,7 @@ from napari_vidrecon.viewer.decoder_fit import DecoderFitController
 from napari_vidrecon.viewer.exporting import Exporter
 from napari_vidrecon.viewer.faults import FaultHook, Faults
 from napari_vidrecon.viewer.live_picture import LivePicture
+from napari_vidrecon.viewer.live_session import LiveController
 from napari_vidrecon.viewer.main_window import CanvasUpkeep, give_way, main_window_of
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
@@ -52,7 +53,7 @@ class Workspace(QObject):
     """What one napari window holds of us.
 
     These are `model`, `faults`, `board`, `readout`, `pointing`, `player`, `controller`, `mask_fit`, `training`,
-    `decoder_fit`, `fields`, `field_mapping`, `studies`, `exporter`, `stage_bar`, `tour` and `movies_alone`.
+    `decoder_fit`, `live`, `fields`, `field_mapping`, `studies`, `exporter`, `stage_bar`, `tour` and `movies_alone`.
 
     Parameters
     ----------
@@ -90,6 +91,7 @@ class Workspace(QObject):
         self.mask_fit = MaskFitController(self.model, self)
         self.mask_fit.changed.connect(self._show_fit)
         self.training, self.decoder_fit = TrainingController(self.model, self), DecoderFitController(self.model, self)
+        self.live = LiveController(self.model, lambda: self.controller.runs_folder, self)
         self.fields = ReceptiveFieldChoice(self.model)
         self.field_mapping = FieldMappingController(self.fields, self)
         self.field_tile = ReceptiveFieldTile(self.board, self.pointing, self.fields)

@@ -70,6 +70,20 @@ TOOLTIPS = {
     "decoder_fit_progress": "How many of the training trials were read.",
     "stop_decoder_fit": "Fit on the trials that were read so far.",
     "decoder_verdict": "Whether it is worth starting from.",
+    # Live
+    "live_page": "Pictures while activity comes in: a replay, or a stream of your microscope.",
+    "live_about": "What makes the pictures.",
+    "live_source": "Where activity comes from: trials replayed at the speed of the recording, or frames that somebody "
+    "sends over ZeroMQ (docs/live.md says how).",
+    "live_address": "Of the sender: tcp://HOST:PORT. With tcp://*:PORT this window waits for one that connects.",
+    "live_refine": "The optimisation (preset fast) refines the pictures of the last seconds, inside the mask, as far "
+    "as it keeps up.",
+    "live_start": "Show a picture for every frame from now on. What is seen is written as a run at every moment.",
+    "live_stop": "End it; what was seen comes on the board.",
+    "live_pictures": "What was shown to the mouse, where that is known, and what the decoder sees in its activity now; "
+    "below, what it saw some seconds ago, refined meanwhile.",
+    "live_told": "Late: came after a later frame. Lost: did not come, and was filled in. Twice: was there already. "
+    "Refused: messages that were no frame of this mouse.",
     "alpha_shown": "Lay alpha over the stimulus as heat: how much the neurons see of a pixel. While a mask is fitted, "
     "it is shown as it grows.",
     "decoder": "Optional: a linear decoder of this mouse, fitted with Fit… or “vidrecon decoder”. Runs start from the "

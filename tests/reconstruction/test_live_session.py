@@ -43,7 +43,11 @@ def sent(activity, numbers, stream="a", first=0):
 
 
 def one_by_one(live: LiveSession, frames) -> list:
-    return [live.take([each]) for each in frames]
+    pictures = []
+    for each in frames:
+        pictures.append(live.take([each]))
+        live.prepare()
+    return pictures
 
 
 def live_of(decoder, record=None):
@@ -135,7 +139,10 @@ def test_what_was_seen_is_a_run_that_goes_on_after_every_end(causal, activity, t
         one_by_one(live, sent(activity, part))
         live.finish()
         record.close()
+    assert (live.counts.frames, live.counts.late, live.counts.parts) == (FRAMES, 1, 3)
     run = vr.Reconstruction.load(path)
+    assert run.provenance["movie"] is False
+    assert run.provenance["live"]["frames"] == FRAMES
     target = np.concatenate([activity[:, :70], activity[:, 69:73], activity[:, 73:]], axis=1)[:, : len(run.video)]
     assert run.finished
     assert run.target.shape == (NEURONS, FRAMES)

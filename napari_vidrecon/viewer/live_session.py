@@ -1,0 +1,243 @@
+"""Pictures while activity comes in: a live session in a thread of its own, whose newest picture the window shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
+from napari_vidrecon.viewer.background import Background
+from napari_vidrecon.viewer.model import RunState
+from napari_vidrecon.viewer.opening import open_run
+from napari_vidrecon.viewer.runs.folders import new_run_folder
+from napari_vidrecon.viewer.runs.jobs import Job
+
+if TYPE_CHECKING:
+    import numpy as np
+    from qtpy.QtCore import QObject
+
+    from napari_vidrecon.reconstruction.decoder import Decoder
+    from napari_vidrecon.reconstruction.live import LivePicture
+    from napari_vidrecon.reconstruction.masks import AlphaMask
+    from napari_vidrecon.sessions.session import Session
+    from napari_vidrecon.viewer.model import ReconstructionModel
+
+REFINED_BEHIND_S = 8.0
+"""How far behind the newest picture the refined ones are shown: as long as a window and its optimisation take."""
+NO_DECODER = "Choose or fit a decoder first, under What: it makes the pictures."
+
+
+@dataclass(frozen=True, eq=False)
+class LiveView:
+    """What is to be seen of a live session now.
+
+    Parameters
+    ----------
+    newest
+        The newest picture.
+    earlier
+        (36, 64) that of some seconds ago, as it is now; None before there is one.
+    refined
+        Whether the optimisation has refined it.
+    told
+        Counts and latencies.
+    """
+
+    newest: LivePicture
+    earlier: np.ndarray | None
+    refined: bool
+    told: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LiveEnded:
+    """News of a live session that came to its end.
+
+    Parameters
+    ----------
+    frames
+        That were seen.
+    path
+        Run folder that holds them.
+    """
+
+    frames: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class LivePlan:
+    """Everything a live session of the window begins with.
+
+    Parameters
+    ----------
+    session
+        The mouse.
+    decoder
+        Makes the pictures.
+    encoders
+        Files of those that refine them.
+    mask
+        Pixels that are refined.
+    trials
+        To replay; empty where a stream is listened to.
+    address
+        Of the stream.
+    mouse
+        Readout of the encoders; None: by the number of neurons.
+    device
+        Of the encoders.
+    path
+        Run folder that is written.
+    """
+
+    session: Session
+    decoder: Decoder
+    encoders: tuple[Path, ...]
+    mask: AlphaMask
+    trials: tuple[int, ...]
+    address: str
+    mouse: int | None
+    device: str
+    path: Path
+
+
+@dataclass
+class LiveChoices:
+    """What a person chooses.
+
+    Parameters
+    ----------
+    source
+        "trial", "session" or "stream".
+    address
+        Of the stream.
+    refine
+        Whether the ticked encoders refine the pictures.
+    """
+
+    source: str = "trial"
+    address: str = "tcp://127.0.0.1:5555"
+    refine: bool = True
+
+
+class LiveController(Background):
+    """Starts and stops live sessions of the open session; `view` is what is to be seen.
+
+    Parameters
+    ----------
+    model
+        Of the same window.
+    runs_folder
+        Tells where runs are kept.
+    parent
+        Qt owner.
+
+    Attributes
+    ----------
+    choices
+        What a person has chosen.
+    view
+        The newest; None before there is one.
+    """
+
+    def __init__(
+        self, model: ReconstructionModel, runs_folder: Callable[[], Path], parent: QObject | None = None
+    ) -> None:
+        super().__init__(model.message.emit, parent)
+        self.model, self.choices = model, LiveChoices()
+        self.view: LiveView | None = None
+        self._runs_folder = runs_folder
+
+    def start(self) -> None:
+        """Begin; what cannot be is told in one line."""
+        if not self.free:
+            return
+        with self.faults:
+            plan = self._plan()
+            if isinstance(plan, str):
+                self.model.message.emit(plan, True)
+                return
+            self.view = None
+            self.begin(Job(lambda job: _live(plan, job, self._see), "vidrecon-live"))
+
+    def _plan(self) -> LivePlan | str:
+        model, choices = self.model, self.choices
+        session = model.session
+        if session is None:
+            return "Open a session first, under What."
+        if model.decoder is None:
+            return NO_DECODER
+        trials: tuple[int, ...] = ()
+        if choices.source == "session":
+            trials = session.labelled
+        elif choices.source == "trial":
+            if model.trial is None or model.trial.id == STIMULUS_TRIAL:
+                return "Choose a trial first, under What: a stimulus of your own has no activity to replay."
+            trials = (model.trial.id,)
+        return LivePlan(
+            session,
+            model.decoder,
+            tuple(model.encoder_paths) if choices.refine else (),
+            model.mask,
+            trials,
+            choices.address,
+            model.mouse,
+            model.device,
+            new_run_folder(self._runs_folder(), session.name, STIMULUS_TRIAL),
+        )
+
+    def _see(self, view: LiveView) -> None:
+        # From the thread: one name, of which the newest counts.
+        self.view = view
+
+    def on_news(self, job: Job, news: LiveEnded) -> None:
+        """It is over: what was seen comes on the board."""
+        if not news.frames:
+            self.model.message.emit("The live session ended before a frame came; nothing was written.", False)
+            return
+        self.model.message.emit(f"The live session of {news.frames:,} frames is kept in {news.path}.", False)
+        if self.model.state not in (RunState.RUNNING, RunState.PAUSED):
+            open_run(self.model, news.path)
+
+
+def _live(plan: LivePlan, job: Job, show: Callable[[LiveView], None]) -> None:
+    """In the thread: shows views, and tells `LiveEnded`.
+
+    Parameters
+    ----------
+    plan
+        What it begins with.
+    job
+        Says when to stop.
+    show
+        Takes what is to be seen.
+    """
+    from napari_vidrecon.encoders.checkpoints import load_encoder
+    from napari_vidrecon.reconstruction.live_run import LiveInputs, begin_live, drive_live
+    from napari_vidrecon.reconstruction.run_folder import at_work_on
+    from napari_vidrecon.sessions.activity_stream import ActivitySource, Replay, ZeroMQStream
+
+    session, neurons = plan.session, plan.session.n_neurons
+    encoders = [load_encoder(each, plan.mouse, plan.device, neurons=neurons) for each in plan.encoders]
+    for encoder in encoders:
+        encoder.require_neurons(neurons, session.name)
+    job.leave_if_cancelled()
+    source: ActivitySource = Replay(session, plan.trials) if plan.trials else ZeroMQStream(plan.address, neurons)
+    try:
+        with at_work_on(plan.path):
+            live = begin_live(LiveInputs(session, plan.decoder, encoders, plan.mask, source=source.name), plan.path)
+            behind = round(REFINED_BEHIND_S * session.frame_rate_hz)
+
+            def look(picture: LivePicture | None, _came: bool) -> bool:
+                if picture is not None:
+                    earlier, refined = live.earlier(behind) or (None, False)
+                    show(LiveView(picture, earlier, refined, live.told()))
+                return not job.cancelled.is_set()
+
+            drive_live(live, source, look)
+    finally:
+        source.close()
+    job.tell(LiveEnded(live.frames, plan.path))

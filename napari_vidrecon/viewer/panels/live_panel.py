@@ -1,0 +1,190 @@
+"""Live: where activity comes from, the pictures while it comes in, and how late they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QRectF, Qt, QTimer
+from qtpy.QtGui import QImage, QPainter, QPaintEvent, QResizeEvent
+from qtpy.QtWidgets import QLineEdit, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_vidrecon.viewer.live_session import NO_DECODER, REFINED_BEHIND_S, LiveController, LiveView
+from napari_vidrecon.viewer.panels.controls import FewLines, button, choice, form, row, tick
+from napari_vidrecon.viewer.plots import theme_colours
+from napari_vidrecon.viewer.subscriptions import subscribe
+from napari_vidrecon.viewer.tooltips import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SOURCES = {"this trial, as it was recorded": "trial", "all trials of the session": "session", "a stream": "stream"}
+PLAIN = ""
+ABOUT_LINES, TOLD_LINES = 4, 3
+PICTURE_MILLISECONDS = 16
+ROWS, COLUMNS = 36, 64
+
+
+class LivePanel(QWidget):
+    """Starts and stops a live session, and shows its pictures.
+
+    Parameters
+    ----------
+    live
+        Does it in the background.
+    parent
+        The widget that owns it.
+    """
+
+    def __init__(self, live: LiveController, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._live, self._model = live, live.model
+        self.about = explain(FewLines(), "live_about")
+        self.source = choice("live_source", SOURCES, self._take_source)
+        self.address = explain(QLineEdit(live.choices.address), "live_address")
+        self.address.editingFinished.connect(self._take_address)
+        self.refine = tick("Refine with the ticked encoders", "live_refine", self._take_refine)
+        self.refine.setChecked(live.choices.refine)
+        self.start_button = button("Start", "live_start", self._start)
+        self.stop_button = button("Stop", "live_stop", live.stop)
+        self.pictures = explain(LivePictures(), "live_pictures")
+        self.told = explain(FewLines(), "live_told")
+        self._shown: LiveView | None = None
+        self._timer = QTimer(self, interval=PICTURE_MILLISECONDS)
+        self._timer.timeout.connect(self._show_newest)
+        self._lay_out()
+        for signal in (self._model.session_changed, self._model.settings_changed, self._model.encoders_changed):
+            subscribe(self, signal, self._show)
+        live.changed.connect(self._show)
+        self._show()
+
+    def _take_source(self, source: str) -> None:
+        self._live.choices.source = source
+        self._show()
+
+    def _take_address(self) -> None:
+        self._live.choices.address = self.address.text().strip()
+
+    def _take_refine(self, wanted: bool) -> None:
+        self._live.choices.refine = wanted
+
+    def _start(self) -> None:
+        self._take_address()
+        self._live.start()
+
+    def _show(self) -> None:
+        model, live = self._model, self._live
+        busy, stream = live.busy, live.choices.source == "stream"
+        for control in (self.source, self.refine):
+            control.setEnabled(not busy)
+        self.address.setEnabled(stream and not busy)
+        self.start_button.setEnabled(not busy and model.session is not None and model.decoder is not None)
+        self.stop_button.setEnabled(busy and not live.stopping)
+        self.about.write(self._in_words(), PLAIN)
+        if busy and not self._timer.isActive():
+            self._timer.start()
+        elif not busy:
+            self._timer.stop()
+        self._show_newest()
+
+    def _in_words(self) -> str:
+        model = self._model
+        if model.session is None:
+            return "Open a session first, under What."
+        if model.decoder is None:
+            return NO_DECODER
+        delay_s = model.decoder.delay_frames / model.session.frame_rate_hz
+        waits = (
+            "It is causal: each picture comes with its frame."
+            if not delay_s
+            else f"It is not causal: pictures come {delay_s:.2f} s after their frames. "
+            "“vidrecon decoder --causal” fits one whose pictures come at once."
+        )
+        return f"A picture for every frame of activity as it comes in, by the chosen decoder. {waits}"
+
+    def _show_newest(self) -> None:
+        view = self._live.view
+        if view is not None and view is not self._shown:
+            self._shown = view
+            self.pictures.show_view(view)
+            self.told.write(in_words(view), PLAIN)
+        elif view is None:
+            waiting = "Waiting for the first frame …" if self._live.busy else ""
+            self.told.write(waiting, theme_colours(self)["orange"])
+
+    def _lay_out(self) -> None:
+        for text, lines in ((self.about, ABOUT_LINES), (self.told, TOLD_LINES)):
+            text.setFixedHeight(lines * self.fontMetrics().lineSpacing())
+        fields = form()
+        fields.addRow("Activity", self.source)
+        fields.addRow("Address", self.address)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.about)
+        layout.addLayout(fields)
+        layout.addWidget(self.refine)
+        layout.addLayout(row(self.start_button, self.stop_button))
+        layout.addWidget(self.pictures)
+        layout.addWidget(self.told)
+        layout.addStretch()
+
+
+def in_words(view: LiveView) -> str:
+    """Counts and latencies of a live session for people."""
+    told = view.told
+    parts = [f"{told['frames']:,} frames"]
+    parts += [f"{told[name]:,} {name}" for name in ("late", "lost", "twice", "refused") if told[name]]
+    parts += [f"{told['refined']:,} refined"] if told["refined"] else []
+    middle, slowest = told.get("latency_p50_s"), told.get("latency_p99_s")
+    if middle is None or slowest is None:
+        return f"{' · '.join(parts)}."
+    times = f"Picture {1000 * middle:.0f} ms after its frame (99%: {1000 * slowest:.0f} ms)"
+    return f"{' · '.join(parts)}. {times}."
+
+
+class LivePictures(QWidget):
+    """What was shown and what is seen beside each other, and below what was refined meanwhile."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._tiles: Sequence[tuple[str, np.ndarray]] = ()
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+
+    def show_view(self, view: LiveView) -> None:
+        """Show the pictures of now."""
+        tiles = [] if view.newest.truth is None else [("shown", view.newest.truth)]
+        tiles.append(("seen now", view.newest.picture))
+        if view.earlier is not None:
+            state = "refined" if view.refined else "not refined"
+            tiles.append((f"{REFINED_BEHIND_S:.0f} s ago, {state}", view.earlier))
+        self._tiles = tiles
+        self.update()
+
+    @property
+    def captions(self) -> list[str]:
+        """Above the pictures."""
+        return [caption for caption, _ in self._tiles]
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Pictures keep their shape: two rows of two."""
+        super().resizeEvent(event)
+        self.setFixedHeight(2 * (self.width() // 2 * ROWS // COLUMNS + self.fontMetrics().lineSpacing()))
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Enlarged as on the board: pixels stay squares."""
+        painter = QPainter(self)
+        line, gap = self.fontMetrics().lineSpacing(), self.fontMetrics().averageCharWidth() // 2
+        width = (self.width() - gap) / 2
+        height = width * ROWS / COLUMNS
+        for number, (caption, levels) in enumerate(self._tiles):
+            left, top = (number % 2) * (width + gap), number // 2 * (height + line)
+            painter.setPen(self.palette().text().color())
+            painter.drawText(QRectF(left, top, width, line), Qt.AlignmentFlag.AlignLeft, caption)
+            painter.drawImage(QRectF(left, top + line, width, height), _image(levels))
+        painter.end()
+
+
+def _image(levels: np.ndarray) -> QImage:
+    """(36, 64) grey levels as a picture that owns its pixels."""
+    grey = np.ascontiguousarray(np.clip(np.rint(levels), 0, 255), np.uint8)
+    return QImage(grey.data, grey.shape[1], grey.shape[0], grey.shape[1], QImage.Format.Format_Grayscale8).copy()
