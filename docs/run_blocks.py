@@ -35,7 +35,18 @@ SHORTER = {
     "study": "--dry-run",
 }
 """Options that are added to a verb; where one stands twice, the last counts."""
-ELSEWHERE = ("--scheduler", "--mice", "/shared/", "download", "$MOUSE", "vidrecon_data/", "dynamic29515", "bench ")
+ELSEWHERE = (
+    "--scheduler",
+    "--mice",
+    "/shared/",
+    "download",
+    "$MOUSE",
+    "vidrecon_data/",
+    "dynamic29515",
+    "bench ",
+    "vidrecon live",
+    "tcp://",
+)
 """Words of commands that need what is not here: a network, a cluster, other people's files."""
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
 LONGEST_S = 600
