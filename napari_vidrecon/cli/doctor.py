@@ -108,7 +108,8 @@ def _system() -> Iterator[Finding]:
     import platform
 
     version = platform.python_version()
-    yield Finding("Python", version, sys.version_info >= LOWEST_PYTHON, True, "install Python 3.11 or newer")
+    sound = sys.version_info >= LOWEST_PYTHON
+    yield Finding("Python", version, sound, True, "" if sound else "install Python 3.11 or newer")
     yield Finding("system", f"{platform.platform()}, {os.cpu_count()} CPU cores")
 
 
@@ -233,7 +234,7 @@ def has_display() -> bool:
 
 def _graphics() -> Iterator[Finding]:
     remedy = "run on a machine with a screen, or with `xvfb-run -a vidrecon ...`; headless verbs need none"
-    yield Finding("display", "found" if has_display() else "none", has_display(), False, remedy)
+    yield Finding("display", *(("found", True) if has_display() else ("none", False, False, remedy)))
     if sys.platform != "linux":
         return
     missing = _missing_libraries()
@@ -266,7 +267,7 @@ def _sample() -> Iterator[Finding]:
     mask = "with" if sample.mask.is_file() else "WITHOUT"
     rest = "" if sample.whole else f"; {HOW_TO_GET_THE_REST}"
     found = f"simulated mouse, {len(sample.encoders)} encoders, {mask} mask{rest}"
-    yield Finding("sample", found, sound, False, remedy)
+    yield Finding("sample", found, sound, False, "" if sound else remedy)
 
 
 def _speed() -> Iterator[Finding]:
