@@ -389,6 +389,11 @@ def test_runs_are_listed_shown_renamed_compared_and_deleted(qtbot, small_model, 
     assert small_model.shown is first
     panel.tree.topLevelItem(0).setText(0, "with all neurons")
     assert first.name == "with all neurons"
+    first.name = "a run with a name that is longer than the column of its name has room for"
+    first.result.config = first.result.config.changed(steps=1000)
+    small_model.runs_changed.emit()
+    assert panel.tree.columnWidth(0) < 200
+    assert panel.tree.topLevelItem(0).text(1).startswith("stopped at step")
     panel._take_compared(second)
     panel._take_mode("difference")
     assert small_model.error_mode == ErrorMode.COMPARISON

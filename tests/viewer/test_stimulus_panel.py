@@ -59,6 +59,8 @@ def test_each_page_shows_the_stimulus_it_says(panel: StimulusPanel, small_model:
     np.testing.assert_array_equal(small_model.trial.video, GaussianNoise(4.0, 4.0).video())
     show(panel, "Drifting grating")
     assert small_model.stimulus == DriftingGrating(0.125, 1.875, "right", 0.0, 60)
+    degrees = 0.125 / small_model.session.screen.degrees_per_pixel
+    assert panel.pages[1].degrees.text() == f"{degrees:.3f} cycles/degree straight ahead"
     show(panel, "Patch on grey")
     assert small_model.stimulus == SinglePatch(15, 29, 6, True)
     assert panel.state.text().startswith("On the board: bright patch")

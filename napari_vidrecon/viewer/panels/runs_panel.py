@@ -36,6 +36,7 @@ NAME, CHANGED, CORRELATION, TIME = range(4)
 HEADINGS = ("Run", "What changed", "r", "Took")
 SIDE_BY_SIDE, BLINK, DIFFERENCE = "side by side", "blink", "difference"
 ROWS_SEEN = 3
+LETTERS_OF_A_NAME = 16
 NO_RUN = "No run yet. Press Start, or open a saved one below."
 MOST_KEPT_LISTED = 20
 RESCORE_MILLISECONDS = 150
@@ -190,13 +191,16 @@ class RunsPanel(QWidget):
         with QSignalBlocker(self.tree):
             self.tree.clear()
             for record in model.runs:
-                item = QTreeWidgetItem([record.name, record.changed_from_before or "–", "", _took(record)])
+                item = QTreeWidgetItem([record.name, _changed(record), "", _took(record)])
                 item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
                 item.setTextAlignment(CORRELATION, Qt.AlignmentFlag.AlignRight)
                 item.setTextAlignment(TIME, Qt.AlignmentFlag.AlignRight)
-                item.setToolTip(CHANGED, record.changed_from_before)
+                item.setToolTip(CHANGED, _changed(record))
                 item.setToolTip(NAME, _facts(record))
                 self.tree.addTopLevelItem(item)
+        # A long name is cut, as its tooltip and its field have it whole, and not the number beside it.
+        widest = LETTERS_OF_A_NAME * self.fontMetrics().averageCharWidth()
+        self.tree.header().resizeSection(NAME, min(self.tree.sizeHintForColumn(NAME), widest))
         self.empty.setVisible(not model.runs)
         self._show_scores()
         self._show_choice()
@@ -243,7 +247,8 @@ class RunsPanel(QWidget):
     def _lay_out(self) -> None:
         header = self.tree.header()
         header.setStretchLastSection(False)
-        for column in (NAME, CORRELATION, TIME):
+        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Interactive)
+        for column in (CORRELATION, TIME):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(CHANGED, QHeaderView.ResizeMode.Stretch)
         # It takes what is left and scrolls itself, so that the page need not.
@@ -260,6 +265,13 @@ class RunsPanel(QWidget):
         layout.addLayout(fields)
         layout.addLayout(row(self.settings_button, self.save_button, self.delete_button))
         layout.addLayout(row(self.open_button, self.kept_button))
+
+
+def _changed(record: RunRecord) -> str:
+    """What differs from the run before, and whether it was stopped on its way."""
+    steps = record.result.config.steps
+    stopped = "" if record.result.finished else f"stopped at step {len(record.result.history)} of {steps}"
+    return ", ".join(part for part in (stopped, record.changed_from_before) if part) or "–"
 
 
 def _took(record: RunRecord) -> str:

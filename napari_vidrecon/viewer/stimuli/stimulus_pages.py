@@ -11,11 +11,12 @@ from qtpy.QtWidgets import QFileDialog, QSpinBox, QWidget
 from superqt import QElidingLabel
 
 from napari_vidrecon.errors import ConfigError
-from napari_vidrecon.viewer.panels.controls import button, choice, form, narrow, number, row, tick, whole_number
+from napari_vidrecon.viewer.panels.controls import button, choice, form, narrow, number, row, tick, whole_number, words
 from napari_vidrecon.viewer.preferences import last_folder, remember_last_folder
 from napari_vidrecon.viewer.stimuli.making import LEAST_FRAMES
 
 if TYPE_CHECKING:
+    from napari_vidrecon.sessions.screen import ScreenGeometry
     from napari_vidrecon.sessions.stimuli.stimulus import Stimulus
 
 LARGEST_LENGTH, LONGEST_FRAMES, MOST_SEEDS = 64.0, 3000, 9999
@@ -29,6 +30,9 @@ class StimulusPage(QWidget):
     """A page of controls with a title."""
 
     title = ""
+
+    def take_screen(self, screen: ScreenGeometry | None) -> None:
+        """Another session has another screen; most pages count in pixels alone."""
 
     def stimulus(self) -> Stimulus:
         """What the controls say; raises `ConfigError` where they say nothing yet."""
@@ -85,15 +89,29 @@ class GratingPage(StimulusPage):
         self.phase = number("grating_phase", 0.0, 1.0, _nothing, decimals=2, step=0.25)
         self.phase.setSuffix(" cycles")
         self.frames = _frames()
+        self.degrees = words()
+        self._screen: ScreenGeometry | None = None
+        self.cycles_px.valueChanged.connect(self._say_degrees)
         self.cycles_px.setValue(0.125)
         self.cycles_s.setValue(1.875)
         fields = form()
         fields.addRow("Frequency in space", self.cycles_px)
+        fields.addRow("", self.degrees)
         fields.addRow("… and in time", self.cycles_s)
         fields.addRow("Moves", self.direction)
         fields.addRow("First phase", self.phase)
         fields.addRow("Length", self.frames)
         self.setLayout(fields)
+
+    def take_screen(self, screen: ScreenGeometry | None) -> None:
+        """Also say the frequency in degrees of the visual angle, straight ahead."""
+        self._screen = screen
+        self._say_degrees()
+
+    def _say_degrees(self) -> None:
+        screen = self._screen
+        degrees = 0.0 if screen is None else self.cycles_px.value() / screen.degrees_per_pixel
+        self.degrees.setText("" if screen is None else f"{degrees:.3f} cycles/degree straight ahead")
 
     def stimulus(self) -> Stimulus:
         """What the controls say."""

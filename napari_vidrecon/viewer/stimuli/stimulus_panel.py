@@ -68,6 +68,8 @@ class StimulusPanel(QWidget):
 
     def _follow(self) -> None:
         model = self._model
+        for page in self.pages:
+            page.take_screen(None if model.session is None else model.session.screen)
         if model.trial is None:
             self._trial = None
         elif model.stimulus is None:
