@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.config import ReconstructionConfig as ReconstructionConfig
     from napari_vidrecon.reconstruction.decoder import Decoder as Decoder
     from napari_vidrecon.reconstruction.decoder_fitting import fit_decoder as fit_decoder
+    from napari_vidrecon.reconstruction.evidence import evidence_of_a_movie as evidence_of_a_movie
     from napari_vidrecon.reconstruction.history import StepInfo as StepInfo
     from napari_vidrecon.reconstruction.inputs import RunInputs as RunInputs
     from napari_vidrecon.reconstruction.mask_fitting import fit_mask as fit_mask
@@ -79,6 +80,7 @@ _HOME = {
     "Trial": "napari_vidrecon.sessions.session",
     "VidreconError": "napari_vidrecon.errors",
     "calibrate_uncertainty": "napari_vidrecon.analysis.calibration",
+    "evidence_of_a_movie": "napari_vidrecon.reconstruction.evidence",
     "find_sample": "napari_vidrecon.sessions.sample",
     "fit_decoder": "napari_vidrecon.reconstruction.decoder_fitting",
     "fit_mask": "napari_vidrecon.reconstruction.mask_fitting",

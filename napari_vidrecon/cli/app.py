@@ -18,6 +18,7 @@ VERBS = (
     "validate",
     "predict",
     "reconstruct",
+    "evidence",
     "export",
     "train",
     "mask",

@@ -34,6 +34,8 @@ class DrivenRun:
         By name.
     simulated
         The mouse is a simulation.
+    has_movie
+        Whether anything tells what was shown.
     """
 
     path: Path
@@ -42,6 +44,7 @@ class DrivenRun:
     seconds: float
     scores: dict[str, float]
     simulated: bool
+    has_movie: bool = True
 
     def summary(self) -> dict[str, Any]:
         """Plain values."""
@@ -52,12 +55,15 @@ class DrivenRun:
         from napari_vidrecon.cli.progress import duration_text
         from napari_vidrecon.cli.report import number
         from napari_vidrecon.errors import one_line
+        from napari_vidrecon.reconstruction.scores import UNCHECKED
 
         mouse = " of the simulated mouse" if self.simulated else ""
+        unchecked = f"activity correlation {number(self.scores['response_correlation'])}; {UNCHECKED}"
         quality = (
             f"video correlation {number(self.scores['video_correlation'])}, "
             f"mean frame correlation {number(self.scores['mean_frame_correlation'])}"
         )
+        quality = quality if self.has_movie else unchecked
         effort = "already there" if self.state == "already there" else f"{self.steps} steps"
         return f"{one_line(clip)}{mouse}: {quality} ({effort}, {duration_text(self.seconds)}) -> {self.path}"
 
@@ -114,7 +120,9 @@ def _drive(
     steps = run.config.steps if stop_after is None else min(stop_after, run.config.steps)
     if saved is not None and (saved.finished or len(saved.history) >= steps):
         seconds = float(saved.provenance.get("wall_seconds", float("nan")))
-        return DrivenRun(path, "already there", len(saved.history), seconds, saved.scores(), run.trial.simulated)
+        return DrivenRun(
+            path, "already there", len(saved.history), seconds, saved.scores(), run.trial.simulated, run.trial.has_movie
+        )
     if saved is not None:
         run.resume(saved)
         print(f"{label}: going on from step {run.steppable.step_index} of {path}", file=sys.stderr)
@@ -137,7 +145,7 @@ def _drive(
                 raise
             raise RunError(f"{error}; {path} holds what was saved of it before") from error
         state = "reconstructed" if saved is None else "continued"
-        driven = DrivenRun(path, state, steps, run.seconds, result.scores(), run.trial.simulated)
+        driven = DrivenRun(path, state, steps, run.seconds, result.scores(), run.trial.simulated, run.trial.has_movie)
         if stop.asked:
             raise stop.stopped(f"stopped after the run at {path} was complete")
     return driven
@@ -263,7 +271,9 @@ def _drive_all(runs: Mapping[Path, Run], *, overwrite: bool, save_every: float, 
         saved = saved_run(run, path, overwrite)
         if saved is not None and saved.finished:
             seconds, done = float(saved.provenance.get("wall_seconds", float("nan"))), len(saved.history)
-            driven[path] = DrivenRun(path, "already there", done, seconds, saved.scores(), run.trial.simulated)
+            driven[path] = DrivenRun(
+                path, "already there", done, seconds, saved.scores(), run.trial.simulated, run.trial.has_movie
+            )
             continue
         if saved is not None:
             run.resume(saved)

@@ -292,6 +292,8 @@ def _run(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _described_run(path: Path, result: Reconstruction) -> tuple[str, dict[str, Any]]:
+    from napari_vidrecon.reconstruction.scores import UNCHECKED
+
     told = result.provenance
     kind = "published run" if told.get("published") else "run"
     mouse = " of a simulated mouse" if result.simulated else ""
@@ -307,6 +309,7 @@ def _described_run(path: Path, result: Reconstruction) -> tuple[str, dict[str, A
         "encoders": told.get("encoder_names", []),
         **({"decoder": _decoder_of(told)} if "decoder" in told else {}),
         "ensemble": told.get("ensemble", "single"),
+        **({} if result.has_movie else {"movie": UNCHECKED}),
         "target": told["target"]["kind"] if isinstance(told.get("target"), dict) else told.get("target", "recorded"),
         "neurons": f"{int(result.keep.sum())} of {len(result.keep)}",
         "wall_seconds": told.get("wall_seconds"),

@@ -241,7 +241,7 @@ def _draw_correlation(axes: Axes, times_s: np.ndarray, correlation: np.ndarray, 
         axes.axhline(mean, color=MUTED, linewidth=1, linestyle=(0, (5, 3)), zorder=1)
         heading = f"correlation frame by frame (dots: frames above; dashed: mean {mean:.2f})"
     else:
-        heading = "correlation frame by frame: not defined, the frames are constant"
+        heading = "correlation frame by frame: not defined, the frames of one movie are constant"
     axes.set_title(heading, loc="left")
     if len(times_s) > 1:
         axes.set_xlim(times_s[0], times_s[-1])

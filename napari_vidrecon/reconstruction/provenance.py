@@ -186,6 +186,8 @@ class Provenance(Told):
         Time taken.
     inputs
         Where everything lay.
+    movie
+        Whether anything tells what was shown.
     live
         What came frame by frame, of a live session; None for every other run.
     """
@@ -214,6 +216,7 @@ class Provenance(Told):
     changes: list[ToldChange] = Field([], max_length=MOST_FILES)
     wall_seconds: Number | None = None
     inputs: ToldInputs | None = None
+    movie: bool = True
     live: dict[str, Any] | None = None
 
 

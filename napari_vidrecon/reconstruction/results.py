@@ -29,7 +29,7 @@ from napari_vidrecon.reconstruction.run_folder import (
     not_of_the_run,
     read_run,
 )
-from napari_vidrecon.reconstruction.scores import Evaluation, measured_frames
+from napari_vidrecon.reconstruction.scores import SCORES, UNCHECKED, Evaluation, measured_frames
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.storage import reading, replacing_folder
@@ -127,6 +127,7 @@ class Reconstruction:
             f"{len(self.video)} frames",
             f"{int(max(steps, default=0))} of {self.config.steps} steps",
             "" if math.isnan(correlation) else f"video correlation {correlation:.3f}",
+            "" if self.has_movie else UNCHECKED,
         ]
         return ", ".join(part for part in parts if part)
 
@@ -142,6 +143,11 @@ class Reconstruction:
     def simulated(self) -> bool:
         """Whether the mouse is a simulation."""
         return bool(self.provenance.get("simulated"))
+
+    @property
+    def has_movie(self) -> bool:
+        """Whether anything tells what was shown; if not, `stimulus` is grey and no score is defined."""
+        return self.provenance.get("movie", True) is not False
 
     @property
     def frame_rate_hz(self) -> float:
@@ -185,9 +191,23 @@ class Reconstruction:
             video_correlation, mean_frame_correlation, rmse (grey levels), ssim, and response_correlation at the end.
         """
         return {
-            **self.evaluation().scores(self.video),
+            **(self.evaluation().scores(self.video) if self.has_movie else dict.fromkeys(SCORES, math.nan)),
             "response_correlation": self.history.last("response_correlation"),
         }
+
+    def agreement(self) -> float:
+        """Mean correlation between the movies of its encoders inside the evaluation mask; NaN with a single movie.
+
+        Returns
+        -------
+        float
+            -1..1. Where no movie says what was shown, it tells how much depends on the encoder; that all have the same
+            fault it does not tell.
+        """
+        movies = [movie[self.measured_frames][:, self.evaluation_mask].ravel() for movie in self.videos]
+        if len(movies) < 2:
+            return math.nan
+        return float(np.corrcoef(movies)[np.triu_indices(len(movies), 1)].mean())
 
     def to_xarray(self) -> xarray.Dataset:
         """Movies (time, row, column) and activity (neuron, time) with their coordinates: seconds, pixels, numbers.

@@ -394,6 +394,7 @@ def _planned(inputs: RunInputs) -> Run:
         "neuron_details": goal.neurons.details,
         "mask_source": mask.source,
         "simulated": trial.simulated,
+        **({} if trial.has_movie else {"movie": False}),
         "frame_rate_hz": trial.frame_rate_hz,
         "versions": _versions(),
         "devices": [str(encoder.device) for encoder in encoders],

@@ -6,6 +6,9 @@ import numpy as np
 
 from napari_vidrecon import metrics
 
+SCORES = ("video_correlation", "mean_frame_correlation", "rmse", "ssim")
+UNCHECKED = "no movie says what was shown, so nothing can be checked against one"
+
 
 def measured_frames(frames: int, skip_frames: int) -> slice:
     """The frames that a movie is measured on: all but the first ones, where the clip is long enough.

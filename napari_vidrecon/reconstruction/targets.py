@@ -160,6 +160,11 @@ def build_target(
         kind = target
         if target in ("recorded", AVERAGED):
             activity = trial.responses
+        elif target == "predicted" and not trial.has_movie:
+            raise ConfigError(
+                f"{trial.name}: expected a movie to predict activity from, found a trial without one; "
+                "choose recorded or permuted activity"
+            )
         elif target == "predicted":
             activity = predicted_activity(encoders, trial)
         elif target == "permuted":

@@ -83,6 +83,8 @@ class Tracker:
 
     def movie(self, video: np.ndarray) -> dict[str, float]:
         """Video correlation and RMSE of a (T, 36, 64) reconstruction; cheap."""
+        if not self.trial.has_movie:
+            return dict.fromkeys(("video_correlation", "rmse"), float("nan"))
         truth, shown = self.trial.video[self.skip_frames :], video[self.skip_frames :]
         return {
             "video_correlation": metrics.video_correlation(truth, shown, self.pixels),
@@ -112,6 +114,8 @@ class Tracker:
 
     def levels(self) -> dict[str, float]:
         """What the true movie reaches: its loss and correlation over all frames (Fig. 1C, dashed)."""
+        if not self.trial.has_movie:
+            return {}
         shown = self.target.measured(predicted_activity(self.encoders, self.trial))
         return {
             "response_loss": metrics.poisson_loss(shown, self.measured_activity),

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from napari_vidrecon.sessions.session import EXCLUDED_TIER, Session
+from napari_vidrecon.sessions.trial import SPONTANEOUS_TIER
 
 SILENT = 1e-3
 """A sample below this is a zero: deconvolution leaves tiny values where nothing happened."""
@@ -272,7 +273,8 @@ def _responses(session: Session, trial_id: int) -> np.ndarray:
 
 def _repeated(session: Session) -> Sequence[Sequence[int]]:
     """Trials that show the same clip; held-out tiers are looked at first, as repeats are shown there."""
-    chosen = [trial_id for trial_id in session.labelled if session.tiers[trial_id] not in ("train", EXCLUDED_TIER)]
+    unlike = ("train", EXCLUDED_TIER, SPONTANEOUS_TIER)
+    chosen = [trial_id for trial_id in session.labelled if session.tiers[trial_id] not in unlike]
     chosen += [trial_id for trial_id in session.labelled if session.tiers[trial_id] == "train"]
     clips: dict[tuple[int, int], list[int]] = defaultdict(list)
     for trial_id in chosen[:MOST_CLIPS_COMPARED]:

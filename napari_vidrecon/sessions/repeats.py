@@ -76,12 +76,16 @@ def trials_showing(session: Session, clip: int | Trial) -> list[int]:
     if isinstance(clip, Trial):
         own, movie = -1, np.moveaxis(clip.video, 0, -1)
     else:
+        if clip in session.tiers and not session.has_movie(clip):
+            return [clip] if clip in session.labelled else []
         own, movie = clip, session.stored_video(clip)
     if np.std(movie, dtype=np.float64) < LEAST_CHANGE:
         return [own] if own in session.labelled else []
     probes = _probed(movie)
 
     def shows_it(trial_id: int) -> bool:
+        if not session.has_movie(trial_id):
+            return False
         stored = session.stored_video(trial_id)
         return same_clip(probes, _probed(stored)) and same_clip(movie, stored)
 

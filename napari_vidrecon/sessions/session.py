@@ -24,7 +24,7 @@ from napari_vidrecon.sessions.metadata import (
 from napari_vidrecon.sessions.movie_statistics import MovieStatistics
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session_statistics import SessionStatistics
-from napari_vidrecon.sessions.trial import ClipSource, Trial
+from napari_vidrecon.sessions.trial import NO_MOVIE_LEVEL, SPONTANEOUS_TIER, ClipSource, Trial
 from napari_vidrecon.sessions.trial_files import STREAMS, clip_length, open_array
 from napari_vidrecon.storage import check_inside, reading
 
@@ -138,6 +138,21 @@ class Session:
             return tier != EXCLUDED_TIER
         return trial_files.holds_responses(self.file("responses", trial_id), self.path)
 
+    def has_movie(self, trial_id: int) -> bool:
+        """Whether a trial says what was shown; only those of the tier "spontaneous" need not.
+
+        Parameters
+        ----------
+        trial_id
+            One of `trial_ids`.
+
+        Returns
+        -------
+        bool
+            False where no movie is stored.
+        """
+        return self.tiers[trial_id] != SPONTANEOUS_TIER or os.path.lexists(self.file("videos", trial_id))
+
     def file(self, stream: str, trial_id: int) -> Path:
         """Where one array of a trial lies.
 
@@ -187,7 +202,9 @@ class Session:
 
     def _read_clip(self, trial_id: int) -> Trial:
         labelled = self._is_labelled(trial_id)
-        streams = [stream for stream in STREAMS if labelled or stream != "responses"]
+        movie = self.has_movie(trial_id)
+        unknown = {*(() if labelled else ("responses",)), *(() if movie else ("videos",))}
+        streams = [stream for stream in STREAMS if stream not in unknown]
         files = {stream: self.file(stream, trial_id) for stream in streams}
         arrays = {stream: self._open(stream, trial_id) for stream in streams}
         frames = clip_length(arrays["responses" if labelled else "behavior"][0])
@@ -199,9 +216,12 @@ class Session:
             time_last = np.moveaxis(clips[stream], 0, -1) if stream == "videos" else clips[stream]
             for fault in trial_files.value_faults(time_last, files[stream], stream):
                 raise fault.error()
+        if not movie:
+            clips["videos"] = np.full((frames, self.screen.rows, self.screen.cols), NO_MOVIE_LEVEL, np.float32)
         return Trial(
             id=trial_id,
             tier=self.tiers[trial_id],
+            has_movie=movie,
             video=clips["videos"],
             behavior=clips["behavior"],
             pupil_center=clips["pupil_center"],
@@ -516,7 +536,9 @@ def _require_session_folder(path: Path) -> None:
     if not path.is_dir():
         remedy = "unpack it first" if path.suffix == ".zip" else "choose the folder that holds data and meta"
         raise SessionError(f"{path}: expected a session folder, found a file; {remedy}")
-    parts = ("meta", *(f"data/{stream}" for stream in STREAMS))
+    parts = ["meta", *(f"data/{stream}" for stream in STREAMS)]
+    if not os.path.lexists(path / "data" / "videos") and _without_movies(path):
+        parts.remove("data/videos")
     missing = [part for part in parts if not (path / part).is_dir()]
     if missing:
         raise SessionError(
@@ -524,6 +546,14 @@ def _require_session_folder(path: Path) -> None:
         )
     for part in parts:
         check_inside(path, path / part, SessionError)
+
+
+def _without_movies(path: Path) -> bool:
+    """Whether a folder's trials are all of the tier that needs none; False where they cannot be read."""
+    try:
+        return set(read_tiers(path).values()) == {SPONTANEOUS_TIER}
+    except SessionError:
+        return False
 
 
 def _hint(path: Path) -> str:

@@ -13,6 +13,10 @@ from napari_vidrecon.sessions.movie_statistics import MovieStatistics
 from napari_vidrecon.settings import shown
 
 FRAME_RATE_HZ = 30.0
+SPONTANEOUS_TIER = "spontaneous"
+"""Trials of this tier may have no movie: activity in the dark, or of a recording whose stimulus is not there."""
+NO_MOVIE_LEVEL = 127.5
+"""Grey level that stands where a movie would be."""
 LONGEST_SHOWN = 60
 
 
@@ -66,6 +70,8 @@ class Trial:
         The mouse is a simulation.
     source
         Where it came from; None for arrays of one's own.
+    has_movie
+        Whether anything tells what was shown; if not, `video` is grey and nothing is measured against it.
     movies
         Tells what the training movies of its session are like; None: nothing does.
 
@@ -101,6 +107,7 @@ class Trial:
     simulated: bool = False
     source: ClipSource | None = None
     movies: Callable[[], MovieStatistics | None] | None = None
+    has_movie: bool = True
 
     def __post_init__(self) -> None:
         for stream in ("video", "behavior", "pupil_center", "recorded_responses"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from napari_vidrecon.sessions import metadata, trial_files
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session import EXCLUDED_TIER, LABELLED_TIERS, Session
 from napari_vidrecon.sessions.session_statistics import SessionStatistics
+from napari_vidrecon.sessions.trial import SPONTANEOUS_TIER
 from napari_vidrecon.sessions.trial_files import STREAMS, USUAL_REMEDY, Fault, clip_length, open_array
 from napari_vidrecon.storage import check_inside, reading
 
@@ -27,6 +28,7 @@ KNOWN_TIERS = (
     "live_test_bonus",
     "final_test_main",
     "final_test_bonus",
+    SPONTANEOUS_TIER,
     EXCLUDED_TIER,
 )
 MOST_NAMED = 100
@@ -220,6 +222,8 @@ class _Validation:
         withheld = "responses" in files and not trial_files.holds_responses(files["responses"], self.path)
         if withheld and tier not in LABELLED_TIERS:
             del files["responses"]
+        if tier == SPONTANEOUS_TIER and not os.path.lexists(self.path / "data" / "videos" / f"{trial_id}.npy"):
+            files.pop("videos", None)
         arrays: dict[str, np.ndarray] = {}
         for stream, file in files.items():
             try:
@@ -328,8 +332,13 @@ def session_summary(session: Session) -> SessionSummary:
         trials_by_tier=dict(Counter(session.tiers.values()).most_common()),
         labelled_trials=len(session.labelled),
         clips_by_frames=dict(sorted(lengths.items())),
-        video_dtype=str(open_array(session.file("videos", chosen[0]), session.path).dtype) if chosen else "none",
+        video_dtype=_video_dtype(session, chosen),
         statistics=session.statistics.present,
         frame_rate_hz=session.frame_rate_hz,
         screen_deg=session.screen.size_deg(),
     )
+
+
+def _video_dtype(session: Session, trial_ids: Sequence[int]) -> str:
+    shown = next((each for each in trial_ids if session.has_movie(each)), None)
+    return "none" if shown is None else str(open_array(session.file("videos", shown), session.path).dtype)

@@ -23,7 +23,7 @@ from napari_vidrecon.sessions.metadata import (
 )
 from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
 from napari_vidrecon.sessions.session_statistics import STATISTICS, FrameStatistics
-from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.sessions.trial import SPONTANEOUS_TIER, Trial
 from napari_vidrecon.sessions.trial_files import LONGEST_CLIP_FRAMES, STREAMS
 from napari_vidrecon.storage import disk_errors, recover_folder, replacing_folder
 
@@ -256,6 +256,10 @@ def _write_trials(
     for trial in trials:
         shown = shown or Shown(trial.video.shape[1:], trial.frame_rate_hz)
         _require_fit(trial, neurons, shown, padded_frames)
+        if not trial.has_movie and trial.tier != SPONTANEOUS_TIER:
+            raise SessionError(
+                f"{trial.name}: expected the tier {SPONTANEOUS_TIER}, as it has no movie, found {trial.tier}"
+            )
         for stream, array in _arrays(trial, video_dtype, padded_frames).items():
             stored = array.astype(np.float16) if small and stream == "responses" else array
             _save(draft / "data" / stream / f"{len(tiers)}.npy", stored)
@@ -267,6 +271,8 @@ def _write_trials(
     if shown is None:
         raise SessionError("expected at least one trial to write into a session, found none")
     for stream, gathered in statistics.items():
+        if not (draft / "data" / stream).exists():
+            continue
         for name, values in gathered.summary().items():
             _save(draft / "meta/statistics" / stream / "all" / f"{name}.npy", values)
     return tiers, shown
@@ -323,7 +329,7 @@ def _arrays(trial: Trial, video_dtype: VideoDtype, padded_frames: int) -> dict[s
     else:
         stored = _padded(video, padded_frames)
     arrays = {
-        "videos": stored,
+        **({"videos": stored} if trial.has_movie else {}),
         "behavior": _padded(trial.behavior, padded_frames),
         "pupil_center": _padded(trial.pupil_center, padded_frames),
     }

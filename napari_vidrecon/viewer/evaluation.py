@@ -102,7 +102,7 @@ class TimeCourses:
         assert model.trial is not None
         truth, mask, threshold = model.trial.video, model.mask, model.evaluation_threshold
         pixels = mask.binary(threshold)
-        movies = {"stimulus": truth, "reconstruction": model.video}
+        movies = {"stimulus": truth if model.trial.has_movie else None, "reconstruction": model.video}
         if model.compared is not None:
             movies["compared run"] = model.compared.result.video
         curves = []
@@ -111,7 +111,7 @@ class TimeCourses:
                 continue
             made_from = (movie, mask, threshold)
             curves.append(self._curve("motion_energy", name, made_from, partial(motion_energy, movie, pixels)))
-            if movie is not truth:
+            if movie is not truth and model.trial.has_movie:
                 compute = partial(metrics.frame_correlation, truth, movie, pixels)
                 curves.append(self._curve("frame_correlation", name, (truth, *made_from), compute))
         return curves
@@ -208,7 +208,7 @@ class Evaluator:
 
     def _prepared(self) -> Evaluation | None:
         model, place = self._model, (self._model.evaluation_threshold, self.skip_frames)
-        if model.trial is None:
+        if model.trial is None or not model.trial.has_movie:
             return None
         if self._trial is not model.trial or self._alpha is not model.mask or self._place != place:
             pixels = model.mask.binary(model.evaluation_threshold)

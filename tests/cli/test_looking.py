@@ -201,3 +201,14 @@ def test_a_split_that_is_none_is_one_line(split: str, vidrecon, small_session_fo
     answer = vidrecon("info", small_session_folder, "--duplicates", split)
     assert answer.code == 2
     assert "e.g. fold0" in answer.err
+
+
+def test_whether_there_is_a_movie_in_activity_is_said_beside_controls(
+    vidrecon, small_session_folder: Path, small_encoder_file: Path
+) -> None:
+    words = ["evidence", small_session_folder, "--encoder", small_encoder_file, "--mask", "none", "--trial", 0]
+    answer = vidrecon(*words, "--controls", 19, "--device", "cpu", "--json")
+    (told,) = answer.json["trials"]
+    assert not told["found"], "noise of an untrained encoder"
+    assert told["sentence"].startswith("nothing to see")
+    assert vidrecon(*words[:-1], 3).code == 2

@@ -26,6 +26,7 @@ TEXT_POINTS = 7.0
 LETTER_PX = 7.3
 """Mean width of a letter on the screen, for what must not reach into the next tile."""
 POINT_SIZE = 0.01
+NO_MOVIE = "No movie says what was shown"
 STRIP_WORDS = ("Correlation with the stimulus, frame by frame", "Frame correlation")
 ORDER_WORDS = {
     RasterOrder.RECORDED: "as recorded",
@@ -119,7 +120,7 @@ def titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
         {role: words}.
     """
     found = {
-        Role.STIMULUS: "Stimulus",
+        Role.STIMULUS: NO_MOVIE if without_movie(model) else "Stimulus",
         Role.RECONSTRUCTION: "Reconstruction",
         Role.COMPARISON: "Stimulus",
         Role.ERROR_MAP: _error_title(model, has_error),
@@ -377,7 +378,12 @@ def _error_title(model: ReconstructionModel, has_error: bool) -> str:
             return "One movie: no uncertainty"
         calibrated = model.shown.result.config.uncertainty_scale != 1.0
         return "Uncertainty (1 SD, calibrated)" if calibrated else "Uncertainty (1 SD)"
-    return "Reconstruction − stimulus"
+    return "No movie, so no error" if without_movie(model) else "Reconstruction − stimulus"
+
+
+def without_movie(model: ReconstructionModel) -> bool:
+    """Whether nothing says what was shown: the grey on the board is then none of the clip's."""
+    return model.trial is not None and not model.trial.has_movie
 
 
 def _recorded_title(model: ReconstructionModel) -> str:

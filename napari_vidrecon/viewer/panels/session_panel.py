@@ -175,6 +175,9 @@ class SessionPanel(QWidget):
         assert session is not None
 
         def take() -> None:
+            if not session.has_movie(trial_id):
+                told = f"No movie says what was shown in trial {trial_id}: its reconstruction cannot be checked."
+                self._model.message.emit(f"{told} “vidrecon evidence” says whether there is anything to see.", False)
             fits = start + LEAST_FRAMES <= session.clip_frames(trial_id)
             self._model.set_trial(trial_id, *((start, stop) if fits else (0, None)))
 

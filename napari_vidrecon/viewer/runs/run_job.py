@@ -286,6 +286,9 @@ class WatchedEncoder:
 def _levels(request: RunRequest, encoders: Sequence[Encoder], activity: np.ndarray) -> dict[str, float]:
     """Loss and correlation the true movie reaches with the request's target and neurons."""
     recipe = request.recipe
+    if not request.trial.has_movie:
+        # What a grey screen reaches is no level that a true movie does.
+        return {}
     target = activity if recipe.target == "predicted" else recipe.target
     goal = build_target(target, request.trial, encoders, request.neurons, recipe.ablation, recipe.config.seed)
     recorded = request.trial.responses if request.trial.labelled else goal.activity

@@ -1,0 +1,192 @@
+"""Is there a movie in activity? What one half of the neurons says about the other, beside controls; needs no truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_vidrecon.encoders.answers import predicted
+from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.runner import reconstruct
+from napari_vidrecon.reconstruction.scores import UNCHECKED, measured_frames
+
+if TYPE_CHECKING:
+    from napari_vidrecon.encoders.encoder import Encoder
+    from napari_vidrecon.sessions.trial import Trial
+
+HALF = 0.5
+SIGNIFICANT = 0.05
+LEAST_SHIFT_FRAMES = 8
+"""Activity is alike over shorter times, so a shift by less is no control."""
+FEWEST_SHIFTS = 19
+"""With fewer, none could be called significant."""
+FEWEST_FRAMES = 2 * LEAST_SHIFT_FRAMES + FEWEST_SHIFTS - 1
+FEWEST_NEURONS = 5
+MOST_SKIPPED = 0.25
+"""Of a clip; a short one has no frames to leave out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """How well a movie that half of the neurons give explains the activity of the others.
+
+    Parameters
+    ----------
+    explained
+        Mean over held-out neurons of the correlation over time between recorded activity and what the movie adds to
+        the prediction: beyond a grey screen with the same behaviour. -1..1.
+    permuted
+        (controls,) the same with the recorded activity under other neurons.
+    shifted
+        (shifts,) the same with the recorded activity shifted in time, around the end of the clip.
+    grey
+        Correlation of what is predicted from a grey screen alone, by behaviour: the prior and nothing else.
+    neurons
+        Held-out neurons that were active.
+    has_movie
+        Whether a movie says what was shown.
+    """
+
+    explained: float
+    permuted: np.ndarray
+    shifted: np.ndarray
+    grey: float
+    neurons: int
+    has_movie: bool
+
+    @property
+    def p(self) -> float:
+        """Share of controls that are explained as well, of the control that does better; 0..1."""
+        shares = [(1 + np.sum(each >= self.explained)) / (1 + len(each)) for each in (self.permuted, self.shifted)]
+        return float(max(shares))
+
+    @property
+    def found(self) -> bool:
+        """Whether there is something to see: activity is explained better than 19 of 20 controls."""
+        return self.p <= SIGNIFICANT
+
+    @property
+    def sentence(self) -> str:
+        """For people, with what cannot be known."""
+        verdict = "there is a movie in this activity" if self.found else "nothing to see"
+        told = (
+            f"{verdict}: held-out neurons are explained at r = {self.explained:.3f}, permuted neurons at "
+            f"{self.permuted.mean():.3f}, shifted in time at {self.shifted.mean():.3f}, a grey screen at "
+            f"{self.grey:.3f} (p = {self.p:.3f}, {self.neurons} neurons)"
+        )
+        return told if self.has_movie else f"{told}; {UNCHECKED}"
+
+    def as_values(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "found": self.found,
+            "explained": self.explained,
+            "permuted": float(self.permuted.mean()),
+            "shifted": float(self.shifted.mean()),
+            "grey": self.grey,
+            "p": self.p,
+            "neurons": self.neurons,
+            "has_movie": self.has_movie,
+            "sentence": self.sentence,
+        }
+
+
+def evidence_of_a_movie(
+    trial: Trial,
+    encoders: Sequence[Encoder],
+    mask: AlphaMask,
+    config: ReconstructionConfig | None = None,
+    *,
+    controls: int = 199,
+    seed: int = 0,
+    **others: Any,
+) -> Evidence:
+    """Reconstruct from half of the neurons and see what the movie says about the others; no true movie is needed.
+
+    A movie that fits noise explains the neurons it was fitted to and no others. What neurons have in common, a gain
+    that goes up and down, is explained as well when they are permuted; what recurs in time as well when it is shifted.
+
+    Parameters
+    ----------
+    trial
+        With recorded activity, with or without a movie.
+    encoders
+        One or more, bound to this mouse.
+    mask
+        Transparency mask of this mouse.
+    config
+        Every setting; None: the "fast" preset.
+    controls
+        Permutations of the neurons.
+    seed
+        Of the halves and of the permutations.
+    others
+        Everything else of `RunInputs` but the neurons, by name.
+
+    Returns
+    -------
+    Evidence
+        `found`, `p` and a `sentence`.
+
+    Raises
+    ------
+    VidreconError
+        As `reconstruct`; too few neurons, or a clip that is too short to shift.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> sample = vr.find_sample()
+    >>> clip = vr.open_session(sample.session).trial(0).part(0, 64)
+    >>> encoder = vr.load_encoder(sample.encoders[0], device="cpu")
+    >>> config = vr.ReconstructionConfig.preset("fast", steps=4)
+    >>> vr.evidence_of_a_movie(clip, [encoder], vr.AlphaMask.load(sample.mask), config).found
+    True
+    """
+    config = ReconstructionConfig.preset("fast") if config is None else config
+    config = config.changed(track_every=max(config.steps, 1), track_responses=False)
+    recorded = trial.require_responses()
+    fitted = NeuronSet.random(len(recorded), HALF, seed)
+    result = reconstruct(trial, encoders, mask, config, neurons=fitted, **others)
+    assert result.predicted_activity is not None
+    level = np.full_like(trial.video, result.provenance.get("movies", {}).get("level", config.initial_level))
+    streams = trial.behavior, trial.pupil_center
+    blank = np.mean([predicted(encoder, level, *streams, clip=trial.name) for encoder in encoders], axis=0)
+    skipped = min(config.track_skip_frames, int(MOST_SKIPPED * trial.frames))
+    frames, held_out = measured_frames(trial.frames, skipped), ~fitted.keep
+    recorded, blank = recorded[held_out, frames], blank[held_out, frames]
+    added = result.predicted_activity[held_out, frames] - blank
+    active = (recorded.std(axis=1) > 0) & (added.std(axis=1) > 0)
+    if active.sum() < FEWEST_NEURONS or recorded.shape[1] < FEWEST_FRAMES:
+        raise ConfigError(
+            f"{trial.name}: expected at least {FEWEST_NEURONS} active neurons to hold out and "
+            f"{FEWEST_FRAMES} measured frames, found {int(active.sum())} and {recorded.shape[1]}"
+        )
+    units = _unit(recorded[active])
+    movie, chance = _unit(added[active]), np.random.default_rng(seed)
+
+    def explained(wanted: np.ndarray) -> float:
+        return float((movie * wanted).sum(axis=1).mean())
+
+    shifts = range(LEAST_SHIFT_FRAMES, units.shape[1] - LEAST_SHIFT_FRAMES + 1)
+    return Evidence(
+        explained=explained(units),
+        permuted=np.array([explained(units[chance.permutation(len(units))]) for _ in range(controls)]),
+        shifted=np.array([explained(np.roll(units, shift, axis=1)) for shift in shifts]),
+        grey=float((_unit(blank[active]) * units).sum(axis=1).mean()),
+        neurons=int(active.sum()),
+        has_movie=trial.has_movie,
+    )
+
+
+def _unit(activity: np.ndarray) -> np.ndarray:
+    """Rows of mean 0 and length 1, so that products of two add up to their correlation; 0 where nothing changes."""
+    centred = activity - activity.mean(axis=1, keepdims=True, dtype=np.float64)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    return np.asarray(centred / np.maximum(length, np.finfo(np.float64).tiny))
