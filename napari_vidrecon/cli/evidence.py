@@ -41,7 +41,7 @@ def evidence(
     config = ReconstructionConfig.preset(preset)
     recording = open_session(session)
     chosen = inputs.choose_trials(recording, trial or [], trials)
-    alpha = inputs.open_mask(mask)
+    alpha = inputs.open_mask(mask, recording)
     encoders = inputs.open_encoders(encoder, recording, mouse, device, force_mouse)
     told = []
     for trial_id in chosen:
