@@ -86,6 +86,7 @@ torture: $(VENV)/.tools system-packages ## damaged files, kills, lying servers, 
 	$(BIN)/python -m benchmarks.safety.surroundings || failed="$$failed surroundings"; \
 	$(DISPLAY_HERE) $(BIN)/python -m benchmarks.safety.monkey --seeds 10 --cycles 1000 \
 		|| failed="$$failed monkey"; \
+	$(DISPLAY_HERE) $(BIN)/python benchmarks/viewer_responsiveness.py --turns 0 --docks 50 || failed="$$failed docks"; \
 	[ -z "$$failed" ] || { echo "ended badly:$$failed"; exit 1; }
 
 clean: ## remove .venv, the site and what the demo wrote

@@ -3,6 +3,7 @@
     python benchmarks/viewer_responsiveness.py                          # prints a table
     python benchmarks/viewer_responsiveness.py --json window.json       # and writes the numbers
     python benchmarks/viewer_responsiveness.py --cycles 200             # also starts and stops so often
+    python benchmarks/viewer_responsiveness.py --turns 0 --docks 50     # opens and closes docks and sessions so often
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/viewer_responsiveness.py     # without a display
 
 The sample is opened in a real window. Lateness is how much too late a 10 ms timer of the event loop fires: what a
@@ -31,6 +32,7 @@ import psutil
 
 PROBE_SECONDS = 0.010
 WARM_UP_STEPS = 3
+FIRST_DOCKS, DOCK_SECONDS = 10, 0.2
 WARM_UP_CYCLES = 12
 """Threads of the encoder and their workspaces are made in the first runs and kept: that is no growth."""
 LEAST = {"pictures of the reconstruction a second": 10.0}
@@ -42,6 +44,7 @@ BUDGETS = {
     "cost of the live view, %": 5.0,
     "cost of the live view with what lies between steps, %": 5.0,
     "memory grown over the cycles, MB": 50.0,
+    "memory grown over docks and sessions, MB": 50.0,
 }
 
 
@@ -95,7 +98,7 @@ class LatenessProbe:
         return float(np.percentile(self.late_ms, percent)) if self.late_ms else float("nan")
 
 
-def measure(steps: int, turns: int, cycles: int) -> dict[str, float]:
+def measure(steps: int, turns: int, cycles: int, docks: int) -> dict[str, float]:
     """Open the sample in a window and measure everything."""
     import napari
     from qtpy.QtWidgets import QApplication
@@ -136,6 +139,8 @@ def measure(steps: int, turns: int, cycles: int) -> dict[str, float]:
         measured |= compare(model, controller, live, turns)
     if cycles:
         measured |= endure(widget, cycles)
+    if docks:
+        measured |= close_and_open(viewer, widget, docks)
     viewer.close()
     return measured
 
@@ -237,6 +242,39 @@ def endure(widget, cycles: int) -> dict[str, float]:
     }
 
 
+def close_and_open(viewer, widget, cycles: int) -> dict[str, float]:
+    """Open and close docks and sessions many times; memory after the tenth and at the end."""
+    from napari_vidrecon.viewer.studies.studies_widget import Studies
+    from napari_vidrecon.viewer.traces import Traces
+
+    process, memory = psutil.Process(), 0.0
+    for cycle in range(cycles):
+        docks = [
+            viewer.window.add_dock_widget(made(viewer), name=f"{made.__name__} {cycle}", area="right")
+            for made in (Studies, Traces)
+        ]
+        wait_s(DOCK_SECONDS)
+        for dock in docks:
+            viewer.window.remove_dock_widget(dock)
+        del docks, dock
+        widget.open_sample()
+        wait_s(DOCK_SECONDS)
+        if cycle + 1 == FIRST_DOCKS:
+            gc.collect()
+            memory = process.memory_info().rss
+    gc.collect()
+    return {
+        "cycles of docks and sessions": cycles,
+        "memory grown over docks and sessions, MB": (process.memory_info().rss - memory) / 1e6,
+    }
+
+
+def wait_s(seconds: float) -> None:
+    """Let the event loop run for a while."""
+    end = time.perf_counter() + seconds
+    wait(lambda: time.perf_counter() >= end)
+
+
 def names_of_tasks() -> Counter[str]:
     """Names of all threads of this process, those of libraries included, where the system tells."""
     names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
@@ -258,11 +296,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=25, help="steps of each run")
     parser.add_argument("--turns", type=int, default=5, help="pairs of runs with and without the window")
     parser.add_argument("--cycles", type=int, default=0, help="starts and stops to endure")
+    parser.add_argument("--docks", type=int, default=0, help="times that docks and sessions are opened and closed")
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["VIDRECON_RUNS"] = os.environ["VIDRECON_STATE"] = folder
-        measured = measure(chosen.steps, chosen.turns, chosen.cycles)
+        measured = measure(chosen.steps, chosen.turns, chosen.cycles, chosen.docks)
     import torch
 
     about = {
@@ -275,6 +314,9 @@ def main() -> None:
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     if chosen.json:
         chosen.json.write_text(json.dumps({"measured": measured, "budgets": BUDGETS, "machine": about}, indent=1))
+    grown = "memory grown over docks and sessions, MB"
+    if measured.get(grown, 0.0) > BUDGETS[grown]:
+        raise SystemExit(f"{grown}: {measured[grown]:.0f}, expected at most {BUDGETS[grown]:.0f}")
 
 
 if __name__ == "__main__":

@@ -25,13 +25,23 @@ def take_size(folder: Path, size: str, run: Path | None) -> None:
     """Take all pictures of one size."""
     words, _, scale = size.partition("@")
     width, height = (int(int(each) / float(scale or 1)) for each in words.split("x"))
-    from screenshots import Photographer
+    from PIL import Image
+    from screenshots import SETTLE_S, Photographer
 
     from napari_vidrecon.viewer.contributions import commands
     from napari_vidrecon.viewer.model import Layout
     from napari_vidrecon.viewer.opening import open_sample
 
-    photo = Photographer(folder)
+    class Whole(Photographer):
+        """Saves pictures as large as the window is."""
+
+        def take(self, name: str) -> None:
+            self.wait(SETTLE_S)
+            pixels = self.viewer.screenshot(canvas_only=False, flash=False)
+            Image.fromarray(pixels).convert("RGB").save(self.folder / f"{name}.png")
+            print(self.folder / f"{name}.png", flush=True)
+
+    photo = Whole(folder)
     window, model, pages = commands.main_window_of(photo.viewer), photo.model, photo.dock.pages
     window.resize(width, height)
     window.move(0, 0)

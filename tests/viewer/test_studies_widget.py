@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -312,9 +313,10 @@ def test_docks_may_be_closed_and_opened_and_garbage_collected_while_a_study_meas
 
     study = Study("tiny", "A tiny study", "Fig. 0", tiny_runs, measured_slowly)
     monkeypatch.setattr(catalogue, "STUDIES", (study,))
-    viewer = make_napari_viewer_proxy()
+    viewer, docks = make_napari_viewer_proxy(), weakref.WeakSet[Studies]()
     for cycle in range(FEW_CYCLES):
         dock = Studies(viewer)
+        docks.add(dock)
         window = viewer.window.add_dock_widget(dock, name=f"Studies {cycle}", area="right")
         dock.form.take_list(mice_file)
         dock.form.take_folder(tmp_path / f"out{cycle}")
@@ -329,6 +331,10 @@ def test_docks_may_be_closed_and_opened_and_garbage_collected_while_a_study_meas
         until(qtbot, lambda controller=controller: not controller.busy)
         assert controller.fault == ""
         assert (tmp_path / f"out{cycle}" / "tiny" / "index.html").is_file()
+    # Nothing holds a dock that was closed: fifty of them would take a window's memory.
+    qtbot.wait(50)
+    gc.collect()
+    assert not docks
 
 
 @pytest.mark.window
