@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from scipy.fft import idctn
 
-from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.decoder import Decoder, rooted
 from napari_vidrecon.reconstruction.live_record import LATE, LOST, SEEN, Block, LiveRecord
@@ -103,9 +102,9 @@ class LivePicture:
     number
         Of its frame, as the sender counts.
     picture
-        (36, 64) float32, 0..255.
+        (rows, columns) float32, 0..255.
     truth
-        (36, 64) what was shown, or None where that is not known.
+        (rows, columns) what was shown, or None where that is not known.
     latency_s
         After its frame, seconds.
     """
@@ -130,9 +129,9 @@ class Stretch:
     behavior, pupil_center
         (2, T).
     pictures
-        (T, 36, 64), 0..255.
+        (T, rows, columns), 0..255.
     truth
-        (T, 36, 64) what was shown; of one grey level where that is not known.
+        (T, rows, columns) what was shown; of one grey level where that is not known.
     """
 
     start: int
@@ -210,17 +209,12 @@ class LiveSession:
                 f"decoder: expected lags within {LONGEST_GAP_FRAMES} frames for a live session, found "
                 f"{min(decoder.lags_frames)} to {max(decoder.lags_frames)}; fit one with: vidrecon decoder --causal"
             )
-        if decoder.size_px != (SCREEN_ROWS, SCREEN_COLUMNS):
-            raise ConfigError(
-                f"decoder: expected one of movies of {SCREEN_ROWS}x{SCREEN_COLUMNS} pixels for a live session, found "
-                f"{decoder.size_px[0]}x{decoder.size_px[1]}; other screens cannot be shown live yet"
-            )
         self.decoder, self.record, self.refiner = decoder, record, refiner
         before = {} if record is None else record.told_before
         self.counts, self.latencies = LiveCounts.of(before), Latencies()
         self._clock, self._frame_s = clock, 1 / frame_rate_hz
         self._usual = np.concatenate([behavior, pupil_center]).astype(np.float32)
-        count, screen = RING_FRAMES, (SCREEN_ROWS, SCREEN_COLUMNS)
+        count, screen = RING_FRAMES, decoder.size_px
         self._activity, self._root = (np.zeros((count, decoder.neurons), np.float32) for _ in range(2))
         self._pictures = np.full((count, *screen), decoder.level, np.float32)
         self._truth = np.full((count, *screen), decoder.level, np.float32)
@@ -393,7 +387,7 @@ class LiveSession:
         oldest = max(self._part, self._next - RING_FRAMES + LONGEST_GAP_FRAMES)
         again = {late - lag for late in self._amended for lag in self.decoder.lags_frames}
         indices = np.array([*sorted(each for each in again if oldest <= each < first), *range(first, last)], np.int64)
-        movie: np.ndarray = np.zeros((0, SCREEN_ROWS, SCREEN_COLUMNS), np.float32)
+        movie: np.ndarray = np.zeros((0, *self.decoder.size_px), np.float32)
         if len(indices):
             looked_at = np.clip(lags[:, None] + indices, self._part, self._next - 1) % RING_FRAMES
             expected, self._prepared = self._prepared, None
@@ -427,7 +421,7 @@ class LiveSession:
         )
 
     def _decode(self, looked_at: np.ndarray, prepared: np.ndarray | None) -> np.ndarray:
-        """(T, 36, 64) pictures from the places of (lags, T) frames; as `Decoder.movie`."""
+        """(T, rows, columns) pictures from the places of (lags, T) frames; as `Decoder.movie`."""
         decoder = self.decoder
         if prepared is None:
             pairs = zip(looked_at, decoder.weights, strict=True)
@@ -435,7 +429,7 @@ class LiveSession:
         else:
             now = decoder.lags_frames.index(0)
             coefficients = prepared + self._root[looked_at[now]] @ decoder.weights[now]
-        spectrum = np.zeros((looked_at.shape[1], SCREEN_ROWS, SCREEN_COLUMNS), np.float32)
+        spectrum = np.zeros((looked_at.shape[1], *decoder.size_px), np.float32)
         spectrum[:, decoder.frequencies[:, 0], decoder.frequencies[:, 1]] = coefficients
         return (decoder.level + idctn(spectrum, axes=(1, 2), norm="ortho")).astype(np.float32)
 

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
 from napari_vidrecon.errors import RunError, StorageError, VidreconError
 from napari_vidrecon.reconstruction.run_folder import FORMAT, GROWING, check_replaceable, read_attributes_of_run
 from napari_vidrecon.storage import disk_errors, parse_json, read_bytes
@@ -56,6 +55,28 @@ class Block:
     values: np.ndarray
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Of a frame.
+
+    Parameters
+    ----------
+    neurons
+        Of its activity.
+    size_px
+        Rows and columns of its picture.
+    """
+
+    neurons: int
+    size_px: tuple[int, int]
+
+    def of(self, name: str, frames: int) -> tuple[int, ...]:
+        """Shape of so many frames of an array, as it is on disk."""
+        if name == "target":
+            return (self.neurons, frames)
+        return (frames,) if name in TIME_ARRAYS else (frames, *self.size_px)
+
+
 class LiveRecord:
     """Writes what was seen, in a thread of its own, so that nobody waits for a disk.
 
@@ -66,9 +87,11 @@ class LiveRecord:
     attributes
         Of the run, as `Reconstruction.save` writes them; `provenance` holds a `fingerprint`.
     alpha
-        (36, 64) of the mask.
+        Of the mask.
     neurons
         Of the mouse.
+    size_px
+        Rows and columns of the movies.
     replace
         Another run that stands there is replaced; otherwise that is an error.
 
@@ -81,9 +104,16 @@ class LiveRecord:
     """
 
     def __init__(
-        self, path: Path, attributes: dict[str, Any], alpha: np.ndarray, neurons: int, *, replace: bool = False
+        self,
+        path: Path,
+        attributes: dict[str, Any],
+        alpha: np.ndarray,
+        neurons: int,
+        size_px: tuple[int, int],
+        *,
+        replace: bool = False,
     ) -> None:
-        self.path, self._attributes, self._neurons = path, attributes, neurons
+        self.path, self._attributes, self._sizes = path, attributes, Sizes(neurons, size_px)
         self._alpha = np.asarray(alpha)
         check_replaceable(path)
         self._replaces = False
@@ -123,7 +153,7 @@ class LiveRecord:
             told, seconds = there["live"], there.get("wall_seconds")
             self.told_before = told if isinstance(told, dict) else {}
             self._seconds_before = float(seconds) if isinstance(seconds, (int, float)) else 0.0
-            return min(_length(self.path, name, self._neurons) for name in (*LONG_ARRAYS, *TIME_ARRAYS))
+            return min(_length(self.path, name, self._sizes) for name in (*LONG_ARRAYS, *TIME_ARRAYS))
         if not replace:
             raise RunError(
                 f"{self.path}: expected this live session or nothing, found another run; give --overwrite to replace "
@@ -218,7 +248,7 @@ class LiveRecord:
             self._chunks.popitem(last=False)
         if length != self.frames:
             for name in (*LONG_ARRAYS, *TIME_ARRAYS):
-                self._swap_in(name, json.dumps(_described(name, length, self._neurons)))
+                self._swap_in(name, json.dumps(_described(name, length, self._sizes)))
         self._swap_in("", text)
         self.frames = length
 
@@ -239,14 +269,14 @@ class LiveRecord:
         key = name, number
         if key not in self._chunks:
             there = number * CHUNK_FRAMES < self.frames
-            shape, dtype = _chunk_shape(name, self._neurons, CHUNK_FRAMES), TIME_ARRAYS.get(name, "float32")
+            shape, dtype = self._sizes.of(name, CHUNK_FRAMES), TIME_ARRAYS.get(name, "float32")
             new = np.zeros(shape, dtype)
             self._chunks[key] = self._read(name, number) if there else new.T if name == "target" else new
         self._chunks.move_to_end(key)
         return self._chunks[key]
 
     def _read(self, name: str, number: int, frames: int = CHUNK_FRAMES) -> np.ndarray:
-        shape = _chunk_shape(name, self._neurons, frames)
+        shape = self._sizes.of(name, frames)
         values = np.fromfile(self._file(name, number), TIME_ARRAYS.get(name, "float32")).reshape(shape)
         return values.T if name == "target" else values
 
@@ -269,12 +299,14 @@ class LiveRecord:
                 (self.path / DESCRIPTION).unlink()
         (self.path / "live").mkdir(parents=True, exist_ok=True)
         self._swap_in("live", json.dumps(_group({})))
-        keep = np.ones(self._neurons, bool)
+        keep = np.ones(self._sizes.neurons, bool)
         for name, values in {"keep": keep, "alpha": self._alpha}.items():
             chunk = self.path.joinpath(name, "c", *("0" for _ in values.shape))
             chunk.parent.mkdir(parents=True, exist_ok=True)
             chunk.write_bytes(np.ascontiguousarray(values).tobytes())
-            axes = ["neuron"] if name == "keep" else ["row", "column"]
+            # A mask may have the published square canvas around the screen.
+            axes = ["row", "column"] if values.shape == self._sizes.size_px else ["alpha_0", "alpha_1"]
+            axes = ["neuron"] if name == "keep" else axes
             self._swap_in(name, json.dumps(_array(list(values.shape), list(values.shape), values.dtype.name, axes)))
 
     def _swap_in(self, name: str, text: str) -> None:
@@ -284,16 +316,9 @@ class LiveRecord:
         draft.replace(folder / DESCRIPTION)
 
 
-def _chunk_shape(name: str, neurons: int, frames: int) -> tuple[int, ...]:
-    """As it is on disk."""
-    if name == "target":
-        return (neurons, frames)
-    return (frames,) if name in TIME_ARRAYS else (frames, SCREEN_ROWS, SCREEN_COLUMNS)
-
-
-def _described(name: str, frames: int, neurons: int) -> dict[str, Any]:
-    chunk = list(_chunk_shape(name, neurons, min(frames, CHUNK_FRAMES)))
-    shape = list(_chunk_shape(name, neurons, frames))
+def _described(name: str, frames: int, sizes: Sizes) -> dict[str, Any]:
+    chunk = list(sizes.of(name, min(frames, CHUNK_FRAMES)))
+    shape = list(sizes.of(name, frames))
     axes = ["neuron", "time"] if name == "target" else ["time", "row", "column"][: len(chunk)]
     return _array(shape, chunk, TIME_ARRAYS.get(name, "float32"), axes)
 
@@ -324,14 +349,14 @@ def _group(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {"zarr_format": 3, "node_type": "group", "attributes": told}
 
 
-def _length(path: Path, name: str, neurons: int) -> int:
+def _length(path: Path, name: str, sizes: Sizes) -> int:
     """Frames that an array of a live session says it has."""
     file = path / name / DESCRIPTION
     told = parse_json(read_bytes(file, most=LONGEST_ARRAY_DESCRIPTION_BYTES, expected="an array of a live session"))
     shape = told.get("shape") if isinstance(told, dict) else None
     frames = shape[_time_axis(name)] if isinstance(shape, list) and len(shape) > _time_axis(name) else None
-    if type(frames) is not int or told != json.loads(json.dumps(_described(name, frames, neurons))):
+    if type(frames) is not int or told != json.loads(json.dumps(_described(name, frames, sizes))):
         raise StorageError(
-            f"{path}: expected a live session of {neurons} neurons, found another {name}; choose another"
+            f"{path}: expected a live session of {sizes.neurons} neurons, found another {name}; choose another"
         )
     return frames

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.encoders.encoder import Canvas
+from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.live import LivePicture, LiveSession, Stretch
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.movie_statistics import MovieStatistics
     from napari_vidrecon.sessions.session import Session
 
+SAME_RATE = 0.01
 WINDOW_FRAMES, MARGIN_FRAMES = 96, 16
 LONGEST_WAIT_S = 0.02
 """For the next frame; then somebody may ask to stop."""
@@ -202,10 +204,15 @@ class LiveInputs:
     config: ReconstructionConfig | None = None
     source: str = ""
 
+    @property
+    def chosen_mask(self) -> AlphaMask:
+        """The mask, or the whole screen."""
+        return self.mask or AlphaMask.full(Canvas.of_screen(*self.session.screen.size_px))
+
     def attributes(self) -> dict[str, Any]:
         """Of the run, as a run's folder keeps them."""
         config = self.config or ReconstructionConfig.preset("fast")
-        session, decoder, mask = self.session, self.decoder, self.mask or AlphaMask.full()
+        session, decoder, mask = self.session, self.decoder, self.chosen_mask
         started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         name = f"live {started[:16].replace('T', ' ')}"
         names = [each.spec.name for each in self.encoders]
@@ -276,7 +283,9 @@ def begin_live(inputs: LiveInputs, path: Path | None, *, replace: bool = False) 
     Raises
     ------
     ConfigError
-        The decoder is of another mouse.
+        The decoder is of another mouse or screen.
+    EncoderError
+        An encoder is of another frame rate.
     MaskError
         No pixel would be refined.
     RunError
@@ -286,15 +295,27 @@ def begin_live(inputs: LiveInputs, path: Path | None, *, replace: bool = False) 
     """
     session, decoder = inputs.session, inputs.decoder
     decoder.require_neurons(session.n_neurons, session.name)
+    if decoder.size_px != session.screen.size_px:
+        expected, found = ("x".join(map(str, each)) for each in (session.screen.size_px, decoder.size_px))
+        raise ConfigError(
+            f"decoder: expected one of movies of {expected} pixels, found {found}; fit one for this session"
+        )
     behavior, pupil_center = session.average_behavior()
-    mask = inputs.mask or AlphaMask.full()
+    mask = inputs.chosen_mask
+    for encoder in inputs.encoders:
+        # As `reconstruction.inputs.check_rate`, before there is a clip.
+        if abs(encoder.spec.frame_rate_hz - session.frame_rate_hz) > SAME_RATE * session.frame_rate_hz:
+            raise EncoderError(
+                f"{encoder.spec.name}: expected an encoder of {session.frame_rate_hz:g} frames a second, found one of "
+                f"{encoder.spec.frame_rate_hz:g}; train an encoder on this session"
+            )
     refiner = None
     if inputs.encoders:
         about = {"frame_rate_hz": session.frame_rate_hz, "config": inputs.config, "movies": session.movie_statistics}
         refiner = WindowOptimisation(inputs.encoders, mask, decoder, **about)  # type: ignore[arg-type]
     record = None
     if path is not None:
-        record = LiveRecord(path, inputs.attributes(), mask.alpha, session.n_neurons, replace=replace)
+        record = LiveRecord(path, inputs.attributes(), mask.alpha, session.n_neurons, decoder.size_px, replace=replace)
     return LiveSession(
         decoder, behavior, pupil_center, frame_rate_hz=session.frame_rate_hz, record=record, refiner=refiner
     )

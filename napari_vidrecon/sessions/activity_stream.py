@@ -32,7 +32,6 @@ LARGEST_NUMBER = 2**53
 MOST_WAITING = 300
 """Frames that wait to be taken; more than ten seconds of them would show the past."""
 POLL_MILLISECONDS = 50
-SCREEN = (36, 64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +53,7 @@ class ActivityFrame:
     pupil_center
         (2,) eye position, or None.
     picture
-        (36, 64) what was shown, where that is known: in a replay.
+        (rows, columns) what was shown, where that is known: in a replay.
     stream
         Name of the recording; another name, and numbers begin anew.
     """

@@ -33,6 +33,8 @@ PICTURE_MILLISECONDS = 80
 PLATFORM = "xcb"
 """Qt's name of the X Window System: there a window inside a window is sure to let the mouse through."""
 LONGEST_WAY_SECONDS = 3.0
+UNKNOWN_LEVEL = 64.0
+"""Grey level that stands for a movie of which nothing is known."""
 
 
 class LivePicture:
@@ -155,6 +157,64 @@ class LivePicture:
             training, evaluation = (model.mask.binary(each) for each in made_from[1:])
             self._masks, self._outlines = made_from, image_of(mask_tile(training, evaluation))
         return self._outlines
+
+
+class PicturesOfNow:
+    """The pictures of a live session over the tiles of stimulus and reconstruction, while it goes on.
+
+    Where they cannot be, for the reasons that a `LivePicture` has, the dock is where they are seen.
+
+    Parameters
+    ----------
+    live_picture
+        Of the same window; the run that it shows goes before.
+    """
+
+    def __init__(self, live_picture: LivePicture) -> None:
+        self._over = live_picture
+        self._held: list[PictureWindow] = []
+        weakref.finalize(self, let_go, self._held)
+
+    @property
+    def windows(self) -> list[PictureWindow]:
+        """Where they are drawn: what was shown, what is seen; none at rest."""
+        return list(self._held)
+
+    def show(self, truth: np.ndarray | None, picture: np.ndarray) -> None:
+        """Show what is seen now.
+
+        Parameters
+        ----------
+        truth
+            (rows, columns) grey levels of what was shown, or None where that is not known.
+        picture
+            Of what is seen.
+        """
+        over, board = self._over, self._over._board
+        main = over._main
+        canvas = None if main is None else canvas_of(main)
+        if main is None or canvas is None or not over.possible or board.model.state == RunState.RUNNING:
+            self.close()
+            return
+        if not self._held:
+            self._held += [PictureWindow(), PictureWindow()]
+            for window in self._held:
+                window.setParent(main.windowHandle())
+        unknown = np.full_like(picture, UNKNOWN_LEVEL)
+        for window, role, levels in (
+            (self._held[0], Role.STIMULUS, unknown if truth is None else truth),
+            (self._held[1], Role.RECONSTRUCTION, picture),
+        ):
+            layer = board.layers.adopt(role, Image)
+            tile, whole = place_of(board, board.layout.movie(board.movies.number_of(role)), canvas, main)
+            shown = tile.intersected(QRectF(whole))
+            if layer is not None and not shown.isEmpty():
+                at = shown.toAlignedRect() & whole
+                window.show_picture(coloured(layer, levels), over._masks_drawn(), tile, at)
+
+    def close(self) -> None:
+        """Show the board itself again."""
+        let_go(self._held)
 
 
 def coloured(layer: Image, levels: np.ndarray) -> QImage:

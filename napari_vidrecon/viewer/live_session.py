@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QTimer, Signal
+
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 from napari_vidrecon.viewer.background import Background
+from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.model import RunState
 from napari_vidrecon.viewer.opening import open_run
 from napari_vidrecon.viewer.runs.folders import new_run_folder
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
     from napari_vidrecon.viewer.model import ReconstructionModel
 
+PICTURE_MILLISECONDS = 16
 REFINED_BEHIND_S = 8.0
 """How far behind the newest picture the refined ones are shown: as long as a window and its optimisation take."""
 NO_DECODER = "Choose or fit a decoder first, under What: it makes the pictures."
@@ -38,7 +42,7 @@ class LiveView:
     newest
         The newest picture.
     earlier
-        (36, 64) that of some seconds ago, as it is now; None before there is one.
+        (rows, columns) that of some seconds ago, as it is now; None before there is one.
     refined
         Whether the optimisation has refined it.
     told
@@ -143,6 +147,9 @@ class LiveController(Background):
         The newest; None before there is one.
     """
 
+    seen = Signal(object)
+    """A `LiveView`, as often as the window can."""
+
     def __init__(
         self, model: ReconstructionModel, runs_folder: Callable[[], Path], parent: QObject | None = None
     ) -> None:
@@ -150,6 +157,9 @@ class LiveController(Background):
         self.model, self.choices = model, LiveChoices()
         self.view: LiveView | None = None
         self._runs_folder = runs_folder
+        self._looked_at: LiveView | None = None
+        self._pictures = QTimer(self, interval=PICTURE_MILLISECONDS)
+        self._pictures.timeout.connect(self._look)
 
     def start(self) -> None:
         """Begin; what cannot be is told in one line."""
@@ -161,6 +171,7 @@ class LiveController(Background):
                 self.model.message.emit(plan, True)
                 return
             self.view = None
+            self._pictures.start()
             self.begin(Job(lambda job: _live(plan, job, self._see), "vidrecon-live"))
 
     def _plan(self) -> LivePlan | str:
@@ -192,6 +203,18 @@ class LiveController(Background):
     def _see(self, view: LiveView) -> None:
         # From the thread: one name, of which the newest counts.
         self.view = view
+
+    @guarded
+    def _look(self) -> None:
+        view = self.view
+        if view is not None and view is not self._looked_at:
+            self._looked_at = view
+            self.seen.emit(view)
+
+    def on_end(self, job: Job) -> None:
+        """The last picture stays in the dock."""
+        self._look()
+        self._pictures.stop()
 
     def on_news(self, job: Job, news: LiveEnded) -> None:
         """It is over: what was seen comes on the board."""

@@ -27,8 +27,8 @@ from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.decoder_fit import DecoderFitController
 from napari_vidrecon.viewer.exporting import Exporter
 from napari_vidrecon.viewer.faults import FaultHook, Faults
-from napari_vidrecon.viewer.live_picture import LivePicture
-from napari_vidrecon.viewer.live_session import LiveController
+from napari_vidrecon.viewer.live_picture import LivePicture, PicturesOfNow
+from napari_vidrecon.viewer.live_session import LiveController, LiveView
 from napari_vidrecon.viewer.main_window import CanvasUpkeep, give_way, main_window_of
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
@@ -114,7 +114,11 @@ class Workspace(QObject):
             self.stage_bar.alone_asked.connect(self.movies_alone.toggle)
             self.live_picture = LivePicture(self.board, main_window)
             self.player.pictures = PlayedPictures(self.board, main_window)
+            self.pictures_of_now = PicturesOfNow(self.live_picture)
+            self.live.seen.connect(self._show_now)
+            self.live.changed.connect(self._show_board_again)
             self.destroyed.connect(self.live_picture.close)
+            self.destroyed.connect(self.pictures_of_now.close)
             self.destroyed.connect(self.player.pictures.close)
 
     def tell(self, text: str, is_error: bool) -> None:
@@ -127,6 +131,14 @@ class Workspace(QObject):
     def _tell_crashes(self) -> None:
         for log in crashes():
             self.tell(f"The last window ended with a crash; its runs are kept. For a report: {log}", True)
+
+    def _show_now(self, view: LiveView) -> None:
+        if self.live.busy:
+            self.pictures_of_now.show(view.newest.truth, view.newest.picture)
+
+    def _show_board_again(self) -> None:
+        if not self.live.busy:
+            self.pictures_of_now.close()
 
     def _show_fit(self) -> None:
         self.board.show_fitted_alpha(self.mask_fit.alpha)

@@ -52,6 +52,7 @@ def test_what_cannot_be_is_one_line_and_nothing_is_written(more, named: str, vid
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_what_a_killed_command_saw_is_on_disk(start_process, vidrecon, words, tmp_path: Path) -> None:
     zmq = pytest.importorskip("zmq")
     with zmq.Context() as context, context.socket(zmq.PUB) as sender:

@@ -25,11 +25,11 @@ def activity():
     return np.random.default_rng(1).gamma(0.5, 6.0, (NEURONS, FRAMES)).astype(np.float32)
 
 
-def small_decoder(lags: tuple[int, ...]) -> Decoder:
+def small_decoder(lags: tuple[int, ...], size_px: tuple[int, int] = (36, 64)) -> Decoder:
     random = np.random.default_rng(2)
     frequencies = np.array([[0, 0], [0, 1], [2, 3]])
     weights = random.normal(0, 20, (len(lags), NEURONS, 3)).astype(np.float32)
-    return Decoder(weights, np.ones(NEURONS, np.float32), lags, frequencies)
+    return Decoder(weights, np.ones(NEURONS, np.float32), lags, frequencies, size_px=size_px)
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +121,12 @@ def test_latency_is_that_of_pictures_after_their_frames_whatever_clock_the_sende
     assert live.latencies.quantile(0.995) == pytest.approx(0.21, abs=1e-2)
 
 
-def record_at(path, fingerprint="f"):
+def record_at(path, fingerprint="f", size_px=(36, 64)):
     provenance = {"fingerprint": fingerprint, "session": "small", "trial": -1, "mask_threshold": 0.5, "live": {}}
     provenance |= {"started": "now", "inputs": None, "evaluation_threshold": 1.0, "target": {"kind": "given"}}
     config = vr.ReconstructionConfig.preset("fast", steps=1).model_dump()
     attributes = {"config": config, "provenance": provenance, "history": {"step": [1]}, "levels": {}}
-    return LiveRecord(path, attributes, np.ones((36, 64), np.float32), NEURONS)
+    return LiveRecord(path, attributes, np.ones(size_px, np.float32), NEURONS, size_px)
 
 
 def test_what_was_seen_is_a_run_that_goes_on_after_every_end(causal, activity, tmp_path):
@@ -168,6 +168,16 @@ def test_a_kill_between_two_arrays_leaves_a_run_of_what_all_have(causal, activit
     run = vr.Reconstruction.load(tmp_path / "seen.zarr")
     np.testing.assert_allclose(run.video, expected(causal, activity)[:90], atol=1e-3)
     assert record_at(tmp_path / "seen.zarr").first == 90
+
+
+def test_a_screen_of_other_pixels_is_seen_as_well(activity, tmp_path):
+    decoder = small_decoder((-2, 0), (18, 16))
+    record = record_at(tmp_path / "seen.zarr", size_px=(18, 16))
+    live = live_of(decoder, record)
+    one_by_one(live, sent(activity, range(40)))
+    record.close()
+    np.testing.assert_allclose(shown_by(live), expected(decoder, activity[:, :40]), atol=1e-3)
+    assert np.array_equal(vr.Reconstruction.load(tmp_path / "seen.zarr").video, shown_by(live))
 
 
 def test_the_optimisation_refines_what_was_shown(

@@ -11,10 +11,12 @@ from qtpy.QtTest import QTest
 
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.sessions.session import open_session
+from napari_vidrecon.viewer import live_picture
 from napari_vidrecon.viewer.live_session import NO_DECODER, LiveController
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.panels.controls import choose
 from napari_vidrecon.viewer.panels.live_panel import LivePanel
+from napari_vidrecon.viewer.registry import workspace_of
 
 
 @pytest.fixture
@@ -75,3 +77,23 @@ def test_an_address_that_cannot_be_and_a_stimulus_without_activity_are_told(
     qtbot.waitUntil(lambda: not live.busy, timeout=30_000)
     assert "expected an address such as tcp://127.0.0.1:5555" in panel.news[-1][0]
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.long
+@pytest.mark.window
+def test_pictures_lie_over_the_board_while_a_session_goes_on(
+    qtbot, make_napari_viewer_proxy, make_model, small_decoder_file, monkeypatch
+):
+    workspace = workspace_of(make_napari_viewer_proxy(show=True))
+    model, live, over = make_model(workspace.model), workspace.live, workspace.pictures_of_now
+    monkeypatch.setattr(live_picture, "PLATFORM", live_picture.QGuiApplication.platformName())
+    model.set_settings(decoder=Decoder.load(small_decoder_file))
+    live.choices.source, live.choices.refine = "session", False
+    live.start()
+    qtbot.waitUntil(lambda: len(over.windows) == 2, timeout=30_000)
+    assert all(each.isVisible() for each in over.windows)
+    assert over.windows[0].position() != over.windows[1].position()
+    live.stop()
+    qtbot.waitUntil(lambda: not live.busy, timeout=30_000)
+    assert over.windows == []
+    assert model.shown is not None

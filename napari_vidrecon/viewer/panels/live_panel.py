@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QRectF, Qt, QTimer
+from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QImage, QPainter, QPaintEvent, QResizeEvent
 from qtpy.QtWidgets import QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_vidrecon.sessions.screen import USUAL_SCREEN
 from napari_vidrecon.viewer.live_session import NO_DECODER, REFINED_BEHIND_S, LiveController, LiveView
 from napari_vidrecon.viewer.panels.controls import FewLines, button, choice, form, row, tick
 from napari_vidrecon.viewer.plots import theme_colours
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 SOURCES = {"this trial, as it was recorded": "trial", "all trials of the session": "session", "a stream": "stream"}
 PLAIN = ""
 ABOUT_LINES, TOLD_LINES = 4, 3
-PICTURE_MILLISECONDS = 16
-ROWS, COLUMNS = 36, 64
 
 
 class LivePanel(QWidget):
@@ -50,12 +49,11 @@ class LivePanel(QWidget):
         self.pictures = explain(LivePictures(), "live_pictures")
         self.told = explain(FewLines(), "live_told")
         self._shown: LiveView | None = None
-        self._timer = QTimer(self, interval=PICTURE_MILLISECONDS)
-        self._timer.timeout.connect(self._show_newest)
         self._lay_out()
         for signal in (self._model.session_changed, self._model.settings_changed, self._model.encoders_changed):
             subscribe(self, signal, self._show)
         live.changed.connect(self._show)
+        live.seen.connect(self._show_newest)
         self._show()
 
     def _take_source(self, source: str) -> None:
@@ -81,10 +79,6 @@ class LivePanel(QWidget):
         self.start_button.setEnabled(not busy and model.session is not None and model.decoder is not None)
         self.stop_button.setEnabled(busy and not live.stopping)
         self.about.write(self._in_words(), PLAIN)
-        if busy and not self._timer.isActive():
-            self._timer.start()
-        elif not busy:
-            self._timer.stop()
         self._show_newest()
 
     def _in_words(self) -> str:
@@ -102,7 +96,7 @@ class LivePanel(QWidget):
         )
         return f"A picture for every frame of activity as it comes in, by the chosen decoder. {waits}"
 
-    def _show_newest(self) -> None:
+    def _show_newest(self, _view: LiveView | None = None) -> None:
         view = self._live.view
         if view is not None and view is not self._shown:
             self._shown = view
@@ -148,6 +142,7 @@ class LivePictures(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._tiles: Sequence[tuple[str, np.ndarray]] = ()
+        self._size_px: tuple[int, ...] = USUAL_SCREEN.size_px
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
 
     def show_view(self, view: LiveView) -> None:
@@ -157,6 +152,10 @@ class LivePictures(QWidget):
         if view.earlier is not None:
             state = "refined" if view.refined else "not refined"
             tiles.append((f"{REFINED_BEHIND_S:.0f} s ago, {state}", view.earlier))
+        size_px = view.newest.picture.shape
+        if size_px != self._size_px:
+            self._size_px = size_px
+            self._take_height()
         self._tiles = tiles
         self.update()
 
@@ -168,14 +167,18 @@ class LivePictures(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Pictures keep their shape: two rows of two."""
         super().resizeEvent(event)
-        self.setFixedHeight(2 * (self.width() // 2 * ROWS // COLUMNS + self.fontMetrics().lineSpacing()))
+        self._take_height()
+
+    def _take_height(self) -> None:
+        rows, columns = self._size_px
+        self.setFixedHeight(2 * (self.width() // 2 * rows // columns + self.fontMetrics().lineSpacing()))
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Enlarged as on the board: pixels stay squares."""
         painter = QPainter(self)
         line, gap = self.fontMetrics().lineSpacing(), self.fontMetrics().averageCharWidth() // 2
         width = (self.width() - gap) / 2
-        height = width * ROWS / COLUMNS
+        height = width * self._size_px[0] / self._size_px[1]
         for number, (caption, levels) in enumerate(self._tiles):
             left, top = (number % 2) * (width + gap), number // 2 * (height + line)
             painter.setPen(self.palette().text().color())
@@ -185,6 +188,6 @@ class LivePictures(QWidget):
 
 
 def _image(levels: np.ndarray) -> QImage:
-    """(36, 64) grey levels as a picture that owns its pixels."""
+    """(rows, columns) grey levels as a picture that owns its pixels."""
     grey = np.ascontiguousarray(np.clip(np.rint(levels), 0, 255), np.uint8)
     return QImage(grey.data, grey.shape[1], grey.shape[0], grey.shape[1], QImage.Format.Format_Grayscale8).copy()
