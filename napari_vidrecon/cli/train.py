@@ -27,7 +27,9 @@ def train(
     out: Annotated[
         Path, typer.Option(metavar="FILE.safetensors", help="Encoder to write; for several instances also a folder.")
     ],
-    architecture: Annotated[str | None, typer.Option(help="compact (default), dwiseneuro or factorised.")] = None,
+    architecture: Annotated[
+        str | None, typer.Option(help="compact (default), dwiseneuro, factorised or viv1t.")
+    ] = None,
     recipe: Annotated[
         list[str] | None,
         typer.Option(

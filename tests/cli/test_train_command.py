@@ -25,12 +25,19 @@ SMALL_FACTORISED = (
 )
 
 
+SMALL_VIV1T = (
+    *("--recipe", "emb_dim=8", "--recipe", "heads=2", "--recipe", "head_dim=4", "--recipe", "ff_dim=8"),
+    *("--recipe", "spatial_depth=1", "--recipe", "temporal_depth=1", "--recipe", "batch_size=2"),
+)
+
+
 @pytest.mark.parametrize(
     ("words", "architecture"),
     [
         (("--architecture", "dwiseneuro", *SMALL_DWISENEURO), "dwiseneuro"),
         (("--recipe", "true_batch_002", *SMALL_DWISENEURO), "dwiseneuro"),
         (("--architecture", "factorised", *SMALL_FACTORISED), "factorised"),
+        (("--architecture", "viv1t", *SMALL_VIV1T), "viv1t"),
         (("--recipe", "small_session", *SMALL), "compact"),
     ],
 )

@@ -33,8 +33,19 @@ SMALL = {
         "temporal_kernels": (3, 3),
         "spatial_strides": (4, 1),
     },
+    "viv1t": {
+        "emb_dim": 8,
+        "heads": 2,
+        "head_dim": 4,
+        "ff_dim": 12,
+        "ff_activation": "swiglu",
+        "spatial_depth": 1,
+        "temporal_depth": 1,
+        "register_tokens": 1,
+        "shifter_layers": 2,
+    },
 }
-CANVASES = {"dwiseneuro": Canvas(), "compact": Canvas(36, 64), "factorised": Canvas(36, 64)}
+CANVASES = {"dwiseneuro": Canvas(), "compact": Canvas(36, 64), "factorised": Canvas(36, 64), "viv1t": Canvas(36, 64)}
 
 
 def small_encoder(architecture: str) -> WindowEncoder:

@@ -9,6 +9,7 @@ import torch
 from napari_vidrecon.encoders.architectures.compact import CompactRecipe
 from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuroRecipe
 from napari_vidrecon.encoders.architectures.factorised import FactorisedRecipe
+from napari_vidrecon.encoders.architectures.viv1t import ViV1TRecipe
 from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.training.batches import DrawingAhead
@@ -35,6 +36,7 @@ DWISENEURO = DwiseNeuroRecipe(
 FACTORISED = FactorisedRecipe(
     channels=(4,), spatial_kernels=(5,), temporal_kernels=(3,), spatial_strides=(4,), steps=3, batch_size=4
 )
+VIV1T = ViV1TRecipe(emb_dim=8, heads=2, head_dim=4, ff_dim=8, spatial_depth=1, temporal_depth=1, steps=3, batch_size=4)
 RECIPES = {
     "compact, all switched on": COMPACT.model_copy(
         update={"cutmix_probability": 0.7, "mixing": "within_batch", "samples_per_mouse": 8, "patience": 3}
@@ -42,6 +44,7 @@ RECIPES = {
     "compact, in parts": COMPACT.model_copy(update={"mixing": "within_batch", "accumulated_parts": 2}),
     "published": DWISENEURO,
     "factorised": FACTORISED,
+    "viv1t": VIV1T,
 }
 TRIALS = [[0, 2], [0, 1, 2]]
 
