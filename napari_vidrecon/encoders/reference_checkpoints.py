@@ -1,7 +1,7 @@
 """Reference checkpoints (`.pth`): rebuilt by constructors of this program from plain values and tensors.
 
-Two kinds: DwiseNeuro, a dictionary with `params` and `nn_state_dict`, and the static models of Sensorium 2022, which
-are weights alone; their sizes are those of the tensors.
+Three kinds: DwiseNeuro, a dictionary with `params` and `nn_state_dict`; the static models of Sensorium 2022, which are
+weights alone, whose sizes are those of the tensors; and ViV1T, weights beside the settings of their training.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 
 from napari_vidrecon.encoders.architectures.sensorium2022 import ADDED_KERNEL, additions
 from napari_vidrecon.encoders.description import check_fit
+from napari_vidrecon.encoders.published_viv1t import TOKENS, published_viv1t
 from napari_vidrecon.encoders.stored_encoder import StoredEncoder
 from napari_vidrecon.errors import EncoderError, one_line
 from napari_vidrecon.storage import open_regular, reading
@@ -64,6 +65,12 @@ def read_reference(path: Path) -> StoredEncoder:
     stored = _as_published(stored)
     if isinstance(stored, dict) and STATIC in stored:
         return _static(path, size, stored)
+    if isinstance(stored, dict) and TOKENS in stored:
+        if not all(isinstance(name, str) and isinstance(each, StoredTensor) for name, each in stored.items()):
+            raise EncoderError(f"{path}: expected the weights of a ViV1T, found others among them")
+        _check_claim(path, size, stored)
+        sizes = {name: each.size for name, each in stored.items()}
+        return published_viv1t(path, sizes, lambda name: _tensor(stored[name]))
     if not isinstance(stored, dict) or not {"params", "nn_state_dict"} <= stored.keys():
         told = isinstance(stored, dict) and any(isinstance(each, StoredTensor) for each in stored.values())
         lacking = "weights alone, which do not tell the sizes of their encoder" if told else "neither in it"
