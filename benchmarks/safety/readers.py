@@ -79,7 +79,7 @@ def _ledger(kit: Kit) -> None:
 
 def _movie(name: str) -> Callable[[Kit], object]:
     def read(kit: Kit) -> object:
-        from napari_vidrecon.sessions.stimuli.movie_file import MovieFile
+        from napari_vidrecon.sessions.stimuli.stimulus import MovieFile
 
         return MovieFile(kit[name]).video()
 

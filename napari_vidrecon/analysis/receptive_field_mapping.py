@@ -15,7 +15,7 @@ from napari_vidrecon.encoders.chunks import chunk_that_fits
 from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.reconstruction.inputs import encoder_list
 from napari_vidrecon.sessions.screen import USUAL_SCREEN
-from napari_vidrecon.sessions.stimuli.patches import GREY_LEVEL, OFF_LEVEL, ON_LEVEL, OnOffPatches
+from napari_vidrecon.sessions.stimuli.synthetic import GREY_LEVEL, OFF_LEVEL, ON_LEVEL, OnOffPatches
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.settings import Settings, listed, of_kind, shown
 

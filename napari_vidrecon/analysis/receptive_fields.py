@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter
 from napari_vidrecon.analysis.gaussian_fits import FWHM_IN_SIGMAS, GaussianFits, fit_gaussians
 from napari_vidrecon.errors import StorageError, one_line
 from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
-from napari_vidrecon.sessions.stimuli.patches import OnOffPatches
+from napari_vidrecon.sessions.stimuli.synthetic import OnOffPatches
 from napari_vidrecon.storage import check_regular, parse_json, read_archive, reading, replacing_file
 
 Polarity = Literal["on", "off"]

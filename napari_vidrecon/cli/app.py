@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from napari_vidrecon.cli.streams import tell
+from napari_vidrecon.cli.report import tell
 from napari_vidrecon.errors import one_line
 from napari_vidrecon.version import __version__
 

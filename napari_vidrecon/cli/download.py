@@ -103,7 +103,7 @@ class _Fetching:
 
     def __call__(self, way: Sequence[PublicFile], folder: Path) -> Downloaded:
         """The thing, from the first of its addresses that gives it; the last one's fault goes on."""
-        from napari_vidrecon.cli.streams import tell
+        from napari_vidrecon.cli.report import tell
         from napari_vidrecon.errors import StorageError
 
         for file in way[:-1]:

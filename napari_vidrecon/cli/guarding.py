@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from napari_vidrecon.cli.streams import nobody_reads_stdout, open_closed_streams, settle_streams, tell
+from napari_vidrecon.cli.report import nobody_reads_stdout, open_closed_streams, settle_streams, tell
 from napari_vidrecon.errors import TROUBLESHOOTING, VidreconError, one_line
 
 NOBODY_READS = 1

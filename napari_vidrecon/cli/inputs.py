@@ -104,7 +104,7 @@ def open_stimulus(session: Session, file: Path, name: str | None = None) -> Tria
     StorageError
         It cannot be read, or is no movie of the screen.
     """
-    from napari_vidrecon.cli.arrays import read_movie
+    from napari_vidrecon.cli.options import read_movie
     from napari_vidrecon.sessions.stimuli.stimulus import GivenMovie, stimulus_trial
 
     return stimulus_trial(GivenMovie(name or file.stem, read_movie(file, session.screen)), session)

@@ -174,7 +174,7 @@ def teller(live: LiveSession, source: ActivitySource, stop: StopRequest, seconds
     Look
         For `drive_live`.
     """
-    from napari_vidrecon.cli.streams import tell
+    from napari_vidrecon.cli.report import tell
 
     at_terminal = sys.stderr is not None and sys.stderr.isatty()
     began = told = last = time.monotonic()

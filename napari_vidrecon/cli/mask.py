@@ -41,7 +41,7 @@ def mask(
     from napari_vidrecon.cli.options import checked, parse_settings
     from napari_vidrecon.cli.progress import Progress, StopRequest
     from napari_vidrecon.figures.frame import save_figure
-    from napari_vidrecon.figures.screen_maps import mask_figure
+    from napari_vidrecon.figures.matrix_figure import mask_figure
     from napari_vidrecon.reconstruction.mask_fitting import MaskProgress, MaskRecipe, fit_mask
     from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, mask_faults
     from napari_vidrecon.sessions.session import open_session

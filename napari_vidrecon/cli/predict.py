@@ -94,7 +94,7 @@ def _stimulus(recording: Session, clip: Trial | None, movie: Path | None) -> tup
     """Movie, behaviour and eye position of equal length."""
     import numpy as np
 
-    from napari_vidrecon.cli.arrays import read_movie
+    from napari_vidrecon.cli.options import read_movie
     from napari_vidrecon.errors import StorageError
 
     if movie is None:

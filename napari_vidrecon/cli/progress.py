@@ -10,7 +10,7 @@ import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from napari_vidrecon.cli.streams import tell
+from napari_vidrecon.cli.report import tell
 
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_A_MINUTE, MINUTES_AN_HOUR = 60, 60

@@ -107,7 +107,7 @@ def reconstruct(
     the same result; one that is complete is left alone. All trials are read before the first run begins; should
     one fail nevertheless, those before it that are complete stay.
     """
-    from napari_vidrecon.cli import arrays, inputs, report
+    from napari_vidrecon.cli import inputs, options, report
     from napari_vidrecon.cli.driven_run import drive_run, drive_together
     from napari_vidrecon.cli.options import parse_settings
     from napari_vidrecon.errors import ConfigError, RunError, VidreconError
@@ -145,7 +145,7 @@ def reconstruct(
     encoders = inputs.open_encoders(encoder, recording, mouse, device, force_mouse, **settings)
     measuring = inputs.open_encoders(target_encoder or [], recording, mouse, device, force_mouse, **settings)
     told = None if decoder is None else inputs.open_decoder(decoder, recording, force_mouse=force_mouse)
-    kept = arrays.choose_neurons(recording.n_neurons, ablate, ablation_seed, neurons)
+    kept = options.choose_neurons(recording.n_neurons, ablate, ablation_seed, neurons)
     given = target.endswith(".npy")
     variant = run_variant(frames, Path(target).stem if given else target, ablate, ablation_seed, ablation, neurons)
     if at_once > 1 and stop_after is not None:
@@ -159,7 +159,7 @@ def reconstruct(
             encoders,
             alpha,
             config,
-            target=arrays.read_activity(Path(target), recording.n_neurons, clip.frames) if given else target,
+            target=options.read_activity(Path(target), recording.n_neurons, clip.frames) if given else target,
             target_encoders=measuring or None,
             neurons=kept,
             ablation=ablation,  # type: ignore[arg-type]  # checked by the run

@@ -27,7 +27,7 @@ from napari_vidrecon.encoders.stored_encoder import StoredEncoder
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError
-from napari_vidrecon.sessions.movie_statistics import MovieStatistics
+from napari_vidrecon.sessions.session_statistics import MovieStatistics
 from napari_vidrecon.settings import shown, whole_number
 from napari_vidrecon.storage import check_regular, open_regular, read_description, reading, replacing_file
 

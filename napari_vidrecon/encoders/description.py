@@ -13,7 +13,7 @@ from napari_vidrecon.encoders.registry import UnknownArchitecture, architecture_
 from napari_vidrecon.encoders.sizes import BEHAVIORS, Neurons, Number
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError, one_line
-from napari_vidrecon.sessions.movie_statistics import MovieStatistics
+from napari_vidrecon.sessions.session_statistics import MovieStatistics
 
 FORMAT = "napari-vidrecon encoder 1"
 HIGHEST_FRAME_RATE_HZ = 10_000.0

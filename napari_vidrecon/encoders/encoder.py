@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from napari_vidrecon.encoders.sizes import CHECKED, Pixels
 from napari_vidrecon.encoders.windows import FrameWindows
-from napari_vidrecon.sessions.movie_statistics import MovieStatistics
+from napari_vidrecon.sessions.session_statistics import MovieStatistics
 
 if TYPE_CHECKING:
     import torch

@@ -23,7 +23,7 @@ from napari_vidrecon.sessions.simulation.behavior import EYE_CENTRE_PX, PUPIL_ME
 from napari_vidrecon.sessions.simulation.movies import movie
 from napari_vidrecon.sessions.simulation.public_mice import PUBLIC_GRADING, PublicActivity
 from napari_vidrecon.sessions.simulation.visual_cortex import CALIBRATION_SEEDS_FROM
-from napari_vidrecon.sessions.stimuli.movie_file import MovieFile
+from napari_vidrecon.sessions.stimuli.stimulus import MovieFile
 from napari_vidrecon.sessions.trial import Trial
 
 LIKENESS = "sensorium2022"

@@ -16,7 +16,7 @@ from napari_vidrecon.encoders.frozen.forms import FrozenForm, form_of
 from napari_vidrecon.encoders.frozen.fused_block import FusedPasses, Tiling, kernels_at_hand
 from napari_vidrecon.encoders.gradient_gate import keeps_direction, why_another_gradient
 from napari_vidrecon.errors import EncoderError
-from napari_vidrecon.sessions.movie_statistics import MovieStatistics
+from napari_vidrecon.sessions.session_statistics import MovieStatistics
 from napari_vidrecon.settings import finite_number
 
 CHECKED_WINDOWS = 2

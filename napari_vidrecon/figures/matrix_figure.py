@@ -1,19 +1,26 @@
-"""Numbers over two quantities as coloured cells, after Bauer et al. 2026, Fig. 4 C, D and its supplements."""
+"""Coloured cells: numbers over two quantities, and maps of the whole screen with eccentricity.
+
+Source: after Bauer et al. 2026, Fig. 4 C, D and its supplements, and Fig. 1-S3.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import matplotlib
 import numpy as np
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.figures.frame import figure_of
+from napari_vidrecon.analysis.postprocess import mask_outline
+from napari_vidrecon.figures.frame import OUTLINE_COLOUR, figure_of
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
+from napari_vidrecon.sessions.screen import ScreenGeometry
 
 CELL_WIDTH_IN, CELL_HEIGHT_IN = 0.58, 0.5
 FEWEST_CELLS = 5  # smaller matrices get larger cells, so that the lettering has room
@@ -162,3 +169,169 @@ def _number(value: float, decimals: int) -> str:
     rounded_to_zero = float(text) == 0
     text = text.removeprefix("0") if decimals and text.startswith("0.") else text
     return f"−{text}" if value < 0 and not rounded_to_zero else text
+
+
+MAP_WIDTH_IN, ROW_IN, LEFT_IN, HEAD_IN = 3.5, 1.95, 1.0, 0.55
+RING_STEP_DEG, LARGEST_RING_DEG = 10.0, 70.0
+SPOKES, SPOKE_PX = 8, 60.0
+NAMED_RINGS_DEG = (20.0, 40.0, 60.0)
+LINE_COLOUR = "#808080"  # seen on white and on the dark end of the colours
+BAR_PLACE = (1.02, 0.0, 0.03, 1.0)  # beside the map and as high as it, in shares of its size
+COLUMN_TICKS_PX, ROW_TICKS_PX = (0, 16, 32, 48, 63), (0, 18, 35)
+
+
+@dataclass(frozen=True, eq=False)
+class ScreenMap:
+    """A number for every pixel of the screen.
+
+    Parameters
+    ----------
+    values
+        (36, 64); NaN stays white.
+    title
+        What it shows.
+    limits
+        Values at the ends of the colours.
+    colours
+        Name of the colour map.
+    bar_label
+        What the colours mean, with the unit.
+    outlines
+        Masks (36, 64) whose edge is drawn.
+    """
+
+    values: ArrayLike
+    title: str
+    limits: tuple[float, float] = (0.0, 1.0)
+    colours: str = "viridis"
+    bar_label: str = ""
+    outlines: Sequence[ArrayLike] = field(default=())
+
+
+def screen_maps_figure(
+    rows: Sequence[Sequence[ScreenMap]],
+    row_labels: Sequence[str],
+    *,
+    title: str = "",
+    rings: bool = True,
+    screen: ScreenGeometry | None = None,
+    simulated: bool = False,
+) -> Figure:
+    """Draw rows of maps, each as large as the screen.
+
+    Parameters
+    ----------
+    rows
+        The maps of each mouse.
+    row_labels
+        Names of the mice.
+    title
+        Above all of them.
+    rings
+        Dashed circles every 10 degrees of eccentricity, and eight spokes.
+    screen
+        Its size and distance; None: as in the public recordings.
+    simulated
+        Say in the title that the mouse is simulated.
+
+    Returns
+    -------
+    Figure
+        The finished figure; close it once it is saved.
+
+    Raises
+    ------
+    ValueError
+        No map, or as many labels as do not fit.
+    """
+    if not rows or not all(rows) or len(rows) != len(row_labels):
+        raise ValueError(f"{len(rows)} rows of maps and {len(row_labels)} labels; expected as many, and at least one")
+    geometry = screen or ScreenGeometry()
+    columns = max(len(row) for row in rows)
+    with figure_of(
+        (LEFT_IN + columns * MAP_WIDTH_IN, HEAD_IN + len(rows) * ROW_IN), title, simulated, heading_points=11
+    ) as figure:
+        axes = figure.subplots(len(rows), columns, squeeze=False)
+        for index, (row, places, label) in enumerate(zip(rows, axes, row_labels, strict=True)):
+            for screen_map, place in zip(row, places, strict=False):
+                _draw_map(figure, place, screen_map, geometry)
+                if rings:
+                    draw_eccentricity(place, geometry)
+                if index == len(rows) - 1:
+                    place.set_xlabel("column (px)")
+            for place in places[len(row) :]:
+                place.set_axis_off()
+            places[0].set_ylabel(f"{label}\nrow (px)".strip())
+    return figure
+
+
+def mask_figure(mask: AlphaMask, name: str, screen: ScreenGeometry | None = None) -> Figure:
+    """Alpha over the screen, with the outlines of where movies are reconstructed and where they are measured.
+
+    Parameters
+    ----------
+    mask
+        The mask.
+    name
+        Whose it is, with "simulated" where the mouse is.
+    screen
+        Its size and distance; None: as in the public recordings.
+
+    Returns
+    -------
+    Figure
+        The finished figure; close it once it is saved.
+    """
+    training, evaluation = (mask.binary(threshold) for threshold in (TRAINING_THRESHOLD, EVALUATION_THRESHOLD))
+    alpha = ScreenMap(
+        mask.screen,
+        f"alpha >= {TRAINING_THRESHOLD:g}: {training.sum()} px, >= {EVALUATION_THRESHOLD:g}: {evaluation.sum()} px",
+        limits=(0.0, max(1.4, float(mask.screen.max()))),
+        bar_label="alpha",
+        outlines=(training, evaluation),
+    )
+    return screen_maps_figure([[alpha]], [""], title=f"{name}: transparency mask", screen=screen)
+
+
+def draw_eccentricity(axes: Axes, screen: ScreenGeometry) -> None:
+    """Draw dashed rings every 10 degrees around straight ahead and a spoke every 45, and name some of the rings."""
+    row, column = screen.centre
+    turn = np.linspace(0.0, 2.0 * np.pi, 361)
+    for degrees in np.arange(RING_STEP_DEG, LARGEST_RING_DEG + 1, RING_STEP_DEG):
+        radius = screen.eccentricity_radius_px(float(degrees))
+        _dashed(axes, column + radius * np.cos(turn), row + radius * np.sin(turn))
+        if degrees in NAMED_RINGS_DEG:
+            text = axes.text(column + radius, row, f"{degrees:g}°", fontsize=7, ha="center", va="center")
+            text.set_path_effects([patheffects.withStroke(linewidth=2, foreground="white")])
+    for angle in np.arange(SPOKES) * 2.0 * np.pi / SPOKES:
+        ends = np.array([0.0, SPOKE_PX])
+        _dashed(axes, column + ends * np.cos(angle), row + ends * np.sin(angle))
+    axes.set_xlim(-0.5, screen.cols - 0.5)
+    axes.set_ylim(screen.rows - 0.5, -0.5)
+
+
+def _dashed(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    axes.plot(x, y, color=LINE_COLOUR, linewidth=0.8, linestyle=(0, (4, 3)))
+
+
+def _draw_map(figure: Figure, axes: Axes, screen_map: ScreenMap, screen: ScreenGeometry) -> None:
+    values, scale = np.asarray(screen_map.values, dtype=float), Normalize(*screen_map.limits)
+    axes.imshow(values, cmap=screen_map.colours, norm=scale, interpolation="nearest")
+    for mask in screen_map.outlines:
+        for line in mask_outline(mask):
+            axes.plot(*line.T, color="black", linewidth=2.2, alpha=0.6)
+            axes.plot(*line.T, color=OUTLINE_COLOUR, linewidth=1.2)
+    axes.set_title(screen_map.title, loc="left")
+    axes.set_xticks(COLUMN_TICKS_PX)
+    axes.set_yticks(ROW_TICKS_PX)
+    axes.set_xlim(-0.5, screen.cols - 0.5)
+    axes.set_ylim(screen.rows - 0.5, -0.5)
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+        spine.set_color("#BBBBBB")
+    mappable, place = ScalarMappable(scale, screen_map.colours), axes.inset_axes(BAR_PLACE)
+    bar = figure.colorbar(mappable, cax=place, extend=bar_ends(values, screen_map.limits))
+    bar.ax.set_ylabel(screen_map.bar_label)
+    bar.outline.set_visible(False)
+    for spine in bar.ax.spines.values():
+        spine.set_visible(False)

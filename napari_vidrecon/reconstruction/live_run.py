@@ -28,8 +28,8 @@ from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
     from napari_vidrecon.sessions.activity_stream import ActivitySource
-    from napari_vidrecon.sessions.movie_statistics import MovieStatistics
     from napari_vidrecon.sessions.session import Session
+    from napari_vidrecon.sessions.session_statistics import MovieStatistics
 
 SAME_RATE = 0.01
 WINDOW_FRAMES, MARGIN_FRAMES = 96, 16

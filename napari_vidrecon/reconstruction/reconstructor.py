@@ -24,12 +24,13 @@ from napari_vidrecon.reconstruction.gradients import (
 )
 from napari_vidrecon.reconstruction.history import StepInfo
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.reconstruction.not_finite import NotFinite, why_not_finite
 from napari_vidrecon.reconstruction.outcome import (
     DEVIANCE,
     OUTCOME_PREFIX,
+    NotFinite,
     build_outcome,
     check_state,
+    why_not_finite,
 )
 from napari_vidrecon.reconstruction.presentations import Presentation
 from napari_vidrecon.reconstruction.schedule import SubBatches, build_schedule

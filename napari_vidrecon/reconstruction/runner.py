@@ -18,7 +18,7 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.inputs import RunInputs, takes_inputs
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.reconstruction.not_finite import NotFinite
+from napari_vidrecon.reconstruction.outcome import NotFinite
 from napari_vidrecon.reconstruction.reconstructor import StepInfo
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Run

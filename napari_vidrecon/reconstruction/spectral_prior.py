@@ -12,7 +12,7 @@ from scipy.fft import dct
 
 from napari_vidrecon.encoders.encoder import Traits
 from napari_vidrecon.reconstruction.composition import NaturalPrior, Spectral
-from napari_vidrecon.sessions.movie_statistics import PUBLIC_MOVIES, MovieStatistics
+from napari_vidrecon.sessions.session_statistics import PUBLIC_MOVIES, MovieStatistics
 from napari_vidrecon.settings import Chosen
 
 if TYPE_CHECKING:

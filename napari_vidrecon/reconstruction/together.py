@@ -18,7 +18,7 @@ import torch
 from napari_vidrecon.encoders.answers import UnusableAnswer
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.gradients import sub_batch_gradients
-from napari_vidrecon.reconstruction.not_finite import NotFinite
+from napari_vidrecon.reconstruction.outcome import NotFinite
 from napari_vidrecon.reconstruction.reconstructor import (
     Reconstructor,
     StepInfo,

@@ -13,8 +13,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from napari_vidrecon.errors import SessionError, VidreconError
-from napari_vidrecon.sessions.movie_statistics import MovieStatistics
 from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.sessions.session_statistics import MovieStatistics
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.sessions.trial_files import open_array
 from napari_vidrecon.settings import first_fault

@@ -21,9 +21,8 @@ from napari_vidrecon.sessions.metadata import (
     read_simulation,
     read_tiers,
 )
-from napari_vidrecon.sessions.movie_statistics import MovieStatistics
 from napari_vidrecon.sessions.screen import ScreenGeometry
-from napari_vidrecon.sessions.session_statistics import SessionStatistics
+from napari_vidrecon.sessions.session_statistics import MovieStatistics, SessionStatistics
 from napari_vidrecon.sessions.trial import NO_MOVIE_LEVEL, SPONTANEOUS_TIER, ClipSource, Trial
 from napari_vidrecon.sessions.trial_files import STREAMS, clip_length, open_array
 from napari_vidrecon.storage import check_inside, reading

@@ -9,7 +9,7 @@ from numbers import Integral
 import numpy as np
 
 from napari_vidrecon.errors import SessionError, one_line
-from napari_vidrecon.sessions.movie_statistics import MovieStatistics
+from napari_vidrecon.sessions.session_statistics import MovieStatistics
 from napari_vidrecon.settings import shown
 
 FRAME_RATE_HZ = 30.0

@@ -1,7 +1,7 @@
 """Reading what a user opens without trusting it, and writing so that nothing is ever half there."""
 
-from napari_vidrecon.storage.claims import claimed
 from napari_vidrecon.storage.drafts import sweep
+from napari_vidrecon.storage.plain_arrays import read_description, stored_format
 from napari_vidrecon.storage.reading import (
     check_inside,
     check_regular,
@@ -14,8 +14,8 @@ from napari_vidrecon.storage.reading import (
     read_text,
     reading,
 )
-from napari_vidrecon.storage.tensors import read_description, stored_format
 from napari_vidrecon.storage.writing import (
+    claimed,
     disk_errors,
     recover_folder,
     replacing_file,

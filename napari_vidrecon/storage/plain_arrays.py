@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy_format
 
-from napari_vidrecon.errors import StorageError, one_line
+from napari_vidrecon.errors import StorageError, VidreconError, one_line
+from napari_vidrecon.storage.impostors import check_genuine
 from napari_vidrecon.storage.pickles import PLAIN, Allowance, ForbiddenObject, Name, Rules, Unfinished, rebuild
-from napari_vidrecon.storage.reading import open_regular, reading
+from napari_vidrecon.storage.reading import open_regular, parse_json, reading
 
 MOST_DIMENSIONS = 32
 NUMBERS_AND_TEXT = re.compile(r"[<>=|]?([biufcSU]\d{1,9}|[?bBhHiIlLqQefdgFD])")
@@ -201,3 +202,85 @@ def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(each, depth + 1) for each in value]
     return value
+
+
+DESCRIPTION = "vidrecon"
+EXPECTED = "a safetensors file"
+LENGTH_BYTES = 8
+LONGEST_HEADER_BYTES = 16 << 20
+
+
+def read_description(
+    path: Path | str, error: type[VidreconError] = StorageError, expected: str = EXPECTED
+) -> dict[str, Any]:
+    """The description in a safetensors file's metadata.
+
+    Parameters
+    ----------
+    path
+        The file.
+    error
+        The kind of error to raise.
+    expected
+        What the file should be, with its article.
+
+    Returns
+    -------
+    dict[str, Any]
+        dict Empty for a safetensors file of another program. Whoever takes it checks every key.
+
+    Raises
+    ------
+    VidreconError
+        Of the kind asked for: missing, not a regular file, damaged.
+    """
+    from safetensors import safe_open
+
+    check_header(path, error, expected)
+    with reading(path, error, expected), safe_open(str(path), framework="np") as file:
+        told = (file.metadata() or {}).get(DESCRIPTION, "null")
+        described = parse_json(told)
+    return described if isinstance(described, dict) else {}
+
+
+def check_header(path: Path | str, error: type[VidreconError] = StorageError, expected: str = EXPECTED) -> None:
+    """Refuse what cannot be a safetensors file, or has a header that is longer than any of ours.
+
+    Parameters
+    ----------
+    path
+        The file.
+    error
+        The kind of error to raise.
+    expected
+        What the file should be, with its article.
+
+    Raises
+    ------
+    VidreconError
+        Of the kind asked for.
+    """
+    with open_regular(path, expected, error) as file, reading(path, error, expected):
+        check_genuine(path, file, expected, error)
+        length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+        size = os.fstat(file.fileno()).st_size
+    if length + LENGTH_BYTES > size:
+        raise error(f"{path}: expected {expected}, found a damaged one (its header is longer than the file)")
+    if length > LONGEST_HEADER_BYTES:
+        raise error(
+            f"{path}: expected {expected}, found one with a header of {length:,} bytes, longer than any of ours"
+        )
+
+
+def stored_format(path: Path | str) -> str:
+    """The format that a safetensors file of this program names, e.g. "napari-vidrecon encoder 1".
+
+    Returns
+    -------
+    str
+        Empty for any other file, a damaged one, or nothing there.
+    """
+    try:
+        return str(read_description(path).get("format", ""))
+    except StorageError:
+        return ""

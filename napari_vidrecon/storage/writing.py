@@ -1,22 +1,102 @@
-"""Writing so that nothing is ever half there, and nothing of a user's ever gone; tables safe for spreadsheets."""
+"""Writing so that nothing is ever half there, by one process at a time, nothing of a user's gone; safe tables."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
 import errno
+import hashlib
 import os
 import re
+import socket
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from napari_vidrecon.errors import StorageError, one_line, optional_module
-from napari_vidrecon.storage.claims import sweep_claims
 from napari_vidrecon.storage.drafts import Draft, drafting, sweep
+
+LOCK_PREFIX = ".vidrecon-lock-"
+LOCK_FIRST_LINE = "napari-vidrecon lock 1"
+NAME_CHARACTERS = 16
+LONGEST_LOCK_BYTES = 4096
+
+
+class InUseError(StorageError):
+    """Another process is at work there; who wants to may wait for it."""
+
+
+@contextlib.contextmanager
+def claimed(path: Path | str, what: str = "run", wait_s: float = 0.0) -> Iterator[None]:
+    """Keep other processes from working on `path` meanwhile.
+
+    Parameters
+    ----------
+    path
+        What is worked on; its parent is made if need be.
+    what
+        Its kind, for the message.
+    wait_s
+        How long to wait for another process, seconds; below 0 as long as it takes.
+
+    Raises
+    ------
+    InUseError
+        Another process is at work there.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.parent / (
+        LOCK_PREFIX + hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:NAME_CHARACTERS]
+    )
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=wait_s, blocking=wait_s != 0)
+    except Timeout:
+        raise InUseError(
+            f"{path}: another process is at work on this {what}{_owner(file)}; "
+            "wait until it has ended, or choose another"
+        ) from None
+    try:
+        file.write_text(
+            f"{LOCK_FIRST_LINE}\nprocess {os.getpid()} on {socket.gethostname()}\n{path.name}\n", "utf-8", "replace"
+        )
+        yield
+    finally:
+        # While it is held: who waits for it finds it gone, and makes it anew.
+        file.unlink(missing_ok=True)
+        lock.release()
+
+
+def _owner(file: Path) -> str:
+    with contextlib.suppress(OSError, UnicodeDecodeError, IndexError):
+        lines = file.read_text(encoding="utf-8")[:LONGEST_LOCK_BYTES].splitlines()
+        return f" ({lines[1]})" if lines[0] == LOCK_FIRST_LINE else ""
+    return ""
+
+
+def sweep_claims(parent: Path | str) -> None:
+    """Remove the locks that killed processes left in a folder; those of living ones stay."""
+    try:
+        with os.scandir(parent) as entries:
+            found = [Path(each.path) for each in entries if each.name.startswith(LOCK_PREFIX) and each.is_file()]
+    except OSError:
+        return
+    for file in found:
+        with contextlib.suppress(OSError, Timeout):
+            lock = FileLock(file)
+            lock.acquire(blocking=False)
+            try:
+                size = file.stat().st_size
+                if size == 0 or (size <= LONGEST_LOCK_BYTES and file.read_bytes().startswith(LOCK_FIRST_LINE.encode())):
+                    file.unlink()
+            finally:
+                lock.release()
+
 
 LEFT_OF_EARLIER_VERSIONS = re.compile(r"\.(?P<name>.+)-old-[a-z0-9_]{8}")
 

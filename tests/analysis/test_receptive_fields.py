@@ -16,7 +16,7 @@ from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
 from napari_vidrecon.encoders.encoder import Canvas, EncoderSpec
 from napari_vidrecon.encoders.window_encoder import WindowEncoder, predict_clip
 from napari_vidrecon.errors import ConfigError, EncoderError, StorageError
-from napari_vidrecon.sessions.stimuli.patches import OFF_LEVEL, ON_LEVEL, OnOffPatches
+from napari_vidrecon.sessions.stimuli.synthetic import OFF_LEVEL, ON_LEVEL, OnOffPatches
 
 NEURONS = 20
 COARSE = MappingRecipe(patch_px=12, window_stride=1)

@@ -9,7 +9,7 @@ import pytest
 
 import napari_vidrecon as vr
 from napari_vidrecon.reconstruction.run_folder import at_work_on
-from napari_vidrecon.storage.claims import InUseError
+from napari_vidrecon.storage.writing import InUseError
 
 
 def name_of_trial_1(run: Path) -> str:

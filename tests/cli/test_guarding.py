@@ -241,7 +241,7 @@ def test_a_file_that_is_written_while_stdout_is_closed_holds_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = (
-        "import os, sys; from napari_vidrecon.cli.streams import open_closed_streams; open_closed_streams();"
+        "import os, sys; from napari_vidrecon.cli.report import open_closed_streams; open_closed_streams();"
         f"file = os.open({str(tmp_path / 'x')!r}, os.O_CREAT | os.O_WRONLY); print('answer', flush=True)"
     )
     subprocess.run(["sh", "-c", '"$@" >&- <&-', "sh", sys.executable, "-c", code], check=True)

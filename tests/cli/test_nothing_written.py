@@ -130,7 +130,7 @@ def test_a_figure_that_cannot_be_drawn_leaves_no_maps(
 def test_runs_that_are_whole_stay_and_the_line_says_so(
     small_session_folder, small_encoder_file, mask_file, out, vidrecon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_vidrecon.reconstruction.not_finite import NotFinite
+    from napari_vidrecon.reconstruction.outcome import NotFinite
     from napari_vidrecon.reconstruction.reconstructor import Reconstructor
 
     step = Reconstructor.step

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import napari_vidrecon as vr
-from napari_vidrecon.cli.arrays import choose_neurons
+from napari_vidrecon.cli.options import choose_neurons
 from napari_vidrecon.errors import ConfigError
 
 

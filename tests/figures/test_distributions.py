@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_vidrecon.figures.curves import p_text
-from napari_vidrecon.figures.distributions import Distribution, DistributionPanel, distributions_figure
+from napari_vidrecon.figures.mouse_lines import Distribution, DistributionPanel, distributions_figure
 
 
 def test_every_clip_is_a_dot_and_the_mean_has_its_interval() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_vidrecon.figures.mosaic import mosaic_frames
+from napari_vidrecon.figures.picture_grids import mosaic_frames
 
 
 def flat(level: int, frames: int = 3) -> np.ndarray:

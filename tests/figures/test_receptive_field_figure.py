@@ -11,7 +11,7 @@ from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
 from napari_vidrecon.figures.frame import save_figure
 from napari_vidrecon.figures.receptive_field_figure import example_neurons, receptive_field_figure
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.sessions.stimuli.patches import OnOffPatches
+from napari_vidrecon.sessions.stimuli.synthetic import OnOffPatches
 
 
 @pytest.fixture(scope="module")

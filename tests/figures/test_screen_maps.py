@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_vidrecon.figures.frame import save_figure
-from napari_vidrecon.figures.screen_maps import SPOKES, ScreenMap, draw_eccentricity, screen_maps_figure
+from napari_vidrecon.figures.matrix_figure import SPOKES, ScreenMap, draw_eccentricity, screen_maps_figure
 from napari_vidrecon.sessions.screen import ScreenGeometry
 
 

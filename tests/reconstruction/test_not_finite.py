@@ -13,7 +13,7 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, fit_decoder
 from napari_vidrecon.reconstruction.gradients import likelihood_scale
 from napari_vidrecon.reconstruction.neuron_weights import noise_weights, weighed_by_prediction
-from napari_vidrecon.reconstruction.not_finite import NotFinite
+from napari_vidrecon.reconstruction.outcome import NotFinite
 from napari_vidrecon.reconstruction.reconstructor import Reconstructor
 from napari_vidrecon.reconstruction.runner import reconstruct
 from napari_vidrecon.reconstruction.targets import build_target

@@ -8,7 +8,7 @@ import numpy as np
 
 import napari_vidrecon as vr
 from napari_vidrecon.reconstruction.spectral_prior import about_movies, movies_of
-from napari_vidrecon.sessions.movie_statistics import PUBLIC_MOVIES, MovieStatistics
+from napari_vidrecon.sessions.session_statistics import PUBLIC_MOVIES, MovieStatistics
 
 DARK = MovieStatistics(level=70.0, sd=40.0, spatial_exponent=2.9, source="a dark session")
 

@@ -10,7 +10,7 @@ import pytest
 import napari_vidrecon as vr
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.reconstruction.spectral_prior import NaturalSpectrum
-from napari_vidrecon.sessions.movie_statistics import PUBLIC_MOVIES, MovieStatistics
+from napari_vidrecon.sessions.session_statistics import PUBLIC_MOVIES, MovieStatistics
 
 FRAME_RATE_HZ = 30.0
 

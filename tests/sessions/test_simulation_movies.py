@@ -7,11 +7,11 @@ import socket
 import numpy as np
 import pytest
 
-from napari_vidrecon.sessions.simulation.movies import movie
-from napari_vidrecon.sessions.simulation.plates import (
+from napari_vidrecon.sessions.simulation.movies import (
     PHOTOGRAPHS,
     dead_leaves_plate,
     fractal_plate,
+    movie,
     photograph,
     random_plate,
 )

@@ -9,7 +9,7 @@ import pytest
 
 from napari_vidrecon.errors import MaskError, StorageError
 from napari_vidrecon.storage import claimed
-from napari_vidrecon.storage.claims import InUseError
+from napari_vidrecon.storage.writing import InUseError
 from napari_vidrecon.studies.conducting import conduct, grid
 from napari_vidrecon.studies.experiments.ablation import ABLATION
 from napari_vidrecon.studies.runs.run_spec import RunStore

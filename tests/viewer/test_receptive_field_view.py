@@ -14,7 +14,7 @@ from napari.layers import Image, Shapes
 from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe
 from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
 from napari_vidrecon.errors import StorageError
-from napari_vidrecon.sessions.stimuli.patches import OnOffPatches
+from napari_vidrecon.sessions.stimuli.synthetic import OnOffPatches
 from napari_vidrecon.viewer.background import Counted
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.pointing import Pointing

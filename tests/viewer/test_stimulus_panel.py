@@ -20,9 +20,8 @@ from napari_vidrecon.reconstruction.scripts import (
     script_of_plan,
     script_of_run,
 )
-from napari_vidrecon.sessions.stimuli.movie_file import MovieFile
-from napari_vidrecon.sessions.stimuli.patches import SinglePatch
-from napari_vidrecon.sessions.stimuli.synthetic import DriftingGrating, GaussianNoise
+from napari_vidrecon.sessions.stimuli.stimulus import MovieFile
+from napari_vidrecon.sessions.stimuli.synthetic import DriftingGrating, GaussianNoise, SinglePatch
 from napari_vidrecon.viewer.choices import ActivityMode
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord

@@ -1,18 +1,219 @@
-"""Unpacking the zip of a session: nothing outside its folder, nothing half, nothing that is no session."""
+"""What has come, opened by the reader of its kind, and the zip of a session unpacked: never believed, nothing half."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
+import struct
 import unicodedata
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
-from napari_vidrecon.errors import SessionError, StorageError, one_line
-from napari_vidrecon.sessions.downloading.opening import ArchiveError, opened_zip, zip_damage
+import numpy as np
+from numpy.lib import format as npy_format
+
+from napari_vidrecon.errors import SessionError, StorageError, VidreconError, one_line
+from napari_vidrecon.sessions.downloading.catalogue import Kind, PublicFile
 from napari_vidrecon.sessions.session import EXCLUDED_TIER, open_session
-from napari_vidrecon.storage import disk_errors, replacing_folder
+from napari_vidrecon.storage import disk_errors, open_regular, read_array, reading, replacing_folder
+
+END = struct.Struct("<4s4H2LH")
+END_MAGIC = b"PK\x05\x06"
+LOCATOR = struct.Struct("<4sLQL")
+LOCATOR_MAGIC = b"PK\x06\x07"
+END64 = struct.Struct("<4sQ2H2L4Q")
+END64_MAGIC = b"PK\x06\x06"
+LONGEST_COMMENT = 0xFFFF
+LARGEST_DIRECTORY_BYTES = 16 << 20
+MOST_MEMBERS = 100_000
+ENCRYPTED = 0x1
+TAKEN_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
+"""The memory that others need is said by the file, and no recording uses them."""
+
+DAMAGE = (
+    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError,
+    struct.error, LookupError, OverflowError, MemoryError, TypeError,
+)  # fmt: skip
+
+
+class ArchiveError(StorageError):
+    """A zip that is damaged, unsafe or holds no whole session: to be fetched again, not unpacked again."""
+
+
+@contextmanager
+def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip whose directory is not larger than any real one, and ends where the file ends.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Yields
+    ------
+    zipfile.ZipFile
+        Closed when the block ends.
+
+    Raises
+    ------
+    ArchiveError
+        It is no zip, damaged, encrypted, or claims to hold more than its bytes can.
+    """
+    with open_regular(path, "a zip", ArchiveError) as file, reading(path, ArchiveError, "a sound zip"):
+        _require_bounded(path, file)
+        with zip_damage(path):
+            packed = zipfile.ZipFile(file)
+        with packed:
+            members = packed.infolist()
+            if len(members) > MOST_MEMBERS:
+                raise ArchiveError(f"{path}: expected at most {MOST_MEMBERS} files in it, found {len(members)}")
+            if any(member.flag_bits & ENCRYPTED for member in members):
+                raise ArchiveError(f"{path}: expected a sound zip, found an encrypted one; download it again")
+            odd = next((each.compress_type for each in members if each.compress_type not in TAKEN_COMPRESSIONS), None)
+            if odd is not None:
+                name = "lzma" if odd == zipfile.ZIP_LZMA else f"kind {odd}"
+                raise ArchiveError(f"{path}: expected a zip of stored, deflated or bzip2 files, found {name}")
+            size = os.fstat(file.fileno()).st_size
+            claimed = sum(member.compress_size for member in members)
+            if claimed > size or any(not 0 <= member.header_offset < size for member in members):
+                raise ArchiveError(
+                    f"{path}: expected files within its {size} bytes, found some that overlap or lie outside"
+                )
+            yield packed
+
+
+@contextmanager
+def zip_damage(path: Path) -> Iterator[None]:
+    """Turn whatever zipfile and its decompressors raise on damaged bytes into one `ArchiveError`."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except DAMAGE as error:
+        raise ArchiveError(
+            f"{path}: expected a sound zip, found damage or an unknown kind ({one_line(error)}); download it again"
+        ) from None
+
+
+def read_through(path: Path, packed: zipfile.ZipFile) -> None:
+    """Unpack every member into nothing: its checksum says whether it is what was packed."""
+    for member in packed.infolist():
+        with zip_damage(path), packed.open(member) as source:
+            while source.read(BLOCK_BYTES):
+                pass
+
+
+def _require_bounded(path: Path, file: BinaryIO) -> None:
+    """Look at the end of the directory before zipfile makes an object of every entry."""
+    size = file.seek(0, os.SEEK_END)
+    start = max(size - END.size - LONGEST_COMMENT, 0)
+    file.seek(start)
+    tail = file.read()
+    at = tail.rfind(END_MAGIC)
+    if at < 0 or len(tail) - at < END.size:
+        raise ArchiveError(
+            f"{path}: expected a sound zip, found damage or an unknown kind (no directory at its end); "
+            "download it again"
+        )
+    _, _, _, _, _, directory, _, comment = END.unpack_from(tail, at)
+    if at + END.size + comment != len(tail):
+        raise ArchiveError(f"{path}: expected a zip that ends with its directory, found more or fewer bytes after it")
+    if at >= LOCATOR.size and tail[at - LOCATOR.size : at].startswith(LOCATOR_MAGIC):
+        place = LOCATOR.unpack_from(tail, at - LOCATOR.size)[2]
+        file.seek(min(place, size))
+        end = file.read(END64.size)
+        # zipfile looks for it right before the locator, and so must this.
+        if place != start + at - LOCATOR.size - END64.size or not end.startswith(END64_MAGIC):
+            raise ArchiveError(f"{path}: expected a sound zip, found a directory of 64 bits that is not where it says")
+        directory = END64.unpack(end)[8]
+    if directory > LARGEST_DIRECTORY_BYTES:
+        raise ArchiveError(
+            f"{path}: expected a directory of at most {LARGEST_DIRECTORY_BYTES} bytes, found one of {directory}"
+        )
+    file.seek(0)
+
+
+BEGINNINGS = {".npy": b"\x93NUMPY", ".npz": b"PK", ".zip": b"PK", ".pth": b"PK"}
+CHECK_THEMSELVES = (".npz", ".zip", ".pth")
+"""Zips, all of them: every file in them has a checksum."""
+WEIGHTS_MEMBER = "data.pkl"
+
+Opener = Callable[[Path], object]
+Openers = dict[Kind, Opener]
+
+
+def require_whole(file: PublicFile, path: Path, openers: Openers | None = None) -> None:
+    """Open what has come; a web page, a half or another file in its place is refused.
+
+    Parameters
+    ----------
+    file
+        What it should be.
+    path
+        Where it lies.
+    openers
+        Readers of the floors above, by kind; what they refuse is refused.
+
+    Raises
+    ------
+    StorageError
+        It is something else, damaged or not whole.
+    """
+    suffix = Path(file.file_name).suffix
+    beginning = BEGINNINGS.get(suffix, b"")
+    with path.open("rb") as opened:
+        found = opened.read(max(len(beginning), 16))
+    if not found.startswith(beginning):
+        raise StorageError(
+            f"{file.url}: expected a {suffix} file, found one that starts with {found!r}; "
+            "the server answered with something else: try again later, or fetch it with a browser"
+        )
+    try:
+        if suffix == ".npy":
+            _open_array(path)
+        elif suffix in CHECK_THEMSELVES:
+            _open_zip(path, suffix)
+        opener = (openers or {}).get(file.kind)
+        if opener is not None:
+            opener(path)
+    except VidreconError as error:
+        reason = one_line(error).removeprefix(f"{path}: ")
+        raise StorageError(
+            f"{file.url}: expected a whole {suffix} file, found one that does not open ({reason}); "
+            "it is not kept: try again later"
+        ) from None
+
+
+def _open_array(path: Path) -> None:
+    array = read_array(path)
+    if array.dtype.kind not in "fiub" or array.ndim == 0 or not np.isfinite(array).all():
+        raise StorageError(f"{path}: expected finite numbers, found others")
+    with path.open("rb") as file:
+        reader = npy_format.read_array_header_1_0
+        if npy_format.read_magic(file) != (1, 0):
+            reader = npy_format.read_array_header_2_0
+        reader(file)
+        surplus = path.stat().st_size - file.tell() - array.nbytes
+    if surplus:
+        raise StorageError(f"{path}: expected an array, found {surplus} bytes more than it has")
+
+
+def _open_zip(path: Path, suffix: str) -> None:
+    with opened_zip(path) as packed:
+        names = [each.rpartition("/")[2] for each in packed.namelist()]
+        if suffix == ".pth" and WEIGHTS_MEMBER not in names:
+            raise StorageError(f"{path}: expected weights in torch's format, found a zip of something else")
+        if suffix == ".npz" and not (names and all(name.endswith(".npy") for name in names)):
+            raise StorageError(f"{path}: expected a zip of arrays, found one of something else")
+        # A mouse is read through, and more, when it is unpacked.
+        if suffix != ".zip":
+            read_through(path, packed)
+
 
 __all__ = ["ArchiveError", "unpack_session"]
 

@@ -10,10 +10,16 @@ from pathlib import Path
 
 from napari_vidrecon.errors import SessionError, StorageError
 from napari_vidrecon.sessions.downloading.answers import BrokenConnection, asked
-from napari_vidrecon.sessions.downloading.archives import ArchiveError, unpack_session
+from napari_vidrecon.sessions.downloading.archives import (
+    BEGINNINGS,
+    CHECK_THEMSELVES,
+    ArchiveError,
+    Openers,
+    require_whole,
+    unpack_session,
+)
 from napari_vidrecon.sessions.downloading.catalogue import LICENCE_NOTE, PublicFile, terms_of
 from napari_vidrecon.sessions.downloading.ledger import LEDGER_FILE, Ledger
-from napari_vidrecon.sessions.downloading.opening import BEGINNINGS, CHECK_THEMSELVES, Openers, require_whole
 from napari_vidrecon.sessions.downloading.resuming import ResumingDownload
 from napari_vidrecon.sessions.metadata import LICENCE_FILE
 from napari_vidrecon.storage import claimed, disk_errors, recover_folder, replacing_file

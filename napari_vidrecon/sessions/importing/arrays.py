@@ -22,10 +22,10 @@ from napari_vidrecon.sessions.importing.array_preview import (
 from napari_vidrecon.sessions.importing.clocks import ClockMap, fitting_times, regular_times, require_rate
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import ActivityPart, Description, SignalPart, read_description
-from napari_vidrecon.sessions.importing.lazy_pixels import FilmPixels
 from napari_vidrecon.sessions.importing.matlab_files import split_name
 from napari_vidrecon.sessions.importing.movie_files import movies_at
 from napari_vidrecon.sessions.importing.recording import (
+    ImportReport,
     Presentation,
     Recording,
     Signal,
@@ -33,9 +33,8 @@ from napari_vidrecon.sessions.importing.recording import (
     single_precision,
 )
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings, Reader
-from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.spikes import UNIT_NOTE, Spikes, trains_of
-from napari_vidrecon.sessions.importing.stimuli import StimulusMovie
+from napari_vidrecon.sessions.importing.stimuli import FilmPixels, StimulusMovie
 from napari_vidrecon.sessions.importing.tables import fitting_rows, positions_table, recorded_text
 from napari_vidrecon.sessions.importing.trials import presentations_from_stream
 from napari_vidrecon.storage import reading

@@ -15,9 +15,8 @@ from napari_vidrecon.sessions.importing.arrays import ArrayReader
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
 from napari_vidrecon.sessions.importing.description import Description, read_description
 from napari_vidrecon.sessions.importing.hdf5_contents import require_self_contained, whole
-from napari_vidrecon.sessions.importing.recording import Recording
+from napari_vidrecon.sessions.importing.recording import ImportReport, Recording
 from napari_vidrecon.sessions.importing.recording_reader import Reader
-from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.settings import Settings
 from napari_vidrecon.storage import reading
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_vidrecon.errors import SessionError
-from napari_vidrecon.sessions.importing.recording import Recording, Signal, require_ascending
-from napari_vidrecon.sessions.importing.report import ImportReport
+from napari_vidrecon.sessions.importing.recording import ImportReport, Recording, Signal, require_ascending
 
 FEWEST_PULSES = 3
 MOST_TRIMMED = 10

@@ -21,13 +21,12 @@ from napari_vidrecon.sessions.activity_figures import (
     spread_over,
 )
 from napari_vidrecon.sessions.importing.behavior import behavior_of, prepared_behavior
-from napari_vidrecon.sessions.importing.lazy_pixels import FilmPixels
 from napari_vidrecon.sessions.importing.neurons import usable_neurons
-from napari_vidrecon.sessions.importing.recording import Recording
+from napari_vidrecon.sessions.importing.recording import ImportReport, Recording
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
-from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.resampling import ScreenFit, on_video_clock
 from napari_vidrecon.sessions.importing.spikes import UNIT_NOTE, Spikes
+from napari_vidrecon.sessions.importing.stimuli import FilmPixels
 from napari_vidrecon.sessions.importing.tiers import (
     TRAINING_TIER,
     VALIDATION_TIER,

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from napari_vidrecon.errors import SessionError
-from napari_vidrecon.sessions.importing.lazy_pixels import FilmPixels, TiffPixels
 from napari_vidrecon.sessions.importing.matlab_files import read_matlab, split_name
 from napari_vidrecon.sessions.importing.stimuli import (
     COLOUR_CHANNELS,
     FILM_SUFFIXES,
     MOVIE_SUFFIXES,
+    FilmPixels,
     StimulusMovie,
+    TiffPixels,
     open_pixels,
     stimulus_movie,
 )

@@ -15,7 +15,13 @@ from pydantic import Field
 from napari_vidrecon.errors import SessionError, StorageError, VidreconError, one_line
 from napari_vidrecon.sessions.importing.array_preview import rate_of
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
-from napari_vidrecon.sessions.importing.hdf5_contents import require_self_contained, require_stored, whole
+from napari_vidrecon.sessions.importing.hdf5_contents import (
+    RemoteFile,
+    address_of,
+    require_self_contained,
+    require_stored,
+    whole,
+)
 from napari_vidrecon.sessions.importing.nwb_activity import NeuronReader, Neurons, are_planes, signal_of
 from napari_vidrecon.sessions.importing.nwb_stimulus import (
     CENTRE,
@@ -28,10 +34,8 @@ from napari_vidrecon.sessions.importing.nwb_stimulus import (
     path_of,
     the_one,
 )
-from napari_vidrecon.sessions.importing.recording import Recording, Signal
+from napari_vidrecon.sessions.importing.recording import ImportReport, Recording, Signal
 from napari_vidrecon.sessions.importing.recording_reader import Reader
-from napari_vidrecon.sessions.importing.remote_files import RemoteFile, address_of
-from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.spikes import UnitChoice, nwb_units
 from napari_vidrecon.settings import Settings
 from napari_vidrecon.storage import reading

@@ -14,8 +14,7 @@ from napari_vidrecon.errors import SessionError, one_line
 from napari_vidrecon.sessions.importing.clocks import MOST_TRIMMED, fitting_times, regular_times
 from napari_vidrecon.sessions.importing.hdf5_contents import require_stored, rows_of, whole
 from napari_vidrecon.sessions.importing.nwb_stimulus import path_of, told_clock
-from napari_vidrecon.sessions.importing.recording import Signal, single_precision
-from napari_vidrecon.sessions.importing.report import ImportReport
+from napari_vidrecon.sessions.importing.recording import ImportReport, Signal, single_precision
 
 UM_A_UNIT = {
     "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "micrometer": 1.0, "micrometre": 1.0,

@@ -12,8 +12,7 @@ import numpy as np
 from napari_vidrecon.errors import SessionError, one_line
 from napari_vidrecon.sessions.importing.clocks import regular_times
 from napari_vidrecon.sessions.importing.hdf5_contents import MOST_FRAMES, require_stored, whole
-from napari_vidrecon.sessions.importing.recording import Presentation, require_ascending
-from napari_vidrecon.sessions.importing.report import ImportReport
+from napari_vidrecon.sessions.importing.recording import ImportReport, Presentation, require_ascending
 from napari_vidrecon.sessions.importing.stimuli import Pixels, StimulusMovie, stimulus_movie
 from napari_vidrecon.sessions.importing.trials import presentations_from_stream
 

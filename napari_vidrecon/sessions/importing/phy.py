@@ -14,9 +14,8 @@ from napari_vidrecon.sessions.importing.array_preview import list_columns, requi
 from napari_vidrecon.sessions.importing.arrays import ArrayReader
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import read_description
-from napari_vidrecon.sessions.importing.recording import Recording
+from napari_vidrecon.sessions.importing.recording import ImportReport, Recording
 from napari_vidrecon.sessions.importing.recording_reader import Reader
-from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.spikes import (
     LABEL_FILES,
     UNIT_NOTE,

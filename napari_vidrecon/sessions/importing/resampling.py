@@ -7,9 +7,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from napari_vidrecon.errors import ConfigError, SessionError
-from napari_vidrecon.sessions.importing.lazy_pixels import FilmPixels
 from napari_vidrecon.sessions.importing.recording import Signal
-from napari_vidrecon.sessions.importing.stimuli import LUMA_WEIGHTS, WHITE, StimulusMovie
+from napari_vidrecon.sessions.importing.stimuli import LUMA_WEIGHTS, WHITE, FilmPixels, StimulusMovie
 from napari_vidrecon.storage import reading
 
 ScreenFit = Literal["pad", "crop", "stretch"]

@@ -12,8 +12,7 @@ import numpy as np
 
 from napari_vidrecon.errors import SessionError, one_line
 from napari_vidrecon.sessions.importing.hdf5_contents import whole
-from napari_vidrecon.sessions.importing.recording import LONGEST_RECORDING_S, Signal
-from napari_vidrecon.sessions.importing.report import ImportReport
+from napari_vidrecon.sessions.importing.recording import LONGEST_RECORDING_S, ImportReport, Signal
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.storage import read_text
 

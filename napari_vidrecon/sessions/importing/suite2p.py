@@ -22,9 +22,8 @@ from napari_vidrecon.sessions.importing.arrays import ArrayReader
 from napari_vidrecon.sessions.importing.clocks import MOST_TRIMMED
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import read_description
-from napari_vidrecon.sessions.importing.recording import Recording
+from napari_vidrecon.sessions.importing.recording import ImportReport, Recording
 from napari_vidrecon.sessions.importing.recording_reader import Reader
-from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.suite2p_planes import PlaneFacts, positions_of, with_rate
 from napari_vidrecon.settings import Settings
 from napari_vidrecon.storage import check_inside, read_array, reading

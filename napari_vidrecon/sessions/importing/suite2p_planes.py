@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_vidrecon.errors import StorageError
 from napari_vidrecon.sessions.importing.description import Description
-from napari_vidrecon.sessions.importing.report import ImportReport
+from napari_vidrecon.sessions.importing.recording import ImportReport
 from napari_vidrecon.storage import check_inside
 from napari_vidrecon.storage.plain_arrays import read_objects
 

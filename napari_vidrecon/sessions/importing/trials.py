@@ -9,8 +9,13 @@ import numpy as np
 
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.sessions.importing.clocks import require_one_unit
-from napari_vidrecon.sessions.importing.recording import LONGEST_BRIDGED_S, REGULAR, Presentation, Recording
-from napari_vidrecon.sessions.importing.report import ImportReport
+from napari_vidrecon.sessions.importing.recording import (
+    LONGEST_BRIDGED_S,
+    REGULAR,
+    ImportReport,
+    Presentation,
+    Recording,
+)
 from napari_vidrecon.sessions.importing.resampling import ScreenFit, shown_clip
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES

@@ -18,14 +18,13 @@ from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
 from napari_vidrecon.sessions.simulation import calcium
 from napari_vidrecon.sessions.simulation.behavior import SCREEN_PX_PER_CAMERA_PX, simulate_behavior
 from napari_vidrecon.sessions.simulation.camera import HEIGHT, WIDTH
-from napari_vidrecon.sessions.simulation.movies import movie
+from napari_vidrecon.sessions.simulation.movies import PHOTOGRAPHS, movie
 from napari_vidrecon.sessions.simulation.other_screens import (
     at_rate,
     require_screen,
     seen_by_neurons,
     usual_frames,
 )
-from napari_vidrecon.sessions.simulation.plates import PHOTOGRAPHS
 from napari_vidrecon.sessions.simulation.public_mice import PublicCortex
 from napari_vidrecon.sessions.simulation.receptive_fields import KIND_NAMES
 from napari_vidrecon.sessions.simulation.visual_cortex import (

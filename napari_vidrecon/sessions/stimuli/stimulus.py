@@ -1,15 +1,32 @@
-"""The protocol of every stimulus, a movie that is given, and the trial that shows one to a mouse."""
+"""The protocol of every stimulus, movies that are given or lie in a file, and the trial that shows one to a mouse."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
+import itertools
+from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError
+from napari_vidrecon.errors import ConfigError, SessionError, StorageError
+from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
+from napari_vidrecon.sessions.stimuli.films import (
+    PICTURE_MAGICS,
+    TIFF_MAGICS,
+    film_frames,
+    picture_frames,
+    require_picture,
+    tiff_frames,
+)
 from napari_vidrecon.sessions.trial import ClipSource, Trial
+from napari_vidrecon.sessions.trial_files import LONGEST_CLIP_FRAMES
+from napari_vidrecon.storage import open_regular, read_array, reading
+from napari_vidrecon.storage.impostors import HEAD_BYTES, recognised
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
@@ -120,3 +137,151 @@ class GivenMovie:
     def video(self) -> np.ndarray:
         """(T, rows, columns) float32, 0..255."""
         return np.asarray(self.pixels, dtype=np.float32)
+
+
+WHITE_LEVEL = 255.0
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in a grey level (ITU-R BT.601)."""
+COLOURS, GREYS = (3, 4), (1, 2)
+"""How many values a pixel has; the last of an even number is opacity, which a screen does not show."""
+BYTES_AT_ONCE = 1 << 20
+Frames = Generator[np.ndarray, None, None]
+NPY_MAGIC = b"\x93NUMPY"
+UNPACKED_RATIO, STACK_SURPLUS_BYTES, FILM_SURPLUS_BYTES = 2000, 256 << 20, 768 << 20
+"""Pixels of a compressed movie may take this many times as much as its file, and this much more."""
+
+
+@dataclass(frozen=True)
+class MovieFile:
+    """A movie read from a file, shown frame by frame at the screen's rate, whatever its own.
+
+    Parameters
+    ----------
+    path
+        `.npy` of (T, height, width) grey levels 0..255, TIFF, GIF, or any film that ffmpeg reads.
+    frames
+        How many of its first frames; None for all.
+    screen
+        What it is shown on.
+    """
+
+    path: Path
+    frames: int | None = None
+    screen: ScreenGeometry = USUAL_SCREEN
+
+    @property
+    def name(self) -> str:
+        """For titles and file names."""
+        return self.path.name
+
+    @property
+    def content(self) -> str:
+        """SHA-256 of the file, as hexadecimal.
+
+        Raises
+        ------
+        StorageError
+            It cannot be read.
+        """
+        with open_regular(self.path, "a movie file") as file, reading(self.path, expected="a movie file"):
+            digest = hashlib.sha256()
+            while part := file.read(BYTES_AT_ONCE):
+                digest.update(part)
+            return digest.hexdigest()
+
+    def video(self) -> np.ndarray:
+        """The movie; frames of another size are resized, colours become grey.
+
+        Returns
+        -------
+        np.ndarray
+            (T, rows, columns) float32, 0..255; as many frames as are asked for and there.
+
+        Raises
+        ------
+        StorageError
+            Missing, damaged, or not a movie.
+        ConfigError
+            No frames are asked for.
+        """
+        if self.frames is not None and not 0 < self.frames <= LONGEST_CLIP_FRAMES:
+            raise ConfigError(f"{self.path}: expected 1 to {LONGEST_CLIP_FRAMES} frames to show, found {self.frames}")
+        shown: list[np.ndarray] = []
+        # Closed, not only left: a traceback that somebody keeps would keep ffmpeg waiting.
+        with reading(self.path, expected="a movie"), contextlib.closing(self._frames()) as frames:
+            for frame in itertools.islice(frames, self.frames):
+                if len(shown) == LONGEST_CLIP_FRAMES:
+                    raise self._too_long()
+                shown.append(_resized(self._grey(frame), self.screen))
+        if not shown:
+            raise StorageError(f"{self.path}: expected a movie (frames, height, width), found no frame")
+        return np.stack(shown)
+
+    def _too_long(self) -> StorageError:
+        return StorageError(f"{self.path}: expected at most {LONGEST_CLIP_FRAMES} frames, found more; cut the movie")
+
+    def _frames(self) -> Frames:
+        with open_regular(self.path, "a movie file") as file:
+            head = file.read(HEAD_BYTES)
+            size = file.seek(0, 2)
+        if head.startswith(NPY_MAGIC) or self.path.suffix.lower() == ".npy":
+            return self._stored_frames()
+        found = recognised(head)
+        if found:
+            raise StorageError(f"{self.path}: expected a movie, found {found}")
+        if head.startswith(PICTURE_MAGICS):
+            return self._within_reason(picture_frames(self.path), size, STACK_SURPLUS_BYTES)
+        if head.startswith(TIFF_MAGICS):
+            return self._within_reason(tiff_frames(self.path), size, STACK_SURPLUS_BYTES)
+        # A film has far more frames than fit into memory, so only those asked for are read.
+        frames = film_frames(self.path, self.frames or LONGEST_CLIP_FRAMES + 1)
+        return self._within_reason(frames, size, FILM_SURPLUS_BYTES)
+
+    def _stored_frames(self) -> Frames:
+        frames = read_array(self.path, memory_map=True)
+        if frames.ndim not in (3, 4) or frames.dtype.kind not in "fiub":
+            raise StorageError(
+                f"{self.path}: expected a movie (frames, height, width), found {frames.dtype} of shape {frames.shape}"
+            )
+        if self.frames is None and len(frames) > LONGEST_CLIP_FRAMES:
+            raise self._too_long()
+        yield from frames
+
+    def _within_reason(self, frames: Frames, size: int, surplus: int) -> Frames:
+        unpacked = 0
+        with contextlib.closing(frames):
+            for frame in frames:
+                unpacked += frame.nbytes
+                if unpacked > UNPACKED_RATIO * size + surplus:
+                    raise StorageError(
+                        f"{self.path}: expected a movie of its size, found {unpacked:,} bytes of pixels in a file of "
+                        f"{size:,}; save it smaller, or as .npy"
+                    )
+                yield frame
+
+    def _grey(self, frame: np.ndarray) -> np.ndarray:
+        channels = frame.shape[2] if frame.ndim == 3 else 1
+        if frame.ndim not in (2, 3) or channels not in COLOURS + GREYS or frame.dtype.kind not in "fiub":
+            raise StorageError(f"{self.path}: expected pictures, found {frame.dtype} of shape {frame.shape}")
+        require_picture(self.path, frame.shape[1], frame.shape[0])
+        if frame.ndim == 3:
+            frame = _luma(frame) if channels in COLOURS else frame[..., 0]
+        if frame.dtype != np.uint8 and (not np.isfinite(frame).all() or frame.min() < 0 or frame.max() > WHITE_LEVEL):
+            raise StorageError(f"{self.path}: expected grey levels from 0 to 255, found others, or NaN; rescale it")
+        return frame.astype(np.float32)
+
+
+def _luma(frame: np.ndarray) -> np.ndarray:
+    # Colour by colour: a product with the weights would first copy all of a large frame as double precision.
+    with np.errstate(over="ignore", invalid="ignore"):
+        red, green, blue = (frame[..., colour].astype(np.float32) * np.float32(LUMA[colour]) for colour in range(3))
+        return np.asarray(red + green + blue)
+
+
+def _resized(frame: np.ndarray, screen: ScreenGeometry) -> np.ndarray:
+    from PIL import Image
+
+    if frame.shape == (screen.rows, screen.cols):
+        return frame
+    image = Image.fromarray(frame).resize((screen.cols, screen.rows), Image.Resampling.BOX)
+    return np.clip(np.asarray(image), 0.0, WHITE_LEVEL)

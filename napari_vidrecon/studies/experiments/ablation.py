@@ -151,7 +151,7 @@ def _figure(plan: Plan, table: pd.DataFrame) -> Figure:
 
 
 def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
-    from napari_vidrecon.figures.mosaic import mosaic_frames
+    from napari_vidrecon.figures.picture_grids import mosaic_frames
 
     columns = []
     for clip in plan.clips:

@@ -216,7 +216,7 @@ def finding_of(table: pd.DataFrame, control: str) -> Finding:
 
 
 def _correlations_figure(plan: Plan, table: pd.DataFrame) -> Figure:
-    from napari_vidrecon.figures.distributions import Distribution, DistributionPanel, distributions_figure
+    from napari_vidrecon.figures.mouse_lines import Distribution, DistributionPanel, distributions_figure
 
     panels = []
     for measure, label in MEASURES.items():
@@ -261,7 +261,7 @@ def _frames_figure(plan: Plan, store: RunStore, others: dict[Clip, Clip]) -> Fig
 
 
 def _movie(plan: Plan, store: RunStore, others: dict[Clip, Clip]) -> Iterator[np.ndarray]:
-    from napari_vidrecon.figures.mosaic import mosaic_frames
+    from napari_vidrecon.figures.picture_grids import mosaic_frames
 
     clips = [clip for clip in plan.many_clips if clip in others or not others][:CLIPS_SHOWN]
     columns = [_shown(plan, store, clip, others) for clip in clips]

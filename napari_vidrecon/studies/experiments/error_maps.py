@@ -353,7 +353,7 @@ def _every_clip_figure(plan: Plan, compared: Mapping[Clip, _Compared], limit: fl
 
 
 def _movie(plan: Plan, compared: Mapping[Clip, _Compared], limit: float) -> Iterator[np.ndarray]:
-    from napari_vidrecon.figures.mosaic import mosaic_frames
+    from napari_vidrecon.figures.picture_grids import mosaic_frames
 
     tiled = rows_of_clips(plan, plan.many_clips)
     rows = same_length([[compared[clip].overlaid(limit) for clip in clips] for clips in tiled])

@@ -296,7 +296,7 @@ def _ensembling_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
 
 
 def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
-    from napari_vidrecon.figures.mosaic import mosaic_frames
+    from napari_vidrecon.figures.picture_grids import mosaic_frames
 
     mouse = _mice(plan)[0]
     pixels = evaluated_pixels(mouse)

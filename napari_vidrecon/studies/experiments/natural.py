@@ -240,7 +240,7 @@ def _examples_figure(plan: Plan, store: RunStore) -> Figure:
 
 def _correlations_figure(plan: Plan, clips: pd.DataFrame) -> Figure:
     from napari_vidrecon.figures.curves import p_text
-    from napari_vidrecon.figures.distributions import Distribution, DistributionPanel, distributions_figure
+    from napari_vidrecon.figures.mouse_lines import Distribution, DistributionPanel, distributions_figure
 
     panels, mice = [], [str(name) for name in clips["mouse"]]
     averaged_over = max(len(plan.encoders(mouse)) for mouse in plan.mice)
@@ -258,7 +258,7 @@ def _correlations_figure(plan: Plan, clips: pd.DataFrame) -> Figure:
 
 
 def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
-    from napari_vidrecon.figures.mosaic import mosaic_frames
+    from napari_vidrecon.figures.picture_grids import mosaic_frames
 
     rows: list[list[np.ndarray]] = []
     labels: list[str] = []

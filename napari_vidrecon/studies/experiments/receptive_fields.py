@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from napari_vidrecon.figures.screen_maps import ScreenMap
+    from napari_vidrecon.figures.matrix_figure import ScreenMap
     from napari_vidrecon.studies.runs.run_spec import RunStore
 
 EXAMPLES_OF_ONE_MOUSE = 4
@@ -239,14 +239,14 @@ Rows = tuple[list[list["ScreenMap"]], list[str]]
 
 
 def _figure(plan: Plan, rows: Rows, title: str, *, rings: bool = True) -> Figure:
-    from napari_vidrecon.figures.screen_maps import screen_maps_figure
+    from napari_vidrecon.figures.matrix_figure import screen_maps_figure
 
     return screen_maps_figure(*rows, title=title, rings=rings, simulated=plan.simulated)
 
 
 def _example_rows(everyone: Sequence[MouseMaps]) -> Rows:
+    from napari_vidrecon.figures.matrix_figure import ScreenMap
     from napari_vidrecon.figures.receptive_field_figure import example_neurons
-    from napari_vidrecon.figures.screen_maps import ScreenMap
 
     rows, labels = [], []
     for maps in everyone:
@@ -267,7 +267,7 @@ def _example_rows(everyone: Sequence[MouseMaps]) -> Rows:
 
 
 def _population_rows(everyone: Sequence[MouseMaps]) -> Rows:
-    from napari_vidrecon.figures.screen_maps import ScreenMap
+    from napari_vidrecon.figures.matrix_figure import ScreenMap
 
     rows = []
     for maps in everyone:
@@ -286,7 +286,7 @@ def _population_rows(everyone: Sequence[MouseMaps]) -> Rows:
 
 
 def _centre_rows(everyone: Sequence[MouseMaps]) -> Rows:
-    from napari_vidrecon.figures.screen_maps import ScreenMap
+    from napari_vidrecon.figures.matrix_figure import ScreenMap
 
     rows = []
     for maps in everyone:
@@ -303,7 +303,7 @@ def _centre_rows(everyone: Sequence[MouseMaps]) -> Rows:
 
 
 def _correlation_rows(everyone: Sequence[MouseMaps]) -> Rows:
-    from napari_vidrecon.figures.screen_maps import ScreenMap
+    from napari_vidrecon.figures.matrix_figure import ScreenMap
 
     rows = []
     for maps in everyone:

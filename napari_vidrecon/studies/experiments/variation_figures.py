@@ -1,4 +1,4 @@
-"""Figures and the movie of the variations of the method.
+"""Versions of the method, the runs behind them and their movies; the figures and the movie that compare them.
 
 Source: Bauer et al. 2026, Fig. 1-S2.
 """
@@ -13,10 +13,11 @@ import numpy as np
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.postprocess import apply_mask, match_luminance_contrast
 from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
-from napari_vidrecon.figures.mosaic import mosaic_frames
 from napari_vidrecon.figures.mouse_lines import LinePanel, Lines, mouse_lines_figure
-from napari_vidrecon.studies.experiments import method_versions
+from napari_vidrecon.figures.picture_grids import mosaic_frames
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD
 from napari_vidrecon.studies.measures.measuring import cropped, evaluation_mask, presented, same_length, spread_frames
+from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.study import Clip, Plan, averaged
 
 if TYPE_CHECKING:
@@ -26,15 +27,92 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.trial import Trial
     from napari_vidrecon.studies.runs.run_spec import RunStore
 
+
+STANDARD, PREDICTED = "standard", "from predicted"
+GRADIENTS, UNSMOOTHED = "gradient ensembling", "no smoothing"
+VERSIONS = (PREDICTED, STANDARD, GRADIENTS, UNSMOOTHED)
+NO_MASK, USUAL_MASK, STRICT_MASK = "no training mask", "alpha ≥ 0.5", "alpha ≥ 1 (strict)"
+TRAINING_MASKS = {NO_MASK: 0.0, USUAL_MASK: TRAINING_THRESHOLD, STRICT_MASK: EVALUATION_THRESHOLD}
+FULL, MASKED = "full video", "masked video"
+RECONSTRUCTED, MATCHED = "reconstruction", "matched reconstruction"
+INPUTS = (FULL, MASKED, RECONSTRUCTED, MATCHED)
+ACTIVITY_MEASURES = {"poisson_loss": "Poisson loss (lower is better)", "response_correlation": "activity correlation r"}
+
+
+def version_specs(plan: Plan, clip: Clip, version: str) -> list[RunSpec]:
+    """The runs whose movies are averaged for one version of the method.
+
+    Parameters
+    ----------
+    plan
+        Mice and scale.
+    clip
+        Which mouse and trial.
+    version
+        One of `VERSIONS`.
+
+    Returns
+    -------
+    list[RunSpec]
+        One an encoder, or one of all.
+    """
+    if version == PREDICTED:
+        return plan.standard(clip, target="predicted")
+    if version == GRADIENTS:
+        return [plan.standard(clip)[0].changed(encoders=plan.encoders(clip.mouse), ensemble="gradients")]
+    return plan.standard(clip)
+
+
+def mask_specs(plan: Plan, clip: Clip, training_mask: str) -> list[RunSpec]:
+    """The runs with one training mask; what lies outside stays grey, as published, whatever the preset does there.
+
+    Parameters
+    ----------
+    plan
+        Mice and scale.
+    clip
+        Which mouse and trial.
+    training_mask
+        One of `TRAINING_MASKS`.
+
+    Returns
+    -------
+    list[RunSpec]
+        One an encoder.
+    """
+    config = plan.scale.config().changed(surround="grey")
+    return plan.standard(clip, config=config, mask_threshold=TRAINING_MASKS[training_mask])
+
+
+def version_movie(plan: Plan, store: RunStore, clip: Clip, version: str) -> np.ndarray:
+    """The movie of one version, ready to be measured.
+
+    Parameters
+    ----------
+    plan
+        Mice and scale.
+    store
+        Where the runs lie.
+    clip
+        Which mouse and trial.
+    version
+        One of `VERSIONS`.
+
+    Returns
+    -------
+    np.ndarray
+        (T, 36, 64), grey levels.
+    """
+    return averaged(store, version_specs(plan, clip, version), smoothed=version != UNSMOOTHED)
+
+
 EXAMPLE_MOUSE = 3
 """Position of the paper's example, mouse 4 trial 1."""
 FRAMES_SHOWN, FRAMES_APART = 10, 30
 PIXEL_SCALE = 5
 VERSION_TICKS = ("from\npredicted", "standard", "gradient\nensembling", "no\nsmoothing")
 SHORT_NAMES = ("from predicted", "standard", "gradient ens.", "no smoothing")
-MASK_NAMES = dict(
-    zip(method_versions.TRAINING_MASKS, ("no training\nmask", "alpha ≥ 0.5", "alpha ≥ 1\n(strict)"), strict=True)
-)
+MASK_NAMES = dict(zip(TRAINING_MASKS, ("no training\nmask", "alpha ≥ 0.5", "alpha ≥ 1\n(strict)"), strict=True))
 INPUT_TICKS = ("full\nvideo", "masked\nvideo", "recon-\nstruction", "matched\nrecon.")
 
 
@@ -52,10 +130,10 @@ def versions_figure(plan: Plan, store: RunStore) -> Figure:
     truth, times_s = trial.video[part], _times_s(plan, trial)[part]
     chosen = spread_frames(len(truth), FRAMES_APART, FRAMES_SHOWN)
     rows = [("shown", apply_mask(truth, pixels)[chosen])]
-    for version in method_versions.VERSIONS:
-        video = method_versions.version_movie(plan, store, clip, version)[part]
+    for version in VERSIONS:
+        video = version_movie(plan, store, clip, version)[part]
         rows.append((version.replace(" ", "\n", 1), presented(truth, video, pixels)[1][chosen]))
-    unmatched = method_versions.version_movie(plan, store, clip, method_versions.STANDARD)[part]
+    unmatched = version_movie(plan, store, clip, STANDARD)[part]
     rows.append(("no matching", apply_mask(unmatched, pixels)[chosen]))
     block = FrameBlock(rows, times_s[chosen], clip.name, [pixels])
     return frame_rows_figure([block], title="Versions of the method", simulated=plan.simulated)
@@ -74,8 +152,8 @@ def masks_figure(plan: Plan, store: RunStore) -> Figure:
     truth, times_s = trial.video[part], _times_s(plan, trial)[part]
     chosen = spread_frames(len(truth), FRAMES_APART, FRAMES_SHOWN)
     rows = [("shown", truth[chosen])]
-    for name, threshold in method_versions.TRAINING_MASKS.items():
-        video = averaged(store, method_versions.mask_specs(plan, clip, name))[part]
+    for name, threshold in TRAINING_MASKS.items():
+        video = averaged(store, mask_specs(plan, clip, name))[part]
         matched = match_luminance_contrast(video, truth, mask.binary(threshold))
         rows.append((MASK_NAMES[name], matched[chosen]))
     block = FrameBlock(rows, times_s[chosen], clip.name)
@@ -99,10 +177,10 @@ def performance_figure(plan: Plan, versions: pd.DataFrame, masks: pd.DataFrame) 
     Figure
         Three panels.
     """
-    left = _categories(versions, "version", method_versions.VERSIONS, "video_correlation")
+    left = _categories(versions, "version", VERSIONS, "video_correlation")
     by_threshold, by_size = [], []
     # Black, blue and red, as published.
-    for name in (method_versions.USUAL_MASK, method_versions.STRICT_MASK, method_versions.NO_MASK):
+    for name in (USUAL_MASK, STRICT_MASK, NO_MASK):
         part = masks[masks["training_mask"] == name]
         mice, thresholds = statistics.by_unit(part, ["mouse"], "evaluation_threshold", "video_correlation")
         clips, _ = statistics.by_unit(part, ["mouse", "clip"], "evaluation_threshold", "video_correlation")
@@ -122,12 +200,12 @@ def activity_figure(plan: Plan, activity: pd.DataFrame) -> Figure:
     """Poisson loss and correlation of activity predicted from every kind of movie (Fig. 1-S2 D)."""
     panels = [
         LinePanel(
-            [_categories(activity, "movie", method_versions.INPUTS, measure)],
+            [_categories(activity, "movie", INPUTS, measure)],
             "what the encoders see",
             label,
             ticks=INPUT_TICKS,
         )
-        for measure, label in method_versions.ACTIVITY_MEASURES.items()
+        for measure, label in ACTIVITY_MEASURES.items()
     ]
     return mouse_lines_figure(panels, title="Predicted against recorded activity", simulated=plan.simulated)
 
@@ -147,8 +225,8 @@ def versions_movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
         truth, pixels = plan.trial(clip).video, evaluation_mask(clip)
         part = plan.measured(len(truth))
         column = [apply_mask(truth[part], pixels)]
-        for version in method_versions.VERSIONS:
-            video = method_versions.version_movie(plan, store, clip, version)
+        for version in VERSIONS:
+            video = version_movie(plan, store, clip, version)
             column.append(presented(truth[part], video[part], pixels)[1])
         columns.append(column)
     return mosaic_frames(

@@ -16,7 +16,7 @@ from napari_vidrecon.analysis.postprocess import match_luminance_contrast
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD
 from napari_vidrecon.sessions.trial import Trial
-from napari_vidrecon.studies.experiments.method_versions import (
+from napari_vidrecon.studies.experiments.variation_figures import (
     ACTIVITY_MEASURES,
     FULL,
     GRADIENTS,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_vidrecon.errors import ConfigError, RunError, one_line
-from napari_vidrecon.storage.claims import InUseError
+from napari_vidrecon.storage.writing import InUseError
 from napari_vidrecon.studies.runs.run_spec import RunSpec, is_finished
 
 LOST_WORKERS_ALLOWED = 5

@@ -11,8 +11,8 @@ from napari_vidrecon.viewer.runs.jobs import Job
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.importing.columns import Column
+    from napari_vidrecon.sessions.importing.recording import ImportReport
     from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
-    from napari_vidrecon.sessions.importing.report import ImportReport
     from napari_vidrecon.sessions.importing.sources import ImportSource
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 import re
 
-from napari_vidrecon.sessions.importing.report import Kind
+from napari_vidrecon.sessions.importing.recording import Kind
 
 CONTROLS = {
     "give --overwrite": "tick “Replace a session imported before”",

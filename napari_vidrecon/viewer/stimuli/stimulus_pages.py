@@ -157,7 +157,7 @@ class PatchPage(StimulusPage):
 
     def stimulus(self) -> Stimulus:
         """What the controls say."""
-        from napari_vidrecon.sessions.stimuli.patches import SinglePatch
+        from napari_vidrecon.sessions.stimuli.synthetic import SinglePatch
 
         return SinglePatch(
             self.row.value(), self.column.value(), self.side.value(), self.level.currentData(),
@@ -209,7 +209,7 @@ class MoviePage(StimulusPage):
         ConfigError
             No file was chosen.
         """
-        from napari_vidrecon.sessions.stimuli.movie_file import MovieFile
+        from napari_vidrecon.sessions.stimuli.stimulus import MovieFile
 
         if self.path is None:
             raise ConfigError("movie file: choose one first")

@@ -12,8 +12,8 @@ from raw_recordings import RawMouse
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.sessions.importing.arrays import ArrayFolder
 from napari_vidrecon.sessions.importing.importer import import_recording
+from napari_vidrecon.sessions.importing.recording import ImportReport
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
-from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.session import Session, open_session
 
 

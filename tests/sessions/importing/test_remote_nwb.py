@@ -14,10 +14,10 @@ import pytest
 from raw_recordings import RawMouse
 
 from napari_vidrecon.errors import SessionError, StorageError, VidreconError
-from napari_vidrecon.sessions.importing import remote_files
+from napari_vidrecon.sessions.importing import hdf5_contents
+from napari_vidrecon.sessions.importing.hdf5_contents import RemoteFile, address_of
 from napari_vidrecon.sessions.importing.importer import import_recording
 from napari_vidrecon.sessions.importing.nwb import NwbFile
-from napari_vidrecon.sessions.importing.remote_files import RemoteFile, address_of
 from napari_vidrecon.sessions.session import open_session
 
 ASSET = "01234567-89ab-cdef-0123-456789abcdef"
@@ -78,7 +78,7 @@ class Archive:
 @pytest.fixture
 def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
     held = Archive()
-    monkeypatch.setattr(remote_files, "DANDI_API", f"{held.url}/api")
+    monkeypatch.setattr(hdf5_contents, "DANDI_API", f"{held.url}/api")
     try:
         yield held
     finally:
@@ -113,7 +113,7 @@ def test_a_file_on_a_server_gives_the_same_recording(
 def test_only_the_parts_that_are_needed_are_read_and_what_breaks_is_asked_for_again(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_files, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(hdf5_contents, "BLOCK_BYTES", 1000)
     content = np.random.default_rng(0).bytes(100_500)
     archive.files["/x"], archive.breaks = content, 2
     file = RemoteFile(f"{archive.url}/x")

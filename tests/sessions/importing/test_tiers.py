@@ -14,8 +14,8 @@ from scipy.ndimage import gaussian_filter
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.sessions.importing.arrays import ArrayFolder
 from napari_vidrecon.sessions.importing.importer import import_recording
+from napari_vidrecon.sessions.importing.recording import ImportReport
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
-from napari_vidrecon.sessions.importing.report import ImportReport
 from napari_vidrecon.sessions.importing.tiers import ClipLook, chosen_tiers, movie_groups, require_no_leak
 from napari_vidrecon.sessions.session import open_session
 

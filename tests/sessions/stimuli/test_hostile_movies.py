@@ -18,8 +18,8 @@ import pytest
 import tifffile
 
 from napari_vidrecon.errors import ConfigError, StorageError
-from napari_vidrecon.sessions.stimuli import films, movie_file
-from napari_vidrecon.sessions.stimuli.movie_file import MovieFile
+from napari_vidrecon.sessions.stimuli import films, stimulus
+from napari_vidrecon.sessions.stimuli.stimulus import MovieFile
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (40, 36, 64)).astype(np.uint8)
 
@@ -116,9 +116,9 @@ def test_what_is_no_movie_for_a_screen_is_one_line_in_no_time(
 def test_many_frames_in_few_bytes_end_where_reason_does(
     content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(movie_file, "STACK_SURPLUS_BYTES", 1 << 20)
-    monkeypatch.setattr(movie_file, "UNPACKED_RATIO", 10)
-    monkeypatch.setattr(movie_file, "LONGEST_CLIP_FRAMES", 1000)
+    monkeypatch.setattr(stimulus, "STACK_SURPLUS_BYTES", 1 << 20)
+    monkeypatch.setattr(stimulus, "UNPACKED_RATIO", 10)
+    monkeypatch.setattr(stimulus, "LONGEST_CLIP_FRAMES", 1000)
     (tmp_path / "bomb.gif").write_bytes(content)
     with pytest.raises(StorageError, match=r"expected a movie of its size|expected at most 1000 frames"):
         MovieFile(tmp_path / "bomb.gif").video()
@@ -148,8 +148,8 @@ def test_only_the_frames_asked_for_are_read_and_ffmpeg_is_gone_afterwards(film: 
 
 
 def test_ffmpeg_is_gone_even_while_somebody_keeps_the_error(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(movie_file, "FILM_SURPLUS_BYTES", 0)
-    monkeypatch.setattr(movie_file, "UNPACKED_RATIO", 1)
+    monkeypatch.setattr(stimulus, "FILM_SURPLUS_BYTES", 0)
+    monkeypatch.setattr(stimulus, "UNPACKED_RATIO", 1)
     with pytest.raises(StorageError, match="expected a movie of its size") as kept:
         MovieFile(film).video()
     assert not [child for child in psutil.Process().children() if "ffmpeg" in child.name()]

@@ -9,8 +9,8 @@ import pytest
 
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.sessions.session import open_session
-from napari_vidrecon.sessions.stimuli.patches import OFF_LEVEL, ON_LEVEL, OnOffPatches, SinglePatch
 from napari_vidrecon.sessions.stimuli.stimulus import GivenMovie, stimulus_trial
+from napari_vidrecon.sessions.stimuli.synthetic import OFF_LEVEL, ON_LEVEL, OnOffPatches, SinglePatch
 
 
 def test_a_published_clip_is_grey_but_for_one_pixel_in_its_middle_third() -> None:

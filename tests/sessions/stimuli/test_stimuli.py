@@ -10,8 +10,7 @@ import pytest
 from napari_vidrecon.errors import SessionError, StorageError
 from napari_vidrecon.metrics import motion_energy, shannon_entropy
 from napari_vidrecon.sessions.session import open_session
-from napari_vidrecon.sessions.stimuli.movie_file import MovieFile
-from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial
+from napari_vidrecon.sessions.stimuli.stimulus import MovieFile, stimulus_trial
 from napari_vidrecon.sessions.stimuli.synthetic import LEFT_PX, PATCH_PX, DriftingGrating, GaussianNoise
 
 PATCH = slice(LEFT_PX, LEFT_PX + PATCH_PX)

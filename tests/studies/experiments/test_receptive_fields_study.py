@@ -8,7 +8,7 @@ import pytest
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import match_luminance_contrast
 from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
-from napari_vidrecon.sessions.stimuli.patches import OnOffPatches
+from napari_vidrecon.sessions.stimuli.synthetic import OnOffPatches
 from napari_vidrecon.studies.experiments import receptive_fields
 from napari_vidrecon.studies.experiments.receptive_fields import RECEPTIVE_FIELDS
 from napari_vidrecon.studies.measures import measuring as mapping

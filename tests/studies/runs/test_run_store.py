@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_vidrecon.errors import RunError
-from napari_vidrecon.storage.claims import InUseError
+from napari_vidrecon.storage.writing import InUseError
 from napari_vidrecon.studies.conducting import cost, estimate, grid
 from napari_vidrecon.studies.runs.run_spec import RunStore, is_finished
 from napari_vidrecon.studies.study import Outcome, Plan, Study, averaged

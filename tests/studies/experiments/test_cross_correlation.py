@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_vidrecon.analysis.cross_correlation import cross_correlation
+from napari_vidrecon.studies.experiments.correlates import cross_correlation
 
 
 def test_at_lag_zero_it_is_pearsons_r() -> None:
