@@ -161,6 +161,9 @@ def check_gradient(encoder: Encoder, clip: Clip) -> Iterator[str]:
     """The gradient of the activity with respect to the model input is that of finite differences."""
     exact = copy.deepcopy(encoder)
     if isinstance(exact, Movable):
+        if torch.device(exact.device).type == "mps":
+            # Apple's GPUs have no double precision.
+            exact.to(device="cpu")
         exact.to(dtype=torch.float64)
     windows = clip.windows(exact)[:1].detach().requires_grad_()
     generator = torch.Generator().manual_seed(0)

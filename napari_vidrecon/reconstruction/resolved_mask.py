@@ -75,7 +75,8 @@ class InformationFitter:
         canvas = encoder.spec.canvas
         screen = (canvas.screen_rows, canvas.screen_columns)
         self._power, self._probes = np.zeros(screen), 0
-        self._residual = self._predicted = torch.zeros(encoder.spec.neurons, dtype=torch.float64, device=encoder.device)
+        # On the CPU: Apple's GPUs have no double precision.
+        self._residual = self._predicted = torch.zeros(encoder.spec.neurons, dtype=torch.float64)
         self._shares = Shares(REFERENCE, screen, frame_rate_hz)
 
     def drawn(self, trials: list[Trial], step: int) -> tuple[Trial]:
@@ -117,7 +118,7 @@ class InformationFitter:
         # The ends of a piece are seen by fewer frames of activity than those of a clip.
         middle = slice(self.frames // 4, self.frames - self.frames // 4)
         power = gradient[0][(middle, *self.encoder.spec.canvas.screen)].square().mean(dim=0)
-        self._power, self._probes = self._power + power.double().cpu().numpy(), self._probes + 1
+        self._power, self._probes = self._power + power.cpu().double().numpy(), self._probes + 1
         return float(residual.mean())
 
     def _first_frame(self, trial: Trial) -> int:
@@ -130,11 +131,11 @@ class InformationFitter:
 
     def _noise(self, residual: torch.Tensor, predicted: torch.Tensor) -> torch.Tensor:
         """(neurons, 1) variance over predicted activity, drawn towards that of all by as much as one neuron's."""
-        self._residual = self._residual + residual.mean(dim=(0, 2)).double()
-        self._predicted = self._predicted + predicted.mean(dim=(0, 2)).double()
+        self._residual = self._residual + residual.mean(dim=(0, 2)).cpu().double()
+        self._predicted = self._predicted + predicted.mean(dim=(0, 2)).cpu().double()
         factor = (self._residual + self._residual.mean()) / (self._predicted + self._predicted.mean() + LEAST_ACTIVITY)
         # An encoder that predicts without any error is not one that knows everything.
-        return factor.clamp(min=LEAST_ACTIVITY).to(predicted.dtype)[:, None]
+        return factor.clamp(min=LEAST_ACTIVITY).to(predicted)[:, None]
 
     @property
     def information(self) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -126,3 +128,9 @@ def test_it_is_the_usual_rule_with_steps_of_its_own(encoder, small_session_folde
     first, second = (fit_mask(session, encoder, MaskRecipe(steps=3), trial_ids=[0, 2]) for _ in range(2))
     np.testing.assert_array_equal(first.alpha, second.alpha)
     assert "resolved rule, up to" in first.source
+
+
+def test_what_it_adds_up_in_double_precision_lies_on_the_cpu_as_not_every_gpu_has_that(encoder) -> None:
+    elsewhere = SimpleNamespace(spec=encoder.spec, device=torch.device("meta"))
+    fitter = InformationFitter(elsewhere, 30.0)
+    assert (fitter._residual.dtype, fitter._residual.device.type) == (torch.float64, "cpu")
