@@ -209,4 +209,6 @@ def line(told: dict[str, Any]) -> str:
     middle, slowest = (told.get(f"latency_{name}_s", math.nan) for name in ("p50", "p99"))
     if not math.isnan(middle):
         parts.append(f"picture after {1000 * middle:.1f} ms (99%: {1000 * slowest:.1f} ms)")
+    if told.get("fault"):
+        parts.append(f"not refined any more ({told['fault']})")
     return ", ".join(parts)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from scipy.fft import idctn
 
-from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.errors import ConfigError, VidreconError, one_line
 from napari_vidrecon.reconstruction.decoder import Decoder, rooted
 from napari_vidrecon.reconstruction.live_record import LATE, LOST, SEEN, Block, LiveRecord
 from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
@@ -212,6 +212,8 @@ class LiveSession:
         self.decoder, self.record, self.refiner = decoder, record, refiner
         before = {} if record is None else record.told_before
         self.counts, self.latencies = LiveCounts.of(before), Latencies()
+        self.fault = ""
+        """Why pictures are not refined any more; empty while they are."""
         self._clock, self._frame_s = clock, 1 / frame_rate_hz
         self._usual = np.concatenate([behavior, pupil_center]).astype(np.float32)
         count, screen = RING_FRAMES, decoder.size_px
@@ -275,7 +277,7 @@ class LiveSession:
             nothing: np.ndarray = np.zeros(len(self.decoder.frequencies), np.float32)
             self._prepared = index, self._part, np.sum([nothing, *told], axis=0)
 
-    def finish(self, wait_s: float = 10.0) -> None:
+    def finish(self, wait_s: float = 30.0) -> None:
         """Show what waits for frames that will not come, and let the last window be refined.
 
         Parameters
@@ -284,11 +286,10 @@ class LiveSession:
             How long to wait for it, seconds.
         """
         self._show(at_end=True)
-        if self.refiner is not None:
-            self.refiner.wait(wait_s)
-            self._refine(self.refiner, at_end=True)
-            self.refiner.wait(wait_s)
-            self._refine(self.refiner, at_end=True)
+        for _ in range(2):
+            if self.refiner is not None:
+                self.refiner.wait(wait_s)
+                self._refine(self.refiner, at_end=True)
 
     def recent(self, frames: int) -> Stretch:
         """The last pictures as they are now, at most so many."""
@@ -312,7 +313,8 @@ class LiveSession:
         median, slowest = (self.latencies.quantile(share) for share in (0.5, 0.99))
         known = {} if np.isnan(median) else {"latency_p50_s": median, "latency_p99_s": slowest}
         about = {"delay_frames": self.decoder.delay_frames, "truth_known": self.truth_known}
-        return {**asdict(self.counts), **known, **about}
+        fault = {"fault": self.fault} if self.fault else {}
+        return {**asdict(self.counts), **known, **about, **fault}
 
     # Frames in their places
 
@@ -454,9 +456,16 @@ class LiveSession:
     # What is made better afterwards
 
     def _refine(self, refiner: Refiner, *, at_end: bool = False) -> None:
-        done = refiner.take()
+        try:
+            done = refiner.take()
+        except VidreconError as error:
+            # Pictures go on coming; they are only not made better any more.
+            self.refiner, self.fault = None, one_line(error)
+            return
         if done is not None:
-            self._keep_refined(*done, margin=0 if at_end else refiner.margin_frames)
+            start, movie = done
+            last = at_end and start + len(movie) >= self._decoded
+            self._keep_refined(start, movie, margin=0 if last else refiner.margin_frames)
         if not refiner.idle:
             return
         window, oldest = refiner.window_frames, max(self._part, self._next - RING_FRAMES)

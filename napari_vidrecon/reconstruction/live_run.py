@@ -143,7 +143,9 @@ class WindowOptimisation:
             try:
                 movie = self._refined(stretch)
             except Exception as error:  # noqa: BLE001  # raised where its result is taken
-                self._fault, movie = error, None
+                self._fault = error
+                self._rest.set()
+                return
             if movie is not None:
                 with self._lock:
                     self._done = stretch.start, movie

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer, Signal
 
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
-from napari_vidrecon.viewer.background import Background
+from napari_vidrecon.viewer.background import Background, Counted
 from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.model import RunState
 from napari_vidrecon.viewer.opening import open_run
 from napari_vidrecon.viewer.runs.folders import new_run_folder
 from napari_vidrecon.viewer.runs.jobs import Job
+from napari_vidrecon.viewer.training import LEARNED_FROM
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,9 +30,13 @@ if TYPE_CHECKING:
     from napari_vidrecon.viewer.model import ReconstructionModel
 
 PICTURE_MILLISECONDS = 16
+SILENT_S = 1.0
+"""Without a frame for so long, it is told."""
+DECODERS_FOLDER = "decoders"
 REFINED_BEHIND_S = 8.0
 """How far behind the newest picture the refined ones are shown: as long as a window and its optimisation take."""
-NO_DECODER = "Choose or fit a decoder first, under What: it makes the pictures."
+LEAST_TRIALS = 2
+NO_DECODER = "A decoder makes the pictures: choose one under What, or fit a causal one here (Fit causal)."
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +53,34 @@ class LiveView:
         Whether the optimisation has refined it.
     told
         Counts and latencies.
+    silent_s
+        Since the last frame came, seconds.
+    refused
+        What was wrong with the last message that was no frame; empty without one.
     """
 
     newest: LivePicture
     earlier: np.ndarray | None
     refined: bool
     told: dict[str, Any]
+    silent_s: float = 0.0
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class CausalFitted:
+    """News of a causal decoder that was fitted.
+
+    Parameters
+    ----------
+    decoder
+        As its file holds it.
+    trials
+        Learned from.
+    """
+
+    decoder: Decoder
+    trials: int
 
 
 @dataclass(frozen=True)
@@ -174,6 +202,25 @@ class LiveController(Background):
             self._pictures.start()
             self.begin(Job(lambda job: _live(plan, job, self._see), "vidrecon-live"))
 
+    def fit(self) -> None:
+        """Fit a causal decoder in a few seconds, and choose it.
+
+        It learns from the tier train; where there is none, from all other trials than the chosen one.
+        """
+        model = self.model
+        if not self.free or model.session is None:
+            return
+        session, chosen = model.session, None if model.trial is None else model.trial.id
+        trials = session.trials_in_tier(LEARNED_FROM)
+        trials = trials if len(trials) > 1 else [each for each in session.labelled if each != chosen]
+        if len(trials) < LEAST_TRIALS:
+            text = f"{session.name}: a decoder learns from at least {LEAST_TRIALS} trials, and {len(trials)} are there."
+            model.message.emit(text, True)
+            return
+        self.view = None
+        path = self._runs_folder() / DECODERS_FOLDER / f"{session.name}_causal.safetensors"
+        self.begin(Job(lambda job: _fit(session, trials, path, job), "vidrecon-causal"), Counted(0, len(trials)))
+
     def _plan(self) -> LivePlan | str:
         model, choices = self.model, self.choices
         session = model.session
@@ -216,14 +263,47 @@ class LiveController(Background):
         self._look()
         self._pictures.stop()
 
-    def on_news(self, job: Job, news: LiveEnded) -> None:
-        """It is over: what was seen comes on the board."""
+    def on_news(self, job: Job, news: LiveEnded | CausalFitted) -> None:
+        """It is over: what was seen comes on the board; or a decoder is there, and chosen."""
+        if isinstance(news, CausalFitted):
+            if self.model.session is not None and self.model.session.name == news.decoder.mouse:
+                self.model.set_settings(decoder=news.decoder)
+            told = f"A causal decoder was fitted on {news.trials} trials, saved as {news.decoder.path}, and chosen."
+            self.model.message.emit(told, False)
+            return
         if not news.frames:
             self.model.message.emit("The live session ended before a frame came; nothing was written.", False)
             return
         self.model.message.emit(f"The live session of {news.frames:,} frames is kept in {news.path}.", False)
         if self.model.state not in (RunState.RUNNING, RunState.PAUSED):
             open_run(self.model, news.path)
+
+
+def _fit(session: Session, trials: list[int], path: Path, job: Job) -> None:
+    """In the thread: tells `Counted` after every trial, and `CausalFitted`.
+
+    Parameters
+    ----------
+    session
+        The mouse.
+    trials
+        To learn from.
+    path
+        The file to write.
+    job
+        Takes the news; stopped, it ends with the trials read so far.
+    """
+    from napari_vidrecon.reconstruction.decoder import Decoder
+    from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, fit_decoder
+
+    def told(done: int, count: int) -> bool:
+        job.tell(Counted(done, count))
+        return not job.cancelled.is_set()
+
+    fitted = fit_decoder(session, DecoderRecipe(causal=True), trial_ids=trials, on_progress=told)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fitted.save(path)
+    job.tell(CausalFitted(Decoder.load(path), int(fitted.provenance["trials"])))
 
 
 def _live(plan: LivePlan, job: Job, show: Callable[[LiveView], None]) -> None:
@@ -254,10 +334,18 @@ def _live(plan: LivePlan, job: Job, show: Callable[[LiveView], None]) -> None:
             live = begin_live(LiveInputs(session, plan.decoder, encoders, plan.mask, source=source.name), plan.path)
             behind = round(REFINED_BEHIND_S * session.frame_rate_hz)
 
-            def look(picture: LivePicture | None, _came: bool) -> bool:
-                if picture is not None:
+            newest: LivePicture | None = None
+            last_s = told_s = time.monotonic()
+
+            def look(picture: LivePicture | None, came: bool) -> bool:
+                nonlocal newest, last_s, told_s
+                now_s, newest = time.monotonic(), picture or newest
+                last_s = now_s if came else last_s
+                if newest is not None and (picture is not None or now_s - max(last_s, told_s) > SILENT_S):
+                    told_s = now_s
                     earlier, refined = live.earlier(behind) or (None, False)
-                    show(LiveView(picture, earlier, refined, live.told()))
+                    fault = source.fault if source.refused else ""
+                    show(LiveView(newest, earlier, refined, live.told(), now_s - last_s, fault))
                 return not job.cancelled.is_set()
 
             drive_live(live, source, look)

@@ -78,6 +78,8 @@ TOOLTIPS = {
     "live_address": "Of the sender: tcp://HOST:PORT. With tcp://*:PORT this window waits for one that connects.",
     "live_refine": "The optimisation (preset fast) refines the pictures of the last seconds, inside the mask, as far "
     "as it keeps up.",
+    "live_fit": "Fit a decoder that takes past and present activity only, in some seconds, and choose it. It learns "
+    "from the tier train; where there is none, from all trials but the chosen one.",
     "live_start": "Show a picture for every frame from now on. What is seen is written as a run at every moment.",
     "live_stop": "End it; what was seen comes on the board.",
     "live_pictures": "What was shown to the mouse, where that is known, and what the decoder sees in its activity now; "

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import napari_vidrecon as vr
-from napari_vidrecon.errors import ConfigError, RunError
+from napari_vidrecon.errors import ConfigError, EncoderError, RunError
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe
 from napari_vidrecon.reconstruction.live import LONGEST_GAP_FRAMES, RING_FRAMES, LiveSession
@@ -199,6 +199,29 @@ def test_the_optimisation_refines_what_was_shown(
     assert np.array_equal(run.stimulus, np.concatenate([session.trial(0).video, session.trial(2).video]))
     decoded = np.fromfile(tmp_path / "seen.zarr/decoded/c/2/0/0", np.float32).reshape(-1, 36, 64)
     assert np.abs(run.video[64:96] - decoded).max() > 1.0
+
+
+class Failing:
+    """A refiner whose encoder answers NaN."""
+
+    window_frames, margin_frames, idle = 40, 4, True
+
+    def refine(self, stretch):
+        pass
+
+    def take(self):
+        raise EncoderError("it answers NaN")
+
+    def wait(self, seconds):
+        pass
+
+
+def test_an_optimisation_that_fails_ends_no_session(causal, activity):
+    live = LiveSession(causal, STILL, STILL, refiner=Failing(), clock=lambda: 0.0)
+    one_by_one(live, sent(activity, range(50)))
+    live.finish()
+    assert live.told()["fault"] == "it answers NaN"
+    np.testing.assert_allclose(shown_by(live), expected(causal, activity[:, :50]), atol=1e-3)
 
 
 def test_a_message_is_a_frame_or_one_line_that_says_why_not():

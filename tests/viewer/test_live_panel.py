@@ -45,6 +45,12 @@ def test_pictures_come_with_their_frames_and_what_was_seen_is_opened(
     model.set_trial(0)
     assert panel.about.toolTip() == f"<qt>{NO_DECODER}</qt>"
     assert not panel.start_button.isEnabled()
+    press(panel.fit_button)
+    qtbot.waitUntil(lambda: not live.busy, timeout=30_000)
+    assert model.decoder.causal
+    assert Path(model.decoder.path).parent == tmp_path / "runs" / "decoders"
+    assert not panel.fit_button.isEnabled()
+    assert "each picture comes with its frame" in panel.about.toolTip()
     model.set_settings(decoder=Decoder.load(small_decoder_file))
     assert "pictures come 0.07 s after their frames" in panel.about.toolTip()
     press(panel.start_button)

@@ -10,7 +10,7 @@ from qtpy.QtGui import QImage, QPainter, QPaintEvent, QResizeEvent
 from qtpy.QtWidgets import QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_vidrecon.sessions.screen import USUAL_SCREEN
-from napari_vidrecon.viewer.live_session import NO_DECODER, REFINED_BEHIND_S, LiveController, LiveView
+from napari_vidrecon.viewer.live_session import NO_DECODER, REFINED_BEHIND_S, SILENT_S, LiveController, LiveView
 from napari_vidrecon.viewer.panels.controls import FewLines, button, choice, form, row, tick
 from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.subscriptions import subscribe
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SOURCES = {"this trial, as it was recorded": "trial", "all trials of the session": "session", "a stream": "stream"}
 PLAIN = ""
-ABOUT_LINES, TOLD_LINES = 4, 3
+ABOUT_LINES, TOLD_LINES = 3, 3
 
 
 class LivePanel(QWidget):
@@ -44,6 +44,7 @@ class LivePanel(QWidget):
         self.address.editingFinished.connect(self._take_address)
         self.refine = tick("Refine with the ticked encoders", "live_refine", self._take_refine)
         self.refine.setChecked(live.choices.refine)
+        self.fit_button = button("Fit causal", "live_fit", live.fit)
         self.start_button = button("Start", "live_start", self._start)
         self.stop_button = button("Stop", "live_stop", live.stop)
         self.pictures = explain(LivePictures(), "live_pictures")
@@ -77,6 +78,8 @@ class LivePanel(QWidget):
             control.setEnabled(not busy)
         self.address.setEnabled(stream and not busy)
         self.start_button.setEnabled(not busy and model.session is not None and model.decoder is not None)
+        lacks = model.decoder is None or not model.decoder.causal
+        self.fit_button.setEnabled(not busy and model.session is not None and lacks)
         self.stop_button.setEnabled(busy and not live.stopping)
         self.about.write(self._in_words(), PLAIN)
         self._show_newest()
@@ -92,7 +95,7 @@ class LivePanel(QWidget):
             "It is causal: each picture comes with its frame."
             if not delay_s
             else f"It is not causal: pictures come {delay_s:.2f} s after their frames. "
-            "“vidrecon decoder --causal” fits one whose pictures come at once."
+            "Those of a causal one come at once."
         )
         return f"A picture for every frame of activity as it comes in, by the chosen decoder. {waits}"
 
@@ -103,7 +106,9 @@ class LivePanel(QWidget):
             self.pictures.show_view(view)
             self.told.write(in_words(view), PLAIN)
         elif view is None:
-            waiting = "Waiting for the first frame …" if self._live.busy else ""
+            counted = self._live.counted
+            fitting = "" if counted is None else f"Fitting: {counted.done} of {counted.total} trials were read …"
+            waiting = (fitting or "Waiting for the first frame …") if self._live.busy else ""
             self.told.write(waiting, theme_colours(self)["orange"])
 
     def _lay_out(self) -> None:
@@ -117,7 +122,7 @@ class LivePanel(QWidget):
         layout.addWidget(self.about)
         layout.addLayout(fields)
         layout.addWidget(self.refine)
-        layout.addLayout(row(self.start_button, self.stop_button))
+        layout.addLayout(row(self.fit_button, self.start_button, self.stop_button))
         layout.addWidget(self.pictures)
         layout.addWidget(self.told)
         layout.addStretch()
@@ -130,10 +135,16 @@ def in_words(view: LiveView) -> str:
     parts += [f"{told[name]:,} {name}" for name in ("late", "lost", "twice", "refused") if told[name]]
     parts += [f"{told['refined']:,} refined"] if told["refined"] else []
     middle, slowest = told.get("latency_p50_s"), told.get("latency_p99_s")
-    if middle is None or slowest is None:
-        return f"{' · '.join(parts)}."
-    times = f"Picture {1000 * middle:.0f} ms after its frame (99%: {1000 * slowest:.0f} ms)"
-    return f"{' · '.join(parts)}. {times}."
+    sentences = [" · ".join(parts)]
+    if middle is not None and slowest is not None:
+        sentences.append(f"Picture {1000 * middle:.0f} ms after its frame (99%: {1000 * slowest:.0f} ms)")
+    if view.silent_s > SILENT_S:
+        sentences.append(f"No frame for {view.silent_s:.0f} s")
+    if view.refused:
+        sentences.append(f"Refused: {view.refused}")
+    if told.get("fault"):
+        sentences.append(f"Not refined any more: {told['fault']}")
+    return ". ".join(sentences) + "."
 
 
 class LivePictures(QWidget):
