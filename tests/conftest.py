@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import shutil
 import sys
@@ -17,6 +18,12 @@ SMALL_NEURONS = 20
 SMALL_FRAMES = 60
 SMALL_PADDED_FRAMES = 66
 SMALL_TIERS = ("train", "oracle", "train", "live_test_main")
+
+
+def pytest_collection_finish() -> None:
+    """Garbage is looked for among what tests made, not among all modules and tests each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -55,10 +55,11 @@ def test_clips_at_once_end_with_the_movies_of_single_runs(preset, clips, plan):
 
 
 @pytest.mark.parametrize("ensemble", ["videos", "gradients"])
-def test_ensembles_go_together_too(ensemble, clips, plan, small_encoder_file):
+def test_ensembles_go_together_too(ensemble, clips, plan, small_encoder_file, quick_config):
+    config = quick_config.changed(steps=3)
     encoders = [load_encoder(small_encoder_file, device="cpu") for _ in range(2)]
     encoders[1].module.readouts[0].space.mul_(-1.0)
-    alone, together = ([plan(clip, encoders, ensemble=ensemble) for clip in clips] for _ in range(2))
+    alone, together = ([plan(clip, encoders, ensemble=ensemble, config=config) for clip in clips] for _ in range(2))
     for run in alone:
         while not run.finished:
             run.step()

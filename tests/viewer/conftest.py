@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import importlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,15 +19,6 @@ from napari_vidrecon.viewer.preferences import remember_tour
 
 SMALL_CLIP = (0, 48)
 FEW_STEPS = 6
-
-
-@pytest.fixture(scope="session", autouse=True)
-def nothing_old_is_collected() -> None:
-    """Napari's fixture collects garbage several times a window, and would look through all modules each time."""
-    for heavy in ("torch", "napari.qt", "pyqtgraph"):
-        importlib.import_module(heavy)
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
