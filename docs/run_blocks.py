@@ -71,11 +71,12 @@ def runnable(line: str) -> str | None:
 class Scratch:
     """A folder in which the blocks of one page are run, with the sample where a checkout has it."""
 
-    def __init__(self, folder: Path, made: Path | None) -> None:
+    def __init__(self, folder: Path, made: Path | None, page: str) -> None:
         self.folder = folder
         (folder / "sample_data").symlink_to(ROOT / "sample_data")
         for name in MADE if made is not None else ():
-            (folder / name).symlink_to(made / name)
+            if f"--out {name}" not in page:
+                (folder / name).symlink_to(made / name)
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         self.environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
 
@@ -122,8 +123,9 @@ def main() -> int:
         for page in [FIRST, *(page for page in pages if page != FIRST)]:
             own = Path(folder) / str(page.relative_to(ROOT)).replace("/", "_") if page != FIRST else made
             own.mkdir()
-            makes_its_own = "vidrecon simulate --seed 21" in page.read_text(encoding="utf-8")
-            found = run_page(page, Scratch(own, None if makes_its_own else made))
+            text = page.read_text(encoding="utf-8")
+            makes_its_own = "vidrecon simulate --seed 21" in text
+            found = run_page(page, Scratch(own, None if makes_its_own else made, text))
             counts = [before + now for before, now in zip(counts, found, strict=True)]
     run, failed, left = counts
     print(f"{run} run, {failed} failed, {left} left out (network, cluster, container, measurements)")
