@@ -49,14 +49,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, files: Files, **_: Any) -> str:
-    """Pages name each other as files of the repository, for those who read them there; here these become links."""
+    """Pages name each other as files of the repository, for those who read them there; here they link by title."""
 
     def linked(found: re.Match[str]) -> str:
         name = found[1] or found[2]
         target = files.get_file_from_path(name)
         if target is None or target.src_uri == page.file.src_uri:
             return found[0]
-        return f"[{found[0]}]({posixpath.relpath(name, posixpath.dirname(page.file.src_uri) or '.')})"
+        head = re.match(r"# (.+)", target.content_string)
+        return (
+            f"[{head[1] if head else found[0]}]({posixpath.relpath(name, posixpath.dirname(page.file.src_uri) or '.')})"
+        )
 
     return A_PAGE.sub(linked, markdown)
 
