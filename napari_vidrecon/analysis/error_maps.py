@@ -77,6 +77,33 @@ def stimulus_difference(
     return error_map(reconstruction, stimulus, mask)
 
 
+def lost_map(stimulus: ArrayLike, before: ArrayLike, after: ArrayLike) -> NDArray[np.float64]:
+    """Where in the picture a reconstruction is further from the stimulus than another one, e.g. after an ablation.
+
+    The rise, at every pixel, of the root mean square over frames of reconstruction minus stimulus.
+
+    Parameters
+    ----------
+    stimulus
+        (T, H, W), grey levels.
+    before, after
+        (T, H, W), grey levels: both reconstructions of it.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        (H, W), grey levels, -255..255: positive where something is lost, negative where something is gained.
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ.
+    """
+    first, second = (error_map(movie, stimulus) for movie in (before, after))
+    rise = np.sqrt((second**2).mean(axis=0)) - np.sqrt((first**2).mean(axis=0))
+    return np.asarray(rise, np.float64)
+
+
 def positive_part(error: ArrayLike) -> NDArray[np.float64]:
     """How much brighter than expected each pixel is, in grey levels, 0..255; 0 where it is darker."""
     return np.maximum(np.asarray(error, dtype=np.float64), 0.0)

@@ -40,6 +40,7 @@ class ErrorMode(StrEnum):
     STIMULUS = "reconstruction - stimulus"
     PREDICTED = "from recorded - from predicted activity"
     COMPARISON = "shown run - compared run"
+    LOST = "what is lost, and where, against the compared run"
     UNCERTAINTY = "uncertainty: how far draws or encoders differ"
     NONE = "none"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_vidrecon.analysis.error_maps import error_map, stimulus_difference
+from napari_vidrecon.analysis.error_maps import error_map, lost_map, stimulus_difference
 from napari_vidrecon.errors import RunError
 from napari_vidrecon.figures.export import STIMULUS_ERROR_NAME, Progress, ShownMovie
 from napari_vidrecon.reconstruction.scores import measured_frames
@@ -26,6 +26,7 @@ ERROR_NAMES = {
     ErrorMode.STIMULUS: STIMULUS_ERROR_NAME,
     ErrorMode.PREDICTED: "From recorded − from predicted activity",
     ErrorMode.COMPARISON: "Shown run − compared run",
+    ErrorMode.LOST: "Lost against the run with more neurons, rise of RMS error",
     ErrorMode.UNCERTAINTY: "Uncertainty, 1 SD",
 }
 
@@ -79,6 +80,11 @@ def _error(model: ReconstructionModel, video: np.ndarray, mask: np.ndarray) -> n
     if model.error_mode == ErrorMode.UNCERTAINTY:
         spread = model.shown.uncertainty if model.shown is not None else None
         return None if spread is None or spread.shape != video.shape else spread * mask
+    if model.error_mode == ErrorMode.LOST:
+        before = None if model.fuller is None else model.fuller.result.video
+        if before is None or before.shape != video.shape:
+            return None
+        return np.broadcast_to(lost_map(model.trial.video, before, video) * mask, video.shape)
     other = None
     if model.error_mode == ErrorMode.COMPARISON:
         other = model.compared

@@ -27,7 +27,7 @@ from napari_vidrecon.reconstruction.recipe import (
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Ensemble
 from napari_vidrecon.viewer.choices import ActivityMode, Edit, EditStack, ErrorMode, Layout, RasterOrder, RunState
-from napari_vidrecon.viewer.record import Course, RunRecord, Stage, counterpart_of
+from napari_vidrecon.viewer.record import Course, RunRecord, Stage, counterpart_of, with_more_neurons
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.decoder import Decoder
@@ -39,7 +39,8 @@ DEFAULT_PRESET = "best"
 SETTINGS = ("config", "target", "ensemble", "ablation", "device", "mouse", "decoder", "apply_live")
 VIEW = (
     "layout", "error_mode", "error_signed", "error_over", "error_apart", "activity_mode", "raster_order", "grid",
-    "blinking", "smooth_pixels", "zoomed", "presentation", "alpha_shown",
+    "blinking", "smooth_pixels", "zoomed", "presentation", "alpha_shown", "ghost_shown",
+    "magnified",
 )  # fmt: skip
 PROGRESS = ("loading", "stopping")
 UNDOABLE = ("config", "target", "ensemble", "ablation", "decoder")
@@ -112,6 +113,7 @@ class ReconstructionModel:
         self.compared: RunRecord | None = None
         self.layout = Layout.WATCH
         self.smooth_pixels, self.zoomed, self.alpha_shown = False, False, False
+        self.ghost_shown, self.magnified = True, False
         self.presentation = Presentation()
         self.error_mode = ErrorMode.STIMULUS
         self.error_signed = True
@@ -524,6 +526,24 @@ class ReconstructionModel:
         if record is not self.compared:
             self.compared = record
             self.shown_changed.emit()
+
+    @property
+    def ghost(self) -> RunRecord | None:
+        """The run of this clip that was on the board when another one began, while that one goes on."""
+        goes_on = self.state in (RunState.RUNNING, RunState.PAUSED) and not self.run_is_counterpart
+        return self.shown if goes_on and self.ghost_shown and self.shown in self.runs_here else None
+
+    @property
+    def beside(self) -> RunRecord | None:
+        """The run beside the one on the board: the compared one, else the ghost."""
+        return self.compared or self.ghost
+
+    @property
+    def fuller(self) -> RunRecord | None:
+        """The run against which something is lost: the one beside, else the newest of this clip with more neurons."""
+        if self.beside is not None or self.shown is None:
+            return self.beside
+        return with_more_neurons(self.shown, self.runs_here)
 
     @property
     def going_on(self) -> bool:

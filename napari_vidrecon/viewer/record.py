@@ -162,3 +162,16 @@ def counterpart_of(recipe: Recipe, records: Sequence[RunRecord]) -> RunRecord | 
     """
     wanted = recipe.for_counterpart()
     return next((record for record in reversed(records) if not record.recipe.changed_in(wanted)), None)
+
+
+def with_more_neurons(record: RunRecord, records: Sequence[RunRecord]) -> RunRecord | None:
+    """The newest other run that all of a run's neurons took part in, and more.
+
+    Returns
+    -------
+    RunRecord | None
+        None if there is none.
+    """
+    keep = record.result.keep
+    fuller = (run for run in reversed(records) if run.result.keep.sum() > keep.sum())
+    return next((run for run in fuller if not (keep & ~run.result.keep).any()), None)

@@ -29,6 +29,7 @@ from napari_vidrecon.viewer.exporting import Exporter
 from napari_vidrecon.viewer.faults import FaultHook, Faults
 from napari_vidrecon.viewer.live_picture import LivePicture, PicturesOfNow
 from napari_vidrecon.viewer.live_session import LiveController, LiveView
+from napari_vidrecon.viewer.magnifier import Magnifier
 from napari_vidrecon.viewer.main_window import CanvasUpkeep, give_way, main_window_of
 from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
@@ -112,6 +113,7 @@ class Workspace(QObject):
             self.tour = TourBar(self.model, self.controller, main_window)
             self.movies_alone = MoviesAlone(self.board, self.player, main_window)
             self.stage_bar.alone_asked.connect(self.movies_alone.toggle)
+            self.magnifier = Magnifier(self.pointing, main_window)
             self.live_picture = LivePicture(self.board, main_window)
             self.player.pictures = PlayedPictures(self.board, main_window)
             self.pictures_of_now = PicturesOfNow(self.live_picture)

@@ -85,20 +85,13 @@ class MoviesAlone(QWidget):
         if self.isVisible():
             self.update()
 
-    @property
-    def shown(self) -> list[tuple[Image, str]]:
-        """The layers whose movies are shown, and their titles."""
-        words = captions.titles(self._board.model, self._board.movies.has_error)
-        layers = ((self._board.layers.adopt(role, Image), words[role]) for role in SHOWN)
-        return [(layer, title) for layer, title in layers if layer is not None]
-
     @guarded
     def paintEvent(self, _event: QPaintEvent) -> None:
         """The frame on display of every movie."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), BACKGROUND)
         painter.setPen(WORDS)
-        shown = self.shown if self._board.model.trial is not None else []
+        shown = shown_movies(self._board) if self._board.model.trial is not None else []
         font = painter.font()
         font.setPixelSize(max(round(WORDS_SHARE * self.height()), LEAST_WORDS_PX))
         painter.setFont(font)
@@ -120,6 +113,13 @@ class MoviesAlone(QWidget):
             told = f"{captions.heading(self._board.model)}   ·   Space: play   ·   Escape: leave"
             painter.drawText(foot, Qt.AlignmentFlag.AlignCenter, told)
         painter.end()
+
+
+def shown_movies(board: Board) -> list[tuple[Image, str]]:
+    """The layers of the movies on the board, and their titles."""
+    words = captions.titles(board.model, board.movies.has_error)
+    layers = ((board.layers.adopt(role, Image), words[role]) for role in SHOWN)
+    return [(layer, title) for layer, title in layers if layer is not None]
 
 
 def other_screen(own: QScreen, screens: list[QScreen]) -> QScreen:

@@ -86,6 +86,8 @@ TOOLTIPS = {
     "below, what it saw some seconds ago, refined meanwhile.",
     "live_told": "Late: came after a later frame. Lost: did not come, and was filled in. Twice: was there already. "
     "Refused: messages that were no frame of this mouse.",
+    "ghost_shown": "While a run goes on, the run that was on the board before keeps a tile of its own, to compare.",
+    "magnified": "Beside the mouse: the pixels under it in every movie, and their grey levels (Shift+M).",
     "alpha_shown": "Lay alpha over the stimulus as heat: how much the neurons see of a pixel. While a mask is fitted, "
     "it is shown as it grows.",
     "decoder": "Optional: a linear decoder of this mouse, fitted with Fit… or “vidrecon decoder”. Runs start from the "

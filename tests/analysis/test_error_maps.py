@@ -78,3 +78,10 @@ def test_shapes_that_differ_and_limits_of_zero_are_refused() -> None:
         error_maps.overlay(np.zeros((2, 3, 4)), np.zeros((2, 3, 4)), limit=0)
     with pytest.raises(ValueError, match=r"\(2, 3, 4\).*\(1, 3, 4\)"):
         error_maps.overlay(np.zeros((2, 3, 4)), np.zeros((1, 3, 4)), limit=1)
+
+
+def test_what_is_lost_is_the_rise_of_the_error_where_it_rises() -> None:
+    stimulus = np.full((3, 2, 2), 100.0)
+    before, after = stimulus + 10, stimulus + 10
+    after[:, 0, 0], after[:, 1, 1] = 130, 100
+    assert np.allclose(error_maps.lost_map(stimulus, before, after), [[20, 0], [0, -10]])

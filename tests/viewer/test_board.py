@@ -14,6 +14,7 @@ from napari.layers import Image, Labels, Points, Shapes
 from pytestqt.qtbot import QtBot
 
 from napari_vidrecon.analysis import raster_order
+from napari_vidrecon.analysis.error_maps import lost_map
 from napari_vidrecon.analysis.postprocess import Outside, Presentation, ShowAs, smooth
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.masks import AlphaMask
@@ -1397,3 +1398,38 @@ def test_alpha_lies_over_the_stimulus_as_heat_and_a_fit_is_seen_as_it_grows(
     board.show_fitted_alpha(None)
     model.set_view(alpha_shown=False)
     assert board.layer("alpha") is None
+
+
+def test_the_run_before_has_a_tile_while_another_one_goes_on(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord], snapshot: Snapshot
+) -> None:
+    before = make_record("Run 1", seed=1)
+    model.add_run(before)
+    model.set_state(RunState.RUNNING)
+    model.take_snapshot(snapshot)
+    assert np.array_equal(image(board, "comparison").data, before.result.video)
+    assert np.array_equal(image(board, "reconstruction").data, snapshot.video)
+    assert "Before: Run 1" in written(board)
+    assert len(board.layout.tiles) == 4
+    model.set_view(ghost_shown=False)
+    assert board.layer("comparison") is None
+    model.set_view(ghost_shown=True)
+    model.set_state(RunState.DONE)
+    assert board.layer("comparison") is None
+    assert len(board.layout.tiles) == 3
+
+
+def test_what_is_lost_is_shown_against_the_run_with_more_neurons(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:
+    full, ablated = make_record("Run 1", seed=1), make_record("Run 2", seed=2)
+    ablated.result = replace(ablated.result, keep=np.arange(len(full.result.keep)) > 0)
+    model.add_run(full)
+    model.set_view(error_mode=ErrorMode.LOST)
+    assert "No run with more neurons to lose against" in written(board)
+    model.add_run(ablated)
+    lost = lost_map(model.trial.video, full.result.video, ablated.result.video)
+    shown = np.asarray(image(board, "error_map").data)
+    assert np.allclose(shown, lost * evaluated(model), atol=1e-3)
+    assert "Lost against Run 1" in written(board)
+    assert any("lost" in text and text.startswith("+") for text in written(board))

@@ -15,7 +15,7 @@ from napari_vidrecon.viewer.behaviour import NO_RUNNING, NOTHING
 from napari_vidrecon.viewer.contributions import commands
 from napari_vidrecon.viewer.main_widget import ReconstructionWidget
 from napari_vidrecon.viewer.registry import workspace_of
-from napari_vidrecon.viewer.second_screen import other_screen, places
+from napari_vidrecon.viewer.second_screen import other_screen, places, shown_movies
 from napari_vidrecon.viewer.time_axis import present_frame
 
 
@@ -30,7 +30,7 @@ def test_movies_and_mouse_follow_the_slider(docked: Callable[..., Reconstruction
     assert behaviour.told == [NOTHING]
 
     make_model(model)
-    assert [title for _, title in alone.shown] == ["Stimulus", "Reconstruction"]
+    assert [title for _, title in shown_movies(widget.board)] == ["Stimulus", "Reconstruction"]
     first, eye = alone.grab().toImage(), behaviour.grab().toImage()
     QTest.keyClick(alone, Qt.Key.Key_Right)
     assert present_frame(viewer) == 1
@@ -40,6 +40,14 @@ def test_movies_and_mouse_follow_the_slider(docked: Callable[..., Reconstruction
     speed = behaviour._places()[2]
     QTest.mouseClick(behaviour, Qt.MouseButton.LeftButton, pos=QPoint(round(speed.right()) - 1, round(speed.top()) + 2))
     assert present_frame(viewer) >= model.trial.frames - 2
+
+    commands.magnify(viewer)
+    workspace = workspace_of(viewer)
+    workspace.pointing.pixel_pointed.emit((0, 63))
+    assert workspace.magnifier.isVisible()
+    assert workspace.magnifier.grab().width() >= 2 * workspace.magnifier._side
+    workspace.pointing.pixel_pointed.emit(None)
+    assert not workspace.magnifier.isVisible()
 
     model.trial.behavior[1] = 0.0
     assert behaviour.told[2] == NO_RUNNING

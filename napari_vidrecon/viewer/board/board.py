@@ -104,6 +104,7 @@ class Board:
         self.layer_list = LayerListRest(viewer, self.faults)
         self._styles: dict[Role, dict[str, Any]] = {}
         self._zoomed, self._fitting = model.zoomed, False
+        self._tiles = 0
         self._written: tuple[list[captions.Caption], str] = ([], "")
         self._titled: tuple[dict[Role, str], Layer | None] = ({}, None)
         self._slots = (
@@ -247,6 +248,7 @@ class Board:
         assert trial is not None
         screen = None if session is None else session.screen
         pitch = 1.0 if screen is None else screen.degrees_per_pixel
+        self._tiles = len(self.movies.row)
         clip = Clip(trial.frames, trial.video.shape[1], trial.video.shape[2], pitch)
         if self.model.grid:
             self.layout = gridded(clip)
@@ -426,6 +428,9 @@ class Board:
 
     @guarded
     def _on_state(self) -> None:
+        if self._complete() and len(self.movies.row) != self._tiles:
+            # The run before gets a tile, or gives it back.
+            self._redraw()
         if self.model.state is RunState.RUNNING:
             if self.model.trial is not None and not self._complete():
                 self.build()

@@ -137,6 +137,8 @@ def titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
         shown = model.shown.name if model.shown is not None else "present run"
         found[Role.RECONSTRUCTION] = f"Reconstruction: {shown}"
         found[Role.COMPARISON] = f"Compared: {model.compared.name}"
+    elif model.ghost is not None and not model.blinking:
+        found[Role.COMPARISON] = f"Before: {model.ghost.name}"
     elif model.layout is Layout.COMPARE and model.shown is not None:
         found[Role.RECONSTRUCTION] = f"{model.shown.name}, r = {model.shown.correlation:.2f}"
     if model.blinking:
@@ -256,8 +258,9 @@ def _legend(model: ReconstructionModel, layout: BoardLayout, error_limit: float)
         return
     bar = bar_box(layout)
     signed, short = model.error_has_sign, bar_is_short(layout)
-    low = (f"−{error_limit:.0f}" + ("" if short else " darker")) if signed else "0"
-    high = f"+{error_limit:.0f} brighter" if signed else f"{error_limit:.0f} grey levels"
+    less, more = ("gained", "lost") if model.error_mode == ErrorMode.LOST else ("darker", "brighter")
+    low = (f"−{error_limit:.0f}" + ("" if short else f" {less}")) if signed else "0"
+    high = f"+{error_limit:.0f} {more}" if signed else f"{error_limit:.0f} grey levels"
     yield _in_line(lines[-1], (low,), layout)
     yield _in_line(lines[-1], (high, f"{error_limit:.0f}"), layout, (bar.right - lines[-1].left) / px + INDENT_PX)
 
@@ -373,6 +376,9 @@ def _error_title(model: ReconstructionModel, has_error: bool) -> str:
         return "From recorded − from predicted" if has_error else "No run from predicted activity yet"
     if model.error_mode == ErrorMode.COMPARISON:
         return "Shown − compared run" if has_error else "No run to compare"
+    if model.error_mode == ErrorMode.LOST:
+        against = "" if model.fuller is None else model.fuller.name
+        return f"Lost against {against}" if has_error else "No run with more neurons to lose against"
     if model.error_mode == ErrorMode.UNCERTAINTY:
         if not has_error or model.shown is None:
             return "One movie: no uncertainty"

@@ -11,7 +11,7 @@ import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QTimer
 
-from napari_vidrecon.analysis.error_maps import symmetric_limit
+from napari_vidrecon.analysis.error_maps import lost_map, symmetric_limit
 from napari_vidrecon.analysis.postprocess import smooth
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.viewer.board.colormaps import error_magnitude, signed_error
@@ -46,7 +46,7 @@ def tiles_shown(model: ReconstructionModel) -> tuple[Role, ...]:
         return tuple(row)
     if model.layout is Layout.COMPARE and not model.grid:
         return (*row, Role.ERROR_MAP)
-    if model.compared is not None and not model.blinking:
+    if model.beside is not None and not model.blinking:
         row.append(Role.COMPARISON)
     if model.error_mode != ErrorMode.NONE and (model.error_apart or model.grid):
         row.append(Role.ERROR_MAP)
@@ -58,7 +58,7 @@ def other_runs(model: ReconstructionModel) -> list[RunRecord]:
     if model.grid or model.trial is None:
         return []
     if model.layout is Layout.COMPARE:
-        newest_first = [run for run in reversed(model.runs_here) if run is not model.shown]
+        newest_first = [run for run in reversed(model.runs_here) if run is not model.shown or run is model.ghost]
         newest_first.sort(key=lambda run: run is not model.compared)
         return [run for run in newest_first if run.result.video.shape == model.trial.video.shape][:MOST_COMPARED]
     if model.layout is Layout.PAPER:
@@ -330,8 +330,8 @@ class MovieTiles:
     @property
     def partner(self) -> np.ndarray | None:
         """The movie beside, or blinking with, the reconstruction."""
-        if self._model.compared is not None:
-            return self._model.compared.result.video
+        if self._model.beside is not None:
+            return self._model.beside.result.video
         if self._model.blinking and self._model.trial is not None:
             return self._model.trial.video
         return None
@@ -357,6 +357,12 @@ class MovieTiles:
             return (other, video) if from_predicted else (video, other)
         if model.error_mode == ErrorMode.COMPARISON and model.compared is not None:
             return video, model.compared.result.video
+        if model.error_mode == ErrorMode.LOST and model.fuller is not None:
+            before = model.fuller.result.video
+            if before.shape != video.shape:
+                return None
+            lost = lost_map(trial.video, before, video).astype(np.float32)
+            return np.broadcast_to(lost, video.shape), None
         if model.error_mode == ErrorMode.UNCERTAINTY and model.shown is not None and not self._running:
             return None if model.shown.uncertainty is None else (model.shown.uncertainty, None)
         return None

@@ -116,9 +116,13 @@ class Pointing:
     """Neurons of the row under the mouse, (n,); none outside the rasters."""
     row_clicked = Signal(object)
     """Neurons of the row that was clicked, (n,) in drawing order."""
+    pixel_pointed = Signal(object)
+    """Row and column of the movies' pixel under the mouse; None outside of the movies."""
+    pixel_clicked = Signal(int, int)
+    """Row and column of a movie's pixel that was clicked."""
 
     def __init__(self, board: Board) -> None:
-        self._board = board
+        self.board = board
         self.faults = board.faults
         board.viewer.mouse_drag_callbacks.append(self.on_press)
         board.viewer.mouse_move_callbacks.append(self.on_move)
@@ -132,21 +136,24 @@ class Pointing:
 
     def close(self) -> None:
         """Listen no longer."""
-        if self.on_press in self._board.viewer.mouse_drag_callbacks:
-            self._board.viewer.mouse_drag_callbacks.remove(self.on_press)
-        if self.on_move in self._board.viewer.mouse_move_callbacks:
-            self._board.viewer.mouse_move_callbacks.remove(self.on_move)
+        if self.on_press in self.board.viewer.mouse_drag_callbacks:
+            self.board.viewer.mouse_drag_callbacks.remove(self.on_press)
+        if self.on_move in self.board.viewer.mouse_move_callbacks:
+            self.board.viewer.mouse_move_callbacks.remove(self.on_move)
         self._looks.cancel()
 
     def on_move(self, viewer: Any, event: Any) -> None:
         """The mouse points somewhere else: show the activity of the row under it, or of who looks at the pixel."""
-        rows, raster = self._board.activity.rows, None
-        if not self._board.model.grid and viewer.dims.ndisplay == 2:
+        rows, raster = self.board.activity.rows, None
+        if self.board.model.magnified:
+            flat = viewer.dims.ndisplay == 2 and not self.board.model.grid
+            self.pixel_pointed.emit(self._pixel_under(event.position) if flat else None)
+        if not self.board.model.grid and viewer.dims.ndisplay == 2:
             raster = self._raster_under(event.position)
         row = None if rows is None or raster is None else self._row(event.position, raster, rows)
         under = np.empty(0, np.intp) if rows is None or row is None else rows.neurons(row)
         self._on_row = row is not None
-        if rows is not None and row is None and not self._board.model.grid and viewer.dims.ndisplay == 2:
+        if rows is not None and row is None and not self.board.model.grid and viewer.dims.ndisplay == 2:
             pixel = self._pixel_under(event.position)
             under = under if pixel is None else self.neurons_at(*pixel)
         if not np.array_equal(under, self._under):
@@ -155,20 +162,20 @@ class Pointing:
 
     @guarded
     def _look(self) -> None:
-        self._board.activity.look_at(self._under)
+        self.board.activity.look_at(self._under)
         self.row_pointed.emit(self._under if self._on_row else np.empty(0, np.intp))
 
     def _pixel_under(self, position: tuple[float, ...]) -> tuple[int, int] | None:
-        layout, (y, x) = self._board.layout, position[-2:]
+        layout, (y, x) = self.board.layout, position[-2:]
         found = (tile.element(y, x, layout.rows, layout.cols) for tile in layout.tiles)
         return next((pixel for pixel in found if pixel is not None), None)
 
     def on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
         """From press to release of a mouse button."""
         raster, strip = self._raster_under(event.position), self._strip_under(event.position)
-        active = self._board.viewer.layers.selection.active
+        active = self.board.viewer.layers.selection.active
         busy = active is not None and str(getattr(active, "mode", "pan_zoom")) not in FREE_MODES
-        if busy or self._board.model.grid or viewer.dims.ndisplay != 2:
+        if busy or self.board.model.grid or viewer.dims.ndisplay != 2:
             return
         outline = None if event.modifiers else self.outlines.at(event.position)
         if outline is not None:
@@ -179,6 +186,9 @@ class Pointing:
         curves = self._curves_under(event.position)
         if curves is not None and "Shift" in event.modifiers:
             yield from self._brush(event, curves)
+        pixel = self._pixel_under(event.position)
+        if pixel is not None and not event.modifiers:
+            yield from self._click(event, pixel)
         if raster is None:
             return
         if "Shift" in event.modifiers:
@@ -186,9 +196,17 @@ class Pointing:
         elif not event.modifiers:
             yield from self._go(event, raster)
 
+    def _click(self, event: Any, pixel: tuple[int, int]) -> Generator[None, None, None]:
+        """A click on a movie is for its pixel; a drag pans."""
+        pressed = np.asarray(event.pos)
+        while event.type != "mouse_release":
+            yield
+        if np.abs(np.asarray(event.pos) - pressed).max() <= CLICK_SLOP_PX:
+            self.pixel_clicked.emit(*pixel)
+
     def _curves_under(self, position: tuple[float, ...]) -> Box | None:
         """The curves of one raster."""
-        layout, (y, x) = self._board.layout, position[-2:]
+        layout, (y, x) = self.board.layout, position[-2:]
         if not layout.raster_tiles:
             return None
         curves, rasters = layout.curves, (layout.raster(0), layout.raster(1))
@@ -197,7 +215,7 @@ class Pointing:
 
     def _brush(self, event: Any, box: Box) -> Generator[None, None, None]:
         """Take the time that is dragged over; a click without a drag takes all of the clip again."""
-        board, camera, frames = self._board, self._board.viewer.scene.camera, self._board.layout.frames
+        board, camera, frames = self.board, self.board.viewer.scene.camera, self.board.layout.frames
 
         def frame() -> int:
             x = min(max(event.position[-1], box.left), np.nextafter(box.right, box.left))
@@ -218,14 +236,14 @@ class Pointing:
 
     def _scrub(self, event: Any, box: Box) -> Generator[None, None, None]:
         """Go to the time that is pressed, and with the mouse while it is held; the view stays where it is."""
-        camera, layout = self._board.viewer.scene.camera, self._board.layout
+        camera, layout = self.board.viewer.scene.camera, self.board.layout
         camera.mouse_pan = False
         try:
             while event.type != "mouse_release":
                 x = min(max(event.position[-1], box.left), np.nextafter(box.right, box.left))
                 place = box.element(box.top, x, 1, layout.frames)
                 if place is not None:
-                    go_to_frame(self._board.viewer, place[1])
+                    go_to_frame(self.board.viewer, place[1])
                 yield
         finally:
             camera.mouse_pan = True
@@ -235,14 +253,14 @@ class Pointing:
         yield from self._scrub(event, raster)
         # A click is for the row, too.
         if np.abs(np.asarray(event.pos) - pressed).max() <= CLICK_SLOP_PX:
-            rows = self._board.activity.rows
+            rows = self.board.activity.rows
             row = None if rows is None else self._row(event.position, raster, rows)
             if rows is not None and row is not None:
-                self._board.activity.choose(rows.neurons(row))
+                self.board.activity.choose(rows.neurons(row))
                 self.row_clicked.emit(rows.neurons(row))
 
     def _mark(self, event: Any, raster: Box) -> Generator[None, None, None]:
-        board, camera = self._board, self._board.viewer.scene.camera
+        board, camera = self.board, self.board.viewer.scene.camera
         rows = board.activity.rows
         first = None if rows is None else self._row(event.position, raster, rows)
         if rows is None or first is None:
@@ -274,13 +292,13 @@ class Pointing:
         return None if place is None else place[0]
 
     def _strip_under(self, position: tuple[float, ...]) -> Box | None:
-        strip = self._board.layout.strip
+        strip = self.board.layout.strip
         y, x = position[-2:]
         return strip if strip is not None and strip.element(y, x, 1, 1) is not None else None
 
     def _raster_under(self, position: tuple[float, ...]) -> Box | None:
-        layout = self._board.layout
-        if self._board.layers.find(Role.RECORDED) is None or not layout.has_rasters:
+        layout = self.board.layout
+        if self.board.layers.find(Role.RECORDED) is None or not layout.has_rasters:
             return None
         boxes = [layout.raster(column) for column in (0, 1)]
         y, x = position[-2:]

@@ -102,7 +102,7 @@ class Readout:
                     parts[-1] += f" ({board.model.presentation.words})"
         error = board.layers.adopt(Role.ERROR_MAP, Image)
         if error is not None and board.movies.has_error and board.model.error_mode != ErrorMode.NONE:
-            word = "uncertainty" if board.model.error_mode == ErrorMode.UNCERTAINTY else "error"
+            word = {ErrorMode.UNCERTAINTY: "uncertainty", ErrorMode.LOST: "lost"}.get(board.model.error_mode, "error")
             level = _level(error.data[frame, row, column], board.model.error_has_sign)
             parts.append(f"{word} {level} grey levels")
         inside = [

@@ -184,6 +184,7 @@ def next_error_mode(viewer: napari.viewer.Viewer) -> None:
         ErrorMode.STIMULUS: True,
         ErrorMode.PREDICTED: model.expected is not None,
         ErrorMode.COMPARISON: model.compared is not None,
+        ErrorMode.LOST: model.fuller is not None,
         ErrorMode.UNCERTAINTY: model.shown is not None and model.shown.uncertainty is not None,
         ErrorMode.NONE: True,
     }
@@ -195,6 +196,12 @@ def blink(viewer: napari.viewer.Viewer) -> None:
     """Let the reconstruction and what it is compared with take turns, or end that."""
     model = workspace_of(viewer).model
     model.set_view(blinking=not model.blinking)
+
+
+def magnify(viewer: napari.viewer.Viewer) -> None:
+    """Magnify what is under the mouse in every movie, or no more."""
+    model = workspace_of(viewer).model
+    model.set_view(magnified=not model.magnified)
 
 
 def show_layout(viewer: napari.viewer.Viewer, layout: Layout) -> None:

@@ -34,7 +34,8 @@ from napari_vidrecon.viewer.tooltips import explain
 
 NAME, CHANGED, CORRELATION, TIME = range(4)
 HEADINGS = ("Run", "What changed", "r", "Took")
-SIDE_BY_SIDE, BLINK, DIFFERENCE = "side by side", "blink", "difference"
+SIDE_BY_SIDE, BLINK, DIFFERENCE, LOST = "side by side", "blink", "difference", "what is lost"
+ERROR_OF_MODE = {DIFFERENCE: ErrorMode.COMPARISON, LOST: ErrorMode.LOST}
 ROWS_SEEN = 3
 LETTERS_OF_A_NAME = 16
 NO_RUN = "No run yet. Press Start, or open a saved one below."
@@ -69,7 +70,8 @@ class RunsPanel(QWidget):
         self.tree.itemDoubleClicked.connect(self._edit_name)
         self.tree.itemChanged.connect(self._take_name)
         self.compare = choice("compare", {}, self._take_compared)
-        self.compare_mode = choice("compare_mode", {m: m for m in (SIDE_BY_SIDE, BLINK, DIFFERENCE)}, self._take_mode)
+        modes = {mode: mode for mode in (SIDE_BY_SIDE, BLINK, DIFFERENCE, LOST)}
+        self.compare_mode = choice("compare_mode", modes, self._take_mode)
         self.settings_button = button("Use its settings", "take_settings", self._take_settings)
         self.save_button = button("Save…", "save_run", self._ask_save)
         self.open_button = button("Open…", "open_run", self._ask_open)
@@ -160,14 +162,14 @@ class RunsPanel(QWidget):
             self._take_mode(self.compare_mode.currentData())
 
     def _take_mode(self, mode: str) -> None:
-        error_mode = ErrorMode.COMPARISON if mode == DIFFERENCE else self._plain_error_mode
+        error_mode = ERROR_OF_MODE.get(mode, self._plain_error_mode)
         if self._model.compared is not None:
             self._model.set_view(blinking=mode == BLINK, error_mode=error_mode)
 
     @property
     def _plain_error_mode(self) -> ErrorMode:
         mode = self._model.error_mode
-        return ErrorMode.STIMULUS if mode == ErrorMode.COMPARISON else mode
+        return ErrorMode.STIMULUS if mode in ERROR_OF_MODE.values() else mode
 
     def _edit_name(self, item: QTreeWidgetItem, column: int) -> None:
         if column == NAME:
@@ -231,7 +233,8 @@ class RunsPanel(QWidget):
             {"nothing": None, **{record.name: record for record in model.runs_here if record is not model.shown}},
         )
         choose(self.compare, model.compared)
-        mode = DIFFERENCE if model.error_mode == ErrorMode.COMPARISON else BLINK if model.blinking else None
+        of_error = {error: mode for mode, error in ERROR_OF_MODE.items()}
+        mode = of_error.get(model.error_mode, BLINK if model.blinking else None)
         if mode is not None:
             choose(self.compare_mode, mode)
         self._enable()
