@@ -103,7 +103,7 @@ class TimeCourses:
         truth, mask, threshold = model.trial.video, model.mask, model.evaluation_threshold
         pixels = mask.binary(threshold)
         movies = {"stimulus": truth if model.trial.has_movie else None, "reconstruction": model.video}
-        if model.compared is not None:
+        if model.compared is not None and model.shows_same_movie(model.compared):
             movies["compared run"] = model.compared.result.video
         curves = []
         for name, movie in movies.items():

@@ -90,7 +90,7 @@ def _error(model: ReconstructionModel, video: np.ndarray, mask: np.ndarray) -> n
         other = model.compared
     elif model.error_mode == ErrorMode.PREDICTED:
         other = model.expected
-    if other is None or other.result.video.shape != video.shape:
+    if other is None or other.result.video.shape != video.shape or not model.shows_same_movie(other):
         return None
     swapped = model.error_mode == ErrorMode.PREDICTED and other.recipe.target != "predicted"
     return error_map(other.result.video, video, mask) if swapped else error_map(video, other.result.video, mask)

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.stimuli.stimulus import Stimulus
 
 DEFAULT_PRESET = "best"
+MOST_ELSEWHERE = 20
+"""Runs of other sessions that are kept to compare."""
 SETTINGS = ("config", "target", "ensemble", "ablation", "device", "mouse", "decoder", "apply_live")
 VIEW = (
     "layout", "error_mode", "error_signed", "error_over", "error_apart", "activity_mode", "raster_order", "grid",
@@ -109,6 +111,7 @@ class ReconstructionModel:
         self.stimulus_prediction: np.ndarray | None = None
         self.stimulus_levels: dict[str, float] = {}
         self.runs: list[RunRecord] = []
+        self.elsewhere: list[RunRecord] = []
         self.shown: RunRecord | None = None
         self.compared: RunRecord | None = None
         self.layout = Layout.WATCH
@@ -129,13 +132,19 @@ class ReconstructionModel:
     # Inputs
 
     def set_session(self, session: Session) -> None:
-        """Take another session; trial, encoders, decoder, mask, neurons and runs of the old one are let go."""
+        """Take another session; trial, encoders, decoder, mask and neurons of the old one are let go.
+
+        Its runs stay, to compare, and come back with it.
+        """
         self.session, self.trial, self.stimulus, self.clip = session, None, None, (0, None)
         self.encoder_files, self.encoder_paths, self.mouse, self.decoder = [], [], None, None
         self.mask, self.mask_path = AlphaMask.full(Canvas.of_screen(*session.screen.size_px)), None
         self.neurons = NeuronSet.all(session.n_neurons)
         self.snapshot, self.stimulus_prediction, self.stimulus_levels = None, None, {}
-        self.runs, self.shown, self.compared, self.course = [], None, None, None
+        kept = [*self.elsewhere, *self.runs]
+        self.runs = [run for run in kept if run.recipe.session == str(session.path)]
+        self.elsewhere = [run for run in kept if run not in self.runs][-MOST_ELSEWHERE:]
+        self.shown, self.compared, self.course = None, None, None
         self.look_back(None)
         self._edits = EditStack(self._present_edit())
         self.session_changed.emit()
@@ -481,6 +490,11 @@ class ReconstructionModel:
         fields = self._clip_fields()
         return [run for run in self.runs if all(getattr(run.recipe, name) == fields[name] for name in MADE_FROM)]
 
+    def shows_same_movie(self, record: RunRecord) -> bool:
+        """Whether a run, of whatever session, is of the very movie that is open."""
+        stimulus = record.result.stimulus
+        return self.trial is not None and (record in self.runs_here or np.array_equal(stimulus, self.trial.video))
+
     def add_run(self, record: RunRecord, *, show: bool = True) -> None:
         """Keep a run and, unless it is of another trial, show it."""
         self.runs.append(record)
@@ -503,7 +517,7 @@ class ReconstructionModel:
 
     def remove_run(self, record: RunRecord) -> None:
         """Forget a run; its folder, if any, is the caller's business."""
-        self.runs.remove(record)
+        (self.runs if record in self.runs else self.elsewhere).remove(record)
         if self.shown is record:
             self.shown = next(reversed(self.runs_here), None)
             self.shown_changed.emit()

@@ -1433,3 +1433,32 @@ def test_what_is_lost_is_shown_against_the_run_with_more_neurons(
     assert np.allclose(shown, lost * evaluated(model), atol=1e-3)
     assert "Lost against Run 1" in written(board)
     assert any("lost" in text and text.startswith("+") for text in written(board))
+
+
+def test_runs_of_several_sessions_stand_side_by_side_named_and_each_held_against_its_own_movie(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord], copy_of_small_session: Path
+) -> None:
+    first, theirs = model.session, make_record("Run 1", seed=1)
+    theirs.result = replace(theirs.result, video=theirs.result.video[:40], stimulus=model.trial.video[:40])
+    model.add_run(theirs)
+    model.set_session(open_session(copy_of_small_session))
+    assert (model.runs, model.elsewhere) == ([], [theirs])
+    model.set_trial(1, 0, 48)
+    ours = make_record("Run 1", seed=2)
+    model.add_run(ours)
+    model.set_view(layout=Layout.COMPARE)
+    clip = f"trial {theirs.recipe.trial}"
+    assert any(text.startswith(f"{first.name}: Run 1, {clip}") for text in written(board))
+    others, differences = (np.asarray(image(board, role).data) for role in ("other_movies", "other_differences"))
+    assert np.nanmax(np.abs(others[39])) > 0
+    assert np.isnan(others[40]).all() or not np.isfinite(others[40]).any()
+    own_error = theirs.result.video[3] - theirs.result.stimulus[3]
+    assert np.nanmax(np.abs(differences[3])) <= np.abs(own_error).max() + 1e-3
+    model.compare_with(theirs)
+    model.set_view(layout=Layout.WATCH, error_mode=ErrorMode.COMPARISON)
+    assert np.array_equal(image(board, "comparison").data[:40], theirs.result.video)
+    assert np.isnan(image(board, "comparison").data[40:]).all()
+    assert "Another movie: no difference" in written(board)
+    # They come back with their session.
+    model.set_session(first)
+    assert (model.runs, model.elsewhere) == ([theirs], [ours])

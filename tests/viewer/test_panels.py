@@ -11,6 +11,7 @@ from napari.components import ViewerModel
 from outside_packages import WHITE
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractSlider,
@@ -595,3 +596,22 @@ def test_repeats_of_the_clip_are_found_on_a_tick_and_go_with_the_trial(qtbot, ma
     panel.repeats.click()
     assert not panel.repeats.isChecked()
     assert "shown once" in told[-1]
+
+
+def test_a_click_on_a_run_of_another_session_puts_it_beside_the_shown_one(
+    qtbot, small_model, copy_of_small_session, tmp_path
+):
+    theirs = record_of(small_model, "Run 1")
+    small_model.add_run(theirs)
+    panel = RunsPanel(small_model, tmp_path)
+    qtbot.addWidget(panel)
+    small_model.set_session(open_session(copy_of_small_session))
+    small_model.set_trial(0)
+    ours = record_of(small_model, "Run 1")
+    small_model.add_run(ours)
+    row = panel.tree.topLevelItem(1)
+    assert row.text(1) == f"{Path(theirs.recipe.session).name}, trial 0"
+    QTest.mouseClick(panel.tree.viewport(), Qt.MouseButton.LeftButton, pos=panel.tree.visualItemRect(row).center())
+    assert (small_model.shown, small_model.compared) == (ours, theirs)
+    assert panel.compare.currentData() is theirs
+    assert "Run 1, trial 0" in panel.compare.currentText()

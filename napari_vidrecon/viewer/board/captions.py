@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Points
 
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers
-from napari_vidrecon.viewer.board.movies import clip_of, other_runs
+from napari_vidrecon.viewer.board.movies import clip_of, named, other_runs
 from napari_vidrecon.viewer.board.outlines import SAMPLE_PX, bar_box, bar_is_short
 from napari_vidrecon.viewer.board.tiles import LEGEND_LINES, LINE_PX, BoardLayout, Box
 from napari_vidrecon.viewer.evaluation import silent_neurons
@@ -136,7 +136,7 @@ def titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
     if model.compared is not None:
         shown = model.shown.name if model.shown is not None else "present run"
         found[Role.RECONSTRUCTION] = f"Reconstruction: {shown}"
-        found[Role.COMPARISON] = f"Compared: {model.compared.name}"
+        found[Role.COMPARISON] = f"Compared: {named(model, model.compared)}"
     elif model.ghost is not None and not model.blinking:
         found[Role.COMPARISON] = f"Before: {model.ghost.name}"
     elif model.layout is Layout.COMPARE and model.shown is not None:
@@ -287,7 +287,7 @@ def _other_titles(model: ReconstructionModel, layout: BoardLayout) -> Iterator[C
         yield _above(layout.tiles[0], (model.clip_name + r, model.clip_name), layout)
     each = 2 if layout.kind is Layout.PAPER else 1
     for run, box in zip(runs, layout.others[::each], strict=False):
-        name = clip_of(run) if each > 1 else run.name
+        name = clip_of(run) if each > 1 else named(model, run)
         yield _above(box, (f"{name}, r = {run.correlation:.2f}", name), layout)
 
 
@@ -375,6 +375,8 @@ def _error_title(model: ReconstructionModel, has_error: bool) -> str:
     if model.error_mode == ErrorMode.PREDICTED:
         return "From recorded − from predicted" if has_error else "No run from predicted activity yet"
     if model.error_mode == ErrorMode.COMPARISON:
+        if model.compared is not None and not model.shows_same_movie(model.compared):
+            return "Another movie: no difference"
         return "Shown − compared run" if has_error else "No run to compare"
     if model.error_mode == ErrorMode.LOST:
         against = "" if model.fuller is None else model.fuller.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from qtpy.QtCore import QTimer
 from napari_vidrecon.analysis.error_maps import lost_map, symmetric_limit
 from napari_vidrecon.analysis.postprocess import smooth
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
+from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.viewer.board.colormaps import error_magnitude, signed_error
 from napari_vidrecon.viewer.board.layers import (
     ComputedFrames,
@@ -54,13 +56,17 @@ def tiles_shown(model: ReconstructionModel) -> tuple[Role, ...]:
 
 
 def other_runs(model: ReconstructionModel) -> list[RunRecord]:
-    """Runs beside the one on the board: of this clip to compare, or the newest of every other clip as in the paper."""
+    """Runs beside the one on the board: of this clip and other sessions, or the newest of every other clip."""
     if model.grid or model.trial is None:
         return []
     if model.layout is Layout.COMPARE:
         newest_first = [run for run in reversed(model.runs_here) if run is not model.shown or run is model.ghost]
-        newest_first.sort(key=lambda run: run is not model.compared)
-        return [run for run in newest_first if run.result.video.shape == model.trial.video.shape][:MOST_COMPARED]
+        shape = model.trial.video.shape
+        here = [run for run in newest_first if run.result.video.shape == shape]
+        others = [run for run in reversed(model.elsewhere) if run.result.video.shape[1:] == shape[1:]]
+        if model.compared is not None and model.compared not in (*here, *others):
+            others = [run for run in (model.compared, *others) if run.result.video.shape[1:] == shape[1:]]
+        return sorted([*here, *others], key=lambda run: run is not model.compared)[:MOST_COMPARED]
     if model.layout is Layout.PAPER:
         newest = {clip_of(run): run for run in model.runs if run not in model.runs_here}
         shape = model.trial.video.shape[1:]
@@ -74,6 +80,16 @@ def clip_of(run: RunRecord) -> str:
         return run.recipe.stimulus
     start, stop = run.recipe.frames
     return f"trial {run.recipe.trial}" + (f", from frame {start}" if start or stop else "")
+
+
+def named(model: ReconstructionModel, run: RunRecord) -> str:
+    """A run in words; of which session and clip, where that is another one."""
+    clip = "" if run in model.runs_here else f", {run.recipe.clip_name}"
+    if run not in model.elsewhere:
+        return f"{run.name}{clip}"
+    session = Path(run.recipe.session).name
+    said = "" if not run.result.simulated or "simul" in session.lower() else "simulated "
+    return f"{said}{session}: {run.name}{clip}"
 
 
 class MovieTiles:
@@ -157,16 +173,21 @@ class MovieTiles:
         trial, compares = self._model.trial, layout.kind is Layout.COMPARE
         assert trial is not None
         shown = [self._presented(run) for run in runs]
-        movies: list[np.ndarray | ComputedFrames] = [*shown, *(trial.video for _ in layout.differences)]
+        # Runs of other sessions are of other movies: each is held against its own.
+        movies: list[np.ndarray | ComputedFrames] = [*shown]
+        movies += [run.result.stimulus for run, _ in zip(runs, layout.differences, strict=False)]
         if not compares:
             movies = [each for run, movie in zip(runs, shown, strict=True) for each in (run.result.stimulus, movie)]
         grey = {"contrast_limits": GREY_LIMITS, "colormap": "gray", "interpolation2d": "nearest"}
         self._mosaic(Role.OTHERS, layout, movies, (*layout.others, *layout.differences), grey)
         against = self._model.video if self._model.error_mode == ErrorMode.COMPARISON else trial.video
         if compares and against is not None and self._model.error_mode != ErrorMode.NONE:
-            errors = [ErrorFrames(trial.video.shape) for _ in runs]
+            errors = [ErrorFrames(run.result.video.shape) for run in runs]
             for error, run in zip(errors, runs, strict=True):
-                error.show(run.result.video, against, self._within, signed=self._model.error_has_sign)
+                same = self._model.shows_same_movie(run)
+                within = self._within if run not in self._model.elsewhere else _evaluated(run)
+                truth = against if same else run.result.stimulus
+                error.show(run.result.video, truth, within, signed=self._model.error_has_sign)
             colours = signed_error() if self._model.error_has_sign else error_magnitude()
             low = -self.error_limit if self._model.error_has_sign else 0.0
             limits = (low, self.error_limit)
@@ -294,12 +315,13 @@ class MovieTiles:
         partner = self.partner
         trial = self._model.trial
         beside = self._model.blinking or Role.COMPARISON in self.row
-        if partner is None or not beside or trial is None or partner.shape != trial.video.shape:
+        if partner is None or not beside or trial is None or partner.shape[1:] != trial.video.shape[1:]:
             self._layers.remove(Role.COMPARISON)
             return
         grey = {"contrast_limits": GREY_LIMITS, "colormap": "gray", "interpolation2d": "nearest"}
         place = layout.movie(self.number_of(Role.COMPARISON))
-        layer = self._layers.image(Role.COMPARISON, "compared run", partner, place, **grey)
+        movie = _of_length(partner, trial.frames)
+        layer = self._layers.image(Role.COMPARISON, "compared run", movie, place, **grey)
         self._layers.show(layer, True)
 
     def style_error(self) -> None:
@@ -356,10 +378,10 @@ class MovieTiles:
             from_predicted = model.recipe_of_board is not None and model.recipe_of_board.target == "predicted"
             return (other, video) if from_predicted else (video, other)
         if model.error_mode == ErrorMode.COMPARISON and model.compared is not None:
-            return video, model.compared.result.video
+            return (video, model.compared.result.video) if model.shows_same_movie(model.compared) else None
         if model.error_mode == ErrorMode.LOST and model.fuller is not None:
             before = model.fuller.result.video
-            if before.shape != video.shape:
+            if not model.shows_same_movie(model.fuller) or before.shape != video.shape:
                 return None
             lost = lost_map(trial.video, before, video).astype(np.float32)
             return np.broadcast_to(lost, video.shape), None
@@ -386,6 +408,18 @@ class MovieTiles:
         low, high = layer.contrast_limits
         moved_low = self._model.error_has_sign and abs(-low - self.error_limit) > abs(high - self.error_limit)
         self._set_limit(layer, max(-low if moved_low else high, 1.0))
+
+
+def _of_length(movie: np.ndarray, frames: int) -> np.ndarray:
+    """A movie cut to so many frames; what it lacks is hidden."""
+    if len(movie) >= frames:
+        return movie[:frames]
+    return np.concatenate([movie, np.full((frames - len(movie), *movie.shape[1:]), np.nan, movie.dtype)])
+
+
+def _evaluated(run: RunRecord) -> np.ndarray:
+    """(rows, columns) float32, 1 inside the evaluation mask that a run was made with."""
+    return AlphaMask(run.result.alpha).binary(run.recipe.evaluation_threshold).astype(np.float32)
 
 
 class Blinking:

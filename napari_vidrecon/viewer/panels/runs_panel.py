@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_vidrecon.viewer.board.movies import named
 from napari_vidrecon.viewer.evaluation import Evaluator
 from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord
@@ -116,7 +117,12 @@ class RunsPanel(QWidget):
     def selected(self) -> RunRecord | None:
         """The run whose row is selected."""
         items = self.tree.selectedItems()
-        return self._model.runs[self.tree.indexOfTopLevelItem(items[0])] if items else None
+        return self._listed[self.tree.indexOfTopLevelItem(items[0])] if items else None
+
+    @property
+    def _listed(self) -> list[RunRecord]:
+        """A row each: the runs of this session, then those of others."""
+        return [*self._model.runs, *self._model.elsewhere]
 
     def _ask_save(self) -> None:
         record = self.selected
@@ -177,13 +183,16 @@ class RunsPanel(QWidget):
 
     def _take_name(self, item: QTreeWidgetItem, column: int) -> None:
         if column == NAME:
-            record = self._model.runs[self.tree.indexOfTopLevelItem(item)]
+            record = self._listed[self.tree.indexOfTopLevelItem(item)]
             self._model.rename_run(record, item.text(NAME).strip() or record.name)
 
     def _show_selected(self) -> None:
         record = self.selected
         self._enable()
-        if record is not None and record is not self._model.shown:
+        if record in self._model.elsewhere:
+            # Of another session: it is put beside the run on the board, and that stays.
+            self._take_compared(record)
+        elif record is not None and record is not self._model.shown:
             try_to(self._model, show_run, self._model, record)
 
     # From the model to the controls
@@ -192,18 +201,21 @@ class RunsPanel(QWidget):
         model = self._model
         with QSignalBlocker(self.tree):
             self.tree.clear()
-            for record in model.runs:
-                item = QTreeWidgetItem([record.name, _changed(record), "", _took(record)])
+            for record in self._listed:
+                foreign = record in model.elsewhere
+                changed = f"{Path(record.recipe.session).name}, {record.recipe.clip_name}" if foreign else ""
+                changed = changed or _changed(record)
+                item = QTreeWidgetItem([record.name, changed, "", _took(record)])
                 item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
                 item.setTextAlignment(CORRELATION, Qt.AlignmentFlag.AlignRight)
                 item.setTextAlignment(TIME, Qt.AlignmentFlag.AlignRight)
-                item.setToolTip(CHANGED, _changed(record))
+                item.setToolTip(CHANGED, changed)
                 item.setToolTip(NAME, _facts(record))
                 self.tree.addTopLevelItem(item)
         # A long name is cut, as its tooltip and its field have it whole, and not the number beside it.
         widest = LETTERS_OF_A_NAME * self.fontMetrics().averageCharWidth()
         self.tree.header().resizeSection(NAME, min(self.tree.sizeHintForColumn(NAME), widest))
-        self.empty.setVisible(not model.runs)
+        self.empty.setVisible(not self._listed)
         self._show_scores()
         self._show_choice()
 
@@ -214,7 +226,7 @@ class RunsPanel(QWidget):
     @guarded
     def _show_scores(self) -> None:
         with QSignalBlocker(self.tree):
-            for index, record in enumerate(self._model.runs):
+            for index, record in enumerate(self._listed):
                 correlation = self._evaluator.video_correlation(record)
                 text = f"{correlation:.3f}" if np.isfinite(correlation) else "–"
                 self.tree.topLevelItem(index).setText(CORRELATION, text)
@@ -222,7 +234,7 @@ class RunsPanel(QWidget):
     def _show_choice(self) -> None:
         model = self._model
         with QSignalBlocker(self.tree):
-            for index, record in enumerate(model.runs):
+            for index, record in enumerate(self._listed):
                 item = self.tree.topLevelItem(index)
                 item.setSelected(record is model.shown)
                 font = item.font(NAME)
@@ -230,7 +242,11 @@ class RunsPanel(QWidget):
                 item.setFont(NAME, font)
         set_options(
             self.compare,
-            {"nothing": None, **{record.name: record for record in model.runs_here if record is not model.shown}},
+            {
+                "nothing": None,
+                **{record.name: record for record in model.runs_here if record is not model.shown},
+                **{named(model, record): record for record in model.elsewhere},
+            },
         )
         choose(self.compare, model.compared)
         of_error = {error: mode for mode, error in ERROR_OF_MODE.items()}
@@ -241,9 +257,10 @@ class RunsPanel(QWidget):
 
     def _enable(self) -> None:
         has_selection = bool(self.tree.selectedItems())
-        for control in (self.settings_button, self.save_button, self.delete_button):
+        for control in (self.save_button, self.delete_button):
             control.setEnabled(has_selection)
-        self.compare.setEnabled(len(self._model.runs_here) > 1)
+        self.settings_button.setEnabled(has_selection and self.selected not in self._model.elsewhere)
+        self.compare.setEnabled(len(self._model.runs_here) + len(self._model.elsewhere) > 1)
         self.compare_mode.setEnabled(self._model.compared is not None)
         self.kept_button.setEnabled(self._model.session is not None)
 
