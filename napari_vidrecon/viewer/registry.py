@@ -36,6 +36,7 @@ from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.played_pictures import PlayedPictures
 from napari_vidrecon.viewer.player import Player
 from napari_vidrecon.viewer.preferences import last_view, preferences, remember_view
+from napari_vidrecon.viewer.pulls import PixelPulls
 from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice
 from napari_vidrecon.viewer.second_screen import MoviesAlone
 from napari_vidrecon.viewer.stage_bar import StageBar
@@ -98,6 +99,8 @@ class Workspace(QObject):
         self.field_tile = ReceptiveFieldTile(self.board, self.pointing, self.fields)
         self.fields.maps_changed.connect(self._take_fields)
         self.pointing.neurons_at = self.fields.neurons_at
+        self.pulls = PixelPulls(self.model, self.board, self)
+        self.pointing.pixel_clicked.connect(self.pulls.ask)
         self.studies = StudyController(self.model, self)
         self.exporter = Exporter(self)
         self.model.trial_changed.connect(self._follow_frame_rate)

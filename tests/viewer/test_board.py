@@ -43,6 +43,7 @@ from napari_vidrecon.viewer.model import (
     RunRecord,
     RunState,
 )
+from napari_vidrecon.viewer.pulls import PixelPulls
 from napari_vidrecon.viewer.time_axis import frame_count, go_to_frame, present_frame
 
 FRAMES, NEURONS = 48, 20
@@ -1462,3 +1463,34 @@ def test_runs_of_several_sessions_stand_side_by_side_named_and_each_held_against
     # They come back with their session.
     model.set_session(first)
     assert (model.runs, model.elsewhere) == ([theirs], [ours])
+
+
+def test_a_click_on_a_pixel_tells_which_neurons_pull_it(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord], small_encoder_file: Path
+) -> None:
+    pulls, news = PixelPulls(model, board), []
+    model.message.connect(lambda text, _is_error: news.append(text))
+    pointing = Pointing(board)
+    pointing.pixel_clicked.connect(pulls.ask)
+
+    def click() -> None:
+        tile = board.layout.movie(1)
+        place = (0.0, tile.top + 2.5 * board.layout.pitch, tile.left + 3.5 * board.layout.pitch)
+        event = SimpleNamespace(position=place, pos=np.zeros(2), modifiers=(), type="mouse_press")
+        gesture = pointing.on_press(board.viewer, event)
+        next(gesture)
+        event.type = "mouse_release"
+        next(gesture, None)
+
+    click()
+    assert not pulls.busy  # There is no reconstruction yet.
+    model.set_settings(device="cpu")
+    model.set_encoders([small_encoder_file])
+    model.add_run(make_record("Run 1", seed=1))
+    click()
+    assert pulls.wait()
+    assert pulls.result.pixel == (2, 3)
+    pulling = np.concatenate([pulls.result.brighter, pulls.result.darker])
+    assert np.array_equal(board.activity.explained.chosen, pulling)
+    assert news[-1].startswith("Row 2, column 3 at 0.00 s: neuron")
+    pointing.close()

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from qtpy.QtWidgets import QDockWidget, QFileDialog, QWidget
 
+from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.viewer import opening
+from napari_vidrecon.viewer.board.explained import named
 from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.exporting import shown_movie
 from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, main_window_of
@@ -202,6 +204,27 @@ def magnify(viewer: napari.viewer.Viewer) -> None:
     """Magnify what is under the mouse in every movie, or no more."""
     model = workspace_of(viewer).model
     model.set_view(magnified=not model.magnified)
+
+
+def run_without_chosen(viewer: napari.viewer.Viewer) -> None:
+    """Run again without the neurons that were clicked last, and show what the movie loses, and where."""
+    workspace = workspace_of(viewer)
+    model, chosen = workspace.model, workspace.board.activity.explained.chosen
+    if model.neurons is None or not len(chosen):
+        model.message.emit("Click a row of a raster, a cell, or a pixel first: its neurons are then left out.", False)
+        return
+    if model.shown is None:
+        model.message.emit("There is no run yet to compare with: press Start first.", False)
+        return
+    kept = model.neurons.keep.copy()
+    kept[chosen] = False
+    if not kept.any():
+        model.message.emit("No neuron would be left; click fewer.", True)
+        return
+    show_board(viewer)
+    model.set_neurons(NeuronSet.without(len(kept), np.flatnonzero(~kept), f"without {named(chosen)}"))
+    model.set_view(error_mode=ErrorMode.LOST)
+    workspace.controller.rerun()
 
 
 def show_layout(viewer: napari.viewer.Viewer, layout: Layout) -> None:

@@ -71,6 +71,7 @@ SHORTCUTS = (
     Shortcut("Shift-U", "pause the run, or resume it", commands.pause_or_resume),
     Shortcut("Q", "tiles in napari's grid, or on the board", commands.toggle_grid),
     Shortcut("N", "curves over time", commands.show_traces),
+    Shortcut("Shift-W", "run without the clicked neurons, and show what is lost", commands.run_without_chosen),
     Shortcut("Shift-M", "the magnifier: what is under the mouse in every movie", commands.magnify),
     Shortcut("Shift-N", "pupil, gaze and running", commands.show_behaviour),
     Shortcut(

@@ -1,0 +1,145 @@
+"""A click on a pixel: which neurons pull it brighter or darker, told, and drawn like a chosen row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_vidrecon.viewer.background import Background
+from napari_vidrecon.viewer.board.explained import named
+from napari_vidrecon.viewer.runs.jobs import Job
+from napari_vidrecon.viewer.runs.run_job import EncoderShelf
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qtpy.QtCore import QObject
+
+    from napari_vidrecon.sessions.trial import Trial
+    from napari_vidrecon.viewer.board import Board
+    from napari_vidrecon.viewer.model import ReconstructionModel
+
+MOST_NEURONS = 4
+"""That are named, of those that pull brighter, and of those that pull darker."""
+NOT_WHILE_RUNNING = "Which neurons pull a pixel is told when no run goes on: it would be slowed down."
+
+
+@dataclass(frozen=True, eq=False)
+class Pulled:
+    """News: which neurons pull a pixel.
+
+    Parameters
+    ----------
+    pixel
+        Row and column.
+    frame
+        Of the clip.
+    brighter, darker
+        Neurons, the strongest first; of those that take part.
+    """
+
+    pixel: tuple[int, int]
+    frame: int
+    brighter: np.ndarray
+    darker: np.ndarray
+
+
+class PixelPulls(Background):
+    """Works out in the background which neurons pull the pixel that was clicked last.
+
+    Parameters
+    ----------
+    model
+        Of the same window.
+    board
+        Draws the activity of those neurons.
+    parent
+        Qt owner.
+
+    Attributes
+    ----------
+    result
+        Of the last click.
+    """
+
+    def __init__(self, model: ReconstructionModel, board: Board, parent: QObject | None = None) -> None:
+        super().__init__(model.message.emit, parent)
+        self._model, self._board = model, board
+        self._shelf = EncoderShelf()
+        self.result: Pulled | None = None
+
+    def ask(self, row: int, column: int) -> None:
+        """Work it out for a pixel of the frame on display; where there is nothing to pull, nothing happens."""
+        model = self._model
+        if model.video is None or model.trial is None or not model.encoder_paths or model.neurons is None:
+            return
+        if model.going_on:
+            self._tell(NOT_WHILE_RUNNING, False)
+            return
+        if not self.free or not model.trial.labelled:
+            return
+        frame = min(self._board.layers.frame, model.trial.frames - 1)
+        asked = Pulled((row, column), frame, np.empty(0, np.intp), np.empty(0, np.intp))
+        chosen = (model.encoder_paths[0], model.mouse, model.device)
+        work = partial(find, model.trial, np.array(model.video), model.neurons.keep, asked, chosen, self._shelf)
+        self.begin(Job(work, "vidrecon-pulls"))
+
+    def on_news(self, job: Job, news: Pulled) -> None:
+        """Say it, and draw the activity of the neurons that pull."""
+        self.result = news
+        (row, column), trial = news.pixel, self._model.trial
+        if trial is None:
+            return
+        time_s = (self._model.clip[0] + news.frame) / trial.frame_rate_hz
+        told = [
+            f"{named(neurons)} pull it {way}"
+            for way, neurons in (("brighter", news.brighter), ("darker", news.darker))
+            if len(neurons)
+        ]
+        where = f"Row {row}, column {column} at {time_s:.2f} s"
+        self._tell(f"{where}: {'; '.join(told) or 'no neuron that takes part sees it'} (first encoder).", False)
+        pulling = np.concatenate([news.brighter, news.darker])
+        if len(pulling) and not np.array_equal(pulling, self._board.activity.explained.chosen):
+            self._board.activity.choose(pulling)
+
+
+def find(
+    trial: Trial,
+    video: np.ndarray,
+    keep: np.ndarray,
+    asked: Pulled,
+    chosen: tuple[Path, int | None, str],
+    shelf: EncoderShelf,
+    job: Job,
+) -> None:
+    """In the thread: tells `Pulled`.
+
+    Parameters
+    ----------
+    trial
+        On the board.
+    video
+        (T, rows, columns) the reconstruction.
+    keep
+        (N,) bool, which neurons take part.
+    asked
+        The pixel and its frame.
+    chosen
+        Encoder file, index of its readout or None, and device.
+    shelf
+        Holds the encoder between two clicks.
+    job
+        Takes the news.
+    """
+    from napari_vidrecon.analysis.pulls import pulls_on_pixel
+
+    path, mouse, device = chosen
+    (encoder,) = shelf.get([path], mouse, device, len(keep))
+    pulls = np.where(keep, pulls_on_pixel(encoder, trial, video, trial.responses, asked.frame, asked.pixel), 0.0)
+    order = np.argsort(pulls, kind="stable")
+    brighter = [neuron for neuron in order[::-1][:MOST_NEURONS] if pulls[neuron] > 0]
+    darker = [neuron for neuron in order[:MOST_NEURONS] if pulls[neuron] < 0]
+    job.tell(Pulled(asked.pixel, asked.frame, np.array(brighter, np.intp), np.array(darker, np.intp)))

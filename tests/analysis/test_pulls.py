@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import napari_vidrecon as vr
+from napari_vidrecon.analysis.pulls import pulls_on_pixel
+
+PIXEL, FRAME = (18, 30), 20
+
+
+@pytest.mark.parametrize("change", [60.0, -60.0])
+def test_neurons_pull_a_pixel_to_where_it_was_when_they_answered(small_session_folder, small_encoder_file, change):
+    """What the encoder says of a movie whose pixel is brighter, or darker, than in the one that is looked at."""
+    trial = vr.open_session(small_session_folder).trial(0).part(0, 48)
+    encoder = vr.load_encoder(small_encoder_file, device="cpu")
+    shown = trial.video.copy()
+    shown[FRAME - 2 : FRAME + 3, PIXEL[0] - 1 : PIXEL[0] + 2, PIXEL[1] - 1 : PIXEL[1] + 2] -= change
+    target = encoder.predict(trial.video, trial.behavior, trial.pupil_center)
+    pulls = pulls_on_pixel(encoder, trial, shown, target, FRAME, PIXEL)
+    assert pulls.shape == (20,)
+    assert np.sign(pulls.sum()) == np.sign(change)
+
+
+@pytest.mark.parametrize(("frame", "pixel"), [(0, (0, 0)), (47, (35, 63))])
+def test_the_first_and_the_last_pixel_have_pulls_too(small_session_folder, small_encoder_file, frame, pixel):
+    trial = vr.open_session(small_session_folder).trial(0).part(0, 48)
+    encoder = vr.load_encoder(small_encoder_file, device="cpu")
+    assert np.isfinite(pulls_on_pixel(encoder, trial, trial.video, trial.responses, frame, pixel)).all()
