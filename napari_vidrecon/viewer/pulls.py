@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_vidrecon.viewer.background import Background
-from napari_vidrecon.viewer.board.explained import named
 from napari_vidrecon.viewer.runs.jobs import Job
 from napari_vidrecon.viewer.runs.run_job import EncoderShelf
 
@@ -95,12 +94,12 @@ class PixelPulls(Background):
             return
         time_s = (self._model.clip[0] + news.frame) / trial.frame_rate_hz
         told = [
-            f"{named(neurons)} pull it {way}"
+            f"{way} by {', '.join(map(str, neurons))}"
             for way, neurons in (("brighter", news.brighter), ("darker", news.darker))
             if len(neurons)
         ]
-        where = f"Row {row}, column {column} at {time_s:.2f} s"
-        self._tell(f"{where}: {'; '.join(told) or 'no neuron that takes part sees it'} (first encoder).", False)
+        pulled = f"Pulled {'; '.join(told)}" if told else "No neuron that takes part sees it"
+        self._tell(f"{pulled}: row {row}, column {column} at {time_s:.2f} s (first encoder).", False)
         pulling = np.concatenate([news.brighter, news.darker])
         if len(pulling) and not np.array_equal(pulling, self._board.activity.explained.chosen):
             self._board.activity.choose(pulling)

@@ -1492,5 +1492,6 @@ def test_a_click_on_a_pixel_tells_which_neurons_pull_it(
     assert pulls.result.pixel == (2, 3)
     pulling = np.concatenate([pulls.result.brighter, pulls.result.darker])
     assert np.array_equal(board.activity.explained.chosen, pulling)
-    assert news[-1].startswith("Row 2, column 3 at 0.00 s: neuron")
+    assert news[-1].startswith("Pulled ")
+    assert news[-1].endswith(": row 2, column 3 at 0.00 s (first encoder).")
     pointing.close()
