@@ -82,7 +82,7 @@ def _error(model: ReconstructionModel, video: np.ndarray, mask: np.ndarray) -> n
         return None if spread is None or spread.shape != video.shape else spread * mask
     if model.error_mode == ErrorMode.LOST:
         before = None if model.fuller is None else model.fuller.result.video
-        if before is None or before.shape != video.shape:
+        if before is None or before.shape != video.shape or not model.trial.has_movie:
             return None
         return np.broadcast_to(lost_map(model.trial.video, before, video) * mask, video.shape)
     other = None

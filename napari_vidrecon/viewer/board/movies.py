@@ -379,7 +379,7 @@ class MovieTiles:
             return (other, video) if from_predicted else (video, other)
         if model.error_mode == ErrorMode.COMPARISON and model.compared is not None:
             return (video, model.compared.result.video) if model.shows_same_movie(model.compared) else None
-        if model.error_mode == ErrorMode.LOST and model.fuller is not None:
+        if model.error_mode == ErrorMode.LOST and model.fuller is not None and trial.has_movie:
             before = model.fuller.result.video
             if not model.shows_same_movie(model.fuller) or before.shape != video.shape:
                 return None
