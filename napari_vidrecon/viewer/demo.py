@@ -159,28 +159,20 @@ def finish_headless(model: ReconstructionModel, runs_folder: Path) -> Reconstruc
         None if no clip was chosen yet.
     """
     from napari_vidrecon.encoders.checkpoints import load_encoder
-    from napari_vidrecon.reconstruction.runner import reconstruct
+    from napari_vidrecon.reconstruction.runner import Runner
+    from napari_vidrecon.viewer.runs.run_job import RunRequest
 
-    session, trial = model.session, model.trial
-    if session is None or trial is None:
+    session = model.session
+    if session is None or model.trial is None:
         return None
-    encoders = [load_encoder(file, device=model.device, neurons=session.n_neurons) for file in model.encoder_paths]
+    request = RunRequest.from_model(model)
+    encoders = [
+        load_encoder(file, model.mouse, model.device, neurons=session.n_neurons) for file in model.encoder_paths
+    ]
     kept = [run.path for run in kept_runs(runs_folder, session.name)]
     for save_to in [*kept[:1], None]:
         try:
-            return reconstruct(
-                trial,
-                encoders,
-                model.mask,
-                model.config,
-                target=model.target,
-                neurons=model.neurons,
-                ablation=model.ablation,
-                mask_threshold=model.training_threshold,
-                evaluation_threshold=model.evaluation_threshold,
-                ensemble=model.ensemble,
-                save_to=save_to,
-            )
+            return Runner(request.planned(encoders), save_to=save_to).resume_or_start()
         except RunError:
             # The kept run is one with other settings; then it is done from the beginning.
             continue

@@ -16,7 +16,7 @@ from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.recipe import Recipe
 from napari_vidrecon.reconstruction.results import Reconstruction
-from napari_vidrecon.reconstruction.run import plan_recipe
+from napari_vidrecon.reconstruction.run import Run, plan_recipe
 from napari_vidrecon.reconstruction.run_folder import at_work_on
 from napari_vidrecon.reconstruction.runner import Mailbox, Runner
 from napari_vidrecon.reconstruction.targets import build_target
@@ -107,6 +107,19 @@ class RunRequest:
             "session": model.session,
         }
         return cls(**{**fields, **more})
+
+    def planned(self, encoders: Sequence[Encoder]) -> Run:
+        """The run with its encoders; nothing is optimised yet."""
+        repeats = self.recipe.repeats
+        return plan_recipe(
+            self.recipe,
+            self.trial,
+            encoders,
+            self.mask,
+            neurons=self.neurons,
+            decoder=self.decoder,
+            repeats=repeats_of(self.session, self.trial, repeats) if self.session and repeats else (),
+        )
 
 
 class EncoderShelf:
@@ -204,16 +217,7 @@ def _reconstruct(request: RunRequest, shelf: EncoderShelf, mailbox: Mailbox, job
     predict_stimulus(request, shelf, job)
     job.leave_if_cancelled()
     job.tell(Loading("Preparing the optimisation"))
-    repeats = request.recipe.repeats
-    run = plan_recipe(
-        request.recipe,
-        request.trial,
-        _encoders(request, shelf, job),
-        request.mask,
-        neurons=request.neurons,
-        decoder=request.decoder,
-        repeats=repeats_of(request.session, request.trial, repeats) if request.session and repeats else (),
-    )
+    run = request.planned(_encoders(request, shelf, job))
     if request.go_on_from is not None:
         run.resume(request.go_on_from)
     runner = Runner(run, mailbox, save_to=request.save_to, publish_activity=True)
