@@ -46,7 +46,7 @@ class LiveCounts:
     late
         That came after a later one; their pictures were made anew.
     twice
-        That were there already.
+        That were there already, or came too late to be of use.
     lost
         That did not come; their activity lies between their neighbours'.
     parts
@@ -321,6 +321,10 @@ class LiveSession:
     def _place(self, frame: ActivityFrame) -> None:
         ahead = frame.number - self._next_number
         same = self._begun and frame.stream == self._stream
+        if same and frame.stream and ahead < -LONGEST_GAP_FRAMES:
+            # A recording that has a name does not begin anew under it: this one is too late.
+            self.counts.twice += 1
+            return
         if not same or abs(ahead) > LONGEST_GAP_FRAMES:
             self._show(at_end=True)
             self.counts.lost += max(ahead, 0) if same else 0

@@ -95,9 +95,11 @@ def test_a_sender_that_begins_anew_begins_a_part_and_so_does_a_long_gap(causal, 
     one_by_one(live, sent(activity, range(30)))
     one_by_one(live, sent(activity, range(30), stream="b"))
     one_by_one(live, sent(activity, range(30), stream="b", first=30 + LONGEST_GAP_FRAMES + 1))
+    live.take(sent(activity, [3], stream="b"))
     alone = expected(causal, activity[:, :30])
     np.testing.assert_allclose(shown_by(live), np.concatenate([alone, alone, alone]), atol=1e-3)
     assert (live.counts.parts, live.counts.frames, live.counts.lost) == (3, 90, LONGEST_GAP_FRAMES + 1)
+    assert live.counts.twice == 1
 
 
 def test_thousands_of_frames_at_once_and_odd_numbers_leave_memory_as_it_was(causal, activity):
