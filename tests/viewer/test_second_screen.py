@@ -14,12 +14,15 @@ from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.viewer.behaviour import NO_RUNNING, NOTHING
 from napari_vidrecon.viewer.contributions import commands
 from napari_vidrecon.viewer.main_widget import ReconstructionWidget
+from napari_vidrecon.viewer.model import ErrorMode, RunRecord
 from napari_vidrecon.viewer.registry import workspace_of
 from napari_vidrecon.viewer.second_screen import other_screen, places, shown_movies
 from napari_vidrecon.viewer.time_axis import present_frame
 
 
-def test_movies_and_mouse_follow_the_slider(docked: Callable[..., ReconstructionWidget], make_model) -> None:
+def test_movies_and_mouse_follow_the_slider(
+    docked: Callable[..., ReconstructionWidget], make_model, small_result, monkeypatch
+) -> None:
     widget = docked(filled=False)
     viewer, model = widget.board.viewer, widget.model
     alone = workspace_of(viewer).movies_alone
@@ -48,6 +51,17 @@ def test_movies_and_mouse_follow_the_slider(docked: Callable[..., Reconstruction
     assert workspace.magnifier.grab().width() >= 2 * workspace.magnifier._side
     workspace.pointing.pixel_pointed.emit(None)
     assert not workspace.magnifier.isVisible()
+
+    # Without the neurons that were clicked: they are left out, it runs again, and what is lost is shown.
+    reruns = []
+    monkeypatch.setattr(workspace.controller, "rerun", lambda: reruns.append(model.neurons.keep.copy()))
+    commands.run_without_chosen(viewer)
+    assert not reruns
+    workspace.board.activity.explained.choose(np.array([2, 5]))
+    model.add_run(RunRecord("Run 1", small_result, model.recipe()))
+    commands.run_without_chosen(viewer)
+    assert np.flatnonzero(~reruns[0]).tolist() == [2, 5]
+    assert model.error_mode is ErrorMode.LOST
 
     model.trial.behavior[1] = 0.0
     assert behaviour.told[2] == NO_RUNNING
