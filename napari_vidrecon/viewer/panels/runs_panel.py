@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
+from qtpy.QtGui import QFont, QFontMetrics
 from qtpy.QtWidgets import (
     QFileDialog,
     QHeaderView,
@@ -38,7 +39,7 @@ HEADINGS = ("Run", "What changed", "r", "Took")
 SIDE_BY_SIDE, BLINK, DIFFERENCE, LOST = "side by side", "blink", "difference", "what is lost"
 ERROR_OF_MODE = {DIFFERENCE: ErrorMode.COMPARISON, LOST: ErrorMode.LOST}
 ROWS_SEEN = 3
-LETTERS_OF_A_NAME = 16
+LETTERS_OF_A_NAME, ROOM_OF_A_NAME = 16, 2
 NO_RUN = "No run yet. Press Start, or open a saved one below."
 MOST_KEPT_LISTED = 20
 RESCORE_MILLISECONDS = 150
@@ -212,9 +213,13 @@ class RunsPanel(QWidget):
                 item.setToolTip(CHANGED, changed)
                 item.setToolTip(NAME, _facts(record))
                 self.tree.addTopLevelItem(item)
-        # A long name is cut, as its tooltip and its field have it whole, and not the number beside it.
-        widest = LETTERS_OF_A_NAME * self.fontMetrics().averageCharWidth()
-        self.tree.header().resizeSection(NAME, min(self.tree.sizeHintForColumn(NAME), widest))
+        # A long name is cut, and not the number beside it; the one that is shown is bold.
+        bold = QFont(self.tree.font())
+        bold.setBold(True)
+        metrics = QFontMetrics(bold)
+        names = [HEADINGS[NAME], *(record.name for record in self._listed)]
+        widest = max(metrics.horizontalAdvance(name[:LETTERS_OF_A_NAME]) for name in names)
+        self.tree.header().resizeSection(NAME, widest + ROOM_OF_A_NAME * metrics.averageCharWidth())
         self.empty.setVisible(not self._listed)
         self._show_scores()
         self._show_choice()
