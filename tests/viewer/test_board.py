@@ -1089,6 +1089,17 @@ def test_an_outline_that_is_dragged_moves_its_threshold_which_undo_takes_back_at
     # Elsewhere the picture is moved, as in napari.
     drag(board, place(3.0), [place(9.0)], ())
     assert model.training_threshold == 0.4
+    # A click on it is one on its pixel, as everywhere.
+    pointing, clicked = Pointing(board), []
+    pointing.pixel_clicked.connect(lambda row, column: clicked.append((row, column)))
+    event = SimpleNamespace(position=place(radius_at(0.4)), pos=np.zeros(2), modifiers=(), type="mouse_press")
+    gesture = pointing.on_press(board.viewer, event)
+    next(gesture)
+    event.type = "mouse_release"
+    assert next(gesture, "over") == "over"
+    pointing.close()
+    assert clicked == [(18, 30 + round(radius_at(0.4)))]
+    assert model.training_threshold == 0.4
 
 
 def test_silent_neurons_are_folded_away_and_counted(model: ReconstructionModel) -> None:

@@ -179,7 +179,9 @@ class Pointing:
             return
         outline = None if event.modifiers else self.outlines.at(event.position)
         if outline is not None:
+            pressed = np.asarray(event.pos)
             yield from self.outlines.drag(event, outline)
+            self._tell_click(event, pressed)
             return
         if strip is not None and not event.modifiers:
             yield from self._scrub(event, strip)
@@ -188,7 +190,7 @@ class Pointing:
             yield from self._brush(event, curves)
         pixel = self._pixel_under(event.position)
         if pixel is not None and not event.modifiers:
-            yield from self._click(event, pixel)
+            yield from self._click(event)
         if raster is None:
             return
         if "Shift" in event.modifiers:
@@ -196,12 +198,17 @@ class Pointing:
         elif not event.modifiers:
             yield from self._go(event, raster)
 
-    def _click(self, event: Any, pixel: tuple[int, int]) -> Generator[None, None, None]:
+    def _click(self, event: Any) -> Generator[None, None, None]:
         """A click on a movie is for its pixel; a drag pans."""
         pressed = np.asarray(event.pos)
         while event.type != "mouse_release":
             yield
-        if np.abs(np.asarray(event.pos) - pressed).max() <= CLICK_SLOP_PX:
+        self._tell_click(event, pressed)
+
+    def _tell_click(self, event: Any, pressed: np.ndarray) -> None:
+        """Where the mouse was let go at the place that was pressed, the pixel there was clicked."""
+        pixel = self._pixel_under(event.position)
+        if pixel is not None and np.abs(np.asarray(event.pos) - pressed).max() <= CLICK_SLOP_PX:
             self.pixel_clicked.emit(*pixel)
 
     def _curves_under(self, position: tuple[float, ...]) -> Box | None:
