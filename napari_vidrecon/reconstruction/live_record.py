@@ -21,8 +21,14 @@ from typing import Any
 import numpy as np
 
 from napari_vidrecon.errors import RunError, StorageError, VidreconError
-from napari_vidrecon.reconstruction.run_folder import FORMAT, GROWING, check_replaceable, read_attributes_of_run
-from napari_vidrecon.storage import disk_errors, parse_json, read_bytes
+from napari_vidrecon.reconstruction.run_folder import (
+    FORMAT,
+    GROWING,
+    OF_A_RUN,
+    check_replaceable,
+    read_attributes_of_run,
+)
+from napari_vidrecon.storage import check_inside, disk_errors, parse_json, read_bytes, reading
 from napari_vidrecon.storage.zarr_arrays import DESCRIPTION, LONGEST_ARRAY_DESCRIPTION_BYTES
 
 CHUNK_FRAMES = 32
@@ -142,25 +148,25 @@ class LiveRecord:
         if not os.path.lexists(self.path / DESCRIPTION):
             return 0
         try:
-            there = read_attributes_of_run(self.path).get("provenance") or {}
+            with reading(self.path, RunError, "a live session"):
+                return self._frames_of_this_session()
         except VidreconError:
             if not replace:
                 raise
-            there = {}
-        mine = self._attributes["provenance"]
-        if there.get("live") and there.get("fingerprint") == mine["fingerprint"]:
-            mine.update({name: there[name] for name in ("started", "session", "inputs") if name in there})
-            told, seconds = there["live"], there.get("wall_seconds")
-            self.told_before = told if isinstance(told, dict) else {}
-            self._seconds_before = float(seconds) if isinstance(seconds, (int, float)) else 0.0
-            return min(_length(self.path, name, self._sizes) for name in (*LONG_ARRAYS, *TIME_ARRAYS))
-        if not replace:
+        self._replaces, self.told_before, self._seconds_before = True, {}, 0.0
+        return 0
+
+    def _frames_of_this_session(self) -> int:
+        there, mine = read_attributes_of_run(self.path)["provenance"], self._attributes["provenance"]
+        if not there.get("live") or there.get("fingerprint") != mine["fingerprint"]:
             raise RunError(
                 f"{self.path}: expected this live session or nothing, found another run; give --overwrite to replace "
                 "it, or another --out"
             )
-        self._replaces = True
-        return 0
+        frames = min(_length(self.path, name, self._sizes) for name in (*LONG_ARRAYS, *TIME_ARRAYS))
+        self.told_before, self._seconds_before = dict(there["live"]), float(there.get("wall_seconds") or 0.0)
+        mine.update({name: there[name] for name in ("started", "session", "inputs") if name in there})
+        return frames
 
     def write(self, blocks: list[Block], told: Mapping[str, Any]) -> None:
         """Write frames soon.
@@ -285,6 +291,7 @@ class LiveRecord:
         values = np.ascontiguousarray(values.T if name == "target" else values)
         file = self._file(name, number)
         file.parent.mkdir(parents=True, exist_ok=True)
+        check_inside(self.path, file, StorageError)
         with file.open("r+b" if number * CHUNK_FRAMES < self.frames else "wb") as opened:
             opened.write(values.data)
 
@@ -295,8 +302,13 @@ class LiveRecord:
     def _begin(self) -> None:
         """What does not grow; a folder without its own description is no run yet."""
         if self._replaces:
+            # The description first: without it the rest is no run. What is somebody's own stays.
             with contextlib.suppress(FileNotFoundError):
                 (self.path / DESCRIPTION).unlink()
+            for folder, _, files in os.walk(self.path):
+                for file in (Path(folder) / each for each in files):
+                    if OF_A_RUN.fullmatch(file.relative_to(self.path).as_posix()):
+                        file.unlink()
         (self.path / "live").mkdir(parents=True, exist_ok=True)
         self._swap_in("live", json.dumps(_group({})))
         keep = np.ones(self._sizes.neurons, bool)
@@ -312,6 +324,7 @@ class LiveRecord:
     def _swap_in(self, name: str, text: str) -> None:
         draft, folder = self.path / GROWING, self.path / name
         folder.mkdir(parents=True, exist_ok=True)
+        check_inside(self.path, draft, StorageError)
         draft.write_text(text, encoding="utf-8")
         draft.replace(folder / DESCRIPTION)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe
 from napari_vidrecon.reconstruction.live import LONGEST_GAP_FRAMES, RING_FRAMES, LiveSession
 from napari_vidrecon.reconstruction.live_record import LATE, LOST, LiveRecord
 from napari_vidrecon.reconstruction.live_run import LiveInputs, begin_live, end_live
+from napari_vidrecon.reconstruction.run_folder import FORMAT
 from napari_vidrecon.sessions.activity_stream import ActivityFrame, Replay, frame_message, read_message
 
 NEURONS, FRAMES = 20, 120
@@ -123,12 +125,12 @@ def test_latency_is_that_of_pictures_after_their_frames_whatever_clock_the_sende
     assert live.latencies.quantile(0.995) == pytest.approx(0.21, abs=1e-2)
 
 
-def record_at(path, fingerprint="f", size_px=(36, 64)):
+def record_at(path, fingerprint="f", size_px=(36, 64), replace=False):
     provenance = {"fingerprint": fingerprint, "session": "small", "trial": -1, "mask_threshold": 0.5, "live": {}}
     provenance |= {"started": "now", "inputs": None, "evaluation_threshold": 1.0, "target": {"kind": "given"}}
     config = vr.ReconstructionConfig.preset("fast", steps=1).model_dump()
     attributes = {"config": config, "provenance": provenance, "history": {"step": [1]}, "levels": {}}
-    return LiveRecord(path, attributes, np.ones(size_px, np.float32), NEURONS, size_px)
+    return LiveRecord(path, attributes, np.ones(size_px, np.float32), NEURONS, size_px, replace=replace)
 
 
 def test_what_was_seen_is_a_run_that_goes_on_after_every_end(causal, activity, tmp_path):
@@ -155,6 +157,25 @@ def test_what_was_seen_is_a_run_that_goes_on_after_every_end(causal, activity, t
     assert kinds[12] == LATE
     assert (np.fromfile(path / "live/kind/c/2", np.uint8)[6:8] == LOST).all()
     with pytest.raises(RunError, match="another run"):
+        record_at(path, "other")
+
+
+def test_another_run_is_replaced_where_that_is_asked_for_and_what_is_no_run_stays(causal, activity, tmp_path):
+    path = tmp_path / "seen.zarr"
+    record = record_at(path)
+    live_of(causal, record).take(sent(activity, range(100)))
+    record.close()
+    shutil.copytree(path / "decoded", path / "predicted_activity")
+    (path / "notes.txt").write_text("mine")
+    (path / "live/zarr.json").write_text("damaged")
+    record = record_at(path, "other", replace=True)
+    live_of(causal, record).take(sent(activity, range(40)))
+    record.close()
+    assert len(vr.Reconstruction.load(path).video) == 40
+    assert (path / "notes.txt").read_text() == "mine"
+    damaged = {"zarr_format": 3, "node_type": "group", "attributes": {"format": FORMAT, "provenance": []}}
+    (path / "zarr.json").write_text(json.dumps(damaged))
+    with pytest.raises(RunError, match=r"seen\.zarr"):
         record_at(path, "other")
 
 
