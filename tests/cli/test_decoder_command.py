@@ -285,6 +285,7 @@ def test_a_damaged_decoder_is_one_line(vidrecon, small_decoder: vr.Decoder, tmp_
 # The script that repeats a run
 
 
+@pytest.mark.long
 def test_the_script_repeats_a_run_with_a_decoder_to_the_bit(
     reconstruct_words, vidrecon, small_decoder_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,7 @@ def test_the_script_repeats_the_run_to_the_bit(
     assert "saved movie: 0 grey levels" in done.stdout
 
 
+@pytest.mark.long
 def test_the_script_of_a_stimulus_shows_the_movie_that_the_run_holds(
     vidrecon, small_session_folder: Path, small_encoder_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
