@@ -89,8 +89,12 @@ class Scratch:
 
 
 def run_page(page: Path, scratch: Scratch) -> tuple[int, int, int]:
-    """Run a page's blocks in order; returns how many were run, failed, left out."""
+    """Run a page's blocks in order; returns how many were run, failed, left out.
+
+    A piece of Python may go on from those before it, so each is run behind them.
+    """
     run = failed = left = 0
+    before = ""
     for language, block in BLOCK.findall(page.read_text(encoding="utf-8")):
         pieces = [block] if language == "python" else [runnable(line) for line in commands(block)]
         for piece in pieces:
@@ -100,9 +104,10 @@ def run_page(page: Path, scratch: Scratch) -> tuple[int, int, int]:
                 continue
             began = time.monotonic()
             good, said = scratch.run(
-                *([sys.executable, "-c", piece] if language == "python" else ["bash", "-c", piece])
+                *([sys.executable, "-c", before + piece] if language == "python" else ["bash", "-c", piece])
             )
             run, failed = run + 1, failed + (not good)
+            before += piece + "\n" if language == "python" else ""
             shown = piece.strip().splitlines()[0][:100]
             print(
                 f"{'ok    ' if good else 'FAILED'} {time.monotonic() - began:5.1f} s  {page.name}: {shown}", flush=True
