@@ -118,7 +118,8 @@ class ViewPanel(QWidget):
         fields.addRow("Error", self.error_mode)
         fields.addRow("Drawn over", self.over)
         fields.addRow("", row(self.signed, self.apart))
-        fields.addRow("", row(self.magnified, self.alpha, self.ghost))
+        # Three do not fit beside the labels.
+        fields.addRow(row(self.magnified, self.alpha, self.ghost))
         fields.addRow(PREDICTED, self.activity_mode)
         fields.addRow("Neurons", self.raster_order)
         layout = QVBoxLayout(self)
