@@ -240,7 +240,7 @@ class LiveInputs:
             **{key: each for key, each in decisive.items() if key not in ("config", "live_session")},
             "session": f"{session.name}, {name}",
             "trial": STIMULUS_TRIAL,
-            "target": {"kind": "given"},
+            "target": {"kind": "recorded"},
             "ensemble": "gradients" if len(names) > 1 else "single",
             "fingerprint": fingerprint(decisive),
             "inputs": inputs,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from napari_vidrecon.reconstruction.recipe import Recipe
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
 from napari_vidrecon.sessions.session import Session, open_session
-from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL, GivenMovie
+from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL, GivenMovie, stimulus_trial
 from napari_vidrecon.storage import reading
 from napari_vidrecon.viewer.companions import ENCODER_SUFFIXES, find_companions
 from napari_vidrecon.viewer.faults import Faults
@@ -223,7 +224,7 @@ def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path)
     with model.one_edit():
         take_over_recipe(model, recipe, result)
     if recipe.stimulus or recipe.trial == STIMULUS_TRIAL:
-        model.set_stimulus(GivenMovie(recipe.stimulus, result.stimulus))
+        _show_stimulus(model, recipe.stimulus, result)
     else:
         start = _start_of_clip(model, recipe, result, path)
         _set_clip(model, recipe.trial, start, result.video.shape[0])
@@ -243,10 +244,17 @@ def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path)
     return record
 
 
+def _show_stimulus(model: ReconstructionModel, name: str, result: Reconstruction) -> None:
+    """Show what a run was of, where that was no trial; of a live session it may not be known."""
+    assert model.session is not None
+    stimulus = GivenMovie(name, result.stimulus)
+    model.set_stimulus(stimulus, replace(stimulus_trial(stimulus, model.session), has_movie=result.has_movie))
+
+
 def show_run(model: ReconstructionModel, record: RunRecord) -> None:
     """Put a kept run on the board, with its own clip."""
     if record not in model.runs_here and record.recipe.stimulus:
-        model.set_stimulus(GivenMovie(record.recipe.stimulus, record.result.stimulus))
+        _show_stimulus(model, record.recipe.stimulus, record.result)
     elif record not in model.runs_here:
         model.set_trial(record.recipe.trial, *record.recipe.frames)
     model.show_run(record)

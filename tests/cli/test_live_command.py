@@ -29,7 +29,7 @@ def test_a_replay_becomes_a_run_like_every_other(vidrecon, words, small_session_
     expected = vr.Decoder.load(small_decoder_file).movie(clip.responses).clip(0, 255)
     np.testing.assert_allclose(run.video[:56], expected[:56], atol=1e-3)
     told = vidrecon("info", words[-1], "--json").json
-    assert (told["frames"], told["decoder"], told["target"]) == (120, "decoder.safetensors", "given")
+    assert (told["frames"], told["decoder"], told["target"]) == (120, "decoder.safetensors", "recorded")
 
 
 @pytest.mark.parametrize(
