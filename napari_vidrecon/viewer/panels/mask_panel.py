@@ -25,7 +25,7 @@ from napari_vidrecon.viewer.tooltips import explain
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.board import Board
 
-NO_MASK = "No mask yet: all of the screen is reconstructed and measured. Fit one, or load one."
+NO_MASK = "No mask yet: press Fit, or load one."
 GOOD_MASK = "Good to measure in: one piece, no holes."
 VERDICT_LINES = 2
 THRESHOLD_STEP = 0.01
