@@ -118,7 +118,9 @@ class RunsPanel(QWidget):
     def selected(self) -> RunRecord | None:
         """The run whose row is selected."""
         items = self.tree.selectedItems()
-        return self._listed[self.tree.indexOfTopLevelItem(items[0])] if items else None
+        listed, row = self._listed, self.tree.indexOfTopLevelItem(items[0]) if items else -1
+        # A run may be gone whose row is still there.
+        return listed[row] if 0 <= row < len(listed) else None
 
     @property
     def _listed(self) -> list[RunRecord]:
