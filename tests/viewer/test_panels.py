@@ -248,7 +248,7 @@ def test_both_thresholds_move_with_the_slider_and_one_undo_takes_a_drag_back(qtb
     for low in (0.35, 0.3, 0.25):
         panel.thresholds.setValue((low, 0.8))
     assert (small_model.training_threshold, small_model.evaluation_threshold) == (0.25, 0.8)
-    assert f"{int(small_model.mask.binary(0.25).sum())} pixels" in panel.training_size.text()
+    assert f"{int(small_model.mask.binary(0.25).sum())} px" in panel.training_size.text()
     assert "°" in panel.evaluation_size.text()
     small_model.undo()
     assert (small_model.training_threshold, small_model.evaluation_threshold) == (0.4, 0.6)
