@@ -61,6 +61,7 @@ def main() -> None:
     words.add_argument("--neurons", type=int, default=150)
     words.add_argument("--frames", type=int, default=150)
     words.add_argument("--core-trials", type=int, default=100)
+    words.add_argument("--new-mice", type=int, default=len(NEW_MICE), help="how many of them")
     words.add_argument("--held-out", type=int, default=12)
     words.add_argument("--features", type=int, default=24)
     words.add_argument("--steps", type=int, default=600, help="of an encoder that learns from nothing, for each mouse")
@@ -76,7 +77,7 @@ def main() -> None:
     if not source.exists():
         vr.train_encoder([mouse(folder, seed, sizes.core_trials, sizes) for seed in CORE_MICE], whole, source)
     rows = []
-    for seed in NEW_MICE:
+    for seed in NEW_MICE[: sizes.new_mice]:
         new = mouse(folder, seed, MANY, sizes)
         for trials in (MANY, FEW):
             score = trained(new, trials, folder / f"nothing_{seed}_{trials}.safetensors", whole)
