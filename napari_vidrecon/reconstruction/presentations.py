@@ -73,19 +73,23 @@ class Presentation:
         held_out = held_out_neurons(self.config, counting)[target.in_loss]
         self._fitted = ~held_out
         self.held_out = torch.as_tensor(np.flatnonzero(held_out)) if held_out.any() else None
-        weights = self._weights(target)
+        self.weigh(target.matched)
+
+    def weigh(self, told: np.ndarray) -> None:
+        """Let neurons count by how noisy this activity (neurons in the loss, T) says that each is."""
+        weights = self._weights(self.target, told)
         self.weights = [
             # One a frame, without memory of its own: clips laid end to end differ in them.
             None if weights is None else weights.to(e.device, e.dtype)[:, None].expand(-1, self.trial.frames)
             for e in self.encoders
         ]
 
-    def _weights(self, target: Target) -> torch.Tensor | None:
+    def _weights(self, target: Target, told: np.ndarray) -> torch.Tensor | None:
         """(neurons in the loss,) what each counts; None: all the same."""
         weights = np.ones(len(target.matched))
         if target.neurons.weights is not None:
             weights = target.neurons.weights[target.in_loss]
-        elif (own := noise_weights(self.config, target.matched[self._fitted])) is not None:
+        elif (own := noise_weights(self.config, told[self._fitted])) is not None:
             weights[self._fitted] = own
         if self.draw is not None:
             # Drawn for all neurons, so that one keeps its weight when others are ablated.
@@ -96,8 +100,12 @@ class Presentation:
     @property
     def scale(self) -> float:
         """What turns a gradient of the mean loss of a sub-batch into one of a negative log likelihood."""
+        return self.scale_of(self.target.matched)
+
+    def scale_of(self, activity: np.ndarray) -> float:
+        """The same for other activity (neurons in the loss, T) of these neurons."""
         sub_batch_frames = self.encoders[0].spec.windows.sub_batch_frames
-        return likelihood_scale(self.config, self.target.matched[self._fitted], sub_batch_frames)
+        return likelihood_scale(self.config, activity[self._fitted], sub_batch_frames)
 
     def showing(self, index: int, movie: torch.Tensor) -> torch.Tensor:
         """(5, T, rows, columns) input of an encoder, by its place, with a movie (T, rows, columns) of its canvas."""
@@ -126,3 +134,57 @@ class Presentation:
         inputs, matched, chosen = self.showing(index, movie), self.matched[index], self.chosen[index]
         given = matched, chosen, starts, self.config, chunk, self.weights[index]
         return sub_batch_gradients(self.encoders[index], inputs, *given)
+
+
+def _mice(presentations: Sequence[Presentation]) -> list[list[int]]:
+    """Places of the presentations of each mouse."""
+    groups: list[list[int]] = []
+    for place, each in enumerate(presentations):
+        known = next((group for group in groups if each.same_mouse(presentations[group[0]])), None)
+        if known is None:
+            groups.append([place])
+        else:
+            known.append(place)
+    return groups
+
+
+def _mean_activity(presentations: Sequence[Presentation]) -> np.ndarray:
+    return np.asarray(np.mean([each.target.matched for each in presentations], axis=0))
+
+
+def weigh_together(presentations: Sequence[Presentation]) -> None:
+    """Let the neurons of a mouse count alike in all its presentations: by what these have in common."""
+    for places in _mice(presentations):
+        mine = [presentations[place] for place in places]
+        if len(mine) > 1:
+            told = _mean_activity(mine)
+            for each in mine:
+                each.weigh(told)
+
+
+def scales_of(presentations: Sequence[Presentation]) -> list[float]:
+    """What turns the gradients of presentations into those of their negative log likelihoods.
+
+    The variance of a clip's activity, which says how noisy it is, holds the signal too, and the encoder's faults are
+    the same in every presentation. Neither grows less by showing a clip again, but in the mean over presentations the
+    noise does. So those of one mouse count together as much as their mean would, which is more than one and less than
+    all of them: ten equal ones say no more than one.
+
+    Parameters
+    ----------
+    presentations
+        Of one clip, in one or several mice.
+
+    Returns
+    -------
+    list[float]
+        One a presentation, > 0.
+    """
+    scales = [each.scale for each in presentations]
+    for places in _mice(presentations):
+        if len(places) > 1:
+            mine = [presentations[place] for place in places]
+            share = mine[0].scale_of(_mean_activity(mine)) / sum(scales[place] for place in places)
+            for place in places:
+                scales[place] *= share
+    return scales

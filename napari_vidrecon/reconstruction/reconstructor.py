@@ -32,7 +32,7 @@ from napari_vidrecon.reconstruction.outcome import (
     check_state,
     why_not_finite,
 )
-from napari_vidrecon.reconstruction.presentations import Presentation
+from napari_vidrecon.reconstruction.presentations import Presentation, scales_of, weigh_together
 from napari_vidrecon.reconstruction.schedule import SubBatches, build_schedule
 from napari_vidrecon.reconstruction.targets import Target
 from napari_vidrecon.reconstruction.tracking import Tracker
@@ -165,6 +165,7 @@ class Reconstructor:
         for other in self.others:
             if other.same_mouse(self._first):
                 other.set_target(replace(other.target, neurons=target.neurons, ablation=target.ablation))
+        weigh_together(self.presentations)
         self._rebuild_transforms()
         if self.decoder is not None:
             told = [self.decoder.movie(each.target.activity, target.neurons.keep) for each in self.presentations]
@@ -200,7 +201,7 @@ class Reconstructor:
 
     def _rebuild_transforms(self) -> None:
         scale = self._first.scale
-        self._shares = [each.scale / scale for each in self.presentations]
+        self._shares = [each / scale for each in scales_of(self.presentations)]
         self.transforms = build_transforms(self.config, self._update_mask.to(self._video.dtype), scale)
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import napari_vidrecon as vr
+from napari_vidrecon.reconstruction.presentations import scales_of
 from napari_vidrecon.reconstruction.scripts import command_words, python_text, script_of_folder
 
 
@@ -42,12 +43,20 @@ def test_trials_of_one_clip_are_found_by_its_content(repeated):
 
 
 @pytest.mark.parametrize("preset", ["fast", "best"])
-def test_a_presentation_that_counts_twice_is_one_of_twice_the_weight(preset, trial, encoder, disc_mask):
-    twin, config = replace(trial, id=9), quick(preset)
-    joint = vr.reconstruct(trial, [encoder], disc_mask, config, repeats=[twin])
-    weight = 2 * config.update.likelihood_weight
-    heavier = vr.reconstruct(trial, [encoder], disc_mask, quick(preset, likelihood_weight=weight))
-    np.testing.assert_allclose(joint.video, heavier.video, atol=0.01)
+def test_a_presentation_with_the_same_activity_says_nothing_new(preset, trial, encoder, disc_mask):
+    joint = vr.reconstruct(trial, [encoder], disc_mask, quick(preset), repeats=[replace(trial, id=9)])
+    alone = vr.reconstruct(trial, [encoder], disc_mask, quick(preset))
+    np.testing.assert_allclose(joint.video, alone.video, atol=0.01)
+
+
+def test_presentations_count_more_together_the_more_independent_their_noise_is(trial, encoder, disc_mask):
+    def scales(*shift_frames):
+        rolled = [replace(trial, recorded_responses=np.roll(trial.responses, each, axis=1)) for each in shift_frames]
+        run = vr.plan_run(trial, [encoder], disc_mask, quick("best"), repeats=[replace(e, id=9) for e in rolled])
+        return sum(scales_of(run.steppable.presentations))
+
+    # Noise against itself at another time is independent: two presentations count nearly twice.
+    assert 1.3 < scales(11) / scales() < 2.2
 
 
 def test_the_published_rule_norms_the_gradient_of_the_sum(trial, encoder, disc_mask):
