@@ -62,5 +62,5 @@ def test_a_precision_is_checked_and_said(golden_checkpoints, small_encoder_file)
     assert load_encoder(golden_checkpoints[0], mouse=1, device="cpu").precision == "float32"
     assert load_encoder(golden_checkpoints[0], mouse=1, device="cpu", precision="bfloat16").precision == "bfloat16"
     assert load_encoder(small_encoder_file, device="cpu", precision="bfloat16").precision == "float32"
-    with pytest.raises(EncoderError, match="precision 'float16': expected float32 or bfloat16"):
+    with pytest.raises(EncoderError, match="precision 'float16': expected float32, tf32 or bfloat16"):
         load_encoder(small_encoder_file, device="cpu", precision="float16")

@@ -216,7 +216,7 @@ def test_a_run_folder_that_tells_an_impossible_time_is_left_out(tmp_path):
 
 def test_recent_folders_that_cannot_be_are_left_out(tmp_path):
     state = Path(os.environ["VIDRECON_STATE"])
-    state.mkdir(parents=True)
+    state.mkdir(parents=True, exist_ok=True)
     names = [str(tmp_path), "x" * 5000, "a\0b", 5, None]
     (state / "recent.json").write_text(json.dumps({"opened": names}))
     assert recent_folders() == [tmp_path]

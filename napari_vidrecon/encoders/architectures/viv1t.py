@@ -271,7 +271,19 @@ class Block(nn.Module):
 
 
 class Blocks(nn.Module):
-    """Blocks one after the other."""
+    """Blocks one after the other.
+
+    Parameters
+    ----------
+    config
+        Their sizes.
+    depth
+        How many.
+    tokens
+        Of the longest sequence, whose order rotary positions tell; None: their order does not count.
+    causal
+        Whether a token sees only those before it.
+    """
 
     def __init__(self, config: ViV1TConfig, depth: int, tokens: int | None, *, causal: bool) -> None:
         super().__init__()
