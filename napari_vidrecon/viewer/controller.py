@@ -38,8 +38,9 @@ SNAPSHOT_SECONDS = 0.25
 """Least time between two snapshots that are asked for."""
 FIRST_REST_SECONDS = 0.4
 """After the start of a run: its first steps are all but grey, and a picture of them would only put off the next."""
-LONGEST_REST_SECONDS = 2.0
-"""However long a picture took, on a machine that is busy with other things: a person still sees that it goes on."""
+LONGEST_REST_SECONDS = 4.0
+"""However long a picture of the whole board took: a person still sees errors and scores go on. The movie itself grows
+between two of them (`live_picture.py`)."""
 GOING_ON = (RunState.LOADING, RunState.RUNNING, RunState.PAUSED)
 
 
