@@ -105,6 +105,8 @@ class ReconstructionModel:
         self.run_recipe: Recipe | None = None
         self.run_is_counterpart = False
         self.snapshot: Snapshot | None = None
+        self.newest: Snapshot | None = None
+        """As `snapshot`, but already when only its movie was drawn yet."""
         self.course: Course | None = None
         self.looked_back: Stage | None = None
         self._back: tuple[np.ndarray, np.ndarray | None] | None = None
@@ -140,7 +142,7 @@ class ReconstructionModel:
         self.encoder_files, self.encoder_paths, self.mouse, self.decoder = [], [], None, None
         self.mask, self.mask_path = AlphaMask.full(Canvas.of_screen(*session.screen.size_px)), None
         self.neurons = NeuronSet.all(session.n_neurons)
-        self.snapshot, self.stimulus_prediction, self.stimulus_levels = None, None, {}
+        self.snapshot, self.newest, self.stimulus_prediction, self.stimulus_levels = None, None, None, {}
         kept = [*self.elsewhere, *self.runs]
         self.runs = [run for run in kept if run.recipe.session == str(session.path)]
         self.elsewhere = [run for run in kept if run not in self.runs][-MOST_ELSEWHERE:]
@@ -197,7 +199,7 @@ class ReconstructionModel:
         if self.trial is None or stimulus is not None or self.trial.id != trial.id:
             self.repeats = ()
         self.trial, self.stimulus, self.clip = trial, stimulus, clip
-        self.snapshot, self.stimulus_prediction, self.stimulus_levels = None, None, {}
+        self.snapshot, self.newest, self.stimulus_prediction, self.stimulus_levels = None, None, None, {}
         self.look_back(None)
         before = self.shown, self.compared
         self.compared, self.shown = None, next(reversed(self.runs_here), None)
@@ -379,7 +381,7 @@ class ReconstructionModel:
 
     def begin_run(self, recipe: Recipe, *, counterpart: bool = False) -> None:
         """A run is being prepared; a counterpart is the other half of the paper's error map."""
-        self.run_recipe, self.run_is_counterpart, self.snapshot = recipe, counterpart, None
+        self.run_recipe, self.run_is_counterpart, self.snapshot, self.newest = recipe, counterpart, None, None
         self.course = Course()
         self.look_back(None)
         self.set_state(RunState.LOADING)
@@ -405,6 +407,7 @@ class ReconstructionModel:
         """A newer state of the run that goes on, which is not yet looked at in full."""
         if self.course is not None:
             self.course.add(snapshot)
+        self.newest = snapshot
         self.picture_arrived.emit(snapshot)
 
     def look_back(self, step: float | None) -> None:
@@ -420,7 +423,7 @@ class ReconstructionModel:
 
     def take_snapshot(self, snapshot: Snapshot) -> None:
         """The newest state of the run that goes on."""
-        self.snapshot = snapshot
+        self.snapshot = self.newest = snapshot
         self.snapshot_arrived.emit(snapshot)
 
     def set_stimulus_prediction(self, activity: np.ndarray, levels: dict[str, float]) -> None:

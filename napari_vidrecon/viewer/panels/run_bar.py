@@ -71,6 +71,7 @@ class RunBar(QWidget):
         for signal in (model.thresholds_changed, model.mask_changed, model.shown_changed, model.trial_changed):
             subscribe(self, signal, self._show_scores)
         subscribe(self, model.snapshot_arrived, self._score_in_time)
+        subscribe(self, model.picture_arrived, self._show_progress)
         subscribe(self, model.message, self.show_message)
         subscribe(self, model.session_changed, self.hide_message)
         subscribe(self, model.state_changed, self._forget_old_news)
@@ -117,17 +118,9 @@ class RunBar(QWidget):
 
     def _show_state(self, _snapshot: object = None) -> None:
         model, controller = self._model, self._controller
-        now = status(model, controller.missing)
-        colour = MOOD_COLOURS.get(now.mood)
-        text = html.escape(now.text)
-        self.state.setText(f'<b><span style="color:{self._colours[colour]}">{text}</span></b>' if colour else text)
-        self.hint.write(now.hint, "orange")
+        self._show_progress()
         self.what.setText(self._subject())
         self._colour_progress()
-        if now.done is None and now.mood == Mood.BUSY:
-            advance(self.progress, 0, 0)
-        else:
-            advance(self.progress, round(PROGRESS_PARTS * (now.done or 0.0)), PROGRESS_PARTS)
         running, paused = model.state == RunState.RUNNING, model.state == RunState.PAUSED
         going_on = controller.busy and not model.stopping
         self.start_button.setEnabled(not controller.busy and not controller.missing)
@@ -139,6 +132,18 @@ class RunBar(QWidget):
         emphasise(self.rerun_button, bool(model.stale))
         emphasise(self.start_button, model.shown is None and not controller.busy)
         emphasise(self.pause_button, paused)
+
+    def _show_progress(self, _snapshot: object = None) -> None:
+        """What is going on, and how far it is: oftener than anything else here changes."""
+        now = status(self._model, self._controller.missing)
+        colour = MOOD_COLOURS.get(now.mood)
+        text = html.escape(now.text)
+        self.state.setText(f'<b><span style="color:{self._colours[colour]}">{text}</span></b>' if colour else text)
+        self.hint.write(now.hint, "orange")
+        if now.done is None and now.mood == Mood.BUSY:
+            advance(self.progress, 0, 0)
+        else:
+            advance(self.progress, round(PROGRESS_PARTS * (now.done or 0.0)), PROGRESS_PARTS)
 
     def _colour_progress(self) -> None:
         style = f"QProgressBar::chunk {{ background-color: {self._colours['blue']}; }}"

@@ -102,7 +102,7 @@ def _going_on(model: ReconstructionModel, stale: str) -> Status:
     purpose = "For the error map, from predicted activity: " if model.run_is_counterpart else ""
     if model.run_is_counterpart and model.target == "predicted":
         purpose = "For the error map, from recorded activity: "
-    snapshot = model.snapshot
+    snapshot = model.newest
     if snapshot is None:
         return Status(f"{purpose}First step…", hint, Mood.BUSY, 0.0)
     step, steps = snapshot.info.step, snapshot.info.steps
@@ -111,7 +111,10 @@ def _going_on(model: ReconstructionModel, stale: str) -> Status:
         return Status(f"Stopping after step {step} of {steps}…", hint, Mood.BUSY, done)
     if model.state == RunState.PAUSED:
         return Status(f"{purpose}Paused at step {step} of {steps}: press Resume", hint, Mood.WARNING, done)
-    speed = f" · {speed_in_words(snapshot.steps_per_second)} · {time_in_words(snapshot.seconds_left)} left"
+    known = np.isfinite(snapshot.steps_per_second) and snapshot.steps_per_second > 0
+    speed = (
+        f" · {speed_in_words(snapshot.steps_per_second)} · {time_in_words(snapshot.seconds_left)} left" if known else ""
+    )
     return Status(f"{purpose}Running step {step} of {steps}{speed}", hint, Mood.BUSY, done)
 
 
