@@ -2,7 +2,7 @@
 
 Prior and noise model say how far draws differ, and neither knows how wrong the encoder is. Clips that were used for
 nothing else tell: the ratio of error and spread there scales the map of other clips, and quantiles of that ratio give
-intervals that hold as often as they say.
+intervals. Clips differ in how large it is, so few of them say little (`docs/quality.md`, "Uncertainty").
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.masks import AlphaMask
     from napari_vidrecon.sessions.session import Session
 
-CALIBRATION_TIER, CALIBRATION_TRIALS = "oracle", 4
+CALIBRATION_TIER, CALIBRATION_TRIALS = "oracle", 8
 CALIBRATION_FRAMES, SKIPPED_FRAMES = 64, 16
 """Of each clip; the first ones have little context."""
 CONFIDENCES = (0.5, 0.68, 0.8, 0.9, 0.95)
@@ -172,7 +172,7 @@ def calibrate_uncertainty(
     config
         As it will be used; with draws, or with several encoders whose videos are averaged.
     trial_ids
-        Clips that neither encoders nor mask were fitted on; default: the first four of the oracle tier.
+        Clips that neither encoders nor mask were fitted on; default: the first eight of the oracle tier.
     frames
         Of each clip, from its first.
     on_trial

@@ -23,7 +23,9 @@ def calibrate(
     trials: Annotated[
         str, typer.Option(metavar="TIER", help='Clips that the encoder is new to: a tier, or "fold:1" for a fold.')
     ] = CALIBRATION_TIER,
-    clips: Annotated[int, typer.Option(min=1, metavar="N", help="How many of them: the first N.")] = 4,
+    clips: Annotated[
+        int, typer.Option(min=1, metavar="N", help="How many of them: the first N. Clips differ: more are better.")
+    ] = 8,
     frames: Annotated[int, typer.Option(min=32, metavar="N", help="Of each clip, from its first.")] = 64,
     set_: Set = None,
     mouse: Mouse = None,
