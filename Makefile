@@ -28,7 +28,7 @@ DISPLAY_HERE := $(shell [ "$$(uname)" = Linux ] && echo "xvfb-run -a -s '-screen
 PYTEST = $(DISPLAY_HERE) $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long lint docs docs-blocks notebooks bench torture system-packages clean
+.PHONY: help venv demo test test-long lint docs docs-blocks notebooks bench kernels torture system-packages clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
