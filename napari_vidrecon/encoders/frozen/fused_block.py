@@ -175,7 +175,7 @@ class FusedPasses:
         u3 = torch.empty_like(u2)
         sums = x.new_empty(windows, parts, middle, dtype=torch.float32)
         kernels.time[(parts * tiles_m, windows)](
-            u2, block.time_weight, block.time_bias, u3, sums, out_image, frames, middle, True,
+            u2, block.time_weight, block.time_bias, u3, sums, out_image, frames, middle,
             cut.stencil_pixels, block_m, num_warps=cut.warps,
         )  # fmt: skip
         mean = (sums.sum(dim=1) / (frames * out_image)).to(x.dtype)

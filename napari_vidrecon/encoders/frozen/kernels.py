@@ -33,9 +33,6 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-TAPS = 5
-"""Of the temporal convolution: it slides along the frames in as many registers."""
-
 
 @triton.jit
 def silu(u):
@@ -128,7 +125,7 @@ def activated(u2, at, mask, p, frame, frames):
 @triton.jit
 def time(
     u2, weight, bias, u3, sums, image, frames, middle,
-    STORED: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_M: tl.constexpr,
+    BLOCK_P: tl.constexpr, BLOCK_M: tl.constexpr,
 ):  # fmt: skip
     """u3: depthwise over frames of silu(u2), and the sum of silu(u3) over this program's pixels of the window."""
     window = tl.program_id(1).to(tl.int64)
@@ -155,8 +152,7 @@ def time(
         a4 = activated(u2, at + (t + 2) * step, mask, p, t + 2, frames)
         u = w0 * a0 + w1 * a1 + w2 * a2 + w3 * a3 + w4 * a4 + shift
         total += tl.where(mask, silu(u), 0.0)
-        if STORED:
-            tl.store(u3 + at + t * step, u.to(u3.dtype.element_ty), mask=mask)
+        tl.store(u3 + at + t * step, u.to(u3.dtype.element_ty), mask=mask)
         a0 = a1
         a1 = a2
         a2 = a3
