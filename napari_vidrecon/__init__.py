@@ -14,8 +14,8 @@ from napari_vidrecon.version import __version__
 if TYPE_CHECKING:
     from napari_vidrecon import metrics as metrics
     from napari_vidrecon.analysis import postprocess as postprocess
-    from napari_vidrecon.analysis.calibration import Calibration as Calibration
-    from napari_vidrecon.analysis.calibration import calibrate_uncertainty as calibrate_uncertainty
+    from napari_vidrecon.analysis.ensembles import Calibration as Calibration
+    from napari_vidrecon.analysis.ensembles import calibrate_uncertainty as calibrate_uncertainty
     from napari_vidrecon.analysis.receptive_field_mapping import map_receptive_fields as map_receptive_fields
     from napari_vidrecon.encoders.checkpoints import load_encoder as load_encoder
     from napari_vidrecon.encoders.encoder import Encoder as Encoder
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AlphaMask": "napari_vidrecon.reconstruction.masks",
-    "Calibration": "napari_vidrecon.analysis.calibration",
+    "Calibration": "napari_vidrecon.analysis.ensembles",
     "ConfigError": "napari_vidrecon.errors",
     "Decoder": "napari_vidrecon.reconstruction.decoder",
     "Encoder": "napari_vidrecon.encoders.encoder",
@@ -79,7 +79,7 @@ _HOME = {
     "Study": "napari_vidrecon.studies.study",
     "Trial": "napari_vidrecon.sessions.session",
     "VidreconError": "napari_vidrecon.errors",
-    "calibrate_uncertainty": "napari_vidrecon.analysis.calibration",
+    "calibrate_uncertainty": "napari_vidrecon.analysis.ensembles",
     "evidence_of_a_movie": "napari_vidrecon.reconstruction.evidence",
     "find_sample": "napari_vidrecon.sessions.sample",
     "fit_decoder": "napari_vidrecon.reconstruction.decoder_fitting",

@@ -27,7 +27,7 @@ from other_mice import MICE as OTHER_MICE
 
 import napari_vidrecon as vr
 from napari_vidrecon.encoders.semi_real import SemiRealMouse
-from napari_vidrecon.sessions.simulation import calcium
+from napari_vidrecon.sessions.simulation import signals
 from napari_vidrecon.sessions.simulation.behavior import simulate_behavior
 from napari_vidrecon.sessions.simulation.visual_cortex import VisualCortex
 from napari_vidrecon.storage import replacing_file
@@ -71,7 +71,7 @@ def presenting(name: str, session: vr.Session, model: Path | None) -> Present:
     def semi_real(trial: vr.Trial, number: int) -> vr.Trial:
         behavior, gaze = simulate_behavior(semi.seed, number, trial.frames)
         counts = semi.activity.counts(semi._answer(trial.video, behavior, gaze))
-        answers = calcium.to_video_clock(semi.activity.scan(counts, number), trial.frames)
+        answers = signals.to_video_clock(semi.activity.scan(counts, number), trial.frames)
         return told(trial, number, behavior, gaze, answers)
 
     return semi_real

@@ -9,7 +9,7 @@ from mice import ArenaMouse
 from scipy import ndimage
 
 from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
-from napari_vidrecon.sessions.simulation import calcium, visual_cortex
+from napari_vidrecon.sessions.simulation import signals, visual_cortex
 from napari_vidrecon.sessions.simulation.behavior import EYE_CENTRE_PX, as_seen
 from napari_vidrecon.sessions.simulation.receptive_fields import COMPLEX
 from napari_vidrecon.sessions.simulation.visual_cortex import VisualCortex
@@ -49,9 +49,9 @@ class SimulatedEncoder:
         spontaneous = visual_cortex.SPONTANEOUS_SHARE * self.cortex.preferred_rate_hz
         rates = rates + tensor(spontaneous + visual_cortex.SPONTANEOUS_HZ * self.cortex.gain)[:, None]
         rates = rates * tensor(self.cortex.behavioural_gain(trial.behavior))
-        counts = rates @ tensor(calcium.bin_average(len(video))) / calcium.SCAN_RATE_HZ
-        spread = counts @ tensor(calcium.residual(np.eye(counts.shape[1])))
-        return (spread * tensor(self.cortex.event_size)[:, None]) @ tensor(calcium.interpolation(len(video)))
+        counts = rates @ tensor(signals.bin_average(len(video))) / signals.SCAN_RATE_HZ
+        spread = counts @ tensor(signals.residual(np.eye(counts.shape[1])))
+        return (spread * tensor(self.cortex.event_size)[:, None]) @ tensor(signals.interpolation(len(video)))
 
     def _drive(self, video: torch.Tensor) -> torch.Tensor:
         rows, columns = self._blurs

@@ -70,7 +70,7 @@ def _unpack(kit: Kit) -> None:
 
 
 def _ledger(kit: Kit) -> None:
-    from napari_vidrecon.sessions.downloading.ledger import Ledger
+    from napari_vidrecon.sessions.downloading.download import Ledger
 
     ledger = Ledger(kit["ledger"].parent)
     ledger.known_sha256("https://example.org/mask_m0.npy")

@@ -26,11 +26,11 @@ from benchmarks.speed.gpu import least_bytes, measured_bandwidth
 from benchmarks.speed.naive import NaiveLoop
 from benchmarks.speed.stand_ins import PUBLISHED, SMALL, random_clip, random_encoder
 from benchmarks.speed.timing import interleaved, timed
+from napari_vidrecon.encoders.answers import movie_gradients
 from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuro
 from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.encoders.frozen.folded_dwiseneuro import FoldedDwiseNeuro
 from napari_vidrecon.encoders.frozen.fused_block import FusedPasses, Tiling
-from napari_vidrecon.encoders.gradient_gate import movie_gradients
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.reconstruction.masks import AlphaMask
 

@@ -39,7 +39,7 @@ def calibrate(
     Clips whose movie is known are reconstructed with draws (8 where --set draws=N says nothing else); the ratio of
     error and spread is what other runs of this mouse take as --set uncertainty_scale=N.
     """
-    from napari_vidrecon.analysis.calibration import calibrate_uncertainty
+    from napari_vidrecon.analysis.ensembles import calibrate_uncertainty
     from napari_vidrecon.cli import inputs, report
     from napari_vidrecon.cli.options import parse_settings
     from napari_vidrecon.cli.progress import Progress, StopRequest

@@ -82,8 +82,8 @@ def simulate(
     from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.sessions.screen import USUAL_SCREEN
     from napari_vidrecon.sessions.session import open_session
+    from napari_vidrecon.sessions.simulation.camera import usual_frames
     from napari_vidrecon.sessions.simulation.mouse import simulate_session, trial_tiers, write_mouse
-    from napari_vidrecon.sessions.simulation.other_screens import usual_frames
     from napari_vidrecon.sessions.simulation.raw_mouse import RawMouse, left_of_raw, raw_place, require_whole_scans
     from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
     from napari_vidrecon.sessions.writer import SESSION

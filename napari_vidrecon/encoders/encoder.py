@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from napari_vidrecon.encoders.sizes import CHECKED, Pixels
-from napari_vidrecon.encoders.windows import FrameWindows
+from napari_vidrecon.encoders.windows import CHECKED, FrameWindows, Pixels
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
 
 if TYPE_CHECKING:

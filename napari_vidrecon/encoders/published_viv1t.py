@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from napari_vidrecon.encoders.architectures.viv1t import VIDEO_MEAN, VIDEO_SD, ViV1TConfig
-from napari_vidrecon.encoders.description import check_fit
-from napari_vidrecon.encoders.stored_encoder import StoredEncoder
+from napari_vidrecon.encoders.stored_encoder import StoredEncoder, check_fit
 from napari_vidrecon.errors import EncoderError, one_line
 from napari_vidrecon.storage import read_bytes, reading
 

@@ -18,7 +18,7 @@ from napari_vidrecon.encoders.checkpoints import load_encoder, save_encoder
 from napari_vidrecon.encoders.encoder import INPUT_CHANNELS, EncoderSpec
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.errors import ConfigError, EncoderError, StorageError
-from napari_vidrecon.sessions.simulation import calcium
+from napari_vidrecon.sessions.simulation import signals
 from napari_vidrecon.sessions.simulation.behavior import EYE_CENTRE_PX, PUPIL_MEAN, simulate_behavior
 from napari_vidrecon.sessions.simulation.movies import movie
 from napari_vidrecon.sessions.simulation.public_mice import PUBLIC_GRADING, PublicActivity
@@ -244,7 +244,7 @@ class SemiRealMouse:
             (N, T) float32, response units.
         """
         counts = self.activity.counts(self._answer(video, behavior, pupil_center))
-        return calcium.to_video_clock(calcium.residual(counts) * self.activity.event_size[:, None], len(video))
+        return signals.to_video_clock(signals.residual(counts) * self.activity.event_size[:, None], len(video))
 
     def trial(self, trial: int, *, frames: int, tier: str) -> Trial:
         """One trial: a pure function of the mouse and the trial's number.
@@ -275,7 +275,7 @@ class SemiRealMouse:
             video=video,
             behavior=behavior,
             pupil_center=pupil_center,
-            recorded_responses=calcium.to_video_clock(self.activity.scan(counts, trial), frames),
+            recorded_responses=signals.to_video_clock(self.activity.scan(counts, trial), frames),
             name=f"semi-real mouse {self.seed}, trial {trial}",
             simulated=True,
         )

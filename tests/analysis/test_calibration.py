@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_vidrecon.analysis import calibration
-from napari_vidrecon.analysis.calibration import Calibration, calibrate_uncertainty
-from napari_vidrecon.analysis.ensembles import uncertainty_map
+from napari_vidrecon.analysis import ensembles
+from napari_vidrecon.analysis.ensembles import Calibration, calibrate_uncertainty, uncertainty_map
 from napari_vidrecon.errors import ConfigError, SessionError, StorageError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.masks import AlphaMask
@@ -37,7 +36,7 @@ def off_by_seven(monkeypatch):
         asked.append((trial, config))
         return Result(trial.video, len(asked))
 
-    monkeypatch.setattr(calibration, "reconstruct", reconstruct)
+    monkeypatch.setattr(ensembles, "reconstruct", reconstruct)
     return asked
 
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import napari_vidrecon as vr
-from napari_vidrecon.sessions.simulation.other_screens import area_average, seen_by_neurons
+from napari_vidrecon.sessions.simulation.camera import area_average, seen_by_neurons
 from napari_vidrecon.sessions.validation import validate_session
 
 TINY = ("--recipe", "features=4", "--recipe", "temporal_kernels=3,3", "--recipe", "batch_size=2", "--steps", 2)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_vidrecon.encoders import gradient_gate
+from napari_vidrecon.encoders import answers
+from napari_vidrecon.encoders.answers import gradient_cosine
 from napari_vidrecon.encoders.checkpoints import load_encoder
-from napari_vidrecon.encoders.gradient_gate import gradient_cosine
 
 
 def test_the_cosine_of_a_form_with_itself_is_one_and_of_another_one_is_not():
@@ -38,7 +38,7 @@ def test_an_encoder_whose_gradient_holds_computes_in_bfloat16(golden_checkpoints
 
 
 def test_an_encoder_whose_gradient_does_not_hold_stays_as_it_is_and_says_so(golden_checkpoints, monkeypatch, caplog):
-    monkeypatch.setattr(gradient_gate, "LEAST_COSINE", 1.1)
+    monkeypatch.setattr(answers, "LEAST_COSINE", 1.1)
     encoder = load_encoder(golden_checkpoints[0], mouse=1, device="cpu")
     windows = 255.0 * torch.rand(1, 5, 16, 64, 64)
     exact = encoder.responses(windows)

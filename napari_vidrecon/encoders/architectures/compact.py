@@ -19,7 +19,16 @@ from torch import nn
 
 from napari_vidrecon.encoders.architecture import Architecture, roughness
 from napari_vidrecon.encoders.encoder import Canvas
-from napari_vidrecon.encoders.sizes import (
+from napari_vidrecon.encoders.training_recipe import (
+    MOST_CHANNELS,
+    MOST_TIMES,
+    LayerTaps,
+    Schedule,
+    TrainingRecipe,
+    size_ratio,
+    taps_on,
+)
+from napari_vidrecon.encoders.windows import (
     CHECKED,
     MOST_LAYERS,
     Count,
@@ -32,15 +41,6 @@ from napari_vidrecon.encoders.sizes import (
     Positive,
     Share,
     Stride,
-)
-from napari_vidrecon.encoders.training_recipe import (
-    MOST_CHANNELS,
-    MOST_TIMES,
-    LayerTaps,
-    Schedule,
-    TrainingRecipe,
-    size_ratio,
-    taps_on,
 )
 from napari_vidrecon.settings import MOST_STEPS
 

@@ -18,7 +18,15 @@ from torch import nn
 
 from napari_vidrecon.encoders.architecture import Architecture
 from napari_vidrecon.encoders.encoder import Canvas
-from napari_vidrecon.encoders.sizes import (
+from napari_vidrecon.encoders.training_recipe import (
+    LARGEST_BATCH,
+    MOST_TIMES,
+    Channels,
+    LayerTaps,
+    Schedule,
+    TrainingRecipe,
+)
+from napari_vidrecon.encoders.windows import (
     CHECKED,
     MOST_LAYERS,
     Count,
@@ -28,14 +36,6 @@ from napari_vidrecon.encoders.sizes import (
     Positive,
     Share,
     Stride,
-)
-from napari_vidrecon.encoders.training_recipe import (
-    LARGEST_BATCH,
-    MOST_TIMES,
-    Channels,
-    LayerTaps,
-    Schedule,
-    TrainingRecipe,
 )
 from napari_vidrecon.errors import EncoderError
 from napari_vidrecon.settings import MOST_STEPS

@@ -19,7 +19,15 @@ from torch import nn
 
 from napari_vidrecon.encoders.architecture import Architecture, roughness
 from napari_vidrecon.encoders.encoder import Canvas
-from napari_vidrecon.encoders.sizes import (
+from napari_vidrecon.encoders.training_recipe import (
+    Channels,
+    LayerTaps,
+    Schedule,
+    TrainingRecipe,
+    size_ratio,
+    taps_on,
+)
+from napari_vidrecon.encoders.windows import (
     CHECKED,
     MOST_LAYERS,
     Counts,
@@ -29,14 +37,6 @@ from napari_vidrecon.encoders.sizes import (
     Positive,
     Stride,
     Taps,
-)
-from napari_vidrecon.encoders.training_recipe import (
-    Channels,
-    LayerTaps,
-    Schedule,
-    TrainingRecipe,
-    size_ratio,
-    taps_on,
 )
 from napari_vidrecon.settings import MOST_STEPS
 

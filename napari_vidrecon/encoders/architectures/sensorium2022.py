@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass
 from torch import nn
 
 from napari_vidrecon.encoders.architecture import Architecture
-from napari_vidrecon.encoders.sizes import CHECKED, Count, Frames, Neurons, Number, OddTaps, Pixels, Positive
+from napari_vidrecon.encoders.windows import CHECKED, Count, Frames, Neurons, Number, OddTaps, Pixels, Positive
 
 ADDED_KERNEL = (0.1, 0.35, 0.3, 0.17, 0.08)
 """This frame first, then those before it, a step of the window (67 ms) apart; about the course of a cell of V1."""

@@ -23,7 +23,8 @@ from torch import nn
 
 from napari_vidrecon.encoders.architecture import Architecture
 from napari_vidrecon.encoders.encoder import Canvas
-from napari_vidrecon.encoders.sizes import (
+from napari_vidrecon.encoders.training_recipe import Schedule, TrainingRecipe, size_ratio
+from napari_vidrecon.encoders.windows import (
     CHECKED,
     Count,
     FourDeviations,
@@ -36,7 +37,6 @@ from napari_vidrecon.encoders.sizes import (
     Stride,
     Taps,
 )
-from napari_vidrecon.encoders.training_recipe import Schedule, TrainingRecipe, size_ratio
 from napari_vidrecon.settings import MOST_STEPS
 
 VIDEO_MEAN, VIDEO_SD = 115.0, 60.0

@@ -20,8 +20,7 @@ from napari_vidrecon.sessions.activity_figures import (
     ActivityMeter,
     spread_over,
 )
-from napari_vidrecon.sessions.importing.behavior import behavior_of, prepared_behavior
-from napari_vidrecon.sessions.importing.neurons import usable_neurons
+from napari_vidrecon.sessions.importing.mouse import behavior_of, prepared_behavior, usable_neurons
 from napari_vidrecon.sessions.importing.recording import ImportReport, Recording
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.resampling import ScreenFit, on_video_clock

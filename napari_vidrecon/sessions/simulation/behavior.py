@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from napari_vidrecon.sessions.simulation.fluctuations import ornstein_uhlenbeck, smoothed
+from napari_vidrecon.sessions.simulation.signals import ornstein_uhlenbeck, smoothed
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 
 BEHAVIOR_STREAM = 2

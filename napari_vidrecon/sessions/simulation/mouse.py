@@ -15,16 +15,17 @@ import numpy as np
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.sessions.metadata import SIMULATION_FILE
 from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
-from napari_vidrecon.sessions.simulation import calcium
+from napari_vidrecon.sessions.simulation import signals
 from napari_vidrecon.sessions.simulation.behavior import SCREEN_PX_PER_CAMERA_PX, simulate_behavior
-from napari_vidrecon.sessions.simulation.camera import HEIGHT, WIDTH
-from napari_vidrecon.sessions.simulation.movies import PHOTOGRAPHS, movie
-from napari_vidrecon.sessions.simulation.other_screens import (
+from napari_vidrecon.sessions.simulation.camera import (
+    HEIGHT,
+    WIDTH,
     at_rate,
     require_screen,
     seen_by_neurons,
     usual_frames,
 )
+from napari_vidrecon.sessions.simulation.movies import PHOTOGRAPHS, movie
 from napari_vidrecon.sessions.simulation.public_mice import PublicCortex
 from napari_vidrecon.sessions.simulation.receptive_fields import KIND_NAMES
 from napari_vidrecon.sessions.simulation.visual_cortex import (
@@ -358,7 +359,7 @@ def describe(cortex: VisualCortex, tiers: list[str], frames: int) -> dict[str, o
         "frames": frames,
         "trials": {tier: tiers.count(tier) for tier in dict.fromkeys(tiers)},
         "frame_rate_hz": FRAME_RATE_HZ,
-        "scan_rate_hz": calcium.SCAN_RATE_HZ,
+        "scan_rate_hz": signals.SCAN_RATE_HZ,
         "screen_px": [HEIGHT, WIDTH],
         "field_radius_px": cortex.radius_px,
         "field_centre_px": list(cortex.centre),

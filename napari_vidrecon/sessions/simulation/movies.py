@@ -24,11 +24,11 @@ from napari_vidrecon.sessions.simulation.camera import (
     draw_camera_path,
     film,
     log_uniform,
+    of_size,
     screen_grid,
     wander,
 )
-from napari_vidrecon.sessions.simulation.fluctuations import ornstein_uhlenbeck
-from napari_vidrecon.sessions.simulation.other_screens import of_size
+from napari_vidrecon.sessions.simulation.signals import ornstein_uhlenbeck
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 
 PLATE_SHAPE = (224, 352)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_vidrecon.sessions.simulation import calcium
-from napari_vidrecon.sessions.simulation.fluctuations import ornstein_uhlenbeck
+from napari_vidrecon.sessions.simulation import signals
 from napari_vidrecon.sessions.simulation.movies import Grading
+from napari_vidrecon.sessions.simulation.signals import ornstein_uhlenbeck
 from napari_vidrecon.sessions.simulation.visual_cortex import SPONTANEOUS_SHARE, VisualCortex
 
 RECORDING_STREAM, NOISE_STREAM, TIME_STREAM = 11, 12, 13
@@ -41,7 +41,7 @@ DRIFT_SPREAD, DRIFT_CYCLES = 0.25, (0.5, 2.0)
 """Slow drift of each neuron's excitability: deviation of its logarithm, and cycles in the course of a session."""
 
 SHOT_POWER = 1.0 + EVENT_SIZE_CV**2
-KERNEL = np.array(calcium.RESIDUAL_KERNEL)
+KERNEL = np.array(signals.RESIDUAL_KERNEL)
 CLOCK_POWER = 0.75
 """Part of the variance between scans that linear interpolation to the movie's frames leaves."""
 FANO_PER_SIZE = SHOT_POWER * CLOCK_POWER * float((KERNEL**2).sum() / KERNEL.sum())
@@ -84,7 +84,7 @@ class PublicActivity:
     @property
     def event_rate_hz(self) -> np.ndarray:
         """(N,) mean number of events a second."""
-        return self.mean_response * calcium.SCAN_RATE_HZ / (self.event_size * KERNEL.sum())
+        return self.mean_response * signals.SCAN_RATE_HZ / (self.event_size * KERNEL.sum())
 
     def counts(self, expected: np.ndarray) -> np.ndarray:
         """Expected events in each scan.
@@ -100,7 +100,7 @@ class PublicActivity:
             (N, bins).
         """
         per_unit = 1.0 / (self.event_size * np.float32(KERNEL.sum()))
-        return (expected @ calcium.bin_average(expected.shape[1])) * per_unit[:, None]
+        return (expected @ signals.bin_average(expected.shape[1])) * per_unit[:, None]
 
     def scan(self, counts: np.ndarray, trial: int) -> np.ndarray:
         """One noisy trial at the microscope's rate.
@@ -118,11 +118,11 @@ class PublicActivity:
             (N, bins) float32, response units.
         """
         rng = np.random.default_rng([self.seed, NOISE_STREAM, trial])
-        latents = [ornstein_uhlenbeck(rng, counts.shape[1], 1.0, s, calcium.SCAN_RATE_HZ) for s in LATENT_SECONDS]
+        latents = [ornstein_uhlenbeck(rng, counts.shape[1], 1.0, s, signals.SCAN_RATE_HZ) for s in LATENT_SECONDS]
         shared = self._loadings @ np.array(latents) - 0.5 * (self._loadings**2).sum(axis=1, keepdims=True)
         counts = counts * np.exp(shared + self.drift(trial)[:, None])
-        events = calcium.draw_events(rng, counts, EVENT_SIZE_CV)
-        return calcium.residual(events) * self.event_size[:, None]
+        events = signals.draw_events(rng, counts, EVENT_SIZE_CV)
+        return signals.residual(events) * self.event_size[:, None]
 
     def drift(self, trial: int) -> np.ndarray:
         """(N,) logarithm of the excitability; trials' numbers do not tell when in the session they were shown."""

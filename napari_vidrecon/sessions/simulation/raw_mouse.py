@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_vidrecon.errors import ConfigError, StorageError
 from napari_vidrecon.sessions.session import Session
-from napari_vidrecon.sessions.simulation.calcium import SCAN_RATE_HZ, interpolation, scan_bins
+from napari_vidrecon.sessions.simulation.signals import SCAN_RATE_HZ, interpolation, scan_bins
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.sessions.writer import Layout
 from napari_vidrecon.storage import open_regular, reading, replacing_file, replacing_folder

@@ -7,15 +7,15 @@ from functools import lru_cache
 import numpy as np
 from scipy import ndimage
 
-from napari_vidrecon.sessions.simulation import calcium
+from napari_vidrecon.sessions.simulation import signals
 from napari_vidrecon.sessions.simulation.behavior import PUPIL_MEAN, as_seen
-from napari_vidrecon.sessions.simulation.fluctuations import ornstein_uhlenbeck
 from napari_vidrecon.sessions.simulation.movies import USUAL_GRADING, Grading, movie
 from napari_vidrecon.sessions.simulation.receptive_fields import (
     COMPLEX,
     TEMPORAL_FRAMES,
     draw_receptive_fields,
 )
+from napari_vidrecon.sessions.simulation.signals import ornstein_uhlenbeck
 
 # Numbers that keep the random streams of one seed apart.
 POPULATION_STREAM, CALIBRATION_STREAM, NOISE_STREAM = 3, 4, 5
@@ -168,7 +168,7 @@ class VisualCortex:
             (N, T) float32, in the unit of the responses; it knows neither event noise nor the shared fluctuation.
         """
         counts = self._expected_counts(video, behavior, pupil_center)
-        return calcium.to_video_clock(calcium.residual(counts) * self.event_size[:, None], len(video))
+        return signals.to_video_clock(signals.residual(counts) * self.event_size[:, None], len(video))
 
     def scan_responses(
         self, video: np.ndarray, behavior: np.ndarray, pupil_center: np.ndarray, *, trial: int
@@ -183,12 +183,12 @@ class VisualCortex:
         Returns
         -------
         np.ndarray
-            (N, bins) float32 at 8 Hz; `calcium.to_video_clock` takes it to the video's frames.
+            (N, bins) float32 at 8 Hz; `signals.to_video_clock` takes it to the video's frames.
         """
         rng = np.random.default_rng([self.seed, NOISE_STREAM, trial])
         counts = self._expected_counts(video, behavior, pupil_center)
         counts = counts * self._shared_gain(rng, counts.shape[1])
-        return calcium.residual(calcium.draw_events(rng, counts)) * self.event_size[:, None]
+        return signals.residual(signals.draw_events(rng, counts)) * self.event_size[:, None]
 
     def responses(self, video: np.ndarray, behavior: np.ndarray, pupil_center: np.ndarray, *, trial: int) -> np.ndarray:
         """One noisy trial on the video clock.
@@ -210,14 +210,14 @@ class VisualCortex:
             (N, T) float32, >= 0.
         """
         scan = self.scan_responses(video, behavior, pupil_center, trial=trial)
-        return calcium.to_video_clock(scan, len(video))
+        return signals.to_video_clock(scan, len(video))
 
     def _expected_counts(self, video: np.ndarray, behavior: np.ndarray, pupil_center: np.ndarray) -> np.ndarray:
         rates = self.event_rates(video, behavior, pupil_center)
-        return rates @ calcium.bin_average(rates.shape[1]) / np.float32(calcium.SCAN_RATE_HZ)
+        return rates @ signals.bin_average(rates.shape[1]) / np.float32(signals.SCAN_RATE_HZ)
 
     def _shared_gain(self, rng: np.random.Generator, bins: int) -> np.ndarray:
-        latent = ornstein_uhlenbeck(rng, bins, 1.0, LATENT_SECONDS, calcium.SCAN_RATE_HZ)
+        latent = ornstein_uhlenbeck(rng, bins, 1.0, LATENT_SECONDS, signals.SCAN_RATE_HZ)
         strength = LATENT_SPREAD * self.latent_gain[:, None]
         return np.exp(strength * latent[None, :] - strength**2 / 2)
 

@@ -11,6 +11,7 @@ import os
 import pytest
 import torch
 
+from napari_vidrecon.encoders.answers import why_another_gradient
 from napari_vidrecon.encoders.architectures.dwiseneuro import (
     Core,
     DwiseNeuro,
@@ -22,7 +23,6 @@ from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.encoders.frozen.backend import BufferPool
 from napari_vidrecon.encoders.frozen.folded_dwiseneuro import FoldedDwiseNeuro, FoldedFirstBlock, FoldedResidual
 from napari_vidrecon.encoders.frozen.fused_block import FusedPasses, Tiling, power_of_two
-from napari_vidrecon.encoders.gradient_gate import why_another_gradient
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu":

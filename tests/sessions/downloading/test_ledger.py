@@ -10,10 +10,9 @@ import pytest
 from file_server import serving
 
 from napari_vidrecon.errors import StorageError
-from napari_vidrecon.sessions.downloading import ledger as ledger_module
+from napari_vidrecon.sessions.downloading import download as ledger_module
 from napari_vidrecon.sessions.downloading.catalogue import catalogue
-from napari_vidrecon.sessions.downloading.download import Licence, download
-from napari_vidrecon.sessions.downloading.ledger import LEDGER_FILE, Ledger
+from napari_vidrecon.sessions.downloading.download import LEDGER_FILE, Ledger, Licence, download
 from napari_vidrecon.storage import claimed
 
 URL = "https://example.org/mask.npy"
