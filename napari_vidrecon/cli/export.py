@@ -45,6 +45,9 @@ def export(
     outside: Annotated[
         str, typer.Option(metavar="WHAT", help="Outside the mask in movie and figure: grey, stimulus (dimmed), hidden.")
     ] = "grey",
+    activity: Annotated[
+        bool, typer.Option("--activity", help="Draw recorded and predicted activity below the movie.")
+    ] = False,
     speed: Annotated[float, typer.Option(help="Of the movie; 1 is as the mouse saw it.")] = 1.0,
     json: Json = False,
 ) -> None:
@@ -84,7 +87,7 @@ def export(
     if script is not None:
         # A run that cannot be repeated is told before anything is written.
         script_of_folder(result, run)
-    shown = exports.ShownMovie.of(result, error=error).with_presentation(presentation)
+    shown = exports.ShownMovie.of(result, error=error, activity=activity).with_presentation(presentation)
     written = _write(shown, movie, figure, table, match_contrast, speed)
     if nwb is not None:
         written["nwb"] = write_nwb(result, nwb)

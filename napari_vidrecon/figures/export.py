@@ -17,6 +17,7 @@ from napari_vidrecon.storage import replacing_file
 from napari_vidrecon.storage import write_tables as write_all_tables
 
 if TYPE_CHECKING:
+    from napari_vidrecon.figures.movie import MovieRaster
     from napari_vidrecon.reconstruction.history import History
     from napari_vidrecon.reconstruction.results import Reconstruction
 
@@ -27,6 +28,9 @@ ENLARGEMENT, FRAME_ENLARGEMENT = 8, 16
 """Screen pixels for one of the movie. A single frame is written larger: it is what goes on a slide."""
 MOVIE_ENDINGS, FRAME_ENDINGS = (".mp4", ".gif", ".tif", ".tiff"), (".png",)
 FIGURE_ENDINGS, TABLE_ENDINGS = (".png", ".svg", ".pdf"), (".csv", ".parquet")
+RASTER_NAMES = ("Recorded activity", "Predicted from the reconstruction")
+LEAST_SPREAD = 0.5
+"""Of the middle neuron's standard deviation: what hardly varies is not drawn as if it did."""
 COLUMN_UNITS = {"motion_energy": "grey_levels", "pupil_size": "camera_px"}
 """Of measures whose name does not say it: correlations have none, and running speed is as it was recorded."""
 
@@ -67,6 +71,8 @@ class ShownMovie:
         Name to (T,) values, for the table of frames; see `column_name`.
     presentation
         What is done to the reconstruction before it is drawn; numbers stay those of `video`.
+    rasters
+        Activity, drawn below the movies.
     """
 
     stimulus: np.ndarray
@@ -85,9 +91,10 @@ class ShownMovie:
     predicted_from: str = "shown"
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     presentation: Presentation = field(default_factory=Presentation)
+    rasters: tuple[MovieRaster, ...] = ()
 
     @classmethod
-    def of(cls, result: Reconstruction, *, error: bool = False) -> Self:
+    def of(cls, result: Reconstruction, *, error: bool = False, activity: bool = False) -> Self:
         """A result as it was saved.
 
         Parameters
@@ -96,6 +103,8 @@ class ShownMovie:
             A finished or partial run.
         error
             Show where it differs from the stimulus, inside the evaluation mask.
+        activity
+            Draw the neurons' activity below the movies.
 
         Returns
         -------
@@ -124,6 +133,7 @@ class ShownMovie:
                 column_name("frame_correlation", "reconstruction"): metrics.frame_correlation(truth, video, mask),
                 **{column_name("motion_energy", of): motion_energy(movie, mask) for of, movie in movies.items()},
             },
+            rasters=activity_rasters(result.target, result.predicted_activity, result.keep) if activity else (),
         )
 
     @property
@@ -163,6 +173,47 @@ class ShownMovie:
         from napari_vidrecon.analysis.postprocess import match_luminance_contrast
 
         return replace(self, video=match_luminance_contrast(self.video, self.stimulus, self.training_mask))
+
+
+def activity_rasters(
+    matched: np.ndarray, predicted: np.ndarray | None, keep: np.ndarray | None = None
+) -> tuple[MovieRaster, ...]:
+    """Activity to be drawn below a movie: what was matched and, where it is known, what is predicted; one scale.
+
+    Each neuron that was active is drawn in its own standard deviations, like ones side by side, neighbours averaged
+    where there are many.
+
+    Parameters
+    ----------
+    matched, predicted
+        (N, T), in one unit.
+    keep
+        (N,) bool, the neurons that are drawn; none: all.
+
+    Returns
+    -------
+    tuple[MovieRaster, ...]
+        One or two; none where no neuron was active.
+    """
+    from napari_vidrecon.analysis.raster_order import by_similarity
+    from napari_vidrecon.figures.activity import activity_limit, raster_rows
+    from napari_vidrecon.figures.movie import MovieRaster
+
+    drawn = matched.std(axis=1) > 0
+    if keep is not None:
+        drawn &= np.asarray(keep, bool)
+    if not drawn.any():
+        return ()
+    known = [(f"{RASTER_NAMES[0]}, {drawn.sum():,} neurons", matched[drawn])]
+    if predicted is not None:
+        known.append((RASTER_NAMES[1], predicted[drawn]))
+    # Ordered by what is predicted where that is known: a single trial would be ordered by its noise.
+    order = by_similarity(known[-1][1], thorough=False)
+    spread = known[0][1].std(axis=1)
+    spread = np.maximum(spread, LEAST_SPREAD * np.median(spread))
+    scaled = [(name, activity / spread[:, np.newaxis]) for name, activity in known]
+    limit = activity_limit([(activity, order) for _, activity in scaled])
+    return tuple(MovieRaster(name, raster_rows(activity, order), limit) for name, activity in scaled)
 
 
 def column_name(measure: str, of: str = "") -> str:
@@ -400,6 +451,8 @@ def _composed(shown: ShownMovie, enlargement: int, part: slice = slice(None)) ->
         start_s=shown.times_s[part][0],
         caption=shown.caption,
         simulated=shown.simulated,
+        rasters=shown.rasters,
+        first_frame=part.start or 0,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,30 @@ H264_OPTIONS = (
     *("-crf", "16", "-preset", "veryfast", "-movflags", "+faststart", "-f", "mp4"),
     *("-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709"),
 )
+RASTER_SHARE = 0.6  # height of a raster, as part of a movie's
+CURSOR_COLOUR, CURSOR_PX = OUTLINE_COLOUR, 2
 DASH_PX = 2.0  # length of a dash and of a gap, in pixels of the movie
 THICK_FROM_SCALE = 8  # enlargement from which a line one pixel thick looks lost
 GIF_TICK_MS = 10  # the format counts time in hundredths of a second
+
+
+@dataclass(frozen=True, eq=False)
+class MovieRaster:
+    """Activity drawn below a panel, with a line at the frame that is shown.
+
+    Parameters
+    ----------
+    name
+        What it is, e.g. "Recorded activity".
+    rows
+        (R, T) activity, in any unit; dark is 0.
+    limit
+        Activity drawn white, > 0.
+    """
+
+    name: str
+    rows: np.ndarray
+    limit: float
 
 
 def side_by_side_frames(
@@ -53,8 +75,10 @@ def side_by_side_frames(
     start_s: float = 0.0,
     caption: str = "",
     simulated: bool = False,
+    rasters: Sequence[MovieRaster] = (),
+    first_frame: int = 0,
 ) -> Iterator[Frame]:
-    """Put stimulus, reconstruction and (if given) error beside each other.
+    """Put stimulus, reconstruction and (if given) error beside each other, and activity below them.
 
     A frame at a time, so that a long movie never fills the memory.
 
@@ -82,6 +106,10 @@ def side_by_side_frames(
         Said below the panels, e.g. "trial 22, r = 0.61".
     simulated
         Say below the panels that the mouse is simulated.
+    rasters
+        Drawn below the panels, from left to right, at most as many as these.
+    first_frame
+        Which column of the rasters is the first frame.
 
     Returns
     -------
@@ -108,8 +136,10 @@ def side_by_side_frames(
             raise ValueError(
                 f"mask has shape {np.shape(outlined)} and the frames {shapes[0][1:]}; expected equal shapes"
             )
+    if len(rasters) > len(movies):
+        raise ValueError(f"{len(rasters)} rasters below {len(movies)} panels; expected at most one each")
     limit = (error_limit or symmetric_limit(movies[2], mask)) if error is not None else 0.0
-    board = _Board(shapes[0][1:], scale, labels[: len(movies)], mask, training_mask)
+    board = _Board(shapes[0][1:], scale, labels[: len(movies)], mask, training_mask, rasters)
     note = "  ·  ".join(part for part in (SIMULATED_LABEL if simulated else "", caption) if part)
 
     def frames() -> Iterator[Frame]:
@@ -117,7 +147,7 @@ def side_by_side_frames(
             panels = [grey_rgb(pictures[0]), grey_rgb(pictures[1])]
             if error is not None:
                 panels.append(overlay(pictures[0], pictures[2], limit))
-            yield board.frame(panels, f"{start_s + index / frame_rate_hz:.2f} s", note)
+            yield board.frame(panels, f"{start_s + index / frame_rate_hz:.2f} s", note, first_frame + index)
 
     return frames()
 
@@ -251,7 +281,7 @@ def write_tiff(path: Path | str, video: ArrayLike, fps: float = SCREEN_RATE_HZ) 
 
 
 class _Board:
-    """The unchanging part of every frame: background, panel labels, and where the outlines run."""
+    """The unchanging part of every frame: background, panel labels, rasters, and where the outlines run."""
 
     def __init__(
         self,
@@ -260,6 +290,7 @@ class _Board:
         labels: Sequence[str],
         mask: ArrayLike | None,
         training_mask: ArrayLike | None,
+        rasters: Sequence[MovieRaster],
     ) -> None:
         self._scale = scale
         self._height, self._width = frame_shape[0] * scale, frame_shape[1] * scale
@@ -268,7 +299,10 @@ class _Board:
         self._gap = max(2, points // 2)
         self._strip = 2 * points
         self._starts = [self._gap + column * (self._width + self._gap) for column in range(len(labels))]
-        height = 2 * self._strip + self._height
+        self._raster_top = 2 * self._strip + self._height
+        self._raster_height = round(RASTER_SHARE * self._height) if rasters else 0
+        self._raster_frames = [raster.rows.shape[1] for raster in rasters]
+        height = 2 * self._strip + self._height + (self._strip + self._raster_height if rasters else 0)
         width = self._starts[-1] + self._width + self._gap
         self._size = width + width % 2, height + height % 2
         self._outlines = [
@@ -280,12 +314,24 @@ class _Board:
         draw = ImageDraw.Draw(canvas)
         for start, label in zip(self._starts, labels, strict=True):
             draw.text((start, self._strip // 2), label, TEXT_COLOUR, self._font, anchor="lm")
+        for start, raster in zip(self._starts, rasters, strict=False):
+            middle = self._raster_top - self._strip // 2
+            draw.text((start, middle), raster.name, TEXT_COLOUR, self._font, anchor="lm")
+            levels = np.nan_to_num(255 * np.clip(raster.rows / raster.limit, 0, 1)).astype(np.uint8)
+            size = (self._width, self._raster_height)
+            # More rows than lines: neighbours are averaged, never left out.
+            large = Image.fromarray(levels).resize(size, Image.Resampling.BOX)
+            canvas.paste(large, (start, self._raster_top))
         self._canvas = canvas
 
-    def frame(self, panels: Sequence[Frame], time: str, note: str) -> Frame:
+    def frame(self, panels: Sequence[Frame], time: str, note: str, number: int) -> Frame:
         canvas = self._canvas.copy()
         draw = ImageDraw.Draw(canvas)
-        middle = self._strip + self._height + self._strip // 2
+        for start, frames in zip(self._starts, self._raster_frames, strict=False):
+            left = start + round((number + 0.5) * self._width / frames) - CURSOR_PX // 2
+            right, bottom = left + CURSOR_PX - 1, self._raster_top + self._raster_height - 1
+            draw.rectangle((left, self._raster_top, right, bottom), CURSOR_COLOUR)
+        middle = canvas.height - self._strip // 2
         draw.text((self._starts[0], middle), time, TEXT_COLOUR, self._font, anchor="lm")
         draw.text((self._starts[-1] + self._width, middle), note, TEXT_COLOUR, self._font, anchor="rm")
         picture = np.array(canvas)

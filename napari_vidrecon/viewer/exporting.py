@@ -11,14 +11,15 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_vidrecon.analysis.error_maps import error_map, lost_map, stimulus_difference
 from napari_vidrecon.errors import RunError
-from napari_vidrecon.figures.export import STIMULUS_ERROR_NAME, Progress, ShownMovie
+from napari_vidrecon.figures.export import STIMULUS_ERROR_NAME, Progress, ShownMovie, activity_rasters
 from napari_vidrecon.reconstruction.scores import measured_frames
 from napari_vidrecon.viewer.background import Background, Counted
 from napari_vidrecon.viewer.evaluation import Evaluator, TimeCourses
-from napari_vidrecon.viewer.model import ErrorMode
+from napari_vidrecon.viewer.model import ErrorMode, Layout
 from napari_vidrecon.viewer.runs.jobs import Job
 
 if TYPE_CHECKING:
+    from napari_vidrecon.figures.movie import MovieRaster
     from napari_vidrecon.viewer.model import ReconstructionModel
 
 
@@ -69,7 +70,21 @@ def shown_movie(model: ReconstructionModel) -> ShownMovie:
         predicted_from=(model.recipe_of_board or model.recipe()).config.predicted_from,
         presentation=model.presentation,
         columns={curve.column: curve.values for curve in TimeCourses(model).all()},
+        rasters=_rasters(model, video) if model.layout == Layout.EXPLAIN else (),
     )
+
+
+def _rasters(model: ReconstructionModel, video: np.ndarray) -> tuple[MovieRaster, ...]:
+    """The activity below the movies of this layout, of the run whose movie it is."""
+    assert model.trial is not None
+    source = model.snapshot if model.snapshot is not None and video is model.snapshot.video else None
+    predicted, matched, keep = None, model.trial.responses, None if model.neurons is None else model.neurons.keep
+    if source is not None:
+        predicted = source.predicted_activity
+    elif model.shown is not None:
+        result = model.shown.result
+        predicted, matched, keep = result.predicted_activity, result.target, result.keep
+    return activity_rasters(matched, predicted, keep)
 
 
 def _error(model: ReconstructionModel, video: np.ndarray, mask: np.ndarray) -> np.ndarray | None:

@@ -202,7 +202,9 @@ TOOLTIPS = {
     # View
     "error_mode": "What the error tile shows. From recorded − from predicted activity is the error map of Bauer et al. "
     "2026; it needs a second reconstruction, which is started for you. Uncertainty: the spread of movies that fit the "
-    "activity about as well; it needs draws (in the advanced settings; 8 will do) or several encoders.",
+    "activity about as well; it needs draws (a button offers them) or several encoders.",
+    "draw_several": "Reconstruct the same several times, each time drawing another movie that fits the activity about "
+    "as well: their mean is shown, and where they differ. Undo takes the setting back.",
     "error_signed": "Signed: too bright and too dark have different colours. Otherwise only how large the error is.",
     "error_over": "What the error is drawn over.",
     "activity_mode": "What the lower right raster shows.",

@@ -200,3 +200,27 @@ def test_what_is_no_movie_is_refused(frames: np.ndarray, tmp_path: Path) -> None
     with pytest.raises(ValueError, match=r"\(6, 8\)"):
         movie.write_tiff(tmp_path / "clip.tif", np.zeros((6, 8)))
     assert not list(tmp_path.iterdir())
+
+
+def test_activity_runs_below_the_panels_with_a_line_at_the_frame(clip: dict[str, np.ndarray]) -> None:
+    rows = np.zeros((4, FRAMES))
+    rows[1, 3] = 2.0
+    activity = movie.MovieRaster("Recorded activity", rows, 2.0)
+    plain = composed(clip["truth"], clip["reconstruction"], scale=SCALE)
+    frames = composed(clip["truth"], clip["reconstruction"], scale=SCALE, rasters=(activity,))
+    assert frames.shape[2] == plain.shape[2]
+    below = frames[:, HEIGHT * SCALE + 30 :]
+    line = (below == movie.CURSOR_COLOUR).all(axis=-1).any(axis=1)
+    places = [np.flatnonzero(each).mean() for each in line]
+    assert np.diff(places) == pytest.approx(WIDTH * SCALE / FRAMES, abs=1)
+    # The one active moment is where the line is at its frame, a quarter of the way down.
+    white = (below[0] == 255).all(axis=-1)
+    assert np.flatnonzero(white.any(axis=0)).mean() == pytest.approx(places[3], abs=1)
+    one = next(
+        movie.side_by_side_frames(
+            clip["truth"][3:4], clip["reconstruction"][3:4], scale=SCALE, rasters=(activity,), first_frame=3
+        )
+    )
+    assert (one == movie.CURSOR_COLOUR).all(axis=-1).any(axis=0).nonzero()[0].mean() == places[3]
+    with pytest.raises(ValueError, match="3 rasters below 2 panels"):
+        composed(clip["truth"], clip["reconstruction"], rasters=(activity,) * 3)

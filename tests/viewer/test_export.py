@@ -14,7 +14,7 @@ import napari_vidrecon as vr
 from napari_vidrecon.errors import RunError
 from napari_vidrecon.figures.export import ShownMovie, write_figure, write_movie, write_tables
 from napari_vidrecon.viewer.exporting import Exporter, shown_movie
-from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord
+from napari_vidrecon.viewer.model import ErrorMode, Layout, ReconstructionModel, RunRecord
 
 
 @pytest.fixture
@@ -49,6 +49,13 @@ def test_command_and_window_show_the_same_of_a_run(
     assert set(command.columns) <= set(window.columns)
     for name, values in command.columns.items():
         np.testing.assert_array_equal(window.columns[name], values)
+    # Activity is drawn where the window shows it.
+    assert not window.rasters
+    model_with_run.set_view(layout=Layout.EXPLAIN)
+    drawn = zip(shown_movie(model_with_run).rasters, ShownMovie.of(small_result, activity=True).rasters, strict=True)
+    for ours, theirs in drawn:
+        assert (ours.name, ours.limit) == (theirs.name, theirs.limit)
+        np.testing.assert_array_equal(ours.rows, theirs.rows)
 
 
 def test_the_table_lists_what_the_traces_draw(

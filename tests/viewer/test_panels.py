@@ -357,6 +357,28 @@ def test_the_score_follows_the_evaluation_threshold_at_once(qtbot, small_model, 
     assert float(inside) == pytest.approx(1.0)
 
 
+def test_the_uncertainty_is_one_click_from_where_it_is_asked_for(qtbot, small_model, controller, board, tmp_path):
+    panel = ViewPanel(small_model, controller, Player(ViewerModel()), board.reset_view)
+    qtbot.addWidget(panel)
+    small_model.set_settings(config=small_model.config.changed(steps=2))
+    small_model.set_view(error_mode=ErrorMode.UNCERTAINTY)
+    assert not panel.draw_button.isVisibleTo(panel)
+    controller.start()
+    qtbot.waitUntil(lambda: not controller.busy and small_model.shown is not None, timeout=60_000)
+    assert panel.draw_button.isVisibleTo(panel)
+    assert small_model.shown.uncertainty is None
+    panel.draw_button.click()
+    qtbot.waitUntil(lambda: not controller.busy and small_model.shown.uncertainty is not None, timeout=60_000)
+    assert small_model.shown.result.config.update.draws == 8
+    assert not panel.draw_button.isVisibleTo(panel)
+    small_model.undo()
+    assert small_model.config.update.draws == 1
+    small_model.set_settings(config=ReconstructionConfig.preset("paper"))
+    small_model.add_run(small_model.runs[0])
+    assert not panel.draw_button.isVisibleTo(panel)
+    assert "another preset than paper" in panel.note.text()
+
+
 def test_scores_are_the_ones_of_the_run_itself(small_model):
     from napari_vidrecon import metrics
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from napari_vidrecon.viewer.player import Player
 
 OVER_LABELS = {"the stimulus": "stimulus", "the reconstruction": "reconstruction"}
-NO_UNCERTAINTY = (
-    "Uncertainty needs several movies: set draws to 8 in the advanced settings, or take several encoders; rerun."
-)
+DRAWS = 8
+NO_UNCERTAINTY = "One movie says nothing of its uncertainty; {} that fit the activity as well do, in {} times the time."
+NO_DRAWS = "Uncertainty needs several movies: take several encoders, or another preset than {}; rerun."
 NO_COUNTERPART = "This error map compares two reconstructions. The second one starts once the first is done."
 
 PREDICTED = "Predicted"
@@ -65,8 +65,15 @@ class ViewPanel(QWidget):
         self.play_button = button("Play", "play", player.toggle)
         self.reset_button = button("Fit to window", "reset_view", reset_view)
         self.note = words()
+        self.draw_button = button(f"Rerun with {DRAWS} draws", "draw_several", self._draw_several)
         self._lay_out()
-        for signal in (model.view_changed, model.shown_changed, model.state_changed, model.session_changed):
+        for signal in (
+            model.view_changed,
+            model.shown_changed,
+            model.state_changed,
+            model.session_changed,
+            model.settings_changed,
+        ):
             subscribe(self, signal, self._show_view)
         subscribe(self, player.playing_changed, self._show_playing)
         self._show_playing(player.playing)
@@ -93,6 +100,14 @@ class ViewPanel(QWidget):
         shown = self._model.shown
         return self._model.error_mode == ErrorMode.UNCERTAINTY and shown is not None and shown.uncertainty is None
 
+    @property
+    def _can_draw(self) -> bool:
+        return "draws" in type(self._model.config.update).model_fields
+
+    def _draw_several(self) -> None:
+        self._model.set_settings(config=self._model.config.changed(draws=DRAWS))
+        self._controller.rerun()
+
     def _show_playing(self, playing: bool) -> None:
         self.play_button.setText("Hold" if playing else "Play")
 
@@ -109,9 +124,12 @@ class ViewPanel(QWidget):
         put(self.alpha, model.alpha_shown)
         put(self.ghost, model.ghost_shown)
         put(self.magnified, model.magnified)
-        text = NO_COUNTERPART if self._lacks_counterpart else NO_UNCERTAINTY if self._lacks_movies else ""
+        text = NO_COUNTERPART if self._lacks_counterpart else ""
+        if self._lacks_movies:
+            text = NO_UNCERTAINTY.format(DRAWS, DRAWS) if self._can_draw else NO_DRAWS.format(model.config.preset_name)
         self.note.setText(text)
         self.note.setVisible(bool(text))
+        self.draw_button.setVisible(self._lacks_movies and self._can_draw)
 
     def _lay_out(self) -> None:
         fields = form()
@@ -126,6 +144,7 @@ class ViewPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(fields)
         layout.addWidget(self.note)
+        layout.addWidget(self.draw_button)
         layout.addLayout(row(self.play_button, self.reset_button, self.grid))
 
 
