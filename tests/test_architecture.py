@@ -45,7 +45,9 @@ def imported(module: str) -> tuple[float, set[str]]:
     return seconds, set(packages)
 
 
-def test_imports_run_downwards_only_and_only_the_viewer_knows_qt() -> None:
+def test_imports_run_downwards_only_and_only_the_viewer_knows_qt(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The linter sets logging up anew, which would switch off the loggers of this package for every test after this one.
+    monkeypatch.setattr("logging.config.dictConfig", lambda settings: None)
     code = import_linter.lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True)
     assert code == import_linter.EXIT_STATUS_SUCCESS
 

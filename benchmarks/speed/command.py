@@ -103,7 +103,7 @@ def _measure(
     from benchmarks.speed.cases import joined, with_case
     from benchmarks.speed.earlier import FORMAT
     from benchmarks.speed.machine import describe_machine, require_same_machine
-    from napari_vidrecon.cli.progress import Progress, StopRequest
+    from napari_vidrecon.cli.report import Progress, StopRequest
 
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads or threads_before)

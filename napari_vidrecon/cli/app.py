@@ -34,8 +34,19 @@ VERBS = (
     "bench",
     "doctor",
 )
-MODULES = {"import": "importing"}
-"""Where a verb lives that is no name in Python."""
+MODULES = {
+    "evidence": "confidence",
+    "calibrate": "confidence",
+    "mask": "fits",
+    "decoder": "fits",
+    "rf": "fits",
+    "download": "published",
+    "convert": "published",
+    "import": "importing",
+}
+"""Where a verb lives that has no file of its own name."""
+FUNCTIONS = {"import": "importing"}
+"""What a verb is called that is no name in Python."""
 SETTINGS: dict[str, Any] = {
     "add_completion": False,
     "rich_markup_mode": None,
@@ -67,13 +78,12 @@ def build_app() -> typer.Typer:
     app = typer.Typer(name="vidrecon", **SETTINGS)
     app.callback()(vidrecon)
     for verb in VERBS:
-        name = MODULES.get(verb, verb)
-        module = importlib.import_module(f"napari_vidrecon.cli.{name}")
+        module = importlib.import_module(f"napari_vidrecon.cli.{MODULES.get(verb, verb)}")
         settings: dict[str, Any] = {
             "cls": getattr(module, "COMMAND_CLASS", None),
             "context_settings": getattr(module, "CONTEXT", None),
         }
-        app.command(verb, **settings)(getattr(module, name))
+        app.command(verb, **settings)(getattr(module, FUNCTIONS.get(verb, verb)))
     return app
 
 

@@ -52,8 +52,7 @@ class DrivenRun:
 
     def line(self, clip: str) -> str:
         """One line for people."""
-        from napari_vidrecon.cli.progress import duration_text
-        from napari_vidrecon.cli.report import number
+        from napari_vidrecon.cli.report import duration_text, number
         from napari_vidrecon.errors import one_line
         from napari_vidrecon.reconstruction.scores import UNCHECKED
 
@@ -111,7 +110,7 @@ def drive_run(
 def _drive(
     run: Run, path: Path, *, overwrite: bool, save_every: float, label: str, stop_after: int | None
 ) -> DrivenRun:
-    from napari_vidrecon.cli.progress import Progress, StopRequest
+    from napari_vidrecon.cli.report import Progress, StopRequest
     from napari_vidrecon.errors import RunError, VidreconError
     from napari_vidrecon.reconstruction.reconstructor import StepInfo
     from napari_vidrecon.reconstruction.runner import Runner
@@ -261,7 +260,7 @@ def drive_together(runs: Mapping[Path, Run], *, overwrite: bool, save_every: flo
 
 
 def _drive_all(runs: Mapping[Path, Run], *, overwrite: bool, save_every: float, label: str) -> list[DrivenRun]:
-    from napari_vidrecon.cli.progress import Progress, StopRequest
+    from napari_vidrecon.cli.report import Progress, StopRequest
     from napari_vidrecon.reconstruction.together import drive_together as step_all
 
     driven: dict[Path, DrivenRun] = {}

@@ -187,7 +187,7 @@ def _log(error: BaseException | None) -> None:
 
 def _ending(error: BaseException, words: list[str], signals: Signals) -> int:
     """What an error means for whoever typed the command."""
-    from napari_vidrecon.cli.progress import Stopped
+    from napari_vidrecon.cli.report import Stopped
 
     if isinstance(error, VidreconError):
         code = _say(f"{error}{_kept(error)}", INPUT_AT_FAULT)

@@ -99,7 +99,7 @@ def _say_duplicates(path: Path, split: str, against: list[Path], json: bool) -> 
     from napari_vidrecon.analysis.duplicates import find_duplicates, split_by_fold, split_by_tier
     from napari_vidrecon.cli import report
     from napari_vidrecon.cli.inputs import LONGEST_WORD, MOST_DIGITS
-    from napari_vidrecon.cli.progress import Progress
+    from napari_vidrecon.cli.report import Progress
     from napari_vidrecon.errors import ConfigError, one_line
     from napari_vidrecon.sessions.session import open_session
 

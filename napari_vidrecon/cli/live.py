@@ -14,7 +14,7 @@ import typer
 from napari_vidrecon.cli.options import Device, ForceMouse, Json, Mouse, Overwrite, SessionFolder
 
 if TYPE_CHECKING:
-    from napari_vidrecon.cli.progress import StopRequest
+    from napari_vidrecon.cli.report import StopRequest
     from napari_vidrecon.reconstruction.live import LivePicture, LiveSession
     from napari_vidrecon.sessions.activity_stream import ActivitySource
     from napari_vidrecon.sessions.session import Session
@@ -64,7 +64,7 @@ def live(
     What was seen is a run (.zarr) at every moment, however this command ends. Ctrl-C ends it in order.
     """
     from napari_vidrecon.cli import inputs, report
-    from napari_vidrecon.cli.progress import StopRequest
+    from napari_vidrecon.cli.report import StopRequest
     from napari_vidrecon.errors import StorageError
     from napari_vidrecon.reconstruction.live_run import LiveInputs, begin_live, drive_live
     from napari_vidrecon.reconstruction.results import SUFFIX

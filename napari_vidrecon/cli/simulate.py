@@ -77,7 +77,7 @@ def simulate(
     """
     from napari_vidrecon.cli import report
     from napari_vidrecon.cli.options import parse_screen
-    from napari_vidrecon.cli.progress import Progress, StopRequest
+    from napari_vidrecon.cli.report import Progress, StopRequest
     from napari_vidrecon.encoders.semi_real import LIKENESS
     from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.sessions.screen import USUAL_SCREEN

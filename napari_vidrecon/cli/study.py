@@ -87,7 +87,7 @@ def study(
     plan = Plan(_chosen_mice(session, encoder or [], mask, readout, mice), size)
     require_libraries()
     if dry_run:
-        from napari_vidrecon.cli.progress import duration_text
+        from napari_vidrecon.cli.report import duration_text
 
         needed = cost(chosen, plan, out)
         processes = workers or usual_workers()
@@ -114,7 +114,7 @@ def _conduct(
     json: bool,
 ) -> None:
     from napari_vidrecon.cli import report
-    from napari_vidrecon.cli.progress import Progress, StopRequest
+    from napari_vidrecon.cli.report import Progress, StopRequest
     from napari_vidrecon.studies.conducting import conduct
     from napari_vidrecon.studies.runs.running import Progress as Runs
 

@@ -14,7 +14,7 @@ from napari_vidrecon.cli.options import Json, Overwrite
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_vidrecon.cli.progress import StopRequest
+    from napari_vidrecon.cli.report import StopRequest
     from napari_vidrecon.encoders.training.core import PretrainedCore
     from napari_vidrecon.encoders.training.instances import Instance
     from napari_vidrecon.encoders.training.training_run import TrainingProgress
@@ -80,7 +80,7 @@ def train(
     Its learning curve is written beside it.
     """
     from napari_vidrecon.cli import report
-    from napari_vidrecon.cli.progress import StopRequest
+    from napari_vidrecon.cli.report import StopRequest
     from napari_vidrecon.encoders.checkpoints import choose_device
     from napari_vidrecon.encoders.training.core import chosen_core
     from napari_vidrecon.encoders.training.instances import instance_paths, plan_instances
@@ -258,7 +258,7 @@ def train_instance(
     Stopped
         A person stopped it; what is learned is kept in its checkpoint.
     """
-    from napari_vidrecon.cli.progress import Progress, duration_text
+    from napari_vidrecon.cli.report import Progress, duration_text
     from napari_vidrecon.encoders.checkpoints import read_encoder_file
     from napari_vidrecon.encoders.training.checkpoint import curve_path
     from napari_vidrecon.encoders.training.training_run import checkpoint_path, train_encoder

@@ -57,7 +57,7 @@ def faults_of(path: Path, *, quick: bool = False) -> list[dict[str, Any]]:
         There is nothing at the path.
     """
     from napari_vidrecon.cli.info import ENCODER_SUFFIXES, described
-    from napari_vidrecon.cli.progress import Progress
+    from napari_vidrecon.cli.report import Progress
     from napari_vidrecon.errors import StorageError, VidreconError
     from napari_vidrecon.reconstruction.decoder import is_decoder
     from napari_vidrecon.sessions.validation import validate_session

@@ -93,7 +93,7 @@ def test_a_simulated_mouse_is_named_as_one(vidrecon, tmp_path: Path) -> None:
 def test_a_stopped_fit_writes_nothing(
     vidrecon, small_session_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_vidrecon.cli.progress import StopRequest
+    from napari_vidrecon.cli.report import StopRequest
 
     monkeypatch.setattr(StopRequest, "asked", property(lambda stop: True))
     answer = vidrecon("decoder", small_session_folder, "--out", tmp_path / "decoder.safetensors", *SMALL_FIT)
@@ -105,7 +105,7 @@ def test_a_stopped_fit_writes_nothing(
 def test_one_that_is_stopped_once_it_was_fitted_is_kept(
     vidrecon, small_session_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_vidrecon.cli.progress import StopRequest
+    from napari_vidrecon.cli.report import StopRequest
     from napari_vidrecon.reconstruction import decoder_fitting
 
     out, fitted, fit = tmp_path / "decoder.safetensors", [], decoder_fitting.fit_decoder

@@ -105,7 +105,7 @@ def test_a_fitted_mask_is_written_with_its_size_and_a_picture(
 def test_a_stopped_fit_keeps_the_mask_so_far(
     vidrecon, copy_of_small_session: Path, small_encoder_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_vidrecon.cli.progress import StopRequest
+    from napari_vidrecon.cli.report import StopRequest
 
     monkeypatch.setattr(StopRequest, "asked", property(lambda stop: True))
     np.save(copy_of_small_session / "meta/trials/tiers.npy", np.array(["oracle"] * 3 + ["live_test_main"]))
@@ -150,7 +150,7 @@ def test_a_simulated_mouse_never_replaces_other_files(vidrecon, tmp_path: Path) 
 
 
 def test_a_stopped_simulation_writes_nothing(vidrecon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_vidrecon.cli.progress import StopRequest
+    from napari_vidrecon.cli.report import StopRequest
 
     monkeypatch.setattr(StopRequest, "asked", property(lambda stop: True))
     answer = vidrecon("simulate", "--out", tmp_path / "mice" / "mouse", *FEW_TRIALS)

@@ -55,7 +55,7 @@ def test_what_cannot_be_is_one_line(
 def test_a_stopped_mapping_leaves_nothing(
     vidrecon, small_session_folder: Path, small_encoder_file: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    from napari_vidrecon.cli.progress import StopRequest
+    from napari_vidrecon.cli.report import StopRequest
 
     monkeypatch.setattr(StopRequest, "asked", property(lambda self: True))
     words = ("rf", small_session_folder, "--encoder", small_encoder_file, "--out", tmp_path / "rf.npz", *COARSE)

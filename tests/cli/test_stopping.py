@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 import napari_vidrecon as vr
-from napari_vidrecon.cli.progress import Stopped, StopRequest
+from napari_vidrecon.cli.report import Stopped, StopRequest
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.run import Run, plan_run
 from napari_vidrecon.storage import replacing_folder

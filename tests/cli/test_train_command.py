@@ -111,7 +111,7 @@ def test_a_teacher_of_the_same_mouse_is_learned_from(vidrecon, small_session_fol
 def test_a_stopped_training_can_be_finished_as_it_is(
     vidrecon, small_session_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_vidrecon.cli.progress import StopRequest
+    from napari_vidrecon.cli.report import StopRequest
 
     out = tmp_path / "encoder.safetensors"
     words = ("train", small_session_folder, "--out", out, *SMALL, "--steps", 50)

@@ -1,0 +1,365 @@
+"""`vidrecon mask`, `decoder` and `rf`: what is fitted to a mouse, its transparency mask, decoder, receptive fields."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_vidrecon.cli.options import (
+    Device,
+    EncoderFile,
+    EncoderFiles,
+    ForceMouse,
+    Json,
+    Mouse,
+    Overwrite,
+    SessionFolder,
+    Set,
+)
+
+if TYPE_CHECKING:
+    from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
+    from napari_vidrecon.reconstruction.masks import AlphaMask
+
+
+def mask(
+    session: SessionFolder,
+    encoder: EncoderFile,
+    out: Annotated[Path, typer.Option(metavar="FILE.npy", help="Mask to write.")],
+    rule: Annotated[
+        str, typer.Option(help="resolved, decayed, or published (to the letter; for large encoders).")
+    ] = "resolved",
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of the fit; default: 96 (resolved), 350 (decayed), 1000 (published).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the start and of what is drawn.")] = 0,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Picture of the mask; default: the mask's name with _alpha.png.")
+    ] = None,
+    set_: Set = None,
+    mouse: Mouse = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    force_mouse: ForceMouse = False,
+    json: Json = False,
+) -> None:
+    """Fit the transparency mask of a mouse.
+
+    It tells which part of the screen the population can say something about.
+    It is fitted on the oracle tier, which the encoder must not have been trained on.
+    """
+    from napari_vidrecon.cli import inputs, report
+    from napari_vidrecon.cli.options import checked, parse_settings
+    from napari_vidrecon.cli.report import Progress, StopRequest
+    from napari_vidrecon.figures.frame import save_figure
+    from napari_vidrecon.figures.matrix_figure import mask_figure
+    from napari_vidrecon.reconstruction.mask_fitting import MaskProgress, MaskRecipe, fit_mask
+    from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, mask_faults
+    from napari_vidrecon.sessions.session import open_session
+    from napari_vidrecon.storage import replacing_files
+
+    drawn = picture or out.with_name(f"{out.stem}_alpha.png")
+    inputs.require_free(out, overwrite, "the mask")
+    inputs.require_free(drawn, overwrite, "the picture of the mask")
+    usual = MaskRecipe.published().model_dump() if rule == "published" else {}
+    fields = {**usual, "rule": rule, "seed": seed, **parse_settings("--set", set_ or [], MaskRecipe)}
+    recipe = checked(MaskRecipe, fields if steps is None else {**fields, "steps": steps})
+    recording = open_session(session)
+    bound = inputs.open_encoders([encoder], recording, mouse, device, force_mouse)[0]
+    done = 0
+    with Progress("mask", recipe.steps) as progress, StopRequest() as stop:
+
+        def on_progress(now: MaskProgress) -> bool:
+            nonlocal done
+            done = now.step
+            progress.update(now.step, f"{int((now.alpha >= TRAINING_THRESHOLD).sum())} pixels")
+            return not stop.asked
+
+        fitted = fit_mask(recording, bound, recipe, on_progress=on_progress)
+    if stop.asked and done < recipe.steps:
+        partial = out.with_name(f"{out.stem}.partial.npy")
+        fitted.save(partial)
+        raise stop.stopped(
+            f"stopped after step {done} of {recipe.steps}; the mask so far is kept in {partial}; "
+            "a fit always starts anew"
+        )
+    sizes = {
+        f"{name}_{unit}": value
+        for name, threshold in (("training", TRAINING_THRESHOLD), ("evaluation", EVALUATION_THRESHOLD))
+        for unit, value in (
+            ("threshold", threshold),
+            ("pixels", int(fitted.binary(threshold).sum())),
+            ("diameter_deg", fitted.diameter_deg(threshold, recording.screen)),
+            ("height_deg", fitted.extent_deg(threshold, recording.screen)[0]),
+            ("width_deg", fitted.extent_deg(threshold, recording.screen)[1]),
+            ("eccentricity_deg", fitted.eccentricity_deg(threshold, recording.screen)),
+        )
+    }
+    faults = mask_faults(fitted)
+    # Last, so that whatever else goes wrong leaves nothing behind.
+    with replacing_files(drawn, out) as (picture_file, mask_file):
+        save_figure(mask_figure(fitted, report.mouse_name(recording), recording.screen), picture_file)
+        fitted.save(mask_file)
+    report.answer(
+        json,
+        {
+            "out": out,
+            "picture": drawn,
+            "rule": recipe.rule,
+            "steps": recipe.steps,
+            "simulated": recording.simulated,
+            **sizes,
+            "faults": faults,
+        },
+        f"mask of {report.mouse_name(recording)} -> {out}",
+        [
+            (
+                f"alpha >= {sizes[f'{name}_threshold']:g} ({name})",
+                f"{sizes[f'{name}_diameter_deg']:.1f} degrees across by area, {sizes[f'{name}_pixels']} pixels; "
+                f"{sizes[f'{name}_height_deg']:.1f} high, {sizes[f'{name}_width_deg']:.1f} wide, "
+                f"up to {sizes[f'{name}_eccentricity_deg']:.1f} from the middle"
+                if sizes[f"{name}_pixels"]
+                else "no pixel: the fit needs more steps, or the encoder more training",
+            )
+            for name in ("training", "evaluation")
+        ]
+        + [("rule", fitted.source.partition(", ")[2]), ("picture", str(drawn))],
+    )
+    for fault in faults:
+        print(f"take care: {fault}", file=sys.stderr)
+
+
+SCORED_TIER = "oracle"
+
+
+def decoder(
+    session: SessionFolder,
+    out: Annotated[Path, typer.Option(metavar="FILE.safetensors", help="Decoder to write.")],
+    trials: Annotated[
+        str, typer.Option(metavar="TIER", help='Trials to learn from: a tier, or "fold:1" for a fold.')
+    ] = "train",
+    mask: Annotated[
+        str, typer.Option(metavar="FILE", help='Measure inside this mask (.npy), alpha >= 1; "none": the whole screen.')
+    ] = "none",
+    causal: Annotated[
+        bool,
+        typer.Option("--causal", help="Take past and present activity only, as `vidrecon live` shows at once."),
+    ] = False,
+    set_: Set = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Fit a linear decoder of a mouse.
+
+    It makes a movie straight from activity. It learns from the train tier and is measured on those clips of the
+    oracle tier that it did not learn from. A reconstruction with --decoder starts from its movie and stays near it
+    where the neurons say nothing else.
+    """
+    from napari_vidrecon.cli import inputs, report
+    from napari_vidrecon.cli.options import checked, parse_settings
+    from napari_vidrecon.cli.report import Progress, StopRequest
+    from napari_vidrecon.encoders.encoder import Canvas
+    from napari_vidrecon.errors import StorageError
+    from napari_vidrecon.reconstruction.decoder import DECODER_SUFFIX
+    from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, fit_decoder, held_out_correlation
+    from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
+    from napari_vidrecon.sessions.session import open_session
+
+    if out.suffix != DECODER_SUFFIX:
+        raise StorageError(f"{out}: expected a decoder's name ending in {DECODER_SUFFIX}, found '{out.suffix}'")
+    inputs.require_free(out, overwrite, "the decoder")
+    settings = parse_settings("--set", set_ or [], DecoderRecipe) | ({"causal": True} if causal else {})
+    recipe = checked(DecoderRecipe, settings)
+    recording = open_session(session)
+    learned = inputs.choose_trials(recording, [], trials)
+    alpha = inputs.open_mask(mask, recording)
+    alpha.on(Canvas.of_screen(*recording.screen.size_px), EVALUATION_THRESHOLD)
+    pixels = alpha.binary(EVALUATION_THRESHOLD)
+    scored = [each for each in recording.trials_in_tier(SCORED_TIER) if each not in learned]
+    for trial_id in scored:
+        # A damaged one is found before the fit, not after it.
+        recording.trial(trial_id).require_responses()
+    with Progress("decoder", len(learned), "trials") as progress, StopRequest() as stop:
+
+        def on_progress(done: int, total: int) -> None:
+            progress.update(done)
+            if stop.asked and done < total:
+                raise stop.stopped(
+                    f"stopped after {done} of {total} trials; nothing was written to {out}; a fit always starts anew"
+                )
+
+        fitted = fit_decoder(recording, recipe, trial_ids=learned, on_progress=on_progress)
+
+        def on_scored() -> None:
+            if stop.asked:
+                fitted.save(out)
+                raise stop.stopped(f"stopped after {out} was written; how well it does was not measured to the end")
+
+        correlation = held_out_correlation(fitted, recording, scored, pixels, on_scored)
+        # Last, so that a clip that cannot be measured on leaves nothing behind.
+        fitted.save(out)
+    size_bytes = out.stat().st_size
+    values = {
+        "out": out,
+        "simulated": recording.simulated,
+        "neurons": fitted.neurons,
+        "trials": len(learned),
+        "lags_frames": fitted.lags_frames,
+        "causal": fitted.causal,
+        "coefficients": len(fitted.frequencies),
+        "bytes": size_bytes,
+        "video_correlation": correlation,
+        "scored_trials": scored,
+        "scored_pixels": int(pixels.sum()),
+    }
+    clips = f"{len(scored)} held-out clip{'s' * (len(scored) != 1)}"
+    where = "on the whole screen" if mask == inputs.NO_MASK else f"inside alpha >= {EVALUATION_THRESHOLD:g}"
+    report.answer(
+        json,
+        values,
+        f"decoder of {report.mouse_name(recording)} -> {out}",
+        [
+            ("neurons", fitted.neurons),
+            ("learned from", f"{len(learned)} trials ({trials})"),
+            ("lags", f"{', '.join(map(str, fitted.lags_frames))} frames{' (causal)' if fitted.causal else ''}"),
+            ("coefficients", f"{len(fitted.frequencies)} of a frame"),
+            ("file", f"{size_bytes / 1e6:.1f} MB"),
+            (
+                "video correlation",
+                f"{report.number(correlation)} {where} (mean of {clips}, tier {SCORED_TIER})"
+                if scored
+                else f"not measured: no clip of the tier {SCORED_TIER} was held out",
+            ),
+        ],
+    )
+
+
+def rf(
+    session: SessionFolder,
+    encoder: EncoderFiles,
+    out: Annotated[Path, typer.Option(metavar="FILE.npz", help="Maps, centres and fits to write.")],
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Picture to write as well (.png, .svg or .pdf).")
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(metavar="FILE.npy", help="Mask to compare the population's field with.")
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(help="quick, or published: every single pixel and every window, 20 times the work.")
+    ] = "quick",
+    set_: Set = None,
+    mouse: Mouse = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    force_mouse: ForceMouse = False,
+    json: Json = False,
+) -> None:
+    """Map the receptive fields of all neurons.
+
+    Bright and dark patches are shown to the encoders, and what they predict is compared with grey.
+    The predictions of several encoders are averaged.
+    """
+    from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe, map_receptive_fields
+    from napari_vidrecon.cli import inputs, report
+    from napari_vidrecon.cli.options import checked, parse_settings
+    from napari_vidrecon.cli.report import Progress, StopRequest
+    from napari_vidrecon.errors import StorageError
+    from napari_vidrecon.figures.export import FIGURE_ENDINGS, check_path
+    from napari_vidrecon.sessions.session import open_session
+    from napari_vidrecon.storage import replacing_files
+
+    if out.suffix.lower() != ".npz":
+        raise StorageError(f"{out}: expected a name ending in .npz, found '{out.suffix}'")
+    inputs.require_free(out, overwrite, "the receptive fields")
+    if figure is not None:
+        check_path(figure, "a figure", FIGURE_ENDINGS)
+        inputs.require_free(figure, overwrite, "the figure")
+    fields = {**MappingRecipe.preset(preset).model_dump(), **parse_settings("--set", set_ or [], MappingRecipe)}
+    recipe = checked(MappingRecipe, fields)
+    recording = open_session(session)
+    alpha = None if mask is None else inputs.open_mask(str(mask), recording)
+    bound = inputs.open_encoders(encoder, recording, mouse, device, force_mouse)
+    patches = recipe.patches_on(recording.screen, recording.frame_rate_hz)
+    clips = 2 * len(patches) * len(bound)
+    with Progress("receptive fields", clips, unit="clips") as progress, StopRequest("these clips") as stop:
+
+        def on_progress(done: int, total: int) -> bool:
+            progress.update(done)
+            return not stop.asked
+
+        maps = map_receptive_fields(recording, bound, recipe, on_progress=on_progress)
+    if maps is None:
+        raise stop.stopped("stopped; nothing was written, and a mapping always starts anew")
+    told = _field_summary(maps, alpha)
+    if figure is None:
+        maps.save(out)
+    else:
+        from napari_vidrecon.figures.frame import save_figure
+        from napari_vidrecon.figures.receptive_field_figure import receptive_field_figure
+
+        with replacing_files(figure, out) as (drawn, kept):
+            save_figure(receptive_field_figure(maps, alpha), drawn)
+            maps.save(kept)
+    title = f"receptive fields of {report.mouse_name(recording)} -> {out}"
+    report.answer(json, {"out": out, "figure": figure, **told}, title, _field_table(told))
+
+
+def _field_summary(maps: ReceptiveFieldMaps, mask: AlphaMask | None) -> dict[str, Any]:
+    """The numbers of a mapping; NaN where no neuron responds."""
+    import numpy as np
+
+    from napari_vidrecon.reconstruction.masks import TRAINING_THRESHOLD
+
+    fitted = maps.responsive & np.isfinite(maps.fits.row)
+
+    def median(values: np.ndarray) -> float:
+        return float(np.median(values[fitted])) if fitted.any() else float("nan")
+
+    field = maps.population_field
+    told: dict[str, Any] = {
+        "neurons": len(maps),
+        "responsive": int(maps.responsive.sum()),
+        "fitted": int(fitted.sum()),
+        "diameter_px": median(maps.diameter_px),
+        "diameter_deg": median(maps.diameter_deg),
+        "eccentricity_deg": median(maps.eccentricity_deg),
+        "fit_r_squared": median(maps.fits.r_squared),
+        "population_pixels": int(field.sum()),
+        "population_diameter_deg": maps.screen.mask_diameter_deg(field),
+        "simulated": maps.simulated,
+    }
+    if mask is not None:
+        inside = mask.binary(TRAINING_THRESHOLD)
+        told["mask_pixels"] = int(inside.sum())
+        told["mask_overlap"] = float((inside & field).sum() / max((inside | field).sum(), 1))
+        rows, columns = (
+            np.clip(np.rint(axis[fitted]), 0, length - 1).astype(int)
+            for axis, length in zip((maps.fits.row, maps.fits.column), inside.shape, strict=True)
+        )
+        told["centres_in_mask"] = float(inside[rows, columns].mean()) if fitted.any() else float("nan")
+    return told
+
+
+def _field_table(told: dict[str, Any]) -> list[tuple[str, str]]:
+    """The same numbers in words."""
+    from napari_vidrecon.cli.report import number
+
+    rows = [
+        ("responsive", f"{told['responsive']} of {told['neurons']} neurons, {told['fitted']} fitted"),
+        ("median size", f"{number(told['diameter_px'], 1)} px, {number(told['diameter_deg'], 1)} degrees across"),
+        ("median eccentricity", f"{number(told['eccentricity_deg'], 1)} degrees"),
+        ("fits explain", f"{number(told['fit_r_squared'])} of the variance (median)"),
+        (
+            "population's field",
+            f"{told['population_pixels']} pixels, {number(told['population_diameter_deg'], 1)} degrees across",
+        ),
+    ]
+    if "mask_pixels" in told:
+        rows += [
+            ("mask, alpha >= 0.5", f"{told['mask_pixels']} pixels, {number(told['mask_overlap'], 2)} overlap (IoU)"),
+            ("centres in the mask", f"{number(100 * told['centres_in_mask'], 0)} %"),
+        ]
+    return rows
