@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QMimeData, QSize
+from qtpy.QtCore import QEvent, QMimeData, QSize, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
 from qtpy.QtWidgets import QDockWidget, QLayout, QMainWindow, QVBoxLayout, QWidget
 
@@ -56,6 +56,7 @@ PAGES_TOLD = {
 }
 CURVES_LINES, ROOM_TO_SPARE = 9, 12
 """Where there is less room below a page than so many lines, the curves are a click away."""
+ANY_HEIGHT_PX = 16_777_215  # Qt's own word for no limit
 
 
 class ReconstructionWidget(QWidget):
@@ -79,6 +80,7 @@ class ReconstructionWidget(QWidget):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.setObjectName(MAIN_DOCK_NAME)
+        self._placing = QTimer(self, interval=0, singleShot=True)
         self._workspace: Workspace = workspace_of(napari_viewer)
         self.model, self.controller = self._workspace.model, self._workspace.controller
         self.board, self.player = self._workspace.board, self._workspace.player
@@ -121,6 +123,7 @@ class ReconstructionWidget(QWidget):
             FolderDrops(window, is_ours, partial(open_folder, napari_viewer), self._workspace.faults)
         self.setAcceptDrops(True)
         self._lay_out()
+        self._placing.timeout.connect(self._place_curves)
         self.pages.changed.connect(self._place_curves)
         for signal in (self.model.state_changed, self.model.shown_changed, self.model.session_changed):
             subscribe(self, signal, self._place_curves)
@@ -161,8 +164,11 @@ class ReconstructionWidget(QWidget):
         """Tell the frame when less room is needed: Qt's own would stay as large as it ever had to be."""
         handled = super().event(event)
         frame = self.parentWidget()
-        if event.type() == QEvent.Type.LayoutRequest and isinstance(frame, QDockWidget):
-            frame.setMinimumSize(self.minimumSizeHint().width(), 0)
+        if event.type() == QEvent.Type.LayoutRequest:
+            # A page that is shown for the first time learns only now how high it is.
+            self._placing.start()
+            if isinstance(frame, QDockWidget):
+                frame.setMinimumSize(self.minimumSizeHint().width(), 0)
         return handled
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -179,13 +185,15 @@ class ReconstructionWidget(QWidget):
         others = (self.run_bar, self._feet)
         taken = self.pages.wished_height + sum(each.sizeHint().height() + spacing for each in others) + 2 * spacing
         needed = max(plot.minimumSizeHint().height(), CURVES_LINES * self.fontMetrics().lineSpacing())
-        there_is_room = self.height() - taken >= needed + ROOM_TO_SPARE * spacing
+        room = self.height() - taken - ROOM_TO_SPARE * spacing
         in_detail = self.pages.detail == PROGRESS
-        if in_detail:
+        if in_detail and self._curves_alone.indexOf(plot) < 0:
             self._curves_alone.addWidget(plot)
-        elif self._below.indexOf(plot) < 0:
+        elif not in_detail and self._below.indexOf(plot) < 0:
             self._below.addWidget(plot)
-        plot.setVisible(in_detail or (has_curves and there_is_room))
+        # No more than is left, or the page would scroll for the sake of higher curves.
+        plot.setMaximumHeight(ANY_HEIGHT_PX if in_detail else max(room, needed))
+        plot.setVisible(in_detail or (has_curves and room >= needed))
 
     def _lay_out(self) -> None:
         alone = QWidget()

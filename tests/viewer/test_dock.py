@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vidrecon.reconstruction.neurons import NeuronSet
-from napari_vidrecon.viewer.main_widget import ADVANCED, PROGRESS, ReconstructionWidget
+from napari_vidrecon.viewer.main_widget import ADVANCED, FIELDS, PROGRESS, VIEW, ReconstructionWidget
 from napari_vidrecon.viewer.main_window import main_window_of
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.panels.controls import EMPHASIS_STYLE, FewLines
@@ -192,6 +192,14 @@ def test_every_page_fits_every_window_and_no_news_moves_the_buttons(
     qtbot.waitExposed(window)
     for size in SIZES_PX:
         assert_every_page_fits(widget, window, size)
+    # A run brings curves below the page: they give way to a page that needs the room.
+    widget.controller.start()
+    qtbot.waitUntil(lambda: widget.model.shown is not None and not widget.controller.busy, timeout=60_000)
+    window.resize(1366, 768)
+    for title in (FIELDS, VIEW, *widget.pages.titles):
+        (widget.pages.open_page if title in widget.pages.titles else widget.pages.open_detail)(title)
+        QTest.qWait(50)
+        assert widget.pages._stack.currentWidget().verticalScrollBar().maximum() == 0, title
     bar, before = widget.run_bar, widget.pages.geometry()
     bar.show_message("a very long line of news that needs more room than there is " * 10, True)
     QTest.qWait(20)
