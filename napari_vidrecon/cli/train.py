@@ -28,7 +28,7 @@ def train(
         Path, typer.Option(metavar="FILE.safetensors", help="Encoder to write; for several instances also a folder.")
     ],
     architecture: Annotated[
-        str | None, typer.Option(help="compact (default), dwiseneuro, factorised or viv1t.")
+        str | None, typer.Option(help="compact (default), dwiseneuro, factorised, viv1t or neuralpredictors.")
     ] = None,
     recipe: Annotated[
         list[str] | None,

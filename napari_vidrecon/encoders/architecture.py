@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import asdict, fields
+from types import ModuleType
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +14,7 @@ from pydantic import BaseModel
 from torch import nn
 
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
+from napari_vidrecon.errors import EncoderError, one_line
 
 
 class Architecture(nn.Module):
@@ -100,3 +103,34 @@ def roughness(filters: torch.Tensor) -> torch.Tensor:
     """Mean squared Laplacian of filters (C, 1, k, k); small where they are smooth."""
     kernel = filters.new_tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
     return F.conv2d(filters, kernel[None, None], padding=1).square().mean()
+
+
+def of_package(package: str, module: str, where_from: str) -> ModuleType:
+    """A module of a package that somebody else makes, and that only one architecture needs.
+
+    Parameters
+    ----------
+    package
+        Its name.
+    module
+        Within it, with dots.
+    where_from
+        What to install, and whence, in words that follow "install it".
+
+    Returns
+    -------
+    ModuleType
+        Imported.
+
+    Raises
+    ------
+    EncoderError
+        It is not installed, or cannot be imported.
+    """
+    try:
+        return importlib.import_module(f"{package}.{module}")
+    except ImportError as missing:
+        raise EncoderError(
+            f"expected the package {package}, found none that can be used ({one_line(missing, 100)}); "
+            f"install it {where_from}"
+        ) from None

@@ -188,7 +188,7 @@ def _made(
     }
     for index, (mouse, neurons) in enumerate(zip(mice, config["readout_outputs"], strict=True)):
         there, here = f"readouts.{mouse}.", f"readouts.{index}."
-        made[here + "position"] = lambda there=there: _positions(there, tensor, sizes)  # type: ignore[misc]
+        made[here + "position"] = lambda there=there: learned_positions(there, tensor, sizes)  # type: ignore[misc]
         made[here + "spread"] = lambda there=there, count=neurons: _spread(tensor(there + "sigma"), count)  # type: ignore[misc]
         made[here + "response_scale"] = lambda count=neurons: torch.ones(count)  # type: ignore[misc]
         if there + "bias" not in sizes:
@@ -196,8 +196,25 @@ def _made(
     return made
 
 
-def _positions(there: str, tensor: Callable[[str], torch.Tensor], sizes: dict[str, tuple[int, ...]]) -> torch.Tensor:
-    """(N, 2) where neurons look: learned, or told by where they lie in cortex."""
+def learned_positions(
+    there: str, tensor: Callable[[str], torch.Tensor], sizes: dict[str, tuple[int, ...]]
+) -> torch.Tensor:
+    """Where neurons look: learned, or told by where they lie in cortex.
+
+    Parameters
+    ----------
+    there
+        What the names of the readout's tensors begin with.
+    tensor
+        Reads one by name.
+    sizes
+        Of all tensors.
+
+    Returns
+    -------
+    torch.Tensor
+        (N, 2) column and row from -1 to 1.
+    """
     if there + "_mu" in sizes:
         return tensor(there + "_mu").reshape(-1, 2)
     x = tensor(there + "source_grid")

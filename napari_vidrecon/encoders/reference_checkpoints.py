@@ -1,7 +1,8 @@
 """Reference checkpoints (`.pth`): rebuilt by constructors of this program from plain values and tensors.
 
-Three kinds: DwiseNeuro, a dictionary with `params` and `nn_state_dict`; the static models of Sensorium 2022, which are
-weights alone, whose sizes are those of the tensors; and ViV1T, weights beside the settings of their training.
+Four kinds: DwiseNeuro, a dictionary with `params` and `nn_state_dict`; the static models of Sensorium 2022 and the
+factorised baseline of 2023, which are weights alone, whose sizes are those of the tensors; and ViV1T, weights beside
+the settings of their training.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from napari_vidrecon.encoders.architectures.sensorium2022 import ADDED_KERNEL, additions
+from napari_vidrecon.encoders.published_sensorium2023 import FIRST, published_baseline
 from napari_vidrecon.encoders.published_viv1t import TOKENS, published_viv1t
 from napari_vidrecon.encoders.stored_encoder import StoredEncoder, check_fit
 from napari_vidrecon.errors import EncoderError, one_line
@@ -30,6 +32,11 @@ CORE, COMPILED = "core.", "_orig_mod."
 LONGEST_PREFIX = 100
 MOST_VALUES = 10_000
 SURPLUS_BYTES = 16 << 20
+WEIGHTS_ALONE = (
+    (TOKENS, "a ViV1T", published_viv1t),
+    (FIRST, "a baseline of Sensorium 2023", published_baseline),
+)
+"""Files of weights and nothing else: a tensor that all of a kind have, what it is, and what reads it."""
 
 
 def read_reference(path: Path) -> StoredEncoder:
@@ -64,12 +71,13 @@ def read_reference(path: Path) -> StoredEncoder:
     stored = _as_published(stored)
     if isinstance(stored, dict) and STATIC in stored:
         return _static(path, size, stored)
-    if isinstance(stored, dict) and TOKENS in stored:
-        if not all(isinstance(name, str) and isinstance(each, StoredTensor) for name, each in stored.items()):
-            raise EncoderError(f"{path}: expected the weights of a ViV1T, found others among them")
-        _check_claim(path, size, stored)
-        sizes = {name: each.size for name, each in stored.items()}
-        return published_viv1t(path, sizes, lambda name: _tensor(stored[name]))
+    for first, what, published in WEIGHTS_ALONE:
+        if isinstance(stored, dict) and first in stored:
+            if not all(isinstance(name, str) and isinstance(each, StoredTensor) for name, each in stored.items()):
+                raise EncoderError(f"{path}: expected the weights of {what}, found others among them")
+            _check_claim(path, size, stored)
+            sizes = {name: each.size for name, each in stored.items()}
+            return published(path, sizes, lambda name: _tensor(stored[name]))
     if not isinstance(stored, dict) or not {"params", "nn_state_dict"} <= stored.keys():
         told = isinstance(stored, dict) and any(isinstance(each, StoredTensor) for each in stored.values())
         lacking = "weights alone, which do not tell the sizes of their encoder" if told else "neither in it"
