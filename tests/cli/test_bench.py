@@ -82,6 +82,7 @@ def test_a_page_is_made_of_earlier_results_without_measuring(vidrecon, tmp_path:
     assert (shown.code, shown.out, second.read_text()) == (0, measured.out, first.read_text())
 
 
+@pytest.mark.long
 def test_chosen_cases_are_measured_anew_and_the_others_kept(vidrecon, tmp_path: Path) -> None:
     out = tmp_path / "speed.json"
     first = vidrecon("bench", "--quick", "--cases", "step-sample,gpu", "--threads", 1, "--out", out, "--json").json

@@ -39,6 +39,7 @@ def test_it_ends_with_all_files_and_a_summary(small_sample: Sample, vidrecon, tm
     assert vr.Reconstruction.load(out / "run.zarr").finished
 
 
+@pytest.mark.long
 def test_it_can_be_run_again_with_other_settings(small_sample: Sample, vidrecon, tmp_path: Path) -> None:
     words = ("demo", "--out", tmp_path, "--headless", "--trial", 0, "--frames", 40, "--json")
     assert vidrecon(*words, "--steps", 1).json["steps"] == 1
@@ -58,6 +59,7 @@ def test_a_file_of_somebody_elses_is_named_before_anything_is_computed_and_stays
     assert (tmp_path / "movie.mp4").read_text() == "mine"
 
 
+@pytest.mark.long
 def test_a_demo_that_was_killed_before_its_summary_is_gone_on_with(
     small_sample: Sample, vidrecon, tmp_path: Path
 ) -> None:

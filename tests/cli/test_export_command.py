@@ -75,6 +75,7 @@ def test_a_folder_in_the_history_s_place_stays_and_no_table_is_written(vidrecon,
     assert not (tmp_path / "a.csv").exists()
 
 
+@pytest.mark.long
 def test_the_script_repeats_the_run_to_the_bit(
     vidrecon, reconstruct_words, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,7 +75,10 @@ LEARNING = {
 }
 
 
-@pytest.mark.parametrize("architecture", list(LEARNING))
+@pytest.mark.parametrize(
+    "architecture",
+    [name if name != "dwiseneuro" else pytest.param(name, marks=pytest.mark.long) for name in LEARNING],
+)
 def test_training_lowers_the_loss_on_what_it_sees(architecture, session):
     trainer = Trainer([session], LEARNING[architecture])
     losses = [trainer.step() for _ in range(40)]

@@ -110,6 +110,7 @@ def test_what_is_at_fault_comes_as_its_own_line(ask: Ask, tmp_path: Path) -> Non
         run_apart(replace(ask, mice=str(mice)), lambda news: None, threading.Event())
 
 
+@pytest.mark.long
 def test_a_study_that_cannot_be_left_is_ended_within_seconds(ask: Ask, package, left_over) -> None:
     package(SLEEPS)
     stopped = threading.Event()

@@ -226,6 +226,7 @@ def test_a_kept_run_whose_decoder_is_gone_says_so(qtbot, controller, small_model
     assert (record.recipe.decoder, new.stale) == (str(file), ["decoder", "decoder_content"])
 
 
+@pytest.mark.long
 def test_the_copied_texts_repeat_a_run_with_one(decoded_model, tmp_path, monkeypatch):
     from napari_vidrecon.cli.app import run_command
 

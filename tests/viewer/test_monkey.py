@@ -19,7 +19,7 @@ MOMENT_MS = 20
 
 
 @pytest.mark.window
-@pytest.mark.parametrize("cycles", [15, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("cycles", [8, pytest.param(60, marks=pytest.mark.long)])
 def test_nothing_random_that_is_done_to_the_window_goes_wrong(
     cycles,
     qtbot,

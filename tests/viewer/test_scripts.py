@@ -120,7 +120,7 @@ def test_the_copied_command_repeats_a_hand_made_run_bit_for_bit(
     assert saved.provenance["fingerprint"] == record.result.provenance["fingerprint"]
 
 
-@pytest.mark.parametrize("decay", ["none", "cosine"])
+@pytest.mark.parametrize("decay", ["none", pytest.param("cosine", marks=pytest.mark.long)])
 def test_a_run_stopped_early_is_repeated_up_to_the_same_step(
     decay: str, small_model: ReconstructionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,6 +112,7 @@ def listed(mouse: Mouse, folder: Path) -> Path:
     return folder / "mice.json"
 
 
+@pytest.mark.long
 def test_a_killed_command_started_again_ends_with_the_same_tables_and_repeats_no_run(
     cluster, one_clip, tiny_scale, outcome_of, tmp_path, monkeypatch, capsys
 ) -> None:
@@ -226,6 +227,7 @@ def test_a_killed_scheduler_is_one_clear_error_and_finished_runs_stay(cluster, r
     assert ENOUGH <= len(finished(runs)) < len(runs)
 
 
+@pytest.mark.long
 def test_without_a_scheduler_workers_are_started_here_and_end_with_the_call(tiny_plan, tmp_path) -> None:
     first, second = tiny_plan.standard(tiny_plan.clips[0])
     runs = {tmp_path / "a.zarr": first, tmp_path / "b.zarr": second}
