@@ -1,4 +1,4 @@
-"""What every controller of the window shares that has work done in threads: jobs, a timer that fetches their news."""
+"""What controllers of the window share: jobs in threads, a timer that fetches their news, and who listens how long."""
 
 from __future__ import annotations
 
@@ -8,12 +8,62 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.runs.jobs import Failed, Job, OpenJobs
+
+KEPT = "_vidrecon_subscriptions"
+
+
+class Emitter(Protocol):
+    """A signal of the model, or one of napari's events; both keep methods weakly."""
+
+    def connect(self, slot: Callable[..., Any], /) -> Any: ...
+    def disconnect(self, slot: Callable[..., Any], /) -> Any: ...
+
+
+def subscribe(owner: QObject, emitter: Emitter, slot: Callable[..., Any]) -> None:
+    """Connect a signal or an event to a method of a Qt object, until that object is destroyed.
+
+    The model and the viewer may outlive a widget by far, and would otherwise call a widget whose Qt half is gone.
+
+    Parameters
+    ----------
+    owner
+        The Qt object the method belongs to.
+    emitter
+        Of the model or of napari.
+    slot
+        A bound method of `owner`.
+    """
+    emitter.connect(slot)
+    listening = _Listening(emitter, slot)
+    # Kept by the owner; nobody else has to.
+    vars(owner).setdefault(KEPT, []).append(listening)
+    owner.destroyed.connect(listening.stop)
+
+
+class _Listening:
+    """A connection, for ending it.
+
+    An object and not a closure: of a method PyQt knows whether its object is still there. A closure that the garbage
+    collector has emptied together with a widget is called nevertheless, when the widget's Qt half is deleted later,
+    and takes the program along.
+    """
+
+    def __init__(self, emitter: Emitter, slot: Callable[..., Any]) -> None:
+        self._emitter, self._slot = emitter, weakref.WeakMethod(slot)
+
+    def stop(self) -> None:
+        """End it."""
+        method = self._slot()
+        if method is not None:
+            with contextlib.suppress(ValueError):
+                self._emitter.disconnect(method)
+
 
 POLL_MILLISECONDS = 83
 """12 Hz: as often as a runner publishes."""

@@ -15,10 +15,10 @@ from napari_vidrecon.reconstruction.recipe import OF_NEURONS
 from napari_vidrecon.reconstruction.runner import Mailbox, Snapshot
 from napari_vidrecon.viewer.background import POLL_MILLISECONDS, Background
 from napari_vidrecon.viewer.faults import guarded
+from napari_vidrecon.viewer.folders import default_runs_folder
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
 from napari_vidrecon.viewer.runs import run_job
 from napari_vidrecon.viewer.runs.active_run import Active, Plan
-from napari_vidrecon.viewer.runs.folders import default_runs_folder
 from napari_vidrecon.viewer.runs.jobs import Job
 from napari_vidrecon.viewer.runs.run_job import RunRequest
 from napari_vidrecon.viewer.runs.status import missing

@@ -12,11 +12,11 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.sessions.sample import Sample
 from napari_vidrecon.sessions.session import open_session
+from napari_vidrecon.viewer.folders import kept_runs
 from napari_vidrecon.viewer.main_window import main_window_of
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import load_mask, try_to
 from napari_vidrecon.viewer.registry import workspace_of
-from napari_vidrecon.viewer.runs.folders import kept_runs
 
 if TYPE_CHECKING:
     import napari

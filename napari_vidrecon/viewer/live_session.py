@@ -13,9 +13,9 @@ from qtpy.QtCore import QTimer, Signal
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 from napari_vidrecon.viewer.background import Background, Counted
 from napari_vidrecon.viewer.faults import guarded
+from napari_vidrecon.viewer.folders import new_run_folder
 from napari_vidrecon.viewer.model import RunState
 from napari_vidrecon.viewer.opening import open_run
-from napari_vidrecon.viewer.runs.folders import new_run_folder
 from napari_vidrecon.viewer.runs.jobs import Job
 from napari_vidrecon.viewer.training import LEARNED_FROM
 

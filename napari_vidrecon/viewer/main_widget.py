@@ -10,6 +10,7 @@ from qtpy.QtCore import QEvent, QMimeData, QSize, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
 from qtpy.QtWidgets import QDockWidget, QLayout, QMainWindow, QVBoxLayout, QWidget
 
+from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.contributions.commands import (
     import_recording,
     open_folder,
@@ -26,19 +27,16 @@ from napari_vidrecon.viewer.panels.controls import button, line, row
 from napari_vidrecon.viewer.panels.export_panel import ExportPanel
 from napari_vidrecon.viewer.panels.live_panel import LivePanel
 from napari_vidrecon.viewer.panels.mask_panel import MaskPanel
-from napari_vidrecon.viewer.panels.neuron_panel import NeuronPanel
-from napari_vidrecon.viewer.panels.receptive_field_panel import ReceptiveFieldPanel
-from napari_vidrecon.viewer.panels.run_bar import RunBar
+from napari_vidrecon.viewer.panels.neuron_panel import NeuronPanel, ReceptiveFieldPanel
+from napari_vidrecon.viewer.panels.run_bar import RunBar, UndoBar
 from napari_vidrecon.viewer.panels.run_panel import RunPanel
 from napari_vidrecon.viewer.panels.runs_panel import RunsPanel
 from napari_vidrecon.viewer.panels.sections import Pages
 from napari_vidrecon.viewer.panels.session_panel import SessionPanel
+from napari_vidrecon.viewer.panels.stimulus_panel import StimulusPanel
 from napari_vidrecon.viewer.panels.training_panel import DecoderFitPanel, TrainingPanel
-from napari_vidrecon.viewer.panels.undo_bar import UndoBar
 from napari_vidrecon.viewer.panels.view_panel import ViewPanel
 from napari_vidrecon.viewer.registry import Workspace, workspace_of
-from napari_vidrecon.viewer.stimuli.stimulus_panel import StimulusPanel
-from napari_vidrecon.viewer.subscriptions import subscribe
 
 if TYPE_CHECKING:
     import napari

@@ -20,8 +20,8 @@ from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
 from napari_vidrecon.sessions.session import Session, open_session
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL, GivenMovie, stimulus_trial
 from napari_vidrecon.storage import reading
-from napari_vidrecon.viewer.companions import ENCODER_SUFFIXES, find_companions
 from napari_vidrecon.viewer.faults import Faults
+from napari_vidrecon.viewer.folders import ENCODER_SUFFIXES, find_companions
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
 from napari_vidrecon.viewer.runs.told_by_run import check_told
 

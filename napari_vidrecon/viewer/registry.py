@@ -20,29 +20,26 @@ from napari_vidrecon.storage.fault_log import CrashLog, crashes
 from napari_vidrecon.viewer.background import Collector
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.pointing import Pointing
-from napari_vidrecon.viewer.board.readout import Readout
-from napari_vidrecon.viewer.board.receptive_field import ReceptiveFieldTile
 from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.controller import RunController
-from napari_vidrecon.viewer.decoder_fit import DecoderFitController
 from napari_vidrecon.viewer.exporting import Exporter
 from napari_vidrecon.viewer.faults import FaultHook, Faults
+from napari_vidrecon.viewer.fits import DecoderFitController, MaskFitController
 from napari_vidrecon.viewer.live_picture import LivePicture, PicturesOfNow
 from napari_vidrecon.viewer.live_session import LiveController, LiveView
-from napari_vidrecon.viewer.magnifier import Magnifier
 from napari_vidrecon.viewer.main_window import CanvasUpkeep, give_way, main_window_of
-from napari_vidrecon.viewer.mask_fit import MaskFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.played_pictures import PlayedPictures
 from napari_vidrecon.viewer.player import Player
 from napari_vidrecon.viewer.preferences import last_view, preferences, remember_view
 from napari_vidrecon.viewer.pulls import PixelPulls
-from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice
+from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice, ReceptiveFieldTile
 from napari_vidrecon.viewer.second_screen import MoviesAlone
 from napari_vidrecon.viewer.stage_bar import StageBar
-from napari_vidrecon.viewer.studies.controller import StudyController
+from napari_vidrecon.viewer.studies.study_job import StudyController
 from napari_vidrecon.viewer.tour import TourBar
 from napari_vidrecon.viewer.training import TrainingController
+from napari_vidrecon.viewer.under_mouse import Magnifier, Readout
 
 if TYPE_CHECKING:
     import napari

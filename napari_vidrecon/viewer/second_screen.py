@@ -10,11 +10,11 @@ from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QFontMetrics, QGuiApplication, QKeyEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import QMainWindow, QWidget
 
+from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.board import captions
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.live_picture import coloured
-from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.time_axis import go_to_frame
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from qtpy.QtGui import QAction, QActionGroup
 from qtpy.QtWidgets import QComboBox, QLabel, QMainWindow, QSizePolicy, QToolBar
 
 from napari_vidrecon.analysis.postprocess import Presentation
+from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.panels.controls import choice, choose
-from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import TOOLTIPS
 
 if TYPE_CHECKING:

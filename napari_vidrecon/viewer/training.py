@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_vidrecon.errors import StorageError
-from napari_vidrecon.viewer.background import Background, Counted
-from napari_vidrecon.viewer.companions import ENCODERS_FOLDER
+from napari_vidrecon.viewer.background import Background, Counted, subscribe
+from napari_vidrecon.viewer.folders import ENCODERS_FOLDER
 from napari_vidrecon.viewer.runs.jobs import Job
-from napari_vidrecon.viewer.subscriptions import subscribe
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QObject

@@ -16,7 +16,7 @@ import napari_vidrecon as vr
 from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.viewer.background import Counted
 from napari_vidrecon.viewer.controller import LONGEST_REST_SECONDS, RedrawBudget, RunController
-from napari_vidrecon.viewer.mask_fit import MaskFitController
+from napari_vidrecon.viewer.fits import MaskFitController
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
 from napari_vidrecon.viewer.opening import open_run, show_run
 from napari_vidrecon.viewer.runs import run_job

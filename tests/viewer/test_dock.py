@@ -26,7 +26,7 @@ from napari_vidrecon.viewer.main_widget import ADVANCED, FIELDS, PROGRESS, VIEW,
 from napari_vidrecon.viewer.main_window import main_window_of
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.panels.controls import EMPHASIS_STYLE, FewLines
-from napari_vidrecon.viewer.panels.undo_bar import UndoBar
+from napari_vidrecon.viewer.panels.run_bar import UndoBar
 from napari_vidrecon.viewer.plots import COLOURS_ON_DARK, COLOURS_ON_LIGHT
 from napari_vidrecon.viewer.stage_bar import CHECKED_STYLE
 

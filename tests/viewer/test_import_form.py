@@ -19,8 +19,8 @@ from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.sources import kind_of
 from napari_vidrecon.sessions.session import Session, open_session
 from napari_vidrecon.sessions.simulation.mouse import simulate_session
+from napari_vidrecon.viewer.importing.controller import CONTROLS, in_words_of_the_form
 from napari_vidrecon.viewer.importing.form import ImportForm
-from napari_vidrecon.viewer.importing.report_view import CONTROLS, in_words_of_the_form
 
 WRITERS: dict[str, Callable[[RawMouse, Path], Path]] = {
     "suite2p": lambda raw, place: raw.write_suite2p(place),

@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QApplication, QWidget
 from benchmarks.safety.monkey import Outcome
 from benchmarks.safety.monkey_answers import Answers
 from benchmarks.safety.monkey_moves import Monkey
+from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.model import ReconstructionModel
-from napari_vidrecon.viewer.subscriptions import subscribe
 
 MOMENT_MS = 20
 

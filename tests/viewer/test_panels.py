@@ -34,7 +34,7 @@ from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.evaluation import Evaluator
-from napari_vidrecon.viewer.mask_fit import MaskFitController
+from napari_vidrecon.viewer.fits import MaskFitController
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord, RunState
 from napari_vidrecon.viewer.opening import companions, open_path, open_run, open_sample, take_mask
 from napari_vidrecon.viewer.panels.mask_panel import MaskPanel
@@ -535,7 +535,7 @@ def test_many_differences_are_counted(small_model):
 
 
 def test_a_run_is_found_again_among_the_kept_ones(tmp_path):
-    from napari_vidrecon.viewer.runs.folders import kept_runs, new_run_folder
+    from napari_vidrecon.viewer.folders import kept_runs, new_run_folder
 
     path = new_run_folder(tmp_path, "dynamic1-Video_x", 12)
     path.mkdir()
@@ -547,7 +547,7 @@ def test_a_run_is_found_again_among_the_kept_ones(tmp_path):
 
 
 def test_missing_folders_hold_no_runs(tmp_path: Path):
-    from napari_vidrecon.viewer.runs.folders import kept_runs
+    from napari_vidrecon.viewer.folders import kept_runs
 
     assert kept_runs(tmp_path / "nothing", "any") == []
 

@@ -18,10 +18,9 @@ from napari_vidrecon.sessions.stimuli.synthetic import OnOffPatches
 from napari_vidrecon.viewer.background import Counted
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.pointing import Pointing
-from napari_vidrecon.viewer.board.receptive_field import ReceptiveFieldTile
 from napari_vidrecon.viewer.model import Layout, ReconstructionModel
-from napari_vidrecon.viewer.panels.receptive_field_panel import ReceptiveFieldPanel
-from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice
+from napari_vidrecon.viewer.panels.neuron_panel import ReceptiveFieldPanel
+from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice, ReceptiveFieldTile
 from napari_vidrecon.viewer.tooltips import TOOLTIPS
 
 NEURONS = 20

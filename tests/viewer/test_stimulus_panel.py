@@ -25,7 +25,7 @@ from napari_vidrecon.sessions.stimuli.synthetic import DriftingGrating, Gaussian
 from napari_vidrecon.viewer.choices import ActivityMode
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
-from napari_vidrecon.viewer.stimuli.stimulus_panel import StimulusPanel
+from napari_vidrecon.viewer.panels.stimulus_panel import StimulusPanel
 
 
 def script_of(record: RunRecord, beside: Path) -> Script:

@@ -35,10 +35,9 @@ from napari_vidrecon.studies.scale import Scale
 from napari_vidrecon.studies.study import Drawing, Finding, Outcome, Plan, Study
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.registry import workspace_of
-from napari_vidrecon.viewer.studies.controller import StudyController
 from napari_vidrecon.viewer.studies.results_view import StudyResults
 from napari_vidrecon.viewer.studies.studies_widget import Studies
-from napari_vidrecon.viewer.studies.study_job import BoardMouse, StudyRequest
+from napari_vidrecon.viewer.studies.study_job import BoardMouse, StudyController, StudyRequest
 
 NOISE = GaussianNoise(2.0, 2.0, frames=36)
 PATIENCE_MS = 60_000

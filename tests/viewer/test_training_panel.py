@@ -16,7 +16,7 @@ from napari_vidrecon.encoders.training.training_run import checkpoint_path, trai
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, decoder_verdict
 from napari_vidrecon.sessions.session import open_session
-from napari_vidrecon.viewer.decoder_fit import DecoderFitController
+from napari_vidrecon.viewer.fits import DecoderFitController
 from napari_vidrecon.viewer.main_widget import HOW, TRAINING, ReconstructionWidget
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.panels.training_panel import DecoderFitPanel, TrainingPanel

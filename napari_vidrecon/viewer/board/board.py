@@ -13,9 +13,8 @@ from napari_vidrecon.analysis.postprocess import union_crop
 from napari_vidrecon.viewer.board import captions
 from napari_vidrecon.viewer.board.activity import ActivityTiles
 from napari_vidrecon.viewer.board.arranging import CELLED, arranged, gridded
-from napari_vidrecon.viewer.board.camera import BoardCamera, Flatness
+from napari_vidrecon.viewer.board.camera import BoardCamera, Flatness, GridTiles
 from napari_vidrecon.viewer.board.cells import CellsView
-from napari_vidrecon.viewer.board.grid import GridTiles
 from napari_vidrecon.viewer.board.layer_list import LayerListRest
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, repaint
 from napari_vidrecon.viewer.board.movies import Blinking, MovieTiles, other_runs

@@ -2,21 +2,118 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_vidrecon.viewer.background import Background, Counted
-from napari_vidrecon.viewer.importing.import_job import Imported, Previewed, import_session, preview
-from napari_vidrecon.viewer.importing.report_view import in_words_of_the_form
 from napari_vidrecon.viewer.runs.jobs import Job
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QObject
 
     from napari_vidrecon.sessions.importing.columns import Column
+    from napari_vidrecon.sessions.importing.recording import ImportReport
     from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
     from napari_vidrecon.sessions.importing.sources import ImportSource
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """News: every array that was found."""
+
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """News: the session is there."""
+
+    folder: Path
+    report: ImportReport
+
+
+def preview(source: ImportSource, settings: ImportSettings, job: Job) -> None:
+    """Tell `Previewed`; only samples of the arrays are read.
+
+    Parameters
+    ----------
+    source
+        Files of the recording.
+    settings
+        Of the import.
+    job
+        Takes the news, and says when to stop.
+    """
+    with source.opened(settings) as opened:
+        columns = tuple(opened.columns())
+    job.leave_if_cancelled()
+    job.tell(Previewed(columns))
+
+
+def import_session(source: ImportSource, settings: ImportSettings, folder: Path, replace: bool, job: Job) -> None:
+    """Tell `Counted` after every clip and `Imported` at the end; a job that is left leaves nothing behind.
+
+    Parameters
+    ----------
+    source
+        Files of the recording.
+    settings
+        Of the import.
+    folder
+        The session to write.
+    replace
+        An imported session that lies there may be replaced.
+    job
+        Takes the news, and says when to stop.
+    """
+    from napari_vidrecon.sessions.importing.importer import import_recording
+    from napari_vidrecon.sessions.importing.sources import require_replaceable
+
+    texts = {"hashing": "Telling which clips show the same movie", "writing": "Writing trials"}
+
+    def told(what: str, done: int, total: int) -> None:
+        job.leave_if_cancelled()
+        # Every clip is looked at twice.
+        job.tell(Counted(done + total * (what == "writing"), 2 * total, texts.get(what, what)))
+
+    require_replaceable(folder, replace)
+    job.tell(Counted(0, 0, "Reading the recording"))
+    with source.opened(settings) as opened:
+        recording = opened.recording()
+        job.leave_if_cancelled()
+        report = import_recording(recording, folder, settings, told)
+    job.tell(Imported(folder, report))
+
+
+CONTROLS = {
+    "give --overwrite": "tick “Replace a session imported before”",
+    "give --all-regions": "tick “All regions, not only cells”",
+    "take --signal dff": "take the activity “dF/F”",
+    "--levels 0:4095": "tick “Black and white are”",
+    "give --axes twh": "choose “Axes of movies: frame, x, y”",
+    "(--axes hwt)": "(“Axes of movies: row, column, frame”)",
+    "--axes twh": "“Axes of movies: frame, x, y”",
+    "--axes thw": "“Axes of movies: frame, row, column”",
+    "with --negative clip": "with “Activity below 0: set to 0”",
+    "(--bad-neurons drop)": "(“Bad neurons: leave out”)",
+    "(--within-movie)": "(“Hold out parts of movies”)",
+    "(--trim)": "(“Cut the longer of two arrays”)",
+    "with --trim": "with “Cut the longer of two arrays”",
+    "(--clock-tolerance)": "(“Clocks may run apart by”)",
+    "(--trial-frames)": "(“Longest trial”)",
+    "see --preview": "see the table of arrays",
+}
+SERIES_OPTION = re.compile(r"name one with --(activity|stimulus|running|pupil-size|pupil-center)")
+
+
+def in_words_of_the_form(message: str) -> str:
+    """A message of the core, with the controls of the form in place of options."""
+    for option, control in CONTROLS.items():
+        message = message.replace(option, control)
+    return SERIES_OPTION.sub("choose one under “Series”", message)
 
 
 class ImportController(Background):

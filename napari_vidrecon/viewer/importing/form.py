@@ -11,10 +11,9 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
-from napari_vidrecon.viewer.importing.column_table import ColumnTable
-from napari_vidrecon.viewer.importing.controller import ImportController
+from napari_vidrecon.viewer.importing.controller import ImportController, in_words_of_the_form
 from napari_vidrecon.viewer.importing.options import ReadingOptions, SettingsOptions
-from napari_vidrecon.viewer.importing.report_view import ReportView, in_words_of_the_form
+from napari_vidrecon.viewer.importing.report_view import ColumnTable, ReportView
 from napari_vidrecon.viewer.panels.controls import (
     JobBar,
     button,

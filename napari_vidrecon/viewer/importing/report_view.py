@@ -1,42 +1,78 @@
-"""What an import did, for reading: totals, warnings first, then everything that was changed on the way."""
+"""An import for reading: the arrays that were found, and what was done: totals, warnings first, then every change."""
 
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QTextBrowser, QWidget
+from qtpy.QtGui import QBrush, QPalette
+from qtpy.QtWidgets import QHeaderView, QTextBrowser, QTreeWidget, QTreeWidgetItem, QWidget
 
+from napari_vidrecon.sessions.importing.recording import Kind
+from napari_vidrecon.viewer.importing.controller import in_words_of_the_form
 from napari_vidrecon.viewer.tooltips import explain
 
 if TYPE_CHECKING:
-    from napari_vidrecon.viewer.importing.import_job import Imported
+    from napari_vidrecon.sessions.importing.columns import Column
+    from napari_vidrecon.viewer.importing.controller import Imported
 
 
-import re
+HEADINGS = ("Array", "Taken for", "Shape", "Numbers", "Rate", "Range")
+NAME, USE = 0, 1
+ROWS_SEEN, MOST_LETTERS = 9, 36
+NOTHING = "–"
 
-from napari_vidrecon.sessions.importing.recording import Kind
 
-CONTROLS = {
-    "give --overwrite": "tick “Replace a session imported before”",
-    "give --all-regions": "tick “All regions, not only cells”",
-    "take --signal dff": "take the activity “dF/F”",
-    "--levels 0:4095": "tick “Black and white are”",
-    "give --axes twh": "choose “Axes of movies: frame, x, y”",
-    "(--axes hwt)": "(“Axes of movies: row, column, frame”)",
-    "--axes twh": "“Axes of movies: frame, x, y”",
-    "--axes thw": "“Axes of movies: frame, row, column”",
-    "with --negative clip": "with “Activity below 0: set to 0”",
-    "(--bad-neurons drop)": "(“Bad neurons: leave out”)",
-    "(--within-movie)": "(“Hold out parts of movies”)",
-    "(--trim)": "(“Cut the longer of two arrays”)",
-    "with --trim": "with “Cut the longer of two arrays”",
-    "(--clock-tolerance)": "(“Clocks may run apart by”)",
-    "(--trial-frames)": "(“Longest trial”)",
-    "see --preview": "see the table of arrays",
-}
-SERIES_OPTION = re.compile(r"name one with --(activity|stimulus|running|pupil-size|pupil-center)")
+class ColumnTable(QTreeWidget):
+    """One row an array: name, use, shape, kind of numbers, rate and range. Those without a use are dimmed."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        explain(self, "import_columns")
+        self.setHeaderLabels(HEADINGS)
+        self.setRootIsDecorated(False)
+        self.setUniformRowHeights(True)
+        self.setSelectionMode(QTreeWidget.SelectionMode.NoSelection)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        header = self.header()
+        header.setStretchLastSection(True)
+        for column in range(len(HEADINGS)):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        header.setMaximumSectionSize(self.fontMetrics().averageCharWidth() * MOST_LETTERS)
+        self.setMinimumHeight(self.fontMetrics().height() * (ROWS_SEEN + 1) * 3 // 2)
+
+    def show_columns(self, columns: Sequence[Column]) -> None:
+        """Show these, those with a use first."""
+        from napari_vidrecon.sessions.importing.columns import NOT_USED
+
+        self.clear()
+        dimmed = QBrush(self.palette().color(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text))
+        for column in sorted(columns, key=lambda column: column.use.startswith(NOT_USED)):
+            use = in_words_of_the_form(column.use)
+            item = QTreeWidgetItem([column.name, use, *_facts(column)])
+            item.setToolTip(NAME, column.name)
+            item.setToolTip(USE, use)
+            font = item.font(USE)
+            font.setBold(not column.use.startswith(NOT_USED) and not column.fault)
+            font.setItalic(column.fault)
+            item.setFont(USE, font)
+            if column.use.startswith(NOT_USED):
+                for place in range(len(HEADINGS)):
+                    item.setForeground(place, dimmed)
+            self.addTopLevelItem(item)
+
+
+def _facts(column: Column) -> tuple[str, str, str, str]:
+    shape = " × ".join(map(str, column.shape)) or NOTHING
+    rate = NOTHING if column.rate_hz is None else f"{column.rate_hz:.4g} Hz"
+    span = NOTHING if column.lowest is None else f"{column.lowest:.4g} … {column.highest:.4g}"
+    span += " (sample)" if column.sampled else ""
+    return shape, column.dtype.replace("-", NOTHING), rate, span
+
+
 KINDS: dict[Kind, str] = {
     "read": "taken from",
     "resampled": "resampled",
@@ -46,13 +82,6 @@ KINDS: dict[Kind, str] = {
     "assumed": "assumed",
     "warning": "warning",
 }
-
-
-def in_words_of_the_form(message: str) -> str:
-    """A message of the core, with the controls of the form in place of options."""
-    for option, control in CONTROLS.items():
-        message = message.replace(option, control)
-    return SERIES_OPTION.sub("choose one under “Series”", message)
 
 
 LINES_SEEN = 9

@@ -10,10 +10,10 @@ from qtpy.QtGui import QImage, QPainter, QPaintEvent, QResizeEvent
 from qtpy.QtWidgets import QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_vidrecon.sessions.screen import USUAL_SCREEN
+from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.live_session import NO_DECODER, REFINED_BEHIND_S, SILENT_S, LiveController, LiveView
 from napari_vidrecon.viewer.panels.controls import FewLines, button, choice, form, row, tick
 from napari_vidrecon.viewer.plots import theme_colours
-from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import explain
 
 if TYPE_CHECKING:

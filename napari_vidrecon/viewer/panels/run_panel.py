@@ -1,17 +1,22 @@
-"""How it is reconstructed: preset and target; every other setting; and how the present run goes."""
+"""How it is reconstructed: preset and target; every other setting, by the parts it is composed of; how the run goes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from pydantic import BaseModel
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.reconstruction.composition import OutsidePrior
 from napari_vidrecon.reconstruction.config import PRESETS, ReconstructionConfig
+from napari_vidrecon.reconstruction.priors import prior_named, prior_names
+from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import try_to
-from napari_vidrecon.viewer.panels.advanced_form import AdvancedForm
 from napari_vidrecon.viewer.panels.controls import (
     button,
     choice,
@@ -24,10 +29,41 @@ from napari_vidrecon.viewer.panels.controls import (
     tick,
     whole_number,
 )
+from napari_vidrecon.viewer.panels.settings_form import SettingsForm, Shown, fields_of
 from napari_vidrecon.viewer.plots import ProgressPlot
 from napari_vidrecon.viewer.record import Stage
-from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import TOOLTIPS, explain
+
+SHOWN_ELSEWHERE = ("preset_name", "steps", "unread")
+
+
+class AdvancedForm(SettingsForm):
+    """One control a setting of the optimisation.
+
+    Parameters
+    ----------
+    changed
+        Called with the name and the value of a setting that a person changed.
+    """
+
+    def __init__(self, changed: Callable[[str, Any], None], parent: QWidget | None = None) -> None:
+        choices = {"update.prior": prior_names()}
+        super().__init__(ReconstructionConfig, changed, "config", SHOWN_ELSEWHERE, choices, _content, parent)
+
+    def show_config(self, config: ReconstructionConfig) -> None:
+        """Show all values, without telling anybody."""
+        self.show_values({name: getattr(config, name) for name in self.controls})
+
+
+def _content(part: BaseModel) -> Shown | None:
+    if not isinstance(part, OutsidePrior):
+        return fields_of(part)
+    try:
+        return prior_named(part.kind).settings_class, part.settings
+    except ConfigError:
+        # A run says so when it is started.
+        return None
+
 
 MOST_STEPS = 100_000
 PRESET_ORDER = ("best", "fast", "paper")

@@ -10,7 +10,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
-from napari_vidrecon.viewer.decoder_fit import DecoderFitController
+from napari_vidrecon.viewer.background import subscribe
+from napari_vidrecon.viewer.fits import DecoderFitController
 from napari_vidrecon.viewer.panels.controls import (
     FewLines,
     JobBar,
@@ -20,7 +21,6 @@ from napari_vidrecon.viewer.panels.controls import (
     whole_number,
 )
 from napari_vidrecon.viewer.plots import theme_colours
-from napari_vidrecon.viewer.subscriptions import subscribe
 from napari_vidrecon.viewer.tooltips import TOOLTIPS, explain
 from napari_vidrecon.viewer.training import (
     ARCHITECTURE,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, RasterOrder, ReconstructionModel
 from napari_vidrecon.viewer.panels.controls import button, choice, choose, form, put, row, tick, words
-from napari_vidrecon.viewer.subscriptions import subscribe
 
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.player import Player

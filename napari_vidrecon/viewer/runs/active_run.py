@@ -7,8 +7,8 @@ from pathlib import Path
 
 from napari_vidrecon.reconstruction.recipe import Recipe, most_telling
 from napari_vidrecon.reconstruction.runner import Mailbox, Runner, Snapshot
+from napari_vidrecon.viewer.folders import new_run_folder
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
-from napari_vidrecon.viewer.runs.folders import new_run_folder
 from napari_vidrecon.viewer.runs.jobs import Job
 from napari_vidrecon.viewer.runs.run_job import Finished, RunRequest
 

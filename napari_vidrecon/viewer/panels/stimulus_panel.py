@@ -1,23 +1,98 @@
-"""One page of controls for each kind of stimulus; each makes the core's own stimulus of what it shows."""
+"""Stimulus: what the encoders are shown instead of a recorded clip; a page a kind, made in a thread of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QSpinBox, QWidget
+from qtpy.QtWidgets import QFileDialog, QSpinBox, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
-from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.errors import ConfigError, VidreconError
+from napari_vidrecon.viewer.background import Background, subscribe
+from napari_vidrecon.viewer.choices import ActivityMode
+from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.panels.controls import button, choice, form, narrow, number, row, tick, whole_number, words
 from napari_vidrecon.viewer.preferences import last_folder, remember_last_folder
-from napari_vidrecon.viewer.stimuli.making import LEAST_FRAMES
+from napari_vidrecon.viewer.runs.jobs import Job
 
 if TYPE_CHECKING:
+    from qtpy.QtCore import QObject
+
     from napari_vidrecon.sessions.screen import ScreenGeometry
+    from napari_vidrecon.sessions.session import Session, Trial
     from napari_vidrecon.sessions.stimuli.stimulus import Stimulus
+
+
+LEAST_FRAMES = 32
+"""Encoders look at windows of so many frames."""
+
+
+class StimulusMaker(Background):
+    """Shows stimuli to the mouse on the board.
+
+    Parameters
+    ----------
+    model
+        Of the same window.
+    parent
+        Qt owner.
+    """
+
+    def __init__(self, model: ReconstructionModel, parent: QObject | None = None) -> None:
+        super().__init__(model.message.emit, parent)
+        self.model = model
+        self._asked: tuple[Session, Stimulus] | None = None
+
+    def show(self, stimulus: Stimulus) -> None:
+        """Make it, put it on the board, and let its predicted activity be the target."""
+        session = self.model.session
+        if not self.free:
+            return
+        if session is None:
+            self.model.message.emit("Open a session first, under What: a stimulus is shown to its encoders.", True)
+            return
+        self._asked = (session, stimulus)
+        self.begin(Job(partial(make, stimulus, session), "vidrecon-stimulus"))
+
+    def on_news(self, job: Job, trial: Trial) -> None:
+        """It is made."""
+        assert self._asked is not None
+        session, stimulus = self._asked
+        model = self.model
+        if model.session is not session:
+            return
+        if trial.frames < LEAST_FRAMES:
+            text = f"{stimulus.name}: expected at least {LEAST_FRAMES} frames, found {trial.frames}; make it longer."
+            model.message.emit(text, True)
+            return
+        model.set_stimulus(stimulus, trial)
+        model.set_view(activity_mode=ActivityMode.FROM_STIMULUS)
+        if model.target != "predicted":
+            model.set_settings(target="predicted")
+            text = "The target is now “predicted activity”, as none was recorded for a stimulus."
+            model.message.emit(text, False)
+
+
+def make(stimulus: Stimulus, session: Session, job: Job) -> None:
+    """In the thread: tells the `Trial` that shows the stimulus.
+
+    Parameters
+    ----------
+    stimulus
+        What to show.
+    session
+        The mouse that it is shown to.
+    job
+        Takes the news.
+    """
+    from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial
+
+    job.tell(stimulus_trial(stimulus, session))
+
 
 LARGEST_LENGTH, LONGEST_FRAMES, MOST_SEEDS = 64.0, 3000, 9999
 USUAL_FRAMES, FRAME_STEP = 60, 10
@@ -231,3 +306,84 @@ def _frames(name: str = "stimulus_frames") -> QSpinBox:
 
 def _nothing() -> None:
     """A control acts when the stimulus is shown."""
+
+
+EXPLAINED = (
+    "Show the encoders a movie of your own, see the activity they predict, then press Start to reconstruct it from "
+    "that activity. Behaviour is the mouse's average."
+)
+
+
+class StimulusPanel(QWidget):
+    """Makes a stimulus and puts it on the board, or the trial back.
+
+    Parameters
+    ----------
+    model
+        The state of the window.
+    """
+
+    def __init__(self, model: ReconstructionModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model = model
+        self._trial: tuple[int, int, int | None] | None = None
+        self.maker = StimulusMaker(model, self)
+        self.movie_page = MoviePage(self._show)
+        self.pages: list[StimulusPage] = [NoisePage(), GratingPage(), PatchPage(), self.movie_page]
+        kinds = {page.title: index for index, page in enumerate(self.pages)}
+        self.kind = choice("stimulus_kind", kinds, lambda _: self._show())
+        self.show_button = button("Show it", "show_stimulus", self.show_stimulus)
+        self.back_button = button("Back to the trial", "back_to_trial", self.go_back)
+        self.state = words()
+        self._lay_out()
+        self.maker.changed.connect(self._show)
+        for signal in (model.session_changed, model.trial_changed):
+            subscribe(self, signal, self._follow)
+        self._follow()
+
+    def show_stimulus(self) -> None:
+        """Put what the controls say on the board."""
+        try:
+            stimulus = self.pages[self.kind.currentData()].stimulus()
+        except VidreconError as error:
+            self._model.message.emit(str(error), True)
+            return
+        self.maker.show(stimulus)
+
+    def go_back(self) -> None:
+        """Put the trial back that was on the board before, and match what was recorded."""
+        if self._trial is not None:
+            trial, start, stop = self._trial
+            self._model.set_trial(trial, start, stop)
+            self._model.set_settings(target="recorded")
+
+    def _follow(self) -> None:
+        model = self._model
+        for page in self.pages:
+            page.take_screen(None if model.session is None else model.session.screen)
+        if model.trial is None:
+            self._trial = None
+        elif model.stimulus is None:
+            self._trial = (model.trial.id, *model.clip)
+        self._show()
+
+    def _show(self) -> None:
+        model = self._model
+        for index, page in enumerate(self.pages):
+            page.setVisible(index == self.kind.currentData())
+        needs_file = self.pages[self.kind.currentData()] is self.movie_page and self.movie_page.path is None
+        self.show_button.setEnabled(model.session is not None and not self.maker.busy and not needs_file)
+        self.back_button.setEnabled(model.stimulus is not None and self._trial is not None)
+        shown = f"On the board: {model.stimulus.name}." if model.stimulus is not None else EXPLAINED
+        self.state.setText("Making it…" if self.maker.busy else shown)
+
+    def _lay_out(self) -> None:
+        fields = form()
+        fields.addRow("Kind", self.kind)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.state)
+        layout.addLayout(fields)
+        for page in self.pages:
+            layout.addWidget(page)
+        layout.addLayout(row(self.show_button, self.back_button))

@@ -1,4 +1,4 @@
-"""Fits a decoder in a thread of its own; it is judged, kept beside the session, and chosen."""
+"""Fits of a mask (which comes to the model as it grows) and of a decoder (judged, kept, chosen), each in a thread."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_vidrecon.viewer.background import Background, Counted
+from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.viewer.background import Background, Counted, subscribe
+from napari_vidrecon.viewer.opening import take_mask
 from napari_vidrecon.viewer.runs.jobs import Job
-from napari_vidrecon.viewer.subscriptions import subscribe
+from napari_vidrecon.viewer.runs.run_job import EncoderShelf
 from napari_vidrecon.viewer.training import LEARNED_FROM, SCORED_ON, free_path, make_room
 
 if TYPE_CHECKING:
@@ -19,8 +21,100 @@ if TYPE_CHECKING:
 
     from napari_vidrecon.reconstruction.decoder import Decoder
     from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe
+    from napari_vidrecon.reconstruction.mask_fitting import MaskProgress, MaskRecipe
     from napari_vidrecon.sessions.session import Session
     from napari_vidrecon.viewer.model import ReconstructionModel
+
+
+class MaskFitController(Background):
+    """Start and stop the fit of a transparency mask; `counted` says how far it is, in steps.
+
+    Parameters
+    ----------
+    model
+        Of the same window.
+    parent
+        Qt owner.
+
+    Attributes
+    ----------
+    alpha
+        (36, 64) of the mask as far as it is fitted; None at rest.
+    """
+
+    def __init__(self, model: ReconstructionModel, parent: QObject | None = None) -> None:
+        super().__init__(model.message.emit, parent)
+        self.model = model
+        self._session: Session | None = None
+        self.alpha: np.ndarray | None = None
+
+    def start(self, recipe: MaskRecipe | None = None) -> None:
+        """Fit with the first chosen encoder on the oracle tier, else on all labelled trials.
+
+        Parameters
+        ----------
+        recipe
+            Default: the resolved rule.
+        """
+        from napari_vidrecon.reconstruction.mask_fitting import MaskRecipe
+
+        model = self.model
+        if not self.free:
+            return
+        if model.session is None or not model.encoder_paths:
+            model.message.emit("Open a session and choose an encoder first, under What.", True)
+            return
+        recipe, self._session = recipe or MaskRecipe(), model.session
+        work = partial(work_on_mask, model.session, model.encoder_paths[0], model.mouse, model.device, recipe)
+        self.begin(Job(work, "vidrecon-mask"), Counted(0, recipe.steps))
+
+    def on_news(self, job: Job, news: MaskProgress | AlphaMask) -> None:
+        """A step was done; or the fit is over, or was stopped: what was learned so far is taken."""
+        here = self.model.session is self._session
+        if not isinstance(news, AlphaMask):
+            self.alpha = news.alpha if here else None
+            self._count(Counted(news.step, news.steps))
+        elif here:
+            take_mask(self.model, news)
+            self.model.message.emit("The mask was fitted; Undo brings the old one back.", False)
+
+    def on_end(self, job: Job) -> None:
+        """There is no picture of a fit at rest."""
+        self.alpha = None
+
+
+def work_on_mask(
+    session: Session, encoder_path: Path, mouse: int | None, device: str, recipe: MaskRecipe, job: Job
+) -> None:
+    """In the thread: tells `MaskProgress` after every step and an `AlphaMask` at the end.
+
+    Parameters
+    ----------
+    session
+        The mouse.
+    encoder_path
+        Encoder file.
+    mouse
+        Index of its readout; None where the number of neurons chooses it.
+    device
+        "auto", "cpu", "cuda", ...
+    recipe
+        Settings of the fit.
+    job
+        Takes the news, and says when to stop.
+    """
+    from napari_vidrecon.reconstruction.mask_fitting import fit_mask
+
+    (encoder,) = EncoderShelf().get([encoder_path], mouse, device, session.n_neurons)
+
+    def told(progress: MaskProgress) -> bool:
+        job.tell(progress)
+        return not job.cancelled.is_set()
+
+    oracle = session.trials_in_tier("oracle")
+    trials = oracle if len(oracle) > 1 else list(session.labelled)
+    job.tell(fit_mask(session, encoder, recipe, trial_ids=trials, on_progress=told))
+
 
 DECODERS_FOLDER = "decoders"
 
@@ -89,7 +183,7 @@ class DecoderFitController(Background):
             make_room(path)
             self._session, self.result = session, None
             pixels = self.model.mask.binary(self.model.evaluation_threshold)
-            work = partial(fit, session, self.recipe, pixels, path)
+            work = partial(work_on_decoder, session, self.recipe, pixels, path)
             self.begin(Job(work, "vidrecon-decoder"), Counted(0, len(session.trials_in_tier(LEARNED_FROM))))
 
     def on_news(self, job: Job, news: Fitted) -> None:
@@ -108,7 +202,7 @@ class DecoderFitController(Background):
         self.changed.emit()
 
 
-def fit(session: Session, recipe: DecoderRecipe | None, pixels: np.ndarray, path: Path, job: Job) -> None:
+def work_on_decoder(session: Session, recipe: DecoderRecipe | None, pixels: np.ndarray, path: Path, job: Job) -> None:
     """In the thread: tells `Counted` after every trial, and at the end `Fitted`.
 
     Parameters

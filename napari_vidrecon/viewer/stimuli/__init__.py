@@ -1,1 +1,0 @@
-"""Designing a stimulus and showing it to the encoders."""
