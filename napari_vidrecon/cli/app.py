@@ -37,12 +37,14 @@ VERBS = (
 MODULES = {
     "evidence": "confidence",
     "calibrate": "confidence",
+    "predict": "reconstruct",
     "mask": "fits",
     "decoder": "fits",
     "rf": "fits",
     "download": "published",
     "convert": "published",
     "import": "importing",
+    "bench": "doctor",
 }
 """Where a verb lives that has no file of its own name."""
 FUNCTIONS = {"import": "importing"}
@@ -79,10 +81,7 @@ def build_app() -> typer.Typer:
     app.callback()(vidrecon)
     for verb in VERBS:
         module = importlib.import_module(f"napari_vidrecon.cli.{MODULES.get(verb, verb)}")
-        settings: dict[str, Any] = {
-            "cls": getattr(module, "COMMAND_CLASS", None),
-            "context_settings": getattr(module, "CONTEXT", None),
-        }
+        settings = getattr(module, "COMMAND_SETTINGS", {}).get(verb, {})
         app.command(verb, **settings)(getattr(module, FUNCTIONS.get(verb, verb)))
     return app
 

@@ -1,4 +1,4 @@
-"""`vidrecon doctor`: what this machine has, what is missing, the line that mends it, and how fast it reconstructs."""
+"""`vidrecon doctor`: what this machine has, what is missing, what mends it, how fast it is; `vidrecon bench`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_vidrecon.cli.options import Json
-from napari_vidrecon.errors import one_line
+from napari_vidrecon.errors import ConfigError, one_line
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.reconstructor import StepInfo
@@ -343,3 +343,28 @@ def speed_lines() -> Iterator[tuple[str, str]]:
         seconds = step_seconds(device)
         beside = f"{REFERENCE_SECONDS / seconds:.2g} times as fast as {REFERENCE_MACHINE} ({REFERENCE_SECONDS} s)"
         yield f"speed, {device}", f"{seconds:.3g} s {WHAT}; {beside}"
+
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+COMMAND = Path("benchmarks", "speed", "command.py")
+BENCH_CONTEXT = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "allow_interspersed_args": False,
+    "help_option_names": [],
+}
+"""Every word is for the command in the repository, `--help` too."""
+COMMAND_SETTINGS = {"bench": {"context_settings": BENCH_CONTEXT}}
+"""What Typer has to know of a verb."""
+
+
+def bench(context: typer.Context) -> None:
+    """Measure speed beside the published loop (in a checkout)."""
+    if not (CHECKOUT / COMMAND).is_file():
+        raise ConfigError(
+            f"{CHECKOUT / COMMAND}: expected the benchmark, found nothing there; it is not installed with the package: "
+            "in a checkout of its repository type `make bench`, or here `vidrecon doctor --speed`"
+        )
+    if str(CHECKOUT) not in sys.path:
+        sys.path.append(str(CHECKOUT))
+    raise typer.Exit(importlib.import_module("benchmarks.speed.command").run(context.args))

@@ -40,7 +40,8 @@ class ImportCommand(typer.core.TyperCommand):
         return super().invoke(ctx)
 
 
-COMMAND_CLASS = ImportCommand
+COMMAND_SETTINGS = {"import": {"cls": ImportCommand}}
+"""What Typer has to know of a verb."""
 
 
 def importing(

@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 from napari_vidrecon.errors import VidreconError
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.faults import guarded
+from napari_vidrecon.viewer.main_window import go_to_frame, present_frame
 from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.registry import workspace_of
-from napari_vidrecon.viewer.time_axis import go_to_frame, present_frame
 
 if TYPE_CHECKING:
     import napari

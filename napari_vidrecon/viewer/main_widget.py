@@ -35,8 +35,8 @@ from napari_vidrecon.viewer.panels.sections import Pages
 from napari_vidrecon.viewer.panels.session_panel import SessionPanel
 from napari_vidrecon.viewer.panels.stimulus_panel import StimulusPanel
 from napari_vidrecon.viewer.panels.training_panel import DecoderFitPanel, TrainingPanel
-from napari_vidrecon.viewer.panels.view_panel import ViewPanel
 from napari_vidrecon.viewer.registry import Workspace, workspace_of
+from napari_vidrecon.viewer.view_controls import ViewPanel
 
 if TYPE_CHECKING:
     import napari

@@ -10,7 +10,7 @@ from psygnal import Signal
 from qtpy.QtCore import QObject, Qt, QTimer
 
 from napari_vidrecon.viewer.faults import Faults, guarded
-from napari_vidrecon.viewer.time_axis import frame_count, go_to_frame, present_frame
+from napari_vidrecon.viewer.main_window import frame_count, go_to_frame, present_frame
 
 if TYPE_CHECKING:
     import napari

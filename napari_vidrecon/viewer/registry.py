@@ -35,11 +35,11 @@ from napari_vidrecon.viewer.preferences import last_view, preferences, remember_
 from napari_vidrecon.viewer.pulls import PixelPulls
 from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice, ReceptiveFieldTile
 from napari_vidrecon.viewer.second_screen import MoviesAlone
-from napari_vidrecon.viewer.stage_bar import StageBar
 from napari_vidrecon.viewer.studies.study_job import StudyController
 from napari_vidrecon.viewer.tour import TourBar
 from napari_vidrecon.viewer.training import TrainingController
 from napari_vidrecon.viewer.under_mouse import Magnifier, Readout
+from napari_vidrecon.viewer.view_controls import StageBar
 
 if TYPE_CHECKING:
     import napari

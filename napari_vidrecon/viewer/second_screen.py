@@ -15,7 +15,7 @@ from napari_vidrecon.viewer.board import captions
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.live_picture import coloured
-from napari_vidrecon.viewer.time_axis import go_to_frame
+from napari_vidrecon.viewer.main_window import go_to_frame
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QScreen

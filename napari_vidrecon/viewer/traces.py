@@ -16,9 +16,9 @@ from superqt.utils import QSignalThrottler
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.evaluation import GROUPS, Group, TimeCourse, TimeCourses
 from napari_vidrecon.viewer.faults import Faults, guarded
+from napari_vidrecon.viewer.main_window import go_to_frame, present_frame
 from napari_vidrecon.viewer.plots import BOTTOM_IN_LINES, LEAST_WIDTH_IN_LETTERS, REDRAW_HZ, AskingPlot, Heading, Plot
 from napari_vidrecon.viewer.registry import model_of
-from napari_vidrecon.viewer.time_axis import go_to_frame, present_frame
 from napari_vidrecon.viewer.tooltips import explain
 
 if TYPE_CHECKING:

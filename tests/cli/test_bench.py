@@ -138,7 +138,7 @@ def test_the_verb_hands_on_the_help_and_the_usage_of_the_benchmark(vidrecon) -> 
 def test_an_installation_without_the_repository_says_where_the_benchmark_is(
     vidrecon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_vidrecon.cli.bench.CHECKOUT", tmp_path)
+    monkeypatch.setattr("napari_vidrecon.cli.doctor.CHECKOUT", tmp_path)
     answer = vidrecon("bench", "--quick")
     assert (answer.code, answer.err.count("\n")) == (2, 1)
     assert "expected the benchmark, found nothing there" in answer.err

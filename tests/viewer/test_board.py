@@ -33,6 +33,7 @@ from napari_vidrecon.viewer.board.outlines import contours
 from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.board.rasters import neuron_spread
 from napari_vidrecon.viewer.board.tiles import Box, Clip
+from napari_vidrecon.viewer.main_window import frame_count, go_to_frame, present_frame
 from napari_vidrecon.viewer.model import (
     ActivityMode,
     ErrorMode,
@@ -43,7 +44,6 @@ from napari_vidrecon.viewer.model import (
     RunState,
 )
 from napari_vidrecon.viewer.pulls import PixelPulls
-from napari_vidrecon.viewer.time_axis import frame_count, go_to_frame, present_frame
 from napari_vidrecon.viewer.under_mouse import Readout
 
 FRAMES, NEURONS = 48, 20

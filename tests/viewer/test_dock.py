@@ -28,7 +28,7 @@ from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.panels.controls import EMPHASIS_STYLE, FewLines
 from napari_vidrecon.viewer.panels.run_bar import UndoBar
 from napari_vidrecon.viewer.plots import COLOURS_ON_DARK, COLOURS_ON_LIGHT
-from napari_vidrecon.viewer.stage_bar import CHECKED_STYLE
+from napari_vidrecon.viewer.view_controls import CHECKED_STYLE
 
 EARLIER_CONTROLS = [
     "ablate_cells",

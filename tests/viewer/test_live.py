@@ -15,11 +15,11 @@ from napari_vidrecon.viewer import player as player_module
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.choices import ErrorMode
 from napari_vidrecon.viewer.controller import RunController
+from napari_vidrecon.viewer.main_window import present_frame
 from napari_vidrecon.viewer.model import ReconstructionModel, RunState
 from napari_vidrecon.viewer.plots import ProgressPlot
 from napari_vidrecon.viewer.record import Course
 from napari_vidrecon.viewer.registry import workspace_of
-from napari_vidrecon.viewer.time_axis import present_frame
 
 PATIENCE_MS = 60_000
 

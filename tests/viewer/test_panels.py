@@ -43,10 +43,10 @@ from napari_vidrecon.viewer.panels.run_bar import RunBar
 from napari_vidrecon.viewer.panels.run_panel import RunPanel
 from napari_vidrecon.viewer.panels.runs_panel import RunsPanel
 from napari_vidrecon.viewer.panels.session_panel import SessionPanel
-from napari_vidrecon.viewer.panels.view_panel import ViewPanel
 from napari_vidrecon.viewer.player import Player
 from napari_vidrecon.viewer.runs.status import Mood, status, time_in_words
 from napari_vidrecon.viewer.tooltips import TOOLTIPS
+from napari_vidrecon.viewer.view_controls import ViewPanel
 
 CONTROLS = (QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QListWidget, QTreeWidget)
 

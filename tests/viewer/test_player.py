@@ -7,8 +7,8 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_vidrecon.viewer import player as player_module
+from napari_vidrecon.viewer.main_window import ROLE_KEY, frame_count, go_to_frame, present_frame
 from napari_vidrecon.viewer.player import Player
-from napari_vidrecon.viewer.time_axis import ROLE_KEY, frame_count, go_to_frame, present_frame
 
 pytestmark = pytest.mark.window
 

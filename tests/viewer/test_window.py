@@ -20,12 +20,11 @@ from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.demo import Demonstration
 from napari_vidrecon.viewer.exporting import shown_movie
 from napari_vidrecon.viewer.main_widget import ReconstructionWidget
-from napari_vidrecon.viewer.main_window import main_window_of
+from napari_vidrecon.viewer.main_window import go_to_frame, main_window_of, present_frame
 from napari_vidrecon.viewer.model import RunRecord, RunState
 from napari_vidrecon.viewer.registry import find_workspace, model_of, workspace_of
-from napari_vidrecon.viewer.stage_bar import LAYOUT_KEYS
-from napari_vidrecon.viewer.time_axis import go_to_frame, present_frame
 from napari_vidrecon.viewer.traces import Traces
+from napari_vidrecon.viewer.view_controls import LAYOUT_KEYS
 
 pytestmark = pytest.mark.window
 

@@ -10,7 +10,7 @@ import numpy as np
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.postprocess import apply_mask
 from napari_vidrecon.reconstruction.neurons import Ablation
-from napari_vidrecon.studies.measures.measuring import (
+from napari_vidrecon.studies.runs.measuring import (
     cropped,
     evaluation_mask,
     level_tests,

@@ -15,7 +15,7 @@ from napari_vidrecon import metrics
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.postprocess import apply_mask
 from napari_vidrecon.analysis.statistics import TestResult
-from napari_vidrecon.studies.measures.measuring import (
+from napari_vidrecon.studies.runs.measuring import (
     CLIP_UNIT,
     counts,
     cropped,

@@ -16,7 +16,7 @@ from napari_vidrecon import metrics
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE, TestResult
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
-from napari_vidrecon.studies.measures.measuring import CLIP_UNIT, counts, evaluation_mask, from_truth, row, scores
+from napari_vidrecon.studies.runs.measuring import CLIP_UNIT, counts, evaluation_mask, from_truth, row, scores
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Outcome, Plan, Study, averaged
 

@@ -11,7 +11,7 @@ import numpy as np
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.ensembles import mean_frame_correlations, mean_video_correlations
 from napari_vidrecon.analysis.postprocess import ensemble_mean, smooth
-from napari_vidrecon.studies.measures.measuring import (
+from napari_vidrecon.studies.runs.measuring import (
     cropped,
     evaluation_mask,
     level_tests,

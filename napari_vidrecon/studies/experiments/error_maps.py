@@ -21,7 +21,7 @@ from napari_vidrecon.analysis.raster_order import by_first_component
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE
 from napari_vidrecon.reconstruction.config import PREDICTED_FROM
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
-from napari_vidrecon.studies.measures.measuring import (
+from napari_vidrecon.studies.runs.measuring import (
     CLIP_UNIT,
     MOUSE_UNIT,
     counts,

@@ -13,7 +13,7 @@ from napari_vidrecon import metrics
 from napari_vidrecon.analysis.raster_order import by_first_component
 from napari_vidrecon.reconstruction.config import PREDICTED_FROM
 from napari_vidrecon.sessions.trial import Trial
-from napari_vidrecon.studies.measures.measuring import (
+from napari_vidrecon.studies.runs.measuring import (
     evaluation_mask,
     example_times_s,
     from_reconstructions,

@@ -11,7 +11,9 @@ from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import match_luminance_contrast
 from napari_vidrecon.sessions.stimuli.synthetic import LEFT_PX, PATCH_PX, WHITE_LEVEL, GaussianNoise
 from napari_vidrecon.studies.experiments import noise_findings
-from napari_vidrecon.studies.measures.stimulus_runs import (
+from napari_vidrecon.studies.mice import Mouse
+from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.runs.stimulus_runs import (
     TARGETS,
     StimulusResult,
     alternating,
@@ -21,8 +23,6 @@ from napari_vidrecon.studies.measures.stimulus_runs import (
     seconds,
     stimulus_specs,
 )
-from napari_vidrecon.studies.mice import Mouse
-from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.study import Drawing, Movie, Outcome, Plan, Study
 
 if TYPE_CHECKING:

@@ -9,7 +9,9 @@ import numpy as np
 
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.stimuli.synthetic import DIRECTIONS, Direction, DriftingGrating
-from napari_vidrecon.studies.measures.stimulus_runs import (
+from napari_vidrecon.studies.mice import Mouse
+from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.runs.stimulus_runs import (
     TARGETS,
     StimulusResult,
     alternating,
@@ -17,8 +19,6 @@ from napari_vidrecon.studies.measures.stimulus_runs import (
     matrix,
     stimulus_specs,
 )
-from napari_vidrecon.studies.mice import Mouse
-from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.study import Drawing, Finding, Movie, Outcome, Plan, Study
 
 if TYPE_CHECKING:

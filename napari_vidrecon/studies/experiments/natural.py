@@ -14,7 +14,7 @@ import numpy as np
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE, TestResult
-from napari_vidrecon.studies.measures.measuring import (
+from napari_vidrecon.studies.runs.measuring import (
     counted,
     counts,
     cropped,

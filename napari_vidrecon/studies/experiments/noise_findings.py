@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import TestResult
-from napari_vidrecon.studies.measures.stimulus_runs import degrees, seconds
+from napari_vidrecon.studies.runs.stimulus_runs import degrees, seconds
 from napari_vidrecon.studies.study import Finding, Plan
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import match_luminance_contrast
 from napari_vidrecon.analysis.receptive_fields import POLARITIES, ReceptiveFieldMaps
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
-from napari_vidrecon.studies.measures.measuring import mapped_fields
 from napari_vidrecon.studies.mice import Mouse
+from napari_vidrecon.studies.runs.measuring import mapped_fields
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.study import Drawing, Finding, Outcome, Plan, Study, averaged
 

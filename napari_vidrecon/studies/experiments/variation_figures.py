@@ -16,7 +16,7 @@ from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
 from napari_vidrecon.figures.mouse_lines import LinePanel, Lines, mouse_lines_figure
 from napari_vidrecon.figures.picture_grids import mosaic_frames
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD
-from napari_vidrecon.studies.measures.measuring import cropped, evaluation_mask, presented, same_length, spread_frames
+from napari_vidrecon.studies.runs.measuring import cropped, evaluation_mask, presented, same_length, spread_frames
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.study import Clip, Plan, averaged
 

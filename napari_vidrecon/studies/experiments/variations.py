@@ -36,7 +36,7 @@ from napari_vidrecon.studies.experiments.variation_figures import (
     version_movie,
     version_specs,
 )
-from napari_vidrecon.studies.measures.measuring import evaluation_mask, from_truth, pair_tests, row, scores
+from napari_vidrecon.studies.runs.measuring import evaluation_mask, from_truth, pair_tests, row, scores
 from napari_vidrecon.studies.runs.run_spec import RunSpec
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study, averaged
 

@@ -15,16 +15,16 @@ from napari_vidrecon.viewer.board.activity import ActivityTiles
 from napari_vidrecon.viewer.board.arranging import CELLED, arranged, gridded
 from napari_vidrecon.viewer.board.camera import BoardCamera, Flatness, GridTiles
 from napari_vidrecon.viewer.board.cells import CellsView
+from napari_vidrecon.viewer.board.explained import CorrelationStrip
 from napari_vidrecon.viewer.board.layer_list import LayerListRest
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, repaint
 from napari_vidrecon.viewer.board.movies import Blinking, MovieTiles, other_runs
 from napari_vidrecon.viewer.board.outlines import draw_legend, draw_outlines
 from napari_vidrecon.viewer.board.painting import AlphaTile, MaskPainting, Region
-from napari_vidrecon.viewer.board.strip import CorrelationStrip
 from napari_vidrecon.viewer.board.tiles import BoardLayout, Box, Clip
 from napari_vidrecon.viewer.faults import Faults, guarded
+from napari_vidrecon.viewer.main_window import go_to_frame, present_frame
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, Layout, ReconstructionModel, RunState
-from napari_vidrecon.viewer.time_axis import go_to_frame, present_frame
 
 if TYPE_CHECKING:
     import napari

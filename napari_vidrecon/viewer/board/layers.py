@@ -15,7 +15,7 @@ from napari.layers import Image, Layer
 
 from napari_vidrecon.analysis.postprocess import GREY_LEVEL, Presentation
 from napari_vidrecon.viewer.board.tiles import Box
-from napari_vidrecon.viewer.time_axis import ROLE_KEY, present_frame
+from napari_vidrecon.viewer.main_window import ROLE_KEY, present_frame
 
 if TYPE_CHECKING:
     import napari

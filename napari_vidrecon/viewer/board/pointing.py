@@ -15,7 +15,7 @@ from napari_vidrecon.viewer.board.outlines import contours
 from napari_vidrecon.viewer.board.rasters import RasterRows
 from napari_vidrecon.viewer.board.tiles import Box
 from napari_vidrecon.viewer.faults import guarded
-from napari_vidrecon.viewer.time_axis import go_to_frame
+from napari_vidrecon.viewer.main_window import go_to_frame
 
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.board.board import Board

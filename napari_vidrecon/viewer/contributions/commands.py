@@ -14,12 +14,11 @@ from napari_vidrecon.viewer import opening
 from napari_vidrecon.viewer.board.explained import named
 from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.exporting import shown_movie
-from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, main_window_of
+from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, go_to_frame, main_window_of, present_frame
 from napari_vidrecon.viewer.model import ErrorMode, RunState
 from napari_vidrecon.viewer.panels.sections import Pages
 from napari_vidrecon.viewer.preferences import PLUGIN_NAME, home, recent_folders, remember_folder
 from napari_vidrecon.viewer.registry import workspace_of
-from napari_vidrecon.viewer.time_axis import go_to_frame, present_frame
 
 if TYPE_CHECKING:
     import napari

@@ -18,7 +18,7 @@ from napari_vidrecon.studies.experiments.correlates import (
     none_significant,
     positive,
 )
-from napari_vidrecon.studies.measures.measuring import evaluation_mask
+from napari_vidrecon.studies.runs.measuring import evaluation_mask
 
 SEEN = TestResult("Pearson correlation", "", p=0.001, estimate=0.7, degrees=(8.0,))
 UNSEEN = replace(SEEN, p=0.6, estimate=0.2)

@@ -7,7 +7,7 @@ import pytest
 
 from napari_vidrecon.analysis.error_maps import error_map
 from napari_vidrecon.studies.experiments.error_maps import ERROR_MAPS, runs
-from napari_vidrecon.studies.measures.measuring import evaluation_mask, from_reconstructions, from_truth
+from napari_vidrecon.studies.runs.measuring import evaluation_mask, from_reconstructions, from_truth
 from napari_vidrecon.studies.study import averaged
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from napari_vidrecon import metrics
 from napari_vidrecon.studies.experiments.ethogram import ETHOGRAM
-from napari_vidrecon.studies.measures.measuring import evaluation_mask
+from napari_vidrecon.studies.runs.measuring import evaluation_mask
 
 
 def test_every_frame_of_every_example_has_its_row(tiny_plan, outcome_of) -> None:

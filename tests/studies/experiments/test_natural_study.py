@@ -7,7 +7,7 @@ import pytest
 
 from napari_vidrecon import metrics
 from napari_vidrecon.studies.experiments.natural import NATURAL, runs
-from napari_vidrecon.studies.measures.measuring import evaluation_mask
+from napari_vidrecon.studies.runs.measuring import evaluation_mask
 from napari_vidrecon.studies.study import averaged
 
 

@@ -11,7 +11,7 @@ from napari_vidrecon import metrics
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.sessions.stimuli.synthetic import GaussianNoise
 from napari_vidrecon.studies.experiments.gaussian_noise import GAUSSIAN_NOISE, runs
-from napari_vidrecon.studies.measures.stimulus_runs import StimulusResult, evaluated_pixels
+from napari_vidrecon.studies.runs.stimulus_runs import StimulusResult, evaluated_pixels
 from napari_vidrecon.studies.scale import scale_named
 from napari_vidrecon.studies.study import Plan
 

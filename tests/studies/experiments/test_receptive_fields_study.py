@@ -11,8 +11,8 @@ from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
 from napari_vidrecon.sessions.stimuli.synthetic import OnOffPatches
 from napari_vidrecon.studies.experiments import receptive_fields
 from napari_vidrecon.studies.experiments.receptive_fields import RECEPTIVE_FIELDS
-from napari_vidrecon.studies.measures import measuring as mapping
-from napari_vidrecon.studies.measures.measuring import MAPS_FOLDER, mapped_fields
+from napari_vidrecon.studies.runs import measuring as mapping
+from napari_vidrecon.studies.runs.measuring import MAPS_FOLDER, mapped_fields
 from napari_vidrecon.studies.study import averaged
 
 NEURONS = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_vidrecon.studies.measures.measuring import (
+from napari_vidrecon.studies.runs.measuring import (
     cropped,
     evaluation_mask,
     example_times_s,

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from napari_vidrecon.studies.measures.measuring import level_tests, monotone, pair_tests
+from napari_vidrecon.studies.runs.measuring import level_tests, monotone, pair_tests
 
 MICE, CLIPS = 5, 10
 STANDARD = 0.5687160439598533

@@ -13,8 +13,8 @@ from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.stimuli.stimulus import Stimulus
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
-from napari_vidrecon.studies.measures.measuring import presented
 from napari_vidrecon.studies.mice import Mouse
+from napari_vidrecon.studies.runs.measuring import presented
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.study import Plan
 

@@ -1,1 +1,0 @@
-"""What several experiments measure, predict, compare and show in the same way."""
