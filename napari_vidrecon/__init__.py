@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.run import plan_run as plan_run
     from napari_vidrecon.reconstruction.runner import Runner as Runner
     from napari_vidrecon.reconstruction.runner import reconstruct as reconstruct
+    from napari_vidrecon.reconstruction.several_mice import AnotherMouse as AnotherMouse
+    from napari_vidrecon.reconstruction.several_mice import mouse_that_saw as mouse_that_saw
     from napari_vidrecon.sessions.folds import perceptual_hash as perceptual_hash
     from napari_vidrecon.sessions.importing.importer import import_recording as import_recording
     from napari_vidrecon.sessions.repeats import repeats_of as repeats_of
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AlphaMask": "napari_vidrecon.reconstruction.masks",
+    "AnotherMouse": "napari_vidrecon.reconstruction.several_mice",
     "Calibration": "napari_vidrecon.analysis.ensembles",
     "ConfigError": "napari_vidrecon.errors",
     "Decoder": "napari_vidrecon.reconstruction.decoder",
@@ -87,6 +90,7 @@ _HOME = {
     "import_recording": "napari_vidrecon.sessions.importing.importer",
     "load_encoder": "napari_vidrecon.encoders.checkpoints",
     "map_receptive_fields": "napari_vidrecon.analysis.receptive_field_mapping",
+    "mouse_that_saw": "napari_vidrecon.reconstruction.several_mice",
     "open_session": "napari_vidrecon.sessions.session",
     "perceptual_hash": "napari_vidrecon.sessions.folds",
     "plan_run": "napari_vidrecon.reconstruction.run",

@@ -7,7 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,8 @@ class DrivenRun:
         The mouse is a simulation.
     has_movie
         Whether anything tells what was shown.
+    mice
+        Scores inside the mask of each mouse, by its name, if there are several.
     """
 
     path: Path
@@ -45,13 +47,37 @@ class DrivenRun:
     scores: dict[str, float]
     simulated: bool
     has_movie: bool = True
+    mice: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, path: Path, state: str, steps: int, seconds: float, run: Run, result: Reconstruction) -> DrivenRun:
+        """What became of a run, with the scores of its result.
+
+        Parameters
+        ----------
+        path, state, steps, seconds
+            As the class has them.
+        run
+            The planned one.
+        result
+            What it made.
+
+        Returns
+        -------
+        DrivenRun
+            With scores inside the mask of each mouse, if there are several.
+        """
+        scores, mice = result.scores(), result.scores_by_mouse()
+        return cls(path, state, steps, seconds, scores, run.trial.simulated, run.trial.has_movie, mice)
 
     def summary(self) -> dict[str, Any]:
         """Plain values."""
-        return {"run": self.path, "state": self.state, "steps": self.steps, "seconds": self.seconds, **self.scores}
+        by_mouse = {"mice": self.mice} if self.mice else {}
+        told = {"run": self.path, "state": self.state, "steps": self.steps, "seconds": self.seconds}
+        return {**told, **self.scores, **by_mouse}
 
     def line(self, clip: str) -> str:
-        """One line for people."""
+        """One line for people; one more for each of several mice."""
         from napari_vidrecon.cli.report import duration_text, number
         from napari_vidrecon.errors import one_line
         from napari_vidrecon.reconstruction.scores import UNCHECKED
@@ -64,7 +90,18 @@ class DrivenRun:
         )
         quality = quality if self.has_movie else unchecked
         effort = "already there" if self.state == "already there" else f"{self.steps} steps"
-        return f"{one_line(clip)}{mouse}: {quality} ({effort}, {duration_text(self.seconds)}) -> {self.path}"
+        whole = f"{one_line(clip)}{mouse}: {quality} ({effort}, {duration_text(self.seconds)}) -> {self.path}"
+        return "\n".join([whole, *(f"  {line}" for line in self._lines_of_mice())])
+
+    def _lines_of_mice(self) -> list[str]:
+        from napari_vidrecon.cli.report import number
+
+        return [
+            f"inside the mask of {name} ({scores['pixels']:.0f} px): "
+            f"video correlation {number(scores['video_correlation'])}, "
+            f"its activity explained {number(scores['response_correlation'])}"
+            for name, scores in self.mice.items()
+        ]
 
 
 def drive_run(
@@ -119,9 +156,7 @@ def _drive(
     steps = run.config.steps if stop_after is None else min(stop_after, run.config.steps)
     if saved is not None and (saved.finished or len(saved.history) >= steps):
         seconds = float(saved.provenance.get("wall_seconds", float("nan")))
-        return DrivenRun(
-            path, "already there", len(saved.history), seconds, saved.scores(), run.trial.simulated, run.trial.has_movie
-        )
+        return DrivenRun.of(path, "already there", len(saved.history), seconds, run, saved)
     if saved is not None:
         run.resume(saved)
         print(f"{label}: going on from step {run.steppable.step_index} of {path}", file=sys.stderr)
@@ -144,7 +179,7 @@ def _drive(
                 raise
             raise RunError(f"{error}; {path} holds what was saved of it before") from error
         state = "reconstructed" if saved is None else "continued"
-        driven = DrivenRun(path, state, steps, run.seconds, result.scores(), run.trial.simulated, run.trial.has_movie)
+        driven = DrivenRun.of(path, state, steps, run.seconds, run, result)
         if stop.asked:
             raise stop.stopped(f"stopped after the run at {path} was complete")
     return driven
@@ -270,9 +305,7 @@ def _drive_all(runs: Mapping[Path, Run], *, overwrite: bool, save_every: float, 
         saved = saved_run(run, path, overwrite)
         if saved is not None and saved.finished:
             seconds, done = float(saved.provenance.get("wall_seconds", float("nan"))), len(saved.history)
-            driven[path] = DrivenRun(
-                path, "already there", done, seconds, saved.scores(), run.trial.simulated, run.trial.has_movie
-            )
+            driven[path] = DrivenRun.of(path, "already there", done, seconds, run, saved)
             continue
         if saved is not None:
             run.resume(saved)
@@ -294,6 +327,5 @@ def _drive_all(runs: Mapping[Path, Run], *, overwrite: bool, save_every: float, 
         except KeyboardInterrupt:
             raise stop.stopped("stopped; what is done is kept, and the same command goes on from there") from None
     for (path, run), result in zip(left.items(), results, strict=True):
-        simulated = run.trial.simulated
-        driven[path] = DrivenRun(path, states[path], run.config.steps, run.seconds, result.scores(), simulated)
+        driven[path] = DrivenRun.of(path, states[path], run.config.steps, run.seconds, run, result)
     return [driven[path] for path in runs]

@@ -316,7 +316,14 @@ def _described_run(path: Path, result: Reconstruction) -> tuple[str, dict[str, A
         "device": ", ".join(told.get("devices", [])),
         **{name: round(value, 4) for name, value in result.scores().items()},
         "response_predicted_from": result.config.predicted_from,
+        **({"mice": _scores_by_mouse(result)} if result.mice else {}),
     }
+
+
+def _scores_by_mouse(result: Reconstruction) -> dict[str, dict[str, float]]:
+    """Scores inside the mask of each of several mice."""
+    by_mouse = result.scores_by_mouse().items()
+    return {name: {score: round(value, 4) for score, value in told.items()} for name, told in by_mouse}
 
 
 def _decoder_of(told: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.encoders.window_encoder import WindowEncoder
     from napari_vidrecon.reconstruction.decoder import Decoder
     from napari_vidrecon.reconstruction.masks import AlphaMask
+    from napari_vidrecon.reconstruction.several_mice import AnotherMouse
     from napari_vidrecon.sessions.session import Session, Trial
 
 LONGEST_WORD = 60
@@ -228,6 +230,97 @@ def choose_repeats(session: Session, chosen: Sequence[int], which: str) -> dict[
         found[trial_id] = [each for each in known if each != trial_id]
         if not found[trial_id]:
             print(f"--repeats: the clip of trial {trial_id} was shown once; it is reconstructed alone", file=sys.stderr)
+    return found
+
+
+@dataclass(frozen=True)
+class OpenedMouse:
+    """What --with-mouse and the options of the same place name.
+
+    Parameters
+    ----------
+    session
+        Of the mouse.
+    encoders
+        Bound to it.
+    mask
+        Its mask.
+    trial_id
+        Its presentation of the clip; None: found by content.
+    """
+
+    session: Session
+    encoders: list[WindowEncoder]
+    mask: AlphaMask
+    trial_id: int | None = None
+
+    def that_saw(self, clip: Trial, of: Session) -> AnotherMouse:
+        """With its presentation of a clip that the mouse of session `of` saw."""
+        from napari_vidrecon.reconstruction.several_mice import mouse_that_saw
+
+        given = self.session, self.encoders, self.mask
+        return mouse_that_saw(clip, *given, screen=of.screen, trial_id=self.trial_id)
+
+
+def open_mice(
+    sessions: Sequence[Path],
+    encoders: Sequence[Path],
+    masks: Sequence[str],
+    trial_ids: Sequence[int],
+    device: str,
+    force_mouse: bool,
+    *,
+    precision: str = "float32",
+    memory_gib: float | None = None,
+) -> list[OpenedMouse]:
+    """Further mice, each with what was given for it.
+
+    Parameters
+    ----------
+    sessions
+        Folders.
+    encoders
+        Files, in the order of the sessions; as many for each.
+    masks
+        Files or "none", one for each.
+    trial_ids
+        One for each, or none at all.
+    device
+        "auto", "cpu", "cuda", ...
+    force_mouse
+        Also take encoders of a mouse with another name.
+    precision, memory_gib
+        As for `load_encoder`.
+
+    Returns
+    -------
+    list[OpenedMouse]
+        In the order of `sessions`.
+
+    Raises
+    ------
+    ConfigError
+        Too many or too few of one kind.
+    """
+    from napari_vidrecon.sessions.session import open_session
+
+    count = len(sessions)
+    each = "one" if count < 2 else f"{count}, in the order of --with-mouse"
+    for name, given, fits in (
+        ("--with-encoder", encoders, len(encoders) % count == 0 and len(encoders) > 0 if count else not encoders),
+        ("--with-mask", masks, len(masks) == count),
+        ("--with-trial", trial_ids, len(trial_ids) in (0, count)),
+    ):
+        if not fits:
+            expected = (each if name != "--with-encoder" else "as many for each --with-mouse") if count else "none"
+            raise ConfigError(f"{name}: expected {expected}, found {len(given)} beside {count} --with-mouse")
+    found = []
+    for place, (folder, mask) in enumerate(zip(sessions, masks, strict=True)):
+        session, share = open_session(folder), len(encoders) // count
+        files = encoders[place * share : (place + 1) * share]
+        opened = open_encoders(files, session, None, device, force_mouse, precision=precision, memory_gib=memory_gib)
+        trial_id = trial_ids[place] if trial_ids else None
+        found.append(OpenedMouse(session, opened, open_mask(mask, session), trial_id))
     return found
 
 

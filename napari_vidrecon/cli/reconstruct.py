@@ -56,6 +56,28 @@ def reconstruct(
             help='Fit one movie to several presentations of the clip: "all" (found by content) or trials, as 3,7,9.',
         ),
     ] = None,
+    with_mouse: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="SESSION",
+            help="Fit the movie to this mouse's activity as well: it saw the same clip (found by content). May be "
+            "repeated.",
+        ),
+    ] = None,
+    with_encoder: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Encoder of that mouse. Of several mice: in their order, as many for each of them."
+        ),
+    ] = None,
+    with_mask: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help='Mask of that mouse (.npy), or "none"; one for each mouse, in their order.'),
+    ] = None,
+    with_trial: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", help="Trial of that mouse; default: the first that shows the clip."),
+    ] = None,
     stimulus: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Show this movie (.npy) instead of a trial; takes a predicted target."),
@@ -128,9 +150,10 @@ def reconstruct(
     if renamed := ", ".join(f"{now} ({name})" for name, now in moved(changes).items()):
         print(f"--set: now called {renamed}; the old names still work", file=sys.stderr)
     recording = open_session(session)
-    if stimulus is not None and (trial or trials or frames or repeats):
+    if stimulus is not None and (trial or trials or frames or repeats or with_mouse):
         raise ConfigError(
-            "--stimulus: expected neither --trial nor --trials nor --repeats nor --frames beside it; leave them out"
+            "--stimulus: expected neither --trial nor --trials nor --repeats nor --frames nor --with-mouse beside it; "
+            "leave them out"
         )
     shown = None if stimulus is None else inputs.open_stimulus(recording, stimulus, stimulus_name)
     chosen = inputs.choose_trials(recording, trial or [], trials) if shown is None else [shown.id]
@@ -149,6 +172,9 @@ def reconstruct(
     encoders = inputs.open_encoders(encoder, recording, mouse, device, force_mouse, **settings)
     measuring = inputs.open_encoders(target_encoder or [], recording, mouse, device, force_mouse, **settings)
     told = None if decoder is None else inputs.open_decoder(decoder, recording, force_mouse=force_mouse)
+    companions = inputs.open_mice(
+        with_mouse or [], with_encoder or [], with_mask or [], with_trial or [], device, force_mouse, **settings
+    )
     kept = options.choose_neurons(recording.n_neurons, ablate, ablation_seed, neurons)
     given = target.endswith(".npy")
     variant = run_variant(frames, Path(target).stem if given else target, ablate, ablation_seed, ablation, neurons)
@@ -158,6 +184,7 @@ def reconstruct(
     def plan(trial_id: int) -> tuple[Path, Run]:
         clip = open_clip(trial_id)
         others = repeats_of(recording, clip, shared[trial_id]) if trial_id in shared else []
+        mice = [each.that_saw(clip, recording) for each in companions]
         described = RunInputs(
             clip,
             encoders,
@@ -172,10 +199,12 @@ def reconstruct(
             ensemble=ensemble,  # type: ignore[arg-type]
             decoder=told,
             repeats=others,
+            with_mice=mice,
         )
         run = Run.plan(described)
         name = f"trial{trial_id}" if shown is None else inputs.file_word(clip_names[trial_id])
-        return out / f"{recording.name}_{name}{together_with(others)}{variant}.zarr", run
+        beside = together_with(others) + beside_mice([each.session.name for each in companions])
+        return out / f"{recording.name}_{name}{beside}{variant}.zarr", run
 
     finished: list[dict[str, Any]] = []
 
@@ -198,6 +227,8 @@ def reconstruct(
     for trial_id in chosen[at_once:]:
         # A damaged one is found before the first run, not after many.
         clip = open_clip(trial_id)
+        for each in companions:
+            each.that_saw(clip, recording)
         if target in MEASURED_TARGETS:
             clip.require_responses()
     for first in range(0, len(chosen), at_once):
@@ -225,6 +256,16 @@ def together_with(repeats: Sequence[Trial]) -> str:
         # Many numbers are no name of a folder; what they were stands in the run.
         numbers = f"{len(repeats)}others{zlib.crc32(numbers.encode()):08x}"
     return f"_with{numbers}"
+
+
+def beside_mice(names: Sequence[str]) -> str:
+    """What tells a run of several mice from that of one, as a part of its name."""
+    if not names:
+        return ""
+    told = "-".join(names)
+    if len(told) > LONGEST_LIST:
+        told = f"{len(names)}mice{zlib.crc32(told.encode()):08x}"
+    return f"_and{told}"
 
 
 def run_variant(frames: str | None, target: str, ablate: float, seed: int, ablation: str, neurons: Path | None) -> str:

@@ -17,6 +17,7 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
+from napari_vidrecon.reconstruction.several_mice import AnotherMouse
 from napari_vidrecon.reconstruction.targets import AVERAGED
 from napari_vidrecon.sessions.repeats import same_clip
 from napari_vidrecon.sessions.trial import Trial
@@ -88,6 +89,9 @@ class RunInputs(RunChoices):
         Further presentations of the same clip: one movie is fitted to all, by the sum of their likelihoods, each with
         its own behaviour and eye position. The trial itself may be among them. With the target "averaged" the plain
         mean of their activity is matched instead.
+    with_mice
+        Further mice that saw the clip, as `mouse_that_saw` gives them: one movie is fitted to all, by the sum of their
+        likelihoods, inside the union of their masks.
 
     Examples
     --------
@@ -112,6 +116,7 @@ class RunInputs(RunChoices):
     chunk: int | None = None
     decoder: Decoder | None = None
     repeats: Sequence[Trial] = ()
+    with_mice: Sequence[AnotherMouse] = ()
 
     @property
     def values(self) -> dict[str, Any]:
@@ -248,6 +253,84 @@ def check_repeats(trial: Trial, repeats: Any, target: Any) -> list[Trial]:
     if isinstance(target, str) and target == AVERAGED and not kept:
         raise ConfigError("target averaged: expected further presentations to average over, found none; give repeats")
     return kept
+
+
+def check_mice(
+    trial: Trial, encoders: Sequence[Encoder], mice: Any, target: Any, config: ReconstructionConfig
+) -> list[AnotherMouse]:
+    """Further mice, or an error that says why they do not go together with the first one.
+
+    Parameters
+    ----------
+    trial
+        The clip, as the first mouse saw it.
+    encoders
+        Of the first mouse.
+    mice
+        Has to be a list of `AnotherMouse`.
+    target
+        What is matched; given activity cannot be that of several mice.
+    config
+        Settings of the run.
+
+    Returns
+    -------
+    list[AnotherMouse]
+        As given.
+
+    Raises
+    ------
+    ConfigError
+        No list of mice, or a given target.
+    SessionError
+        A clip of another length.
+    EncoderError
+        Encoders that do not fit the clip, the mouse, or those of the first mouse.
+    """
+    if not isinstance(mice, (list, tuple)) or not all(isinstance(each, AnotherMouse) for each in mice):
+        raise ConfigError(f"with_mice: expected a list of mice, as mouse_that_saw gives, found {shown(mice)}")
+    if mice and not isinstance(target, str):
+        raise ConfigError("target: expected recorded, predicted or permuted with other mice, found an array")
+    for mouse in mice:
+        _check_mouse(trial, encoders, mouse, config)
+    return list(mice)
+
+
+def _check_mouse(trial: Trial, encoders: Sequence[Encoder], mouse: AnotherMouse, config: ReconstructionConfig) -> None:
+    theirs = encoder_list(mouse.encoders, f"encoders of {mouse.name}")
+    check_inputs(mouse.trial, mouse.mask, config)
+    if mouse.trial.frames != trial.frames:
+        raise SessionError(
+            f"{mouse.name}: expected {trial.frames} frames, as {trial.name} has, found {mouse.trial.frames}; "
+            "mouse_that_saw cuts them"
+        )
+    if len(theirs) not in (1, len(encoders)):
+        raise EncoderError(
+            f"encoders of {mouse.name}: expected one, or {len(encoders)} as of the first mouse, found {len(theirs)}"
+        )
+    canvas = encoders[0].spec.canvas
+    for encoder in theirs:
+        if mouse.trial.labelled:
+            encoder.require_neurons(mouse.trial.responses.shape[0], mouse.name)
+        check_rate(encoder, mouse.trial)
+        if encoder.spec.windows != encoders[0].spec.windows:
+            raise EncoderError(
+                f"{encoder.spec.name}: expected windows of {encoders[0].spec.windows.size} frames, as "
+                f"{encoders[0].spec.name} has, found {encoder.spec.windows.size}; take encoders of one kind"
+            )
+        own, common = encoder.spec.canvas, mouse.trial.video.shape[1:]
+        size = own.screen_rows, own.screen_columns
+        if size != common:
+            raise EncoderError(
+                f"{encoder.spec.name}: expected a screen of {common[0]}x{common[1]} pixels, as {mouse.name} has, "
+                f"found {size[0]}x{size[1]}"
+            )
+        if mouse.same_screen and size != (canvas.screen_rows, canvas.screen_columns):
+            raise EncoderError(
+                f"{mouse.name}: expected a screen of {canvas.screen_rows}x{canvas.screen_columns} pixels, as the first "
+                f"mouse has, found {size[0]}x{size[1]}; give mouse_that_saw the first one's screen"
+            )
+        check_one_window(encoder, mouse.trial)
 
 
 def _check_numbers(array: np.ndarray, what: str, *, video: bool) -> None:

@@ -18,6 +18,8 @@ from napari_vidrecon.storage import read_array, write_array
 
 TRAINING_THRESHOLD = 0.5
 EVALUATION_THRESHOLD = 1.0
+FULL_SCREEN = "full screen"
+"""Source of a mask that leaves nothing out."""
 OFF_SCREEN = -np.inf
 """Alpha of canvas pixels a mask says nothing of: below every threshold."""
 
@@ -171,7 +173,7 @@ class AlphaMask:
         """
         canvas = canvas or Canvas()
         size_px = canvas.screen_rows, canvas.screen_columns
-        return cls(np.ones(size_px, np.float32), "full screen", size_px)
+        return cls(np.ones(size_px, np.float32), FULL_SCREEN, size_px)
 
     def save(self, path: Path | str) -> None:
         """Write the alpha values as `.npy`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +14,11 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.gradients import SubBatchGradients, likelihood_scale, sub_batch_gradients
 from napari_vidrecon.reconstruction.neuron_weights import noise_weights
 from napari_vidrecon.reconstruction.outcome import held_out_neurons
+from napari_vidrecon.reconstruction.several_mice import AnotherMouse, CommonScreen
 from napari_vidrecon.reconstruction.targets import Target
 
 if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
+    from napari_vidrecon.encoders.encoder import Canvas, Encoder
     from napari_vidrecon.sessions.trial import Trial
 
 
@@ -35,6 +37,8 @@ class Presentation:
         Every setting.
     draw
         The chance of the movie that is fitted; None: the most probable one.
+    screens
+        How the movie is shown to each encoder, where it is one of another canvas or screen; None: as it is.
     """
 
     def __init__(
@@ -44,9 +48,15 @@ class Presentation:
         target: Target,
         config: ReconstructionConfig,
         draw: Draw | None = None,
+        screens: Sequence[CommonScreen | None] | None = None,
     ) -> None:
         self.trial, self.encoders, self.config, self.draw = trial, encoders, config, draw
         self.inputs = [self.packed(encoder) for encoder in encoders]
+        self._screens = [None] * len(encoders) if screens is None else list(screens)
+        self._blanks = [
+            None if screen is None else inputs[0].clone()
+            for screen, inputs in zip(self._screens, self.inputs, strict=True)
+        ]
         self.set_target(target)
 
     def packed(self, encoder: Encoder) -> torch.Tensor:
@@ -108,8 +118,9 @@ class Presentation:
         return likelihood_scale(self.config, activity[self._fitted], sub_batch_frames)
 
     def showing(self, index: int, movie: torch.Tensor) -> torch.Tensor:
-        """(5, T, rows, columns) input of an encoder, by its place, with a movie (T, rows, columns) of its canvas."""
-        self.inputs[index][0] = movie
+        """(5, T, rows, columns) input of an encoder, by its place, with a movie on the first mouse's canvas."""
+        screen, blank = self._screens[index], self._blanks[index]
+        self.inputs[index][0] = movie if screen is None or blank is None else screen.show(movie, blank)
         return self.inputs[index]
 
     def gradients(self, index: int, movie: torch.Tensor, starts: np.ndarray, chunk: int | None) -> SubBatchGradients:
@@ -120,7 +131,7 @@ class Presentation:
         index
             Place of the encoder.
         movie
-            (T, rows, columns) as the encoder sees it.
+            (T, rows, columns) as the first mouse's encoder sees it.
         starts
             First frames of the sub-batches.
         chunk
@@ -129,11 +140,47 @@ class Presentation:
         Returns
         -------
         SubBatchGradients
-            Normed as the configuration says.
+            Normed as the configuration says, of the first mouse's canvas.
         """
         inputs, matched, chosen = self.showing(index, movie), self.matched[index], self.chosen[index]
         given = matched, chosen, starts, self.config, chunk, self.weights[index]
-        return sub_batch_gradients(self.encoders[index], inputs, *given)
+        found, screen = sub_batch_gradients(self.encoders[index], inputs, *given), self._screens[index]
+        return found if screen is None else replace(found, video=screen.back(found.video))
+
+
+def presentation_to(
+    mouse: AnotherMouse,
+    places: Sequence[int],
+    target: Target,
+    config: ReconstructionConfig,
+    draw: Draw | None,
+    canvas: Canvas,
+) -> Presentation:
+    """The presentation of a clip to another mouse.
+
+    Parameters
+    ----------
+    mouse
+        Who saw it.
+    places
+        Of the first mouse's encoders, which its own go with.
+    target
+        Its activity to match.
+    config
+        Every setting.
+    draw
+        The chance of the movie that is fitted; None: the most probable one.
+    canvas
+        Of the first mouse's encoders.
+
+    Returns
+    -------
+    Presentation
+        With as many encoders as places.
+    """
+    encoders = mouse.partners(places)
+    screens = [CommonScreen.of(canvas, encoder.spec.canvas, mouse) for encoder in encoders]
+    return Presentation(mouse.trial, encoders, target, config, draw, screens)
 
 
 def _mice(presentations: Sequence[Presentation]) -> list[list[int]]:

@@ -48,6 +48,34 @@ class Told(BaseModel):
         return value
 
 
+class ToldMouse(Told):
+    """A further mouse that a movie was fitted to; as `MouseRecipe`.
+
+    Parameters
+    ----------
+    session
+        Folder of its session.
+    name
+        What to call it.
+    trial
+        Id of its presentation of the clip.
+    encoders
+        Files.
+    mouse
+        Index or name of the encoders' readout.
+    mask, mask_content
+        File of its mask, and the hash of its alpha values.
+    """
+
+    session: Text = ""
+    name: Text = ""
+    trial: WholeNumber = 0
+    encoders: Files = []
+    mouse: WholeNumber | Text | None = None
+    mask: Text = ""
+    mask_content: Text = ""
+
+
 class ToldInputs(Told):
     """Where everything lay that went in.
 
@@ -63,6 +91,8 @@ class ToldInputs(Told):
         Name of what was shown instead of a trial.
     repeats
         Ids of further presentations of the clip.
+    mice
+        Further mice that saw it.
     encoders
         Files.
     target_encoders
@@ -82,6 +112,7 @@ class ToldInputs(Told):
     frames: list[WholeNumber | None] | None = Field(None, min_length=2, max_length=2)
     stimulus: Text | None = None
     repeats: list[WholeNumber] | None = Field(None, max_length=MOST_FILES)
+    mice: list[ToldMouse] | None = Field(None, max_length=MOST_FILES)
     encoders: Files | None = None
     target_encoders: Files | None = None
     decoder: Text | None = None
@@ -188,6 +219,8 @@ class Provenance(Told):
         Where everything lay.
     movie
         Whether anything tells what was shown.
+    response_correlations
+        How well the activity of each of several mice is explained at the end.
     live
         What came frame by frame, of a live session; None for every other run.
     """
@@ -217,6 +250,7 @@ class Provenance(Told):
     wall_seconds: Number | None = None
     inputs: ToldInputs | None = None
     movie: bool = True
+    response_correlations: list[Number | None] = Field([], max_length=MOST_FILES)
     live: dict[str, Any] | None = None
 
 

@@ -52,6 +52,36 @@ PLAIN = {
 OF_NEURONS = ("neurons", "neurons_kept", "neurons_content")
 
 
+class MouseRecipe(BaseModel):
+    """A further mouse of a run, described so that it can be opened again.
+
+    Parameters
+    ----------
+    session
+        Folder of its session; empty where it is not known.
+    name
+        What to call it.
+    trial
+        Number of its presentation of the clip.
+    encoders
+        Files.
+    mouse
+        Index or name of the encoders' readout; None where the number of neurons chooses it.
+    mask, mask_content
+        File of its mask, and the hash of its alpha values.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    session: str = ""
+    name: str = ""
+    trial: int = 0
+    encoders: tuple[str, ...] = ()
+    mouse: int | str | None = None
+    mask: str = ""
+    mask_content: str = ""
+
+
 class Recipe(BaseModel):
     """One run, described so that it can be opened again, compared with another and told.
 
@@ -67,6 +97,8 @@ class Recipe(BaseModel):
         Name and hash of the movie that was shown instead of a trial; empty for a trial.
     repeats
         Numbers of further presentations of the clip that the movie is fitted to as well.
+    mice
+        Further mice that saw the clip; the movie is fitted to their activity as well.
     encoders, target_encoders
         Files; the second are empty where the same predict the target and measure the result.
     mouse
@@ -117,6 +149,7 @@ class Recipe(BaseModel):
     stimulus: str = ""
     stimulus_content: str = ""
     repeats: tuple[int, ...] = ()
+    mice: tuple[MouseRecipe, ...] = ()
     encoders: tuple[str, ...] = ()
     target_encoders: tuple[str, ...] = ()
     mouse: int | str | None = None
@@ -171,6 +204,7 @@ class Recipe(BaseModel):
             stimulus=(inputs.stimulus or told.session.partition(", ")[2]) if shown else "",
             stimulus_content=stimulus_hash(result.stimulus) if shown else "",
             repeats=tuple(inputs.repeats or ()),
+            mice=tuple(MouseRecipe(**each.model_dump()) for each in inputs.mice or ()),
             encoders=tuple(inputs.encoders or ()),
             target_encoders=tuple(others) if others != inputs.encoders else (),
             # Studies may name a readout by a number in words.
@@ -178,7 +212,7 @@ class Recipe(BaseModel):
             decoder=(inputs.decoder or "") if told.decoder else "",
             decoder_content=told.decoder or "",
             mask=told.mask_source,
-            mask_content=content_hash(result.alpha.astype(np.float64)),
+            mask_content=content_hash(result.own_alpha.astype(np.float64)),
             mask_threshold=told.mask_threshold,
             evaluation_threshold=told.evaluation_threshold,
             neurons=told.neuron_reason,
@@ -276,6 +310,7 @@ class Recipe(BaseModel):
             "frames": None if self.frames == WHOLE_TRIAL else list(self.frames),
             **({"stimulus": self.stimulus} if self.stimulus else {}),
             **({"repeats": list(self.repeats)} if self.repeats else {}),
+            **({"mice": [each.model_dump(mode="json") for each in self.mice]} if self.mice else {}),
             "encoders": list(self.encoders),
             "target_encoders": list(self.target_encoders),
             "decoder": self.decoder or None,
@@ -334,6 +369,8 @@ class Recipe(BaseModel):
             phrases.append(f"stimulus: {other.clip_name}")
         if "repeats" in changed:
             phrases.append(f"presentations {1 + len(self.repeats)} {ARROW} {1 + len(other.repeats)}")
+        if "mice" in changed:
+            phrases.append(f"mice {_mice(self)} {ARROW} {_mice(other)}")
         for name, label in PLAIN.items():
             if name in changed:
                 phrases.append(f"{label} {in_words(before[name])} {ARROW} {in_words(after[name])}")
@@ -421,6 +458,11 @@ def most_telling(phrases: Sequence[str]) -> str:
     if len(phrases) <= MOST_NAMED:
         return ", ".join(phrases)
     return ", ".join(phrases[:MOST_NAMED]) + f" and {len(phrases) - MOST_NAMED} more"
+
+
+def _mice(recipe: Recipe) -> str:
+    names = [Path(each.session).name or each.name for each in recipe.mice]
+    return " + ".join([Path(recipe.session).name or "1", *names])
 
 
 def _encoders(before: Sequence[str], after: Sequence[str]) -> str:

@@ -99,7 +99,8 @@ class Reconstructor:
     member
         Of an ensemble of movies, 0, 1, ...
     others
-        Further presentations of the same clip, each with its own behaviour and activity; likelihoods are added.
+        Further presentations of the same clip, to this mouse or others, each with its own behaviour and activity;
+        likelihoods are added.
     """
 
     trial: Trial
@@ -168,7 +169,8 @@ class Reconstructor:
         weigh_together(self.presentations)
         self._rebuild_transforms()
         if self.decoder is not None:
-            told = [self.decoder.movie(each.target.activity, target.neurons.keep) for each in self.presentations]
+            mine = [each for each in self.presentations if each.same_mouse(self._first)]
+            told = [self.decoder.movie(each.target.activity, target.neurons.keep) for each in mine]
             movie = np.mean(told, axis=0, dtype=told[0].dtype) if len(told) > 1 else told[0]
             if not np.isfinite(movie).all():
                 raise ConfigError(

@@ -72,11 +72,13 @@ class Reconstruction:
     keep
         (N,) bool, neurons that took part.
     alpha
-        The mask's alpha values.
+        The mask's alpha values; of several mice the largest at each pixel.
     levels
         What the true movie reaches (response_loss, response_correlation).
     state
         What is needed to go on; None once finished.
+    mice
+        Alpha values of each mouse's own mask on the common screen, the first mouse's first; empty for one mouse.
 
     Examples
     --------
@@ -102,6 +104,7 @@ class Reconstruction:
     predicted_activity: np.ndarray | None = None
     levels: dict[str, float] = field(default_factory=dict)
     state: dict[str, Any] | None = None
+    mice: list[np.ndarray] = field(default_factory=list)
 
     @property
     def finished(self) -> bool:
@@ -177,6 +180,60 @@ class Reconstruction:
 
     def _pixels(self, name: str, usual: float) -> np.ndarray:
         return AlphaMask(self.alpha).for_screen(*self.video.shape[1:]).binary(float(self.provenance.get(name, usual)))
+
+    @property
+    def own_alpha(self) -> np.ndarray:
+        """Alpha values of the first mouse's own mask; `alpha` is the union over all."""
+        return self.mice[0] if self.mice else self.alpha
+
+    @property
+    def mouse_names(self) -> list[str]:
+        """What to call each of several mice, in the order of `mice`; empty for one mouse."""
+        if not self.mice:
+            return []
+        others = [each.get("name", "") for each in (self.provenance.get("inputs") or {}).get("mice") or []]
+        names = [one_line(name) for name in (self.provenance.get("session", ""), *others)]
+        names += [""] * (len(self.mice) - len(names))
+        return [name or f"mouse {place}" for place, name in enumerate(names[: len(self.mice)], start=1)]
+
+    def masks_of_mice(self, threshold: float | None = None) -> list[np.ndarray]:
+        """(36, 64) bool, where each of several mice is measured, in the order of `mice`.
+
+        Parameters
+        ----------
+        threshold
+            Least alpha; None: that of the evaluation mask.
+
+        Returns
+        -------
+        list[np.ndarray]
+            Empty for one mouse.
+        """
+        usual = float(self.provenance.get("evaluation_threshold", EVALUATION_THRESHOLD))
+        least = usual if threshold is None else threshold
+        return [AlphaMask(alpha).for_screen(*self.video.shape[1:]).binary(least) for alpha in self.mice]
+
+    def scores_by_mouse(self) -> dict[str, dict[str, float]]:
+        """Likeness of reconstruction and stimulus inside each mouse's own mask, and how well its activity is explained.
+
+        Returns
+        -------
+        dict[str, dict[str, float]]
+            By name, as `scores`, and `pixels`; empty for one mouse. Without a pixel or a movie the scores are NaN.
+        """
+        explained = self.provenance.get("response_correlations") or []
+        found: dict[str, dict[str, float]] = {}
+        for place, (name, mask) in enumerate(zip(self.mouse_names, self.masks_of_mice(), strict=True)):
+            measured = self.has_movie and bool(mask.any())
+            own = Evaluation(self.stimulus, mask, self.config.track_skip_frames).scores(self.video) if measured else {}
+            # Two presentations of one mouse may have one name.
+            key = name if name not in found else f"{name} ({place + 1})"
+            found[key] = {
+                "pixels": float(mask.sum()),
+                **(own or dict.fromkeys(SCORES, math.nan)),
+                "response_correlation": _number(explained[place] if place < len(explained) else None),
+            }
+        return found
 
     def evaluation(self) -> Evaluation:
         """What measures movies against the stimulus as this run is measured."""
@@ -289,6 +346,7 @@ class Reconstruction:
             "alpha": self.alpha,
         }
         arrays |= {f"videos/{index}": video for index, video in enumerate(self.videos)}
+        arrays |= {f"mice/{index}": alpha for index, alpha in enumerate(self.mice)}
         if self.predicted_activity is not None:
             arrays["predicted_activity"] = self.predicted_activity
         if self.state is not None:
@@ -330,6 +388,7 @@ class Reconstruction:
                 keep=arrays["keep"],
                 alpha=arrays["alpha"],
                 videos=[arrays[name] for name in sorted(arrays, key=_by_number) if name.startswith("videos/")],
+                mice=[arrays[name] for name in sorted(arrays, key=_by_number) if name.startswith("mice/")],
                 predicted_activity=arrays.get("predicted_activity"),
                 levels={name: math.nan if value is None else value for name, value in attributes.levels.items()},
                 state=_unflatten(arrays, "state"),
@@ -339,6 +398,10 @@ class Reconstruction:
 def _by_number(name: str) -> tuple[str, int]:
     parent, _, last = name.rpartition("/")
     return (parent, int(last)) if last.isdigit() else (name, -1)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _plain(value: Any) -> Any:

@@ -24,6 +24,7 @@ from napari_vidrecon.reconstruction.inputs import (
     Ensemble,
     RunInputs,
     check_inputs,
+    check_mice,
     check_one_window,
     check_rate,
     check_repeats,
@@ -33,11 +34,12 @@ from napari_vidrecon.reconstruction.inputs import (
 )
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
-from napari_vidrecon.reconstruction.presentations import Presentation
+from napari_vidrecon.reconstruction.presentations import Presentation, presentation_to
 from napari_vidrecon.reconstruction.priors import prior_identity
 from napari_vidrecon.reconstruction.recipe import Recipe, content_hash, files_of, fingerprint
 from napari_vidrecon.reconstruction.reconstructor import Reconstructor, StepInfo, Steppable
 from napari_vidrecon.reconstruction.results import Reconstruction
+from napari_vidrecon.reconstruction.several_mice import AnotherMouse, union_mask
 from napari_vidrecon.reconstruction.spectral_prior import about_movies
 from napari_vidrecon.reconstruction.targets import AVERAGED, Target, build_target
 from napari_vidrecon.reconstruction.tracking import Tracker
@@ -70,6 +72,10 @@ class Run:
         What happened so far.
     seconds
         Time taken so far.
+    own_mask
+        Of the first of several mice; `mask` is the union of all.
+    mice
+        The others, each with what it is measured by.
     """
 
     trial: Trial
@@ -82,6 +88,8 @@ class Run:
     provenance: dict[str, Any]
     history: History = field(default_factory=History)
     seconds: float = 0.0
+    own_mask: AlphaMask | None = None
+    mice: Sequence[tuple[AnotherMouse, Target]] = ()
 
     @classmethod
     def plan(cls, inputs: RunInputs) -> Run:
@@ -120,13 +128,15 @@ class Run:
         self._note_change("mask_threshold", threshold)
 
     def set_mask(self, mask: AlphaMask, threshold: float) -> None:
-        """Take another mask from the next step on, with this training threshold.
+        """Take another mask from the next step on, with this training threshold; of the first mouse, if of several.
 
         Raises
         ------
         MaskError
             No pixel would be left to reconstruct or to measure.
         """
+        if self.mice:
+            self.own_mask, mask = mask, union_mask(mask, [each for each, _ in self.mice])
         mask.on(self.encoders[0].spec.canvas, self.tracker.evaluation_threshold)
         self.mask = mask
         self.tracker.set_mask(mask)
@@ -212,11 +222,12 @@ class Run:
         predicted = self.tracker.predicted(self.tracker.seen(self.steppable)).astype(np.float32) if wanted else None
         levels = self.tracker.levels() if wanted else {}
         videos = self.steppable.videos if isinstance(self.steppable, VideoEnsemble) else []
+        explained = {"response_correlations": self._explained(predicted)} if wanted and self.mice else {}
         return Reconstruction(
             video=video,
             history=self.history.cut(self.steppable.step_index),
             config=self.config,
-            provenance={**self.provenance, "wall_seconds": self.seconds},
+            provenance={**self.provenance, **explained, "wall_seconds": self.seconds},
             stimulus=self.trial.video,
             target=self.target.activity,
             keep=self.target.neurons.keep,
@@ -225,7 +236,23 @@ class Run:
             predicted_activity=predicted,
             levels=levels,
             state=None if self.finished else self.steppable.state,
+            mice=self._alphas(),
         )
+
+    def _alphas(self) -> list[np.ndarray]:
+        """Of each of several mice, on the common screen."""
+        if self.own_mask is None:
+            return []
+        rows, columns = self.own_mask.screen.shape
+        return [self.own_mask.alpha, *(mouse.alpha_on(rows, columns) for mouse, _ in self.mice)]
+
+    def _explained(self, predicted: np.ndarray | None) -> list[float | None]:
+        """Correlation of each mouse's activity with what its encoders predict from the movie."""
+        assert predicted is not None
+        told = [self.tracker.activity(predicted)["response_correlation"]]
+        movie = self.tracker.seen(self.steppable)
+        told += [mouse.explained(movie, goal, self.encoders[0].spec.canvas) for mouse, goal in self.mice]
+        return [each if np.isfinite(each) else None for each in told]
 
 
 @takes_inputs
@@ -293,6 +320,7 @@ def _planned(inputs: RunInputs) -> Run:
         check_inputs(each, mask, config)
     if repeats and inputs.target == AVERAGED:
         trial, presentations = averaged([trial, *repeats]), []
+    mice = check_mice(trial, encoders, inputs.with_mice, inputs.target, config)
     stated, movies = about_movies(config, trial, encoders)
     check_chunk(inputs.chunk)
     mask_threshold = finite_number(inputs.mask_threshold, "mask_threshold")
@@ -305,7 +333,8 @@ def _planned(inputs: RunInputs) -> Run:
     for encoder in encoders:
         check_rate(encoder, trial)
     canvas = encoders[0].spec.canvas
-    mask = mask.for_screen(canvas.screen_rows, canvas.screen_columns)
+    own_mask = mask.for_screen(canvas.screen_rows, canvas.screen_columns)
+    mask = union_mask(own_mask, mice)
     goal = build_target(inputs.target, trial, measuring, inputs.neurons, ablation, config.seed)
     mask.on(canvas, evaluation_threshold)
     for other in measuring:
@@ -315,6 +344,9 @@ def _planned(inputs: RunInputs) -> Run:
     goals = [
         build_target(inputs.target, each, measuring, inputs.neurons, ablation, config.seed) for each in presentations
     ]
+    goals_of_mice = [
+        build_target(inputs.target, mouse.trial, mouse.encoders, None, ablation, config.seed) for mouse in mice
+    ]
     tracker = Tracker(trial, mask, evaluation_threshold, goal, measuring, config, stated.initial_level)
 
     def member(
@@ -323,6 +355,11 @@ def _planned(inputs: RunInputs) -> Run:
         shared = (trial, chosen, mask, goal, stated, mask_threshold, measured_by, inputs.chunk)
         pairs = zip(presentations, goals, strict=True)
         further = [Presentation(each, chosen, its_goal, stated, draw) for each, its_goal in pairs]
+        places = [place for place, each in enumerate(encoders) if any(each is mine for mine in chosen)]
+        for number, (mouse, its_goal) in enumerate(zip(mice, goals_of_mice, strict=True), start=1):
+            # Its chance is its own: neurons of two mice are no pairs.
+            its_draw = None if draw is None else replace(draw, seed=draw.seed + number)
+            further.append(presentation_to(mouse, places, its_goal, stated, its_draw, canvas))
         return Reconstructor(*shared, draw, decoder, index, further)
 
     together = ensemble == "gradients" or len(encoders) == 1
@@ -356,6 +393,9 @@ def _planned(inputs: RunInputs) -> Run:
         decisive["movies"] = movies.model_dump(exclude={"source"})
     if repeats:
         decisive["repeats"] = [_presentation(each, inputs.target) for each in repeats]
+    if mice:
+        decisive["mask"] = content_hash(own_mask.alpha)
+        decisive["mice"] = [each.decisive(inputs.target) for each in mice]
     if config.outside_prior:
         decisive["prior"] = prior_identity(config.outside_prior)
     if goal.neurons.weights is not None:
@@ -372,7 +412,7 @@ def _planned(inputs: RunInputs) -> Run:
         trial,
         encoders[0],
         decoder,
-        mask,
+        own_mask,
         goal.neurons,
         encoders=files_of(encoders, identities),
         target_encoders=() if measurers == identities else files_of(measuring, measurers),
@@ -380,6 +420,7 @@ def _planned(inputs: RunInputs) -> Run:
         ablation=ablation,
         ensemble=decisive["ensemble"],
         repeats=tuple(each.id for each in repeats),
+        mice=tuple(each.described() for each in mice),
         mask_threshold=mask_threshold,
         evaluation_threshold=evaluation_threshold,
         config=config,
@@ -400,7 +441,10 @@ def _planned(inputs: RunInputs) -> Run:
         "devices": [str(encoder.device) for encoder in encoders],
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    return Run(trial, encoders, mask, config, goal, steppable, tracker, provenance)
+    run = Run(trial, encoders, mask, config, goal, steppable, tracker, provenance)
+    if mice:
+        run.own_mask, run.mice = own_mask, list(zip(mice, goals_of_mice, strict=True))
+    return run
 
 
 def plan_recipe(
@@ -412,6 +456,7 @@ def plan_recipe(
     neurons: NeuronSet,
     decoder: Decoder | None = None,
     repeats: Sequence[Trial] = (),
+    with_mice: Sequence[AnotherMouse] = (),
 ) -> Run:
     """A run that has every setting of a recipe; raises as `plan_run`.
 
@@ -419,7 +464,7 @@ def plan_recipe(
     ----------
     recipe
         Its settings.
-    trial, encoders, mask, neurons, decoder, repeats
+    trial, encoders, mask, neurons, decoder, repeats, with_mice
         What the recipe names, opened.
 
     Returns
@@ -429,7 +474,7 @@ def plan_recipe(
     """
     together: Ensemble = "gradients" if recipe.ensemble == "gradients" else "videos"
     decided = {**choices_of(recipe), "ensemble": together, "target": recipe.target}
-    opened: dict[str, Any] = {"neurons": neurons, "decoder": decoder, "repeats": repeats}
+    opened: dict[str, Any] = {"neurons": neurons, "decoder": decoder, "repeats": repeats, "with_mice": with_mice}
     return Run.plan(RunInputs(trial, encoders, mask, recipe.config, **opened, **decided))
 
 

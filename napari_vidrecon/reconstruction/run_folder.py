@@ -27,9 +27,9 @@ GROWN = (*MOVIES, "decoded", "target")
 """What grows with a live session, besides all below live/."""
 NEEDED = (*MOVIES, "target", "keep", "alpha")
 ARRAYS = re.compile(
-    r"video|stimulus|target|keep|alpha|predicted_activity|decoded|live/[a-z_]{1,20}|videos/\d{1,5}|state/(members/\d{1,5}/)?[a-z][a-z0-9_]{0,60}"
+    r"video|stimulus|target|keep|alpha|predicted_activity|decoded|live/[a-z_]{1,20}|videos/\d{1,5}|mice/\d{1,5}|state/(members/\d{1,5}/)?[a-z][a-z0-9_]{0,60}"
 )
-GROUPS = re.compile(r"videos|live|state|state/members|state/members/\d{1,5}")
+GROUPS = re.compile(r"videos|live|mice|state|state/members|state/members/\d{1,5}")
 GROWING = ".growing"
 """What the next description of an array of a live session is written to."""
 OF_A_RUN = re.compile(
@@ -166,7 +166,9 @@ def _check_arrays(arrays: dict[str, np.ndarray]) -> None:
     movie = arrays["video"].shape
     if len(movie) != 3 or 0 in movie:
         raise ValueError(f"expected a video of (frames, rows, columns), found {movie}")
-    _check_alpha(arrays["alpha"], movie[1:])
+    for name, array in arrays.items():
+        if name == "alpha" or name.startswith("mice/"):
+            _check_alpha(array, movie[1:])
     target, keep = arrays["target"], arrays["keep"]
     # Published results may hold activity the other way round.
     if target.ndim != 2 or movie[0] not in target.shape or 0 in target.shape:

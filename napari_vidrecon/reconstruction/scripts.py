@@ -6,6 +6,7 @@ What comes from a file stands in a text as a value only: as a Python literal, or
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,11 @@ import numpy as np
 from napari_vidrecon.errors import MaskError, RunError, StorageError, one_line
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.flat_names import spoken_in
-from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.masks import FULL_SCREEN, AlphaMask
 from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.provenance import Provenance
 from napari_vidrecon.reconstruction.quoting import literal, shell_word, windows_word
-from napari_vidrecon.reconstruction.recipe import WHOLE_TRIAL, Recipe
+from napari_vidrecon.reconstruction.recipe import WHOLE_TRIAL, MouseRecipe, Recipe
 from napari_vidrecon.storage import read_description, replacing_file, write_array
 from napari_vidrecon.version import __version__
 
@@ -147,7 +148,7 @@ def script_of_run(result: Reconstruction, recipe: Recipe, name: str, beside: Pat
     if recipe.decoder_content and not recipe.decoder:
         raise RunError(f"{name}: nothing tells where its decoder lies; choose it under What and press Rerun")
     neurons = NeuronSet(result.keep, recipe.neurons, recipe.neuron_details)
-    files = _files(recipe, AlphaMask(result.alpha, recipe.mask), neurons, result.stimulus, result.target, beside)
+    files = _files(recipe, AlphaMask(result.own_alpha, recipe.mask), neurons, result.stimulus, result.target, beside)
     return _script(result, recipe, name, out=OUT_FOLDER / beside.name, **files)
 
 
@@ -253,8 +254,9 @@ def python_text(script: Script) -> str:
     unknown = [
         *([] if recipe.session and recipe.encoders else ["Where the session and the encoders lie is not known"]),
         *(["Where its decoder lies is not known"] if recipe.decoder_content and not recipe.decoder else []),
+        *(["Where the other mice lie is not known"] if not all(map(_is_known, recipe.mice)) else []),
     ]
-    needs_numpy = script.run or script.neurons or script.stimulus or script.target
+    needs_numpy = recipe.mice or script.run or script.neurons or script.stimulus or script.target
     lines = [
         f'"""Repeat the reconstruction of {animal}{clip} (napari-vidrecon {__version__}).',
         "",
@@ -271,6 +273,7 @@ def python_text(script: Script) -> str:
         f"ENCODERS = {literal(list(recipe.encoders))}",
         *([f"TARGET_ENCODERS = {literal(list(recipe.target_encoders))}"] if recipe.target_encoders else []),
         *([f"DECODER = {literal(recipe.decoder)}"] if recipe.decoder_content else []),
+        *_python_mice(recipe),
         *([f"RUN = {literal(script.run)}"] if script.run else []),
         "",
         *(["saved = vr.Reconstruction.load(RUN)"] if script.run else []),
@@ -282,6 +285,7 @@ def python_text(script: Script) -> str:
         f"    return vr.load_encoder(file, {_python_loading(recipe)}neurons=session.n_neurons)",
         "",
         "",
+        *(_PYTHON_ANOTHER if recipe.mice else []),
         f"config = vr.ReconstructionConfig.preset({literal(recipe.config.preset_name)}{changes})",
         "result = vr.reconstruct(",
         "    trial,",
@@ -292,6 +296,7 @@ def python_text(script: Script) -> str:
         *(["    target_encoders=[load(file) for file in TARGET_ENCODERS],"] if recipe.target_encoders else []),
         *(["    decoder=vr.Decoder.load(DECODER),"] if recipe.decoder_content else []),
         *([f"    repeats=vr.repeats_of(session, trial, {literal(list(recipe.repeats))}),"] if recipe.repeats else []),
+        *(["    with_mice=[another(*each) for each in MICE],"] if recipe.mice else []),
         *_python_neurons(script),
         f"    ablation={literal(recipe.ablation)},",
         f"    mask_threshold={literal(recipe.mask_threshold)},",
@@ -373,6 +378,7 @@ def command_words(script: Script) -> list[str]:
         words += ["--trial", str(recipe.trial)]
     if recipe.repeats:
         words += ["--repeats", ",".join(map(str, recipe.repeats))]
+    words += _mice_words(recipe.mice)
     if recipe.frames != WHOLE_TRIAL:
         words += ["--frames", "{}:{}".format(*recipe.frames)]
     for path in recipe.encoders:
@@ -399,7 +405,9 @@ def command_words(script: Script) -> list[str]:
     if recipe.precision != "float32":
         words += ["--precision", recipe.precision]
     fitted = (*recipe.encoders, *recipe.target_encoders, *([recipe.decoder] if recipe.decoder else []))
-    if any(_is_for_another_mouse(Path(path), Path(recipe.session).name) for path in fitted):
+    of_mice = [(path, Path(mouse.session).name) for mouse in recipe.mice for path in mouse.encoders]
+    pairs = [*((path, Path(recipe.session).name) for path in fitted), *of_mice]
+    if any(_is_for_another_mouse(Path(path), name) for path, name in pairs):
         words.append("--force-mouse")
     return [*words, "--device", recipe.device, "--out", str(script.out)]
 
@@ -448,9 +456,51 @@ def _python_trial(script: Script) -> str:
     return shown if recipe.frames == WHOLE_TRIAL else f"{shown}.part({', '.join(map(literal, recipe.frames))})"
 
 
+_PYTHON_ANOTHER = [
+    "def another(folder, number, encoders, readout, mask):",
+    "    theirs = vr.open_session(folder)",
+    "    opened = [vr.load_encoder(file, readout, device=DEVICE, neurons=theirs.n_neurons) for file in encoders]",
+    "    alpha = vr.AlphaMask.load(mask) if mask else vr.AlphaMask(np.ones(theirs.screen.size_px))",
+    "    return vr.mouse_that_saw(trial, theirs, opened, alpha, screen=session.screen, trial_id=number)",
+    "",
+    "",
+]
+"""Opens a further mouse of a run."""
+
+
+def _mask_of(mouse: MouseRecipe) -> str:
+    """File of its mask; empty for the whole screen."""
+    return "" if mouse.mask == FULL_SCREEN else mouse.mask
+
+
+def _is_known(mouse: MouseRecipe) -> bool:
+    return bool(mouse.session and mouse.encoders and mouse.mask)
+
+
+def _python_mice(recipe: Recipe) -> list[str]:
+    if not recipe.mice:
+        return []
+    listed = [[each.session, each.trial, list(each.encoders), each.mouse, _mask_of(each)] for each in recipe.mice]
+    return [
+        f"DEVICE = {literal(recipe.device)}",
+        "# Of each further mouse: session, trial, encoders, readout, mask.",
+        f"MICE = {literal(listed)}",
+    ]
+
+
+def _mice_words(mice: Sequence[MouseRecipe]) -> list[str]:
+    """As the command takes them: everything of one mouse, then everything of the next."""
+    words: list[str] = []
+    for mouse in mice:
+        words += ["--with-mouse", mouse.session, "--with-trial", str(mouse.trial)]
+        words += [each for path in mouse.encoders for each in ("--with-encoder", path)]
+        words += ["--with-mask", _mask_of(mouse) or WHOLE_SCREEN]
+    return words
+
+
 def _python_mask(script: Script) -> str:
     if script.run:
-        return "vr.AlphaMask(saved.alpha)"
+        return "vr.AlphaMask(saved.own_alpha)" if script.recipe.mice else "vr.AlphaMask(saved.alpha)"
     return f"vr.AlphaMask.load({literal(script.mask)})" if script.mask else "vr.AlphaMask.full()"
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError
+from napari_vidrecon.errors import SessionError, one_line
+from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.trial import Trial
 
@@ -21,6 +22,13 @@ PROBED_ROWS, PROBED_COLUMNS = 4, 6
 """Pixels whose course over time is looked at before whole movies are."""
 LEAST_CHANGE = 1.0
 """Grey levels (SD); a movie that varies less than this, a grey screen, is like every other one and tells nothing."""
+LEAST_CORRELATION = 0.8
+"""Between one clip as two screens of other pixels show it; those of other clips are near 0."""
+LEAST_COVERED = 0.5
+"""Sum of the weights of a pixel that a screen reaches."""
+SAME_RATE = 0.01
+"""Share by which frame rates may differ."""
+LONGEST_NAME = 60
 
 
 def same_clip(first: np.ndarray, second: np.ndarray) -> bool:
@@ -152,6 +160,120 @@ def repeats_of(session: Session, trial: Trial, ids: Sequence[int] | None = None)
                 f"choose frames up to {whole.frames}"
             )
     return found
+
+
+def clip_in(
+    session: Session, clip: Trial, screen: ScreenGeometry | None = None, trial_id: int | None = None
+) -> tuple[int, int]:
+    """Where another mouse saw a clip: found by what was on the screen, wherever in a trial it began.
+
+    Parameters
+    ----------
+    session
+        Of the other mouse.
+    clip
+        Of any mouse; a part of a trial is enough.
+    screen
+        That it was shown on; None: as that of the session, pixel by pixel.
+    trial_id
+        The only trial to look at; None: all with recorded activity.
+
+    Returns
+    -------
+    tuple[int, int]
+        Number of the first such trial, and the frame in it that the clip begins at.
+
+    Raises
+    ------
+    SessionError
+        No trial shows it, or sizes or rates differ so that they cannot be compared; one line says what.
+    """
+    own, shown_on = session.screen, screen or session.screen
+    name, whose = one_line(clip.name, LONGEST_NAME), one_line(session.name, LONGEST_NAME)
+    if clip.video.shape[1:] != shown_on.size_px:
+        rows, columns = clip.video.shape[1:]
+        raise SessionError(
+            f"{whose}: expected movies of {rows}x{columns} pixels, as {name} has, found {own.rows}x{own.cols}; "
+            "say which screen the clip was shown on, as screen=session.screen"
+        )
+    if not clip.has_movie or np.std(clip.video, dtype=np.float64) < LEAST_CHANGE:
+        raise SessionError(
+            f"{name}: expected a movie by which to find the clip in {whose}, found "
+            f"{'a grey screen' if clip.has_movie else 'a trial without one'}"
+        )
+    trials = session.labelled if trial_id is None else [trial_id]
+    looked_at = [each for each in trials if each in session.labelled and session.has_movie(each)]
+    if looked_at:
+        rate = session.trial(looked_at[0]).frame_rate_hz
+        if abs(rate - clip.frame_rate_hz) > SAME_RATE * clip.frame_rate_hz:
+            raise SessionError(
+                f"{whose}: expected {clip.frame_rate_hz:g} frames a second, as {name} has, found {rate:g}; "
+                "import its recording once more, at that rate"
+            )
+    # Compared on the coarser of the two screens: what the finer one shows besides, the other cannot.
+    compared_on = own if own.degrees_per_pixel >= shown_on.degrees_per_pixel else shown_on
+    movie = _on_screen(np.moveaxis(clip.video, 0, -1), shown_on, compared_on)
+    usual = 0 if clip.source is None or clip.source.frames is None else clip.source.frames[0]
+    for each in looked_at:
+        first = _first_frame(session.stored_video(each), movie, own, compared_on, shown_on, usual)
+        if first is not None:
+            return each, first
+    if shown_on != own and shown_on.size_px == own.size_px:
+        at = next((each for each in looked_at if _equal_at(session.stored_video(each), clip.video) is not None), None)
+        if at is not None:
+            raise SessionError(
+                f"{whose}: expected the clip of {name} at the same visual angle, found it in trial {at} on a screen of "
+                f"{own.degrees_per_pixel:.3g} instead of {shown_on.degrees_per_pixel:.3g} degrees a pixel"
+            )
+    of = "a trial" if trial_id is None else f"trial {trial_id}"
+    raise SessionError(
+        f"{whose}: expected {of} with recorded activity that shows the {clip.frames} frames of {name}, found "
+        f"{'none' if trial_id is None else 'another movie, or no activity'}; both mice must have seen the same clip"
+    )
+
+
+def _on_screen(movie: np.ndarray, screen: ScreenGeometry, wanted: ScreenGeometry) -> np.ndarray:
+    """(rows, columns, T) as another screen shows it; the same where it is the same."""
+    if screen == wanted:
+        return movie
+    rows, columns = screen.directions_onto(wanted)
+    return np.einsum("ij,jkt,lk->ilt", rows, movie, columns, optimize=True)
+
+
+def _first_frame(
+    stored: np.ndarray,
+    movie: np.ndarray,
+    own: ScreenGeometry,
+    compared_on: ScreenGeometry,
+    shown_on: ScreenGeometry,
+    usual: int,
+) -> int | None:
+    if own == shown_on:
+        return _equal_at(stored, np.moveaxis(movie, -1, 0), usual)
+    frames = movie.shape[-1]
+    starts = range(stored.shape[-1] - frames + 1)
+    if not starts:
+        return None
+    both = np.outer(*(each.sum(axis=1) for each in shown_on.directions_onto(compared_on))) > LEAST_COVERED
+    both &= np.outer(*(each.sum(axis=1) for each in own.directions_onto(compared_on))) > LEAST_COVERED
+    if not both.any():
+        return None
+    wanted, there = movie[both], _on_screen(stored, own, compared_on)[both]
+    told = [float(np.corrcoef(wanted.ravel(), there[:, at : at + frames].ravel())[0, 1]) for at in starts]
+    best = int(np.nanargmax(told)) if np.isfinite(told).any() else 0
+    return best if told[best] >= LEAST_CORRELATION else None
+
+
+def _equal_at(stored: np.ndarray, video: np.ndarray, usual: int = 0) -> int | None:
+    """The frame of a stored movie (rows, columns, T) from which it shows a clip (T, rows, columns); None: nowhere."""
+    movie, frames = np.moveaxis(video, 0, -1), len(video)
+    if stored.shape[-1] < frames or stored.shape[:-1] != movie.shape[:-1]:
+        return None
+    wanted, there = _probed(movie), _probed(stored).astype(np.float32)
+    courses = np.lib.stride_tricks.sliding_window_view(there, frames, axis=-1)
+    alike = (np.abs(courses - wanted[:, None]) <= SAME_GREY_LEVELS).mean(axis=(0, 2))
+    starts = sorted(np.flatnonzero(alike >= LEAST_SHARE_SAME).tolist(), key=lambda at: (at != usual, -alike[at], at))
+    return next((at for at in starts if same_clip(movie, stored[..., at : at + frames])), None)
 
 
 def averaged(trials: Sequence[Trial]) -> Trial:

@@ -67,6 +67,29 @@ class ScreenGeometry:
         """Visual angle in degrees of one pixel next to the point straight ahead."""
         return float(np.degrees(np.arctan(self.pixel_pitch_cm / self.distance_cm)))
 
+    def directions_onto(self, other: ScreenGeometry) -> tuple[np.ndarray, np.ndarray]:
+        """What takes pictures on this screen to the pixels of another one that lie in the same directions.
+
+        Both screens are flat and looked at from straight in front, so rows and columns go apart. Coarser pixels are
+        weighted means (triangles), finer ones lie on straight lines between.
+
+        Parameters
+        ----------
+        other
+            Whose pixels are wanted.
+
+        Returns
+        -------
+        tuple[np.ndarray, np.ndarray]
+            (other rows, rows) and (other columns, columns) float64: picture -> rows @ picture @ columns.T. Their sums
+            are 1, or 0 where this screen does not reach.
+        """
+        mine, theirs = (each.pixel_pitch_cm / each.distance_cm for each in (self, other))
+        return (
+            _weights(self.rows, mine, other.rows, theirs),
+            _weights(self.cols, mine, other.cols, theirs),
+        )
+
     @property
     def centre(self) -> tuple[float, float]:
         """Row and column, in pixels, of the point straight ahead; pixel (0, 0) has its middle at (0, 0)."""
@@ -213,6 +236,16 @@ class ScreenGeometry:
 
 def _first_to_last(places: np.ndarray) -> int:
     return int(places.max() - places.min() + 1) if places.size else 0
+
+
+def _weights(count: int, pitch: float, wanted: int, wanted_pitch: float) -> np.ndarray:
+    """(wanted, count); pitches are tangents of the angle that a pixel next to straight ahead is seen under."""
+    middle = (np.arange(wanted) - (wanted - 1) / 2) * (wanted_pitch / pitch) + (count - 1) / 2
+    width = max(wanted_pitch / pitch, 1.0)
+    weights = np.clip(1.0 - np.abs(np.arange(count) - middle[:, None]) / width, 0.0, None)
+    reached = (middle >= -0.5) & (middle <= count - 0.5)
+    total = weights.sum(axis=1, keepdims=True)
+    return np.where(reached[:, None] & (total > 0), weights / np.where(total > 0, total, 1.0), 0.0)
 
 
 USUAL_SCREEN = ScreenGeometry()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -249,3 +250,18 @@ def test_one_movie_of_all_presentations_of_a_clip(
     wrong = vidrecon(*words, "--trial", 0, "--repeats", "1,2")
     assert wrong.code == 2
     assert "those are: 2" in wrong.err
+
+
+def test_another_mouse_that_saw_the_clip_is_fitted_together(
+    reconstruct_words, vidrecon, small_session_folder: Path, small_encoder_file: Path, mask_file: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "mouse_two"
+    shutil.copytree(small_session_folder, other)
+    beside = ("--with-mouse", other, "--with-encoder", small_encoder_file, "--with-mask", mask_file)
+    answer = vidrecon(*reconstruct_words, "--trial", 1, *beside, "--force-mouse")
+    assert answer.code == 0, answer.err
+    assert answer.out.count("inside the mask of") == 2
+    assert "_trial1_andmouse_two" in answer.out
+    wrong = vidrecon(*reconstruct_words, "--trial", 1, *beside[:4])
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+    assert "--with-mask: expected one, found 0 beside 1 --with-mouse" in wrong.err
