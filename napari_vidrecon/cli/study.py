@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +15,9 @@ from napari_vidrecon.errors import ConfigError, one_line
 LONGEST_TEXT = 2000
 
 if TYPE_CHECKING:
-    from napari_vidrecon.studies.conducting import Written
+    from napari_vidrecon.studies.conducting import Shard, Written
     from napari_vidrecon.studies.mice import Mouse
+    from napari_vidrecon.studies.runs.running import Progress as Runs
     from napari_vidrecon.studies.study import Plan, Study
 
 
@@ -54,6 +56,14 @@ def study(
         int | None, typer.Option(min=1, help="Processes on this machine; default: one a GPU, or one a core.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")] = "auto",
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Only compute the K-th of N equal parts of the runs, and measure nothing: one part a job of an array. "
+            "Without the option the same command then measures and writes.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell how many runs, how long, how much disk.")
     ] = False,
@@ -67,7 +77,7 @@ def study(
     """
     from napari_vidrecon.cli import report
     from napari_vidrecon.studies.catalogue import all_studies, studies_named
-    from napari_vidrecon.studies.conducting import cost, require_libraries
+    from napari_vidrecon.studies.conducting import Shard, cost, require_libraries
     from napari_vidrecon.studies.runs.running import usual_workers
     from napari_vidrecon.studies.scale import scale_named
     from napari_vidrecon.studies.study import Plan
@@ -77,9 +87,11 @@ def study(
         values = {each.name: {"title": each.title, "panels": each.panels} for each in known}
         report.answer(json, values, "Studies", ((each.name, f"{each.title} ({each.panels})") for each in known))
         return
-    chosen = studies_named(name)
+    chosen, part = studies_named(name), None if shard is None else Shard.read(shard)
+    if part is not None and scheduler is not None:
+        raise ConfigError("--shard: expected parts that run by themselves, found a --scheduler, which shares them out")
     if published:
-        if len(chosen) > 1 or dry_run or any((session, encoder, mask, mice, scheduler)):
+        if len(chosen) > 1 or dry_run or any((session, encoder, mask, mice, scheduler, shard)):
             raise ConfigError("--published: expected one study and nothing to run it on, found more")
         _conduct_published(chosen[0], published, out, json=json)
         return
@@ -100,7 +112,55 @@ def study(
         costs = {**vars(needed), "workers": processes, "seconds": seconds}
         report.answer(json, costs, f"{name}, scale {scale}: nothing was run", rows)
         return
+    if part is not None:
+        _compute_part(chosen, plan, out, part, workers=workers, device=device, json=json)
+        return
     _conduct(chosen, plan, out, scheduler=scheduler, workers=workers, device=device, json=json)
+
+
+def _compute_part(
+    chosen: tuple[Study, ...],
+    plan: Plan,
+    out: Path,
+    shard: Shard,
+    *,
+    workers: int | None,
+    device: str,
+    json: bool,
+) -> None:
+    from napari_vidrecon.cli import report
+    from napari_vidrecon.studies.conducting import compute_shard
+
+    with _progress_of(f"part {shard.number} of {shard.of}", out) as on_progress:
+        done = compute_shard(chosen, plan, out, shard, workers=workers, device=device, on_progress=on_progress)
+    values = {"simulated": plan.simulated, "shard": f"{shard.number}/{shard.of}", **vars(done)}
+    left = done.total - done.finished
+    rows = [
+        ("computed", f"{done.computed} runs"),
+        ("there", f"{done.finished} of {done.total} runs"),
+        ("next", f"{left} runs of other parts" if left else "the same command without --shard measures and writes"),
+    ]
+    report.answer(json, values, f"Part {shard.number} of {shard.of} in {one_line(out)}", rows)
+
+
+@contextlib.contextmanager
+def _progress_of(label: str, out: Path) -> Iterator[Callable[[Runs], None]]:
+    """A bar of the runs; Ctrl-C ends them in order."""
+    from napari_vidrecon.cli.report import Progress, StopRequest
+
+    with Progress(label, 0, "runs") as progress, StopRequest("the bookkeeping") as stop:
+
+        def on_progress(runs: Runs) -> None:
+            progress.total = runs.total
+            progress.update(runs.done, runs.label)
+            stop.check()
+
+        try:
+            yield on_progress
+        except KeyboardInterrupt:
+            raise stop.stopped(
+                f"stopped; finished runs are kept in {out}, and the same command goes on from there"
+            ) from None
 
 
 def _conduct(
@@ -114,33 +174,20 @@ def _conduct(
     json: bool,
 ) -> None:
     from napari_vidrecon.cli import report
-    from napari_vidrecon.cli.report import Progress, StopRequest
     from napari_vidrecon.studies.conducting import conduct
-    from napari_vidrecon.studies.runs.running import Progress as Runs
 
     label = chosen[0].name if len(chosen) == 1 else "studies"
-    with Progress(label, 0, "runs") as progress, StopRequest("the bookkeeping") as stop:
-
-        def on_progress(runs: Runs) -> None:
-            progress.total = runs.total
-            progress.update(runs.done, runs.label)
-            stop.check()
-
-        try:
-            written = conduct(
-                chosen,
-                plan,
-                out,
-                scheduler=scheduler,
-                workers=workers,
-                device=device,
-                on_progress=on_progress,
-                on_written=None if json else _tell,
-            )
-        except KeyboardInterrupt:
-            raise stop.stopped(
-                f"stopped; finished runs are kept in {out}, and the same command goes on from there"
-            ) from None
+    with _progress_of(label, out) as on_progress:
+        written = conduct(
+            chosen,
+            plan,
+            out,
+            scheduler=scheduler,
+            workers=workers,
+            device=device,
+            on_progress=on_progress,
+            on_written=None if json else _tell,
+        )
     if json:
         report.print_json({"simulated": plan.simulated, "studies": _as_json(written)})
 

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.errors import ConfigError, one_line
 from napari_vidrecon.storage import claimed, disk_errors, recover_folder
 from napari_vidrecon.studies.page import PAGE, gallery_page, require_own_page, write_outcome, write_page
 from napari_vidrecon.studies.runs.published_results import NOTE, open_published
@@ -16,6 +17,7 @@ from napari_vidrecon.studies.runs.run_spec import RUNS_FOLDER, RunSpec, RunStore
 from napari_vidrecon.studies.runs.running import Progress, run_all
 from napari_vidrecon.studies.study import Outcome, Plan, Study
 
+MOST_DIGITS = 6
 REQUIRED = ("pandas", "pyarrow", "pingouin", "statsmodels", "distributed")
 
 
@@ -39,6 +41,70 @@ class Written:
     page: Path
     outcome: Outcome
     computed: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several equal parts of the runs of some studies, for machines that share nothing but a folder.
+
+    Parameters
+    ----------
+    number
+        Which part, 1 to `of`.
+    of
+        Parts in all.
+    """
+
+    number: int
+    of: int
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read "2/8".
+
+        Parameters
+        ----------
+        text
+            As it was given.
+
+        Returns
+        -------
+        Self
+            The part.
+
+        Raises
+        ------
+        ConfigError
+            No such part.
+        """
+        number, slash, of = text.partition("/")
+        # As many digits as could ever be meant: int() takes a long time over millions of them.
+        known = slash and all(each.isdecimal() and len(each) <= MOST_DIGITS for each in (number, of))
+        if not known or not 1 <= int(number) <= int(of):
+            raise ConfigError(f"--shard: expected a part and how many there are, such as 2/8, found {one_line(text)!r}")
+        return cls(int(number), int(of))
+
+    def of_runs(self, runs: Mapping[Path, RunSpec]) -> dict[Path, RunSpec]:
+        """Its runs; each run belongs to exactly one part, the same on every machine."""
+        # A folder's name is a hash of the run: in its order, no part gets all of the longest.
+        return {folder: runs[folder] for folder in sorted(runs)[self.number - 1 :: self.of]}
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a part of the runs came to.
+
+    Parameters
+    ----------
+    computed
+        Runs computed by this call.
+    finished, total
+        Runs of all parts that are there, and that there are to be.
+    """
+
+    computed: int
+    finished: int
+    total: int
 
 
 def require_libraries() -> None:
@@ -162,6 +228,44 @@ def conduct(
         if len(studies) > 1:
             _write_gallery(studies, plan, written, out)
     return written
+
+
+def compute_shard(
+    studies: Sequence[Study],
+    plan: Plan,
+    out: Path,
+    shard: Shard,
+    *,
+    workers: int | None = None,
+    device: str = "auto",
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Computed:
+    """Run what is missing of one part of some studies, and measure nothing; other parts may run at the same time.
+
+    Parameters
+    ----------
+    studies, plan, out, workers, device, on_progress
+        As for `conduct`, which measures and writes once all parts are there.
+    shard
+        Which part.
+
+    Returns
+    -------
+    Computed
+        Runs done here, and how many of all are there.
+
+    Raises
+    ------
+    VidreconError
+        An input is at fault, or a run failed.
+    """
+    require_libraries()
+    for mouse in plan.mice:
+        mouse.require_readable()
+    store = RunStore(out)
+    runs = grid(studies, plan, store)
+    computed = run_all(shard.of_runs(runs), workers=workers, device=device, on_progress=on_progress)
+    return Computed(computed, sum(store.has(folder.stem) for folder in runs), len(runs))
 
 
 @contextlib.contextmanager

@@ -61,6 +61,12 @@ def test_an_unknown_study_or_scale_is_refused(vidrecon) -> None:
     assert_refused(vidrecon("study", "ablation", "--scale", "huge"), "huge", "quick", "paper")
 
 
+def test_a_part_is_refused_where_there_is_none_and_where_a_scheduler_shares_out(vidrecon, tmp_path) -> None:
+    assert_refused(vidrecon("study", "ablation", "--shard", "9/8", "--out", tmp_path), "--shard", "2/8", "'9/8'")
+    answer = vidrecon("study", "ablation", "--shard", "1/8", "--scheduler", "tcp://a:1", "--out", tmp_path)
+    assert_refused(answer, "--shard", "--scheduler")
+
+
 def test_one_mouse_needs_all_its_files(vidrecon, small_session_folder) -> None:
     assert_refused(vidrecon("study", "ablation", "--session", small_session_folder), "--encoder", "--mask", "together")
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from napari_vidrecon.errors import MaskError, StorageError
+from napari_vidrecon.errors import ConfigError, MaskError, StorageError
 from napari_vidrecon.storage import claimed
 from napari_vidrecon.storage.writing import InUseError
-from napari_vidrecon.studies.conducting import conduct, grid
+from napari_vidrecon.studies import conducting
+from napari_vidrecon.studies.conducting import Shard, compute_shard, conduct, grid
 from napari_vidrecon.studies.experiments.ablation import ABLATION
 from napari_vidrecon.studies.runs.run_spec import RunStore
 from napari_vidrecon.studies.study import Outcome, Plan, Study
@@ -44,6 +45,31 @@ def test_studies_that_were_computed_before_are_only_measured_and_written(
 def test_runs_that_two_studies_need_are_in_the_grid_once(tiny_plan, shared_store, standard) -> None:
     both, one = (grid(studies, tiny_plan, shared_store) for studies in ([ABLATION, standard], [ABLATION]))
     assert both == one
+
+
+@pytest.mark.parametrize("parts", [1, 3, 4, 9])
+def test_every_run_belongs_to_one_part_and_parts_differ_by_one_run_at_most(tiny_plan, shared_store, parts) -> None:
+    runs = grid([ABLATION], tiny_plan, shared_store)
+    shares = [Shard(number, parts).of_runs(runs) for number in range(1, parts + 1)]
+    assert sorted(folder for share in shares for folder in share) == sorted(runs)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_a_part_computes_its_runs_and_measures_nothing(tiny_plan, standard, tmp_path, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(conducting, "run_all", lambda runs, **how: asked.append(list(runs)) or len(runs))
+    done = [compute_shard([standard], tiny_plan, tmp_path, Shard(number, 3)) for number in (1, 2, 3)]
+    assert sorted(folder for share in asked for folder in share) == sorted(
+        grid([standard], tiny_plan, RunStore(tmp_path))
+    )
+    assert [(each.computed, each.finished, each.total) for each in done] == [(2, 0, 4), (1, 0, 4), (1, 0, 4)]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", "3", "0/4", "5/4", "1/x", "-1/4", "1/4/4", "1/" + "9" * 5000])
+def test_a_part_that_there_is_not_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="--shard: expected a part and how many there are, such as 2/8, found"):
+        Shard.read(text)
 
 
 def test_the_same_mouse_under_another_name_finds_its_runs_again(tiny_plan, shared_store, standard) -> None:
