@@ -23,6 +23,7 @@ VERBS = (
     "train",
     "mask",
     "decoder",
+    "prior",
     "live",
     "calibrate",
     "rf",

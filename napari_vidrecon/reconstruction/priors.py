@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import inspect
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     import torch
 
 NATURAL = "natural"
-"""The prior of this package, `spectral_prior.py`; its settings are `composition.NaturalPrior`."""
+"""The usual prior, `spectral_prior.py`; its settings are `composition.NaturalPrior`."""
+OWN = {"denoiser": ("napari_vidrecon.reconstruction.denoiser", "DenoiserPrior")}
+"""Module and class of the others of this package, by name; they come in as those of other packages do."""
 
 
 class MoviePrior(Protocol):
@@ -35,6 +38,48 @@ class MoviePrior(Protocol):
         """Whitened coefficients of a movie (frames, rows, columns), grey levels about 0; undoes `synthesis`."""
 
 
+class CorrectedPrior:
+    """What a `MoviePrior` derives from, too, if there is more to it than a Gaussian."""
+
+    def correction(self, coefficients: torch.Tensor, level: float, done: float, seed: int) -> torch.Tensor | None:
+        """What is added to the slope of the Gaussian's negative logarithm at every step; None: nothing.
+
+        Parameters
+        ----------
+        coefficients
+            Whitened, of the present movie.
+        level
+            Grey level that movies lie about.
+        done
+            0 at the first step, 1 at the last.
+        seed
+            Of the run.
+
+        Returns
+        -------
+        torch.Tensor | None
+            As `coefficients`.
+        """
+        return None
+
+    def finished(self, movie: torch.Tensor, level: float) -> torch.Tensor:
+        """The movie that is shown after the last step.
+
+        Parameters
+        ----------
+        movie
+            (frames, rows, columns) grey levels, the most probable one under Gaussian and `correction`.
+        level
+            Grey level that movies lie about.
+
+        Returns
+        -------
+        torch.Tensor
+            As `movie`.
+        """
+        return movie
+
+
 class NoSettings(Settings):
     """For a prior that has none."""
 
@@ -51,12 +96,21 @@ class Prior(ABC):
     ----------
     settings_class
         Numbers, texts, and yes or no. `--set prior.FIELD=VALUE` and the window's form are made from them.
+    of_movies
+        Settings that are those of the session's movies where they were not changed, each with the name of the field of
+        `MovieStatistics` that it takes.
     """
 
     settings_class: ClassVar[type[Settings]] = NoSettings
+    of_movies: ClassVar[dict[str, str]] = {}
 
     def __init__(self, **settings: Any) -> None:
         self.settings: Any = self.settings_class(**settings)
+
+    @property
+    def content(self) -> str:
+        """Hash of what decides beside code and settings, such as a file; empty where nothing does."""
+        return ""
 
     @abstractmethod
     def build(self, shape: tuple[int, int, int], frame_rate_hz: float, like: torch.Tensor) -> MoviePrior:
@@ -95,16 +149,16 @@ DOOR: Door[type[Prior]] = Door(
 
 def prior_names() -> list[str]:
     """Every prior that can be used; a line says which packages are broken."""
-    return [NATURAL, *DOOR.usable([NATURAL])]
+    return [NATURAL, *OWN, *DOOR.usable([NATURAL, *OWN])]
 
 
 def prior_named(name: str) -> type[Prior]:
-    """A prior of another package.
+    """A prior of another package, or one of ours that comes in by the same door.
 
     Parameters
     ----------
     name
-        Of its entry point.
+        Of its entry point, or a key of `OWN`.
 
     Returns
     -------
@@ -116,9 +170,12 @@ def prior_named(name: str) -> type[Prior]:
     ConfigError
         There is none, or the package that brings it is broken; the message names it.
     """
+    if name in OWN:
+        module, kind = OWN[name]
+        return getattr(importlib.import_module(module), kind)
     found = DOOR.part(name)
     if found is None:
-        known = ", ".join(dict.fromkeys([NATURAL, *DOOR.names]))
+        known = ", ".join(dict.fromkeys([NATURAL, *OWN, *DOOR.names]))
         raise ConfigError(f"prior {shown(name)}: expected one of {known}; or is a package missing that brings it?")
     return found
 
@@ -195,9 +252,13 @@ def build_prior(
     return prior
 
 
-def prior_identity(name: str) -> dict[str, str]:
-    """What tells versions of another package's prior apart: the package, and a hash of the file that defines it."""
+def prior_identity(name: str, settings: dict[str, Any]) -> dict[str, str]:
+    """What tells versions of a prior apart: the package, a hash of the file that defines it, and what else decides."""
     prior = prior_named(name)
+    content = prior(**settings).content
+    if name in OWN:
+        return {"name": name, "content": content}
     file = inspect.getsourcefile(prior)
-    content = Path(file).read_bytes() if file else b""
-    return {"name": name, "package": one_line(DOOR.package(name)), "sha256": hashlib.sha256(content).hexdigest()}
+    code = Path(file).read_bytes() if file else b""
+    told = {"name": name, "package": one_line(DOOR.package(name)), "sha256": hashlib.sha256(code).hexdigest()}
+    return {**told, "content": content} if content else told

@@ -397,7 +397,7 @@ def _planned(inputs: RunInputs) -> Run:
         decisive["mask"] = content_hash(own_mask.alpha)
         decisive["mice"] = [each.decisive(inputs.target) for each in mice]
     if config.outside_prior:
-        decisive["prior"] = prior_identity(config.outside_prior)
+        decisive["prior"] = prior_identity(config.outside_prior, stated.values["prior_settings"])
     if goal.neurons.weights is not None:
         decisive["neurons"]["weights"] = content_hash(goal.neurons.weights)
     if decoder is not None:

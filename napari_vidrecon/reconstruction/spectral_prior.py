@@ -12,6 +12,7 @@ from scipy.fft import dct
 
 from napari_vidrecon.encoders.encoder import Traits
 from napari_vidrecon.reconstruction.composition import NaturalPrior, Spectral
+from napari_vidrecon.reconstruction.priors import prior_named
 from napari_vidrecon.sessions.session_statistics import PUBLIC_MOVIES, MovieStatistics
 from napari_vidrecon.settings import Chosen
 
@@ -112,6 +113,11 @@ def about_movies(
     prior = rule.prior
     if isinstance(prior, NaturalPrior):
         prior = _where_usual(prior, {"sd": movies.sd, "spatial_exponent": movies.spatial_exponent})
+    else:
+        kind = prior_named(prior.kind)
+        told = {name: getattr(movies, statistic) for name, statistic in kind.of_movies.items()}
+        settings = _where_usual(kind.settings_class(**prior.settings), told)
+        prior = prior.model_copy(update={"settings": settings.model_dump(mode="json")})
     levels = _where_usual(config, {"initial_level": movies.level, "padding_level": movies.level})
     stated = rule.model_copy(update={"prior_from": "stated", "prior": prior})
     return levels.model_copy(update={"update": stated}), movies

@@ -10,7 +10,7 @@ import torch
 from napari_vidrecon.reconstruction.chance import Draw
 from napari_vidrecon.reconstruction.composition import Momentum, NaturalPrior, Spectral
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.reconstruction.priors import MoviePrior, build_prior
+from napari_vidrecon.reconstruction.priors import CorrectedPrior, MoviePrior, build_prior
 from napari_vidrecon.reconstruction.spectral_prior import NaturalSpectrum, SpectralPrior
 from napari_vidrecon.settings import of_kind
 
@@ -152,6 +152,7 @@ class SpectralUpdate:
         self.config, self.prior, self._drawn = config, prior, drawn
         self._rule = of_kind(config.update, Spectral, "update")
         self._centre = drawn
+        self._corrected = prior if isinstance(prior, CorrectedPrior) else None
         self._screen = (slice(None), *screen)
         self._mask: torch.Tensor | None = None
         nothing = torch.zeros_like(prior.deviations)
@@ -166,13 +167,17 @@ class SpectralUpdate:
         slope = self.prior.adjoint(pull) + coefficients
         if self._centre is not None:
             slope = slope - self._centre
+        if self._corrected is not None:
+            done = step / max(self.config.steps - 1, 1)
+            more = self._corrected.correction(coefficients, self.config.initial_level, done, self.config.seed)
+            slope = slope if more is None else slope + more
         momentum = rule.momentum * momentum + (1.0 - rule.momentum) * slope
         second = rule.second_momentum * second + (1.0 - rule.second_momentum) * slope**2
         size = (second / (1.0 - rule.second_momentum**t)).sqrt() + torch.finfo(second.dtype).eps
         rate = learning_rate(self.config, step) / (1.0 - rule.momentum**t)
         coefficients = coefficients - rate * momentum / size
         self.state = {"coefficients": coefficients, "momentum": momentum, "second_moment": second}
-        return self._on_canvas(video, coefficients)
+        return self._on_canvas(video, coefficients, last=t == self.config.steps)
 
     def restrict_to(self, video: torch.Tensor, mask: torch.Tensor, blank: torch.Tensor) -> torch.Tensor:
         self._mask = mask[self._screen[1:]]
@@ -188,8 +193,11 @@ class SpectralUpdate:
     def _free_movie(self, coefficients: torch.Tensor) -> torch.Tensor:
         return self.config.initial_level + self.prior.synthesis(coefficients)
 
-    def _on_canvas(self, video: torch.Tensor, coefficients: torch.Tensor) -> torch.Tensor:
-        movie = self._free_movie(coefficients).clamp(0.0, 255.0)
+    def _on_canvas(self, video: torch.Tensor, coefficients: torch.Tensor, *, last: bool = False) -> torch.Tensor:
+        movie = self._free_movie(coefficients)
+        if last and self._corrected is not None and self._drawn is None:
+            movie = self._corrected.finished(movie, self.config.initial_level)
+        movie = movie.clamp(0.0, 255.0)
         if self._mask is not None:
             movie = torch.where(self._mask, movie, video[self._screen])
         changed = video.clone()

@@ -14,7 +14,7 @@ from outside_packages import WHITE
 import napari_vidrecon as vr
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.reconstruction.priors import NATURAL, prior_names
+from napari_vidrecon.reconstruction.priors import NATURAL, OWN, prior_names
 from napari_vidrecon.reconstruction.recipe import Recipe
 from napari_vidrecon.reconstruction.run import plan_run
 from napari_vidrecon.reconstruction.scripts import command_words, python_text, script_of_folder
@@ -45,7 +45,7 @@ def test_fingerprints_from_before_there_were_other_priors_stay(preset):
 
 
 def test_its_settings_are_its_own_and_complete(white):
-    assert prior_names() == [NATURAL, "white"]
+    assert prior_names() == [NATURAL, *OWN, "white"]
     config = fast(prior="white", prior_settings={"sd": "50"})
     assert config.update.prior.settings == {"sd": 50.0, "flipped": False}
     assert ReconstructionConfig.model_validate_json(config.model_dump_json()) == config
@@ -62,7 +62,7 @@ def test_its_settings_are_its_own_and_complete(white):
     [
         ({"prior": "white", "prior_settings": {"sd": -1}}, r"prior\.sd: input should be greater than 0"),
         ({"prior": "white", "prior_settings": {"size": 1}}, r"prior\.size: extra inputs"),
-        ({"prior": "pink"}, "prior 'pink': expected one of natural, white; or is a package missing"),
+        ({"prior": "pink"}, "prior 'pink': expected one of natural, denoiser, white; or is a package missing"),
         ({"prior_settings": {"sd": 1}}, "prior_settings: with natural it must be none"),
         ({"prior": "white", "update": "momentum", "surround": "grey"}, "prior: with momentum it must be natural"),
     ],

@@ -220,7 +220,7 @@ class Keys:
             "ensemble": spec.ensemble if len(spec.encoders) > 1 else "single",
         }
         if spec.config.outside_prior:
-            decisive["prior"] = prior_identity(spec.config.outside_prior)
+            decisive["prior"] = prior_identity(spec.config.outside_prior, spec.config.values["prior_settings"])
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:KEY_LETTERS]
 
     def _shown(self, spec: RunSpec, session: Session) -> Any:

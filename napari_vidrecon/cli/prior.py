@@ -1,0 +1,156 @@
+"""`vidrecon prior train`: a denoiser of movies, which `--set prior=denoiser` holds reconstructions against."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_vidrecon.cli.options import Json, Overwrite, SaveEvery, Set
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from napari_vidrecon.reconstruction.denoiser_training import DenoiserRecipe
+
+WHAT = "train"
+SCORED_MOVIES = 6
+SCORED_SEED = 500_000
+"""Added to the seed: of movies to score on."""
+FEWEST_GAIN_DB = 0.3
+CHECKPOINT_SUFFIX = ".checkpoint"
+
+
+def prior(
+    what: Annotated[str, typer.Argument(metavar="train", help="What to do.")],
+    films: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FOLDER]", help="Films to learn from too, as .npy, TIFF, GIF or any film that ffmpeg reads."
+        ),
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option(metavar="FILE.safetensors", help="Denoiser to write.")],
+    set_: Set = None,
+    save_every: SaveEvery = 30.0,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Train a learned prior of movies.
+
+    A small network learns what movies are like beyond their spectrum: from movies that it makes, of drifting surfaces
+    and things that pass, and from films of yours. Don't give it what you reconstruct. A training that was stopped goes
+    on where it was. Use it with: --preset best --set prior=denoiser --set prior.file=FILE
+    """
+    import torch
+
+    from napari_vidrecon.cli import inputs, report
+    from napari_vidrecon.cli.options import checked, parse_settings
+    from napari_vidrecon.cli.report import Progress, StopRequest, duration_text
+    from napari_vidrecon.errors import ConfigError, StorageError
+    from napari_vidrecon.reconstruction.denoiser import DENOISER_SUFFIX
+    from napari_vidrecon.reconstruction.denoiser_training import DenoiserRecipe, DenoiserTraining, Spoiler, gains_db
+
+    if what != WHAT:
+        raise ConfigError(f"vidrecon prior: expected train, found {what!r}; as in: vidrecon prior train --out FILE")
+    if out.suffix != DENOISER_SUFFIX:
+        raise StorageError(f"{out}: expected a denoiser's name ending in {DENOISER_SUFFIX}, found '{out.suffix}'")
+    inputs.require_free(out, overwrite, "the denoiser")
+    recipe = checked(DenoiserRecipe, parse_settings("--set", set_ or [], DenoiserRecipe))
+    given, source = opened_films(films, recipe)
+    training = DenoiserTraining(recipe, given, source)
+    checkpoint = out.with_suffix(CHECKPOINT_SUFFIX)
+    if checkpoint.exists():
+        training.go_on_from(checkpoint)
+    kept, began = time.monotonic(), time.monotonic()
+    with Progress("prior", recipe.steps, done=training.step) as progress, StopRequest() as stop:
+        while training.step < recipe.steps:
+            share = training.advance()
+            progress.update(training.step, f"error {share:.3f} of the spectral filter's")
+            if stop.asked or time.monotonic() - kept > save_every:
+                training.keep(checkpoint)
+                kept = time.monotonic()
+            if stop.asked and training.step < recipe.steps:
+                raise stop.stopped(
+                    f"stopped after step {training.step} of {recipe.steps}; what is learned is kept in {checkpoint}, "
+                    "and the same command goes on from there"
+                )
+        denoiser = training.denoiser()
+        denoiser.save(out)
+        checkpoint.unlink(missing_ok=True)
+        unseen = recipe.model_copy(update={"seed": recipe.seed + SCORED_SEED, "movies": SCORED_MOVIES})
+        gains = gains_db(denoiser, Spoiler(unseen), SCORED_MOVIES)
+    parameters = sum(each.numel() for each in denoiser.network.parameters())
+    values = {
+        "out": out,
+        "steps": training.step,
+        "films": source,
+        "parameters": parameters,
+        "bytes": out.stat().st_size,
+        "gain_db": gains,
+        "torch": torch.__version__,
+    }
+    low = all(gain < FEWEST_GAIN_DB for gain in gains.values())
+    report.answer(
+        json,
+        values,
+        f"prior of movies -> {out}",
+        [
+            ("learned from", f"made movies{f' and {len(given)} films of {films}' if given else ''}"),
+            ("steps", f"{training.step} in {duration_text(time.monotonic() - began)}"),
+            ("file", f"{out.stat().st_size / 1e6:.1f} MB, {parameters} weights"),
+            *[(_noise(name), f"{gain:+.2f} dB beside the spectral filter") for name, gain in gains.items()],
+            *([("", "too little to help: train longer, with --set steps=N")] if low else []),
+        ],
+    )
+
+
+def _noise(name: str) -> str:
+    return "seen by neurons" if name == "neurons" else f"noise of {name} grey levels"
+
+
+def opened_films(folder: Path | None, recipe: DenoiserRecipe) -> tuple[list[np.ndarray], str]:
+    """A user's films at the recipe's size, and what they are in one word.
+
+    Parameters
+    ----------
+    folder
+        Where they lie; None: none are given.
+    recipe
+        Size of the movies.
+
+    Returns
+    -------
+    tuple[list[np.ndarray], str]
+        Each (frames, rows, columns) uint8, and a hash of all; none and "" without a folder.
+
+    Raises
+    ------
+    StorageError
+        The folder is not there, holds no film, or one that cannot be read.
+    """
+    import hashlib
+    from dataclasses import replace
+
+    import numpy as np
+
+    from napari_vidrecon.errors import StorageError
+    from napari_vidrecon.sessions.screen import USUAL_SCREEN
+    from napari_vidrecon.sessions.stimuli.stimulus import MovieFile
+
+    if folder is None:
+        return [], ""
+    if not folder.is_dir():
+        raise StorageError(f"{folder}: expected a folder of films, found none")
+    screen = replace(USUAL_SCREEN, rows=recipe.rows, cols=recipe.columns)
+    films, digest = [], hashlib.sha256()
+    for file in sorted(each for each in folder.iterdir() if each.is_file() and not each.name.startswith(".")):
+        film = np.rint(MovieFile(file, screen=screen).video()).clip(0, 255).astype(np.uint8)
+        if len(film) >= recipe.frames:
+            films.append(film)
+            digest.update(film.tobytes())
+    if not films:
+        raise StorageError(f"{folder}: expected films of at least {recipe.frames} frames, found none")
+    return films, digest.hexdigest()
