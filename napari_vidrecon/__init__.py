@@ -14,6 +14,7 @@ from napari_vidrecon.version import __version__
 if TYPE_CHECKING:
     from napari_vidrecon import metrics as metrics
     from napari_vidrecon.analysis import postprocess as postprocess
+    from napari_vidrecon.analysis.brain_adds import what_the_brain_adds as what_the_brain_adds
     from napari_vidrecon.analysis.ensembles import Calibration as Calibration
     from napari_vidrecon.analysis.ensembles import calibrate_uncertainty as calibrate_uncertainty
     from napari_vidrecon.analysis.receptive_field_mapping import map_receptive_fields as map_receptive_fields
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.several_mice import mouse_that_saw as mouse_that_saw
     from napari_vidrecon.sessions.folds import perceptual_hash as perceptual_hash
     from napari_vidrecon.sessions.importing.importer import import_recording as import_recording
+    from napari_vidrecon.sessions.repeats import clips_shown as clips_shown
     from napari_vidrecon.sessions.repeats import repeats_of as repeats_of
     from napari_vidrecon.sessions.repeats import trials_showing as trials_showing
     from napari_vidrecon.sessions.sample import find_sample as find_sample
@@ -83,6 +85,7 @@ _HOME = {
     "Trial": "napari_vidrecon.sessions.session",
     "VidreconError": "napari_vidrecon.errors",
     "calibrate_uncertainty": "napari_vidrecon.analysis.ensembles",
+    "clips_shown": "napari_vidrecon.sessions.repeats",
     "evidence_of_a_movie": "napari_vidrecon.reconstruction.evidence",
     "find_sample": "napari_vidrecon.sessions.sample",
     "fit_decoder": "napari_vidrecon.reconstruction.decoder_fitting",
@@ -100,6 +103,7 @@ _HOME = {
     "stimulus_trial": "napari_vidrecon.sessions.stimuli.stimulus",
     "train_encoder": "napari_vidrecon.encoders.training.training_run",
     "trials_showing": "napari_vidrecon.sessions.repeats",
+    "what_the_brain_adds": "napari_vidrecon.analysis.brain_adds",
 }
 _MODULES = {"metrics": "napari_vidrecon.metrics", "postprocess": "napari_vidrecon.analysis.postprocess"}
 

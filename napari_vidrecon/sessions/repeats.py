@@ -100,6 +100,50 @@ def trials_showing(session: Session, clip: int | Trial) -> list[int]:
     return [trial_id for trial_id in session.labelled if trial_id == own or shows_it(trial_id)]
 
 
+def clips_shown(session: Session, least: int = 2) -> list[list[int]]:
+    """Trials with recorded activity by the clip that they show, found by its content.
+
+    Parameters
+    ----------
+    session
+        Whose trials are looked through.
+    least
+        Presentations a clip; clips that were shown less often are left out.
+
+    Returns
+    -------
+    list[list[int]]
+        Ids, ascending, a list a clip; grey screens and trials without a movie are none.
+
+    Raises
+    ------
+    SessionError
+        A video cannot be read.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> session = vr.open_session(vr.find_sample().session)
+    >>> vr.clips_shown(session), vr.clips_shown(session, least=1)[:2]
+    ([], [[0], [1]])
+    """
+    found: list[tuple[np.ndarray, list[int]]] = []
+    for trial_id in session.labelled:
+        if not session.has_movie(trial_id):
+            continue
+        movie = session.stored_video(trial_id)
+        probes = _probed(movie)
+        if np.std(probes, dtype=np.float64) < LEAST_CHANGE and np.std(movie, dtype=np.float64) < LEAST_CHANGE:
+            continue
+        for known, ids in found:
+            if same_clip(known, probes) and same_clip(session.stored_video(ids[0]), movie):
+                ids.append(trial_id)
+                break
+        else:
+            found.append((probes, [trial_id]))
+    return [ids for _, ids in found if len(ids) >= least]
+
+
 def _probed(movie: np.ndarray) -> np.ndarray:
     rows, columns = (
         np.linspace(0, length - 1, count + 2).astype(int)[1:-1]

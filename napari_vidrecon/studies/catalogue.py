@@ -9,6 +9,7 @@ from typing import Any
 from napari_vidrecon.doors import Door
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.studies.experiments.ablation import ABLATION
+from napari_vidrecon.studies.experiments.brain_adds import BRAIN_ADDS
 from napari_vidrecon.studies.experiments.controls import CONTROLS_STUDY
 from napari_vidrecon.studies.experiments.correlates import CORRELATES
 from napari_vidrecon.studies.experiments.duplicates import DUPLICATES
@@ -31,6 +32,7 @@ STUDIES: tuple[Study, ...] = (
     VARIATIONS,
     CONTROLS_STUDY,
     ERROR_MAPS,
+    BRAIN_ADDS,
     GAUSSIAN_NOISE,
     GRATINGS,
     RECEPTIVE_FIELDS,

@@ -1,0 +1,108 @@
+"""What the brain adds is coloured where it was planted; noise, and a fault that recurs, are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+import napari_vidrecon as vr
+from napari_vidrecon.analysis.brain_adds import Presented, beyond_chance, discoveries, surrogate
+from napari_vidrecon.errors import ConfigError
+
+MASK = np.zeros((36, 64), bool)
+MASK[10:26, 20:44] = True
+PLANTED = np.s_[10:22, 14:20, 26:32]
+
+
+def smooth_noise(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """SD 1, as smooth as reconstructions are."""
+    noise = gaussian_filter(rng.standard_normal((*shape, 28, 36, 64)), (*[0] * len(shape), 3, 2, 2))
+    return noise / noise.std()
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[Presented]:
+    """Nine clips, three presentations each: noise, faults of each clip, and a fault that is the same in all."""
+    rng = np.random.default_rng(3)
+    expected = 127.5 + 30 * smooth_noise(rng, 9, 1).repeat(3, axis=1)
+    faults = 8 * smooth_noise(rng, 9, 1) + 20 * smooth_noise(rng)[:1] - 0.2 * (expected - 127.5)
+    experienced = expected + faults + 6 * smooth_noise(rng, 9, 3)
+    return [Presented(*pair, f"clip {at}") for at, pair in enumerate(zip(expected, experienced, strict=True))]
+
+
+def planted(clips: list[Presented], grey_levels: float) -> list[Presented]:
+    first, *others = clips
+    experienced = first.experienced.copy()
+    experienced[:, *PLANTED] += grey_levels
+    return [Presented(first.expected, experienced), *others]
+
+
+def test_noise_and_faults_that_recur_are_not_coloured(clips) -> None:
+    added = beyond_chance(clips, MASK, q=0.1)
+    assert max(each.share for each in added) <= 0.01
+    p = np.concatenate([each.p[np.isfinite(each.p)] for each in added])
+    assert (p < 0.05).mean() == pytest.approx(0.05, abs=0.03)
+
+
+def test_without_other_clips_faults_of_the_encoder_are_coloured_too(clips) -> None:
+    assert np.mean([each.share for each in beyond_chance(clips, MASK, against="noise")]) > 0.2
+
+
+def test_what_was_planted_is_coloured_with_its_sign_and_little_else(clips) -> None:
+    first, *others = beyond_chance(planted(clips, -70.0), MASK)
+    inside = np.zeros(first.exceeds.shape, bool)
+    inside[PLANTED] = True
+    assert first.exceeds[inside].mean() > 0.7
+    assert first.exceeds[inside].sum() > 0.4 * first.exceeds.sum()
+    assert (first.shown[first.exceeds] < 0).mean() > 0.95
+    assert max(each.share for each in others) <= 0.01
+    assert "false discovery rate 0.1, BH" in first.sentence
+
+
+def test_the_interval_holds_the_mean_and_needs_two_presentations(clips) -> None:
+    many = beyond_chance(clips, MASK)[0]
+    assert (many.low[:, MASK] < many.difference[:, MASK]).all()
+    once = [Presented(clip.expected[:1], clip.experienced[:1]) for clip in clips]
+    assert np.isnan(beyond_chance(once, MASK)[0].low).all()
+    with pytest.raises(ConfigError, match="at least 2 presentations"):
+        beyond_chance(once, MASK, against="noise")
+
+
+def test_flipped_signs_of_many_presentations_are_a_null_of_noise_alone() -> None:
+    rng = np.random.default_rng(0)
+    still = np.full((6, 28, 36, 64), 127.5)
+    noise = Presented(still, still + smooth_noise(rng, 6))
+    more = Presented(still, still + smooth_noise(rng, 6) + 3.0)
+    nothing, something = beyond_chance([noise, more], MASK, against="noise")
+    assert nothing.share < 0.15
+    assert something.share > 0.9
+
+
+def test_too_few_clips_are_refused_in_a_line_that_says_how_many_it_takes(clips) -> None:
+    with pytest.raises(ConfigError, match=r"at least 3 other clips .* found 2"):
+        beyond_chance(clips[:3], MASK)
+
+
+def test_any_dependence_costs_discoveries() -> None:
+    p = np.concatenate([np.full(10, 1e-4), np.linspace(0.01, 1, 90), [np.nan]])
+    assert discoveries(p, 0.1, "bh").sum() >= discoveries(p, 0.1, "by").sum() >= 10
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        discoveries(p, 1.5)
+
+
+def test_a_surrogate_keeps_the_residuals_at_another_time(small_session_folder, small_encoder_file) -> None:
+    trial = vr.open_session(small_session_folder).trial(0).part(0, 40)
+    encoder = vr.load_encoder(small_encoder_file, device="cpu")
+    (made,) = surrogate([trial], [encoder], 10)
+    expected = encoder.predict(trial.video, trial.behavior, trial.pupil_center)
+    positive = made.responses > 0
+    shifted = np.roll(trial.responses - expected, 10, axis=1)
+    np.testing.assert_allclose((made.responses - expected)[positive], shifted[positive], atol=1e-3)
+
+
+def test_a_session_without_repeats_is_told_in_one_line(small_session_folder, small_encoder_file) -> None:
+    session = vr.open_session(small_session_folder)
+    encoder, mask = vr.load_encoder(small_encoder_file, device="cpu"), vr.AlphaMask(MASK.astype(np.float32))
+    with pytest.raises(ConfigError, match="shown at least twice, found none"):
+        vr.what_the_brain_adds(session, [encoder], mask)
