@@ -1,6 +1,7 @@
 """Kill a training at a random moment, again and again: does it resume to the same bits?
 
     python benchmarks/training_resume.py --architecture compact --times 10
+    python benchmarks/training_resume.py --times 6 --processes 2      # two processes at each training
 
 Each round starts a training in a process of its own, kills it (`kill -9`) at a random step, and lets the same command
 go on; the encoder must hold the same bits as that of a training that was left alone. One round in two is killed
@@ -19,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -40,13 +42,14 @@ SMALL_RECIPES = {
 SMALL_MOUSE = ("--neurons", "60", "--trials", "8", "--validation-trials", "2", "--test-trials", "0", "--frames", "90")
 SAVE_EVERY_SECONDS = 0.2
 LONGEST_SECONDS = 600.0
+LAST_SHARE = 0.3
 
 
-def command(session: Path, out: Path, architecture: str, steps: int) -> list[str]:
+def command(session: Path, out: Path, architecture: str, steps: int, processes: int = 1) -> list[str]:
     """The training as a command."""
     settings = [word for setting in SMALL_RECIPES[architecture] for word in ("--recipe", setting)]
     words = ["train", session, "--out", out, "--architecture", architecture, *settings, "--steps", steps]
-    words += ["--save-every", SAVE_EVERY_SECONDS, "--device", "cpu", "--json"]
+    words += ["--save-every", SAVE_EVERY_SECONDS, "--device", "cpu", "--processes", processes, "--json"]
     return [sys.executable, "-m", "napari_vidrecon.cli", *map(str, words)]
 
 
@@ -59,6 +62,12 @@ def simulated(folder: Path) -> Path:
     """A small simulated mouse."""
     run([sys.executable, "-m", "napari_vidrecon.cli", "simulate", "--out", str(folder), *SMALL_MOUSE])
     return folder
+
+
+def last_losses(encoder: Path) -> float:
+    """Mean loss of the last steps of an encoder's training."""
+    curve = np.genfromtxt(encoder.with_suffix(".curve.csv"), delimiter=",", names=True)["loss"]
+    return float(curve[-max(int(LAST_SHARE * len(curve)), 1) :].mean())
 
 
 def steps_done(checkpoint: Path) -> int:
@@ -94,18 +103,25 @@ def main() -> int:
     parser.add_argument("--architecture", default="compact", choices=SMALL_RECIPES)
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--processes", type=int, default=1, help="that share the training; its loss is compared, too")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     arguments = parser.parse_args()
     random.seed(arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
         session = arguments.session or simulated(Path(folder) / "mouse")
         whole = Path(folder) / "whole.safetensors"
-        run(command(session, whole, arguments.architecture, arguments.steps))
+        run(command(session, whole, arguments.architecture, arguments.steps, arguments.processes))
+        losses = {arguments.processes: last_losses(whole)}
+        if arguments.processes > 1:
+            alone = Path(folder) / "alone.safetensors"
+            run(command(session, alone, arguments.architecture, arguments.steps))
+            losses[1] = last_losses(alone)
+            print(f"mean loss of the last {LAST_SHARE:.0%} of steps, by processes: {losses}", flush=True)
         good, rounds = 0, []
         for number in range(arguments.times):
             killed = Path(folder) / f"killed_{number}.safetensors"
             checkpoint = killed.with_name(f"{killed.stem}.training.safetensors")
-            words = command(session, killed, arguments.architecture, arguments.steps)
+            words = command(session, killed, arguments.architecture, arguments.steps, arguments.processes)
             left = []
             for _ in range(1 + number % 2):
                 now = left[-1] if left else 0
@@ -123,7 +139,16 @@ def main() -> int:
                 flush=True,
             )
     print(
-        json.dumps({"architecture": arguments.architecture, "same_bits": good, "of": arguments.times, "rounds": rounds})
+        json.dumps(
+            {
+                "architecture": arguments.architecture,
+                "processes": arguments.processes,
+                "losses": losses,
+                "same_bits": good,
+                "of": arguments.times,
+                "rounds": rounds,
+            }
+        )
     )
     return 0 if good == arguments.times else 1
 

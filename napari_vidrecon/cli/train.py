@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import signal
+import socket
+import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +18,16 @@ import typer
 
 from napari_vidrecon.cli.options import Json, Overwrite
 
+MOST_PROCESSES = 64
+PAUSE_S, GRACE_S = 0.1, 10.0
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_vidrecon.cli.report import StopRequest
     from napari_vidrecon.encoders.training.core import PretrainedCore
     from napari_vidrecon.encoders.training.instances import Instance
+    from napari_vidrecon.encoders.training.processes import Processes
     from napari_vidrecon.encoders.training.training_run import TrainingProgress
     from napari_vidrecon.encoders.training_recipe import TrainingRecipe
     from napari_vidrecon.sessions.session import Session
@@ -64,6 +75,16 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Instances of one ensemble differ in their seed.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps (compact, factorised: for each mouse).")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")] = "auto",
+    processes: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=MOST_PROCESSES,
+            help="Share every batch among N processes here, each with a GPU "
+            "of its own where there are some. On several machines start the command with torchrun instead.",
+        ),
+    ] = 1,
     save_every: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.0, help="At most this much work is lost if it is killed.")
     ] = 30.0,
@@ -84,9 +105,13 @@ def train(
     from napari_vidrecon.encoders.checkpoints import choose_device
     from napari_vidrecon.encoders.training.core import chosen_core
     from napari_vidrecon.encoders.training.instances import instance_paths, plan_instances
+    from napari_vidrecon.encoders.training.processes import Processes
     from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.sessions.session import open_session
 
+    together = Processes.of_environment()
+    if processes > 1 and together.count == 1:
+        raise typer.Exit(train_in_processes(processes))
     if thaw and core is None:
         raise ConfigError("--thaw: expected --core FILE beside it, found none; leave it out, or give a core")
     given = chosen_core(core, thaw)
@@ -122,8 +147,11 @@ def train(
                     device=chosen,
                     save_every=save_every,
                     finish=finish,
+                    processes=together,
                 )
             )
+    if not together.is_first:
+        return
     simulated = any(recording.simulated for recording in recordings)
     if json:
         report.print_json({**(answers[0] if instances == 1 else {"instances": answers}), "simulated": simulated})
@@ -228,6 +256,7 @@ def train_instance(
     device: Any,
     save_every: float,
     finish: bool,
+    processes: Processes,
 ) -> dict[str, Any]:
     """Train one encoder with a progress bar.
 
@@ -247,6 +276,8 @@ def train_instance(
         Seconds between two checkpoints.
     finish
         Write what a stopped training has learned, instead of going on with it.
+    processes
+        Those that share the training.
 
     Returns
     -------
@@ -293,6 +324,7 @@ def train_instance(
             provenance={"held_out_fold": instance.held_out_fold},
             checkpoint_seconds=save_every,
             finish=finish,
+            processes=processes,
             on_progress=on_progress,
         )
     except VidreconError as error:
@@ -323,3 +355,84 @@ def train_instance(
         "held_out_fold": instance.held_out_fold,
         "validation_correlation": correlation,
     }
+
+
+def train_in_processes(count: int) -> int:
+    """Start this command `count` times, as processes that share its trainings; the first tells what there is to tell.
+
+    Parameters
+    ----------
+    count
+        Processes.
+
+    Returns
+    -------
+    int
+        Exit code of the command.
+    """
+    from napari_vidrecon.encoders.training.processes import LAUNCHER
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    cores = str(max((os.cpu_count() or 1) // count, 1))
+    common = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    common[LAUNCHER] = str(os.getpid())
+    command = [sys.executable, "-m", "napari_vidrecon.cli", *sys.argv[1:]]
+    with contextlib.ExitStack() as stack:
+        said = [None, *(stack.enter_context(tempfile.TemporaryFile()) for _ in range(1, count))]
+        running = [
+            subprocess.Popen(
+                command,
+                env={"OMP_NUM_THREADS": cores, **os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                stdout=None if rank == 0 else subprocess.DEVNULL,
+                stderr=said[rank],
+                # Ctrl-C is handed on once, instead of reaching every process of the terminal.
+                start_new_session=True,
+            )
+            for rank in range(count)
+        ]
+
+        def hand_on(number: int, _frame: object) -> None:
+            for each in running:
+                with contextlib.suppress(ProcessLookupError):
+                    each.send_signal(number)
+
+        before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            while all(each.poll() is None for each in running):
+                time.sleep(PAUSE_S)
+            _wait_for_all(running)
+        finally:
+            for each in running:
+                if each.poll() is None:
+                    each.kill()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        codes = [each.wait() for each in running]
+        if codes[0] < 0 or (not codes[0] and any(codes)):
+            _tell_of(codes, said)
+            return 1
+        return codes[0]
+
+
+def _wait_for_all(running: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Once one has ended all do, in order or because they miss it; one that waits for it in vain is ended."""
+    last = time.monotonic() + GRACE_S
+    while any(each.poll() is None for each in running) and time.monotonic() < last:
+        time.sleep(PAUSE_S)
+    for each in running:
+        if each.poll() is None:
+            each.terminate()
+
+
+def _tell_of(codes: Sequence[int], said: Sequence[Any]) -> None:
+    """One line about the process that failed, with the last that it said."""
+    rank = next(rank for rank, code in enumerate(codes) if code)
+    words = ""
+    if said[rank] is not None:
+        said[rank].seek(0)
+        words = said[rank].read().decode("utf-8", "replace").strip().rpartition("\n")[2]
+    ended = f"killed by signal {-codes[rank]}" if codes[rank] < 0 else f"exit code {codes[rank]}"
+    kept = "the same command goes on from the last checkpoint"
+    print(f"vidrecon: process {rank + 1} of {len(codes)} ended ({ended}); {kept}. {words}".rstrip(), file=sys.stderr)

@@ -26,6 +26,7 @@ from napari_vidrecon.encoders.training.checkpoint import (
 )
 from napari_vidrecon.encoders.training.core import PretrainedCore
 from napari_vidrecon.encoders.training.losses import Answer, Teacher, distilled_weight, poisson_loss
+from napari_vidrecon.encoders.training.processes import Processes
 from napari_vidrecon.encoders.training.samples import SessionSamples
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
 
 TRAINING_TIER = "train"
+PROCESS_APART = 2**40
+"""Keeps the dropout of one process apart from another's."""
 MEMORY_SHARE = 0.4
 """Of the memory that is free at the start; trials are kept in it, and read again beyond it."""
 
@@ -154,6 +157,8 @@ class Trainer:
         How the module is built and run; default: the recipe's.
     core
         What other mice trained, instead of one that learns from nothing.
+    processes
+        Those that share this training; default: this one alone.
 
     Attributes
     ----------
@@ -179,13 +184,17 @@ class Trainer:
         teachers: Sequence[Path | str] = (),
         architecture: TrainableArchitecture | None = None,
         core: PretrainedCore | None = None,
+        processes: Processes | None = None,
     ) -> None:
-        self.sessions, self.recipe, self.device = list(sessions), recipe, torch.device(device)
+        self.processes = processes or Processes()
+        self.sessions, self.recipe = list(sessions), recipe
+        self.device = self.processes.device(torch.device(device))
+        self.processes.join(self.device)
         self.architecture = architecture or architecture_of(recipe)
         _require_one_screen(self.sessions)
         self.windows = recipe.windows(self.sessions[0].frame_rate_hz)
         trials = training_trials or [session.trials_in_tier(TRAINING_TIER) for session in sessions]
-        memory = int(MEMORY_SHARE * psutil.virtual_memory().available / len(self.sessions))
+        memory = int(MEMORY_SHARE * psutil.virtual_memory().available / len(self.sessions) / self.processes.count)
         self.samples = [
             SessionSamples(session, ids, self.windows, memory) for session, ids in zip(sessions, trials, strict=True)
         ]
@@ -262,20 +271,24 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        batch = self.batches.draw(self.step_index)
+        # Drawn alike by all processes, each of which then takes its part.
+        batch, share = self.processes.part_of(self.batches.draw(self.step_index))
         value = 0.0
         self.module.train()
         if self.core is not None:
             self.core.prepare(self.module, self.step_index, self.schedule.steps)
         # Dropout is a function of seed and step alone, so that a resumed run repeats it.
-        with self._chance(recipe.seed * 1_000_003 + self.step_index), self._repeatable():
+        chance = recipe.seed * 1_000_003 + self.step_index + self.processes.rank * PROCESS_APART
+        with self._chance(chance), self._repeatable():
             for part in batch.cut(recipe.accumulated_parts):
                 with self.precision.forward():
                     loss = self._loss(part)
                     penalty = self.architecture.penalty(self.module)
                     total = loss if penalty is None else loss + penalty
-                self.precision.backward(total / recipe.accumulated_parts)
-                value += float(loss.detach()) / recipe.accumulated_parts
+                self.precision.backward(total * (share / recipe.accumulated_parts))
+                value += float(loss.detach()) * share / recipe.accumulated_parts
+            self.processes.add_up(self.module)
+            value = self.processes.sum(value, self.device)
             self.precision.update(self.module, self.optimizer, recipe.gradient_norm_limit)
         self.update_average()
         self.step_index += 1
@@ -407,6 +420,7 @@ class Trainer:
             "teachers": [teacher.sha256 for teacher in self.teachers],
             "device": self.device.type,
             **({} if self.core is None else {"core": self.core.identity}),
+            **({} if self.processes.count == 1 else {"processes": self.processes.count}),
         }
 
     def save_checkpoint(self, path: Path | str) -> None:

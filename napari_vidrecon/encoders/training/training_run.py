@@ -15,6 +15,7 @@ from napari_vidrecon.encoders.answers import check_finite, predicted
 from napari_vidrecon.encoders.training.architectures import TrainableArchitecture
 from napari_vidrecon.encoders.training.checkpoint import curve_path
 from napari_vidrecon.encoders.training.core import PretrainedCore, chosen_core
+from napari_vidrecon.encoders.training.processes import Processes
 from napari_vidrecon.encoders.training.trainer import Trainer
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.errors import EncoderError, SessionError
@@ -206,6 +207,7 @@ def train_encoder(
     provenance: dict[str, Any] | None = None,
     checkpoint_seconds: float = 30.0,
     finish: bool = False,
+    processes: Processes | None = None,
     on_progress: Callable[[TrainingProgress], bool | None] | None = None,
 ) -> float:
     """Train an encoder and write it; a killed run goes on from its checkpoint beside `path`.
@@ -239,6 +241,8 @@ def train_encoder(
         At most this much work is lost when the process is killed.
     finish
         Do not go on with a stopped run, but write what it has learned.
+    processes
+        Those that share the training, each with a part of every batch; the first writes. Default: this one alone.
     on_progress
         Called after every step; return False to stop early and keep what is learned.
 
@@ -273,7 +277,9 @@ def train_encoder(
         teachers=teachers,
         architecture=architecture,
         core=chosen_core(core, thaw),
+        processes=processes,
     )
+    together = trainer.processes
     validation = validation_trials or [session.trials_in_tier(VALIDATION_TIER) for session in sessions]
     if not finish:
         # A damaged one is found now, not after hours.
@@ -287,8 +293,22 @@ def train_encoder(
     begun, first, saved = time.monotonic(), trainer.step_index, time.monotonic()
 
     def save() -> None:
-        trainer.save_checkpoint(checkpoint)
-        trainer.curve.write(curve)
+        if together.is_first:
+            trainer.save_checkpoint(checkpoint)
+            trainer.curve.write(curve)
+
+    def told(progress: TrainingProgress) -> bool:
+        """Whether to go on, as all processes agree: one that leaves alone would leave the others waiting."""
+        goes_on, interrupted = True, together.abandoned
+        try:
+            goes_on = on_progress is None or on_progress(progress) is not False
+        except KeyboardInterrupt:
+            if together.count == 1:
+                raise
+            interrupted = True
+        if together.any(interrupted, trainer.device):
+            raise KeyboardInterrupt
+        return not together.any(not goes_on, trainer.device)
 
     try:
         while trainer.step_index < steps and not finish and not _runs_out_of_patience(trainer):
@@ -306,7 +326,7 @@ def train_encoder(
             if on_progress is not None:
                 seconds = (time.monotonic() - begun) * done / max(done - first, 1)
                 correlation = trainer.curve.scores[-1] if trainer.curve.scores else float("nan")
-                if on_progress(TrainingProgress(done, steps, loss, correlation, seconds)) is False:
+                if not told(TrainingProgress(done, steps, loss, correlation, seconds)):
                     break
     except KeyboardInterrupt:
         # Weights of a half-done step would not lead to the same bits; the last checkpoint does.
@@ -315,9 +335,11 @@ def train_encoder(
         raise
     correlation = validation_correlation(trainer, validation, every_window=True)
     trainer.curve.score(correlation)
-    trainer.save_encoder(path, {"validation_correlation": correlation, **(provenance or {})})
-    trainer.curve.write(curve)
-    checkpoint.unlink(missing_ok=True)
+    if together.is_first:
+        trainer.save_encoder(path, {"validation_correlation": correlation, **(provenance or {})})
+        trainer.curve.write(curve)
+        checkpoint.unlink(missing_ok=True)
+    together.wait()
     return correlation
 
 
