@@ -88,6 +88,9 @@ def train(
     save_every: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.0, help="At most this much work is lost if it is killed.")
     ] = 30.0,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Also log loss and scores for TensorBoard there.")
+    ] = None,
     finish: Annotated[
         bool, typer.Option("--finish", help="Do not go on with a stopped training, but write what it has learned.")
     ] = False,
@@ -148,6 +151,7 @@ def train(
                     save_every=save_every,
                     finish=finish,
                     processes=together,
+                    board=tensorboard_writer(tensorboard, instance.path.stem) if together.is_first else None,
                 )
             )
     if not together.is_first:
@@ -257,6 +261,7 @@ def train_instance(
     save_every: float,
     finish: bool,
     processes: Processes,
+    board: Any = None,
 ) -> dict[str, Any]:
     """Train one encoder with a progress bar.
 
@@ -278,6 +283,8 @@ def train_instance(
         Write what a stopped training has learned, instead of going on with it.
     processes
         Those that share the training.
+    board
+        TensorBoard's writer, or None.
 
     Returns
     -------
@@ -308,6 +315,10 @@ def train_instance(
         score = "" if math.isnan(now.correlation) else f", validation correlation {now.correlation:.3f}"
         progress.update(now.step, f"loss {now.loss:.4f}{score}")
         last[:] = [now.step, now.seconds]
+        if board is not None:
+            board.add_scalar("loss", now.loss, now.step)
+            if not math.isnan(now.correlation):
+                board.add_scalar("validation correlation", now.correlation, now.step)
         if now.step < now.steps:
             stop.check()
 
@@ -344,6 +355,8 @@ def train_instance(
     finally:
         if progress is not None:
             progress.__exit__(None, None, None)
+        if board is not None:
+            board.close()
     return {
         "out": instance.path,
         "learning_curve": curve_path(instance.path),
@@ -355,6 +368,40 @@ def train_instance(
         "held_out_fold": instance.held_out_fold,
         "validation_correlation": correlation,
     }
+
+
+def tensorboard_writer(folder: Path | None, name: str) -> Any:
+    """A writer of TensorBoard's log, one run an encoder; None where none is wanted.
+
+    Parameters
+    ----------
+    folder
+        Of the log; None: no log.
+    name
+        Of the run in it.
+
+    Returns
+    -------
+    Any
+        With `add_scalar(tag, value, step)` and `close()`.
+
+    Raises
+    ------
+    ConfigError
+        TensorBoard is not installed.
+    """
+    from napari_vidrecon.errors import ConfigError
+
+    if folder is None:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ConfigError(
+            "--tensorboard: expected the package tensorboard, found none installed; pip install tensorboard, or read "
+            "the learning curve beside the encoder"
+        ) from None
+    return SummaryWriter(str(folder / name))
 
 
 def train_in_processes(count: int) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +65,35 @@ def test_the_learning_curve_lies_beside_the_encoder(vidrecon, small_session_fold
     assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
     assert [row["validation_correlation"] != "" for row in rows] == [False, True, False, True]
     assert float(rows[-1]["validation_correlation"]) == pytest.approx(answer.json["validation_correlation"], abs=1e-6)
+
+
+def test_loss_and_scores_go_to_tensorboard_where_that_is_asked_for(
+    vidrecon, small_session_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, logs = tmp_path / "encoder.safetensors", tmp_path / "logs"
+    words = ("--out", out, *SMALL, "--steps", 4, "--recipe", "validate_every=2", "--tensorboard", logs)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    refused = vidrecon("train", small_session_folder, *words)
+    assert (refused.code, len(refused.err.splitlines())) == (2, 1)
+    assert "pip install tensorboard" in refused.err
+    assert not out.exists()
+    told = []
+
+    class Writer:
+        def __init__(self, folder: str) -> None:
+            told.append(folder)
+
+        def add_scalar(self, tag: str, value: float, step: int) -> None:
+            told.append((tag, step))
+
+        def close(self) -> None:
+            told.append("closed")
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=Writer))
+    assert vidrecon("train", small_session_folder, *words).code == 0
+    score = "validation correlation"
+    steps = [("loss", 1), ("loss", 2), (score, 2), ("loss", 3), (score, 3), ("loss", 4), (score, 4)]
+    assert told == [str(logs / "encoder"), *steps, "closed"]
 
 
 def test_instances_hold_out_the_same_fold_and_are_not_trained_twice(
