@@ -4,6 +4,7 @@
     python benchmarks/viewer_responsiveness.py --json window.json       # and writes the numbers
     python benchmarks/viewer_responsiveness.py --cycles 200             # also starts and stops so often
     python benchmarks/viewer_responsiveness.py --turns 0 --docks 50     # opens and closes docks and sessions so often
+    python benchmarks/viewer_responsiveness.py --turns 0 --studies 50   # opens, runs and closes a study so often
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/viewer_responsiveness.py     # without a display
 
 The sample is opened in a real window. Lateness is how much too late a 10 ms timer of the event loop fires: what a
@@ -33,6 +34,8 @@ import psutil
 PROBE_SECONDS = 0.010
 WARM_UP_STEPS = 3
 FIRST_DOCKS, DOCK_SECONDS = 10, 0.2
+CYCLED_STUDY, STUDY_SECONDS = "ethogram", 1800.0
+"""It needs the fewest runs; they are made once, and measured and drawn each time."""
 WARM_UP_CYCLES = 12
 """Threads of the encoder and their workspaces are made in the first runs and kept: that is no growth."""
 LEAST = {"pictures of the reconstruction a second": 10.0}
@@ -45,6 +48,7 @@ BUDGETS = {
     "cost of the live view with what lies between steps, %": 5.0,
     "memory grown over the cycles, MB": 50.0,
     "memory grown over docks and sessions, MB": 50.0,
+    "memory grown over studies, MB": 50.0,
 }
 
 
@@ -98,7 +102,7 @@ class LatenessProbe:
         return float(np.percentile(self.late_ms, percent)) if self.late_ms else float("nan")
 
 
-def measure(steps: int, turns: int, cycles: int, docks: int) -> dict[str, float]:
+def measure(steps: int, turns: int, cycles: int, docks: int, studies: int) -> dict[str, float]:
     """Open the sample in a window and measure everything."""
     import napari
     from qtpy.QtWidgets import QApplication
@@ -141,6 +145,8 @@ def measure(steps: int, turns: int, cycles: int, docks: int) -> dict[str, float]
         measured |= endure(widget, cycles)
     if docks:
         measured |= close_and_open(viewer, widget, docks)
+    if studies:
+        measured |= open_and_run_studies(viewer, studies, Path(os.environ["VIDRECON_RUNS"]) / "studies")
     viewer.close()
     return measured
 
@@ -269,6 +275,34 @@ def close_and_open(viewer, widget, cycles: int) -> dict[str, float]:
     }
 
 
+def open_and_run_studies(viewer, cycles: int, folder: Path) -> dict[str, float]:
+    """Open the dock of studies, run one to its end, and close it, many times; memory after the tenth and at the end."""
+    from napari_vidrecon.viewer.studies.studies_widget import Studies
+
+    process, memory, written = psutil.Process(), 0.0, 0
+    for cycle in range(cycles):
+        studies = Studies(viewer)
+        dock = viewer.window.add_dock_widget(studies, name=f"Studies {cycle}", area="right")
+        studies.form.take_folder(folder)
+        studies.choose(CYCLED_STUDY)
+        wait_s(DOCK_SECONDS)
+        studies.start_button.click()
+        controller = studies.controller
+        wait(lambda controller=controller: not controller.busy, STUDY_SECONDS)
+        written += not controller.fault
+        viewer.window.remove_dock_widget(dock)
+        del studies, dock, controller
+        wait_s(DOCK_SECONDS)
+        if cycle + 1 == FIRST_DOCKS:
+            gc.collect()
+            memory = process.memory_info().rss
+    gc.collect()
+    return {
+        "studies run to their end": written,
+        "memory grown over studies, MB": (process.memory_info().rss - memory) / 1e6,
+    }
+
+
 def wait_s(seconds: float) -> None:
     """Let the event loop run for a while."""
     end = time.perf_counter() + seconds
@@ -297,11 +331,12 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5, help="pairs of runs with and without the window")
     parser.add_argument("--cycles", type=int, default=0, help="starts and stops to endure")
     parser.add_argument("--docks", type=int, default=0, help="times that docks and sessions are opened and closed")
+    parser.add_argument("--studies", type=int, default=0, help="times that a study is opened, run and closed")
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["VIDRECON_RUNS"] = os.environ["VIDRECON_STATE"] = folder
-        measured = measure(chosen.steps, chosen.turns, chosen.cycles, chosen.docks)
+        measured = measure(chosen.steps, chosen.turns, chosen.cycles, chosen.docks, chosen.studies)
     import torch
 
     about = {
@@ -314,9 +349,9 @@ def main() -> None:
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     if chosen.json:
         chosen.json.write_text(json.dumps({"measured": measured, "budgets": BUDGETS, "machine": about}, indent=1))
-    grown = "memory grown over docks and sessions, MB"
-    if measured.get(grown, 0.0) > BUDGETS[grown]:
-        raise SystemExit(f"{grown}: {measured[grown]:.0f}, expected at most {BUDGETS[grown]:.0f}")
+    for grown in ("memory grown over docks and sessions, MB", "memory grown over studies, MB"):
+        if measured.get(grown, 0.0) > BUDGETS[grown]:
+            raise SystemExit(f"{grown}: {measured[grown]:.0f}, expected at most {BUDGETS[grown]:.0f}")
 
 
 if __name__ == "__main__":
