@@ -12,7 +12,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer
 
 from napari_vidrecon.reconstruction.recipe import OF_NEURONS
-from napari_vidrecon.reconstruction.runner import Mailbox, Snapshot
+from napari_vidrecon.reconstruction.runner import Mailbox, Runner, Snapshot
 from napari_vidrecon.viewer.background import POLL_MILLISECONDS, Background
 from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.folders import default_runs_folder
@@ -93,6 +93,11 @@ class RunController(Background):
         return self._next is not None or (self._active is not None and not self._active.plan.predicts_only)
 
     @property
+    def runner(self) -> Runner | None:
+        """What drives the run that goes on, in its thread; None at rest and while a run is made ready."""
+        return None if self._active is None else self._active.runner
+
+    @property
     def missing(self) -> str:
         """What has to be done before a run can start; empty if nothing."""
         return missing(self.model)
@@ -119,8 +124,8 @@ class RunController(Background):
 
     def pause(self) -> None:
         """Hold after the present step; what is done is kept on disk."""
-        if self.model.state == RunState.RUNNING and self._active is not None and self._active.runner is not None:
-            self._active.runner.pause()
+        if self.model.state == RunState.RUNNING and self.runner is not None:
+            self.runner.pause()
             self.model.set_state(RunState.PAUSED)
 
     @property
@@ -133,8 +138,8 @@ class RunController(Background):
 
     def resume(self) -> None:
         """Go on: with the held run, or with the shown run if it was stopped early."""
-        if self.model.state == RunState.PAUSED and self._active is not None and self._active.runner is not None:
-            self._active.runner.resume()
+        if self.model.state == RunState.PAUSED and self.runner is not None:
+            self.runner.resume()
             self.model.set_state(RunState.RUNNING)
         elif self.can_continue:
             shown = self.model.shown

@@ -75,7 +75,7 @@ class Demonstration:
         workspace.controller.runs_folder = runs_folder
         # What outlives the window.
         self.model, self._jobs = workspace.model, workspace.controller.jobs
-        self._viewer, self._runs_folder = viewer, runs_folder
+        self.viewer, self._runs_folder = viewer, runs_folder
 
     def begin(self, sample: Sample, trial_id: int, frames: int, config: ReconstructionConfig) -> None:
         """Open the dock and the sample, and start.
@@ -93,10 +93,10 @@ class Demonstration:
         """
         from napari_vidrecon.viewer.contributions.commands import show_board
 
-        use_most_of_the_screen(self._viewer)
-        show_board(self._viewer)
+        use_most_of_the_screen(self.viewer)
+        show_board(self.viewer)
         if try_to(self.model, prepare, self.model, sample, trial_id, frames, config):
-            workspace_of(self._viewer).controller.start()
+            workspace_of(self.viewer).controller.start()
 
     def result(self) -> Reconstruction | None:
         """After the window was closed: what was made in it, or else is made now."""

@@ -326,11 +326,11 @@ class ProgressPlot(QWidget):
         self._video = self.correlation_plot.add_curve("orange")
         self._activity = self.correlation_plot.add_curve("green")
         self._activity_level = self.correlation_plot.add_line("green", dashed=True)
-        self._loss_heading, self._correlation_heading = Heading(self.loss_plot), Heading(self.correlation_plot)
+        self.loss_heading, self.correlation_heading = Heading(self.loss_plot), Heading(self.correlation_plot)
 
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self._loss_heading, self.loss_plot, self._correlation_heading, self.correlation_plot):
+        for widget in (self.loss_heading, self.loss_plot, self.correlation_heading, self.correlation_plot):
             layout.addWidget(widget)
         layout.setStretchFactor(self.loss_plot, 3)
         layout.setStretchFactor(self.correlation_plot, 4)
@@ -403,14 +403,14 @@ class ProgressPlot(QWidget):
         parts = [(f"loss {loss[-1]:.3f}" if len(loss) else "loss", "blue")]
         if np.isfinite(level):
             parts.append((f"dashed: true movie {level:.3f}", ""))
-        self._loss_heading.show_parts(*parts)
+        self.loss_heading.show_parts(*parts)
         parts = [("video correlation" + (f" {video[1][-1]:.3f}" if len(video[1]) else ""), "orange")]
         if len(activity[1]):
             parts.append((f"activity correlation {activity[1][-1]:.3f}", "green"))
         if np.isfinite(activity_level):
             parts.append((f"dashed: true movie {activity_level:.3f}", ""))
         parts += ghost_words
-        self._correlation_heading.show_parts(*parts)
+        self.correlation_heading.show_parts(*parts)
         for plot in (self.loss_plot, self.correlation_plot):
             # Views and axes would otherwise adapt one after the other, with a picture of the window for each.
             plot.scene().prepareForPaint()

@@ -251,14 +251,15 @@ class Magnifier(QWidget):
         self.setGeometry(QRect(QPoint(left, top), size))
 
     @property
-    def _side(self) -> int:
+    def side_px(self) -> int:
+        """Of one movie's part: wide and high."""
         pixel = max(round(PIXEL_IN_LINES * self.fontMetrics().lineSpacing()), 1)
         return pixel * (2 * REACH + 1)
 
     def sizeHint(self) -> QSize:
         """As many pictures as movies are shown, side by side, and a line below them."""
         line, movies = self.fontMetrics().lineSpacing(), max(len(shown_movies(self._board)), 1)
-        return QSize(movies * (self._side + 2), self._side + 2 * line)
+        return QSize(movies * (self.side_px + 2), self.side_px + 2 * line)
 
     @guarded
     def paintEvent(self, _event: QPaintEvent) -> None:
@@ -267,7 +268,7 @@ class Magnifier(QWidget):
         painter.fillRect(self.rect(), BACKGROUND)
         if self.pixel is not None:
             row, column = self.pixel
-            frame, side, line = self._board.layers.frame, self._side, self.fontMetrics().lineSpacing()
+            frame, side, line = self._board.layers.frame, self.side_px, self.fontMetrics().lineSpacing()
             for number, (layer, title) in enumerate(shown_movies(self._board)):
                 levels = np.pad(
                     layer.data[min(frame, len(layer.data) - 1)].astype(np.float32), REACH, constant_values=np.nan

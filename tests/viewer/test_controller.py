@@ -106,7 +106,7 @@ def test_a_held_run_makes_no_step_until_it_goes_on(qtbot, controller, small_mode
     controller.start()
     until(qtbot, lambda: small_model.snapshot is not None and small_model.snapshot.info.step > 2)
     controller.pause()
-    runner = controller._active.runner
+    runner = controller.runner
     until(qtbot, lambda: any(controller.runs_folder.glob("*.zarr")))
     held_at = runner.run.steppable.step_index
     controller.poll()
@@ -124,7 +124,7 @@ def test_a_stopped_run_keeps_its_steps_and_can_go_on_to_the_same_bits(qtbot, con
     finish(qtbot, controller)
     uninterrupted = model.shown.result.video
     controller.start()
-    until(qtbot, lambda: controller._active.runner is not None)
+    until(qtbot, lambda: controller.runner is not None)
     controller.pause()
     controller.stop()
     until(qtbot, lambda: not controller.busy)
@@ -168,7 +168,7 @@ def test_a_change_reaches_the_running_optimisation_if_wanted(qtbot, controller, 
     until(qtbot, lambda: small_model.snapshot is not None)
     small_model.set_thresholds(training=0.1)
     small_model.set_neurons(NeuronSet.random(20, 0.5))
-    runner = controller._active.runner
+    runner = controller.runner
     until(qtbot, lambda: len(runner.run.provenance.get("changes", [])) == 2)
     assert small_model.stale == []
     assert runner.run.steppable.training_threshold == 0.1
@@ -279,7 +279,7 @@ def test_an_error_in_the_middle_of_a_run_keeps_what_was_done(qtbot, controller, 
     def explode(_run: object) -> None:
         raise RuntimeError("a cosmic ray")
 
-    controller._active.runner.change(explode)
+    controller.runner.change(explode)
     until(qtbot, lambda: small_model.state == RunState.FAILED)
     assert len(small_model.shown.result.history) > 0
     assert small_model.shown.path.is_dir()
@@ -451,7 +451,7 @@ def test_several_encoders_give_the_same_bits_as_python_and_follow_changes(
     controller.start()
     until(qtbot, lambda: model.snapshot is not None)
     model.set_mask(type(model.mask)(model.mask.alpha[::-1].copy(), "upside down"))
-    runner = controller._active.runner
+    runner = controller.runner
     until(qtbot, lambda: len(runner.run.provenance.get("changes", [])) == 1)
     controller.stop()
     until(qtbot, lambda: not controller.busy)

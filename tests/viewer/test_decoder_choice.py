@@ -182,7 +182,7 @@ def test_neurons_are_ablated_while_a_run_with_one_goes_on(qtbot, controller, dec
     controller.start()
     qtbot.waitUntil(lambda: decoded_model.snapshot is not None, timeout=PATIENCE_MS)
     decoded_model.set_neurons(NeuronSet.random(20, 0.5))
-    run = controller._active.runner.run
+    run = controller.runner.run
     qtbot.waitUntil(lambda: len(run.provenance.get("changes", [])) == 1, timeout=PATIENCE_MS)
     assert run.target.neurons.count == decoded_model.neurons.count
     controller.stop()

@@ -199,7 +199,7 @@ def test_every_page_fits_every_window_and_no_news_moves_the_buttons(
     for title in (FIELDS, VIEW, *widget.pages.titles):
         (widget.pages.open_page if title in widget.pages.titles else widget.pages.open_detail)(title)
         QTest.qWait(50)
-        assert widget.pages._stack.currentWidget().verticalScrollBar().maximum() == 0, title
+        assert widget.pages.shown.verticalScrollBar().maximum() == 0, title
     bar, before = widget.run_bar, widget.pages.geometry()
     bar.show_message("a very long line of news that needs more room than there is " * 10, True)
     QTest.qWait(20)
@@ -220,7 +220,7 @@ def assert_every_page_fits(widget: ReconstructionWidget, window: QWidget, size: 
     for title in [*pages.titles, *pages.details]:
         (pages.open_page if title in pages.titles else pages.open_detail)(title)
         QTest.qWait(20)
-        column = pages._stack.currentWidget()
+        column = pages.shown
         inside = column.widget()
         assert inside.minimumSizeHint().width() <= column.viewport().width(), title
         for control in controls_of(inside):

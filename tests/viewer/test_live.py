@@ -131,7 +131,7 @@ def test_dragging_over_the_steps_asks_for_them_and_a_double_click_for_the_newest
     steps = [float(step) for step in range(1, 11)]
     plot.set_history(History({"step": steps, "loss": steps, "seconds": steps, "video_correlation": [0.5] * 10}))
     plot.set_ghost(History({"step": steps, "loss": steps, "seconds": steps, "video_correlation": [0.25] * 10}))
-    qtbot.waitUntil(lambda: "run before 0.250" in plot._correlation_heading.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "run before 0.250" in plot.correlation_heading.text(), timeout=5000)
     asked: list[float | None] = []
     plot.step_asked_for.connect(asked.append)
     inner = plot.correlation_plot

@@ -14,7 +14,6 @@ from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.viewer import live_picture
 from napari_vidrecon.viewer.live_session import NO_DECODER, LiveController
 from napari_vidrecon.viewer.model import ReconstructionModel
-from napari_vidrecon.viewer.panels.controls import choose
 from napari_vidrecon.viewer.panels.live_panel import LivePanel
 from napari_vidrecon.viewer.registry import workspace_of
 
@@ -27,7 +26,7 @@ def panel(qtbot: QtBot, small_session_folder: Path, tmp_path: Path) -> LivePanel
     made = LivePanel(live)
     live.setParent(made)
     qtbot.addWidget(made)
-    made.news = []
+    made.model, made.live, made.news = model, live, []
     model.message.connect(lambda text, is_error: made.news.append((text, is_error)))
     return made
 
@@ -39,7 +38,7 @@ def press(control) -> None:
 def test_pictures_come_with_their_frames_and_what_was_seen_is_opened(
     qtbot, panel, small_session_folder, small_decoder_file, tmp_path
 ):
-    model, live = panel._model, panel._live
+    model, live = panel.model, panel.live
     assert "Open a session first" in panel.about.toolTip()
     model.set_session(open_session(small_session_folder))
     model.set_trial(0)
@@ -70,13 +69,13 @@ def test_pictures_come_with_their_frames_and_what_was_seen_is_opened(
 def test_an_address_that_cannot_be_and_a_stimulus_without_activity_are_told(
     qtbot, panel, small_session_folder, small_decoder_file, tmp_path
 ):
-    model, live = panel._model, panel._live
+    model, live = panel.model, panel.live
     model.set_session(open_session(small_session_folder))
     model.set_settings(decoder=Decoder.load(small_decoder_file))
     press(panel.start_button)
     assert "Choose a trial first" in panel.news[-1][0]
-    choose(panel.source, "stream")
-    panel._take_source("stream")
+    panel.source.setCurrentIndex(panel.source.findData("stream"))
+    panel.source.activated.emit(panel.source.currentIndex())
     assert panel.address.isEnabled()
     panel.address.setText("nowhere")
     press(panel.start_button)

@@ -42,7 +42,7 @@ from napari_vidrecon.viewer.panels.neuron_panel import NeuronPanel, ablated, in_
 from napari_vidrecon.viewer.panels.run_bar import RunBar
 from napari_vidrecon.viewer.panels.run_panel import RunPanel
 from napari_vidrecon.viewer.panels.runs_panel import RunsPanel
-from napari_vidrecon.viewer.panels.session_panel import SessionPanel
+from napari_vidrecon.viewer.panels.session_panel import EVERY_TIER, SessionPanel
 from napari_vidrecon.viewer.player import Player
 from napari_vidrecon.viewer.runs.status import Mood, status, time_in_words
 from napari_vidrecon.viewer.tooltips import TOOLTIPS
@@ -92,6 +92,12 @@ def controller(small_model: ReconstructionModel, qtbot: QtBot) -> RunController:
     yield made
     made.stop()
     made.wait()
+
+
+def pick(combo: QComboBox, value: object) -> None:
+    """As a person does who opens the list and takes a line of it."""
+    combo.setCurrentIndex([combo.itemData(index) for index in range(combo.count())].index(value))
+    combo.activated.emit(combo.currentIndex())
 
 
 def record_of(model: ReconstructionModel, name: str, level: float = 100.0, steps: int = 6) -> RunRecord:
@@ -152,7 +158,6 @@ def test_an_empty_window_says_what_to_do_first(qtbot, board):
 def test_the_session_panel_lists_tiers_trials_and_frames(qtbot, small_model):
     panel = SessionPanel(small_model)
     qtbot.addWidget(panel)
-    panel._show_trial()
     tiers = [panel.tier.itemText(index) for index in range(panel.tier.count())]
     assert tiers == ["train (2)", "oracle (1)", "live_test_main (1)", "every tier (4)"]
     assert (panel.first_frame.value(), panel.last_frame.value()) == (0, 48)
@@ -193,7 +198,7 @@ FLAT = {name: name for name in NAMES} | {path.removesuffix(".kind"): name for na
 def test_a_preset_sets_every_parameter_and_one_changed_parameter_is_counted(qtbot, small_model, preset):
     panel = RunPanel(small_model)
     qtbot.addWidget(panel)
-    panel._take_preset(preset)
+    pick(panel.preset, preset)
     assert small_model.config == ReconstructionConfig.preset(preset)
     assert panel.more_button.text() == "Advanced…"
     panel.advanced.controls["seed"].value = 7
@@ -219,7 +224,7 @@ def test_the_advanced_form_shows_the_settings_of_the_chosen_prior(qtbot, small_m
     install_package("lab_priors", WHITE, {"priors": "white = lab_priors:WhitePrior"})
     panel = RunPanel(small_model)
     qtbot.addWidget(panel)
-    panel._take_preset("fast")
+    pick(panel.preset, "fast")
     panel.advanced.every_control()["update.prior"].value = "white"
     assert "update.prior.spatial_corner" not in panel.advanced.every_control()
     panel.advanced.every_control()["update.prior.sd"].value = 25.0
@@ -319,7 +324,7 @@ def test_a_region_needs_to_know_where_the_neurons_look(qtbot, small_model, board
         "simulated": True,
         "per_neuron": {"row_px": [10.2] * 5 + [30.0] * 15, "column_px": [20.0] * 20},
     }
-    panel._show_session()
+    small_model.session_changed.emit()
     assert panel.region_button.isEnabled()
     board.region = np.zeros((36, 64), bool)
     board.region[8:12, 18:22] = True
@@ -417,13 +422,13 @@ def test_runs_are_listed_shown_renamed_compared_and_deleted(qtbot, small_model, 
     small_model.runs_changed.emit()
     assert panel.tree.columnWidth(0) < 200
     assert panel.tree.topLevelItem(0).text(1).startswith("stopped at step")
-    panel._take_compared(second)
-    panel._take_mode("difference")
+    pick(panel.compare, second)
+    pick(panel.compare_mode, "difference")
     assert small_model.error_mode == ErrorMode.COMPARISON
-    panel._take_mode("blink")
+    pick(panel.compare_mode, "blink")
     assert small_model.blinking
     assert small_model.error_mode == ErrorMode.STIMULUS
-    panel._take_compared(None)
+    pick(panel.compare, None)
     assert small_model.compared is None
     assert not small_model.blinking
     panel.delete(first)
@@ -585,10 +590,11 @@ def test_a_trial_too_short_for_the_frames_is_taken_whole(qtbot, small_model, mon
     small_model.set_trial(0, 28, 60)
     panel = SessionPanel(small_model)
     qtbot.addWidget(panel)
-    panel._take_trial(2)
+    pick(panel.tier, EVERY_TIER)
+    pick(panel.trial, 2)
     assert (small_model.trial.id, small_model.clip) == (2, (28, None))
     monkeypatch.setattr(small_model.session, "clip_frames", lambda _trial: 40)
-    panel._take_trial(1)
+    pick(panel.trial, 1)
     assert small_model.clip == (0, None)
 
 

@@ -48,7 +48,7 @@ def test_movies_and_mouse_follow_the_slider(
     workspace = workspace_of(viewer)
     workspace.pointing.pixel_pointed.emit((0, 63))
     assert workspace.magnifier.isVisible()
-    assert workspace.magnifier.grab().width() >= 2 * workspace.magnifier._side
+    assert workspace.magnifier.grab().width() >= 2 * workspace.magnifier.side_px
     workspace.pointing.pixel_pointed.emit(None)
     assert not workspace.magnifier.isVisible()
 

@@ -15,7 +15,7 @@ from napari_vidrecon.viewer.choices import Layout, RunState
 from napari_vidrecon.viewer.contributions import commands
 from napari_vidrecon.viewer.main_widget import ReconstructionWidget
 from napari_vidrecon.viewer.preferences import TOUR, _read, _write
-from napari_vidrecon.viewer.registry import workspace_of
+from napari_vidrecon.viewer.registry import Workspace, workspace_of
 from napari_vidrecon.viewer.tour import TourBar
 
 
@@ -24,16 +24,16 @@ def press(control) -> None:
 
 
 @pytest.fixture
-def tour(docked: Callable[..., ReconstructionWidget], make_model, small_session_folder, monkeypatch) -> TourBar:
+def workspace(docked: Callable[..., ReconstructionWidget], make_model, small_session_folder, monkeypatch) -> Workspace:
     """Of a window that is opened for the first time, where the small session is the sample."""
     _write({name: kept for name, kept in _read().items() if name != TOUR})
     monkeypatch.setattr(tours, "find_sample", lambda: SimpleNamespace(session=small_session_folder))
     monkeypatch.setattr(tours, "open_sample", make_model)
-    return workspace_of(docked(filled=False).board.viewer).tour
+    return workspace_of(docked(filled=False).board.viewer)
 
 
-def test_three_clicks_lead_from_an_empty_window_to_two_runs_side_by_side(qtbot: QtBot, tour: TourBar) -> None:
-    model = tour._model
+def test_three_clicks_lead_from_an_empty_window_to_two_runs_side_by_side(qtbot: QtBot, workspace: Workspace) -> None:
+    model, tour = workspace.model, workspace.tour
     assert not tour.isHidden()
     press(tour.next_button)
     assert not tour.next_button.isEnabled()
@@ -46,13 +46,13 @@ def test_three_clicks_lead_from_an_empty_window_to_two_runs_side_by_side(qtbot: 
     press(tour.next_button)
     assert tour.isHidden()
     # It is away for good, until it is asked for; then it can be skipped.
-    assert TourBar(model, tour._controller, tour.parent()).isHidden()
-    commands.begin_tour(tour._controller.parent().board.viewer)
+    assert TourBar(model, workspace.controller, tour.parent()).isHidden()
+    commands.begin_tour(workspace.board.viewer)
     assert not tour.isHidden()
     press(tour.skip_button)
     assert tour.isHidden()
 
 
-def test_who_opens_data_is_left_alone(tour: TourBar, make_model) -> None:
-    make_model(tour._model)
-    assert tour.isHidden()
+def test_who_opens_data_is_left_alone(workspace: Workspace, make_model) -> None:
+    make_model(workspace.model)
+    assert workspace.tour.isHidden()

@@ -40,7 +40,7 @@ def panel(qtbot: QtBot, copy_of_small_session: Path) -> TrainingPanel:
     made = TrainingPanel(training)
     training.setParent(made)
     qtbot.addWidget(made)
-    made.news = []
+    made.model, made.training, made.news = model, training, []
     model.message.connect(lambda text, is_error: made.news.append((text, is_error)))
     return made
 
@@ -53,26 +53,26 @@ def test_it_says_what_it_trains_on_and_where_the_encoder_goes(panel, copy_of_sma
     assert "20 neurons" in panel.about.toolTip()
     assert "2 trials (tier train)" in panel.about.toolTip()
     assert panel.steps.value() == STEPS
-    assert panel._training.path.parent == copy_of_small_session.parent / "encoders"
+    assert panel.training.path.parent == copy_of_small_session.parent / "encoders"
     assert not panel.next_button.isEnabled()
 
 
 def test_the_steps_at_first_are_those_of_the_recipe(panel):
-    panel._training.recipe = None
-    assert panel._training.steps == CompactRecipe().steps
+    panel.training.recipe = None
+    assert panel.training.steps == CompactRecipe().steps
     panel.steps.setValue(7)
-    assert (panel._training.steps, panel._training.chosen_recipe().architecture) == (7, "compact")
+    assert (panel.training.steps, panel.training.chosen_recipe().architecture) == (7, "compact")
 
 
 def test_a_trained_encoder_is_judged_listed_and_chosen(qtbot, panel):
-    training = panel._training
+    training = panel.training
     path = training.path
     press(panel.start_button)
     assert training.busy
     qtbot.waitUntil(lambda: not training.busy, timeout=60_000)
     assert read_encoder_file(path).provenance["steps_done"] == STEPS
-    assert panel._model.encoder_paths == [path]
-    assert path in panel._model.encoder_files
+    assert panel.model.encoder_paths == [path]
+    assert path in panel.model.encoder_files
     assert f"Step {STEPS} of {STEPS}" in panel.told.toolTip()
     assert training.result.verdict in panel.verdict.toolTip()
     assert panel.news[-1] == (f"The encoder was trained, saved as {path}, and chosen.", False)
@@ -81,7 +81,7 @@ def test_a_trained_encoder_is_judged_listed_and_chosen(qtbot, panel):
 
 
 def test_stop_keeps_what_is_learned_and_go_on_leads_on_from_there(qtbot, panel):
-    training = panel._training
+    training = panel.training
     training.recipe = recipe(MANY_STEPS)
     press(panel.start_button)
     qtbot.waitUntil(lambda: training.progress is not None, timeout=60_000)
@@ -103,9 +103,9 @@ def test_stop_keeps_what_is_learned_and_go_on_leads_on_from_there(qtbot, panel):
 def test_a_file_that_is_there_is_never_replaced(panel, tmp_path):
     taken = tmp_path / "mine.safetensors"
     taken.write_bytes(b"of a person")
-    panel._training.set_path(taken)
+    panel.training.set_path(taken)
     press(panel.start_button)
-    assert not panel._training.busy
+    assert not panel.training.busy
     (text, is_error) = panel.news[-1]
     assert is_error
     assert text == f"{taken}: expected a free name for the encoder, found a file; choose another name"
@@ -113,14 +113,14 @@ def test_a_file_that_is_there_is_never_replaced(panel, tmp_path):
 
 
 def test_the_next_training_takes_a_free_name(qtbot, panel):
-    first = panel._training.path
-    panel._training.start()
-    assert panel._training.wait()
-    panel._training.start()
-    assert panel._training.wait()
-    assert panel._training.path == first.with_name(f"{first.stem}_2.safetensors")
-    assert panel._model.encoder_paths == [panel._training.path]
-    assert set(panel._model.encoder_files) == {first, panel._training.path}
+    first = panel.training.path
+    panel.training.start()
+    assert panel.training.wait()
+    panel.training.start()
+    assert panel.training.wait()
+    assert panel.training.path == first.with_name(f"{first.stem}_2.safetensors")
+    assert panel.model.encoder_paths == [panel.training.path]
+    assert set(panel.model.encoder_files) == {first, panel.training.path}
 
 
 def test_train_is_one_click_behind_what_and_leads_to_the_mask(docked: Callable[..., ReconstructionWidget]) -> None:
@@ -149,7 +149,7 @@ def test_the_validation_correlation_is_judged_in_a_sentence(correlation, simulat
 
 
 def test_a_decoder_is_fitted_judged_saved_and_chosen(qtbot, panel):
-    model, fitting = panel._model, DecoderFitController(panel._model)
+    model, fitting = panel.model, DecoderFitController(panel.model)
     fitting.recipe = DecoderRecipe(lags_frames=(0, 2), finest_cycles_per_px=0.1)
     made = DecoderFitPanel(fitting)
     fitting.setParent(made)

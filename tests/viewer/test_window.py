@@ -125,7 +125,7 @@ def test_a_demonstration_closed_in_the_middle_is_finished_without_its_window(
     demonstration.begin(sample, 0, 48, config)
     # A quick machine may be through before the first picture is due, so no picture is waited for.
     until(qtbot, lambda: demonstration.model.state == RunState.RUNNING)
-    demonstration._viewer.close()
+    demonstration.viewer.close()
     result = demonstration.result()
     assert result.finished
     assert len(result.video) == 48

@@ -272,9 +272,14 @@ class Pages(QWidget):
         self.changed.emit()
 
     @property
+    def shown(self) -> QWidget:
+        """The page, or the detail of one, that is in sight."""
+        return self._stack.currentWidget()
+
+    @property
     def wished_height(self) -> int:
         """So high that nothing of what is in sight scrolls, pixels."""
-        shown = self._stack.currentWidget()
+        shown = self.shown
         spacing = self.layout().spacing()
         heads = [self.tabs, *([self._head] if self._open else [])]
         return sum(head.sizeHint().height() + spacing for head in heads) + (
