@@ -136,7 +136,7 @@ class Run:
             No pixel would be left to reconstruct or to measure.
         """
         if self.mice:
-            self.own_mask, mask = mask, union_mask(mask, [each for each, _ in self.mice])
+            self.own_mask, mask = mask, union_mask(mask, self._alphas()[1:])
         mask.on(self.encoders[0].spec.canvas, self.tracker.evaluation_threshold)
         self.mask = mask
         self.tracker.set_mask(mask)
@@ -334,7 +334,7 @@ def _planned(inputs: RunInputs) -> Run:
         check_rate(encoder, trial)
     canvas = encoders[0].spec.canvas
     own_mask = mask.for_screen(canvas.screen_rows, canvas.screen_columns)
-    mask = union_mask(own_mask, mice)
+    mask = union_mask(own_mask, [mouse.alpha_on(*own_mask.screen.shape) for mouse in mice])
     goal = build_target(inputs.target, trial, measuring, inputs.neurons, ablation, config.seed)
     mask.on(canvas, evaluation_threshold)
     for other in measuring:

@@ -15,7 +15,7 @@ from napari_vidrecon.encoders.encoder import Canvas, Traits
 from napari_vidrecon.encoders.identity import identity
 from napari_vidrecon.errors import one_line
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
-from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.masks import FULL_SCREEN, AlphaMask
 from napari_vidrecon.reconstruction.recipe import MouseRecipe, content_hash, files_of
 from napari_vidrecon.sessions.repeats import clip_in
 
@@ -134,8 +134,7 @@ class AnotherMouse:
         np.ndarray
             (rows, columns) alpha; below every usual threshold where its screen does not reach.
         """
-        own = self.encoders[0].spec.canvas
-        alpha = self.mask.for_screen(own.screen_rows, own.screen_columns).screen
+        alpha = self.mask.for_screen(*self.trial.video.shape[1:]).screen
         if self.same_screen or self.screen is None or self.shown_on is None:
             return alpha
         down, across = self.screen.directions_onto(self.shown_on)
@@ -241,30 +240,66 @@ def mouse_that_saw(
     return AnotherMouse(part, encoders, mask, own, common)
 
 
-def union_mask(mask: AlphaMask, mice: Sequence[AnotherMouse]) -> AlphaMask:
+def union_mask(mask: AlphaMask, alphas: Sequence[np.ndarray]) -> AlphaMask:
     """Where any of the mice looks.
 
     Parameters
     ----------
     mask
         Of the first mouse, on the common screen.
-    mice
-        The others.
+    alphas
+        (rows, columns) of the others there.
 
     Returns
     -------
     AlphaMask
         The largest alpha of all at each pixel; the first mouse's own where it is alone.
     """
-    if not mice:
+    if not len(alphas):
         return mask
     (rows, columns), (canvas_rows, canvas_columns) = mask.screen.shape, mask.alpha.shape
     alpha: np.ndarray = mask.alpha.copy()
     # What lies around the screen stays as the first mouse has it.
     screen = Canvas(canvas_rows, canvas_columns, rows, columns).screen
-    for mouse in mice:
-        alpha[screen] = np.maximum(alpha[screen], mouse.alpha_on(rows, columns))
+    for other in alphas:
+        alpha[screen] = np.maximum(alpha[screen], other)
     return AlphaMask(alpha, mask.source, (rows, columns))
+
+
+def open_mouse(described: MouseRecipe, clip: Trial, screen: ScreenGeometry, device: str = "auto") -> AnotherMouse:
+    """A mouse of a recipe, opened.
+
+    Parameters
+    ----------
+    described
+        Where everything of it lies.
+    clip
+        As the first mouse saw it.
+    screen
+        Of the first mouse.
+    device
+        "auto", "cpu", "cuda", ...
+
+    Returns
+    -------
+    AnotherMouse
+        With its presentation of the clip.
+
+    Raises
+    ------
+    VidreconError
+        Something is not where it was, or its trial shows another clip.
+    """
+    from napari_vidrecon.encoders.checkpoints import load_encoder
+    from napari_vidrecon.sessions.session import open_session
+
+    session = open_session(described.session)
+    rows, columns = session.screen.size_px
+    encoders = [load_encoder(file, described.mouse, device, neurons=session.n_neurons) for file in described.encoders]
+    whole = described.mask in ("", FULL_SCREEN)
+    mask = AlphaMask.full(Canvas.of_screen(rows, columns)) if whole else AlphaMask.load(described.mask)
+    given = session, encoders, mask.for_screen(rows, columns)
+    return mouse_that_saw(clip, *given, screen=screen, trial_id=described.trial)
 
 
 class CommonScreen:

@@ -100,7 +100,7 @@ class TimeCourses:
     def _of_movies(self) -> list[TimeCourse]:
         model = self._model
         assert model.trial is not None
-        truth, mask, threshold = model.trial.video, model.mask, model.evaluation_threshold
+        truth, mask, threshold = model.trial.video, model.common_mask, model.evaluation_threshold
         pixels = mask.binary(threshold)
         movies = {"stimulus": truth if model.trial.has_movie else None, "reconstruction": model.video}
         if model.compared is not None and model.shows_same_movie(model.compared):
@@ -210,8 +210,8 @@ class Evaluator:
         model, place = self._model, (self._model.evaluation_threshold, self.skip_frames)
         if model.trial is None or not model.trial.has_movie:
             return None
-        if self._trial is not model.trial or self._alpha is not model.mask or self._place != place:
-            pixels = model.mask.binary(model.evaluation_threshold)
+        if self._trial is not model.trial or self._alpha is not model.common_mask or self._place != place:
+            pixels = model.common_mask.binary(model.evaluation_threshold)
             self._evaluation = Evaluation(model.trial.video, pixels, self.skip_frames)
-            self._trial, self._alpha, self._place = model.trial, model.mask, place
+            self._trial, self._alpha, self._place = model.trial, model.common_mask, place
         return self._evaluation

@@ -48,7 +48,7 @@ def shown_movie(model: ReconstructionModel) -> ShownMovie:
     trial, video = model.trial, model.video
     if trial is None or video is None:
         raise RunError("export: expected a reconstruction on the board, found none; press Start first")
-    mask = model.mask.binary(model.evaluation_threshold)
+    mask = model.common_mask.binary(model.evaluation_threshold)
     evaluator = Evaluator(model)
     history = model.shown.result.history if model.shown is not None else None
     if model.snapshot is not None and video is model.snapshot.video:
@@ -59,7 +59,7 @@ def shown_movie(model: ReconstructionModel) -> ShownMovie:
         error=_error(model, video, mask),
         error_name=ERROR_NAMES.get(model.error_mode, ""),
         mask=mask,
-        training_mask=model.mask.binary(model.training_threshold),
+        training_mask=model.common_mask.binary(model.training_threshold),
         frame_rate_hz=trial.frame_rate_hz,
         start_s=model.clip[0] / trial.frame_rate_hz,
         measured=measured_frames(trial.frames, evaluator.skip_frames),

@@ -152,10 +152,11 @@ class LivePicture:
 
     def _masks_drawn(self) -> QImage:
         model = self._board.model
-        made_from = (model.mask, model.training_threshold, model.evaluation_threshold)
+        mice = model.masks_of_mice
+        made_from = (model.common_mask, model.training_threshold, model.evaluation_threshold)
         if self._outlines is None or made_from != self._masks:
-            training, evaluation = (model.mask.binary(each) for each in made_from[1:])
-            self._masks, self._outlines = made_from, image_of(mask_tile(training, evaluation))
+            training, evaluation = (model.common_mask.binary(each) for each in made_from[1:])
+            self._masks, self._outlines = made_from, image_of(mask_tile(training, evaluation, mice))
         return self._outlines
 
 

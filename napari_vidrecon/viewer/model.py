@@ -18,6 +18,7 @@ from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_
 from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
 from napari_vidrecon.reconstruction.recipe import (
     MADE_FROM,
+    MouseRecipe,
     Recipe,
     decoder_fields,
     mask_fields,
@@ -26,6 +27,7 @@ from napari_vidrecon.reconstruction.recipe import (
 )
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Ensemble
+from napari_vidrecon.reconstruction.several_mice import union_mask
 from napari_vidrecon.viewer.choices import ActivityMode, Edit, EditStack, ErrorMode, Layout, RasterOrder, RunState
 from napari_vidrecon.viewer.record import Course, RunRecord, Stage, counterpart_of, with_more_neurons
 
@@ -84,6 +86,11 @@ class ReconstructionModel:
         self.clip: tuple[int, int | None] = (0, None)
         self.repeats: tuple[int, ...] = ()
         """Further presentations of the clip that are fitted as well."""
+        self.mice: tuple[MouseRecipe, ...] = ()
+        """Further mice that saw the clip and are fitted as well."""
+        self.mice_alphas: tuple[np.ndarray, ...] = ()
+        """(36, 64) of each, its mask on this mouse's screen."""
+        self._common: tuple[AlphaMask, tuple[np.ndarray, ...], AlphaMask] | None = None
         self.encoder_files: list[Path] = []
         self.encoder_paths: list[Path] = []
         self.mouse: int | None = None
@@ -197,7 +204,7 @@ class ReconstructionModel:
 
     def _take_clip(self, trial: Trial, stimulus: Stimulus | None, clip: tuple[int, int | None]) -> None:
         if self.trial is None or stimulus is not None or self.trial.id != trial.id:
-            self.repeats = ()
+            self.repeats, self.mice, self.mice_alphas = (), (), ()
         self.trial, self.stimulus, self.clip = trial, stimulus, clip
         self.snapshot, self.newest, self.stimulus_prediction, self.stimulus_levels = None, None, None, {}
         self.look_back(None)
@@ -212,6 +219,37 @@ class ReconstructionModel:
         if trial_ids != self.repeats:
             self.repeats = trial_ids
             self.settings_changed.emit()
+
+    def set_mice(self, mice: tuple[MouseRecipe, ...], alphas: tuple[np.ndarray, ...]) -> None:
+        """Fit these further mice as well; none: this mouse alone.
+
+        Parameters
+        ----------
+        mice
+            That saw the present clip.
+        alphas
+            (36, 64) of each, its mask on this mouse's screen.
+        """
+        if mice != self.mice:
+            self.mice, self.mice_alphas = mice, alphas
+            self.settings_changed.emit()
+            self.mask_changed.emit()
+
+    @property
+    def common_mask(self) -> AlphaMask:
+        """Where any of the mice looks; the mask itself where there is one mouse."""
+        if not self.mice_alphas:
+            return self.mask
+        if self._common is None or self._common[0] is not self.mask or self._common[1] is not self.mice_alphas:
+            self._common = (self.mask, self.mice_alphas, union_mask(self.mask, self.mice_alphas))
+        return self._common[2]
+
+    @property
+    def masks_of_mice(self) -> list[np.ndarray]:
+        """(36, 64) bool of each of several mice, where it is measured, this session's first; empty for one mouse."""
+        if not self.mice_alphas:
+            return []
+        return [alpha >= self.evaluation_threshold for alpha in (self.mask.screen, *self.mice_alphas)]
 
     def offer_encoders(self, files: list[Path]) -> None:
         """List encoder files to choose from; those chosen so far and still listed stay chosen."""
@@ -461,6 +499,7 @@ class ReconstructionModel:
             "stimulus": "" if shown is None else shown.name,
             "stimulus_content": "" if shown is None else stimulus_hash(self.trial.video),
             "repeats": self.repeats,
+            "mice": self.mice,
         }
 
     @property

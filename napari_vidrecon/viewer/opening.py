@@ -229,6 +229,8 @@ def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path)
         start = _start_of_clip(model, recipe, result, path)
         _set_clip(model, recipe.trial, start, result.video.shape[0])
         model.set_repeats(tuple(each for each in recipe.repeats if each in model.session.tiers))
+        if len(result.mice) == len(recipe.mice) + 1:
+            model.set_mice(recipe.mice, tuple(result.mice[1:]))
     found = model.recipe()
     # The same files and frames may have another name here.
     place = {name: getattr(found, name) for name in ("session", "frames")}
@@ -284,10 +286,10 @@ def take_over_recipe(model: ReconstructionModel, recipe: Recipe, result: Reconst
         ensemble=recipe.ensemble if recipe.ensemble in ("videos", "gradients") else model.ensemble,
         ablation=recipe.ablation,
     )
-    if not np.array_equal(model.mask.alpha, result.alpha):
+    if not np.array_equal(model.mask.alpha, result.own_alpha):
         source = Path(recipe.mask)
         model.set_mask(
-            AlphaMask(result.alpha, recipe.mask).for_screen(*result.video.shape[1:]),
+            AlphaMask(result.own_alpha, recipe.mask).for_screen(*result.video.shape[1:]),
             source if source.is_file() else None,
         )
     model.set_thresholds(recipe.mask_threshold, recipe.evaluation_threshold)

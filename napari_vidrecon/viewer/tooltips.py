@@ -41,6 +41,11 @@ TOOLTIPS = {
     "trial": "One movie clip and the activity recorded while the mouse watched it.",
     "repeats": "Fits one movie to all presentations of this clip, each with its own activity, behaviour and eye "
     "position. They are found by what was on the screen; curves and rasters stay those of the trial chosen here.",
+    "mice": "Mice that saw this clip too: one movie is fitted to the activity of all, inside the union of their masks. "
+    "Thin outlines show each one’s mask, this mouse’s first in orange; curves and rasters stay this mouse’s.",
+    "add_mouse": "Choose the session folder of another mouse. Its encoder is taken from a folder encoders in or beside "
+    "it, its mask from mask.npy in it; else they are asked for. Where it saw this clip is found by what was shown.",
+    "remove_mouse": "Fit without one of them.",
     "first_frame": "The first frame to take. Fewer frames are faster.",
     "last_frame": "Take frames up to, but without, this one; at least 32 in all.",
     "all_frames": "Take the whole clip.",

@@ -119,7 +119,7 @@ class Readout:
                 ("training", board.model.training_threshold),
                 ("evaluation", board.model.evaluation_threshold),
             )
-            if board.model.mask.screen[row, column] >= threshold
+            if board.model.common_mask.screen[row, column] >= threshold
         ]
         parts.append(f"in {' and '.join(inside)} mask" if inside else "outside the masks")
         return "   ".join(parts)

@@ -22,16 +22,19 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.reconstruction.config import PRESETS, ReconstructionConfig
 from napari_vidrecon.reconstruction.flat_names import FLAT_NAMES
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.neurons import NeuronSet
-from napari_vidrecon.reconstruction.recipe import most_telling
+from napari_vidrecon.reconstruction.recipe import Recipe, most_telling
 from napari_vidrecon.reconstruction.reconstructor import StepInfo
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.runner import Snapshot
 from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
+from napari_vidrecon.viewer.board.colormaps import MICE_COLOURS
+from napari_vidrecon.viewer.board.outlines import mask_tile
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.evaluation import Evaluator
 from napari_vidrecon.viewer.fits import MaskFitController
@@ -44,6 +47,7 @@ from napari_vidrecon.viewer.panels.run_panel import RunPanel
 from napari_vidrecon.viewer.panels.runs_panel import RunsPanel
 from napari_vidrecon.viewer.panels.session_panel import EVERY_TIER, SessionPanel
 from napari_vidrecon.viewer.player import Player
+from napari_vidrecon.viewer.runs.run_job import RunRequest
 from napari_vidrecon.viewer.runs.status import Mood, status, time_in_words
 from napari_vidrecon.viewer.tooltips import TOOLTIPS
 from napari_vidrecon.viewer.view_controls import ViewPanel
@@ -643,3 +647,32 @@ def test_a_click_on_a_run_of_another_session_puts_it_beside_the_shown_one(
     assert (small_model.shown, small_model.compared) == (ours, theirs)
     assert panel.compare.currentData() is theirs
     assert "Run 1, trial 0" in panel.compare.currentText()
+
+
+def test_another_mouse_that_saw_the_clip_is_added_found_again_and_fitted(
+    qtbot, small_model, copy_of_small_session, small_encoder_file, disc_mask, tmp_path
+):
+    other, model = copy_of_small_session, small_model
+    panel = SessionPanel(model)
+    qtbot.addWidget(panel)
+    told: list[str] = []
+    model.message.connect(lambda text, _error: told.append(text))
+    assert not panel.mice.add(other, [small_encoder_file])
+    assert "expected its mask as mask.npy" in told.pop()
+    left = np.where(np.arange(64) < 20, 1.3, 0.0) * np.ones((36, 1))
+    np.save(other / "mask.npy", left)
+    assert panel.mice.add(other, [small_encoder_file]), told
+    assert panel.mice.outlines.text().count("trial 0") == 2
+    np.testing.assert_allclose(model.common_mask.alpha, np.maximum(left, disc_mask.alpha), rtol=1e-6)
+    assert [mask.sum() for mask in model.masks_of_mice] == [(disc_mask.alpha >= 0.6).sum(), 36 * 20]
+    shown = mask_tile(*(model.common_mask.binary(each) for each in (0.4, 0.6)), model.masks_of_mice)
+    assert (shown[..., :3] == MICE_COLOURS[1]).all(axis=-1).any()
+    request = RunRequest.from_model(model)
+    run = request.planned([load_encoder(small_encoder_file, device="cpu")])
+    assert [each.trial.id for each, _ in run.mice] == [0]
+    assert Recipe.of(run.result(with_activity=False)).mice == request.recipe.mice
+    model.set_trial(1, 0, 48)
+    assert [each.trial for each in model.mice] == [1]
+    panel.mice._remove(model.mice[0])
+    assert not model.recipe().mice
+    assert model.common_mask is model.mask

@@ -192,7 +192,7 @@ class Board:
 
     def _mask_place(self) -> Box | None:
         """Where the mask is, in the reconstruction's tile."""
-        inside = self.model.mask.binary(self.model.training_threshold)
+        inside = self.model.common_mask.binary(self.model.training_threshold)
         if not inside.any():
             return None
         rows, columns = union_crop(inside, margin=1)
@@ -470,9 +470,11 @@ class Board:
         model = self.model
         error = self.layers.adopt(Role.ERROR_MAP, Image)
         bar = error.colormap if error is not None and model.error_mode != ErrorMode.NONE else None
-        training = model.mask.binary(model.training_threshold)
-        evaluation = model.mask.binary(model.evaluation_threshold)
-        layer = self._draw_picture(Role.MASK, "mask", *draw_outlines(self.layout, training, evaluation))
+        training = model.common_mask.binary(model.training_threshold)
+        evaluation = model.common_mask.binary(model.evaluation_threshold)
+        layer = self._draw_picture(
+            Role.MASK, "mask", *draw_outlines(self.layout, training, evaluation, model.masks_of_mice)
+        )
         for copy in self.grid.copies_of(layer):
             redraw(copy)
         legend = draw_legend(self.layout, bar)

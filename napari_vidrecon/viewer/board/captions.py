@@ -129,6 +129,8 @@ def titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
     }
     if model.recipe_of_board is not None and model.recipe_of_board.target == "predicted":
         found[Role.RECONSTRUCTION] = "Reconstruction from predicted activity"
+    if model.recipe_of_board is not None and model.recipe_of_board.mice:
+        found[Role.RECONSTRUCTION] += f", {1 + len(model.recipe_of_board.mice)} mice together"
     if model.looked_back is not None:
         found[Role.RECONSTRUCTION] += f" at step {model.looked_back.step}"
     if model.presentation.words:

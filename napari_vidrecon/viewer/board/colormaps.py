@@ -16,6 +16,8 @@ MARKED_OPACITY = 0.35
 HEAT_OPACITY = 0.8
 PAINT_COLOUR = (0.94, 0.89, 0.26, 0.4)
 EVALUATION_COLOUR = TRAINING_COLOUR = (240, 228, 66)
+MICE_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167))
+"""Of several mice's masks, this session's first; told apart by colour-blind eyes too."""
 """Okabe and Ito's yellow, solid and dashed as in exported pictures: blue means darker and nothing else."""
 CORRELATION_COLOUR = (46, 194, 153)
 """Of how well something is explained, in the strip as in the bars of the rasters."""

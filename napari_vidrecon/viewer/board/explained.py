@@ -267,7 +267,7 @@ class CorrelationStrip:
         model = self._model
         if model.trial is None or model.video is None or model.video.shape != model.trial.video.shape:
             return None
-        inside = model.mask.binary(model.evaluation_threshold)
+        inside = model.common_mask.binary(model.evaluation_threshold)
         return metrics.frame_correlation(model.trial.video, model.video, inside)
 
 

@@ -244,7 +244,7 @@ class MovieTiles:
 
     def update_mask(self) -> None:
         """The evaluation mask moved: the error is shown inside it."""
-        inside = self._model.mask.binary(self._model.evaluation_threshold)
+        inside = self._model.common_mask.binary(self._model.evaluation_threshold)
         self._within = inside.astype(np.float32)
 
     def draw_video(self) -> None:
@@ -255,7 +255,7 @@ class MovieTiles:
         video = self._fitting(self._model.video, layer)
         self._take_kind(layer)
         if isinstance(layer.data, ShownFrames):
-            mask = self._model.mask.binary(self._model.training_threshold)
+            mask = self._model.common_mask.binary(self._model.training_threshold)
             layer.data.show(video, mask, self._model.presentation, same_level=self._rests_from_matching())
         elif video is None:
             layer.data[...] = GREY_LEVEL

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from napari.utils import Colormap
 from PIL import Image, ImageDraw
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import binary_erosion, gaussian_filter1d
 
 from napari_vidrecon.analysis.postprocess import mask_outline, union_crop
-from napari_vidrecon.viewer.board.colormaps import EVALUATION_COLOUR, TRAINING_COLOUR
+from napari_vidrecon.viewer.board.colormaps import EVALUATION_COLOUR, MICE_COLOURS, TRAINING_COLOUR
 from napari_vidrecon.viewer.board.tiles import LEGEND_LINES, BoardLayout, Box, around
 
 FINENESS = 6
@@ -40,7 +40,9 @@ BAR_GREY = 128
 Line = np.ndarray
 
 
-def draw_outlines(layout: BoardLayout, training: np.ndarray, evaluation: np.ndarray) -> tuple[np.ndarray, Box]:
+def draw_outlines(
+    layout: BoardLayout, training: np.ndarray, evaluation: np.ndarray, mice: Sequence[np.ndarray] = ()
+) -> tuple[np.ndarray, Box]:
     """Draw both masks in every movie; no larger than they are, for every clear pixel is drawn with every frame.
 
     Parameters
@@ -49,13 +51,15 @@ def draw_outlines(layout: BoardLayout, training: np.ndarray, evaluation: np.ndar
         Where the movies lie.
     training, evaluation
         (36, 64) bool masks; dashed and solid.
+    mice
+        (36, 64) bool, the evaluation masks of each of several mice; thin lines in a colour each.
 
     Returns
     -------
     tuple[np.ndarray, Box]
         RGBA, (rows, columns, 4) uint8, clear where nothing is drawn, and where it lies.
     """
-    tile = mask_tile(training, evaluation)
+    tile = mask_tile(training, evaluation, mice)
     if layout.gridded or not (training | evaluation).any():
         return tile, layout.tiles[0]
     rows, columns = union_crop(training | evaluation, margin=1)
@@ -139,10 +143,27 @@ def _rounded(line: Line) -> Line:
     return np.concatenate([closed, closed[:1]])
 
 
-def mask_tile(training: np.ndarray, evaluation: np.ndarray) -> np.ndarray:
-    """The outlines of both masks on one movie, RGBA uint8, clear elsewhere."""
+def mask_tile(training: np.ndarray, evaluation: np.ndarray, mice: Sequence[np.ndarray] = ()) -> np.ndarray:
+    """The outlines of both masks, and of those of several mice, on one movie, RGBA uint8, clear elsewhere.
+
+    Parameters
+    ----------
+    training, evaluation
+        (rows, columns) bool.
+    mice
+        (rows, columns) bool, one a mouse; empty for one mouse.
+
+    Returns
+    -------
+    np.ndarray
+        (rows, columns, 4), each pixel of a movie enlarged.
+    """
     rows, columns = training.shape
     canvas = _Canvas(rows, columns)
+    for number, mask in enumerate(mice):
+        # A pixel further in: on the outline of all, one of them would hide the other.
+        inner = contours(binary_erosion(mask, border_value=1))
+        canvas.draw(inner, (*MICE_COLOURS[number % len(MICE_COLOURS)], 255), LINE_PX, dashed=False)
     strokes = ((contours(training), TRAINING_COLOUR, True), (contours(evaluation), EVALUATION_COLOUR, False))
     for lines, _, dashed in strokes:
         canvas.draw(lines, SHADOW, SHADOW_PX, dashed)

@@ -73,7 +73,7 @@ class DraggedOutlines:
             board.model.settle_edits()
 
     def _move(self, name: str, pixel: np.ndarray) -> None:
-        model, alpha = self._board.model, self._board.model.mask.screen
+        model, alpha = self._board.model, self._board.model.common_mask.screen
         here = float(map_coordinates(alpha, (pixel[::-1] - 0.5)[:, np.newaxis], order=1, mode="nearest")[0])
         # One lies inside the other, and neither is of the whole screen.
         least = ALPHA_STEP if name == "training" else model.training_threshold
@@ -84,11 +84,11 @@ class DraggedOutlines:
     def _outlines(self) -> dict[str, np.ndarray]:
         """Points of both, (n, 2) as x and y in pixels of a movie."""
         model = self._board.model
-        made_from = (model.mask, model.training_threshold, model.evaluation_threshold)
+        made_from = (model.common_mask, model.training_threshold, model.evaluation_threshold)
         if self._found[0] != made_from:
             lines = {
-                "training": contours(model.mask.binary(model.training_threshold)),
-                "evaluation": contours(model.mask.binary(model.evaluation_threshold)),
+                "training": contours(model.common_mask.binary(model.training_threshold)),
+                "evaluation": contours(model.common_mask.binary(model.evaluation_threshold)),
             }
             points = {name: np.concatenate(each) if each else np.empty((0, 2)) for name, each in lines.items()}
             self._found = (made_from, points)

@@ -41,6 +41,7 @@ from napari_vidrecon.viewer.panels.controls import (
     whole_number,
     words,
 )
+from napari_vidrecon.viewer.panels.mice_choice import MiceChoice
 from napari_vidrecon.viewer.preferences import (
     home,
     last_folder,
@@ -105,6 +106,7 @@ class SessionPanel(QWidget):
         self.mouse.setPrefix("mouse ")
         narrow(self.mouse)
         self.decoder = DecoderChoice(model)
+        self.mice = MiceChoice(model)
         self._lay_out()
         subscribe(self, model.session_changed, self._show_session)
         subscribe(self, model.trial_changed, self._show_trial)
@@ -350,6 +352,7 @@ class SessionPanel(QWidget):
         fields.addRow("Encoders", self.encoders)
         fields.addRow("", row(self.add_button, self.train_button, self.mouse, stretch=0))
         fields.addRow("Decoder", self.decoder)
+        fields.addRow("Other mice", self.mice)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row(self.sample_button, self.open_button, self.recent_button))

@@ -19,6 +19,7 @@ from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Run, plan_recipe
 from napari_vidrecon.reconstruction.run_folder import at_work_on
 from napari_vidrecon.reconstruction.runner import Mailbox, Runner
+from napari_vidrecon.reconstruction.several_mice import AnotherMouse, open_mouse
 from napari_vidrecon.reconstruction.targets import build_target
 from napari_vidrecon.sessions.repeats import repeats_of
 from napari_vidrecon.viewer.runs.jobs import Job
@@ -119,7 +120,15 @@ class RunRequest:
             neurons=self.neurons,
             decoder=self.decoder,
             repeats=repeats_of(self.session, self.trial, repeats) if self.session and repeats else (),
+            with_mice=self._mice(),
         )
+
+    def _mice(self) -> list[AnotherMouse]:
+        """The further mice of the recipe, opened."""
+        if self.session is None:
+            return []
+        screen, device = self.session.screen, self.recipe.device
+        return [open_mouse(each, self.trial, screen, device) for each in self.recipe.mice]
 
 
 class EncoderShelf:
@@ -298,7 +307,8 @@ def _levels(request: RunRequest, encoders: Sequence[Encoder], activity: np.ndarr
     recorded = request.trial.responses if request.trial.labelled else goal.activity
     truth, shown = goal.measured(recorded), goal.measured(activity)
     return {
-        "loss": metrics.poisson_loss(activity[goal.in_loss], goal.matched),
+        # The loss of several mice is the mean over all, and only this one's level is known.
+        "loss": np.nan if recipe.mice else metrics.poisson_loss(activity[goal.in_loss], goal.matched),
         "response_loss": metrics.poisson_loss(shown, truth),
         "response_correlation": metrics.response_correlation(truth, shown),
     }
