@@ -24,7 +24,8 @@ from repeats import FIRST_NEW, Present, presenting
 from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
 
 import napari_vidrecon as vr
-from napari_vidrecon.analysis.brain_adds import USUAL_SIGMA, Added, Presented, beyond_chance, presented
+from napari_vidrecon.analysis.brain_adds import presented
+from napari_vidrecon.analysis.excess import USUAL_SIGMA, Added, Presented, beyond_chance
 from napari_vidrecon.storage import replacing_file
 
 FRAMES, SKIPPED = 48, 12
@@ -109,7 +110,8 @@ def judged(added: list[Added], planted: list[np.ndarray | None], pixels: np.ndar
         false += int((exceeds & ~near[SKIPPED:, pixels]).sum())
     if not areas:
         return told
-    return told | {"area under ROC": areas, "planted coloured": hits, "false share": false / max(coloured, 1)}
+    found = {"area under ROC": areas, "planted coloured": hits, "false share": false / max(coloured, 1)}
+    return told | {name: np.round(values, 4).tolist() for name, values in found.items()}
 
 
 def smoothed(change: np.ndarray, pixels: np.ndarray) -> np.ndarray:

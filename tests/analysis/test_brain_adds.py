@@ -7,7 +7,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 import napari_vidrecon as vr
-from napari_vidrecon.analysis.brain_adds import Presented, beyond_chance, discoveries, surrogate
+from napari_vidrecon.analysis.brain_adds import surrogate
+from napari_vidrecon.analysis.excess import Presented, beyond_chance, discoveries
 from napari_vidrecon.errors import ConfigError
 
 MASK = np.zeros((36, 64), bool)
@@ -58,6 +59,13 @@ def test_what_was_planted_is_coloured_with_its_sign_and_little_else(clips) -> No
     assert (first.shown[first.exceeds] < 0).mean() > 0.95
     assert max(each.share for each in others) <= 0.01
     assert "false discovery rate 0.1, BH" in first.sentence
+
+
+def test_what_was_planted_in_a_third_of_the_clips_hides_none_of_it(clips) -> None:
+    third = [planted(clips[at : at + 3], 70.0) for at in (0, 3, 6)]
+    added = beyond_chance([clip for some in third for clip in some], MASK)
+    assert min(each.exceeds[PLANTED].mean() for each in added[::3]) > 0.25
+    assert max(each.share for at, each in enumerate(added) if at % 3) <= 0.01
 
 
 def test_the_interval_holds_the_mean_and_needs_two_presentations(clips) -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_vidrecon.analysis import statistics
-from napari_vidrecon.analysis.brain_adds import (
+from napari_vidrecon.analysis.error_maps import LIMIT_PERCENTILE, overlay
+from napari_vidrecon.analysis.excess import (
     FEWEST_NULLS,
     USUAL_Q,
     Added,
@@ -22,7 +23,6 @@ from napari_vidrecon.analysis.brain_adds import (
     Presented,
     beyond_chance,
 )
-from napari_vidrecon.analysis.error_maps import LIMIT_PERCENTILE, overlay
 from napari_vidrecon.analysis.postprocess import apply_mask
 from napari_vidrecon.sessions.repeats import trials_showing
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
@@ -249,7 +249,7 @@ def _pixel_rows(clips: Sequence[_Found]) -> Iterator[dict[str, Any]]:
 
 def _ring_rows(pixels: pd.DataFrame) -> Iterator[dict[str, Any]]:
     rings = (pixels["eccentricity_deg"] // RING_DEG).astype(int)
-    for (mouse, ring), mine in pixels.groupby(["mouse", rings], sort=False):
+    for (mouse, ring), mine in pixels.groupby(["mouse", rings]):
         edges = {"from_deg": ring * RING_DEG, "to_deg": (ring + 1) * RING_DEG, "pixels": len(mine)}
         size = float(_rms(mine[SIZE].to_numpy()))
         yield {"mouse": mouse, **edges, "share_exceeding": float(mine["share_exceeding"].mean()), SIZE: size}

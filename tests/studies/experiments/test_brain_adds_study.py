@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_vidrecon.analysis.brain_adds import USUAL_Q
+from napari_vidrecon.analysis.excess import USUAL_Q
 from napari_vidrecon.studies.experiments.brain_adds import BRAIN_ADDS
 from napari_vidrecon.studies.study import Plan
 
