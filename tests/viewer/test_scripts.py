@@ -307,3 +307,11 @@ def test_both_texts_run_in_a_shell(small_model: ReconstructionModel, small_decod
     np.testing.assert_array_equal(*videos)
     # This process may compute with another number of threads, which rounds differently.
     np.testing.assert_allclose(videos[0], made.video, atol=1e-3)
+
+
+def test_scripts_of_before_find_what_they_import() -> None:
+    from napari_vidrecon.sessions.stimuli import given_movie, stimulus
+    from napari_vidrecon.viewer.exports import scripts
+
+    assert given_movie.GivenMovie is stimulus.GivenMovie
+    assert scripts.command_text is command_text
