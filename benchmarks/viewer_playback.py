@@ -32,7 +32,7 @@ from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.main_window import go_to_frame, main_window_of, present_frame
 from napari_vidrecon.viewer.model import RunState
 from napari_vidrecon.viewer.played_pictures import PlayedPictures
-from napari_vidrecon.viewer.player import Player
+from napari_vidrecon.viewer.playing import Player
 
 SIZES = ("1366x768", "1600x1000", "3840x2160")
 NEURONS = 8000

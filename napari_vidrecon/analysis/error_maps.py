@@ -1,4 +1,4 @@
-"""Where a reconstruction from recorded activity differs from what the encoder would have led to expect.
+"""Where a movie differs from what the encoder would have led to expect, and which neurons hold a pixel of it.
 
 Positive errors: brighter than expected; negative: darker. Inputs are means over encoders, smoothed, without
 matching of luminance and contrast. Source: Bauer et al. 2026, Fig. 6 and Video 4.
@@ -6,8 +6,15 @@ matching of luminance and contrast. Source: Bauer et al. 2026, Fig. 6 and Video 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from napari_vidrecon.encoders.encoder import Encoder
+    from napari_vidrecon.sessions.trial import Trial
+
 
 WHITE_LEVEL = 255.0
 LIMIT_PERCENTILE = 99.0
@@ -177,3 +184,60 @@ def _as_mask(mask: ArrayLike, frame_shape: tuple[int, ...]) -> NDArray[np.bool_]
     if array.shape != frame_shape:
         raise ValueError(f"mask has shape {array.shape} and the frames {frame_shape}; expected equal shapes")
     return array == 1
+
+
+BUMP_LEVELS, BUMP_REACH_PX, BUMP_REACH_FRAMES = 8.0, 1, 2
+"""A small square of so many grey levels, so many pixels and frames to each side: what one neuron can tell apart."""
+CONTEXT_FRAMES = 24
+"""Frames to each side that are predicted: more than a window of any encoder reaches back from the last bumped one."""
+LEAST_ACTIVITY = 1e-8
+
+
+def pulls_on_pixel(
+    encoder: Encoder, trial: Trial, video: np.ndarray, target: np.ndarray, frame: int, pixel: tuple[int, int]
+) -> np.ndarray:
+    """How strongly each neuron pulls a pixel of a movie brighter, by the likelihood of its activity.
+
+    By a finite difference: the movie is made a little brighter, then a little darker, at the pixel, and each neuron's
+    Poisson loss is compared. It says what the encoder believes, about the movie as it is; the prior pulls, too.
+
+    Parameters
+    ----------
+    encoder
+        Bound to this mouse.
+    trial
+        Whose behaviour goes with the movie; at least 32 frames.
+    video
+        (T, rows, columns) the reconstruction, grey levels.
+    target
+        (N, T) activity to match.
+    frame
+        Of the pixel.
+    pixel
+        Its row and column.
+
+    Returns
+    -------
+    np.ndarray
+        (N,) float64, nats a grey level: positive where brighter would fit the neuron's activity better.
+    """
+    from napari_vidrecon.encoders.window_encoder import predict_clip
+
+    first = max(min(frame - CONTEXT_FRAMES, trial.frames - 2 * CONTEXT_FRAMES), 0)
+    span = slice(first, min(first + 2 * CONTEXT_FRAMES, trial.frames))
+    part, wanted = trial.part(span.start, span.stop), target[:, span].astype(np.float64)
+    row, column = pixel
+    place = (
+        slice(max(frame - BUMP_REACH_FRAMES - first, 0), frame + BUMP_REACH_FRAMES + 1 - first),
+        slice(max(row - BUMP_REACH_PX, 0), row + BUMP_REACH_PX + 1),
+        slice(max(column - BUMP_REACH_PX, 0), column + BUMP_REACH_PX + 1),
+    )
+
+    def loss(levels: float) -> np.ndarray:
+        bumped = video[span].astype(np.float32, copy=True)
+        bumped[place] += levels
+        inputs = encoder.pack(bumped, part.behavior, part.pupil_center)
+        predicted = predict_clip(encoder, inputs).cpu().numpy().astype(np.float64)
+        return np.asarray((predicted - wanted * np.log(predicted + LEAST_ACTIVITY)).sum(axis=1))
+
+    return (loss(-BUMP_LEVELS) - loss(BUMP_LEVELS)) / (2 * BUMP_LEVELS)

@@ -32,7 +32,7 @@ TOLD = 3
 """What the network is told beside the movie: log of the noise, whether it is not known, and how dark black is."""
 LARGEST_WIDTH = 256
 NOISE_STREAM = 6
-"""Of chance, apart from those of `chance.py`."""
+"""Of chance, apart from those of `update.py`."""
 VOXEL = (2, 4, 4)
 """Frames, rows and columns that the network takes together."""
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_vidrecon.reconstruction.chance import Draw
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.gradients import SubBatchGradients, likelihood_scale, sub_batch_gradients
 from napari_vidrecon.reconstruction.neuron_weights import noise_weights
 from napari_vidrecon.reconstruction.outcome import held_out_neurons
 from napari_vidrecon.reconstruction.several_mice import AnotherMouse, CommonScreen
 from napari_vidrecon.reconstruction.targets import Target
+from napari_vidrecon.reconstruction.update import Draw
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Canvas, Encoder

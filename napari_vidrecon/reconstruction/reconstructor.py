@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from napari_vidrecon.errors import ConfigError, EncoderError
-from napari_vidrecon.reconstruction.chance import Disturbance, Draw
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.gradients import (
@@ -36,7 +35,7 @@ from napari_vidrecon.reconstruction.presentations import Presentation, scales_of
 from napari_vidrecon.reconstruction.schedule import SubBatches, build_schedule
 from napari_vidrecon.reconstruction.targets import Target
 from napari_vidrecon.reconstruction.tracking import Tracker
-from napari_vidrecon.reconstruction.update import build_update
+from napari_vidrecon.reconstruction.update import Disturbance, Draw, build_update
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder

@@ -16,7 +16,6 @@ from napari_vidrecon.encoders.chunks import check_chunk
 from napari_vidrecon.encoders.encoder import Encoder, Traits
 from napari_vidrecon.encoders.identity import identity
 from napari_vidrecon.errors import ConfigError, RunError
-from napari_vidrecon.reconstruction.chance import Draw
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.history import History
@@ -43,6 +42,7 @@ from napari_vidrecon.reconstruction.several_mice import AnotherMouse, union_mask
 from napari_vidrecon.reconstruction.spectral_prior import about_movies
 from napari_vidrecon.reconstruction.targets import AVERAGED, Target, build_target
 from napari_vidrecon.reconstruction.tracking import Tracker
+from napari_vidrecon.reconstruction.update import Draw
 from napari_vidrecon.reconstruction.video_ensemble import VideoEnsemble
 from napari_vidrecon.sessions.repeats import averaged
 from napari_vidrecon.settings import finite_number, shown

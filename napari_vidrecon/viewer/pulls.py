@@ -133,7 +133,7 @@ def find(
     job
         Takes the news.
     """
-    from napari_vidrecon.analysis.pulls import pulls_on_pixel
+    from napari_vidrecon.analysis.error_maps import pulls_on_pixel
 
     path, mouse, device = chosen
     (encoder,) = shelf.get([path], mouse, device, len(keep))

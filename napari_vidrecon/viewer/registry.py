@@ -25,16 +25,15 @@ from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.exporting import Exporter
 from napari_vidrecon.viewer.faults import FaultHook, Faults
 from napari_vidrecon.viewer.fits import DecoderFitController, MaskFitController
+from napari_vidrecon.viewer.folders import last_view, preferences, remember_view
 from napari_vidrecon.viewer.live_picture import LivePicture, PicturesOfNow
 from napari_vidrecon.viewer.live_session import LiveController, LiveView
 from napari_vidrecon.viewer.main_window import CanvasUpkeep, give_way, main_window_of
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.played_pictures import PlayedPictures
-from napari_vidrecon.viewer.player import Player
-from napari_vidrecon.viewer.preferences import last_view, preferences, remember_view
+from napari_vidrecon.viewer.playing import MoviesAlone, Player
 from napari_vidrecon.viewer.pulls import PixelPulls
 from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice, ReceptiveFieldTile
-from napari_vidrecon.viewer.second_screen import MoviesAlone
 from napari_vidrecon.viewer.studies.study_job import StudyController
 from napari_vidrecon.viewer.tour import TourBar
 from napari_vidrecon.viewer.training import TrainingController

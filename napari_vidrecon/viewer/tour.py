@@ -11,9 +11,9 @@ from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.sessions.sample import find_sample
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.choices import Layout, RunState
+from napari_vidrecon.viewer.folders import remember_tour, tour_was_seen
 from napari_vidrecon.viewer.opening import open_sample, try_to
 from napari_vidrecon.viewer.panels.controls import FewLines, button, emphasise
-from napari_vidrecon.viewer.preferences import remember_tour, tour_was_seen
 
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.controller import RunController

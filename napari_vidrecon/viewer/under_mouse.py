@@ -20,7 +20,7 @@ from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.live_picture import coloured
 from napari_vidrecon.viewer.main_window import present_frame
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode
-from napari_vidrecon.viewer.second_screen import shown_movies
+from napari_vidrecon.viewer.playing import shown_movies
 
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.board.board import Board

@@ -20,7 +20,7 @@ from napari_vidrecon.viewer.tooltips import TOOLTIPS
 
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.board import Board
-    from napari_vidrecon.viewer.player import Player
+    from napari_vidrecon.viewer.playing import Player
 
 
 BAR_NAME, TITLE = "vidrecon_stage_bar", "Movies"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import napari_vidrecon as vr
-from napari_vidrecon.analysis.pulls import pulls_on_pixel
+from napari_vidrecon.analysis.error_maps import pulls_on_pixel
 
 PIXEL, FRAME = (18, 30), 20
 

@@ -13,9 +13,9 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.sessions.session import open_session
+from napari_vidrecon.viewer.folders import remember_tour
 from napari_vidrecon.viewer.main_widget import ReconstructionWidget
 from napari_vidrecon.viewer.model import ReconstructionModel
-from napari_vidrecon.viewer.preferences import remember_tour
 
 SMALL_CLIP = (0, 48)
 FEW_STEPS = 6

@@ -20,9 +20,9 @@ from napari_vidrecon.errors import RunError, SessionError
 from napari_vidrecon.reconstruction.config import PRESETS
 from napari_vidrecon.viewer.contributions.files import PATH_KEY, get_reader, is_ours, read_session, write_run
 from napari_vidrecon.viewer.faults import Faults
+from napari_vidrecon.viewer.folders import PLUGIN_NAME, Preferences, recent_folders, remember_folder
 from napari_vidrecon.viewer.main_window import FolderDrops, main_window_of
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord
-from napari_vidrecon.viewer.preferences import PLUGIN_NAME, Preferences, recent_folders, remember_folder
 
 MANIFEST = Path(vr.__file__).parent / "napari.yaml"
 
@@ -62,7 +62,7 @@ def test_the_settings_start_at_the_programs_defaults(manifest: PluginManifest) -
 def test_what_the_user_set_is_what_a_new_window_starts_with(plugin_settings: object, npe2pm: object) -> None:
     from napari.settings import get_plugin_settings
 
-    from napari_vidrecon.viewer.preferences import preferences
+    from napari_vidrecon.viewer.folders import preferences
 
     assert preferences() == Preferences()
     npe2pm.register(PluginManifest.from_file(MANIFEST))  # type: ignore[attr-defined]

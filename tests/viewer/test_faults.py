@@ -21,10 +21,9 @@ from napari_vidrecon.viewer.contributions.files import get_reader, read_run
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.faults import FaultHook, Faults, in_one_line
 from napari_vidrecon.viewer.fits import MaskFitController
-from napari_vidrecon.viewer.folders import find_companions, kept_runs
+from napari_vidrecon.viewer.folders import find_companions, kept_runs, recent_folders
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import open_path, try_to
-from napari_vidrecon.viewer.preferences import recent_folders
 from napari_vidrecon.viewer.runs.active_run import Active, Plan
 from napari_vidrecon.viewer.runs.jobs import Job
 from napari_vidrecon.viewer.runs.run_job import RunRequest

@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QAbstractItemView, QDockWidget
 
 from napari_vidrecon.viewer.board import Board
-from napari_vidrecon.viewer.board.layer_list import LAYER_LIST, LayerListRest
+from napari_vidrecon.viewer.board.camera import LAYER_LIST, LayerListRest
 from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.faults import Faults
 from napari_vidrecon.viewer.main_window import main_window_of

@@ -11,7 +11,7 @@ from qtpy.QtGui import QMouseEvent
 from napari_vidrecon.reconstruction.history import History, StepInfo
 from napari_vidrecon.reconstruction.runner import Snapshot
 from napari_vidrecon.viewer import live_picture
-from napari_vidrecon.viewer import player as player_module
+from napari_vidrecon.viewer import playing as player_module
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.choices import ErrorMode
 from napari_vidrecon.viewer.controller import RunController

@@ -46,7 +46,7 @@ from napari_vidrecon.viewer.panels.run_bar import RunBar
 from napari_vidrecon.viewer.panels.run_panel import RunPanel
 from napari_vidrecon.viewer.panels.runs_panel import RunsPanel
 from napari_vidrecon.viewer.panels.session_panel import EVERY_TIER, SessionPanel
-from napari_vidrecon.viewer.player import Player
+from napari_vidrecon.viewer.playing import Player
 from napari_vidrecon.viewer.runs.run_job import RunRequest
 from napari_vidrecon.viewer.runs.status import Mood, status, time_in_words
 from napari_vidrecon.viewer.tooltips import TOOLTIPS

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_vidrecon.viewer import player as player_module
+from napari_vidrecon.viewer import playing as player_module
 from napari_vidrecon.viewer.main_window import ROLE_KEY, frame_count, go_to_frame, present_frame
-from napari_vidrecon.viewer.player import Player
+from napari_vidrecon.viewer.playing import Player
 
 pytestmark = pytest.mark.window
 

@@ -16,8 +16,8 @@ from napari_vidrecon.viewer.contributions import commands
 from napari_vidrecon.viewer.main_widget import ReconstructionWidget
 from napari_vidrecon.viewer.main_window import present_frame
 from napari_vidrecon.viewer.model import ErrorMode, RunRecord
+from napari_vidrecon.viewer.playing import other_screen, places, shown_movies
 from napari_vidrecon.viewer.registry import workspace_of
-from napari_vidrecon.viewer.second_screen import other_screen, places, shown_movies
 
 
 def test_movies_and_mouse_follow_the_slider(

@@ -13,8 +13,8 @@ from qtpy.QtTest import QTest
 from napari_vidrecon.viewer import tour as tours
 from napari_vidrecon.viewer.choices import Layout, RunState
 from napari_vidrecon.viewer.contributions import commands
+from napari_vidrecon.viewer.folders import TOUR, _read, _write
 from napari_vidrecon.viewer.main_widget import ReconstructionWidget
-from napari_vidrecon.viewer.preferences import TOUR, _read, _write
 from napari_vidrecon.viewer.registry import Workspace, workspace_of
 from napari_vidrecon.viewer.tour import TourBar
 

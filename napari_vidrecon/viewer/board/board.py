@@ -13,10 +13,9 @@ from napari_vidrecon.analysis.postprocess import union_crop
 from napari_vidrecon.viewer.board import captions
 from napari_vidrecon.viewer.board.activity import ActivityTiles
 from napari_vidrecon.viewer.board.arranging import CELLED, arranged, gridded
-from napari_vidrecon.viewer.board.camera import BoardCamera, Flatness, GridTiles
+from napari_vidrecon.viewer.board.camera import BoardCamera, Flatness, GridTiles, LayerListRest
 from napari_vidrecon.viewer.board.cells import CellsView
 from napari_vidrecon.viewer.board.explained import CorrelationStrip
-from napari_vidrecon.viewer.board.layer_list import LayerListRest
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, repaint
 from napari_vidrecon.viewer.board.movies import Blinking, MovieTiles, other_runs
 from napari_vidrecon.viewer.board.outlines import draw_legend, draw_outlines

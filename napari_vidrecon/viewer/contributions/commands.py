@@ -14,10 +14,10 @@ from napari_vidrecon.viewer import opening
 from napari_vidrecon.viewer.board.explained import named
 from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.exporting import shown_movie
+from napari_vidrecon.viewer.folders import PLUGIN_NAME, home, recent_folders, remember_folder
 from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, go_to_frame, main_window_of, present_frame
 from napari_vidrecon.viewer.model import ErrorMode, RunState
 from napari_vidrecon.viewer.panels.sections import Pages
-from napari_vidrecon.viewer.preferences import PLUGIN_NAME, home, recent_folders, remember_folder
 from napari_vidrecon.viewer.registry import workspace_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QVBox
 
 from napari_vidrecon.viewer.contributions import commands
 from napari_vidrecon.viewer.main_window import main_window_of
-from napari_vidrecon.viewer.second_screen import KEY as SECOND_SCREEN_KEY
+from napari_vidrecon.viewer.playing import KEY as SECOND_SCREEN_KEY
 from napari_vidrecon.viewer.view_controls import LAYOUT_KEYS
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
+from napari_vidrecon.viewer.folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.importing.controller import ImportController, in_words_of_the_form
 from napari_vidrecon.viewer.importing.options import ReadingOptions, SettingsOptions
 from napari_vidrecon.viewer.importing.report_view import ColumnTable, ReportView
@@ -27,7 +28,6 @@ from napari_vidrecon.viewer.panels.controls import (
 )
 from napari_vidrecon.viewer.panels.sections import Column, Section
 from napari_vidrecon.viewer.plots import theme_colours
-from napari_vidrecon.viewer.preferences import last_folder, remember_last_folder
 from napari_vidrecon.viewer.tooltips import explain
 
 SESSION_ENDING = "_session"

@@ -17,10 +17,15 @@ from napari_vidrecon.figures import export
 from napari_vidrecon.reconstruction import scripts
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.exporting import Exporter, shown_movie
-from napari_vidrecon.viewer.folders import default_runs_folder, new_run_folder
+from napari_vidrecon.viewer.folders import (
+    default_runs_folder,
+    last_folder,
+    new_run_folder,
+    preferences,
+    remember_last_folder,
+)
 from napari_vidrecon.viewer.main_window import present_frame
 from napari_vidrecon.viewer.panels.controls import JobBar, button, choice, row, words
-from napari_vidrecon.viewer.preferences import last_folder, preferences, remember_last_folder
 
 if TYPE_CHECKING:
     import napari

@@ -15,11 +15,11 @@ from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.board.colormaps import EVALUATION_COLOUR, TRAINING_COLOUR
 from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.fits import MaskFitController
+from napari_vidrecon.viewer.folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import load_mask, try_to
 from napari_vidrecon.viewer.panels.controls import FewLines, JobBar, button, put, row, words
 from napari_vidrecon.viewer.plots import theme_colours
-from napari_vidrecon.viewer.preferences import last_folder, remember_last_folder
 from napari_vidrecon.viewer.tooltips import explain
 
 if TYPE_CHECKING:

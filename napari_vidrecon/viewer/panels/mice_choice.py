@@ -22,11 +22,16 @@ from napari_vidrecon.reconstruction.several_mice import mouse_that_saw
 from napari_vidrecon.sessions.session import Session, open_session
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.board.colormaps import MICE_COLOURS
-from napari_vidrecon.viewer.folders import ENCODER_SUFFIXES, MASK_NAME, find_companions
+from napari_vidrecon.viewer.folders import (
+    ENCODER_SUFFIXES,
+    MASK_NAME,
+    find_companions,
+    last_folder,
+    remember_last_folder,
+)
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import try_to
 from napari_vidrecon.viewer.panels.controls import button, menu_button, row, words
-from napari_vidrecon.viewer.preferences import last_folder, remember_last_folder
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.trial import Trial

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.viewer.background import subscribe
+from napari_vidrecon.viewer.folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import try_to
 from napari_vidrecon.viewer.panels.controls import (
@@ -25,7 +26,6 @@ from napari_vidrecon.viewer.panels.controls import (
     whole_number,
     words,
 )
-from napari_vidrecon.viewer.preferences import last_folder, remember_last_folder
 from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice
 
 if TYPE_CHECKING:

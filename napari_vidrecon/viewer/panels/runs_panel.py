@@ -26,11 +26,10 @@ from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.board.movies import named
 from napari_vidrecon.viewer.evaluation import Evaluator
 from napari_vidrecon.viewer.faults import Faults, guarded
-from napari_vidrecon.viewer.folders import kept_runs
+from napari_vidrecon.viewer.folders import kept_runs, last_folder, remember_folder, remember_last_folder
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord
 from napari_vidrecon.viewer.opening import is_run, open_run, show_run, take_over_settings, try_to
 from napari_vidrecon.viewer.panels.controls import button, choice, choose, form, menu_button, row, set_options
-from napari_vidrecon.viewer.preferences import last_folder, remember_folder, remember_last_folder
 from napari_vidrecon.viewer.runs.status import time_in_words
 from napari_vidrecon.viewer.tooltips import explain
 

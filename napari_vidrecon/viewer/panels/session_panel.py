@@ -23,7 +23,14 @@ from superqt import QElidingLabel
 from napari_vidrecon.reconstruction.decoder import DECODER_SUFFIX
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.contributions.files import is_ours
-from napari_vidrecon.viewer.folders import ENCODER_SUFFIXES
+from napari_vidrecon.viewer.folders import (
+    ENCODER_SUFFIXES,
+    home,
+    last_folder,
+    recent_folders,
+    remember_folder,
+    remember_last_folder,
+)
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import load_decoder, open_path, open_sample, try_to
 from napari_vidrecon.viewer.panels.controls import (
@@ -42,13 +49,6 @@ from napari_vidrecon.viewer.panels.controls import (
     words,
 )
 from napari_vidrecon.viewer.panels.mice_choice import MiceChoice
-from napari_vidrecon.viewer.preferences import (
-    home,
-    last_folder,
-    recent_folders,
-    remember_folder,
-    remember_last_folder,
-)
 from napari_vidrecon.viewer.tooltips import TOOLTIPS, explain
 
 EVERY_TIER = "every tier"

@@ -14,9 +14,9 @@ from superqt import QElidingLabel
 from napari_vidrecon.errors import ConfigError, VidreconError
 from napari_vidrecon.viewer.background import Background, subscribe
 from napari_vidrecon.viewer.choices import ActivityMode
+from napari_vidrecon.viewer.folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.panels.controls import button, choice, form, narrow, number, row, tick, whole_number, words
-from napari_vidrecon.viewer.preferences import last_folder, remember_last_folder
 from napari_vidrecon.viewer.runs.jobs import Job
 
 if TYPE_CHECKING:

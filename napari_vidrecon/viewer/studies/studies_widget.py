@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QHeaderView, QLineEdit, QTreeWidget, QTr
 
 from napari_vidrecon.errors import VidreconError
 from napari_vidrecon.viewer.background import subscribe
-from napari_vidrecon.viewer.folders import default_runs_folder
+from napari_vidrecon.viewer.folders import default_runs_folder, last_folder
 from napari_vidrecon.viewer.opening import open_run
 from napari_vidrecon.viewer.panels.controls import (
     advance,
@@ -30,7 +30,6 @@ from napari_vidrecon.viewer.panels.controls import (
 )
 from napari_vidrecon.viewer.panels.sections import Column
 from napari_vidrecon.viewer.plots import theme_colours
-from napari_vidrecon.viewer.preferences import last_folder
 from napari_vidrecon.viewer.registry import workspace_of
 from napari_vidrecon.viewer.runs.status import time_in_words
 from napari_vidrecon.viewer.studies.results_view import ResultsView, StudyResults
