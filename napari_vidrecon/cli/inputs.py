@@ -258,6 +258,11 @@ class OpenedMouse:
         """With its presentation of a clip that the mouse of session `of` saw."""
         from napari_vidrecon.reconstruction.several_mice import mouse_that_saw
 
+        if self.session.path.resolve() == of.path.resolve():
+            raise ConfigError(
+                f"--with-mouse {self.session.path}: expected another mouse, found the session itself; "
+                "--repeats fits several presentations of one mouse"
+            )
         given = self.session, self.encoders, self.mask
         return mouse_that_saw(clip, *given, screen=of.screen, trial_id=self.trial_id)
 
@@ -315,10 +320,17 @@ def open_mice(
             expected = (each if name != "--with-encoder" else "as many for each --with-mouse") if count else "none"
             raise ConfigError(f"{name}: expected {expected}, found {len(given)} beside {count} --with-mouse")
     found = []
+    known: dict[tuple[Path, ...], tuple[Session, list[WindowEncoder]]] = {}
     for place, (folder, mask) in enumerate(zip(sessions, masks, strict=True)):
-        session, share = open_session(folder), len(encoders) // count
+        share = len(encoders) // count
         files = encoders[place * share : (place + 1) * share]
-        opened = open_encoders(files, session, None, device, force_mouse, precision=precision, memory_gib=memory_gib)
+        # Two presentations of one mouse count as such only with the very same encoders.
+        if (folder, *files) not in known:
+            opening = open_session(folder)
+            settings = {"precision": precision, "memory_gib": memory_gib}
+            theirs = open_encoders(files, opening, None, device, force_mouse, **settings)  # type: ignore[arg-type]
+            known[(folder, *files)] = opening, theirs
+        session, opened = known[(folder, *files)]
         trial_id = trial_ids[place] if trial_ids else None
         found.append(OpenedMouse(session, opened, open_mask(mask, session), trial_id))
     return found

@@ -291,9 +291,14 @@ def check_mice(
         raise ConfigError(f"with_mice: expected a list of mice, as mouse_that_saw gives, found {shown(mice)}")
     if mice and not isinstance(target, str):
         raise ConfigError("target: expected recorded, predicted or permuted with other mice, found an array")
+    seen: list[AnotherMouse] = []
     for mouse in mice:
         _check_mouse(trial, encoders, mouse, config)
-    return list(mice)
+        source = mouse.trial.source
+        if any(source is not None and (each.trial.source, each.trial.id) == (source, mouse.trial.id) for each in seen):
+            raise ConfigError(f"with_mice: expected each presentation once, found {mouse.name} twice")
+        seen.append(mouse)
+    return seen
 
 
 def _check_mouse(trial: Trial, encoders: Sequence[Encoder], mouse: AnotherMouse, config: ReconstructionConfig) -> None:

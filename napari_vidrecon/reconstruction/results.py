@@ -140,7 +140,9 @@ class Reconstruction:
     def _repr_html_(self) -> str:
 
         part = self.measured_frames
-        return _page(self.label, self.stimulus[part], self.video[part], self.scores())
+        by_mouse = self.scores_by_mouse().items()
+        inside = {f"video_correlation of {name}": told["video_correlation"] for name, told in by_mouse}
+        return _page(self.label, self.stimulus[part], self.video[part], {**self.scores(), **inside})
 
     @property
     def simulated(self) -> bool:

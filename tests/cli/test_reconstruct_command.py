@@ -262,6 +262,9 @@ def test_another_mouse_that_saw_the_clip_is_fitted_together(
     assert answer.code == 0, answer.err
     assert answer.out.count("inside the mask of") == 2
     assert "_trial1_andmouse_two" in answer.out
+    itself = vidrecon(*reconstruct_words, "--trial", 1, "--with-mouse", small_session_folder, *beside[2:])
+    assert (itself.code, itself.err.count("\n")) == (2, 1)
+    assert "expected another mouse, found the session itself" in itself.err
     wrong = vidrecon(*reconstruct_words, "--trial", 1, *beside[:4])
     assert (wrong.code, wrong.err.count("\n")) == (2, 1)
     assert "--with-mask: expected one, found 0 beside 1 --with-mouse" in wrong.err

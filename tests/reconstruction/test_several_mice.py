@@ -121,6 +121,7 @@ def test_what_mice_do_not_share_is_said_in_one_line(clip, other_session, encoder
     short = replace(mouse, trial=mouse.trial.part(0, 40))
     for given, error, told in (
         ({"with_mice": [short]}, vr.SessionError, "expected 44 frames"),
+        ({"with_mice": [mouse, mouse]}, vr.ConfigError, "found dynamic2-2-2-Video-other, trial 2 twice"),
         ({"with_mice": [other_session]}, vr.ConfigError, "as mouse_that_saw gives"),
         ({"with_mice": [replace(mouse, encoders=[its_encoder] * 2)]}, vr.EncoderError, "expected one, or 1"),
         ({"with_mice": [mouse], "target": clip.responses}, vr.ConfigError, "found an array"),

@@ -14,7 +14,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QMenu, QVBoxLayout, QWidget
 
-from napari_vidrecon.errors import EncoderError, MaskError, VidreconError
+from napari_vidrecon.errors import EncoderError, MaskError, SessionError, VidreconError
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.recipe import MouseRecipe, mask_fields
 from napari_vidrecon.reconstruction.scores import Evaluation
@@ -92,6 +92,8 @@ class MiceChoice(QWidget):
         model, session = self._model, open_session(folder)
         if model.session is None or model.trial is None:
             return
+        if session.path.resolve() == model.session.path.resolve():
+            raise SessionError(f"{session.name}: expected another mouse, found the session that is open; see Repeats")
         files = encoders or _fitting(session)
         file = own_mask(folder) if mask is None else mask
         if not files:
