@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +12,6 @@ import typer
 from napari_vidrecon.cli.options import Json, Overwrite
 
 MOST_PROCESSES = 64
-PAUSE_S, GRACE_S = 0.1, 10.0
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,13 +100,16 @@ def train(
     from napari_vidrecon.encoders.checkpoints import choose_device
     from napari_vidrecon.encoders.training.core import chosen_core
     from napari_vidrecon.encoders.training.instances import instance_paths, plan_instances
-    from napari_vidrecon.encoders.training.processes import Processes
+    from napari_vidrecon.encoders.training.processes import Processes, start_together
     from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.sessions.session import open_session
 
     together = Processes.of_environment()
     if processes > 1 and together.count == 1:
-        raise typer.Exit(train_in_processes(processes))
+        code, fault = start_together([sys.executable, "-m", "napari_vidrecon.cli", *sys.argv[1:]], processes)
+        if fault:
+            print(f"vidrecon: {fault}", file=sys.stderr)
+        raise typer.Exit(code)
     if thaw and core is None:
         raise ConfigError("--thaw: expected --core FILE beside it, found none; leave it out, or give a core")
     given = chosen_core(core, thaw)
@@ -402,84 +397,3 @@ def tensorboard_writer(folder: Path | None, name: str) -> Any:
             "the learning curve beside the encoder"
         ) from None
     return SummaryWriter(str(folder / name))
-
-
-def train_in_processes(count: int) -> int:
-    """Start this command `count` times, as processes that share its trainings; the first tells what there is to tell.
-
-    Parameters
-    ----------
-    count
-        Processes.
-
-    Returns
-    -------
-    int
-        Exit code of the command.
-    """
-    from napari_vidrecon.encoders.training.processes import LAUNCHER
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    cores = str(max((os.cpu_count() or 1) // count, 1))
-    common = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    common[LAUNCHER] = str(os.getpid())
-    command = [sys.executable, "-m", "napari_vidrecon.cli", *sys.argv[1:]]
-    with contextlib.ExitStack() as stack:
-        said = [None, *(stack.enter_context(tempfile.TemporaryFile()) for _ in range(1, count))]
-        running = [
-            subprocess.Popen(
-                command,
-                env={"OMP_NUM_THREADS": cores, **os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                stdout=None if rank == 0 else subprocess.DEVNULL,
-                stderr=said[rank],
-                # Ctrl-C is handed on once, instead of reaching every process of the terminal.
-                start_new_session=True,
-            )
-            for rank in range(count)
-        ]
-
-        def hand_on(number: int, _frame: object) -> None:
-            for each in running:
-                with contextlib.suppress(ProcessLookupError):
-                    each.send_signal(number)
-
-        before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            while all(each.poll() is None for each in running):
-                time.sleep(PAUSE_S)
-            _wait_for_all(running)
-        finally:
-            for each in running:
-                if each.poll() is None:
-                    each.kill()
-            for number, handler in before.items():
-                signal.signal(number, handler)
-        codes = [each.wait() for each in running]
-        if codes[0] < 0 or (not codes[0] and any(codes)):
-            _tell_of(codes, said)
-            return 1
-        return codes[0]
-
-
-def _wait_for_all(running: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Once one has ended all do, in order or because they miss it; one that waits for it in vain is ended."""
-    last = time.monotonic() + GRACE_S
-    while any(each.poll() is None for each in running) and time.monotonic() < last:
-        time.sleep(PAUSE_S)
-    for each in running:
-        if each.poll() is None:
-            each.terminate()
-
-
-def _tell_of(codes: Sequence[int], said: Sequence[Any]) -> None:
-    """One line about the process that failed, with the last that it said."""
-    rank = next(rank for rank, code in enumerate(codes) if code)
-    words = ""
-    if said[rank] is not None:
-        said[rank].seek(0)
-        words = said[rank].read().decode("utf-8", "replace").strip().rpartition("\n")[2]
-    ended = f"killed by signal {-codes[rank]}" if codes[rank] < 0 else f"exit code {codes[rank]}"
-    kept = "the same command goes on from the last checkpoint"
-    print(f"vidrecon: process {rank + 1} of {len(codes)} ended ({ended}); {kept}. {words}".rstrip(), file=sys.stderr)

@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +33,8 @@ PATIENCE = datetime.timedelta(minutes=30)
 LAUNCHER = "VIDRECON_LAUNCHER"
 """Names the process that started the others, by its number."""
 LONGEST_REASON = 200
+PAUSE_S, GRACE_S = 0.1, 10.0
+"""Between two looks at the processes, and between the end of the first and that of the last."""
 SET_BY_LAUNCHERS = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -204,3 +211,82 @@ def _over_all(tensors: list[torch.Tensor], factor: float) -> None:
     together *= factor
     for each, summed in zip(tensors, together.split([each.numel() for each in tensors]), strict=True):
         each.copy_(summed.view_as(each))
+
+
+def start_together(command: Sequence[str], count: int) -> tuple[int, str]:
+    """Start a command several times, as processes that share its trainings; the first tells what there is to tell.
+
+    Parameters
+    ----------
+    command
+        Program and words.
+    count
+        Processes.
+
+    Returns
+    -------
+    tuple[int, str]
+        Exit code of the command, and what to say where a process failed that could not say it itself; else "".
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    cores = str(max((os.cpu_count() or 1) // count, 1))
+    common = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    common[LAUNCHER] = str(os.getpid())
+    with ExitStack() as stack:
+        said = [None, *(stack.enter_context(tempfile.TemporaryFile()) for _ in range(1, count))]
+        running = [
+            subprocess.Popen(
+                command,
+                env={"OMP_NUM_THREADS": cores, **os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                stdout=None if rank == 0 else subprocess.DEVNULL,
+                stderr=said[rank],
+                # Ctrl-C is handed on once, instead of reaching every process of the terminal.
+                start_new_session=True,
+            )
+            for rank in range(count)
+        ]
+
+        def hand_on(number: int, _frame: object) -> None:
+            for each in running:
+                with suppress(ProcessLookupError):
+                    each.send_signal(number)
+
+        before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            while all(each.poll() is None for each in running):
+                time.sleep(PAUSE_S)
+            _wait_for_all(running)
+        finally:
+            for each in running:
+                if each.poll() is None:
+                    each.kill()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        codes = [each.wait() for each in running]
+        if codes[0] < 0 or (not codes[0] and any(codes)):
+            return 1, _told_of(codes, said)
+        return codes[0], ""
+
+
+def _wait_for_all(running: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Once one has ended all do, in order or because they miss it; one that waits for it in vain is ended."""
+    last = time.monotonic() + GRACE_S
+    while any(each.poll() is None for each in running) and time.monotonic() < last:
+        time.sleep(PAUSE_S)
+    for each in running:
+        if each.poll() is None:
+            each.terminate()
+
+
+def _told_of(codes: Sequence[int], said: Sequence[Any]) -> str:
+    """One line about the process that failed, with the last that it said."""
+    rank = next(rank for rank, code in enumerate(codes) if code)
+    words = ""
+    if said[rank] is not None:
+        said[rank].seek(0)
+        words = said[rank].read().decode("utf-8", "replace").strip().rpartition("\n")[2]
+    ended = f"killed by signal {-codes[rank]}" if codes[rank] < 0 else f"exit code {codes[rank]}"
+    kept = "the same command goes on from the last checkpoint"
+    return f"process {rank + 1} of {len(codes)} ended ({ended}); {kept}. {words}".rstrip()
