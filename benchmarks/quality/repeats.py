@@ -102,36 +102,45 @@ def measured(mouse: Measured, present: Present, clip: int, preset: str) -> dict[
     return found
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % of the mean, from resampled clips."""
+def interval(values: np.ndarray, beside: np.ndarray | None = None) -> tuple[float, float]:
+    """95 % of the mean, or of its share in the mean of others, from resampled clips."""
     drawn = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
-    low, high = np.percentile(values[drawn].mean(axis=1), [2.5, 97.5])
+    means = values[drawn].mean(axis=1)
+    if beside is not None:
+        means = means / beside[drawn].mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 
 
 def rows(found: dict[str, dict[str, dict[str, float]]]) -> list[str]:
-    """The tables of docs/repeats.md."""
+    """The tables of docs/repeats.md; a clip in which something was not measured is left out of it."""
     clips = [clip for mouse in found.values() for clip in mouse.values()]
-    names = list(clips[0])
-    values = {name: np.array([clip[name] for clip in clips]) for name in names}
-    lines = [f"| from | correlation ({len(clips)} clips) | beside one presentation (95 %) | distance closed |"]
-    lines.append("|---|---|---|---|")
-    distance = (values["predicted"] - values["one"]).mean()
+    names = ["one", *(f"{how} {count}" for count in COUNTS for how in ("joint", "mean")), "predicted"]
+    values = {name: np.array([clip.get(name, np.nan) for clip in clips]) for name in names}
+    lines = ["| from | clips | correlation | beside one presentation (95 %) | distance closed (95 %) |"]
+    lines.append("|---|---|---|---|---|")
     for name in names:
-        more = values[name] - values["one"]
-        low, high = interval(more)
-        told_more = "" if name == "one" else f"{more.mean():+.3f} ({low:+.3f} to {high:+.3f})"
-        closed = "" if name in ("one", "predicted") else f"{more.mean() / distance:.2f}"
-        lines.append(f"| {name} | {values[name].mean():.3f} | {told_more} | {closed} |")
-    lines += ["", "| joint beside averaged | difference (95 %) |", "|---|---|"]
+        there = np.isfinite(values[name])
+        more, distance = (values[each][there] - values["one"][there] for each in (name, "predicted"))
+        told_more = closed = ""
+        if name != "one":
+            told_more = "{:+.3f} ({:+.3f} to {:+.3f})".format(more.mean(), *interval(more))
+        if name not in ("one", "predicted"):
+            closed = "{:.2f} ({:.2f} to {:.2f})".format(more.mean() / distance.mean(), *interval(more, distance))
+        lines.append(f"| {name} | {there.sum()} | {values[name][there].mean():.3f} | {told_more} | {closed} |")
+    lines += ["", "| joint beside averaged | clips | difference (95 %) |", "|---|---|---|"]
     for count in COUNTS:
         more = values[f"joint {count}"] - values[f"mean {count}"]
-        low, high = interval(more)
-        lines.append(f"| {count} presentations | {more.mean():+.4f} ({low:+.4f} to {high:+.4f}) |")
-    lines += ["", f"| mouse | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+        more = more[np.isfinite(more)]
+        told = "{:+.4f} ({:+.4f} to {:+.4f})".format(more.mean(), *interval(more))
+        lines.append(f"| {count} presentations | {len(more)} | {told} |")
+    lines += ["", f"| mouse (clips) | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     for name, mouse in found.items():
-        means = [np.mean([clip[each] for clip in mouse.values()]) for each in names]
-        lines.append(f"| {name} ({len(mouse)}) | {' | '.join(f'{mean:.3f}' for mean in means)} |")
+        told_means = []
+        for each in names:
+            known = [clip[each] for clip in mouse.values() if each in clip]
+            told_means.append(f"{np.mean(known):.3f}" if known else "")
+        lines.append(f"| {name} ({len(mouse)}) | {' | '.join(told_means)} |")
     return lines
 
 

@@ -20,6 +20,7 @@ from napari_vidrecon.analysis.excess import (
     Presented,
     Procedure,
     beyond_chance,
+    require_test,
 )
 from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.errors import ConfigError
@@ -180,12 +181,16 @@ def what_the_brain_adds(
     """
     config = ReconstructionConfig.preset("fast") if config is None else config
     config = config.changed(track_every=max(config.steps, 1), track_responses=False)
+    require_test(q, procedure, against)
     chosen = clips_shown(session) if clips is None else [list(ids) for ids in clips]
     if not chosen or not all(chosen):
         raise ConfigError(
             f"{session.name}: expected clips that were shown at least twice, found none; name trials with clips="
         )
-    count = surrogates if surrogates is not None else USUAL_SURROGATES * (len(chosen) <= FEWEST_NULLS)
+    if against == "noise" and (once := [ids[0] for ids in chosen if len(ids) < 2]):
+        raise ConfigError(f"{session.name}, trial {once[0]}: expected 2 presentations to tell noise from, found 1")
+    needed = against == "encoder" and len(chosen) <= FEWEST_NULLS
+    count = surrogates if surrogates is not None else USUAL_SURROGATES * needed
     found, nulls = [], []
     for ids in chosen:
         trials = _alike([session.trial(trial_id) for trial_id in ids], frames)

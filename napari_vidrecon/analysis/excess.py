@@ -130,6 +130,28 @@ class Added:
         )
 
 
+def require_test(q: float, procedure: str, against: str = "noise") -> None:
+    """Refuse a test that there is not, before hours are spent on what it is made of.
+
+    Parameters
+    ----------
+    q
+        False discovery rate.
+    procedure, against
+        By name.
+
+    Raises
+    ------
+    ConfigError
+        One line that says what is expected.
+    """
+    if not 0 < q < 1:
+        raise ConfigError(f"false discovery rate {q}: expected a number between 0 and 1")
+    for what, given, known in (("procedure", procedure, Procedure), ("against", against, Against)):
+        if given not in get_args(known):
+            raise ConfigError(f"{what} {given!r}: expected {' or '.join(get_args(known))}")
+
+
 def discoveries(p: ArrayLike, q: float = USUAL_Q, procedure: Procedure = "bh") -> NDArray[np.bool_]:
     """Which of many tests are discoveries at a false discovery rate.
 
@@ -152,10 +174,7 @@ def discoveries(p: ArrayLike, q: float = USUAL_Q, procedure: Procedure = "bh") -
     ConfigError
         q is not between 0 and 1, or there is no such procedure.
     """
-    if not 0 < q < 1:
-        raise ConfigError(f"false discovery rate {q}: expected a number between 0 and 1")
-    if procedure not in get_args(Procedure):
-        raise ConfigError(f"procedure {procedure!r}: expected {' or '.join(get_args(Procedure))}")
+    require_test(q, procedure)
     values = np.asarray(p, np.float64)
     tested = np.isfinite(values)
     found = np.zeros(values.shape, bool)
@@ -207,8 +226,7 @@ def beyond_chance(
     ConfigError
         Too few other clips ("encoder") or presentations ("noise"); the message says how many are needed.
     """
-    if against not in get_args(Against):
-        raise ConfigError(f"against {against!r}: expected {' or '.join(get_args(Against))}")
+    require_test(q, procedure, against)
     pixels = np.asarray(mask).astype(bool)
     tested = [_Smoothed.of(clip, pixels, sigma, skip_frames) for clip in clips]
     if against == "noise":

@@ -109,8 +109,12 @@ def test_a_surrogate_keeps_the_residuals_at_another_time(small_session_folder, s
     np.testing.assert_allclose((made.responses - expected)[positive], shifted[positive], atol=1e-3)
 
 
-def test_a_session_without_repeats_is_told_in_one_line(small_session_folder, small_encoder_file) -> None:
+def test_what_cannot_be_tested_is_refused_before_a_run(small_session_folder, small_encoder_file) -> None:
     session = vr.open_session(small_session_folder)
     encoder, mask = vr.load_encoder(small_encoder_file, device="cpu"), vr.AlphaMask(MASK.astype(np.float32))
     with pytest.raises(ConfigError, match="shown at least twice, found none"):
         vr.what_the_brain_adds(session, [encoder], mask)
+    with pytest.raises(ConfigError, match="trial 1: expected 2 presentations"):
+        vr.what_the_brain_adds(session, [encoder], mask, clips=[[0, 2], [1]], against="noise")
+    with pytest.raises(ConfigError, match="procedure 'holm': expected bh or by"):
+        vr.what_the_brain_adds(session, [encoder], mask, clips=[[0]], procedure="holm")
