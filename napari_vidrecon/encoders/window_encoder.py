@@ -12,7 +12,7 @@ from napari_vidrecon.encoders.answers import check_finite, keeps_direction, sums
 from napari_vidrecon.encoders.architecture import Architecture
 from napari_vidrecon.encoders.chunks import check_chunk, chunk_by_chunk, chunk_that_fits
 from napari_vidrecon.encoders.encoder import BEHAVIOR_CHANNELS, INPUT_CHANNELS, Encoder, EncoderSpec
-from napari_vidrecon.encoders.frozen.forms import FrozenForm, form_of
+from napari_vidrecon.encoders.frozen import FrozenForm, form_of
 from napari_vidrecon.encoders.frozen.fused_block import FusedPasses, Tiling, kernels_at_hand
 from napari_vidrecon.errors import EncoderError
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 class WindowEncoder:
     """Binds a frozen module to its specification; implements the `Encoder` protocol.
 
-    Where the module has a faster form for frozen weights (`frozen/forms.py`), that one answers; the module stays the
+    Where the module has a faster form for frozen weights (`frozen/__init__.py`), that one answers; the module stays the
     truth it is built from, and built from again when its weights have changed.
 
     Parameters

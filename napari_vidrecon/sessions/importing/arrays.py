@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_vidrecon.errors import SessionError
-from napari_vidrecon.sessions.importing.array_preview import (
+from napari_vidrecon.sessions.importing.array_folder import (
+    movies_at,
     preview,
     recorded_array,
     recorded_numbers,
@@ -23,7 +24,6 @@ from napari_vidrecon.sessions.importing.clocks import ClockMap, fitting_times, r
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import ActivityPart, Description, SignalPart, read_description
 from napari_vidrecon.sessions.importing.matlab_files import split_name
-from napari_vidrecon.sessions.importing.movie_files import movies_at
 from napari_vidrecon.sessions.importing.recording import (
     ImportReport,
     Presentation,

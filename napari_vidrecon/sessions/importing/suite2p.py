@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from napari_vidrecon.errors import SessionError, StorageError, one_line
-from napari_vidrecon.sessions.importing.array_preview import (
+from napari_vidrecon.sessions.importing.array_folder import (
     list_columns,
     rate_of,
     recorded_numbers,

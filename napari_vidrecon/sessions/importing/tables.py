@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_vidrecon.errors import SessionError, one_line
-from napari_vidrecon.sessions.importing.array_preview import recorded_file, recorded_numbers
+from napari_vidrecon.sessions.importing.array_folder import recorded_file, recorded_numbers
 from napari_vidrecon.storage import read_text
 
 LARGEST_TABLE_BYTES = 8_000_000

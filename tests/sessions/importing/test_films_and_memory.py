@@ -13,9 +13,9 @@ import tifffile
 from raw_recordings import RawMouse
 
 from napari_vidrecon.errors import SessionError, VidreconError
+from napari_vidrecon.sessions.importing.array_folder import movies_at
 from napari_vidrecon.sessions.importing.arrays import ArrayFolder
 from napari_vidrecon.sessions.importing.importer import import_recording
-from napari_vidrecon.sessions.importing.movie_files import movies_at
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.stimuli import FilmPixels, TiffPixels, open_pixels
 from napari_vidrecon.sessions.session import open_session
