@@ -293,8 +293,10 @@ def open_and_run_studies(viewer, cycles: int, folder: Path) -> dict[str, float]:
         viewer.window.remove_dock_widget(dock)
         del studies, dock, controller
         wait_s(DOCK_SECONDS)
-        if cycle + 1 == FIRST_DOCKS:
+        if (cycle + 1) % FIRST_DOCKS == 0:
             gc.collect()
+            print(f"{cycle + 1} studies, {process.memory_info().rss / 1e6:.0f} MB", flush=True)
+        if cycle + 1 == FIRST_DOCKS:
             memory = process.memory_info().rss
     gc.collect()
     return {
