@@ -52,6 +52,7 @@ from napari_vidrecon.viewer.panels.mice_choice import MiceChoice
 from napari_vidrecon.viewer.tooltips import TOOLTIPS, explain
 
 EVERY_TIER = "every tier"
+LETTERS_OF_A_TRIAL = 5
 LEAST_FRAMES = 32
 FRAME_STEP = 8
 MOST_ENCODERS_SEEN = 4
@@ -90,6 +91,8 @@ class SessionPanel(QWidget):
         self.session_facts = words()
         self.tier = choice("tier", {}, self._take_tier)
         self.trial = choice("trial", {}, self._take_trial)
+        # The public names of tiers are long, and stand beside it.
+        self.trial.setMinimumContentsLength(LETTERS_OF_A_TRIAL)
         self.repeats = tick(REPEATS_ASKED, "repeats", self._take_repeats)
         self.first_frame = whole_number("first_frame", 0, 0, self._take_frames, FRAME_STEP)
         self.last_frame = whole_number("last_frame", 0, 0, self._take_frames, FRAME_STEP)
