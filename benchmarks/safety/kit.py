@@ -15,6 +15,7 @@ import numpy as np
 import napari_vidrecon as vr
 from napari_vidrecon.cli import main
 from napari_vidrecon.encoders.training.trainer import Trainer
+from napari_vidrecon.reconstruction.denoiser import Denoiser, DenoisingNetwork
 
 GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
 MOUSE = ("--neurons", "24", "--trials", "4", "--validation-trials", "2", "--test-trials", "1", "--frames", "45")
@@ -42,6 +43,7 @@ def make_kit(folder: Path) -> dict[str, Path]:
         "checkpoint": folder / "m.pth",
         "training": folder / "half.training.safetensors",
         "decoder": folder / "dec.safetensors",
+        "prior": folder / "prior.safetensors",
         "mask": folder / "mask.npy",
         "run": folder / "runs" / "mouse_trial0.zarr",
         "part": folder / "part" / "mouse_trial0.zarr",
@@ -76,6 +78,7 @@ def make_kit(folder: Path) -> dict[str, Path]:
     row, column = np.mgrid[:36, :64]
     np.save(kit["mask"], np.clip(1.2 * (1 - np.hypot(row - 18, column - 30) / 17), 0, None).astype(np.float32))
     shutil.copy(GOLDEN / "checkpoints" / "fold_0-model-017-0.292118.pth", kit["checkpoint"])
+    Denoiser(DenoisingNetwork((4, 4))).save(kit["prior"])
     shutil.copy(GOLDEN / "reconstruction_summary_standard.npy", kit["published"])
     inputs = ("--encoder", encoder, "--mask", mask, "--trial", "0")
     _run("reconstruct", session, *inputs, *STEPS, "--out", str(kit["run"].parent))

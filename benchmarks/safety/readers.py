@@ -88,6 +88,7 @@ def _movie(name: str) -> Callable[[Kit], object]:
 
 RECONSTRUCT = ("reconstruct", "{session}", "--encoder", "{encoder}", "--mask", "{mask}", "--trial", "0")
 ONE_STEP = ("--steps", "1", "--set", "track_skip_frames=8", "--device", "cpu", "--out", "r")
+PRIOR = ("--set", "prior=denoiser", "--set", "prior.file={prior}")
 TRAIN = ("train", "{session}", "--recipe", "features=8", "--steps", "3", "--device", "cpu", "--out")
 
 READERS: tuple[Reader, ...] = (
@@ -115,6 +116,9 @@ READERS: tuple[Reader, ...] = (
     Reader("decoder", "info", words("info", "{decoder}")),
     Reader("decoder", "validate", words("validate", "{decoder}")),
     Reader("decoder", "reconstruct", words(*RECONSTRUCT, "--decoder", "{decoder}", *ONE_STEP)),
+    Reader("prior", "info", words("info", "{prior}")),
+    Reader("prior", "validate", words("validate", "{prior}")),
+    Reader("prior", "reconstruct", words(*RECONSTRUCT, *PRIOR, *ONE_STEP)),
     Reader("mask", "info", words("info", "{mask}")),
     Reader("mask", "AlphaMask.load", python(lambda kit: vr.AlphaMask.load(kit["mask"]))),
     Reader("mask", "reconstruct", words(*RECONSTRUCT, *ONE_STEP)),
