@@ -21,17 +21,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy.ndimage import gaussian_filter
+from scipy.stats import norm
 
 from napari_vidrecon.errors import ConfigError, SessionError, StorageError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
 from napari_vidrecon.reconstruction.runner import reconstruct
+from napari_vidrecon.reconstruction.spectral_prior import stated
+from napari_vidrecon.sessions.session_statistics import MovieStatistics
 from napari_vidrecon.settings import listed
 from napari_vidrecon.storage import replacing_file
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
     from napari_vidrecon.reconstruction.masks import AlphaMask
+    from napari_vidrecon.reconstruction.results import Reconstruction
     from napari_vidrecon.sessions.session import Session
 
 
@@ -152,6 +156,41 @@ def uncertainty_map(videos: Sequence[np.ndarray], scale: float = 1.0) -> np.ndar
     return (scale * np.sqrt(pooled)).astype(np.float32)
 
 
+def prior_share_map(result: Reconstruction) -> np.ndarray:
+    """How much of a movie is the prior, pixel by pixel: the variance that activity leaves open over that of the prior.
+
+    Near 0 the neurons decided what is shown, at 1 nothing but the prior did. No truth is needed, so it is a mask that a
+    recording has too.
+
+    Parameters
+    ----------
+    result
+        Of a run with draws.
+
+    Returns
+    -------
+    np.ndarray
+        (T, rows, columns) float32, 0..1; 1 where nothing was reconstructed.
+
+    Raises
+    ------
+    ConfigError
+        A run of one movie, or of no Gaussian prior with a known deviation.
+    """
+    config = result.config
+    if "movies" in result.provenance:
+        config = stated(config, MovieStatistics(**result.provenance["movies"]))
+    sd = config.values["prior_settings"].get("sd") if config.outside_prior else config.values["prior_sd"]
+    if config.update.draws < 2 or not isinstance(sd, float):
+        raise ConfigError("prior share: expected a run with draws and a prior with an SD, found none; use draws=8")
+    # What a screen can show of the prior: beyond black and white it is cut off.
+    shown = norm.ppf((np.arange(SHOWN_LEVELS) + 0.5) / SHOWN_LEVELS, config.initial_level, sd).clip(0.0, 255.0)
+    spread = uncertainty_map(result.videos)
+    share = np.square(spread) / shown.var()
+    return np.where(spread > 0, share.clip(max=1.0), 1.0).astype(np.float32)
+
+
+SHOWN_LEVELS = 1000
 CALIBRATION_TIER, CALIBRATION_TRIALS = "oracle", 8
 CALIBRATION_FRAMES, SKIPPED_FRAMES = 64, 16
 """Of each clip; the first ones have little context."""

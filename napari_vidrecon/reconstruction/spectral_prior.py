@@ -110,6 +110,14 @@ def about_movies(
     if not isinstance(rule, Spectral) or rule.prior_from != "session":
         return config, None
     movies = movies_of(trial, encoders)
+    return stated(config, movies), movies
+
+
+def stated(config: ReconstructionConfig, movies: MovieStatistics) -> ReconstructionConfig:
+    """Settings with the level, contrast and spatial exponent of movies, where they ask for it."""
+    rule = config.update
+    if not isinstance(rule, Spectral) or rule.prior_from != "session":
+        return config
     prior = rule.prior
     if isinstance(prior, NaturalPrior):
         prior = _where_usual(prior, {"sd": movies.sd, "spatial_exponent": movies.spatial_exponent})
@@ -119,8 +127,7 @@ def about_movies(
         settings = _where_usual(kind.settings_class(**prior.settings), told)
         prior = prior.model_copy(update={"settings": settings.model_dump(mode="json")})
     levels = _where_usual(config, {"initial_level": movies.level, "padding_level": movies.level})
-    stated = rule.model_copy(update={"prior_from": "stated", "prior": prior})
-    return levels.model_copy(update={"update": stated}), movies
+    return levels.model_copy(update={"update": rule.model_copy(update={"prior_from": "stated", "prior": prior})})
 
 
 def _where_usual(settings: Chosen, told: dict[str, float]) -> Chosen:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from napari_vidrecon.analysis.ensembles import uncertainty_map
+import napari_vidrecon as vr
+from napari_vidrecon.analysis.ensembles import prior_share_map, uncertainty_map
 from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.sessions.session_statistics import MovieStatistics
 
 SPREAD = 12.0
 
@@ -41,3 +45,20 @@ def test_it_is_larger_where_movies_differ_more(movies):
 def test_one_movie_has_no_spread(movies):
     with pytest.raises(ConfigError, match="at least two movies, found 1"):
         uncertainty_map(movies[0][:1])
+
+
+def test_where_activity_says_nothing_all_of_a_movie_is_the_prior(small_session_folder, small_encoder_file):
+    trial = vr.open_session(small_session_folder).trial(0)
+    encoder = vr.load_encoder(small_encoder_file, device="cpu")
+    config = vr.ReconstructionConfig.preset("fast", steps=2, draws=2)
+    result = vr.reconstruct(trial, [encoder], vr.AlphaMask.full(), config)
+    told = MovieStatistics(**result.provenance["movies"])
+    noise = np.random.default_rng(0).normal(told.level, told.sd, size=(40, *result.video.shape))
+    noise[:, :, :, 32:] = told.level + 0.5 * (noise[:, :, :, 32:] - told.level)
+    noise[:, :, :4] = 80.0
+    share = prior_share_map(replace(result, videos=list(noise.clip(0, 255))))
+    assert share[:, 8:, :28].mean() == pytest.approx(1.0, abs=0.06)
+    assert 0.2 < share[:, 8:, 36:].mean() < 0.4
+    assert (share[:, :4] == 1).all(), "what was not reconstructed is no news of the neurons"
+    with pytest.raises(ConfigError, match="expected a run with draws"):
+        prior_share_map(replace(result, config=config.changed(draws=1)))
