@@ -42,7 +42,7 @@ def prior(
 
     A small network learns what movies are like beyond their spectrum: from movies that it makes, of drifting surfaces
     and things that pass, and from films of yours. Don't give it what you reconstruct. A training that was stopped goes
-    on where it was. Use it with: --preset best --set prior=denoiser --set prior.file=FILE
+    on where it was. One comes along, which --set prior=denoiser takes; add --set prior.file=FILE for another.
     """
     import torch
 

@@ -18,10 +18,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from napari_vidrecon.errors import ConfigError, StorageError
+from napari_vidrecon.errors import StorageError
 from napari_vidrecon.reconstruction.composition import NaturalPrior
 from napari_vidrecon.reconstruction.priors import CorrectedPrior, Prior
 from napari_vidrecon.reconstruction.spectral_prior import NaturalSpectrum, SpectralPrior
+from napari_vidrecon.sessions.screen import USUAL_SCREEN
 from napari_vidrecon.settings import Settings, first_fault
 from napari_vidrecon.storage import read_description, reading, replacing_file, stored_format
 
@@ -31,10 +32,17 @@ EXPECTED = "a denoiser of movies"
 TOLD = 3
 """What the network is told beside the movie: log of the noise, whether it is not known, and how dark black is."""
 LARGEST_WIDTH = 256
+SHIPPED = Path(__file__).with_name("denoiser.safetensors")
+"""What `vidrecon prior train` makes without any setting."""
 NOISE_STREAM = 6
 """Of chance, apart from those of `update.py`."""
-VOXEL = (2, 4, 4)
-"""Frames, rows and columns that the network takes together."""
+BLURS_FRAMES, BLURS_PX = (1.5, 4.0, 10.0, 25.0, math.inf), (2.0, 6.0)
+"""SDs between bands; pixels are those of a screen of 36 rows. The last band in time is the mean over the clip."""
+POOL_FRAMES, POOL_PX = 12.0, 5.0
+"""SDs of the neighbourhood in which the strength of a band is measured."""
+EVERY = (4, 4, 4)
+"""Frames, rows and columns between places at which gains are found."""
+LEAST_STRENGTH = 1e-4
 
 
 class DenoiserDescription(BaseModel):
@@ -44,8 +52,8 @@ class DenoiserDescription(BaseModel):
     ----------
     format
         Of the file.
-    widths
-        Channels of the network, see `DenoisingNetwork`.
+    width
+        See `DenoisingNetwork`.
     frame_rate_hz
         Of the movies that it learned from.
     provenance
@@ -55,57 +63,34 @@ class DenoiserDescription(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     format: str
-    widths: list[int] = Field(min_length=2, max_length=2)
+    width: int = Field(ge=1, le=LARGEST_WIDTH)
     frame_rate_hz: float = Field(gt=0, le=1000)
     provenance: dict[str, Any]
 
 
-def _zero(values: torch.Tensor | None) -> None:
-    if values is not None:
-        nn.init.zeros_(values)
-
-
-class _Block(nn.Module):
-    """Two convolutions beside a shortcut, between them what the network is told."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first, self.second = (nn.Conv3d(width, width, 3, padding=1) for _ in range(2))
-        self.told = nn.Linear(TOLD, 2 * width)
-        _zero(self.told.weight)
-        _zero(self.told.bias)
-        _zero(self.second.bias)
-        with torch.no_grad():
-            self.second.weight.mul_(0.3)
-
-    def forward(self, seen: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
-        scale, shift = self.told(told)[..., None, None, None].chunk(2, dim=1)
-        return seen + self.second(F.silu(self.first(seen) * (1 + scale) + shift))
-
-
 class DenoisingNetwork(nn.Module):
-    """A U of two levels on a coarse grid, as what neurons leave open is coarse; works on movies of any size.
+    """Weighs bands of a movie, from slow to fast and from coarse to fine, by how strong each is around a place.
+
+    A movie is taken apart into bands by blurs in time and in space. What each counts, more or less than it does in the
+    given movie, is told by a small network that sees the local strength of all bands: where little but the slowest
+    band stands out, the picture stands still, and what seems to move is noise. Works on movies of any size.
 
     Parameters
     ----------
-    widths
-        Channels at two frames and four pixels a voxel, and at twice as many.
+    width
+        Of its two hidden layers.
     """
 
-    def __init__(self, widths: tuple[int, int] = (40, 96)) -> None:
+    def __init__(self, width: int = 48) -> None:
         super().__init__()
-        self.widths = widths
-        fine, coarse = widths
-        self.enter = nn.Conv3d(1, fine, VOXEL, stride=VOXEL)
-        self.down = nn.Conv3d(fine, coarse, 2, stride=2)
-        self.up = nn.ConvTranspose3d(coarse, fine, 2, stride=2)
-        self.before, self.after = _Block(fine), _Block(fine)
-        self.coarse = nn.ModuleList(_Block(coarse) for _ in range(2))
-        self.smooth = nn.Conv3d(fine, fine, 3, padding=1)
-        self.leave = nn.ConvTranspose3d(fine, 1, VOXEL, stride=VOXEL)
+        self.width = width
+        bands = (len(BLURS_FRAMES) + 1) * (len(BLURS_PX) + 1)
+        self.seen, self.between = nn.Linear(bands + TOLD, width), nn.Linear(width, width)
+        self.gains = nn.Linear(width, bands)
         # What it adds is nothing to begin with.
-        _zero(self.leave.weight)
-        _zero(self.leave.bias)
+        with torch.no_grad():
+            self.gains.weight.zero_()
+            self.gains.bias.zero_()
 
     def forward(self, movies: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
         """What has to be added.
@@ -122,18 +107,82 @@ class DenoisingNetwork(nn.Module):
         torch.Tensor
             As `movies`.
         """
-        frames, rows, columns = movies.shape[1:]
-        wanted = [2 * extent for extent in reversed(VOXEL)]
-        missing = [-extent % whole for extent, whole in zip((columns, rows, frames), wanted, strict=True)]
-        padding = [each for extent in missing for each in (0, extent)]
-        seen = F.pad(movies[:, None], padding, mode="replicate")
-        fine = self.before(self.enter(seen), told)
-        coarse = self.down(F.silu(fine))
-        for block in self.coarse:
-            coarse = block(coarse, told)
-        fine = self.after(fine + self.up(F.silu(coarse)), told)
-        added = self.leave(F.silu(self.smooth(F.silu(fine))))
-        return added[:, 0, :frames, :rows, :columns]
+        bands, shape = self.bands(movies), movies.shape[1:]
+        gains = self.weighed(self.strengths(bands, told)).movedim(-1, 1)
+        for axis, (length, every) in enumerate(zip(shape, EVERY, strict=True), start=2):
+            gains = _along(gains, axis, _back(length, every, movies))
+        return (gains * bands).sum(dim=1)
+
+    def bands(self, movies: torch.Tensor) -> torch.Tensor:
+        """(B, bands, T, rows, columns) that add up to the movies."""
+        return _bands_in_space(_bands_in_time(movies), movies.shape[2] / USUAL_SCREEN.rows)
+
+    def strengths(self, bands: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+        """(B, a few of the T, rows, columns, bands + told): what the small network sees at each place."""
+        shape, strength = bands.shape[2:], bands**2
+        scale = shape[1] / USUAL_SCREEN.rows
+        sizes = (POOL_FRAMES, POOL_PX * scale, POOL_PX * scale)
+        for axis, (length, sigma, every) in enumerate(zip(shape, sizes, EVERY, strict=True), start=2):
+            strength = _along(strength, axis, _blur(length, sigma, every, bands))
+        seen = torch.log(strength.movedim(1, -1) + LEAST_STRENGTH)
+        return torch.cat([seen, told[:, None, None, None, :].expand(*seen.shape[:-1], TOLD)], dim=-1)
+
+    def weighed(self, strengths: torch.Tensor) -> torch.Tensor:
+        """(..., bands) how much more than it does each band should count at a place."""
+        return self.gains(F.silu(self.between(F.silu(self.seen(strengths)))))
+
+
+def places(shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Indices of the frames, rows and columns at which gains are found."""
+    return [np.minimum(np.arange(0, n, every) + every // 2, n - 1) for n, every in zip(shape, EVERY, strict=True)]
+
+
+def _bands_in_time(movies: torch.Tensor) -> torch.Tensor:
+    """(B, bands, T, rows, columns) that add up to the movies, the fastest first, the mean over time last."""
+    length, left, bands = movies.shape[1], movies, []
+    for sigma in BLURS_FRAMES:
+        slower = (
+            movies.mean(dim=1, keepdim=True).expand_as(movies)
+            if math.isinf(sigma)
+            else _along(movies, 1, _blur(length, sigma, 1, movies))
+        )
+        bands.append(left - slower)
+        left = slower
+    return torch.stack([*bands, left], dim=1)
+
+
+def _bands_in_space(movies: torch.Tensor, scale: float) -> torch.Tensor:
+    """(B, bands, T, rows, columns), each of the bands in time taken apart again."""
+    left, bands = movies, []
+    for sigma in BLURS_PX:
+        coarser = movies
+        for axis in (3, 4):
+            coarser = _along(coarser, axis, _blur(movies.shape[axis], sigma * scale, 1, movies))
+        bands.append(left - coarser)
+        left = coarser
+    return torch.cat([*bands, left], dim=1)
+
+
+def _along(values: torch.Tensor, axis: int, matrix: torch.Tensor) -> torch.Tensor:
+    return (values.movedim(axis, -1) @ matrix.T).movedim(-1, axis)
+
+
+def _blur(length: int, sigma: float, every: int, like: torch.Tensor) -> torch.Tensor:
+    """(length / every, length) means with Gaussian weights of what is there."""
+    return _gaussian(_places(length, every, like), torch.arange(length).to(like), sigma)
+
+
+def _back(length: int, every: int, like: torch.Tensor) -> torch.Tensor:
+    """(length, length / every) from every so manyth place to all."""
+    return _gaussian(torch.arange(length).to(like), _places(length, every, like), every / 2)
+
+
+def _places(length: int, every: int, like: torch.Tensor) -> torch.Tensor:
+    return torch.arange(0, length, every).to(like) + (every - 1) / 2
+
+
+def _gaussian(rows: torch.Tensor, columns: torch.Tensor, sigma: float) -> torch.Tensor:
+    return torch.softmax(-((rows[:, None] - columns[None, :]) ** 2) / (2 * sigma**2), dim=1)
 
 
 def told_of(sigma: float | None, level: float, sd: float) -> list[float]:
@@ -181,7 +230,7 @@ class Denoiser:
     @functools.cached_property
     def sha256(self) -> str:
         """Hash of its weights as they are stored."""
-        digest = hashlib.sha256(repr(self.network.widths).encode())
+        digest = hashlib.sha256(repr(self.network.width).encode())
         for name, value in sorted(self.network.state_dict().items()):
             digest.update(name.encode() + value.half().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
@@ -210,7 +259,7 @@ class Denoiser:
         """Write one safetensors file of half precision, replaced only once the new one is complete."""
         described = {
             "format": FORMAT,
-            "widths": list(self.network.widths),
+            "width": self.network.width,
             "frame_rate_hz": self.frame_rate_hz,
             "provenance": self.provenance,
         }
@@ -245,10 +294,7 @@ class Denoiser:
             told = DenoiserDescription(**described)
         except ValidationError as raised:
             raise StorageError(f"{path}: {first_fault(raised)}") from None
-        if not all(0 < width <= LARGEST_WIDTH for width in told.widths):
-            raise StorageError(f"{path}: widths: expected 1 to {LARGEST_WIDTH} channels, found {told.widths}")
-        fine, coarse = told.widths
-        network = DenoisingNetwork((fine, coarse))
+        network = DenoisingNetwork(told.width)
         with reading(path, StorageError, EXPECTED), safe_open(str(path), framework="pt") as file:
             network.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})  # noqa: SIM118
         if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
@@ -265,14 +311,18 @@ def is_denoiser(path: Path) -> bool:
 class DenoiserSettings(Settings):
     """The spectrum of `natural`, and what is learned beyond it."""
 
-    file: str = Field("", max_length=4096, description="a denoiser that `vidrecon prior train` made (.safetensors)")
+    file: str = Field(
+        "",
+        max_length=4096,
+        description="made by `vidrecon prior train` (.safetensors); empty: the one that comes along",
+    )
     scheme: Literal["finish", "red", "both"] = Field(
-        "finish",
+        "red",
         description="finish: once, added to the most probable movie under the spectrum; red: a pull at every step, "
         "at less and less noise (regularisation by denoising); or both",
     )
     weight: float = Field(1.0, ge=0, le=4, description="what it counts where it finishes; 0: nothing")
-    pull: float = Field(0.5, ge=0, le=4, description="what it counts at every step (red)")
+    pull: float = Field(0.25, ge=0, le=4, description="what it counts at every step (red)")
     most_noise: float = Field(240.0, gt=0, le=2000, description="noise at the first step (red), SD in grey levels")
     least_noise: float = Field(60.0, gt=0, le=2000, description="and at the last one")
     sd: float = Field(60.0, title="SD", gt=0, le=128, description="SD of a pixel of natural movies, grey levels")
@@ -287,11 +337,7 @@ class DenoiserPrior(Prior):
 
     @property
     def _file(self) -> Path:
-        if not self.settings.file:
-            raise ConfigError(
-                "prior.file: expected a denoiser, found none; make one with: vidrecon prior train --out FILE"
-            )
-        return Path(self.settings.file)
+        return Path(self.settings.file) if self.settings.file else SHIPPED
 
     @property
     def content(self) -> str:

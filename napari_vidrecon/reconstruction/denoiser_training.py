@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from napari_vidrecon.errors import ConfigError, StorageError
 from napari_vidrecon.reconstruction.composition import NaturalPrior
-from napari_vidrecon.reconstruction.denoiser import Denoiser, DenoisingNetwork, told_of
+from napari_vidrecon.reconstruction.denoiser import Denoiser, DenoisingNetwork, places, told_of
 from napari_vidrecon.reconstruction.spectral_prior import NaturalSpectrum
 from napari_vidrecon.sessions.simulation.practice_movies import practice_movie
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
@@ -30,8 +30,8 @@ from napari_vidrecon.storage import read_description, reading, replacing_file
 EXPECTED = "a checkpoint of a denoiser"
 LEVELS, SD = (70.0, 130.0), 55.0
 """Mean grey level of the movies of a session, and what a pixel deviates from it."""
-SIGMAS = (15.0, 600.0)
-"""White noise, grey levels; at 600 hardly anything is left."""
+SIGMAS = (40.0, 400.0)
+"""White noise, grey levels."""
 OPEN = (0.1, 0.8)
 """Share of the movies' variance that neurons leave open where they see best."""
 FIELD_PX, FIELD_S = (1.0, 3.5), (0.02, 0.15)
@@ -40,7 +40,9 @@ WEIGHTS = (0.3, 1.5)
 """What activity counts in a reconstruction beside what it should."""
 SOLVER_STEPS = 12
 OWN_FILMS_SHARE = 0.7
-AVERAGED_STEPS = 300.0
+AVERAGED_STEPS = 200.0
+MARGIN_FRAMES = 16
+"""Frames that a made movie has more than a piece of it."""
 LEAST_ERROR = 0.003
 OUTSIDE_WEIGHT = 0.1
 
@@ -48,14 +50,15 @@ OUTSIDE_WEIGHT = 0.1
 class DenoiserRecipe(Settings):
     """Settings of a training; frozen and validated."""
 
-    steps: int = Field(1600, ge=1, le=MOST_STEPS, description="optimiser steps")
-    batch: int = Field(3, ge=1, le=256, description="movies a step")
-    frames: int = Field(32, ge=8, le=1024, description="of each")
+    steps: int = Field(3000, ge=1, le=MOST_STEPS, description="optimiser steps")
+    batch: int = Field(8, ge=1, le=256, description="pairs a step")
+    frames: int = Field(64, ge=8, le=1024, description="of each")
     rows: int = Field(36, ge=8, le=1024, description="pixels of a movie from top to bottom")
     columns: int = Field(64, ge=8, le=1024, description="and from left to right")
     frame_rate_hz: float = Field(FRAME_RATE_HZ, gt=0, le=1000, description="frames a second")
-    movies: int = Field(300, ge=1, le=100_000, description="made; pieces of each are seen many times")
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="of Adam at its highest")
+    movies: int = Field(200, ge=1, le=100_000, description="made; pieces of each are seen many times")
+    pairs: int = Field(400, ge=1, le=100_000, description="of a piece and what noise or neurons left of it")
+    learning_rate: float = Field(3e-3, gt=0, le=1, description="of Adam at its highest")
     seed: int = Field(1000, ge=0, description="of movies and weights; no simulated mouse should have the same")
 
 
@@ -110,7 +113,7 @@ class Spoiler:
     def _made_movie(self, number: int) -> tuple[np.ndarray, float]:
         if number not in self._made:
             rng = np.random.default_rng([self.recipe.seed, 4, number])
-            level, shape = float(rng.uniform(*LEVELS)), (2 * self.recipe.frames, *self.shape[1:])
+            level, shape = float(rng.uniform(*LEVELS)), (self.recipe.frames + MARGIN_FRAMES, *self.shape[1:])
             made = practice_movie(rng, shape, self.recipe.frame_rate_hz, level, SD)
             self._made[number] = np.rint(made).astype(np.uint8), level
         return self._made[number]
@@ -173,14 +176,6 @@ class Spoiler:
         believed = precision * np.float32(np.exp(rng.uniform(*np.log(WEIGHTS))))
         counts = np.where(density > 0.3, 1.0, OUTSIDE_WEIGHT).astype(np.float32)
         return most_probable(told, believed, deviations, blur), counts[None]
-
-    def batch(self, numbers: Sequence[int]) -> tuple[torch.Tensor, ...]:
-        """(B, ...) smooth, true, counts, told."""
-        pairs = [self.pair(number) for number in numbers]
-        counts = [np.broadcast_to(each.counts, self.shape) for each in pairs]
-        stacked = [np.stack(each) for each in ([p.smooth for p in pairs], [p.true for p in pairs], counts)]
-        told = torch.tensor([each.told for each in pairs])
-        return (*(torch.as_tensor(np.ascontiguousarray(each, np.float32)) for each in stacked), told)
 
 
 def wiener(noisy: np.ndarray, deviations: np.ndarray, sigma: float) -> np.ndarray:
@@ -277,7 +272,8 @@ class DenoiserTraining:
         self.spoiler = Spoiler(recipe, films)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            self.network = DenoisingNetwork().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+            self.network = DenoisingNetwork()
+        self._kept: dict[int, tuple[torch.Tensor, ...]] = {}
         self.averaged = copy.deepcopy(self.network).requires_grad_(False)
         self._optimiser = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate)
 
@@ -292,11 +288,12 @@ class DenoiserTraining:
         warm, done = min(1.0, (step + 1) / 50), step / recipe.steps
         for group in self._optimiser.param_groups:
             group["lr"] = recipe.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-        smooth, true, counts, told = self.spoiler.batch(range(step * recipe.batch, (step + 1) * recipe.batch))
-        axes = (1, 2, 3)
-        before = (counts * (smooth - true) ** 2).mean(dim=axes)
-        after = (counts * (smooth + self.network(smooth, told) - true) ** 2).mean(dim=axes)
-        share = after / (before + LEAST_ERROR)
+        chance = np.random.default_rng([recipe.seed, 6, step])
+        parts = [self._seen(int(number)) for number in chance.integers(recipe.pairs, size=recipe.batch)]
+        strengths, bands, missing, counts = (torch.stack(each) for each in zip(*parts, strict=True))
+        before = (counts * missing**2).mean(dim=1)
+        left = missing - (self.network.weighed(strengths) * bands).sum(dim=-1)
+        share = (counts * left**2).mean(dim=1) / (before + LEAST_ERROR)
         loss = share.mean()
         if not bool(loss.isfinite()):
             raise ConfigError(f"step {step + 1}: the error is not finite; try a smaller learning_rate")
@@ -310,6 +307,20 @@ class DenoiserTraining:
             for mean, value in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
                 mean.lerp_(value, 1 - keep)
         return float(loss.detach())
+
+    @torch.no_grad()
+    def _seen(self, number: int) -> tuple[torch.Tensor, ...]:
+        """Of a pair, place by place: strengths, bands, what is missing, and what the place counts."""
+        if number not in self._kept:
+            pair = self.spoiler.pair(number)
+            at = np.ix_(*places(pair.smooth.shape))
+            bands = self.network.bands(torch.as_tensor(pair.smooth, dtype=torch.float32)[None])
+            strengths = self.network.strengths(bands, torch.tensor([pair.told]))[0]
+            missing, counts = (pair.true - pair.smooth)[at], np.broadcast_to(pair.counts, pair.smooth.shape)[at]
+            chosen = bands[0].movedim(0, -1)[at]
+            flat = (torch.as_tensor(np.ascontiguousarray(each, np.float32)).flatten() for each in (missing, counts))
+            self._kept[number] = (strengths.flatten(0, 2), chosen.flatten(0, 2), *flat)
+        return self._kept[number]
 
     def denoiser(self) -> Denoiser:
         """What it has learned."""

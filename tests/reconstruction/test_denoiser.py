@@ -8,19 +8,25 @@ import torch
 
 import napari_vidrecon as vr
 from napari_vidrecon.cli.app import run_command
-from napari_vidrecon.errors import ConfigError, StorageError
-from napari_vidrecon.reconstruction.denoiser import Denoiser, DenoiserSettings, DenoisingNetwork, LearnedSpectrum
+from napari_vidrecon.errors import StorageError
+from napari_vidrecon.reconstruction.denoiser import (
+    SHIPPED,
+    Denoiser,
+    DenoiserSettings,
+    DenoisingNetwork,
+    LearnedSpectrum,
+)
 from napari_vidrecon.reconstruction.denoiser_training import DenoiserRecipe, DenoiserTraining, Spoiler, wiener
 from napari_vidrecon.reconstruction.run import plan_run
 
-SMALL = {"steps": 2, "batch": 2, "frames": 8, "rows": 12, "columns": 16, "movies": 2}
+SMALL = {"steps": 2, "batch": 2, "frames": 8, "rows": 12, "columns": 16, "movies": 2, "pairs": 3}
 
 
 @pytest.fixture
 def file(tmp_path):
     torch.manual_seed(0)
-    network = DenoisingNetwork((4, 8))
-    torch.nn.init.normal_(network.leave.weight, std=0.2)
+    network = DenoisingNetwork(4)
+    torch.nn.init.normal_(network.gains.weight, std=0.2)
     path = tmp_path / "denoiser.safetensors"
     Denoiser(network.requires_grad_(False)).save(path)
     return path
@@ -37,7 +43,7 @@ def test_it_finishes_the_movie_of_best_and_pulls_at_every_step_where_asked(file,
         for scheme in ("finish", "red")
     }
     usual = vr.reconstruct(trial, [encoder], disc_mask, vr.ReconstructionConfig.preset("best", steps=3))
-    nothing = vr.reconstruct(trial, [encoder], disc_mask, best(file, weight=0.0))
+    nothing = vr.reconstruct(trial, [encoder], disc_mask, best(file, pull=0.0))
     assert np.array_equal(nothing.video, usual.video)
     assert all(not np.array_equal(video, usual.video) for video in videos.values())
 
@@ -47,7 +53,7 @@ def test_a_run_is_told_apart_by_the_weights_and_not_resumed_with_others(file, tr
     assert plan_run(trial, [encoder], disc_mask, best(file)).fingerprint == first
     denoiser = Denoiser.load(file)
     with torch.no_grad():
-        denoiser.network.leave.weight.mul_(2)
+        denoiser.network.gains.weight.mul_(2)
     Denoiser(denoiser.network).save(file)
     assert plan_run(trial, [encoder], disc_mask, best(file)).fingerprint != first
 
@@ -63,8 +69,6 @@ def test_a_file_that_is_none_is_one_line(content, named, tmp_path, trial, encode
     with pytest.raises(StorageError, match=named) as caught:
         plan_run(trial, [encoder], disc_mask, best(path))
     assert "\n" not in str(caught.value)
-    with pytest.raises(ConfigError, match=r"prior\.file: expected a denoiser, found none"):
-        plan_run(trial, [encoder], disc_mask, best(""))
 
 
 def test_a_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path):
@@ -95,7 +99,7 @@ def test_the_command_learns_from_films_of_a_folder_at_any_size(tmp_path):
 
 
 def test_without_a_network_the_slope_is_the_spectrums_and_the_filter_the_wiener_filter(file):
-    network = DenoisingNetwork((4, 8)).requires_grad_(False)
+    network = DenoisingNetwork(4).requires_grad_(False)
     settings = best(file, scheme="red").update.prior.settings
     prior = LearnedSpectrum(DenoiserSettings(**settings), Denoiser(network), (8, 12, 16), 30.0, torch.zeros(1))
     coefficients = torch.randn(8, 12, 16)
@@ -110,3 +114,9 @@ def test_what_neurons_leave_open_is_a_smooth_movie_of_less_contrast():
     pair = Spoiler(DenoiserRecipe(**{**SMALL, "frames": 16})).pair(1)
     assert pair.smooth.var() < pair.true.var()
     assert pair.told[1] == 1.0
+
+
+def test_the_denoiser_that_comes_along_is_what_the_usual_settings_make():
+    told = Denoiser.load(SHIPPED).provenance
+    assert (told["recipe"], told["films"]) == (DenoiserRecipe().model_dump(), "")
+    assert SHIPPED.stat().st_size < 4e6
