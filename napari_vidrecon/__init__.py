@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from napari_vidrecon.analysis.brain_adds import what_the_brain_adds as what_the_brain_adds
     from napari_vidrecon.analysis.ensembles import Calibration as Calibration
     from napari_vidrecon.analysis.ensembles import calibrate_uncertainty as calibrate_uncertainty
-    from napari_vidrecon.analysis.prior_fit import fit_prior as fit_prior
     from napari_vidrecon.analysis.receptive_field_mapping import map_receptive_fields as map_receptive_fields
     from napari_vidrecon.encoders.checkpoints import load_encoder as load_encoder
     from napari_vidrecon.encoders.encoder import Encoder as Encoder
@@ -91,7 +90,6 @@ _HOME = {
     "find_sample": "napari_vidrecon.sessions.sample",
     "fit_decoder": "napari_vidrecon.reconstruction.decoder_fitting",
     "fit_mask": "napari_vidrecon.reconstruction.mask_fitting",
-    "fit_prior": "napari_vidrecon.analysis.prior_fit",
     "import_recording": "napari_vidrecon.sessions.importing.importer",
     "load_encoder": "napari_vidrecon.encoders.checkpoints",
     "map_receptive_fields": "napari_vidrecon.analysis.receptive_field_mapping",
