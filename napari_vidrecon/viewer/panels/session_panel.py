@@ -355,7 +355,8 @@ class SessionPanel(QWidget):
         fields.addRow("Encoders", self.encoders)
         fields.addRow("", row(self.add_button, self.train_button, self.mouse, stretch=0))
         fields.addRow("Decoder", self.decoder)
-        fields.addRow("Other mice", self.mice)
+        # A longer label would widen the whole page.
+        fields.addRow("+ mice", self.mice)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row(self.sample_button, self.open_button, self.recent_button))
