@@ -126,6 +126,7 @@ def test_a_study_that_cannot_be_left_is_ended_within_seconds(ask: Ask, package, 
     assert left_over() == set()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="asks for signals")
 def test_a_script_without_a_guard_is_not_run_again_and_its_end_ends_the_study(ask: Ask, package, tmp_path) -> None:
     package(STUDY)

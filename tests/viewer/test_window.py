@@ -46,6 +46,7 @@ def started(qtbot: QtBot, widget: ReconstructionWidget, steps: int = LONG_RUN) -
     until(qtbot, lambda: widget.model.snapshot is not None and widget.model.snapshot.info.step > 2)
 
 
+@pytest.mark.long
 def test_a_stranger_can_go_through_the_whole_story(qtbot, docked, small_session_folder, small_encoder_file):
     widget = docked(filled=False)
     model, bar, board = widget.model, widget.run_bar, widget.board
