@@ -15,8 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike, NDArray
 
+from napari_vidrecon.analysis.raster_order import by_similarity
 from napari_vidrecon.figures.curves import CurvePanel, draw_curves
 from napari_vidrecon.figures.frame import COLOURS, figure_of
+from napari_vidrecon.figures.movie import MovieRaster
 
 COLUMN_WIDTH_IN, EDGE_IN, HEIGHT_IN = 4.0, 2.4, 10.5
 ROWS_IN = (0.9, 0.75, 0.75, 1.9, 1.9, 1.9, 1.2)
@@ -27,6 +29,9 @@ SMALLEST_LIMIT = 1e-6
 MOST_ROWS = 200
 """A page has no more lines to give: neighbours are averaged until so many rows are left."""
 RASTER_COLOURS = "Greys"
+RASTER_NAMES = ("Recorded activity", "Predicted from the reconstruction")
+LEAST_SPREAD = 0.5
+"""Of the middle neuron's standard deviation: what hardly varies is not drawn as if it did."""
 
 
 def raster_rows(activity: ArrayLike, order: ArrayLike) -> NDArray[np.float64]:
@@ -40,6 +45,43 @@ def activity_limit(rasters: Sequence[tuple[ArrayLike, ArrayLike]]) -> float:
     """Activity drawn black: so much is exceeded by few frames of some rasters, each activity (N, T) and order (N,)."""
     values = np.concatenate([raster_rows(activity, order).ravel() for activity, order in rasters])
     return max(float(np.percentile(values, LIMIT_PERCENTILE)), SMALLEST_LIMIT)
+
+
+def activity_rasters(
+    matched: np.ndarray, predicted: np.ndarray | None, keep: np.ndarray | None = None
+) -> tuple[MovieRaster, ...]:
+    """Activity to be drawn below a movie: what was matched and, where it is known, what is predicted; one scale.
+
+    Each neuron that was active is drawn in its own standard deviations, like ones side by side, neighbours averaged
+    where there are many.
+
+    Parameters
+    ----------
+    matched, predicted
+        (N, T), in one unit.
+    keep
+        (N,) bool, the neurons that are drawn; none: all.
+
+    Returns
+    -------
+    tuple[MovieRaster, ...]
+        One or two; none where no neuron was active.
+    """
+    drawn = matched.std(axis=1) > 0
+    if keep is not None:
+        drawn &= np.asarray(keep, bool)
+    if not drawn.any():
+        return ()
+    known = [(f"{RASTER_NAMES[0]}, {drawn.sum():,} neurons", matched[drawn])]
+    if predicted is not None:
+        known.append((RASTER_NAMES[1], predicted[drawn]))
+    # Ordered by what is predicted where that is known: a single trial would be ordered by its noise.
+    order = by_similarity(known[-1][1], thorough=False)
+    spread = known[0][1].std(axis=1)
+    spread = np.maximum(spread, LEAST_SPREAD * np.median(spread))
+    scaled = [(name, activity / spread[:, np.newaxis]) for name, activity in known]
+    limit = activity_limit([(activity, order) for _, activity in scaled])
+    return tuple(MovieRaster(name, raster_rows(activity, order), limit) for name, activity in scaled)
 
 
 def draw_raster(axes: Axes, activity: ArrayLike, times_s: ArrayLike, limit: float, order: ArrayLike) -> AxesImage:

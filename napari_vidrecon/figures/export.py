@@ -28,9 +28,6 @@ ENLARGEMENT, FRAME_ENLARGEMENT = 8, 16
 """Screen pixels for one of the movie. A single frame is written larger: it is what goes on a slide."""
 MOVIE_ENDINGS, FRAME_ENDINGS = (".mp4", ".gif", ".tif", ".tiff"), (".png",)
 FIGURE_ENDINGS, TABLE_ENDINGS = (".png", ".svg", ".pdf"), (".csv", ".parquet")
-RASTER_NAMES = ("Recorded activity", "Predicted from the reconstruction")
-LEAST_SPREAD = 0.5
-"""Of the middle neuron's standard deviation: what hardly varies is not drawn as if it did."""
 COLUMN_UNITS = {"motion_energy": "grey_levels", "pupil_size": "camera_px"}
 """Of measures whose name does not say it: correlations have none, and running speed is as it was recorded."""
 
@@ -112,6 +109,7 @@ class ShownMovie:
             With the masks of the run.
         """
         from napari_vidrecon.analysis.error_maps import stimulus_difference
+        from napari_vidrecon.figures.activity import activity_rasters
 
         truth, video, mask = result.stimulus, result.video, result.evaluation_mask
         movies = {"stimulus": truth, "reconstruction": video}
@@ -173,47 +171,6 @@ class ShownMovie:
         from napari_vidrecon.analysis.postprocess import match_luminance_contrast
 
         return replace(self, video=match_luminance_contrast(self.video, self.stimulus, self.training_mask))
-
-
-def activity_rasters(
-    matched: np.ndarray, predicted: np.ndarray | None, keep: np.ndarray | None = None
-) -> tuple[MovieRaster, ...]:
-    """Activity to be drawn below a movie: what was matched and, where it is known, what is predicted; one scale.
-
-    Each neuron that was active is drawn in its own standard deviations, like ones side by side, neighbours averaged
-    where there are many.
-
-    Parameters
-    ----------
-    matched, predicted
-        (N, T), in one unit.
-    keep
-        (N,) bool, the neurons that are drawn; none: all.
-
-    Returns
-    -------
-    tuple[MovieRaster, ...]
-        One or two; none where no neuron was active.
-    """
-    from napari_vidrecon.analysis.raster_order import by_similarity
-    from napari_vidrecon.figures.activity import activity_limit, raster_rows
-    from napari_vidrecon.figures.movie import MovieRaster
-
-    drawn = matched.std(axis=1) > 0
-    if keep is not None:
-        drawn &= np.asarray(keep, bool)
-    if not drawn.any():
-        return ()
-    known = [(f"{RASTER_NAMES[0]}, {drawn.sum():,} neurons", matched[drawn])]
-    if predicted is not None:
-        known.append((RASTER_NAMES[1], predicted[drawn]))
-    # Ordered by what is predicted where that is known: a single trial would be ordered by its noise.
-    order = by_similarity(known[-1][1], thorough=False)
-    spread = known[0][1].std(axis=1)
-    spread = np.maximum(spread, LEAST_SPREAD * np.median(spread))
-    scaled = [(name, activity / spread[:, np.newaxis]) for name, activity in known]
-    limit = activity_limit([(activity, order) for _, activity in scaled])
-    return tuple(MovieRaster(name, raster_rows(activity, order), limit) for name, activity in scaled)
 
 
 def column_name(measure: str, of: str = "") -> str:

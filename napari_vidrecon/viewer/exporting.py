@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_vidrecon.analysis.error_maps import error_map, lost_map, stimulus_difference
 from napari_vidrecon.errors import RunError
-from napari_vidrecon.figures.export import STIMULUS_ERROR_NAME, Progress, ShownMovie, activity_rasters
+from napari_vidrecon.figures.export import STIMULUS_ERROR_NAME, Progress, ShownMovie
 from napari_vidrecon.reconstruction.scores import measured_frames
 from napari_vidrecon.viewer.background import Background, Counted
 from napari_vidrecon.viewer.evaluation import Evaluator, TimeCourses
@@ -76,6 +76,8 @@ def shown_movie(model: ReconstructionModel) -> ShownMovie:
 
 def _rasters(model: ReconstructionModel, video: np.ndarray) -> tuple[MovieRaster, ...]:
     """The activity below the movies of this layout, of the run whose movie it is."""
+    from napari_vidrecon.figures.activity import activity_rasters
+
     assert model.trial is not None
     source = model.snapshot if model.snapshot is not None and video is model.snapshot.video else None
     predicted, matched, keep = None, model.trial.responses, None if model.neurons is None else model.neurons.keep

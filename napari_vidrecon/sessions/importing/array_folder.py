@@ -26,6 +26,7 @@ from napari_vidrecon.storage import check_inside, read_array, reading
 from napari_vidrecon.storage.impostors import is_companion
 
 MOST_CLIPS = 100_000
+LONGEST_NAME = 1000
 
 
 def movies_at(
@@ -120,9 +121,6 @@ def _axes(place: Path, shape: tuple[int, ...]) -> str:
 def natural_order(file: Path) -> list[tuple[int, int, str]]:
     """Key that sorts clip2 before clip10."""
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", file.name)]
-
-
-LONGEST_NAME = 1000
 
 
 def recorded_file(folder: Path, name: str) -> Path:
