@@ -38,6 +38,8 @@ class DrivenRun:
         Whether anything tells what was shown.
     mice
         Scores inside the mask of each mouse, by its name, if there are several.
+    colours
+        Scores in each colour, by its name, if there are several.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class DrivenRun:
     simulated: bool
     has_movie: bool = True
     mice: dict[str, dict[str, float]] = field(default_factory=dict)
+    colours: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, path: Path, state: str, steps: int, seconds: float, run: Run, result: Reconstruction) -> DrivenRun:
@@ -68,16 +71,18 @@ class DrivenRun:
             With scores inside the mask of each mouse, if there are several.
         """
         scores, mice = result.scores(), result.scores_by_mouse()
-        return cls(path, state, steps, seconds, scores, run.trial.simulated, run.trial.has_movie, mice)
+        known = run.trial.simulated, run.trial.has_movie
+        return cls(path, state, steps, seconds, scores, *known, mice, result.scores_by_colour())
 
     def summary(self) -> dict[str, Any]:
         """Plain values."""
         by_mouse = {"mice": self.mice} if self.mice else {}
+        by_colour = {"colours": self.colours} if self.colours else {}
         told = {"run": self.path, "state": self.state, "steps": self.steps, "seconds": self.seconds}
-        return {**told, **self.scores, **by_mouse}
+        return {**told, **self.scores, **by_mouse, **by_colour}
 
     def line(self, clip: str) -> str:
-        """One line for people; one more for each of several mice."""
+        """One line for people; one more for each of several mice or colours."""
         from napari_vidrecon.cli.report import duration_text, number
         from napari_vidrecon.errors import one_line
         from napari_vidrecon.reconstruction.scores import UNCHECKED
@@ -91,7 +96,16 @@ class DrivenRun:
         quality = quality if self.has_movie else unchecked
         effort = "already there" if self.state == "already there" else f"{self.steps} steps"
         whole = f"{one_line(clip)}{mouse}: {quality} ({effort}, {duration_text(self.seconds)}) -> {self.path}"
-        return "\n".join([whole, *(f"  {line}" for line in self._lines_of_mice())])
+        return "\n".join([whole, *(f"  {line}" for line in [*self._lines_of_mice(), *self._lines_of_colours()])])
+
+    def _lines_of_colours(self) -> list[str]:
+        from napari_vidrecon.cli.report import number
+
+        return [
+            f"in {name} ({scores['pixels']:.0f} px of the mask): "
+            f"video correlation {number(scores['video_correlation'])}"
+            for name, scores in self.colours.items()
+        ]
 
     def _lines_of_mice(self) -> list[str]:
         from napari_vidrecon.cli.report import number

@@ -65,6 +65,10 @@ def importing(
     screen_cm: Annotated[
         str | None, typer.Option(metavar="WIDTH,HEIGHT,DISTANCE", help="The screen in cm; default: 56.5,31.8,15.")
     ] = None,
+    colours: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,NAME", help="Keep colours of the movies apart, e.g. green,uv; default: grey."),
+    ] = None,
     rate: Annotated[float, typer.Option(metavar="HZ", help="Frames a second of the session.")] = 30.0,
     fit: Annotated[str, typer.Option(help="Movies of other proportions: pad with grey, crop, or stretch.")] = "pad",
     levels: Annotated[
@@ -105,7 +109,7 @@ def importing(
     choices = {"trial_frames": trial_frames, "fit": fit, "bad_neurons": bad_neurons, "negative": negative}
     choices |= {"test_share": test_share, "validation_share": validation_share, "within_movie": within_movie}
     choices |= {"trim": trim, "clock_tolerance_s": clock_tolerance, "levels": _levels(levels), "axes": axes}
-    choices |= {"screen": parse_screen(screen, screen_cm), "frame_rate_hz": rate}
+    choices |= {"screen": parse_screen(screen, screen_cm, colours), "frame_rate_hz": rate}
     settings = checked(ImportSettings, choices)
     chosen = ImportSource(kind, source, options)
     if not preview and out is None:

@@ -193,6 +193,7 @@ def _session(path: Path) -> tuple[str, dict[str, Any]]:
         "clips_by_frames": summary.clips_by_frames,
         "frame_rate_hz": summary.frame_rate_hz,
         "screen_deg": [round(size, 1) for size in summary.screen_deg],
+        **({"colours": list(session.screen.colours)} if session.screen.colours else {}),
         "video_dtype": summary.video_dtype,
         **_terms(session),
         **_activity(session),
@@ -316,14 +317,14 @@ def _described_run(path: Path, result: Reconstruction) -> tuple[str, dict[str, A
         "device": ", ".join(told.get("devices", [])),
         **{name: round(value, 4) for name, value in result.scores().items()},
         "response_predicted_from": result.config.predicted_from,
-        **({"mice": _scores_by_mouse(result)} if result.mice else {}),
+        **({"mice": _rounded(result.scores_by_mouse())} if result.mice else {}),
+        **({"colours": _rounded(result.scores_by_colour())} if result.colours else {}),
     }
 
 
-def _scores_by_mouse(result: Reconstruction) -> dict[str, dict[str, float]]:
-    """Scores inside the mask of each of several mice."""
-    by_mouse = result.scores_by_mouse().items()
-    return {name: {score: round(value, 4) for score, value in told.items()} for name, told in by_mouse}
+def _rounded(scores: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Scores of each of several mice or colours."""
+    return {name: {score: round(value, 4) for score, value in told.items()} for name, told in scores.items()}
 
 
 def _decoder_of(told: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
@@ -135,8 +136,8 @@ def checked(model: type[Model], fields: dict[str, Any]) -> Model:
         raise ConfigError(setting_fault(raised)) from None
 
 
-def parse_screen(pixels: str, centimetres: str | None = None) -> ScreenGeometry:
-    """The screen that --screen and --screen-cm describe.
+def parse_screen(pixels: str, centimetres: str | None = None, colours: str | None = None) -> ScreenGeometry:
+    """The screen that --screen, --screen-cm and --colours describe.
 
     Parameters
     ----------
@@ -144,6 +145,8 @@ def parse_screen(pixels: str, centimetres: str | None = None) -> ScreenGeometry:
         "ROWSxCOLUMNS".
     centimetres
         "WIDTH,HEIGHT,DISTANCE", or None for those of the public recordings.
+    colours
+        "NAME,NAME" of the colours that its movies have, each of as many rows; None for grey levels.
 
     Returns
     -------
@@ -157,7 +160,7 @@ def parse_screen(pixels: str, centimetres: str | None = None) -> ScreenGeometry:
     """
     from pydantic import ValidationError
 
-    from napari_vidrecon.sessions.screen import LARGEST_SIDE_PX, ScreenGeometry
+    from napari_vidrecon.sessions.screen import LARGEST_SIDE_PX, MOST_COLOURS, ScreenGeometry
 
     told = f"--screen {one_line(pixels, LONGEST_PAIR)}"
     rows, _, columns = pixels.lower().partition("x")
@@ -169,8 +172,14 @@ def parse_screen(pixels: str, centimetres: str | None = None) -> ScreenGeometry:
         if len(lengths) != 3:
             raise ConfigError(f"{told}: expected WIDTH,HEIGHT,DISTANCE in cm, e.g. 56.5,31.8,15")
         sizes |= dict(zip(("width_cm", "height_cm", "distance_cm"), lengths, strict=True))
+    named = tuple(each.strip() for each in (colours or "").split(",") if each.strip())
+    if colours is not None and not (1 < len(named) <= MOST_COLOURS and len(set(named)) == len(named)):
+        raise ConfigError(
+            f"--colours {one_line(colours, LONGEST_PAIR)}: expected 2 to {MOST_COLOURS} names, e.g. green,uv"
+        )
     try:
-        return ScreenGeometry(**sizes)
+        screen = ScreenGeometry(**sizes)
+        return dataclasses.replace(screen, rows=screen.rows * len(named), colours=named) if named else screen
     except ValidationError as raised:
         if raised.errors()[0]["loc"][0] in ("rows", "cols"):
             raise ConfigError(f"{expected}; found {one_line(pixels, LONGEST_PAIR)}") from None

@@ -57,6 +57,9 @@ def simulate(
         tuple[float, float], typer.Option(metavar="ROW COLUMN", help="Middle of that disc, px.")
     ] = (18.0, 30.0),
     screen: Annotated[str, typer.Option(metavar="ROWSxCOLUMNS", help="Pixels of the screen.")] = "36x64",
+    colours: Annotated[
+        str | None, typer.Option(metavar="NAME,NAME", help="Movies in colours, e.g. green,uv; default: grey.")
+    ] = None,
     rate: Annotated[float, typer.Option(metavar="HZ", help="Frames a second.")] = 30.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes; the files do not depend on it.")] = 1,
     raw: Annotated[
@@ -91,7 +94,7 @@ def simulate(
     if dtype not in ("uint8", "float32"):
         raise ConfigError(f"--dtype: expected uint8 or float32, found {dtype!r}")
     tiers = trial_tiers(train_trials=trials, validation_trials=validation_trials, test_trials=test_trials)
-    shown_on = parse_screen(screen)
+    shown_on = parse_screen(screen, colours=colours)
     if like == LIKENESS and (shown_on, rate) != (USUAL_SCREEN, FRAME_RATE_HZ):
         raise ConfigError(f"--screen and --rate: expected the usual ones for --like {LIKENESS}; leave them out")
     _require_model(like, encoder, {"--mouse": mouse, "--film": film, "--save-encoder": save_encoder})
@@ -147,7 +150,7 @@ def simulate(
     values |= {"train_trials": trials, "validation_trials": validation_trials, "test_trials": test_trials}
     values |= {f"raw_{kind}": place for kind, place in raw_files.items()}
     if (shown_on, rate) != (USUAL_SCREEN, FRAME_RATE_HZ):
-        values |= {"screen": f"{shown_on.rows}x{shown_on.cols}", "rate_hz": rate}
+        values |= {"screen": shown_on.in_words.replace(" pixels", ""), "rate_hz": rate}
     if like != "usual":
         values["like"] = like
     if semi_real is not None:

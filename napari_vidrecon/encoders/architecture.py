@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from types import ModuleType
 from typing import Any, ClassVar
@@ -35,6 +35,8 @@ class Architecture(nn.Module):
         The sizes: a pydantic model or dataclass, one field of which is `readout_outputs`, the neurons of each mouse.
     recipe_class
         How it is trained; None for an architecture that cannot be trained here.
+    made_of
+        Licence and citation of what it is built of, for the encoder's file; empty for this package's own.
     causal
         Whether it promises that a frame's activity does not depend on later frames of its window.
     floats_per_pixel
@@ -45,6 +47,7 @@ class Architecture(nn.Module):
 
     config_class: ClassVar[type]
     recipe_class: ClassVar[type[TrainingRecipe] | None] = None
+    made_of: ClassVar[Mapping[str, str]] = {}
     causal: ClassVar[bool] = False
     floats_per_pixel: ClassVar[int] = 600
     preferred_cpu_chunk: ClassVar[int] = 2

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import logging
-from dataclasses import asdict, replace
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -228,7 +228,7 @@ def save_encoder(
         "architecture": architecture,
         "config": config_values(module.config),
         "mice": mice,
-        "canvas": asdict(canvas),
+        "canvas": canvas.stored,
         "windows": {"size": windows.size, "step": windows.step},
         "frame_rate_hz": frame_rate_hz,
         "provenance": provenance or {},

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from napari_vidrecon.encoders.windows import CHECKED, FrameWindows, Pixels
+from napari_vidrecon.sessions.screen import ColourNames, check_colours
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
 
 if TYPE_CHECKING:
@@ -31,14 +32,18 @@ class Canvas:
         Size of the encoder's input, pixels (DwiseNeuro: 64 x 64).
     screen_rows, screen_columns
         Size of the movie (36 x 64).
+    colours
+        Names of the movie's colours, which stand one below the other; empty for grey levels.
     """
 
     rows: Pixels = 64
     columns: Pixels = 64
     screen_rows: Pixels = SCREEN_ROWS
     screen_columns: Pixels = SCREEN_COLUMNS
+    colours: ColourNames = ()
 
     def __post_init__(self) -> None:
+        check_colours(self.colours, self.screen_rows)
         if self.screen_rows > self.rows or self.screen_columns > self.columns:
             raise ValueError(
                 f"expected a screen within the canvas of {self.rows}x{self.columns} pixels, "
@@ -49,6 +54,19 @@ class Canvas:
     def of_screen(cls, rows: int, columns: int) -> Canvas:
         """The screen itself, with nothing around it."""
         return cls(rows, columns, rows, columns)
+
+    @property
+    def parts(self) -> list[int]:
+        """Rows of each colour, from the top of the canvas to its bottom; all of them for grey levels."""
+        count, (rows, _) = max(1, len(self.colours)), self.screen
+        seams = [rows.start + place * self.screen_rows // count for place in range(1, count)]
+        return np.diff([0, *seams, self.rows]).tolist()
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """Its fields, as in a file; colours where there are some."""
+        fields = dataclasses.asdict(self)
+        return fields if self.colours else {name: value for name, value in fields.items() if name != "colours"}
 
     @property
     def screen(self) -> tuple[slice, slice]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from napari_vidrecon.encoders.architectures.neuralpredictors import MADE_OF
 from napari_vidrecon.encoders.published_viv1t import learned_positions
 from napari_vidrecon.encoders.stored_encoder import StoredEncoder, check_fit
 from napari_vidrecon.errors import EncoderError, one_line
@@ -22,8 +23,7 @@ SCREEN = {"rows": 36, "columns": 64, "screen_rows": 36, "screen_columns": 64}
 GAUSSIANS = {4: "full", 2: "uncorrelated", 1: "isotropic"}
 LEFT_OUT = re.compile(r"\.(source_grid|mu_transform\.\d+\.(weight|bias))$")
 PROVENANCE = {
-    "citation": "Turishcheva et al. 2023 (Sensorium 2023), ecker-lab/sensorium_2023; sinzlab/neuralpredictors",
-    "licence": "MIT (neuralpredictors); weights and the data they were trained on have terms of their own",
+    **MADE_OF,
     "additions": (
         "means and deviations of the inputs, which the weights do not tell: as in the public mice of 2023; activity in "
         "units of each neuron's own deviation; filters of step 1 without padding; windows of 40 frames, the first held"

@@ -137,7 +137,7 @@ def read_encoder_description(path: Path, described: dict[str, Any]) -> EncoderDe
 
 def check_fit(
     path: Path, architecture: str, config: dict[str, Any], canvas: dict[str, Any], windows: dict[str, Any]
-) -> tuple[dict[str, int], dict[str, int]]:
+) -> tuple[dict[str, Any], dict[str, int]]:
     """Refuse sizes that cannot be, and a canvas or windows that contradict them.
 
     Parameters
@@ -151,7 +151,7 @@ def check_fit(
 
     Returns
     -------
-    tuple[dict[str, int], dict[str, int]]
+    tuple[dict[str, Any], dict[str, int]]
         tuple Canvas and windows, each with all of their values.
 
     Raises
@@ -167,7 +167,10 @@ def check_fit(
     sizes = checked(path, "config", found.config_class, config)
     checked(path, "config", Readouts, config)
     pixels, frames = checked(path, "canvas", Canvas, canvas), checked(path, "windows", FrameWindows, windows)
-    whole = (asdict(pixels), asdict(frames))
+    whole = (pixels.stored, asdict(frames))
+    apart = getattr(sizes, "colours", 1)
+    if apart not in (1, len(pixels.colours)):
+        raise EncoderError(f"{path}: expected {apart} names of colours, found {', '.join(pixels.colours) or 'none'}")
     own = found.input_size(sizes)
     if own is not None and own != (pixels.rows, pixels.columns, frames.size):
         raise EncoderError(
@@ -216,7 +219,7 @@ class StoredEncoder:
         tensor: Callable[[str], torch.Tensor],
         shapes: dict[str, tuple[int, ...]],
         *,
-        canvas: dict[str, int],
+        canvas: dict[str, Any],
         windows: dict[str, int],
         frame_rate_hz: float = 30.0,
         provenance: dict[str, Any] | None = None,

@@ -25,8 +25,8 @@ LayerTaps = Annotated[tuple[Annotated[int, Field(ge=1, le=MOST_TAPS)], ...], Fie
 
 def size_ratio(canvas: Canvas) -> float:
     """How many times as many pixels a screen has along a side as the usual one, on average over both sides."""
-    usual = Canvas()
-    return math.sqrt(canvas.screen_rows * canvas.screen_columns / (usual.screen_rows * usual.screen_columns))
+    usual, rows = Canvas(), canvas.screen_rows // max(1, len(canvas.colours))
+    return math.sqrt(rows * canvas.screen_columns / (usual.screen_rows * usual.screen_columns))
 
 
 def taps_on(taps: int, ratio: float) -> int:

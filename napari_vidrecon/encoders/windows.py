@@ -21,6 +21,7 @@ def _odd(size: int) -> int:
 Count = Annotated[int, Field(ge=1, le=1 << 20)]
 """Channels, features, neurons."""
 Pixels = Annotated[int, Field(ge=1, le=4096)]
+Colours = Annotated[int, Field(ge=1, le=4)]
 Frames = Annotated[int, Field(ge=1, le=512)]
 Taps = Annotated[int, Field(ge=1, le=255)]
 """Size of a filter."""

@@ -70,6 +70,8 @@ class ShownMovie:
         What is done to the reconstruction before it is drawn; numbers stay those of `video`.
     rasters
         Activity, drawn below the movies.
+    colours
+        Names of the colours that stand one below the other; empty for grey levels.
     """
 
     stimulus: np.ndarray
@@ -89,6 +91,7 @@ class ShownMovie:
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     presentation: Presentation = field(default_factory=Presentation)
     rasters: tuple[MovieRaster, ...] = ()
+    colours: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, result: Reconstruction, *, error: bool = False, activity: bool = False) -> Self:
@@ -132,6 +135,7 @@ class ShownMovie:
                 **{column_name("motion_energy", of): motion_energy(movie, mask) for of, movie in movies.items()},
             },
             rasters=activity_rasters(result.target, result.predicted_activity, result.keep) if activity else (),
+            colours=result.colours,
         )
 
     @property
@@ -160,7 +164,11 @@ class ShownMovie:
     def panel_names(self) -> list[str]:
         """Of stimulus, reconstruction and error; what was done to the reconstruction is said."""
         words = self.presentation.words
-        return [PANEL_NAMES[0], PANEL_NAMES[1] + (f", {words}" if words else ""), self.error_name]
+        return [
+            PANEL_NAMES[0] + (f" ({' above '.join(self.colours)})" * bool(self.colours)),
+            PANEL_NAMES[1] + (f", {words}" if words else ""),
+            self.error_name,
+        ]
 
     def with_presentation(self, presentation: Presentation) -> Self:
         """The same, drawn in another way."""
@@ -338,6 +346,7 @@ def write_figure(shown: ShownMovie, path: Path, *, match_contrast: bool = False)
         drawn_as=(shown.presentation.words, shown.pictures[part]) if shown.presentation.changes else None,
         frame_rate_hz=shown.frame_rate_hz,
         start_s=shown.times_s[part][0],
+        colours=shown.colours,
         title=shown.name if shown.simulated else shown.title,
         simulated=shown.simulated,
     )

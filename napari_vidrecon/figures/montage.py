@@ -5,6 +5,7 @@ Source: after Bauer et al. 2026, Fig. 1D, 2A and 6.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,15 @@ from numpy.typing import ArrayLike
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.error_maps import overlay, symmetric_limit
 from napari_vidrecon.analysis.postprocess import mask_outline, match_luminance_contrast
-from napari_vidrecon.figures.frame import MUTED, OUTLINE_COLOUR, draw_error_scale, draw_picture, figure_of, part_shown
+from napari_vidrecon.figures.frame import (
+    MUTED,
+    OUTLINE_COLOUR,
+    Window,
+    draw_error_scale,
+    draw_picture,
+    figure_of,
+    part_shown,
+)
 
 LineStyle = Literal["solid", "dashed"]
 
@@ -45,6 +54,7 @@ def reconstruction_figure(
     frame_rate_hz: float = SCREEN_RATE_HZ,
     start_s: float = 0.0,
     frames_shown: int = FRAMES_SHOWN,
+    colours: Sequence[str] = (),
     title: str = "",
     simulated: bool = False,
 ) -> Figure:
@@ -76,6 +86,8 @@ def reconstruction_figure(
         Time of the first frame, in seconds of the clip.
     frames_shown
         Pictures in a row, at most T.
+    colours
+        Names of colours whose movies stand one below the other in H; each is drawn in rows of its own.
     title
         What was reconstructed, e.g. "trial 22".
     simulated
@@ -112,19 +124,20 @@ def reconstruction_figure(
         limit = error_limit or symmetric_limit(error, mask)
         rows.append(("Error over\nstimulus", overlay(stimulus[indices], np.asarray(error)[indices], limit)))
 
-    window = part_shown((mask, training_mask) if crop else (), stimulus.shape[1:], CROP_MARGIN_PX)
-    height, width = (part.stop - part.start for part in window)
-    outlines: dict[LineStyle, list[np.ndarray]] = {
-        "dashed": mask_outline(training_mask),
-        "solid": mask_outline(mask),
-    }
-    layout = _Layout(len(rows), len(indices), height / width)
+    parts = _parts_shown((training_mask, mask), stimulus.shape[1:], max(1, len(colours)), crop)
+    height, width = (side.stop - side.start for side in parts[0][0])
+    drawn = [
+        (f"{label}\n{colour}" if colour else label, pictures, *part)
+        for part, colour in zip(parts, colours or [""], strict=True)
+        for label, pictures in rows
+    ]
+    layout = _Layout(len(drawn), len(indices), height / width)
     with figure_of((FIGURE_WIDTH_IN, layout.height_in), layout=None) as figure:
         size = _heading_size(heading)
         figure.text(
             layout.left, layout.title_y, heading, fontsize=size, fontweight="bold", va="center", parse_math=False
         )
-        for row, (label, pictures) in enumerate(rows):
+        for row, (label, pictures, window, outlines) in enumerate(drawn):
             for column, picture in enumerate(pictures):
                 axes = figure.add_axes(layout.picture(row, column))
                 draw_picture(axes, picture, window)
@@ -144,6 +157,27 @@ def reconstruction_figure(
         if optimisation is not None:
             _draw_optimisation(figure.add_axes(layout.plot(1, split)), *optimisation)
     return figure
+
+
+def _parts_shown(
+    masks: tuple[ArrayLike | None, ArrayLike | None], size_px: tuple[int, ...], colours: int, crop: bool
+) -> list[tuple[Window, dict[LineStyle, list[np.ndarray]]]]:
+    """The same part of the screen in each colour, and the outlines of training and evaluation mask there."""
+    rows = size_px[0] // colours
+    given = [None if each is None else np.asarray(each).reshape(colours, rows, -1) for each in masks]
+    either = [None if each is None else (each == 1).any(axis=0) for each in given] if crop else []
+    of_rows, of_columns = part_shown(either, (rows, size_px[1]), CROP_MARGIN_PX)
+    styles: tuple[LineStyle, LineStyle] = ("dashed", "solid")
+    return [
+        (
+            (slice(top + of_rows.start, top + of_rows.stop), of_columns),
+            {
+                style: [line + np.array((0, top)) for line in mask_outline(None if each is None else each[top // rows])]
+                for style, each in zip(styles, given, strict=True)
+            },
+        )
+        for top in range(0, colours * rows, rows)
+    ]
 
 
 def _heading(title: str, simulated: bool, correlation: float) -> str:

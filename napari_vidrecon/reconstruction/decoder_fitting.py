@@ -127,6 +127,11 @@ def fit_decoder(
     """
     if not hasattr(session, "trials_in_tier"):
         raise ConfigError(f"session: expected a session, as open_session gives one, found {shown(session)}")
+    if session.screen.colours:
+        found = " and ".join(session.screen.colours)
+        raise SessionError(
+            f"{session.path}: expected movies of grey levels for a decoder, found {found}; reconstruct without one"
+        )
     recipe = of_kind(recipe, DecoderRecipe, "recipe")
     ids = session.trials_in_tier("train") if trial_ids is None else listed(trial_ids, "trial_ids")
     if len(ids) < 2:

@@ -262,6 +262,25 @@ class Blur:
         return blurred * (gradient.norm() / (blurred.norm() + torch.finfo(blurred.dtype).tiny))
 
 
+class InEachColour:
+    """A transform of its own for every colour of a movie whose colours stand one below the other.
+
+    Parameters
+    ----------
+    transform
+        Of one colour.
+    rows
+        Of each colour.
+    """
+
+    def __init__(self, transform: GradientTransform, rows: Sequence[int]) -> None:
+        self.transform, self.rows = transform, list(rows)
+
+    def __call__(self, gradient: torch.Tensor, video: torch.Tensor, step: int) -> torch.Tensor:
+        parts = zip(gradient.split(self.rows, dim=1), video.split(self.rows, dim=1), strict=True)
+        return torch.cat([self.transform(*part, step) for part in parts], dim=1)
+
+
 class MaskOut:
     """Zero outside the training mask."""
 
@@ -355,7 +374,9 @@ def likelihood_scale(config: ReconstructionConfig, matched: np.ndarray, sub_batc
     return float(rule.likelihood_weight * elements / max(float(dispersion), np.finfo(np.float32).tiny))
 
 
-def build_transforms(config: ReconstructionConfig, mask: torch.Tensor, scale: float) -> list[GradientTransform]:
+def build_transforms(
+    config: ReconstructionConfig, mask: torch.Tensor, scale: float, rows: Sequence[int] = ()
+) -> list[GradientTransform]:
     """The transforms a configuration names, in order.
 
     Blur, scale of the likelihood or clip, total variation, mask.
@@ -368,6 +389,8 @@ def build_transforms(config: ReconstructionConfig, mask: torch.Tensor, scale: fl
         (rows, columns) bool, the pixels that are changed.
     scale
         What the gradient of the likelihood is multiplied by (spectral update).
+    rows
+        Of each colour of the movie, one below the other, which are smoothed each for itself; empty for one.
 
     Returns
     -------
@@ -382,6 +405,8 @@ def build_transforms(config: ReconstructionConfig, mask: torch.Tensor, scale: fl
     transforms.append(Clip(rule.gradient_clip) if isinstance(rule, Momentum) else Scale(scale))
     if config.total_variation:
         transforms.append(TotalVariation(config.total_variation))
+    if len(rows) > 1:
+        transforms = [InEachColour(each, rows) for each in transforms]
     return [*transforms, MaskOut(mask)]
 
 

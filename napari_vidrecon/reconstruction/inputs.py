@@ -317,7 +317,7 @@ def _check_mouse(trial: Trial, encoders: Sequence[Encoder], mouse: AnotherMouse,
     for encoder in theirs:
         if mouse.trial.labelled:
             encoder.require_neurons(mouse.trial.responses.shape[0], mouse.name)
-        check_rate(encoder, mouse.trial)
+        check_clip_fits(encoder, mouse.trial)
         if encoder.spec.windows != encoders[0].spec.windows:
             raise EncoderError(
                 f"{encoder.spec.name}: expected windows of {encoders[0].spec.windows.size} frames, as "
@@ -352,14 +352,23 @@ def _check_numbers(array: np.ndarray, what: str, *, video: bool) -> None:
     )
 
 
-def check_rate(encoder: Encoder, trial: Trial) -> None:
-    """Refuse a clip of another frame rate than the encoder was trained on, whose answers would mean nothing.
+def check_clip_fits(encoder: Encoder, trial: Trial) -> None:
+    """Refuse a clip of another frame rate or other colours than the encoder was trained on: answers would mean nothing.
 
     Raises
     ------
     EncoderError
-        The rates differ by more than one percent.
+        The rates differ by more than one percent, or colours by name or order.
     """
+    if encoder.spec.canvas.colours != trial.colours:
+        wanted, shown_in = (
+            " and ".join(each) or "grey levels" for each in (encoder.spec.canvas.colours, trial.colours)
+        )
+        raise EncoderError(
+            f"{encoder.spec.name}: expected movies in {wanted}, as it was trained on, found {shown_in} in "
+            f"{one_line(trial.name, LONGEST_VALUE)}; train an encoder on this session, or import the recording with "
+            "--colours as the encoder has them"
+        )
     expected, found = encoder.spec.frame_rate_hz, trial.frame_rate_hz
     if abs(found - expected) > SAME_RATE * expected:
         raise EncoderError(

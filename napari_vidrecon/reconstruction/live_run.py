@@ -305,7 +305,7 @@ def begin_live(inputs: LiveInputs, path: Path | None, *, replace: bool = False) 
     behavior, pupil_center = session.average_behavior()
     mask = inputs.chosen_mask
     for encoder in inputs.encoders:
-        # As `reconstruction.inputs.check_rate`, before there is a clip.
+        # As `reconstruction.inputs.check_clip_fits`, before there is a clip.
         if abs(encoder.spec.frame_rate_hz - session.frame_rate_hz) > SAME_RATE * session.frame_rate_hz:
             raise EncoderError(
                 f"{encoder.spec.name}: expected an encoder of {session.frame_rate_hz:g} frames a second, found one of "

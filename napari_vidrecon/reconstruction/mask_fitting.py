@@ -187,7 +187,8 @@ class MaskFitter:
         loss = (activity - wanted[:, self._indices].transpose(0, 1)).square().mean()
         (gradient,) = torch.autograd.grad(loss, leaf)
         gradient = gradient / (torch.linalg.vector_norm(gradient) + recipe.norm_epsilon)
-        pull = blur_reflected(gradient[1].clamp(-1.0, 1.0).mean(dim=0), recipe.blur_sigma_px, recipe.blur_kernel_px)
+        pulls = gradient[1].clamp(-1.0, 1.0).mean(dim=0).split(self.encoder.spec.canvas.parts)
+        pull = torch.cat([blur_reflected(each, recipe.blur_sigma_px, recipe.blur_kernel_px) for each in pulls])
         if recipe.rule == "decayed":
             # An opaque pixel gets no gradient; decaying it too would tear holes into the middle of the mask.
             decay = torch.where(self.alpha_by_frame < 1.0, recipe.decay, 0.0)

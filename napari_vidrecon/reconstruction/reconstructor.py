@@ -132,8 +132,9 @@ class Reconstructor:
         self._first = Presentation(self.trial, self.encoders, self.target, self.config, self.draw)
         self._video = self._first.inputs[0][0].clone()
         screen, frame_rate_hz = self._canvas.screen, self.trial.frame_rate_hz
-        decoded = self.decoder is not None
-        self._update = build_update(self.config, self._video, screen, frame_rate_hz, self.draw, decoded=decoded)
+        decoded, colours = self.decoder is not None, len(self._canvas.parts)
+        told = self.config, self._video, screen, frame_rate_hz, self.draw
+        self._update = build_update(*told, decoded=decoded, colours=colours)
         self._outcome, self._disturbance = build_outcome(self.config), Disturbance.of(self.config, self.member)
         self._set_update_mask(self.training_threshold)
         self.set_target(self.target)
@@ -203,7 +204,8 @@ class Reconstructor:
     def _rebuild_transforms(self) -> None:
         scale = self._first.scale
         self._shares = [each / scale for each in scales_of(self.presentations)]
-        self.transforms = build_transforms(self.config, self._update_mask.to(self._video.dtype), scale)
+        changed = self._update_mask.to(self._video.dtype)
+        self.transforms = build_transforms(self.config, changed, scale, self._canvas.parts)
 
     @property
     def step_index(self) -> int:

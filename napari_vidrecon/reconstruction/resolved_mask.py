@@ -73,11 +73,12 @@ class InformationFitter:
         self.generator = np.random.default_rng(seed)
         self._indices = torch.as_tensor(windows.indices(np.arange(windows.step)), device=encoder.device)
         canvas = encoder.spec.canvas
-        screen = (canvas.screen_rows, canvas.screen_columns)
-        self._power, self._probes = np.zeros(screen), 0
+        self._colours = len(canvas.parts)
+        self._power, self._probes = np.zeros((canvas.screen_rows, canvas.screen_columns)), 0
         # On the CPU: Apple's GPUs have no double precision.
         self._residual = self._predicted = torch.zeros(encoder.spec.neurons, dtype=torch.float64)
-        self._shares = Shares(REFERENCE, screen, frame_rate_hz)
+        one_colour = canvas.screen_rows // self._colours, canvas.screen_columns
+        self._shares = Shares(REFERENCE, one_colour, frame_rate_hz)
 
     def drawn(self, trials: list[Trial], step: int) -> tuple[Trial]:
         """The trial of a step: all in turn."""
@@ -140,7 +141,8 @@ class InformationFitter:
     @property
     def information(self) -> np.ndarray:
         """(36, 64) per squared grey level, about a pixel of a frame; smooth over a few pixels."""
-        return ndimage.gaussian_filter(self._power / max(self._probes, 1), self.smoothing_px, mode="nearest")
+        found = np.split(self._power / max(self._probes, 1), self._colours)
+        return np.concatenate([ndimage.gaussian_filter(each, self.smoothing_px, mode="nearest") for each in found])
 
     @property
     def share(self) -> np.ndarray:
@@ -149,8 +151,8 @@ class InformationFitter:
 
     @property
     def alpha(self) -> np.ndarray:
-        """(36, 64) alpha on the screen, one solid piece."""
-        return solid_alpha(np.sqrt(self.information))
+        """(36, 64) alpha on the screen, one solid piece in each colour."""
+        return np.concatenate([solid_alpha(each) for each in np.split(np.sqrt(self.information), self._colours)])
 
     screen_alpha = alpha
 

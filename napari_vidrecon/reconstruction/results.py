@@ -142,12 +142,21 @@ class Reconstruction:
         part = self.measured_frames
         by_mouse = self.scores_by_mouse().items()
         inside = {f"video_correlation of {name}": told["video_correlation"] for name, told in by_mouse}
+        by_colour = self.scores_by_colour().items()
+        inside |= {f"video_correlation in {name}": told["video_correlation"] for name, told in by_colour}
         return _page(self.label, self.stimulus[part], self.video[part], {**self.scores(), **inside})
 
     @property
     def simulated(self) -> bool:
         """Whether the mouse is a simulation."""
         return bool(self.provenance.get("simulated"))
+
+    @property
+    def colours(self) -> tuple[str, ...]:
+        """Names of the colours, whose movies stand one below the other; empty for grey levels."""
+        told = self.provenance.get("colours") or []
+        named = tuple(str(each) for each in told) if isinstance(told, list) else ()
+        return named if len(named) > 1 and self.video.shape[1] % len(named) == 0 else ()
 
     @property
     def has_movie(self) -> bool:
@@ -235,6 +244,25 @@ class Reconstruction:
                 **(own or dict.fromkeys(SCORES, math.nan)),
                 "response_correlation": _number(explained[place] if place < len(explained) else None),
             }
+        return found
+
+    def scores_by_colour(self) -> dict[str, dict[str, float]]:
+        """Likeness of reconstruction and stimulus in each colour, inside its part of the mask.
+
+        Returns
+        -------
+        dict[str, dict[str, float]]
+            By name, as `scores`, and `pixels`; empty for grey levels. Without a pixel or a movie the scores are NaN.
+        """
+        found: dict[str, dict[str, float]] = {}
+        parts = (
+            np.split(each, len(self.colours) or 1, axis=-2)
+            for each in (self.stimulus, self.evaluation_mask, self.video)
+        )
+        for name, stimulus, mask, video in zip(self.colours, *parts, strict=False):
+            measured = self.has_movie and bool(mask.any())
+            own = Evaluation(stimulus, mask, self.config.track_skip_frames).scores(video) if measured else {}
+            found[name] = {"pixels": float(mask.sum()), **(own or dict.fromkeys(SCORES, math.nan))}
         return found
 
     def evaluation(self) -> Evaluation:

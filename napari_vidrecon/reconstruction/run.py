@@ -22,10 +22,10 @@ from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.inputs import (
     Ensemble,
     RunInputs,
+    check_clip_fits,
     check_inputs,
     check_mice,
     check_one_window,
-    check_rate,
     check_repeats,
     choices_of,
     encoder_list,
@@ -331,7 +331,7 @@ def _planned(inputs: RunInputs) -> Run:
         if trial.labelled:
             encoder.require_neurons(trial.responses.shape[0], f"{trial.name or 'the session'}, trial {trial.id},")
     for encoder in encoders:
-        check_rate(encoder, trial)
+        check_clip_fits(encoder, trial)
     canvas = encoders[0].spec.canvas
     own_mask = mask.for_screen(canvas.screen_rows, canvas.screen_columns)
     mask = union_mask(own_mask, [mouse.alpha_on(*own_mask.screen.shape) for mouse in mice])
@@ -437,6 +437,7 @@ def _planned(inputs: RunInputs) -> Run:
         "simulated": trial.simulated,
         **({} if trial.has_movie else {"movie": False}),
         "frame_rate_hz": trial.frame_rate_hz,
+        **({"colours": list(trial.colours)} if trial.colours else {}),
         "versions": _versions(),
         "devices": [str(encoder.device) for encoder in encoders],
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

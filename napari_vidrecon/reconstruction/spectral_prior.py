@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from scipy.fft import dct
 
 from napari_vidrecon.encoders.encoder import Traits
 from napari_vidrecon.reconstruction.composition import NaturalPrior, Spectral
-from napari_vidrecon.reconstruction.priors import prior_named
+from napari_vidrecon.reconstruction.priors import CorrectedPrior, MoviePrior, prior_named
 from napari_vidrecon.sessions.session_statistics import PUBLIC_MOVIES, MovieStatistics
 from napari_vidrecon.settings import Chosen
 
@@ -188,3 +188,45 @@ class SpectralPrior:
         for axis, basis in enumerate(self._bases):
             movie = (movie.movedim(axis, -1) @ basis.T).movedim(-1, axis)
         return movie
+
+
+class EachColour(CorrectedPrior):
+    """One prior for every colour of a movie whose colours stand one below the other; no colour tells of another.
+
+    Parameters
+    ----------
+    prior
+        Of one colour's movie.
+    colours
+        How many.
+    """
+
+    def __init__(self, prior: MoviePrior, colours: int) -> None:
+        self._prior, self._colours = prior, colours
+        self._corrected = prior if isinstance(prior, CorrectedPrior) else CorrectedPrior()
+        self.deviations = prior.deviations.repeat(1, colours, 1)
+
+    def synthesis(self, coefficients: torch.Tensor) -> torch.Tensor:
+        """Movie (frames, rows, columns), grey levels about 0, of whitened coefficients."""
+        return self._together(self._prior.synthesis, coefficients)
+
+    def adjoint(self, gradient: torch.Tensor) -> torch.Tensor:
+        """Gradient with respect to the coefficients of one with respect to the movie."""
+        return self._together(self._prior.adjoint, gradient)
+
+    def analysis(self, movie: torch.Tensor) -> torch.Tensor:
+        """Whitened coefficients of a movie; undoes `synthesis`."""
+        return self._together(self._prior.analysis, movie)
+
+    def correction(self, coefficients: torch.Tensor, level: float, done: float, seed: int) -> torch.Tensor | None:
+        def of(part: torch.Tensor) -> torch.Tensor:
+            found = self._corrected.correction(part, level, done, seed)
+            return torch.zeros_like(part) if found is None else found
+
+        return self._together(of, coefficients)
+
+    def finished(self, movie: torch.Tensor, level: float) -> torch.Tensor:
+        return self._together(lambda part: self._corrected.finished(part, level), movie)
+
+    def _together(self, change: Callable[[torch.Tensor], torch.Tensor], movie: torch.Tensor) -> torch.Tensor:
+        return torch.cat([change(part) for part in movie.chunk(self._colours, dim=1)], dim=1)

@@ -12,7 +12,7 @@ import torch
 from napari_vidrecon.reconstruction.composition import Momentum, NaturalPrior, Spectral
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.priors import CorrectedPrior, MoviePrior, build_prior
-from napari_vidrecon.reconstruction.spectral_prior import NaturalSpectrum, SpectralPrior
+from napari_vidrecon.reconstruction.spectral_prior import EachColour, NaturalSpectrum, SpectralPrior
 from napari_vidrecon.settings import of_kind
 
 WEIGHTS, CENTRE = 0, 1
@@ -313,6 +313,7 @@ def build_update(
     draw: Draw | None = None,
     *,
     decoded: bool = False,
+    colours: int = 1,
 ) -> Update:
     """The update rule a configuration names.
 
@@ -330,6 +331,8 @@ def build_update(
         The chance of this movie, or None.
     decoded
         The natural prior is about what a decoder's movie lacks, not about the whole movie.
+    colours
+        Parts of the screen, one below the other, of which each has the prior for itself.
 
     Returns
     -------
@@ -341,10 +344,13 @@ def build_update(
         return MomentumUpdate(config, screen)
     frames, rows, columns = video[(slice(None), *screen)].shape
     prior: MoviePrior
+    size = frames, rows // colours, columns
     if isinstance(rule.prior, NaturalPrior):
         spectrum = NaturalSpectrum.about_decoded(rule.prior) if decoded else NaturalSpectrum.of(rule.prior)
-        prior = SpectralPrior(spectrum, (frames, rows, columns), frame_rate_hz, like=video)
+        prior = SpectralPrior(spectrum, size, frame_rate_hz, like=video)
     else:
-        prior = build_prior(rule.prior.kind, rule.prior.settings, (frames, rows, columns), frame_rate_hz, video)
+        prior = build_prior(rule.prior.kind, rule.prior.settings, size, frame_rate_hz, video)
+    if colours > 1:
+        prior = EachColour(prior, colours)
     drawn = None if draw is None else draw.coefficients((frames, rows, columns)).to(video)
     return SpectralUpdate(config, prior, screen, drawn)

@@ -234,6 +234,11 @@ def clip_in(
     """
     own, shown_on = session.screen, screen or session.screen
     name, whose = one_line(clip.name, LONGEST_NAME), one_line(session.name, LONGEST_NAME)
+    if own.colours != shown_on.colours:
+        expected, found = (" and ".join(each.colours) or "grey levels" for each in (shown_on, own))
+        raise SessionError(
+            f"{whose}: expected movies in {expected}, as {name} has, found {found}; leave this mouse out"
+        )
     if clip.video.shape[1:] != shown_on.size_px:
         rows, columns = clip.video.shape[1:]
         raise SessionError(

@@ -12,8 +12,21 @@ from napari_vidrecon.errors import MaskError
 
 LARGEST_SIDE_PX = 4096
 LARGEST_CM = 1e4
+MOST_COLOURS = 4
 ScreenPixels = Annotated[int, Field(ge=1, le=LARGEST_SIDE_PX)]
+ColourNames = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=40)], ...], Field(max_length=MOST_COLOURS, strict=False)
+]
 Centimetres = Annotated[float, Field(gt=0, le=LARGEST_CM)]
+
+
+def check_colours(colours: tuple[str, ...], rows: int) -> None:
+    """Refuse names of colours that share no equal parts of the rows, with a ValueError."""
+    if rows % max(1, len(colours)) or len(colours) == 1 or len(set(colours)) != len(colours):
+        raise ValueError(
+            f"expected no colours, or 2 to {MOST_COLOURS} names of as many equal parts of {rows} rows, found "
+            f"{', '.join(colours)}"
+        )
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
@@ -27,7 +40,10 @@ class ScreenGeometry:
     distance_cm
         Eye to screen in cm.
     rows, cols
-        Pixels of the movie shown on it.
+        Pixels of the movie shown on it; where it has colours, all of them together, one below the other.
+    colours
+        Names of the colours of its movies, from top to bottom; empty for movies of grey levels. Every place of the
+        screen is there once for each.
 
     References
     ----------
@@ -46,6 +62,25 @@ class ScreenGeometry:
     distance_cm: Centimetres = 15.0
     rows: ScreenPixels = 36
     cols: ScreenPixels = 64
+    colours: ColourNames = ()
+
+    def __post_init__(self) -> None:
+        check_colours(self.colours, self.rows)
+
+    @property
+    def planes(self) -> int:
+        """Colours, or 1 for movies of grey levels."""
+        return max(1, len(self.colours))
+
+    @property
+    def rows_a_colour(self) -> int:
+        """Pixels from top to bottom of what the mouse saw."""
+        return self.rows // self.planes
+
+    @property
+    def in_words(self) -> str:
+        """Pixels and colours, as messages call them."""
+        return f"{self.rows_a_colour}x{self.cols} pixels" + (f" in {' and '.join(self.colours)}" * bool(self.colours))
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -76,7 +111,7 @@ class ScreenGeometry:
         Parameters
         ----------
         other
-            Whose pixels are wanted.
+            Whose pixels are wanted; of the same colours.
 
         Returns
         -------
@@ -86,14 +121,14 @@ class ScreenGeometry:
         """
         mine, theirs = (each.pixel_pitch_cm / each.distance_cm for each in (self, other))
         return (
-            _weights(self.rows, mine, other.rows, theirs),
+            np.kron(np.eye(self.planes), _weights(self.rows_a_colour, mine, other.rows_a_colour, theirs)),
             _weights(self.cols, mine, other.cols, theirs),
         )
 
     @property
     def centre(self) -> tuple[float, float]:
         """Row and column, in pixels, of the point straight ahead; pixel (0, 0) has its middle at (0, 0)."""
-        return (self.rows - 1) / 2, (self.cols - 1) / 2
+        return (self.rows_a_colour - 1) / 2, (self.cols - 1) / 2
 
     def pixel_areas_deg2(self) -> np.ndarray:
         """Area of every pixel as seen by the mouse.
@@ -103,7 +138,7 @@ class ScreenGeometry:
         np.ndarray
             (rows, cols) square degrees, > 0, smaller towards the edges.
         """
-        heights = self._edge_to_edge_deg(self.rows)
+        heights = np.tile(self._edge_to_edge_deg(self.rows_a_colour), self.planes)
         widths = self._edge_to_edge_deg(self.cols)
         return np.outer(heights, widths)
 
@@ -133,7 +168,8 @@ class ScreenGeometry:
         ----------
         Bauer et al. 2026, Fig. 1-S2 C.
         """
-        area_deg2 = float(self.pixel_areas_deg2()[self._selected(mask)].sum())
+        # Of several colours the mean: each shows the whole screen.
+        area_deg2 = float(self.pixel_areas_deg2()[self._selected(mask)].sum()) / self.planes
         return 2.0 * float(np.sqrt(area_deg2 / np.pi))
 
     def extent_deg(self, mask: np.ndarray) -> tuple[float, float]:
@@ -162,10 +198,10 @@ class ScreenGeometry:
         Bauer et al. 2026, Fig. 1-S3 E.
         """
         selected = self._selected(mask)
-        rows, cols = np.nonzero(selected)
+        rows, cols = np.nonzero(selected.reshape(self.planes, -1, self.cols).any(axis=0))
         height_px, width_px = _first_to_last(rows), _first_to_last(cols)
         return (
-            self._centred_angle_deg(height_px / self.rows * self.height_cm),
+            self._centred_angle_deg(height_px / self.rows_a_colour * self.height_cm),
             self._centred_angle_deg(width_px / self.cols * self.width_cm),
         )
 
@@ -201,7 +237,9 @@ class ScreenGeometry:
     def eccentricities_deg(self) -> np.ndarray:
         """(rows, cols) angle of every pixel's middle from the point straight ahead, degrees."""
         row, column = self.centre
-        away_px = np.hypot(np.arange(self.rows)[:, None] - row, np.arange(self.cols)[None, :] - column)
+        away_px = np.hypot(
+            (np.arange(self.rows) % self.rows_a_colour)[:, None] - row, np.arange(self.cols)[None, :] - column
+        )
         return np.degrees(np.arctan(away_px * self.pixel_pitch_cm / self.distance_cm))
 
     def mask_eccentricity_deg(self, mask: np.ndarray) -> float:

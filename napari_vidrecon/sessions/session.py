@@ -230,6 +230,7 @@ class Session:
             simulated=self.simulated,
             source=ClipSource(str(self.path)),
             movies=self.movie_statistics,
+            colours=self.screen.colours,
         )
 
     def movie_statistics(self) -> MovieStatistics | None:
@@ -247,7 +248,8 @@ class Session:
             ids = self.trials_in_tier(TRAINING_TIER)
             spread = np.linspace(0, len(ids) - 1, min(MOST_MEASURED_CLIPS, len(ids))).round().astype(int)
             try:
-                videos = [self.trial(ids[index]).video for index in spread]
+                shown = [self.trial(ids[index]).video for index in spread]
+                videos = [plane for video in shown for plane in np.split(video, self.screen.planes, axis=1)]
             except SessionError:
                 # A clip that cannot be read says so where it is reconstructed or learned from.
                 return None

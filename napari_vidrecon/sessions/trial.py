@@ -70,6 +70,8 @@ class Trial:
         The mouse is a simulation.
     source
         Where it came from; None for arrays of one's own.
+    colours
+        Names of the colours, whose movies stand one below the other in `video`; empty for grey levels.
     has_movie
         Whether anything tells what was shown; if not, `video` is grey and nothing is measured against it.
     movies
@@ -108,6 +110,7 @@ class Trial:
     source: ClipSource | None = None
     movies: Callable[[], MovieStatistics | None] | None = None
     has_movie: bool = True
+    colours: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for stream in ("video", "behavior", "pupil_center", "recorded_responses"):
@@ -116,6 +119,10 @@ class Trial:
                 raise SessionError(f"{self.name}: expected {stream} as an array, found {type(value).__name__}")
         if self.video.ndim != 3:
             raise SessionError(f"{self.name}: expected a video (T, H, W), found shape {self.video.shape}")
+        if self.colours and self.video.shape[1] % len(self.colours):
+            raise SessionError(
+                f"{self.name}: expected rows for {len(self.colours)} colours, found a video of {self.video.shape}"
+            )
         for stream in ("behavior", "pupil_center"):
             if getattr(self, stream).shape != (2, self.frames):
                 found = getattr(self, stream).shape

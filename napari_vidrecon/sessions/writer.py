@@ -213,6 +213,8 @@ def write_session(
         screen = dataclasses.replace(screen, rows=rows, cols=columns)
         if screen != USUAL_SCREEN:
             config["screen"] = dataclasses.asdict(screen)
+            if not screen.colours:
+                del config["screen"]["colours"]
         _write_text(draft, CONFIG_FILE, json.dumps(config, indent=2) + "\n")
         for name, text in (extra_files or {}).items():
             _write_text(draft, name, text)

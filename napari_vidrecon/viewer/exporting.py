@@ -66,6 +66,7 @@ def shown_movie(model: ReconstructionModel) -> ShownMovie:
         correlation=evaluator.board().video_correlation,
         title=trial.name,
         simulated=trial.simulated,
+        colours=trial.colours,
         history=history,
         predicted_from=(model.recipe_of_board or model.recipe()).config.predicted_from,
         presentation=model.presentation,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,26 +18,36 @@ TINY = ("--recipe", "features=4", "--recipe", "temporal_kernels=3,3", "--recipe"
 CLIPS, NEURONS = 9, 6
 
 
-def write_recording(folder: Path, rows: int, columns: int, rate_hz: float, frames: int) -> None:
+def write_recording(folder: Path, rows: int, columns: int, rate_hz: float, frames: int, colours: int) -> None:
     """Plain arrays, without behaviour: noise that is coarse enough to be told apart."""
     random = np.random.default_rng(0)
-    coarse = random.integers(0, 256, (CLIPS, frames, rows // 2, columns // 2), dtype=np.uint8)
+    coarse = random.integers(0, 256, (CLIPS, frames, rows // 2, columns // 2, colours), dtype=np.uint8)
     onsets = 1.0 + np.arange(CLIPS) * (frames / rate_hz + 1.0)
     folder.mkdir()
-    np.save(folder / "stimulus.npy", coarse.repeat(2, axis=2).repeat(2, axis=3))
+    movies = coarse.repeat(2, axis=2).repeat(2, axis=3)
+    np.save(folder / "stimulus.npy", movies if colours > 1 else movies[..., 0])
     np.save(folder / "stimulus_times.npy", onsets[:, None] + np.arange(frames) / rate_hz)
     times = np.arange(0.0, onsets[-1] + frames / rate_hz + 2.0, 0.1)
     np.save(folder / "activity.npy", random.gamma(0.5, 6.0, (NEURONS, times.size)).astype(np.float32))
     np.save(folder / "activity_times.npy", times)
 
 
-@pytest.mark.parametrize(("rows", "columns", "rate_hz", "frames"), [(72, 128, 60.0, 70), (18, 16, 30.0, 40)])
+@pytest.mark.parametrize(
+    ("rows", "columns", "rate_hz", "frames", "colours"),
+    [(72, 128, 60.0, 70, ()), (18, 16, 30.0, 40, ("green", "uv"))],
+)
 def test_a_recording_becomes_a_figure_on_any_screen(
-    rows: int, columns: int, rate_hz: float, frames: int, vidrecon, tmp_path: Path
+    rows: int, columns: int, rate_hz: float, frames: int, colours: tuple[str, ...], vidrecon, tmp_path: Path
 ) -> None:
-    write_recording(tmp_path / "raw", rows, columns, rate_hz, frames)
+    planes = len(colours) or 1
+    write_recording(tmp_path / "raw", rows, columns, rate_hz, frames, planes)
     mouse, encoder, mask = tmp_path / "mouse", tmp_path / "encoder.safetensors", tmp_path / "mask.npy"
     screen = ("--screen", f"{rows}x{columns}", "--rate", rate_hz, "--screen-cm", "40,22,20")
+    if colours:
+        answer = vidrecon("import", "arrays", tmp_path / "raw", "--out", mouse, *screen)
+        assert "found 2 colours; name them, --colours green,uv" in answer.err
+        assert "expected 2 to 4 names" in vidrecon("simulate", "--out", mouse, "--colours", "green").err
+        screen = (*screen, "--colours", ",".join(colours))
     figure = tmp_path / "figure.png"
     for words in (
         ("import", "arrays", tmp_path / "raw", "--out", mouse, *screen, "--validation-share", 0.3),
@@ -50,16 +61,24 @@ def test_a_recording_becomes_a_figure_on_any_screen(
     words = ("--trial", trial_id, "--encoder", encoder, "--mask", mask, "--out", tmp_path / "runs", "--steps", 2)
     assert vidrecon("reconstruct", mouse, *words, "--evaluation-threshold", 0.1).code == 0
     assert vidrecon("export", run, "--figure", figure).code == 0
-    assert (session.frame_rate_hz, session.screen.size_px, session.screen.distance_cm) == (rate_hz, (rows, columns), 20)
+    size_px = planes * rows, columns
+    assert (session.frame_rate_hz, session.screen.size_px, session.screen.distance_cm) == (rate_hz, size_px, 20)
     assert validate_session(mouse) == []
     result = vr.Reconstruction.load(run)
-    assert result.video.shape == (frames, rows, columns)
+    assert result.video.shape == (frames, *size_px)
+    assert tuple(result.scores_by_colour()) == result.colours == session.trial(trial_id).colours == colours
     assert result.frame_rate_hz == rate_hz
     # Windows last as long at every rate, and the stem's map is about as large on every screen.
     spec = vr.load_encoder(encoder).spec
     assert spec.windows.step == round(2 * rate_hz / 30)
     assert spec.frame_rate_hz == rate_hz
     assert figure.stat().st_size > 1000
+    if colours:
+        grey = replace(session.trial(trial_id), colours=())
+        with pytest.raises(vr.EncoderError, match="expected movies in green and uv, as it was trained on, found grey"):
+            vr.reconstruct(grey, [vr.load_encoder(encoder, device="cpu")], vr.AlphaMask.load(mask))
+        with pytest.raises(vr.SessionError, match="expected movies of grey levels for a decoder, found green and uv"):
+            vr.fit_decoder(session)
 
 
 def test_what_belongs_to_another_screen_is_refused_in_words(

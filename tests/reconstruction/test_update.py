@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.gradients import build_transforms
 from napari_vidrecon.reconstruction.update import MomentumUpdate, build_update, learning_rate
 
 SCREEN = (slice(2, 10), slice(0, 10))
@@ -102,3 +104,21 @@ def test_under_a_prior_a_movie_goes_to_what_the_decoder_said_last(blank):
         video = update(video, nothing, step)
     assert torch.allclose(video[:, 2:10], smooth_movie(1).clamp(0, 255), atol=1.0)
     assert torch.equal(video[:, :2], blank[:, :2])
+
+
+def test_smoothing_and_prior_stay_within_a_colour() -> None:
+    gradient = torch.zeros(4, 36, 16)
+    gradient[:, :18] = torch.rand(4, 18, 16, generator=torch.Generator().manual_seed(0))
+    config = ReconstructionConfig.preset("best", gradient_blur_px=2.0, total_variation=0.0)
+    canvas = Canvas(44, 16, 36, 16, ("green", "uv"))
+    assert canvas.parts == [22, 22]
+    blurred = build_transforms(config, torch.ones(36, 16), 1.0, [18, 18])[0](gradient, gradient, 0)
+    assert not blurred[:, 18:].any()
+    for prior in ("natural", "denoiser"):
+        chosen = ReconstructionConfig.preset("best", prior=prior)
+        update = build_update(chosen, gradient, (slice(None), slice(None)), 30.0, colours=2)
+        assert not update.prior.adjoint(gradient)[:, 18:].any()
+        assert torch.allclose(update.prior.synthesis(update.prior.analysis(gradient)), gradient, atol=1e-3)
+        alone = build_update(chosen, gradient[:, :18], (slice(None), slice(None)), 30.0)
+        both, one = update(gradient, gradient, 0), alone(gradient[:, :18], gradient[:, :18], 0)
+        assert torch.allclose(both[:, :18], one, atol=1e-3)

@@ -101,3 +101,18 @@ def test_rings_and_pixels_agree_on_eccentricity() -> None:
     inside = SCREEN.eccentricities_deg() <= 30.0
     rows, columns = np.mgrid[:36, :64]
     assert np.array_equal(inside, np.hypot(rows - 17.5, columns - 31.5) <= radius)
+
+
+def test_degrees_of_a_screen_of_two_colours_are_those_of_one() -> None:
+    one, two = ScreenGeometry(rows=18, cols=16), ScreenGeometry(rows=36, cols=16, colours=("green", "uv"))
+    mask = np.zeros((18, 16))
+    mask[4:9, 3:7] = 1
+    both = np.tile(mask, (2, 1))
+    assert two.centre == one.centre
+    assert two.extent_deg(both) == one.extent_deg(mask)
+    assert two.mask_diameter_deg(both) == pytest.approx(one.mask_diameter_deg(mask))
+    assert two.mask_eccentricity_deg(both) == one.mask_eccentricity_deg(mask)
+    rows, _ = two.directions_onto(ScreenGeometry(rows=18, cols=8, colours=("green", "uv")))
+    assert not rows[:9, 18:].any()
+    with pytest.raises(ValueError, match="2 to 4 names of as many equal parts"):
+        ScreenGeometry(rows=35, cols=16, colours=("green", "uv"))

@@ -31,6 +31,7 @@ from napari_vidrecon.encoders.training_recipe import (
 from napari_vidrecon.encoders.windows import (
     CHECKED,
     MOST_LAYERS,
+    Colours,
     Count,
     FourDeviations,
     FourNumbers,
@@ -57,7 +58,9 @@ class CompactConfig:
     readout_outputs
         Neurons of each mouse.
     rows, columns
-        Movie size, pixels.
+        Movie size, pixels, all colours together.
+    colours
+        How many of them stand one below the other; each is a channel of the stem, so no filter sees the seam.
     frames
         Of a window.
     features
@@ -81,6 +84,7 @@ class CompactConfig:
     readout_outputs: Neurons
     rows: Pixels = 36
     columns: Pixels = 64
+    colours: Colours = 1
     frames: Frames = 16
     features: Count = 40
     stem_kernel: OddTaps = 11
@@ -97,7 +101,7 @@ class CompactConfig:
     def map_size(self) -> tuple[int, int]:
         """Rows and columns after the stem."""
         padding = self.stem_kernel // 2
-        rows = (self.rows + 2 * padding - self.stem_kernel) // self.stem_stride + 1
+        rows = (self.rows // self.colours + 2 * padding - self.stem_kernel) // self.stem_stride + 1
         columns = (self.columns + 2 * padding - self.stem_kernel) // self.stem_stride + 1
         return rows, columns
 
@@ -239,7 +243,7 @@ class Compact(Architecture):
     def __init__(self, config: CompactConfig) -> None:
         super().__init__(config)
         self.stem = nn.Conv2d(
-            1,
+            config.colours,
             config.features,
             config.stem_kernel,
             stride=config.stem_stride,
@@ -259,7 +263,7 @@ class Compact(Architecture):
     def features(self, video: torch.Tensor) -> torch.Tensor:
         """What all readouts share: [B, T, H, W] grey levels to [B, T, h, w, C]."""
         clips, frames = video.shape[:2]
-        x = self.stem(self.scaled(video).flatten(0, 1)[:, None])
+        x = self.stem(self.scaled(video))
         x = x.permute(0, 2, 3, 1).unflatten(0, (clips, frames))
         return self.blocks(self.stem_norm(x))
 
@@ -268,8 +272,8 @@ class Compact(Architecture):
         return self.drop(self.features(x[:, 0])), self.behavior_of(x)
 
     def scaled(self, video: torch.Tensor) -> torch.Tensor:
-        """Grey levels as the stem wants them."""
-        return (video - VIDEO_MEAN) / VIDEO_SD
+        """Grey levels [B, T, H, W] as the stem wants them: [B T, colours, H / colours, W]."""
+        return ((video - VIDEO_MEAN) / VIDEO_SD).flatten(0, 1).unflatten(1, (self.config.colours, -1))
 
     def behavior_of(self, x: torch.Tensor) -> torch.Tensor:
         """Standardised behaviour of model inputs (B, 5, T, H, W): (B, T, 4)."""
@@ -288,4 +292,4 @@ class Compact(Architecture):
 
     def penalty(self, recipe: CompactRecipe) -> torch.Tensor:
         """Rough filters cost."""
-        return recipe.smoothness * roughness(self.stem.weight)
+        return recipe.smoothness * roughness(self.stem.weight.flatten(0, 1)[:, None])

@@ -39,6 +39,10 @@ from napari_vidrecon.settings import MOST_STEPS
 
 PACKAGE = "neuralpredictors"
 WHERE_FROM = "from its repository (sinzlab/neuralpredictors; 0.3.0 as released does not work with this Python)"
+MADE_OF = {
+    "licence": "MIT (neuralpredictors); weights and the data they were trained on have terms of their own",
+    "citation": "Turishcheva et al. 2023 (Sensorium 2023), ecker-lab/sensorium_2023; sinzlab/neuralpredictors",
+}
 VIDEO_MEAN, VIDEO_SD = 115.0, 60.0
 CoreKind = Literal["factorised_3d", "stacked_2d"]
 
@@ -197,6 +201,7 @@ class NeuralPredictors(Architecture):
 
     config_class = NeuralPredictorsConfig
     recipe_class = NeuralPredictorsRecipe
+    made_of = MADE_OF
     causal = True
     floats_per_pixel = 300
     preferred_cpu_chunk = 4

@@ -199,8 +199,7 @@ class FoldedCompact:
         """Activity of all neurons, or of those with the indices `neurons`; differentiable once, in `windows`."""
         module, config = self._module, self._module.config
         clips, frames = windows.shape[0], windows.shape[2]
-        scaled = module.scaled(windows[:, 0]).flatten(0, 1)[:, None]
-        x = strided_conv2d(scaled, self._stem, config.stem_stride, config.stem_kernel // 2)
+        x = strided_conv2d(module.scaled(windows[:, 0]), self._stem, config.stem_stride, config.stem_kernel // 2)
         x = (x.permute(0, 2, 3, 1) + self._stem_bias).unflatten(0, (clips, frames)).contiguous()
         for block in self.blocks:
             x = block(x)

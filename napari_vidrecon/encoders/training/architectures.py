@@ -107,6 +107,7 @@ class RegisteredArchitecture:
             "readout_outputs": tuple(neurons),
             "rows": canvas.rows,
             "columns": canvas.columns,
+            "colours": max(1, len(canvas.colours)),
             "frames": self.recipe.window_size,
         }
         if statistics:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,11 +128,8 @@ def _require_one_screen(sessions: Sequence[Session]) -> None:
     """Refuse mice that share no screen: one core sees all their movies."""
     first = sessions[0]
     for session in sessions[1:]:
-        if (session.screen.size_px, session.frame_rate_hz) != (first.screen.size_px, first.frame_rate_hz):
-            told = [
-                f"{each.screen.rows}x{each.screen.cols} pixels at {each.frame_rate_hz:g} Hz"
-                for each in (first, session)
-            ]
+        told = [f"{each.screen.in_words} at {each.frame_rate_hz:g} Hz" for each in (first, session)]
+        if told[0] != told[1]:
             raise EncoderError(
                 f"{session.path}: expected movies of {told[0]}, as those of {first.name}, found {told[1]}; "
                 "train on mice of one screen at a time"
@@ -209,7 +207,8 @@ class Trainer:
         self.largest_mean = max(float(each.response_mean.max()) for each in statistics)
         self.neutral_behavior = np.mean([each.behavior_mean for each in statistics], axis=0)
         rows, columns = self.samples[0].arrays(self.samples[0].trial_ids[0]).video.shape[1:]
-        self.canvas, self.core = self.architecture.canvas(rows, columns), core
+        canvas = self.architecture.canvas(rows, columns)
+        self.canvas, self.core = replace(canvas, colours=self.sessions[0].screen.colours), core
         if core is not None:
             core.require_screen(self.canvas, self.sessions[0].frame_rate_hz, self.sessions[0].name)
         self.batches: Batches | DrawingAhead = Batches(self.samples, recipe, self.canvas, self.device)
@@ -401,6 +400,7 @@ class Trainer:
                 "neutral_behavior": [float(value) for value in self.neutral_behavior],
                 "movies": self._movies(),
                 **({} if self.core is None else {"core": self.core.told}),
+                **getattr(self.module, "made_of", {}),
                 **provenance,
             },
         )

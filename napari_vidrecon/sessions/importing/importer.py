@@ -164,7 +164,7 @@ class ClipStore:
     def __init__(
         self, recording: Recording, fit: ScreenFit, place: Path, screen: ScreenGeometry = USUAL_SCREEN
     ) -> None:
-        self._recording, self._fit, self._size_px = recording, fit, screen.size_px
+        self._recording, self._fit, self.screen = recording, fit, screen
         existing = next((each for each in (place, *place.parents) if each.is_dir()), None)
         self._file = tempfile.TemporaryFile(dir=existing)  # noqa: SIM115  # closed by whoever made this
         self._at: dict[object, tuple[int, tuple[int, ...]]] = {}
@@ -173,13 +173,13 @@ class ClipStore:
         """What the screen showed in a trial: (T, rows, columns) float32, grey levels 0..255."""
         movie = self._recording.movies[self._recording.presentations[cut.presentation].movie]
         if not isinstance(movie.pixels, FilmPixels):
-            return cut.video(self._recording, self._fit, self._size_px)
+            return cut.video(self._recording, self._fit, self.screen)
         key = cut.clip_key(self._recording)
         if key in self._at:
             start, shape = self._at[key]
             self._file.seek(start)
             return np.frombuffer(self._file.read(4 * math.prod(shape)), np.float32).reshape(shape).copy()
-        found = cut.video(self._recording, self._fit, self._size_px)
+        found = cut.video(self._recording, self._fit, self.screen)
         start = self._file.seek(0, os.SEEK_END)
         with disk_errors(self._recording.name):
             self._file.write(found.tobytes())
@@ -206,6 +206,7 @@ def _trials(
             frame_rate_hz=rate_hz,
             name=f"{recording.name}, trial {number}",
             simulated=recording.simulated,
+            colours=clips.screen.colours,
         )
 
 
@@ -294,17 +295,18 @@ def _note_resampling(recording: Recording, cuts: list[TrialCut], settings: Impor
     for movie in {recording.presentations[cut.presentation].movie for cut in cuts}:
         shown = recording.movies[movie]
         height, width = shown.size_px
-        if height > TALL * width:
+        rows = screen.rows_a_colour
+        if height > TALL * width and (height, width) != (rows, screen.cols):
             text = f"{height} x {width} pixels are taller than wide: if they are stored (frame, x, y), give --axes twh"
             report.add("warning", "stimulus", text)
-        if (height, width) != (screen.rows, screen.cols):
-            same = height * screen.cols == width * screen.rows
+        if (height, width) != (rows, screen.cols):
+            same = height * screen.cols == width * rows
             fit = "same proportions" if same else {"pad": "padded with mid grey", "crop": "cropped"}.get(settings.fit)
-            text = (
-                f"{height} x {width} pixels averaged over area to {screen.rows} x {screen.cols}, {fit or 'stretched'}"
-            )
+            text = f"{height} x {width} pixels averaged over area to {rows} x {screen.cols}, {fit or 'stretched'}"
             report.add("resampled", "stimulus", text)
-        if shown.coloured:
+        if screen.colours:
+            report.add("resampled", "stimulus", f"colours kept apart, one below the other: {', '.join(screen.colours)}")
+        elif shown.coloured:
             report.add("resampled", "stimulus", "colour to grey: 0.299 red + 0.587 green + 0.114 blue")
         if shown.levels != (0.0, 255.0):
             text = f"{shown.pixels.dtype} values {shown.levels[0]:g} to {shown.levels[1]:g} to grey levels 0 to 255"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -176,7 +176,7 @@ def tiff_pixels(path: Path, size: int) -> np.ndarray | TiffPixels:
 WHITE = 255.0
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 """Share of red, green and blue in the brightness of a picture (ITU-R BT.601)."""
-COLOUR_CHANNELS = (3, 4)
+COLOUR_CHANNELS = (2, 3, 4)
 ARRAY_SUFFIXES, TIFF_SUFFIXES, FILM_SUFFIXES = (".npy",), (".tif", ".tiff"), (".mp4", ".avi", ".mov", ".mkv")
 MOVIE_SUFFIXES = ARRAY_SUFFIXES + TIFF_SUFFIXES + FILM_SUFFIXES
 LARGEST_SIDE_PX = 8192
@@ -208,7 +208,7 @@ class StimulusMovie:
     name
         The file or the place in a file, for messages.
     pixels
-        (F, H, W), or (F, H, W, C) with 3 or 4 colour channels.
+        (F, H, W), or (F, H, W, C) with 2 to 4 colour channels.
     levels
         The values that were shown as black and as white.
     """
@@ -245,6 +245,11 @@ class StimulusMovie:
         """
         with reading(self.name, SessionError, f"frames {start} to {stop - 1} of a movie"):
             frames = np.asarray(self.pixels[start:stop])
+        if self.coloured and frames.shape[-1] < len(LUMA_WEIGHTS):
+            raise SessionError(
+                f"{self.name}: expected grey levels, or red, green and blue, found {frames.shape[-1]} colours; name "
+                "them, --colours green,uv, to keep them apart"
+            )
         if self.coloured:
             # A fourth channel is opacity, which a screen does not show.
             frames = frames[..., :3] @ np.array(LUMA_WEIGHTS, dtype=np.float32)
@@ -257,6 +262,66 @@ class StimulusMovie:
                 f"frames {start} to {stop - 1}"
             )
         return np.clip(grey, 0.0, WHITE)
+
+
+@dataclass(frozen=True)
+class ColourPlane:
+    """One colour of stored frames (F, H, W, C), read when it is needed.
+
+    Parameters
+    ----------
+    pixels
+        All colours.
+    index
+        Which of them.
+    """
+
+    pixels: Pixels
+    index: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(F, H, W)."""
+        return self.pixels.shape[:3]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Kind of numbers."""
+        return self.pixels.dtype
+
+    def __getitem__(self, index: slice, /) -> np.ndarray:
+        return self.pixels[index][..., self.index]
+
+
+def colour_planes(movie: StimulusMovie, colours: tuple[str, ...]) -> list[StimulusMovie]:
+    """A movie of grey levels for each of its colours; the movie itself where none are named.
+
+    Parameters
+    ----------
+    movie
+        As it was stored.
+    colours
+        Names of the colours of the screen.
+
+    Returns
+    -------
+    list[StimulusMovie]
+        In the order of the names.
+
+    Raises
+    ------
+    SessionError
+        The movie has fewer or more colours than names.
+    """
+    if not colours:
+        return [movie]
+    found = movie.pixels.shape[3] if movie.coloured else 1
+    if found != len(colours):
+        raise SessionError(
+            f"{movie.name}: expected {len(colours)} colours ({', '.join(colours)}) along its last axis, found {found}; "
+            "give --axes, with c for the colours, if they stand elsewhere"
+        )
+    return [replace(movie, pixels=ColourPlane(movie.pixels, index)) for index in range(found)]
 
 
 def stimulus_movie(name: str, pixels: Pixels, levels: tuple[float, float] | None = None) -> StimulusMovie:
@@ -284,7 +349,7 @@ def stimulus_movie(name: str, pixels: Pixels, levels: tuple[float, float] | None
     shape = tuple(pixels.shape)
     if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in COLOUR_CHANNELS) or 0 in shape:
         raise SessionError(
-            f"{name}: expected frames (frames, rows, columns) or with 3 or 4 colours as the last axis, "
+            f"{name}: expected frames (frames, rows, columns) or with 2 to 4 colours as the last axis, "
             f"found shape {shape}; say `axes` in the description if the axes are in another order"
         )
     if max(shape[1:3]) > LARGEST_SIDE_PX:

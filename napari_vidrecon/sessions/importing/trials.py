@@ -17,6 +17,8 @@ from napari_vidrecon.sessions.importing.recording import (
     Recording,
 )
 from napari_vidrecon.sessions.importing.resampling import ScreenFit, shown_clip
+from napari_vidrecon.sessions.importing.stimuli import colour_planes
+from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
 
@@ -68,8 +70,8 @@ class TrialCut:
         first, last = int(self.edges[0]), int(np.ceil(self.edges[-1]))
         return shown.movie, shown.frames[first:last].tobytes(), (self.edges - self.edges[0]).tobytes()
 
-    def video(self, recording: Recording, fit: ScreenFit, size_px: tuple[int, int]) -> np.ndarray:
-        """What the screen showed: (T, rows, columns) float32, grey levels 0..255.
+    def video(self, recording: Recording, fit: ScreenFit, screen: ScreenGeometry) -> np.ndarray:
+        """What the screen showed: (T, rows, columns) float32, grey levels 0..255; colours one below the other.
 
         Parameters
         ----------
@@ -77,8 +79,8 @@ class TrialCut:
             Whose movies are shown.
         fit
             How movies of other proportions meet the screen.
-        size_px
-            Rows and columns of the screen.
+        screen
+            Its pixels and colours.
 
         Returns
         -------
@@ -86,7 +88,12 @@ class TrialCut:
             Averaged over area and time.
         """
         shown = recording.presentations[self.presentation]
-        return shown_clip(recording.movies[shown.movie], shown.frames, self.edges, size_px, fit)
+        size_px = screen.rows_a_colour, screen.cols
+        planes = [
+            shown_clip(plane, shown.frames, self.edges, size_px, fit)
+            for plane in colour_planes(recording.movies[shown.movie], screen.colours)
+        ]
+        return planes[0] if len(planes) == 1 else np.concatenate(planes, axis=1)
 
 
 def presentations_from_stream(

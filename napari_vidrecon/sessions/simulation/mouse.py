@@ -44,6 +44,10 @@ NOTE = (
     "of the seed. Every clip is shown once; all tiers have responses; the train tier is the only one to learn from."
 )
 
+CLIPS_OF_A_COLOUR = 1_000_000
+"""Further colours show in part what clips of numbers beyond all others show."""
+SHARED_BY_COLOURS = 0.5
+
 Likeness = Literal["usual", "public"]
 LIKE: dict[str, type[VisualCortex]] = {"usual": VisualCortex, "public": PublicCortex}
 """Whose statistics a simulated mouse has: its own, on which sample and arena stand, or those of the public mice."""
@@ -77,7 +81,7 @@ def simulate_trial(
     tier
         Label of the trial.
     screen, frame_rate_hz
-        What the movie is shown on.
+        What the movie is shown on; where it has colours, neurons see them in turn.
 
     Returns
     -------
@@ -85,14 +89,25 @@ def simulate_trial(
         The trial, responses included.
     """
     drawn = usual_frames(frames, frame_rate_hz)
-    video = movie(cortex.seed, trial, drawn, cortex.grading, screen.size_px)
+    size_px = screen.rows_a_colour, screen.cols
+    video = movie(cortex.seed, trial, drawn, cortex.grading, size_px)
     behavior, pupil_center = simulate_behavior(cortex.seed, trial, drawn)
-    seen = video
-    if (screen.size_px, frame_rate_hz) != (USUAL_SCREEN.size_px, FRAME_RATE_HZ):
-        moved = at_rate(np.moveaxis(video, 0, -1), frames, frame_rate_hz)
-        video = np.rint(np.ascontiguousarray(np.moveaxis(moved, -1, 0)))
-        seen = seen_by_neurons(video, frame_rate_hz)
-    activity = cortex.responses(seen, behavior, pupil_center, trial=trial)
+    planes, answers = [video], []
+    for colour in range(1, screen.planes):
+        # Colours of one scene are alike, but not the same.
+        other = movie(cortex.seed, trial + colour * CLIPS_OF_A_COLOUR, drawn, cortex.grading, size_px)
+        planes.append(SHARED_BY_COLOURS * video + (1.0 - SHARED_BY_COLOURS) * other)
+    for place, plane in enumerate(planes):
+        seen = plane
+        if (screen.size_px, frame_rate_hz) != (USUAL_SCREEN.size_px, FRAME_RATE_HZ):
+            moved = at_rate(np.moveaxis(plane, 0, -1), frames, frame_rate_hz)
+            planes[place] = np.rint(np.ascontiguousarray(np.moveaxis(moved, -1, 0)))
+            seen = seen_by_neurons(planes[place], frame_rate_hz)
+        answers.append(cortex.responses(seen, behavior, pupil_center, trial=trial))
+    video, activity = np.concatenate(planes, axis=1), answers[0]
+    for place, answer in enumerate(answers):
+        # Neurons see the colours in turn.
+        activity[place :: screen.planes] = answer[place :: screen.planes]
     if frame_rate_hz != FRAME_RATE_HZ:
         behavior, pupil_center, activity = (
             at_rate(traces, frames, frame_rate_hz) for traces in (behavior, pupil_center, activity)
@@ -107,6 +122,7 @@ def simulate_trial(
         frame_rate_hz=frame_rate_hz,
         name=f"simulated mouse {cortex.seed}, trial {trial}",
         simulated=True,
+        colours=screen.colours,
     )
 
 
@@ -230,6 +246,8 @@ def simulate_session(
     cortex = LIKE[like](neurons, seed, radius_px=field_radius_px, centre=field_centre_px, gain=gain)
     notes = describe(cortex, tiers, frames)
     notes |= {"frame_rate_hz": frame_rate_hz, "screen_px": list(screen.size_px)}
+    if screen.colours:
+        notes["colours"] = list(screen.colours)
     if (screen, frame_rate_hz) != (USUAL_SCREEN, FRAME_RATE_HZ):
         notes["fields_on_px"] = list(USUAL_SCREEN.size_px)
     if like != "usual":

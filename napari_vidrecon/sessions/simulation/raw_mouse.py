@@ -31,6 +31,8 @@ LAYOUT = Layout(
 )
 PAUSE_BINS = 12
 """Scan samples between two trials, in which the screen shows nothing."""
+MOVIE_AXES = 4
+"""Clips, frames, rows, columns; colours come last, where there are some."""
 OTHER_REGIONS = (2, 5, 7)
 """Regions that suite2p found among the neurons and that are no cells, by their place."""
 BASELINE, BRIGHTNESS, NEUROPIL = 100.0, 10.0, 20.0
@@ -174,11 +176,13 @@ class RawMouse:
         pause = round(half / SCAN_RATE_HZ * rate)
         pads = ((0, 0), (pause, round(length_s * rate) - pause - frames))
         scans, movies, behavior, gaze = [], [], [], []
+        planes = session.screen.planes
         for number in numbers:
             trial = session.trial(number)
             scan = np.maximum(np.pad(trial.responses @ to_scan, ((0, 0), (half, half)), mode="edge"), 0)
             scans.append(scan.astype(np.float32))
-            movies.append(np.rint(trial.video).astype(np.uint8))
+            shown = np.rint(trial.video).astype(np.uint8)
+            movies.append(np.stack(np.split(shown, planes, axis=1), -1) if planes > 1 else shown)
             behavior.append(np.pad(trial.behavior, pads, mode="edge"))
             gaze.append(np.pad(trial.pupil_center, pads, mode="edge"))
         size, running = np.concatenate(behavior, axis=1)
@@ -225,6 +229,8 @@ class RawMouse:
             Another kind.
         """
         if kind == "nwb":
+            if self.movies.ndim > MOVIE_AXES:
+                raise ConfigError("raw files: expected movies of grey levels for nwb, found colours; write arrays")
             with replacing_file(place) as draft:
                 self.write_nwb(draft)
         elif kind in RAW_KINDS:

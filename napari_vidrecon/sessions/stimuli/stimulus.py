@@ -49,17 +49,20 @@ class Stimulus(Protocol):
 
 
 def shown_on(session: Session, stimulus: Stimulus) -> Stimulus:
-    """The same stimulus for the screen and rate of a session, where it is one that can be made for any."""
+    """The same stimulus for the screen and rate of a session, where it can be made for any; in one colour."""
     if not dataclasses.is_dataclass(stimulus):
         return stimulus
-    told = {"screen": session.screen, "frame_rate_hz": session.frame_rate_hz}
+    screen = session.screen
+    if screen.colours:
+        screen = dataclasses.replace(screen, rows=screen.rows_a_colour, colours=())
+    told = {"screen": screen, "frame_rate_hz": session.frame_rate_hz}
     usual = {each.name: each.default for each in dataclasses.fields(stimulus) if each.name in told}
     changed = {name: told[name] for name, value in usual.items() if getattr(stimulus, name) == value != told[name]}
     return dataclasses.replace(stimulus, **changed) if changed else stimulus
 
 
 def stimulus_trial(stimulus: Stimulus, session: Session) -> Trial:
-    """Show a stimulus to a mouse that behaves the same all the time.
+    """Show a stimulus to a mouse that behaves the same all the time; in every colour, where the screen has several.
 
     Parameters
     ----------
@@ -93,6 +96,8 @@ def stimulus_trial(stimulus: Stimulus, session: Session) -> Trial:
     (40, False)
     """
     video, size_px = shown_on(session, stimulus).video(), session.screen.size_px
+    if session.screen.colours and video.ndim == 3 and video.shape[1] == session.screen.rows_a_colour:
+        video = np.tile(video, (1, session.screen.planes, 1))
     if video.ndim != 3 or video.shape[1:] != size_px:
         raise SessionError(
             f"{stimulus.name}: expected a movie of (frames, {size_px[0]}, {size_px[1]}), as the screen of "
@@ -109,6 +114,7 @@ def stimulus_trial(stimulus: Stimulus, session: Session) -> Trial:
         name=f"{session.name}, {stimulus.name}",
         simulated=session.simulated,
         source=ClipSource(str(session.path), stimulus=stimulus.name),
+        colours=session.screen.colours,
     )
 
 

@@ -127,6 +127,8 @@ def titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
         Role.RECORDED: _recorded_title(model),
         Role.PREDICTED: _predicted_title(model),
     }
+    if model.trial is not None and model.trial.colours:
+        found[Role.STIMULUS] += f" ({' above '.join(model.trial.colours)})"
     if model.recipe_of_board is not None and model.recipe_of_board.target == "predicted":
         found[Role.RECONSTRUCTION] = "Reconstruction from predicted activity"
     if model.recipe_of_board is not None and model.recipe_of_board.mice:

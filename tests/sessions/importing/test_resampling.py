@@ -106,7 +106,7 @@ def test_colours_become_their_brightness() -> None:
         (noise((3, *SCREEN)).astype(np.uint16) * 16, "levels"),
         (noise((3, *SCREEN)).astype(np.int32) - 100, "levels"),
         (np.full((3, *SCREEN), 1000.0), "levels"),
-        (noise((3, *SCREEN, 2)), "3 or 4 colours"),
+        (noise((3, *SCREEN, 5)), "2 to 4 colours"),
         (noise((3, 40)), "frames, rows, columns"),
     ],
 )
