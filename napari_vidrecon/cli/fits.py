@@ -98,7 +98,7 @@ def mask(
             ("eccentricity_deg", fitted.eccentricity_deg(threshold, recording.screen)),
         )
     }
-    faults = mask_faults(fitted)
+    faults = mask_faults(fitted, colours=recording.screen.planes)
     # Last, so that whatever else goes wrong leaves nothing behind.
     with replacing_files(drawn, out) as (picture_file, mask_file):
         save_figure(mask_figure(fitted, report.mouse_name(recording), recording.screen), picture_file)

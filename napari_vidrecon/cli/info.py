@@ -244,6 +244,7 @@ def _encoder(path: Path) -> tuple[str, dict[str, Any]]:
             for index, (name, count) in enumerate(zip(stored.mice, stored.neurons, strict=True))
         },
         "input_pixels": [stored.canvas["rows"], stored.canvas["columns"]],
+        **({"colours": list(stored.canvas["colours"])} if stored.canvas.get("colours") else {}),
         "window_frames": stored.windows["size"],
         "frame_step": stored.windows["step"],
         "frame_rate_hz": stored.frame_rate_hz,

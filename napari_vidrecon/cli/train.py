@@ -31,7 +31,8 @@ def train(
         Path, typer.Option(metavar="FILE.safetensors", help="Encoder to write; for several instances also a folder.")
     ],
     architecture: Annotated[
-        str | None, typer.Option(help="compact (default), dwiseneuro, factorised, viv1t or neuralpredictors.")
+        str | None,
+        typer.Option(help="compact (default), dwiseneuro, factorised, viv1t, neuralpredictors or openretina."),
     ] = None,
     recipe: Annotated[
         list[str] | None,

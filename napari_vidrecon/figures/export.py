@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 PANEL_NAMES = ("Stimulus", "Reconstruction")
 STIMULUS_ERROR_NAME = "Error: orange too bright, blue too dark"
 GIF_MOST_HZ = 50.0
+NARROWEST_PANEL_PX = 240
 ENLARGEMENT, FRAME_ENLARGEMENT = 8, 16
 """Screen pixels for one of the movie. A single frame is written larger: it is what goes on a slide."""
 MOVIE_ENDINGS, FRAME_ENDINGS = (".mp4", ".gif", ".tif", ".tiff"), (".png",)
@@ -403,6 +405,8 @@ def _composed(shown: ShownMovie, enlargement: int, part: slice = slice(None)) ->
     from napari_vidrecon.analysis.error_maps import symmetric_limit
     from napari_vidrecon.figures.movie import side_by_side_frames
 
+    # Pixels of a narrow movie are drawn larger, so that the words above and below it find room.
+    enlargement = max(enlargement, math.ceil(NARROWEST_PANEL_PX / shown.stimulus.shape[2]))
     return side_by_side_frames(
         shown.stimulus[part],
         shown.pictures[part],

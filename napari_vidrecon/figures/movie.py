@@ -23,6 +23,7 @@ Frame = NDArray[np.uint8]
 SCREEN_RATE_HZ = 30.0
 UPSCALE = 8
 SMALLEST_TEXT_PX = 11
+USUAL_ASPECT = 36 / 64
 PANEL_LABELS = ("Stimulus", "Reconstruction", "Error: orange too bright, blue too dark")
 SIMULATED_LABEL = "simulated mouse"
 BACKGROUND = (22, 22, 26)
@@ -294,7 +295,8 @@ class _Board:
     ) -> None:
         self._scale = scale
         self._height, self._width = frame_shape[0] * scale, frame_shape[1] * scale
-        points = max(SMALLEST_TEXT_PX, round(0.055 * self._height))
+        # A narrow movie has smaller letters, so that words stay above their picture.
+        points = max(SMALLEST_TEXT_PX, round(0.055 * min(self._height, self._width * USUAL_ASPECT)))
         self._font = ImageFont.load_default(size=points)
         self._gap = max(2, points // 2)
         self._strip = 2 * points

@@ -139,8 +139,11 @@ def _draw_neuron(figure: Figure, axes: np.ndarray, maps: ReceptiveFieldMaps, neu
     rows, columns = maps.fits.outline(neuron).T
     axes[2].plot(columns, rows, color=FIT_COLOUR, linewidth=1.2)
     axes[3].set_axis_off()
+    screen, row = maps.screen, maps.fits.row[neuron]
+    colour = int(screen.colour_at(row))
+    seen = f"{screen.colours[colour]}: " if screen.colours else ""
     told = (
-        f"centre row {maps.fits.row[neuron]:.1f}, column {maps.fits.column[neuron]:.1f}",
+        f"{seen}centre row {row - colour * screen.rows_a_colour:.1f}, column {maps.fits.column[neuron]:.1f}",
         f"{maps.eccentricity_deg[neuron]:.0f}° from the middle of the screen",
         f"{maps.diameter_px[neuron]:.1f} px or {maps.diameter_deg[neuron]:.0f}° wide at half height",
         f"fit explains {100 * maps.fits.r_squared[neuron]:.0f} %",
@@ -173,8 +176,9 @@ def _draw_rings(axes: Axes, maps: ReceptiveFieldMaps) -> None:
     turn = np.linspace(0.0, 2.0 * np.pi, 181)
     for degrees in np.arange(RING_STEP_DEG, LARGEST_RING_DEG + 1, RING_STEP_DEG):
         radius = maps.screen.eccentricity_radius_px(float(degrees))
-        axes.plot(
-            column + radius * np.cos(turn), row + radius * np.sin(turn), "--", color="black", alpha=0.5, linewidth=0.8
-        )
+        for top in range(0, maps.screen.rows, maps.screen.rows_a_colour):
+            y = top + row + radius * np.sin(turn)
+            y = np.where((y > top - 0.5) & (y < top + maps.screen.rows_a_colour - 0.5), y, np.nan)
+            axes.plot(column + radius * np.cos(turn), y, "--", color="black", alpha=0.5, linewidth=0.8)
     axes.set_xlim(-0.5, maps.screen.cols - 0.5)
     axes.set_ylim(maps.screen.rows - 0.5, -0.5)

@@ -358,13 +358,16 @@ class MaskShape:
     screen_share: float
 
     @classmethod
-    def of(cls, inside: np.ndarray) -> MaskShape:
-        """Of (rows, columns) booleans."""
-        labels, pieces = ndimage.label(inside, FOUR_NEIGHBOURS)
-        sizes = np.bincount(labels.ravel())[1:]
+    def of(cls, inside: np.ndarray, colours: int = 1) -> MaskShape:
+        """Of (rows, columns) booleans; where colours stand one below the other, each may have one piece."""
+        pieces, largest, filled = 1, 0, 0
+        for part in np.split(inside, colours):
+            labels, found = ndimage.label(part, FOUR_NEIGHBOURS)
+            pieces += max(found - 1, 0)
+            largest += int(np.bincount(labels.ravel())[1:].max(initial=0))
+            filled += int(ndimage.binary_fill_holes(part).sum())
         pixels = int(inside.sum())
-        holes = int(ndimage.binary_fill_holes(inside).sum()) - pixels
-        return cls(pixels, pieces, pixels - int(sizes.max(initial=0)), holes, pixels / inside.size)
+        return cls(pixels, pieces if pixels else 0, pixels - largest, filled - pixels, pixels / inside.size)
 
     @property
     def faults(self) -> list[str]:
@@ -387,6 +390,7 @@ def mask_faults(
     mask: AlphaMask,
     training_threshold: float = TRAINING_THRESHOLD,
     evaluation_threshold: float = EVALUATION_THRESHOLD,
+    colours: int = 1,
 ) -> list[str]:
     """What is wrong with a mask at both its thresholds, one line each that says what to do; empty if nothing.
 
@@ -396,6 +400,8 @@ def mask_faults(
         A mask; one of the whole screen has no faults, because somebody chose it.
     training_threshold, evaluation_threshold
         Alpha of the pixels that are reconstructed and measured.
+    colours
+        How many stand one below the other; each may have a piece of its own.
 
     Returns
     -------
@@ -404,8 +410,8 @@ def mask_faults(
     """
     if mask.screen.min() >= max(training_threshold, evaluation_threshold):
         return []
-    training = MaskShape.of(mask.binary(training_threshold))
-    evaluation = MaskShape.of(mask.binary(evaluation_threshold))
+    training = MaskShape.of(mask.binary(training_threshold), colours)
+    evaluation = MaskShape.of(mask.binary(evaluation_threshold), colours)
     told = []
     if training.faults:
         told.append(

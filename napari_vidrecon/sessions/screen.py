@@ -77,6 +77,22 @@ class ScreenGeometry:
         """Pixels from top to bottom of what the mouse saw."""
         return self.rows // self.planes
 
+    def colour_at(self, rows: np.ndarray) -> np.ndarray:
+        """In which of its colours places lie.
+
+        Parameters
+        ----------
+        rows
+            Pixels from the top of the uppermost colour.
+
+        Returns
+        -------
+        np.ndarray
+            0, 1, ...; 0 for grey levels and for NaN.
+        """
+        found = np.floor((np.nan_to_num(rows) + 0.5) / self.rows_a_colour)
+        return np.asarray(np.clip(found, 0, self.planes - 1), np.intp)
+
     @property
     def in_words(self) -> str:
         """Pixels and colours, as messages call them."""

@@ -146,9 +146,11 @@ class ReceptiveFieldChoice:
         if not maps.responsive[neuron] or not self._fitted(neuron):
             return f"Neuron {neuron} does not respond to a patch."
         on, off = (PERCENT * float(each[neuron].max()) for each in (maps.on, maps.off))
+        colours = maps.screen.colours
+        seen = f" in {colours[int(maps.screen.colour_at(maps.fits.row[neuron]))]}" if colours else ""
         return (
             f"Neuron {neuron}: {maps.diameter_px[neuron]:.1f} px or {maps.diameter_deg[neuron]:.0f}° wide, "
-            f"{maps.eccentricity_deg[neuron]:.0f}° from the middle; bright patches raise its activity by up to "
+            f"{maps.eccentricity_deg[neuron]:.0f}° from the middle{seen}; bright patches raise its activity by up to "
             f"{on:.0f} %, dark ones by {off:.0f} %."
         )
 

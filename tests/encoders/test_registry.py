@@ -130,14 +130,31 @@ def test_nobody_takes_the_name_of_an_architecture_of_this_package(install, small
 def test_a_file_in_the_room_is_all_that_an_architecture_of_this_package_needs(tmp_path, monkeypatch):
     (tmp_path / "spots.py").write_text(SPOTS)
     monkeypatch.setattr(architectures, "__path__", [*architectures.__path__, str(tmp_path)])
-    assert own_names() == ["compact", "dwiseneuro", "factorised", "neuralpredictors", "sensorium2022", "spots", "viv1t"]
+    assert own_names() == [
+        "compact",
+        "dwiseneuro",
+        "factorised",
+        "neuralpredictors",
+        "openretina",
+        "sensorium2022",
+        "spots",
+        "viv1t",
+    ]
     assert architecture_named("spots").__name__ == "Spots"
     assert recipe_of("spots")().architecture == "spots"
     del sys.modules[f"{architectures.__name__}.spots"]
 
 
 def test_every_file_of_the_room_is_an_architecture_and_all_but_the_published_static_one_can_be_trained():
-    assert own_names() == ["compact", "dwiseneuro", "factorised", "neuralpredictors", "sensorium2022", "viv1t"]
+    assert own_names() == [
+        "compact",
+        "dwiseneuro",
+        "factorised",
+        "neuralpredictors",
+        "openretina",
+        "sensorium2022",
+        "viv1t",
+    ]
     with pytest.raises(ConfigError, match="sensorium2022"):
         recipe_of("sensorium2022")
     for name in ("compact", "dwiseneuro", "factorised"):

@@ -156,7 +156,8 @@ class MaskPanel(QWidget):
         if model.mask.alpha.all() and np.ptp(model.mask.alpha) == 0:
             self.verdict.write(NO_MASK, "orange")
             return
-        faults = mask_faults(model.mask, model.training_threshold, model.evaluation_threshold)
+        planes = 1 if model.session is None else model.session.screen.planes
+        faults = mask_faults(model.mask, model.training_threshold, model.evaluation_threshold, planes)
         text = ". ".join(fault[0].upper() + fault[1:] for fault in faults)
         self.verdict.write(text or GOOD_MASK, "orange" if faults else "green")
 

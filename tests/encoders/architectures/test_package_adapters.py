@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from napari_vidrecon.encoders.checkpoints import load_encoder
+from napari_vidrecon.encoders.checkpoints import load_encoder, save_encoder
 from napari_vidrecon.encoders.conformance import check_encoder
 from napari_vidrecon.encoders.encoder import Canvas, EncoderSpec
 from napari_vidrecon.encoders.registry import architecture_named
@@ -23,8 +23,47 @@ SIZES = {
 }
 
 
+OPEN_RETINA_NOT_HERE = "the package openretina is not installed"
+
+
+def test_parts_of_openretina_make_an_encoder_of_two_colours_and_a_model_of_the_package_is_taken_over(tmp_path):
+    pytest.importorskip("openretina.modules.core.base_core", reason=OPEN_RETINA_NOT_HERE)
+    from openretina.modules.core.base_core import SimpleCoreWrapper
+    from openretina.modules.readout.multi_readout import MultiGaussianMaskReadout
+
+    from napari_vidrecon.encoders.architectures.openretina import adopted
+
+    torch.manual_seed(2)
+    model = torch.nn.Module()
+    model.core = SimpleCoreWrapper((2, 4, 5), (6, 3), (7, 3), 0.0, 0.0, 0.0, 0.0, cut_first_n_frames=0)
+    for layer in model.core.features:
+        torch.nn.init.normal_(layer.conv.weight_spatial, std=0.3)
+    model.readout = MultiGaussianMaskReadout((5, 1, 12, 10), {"A": 3, "B": 4}, True, True, 6.0, 4.0, True)
+    module, movie = adopted(model.eval(), 18, 16), torch.rand(2, 2, 12, 18, 16)
+    x = torch.zeros(2, 5, 12, 36, 16)
+    x[:, 0] = torch.cat(movie.unbind(1), dim=2) * 60.0 + 115.0
+    with torch.no_grad():
+        expected = model.readout(model.core(movie), data_key="B")
+        found = module(x, 1)[..., 5:].transpose(1, 2)
+    assert torch.allclose(found, expected, atol=1e-4)
+    canvas, windows = Canvas(36, 16, 36, 16, ("green", "uv")), FrameWindows(8, 1)
+    save_encoder(
+        tmp_path / "r.safetensors", module, architecture="openretina", mice=["A", "B"], canvas=canvas, windows=windows
+    )
+    assert check_encoder(load_encoder(tmp_path / "r.safetensors", "A", "cpu")) == []
+    model.core = SimpleCoreWrapper(
+        (2, 4), (6,), (7,), 0.0, 0.0, 0.0, 0.0, 0.0, 0, downsample_input_kernel_size=(1, 2, 2)
+    )
+    with pytest.raises(EncoderError, match="expected a core without pooling, padding or squashed colours"):
+        adopted(model, 18, 16)
+
+
 def test_without_its_package_an_architecture_is_one_line_that_says_what_to_install(monkeypatch):
-    for name, module in (("neuralpredictors", "neuralpredictors.layers.cores.conv3d"),):
+    first = {
+        "neuralpredictors": "neuralpredictors.layers.cores.conv3d",
+        "openretina": "openretina.modules.core.base_core",
+    }
+    for name, module in first.items():
         monkeypatch.setitem(sys.modules, module, None)
         architecture = architecture_named(name)
         with pytest.raises(EncoderError, match=f"expected the package {name}, found none that can be used"):
