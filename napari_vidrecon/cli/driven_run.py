@@ -40,6 +40,8 @@ class DrivenRun:
         Scores inside the mask of each mouse, by its name, if there are several.
     colours
         Scores in each colour, by its name, if there are several.
+    inferred
+        What else was inferred, in words, by name.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class DrivenRun:
     has_movie: bool = True
     mice: dict[str, dict[str, float]] = field(default_factory=dict)
     colours: dict[str, dict[str, float]] = field(default_factory=dict)
+    inferred: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, path: Path, state: str, steps: int, seconds: float, run: Run, result: Reconstruction) -> DrivenRun:
@@ -71,15 +74,15 @@ class DrivenRun:
             With scores inside the mask of each mouse, if there are several.
         """
         scores, mice = result.scores(), result.scores_by_mouse()
-        known = run.trial.simulated, run.trial.has_movie
-        return cls(path, state, steps, seconds, scores, *known, mice, result.scores_by_colour())
+        told = run.trial.simulated, run.trial.has_movie, mice, result.scores_by_colour(), result.inferred()
+        return cls(path, state, steps, seconds, scores, *told)
 
     def summary(self) -> dict[str, Any]:
         """Plain values."""
         by_mouse = {"mice": self.mice} if self.mice else {}
         by_colour = {"colours": self.colours} if self.colours else {}
         told = {"run": self.path, "state": self.state, "steps": self.steps, "seconds": self.seconds}
-        return {**told, **self.scores, **by_mouse, **by_colour}
+        return {**told, **self.scores, **by_mouse, **by_colour, **self.inferred}
 
     def line(self, clip: str) -> str:
         """One line for people; one more for each of several mice or colours."""
@@ -96,7 +99,9 @@ class DrivenRun:
         quality = quality if self.has_movie else unchecked
         effort = "already there" if self.state == "already there" else f"{self.steps} steps"
         whole = f"{one_line(clip)}{mouse}: {quality} ({effort}, {duration_text(self.seconds)}) -> {self.path}"
-        return "\n".join([whole, *(f"  {line}" for line in [*self._lines_of_mice(), *self._lines_of_colours()])])
+        inferred = [f"{name} {told}" for name, told in self.inferred.items()]
+        lines = [*inferred, *self._lines_of_mice(), *self._lines_of_colours()]
+        return "\n".join([whole, *(f"  {line}" for line in lines)])
 
     def _lines_of_colours(self) -> list[str]:
         from napari_vidrecon.cli.report import number

@@ -318,6 +318,7 @@ def _described_run(path: Path, result: Reconstruction) -> tuple[str, dict[str, A
         "device": ", ".join(told.get("devices", [])),
         **{name: round(value, 4) for name, value in result.scores().items()},
         "response_predicted_from": result.config.predicted_from,
+        **result.inferred(),
         **({"mice": _rounded(result.scores_by_mouse())} if result.mice else {}),
         **({"colours": _rounded(result.scores_by_colour())} if result.colours else {}),
     }

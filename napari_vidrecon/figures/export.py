@@ -135,6 +135,7 @@ class ShownMovie:
             columns={
                 column_name("frame_correlation", "reconstruction"): metrics.frame_correlation(truth, video, mask),
                 **{column_name("motion_energy", of): motion_energy(movie, mask) for of, movie in movies.items()},
+                **result.inferred_columns(),
             },
             rasters=activity_rasters(result.target, result.predicted_activity, result.keep) if activity else (),
             colours=result.colours,

@@ -195,6 +195,42 @@ class StopAtPlateau(Part):
     )
 
 
+class StillGaze(Part):
+    """The picture moves only as the encoder makes of the recorded pupil; as published."""
+
+    kind: Literal["still"] = "still"
+
+
+class InferredGaze(Part):
+    """The picture is shifted slowly as well; how, is inferred with the movie, about what the recorded pupil says."""
+
+    kind: Literal["inferred"] = "inferred"
+    sd_px: float = Field(2.0, title="SD, px", gt=0, le=32, description="SD of the shift about the pupil's, pixels")
+    seconds: float = Field(1.5, gt=0, le=600, description="over which it stays much the same, s")
+    columns_per_x: float = Field(
+        0.0, ge=-100, le=100, description="pixels to the right per unit of the recorded pupil's x; 0: no start from it"
+    )
+    rows_per_x: float = Field(0.0, ge=-100, le=100, description="pixels down per unit of x")
+    columns_per_y: float = Field(0.0, ge=-100, le=100, description="pixels to the right per unit of y")
+    rows_per_y: float = Field(0.0, ge=-100, le=100, description="pixels down per unit of y")
+    rest_x: float = Field(0.0, ge=-1e6, le=1e6, description="x of the pupil that shifts nothing")
+    rest_y: float = Field(0.0, ge=-1e6, le=1e6, description="y of the pupil that shifts nothing")
+
+
+class ConstantGain(Part):
+    """Activity is as strong as the encoder says; as published."""
+
+    kind: Literal["constant"] = "constant"
+
+
+class InferredGain(Part):
+    """All neurons are more or less active together, slowly; how much is inferred with the movie."""
+
+    kind: Literal["inferred"] = "inferred"
+    log_sd: float = Field(0.3, title="SD of the logarithm", gt=0, le=3, description="SD of the gain's logarithm")
+    seconds: float = Field(1.5, gt=0, le=600, description="over which it stays much the same, s")
+
+
 Schedule = Annotated[
     Annotated[SlidingWindows, Tag("sliding")] | Annotated[RandomOffset, Tag("random_offset")], Discriminator(_tag)
 ]
@@ -205,6 +241,12 @@ Stopping = Annotated[
     | Annotated[StopByHeldOut, Tag("held_out")]
     | Annotated[StopAtPlateau, Tag("plateau")],
     Discriminator(_tag),
+]
+
+
+Gaze = Annotated[Annotated[StillGaze, Tag("still")] | Annotated[InferredGaze, Tag("inferred")], Discriminator(_tag)]
+Gain = Annotated[
+    Annotated[ConstantGain, Tag("constant")] | Annotated[InferredGain, Tag("inferred")], Discriminator(_tag)
 ]
 
 
@@ -224,6 +266,16 @@ class Composed(Settings):
         description="the movie a run ends with: its last, the mean of its last ones, the one that predicts left-out "
         "neurons best, or the one at which the loss stopped falling; none needs the true movie",
     )
+    gaze: Gaze = Field(
+        StillGaze(),
+        description="still: the picture moves only as the encoder makes of the pupil; inferred: a slow shift of it is "
+        "found with the movie",
+    )
+    gain: Gain = Field(
+        ConstantGain(),
+        description="constant: activity is as strong as the encoder says; inferred: a slow factor of all neurons is "
+        "found with the movie",
+    )
     unread: dict[str, Any] = Field(
         {}, description="settings of parts that were not chosen, by flat name; nothing reads them but fingerprints"
     )
@@ -231,7 +283,7 @@ class Composed(Settings):
     @property
     def parts(self) -> dict[str, Part]:
         """The chosen ones by their place."""
-        parts: dict[str, Part] = {"schedule": self.schedule, "update": self.update, "stopping": self.stopping}
+        parts: dict[str, Part] = {name: getattr(self, name) for name in CHOICES if "." not in name}
         return parts | ({"update.prior": self.update.prior} if isinstance(self.update, Spectral) else {})
 
 
@@ -240,6 +292,8 @@ CHOICES: dict[str, tuple[type[Part], ...]] = {
     "update": (Momentum, Spectral),
     "update.prior": (NaturalPrior, OutsidePrior),
     "stopping": (StopAtEnd, AverageLast, StopByHeldOut, StopAtPlateau),
+    "gaze": (StillGaze, InferredGaze),
+    "gain": (ConstantGain, InferredGain),
 }
 """The parts by their place; of each the published choice first."""
 

@@ -12,10 +12,12 @@ from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.composition import (
     CHOICES,
     Composed,
+    ConstantGain,
     OutsidePrior,
     Part,
     RandomOffset,
     Spectral,
+    StillGaze,
 )
 from napari_vidrecon.reconstruction.flat_names import FLAT_NAMES, composed, flat_values, spoken
 from napari_vidrecon.reconstruction.priors import NATURAL, prior_named
@@ -226,6 +228,9 @@ class ReconstructionConfig(Composed):
         """What fingerprints hold: the flat description of before, which must stay for runs of before to be known."""
         values = self.values
         later: dict[str, Any] = {"prior_from": "stated", "uncertainty_scale": 1.0}
+        for part, usual in (("gaze", "still"), ("gain", "constant")):
+            if values[part] == usual:
+                later |= {name: each for name, each in values.items() if name.partition("_")[0] == part}
         if self.shows_grey:
             later["predicted_from"] = "shown"
         if values["prior"] == NATURAL:
@@ -283,11 +288,25 @@ class ReconstructionConfig(Composed):
     def _from_names(cls, given: Any) -> Any:
         return composed(given) if isinstance(given, dict) else given
 
+    @model_validator(mode="after")
+    def _has_a_scale_for_what_is_inferred(self) -> Self:
+        for name in ("gaze", "gain"):
+            if getattr(self, name) == "inferred" and not isinstance(self.update, Spectral):
+                raise ValueError(
+                    f"{name}: inferred needs the update spectral, as the presets best and fast have it, "
+                    f"found {self.update}"
+                )
+        return self
+
     @model_serializer(mode="wrap")
     def _without_what_is_empty(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         told = dump(self)
         if not self.unread:
             told.pop("unread", None)
+        for name, usual in (("gaze", StillGaze()), ("gain", ConstantGain())):
+            # Runs without are as those of earlier versions, and open there.
+            if getattr(self, name) == usual:
+                told.pop(name, None)
         return told
 
 

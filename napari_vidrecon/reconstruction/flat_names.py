@@ -6,7 +6,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from napari_vidrecon.errors import ConfigError
-from napari_vidrecon.reconstruction.composition import CHOICES, Composed, Part, Spectral, choice, kind_of
+from napari_vidrecon.reconstruction.composition import (
+    CHOICES,
+    Composed,
+    InferredGain,
+    InferredGaze,
+    Part,
+    Spectral,
+    choice,
+    kind_of,
+)
 from napari_vidrecon.settings import shown
 
 FLAT_NAMES = {
@@ -42,6 +51,10 @@ FLAT_NAMES = {
     "outcome_steps": "stopping.steps",
     "held_out_share": "stopping.neuron_share",
     "plateau_share": "stopping.loss_share",
+    "gaze": "gaze.kind",
+    **{f"gaze_{name}": f"gaze.{name}" for name in InferredGaze.model_fields if name != "kind"},
+    "gain": "gain.kind",
+    **{f"gain_{name}": f"gain.{name}" for name in InferredGain.model_fields if name != "kind"},
 }
 """Where each setting of before lies now."""
 

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.gaze import Drift
 from napari_vidrecon.reconstruction.gradients import SubBatchGradients, likelihood_scale, sub_batch_gradients
 from napari_vidrecon.reconstruction.neuron_weights import noise_weights
 from napari_vidrecon.reconstruction.outcome import held_out_neurons
+from napari_vidrecon.reconstruction.schedule import SubBatches
 from napari_vidrecon.reconstruction.several_mice import AnotherMouse, CommonScreen
 from napari_vidrecon.reconstruction.targets import Target
 from napari_vidrecon.reconstruction.update import Draw
@@ -39,6 +41,11 @@ class Presentation:
         The chance of the movie that is fitted; None: the most probable one.
     screens
         How the movie is shown to each encoder, where it is one of another canvas or screen; None: as it is.
+
+    Attributes
+    ----------
+    drift
+        Shift and gain that are inferred with the movie; None: none.
     """
 
     def __init__(
@@ -51,6 +58,7 @@ class Presentation:
         screens: Sequence[CommonScreen | None] | None = None,
     ) -> None:
         self.trial, self.encoders, self.config, self.draw = trial, encoders, config, draw
+        self.drift: Drift | None = None
         self.inputs = [self.packed(encoder) for encoder in encoders]
         self._screens = [None] * len(encoders) if screens is None else list(screens)
         self._blanks = [
@@ -123,7 +131,14 @@ class Presentation:
         self.inputs[index][0] = movie if screen is None or blank is None else screen.show(movie, blank)
         return self.inputs[index]
 
-    def gradients(self, index: int, movie: torch.Tensor, starts: np.ndarray, chunk: int | None) -> SubBatchGradients:
+    def gradients(
+        self,
+        index: int,
+        movie: torch.Tensor,
+        seen: torch.Tensor,
+        sub_batches: SubBatches,
+        chunk: int | None,
+    ) -> SubBatchGradients:
         """What the sub-batches of one encoder give.
 
         Parameters
@@ -131,9 +146,11 @@ class Presentation:
         index
             Place of the encoder.
         movie
-            (T, rows, columns) as the first mouse's encoder sees it.
-        starts
-            First frames of the sub-batches.
+            (T, rows, columns) on the first mouse's canvas.
+        seen
+            (T, rows, columns) of it, moved by this presentation's gaze, and disturbed.
+        sub_batches
+            Where they start.
         chunk
             Windows at once; None chooses.
 
@@ -142,10 +159,14 @@ class Presentation:
         SubBatchGradients
             Normed as the configuration says, of the first mouse's canvas.
         """
-        inputs, matched, chosen = self.showing(index, movie), self.matched[index], self.chosen[index]
-        given = matched, chosen, starts, self.config, chunk, self.weights[index]
-        found, screen = sub_batch_gradients(self.encoders[index], inputs, *given), self._screens[index]
-        return found if screen is None else replace(found, video=screen.back(found.video))
+        inputs, screen = self.showing(index, seen), self._screens[index]
+        matched, weights = wanted = self.matched[index], self.weights[index]
+        if self.drift is not None:
+            matched, weights = self.drift.asked(*wanted)
+        given = matched, self.chosen[index], sub_batches.starts, self.config, chunk, weights
+        found = sub_batch_gradients(self.encoders[index], inputs, *given)
+        found = found if screen is None else replace(found, video=screen.back(found.video))
+        return found if self.drift is None else self.drift.settled(found, movie, sub_batches, *wanted)
 
 
 def presentation_to(

@@ -14,6 +14,7 @@ import torch
 from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
+from napari_vidrecon.reconstruction.gaze import Curves, Drift, Inferred
 from napari_vidrecon.reconstruction.gradients import (
     SubBatchGradients,
     average_over_overlaps,
@@ -35,15 +36,17 @@ from napari_vidrecon.reconstruction.presentations import Presentation, scales_of
 from napari_vidrecon.reconstruction.schedule import SubBatches, build_schedule
 from napari_vidrecon.reconstruction.targets import Target
 from napari_vidrecon.reconstruction.tracking import Tracker
-from napari_vidrecon.reconstruction.update import Disturbance, Draw, build_update
+from napari_vidrecon.reconstruction.update import Disturbance, Draw, build_update, learning_rate
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
     from napari_vidrecon.sessions.session import Trial
 
 
-Bookmark = tuple[int, torch.Tensor, dict[str, torch.Tensor], dict[str, torch.Tensor], float | None]
-"""Steps done, the video, the state of the update and that of the outcome, and the deviance."""
+Bookmark = tuple[int, torch.Tensor, dict[str, torch.Tensor], dict[str, torch.Tensor], float | None, list[Curves]]
+"""Steps done, the video, the states of update and outcome, the deviance, and the states of what else is inferred."""
+DRIFT = "drift_{}_{}"
+"""Name of a state by the place of its presentation."""
 
 
 class Steppable(Protocol):
@@ -60,6 +63,8 @@ class Steppable(Protocol):
     def video(self) -> np.ndarray: ...
     @property
     def optimised_video(self) -> np.ndarray: ...
+    @property
+    def inferred(self) -> list[Inferred]: ...
     @property
     def state(self) -> dict[str, Any]: ...
     def load_state(self, state: dict[str, Any]) -> None: ...
@@ -132,6 +137,8 @@ class Reconstructor:
         self._first = Presentation(self.trial, self.encoders, self.target, self.config, self.draw)
         self._video = self._first.inputs[0][0].clone()
         screen, frame_rate_hz = self._canvas.screen, self.trial.frame_rate_hz
+        for each in self.presentations:
+            each.drift = Drift.of(self.config, each.trial, self._canvas, self._video)
         decoded, colours = self.decoder is not None, len(self._canvas.parts)
         told = self.config, self._video, screen, frame_rate_hz, self.draw
         self._update = build_update(*told, decoded=decoded, colours=colours)
@@ -203,7 +210,8 @@ class Reconstructor:
 
     def _rebuild_transforms(self) -> None:
         scale = self._first.scale
-        self._shares = [each / scale for each in scales_of(self.presentations)]
+        self._scales = scales_of(self.presentations)
+        self._shares = [each / scale for each in self._scales]
         changed = self._update_mask.to(self._video.dtype)
         self.transforms = build_transforms(self.config, changed, scale, self._canvas.parts)
 
@@ -231,11 +239,29 @@ class Reconstructor:
     @property
     def state(self) -> dict[str, Any]:
         """Everything a later process needs to go on to the same bits: step, video, the update's moments."""
-        tensors = {**self._update.state, **{OUTCOME_PREFIX + name: kept for name, kept in self._outcome.state.items()}}
+        outcome = {OUTCOME_PREFIX + name: kept for name, kept in self._outcome.state.items()}
+        tensors = {**self._update.state, **outcome, **self._drifting()}
         kept = {name: tensor.cpu().numpy().copy() for name, tensor in tensors.items()}
         if self.deviance is not None:
             kept[DEVIANCE] = np.array(self.deviance)
         return {"step": self._step, "video": self._video.cpu().numpy().copy(), **kept}
+
+    @property
+    def drifts(self) -> list[Drift]:
+        """What is inferred of each presentation besides the movie, the trial's own first; none if nothing is."""
+        return [each.drift for each in self.presentations if each.drift is not None]
+
+    @property
+    def inferred(self) -> list[Inferred]:
+        """The same as arrays, as far as it is known."""
+        return [each.inferred for each in self.drifts]
+
+    def _drifting(self) -> dict[str, torch.Tensor]:
+        return {
+            DRIFT.format(place, name): kept
+            for place, each in enumerate(self.drifts)
+            for name, kept in each.state.items()
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a saved state.
@@ -245,10 +271,14 @@ class Reconstructor:
         ConfigError
             The state is of a clip or encoder of another size, or damaged.
         """
-        check_state(state, tuple(self._video.shape), self._update.state, self.config.steps)
+        drifting = self._drifting()
+        check_state(state, tuple(self._video.shape), {**self._update.state, **drifting}, self.config.steps)
+        for place, drift in enumerate(self.drifts):
+            told = {name: torch.as_tensor(np.asarray(state[DRIFT.format(place, name)])) for name in drift.state}
+            drift.state = {name: each.to(self._video) for name, each in told.items()}
         self._step = int(state["step"])
         self._video = torch.as_tensor(np.asarray(state["video"])).to(self._video)
-        other = {name: value for name, value in state.items() if name not in ("step", "video", DEVIANCE)}
+        other = {name: value for name, value in state.items() if name not in ("step", "video", DEVIANCE, *drifting)}
         kept = {name: torch.as_tensor(value) for name, value in other.items()}
         self.deviance = float(np.ravel(state[DEVIANCE])[0]) if DEVIANCE in state else None
         self._outcome.state = {
@@ -263,11 +293,14 @@ class Reconstructor:
 
     def bookmark(self) -> Bookmark:
         """Where the run is, to go back to; costs nothing, as a step never writes into its tensors."""
-        return self._step, self._video, self._update.state, self._outcome.state, self.deviance
+        drifting = [each.state for each in self.drifts]
+        return self._step, self._video, self._update.state, self._outcome.state, self.deviance, drifting
 
     def go_back(self, bookmark: Bookmark) -> None:
         """Undo everything since `bookmark` was called."""
-        self._step, self._video, self._update.state, self._outcome.state, self.deviance = bookmark
+        self._step, self._video, self._update.state, self._outcome.state, self.deviance, drifting = bookmark
+        for drift, state in zip(self.drifts, drifting, strict=True):
+            drift.state = state
 
     def sub_batches(self) -> SubBatches:
         """What the next step looks at."""
@@ -275,12 +308,18 @@ class Reconstructor:
 
     def inputs(self, index: int) -> torch.Tensor:
         """(5, T, rows, columns) input of an encoder with the present video."""
-        return self._first.showing(index, self._seen())
+        return self._first.showing(index, self._seen(self._first.drift))
 
-    def _seen(self) -> torch.Tensor:
+    def _seen(self, drift: Drift | None) -> torch.Tensor:
         """(T, rows, columns) the present video as encoders see it."""
+        shown, disturbed = self._shown(), self._disturbance
+        seen = shown if drift is None else drift.seen(shown)
+        return seen if disturbed is None else disturbed.noisy(seen, self._step)
+
+    def _shown(self) -> torch.Tensor:
+        """(T, rows, columns) the present video before gaze moves it."""
         disturbed = self._disturbance
-        return self._video if disturbed is None else disturbed.applied(self._video, self._step)
+        return self._video if disturbed is None else disturbed.shifted(self._video, self._step)
 
     def gradient(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Transformed gradient (T, rows, columns) at the present video, and the loss there; waits for no device."""
@@ -288,9 +327,15 @@ class Reconstructor:
 
     def parts(self) -> Iterator[SubBatchGradients]:
         """What each encoder's sub-batches give at the present video."""
-        starts, seen = self.sub_batches().starts, self._seen()
+        sub_batches, shown, drifts = self.sub_batches(), self._shown(), self.drifts
+        for drift in drifts:
+            drift.forget()
+        seen = [self._seen(drift) for drift in drifts] or [self._seen(None)] * len(self.presentations)
         for index in range(len(self.encoders)):
-            told = [each.gradients(index, seen, starts, self.chunk) for each in self.presentations]
+            told = [
+                each.gradients(index, shown, its, sub_batches, self.chunk)
+                for each, its in zip(self.presentations, seen, strict=True)
+            ]
             yield told[0] if len(told) == 1 else summed(told, self._shares, self.config)
 
     def combined(self, parts: Sequence[SubBatchGradients]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -358,7 +403,8 @@ class Reconstructor:
         # The one time in a step that a GPU is waited for.
         # Sums: one that is not finite shows, and they cost a tenth of looking at every element.
         wide = torch.promote_types(changed.dtype, torch.float32)
-        sums = [each.sum(dtype=wide) for each in (gradient, *self._norms)]
+        slopes = [slope for drift in self.drifts for slope in drift.slopes()]
+        sums = [each.sum(dtype=wide) for each in (gradient, *self._norms, *slopes)]
         told = torch.stack([loss.to(wide), torch.stack(sums).sum(), changed.sum(dtype=wide)]).tolist()
         if not np.isfinite(told).all():
             self._update.state = state
@@ -369,6 +415,8 @@ class Reconstructor:
             raise NotFinite(f"step {index + 1}: {reason}")
         loss_here = told[0]
         self._video = changed
+        for drift, scale in zip(self.drifts, self._scales, strict=False):
+            drift.advance(scale, learning_rate(self.config, index), index)
         self._outcome.watch(before, self._video, loss_here, index)
         self._step += 1
         if self.config.member_weights == "deviance":
@@ -409,5 +457,5 @@ def measured(run: Steppable, index: int) -> dict[str, float] | None:
         return None
     values = tracker.movie(run.video)
     if config.track_responses or last:
-        values |= tracker.activity(tracker.predicted(tracker.seen(run)))
+        values |= tracker.activity(tracker.explained(run))
     return values

@@ -42,9 +42,12 @@ SUFFIX = ".zarr"
 UNITS = {
     **dict.fromkeys(("video", "stimulus"), "grey levels, 0..255"),
     **dict.fromkeys(("target", "predicted_activity"), "activity as recorded"),
-    **dict.fromkeys(("keep", "alpha"), "1"),
+    **dict.fromkeys(("keep", "alpha", "gain"), "1"),
+    "gaze_px": "px",
 }
 """Of the arrays of a run."""
+OPTIONAL = ("predicted_activity", "gaze_px", "gain")
+"""Arrays that not every run has."""
 
 
 @dataclass(eq=False, repr=False)
@@ -79,6 +82,11 @@ class Reconstruction:
         What is needed to go on; None once finished.
     mice
         Alpha values of each mouse's own mask on the common screen, the first mouse's first; empty for one mouse.
+    gaze_px
+        (presentations, 2, T) columns and rows, pixels, that the receptive fields moved by, the trial's own presentation
+        first; None unless it was inferred.
+    gain
+        (presentations, T) factor of all neurons; None unless it was inferred.
 
     Examples
     --------
@@ -105,6 +113,8 @@ class Reconstruction:
     levels: dict[str, float] = field(default_factory=dict)
     state: dict[str, Any] | None = None
     mice: list[np.ndarray] = field(default_factory=list)
+    gaze_px: np.ndarray | None = None
+    gain: np.ndarray | None = None
 
     @property
     def finished(self) -> bool:
@@ -265,6 +275,22 @@ class Reconstruction:
             found[name] = {"pixels": float(mask.sum()), **(own or dict.fromkeys(SCORES, math.nan))}
         return found
 
+    def inferred(self) -> dict[str, str]:
+        """What was inferred besides the movie, in words, of the trial's own presentation; empty if nothing was."""
+        told = {}
+        if self.gaze_px is not None:
+            away = np.hypot(*self.gaze_px[0])
+            told["gaze"] = f"inferred: up to {away.max():.1f} px from rest, {away.mean():.1f} px on average"
+        if self.gain is not None:
+            told["gain"] = f"inferred: {self.gain[0].min():.2f} to {self.gain[0].max():.2f}"
+        return told
+
+    def inferred_columns(self) -> dict[str, np.ndarray]:
+        """The same frame by frame, (T,) each, for tables."""
+        gaze, gain = self.gaze_px, self.gain
+        columns = {} if gaze is None else {"gaze_columns_px": gaze[0, 0], "gaze_rows_px": gaze[0, 1]}
+        return columns if gain is None else {**columns, "gain": gain[0]}
+
     def evaluation(self) -> Evaluation:
         """What measures movies against the stimulus as this run is measured."""
         return Evaluation(self.stimulus, self.evaluation_mask, self.config.track_skip_frames)
@@ -377,8 +403,9 @@ class Reconstruction:
         }
         arrays |= {f"videos/{index}": video for index, video in enumerate(self.videos)}
         arrays |= {f"mice/{index}": alpha for index, alpha in enumerate(self.mice)}
-        if self.predicted_activity is not None:
-            arrays["predicted_activity"] = self.predicted_activity
+        for name in OPTIONAL:
+            if (array := getattr(self, name)) is not None:
+                arrays[name] = array
         if self.state is not None:
             arrays |= _flatten(self.state, "state")
         return arrays
@@ -419,7 +446,7 @@ class Reconstruction:
                 alpha=arrays["alpha"],
                 videos=[arrays[name] for name in sorted(arrays, key=_by_number) if name.startswith("videos/")],
                 mice=[arrays[name] for name in sorted(arrays, key=_by_number) if name.startswith("mice/")],
-                predicted_activity=arrays.get("predicted_activity"),
+                **{name: arrays.get(name) for name in OPTIONAL},
                 levels={name: math.nan if value is None else value for name, value in attributes.levels.items()},
                 state=_unflatten(arrays, "state"),
             )

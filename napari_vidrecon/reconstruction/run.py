@@ -219,8 +219,8 @@ class Run:
         """
         video = self.steppable.video
         wanted = self.finished if with_activity is None else with_activity
-        predicted = self.tracker.predicted(self.tracker.seen(self.steppable)).astype(np.float32) if wanted else None
-        levels = self.tracker.levels() if wanted else {}
+        predicted = self.tracker.explained(self.steppable).astype(np.float32) if wanted else None
+        levels, inferred = self.tracker.levels() if wanted else {}, self.steppable.inferred
         videos = self.steppable.videos if isinstance(self.steppable, VideoEnsemble) else []
         explained = {"response_correlations": self._explained(predicted)} if wanted and self.mice else {}
         return Reconstruction(
@@ -237,6 +237,8 @@ class Run:
             levels=levels,
             state=None if self.finished else self.steppable.state,
             mice=self._alphas(),
+            gaze_px=np.stack([each.gaze_px for each in inferred]) if self.config.gaze == "inferred" else None,
+            gain=np.stack([each.gain for each in inferred]) if self.config.gain == "inferred" else None,
         )
 
     def _alphas(self) -> list[np.ndarray]:

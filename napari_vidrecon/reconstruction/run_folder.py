@@ -27,7 +27,7 @@ GROWN = (*MOVIES, "decoded", "target")
 """What grows with a live session, besides all below live/."""
 NEEDED = (*MOVIES, "target", "keep", "alpha")
 ARRAYS = re.compile(
-    r"video|stimulus|target|keep|alpha|predicted_activity|decoded|live/[a-z_]{1,20}|videos/\d{1,5}|mice/\d{1,5}|state/(members/\d{1,5}/)?[a-z][a-z0-9_]{0,60}"
+    r"video|stimulus|target|keep|alpha|predicted_activity|gaze_px|gain|decoded|live/[a-z_]{1,20}|videos/\d{1,5}|mice/\d{1,5}|state/(members/\d{1,5}/)?[a-z][a-z0-9_]{0,60}"
 )
 GROUPS = re.compile(r"videos|live|mice|state|state/members|state/members/\d{1,5}")
 GROWING = ".growing"
@@ -64,6 +64,8 @@ def dimensions(name: str, array: np.ndarray, video: np.ndarray, target: np.ndarr
         return activity[:1]
     if name in ("target", "predicted_activity") and array.shape == target.shape:
         return activity
+    if name in ("gaze_px", "gain"):
+        return ("presentation", "direction", "time") if name == "gaze_px" else ("presentation", "time")
     if name == "alpha" and array.shape == video.shape[1:]:
         return movie[1:]
     return tuple(f"{name.rpartition('/')[2]}_{axis}" for axis in range(array.ndim))
@@ -178,6 +180,11 @@ def _check_arrays(arrays: dict[str, np.ndarray]) -> None:
     predicted = arrays.get("predicted_activity", target)
     if predicted.ndim != 2 or 0 in predicted.shape:
         raise ValueError(f"expected predicted_activity of {target.shape}, found {predicted.shape}")
+    for name, wanted in (("gaze_px", (2, movie[0])), ("gain", (movie[0],))):
+        if (told := arrays.get(name)) is not None and (
+            told.shape[1:] != wanted or not len(told) or told.dtype.kind != "f" or not np.isfinite(told).all()
+        ):
+            raise ValueError(f"expected {name} of finite numbers (presentations, {wanted}), found {told.shape}")
     for name, array in arrays.items():
         is_movie = name in (*MOVIES, "decoded") or name.startswith("videos/")
         if is_movie and array.shape != movie:

@@ -151,7 +151,7 @@ def _weights(members: Sequence[Reconstructor], index: int) -> torch.Tensor | Non
 def _gradients(members: Sequence[Reconstructor]) -> Launched:
     """What `Reconstructor.gradient` gives for each."""
     first = members[0]
-    if any(member.others for member in members):
+    if any(member.others or member.drifts for member in members):
         # Their presentations are work enough.
         return [member.gradient() for member in members]
     starts = [member.sub_batches().starts for member in members]

@@ -12,6 +12,7 @@ import torch
 from napari_vidrecon import metrics
 from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.reconstruction.config import GREY_LEVEL, ReconstructionConfig
+from napari_vidrecon.reconstruction.gaze import Inferred
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.targets import Target, predicted_activity
 
@@ -32,6 +33,8 @@ class Grown(Protocol):
     def video(self) -> np.ndarray: ...
     @property
     def optimised_video(self) -> np.ndarray: ...
+    @property
+    def inferred(self) -> list[Inferred]: ...
 
 
 class Tracker:
@@ -96,6 +99,16 @@ class Tracker:
         if self.predicted_from == "optimised":
             return np.clip(run.optimised_video, 0.0, LARGEST_LEVEL)
         return self.mask.transparent(np.clip(run.video, 0.0, LARGEST_LEVEL), self.evaluation_threshold, self.outside)
+
+    def on_retina(self, run: Grown) -> tuple[np.ndarray, np.ndarray]:
+        """The movie that activity is predicted from, as gaze moved it, and (T,) the gain of all neurons."""
+        movie, inferred = self.seen(run), run.inferred
+        return (inferred[0].moved(movie), inferred[0].gain) if inferred else (movie, np.ones(len(movie), np.float32))
+
+    def explained(self, run: Grown) -> np.ndarray:
+        """(N, T) activity predicted from a run's movie, with the gaze and the gain that it inferred, if any."""
+        movie, gain = self.on_retina(run)
+        return self.predicted(movie) * gain
 
     def predicted(self, movie: np.ndarray) -> np.ndarray:
         """(N, T) activity predicted from a movie such as `seen` gives, over all windows."""
@@ -177,14 +190,14 @@ class LiveActivity:
         if count > 0:
             began = time.perf_counter()
             self.activity = self.activity.copy()
-            self._predict(self._tracker.seen(run), count)
+            self._predict(*self._tracker.on_retina(run), count)
             self._correlation = self._tracker.activity(self.activity)["response_correlation"]
             took = time.perf_counter() - began
             self._cost_s, self._credit_s = took / count, self._credit_s - took
         return self._correlation
 
     @torch.no_grad()
-    def _predict(self, movie: np.ndarray, count: int) -> None:
+    def _predict(self, movie: np.ndarray, gain: np.ndarray, count: int) -> None:
         assert self.activity is not None
         trial, length = self._tracker.trial, self._windows.sub_batch_frames
         offsets = torch.as_tensor(self._windows.indices(np.arange(self._windows.step)))
@@ -197,4 +210,4 @@ class LiveActivity:
                 answer = encoder.responses(inputs[:, offsets.to(inputs.device)].transpose(0, 1))
                 # Windows are interleaved: the k-th frame of the first comes before that of the second.
                 answers.append(answer.permute(1, 2, 0).reshape(answer.shape[1], -1).float().cpu().numpy())
-            self.activity[:, part] = np.mean(answers, axis=0)
+            self.activity[:, part] = np.mean(answers, axis=0) * gain[part]

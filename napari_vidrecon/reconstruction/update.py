@@ -95,12 +95,19 @@ class Disturbance:
 
     def applied(self, video: torch.Tensor, step: int) -> torch.Tensor:
         """(T, rows, columns) as the encoder sees it at a step."""
-        seen = video.roll(self._shift(step), dims=(1, 2))
-        if self.noise:
-            # Drawn on the CPU, so that it is the same on every machine.
-            chance = self._chance(step, NOISE_STREAM).standard_normal(video.shape, dtype=np.float32)
-            seen = seen + self.noise * torch.as_tensor(chance).to(video)
-        return seen
+        return self.noisy(self.shifted(video, step), step)
+
+    def shifted(self, video: torch.Tensor, step: int) -> torch.Tensor:
+        """(T, rows, columns) as it is shown at a step."""
+        return video.roll(self._shift(step), dims=(1, 2))
+
+    def noisy(self, video: torch.Tensor, step: int) -> torch.Tensor:
+        """(T, rows, columns) with the noise of a step."""
+        if not self.noise:
+            return video
+        # Drawn on the CPU, so that it is the same on every machine.
+        chance = self._chance(step, NOISE_STREAM).standard_normal(video.shape, dtype=np.float32)
+        return video + self.noise * torch.as_tensor(chance).to(video)
 
     def undone(self, gradient: torch.Tensor, step: int) -> torch.Tensor:
         """The gradient of what was seen, in the movie's own place."""

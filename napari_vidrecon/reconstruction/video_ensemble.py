@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.reconstruction.gaze import Inferred
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.reconstructor import Reconstructor, StepInfo, measured, undone_on_failure
 from napari_vidrecon.reconstruction.targets import Target
@@ -82,6 +83,11 @@ class VideoEnsemble:
             raise ConfigError(f"state: expected {len(self.members)} movies, found {len(state.get('members', []))}")
         for member, part in zip(self.members, state["members"], strict=True):
             member.load_state(part)
+
+    @property
+    def inferred(self) -> list[Inferred]:
+        """Mean of what the members inferred of each presentation."""
+        return [Inferred.mean(each) for each in zip(*(member.inferred for member in self.members), strict=True)]
 
     def set_target(self, target: Target) -> None:
         for member in self.members:

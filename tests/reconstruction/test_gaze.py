@@ -1,0 +1,89 @@
+"""A slow shift of the picture and a common gain, inferred with the movie."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import napari_vidrecon as vr
+from napari_vidrecon.reconstruction.gaze import moved_array, slow_curves
+from napari_vidrecon.sessions.simulation.behavior import EYE_CENTRE_PX, SCREEN_PX_PER_CAMERA_PX, as_seen
+
+
+def quick(**changes):
+    return vr.ReconstructionConfig.preset("fast", steps=3, track_skip_frames=8, **changes)
+
+
+def test_it_is_off_unless_asked_for_and_needs_a_prior():
+    for preset in ("paper", "fast", "best"):
+        config = vr.ReconstructionConfig.preset(preset)
+        assert (config.gaze, config.gain) == ("still", "constant")
+        # As in earlier versions: their runs keep their fingerprints, and open ours.
+        assert not {"gaze", "gain"} & {*config.decisive, *config.model_dump()}
+    with pytest.raises(vr.ConfigError, match="gaze: inferred needs the update spectral"):
+        vr.ReconstructionConfig.preset("paper", gaze="inferred")
+    with pytest.raises(vr.ConfigError, match=r"gaze\.sd_px"):
+        vr.ReconstructionConfig.preset("fast", gaze="inferred", **{"gaze.sd_px": 0})
+
+
+def test_a_shift_moves_the_picture_as_the_simulated_mouse_sees_it():
+    movie = np.random.default_rng(0).uniform(0, 255, (3, 36, 64)).astype(np.float32)
+    shift = np.array([[0.0, 2.0, -3.0], [0.0, -1.0, 4.0]])
+    eye = np.array(EYE_CENTRE_PX)[:, None] + shift / SCREEN_PX_PER_CAMERA_PX
+    seen = moved_array(movie, shift)
+    # By whole pixels; between them the two interpolate with another curve.
+    np.testing.assert_allclose(seen, as_seen(movie, eye), atol=0.05)
+    two = moved_array(np.concatenate([movie, movie[:, ::-1]], axis=1), shift, 2)
+    np.testing.assert_allclose(two[:, :36], seen, atol=1e-3)
+
+
+def test_slow_curves_have_the_deviation_and_the_slowness_asked_for():
+    curves = slow_curves(300, 30.0, 1.0)
+    alike = curves @ curves.T
+    assert np.diag(alike) == pytest.approx(1.0, abs=0.1)
+    assert alike[100, 130] == pytest.approx(np.exp(-0.5), abs=0.05)
+
+
+def test_its_steps_follow_the_slope_of_the_loss(trial, encoder, disc_mask):
+    config = quick(gaze="inferred", gain="inferred", input_noise=0.0)
+    run = vr.plan_run(trial.part(0, 32), [encoder], disc_mask, config).steppable
+    run._video = torch.nn.functional.avg_pool2d(torch.as_tensor(trial.video[:32]), 5, 1, 2)
+    (drift,) = run.drifts
+    run.gradient()
+    (slopes,) = drift._slopes
+    wanted, weights = run.matched[0].T, run.weights[0].T
+
+    def loss(name, by):
+        before = drift.state
+        drift.state = {**before, f"{name}_weights": before[f"{name}_weights"] + by}
+        activity = next(run.parts()).activity[0]
+        drift.state = before
+        return float(((activity - wanted * torch.log(activity + 1e-8)) * weights).double().mean())
+
+    for name, slope in slopes.items():
+        numeric = (loss(name, 0.02) - loss(name, -0.02)) / 0.04
+        assert float(slope.sum()) == pytest.approx(numeric, rel=0.06, abs=1e-5), name
+
+
+def test_a_run_keeps_what_it_inferred_and_goes_on_with_it(trial, encoder, disc_mask, tmp_path):
+    config = quick(gaze="inferred", gain="inferred")
+    whole = vr.reconstruct(trial, [encoder], disc_mask, config)
+    folder = tmp_path / "run.zarr"
+    vr.reconstruct(trial, [encoder], disc_mask, config, on_step=lambda info: info.step < 1, save_to=folder)
+    vr.reconstruct(trial, [encoder], disc_mask, config, save_to=folder)
+    saved = vr.Reconstruction.load(folder)
+    assert (saved.gaze_px.shape, saved.gain.shape) == ((1, 2, 44), (1, 44))
+    assert np.abs(saved.gaze_px).max() > 0.01
+    for name in ("video", "gaze_px", "gain", "predicted_activity"):
+        np.testing.assert_array_equal(getattr(saved, name), getattr(whole, name), err_msg=name)
+    assert saved.inferred()["gaze"].startswith("inferred: up to ")
+    assert set(saved.to_xarray().gaze_px.dims) == {"presentation", "direction", "time"}
+    assert {"gaze_columns_px", "gaze_rows_px", "gain"} == set(saved.inferred_columns())
+
+
+def test_the_recorded_pupil_is_where_the_shift_starts(trial, encoder, disc_mask):
+    rest = {"gaze.rest_x": 150.0, "gaze.rest_y": 150.0, "gaze.columns_per_x": 0.5, "gaze.rows_per_y": -0.2}
+    config = quick(gaze="inferred", **rest)
+    (inferred,) = vr.plan_run(trial, [encoder], disc_mask, config).steppable.inferred
+    np.testing.assert_allclose(inferred.gaze_px, (trial.pupil_center - 150) * np.array([[0.5], [-0.2]]), atol=1e-3)
