@@ -194,6 +194,7 @@ def _session(path: Path) -> tuple[str, dict[str, Any]]:
         "frame_rate_hz": summary.frame_rate_hz,
         "screen_deg": [round(size, 1) for size in summary.screen_deg],
         **({"colours": list(session.screen.colours)} if session.screen.colours else {}),
+        **({} if session.recorded_behavior is None else {"behaviour": list(session.recorded_behavior) or "none"}),
         "video_dtype": summary.video_dtype,
         **_terms(session),
         **_activity(session),

@@ -77,6 +77,8 @@ class Provenance(BaseModel):
         Of the training.
     movies
         What the movies of the training are like.
+    behavior
+        Names of the behaviour that its mice had.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
@@ -87,6 +89,7 @@ class Provenance(BaseModel):
     validation_correlation: float | None = None
     steps_done: Annotated[int, Field(ge=0, le=1 << 60)] | None = None
     movies: MovieStatistics | None = None
+    behavior: list[str] | None = Field(None, max_length=16)
 
 
 class Readouts(BaseModel):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -26,6 +28,7 @@ from napari_vidrecon.settings import shown
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+logger = logging.getLogger(__name__)
 LONGEST_VALUE = 60
 SAME_RATE = 0.01
 Ensemble = Literal["videos", "gradients"]
@@ -376,6 +379,24 @@ def check_clip_fits(encoder: Encoder, trial: Trial) -> None:
             f"{found:g} in {one_line(trial.name, LONGEST_VALUE)}; train an encoder on this session, or import the "
             "recording at the encoder's rate"
         )
+    lacking = lacking_behavior(encoder, trial.recorded_behavior)
+    if lacking:
+        _tell_once(
+            f"{encoder.spec.name}: was trained with {' and '.join(lacking)}, of which this session has no recording; "
+            "the constant that stands in it is taken"
+        )
+
+
+def lacking_behavior(encoder: Encoder, recorded: Sequence[str] | None) -> list[str]:
+    """Names of the behaviour that an encoder was trained with and a session lacks; none where either tells nothing."""
+    trained = encoder.spec.provenance.get("behavior") or []
+    return [] if recorded is None else [one_line(name, LONGEST_VALUE) for name in trained if name not in recorded]
+
+
+@functools.lru_cache(maxsize=64)
+def _tell_once(line: str) -> None:
+    """One line a process, however many clips it is true of."""
+    logger.warning("%s", line)
 
 
 @torch.no_grad()

@@ -29,6 +29,7 @@ from napari_vidrecon.reconstruction.inputs import (
     check_repeats,
     choices_of,
     encoder_list,
+    lacking_behavior,
     takes_inputs,
 )
 from napari_vidrecon.reconstruction.masks import AlphaMask
@@ -440,6 +441,7 @@ def _planned(inputs: RunInputs) -> Run:
         **({} if trial.has_movie else {"movie": False}),
         "frame_rate_hz": trial.frame_rate_hz,
         **({"colours": list(trial.colours)} if trial.colours else {}),
+        **_lacking_behavior(encoders, trial),
         "versions": _versions(),
         "devices": [str(encoder.device) for encoder in encoders],
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -448,6 +450,12 @@ def _planned(inputs: RunInputs) -> Run:
     if mice:
         run.own_mask, run.mice = own_mask, list(zip(mice, goals_of_mice, strict=True))
     return run
+
+
+def _lacking_behavior(encoders: Sequence[Encoder], trial: Trial) -> dict[str, dict[str, list[str]]]:
+    found = {encoder.spec.name: lacking_behavior(encoder, trial.recorded_behavior) for encoder in encoders}
+    named = {name: lacking for name, lacking in found.items() if lacking}
+    return {"lacking_behavior": named} if named else {}
 
 
 def plan_recipe(

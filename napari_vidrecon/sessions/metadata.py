@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
@@ -168,6 +168,9 @@ def read_simulation(session: Path) -> dict[str, Any] | None:
     return notes
 
 
+BehaviorNames = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=40)], ...], Field(max_length=16)]
+
+
 class ShownOn(BaseModel):
     """What a session's config.json tells of the screen; a public session tells nothing and has the usual one.
 
@@ -177,12 +180,15 @@ class ShownOn(BaseModel):
         Frames a second of movies, behaviour and responses.
     screen
         Its size, distance and pixels; whatever is left out is as in the public recordings.
+    behavior
+        Names of the behaviour that was recorded; None where nothing is told.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     frame_rate_hz: float = Field(FRAME_RATE_HZ, ge=LOWEST_FRAME_RATE_HZ, le=HIGHEST_FRAME_RATE_HZ)
     screen: ScreenGeometry = ScreenGeometry()
+    behavior: BehaviorNames | None = None
 
 
 def read_shown_on(session: Path) -> ShownOn:

@@ -89,6 +89,7 @@ class Session:
         shown_on = read_shown_on(path)
         self.frame_rate_hz: float = shown_on.frame_rate_hz
         self.screen: ScreenGeometry = shown_on.screen
+        self.recorded_behavior: tuple[str, ...] | None = shown_on.behavior
         self.statistics = SessionStatistics(path / "meta" / "statistics", path)
         self.tiers = read_tiers(path)
         self.trial_ids = tuple(self.tiers)
@@ -231,6 +232,7 @@ class Session:
             source=ClipSource(str(self.path)),
             movies=self.movie_statistics,
             colours=self.screen.colours,
+            recorded_behavior=self.recorded_behavior,
         )
 
     def movie_statistics(self) -> MovieStatistics | None:

@@ -72,6 +72,9 @@ class Trial:
         Where it came from; None for arrays of one's own.
     colours
         Names of the colours, whose movies stand one below the other in `video`; empty for grey levels.
+    recorded_behavior
+        Names of the behaviour that was recorded, such as running, pupil size and gaze; of the others `behavior` and
+        `pupil_center` hold constants. None where nothing tells.
     has_movie
         Whether anything tells what was shown; if not, `video` is grey and nothing is measured against it.
     movies
@@ -111,6 +114,7 @@ class Trial:
     movies: Callable[[], MovieStatistics | None] | None = None
     has_movie: bool = True
     colours: tuple[str, ...] = ()
+    recorded_behavior: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for stream in ("video", "behavior", "pupil_center", "recorded_responses"):

@@ -215,6 +215,8 @@ def write_session(
             config["screen"] = dataclasses.asdict(screen)
             if not screen.colours:
                 del config["screen"]["colours"]
+        if shown.behavior is not None:
+            config["behavior"] = list(shown.behavior)
         _write_text(draft, CONFIG_FILE, json.dumps(config, indent=2) + "\n")
         for name, text in (extra_files or {}).items():
             _write_text(draft, name, text)
@@ -256,7 +258,7 @@ def _write_trials(
     tiers: list[str] = []
     shown: Shown | None = None
     for trial in trials:
-        shown = shown or Shown(trial.video.shape[1:], trial.frame_rate_hz)
+        shown = shown or Shown(trial.video.shape[1:], trial.frame_rate_hz, trial.recorded_behavior)
         _require_fit(trial, neurons, shown, padded_frames)
         if not trial.has_movie and trial.tier != SPONTANEOUS_TIER:
             raise SessionError(
@@ -290,10 +292,13 @@ class Shown:
         Rows and columns.
     rate_hz
         Frames a second.
+    behavior
+        Names of what was recorded of it; None where nothing tells.
     """
 
     size_px: tuple[int, ...]
     rate_hz: float
+    behavior: tuple[str, ...] | None = None
 
 
 def _require_fit(trial: Trial, neurons: int, shown: Shown, padded_frames: int) -> None:

@@ -64,6 +64,8 @@ def test_a_recording_becomes_a_figure_on_any_screen(
     size_px = planes * rows, columns
     assert (session.frame_rate_hz, session.screen.size_px, session.screen.distance_cm) == (rate_hz, size_px, 20)
     assert validate_session(mouse) == []
+    assert session.recorded_behavior == session.trial(trial_id).recorded_behavior == ()
+    assert vr.load_encoder(encoder, device="cpu").spec.provenance["behavior"] == []
     result = vr.Reconstruction.load(run)
     assert result.video.shape == (frames, *size_px)
     assert tuple(result.scores_by_colour()) == result.colours == session.trial(trial_id).colours == colours

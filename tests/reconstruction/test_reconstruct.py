@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,6 +44,20 @@ def test_the_same_run_gives_the_same_bits(trial, encoder, disc_mask, quick_confi
     first, second = (vr.reconstruct(trial, [encoder], disc_mask, quick_config) for _ in range(2))
     assert np.array_equal(first.video, second.video)
     assert first.provenance["fingerprint"] == second.provenance["fingerprint"]
+
+
+def test_behaviour_that_the_encoder_had_and_the_session_lacks_is_named_once(
+    trial, encoder, disc_mask, quick_config, caplog, monkeypatch
+):
+    trained = replace(encoder.spec, name="trained.safetensors", provenance={"behavior": ["running", "pupil size"]})
+    monkeypatch.setattr(encoder, "spec", trained)
+    config = quick_config.changed(steps=1)
+    for recorded, lacking in ((None, None), (("pupil size", "licking"), ["running"]), (("pupil size",), ["running"])):
+        clip = replace(trial, recorded_behavior=recorded)
+        told = vr.reconstruct(clip, [encoder], disc_mask, config).provenance.get("lacking_behavior")
+        assert told == (None if lacking is None else {"trained.safetensors": lacking})
+    (line,) = [each.message for each in caplog.records if "trained with" in each.message]
+    assert line.startswith("trained.safetensors: was trained with running, of which this session has no recording")
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 16])

@@ -365,6 +365,13 @@ class Trainer:
         )
         return WindowEncoder(module, spec, self.device, self.neutral_behavior)
 
+    def _behavior(self) -> dict[str, list[str]]:
+        """Names of the behaviour that all its mice have; nothing where one of them does not tell."""
+        told = [session.recorded_behavior for session in self.sessions]
+        if any(each is None for each in told):
+            return {}
+        return {"behavior": [name for name in told[0] or () if all(name in (each or ()) for each in told)]}
+
     def _config(self) -> dict[str, Any]:
         return config_values(self.module.config)
 
@@ -400,6 +407,7 @@ class Trainer:
                 "neutral_behavior": [float(value) for value in self.neutral_behavior],
                 "movies": self._movies(),
                 **({} if self.core is None else {"core": self.core.told}),
+                **self._behavior(),
                 **getattr(self.module, "made_of", {}),
                 **provenance,
             },

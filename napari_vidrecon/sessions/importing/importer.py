@@ -20,7 +20,7 @@ from napari_vidrecon.sessions.activity_figures import (
     ActivityMeter,
     spread_over,
 )
-from napari_vidrecon.sessions.importing.mouse import behavior_of, prepared_behavior, usable_neurons
+from napari_vidrecon.sessions.importing.mouse import behavior_of, prepared_behavior, recorded_streams, usable_neurons
 from napari_vidrecon.sessions.importing.recording import ImportReport, Recording
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.resampling import ScreenFit, on_video_clock
@@ -207,6 +207,7 @@ def _trials(
             name=f"{recording.name}, trial {number}",
             simulated=recording.simulated,
             colours=clips.screen.colours,
+            recorded_behavior=recorded_streams(recording),
         )
 
 

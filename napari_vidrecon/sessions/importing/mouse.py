@@ -111,6 +111,9 @@ def _kept(
 NEUTRAL = {"running": (0.0,), "pupil_size": (50.0,), "pupil_center": (150.0, 145.0)}
 """Constant values for streams that were not recorded: at rest, and about the means of the public mice."""
 TITLES = {"running": "running", "pupil_size": "pupil size", "pupil_center": "pupil centre"}
+BEHAVIOR_NAMES = {"running": "running", "pupil_size": "pupil size", "pupil_center": "gaze"}
+"""As sessions and encoders call what was recorded."""
+NOT_RECORDED = "neutral values"
 MOST_UNCOVERED = 0.1
 """A stream that misses more than this share of the trials' time belongs to another recording."""
 
@@ -143,6 +146,12 @@ def prepared_behavior(recording: Recording, cuts: Sequence[TrialCut]) -> Recordi
     )
 
 
+def recorded_streams(recording: Recording) -> tuple[str, ...]:
+    """Names of the behaviour of a prepared recording that was recorded, and not filled with neutral values."""
+    streams = ((name, getattr(recording, stream)) for stream, name in BEHAVIOR_NAMES.items())
+    return tuple(name for name, signal in streams if signal is not None and signal.source != NOT_RECORDED)
+
+
 def behavior_of(recording: Recording, cut: TrialCut) -> tuple[np.ndarray, np.ndarray]:
     """Behaviour (2, T), pupil size and running speed, and pupil centre (2, T) of a trial; both float32."""
     if recording.pupil_size is None or recording.running is None or recording.pupil_center is None:
@@ -158,7 +167,7 @@ def _prepared(recording: Recording, stream: str, signal: Signal | None, cuts: Se
         text = f"not recorded; the neutral {' and '.join(f'{value:g}' for value in neutral)} is in every frame"
         report.add("filled", title, text)
         times = recording.activity.times[[0, -1]].astype(float)
-        return Signal(np.repeat(np.array(neutral)[:, None], 2, axis=1), times, "neutral values")
+        return Signal(np.repeat(np.array(neutral)[:, None], 2, axis=1), times, NOT_RECORDED)
     if len(signal.values) != len(neutral):
         raise SessionError(
             f"{signal.source}: expected {len(neutral)} channels of {title}, found {len(signal.values)}; time is the "
