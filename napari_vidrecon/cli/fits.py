@@ -1,4 +1,4 @@
-"""`vidrecon mask`, `decoder` and `rf`: what is fitted to a mouse, its transparency mask, decoder, receptive fields."""
+"""`vidrecon mask`, `decoder`, `gaze` and `rf`: what is fitted to a mouse: mask, decoder, pupil, receptive fields."""
 
 from __future__ import annotations
 
@@ -233,6 +233,63 @@ def decoder(
                 if scored
                 else f"not measured: no clip of the tier {SCORED_TIER} was held out",
             ),
+        ],
+    )
+
+
+def gaze(
+    session: SessionFolder,
+    encoder: EncoderFile,
+    trials: Annotated[
+        str, typer.Option(metavar="TIER", help='Trials to find it on: a tier, or "fold:1" for a fold.')
+    ] = "train",
+    mouse: Mouse = None,
+    device: Device = "auto",
+    force_mouse: ForceMouse = False,
+    json: Json = False,
+) -> None:
+    """Find how the recorded pupil shifts the picture on the retina.
+
+    On clips whose movie is known, as far as the encoder does not make it of the pupil by itself; it is checked on
+    other clips. Prints what --set has to say so that a reconstruction takes it.
+    """
+    from napari_vidrecon.cli import inputs, report
+    from napari_vidrecon.cli.report import Progress, StopRequest
+    from napari_vidrecon.reconstruction.gaze import fit_gaze
+    from napari_vidrecon.sessions.session import open_session
+
+    recording = open_session(session)
+    chosen = None if trials == "train" else inputs.choose_trials(recording, [], trials)
+    (bound,) = inputs.open_encoders([encoder], recording, mouse, device, force_mouse)
+    with Progress("gaze", 0, "steps") as progress, StopRequest() as stop:
+
+        def on_progress(done: int, total: int) -> None:
+            progress.total = total
+            progress.update(done)
+            if stop.asked and done < total:
+                raise stop.stopped(f"stopped after {done} of {total} steps; a fit always starts anew")
+
+        found = fit_gaze(recording, bound, chosen, on_progress=on_progress)
+    flags = " ".join(f"--set {name}={value}" for name, value in found.settings.items())
+    columns, rows = found.shift_px
+    how = found.gaze
+    report.answer(
+        json,
+        {
+            "simulated": recording.simulated,
+            "trials": found.trials,
+            "shift_px": found.shift_px,
+            "losses": found.losses,
+            "better": found.better,
+            "settings": found.settings,
+        },
+        f"gaze of {report.mouse_name(recording)}",
+        [
+            ("shift", f"{columns:.2f} columns, {rows:.2f} rows (SD, px; {found.trials} trials)"),
+            ("per unit of x", f"{how.columns_per_x:+.3f} columns, {how.rows_per_x:+.3f} rows"),
+            ("per unit of y", f"{how.columns_per_y:+.3f} columns, {how.rows_per_y:+.3f} rows"),
+            ("checked", f"{found.better} of {len(found.losses)} other clips are explained better"),
+            ("use it with", flags or "nothing: the clips it was checked on are not explained better"),
         ],
     )
 

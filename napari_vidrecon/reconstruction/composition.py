@@ -205,7 +205,9 @@ class InferredGaze(Part):
     """The picture is shifted slowly as well; how, is inferred with the movie, about what the recorded pupil says."""
 
     kind: Literal["inferred"] = "inferred"
-    sd_px: float = Field(2.0, title="SD, px", gt=0, le=32, description="SD of the shift about the pupil's, pixels")
+    sd_px: float = Field(
+        2.0, title="SD, px", ge=0, le=32, description="SD of the shift about the pupil's, pixels; 0: the pupil's alone"
+    )
     seconds: float = Field(1.5, gt=0, le=600, description="over which it stays much the same, s")
     columns_per_x: float = Field(
         0.0, ge=-100, le=100, description="pixels to the right per unit of the recorded pupil's x; 0: no start from it"
@@ -215,6 +217,12 @@ class InferredGaze(Part):
     rows_per_y: float = Field(0.0, ge=-100, le=100, description="pixels down per unit of y")
     rest_x: float = Field(0.0, ge=-1e6, le=1e6, description="x of the pupil that shifts nothing")
     rest_y: float = Field(0.0, ge=-1e6, le=1e6, description="y of the pupil that shifts nothing")
+
+
+def told_by_pupil(gaze: Part) -> bool:
+    """Whether the recorded pupil says anything of the shift."""
+    per_unit = [f"{place}_per_{axis}" for place in ("columns", "rows") for axis in "xy"]
+    return isinstance(gaze, InferredGaze) and any(getattr(gaze, name) for name in per_unit)
 
 
 class ConstantGain(Part):

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from napari_vidrecon.encoders.encoder import Canvas
+from napari_vidrecon.errors import SessionError
 from napari_vidrecon.reconstruction.composition import InferredGain, InferredGaze
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.reconstruction.gradients import SubBatchGradients, average_over_overlaps, negative_log_likelihood
+from napari_vidrecon.reconstruction.gradients import (
+    SubBatchGradients,
+    average_over_overlaps,
+    likelihood_scale,
+    negative_log_likelihood,
+    sub_batch_gradients,
+)
+from napari_vidrecon.reconstruction.neuron_weights import noise_weights
 from napari_vidrecon.reconstruction.schedule import SubBatches
 from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.settings import listed
+
+if TYPE_CHECKING:
+    from napari_vidrecon.encoders.encoder import Encoder
+    from napari_vidrecon.sessions.session import Session
 
 COLUMNS, ROWS, GAIN = "columns", "rows", "gain"
 KNOTS_PER_TIME = 2
@@ -127,30 +141,23 @@ class Drift:
     Parameters
     ----------
     config
-        What is inferred, and the priors.
-    trial
-        Its recorded pupil is where the shift starts from.
+        What is inferred, and how it steps.
     canvas
         Of the movie.
-    like
-        Device and precision.
+    start_px
+        (2, T) columns and rows that the shift lies around.
+    curves
+        By what they make up, columns, rows and gain (of which the logarithm): (T, curves) with weights of SD 1.
     """
 
-    def __init__(self, config: ReconstructionConfig, trial: Trial, canvas: Canvas, like: torch.Tensor) -> None:
+    def __init__(
+        self, config: ReconstructionConfig, canvas: Canvas, start_px: torch.Tensor, curves: dict[str, torch.Tensor]
+    ) -> None:
         self.config, self._screen, self._colours = config, (slice(None), *canvas.screen), len(canvas.parts)
-        self._start = torch.zeros(2, trial.frames).to(like)
-        self._curves: Curves = {}
-        frames, rate = trial.frames, trial.frame_rate_hz
-        if isinstance(config.gaze, InferredGaze):
-            self._start = torch.as_tensor(shift_of_pupil(config.gaze, trial.pupil_center)).to(like)
-            curves = torch.as_tensor(config.gaze.sd_px * slow_curves(frames, rate, config.gaze.seconds)).to(like)
-            self._curves |= {COLUMNS: curves, ROWS: curves}
-        if isinstance(config.gain, InferredGain):
-            factors = config.gain.log_sd * slow_curves(frames, rate, config.gain.seconds)
-            self._curves |= {GAIN: torch.as_tensor(factors).to(like)}
+        self._start, self._curves = start_px, curves
         self.state: Curves = {
-            f"{name}_{what}": torch.zeros(curves.shape[1]).to(like)
-            for name, curves in self._curves.items()
+            f"{name}_{what}": torch.zeros(each.shape[1]).to(each)
+            for name, each in curves.items()
             for what in ("weights", "momentum", "second_moment")
         }
         self._slopes: list[Curves] = []
@@ -161,17 +168,31 @@ class Drift:
 
         Parameters
         ----------
-        config, trial, canvas, like
-            As for the class.
+        config
+            What is inferred, and the priors.
+        trial
+            Its recorded pupil is where the shift starts from.
+        canvas
+            Of the movie.
+        like
+            Device and precision.
 
         Returns
         -------
         Drift | None
             With the state of a beginning.
         """
-        if config.gaze == "still" and config.gain == "constant":
-            return None
-        return cls(config, trial, canvas, like)
+        gaze, gain = config.gaze, config.gain
+        frames, rate = trial.frames, trial.frame_rate_hz
+        start = np.zeros((2, frames))
+        curves: dict[str, np.ndarray] = {}
+        if isinstance(gaze, InferredGaze):
+            start = shift_of_pupil(gaze, trial.pupil_center)
+            curves |= dict.fromkeys((COLUMNS, ROWS), gaze.sd_px * slow_curves(frames, rate, gaze.seconds))
+        if isinstance(gain, InferredGain):
+            curves |= {GAIN: gain.log_sd * slow_curves(frames, rate, gain.seconds)}
+        told = {name: torch.as_tensor(each).to(like) for name, each in curves.items()}
+        return cls(config, canvas, torch.as_tensor(start).to(like), told) if told else None
 
     def _curve(self, name: str) -> torch.Tensor:
         return self._curves[name] @ self.state[f"{name}_weights"]
@@ -312,3 +333,190 @@ class Drift:
             weights = state[f"{name}_weights"] - rate / (1.0 - first**t) * momentum / size
             state |= {f"{name}_weights": weights, f"{name}_momentum": momentum, f"{name}_second_moment": square}
         self.state, self._slopes = state, []
+
+
+PUPIL_TRIALS, CHECKED_TRIALS, PUPIL_FRAMES = 24, 6, 150
+PUPIL_STEPS, PUPIL_RATE = 72, 0.2
+PUPIL_SD_PX = 2.0
+"""Of the shift that one deviation of the pupil is expected to tell; weak beside dozens of trials."""
+
+
+@dataclass(frozen=True)
+class PupilGaze:
+    """How the recorded pupil moves the picture beyond what the encoder makes of it.
+
+    Parameters
+    ----------
+    gaze
+        What a reconstruction takes.
+    shift_px
+        SD of that shift, along columns and rows, on the trials it was found on.
+    losses
+        Mean loss of the activity of each trial that was left out, without and with the shift.
+    trials
+        How many it was found on.
+    """
+
+    gaze: InferredGaze
+    shift_px: tuple[float, float]
+    losses: tuple[tuple[float, float], ...]
+    trials: int
+
+    @property
+    def better(self) -> int:
+        """Of the trials left out, how many are explained better with the shift."""
+        return sum(after < before for before, after in self.losses)
+
+    @property
+    def helps(self) -> bool:
+        """Whether the trials left out are explained better, most of them and all together."""
+        return 2 * self.better > len(self.losses) and sum(after - before for before, after in self.losses) < 0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """For `ReconstructionConfig.preset` and --set; nothing where the shift does not help."""
+        if not self.helps:
+            return {}
+        told = self.gaze.model_dump(exclude_defaults=True)
+        return {"gaze": "inferred", **{f"gaze.{name}": each for name, each in told.items()}}
+
+
+def fit_gaze(
+    session: Session,
+    encoder: Encoder,
+    trial_ids: Sequence[int] | None = None,
+    check_ids: Sequence[int] | None = None,
+    on_progress: Callable[[int, int], bool | None] | None = None,
+) -> PupilGaze:
+    """Find by how many pixels the picture shifts with the recorded pupil, on clips whose movie is known.
+
+    The pupil's deviation from its mean, times a matrix, moves the movie before the encoder sees it; the matrix is the
+    most probable one, given the activity. Nothing is taken from the clips to be reconstructed.
+
+    Parameters
+    ----------
+    session
+        Of the mouse.
+    encoder
+        Bound to it.
+    trial_ids
+        Trials to find it on; None: 24 of the tier train.
+    check_ids
+        Trials to check it on; None: the first 6 of the tier oracle, or, without any, every fourth of the others.
+    on_progress
+        Called with (steps done, steps in all); return False to stop with what is found.
+
+    Returns
+    -------
+    PupilGaze
+        Its `settings` are empty where the trials to check are not explained better.
+
+    Raises
+    ------
+    SessionError
+        Too few trials whose movie and activity are known.
+
+    Examples
+    --------
+    >>> import napari_vidrecon as vr
+    >>> sample = vr.find_sample()
+    >>> session = vr.open_session(sample.session)
+    >>> encoder = vr.load_encoder(sample.encoders[0], device="cpu")
+    >>> vr.fit_gaze(session, encoder, [2, 3], [4], on_progress=lambda done, steps: done < 2).trials
+    2
+    """
+    known = session.trials_in_tier("train") if trial_ids is None else listed(trial_ids, "trial_ids")
+    checked = session.trials_in_tier("oracle")[:CHECKED_TRIALS] if check_ids is None else listed(check_ids, "check_ids")
+    if trial_ids is None:
+        known = known[:: max(1, len(known) // PUPIL_TRIALS)][:PUPIL_TRIALS]
+    if not checked:
+        checked, known = known[::4], [each for place, each in enumerate(known) if place % 4]
+    least = encoder.spec.windows.sub_batch_frames
+    clips = {each: session.trial(each) for each in {*known, *checked} if session.has_movie(each)}
+    usable = {
+        each: clip.part(0, min(clip.frames, PUPIL_FRAMES)) for each, clip in clips.items() if clip.frames >= least
+    }
+    known, checked = ([each for each in ids if each in usable] for ids in (known, checked))
+    if not known or not checked:
+        raise SessionError(
+            f"{session.path}: expected trials of {least} frames or more whose movie is known, to find the pupil's "
+            f"shift on and to check it, found {len(known)} and {len(checked)}; name others (--trials)"
+        )
+    pupils = np.concatenate([usable[each].pupil_center for each in known], axis=1, dtype=np.float64)
+    rest, sd = pupils.mean(axis=1), pupils.std(axis=1)
+    per_unit = np.divide(PUPIL_SD_PX, sd, out=np.zeros(2), where=sd > 0)
+    config = ReconstructionConfig.preset("fast", gaze="inferred", steps=PUPIL_STEPS)
+    weights: Curves = {}
+    for step in range(PUPIL_STEPS):
+        drift = _answered(usable[known[step % len(known)]], encoder, config, rest, per_unit, weights)[1]
+        rate = PUPIL_RATE * 0.5 * (1.0 + np.cos(np.pi * step / PUPIL_STEPS))
+        drift.advance(drift.scale * len(known), rate, step)
+        weights = drift.state
+        if on_progress is not None and on_progress(step + 1, PUPIL_STEPS) is False:
+            break
+    nothing = {name: torch.zeros_like(each) for name, each in weights.items()}
+    told = encoder, config, rest, per_unit
+    losses = [
+        (_answered(usable[each], *told, nothing)[0], _answered(usable[each], *told, weights)[0]) for each in checked
+    ]
+    matrix = np.stack([weights[f"{name}_weights"].cpu().numpy() for name in (COLUMNS, ROWS)]) * per_unit
+    matrix, rest = np.round(matrix, 5), np.round(rest, 3)
+    (columns_per_x, columns_per_y), (rows_per_x, rows_per_y) = matrix.tolist()
+    gaze = InferredGaze(
+        sd_px=0.0,
+        columns_per_x=columns_per_x,
+        rows_per_x=rows_per_x,
+        columns_per_y=columns_per_y,
+        rows_per_y=rows_per_y,
+        rest_x=float(rest[0]),
+        rest_y=float(rest[1]),
+    )
+    spread = shift_of_pupil(gaze, pupils).std(axis=1)
+    return PupilGaze(gaze, (float(spread[0]), float(spread[1])), tuple(losses), len(known))
+
+
+class _PupilDrift(Drift):
+    """A shift by the pupil, with what its gradients are scaled by."""
+
+    scale = 1.0
+
+
+def _answered(
+    trial: Trial, encoder: Encoder, config: ReconstructionConfig, rest: np.ndarray, per_unit: np.ndarray, state: Curves
+) -> tuple[float, _PupilDrift]:
+    """Mean loss of a trial's activity with the movie known, and the shift with its gradient there.
+
+    Parameters
+    ----------
+    trial
+        Its movie is known.
+    encoder
+        Of the mouse.
+    config
+        Of the loss, and of steps.
+    rest, per_unit
+        (2,) of the pupil: what shifts nothing, and what it is multiplied by.
+    state
+        Of the shift; empty: of a beginning.
+
+    Returns
+    -------
+    tuple[float, _PupilDrift]
+        The loss in units of activity.
+    """
+    windows, canvas = encoder.spec.windows, encoder.spec.canvas
+    inputs = encoder.pack(trial.video, trial.behavior, trial.pupil_center)
+    movie = inputs[0].clone()
+    curves = torch.as_tensor(((trial.pupil_center - rest[:, None]) * per_unit[:, None]).T).to(movie)
+    drift = _PupilDrift(config, canvas, torch.zeros(2, trial.frames).to(movie), {COLUMNS: curves, ROWS: curves})
+    drift.state = state or drift.state
+    starts = np.arange(0, trial.frames - windows.sub_batch_frames + 1, windows.sub_batch_frames)
+    told = trial.responses
+    counts = noise_weights(config, told)
+    wanted = torch.as_tensor(told).to(movie)
+    weights = None if counts is None else torch.as_tensor(counts).to(movie)[:, None].expand_as(wanted)
+    inputs[0] = drift.seen(movie)
+    found = sub_batch_gradients(encoder, inputs, wanted, None, starts, config, weights=weights)
+    drift.settled(found, movie, SubBatches(starts, np.ones(len(starts))), wanted, weights)
+    drift.scale = likelihood_scale(config, told, windows.sub_batch_frames)
+    return float(found.losses.mean()), drift

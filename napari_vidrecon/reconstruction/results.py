@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_vidrecon.errors import RunError, one_line, optional_module
-from napari_vidrecon.reconstruction.composition import StopAtPlateau, StopByHeldOut
+from napari_vidrecon.reconstruction.composition import StopAtPlateau, StopByHeldOut, told_by_pupil
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.history import History, with_unit
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
@@ -281,6 +281,8 @@ class Reconstruction:
         if self.gaze_px is not None:
             away = np.hypot(*self.gaze_px[0])
             told["gaze"] = f"inferred: up to {away.max():.1f} px from rest, {away.mean():.1f} px on average"
+            if len(self.gaze_px) == 1 and not told_by_pupil(self.config.gaze):
+                told["gaze"] += "; one presentation without the pupil hardly tells it from a moving scene"
         if self.gain is not None:
             told["gain"] = f"inferred: {self.gain[0].min():.2f} to {self.gain[0].max():.2f}"
         return told

@@ -197,6 +197,17 @@ def test_what_cannot_be_converted_is_one_line(source: str, out: str, vidrecon, t
     assert not (tmp_path / out).exists()
 
 
+def test_gaze_says_what_to_set_or_that_nothing_is_to_be_set(
+    vidrecon, small_session_folder: Path, small_encoder_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_vidrecon.reconstruction.gaze.PUPIL_STEPS", 2)
+    words = (small_session_folder, "--encoder", small_encoder_file, "--device", "cpu")
+    answer, told = vidrecon("gaze", *words), vidrecon("gaze", *words, "--json").json
+    assert answer.code == 0, answer.err
+    assert ("--set gaze=inferred" if told["settings"] else "nothing: ") in answer.out
+    assert told["trials"] == 2
+
+
 def test_a_calibration_says_what_to_set_and_is_written(
     vidrecon, small_session_folder: Path, small_encoder_file: Path, tmp_path: Path
 ) -> None:

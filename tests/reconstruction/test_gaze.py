@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 import napari_vidrecon as vr
+from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.reconstruction.gaze import moved_array, slow_curves
 from napari_vidrecon.sessions.simulation.behavior import EYE_CENTRE_PX, SCREEN_PX_PER_CAMERA_PX, as_seen
 
@@ -24,7 +27,7 @@ def test_it_is_off_unless_asked_for_and_needs_a_prior():
     with pytest.raises(vr.ConfigError, match="gaze: inferred needs the update spectral"):
         vr.ReconstructionConfig.preset("paper", gaze="inferred")
     with pytest.raises(vr.ConfigError, match=r"gaze\.sd_px"):
-        vr.ReconstructionConfig.preset("fast", gaze="inferred", **{"gaze.sd_px": 0})
+        vr.ReconstructionConfig.preset("fast", gaze="inferred", **{"gaze.sd_px": -1})
 
 
 def test_a_shift_moves_the_picture_as_the_simulated_mouse_sees_it():
@@ -87,3 +90,50 @@ def test_the_recorded_pupil_is_where_the_shift_starts(trial, encoder, disc_mask)
     config = quick(gaze="inferred", **rest)
     (inferred,) = vr.plan_run(trial, [encoder], disc_mask, config).steppable.inferred
     np.testing.assert_allclose(inferred.gaze_px, (trial.pupil_center - 150) * np.array([[0.5], [-0.2]]), atol=1e-3)
+
+
+class Known:
+    """A session of trials with their numbers."""
+
+    path = "known"
+
+    def __init__(self, trials):
+        self._trials = dict(enumerate(trials))
+        self.trial = self._trials.__getitem__
+
+    def has_movie(self, number):
+        return True
+
+    def trials_in_tier(self, tier):
+        return [*self._trials] if tier == "train" else []
+
+
+def test_a_pupil_that_tells_nothing_is_not_taken(trial, encoder):
+    still = replace(trial, pupil_center=np.full_like(trial.pupil_center, 150.0))
+    found = vr.fit_gaze(Known([still, still]), encoder, on_progress=lambda done, steps: done < 2)
+    assert (found.trials, found.shift_px, found.helps, found.settings) == (1, (0.0, 0.0), False, {})
+    with pytest.raises(vr.SessionError, match="32 frames or more whose movie is known"):
+        vr.fit_gaze(Known([trial.part(0, 20)]), encoder)
+
+
+@pytest.mark.long
+def test_the_shift_of_the_pupil_is_found_on_clips_whose_movie_is_known():
+    sample = vr.find_sample()
+    session, encoder = vr.open_session(sample.session), vr.load_encoder(sample.encoders[0], device="cpu")
+    curves = slow_curves(64, 30.0, 1.0)
+
+    def looking_elsewhere(number):
+        clip = session.trial(number).part(0, 64)
+        pupil = 5 * (curves @ np.random.default_rng(number).standard_normal((curves.shape[1], 2))).T
+        pupil += 150 - pupil.mean(axis=1, keepdims=True)
+        shift = (pupil - 150) * np.array([[0.4], [-0.3]])
+        activity = predicted(encoder, moved_array(clip.video, shift), clip.behavior, pupil, clip="moved")
+        return replace(clip, pupil_center=pupil.astype(np.float32), recorded_responses=activity)
+
+    found = vr.fit_gaze(Known([looking_elsewhere(number) for number in range(5)]), encoder)
+    matrix = [found.gaze.columns_per_x, found.gaze.rows_per_x, found.gaze.columns_per_y, found.gaze.rows_per_y]
+    assert found.helps
+    # The encoder makes something of the pupil by itself.
+    np.testing.assert_allclose(matrix, [0.4, 0.0, 0.0, -0.3], atol=0.12)
+    config = vr.ReconstructionConfig.preset("fast", **found.settings)
+    assert config.gaze == found.gaze
