@@ -98,7 +98,18 @@ def moved(movie: torch.Tensor, shift_px: torch.Tensor, colours: int = 1) -> torc
 
 
 def moved_array(movie: np.ndarray, shift_px: np.ndarray, colours: int = 1) -> np.ndarray:
-    """`moved` for arrays; see there for `movie`, `shift_px` and `colours`."""
+    """The same of arrays.
+
+    Parameters
+    ----------
+    movie, shift_px, colours
+        As for `moved`.
+
+    Returns
+    -------
+    np.ndarray
+        (T, rows, columns) float32.
+    """
     given, shift = (torch.as_tensor(np.ascontiguousarray(each, np.float32)) for each in (movie, shift_px))
     return np.asarray(moved(given, shift, colours).numpy())
 
