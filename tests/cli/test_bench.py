@@ -34,6 +34,7 @@ def test_the_quick_benchmark_measures_every_case(vidrecon, tmp_path: Path) -> No
     assert all(f"| {row['what']} | {row['size']} |" in page.read_text() for row in answer.json["timings"])
 
 
+@pytest.mark.long
 def test_chosen_cases_only(vidrecon) -> None:
     answer = vidrecon("bench", "--quick", "--cases", "clips, step-sample", "--repeats", 2, "--threads", 1, "--json")
     assert [row["case"] for row in answer.json["timings"]] == ["step-sample", "clips-2"]

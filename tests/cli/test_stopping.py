@@ -146,6 +146,7 @@ def wait_for(condition, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+@pytest.mark.long
 def test_a_killed_process_is_continued_to_the_same_bits(
     reconstruct_words, vidrecon, start_process, tmp_path: Path
 ) -> None:

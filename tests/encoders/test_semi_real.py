@@ -101,6 +101,7 @@ def test_other_seeds_draw_other_neurons():
     assert np.array_equal(picked_neurons(100, 100, 0), np.arange(100))
 
 
+@pytest.mark.long
 def test_real_neurons_answer_like_those_of_the_public_mice():
     mouse = SemiRealMouse.of_file(published("sensorium_sota_model"), 150, seed=0)
     assert np.median(mouse.readout_points, axis=0) == pytest.approx((15.5, 28.0), abs=1.0)

@@ -29,6 +29,7 @@ def test_the_usual_mouse_is_the_one_it_was():
     assert trial.recorded_responses.sum(dtype=float) == pytest.approx(142.919742, rel=1e-5)
 
 
+@pytest.mark.long
 def test_movies_are_as_bright_and_as_contrasty_as_the_public_ones():
     shown = np.stack([movie(clip, clip, 40, PUBLIC_GRADING) for clip in range(40)])
     usual = np.stack([movie(clip, clip, 40) for clip in range(40)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,18 @@ from napari_vidrecon.viewer.model import ReconstructionModel
 
 SMALL_CLIP = (0, 48)
 FEW_STEPS = 6
+
+
+FIRST_WINDOW = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """What a first window leaves stays: napari looks for garbage among all there is whenever a layer goes."""
+    if "make_napari_viewer" in getattr(item, "fixturenames", ()) and not item.config.stash.get(FIRST_WINDOW, False):
+        item.config.stash[FIRST_WINDOW] = True
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)

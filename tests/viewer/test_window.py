@@ -132,6 +132,7 @@ def test_a_demonstration_closed_in_the_middle_is_finished_without_its_window(
     assert len(result.video) == 48
 
 
+@pytest.mark.long
 def test_a_run_goes_on_without_its_dock_and_without_its_layers_and_a_new_dock_shows_it(qtbot, docked):
     widget = docked()
     viewer, model = widget.board.viewer, widget.model

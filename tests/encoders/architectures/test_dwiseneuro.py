@@ -90,6 +90,7 @@ def _documented_weights(module: DwiseNeuro) -> dict[str, torch.Tensor]:
     return state
 
 
+@pytest.mark.long
 def test_the_full_size_encoder_equals_the_reference(golden_folder):
     expected = np.load(golden_folder / "full_size_window.npz", allow_pickle=False)
     with torch.device("meta"):

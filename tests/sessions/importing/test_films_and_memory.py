@@ -155,6 +155,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured as Linux counts it")
+@pytest.mark.long
 def test_large_films_never_fill_the_memory(folder: Path, raw_mouse: RawMouse, tmp_path: Path) -> None:
     """Three films of 200 MB each at full size, shown four times."""
     (folder / "tiers.npy").unlink()

@@ -33,6 +33,7 @@ def test_the_ablated_neurons_of_a_clip_are_nested_and_the_same_for_all_its_encod
         assert larger[smaller].all()
 
 
+@pytest.mark.long
 def test_correlations_come_with_mouse_clip_and_size_and_the_papers_tests(two_mice_plan, outcome_of) -> None:
     plan = Plan(two_mice_plan.mice, replace(two_mice_plan.scale, clips=1))
     outcome = outcome_of(ABLATION, plan)

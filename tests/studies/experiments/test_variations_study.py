@@ -94,6 +94,7 @@ def test_the_matched_reconstruction_has_the_clips_luminance_and_contrast(tiny_pl
     assert (matched[:, ~pixels] == 127.5).all()
 
 
+@pytest.mark.long
 def test_pairs_are_tested_over_mice_with_their_relative_change(two_mice_plan, outcome_of) -> None:
     outcome = outcome_of(VARIATIONS, two_mice_plan)
     table = outcome.tables["versions"]
