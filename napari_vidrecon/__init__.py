@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.decoder import Decoder as Decoder
     from napari_vidrecon.reconstruction.decoder_fitting import fit_decoder as fit_decoder
     from napari_vidrecon.reconstruction.evidence import evidence_of_a_movie as evidence_of_a_movie
-    from napari_vidrecon.reconstruction.gaze import fit_gaze as fit_gaze
+    from napari_vidrecon.reconstruction.gaze_fitting import fit_gaze as fit_gaze
     from napari_vidrecon.reconstruction.history import StepInfo as StepInfo
     from napari_vidrecon.reconstruction.inputs import RunInputs as RunInputs
     from napari_vidrecon.reconstruction.mask_fitting import fit_mask as fit_mask
@@ -90,7 +90,7 @@ _HOME = {
     "evidence_of_a_movie": "napari_vidrecon.reconstruction.evidence",
     "find_sample": "napari_vidrecon.sessions.sample",
     "fit_decoder": "napari_vidrecon.reconstruction.decoder_fitting",
-    "fit_gaze": "napari_vidrecon.reconstruction.gaze",
+    "fit_gaze": "napari_vidrecon.reconstruction.gaze_fitting",
     "fit_mask": "napari_vidrecon.reconstruction.mask_fitting",
     "import_recording": "napari_vidrecon.sessions.importing.importer",
     "load_encoder": "napari_vidrecon.encoders.checkpoints",

@@ -29,7 +29,8 @@ from repeats import RESAMPLES, told
 
 import napari_vidrecon as vr
 from napari_vidrecon import metrics
-from napari_vidrecon.reconstruction.gaze import PupilGaze, fit_gaze, moved_array, slow_curves
+from napari_vidrecon.reconstruction.gaze import moved_array, slow_curves
+from napari_vidrecon.reconstruction.gaze_fitting import PupilGaze, fit_gaze
 from napari_vidrecon.sessions.simulation.behavior import EYE_CENTRE_PX, simulate_behavior
 from napari_vidrecon.sessions.simulation.signals import ornstein_uhlenbeck
 from napari_vidrecon.sessions.simulation.visual_cortex import VisualCortex

@@ -255,7 +255,7 @@ def gaze(
     """
     from napari_vidrecon.cli import inputs, report
     from napari_vidrecon.cli.report import Progress, StopRequest
-    from napari_vidrecon.reconstruction.gaze import fit_gaze
+    from napari_vidrecon.reconstruction.gaze_fitting import fit_gaze
     from napari_vidrecon.sessions.session import open_session
 
     recording = open_session(session)

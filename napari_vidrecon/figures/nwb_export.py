@@ -30,6 +30,10 @@ NWB_ENDINGS = (".nwb",)
 MODULE = "vidrecon"
 MOVIE, UNCERTAINTY, STIMULUS = "reconstruction", "uncertainty", "stimulus"
 MEMBER = "reconstruction_{}"
+INFERRED = {
+    "gaze_px": ("px", "Columns and rows that receptive fields moved by, inferred: frame, column or row, presentation."),
+    "gain": ("1", "Factor of all neurons, inferred: frame, presentation."),
+}
 NEURONS, MASK, TEXTS = "neurons", "mask", "configuration"
 STARTED = "%Y-%m-%dT%H:%M:%S%z"
 SIDE = "The axes are frame, x and y, as NWB's standard says; x from the left, y from the top of the screen."
@@ -96,6 +100,9 @@ def _book(result: Reconstruction) -> Any:
         module.add(_movie(UNCERTAINTY, spread, result, "Standard deviation over encoders and draws."))
     for number, video in enumerate(result.videos):
         module.add(_movie(MEMBER.format(number), video, result, f"The movie of encoder or draw {number} alone."))
+    for each in INFERRED:
+        if (series := _inferred(each, result)) is not None:
+            module.add(series)
     module.add(_neurons(result))
     alpha = GrayscaleImage(name="alpha", data=np.ascontiguousarray(result.alpha.T), description=f"Transparency. {SIDE}")
     module.add(Images(name=MASK, images=[alpha], description="The mask: how much of each pixel the activity tells of."))
@@ -115,6 +122,19 @@ def _movie(name: str, movie: np.ndarray, result: Reconstruction, about: str) -> 
         rate=result.frame_rate_hz,
         starting_time=result.start_s,
     )
+
+
+def _inferred(name: str, result: Reconstruction) -> Any:
+    from pynwb import TimeSeries
+
+    values: np.ndarray | None = getattr(result, name)
+    if values is None:
+        return None
+    unit, about = INFERRED[name]
+    # Time comes first in this format.
+    data = np.ascontiguousarray(values.T)
+    told = {"description": about, "unit": unit, "rate": result.frame_rate_hz, "starting_time": result.start_s}
+    return TimeSeries(name=name, data=data, **told)
 
 
 def _neurons(result: Reconstruction) -> Any:
@@ -246,6 +266,9 @@ def _result(book: Any, module: Any, path: Path) -> Reconstruction:
     neurons, names = module[NEURONS], module.data_interfaces
     members = sum(1 for name in names if re.fullmatch(MEMBER.format(r"\d+"), name))
     predicted = "predicted_activity" in neurons.colnames
+    inferred: dict[str, Any] = {
+        each: np.ascontiguousarray(whole(module[each].data, f"{path}: {each}").T) for each in INFERRED if each in names
+    }
     return Reconstruction(
         video=frames(module[MOVIE]),
         history=History.of_file(told["history"]),
@@ -258,4 +281,5 @@ def _result(book: Any, module: Any, path: Path) -> Reconstruction:
         videos=[frames(module[MEMBER.format(number)]) for number in range(members)],
         predicted_activity=whole(neurons["predicted_activity"].data, f"{path}: predicted") if predicted else None,
         levels={name: math.nan if value is None else value for name, value in told["levels"].items()},
+        **inferred,
     )

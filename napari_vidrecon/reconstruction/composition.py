@@ -210,7 +210,7 @@ class InferredGaze(Part):
     )
     seconds: float = Field(1.5, gt=0, le=600, description="over which it stays much the same, s")
     columns_per_x: float = Field(
-        0.0, ge=-100, le=100, description="pixels to the right per unit of the recorded pupil's x; 0: no start from it"
+        0.0, ge=-100, le=100, description="pixels to the right per unit of the pupil's x, found by `vidrecon gaze`"
     )
     rows_per_x: float = Field(0.0, ge=-100, le=100, description="pixels down per unit of x")
     columns_per_y: float = Field(0.0, ge=-100, le=100, description="pixels to the right per unit of y")

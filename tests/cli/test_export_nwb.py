@@ -20,10 +20,11 @@ pynwb = pytest.importorskip("pynwb", reason="NWB files need the extra nwb")
 
 @pytest.fixture
 def several(one_run: Path) -> vr.Reconstruction:
-    """The run as if two draws had been averaged."""
+    """The run as if two draws had been averaged, and gaze and gain inferred."""
     result = vr.Reconstruction.load(one_run)
     other = np.clip(result.video + np.random.default_rng(0).normal(0, 3, result.video.shape), 0, 255)
-    return replace(result, videos=[result.video, other.astype(np.float32)])
+    shift, gain = other[:, :2, :1].T.astype(np.float32), other[:, 0, :1].T.astype(np.float32)
+    return replace(result, videos=[result.video, other.astype(np.float32)], gaze_px=shift, gain=gain)
 
 
 def test_a_run_is_a_valid_nwb_file_with_everything_in_it(
@@ -54,7 +55,7 @@ def test_a_run_is_a_valid_nwb_file_with_everything_in_it(
 def test_what_was_exported_reads_back_equal(several: vr.Reconstruction, tmp_path: Path) -> None:
     write_nwb(several, tmp_path / "run.nwb")
     found = read_nwb(tmp_path / "run.nwb")
-    for name in ("video", "stimulus", "target", "predicted_activity", "keep", "alpha"):
+    for name in ("video", "stimulus", "target", "predicted_activity", "keep", "alpha", "gaze_px", "gain"):
         mine, theirs = getattr(found, name), getattr(several, name)
         np.testing.assert_array_equal(mine, theirs, err_msg=name)
         assert mine.dtype == theirs.dtype

@@ -200,7 +200,7 @@ def test_what_cannot_be_converted_is_one_line(source: str, out: str, vidrecon, t
 def test_gaze_says_what_to_set_or_that_nothing_is_to_be_set(
     vidrecon, small_session_folder: Path, small_encoder_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_vidrecon.reconstruction.gaze.PUPIL_STEPS", 2)
+    monkeypatch.setattr("napari_vidrecon.reconstruction.gaze_fitting.PUPIL_STEPS", 2)
     words = (small_session_folder, "--encoder", small_encoder_file, "--device", "cpu")
     answer, told = vidrecon("gaze", *words), vidrecon("gaze", *words, "--json").json
     assert answer.code == 0, answer.err
