@@ -37,8 +37,9 @@ VERBS = (
     "doctor",
 )
 MODULES = {
-    "evidence": "confidence",
-    "calibrate": "confidence",
+    "validate": "checks",
+    "evidence": "checks",
+    "calibrate": "checks",
     "predict": "reconstruct",
     "mask": "fits",
     "decoder": "fits",
