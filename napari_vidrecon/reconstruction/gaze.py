@@ -283,7 +283,7 @@ class Drift:
             flat = index.flatten()
             leaf = movie[self._screen][flat].detach().requires_grad_(True)
             shift = self.shift_px[:, flat].detach().requires_grad_(True)
-            pulls = found.video.flatten(0, 1)
+            pulls = found.video.flatten(0, 1).to(movie)
             back, slope = torch.autograd.grad(moved(leaf, shift, self._colours), (leaf, shift), pulls[self._screen])
             video = pulls.clone()
             video[self._screen] = back
@@ -291,7 +291,9 @@ class Drift:
             along = average_over_overlaps(slope.T.reshape(*index.shape, 2), sub_batches, frames)
             slopes |= {COLUMNS: along[:, 0] @ self._curves[COLUMNS], ROWS: along[:, 1] @ self._curves[ROWS]}
         if (gain := self.gain) is not None:
-            activity = found.activity * gain.to(found.activity)[index][..., None]
+            # Encoders of a team may lie on several devices.
+            activity, index = found.activity, index.to(found.activity.device)
+            activity = activity * gain.to(activity)[index][..., None]
             factor = torch.zeros_like(activity[..., 0]).requires_grad_(True)
             misfit = negative_log_likelihood(activity * factor.exp()[..., None], wanted.T[index], self.config)
             if weights is not None:
