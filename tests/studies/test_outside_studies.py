@@ -21,6 +21,8 @@ from napari_vidrecon.studies.mice import read_mice
 from napari_vidrecon.studies.scale import Scale
 from napari_vidrecon.studies.study import Plan
 
+LETTERS_OF_THE_LIST = 48
+"""As many as the list of the window is wide at 1366 x 768."""
 SCALE = Scale("tiny", 1, (4, 40), 1, "fast", {"steps": 2, "track_skip_frames": 8}, skip_first=4)
 
 
@@ -70,3 +72,7 @@ def test_a_package_that_cannot_be_used_is_one_line_and_the_others_stay(code, ins
 def test_nobody_takes_a_name_of_this_package(name, install_package):
     install_package("lab_studies", BRIGHTNESS, {"studies": f"{name} = lab_studies:STUDY"})
     assert all_studies() == catalogue.STUDIES
+
+
+def test_no_title_of_a_study_is_cut():
+    assert max(len(study.title) for study in STUDIES) <= LETTERS_OF_THE_LIST

@@ -376,7 +376,7 @@ def _movie(plan: Plan, found: Sequence[_Found], limit: float) -> Iterator[np.nda
 
 BRAIN_ADDS = Study(
     name="brain-adds",
-    title="What the brain adds: error maps beyond chance",
+    title="What the brain adds, beyond chance",
     panels="Fig. 6D-E and Video 4, with a test",
     runs=runs,
     evaluate=evaluate,

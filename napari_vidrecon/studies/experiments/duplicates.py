@@ -242,7 +242,7 @@ def _first_frame(session: Session, trial: int) -> np.ndarray:
 
 DUPLICATES = Study(
     name="duplicates",
-    title="Held-out clips with duplicates in the training data",
+    title="Held-out clips with duplicates in training",
     panels="last supplementary figure",
     runs=runs,
     evaluate=evaluate,

@@ -162,7 +162,7 @@ def _figure(plan: Plan, courses: Sequence[_Course]) -> Figure:
 
 ETHOGRAM = Study(
     name="ethogram",
-    title="Movie, behaviour, activity and reconstruction over time",
+    title="Movie, behaviour and activity over time",
     panels="Fig. 1-S1",
     runs=runs,
     evaluate=evaluate,

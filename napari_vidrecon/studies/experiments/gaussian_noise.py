@@ -324,7 +324,7 @@ def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
 
 GAUSSIAN_NOISE = Study(
     name="gaussian-noise",
-    title="Reconstruction of Gaussian noise across space and time",
+    title="Gaussian noise across space and time",
     panels="Fig. 4, Fig. 4-S2, Video 2",
     runs=runs,
     evaluate=evaluate,

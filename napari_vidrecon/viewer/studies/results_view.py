@@ -168,10 +168,11 @@ class ResultsView(QWidget):
             layout.addWidget(section)
         self._fit_icons()
 
-    def show_results(self, results: StudyResults | None, runs: tuple[StudyRun, ...]) -> None:
-        """Show what was found, or that there is nothing yet, and the runs."""
+    def show_results(self, results: StudyResults | None, runs: tuple[StudyRun, ...], panels: str = "") -> None:
+        """Show what was found, or that there is nothing yet, the runs, and where in the paper it stands."""
         self._results = results
-        self.about.setText(self._about(results))
+        place = f"In the paper: {html.escape(panels)}.<br>" if panels else ""
+        self.about.setText(place + self._about(results))
         self.findings.setText("" if results is None else self._findings(results))
         self.findings.setVisible(results is not None)
         self.figures.clear()

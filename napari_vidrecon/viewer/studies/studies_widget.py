@@ -154,14 +154,13 @@ class StudyForm(QWidget):
         self.mice.setItemText(self.mice.findData(BOARD), text)
 
 
-HEADINGS = ("Study", "In the paper", "Done")
-TITLE, PANELS, WRITTEN = range(3)
+HEADINGS = ("Study", "Done")
+TITLE, WRITTEN = range(2)
 NAME = Qt.ItemDataRole.UserRole
 ROWS_SEEN = 9
 WIDTH_IN_LETTERS, HEIGHT_IN_LINES = 60, 40
 MEGABYTE = 1e6
 DONE, NOT_YET = "✓", "–"
-PANEL_LETTERS = 24
 
 
 class Studies(QWidget):
@@ -260,10 +259,9 @@ class Studies(QWidget):
         from napari_vidrecon.studies import catalogue
 
         for study in catalogue.all_studies():
-            item = QTreeWidgetItem([study.title, study.panels, NOT_YET])
+            item = QTreeWidgetItem([study.title, NOT_YET])
             item.setData(TITLE, NAME, study.name)
-            for place, text in ((TITLE, study.title), (PANELS, study.panels)):
-                item.setToolTip(place, text)
+            item.setToolTip(TITLE, f"{study.title}\n{study.panels}")
             self.tree.addTopLevelItem(item)
         if self.tree.topLevelItemCount():
             self.tree.setCurrentItem(self.tree.topLevelItem(0))
@@ -276,6 +274,13 @@ class Studies(QWidget):
             return str(current.data(TITLE, NAME))
         return self.chosen[0] if self.chosen else ""
 
+    @property
+    def _panels(self) -> str:
+        """What the study whose results are shown is in the paper."""
+        from napari_vidrecon.studies import catalogue
+
+        return next((study.panels for study in catalogue.all_studies() if study.name == self._shown), "")
+
     def _show_choice(self) -> None:
         """Another study, another folder, or new results."""
         out = self.form.folder
@@ -285,7 +290,7 @@ class Studies(QWidget):
             item.setText(WRITTEN, DONE if written else NOT_YET)
         results = StudyResults.read(out, self._shown) if self._shown else None
         begun = self.controller.runs_of(out, self._shown)
-        self.results.show_results(results, begun or (() if results is None else results.runs))
+        self.results.show_results(results, begun or (() if results is None else results.runs), self._panels)
         self._show()
 
     def _show(self) -> None:
@@ -353,8 +358,6 @@ class Studies(QWidget):
         header = self.tree.header()
         header.setStretchLastSection(False)
         header.setSectionResizeMode(TITLE, QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(PANELS, QHeaderView.ResizeMode.Interactive)
-        header.resizeSection(PANELS, PANEL_LETTERS * self.fontMetrics().averageCharWidth())
         header.setSectionResizeMode(WRITTEN, QHeaderView.ResizeMode.ResizeToContents)
         self.tree.setMinimumHeight(self.fontMetrics().height() * (ROWS_SEEN + 1) * 3 // 2)
         inside = QWidget()
