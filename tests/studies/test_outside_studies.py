@@ -21,7 +21,7 @@ from napari_vidrecon.studies.mice import read_mice
 from napari_vidrecon.studies.scale import Scale
 from napari_vidrecon.studies.study import Plan
 
-LETTERS_OF_THE_LIST = 48
+LETTERS_OF_THE_LIST = 43
 """As many as the list of the window is wide at 1366 x 768."""
 SCALE = Scale("tiny", 1, (4, 40), 1, "fast", {"steps": 2, "track_skip_frames": 8}, skip_first=4)
 

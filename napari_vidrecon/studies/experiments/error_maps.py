@@ -368,7 +368,7 @@ def _movie(plan: Plan, compared: Mapping[Clip, _Compared], limit: float) -> Iter
 
 ERROR_MAPS = Study(
     name="error-maps",
-    title="Error maps: recorded against predicted activity",
+    title="Error maps: recorded against predicted",
     panels="Fig. 6, Video 4",
     runs=runs,
     evaluate=evaluate,

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 SAMPLE, BOARD, LIST = "sample", "board", "list"
-SAMPLE_TEXT, BOARD_TEXT, LIST_TEXT = "simulated mouse of the program", "mouse on the board", "mice of a list…"
+SAMPLE_TEXT, BOARD_TEXT, LIST_TEXT = "simulated mouse (sample)", "mouse on the board", "mice of a list…"
 MOST_WORKERS = 64
 STUDIES_FOLDER = "studies"
 
