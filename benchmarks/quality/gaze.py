@@ -9,8 +9,8 @@ slowly, by 4 px at most, and the recorded pupil with them (2.5 units a pixel, be
 and noise of SD 0.15). None planted: the same behaviour and noise without the shift, and the pupil's own drift. The
 encoders know nothing of it. Reconstructed with `fast`: ignored, inferred without the pupil (2 px), by the pupil as
 `vidrecon gaze` finds it on training clips, with what is left inferred as well (0.5 px), and with the true shift.
-Likewise a slow common gain (SD of its logarithm 0.5), and the shift from four presentations of a clip. Inside
-alpha >= 1. Simulated.
+Likewise a slow common gain (SD of its logarithm 0.5), and the shift from four presentations of a clip. As simulated:
+the arena's own trials, whose receptive fields move by 0.12 px a unit of the pupil. Inside alpha >= 1. Simulated.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ CASES = {
     NONE: ("ignored", "without pupil", "by pupil", "by pupil, rest inferred"),
     PLANTED: ("ignored", "without pupil", "by pupil", "by pupil, rest inferred", "true shift"),
     "four presentations": ("ignored", "without pupil", "by pupil"),
+    "as simulated": ("ignored", "by pupil"),
     "gain, none planted": ("ignored", "inferred"),
     "gain, planted": ("ignored", "inferred"),
 }
@@ -101,15 +102,17 @@ def correlation(mouse: Measured, trials: list[vr.Trial], true_px: np.ndarray | N
 
 def by_pupil(found: PupilGaze, sd_px: float = 0.0) -> dict[str, Any]:
     """Settings of a run that takes what was found, checked or not."""
-    return {"gaze": {**found.gaze.model_dump(), "sd_px": sd_px}}
+    return {"gaze": {**found.gaze.model_dump(), "sd_px": sd_px, "alone": True}}
 
 
 def measured(mouse: Measured, clips: list[int], keep: Callable[[dict[str, Any]], None], known: dict[str, Any]) -> None:
     """All cases of all clips of a mouse; what is known is not made again."""
     mice = {NONE: Drifting(mouse, 0.0), PLANTED: Drifting(mouse, LARGEST_PX)}
     fits = {what: fit_gaze(each, mouse.encoder) for what, each in mice.items()}
-    known["pupil"] = {what: {"matrix": each.settings, "better": each.better} for what, each in fits.items()}
-    blind = {"gaze": {"kind": "inferred", "sd_px": 2.0}}
+    found = {what: {"matrix": each.settings, "better": each.better} for what, each in fits.items()}
+    known["pupil"] = known.get("pupil", {}) | found
+    own: PupilGaze | None = None
+    blind = {"gaze": {"kind": "inferred", "sd_px": 2.0, "alone": True}}
     for clip in clips:
         told = known.setdefault("clips", {}).setdefault(str(clip), {})
         for what, drifting in mice.items():
@@ -121,6 +124,13 @@ def measured(mouse: Measured, clips: list[int], keep: Callable[[dict[str, Any]],
                     true = drifting.shift(clip + 10_000, trial.frames)
                     told[what].append(correlation(mouse, [trial], true, gaze={"kind": "inferred", "sd_px": 0.0}))
                 keep(known)
+        if "as simulated" not in told:
+            own = fit_gaze(mouse.session, mouse.encoder) if own is None else own
+            trial = mouse.session.trial(clip)
+            trial = trial.part(0, min(trial.frames, FRAMES))
+            told["as simulated"] = [correlation(mouse, [trial], **each) for each in ({}, by_pupil(own))]
+            known["pupil"]["as simulated"] = {"matrix": own.settings, "better": own.better}
+            keep(known)
         if "gain, planted" not in told:
             trial = mice[NONE].trial(clip)
             curves = slow_curves(trial.frames, 30.0, SECONDS)
@@ -153,8 +163,7 @@ def rows(known: dict[str, dict]) -> list[str]:
         if not there:
             continue
         values = np.array([each[what] for each in there])
-        base = {PLANTED: NONE, "gain, planted": "gain, none planted"}.get(what)
-        whole = None if base is None else np.array([each[base][0] for each in there])
+        whole = np.array([each[NONE][0] for each in there]) if what == PLANTED else None
         for place, case in enumerate(cases):
             pairs = np.stack([values[:, 0], values[:, place]], axis=1)
             beside = interval(pairs, lambda v: v[:, 1].mean() - v[:, 0].mean()) if place else ""

@@ -202,13 +202,20 @@ class StillGaze(Part):
 
 
 class InferredGaze(Part):
-    """The picture is shifted slowly as well; how, is inferred with the movie, about what the recorded pupil says."""
+    """The picture is shifted as well: by the recorded pupil, and slowly about that, as is inferred with the movie."""
 
     kind: Literal["inferred"] = "inferred"
     sd_px: float = Field(
-        2.0, title="SD, px", ge=0, le=32, description="SD of the shift about the pupil's, pixels; 0: the pupil's alone"
+        2.0,
+        title="SD, px",
+        ge=0,
+        le=32,
+        description="SD of the slow shift about the pupil's, pixels, where several presentations of a clip tell it",
     )
     seconds: float = Field(1.5, gt=0, le=600, description="over which it stays much the same, s")
+    alone: bool = Field(
+        False, description="slow shift from one presentation, too, which hardly tells it from a moving scene"
+    )
     columns_per_x: float = Field(
         0.0, ge=-100, le=100, description="pixels to the right per unit of the pupil's x, found by `vidrecon gaze`"
     )

@@ -161,7 +161,14 @@ class Drift:
 
     @classmethod
     def of(
-        cls, config: ReconstructionConfig, trial: Trial, canvas: Canvas, like: torch.Tensor, *, by_pupil: bool = True
+        cls,
+        config: ReconstructionConfig,
+        trial: Trial,
+        canvas: Canvas,
+        like: torch.Tensor,
+        *,
+        by_pupil: bool,
+        alone: bool,
     ) -> Drift | None:
         """The one a configuration asks for; None: none.
 
@@ -177,6 +184,8 @@ class Drift:
             Device and precision.
         by_pupil
             Whether the pupil is that of the mouse that the configuration speaks of.
+        alone
+            Whether no other presentation tells of the movie.
 
         Returns
         -------
@@ -189,7 +198,8 @@ class Drift:
         curves: dict[str, np.ndarray] = {}
         if isinstance(gaze, InferredGaze):
             start = shift_of_pupil(gaze, trial.pupil_center) if by_pupil else start
-            curves |= dict.fromkeys((COLUMNS, ROWS), gaze.sd_px * slow_curves(frames, rate, gaze.seconds))
+            sd_px = 0.0 if alone and not gaze.alone else gaze.sd_px
+            curves |= dict.fromkeys((COLUMNS, ROWS), sd_px * slow_curves(frames, rate, gaze.seconds))
         if isinstance(gain, InferredGain):
             curves |= {GAIN: gain.log_sd * slow_curves(frames, rate, gain.seconds)}
         told = {name: torch.as_tensor(each).to(like) for name, each in curves.items()}

@@ -138,8 +138,8 @@ class Reconstructor:
         self._video = self._first.inputs[0][0].clone()
         screen, frame_rate_hz = self._canvas.screen, self.trial.frame_rate_hz
         for each in self.presentations:
-            mine = each.same_mouse(self._first)
-            each.drift = Drift.of(self.config, each.trial, self._canvas, self._video, by_pupil=mine)
+            how = {"by_pupil": each.same_mouse(self._first), "alone": not self.others}
+            each.drift = Drift.of(self.config, each.trial, self._canvas, self._video, **how)
         decoded, colours = self.decoder is not None, len(self._canvas.parts)
         told = self.config, self._video, screen, frame_rate_hz, self.draw
         self._update = build_update(*told, decoded=decoded, colours=colours)

@@ -70,7 +70,7 @@ def test_its_steps_follow_the_slope_of_the_loss(trial, encoder, disc_mask):
 
 
 def test_a_run_keeps_what_it_inferred_and_goes_on_with_it(trial, encoder, disc_mask, tmp_path):
-    config = quick(gaze="inferred", gain="inferred")
+    config = quick(gaze="inferred", gain="inferred", **{"gaze.alone": True})
     whole = vr.reconstruct(trial, [encoder], disc_mask, config)
     folder = tmp_path / "run.zarr"
     vr.reconstruct(trial, [encoder], disc_mask, config, on_step=lambda info: info.step < 1, save_to=folder)
@@ -83,6 +83,16 @@ def test_a_run_keeps_what_it_inferred_and_goes_on_with_it(trial, encoder, disc_m
     assert saved.inferred()["gaze"].startswith("inferred: up to ")
     assert set(saved.to_xarray().gaze_px.dims) == {"presentation", "direction", "time"}
     assert {"gaze_columns_px", "gaze_rows_px", "gain"} == set(saved.inferred_columns())
+
+
+def test_one_presentation_without_the_pupil_shifts_nothing(trial, encoder, disc_mask):
+    inferred = vr.reconstruct(trial, [encoder], disc_mask, quick(gaze="inferred"))
+    np.testing.assert_allclose(inferred.video, vr.reconstruct(trial, [encoder], disc_mask, quick()).video, atol=0.1)
+    assert inferred.inferred()["gaze"].startswith("not inferred: one presentation")
+    several = vr.plan_run(trial, [encoder], disc_mask, quick(gaze="inferred"), repeats=[replace(trial, id=9)])
+    several.step()
+    several.step()
+    assert all(each.gaze_px.any() for each in several.steppable.inferred)
 
 
 def test_the_recorded_pupil_is_where_the_shift_starts(trial, encoder, disc_mask):
