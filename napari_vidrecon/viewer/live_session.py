@@ -36,7 +36,7 @@ DECODERS_FOLDER = "decoders"
 REFINED_BEHIND_S = 8.0
 """How far behind the newest picture the refined ones are shown: as long as a window and its optimisation take."""
 LEAST_TRIALS = 2
-NO_DECODER = "A decoder makes the pictures: choose one under What, or fit a causal one here (Fit causal)."
+NO_DECODER = "A decoder makes the pictures: choose one under What, or press Fit causal."
 
 
 @dataclass(frozen=True, eq=False)
