@@ -46,8 +46,7 @@ class Words(NamedTuple):
 TOLD = {
     Stop.OFFERED: Words(
         "",
-        "New here? See in three clicks what this is for, on a simulated mouse: watch a movie come back from neurons, "
-        "take neurons away, compare.",
+        "New here? Three clicks, on a simulated mouse, show what this is for.",
         "1  Watch",
     ),
     Stop.WATCH: Words(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from napari_vidrecon.viewer.model import ReconstructionModel
 
-SPEEDS = {"real time": 1.0, "half speed": 0.5, "quarter speed": 0.25}
+SPEEDS = {"speed 1": 1.0, "speed ½": 0.5, "speed ¼": 0.25}
 ENLARGEMENTS = (2, 4, 6, 8, 12, 16)
 MOVIE_FILTER = "MP4 movie (*.mp4);;GIF (*.gif);;TIFF stack, reconstruction only (*.tif)"
 FRAME_FILTER = "PNG picture (*.png)"
@@ -78,7 +78,7 @@ class ExportPanel(QWidget):
         names = ("export_progress", "cancel_export")
         self.bar = JobBar(self.exporter, names, "Cancel", "writing: frame", parent=self)
         self.speed = choice("speed", SPEEDS, lambda _: None)
-        sizes = {f"{factor} × larger": factor for factor in ENLARGEMENTS}
+        sizes = {f"{factor} ×": factor for factor in ENLARGEMENTS}
         self.enlargement = choice("enlargement", sizes, lambda _: None)
         wanted = preferences().movie_enlargement
         self.enlargement.setCurrentIndex(min(range(len(ENLARGEMENTS)), key=lambda i: abs(ENLARGEMENTS[i] - wanted)))

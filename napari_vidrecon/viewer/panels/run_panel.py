@@ -67,11 +67,7 @@ def _content(part: BaseModel) -> Shown | None:
 
 MOST_STEPS = 100_000
 PRESET_ORDER = ("best", "fast", "paper")
-TARGET_LABELS = {
-    "recorded activity": "recorded",
-    "predicted activity (no noise)": "predicted",
-    "permuted activity (control)": "permuted",
-}
+TARGET_LABELS = {"recorded": "recorded", "predicted": "predicted", "permuted": "permuted"}
 ENSEMBLE_LABELS = {"average their movies": "videos", "average their gradients": "gradients"}
 
 

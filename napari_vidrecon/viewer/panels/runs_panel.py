@@ -73,6 +73,7 @@ class RunsPanel(QWidget):
         self.compare = choice("compare", {}, self._take_compared)
         modes = {mode: mode for mode in (SIDE_BY_SIDE, BLINK, DIFFERENCE, LOST)}
         self.compare_mode = choice("compare_mode", modes, self._take_mode)
+        self.compare_mode.setMinimumContentsLength(len(SIDE_BY_SIDE))
         self.settings_button = button("Use its settings", "take_settings", self._take_settings)
         self.save_button = button("Save…", "save_run", self._ask_save)
         self.open_button = button("Open…", "open_run", self._ask_open)
@@ -249,7 +250,7 @@ class RunsPanel(QWidget):
         set_options(
             self.compare,
             {
-                "nothing": None,
+                "–": None,
                 **{record.name: record for record in model.runs_here if record is not model.shown},
                 **{named(model, record): record for record in model.elsewhere},
             },
@@ -284,7 +285,7 @@ class RunsPanel(QWidget):
         over.setContentsMargins(0, 0, 0, 0)
         over.addWidget(self.empty)
         fields = form()
-        fields.addRow("Compare", row(self.compare, self.compare_mode))
+        fields.addRow("Compare", row(self.compare, self.compare_mode, stretch=0))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tree)

@@ -52,7 +52,7 @@ from napari_vidrecon.viewer.panels.mice_choice import MiceChoice
 from napari_vidrecon.viewer.tooltips import TOOLTIPS, explain
 
 EVERY_TIER = "every tier"
-LETTERS_OF_A_TRIAL = 5
+LETTERS_OF_A_TRIAL = 2
 LEAST_FRAMES = 32
 FRAME_STEP = 8
 MOST_ENCODERS_SEEN = 4
@@ -105,7 +105,7 @@ class SessionPanel(QWidget):
         self.add_button = button("Add…", "add_encoder", self._ask_encoder)
         self.train_button = button("Train…", "train_encoder", self.training_asked.emit)
         self.mouse = whole_number("mouse", -1, MOST_MICE, self._take_mouse)
-        self.mouse.setSpecialValueText("automatic")
+        self.mouse.setSpecialValueText("auto")
         self.mouse.setPrefix("mouse ")
         narrow(self.mouse)
         self.decoder = DecoderChoice(model)
@@ -329,7 +329,7 @@ class SessionPanel(QWidget):
                 item.setCheckState(Qt.CheckState.Checked if chosen else Qt.CheckState.Unchecked)
                 self.encoders.addItem(item)
             if not files:
-                self.encoders.addItem("No encoder yet: add a file, or train one.")
+                self.encoders.addItem("No encoder yet: add or train one.")
                 self.encoders.item(0).setFlags(Qt.ItemFlag.NoItemFlags)
         seen = min(max(len(files), 1), MOST_ENCODERS_SEEN)
         line = max(self.encoders.sizeHintForRow(0), self.fontMetrics().height() * 5 // 4)
