@@ -125,7 +125,7 @@ def python_page() -> str:
 
 def key_page() -> str:
     """The keys of the window, as its own list has them."""
-    from napari_vidrecon.viewer.contributions.shortcuts import NATIVE_KEYS, SHORTCUTS
+    from napari_vidrecon.viewer.contributions.commands import NATIVE_KEYS, SHORTCUTS
 
     rows = [(each.key.replace("-", "+"), each.what) for each in SHORTCUTS]
     told = [f"| {key} | {what} |" for key, what in [*rows, *NATIVE_KEYS]]

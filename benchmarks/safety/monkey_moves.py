@@ -31,8 +31,8 @@ from benchmarks.safety.monkey_answers import damaged_things
 from benchmarks.safety.monkey_layers import LayerMoves
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.viewer.contributions import commands
+from napari_vidrecon.viewer.contributions.commands import SHORTCUTS
 from napari_vidrecon.viewer.contributions.files import get_reader
-from napari_vidrecon.viewer.contributions.shortcuts import SHORTCUTS
 from napari_vidrecon.viewer.main_widget import ReconstructionWidget
 from napari_vidrecon.viewer.main_window import main_window_of
 from napari_vidrecon.viewer.registry import workspace_of

@@ -12,15 +12,16 @@ from qtpy.QtWidgets import QDockWidget, QLayout, QMainWindow, QVBoxLayout, QWidg
 
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.contributions.commands import (
+    bind_shortcuts,
     import_recording,
     open_folder,
     show_behaviour,
     show_import,
+    show_shortcuts,
     show_studies,
     show_traces,
 )
 from napari_vidrecon.viewer.contributions.files import is_ours
-from napari_vidrecon.viewer.contributions.shortcuts import bind_shortcuts, show_shortcuts
 from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, FolderDrops, main_window_of
 from napari_vidrecon.viewer.model import RunState
 from napari_vidrecon.viewer.panels.controls import button, line, row

@@ -163,7 +163,7 @@ def test_a_folder_that_napari_opens_becomes_the_board_and_the_keys_work(
     tmp_path: Path,
 ) -> None:
     from napari_vidrecon.viewer.contributions import commands
-    from napari_vidrecon.viewer.contributions.shortcuts import SHORTCUTS, ShortcutsDialog, show_shortcuts
+    from napari_vidrecon.viewer.contributions.commands import SHORTCUTS, ShortcutsDialog, show_shortcuts
     from napari_vidrecon.viewer.main_widget import ReconstructionWidget
     from napari_vidrecon.viewer.registry import workspace_of
 
