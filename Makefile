@@ -28,7 +28,7 @@ DISPLAY_HERE := $(shell [ "$$(uname)" = Linux ] && echo "xvfb-run -a -s '-screen
 PYTEST = $(DISPLAY_HERE) $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long lint docs docs-blocks notebooks bench kernels torture system-packages clean
+.PHONY: help venv demo test test-long lint docs docs-blocks notebooks bench kernels mutation torture system-packages clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -77,6 +77,10 @@ bench: $(VENV)/.installed ## speed beside the published loop, to docs/performanc
 kernels: $(VENV)/.tools ## the GPU's fused kernels by Triton's interpreter (installs Triton, 1 GB)
 	$(PIP_INSTALL) triton
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 0 tests/encoders/frozen/test_fused_block.py
+
+mutation: $(VENV)/.tools ## do the tests notice a wrong line? faults put in one by one (installs cosmic-ray); half an hour
+	$(PIP_INSTALL) cosmic-ray
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutation
 
 torture: $(VENV)/.tools system-packages ## damaged files, kills, lying servers, odd surroundings, a monkey on the window; hours
 	@export OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1; failed=; \

@@ -388,7 +388,6 @@ def motion_energy(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
     return np.abs(np.diff(values, axis=0)).mean(axis=1)
 
 
-@UNDEFINED_IS_NAN
 def frame_entropy(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
     """Shannon entropy of each frame's grey levels inside the mask.
 
@@ -412,7 +411,6 @@ def frame_entropy(video: ArrayLike, mask: ArrayLike | None = None) -> Floats:
     return np.array([_entropy_bits(values) for values in _inside(video, mask)])
 
 
-@UNDEFINED_IS_NAN
 def shannon_entropy(video: ArrayLike, mask: ArrayLike | None = None) -> float:
     """Mean over frames of the grey levels' Shannon entropy in space.
 

@@ -44,3 +44,55 @@ def test_pixels_pieces_and_holes_are_counted():
     assert (shape.pieces, shape.apart) == (1, 0)
     assert shape.hole_pixels == int((disc(4) > 0).sum())
     assert shape.pixels > FEWEST_PIXELS
+
+
+def strip(pixels: int, *further: int) -> np.ndarray:
+    """Rows of so many pixels with one row between them, on a screen of 20 x 100."""
+    alpha = np.zeros((20, 100), np.float32)
+    for row, count in enumerate((pixels, *further)):
+        alpha[2 * row, :count] = 1.2
+    return alpha
+
+
+@pytest.mark.parametrize(
+    ("enough", "too_much"),
+    [
+        (strip(25), strip(24)),
+        (strip(90, 10), strip(90, 11)),
+        (np.arange(2000).reshape(20, 100) < 1800, np.arange(2000).reshape(20, 100) < 1801),
+        (strip(90, 2, 3, 5), strip(90, 2, 3, 6)),
+    ],
+)
+def test_what_is_just_allowed_has_no_fault_and_a_pixel_more_or_fewer_has_one(enough, too_much):
+    assert MaskShape.of(enough > 0).faults == []
+    assert len(MaskShape.of(too_much > 0).faults) == 1
+
+
+def test_holes_are_allowed_up_to_a_twentieth_of_the_pixels():
+    block = np.zeros((20, 100), bool)
+    block[1:6, 1:22] = True
+    block[3, 3:8] = False
+    assert MaskShape.of(block).faults == []
+    block[3, 8] = False
+    assert MaskShape.of(block).faults == ["holes of 6 pixels"]
+
+
+def test_an_empty_mask_has_no_piece_and_nothing_apart():
+    assert MaskShape.of(np.zeros((4, 6), bool)) == MaskShape(0, 0, 0, 0, 0.0)
+
+
+def test_each_colour_may_have_a_piece_and_more_are_counted():
+    alpha = strip(40, 40, 40)
+    alpha[10:13] = alpha[:3]
+    assert MaskShape.of(alpha[:3] > 0).pieces == 2
+    assert MaskShape.of(np.concatenate([alpha[:1], alpha[10:11]]) > 0, 2) == MaskShape(80, 1, 0, 0, 0.4)
+    shape = MaskShape.of(alpha > 0, 2)
+    assert (shape.pieces, shape.apart, shape.screen_share) == (4, 120, 0.1)
+
+
+def test_an_evaluation_mask_of_a_tenth_of_the_training_mask_is_enough():
+    alpha = strip(100, 100, 100) * 0.5
+    alpha[0, :30] = 1.2
+    assert "tenth" not in "".join(mask_faults(AlphaMask(alpha)))
+    alpha[0, 29] = 0.6
+    assert "tenth" in "".join(mask_faults(AlphaMask(alpha)))

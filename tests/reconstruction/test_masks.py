@@ -28,6 +28,27 @@ def test_a_threshold_belongs_to_the_mask():
     assert AlphaMask(alpha).binary(0.5).sum() == 1
 
 
+def test_a_screen_has_from_one_row_to_4096_and_no_more():
+    assert AlphaMask(np.ones((1, 4096))).screen_px == (1, 4096)
+    assert AlphaMask(np.ones((4096, 1))).binary(1.0).all()
+    for shape in ((4097, 1), (0, 4)):
+        with pytest.raises(MaskError, match="of up to 4096 pixels"):
+            AlphaMask(np.ones(shape))
+
+
+def test_masks_are_told_apart_as_objects_and_can_be_keys():
+    mask, same = AlphaMask(np.ones((2, 2))), AlphaMask(np.ones((2, 2)))
+    assert mask != same
+    assert {mask: 1}[mask] == 1
+
+
+def test_a_screen_larger_than_the_mask_or_values_beyond_float32_are_refused():
+    with pytest.raises(MaskError, match="expected 36x65 pixels, found 36x64"):
+        AlphaMask(np.ones((36, 64)), "", (36, 65))
+    with pytest.raises(MaskError, match="far too large"):
+        AlphaMask(np.full((2, 2), 1e39))
+
+
 def test_a_saved_mask_comes_back(tmp_path, disc_mask):
     disc_mask.save(tmp_path / "mask.npy")
     assert np.array_equal(AlphaMask.load(tmp_path / "mask.npy").alpha, disc_mask.alpha)
