@@ -48,6 +48,7 @@ UNITS = {
 """Of the arrays of a run."""
 OPTIONAL = ("predicted_activity", "gaze_px", "gain")
 """Arrays that not every run has."""
+ALONE = "one presentation hardly tells it from a moving scene; `vidrecon gaze` finds what the pupil tells of it"
 
 
 @dataclass(eq=False, repr=False)
@@ -282,8 +283,8 @@ class Reconstruction:
             away = np.hypot(*self.gaze_px[0])
             told["gaze"] = f"inferred: up to {away.max():.1f} px from rest, {away.mean():.1f} px on average"
             if len(self.gaze_px) == 1 and not told_by_pupil(self.config.gaze):
-                alone = "one presentation without the pupil hardly tells it from a moving scene"
-                told["gaze"] = f"{told['gaze']}; {alone}" if away.any() else f"not inferred: {alone}"
+                found = told["gaze"] if away.any() else "not inferred"
+                told["gaze"] = f"{found}: {ALONE}"
         if self.gain is not None:
             told["gain"] = f"inferred: {self.gain[0].min():.2f} to {self.gain[0].max():.2f}"
         return told
