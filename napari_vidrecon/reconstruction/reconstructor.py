@@ -143,7 +143,8 @@ class Reconstructor:
         decoded, colours = self.decoder is not None, len(self._canvas.parts)
         told = self.config, self._video, screen, frame_rate_hz, self.draw
         self._update = build_update(*told, decoded=decoded, colours=colours)
-        self._outcome, self._disturbance = build_outcome(self.config), Disturbance.of(self.config, self.member)
+        self._outcome = build_outcome(self.config)
+        self._disturbance = Disturbance.of(self.config, self.member, self._canvas.parts)
         self._set_update_mask(self.training_threshold)
         self.set_target(self.target)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,19 +80,37 @@ class Disturbance:
         Of the run.
     member
         Of an ensemble of movies; each has its own chance, so that it cancels in their mean.
+    rows
+        Of each colour, which stand one below the other and are shifted each in itself; empty for grey levels.
     """
 
     jitter_px: int
     noise: float
     seed: int
     member: int = 0
+    rows: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, config: ReconstructionConfig, member: int = 0) -> Disturbance | None:
-        """The one a configuration names, if any."""
+    def of(cls, config: ReconstructionConfig, member: int = 0, rows: Sequence[int] = ()) -> Disturbance | None:
+        """The one a configuration names, if any.
+
+        Parameters
+        ----------
+        config
+            Its jitter and noise.
+        member
+            Of an ensemble of movies.
+        rows
+            Of each colour.
+
+        Returns
+        -------
+        Disturbance | None
+            None where nothing is disturbed.
+        """
         if not config.input_jitter_px and not config.input_noise:
             return None
-        return cls(config.input_jitter_px, config.input_noise, config.seed, member)
+        return cls(config.input_jitter_px, config.input_noise, config.seed, member, tuple(rows))
 
     def applied(self, video: torch.Tensor, step: int) -> torch.Tensor:
         """(T, rows, columns) as the encoder sees it at a step."""
@@ -99,7 +118,7 @@ class Disturbance:
 
     def shifted(self, video: torch.Tensor, step: int) -> torch.Tensor:
         """(T, rows, columns) as it is shown at a step."""
-        return video.roll(self._shift(step), dims=(1, 2))
+        return self._rolled(video, *self._shift(step))
 
     def noisy(self, video: torch.Tensor, step: int) -> torch.Tensor:
         """(T, rows, columns) with the noise of a step."""
@@ -112,7 +131,11 @@ class Disturbance:
     def undone(self, gradient: torch.Tensor, step: int) -> torch.Tensor:
         """The gradient of what was seen, in the movie's own place."""
         rows, columns = self._shift(step)
-        return gradient.roll((-rows, -columns), dims=(1, 2))
+        return self._rolled(gradient, -rows, -columns)
+
+    def _rolled(self, video: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+        parts = video.split(self.rows, dim=1) if len(self.rows) > 1 else (video,)
+        return torch.cat([part.roll((rows, columns), dims=(1, 2)) for part in parts], dim=1)
 
     def _shift(self, step: int) -> tuple[int, int]:
         rows, columns = self._chance(step, SHIFT_STREAM).integers(-self.jitter_px, self.jitter_px + 1, size=2)

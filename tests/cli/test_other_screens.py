@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 
 import napari_vidrecon as vr
 from napari_vidrecon.sessions.simulation.camera import area_average, seen_by_neurons
+from napari_vidrecon.sessions.stimuli.synthetic import DriftingGrating
 from napari_vidrecon.sessions.validation import validate_session
 
 TINY = ("--recipe", "features=4", "--recipe", "temporal_kernels=3,3", "--recipe", "batch_size=2", "--steps", 2)
@@ -76,6 +77,8 @@ def test_a_recording_becomes_a_figure_on_any_screen(
     assert spec.frame_rate_hz == rate_hz
     assert figure.stat().st_size > 1000
     if colours:
+        shown = vr.stimulus_trial(DriftingGrating(0.1, 2.0), session).video
+        assert np.array_equal(shown[:, :rows], shown[:, rows:])
         grey = replace(session.trial(trial_id), colours=())
         with pytest.raises(vr.EncoderError, match="expected movies in green and uv, as it was trained on, found grey"):
             vr.reconstruct(grey, [vr.load_encoder(encoder, device="cpu")], vr.AlphaMask.load(mask))

@@ -8,7 +8,7 @@ import torch
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.gradients import build_transforms
-from napari_vidrecon.reconstruction.update import MomentumUpdate, build_update, learning_rate
+from napari_vidrecon.reconstruction.update import Disturbance, MomentumUpdate, build_update, learning_rate
 
 SCREEN = (slice(2, 10), slice(0, 10))
 """Of a canvas of 12 x 10 pixels."""
@@ -114,6 +114,7 @@ def test_smoothing_and_prior_stay_within_a_colour() -> None:
     assert canvas.parts == [22, 22]
     blurred = build_transforms(config, torch.ones(36, 16), 1.0, [18, 18])[0](gradient, gradient, 0)
     assert not blurred[:, 18:].any()
+    assert not Disturbance(3, 0.0, 0, rows=(18, 18)).shifted(gradient, 2)[:, 18:].any()
     for prior in ("natural", "denoiser"):
         chosen = ReconstructionConfig.preset("best", prior=prior)
         update = build_update(chosen, gradient, (slice(None), slice(None)), 30.0, colours=2)

@@ -104,7 +104,8 @@ class PretrainedCore:
         mine, rate = Canvas(**self.stored.canvas), self.stored.frame_rate_hz
         if (mine, rate) != (canvas, frame_rate_hz):
             told = [
-                f"{each.screen_rows}x{each.screen_columns} pixels at {hertz:g} Hz"
+                f"{each.screen_rows}x{each.screen_columns} pixels{' in ' * bool(each.colours)}"
+                f"{' and '.join(each.colours)} at {hertz:g} Hz"
                 for each, hertz in ((mine, rate), (canvas, frame_rate_hz))
             ]
             other = "" if told[0] != told[1] else f" on a canvas of {canvas.rows}x{canvas.columns}"
