@@ -226,6 +226,6 @@ def _noted(folder: Path) -> tuple[str, list[str], bool] | None:
         return None
     # A note from elsewhere must not move anything out of its place.
     names = [target, *keep]
-    if any(not isinstance(each, str) or ".." in Path(each).parts or Path(each).is_absolute() for each in names):
+    if any(not isinstance(each, str) or ".." in Path(each).parts or Path(each).anchor for each in names):
         return None
     return (target, keep, told.get("done") is True) if Path(target).name == target and target else None

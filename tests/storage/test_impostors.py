@@ -13,7 +13,7 @@ from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.sessions.importing.matlab_files import matlab_arrays
 from napari_vidrecon.sessions.importing.stimuli import open_pixels
 from napari_vidrecon.storage import read_archive, read_array, read_json, read_text
-from napari_vidrecon.storage.impostors import is_companion
+from napari_vidrecon.storage.impostors import decoded, is_companion
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 12345\n"
 
@@ -74,3 +74,14 @@ def test_pickled_objects_get_a_remedy_that_fits(tmp_path):
     np.save(tmp_path / "tiers.npy", np.array(["train"], dtype=object), allow_pickle=True)
     with pytest.raises(StorageError, match=r"pickled objects.*save them again as such"):
         read_array(tmp_path / "tiers.npy")
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ["a", "b,\u00e9", "xyz"])
+def test_text_is_read_as_editors_and_matlab_write_it(coding, text):
+    assert decoded(text.encode(coding)) == text
+
+
+@pytest.mark.parametrize("content", [b"", b"\0", b"ab\0d", b"a\0b"])
+def test_a_zero_elsewhere_or_half_a_letter_makes_no_utf_16(content):
+    assert decoded(content) == content.decode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import struct
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 
 from napari_vidrecon.errors import MaskError, StorageError
-from napari_vidrecon.storage import check_inside, read_archive, read_array, read_json, reading
+from napari_vidrecon.storage import check_inside, read_archive, read_array, read_bytes, read_json, reading
 
 
 def array_file(path: Path, header: str, body: bytes = b"") -> Path:
@@ -58,6 +57,37 @@ def test_a_header_that_promises_what_the_file_does_not_hold_is_one_line(tmp_path
     with pytest.raises(StorageError, match=r"a\.npy") as told:
         read_array(file)
     assert len(str(told.value).splitlines()) == 1
+
+
+def test_an_array_a_byte_short_is_cut_off_and_bytes_behind_one_are_ignored(tmp_path: Path) -> None:
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}"
+    for memory_map in (False, True):
+        longer = array_file(tmp_path / "longer.npy", header, bytes(13))
+        assert read_array(longer, memory_map=memory_map).tolist() == [0.0, 0.0, 0.0]
+        with pytest.raises(StorageError, match="the file is truncated"):
+            read_array(array_file(tmp_path / "shorter.npy", header, bytes(11)), memory_map=memory_map)
+
+
+@pytest.mark.parametrize("code", [0xD7FF, 0xE000, 0x10FFFF, 0xD800, 0xDFFF, 0x110000])
+def test_characters_exist_up_to_the_last_but_for_surrogates(code: int, tmp_path: Path) -> None:
+    np.save(tmp_path / "text.npy", np.array([code], np.uint32).view("<U1"))
+    if code in (0xD7FF, 0xE000, 0x10FFFF):
+        assert read_array(tmp_path / "text.npy").tolist() == [chr(code)]
+    else:
+        with pytest.raises(StorageError, match="characters that do not exist"):
+            read_array(tmp_path / "text.npy")
+
+
+def test_a_file_may_have_its_most_bytes_and_json_a_hundred_levels(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text("[" * 100 + "]" * 100)
+    assert read_json(file)
+    assert len(read_bytes(file, most=200)) == 200
+    with pytest.raises(StorageError, match="a file of at most 199 bytes, found a larger file"):
+        read_bytes(file, most=199)
+    file.write_text('{"a":' * 101 + "1" + "}" * 101)
+    with pytest.raises(StorageError, match="nested too deep"):
+        read_json(file)
 
 
 def test_text_of_characters_that_do_not_exist_is_refused(tmp_path: Path) -> None:
@@ -111,14 +141,24 @@ def test_an_archive_comes_back_and_one_that_unpacks_to_far_more_is_refused(tmp_p
     found = read_archive(tmp_path / "fine.npz")
     assert found["a"].tolist() == [0, 1, 2, 3, 4]
     assert json.loads(str(found["text"])) == {"x": 1}
-    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as packed, packed.open("a.npy", "w") as file:
-        header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (600 << 20,)})
-        file.write(header.getvalue())
-        for _ in range(600):
-            file.write(bytes(1 << 20))
-    with pytest.raises(StorageError, match="when unpacked"):
-        read_archive(tmp_path / "bomb.npz")
+    packed, most = (tmp_path / "fine.npz").read_bytes(), (tmp_path / "fine.npz").stat().st_size + (512 << 20)
+    # Where the directory tells what the first member unpacks to.
+    place = packed.index(b"PK\x01\x02") + 24
+    others = unpacked_bytes(tmp_path / "fine.npz") - struct.unpack_from("<I", packed, place)[0]
+
+    def claiming(unpacked: int) -> Path:
+        content = packed[:place] + struct.pack("<I", unpacked - others) + packed[place + 4 :]
+        (tmp_path / "bomb.npz").write_bytes(content)
+        return tmp_path / "bomb.npz"
+
+    assert read_archive(claiming(most))["a"].tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(StorageError, match=f"at most {most:,} bytes when unpacked, found {most + 1:,}"):
+        read_archive(claiming(most + 1))
+
+
+def unpacked_bytes(path: Path) -> int:
+    with zipfile.ZipFile(path) as packed:
+        return sum(each.file_size for each in packed.infolist())
 
 
 def test_whatever_a_reader_raises_names_the_file_in_one_line() -> None:

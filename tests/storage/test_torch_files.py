@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from napari_vidrecon.storage.pickles import ForbiddenObject
-from napari_vidrecon.storage.torch_files import StoredTensor, read_torch_file
+from napari_vidrecon.storage.torch_files import StoredTensor, StoredValues, read_torch_file
 
 WHOLE = torch.arange(24, dtype=torch.float32).reshape(4, 6)
 STORED = {
@@ -64,6 +64,15 @@ def test_a_tensor_that_shows_more_than_is_there_is_refused(packed, tmp_path):
     found = read(saved({"wide": torch.zeros(1).expand(1 << 20, 1 << 20)}, packed), tmp_path)
     with pytest.raises(ValueError, match="more numbers than are there"):
         found["wide"].array()
+
+
+def test_a_tensor_may_show_the_last_number_and_none_behind_it():
+    stored = StoredValues("Float", np.arange(12, dtype=np.float32))
+    assert StoredTensor(stored, 1, (2, 3), (6, 2)).array().tolist() == [[1, 3, 5], [7, 9, 11]]
+    assert StoredTensor(stored, 0, (12,), (1,)).array().size == 12
+    for tensor in (StoredTensor(stored, 2, (2, 3), (6, 2)), StoredTensor(stored, 0, (13,), (0,))):
+        with pytest.raises(ValueError, match="more numbers than are there"):
+            tensor.array()
 
 
 @pytest.mark.parametrize("packed", [True, False])

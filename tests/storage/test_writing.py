@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from napari_vidrecon.errors import StorageError
 from napari_vidrecon.storage import (
     claimed,
+    disk_errors,
     recover_folder,
     replacing_file,
     replacing_files,
     replacing_folder,
     safe_cell,
     sweep,
+    write_tables,
 )
+from napari_vidrecon.storage.writing import sweep_claims
 
 
 def killed(code: str, folder: Path) -> None:
@@ -105,6 +112,107 @@ def test_a_folder_that_an_earlier_version_moved_aside_comes_back(tmp_path: Path)
     (aside / "x").touch()
     recover_folder(tmp_path / "run.zarr")
     assert (names(tmp_path), names(tmp_path / "run.zarr")) == (["run.zarr"], ["x"])
+
+
+def test_only_a_folder_of_its_own_name_comes_back(tmp_path: Path) -> None:
+    for inside, kind in (("run.zarr", Path.touch), ("other", Path.mkdir)):
+        shutil.rmtree(tmp_path)
+        (tmp_path / ".run.zarr-old-abcd1234").mkdir(parents=True)
+        kind(tmp_path / ".run.zarr-old-abcd1234" / inside)
+        (tmp_path / ".other-old-abcd1234" / "run.zarr").mkdir(parents=True)
+        recover_folder(tmp_path / "run.zarr")
+        assert names(tmp_path) == [".other-old-abcd1234", ".run.zarr-old-abcd1234"]
+
+
+def dead_draft(parent: Path, size_bytes: int = 0, **changes: object) -> Path:
+    """As a killed process leaves it, with what it had moved aside; the note as long as asked for."""
+    draft = parent / (PREFIX + "dead")
+    (draft / "old").mkdir(parents=True)
+    (draft / "old" / "a.txt").write_text("old")
+    note = {"format": "napari-vidrecon draft 1", "target": "a.txt", "keep": [], "done": False, **changes}
+    (draft / "draft.json").write_text(json.dumps(note).ljust(size_bytes))
+    return draft
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "changes"),
+    [
+        ((4 << 20) + 1, {}),
+        (0, {"format": "another 1"}),
+        (0, {"target": "../a.txt"}),
+        (0, {"target": "b/a.txt"}),
+        (0, {"target": ""}),
+        (0, {"target": 1}),
+        (0, {"keep": "a"}),
+        (0, {"keep": [1]}),
+        (0, {"keep": ["../b"]}),
+        (0, {"keep": ["/b"]}),
+    ],
+)
+def test_a_draft_whose_note_is_none_of_ours_is_left_alone(
+    size_bytes: int, changes: dict[str, object], tmp_path: Path
+) -> None:
+    draft = dead_draft(tmp_path / "its", size_bytes, **changes)
+    assert sweep(tmp_path / "its") == []
+    assert (draft / "old" / "a.txt").read_text() == "old"
+    assert names(tmp_path / "its") == [draft.name]
+
+
+@pytest.mark.parametrize("size_bytes", [0, 4 << 20])
+def test_what_a_dead_draft_moved_aside_comes_back(size_bytes: int, tmp_path: Path) -> None:
+    draft = dead_draft(tmp_path, size_bytes)
+    assert sweep(tmp_path) == [draft]
+    assert (names(tmp_path), (tmp_path / "a.txt").read_text()) == (["a.txt"], "old")
+
+
+def test_an_empty_draft_goes_and_one_that_holds_a_note_alone_and_more_stays(tmp_path: Path) -> None:
+    empty, fresh, foreign = (tmp_path / (PREFIX + name) for name in ("empty", "fresh", "foreign"))
+    for folder in (empty, fresh, foreign):
+        folder.mkdir()
+    for name in ("owner.lock", "draft.json.new"):
+        (fresh / name).touch()
+        (foreign / name).touch()
+    (foreign / "data").touch()
+    assert sorted(sweep(tmp_path)) == [empty, fresh]
+    assert names(tmp_path) == [foreign.name]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "full"), "the disk is full"),
+        (RuntimeError("I/O error: File too large (os error 27)"), "of this size"),
+        (OSError("1000 requested and 20 written"), "the disk is full"),
+        (ValueError("embedded null byte"), "no system takes"),
+        (UnicodeEncodeError("ascii", "é", 0, 1, "no"), "cannot write"),
+    ],
+)
+def test_what_the_disk_does_not_take_is_told_whoever_says_it(error: Exception, words: str) -> None:
+    with pytest.raises(StorageError, match=words), disk_errors("a.txt"):
+        raise error
+    with pytest.raises(RuntimeError, match="something else"), disk_errors("a.txt"):
+        raise RuntimeError("something else")
+
+
+def test_locks_of_dead_processes_go_and_what_only_looks_like_one_stays(tmp_path: Path) -> None:
+    first_line = "napari-vidrecon lock 1"
+    contents = {
+        "empty": "",
+        "ours": first_line,
+        "full": first_line.ljust(4096),
+        "long": first_line.ljust(4097),
+        "x": "x",
+    }
+    for name, content in contents.items():
+        (tmp_path / f".vidrecon-lock-{name}").write_text(content)
+    sweep_claims(tmp_path)
+    assert names(tmp_path) == [".vidrecon-lock-long", ".vidrecon-lock-x"]
+
+
+def test_a_table_comes_back_number_by_number_and_nan_is_an_empty_cell(tmp_path: Path) -> None:
+    columns = {"=a": np.array([0.1, np.nan]), "n": np.array([1, 2])}
+    write_tables({tmp_path / "a.csv": columns})
+    assert (tmp_path / "a.csv").read_text().splitlines() == ["'=a,n", "0.1,1", ",2"]
 
 
 def test_a_second_process_is_told_who_is_at_work(tmp_path: Path) -> None:
