@@ -169,7 +169,17 @@ class ResultsView(QWidget):
         self._fit_icons()
 
     def show_results(self, results: StudyResults | None, runs: tuple[StudyRun, ...], panels: str = "") -> None:
-        """Show what was found, or that there is nothing yet, the runs, and where in the paper it stands."""
+        """Show what was found, or that there is nothing yet.
+
+        Parameters
+        ----------
+        results
+            None before there are any.
+        runs
+            Those that are there, and those that are to come.
+        panels
+            What the study is in the paper.
+        """
         self._results = results
         place = f"In the paper: {html.escape(panels)}.<br>" if panels else ""
         self.about.setText(place + self._about(results))
