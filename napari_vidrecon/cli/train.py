@@ -32,7 +32,9 @@ def train(
     ],
     architecture: Annotated[
         str | None,
-        typer.Option(help="compact (default), dwiseneuro, factorised, viv1t, neuralpredictors or openretina."),
+        typer.Option(
+            help="compact (default), dwiseneuro, factorised, recurrent, viv1t, neuralpredictors or openretina."
+        ),
     ] = None,
     recipe: Annotated[
         list[str] | None,

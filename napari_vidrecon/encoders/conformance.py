@@ -12,6 +12,7 @@ import torch
 from napari_vidrecon.encoders.answers import UnusableAnswer, predicted
 from napari_vidrecon.encoders.answers import check_finite as find_not_finite
 from napari_vidrecon.encoders.encoder import INPUT_CHANNELS, Encoder, Movable, Traits
+from napari_vidrecon.encoders.state import with_state
 from napari_vidrecon.errors import VidreconError, one_line
 
 EXTRA_FRAMES = 3
@@ -216,6 +217,8 @@ def check_windows(encoder: Encoder, clip: Clip) -> Iterator[str]:
         alone = torch.cat([encoder.responses(window[None]) for window in windows])
     if _differ(together.cpu().numpy(), alone.cpu().numpy()):
         yield "expected a window to answer the same alone and among others, found different activity"
+    if with_state(encoder) is not None:
+        return
     total = np.zeros((spec.neurons, len(clip.video)))
     for frames, activity in zip(spec.windows.indices(spec.windows.starts(len(clip.video))), alone, strict=True):
         total[:, frames] += activity.cpu().double().numpy()
@@ -224,6 +227,32 @@ def check_windows(encoder: Encoder, clip: Clip) -> Iterator[str]:
         predicted = encoder.predict(clip.video, clip.behavior, clip.pupil_center, chunk=chunk)
         if _differ(predicted, expected):
             yield f"expected predict to be the mean over all windows, found other activity (chunk {chunk})"
+
+
+def check_state(encoder: Encoder, clip: Clip) -> Iterator[str]:
+    """An encoder with a state goes on where it stopped, predicts so, and begins windows as clips."""
+    stateful = with_state(encoder)
+    if stateful is None:
+        return
+    inputs, step, size = encoder.pack(clip.video, clip.behavior, clip.pupil_center), *_pace(encoder)
+    paced = inputs[None, :, ::step]
+    with torch.no_grad():
+        whole, _ = stateful.continued(paced)
+        first, state = stateful.continued(paced[:, :, : size // 2])
+        rest, _ = stateful.continued(paced[:, :, size // 2 :], state)
+        window = encoder.responses(paced[:, :, :size])
+    found = torch.cat([first, rest], dim=2).cpu().numpy()
+    if _differ(found, whole.cpu().numpy()):
+        yield "expected the same activity in two parts as in one, found another: is all of its state given on?"
+    if _differ(window.cpu().numpy(), whole[:, :, :size].cpu().numpy()):
+        yield "expected a window to begin as a clip does, found different activity"
+    predicted = encoder.predict(clip.video, clip.behavior, clip.pupil_center)[:, ::step]
+    if _differ(predicted, whole[0].cpu().numpy()):
+        yield "expected predict to run through the whole clip, found other activity"
+
+
+def _pace(encoder: Encoder) -> tuple[int, int]:
+    return encoder.spec.windows.step, encoder.spec.windows.size
 
 
 def check_causality(encoder: Encoder, clip: Clip) -> Iterator[str]:
@@ -296,6 +325,7 @@ CHECKS: dict[str, Callable[[Encoder, Clip], Iterator[str]]] = {
     "gradient": check_gradient,
     "determinism": check_determinism,
     "windows": check_windows,
+    "state": check_state,
     "causality": check_causality,
     "devices": check_devices,
     "neurons": check_neurons,

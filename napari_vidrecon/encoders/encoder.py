@@ -287,6 +287,9 @@ class Traits:
         (4,) pupil size, running, pupil x, pupil y that it takes where a clip has no behaviour; None: it tells none.
     movies
         What the movies it was trained on are like; None: it does not tell.
+    warm_up
+        Frames after which its state hardly tells where a clip began; it then has `continued` (`encoders/state.py`), and
+        runs through whole clips. None: it has no state.
     """
 
     memory_limit: int | None = None
@@ -294,6 +297,7 @@ class Traits:
     precision: str = "float32"
     neutral_behavior: np.ndarray | None = None
     movies: MovieStatistics | None = None
+    warm_up: int | None = None
 
     @classmethod
     def of(cls, encoder: Encoder) -> Traits:

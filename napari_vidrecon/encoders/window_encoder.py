@@ -14,6 +14,7 @@ from napari_vidrecon.encoders.chunks import check_chunk, chunk_by_chunk, chunk_t
 from napari_vidrecon.encoders.encoder import BEHAVIOR_CHANNELS, INPUT_CHANNELS, Encoder, EncoderSpec
 from napari_vidrecon.encoders.frozen import FrozenForm, form_of
 from napari_vidrecon.encoders.frozen.fused_block import FusedPasses, Tiling, kernels_at_hand
+from napari_vidrecon.encoders.state import State, activity_through, with_state
 from napari_vidrecon.errors import EncoderError
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
 from napari_vidrecon.settings import finite_number
@@ -79,6 +80,11 @@ class WindowEncoder:
     def answers_in_threads(self) -> bool:
         """Whether several threads may ask for responses at once."""
         return self._form is not None
+
+    @property
+    def warm_up(self) -> int | None:
+        """Frames for which a clip's first frame is held; None for a module without a state."""
+        return getattr(self.module, "warm_up", None)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -202,6 +208,28 @@ class WindowEncoder:
             return self.frozen(self._form)(windows, neurons)
         activity = self.module(windows)
         return activity if neurons is None else activity[:, neurons]
+
+    def continued(
+        self, inputs: torch.Tensor, state: State | None = None, neurons: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, State]:
+        """Activity of the frames that follow, and the state after them; of a module with a state only.
+
+        Parameters
+        ----------
+        inputs
+            (B, 5, F, rows, columns).
+        state
+            After the frames before; None: a clip begins.
+        neurons
+            Indices of those wanted; None for all.
+
+        Returns
+        -------
+        tuple[torch.Tensor, State]
+            (B, N, F) >= 0, and the state.
+        """
+        activity, after = self.module.continued(inputs, state)  # type: ignore[operator]
+        return activity if neurons is None else activity[:, neurons], after
 
     def use_bfloat16(self) -> bool:
         """Compute in bfloat16 where the module can and its gradient keeps its direction; whether it does now.
@@ -331,7 +359,7 @@ def _tensors_of(module: nn.Module) -> list[torch.Tensor]:
 
 @torch.no_grad()
 def predict_clip(encoder: Encoder, inputs: torch.Tensor, chunk: int | None = None) -> torch.Tensor:
-    """Mean over all sliding windows of a clip.
+    """Mean over all sliding windows of a clip; an encoder with a state runs through it once.
 
     Parameters
     ----------
@@ -359,6 +387,11 @@ def predict_clip(encoder: Encoder, inputs: torch.Tensor, chunk: int | None = Non
     starts = windows.starts(frames)
     if len(starts) == 0:
         return total.T.contiguous()
+    stateful = with_state(encoder)
+    if stateful is not None:
+        activity = activity_through(stateful, inputs)
+        check_finite(encoder, activity)
+        return activity
     chunk = chunk or chunk_that_fits(encoder, gradient=False)
     indices = torch.as_tensor(windows.indices(starts), device=inputs.device)
     first = 0

@@ -93,6 +93,13 @@ class ReconstructionConfig(Composed):
     member_weights: Literal["equal", "deviance"] = Field(
         "equal", description="in an ensemble of movies: all alike, or by how well each explains the activity"
     )
+    memory: Literal["clip", "windows"] = Field(
+        "clip",
+        description="encoders with a state run through the whole clip, or anew in every window; others ignore it",
+    )
+    gradient_frames: int = Field(
+        0, ge=0, le=MOST_STEPS, description="encoders with a state: gradients end every so many frames; 0: exact"
+    )
     track_every: int = Field(10, ge=1, le=MOST_STEPS, description="steps between two measurements")
     track_responses: bool = Field(True, description="measure predicted activity too (a whole prediction each time)")
     predicted_from: Literal["shown", "optimised", "grey"] = Field(

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from napari_vidrecon.encoders.answers import check_size
 from napari_vidrecon.encoders.chunks import chunk_by_chunk, chunk_that_fits
+from napari_vidrecon.encoders.state import Stateful, gradient_through, with_state
 from napari_vidrecon.reconstruction.composition import Momentum, Spectral
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.neuron_weights import never_changes
@@ -60,7 +61,8 @@ def sub_batch_gradients(
     """Gradient of the Poisson loss of every sub-batch (docs/method.md 3, 4).
 
     A sub-batch of 32 frames is two windows of 16, its even and its odd frames; each frame is predicted once.
-    Windows do not influence each other, so they go through in chunks, whatever sub-batch they belong to.
+    Windows do not influence each other, so they go through in chunks, whatever sub-batch they belong to. An encoder
+    with a state runs through the clip instead, unless `memory` is "windows".
 
     Parameters
     ----------
@@ -86,6 +88,9 @@ def sub_batch_gradients(
     SubBatchGradients
         Normed as the configuration says.
     """
+    stateful = through_clip(encoder, config)
+    if stateful is not None:
+        return _through_clip_gradients(stateful, inputs, target, neurons, starts, config, weights)
     windows = encoder.spec.windows
     frames_per_sub_batch = windows.sub_batch_frames
     window_starts = (starts[:, None] + np.arange(windows.step)[None, :]).ravel()
@@ -128,6 +133,41 @@ def sub_batch_gradients(
     # (K, step, N, size) -> (K, size, step, N) -> frames in order.
     activity = torch.cat(activities).unflatten(0, per_sub_batch).permute(0, 3, 1, 2).flatten(1, 2)
     return SubBatchGradients(loss, norm, video, activity)
+
+
+def through_clip(encoder: Encoder, config: ReconstructionConfig) -> Stateful | None:
+    """The encoder, if it runs through a clip with its state; None where it is asked for windows."""
+    return with_state(encoder) if config.memory == "clip" else None
+
+
+def _through_clip_gradients(
+    encoder: Stateful,
+    inputs: torch.Tensor,
+    target: torch.Tensor,
+    neurons: torch.Tensor | None,
+    starts: np.ndarray,
+    config: ReconstructionConfig,
+    weights: torch.Tensor | None,
+) -> SubBatchGradients:
+    """Cuts of one gradient, that of the loss of every frame that a sub-batch covers."""
+    length = encoder.spec.windows.sub_batch_frames
+    cuts = torch.as_tensor(starts[:, None] + np.arange(length), device=inputs.device)
+    counted = torch.zeros(inputs.shape[1], dtype=target.dtype, device=target.device)
+    counted[cuts.flatten()] = 1.0 / (target.shape[0] * length)
+    costs = counted if weights is None else counted * weights
+
+    def misfit(activity: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+        check_size(encoder, activity, (target.shape[0], len(frames)), "neurons x frames")
+        return (negative_log_likelihood(activity, target[:, frames], config) * costs[..., frames]).sum()
+
+    activity, gradient = gradient_through(encoder, inputs, misfit, neurons, config.gradient_frames)
+    losses = (negative_log_likelihood(activity, target, config) * costs).sum(dim=0)[cuts].sum(dim=1)
+    rule, video = config.update, gradient[0][cuts]
+    normed = gradient if rule.gradient_norm == "all_channels" else gradient[:1]
+    norms = torch.linalg.vector_norm(normed[:, cuts].transpose(0, 1).flatten(1), dim=1)
+    if isinstance(rule, Momentum) and rule.gradient_norm != "none":
+        video = video / (norms + rule.norm_epsilon)[:, None, None, None]
+    return SubBatchGradients(losses, norms, video, activity.T[cuts])
 
 
 def summed(

@@ -17,7 +17,7 @@ import torch
 
 from napari_vidrecon.encoders.answers import UnusableAnswer
 from napari_vidrecon.errors import ConfigError
-from napari_vidrecon.reconstruction.gradients import sub_batch_gradients
+from napari_vidrecon.reconstruction.gradients import sub_batch_gradients, through_clip
 from napari_vidrecon.reconstruction.outcome import NotFinite
 from napari_vidrecon.reconstruction.reconstructor import (
     Reconstructor,
@@ -151,8 +151,9 @@ def _weights(members: Sequence[Reconstructor], index: int) -> torch.Tensor | Non
 def _gradients(members: Sequence[Reconstructor]) -> Launched:
     """What `Reconstructor.gradient` gives for each."""
     first = members[0]
-    if any(member.others or member.drifts for member in members):
-        # Their presentations are work enough.
+    with_state = any(through_clip(encoder, first.config) for encoder in first.encoders)
+    if with_state or any(member.others or member.drifts for member in members):
+        # Their presentations are work enough; a state must not go on from one clip to the next.
         return [member.gradient() for member in members]
     starts = [member.sub_batches().starts for member in members]
     lengths = [member.inputs(0).shape[1] for member in members]

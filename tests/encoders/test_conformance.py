@@ -205,7 +205,18 @@ def test_the_broken_encoders_are_broken_in_nothing_else():
 
 
 def test_all_checks_are_listed():
-    expected = ("shapes", "finite", "gradient", "determinism", "windows", "causality", "devices", "neurons", "behavior")
+    expected = (
+        "shapes",
+        "finite",
+        "gradient",
+        "determinism",
+        "windows",
+        "state",
+        "causality",
+        "devices",
+        "neurons",
+        "behavior",
+    )
     assert tuple(CHECKS) == expected
 
 

@@ -136,6 +136,7 @@ def test_a_file_in_the_room_is_all_that_an_architecture_of_this_package_needs(tm
         "factorised",
         "neuralpredictors",
         "openretina",
+        "recurrent",
         "sensorium2022",
         "spots",
         "viv1t",
@@ -152,6 +153,7 @@ def test_every_file_of_the_room_is_an_architecture_and_all_but_the_published_sta
         "factorised",
         "neuralpredictors",
         "openretina",
+        "recurrent",
         "sensorium2022",
         "viv1t",
     ]
