@@ -234,7 +234,12 @@ class ReconstructionConfig(Composed):
     def decisive(self) -> dict[str, Any]:
         """What fingerprints hold: the flat description of before, which must stay for runs of before to be known."""
         values = self.values
-        later: dict[str, Any] = {"prior_from": "stated", "uncertainty_scale": 1.0}
+        later: dict[str, Any] = {
+            "prior_from": "stated",
+            "uncertainty_scale": 1.0,
+            "memory": "clip",
+            "gradient_frames": 0,
+        }
         for part, usual in (("gaze", "still"), ("gain", "constant")):
             if values[part] == usual:
                 later |= {name: each for name, each in values.items() if name.partition("_")[0] == part}
