@@ -148,7 +148,7 @@ def _run_pytest(tests: list[str]) -> int:
     import pytest
 
     options = ["-x", "-q", "-n0", "-pno:cacheprovider", "--durations=0", "--hypothesis-seed=0", "--basetemp=tmp"]
-    return int(pytest.main([*options, "-m", "not long", *tests]))
+    return int(pytest.main([*options, "-m", "not long and not timing", *tests]))
 
 
 def _passes(tests: list[str], limit_s: float, *, remember: bool = False) -> bool:

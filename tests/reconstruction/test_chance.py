@@ -43,6 +43,30 @@ def test_the_priors_movies_of_a_pair_cancel():
     assert 0.5 < one.std() < 1.5
 
 
+@pytest.mark.parametrize("index", range(4))
+def test_the_same_seed_draws_the_same_in_every_version(index):
+    """Runs that were begun by an earlier version go on to the same bits."""
+    chance = np.random.default_rng([5, index // 2, 0]).random(6)
+    np.testing.assert_array_equal(Draw(5, index).weights(6), -np.log(chance if index % 2 else 1.0 - chance))
+    normal = np.random.default_rng([5, index // 2, 1]).standard_normal((1, 2, 3))
+    np.testing.assert_array_equal(Draw(5, index).coefficients((1, 2, 3)), -normal if index % 2 else normal)
+
+
+def test_the_same_seed_disturbs_the_same_in_every_version(video):
+    disturbance = Disturbance(jitter_px=3, noise=2.0, seed=5, member=1)
+    rows, columns = np.random.default_rng([5, 9, 2, 1]).integers(-3, 4, size=2)
+    noise = np.random.default_rng([5, 9, 3, 1]).standard_normal((3, 12, 16), dtype=np.float32)
+    expected = np.roll(video.numpy(), (rows, columns), axis=(1, 2)) + np.float32(2.0) * noise
+    np.testing.assert_array_equal(disturbance.applied(video, 9), expected)
+
+
+def test_either_a_shift_or_noise_disturbs_and_belongs_to_its_movie():
+    calm = vr.ReconstructionConfig.preset("fast", input_jitter_px=0, input_noise=0.0, seed=5)
+    assert Disturbance.of(calm) is None
+    assert Disturbance.of(calm.changed(input_jitter_px=1)) == Disturbance(1, 0.0, 5, 0)
+    assert Disturbance.of(calm.changed(input_noise=2.0), 3) == Disturbance(0, 2.0, 5, 3)
+
+
 def test_a_run_with_draws_shows_their_mean_and_keeps_each(trial, encoder, disc_mask, drawing):
     result = vr.reconstruct(trial, [encoder], disc_mask, drawing)
     assert len(result.videos) == 4

@@ -8,7 +8,14 @@ import torch
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.gradients import build_transforms
-from napari_vidrecon.reconstruction.update import Disturbance, MomentumUpdate, build_update, learning_rate
+from napari_vidrecon.reconstruction.priors import CorrectedPrior
+from napari_vidrecon.reconstruction.update import (
+    Disturbance,
+    MomentumUpdate,
+    SpectralUpdate,
+    build_update,
+    learning_rate,
+)
 
 SCREEN = (slice(2, 10), slice(0, 10))
 """Of a canvas of 12 x 10 pixels."""
@@ -66,6 +73,87 @@ def test_a_cosine_ends_near_zero():
     config = ReconstructionConfig.preset("paper", steps=100, learning_rate_decay="cosine")
     assert learning_rate(config, 50) == pytest.approx(500.0)
     assert learning_rate(config, 99) < 1.0
+
+
+def test_the_rate_rises_from_nothing_then_falls_as_half_a_cosine():
+    rising = ReconstructionConfig.preset("paper", warmup_steps=10, steps=40)
+    whole = rising.update.learning_rate
+    assert [learning_rate(rising, step) / whole for step in (0, 3, 9, 10, 11)] == pytest.approx([0, 0.3, 0.9, 1, 1])
+    falling = rising.changed(learning_rate_decay="cosine")
+    shares = [learning_rate(falling, step) / whole for step in (5, 10, 20, 30, 40)]
+    assert shares == pytest.approx([0.5 * 0.9619, 0.8536, 0.5, 0.1464, 0.0], abs=1e-4)
+
+
+def test_momentum_outside_a_mask_is_forgotten_and_the_blank_shown():
+    update = MomentumUpdate(ReconstructionConfig.preset("paper", skip_first_update=False))
+    video = update(torch.full((1, 1, 2), 100.0), torch.tensor([[[1e-3, 1e-3]]]), 0)
+    assert update.state["momentum"].tolist() == [[pytest.approx([1e-4, 1e-4])]]
+    restricted = update.restrict_to(video, torch.tensor([[True, False]]), torch.full((1, 1, 2), 127.5))
+    assert restricted.tolist() == [[[pytest.approx(float(video[0, 0, 0])), 127.5]]]
+    assert update.state["momentum"][0, 0, 1] == 0
+
+
+class Plain(CorrectedPrior):
+    """Whitened coefficients are grey levels about grey; notes what it is asked."""
+
+    def __init__(self, size: tuple[int, ...]) -> None:
+        self.deviations = torch.ones(size, dtype=torch.float64)
+        self.asked: list[tuple[float, float, int]] = []
+        self.pull = 0.0
+
+    def correction(self, coefficients, level, done, seed):
+        self.asked.append((level, done, seed))
+        return torch.full_like(coefficients, self.pull) if self.pull else None
+
+    def finished(self, movie, level):
+        return movie + 7.0
+
+    def adjoint(self, gradient):
+        return gradient
+
+    synthesis = analysis = adjoint
+
+
+@pytest.mark.parametrize(("drawn", "pull"), [(0.0, 0.0), (3.0, 0.0), (0.0, 2.0)])
+def test_under_a_prior_it_is_adam_on_the_whitened_coefficients(drawn, pull):
+    config = ReconstructionConfig.preset("best", steps=5, learning_rate=0.3, seed=11, warmup_steps=2)
+    prior, level = Plain((2, 8, 10)), config.initial_level
+    prior.pull = pull
+    centre = torch.full_like(prior.deviations, drawn) if drawn else None
+    update = SpectralUpdate(config, prior, SCREEN, centre)
+    video = torch.full((2, 12, 10), level, dtype=torch.float64)
+    free, first, second = (torch.zeros_like(prior.deviations) for _ in range(3))
+    beta_1, beta_2 = config.update.momentum, config.update.second_momentum
+    generator = torch.Generator().manual_seed(0)
+    for step in range(config.steps):
+        gradient = torch.randn(video.shape, generator=generator, dtype=torch.float64)
+        slope = gradient[:, 2:10] + free - drawn + pull
+        first = beta_1 * first + (1 - beta_1) * slope
+        second = beta_2 * second + (1 - beta_2) * slope**2
+        # Kingma & Ba 2015, algorithm 1.
+        unbiased = first / (1 - beta_1 ** (step + 1)), second / (1 - beta_2 ** (step + 1))
+        free = free - learning_rate(config, step) * unbiased[0] / unbiased[1].sqrt()
+        video = update(video, gradient, step)
+        shown = 7.0 if step == 4 and not drawn else 0.0
+        torch.testing.assert_close(video[:, 2:10], level + free + shown)
+    assert prior.asked == [(level, step / 4, 11) for step in range(5)]
+    assert (video[:, :2] == level).all()
+    assert (video[:, 10:] == level).all()
+
+
+def test_what_is_black_or_white_already_is_not_pulled_further():
+    config = ReconstructionConfig.preset("best", steps=100, learning_rate=0.5)
+    for outside, inward in ((-config.initial_level, -1.0), (255.0 - config.initial_level, 1.0)):
+        moved = []
+        for away, pull in ((0.0, -inward), (0.0, inward), (inward, -inward), (-inward, -inward)):
+            update = SpectralUpdate(config, Plain((1, 1, 1)), (slice(None), slice(None)))
+            start = torch.full((1, 1, 1), outside + away, dtype=torch.float64)
+            update.state = {**update.state, "coefficients": start}
+            slope = 1000.0 * pull
+            update(torch.zeros(1, 1, 1, dtype=torch.float64), torch.full_like(start, slope), 0)
+            momentum = float(update.state["momentum"]) / (1 - config.update.momentum)
+            moved.append(momentum == pytest.approx(float(start)))
+        assert moved == [True, False, True, False]
 
 
 @pytest.fixture
