@@ -55,17 +55,21 @@ def strip(pixels: int, *further: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("enough", "too_much"),
+    ("enough", "too_much", "fault"),
     [
-        (strip(25), strip(24)),
-        (strip(90, 10), strip(90, 11)),
-        (np.arange(2000).reshape(20, 100) < 1800, np.arange(2000).reshape(20, 100) < 1801),
-        (strip(90, 2, 3, 5), strip(90, 2, 3, 6)),
+        (strip(25), strip(24), "24 pixels, of which a correlation says little"),
+        (strip(90, 10), strip(90, 11), "2 pieces"),
+        (strip(90, 2, 3, 5), strip(90, 2, 3, 6), "4 pieces"),
+        (
+            np.arange(2000).reshape(20, 100) < 1800,
+            np.arange(2000).reshape(20, 100) < 1801,
+            "90 % of the screen, which is no receptive field of a population",
+        ),
     ],
 )
-def test_what_is_just_allowed_has_no_fault_and_a_pixel_more_or_fewer_has_one(enough, too_much):
+def test_what_is_just_allowed_has_no_fault_and_a_pixel_more_or_fewer_has_one(enough, too_much, fault):
     assert MaskShape.of(enough > 0).faults == []
-    assert len(MaskShape.of(too_much > 0).faults) == 1
+    assert MaskShape.of(too_much > 0).faults == [fault]
 
 
 def test_holes_are_allowed_up_to_a_twentieth_of_the_pixels():

@@ -94,3 +94,31 @@ def test_a_program_that_ends_well_leaves_no_crash_log(logs, monkeypatch):
     log.close()
     log.close()
     assert list(logs.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there the log of another living program cannot be renamed")
+def test_of_another_living_program_nothing_is_told_and_empty_logs_of_dead_ones_go(logs, monkeypatch):
+    logs.mkdir()
+    living, strange, dead, empty = (logs / f"crash-{process}-20260101-000000.txt" for process in (11, 12, 13, 14))
+    for file in (living, strange, dead):
+        file.write_text("Segmentation fault")
+    empty.touch()
+
+    def kill(process, signal):
+        assert signal == 0
+        if process in (13, 14):
+            raise ProcessLookupError
+        if process == 12:
+            raise PermissionError
+
+    monkeypatch.setattr(fault_log.os, "kill", kill)
+    assert crashes() == [logs / f"told-{dead.name}"]
+    assert sorted(logs.iterdir()) == sorted([living, strange, logs / f"told-{dead.name}"])
+
+
+def test_a_fault_of_a_megabyte_is_cut_there_and_its_name_is_taken_by_one_file(logs, monkeypatch):
+    monkeypatch.setattr(fault_log.time, "time", lambda: 1.5e9 + 0.25)
+    first, second = write_fault_log(raised("a" * (2 << 20))), write_fault_log(raised())
+    assert first.stat().st_size == 1 << 20
+    assert f"-250-{os.getpid()}.txt" in first.name
+    assert second.name == first.name.replace(".txt", "-1.txt")

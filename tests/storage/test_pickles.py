@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 import resource
 import struct
 import time
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_vidrecon.storage.pickles import Allowance, ForbiddenObject, rebuild
+from napari_vidrecon.storage.pickles import Allowance, ForbiddenObject, Rules, rebuild
 from napari_vidrecon.storage.plain_arrays import PlainArray
 from napari_vidrecon.storage.torch_files import rules_for_values
 
@@ -140,3 +141,55 @@ def test_a_thousand_laughs_are_shared_not_copied():
     found = read(b")\x94" + TUPLE_OF_TWO_AGAIN + b".")
     assert len(found) == 2
     assert found[0] is found[1]
+
+
+def test_numbers_have_at_most_128_bits_and_those_of_keys_60():
+    assert read(pickle.dumps([2**127, -(2**127)], 2)) == [2**127, -(2**127)]
+    assert read(pickle.dumps({2**59: 1}, 2)) == {2**59: 1}
+    for value, words in (
+        (2**128, "too long"),
+        ({2**60: 1}, "too large a number"),
+        ({(1,): 1}, "no text and no number"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=words):
+            read(pickle.dumps(value, 2))
+
+
+def test_work_is_allowed_to_the_last_step_and_byte():
+    content = pickle.dumps([1, 2], 2)
+    instructions = len(list(pickletools.genops(content)))
+    assert rebuild(io.BytesIO(content), len(content), Rules(), Allowance(0, instructions)) == [1, 2]
+    with pytest.raises(ValueError, match="more work"):
+        rebuild(io.BytesIO(content), len(content), Rules(), Allowance(0, instructions - 1))
+    for more in ({"steps": 1}, {"copied_bytes": 1}):
+        allowance = Allowance(copied_bytes=3, steps=2)
+        allowance.take(steps=2, copied_bytes=3)
+        with pytest.raises(ValueError, match="more work"):
+            allowance.take(**more)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [(b"NI1\n0.", None), (b"I1\n(NN1.", 1), (b"I1\n(0.", 1), (b"I1\n2\x86.", (1, 1)), (b"(I1\nI2\nd.", {1: 2})],
+)
+def test_what_is_dropped_doubled_or_joined_is_as_python_does_it(content, found):
+    assert read(content) == pickle.loads(content) == found
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"N\x86.", "its stack is empty"),
+        (b"}(Nu.", "a key without a value"),
+        (b")Na.", "no list"),
+        (b"]I1\nNs.", "no dictionary"),
+        (b"NNR.", "no constructor"),
+        (b"NQ.", "something outside"),
+        (b"N", "in the middle|exhausted"),
+        (b"c_codecs\nencode\n(S'a'\nS'utf8'\ntR.", "unknown coding"),
+        (b"N2K\x01\x93.", "a name that is no text"),
+    ],
+)
+def test_instructions_that_do_not_fit_are_refused(content, words):
+    with pytest.raises(ERRORS, match=words):
+        read(content)

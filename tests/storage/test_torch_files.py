@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import zipfile
 
 import numpy as np
@@ -85,6 +86,55 @@ def test_packed_numbers_are_refused_before_they_are_unpacked(tmp_path):
     content = repacked(saved({"many": torch.zeros(1 << 20)}), "-", None, zipfile.ZIP_DEFLATED)
     assert len(content) < 1 << 16
     with pytest.raises(ValueError, match="packed"):
+        read(content, tmp_path)
+
+
+def referring(*keys: object, byte_order: bytes = b"little", flags: int = 0) -> bytes:
+    """A zip file of a list of references to numbers outside the pickle, of which 0 and 1 are there: 4 bytes each."""
+
+    class Referring(pickle.Pickler):
+        def persistent_id(self, value):
+            return value[1] if type(value) is tuple and value[:1] == ("refer",) else None
+
+    description, file = io.BytesIO(), io.BytesIO()
+    Referring(description, 2).dump([("refer", key) for key in keys])
+    with zipfile.ZipFile(file, "w") as packed:
+        parts = {"data.pkl": description.getvalue(), "byteorder": byte_order, "data/0": b"\0\0\x80?", "data/1": b"1234"}
+        for name, part in parts.items():
+            packed.writestr(f"archive/{name}", part)
+    content = bytearray(file.getvalue())
+    place = content.rindex(b"PK\x01\x02")
+    content[place + 8] |= flags
+    return bytes(content)
+
+
+def key(word="storage", kind=torch.FloatStorage, name="0", count=1):
+    return word, kind, name, "cpu", count
+
+
+def test_numbers_are_found_by_name_and_one_place_may_be_seen_as_another_kind(tmp_path):
+    one, again, bits = read(referring(key(), key(), key(kind=torch.IntStorage)), tmp_path)
+    assert (one.kind, one.values.tolist()) == ("Float", [1.0])
+    assert again is one
+    assert (bits.kind, bits.values.tolist()) == ("Int", [0x3F800000])
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (referring(key(word="module")), ValueError),
+        (referring(key(name=0)), ValueError),
+        (referring(key(count="1")), ValueError),
+        (referring(key(count=-1)), ValueError),
+        (referring(key(count=2)), ValueError),
+        (referring(key(name="2")), KeyError),
+        (referring(key(kind=torch.float32)), (TypeError, ForbiddenObject)),
+        (referring(key(), byte_order=b"big"), ValueError),
+        (referring(key(name="1"), flags=1), ValueError),
+    ],
+)
+def test_a_reference_to_what_cannot_be_is_refused(content, error, tmp_path):
+    with pytest.raises(error):
         read(content, tmp_path)
 
 

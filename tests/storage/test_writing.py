@@ -139,6 +139,7 @@ def dead_draft(parent: Path, size_bytes: int = 0, **changes: object) -> Path:
     [
         ((4 << 20) + 1, {}),
         (0, {"format": "another 1"}),
+        (0, {"format": "zarr 1"}),
         (0, {"target": "../a.txt"}),
         (0, {"target": "b/a.txt"}),
         (0, {"target": ""}),

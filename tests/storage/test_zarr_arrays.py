@@ -130,7 +130,7 @@ def test_a_chunk_that_is_none_or_far_too_long_is_not_unpacked(chunk: bytes, word
         read(tmp_path)
 
 
-@pytest.mark.parametrize(("on_disk", "most"), [(10, 80 + 64 * MIB), (100 * MIB, 612 * MIB)])
+@pytest.mark.parametrize(("on_disk", "most"), [(10 * MIB, 144 * MIB), (100 * MIB, 612 * MIB)])
 def test_arrays_may_be_so_much_larger_than_their_files_and_not_a_byte_more(
     on_disk: int, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
