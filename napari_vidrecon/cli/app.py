@@ -33,6 +33,7 @@ VERBS = (
     "import",
     "download",
     "convert",
+    "push",
     "bench",
     "doctor",
 )
@@ -47,6 +48,7 @@ MODULES = {
     "rf": "fits",
     "download": "published",
     "convert": "published",
+    "push": "published",
     "import": "importing",
     "bench": "doctor",
 }

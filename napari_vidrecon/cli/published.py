@@ -1,8 +1,10 @@
-"""`vidrecon download` and `convert`: public mice, weights, masks and stimuli; the reference's files to safe formats."""
+"""`vidrecon download`, `convert` and `push`: what is public, safe formats for it, and one's own encoders shared."""
 
 from __future__ import annotations
 
+import importlib
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +29,8 @@ def download(
         list[str] | None,
         typer.Argument(
             metavar="NAME...",
-            help="What to fetch; see --list, or sample. weights, masks, stimuli: all of them.",
+            help="What to fetch; see --list, or sample, or hf:owner/name, an encoder on the Hugging Face hub. "
+            "weights, masks, stimuli: all of them.",
         ),
     ] = None,
     out: Annotated[
@@ -251,3 +254,78 @@ def _require_replaceable(out: Path, overwrite: bool) -> None:
         raise StorageError(f"{out}: expected a free name, found a folder that is no run; choose another name")
     if not overwrite:
         raise StorageError(f"{out}: expected a free name, found it taken; give --overwrite to replace it")
+
+
+def push(
+    encoder: Annotated[Path, typer.Argument(metavar="FILE.safetensors", help="Encoder to share.")],
+    to: Annotated[str, typer.Argument(metavar="hf:OWNER/NAME", help="Where on the Hugging Face hub.")],
+    licence: Annotated[str, typer.Option(metavar="NAME", help="How others may use it, e.g. mit.")] = "",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder to make; default: OWNER--NAME, here.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only make the folder; nothing leaves this machine.")
+    ] = False,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Share an encoder on the Hugging Face hub, with a card.
+
+    A folder is made that holds the encoder and a card: mice, scores, licence, and the terms of public recordings. Then
+    it is uploaded, by the package huggingface_hub and with the token that it knows.
+    """
+    from napari_vidrecon.cli import inputs, report
+    from napari_vidrecon.encoders.checkpoints import file_hash, read_encoder_file
+    from napari_vidrecon.encoders.model_card import CARD_FILE, WEIGHTS_FILE, model_card
+    from napari_vidrecon.errors import StorageError
+    from napari_vidrecon.sessions.downloading.catalogue import HUB_PREFIX, hub_file, terms_of
+    from napari_vidrecon.storage import replacing_files
+
+    name = hub_file(to).repository
+    if to != f"{HUB_PREFIX}{name}":
+        raise StorageError(f"{to}: expected hf:owner/name alone, without a revision or a file")
+    if encoder.suffix != ".safetensors":
+        raise StorageError(f"{encoder}: expected a .safetensors file, found another; vidrecon convert makes one")
+    stored = read_encoder_file(encoder)
+    terms = [
+        f"{told['licence']}, {told['terms']}; cite {told['citation']}" for told in map(terms_of, stored.mice) if told
+    ]
+    card = model_card(stored, name, licence, list(dict.fromkeys(terms)))
+    folder = out or Path(name.replace("/", "--"))
+    files = folder / WEIGHTS_FILE, folder / CARD_FILE
+    is_ready = all(file.is_file() for file in files) and (
+        (file_hash(files[0]), files[1].read_bytes()) == (file_hash(encoder), card.encode())
+    )
+    if not is_ready:
+        for file in files:
+            inputs.require_free(file, overwrite, "what is shared")
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing_files(*files) as (weights, text):
+            shutil.copyfile(encoder, weights)
+            text.write_bytes(card.encode())
+    rows = [("card", files[1]), ("sha256", file_hash(files[0]))]
+    if dry_run:
+        rows.append(("next", "read the card, then the same command without --dry-run"))
+    else:
+        rows.append(("is at", _upload(folder, name)))
+    report.answer(json, {"folder": folder, **dict(rows)}, f"{encoder.name} -> {to}", rows)
+
+
+def _upload(folder: Path, name: str) -> str:
+    from napari_vidrecon.errors import StorageError, one_line
+
+    try:
+        hub: Any = importlib.import_module("huggingface_hub")
+    except ImportError:
+        raise StorageError(
+            f"{folder} is ready, but to upload it huggingface_hub is needed, which is not installed: "
+            f"pip install huggingface_hub, then hf upload {name} {folder}"
+        ) from None
+    try:
+        hub.HfApi().create_repo(name, exist_ok=True)
+        return str(hub.HfApi().upload_folder(repo_id=name, folder_path=str(folder)))
+    except (hub.errors.HfHubHTTPError, OSError, ValueError) as error:
+        raise StorageError(
+            f"{folder} is ready, but the hub did not take it ({one_line(error, 300)}); check name and token (hf auth "
+            f"login), then hf upload {name} {folder}"
+        ) from None

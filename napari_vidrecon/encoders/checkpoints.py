@@ -145,7 +145,9 @@ def read_encoder_file(path: Path | str) -> StoredEncoder:
     """
     path = Path(path)
     check_regular(path, "an encoder file (.pth or .safetensors)", EncoderError)
-    return _read_safetensors(path) if path.suffix == ".safetensors" else read_reference(path)
+    # A download is opened before it has its name.
+    is_safe = path.name.removesuffix(".part").endswith(".safetensors")
+    return _read_safetensors(path) if is_safe else read_reference(path)
 
 
 def file_hash(path: Path) -> str:

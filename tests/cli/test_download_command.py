@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -109,3 +111,50 @@ def test_how_a_public_mouse_may_be_used_is_shown_and_kept(
     told = vidrecon("info", session, "--json").json
     assert told["licence"] == "CC BY-NC-ND 4.0"
     assert "source" not in told
+
+
+def test_an_encoder_is_shared_with_its_card_and_comes_back_the_same(
+    vidrecon, server, small_encoder_file, tmp_path, monkeypatch
+) -> None:
+    words = ("push", small_encoder_file, "hf:lab/mouse", "--out", tmp_path / "shared", "--json")
+    refused = vidrecon(*words, "--dry-run")
+    assert refused.code == 2
+    assert "--licence" in refused.err
+    assert vidrecon(*words, "--licence", "mit", "--dry-run").code == 0
+    card = (tmp_path / "shared" / "README.md").read_text("utf-8")
+    assert "license: mit" in card
+    assert "20 neurons" in card
+
+    taken = []
+    errors = SimpleNamespace(HfHubHTTPError=RuntimeError)
+    api = SimpleNamespace(
+        create_repo=lambda name, exist_ok: taken.append(name),
+        upload_folder=lambda repo_id, folder_path: taken.append(folder_path) or f"{server.url}/{repo_id}",
+    )
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(HfApi=lambda: api, errors=errors))
+    assert vidrecon(*words, "--licence", "mit").json["is at"] == f"{server.url}/lab/mouse"
+    assert taken == ["lab/mouse", str(tmp_path / "shared")]
+
+    for file in (tmp_path / "shared").iterdir():
+        place = "resolve" if file.suffix == ".safetensors" else "raw"
+        server.files[f"/lab/mouse/{place}/v2/{file.name}"] = file.read_bytes()
+    got = vidrecon("download", "hf:lab/mouse@v2", "--out", tmp_path / "data", "--mirror", server.url)
+    assert got.code == 0
+    assert "license: mit" in got.err
+    came = tmp_path / "data" / "encoders" / "lab--mouse@v2-encoder.safetensors"
+    assert came.read_bytes() == small_encoder_file.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["hf:lab", "hf:lab/../x", "hf:lab/mouse:../e.safetensors", "hf:lab/mouse:e.pth"])
+def test_what_is_no_name_on_the_hub_is_one_line(vidrecon, name: str, tmp_path) -> None:
+    answer = vidrecon("download", name, "--out", tmp_path)
+    assert answer.code == 2
+    assert "hf:owner/name" in answer.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_gives_no_encoder_for_a_name_on_the_hub_leaves_nothing(vidrecon, server, tmp_path) -> None:
+    server.files["/lab/mouse/resolve/main/encoder.safetensors"] = b"<html>sign in</html>" * 50
+    answer = vidrecon("download", "hf:lab/mouse", "--out", tmp_path / "data", "--mirror", server.url)
+    assert answer.code == 2
+    assert not list((tmp_path / "data").rglob("*.safetensors"))

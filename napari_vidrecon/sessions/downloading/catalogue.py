@@ -7,12 +7,13 @@ them has been fetched, and no checksum is known: the first download records one.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
 
-from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.errors import ConfigError, one_line
 from napari_vidrecon.sessions.sample import SAMPLE_PLACE, sample_checksums, sample_place
 
 Kind = Literal["mouse", "weights", "mask", "stimulus", "sample"]
@@ -220,7 +221,7 @@ GROUPS: dict[str, Kind] = {"weights": "weights", "masks": "mask", "stimuli": "st
 
 
 def chosen_files(names: Sequence[str], host: str = HOST) -> list[PublicFile]:
-    """The files of some names; "weights", "masks" and "stimuli" are all of their kind.
+    """The files of some names; "weights", "masks" and "stimuli" are all of their kind, hf:owner/name lies on the hub.
 
     Returns
     -------
@@ -235,7 +236,9 @@ def chosen_files(names: Sequence[str], host: str = HOST) -> list[PublicFile]:
     known = catalogue(host)
     chosen: dict[str, PublicFile] = {}
     for name in names:
-        if name in GROUPS:
+        if name.startswith(HUB_PREFIX):
+            chosen[name] = hub_file(name, HUB if host == HOST else host)
+        elif name in GROUPS:
             chosen |= {each.name: each for each in known.values() if each.kind == GROUPS[name]}
         elif name in known:
             chosen[name] = known[name]
@@ -246,6 +249,74 @@ def chosen_files(names: Sequence[str], host: str = HOST) -> list[PublicFile]:
     return list(chosen.values())
 
 
+@dataclass(frozen=True)
+class HubFile(PublicFile):
+    """An encoder that somebody shares on the Hugging Face hub.
+
+    Parameters
+    ----------
+    revision
+        Branch, tag or commit there.
+    """
+
+    revision: str = "main"
+
+    @property
+    def url(self) -> str:
+        """Address of its bytes."""
+        return self.address or f"{self.host}/{self.repository}/resolve/{quote(self.revision)}/{quote(self.path)}"
+
+    @property
+    def licence_urls(self) -> list[str]:
+        """Its card says how it may be used."""
+        return [f"{self.host}/{self.repository}/raw/{quote(self.revision)}/{name}" for name in reversed(LICENCE_FILES)]
+
+    @property
+    def goes_to(self) -> str:
+        """Where it goes below the folder of downloads: two owners may give one name, two revisions differ."""
+        revision = "" if self.revision == "main" else f"@{self.revision}"
+        return f"encoders/{self.repository.replace('/', '--')}{revision}-{self.file_name}"
+
+
+HUB, HUB_PREFIX = "https://huggingface.co", "hf:"
+HUB_NAME = re.compile(
+    r"hf:([A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(?:@([\w.-]{1,96}))?(?::([\w./-]+\.safetensors))?"
+)
+
+
+def hub_file(name: str, host: str = HUB) -> HubFile:
+    """An encoder on the Hugging Face hub.
+
+    Parameters
+    ----------
+    name
+        "hf:owner/name", "hf:owner/name@revision", "hf:owner/name:folder/file.safetensors".
+    host
+        Address of the hub, or of a server with a copy.
+
+    Returns
+    -------
+    HubFile
+        Of the file that `vidrecon push` writes, where none is named.
+
+    Raises
+    ------
+    ConfigError
+        It is no such name.
+    """
+    found = HUB_NAME.fullmatch(name)
+    parts = () if found is None else (*(found[3] or "").split("/"), found[2] or "")
+    if found is None or ".." in parts or "." in parts:
+        raise ConfigError(
+            f"{one_line(name, 200)}: expected hf:owner/name, hf:owner/name@revision or hf:owner/name:file.safetensors"
+        )
+    about = "an encoder that somebody shares; read its card"
+    return HubFile(
+        name, "weights", found[1], found[3] or SHARED_ENCODER, about, "see its card", "", host, "", found[2] or "main"
+    )
+
+
+SHARED_ENCODER = "encoder.safetensors"
 SAMPLE_NAME = "sample"
 SAMPLE_LICENCE = "MIT, as this program; see README.md beside the files"
 
