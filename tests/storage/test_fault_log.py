@@ -11,7 +11,7 @@ from napari_vidrecon.storage.fault_log import MOST_KEPT, CrashLog, crashes, writ
 
 @pytest.fixture
 def logs(tmp_path, monkeypatch):
-    folder = tmp_path / "logs"
+    folder = tmp_path / "state" / "logs"
     monkeypatch.setenv(fault_log.FOLDER_VARIABLE, str(folder))
     return folder
 
@@ -34,7 +34,7 @@ def test_a_fault_is_written_with_its_traceback_and_its_notes(logs):
 
 
 def test_only_the_newest_faults_are_kept_and_nothing_of_others_is_removed(logs):
-    logs.mkdir()
+    logs.mkdir(parents=True)
     (logs / "fault-20000101-000000-000-1.txt").write_text("a user's own")
     (logs / "notes.txt").write_text("a user's own")
     written = [write_fault_log(raised()) for _ in range(MOST_KEPT + 5)]
@@ -98,7 +98,7 @@ def test_a_program_that_ends_well_leaves_no_crash_log(logs, monkeypatch):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there the log of another living program cannot be renamed")
 def test_of_another_living_program_nothing_is_told_and_empty_logs_of_dead_ones_go(logs, monkeypatch):
-    logs.mkdir()
+    logs.mkdir(parents=True)
     living, strange, dead, empty = (logs / f"crash-{process}-20260101-000000.txt" for process in (11, 12, 13, 14))
     for file in (living, strange, dead):
         file.write_text("Segmentation fault")

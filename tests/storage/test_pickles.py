@@ -187,7 +187,8 @@ def test_what_is_dropped_doubled_or_joined_is_as_python_does_it(content, found):
         (b"NQ.", "something outside"),
         (b"N", "in the middle|exhausted"),
         (b"c_codecs\nencode\n(S'a'\nS'utf8'\ntR.", "unknown coding"),
-        (b"N2K\x01\x93.", "a name that is no text"),
+        (b"S'a'\nK\x01\x93.", "a name that is no text"),
+        (b"K\x01S'a'\n\x93.", "a name that is no text"),
     ],
 )
 def test_instructions_that_do_not_fit_are_refused(content, words):

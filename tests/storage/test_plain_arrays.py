@@ -39,6 +39,10 @@ def test_dictionaries_of_arrays_and_numbers_come_back(tmp_path: Path) -> None:
     assert (found["number"], found["text"], found["none"].shape) == (1.5, ["a", [1, None]], (0, 4))
 
 
+def test_many_objects_come_back_in_order(tmp_path: Path) -> None:
+    assert read_objects(objects(tmp_path / "a.npy", *range(300)), "a result") == list(range(300))
+
+
 def test_what_nests_deeper_than_six_levels_is_left_out(tmp_path: Path) -> None:
     nested: Any = "deepest"
     for _ in range(8):

@@ -67,6 +67,31 @@ def test_a_description_tells_its_chunks_and_bytes() -> None:
     assert ArrayDescription.model_validate(described([3], codecs=ZSTD)).packed
 
 
+def packed_at(level: int) -> list[dict[str, Any]]:
+    return [ZSTD[0], {"name": "zstd", "configuration": {"level": level}}]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "refused"),
+    [
+        (described([2**40], [1]), described([2**40 + 1], [1])),
+        (described([0], [1]), described([-1], [1])),
+        (described([0], [1]), described([0], [0])),
+        (described([1] * 8), described([1] * 9)),
+        (described([2], codecs=packed_at(22)), described([2], codecs=packed_at(23))),
+        (described([2], codecs=packed_at(-(2**17))), described([2], codecs=packed_at(-(2**17) - 1))),
+        (described([2], dimension_names=["a"] * 8), described([2], dimension_names=["a"] * 9)),
+        (described([2], storage_transformers=[]), described([2], storage_transformers=[{}])),
+        (described([2]), {**described([2]), "shape": []}),
+        (described([2]), described([2], codecs=[])),
+    ],
+)
+def test_a_description_may_say_so_much_and_no_more(allowed: dict[str, Any], refused: dict[str, Any]) -> None:
+    ArrayDescription.model_validate(allowed)
+    with pytest.raises(ValueError, match="ArrayDescription"):
+        ArrayDescription.model_validate(refused)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
