@@ -78,7 +78,7 @@ kernels: $(VENV)/.tools ## the GPU's fused kernels by Triton's interpreter (inst
 	$(PIP_INSTALL) triton
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 0 tests/encoders/frozen/test_fused_block.py
 
-mutation: $(VENV)/.tools ## do the tests notice a wrong line? faults put in one by one (installs cosmic-ray); half an hour
+mutation: $(VENV)/.tools ## do the tests notice a wrong line? faults put in one by one (installs cosmic-ray); a quarter of an hour
 	$(PIP_INSTALL) cosmic-ray
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutation
 

@@ -1,17 +1,19 @@
 """Do the tests notice a wrong line? Small faults, each put into a module by itself, against that module's own tests.
 
-    make mutation                                                       (all four; about half an hour)
+    make mutation                                                       (all four; a quarter of an hour)
     python -m benchmarks.mutation metrics masks --mutants 60 --seed 0   (needs: pip install cosmic-ray)
 
 The faults are cosmic-ray's: another operator, comparison, number or exception; `not`, `break`, `continue`, a decorator
 or a keyword changed or gone; a loop that never runs. A seeded sample is drawn, at most one fault of a kind a place, so
 that the operators that could stand for one `+` do not count as many. Not drawn, for nothing that runs can tell them
-from the original: annotations, `if TYPE_CHECKING`, `assert` (for the type checker), `strict=` of `zip` (a guard for
-lengths that are equal already), and the f-strings inside a `raise`, which are words. What does not compile is none.
+from the original: annotations that call nothing, `if TYPE_CHECKING`, `assert` (for the type checker), `strict=` of
+`zip` (a guard for lengths that are equal already), and the f-strings inside a `raise`, which are words. What does not
+compile is none.
 
 Each fault is written into a copy of the repository, so that processes which tests start meet it, too, and tried in a
-fork of a process that has imported all the tests need but the package. Killed: a test fails, an import fails, or
-the time runs out (three times that of the unchanged module, and 20 s). Survived: all tests pass; the line is shown.
+fork of a process that has imported all the tests need but the package. Killed: a test fails, an import fails, or the
+time runs out (three times that of the unchanged module, and 20 s). Survived: all tests pass; the line is shown. Tests
+that are long or measure time are left out. Needs a system that forks.
 """
 
 from __future__ import annotations

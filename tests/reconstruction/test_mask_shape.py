@@ -90,6 +90,7 @@ def test_each_colour_may_have_a_piece_and_more_are_counted():
     alpha[10:13] = alpha[:3]
     assert MaskShape.of(alpha[:3] > 0).pieces == 2
     assert MaskShape.of(np.concatenate([alpha[:1], alpha[10:11]]) > 0, 2) == MaskShape(80, 1, 0, 0, 0.4)
+    assert MaskShape.of(np.concatenate([alpha[:3], 0 * alpha[:3]]) > 0, 2).pieces == 2
     shape = MaskShape.of(alpha > 0, 2)
     assert (shape.pieces, shape.apart, shape.screen_share) == (4, 120, 0.1)
 

@@ -26,6 +26,8 @@ def test_a_threshold_belongs_to_the_mask():
     alpha = np.zeros((36, 64), np.float32)
     alpha[3, 4] = 0.5
     assert AlphaMask(alpha).binary(0.5).sum() == 1
+    for canvas in (Canvas(), COMPACT_CANVAS):
+        assert AlphaMask(np.pad(alpha, ((14, 14), (0, 0)))).on(canvas, 0.5).sum() == 1
 
 
 def test_a_screen_has_from_one_row_to_4096_and_no_more():

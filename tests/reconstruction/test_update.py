@@ -141,6 +141,15 @@ def test_under_a_prior_it_is_adam_on_the_whitened_coefficients(drawn, pull):
     assert (video[:, 10:] == level).all()
 
 
+def test_a_drawn_movie_lies_about_what_the_decoder_saw():
+    config = ReconstructionConfig.preset("best", steps=5)
+    drawn = torch.full((1, 1, 1), 3.0, dtype=torch.float64)
+    update = SpectralUpdate(config, Plain((1, 1, 1)), (slice(None), slice(None)), drawn)
+    update.start_from(drawn, config.initial_level + 5.0 * torch.ones_like(drawn), 0)
+    update(drawn, torch.zeros_like(drawn), 0)
+    assert float(update.state["momentum"]) == pytest.approx(-3.0 * (1 - config.update.momentum))
+
+
 def test_what_is_black_or_white_already_is_not_pulled_further():
     config = ReconstructionConfig.preset("best", steps=100, learning_rate=0.5)
     for outside, inward in ((-config.initial_level, -1.0), (255.0 - config.initial_level, 1.0)):
@@ -149,7 +158,7 @@ def test_what_is_black_or_white_already_is_not_pulled_further():
             update = SpectralUpdate(config, Plain((1, 1, 1)), (slice(None), slice(None)))
             start = torch.full((1, 1, 1), outside + away, dtype=torch.float64)
             update.state = {**update.state, "coefficients": start}
-            slope = 1000.0 * pull
+            slope = 0.5 * pull
             update(torch.zeros(1, 1, 1, dtype=torch.float64), torch.full_like(start, slope), 0)
             momentum = float(update.state["momentum"]) / (1 - config.update.momentum)
             moved.append(momentum == pytest.approx(float(start)))

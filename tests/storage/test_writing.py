@@ -174,8 +174,11 @@ def test_an_empty_draft_goes_and_one_that_holds_a_note_alone_and_more_stays(tmp_
         (fresh / name).touch()
         (foreign / name).touch()
     (foreign / "data").touch()
+    lockless = tmp_path / (PREFIX + "lockless")
+    lockless.mkdir()
+    (lockless / "draft.json.new").touch()
     assert sorted(sweep(tmp_path)) == [empty, fresh]
-    assert names(tmp_path) == [foreign.name]
+    assert names(tmp_path) == [foreign.name, lockless.name]
 
 
 @pytest.mark.parametrize(
