@@ -109,6 +109,7 @@ def test_correlation_with_a_constant_movie_is_not_a_number(movies: tuple, level:
     assert np.isnan(metrics.video_correlation(constant, truth, mask))
     assert np.isnan(metrics.mean_frame_correlation(truth, constant, mask))
     assert np.isnan(metrics.pixel_correlation_map(truth, constant, mask)).all()
+    assert np.isnan(metrics.frame_correlation(constant, truth, mask)).all()
 
 
 def test_one_constant_frame_is_left_out_of_the_mean_frame_correlation(movies: tuple) -> None:
@@ -202,6 +203,25 @@ def test_entropy_of_an_even_ramp_is_that_of_its_bins() -> None:
     ramp = np.arange(256.0).reshape(1, 16, 16)
     assert metrics.shannon_entropy(ramp) == pytest.approx(np.log2(25), abs=1e-2)
     assert metrics.shannon_entropy(ramp[0]) == metrics.shannon_entropy(ramp)
+
+
+def test_grey_levels_of_a_bin_are_256_by_25() -> None:
+    assert metrics.frame_entropy([[0.0, 10.23]]).tolist() == [0.0]
+    assert metrics.frame_entropy([[0.0, 10.25]]).tolist() == [1.0]
+
+
+def test_a_movie_inside_no_mask_has_a_change_of_no_value_for_each_next_frame() -> None:
+    for frames in (1, 2, 4):
+        change = metrics.motion_energy(np.ones((frames, 2, 3)), np.zeros((2, 3)))
+        assert np.isnan(change).tolist() == [True] * (frames - 1)
+
+
+def test_rounding_takes_no_correlation_beyond_one() -> None:
+    for seed in range(200):
+        truth = np.random.default_rng(seed).uniform(0, 255, (1, 2, 3))
+        for video in (truth, 255 - truth):
+            assert abs(metrics.video_correlation(truth, video)) <= 1
+            assert abs(metrics.frame_correlation(truth, video)[0]) <= 1
 
 
 def test_entropy_is_the_mean_over_frames() -> None:

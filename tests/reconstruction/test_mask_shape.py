@@ -85,6 +85,10 @@ def test_an_empty_mask_has_no_piece_and_nothing_apart():
     assert MaskShape.of(np.zeros((4, 6), bool)) == MaskShape(0, 0, 0, 0, 0.0)
 
 
+def test_pixels_that_touch_at_a_corner_are_apart():
+    assert MaskShape.of(np.eye(2, dtype=bool)) == MaskShape(2, 2, 1, 0, 0.5)
+
+
 def test_each_colour_may_have_a_piece_and_more_are_counted():
     alpha = strip(40, 40, 40)
     alpha[10:13] = alpha[:3]
