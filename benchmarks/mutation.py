@@ -75,11 +75,12 @@ class Fault:
         """The source with the fault, or None where nothing that runs is changed."""
         plugins, mutating = (importlib.import_module(f"cosmic_ray.{name}") for name in ("plugins", "mutating"))
         before = self.path.read_text(encoding="utf-8")
-        after: str = mutating.mutate_code(before, plugins.get_operator(self.operator)(), self.occurrence)
         try:
+            after: str = mutating.mutate_code(before, plugins.get_operator(self.operator)(), self.occurrence)
             with warnings.catch_warnings(action="ignore"):
                 compile(after, str(self.path), "exec")
-        except SyntaxError:
+        except (SyntaxError, AttributeError):
+            # cosmic-ray 8.7 fails at an exception with a dot in its name.
             return None
         return None if _meaning(after) == _meaning(before) else after
 
