@@ -110,6 +110,15 @@ def test_a_description_that_cannot_be_is_refused(changes: dict[str, Any], words:
         read(tmp_path)
 
 
+def test_a_chunk_behind_one_that_is_left_out_is_looked_at_too(tmp_path: Path) -> None:
+    chunks = written(tmp_path / "a", described([4], [2]), b"12") / "c"
+    (chunks / "0").rename(chunks / "1")
+    assert read(tmp_path)["a"].tolist() == [0, 0, *b"12"]
+    (chunks / "1").write_bytes(b"123")
+    with pytest.raises(ValueError, match="expected chunks of 2 bytes, found one of 3"):
+        read(tmp_path)
+
+
 def test_an_array_may_be_empty(tmp_path: Path) -> None:
     written(tmp_path / "a", described([0, 3], [1, 3]))
     assert read(tmp_path)["a"].shape == (0, 3)
