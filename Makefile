@@ -5,7 +5,8 @@
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+# One more than two cores: tests wait for processes and pictures now and then.
+WORKERS ?= 3
 TESTS ?=
 OUT ?= demo_output
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
