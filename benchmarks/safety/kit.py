@@ -78,7 +78,7 @@ def make_kit(folder: Path) -> dict[str, Path]:
     row, column = np.mgrid[:36, :64]
     np.save(kit["mask"], np.clip(1.2 * (1 - np.hypot(row - 18, column - 30) / 17), 0, None).astype(np.float32))
     shutil.copy(GOLDEN / "checkpoints" / "fold_0-model-017-0.292118.pth", kit["checkpoint"])
-    Denoiser(DenoisingNetwork((4, 4))).save(kit["prior"])
+    Denoiser(DenoisingNetwork(4)).save(kit["prior"])
     shutil.copy(GOLDEN / "reconstruction_summary_standard.npy", kit["published"])
     inputs = ("--encoder", encoder, "--mask", mask, "--trial", "0")
     _run("reconstruct", session, *inputs, *STEPS, "--out", str(kit["run"].parent))

@@ -135,7 +135,6 @@ class _Fetching:
 def _fetch(file: PublicFile, out: Path, licence: Licence) -> Downloaded:
     from napari_vidrecon.cli.report import Progress, StopRequest
     from napari_vidrecon.encoders.checkpoints import read_encoder_file
-    from napari_vidrecon.reconstruction.masks import AlphaMask
     from napari_vidrecon.sessions.downloading.download import download as fetch
 
     with Progress(file.name, 0, "MB") as progress, StopRequest("this block") as stop:
@@ -149,12 +148,20 @@ def _fetch(file: PublicFile, out: Path, licence: Licence) -> Downloaded:
 
         try:
             return fetch(
-                file, out, licence, on_progress, openers={"weights": read_encoder_file, "mask": AlphaMask.load}
+                file, out, licence, on_progress, openers={"weights": read_encoder_file, "mask": _open_public_mask}
             )
         except KeyboardInterrupt:
             raise stop.stopped(
                 f"stopped; what came of {file.name} is kept in {out}, and the same command goes on from there"
             ) from None
+
+
+def _open_public_mask(path: Path) -> None:
+    """Any screen may have a mask, but the public ones are of the public mice's."""
+    from napari_vidrecon.reconstruction.masks import AlphaMask
+    from napari_vidrecon.sessions.screen import USUAL_SCREEN
+
+    AlphaMask.load(path).for_screen(USUAL_SCREEN.rows, USUAL_SCREEN.cols)
 
 
 def _list(files: list[PublicFile], json: bool) -> None:

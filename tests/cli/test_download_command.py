@@ -158,3 +158,14 @@ def test_a_server_that_gives_no_encoder_for_a_name_on_the_hub_leaves_nothing(vid
     answer = vidrecon("download", "hf:lab/mouse", "--out", tmp_path / "data", "--mirror", server.url)
     assert answer.code == 2
     assert not list((tmp_path / "data").rglob("*.safetensors"))
+
+
+def test_a_public_mask_of_another_screen_is_refused_and_not_recorded(vidrecon, server, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ones((3, 5)))
+    server.files[f"{PLACE}/reconstructions/masks/mask_m1.npy"] = buffer.getvalue()
+    answer = vidrecon("download", "mask-m1", "--out", tmp_path / "data", "--mirror", server.url)
+    assert answer.code == 2
+    assert "found 3x5" in answer.err
+    assert not list((tmp_path / "data").rglob("*.npy"))
+    assert not (tmp_path / "data" / "downloads.json").exists()
