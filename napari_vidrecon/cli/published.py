@@ -300,6 +300,11 @@ def push(
     card = model_card(stored, name, licence, list(dict.fromkeys(terms)))
     folder = out or Path(name.replace("/", "--"))
     files = folder / WEIGHTS_FILE, folder / CARD_FILE
+    # All of the folder is uploaded: nobody's other files may go along.
+    if folder.exists() and (
+        not folder.is_dir() or {each.name for each in folder.iterdir()} - {WEIGHTS_FILE, CARD_FILE}
+    ):
+        raise StorageError(f"{folder}: expected a folder for what is shared alone, found other things; choose another")
     is_ready = all(file.is_file() for file in files) and (
         (file_hash(files[0]), files[1].read_bytes()) == (file_hash(encoder), card.encode())
     )

@@ -134,6 +134,10 @@ def test_an_encoder_is_shared_with_its_card_and_comes_back_the_same(
     monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(HfApi=lambda: api, errors=errors))
     assert vidrecon(*words, "--licence", "mit").json["is at"] == f"{server.url}/lab/mouse"
     assert taken == ["lab/mouse", str(tmp_path / "shared")]
+    (tmp_path / "shared" / "secret.txt").write_text("mine")
+    assert "alone" in vidrecon(*words, "--licence", "mit").err
+    assert len(taken) == 2
+    (tmp_path / "shared" / "secret.txt").unlink()
 
     for file in (tmp_path / "shared").iterdir():
         place = "resolve" if file.suffix == ".safetensors" else "raw"
