@@ -90,7 +90,9 @@ class RunController(Background):
     @property
     def busy(self) -> bool:
         """Whether a run is being prepared, goes on, or is held."""
-        return self._next is not None or (self._active is not None and not self._active.plan.predicts_only)
+        active = self._active
+        # One that failed is over, though its thread may live for a moment more: a new one waits for its end.
+        return self._next is not None or not (active is None or active.plan.predicts_only or active.failed)
 
     @property
     def runner(self) -> Runner | None:
@@ -207,7 +209,7 @@ class RunController(Background):
         elif self._active is None:
             self._launch(plan())
         else:
-            # A prediction that goes on is what the run would begin with anyway.
+            # What goes on is a prediction, which the run would begin with anyway, or the last moment of a failed run.
             self._next = lambda: self._launch(plan())
             self.model.set_state(RunState.LOADING)
 
@@ -305,8 +307,9 @@ class RunController(Background):
         active = self._active
         if active is None or active.job is not job:
             return
+        was_waited_for = self.busy
         active.failed = True
-        if self.busy:
+        if was_waited_for:
             self._next = None
             self.model.end_run(RunState.FAILED)
         super().on_failure(job, message)

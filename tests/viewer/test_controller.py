@@ -271,6 +271,21 @@ def test_running_out_of_memory_says_what_to_do(qtbot, controller, small_model, m
     assert small_model.state == RunState.DONE
 
 
+def test_a_run_asked_for_while_a_failed_ones_thread_ends_begins_after_it(qtbot, controller, small_model, monkeypatch):
+    def explode(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    def start_again() -> None:
+        if small_model.state == RunState.FAILED:
+            monkeypatch.undo()
+            controller.start()
+
+    monkeypatch.setattr(run_job, "plan_recipe", explode)
+    small_model.state_changed.connect(start_again)
+    controller.start()
+    until(qtbot, lambda: small_model.state == RunState.DONE and not controller.busy)
+
+
 def test_an_error_in_the_middle_of_a_run_keeps_what_was_done(qtbot, controller, small_model, expected_faults):
     endless(small_model)
     controller.start()
