@@ -172,7 +172,7 @@ def json_text_changed(data: bytes, chance: random.Random) -> bytes:
     """A JSON file with one thing in it replaced, taken out, added or doubled."""
     try:
         return json.dumps(json_changed(json.loads(data), chance)).encode()
-    except ValueError:
+    except (ValueError, RecursionError):
         return something_else(data, chance)
 
 
