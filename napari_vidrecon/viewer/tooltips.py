@@ -109,9 +109,20 @@ TOOLTIPS = {
     "import_columns": "Every array that was found: what it is taken for, its shape, kind of numbers, rate, and the "
     "range of a sample of its values. What is not taken for anything is dimmed. To use other names, describe the "
     "files in a recording.toml beside them (docs/import.md).",
-    "import_trial_frames": "Longer presentations are cut into several trials; 300 frames are 10 s at 30 Hz.",
-    "import_fit": "Movies are brought to 36 × 64 pixels. If their proportions are others: add grey at the edges, cut "
-    "the edges off, or distort them.",
+    "import_trial_frames": "Longer presentations are cut into several trials. Counted at 30 Hz: 300 frames are 10 s at "
+    "any rate.",
+    "import_rows": "Pixels of the session's movies from top to bottom; of one colour, where there are several. The "
+    "recording's movies are averaged over area to that. Public encoders and masks are made for 36 × 64.",
+    "import_columns_px": "Pixels of the session's movies from left to right.",
+    "import_colours": "Names of the colours along the movies' last axis, e.g. green, uv: each is kept apart. Empty: "
+    "movies become grey levels.",
+    "import_rate": "Frames a second of the session: everything comes onto this clock. Public encoders are made for 30.",
+    "import_width_cm": "Width of the lit screen.",
+    "import_height_cm": "Height of the lit screen.",
+    "import_distance_cm": "From the eye to the screen: it turns pixels into degrees.",
+    "import_degrees": "What the sizes above come to, straight ahead.",
+    "import_fit": "Movies are brought to the pixels of the session's screen. If their proportions are others: add grey "
+    "at the edges, cut the edges off, or distort them.",
     "import_bad_neurons": "Neurons that are NaN or never change: leave them out and say so, or refuse to import.",
     "import_negative": "Encoders expect activity of at least 0. What is below: refuse to import, or set it to 0.",
     "import_test_share": "Share of the trials, whole movies, that is kept to reconstruct and test with. Not used if "
@@ -123,7 +134,8 @@ TOOLTIPS = {
     "import_trim": "Where two arrays should be equally long and are not, cut the longer one at its end instead of "
     "refusing.",
     "import_clock_tolerance": "How far two clocks may run apart over the recording before it is refused.",
-    "import_axes": "Order of the axes of movies in arrays and NWB files, where it is not frames, rows, columns.",
+    "import_axes": "Order of the axes of movies in arrays and NWB files, where it is not frames, rows, columns. "
+    "Choose, or type letters: n clips, t frames, h rows, w columns, c colours; tchw for (frame, colour, row, column).",
     "import_levels": "Say which values of the movies were shown as black and as white, where the kind of numbers does "
     "not tell.",
     "import_black": "The value that was shown as black.",

@@ -17,6 +17,7 @@ from raw_recordings import RawMouse
 from napari_vidrecon.sessions.importing import importer
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.sources import kind_of
+from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session import Session, open_session
 from napari_vidrecon.sessions.simulation.mouse import simulate_session
 from napari_vidrecon.viewer.importing.controller import CONTROLS, in_words_of_the_form
@@ -94,25 +95,50 @@ def test_every_array_is_shown_with_its_use_then_the_session_is_written_and_opene
     assert not form.isVisible()
 
 
-def test_the_forms_settings_are_the_cores_own_until_they_are_changed(form: ImportForm) -> None:
-    options = form.settings
+def test_the_forms_settings_are_the_cores_own_and_each_of_them_can_be_changed(form: ImportForm) -> None:
+    options, screen = form.settings, form.settings.screen
     assert options.settings() == ImportSettings()
-    options.trial_frames.setValue(90)
-    options.fit.setCurrentIndex(options.fit.findData("crop"))
-    options.negative.setCurrentIndex(options.negative.findData("clip"))
-    options.trim.setChecked(True)
-    options.axes.setCurrentIndex(options.axes.findData("twh"))
-    options.tell_levels.setChecked(True)
-    options.white.setValue(4095)
+    for box, value in (
+        (options.trial_frames, 90), (options.test_share, 0.2), (options.validation_share, 0.02),
+        (options.clock_tolerance, 80), (options.white, 4095), (screen.rows, 18), (screen.columns, 16),
+        (screen.rate, 60), (screen.width_cm, 40), (screen.height_cm, 30), (screen.distance_cm, 20),
+    ):  # fmt: skip
+        box.setValue(value)
+    for ticked in (options.trim, options.within_movie, options.tell_levels):
+        ticked.setChecked(True)
+    for choice, value in (
+        (options.fit, "crop"), (options.negative, "clip"), (options.bad_neurons, "refuse"), (options.axes, "twh"),
+    ):  # fmt: skip
+        choice.setCurrentIndex(choice.findData(value))
+    screen.colours.setText("green, uv")
+    shown_on = ScreenGeometry(40, 30, 20, rows=36, cols=16, colours=("green", "uv"))
     changed = {
-        "trial_frames": 90,
-        "fit": "crop",
-        "negative": "clip",
-        "trim": True,
-        "levels": (0.0, 4095.0),
-        "axes": "twh",
-    }
+        "trial_frames": 90, "test_share": 0.2, "validation_share": 0.02, "clock_tolerance_s": 0.08,
+        "levels": (0.0, 4095.0), "frame_rate_hz": 60.0, "trim": True, "within_movie": True, "fit": "crop",
+        "negative": "clip", "bad_neurons": "refuse", "axes": "twh", "screen": shown_on,
+    }  # fmt: skip
+    assert set(changed) == set(ImportSettings.model_fields)
     assert options.settings() == ImportSettings(**changed)
+    assert "90° × 74°" in screen.told.text()
+    options.axes.setEditText("tchw")
+    assert options.settings().axes == "tchw"
+
+
+def test_colours_and_axes_that_were_mistyped_are_said_at_once_and_not_imported(
+    form: ImportForm, raw: RawMouse, tmp_path: Path
+) -> None:
+    chosen(form, raw.write_arrays(tmp_path / "raw"))
+    for field, wrong in ((form.settings.screen.colours, "uv"), (form.settings.axes.lineEdit(), "xyt")):
+        assert field is not None
+        right = field.text()
+        field.setText(wrong)
+        form.look()
+        assert f"found “{wrong}”" in form.message.text()
+        assert not form.import_button.isEnabled()
+        field.setText(right)
+        form.look()
+        assert form.controller.wait()
+        assert form.import_button.isEnabled()
 
 
 def test_what_is_missing_is_said_before_anything_is_imported_and_stays_one_message(
@@ -249,6 +275,12 @@ def test_where_several_series_could_be_meant_one_is_chosen_from_those_found(
     (name,) = [name for name, use in shown_uses(form).items() if use == "running"]
     assert name == control.value
     assert name.endswith("wheel_speed")
+    several = form.reading.pages["nwb"].controls["activity"]
+    first, second = [one for one in several.choices if one][:2]
+    several.value = first
+    form.look()
+    assert form.controller.wait()
+    assert f"{first},{second}" in several.choices
 
 
 def test_a_reader_of_another_package_is_in_the_list_with_a_form_of_its_options(
@@ -276,6 +308,6 @@ def test_every_control_of_the_form_says_what_it_does(form: ImportForm) -> None:
         above = control
         while not above.toolTip() and above is not form:
             above = above.parentWidget()
-        if not above.toolTip() and control is not form.fold.heading:
+        if not above.toolTip() and control not in (form.fold.heading, form.screen_fold.heading):
             silent.append(control.objectName() or type(control).__name__)
     assert silent == []

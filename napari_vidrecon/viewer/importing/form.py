@@ -5,12 +5,14 @@ from __future__ import annotations
 import html
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
+from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.viewer.folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.importing.controller import ImportController, in_words_of_the_form
 from napari_vidrecon.viewer.importing.options import ReadingOptions, SettingsOptions
@@ -30,6 +32,10 @@ from napari_vidrecon.viewer.panels.sections import Column, Section
 from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.tooltips import explain
 
+if TYPE_CHECKING:
+    from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
+
+SCREEN_FOLD = "Screen, colours and frame rate"
 SESSION_ENDING = "_session"
 LOOK_AFTER_MILLISECONDS = 150
 WIDTH_IN_LETTERS, HEIGHT_IN_LINES = 200, 44
@@ -61,6 +67,7 @@ class ImportForm(QDialog):
         self.controller = ImportController(self)
         self._open_session, self._out_is_chosen = open_session, False
         self._source: Path | None = None
+        self._mistyped = ""
         self._shown_columns: object = None
         self._was_shown = False
         self.source_name = QElidingLabel("nothing chosen yet")
@@ -70,7 +77,7 @@ class ImportForm(QDialog):
         kinds = {reader.title: kind for kind, reader in self._readers.items()}
         self.kind = choice("import_kind", kinds, lambda _kind: self._look())
         self.reading = ReadingOptions(self._readers, self._look)
-        self.settings = SettingsOptions()
+        self.settings = SettingsOptions(self._look)
         self.out = explain(QLineEdit(), "import_out")
         self.out.textEdited.connect(lambda _text: self._keep_out())
         self.out_button = button("Choose…", "import_choose_out", self._ask_out)
@@ -128,16 +135,28 @@ class ImportForm(QDialog):
         self._look_soon.stop()
         if self._source is not None:
             source = self.reading.source(self.kind.currentData(), self._source)
-            self.controller.look(source, self.settings.settings())
+            settings = self._settings()
+            if settings is not None:
+                self.controller.look(source, settings)
 
     def start(self) -> None:
         """Write the session."""
         name = self.out.text().strip()
-        if self._source is None or not name:
+        settings = self._settings()
+        if self._source is None or not name or settings is None:
             return
         source = self.reading.source(self.kind.currentData(), self._source)
         out = Path(name).expanduser().absolute()
-        self.controller.start(source, self.settings.settings(), out, replace=self.replace.isChecked())
+        self.controller.start(source, settings, out, replace=self.replace.isChecked())
+
+    def _settings(self) -> ImportSettings | None:
+        """The choices; where one cannot be used, none, and the form says why."""
+        try:
+            settings, self._mistyped = self.settings.settings(), ""
+        except ConfigError as fault:
+            settings, self._mistyped = None, str(fault)
+        self._show()
+        return settings
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """One folder or file that lies on this machine."""
@@ -198,11 +217,11 @@ class ImportForm(QDialog):
             self.reading.offer_columns(columns)
         self.reading.show_kind(self.kind.currentData())
         busy, imported = controller.busy, controller.imported
-        for control in (self.folder_button, self.file_button, self.kind, self.reading, self.settings, self.out,
-                        self.out_button, self.replace):  # fmt: skip
+        for control in (self.folder_button, self.file_button, self.kind, self.reading, self.settings,
+                        self.settings.screen, self.out, self.out_button, self.replace):  # fmt: skip
             control.setEnabled(not busy)
         ready = self._source is not None and bool(self.out.text().strip()) and not controller.looking
-        self.import_button.setEnabled(ready and not busy and controller.columns is not None)
+        self.import_button.setEnabled(ready and not busy and controller.columns is not None and not self._mistyped)
         emphasise(self.import_button, imported is None and not self._lacking)
         emphasise(self.folder_button, self._source is None)
         self.open_button.setVisible(imported is not None)
@@ -241,8 +260,8 @@ class ImportForm(QDialog):
         controller = self.controller
         faults = [in_words_of_the_form(column.use) for column in controller.columns or () if column.fault]
         text, colour = "", theme_colours(self)["rose"]
-        if controller.fault:
-            text = controller.fault
+        if self._mistyped or controller.fault:
+            text = self._mistyped or controller.fault
         elif controller.stopped:
             text, colour = "Stopped; nothing was written.", theme_colours(self)["orange"]
         elif controller.imported is None and not controller.looking and not controller.busy and faults:
@@ -260,6 +279,8 @@ class ImportForm(QDialog):
         inside.addWidget(self.reading)
         self.fold = Section("Settings", self.settings, open_at_first=True, minor=True)
         inside.addWidget(self.fold)
+        self.screen_fold = Section(SCREEN_FOLD, self.settings.screen, open_at_first=False, minor=True)
+        inside.addWidget(self.screen_fold)
         right = QVBoxLayout()
         right.addWidget(self.summary)
         right.addWidget(self.table, 1)

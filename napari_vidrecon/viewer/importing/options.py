@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
-from napari_vidrecon.viewer.panels.controls import choice, form, number, tick, whole_number
+from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.viewer.panels.controls import choice, form, narrow, number, put, tick, whole_number, words
 from napari_vidrecon.viewer.panels.settings_form import SettingsForm
+from napari_vidrecon.viewer.tooltips import explain
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.importing.columns import Column
     from napari_vidrecon.sessions.importing.recording_reader import ImportSettings, Reader
     from napari_vidrecon.sessions.importing.sources import ImportSource
+    from napari_vidrecon.sessions.screen import ScreenGeometry
 
-SHORTEST_TRIAL, LONGEST_TRIAL = 32, 3000
-LARGEST_SHARE, SHARE_STEP = 0.45, 0.05
-LARGEST_LEVEL = 1e6
-MILLISECONDS = 1000
+SHORTEST_TRIAL, LONGEST_TRIAL = 32, 100_000
+SMALLEST_SHARE, LARGEST_SHARE, SHARE_STEP = 0.01, 0.49, 0.05
+LARGEST_LEVEL, LEVEL_DECIMALS = 1e6, 3
+MILLISECONDS, LONGEST_MILLISECONDS = 1000, 60_000
+SMALLEST_CM = 0.1
+AXES = {
+    "usual": None,
+    "frame, x, y": "twh",
+    "frame, row, column": "thw",
+    "row, column, frame": "hwt",
+    "clip, frame, x, y": "ntwh",
+    "frame, colour, row, column": "tchw",
+}
+AXES_LETTERS = re.compile("[nthwc]{3,5}")
 
 
 class ReadingOptions(QWidget):
@@ -77,21 +91,31 @@ class ReadingOptions(QWidget):
 
 
 class SettingsOptions(QWidget):
-    """What becomes of the recording; every control stands at the value that changes least."""
+    """What becomes of the recording; every control stands at the value that changes least.
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    Parameters
+    ----------
+    changed
+        Called when something else is chosen that a look at the files depends on.
+    parent
+        The widget that owns it.
+
+    Attributes
+    ----------
+    screen
+        What the movies were shown on; it stands elsewhere.
+    """
+
+    def __init__(self, changed: Callable[[], None], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         fits = {"pad with grey": "pad", "crop": "crop", "stretch": "stretch"}
         self.trial_frames = whole_number("import_trial_frames", SHORTEST_TRIAL, LONGEST_TRIAL, _nothing, 30)
         self.trial_frames.setSuffix(" frames")
-        axes = {
-            "usual": None,
-            "frame, x, y": "twh",
-            "frame, row, column": "thw",
-            "row, column, frame": "hwt",
-            "clip, frame, x, y": "ntwh",
-        }
-        self.axes = choice("import_axes", axes, lambda _: None)
+        self.screen = ScreenOptions(changed)
+        self.axes = choice("import_axes", AXES, lambda _: None)
+        self.axes.setEditable(True)
+        self.axes.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.axes.currentTextChanged.connect(lambda _text: changed())
         self.fit = choice("import_fit", fits, lambda _: None)
         self.bad_neurons = choice(
             "import_bad_neurons", {"leave out": "drop", "refuse the recording": "refuse"}, lambda _: None
@@ -100,19 +124,32 @@ class SettingsOptions(QWidget):
             "import_negative", {"refuse the recording": "refuse", "set to 0": "clip"}, lambda _: None
         )
         self.test_share = number("import_test_share", 0.0, LARGEST_SHARE, _nothing, step=SHARE_STEP)
-        self.validation_share = number("import_validation_share", SHARE_STEP, LARGEST_SHARE, _nothing, step=SHARE_STEP)
+        self.validation_share = number(
+            "import_validation_share", SMALLEST_SHARE, LARGEST_SHARE, _nothing, step=SHARE_STEP
+        )
         self.within_movie = tick("Hold out parts of movies", "import_within_movie", lambda _: None)
         self.trim = tick("Cut the longer of two arrays", "import_trim", lambda _: None)
-        self.clock_tolerance = whole_number("import_clock_tolerance", 1, 1000, _nothing, 10)
+        self.clock_tolerance = whole_number("import_clock_tolerance", 1, LONGEST_MILLISECONDS, _nothing, 10)
         self.clock_tolerance.setSuffix(" ms")
         self.tell_levels = tick("Black and white are", "import_levels", self._show_levels)
-        self.black = number("import_black", -LARGEST_LEVEL, LARGEST_LEVEL, _nothing, decimals=1, step=1.0)
-        self.white = number("import_white", -LARGEST_LEVEL, LARGEST_LEVEL, _nothing, decimals=1, step=1.0)
+        self.black = _level("import_black")
+        self.white = _level("import_white")
         self._show_defaults()
         self._lay_out()
 
     def settings(self) -> ImportSettings:
-        """The choices, as the core wants them."""
+        """The choices, as the core wants them.
+
+        Returns
+        -------
+        ImportSettings
+            Those of the screen with them.
+
+        Raises
+        ------
+        ConfigError
+            What was typed cannot be used.
+        """
         from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 
         levels = (self.black.value(), self.white.value()) if self.tell_levels.isChecked() else None
@@ -127,8 +164,21 @@ class SettingsOptions(QWidget):
             trim=self.trim.isChecked(),
             clock_tolerance_s=self.clock_tolerance.value() / MILLISECONDS,
             levels=levels,
-            axes=self.axes.currentData(),
+            axes=self._axes(),
+            screen=self.screen.screen(),
+            frame_rate_hz=self.screen.rate.value(),
         )
+
+    def _axes(self) -> str | None:
+        text = self.axes.currentText().strip()
+        if text in AXES or not text:
+            return AXES.get(text)
+        if not AXES_LETTERS.fullmatch(text):
+            raise ConfigError(
+                f"Axes of movies: expected letters from the first axis to the last, found “{text}”; "
+                "n clips, t frames, h rows, w columns, c colours, e.g. tchw"
+            )
+        return text
 
     def _show_defaults(self) -> None:
         from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
@@ -145,13 +195,6 @@ class SettingsOptions(QWidget):
         self.black.setEnabled(told)
         self.white.setEnabled(told)
 
-    def _levels_row(self) -> QHBoxLayout:
-        layout = QHBoxLayout()
-        layout.addWidget(self.black, 1)
-        layout.addWidget(QLabel("and"))
-        layout.addWidget(self.white, 1)
-        return layout
-
     def _lay_out(self) -> None:
         fields = form()
         fields.addRow("Longest trial", self.trial_frames)
@@ -164,10 +207,128 @@ class SettingsOptions(QWidget):
         fields.addRow("Clocks may run apart by", self.clock_tolerance)
         fields.addRow("", self.within_movie)
         fields.addRow("", self.trim)
-        fields.addRow(self.tell_levels, self._levels_row())
+        fields.addRow(self.tell_levels, _pair(self.black, "and", self.white))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(fields)
+
+
+class ScreenOptions(QWidget):
+    """The pixels, colours and clock of the session's movies, and how large the mouse saw them.
+
+    Parameters
+    ----------
+    changed
+        Called when something else is chosen.
+    parent
+        The widget that owns it.
+    """
+
+    def __init__(self, changed: Callable[[], None], parent: QWidget | None = None) -> None:
+        from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
+        from napari_vidrecon.sessions.metadata import HIGHEST_FRAME_RATE_HZ, LOWEST_FRAME_RATE_HZ
+        from napari_vidrecon.sessions.screen import LARGEST_CM, LARGEST_SIDE_PX
+
+        super().__init__(parent)
+        self._told = changed
+        usual = ImportSettings()
+        self.rows = whole_number("import_rows", 1, LARGEST_SIDE_PX, self._change)
+        self.columns = whole_number("import_columns_px", 1, LARGEST_SIDE_PX, self._change)
+        self.rate = number("import_rate", LOWEST_FRAME_RATE_HZ, HIGHEST_FRAME_RATE_HZ, self._change, step=10.0)
+        self.rate.setSuffix(" Hz")
+        self.colours = explain(QLineEdit(), "import_colours")
+        self.colours.setPlaceholderText("none: grey levels")
+        self.colours.textChanged.connect(lambda _text: self._change())
+        self.width_cm, self.height_cm, self.distance_cm = (
+            number(f"import_{name}_cm", SMALLEST_CM, LARGEST_CM, self._change, decimals=1, step=1.0)
+            for name in ("width", "height", "distance")
+        )
+        self.told = words("", "import_degrees")
+        for box, value in (
+            (self.rows, usual.screen.rows),
+            (self.columns, usual.screen.cols),
+            (self.rate, usual.frame_rate_hz),
+            (self.width_cm, usual.screen.width_cm),
+            (self.height_cm, usual.screen.height_cm),
+            (self.distance_cm, usual.screen.distance_cm),
+        ):
+            put(box, value)
+        self._lay_out()
+        self._write()
+
+    def screen(self) -> ScreenGeometry:
+        """As the core wants it.
+
+        Returns
+        -------
+        ScreenGeometry
+            Its rows are those of all colours.
+
+        Raises
+        ------
+        ConfigError
+            Of the colours, or of more rows than a screen may have.
+        """
+        from pydantic import ValidationError
+
+        from napari_vidrecon.sessions.screen import LARGEST_SIDE_PX, MOST_COLOURS, ScreenGeometry
+
+        names = tuple(each.strip() for each in self.colours.text().split(",") if each.strip())
+        try:
+            return ScreenGeometry(
+                rows=self.rows.value() * max(1, len(names)),
+                cols=self.columns.value(),
+                width_cm=self.width_cm.value(),
+                height_cm=self.height_cm.value(),
+                distance_cm=self.distance_cm.value(),
+                colours=names,
+            )
+        except ValidationError:
+            raise ConfigError(
+                f"Colours: expected nothing, or 2 to {MOST_COLOURS} names with commas between, e.g. green, uv "
+                f"(at most {LARGEST_SIDE_PX} rows of all together), found “{self.colours.text().strip()}”"
+            ) from None
+
+    def _change(self) -> None:
+        self._write()
+        self._told()
+
+    def _write(self) -> None:
+        try:
+            screen = self.screen()
+        except ConfigError:
+            self.told.setText("")
+            return
+        height, width = screen.size_deg()
+        self.told.setText(f"{width:.0f}° × {height:.0f}° of the mouse's view, {screen.degrees_per_pixel:.2g}° a pixel")
+
+    def _lay_out(self) -> None:
+        fields = form()
+        fields.addRow("Rows × columns", _pair(self.rows, "×", self.columns))
+        fields.addRow("Colours", self.colours)
+        fields.addRow("Frames a second", self.rate)
+        fields.addRow("Width × height, cm", _pair(self.width_cm, "×", self.height_cm))
+        fields.addRow("From the eye, cm", self.distance_cm)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(fields)
+        layout.addWidget(self.told)
+
+
+def _pair(first: QWidget, between: str, second: QWidget) -> QHBoxLayout:
+    narrow(first, second)
+    layout = QHBoxLayout()
+    layout.addWidget(first, 1)
+    layout.addWidget(QLabel(between))
+    layout.addWidget(second, 1)
+    return layout
+
+
+def _level(name: str) -> QDoubleSpinBox:
+    made = number(name, -LARGEST_LEVEL, LARGEST_LEVEL, _nothing, decimals=LEVEL_DECIMALS, step=1.0)
+    # Room for the digits; the keys go up and down.
+    made.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+    return made
 
 
 def _nothing() -> None:

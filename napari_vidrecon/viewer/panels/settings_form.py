@@ -183,7 +183,10 @@ class SettingsForm(QWidget):
         self.offer(())
 
     def offer(self, names: Sequence[str]) -> None:
-        """List what was found in files, to choose from, without telling anybody; what is chosen stays chosen."""
+        """List what was found in files, to choose from, without telling anybody; what is chosen stays chosen.
+
+        Where a field takes several, each other name is offered once more, together with what is chosen.
+        """
         self._showing = True
         try:
             for name, field in self._fields.items():
@@ -191,7 +194,9 @@ class SettingsForm(QWidget):
                     control = self.controls[name]
                     kept = control.value
                     offered = [one for one in dict.fromkeys([*names, kept]) if one]
-                    control.choices = [(BY_NAME, ""), *((one, one) for one in offered)]
+                    more = [one for one in names if one not in kept.split(",")] if _extra(field).get("several") else []
+                    together = [(f"… and {one}", f"{kept},{one}") for one in more if kept]
+                    control.choices = [(BY_NAME, ""), *((one, one) for one in offered), *together]
                     control.value = kept
         finally:
             self._showing = False
