@@ -61,8 +61,8 @@ def mask(
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.storage import replacing_files
 
-    drawn = picture or out.with_name(f"{out.stem}_alpha.png")
     inputs.require_free(out, overwrite, "the mask")
+    drawn = picture or out.with_name(f"{out.stem}_alpha.png")
     inputs.require_free(drawn, overwrite, "the picture of the mask")
     usual = MaskRecipe.published().model_dump() if rule == "published" else {}
     fields = {**usual, "rule": rule, "seed": seed, **parse_settings("--set", set_ or [], MaskRecipe)}

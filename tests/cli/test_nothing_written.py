@@ -188,3 +188,14 @@ def test_an_odd_number_is_one_line_and_nothing_is_written(
     answer = vidrecon(*given, *words)
     assert_nothing(answer, out)
     assert len(answer.err) < 700
+
+
+@pytest.mark.parametrize("folder", ["/", "."])
+@pytest.mark.parametrize("verb", ["predict", "mask", "decoder", "rf", "train"])
+def test_a_folder_that_has_no_name_of_its_own_is_no_file_to_write(
+    verb: str, folder: str, small_session_folder, small_encoder_file, mask_file, vidrecon, out, monkeypatch
+) -> None:
+    monkeypatch.chdir(out)
+    words = words_of(small_session_folder, small_encoder_file, mask_file, out)[verb]
+    words[words.index("--out") + 1] = folder
+    assert_nothing(vidrecon(*words), out)
