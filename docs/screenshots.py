@@ -19,7 +19,7 @@ from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 from napari_vidrecon.analysis.postprocess import Presentation
-from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.viewer.contributions import commands
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, Layout, RunState
 from napari_vidrecon.viewer.opening import open_sample

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.inputs import RunInputs as RunInputs
     from napari_vidrecon.reconstruction.mask_fitting import fit_mask as fit_mask
     from napari_vidrecon.reconstruction.masks import AlphaMask as AlphaMask
-    from napari_vidrecon.reconstruction.neurons import NeuronSet as NeuronSet
     from napari_vidrecon.reconstruction.recipe import Recipe as Recipe
     from napari_vidrecon.reconstruction.results import Reconstruction as Reconstruction
     from napari_vidrecon.reconstruction.run import plan_run as plan_run
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.runner import reconstruct as reconstruct
     from napari_vidrecon.reconstruction.several_mice import AnotherMouse as AnotherMouse
     from napari_vidrecon.reconstruction.several_mice import mouse_that_saw as mouse_that_saw
-    from napari_vidrecon.sessions.folds import perceptual_hash as perceptual_hash
+    from napari_vidrecon.reconstruction.targets import NeuronSet as NeuronSet
     from napari_vidrecon.sessions.importing.importer import import_recording as import_recording
     from napari_vidrecon.sessions.repeats import clips_shown as clips_shown
     from napari_vidrecon.sessions.repeats import repeats_of as repeats_of
@@ -58,6 +57,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.simulation.mouse import simulate_session as simulate_session
     from napari_vidrecon.sessions.stimuli.stimulus import GivenMovie as GivenMovie
     from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial as stimulus_trial
+    from napari_vidrecon.sessions.trial import perceptual_hash as perceptual_hash
     from napari_vidrecon.studies.study import Study as Study
 
 _HOME = {
@@ -70,7 +70,7 @@ _HOME = {
     "EncoderError": "napari_vidrecon.errors",
     "GivenMovie": "napari_vidrecon.sessions.stimuli.stimulus",
     "MaskError": "napari_vidrecon.errors",
-    "NeuronSet": "napari_vidrecon.reconstruction.neurons",
+    "NeuronSet": "napari_vidrecon.reconstruction.targets",
     "Recipe": "napari_vidrecon.reconstruction.recipe",
     "RunInputs": "napari_vidrecon.reconstruction.inputs",
     "Reconstruction": "napari_vidrecon.reconstruction.results",
@@ -97,7 +97,7 @@ _HOME = {
     "map_receptive_fields": "napari_vidrecon.analysis.receptive_field_mapping",
     "mouse_that_saw": "napari_vidrecon.reconstruction.several_mice",
     "open_session": "napari_vidrecon.sessions.session",
-    "perceptual_hash": "napari_vidrecon.sessions.folds",
+    "perceptual_hash": "napari_vidrecon.sessions.trial",
     "plan_run": "napari_vidrecon.reconstruction.run",
     "reconstruct": "napari_vidrecon.reconstruction.runner",
     "repeats_of": "napari_vidrecon.sessions.repeats",

@@ -14,7 +14,7 @@ from napari_vidrecon.reconstruction.composition import CHOICES, OutsidePrior
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe
 from napari_vidrecon.reconstruction.mask_fitting import MaskRecipe
-from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.settings import Settings, finite_number, listed, whole_number
 
 PARTS = tuple(part for parts in CHOICES.values() for part in parts if part is not OutsidePrior)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_vidrecon.errors import SessionError
-from napari_vidrecon.sessions.folds import hash_distance
 from napari_vidrecon.sessions.session import LABELLED_TIERS, Session
+from napari_vidrecon.sessions.trial import hash_distance
 from napari_vidrecon.sessions.trial_files import open_array
 
 TRAINING_TIER = LABELLED_TIERS[0]

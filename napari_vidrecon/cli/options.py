@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from pydantic import BaseModel
 
-    from napari_vidrecon.reconstruction.neurons import NeuronSet
+    from napari_vidrecon.reconstruction.targets import NeuronSet
     from napari_vidrecon.sessions.screen import ScreenGeometry
     from napari_vidrecon.settings import Settings
 
@@ -223,7 +223,7 @@ def choose_neurons(neurons: int, ablate: float, seed: int, file: Path | None) ->
     """
     import numpy as np
 
-    from napari_vidrecon.reconstruction.neurons import NeuronSet
+    from napari_vidrecon.reconstruction.targets import NeuronSet
     from napari_vidrecon.storage import read_array
 
     if file is None:

@@ -283,7 +283,7 @@ def push(
     """
     from napari_vidrecon.cli import inputs, report
     from napari_vidrecon.encoders.checkpoints import file_hash, read_encoder_file
-    from napari_vidrecon.encoders.model_card import CARD_FILE, WEIGHTS_FILE, model_card
+    from napari_vidrecon.encoders.identity import CARD_FILE, WEIGHTS_FILE, model_card
     from napari_vidrecon.errors import StorageError
     from napari_vidrecon.sessions.downloading.catalogue import HUB_PREFIX, hub_file, terms_of
     from napari_vidrecon.storage import replacing_files

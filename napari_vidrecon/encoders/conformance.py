@@ -11,8 +11,8 @@ import torch
 
 from napari_vidrecon.encoders.answers import UnusableAnswer, predicted
 from napari_vidrecon.encoders.answers import check_finite as find_not_finite
+from napari_vidrecon.encoders.chunks import with_state
 from napari_vidrecon.encoders.encoder import INPUT_CHANNELS, Encoder, Movable, Traits
-from napari_vidrecon.encoders.state import with_state
 from napari_vidrecon.errors import VidreconError, one_line
 
 EXTRA_FRAMES = 3

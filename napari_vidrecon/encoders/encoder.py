@@ -288,7 +288,7 @@ class Traits:
     movies
         What the movies it was trained on are like; None: it does not tell.
     warm_up
-        Frames after which its state hardly tells where a clip began; it then has `continued` (`encoders/state.py`), and
+        Frames after which its state hardly tells where a clip began; it then has `continued` (see `Stateful`), and
         runs through whole clips. None: it has no state.
     """
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from napari_vidrecon.encoders.chunks import State
 from napari_vidrecon.encoders.encoder import Canvas, EncoderSpec
-from napari_vidrecon.encoders.state import State
 from napari_vidrecon.encoders.window_encoder import LARGEST_GREY_LEVEL, WindowEncoder
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError, one_line

@@ -10,11 +10,17 @@ from torch import nn
 
 from napari_vidrecon.encoders.answers import check_finite, keeps_direction, sums_to_a_number, why_another_gradient
 from napari_vidrecon.encoders.architecture import Architecture
-from napari_vidrecon.encoders.chunks import check_chunk, chunk_by_chunk, chunk_that_fits
+from napari_vidrecon.encoders.chunks import (
+    State,
+    activity_through,
+    check_chunk,
+    chunk_by_chunk,
+    chunk_that_fits,
+    with_state,
+)
 from napari_vidrecon.encoders.encoder import BEHAVIOR_CHANNELS, INPUT_CHANNELS, Encoder, EncoderSpec
 from napari_vidrecon.encoders.frozen import FrozenForm, form_of
 from napari_vidrecon.encoders.frozen.fused_block import FusedPasses, Tiling, kernels_at_hand
-from napari_vidrecon.encoders.state import State, activity_through, with_state
 from napari_vidrecon.errors import EncoderError
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
 from napari_vidrecon.settings import finite_number

@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from napari_vidrecon.encoders.answers import check_size
-from napari_vidrecon.encoders.chunks import chunk_by_chunk, chunk_that_fits
-from napari_vidrecon.encoders.state import Stateful, gradient_through, with_state
+from napari_vidrecon.encoders.chunks import Stateful, chunk_by_chunk, chunk_that_fits, gradient_through, with_state
 from napari_vidrecon.reconstruction.composition import Momentum, Spectral
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.neuron_weights import never_changes

@@ -18,9 +18,8 @@ from napari_vidrecon.errors import ConfigError, EncoderError, MaskError, Session
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
-from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
 from napari_vidrecon.reconstruction.several_mice import AnotherMouse
-from napari_vidrecon.reconstruction.targets import AVERAGED
+from napari_vidrecon.reconstruction.targets import AVERAGED, Ablation, NeuronSet
 from napari_vidrecon.sessions.repeats import same_clip
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.settings import shown

@@ -11,7 +11,7 @@ from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.inputs import encoder_list
-from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.settings import listed
 
 if TYPE_CHECKING:

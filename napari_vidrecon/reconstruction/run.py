@@ -33,7 +33,6 @@ from napari_vidrecon.reconstruction.inputs import (
     takes_inputs,
 )
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
 from napari_vidrecon.reconstruction.presentations import Presentation, presentation_to
 from napari_vidrecon.reconstruction.priors import prior_identity
 from napari_vidrecon.reconstruction.recipe import Recipe, content_hash, files_of, fingerprint
@@ -41,7 +40,7 @@ from napari_vidrecon.reconstruction.reconstructor import Reconstructor, StepInfo
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.several_mice import AnotherMouse, union_mask
 from napari_vidrecon.reconstruction.spectral_prior import about_movies
-from napari_vidrecon.reconstruction.targets import AVERAGED, Target, build_target
+from napari_vidrecon.reconstruction.targets import AVERAGED, Ablation, NeuronSet, Target, build_target
 from napari_vidrecon.reconstruction.tracking import Tracker
 from napari_vidrecon.reconstruction.update import Draw
 from napari_vidrecon.reconstruction.video_ensemble import VideoEnsemble

@@ -17,10 +17,10 @@ from napari_vidrecon.errors import MaskError, RunError, StorageError, one_line
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.flat_names import spoken_in
 from napari_vidrecon.reconstruction.masks import FULL_SCREEN, AlphaMask
-from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.provenance import Provenance
 from napari_vidrecon.reconstruction.quoting import literal, shell_word, windows_word
 from napari_vidrecon.reconstruction.recipe import WHOLE_TRIAL, MouseRecipe, Recipe
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.storage import read_description, replacing_file, write_array
 from napari_vidrecon.version import __version__
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from napari_vidrecon.errors import SessionError, one_line
 from napari_vidrecon.sessions import trial_files
-from napari_vidrecon.sessions.folds import FOLDS, fold_of, perceptual_hash
 from napari_vidrecon.sessions.metadata import (
     folder_fingerprint,
     read_coordinates,
@@ -23,7 +22,15 @@ from napari_vidrecon.sessions.metadata import (
 )
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session_statistics import MovieStatistics, SessionStatistics
-from napari_vidrecon.sessions.trial import NO_MOVIE_LEVEL, SPONTANEOUS_TIER, ClipSource, Trial
+from napari_vidrecon.sessions.trial import (
+    FOLDS,
+    NO_MOVIE_LEVEL,
+    SPONTANEOUS_TIER,
+    ClipSource,
+    Trial,
+    fold_of,
+    perceptual_hash,
+)
 from napari_vidrecon.sessions.trial_files import STREAMS, clip_length, open_array
 from napari_vidrecon.storage import check_inside, reading
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.targets import NeuronSet
 
 
 class RunState(StrEnum):

@@ -15,7 +15,6 @@ from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
-from napari_vidrecon.reconstruction.neurons import Ablation, NeuronSet
 from napari_vidrecon.reconstruction.recipe import (
     MADE_FROM,
     MouseRecipe,
@@ -28,6 +27,7 @@ from napari_vidrecon.reconstruction.recipe import (
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Ensemble
 from napari_vidrecon.reconstruction.several_mice import union_mask
+from napari_vidrecon.reconstruction.targets import Ablation, NeuronSet
 from napari_vidrecon.viewer.choices import ActivityMode, Edit, EditStack, ErrorMode, Layout, RasterOrder, RunState
 from napari_vidrecon.viewer.record import Course, RunRecord, Stage, counterpart_of, with_more_neurons
 

@@ -13,9 +13,9 @@ import numpy as np
 from napari_vidrecon.errors import RunError, VidreconError
 from napari_vidrecon.reconstruction.decoder import Decoder, is_decoder
 from napari_vidrecon.reconstruction.masks import FEWEST_PIXELS, AlphaMask
-from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.recipe import Recipe
 from napari_vidrecon.reconstruction.results import Reconstruction
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
 from napari_vidrecon.sessions.session import Session, open_session
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL, GivenMovie, stimulus_trial

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from qtpy.QtWidgets import QHBoxLayout, QMainWindow, QToolBar, QWidget
 
-from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.sessions.sample import find_sample
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.choices import Layout, RunState

@@ -9,9 +9,9 @@ import torch
 import napari_vidrecon as vr
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import PRESETS
-from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.run import plan_run
 from napari_vidrecon.reconstruction.schedule import RandomOffsetSchedule
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.reconstruction.update import Disturbance, Draw
 
 

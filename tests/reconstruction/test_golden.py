@@ -12,9 +12,9 @@ from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.gradients import sub_batch_gradients
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.runner import reconstruct
 from napari_vidrecon.reconstruction.schedule import SlidingSchedule
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.sessions.session import open_session
 
 STEPS = 41

@@ -7,8 +7,8 @@ import pytest
 
 import napari_vidrecon as vr
 from napari_vidrecon.reconstruction.neuron_weights import noise_weights
-from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.run import plan_run
+from napari_vidrecon.reconstruction.targets import NeuronSet
 
 OWN = vr.ReconstructionConfig.preset("best")
 ALIKE = OWN.changed(neuron_noise="alike")

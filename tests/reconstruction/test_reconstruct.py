@@ -11,9 +11,9 @@ import torch
 
 import napari_vidrecon as vr
 from napari_vidrecon.errors import ConfigError, EncoderError, MaskError, RunError
-from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.run import plan_run
 from napari_vidrecon.reconstruction.runner import Mailbox, Runner
+from napari_vidrecon.reconstruction.targets import NeuronSet
 
 
 def test_the_inputs_of_a_run_are_spelled_once_and_shown_wherever_they_are_taken():

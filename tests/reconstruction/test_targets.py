@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from napari_vidrecon.errors import ConfigError, SessionError
-from napari_vidrecon.reconstruction.neurons import NeuronSet
-from napari_vidrecon.reconstruction.targets import Target, build_target
+from napari_vidrecon.reconstruction.targets import NeuronSet, Target, build_target
 from napari_vidrecon.sessions.session import open_session
 
 

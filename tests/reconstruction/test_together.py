@@ -10,8 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import napari_vidrecon as vr
 from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.errors import ConfigError
-from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.run import plan_run
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.reconstruction.together import drive_together, step_together
 
 LARGEST_DIFFERENCE = 0.02

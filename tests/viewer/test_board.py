@@ -18,10 +18,10 @@ from napari_vidrecon.analysis.error_maps import lost_map
 from napari_vidrecon.analysis.postprocess import Outside, Presentation, ShowAs, smooth
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.reconstructor import StepInfo
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.runner import Snapshot
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.arranging import arranged

@@ -13,7 +13,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 import napari_vidrecon as vr
-from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.viewer.background import Counted
 from napari_vidrecon.viewer.controller import LONGEST_REST_SECONDS, RedrawBudget, RunController
 from napari_vidrecon.viewer.fits import MaskFitController

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import QFileDialog
 
 import napari_vidrecon as vr
 from napari_vidrecon.errors import ConfigError, RunError, StorageError
-from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.scripts import (
     Script,
     command_text,
@@ -22,6 +21,7 @@ from napari_vidrecon.reconstruction.scripts import (
     script_of_plan,
     script_of_run,
 )
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
 from napari_vidrecon.viewer.opening import companions, open_path, open_run, take_over_settings

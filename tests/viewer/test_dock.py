@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.viewer.main_widget import ADVANCED, FIELDS, PROGRESS, VIEW, ReconstructionWidget
 from napari_vidrecon.viewer.main_window import main_window_of
 from napari_vidrecon.viewer.model import ReconstructionModel

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QPushButton
 
 import napari_vidrecon as vr
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.viewer.contributions.files import get_reader, read_run
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.faults import FaultHook, Faults, in_one_line

@@ -26,11 +26,11 @@ from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.reconstruction.config import PRESETS, ReconstructionConfig
 from napari_vidrecon.reconstruction.flat_names import FLAT_NAMES
 from napari_vidrecon.reconstruction.history import History
-from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.recipe import Recipe, most_telling
 from napari_vidrecon.reconstruction.reconstructor import StepInfo
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.runner import Snapshot
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 from napari_vidrecon.viewer.board.colormaps import MICE_COLOURS

@@ -17,7 +17,6 @@ import napari_vidrecon as vr
 from napari_vidrecon.errors import RunError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.recipe import Recipe
 from napari_vidrecon.reconstruction.scripts import (
     MASK_SUFFIX,
@@ -29,6 +28,7 @@ from napari_vidrecon.reconstruction.scripts import (
     script_of_plan,
     script_of_run,
 )
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
 from napari_vidrecon.viewer.opening import open_run
 from napari_vidrecon.viewer.panels.export_panel import ExportPanel

@@ -13,7 +13,7 @@ from napari_vidrecon.encoders.training.trainer import TRAINING_TIER
 from napari_vidrecon.encoders.training.training_run import VALIDATION_TIER
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.errors import ConfigError, EncoderError, SessionError
-from napari_vidrecon.sessions.folds import FOLDS
+from napari_vidrecon.sessions.trial import FOLDS
 from napari_vidrecon.settings import shown, whole_number
 
 if TYPE_CHECKING:

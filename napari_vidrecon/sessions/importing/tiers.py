@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_vidrecon.errors import SessionError
-from napari_vidrecon.sessions.folds import fold_of, hashed_frames, perceptual_hash
 from napari_vidrecon.sessions.importing.recording import ImportReport
 from napari_vidrecon.sessions.importing.resampling import ScreenResampler
+from napari_vidrecon.sessions.trial import fold_of, hashed_frames, perceptual_hash
 from napari_vidrecon.sessions.validation import KNOWN_TIERS
 
 TEST_TIER, VALIDATION_TIER, TRAINING_TIER = "live_test_main", "oracle", "train"

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.postprocess import apply_mask
-from napari_vidrecon.reconstruction.neurons import Ablation
+from napari_vidrecon.reconstruction.targets import Ablation
 from napari_vidrecon.studies.runs.measuring import (
     cropped,
     evaluation_mask,

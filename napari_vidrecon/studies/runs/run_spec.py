@@ -14,11 +14,11 @@ import numpy as np
 from napari_vidrecon.errors import RunError, SessionError, StorageError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.inputs import RunChoices, RunInputs, choices_of
-from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.priors import prior_identity
 from napari_vidrecon.reconstruction.results import SUFFIX, Reconstruction
 from napari_vidrecon.reconstruction.run import Run
 from napari_vidrecon.reconstruction.runner import Runner
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.stimuli.stimulus import Stimulus, stimulus_trial
 from napari_vidrecon.sessions.trial import Trial

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.viewer import opening
 from napari_vidrecon.viewer.board.explained import named
 from napari_vidrecon.viewer.choices import Layout

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
-from napari_vidrecon.reconstruction.neurons import NeuronSet
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.model import ReconstructionModel

@@ -13,14 +13,13 @@ import numpy as np
 from napari_vidrecon import metrics
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.reconstruction.neurons import NeuronSet
 from napari_vidrecon.reconstruction.recipe import Recipe
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Run, plan_recipe
 from napari_vidrecon.reconstruction.run_folder import at_work_on
 from napari_vidrecon.reconstruction.runner import Mailbox, Runner
 from napari_vidrecon.reconstruction.several_mice import AnotherMouse, open_mouse
-from napari_vidrecon.reconstruction.targets import build_target
+from napari_vidrecon.reconstruction.targets import NeuronSet, build_target
 from napari_vidrecon.sessions.repeats import repeats_of
 from napari_vidrecon.viewer.runs.jobs import Job
 

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_vidrecon.errors import SessionError
-from napari_vidrecon.sessions.folds import (
+from napari_vidrecon.sessions.session import Session, open_session
+from napari_vidrecon.sessions.trial import (
     fold_of,
     frame_hash,
     hash_distance,
     hashed_frames,
     perceptual_hash,
 )
-from napari_vidrecon.sessions.session import Session, open_session
 
 DC_BIT = 1 << 63
 
