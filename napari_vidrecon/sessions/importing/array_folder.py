@@ -22,11 +22,14 @@ from napari_vidrecon.sessions.importing.stimuli import (
     open_pixels,
     stimulus_movie,
 )
+from napari_vidrecon.sessions.importing.text_tables import TextTable, split_table
 from napari_vidrecon.storage import check_inside, read_array, reading
 from napari_vidrecon.storage.impostors import is_companion
 
 MOST_CLIPS = 100_000
-LONGEST_NAME = 1000
+LONGEST_NAME, LONGEST_LISTED = 1000, 200
+READ_AS_TEXT = ("coordinates", "tiers", "labels of the units")
+"""Uses of tables whose columns have names of their own."""
 
 
 def movies_at(
@@ -176,7 +179,7 @@ def recorded_place(folder: Path, name: str) -> Path:
 
 
 def recorded_array(folder: Path, name: str, *, memory_map: bool = False) -> np.ndarray:
-    """An array file of a recording, or a variable of a MAT file: numbers or text.
+    """An array file of a recording, a variable of a MAT file, or columns of a table: numbers or text.
 
     Parameters
     ----------
@@ -201,6 +204,9 @@ def recorded_array(folder: Path, name: str, *, memory_map: bool = False) -> np.n
     if matlab:
         file, variable = matlab
         return read_matlab(recorded_file(folder, file), variable, Path(file).stem)
+    table = split_table(name)
+    if table:
+        return TextTable(recorded_file(folder, table[0])).array(table[1])
     return read_array(recorded_file(folder, name), memory_map=memory_map)
 
 
@@ -355,6 +361,8 @@ def _of_file(folder: Path, file: Path, known: Known) -> list[Column]:
         uses_in = {name: known.get(f"{file.name}:{name}", (NOT_USED, None, None)) for name in found}
         return [Column.of(one_line(f"{file.name}:{name}"), found[name], role, _rate(folder, clock, hz))
                 for name, (role, clock, hz) in uses_in.items()]  # fmt: skip
+    if split_table(file.name):
+        return _of_table(folder, file, known)
     if split_name(file.name):
         return [Column.of(file.name, recorded_array(folder, file.name), use, _rate(folder, times, rate_hz))]
     if file.suffix.lower() not in MOVIE_SUFFIXES:
@@ -363,6 +371,20 @@ def _of_file(folder: Path, file: Path, known: Known) -> list[Column]:
         return [Column.unreadable(one_line(file.name), f"{NOT_USED}: a link that leaves the folder")]
     array = open_pixels(file)
     return [Column.of(one_line(file.name), array, use, _rate(folder, times, rate_hz))]
+
+
+def _of_table(folder: Path, file: Path, known: Known) -> list[Column]:
+    """The columns of a table that are used; where none is, the names of all."""
+    parts = [name for name, (use, _, _) in known.items() if (split_table(name) or "")[:1] == (file.name,)
+             and use not in READ_AS_TEXT]  # fmt: skip
+    if parts:
+        return [Column.of(one_line(name), recorded_array(folder, name), known[name][0], _rate(folder, *known[name][1:]))
+                for name in parts]  # fmt: skip
+    use = known.get(file.name, (NOT_USED, None, None))[0]
+    inside = file.resolve().is_relative_to(folder.resolve())
+    names = [name for name in TextTable(file).names if name] if use == NOT_USED and inside else []
+    told = f": columns {one_line(', '.join(names), LONGEST_LISTED)}" if names else ""
+    return [Column.unreadable(one_line(file.name), use + told)]
 
 
 def _rate(folder: Path, times: str | None, rate_hz: float | None) -> float | None:

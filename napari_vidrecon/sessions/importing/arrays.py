@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,35 +10,35 @@ import numpy as np
 
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.sessions.importing.array_folder import (
-    movies_at,
     preview,
     recorded_array,
     recorded_numbers,
-    recorded_place,
     recorded_vector,
     require_folder,
     whole_numbers,
 )
-from napari_vidrecon.sessions.importing.clocks import ClockMap, fitting_times, regular_times, require_rate
+from napari_vidrecon.sessions.importing.array_stimulus import ArrayStimulus
+from napari_vidrecon.sessions.importing.clocks import (
+    MOST_TRIMMED,
+    ClockMap,
+    fitting_times,
+    regular_times,
+    require_rate,
+)
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import ActivityPart, Description, SignalPart, read_description
 from napari_vidrecon.sessions.importing.matlab_files import split_name
 from napari_vidrecon.sessions.importing.recording import (
     ImportReport,
-    Presentation,
     Recording,
     Signal,
-    require_ascending,
     single_precision,
 )
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings, Reader
 from napari_vidrecon.sessions.importing.spikes import UNIT_NOTE, Spikes, trains_of
-from napari_vidrecon.sessions.importing.stimuli import FilmPixels, StimulusMovie
 from napari_vidrecon.sessions.importing.tables import fitting_rows, positions_table, recorded_text
-from napari_vidrecon.sessions.importing.trials import presentations_from_stream
+from napari_vidrecon.sessions.importing.text_tables import split_table
 from napari_vidrecon.storage import reading
-
-MOST_FRAMES_SHOWN = 10_000_000
 
 
 class ArrayFolder(Reader):
@@ -130,18 +129,6 @@ def _is_turned(folder: Path, part: ActivityPart, shape: tuple[int, ...]) -> bool
     return recorded_array(folder, part.times).size == shape[0]
 
 
-def _other_axes(movies: list[StimulusMovie], times: np.ndarray) -> str:
-    """A remedy where another axis of the only movie has as many entries as there are times."""
-    if len(movies) == 1 and times.size in movies[0].size_px:
-        order = "hwt" if times.size == movies[0].size_px[1] else "htw"
-        return f'if its last axes are frames, say axes = "{order}" (--axes {order}); '
-    return ""
-
-
-def _own_times(movie: StimulusMovie) -> bool:
-    return isinstance(movie.pixels, FilmPixels)
-
-
 class ArrayReader:
     """Everything around the activity: clocks, movies, behaviour, positions; shared with other kinds of activity.
 
@@ -205,18 +192,19 @@ class ArrayReader:
         """
         told, self._regions = self.description, regions
         neurons = len(values.values if isinstance(values, Signal) else values)
-        movies, presentations = self._stimulus()
+        stimulus = ArrayStimulus(self.folder, told.stimulus, self.settings, self.report)
+        movies, presentations, rows = stimulus.read()
         return Recording(
             name=told.name or self.folder.resolve().name,
             activity=values if isinstance(values, Signal) else self._activity(values, source, planes, plane_count),
-            movies=movies,
-            presentations=presentations,
+            movies=tuple(movies),
+            presentations=tuple(replace(shown, times=self._on_activity_clock(shown.times)) for shown in presentations),
             running=self._behavior("running", told.running, 1),
             pupil_size=self._behavior("pupil size", told.pupil_size, 1),
             pupil_center=self._behavior("pupil centre", told.pupil_center, 2),
             coordinates=self._coordinates(neurons, chosen) if told.coordinates else positions,
             neuron_ids=self._neuron_ids(neurons, chosen),
-            tiers=self._tiers(),
+            tiers=self._tiers(rows),
             simulated=told.simulated,
             report=self.report,
         )
@@ -225,7 +213,8 @@ class ArrayReader:
         part = self.description.activity
         if values.shape[1] < 2:
             raise SessionError(f"{self.folder / source}: expected several samples, found {values.shape[1]}")
-        times, kept = self._times(part, values.shape[1], "activity")
+        times, kept = self._times(part, values.shape[1], "activity", max(part.planes, plane_count))
+        planes, plane_count = self._planes(part, len(values), planes, plane_count)
         if part.sample_time == "start":
             times = times + float(np.median(np.diff(times))) / plane_count / 2
             text = "its times say when a sample starts; half a sample was added (sample_time)"
@@ -237,7 +226,26 @@ class ArrayReader:
             self.report.add("assumed", "activity", text)
         return Signal(single_precision(values[:, :kept]), times, str(self.folder / source), delays)
 
-    def _times(self, part: SignalPart, samples: int, about: str) -> tuple[np.ndarray, int]:
+    def _planes(
+        self, part: ActivityPart, neurons: int, planes: np.ndarray | None, count: int
+    ) -> tuple[np.ndarray | None, int]:
+        """The plane of each neuron and the number of planes, as they are known or as the description says."""
+        if part.plane is None or planes is not None:
+            return planes, max(part.planes, count)
+        file = self.folder / part.plane
+        found = whole_numbers(recorded_array(self.folder, part.plane))
+        if (
+            found.shape != (neurons,)
+            or found.dtype.kind not in "iu"
+            or not 0 <= found.min() <= found.max() < part.planes
+        ):
+            raise SessionError(
+                f"{file}: expected the plane of each of {neurons} neurons, from 0 to {part.planes - 1}, found "
+                f"{found.dtype} of shape {found.shape}; say planes = how many there are, and count from 0"
+            )
+        return found, part.planes
+
+    def _times(self, part: SignalPart, samples: int, about: str, planes: int = 1) -> tuple[np.ndarray, int]:
         if part.times is None:
             if part.rate_hz is None:
                 raise SessionError(
@@ -249,6 +257,11 @@ class ArrayReader:
             return regular_times(samples, part.rate_hz, part.start_s), samples
         source = str(self.folder / part.times)
         times = recorded_vector(self.folder, part.times, "times in seconds")
+        if part.ticks_hz != 1.0:
+            times = times.astype(float) / part.ticks_hz
+        if planes > 1 and abs(times.size - planes * samples) <= planes * MOST_TRIMMED < times.size - samples:
+            times = times[: times.size // planes * planes : planes]
+            self.report.add("assumed", about, f"one time for each of {planes} planes: those of the first are taken")
         fitted, kept = fitting_times(times, samples, source, trim=self.settings.trim, report=self.report, about=about)
         if part.rate_hz is not None:
             require_rate(fitted, part.rate_hz, self.settings.clock_tolerance_s, source)
@@ -271,112 +284,6 @@ class ArrayReader:
             )
         times, kept = self._times(part, values.shape[1], about)
         return Signal(single_precision(values[:, :kept]), self._on_activity_clock(times), str(file))
-
-    def _stimulus(self) -> tuple[tuple[StimulusMovie, ...], tuple[Presentation, ...]]:
-        part = self.description.stimulus
-        place = self.folder / part.file
-        axes, levels = part.axes or self.settings.axes, part.levels or self.settings.levels
-        movies = movies_at(recorded_place(self.folder, part.file), axes, levels, self.folder)
-        for movie in movies:
-            if len(movie) < 2:
-                raise SessionError(
-                    f"{movie.name}: expected a movie of several frames, found one; repeat a still picture in each frame"
-                )
-        order = self._order(len(movies))
-        shown = sum(len(movies[movie]) for movie in order.tolist())
-        if shown > MOST_FRAMES_SHOWN:
-            raise SessionError(
-                f"{place}: expected at most {MOST_FRAMES_SHOWN:,} frames shown in all, found {shown:,}; "
-                "check `order`, and the axes of the movies"
-            )
-        if part.times is not None:
-            presentations = self._by_times(movies, order, self.folder / part.times)
-        elif part.onsets is not None and (part.rate_hz is not None or all(map(_own_times, movies))):
-            onsets = recorded_vector(self.folder, part.onsets, "times in seconds")
-            require_ascending(onsets, str(self.folder / part.onsets))
-            if onsets.size != order.size:
-                raise SessionError(
-                    f"{self.folder / part.onsets}: expected {order.size} onsets, one a presentation, "
-                    f"found {onsets.size}; say in `order` which movie each presentation shows"
-                )
-            presentations = [
-                Presentation(movie, np.arange(len(movies[movie])), onset + self._after_onset(movies[movie]))
-                for movie, onset in zip(order.tolist(), onsets.astype(float), strict=True)
-            ]
-        else:
-            raise SessionError(
-                f"{self.folder}: expected the times at which frames appeared, found none; add stimulus_times.npy, "
-                "or give onsets and rate_hz in recording.toml, onsets alone for films"
-            )
-        self._require_one_after_another(presentations)
-        return tuple(movies), tuple(
-            Presentation(shown.movie, shown.frames, self._on_activity_clock(shown.times)) for shown in presentations
-        )
-
-    def _after_onset(self, movie: StimulusMovie) -> np.ndarray:
-        """When the frames of a movie appeared after its onset, s."""
-        rate_hz = self.description.stimulus.rate_hz
-        pixels = movie.pixels
-        if isinstance(pixels, FilmPixels) and (rate_hz is None or not pixels.steady):
-            text = "each frame at its own time in the film, from each onset on"
-            self.report.add("assumed", "stimulus", text if pixels.steady else f"{text}: its rate varies")
-            return pixels.times_s - pixels.times_s[0]
-        assert rate_hz is not None
-        self.report.add("assumed", "stimulus", f"a steady {rate_hz:g} Hz from each onset on, as described")
-        return np.arange(len(movie)) / rate_hz
-
-    def _order(self, movies: int) -> np.ndarray:
-        part = self.description.stimulus
-        if part.order is None:
-            return np.arange(movies)
-        file = self.folder / part.order
-        order = whole_numbers(recorded_array(self.folder, part.order))
-        if order.ndim != 1 or order.dtype.kind not in "iu" or order.size == 0:
-            raise SessionError(f"{file}: expected whole numbers, one a presentation, found {order.dtype}")
-        if order.min() == 1 and order.max() == movies:
-            self.report.add("assumed", "stimulus", f"{part.order} counts from 1, as MATLAB does")
-            order = order - 1
-        if order.min() < 0 or order.max() >= movies:
-            raise SessionError(
-                f"{file}: expected movies from 0 to {movies - 1}, found {order.min()} to {order.max()}; count from 0"
-            )
-        return order
-
-    def _by_times(self, movies: list[StimulusMovie], order: np.ndarray, file: Path) -> list[Presentation]:
-        part = self.description.stimulus
-        times = recorded_numbers(self.folder, str(part.times), "times in seconds")
-        lengths = [len(movies[movie]) for movie in order.tolist()]
-        if times.size != sum(lengths) or times.ndim > 2:
-            raise SessionError(
-                f"{file}: expected {sum(lengths)} times, one for each frame shown in {len(lengths)} presentations, "
-                f"found {times.size}; {_other_axes(movies, times)}the movies and their times must belong together"
-            )
-        if (
-            times.ndim == 2
-            and len(set(lengths)) == 1
-            and times.shape == (lengths[0], len(lengths)) != times.shape[::-1]
-        ):
-            times = times.T
-        times = times.astype(float).ravel()
-        require_ascending(times, str(file))
-        if part.rate_hz is not None:
-            require_rate(times, part.rate_hz, self.settings.clock_tolerance_s, str(file))
-        if len(lengths) == 1:
-            return presentations_from_stream(np.arange(lengths[0]), times, int(order[0]), self.report)
-        ends = np.cumsum(lengths)[:-1]
-        return [
-            Presentation(movie, np.arange(len(when)), when)
-            for movie, when in zip(order.tolist(), np.split(times, ends), strict=True)
-        ]
-
-    def _require_one_after_another(self, presentations: list[Presentation]) -> None:
-        for number, (before, after) in enumerate(itertools.pairwise(presentations), start=1):
-            if after.times[0] < before.edges_s[-1] - 0.5 * before.period_s:
-                raise SessionError(
-                    f"{self.folder}: expected one presentation after another, found number {number} to begin at "
-                    f"{after.times[0]:.3f} s, before the one before it ends at {before.edges_s[-1]:.3f} s; "
-                    "check onsets and rate_hz"
-                )
 
     def _coordinates(self, neurons: int, chosen: np.ndarray | None) -> np.ndarray | None:
         told = self.description
@@ -408,15 +315,18 @@ class ArrayReader:
             raise SessionError(f"{file}: expected a different whole number for every neuron, found {ids.dtype}")
         return fitting_rows(ids, neurons, chosen, self._regions, file)
 
-    def _tiers(self) -> tuple[str, ...] | None:
+    def _tiers(self, rows: np.ndarray | None) -> tuple[str, ...] | None:
         if self.description.tiers is None:
             return None
-        file = self.folder / self.description.tiers
-        if file.suffix == ".npy" or split_name(file.name):
-            words = np.ravel(recorded_array(self.folder, self.description.tiers))
+        name = self.description.tiers
+        file = self.folder / name
+        table = split_table(name)
+        if file.suffix == ".npy" or split_name(file.name) or (table and table[1]):
+            words = np.ravel(recorded_array(self.folder, name))
+            words = words[rows] if rows is not None and rows.shape == words.shape else words
             # MATLAB's and Python 2's letters are bytes.
             words = words.astype("U") if words.dtype.kind == "S" else words
             if words.ndim != 1 or words.dtype.kind != "U":
                 raise SessionError(f"{file}: expected one word a presentation, found {words.dtype} of {words.shape}")
             return tuple(str(word) for word in words)
-        return tuple(recorded_text(self.folder, self.description.tiers).split())
+        return tuple(recorded_text(self.folder, name).split())

@@ -20,11 +20,13 @@ LARGEST_DESCRIPTION_BYTES = 1 << 16
 MOST_POINTS_A_LINE = 50
 MOST_BRACKETS = 500
 """tomllib takes time and memory with the square of the parts of a key, and the stack with the depth of brackets."""
-HIGHEST_RATE_HZ = 1e6
+HIGHEST_RATE_HZ, MOST_TICKS_HZ = 1e6, 1e9
+MOST_PLANES = 1000
 LATEST_START_S = 1e11
 
 Name = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Rate = Annotated[float, Field(gt=0, le=HIGHEST_RATE_HZ)]
+Ticks = Annotated[float, Field(gt=0, le=MOST_TICKS_HZ)]
 
 
 class _Part(BaseModel):
@@ -44,10 +46,13 @@ class SignalPart(_Part):
         Samples a second.
     start_s
         Time of the first sample, s.
+    ticks_hz
+        How many of what `times` counts make a second: 1000 for milliseconds, 30000 for samples at 30 kHz.
     """
 
     file: Name = ""
     times: Name | None = None
+    ticks_hz: Ticks = 1.0
     rate_hz: Rate | None = None
     start_s: float = Field(default=0.0, ge=-LATEST_START_S, le=LATEST_START_S)
 
@@ -63,9 +68,16 @@ class ActivityPart(SignalPart):
         Array of the unit of each spike, where `file` holds times of single spikes, s.
     axes
         Order of the axes; None for (neurons, time), or as the number of times tells.
+    planes
+        How many planes were recorded one after the other, those thrown away (flyback) included; `times` may hold one
+        a plane then.
+    plane
+        Array of the plane of each neuron, from 0.
     """
 
     clusters: Name | None = None
+    planes: int = Field(default=1, ge=1, le=MOST_PLANES)
+    plane: Name | None = None
     sample_time: Literal["start", "middle"] = "start"
     axes: Literal["neurons,time", "time,neurons"] | None = None
 
@@ -88,7 +100,11 @@ class StimulusPart(_Part):
     rate_hz
         Frames a second; with `times` it is checked against them.
     order
-        Which movie each presentation shows, from 0; default: each once, in order.
+        Which movie each presentation shows, from 0, or the names of their files; default: each once, in order.
+    order_starts
+        What the first movie is called in `order`, 0 or 1; None to tell it by the numbers.
+    ticks_hz
+        How many of what `times` and `onsets` count make a second: 1000 for milliseconds.
     """
 
     file: Name
@@ -98,6 +114,8 @@ class StimulusPart(_Part):
     onsets: Name | None = None
     rate_hz: Rate | None = None
     order: Name | None = None
+    order_starts: Literal[0, 1] | None = None
+    ticks_hz: Ticks = 1.0
 
 
 class ClockPart(_Part):
@@ -215,7 +233,7 @@ def _by_name(folder: Path, activity_file: str) -> dict[str, Any]:
     variables = _matlab_variables(folder)
 
     def there(stem: str, *suffixes: str) -> str | None:
-        names = (f"{stem}{suffix}" for suffix in suffixes or (".npy", ".mat"))
+        names = (f"{stem}{suffix}" for suffix in suffixes or (".npy", ".mat", ".csv"))
         return next((name for name in names if (folder / name).exists()), variables.get(stem))
 
     films = (".npy", ".mat", ".tif", ".tiff", ".mp4", ".avi", ".mov", ".mkv", "")

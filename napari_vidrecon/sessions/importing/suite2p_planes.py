@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from napari_vidrecon.errors import StorageError
-from napari_vidrecon.sessions.importing.description import Description
+from napari_vidrecon.sessions.importing.description import MOST_PLANES, Description
 from napari_vidrecon.sessions.importing.recording import ImportReport
 from napari_vidrecon.storage import check_inside
 from napari_vidrecon.storage.plain_arrays import read_objects
 
 PIXEL_SIZES = ("um_per_pixel", "umperpix", "umPerPix", "um_per_pix", "pixel_size_um", "micronsPerPixel", "pixel_size")
 """Entries of `ops.npy` that labs add for the size of a pixel, µm."""
-MOST_PLANES = 1000
 FASTEST_HZ = 1000.0
 SAME_RATE = 0.02
 

@@ -1,0 +1,232 @@
+"""Movies among plain arrays, and when each of their frames was shown."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+import numpy as np
+
+from napari_vidrecon.errors import SessionError, one_line
+from napari_vidrecon.sessions.importing.array_folder import (
+    movies_at,
+    recorded_array,
+    recorded_numbers,
+    recorded_place,
+    recorded_vector,
+    whole_numbers,
+)
+from napari_vidrecon.sessions.importing.clocks import require_rate
+from napari_vidrecon.sessions.importing.description import StimulusPart
+from napari_vidrecon.sessions.importing.matlab_files import split_name
+from napari_vidrecon.sessions.importing.recording import ImportReport, Presentation, require_ascending
+from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
+from napari_vidrecon.sessions.importing.stimuli import FilmPixels, StimulusMovie
+from napari_vidrecon.sessions.importing.text_tables import split_table
+from napari_vidrecon.sessions.importing.trials import presentations_from_stream
+
+MOST_FRAMES_SHOWN = 10_000_000
+OWN_RATE = 0.02
+"""A rate that is said may differ by this share from a film's own."""
+
+
+class ArrayStimulus:
+    """Reads the movies that a description names, and when they were shown.
+
+    Parameters
+    ----------
+    folder
+        Where the arrays lie.
+    part
+        What the description says of the stimulus.
+    settings
+        Choices of the import.
+    report
+        Takes notes.
+    """
+
+    def __init__(self, folder: Path, part: StimulusPart, settings: ImportSettings, report: ImportReport) -> None:
+        self.folder, self.part, self.settings, self.report = folder, part, settings, report
+
+    def read(self) -> tuple[list[StimulusMovie], list[Presentation], np.ndarray | None]:
+        """Movies, presentations on the clock of the stimulus, and which rows of a table they are.
+
+        Returns
+        -------
+        tuple[list[StimulusMovie], list[Presentation], np.ndarray | None]
+            The last is (rows,) bool, None where no row was left out.
+
+        Raises
+        ------
+        SessionError
+            Movies, their order and their times do not fit each other.
+        """
+        part = self.part
+        place = self.folder / part.file
+        axes, levels = part.axes or self.settings.axes, part.levels or self.settings.levels
+        movies = movies_at(recorded_place(self.folder, part.file), axes, levels, self.folder)
+        for movie in movies:
+            if len(movie) < 2:
+                raise SessionError(
+                    f"{movie.name}: expected a movie of several frames, found one; repeat a still picture in each frame"
+                )
+        onsets, rows = self._onsets() if part.times is None else (None, None)
+        order = self._order(movies, rows)
+        shown = sum(len(movies[movie]) for movie in order.tolist())
+        if shown > MOST_FRAMES_SHOWN:
+            raise SessionError(
+                f"{place}: expected at most {MOST_FRAMES_SHOWN:,} frames shown in all, found {shown:,}; "
+                "check `order`, and the axes of the movies"
+            )
+        if part.times is not None:
+            presentations = self._by_times(movies, order, self.folder / part.times)
+        elif onsets is not None and (part.rate_hz is not None or all(map(_own_times, movies))):
+            if onsets.size != order.size:
+                raise SessionError(
+                    f"{self.folder / str(part.onsets)}: expected {order.size} onsets, one a presentation, "
+                    f"found {onsets.size}; say in `order` which movie each presentation shows"
+                )
+            presentations = [
+                Presentation(movie, np.arange(len(movies[movie])), onset + self._after_onset(movies[movie]))
+                for movie, onset in zip(order.tolist(), onsets.astype(float), strict=True)
+            ]
+        else:
+            raise SessionError(
+                f"{self.folder}: expected the times at which frames appeared, found none; add stimulus_times.npy, "
+                "or give onsets and rate_hz in recording.toml, onsets alone for films"
+            )
+        self._require_one_after_another(presentations)
+        return movies, presentations, rows
+
+    def _onsets(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Onsets, s, and which rows of their table have one: others are instructions, or were never shown."""
+        if self.part.onsets is None:
+            return None, None
+        source = str(self.folder / self.part.onsets)
+        onsets = recorded_vector(self.folder, self.part.onsets, "times in seconds").astype(float) / self.part.ticks_hz
+        rows = None
+        if split_table(self.part.onsets) and np.isfinite(onsets).any() and not np.isfinite(onsets).all():
+            rows = np.isfinite(onsets)
+            text = f"{int((~rows).sum())} of {rows.size} rows without an onset: no presentations"
+            self.report.add("dropped", "stimulus", text)
+            onsets = onsets[rows]
+        require_ascending(onsets, source)
+        return onsets, rows
+
+    def _after_onset(self, movie: StimulusMovie) -> np.ndarray:
+        """When the frames of a movie appeared after its onset, s."""
+        rate_hz = self.part.rate_hz
+        pixels = movie.pixels
+        if isinstance(pixels, FilmPixels) and (rate_hz is None or not pixels.steady):
+            text = "each frame at its own time in the film, from each onset on"
+            self.report.add("assumed", "stimulus", text if pixels.steady else f"{text}: its rate varies")
+            return pixels.times_s - pixels.times_s[0]
+        assert rate_hz is not None
+        if isinstance(pixels, FilmPixels):
+            own_hz = 1.0 / float(np.median(np.diff(pixels.times_s)))
+            if abs(rate_hz / own_hz - 1.0) > OWN_RATE:
+                text = f"rate_hz is {rate_hz:g}, {rate_hz / own_hz:.4g} times the film's own {own_hz:.4g} Hz"
+                self.report.add("warning", "stimulus", f"{text}; leave it out to take those")
+        self.report.add("assumed", "stimulus", f"a steady {rate_hz:g} Hz from each onset on, as described")
+        return np.arange(len(movie)) / rate_hz
+
+    def _order(self, movies: list[StimulusMovie], rows: np.ndarray | None) -> np.ndarray:
+        part, last = self.part, len(movies) - 1
+        if part.order is None:
+            return np.arange(len(movies))
+        file = self.folder / part.order
+        found = np.atleast_1d(np.squeeze(recorded_array(self.folder, part.order)))
+        found = found[rows] if rows is not None and rows.shape == found.shape else found
+        if found.ndim == 1 and found.dtype.kind in "US":
+            return self._by_name(movies, found.astype("U"), str(file))
+        order = whole_numbers(found)
+        if order.ndim != 1 or order.dtype.kind not in "iu" or order.size == 0:
+            raise SessionError(
+                f"{file}: expected whole numbers or names of movies, one a presentation, found {order.dtype}"
+            )
+        starts = -1 if part.order_starts is None else part.order_starts
+        if starts < 0:
+            starts = int(order.min() >= 1 and (order.max() == len(movies) or bool(split_name(part.order))))
+            if starts:
+                self.report.add("assumed", "stimulus", f"{part.order} counts from 1, as MATLAB does")
+            elif order.min() > 0 and order.max() < len(movies):
+                text = f"{part.order} never shows movie 0, counted from 0; if it counts from 1, say order_starts = 1"
+                self.report.add("warning", "stimulus", text)
+        order = order - starts
+        if order.min() < 0 or order.max() > last:
+            raise SessionError(
+                f"{file}: expected movies from {starts} to {last + starts}, found {order.min() + starts} to "
+                f"{order.max() + starts}; count from {starts}"
+            )
+        return order
+
+    def _by_name(self, movies: list[StimulusMovie], words: np.ndarray, source: str) -> np.ndarray:
+        """Places of movies by the names of their files, with or without their folders and endings."""
+        places: dict[str, set[int]] = {}
+        for place, movie in enumerate(movies):
+            for name in (Path(movie.name).name, Path(movie.name).stem):
+                places.setdefault(name.lower(), set()).add(place)
+        wanted = [re.split(r"[/\\]", word.strip())[-1].lower() for word in words]
+        for word, name in zip(words, wanted, strict=True):
+            if len(places.get(name, ())) != 1:
+                known = one_line(", ".join(Path(movie.name).name for movie in movies), 200)
+                raise SessionError(
+                    f"{source}: expected names of the movies ({known}), found {one_line(repr(str(word)), 100)}; "
+                    "name each by its file, or by its place from 0"
+                )
+        self.report.add("read", "stimulus", "the order of the movies, by the names of their files")
+        return np.array([min(places[name]) for name in wanted])
+
+    def _by_times(self, movies: list[StimulusMovie], order: np.ndarray, file: Path) -> list[Presentation]:
+        part = self.part
+        times = recorded_numbers(self.folder, str(part.times), "times in seconds")
+        lengths = [len(movies[movie]) for movie in order.tolist()]
+        if times.size == len(lengths) and times.size != sum(lengths):
+            raise SessionError(
+                f"{file}: expected a time for each frame shown, found one for each of {len(lengths)} presentations; "
+                "if they are onsets, call them so: stimulus_onsets, or onsets in place of times in recording.toml"
+            )
+        if times.size != sum(lengths) or times.ndim > 2:
+            raise SessionError(
+                f"{file}: expected {sum(lengths)} times, one for each frame shown in {len(lengths)} presentations, "
+                f"found {times.size}; {_other_axes(movies, times)}the movies and their times must belong together"
+            )
+        if (
+            times.ndim == 2
+            and len(set(lengths)) == 1
+            and times.shape == (lengths[0], len(lengths)) != times.shape[::-1]
+        ):
+            times = times.T
+        times = times.astype(float).ravel() / part.ticks_hz
+        require_ascending(times, str(file))
+        if part.rate_hz is not None:
+            require_rate(times, part.rate_hz, self.settings.clock_tolerance_s, str(file))
+        if len(lengths) == 1:
+            return presentations_from_stream(np.arange(lengths[0]), times, int(order[0]), self.report)
+        ends = np.cumsum(lengths)[:-1]
+        return [
+            Presentation(movie, np.arange(len(when)), when)
+            for movie, when in zip(order.tolist(), np.split(times, ends), strict=True)
+        ]
+
+    def _require_one_after_another(self, presentations: list[Presentation]) -> None:
+        for number, (before, after) in enumerate(itertools.pairwise(presentations), start=1):
+            if after.times[0] < before.edges_s[-1] - 0.5 * before.period_s:
+                raise SessionError(
+                    f"{self.folder}: expected one presentation after another, found number {number} to begin at "
+                    f"{after.times[0]:.3f} s, before the one before it ends at {before.edges_s[-1]:.3f} s; "
+                    "check onsets and rate_hz"
+                )
+
+
+def _other_axes(movies: list[StimulusMovie], times: np.ndarray) -> str:
+    """A remedy where another axis of the only movie has as many entries as there are times."""
+    if len(movies) == 1 and times.size in movies[0].size_px:
+        order = "hwt" if times.size == movies[0].size_px[1] else "htw"
+        return f'if its last axes are frames, say axes = "{order}" (--axes {order}); '
+    return ""
+
+
+def _own_times(movie: StimulusMovie) -> bool:
+    return isinstance(movie.pixels, FilmPixels)

@@ -1,0 +1,134 @@
+"""Tables as text in place of arrays: PsychoPy's, DeepLabCut's and ScanImage's habits; the same values come in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from raw_recordings import RawMouse
+
+from napari_vidrecon.errors import SessionError
+from napari_vidrecon.sessions.importing.arrays import ArrayFolder
+from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
+from napari_vidrecon.sessions.importing.text_tables import TextTable
+
+TRACKED = """scorer,DLC_resnet50,DLC_resnet50,DLC_resnet50
+bodyparts,pupil,pupil,pupil
+coords,x,y,likelihood
+0,150.5,101.25,0.99
+1,12.0,640.0,0.03
+2,151.5,103.25,0.98
+"""
+
+
+def a_table(folder: Path, text: str) -> TextTable:
+    file = folder / "log.csv"
+    file.write_text(text, "utf-8")
+    return TextTable(file)
+
+
+def written(raw_mouse: RawMouse, folder: Path, description: str) -> Path:
+    """Plain arrays of a mouse, its films as single files, with a description."""
+    raw_mouse.write_arrays(folder)
+    clips = np.load(folder / "stimulus.npy")
+    for number, clip in enumerate(clips):
+        np.save(folder / f"nat_{number:02d}.npy", clip)
+    (folder / "films").mkdir()
+    for file in folder.glob("nat_*.npy"):
+        file.rename(folder / "films" / file.name)
+    (folder / "recording.toml").write_text(description, "utf-8")
+    return folder
+
+
+def test_a_point_that_deeplabcut_holds_for_unlikely_is_missing(tmp_path: Path) -> None:
+    table = a_table(tmp_path, TRACKED)
+    np.testing.assert_array_equal(table.array("pupil.x,pupil.y"), [[150.5, 101.25], [np.nan] * 2, [151.5, 103.25]])
+    assert table.array("pupil.likelihood").tolist() == [0.99, 0.03, 0.98]
+
+
+def test_dates_become_seconds_whatever_their_time_zone(tmp_path: Path) -> None:
+    text = "shown\n2026-11-29T10:00:00.250+01:00\n2026-11-29 09:00:01.5Z\n"
+    assert a_table(tmp_path, text).array("shown").tolist() == [1795942800.25, 1795942801.5]
+    with pytest.raises(SessionError, match=r"log.csv: expected dates with their time zone.*found 2026-11-29T10:00:00"):
+        a_table(tmp_path, "shown\n2026-11-29T10:00:00\n").array("shown")
+
+
+def test_an_index_that_pandas_wrote_is_no_channel(tmp_path: Path) -> None:
+    assert a_table(tmp_path, ",a,b\n0,5,7\n1,6,\n").array()[:, 0].tolist() == [5, 6]
+    assert a_table(tmp_path, "a;b\n1,5;2\n").array("a").tolist() == [1.5]
+    with pytest.raises(SessionError, match=r'found a, word; name it as "log.csv:COLUMN"'):
+        a_table(tmp_path, "a,word\n5,x\n").array()
+
+
+def test_a_log_of_psychopy_tells_when_which_film_was_shown(raw_mouse: RawMouse, tmp_path: Path) -> None:
+    expected = ArrayFolder(raw_mouse.write_arrays(tmp_path / "expected")).recording()
+    folder = written(
+        raw_mouse,
+        tmp_path / "lab",
+        '[activity]\nfile = "activity.npy"\ntimes = "frames.csv:time_ms"\nticks_hz = 1000\n[stimulus]\nfile = "films"\n'
+        'onsets = "log.csv:movie.started"\norder = "log.csv:film"\nrate_hz = 30\n',
+    )
+    times = np.load(folder / "activity_times.npy")
+    (folder / "frames.csv").write_text(
+        "frame,time_ms\n" + "".join(f"{n},{1000 * t!r}\n" for n, t in enumerate(times.tolist()))
+    )
+    rows = [f"stimuli\\nat_{shown.movie:02d}.npy,{float(shown.times[0])!r}" for shown in expected.presentations]
+    (folder / "log.csv").write_text("film,movie.started,\n,,press space\n" + "\n".join(f"{row}," for row in rows))
+    found = ArrayFolder(folder).recording()
+    assert [shown.movie for shown in found.presentations] == [shown.movie for shown in expected.presentations]
+    for one, other in zip(found.presentations, expected.presentations, strict=True):
+        np.testing.assert_allclose(one.times, other.times, atol=2e-3)
+    np.testing.assert_allclose(found.activity.times, expected.activity.times, atol=1e-9)
+    assert "1 of" in found.report.of_kind("dropped")[0].text
+    uses = {column.name: (column.use, column.rate_hz) for column in ArrayFolder(folder).columns()}
+    assert uses["log.csv:film"][0] == "order of the movies"
+    (folder / "log.csv").write_text("film,movie.started\nother.mp4,1.0\nother.mp4,2.0\n")
+    with pytest.raises(SessionError, match=r"log.csv:film: expected names of the movies \(nat_00.npy.*'other.mp4'"):
+        ArrayFolder(folder).recording()
+
+
+def test_one_time_a_plane_gives_each_plane_its_own_time(raw_mouse: RawMouse, tmp_path: Path) -> None:
+    folder = raw_mouse.write_arrays(tmp_path / "lab")
+    period = 0.2
+    neurons, samples = np.load(folder / "activity.npy").shape
+    frames = 3.0 + np.arange(4 * samples + 2) * period / 4
+    np.save(folder / "frames.npy", frames)
+    np.save(folder / "plane.npy", np.arange(neurons) % 3)
+    (folder / "recording.toml").write_text(
+        '[activity]\nfile = "activity.npy"\ntimes = "frames.npy"\nplanes = 4\nplane = "plane.npy"\n'
+        '[stimulus]\nfile = "stimulus.npy"\ntimes = "stimulus_times.npy"\n'
+    )
+    found = ArrayFolder(folder).recording().activity
+    np.testing.assert_allclose(found.times, frames[: 4 * samples : 4] + period / 8)
+    assert found.delays_s is not None
+    np.testing.assert_allclose(found.delays_s, np.arange(neurons) % 3 * period / 4)
+
+    folder = raw_mouse.write_suite2p(tmp_path / "suite2p")
+    plane = folder / "suite2p" / "plane0"
+    samples = np.load(plane / "spks.npy").shape[1]
+    np.save(plane / "ops.npy", np.array({"fs": 5.0, "nplanes": 4}, dtype=object), allow_pickle=True)
+    np.save(folder / "activity_times.npy", frames[: 4 * samples])
+    np.testing.assert_allclose(Suite2pFolder(folder).recording().activity.times, frames[: 4 * samples : 4] + period / 8)
+
+
+@pytest.mark.parametrize(("suffix", "counted_from"), [(".npy", 0), (".mat", 1)])
+def test_an_order_that_leaves_the_last_movie_out_counts_as_its_maker_does(
+    raw_mouse: RawMouse, tmp_path: Path, suffix: str, counted_from: int
+) -> None:
+    import scipy.io
+
+    folder = raw_mouse.write_arrays(tmp_path / "lab")
+    clips, times = np.load(folder / "stimulus.npy"), np.load(folder / "stimulus_times.npy")
+    order = np.arange(len(clips)) % (len(clips) - 2) + 1
+    np.save(folder / "stimulus.npy", clips)
+    np.save(folder / "stimulus_times.npy", times)
+    (folder / "stimulus_order.npy").unlink(missing_ok=True)
+    if suffix == ".npy":
+        np.save(folder / "stimulus_order.npy", order)
+    else:
+        scipy.io.savemat(folder / "stimulus_order.mat", {"stimulus_order": order.astype(float)})
+    found = ArrayFolder(folder).recording()
+    assert [shown.movie for shown in found.presentations] == (order - counted_from).tolist()
+    told = [note.text for note in found.report.notes if "order" in note.text]
+    assert ("never shows movie 0" if counted_from == 0 else "counts from 1") in told[0]
