@@ -145,7 +145,7 @@ class ArrayStimulus:
             raise SessionError(
                 f"{file}: expected whole numbers or names of movies, one a presentation, found {order.dtype}"
             )
-        starts = -1 if part.order_starts is None else part.order_starts
+        starts: int = -1 if part.order_starts is None else part.order_starts
         if starts < 0:
             starts = int(order.min() >= 1 and (order.max() == len(movies) or bool(split_name(part.order))))
             if starts:
