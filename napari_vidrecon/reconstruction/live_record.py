@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import threading
 import time
@@ -28,14 +29,14 @@ from napari_vidrecon.reconstruction.run_folder import (
     check_replaceable,
     read_attributes_of_run,
 )
-from napari_vidrecon.storage import check_inside, disk_errors, parse_json, read_bytes, reading
+from napari_vidrecon.storage import check_inside, check_regular, disk_errors, parse_json, read_bytes, reading
 from napari_vidrecon.storage.zarr_arrays import DESCRIPTION, LONGEST_ARRAY_DESCRIPTION_BYTES
 
 CHUNK_FRAMES = 32
 CHUNKS_IN_MEMORY = 24
 SECONDS_BETWEEN_WRITES = 0.25
-MOST_WAITING_FRAMES = 900
-"""Half a minute that a disk may hold up; then it is told."""
+MOST_WAITING_FRAMES, LONGEST_HOLD_UP_S = 900, 5.0
+"""Half a minute that a disk may hold up, and how long it is then waited for; then it is told."""
 LONG_ARRAYS = ("video", "stimulus", "decoded", "target")
 TIME_ARRAYS = {"live/number": "int64", "live/time_s": "float64", "live/latency_s": "float32", "live/kind": "uint8"}
 SEEN, LATE, LOST = 0, 1, 2
@@ -122,6 +123,7 @@ class LiveRecord:
         self.path, self._attributes, self._sizes = path, attributes, Sizes(neurons, size_px)
         self._alpha = np.asarray(alpha)
         check_replaceable(path)
+        _check_own(path)
         self._replaces = False
         self.told_before: dict[str, Any] = {}
         """Counts of the session that it goes on with."""
@@ -139,6 +141,10 @@ class LiveRecord:
         self._waiting_frames, self._length = 0, self.first
         self._lock, self._news, self._stopping = threading.Lock(), threading.Event(), threading.Event()
         self._chunks: OrderedDict[tuple[str, int], np.ndarray] = OrderedDict()
+        if self.frames:
+            # What new frames go into has to be there, before any of it is changed.
+            for name in (*LONG_ARRAYS, *TIME_ARRAYS):
+                self._chunk(name, (self.frames - 1) // CHUNK_FRAMES)
         self._fault: BaseException | None = None
         self._thread = threading.Thread(target=self._write_until_stopped, name="live record", daemon=True)
         self._thread.start()
@@ -195,10 +201,14 @@ class LiveRecord:
                 if each.name == "video":
                     self._waiting_frames += len(each.values)
                     self._length = max(self._length, each.start + len(each.values))
-            late = self._waiting_frames > MOST_WAITING_FRAMES
-        if late:
-            raise StorageError(f"{self.path}: the disk does not keep up with what comes in; choose another place")
         self._news.set()
+        # Thousands of frames at once, as gaps are filled in, are no fault of the disk.
+        until_s = time.monotonic() + LONGEST_HOLD_UP_S
+        while self._waiting_frames > MOST_WAITING_FRAMES and self._fault is None and time.monotonic() < until_s:
+            time.sleep(SECONDS_BETWEEN_WRITES / 10)
+        if self._waiting_frames > MOST_WAITING_FRAMES:
+            self._raise_fault()
+            raise StorageError(f"{self.path}: the disk does not keep up with what comes in; choose another place")
 
     def close(self, attributes: Mapping[str, Any] | None = None) -> None:
         """Write what waits, and end; raises what could not be written.
@@ -282,8 +292,15 @@ class LiveRecord:
         return self._chunks[key]
 
     def _read(self, name: str, number: int, frames: int = CHUNK_FRAMES) -> np.ndarray:
-        shape = self._sizes.of(name, frames)
-        values = np.fromfile(self._file(name, number), TIME_ARRAYS.get(name, "float32")).reshape(shape)
+        shape, dtype = self._sizes.of(name, frames), np.dtype(TIME_ARRAYS.get(name, "float32"))
+        file, size = self._file(name, number), math.prod(shape) * dtype.itemsize
+        stored = read_bytes(file, most=size, expected="a part of a live session")
+        if len(stored) != size:
+            raise StorageError(
+                f"{file}: expected {size:,} bytes of a live session, found {len(stored):,}: it is damaged; "
+                "give another --out"
+            )
+        values = np.frombuffer(bytearray(stored), dtype).reshape(shape)
         return values.T if name == "target" else values
 
     def _write_chunk(self, name: str, number: int, frames: int) -> None:
@@ -327,6 +344,19 @@ class LiveRecord:
         check_inside(self.path, draft, StorageError)
         draft.write_text(text, encoding="utf-8")
         draft.replace(folder / DESCRIPTION)
+
+
+def _check_own(path: Path) -> None:
+    """Refuse to write into what leads out of the folder, or is no file, before anything is written."""
+    own = {GROWING, DESCRIPTION, "keep", "alpha", "live", *LONG_ARRAYS}
+    for folder, folders, files in os.walk(path):
+        if Path(folder) == path:
+            folders[:], files = [each for each in folders if each in own], [each for each in files if each in own]
+        for file in (Path(folder, each) for each in (*folders, *files)):
+            if file.is_symlink():
+                check_inside(path, file)
+            if file.name in files:
+                check_regular(file, "a file of a run")
 
 
 def _described(name: str, frames: int, sizes: Sizes) -> dict[str, Any]:

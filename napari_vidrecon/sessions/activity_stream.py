@@ -377,7 +377,7 @@ def _pair(header: dict[str, Any], name: str) -> np.ndarray | None:
         return None
     if not isinstance(value, list) or len(value) != 2 or any(type(each) not in (int, float) for each in value):
         raise ValueError(f"expected two numbers as {name}, found something else")
-    pair = np.array(value, np.float32)
-    if not np.isfinite(pair).all():
+    # NaN is no less than anything; a whole number may have more digits than any other kind takes.
+    if not all(abs(each) < LARGEST_NUMBER for each in value):
         raise ValueError(f"expected two finite numbers as {name}, found others")
-    return pair
+    return np.array(value, np.float32)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import numpy as np
 import pytest
 
 import napari_vidrecon as vr
-from napari_vidrecon.errors import ConfigError, EncoderError, RunError
+from napari_vidrecon.errors import ConfigError, EncoderError, RunError, StorageError
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe
 from napari_vidrecon.reconstruction.live import LONGEST_GAP_FRAMES, RING_FRAMES, LiveSession
@@ -179,6 +180,39 @@ def test_another_run_is_replaced_where_that_is_asked_for_and_what_is_no_run_stay
         record_at(path, "other")
 
 
+@pytest.mark.parametrize("described", [True, False])
+@pytest.mark.parametrize("name", ["keep", "alpha", "video/c", "live/number/c/1", ".growing"])
+def test_it_writes_through_no_link_and_waits_for_no_pipe(name, described, causal, activity, tmp_path):
+    path, outside = tmp_path / "seen.zarr", tmp_path / "outside"
+    record = record_at(path)
+    live_of(causal, record).take(sent(activity, range(50)))
+    record.close()
+    if not described:
+        (path / "zarr.json").unlink()
+    outside.mkdir()
+    if (path / name).is_dir():
+        shutil.copytree(path / name, outside, dirs_exist_ok=True)
+        shutil.rmtree(path / name)
+        (path / name).symlink_to(outside)
+    else:
+        (path / name).unlink(missing_ok=True)
+        os.mkfifo(path / name)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(StorageError, match=r"seen\.zarr"):
+        record_at(path)
+    assert before == {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b"short")])
+def test_it_goes_on_with_no_session_whose_last_frames_are_gone(damage, causal, activity, tmp_path):
+    record = record_at(tmp_path / "seen.zarr")
+    live_of(causal, record).take(sent(activity, range(50)))
+    record.close()
+    damage(tmp_path / "seen.zarr/target/c/0/1")
+    with pytest.raises(StorageError, match=r"a part of a live session|is damaged"):
+        record_at(tmp_path / "seen.zarr")
+
+
 def test_a_kill_between_two_arrays_leaves_a_run_of_what_all_have(causal, activity, tmp_path):
     record = record_at(tmp_path / "seen.zarr")
     live = live_of(causal, record)
@@ -273,6 +307,7 @@ def test_a_message_is_a_frame_or_one_line_that_says_why_not():
                 {"behavior": [1]},
                 {"time_s": float("nan")},
                 {"pupil_center": [1, float("inf")]},
+                {"behavior": [1, 10**400]},
             )
         ),
     ]
