@@ -29,8 +29,8 @@ from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
 from napari_vidrecon.reconstruction.runner import reconstruct
 from napari_vidrecon.reconstruction.spectral_prior import stated
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
-from napari_vidrecon.settings import listed
-from napari_vidrecon.storage import replacing_file
+from napari_vidrecon.settings import first_fault, listed
+from napari_vidrecon.storage import read_bytes, replacing_file
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
@@ -198,6 +198,7 @@ CONFIDENCES = (0.5, 0.68, 0.8, 0.9, 0.95)
 """Shares of the pixels that intervals are found for."""
 SCALES = (1e-3, 100.0)
 WIDEST = 1000.0
+LONGEST_BYTES = 1 << 20
 """Half of an interval in units of the spread."""
 LEAST_SPREAD = 1e-3
 """Grey levels; where the draws do not differ at all, nothing can be scaled."""
@@ -301,16 +302,12 @@ class Calibration(BaseModel):
         StorageError
             Missing, or not a calibration.
         """
+        expected = "a calibration, as `vidrecon calibrate` writes it"
+        text = read_bytes(path, most=LONGEST_BYTES, expected=expected)
         try:
-            return cls.model_validate_json(Path(path).read_bytes())
-        except OSError as error:
-            raise StorageError(f"{path}: cannot be read ({error.strerror})") from None
+            return cls.model_validate_json(text)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "text"
-            raise StorageError(
-                f"{path}: expected a calibration, as `vidrecon calibrate` writes it, found {where}: {first['msg']}"
-            ) from None
+            raise StorageError(f"{path}: expected {expected}; {first_fault(error)}") from None
 
 
 def calibrate_uncertainty(

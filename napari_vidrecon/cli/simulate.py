@@ -87,7 +87,13 @@ def simulate(
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.sessions.simulation.camera import usual_frames
     from napari_vidrecon.sessions.simulation.mouse import simulate_session, trial_tiers, write_mouse
-    from napari_vidrecon.sessions.simulation.raw_mouse import RawMouse, left_of_raw, raw_place, require_whole_scans
+    from napari_vidrecon.sessions.simulation.raw_mouse import (
+        RawMouse,
+        left_of_raw,
+        raw_place,
+        require_kind_of,
+        require_whole_scans,
+    )
     from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
     from napari_vidrecon.sessions.writer import SESSION
 
@@ -104,7 +110,8 @@ def simulate(
     raw_files = {kind: raw_place(out, kind) for kind in raw or []}
     if raw_files:
         require_whole_scans(usual_frames(frames, rate))
-    for place in raw_files.values():
+    for kind, place in raw_files.items():
+        require_kind_of(kind, colours=bool(shown_on.colours))
         _require_raw_replaceable(place, overwrite)
     semi_real = None if encoder is None else _semi_real(encoder, mouse, film, neurons, seed, frames, len(tiers))
     with Progress("simulating", len(tiers), "trials") as progress, StopRequest() as stop:

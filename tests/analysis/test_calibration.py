@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 import numpy as np
 import pytest
 
@@ -71,10 +74,17 @@ def test_it_is_read_as_it_was_written_and_anything_else_is_one_line(tmp_path):
     known.save(tmp_path / "c.json")
     assert Calibration.load(tmp_path / "c.json") == known
     (tmp_path / "other.json").write_text('{"scale": -1}')
-    with pytest.raises(StorageError, match=r"other\.json: expected a calibration, .* found scale"):
+    with pytest.raises(StorageError, match=r"other\.json: expected a calibration, .* expected scale"):
         Calibration.load(tmp_path / "other.json")
-    with pytest.raises(StorageError, match="cannot be read"):
+    with pytest.raises(StorageError, match="found nothing there"):
         Calibration.load(tmp_path / "none.json")
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(StorageError, match="found a pipe"):
+        Calibration.load(tmp_path / "pipe.json")
+    (tmp_path / "other.json").write_text(json.dumps({**known.model_dump(), "\x1b[2J": 1}))
+    with pytest.raises(StorageError, match="unknown to this version") as told:
+        Calibration.load(tmp_path / "other.json")
+    assert "\x1b" not in str(told.value)
 
 
 def test_one_movie_no_clip_and_another_confidence_are_refused(small_session):

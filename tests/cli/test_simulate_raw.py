@@ -35,6 +35,7 @@ def test_raw_files_of_every_kind_become_the_same_mouse_again(vidrecon, tmp_path)
     [
         (("--raw", "matlab"), "expected one of arrays, suite2p, nwb, found 'matlab'"),
         (("--raw", "nwb", "--frames", "70"), "expected clips of a multiple of 15 frames, found 70"),
+        (("--raw", "arrays", "--raw", "nwb", "--colours", "green,uv"), "expected movies of grey levels for nwb"),
     ],
 )
 def test_what_cannot_be_written_is_one_line_before_anything_is_simulated(words, expected, vidrecon, tmp_path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import ConfigError, StorageError
+from napari_vidrecon.errors import ConfigError, StorageError, optional_module
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.simulation.signals import SCAN_RATE_HZ, interpolation, scan_bins
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
@@ -86,6 +86,28 @@ def require_whole_scans(frames: int) -> None:
     """
     if scan_bins(frames) * FRAME_RATE_HZ != frames * SCAN_RATE_HZ:
         raise ConfigError(f"raw files: expected clips of a multiple of 15 frames, found {frames}; simulate such clips")
+
+
+def require_kind_of(kind: str, *, colours: bool) -> None:
+    """Refuse a kind that cannot be written: without the library for it, or for movies of several colours.
+
+    Parameters
+    ----------
+    kind
+        Of raw files.
+    colours
+        Whether movies have some.
+
+    Raises
+    ------
+    ConfigError
+        It cannot.
+    """
+    if kind != "nwb":
+        return
+    if colours:
+        raise ConfigError("raw files: expected movies of grey levels for nwb, found colours; write arrays")
+    optional_module("pynwb", "nwb", "raw files for nwb")
 
 
 def is_raw(place: Path) -> bool:
@@ -229,8 +251,7 @@ class RawMouse:
             Another kind.
         """
         if kind == "nwb":
-            if self.movies.ndim > MOVIE_AXES:
-                raise ConfigError("raw files: expected movies of grey levels for nwb, found colours; write arrays")
+            require_kind_of(kind, colours=self.movies.ndim > MOVIE_AXES)
             with replacing_file(place) as draft:
                 self.write_nwb(draft)
         elif kind in RAW_KINDS:
