@@ -17,8 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from napari_vidrecon.encoders.architectures.sensorium2022 import ADDED_KERNEL, additions
-from napari_vidrecon.encoders.published_sensorium2023 import FIRST, published_baseline
-from napari_vidrecon.encoders.published_viv1t import TOKENS, published_viv1t
+from napari_vidrecon.encoders.published_sensorium2023 import FIRST, TOKENS, published_baseline, published_viv1t
 from napari_vidrecon.encoders.stored_encoder import StoredEncoder, check_fit
 from napari_vidrecon.errors import EncoderError, one_line
 from napari_vidrecon.storage import open_regular, reading
