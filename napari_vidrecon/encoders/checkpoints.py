@@ -17,11 +17,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from napari_vidrecon.encoders.architecture import config_values
+from napari_vidrecon.encoders.architecture import build_module, config_values
 from napari_vidrecon.encoders.encoder import Canvas, EncoderSpec
 from napari_vidrecon.encoders.identity import weights_hash
 from napari_vidrecon.encoders.reference_checkpoints import read_reference
-from napari_vidrecon.encoders.registry import build_module
 from napari_vidrecon.encoders.stored_encoder import FORMAT, StoredEncoder, check_fit, read_encoder_description
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.encoders.windows import FrameWindows

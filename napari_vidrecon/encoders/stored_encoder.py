@@ -11,15 +11,15 @@ from typing import Annotated, Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from napari_vidrecon.encoders.architecture import Architecture
-from napari_vidrecon.encoders.encoder import Canvas
-from napari_vidrecon.encoders.registry import (
+from napari_vidrecon.encoders.architecture import (
+    Architecture,
     UnknownArchitecture,
     architecture_named,
     build_module,
     checked,
     module_shapes,
 )
+from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.windows import BEHAVIORS, FrameWindows, Neurons, Number
 from napari_vidrecon.errors import EncoderError, one_line
 from napari_vidrecon.sessions.session_statistics import MovieStatistics

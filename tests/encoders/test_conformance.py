@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from napari_vidrecon.encoders import conformance
+from napari_vidrecon.encoders.architecture import build_module
 from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.encoders.conformance import CHECKS, check_encoder
 from napari_vidrecon.encoders.encoder import Canvas, Encoder, EncoderSpec
-from napari_vidrecon.encoders.registry import build_module
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.encoders.windows import FrameWindows
 

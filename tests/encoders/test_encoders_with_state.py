@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 import napari_vidrecon as vr
+from napari_vidrecon.encoders.architecture import build_module
 from napari_vidrecon.encoders.chunks import gradient_through
 from napari_vidrecon.encoders.conformance import check_encoder
 from napari_vidrecon.encoders.encoder import Canvas, EncoderSpec
 from napari_vidrecon.encoders.published_fnn import fnn_encoder
-from napari_vidrecon.encoders.registry import build_module
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError

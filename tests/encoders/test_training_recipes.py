@@ -13,15 +13,17 @@ from napari_vidrecon.encoders.architectures.compact import CompactRecipe
 from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuro, DwiseNeuroConfig, DwiseNeuroRecipe
 from napari_vidrecon.encoders.training.architectures import architecture_of, named_recipe, recipe_of
 from napari_vidrecon.encoders.training.batches import (
+    Answer,
     Boxes,
     InTurn,
     WithinBatch,
+    distilled_weight,
     draw_boxes,
     mix_inputs,
     mix_targets,
     mixing_of,
+    poisson_loss,
 )
-from napari_vidrecon.encoders.training.losses import Answer, distilled_weight, poisson_loss
 from napari_vidrecon.encoders.training.trainer import AveragedWeights
 from napari_vidrecon.errors import ConfigError
 

@@ -14,7 +14,7 @@ from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.training.batches import DrawingAhead
 from napari_vidrecon.encoders.training.checkpoint import LearningCurve
-from napari_vidrecon.encoders.training.losses import on_another_canvas
+from napari_vidrecon.encoders.training.core import on_another_canvas
 from napari_vidrecon.encoders.training.samples import SessionSamples
 from napari_vidrecon.encoders.training.trainer import MixedPrecision, Trainer
 from napari_vidrecon.encoders.training.training_run import train_encoder
@@ -90,7 +90,7 @@ def test_a_teacher_changes_what_is_learned(sessions, teacher):
 
 
 def test_a_teacher_answers_only_for_mice_that_did_not_see_the_window(sessions, teacher, monkeypatch):
-    from napari_vidrecon.encoders.training.losses import Teacher
+    from napari_vidrecon.encoders.training.core import Teacher
 
     asked = []
     answer = Teacher.activity

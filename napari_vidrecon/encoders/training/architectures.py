@@ -10,9 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from napari_vidrecon.encoders.architecture import Architecture, config_fields
+from napari_vidrecon.encoders.architecture import (
+    Architecture,
+    UnknownArchitecture,
+    all_architectures,
+    architecture_named,
+    config_fields,
+)
 from napari_vidrecon.encoders.encoder import Canvas
-from napari_vidrecon.encoders.registry import UnknownArchitecture, all_architectures, architecture_named
 from napari_vidrecon.encoders.training.samples import SampleStatistics
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.errors import ConfigError, EncoderError

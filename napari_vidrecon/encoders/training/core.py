@@ -1,12 +1,14 @@
-"""Transfer: a core that other mice trained, and new readouts for mice of one's own."""
+"""What encoders of other mice give to a training: their core, for new readouts, and a teacher's answers."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from napari_vidrecon.encoders.architecture import config_values
@@ -15,9 +17,13 @@ from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.stored_encoder import READOUTS
 from napari_vidrecon.encoders.training.architectures import recipe_of
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
+from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.settings import finite_number
+
+if TYPE_CHECKING:
+    from napari_vidrecon.sessions.session import Session
 
 STEPS_SHARE = 3
 """A readout alone learns in so many times fewer steps than an encoder."""
@@ -166,3 +172,92 @@ def chosen_core(core: Path | str | PretrainedCore | None, thaw: float = 0.0) -> 
     if core is None or isinstance(core, PretrainedCore):
         return core
     return PretrainedCore(core, thaw)
+
+
+class Teacher:
+    """A frozen encoder with a readout for every mouse.
+
+    Parameters
+    ----------
+    path
+        Encoder file.
+    sessions
+        The mice; a readout is found by its name, or where the file names none by its number of neurons.
+    windows
+        Of the encoder that learns.
+    device
+        Where it runs.
+
+    Raises
+    ------
+    EncoderError
+        It cannot be read, lacks a mouse, or sees other windows.
+    """
+
+    def __init__(
+        self, path: Path | str, sessions: Sequence[Session], windows: FrameWindows, device: torch.device
+    ) -> None:
+        stored = read_encoder_file(path)
+        if FrameWindows(**stored.windows) != windows:
+            raise EncoderError(
+                f"{path}: expected a teacher that sees {windows.size} frames, {windows.step} apart, "
+                f"found {stored.windows['size']} frames, {stored.windows['step']} apart"
+            )
+        self.readouts = [
+            stored.choose(session.name if session.name in stored.mice else None, session.n_neurons)
+            for session in sessions
+        ]
+        for session, readout in zip(sessions, self.readouts, strict=True):
+            if stored.neurons[readout] != session.n_neurons:
+                raise EncoderError(
+                    f"{path}: expected a teacher with a readout of {session.n_neurons} neurons for {session.name}, "
+                    f"found {stored.neurons[readout]}"
+                )
+        self.module = stored.module().eval().requires_grad_(False).to(device)
+        self.canvas = Canvas(**stored.canvas)
+        self.sha256 = file_hash(Path(path))
+
+    @torch.no_grad()
+    def activity(self, inputs: torch.Tensor, canvas: Canvas, mouse: int) -> torch.Tensor:
+        """Activity of one mouse for inputs on the canvas of the encoder that learns.
+
+        Parameters
+        ----------
+        inputs
+            (B, 5, size, rows, columns).
+        canvas
+            Of the inputs.
+        mouse
+            Its index among the mice that are learned from.
+
+        Returns
+        -------
+        torch.Tensor
+            (B, N, size) >= 0.
+        """
+        return self.module(on_another_canvas(inputs, canvas, self.canvas), self.readouts[mouse])
+
+
+def on_another_canvas(inputs: torch.Tensor, before: Canvas, after: Canvas) -> torch.Tensor:
+    """Model input moved to another canvas: 0 around the movie, behaviour continued.
+
+    Parameters
+    ----------
+    inputs
+        (B, 5, T, rows, columns) on the canvas before.
+    before, after
+        The two canvases.
+
+    Returns
+    -------
+    torch.Tensor
+        (B, 5, T, rows, columns) on the canvas after.
+    """
+    if before == after:
+        return inputs
+    screen = inputs[(..., *before.screen)]
+    rows, columns = after.screen
+    around = (columns.start, after.columns - columns.stop, rows.start, after.rows - rows.stop)
+    behavior = screen[:, 1:]
+    continued = F.pad(behavior.flatten(1, 2), around, mode="replicate").unflatten(1, behavior.shape[1:3])
+    return torch.cat([F.pad(screen[:, :1], around), continued], dim=1)

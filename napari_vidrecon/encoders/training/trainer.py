@@ -18,15 +18,21 @@ from napari_vidrecon.encoders.architecture import config_values
 from napari_vidrecon.encoders.checkpoints import save_encoder
 from napari_vidrecon.encoders.encoder import EncoderSpec
 from napari_vidrecon.encoders.training.architectures import TrainableArchitecture, architecture_of
-from napari_vidrecon.encoders.training.batches import Batches, DrawingAhead, MixedBatch
+from napari_vidrecon.encoders.training.batches import (
+    Answer,
+    Batches,
+    DrawingAhead,
+    MixedBatch,
+    distilled_weight,
+    poisson_loss,
+)
 from napari_vidrecon.encoders.training.checkpoint import (
     LearningCurve,
     TrainingCheckpoint,
     load_optimizer,
     optimizer_tensors,
 )
-from napari_vidrecon.encoders.training.core import PretrainedCore
-from napari_vidrecon.encoders.training.losses import Answer, Teacher, distilled_weight, poisson_loss
+from napari_vidrecon.encoders.training.core import PretrainedCore, Teacher
 from napari_vidrecon.encoders.training.processes import Processes
 from napari_vidrecon.encoders.training.samples import SessionSamples
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe

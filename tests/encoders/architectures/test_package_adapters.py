@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from napari_vidrecon.encoders.architecture import architecture_named
 from napari_vidrecon.encoders.checkpoints import load_encoder, save_encoder
 from napari_vidrecon.encoders.conformance import check_encoder
 from napari_vidrecon.encoders.encoder import Canvas, EncoderSpec
-from napari_vidrecon.encoders.registry import architecture_named
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError

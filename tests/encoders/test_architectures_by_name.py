@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 
 import napari_vidrecon as vr
 from napari_vidrecon.encoders import architectures
+from napari_vidrecon.encoders.architecture import all_architectures, architecture_named, own_names
 from napari_vidrecon.encoders.checkpoints import load_encoder, read_encoder_file
 from napari_vidrecon.encoders.conformance import check_encoder
-from napari_vidrecon.encoders.registry import all_architectures, architecture_named, own_names
 from napari_vidrecon.encoders.training.architectures import named_recipe, recipe_of
 from napari_vidrecon.encoders.training.training_run import train_encoder
 from napari_vidrecon.errors import ConfigError, EncoderError, VidreconError
