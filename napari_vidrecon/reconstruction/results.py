@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 import json
 import math
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,18 +14,22 @@ import numpy as np
 from napari_vidrecon.errors import RunError, one_line, optional_module
 from napari_vidrecon.reconstruction.composition import StopAtPlateau, StopByHeldOut, told_by_pupil
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.reconstruction.history import History, with_unit
+from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.run_folder import (
     FORMAT,
+    by_number,
     check_replaceable,
     checked_config,
     checked_history,
     dimensions,
+    flattened_state,
+    nested_state,
     not_of_the_run,
+    plain,
     read_run,
 )
-from napari_vidrecon.reconstruction.scores import SCORES, UNCHECKED, Evaluation, measured_frames
+from napari_vidrecon.reconstruction.scores import SCORES, UNCHECKED, Evaluation, measured_frames, scored_page
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.storage import reading, replacing_folder
@@ -149,13 +149,12 @@ class Reconstruction:
         return f"<Reconstruction: {self.label}>"
 
     def _repr_html_(self) -> str:
-
         part = self.measured_frames
         by_mouse = self.scores_by_mouse().items()
         inside = {f"video_correlation of {name}": told["video_correlation"] for name, told in by_mouse}
         by_colour = self.scores_by_colour().items()
         inside |= {f"video_correlation in {name}": told["video_correlation"] for name, told in by_colour}
-        return _page(self.label, self.stimulus[part], self.video[part], {**self.scores(), **inside})
+        return scored_page(self.label, self.stimulus[part], self.video[part], {**self.scores(), **inside})
 
     @property
     def simulated(self) -> bool:
@@ -357,8 +356,8 @@ class Reconstruction:
             },
             attrs={
                 "title": self.name,
-                "config": json.dumps(_plain(self.config.model_dump())),
-                "provenance": json.dumps(_plain(self.provenance)),
+                "config": json.dumps(plain(self.config.model_dump())),
+                "provenance": json.dumps(plain(self.provenance)),
             },
         )
 
@@ -389,8 +388,8 @@ class Reconstruction:
                     "finished": self.finished,
                     "config": self.config.model_dump(),
                     "provenance": self.provenance,
-                    "levels": _plain(self.levels),
-                    "history": {name: _plain(values) for name, values in self.history.as_dict().items()},
+                    "levels": plain(self.levels),
+                    "history": {name: plain(values) for name, values in self.history.as_dict().items()},
                 }
             )
             for name, array in self._arrays().items():
@@ -411,7 +410,7 @@ class Reconstruction:
             if (array := getattr(self, name)) is not None:
                 arrays[name] = array
         if self.state is not None:
-            arrays |= _flatten(self.state, "state")
+            arrays |= flattened_state(self.state, "state")
         return arrays
 
     @classmethod
@@ -448,105 +447,13 @@ class Reconstruction:
                 target=arrays["target"],
                 keep=arrays["keep"],
                 alpha=arrays["alpha"],
-                videos=[arrays[name] for name in sorted(arrays, key=_by_number) if name.startswith("videos/")],
-                mice=[arrays[name] for name in sorted(arrays, key=_by_number) if name.startswith("mice/")],
+                videos=[arrays[name] for name in sorted(arrays, key=by_number) if name.startswith("videos/")],
+                mice=[arrays[name] for name in sorted(arrays, key=by_number) if name.startswith("mice/")],
                 **{name: arrays.get(name) for name in OPTIONAL},
                 levels={name: math.nan if value is None else value for name, value in attributes.levels.items()},
-                state=_unflatten(arrays, "state"),
+                state=nested_state(arrays, "state"),
             )
-
-
-def _by_number(name: str) -> tuple[str, int]:
-    parent, _, last = name.rpartition("/")
-    return (parent, int(last)) if last.isdigit() else (name, -1)
 
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
-
-
-def _plain(value: Any) -> Any:
-    """JSON values; NaN becomes null."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return json.loads(json.dumps(value, default=float))
-
-
-def _flatten(state: dict[str, Any], prefix: str) -> dict[str, np.ndarray]:
-    arrays: dict[str, np.ndarray] = {}
-    for name, value in state.items():
-        if isinstance(value, list):
-            for index, part in enumerate(value):
-                arrays |= _flatten(part, f"{prefix}/{name}/{index}")
-        else:
-            arrays[f"{prefix}/{name}"] = np.atleast_1d(np.asarray(value))
-    return arrays
-
-
-def _unflatten(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, Any] | None:
-    mine = {name.removeprefix(prefix + "/"): array for name, array in arrays.items() if name.startswith(prefix + "/")}
-    if not mine:
-        return None
-    state: dict[str, Any] = {name: array for name, array in mine.items() if "/" not in name}
-    step = state.get("step")
-    if step is not None:
-        if step.shape != (1,) or step.dtype.kind not in "iu":
-            raise ValueError(f"expected a whole number as {prefix}/step, found {step.dtype} {step.shape}")
-        state["step"] = int(step[0])
-    members = sorted({int(name.split("/")[1]) for name in mine if name.startswith("members/")})
-    if members:
-        state["members"] = [_unflatten(arrays, f"{prefix}/members/{index}") for index in members]
-    return state
-
-
-FRAMES_SHOWN = 8
-ENLARGEMENT, GAP_PX = 2, 4
-WHITE_LEVEL = 255
-
-
-def _strip(stimulus: np.ndarray, video: np.ndarray) -> np.ndarray:
-    """(height, width) uint8: frames of the stimulus above those of the reconstruction, equally spaced in time."""
-    rows = []
-    for movie in (stimulus, video):
-        indices = np.linspace(0, len(movie) - 1, min(FRAMES_SHOWN, len(movie))).round().astype(int)
-        levels = np.clip(np.rint(movie[indices]), 0, WHITE_LEVEL).astype(np.uint8)
-        large = levels.repeat(ENLARGEMENT, axis=1).repeat(ENLARGEMENT, axis=2)
-        framed = np.pad(large, ((0, 0), (0, GAP_PX), (0, GAP_PX)), constant_values=WHITE_LEVEL)
-        rows.append(np.concatenate(list(framed), axis=1))
-    return np.concatenate(rows)
-
-
-def _page(heading: str, stimulus: np.ndarray, video: np.ndarray, scores: Mapping[str, float]) -> str:
-    """HTML: a heading, the strip as a PNG inside the text, and a table of scores.
-
-    Parameters
-    ----------
-    heading
-        Any text; nothing of it runs.
-    stimulus, video
-        (T, H, W), grey levels 0..255.
-    scores
-        Name to value; those that are not finite are left out.
-
-    Returns
-    -------
-    str
-        One element, with nothing to fetch.
-    """
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(_strip(stimulus, video)).save(file, format="PNG")
-    picture = base64.b64encode(file.getvalue()).decode("ascii")
-    named = {with_unit(name).replace("_", " "): value for name, value in scores.items() if math.isfinite(value)}
-    names = "".join(f"<th>{html.escape(name)}</th>" for name in named)
-    values = "".join(f"<td>{value:.3f}</td>" for value in named.values())
-    return (
-        f"<div><b>{html.escape(heading)}</b><br>"
-        f'<img alt="stimulus above reconstruction" src="data:image/png;base64,{picture}">'
-        f"<table><tr>{names}</tr><tr>{values}</tr></table></div>"
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -294,3 +295,49 @@ def shown(names: list[str], most: int = 3) -> str:
     """The first of several paths, for a message."""
     told = ", ".join(one_line(name, 60) for name in names[:most])
     return told if len(names) <= most else f"{told} and {len(names) - most} more"
+
+
+def by_number(name: str) -> tuple[str, int]:
+    """Sorts names of arrays, those that end in a number by it."""
+    parent, _, last = name.rpartition("/")
+    return (parent, int(last)) if last.isdigit() else (name, -1)
+
+
+def plain(value: Any) -> Any:
+    """JSON values; NaN becomes null."""
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return json.loads(json.dumps(value, default=float))
+
+
+def flattened_state(state: dict[str, Any], prefix: str) -> dict[str, np.ndarray]:
+    """The state of an unfinished run as arrays, by their paths below `prefix`."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, value in state.items():
+        if isinstance(value, list):
+            for index, part in enumerate(value):
+                arrays |= flattened_state(part, f"{prefix}/{name}/{index}")
+        else:
+            arrays[f"{prefix}/{name}"] = np.atleast_1d(np.asarray(value))
+    return arrays
+
+
+def nested_state(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, Any] | None:
+    """The state that `flattened_state` made arrays of; None where there is none below `prefix`."""
+    mine = {name.removeprefix(prefix + "/"): array for name, array in arrays.items() if name.startswith(prefix + "/")}
+    if not mine:
+        return None
+    state: dict[str, Any] = {name: array for name, array in mine.items() if "/" not in name}
+    step = state.get("step")
+    if step is not None:
+        if step.shape != (1,) or step.dtype.kind not in "iu":
+            raise ValueError(f"expected a whole number as {prefix}/step, found {step.dtype} {step.shape}")
+        state["step"] = int(step[0])
+    members = sorted({int(name.split("/")[1]) for name in mine if name.startswith("members/")})
+    if members:
+        state["members"] = [nested_state(arrays, f"{prefix}/members/{index}") for index in members]
+    return state
