@@ -195,9 +195,9 @@ def write_spots(path: Path, neurons: Mapping[str, int]) -> Path:
     """An encoder file of the architecture in `SPOTS`, its weights by chance; `neurons` are those of each mouse."""
     import torch
 
+    from napari_vidrecon.encoders.architecture import architecture_named
     from napari_vidrecon.encoders.checkpoints import save_encoder
     from napari_vidrecon.encoders.encoder import Canvas
-    from napari_vidrecon.encoders.registry import architecture_named
     from napari_vidrecon.encoders.windows import FrameWindows
 
     spots = architecture_named("spots")

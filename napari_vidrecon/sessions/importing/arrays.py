@@ -14,7 +14,6 @@ from napari_vidrecon.sessions.importing.array_folder import (
     recorded_array,
     recorded_numbers,
     recorded_vector,
-    require_folder,
     whole_numbers,
 )
 from napari_vidrecon.sessions.importing.array_stimulus import ArrayStimulus
@@ -34,14 +33,13 @@ from napari_vidrecon.sessions.importing.recording import (
     Signal,
     single_precision,
 )
-from napari_vidrecon.sessions.importing.recording_reader import ImportSettings, Reader
+from napari_vidrecon.sessions.importing.recording_reader import ActivityReader, ImportSettings
 from napari_vidrecon.sessions.importing.spikes import UNIT_NOTE, Spikes, trains_of
 from napari_vidrecon.sessions.importing.tables import fitting_rows, positions_table, recorded_text
 from napari_vidrecon.sessions.importing.text_tables import split_table
-from napari_vidrecon.storage import reading
 
 
-class ArrayFolder(Reader):
+class ArrayFolder(ActivityReader):
     """A folder of plain arrays, with `recording.toml` or files named by convention."""
 
     title = "folder of arrays"
@@ -51,40 +49,8 @@ class ArrayFolder(Reader):
         """Any folder may be one."""
         return True
 
-    def columns(self) -> list[Column]:
-        """Every file found, and what it would be used for.
-
-        Returns
-        -------
-        list[Column]
-            Those that are missing or damaged, too.
-
-        Raises
-        ------
-        StorageError
-            No such folder, or a file of times that cannot be read.
-        """
-        require_folder(self.path)
+    def _columns(self) -> list[Column]:
         return preview(self.path, "activity.npy")
-
-    def recording(self) -> Recording:
-        """The recording, with the activity in memory and the movies mapped.
-
-        Returns
-        -------
-        Recording
-            As it was recorded; trials are cut later.
-
-        Raises
-        ------
-        SessionError
-            Arrays are missing or do not fit each other.
-        StorageError
-            A file is damaged or unsafe.
-        """
-        require_folder(self.path)
-        with reading(self.path, SessionError, "a recording"):
-            return self._recording()
 
     def _recording(self) -> Recording:
         description, told_by = read_description(self.path)

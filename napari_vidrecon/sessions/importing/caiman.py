@@ -10,13 +10,13 @@ import numpy as np
 from pydantic import Field
 
 from napari_vidrecon.errors import SessionError, StorageError
-from napari_vidrecon.sessions.importing.array_folder import list_columns, require_folder, uses
+from napari_vidrecon.sessions.importing.array_folder import list_columns, uses
 from napari_vidrecon.sessions.importing.arrays import ArrayReader
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
 from napari_vidrecon.sessions.importing.description import Description, read_description
 from napari_vidrecon.sessions.importing.hdf5_contents import require_self_contained, whole
 from napari_vidrecon.sessions.importing.recording import ImportReport, Recording
-from napari_vidrecon.sessions.importing.recording_reader import Reader
+from napari_vidrecon.sessions.importing.recording_reader import ActivityReader
 from napari_vidrecon.settings import Settings
 from napari_vidrecon.storage import reading
 
@@ -46,10 +46,11 @@ class CaimanOptions(Settings):
     )
 
 
-class CaimanFile(Reader):
+class CaimanFile(ActivityReader):
     """What CaImAn's `cnm.save` writes; stimulus, clocks and behaviour lie beside it as arrays."""
 
     title = "CaImAn file"
+    what = "CaImAn's results"
     suffixes = SUFFIXES
     options_class = CaimanOptions
     options: CaimanOptions
@@ -67,19 +68,7 @@ class CaimanFile(Reader):
         except Exception:  # noqa: BLE001  # a damaged file is told about when it is opened
             return False
 
-    def columns(self) -> list[Column]:
-        """The traces, and every file beside, with what each would be used for.
-
-        Returns
-        -------
-        list[Column]
-            Those that are missing or damaged, too.
-
-        Raises
-        ------
-        StorageError
-            No such file, or a damaged one.
-        """
+    def _columns(self) -> list[Column]:
         found = []
         with self._opened() as file:
             estimates = file[ESTIMATES]
@@ -92,23 +81,9 @@ class CaimanFile(Reader):
         except (SessionError, StorageError) as error:
             return [*found, Column.unreadable("description", str(error), fault=True)]
 
-    def recording(self) -> Recording:
-        """The recording: activity of the accepted components, with the arrays beside.
-
-        Returns
-        -------
-        Recording
-            As it was recorded; trials are cut later.
-
-        Raises
-        ------
-        SessionError
-            Arrays are missing or do not fit each other.
-        StorageError
-            A file is damaged or unsafe.
-        """
+    def _recording(self) -> Recording:
         beside, report = self._beside(), ImportReport()
-        with self._opened() as file, reading(self.path, SessionError, "CaImAn's results"):
+        with self._opened() as file:
             description, told_by = read_description(beside, self.path.name)
             report.add("read", "files", f"CaImAn; arrays beside it told apart by {told_by}")
             estimates, name = file[ESTIMATES], self.options.estimate
@@ -150,11 +125,6 @@ class CaimanFile(Reader):
                 file.close()
                 raise StorageError(f"{self.path}: expected CaImAn's results, found no group {ESTIMATES} in it")
         return file
-
-    def _beside(self) -> Path:
-        folder = self.options.beside or self.path.parent
-        require_folder(folder)
-        return folder
 
     def _accepted(self, estimates: Any, components: int, report: ImportReport) -> np.ndarray:
         """(N,) rows of the accepted components."""

@@ -10,12 +10,12 @@ import numpy as np
 from pydantic import Field
 
 from napari_vidrecon.errors import SessionError, StorageError
-from napari_vidrecon.sessions.importing.array_folder import list_columns, require_folder, uses
+from napari_vidrecon.sessions.importing.array_folder import list_columns, uses
 from napari_vidrecon.sessions.importing.arrays import ArrayReader
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import read_description
 from napari_vidrecon.sessions.importing.recording import ImportReport, Recording
-from napari_vidrecon.sessions.importing.recording_reader import Reader
+from napari_vidrecon.sessions.importing.recording_reader import ActivityReader
 from napari_vidrecon.sessions.importing.spikes import (
     LABEL_FILES,
     UNIT_NOTE,
@@ -26,7 +26,7 @@ from napari_vidrecon.sessions.importing.spikes import (
     trains_of,
 )
 from napari_vidrecon.settings import Settings
-from napari_vidrecon.storage import check_inside, read_array, read_text, reading
+from napari_vidrecon.storage import check_inside, read_array, read_text
 
 TIMES_FILE, CLUSTERS_FILE, PARAMETERS_FILE = "spike_times.npy", "spike_clusters.npy", "params.py"
 TEMPLATES_FILES = ("spike_templates.npy", "templates.npy", "channel_positions.npy")
@@ -59,10 +59,11 @@ class PhyOptions(Settings):
     )
 
 
-class PhyFolder(Reader):
+class PhyFolder(ActivityReader):
     """Kilosort's or Phy's folder: `spike_times.npy`, `spike_clusters.npy`, labels of the units and `params.py`."""
 
     title = "Kilosort or Phy folder"
+    what = "a folder of sorted spikes"
     options_class = PhyOptions
     options: PhyOptions
 
@@ -71,20 +72,7 @@ class PhyFolder(Reader):
         """Whether a folder holds what Phy reads."""
         return (path / TIMES_FILE).exists() and any((path / mark).exists() for mark in MARKS)
 
-    def columns(self) -> list[Column]:
-        """Every file found, and what it would be used for.
-
-        Returns
-        -------
-        list[Column]
-            Those that are missing or damaged, too.
-
-        Raises
-        ------
-        StorageError
-            No such folder.
-        """
-        require_folder(self.path)
+    def _columns(self) -> list[Column]:
         roles: dict[str, tuple[str, str | None, float | None]] = {
             TIMES_FILE: ("activity", None, None),
             CLUSTERS_FILE: ("which unit each spike is of", None, None),
@@ -100,25 +88,6 @@ class PhyFolder(Reader):
         if self._beside() == self.path:
             return list_columns(self.path, known | roles) + fault
         return list_columns(self.path, roles) + list_columns(self._beside(), known) + fault
-
-    def recording(self) -> Recording:
-        """The recording: spikes of the units, with the arrays beside.
-
-        Returns
-        -------
-        Recording
-            Spikes are counted in the frames of each trial later.
-
-        Raises
-        ------
-        SessionError
-            Arrays are missing or do not fit each other.
-        StorageError
-            A file is damaged or unsafe.
-        """
-        require_folder(self.path)
-        with reading(self.path, SessionError, "a folder of sorted spikes"):
-            return self._recording()
 
     def _recording(self) -> Recording:
         beside = self._beside()
@@ -146,12 +115,6 @@ class PhyFolder(Reader):
         reader = ArrayReader(beside, description, self.settings, report)
         found = reader.recording(spikes, str(self.path), positions=None if positions is None else positions[taken])
         return found if found.neuron_ids is not None else replace(found, neuron_ids=units[taken])
-
-    def _beside(self) -> Path:
-        if self.options.beside is None:
-            return self.path
-        require_folder(self.options.beside)
-        return self.options.beside
 
     def _array(self, name: str, *, memory_map: bool = False) -> np.ndarray:
         check_inside(self.path, self.path / name)

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from napari_vidrecon.errors import SessionError
+from napari_vidrecon.sessions.importing.array_folder import require_folder
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.recording import Recording
 from napari_vidrecon.sessions.importing.resampling import ScreenFit
@@ -17,6 +19,7 @@ from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
 from napari_vidrecon.settings import Settings
+from napari_vidrecon.storage import reading
 
 
 class ImportSettings(BaseModel):
@@ -141,3 +144,68 @@ class Reader(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close what was opened."""
+
+
+class ActivityReader(Reader):
+    """Activity in files of one kind, beside which stimulus, clocks and behaviour lie as arrays.
+
+    Attributes
+    ----------
+    what
+        Such a file or folder, with its article, for messages.
+    """
+
+    what: ClassVar[str] = "a recording"
+
+    def columns(self) -> list[Column]:
+        """The activity and every file beside it, with what each would be used for.
+
+        Returns
+        -------
+        list[Column]
+            Those that are missing or damaged, too.
+
+        Raises
+        ------
+        StorageError
+            No such file or folder, a damaged file, or times that cannot be read.
+        """
+        self._require()
+        return self._columns()
+
+    def recording(self) -> Recording:
+        """The recording, with the activity in memory, the movies mapped, and the arrays beside.
+
+        Returns
+        -------
+        Recording
+            As it was recorded; trials are cut, and spikes counted in their frames, later.
+
+        Raises
+        ------
+        SessionError
+            Arrays are missing or do not fit each other.
+        StorageError
+            A file is damaged or unsafe.
+        """
+        self._require()
+        with reading(self.path, SessionError, self.what):
+            return self._recording()
+
+    @abstractmethod
+    def _columns(self) -> list[Column]: ...
+
+    @abstractmethod
+    def _recording(self) -> Recording: ...
+
+    def _require(self) -> None:
+        if not self.suffixes:
+            require_folder(self.path)
+
+    def _beside(self) -> Path:
+        """Where the arrays lie."""
+        chosen = getattr(self.options, "beside", None)
+        folder = chosen or (self.path.parent if self.suffixes else self.path)
+        if folder != self.path:
+            require_folder(folder)
+        return folder
