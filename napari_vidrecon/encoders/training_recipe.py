@@ -12,7 +12,7 @@ from pydantic import Field
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
-from napari_vidrecon.settings import Settings
+from napari_vidrecon.settings import MOST_STEPS, Settings
 
 LARGEST_BATCH = 4096
 LARGEST_TRAINING_SEED = 10**12
@@ -121,3 +121,28 @@ class TrainingRecipe(Settings, ABC):
     def canvas(self, rows: int, columns: int) -> Canvas:
         """The model's input for movies of this size, pixels: the movie itself."""
         return Canvas.of_screen(rows, columns)
+
+
+class QuickRecipe(TrainingRecipe):
+    """One that learns from a small session on a CPU in minutes.
+
+    Parameters
+    ----------
+    final_learning_rate_ratio
+        Learning rate at the end, as a share of the peak.
+    warmup_steps
+        Steps over which the learning rate rises.
+    """
+
+    steps: int = Field(900, ge=1, le=MOST_STEPS, description="optimiser steps for each mouse")
+    learning_rate: float = Field(5e-3, gt=0, description="peak, after the warm-up")
+    final_learning_rate_ratio: float = Field(0.01, ge=0, le=1)
+    warmup_steps: int = Field(50, ge=0)
+    gradient_norm_limit: float = Field(5.0, ge=0, description="0: no limit")
+    ema_decay: float = Field(0.99, ge=0, lt=1, description="of the averaged weights that are kept")
+    ema_warmup: bool = Field(True, description="the average forgets faster at first")
+
+    def schedule(self, mice: int = 1) -> Schedule:
+        """Steps and learning rates of a training on so many mice."""
+        final = self.learning_rate * self.final_learning_rate_ratio
+        return Schedule(self.steps * mice, self.warmup_steps, self.learning_rate, final)

@@ -23,8 +23,7 @@ from napari_vidrecon.encoders.training_recipe import (
     MOST_CHANNELS,
     MOST_TIMES,
     LayerTaps,
-    Schedule,
-    TrainingRecipe,
+    QuickRecipe,
     size_ratio,
     taps_on,
 )
@@ -43,7 +42,6 @@ from napari_vidrecon.encoders.windows import (
     Share,
     Stride,
 )
-from napari_vidrecon.settings import MOST_STEPS
 
 VIDEO_MEAN = 115.0
 VIDEO_SD = 60.0
@@ -187,17 +185,13 @@ class FactorisedReadout(nn.Module):
         return F.softplus(logits).transpose(1, 2) / self.beta
 
 
-class CompactRecipe(TrainingRecipe):
+class CompactRecipe(QuickRecipe):
     """A compact encoder that learns from 100 to 400 trials in minutes on two CPU cores ("small_session").
 
     Parameters
     ----------
     expansion_ratio
         Channels inside a block, as a multiple of `features`.
-    final_learning_rate_ratio
-        Learning rate at the end, as a share of the peak.
-    warmup_steps
-        Steps over which the learning rate rises.
     """
 
     named: ClassVar[dict[str, dict[str, Any]]] = {"small_session": {}}
@@ -207,13 +201,7 @@ class CompactRecipe(TrainingRecipe):
     temporal_kernels: LayerTaps = Field((7, 5), description="one block each; taps every second frame")
     expansion_ratio: int = Field(2, ge=1, le=MOST_TIMES)
     drop_rate: float = Field(0.1, ge=0, lt=1, description="dropout before the readout")
-    steps: int = Field(900, ge=1, le=MOST_STEPS, description="optimiser steps for each mouse")
     learning_rate: float = Field(8e-3, gt=0, description="peak, after the warm-up")
-    final_learning_rate_ratio: float = Field(0.01, ge=0, le=1)
-    warmup_steps: int = Field(50, ge=0)
-    gradient_norm_limit: float = Field(5.0, ge=0, description="0: no limit")
-    ema_decay: float = Field(0.99, ge=0, lt=1, description="of the averaged weights that are kept")
-    ema_warmup: bool = Field(True, description="the average forgets faster at first")
     smoothness: float = Field(0.05, ge=0, description="weight of the stem filters' squared Laplacian")
 
     def sizes_on(self, canvas: Canvas) -> dict[str, Any]:
@@ -223,11 +211,6 @@ class CompactRecipe(TrainingRecipe):
             return {}
         stride = max(1, round(usual.stem_stride * ratio))
         return {"stem_kernel": taps_on(usual.stem_kernel, ratio), "stem_stride": stride}
-
-    def schedule(self, mice: int = 1) -> Schedule:
-        """Steps and learning rates of a training on so many mice."""
-        final = self.learning_rate * self.final_learning_rate_ratio
-        return Schedule(self.steps * mice, self.warmup_steps, self.learning_rate, final)
 
 
 class Compact(Architecture):

@@ -22,8 +22,7 @@ from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.training_recipe import (
     Channels,
     LayerTaps,
-    Schedule,
-    TrainingRecipe,
+    QuickRecipe,
     size_ratio,
     taps_on,
 )
@@ -38,7 +37,6 @@ from napari_vidrecon.encoders.windows import (
     Stride,
     Taps,
 )
-from napari_vidrecon.settings import MOST_STEPS
 
 VIDEO_MEAN = 115.0
 VIDEO_SD = 60.0
@@ -150,7 +148,7 @@ class GaussianReadout(nn.Module):
         return ((F.elu(drive) + 1.0) * self.scale).transpose(1, 2)
 
 
-class FactorisedRecipe(TrainingRecipe):
+class FactorisedRecipe(QuickRecipe):
     """The competition's baseline family, in a size that learns from a small session on a CPU.
 
     Source: Turishcheva et al. 2023 (Sensorium 2023), factorised 3-D core with a Gaussian readout.
@@ -162,13 +160,6 @@ class FactorisedRecipe(TrainingRecipe):
     temporal_kernels: LayerTaps = Field((7, 5, 5), description="of each layer, frames of the window")
     spatial_strides: LayerTaps = Field((2, 2, 1), description="of each layer")
     first_spread: float = Field(0.3, gt=0, description="of the readout positions; the screen is 2 wide and high")
-    steps: int = Field(900, ge=1, le=MOST_STEPS, description="optimiser steps for each mouse")
-    learning_rate: float = Field(5e-3, gt=0, description="peak, after the warm-up")
-    final_learning_rate_ratio: float = Field(0.01, ge=0, le=1)
-    warmup_steps: int = Field(50, ge=0)
-    gradient_norm_limit: float = Field(5.0, ge=0, description="0: no limit")
-    ema_decay: float = Field(0.99, ge=0, lt=1, description="of the averaged weights that are kept")
-    ema_warmup: bool = Field(True, description="the average forgets faster at first")
     smoothness: float = Field(0.05, ge=0, description="weight of the first filters' squared Laplacian")
     readout_sparsity: float = Field(2e-3, ge=0, description="weight of the readout features' mean absolute value")
 
@@ -185,11 +176,6 @@ class FactorisedRecipe(TrainingRecipe):
             "spatial_kernels": (taps_on(usual.spatial_kernels[0], ratio), *usual.spatial_kernels[1:]),
             "spatial_strides": tuple(strides),
         }
-
-    def schedule(self, mice: int = 1) -> Schedule:
-        """Steps and learning rates of a training on so many mice."""
-        final = self.learning_rate * self.final_learning_rate_ratio
-        return Schedule(self.steps * mice, self.warmup_steps, self.learning_rate, final)
 
 
 class Factorised(Architecture):

@@ -20,7 +20,7 @@ from torch import nn
 
 from napari_vidrecon.encoders.architecture import Architecture, of_package, roughness
 from napari_vidrecon.encoders.encoder import Canvas
-from napari_vidrecon.encoders.training_recipe import Channels, Schedule, TrainingRecipe, size_ratio, taps_on
+from napari_vidrecon.encoders.training_recipe import Channels, QuickRecipe, size_ratio, taps_on
 from napari_vidrecon.encoders.windows import (
     CHECKED,
     Count,
@@ -35,7 +35,6 @@ from napari_vidrecon.encoders.windows import (
     Stride,
     Taps,
 )
-from napari_vidrecon.settings import MOST_STEPS
 
 PACKAGE = "neuralpredictors"
 WHERE_FROM = "from its repository (sinzlab/neuralpredictors; 0.3.0 as released does not work with this Python)"
@@ -147,17 +146,10 @@ class GaussianReadout(nn.Module):
         return activity.unflatten(0, (clips, frames)).transpose(1, 2)
 
 
-class NeuralPredictorsRecipe(TrainingRecipe):
+class NeuralPredictorsRecipe(QuickRecipe):
     """A small one that learns from a small session on a CPU; the published sizes are `config_class`'s defaults.
 
     Source: Turishcheva et al. 2023 (Sensorium 2023).
-
-    Parameters
-    ----------
-    final_learning_rate_ratio
-        Learning rate at the end, as a share of the peak.
-    warmup_steps
-        Steps over which the learning rate rises.
     """
 
     architecture: Literal["neuralpredictors"] = Field("neuralpredictors", description="kind of encoder")
@@ -173,13 +165,6 @@ class NeuralPredictorsRecipe(TrainingRecipe):
     gru_kernel: int = Field(0, ge=0, le=63, description="of a recurrent layer after the core, pixels; 0: none")
     shifter_layers: int = Field(0, ge=0, le=16, description="of the network by which gaze shifts readouts; 0: none")
     gaussian: Literal["full", "uncorrelated", "isotropic"] = Field("full", description="of readout positions")
-    steps: int = Field(900, ge=1, le=MOST_STEPS, description="optimiser steps for each mouse")
-    learning_rate: float = Field(5e-3, gt=0, description="peak, after the warm-up")
-    final_learning_rate_ratio: float = Field(0.01, ge=0, le=1)
-    warmup_steps: int = Field(50, ge=0)
-    gradient_norm_limit: float = Field(5.0, ge=0, description="0: no limit")
-    ema_decay: float = Field(0.99, ge=0, lt=1, description="of the averaged weights that are kept")
-    ema_warmup: bool = Field(True, description="the average forgets faster at first")
     smoothness: float = Field(0.05, ge=0, description="weight of the first filters' squared Laplacian")
     readout_sparsity: float = Field(2e-3, ge=0, description="weight of the readout features' mean absolute value")
 
@@ -189,11 +174,6 @@ class NeuralPredictorsRecipe(TrainingRecipe):
         if ratio == 1.0 or self.input_kernel != NeuralPredictorsConfig((1,)).input_kernel:
             return {}
         return {"input_kernel": taps_on(self.input_kernel, ratio), "stride": self.stride if ratio >= 1 else 1}
-
-    def schedule(self, mice: int = 1) -> Schedule:
-        """Steps and learning rates of a training on so many mice."""
-        final = self.learning_rate * self.final_learning_rate_ratio
-        return Schedule(self.steps * mice, self.warmup_steps, self.learning_rate, final)
 
 
 class NeuralPredictors(Architecture):

@@ -19,10 +19,9 @@ from torch import nn
 
 from napari_vidrecon.encoders.architecture import Architecture, of_package
 from napari_vidrecon.encoders.encoder import Canvas
-from napari_vidrecon.encoders.training_recipe import Channels, LayerTaps, Schedule, TrainingRecipe
+from napari_vidrecon.encoders.training_recipe import Channels, LayerTaps, QuickRecipe
 from napari_vidrecon.encoders.windows import CHECKED, Colours, Counts, Neurons, Number, Pixels, Positive, Taps
 from napari_vidrecon.errors import EncoderError
-from napari_vidrecon.settings import MOST_STEPS
 from napari_vidrecon.storage import reading
 
 if TYPE_CHECKING:
@@ -118,17 +117,10 @@ class MaskReadout(nn.Module):
         return (self.masks(x) * self.response_scale).transpose(1, 2)
 
 
-class OpenRetinaRecipe(TrainingRecipe):
+class OpenRetinaRecipe(QuickRecipe):
     """A small one that learns from a small recording on a CPU; the published sizes are `config_class`'s defaults.
 
     Source: Hoefling et al. 2024 (doi 10.7554/eLife.86860).
-
-    Parameters
-    ----------
-    final_learning_rate_ratio
-        Learning rate at the end, as a share of the peak.
-    warmup_steps
-        Steps over which the learning rate rises.
     """
 
     architecture: Literal["openretina"] = Field("openretina", description="kind of encoder")
@@ -138,23 +130,11 @@ class OpenRetinaRecipe(TrainingRecipe):
     spatial_kernels: LayerTaps = Field((7, 3), description="of each layer, pixels")
     temporal_kernels: LayerTaps = Field((15, 5), description="of each layer, frames of the window")
     positive: bool = Field(True, description="readout weights are not negative")
-    steps: int = Field(900, ge=1, le=MOST_STEPS, description="optimiser steps for each mouse")
-    learning_rate: float = Field(5e-3, gt=0, description="peak, after the warm-up")
-    final_learning_rate_ratio: float = Field(0.01, ge=0, le=1)
-    warmup_steps: int = Field(50, ge=0)
-    gradient_norm_limit: float = Field(5.0, ge=0, description="0: no limit")
-    ema_decay: float = Field(0.99, ge=0, lt=1, description="of the averaged weights that are kept")
-    ema_warmup: bool = Field(True, description="the average forgets faster at first")
     readout_sparsity: float = Field(1e-3, ge=0, description="weight of the readout features' mean absolute value")
 
     def sizes_on(self, canvas: Canvas) -> dict[str, Any]:
         """The sizes are those that were chosen."""
         return {}
-
-    def schedule(self, mice: int = 1) -> Schedule:
-        """Steps and learning rates of a training on so many mice."""
-        final = self.learning_rate * self.final_learning_rate_ratio
-        return Schedule(self.steps * mice, self.warmup_steps, self.learning_rate, final)
 
 
 class OpenRetina(Architecture):

@@ -24,7 +24,7 @@ from napari_vidrecon.encoders.architectures.factorised import (
     GaussianReadout,
 )
 from napari_vidrecon.encoders.encoder import Canvas
-from napari_vidrecon.encoders.training_recipe import Schedule, TrainingRecipe, size_ratio, taps_on
+from napari_vidrecon.encoders.training_recipe import QuickRecipe, size_ratio, taps_on
 from napari_vidrecon.encoders.windows import (
     CHECKED,
     Count,
@@ -36,7 +36,6 @@ from napari_vidrecon.encoders.windows import (
     Positive,
     Stride,
 )
-from napari_vidrecon.settings import MOST_STEPS
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -74,7 +73,7 @@ class RecurrentConfig:
     behavior_sd: FourDeviations = (16.0, 2.0, 6.0, 6.0)
 
 
-class RecurrentRecipe(TrainingRecipe):
+class RecurrentRecipe(QuickRecipe):
     """One that learns from a small session on a CPU."""
 
     architecture: Literal["recurrent"] = Field("recurrent", description="kind of encoder")
@@ -88,13 +87,6 @@ class RecurrentRecipe(TrainingRecipe):
     hidden_stride: int = Field(2, ge=1, le=64, description="of the filters that lead to the GRU")
     warm_up: int = Field(8, ge=1, le=512, description="frames for which a clip's first frame is held")
     batch_size: int = Field(8, ge=1, le=4096, description="windows a step")
-    steps: int = Field(900, ge=1, le=MOST_STEPS, description="optimiser steps for each mouse")
-    learning_rate: float = Field(5e-3, gt=0, description="peak, after the warm-up")
-    final_learning_rate_ratio: float = Field(0.01, ge=0, le=1)
-    warmup_steps: int = Field(50, ge=0)
-    gradient_norm_limit: float = Field(5.0, ge=0, description="0: no limit")
-    ema_decay: float = Field(0.99, ge=0, lt=1, description="of the averaged weights that are kept")
-    ema_warmup: bool = Field(True, description="the average forgets faster at first")
     smoothness: float = Field(0.05, ge=0, description="weight of the first filters' squared Laplacian")
     readout_sparsity: float = Field(2e-3, ge=0, description="weight of the readout features' mean absolute value")
 
@@ -105,11 +97,6 @@ class RecurrentRecipe(TrainingRecipe):
             return {}
         stride = max(1, round(usual.first_stride * ratio))
         return {"first_kernel": taps_on(usual.first_kernel, ratio), "first_stride": stride}
-
-    def schedule(self, mice: int = 1) -> Schedule:
-        """Steps and learning rates of a training on so many mice."""
-        final = self.learning_rate * self.final_learning_rate_ratio
-        return Schedule(self.steps * mice, self.warmup_steps, self.learning_rate, final)
 
 
 class Recurrent(Architecture):

@@ -23,7 +23,7 @@ from torch import nn
 
 from napari_vidrecon.encoders.architecture import Architecture
 from napari_vidrecon.encoders.encoder import Canvas
-from napari_vidrecon.encoders.training_recipe import Schedule, TrainingRecipe, size_ratio
+from napari_vidrecon.encoders.training_recipe import QuickRecipe, size_ratio
 from napari_vidrecon.encoders.windows import (
     CHECKED,
     Count,
@@ -37,7 +37,6 @@ from napari_vidrecon.encoders.windows import (
     Stride,
     Taps,
 )
-from napari_vidrecon.settings import MOST_STEPS
 
 VIDEO_MEAN, VIDEO_SD = 115.0, 60.0
 ROTARY_BASE, ROTARY_SCALE_BASE = 10_000.0, 512.0
@@ -396,7 +395,7 @@ class PointReadout(nn.Module):
         return activity.unflatten(0, (clips, frames)).transpose(1, 2)
 
 
-class ViV1TRecipe(TrainingRecipe):
+class ViV1TRecipe(QuickRecipe):
     """A small ViV1T that learns from a small session on a CPU; the published one is many times as large.
 
     Source: Li et al. 2025 (doi 10.1101/2025.09.16.676524).
@@ -411,8 +410,6 @@ class ViV1TRecipe(TrainingRecipe):
         Channels of the feed-forward branch.
     spatial_depth, temporal_depth
         Blocks over space and over time.
-    final_learning_rate_ratio
-        Learning rate at the end, as a share of the peak.
     warmup_steps
         Steps over which the learning rate rises.
     """
@@ -431,13 +428,8 @@ class ViV1TRecipe(TrainingRecipe):
     register_tokens: int = Field(0, ge=0, le=64, description="tokens without a place")
     shifter_layers: int = Field(0, ge=0, le=64, description="of the network by which gaze shifts readouts; 0: none")
     drop_rate: float = Field(0.05, ge=0, lt=1, description="share of tokens that is dropped")
-    steps: int = Field(900, ge=1, le=MOST_STEPS, description="optimiser steps for each mouse")
     learning_rate: float = Field(2e-3, gt=0, description="peak, after the warm-up")
-    final_learning_rate_ratio: float = Field(0.01, ge=0, le=1)
     warmup_steps: int = Field(100, ge=0)
-    gradient_norm_limit: float = Field(5.0, ge=0, description="0: no limit")
-    ema_decay: float = Field(0.99, ge=0, lt=1, description="of the averaged weights that are kept")
-    ema_warmup: bool = Field(True, description="the average forgets faster at first")
     readout_sparsity: float = Field(2e-3, ge=0, description="weight of the readout features' mean absolute value")
 
     def sizes_on(self, canvas: Canvas) -> dict[str, Any]:
@@ -447,11 +439,6 @@ class ViV1TRecipe(TrainingRecipe):
             return {}
         stride = max(1, round(usual.spatial_stride * ratio))
         return {"spatial_patch": max(stride, round(usual.spatial_patch * ratio)), "spatial_stride": stride}
-
-    def schedule(self, mice: int = 1) -> Schedule:
-        """Steps and learning rates of a training on so many mice."""
-        final = self.learning_rate * self.final_learning_rate_ratio
-        return Schedule(self.steps * mice, self.warmup_steps, self.learning_rate, final)
 
 
 class ViV1T(Architecture):
