@@ -265,7 +265,7 @@ VARIABLES: tuple[Surrounding, ...] = (
     _variables("no terminal", TERM=None),
     _variables("colours at any price", FORCE_COLOR="1", TTY_COMPATIBLE="1"),
     _variables("0 threads", OMP_NUM_THREADS="0", MKL_NUM_THREADS="0"),
-    _variables("-1 threads", OMP_NUM_THREADS="-1"),
+    Surrounding("-1 threads", whole_process=True, variables={"OMP_NUM_THREADS": "-1"}, other_sums=True),
     _variables("threads that are a word", OMP_NUM_THREADS="many", MKL_NUM_THREADS="many", OPENBLAS_NUM_THREADS="x"),
     Surrounding("64 threads", whole_process=True, variables={"OMP_NUM_THREADS": "64"}, other_sums=True),
     _variables("no search path", PATH=None),

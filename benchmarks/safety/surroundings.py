@@ -215,7 +215,9 @@ def _judged(
         changed = sorted(name for name in {*after, *before} - kept if after.get(name) != before.get(name))
         # What can be gone on from is kept and named; where only the answer found no room, the result is there.
         meant = "what is done is kept" in ended.said
-        meant = meant or (surrounding.name == "stdout full" and not _unlike(verb, out, place, expected))
+        # A signal may come between the last move and the end of the process.
+        whole = surrounding.name == "stdout full" or stopped
+        meant = meant or (whole and not _unlike(verb, out, place, expected))
         if changed and place.is_dir() and not meant:
             faults.append(f"left or changed {', '.join(changed[:NAMES_SHOWN])} | {lines[-1:]}")
     else:

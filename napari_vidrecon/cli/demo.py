@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_vidrecon.cli.options import Device, Json
+from napari_vidrecon.cli.report import tell
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
@@ -143,12 +144,12 @@ def _window_can_open() -> bool:
     from napari_vidrecon.cli.doctor import has_display
 
     if not has_display():
-        print("vidrecon demo: no display here, so no window opens", file=sys.stderr)
+        tell("vidrecon demo: no display here, so no window opens")
         return False
     try:
         importlib.import_module("napari_vidrecon.viewer")
     except ImportError as error:
-        print(f"vidrecon demo: {error}; going on headless", file=sys.stderr)
+        tell(f"vidrecon demo: {error}; going on headless")
         return False
     try:
         probe = subprocess.run(
@@ -158,9 +159,7 @@ def _window_can_open() -> bool:
     except (subprocess.TimeoutExpired, OSError):
         opened = False
     if not opened:
-        print(
-            "vidrecon demo: the display cannot be used (`vidrecon doctor` says why); going on headless", file=sys.stderr
-        )
+        tell("vidrecon demo: the display cannot be used (`vidrecon doctor` says why); going on headless")
     return opened
 
 
@@ -175,9 +174,9 @@ def _in_napari(
         from napari_vidrecon.viewer.demo import show_demo
     except (ImportError, OSError) as error:
         reason = str(error).splitlines()[0]
-        print(f"vidrecon demo: napari cannot be loaded ({reason}); going on headless", file=sys.stderr)
+        tell(f"vidrecon demo: napari cannot be loaded ({reason}); going on headless")
         return None
-    print(f"vidrecon demo: a window opens; close it, and the files are written to {out}", file=sys.stderr)
+    tell(f"vidrecon demo: a window opens; close it, and the files are written to {out}")
     return show_demo(sample, trial, frames, config, out)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from napari_vidrecon.cli.report import tell
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.results import Reconstruction
@@ -178,7 +179,7 @@ def _drive(
         return DrivenRun.of(path, "already there", len(saved.history), seconds, run, saved)
     if saved is not None:
         run.resume(saved)
-        print(f"{label}: going on from step {run.steppable.step_index} of {path}", file=sys.stderr)
+        tell(f"{label}: going on from step {run.steppable.step_index} of {path}")
     with Progress(label, steps, done=run.steppable.step_index) as progress, StopRequest() as stop:
 
         def on_step(info: StepInfo) -> bool:
@@ -246,7 +247,7 @@ def saved_run(run: Run, path: Path, overwrite: bool) -> Reconstruction | None:
         check_replaceable(path)
         kept = not_of_the_run(path)
         if kept:
-            print(f"{path}: {shown(kept)} is no part of a run and stays where it is", file=sys.stderr)
+            tell(f"{path}: {shown(kept)} is no part of a run and stays where it is")
         try:
             saved = Reconstruction.load(path)
         except RunError:
@@ -328,7 +329,7 @@ def _drive_all(runs: Mapping[Path, Run], *, overwrite: bool, save_every: float, 
             continue
         if saved is not None:
             run.resume(saved)
-            print(f"{path}: going on from step {run.steppable.step_index}", file=sys.stderr)
+            tell(f"{path}: going on from step {run.steppable.step_index}")
         left[path], states[path] = run, "reconstructed" if saved is None else "continued"
 
     def steps_done() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +18,7 @@ from napari_vidrecon.cli.options import (
     SessionFolder,
     Set,
 )
+from napari_vidrecon.cli.report import tell
 
 if TYPE_CHECKING:
     from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
@@ -129,7 +129,7 @@ def mask(
         + [("rule", fitted.source.partition(", ")[2]), ("picture", str(drawn))],
     )
     for fault in faults:
-        print(f"take care: {fault}", file=sys.stderr)
+        tell(f"take care: {fault}")
 
 
 SCORED_TIER = "oracle"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_vidrecon.cli.report import tell
 from napari_vidrecon.errors import ConfigError, EncoderError, SessionError, StorageError, VidreconError, one_line
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def choose_repeats(session: Session, chosen: Sequence[int], which: str) -> dict[
         seen.update(known)
         found[trial_id] = [each for each in known if each != trial_id]
         if not found[trial_id]:
-            print(f"--repeats: the clip of trial {trial_id} was shown once; it is reconstructed alone", file=sys.stderr)
+            tell(f"--repeats: the clip of trial {trial_id} was shown once; it is reconstructed alone")
     return found
 
 
@@ -504,10 +504,9 @@ def warn_of_mask(mask: AlphaMask, evaluation_threshold: float) -> None:
 
     measured = int(mask.binary(evaluation_threshold).sum())
     if 0 < measured < FEWEST_PIXELS:
-        print(
+        tell(
             f"take care: only {measured} pixel{'s' if measured > 1 else ''} reach alpha {evaluation_threshold:g}, and "
-            "correlations over so few say little; give --evaluation-threshold a lower value, or fit another mask",
-            file=sys.stderr,
+            "correlations over so few say little; give --evaluation-threshold a lower value, or fit another mask"
         )
 
 

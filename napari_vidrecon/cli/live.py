@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_vidrecon.cli.options import Device, ForceMouse, Json, Mouse, Overwrite, SessionFolder
+from napari_vidrecon.cli.report import tell
 
 if TYPE_CHECKING:
     from napari_vidrecon.cli.report import StopRequest
@@ -106,10 +107,9 @@ def _ended(live: LiveSession, path: Path) -> str:
 def told_delay(seconds: float) -> None:
     """Say on stderr that a decoder is not causal, where it is not."""
     if seconds > 0:
-        print(
+        tell(
             f"this decoder waits for {seconds:.2f} s of later activity before it shows a picture; "
-            "fit one that does not with: vidrecon decoder --causal",
-            file=sys.stderr,
+            "fit one that does not with: vidrecon decoder --causal"
         )
 
 
@@ -174,8 +174,6 @@ def teller(live: LiveSession, source: ActivitySource, stop: StopRequest, seconds
     Look
         For `drive_live`.
     """
-    from napari_vidrecon.cli.report import tell
-
     at_terminal = sys.stderr is not None and sys.stderr.isatty()
     began = told = last = time.monotonic()
     every = SECONDS_BETWEEN_LOOKS if at_terminal else SECONDS_BETWEEN_LINES

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_vidrecon.cli.options import Json, Overwrite
+from napari_vidrecon.cli.report import tell
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.downloading.catalogue import PublicFile
     from napari_vidrecon.sessions.downloading.download import Downloaded, Licence
 
 
+LONGEST_LICENCE_LINE = 200
 LICENCE_LINES = 12
 DOWNLOADS = "vidrecon_data"
 
@@ -108,7 +109,6 @@ class _Fetching:
 
     def __call__(self, way: Sequence[PublicFile], folder: Path) -> Downloaded:
         """The thing, from the first of its addresses that gives it; the last one's fault goes on."""
-        from napari_vidrecon.cli.report import tell
         from napari_vidrecon.errors import StorageError
 
         for file in way[:-1]:
@@ -181,14 +181,15 @@ def _list(files: list[PublicFile], json: bool) -> None:
 
 def _show(file: PublicFile, licence: Licence) -> None:
     """Say how the data may be used, before they are fetched."""
-    from napari_vidrecon.errors import one_line
-
-    where = licence.url or f"{file.host}/{file.repository}: no licence found"
+    tell(f"licence: {licence.url or f'{file.host}/{file.repository}: no licence found'}")
     lines = licence.text.splitlines()
-    shown = "\n  ".join(one_line(line, 200) if line.strip() else "" for line in lines[:LICENCE_LINES])
-    more = f"\n  ... {len(lines) - LICENCE_LINES} more lines at {licence.url}" if len(lines) > LICENCE_LINES else ""
-    terms = f"\nterms: {file.terms}" if file.terms else ""
-    print(f"licence: {where}\n  {shown}{more}{terms}\ncite: {file.citation}", file=sys.stderr)
+    for each in filter(str.strip, lines[:LICENCE_LINES]):
+        tell(f"| {each}", LONGEST_LICENCE_LINE)
+    if len(lines) > LICENCE_LINES:
+        tell(f"| ... {len(lines) - LICENCE_LINES} more lines at {licence.url}")
+    if file.terms:
+        tell(f"terms: {file.terms}")
+    tell(f"cite: {file.citation}")
 
 
 def _told(each: Downloaded) -> str:

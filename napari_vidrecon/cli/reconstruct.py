@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from napari_vidrecon.cli.options import (
     SessionFolder,
     Set,
 )
+from napari_vidrecon.cli.report import tell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,7 +148,7 @@ def reconstruct(
     changes |= {} if steps is None else {"steps": steps}
     config = ReconstructionConfig.preset(preset, **changes)
     if renamed := ", ".join(f"{now} ({name})" for name, now in moved(changes).items()):
-        print(f"--set: now called {renamed}; the old names still work", file=sys.stderr)
+        tell(f"--set: now called {renamed}; the old names still work")
     recording = open_session(session)
     if stimulus is not None and (trial or trials or frames or repeats or with_mouse):
         raise ConfigError(

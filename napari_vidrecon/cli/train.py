@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_vidrecon.cli.options import Json, Overwrite
+from napari_vidrecon.cli.report import tell
 
 MOST_PROCESSES = 64
 
@@ -111,7 +112,7 @@ def train(
     if processes > 1 and together.count == 1:
         code, fault = start_together([sys.executable, "-m", "napari_vidrecon.cli", *sys.argv[1:]], processes)
         if fault:
-            print(f"vidrecon: {fault}", file=sys.stderr)
+            tell(f"vidrecon: {fault}")
         raise typer.Exit(code)
     if thaw and core is None:
         raise ConfigError("--thaw: expected --core FILE beside it, found none; leave it out, or give a core")
@@ -137,7 +138,7 @@ def train(
         for number, instance in enumerate(planned, start=1):
             label = f"training {number} of {instances}" if instances > 1 else "training"
             if instance not in to_train:
-                print(f"{instance.path}: is trained already", file=sys.stderr)
+                tell(f"{instance.path}: is trained already")
                 continue
             answers.append(
                 train_instance(
@@ -302,7 +303,7 @@ def train_instance(
 
     checkpoint, steps = checkpoint_path(instance.path), instance.recipe.schedule(len(recordings)).steps
     if checkpoint.exists() and not finish:
-        print(f"going on from {checkpoint}", file=sys.stderr)
+        tell(f"going on from {checkpoint}")
     progress: Progress | None = None
     last: list[float] = [0, 0.0]
 

@@ -11,11 +11,15 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import napari_vidrecon as vr
 from napari_vidrecon.cli import app, main
+from napari_vidrecon.cli.inputs import warn_of_mask
 from napari_vidrecon.errors import EncoderError
 
+CLI = Path(app.__file__).parent
 COMMAND = (sys.executable, "-m", "napari_vidrecon.cli")
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells and signals")
 
@@ -301,3 +305,15 @@ def test_a_name_that_is_no_text_is_refused_before_anything_is_converted(
     assert answer.code == 2
     assert "expected a name that is text" in answer.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")  # noqa: PTH110
+def test_words_that_find_no_room_on_stderr_end_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w", buffering=1) as full:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stderr", full)
+        warn_of_mask(vr.AlphaMask(np.eye(3, dtype=np.float32)), 0.5)
+
+
+def test_no_verb_writes_to_stderr_past_what_keeps_control_characters_and_full_disks_away() -> None:
+    beside = {file.name for file in CLI.glob("*.py") if "file=sys.stderr" in file.read_text(encoding="utf-8")}
+    assert beside == {"report.py", "guarding.py", "live.py"}
