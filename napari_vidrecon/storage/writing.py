@@ -176,7 +176,10 @@ def replacing_file(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     with disk_errors(path), drafting(path) as draft:
         draft.new.touch()
+        usual = draft.new.stat().st_mode & 0o777
         yield draft.new
+        with contextlib.suppress(OSError):  # Some libraries write files that their owner alone may read.
+            draft.new.chmod(usual)
         draft.new.replace(path)
 
 

@@ -56,6 +56,14 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs kill signals")
+@pytest.mark.skipif(os.name == "nt", reason="files have no such permissions there")
+def test_who_may_read_a_file_does_not_depend_on_the_library_that_wrote_it(tmp_path: Path) -> None:
+    (tmp_path / "usual").touch()
+    with replacing_file(tmp_path / "file") as draft:
+        draft.chmod(0o600)
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
 def test_the_draft_of_a_killed_process_goes_at_the_next_start_and_that_of_a_living_one_stays(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("old")
     killed("with replacing_file(here / 'a.txt') as draft: os.kill(os.getpid(), signal.SIGKILL)", tmp_path)
