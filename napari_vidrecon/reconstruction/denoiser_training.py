@@ -359,6 +359,9 @@ class DenoiserTraining:
             raise StorageError(
                 f"{path}: is a checkpoint of other settings or films; remove it to start again, or repeat the settings"
             )
+        step = told.get("step")
+        if type(step) is not int or not 1 <= step <= self.recipe.steps:
+            raise StorageError(f"{path}: expected {EXPECTED}, found one without a step; remove it to start again")
         with reading(path, StorageError, EXPECTED), safe_open(str(path), framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             groups: dict[str, dict[str, Any]] = {"network": {}, "averaged": {}, "optimiser": {}}
@@ -371,8 +374,16 @@ class DenoiserTraining:
             for name, value in groups["optimiser"].items():
                 index, _, what = name.partition(".")
                 state.setdefault(int(index), {})[what] = value
+            shapes = {
+                index: {"step": (), "exp_avg": weights.shape, "exp_avg_sq": weights.shape}
+                for index, weights in enumerate(self.network.parameters())
+            }
+            if {index: {name: each.shape for name, each in kept.items()} for index, kept in state.items()} != shapes:
+                raise ValueError("what the optimiser knew is of other weights")
+            if not all(value.is_floating_point() and bool(value.isfinite().all()) for value in tensors.values()):
+                raise ValueError("numbers that are not finite")
             self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
-            self.step = int(told["step"])
+            self.step = step
 
 
 GAIN_SIGMAS = (30.0, 60.0, 120.0, 240.0)

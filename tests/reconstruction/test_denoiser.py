@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 import napari_vidrecon as vr
 from napari_vidrecon.cli.app import run_command
@@ -83,6 +87,20 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path):
     assert second.denoiser().sha256 == whole.denoiser().sha256
     with pytest.raises(StorageError, match="of other settings or films"):
         DenoiserTraining(DenoiserRecipe(**{**SMALL, "seed": 5})).go_on_from(tmp_path / "kept")
+    with safe_open(str(tmp_path / "kept"), "pt") as kept:
+        tensors, told = {name: kept.get_tensor(name) for name in kept.keys()}, kept.metadata()  # noqa: SIM118
+    other = next(name for name in tensors if name.endswith("exp_avg"))
+    for name, value, step in (
+        (other, tensors[other].flatten(), 1),
+        (other, tensors[other] * float("nan"), 1),
+        ("optimiser.99.exp_avg", tensors[other], 1),
+        (other, tensors[other], -5),
+        (other, tensors[other], True),
+    ):
+        said = {"vidrecon": json.dumps({**json.loads(told["vidrecon"]), "step": step})}
+        save_file({**tensors, name: value.clone()}, tmp_path / "damaged", metadata=said)
+        with pytest.raises(StorageError, match="damaged: expected"):
+            DenoiserTraining(DenoiserRecipe(**SMALL)).go_on_from(tmp_path / "damaged")
 
 
 def test_the_command_learns_from_films_of_a_folder_at_any_size(tmp_path):
