@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-import io
+import itertools
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -14,12 +15,17 @@ from napari_vidrecon.errors import SessionError, StorageError, one_line
 from napari_vidrecon.storage import read_text
 
 LARGEST_TABLE_BYTES = 400_000_000
+LARGEST_ROOM_BYTES, ROW_BYTES, CELL_BYTES = 900_000_000, 96, 64
+"""What the cells of a table may take in memory, and what each row and each cell takes beside its letters."""
+LARGEST_WORDS = 50_000_000
+"""Letters of a column of words, each of which takes as much room as the longest."""
 LONGEST_LIST = 300
 NAMED = re.compile(r"(.+\.(?:csv|tsv|txt))(?::([^/]+))?", re.IGNORECASE)
 TRACKING_ROWS = ("scorer", "individuals", "bodyparts", "coords")
 """What the rows of names begin with that DeepLabCut writes."""
 UNLIKELY = 0.6
 """DeepLabCut's own limit: a point that is less likely is not taken for one."""
+LINE = re.compile(r"[^\r\n]+(?:\r\n|\r|\n|$)")
 NOTHING = {"", "nan", "none", "na", "n/a", "null", "nat", "--", "."}
 """How tables say that there is no value; "." is EyeLink's word."""
 DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?\s*(Z|[+-]\d\d:?\d\d)?")
@@ -55,20 +61,30 @@ class TextTable:
     def __init__(self, path: Path) -> None:
         self.path = path
         text = read_text(path, most=LARGEST_TABLE_BYTES, expected="a table")
-        lines = (line for line in io.StringIO(text, newline=None) if line.strip())
+        lines = _lines(text)
         first = next(lines, "")
         mark = next((each for each in (";", "\t", ",") if each in first), ",")
+        ends = text.count("\n") + text.count("\r") + 1
+        needed = len(text) + ROW_BYTES * ends + CELL_BYTES * (ends + text.count(mark))
+        if needed > LARGEST_ROOM_BYTES:
+            raise StorageError(
+                f"{path}: expected a table that takes at most {LARGEST_ROOM_BYTES:,} bytes of memory, found one of "
+                f"{needed:,}; save its columns as .npy"
+            )
         decimal_comma = mark != ","
         try:
-            every = list(csv.reader([first, *lines], delimiter=mark))
+            self.rows = [
+                [cell.strip().replace(",", ".") if decimal_comma else cell.strip() for cell in row]
+                for row in csv.reader(itertools.chain([first], lines), delimiter=mark)
+                if row
+            ]
         except csv.Error as error:
             raise StorageError(f"{path}: expected a table, found text that is none ({one_line(error)})") from None
-        self.rows = [
-            [cell.strip().replace(",", ".") if decimal_comma else cell.strip() for cell in row] for row in every
-        ]
         self.names: list[str] = []
         if self.rows and self.rows[0][0] in TRACKING_ROWS:
-            head = [self.rows.pop(0) for _ in range(len(TRACKING_ROWS)) if self.rows[0][0] in TRACKING_ROWS]
+            count = next((place for place, row in enumerate(self.rows) if row[0] not in TRACKING_ROWS), len(self.rows))
+            count = min(count, len(TRACKING_ROWS))
+            head, self.rows = self.rows[:count], self.rows[count:]
             self.names = [".".join(parts) for parts in zip(*head, strict=False)]
             self.names[0] = ""
         elif self.rows and not any(_is_number(cell) or DATE.fullmatch(cell) for cell in self.rows[0]):
@@ -97,6 +113,8 @@ class TextTable:
             raise SessionError(f"{self.path}: expected a table, found no rows")
         if columns:
             places = [self._place(columns)] if self._found(columns) else list(map(self._place, columns.split(",")))
+            if len(set(places)) < len(places):
+                raise self._unknown("each column once")
         else:
             places = [place for place in range(len(self.rows[0])) if not self._is_index(place)]
             if self.names and len(places) > 1 and not all(map(self._is_numeric, places)):
@@ -123,7 +141,7 @@ class TextTable:
 
     def _is_index(self, place: int) -> bool:
         """Whether a column without a name only counts the rows, as pandas and DeepLabCut write it."""
-        if not self.names or self.names[place]:
+        if place >= len(self.names) or self.names[place]:
             return False
         cells = [row[place] for row in self.rows if place < len(row)]
         return not any(cells) or cells == [str(number) for number in range(len(cells))]
@@ -144,10 +162,12 @@ class TextTable:
             return self._likely(place, values)
         if said and all(map(DATE.fullmatch, said)):
             return self._seconds(cells)
+        if max(map(len, cells)) * len(cells) > LARGEST_WORDS:
+            raise SessionError(f"{self.path}: expected numbers or short words, found long texts in column {place + 1}")
         return np.array(cells)
 
     def _seconds(self, cells: list[str]) -> np.ndarray:
-        dates = [None if cell.lower() in NOTHING else datetime.fromisoformat(cell.replace(",", ".")) for cell in cells]
+        dates = [None if cell.lower() in NOTHING else self._date(cell) for cell in cells]
         if any(date is not None and date.tzinfo is None for date in dates):
             raise SessionError(
                 f"{self.path}: expected dates with their time zone, such as 2026-11-29T10:00:00.000+01:00, found "
@@ -155,13 +175,32 @@ class TextTable:
             )
         return np.array([np.nan if date is None else date.timestamp() for date in dates])
 
+    def _date(self, cell: str) -> datetime:
+        try:
+            day, clock = cell[:10], "".join(cell[11:].split())
+            return datetime.fromisoformat(f"{day}T{clock}".replace(",", "."))
+        except ValueError:
+            raise SessionError(
+                f"{self.path}: expected dates such as 2026-11-29T10:00:00.000+01:00, found {one_line(cell, 60)}"
+            ) from None
+
     def _likely(self, place: int, values: np.ndarray) -> np.ndarray:
         """Places of a point that was tracked, NaN where the table says that it may be elsewhere."""
-        if self.names and self.names[place].endswith((".x", ".y")):
+        if place < len(self.names) and self.names[place].endswith((".x", ".y")):
             beside = f"{self.names[place][:-2]}.likelihood"
             if beside in self.names:
-                values[~(self._column(self.names.index(beside)) >= UNLIKELY)] = np.nan
+                likely = self._column(self.names.index(beside))
+                if likely.dtype.kind != "f":
+                    raise SessionError(f"{self.path}: expected numbers in {one_line(beside, 100)}, found words")
+                values[~(likely >= UNLIKELY)] = np.nan
         return values
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Lines that hold anything, whatever ends them; one by one, because all at once take many times the room."""
+    for match in LINE.finditer(text):
+        if not match[0].isspace():
+            yield match[0]
 
 
 def _is_number(cell: str) -> bool:

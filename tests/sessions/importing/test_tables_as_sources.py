@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from raw_recordings import RawMouse
 
-from napari_vidrecon.errors import SessionError
+from napari_vidrecon.errors import SessionError, StorageError
 from napari_vidrecon.sessions.importing.arrays import ArrayFolder
 from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
 from napari_vidrecon.sessions.importing.text_tables import TextTable
@@ -132,3 +132,30 @@ def test_an_order_that_leaves_the_last_movie_out_counts_as_its_maker_does(
     assert [shown.movie for shown in found.presentations] == (order - counted_from).tolist()
     told = [note.text for note in found.report.notes if "order" in note.text]
     assert ("never shows movie 0" if counted_from == 0 else "counts from 1") in told[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "said"),
+    [
+        ("scorer,a\n", "", "found no rows"),
+        ("t\n2026-99-99T99:99Z\n", "t", "expected dates"),
+        ("scorer,a,a\nbodyparts,n,n\ncoords,x,likelihood\n0,1,low\n", "n.x", "expected numbers"),
+        ("a\n" + "x" * 100_000 + "\ny" * 1000, "a", "short words"),
+        ("a,b\n1,2\n", "a,a", "each column once"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_one_line(text: str, columns: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(SessionError, match=rf"t\.csv: .*{said}"):
+        TextTable(tmp_path / "t.csv").array(columns)
+
+
+def test_a_table_may_be_wider_than_its_names_and_takes_no_more_room_than_there_is(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("a,b\n1,2,3\n")
+    assert TextTable(file).array().tolist() == [[1, 2, 3]]
+    file.write_text("t\n2026-11-29 10:00:00 +01:00\n")
+    assert TextTable(file).array().tolist() == [1795942800]
+    file.write_text("\n" * 6_000_000)
+    with pytest.raises(StorageError, match="bytes of memory"):
+        TextTable(file)
