@@ -440,6 +440,24 @@ def test_runs_are_listed_shown_renamed_compared_and_deleted(qtbot, small_model, 
     assert small_model.runs == [second]
 
 
+def test_a_row_whose_choice_or_tick_lists_all_anew_lives_until_qt_is_at_rest(
+    qtbot, small_model, small_encoder_file, tmp_path
+):
+    panel, session = RunsPanel(small_model, tmp_path), SessionPanel(small_model)
+    for each in (panel, session):
+        qtbot.addWidget(each)
+    small_model.add_run(record_of(small_model, "Run 1"))
+    small_model.add_run(record_of(small_model, "Run 2"))
+    small_model.shown_changed.connect(small_model.runs_changed.emit)
+    row, tick = panel.tree.topLevelItem(0), session.encoders.item(0)
+    panel.tree.clearSelection()
+    row.setSelected(True)
+    tick.setCheckState(Qt.CheckState.Unchecked)
+    assert panel.tree.topLevelItem(0) is not row
+    assert session.encoders.item(0) is not tick
+    assert (row.text(0), tick.text()) == ("Run 1", small_encoder_file.stem)
+
+
 def test_deleting_a_run_leaves_folders_elsewhere_alone(qtbot, small_model, tmp_path):
     panel = RunsPanel(small_model, tmp_path / "runs")
     qtbot.addWidget(panel)

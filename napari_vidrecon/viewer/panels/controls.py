@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from qtpy.QtCore import QEvent, QSignalBlocker, QSize, Qt
+from qtpy.QtCore import QEvent, QSignalBlocker, QSize, Qt, QTimer
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -17,11 +17,15 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
+    QListWidget,
+    QListWidgetItem,
     QMenu,
     QProgressBar,
     QPushButton,
     QSizePolicy,
     QSpinBox,
+    QTreeWidget,
+    QTreeWidgetItem,
     QWidget,
 )
 
@@ -124,6 +128,21 @@ def set_options(combo: QComboBox, options: Mapping[str, Any]) -> None:
         combo.clear()
         for text, value in options.items():
             combo.addItem(text, value)
+
+
+def take_out_rows(rows: QTreeWidget | QListWidget) -> None:
+    """Take out all rows; they live on until Qt is at rest, for it may be in the middle of choosing or ticking one.
+
+    Parameters
+    ----------
+    rows
+        A list or table of ours.
+    """
+    if isinstance(rows, QListWidget):
+        gone: list[QListWidgetItem | QTreeWidgetItem | None] = [rows.takeItem(0) for _ in range(rows.count())]
+    else:
+        gone = [rows.takeTopLevelItem(0) for _ in range(rows.topLevelItemCount())]
+    QTimer.singleShot(0, gone.clear)
 
 
 def choose(combo: QComboBox, value: Any) -> None:

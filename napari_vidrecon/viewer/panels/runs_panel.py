@@ -29,7 +29,16 @@ from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.folders import kept_runs, last_folder, remember_folder, remember_last_folder
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord
 from napari_vidrecon.viewer.opening import is_run, open_run, show_run, take_over_settings, try_to
-from napari_vidrecon.viewer.panels.controls import button, choice, choose, form, menu_button, row, set_options
+from napari_vidrecon.viewer.panels.controls import (
+    button,
+    choice,
+    choose,
+    form,
+    menu_button,
+    row,
+    set_options,
+    take_out_rows,
+)
 from napari_vidrecon.viewer.runs.status import time_in_words
 from napari_vidrecon.viewer.tooltips import explain
 
@@ -203,7 +212,7 @@ class RunsPanel(QWidget):
     def _show_runs(self) -> None:
         model = self._model
         with QSignalBlocker(self.tree):
-            self.tree.clear()
+            take_out_rows(self.tree)
             for record in self._listed:
                 foreign = record in model.elsewhere
                 changed = f"{Path(record.recipe.session).name}, {record.recipe.clip_name}" if foreign else ""

@@ -44,6 +44,7 @@ from napari_vidrecon.viewer.panels.controls import (
     put,
     row,
     set_options,
+    take_out_rows,
     tick,
     whole_number,
     words,
@@ -320,7 +321,7 @@ class SessionPanel(QWidget):
     def _show_encoders(self) -> None:
         files = self._model.encoder_files
         with QSignalBlocker(self.encoders):
-            self.encoders.clear()
+            take_out_rows(self.encoders)
             for path in files:
                 item = QListWidgetItem(path.stem)
                 item.setToolTip(str(path))
