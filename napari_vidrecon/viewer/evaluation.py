@@ -29,11 +29,14 @@ class Group:
         For people.
     is_correlation
         So that the axis ends at 1.
+    is_inferred
+        Of some runs only.
     """
 
     title: str
     unit: str
     is_correlation: bool = False
+    is_inferred: bool = False
 
 
 GROUPS = {
@@ -42,7 +45,11 @@ GROUPS = {
     "motion_energy": Group("Motion energy", "grey levels per frame"),
     "pupil_size": Group("Pupil size", "camera pixels"),
     "running_speed": Group("Running speed", "as recorded"),
+    "gaze": Group("Inferred gaze", "px", is_inferred=True),
+    "gain": Group("Inferred gain", "factor", is_inferred=True),
 }
+
+SHIFTS = {"gaze_columns_px": "to the right", "gaze_rows_px": "down"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,16 +64,19 @@ class TimeCourse:
         Whose curve it is, e.g. "reconstruction"; unique within its group.
     values
         (T,) float64; NaN where it has no value.
+    told
+        Name of its column in a table, where that is not of group and name.
     """
 
     group: str
     name: str
     values: np.ndarray
+    told: str = ""
 
     @property
     def column(self) -> str:
         """Name of its column in a table."""
-        return column_name(self.group, self.name)
+        return self.told or column_name(self.group, self.name)
 
 
 class TimeCourses:
@@ -94,7 +104,7 @@ class TimeCourses:
         if self._model.trial is None:
             self._known.clear()
             return []
-        curves = [*self._of_movies(), *self._of_activity(), *self._of_behaviour()]
+        curves = [*self._of_movies(), *self._of_activity(), *self._of_behaviour(), *self._inferred()]
         return sorted(curves, key=lambda curve: list(GROUPS).index(curve.group))
 
     def _of_movies(self) -> list[TimeCourse]:
@@ -138,6 +148,17 @@ class TimeCourses:
         assert self._model.trial is not None
         pupil, running = self._model.trial.behavior.astype(np.float64)
         return [TimeCourse("pupil_size", "", pupil), TimeCourse("running_speed", "", running)]
+
+    def _inferred(self) -> list[TimeCourse]:
+        model = self._model
+        if model.shown is None or model.run_recipe is not None or model.video is None:
+            return []
+        columns = model.shown.result.inferred_columns()
+        return [
+            TimeCourse(column.partition("_")[0], SHIFTS.get(column, ""), values.astype(np.float64), column)
+            for column, values in columns.items()
+            if len(values) == len(model.video)
+        ]
 
     def _curve(
         self, group: str, name: str, made_from: tuple[object, ...], compute: Callable[[], np.ndarray]

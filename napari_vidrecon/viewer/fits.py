@@ -1,4 +1,4 @@
-"""Fits of a mask (which comes to the model as it grows) and of a decoder (judged, kept, chosen), each in a thread."""
+"""Fits of a mask (which grows in sight), of a decoder (judged, kept, chosen), of the pupil's gaze; each in a thread."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
     from napari_vidrecon.reconstruction.decoder import Decoder
     from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe
+    from napari_vidrecon.reconstruction.gaze_fitting import PupilGaze
     from napari_vidrecon.reconstruction.mask_fitting import MaskProgress, MaskRecipe
     from napari_vidrecon.sessions.session import Session
     from napari_vidrecon.viewer.model import ReconstructionModel
+
+NO_ENCODER = "Open a session and choose an encoder first, under What."
 
 
 class MaskFitController(Background):
@@ -62,7 +65,7 @@ class MaskFitController(Background):
         if not self.free:
             return
         if model.session is None or not model.encoder_paths:
-            model.message.emit("Open a session and choose an encoder first, under What.", True)
+            model.message.emit(NO_ENCODER, True)
             return
         recipe, self._session = recipe or MaskRecipe(), model.session
         work = partial(work_on_mask, model.session, model.encoder_paths[0], model.mouse, model.device, recipe)
@@ -234,3 +237,118 @@ def work_on_decoder(session: Session, recipe: DecoderRecipe | None, pixels: np.n
     correlation = held_out_correlation(decoder, session, clips, pixels)
     decoder.save(path)
     job.tell(Fitted(Decoder.load(path), read[0], len(clips), *decoder_verdict(correlation, len(clips))))
+
+
+CHECKED_OF = 4
+"""One trial of so many checks what the others tell, where no tiers say which."""
+
+
+class GazeFitController(Background):
+    """Finds how the recorded pupil shifts the picture, once for a session and an encoder, and has runs infer the gaze.
+
+    Stopped, it changes nothing.
+
+    Parameters
+    ----------
+    model
+        Of the same window.
+    parent
+        Qt owner.
+    """
+
+    def __init__(self, model: ReconstructionModel, parent: QObject | None = None) -> None:
+        super().__init__(model.message.emit, parent)
+        self.model = model
+        self._known: dict[tuple[Path, Path, int | None], PupilGaze] = {}
+        self._asked: tuple[Path, Path, int | None] | None = None
+
+    @property
+    def _what(self) -> tuple[Path, Path, int | None] | None:
+        """What it is found for."""
+        model = self.model
+        if model.session is None or not model.encoder_paths:
+            return None
+        return model.session.path, model.encoder_paths[0], model.mouse
+
+    def start(self) -> None:
+        """Find it, on training clips or, without any, on the session's others; what was found is kept."""
+        model, what = self.model, self._what
+        if not self.free:
+            return
+        if model.session is None or what is None:
+            model.message.emit(NO_ENCODER, True)
+            return
+        self._asked = what
+        if what in self._known:
+            self._use(self._known[what])
+            return
+        known, checked = None, None
+        if not model.session.trials_in_tier(LEARNED_FROM):
+            shown = {*model.repeats, *(() if model.trial is None else (model.trial.id,))}
+            others = [each for each in model.session.labelled if each not in shown]
+            checked, known = others[::CHECKED_OF], [each for place, each in enumerate(others) if place % CHECKED_OF]
+        work = partial(work_on_gaze, model.session, what[1], model.mouse, model.device, known, checked)
+        self.begin(Job(work, "vidrecon-gaze"), Counted(0, 0))
+
+    def on_news(self, job: Job, news: PupilGaze) -> None:
+        """It was found."""
+        if self._asked is not None:
+            self._known[self._asked] = news
+        if self._what == self._asked and not job.cancelled.is_set():
+            self._use(news)
+
+    def _use(self, found: PupilGaze) -> None:
+        model = self.model
+        settings = found.settings or ({"gaze": "inferred"} if model.repeats else {})
+        told = f"{found.better} of {len(found.losses)} other clips are explained better"
+        if found.settings:
+            columns, rows = found.shift_px
+            told = f"Gaze by the pupil: {columns:.1f} px across, {rows:.1f} px up and down (SD); {told}."
+        elif settings:
+            told = f"Gaze from the presentations alone: the pupil tells nothing ({told} by it)."
+        else:
+            told = f"No gaze: the pupil tells nothing beyond the encoder ({told} by it)."
+        with self.faults:
+            if settings:
+                model.set_settings(config=model.config.changed(**settings))
+            model.message.emit(told, False)
+        self.changed.emit()
+
+
+def work_on_gaze(
+    session: Session,
+    encoder_path: Path,
+    mouse: int | None,
+    device: str,
+    known: list[int] | None,
+    checked: list[int] | None,
+    job: Job,
+) -> None:
+    """In the thread: tells `Counted` after every step and a `PupilGaze` at the end.
+
+    Parameters
+    ----------
+    session
+        The mouse.
+    encoder_path
+        Encoder file.
+    mouse
+        Index of its readout; None where the number of neurons chooses it.
+    device
+        "auto", "cpu", "cuda", ...
+    known, checked
+        Trials to find it on and to check it on; None: of the tiers for that.
+    job
+        Takes the news, and says when to stop.
+    """
+    from napari_vidrecon.reconstruction.gaze_fitting import fit_gaze
+
+    (encoder,) = EncoderShelf().get([encoder_path], mouse, device, session.n_neurons)
+
+    def told(done: int, steps: int) -> bool:
+        job.leave_if_cancelled()
+        job.tell(Counted(done, steps))
+        return True
+
+    job.leave_if_cancelled()
+    job.tell(fit_gaze(session, encoder, known, checked, on_progress=told))

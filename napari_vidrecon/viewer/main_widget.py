@@ -91,7 +91,7 @@ class ReconstructionWidget(QWidget):
         self.training_panel = TrainingPanel(self._workspace.training)
         self.decoder_panel = DecoderFitPanel(self._workspace.decoder_fit)
         self.live_panel = LivePanel(self._workspace.live)
-        self.run_panel = RunPanel(self.model)
+        self.run_panel = RunPanel(self.model, self._workspace.gaze_fit)
         self.mask_panel = MaskPanel(self.model, self.board, self._workspace.mask_fit)
         self.neuron_panel = NeuronPanel(self.model, self.board)
         self.run_panel.add_setting("Ablated neurons", self.neuron_panel.ablation)

@@ -24,7 +24,7 @@ from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.exporting import Exporter
 from napari_vidrecon.viewer.faults import FaultHook, Faults
-from napari_vidrecon.viewer.fits import DecoderFitController, MaskFitController
+from napari_vidrecon.viewer.fits import DecoderFitController, GazeFitController, MaskFitController
 from napari_vidrecon.viewer.folders import last_view, preferences, remember_view
 from napari_vidrecon.viewer.live_picture import LivePicture, PicturesOfNow
 from napari_vidrecon.viewer.live_session import LiveController, LiveView
@@ -50,8 +50,9 @@ WORKSPACE_NAME = "vidrecon_workspace"
 class Workspace(QObject):
     """What one napari window holds of us.
 
-    These are `model`, `faults`, `board`, `readout`, `pointing`, `player`, `controller`, `mask_fit`, `training`,
-    `decoder_fit`, `live`, `fields`, `field_mapping`, `studies`, `exporter`, `stage_bar`, `tour` and `movies_alone`.
+    These are `model`, `faults`, `board`, `readout`, `pointing`, `player`, `controller`, `mask_fit`, `gaze_fit`,
+    `training`, `decoder_fit`, `live`, `fields`, `field_mapping`, `studies`, `exporter`, `stage_bar`, `tour` and
+    `movies_alone`.
 
     Parameters
     ----------
@@ -88,6 +89,7 @@ class Workspace(QObject):
         self.controller = RunController(self.model, self, runs_folder=chosen.runs_folder)
         self.mask_fit = MaskFitController(self.model, self)
         self.mask_fit.changed.connect(self._show_fit)
+        self.gaze_fit = GazeFitController(self.model, self)
         self.training, self.decoder_fit = TrainingController(self.model, self), DecoderFitController(self.model, self)
         self.live = LiveController(self.model, lambda: self.controller.runs_folder, self)
         self.fields = ReceptiveFieldChoice(self.model)

@@ -156,6 +156,13 @@ TOOLTIPS = {
     "steps": "Optimisation steps. More are not always better: late steps fit the noise of the activity.",
     "target": "The activity to match. recorded: what the neurons did. predicted: what the encoder says they would "
     "have done, without noise; an upper bound. permuted: recorded activity under other neurons; a control.",
+    "infer_gaze": "Shift the picture with the eye: how far the recorded pupil shifts it is learned from training clips "
+    "first (half a minute), checked on others, and left alone where it does not help. What was found is under "
+    "Advanced. Not in the preset paper.",
+    "infer_gain": "All neurons may become more or less active together, slowly: how much is found with the movie. Not "
+    "in the preset paper.",
+    "gaze_progress": "How far it is with learning what the pupil tells of the gaze.",
+    "stop_gaze": "Leave it; the picture stays still.",
     "ensemble": "With several encoders: average their movies (one reconstruction each, as in the paper), or average "
     "their gradients in every step (faster).",
     "device": "Where to compute. auto takes a graphics card where there is one.",
@@ -331,6 +338,9 @@ TOOLTIPS = {
     "Click or drag to go to a frame.",
     "running_speed_trace": "Speed of the treadmill during the trial; the encoders take it as an input. "
     "Click or drag to go to a frame.",
+    "gaze_trace": "How far the receptive fields moved in the shown run, to the right and down, where it inferred the "
+    "gaze. Click or drag to go to a frame.",
+    "gain_trace": "Factor of all neurons in the shown run, where it inferred the gain. Click or drag to go to a frame.",
     "choose_traces": "Choose which curves are shown.",
     "trace_position": "The frame the slider stands at. Click or drag on any curve to move it.",
 }

@@ -30,6 +30,8 @@ COLOURS = {
     "stimulus": "blue",
     "reconstruction": "orange",
     "compared run": "rose",
+    "to the right": "blue",
+    "down": "orange",
     "": "green",
 }
 LINES_PER_LETTER = 3
@@ -154,6 +156,7 @@ class Traces(QWidget):
         self.faults = Faults(self.model.message.emit)
         self._courses = TimeCourses(self.model)
         self._times_s, self._columns = np.zeros(0), 0
+        self._there = {key for key, group in GROUPS.items() if not group.is_inferred}
         self.rows = {key: Row(key) for key in GROUPS}
         self._lay_out()
         self._redraw = self._throttler(self._draw, REDRAW_HZ)
@@ -235,15 +238,17 @@ class Traces(QWidget):
         layout = QVBoxLayout(self)
         layout.addLayout(top)
         layout.addLayout(self._grid, 1)
-        self._arrange()
+        self._choose()
 
     def _choose(self) -> None:
         for action in self.choice.menu().actions():
-            self.rows[action.data()].setVisible(action.isChecked())
+            action.setVisible(action.data() in self._there)
+            self.rows[action.data()].setVisible(action.isChecked() and action.isVisible())
         self._arrange(anew=True)
 
     def _chosen(self) -> list[Row]:
-        return [self.rows[action.data()] for action in self.choice.menu().actions() if action.isChecked()]
+        actions = self.choice.menu().actions()
+        return [self.rows[each.data()] for each in actions if each.isChecked() and each.data() in self._there]
 
     def _arrange(self, *, anew: bool = False) -> None:
         rows = self._chosen()
@@ -291,6 +296,11 @@ class Traces(QWidget):
         began = time.perf_counter()
         self._times_s = self._courses.times_s()
         curves = self._courses.all()
+        there = {key for key, group in GROUPS.items() if not group.is_inferred} | {curve.group for curve in curves}
+        if there != self._there:
+            # What a run inferred has a row where it did.
+            self._there = there
+            self._choose()
         for key, row in self.rows.items():
             row.draw(self._times_s, [curve for curve in curves if curve.group == key])
         self._move_lines()

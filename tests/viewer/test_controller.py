@@ -6,6 +6,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import napari_vidrecon as vr
 from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.viewer.background import Counted
 from napari_vidrecon.viewer.controller import LONGEST_REST_SECONDS, RedrawBudget, RunController
-from napari_vidrecon.viewer.fits import MaskFitController
+from napari_vidrecon.viewer.fits import GazeFitController, MaskFitController
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunState
 from napari_vidrecon.viewer.opening import open_run, show_run
 from napari_vidrecon.viewer.runs import run_job
@@ -377,6 +378,40 @@ def test_a_mask_is_fitted_in_the_background(qtbot, small_model, monkeypatch):
     assert small_model.mask is not before
     small_model.undo()
     assert np.array_equal(small_model.mask.alpha, before.alpha)
+
+
+def test_what_the_pupil_tells_of_the_gaze_is_found_once_and_taken_only_if_it_holds(qtbot, small_model, monkeypatch):
+    from napari_vidrecon.reconstruction import gaze_fitting
+    from napari_vidrecon.reconstruction.composition import InferredGaze
+
+    asked, told = [], []
+    gaze = InferredGaze(sd_px=0.0, columns_per_x=0.4, rest_x=3.0)
+    found = gaze_fitting.PupilGaze(gaze, (2.0, 0.1), ((1.0, 0.9), (1.0, 0.8)), 4)
+
+    def fit_gaze(_session, _encoder, known, checked, *, on_progress):
+        asked.append((known, checked))
+        on_progress(1, 2)
+        return found
+
+    monkeypatch.setattr(gaze_fitting, "fit_gaze", fit_gaze)
+    small_model.message.connect(lambda text, _is_error: told.append(text))
+    before, fitting = small_model.config, GazeFitController(small_model)
+    fitting.start()
+    until(qtbot, lambda: not fitting.busy)
+    assert small_model.config.gaze == gaze
+    assert "2.0 px across, 0.1 px up and down (SD); 2 of 2 other clips" in told[-1]
+    small_model.undo()
+    assert small_model.config == before
+    fitting.start()
+    assert small_model.config.gaze == gaze
+    assert len(asked) == 1
+    small_model.undo()
+    found = replace(found, losses=((1.0, 1.1), (1.0, 1.2)))
+    fitting = GazeFitController(small_model)
+    fitting.start()
+    until(qtbot, lambda: not fitting.busy)
+    assert small_model.config == before
+    assert told[-1].startswith("No gaze")
 
 
 QUITS_IN_THE_MIDDLE = """

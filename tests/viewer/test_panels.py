@@ -37,7 +37,7 @@ from napari_vidrecon.viewer.board.colormaps import MICE_COLOURS
 from napari_vidrecon.viewer.board.outlines import mask_tile
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.evaluation import Evaluator
-from napari_vidrecon.viewer.fits import MaskFitController
+from napari_vidrecon.viewer.fits import GazeFitController, MaskFitController
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord, RunState
 from napari_vidrecon.viewer.opening import companions, open_path, open_run, open_sample, take_mask
 from napari_vidrecon.viewer.panels.mask_panel import MaskPanel
@@ -128,7 +128,7 @@ def test_every_control_says_what_it_does(qtbot, small_model, controller, board, 
     panels = [
         RunBar(small_model, controller),
         SessionPanel(small_model),
-        RunPanel(small_model),
+        RunPanel(small_model, GazeFitController(small_model)),
         MaskPanel(small_model, board, MaskFitController(small_model)),
         NeuronPanel(small_model, board),
         ViewPanel(small_model, controller, Player(ViewerModel()), board.reset_view),
@@ -200,11 +200,16 @@ FLAT = {name: name for name in NAMES} | {path.removesuffix(".kind"): name for na
 
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_a_preset_sets_every_parameter_and_one_changed_parameter_is_counted(qtbot, small_model, preset):
-    panel = RunPanel(small_model)
+    panel = RunPanel(small_model, GazeFitController(small_model))
     qtbot.addWidget(panel)
     pick(panel.preset, preset)
     assert small_model.config == ReconstructionConfig.preset(preset)
     assert panel.more_button.text() == "Advanced…"
+    assert panel.gain.isEnabled() == panel.gaze.isEnabled() == (preset != "paper")
+    if panel.gain.isEnabled():
+        panel.gain.click()
+        assert small_model.config == ReconstructionConfig.preset(preset, gain="inferred")
+        panel.gain.click()
     panel.advanced.controls["seed"].value = 7
     assert small_model.config == ReconstructionConfig.preset(preset, seed=7)
     assert panel.more_button.text() == "Advanced (1)…"
@@ -213,7 +218,7 @@ def test_a_preset_sets_every_parameter_and_one_changed_parameter_is_counted(qtbo
 
 
 def test_the_advanced_form_shows_exactly_what_the_model_holds(qtbot, small_model):
-    panel = RunPanel(small_model)
+    panel = RunPanel(small_model, GazeFitController(small_model))
     qtbot.addWidget(panel)
     for preset in PRESETS:
         config = ReconstructionConfig.preset(preset)
@@ -226,7 +231,7 @@ def test_the_advanced_form_shows_exactly_what_the_model_holds(qtbot, small_model
 
 def test_the_advanced_form_shows_the_settings_of_the_chosen_prior(qtbot, small_model, install_package):
     install_package("lab_priors", WHITE, {"priors": "white = lab_priors:WhitePrior"})
-    panel = RunPanel(small_model)
+    panel = RunPanel(small_model, GazeFitController(small_model))
     qtbot.addWidget(panel)
     pick(panel.preset, "fast")
     panel.advanced.every_control()["update.prior"].value = "white"
@@ -243,7 +248,7 @@ def test_the_advanced_form_shows_the_settings_of_the_chosen_prior(qtbot, small_m
 def test_a_setting_out_of_range_becomes_a_message_and_is_not_taken(qtbot, small_model):
     messages = []
     small_model.message.connect(lambda text, is_error: messages.append(text))
-    panel = RunPanel(small_model)
+    panel = RunPanel(small_model, GazeFitController(small_model))
     qtbot.addWidget(panel)
     small_model.set_settings(config=ReconstructionConfig.preset("fast"))
     panel._take_parameter("sub_batch_stride", 1)

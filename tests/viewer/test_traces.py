@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,6 +72,19 @@ def test_a_compared_run_gets_curves_of_its_own(
     small_model.add_run(RunRecord("run 2", small_result, small_model.recipe()))
     small_model.compare_with(record)
     assert {("frame_correlation", "compared run"), ("motion_energy", "compared run")} <= set(curves_of(small_model))
+
+
+def test_a_gaze_and_a_gain_that_a_run_inferred_are_curves_with_the_commands_columns(
+    small_model: ReconstructionModel, small_result: vr.Reconstruction
+) -> None:
+    frames = len(small_result.video)
+    gaze, gain = np.arange(2 * frames, dtype=np.float32).reshape(1, 2, frames), np.full((1, frames), 1.2, np.float32)
+    inferred = replace(small_result, gaze_px=gaze, gain=gain)
+    small_model.add_run(RunRecord("run 1", inferred, small_model.recipe()))
+    curves = curves_of(small_model)
+    np.testing.assert_array_equal(curves["gaze", "down"].values, gaze[0, 1])
+    told = {curve.column: curve.values for curve in curves.values() if GROUPS[curve.group].is_inferred}
+    assert set(told) == set(inferred.inferred_columns()) == {"gaze_columns_px", "gaze_rows_px", "gain"}
 
 
 def test_neurons_that_are_left_out_or_not_predicted_do_not_count(small_model: ReconstructionModel) -> None:
@@ -162,17 +176,19 @@ def test_traces_put_their_plots_beside_each_other_where_the_room_is_wide(
     traces = Traces(make_napari_viewer())
     line = traces.fontMetrics().height()
 
+    rows = [traces.rows[key] for key, group in GROUPS.items() if not group.is_inferred]
+
     def places() -> list[tuple[int, int]]:
         grid = traces._grid
-        return [grid.getItemPosition(grid.indexOf(row))[:2] for row in traces.rows.values()]
+        return [grid.getItemPosition(grid.indexOf(row))[:2] for row in rows]
 
     traces.resize(30 * line, 60 * line)
     traces._arrange()
-    assert places() == [(index, 0) for index in range(len(GROUPS))]
+    assert places() == [(index, 0) for index in range(len(rows))]
     traces.resize(120 * line, 12 * line)
     traces._arrange()
-    assert places() == [(0, index) for index in range(len(GROUPS))]
+    assert places() == [(0, index) for index in range(len(rows))]
     for action in traces.choice.menu().actions()[1:]:
         action.setChecked(False)
-    assert [row.isHidden() for row in traces.rows.values()] == [False, True, True, True, True]
+    assert [key for key, row in traces.rows.items() if not row.isHidden()] == ["frame_correlation"]
     traces.deleteLater()

@@ -11,13 +11,15 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_vidrecon.errors import ConfigError
-from napari_vidrecon.reconstruction.composition import OutsidePrior
+from napari_vidrecon.reconstruction.composition import OutsidePrior, Spectral
 from napari_vidrecon.reconstruction.config import PRESETS, ReconstructionConfig
 from napari_vidrecon.reconstruction.priors import prior_named, prior_names
 from napari_vidrecon.viewer.background import subscribe
+from napari_vidrecon.viewer.fits import GazeFitController
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import try_to
 from napari_vidrecon.viewer.panels.controls import (
+    JobBar,
     button,
     choice,
     choose,
@@ -78,17 +80,27 @@ class RunPanel(QWidget):
     ----------
     model
         The state of the window.
+    gaze_fit
+        Finds what the pupil tells of the gaze.
+    parent
+        The widget that owns it.
     """
 
     more_asked = Signal()
 
-    def __init__(self, model: ReconstructionModel, parent: QWidget | None = None) -> None:
+    def __init__(self, model: ReconstructionModel, gaze_fit: GazeFitController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._model = model
+        self._model, self._gaze_fit = model, gaze_fit
         self.preset = choice("preset", {name: name for name in _presets()}, self._take_preset)
         self.steps = whole_number("steps", 1, MOST_STEPS, self._take_steps, 10)
         narrow(self.steps)
         self.target = choice("target", TARGET_LABELS, partial(self._take, "target"))
+        self.gaze = tick("gaze", "infer_gaze", self._take_gaze)
+        self.gain = tick("gain", "infer_gain", self._take_gain)
+        self.gaze_bar = JobBar(
+            gaze_fit, ("gaze_progress", "stop_gaze"), "Stop", "learning from the pupil:", parent=self
+        )
+        self.gaze.setMinimumHeight(self.gaze_bar.sizeHint().height())
         self.ensemble = choice("ensemble", ENSEMBLE_LABELS, partial(self._take, "ensemble"))
         self.device = choice("device", {"auto": "auto", "cpu": "cpu"}, partial(self._take, "device"))
         self.apply_live = tick("Apply while running", "apply_live", self._take_live)
@@ -102,6 +114,7 @@ class RunPanel(QWidget):
             subscribe(self, signal, self._show_settings)
         subscribe(self, model.snapshot_arrived, self._show_history)
         subscribe(self, model.looked_back_changed, self._mark_step)
+        gaze_fit.changed.connect(self._show_settings)
         self.plot.step_asked_for.connect(model.look_back)
         for signal in (
             model.shown_changed,
@@ -139,6 +152,16 @@ class RunPanel(QWidget):
     def _take_live(self, live: bool) -> None:
         self._take("apply_live", live)
 
+    def _take_gaze(self, wanted: bool) -> None:
+        if wanted:
+            self._gaze_fit.start()
+            self._show_settings()
+        else:
+            self._take_parameter("gaze", "still")
+
+    def _take_gain(self, wanted: bool) -> None:
+        self._take_parameter("gain", "inferred" if wanted else "constant")
+
     def _take_preset(self, name: str) -> None:
         self._take("config", ReconstructionConfig.preset(name))
 
@@ -163,6 +186,12 @@ class RunPanel(QWidget):
         self.ensemble.setEnabled(len(model.encoder_paths) > 1)
         choose(self.device, model.device)
         put(self.apply_live, model.apply_live)
+        put(self.gaze, model.config.gaze == "inferred" or self._gaze_fit.busy)
+        put(self.gain, model.config.gain == "inferred")
+        for inferred in (self.gaze, self.gain):
+            inferred.setEnabled(isinstance(model.config.update, Spectral))
+            # The bar takes their place, so that nothing below moves.
+            inferred.setVisible(not self._gaze_fit.busy)
         self.advanced.show_config(model.config)
         changed = set(model.config.differences(ReconstructionConfig.preset(model.config.preset_name))) - {"steps"}
         self.more_button.setText(f"Advanced ({len(changed)})…" if changed else "Advanced…")
@@ -209,6 +238,7 @@ class RunPanel(QWidget):
         fields = form()
         fields.addRow("Preset", row(self.preset, self.steps, stretch=0))
         fields.addRow("Target", row(self.target, self.more_button, stretch=0))
+        fields.addRow("Infer, too", row(self.gaze, self.gain, self.gaze_bar))
         self.steps.setSuffix(" steps")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -320,6 +320,7 @@ def _facts(record: RunRecord) -> str:
         f"{made_with.clip_name}, {made_with.target} activity",
         f"{len(result.history)} of {result.config.steps} steps",
         f"preset {result.config.preset_name}, {made_with.neurons}",
+        *(f"{name} {told}" for name, told in result.inferred().items()),
         f"kept in {record.path}" if record.path is not None else "not kept on disk",
     ]
     return "\n".join(lines)
