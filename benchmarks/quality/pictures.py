@@ -20,8 +20,8 @@ from scipy.fft import dctn
 from tables import best_step
 
 import napari_vidrecon as vr
-from napari_vidrecon.figures.curves import Curve, CurvePanel, curves_figure
-from napari_vidrecon.figures.frame import save_figure
+from napari_vidrecon.figures.curves import Curve, CurvePanel
+from napari_vidrecon.figures.frame import panels_figure, save_figure
 from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.storage import replacing_file
@@ -118,7 +118,7 @@ def main() -> None:
     save_figure(frame_rows_figure(blocks, title=title, simulated=True), arguments.out / "quality_pictures.png", dpi=80)
     panels = [panel(over_time, "temporal frequency, Hz"), panel(over_space, "spatial frequency, cycles per pixel")]
     title = "Power inside the mask, mean of four clips"
-    save_figure(curves_figure(panels, title=title, simulated=True), arguments.out / "quality_spectra.png", dpi=110)
+    save_figure(panels_figure(panels, title=title, simulated=True), arguments.out / "quality_spectra.png", dpi=110)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike, NDArray
 
 from napari_vidrecon.analysis.raster_order import by_similarity
-from napari_vidrecon.figures.curves import CurvePanel, draw_curves
+from napari_vidrecon.figures.curves import CurvePanel
 from napari_vidrecon.figures.frame import COLOURS, figure_of
 from napari_vidrecon.figures.movie import MovieRaster
 
@@ -186,7 +186,7 @@ def activity_figure(
         grid = figure.add_gridspec(3, len(rasters), height_ratios=BETWEEN_ROWS_IN)
         for row, panel in ((0, above), (2, below)):
             axes = figure.add_subplot(grid[row, :])
-            draw_curves(axes, panel)
+            panel.draw(axes)
             axes.set_xlim(times[0], times[-1])
         limit = activity_limit([(activity, order) for _, activity in rasters])
         drawn = []

@@ -16,12 +16,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.figures.frame import COLOURS, MUTED, figure_of, panels_figure
+from napari_vidrecon.figures.frame import COLOURS, MUTED, Panel, figure_of
 
-PANEL_WIDTH_IN, PANEL_HEIGHT_IN, HEADING_IN = 4.6, 3.1, 0.4
+HEADING_IN, HEADING_POINTS = 0.4, 12.0
 FAINT, THIN, THICK = 0.35, 0.9, 2.2
 LINE_AT_ZERO = "#BBBBBB"
-SCATTER_WIDTH_IN, SCATTER_HEIGHT_IN, PAIR_WIDTH_IN = 3.5, 3.0, 8.6
+SCATTER_IN, PAIR_WIDTH_IN = (3.5, 3.0), 8.6
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 SMALLEST_PLAIN = 0.001
 
@@ -56,7 +56,7 @@ class Curve:
 
 
 @dataclass(frozen=True, eq=False)
-class CurvePanel:
+class CurvePanel(Panel):
     """One pair of axes.
 
     Parameters
@@ -73,6 +73,10 @@ class CurvePanel:
         Draw lines at this x or y of 0.
     """
 
+    size_in = 4.6, 3.1
+    beside = 2
+    heading_in, heading_points = HEADING_IN, HEADING_POINTS
+
     curves: Sequence[Curve]
     x_label: str
     y_label: str
@@ -80,72 +84,39 @@ class CurvePanel:
     y_range: tuple[float, float] | None = None
     zero: Literal["none", "x", "y", "both"] = "none"
 
-
-def curves_figure(
-    panels: Sequence[CurvePanel], *, columns: int = 2, title: str = "", simulated: bool = False
-) -> Figure:
-    """Draw panels in a grid, row by row.
-
-    Parameters
-    ----------
-    panels
-        At least one.
-    columns
-        Panels beside each other.
-    title
-        Above all of them.
-    simulated
-        Say in the title that the mouse is simulated.
-
-    Returns
-    -------
-    Figure
-        The finished figure; close it once it is saved.
-
-    Raises
-    ------
-    ValueError
-        No panel.
-    """
-    size_in = PANEL_WIDTH_IN, PANEL_HEIGHT_IN
-    return panels_figure(
-        panels, draw_curves, size_in, columns=columns, title=title, simulated=simulated, heading_in=HEADING_IN
-    )
-
-
-def draw_curves(axes: Axes, panel: CurvePanel) -> None:
-    """Draw one panel into given axes."""
-    if panel.zero in ("y", "both"):
-        axes.axhline(0, color=LINE_AT_ZERO, linewidth=0.8, zorder=0)
-    if panel.zero in ("x", "both"):
-        axes.axvline(0, color=LINE_AT_ZERO, linewidth=0.8, zorder=0)
-    for curve in panel.curves:
-        x, y = np.asarray(curve.x, dtype=float), np.asarray(curve.y, dtype=float)
-        if curve.band is not None:
-            low, high = (np.asarray(edge, dtype=float) for edge in curve.band)
-            axes.fill_between(x, low, high, color=curve.colour, alpha=0.18, linewidth=0)
-        axes.plot(
-            x,
-            y,
-            color=curve.colour,
-            linewidth=THICK if curve.strong else THIN,
-            alpha=1.0 if curve.strong else FAINT,
-            linestyle=curve.style,
-            label=curve.label or "_nolegend_",
-        )
-    axes.set_xlabel(panel.x_label)
-    axes.set_ylabel(panel.y_label)
-    axes.set_title(panel.title, loc="left")
-    axes.margins(x=0)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    if panel.y_range is not None:
-        axes.set_ylim(*panel.y_range)
-    if any(curve.label for curve in panel.curves):
-        axes.legend(fontsize=8, frameon=False, labelcolor=MUTED, loc="best")
+    def draw(self, axes: Axes) -> None:
+        """Draw it into given axes."""
+        if self.zero in ("y", "both"):
+            axes.axhline(0, color=LINE_AT_ZERO, linewidth=0.8, zorder=0)
+        if self.zero in ("x", "both"):
+            axes.axvline(0, color=LINE_AT_ZERO, linewidth=0.8, zorder=0)
+        for curve in self.curves:
+            x, y = np.asarray(curve.x, dtype=float), np.asarray(curve.y, dtype=float)
+            if curve.band is not None:
+                low, high = (np.asarray(edge, dtype=float) for edge in curve.band)
+                axes.fill_between(x, low, high, color=curve.colour, alpha=0.18, linewidth=0)
+            axes.plot(
+                x,
+                y,
+                color=curve.colour,
+                linewidth=THICK if curve.strong else THIN,
+                alpha=1.0 if curve.strong else FAINT,
+                linestyle=curve.style,
+                label=curve.label or "_nolegend_",
+            )
+        axes.set_xlabel(self.x_label)
+        axes.set_ylabel(self.y_label)
+        axes.set_title(self.title, loc="left")
+        axes.margins(x=0)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        if self.y_range is not None:
+            axes.set_ylim(*self.y_range)
+        if any(curve.label for curve in self.curves):
+            axes.legend(fontsize=8, frameon=False, labelcolor=MUTED, loc="best")
 
 
 @dataclass(frozen=True, eq=False)
-class ScatterPanel:
+class ScatterPanel(Panel):
     """One pair of axes.
 
     Parameters
@@ -162,6 +133,10 @@ class ScatterPanel:
         R and p.
     """
 
+    size_in = SCATTER_IN
+    beside = 3
+    heading_in, heading_points = HEADING_IN, HEADING_POINTS
+
     x: ArrayLike
     y: ArrayLike
     x_label: str
@@ -170,53 +145,20 @@ class ScatterPanel:
     line: tuple[float, float] = (float("nan"), float("nan"))
     note: str = ""
 
-
-def scatter_figure(
-    panels: Sequence[ScatterPanel], *, columns: int = 3, title: str = "", simulated: bool = False
-) -> Figure:
-    """Draw panels in a grid, row by row.
-
-    Parameters
-    ----------
-    panels
-        At least one.
-    columns
-        Panels beside each other.
-    title
-        Above all of them.
-    simulated
-        Say in the title that the mouse is simulated.
-
-    Returns
-    -------
-    Figure
-        The finished figure; close it once it is saved.
-
-    Raises
-    ------
-    ValueError
-        No panel.
-    """
-    size_in = SCATTER_WIDTH_IN, SCATTER_HEIGHT_IN
-    return panels_figure(
-        panels, draw_scatter, size_in, columns=columns, title=title, simulated=simulated, heading_in=HEADING_IN
-    )
-
-
-def draw_scatter(axes: Axes, panel: ScatterPanel) -> None:
-    """Draw one panel into given axes."""
-    x, y = np.asarray(panel.x, dtype=float), np.asarray(panel.y, dtype=float)
-    groups = np.asarray(panel.groups)
-    for place, name in enumerate(dict.fromkeys(panel.groups)):
-        own = groups == name
-        axes.scatter(x[own], y[own], s=26, color=COLOURS[1 + place % (len(COLOURS) - 1)], alpha=0.8, linewidths=0)
-    slope, intercept = panel.line
-    if np.isfinite(slope):
-        ends = np.array([np.nanmin(x), np.nanmax(x)])
-        axes.plot(ends, slope * ends + intercept, color="black", linewidth=1.6)
-    axes.set_xlabel(panel.x_label)
-    axes.set_ylabel(panel.y_label)
-    axes.set_title(panel.note, loc="left", fontsize=10)
+    def draw(self, axes: Axes) -> None:
+        """Draw it into given axes."""
+        x, y = np.asarray(self.x, dtype=float), np.asarray(self.y, dtype=float)
+        groups = np.asarray(self.groups)
+        for place, name in enumerate(dict.fromkeys(self.groups)):
+            own = groups == name
+            axes.scatter(x[own], y[own], s=26, color=COLOURS[1 + place % (len(COLOURS) - 1)], alpha=0.8, linewidths=0)
+        slope, intercept = self.line
+        if np.isfinite(slope):
+            ends = np.array([np.nanmin(x), np.nanmax(x)])
+            axes.plot(ends, slope * ends + intercept, color="black", linewidth=1.6)
+        axes.set_xlabel(self.x_label)
+        axes.set_ylabel(self.y_label)
+        axes.set_title(self.note, loc="left", fontsize=10)
 
 
 def scatter_and_curves_figure(
@@ -240,10 +182,10 @@ def scatter_and_curves_figure(
     Figure
         The finished figure; close it once it is saved.
     """
-    with figure_of((PAIR_WIDTH_IN, SCATTER_HEIGHT_IN + HEADING_IN), title, simulated) as figure:
+    with figure_of((PAIR_WIDTH_IN, SCATTER_IN[1] + HEADING_IN), title, simulated) as figure:
         axes = figure.subplots(1, 2)
-        draw_scatter(axes[0], scatter)
-        draw_curves(axes[1], curves)
+        scatter.draw(axes[0])
+        curves.draw(axes[1])
     return figure
 
 

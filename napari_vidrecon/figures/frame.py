@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import matplotlib
 import numpy as np
@@ -21,7 +22,6 @@ from napari_vidrecon.analysis.postprocess import union_crop
 from napari_vidrecon.errors import StorageError
 from napari_vidrecon.storage import replacing_file
 
-Panel = TypeVar("Panel")
 SUFFIXES = (".png", ".svg", ".pdf")
 SIMULATED = "simulated mouse"
 MUTED = "#5A5A5A"
@@ -91,33 +91,44 @@ def headed(title: str, simulated: bool) -> str:
     return " · ".join(part for part in (title, SIMULATED if simulated else "") if part)
 
 
+class Panel(ABC):
+    """One pair of axes of a figure that is a grid of them.
+
+    Attributes
+    ----------
+    size_in
+        Width and height, inches.
+    beside
+        So many stand beside each other where nothing else is asked for; None: all of them.
+    heading_in
+        Height that a figure of such panels adds for its heading, inches.
+    heading_points
+        Size of the heading's letters.
+    """
+
+    size_in: ClassVar[tuple[float, float]]
+    beside: ClassVar[int | None] = None
+    heading_in: ClassVar[float] = 0.0
+    heading_points: ClassVar[float] = 11.0
+
+    @abstractmethod
+    def draw(self, axes: Axes) -> None:
+        """Draw it into given axes."""
+
+
 def panels_figure(
-    panels: Sequence[Panel],
-    draw: Callable[[Axes, Panel], None],
-    panel_in: tuple[float, float],
-    *,
-    columns: int | None = None,
-    title: str = "",
-    simulated: bool = False,
-    heading_points: float = 12.0,
-    heading_in: float = 0.0,
+    panels: Sequence[Panel], *, columns: int | None = None, title: str = "", simulated: bool = False
 ) -> Figure:
-    """Draw panels in a grid, row by row.
+    """Draw panels of one kind in a grid, row by row.
 
     Parameters
     ----------
     panels
         At least one.
-    draw
-        Draws one of them into its axes.
-    panel_in
-        Width and height of each, inches.
     columns
-        Panels beside each other; default: all of them.
-    title, simulated, heading_points
+        Panels beside each other; None: as they are made for.
+    title, simulated
         As for `figure_of`.
-    heading_in
-        Height to add for the heading, inches.
 
     Returns
     -------
@@ -131,12 +142,13 @@ def panels_figure(
     """
     if not panels:
         raise ValueError("there is no panel to draw")
-    across = min(columns or len(panels), len(panels))
+    kind = panels[0]
+    across = min(columns or kind.beside or len(panels), len(panels))
     down = -(-len(panels) // across)
-    size_in = panel_in[0] * across, panel_in[1] * down + heading_in
-    with figure_of(size_in, title, simulated, heading_points=heading_points) as figure:
+    size_in = kind.size_in[0] * across, kind.size_in[1] * down + kind.heading_in
+    with figure_of(size_in, title, simulated, heading_points=kind.heading_points) as figure:
         for index, panel in enumerate(panels):
-            draw(figure.add_subplot(down, across, index + 1), panel)
+            panel.draw(figure.add_subplot(down, across, index + 1))
     return figure
 
 

@@ -14,9 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.figures.frame import COLOURS, MUTED, panels_figure
+from napari_vidrecon.figures.frame import COLOURS, MUTED, Panel, figure_of
 
-PANEL_WIDTH_IN, PANEL_HEIGHT_IN = 4.4, 3.6
 CATEGORY_MARGIN = 0.4
 
 
@@ -43,7 +42,7 @@ class Lines:
 
 
 @dataclass(frozen=True, eq=False)
-class LinePanel:
+class LinePanel(Panel):
     """One pair of axes.
 
     Parameters
@@ -64,6 +63,8 @@ class LinePanel:
         Places on the x axis, each with its text.
     """
 
+    size_in = 4.4, 3.6
+
     lines: Sequence[Lines]
     x_label: str
     y_label: str
@@ -73,66 +74,41 @@ class LinePanel:
     log_x: bool = False
     marks: Sequence[tuple[float, str]] = field(default=())
 
-
-def mouse_lines_figure(panels: Sequence[LinePanel], *, title: str = "", simulated: bool = False) -> Figure:
-    """Draw panels beside each other: dashed lines for mice, a solid one for their mean.
-
-    Parameters
-    ----------
-    panels
-        At least one.
-    title
-        Above all of them.
-    simulated
-        Say in the title that the mouse is simulated.
-
-    Returns
-    -------
-    Figure
-        The finished figure; close it once it is saved.
-
-    Raises
-    ------
-    ValueError
-        No panel, or lines whose levels do not fit.
-    """
-    size_in = PANEL_WIDTH_IN, PANEL_HEIGHT_IN
-    return panels_figure(panels, draw_panel, size_in, title=title, simulated=simulated, heading_points=11)
-
-
-def draw_panel(axes: Axes, panel: LinePanel) -> None:
-    """Draw one panel into given axes."""
-    for colour, lines in zip(COLOURS * (1 + len(panel.lines) // len(COLOURS)), panel.lines, strict=False):
-        _draw_lines(axes, lines, colour)
-    axes.set_xlabel(panel.x_label)
-    axes.set_ylabel(panel.y_label)
-    axes.set_title(panel.title, loc="left")
-    if panel.log_x:
-        axes.set_xscale("log", base=2)
-    if panel.ticks is not None:
-        places = np.asarray(panel.lines[0].x, dtype=float)
-        axes.set_xticks(places, panel.ticks)
-        axes.minorticks_off()
-        if not panel.log_x and len(places) > 1:
-            # Room for the names at both ends.
-            axes.set_xlim(places.min() - CATEGORY_MARGIN, places.max() + CATEGORY_MARGIN)
-    if panel.y_range is not None:
-        axes.set_ylim(*panel.y_range)
-    for position, text in panel.marks:
-        axes.axhline(position, color=MUTED, linewidth=0.8, linestyle=":")
-        axes.annotate(text, (0.02, position), xycoords=("axes fraction", "data"), fontsize=8, color=MUTED, va="bottom")
-    labelled = [lines for lines in panel.lines if lines.label]
-    handles = [Line2D([], [], color=COLOURS[index % len(COLOURS)], linewidth=2) for index in range(len(labelled))]
-    names = [lines.label for lines in labelled]
-    if any(len(np.atleast_2d(lines.mice)) > 1 for lines in panel.lines):
-        handles.append(Line2D([], [], color=MUTED, linewidth=1, linestyle="--"))
-        names.append("single mice")
-    handles.append(Line2D([], [], color=MUTED, linewidth=2))
-    names.append("mean")
-    if any(lines.clips is not None for lines in panel.lines):
-        handles.append(Line2D([], [], color=MUTED, linewidth=0.7, marker=".", alpha=0.6))
-        names.append("clips")
-    axes.legend(handles, names, fontsize=8, frameon=False, loc="best")
+    def draw(self, axes: Axes) -> None:
+        """Draw it into given axes."""
+        for colour, lines in zip(COLOURS * (1 + len(self.lines) // len(COLOURS)), self.lines, strict=False):
+            _draw_lines(axes, lines, colour)
+        axes.set_xlabel(self.x_label)
+        axes.set_ylabel(self.y_label)
+        axes.set_title(self.title, loc="left")
+        if self.log_x:
+            axes.set_xscale("log", base=2)
+        if self.ticks is not None:
+            places = np.asarray(self.lines[0].x, dtype=float)
+            axes.set_xticks(places, self.ticks)
+            axes.minorticks_off()
+            if not self.log_x and len(places) > 1:
+                # Room for the names at both ends.
+                axes.set_xlim(places.min() - CATEGORY_MARGIN, places.max() + CATEGORY_MARGIN)
+        if self.y_range is not None:
+            axes.set_ylim(*self.y_range)
+        for position, text in self.marks:
+            axes.axhline(position, color=MUTED, linewidth=0.8, linestyle=":")
+            axes.annotate(
+                text, (0.02, position), xycoords=("axes fraction", "data"), fontsize=8, color=MUTED, va="bottom"
+            )
+        labelled = [lines for lines in self.lines if lines.label]
+        handles = [Line2D([], [], color=COLOURS[index % len(COLOURS)], linewidth=2) for index in range(len(labelled))]
+        names = [lines.label for lines in labelled]
+        if any(len(np.atleast_2d(lines.mice)) > 1 for lines in self.lines):
+            handles.append(Line2D([], [], color=MUTED, linewidth=1, linestyle="--"))
+            names.append("single mice")
+        handles.append(Line2D([], [], color=MUTED, linewidth=2))
+        names.append("mean")
+        if any(lines.clips is not None for lines in self.lines):
+            handles.append(Line2D([], [], color=MUTED, linewidth=0.7, marker=".", alpha=0.6))
+            names.append("clips")
+        axes.legend(handles, names, fontsize=8, frameon=False, loc="best")
 
 
 def _draw_lines(axes: Axes, lines: Lines, colour: str) -> None:
@@ -232,12 +208,15 @@ def distributions_figure(panels: Sequence[DistributionPanel], *, title: str = ""
     names = sorted({name for each in every for name in each.groups})
     most = max((len(panel.distributions) for panel in panels), default=0)
 
-    def draw(axes: Axes, panel: DistributionPanel) -> None:
-        _draw(axes, panel, names)
-        axes.set_ylim(lowest, 1.0)
-
-    size_in = max(DOTS_WIDTH_IN, DISTRIBUTION_WIDTH_IN * most), DOTS_HEIGHT_IN
-    return panels_figure(panels, draw, size_in, title=title, simulated=simulated, heading_points=11)
+    if not panels:
+        raise ValueError("there is no panel to draw")
+    size_in = max(DOTS_WIDTH_IN, DISTRIBUTION_WIDTH_IN * most) * len(panels), DOTS_HEIGHT_IN
+    with figure_of(size_in, title, simulated, heading_points=Panel.heading_points) as figure:
+        for place, panel in enumerate(panels, start=1):
+            axes = figure.add_subplot(1, len(panels), place)
+            _draw(axes, panel, names)
+            axes.set_ylim(lowest, 1.0)
+    return figure
 
 
 def _draw(axes: Axes, panel: DistributionPanel, names: Sequence[str]) -> None:

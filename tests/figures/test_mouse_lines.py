@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_vidrecon.figures.frame import COLOURS
-from napari_vidrecon.figures.mouse_lines import LinePanel, Lines, mouse_lines_figure
+from napari_vidrecon.figures.frame import COLOURS, panels_figure
+from napari_vidrecon.figures.mouse_lines import LinePanel, Lines
 
 LEVELS = (1, 2, 4)
 
@@ -17,7 +17,7 @@ def legend_of(axes) -> list[str]:
 
 def test_mice_are_dashed_and_the_mean_is_solid_and_leaves_gaps_out() -> None:
     mice = np.array([[0.1, 0.2, np.nan], [0.3, 0.4, 0.5]])
-    axes = mouse_lines_figure([LinePanel([Lines(LEVELS, mice)], "x", "y")]).axes[0]
+    axes = panels_figure([LinePanel([Lines(LEVELS, mice)], "x", "y")]).axes[0]
     dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
     (solid,) = [line for line in axes.lines if line.get_linestyle() == "-"]
     assert len(dashed) == 2
@@ -27,20 +27,20 @@ def test_mice_are_dashed_and_the_mean_is_solid_and_leaves_gaps_out() -> None:
 
 def test_with_one_mouse_there_is_no_word_of_single_mice_and_clips_are_named() -> None:
     lines = Lines(LEVELS, [[0.1, 0.2, 0.3]], "drop", clips=[[0.0, 0.1, 0.2], [0.2, 0.3, 0.4]])
-    axes = mouse_lines_figure([LinePanel([lines], "x", "y")]).axes[0]
+    axes = panels_figure([LinePanel([lines], "x", "y")]).axes[0]
     assert legend_of(axes) == ["drop", "mean", "clips"]
 
 
 def test_groups_have_their_own_colours_the_first_black() -> None:
     panel = LinePanel([Lines(LEVELS, [[0, 1, 2]], name) for name in ("a", "b")], "x", "y")
-    axes = mouse_lines_figure([panel]).axes[0]
+    axes = panels_figure([panel]).axes[0]
     assert [line.get_color() for line in axes.lines if line.get_linestyle() == "-"] == list(COLOURS[:2])
 
 
 def test_named_levels_have_room_at_both_ends_and_a_logarithmic_axis_keeps_its_range() -> None:
     named = LinePanel([Lines((0, 1, 2), [[0, 1, 2]])], "x", "y", ticks=("first", "second", "third"), y_range=(0, 3))
     powers = LinePanel([Lines((12.5, 50, 100), [[0, 1, 2]])], "x", "y", ticks=("12.5", "50", "100"), log_x=True)
-    first, second = mouse_lines_figure([named, powers]).axes
+    first, second = panels_figure([named, powers]).axes
     assert first.get_xlim() == (-0.4, 2.4)
     assert first.get_ylim() == (0, 3)
     assert [label.get_text() for label in first.get_xticklabels()] == ["first", "second", "third"]
@@ -50,17 +50,17 @@ def test_named_levels_have_room_at_both_ends_and_a_logarithmic_axis_keeps_its_ra
 
 def test_a_simulated_mouse_is_said_in_the_title() -> None:
     panel = LinePanel([Lines(LEVELS, [[0, 1, 2]])], "x", "y")
-    assert mouse_lines_figure([panel], title="Ablation", simulated=True).get_suptitle() == "Ablation · simulated mouse"
-    assert mouse_lines_figure([panel], title="Ablation").get_suptitle() == "Ablation"
+    assert panels_figure([panel], title="Ablation", simulated=True).get_suptitle() == "Ablation · simulated mouse"
+    assert panels_figure([panel], title="Ablation").get_suptitle() == "Ablation"
 
 
 def test_marks_are_drawn_across_with_their_name() -> None:
-    axes = mouse_lines_figure([LinePanel([Lines(LEVELS, [[0, 1, 2]])], "x", "y", marks=[(0.5, "chance")])]).axes[0]
+    axes = panels_figure([LinePanel([Lines(LEVELS, [[0, 1, 2]])], "x", "y", marks=[(0.5, "chance")])]).axes[0]
     assert "chance" in [text.get_text() for text in axes.texts]
 
 
 def test_levels_that_do_not_fit_and_no_panel_are_refused() -> None:
     with pytest.raises(ValueError, match="3 levels and 2 values"):
-        mouse_lines_figure([LinePanel([Lines(LEVELS, [[0, 1]])], "x", "y")])
+        panels_figure([LinePanel([Lines(LEVELS, [[0, 1]])], "x", "y")])
     with pytest.raises(ValueError, match="no panel"):
-        mouse_lines_figure([])
+        panels_figure([])

@@ -134,7 +134,8 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
 
 
 def _figure(plan: Plan, table: pd.DataFrame) -> Figure:
-    from napari_vidrecon.figures.mouse_lines import LinePanel, Lines, mouse_lines_figure
+    from napari_vidrecon.figures.frame import panels_figure
+    from napari_vidrecon.figures.mouse_lines import LinePanel, Lines
 
     panels = []
     for measure, label in (("video_correlation", "video correlation r"), ("mean_frame_correlation", "mean frame r")):
@@ -147,7 +148,7 @@ def _figure(plan: Plan, table: pd.DataFrame) -> Figure:
         ticks = [f"{level:g}" for level in levels]
         panels.append(LinePanel(lines, "neurons kept (%)", label, ticks=ticks, log_x=True, y_range=(0, 1)))
     neurons = ", ".join(f"{mouse.open_session().n_neurons}" for mouse in plan.mice)
-    return mouse_lines_figure(panels, title=f"Population ablation of {neurons} neurons", simulated=plan.simulated)
+    return panels_figure(panels, title=f"Population ablation of {neurons} neurons", simulated=plan.simulated)
 
 
 def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:

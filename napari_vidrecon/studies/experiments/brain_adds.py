@@ -345,7 +345,8 @@ def _where_figure(plan: Plan, pixels: pd.DataFrame, found: Sequence[_Found]) -> 
 
 
 def _states_figure(plan: Plan, tables: Mapping[str, pd.DataFrame], lines: Mapping[str, tuple[float, float]]) -> Figure:
-    from napari_vidrecon.figures.curves import ScatterPanel, scatter_figure
+    from napari_vidrecon.figures.curves import ScatterPanel
+    from napari_vidrecon.figures.frame import panels_figure
 
     presentations, rings = tables["presentations"], tables["eccentricity"]
     panels = [
@@ -356,7 +357,7 @@ def _states_figure(plan: Plan, tables: Mapping[str, pd.DataFrame], lines: Mappin
     ]
     middle = (rings["from_deg"] + rings["to_deg"]) / 2
     panels.append(ScatterPanel(middle, rings[SIZE], "eccentricity (degrees)", SIZE_LABEL, list(rings["mouse"])))
-    return scatter_figure(panels, title="What the brain adds", simulated=plan.simulated)
+    return panels_figure(panels, title="What the brain adds", simulated=plan.simulated)
 
 
 def _movie(plan: Plan, found: Sequence[_Found], limit: float) -> Iterator[np.ndarray]:

@@ -291,14 +291,15 @@ def _note(plan: Plan, clips: int) -> str:
 
 
 def _scatter_figure(plan: Plan, clips: pd.DataFrame, fits: dict[str, tuple[TestResult, tuple[float, float]]]) -> Figure:
-    from napari_vidrecon.figures.curves import ScatterPanel, scatter_figure
+    from napari_vidrecon.figures.curves import ScatterPanel
+    from napari_vidrecon.figures.frame import panels_figure
 
     mice = [str(name) for name in clips["mouse"]]
     panels = [
         ScatterPanel(clips[name], clips[ACCURACY], label, ACCURACY_LABEL, mice, fits[name][1], _fit_note(fits[name][0]))
         for name, label in {**MOVIE_MEASURES, **BEHAVIOUR_MEASURES}.items()
     ]
-    return scatter_figure(panels, title=f"Movie and behaviour of {len(clips)} clips", simulated=plan.simulated)
+    return panels_figure(panels, title=f"Movie and behaviour of {len(clips)} clips", simulated=plan.simulated)
 
 
 def _predictability_figure(

@@ -131,7 +131,8 @@ def _finding(table: pd.DataFrame, largest: int) -> Finding:
 
 
 def _figure(plan: Plan, table: pd.DataFrame) -> Figure:
-    from napari_vidrecon.figures.mouse_lines import LinePanel, Lines, mouse_lines_figure
+    from napari_vidrecon.figures.frame import panels_figure
+    from napari_vidrecon.figures.mouse_lines import LinePanel, Lines
 
     panels = []
     for measure, label in (
@@ -143,7 +144,7 @@ def _figure(plan: Plan, table: pd.DataFrame) -> Figure:
         ticks = [str(level) for level in levels]
         lines = [Lines(levels, mice, clips=clips)]
         panels.append(LinePanel(lines, "encoders averaged", label, ticks=ticks, y_range=(0, 1)))
-    return mouse_lines_figure(panels, title=f"Ensembling, {len(plan.many_clips)} clips", simulated=plan.simulated)
+    return panels_figure(panels, title=f"Ensembling, {len(plan.many_clips)} clips", simulated=plan.simulated)
 
 
 def _movie(plan: Plan, store: RunStore, largest: int) -> Iterator[np.ndarray]:

@@ -193,8 +193,8 @@ def _drawings(plan: Plan, store: RunStore, clips: pd.DataFrame, steps: pd.DataFr
 
 
 def _optimisation_figure(plan: Plan, steps: pd.DataFrame) -> Figure:
-    from napari_vidrecon.figures.curves import Curve, CurvePanel, curves_figure
-    from napari_vidrecon.figures.frame import COLOURS
+    from napari_vidrecon.figures.curves import Curve, CurvePanel
+    from napari_vidrecon.figures.frame import COLOURS, panels_figure
 
     first = steps[steps["encoder"] == steps["encoder"].min()]
     panels = []
@@ -213,7 +213,7 @@ def _optimisation_figure(plan: Plan, steps: pd.DataFrame) -> Figure:
         titles = (f"{len(single)} clips, one encoder", "mean of the clips, every encoder") if measure == "loss" else ""
         for place, curves in enumerate(([*single, overall], every)):
             panels.append(CurvePanel(curves, "optimisation step", label, titles[place] if titles else ""))
-    return curves_figure(panels, title="Optimisation", simulated=plan.simulated)
+    return panels_figure(panels, title="Optimisation", simulated=plan.simulated)
 
 
 def _examples_figure(plan: Plan, store: RunStore) -> Figure:

@@ -12,8 +12,9 @@ import numpy as np
 
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.postprocess import apply_mask, match_luminance_contrast
+from napari_vidrecon.figures.frame import panels_figure
 from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
-from napari_vidrecon.figures.mouse_lines import LinePanel, Lines, mouse_lines_figure
+from napari_vidrecon.figures.mouse_lines import LinePanel, Lines
 from napari_vidrecon.figures.picture_grids import mosaic_frames
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD
 from napari_vidrecon.studies.runs.measuring import cropped, evaluation_mask, presented, same_length, spread_frames
@@ -193,7 +194,7 @@ def performance_figure(plan: Plan, versions: pd.DataFrame, masks: pd.DataFrame) 
         LinePanel(by_threshold, "evaluation mask: alpha ≥", label, y_range=(0, 1)),
         LinePanel(by_size, "evaluation mask: diameter (°)", label, y_range=(0, 1)),
     ]
-    return mouse_lines_figure(panels, title="Performance of variations", simulated=plan.simulated)
+    return panels_figure(panels, title="Performance of variations", simulated=plan.simulated)
 
 
 def activity_figure(plan: Plan, activity: pd.DataFrame) -> Figure:
@@ -207,7 +208,7 @@ def activity_figure(plan: Plan, activity: pd.DataFrame) -> Figure:
         )
         for measure, label in ACTIVITY_MEASURES.items()
     ]
-    return mouse_lines_figure(panels, title="Predicted against recorded activity", simulated=plan.simulated)
+    return panels_figure(panels, title="Predicted against recorded activity", simulated=plan.simulated)
 
 
 def _categories(table: pd.DataFrame, level: str, names: Sequence[str], value: str) -> Lines:
