@@ -28,7 +28,7 @@ from PIL import Image
 
 import napari_vidrecon as vr
 from napari_vidrecon.figures.movie import outline, write_mp4
-from napari_vidrecon.reconstruction.scores import Evaluation
+from napari_vidrecon.reconstruction.history import Evaluation
 from napari_vidrecon.sessions.simulation.behavior import simulate_behavior
 from napari_vidrecon.sessions.simulation.mouse import describe, trial_tiers, write_mouse
 from napari_vidrecon.sessions.simulation.movies import movie

@@ -111,16 +111,6 @@ def lost_map(stimulus: ArrayLike, before: ArrayLike, after: ArrayLike) -> NDArra
     return np.asarray(rise, np.float64)
 
 
-def positive_part(error: ArrayLike) -> NDArray[np.float64]:
-    """How much brighter than expected each pixel is, in grey levels, 0..255; 0 where it is darker."""
-    return np.maximum(np.asarray(error, dtype=np.float64), 0.0)
-
-
-def negative_part(error: ArrayLike) -> NDArray[np.float64]:
-    """How much darker than expected each pixel is, in grey levels, 0..255; 0 where it is brighter."""
-    return np.maximum(-np.asarray(error, dtype=np.float64), 0.0)
-
-
 def symmetric_limit(error: ArrayLike, mask: ArrayLike | None = None, percentile: float = LIMIT_PERCENTILE) -> float:
     """The limit v of a colour range -v..v that keeps all but the largest errors: a percentile of |error|.
 

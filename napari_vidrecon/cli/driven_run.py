@@ -89,7 +89,7 @@ class DrivenRun:
         """One line for people; one more for each of several mice or colours."""
         from napari_vidrecon.cli.report import duration_text, number
         from napari_vidrecon.errors import one_line
-        from napari_vidrecon.reconstruction.scores import UNCHECKED
+        from napari_vidrecon.reconstruction.history import UNCHECKED
 
         mouse = " of the simulated mouse" if self.simulated else ""
         unchecked = f"activity correlation {number(self.scores['response_correlation'])}; {UNCHECKED}"

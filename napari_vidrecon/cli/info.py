@@ -295,7 +295,7 @@ def _run(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _described_run(path: Path, result: Reconstruction) -> tuple[str, dict[str, Any]]:
-    from napari_vidrecon.reconstruction.scores import UNCHECKED
+    from napari_vidrecon.reconstruction.history import UNCHECKED
 
     told = result.provenance
     kind = "published run" if told.get("published") else "run"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_vidrecon.cli.report import tell
 from napari_vidrecon.errors import ConfigError, EncoderError, SessionError, StorageError, VidreconError, one_line
@@ -274,9 +274,7 @@ def open_mice(
     trial_ids: Sequence[int],
     device: str,
     force_mouse: bool,
-    *,
-    precision: str = "float32",
-    memory_gib: float | None = None,
+    **loading: Any,
 ) -> list[OpenedMouse]:
     """Further mice, each with what was given for it.
 
@@ -294,8 +292,8 @@ def open_mice(
         "auto", "cpu", "cuda", ...
     force_mouse
         Also take encoders of a mouse with another name.
-    precision, memory_gib
-        As for `load_encoder`.
+    loading
+        `precision` and `memory_gib` of `load_encoder`.
 
     Returns
     -------
@@ -327,8 +325,7 @@ def open_mice(
         # Two presentations of one mouse count as such only with the very same encoders.
         if (folder, *files) not in known:
             opening = open_session(folder)
-            settings = {"precision": precision, "memory_gib": memory_gib}
-            theirs = open_encoders(files, opening, None, device, force_mouse, **settings)  # type: ignore[arg-type]
+            theirs = open_encoders(files, opening, None, device, force_mouse, **loading)
             known[(folder, *files)] = opening, theirs
         session, opened = known[(folder, *files)]
         trial_id = trial_ids[place] if trial_ids else None
@@ -362,9 +359,7 @@ def open_encoders(
     mouse: str | None,
     device: str,
     force_mouse: bool,
-    *,
-    precision: str = "float32",
-    memory_gib: float | None = None,
+    **loading: Any,
 ) -> list[WindowEncoder]:
     """Encoders bound to the session's mouse.
 
@@ -380,8 +375,8 @@ def open_encoders(
         "auto", "cpu", "cuda", ...
     force_mouse
         Also take encoders of a mouse with another name.
-    precision, memory_gib
-        As for `load_encoder`.
+    loading
+        `precision` and `memory_gib` of `load_encoder`.
 
     Returns
     -------
@@ -398,9 +393,7 @@ def open_encoders(
     readout = readout_of(mouse)
     encoders = []
     for file in files:
-        encoder = load_encoder(
-            file, readout, device, neurons=session.n_neurons, precision=precision, memory_gib=memory_gib
-        )
+        encoder = load_encoder(file, readout, device, neurons=session.n_neurons, **loading)
         encoder.require_neurons(session.n_neurons, session.name)
         require_mouse(encoder, session, force=force_mouse)
         encoders.append(encoder)

@@ -11,9 +11,9 @@ import numpy as np
 from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.history import UNCHECKED, measured_frames
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.runner import reconstruct
-from napari_vidrecon.reconstruction.scores import UNCHECKED, measured_frames
 from napari_vidrecon.reconstruction.targets import NeuronSet
 
 if TYPE_CHECKING:

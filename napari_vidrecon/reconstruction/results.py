@@ -14,7 +14,7 @@ import numpy as np
 from napari_vidrecon.errors import RunError, one_line, optional_module
 from napari_vidrecon.reconstruction.composition import StopAtPlateau, StopByHeldOut, told_by_pupil
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.reconstruction.history import History
+from napari_vidrecon.reconstruction.history import SCORES, UNCHECKED, Evaluation, History, measured_frames, scored_page
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.run_folder import (
     FORMAT,
@@ -29,7 +29,6 @@ from napari_vidrecon.reconstruction.run_folder import (
     plain,
     read_run,
 )
-from napari_vidrecon.reconstruction.scores import SCORES, UNCHECKED, Evaluation, measured_frames, scored_page
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.storage import reading, replacing_folder

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_vidrecon import metrics
 from napari_vidrecon.figures.export import column_name, motion_energy
-from napari_vidrecon.reconstruction.scores import Evaluation
+from napari_vidrecon.reconstruction.history import Evaluation
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.masks import AlphaMask

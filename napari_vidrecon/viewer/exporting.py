@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_vidrecon.analysis.error_maps import error_map, lost_map, stimulus_difference
 from napari_vidrecon.errors import RunError
 from napari_vidrecon.figures.export import STIMULUS_ERROR_NAME, Progress, ShownMovie
-from napari_vidrecon.reconstruction.scores import measured_frames
+from napari_vidrecon.reconstruction.history import measured_frames
 from napari_vidrecon.viewer.background import Background, Counted
 from napari_vidrecon.viewer.evaluation import Evaluator, TimeCourses
 from napari_vidrecon.viewer.model import ErrorMode, Layout

@@ -30,15 +30,6 @@ def test_the_difference_to_the_stimulus_is_positive_where_the_reconstruction_is_
     assert (difference == 40).all()
 
 
-def test_both_parts_together_are_the_error(error_and_mask: tuple[np.ndarray, np.ndarray]) -> None:
-    error, _ = error_and_mask
-    positive, negative = error_maps.positive_part(error), error_maps.negative_part(error)
-    np.testing.assert_array_equal(positive - negative, error)
-    assert positive.min() == 0
-    assert negative.min() == 0
-    assert (positive * negative == 0).all()
-
-
 def test_the_limit_is_the_99th_percentile_inside_the_mask(
     error_and_mask: tuple[np.ndarray, np.ndarray],
 ) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_vidrecon import metrics
-from napari_vidrecon.reconstruction.scores import Evaluation, measured_frames
+from napari_vidrecon.reconstruction.history import Evaluation, measured_frames
 
 
 @pytest.fixture

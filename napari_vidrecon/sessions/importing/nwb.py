@@ -35,7 +35,7 @@ from napari_vidrecon.sessions.importing.nwb_stimulus import (
     the_one,
 )
 from napari_vidrecon.sessions.importing.recording import ImportReport, Recording, Signal
-from napari_vidrecon.sessions.importing.recording_reader import Reader
+from napari_vidrecon.sessions.importing.recording_reader import ActivityReader
 from napari_vidrecon.sessions.importing.spikes import UnitChoice, nwb_units
 from napari_vidrecon.settings import Settings
 from napari_vidrecon.storage import reading
@@ -110,10 +110,11 @@ class NwbOptions(Settings):
     )
 
 
-class NwbFile(Reader):
+class NwbFile(ActivityReader):
     """An NWB file, open while it is entered; its movies are read from it when they are needed."""
 
     title = "NWB file"
+    what = "an NWB file"
     suffixes = (".nwb", ".h5", ".hdf5")
     options_class = NwbOptions
     options: NwbOptions
@@ -173,11 +174,6 @@ class NwbFile(Reader):
                 self._io.close()
         self._io = self._book = None
 
-    def columns(self) -> list[Column]:
-        """Every series found, and what it would be used for; what cannot be told is a row of its own."""
-        with reading(self.path, SessionError, "an NWB file"):
-            return self._columns()
-
     def _columns(self) -> list[Column]:
         uses: dict[int, str] = {}
         faults: list[Column] = []
@@ -207,22 +203,6 @@ class NwbFile(Reader):
                 # One bad series does not hide the others.
                 columns.append(Column.unreadable(place, str(error), fault=use != NOT_USED))
         return columns + faults
-
-    def recording(self) -> Recording:
-        """The recording, with the activity in memory; its movies stay in the file.
-
-        Returns
-        -------
-        Recording
-            As it was recorded; trials are cut later.
-
-        Raises
-        ------
-        SessionError
-            Series are missing, several could be meant, or they do not fit each other.
-        """
-        with reading(self.path, SessionError, "an NWB file"):
-            return self._recording()
 
     def _column(self, series: Any, place: str, use: str) -> Column:
         data = series.data

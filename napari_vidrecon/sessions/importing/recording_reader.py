@@ -171,7 +171,8 @@ class ActivityReader(Reader):
             No such file or folder, a damaged file, or times that cannot be read.
         """
         self._require()
-        return self._columns()
+        with reading(self.path, SessionError, self.what):
+            return self._columns()
 
     def recording(self) -> Recording:
         """The recording, with the activity in memory, the movies mapped, and the arrays beside.

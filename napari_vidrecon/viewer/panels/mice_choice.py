@@ -15,9 +15,9 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QMenu, QVBoxLayout, QWidget
 
 from napari_vidrecon.errors import EncoderError, MaskError, SessionError, VidreconError
+from napari_vidrecon.reconstruction.history import Evaluation
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.recipe import MouseRecipe, mask_fields
-from napari_vidrecon.reconstruction.scores import Evaluation
 from napari_vidrecon.reconstruction.several_mice import mouse_that_saw
 from napari_vidrecon.sessions.session import Session, open_session
 from napari_vidrecon.viewer.background import subscribe
