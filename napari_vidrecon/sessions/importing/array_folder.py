@@ -11,7 +11,7 @@ import numpy as np
 from napari_vidrecon.errors import SessionError, StorageError, one_line
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
 from napari_vidrecon.sessions.importing.description import Description, read_description
-from napari_vidrecon.sessions.importing.matlab_files import matlab_arrays, read_matlab, split_name
+from napari_vidrecon.sessions.importing.matlab_files import matlab_arrays, matlab_pieces, read_matlab, split_name
 from napari_vidrecon.sessions.importing.stimuli import (
     COLOUR_CHANNELS,
     FILM_SUFFIXES,
@@ -69,8 +69,29 @@ def movies_at(
     if place.is_dir():
         return [movie for file in movie_files(place) for movie in movies_at(file, axes, levels, within)]
     matlab = split_name(place.name)
-    pixels: np.ndarray | FilmPixels | TiffPixels
-    pixels = read_matlab(place.with_name(matlab[0]), matlab[1], "stimulus") if matlab else open_pixels(place)
+    stored = matlab_pieces(place.with_name(matlab[0]), matlab[1], "stimulus") if matlab else [open_pixels(place)]
+    return [movie for pixels in stored for movie in _movies_of(place, pixels, axes, levels)]
+
+
+def _movies_of(
+    place: Path, pixels: np.ndarray | FilmPixels | TiffPixels, axes: str | None, levels: tuple[float, float] | None
+) -> list[StimulusMovie]:
+    """The movies of stored pixels; see `movies_at`.
+
+    Parameters
+    ----------
+    place
+        Where they come from.
+    pixels
+        All of them.
+    axes, levels
+        As there.
+
+    Returns
+    -------
+    list[StimulusMovie]
+        One a clip.
+    """
     if axes is None or place.suffix.lower() in FILM_SUFFIXES:
         axes = _axes(place, pixels.shape)
     if len(axes) != pixels.ndim or len(set(axes)) != len(axes) or not set("thw") <= set(axes):
@@ -302,13 +323,14 @@ def uses(description: Description) -> dict[str, tuple[str, str | None, float | N
     for name, part in streams.items():
         if part is not None:
             title = name.replace("_", " ").replace("center", "centre")
-            found[part.file] = (title, part.times, part.rate_hz)
+            counted = part.ticks_hz == 1.0 and getattr(part, "planes", 1) == 1
+            found[part.file] = (title, part.times if counted else None, part.rate_hz)
             if part.times:
-                found[part.times] = (f"times of the {title}", part.times, None)
+                found[part.times] = (f"times of the {title}", part.times if counted else None, None)
     if description.activity.clusters:
         found[description.activity.clusters] = ("which unit each spike is of", None, None)
     stimulus = description.stimulus
-    found[stimulus.file] = ("stimulus", stimulus.times, stimulus.rate_hz)
+    found[stimulus.file] = ("stimulus", stimulus.times if stimulus.ticks_hz == 1.0 else None, stimulus.rate_hz)
     for file, use in {
         stimulus.times: "times of the stimulus",
         stimulus.onsets: "onsets of the stimulus",
@@ -339,7 +361,7 @@ def list_columns(folder: Path, known: dict[str, tuple[str, str | None, float | N
             columns.append(
                 Column.unreadable(one_line(file.name), why if needed else f"{NOT_USED}: {why}", fault=needed)
             )
-    there = {file.name for file in files} | {column.name for column in columns}
+    there = {file.name for file in files} | {column.name.partition("{")[0] for column in columns}
     missing = {name for name in set(known) - there if not _is_deeper(folder, name)}
     columns += [Column.unreadable(name, f"{known[name][0]}: nothing there", fault=True) for name in sorted(missing)]
     return columns
@@ -358,7 +380,8 @@ def _of_file(folder: Path, file: Path, known: Known) -> list[Column]:
         return _of_movies(folder, file, use)
     if split_name(file.name) and file.name not in known:
         found = matlab_arrays(file)
-        uses_in = {name: known.get(f"{file.name}:{name}", (NOT_USED, None, None)) for name in found}
+        whole = {name: f"{file.name}:{name.partition('{')[0]}" for name in found}
+        uses_in = {name: known.get(whole[name], (NOT_USED, None, None)) for name in found}
         return [Column.of(one_line(f"{file.name}:{name}"), found[name], role, _rate(folder, clock, hz))
                 for name, (role, clock, hz) in uses_in.items()]  # fmt: skip
     if split_table(file.name):

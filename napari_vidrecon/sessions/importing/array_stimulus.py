@@ -188,9 +188,10 @@ class ArrayStimulus:
                 "if they are onsets, call them so: stimulus_onsets, or onsets in place of times in recording.toml"
             )
         if times.size != sum(lengths) or times.ndim > 2:
+            remedy = _other_axes([movies[movie] for movie in order.tolist()], times)
             raise SessionError(
                 f"{file}: expected {sum(lengths)} times, one for each frame shown in {len(lengths)} presentations, "
-                f"found {times.size}; {_other_axes(movies, times)}the movies and their times must belong together"
+                f"found {times.size}; {remedy}the movies and their times must belong together"
             )
         if (
             times.ndim == 2
@@ -220,11 +221,11 @@ class ArrayStimulus:
                 )
 
 
-def _other_axes(movies: list[StimulusMovie], times: np.ndarray) -> str:
-    """A remedy where another axis of the only movie has as many entries as there are times."""
-    if len(movies) == 1 and times.size in movies[0].size_px:
-        order = "hwt" if times.size == movies[0].size_px[1] else "htw"
-        return f'if its last axes are frames, say axes = "{order}" (--axes {order}); '
+def _other_axes(shown: list[StimulusMovie], times: np.ndarray) -> str:
+    """A remedy where the movies shown would have as many frames as there are times along another axis."""
+    for order, axis in (("hwt", 1), ("htw", 0)):
+        if times.size == sum(movie.size_px[axis] for movie in shown):
+            return f'if its last axes are frames, say axes = "{order}" (--axes {order}); '
     return ""
 
 

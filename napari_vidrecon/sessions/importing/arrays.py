@@ -60,6 +60,9 @@ class ArrayFolder(ActivityReader):
         if part.clusters is not None:
             return self._of_spikes(description, part.clusters, report)
         values = recorded_numbers(self.path, part.file, "activity (neurons, samples)", memory_map=True)
+        if values.ndim == 3 and part.times is not None and 0 not in values.shape:
+            values = _joined_trials(values, recorded_numbers(self.path, part.times), str(self.path / part.file))
+            report.add("assumed", "activity", "stored (trials, neurons, samples): one trial after the other")
         if values.ndim != 2 or 0 in values.shape:
             raise SessionError(
                 f"{self.path / part.file}: expected activity (neurons, samples), "
@@ -86,6 +89,28 @@ class ArrayFolder(ActivityReader):
         report.add("read", "activity", f"{len(units)} units; {UNIT_NOTE}")
         found = ArrayReader(self.path, description, self.settings, report).recording(Spikes.of(seconds, source), source)
         return found if found.neuron_ids is not None else replace(found, neuron_ids=units)
+
+
+def _joined_trials(values: np.ndarray, times: np.ndarray, source: str) -> np.ndarray:
+    """(neurons, trials x samples) of activity that is cut into trials, as the shape of its times tells."""
+    found = _trials_first(times).shape
+    usual = len(found) == 2 and found == (values.shape[0], values.shape[2])
+    if len(found) != 2 or not (usual or (all(values.shape.count(length) == 1 for length in found))):
+        raise SessionError(
+            f"{source}: expected activity (neurons, samples), or (trials, neurons, samples) with times (trials, "
+            f"samples), found {values.shape} with times {times.shape}; bring them into this order"
+        )
+    trials, samples = (0, 2) if usual else (values.shape.index(length) for length in found)
+    ordered = np.transpose(values, (3 - trials - samples, trials, samples))
+    return ordered.reshape(len(ordered), -1)
+
+
+def _trials_first(times: np.ndarray) -> np.ndarray:
+    """Times (trials, samples), whichever way they are stored: within a trial steps are small."""
+    if times.ndim != 2 or 1 in times.shape:
+        return times
+    down, along = (float(np.abs(np.diff(times.astype(float), axis=axis)).mean()) for axis in (0, 1))
+    return times if along < down else times.T
 
 
 def _is_turned(folder: Path, part: ActivityPart, shape: tuple[int, ...]) -> bool:
@@ -223,6 +248,7 @@ class ArrayReader:
             return regular_times(samples, part.rate_hz, part.start_s), samples
         source = str(self.folder / part.times)
         times = recorded_vector(self.folder, part.times, "times in seconds")
+        times = _trials_first(times).ravel() if times.size == samples else times
         if part.ticks_hz != 1.0:
             times = times.astype(float) / part.ticks_hz
         if planes > 1 and abs(times.size - planes * samples) <= planes * MOST_TRIMMED < times.size - samples:
@@ -241,6 +267,10 @@ class ArrayReader:
             return None
         file = self.folder / part.file
         values = np.squeeze(recorded_numbers(self.folder, part.file, f"{about} of shape ({channels}, samples)"))
+        if channels == 1 and values.ndim == 2 and part.times:
+            clock = recorded_numbers(self.folder, part.times)
+            if clock.shape in (values.shape, values.shape[::-1]):
+                values = (values if _trials_first(clock).shape == values.shape else values.T).ravel()
         values = values[None] if values.ndim == 1 else values
         if values.ndim == 2 and values.shape[0] != channels and values.shape[1] == channels:
             values = values.T

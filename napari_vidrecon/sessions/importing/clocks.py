@@ -155,7 +155,7 @@ def _require_like(recording: Recording, about: str, source: str, span_s: float) 
         if other or guess:
             raise SessionError(
                 f"{source}: expected {about} to last about as long as the activity, {ours:.4g} s, "
-                f"found {span_s:.4g} s, {ratio:.4g} times as long{guess}; give all times in seconds"
+                f"found {span_s:.4g} s, {ratio:.4g} times as long{guess}; {turned(recording)}give all times in seconds"
             )
     whole = round(ratio)
     shown_until = max((float(shown.edges_s[-1]) for shown in recording.presentations), default=-np.inf)
@@ -176,6 +176,14 @@ def _require_like(recording: Recording, about: str, source: str, span_s: float) 
             "right if it went on without them, else one of the two clocks runs at a multiple of its rate"
         )
         recording.report.add("warning", "clock", text)
+
+
+def turned(recording: Recording) -> str:
+    """A remedy where the activity has more neurons than samples, which a recording of minutes never has."""
+    neurons, samples = recording.activity.values.shape
+    if neurons <= samples:
+        return ""
+    return f'if it is {neurons} samples of {samples} neurons, say axes = "time,neurons" below [activity]; '
 
 
 def _guess(found_s: float, slowest_s: float, fastest_s: float) -> str:

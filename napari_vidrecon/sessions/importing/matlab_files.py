@@ -30,7 +30,7 @@ CELL, STRUCT, CHAR, SPARSE = 1, 2, 4, 5
 CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 """Types that the numbers have in MATLAB."""
 LOGICAL, COMPLEX = 0x0200, 0x0800
-NAMED = re.compile(r"(.*\.mat)(?::([A-Za-z]\w*(?:\.\w+)*))?", re.IGNORECASE)
+NAMED = re.compile(r"(.*\.mat)(?::([A-Za-z]\w*(?:\.\w+)*(?:\{\d+\})?))?", re.IGNORECASE)
 
 
 def split_name(name: str) -> tuple[str, str] | None:
@@ -109,16 +109,40 @@ def read_matlab(path: Path, variable: str, likely: str = "") -> np.ndarray:
     StorageError
         No such variable, or the file cannot be read.
     """
-    found = matlab_arrays(path, variable or None)
+    return matlab_pieces(path, variable, likely, most=1)[0]
+
+
+def matlab_pieces(path: Path, variable: str, likely: str = "", most: int | None = None) -> list[np.ndarray]:
+    """One array of a MAT file, or those of a cell of several sizes, such as movies of different lengths.
+
+    Parameters
+    ----------
+    path, variable, likely
+        As in `read_matlab`.
+    most
+        How many arrays it may be; None for any number.
+
+    Returns
+    -------
+    list[np.ndarray]
+        In the order of the cell.
+
+    Raises
+    ------
+    StorageError
+        No such variable, or the file cannot be read.
+    """
+    found = matlab_arrays(path, variable.partition("{")[0] or None)
     if not variable:
         variable = likely if likely in found else next(iter(found)) if len(found) == 1 else ""
-    if variable not in found:
+    pieces = [array for name, array in found.items() if most is None and name.startswith(f"{variable}{{")]
+    if variable not in found and not pieces:
         known = ", ".join(matlab_names(path)) or "none"
         raise StorageError(
             f"{path}: expected a variable {variable or '(say which one)'}, found {one_line(known, 300)}; "
             f'name it as "{path.name}:VARIABLE" in recording.toml'
         )
-    return found[variable]
+    return pieces or [found[variable]]
 
 
 class _Bytes:
@@ -248,20 +272,30 @@ def _dense(parts: _Bytes, shape: tuple[int, ...], flags: int) -> np.ndarray | No
     return found
 
 
-def _stacked(values: Sequence[Any]) -> np.ndarray | None:
-    """Values of a cell or of a field as one array, one row each, where they are alike."""
+def _stacked(values: Sequence[Any]) -> Any:
+    """Values of a cell or of a field as one array; see the lines below."""
+    # Of one shape: one row each. Of other lengths, as of trials: one after the other; movies of those stay apart.
     if not values or not all(isinstance(value, np.ndarray) for value in values):
         return None
-    if len({(value.shape, value.dtype.kind == "U") for value in values}) != 1:
+    shapes, words = {value.shape for value in values}, {value.dtype.kind == "U" for value in values}
+    flat = all(max(value.shape, default=0) == value.size for value in values)
+    if len(words) == 1 and len(shapes) == 1:
+        stacked = np.stack(values)
+        return stacked.reshape(len(values), *[-1] * (stacked.size > len(values))) if flat else stacked
+    if words != {False} or len({value.ndim for value in values}) != 1:
         return None
-    stacked = np.stack(values)
-    return stacked.reshape(len(values)) if stacked.size == len(values) else stacked
+    if flat:
+        return np.concatenate([value.ravel() for value in values])
+    differ = [axis for axis, lengths in enumerate(zip(*shapes, strict=True)) if len(set(lengths)) > 1]
+    if values[0].ndim == 2:
+        return np.concatenate(values, axis=differ[0]) if len(differ) == 1 else None
+    return {f"{{{number}}}": value for number, value in enumerate(values, start=1)}
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, np.ndarray]]:
     if isinstance(value, dict):
         for field, inner in value.items():
-            yield from _flat(f"{name}.{field}", inner)
+            yield from _flat(f"{name}{field}" if field.startswith("{") else f"{name}.{field}", inner)
     elif isinstance(value, np.ndarray):
         yield name, value
 

@@ -19,7 +19,7 @@ from napari_vidrecon.sessions.importing.trials import presentations_from_stream
 DECONVOLVED = r"deconv|spike|event"
 RUNNING = r"run|speed|velocity|treadmill|wheel"
 SIZE = r"pupil.*(size|area|diam|dilat|radius)|(size|area|diam|dilat|radius).*pupil"
-CENTRE = r"(pupil|eye).*(cent|pos|loc|gaze)|gaze"
+CENTRE = r"(pupil|eye).*(cent|pos|loc|gaze)|gaze|eye_?tracking"
 
 
 def path_of(series: Any) -> str:
@@ -76,7 +76,7 @@ def the_one(file: Path, about: str, likely: Sequence[Any], name: str, possible: 
     raise SessionError(f"{file}: expected {wanted} for {about}, found {listed}; name one with {option}")
 
 
-TIER_COLUMN = "tier"
+TIER_COLUMN, FRAME_COLUMN = "tier", "frame"
 HIGHEST_RATE_HZ = 1e6
 
 
@@ -171,16 +171,57 @@ class StimulusReader:
         SessionError
             None, or none of that name.
         """
+        return [series for series, _ in self._sources(name)]
+
+    def _sources(self, name: str) -> list[tuple[Any, Any]]:
+        """Series that were shown; where there is none, templates with the tables of times that name their frames."""
         from pynwb.image import ImageSeries, IndexSeries
 
         shown = [each for each in self.book.stimulus.values() if isinstance(each, (ImageSeries, IndexSeries))]
-        shown = sorted(shown, key=path_of)
-        chosen = named(shown, name) if name else shown
+        sources = [(series, None) for series in sorted(shown, key=path_of)] or self._tables_of_frames()
+        chosen = [each for each in sources if not name or named([each[0]], name)]
         if not chosen:
-            listed = ", ".join(path_of(each) for each in shown) or "none"
+            listed = ", ".join(path_of(series) for series, _ in sources) or "none"
             wanted = f"a series {name!r}" if name else "an image series or index series"
-            raise SessionError(f"{self.path}: expected {wanted} among the stimuli, found {listed}; see --preview")
+            raise SessionError(
+                f"{self.path}: expected {wanted} among the stimuli, or a table of intervals with a column "
+                f"{FRAME_COLUMN} and a template of its name, found {listed}; see --preview"
+            )
         return chosen
+
+    def _tables_of_frames(self) -> list[tuple[Any, Any]]:
+        """(template, table) of each table of intervals whose rows are frames of a template of its name."""
+        from pynwb.image import ImageSeries
+
+        templates = [each for each in self.book.stimulus_template.values() if isinstance(each, ImageSeries)]
+        tables = [each for each in (self.book.intervals or {}).values() if FRAME_COLUMN in each.colnames]
+        found = []
+        for table in sorted(tables, key=lambda each: str(each.name)):
+            # The longest name: natural_movie_one is part of natural_movie_one_more, too.
+            likely = sorted((each for each in templates if each.name in table.name), key=lambda each: len(each.name))
+            likely = likely[-1:] or (templates if len(templates) == len(tables) == 1 else [])
+            found += [(template, table) for template in likely if len(table) > 1]
+        return found
+
+    def _of_table(self, table: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Frames shown and when, s, in the order of time; rows without a frame, as of grey between, are left out."""
+        source = f"{self.path}: {table.name}"
+        frames = whole(table[FRAME_COLUMN].data, f"{source}: {FRAME_COLUMN}")
+        times = whole(table["start_time"].data, f"{source}: start_time").astype(float)
+        if frames.ndim != 1 or frames.dtype.kind not in "fiu" or frames.shape != times.shape:
+            raise SessionError(
+                f"{source}: expected a number of a frame in each row, found {frames.dtype} {frames.shape}"
+            )
+        kept = np.flatnonzero(np.isfinite(frames) & (frames >= 0))
+        kept = kept[np.argsort(times[kept], kind="stable")]
+        if kept.size < frames.size:
+            self.report.add("dropped", "stimulus", f"{frames.size - kept.size} rows of {table.name} without a frame")
+        if (frames[kept] != np.rint(frames[kept])).any():
+            raise SessionError(
+                f"{source}: expected whole numbers of frames, found fractions; {FRAME_COLUMN} is not one"
+            )
+        require_ascending(times[kept], source)
+        return frames[kept].astype(int), times[kept]
 
     def read(
         self, name: str = ""
@@ -199,8 +240,9 @@ class StimulusReader:
         """
         movies: dict[int, tuple[int, StimulusMovie]] = {}
         streams: list[tuple[int, np.ndarray, np.ndarray]] = []
-        for series in self.series(name):
-            frames, holder = self._shown(series), self.holder(series)
+        for series, table in self._sources(name):
+            frames, times = (self._shown(series), None) if table is None else self._of_table(table)
+            holder = self.holder(series)
             if id(holder) not in movies:
                 movies[id(holder)] = len(movies), self._movie(holder)
             number, movie = movies[id(holder)]
@@ -212,8 +254,9 @@ class StimulusReader:
                     f"{self.path}: {path_of(series)}: expected frames from 0 to {len(movie) - 1}, "
                     f"found up to {frames.max()}; the index and its template must belong together"
                 )
-            streams.append((number, frames, self._times(series, frames.size)))
-            self.report.add("read", "stimulus", f"{path_of(series)}, {frames.size} frames shown")
+            streams.append((number, frames, self._times(series, frames.size) if times is None else times))
+            told = "" if table is None else f", as {table.name} tells"
+            self.report.add("read", "stimulus", f"{path_of(series)}, {frames.size} frames shown{told}")
         presentations, tiers = self._by_trials(streams)
         if presentations is None:
             presentations = [shown for stream in streams for shown in self._by_pauses(*stream)]

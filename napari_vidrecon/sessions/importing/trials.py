@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_vidrecon.errors import SessionError
-from napari_vidrecon.sessions.importing.clocks import require_one_unit
+from napari_vidrecon.sessions.importing.clocks import require_one_unit, turned
 from napari_vidrecon.sessions.importing.recording import (
     LONGEST_BRIDGED_S,
     REGULAR,
@@ -192,8 +192,8 @@ def require_enough(recording: Recording, trials: int) -> None:
     if trials < MINIMUM_TRIALS:
         raise SessionError(
             f"{recording.name}: expected at least {MINIMUM_TRIALS} trials to train and to test with, "
-            f"found {trials} of at least {MINIMUM_FRAMES} frames{_why_fewer(recording)}; record more, or cut shorter "
-            "trials (--trial-frames)"
+            f"found {trials} of at least {MINIMUM_FRAMES} frames{_why_fewer(recording)}; {turned(recording)}"
+            "record more, or cut shorter trials (--trial-frames)"
         )
 
 
@@ -248,7 +248,7 @@ def _within_activity(recording: Recording, cuts: list[TrialCut]) -> list[TrialCu
             f"{recording.name}: expected movies shown while the activity was recorded, "
             f"{activity.times[0]:.3f} to {activity.times[-1]:.3f} s, "
             f"found them at {cuts[0].edges_s[0]:.3f} to {cuts[-1].edges_s[-1]:.3f} s; "
-            "both clocks must count seconds from the same zero"
+            f"{turned(recording)}both clocks must count seconds from the same zero"
         )
     if len(inside) < len(cuts):
         gone = len(cuts) - len(inside)

@@ -10,7 +10,9 @@ import numpy as np
 import pynwb
 import pytest
 from pynwb.base import ImageReferences, Images
-from pynwb.image import GrayscaleImage, IndexSeries
+from pynwb.core import VectorData
+from pynwb.epoch import TimeIntervals
+from pynwb.image import GrayscaleImage, ImageSeries, IndexSeries
 from raw_recordings import RawMouse
 
 from napari_vidrecon.errors import SessionError, VidreconError
@@ -152,3 +154,35 @@ def test_an_index_into_pictures_shows_them(raw_mouse: RawMouse, tmp_path: Path, 
     for number in range(12):
         video = open_session(out).trial(number).video
         np.testing.assert_array_equal(video, np.repeat(pictures[11 - number][None], len(video), axis=0))
+
+
+def test_a_table_of_intervals_tells_when_each_frame_of_a_template_was_shown(
+    raw_mouse: RawMouse, tmp_path: Path
+) -> None:
+    file = raw_mouse.write_nwb(tmp_path / "mouse.nwb")
+    with h5py.File(file, "a") as book:
+        no_stimulus(book)
+        del book["intervals"]
+    frames = raw_mouse.movies.reshape(-1, *raw_mouse.movies.shape[2:])
+    times = raw_mouse.frame_times.ravel()
+    with pynwb.NWBHDF5IO(str(file), "a") as io:
+        book = io.read()
+        for name, shown in (("film_one", frames), ("film_other", frames[:60])):
+            book.add_stimulus_template(ImageSeries(name=name, data=shown, unit="N/A", format="raw", rate=30.0))
+        grey = times[-1] + 1.0
+        number = VectorData(name="frame", description="of the film", data=np.append(np.arange(len(frames)), np.nan))
+        start = VectorData(name="start_time", description="s", data=np.append(times, grey))
+        stop = VectorData(name="stop_time", description="s", data=np.append(times, grey) + 1 / 30)
+        book.add_time_intervals(
+            TimeIntervals(name="film_one_presentations", description="rows", columns=[start, stop, number])
+        )
+        io.write(book)
+    with NwbFile(file) as source:
+        found = source.recording()
+        uses = {column.name: column.use for column in source.columns()}
+        assert (uses["film_one"], uses["film_other"]) == ("stimulus", "not used")
+        shown = np.concatenate([each.frames for each in found.presentations])
+        np.testing.assert_array_equal(shown, np.arange(len(frames)))
+        np.testing.assert_array_equal(np.concatenate([each.times for each in found.presentations]), times)
+        np.testing.assert_array_equal(found.movies[0].grey(70, 72), frames[70:72].astype(np.float32))
+        assert "1 rows of film_one_presentations without a frame" in found.report.as_text()

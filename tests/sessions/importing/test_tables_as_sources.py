@@ -159,3 +159,66 @@ def test_a_table_may_be_wider_than_its_names_and_takes_no_more_room_than_there_i
     file.write_text("\n" * 6_000_000)
     with pytest.raises(StorageError, match="bytes of memory"):
         TextTable(file)
+
+
+def cell_of(values: list[np.ndarray]) -> np.ndarray:
+    cell = np.empty((1, len(values)), dtype=object)
+    for place, value in enumerate(values):
+        cell[0, place] = value
+    return cell
+
+
+@pytest.mark.parametrize("equal", [False, True])
+def test_trials_of_matlab_come_one_after_the_other(raw_mouse: RawMouse, tmp_path: Path, *, equal: bool) -> None:
+    import scipy.io
+
+    folder = raw_mouse.write_arrays(tmp_path / "lab")
+    expected = ArrayFolder(folder).recording()
+    clips = np.load(folder / "stimulus.npy")
+    for file in folder.glob("*.npy"):
+        file.unlink()
+    values, times = expected.activity.values, expected.activity.times
+    ends = np.arange(30, values.shape[1], 30) if equal else np.array([20, 55, 90])
+    cuts = [slice(*pair) for pair in zip([0, *ends[:-1]], ends, strict=True)]
+    scipy.io.savemat(
+        folder / "exp.mat",
+        {
+            "resp": cell_of([values[:, cut] for cut in cuts]),
+            "t": cell_of([1000 * times[cut].reshape(-1, 1) for cut in cuts]),
+            "movies": cell_of(
+                [np.moveaxis(clip, 0, -1)[..., : len(clip) - (0 if equal else n)] for n, clip in enumerate(clips)]
+            ),
+            "shown": cell_of(
+                [shown.times[: None if equal else len(shown.times) - shown.movie] for shown in expected.presentations]
+            ),
+            "order": [shown.movie + 1.0 for shown in expected.presentations],
+        },
+    )
+    (folder / "recording.toml").write_text(
+        '[activity]\nfile = "exp.mat:resp"\ntimes = "exp.mat:t"\nticks_hz = 1000\nsample_time = "middle"\n[stimulus]\n'
+        f'file = "exp.mat:movies"\naxes = "{"nhwt" if equal else "hwt"}"\ntimes = "exp.mat:shown"\n'
+        'order = "exp.mat:order"\n'
+    )
+    found = ArrayFolder(folder).recording()
+    np.testing.assert_array_equal(found.activity.values, values[:, : ends[-1]])
+    np.testing.assert_allclose(found.activity.times, times[: ends[-1]])
+    assert [shown.movie for shown in found.presentations] == [shown.movie for shown in expected.presentations]
+    for shown in found.presentations:
+        left = 0 if equal else shown.movie
+        assert len(found.movies[shown.movie]) == len(shown.times) == len(clips[shown.movie]) - left
+        np.testing.assert_array_equal(found.movies[shown.movie].grey(0, 9), clips[shown.movie][:9].astype(np.float32))
+    assert not [column for column in ArrayFolder(folder).columns() if column.fault]
+
+
+def test_activity_stored_the_other_way_round_is_named_where_no_times_tell(raw_mouse: RawMouse, tmp_path: Path) -> None:
+    from napari_vidrecon.sessions.importing.importer import import_recording
+
+    folder = raw_mouse.write_arrays(tmp_path / "lab")
+    values = np.load(folder / "activity.npy")
+    np.save(folder / "activity.npy", values.T)
+    (folder / "recording.toml").write_text(
+        '[activity]\nfile = "activity.npy"\nrate_hz = 8\n'
+        '[stimulus]\nfile = "stimulus.npy"\ntimes = "stimulus_times.npy"\n'
+    )
+    with pytest.raises(SessionError, match=rf"if it is {values.shape[1]} samples of {len(values)} neurons, say axes"):
+        import_recording(ArrayFolder(folder).recording(), tmp_path / "out")
