@@ -35,7 +35,7 @@ from napari_vidrecon.reconstruction.outcome import (
 from napari_vidrecon.reconstruction.presentations import Presentation, scales_of, weigh_together
 from napari_vidrecon.reconstruction.schedule import SubBatches, build_schedule
 from napari_vidrecon.reconstruction.targets import Target
-from napari_vidrecon.reconstruction.tracking import Tracker
+from napari_vidrecon.reconstruction.tracking import Grown, Tracker
 from napari_vidrecon.reconstruction.update import Disturbance, Draw, build_update, learning_rate
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ DRIFT = "drift_{}_{}"
 """Name of a state by the place of its presentation."""
 
 
-class Steppable(Protocol):
+class Steppable(Grown, Protocol):
     """What a runner drives: one reconstruction, or several in step."""
 
     config: ReconstructionConfig
@@ -59,12 +59,6 @@ class Steppable(Protocol):
     def step_index(self) -> int: ...
     @property
     def finished(self) -> bool: ...
-    @property
-    def video(self) -> np.ndarray: ...
-    @property
-    def optimised_video(self) -> np.ndarray: ...
-    @property
-    def inferred(self) -> list[Inferred]: ...
     @property
     def state(self) -> dict[str, Any]: ...
     def load_state(self, state: dict[str, Any]) -> None: ...

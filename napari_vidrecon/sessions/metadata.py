@@ -1,4 +1,4 @@
-"""What a session says about itself: tiers, neurons, notes of a simulation, and its fingerprint."""
+"""What a session folder is, and says about itself: tiers, neurons, notes of a simulation, and its fingerprint."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
-from napari_vidrecon.errors import SessionError, VidreconError
+from napari_vidrecon.errors import SessionError, VidreconError, one_line
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
-from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
-from napari_vidrecon.sessions.trial_files import open_array
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, SPONTANEOUS_TIER
+from napari_vidrecon.sessions.trial_files import STREAMS, open_array
 from napari_vidrecon.settings import first_fault
 from napari_vidrecon.storage import check_inside, parse_json, read_bytes, read_json, reading
 
@@ -31,6 +31,7 @@ LOWEST_FRAME_RATE_HZ, HIGHEST_FRAME_RATE_HZ = 0.1, 10_000.0
 MAXIMUM_SIMULATION_BYTES = 32_000_000
 SMALL_FILE_BYTES = 1_000_000
 MOST_TRIALS = 100_000
+MOST_SESSIONS_NAMED, LONGEST_NAME = 10, 60
 LONGEST_TIER_CHARACTERS = 200
 UNICODE_BYTES = 4
 
@@ -53,6 +54,46 @@ class SimulationNotes(BaseModel):
     simulated: StrictBool = False
     per_neuron: dict[str, list[Any]] = {}
     movies: MovieStatistics | None = None
+
+
+def require_session_folder(path: Path) -> None:
+    """Refuse what is no session folder, with a hint at what would be one; raises `SessionError`."""
+    if not path.exists():
+        raise SessionError(f"{path}: expected a session folder, found nothing there; check the path")
+    if not path.is_dir():
+        remedy = "unpack it first" if path.suffix == ".zip" else "choose the folder that holds data and meta"
+        raise SessionError(f"{path}: expected a session folder, found a file; {remedy}")
+    parts = ["meta", *(f"data/{stream}" for stream in STREAMS)]
+    if not os.path.lexists(path / "data" / "videos") and _without_movies(path):
+        parts.remove("data/videos")
+    missing = [part for part in parts if not (path / part).is_dir()]
+    if missing:
+        raise SessionError(
+            f"{path}: expected a session folder, found no {' and no '.join(missing)} in it; {_hint(path)}"
+        )
+    for part in parts:
+        check_inside(path, path / part, SessionError)
+
+
+def _without_movies(path: Path) -> bool:
+    """Whether a folder's trials are all of the tier that needs none; False where they cannot be read."""
+    try:
+        return set(read_tiers(path).values()) == {SPONTANEOUS_TIER}
+    except SessionError:
+        return False
+
+
+def _hint(path: Path) -> str:
+    inside = sorted(child.name for child in path.iterdir() if (child / "meta").is_dir() and (child / "data").is_dir())
+    if inside:
+        named = [one_line(name, LONGEST_NAME) for name in inside[:MOST_SESSIONS_NAMED]]
+        more = ["..."] if len(inside) > len(named) else []
+        return f"did you mean one of the sessions in it: {', '.join(named + more)}?"
+    if (path / "data" / "images").is_dir():
+        return "it holds pictures (Sensorium 2022), and this program reads movies (Sensorium 2023)"
+    if (path / "data").is_dir() or (path / "meta").is_dir():
+        return "choose the folder that holds data and meta, or fetch what is missing of it"
+    return "choose the folder that holds data and meta"
 
 
 def read_tiers(session: Path) -> dict[int, str]:

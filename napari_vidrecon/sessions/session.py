@@ -19,6 +19,7 @@ from napari_vidrecon.sessions.metadata import (
     read_shown_on,
     read_simulation,
     read_tiers,
+    require_session_folder,
 )
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session_statistics import MovieStatistics, SessionStatistics
@@ -32,12 +33,11 @@ from napari_vidrecon.sessions.trial import (
     perceptual_hash,
 )
 from napari_vidrecon.sessions.trial_files import STREAMS, clip_length, open_array
-from napari_vidrecon.storage import check_inside, reading
+from napari_vidrecon.storage import reading
 
 __all__ = ["Session", "Trial", "open_session"]
 
 LONGEST_SHOWN = 60
-MOST_SESSIONS_NAMED = 10
 MOST_MEASURED_CLIPS = 24
 TRAINING_TIER = "train"
 BEHAVIOR_VIDEO = "behavior_video"
@@ -536,47 +536,8 @@ def open_session(path: Path | str) -> Session:
     # Unlike Path.resolve, this keeps the name under which the user knows a linked folder.
     path = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111
     with reading(one_line(path), SessionError, "a readable session folder"):
-        _require_session_folder(path)
+        require_session_folder(path)
         return Session(path)
-
-
-def _require_session_folder(path: Path) -> None:
-    if not path.exists():
-        raise SessionError(f"{path}: expected a session folder, found nothing there; check the path")
-    if not path.is_dir():
-        remedy = "unpack it first" if path.suffix == ".zip" else "choose the folder that holds data and meta"
-        raise SessionError(f"{path}: expected a session folder, found a file; {remedy}")
-    parts = ["meta", *(f"data/{stream}" for stream in STREAMS)]
-    if not os.path.lexists(path / "data" / "videos") and _without_movies(path):
-        parts.remove("data/videos")
-    missing = [part for part in parts if not (path / part).is_dir()]
-    if missing:
-        raise SessionError(
-            f"{path}: expected a session folder, found no {' and no '.join(missing)} in it; {_hint(path)}"
-        )
-    for part in parts:
-        check_inside(path, path / part, SessionError)
-
-
-def _without_movies(path: Path) -> bool:
-    """Whether a folder's trials are all of the tier that needs none; False where they cannot be read."""
-    try:
-        return set(read_tiers(path).values()) == {SPONTANEOUS_TIER}
-    except SessionError:
-        return False
-
-
-def _hint(path: Path) -> str:
-    inside = sorted(child.name for child in path.iterdir() if (child / "meta").is_dir() and (child / "data").is_dir())
-    if inside:
-        named = [one_line(name, LONGEST_SHOWN) for name in inside[:MOST_SESSIONS_NAMED]]
-        more = ["..."] if len(inside) > len(named) else []
-        return f"did you mean one of the sessions in it: {', '.join(named + more)}?"
-    if (path / "data" / "images").is_dir():
-        return "it holds pictures (Sensorium 2022), and this program reads movies (Sensorium 2023)"
-    if (path / "data").is_dir() or (path / "meta").is_dir():
-        return "choose the folder that holds data and meta, or fetch what is missing of it"
-    return "choose the folder that holds data and meta"
 
 
 def _shown(value: object) -> str:

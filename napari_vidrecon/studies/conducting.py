@@ -212,11 +212,7 @@ def conduct(
     VidreconError
         An input is at fault, a run failed, or nothing can be written.
     """
-    require_libraries()
-    for mouse in plan.mice:
-        mouse.require_readable()
-    store = RunStore(out)
-    runs = grid(studies, plan, store)
+    store, runs = _prepared(studies, plan, out)
     with _working_on(studies, out):
         computed = run_all(runs, scheduler=scheduler, workers=workers, device=device, on_progress=on_progress)
         written = []
@@ -228,6 +224,15 @@ def conduct(
         if len(studies) > 1:
             _write_gallery(studies, plan, written, out)
     return written
+
+
+def _prepared(studies: Sequence[Study], plan: Plan, out: Path) -> tuple[RunStore, dict[Path, RunSpec]]:
+    """Where the runs lie, and the runs that are needed, once everything that they need is known to be there."""
+    require_libraries()
+    for mouse in plan.mice:
+        mouse.require_readable()
+    store = RunStore(out)
+    return store, grid(studies, plan, store)
 
 
 def compute_shard(
@@ -259,11 +264,7 @@ def compute_shard(
     VidreconError
         An input is at fault, or a run failed.
     """
-    require_libraries()
-    for mouse in plan.mice:
-        mouse.require_readable()
-    store = RunStore(out)
-    runs = grid(studies, plan, store)
+    store, runs = _prepared(studies, plan, out)
     computed = run_all(shard.of_runs(runs), workers=workers, device=device, on_progress=on_progress)
     return Computed(computed, sum(store.has(folder.stem) for folder in runs), len(runs))
 
