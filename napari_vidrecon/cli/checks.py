@@ -45,10 +45,10 @@ def validate(
         report.print_json({"path": path, "sound": not faults, "faults": faults})
     elif faults:
         for fault in faults:
-            print(_line(fault))
-        print(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'} in {path}")
+            report.say(_line(fault))
+        report.say(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'} in {path}")
     else:
-        print(f"{path}: no fault found")
+        report.say(f"{path}: no fault found")
     if faults:
         raise typer.Exit(FAULTS_FOUND)
 
@@ -156,7 +156,7 @@ def evidence(
         found = evidence_of_a_movie(clip, encoders, alpha, config, controls=controls, seed=seed)
         told.append({"trial": trial_id, **found.as_values()})
         if not json:
-            print(f"trial {trial_id}: {found.sentence}", flush=True)
+            report.say(f"trial {trial_id}: {found.sentence}")
     if json:
         report.print_json({"session": str(recording.path), "simulated": recording.simulated, "trials": told})
 

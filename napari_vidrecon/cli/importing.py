@@ -133,7 +133,7 @@ def importing(
         [*((name.replace("_", " "), _text(value)) for name, value in told.totals.items())],
     )
     for note in told.notes:
-        print(f"  {note}")
+        report.say(f"  {note}")
 
 
 def _write(recording: Any, out: Path, settings: ImportSettings) -> Any:

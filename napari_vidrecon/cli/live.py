@@ -95,7 +95,7 @@ def live(
     if json:
         report.print_json(values)
     else:
-        print(f"{report.mouse_name(recording)}: {line(told)} -> {path if going_on.frames else 'nothing written'}")
+        report.say(f"{report.mouse_name(recording)}: {line(told)} -> {path if going_on.frames else 'nothing written'}")
 
 
 def _ended(live: LiveSession, path: Path) -> str:

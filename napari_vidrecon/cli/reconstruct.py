@@ -222,7 +222,7 @@ def reconstruct(
             named = {} if stimulus is None else {"stimulus": clip_names[trial_id]}
             finished.append({"trial": trial_id, **named, **each.summary()})
             if not json:
-                print(each.line(clip_names[trial_id]), flush=True)
+                report.say(each.line(clip_names[trial_id]))
 
     for trial_id in chosen[at_once:]:
         # A damaged one is found before the first run, not after many.

@@ -122,6 +122,12 @@ def _give_to_nobody(name: str) -> None:
         setattr(sys, name, stream)
 
 
+def say(text: str) -> None:
+    """Print lines on stdout; in each, what a terminal would obey becomes a space."""
+    for line in text.split("\n"):
+        print(_shown(line), flush=True)
+
+
 MOST_NAMED = 20
 UNSHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Kinds of characters that a terminal obeys instead of showing them."""

@@ -204,10 +204,12 @@ def _conduct_published(study: Study, places: list[Path], out: Path, *, json: boo
 
 
 def _tell(written: Written) -> None:
-    print(f"{written.name}: {one_line(written.page, LONGEST_TEXT)}", flush=True)
+    from napari_vidrecon.cli import report
+
+    report.say(f"{written.name}: {one_line(written.page, LONGEST_TEXT)}")
     for finding in written.outcome.findings:
         verdict = {True: "shows", False: "does not show", None: "cannot be told"}[finding.shows]
-        print(f"  {verdict}: {one_line(f'{finding.statement}; {finding.numbers}', LONGEST_TEXT)}", flush=True)
+        report.say(f"  {verdict}: {one_line(f'{finding.statement}; {finding.numbers}', LONGEST_TEXT)}")
 
 
 def _as_json(written: Sequence[Written]) -> dict[str, Any]:

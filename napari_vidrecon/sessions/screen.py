@@ -22,7 +22,8 @@ Centimetres = Annotated[float, Field(gt=0, le=LARGEST_CM)]
 
 def check_colours(colours: tuple[str, ...], rows: int) -> None:
     """Refuse names of colours that share no equal parts of the rows, with a ValueError."""
-    if rows % max(1, len(colours)) or len(colours) == 1 or len(set(colours)) != len(colours):
+    alike = rows % max(1, len(colours)) == 0 and len(colours) != 1 and len(set(colours)) == len(colours)
+    if not alike or not all(map(str.isprintable, colours)):
         raise ValueError(
             f"expected no colours, or 2 to {MOST_COLOURS} names of as many equal parts of {rows} rows, found "
             f"{', '.join(colours)}"

@@ -116,3 +116,8 @@ def test_degrees_of_a_screen_of_two_colours_are_those_of_one() -> None:
     assert not rows[:9, 18:].any()
     with pytest.raises(ValueError, match="2 to 4 names of as many equal parts"):
         ScreenGeometry(rows=35, cols=16, colours=("green", "uv"))
+
+
+def test_names_of_colours_are_such_as_can_be_shown():
+    with pytest.raises(ValueError, match="names of as many equal parts"):
+        ScreenGeometry(rows=36, cols=16, colours=("green\x1b[2J", "uv"))

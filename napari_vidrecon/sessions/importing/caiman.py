@@ -14,7 +14,7 @@ from napari_vidrecon.sessions.importing.array_folder import list_columns, uses
 from napari_vidrecon.sessions.importing.arrays import ArrayReader
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
 from napari_vidrecon.sessions.importing.description import Description, read_description
-from napari_vidrecon.sessions.importing.hdf5_contents import require_self_contained, whole
+from napari_vidrecon.sessions.importing.hdf5_contents import require_self_contained, require_stored, whole
 from napari_vidrecon.sessions.importing.recording import ImportReport, Recording
 from napari_vidrecon.sessions.importing.recording_reader import ActivityReader
 from napari_vidrecon.settings import Settings
@@ -158,6 +158,7 @@ def _rate_hz(file: Any) -> float | None:
     each = file.get(RATE)
     if not isinstance(each, h5py.Dataset) or each.shape not in ((), (1,)) or each.dtype.kind not in "fiu":
         return None
+    require_stored(each, f"{file.filename}: {RATE}")
     rate = float(np.ravel(each[()])[0])
     return rate if np.isfinite(rate) and rate > 0 else None
 
@@ -183,7 +184,9 @@ def _positions(
         report.add("dropped", "coordinates", f"no footprints ({ESTIMATES}/A) with the size of the picture (dims)")
         return None
     weights, pixels, ends = (whole(parts[name], source) for name in ("data", "indices", "indptr"))
-    rows, columns = (int(size) for size in sizes[:2])
+    rows, columns = (int(size) for size in whole(sizes, source))
+    if ends.dtype.kind not in "iu" or pixels.dtype.kind not in "iu":
+        raise SessionError(f"{source}: expected whole numbers as places of footprints, found others")
     if ends.size != components + 1 or pixels.size != weights.size or (pixels.size and pixels.max() >= rows * columns):
         raise SessionError(
             f"{source}: expected footprints of {components} components in {rows} x {columns} pixels, found others"

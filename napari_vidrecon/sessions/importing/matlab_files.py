@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from napari_vidrecon.errors import StorageError, one_line
+from napari_vidrecon.sessions.importing.hdf5_contents import LARGEST_CHUNK_BYTES
 from napari_vidrecon.storage import open_regular, reading
 from napari_vidrecon.storage.impostors import check_genuine
 
@@ -20,6 +21,8 @@ HEADER_BYTES, SUBSYSTEM_BYTES = 128, 124
 HDF5_MAGIC, HDF5_START = b"\x89HDF\r\n\x1a\n", 512
 UNPACKED_RATIO, UNPACKED_SURPLUS_BYTES = 50, 512 << 20
 """What is packed may be this many times as large as its file, and this much larger."""
+LONGEST_TEXTS = 64 << 20
+"""Bytes that short texts beside a long one may be filled up with."""
 DEEPEST_STRUCT = 8
 MOST_VARIABLES = 10_000
 MATRIX, COMPRESSED = 14, 15
@@ -235,6 +238,10 @@ def _matrix(parts: _Bytes, left: list[int], depth: int) -> tuple[str, Any]:
         (length,) = (int(each) for each in parts.numbers())
         raw = bytes(parts.next()[1])
         fields = [raw[at : at + length].partition(b"\0")[0].decode("latin1") for at in range(0, len(raw), length)]
+        # Elements without fields, too, are dictionaries in memory.
+        left[0] -= 256 * math.prod(shape)
+        if left[0] < 0:
+            raise ValueError("more elements than what its file can hold")
         rows = [{field: _inner(parts, left, depth) for field in fields} for _ in range(math.prod(shape))]
         if len(rows) == 1:
             return name, rows[0]
@@ -266,9 +273,12 @@ def _dense(parts: _Bytes, shape: tuple[int, ...], flags: int) -> np.ndarray | No
     rows, starts, values = parts.numbers(), parts.numbers(), parts.numbers()
     if flags & COMPLEX or len(shape) != 2 or starts.size != shape[1] + 1:
         return None
-    filled = int(starts[-1])
+    ends = starts.astype(np.int64)
+    filled, steps = int(ends[-1]), ends[1:] - ends[:-1]
+    if ends[0] != 0 or (steps < 0).any() or filled > min(rows.size, values.size):
+        raise ValueError("columns of a sparse array that it does not hold")
     found = np.zeros(shape, dtype=values.dtype, order="F")
-    found[rows[:filled], np.repeat(np.arange(shape[1]), np.diff(starts))] = values[:filled]
+    found[rows[:filled], np.repeat(np.arange(shape[1]), steps)] = values[:filled]
     return found
 
 
@@ -280,6 +290,9 @@ def _stacked(values: Sequence[Any]) -> Any:
     shapes, words = {value.shape for value in values}, {value.dtype.kind == "U" for value in values}
     flat = all(max(value.shape, default=0) == value.size for value in values)
     if len(words) == 1 and len(shapes) == 1:
+        sizes = [value.nbytes for value in values]
+        if len(sizes) * max(sizes) > 8 * sum(sizes) + LONGEST_TEXTS:
+            raise ValueError("texts of too different lengths")
         stacked = np.stack(values)
         return stacked.reshape(len(values), *[-1] * (stacked.size > len(values))) if flat else stacked
     if words != {False} or len({value.ndim for value in values}) != 1:
@@ -340,6 +353,10 @@ def _at_key(h5py: Any, group: Any, key: str, left: list[int], depth: int) -> Ite
         raise ValueError("a link to something else")
     each = group[key]
     if isinstance(each, h5py.Group):
+        # One group may lie in many places.
+        left[0] -= (16 << 10) * (1 + len(each))
+        if left[0] < 0:
+            raise ValueError("more groups than its file can hold")
         for field in each:
             for name, array in _at_key(h5py, each, field, left, depth + 1):
                 yield f"{key}.{name}", array
@@ -355,6 +372,8 @@ def _at_key(h5py: Any, group: Any, key: str, left: list[int], depth: int) -> Ite
 def _take(dataset: Any, left: list[int]) -> bool:
     if dataset.is_virtual or dataset.external:
         raise ValueError("a link to other files")
+    if dataset.chunks and math.prod(dataset.chunks) * dataset.dtype.itemsize > LARGEST_CHUNK_BYTES:
+        raise ValueError("blocks larger than any program writes")
     left[0] -= 1024 + math.prod(int(length) for length in dataset.shape or ()) * dataset.dtype.itemsize
     if left[0] < 0:
         raise ValueError("it unpacks to far more than its size")

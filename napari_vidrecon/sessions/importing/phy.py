@@ -146,8 +146,8 @@ class PhyFolder(ActivityReader):
             report.add("dropped", "coordinates", "templates and channels do not fit each other or the spikes")
             return None
         largest = np.array([int(np.ptp(np.asarray(shape), axis=0).argmax()) for shape in shapes])
-        flat, of = np.asarray(of_spikes).ravel(), clusters.ravel()
-        usual = np.array([np.bincount(flat[of == unit].astype(np.int64)).argmax() for unit in units])
+        told = [np.unique(each, return_counts=True) for each in trains_of(np.asarray(of_spikes), clusters, "")[1]]
+        usual = np.array([templates[counts.argmax()] for templates, counts in told])
         where = np.asarray(places, dtype=float)[largest[usual]]
         report.add("assumed", "coordinates", "places of the units' largest channels on the probe: x, 0, along it")
         return np.column_stack([where[:, 0], np.zeros(len(units)), where[:, 1]])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,11 @@ import pytest
 import tifffile
 from raw_recordings import RawMouse
 
-from napari_vidrecon.errors import SessionError, VidreconError
+from napari_vidrecon.errors import SessionError, StorageError, VidreconError
 from napari_vidrecon.sessions.importing.arrays import ArrayFolder
 from napari_vidrecon.sessions.importing.description import read_description
 from napari_vidrecon.sessions.importing.importer import import_recording
+from napari_vidrecon.sessions.importing.matlab_files import matlab_arrays
 from napari_vidrecon.sessions.importing.nwb import NwbFile
 from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
 
@@ -260,3 +263,46 @@ def test_groups_that_hold_each_other_end(file: Path) -> None:
             pass
 
     assert "too many groups" in refusal(read)
+
+
+def element(kind: int, content: bytes) -> bytes:
+    """A part of a MAT file of version 5."""
+    return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
+
+
+def matrix(kind: int, shape: tuple[int, int], *parts: bytes) -> bytes:
+    head = element(6, struct.pack("<II", kind, 0)) + element(5, struct.pack("<ii", *shape)) + element(1, b"x")
+    return element(14, head + b"".join(parts))
+
+
+def letters(count: int) -> bytes:
+    return matrix(4, (1, count), element(16, b"a" * count))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (matrix(2, (8_000_000, 1), element(5, struct.pack("<i", 8)), element(1, b"")), "more elements"),
+        (matrix(5, (1, 1), *(element(5, struct.pack("<2i", 0, n)) for n in (0, 2**31 - 1, 0))), "sparse"),
+        (matrix(1, (2001, 1), letters(50_000), *[letters(1)] * 2000), "too different lengths"),
+    ],
+)
+def test_a_small_mat_file_stays_small(content: bytes, said: str, tmp_path: Path) -> None:
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<HH", 0x0100, 0x4D49)
+    (tmp_path / "m.mat").write_bytes(header + content)
+    with pytest.raises(StorageError, match=rf"m\.mat: expected a MAT file, .*{said}"):
+        matlab_arrays(tmp_path / "m.mat")
+
+
+def test_groups_in_many_places_and_huge_blocks_of_a_mat_file_end(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "shared.mat", "w", userblock_size=512) as file:
+        groups = [file.create_group(f"#{level}") for level in range(7)]
+        for outer, inner in itertools.pairwise([file, *groups]):
+            for number in range(30):
+                outer[f"b{number}"] = inner
+    with pytest.raises(StorageError, match="more groups"):
+        matlab_arrays(tmp_path / "shared.mat")
+    with h5py.File(tmp_path / "block.mat", "w", userblock_size=512) as file:
+        file.create_dataset("a", (1,), "f8", maxshape=(None,), chunks=(1 << 26,), compression="gzip")
+    with pytest.raises(StorageError, match="blocks larger"):
+        matlab_arrays(tmp_path / "block.mat")
