@@ -286,6 +286,7 @@ def letters(count: int) -> bytes:
         (matrix(5, (1, 1), *(element(5, struct.pack("<2i", 0, n)) for n in (0, 2**31 - 1, 0))), "sparse"),
         (matrix(1, (2001, 1), letters(50_000), *[letters(1)] * 2000), "too different lengths"),
     ],
+    ids=["struct", "sparse", "cell"],
 )
 def test_a_small_mat_file_stays_small(content: bytes, said: str, tmp_path: Path) -> None:
     header = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<HH", 0x0100, 0x4D49)
