@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_vidrecon.viewer.board import Board
+from napari_vidrecon.viewer.board import Board, captions
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.model import ErrorMode
 
@@ -78,5 +78,9 @@ def test_captions_of_a_shorter_clip_can_be_written_while_they_are_hidden(
     board.viewer.dims.ndisplay = 3
     small_model.set_trial(0, 0, 45)
     assert len(board.layer(Role.CAPTIONS).data) == before
+    captions.write(board.layers, [], "white")
+    board.viewer.dims.ndisplay = 2
+    captions.write(board.layers, [], "white")
+    assert len(board.layer(Role.CAPTIONS).data) == 1
     assert expected_faults() == []
     board.close()
