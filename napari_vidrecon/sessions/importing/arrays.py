@@ -25,7 +25,13 @@ from napari_vidrecon.sessions.importing.clocks import (
     require_rate,
 )
 from napari_vidrecon.sessions.importing.columns import Column
-from napari_vidrecon.sessions.importing.description import ActivityPart, Description, SignalPart, read_description
+from napari_vidrecon.sessions.importing.description import (
+    ActivityPart,
+    Description,
+    RunningPart,
+    SignalPart,
+    read_description,
+)
 from napari_vidrecon.sessions.importing.matlab_files import split_name
 from napari_vidrecon.sessions.importing.recording import (
     ImportReport,
@@ -111,6 +117,17 @@ def _trials_first(times: np.ndarray) -> np.ndarray:
         return times
     down, along = (float(np.abs(np.diff(times.astype(float), axis=axis)).mean()) for axis in (0, 1))
     return times if along < down else times.T
+
+
+def _speed(ticks: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Slope of an encoder's count, a second; NaN where the counter ran over and began anew."""
+    steps = np.diff(ticks, axis=1)
+    steps[np.abs(steps) > np.ptp(ticks[np.isfinite(ticks)]) / 2] = np.nan
+    counted = np.concatenate([np.zeros((len(ticks), 1)), np.cumsum(np.nan_to_num(steps), axis=1)], axis=1)
+    speed = np.gradient(counted, times, axis=1)
+    lost = np.flatnonzero(np.isnan(steps).any(axis=0))
+    speed[:, lost] = speed[:, lost + 1] = np.nan
+    return speed
 
 
 def _is_turned(folder: Path, part: ActivityPart, shape: tuple[int, ...]) -> bool:
@@ -279,6 +296,9 @@ class ArrayReader:
                 f"{file}: expected {about} of shape ({channels}, samples), found {values.dtype} of {values.shape}"
             )
         times, kept = self._times(part, values.shape[1], about)
+        if isinstance(part, RunningPart) and part.cm_a_tick is not None:
+            values = _speed(values[:, :kept].astype(float), times) * part.cm_a_tick
+            self.report.add("resampled", about, f"ticks of {part.cm_a_tick:g} cm to a speed, cm/s")
         return Signal(single_precision(values[:, :kept]), self._on_activity_clock(times), str(file))
 
     def _coordinates(self, neurons: int, chosen: np.ndarray | None) -> np.ndarray | None:

@@ -57,6 +57,18 @@ class SignalPart(_Part):
     start_s: float = Field(default=0.0, ge=-LATEST_START_S, le=LATEST_START_S)
 
 
+class RunningPart(SignalPart):
+    """Running: a speed, or where the treadmill is.
+
+    Parameters
+    ----------
+    cm_a_tick
+        The file counts ticks of an encoder of so many cm: their slope becomes the speed; None where it is a speed.
+    """
+
+    cm_a_tick: float | None = Field(default=None, ge=-1e6, le=1e6)
+
+
 class ActivityPart(SignalPart):
     """Activity, (neurons, samples).
 
@@ -156,7 +168,7 @@ class Description(_Part):
     simulated: bool = False
     activity: ActivityPart
     stimulus: StimulusPart
-    running: SignalPart | None = None
+    running: RunningPart | None = None
     pupil_size: SignalPart | None = None
     pupil_center: SignalPart | None = None
     coordinates: Name | None = None

@@ -17,6 +17,9 @@ from napari_vidrecon.sessions.trial_files import NEGATIVE_RESPONSE_TOLERANCE
 PLAUSIBLE_MEAN = (0.01, 1000.0)
 """Mean activity, in the units of the recording, outside of which training is likely to fail; public mice: 2 to 5."""
 NAMED_NEURONS = 5
+MANY_BELOW = 0.1
+FASTEST_MOUSE, ONWARDS = 300.0, 0.8
+"""A signal of a larger range, cm/s, that goes this share of its way in one direction is a place and no speed."""
 
 
 def usable_neurons(recording: Recording, cuts: list[TrialCut], settings: ImportSettings) -> Recording:
@@ -50,7 +53,10 @@ def usable_neurons(recording: Recording, cuts: list[TrialCut], settings: ImportS
         broken |= ~np.isfinite(samples).all(axis=1)
         lowest = np.fmin(lowest, samples.min(axis=1))
         highest = np.fmax(highest, samples.max(axis=1))
-        total, count = total + float(np.nansum(samples[~broken])), count + int((~broken).sum()) * samples.shape[1]
+        total, count = (
+            total + float(np.nansum(np.maximum(samples[~broken], 0))),
+            count + int((~broken).sum()) * samples.shape[1],
+        )
     dead = ~broken & (lowest == highest)
     for kind, which in (("NaN or infinite in a trial", broken), ("the same in every sample", dead)):
         if which.any():
@@ -104,6 +110,9 @@ def _kept(
         below += int((values[place] < 0).sum())
         np.maximum(values[place], 0, out=kept[row])
     text = f"{below / kept.size:.2%} of the samples were below 0, down to {lowest:.4g}; they are set to 0"
+    if below > MANY_BELOW * kept.size:
+        more = f"{below / kept.size:.0%} of it lay below 0, as dF/F does, and is lost; add a baseline to keep it"
+        recording.report.add("warning", "activity", more)
     recording.report.add("repaired", "activity", text)
     return kept
 
@@ -176,6 +185,8 @@ def _prepared(recording: Recording, stream: str, signal: Signal | None, cuts: Se
     finite = np.isfinite(signal.values).all(axis=0)
     if not finite.any():
         raise SessionError(f"{signal.source}: expected numbers, found only NaN; leave {title} out to have it neutral")
+    if stream == "running":
+        _require_speed(signal, finite)
     medians = np.median(signal.values[:, finite], axis=1)
     missing = sum(
         any(first < cut.edges_s[-1] and last > cut.edges_s[0] for cut in cuts) for first, last in signal.gaps_s()
@@ -190,6 +201,19 @@ def _prepared(recording: Recording, stream: str, signal: Signal | None, cuts: Se
     how = "averaged over each frame" if signal.rate_hz > 1.5 * _frame_rate(cuts) else "interpolated"
     report.add("resampled", title, f"{signal.rate_hz:.4g} Hz to the video clock, {how}")
     return mended
+
+
+def _require_speed(signal: Signal, finite: np.ndarray) -> None:
+    """Refuse a place on the treadmill given as a speed: it goes on and on, and never comes back to rest."""
+    values = signal.values[0, finite].astype(float)
+    steps = np.diff(values)
+    # A counter that runs over begins anew.
+    steps = steps[np.abs(steps) <= np.ptp(values) / 2]
+    if np.ptp(values) > FASTEST_MOUSE and abs(float(steps.sum())) > ONWARDS * float(np.abs(steps).sum()):
+        raise SessionError(
+            f"{signal.source}: expected a running speed, found values that only go on, from {values.min():g} to "
+            f"{values.max():g}: an encoder's ticks? give their slope, or cm_a_tick below [running] in recording.toml"
+        )
 
 
 def _frame_rate(cuts: Sequence[TrialCut]) -> float:

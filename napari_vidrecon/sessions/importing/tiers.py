@@ -99,6 +99,10 @@ def movies_in_several_folds(groups: np.ndarray, hashes: Sequence[int]) -> int:
     return sum(len(its) > 1 for its in folds.values())
 
 
+FEW_MOVIES = 3
+"""With fewer different movies than this an encoder learns those and nothing of others."""
+
+
 def chosen_tiers(
     groups: np.ndarray, hashes: Sequence[int], test_share: float, validation_share: float, report: ImportReport
 ) -> list[str]:
@@ -156,6 +160,12 @@ def chosen_tiers(
         f"{len(sizes)} different movies by perceptual hash and likeness; whole movies held out: "
         + ", ".join(f"{count} trials of tier {tier}" for tier, count in _counts(groups, tier_of).items()),
     )
+    left_to_train = sum(tier == TRAINING_TIER for tier in tier_of.values())
+    if left_to_train < FEW_MOVIES:
+        text = (
+            f"{left_to_train} different movies are left to train on; an encoder needs many, or parts (--within-movie)"
+        )
+        report.add("warning", "trials", text)
     return [tier_of[group] for group in groups.tolist()]
 
 

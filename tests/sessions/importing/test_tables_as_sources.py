@@ -222,3 +222,25 @@ def test_activity_stored_the_other_way_round_is_named_where_no_times_tell(raw_mo
     )
     with pytest.raises(SessionError, match=rf"if it is {values.shape[1]} samples of {len(values)} neurons, say axes"):
         import_recording(ArrayFolder(folder).recording(), tmp_path / "out")
+
+
+def test_ticks_of_a_treadmill_are_refused_as_a_speed_and_become_one(raw_mouse: RawMouse, tmp_path: Path) -> None:
+    from napari_vidrecon.sessions.importing.importer import import_recording
+
+    folder = raw_mouse.write_arrays(tmp_path / "lab")
+    times = np.load(folder / "running_times.npy")
+    speed = 20 + 10 * np.sin(times)
+    ticks = (1e4 * (times - times[0]) / 5 + 5e3 * (np.cos(times[0]) - np.cos(times)) / 5 - 300) % 40_000
+    np.save(folder / "running.npy", ticks)
+    with pytest.raises(SessionError, match=r"running.npy: expected a running speed.*an encoder's ticks.*cm_a_tick"):
+        import_recording(ArrayFolder(folder).recording(), tmp_path / "out")
+    (folder / "recording.toml").write_text(
+        '[activity]\nfile = "activity.npy"\ntimes = "activity_times.npy"\n'
+        '[stimulus]\nfile = "stimulus.npy"\ntimes = "stimulus_times.npy"\n'
+        '[running]\nfile = "running.npy"\ntimes = "running_times.npy"\ncm_a_tick = 0.01\n'
+    )
+    found = ArrayFolder(folder).recording().running
+    assert found is not None
+    lost = np.isnan(found.values[0])
+    assert 0 < lost.sum() <= 2 * (1 + np.ptp(times) * 30 / 0.01 / 40_000)
+    np.testing.assert_allclose(found.values[0][~lost][2:-2], speed[~lost][2:-2], atol=0.1)
