@@ -401,8 +401,16 @@ def _of_table(folder: Path, file: Path, known: Known) -> list[Column]:
     parts = [name for name, (use, _, _) in known.items() if (split_table(name) or "")[:1] == (file.name,)
              and use not in READ_AS_TEXT]  # fmt: skip
     if parts:
-        return [Column.of(one_line(name), recorded_array(folder, name), known[name][0], _rate(folder, *known[name][1:]))
-                for name in parts]  # fmt: skip
+        # Read once, whatever is used of it.
+        table, found = TextTable(recorded_file(folder, file.name)), []
+        for name in parts:
+            use, times, rate_hz = known[name]
+            if rate_hz is None and times and (split_table(times) or "")[:1] == (file.name,):
+                with contextlib.suppress(SessionError):
+                    rate_hz, times = rate_of(table.array((split_table(times) or ("", ""))[1])), None
+            array = table.array((split_table(name) or ("", ""))[1])
+            found.append(Column.of(one_line(name), array, use, _rate(folder, times, rate_hz)))
+        return found
     use = known.get(file.name, (NOT_USED, None, None))[0]
     inside = file.resolve().is_relative_to(folder.resolve())
     names = [name for name in TextTable(file).names if name] if use == NOT_USED and inside else []

@@ -74,7 +74,8 @@ class TextTable:
         decimal_comma = mark != ","
         try:
             self.rows = [
-                [cell.strip().replace(",", ".") if decimal_comma else cell.strip() for cell in row]
+                # Lists in their millions would keep the collector of garbage busy.
+                tuple([cell.strip().replace(",", ".") if decimal_comma else cell.strip() for cell in row])
                 for row in csv.reader(itertools.chain([first], lines), delimiter=mark)
                 if row
             ]
@@ -88,7 +89,7 @@ class TextTable:
             self.names = [".".join(parts) for parts in zip(*head, strict=False)]
             self.names[0] = ""
         elif self.rows and not any(_is_number(cell) or DATE.fullmatch(cell) for cell in self.rows[0]):
-            self.names = self.rows.pop(0)
+            self.names = list(self.rows.pop(0))
 
     def array(self, columns: str = "") -> np.ndarray:
         """Some columns, or all that hold anything.
