@@ -32,7 +32,9 @@ def main(address: str, ref: str) -> None:
     """Change README.md and pyproject.toml in place."""
     readme, project = ROOT / "README.md", ROOT / "pyproject.toml"
     readme.write_text(absolute(readme.read_text(encoding="utf-8"), address, ref), encoding="utf-8")
-    places = {"Source": address, "Issues": f"{address}/issues", "Changelog": f"{address}/blob/{ref}/CHANGELOG.md"}
+    pages = {"Documentation": "docs/index.md", "Changelog": "CHANGELOG.md"}
+    places = {"Source": address, "Issues": f"{address}/issues"}
+    places |= {name: f"{address}/blob/{ref}/{page}" for name, page in pages.items()}
     lines = "".join(f'{name} = "{place}"\n' for name, place in places.items())
     text = project.read_text(encoding="utf-8")
     if "[project.urls]\n" not in text:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import unicodedata
 from types import ModuleType
 from typing import ClassVar
 
-TROUBLESHOOTING = "docs/how_to/troubleshooting.md"
+INDEX, TROUBLESHOOTING = "docs/index.md", "docs/how_to/troubleshooting.md"
 LONGEST_DETAIL = 300
 MOST_CHARACTERS_READ = 16
 
@@ -89,6 +90,28 @@ def one_line(text: object, longest: int = LONGEST_DETAIL) -> str:
     shown = "".join(" " if unicodedata.category(each) in ("Cc", "Cf", "Cs", "Zl", "Zp") else each for each in words)
     shown = " ".join(shown.split())
     return shown if len(shown) <= longest else shown[: longest - 3] + "..."
+
+
+def page(name: str) -> str:
+    """Where a page of the documentation can be read from here: its address, if a release has put it into the package.
+
+    Parameters
+    ----------
+    name
+        In a checkout, e.g. "docs/index.md".
+
+    Returns
+    -------
+    str
+        An address, or the name as it is.
+    """
+    try:
+        known = importlib.metadata.metadata("napari-vidrecon").get_all("Project-URL") or []
+    except importlib.metadata.PackageNotFoundError:
+        known = []
+    label = "Documentation, "
+    index = next((each.removeprefix(label) for each in known if each.startswith(label)), INDEX)
+    return index.removesuffix(INDEX) + name
 
 
 def optional_module(name: str, extra: str, purpose: str) -> ModuleType:

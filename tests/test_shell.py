@@ -43,6 +43,20 @@ def test_every_make_target_that_a_workflow_calls_is_there() -> None:
         assert set(re.findall(r"\bmake ([a-z-]+)", workflow.read_text(encoding="utf-8"))) <= targets, workflow
 
 
+def test_containers_are_built_of_files_that_are_there_and_of_extras_that_the_package_has() -> None:
+    folder = ROOT / "packaging" / "container"
+    docker, apptainer = ((folder / name).read_text(encoding="utf-8") for name in ("Dockerfile", "vidrecon.def"))
+    copied = [name for line in re.findall(r"^COPY (.+) \S+$", docker, re.MULTILINE) for name in line.split()]
+    copied += re.findall(r"^    (\S+) /build/", apptainer, re.MULTILINE)
+    let_in = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    assert [name for name in copied if name != "." and f"!{name}" not in let_in] == []
+    asked = re.findall(r'"\.\[([\w,]+)\]"', docker + apptainer)
+    assert len(asked) == 2
+    assert set(",".join(asked).split(",")) <= set(PROJECT["optional-dependencies"])
+    assert set(re.findall(r"python:3[\w.-]+", docker + apptainer)) == {"python:3.11-slim"}
+
+
 def test_who_reports_a_fault_is_asked_what_the_machine_has() -> None:
     for form in ("bug.yml", "data.yml"):
         body = loaded(".github", "ISSUE_TEMPLATE", form)["body"]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from napari_vidrecon.cli.report import tell
-from napari_vidrecon.errors import one_line
+from napari_vidrecon.errors import INDEX, one_line, page
 from napari_vidrecon.version import __version__
 
 VERBS = (
@@ -77,7 +77,8 @@ Whose mouse:
   vidrecon simulate --help   a simulated mouse of any size
 
   vidrecon --help            every verb; vidrecon VERB --help explains one
-  docs/index.md              tutorials, how-to pages, what a reconstruction means"""
+
+Tutorials, how-to pages, what a reconstruction means: {index}"""
 """What the command says alone."""
 
 
@@ -95,7 +96,7 @@ def build_app() -> typer.Typer:
 def run_command(words: Sequence[str]) -> int:
     """Run `vidrecon` with these words; returns the exit code. Errors of the input are raised."""
     if not words:
-        print(FIRST_STEPS)
+        print(FIRST_STEPS.format(index=page(INDEX)))
         return 0
     return run_app(build_app(), "vidrecon", list(words))
 
@@ -136,7 +137,11 @@ def _explain_usage(error: BaseException) -> int:
     message = error.format_message()  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
     path = "vidrecon" if context is None else context.command_path
-    tell(f"vidrecon: {one_line(message, LONGEST_MESSAGE).rstrip('.')}. See `{path} --help`.")
+    message = one_line(message, LONGEST_MESSAGE).rstrip(".")
+    wanted = getattr(getattr(error, "param", None), "help", None)
+    if wanted and message.startswith("Missing"):
+        message = f"{message}: {one_line(wanted).rstrip('.')}"
+    tell(f"vidrecon: {message}{'' if message.endswith('?') else '.'} See `{path} --help`.")
     return USAGE_ERROR_EXIT_CODE
 
 

@@ -176,7 +176,7 @@ def _in_napari(
         reason = str(error).splitlines()[0]
         tell(f"vidrecon demo: napari cannot be loaded ({reason}); going on headless")
         return None
-    tell(f"vidrecon demo: a window opens; close it, and the files are written to {out}")
+    tell(f"vidrecon demo: a window opens; close it, and the files are written to {out} (not after Ctrl-C)")
     return show_demo(sample, trial, frames, config, out)
 
 
@@ -280,7 +280,8 @@ def _show(summary: dict[str, Any], out: Path) -> None:
     print("Next:")
     print(f"  vidrecon info {summary['run']}")
     print("  vidrecon demo --encoders 3 --out demo_ensemble    average three encoders: a better picture")
-    print("  vidrecon reconstruct --help                        the same with a public Sensorium 2023 mouse")
+    print("  vidrecon download --list                           public Sensorium 2023 mice, encoders and masks")
+    print("  vidrecon import --help                             a recording of your own")
 
 
 def _verdict(correlation: float) -> str:

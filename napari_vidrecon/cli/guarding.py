@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from napari_vidrecon.cli.report import nobody_reads_stdout, open_closed_streams, settle_streams, tell
-from napari_vidrecon.errors import TROUBLESHOOTING, VidreconError, one_line
+from napari_vidrecon.errors import TROUBLESHOOTING, VidreconError, one_line, page
 
 NOBODY_READS = 1
 INPUT_AT_FAULT = 2
@@ -221,7 +221,7 @@ def _name_the_page(error: VidreconError) -> None:
     """Where more about it stands, for a person; whatever reads the output of a command gets its one line alone."""
     with contextlib.suppress(AttributeError, ValueError):
         if error.section and sys.stderr.isatty():
-            tell(f"more about it: {TROUBLESHOOTING}#{error.section}")
+            tell(f"more about it: {page(TROUBLESHOOTING)}#{error.section}")
 
 
 def _stopped(number: int) -> int:

@@ -140,7 +140,7 @@ def _write(recording: Any, out: Path, settings: ImportSettings) -> Any:
     from napari_vidrecon.cli.report import Progress, StopRequest
     from napari_vidrecon.sessions.importing.importer import import_recording
 
-    with Progress("importing", 0, "trials") as progress, StopRequest() as stop:
+    with Progress("importing", 0, "steps") as progress, StopRequest() as stop:
 
         def on_progress(what: str, done: int, total: int) -> None:
             # Every clip is looked at twice: to tell which show the same movie, and to write it.

@@ -28,6 +28,8 @@ from napari_vidrecon.storage.torch_files import StoredTensor, read_torch_file
 EXPECTED = "a checkpoint in torch's format"
 KIND = "dwiseneuro"
 CORE, COMPILED = "core.", "_orig_mod."
+STARTS, LONGEST_START = (b"PK", b"\x80"), 8
+"""Of a zip, and of the pickle that torch wrote before; what starts otherwise is not damaged, but another file."""
 LONGEST_PREFIX = 100
 MOST_VALUES = 10_000
 SURPLUS_BYTES = 16 << 20
@@ -59,6 +61,9 @@ def read_reference(path: Path) -> StoredEncoder:
     with open_regular(path, "an encoder file (.pth or .safetensors)", EncoderError) as file:
         size = os.fstat(file.fileno()).st_size
         check_genuine(path, file, EXPECTED, EncoderError)
+        start = file.read(LONGEST_START)
+        if not start.startswith(STARTS):
+            raise EncoderError(f"{path}: expected {EXPECTED}, found a file that starts with {start!r}")
         with reading(path, EncoderError, EXPECTED):
             try:
                 stored = read_torch_file(file, size)

@@ -90,7 +90,11 @@ def _book(result: Reconstruction) -> Any:
     )
     # A run does not know sex and age; "P0D/" says any age.
     book.subject = Subject(
-        subject_id=_word(str(told.get("session") or "unknown")), species="Mus musculus", sex="U", age="P0D/"
+        subject_id=_word(str(told.get("session") or "unknown")),
+        description=f"{_mouse(result)}; sex and age are not told",
+        species="Mus musculus",
+        sex="U",
+        age="P0D/",
     )
     book.add_stimulus(_movie(STIMULUS, result.stimulus, result, "What the mouse saw."))
     module = book.create_processing_module(MODULE, "A movie reconstructed from activity, and what it was made with")

@@ -68,9 +68,8 @@ def require_session_folder(path: Path) -> None:
         parts.remove("data/videos")
     missing = [part for part in parts if not (path / part).is_dir()]
     if missing:
-        raise SessionError(
-            f"{path}: expected a session folder, found no {' and no '.join(missing)} in it; {_hint(path)}"
-        )
+        found = "neither data nor meta" if missing == parts else f"no {' and no '.join(missing)}"
+        raise SessionError(f"{path}: expected a session folder, found {found} in it; {_hint(path)}")
     for part in parts:
         check_inside(path, path / part, SessionError)
 
@@ -93,7 +92,7 @@ def _hint(path: Path) -> str:
         return "it holds pictures (Sensorium 2022), and this program reads movies (Sensorium 2023)"
     if (path / "data").is_dir() or (path / "meta").is_dir():
         return "choose the folder that holds data and meta, or fetch what is missing of it"
-    return "choose the folder that holds data and meta"
+    return "choose the folder that holds data and meta; `vidrecon import` makes one of a recording of your own"
 
 
 def read_tiers(session: Path) -> dict[int, str]:

@@ -119,10 +119,7 @@ def require_libraries() -> None:
 
     missing = [name for name in REQUIRED if find_spec(name) is None]
     if missing:
-        raise ConfigError(
-            f"studies: expected {', '.join(missing)}, found none; install the package with its extra: "
-            "napari-vidrecon[studies]"
-        )
+        raise ConfigError(f"studies: expected {', '.join(missing)}, found none; pip install 'napari-vidrecon[studies]'")
 
 
 def grid(studies: Sequence[Study], plan: Plan, store: RunStore) -> dict[Path, RunSpec]:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from email.message import Message
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from napari_vidrecon import __version__
 from napari_vidrecon.cli.app import VERBS
 from napari_vidrecon.cli.doctor import cuda_findings
+from napari_vidrecon.errors import TROUBLESHOOTING, page
 
 
 def test_the_version_is_said(vidrecon) -> None:
@@ -47,6 +49,22 @@ def test_a_person_at_a_terminal_is_told_where_more_stands_and_a_script_is_not(vi
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     _, more = vidrecon("info", "nowhere").err.splitlines()
     assert more == "more about it: docs/how_to/troubleshooting.md#a-file-or-a-run"
+
+
+def test_of_a_released_package_pages_are_named_by_their_address(vidrecon, monkeypatch) -> None:
+    released = Message()
+    released["Project-URL"] = "Documentation, https://host.example/lab/blob/v1/docs/index.md"
+    monkeypatch.setattr("importlib.metadata.metadata", lambda name: released)
+    assert vidrecon().out.endswith(" https://host.example/lab/blob/v1/docs/index.md\n")
+    assert page(TROUBLESHOOTING) == "https://host.example/lab/blob/v1/docs/how_to/troubleshooting.md"
+
+
+def test_an_option_that_is_missing_is_explained(vidrecon) -> None:
+    (line,) = vidrecon("reconstruct", "session").err.splitlines()
+    assert line == (
+        "vidrecon: Missing option '--encoder': Encoder file (.safetensors or .pth); may be repeated. "
+        "See `vidrecon reconstruct --help`."
+    )
 
 
 def test_a_word_that_is_no_verb_is_one_line(vidrecon) -> None:

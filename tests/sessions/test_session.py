@@ -257,7 +257,7 @@ def test_paths_that_are_no_session_are_answered_with_what_to_do(small_session_fo
     for path, message in (
         (tmp_path / "absent", "found nothing there"),
         (file, "unpack it first"),
-        (tmp_path, "no meta"),
+        (tmp_path, "neither data nor meta.*vidrecon import"),
         (small_session_folder.parent, f"did you mean.*{small_session_folder.name}"),
         (tmp_path / ("x" * 400), "expected a readable session folder"),
     ):

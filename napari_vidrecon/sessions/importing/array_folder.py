@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_vidrecon.errors import SessionError, StorageError, one_line
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
-from napari_vidrecon.sessions.importing.description import Description, read_description
+from napari_vidrecon.sessions.importing.description import DESCRIPTION_FILES, Description, read_description
 from napari_vidrecon.sessions.importing.matlab_files import matlab_arrays, matlab_pieces, read_matlab, split_name
 from napari_vidrecon.sessions.importing.stimuli import (
     COLOUR_CHANNELS,
@@ -389,7 +389,8 @@ def _of_file(folder: Path, file: Path, known: Known) -> list[Column]:
     if split_name(file.name):
         return [Column.of(file.name, recorded_array(folder, file.name), use, _rate(folder, times, rate_hz))]
     if file.suffix.lower() not in MOVIE_SUFFIXES:
-        return [Column.unreadable(one_line(file.name), use)]
+        told = "what the others are" if file.name in DESCRIPTION_FILES else use
+        return [Column.unreadable(one_line(file.name), told)]
     if use == NOT_USED and not file.resolve().is_relative_to(folder.resolve()):
         return [Column.unreadable(one_line(file.name), f"{NOT_USED}: a link that leaves the folder")]
     array = open_pixels(file)

@@ -158,9 +158,7 @@ def _client(stack: ExitStack, scheduler: str | None, workers: int | None, jobs: 
         from distributed import Client, LocalCluster
         from distributed.comm import get_address_host_port
     except ImportError:
-        raise ConfigError(
-            "studies: expected Dask, found none installed; install the package with its extra 'studies'"
-        ) from None
+        raise ConfigError("studies: expected Dask, found none; pip install 'napari-vidrecon[studies]'") from None
     if scheduler is not None:
         stack.enter_context(_silence())
         try:
