@@ -11,16 +11,20 @@ from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
+import scipy.io
 
 import napari_vidrecon as vr
 from napari_vidrecon.cli import main
 from napari_vidrecon.encoders.training.trainer import Trainer
 from napari_vidrecon.reconstruction.denoiser import Denoiser, DenoisingNetwork
+from napari_vidrecon.reconstruction.denoiser_training import DenoiserRecipe, DenoiserTraining
+from napari_vidrecon.sessions.activity_stream import ActivityFrame, frame_message
 
 GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
 MOUSE = ("--neurons", "24", "--trials", "4", "--validation-trials", "2", "--test-trials", "1", "--frames", "45")
 RECORDED = ("--neurons", "24", "--trials", "8", "--validation-trials", "2", "--test-trials", "1", "--frames", "45")
 TRAINING = ("--recipe", "features=8", "--steps", "3", "--device", "cpu")
+REPLAYED = ("--trial", "0", "--speed", "100")
 STEPS = ("--steps", "4", "--set", "track_every=2", "--set", "track_skip_frames=8", "--device", "cpu")
 
 
@@ -62,6 +66,12 @@ def make_kit(folder: Path) -> dict[str, Path]:
         "mice": folder / "mice.json",
         "archive": folder / "mouse.zip",
         "ledger": folder / "data" / "downloads.json",
+        "live": folder / "live.zarr",
+        "calibration": folder / "calibration.json",
+        "half_prior": folder / "half_prior.checkpoint",
+        "table": folder / "table.csv",
+        "matlab": folder / "m.mat",
+        "message": folder / "message.json",
     }
     if (folder / "whole").exists():
         return kit
@@ -105,8 +115,28 @@ def make_kit(folder: Path) -> dict[str, Path]:
     kit["ledger"].parent.mkdir()
     entry = {"sha256": "0" * 64, "bytes": 10, "first_fetched": "2026-01-01T00:00:00+00:00", "licence": {"name": "x"}}
     kit["ledger"].write_text(json.dumps({"https://example.org/mask_m0.npy": entry}))
+    _run("live", session, "--decoder", str(kit["decoder"]), *REPLAYED, "--out", str(kit["live"]))
+    _small_files(kit)
     (folder / "whole").touch()
     return kit
+
+
+def half_prior() -> DenoiserTraining:
+    """The training of a prior that is quick, before its first step."""
+    return DenoiserTraining(DenoiserRecipe(steps=2, batch=2, frames=8, rows=12, columns=16, movies=2, pairs=3))
+
+
+def _small_files(kit: dict[str, Path]) -> None:
+    of = {"trials": [1], "frames": 64, "preset": "best", "draws": 8, "encoders": 1}
+    vr.Calibration(scale=0.8, half_widths={0.9: 1.4}, **of).save(kit["calibration"])
+    training = half_prior()
+    training.advance()
+    training.keep(kit["half_prior"])
+    rows = [f"{number / 30},{number % 7},2026-11-29T10:00:{number % 60:02}Z,clip{number % 3}" for number in range(60)]
+    kit["table"].write_text("\n".join(["t,v,date,word", *rows]))
+    scipy.io.savemat(kit["matlab"], {"a": np.eye(4), "s": {"x": np.arange(3), "word": "ab"}}, do_compression=True)
+    frame = ActivityFrame(3, np.ones(24, np.float32), 0.1, 0.0, np.ones(2), np.ones(2), stream="a")
+    kit["message"].write_bytes(frame_message(frame)[0])
 
 
 def _each(option: str, *values: str) -> list[str]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import napari_vidrecon as vr
+from benchmarks.safety.kit import REPLAYED, half_prior
 from napari_vidrecon.cli import main
+from napari_vidrecon.sessions.activity_stream import LONGEST_HEADER_BYTES, read_message
+from napari_vidrecon.sessions.importing.matlab_files import matlab_arrays
+from napari_vidrecon.sessions.importing.text_tables import TextTable
+from napari_vidrecon.storage import read_bytes
 
 Kit = dict[str, Path]
 
@@ -75,6 +81,25 @@ def _ledger(kit: Kit) -> None:
     ledger = Ledger(kit["ledger"].parent)
     ledger.known_sha256("https://example.org/mask_m0.npy")
     ledger.record("https://example.org/other.npy", "1" * 64, 3, {})
+
+
+def _half_prior(kit: Kit) -> None:
+    training = half_prior()
+    training.go_on_from(kit["half_prior"])
+    training.advance()
+
+
+def _table(kit: Kit) -> None:
+    table = TextTable(kit["table"])
+    for column in ("t", "v", "date", "word"):
+        table.array(column)
+
+
+def _message(kit: Kit) -> None:
+    content = read_bytes(kit["message"], most=LONGEST_HEADER_BYTES)
+    # A message that is none is a ValueError, which the stream counts.
+    with contextlib.suppress(ValueError):
+        read_message([content, bytes(96)], 24, 0.0)
 
 
 def _movie(name: str) -> Callable[[Kit], object]:
@@ -167,4 +192,11 @@ READERS: tuple[Reader, ...] = (
     Reader("mice", "study --dry-run", words("study", "ablation", "--mice", "{mice}", "--dry-run")),
     Reader("archive", "unpack", python(_unpack)),
     Reader("ledger", "downloads.json", python(_ledger)),
+    Reader("live", "info", words("info", "{live}")),
+    Reader("live", "live", words("live", "{session}", "--decoder", "{decoder}", *REPLAYED, "--out", "{live}")),
+    Reader("calibration", "Calibration.load", python(lambda kit: vr.Calibration.load(kit["calibration"]))),
+    Reader("half_prior", "go_on_from", python(_half_prior)),
+    Reader("table", "TextTable", python(_table)),
+    Reader("matlab", "matlab_arrays", python(lambda kit: matlab_arrays(kit["matlab"]))),
+    Reader("message", "read_message", python(_message)),
 )

@@ -74,8 +74,13 @@ class CaimanFile(ActivityReader):
             estimates = file[ESTIMATES]
             for name in TRACES:
                 if _is_array(estimates, name, 2):
-                    use = "activity" if name == self.options.estimate else NOT_USED
-                    found.append(Column.of(f"{ESTIMATES}/{name}", estimates[name], use, _rate_hz(file)))
+                    place, use = f"{ESTIMATES}/{name}", "activity" if name == self.options.estimate else NOT_USED
+                    try:
+                        require_stored(estimates[name], f"{self.path}: {place}")
+                    except StorageError as error:
+                        found.append(Column.unreadable(place, str(error), fault=use != NOT_USED))
+                    else:
+                        found.append(Column.of(place, estimates[name], use, _rate_hz(file)))
         try:
             return found + list_columns(self._beside(), uses(read_description(self._beside(), self.path.name)[0]))
         except (SessionError, StorageError) as error:

@@ -241,6 +241,18 @@ def test_caiman_gives_its_accepted_components(raw_mouse: RawMouse, tmp_path: Pat
     np.testing.assert_allclose(denoised, raw_mouse.activity[kept] + 1.0, rtol=1e-6)
 
 
+def test_a_preview_reads_nothing_of_traces_that_are_not_stored(raw_mouse: RawMouse, tmp_path: Path) -> None:
+    file = write_caiman(raw_mouse, tmp_path / "caiman", None)
+    with h5py.File(file, "r+") as opened:
+        del opened["estimates/S"]
+        opened["estimates"].create_dataset("S", (9, 10**9), "f8", chunks=(1, 10**6))
+    reader = CaimanFile(file)
+    with reader:
+        (found,) = [column for column in reader.columns() if column.name == "estimates/S"]
+    assert found.fault
+    assert "truncated or damaged" in found.use
+
+
 def test_what_caiman_did_not_evaluate_is_taken_whole_and_said(raw_mouse: RawMouse, tmp_path: Path) -> None:
     recording = read(CaimanFile(write_caiman(raw_mouse, tmp_path / "caiman", None)))
     assert len(recording.activity.values) == 9
