@@ -84,3 +84,17 @@ def test_captions_of_a_shorter_clip_can_be_written_while_they_are_hidden(
     assert len(board.layer(Role.CAPTIONS).data) == 1
     assert expected_faults() == []
     board.close()
+
+
+def test_captions_asked_for_while_napari_takes_in_another_layer_are_made_after_it(board):
+    viewer, meanwhile = board.viewer, []
+
+    def ask() -> None:
+        viewer.theme = "light"
+        meanwhile.append(board.layer(Role.CAPTIONS))
+
+    viewer.layers.remove(board.layer(Role.CAPTIONS))
+    viewer.layers.events.inserted.connect(ask, position="first")
+    viewer.add_points([[0.0, 0.0, 0.0]])
+    assert meanwhile[0] is None
+    assert board.layer(Role.CAPTIONS) is viewer.layers[-1]

@@ -512,8 +512,11 @@ class Board:
             self.viewer.layers.selection.active = active
         return layer
 
-    @guarded
     def _write_captions(self) -> None:
+        self.layers.when_settled(self._write_all)
+
+    @guarded
+    def _write_all(self) -> None:
         if self.model.trial is None or self.layer(Role.STIMULUS) is None:
             return
         has_error, limit = self.movies.has_error, self.movies.error_limit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +19,7 @@ from napari_vidrecon.viewer.main_window import ROLE_KEY, present_frame
 
 if TYPE_CHECKING:
     import napari
-    from napari.utils.events import Event
+    from napari.utils.events import Event, EventEmitter
 
 
 AnyLayer = TypeVar("AnyLayer", bound=Layer)
@@ -78,9 +78,44 @@ class RoleLayers:
         ):
             # As soon as the list itself knows of the layer: napari then draws at once, and looks at the units.
             event.connect(slot, position="first", after=list(event.callbacks[:1]))
+        self._changing = False
+        self._put_off: Callable[[], object] = _nothing
+        for event, slot in self._changes:
+            event.connect(slot)
+
+    @property
+    def _changes(self) -> tuple[tuple[EventEmitter, Callable[[], None]], ...]:
+        events = self.viewer.layers.events
+        begins, ends = (events.inserting, events.removing), (events.inserted, events.removed)
+        return (*((event, self._on_change) for event in begins), *((event, self._on_settled) for event in ends))
+
+    def when_settled(self, action: Callable[[], object]) -> None:
+        """Do what may make a layer, but not while napari takes another in or lets it go.
+
+        Its camera may move just then; of a layer that is made meanwhile napari's list has two rows from then on.
+
+        Parameters
+        ----------
+        action
+            Done at once, or at the end of the change; of several only the last.
+        """
+        if self._changing:
+            self._put_off = action
+        else:
+            action()
+
+    def _on_change(self) -> None:
+        self._changing = True
+
+    def _on_settled(self) -> None:
+        self._changing = False
+        put_off, self._put_off = self._put_off, _nothing
+        put_off()
 
     def close(self) -> None:
         """Follow the viewer no longer."""
+        for event, slot in self._changes:
+            event.disconnect(slot)
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         self.viewer.layers.events.removed.disconnect(self.agree_on_units)
 
@@ -221,6 +256,10 @@ class RoleLayers:
     def ours(self) -> list[Layer]:
         """Every layer with a role."""
         return [layer for layer in self.viewer.layers if ROLE_KEY in layer.metadata]
+
+
+def _nothing() -> None:
+    """What is put off where nothing is."""
 
 
 def _unit(name: str) -> pint.Unit:
