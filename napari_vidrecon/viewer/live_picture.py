@@ -69,6 +69,12 @@ class LivePicture:
         self._timer.timeout.connect(self.draw)
         board.model.picture_arrived.connect(self.take)
         board.model.state_changed.connect(self._on_state)
+        board.viewer.scene.camera.events.connect(self._follow)
+
+    def _follow(self, _event: object = None) -> None:
+        """The board moved below it, as with another layout."""
+        if self._held:
+            self.draw()
 
     def close(self) -> None:
         """Draw no more: the window is gone."""

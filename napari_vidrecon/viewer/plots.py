@@ -174,13 +174,22 @@ class SteadyText(QWidget):
 
     A QLabel asks for a new layout with every text. In a window with a canvas each of those costs a whole picture
     of the window, for every level of widgets above the label.
+
+    Parameters
+    ----------
+    text
+        To begin with.
+    one_line
+        It never wraps, so that nothing below it ever moves.
+    parent
+        The widget that owns it.
     """
 
-    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+    def __init__(self, text: str = "", *, one_line: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         # Not in a layout, so that what it asks for goes no further.
         self.label = QLabel(self)
-        self.label.setWordWrap(True)
+        self.label.setWordWrap(not one_line)
         self.label.setTextFormat(Qt.TextFormat.AutoText)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setText(text)
@@ -215,7 +224,8 @@ class SteadyText(QWidget):
 
     def _height(self) -> int:
         one_line = self.label.fontMetrics().lineSpacing()
-        return max(one_line, self.label.heightForWidth(self.width())) if self.width() > 0 else one_line
+        wraps = self.label.wordWrap() and self.width() > 0
+        return max(one_line, self.label.heightForWidth(self.width())) if wraps else one_line
 
     def _fit(self) -> None:
         if self.height() != self._height():

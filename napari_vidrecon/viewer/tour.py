@@ -93,7 +93,7 @@ class TourBar(QToolBar):
         self._model, self._controller = model, controller
         self.stop = Stop.OVER if tour_was_seen() else Stop.OFFERED
         self._asked_for, self._runs_before = False, 0
-        self.words = FewLines()
+        self.words = FewLines(LINES)
         self.next_button = button("", "tour_next", self.go_on)
         self.skip_button = button("Skip the tour", "tour_skip", self.end)
         inside = QWidget()
@@ -103,7 +103,6 @@ class TourBar(QToolBar):
         layout.addWidget(self.words, 1)
         layout.addWidget(self.next_button)
         layout.addWidget(self.skip_button)
-        self.words.setFixedHeight(LINES * self.fontMetrics().lineSpacing())
         self.addWidget(inside)
         for signal in (model.session_changed, model.state_changed, model.runs_changed):
             subscribe(self, signal, self._show)

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QAbstractSlider,
     QAbstractSpinBox,
     QComboBox,
+    QLabel,
     QLineEdit,
     QTreeWidget,
     QWidget,
@@ -281,10 +282,9 @@ def test_all_words_have_contrast_enough_to_be_read(theme: str, colours: dict[str
 
 
 def test_words_of_a_colour_follow_the_theme_and_keep_their_height(qtbot: QtBot) -> None:
-    words = FewLines()
+    words = FewLines(2)
     qtbot.addWidget(words)
-    words.setFixedHeight(40)
-    words.resize(300, 40)
+    words.resize(300, words.height())
     words.write("Good to measure in", "green")
     for colours, lightness in ((COLOURS_ON_DARK, 30), (COLOURS_ON_LIGHT, 230)):
         palette = words.palette()
@@ -292,7 +292,18 @@ def test_words_of_a_colour_follow_the_theme_and_keep_their_height(qtbot: QtBot) 
         words.setPalette(palette)
         assert colours["green"] in words.text()
     # Or a page would take the height that it does not ask for from the slider above.
-    assert words.sizeHint().height() == words.minimumSizeHint().height() == 40
+    assert words.sizeHint().height() == words.minimumSizeHint().height() == words.height()
+    # As much as fits is seen, to the last word of the last line, also in a font that comes later.
+    for size in (8, 14):
+        words.setStyleSheet(f"font-size: {size}pt;")
+        words.ensurePolished()
+        words.resize(300, words.minimumHeight())
+        words.write(f"{size} to begin with, and then " + "many more words " * 20, "green")
+        seen = words.text().split(">", 1)[1].split("<")[0]
+        assert seen.endswith("…")
+        assert len(seen) > (50 if size == 8 else 25)
+        assert QLabel.heightForWidth(words, 300) <= words.height()
+        assert words.contentsRect().height() >= 2 * words.fontMetrics().lineSpacing()
 
 
 def test_details_are_one_click_behind_their_page_and_control_z_takes_back_a_slider_drag_at_once(qtbot, docked):

@@ -153,7 +153,7 @@ def test_an_empty_window_says_what_to_do_first(qtbot, board):
     bar, panel = RunBar(model, controller), SessionPanel(model)
     qtbot.addWidget(bar)
     qtbot.addWidget(panel)
-    assert "Simulated mouse" in bar.state.text()
+    assert "Simulated mouse" in bar.hint.toolTip()
     assert not bar.start_button.isEnabled()
     assert panel.sample_button.isEnabled()
     assert not panel.trial.isEnabled()
@@ -302,7 +302,7 @@ def test_neurons_are_ablated_at_random_with_a_seed_and_by_rows(qtbot, small_mode
     board.rows = np.array([2, 4])
     panel.rows_button.click()
     assert np.flatnonzero(~small_model.neurons.keep).tolist() == [2, 4]
-    assert "18 of 20" in panel.count.text()
+    assert "18 of 20" in panel.count.toolTip()
     small_model.undo()
     assert small_model.neurons.count == 20
     small_model.redo()
@@ -523,7 +523,7 @@ def test_the_state_line_tells_step_speed_and_time_left(small_model):
     small_model.set_state(RunState.RUNNING)
     small_model.take_snapshot(snapshot(small_model, 31))
     told = status(small_model)
-    assert told.text == "Running step 31 of 100 · 3.2 steps/s · 21 s left"
+    assert told.text == "Step 31 of 100 · 3.2 steps/s · 21 s left"
     assert told.done == pytest.approx(0.31)
     small_model.set_thresholds(training=0.1)
     assert status(small_model).hint == "Settings changed since Start: mask 0.4 → 0.1. Press Rerun."

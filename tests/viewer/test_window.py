@@ -51,7 +51,7 @@ def test_a_stranger_can_go_through_the_whole_story(qtbot, docked, small_session_
     widget = docked(filled=False)
     model, bar, board = widget.model, widget.run_bar, widget.board
     assert not bar.start_button.isEnabled()
-    assert "Open a session first" in bar.state.text()
+    assert "Open a session first" in bar.hint.toolTip()
 
     widget.open(small_session_folder)
     widget.open(small_encoder_file)
@@ -61,7 +61,7 @@ def test_a_stranger_can_go_through_the_whole_story(qtbot, docked, small_session_
     until(qtbot, lambda: model.stimulus_prediction is not None)
 
     started(qtbot, widget)
-    assert "Running step" in bar.state.text()
+    assert "Step " in bar.state.text()
     bar.pause_button.click()
     assert model.state == RunState.PAUSED
     assert bar.pause_button.text() == "Resume"
@@ -145,7 +145,7 @@ def test_a_run_goes_on_without_its_dock_and_without_its_layers_and_a_new_dock_sh
     again = ReconstructionWidget(viewer)
     viewer.window.add_dock_widget(again, name="Movie reconstruction", area="right")
     assert again.model is model
-    assert "Running step" in again.run_bar.state.text()
+    assert "Step " in again.run_bar.state.text()
 
     viewer.layers.clear()
     step = model.snapshot.info.step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import html
 import math
 from collections.abc import Callable, Mapping
@@ -35,7 +36,6 @@ from napari_vidrecon.viewer.runs.status import time_in_words
 from napari_vidrecon.viewer.tooltips import explain
 
 EMPHASIS_STYLE = "QPushButton:enabled { background-color: #0072B2; color: white; font-weight: bold; }"
-WORD_LETTERS = 10
 LETTERS_OF_A_CHOICE, LETTERS_OF_A_NARROW_ONE = 8, 14
 """A list may be narrower than its longest entry, but not than this."""
 
@@ -363,14 +363,23 @@ def words(text: str = "", name: str | None = None) -> QLabel:
 
 
 class FewLines(QLabel):
-    """A text of which as much is seen as there is room for; the tooltip has it all. It never moves its neighbours."""
+    """A text of a few lines: as much is seen as fits, the tooltip has it all. It never moves its neighbours.
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        self._told, self._colour = "", ""
+    Parameters
+    ----------
+    lines
+        Room for so many, in whatever font the window has.
+    parent
+        The widget that owns it.
+    """
+
+    def __init__(self, lines: int, parent: QWidget | None = None) -> None:
+        self._told, self._colour, self._lines = "", "", lines
         super().__init__(parent)
         self.setWordWrap(True)
         self.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._keep_height()
 
     def write(self, text: str, colour: str) -> None:
         """Write something else.
@@ -396,9 +405,10 @@ class FewLines(QLabel):
         return QSize(0, self.minimumHeight())
 
     def changeEvent(self, event: QEvent) -> None:
-        """Follow the theme."""
+        """Follow the theme and its font."""
         super().changeEvent(event)
-        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange, QEvent.Type.FontChange):
+            self._keep_height()
             self._show()
 
     def hasHeightForWidth(self) -> bool:
@@ -410,11 +420,23 @@ class FewLines(QLabel):
         super().resizeEvent(event)
         self._show()
 
+    def _keep_height(self) -> None:
+        margins = self.contentsMargins()
+        # Rounded as Qt does it: lines of a text that wraps may be lower than two font heights, or higher.
+        words = self.fontMetrics().boundingRect(0, 0, 0, 0, Qt.TextFlag.TextWordWrap, "x " * self._lines).height()
+        self.setFixedHeight(words + margins.top() + margins.bottom())
+
+    def _fits(self, text: str) -> bool:
+        metrics, room = self.fontMetrics(), self.contentsRect()
+        # Beside a frame Qt leaves half a letter free.
+        width = room.width() - metrics.horizontalAdvance("x")
+        needed = metrics.boundingRect(0, 0, width, 0, Qt.TextFlag.TextWordWrap, text)
+        return needed.height() <= max(room.height(), metrics.lineSpacing()) and needed.width() <= width
+
     def _show(self) -> None:
-        metrics = self.fontMetrics()
-        # A line ends at a word, so that not every letter's place is used.
-        lines = max(self.height() // metrics.lineSpacing(), 1)
-        room = lines * self.width() - (lines - 1) * WORD_LETTERS * metrics.averageCharWidth()
-        text = metrics.elidedText(self._told, Qt.TextElideMode.ElideRight, max(room, 0))
+        text = self._told
+        if not self._fits(text):
+            letters = bisect.bisect_left(range(len(text)), True, key=lambda count: not self._fits(f"{text[:count]}…"))
+            text = f"{text[: max(letters - 1, 0)].rstrip()}…"
         colour = theme_colours(self).get(self._colour, self._colour)
         self.setText(f'<span style="color:{colour}">{html.escape(text)}</span>' if text else "")

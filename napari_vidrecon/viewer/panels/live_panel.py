@@ -38,7 +38,7 @@ class LivePanel(QWidget):
     def __init__(self, live: LiveController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._live, self._model = live, live.model
-        self.about = explain(FewLines(), "live_about")
+        self.about = explain(FewLines(ABOUT_LINES), "live_about")
         self.source = choice("live_source", SOURCES, self._take_source)
         self.address = explain(QLineEdit(live.choices.address), "live_address")
         self.address.editingFinished.connect(self._take_address)
@@ -48,7 +48,7 @@ class LivePanel(QWidget):
         self.start_button = button("Start", "live_start", self._start)
         self.stop_button = button("Stop", "live_stop", live.stop)
         self.pictures = explain(LivePictures(), "live_pictures")
-        self.told = explain(FewLines(), "live_told")
+        self.told = explain(FewLines(TOLD_LINES), "live_told")
         self._shown: LiveView | None = None
         self._lay_out()
         for signal in (self._model.session_changed, self._model.settings_changed, self._model.encoders_changed):
@@ -112,8 +112,6 @@ class LivePanel(QWidget):
             self.told.write(waiting, theme_colours(self)["orange"])
 
     def _lay_out(self) -> None:
-        for text, lines in ((self.about, ABOUT_LINES), (self.told, TOLD_LINES)):
-            text.setFixedHeight(lines * self.fontMetrics().lineSpacing())
         fields = form()
         fields.addRow("Activity", self.source)
         fields.addRow("Address", self.address)

@@ -73,7 +73,7 @@ class MaskPanel(QWidget):
         self.save_button = button("Save…", "save_mask", self._ask_save)
         self.fit_button = button("Fit", "fit_mask", fitting.start)
         self.paint_button = button("Paint", "paint", self._paint, checkable=True)
-        self.verdict = explain(FewLines(), "mask_verdict")
+        self.verdict = explain(FewLines(VERDICT_LINES), "mask_verdict")
         self.fit_bar = JobBar(fitting, ("fit_progress", "stop_fit"), "Stop fit", "fitting: step", parent=self)
         self._settled = QTimer(self, interval=SETTLED_MILLISECONDS, singleShot=True)
         self._settled.timeout.connect(self._settle)
@@ -174,7 +174,6 @@ class MaskPanel(QWidget):
         return f"{mark} {what} (α ≥ {threshold:.2f}): {pixels} px, {diameter:.0f}°"
 
     def _lay_out(self) -> None:
-        self.verdict.setFixedHeight(VERDICT_LINES * self.fontMetrics().lineSpacing())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(self.fontMetrics().averageCharWidth() // 2)

@@ -14,6 +14,7 @@ from napari_vidrecon.viewer.folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import try_to
 from napari_vidrecon.viewer.panels.controls import (
+    FewLines,
     JobBar,
     button,
     choice,
@@ -27,6 +28,7 @@ from napari_vidrecon.viewer.panels.controls import (
     words,
 )
 from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice
+from napari_vidrecon.viewer.tooltips import explain
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
@@ -58,7 +60,7 @@ class NeuronPanel(QWidget):
     def __init__(self, model: ReconstructionModel, board: Board, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._model, self._board = model, board
-        self.count = words(name="neuron_count")
+        self.count = explain(FewLines(1), "neuron_count")
         self.percent = whole_number("fraction", 0, MOST_ABLATED_PERCENT, self.ablate_random, PERCENT_STEP)
         self.percent.setSuffix(" %")
         self.seed = whole_number("seed", 0, MOST_SEED, self._reseed)
@@ -146,11 +148,11 @@ class NeuronPanel(QWidget):
         model, neurons = self._model, self._model.neurons
         choose(self.ablation, model.ablation)
         if neurons is None:
-            self.count.setText("")
+            self.count.write("", "")
             return
         total = len(neurons.keep)
         reason = "" if neurons.count == total else f": {neurons.reason}"
-        self.count.setText(f"<b>{neurons.count} of {total} neurons</b> take part{reason}")
+        self.count.write(f"{neurons.count} of {total} neurons take part{reason}", "")
         at_random = neurons.details.get("kind") == "random"
         put(self.percent, round(100 * neurons.details["ablated_fraction"]) if at_random else 0)
         if at_random:

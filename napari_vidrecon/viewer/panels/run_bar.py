@@ -6,7 +6,7 @@ import html
 
 import numpy as np
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QKeySequence, QMouseEvent, QPalette
+from qtpy.QtGui import QKeySequence, QMouseEvent, QPalette, QResizeEvent
 from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -62,9 +62,14 @@ class UndoBar(QWidget):
             shortcut.activated.connect(action)
         for signal in (
             model.mask_changed, model.thresholds_changed, model.neurons_changed, model.settings_changed,
-            model.session_changed, model.encoders_changed,
+            model.session_changed, model.encoders_changed, model.trial_changed,
         ):  # fmt: skip
             subscribe(self, signal, self._show)
+        self._show()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """As much of a name as there is room for."""
+        super().resizeEvent(event)
         self._show()
 
     def _show(self) -> None:
@@ -74,7 +79,9 @@ class UndoBar(QWidget):
             (self.redo_button, "Redo", model.redo_name, model.can_redo),
         ):
             made.setEnabled(can)
-            _label(made, f"{word}: {name}" if name and word == "Undo" else word)
+            text = f"{word}: {name}" if name and word == "Undo" else word
+            room = made.width() - LEAST_LETTERS * made.fontMetrics().averageCharWidth() // 2
+            _label(made, made.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, max(room, 0)) or word)
             told = f"<p>{word}: {name}</p>" if name else ""
             made.setToolTip(f"<qt>{TOOLTIPS[word.lower()]}{told}</qt>")
 
@@ -109,12 +116,12 @@ class RunBar(QWidget):
         super().__init__(parent)
         self._model, self._controller = model, controller
         self._evaluator = Evaluator(model)
-        self._mood = Mood.CALM
+        self._mood, self._tells_fault = Mood.CALM, False
         self.what = explain(QElidingLabel(), "subject")
         self.what.setElideMode(Qt.TextElideMode.ElideMiddle)
-        self.state = SteadyText()
+        self.state = SteadyText(one_line=True)
         self.news = QStackedWidget()
-        self.hint, self.message = FewLines(), explain(FewLines(), "message")
+        self.hint, self.message = FewLines(NEWS_LINES), explain(FewLines(NEWS_LINES), "message")
         self.progress = progress("progress")
         advance(self.progress, 0, PROGRESS_PARTS)
         self.progress.setTextVisible(False)
@@ -140,12 +147,14 @@ class RunBar(QWidget):
         subscribe(self, model.message, self.show_message)
         subscribe(self, model.session_changed, self.hide_message)
         subscribe(self, model.state_changed, self._forget_old_news)
+        subscribe(self, model.neurons_changed, self._forget_fault)
         self._show_state()
         self._show_scores()
 
     def show_message(self, text: str, is_error: bool) -> None:
         """Show news until the next ones come, or a click hides them."""
         mark = "Error: " if is_error else ""
+        self._tells_fault = is_error
         self.message.write(mark + text, "rose" if is_error else "blue")
         self.news.setCurrentWidget(self.message)
 
@@ -156,6 +165,11 @@ class RunBar(QWidget):
     def _forget_old_news(self) -> None:
         """What was said of the last run says nothing of one that begins."""
         if self._model.state == RunState.LOADING:
+            self.hide_message()
+
+    def _forget_fault(self) -> None:
+        """Neurons are chosen: what was wrong before that would hide that a run is due."""
+        if self._tells_fault:
             self.hide_message()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
@@ -257,7 +271,7 @@ class RunBar(QWidget):
             scores.addStretch(1)
         for lines in (self.hint, self.message):
             self.news.addWidget(lines)
-        self.news.setFixedHeight(NEWS_LINES * self.fontMetrics().lineSpacing())
+        self.news.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(self.fontMetrics().averageCharWidth() // 2)

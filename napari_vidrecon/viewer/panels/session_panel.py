@@ -106,7 +106,7 @@ class SessionPanel(QWidget):
         self.add_button = button("Add…", "add_encoder", self._ask_encoder)
         self.train_button = button("Train…", "train_encoder", self.training_asked.emit)
         self.mouse = whole_number("mouse", -1, MOST_MICE, self._take_mouse)
-        self.mouse.setSpecialValueText("auto")
+        self.mouse.setSpecialValueText("mouse: auto")
         self.mouse.setPrefix("mouse ")
         narrow(self.mouse)
         self.decoder = DecoderChoice(model)

@@ -53,7 +53,7 @@ class TrainingPanel(QWidget):
     def __init__(self, training: TrainingController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._training, self._model = training, training.model
-        self.about = explain(FewLines(), "training_session")
+        self.about = explain(FewLines(ABOUT_LINES), "training_session")
         self.architecture = explain(QLabel(f"{ARCHITECTURE}, the default"), "training_architecture")
         self.steps = whole_number("training_steps", 1, MOST_STEPS, self._take_steps, STEPS_OF_AN_ARROW)
         self.file = explain(QElidingLabel(), "training_file")
@@ -61,8 +61,8 @@ class TrainingPanel(QWidget):
         self.file_button = button("Choose…", "choose_training_file", self._ask_file)
         self.start_button = button("Start", "start_training", training.start)
         self.bar = JobBar(training, ("training_progress", "stop_training"), "Stop", "step", parent=self)
-        self.told = explain(FewLines(), "training_told")
-        self.verdict = explain(FewLines(), "training_verdict")
+        self.told = explain(FewLines(TOLD_LINES), "training_told")
+        self.verdict = explain(FewLines(VERDICT_LINES), "training_verdict")
         self.next_button = button("Next: fit the mask", "after_training", self.mask_asked.emit)
         self._lay_out()
         subscribe(self, self._model.session_changed, self._show)
@@ -135,9 +135,6 @@ class TrainingPanel(QWidget):
             self.verdict.write("", "green")
 
     def _lay_out(self) -> None:
-        texts = ((self.about, ABOUT_LINES), (self.told, TOLD_LINES), (self.verdict, VERDICT_LINES))
-        for text, lines in texts:
-            text.setFixedHeight(lines * self.fontMetrics().lineSpacing())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.about)
@@ -165,14 +162,12 @@ class DecoderFitPanel(QWidget):
     def __init__(self, fitting: DecoderFitController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._fitting, self._model = fitting, fitting.model
-        self.about = explain(FewLines(), "decoder_fit_session")
+        self.about = explain(FewLines(DECODER_LINES), "decoder_fit_session")
         self.start_button = button("Fit", "start_decoder_fit", fitting.start)
         self.bar = JobBar(fitting, ("decoder_fit_progress", "stop_decoder_fit"), "Stop", "trial", parent=self)
-        self.verdict = explain(FewLines(), "decoder_verdict")
+        self.verdict = explain(FewLines(VERDICT_LINES), "decoder_verdict")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for text, lines in ((self.about, DECODER_LINES), (self.verdict, VERDICT_LINES)):
-            text.setFixedHeight(lines * self.fontMetrics().lineSpacing())
         for widget in (self.about, self.start_button, self.bar, self.verdict):
             layout.addWidget(widget)
         subscribe(self, self._model.session_changed, self._show)

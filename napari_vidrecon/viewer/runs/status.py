@@ -93,29 +93,29 @@ def status(model: ReconstructionModel, missing: str = "") -> Status:
     if model.shown is not None:
         return _at_rest(model, stale)
     if missing:
-        return Status(missing)
+        return Status("Not ready to start", missing)
     return Status(f"{model.loading}…" if model.loading else "Ready: press Start")
 
 
 def _going_on(model: ReconstructionModel, stale: str) -> Status:
     hint = f"Settings changed since Start: {stale}. Press Rerun." if stale else ""
-    purpose = "For the error map, from predicted activity: " if model.run_is_counterpart else ""
-    if model.run_is_counterpart and model.target == "predicted":
-        purpose = "For the error map, from recorded activity: "
+    if model.run_is_counterpart:
+        other = "recorded" if model.target == "predicted" else "predicted"
+        hint = f"For the error map, from {other} activity. {hint}".strip()
     snapshot = model.newest
     if snapshot is None:
-        return Status(f"{purpose}First step…", hint, Mood.BUSY, 0.0)
+        return Status("First step…", hint, Mood.BUSY, 0.0)
     step, steps = snapshot.info.step, snapshot.info.steps
     done = step / steps
     if model.stopping:
         return Status(f"Stopping after step {step} of {steps}…", hint, Mood.BUSY, done)
     if model.state == RunState.PAUSED:
-        return Status(f"{purpose}Paused at step {step} of {steps}: press Resume", hint, Mood.WARNING, done)
+        return Status(f"Paused at step {step} of {steps}: press Resume", hint, Mood.WARNING, done)
     known = np.isfinite(snapshot.steps_per_second) and snapshot.steps_per_second > 0
     speed = (
         f" · {speed_in_words(snapshot.steps_per_second)} · {time_in_words(snapshot.seconds_left)} left" if known else ""
     )
-    return Status(f"{purpose}Running step {step} of {steps}{speed}", hint, Mood.BUSY, done)
+    return Status(f"Step {step} of {steps}{speed}", hint, Mood.BUSY, done)
 
 
 def _at_rest(model: ReconstructionModel, stale: str) -> Status:
