@@ -29,7 +29,7 @@ DISPLAY_HERE := $(shell [ "$$(uname)" = Linux ] && echo "xvfb-run -a -s '-screen
 PYTEST = $(DISPLAY_HERE) $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long lint docs docs-blocks notebooks bench kernels mutation torture system-packages clean
+.PHONY: help venv demo test test-long lint docs docs-blocks notebooks bench bench-history kernels mutation torture system-packages clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -74,6 +74,12 @@ docs: $(VENV)/.docs ## the documentation's site, into site/; fails at any warnin
 
 bench: $(VENV)/.installed ## speed beside the published loop, to docs/performance.md; half an hour
 	$(BIN)/python -m benchmarks.speed --out docs/performance.json --markdown docs/performance.md --overwrite
+
+bench-history: $(VENV)/.tools ## is this commit slower than the stored baseline? (installs asv); minutes
+	$(PIP_INSTALL) --group history
+	$(BIN)/asv machine --yes >/dev/null
+	OMP_NUM_THREADS=1 $(BIN)/asv run --python=same --set-commit-hash "$$(git rev-parse HEAD)"
+	$(BIN)/python -m benchmarks.history.compare
 
 kernels: $(VENV)/.tools ## the GPU's fused kernels by Triton's interpreter (installs Triton, 1 GB)
 	$(PIP_INSTALL) triton
