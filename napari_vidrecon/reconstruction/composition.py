@@ -141,6 +141,13 @@ class Spectral(Part):
     warmup_steps: int = Field(0, ge=0, le=MOST_STEPS, description="steps over which the learning rate rises")
     momentum: float = Field(0.8, ge=0, lt=1, description="beta 1")
     second_momentum: float = Field(0.99, ge=0, lt=1, description="of the squared gradient")
+    damping: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="added to what a gradient is divided by; at 1, the prior's own curvature, coefficients that the "
+        "activity says little of move little. 0: as in Adam",
+    )
     likelihood_weight: float = Field(
         0.1, gt=0, description="what the activity counts beside the prior; less is smoother"
     )

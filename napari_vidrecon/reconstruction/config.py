@@ -239,6 +239,7 @@ class ReconstructionConfig(Composed):
             "uncertainty_scale": 1.0,
             "memory": "clip",
             "gradient_frames": 0,
+            "damping": 0.0,
         }
         for part, usual in (("gaze", "still"), ("gain", "constant")):
             if values[part] == usual:

@@ -28,6 +28,7 @@ FLAT_NAMES = {
     "warmup_steps": "update.warmup_steps",
     "momentum": "update.momentum",
     "second_momentum": "update.second_momentum",
+    "damping": "update.damping",
     "ramp": "update.ramp",
     "bias_corrections": "update.bias_corrections",
     "skip_first_update": "update.skip_first_update",

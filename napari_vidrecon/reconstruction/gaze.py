@@ -336,13 +336,13 @@ class Drift:
             0, 1, ...
         """
         rule, t, state = self.config.update, step + 1, dict(self.state)
-        first, second = rule.momentum, getattr(rule, "second_momentum", 0.0)
+        first, second, damping = rule.momentum, getattr(rule, "second_momentum", 0.0), getattr(rule, "damping", 0.0)
         for name in self._curves:
             told = torch.stack([each[name] for each in self._slopes]).mean(dim=0)
             slope = scale * told + state[f"{name}_weights"]
             momentum = first * state[f"{name}_momentum"] + (1.0 - first) * slope
             square = second * state[f"{name}_second_moment"] + (1.0 - second) * slope**2
-            size = (square / (1.0 - second**t)).sqrt() + torch.finfo(square.dtype).eps
+            size = (square / (1.0 - second**t)).sqrt() + (damping or torch.finfo(square.dtype).eps)
             weights = state[f"{name}_weights"] - rate / (1.0 - first**t) * momentum / size
             state |= {f"{name}_weights": weights, f"{name}_momentum": momentum, f"{name}_second_moment": square}
         self.state, self._slopes = state, []

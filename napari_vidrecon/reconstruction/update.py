@@ -303,7 +303,7 @@ class SpectralUpdate:
             slope = slope if more is None else slope + more
         momentum = rule.momentum * momentum + (1.0 - rule.momentum) * slope
         second = rule.second_momentum * second + (1.0 - rule.second_momentum) * slope**2
-        size = (second / (1.0 - rule.second_momentum**t)).sqrt() + torch.finfo(second.dtype).eps
+        size = (second / (1.0 - rule.second_momentum**t)).sqrt() + (rule.damping or torch.finfo(second.dtype).eps)
         rate = learning_rate(self.config, step) / (1.0 - rule.momentum**t)
         coefficients = coefficients - rate * momentum / size
         self.state = {"coefficients": coefficients, "momentum": momentum, "second_moment": second}

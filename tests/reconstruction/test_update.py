@@ -114,9 +114,9 @@ class Plain(CorrectedPrior):
     synthesis = analysis = adjoint
 
 
-@pytest.mark.parametrize(("drawn", "pull"), [(0.0, 0.0), (3.0, 0.0), (0.0, 2.0)])
-def test_under_a_prior_it_is_adam_on_the_whitened_coefficients(drawn, pull):
-    config = ReconstructionConfig.preset("best", steps=5, learning_rate=0.3, seed=11, warmup_steps=2)
+@pytest.mark.parametrize(("drawn", "pull", "damping"), [(0, 0, 0), (3, 0, 0), (0, 2, 0), (3, 0, 1)])
+def test_under_a_prior_it_is_adam_on_the_whitened_coefficients(drawn, pull, damping):
+    config = ReconstructionConfig.preset("best", steps=5, learning_rate=0.3, seed=11, warmup_steps=2, damping=damping)
     prior, level = Plain((2, 8, 10)), config.initial_level
     prior.pull = pull
     centre = torch.full_like(prior.deviations, drawn) if drawn else None
@@ -132,7 +132,7 @@ def test_under_a_prior_it_is_adam_on_the_whitened_coefficients(drawn, pull):
         second = beta_2 * second + (1 - beta_2) * slope**2
         # Kingma & Ba 2015, algorithm 1.
         unbiased = first / (1 - beta_1 ** (step + 1)), second / (1 - beta_2 ** (step + 1))
-        free = free - learning_rate(config, step) * unbiased[0] / unbiased[1].sqrt()
+        free = free - learning_rate(config, step) * unbiased[0] / (unbiased[1].sqrt() + damping)
         video = update(video, gradient, step)
         shown = 7.0 if step == 4 and not drawn else 0.0
         torch.testing.assert_close(video[:, 2:10], level + free + shown)
