@@ -57,7 +57,7 @@ class Scale:
     ensembles: tuple[int, ...] = (1, 3, 5, 7)
     clips: tuple[int, ...] = (1, 2, 4)
     quality_clips: int = 10
-    quality_steps: int = 150
+    quality_steps: int = 100
     quality_most_steps: int | None = None
     check_frames: int = 60
     large_check_frames: int = 33
