@@ -170,7 +170,11 @@ def described(path: Path) -> tuple[str, dict[str, Any]]:
     raise StorageError(
         f"{path}: expected a session folder, an encoder ({', '.join(ENCODER_SUFFIXES)}), a decoder, a mask (.npy) "
         f"or a run (.zarr), found a file ending in '{path.suffix}'"
+        + ("; unpack it and give the folder in it" if path.suffix.lower() in PACKED else "")
     )
+
+
+PACKED = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
 def _session(path: Path) -> tuple[str, dict[str, Any]]:

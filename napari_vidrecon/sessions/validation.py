@@ -68,6 +68,9 @@ def validate_session(
     return list(_Validation(path, full=full, on_progress=on_progress).faults())
 
 
+PICTURES_REMEDY = "it holds pictures (Sensorium 2022), and this program reads movies (Sensorium 2023)"
+
+
 class _Validation:
     def __init__(self, path: Path, *, full: bool, on_progress: Callable[[int, int], None] | None) -> None:
         self.path = path
@@ -177,7 +180,9 @@ class _Validation:
         """What is wrong with one folder of trials; one that can be used joins the streams, with what it lacks."""
         folder = self.path / "data" / stream
         if not folder.is_dir():
-            yield Fault(folder, "a folder of trials", "nothing there", "fetch what is missing of the session")
+            still = stream == "videos" and (folder.parent / "images").is_dir()
+            remedy = PICTURES_REMEDY if still else "fetch what is missing of the session"
+            yield Fault(folder, "a folder of trials", "nothing there", remedy)
             return
         try:
             check_inside(self.path, folder, SessionError)
@@ -185,6 +190,14 @@ class _Validation:
                 names = _names(folder)
         except SessionError as error:
             yield Fault.of_unreadable(folder, error)
+            return
+        numbered = {f"{trial_id}.npy" for trial_id in self.tiers}
+        if numbered and not names & numbered and len(names) >= len(numbered):
+            # A lab's own numbers of trials: nothing is missing, and nothing is to be removed.
+            first, last = (sorted(names, key=lambda name: (len(name), name))[end] for end in (0, -1))
+            streams[stream] = frozenset(self.tiers)
+            wanted = f"files 0.npy to {len(numbered) - 1}.npy, numbered as in the list of tiers"
+            yield Fault(folder, wanted, f"{first} to {last}", "rename them in this order, in every folder alike")
             return
         yield from self._stray_faults(folder, names)
         missing = [

@@ -76,6 +76,22 @@ def test_a_missing_folder_does_not_hide_the_other_faults(copy_of_small_session: 
     assert names == {stream, "unit_ids.npy"}
 
 
+def test_trials_under_a_labs_own_numbers_are_to_be_renamed_not_removed(copy_of_small_session: Path) -> None:
+    files = sorted((copy_of_small_session / "data" / "responses").iterdir())
+    for file in files:
+        file.rename(file.with_name(f"{1000 + 7 * int(file.stem)}.npy"))
+    (fault,) = validate_session(copy_of_small_session)
+    assert fault.file == copy_of_small_session / "data" / "responses"
+    assert fault.found == f"1000.npy to {1000 + 7 * (len(files) - 1)}.npy"
+    assert "rename them in this order" in fault.remedy
+
+
+def test_pictures_of_sensorium_2022_are_told_for_what_they_are(copy_of_small_session: Path) -> None:
+    (copy_of_small_session / "data" / "videos").rename(copy_of_small_session / "data" / "images")
+    told = [fault.remedy for fault in validate_session(copy_of_small_session)]
+    assert any("holds pictures" in remedy for remedy in told)
+
+
 def test_trials_are_checked_even_when_the_list_of_tiers_is_damaged(copy_of_small_session: Path) -> None:
     (copy_of_small_session / "meta/trials/tiers.npy").write_bytes(b"junk")
     (copy_of_small_session / "data/behavior/2.npy").write_bytes(b"junk")
