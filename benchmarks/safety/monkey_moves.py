@@ -30,6 +30,7 @@ from qtpy.QtWidgets import (
 from benchmarks.safety.monkey_answers import damaged_things
 from benchmarks.safety.monkey_layers import LayerMoves
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.viewer.background import Background
 from napari_vidrecon.viewer.contributions import commands
 from napari_vidrecon.viewer.contributions.commands import SHORTCUTS
 from napari_vidrecon.viewer.contributions.files import get_reader
@@ -140,8 +141,10 @@ class Monkey(LayerMoves):
     def settle(self) -> None:
         """End what goes on and put the window back to where it began, for measuring."""
         self.controller.stop()
-        for busy in (self.workspace.mask_fit, self.workspace.field_mapping):
+        at_work = [each for each in self.workspace.findChildren(Background) if each.busy]
+        for busy in at_work:
             busy.stop()
+        for busy in at_work:
             busy.wait(REST_SECONDS)
         panel = self._panel()
         self.controller.wait(REST_SECONDS)
