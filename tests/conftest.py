@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from outside_packages import write_package
 
 SMALL_TRIALS = 4
@@ -24,6 +25,12 @@ def pytest_collection_finish() -> None:
     """Garbage is looked for among what tests made, not among all modules and tests each time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """What a test and its fixtures draw from torch is the same in every run and every order."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

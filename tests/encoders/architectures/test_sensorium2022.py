@@ -91,7 +91,8 @@ def test_some_neurons_answer_as_among_all(tmp_path):
     encoder = load_encoder(saved(tmp_path, made_up(inputs=4, shifter=True)), device="cpu")
     some, windows = torch.tensor([7, 2]), 100 * torch.rand(1, 5, 16, 36, 64)
     part = encoder.module.of_neurons(some)
-    torch.testing.assert_close(part(windows), encoder.responses(windows)[:, some])
+    # Two neurons are multiplied in another order than ten: single precision agrees to some digits.
+    torch.testing.assert_close(part(windows), encoder.responses(windows)[:, some], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
