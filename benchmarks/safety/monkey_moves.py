@@ -36,6 +36,7 @@ from napari_vidrecon.viewer.contributions.commands import SHORTCUTS
 from napari_vidrecon.viewer.contributions.files import get_reader
 from napari_vidrecon.viewer.main_widget import ReconstructionWidget
 from napari_vidrecon.viewer.main_window import main_window_of
+from napari_vidrecon.viewer.model import VIEW
 from napari_vidrecon.viewer.registry import workspace_of
 
 MOST_RUNS = 4
@@ -72,6 +73,8 @@ class Monkey(LayerMoves):
         commands.show_board(viewer)
         self.workspace = workspace_of(viewer)
         self.model, self.controller = self.workspace.model, self.workspace.controller
+        self.view = {name: getattr(self.model, name) for name in VIEW}
+        self.size = main_window_of(viewer).width(), main_window_of(viewer).height()
         self.moves: list[tuple[int, Callable[[], None]]] = [
             (8, self.press),
             (10, self.change),
@@ -127,6 +130,8 @@ class Monkey(LayerMoves):
         """Do once what loads libraries for good, so that memory is looked at after that and not before."""
         # Torch loads its compiler where the first of its optimisers is made, wherever that is.
         importlib.import_module("torch._dynamo")
+        # And the library of NWB files, some 20 MB of it, with the first of them that is opened.
+        importlib.import_module("pynwb")
         self.settle()
         panel = self._panel()
         for job in (self.controller, self.workspace.mask_fit, self.workspace.field_mapping):
@@ -160,6 +165,9 @@ class Monkey(LayerMoves):
             # They would go by themselves some seconds later.
             told.close()
         self.viewer.layers.clear()
+        # A board that shows more has more to keep: the same is shown at every look, as large.
+        main_window_of(self.viewer).resize(*self.size)
+        self.model.set_view(**self.view)
         panel.open(self.kit["session"])
         self.model.set_settings(
             config=ReconstructionConfig.preset("fast", **SMALL), target="recorded", decoder=None, device="cpu"
