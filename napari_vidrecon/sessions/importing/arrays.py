@@ -10,12 +10,12 @@ import numpy as np
 
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.sessions.importing.array_folder import (
-    preview,
     recorded_array,
     recorded_numbers,
     recorded_vector,
     whole_numbers,
 )
+from napari_vidrecon.sessions.importing.array_preview import preview
 from napari_vidrecon.sessions.importing.array_stimulus import ArrayStimulus
 from napari_vidrecon.sessions.importing.clocks import (
     MOST_TRIMMED,

@@ -42,6 +42,14 @@ def regular_times(samples: int, rate_hz: float, start_s: float) -> np.ndarray:
     return start_s + np.arange(samples) / rate_hz
 
 
+def rate_of(times: np.ndarray) -> float | None:
+    """Samples a second of a list of times; None if they are no clock."""
+    with np.errstate(all="ignore"):
+        steps = np.diff(times.astype(float).ravel()) if times.dtype.kind in "fiu" else np.empty(0)
+        step = float(np.median(steps)) if steps.size else 0.0
+    return 1.0 / step if np.isfinite(step) and step > 0 and np.isfinite(1.0 / step) else None
+
+
 def fitting_times(
     times: np.ndarray, samples: int, source: str, *, trim: bool, report: ImportReport, about: str
 ) -> tuple[np.ndarray, int]:

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from napari_vidrecon.errors import SessionError, StorageError, VidreconError, one_line
-from napari_vidrecon.sessions.importing.array_folder import rate_of
+from napari_vidrecon.sessions.importing.clocks import rate_of
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
 from napari_vidrecon.sessions.importing.hdf5_contents import (
     RemoteFile,

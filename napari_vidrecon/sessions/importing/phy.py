@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from napari_vidrecon.errors import SessionError, StorageError
-from napari_vidrecon.sessions.importing.array_folder import list_columns, uses
+from napari_vidrecon.sessions.importing.array_preview import list_columns, uses
 from napari_vidrecon.sessions.importing.arrays import ArrayReader
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import read_description

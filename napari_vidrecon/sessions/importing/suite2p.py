@@ -11,14 +11,10 @@ import numpy as np
 from pydantic import Field
 
 from napari_vidrecon.errors import SessionError, StorageError, one_line
-from napari_vidrecon.sessions.importing.array_folder import (
-    list_columns,
-    rate_of,
-    recorded_numbers,
-    uses,
-)
+from napari_vidrecon.sessions.importing.array_folder import recorded_numbers
+from napari_vidrecon.sessions.importing.array_preview import list_columns, uses
 from napari_vidrecon.sessions.importing.arrays import ArrayReader
-from napari_vidrecon.sessions.importing.clocks import MOST_TRIMMED
+from napari_vidrecon.sessions.importing.clocks import MOST_TRIMMED, rate_of
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import MOST_PLANES, Description, read_description
 from napari_vidrecon.sessions.importing.recording import ImportReport, Recording
