@@ -373,7 +373,7 @@ class Recipe(BaseModel):
             phrases.append(f"mice {_mice(self)} {ARROW} {_mice(other)}")
         for name, label in PLAIN.items():
             if name in changed:
-                phrases.append(f"{label} {in_words(before[name])} {ARROW} {in_words(after[name])}")
+                phrases.append(f"{label} {_two_in_words(before[name], after[name])}")
         if {"mask", "mask_content"} & changed:
             phrases.append(f"mask: {_file_name(other.mask) or 'another'}" if "mask" in changed else "mask painted")
         if {*OF_NEURONS, "neuron_weights"} & changed:
@@ -451,6 +451,13 @@ def in_words(value: Any) -> str:
     if isinstance(value, (list, tuple)) and len(value) == 2:
         return f"{value[0]}–{'end' if value[1] is None else value[1]}"
     return str(value).replace("_", " ")
+
+
+def _two_in_words(before: Any, after: Any) -> str:
+    """As thresholds are told everywhere else: of two digits, where those tell them apart."""
+    if isinstance(before, float) and isinstance(after, float) and round(before, 2) != round(after, 2):
+        before, after = round(before, 2), round(after, 2)
+    return f"{in_words(before)} {ARROW} {in_words(after)}"
 
 
 def most_telling(phrases: Sequence[str]) -> str:

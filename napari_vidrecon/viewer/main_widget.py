@@ -105,6 +105,8 @@ class ReconstructionWidget(QWidget):
         self.pages = Pages()
         self.session_panel.training_asked.connect(partial(self.pages.open_detail, TRAINING))
         self.session_panel.decoder.fit_asked.connect(partial(self.pages.open_detail, DECODER))
+        # An old run is opened for what came of it, and to be repeated.
+        self.session_panel.run_opened.connect(partial(self.pages.open_page, RESULTS))
         self.training_panel.mask_asked.connect(partial(self.pages.open_page, HOW))
         self.run_panel.more_asked.connect(partial(self.pages.open_detail, ADVANCED))
         self.stimulus_button = button("Your own stimulus…", "own_stimulus", partial(self.pages.open_detail, STIMULUS))

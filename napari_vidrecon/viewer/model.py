@@ -63,6 +63,7 @@ class ReconstructionModel:
     mask_changed = Signal()
     thresholds_changed = Signal()
     neurons_changed = Signal()
+    edits_settled = Signal()
     settings_changed = Signal()
     state_changed = Signal()
     snapshot_arrived = Signal(object)
@@ -373,6 +374,7 @@ class ReconstructionModel:
     def settle_edits(self) -> None:
         """Make what was changed without a step of undo, such as a slider on its way, one step."""
         self._remember(self.neurons is not None)
+        self.edits_settled.emit()
 
     @property
     def can_undo(self) -> bool:

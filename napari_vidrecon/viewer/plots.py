@@ -223,7 +223,10 @@ class SteadyText(QWidget):
         self._fit()
 
     def _height(self) -> int:
-        one_line = self.label.fontMetrics().lineSpacing()
+        margins = self.label.contentsMargins()
+        # Rounded as Qt does it, within the frame of a label with a style: letters reach down to the last pixel.
+        line = self.label.fontMetrics().boundingRect(0, 0, 0, 0, Qt.TextFlag.TextWordWrap, "x").height()
+        one_line = line + margins.top() + margins.bottom()
         wraps = self.label.wordWrap() and self.width() > 0
         return max(one_line, self.label.heightForWidth(self.width())) if wraps else one_line
 

@@ -37,7 +37,7 @@ def test_the_manifest_is_valid_and_every_command_can_be_imported(manifest: Plugi
     manifest.validate_imports()
     assert manifest.name == PLUGIN_NAME
     titles = {widget.display_name for widget in manifest.contributions.widgets or []}
-    assert titles == {"Behaviour", "Movie reconstruction", "Studies", "Traces"}
+    assert titles == {"Behaviour", "Movie reconstruction", "Curves", "Studies"}
 
 
 def test_every_command_of_the_palette_says_what_it_belongs_to(manifest: PluginManifest) -> None:

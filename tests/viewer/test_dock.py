@@ -29,7 +29,7 @@ from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.panels.controls import EMPHASIS_STYLE, FewLines
 from napari_vidrecon.viewer.panels.run_bar import UndoBar
 from napari_vidrecon.viewer.panels.sections import Column, Pages
-from napari_vidrecon.viewer.plots import COLOURS_ON_DARK, COLOURS_ON_LIGHT
+from napari_vidrecon.viewer.plots import COLOURS_ON_DARK, COLOURS_ON_LIGHT, SteadyText
 from napari_vidrecon.viewer.view_controls import CHECKED_STYLE
 
 EARLIER_CONTROLS = [
@@ -242,6 +242,11 @@ def assert_every_page_fits(widget: ReconstructionWidget, window: QWidget, size: 
         for slider in inside.findChildren(QAbstractSlider):
             # Squeezed to a line it has no handles to take.
             assert not slider.isVisible() or slider.height() >= slider.minimumSizeHint().height() - 1, title
+        for text in filter(QWidget.isVisible, widget.findChildren(FewLines)):
+            # To the lowest pixel of a p.
+            assert QLabel.heightForWidth(text, text.width()) <= text.height(), (title, text.text())
+        for text in filter(QWidget.isVisible, widget.findChildren(SteadyText)):
+            assert text.label.wordWrap() or text.label.sizeHint().height() <= text.height(), (title, text.text())
         assert widget.run_bar.isVisible()
         bottom = widget.run_bar.start_button.mapTo(widget, widget.run_bar.start_button.rect().bottomLeft()).y()
         assert bottom < widget.height()
@@ -344,6 +349,12 @@ def test_undo_names_what_it_undoes_of_whatever_kind(qtbot, small_model: Reconstr
     assert bar.undo_button.text() == "Undo: 2 cells ablated"
     small_model.set_settings(config=small_model.config.changed(steps=9))
     assert bar.undo_button.text() == "Undo: steps 6 → 9"
+    # A slider on its way is no step yet; when it rests, it is.
+    small_model.set_thresholds(training=0.2, undoable=False)
+    small_model.settle_edits()
+    assert bar.undo_button.text() == "Undo: training threshold 0.30 → 0.20"
+    assert bar.redo_button.text() == "Redo"
+    small_model.undo()
     small_model.undo()
     small_model.undo()
     assert (small_model.config.steps, small_model.neurons.count) == (6, 20)

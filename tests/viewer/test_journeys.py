@@ -200,6 +200,8 @@ def test_cells_are_ablated_by_lasso_and_compared_with_the_run_before_with_four_c
     hand.click(widget.neuron_panel.cells_button)
     ablated = len(model.neurons.keep) - model.neurons.count
     assert 0 < ablated < len(model.neurons.keep)
+    # What is ablated is seen to be, and not still marked as chosen.
+    assert not widget.board.cells_layer().selected_data
     hand.press(Qt.Key.Key_U)
     until(qtbot, lambda: len(model.runs) == 2 and not widget.controller.busy)
     hand.press(Qt.Key.Key_F7)
@@ -253,9 +255,10 @@ def test_an_old_run_is_repeated_by_its_copied_command_with_three_clicks(
     shutil.copytree(small_run_folder, old)
     hand, widget = hand_in(filled=False)
 
-    hand.drop(old)
+    hand.will_answer("getExistingDirectory", old)
+    hand.click(widget.session_panel.open_button)
     assert widget.model.shown is not None
-    hand.click_tab("Results")
+    assert widget.pages.page == "Results"
     hand.click(widget.export_panel.command_button)
     assert hand.clicks == 3
 

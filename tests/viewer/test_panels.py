@@ -163,12 +163,21 @@ def test_the_session_panel_lists_tiers_trials_and_frames(qtbot, small_model):
     panel = SessionPanel(small_model)
     qtbot.addWidget(panel)
     tiers = [panel.tier.itemText(index) for index in range(panel.tier.count())]
-    assert tiers == ["train (2)", "oracle (1)", "live_test_main (1)", "every tier (4)"]
+    assert tiers == ["train", "oracle", "live_test_main", "every tier"]
+    assert panel.tier.itemData(0, Qt.ItemDataRole.ToolTipRole) == "train: 2 trials"
     assert (panel.first_frame.value(), panel.last_frame.value()) == (0, 48)
     panel.all_button.click()
     assert small_model.trial.frames == 60
     panel.first_frame.setValue(40)
     assert (small_model.clip, small_model.trial.frames) == ((28, None), 32)
+
+
+def test_recent_can_be_pressed_when_something_was_opened(qtbot, small_model):
+    panel = SessionPanel(small_model)
+    qtbot.addWidget(panel)
+    assert not panel.recent_button.isEnabled()
+    panel.open(small_model.session.path)
+    assert panel.recent_button.isEnabled()
 
 
 def test_a_dock_that_is_opened_again_shows_the_clip_that_is_open(
@@ -526,7 +535,12 @@ def test_the_state_line_tells_step_speed_and_time_left(small_model):
     assert told.text == "Step 31 of 100 · 3.2 steps/s · 21 s left"
     assert told.done == pytest.approx(0.31)
     small_model.set_thresholds(training=0.1)
-    assert status(small_model).hint == "Settings changed since Start: mask 0.4 → 0.1. Press Rerun."
+    assert status(small_model).hint == (
+        "Changed since Start: mask 0.4 → 0.1. Press Rerun, or tick “Apply while running”."
+    )
+    small_model.set_thresholds(training=0.4)
+    small_model.set_settings(config=small_model.config.changed(steps=9))
+    assert status(small_model).hint == "Settings changed since Start: steps 6 → 9. Press Rerun."
 
 
 def test_the_state_line_tells_what_changed_since_the_run(small_model):

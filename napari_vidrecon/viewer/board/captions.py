@@ -257,7 +257,8 @@ def _legend(model: ReconstructionModel, layout: BoardLayout, error_limit: float)
     masks = (("evaluation", model.evaluation_threshold), ("training", model.training_threshold))
     for line, (name, threshold) in zip(lines[1:3], masks, strict=True):
         level = f"α ≥ {threshold:.2f}"
-        yield _in_line(line, (f"{name} mask, {level}", f"{name}, {level}"), layout, SAMPLE_PX + INDENT_PX)
+        texts = (f"{name} mask, {level}", f"{name}, {level}", f"{name} {threshold:.2f}", f"α {threshold:.2f}")
+        yield _in_line(line, texts, layout, SAMPLE_PX + INDENT_PX)
     if model.error_mode == ErrorMode.NONE:
         return
     bar = bar_box(layout)

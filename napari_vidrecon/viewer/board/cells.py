@@ -35,8 +35,10 @@ FEWEST_CORNERS = 3
 VIEW_ANGLES = (0.0, 20.0, 70.0)
 CLICK_SLOP_PX = 3.0
 HINT = "drag: turn\nShift-drag: lasso\nclick: activity, field\n"
-COLOUR_WORDS = "r with the prediction:\nviolet 0, green 0.5, yellow 1\ngrey: ablated, white: chosen"
-PLAIN_WORDS = "blue: takes part\ngrey: ablated"
+COLOUR_WORDS = (
+    "r with the prediction:\nviolet 0, green 0.5, yellow 1\ngrey: ablated, white: clicked\nblue ring: in the lasso"
+)
+PLAIN_WORDS = "blue: takes part\ngrey: ablated\nyellow: in the lasso"
 SELECTION_SECONDS = 0.1
 """Between two looks which cells a lasso holds; the line itself follows at once."""
 DOCK_LETTERS, DOCK_LINES = 60, 16

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.viewer.importing.form import ImportForm
     from napari_vidrecon.viewer.panels.export_panel import ExportPanel
 
-MAIN_TITLE, TRACES_TITLE, STUDIES_TITLE, BEHAVIOUR_TITLE = "Movie reconstruction", "Traces", "Studies", "Behaviour"
+MAIN_TITLE, TRACES_TITLE, STUDIES_TITLE, BEHAVIOUR_TITLE = "Movie reconstruction", "Curves", "Studies", "Behaviour"
 LONG_JUMP_FRAMES = 10
 
 Docked = TypeVar("Docked", bound=QWidget)
@@ -121,6 +121,8 @@ def open_folder(viewer: napari.viewer.Viewer, path: Path) -> None:
     model = workspace_of(viewer).model
     if opening.try_to(model, opening.open_path, model, path):
         remember_folder(path)
+        if opening.is_run(path):
+            show_page(viewer, "Results")
 
 
 def ask_for_folder(viewer: napari.viewer.Viewer) -> None:

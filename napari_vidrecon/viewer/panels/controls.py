@@ -378,6 +378,8 @@ class FewLines(QLabel):
         super().__init__(parent)
         self.setWordWrap(True)
         self.setAlignment(Qt.AlignmentFlag.AlignTop)
+        # Of a label with a style Qt would indent the first line from above, too, and cut the last one off below.
+        self.setIndent(0)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._keep_height()
 
@@ -439,4 +441,7 @@ class FewLines(QLabel):
             letters = bisect.bisect_left(range(len(text)), True, key=lambda count: not self._fits(f"{text[:count]}…"))
             text = f"{text[: max(letters - 1, 0)].rstrip()}…"
         colour = theme_colours(self).get(self._colour, self._colour)
-        self.setText(f'<span style="color:{colour}">{html.escape(text)}</span>' if text else "")
+        # Where the labels of its neighbours begin.
+        left = self.fontMetrics().horizontalAdvance("x") // 2
+        style = f"margin-left:{left}px; color:{colour}"
+        self.setText(f'<div style="{style}">{html.escape(text)}</div>' if text else "")

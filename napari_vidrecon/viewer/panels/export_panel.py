@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 SPEEDS = {"speed 1": 1.0, "speed ½": 0.5, "speed ¼": 0.25}
 ENLARGEMENTS = (2, 4, 6, 8, 12, 16)
+ROOM_LETTERS = 4
+"""Of a line, beside a name in quotation marks."""
 MOVIE_FILTER = "MP4 movie (*.mp4);;GIF (*.gif);;TIFF stack, reconstruction only (*.tif)"
 FRAME_FILTER = "PNG picture (*.png)"
 FIGURE_FILTER = "PNG picture (*.png);;SVG drawing (*.svg);;PDF (*.pdf)"
@@ -173,7 +175,11 @@ class ExportPanel(QWidget):
             return
         QGuiApplication.clipboard().setText(text)
         shown = self._model.shown
-        does = "It does what Start would do now." if shown is None else f"It repeats “{shown.name}”."
+        # No name is wider than a line, where nothing of it would wrap.
+        room = self.status.width() - ROOM_LETTERS * self.fontMetrics().averageCharWidth()
+        cut = self.status.fontMetrics().elidedText
+        name = "" if shown is None else cut(shown.name, Qt.TextElideMode.ElideMiddle, max(room, 0)) or shown.name
+        does = "It does what Start would do now." if shown is None else f"It repeats “{name}”."
         self.status.setText(f"{what} copied. {does}")
 
     def _script(self) -> scripts.Script:

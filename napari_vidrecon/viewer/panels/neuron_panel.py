@@ -97,8 +97,12 @@ class NeuronPanel(QWidget):
         """Ablate the neurons selected among the points of their positions."""
         layer = self._board.cells_layer()
         chosen = [] if layer is None else sorted(layer.selected_data)
+        before = self._model.neurons
         todo = "Press “Show cells” first, then Shift-drag a lasso around cells in that view."
         self._ablate(np.asarray(chosen, dtype=np.int64), "selected cells", todo)
+        if layer is not None and self._model.neurons is not before:
+            # Marked as selected, they could not be seen to be ablated.
+            layer.selected_data = set()
 
     def ablate_region(self) -> None:
         """Ablate the neurons that look at the drawn region."""

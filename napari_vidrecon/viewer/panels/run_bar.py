@@ -62,7 +62,7 @@ class UndoBar(QWidget):
             shortcut.activated.connect(action)
         for signal in (
             model.mask_changed, model.thresholds_changed, model.neurons_changed, model.settings_changed,
-            model.session_changed, model.encoders_changed, model.trial_changed,
+            model.session_changed, model.encoders_changed, model.trial_changed, model.edits_settled,
         ):  # fmt: skip
             subscribe(self, signal, self._show)
         self._show()
@@ -79,9 +79,9 @@ class UndoBar(QWidget):
             (self.redo_button, "Redo", model.redo_name, model.can_redo),
         ):
             made.setEnabled(can)
-            text = f"{word}: {name}" if name and word == "Undo" else word
-            room = made.width() - LEAST_LETTERS * made.fontMetrics().averageCharWidth() // 2
-            _label(made, made.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, max(room, 0)) or word)
+            room = max(made.width() - LEAST_LETTERS * made.fontMetrics().averageCharWidth() // 2, 0)
+            text = made.fontMetrics().elidedText(f"{word}: {name}", Qt.TextElideMode.ElideRight, room)
+            _label(made, text if name and word == "Undo" and len(text) > len(word) else word)
             told = f"<p>{word}: {name}</p>" if name else ""
             made.setToolTip(f"<qt>{TOOLTIPS[word.lower()]}{told}</qt>")
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtGui import QGuiApplication
+from qtpy.QtGui import QEnterEvent, QGuiApplication, QShowEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
@@ -32,7 +32,7 @@ from napari_vidrecon.viewer.folders import (
     remember_last_folder,
 )
 from napari_vidrecon.viewer.model import ReconstructionModel
-from napari_vidrecon.viewer.opening import load_decoder, open_path, open_sample, try_to
+from napari_vidrecon.viewer.opening import is_run, load_decoder, open_path, open_sample, try_to
 from napari_vidrecon.viewer.panels.controls import (
     button,
     choice,
@@ -76,6 +76,7 @@ class SessionPanel(QWidget):
     training_asked = Signal()
     recording_found = Signal(Path)
     """What was opened has to be imported first."""
+    run_opened = Signal()
 
     def __init__(self, model: ReconstructionModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -83,6 +84,7 @@ class SessionPanel(QWidget):
         self.sample_button = button("Simulated mouse", "sample", self.open_sample)
         self.open_button = button("Open…", "open_session", self._ask_session)
         self.recent_button = menu_button("Recent", "recent", self._fill_recent)
+        self._show_recent()
         self.import_button = button("Import…", "import_recording", self.import_asked.emit)
         self.session_name = explain(QElidingLabel(), "session_name")
         self.session_name.setElideMode(Qt.TextElideMode.ElideMiddle)
@@ -106,8 +108,7 @@ class SessionPanel(QWidget):
         self.add_button = button("Add…", "add_encoder", self._ask_encoder)
         self.train_button = button("Train…", "train_encoder", self.training_asked.emit)
         self.mouse = whole_number("mouse", -1, MOST_MICE, self._take_mouse)
-        self.mouse.setSpecialValueText("mouse: auto")
-        self.mouse.setPrefix("mouse ")
+        self.mouse.setSpecialValueText("automatic")
         narrow(self.mouse)
         self.decoder = DecoderChoice(model)
         self.mice = MiceChoice(model)
@@ -130,6 +131,9 @@ class SessionPanel(QWidget):
         """Open a session, a run, an encoder, a decoder or a mask; a raw recording asks to be imported."""
         if self._busily(partial(self._open, path)) and path.is_dir():
             remember_folder(path)
+            self._show_recent()
+            if is_run(path):
+                self.run_opened.emit()
 
     def _open(self, path: Path) -> None:
         from napari_vidrecon.sessions.importing.sources import is_recording
@@ -156,8 +160,19 @@ class SessionPanel(QWidget):
     def _fill_recent(self, menu: QMenu) -> None:
         for path in recent_folders():
             menu.addAction(path.name, partial(self.open, path)).setToolTip(str(path))
-        if menu.isEmpty():
-            menu.addAction("Nothing opened yet").setEnabled(False)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """What was opened elsewhere may be opened here again."""
+        super().showEvent(event)
+        self._show_recent()
+
+    def enterEvent(self, event: QEnterEvent) -> None:
+        """The same, for a page that was in sight all the time."""
+        super().enterEvent(event)
+        self._show_recent()
+
+    def _show_recent(self) -> None:
+        self.recent_button.setEnabled(bool(recent_folders()))
 
     def _ask_encoder(self) -> None:
         endings = " ".join(f"*{suffix}" for suffix in ENCODER_SUFFIXES)
@@ -257,10 +272,14 @@ class SessionPanel(QWidget):
             facts.insert(0, "<b>simulated mouse</b>, not a recording")
         self.session_facts.setText(" · ".join(facts))
         tiers = dict.fromkeys(session.tiers.values())
-        options = {f"{tier} ({len(session.trials_in_tier(tier))})": tier for tier in tiers}
+        # How many trials each has is in its tooltip: beside a public name there is no room for it.
+        counts = {tier: len(session.trials_in_tier(tier)) for tier in tiers}
         if len(tiers) > 1:
-            options[f"{EVERY_TIER} ({len(session.trial_ids)})"] = EVERY_TIER
+            counts[EVERY_TIER] = len(session.trial_ids)
+        options = {tier: tier for tier in counts}
         set_options(self.tier, options)
+        for index, (tier, count) in enumerate(counts.items()):
+            self.tier.setItemData(index, f"{tier}: {count} trials", Qt.ItemDataRole.ToolTipRole)
         self._fill_trials(next(iter(options.values())))
 
     def _fill_trials(self, tier: str) -> None:
@@ -354,7 +373,7 @@ class SessionPanel(QWidget):
         fields.addRow("Repeats", self.repeats)
         fields.addRow("Frames", self._frames_row())
         fields.addRow("Encoders", self.encoders)
-        fields.addRow("", row(self.add_button, self.train_button, self.mouse, stretch=0))
+        fields.addRow("of mouse", row(self.mouse, self.add_button, self.train_button, stretch=0))
         fields.addRow("Decoder", self.decoder)
         # A longer label would widen the whole page.
         fields.addRow("+ mice", self.mice)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_vidrecon.reconstruction.recipe import most_telling
+from napari_vidrecon.reconstruction.recipe import OF_NEURONS, most_telling
 from napari_vidrecon.viewer.model import RunState
 
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ def status(model: ReconstructionModel, missing: str = "") -> Status:
 
 def _going_on(model: ReconstructionModel, stale: str) -> Status:
     hint = f"Settings changed since Start: {stale}. Press Rerun." if stale else ""
+    if stale and _could_be_applied(model):
+        hint = f"Changed since Start: {stale}. Press Rerun, or tick “Apply while running”."
     if model.run_is_counterpart:
         other = "recorded" if model.target == "predicted" else "predicted"
         hint = f"For the error map, from {other} activity. {hint}".strip()
@@ -135,6 +137,15 @@ def _at_rest(model: ReconstructionModel, stale: str) -> Status:
         return Status(f"{name}finished, {steps} steps in {took}".capitalize(), mood=Mood.GOOD, done=1.0)
     hint = "Resume goes on from there." if result.state is not None and not result.provenance.get("changes") else ""
     return Status(f"{name}stopped at step {step} of {steps}".capitalize(), hint, Mood.WARNING, step / steps)
+
+
+def _could_be_applied(model: ReconstructionModel) -> bool:
+    """Whether what was changed is what a run can take while it goes on."""
+    made_with = model.recipe_of_board
+    if made_with is None:
+        return False
+    before, after = made_with.compared(), model.recipe().compared()
+    return any(before[name] != after[name] for name in ("mask_threshold", "mask_content", *OF_NEURONS))
 
 
 def _stale(model: ReconstructionModel) -> str:
