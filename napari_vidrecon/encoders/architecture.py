@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar
@@ -19,6 +19,29 @@ from napari_vidrecon.doors import Door
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.errors import EncoderError, one_line
 from napari_vidrecon.settings import first_fault
+
+
+@dataclass(frozen=True)
+class ReadoutFit:
+    """What a regression on a trained core's features found for each neuron: a map over space times one over features.
+
+    Parameters
+    ----------
+    space
+        (N, places), of length 1.
+    features
+        (N, channels): activity, in the neuron's standard deviations, that the features at `space` stand for.
+    feature_mean
+        (places, channels) mean features.
+    response_mean, response_sd
+        (N,) of the activity.
+    """
+
+    space: torch.Tensor
+    features: torch.Tensor
+    feature_mean: torch.Tensor
+    response_mean: torch.Tensor
+    response_sd: torch.Tensor
 
 
 class Architecture(nn.Module):
@@ -87,6 +110,28 @@ class Architecture(nn.Module):
         ----------
         mean_responses
             (N,) of each mouse's neurons over its training trials.
+        """
+
+    @classmethod
+    def map_of_features(cls, config: Any) -> tuple[int, int] | None:
+        """Places and channels of the features (B, T, rows, columns, channels) that come first of `shared`.
+
+        Returns
+        -------
+        tuple[int, int] | None
+            None where no readout can start from a fit to them.
+        """
+        return None
+
+    def start_readout(self, mouse: int, fit: ReadoutFit) -> None:
+        """Take a readout's first weights from a fit to a trained core; asked for where `map_of_features` is known.
+
+        Parameters
+        ----------
+        mouse
+            Whose readout.
+        fit
+            To its training trials.
         """
 
     def penalty(self, recipe: Any) -> torch.Tensor | None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.encoders.architectures.compact import CompactRecipe
 from napari_vidrecon.encoders.checkpoints import load_encoder, read_encoder_file
 from napari_vidrecon.encoders.training.core import PretrainedCore
 from napari_vidrecon.encoders.training.trainer import Trainer
-from napari_vidrecon.encoders.training.training_run import train_encoder
+from napari_vidrecon.encoders.training.training_run import single_trial_correlation, train_encoder
 from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.sessions.session import open_session
 
@@ -87,3 +90,50 @@ def test_the_command_takes_sizes_from_the_core(capsys, small_session_folder, sma
     assert "expected features of 8" in capsys.readouterr().err
     assert main([*words[:2], "--out", out, "--overwrite", "--thaw", "0.5"]) == 2
     assert "expected --core FILE beside it" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def planted_mouse(golden_session_folder, small_encoder_file, tmp_path_factory):
+    """The new mouse with neurons that see a few places of the core's map each; and nothing else."""
+    folder = tmp_path_factory.mktemp("planted") / golden_session_folder.name
+    shutil.copytree(golden_session_folder, folder)
+    mouse = open_session(folder)
+    planted, chance = trainer(mouse, PretrainedCore(small_encoder_file)), torch.Generator().manual_seed(4)
+    readout = planted.module.readouts[0]
+    places = torch.randint(readout.space.shape[1], (mouse.n_neurons,), generator=chance)
+    space = torch.nn.functional.one_hot(places, readout.space.shape[1]).float()
+    planted.averaged["readouts.0.space"].copy_(space)
+    encoder = planted.encoder()
+    for trial_id in mouse.trials_in_tier("train"):
+        trial = mouse.trial(trial_id)
+        answers = predicted(encoder, trial.video, trial.behavior, trial.pupil_center, clip=trial.name)
+        np.save(folder / "data" / "responses" / f"{trial_id}.npy", answers)
+    return open_session(folder)
+
+
+def test_a_readout_begins_with_a_regression_on_the_core_and_predicts_before_its_first_step(
+    planted_mouse, small_encoder_file
+):
+    core, trials = PretrainedCore(small_encoder_file), planted_mouse.trials_in_tier("train")
+    recipe = CompactRecipe(**core.recipe_fields())
+    assert recipe.steps < CompactRecipe().steps / 3
+    *seen, held_out = trials[:9]
+
+    def correlation(trials: list[int]) -> float:
+        begun = Trainer([planted_mouse], recipe, [trials], core=core)
+        return float(np.median(single_trial_correlation(begun.encoder(), planted_mouse, [held_out])))
+
+    # Of two trials none can be left out to judge a fit on: that readout begins by chance.
+    fitted, by_chance = correlation(seen), correlation(seen[:2])
+    assert 1 - fitted**2 < 0.75 * (1 - by_chance**2)
+    assert correlation(seen) == fitted
+
+
+def test_the_core_of_an_encoder_written_before_its_sizes_had_a_name_is_taken(new_mouse, small_encoder_file, tmp_path):
+    core = PretrainedCore(small_encoder_file)
+    del core.stored.config["colours"]
+    placed = trainer(new_mouse, core).module
+    assert torch.equal(placed.stem.weight, load_file(small_encoder_file)["stem.weight"])
+    core.stored.config["colours"] = 2
+    with pytest.raises(EncoderError, match="expected colours of 2, as its core has, found 1"):
+        trainer(new_mouse, core)

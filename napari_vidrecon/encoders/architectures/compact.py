@@ -17,7 +17,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import nn
 
-from napari_vidrecon.encoders.architecture import Architecture, roughness
+from napari_vidrecon.encoders.architecture import Architecture, ReadoutFit, roughness
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.training_recipe import (
     MOST_CHANNELS,
@@ -172,10 +172,27 @@ class FactorisedReadout(nn.Module):
         self.behavior_shift = nn.Parameter(torch.zeros(neurons, 4))
         self.bias = nn.Parameter(torch.zeros(neurons))
 
+    def logits_of(self, response: torch.Tensor) -> torch.Tensor:
+        """What the softplus makes a response, (N,), of."""
+        scaled = (response.clamp(min=1e-2) * self.beta).double()
+        return torch.log(torch.expm1(scaled))
+
     def start_from_mean(self, mean_response: torch.Tensor) -> None:
         """Set the bias so that an untrained encoder predicts each neuron's mean response, (N,)."""
-        scaled = (mean_response.clamp(min=1e-2) * self.beta).double()
-        self.bias.data.copy_(torch.log(torch.expm1(scaled)))
+        self.bias.data.copy_(self.logits_of(mean_response))
+
+    @torch.no_grad()
+    def start_from_fit(self, fit: ReadoutFit) -> None:
+        """Take both maps and the bias from a regression on the features, linear about each neuron's mean response."""
+        logits = self.logits_of(fit.response_mean)
+        slope = torch.sigmoid(logits).to(fit.space) / self.beta
+        features = fit.features * (fit.response_sd / slope)[:, None]
+        # Both maps of one length, so that a step of the optimiser changes both alike.
+        length = features.norm(dim=1, keepdim=True).clamp(min=1e-6).sqrt()
+        self.space.copy_(fit.space * length)
+        self.features.copy_(features / length)
+        drive = torch.einsum("np,pc,nc->n", self.space, fit.feature_mean.to(self.space), self.features)
+        self.bias.copy_(logits.to(drive) - drive)
 
     def forward(self, x: torch.Tensor, behavior: torch.Tensor) -> torch.Tensor:
         weights = (self.space[:, :, None] * self.features[:, None, :]).flatten(1)
@@ -272,6 +289,16 @@ class Compact(Architecture):
         """Make every untrained readout predict its neurons' mean responses."""
         for readout, mean_response in zip(self.readouts, mean_responses, strict=True):
             readout.start_from_mean(mean_response)  # type: ignore[operator]
+
+    @classmethod
+    def map_of_features(cls, config: CompactConfig) -> tuple[int, int]:
+        """Places of the map, and features at each."""
+        rows, columns = config.map_size
+        return rows * columns, config.features
+
+    def start_readout(self, mouse: int, fit: ReadoutFit) -> None:
+        """Take a readout's maps from a regression on the core's features."""
+        self.readouts[mouse].start_from_fit(fit)  # type: ignore[operator]
 
     def penalty(self, recipe: CompactRecipe) -> torch.Tensor:
         """Rough filters cost."""

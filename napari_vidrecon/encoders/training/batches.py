@@ -259,6 +259,23 @@ class Batches:
         others, other_target = self._on_canvas(samples.draw(windows, recipe.seed, step, mouse, PARTNERS))
         return mix_inputs(inputs, others, boxes), mix_targets(target, other_target, boxes)
 
+    def whole_trial(self, mouse: int, trial_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """A trial of a mouse cut into windows that lie beside each other, as the encoder sees them.
+
+        Parameters
+        ----------
+        mouse
+            Its index.
+        trial_id
+            The trial.
+
+        Returns
+        -------
+        tuple[torch.Tensor, torch.Tensor]
+            (B, 5, size, rows, columns) inputs and (B, N, size) recorded activity.
+        """
+        return self._on_canvas(self.samples[mouse].whole_trial(trial_id))
+
     def _on_canvas(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         video = torch.as_tensor(batch.video, device=self.device)
         behavior = torch.as_tensor(batch.behavior, device=self.device)

@@ -11,11 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from napari_vidrecon.encoders.architecture import config_values
+from napari_vidrecon.encoders.architecture import Architecture, architecture_named, config_values
 from napari_vidrecon.encoders.checkpoints import file_hash, read_encoder_file
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.stored_encoder import READOUTS
 from napari_vidrecon.encoders.training.architectures import recipe_of
+from napari_vidrecon.encoders.training.batches import Batches
+from napari_vidrecon.encoders.training.readout_fit import fit_readout
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import ConfigError, EncoderError
@@ -25,8 +27,10 @@ from napari_vidrecon.settings import finite_number
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
 
-STEPS_SHARE = 3
-"""A readout alone learns in so many times fewer steps than an encoder."""
+STEPS_SHARE, FITTED_STEPS_SHARE = 3, 9
+"""A readout alone learns in so many times fewer steps than an encoder: one from chance, one that was fitted first."""
+FITTED_RATE = 0.4
+"""Of the usual learning rate: what was fitted is not to be forgotten."""
 OF_A_MOUSE = ("readout_outputs", "behavior_mean", "behavior_sd")
 """Sizes that a core does not bring: they are of the mice it was trained on."""
 OF_TRAINING = ("drop_rate", "drop_path_rate", "first_spread")
@@ -74,6 +78,11 @@ class PretrainedCore:
         kept = {name: self.stored.provenance[name] for name in KEPT_OF_CORE if name in self.stored.provenance}
         return {**self.identity, "file": self.path.name, "mice": list(self.stored.mice), **kept}
 
+    @property
+    def _fits_readouts(self) -> bool:
+        kind = architecture_named(self.stored.architecture)
+        return kind.map_of_features(kind.config_class(**self.stored.config)) is not None
+
     def recipe_fields(self) -> dict[str, Any]:
         """Settings of a recipe that make an encoder of the core's sizes, and steps for readouts alone.
 
@@ -89,7 +98,9 @@ class PretrainedCore:
         sizes |= {f"canvas_{side}": self.stored.canvas[side] for side in ("rows", "columns")}
         usual = known["steps"].default if "steps" in known else None
         if isinstance(usual, int) and not self.thaw:
-            sizes["steps"] = max(1, usual // STEPS_SHARE)
+            sizes["steps"] = max(1, usual // (FITTED_STEPS_SHARE if self._fits_readouts else STEPS_SHARE))
+        if self._fits_readouts and not self.thaw:
+            sizes["learning_rate"] = FITTED_RATE * known["learning_rate"].default
         return {name: value for name, value in sizes.items() if name in known}
 
     def require_screen(self, canvas: Canvas, frame_rate_hz: float, of: str) -> None:
@@ -128,7 +139,9 @@ class PretrainedCore:
         EncoderError
             The encoder has other sizes than the core.
         """
-        mine, theirs = (json.loads(json.dumps(each)) for each in (self.stored.config, config_values(module.config)))
+        # A file of an earlier version says nothing of a size that came later: then it has the usual one.
+        stored = type(module.config)(**self.stored.config)
+        mine, theirs = (json.loads(json.dumps(config_values(each))) for each in (stored, module.config))
         for name in sorted(mine.keys() | theirs.keys()):
             if name not in (*OF_A_MOUSE, *OF_TRAINING) and mine.get(name) != theirs.get(name):
                 raise EncoderError(
@@ -143,6 +156,21 @@ class PretrainedCore:
         with torch.no_grad():
             for name in shared:
                 state[name].copy_(self.stored.tensor(name))
+
+    def start_readouts(self, module: Any, batches: Batches) -> None:
+        """Give readouts of which that is known how first weights that fit the core, instead of random ones.
+
+        Parameters
+        ----------
+        module
+            The encoder, with the core in place.
+        batches
+            Of its training.
+        """
+        for mouse in range(len(batches.samples)):
+            fit = fit_readout(module, batches, mouse) if isinstance(module, Architecture) else None
+            if fit is not None:
+                module.start_readout(mouse, fit)
 
     def is_frozen(self, step: int, steps: int) -> bool:
         """Whether the core stays as it is in a step, counted from 0."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,15 @@ class Batch:
     video: np.ndarray
     behavior: np.ndarray
     responses: np.ndarray
+
+    @classmethod
+    def of(cls, windows: Sequence[tuple[TrialArrays, np.ndarray]]) -> Batch:
+        """Windows of trials, each with the frames that it sees."""
+        return cls(
+            np.stack([arrays.video[frames] for arrays, frames in windows]).astype(np.float32),
+            np.stack([arrays.behavior[:, frames] for arrays, frames in windows]).astype(np.float32),
+            np.stack([arrays.responses[:, frames] for arrays, frames in windows]).astype(np.float32),
+        )
 
 
 class SessionSamples:
@@ -123,19 +133,26 @@ class SessionSamples:
             Float32.
         """
         generator = np.random.default_rng([seed, step, *stream])
-        videos, behaviors, responses = [], [], []
+        drawn = []
         for trial_id in generator.choice(self.trial_ids, size=windows):
             arrays = self.arrays(int(trial_id))
             start = generator.integers(0, arrays.video.shape[0] - self.windows.span + 1)
-            frames = self.windows.indices(np.array([start]))[0]
-            videos.append(arrays.video[frames])
-            behaviors.append(arrays.behavior[:, frames])
-            responses.append(arrays.responses[:, frames])
-        return Batch(
-            np.stack(videos).astype(np.float32),
-            np.stack(behaviors).astype(np.float32),
-            np.stack(responses).astype(np.float32),
-        )
+            drawn.append((arrays, self.windows.indices(np.array([start]))[0]))
+        return Batch.of(drawn)
+
+    def whole_trial(self, trial_id: int) -> Batch:
+        """Every frame of a trial once, as far as its windows reach.
+
+        Returns
+        -------
+        Batch
+            Windows that lie beside each other.
+        """
+        arrays, step = self.arrays(trial_id), self.windows.step
+        spans = range(0, arrays.video.shape[0] - self.windows.span + 1, self.windows.size * step)
+        starts = np.array([first + shift for first in spans for shift in range(step)])
+        starts = starts[starts + self.windows.span <= arrays.video.shape[0]]
+        return Batch.of([(arrays, frames) for frames in self.windows.indices(starts)])
 
     def statistics(self, most_trials: int = 60) -> SampleStatistics:
         """Means and spreads over at most `most_trials` trials."""

@@ -217,9 +217,8 @@ class Trainer:
         self.canvas, self.core = replace(canvas, colours=self.sessions[0].screen.colours), core
         if core is not None:
             core.require_screen(self.canvas, self.sessions[0].frame_rate_hz, self.sessions[0].name)
-        self.batches: Batches | DrawingAhead = Batches(self.samples, recipe, self.canvas, self.device)
-        if self.device.type == "cuda":
-            self.batches = DrawingAhead(self.batches)
+        batches = Batches(self.samples, recipe, self.canvas, self.device)
+        self.batches = DrawingAhead(batches) if self.device.type == "cuda" else batches
         with self._chance(recipe.seed):
             neurons = [session.n_neurons for session in sessions]
             try:
@@ -228,6 +227,7 @@ class Trainer:
                 raise ConfigError(first_fault(raised, "recipe")) from None
         if core is not None:
             core.place(self.module)
+            core.start_readouts(self.module, batches)
         self.optimizer = torch.optim.AdamW(
             self.module.parameters(),
             lr=self.schedule.peak,

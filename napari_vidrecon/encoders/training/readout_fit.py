@@ -1,0 +1,191 @@
+"""A readout's first weights for a core that is trained already: the ridge regression of the activity on its features.
+
+From chance a readout needs thousands of steps to find where each neuron looks. On a frozen core it is linear but for
+its last nonlinearity, so where it looks follows from the covariances of features and activity, which one pass over
+the training trials gives; a few steps then do the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from napari_vidrecon.encoders.architecture import Architecture, ReadoutFit
+from napari_vidrecon.encoders.training.batches import Batches
+
+PENALTIES = (3.0, 10.0, 30.0, 100.0)
+"""Of the ridge regression, in units of the features' mean variance; each neuron has the one that predicts it best."""
+JUDGING_SHARE = 5
+"""One trial in so many is left out to judge them on."""
+LEAST_TRIALS = 5
+POWER_STEPS = 30
+SMALLEST = 1e-9
+
+
+@dataclass
+class Moments:
+    """Sums over frames of a core's features and one mouse's activity.
+
+    Parameters
+    ----------
+    frames
+        How many there were.
+    features, responses
+        (P,) and (N,) sums.
+    squares
+        (N,) sums of squared activity.
+    covariance
+        (P, P) sums of products of features.
+    shared
+        (P, N) sums of products of features and activity.
+    """
+
+    frames: int
+    features: torch.Tensor
+    responses: torch.Tensor
+    squares: torch.Tensor
+    covariance: torch.Tensor
+    shared: torch.Tensor
+
+    @classmethod
+    def of(cls, features: torch.Tensor, responses: torch.Tensor) -> Moments:
+        """Of some frames: (F, P) features and (F, N) activity."""
+        return cls(
+            len(features),
+            features.sum(0),
+            responses.sum(0),
+            responses.square().sum(0),
+            features.T @ features,
+            features.T @ responses,
+        )
+
+    def add(self, other: Moments) -> None:
+        """Take in further frames."""
+        self.frames += other.frames
+        for name in ("features", "responses", "squares", "covariance", "shared"):
+            getattr(self, name).add_(getattr(other, name))
+
+    @property
+    def response_mean(self) -> torch.Tensor:
+        """(N,) mean activity."""
+        return self.responses / self.frames
+
+    @property
+    def response_sd(self) -> torch.Tensor:
+        """(N,) its standard deviation, above 0."""
+        return (self.squares / self.frames - self.response_mean.square()).clamp(min=SMALLEST).sqrt()
+
+    @property
+    def feature_mean(self) -> torch.Tensor:
+        """(P,) mean features."""
+        return self.features / self.frames
+
+    def centred(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(P, P) covariance of the features, and (P, N) their covariance with activity in standard deviations."""
+        mean = self.feature_mean
+        covariance = self.covariance / self.frames - mean[:, None] * mean
+        shared = self.shared / self.frames - mean[:, None] * self.response_mean
+        return covariance, shared / self.response_sd
+
+
+@torch.no_grad()
+def fit_readout(module: Architecture, batches: Batches, mouse: int) -> ReadoutFit | None:
+    """Regress a mouse's activity on what a core makes of its training trials.
+
+    Parameters
+    ----------
+    module
+        Encoder with the trained core in it.
+    batches
+        Of the training.
+    mouse
+        Its index.
+
+    Returns
+    -------
+    ReadoutFit | None
+        None for an architecture whose readouts are of another kind, and with too few trials to judge a fit on.
+    """
+    trials, size = batches.samples[mouse].trial_ids, module.map_of_features(module.config)
+    if size is None or len(trials) < LEAST_TRIALS:
+        return None
+    was_training = module.training
+    module.eval()
+    judged = trials[::JUDGING_SHARE]
+    learned = _moments(module, batches, mouse, [trial for trial in trials if trial not in judged])
+    judging = _moments(module, batches, mouse, judged)
+    module.train(was_training)
+    places, channels = size
+    scores, penalties = [], torch.tensor(PENALTIES)
+    covariance, shared = learned.centred()
+    held, answers = judging.centred()
+    for penalty in PENALTIES:
+        space, features = _rank_one(_ridge(covariance, shared, penalty), places)
+        scores.append(_correlation(space, features, held, answers))
+    best = penalties[torch.stack(scores).argmax(dim=0).cpu()]
+    learned.add(judging)
+    covariance, shared = learned.centred()
+    weights = torch.empty_like(shared)
+    for penalty in PENALTIES:
+        chosen = (best == penalty).to(shared.device)
+        if bool(chosen.any()):
+            weights[:, chosen] = _ridge(covariance, shared[:, chosen], penalty)
+    space, features = _rank_one(weights, places)
+    features = features * _gain(space, features, covariance, shared)[:, None]
+    mean = learned.feature_mean.view(places, channels)
+    return ReadoutFit(space, features, mean, learned.response_mean, learned.response_sd)
+
+
+def _moments(module: Architecture, batches: Batches, mouse: int, trials: Sequence[int]) -> Moments:
+    """Of windows that lie beside each other, over so many trials."""
+    found: Moments | None = None
+    for trial in trials:
+        inputs, targets = batches.whole_trial(mouse, trial)
+        features = module.shared(inputs)[0]
+        mine = Moments.of(features.flatten(2).flatten(0, 1).float(), targets.transpose(1, 2).flatten(0, 1).float())
+        if found is None:
+            found = mine
+        else:
+            found.add(mine)
+    assert found is not None
+    return found
+
+
+def _ridge(covariance: torch.Tensor, shared: torch.Tensor, penalty: float) -> torch.Tensor:
+    """(P, N) weights."""
+    penalised = covariance.clone()
+    penalised.diagonal().add_(penalty * covariance.diagonal().mean())
+    return torch.cholesky_solve(shared, torch.linalg.cholesky(penalised))
+
+
+def _rank_one(weights: torch.Tensor, places: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The nearest product of a map over space (N, places) and one over features (N, channels); (P, N) weights."""
+    maps = weights.T.reshape(weights.shape[1], places, -1)
+    features = torch.take_along_dim(maps, maps.square().sum(2).argmax(1)[:, None, None], dim=1)[:, 0]
+    for _ in range(POWER_STEPS):
+        space = torch.einsum("npc,nc->np", maps, features)
+        space = space / space.norm(dim=1, keepdim=True).clamp(min=SMALLEST)
+        features = torch.einsum("npc,np->nc", maps, space)
+    return space, features
+
+
+def _products(space: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+    return (space[:, :, None] * features[:, None, :]).flatten(1)
+
+
+def _correlation(
+    space: torch.Tensor, features: torch.Tensor, covariance: torch.Tensor, shared: torch.Tensor
+) -> torch.Tensor:
+    """(N,) of prediction and activity."""
+    weights = _products(space, features)
+    power = ((weights @ covariance) * weights).sum(1).clamp(min=SMALLEST)
+    return (weights * shared.T).sum(1) / power.sqrt()
+
+
+def _gain(space: torch.Tensor, features: torch.Tensor, covariance: torch.Tensor, shared: torch.Tensor) -> torch.Tensor:
+    """(N,) factor that brings the prediction to the size of the activity; 0 where it has the wrong sign."""
+    weights = _products(space, features)
+    power = ((weights @ covariance) * weights).sum(1).clamp(min=SMALLEST)
+    return ((weights * shared.T).sum(1) / power).clamp(0.0, 3.0)
