@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from napari_vidrecon.cli.options import VerbCommand
 from napari_vidrecon.cli.report import tell
 from napari_vidrecon.errors import INDEX, one_line, page
 from napari_vidrecon.version import __version__
@@ -88,7 +89,7 @@ def build_app() -> typer.Typer:
     app.callback()(vidrecon)
     for verb in VERBS:
         module = importlib.import_module(f"napari_vidrecon.cli.{MODULES.get(verb, verb)}")
-        settings = getattr(module, "COMMAND_SETTINGS", {}).get(verb, {})
+        settings = getattr(module, "COMMAND_SETTINGS", {}).get(verb, {"cls": VerbCommand})
         app.command(verb, **settings)(getattr(module, FUNCTIONS.get(verb, verb)))
     return app
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import typer.core
 
-from napari_vidrecon.cli.options import Json, Overwrite
+from napari_vidrecon.cli.options import Json, Overwrite, VerbCommand
 from napari_vidrecon.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.importing.recording_reader import ImportSettings, Reader
 
 
-class ImportCommand(typer.core.TyperCommand):
+class ImportCommand(VerbCommand):
     """The verb with the options of all readers; they are only looked for when it is called."""
 
     @cached_property
@@ -82,7 +81,9 @@ def importing(
         ),
     ] = None,
     bad_neurons: Annotated[str, typer.Option(help="Neurons that are NaN or never change: drop or refuse.")] = "drop",
-    negative: Annotated[str, typer.Option(help="Activity below 0: refuse, or clip to 0.")] = "refuse",
+    negative: Annotated[
+        str, typer.Option(help="Activity below 0: refuse, clip to 0, or lift each neuron to 0.")
+    ] = "refuse",
     test_share: Annotated[float, typer.Option(help="Share of trials held out to test with.")] = 0.1,
     validation_share: Annotated[float, typer.Option(help="Share of trials held out to validate with.")] = 0.1,
     within_movie: Annotated[

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_origin
 
 import typer
+import typer.core
 
 from napari_vidrecon.errors import ConfigError, StorageError, one_line
 
@@ -19,6 +21,17 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.targets import NeuronSet
     from napari_vidrecon.sessions.screen import ScreenGeometry
     from napari_vidrecon.settings import Settings
+
+BRACES = re.compile(r"\{([^{}]+?)(?:\.\.\.)?\}")
+"""Around what has to be given; several are named with dots inside and behind."""
+
+
+class VerbCommand(typer.core.TyperCommand):
+    """A verb whose line of usage names what it takes without braces, whichever version of Typer writes it."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words after its name."""
+        return [BRACES.sub(r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
 
 
 SessionFolder = Annotated[

@@ -259,9 +259,12 @@ class Progress:
         now = time.monotonic()
         rate = (done - self.first) / max(now - self._began, 1e-9)
         left = duration_text((self.total - done) / rate) + " left" if rate > 0 else ""
-        pace = f"{rate:.2g} {self.unit}/s" if rate < 10 else f"{rate:.0f} {self.unit}/s"
+        # Until the first is done nobody knows.
+        pace = "" if rate <= 0 else f"{rate:.2g} {self.unit}/s" if rate < 10 else f"{rate:.0f} {self.unit}/s"
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, rate=f"{pace}, {left}", note=note)
+            self._bar.update(
+                self._task, completed=done, rate=", ".join(part for part in (pace, left) if part), note=note
+            )
         elif now - self._told >= SECONDS_BETWEEN_LINES:
             self._told = now
             parts = [f"{self.label}: {done} of {self.total} {self.unit}", pace, left, note]

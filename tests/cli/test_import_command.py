@@ -139,3 +139,24 @@ def test_a_reader_of_another_package_brings_its_options(
     answer = vidrecon("import", "box", file, "--gain", "much", "--out", tmp_path / "other")
     assert (answer.code, len(answer.err.strip().splitlines())) == (2, 1)
     assert "gain: input should be a valid number" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("verb", "usage"),
+    [("reconstruct", "SESSION"), ("train", "SESSION..."), ("import", "KIND SOURCE"), ("export", "RUN.zarr")],
+)
+def test_a_line_of_usage_names_what_is_wanted_without_braces(verb: str, usage: str, vidrecon, tmp_path: Path) -> None:
+    assert f"vidrecon {verb} [OPTIONS] {usage}\n" in vidrecon(verb, "--help").out
+
+
+def test_a_rate_is_told_once_the_first_step_is_done(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    from napari_vidrecon.cli import report
+
+    monkeypatch.setattr(report, "SECONDS_BETWEEN_LINES", 0)
+    with report.Progress("study", 8, "runs", done=2) as progress:
+        progress.update(2, "first")
+        progress.update(3)
+    begun, going = capsys.readouterr().err.splitlines()
+    assert begun == "study: 2 of 8 runs, first"
+    assert going.startswith("study: 3 of 8 runs, ")
+    assert "runs/s" in going

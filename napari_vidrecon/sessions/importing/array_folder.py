@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,11 @@ import numpy as np
 from napari_vidrecon.errors import SessionError, StorageError, one_line
 from napari_vidrecon.sessions.importing.matlab_files import matlab_pieces, read_matlab, split_name
 from napari_vidrecon.sessions.importing.stimuli import (
+    ARRAY_SUFFIXES,
     COLOUR_CHANNELS,
     FILM_SUFFIXES,
     MOVIE_SUFFIXES,
+    TIFF_SUFFIXES,
     FilmPixels,
     StimulusMovie,
     TiffPixels,
@@ -20,11 +24,17 @@ from napari_vidrecon.sessions.importing.stimuli import (
     stimulus_movie,
 )
 from napari_vidrecon.sessions.importing.text_tables import TextTable, split_table
-from napari_vidrecon.storage import check_inside, read_array
+from napari_vidrecon.sessions.stimuli.films import picture_frames, tiff_frames
+from napari_vidrecon.storage import check_inside, read_array, reading
 from napari_vidrecon.storage.impostors import is_companion
 
 MOST_CLIPS = 100_000
+PICTURE_AXES = 2
 LONGEST_NAME = 1000
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+FRAME_READERS: dict[str, Callable[[Path], Generator[np.ndarray, None, None]]] = {
+    **dict.fromkeys(PICTURE_SUFFIXES, picture_frames), ".tif": tiff_frames, ".tiff": tiff_frames,
+}  # fmt: skip
 
 
 def movies_at(
@@ -61,6 +71,12 @@ def movies_at(
     if within is not None:
         matlab = split_name(place.name)
         check_inside(within, place.with_name(matlab[0]) if matlab else place)
+    frames = pictures_of(place) if place.is_dir() else []
+    if frames:
+        if within is not None:
+            for frame in frames:
+                check_inside(within, frame)
+        return _movies_of(place, PictureFolder.of(frames), None, levels)
     if place.is_dir():
         return [movie for file in movie_files(place) for movie in movies_at(file, axes, levels, within)]
     matlab = split_name(place.name)
@@ -69,7 +85,10 @@ def movies_at(
 
 
 def _movies_of(
-    place: Path, pixels: np.ndarray | FilmPixels | TiffPixels, axes: str | None, levels: tuple[float, float] | None
+    place: Path,
+    pixels: np.ndarray | FilmPixels | TiffPixels | PictureFolder,
+    axes: str | None,
+    levels: tuple[float, float] | None,
 ) -> list[StimulusMovie]:
     """The movies of stored pixels; see `movies_at`.
 
@@ -125,8 +144,83 @@ def movie_files(folder: Path) -> list[Path]:
     suffixes = (*MOVIE_SUFFIXES, ".mat")
     files = [file for file in folder.iterdir() if file.suffix.lower() in suffixes and not is_companion(file)]
     if not files:
-        raise SessionError(f"{folder}: expected movies ({', '.join(suffixes)}), found none; add them")
+        files = [
+            inner for inner in folder.iterdir() if not is_companion(inner) and inner.is_dir() and pictures_of(inner)
+        ]
+    if not files:
+        raise SessionError(
+            f"{folder}: expected movies ({', '.join(suffixes)}), or a folder of pictures ({', '.join(FRAME_READERS)}) "
+            "a movie, found none; add them"
+        )
     return sorted(files, key=natural_order)
+
+
+def pictures_of(folder: Path) -> list[Path]:
+    """Frames of a movie that is stored as a folder of pictures, in the order of their names; empty for none.
+
+    Returns
+    -------
+    list[Path]
+        Pictures, or TIFF files of a single picture each.
+    """
+    every = [file for file in folder.iterdir() if not is_companion(file)]
+    files = sorted((file for file in every if file.suffix.lower() in FRAME_READERS), key=natural_order)
+    if any(file.suffix.lower() in (*ARRAY_SUFFIXES, *FILM_SUFFIXES) for file in every):
+        # Pictures beside movies are there to look at.
+        return []
+    if len(files) < 2 or any(file.suffix.lower() not in PICTURE_SUFFIXES for file in files):
+        single = len(files) > 1 and all(file.suffix.lower() in TIFF_SUFFIXES for file in files)
+        if not (single and open_pixels(files[0]).ndim == PICTURE_AXES):
+            return []
+    return files
+
+
+@dataclass(frozen=True)
+class PictureFolder:
+    """Pictures of one size as an array of frames, each read when it is needed.
+
+    Parameters
+    ----------
+    files
+        In the order shown.
+    shape
+        (F, H, W) or (F, H, W, C).
+    dtype
+        Kind of numbers.
+    """
+
+    files: list[Path]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @classmethod
+    def of(cls, files: list[Path]) -> PictureFolder:
+        """The frames of some files; the first tells size and kind."""
+        first = _picture(files[0])
+        return cls(files, (len(files), *first.shape), first.dtype)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __getitem__(self, index: slice, /) -> np.ndarray:
+        files = self.files[index]
+        found = np.empty((len(files), *self.shape[1:]), self.dtype)
+        for frame, file in zip(found, files, strict=True):
+            picture = _picture(file)
+            if picture.shape != frame.shape or picture.dtype != self.dtype:
+                raise SessionError(
+                    f"{file}: expected a picture like {self.files[0].name}, {self.dtype} of shape {frame.shape}, found "
+                    f"{picture.dtype} of {picture.shape}; save all in one size and kind, or give it a folder of its own"
+                )
+            frame[:] = picture
+        return found
+
+
+def _picture(file: Path) -> np.ndarray:
+    with reading(file, StorageError, "a picture"):
+        return next(FRAME_READERS[file.suffix.lower()](file))
 
 
 def _axes(place: Path, shape: tuple[int, ...]) -> str:

@@ -52,6 +52,8 @@ def uses(description: Description) -> dict[str, tuple[str, str | None, float | N
         found[description.activity.clusters] = ("which unit each spike is of", None, None)
     stimulus = description.stimulus
     found[stimulus.file] = ("stimulus", stimulus.times if stimulus.ticks_hz == 1.0 else None, stimulus.rate_hz)
+    clock = description.clock
+    pulses: dict[str | None, str] = {} if clock is None else dict.fromkeys(clock.files, "pulses")
     for file, use in {
         stimulus.times: "times of the stimulus",
         stimulus.onsets: "onsets of the stimulus",
@@ -59,7 +61,7 @@ def uses(description: Description) -> dict[str, tuple[str, str | None, float | N
         description.coordinates: "coordinates",
         description.neuron_ids: "ids of the neurons",
         description.tiers: "tiers",
-        **({} if description.clock is None else dict.fromkeys(vars(description.clock).values(), "pulses")),
+        **pulses,
     }.items():
         if file:
             found[file] = (use, None, None)

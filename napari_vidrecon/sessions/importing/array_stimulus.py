@@ -17,7 +17,7 @@ from napari_vidrecon.sessions.importing.array_folder import (
     recorded_vector,
     whole_numbers,
 )
-from napari_vidrecon.sessions.importing.clocks import require_rate
+from napari_vidrecon.sessions.importing.clocks import require_rate, times_as_many
 from napari_vidrecon.sessions.importing.description import StimulusPart
 from napari_vidrecon.sessions.importing.matlab_files import split_name
 from napari_vidrecon.sessions.importing.recording import ImportReport, Presentation, require_ascending
@@ -85,7 +85,8 @@ class ArrayStimulus:
             if onsets.size != order.size:
                 raise SessionError(
                     f"{self.folder / str(part.onsets)}: expected {order.size} onsets, one a presentation, "
-                    f"found {onsets.size}; say in `order` which movie each presentation shows"
+                    f"found {onsets.size}; {_other_clips(movies, onsets.size)}say in `order` which movie each "
+                    "presentation shows"
                 )
             presentations = [
                 Presentation(movie, np.arange(len(movies[movie])), onset + self._after_onset(movies[movie]))
@@ -189,6 +190,9 @@ class ArrayStimulus:
             )
         if times.size != sum(lengths) or times.ndim > 2:
             remedy = _other_axes([movies[movie] for movie in order.tolist()], times)
+            multiple = times_as_many(times.size, sum(lengths))
+            if multiple and not remedy and times.size > sum(lengths):
+                remedy = f"that is {multiple}: of several flips of the screen a frame, give the first; "
             raise SessionError(
                 f"{file}: expected {sum(lengths)} times, one for each frame shown in {len(lengths)} presentations, "
                 f"found {times.size}; {remedy}the movies and their times must belong together"
@@ -226,6 +230,16 @@ def _other_axes(shown: list[StimulusMovie], times: np.ndarray) -> str:
     for order, axis in (("hwt", 1), ("htw", 0)):
         if times.size == sum(movie.size_px[axis] for movie in shown):
             return f'if its last axes are frames, say axes = "{order}" (--axes {order}); '
+    return ""
+
+
+def _other_clips(movies: list[StimulusMovie], onsets: int) -> str:
+    """A remedy where a stack of clips has as many of them along another axis as there are onsets."""
+    first = movies[0]
+    stack = len(movies) > 1 and not first.coloured and len({(len(movie), *movie.size_px) for movie in movies}) == 1
+    for axis, order in enumerate(("tnhw", "thnw", "hwtn")):
+        if stack and onsets == (len(first), *first.size_px)[axis]:
+            return f'if its axis of {onsets} is the clips, say which axis is which, as axes = "{order}" (--axes); or '
     return ""
 
 

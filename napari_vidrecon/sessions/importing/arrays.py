@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError
+from napari_vidrecon.errors import SessionError, StorageError
 from napari_vidrecon.sessions.importing.array_folder import (
     recorded_array,
+    recorded_file,
     recorded_numbers,
     recorded_vector,
     whole_numbers,
@@ -22,6 +24,7 @@ from napari_vidrecon.sessions.importing.clocks import (
     ClockMap,
     fitting_times,
     regular_times,
+    require_pulses_in_seconds,
     require_rate,
 )
 from napari_vidrecon.sessions.importing.columns import Column
@@ -44,6 +47,9 @@ from napari_vidrecon.sessions.importing.spikes import UNIT_NOTE, Spikes, trains_
 from napari_vidrecon.sessions.importing.tables import fitting_rows, positions_table, recorded_text
 from napari_vidrecon.sessions.importing.text_tables import split_table
 
+ACTIVITY_FILE = "activity.npy"
+"""Where activity lies if nothing says otherwise."""
+
 
 class ArrayFolder(ActivityReader):
     """A folder of plain arrays, with `recording.toml` or files named by convention."""
@@ -56,15 +62,20 @@ class ArrayFolder(ActivityReader):
         return True
 
     def _columns(self) -> list[Column]:
-        return preview(self.path, "activity.npy")
+        return preview(self.path, ACTIVITY_FILE)
 
     def _recording(self) -> Recording:
-        description, told_by = read_description(self.path)
+        description, told_by = read_description(self.path, ACTIVITY_FILE)
         report = ImportReport()
         report.add("read", "files", f"plain arrays, told apart by {told_by}")
         part = description.activity
         if part.clusters is not None:
             return self._of_spikes(description, part.clusters, report)
+        if part.file == ACTIVITY_FILE and not (self.path / part.file).exists():
+            raise StorageError(
+                f"{self.path / part.file}: expected the neurons' activity, found nothing there; add it, or say below "
+                '[activity] in recording.toml where it is: file = "NAME.npy"'
+            )
         values = recorded_numbers(self.path, part.file, "activity (neurons, samples)", memory_map=True)
         if values.ndim == 3 and part.times is not None and 0 not in values.shape:
             values = _joined_trials(values, recorded_numbers(self.path, part.times), str(self.path / part.file))
@@ -157,9 +168,11 @@ class ArrayReader:
         clock = description.clock
         self._to_activity_clock: Callable[[np.ndarray], np.ndarray] | None = None
         if clock is not None:
-            pulses = [recorded_vector(folder, name, "times in seconds") for name in (clock.stimulus, clock.activity)]
+            theirs = recorded_vector(folder, clock.stimulus, "times in seconds").astype(float) / clock.stimulus_ticks_hz
+            ours = recorded_vector(folder, clock.activity, "times in seconds").astype(float) / clock.activity_ticks_hz
             source = f"{folder / clock.stimulus} and {clock.activity}"
-            mapped = ClockMap(pulses[0].astype(float), pulses[1].astype(float), settings.clock_tolerance_s, source)
+            require_pulses_in_seconds(theirs, ours, source)
+            mapped = ClockMap(theirs, ours, settings.clock_tolerance_s, source)
             mapped.note(report)
             self._to_activity_clock = mapped
 
@@ -337,6 +350,11 @@ class ArrayReader:
         name = self.description.tiers
         file = self.folder / name
         table = split_table(name)
+        if not split_name(name) and not os.path.lexists(recorded_file(self.folder, table[0] if table else name)):
+            raise StorageError(
+                f"{file}: expected a word for each presentation (train, oracle, live_test_main), found nothing there; "
+                "write it, or take the line tiers out of recording.toml to have them chosen"
+            )
         if file.suffix == ".npy" or split_name(file.name) or (table and table[1]):
             words = np.ravel(recorded_array(self.folder, name))
             words = words[rows] if rows is not None and rows.shape == words.shape else words

@@ -82,7 +82,11 @@ class CaimanFile(ActivityReader):
                     else:
                         found.append(Column.of(place, estimates[name], use, _rate_hz(file)))
         try:
-            return found + list_columns(self._beside(), uses(read_description(self._beside(), self.path.name)[0]))
+            beside = self._beside()
+            known = uses(read_description(beside, self.path.name)[0])
+            if not (beside / self.path.name).exists():
+                known.pop(self.path.name, None)
+            return found + list_columns(beside, known)
         except (SessionError, StorageError) as error:
             return [*found, Column.unreadable("description", str(error), fault=True)]
 

@@ -233,6 +233,30 @@ def require_rate(times: np.ndarray, rate_hz: float, tolerance_s: float, source: 
         )
 
 
+def require_pulses_in_seconds(theirs: np.ndarray, ours: np.ndarray, source: str) -> None:
+    """Refuse pulses on the clock of the activity that last many times as long as on the other one.
+
+    Parameters
+    ----------
+    theirs, ours
+        (P,) the same pulses on the clock of the stimulus and on that of the activity.
+    source
+        Of the pulses, for the message.
+
+    Raises
+    ------
+    SessionError
+        With the ratio, and what to say.
+    """
+    spans = [float(np.ptp(pulses)) if pulses.size else 0.0 for pulses in (theirs, ours)]
+    if spans[0] > 0 and spans[1] > OTHER_UNIT_RATIO * spans[0]:
+        raise SessionError(
+            f"{source}: expected pulses in seconds on both clocks, found {spans[1]:.6g} on that of the activity, "
+            f"{spans[1] / spans[0]:.6g} times as long as on that of the stimulus: samples or milliseconds? say "
+            "activity_ticks_hz = how many make a second, below [clock] in recording.toml"
+        )
+
+
 class ClockMap:
     """Seconds of one machine's clock as seconds of another's, from pulses that both saw.
 

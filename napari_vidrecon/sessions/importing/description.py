@@ -137,10 +137,19 @@ class ClockPart(_Part):
     ----------
     activity, stimulus
         Arrays of the times of the same pulses, s.
+    activity_ticks_hz, stimulus_ticks_hz
+        How many of what they count make a second: 30000 for samples at 30 kHz.
     """
 
     activity: Name
     stimulus: Name
+    activity_ticks_hz: Ticks = 1.0
+    stimulus_ticks_hz: Ticks = 1.0
+
+    @property
+    def files(self) -> tuple[str, str]:
+        """Both arrays."""
+        return self.activity, self.stimulus
 
 
 class Description(_Part):
@@ -166,7 +175,7 @@ class Description(_Part):
 
     name: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
     simulated: bool = False
-    activity: ActivityPart
+    activity: ActivityPart = Field(default_factory=ActivityPart)
     stimulus: StimulusPart
     running: RunningPart | None = None
     pupil_size: SignalPart | None = None
@@ -202,7 +211,12 @@ def read_description(folder: Path, activity_file: str = "activity.npy") -> tuple
         file = folder / name
         if os.path.lexists(file):
             check_inside(folder, file)
-            return _checked(_parsed(file), str(file)), name
+            description = _checked(_parsed(file), str(file))
+            if not description.activity.file:
+                # suite2p, Phy and CaImAn have names of their own for it.
+                told = description.activity.model_copy(update={"file": activity_file})
+                description = description.model_copy(update={"activity": told})
+            return description, name
     return _checked(_by_name(folder, activity_file), str(folder)), "the names of the files"
 
 

@@ -297,11 +297,11 @@ def _note_resampling(recording: Recording, cuts: list[TrialCut], settings: Impor
         shown = recording.movies[movie]
         height, width = shown.size_px
         rows = screen.rows_a_colour
-        if height > TALL * width and (height, width) != (rows, screen.cols):
+        same = height * screen.cols == width * rows
+        if height > TALL * width and not same and settings.axes is None:
             text = f"{height} x {width} pixels are taller than wide: if they are stored (frame, x, y), give --axes twh"
             report.add("warning", "stimulus", text)
         if (height, width) != (rows, screen.cols):
-            same = height * screen.cols == width * rows
             fit = "same proportions" if same else {"pad": "padded with mid grey", "crop": "cropped"}.get(settings.fit)
             text = f"{height} x {width} pixels averaged over area to {rows} x {screen.cols}, {fit or 'stretched'}"
             report.add("resampled", "stimulus", text)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from napari_vidrecon.errors import SessionError
-from napari_vidrecon.sessions.importing.recording import LONGEST_BRIDGED_S, Recording, Signal
+from napari_vidrecon.sessions.importing.recording import LONGEST_BRIDGED_S, ImportReport, Recording, Signal
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.resampling import on_video_clock
 from napari_vidrecon.sessions.importing.trials import TrialCut, samples_of
@@ -19,7 +19,10 @@ PLAUSIBLE_MEAN = (0.01, 1000.0)
 NAMED_NEURONS = 5
 MANY_BELOW = 0.1
 FASTEST_MOUSE, ONWARDS = 300.0, 0.8
-"""A signal of a larger range, cm/s, that goes this share of its way in one direction is a place and no speed."""
+"""A signal of a larger range, cm/s, that goes this share of its way in one direction is a place and no speed; one of a
+smaller range is said to be."""
+FEWEST_TOLD, AT_ONE_END = 100, 0.1
+"""It is said of so many samples at least whose median lies further than this share of their range from its ends."""
 
 
 def usable_neurons(recording: Recording, cuts: list[TrialCut], settings: ImportSettings) -> Recording:
@@ -67,8 +70,7 @@ def usable_neurons(recording: Recording, cuts: list[TrialCut], settings: ImportS
             f"{recording.activity.source}: expected neurons whose activity is finite and changes, "
             f"found none among {neurons}; choose another array"
         )
-    lowest_kept, highest_kept = float(lowest[keep].min()), float(highest[keep].max())
-    values = _kept(recording, keep, lowest_kept, highest_kept, settings)
+    values = _kept(recording, keep, lowest, float(highest[keep].max()), settings)
     mean = max(total / max(count, 1), 0.0)
     if not PLAUSIBLE_MEAN[0] <= mean <= PLAUSIBLE_MEAN[1]:
         text = f"its mean is {mean:.3g}; the public mice have 2 to 5, and training may need a scale nearer to theirs"
@@ -93,25 +95,36 @@ def _drop_or_refuse(recording: Recording, which: np.ndarray, kind: str, settings
 
 
 def _kept(
-    recording: Recording, keep: np.ndarray, lowest: float, highest: float, settings: ImportSettings
+    recording: Recording, keep: np.ndarray, lowest_of_each: np.ndarray, highest: float, settings: ImportSettings
 ) -> np.ndarray:
     """Activity of the neurons that are kept, none below 0; copied once at most, as it may fill half of the memory."""
     values = recording.activity.values
+    lowest = float(lowest_of_each[keep].min())
     if lowest >= 0:
         return values if keep.all() else values[keep]
     if lowest < -NEGATIVE_RESPONSE_TOLERANCE * max(highest, 1.0) and settings.negative == "refuse":
         raise SessionError(
             f"{recording.activity.source}: expected activity of at least 0, found values down to {lowest:.4g}; "
-            "use deconvolved activity, or set what is below 0 to 0 with --negative clip"
+            "use deconvolved activity, set what is below 0 to 0 with --negative clip, or raise each neuron until its "
+            "lowest value is 0 with --negative lift"
         )
     kept = np.empty((int(keep.sum()), values.shape[1]), values.dtype)
     below = 0
+    lift = np.minimum(lowest_of_each, 0.0).astype(values.dtype) if settings.negative == "lift" else None
     for row, place in enumerate(np.flatnonzero(keep)):
+        if lift is not None:
+            # What is lower still lies outside of the trials.
+            np.maximum(values[place] - lift[place], 0, out=kept[row])
+            continue
         below += int((values[place] < 0).sum())
         np.maximum(values[place], 0, out=kept[row])
+    if lift is not None:
+        text = f"values down to {lowest:.4g}: each neuron is raised until the lowest value of its trials is 0"
+        recording.report.add("repaired", "activity", text)
+        return kept
     text = f"{below / kept.size:.2%} of the samples were below 0, down to {lowest:.4g}; they are set to 0"
     if below > MANY_BELOW * kept.size:
-        more = f"{below / kept.size:.0%} of it lay below 0, as dF/F does, and is lost; add a baseline to keep it"
+        more = f"{below / kept.size:.0%} of it lay below 0, as dF/F does, and is lost; --negative lift keeps it"
         recording.report.add("warning", "activity", more)
     recording.report.add("repaired", "activity", text)
     return kept
@@ -186,7 +199,7 @@ def _prepared(recording: Recording, stream: str, signal: Signal | None, cuts: Se
     if not finite.any():
         raise SessionError(f"{signal.source}: expected numbers, found only NaN; leave {title} out to have it neutral")
     if stream == "running":
-        _require_speed(signal, finite)
+        _require_speed(signal, finite, report)
     medians = np.median(signal.values[:, finite], axis=1)
     missing = sum(
         any(first < cut.edges_s[-1] and last > cut.edges_s[0] for cut in cuts) for first, last in signal.gaps_s()
@@ -203,17 +216,38 @@ def _prepared(recording: Recording, stream: str, signal: Signal | None, cuts: Se
     return mended
 
 
-def _require_speed(signal: Signal, finite: np.ndarray) -> None:
-    """Refuse a place on the treadmill given as a speed: it goes on and on, and never comes back to rest."""
+def _require_speed(signal: Signal, finite: np.ndarray, report: ImportReport) -> None:
+    """Refuse a place on the treadmill given as a speed: it goes on and on, and never comes back to rest.
+
+    Parameters
+    ----------
+    signal
+        The running.
+    finite
+        Which samples are numbers.
+    report
+        Takes a warning where the range is that of a speed.
+
+    Raises
+    ------
+    SessionError
+        A range that no mouse's speed has.
+    """
     values = signal.values[0, finite].astype(float)
     steps = np.diff(values)
     # A counter that runs over begins anew.
     steps = steps[np.abs(steps) <= np.ptp(values) / 2]
-    if np.ptp(values) > FASTEST_MOUSE and abs(float(steps.sum())) > ONWARDS * float(np.abs(steps).sum()):
-        raise SessionError(
-            f"{signal.source}: expected a running speed, found values that only go on, from {values.min():g} to "
-            f"{values.max():g}: an encoder's ticks? give their slope, or cm_a_tick below [running] in recording.toml"
-        )
+    if abs(float(steps.sum())) <= ONWARDS * float(np.abs(steps).sum()):
+        return
+    found = f"found values that only go on, from {values.min():g} to {values.max():g}"
+    remedy = "give their slope, or cm_a_tick below [running] in recording.toml (1 where they are cm)"
+    if np.ptp(values) > FASTEST_MOUSE:
+        raise SessionError(f"{signal.source}: expected a running speed, {found}: an encoder's ticks? {remedy}")
+    # A speed is near to rest most of the time; the way gone is not.
+    middle = (float(np.median(values)) - float(values.min())) / max(float(np.ptp(values)), 1e-9)
+    if values.size >= FEWEST_TOLD and AT_ONE_END < middle < 1 - AT_ONE_END:
+        text = f"expected a speed, {found}: the way gone, or an encoder's ticks? {remedy}"
+        report.add("warning", "running", text)
 
 
 def _frame_rate(cuts: Sequence[TrialCut]) -> float:

@@ -52,6 +52,12 @@ NO_ZARR = (
     "write_args={'link_data': False})\" "
     "in.nwb.zarr out.nwb"
 )
+CM_A_SECOND = {
+    **dict.fromkeys(("m/s", "m/sec", "m s-1", "m*s-1", "m s^-1", "meters/s", "meters/second", "meter/second"), 100.0),
+    **dict.fromkeys(("meters per second", "metres per second", "meters/sec"), 100.0),
+    **dict.fromkeys(("mm/s", "mm/sec", "millimeters/second"), 0.1),
+}
+"""Units of speed that are not those of sessions, cm/s."""
 UNITS = "units"
 """Name of the table of units, as a choice of the activity."""
 
@@ -319,7 +325,13 @@ class NwbFile(ActivityReader):
     def _behavior(self, found: list[Any], about: str, report: ImportReport) -> Signal | None:
         if not found:
             return None
-        return signal_of(found[0], self.path, about, report, trim=self.settings.trim)
+        signal = signal_of(found[0], self.path, about, report, trim=self.settings.trim)
+        unit = one_line(str(found[0].unit), 30).strip().lower()
+        factor = CM_A_SECOND.get(unit) if about == "running" else None
+        if factor is None:
+            return signal
+        report.add("resampled", about, f"{unit} to cm/s")
+        return replace(signal, values=signal.values * np.float32(factor))
 
     def _rate(self, series: Any) -> float | None:
         if series.rate is not None:

@@ -83,6 +83,7 @@ class PhyFolder(ActivityReader):
         known, fault = {}, []
         try:
             known = uses(read_description(self._beside(), TIMES_FILE)[0])
+            known.pop(TIMES_FILE, None)
         except (SessionError, StorageError) as error:
             fault = [Column.unreadable("description", str(error), fault=True)]
         if self._beside() == self.path:

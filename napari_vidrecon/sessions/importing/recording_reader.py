@@ -34,7 +34,8 @@ class ImportSettings(BaseModel):
     bad_neurons
         Neurons that are NaN or never change: "drop" them and say so, or "refuse" the recording.
     negative
-        Activity below zero: "refuse" the recording, or set it to zero ("clip") and say so.
+        Activity below zero: "refuse" the recording, set it to zero ("clip"), or raise each neuron until its lowest
+        value is zero ("lift"); it is said.
     test_share, validation_share
         Share of the trials held out in the tiers live_test_main and oracle.
     within_movie
@@ -59,7 +60,7 @@ class ImportSettings(BaseModel):
     trial_frames: int = Field(default=300, ge=MINIMUM_FRAMES)
     fit: ScreenFit = "pad"
     bad_neurons: Literal["drop", "refuse"] = "drop"
-    negative: Literal["refuse", "clip"] = "refuse"
+    negative: Literal["refuse", "clip", "lift"] = "refuse"
     test_share: float = Field(default=0.1, ge=0.0, lt=0.5)
     validation_share: float = Field(default=0.1, gt=0.0, lt=0.5)
     within_movie: bool = False

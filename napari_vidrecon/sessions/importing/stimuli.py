@@ -17,6 +17,7 @@ from napari_vidrecon.storage.impostors import check_genuine
 
 UNPACKED_RATIO, UNPACKED_SURPLUS_BYTES = 8, 400 << 20
 """A compressed TIFF file may be this many times as large as its file, and this much larger."""
+COLOUR_AXES = 4
 STEADY_SHARE = 0.05
 """Frames of a film follow each other steadily if no step differs by more than this share."""
 
@@ -153,6 +154,10 @@ def tiff_pixels(path: Path, size: int) -> np.ndarray | TiffPixels:
         series = opened.series[0]
         shape = tuple(int(length) for length in series.shape)
         colour = series.axes.find("S")
+        if colour < 0 and len(shape) > COLOUR_AXES - 1 and series.axes.count("C") == 1:
+            # Channels of a microscope's program, frame by frame.
+            channel = series.axes.index("C")
+            colour = channel if shape[channel] in COLOUR_CHANNELS else -1
         moved = colour not in (-1, len(shape) - 1)
         last = (*shape[:colour], *shape[colour + 1 :], shape[colour]) if moved else shape
         first = series.pages[0]

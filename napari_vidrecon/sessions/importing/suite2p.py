@@ -89,7 +89,7 @@ class Suite2pFolder(ActivityReader):
             rate = part.rate_hz
             if part.times and rate is None:
                 with contextlib.suppress(SessionError, StorageError):
-                    rate = rate_of(recorded_numbers(beside, part.times))
+                    rate = self._rate_of_a_plane(recorded_numbers(beside, part.times) / part.ticks_hz, part.planes)
             fault = []
         except (SessionError, StorageError) as error:
             fault = [Column.unreadable("description", str(error), fault=True)]
@@ -113,6 +113,15 @@ class Suite2pFolder(ActivityReader):
                 columns += [replace(column, name=f"{plane.name}/{column.name}") for column in found]
         names_beside = WRITTEN if beside in planes else ()
         return columns + [each for each in list_columns(beside, known) if each.name not in names_beside] + fault
+
+    def _rate_of_a_plane(self, times: np.ndarray, planes: int) -> float | None:
+        """Samples a second of one plane, also where the times are those of all of them."""
+        rate, first = rate_of(times), self.planes[0]
+        count = max(planes, PlaneFacts.of(first, len(self.planes), self.path).count)
+        name = "spks.npy" if self.options.signal == "spks" else "F.npy"
+        samples = self._traces(first / name).shape[1]
+        together = count > 1 and abs(times.size - count * samples) <= count * MOST_TRIMMED
+        return rate / count if rate is not None and together else rate
 
     def _written_down(self, plane: Path, planes: int) -> list[Column]:
         """Rows of `ops.npy` and `stat.npy`."""
@@ -214,7 +223,9 @@ class Suite2pFolder(ActivityReader):
         chosen = (cells if cells.ndim == 1 else cells[:, 0]) > 0.5
         if not chosen.any():
             raise SessionError(f"{file}: expected cells among {regions} regions, found none; give --all-regions")
-        report.add("dropped", "activity", f"{plane.name}: {int((~chosen).sum())} of {regions} regions are no cells")
+        if not chosen.all():
+            text = f"{plane.name}: {int((~chosen).sum())} of {regions} regions are no cells"
+            report.add("dropped", "activity", text)
         return np.asarray(chosen)
 
     def _together(self, planes: list[Path], values: list[np.ndarray], report: ImportReport) -> np.ndarray:

@@ -98,6 +98,8 @@ CONTROLS = {
     "--axes twh": "“Axes of movies: frame, x, y”",
     "--axes thw": "“Axes of movies: frame, row, column”",
     "with --negative clip": "with “Activity below 0: set to 0”",
+    "with --negative lift": "with “Activity below 0: raise each neuron”",
+    "--negative lift keeps it": "“Activity below 0: raise each neuron” keeps it",
     "(--bad-neurons drop)": "(“Bad neurons: leave out”)",
     "(--within-movie)": "(“Hold out parts of movies”)",
     "(--trim)": "(“Cut the longer of two arrays”)",

@@ -121,7 +121,9 @@ class SettingsOptions(QWidget):
             "import_bad_neurons", {"leave out": "drop", "refuse the recording": "refuse"}, lambda _: None
         )
         self.negative = choice(
-            "import_negative", {"refuse the recording": "refuse", "set to 0": "clip"}, lambda _: None
+            "import_negative",
+            {"refuse the recording": "refuse", "set to 0": "clip", "raise each neuron": "lift"},
+            lambda _: None,
         )
         self.test_share = number("import_test_share", 0.0, LARGEST_SHARE, _nothing, step=SHARE_STEP)
         self.validation_share = number(

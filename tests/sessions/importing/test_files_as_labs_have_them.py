@@ -20,6 +20,8 @@ from napari_vidrecon.sessions.importing.recording import Recording
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
 from napari_vidrecon.sessions.importing.tables import positions_table
+from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.sessions.session import open_session
 
 VECTORS = ("activity_times", "running", "running_times", "pupil_size", "pupil_size_times", "pupil_center_times")
 
@@ -278,3 +280,110 @@ def test_a_preview_tells_the_whole_range_or_says_that_it_does_not() -> None:
     assert "-35 to 254: activity" in str(Column.of("a", array, "activity"))
     large = np.broadcast_to(array, (READ_WHOLE_BYTES // array.nbytes + 1, *array.shape))
     assert "in a sample of its rows" in str(Column.of("a", large, "activity"))
+
+
+@pytest.mark.parametrize("kind", ["png", "tif"])
+def test_folders_of_pictures_are_movies_in_the_order_of_their_names(
+    kind: str, folder: Path, expected: Recording
+) -> None:
+    from PIL import Image
+
+    clips = np.load(folder / "stimulus.npy")
+    (folder / "stimulus.npy").unlink()
+    for clip, frames in enumerate(clips):
+        place = folder / "stimulus" / f"clip_{clip + 1}"
+        place.mkdir(parents=True)
+        for number, frame in enumerate(frames):
+            file = place / f"frame_{number + 1}.{kind}"
+            Image.fromarray(frame).save(file) if kind == "png" else tifffile.imwrite(file, frame)
+    (folder / "stimulus" / "clip_1" / "._frame_1.png").write_bytes(b"\0\5\26\7")
+    assert_same(ArrayFolder(folder).recording(), expected)
+    shown = [str(column) for column in ArrayFolder(folder).columns() if column.name.startswith("stimulus: ")]
+    assert len(shown) == 12
+    assert all(one.startswith("75 x 36 x 64 uint8") for one in shown)
+    odd = folder / "stimulus" / "clip_2" / f"frame_3.{kind}"
+    Image.fromarray(clips[0, 0, :9]).save(odd)
+    movie = ArrayFolder(folder).recording().movies[1]
+    with pytest.raises(SessionError, match=rf"frame_3.{kind}: expected a picture like frame_1.{kind}, uint8 of shape"):
+        movie.grey(0, 5)
+
+
+def test_channels_of_a_tiff_are_colours_of_each_frame(folder: Path, raw_mouse: RawMouse) -> None:
+    clips = np.load(folder / "stimulus.npy")
+    (folder / "stimulus.npy").unlink()
+    (folder / "stimulus").mkdir()
+    for clip, frames in enumerate(clips):
+        two = np.stack([frames, 255 - frames], axis=1)
+        tifffile.imwrite(folder / "stimulus" / f"c{clip}.tif", two, photometric="minisblack", metadata={"axes": "TCYX"})
+    movies = ArrayFolder(folder).recording().movies
+    assert len(movies) == 12
+    assert movies[3].pixels.shape == (75, 36, 64, 2)
+    np.testing.assert_array_equal(np.asarray(movies[3].pixels[2:4])[..., 1], 255 - clips[3, 2:4])
+
+
+def test_clips_along_another_axis_are_named_with_the_remedy(folder: Path, expected: Recording) -> None:
+    np.save(folder / "stimulus.npy", np.load(folder / "stimulus.npy").transpose(2, 3, 1, 0))
+    np.save(folder / "stimulus_onsets.npy", np.load(folder / "stimulus_times.npy")[:, 0])
+    (folder / "recording.toml").write_text(
+        '[activity]\ntimes = "activity_times.npy"\n[stimulus]\nfile = "stimulus.npy"\nonsets = "stimulus_onsets.npy"\n'
+        "rate_hz = 30\n"
+    )
+    with pytest.raises(
+        SessionError, match=r'expected 36 onsets.*found 12; if its axis of 12 .* axes = "hwtn" \(--axes'
+    ):
+        ArrayFolder(folder).recording()
+    found = ArrayFolder(folder, ImportSettings(axes="hwtn")).recording()
+    for one, other in zip(found.movies, expected.movies, strict=True):
+        np.testing.assert_array_equal(one.grey(0, len(one)), other.grey(0, len(other)))
+
+
+def test_each_flip_of_a_faster_screen_is_no_time_of_a_frame(folder: Path) -> None:
+    times = np.load(folder / "stimulus_times.npy")
+    np.save(folder / "stimulus_times.npy", np.sort(np.concatenate([times.ravel(), times.ravel() + 1 / 60])))
+    with pytest.raises(SessionError, match=r"found 1800; that is 2 times as many: of several flips.*give the first"):
+        ArrayFolder(folder).recording()
+
+
+def test_a_description_need_not_name_what_has_its_usual_name(folder: Path, expected: Recording) -> None:
+    (folder / "recording.toml").write_text(
+        '[stimulus]\nfile = "stimulus.npy"\ntimes = "stimulus_times.npy"\n[activity]\ntimes = "activity_times.npy"\n'
+    )
+    assert ArrayFolder(folder).recording().activity.values.tobytes() == expected.activity.values.tobytes()
+    (folder / "activity.npy").rename(folder / "deconvolved.npy")
+    with pytest.raises(StorageError, match=r'activity.npy: expected the neurons.*say below \[activity\].*file = "NAME'):
+        ArrayFolder(folder).recording()
+
+
+def test_tiers_that_are_not_there_are_named_with_the_remedy(folder: Path) -> None:
+    (folder / "tiers.npy").unlink()
+    (folder / "recording.toml").write_text(
+        'tiers = "tiers.npy"\n[activity]\ntimes = "activity_times.npy"\n'
+        '[stimulus]\nfile = "stimulus.npy"\ntimes = "stimulus_times.npy"\n'
+    )
+    with pytest.raises(StorageError, match=r"tiers.npy: expected a word for each.*take the line tiers out"):
+        ArrayFolder(folder).recording()
+
+
+def test_a_screen_that_is_itself_high_is_no_sign_of_turned_movies(raw_mouse: RawMouse, tmp_path: Path) -> None:
+    raw_mouse.movies = raw_mouse.movies[:, :, :, :32]
+    folder = raw_mouse.write_arrays(tmp_path / "high")
+    screen = ScreenGeometry(rows=18, cols=16)
+    report = import_recording(ArrayFolder(folder).recording(), tmp_path / "out", ImportSettings(screen=screen))
+    assert "taller than wide" not in report.as_text()
+    assert "36 x 32 pixels averaged over area to 18 x 16, same proportions" in report.as_text()
+
+
+def test_df_f_is_lifted_neuron_by_neuron_and_nothing_of_it_is_lost(folder: Path, tmp_path: Path) -> None:
+    activity = np.load(folder / "activity.npy")
+    np.save(folder / "activity.npy", activity - np.arange(1, 10, dtype=np.float32)[:, None])
+    recording = ArrayFolder(folder).recording()
+    with pytest.raises(SessionError, match=r"--negative clip, or raise each neuron.*--negative lift"):
+        import_recording(recording, tmp_path / "refused")
+    report = import_recording(recording, tmp_path / "out", ImportSettings(negative="lift"))
+    assert "values down to -9: each neuron is raised" in report.as_text()
+    assert import_recording(ArrayFolder(folder).recording(), tmp_path / "clip", ImportSettings(negative="clip"))
+    lifted = open_session(tmp_path / "out").trial(4).responses
+    truth = activity - activity.min(axis=1, keepdims=True)
+    np.save(folder / "activity.npy", truth)
+    import_recording(ArrayFolder(folder).recording(), tmp_path / "truth")
+    np.testing.assert_allclose(lifted, open_session(tmp_path / "truth").trial(4).responses, atol=1e-3)

@@ -186,3 +186,15 @@ def test_a_table_of_intervals_tells_when_each_frame_of_a_template_was_shown(
         np.testing.assert_array_equal(np.concatenate([each.times for each in found.presentations]), times)
         np.testing.assert_array_equal(found.movies[0].grey(70, 72), frames[70:72].astype(np.float32))
         assert "1 rows of film_one_presentations without a frame" in found.report.as_text()
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("m/s", 100.0), ("mm/s", 0.1), ("cm/s", 1.0), ("a.u.", 1.0)])
+def test_a_running_speed_comes_in_cm_a_second_whatever_its_unit(
+    unit: str, factor: float, file: Path, raw_mouse: RawMouse
+) -> None:
+    with h5py.File(file, "a") as book:
+        place = "processing/behavior/BehavioralTimeSeries/running_speed/data"
+        book[place].attrs["unit"] = unit
+    with NwbFile(file) as source:
+        running = source.recording().running
+    np.testing.assert_allclose(running.values[0], raw_mouse.behavior["running"] * factor, rtol=1e-5)

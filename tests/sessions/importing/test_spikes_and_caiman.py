@@ -265,3 +265,12 @@ def test_another_hdf5_file_is_one_line(tmp_path: Path) -> None:
     assert kind_of(tmp_path / "x.hdf5") == "nwb"
     with pytest.raises(StorageError, match=r"expected CaImAn's results, found no group estimates"):
         read(CaimanFile(tmp_path / "x.hdf5"))
+
+
+def test_a_preview_misses_no_spikes_that_lie_apart_from_their_description(probe: Probe, tmp_path: Path) -> None:
+    folder, beside = probe.write_phy(tmp_path / "phy"), tmp_path / "beside"
+    probe.write_beside(beside)
+    (beside / "recording.toml").write_text('[stimulus]\nfile = "stimulus.npy"\ntimes = "stimulus_times.npy"\n')
+    columns = PhyFolder(folder, beside=beside).columns()
+    assert not [column for column in columns if column.fault]
+    assert len(read(PhyFolder(folder, beside=beside)).activity.values) == 2

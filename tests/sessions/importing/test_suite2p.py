@@ -185,3 +185,12 @@ def test_a_folder_that_cannot_be_used_is_refused(damage, words: str, folder: Pat
     damage(folder)
     with pytest.raises(VidreconError, match=words):
         Suite2pFolder(folder).recording()
+
+
+def test_a_preview_shows_the_rate_of_a_plane_though_times_are_those_of_all(folder: Path) -> None:
+    shutil.copytree(folder / PLANE, folder / "suite2p/plane1")
+    times = np.load(folder / "activity_times.npy")
+    step = float(np.median(np.diff(times)))
+    np.save(folder / "activity_times.npy", np.sort(np.concatenate([times, times + step / 2])))
+    rates = [column.rate_hz for column in Suite2pFolder(folder).columns() if column.name.endswith("spks.npy")]
+    assert rates == pytest.approx([8, 8])

@@ -244,3 +244,39 @@ def test_ticks_of_a_treadmill_are_refused_as_a_speed_and_become_one(raw_mouse: R
     lost = np.isnan(found.values[0])
     assert 0 < lost.sum() <= 2 * (1 + np.ptp(times) * 30 / 0.01 / 40_000)
     np.testing.assert_allclose(found.values[0][~lost][2:-2], speed[~lost][2:-2], atol=0.1)
+
+
+def test_the_way_gone_is_said_to_be_no_speed_though_its_range_is_that_of_one(
+    raw_mouse: RawMouse, tmp_path: Path
+) -> None:
+    from napari_vidrecon.sessions.importing.importer import import_recording
+
+    folder = raw_mouse.write_arrays(tmp_path / "lab")
+    speed = np.load(folder / "running.npy")
+    report = import_recording(ArrayFolder(folder).recording(), tmp_path / "speed")
+    assert "found values that only go on" not in report.as_text()
+    np.save(folder / "running.npy", np.cumsum(np.abs(speed) + 1) / speed.size)
+    report = import_recording(ArrayFolder(folder).recording(), tmp_path / "out")
+    assert "warning: running: expected a speed, found values that only go on, from" in report.as_text()
+
+
+def test_pulses_in_samples_are_named_and_become_seconds(raw_mouse: RawMouse, tmp_path: Path) -> None:
+    folder = raw_mouse.write_arrays(tmp_path / "lab")
+    expected = ArrayFolder(folder).recording()
+    pulses = np.arange(1.0, 40.0, 5.0)
+    np.save(folder / "ours.npy", np.round(pulses * 30_000).astype(np.int64))
+    np.save(folder / "theirs.npy", pulses + 100.0)
+    np.save(folder / "stimulus_times.npy", np.load(folder / "stimulus_times.npy") + 100.0)
+    text = (
+        '[activity]\ntimes = "activity_times.npy"\n[stimulus]\nfile = "stimulus.npy"\ntimes = "stimulus_times.npy"\n'
+        '[clock]\nactivity = "ours.npy"\nstimulus = "theirs.npy"\n'
+    )
+    (folder / "recording.toml").write_text(text)
+    with pytest.raises(SessionError, match=r"theirs.npy and ours.npy: .* 30000 times as long.*say activity_ticks_hz"):
+        ArrayFolder(folder).recording()
+    (folder / "recording.toml").write_text(text + "activity_ticks_hz = 30000\n")
+    found = ArrayFolder(folder).recording()
+    for one, other in zip(found.presentations, expected.presentations, strict=True):
+        np.testing.assert_allclose(one.times, other.times, atol=1e-6)
+    uses = {column.name: column.use for column in ArrayFolder(folder).columns()}
+    assert uses["ours.npy"] == uses["theirs.npy"] == "pulses"
