@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QTimer
@@ -55,8 +59,42 @@ def show_demo(
 
     demonstration = Demonstration(napari.Viewer(title=TITLE), out.absolute() / "runs")
     QTimer.singleShot(SETTLE_MILLISECONDS, lambda: demonstration.begin(sample, trial_id, frames, config))
-    napari.run()
+    with closed_by_signals(demonstration.close):
+        napari.run()
     return demonstration.result()
+
+
+@contextlib.contextmanager
+def closed_by_signals(close_window: Callable[[], None]) -> Iterator[None]:
+    """Whoever ends the process closes the window first, and then what the process does at its end happens.
+
+    An exception that is raised while Qt calls Python would reach napari, which tells of it as of a fault of its own.
+
+    Parameters
+    ----------
+    close_window
+        Closes it, when Qt has the time.
+    """
+    caught: list[tuple[int, FrameType | None]] = []
+
+    def close(number: int, frame: FrameType | None) -> None:
+        caught.append((number, frame))
+        QTimer.singleShot(0, close_window)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers if callable(signal.getsignal(number))}
+    for number in before:
+        signal.signal(number, close)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if caught:
+        number, frame = caught[0]
+        handler = before[number]
+        assert callable(handler)
+        handler(number, frame)
 
 
 class Demonstration:
@@ -74,7 +112,7 @@ class Demonstration:
         workspace = workspace_of(viewer)
         workspace.controller.runs_folder = runs_folder
         # What outlives the window.
-        self.model, self._jobs = workspace.model, workspace.controller.jobs
+        self.model, self._jobs, self._stop = workspace.model, workspace.controller.jobs, workspace.controller.stop
         self.viewer, self._runs_folder = viewer, runs_folder
 
     def begin(self, sample: Sample, trial_id: int, frames: int, config: ReconstructionConfig) -> None:
@@ -97,6 +135,11 @@ class Demonstration:
         show_board(self.viewer)
         if try_to(self.model, prepare, self.model, sample, trial_id, frames, config):
             workspace_of(self.viewer).controller.start()
+
+    def close(self) -> None:
+        """End what goes on, and close the window."""
+        self._stop()
+        self.viewer.close()
 
     def result(self) -> Reconstruction | None:
         """After the window was closed: what was made in it, or else is made now."""

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 from napari.utils.theme import get_theme
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor, QPalette
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QColor, QImage, QPalette
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractSlider,
     QAbstractSpinBox,
+    QCheckBox,
     QComboBox,
     QLabel,
     QLineEdit,
+    QPushButton,
     QTreeWidget,
     QWidget,
 )
@@ -359,3 +362,95 @@ def test_undo_names_what_it_undoes_of_whatever_kind(qtbot, small_model: Reconstr
     small_model.undo()
     assert (small_model.config.steps, small_model.neurons.count) == (6, 20)
     assert "2 cells ablated" in bar.redo_button.toolTip()
+
+
+@pytest.mark.window
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_the_tab_key_goes_down_the_page_and_where_it_is_can_be_seen_in_either_theme(
+    qtbot: QtBot, docked: Callable[..., ReconstructionWidget], theme: str
+) -> None:
+    widget = docked()
+    window = main_window_of(widget.board.viewer)
+    window.resize(1366, 768)
+    window.show()
+    window.activateWindow()
+    qtbot.waitActive(window)
+    widget.board.viewer.theme = theme
+    for title in widget.pages.titles:
+        widget.pages.open_page(title)
+        QTest.qWait(100)
+        passed = tabbed_through(widget, window)
+        on_page = [each for each in passed if widget.pages.shown.isAncestorOf(each)]
+        tops = [each.mapTo(widget, QPoint(0, 0)).y() for each in on_page]
+        # In one row a box to tick is a little lower than a button.
+        assert all(later > earlier - ROW_PX for earlier, later in itertools.pairwise(tops)), (title, tops)
+        enabled = [each for each in controls_of(widget.pages.shown) if each.isVisible() and each.isEnabled()]
+        takes = [each for each in enabled if each.focusPolicy() & Qt.FocusPolicy.TabFocus]
+        assert {each.objectName() for each in takes} <= {each.objectName() for each in passed}, title
+        unseen = [each.objectName() for each in passed if not isinstance(each, QLabel) and not shows_focus(each)]
+        assert unseen == [], title
+
+
+ROW_PX, SEEN_PX, SEEN_LEVELS = 20, 20, 25
+"""So much do two controls of a row lie apart; so many pixels have to change by so many levels to be noticed."""
+
+
+def tabbed_through(widget: ReconstructionWidget, window: QWidget) -> list[QWidget]:
+    """Every control of the dock that the Tab key comes to, in order."""
+    widget.run_bar.start_button.setFocus()
+    passed: list[QWidget] = []
+    while (there := window.focusWidget()) is not None and there not in passed and widget.isAncestorOf(there):
+        passed.append(there)
+        QTest.keyClick(there, Qt.Key.Key_Tab)
+    return passed
+
+
+def shows_focus(control: QWidget) -> bool:
+    """Whether it looks otherwise while the keyboard is there."""
+    control.setFocus(Qt.FocusReason.TabFocusReason)
+    lit = pixels_of(control)
+    control.clearFocus()
+    return int((np.abs(lit - pixels_of(control)).max(axis=2) >= SEEN_LEVELS).sum()) >= SEEN_PX
+
+
+def pixels_of(control: QWidget) -> np.ndarray:
+    """(height, width, 4) levels as they are painted."""
+    picture = control.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
+    held = picture.constBits()
+    held.setsize(picture.sizeInBytes())
+    return np.frombuffer(held, np.uint8).reshape(picture.height(), picture.width(), 4).astype(int)
+
+
+@pytest.mark.window
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_what_is_written_on_every_page_is_painted_with_contrast_enough(
+    docked: Callable[..., ReconstructionWidget], theme: str
+) -> None:
+    widget = docked()
+    window = main_window_of(widget.board.viewer)
+    window.resize(1024, 576)
+    window.show()
+    widget.board.viewer.theme = theme
+    widget.export_panel.status.setText("")
+    widget.export_panel._show_finished("/somewhere/movie.mp4")
+    widget.run_bar.show_message("some news", False)
+    pages = widget.pages
+    for title in [*pages.titles, *pages.details]:
+        (pages.open_page if title in pages.titles else pages.open_detail)(title)
+        settled(pages)
+        kinds = (QLabel, QPushButton, QCheckBox)
+        written = [each for kind in kinds for each in widget.findChildren(kind) if each.text()]
+        faint = {
+            (title, each.text(), round(painted_contrast(each), 1))
+            for each in written
+            if each.isVisible() and each.isEnabled() and painted_contrast(each) < 4.5
+        }
+        assert faint == set()
+
+
+def painted_contrast(control: QWidget) -> float:
+    """Of the pixel that differs most from the ground, which most pixels have."""
+    colours, counts = np.unique(pixels_of(control)[..., 2::-1].reshape(-1, 3), axis=0, return_counts=True)
+    names = [QColor(*map(int, colour)).name() for colour in colours]
+    ground = names[int(counts.argmax())]
+    return max(contrast(name, ground) for name in names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable
 
@@ -17,7 +18,7 @@ import napari_vidrecon as vr
 from napari_vidrecon.analysis.postprocess import Presentation
 from napari_vidrecon.sessions.sample import Sample
 from napari_vidrecon.viewer.choices import Layout
-from napari_vidrecon.viewer.demo import Demonstration
+from napari_vidrecon.viewer.demo import Demonstration, closed_by_signals
 from napari_vidrecon.viewer.exporting import shown_movie
 from napari_vidrecon.viewer.main_widget import ReconstructionWidget
 from napari_vidrecon.viewer.main_window import go_to_frame, main_window_of, present_frame
@@ -130,6 +131,22 @@ def test_a_demonstration_closed_in_the_middle_is_finished_without_its_window(
     result = demonstration.result()
     assert result.finished
     assert len(result.video) == 48
+
+
+def test_whoever_ends_the_demonstration_closes_its_window_first_and_in_order(
+    qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: happened.append("the process ends"))
+    try:
+        with closed_by_signals(lambda: happened.append("the window closes")):
+            signal.raise_signal(signal.SIGTERM)
+            until(qtbot, lambda: bool(happened))
+            happened.append("napari returns")
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert happened == ["the window closes", "napari returns", "the process ends", "the process ends"]
 
 
 @pytest.mark.long

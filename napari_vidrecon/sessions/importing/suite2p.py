@@ -154,7 +154,11 @@ class Suite2pFolder(ActivityReader):
         beside = self._beside()
         description, told_by = read_description(beside, "spks.npy")
         report = ImportReport()
-        report.add("read", "files", f"suite2p, {len(planes)} planes; arrays beside it told apart by {told_by}")
+        report.add(
+            "read",
+            "files",
+            f"suite2p, {len(planes)} plane{'s' if len(planes) > 1 else ''}; arrays beside it told apart by {told_by}",
+        )
         values, cells, regions, facts = [], [], 0, []
         for plane in planes:
             activity = self._activity(plane, report)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QShowEvent
 from qtpy.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
@@ -203,8 +203,13 @@ class ImportForm(QDialog):
     def _open(self) -> None:
         imported = self.controller.imported
         if imported is not None:
-            self._open_session(imported.folder)
+            # First out of the way: opening takes seconds, in which a form that stays looks as if nothing came of it.
             self.hide()
+            QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
+            try:
+                self._open_session(imported.folder)
+            finally:
+                QGuiApplication.restoreOverrideCursor()
 
     # What is shown
 

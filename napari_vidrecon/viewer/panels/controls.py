@@ -35,7 +35,10 @@ from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.runs.status import time_in_words
 from napari_vidrecon.viewer.tooltips import explain
 
-EMPHASIS_STYLE = "QPushButton:enabled { background-color: #0072B2; color: white; font-weight: bold; }"
+EMPHASIS_STYLE = (
+    "QPushButton:enabled { background-color: #0072B2; color: white; font-weight: bold; }\n"
+    "QPushButton:focus { border: 1px solid white; }"
+)
 LETTERS_OF_A_CHOICE, LETTERS_OF_A_NARROW_ONE = 8, 14
 """A list may be narrower than its longest entry, but not than this."""
 

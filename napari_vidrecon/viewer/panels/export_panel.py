@@ -26,6 +26,7 @@ from napari_vidrecon.viewer.folders import (
 )
 from napari_vidrecon.viewer.main_window import present_frame
 from napari_vidrecon.viewer.panels.controls import JobBar, button, choice, row, words
+from napari_vidrecon.viewer.plots import theme_colours
 
 if TYPE_CHECKING:
     import napari
@@ -218,7 +219,9 @@ class ExportPanel(QWidget):
 
     def _show_finished(self, path: str) -> None:
         url = QUrl.fromLocalFile(str(Path(path).parent)).toString()
-        self.status.setText(f'Saved <a href="{url}">{Path(path).name}</a>')
+        # Qt's own blue cannot be read on a dark ground.
+        style = f"color:{theme_colours(self)['blue']}"
+        self.status.setText(f'Saved <a style="{style}" href="{url}">{Path(path).name}</a>')
         self._refresh()
 
     def _show_failed(self, message: str) -> None:

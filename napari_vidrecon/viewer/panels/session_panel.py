@@ -351,6 +351,7 @@ class SessionPanel(QWidget):
             if not files:
                 self.encoders.addItem("No encoder yet: add or train one.")
                 self.encoders.item(0).setFlags(Qt.ItemFlag.NoItemFlags)
+        emphasise(self.train_button, self._model.session is not None and not files)
         seen = min(max(len(files), 1), MOST_ENCODERS_SEEN)
         line = max(self.encoders.sizeHintForRow(0), self.fontMetrics().height() * 5 // 4)
         self.encoders.setFixedHeight(line * seen + line // 2)

@@ -111,6 +111,8 @@ class TrainingPanel(QWidget):
         self.file.setToolTip(f"<qt>{TOOLTIPS['training_file']}<p>{path or ''}</p></qt>")
         for control in (self.steps, self.file_button, self.start_button):
             control.setEnabled(ready and not busy)
+        # The bar takes its place, so that nothing scrolls.
+        self.start_button.setVisible(not busy)
         self.start_button.setText("Go on" if not busy and training.goes_on else "Start")
         self._show_progress()
         self.next_button.setEnabled(training.result is not None)
