@@ -109,6 +109,10 @@ class TrainingRecipe(Settings, ABC):
         """Steps between two scores on the validation trials; 0 for none."""
         return self.validate_every
 
+    def fits_readouts_before(self, step: int, steps: int) -> bool:
+        """Whether readouts begin anew from a regression on the core before this step, counted from 0, of so many."""
+        return False
+
     def windows(self, frame_rate_hz: float = FRAME_RATE_HZ) -> FrameWindows:
         """The frames an encoder sees at once; they span the same time at every frame rate."""
         step = round(self.window_step * frame_rate_hz / FRAME_RATE_HZ)

@@ -137,3 +137,27 @@ def test_the_core_of_an_encoder_written_before_its_sizes_had_a_name_is_taken(new
     core.stored.config["colours"] = 2
     with pytest.raises(EncoderError, match="expected colours of 2, as its core has, found 1"):
         trainer(new_mouse, core)
+
+
+def test_an_encoder_from_nothing_fits_its_readouts_once_on_the_way_and_a_stop_before_or_after_changes_no_bit(
+    planted_mouse, tmp_path
+):
+    trials = [planted_mouse.trials_in_tier("train")[:8]]
+
+    def begun(fit_at: float) -> Trainer:
+        return Trainer([planted_mouse], CompactRecipe(features=8, steps=6, batch_size=4, readout_fit_at=fit_at), trials)
+
+    never, whole = begun(0.0), begun(0.5)
+    for _ in range(3):
+        assert never.step() == whole.step()
+    assert whole.step() != never.step()
+    whole.step()
+    for steps in (2, 4):
+        stopped, resumed = begun(0.5), begun(0.5)
+        while stopped.step_index < steps:
+            stopped.step()
+        stopped.save_checkpoint(tmp_path / f"{steps}.safetensors")
+        resumed.load_checkpoint(tmp_path / f"{steps}.safetensors")
+        while resumed.step_index < whole.step_index:
+            resumed.step()
+        assert all(torch.equal(whole.averaged[name], value) for name, value in resumed.averaged.items())

@@ -209,6 +209,8 @@ class CompactRecipe(QuickRecipe):
     ----------
     expansion_ratio
         Channels inside a block, as a multiple of `features`.
+    readout_fit_at
+        Share of the steps after which the readouts begin anew, with a regression on what the core has become.
     """
 
     named: ClassVar[dict[str, dict[str, Any]]] = {"small_session": {}}
@@ -220,6 +222,13 @@ class CompactRecipe(QuickRecipe):
     drop_rate: float = Field(0.1, ge=0, lt=1, description="dropout before the readout")
     learning_rate: float = Field(8e-3, gt=0, description="peak, after the warm-up")
     smoothness: float = Field(0.05, ge=0, description="weight of the stem filters' squared Laplacian")
+    readout_fit_at: float = Field(
+        0.5, ge=0, lt=1, description="share of the steps after which readouts are fitted to the core anew; 0: never"
+    )
+
+    def fits_readouts_before(self, step: int, steps: int) -> bool:
+        """Once, as soon as the core has learned something."""
+        return step > 0 and step == round(self.readout_fit_at * steps)
 
     def sizes_on(self, canvas: Canvas) -> dict[str, Any]:
         """A stem whose map is about as large on every screen."""

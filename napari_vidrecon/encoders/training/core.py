@@ -11,13 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from napari_vidrecon.encoders.architecture import Architecture, architecture_named, config_values
+from napari_vidrecon.encoders.architecture import architecture_named, config_values
 from napari_vidrecon.encoders.checkpoints import file_hash, read_encoder_file
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.stored_encoder import READOUTS
 from napari_vidrecon.encoders.training.architectures import recipe_of
-from napari_vidrecon.encoders.training.batches import Batches
-from napari_vidrecon.encoders.training.readout_fit import fit_readout
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import ConfigError, EncoderError
@@ -156,21 +154,6 @@ class PretrainedCore:
         with torch.no_grad():
             for name in shared:
                 state[name].copy_(self.stored.tensor(name))
-
-    def start_readouts(self, module: Any, batches: Batches) -> None:
-        """Give readouts of which that is known how first weights that fit the core, instead of random ones.
-
-        Parameters
-        ----------
-        module
-            The encoder, with the core in place.
-        batches
-            Of its training.
-        """
-        for mouse in range(len(batches.samples)):
-            fit = fit_readout(module, batches, mouse) if isinstance(module, Architecture) else None
-            if fit is not None:
-                module.start_readout(mouse, fit)
 
     def is_frozen(self, step: int, steps: int) -> bool:
         """Whether the core stays as it is in a step, counted from 0."""

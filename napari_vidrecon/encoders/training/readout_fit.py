@@ -7,10 +7,12 @@ the training trials gives; a few steps then do the rest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from napari_vidrecon.encoders.architecture import Architecture, ReadoutFit
 from napari_vidrecon.encoders.training.batches import Batches
@@ -20,6 +22,8 @@ PENALTIES = (3.0, 10.0, 30.0, 100.0)
 JUDGING_SHARE = 5
 """One trial in so many is left out to judge them on."""
 LEAST_TRIALS = 5
+MOST_FRAMES = 20_000
+"""More of them say little more of where a neuron looks, and each costs as much."""
 POWER_STEPS = 30
 SMALLEST = 1e-9
 
@@ -90,6 +94,30 @@ class Moments:
         return covariance, shared / self.response_sd
 
 
+def start_readouts(module: nn.Module, batches: Batches) -> bool:
+    """Let every mouse's readout begin from a regression on the core, where that is possible.
+
+    Parameters
+    ----------
+    module
+        The encoder, with a core that has learned.
+    batches
+        Of the training.
+
+    Returns
+    -------
+    bool
+        Whether any does.
+    """
+    if not isinstance(module, Architecture):
+        return False
+    fits = [fit_readout(module, batches, mouse) for mouse in range(len(batches.samples))]
+    for mouse, fit in enumerate(fits):
+        if fit is not None:
+            module.start_readout(mouse, fit)
+    return any(fit is not None for fit in fits)
+
+
 @torch.no_grad()
 def fit_readout(module: Architecture, batches: Batches, mouse: int) -> ReadoutFit | None:
     """Regress a mouse's activity on what a core makes of its training trials.
@@ -108,9 +136,11 @@ def fit_readout(module: Architecture, batches: Batches, mouse: int) -> ReadoutFi
     ReadoutFit | None
         None for an architecture whose readouts are of another kind, and with too few trials to judge a fit on.
     """
-    trials, size = batches.samples[mouse].trial_ids, module.map_of_features(module.config)
-    if size is None or len(trials) < LEAST_TRIALS:
+    samples, size = batches.samples[mouse], module.map_of_features(module.config)
+    if size is None or len(samples.trial_ids) < LEAST_TRIALS:
         return None
+    most = max(LEAST_TRIALS, MOST_FRAMES // samples.arrays(samples.trial_ids[0]).video.shape[0])
+    trials = samples.trial_ids[:: math.ceil(len(samples.trial_ids) / most)]
     was_training = module.training
     module.eval()
     judged = trials[::JUDGING_SHARE]

@@ -17,6 +17,7 @@ from torch import nn
 from napari_vidrecon.encoders.architecture import config_values
 from napari_vidrecon.encoders.checkpoints import save_encoder
 from napari_vidrecon.encoders.encoder import EncoderSpec
+from napari_vidrecon.encoders.stored_encoder import READOUTS
 from napari_vidrecon.encoders.training.architectures import TrainableArchitecture, architecture_of
 from napari_vidrecon.encoders.training.batches import (
     Answer,
@@ -34,6 +35,7 @@ from napari_vidrecon.encoders.training.checkpoint import (
 )
 from napari_vidrecon.encoders.training.core import PretrainedCore, Teacher
 from napari_vidrecon.encoders.training.processes import Processes
+from napari_vidrecon.encoders.training.readout_fit import start_readouts
 from napari_vidrecon.encoders.training.samples import SessionSamples
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
@@ -217,8 +219,8 @@ class Trainer:
         self.canvas, self.core = replace(canvas, colours=self.sessions[0].screen.colours), core
         if core is not None:
             core.require_screen(self.canvas, self.sessions[0].frame_rate_hz, self.sessions[0].name)
-        batches = Batches(self.samples, recipe, self.canvas, self.device)
-        self.batches = DrawingAhead(batches) if self.device.type == "cuda" else batches
+        self.batches = Batches(self.samples, recipe, self.canvas, self.device)
+        self.drawn = DrawingAhead(self.batches) if self.device.type == "cuda" else self.batches
         with self._chance(recipe.seed):
             neurons = [session.n_neurons for session in sessions]
             try:
@@ -227,7 +229,7 @@ class Trainer:
                 raise ConfigError(first_fault(raised, "recipe")) from None
         if core is not None:
             core.place(self.module)
-            core.start_readouts(self.module, batches)
+            start_readouts(self.module, self.batches)
         self.optimizer = torch.optim.AdamW(
             self.module.parameters(),
             lr=self.schedule.peak,
@@ -272,12 +274,14 @@ class Trainer:
         """
         self.half_way = True
         recipe = self.recipe
+        if self.core is None and recipe.fits_readouts_before(self.step_index, self.schedule.steps):
+            self._fit_readouts()
         rate = self.schedule.rate_at(self.step_index)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         # Drawn alike by all processes, each of which then takes its part.
-        batch, share = self.processes.part_of(self.batches.draw(self.step_index))
+        batch, share = self.processes.part_of(self.drawn.draw(self.step_index))
         value = 0.0
         self.module.train()
         if self.core is not None:
@@ -305,6 +309,16 @@ class Trainer:
         self.curve.add(self.step_index, value, rate)
         self.half_way = False
         return value
+
+    def _fit_readouts(self) -> None:
+        """Readouts begin anew, and with them what the optimiser and the average know of them."""
+        if not start_readouts(self.module, self.batches):
+            return
+        for name, parameter in self.module.named_parameters():
+            if name.startswith(READOUTS):
+                self.averaged[name].copy_(parameter.detach())
+                for value in self.optimizer.state.get(parameter, {}).values():
+                    value.zero_()
 
     def _loss(self, batch: MixedBatch) -> torch.Tensor:
         recipe = self.recipe
