@@ -6,11 +6,13 @@ Runs of earlier versions lack some of it, so nothing has to be there; what is un
 from __future__ import annotations
 
 import reprlib
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, field_validator, model_validator
 
-from napari_vidrecon.settings import LARGEST_NUMBER, LARGEST_SEED
+from napari_vidrecon.errors import RunError
+from napari_vidrecon.settings import LARGEST_NUMBER, LARGEST_SEED, first_fault
 
 LARGEST_WHOLE_NUMBER = 2**31 - 1
 LONGEST_TEXT = 4096
@@ -276,3 +278,51 @@ class RunAttributes(Told):
     history: dict[str, list[Any]] = Field(max_length=100)
     provenance: Provenance = Provenance()
     levels: dict[str, Number | None] = Field({}, max_length=100)
+
+
+class ShownNeurons(ToldNeurons):
+    """How the neurons were chosen, with a seed that a control can show."""
+
+    seed: int | None = Field(None, ge=0, le=LARGEST_WHOLE_NUMBER)
+
+
+class CompleteRun(Provenance):
+    """A run that can be put on the board: its trial and both thresholds are told.
+
+    Parameters
+    ----------
+    trial
+        Its id.
+    mask_threshold
+        Least alpha of pixels that were reconstructed.
+    evaluation_threshold
+        Least alpha of pixels that were measured.
+    neuron_details
+        How the neurons were chosen.
+    """
+
+    trial: WholeNumber
+    mask_threshold: Threshold
+    evaluation_threshold: Threshold
+    neuron_details: ShownNeurons = ShownNeurons()
+
+
+def check_complete(provenance: Any, path: Path) -> None:
+    """Refuse a run that cannot be put on the board.
+
+    Parameters
+    ----------
+    provenance
+        Of the run, as it was read.
+    path
+        Its folder, for the message.
+
+    Raises
+    ------
+    RunError
+        One line that says which value, what was expected and what was found.
+    """
+    try:
+        CompleteRun.model_validate(provenance)
+    except ValidationError as error:
+        raise RunError(f"{path}: expected a complete run, found a damaged one ({first_fault(error)})") from None

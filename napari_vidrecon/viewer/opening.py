@@ -13,6 +13,7 @@ import numpy as np
 from napari_vidrecon.errors import RunError, VidreconError
 from napari_vidrecon.reconstruction.decoder import Decoder, is_decoder
 from napari_vidrecon.reconstruction.masks import FEWEST_PIXELS, AlphaMask
+from napari_vidrecon.reconstruction.provenance import check_complete
 from napari_vidrecon.reconstruction.recipe import Recipe
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.targets import NeuronSet
@@ -23,7 +24,6 @@ from napari_vidrecon.storage import reading
 from napari_vidrecon.viewer.faults import Faults
 from napari_vidrecon.viewer.folders import ENCODER_SUFFIXES, find_companions
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
-from napari_vidrecon.viewer.runs.told_by_run import check_told
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.trial import Trial
@@ -209,7 +209,7 @@ def open_run(model: ReconstructionModel, path: Path) -> RunRecord:
             show_run(model, record)
             return record
     result = Reconstruction.load(path)
-    check_told(result.provenance, path)
+    check_complete(result.provenance, path)
     with reading(path, RunError, "a complete run"):
         return _open_loaded(model, result, path)
 

@@ -17,8 +17,8 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_vidrecon.errors import RunError, SessionError, VidreconError
+from napari_vidrecon.reconstruction.provenance import check_complete
 from napari_vidrecon.storage import read_json, reading
-from napari_vidrecon.viewer.runs.told_by_run import check_told
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.results import Reconstruction
@@ -139,7 +139,7 @@ def read_run(path: str | list[str]) -> list[LayerTuple]:
     try:
         with reading(folder, RunError, "a run folder"):
             result = Reconstruction.load(folder)
-            check_told(result.provenance, folder)
+            check_complete(result.provenance, folder)
     except RunError as error:
         if told_in_window(error):
             return list(NOTHING)
