@@ -107,7 +107,12 @@ class ScreenResampler:
 
 
 def shown_clip(
-    movie: StimulusMovie, frames: np.ndarray, edges: np.ndarray, screen_px: tuple[int, int], fit: ScreenFit
+    movie: StimulusMovie,
+    frames: np.ndarray,
+    edges: np.ndarray,
+    screen_px: tuple[int, int],
+    fit: ScreenFit,
+    stays_s: np.ndarray | None = None,
 ) -> np.ndarray:
     """What the screen showed during each frame of the video clock.
 
@@ -122,6 +127,8 @@ def shown_clip(
         1.
     screen_px, fit
         As in `ScreenResampler`.
+    stays_s
+        (F,) how long each frame stayed, where that varies: s; None for all alike.
 
     Returns
     -------
@@ -143,7 +150,12 @@ def shown_clip(
     pictures = np.concatenate(parts)
     if np.array_equal(edges, first + np.arange(len(pictures) + 1)):
         return pictures
-    return np.tensordot(overlap(edges - first, len(pictures)), pictures, axes=1).astype(np.float32)
+    weights = overlap(edges - first, len(pictures))
+    if stays_s is not None:
+        # Half of a frame that stayed for long counts for more than half of one that did not.
+        weights = weights * stays_s[first:last]
+        weights /= weights.sum(axis=1, keepdims=True)
+    return np.tensordot(weights, pictures, axes=1).astype(np.float32)
 
 
 def _shown(movie: StimulusMovie, resampler: ScreenResampler, start: int, stop: int) -> np.ndarray:

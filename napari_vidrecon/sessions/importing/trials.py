@@ -32,6 +32,8 @@ MINIMUM_TRIALS = 8
 """Fewer cannot be split into clips to train on, to validate with and to test with."""
 LONGEST_STALL_S = 0.5
 """A frame that stayed for longer ends what can be told of a trial: the screen stood still, or times are missing."""
+VARYING_SHARE = 0.05
+"""More frames of one showing that stay for longer, or so much time that is not the frames' own, make its rate vary."""
 MANY = 0.1
 """A larger share of trials outside the activity needs an explanation."""
 EARLY_OR_LATE_PERIODS = 1.0
@@ -52,23 +54,27 @@ class TrialCut:
         (T + 1,) the same in seconds.
     tier
         As the recording says, or empty.
+    stays_s
+        (F,) how long each frame of the presentation stayed, where that varies: s; None for all alike.
     """
 
     presentation: int
     edges: np.ndarray
     edges_s: np.ndarray
     tier: str = ""
+    stays_s: np.ndarray | None = None
 
     @property
     def frames(self) -> int:
         """Length T on the video clock."""
         return len(self.edges) - 1
 
-    def clip_key(self, recording: Recording) -> tuple[int, bytes, bytes]:
-        """Equal for trials that show exactly the same frames of the same movie."""
+    def clip_key(self, recording: Recording) -> tuple[int, bytes, bytes, bytes]:
+        """Equal for trials that show exactly the same frames of the same movie, each for as long."""
         shown = recording.presentations[self.presentation]
         first, last = int(self.edges[0]), int(np.ceil(self.edges[-1]))
-        return shown.movie, shown.frames[first:last].tobytes(), (self.edges - self.edges[0]).tobytes()
+        stays = b"" if self.stays_s is None else self.stays_s[first:last].tobytes()
+        return shown.movie, shown.frames[first:last].tobytes(), (self.edges - self.edges[0]).tobytes(), stays
 
     def video(self, recording: Recording, fit: ScreenFit, screen: ScreenGeometry) -> np.ndarray:
         """What the screen showed: (T, rows, columns) float32, grey levels 0..255; colours one below the other.
@@ -90,7 +96,7 @@ class TrialCut:
         shown = recording.presentations[self.presentation]
         size_px = screen.rows_a_colour, screen.cols
         planes = [
-            shown_clip(plane, shown.frames, self.edges, size_px, fit)
+            shown_clip(plane, shown.frames, self.edges, size_px, fit, self.stays_s)
             for plane in colour_planes(recording.movies[shown.movie], screen.colours)
         ]
         return planes[0] if len(planes) == 1 else np.concatenate(planes, axis=1)
@@ -152,15 +158,19 @@ def cut_trials(recording: Recording, trial_frames: int, rate_hz: float = FRAME_R
     """
     report = recording.report
     require_one_unit(recording)
+    stays = _varying_stays(recording, rate_hz)
     cuts = [
-        cut for index in range(len(recording.presentations)) for cut in _cut(recording, index, trial_frames, rate_hz)
+        cut
+        for index in range(len(recording.presentations))
+        for cut in _cut(recording, index, trial_frames, rate_hz, stays.get(index))
     ]
     if len(cuts) > MOST_TRIALS:
         raise SessionError(
             f"{recording.name}: expected at most {MOST_TRIALS} trials, found {len(cuts)}; check the times of the "
             "stimulus, or take longer trials (--trial-frames)"
         )
-    _note_irregular(recording.presentations, report)
+    steady = [shown for index, shown in enumerate(recording.presentations) if index not in stays]
+    _note_irregular(steady, report)
     inside = _without_gaps(recording, _within_activity(recording, cuts))
     usable = [cut for cut in inside if not _without_activity(recording, cut)]
     if len(usable) < len(inside):
@@ -202,16 +212,49 @@ def _why_fewer(recording: Recording) -> str:
     return f" (dropped: {'; '.join(gone)})" if gone else ""
 
 
-def _cut(recording: Recording, index: int, trial_frames: int, clock_hz: float) -> list[TrialCut]:
+def _varying_stays(recording: Recording, clock_hz: float) -> dict[int, np.ndarray]:
+    """{presentation: how long each of its frames stayed, s} of showings whose frames stayed for different times."""
+    found: dict[int, np.ndarray] = {}
+    first: dict[tuple[int, bytes], np.ndarray] = {}
+    for index, shown in enumerate(recording.presentations):
+        if not _varies(shown):
+            continue
+        edges_s = shown.edges_s - shown.times[0]
+        # Showings of one film differ by what the clock jitters; that makes no other clip of it.
+        known = first.setdefault((shown.movie, shown.frames.tobytes()), edges_s)
+        found[index] = np.diff(known if np.abs(edges_s - known).max() < 0.5 / clock_hz else edges_s)
+    if found:
+        text = (
+            f"{len(found)} of {len(recording.presentations)} showings, whose frames stayed for different times, onto "
+            f"the true clock at {clock_hz:g} Hz: each frame for as long as it stayed, activity and behaviour alike"
+        )
+        recording.report.add("resampled", "stimulus", text)
+    return found
+
+
+def _varies(shown: Presentation) -> bool:
+    """Whether frames stayed for different times, so that to take them one by one would bend time."""
+    steps, period_s = np.diff(shown.times), shown.period_s
+    # A stall is no such thing: it ends what can be told of a trial.
+    steps = steps[steps <= max(LONGEST_STALL_S, REGULAR * period_s)]
+    other = max(int((steps > REGULAR * period_s).sum()), int((steps < period_s / REGULAR).sum()))
+    bent_s = abs(float(steps.sum()) - steps.size * period_s)
+    return other > VARYING_SHARE * steps.size or bent_s > VARYING_SHARE * steps.size * period_s
+
+
+def _cut(
+    recording: Recording, index: int, trial_frames: int, clock_hz: float, stays_s: np.ndarray | None
+) -> list[TrialCut]:
     shown, report = recording.presentations[index], recording.report
     count, rate_hz = len(shown.frames), 1.0 / shown.period_s
     per_frame = rate_hz / clock_hz
+    gone_s = None if stays_s is None else np.append(0.0, np.cumsum(stays_s))
     if abs(per_frame - 1.0) < SAME_RATE:
         per_frame = 1.0
-    else:
+    elif gone_s is None:
         how = "averaged over time" if per_frame > 1 else "each frame held as long as it was shown"
         report.add("resampled", "stimulus", f"movies at {rate_hz:.4g} Hz to {clock_hz:g} Hz, {how}")
-    total = int(count / per_frame + 1e-6)
+    total = int((count / per_frame if gone_s is None else gone_s[-1] * clock_hz) + 1e-6)
     if total > LONGEST_PRESENTATION_S * clock_hz:
         raise SessionError(
             f"{recording.name}: expected presentations of at most {LONGEST_PRESENTATION_S / 3600:g} h, found one of "
@@ -226,9 +269,14 @@ def _cut(recording: Recording, index: int, trial_frames: int, clock_hz: float) -
             text = f"the {end} of presentations, as it is shorter than {MINIMUM_FRAMES} frames at {clock_hz:g} Hz"
             report.add("dropped", "trials", text)
             break
-        edges = np.arange(start, stop + 1) * per_frame
-        edges_s = np.interp(edges, np.arange(count + 1), shown.edges_s)
-        cuts.append(TrialCut(index, edges, edges_s, tier))
+        ticks = np.arange(start, stop + 1)
+        if gone_s is None:
+            edges = ticks * per_frame
+            edges_s = np.interp(edges, np.arange(count + 1), shown.edges_s)
+        else:
+            edges = np.interp(ticks / clock_hz, gone_s, np.arange(count + 1))
+            edges_s = shown.times[0] + ticks / clock_hz
+        cuts.append(TrialCut(index, edges, edges_s, tier, stays_s))
     return cuts
 
 

@@ -186,3 +186,81 @@ def test_clips_too_short_for_a_mask_are_left_out_and_said(folder: Path, raw_mous
     assert report.totals["trials"] == 12
     assert "dropped: trials: 12 of 24 that are shorter than 82 frames" in report.as_text()
     assert {open_session(out).trial(number).frames for number in open_session(out).trial_ids} == {180}
+
+
+ANSWER_S = 0.1
+"""How long after a picture the neurons of the screen recording answer it."""
+
+
+def screen_recording(folder: Path) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """Eight clips of which each frame stayed for 1/60 to 1/5 s, shown twice; brightness, ends of frames, and onsets."""
+    rng = np.random.default_rng(5)
+    brightness = rng.integers(20, 230, (8, 60)).astype(float)
+    ends = [np.append(0.0, np.cumsum(rng.choice([1 / 60, 1 / 30, 1 / 10, 1 / 5], 60))) for _ in brightness]
+    for each in ends:
+        # How long the last frame stayed nobody can tell; the usual time is taken.
+        each[-1] = each[-2] + np.median(np.diff(each[:-1]))
+    onsets = 1.0 + 12.0 * np.arange(16)
+    times = [onset + ends[shown % 8][:-1] for shown, onset in enumerate(onsets)]
+    clock = np.arange(0, 12.0 * 17, 1 / 60)
+    shown = np.full(clock.size, 0.0)
+    for number, when in enumerate(times):
+        until = onsets[number] + ends[number % 8][-1]
+        inside = (clock - ANSWER_S >= when[0]) & (clock - ANSWER_S < until)
+        shown[inside] = brightness[number % 8][np.searchsorted(when, clock[inside] - ANSWER_S, side="right") - 1]
+    # The second time around, what measured the times jittered.
+    for when in times[8:]:
+        when[1:] += rng.uniform(-0.002, 0.002, when.size - 1)
+    folder.mkdir()
+    ramp = np.linspace(0.5, 1.0, 64, dtype=np.float32)
+    np.save(folder / "stimulus.npy", np.rint(brightness[:, :, None, None] * np.ones((36, 1)) * ramp).astype(np.uint8))
+    np.save(folder / "stimulus_order.npy", np.arange(16) % 8)
+    np.save(folder / "stimulus_times.npy", np.concatenate(times))
+    np.save(folder / "activity.npy", shown * np.array([[1.0], [0.5]]))
+    np.save(folder / "activity_times.npy", clock - 1 / 120)
+    np.save(folder / "running.npy", np.sin(clock))
+    np.save(folder / "running_times.npy", clock)
+    return brightness, ends, onsets
+
+
+def test_a_screen_recording_of_no_one_rate_comes_onto_the_true_clock(tmp_path: Path, out: Path) -> None:
+    brightness, ends, onsets = screen_recording(tmp_path / "raw")
+    report = import_recording(ArrayFolder(tmp_path / "raw").recording(), out)
+    assert (
+        "16 of 16 showings, whose frames stayed for different times, onto the true clock at 30 Hz" in report.as_text()
+    )
+    assert "frames stayed on the screen for longer" not in report.as_text()
+    session = open_session(out)
+    for number in (0, 5, 13):
+        trial, when = session.trial(number), ends[number % 8]
+        assert trial.frames == int(when[-1] * 30 + 1e-6)
+        moments = (np.arange(trial.frames * 200) + 0.5) / 6000
+        seen = brightness[number % 8][np.searchsorted(when, moments, side="right") - 1].reshape(-1, 200).mean(axis=1)
+        np.testing.assert_allclose(trial.video[:, 0, -1], seen, atol=1.0)
+        late = [
+            np.corrcoef(seen[6:-12], trial.responses[0, 6 + lag : trial.frames - 12 + lag])[0, 1]
+            for lag in range(-6, 13)
+        ]
+        assert range(-6, 13)[int(np.argmax(late))] == ANSWER_S * 30
+        assert max(late) > 0.95
+        middles = onsets[number] + (np.arange(trial.frames) + 0.5) / 30
+        np.testing.assert_allclose(trial.behavior[1], np.sin(middles), atol=1e-3)
+        np.testing.assert_array_equal(session.trial(number % 8).video, session.trial(number % 8 + 8).video)
+
+
+def test_films_shown_at_three_and_two_flips_a_frame_keep_their_time(
+    folder: Path, raw_mouse: RawMouse, out: Path
+) -> None:
+    """24 frames a second on a screen of 60 Hz: no frame stays for long, and yet all of them together do."""
+    flips = np.append(0, np.cumsum(np.resize([2, 3], 73)))
+    np.save(folder / "stimulus.npy", raw_mouse.movies[:, :74])
+    (folder / "stimulus").rmdir()
+    np.save(folder / "stimulus_times.npy", 1.0 + 6.0 * np.arange(12)[:, None] + flips / 60)
+    np.save(folder / "activity.npy", np.resize(raw_mouse.activity.T, (8 * 80, 9)).T)
+    np.save(folder / "activity_times.npy", np.arange(8 * 80) / 8)
+    for name in ("running", "pupil_size", "pupil_center"):
+        (folder / f"{name}.npy").unlink()
+        (folder / f"{name}_times.npy").unlink()
+    report = import_recording(ArrayFolder(folder).recording(), out)
+    assert "onto the true clock" in report.as_text()
+    assert {open_session(out).trial(number).frames for number in range(12)} == {int(30 * (flips[-1] + 2) / 60)}
