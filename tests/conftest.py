@@ -92,6 +92,15 @@ def small_session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def recorded_mouse_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated mouse for raw recordings: 12 trials of 75 frames, 5 neurons; shared, so never write into it."""
+    from napari_vidrecon.sessions.simulation.mouse import simulate_session
+
+    folder = tmp_path_factory.mktemp("simulated") / "mouse"
+    return simulate_session(folder, seed=4, neurons=5, train_trials=8, validation_trials=2, test_trials=2, frames=75)
+
+
 @pytest.fixture
 def copy_of_small_session(small_session_folder: Path, tmp_path: Path) -> Path:
     """A copy of the small session for one test, to change or to damage."""

@@ -12,14 +12,11 @@ from outside_packages import BOXES, write_box
 from raw_recordings import RawMouse
 
 from napari_vidrecon.sessions.session import Session, open_session
-from napari_vidrecon.sessions.simulation.mouse import simulate_session
 
 
 @pytest.fixture(scope="module")
-def mouse(tmp_path_factory: pytest.TempPathFactory) -> Session:
-    folder = tmp_path_factory.mktemp("simulated") / "mouse"
-    simulate_session(folder, seed=4, neurons=5, train_trials=8, validation_trials=2, test_trials=2, frames=75)
-    return open_session(folder)
+def mouse(recorded_mouse_folder: Path) -> Session:
+    return open_session(recorded_mouse_folder)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from outside_packages import EVERYTHING, PARTS, write_box, write_spots
 from raw_recordings import RawMouse
 
 import napari_vidrecon as vr
-from napari_vidrecon.sessions.simulation.mouse import simulate_session
 
 
 @pytest.fixture
@@ -64,10 +63,8 @@ def test_its_encoder_and_its_prior_reconstruct_a_clip(
     assert result.provenance["prior"]["package"] == "lab_parts 0.1"
 
 
-def test_its_reader_imports_a_recording(here, tmp_path: Path) -> None:
-    folder, out = tmp_path / "mouse", tmp_path / "session"
-    simulate_session(folder, seed=4, neurons=5, train_trials=8, validation_trials=2, test_trials=2, frames=75)
-    mouse = vr.open_session(folder)
+def test_its_reader_imports_a_recording(here, recorded_mouse_folder: Path, tmp_path: Path) -> None:
+    out, mouse = tmp_path / "session", vr.open_session(recorded_mouse_folder)
     here("import", "box", write_box(RawMouse.of(mouse), tmp_path / "mouse.box"), "--gain", 2, "--out", out)
     np.testing.assert_allclose(vr.open_session(out).trial(3).responses, 2 * mouse.trial(3).responses, atol=0.02)
 

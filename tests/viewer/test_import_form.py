@@ -19,7 +19,6 @@ from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.sources import kind_of
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session import Session, open_session
-from napari_vidrecon.sessions.simulation.mouse import simulate_session
 from napari_vidrecon.viewer.importing.controller import CONTROLS, in_words_of_the_form
 from napari_vidrecon.viewer.importing.form import ImportForm
 
@@ -31,10 +30,8 @@ WRITERS: dict[str, Callable[[RawMouse, Path], Path]] = {
 
 
 @pytest.fixture(scope="module")
-def mouse(tmp_path_factory: pytest.TempPathFactory) -> Session:
-    folder = tmp_path_factory.mktemp("simulated") / "mouse"
-    simulate_session(folder, seed=4, neurons=5, train_trials=8, validation_trials=2, test_trials=2, frames=75)
-    return open_session(folder)
+def mouse(recorded_mouse_folder: Path) -> Session:
+    return open_session(recorded_mouse_folder)
 
 
 @pytest.fixture
