@@ -321,6 +321,17 @@ def train_instance(
         if now.step < now.steps:
             stop.check()
 
+    def on_scoring(done: int, trials: int) -> None:
+        nonlocal progress
+        if done == 0:
+            if progress is not None:
+                progress.__exit__(None, None, None)
+            if processes.is_first:
+                tell(f"scoring on {trials} held-out trials")
+            progress = Progress("scoring", trials, "trials").__enter__()
+        elif progress is not None:
+            progress.update(done)
+
     try:
         correlation = train_encoder(
             recordings,
@@ -336,6 +347,7 @@ def train_instance(
             finish=finish,
             processes=processes,
             on_progress=on_progress,
+            on_scoring=on_scoring,
         )
     except VidreconError as error:
         if not last[0] or not checkpoint.exists():

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import napari_vidrecon as vr
+from napari_vidrecon.cli import report
 from napari_vidrecon.encoders.training.training_run import checkpoint_path
 
 SMALL = ("--recipe", "features=4", "--recipe", "temporal_kernels=3", "--recipe", "batch_size=2", "--steps", 2)
@@ -151,7 +152,11 @@ def test_a_stopped_training_can_be_finished_as_it_is(
         patch.setattr(StopRequest, "asked", property(lambda stop: True))
         stopped = vidrecon(*words)
     assert (stopped.code, "--finish" in stopped.err) == (130, True)
+    monkeypatch.setattr(report, "SECONDS_BETWEEN_LINES", 0)
     answer = vidrecon(*words, "--finish", "--json")
+    held_out = len(vr.open_session(small_session_folder).trials_in_tier("oracle"))
+    assert f"scoring on {held_out} held-out trials\n" in answer.err
+    assert f"scoring: {held_out} of {held_out} trials" in answer.err
     assert answer.json["steps"] == vr.load_encoder(out).spec.provenance["steps_done"] == 1
     assert not checkpoint_path(out).exists()
 

@@ -73,6 +73,7 @@ def single_trial_correlation(
     *,
     every_window: bool = True,
     skip_frames: int = SKIPPED_FRAMES,
+    on_trial: Callable[[], None] | None = None,
 ) -> np.ndarray:
     """Correlation of each neuron's predicted with its recorded single-trial activity, (N,).
 
@@ -92,6 +93,8 @@ def single_trial_correlation(
         training of the published encoders, which is 30 times faster.
     skip_frames
         Left out at the beginning of every clip that is more than twice as long.
+    on_trial
+        Called after every trial.
 
     Returns
     -------
@@ -116,6 +119,8 @@ def single_trial_correlation(
         kept = frames >= (skip_frames if trial.video.shape[0] > 2 * skip_frames else 0)
         recorded.append(trial.responses[:, frames[kept]])
         answered.append(activity[:, kept])
+        if on_trial is not None:
+            on_trial()
     if not recorded:
         raise SessionError(f"{session.path}: expected trials to score the encoder on, found none")
     a, b = np.concatenate(recorded, axis=1), np.concatenate(answered, axis=1)
@@ -125,7 +130,12 @@ def single_trial_correlation(
 
 
 def validation_correlation(
-    trainer: Trainer, trials: Sequence[list[int]], *, every_window: bool, skip_frames: int = SKIPPED_FRAMES
+    trainer: Trainer,
+    trials: Sequence[list[int]],
+    *,
+    every_window: bool,
+    skip_frames: int = SKIPPED_FRAMES,
+    on_scoring: Callable[[int, int], None] | None = None,
 ) -> float:
     """Mean single-trial correlation over neurons, then over the mice that have trials.
 
@@ -139,15 +149,31 @@ def validation_correlation(
         As for `single_trial_correlation`.
     skip_frames
         As for `single_trial_correlation`.
+    on_scoring
+        Called with the trials done and the trials in all: before the first, and after each.
 
     Returns
     -------
     float
         -1..1; NaN without any trial.
     """
+    done, total = -1, sum(map(len, trials))
+
+    def on_trial() -> None:
+        nonlocal done
+        done += 1
+        if on_scoring is not None and total:
+            on_scoring(done, total)
+
+    on_trial()
     scores = [
         single_trial_correlation(
-            trainer.encoder(mouse), session, ids, every_window=every_window, skip_frames=skip_frames
+            trainer.encoder(mouse),
+            session,
+            ids,
+            every_window=every_window,
+            skip_frames=skip_frames,
+            on_trial=on_trial,
         ).mean()
         for mouse, (session, ids) in enumerate(zip(trainer.sessions, trials, strict=True))
         if ids
@@ -209,6 +235,7 @@ def train_encoder(
     finish: bool = False,
     processes: Processes | None = None,
     on_progress: Callable[[TrainingProgress], bool | None] | None = None,
+    on_scoring: Callable[[int, int], None] | None = None,
 ) -> float:
     """Train an encoder and write it; a killed run goes on from its checkpoint beside `path`.
 
@@ -245,6 +272,8 @@ def train_encoder(
         Those that share the training, each with a part of every batch; the first writes. Default: this one alone.
     on_progress
         Called after every step; return False to stop early and keep what is learned.
+    on_scoring
+        Called at the end, while the encoder is scored, with the held-out trials done and the trials in all.
 
     Returns
     -------
@@ -333,7 +362,7 @@ def train_encoder(
         if not trainer.half_way:
             save()
         raise
-    correlation = validation_correlation(trainer, validation, every_window=True)
+    correlation = validation_correlation(trainer, validation, every_window=True, on_scoring=on_scoring)
     trainer.curve.score(correlation)
     if together.is_first:
         trainer.save_encoder(path, {"validation_correlation": correlation, **(provenance or {})})
