@@ -52,6 +52,8 @@ USUAL_RADIUS_PX = 11.0
 USUAL_CENTRE_PX = (18.0, 30.0)
 
 CALIBRATION_CLIPS, CALIBRATION_FRAMES = 24, 60
+CALIBRATIONS_KEPT = 8
+"""Of so many seeds the movies are kept, 13 MB each: drawing them costs more than a small population."""
 
 UM_PER_PX = 28.0
 COORDINATE_JITTER_UM = 25.0
@@ -253,9 +255,9 @@ class VisualCortex:
         self.rate_scale = (self.preferred_rate_hz / tuned)[:, None].astype(np.float32)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=CALIBRATIONS_KEPT)
 def calibration_movies(seed: int, grading: Grading = USUAL_GRADING) -> np.ndarray:
-    """(clips, frames, 36, 64) float32, read-only; kept because drawing them costs more than a small population."""
+    """(clips, frames, 36, 64) float32, read-only."""
     clips = range(CALIBRATION_CLIPS)
     shown = np.stack([movie(seed + CALIBRATION_SEEDS_FROM, clip, CALIBRATION_FRAMES, grading) for clip in clips])
     shown.setflags(write=False)
