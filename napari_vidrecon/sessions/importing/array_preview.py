@@ -27,6 +27,11 @@ LONGEST_LISTED = 200
 READ_AS_TEXT = ("coordinates", "tiers", "labels of the units")
 """Uses of tables whose columns have names of their own."""
 
+Clock = tuple[str, float]
+"""A file of times, and how many of what they count make a second."""
+Known = dict[str, tuple[str, Clock | None, float | None]]
+"""{file: (what it is used for, its clock, its rate)}."""
+
 
 def preview(folder: Path, activity_file: str) -> list[Column]:
     """Every file of a folder with its use; what keeps it from being imported is a row of its own."""
@@ -37,23 +42,25 @@ def preview(folder: Path, activity_file: str) -> list[Column]:
     return list_columns(folder, uses(description))
 
 
-def uses(description: Description) -> dict[str, tuple[str, str | None, float | None]]:
-    """{file: (what it is used for, file of its times, its rate)} of a description."""
-    found: dict[str, tuple[str, str | None, float | None]] = {}
+def uses(description: Description) -> Known:
+    """{file: (what it is used for, its clock, its rate)} of a description."""
+    found: Known = {}
     streams = {name: getattr(description, name) for name in ("activity", "running", "pupil_size", "pupil_center")}
     for name, part in streams.items():
         if part is not None:
             title = name.replace("_", " ").replace("center", "centre")
-            counted = part.ticks_hz == 1.0 and getattr(part, "planes", 1) == 1
-            found[part.file] = (title, part.times if counted else None, part.rate_hz)
+            # Of planes, the times may be those of all.
+            clock = (part.times, part.ticks_hz) if part.times and getattr(part, "planes", 1) == 1 else None
+            found[part.file] = (title, clock, part.rate_hz)
             if part.times:
-                found[part.times] = (f"times of the {title}", part.times if counted else None, None)
+                found[part.times] = (f"times of the {title}", clock, None)
     if description.activity.clusters:
         found[description.activity.clusters] = ("which unit each spike is of", None, None)
     stimulus = description.stimulus
-    found[stimulus.file] = ("stimulus", stimulus.times if stimulus.ticks_hz == 1.0 else None, stimulus.rate_hz)
-    clock = description.clock
-    pulses: dict[str | None, str] = {} if clock is None else dict.fromkeys(clock.files, "pulses")
+    shown = (stimulus.times, stimulus.ticks_hz) if stimulus.times else None
+    found[stimulus.file] = ("stimulus", shown, stimulus.rate_hz)
+    two = description.clock
+    pulses: dict[str | None, str] = {} if two is None else dict.fromkeys(two.files, "pulses")
     for file, use in {
         stimulus.times: "times of the stimulus",
         stimulus.onsets: "onsets of the stimulus",
@@ -68,7 +75,7 @@ def uses(description: Description) -> dict[str, tuple[str, str | None, float | N
     return found
 
 
-def list_columns(folder: Path, known: dict[str, tuple[str, str | None, float | None]]) -> list[Column]:
+def list_columns(folder: Path, known: Known) -> list[Column]:
     """Every file of a folder and of its folder of movies, with its use; nothing pickled is opened."""
     columns: list[Column] = []
     with reading(folder, StorageError, "a folder of arrays"):
@@ -90,11 +97,8 @@ def list_columns(folder: Path, known: dict[str, tuple[str, str | None, float | N
     return columns
 
 
-Known = dict[str, tuple[str, str | None, float | None]]
-
-
 def _of_file(folder: Path, file: Path, known: Known) -> list[Column]:
-    use, times, rate_hz = known.get(file.name, (NOT_USED, None, None))
+    use, clock, rate_hz = known.get(file.name, (NOT_USED, None, None))
     if use != NOT_USED:
         check_inside(folder, file)
     if file.is_dir():
@@ -105,19 +109,19 @@ def _of_file(folder: Path, file: Path, known: Known) -> list[Column]:
         found = matlab_arrays(file)
         whole = {name: f"{file.name}:{name.partition('{')[0]}" for name in found}
         uses_in = {name: known.get(whole[name], (NOT_USED, None, None)) for name in found}
-        return [Column.of(one_line(f"{file.name}:{name}"), found[name], role, _rate(folder, clock, hz))
-                for name, (role, clock, hz) in uses_in.items()]  # fmt: skip
+        return [Column.of(one_line(f"{file.name}:{name}"), found[name], role, _rate(folder, when, hz))
+                for name, (role, when, hz) in uses_in.items()]  # fmt: skip
     if split_table(file.name):
         return _of_table(folder, file, known)
     if split_name(file.name):
-        return [Column.of(file.name, recorded_array(folder, file.name), use, _rate(folder, times, rate_hz))]
+        return [Column.of(file.name, recorded_array(folder, file.name), use, _rate(folder, clock, rate_hz))]
     if file.suffix.lower() not in MOVIE_SUFFIXES:
         told = "what the others are" if file.name in DESCRIPTION_FILES else use
         return [Column.unreadable(one_line(file.name), told)]
     if use == NOT_USED and not file.resolve().is_relative_to(folder.resolve()):
         return [Column.unreadable(one_line(file.name), f"{NOT_USED}: a link that leaves the folder")]
     array = open_pixels(file)
-    return [Column.of(one_line(file.name), array, use, _rate(folder, times, rate_hz))]
+    return [Column.of(one_line(file.name), array, use, _rate(folder, clock, rate_hz))]
 
 
 def _of_table(folder: Path, file: Path, known: Known) -> list[Column]:
@@ -128,12 +132,13 @@ def _of_table(folder: Path, file: Path, known: Known) -> list[Column]:
         # Read once, whatever is used of it.
         table, found = TextTable(recorded_file(folder, file.name)), []
         for name in parts:
-            use, times, rate_hz = known[name]
-            if rate_hz is None and times and (split_table(times) or "")[:1] == (file.name,):
+            use, clock, rate_hz = known[name]
+            at = split_table(clock[0]) if clock is not None else None
+            if rate_hz is None and clock is not None and at is not None and at[0] == file.name:
                 with contextlib.suppress(SessionError):
-                    rate_hz, times = rate_of(table.array((split_table(times) or ("", ""))[1])), None
+                    rate_hz, clock = _in_seconds(rate_of(table.array(at[1])), clock[1]), None
             array = table.array((split_table(name) or ("", ""))[1])
-            found.append(Column.of(one_line(name), array, use, _rate(folder, times, rate_hz)))
+            found.append(Column.of(one_line(name), array, use, _rate(folder, clock, rate_hz)))
         return found
     use = known.get(file.name, (NOT_USED, None, None))[0]
     inside = file.resolve().is_relative_to(folder.resolve())
@@ -142,11 +147,17 @@ def _of_table(folder: Path, file: Path, known: Known) -> list[Column]:
     return [Column.unreadable(one_line(file.name), use + told)]
 
 
-def _rate(folder: Path, times: str | None, rate_hz: float | None) -> float | None:
-    if rate_hz is None and times:
+def _rate(folder: Path, clock: Clock | None, rate_hz: float | None) -> float | None:
+    if rate_hz is None and clock is not None:
+        times, ticks_hz = clock
         with contextlib.suppress(SessionError, StorageError):
-            return rate_of(recorded_numbers(folder, times))
+            return _in_seconds(rate_of(recorded_numbers(folder, times)), ticks_hz)
     return rate_hz
+
+
+def _in_seconds(rate: float | None, ticks_hz: float) -> float | None:
+    """Samples a second, of samples a tick."""
+    return None if rate is None else rate * ticks_hz
 
 
 def _of_movies(folder: Path, place: Path, use: str) -> list[Column]:

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from napari_vidrecon.errors import SessionError, StorageError
-from napari_vidrecon.sessions.importing.array_preview import list_columns, uses
+from napari_vidrecon.sessions.importing.array_preview import Known, list_columns, uses
 from napari_vidrecon.sessions.importing.arrays import ArrayReader
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import read_description
@@ -73,7 +73,7 @@ class PhyFolder(ActivityReader):
         return (path / TIMES_FILE).exists() and any((path / mark).exists() for mark in MARKS)
 
     def _columns(self) -> list[Column]:
-        roles: dict[str, tuple[str, str | None, float | None]] = {
+        roles: Known = {
             TIMES_FILE: ("activity", None, None),
             CLUSTERS_FILE: ("which unit each spike is of", None, None),
         }

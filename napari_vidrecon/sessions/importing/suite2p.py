@@ -12,7 +12,7 @@ from pydantic import Field
 
 from napari_vidrecon.errors import SessionError, StorageError, one_line
 from napari_vidrecon.sessions.importing.array_folder import recorded_numbers
-from napari_vidrecon.sessions.importing.array_preview import list_columns, uses
+from napari_vidrecon.sessions.importing.array_preview import Known, list_columns, uses
 from napari_vidrecon.sessions.importing.arrays import ArrayReader
 from napari_vidrecon.sessions.importing.clocks import MOST_TRIMMED, rate_of
 from napari_vidrecon.sessions.importing.columns import Column
@@ -93,7 +93,7 @@ class Suite2pFolder(ActivityReader):
             fault = []
         except (SessionError, StorageError) as error:
             fault = [Column.unreadable("description", str(error), fault=True)]
-        roles: dict[str, tuple[str, str | None, float | None]] = {}
+        roles: Known = {}
         roles[CELLS_FILE] = (
             "all regions are taken" if self.options.all_regions else "which regions are cells",
             None,

@@ -83,9 +83,26 @@ def test_a_log_of_psychopy_tells_when_which_film_was_shown(raw_mouse: RawMouse, 
     assert "1 of" in found.report.of_kind("dropped")[0].text
     uses = {column.name: (column.use, column.rate_hz) for column in ArrayFolder(folder).columns()}
     assert uses["log.csv:film"][0] == "order of the movies"
+    assert [uses[name][1] for name in ("activity.npy", "frames.csv:time_ms")] == pytest.approx([8, 8])
     (folder / "log.csv").write_text("film,movie.started\nother.mp4,1.0\nother.mp4,2.0\n")
     with pytest.raises(SessionError, match=r"log.csv:film: expected names of the movies \(nat_00.npy.*'other.mp4'"):
         ArrayFolder(folder).recording()
+
+
+def test_a_preview_shows_the_rate_of_clocks_that_count_anything_but_seconds(
+    raw_mouse: RawMouse, tmp_path: Path
+) -> None:
+    folder = raw_mouse.write_arrays(tmp_path / "lab")
+    for name, ticks in (("activity", 30000), ("stimulus", 1000), ("running", 1000)):
+        np.save(folder / f"{name}_times.npy", np.load(folder / f"{name}_times.npy") * ticks)
+    (folder / "recording.toml").write_text(
+        '[activity]\nfile = "activity.npy"\ntimes = "activity_times.npy"\nticks_hz = 30000\n'
+        '[stimulus]\nfile = "stimulus.npy"\ntimes = "stimulus_times.npy"\nticks_hz = 1000\n'
+        '[running]\nfile = "running.npy"\ntimes = "running_times.npy"\nticks_hz = 1000\n'
+    )
+    rates = {column.name: column.rate_hz for column in ArrayFolder(folder).columns()}
+    assert rates["activity.npy"] == rates["activity_times.npy"] == pytest.approx(8)
+    assert [rates["stimulus.npy"], rates["running.npy"]] == pytest.approx([30, 30])
 
 
 def test_one_time_a_plane_gives_each_plane_its_own_time(raw_mouse: RawMouse, tmp_path: Path) -> None:
