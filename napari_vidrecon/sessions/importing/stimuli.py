@@ -324,9 +324,17 @@ def colour_planes(movie: StimulusMovie, colours: tuple[str, ...]) -> list[Stimul
     if found != len(colours):
         raise SessionError(
             f"{movie.name}: expected {len(colours)} colours ({', '.join(colours)}) along its last axis, found {found}; "
-            "give --axes, with c for the colours, if they stand elsewhere"
+            f"{_other_colours(found, len(colours))}or leave --colours out for grey levels"
         )
     return [replace(movie, pixels=ColourPlane(movie.pixels, index)) for index in range(found)]
+
+
+def _other_colours(found: int, named: int) -> str:
+    """What to do about a movie of more or fewer colours than were named."""
+    if found == 1:
+        return "give --axes, with c for the colours, if they stand elsewhere, "
+    saved = f", save the {named} that were shown alone (as movie[..., [1, 2]] of red, green, blue)"
+    return f"name all {found} in their order, as --colours red,green,uv{saved if found > named else ''}, "
 
 
 def stimulus_movie(name: str, pixels: Pixels, levels: tuple[float, float] | None = None) -> StimulusMovie:

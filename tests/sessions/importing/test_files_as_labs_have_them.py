@@ -321,6 +321,30 @@ def test_channels_of_a_tiff_are_colours_of_each_frame(folder: Path, raw_mouse: R
     np.testing.assert_array_equal(np.asarray(movies[3].pixels[2:4])[..., 1], 255 - clips[3, 2:4])
 
 
+def test_a_movie_in_more_colours_than_are_named_is_refused_with_what_to_do(
+    folder: Path, raw_mouse: RawMouse, out: Path
+) -> None:
+    clips = np.rint(raw_mouse.movies).astype(np.uint8)
+    rgb = np.stack([np.zeros_like(clips), clips, 255 - clips], axis=-1)
+    np.save(folder / "stimulus.npy", rgb)
+    two = ImportSettings(screen=ScreenGeometry(rows=72, colours=("green", "uv")))
+    with pytest.raises(
+        SessionError,
+        match=r"2 colours \(green, uv\).*found 3; name all 3 .* save the 2 .*\[1, 2\].*leave --colours out",
+    ):
+        import_recording(ArrayFolder(folder, two).recording(), out, two)
+    three = ImportSettings(screen=ScreenGeometry(rows=108, colours=("red", "green", "uv")))
+    import_recording(ArrayFolder(folder, three).recording(), out, three)
+    shown = open_session(out).trial(2).video
+    assert not shown[:, :36].any()
+    np.save(folder / "stimulus.npy", rgb[..., [1, 2]])
+    import_recording(ArrayFolder(folder, two).recording(), out, two)
+    np.testing.assert_array_equal(open_session(out).trial(2).video, shown[:, 36:])
+    np.save(folder / "stimulus.npy", clips)
+    with pytest.raises(SessionError, match=r"found 1; give --axes, with c .* or leave --colours out for grey"):
+        import_recording(ArrayFolder(folder, two).recording(), out, two)
+
+
 def test_clips_along_another_axis_are_named_with_the_remedy(folder: Path, expected: Recording) -> None:
     np.save(folder / "stimulus.npy", np.load(folder / "stimulus.npy").transpose(2, 3, 1, 0))
     np.save(folder / "stimulus_onsets.npy", np.load(folder / "stimulus_times.npy")[:, 0])
