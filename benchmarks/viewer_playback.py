@@ -7,6 +7,10 @@
 The bare movie is napari with nothing but one image layer, played by the same player: what this machine, its drivers and
 whatever else it does allow at that size. A frame counts when all of it was painted, by the canvas or over it. Bare and
 board take turns, so that a machine that is busy for a while is so for both. Data are made up; no encoder takes part.
+
+Frames are scrubbed one after the other, by a call and by dragging napari's own slider with a mouse. "seen" is from
+asking for a frame until it is on the screen; "scrub" and "drag" until the window has done all that follows and takes
+the next move of the hand: a picture of the canvas that comes late is counted with the move that it comes after.
 """
 
 from __future__ import annotations
@@ -22,8 +26,9 @@ from pathlib import Path
 
 import napari
 import numpy as np
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QApplication, QScrollBar, QWidget
 from viewer_board import FRAMES, MILLISECONDS, TURNS, made_up_model, made_up_snapshots
 from vispy.app.base import BaseCanvasBackend
 
@@ -31,13 +36,14 @@ from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.main_window import go_to_frame, main_window_of, present_frame
 from napari_vidrecon.viewer.model import RunState
-from napari_vidrecon.viewer.played_pictures import PlayedPictures
+from napari_vidrecon.viewer.played_pictures import PlayedPictures, Scrubbing
 from napari_vidrecon.viewer.playing import Player
 
 SIZES = ("1366x768", "1600x1000", "3840x2160")
 NEURONS = 8000
 PLAYED_S, SETTLE_MS = 4.0, 800
 SCRUBBED, WARM_UP, FRAMES_APART, ROUNDS = 40, 5, 7, 2
+DRAGGED_PX, LONGEST_S = 7, 2.0
 PERCENTILE = 99
 
 
@@ -51,15 +57,21 @@ class Smoothness:
         Frames painted a second while playing.
     gap_ms, gap_p99_ms
         Time between two of them: median and 99th percentile.
-    scrub_ms, scrub_p99_ms
-        From moving the slider to the painted frame.
+    scrub_seen_ms, scrub_ms, scrub_p99_ms
+        From asking for a frame to its being seen (median), and to the window's being ready for the next one.
+    drag_seen_ms, drag_ms, drag_p99_ms
+        The same of a move of the mouse that holds the slider.
     """
 
     played_hz: float
     gap_ms: float
     gap_p99_ms: float
+    scrub_seen_ms: float
     scrub_ms: float
     scrub_p99_ms: float
+    drag_seen_ms: float
+    drag_ms: float
+    drag_p99_ms: float
 
 
 class Stage:
@@ -81,9 +93,11 @@ class Stage:
         QTest.qWait(SETTLE_MS)
         self.kept = fill(self.viewer)
         QTest.qWait(SETTLE_MS)
-        self.pictures = self.kept if isinstance(self.kept, PlayedPictures) else None
+        self.scrubbing = self.kept if isinstance(self.kept, Scrubbing) else None
+        self.pictures = None if self.scrubbing is None else self.scrubbing.pictures
         self.gaps_s: list[float] = []
-        self.scrubs_s: list[float] = []
+        self.scrubs_s: list[tuple[float, float]] = []
+        self.drags_s: list[tuple[float, float]] = []
         self.played = 0
         self.played_s = 0.0
 
@@ -104,7 +118,8 @@ class Stage:
                 painted.append(time.perf_counter())
 
         player = Player(self.viewer)
-        pictures = player.pictures = self.pictures
+        player.scrubbing, pictures = self.scrubbing, self.pictures
+        player.pictures = pictures
         if pictures is not None:
             pictures.painted.connect(on_picture)
         events.connect(on_draw, position="last")
@@ -113,28 +128,55 @@ class Stage:
         QTest.qWait(round(PLAYED_S * MILLISECONDS))
         player.stop()
         self.played_s += time.perf_counter() - began
+        self.played += len(painted)
+        self.gaps_s += np.diff(painted).tolist()
+        QTest.qWait(SETTLE_MS)
+        self.scrubs_s += self._timed(lambda number: go_to_frame(self.viewer, number * FRAMES_APART % FRAMES), last)
+        QTest.qWait(SETTLE_MS)
+        self.drags_s += self._dragged(last)
+        QTest.qWait(SETTLE_MS)
         events.disconnect(on_draw)
         if pictures is not None:
             pictures.painted.disconnect(on_picture)
-        self.played += len(painted)
-        self.gaps_s += np.diff(painted).tolist()
+
+    def _dragged(self, last: list[int]) -> list[tuple[float, float]]:
+        slider = next(bar for bar in self.window.centralWidget().findChildren(QScrollBar) if bar.isVisible())
+        left, middle = slider.width() // 10, slider.height() // 2
+        QTest.mousePress(slider, Qt.MouseButton.LeftButton, pos=QPoint(left, middle))
+        times = self._timed(lambda number: QTest.mouseMove(slider, QPoint(left + DRAGGED_PX * number, middle)), last)
+        QTest.mouseRelease(
+            slider, Qt.MouseButton.LeftButton, pos=QPoint(left + DRAGGED_PX * (WARM_UP + SCRUBBED - 1), middle)
+        )
+        return times
+
+    def _timed(self, move: Callable[[int], object], last: list[int]) -> list[tuple[float, float]]:
+        """Seconds until every frame is seen, and until the window is ready for the next one."""
+        times = []
         for number in range(WARM_UP + SCRUBBED):
-            began = time.perf_counter()
-            go_to_frame(self.viewer, number * FRAMES_APART % FRAMES)
+            before, began = present_frame(self.viewer), time.perf_counter()
+            move(number)
+            seen = time.perf_counter() if last[0] == present_frame(self.viewer) else None
             for _ in range(TURNS):
                 QApplication.processEvents()
-            if number >= WARM_UP:
-                self.scrubs_s.append(time.perf_counter() - began)
+            # A move of the mouse is taken at the next turn.
+            asked = present_frame(self.viewer)
+            while last[0] != asked and time.perf_counter() - began < LONGEST_S:
+                QApplication.processEvents()
+            ended = time.perf_counter()
+            if number >= WARM_UP and asked != before:
+                times.append((ended - began if seen is None else seen - began, ended - began))
+        return times
 
     def result(self) -> Smoothness:
         """Over all that was measured."""
-        gaps, scrubs = (MILLISECONDS * np.array(times) for times in (self.gaps_s, self.scrubs_s))
+        gaps = MILLISECONDS * np.array(self.gaps_s)
+        scrubs, drags = (MILLISECONDS * np.array(times).T for times in (self.scrubs_s, self.drags_s))
         return Smoothness(
             self.played / self.played_s,
             float(statistics.median(gaps)),
             float(np.percentile(gaps, PERCENTILE)),
-            float(statistics.median(scrubs)),
-            float(np.percentile(scrubs, PERCENTILE)),
+            *(float(each) for each in (*np.median(scrubs, axis=1), np.percentile(scrubs[1], PERCENTILE))),
+            *(float(each) for each in (*np.median(drags, axis=1), np.percentile(drags[1], PERCENTILE))),
         )
 
 
@@ -153,7 +195,8 @@ def watched(viewer: napari.Viewer) -> object:
     model.set_state(RunState.RUNNING)
     model.take_snapshot(made_up_snapshots(model, 1)[0])
     model.set_state(RunState.PAUSED)
-    return PlayedPictures(board, main_window_of(viewer))
+    window = main_window_of(viewer)
+    return Scrubbing(board, PlayedPictures(board, window), window)
 
 
 def main() -> None:
@@ -163,7 +206,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the numbers there")
     arguments = parser.parse_args()
     results: dict[str, dict[str, float]] = {}
-    names = ("played /s", "gap", "gap p99", "scrub", "scrub p99")
+    names = ("played /s", "gap", "gap p99", "scrub seen", "scrub", "scrub p99", "drag seen", "drag", "drag p99")
     print(f"{'':30}" + "".join(f"{name:>11}" for name in names) + "   (ms but the first)")
     for size in arguments.sizes:
         width, height = map(int, size.split("x"))

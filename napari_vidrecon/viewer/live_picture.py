@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import QRect, QRectF, Qt, QTimer, Signal
+from qtpy.QtCore import QCoreApplication, QEvent, QRect, QRectF, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QGuiApplication, QImage, QPainter, QPaintEvent, QRasterWindow
 from qtpy.QtWidgets import QMainWindow, QWidget
 from vispy.app.base import BaseCanvasBackend
@@ -303,6 +303,11 @@ class PictureWindow(QRasterWindow):
         if not self.isVisible():
             self.show()
         self.update()
+
+    def paint(self) -> None:
+        """Draw what has changed now; a window that is not on the screen yet does when it is."""
+        if self.isExposed():
+            QCoreApplication.sendEvent(self, QEvent(QEvent.Type.UpdateRequest))
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Enlarged as napari does: pixels stay squares."""

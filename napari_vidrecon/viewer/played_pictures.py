@@ -1,4 +1,4 @@
-"""The board as it plays, in small windows of the system over its tiles, where a picture of the whole canvas is slow.
+"""The board as it plays or is scrubbed, in small windows over its tiles, where a picture of the whole canvas is slow.
 
 Without a graphics card a picture of napari's canvas takes 60 ms and more, for the window around it is composed anew as
 well. What moves while a movie plays is little: a frame a tile, and the line of the present time. Drawn alone it takes
@@ -8,14 +8,18 @@ soon as it holds.
 
 from __future__ import annotations
 
+import contextlib
+import math
+import time
 import weakref
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from napari.layers import Image, Layer
 from napari.utils.theme import get_theme
 from psygnal import Signal
-from qtpy.QtCore import QRectF
+from qtpy.QtCore import QCoreApplication, QEvent, QObject, QRectF, Qt, QTimer
 from qtpy.QtGui import QColor, QGuiApplication, QImage, QPainter
 from qtpy.QtWidgets import QDialog, QMainWindow, QWidget
 
@@ -23,9 +27,15 @@ from napari_vidrecon.viewer import live_picture
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, ComputedFrames, Role
 from napari_vidrecon.viewer.board.tiles import Box
+from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.live_picture import PictureWindow, canvas_of, image_of, let_go, place_of
+from napari_vidrecon.viewer.main_window import present_frame
 from napari_vidrecon.viewer.model import RunState
 
+FAST_S, RESTS = 0.025, 4.0
+"""What takes no longer than this is drawn as a whole with every frame; else it rests for as many times as long."""
+STILL_S, LOOK_MS = 0.1, 10
+"""The hand is still when no other frame was asked for so long; how often that is looked at."""
 LEVELS = 256
 BLENDINGS = frozenset(("translucent", "translucent_no_depth", "opaque"))
 """What is drawn here as napari does; with another blending, napari does it."""
@@ -125,8 +135,15 @@ class PlayedPictures:
             for (box, has_line), window in zip(moving, self._held, strict=True)
         ]
 
-    def show(self, frame: int) -> bool:
+    def show(self, frame: int, at_once: bool = False) -> bool:
         """Draw a frame.
+
+        Parameters
+        ----------
+        frame
+            From 0.
+        at_once
+            Before anything else is done, and not at the next turn of the window.
 
         Returns
         -------
@@ -144,6 +161,8 @@ class PlayedPictures:
             if not shown.isEmpty():
                 share = (frame + 0.5) / self._board.layout.frames if tile.has_line else None
                 tile.window.show_picture(self._composed(tile, frame), tile.still, at, shown, share)
+        for window in self._held if at_once else ():
+            window.paint()
         return True
 
     def _now(self) -> tuple[object, ...]:
@@ -215,6 +234,141 @@ class PlayedPictures:
         picture = data.frame(number) if isinstance(data, ComputedFrames) else np.asarray(data[number])
         top, left = round((box.top - whole.top) / pitch), round((box.left - whole.left) / pitch)
         return picture[max(top, 0) :, max(left, 0) :][: round(box.height / pitch), : round(box.width / pitch)]
+
+
+class Scrubbing(QObject):
+    """Draws the frame that is asked for over the canvas at once, while frames change faster than the canvas is drawn.
+
+    The whole main window rests meanwhile, for it is composed anew whatever of it changes. It is drawn as often as is
+    bearable, and when the hand is still, after which the canvas is all there is to see. Qt's requests for a picture are
+    kept back and not refused, so that Qt knows all the while what has to be drawn.
+
+    Parameters
+    ----------
+    board
+        What is scrubbed.
+    pictures
+        Draw over the canvas.
+    main_window
+        Napari's.
+    """
+
+    def __init__(self, board: Board, pictures: PlayedPictures, main_window: QMainWindow) -> None:
+        # Not a child of the window, nor its holder: what holds its own window for ever is never let go.
+        super().__init__()
+        self.faults = board.faults
+        self.clock_runs = self.clock_moves = False
+        """Whether the board plays, and whether it is that which moves the slider now."""
+        self.pictures = pictures
+        self._viewer, self._window_of = board.viewer, weakref.ref(main_window)
+        self._frame = present_frame(self._viewer)
+        self._is_new = self._drawing = False
+        self._took_s, self._rests_until, self._last_s = 0.0, 0.0, -math.inf
+        self._timer = QTimer(self)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(LOOK_MS)
+        self._timer.timeout.connect(self._look)
+        main_window.installEventFilter(self)
+        # Before napari, which cuts its layers for 10 ms when it is told the same.
+        self._viewer.dims.events.point.connect(self._on_point, position="first")
+
+    @property
+    def active(self) -> bool:
+        """Whether the window rests."""
+        return self._timer.isActive()
+
+    @property
+    def _napari_plays(self) -> bool:
+        """Whether the slider's own button moves it."""
+        return any(getattr(each, "is_playing", False) for each in self._sliders)
+
+    @cached_property
+    def _sliders(self) -> list[QWidget]:
+        # Looked for once: a window keeps the sliders that it was made with.
+        main = self._window_of()
+        middle = None if main is None else main.centralWidget()
+        widgets = [] if middle is None else middle.findChildren(QWidget)
+        return [each for each in widgets if hasattr(each, "is_playing")]
+
+    def close(self) -> None:
+        """Listen no longer: the window is gone."""
+        self._viewer.dims.events.point.disconnect(self._on_point)
+        self._sliders.clear()
+        with contextlib.suppress(RuntimeError):
+            self._timer.stop()
+
+    @guarded
+    def _on_point(self, _event: object = None) -> None:
+        """The slider moves."""
+        frame = present_frame(self._viewer)
+        if frame == self._frame:
+            return
+        self._frame, self._is_new = frame, True
+        if self.clock_moves:
+            return
+        if self._napari_plays:
+            # It waits for a picture of the canvas before it goes on.
+            self._end()
+            return
+        now = time.perf_counter()
+        goes_on, self._last_s = now - self._last_s < STILL_S, now
+        if self.active:
+            if not self.pictures.show(frame, at_once=True):
+                self._end()
+        elif goes_on and self._took_s > FAST_S:
+            self.pictures.prepare()
+            if self.pictures.show(frame, at_once=True):
+                self._rests_until = now + RESTS * self._took_s
+                self._timer.start()
+
+    @guarded
+    def _look(self) -> None:
+        """Draw the window, where it has rested for long enough or the hand is still."""
+        now = time.perf_counter()
+        is_still = now - self._last_s >= STILL_S
+        if not is_still and now < self._rests_until:
+            return
+        self._draw()
+        if is_still or self._took_s <= FAST_S:
+            self._end()
+            return
+        self.pictures.prepare()
+        if not self.pictures.show(self._frame):
+            self._end()
+
+    def _end(self) -> None:
+        if self.active:
+            self._timer.stop()
+            main = self._window_of()
+            if main is not None:
+                # What was kept back.
+                QCoreApplication.postEvent(main, QEvent(QEvent.Type.UpdateRequest))
+            if not self.clock_runs:
+                self.pictures.close()
+
+    def _draw(self) -> None:
+        """Draw all of the window that has changed: what that takes says how long it rests."""
+        main = self._window_of()
+        began, self._drawing = time.perf_counter(), True
+        try:
+            if main is not None:
+                QCoreApplication.sendEvent(main, QEvent(QEvent.Type.UpdateRequest))
+        finally:
+            now, self._drawing, self._is_new = time.perf_counter(), False, False
+        self._took_s = now - began
+        self._rests_until = now + RESTS * self._took_s
+        # The hand could not move meanwhile.
+        self._last_s += self._took_s
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Keep back Qt's requests for a picture of the window while it rests; time one with another frame."""
+        if self._drawing or event is None or event.type() != QEvent.Type.UpdateRequest:
+            return False
+        if not self.active:
+            if not self._is_new:
+                return False
+            self._draw()
+        return True
 
 
 def _is_drawn(layer: Layer) -> bool:

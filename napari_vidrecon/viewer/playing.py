@@ -19,18 +19,16 @@ from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.live_picture import coloured
 from napari_vidrecon.viewer.main_window import frame_count, go_to_frame, present_frame
+from napari_vidrecon.viewer.played_pictures import FAST_S, RESTS, PlayedPictures, Scrubbing
 
 if TYPE_CHECKING:
     import napari
     from qtpy.QtGui import QScreen
 
     from napari_vidrecon.viewer.board import Board
-    from napari_vidrecon.viewer.played_pictures import PlayedPictures
 
 
 SCREEN_RATE_HZ = 30.0
-FAST_S, RESTS = 0.025, 4.0
-"""What takes no longer than this is drawn as a whole with every frame; else it rests for as many times as long."""
 TICKS_PER_FRAME = 2
 """The clock is looked at more often than frames change, or a late tick would cost a frame."""
 
@@ -55,6 +53,8 @@ class Player(QObject):
     """A frame is seen that the slider does not go to."""
     pictures: PlayedPictures | None = None
     """Draw frames between two pictures of the canvas, where that is slow."""
+    scrubbing: Scrubbing | None = None
+    """Draws the frames that a person goes to; while it does, the clock waits."""
 
     def __init__(
         self,
@@ -116,15 +116,17 @@ class Player(QObject):
         if self._frames() > 1 and not self.playing:
             self._restart_clock()
             self._timer.start()
+            self._tell_clock()
             self.playing_changed.emit(True)
 
     def stop(self) -> None:
         """Hold at the present frame."""
         if self.playing:
             self._timer.stop()
+            self._tell_clock()
             if self.pictures is not None:
                 if self._placed != self._shown and self._present() == self._placed:
-                    go_to_frame(self.viewer, self._shown)
+                    self._go_to(self._shown)
                 # The canvas has to be drawn first, or an older frame would flash up.
                 QTimer.singleShot(0, self._close_pictures)
             self.playing_changed.emit(False)
@@ -135,6 +137,10 @@ class Player(QObject):
         frames = self._frames()
         if frames < 2:
             self.stop()
+            return
+        if self.scrubbing is not None and self.scrubbing.active:
+            self._drawing_since = None
+            self._restart_clock()
             return
         now = time.perf_counter()
         if self._drawing_since is not None:
@@ -147,7 +153,10 @@ class Player(QObject):
             self._shown = frame
             if now >= self._rests_until or self.pictures is None or not self.pictures.show(frame):
                 self._drawing_since = now
-                go_to_frame(self.viewer, frame)
+                if self.pictures is not None:
+                    # Where they lie over the canvas, they are what is seen of it.
+                    self.pictures.show(frame, at_once=True)
+                self._go_to(frame)
                 self._placed = frame
             else:
                 self.frame_shown.emit(frame)
@@ -163,8 +172,23 @@ class Player(QObject):
             self._close_pictures()
 
     def _close_pictures(self) -> None:
+        if self.scrubbing is not None and self.scrubbing.active:
+            return
         if self.pictures is not None and (not self.playing or self._drawing_since is None):
             self.pictures.close()
+
+    def _go_to(self, frame: int) -> None:
+        if self.scrubbing is not None:
+            self.scrubbing.clock_moves = True
+        try:
+            go_to_frame(self.viewer, frame)
+        finally:
+            if self.scrubbing is not None:
+                self.scrubbing.clock_moves = False
+
+    def _tell_clock(self) -> None:
+        if self.scrubbing is not None:
+            self.scrubbing.clock_runs = self.playing
 
     def _frames(self) -> int:
         return frame_count(self.viewer)

@@ -30,7 +30,7 @@ from napari_vidrecon.viewer.live_picture import LivePicture, PicturesOfNow
 from napari_vidrecon.viewer.live_session import LiveController, LiveView
 from napari_vidrecon.viewer.main_window import CanvasUpkeep, give_way, main_window_of
 from napari_vidrecon.viewer.model import ReconstructionModel
-from napari_vidrecon.viewer.played_pictures import PlayedPictures
+from napari_vidrecon.viewer.played_pictures import PlayedPictures, Scrubbing
 from napari_vidrecon.viewer.playing import MoviesAlone, Player
 from napari_vidrecon.viewer.pulls import PixelPulls
 from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice, ReceptiveFieldTile
@@ -117,11 +117,13 @@ class Workspace(QObject):
             self.magnifier = Magnifier(self.pointing, main_window)
             self.live_picture = LivePicture(self.board, main_window)
             self.player.pictures = PlayedPictures(self.board, main_window)
+            self.player.scrubbing = Scrubbing(self.board, self.player.pictures, main_window)
             self.pictures_of_now = PicturesOfNow(self.live_picture)
             self.live.seen.connect(self._show_now)
             self.live.changed.connect(self._show_board_again)
             self.destroyed.connect(self.live_picture.close)
             self.destroyed.connect(self.pictures_of_now.close)
+            self.destroyed.connect(self.player.scrubbing.close)
             self.destroyed.connect(self.player.pictures.close)
 
     def tell(self, text: str, is_error: bool) -> None:

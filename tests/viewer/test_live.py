@@ -5,17 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import QPointF, Qt
-from qtpy.QtGui import QMouseEvent
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QColor, QMouseEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QScrollBar
 
 from napari_vidrecon.reconstruction.history import History, StepInfo
 from napari_vidrecon.reconstruction.runner import Snapshot
-from napari_vidrecon.viewer import live_picture
+from napari_vidrecon.viewer import live_picture, played_pictures
 from napari_vidrecon.viewer import playing as player_module
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.choices import ErrorMode
 from napari_vidrecon.viewer.controller import RunController
-from napari_vidrecon.viewer.main_window import present_frame
+from napari_vidrecon.viewer.main_window import go_to_frame, present_frame
 from napari_vidrecon.viewer.model import ReconstructionModel, RunState
 from napari_vidrecon.viewer.plots import ProgressPlot
 from napari_vidrecon.viewer.record import Course
@@ -177,3 +179,150 @@ def test_where_the_canvas_is_slow_what_moves_is_drawn_over_it_and_the_slider_is_
     viewer.add_points(np.zeros((1, 2)))
     pictures.prepare()
     assert not pictures.show(7)
+
+
+@pytest.fixture
+def scrubbed(qtbot: QtBot, make_napari_viewer_proxy, make_model, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """A workspace with a session, on a machine whose canvas is slow, and whose hand rests for no less than a second."""
+    viewer = make_napari_viewer_proxy(show=True)
+    workspace = workspace_of(viewer)
+    make_model(workspace.model)
+    monkeypatch.setattr(live_picture, "PLATFORM", live_picture.QGuiApplication.platformName())
+    monkeypatch.setattr(played_pictures, "FAST_S", 0.0)
+    monkeypatch.setattr(played_pictures, "STILL_S", 1.0)
+    qtbot.wait(500)
+    scrubbing = workspace.player.scrubbing
+    # The first frame is drawn by the canvas, for nobody knows that another one follows.
+    go_to_frame(viewer, 3)
+    assert not scrubbing.active
+    qtbot.waitUntil(lambda: scrubbing._took_s > 0, timeout=5000)
+    monkeypatch.setattr(scrubbing, "_took_s", 5.0)
+    return workspace
+
+
+def drawn_at(workspace, place: tuple[int, int]) -> QColor:  # type: ignore[no-untyped-def]
+    """What the screen shows in the middle of a pixel, by row and column, of the stimulus."""
+    board, main = workspace.board, workspace.parent()
+    box, canvas = board.layout.movie(0), live_picture.canvas_of(main)
+    at, _ = live_picture.place_of(board, box, canvas, main)
+    step = at.width() / board.layout.cols
+    seen = main.screen().grabWindow(0).toImage()
+    corner = main.mapToGlobal(QPoint(0, 0))
+    x, y = at.left() + (place[1] + 0.5) * step, at.top() + (place[0] + 0.5) * step
+    return seen.pixelColor(corner.x() + round(x), corner.y() + round(y))
+
+
+@pytest.mark.window
+def test_a_scrubbed_frame_is_on_the_screen_at_once_and_the_window_follows_when_the_hand_is_still(
+    qtbot: QtBot, scrubbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, video = scrubbed, scrubbed.model.trial.video
+    viewer, scrubbing, pictures = workspace.board.viewer, workspace.player.scrubbing, workspace.player.pictures
+    # Where neighbours are as bright, so that half a pixel of the screen makes no difference.
+    place, frames = (18, 8), (20, 33, 41)
+    composed: list[int] = []
+    live_picture.canvas_of(workspace.parent())._vispy_canvas.events.draw.connect(
+        lambda event: composed.append(present_frame(viewer))
+    )
+    for frame in frames:
+        go_to_frame(viewer, frame)
+        assert scrubbing.active
+        assert pictures.windows[0].picture.pixelColor(place[1], place[0]).red() == pytest.approx(
+            video[frame][place], abs=1.5
+        )
+        qtbot.wait(60)
+        assert drawn_at(workspace, place).red() == pytest.approx(video[frame][place], abs=3)
+    assert composed == []
+    assert pictures.windows[-1].line == pytest.approx(41.5 / 48)
+    slider = next(bar for bar in workspace.parent().centralWidget().findChildren(QScrollBar) if bar.isVisible())
+    assert slider.value() == 41
+    qtbot.waitUntil(lambda: not scrubbing.active, timeout=10_000)
+    assert composed[-1] == 41
+    assert pictures.windows == []
+    qtbot.wait(100)
+    assert drawn_at(workspace, place).red() == pytest.approx(video[41][place], abs=3)
+    assert present_frame(viewer) == 41
+
+
+@pytest.mark.window
+def test_the_slider_held_with_a_mouse_is_scrubbed_and_the_window_is_drawn_between_as_often_as_it_can(
+    qtbot: QtBot, scrubbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = scrubbed
+    scrubbing, pictures = workspace.player.scrubbing, workspace.player.pictures
+    main = workspace.parent()
+    slider = next(bar for bar in main.centralWidget().findChildren(QScrollBar) if bar.isVisible())
+    composed, middle = [], slider.height() // 2
+    painted: list[int] = []
+    pictures.painted.connect(painted.append)
+    live_picture.canvas_of(main)._vispy_canvas.events.draw.connect(lambda event: composed.append(event))
+    left = slider.width() // 4
+    QTest.mousePress(slider, Qt.MouseButton.LeftButton, pos=QPoint(left, middle))
+    monkeypatch.setattr(scrubbing, "_took_s", 0.02)
+    for move in range(20):
+        QTest.mouseMove(slider, QPoint(left + 10 * move, middle))
+        qtbot.wait(30)
+    frame = present_frame(workspace.board.viewer)
+    assert scrubbing.active
+    assert painted[-1] == frame == slider.value()
+    assert 1 <= len(composed) < len(set(painted))
+    QTest.mouseRelease(slider, Qt.MouseButton.LeftButton, pos=QPoint(left + 190, middle))
+    qtbot.waitUntil(lambda: not scrubbing.active, timeout=10_000)
+    assert (slider.value(), present_frame(workspace.board.viewer), pictures.windows) == (frame, frame, [])
+
+
+@pytest.mark.window
+def test_the_clock_waits_for_the_hand_that_scrubs_and_plays_on_from_there(
+    qtbot: QtBot, scrubbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer, player = scrubbed.board.viewer, scrubbed.player
+    player.play()
+    player.set_frame_rate(1.0)
+    go_to_frame(viewer, 20)
+    go_to_frame(viewer, 30)
+    assert player.scrubbing.active
+    player.tick()
+    assert player.frame == 30
+    qtbot.waitUntil(lambda: not player.scrubbing.active, timeout=10_000)
+    player.tick()
+    assert player.frame in (30, 31, 32)
+    player.stop()
+    qtbot.waitUntil(lambda: not player.pictures.windows, timeout=5000)
+
+
+@pytest.mark.window
+def test_the_button_of_naparis_slider_which_waits_for_the_canvas_is_left_to_it(qtbot: QtBot, scrubbed) -> None:
+    viewer, scrubbing, main = scrubbed.board.viewer, scrubbed.player.scrubbing, scrubbed.parent()
+    (sliders,) = scrubbing._sliders
+    frames: list[int] = []
+    begun: list[bool] = []
+    viewer.dims.events.current_step.connect(lambda event: frames.append(present_frame(viewer)))
+    viewer.dims.events.current_step.connect(lambda event: begun.append(scrubbing.active))
+    sliders.play(0, fps=20)
+    qtbot.waitUntil(lambda: len(set(frames)) >= 4, timeout=20_000)
+    sliders.stop()
+    assert main.isVisible()
+    assert not any(begun)
+    qtbot.waitUntil(lambda: not sliders.is_playing, timeout=5000)
+
+
+@pytest.mark.window
+@pytest.mark.parametrize("obstacle", ["points", "run", "zoom"])
+def test_the_canvas_draws_what_is_scrubbed_where_something_else_is_to_be_seen(
+    qtbot: QtBot, scrubbed, obstacle: str
+) -> None:
+    viewer, scrubbing = scrubbed.board.viewer, scrubbed.player.scrubbing
+    go_to_frame(viewer, 5)
+    assert scrubbing.active
+    if obstacle == "points":
+        viewer.add_points(np.zeros((1, 2)))
+    elif obstacle == "run":
+        scrubbed.model.set_state(RunState.RUNNING)
+    else:
+        viewer.scene.camera.zoom *= 2
+    go_to_frame(viewer, 9)
+    assert not scrubbing.active
+    assert scrubbed.player.pictures.windows == []
+    go_to_frame(viewer, 11)
+    assert not scrubbing.active
+    scrubbed.model.set_state(RunState.IDLE)
