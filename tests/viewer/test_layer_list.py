@@ -34,6 +34,24 @@ def test_the_list_rests_while_the_slider_moves_and_wakes_after(viewer, qtbot) ->
     rest.close()
 
 
+def test_the_list_does_not_rest_again_before_it_is_painted_or_its_place_would_stay_empty(
+    make_napari_viewer, qtbot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(np.zeros((9, 4, 5)))
+    rest = LayerListRest(viewer, Faults(print))
+    qtbot.wait(300)
+    rest.begin()
+    assert not layer_list(viewer).updatesEnabled()
+    rest.end()
+    rest.begin()
+    assert layer_list(viewer).updatesEnabled()
+    qtbot.waitUntil(lambda: rest._owed.painted, timeout=10_000)
+    rest.begin()
+    assert not layer_list(viewer).updatesEnabled()
+    rest.close()
+
+
 def test_a_closed_board_leaves_the_list_awake(viewer) -> None:
     rest = LayerListRest(viewer, Faults(print))
     viewer.dims.set_current_step(0, 5)

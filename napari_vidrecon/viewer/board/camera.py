@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Layer
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QAbstractItemView, QDockWidget, QListView
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import QAbstractItemView, QDockWidget, QListView, QWidget
 
 from napari_vidrecon.viewer.board.captions import fitted
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers
@@ -255,6 +255,27 @@ LAYER_LIST = "layer list"
 """Name of napari's dock."""
 
 
+class OwedPicture(QObject):
+    """Knows whether a widget has been painted since.
+
+    Parameters
+    ----------
+    widget
+        What is waited for.
+    """
+
+    def __init__(self, widget: QWidget) -> None:
+        super().__init__()
+        self.painted = False
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """See the picture go by."""
+        if event is not None and event.type() == QEvent.Type.Paint:
+            self.painted = True
+        return False
+
+
 class LayerListRest:
     """Lets napari's layer list paint itself twice a second at most while frames go by.
 
@@ -275,6 +296,7 @@ class LayerListRest:
         self._timer: QTimer | None = None
         self._inner: frozenset[Role] = frozenset()
         self._sorting: QTimer | None = None
+        self._owed: OwedPicture | None = None
         for event in self._changes:
             event.connect(self._soon)
         viewer.dims.events.current_step.connect(self.begin)
@@ -327,6 +349,9 @@ class LayerListRest:
         view = self._view
         if view is None or view.underMouse() or view.hasFocus() or not view.updatesEnabled():
             return
+        if self._owed is not None and not self._owed.painted:
+            # To rest again before that would leave its place empty: Qt has cleared it.
+            return
         view.setUpdatesEnabled(False)
         self._list = view
         if self._timer is None:
@@ -343,6 +368,8 @@ class LayerListRest:
             # The window may have been closed in the meantime.
             with contextlib.suppress(RuntimeError):
                 view.setUpdatesEnabled(True)
+                viewport = view.viewport()
+                self._owed = None if viewport is None else OwedPicture(viewport)
 
     def close(self) -> None:
         """Leave the list alone."""
