@@ -13,6 +13,8 @@ from napari_vidrecon.cli.options import Json, Overwrite
 from napari_vidrecon.cli.report import tell
 
 MOST_PROCESSES = 64
+LONG_TRAINING_S = 10.0
+"""A training that took longer says that its end takes a while, too."""
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -326,7 +328,8 @@ def train_instance(
         if done == 0:
             if progress is not None:
                 progress.__exit__(None, None, None)
-            if processes.is_first:
+            # Where all took no time, this does not either.
+            if processes.is_first and (finish or last[1] > LONG_TRAINING_S):
                 tell(f"scoring on {trials} held-out trials")
             progress = Progress("scoring", trials, "trials").__enter__()
         elif progress is not None:
