@@ -75,6 +75,8 @@ def left_over() -> Callable[[], set[psutil.Process]]:
     return lambda: family() - before
 
 
+# The window's own test conducts one so in every `make test`.
+@pytest.mark.long
 def test_a_study_is_conducted_by_a_process_that_is_gone_afterwards(ask: Ask, package, left_over) -> None:
     package(STUDY)
     news: list[dict] = []
