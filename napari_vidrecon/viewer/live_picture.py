@@ -70,11 +70,17 @@ class LivePicture:
         board.model.picture_arrived.connect(self.take)
         board.model.state_changed.connect(self._on_state)
         board.viewer.scene.camera.events.connect(self._follow)
+        # Before the camera, which fits the board to the new size.
+        board.viewer.canvas.events.size.connect(self._step_aside, position="first")
 
     def _follow(self, _event: object = None) -> None:
         """The board moved below it, as with another layout."""
-        if self._held:
+        if self._held and self._held[0].isVisible():
             self.draw()
+
+    def _step_aside(self, _event: object = None) -> None:
+        """The canvas has another size, and is not painted yet: the next picture finds its new place."""
+        step_aside(self._held)
 
     def close(self) -> None:
         """Draw no more: the window is gone."""
@@ -181,6 +187,10 @@ class PicturesOfNow:
         self._over = live_picture
         self._held: list[PictureWindow] = []
         weakref.finalize(self, let_go, self._held)
+        live_picture._board.viewer.canvas.events.size.connect(self._step_aside, position="first")
+
+    def _step_aside(self, _event: object = None) -> None:
+        step_aside(self._held)
 
     @property
     def windows(self) -> list[PictureWindow]:
@@ -320,6 +330,14 @@ class PictureWindow(QRasterWindow):
             painter.fillRect(QRectF(x, self._at.top(), LINE_WIDTH_PX, self._at.height()), LINE_COLOUR)
         painter.end()
         self.painted.emit()
+
+
+def step_aside(held: list[PictureWindow]) -> None:
+    """Leave the canvas alone until there is another picture: what was drawn below is no more at its place."""
+    for window in held:
+        # Gone with the main window, when that is closed.
+        with contextlib.suppress(RuntimeError):
+            window.hide()
 
 
 def let_go(held: list[PictureWindow]) -> None:

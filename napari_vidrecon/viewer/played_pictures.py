@@ -28,7 +28,7 @@ from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, ComputedFrames, Role
 from napari_vidrecon.viewer.board.tiles import Box
 from napari_vidrecon.viewer.faults import guarded
-from napari_vidrecon.viewer.live_picture import PictureWindow, canvas_of, image_of, let_go, place_of
+from napari_vidrecon.viewer.live_picture import PictureWindow, canvas_of, image_of, let_go, place_of, step_aside
 from napari_vidrecon.viewer.main_window import present_frame
 from napari_vidrecon.viewer.model import RunState
 
@@ -93,6 +93,10 @@ class PlayedPictures:
         weakref.finalize(self, let_go, self._held)
         self._frame = 0
         self._made_for: tuple[object, ...] = ()
+        board.viewer.canvas.events.size.connect(self._step_aside, position="first")
+
+    def _step_aside(self, _event: object = None) -> None:
+        step_aside(self._held)
 
     @property
     def windows(self) -> list[PictureWindow]:

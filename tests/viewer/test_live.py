@@ -8,7 +8,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QColor, QMouseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QScrollBar
+from qtpy.QtWidgets import QLabel, QScrollBar
 
 from napari_vidrecon.reconstruction.history import History, StepInfo
 from napari_vidrecon.reconstruction.runner import Snapshot
@@ -114,6 +114,16 @@ def test_the_reconstruction_grows_between_two_pictures_of_the_board(
         workspace.board.layout.movie(workspace.board.movies.number_of(Role.RECONSTRUCTION)),
     )
     assert live.window.width() == pytest.approx(box.width * camera.zoom, abs=2)
+    # A dock takes room from the canvas: until that is painted anew, the picture is not seen at its old place.
+    seen: list[bool] = []
+    viewer.canvas.events.size.connect(lambda _event: seen.append(live.window.isVisible()))
+    viewer.window.add_dock_widget(QLabel("a dock " * 9), area="left")
+    qtbot.waitUntil(lambda: bool(seen) and live.window.isVisible(), timeout=5000)
+    assert not any(seen)
+    box = workspace.board.layout.movie(workspace.board.movies.number_of(Role.RECONSTRUCTION))
+    canvas = live_picture.canvas_of(workspace.parent())
+    place, _ = live_picture.place_of(workspace.board, box, canvas, workspace.parent())
+    assert live.window.x() == pytest.approx(place.left(), abs=2)
     # Where something is drawn over the reconstruction, the board alone shows it.
     model.set_view(error_mode=ErrorMode.STIMULUS, error_apart=False, error_over="reconstruction")
     live.draw()
