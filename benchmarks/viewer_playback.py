@@ -131,31 +131,35 @@ class Stage:
         self.played += len(painted)
         self.gaps_s += np.diff(painted).tolist()
         QTest.qWait(SETTLE_MS)
-        self.scrubs_s += self._timed(lambda number: go_to_frame(self.viewer, number * FRAMES_APART % FRAMES), last)
+        self.scrubs_s += self._timed(
+            lambda number: go_to_frame(self.viewer, number * FRAMES_APART % FRAMES), last, painted
+        )
         QTest.qWait(SETTLE_MS)
-        self.drags_s += self._dragged(last)
+        self.drags_s += self._dragged(last, painted)
         QTest.qWait(SETTLE_MS)
         events.disconnect(on_draw)
         if pictures is not None:
             pictures.painted.disconnect(on_picture)
 
-    def _dragged(self, last: list[int]) -> list[tuple[float, float]]:
+    def _dragged(self, last: list[int], painted: list[float]) -> list[tuple[float, float]]:
         slider = next(bar for bar in self.window.centralWidget().findChildren(QScrollBar) if bar.isVisible())
         left, middle = slider.width() // 10, slider.height() // 2
         QTest.mousePress(slider, Qt.MouseButton.LeftButton, pos=QPoint(left, middle))
-        times = self._timed(lambda number: QTest.mouseMove(slider, QPoint(left + DRAGGED_PX * number, middle)), last)
+        times = self._timed(
+            lambda number: QTest.mouseMove(slider, QPoint(left + DRAGGED_PX * number, middle)), last, painted
+        )
         QTest.mouseRelease(
             slider, Qt.MouseButton.LeftButton, pos=QPoint(left + DRAGGED_PX * (WARM_UP + SCRUBBED - 1), middle)
         )
         return times
 
-    def _timed(self, move: Callable[[int], object], last: list[int]) -> list[tuple[float, float]]:
+    def _timed(self, move: Callable[[int], object], last: list[int], painted: list[float]) -> list[tuple[float, float]]:
         """Seconds until every frame is seen, and until the window is ready for the next one."""
         times = []
         for number in range(WARM_UP + SCRUBBED):
             before, began = present_frame(self.viewer), time.perf_counter()
             move(number)
-            seen = time.perf_counter() if last[0] == present_frame(self.viewer) else None
+            seen = painted[-1] if last[0] == present_frame(self.viewer) else None
             for _ in range(TURNS):
                 QApplication.processEvents()
             # A move of the mouse is taken at the next turn.

@@ -133,7 +133,7 @@ class PlayedPictures:
             self._held += [PictureWindow() for _ in moving]
             for window in self._held:
                 window.setParent(main.windowHandle())
-            self._held[0].painted.connect(lambda: self.painted.emit(self._frame))
+            self._held[-1].painted.connect(lambda: self.painted.emit(self._frame))
         self._tiles = [
             self._tile(box, has_line, window, canvas)
             for (box, has_line), window in zip(moving, self._held, strict=True)
@@ -273,8 +273,9 @@ class Scrubbing(QObject):
         self._timer.setInterval(LOOK_MS)
         self._timer.timeout.connect(self._look)
         main_window.installEventFilter(self)
-        # Before napari, which cuts its layers for 10 ms when it is told the same.
+        # As early as can be: only napari, whose layers are cut for 10 ms, hears of a frame before.
         self._viewer.dims.events.point.connect(self._on_point, position="first")
+        self._viewer.dims.events.current_step.connect(self._on_told, position="last")
 
     @property
     def active(self) -> bool:
@@ -297,6 +298,7 @@ class Scrubbing(QObject):
     def close(self) -> None:
         """Listen no longer: the window is gone."""
         self._viewer.dims.events.point.disconnect(self._on_point)
+        self._viewer.dims.events.current_step.disconnect(self._on_told)
         self._sliders.clear()
         with contextlib.suppress(RuntimeError):
             self._timer.stop()
@@ -324,6 +326,11 @@ class Scrubbing(QObject):
             if self.pictures.show(frame, at_once=True):
                 self._rests_until = now + RESTS * self._took_s
                 self._timer.start()
+
+    def _on_told(self, _event: object = None) -> None:
+        """All have heard of the frame: from now on the hand can be still."""
+        if self._is_new and not self.clock_moves:
+            self._last_s = time.perf_counter()
 
     @guarded
     def _look(self) -> None:
