@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import QEvent, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QMouseEvent, QPalette, QResizeEvent, QShowEvent
+from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPalette, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 from superqt.utils import QSignalThrottler
 
@@ -45,6 +45,22 @@ def theme_colours(widget: QWidget) -> dict[str, str]:
     return COLOURS_ON_DARK if lightness < DARK_BELOW_LIGHTNESS else COLOURS_ON_LIGHT
 
 
+class RoomyAxis(pg.AxisItem):
+    """Leaves a number out where it would lie over another one, as in a plot of few lines."""
+
+    def generateDrawSpecs(self, p: QPainter) -> tuple[Any, Any, list[Any]] | None:
+        """Keep of overlapping numbers the one that comes first, of the coarser ticks."""
+        specs = super().generateDrawSpecs(p)
+        if specs is None:
+            return None
+        line, ticks, numbers = specs
+        kept: list[Any] = []
+        for number in numbers:
+            if not any(number[0].intersects(other[0]) for other in kept):
+                kept.append(number)
+        return line, ticks, kept
+
+
 class Plot(pg.PlotWidget):
     """Axes without menus or zoom, in the colours of the window around them; sized by its font.
 
@@ -60,7 +76,7 @@ class Plot(pg.PlotWidget):
 
     def __init__(self, bottom: str = "", height_in_lines: float = HEIGHT_IN_LINES, parent: QWidget | None = None):
         self._height_in_lines = height_in_lines
-        super().__init__(parent, background=None, enableMenu=False)
+        super().__init__(parent, background=None, enableMenu=False, axisItems={"left": RoomyAxis("left")})
         self.setFrameShape(self.Shape.NoFrame)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         item = self.getPlotItem()

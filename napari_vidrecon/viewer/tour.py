@@ -1,10 +1,11 @@
-"""A tour in a slim bar above the canvas: three steps on the simulated mouse, each a click."""
+"""A tour in a slim bar at the foot of the window: three steps on the simulated mouse, each a click."""
 
 from __future__ import annotations
 
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QMainWindow, QToolBar, QWidget
 
 from napari_vidrecon.reconstruction.targets import NeuronSet
@@ -82,7 +83,7 @@ class TourBar(QToolBar):
     controller
         Starts the runs.
     window
-        napari's main window; the bar is put below its other bars.
+        napari's main window; the bar is put at its foot, so that no button moves when it goes.
     """
 
     def __init__(self, model: ReconstructionModel, controller: RunController, window: QMainWindow) -> None:
@@ -106,8 +107,7 @@ class TourBar(QToolBar):
         self.addWidget(inside)
         for signal in (model.session_changed, model.state_changed, model.runs_changed):
             subscribe(self, signal, self._show)
-        window.addToolBarBreak()
-        window.addToolBar(self)
+        window.addToolBar(Qt.ToolBarArea.BottomToolBarArea, self)
         self._show()
 
     def begin(self) -> None:

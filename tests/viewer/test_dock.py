@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vidrecon.reconstruction.targets import NeuronSet
+from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.viewer.main_widget import ADVANCED, FIELDS, PROGRESS, VIEW, ReconstructionWidget
 from napari_vidrecon.viewer.main_window import main_window_of
 from napari_vidrecon.viewer.model import ReconstructionModel
@@ -186,6 +189,8 @@ def test_nothing_that_could_be_done_before_is_lost_and_all_has_a_name_for_a_scre
 
 
 SETTLING_LOOKS = 50
+TEXT_EDGE_PX = 8
+"""Which a line of text keeps free at its ends."""
 SIZES_PX = ((1366, 768), (1024, 576), (960, 540))
 
 
@@ -213,6 +218,41 @@ def test_every_page_fits_every_window_and_no_news_moves_the_buttons(
     assert bar.news.currentWidget() is bar.message
     QTest.mouseClick(bar, Qt.MouseButton.LeftButton, pos=bar.news.geometry().center())
     assert bar.news.currentWidget() is bar.hint
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_a_page_that_changed_out_of_sight_lies_right_at_once_and_its_encoders_buttons_are_in_view_at_1024_pixels(
+    qtbot: QtBot,
+    docked: Callable[..., ReconstructionWidget],
+    small_encoder_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    theme: str,
+) -> None:
+    # Of which the page has one thing more to say.
+    monkeypatch.setattr(Session, "simulated", True)
+    widget = docked()
+    window, panel = main_window_of(widget.board.viewer), widget.session_panel
+    widget.board.viewer.theme = theme
+    window.resize(1024, 576)
+    window.show()
+    qtbot.waitExposed(window)
+    widget.pages.open_page("What")
+    QTest.qWait(300)
+    files = [Path(shutil.copy(small_encoder_file, tmp_path / f"encoder_{number}.safetensors")) for number in range(5)]
+    widget.model.set_encoders(files)
+    widget.pages.open_page("Results")
+    QTest.qWait(100)
+    widget.pages.open_page("What")
+    # Before anything is painted.
+    assert panel.encoders.geometry().bottom() < panel.add_button.geometry().top()
+    column = settled(widget.pages)
+    for control in (panel.mouse, panel.add_button, panel.train_button):
+        bottom = control.mapTo(column.viewport(), control.rect().bottomLeft()).y()
+        assert bottom < column.viewport().height(), control.objectName()
+    assert (
+        panel.mouse.fontMetrics().horizontalAdvance(panel.mouse.text()) < panel.mouse.lineEdit().width() - TEXT_EDGE_PX
+    )
 
 
 def settled(pages: Pages) -> Column:

@@ -11,6 +11,7 @@ import pytest
 from outside_packages import BOXES, write_box
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QCoreApplication, QEvent
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QTreeWidget, QWidget
 from raw_recordings import RawMouse
 
@@ -27,6 +28,10 @@ WRITERS: dict[str, Callable[[RawMouse, Path], Path]] = {
     "nwb": lambda raw, place: raw.write_nwb(place.with_suffix(".nwb")),
     "arrays": lambda raw, place: raw.write_arrays(place),
 }
+
+
+ARROW_PX = 30
+"""Of a list, with what is free at its edges."""
 
 
 @pytest.fixture(scope="module")
@@ -296,6 +301,22 @@ def test_a_reader_of_another_package_is_in_the_list_with_a_form_of_its_options(
     assert form.controller.wait()
     expected = 2 * mouse.trial(3).responses
     np.testing.assert_allclose(open_session(tmp_path / "mouse_session").trial(3).responses, expected, atol=0.02)
+
+
+def test_no_entry_of_a_readers_lists_is_cut(form: ImportForm) -> None:
+    cut = {}
+    for kind, page in form.reading.pages.items():
+        form.kind.setCurrentIndex(form.kind.findData(kind))
+        form.reading.show_kind(kind)
+        QTest.qWait(50)
+        for name, control in page.controls.items():
+            if isinstance(control.native, QComboBox):
+                letters = control.native.fontMetrics()
+                labels = [control.native.itemText(index) for index in range(control.native.count())]
+                widest = max(map(letters.horizontalAdvance, labels))
+                if widest + ARROW_PX > control.native.width():
+                    cut[kind, name] = control.native.width()
+    assert cut == {}
 
 
 def test_every_control_of_the_form_says_what_it_does(form: ImportForm) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtGui import QColor, QMouseEvent
+from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPixmap
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QLabel, QScrollBar
 
@@ -133,6 +135,24 @@ def test_the_reconstruction_grows_between_two_pictures_of_the_board(
     assert live.window.isVisible()
     model.end_run(RunState.IDLE)
     assert live.window is None
+
+
+@pytest.mark.parametrize("height_px", [140, 400])
+def test_no_number_beside_a_curve_lies_over_another_however_low_the_plot(qtbot: QtBot, height_px: int) -> None:
+    plot = ProgressPlot()
+    qtbot.addWidget(plot)
+    plot.resize(300, height_px)
+    plot.set_history(History({"step": [1.0, 2.0], "loss": [3.0, -9.0], "seconds": [1.0, 2.0]}))
+    plot.show()
+    qtbot.waitExposed(plot)
+    for each in (plot.loss_plot, plot.correlation_plot):
+        picture = QPixmap(each.size())
+        painter = QPainter(picture)
+        _, _, numbers = each.getPlotItem().getAxis("left").generateDrawSpecs(painter)
+        painter.end()
+        assert numbers
+        places = [place for place, _, _ in numbers]
+        assert not any(one.intersects(other) for one, other in itertools.combinations(places, 2))
 
 
 def test_dragging_over_the_steps_asks_for_them_and_a_double_click_for_the_newest(qtbot: QtBot) -> None:

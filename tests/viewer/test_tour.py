@@ -9,6 +9,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QWidget
 
 from napari_vidrecon.viewer import tour as tours
 from napari_vidrecon.viewer.choices import Layout, RunState
@@ -53,6 +54,17 @@ def test_three_clicks_lead_from_an_empty_window_to_two_runs_side_by_side(qtbot: 
     assert tour.isHidden()
 
 
-def test_who_opens_data_is_left_alone(workspace: Workspace, make_model) -> None:
+def test_who_opens_data_is_left_alone_and_finds_start_where_it_was(
+    qtbot: QtBot, workspace: Workspace, make_model
+) -> None:
+    window = workspace.tour.parent()
+    start = window.findChild(QWidget, "start")
+    window.show()
+    qtbot.waitExposed(window)
+    QTest.qWait(200)
+    assert workspace.tour.isVisible()
+    before = start.mapTo(window, start.rect().center())
     make_model(workspace.model)
     assert workspace.tour.isHidden()
+    QTest.qWait(200)
+    assert start.mapTo(window, start.rect().center()).y() == before.y()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
-from qtpy.QtGui import QKeyEvent
+from qtpy.QtCore import QCoreApplication, QEvent, QObject, QSize, Qt, Signal
+from qtpy.QtGui import QKeyEvent, QShowEvent
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -122,6 +122,14 @@ class Column(QScrollArea):
         hint = self.minimumSizeHint()
         inside = self.widget()
         return hint if inside is None else QSize(hint.width(), inside.sizeHint().height())
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Lie at once as what changed meanwhile needs it; Qt would do so later, with rows over each other till then."""
+        super().showEvent(event)
+        for part in reversed(self.widget().findChildren(QWidget)):
+            if part.layout() is not None:
+                part.updateGeometry()
+        QCoreApplication.sendEvent(self, QEvent(QEvent.Type.LayoutRequest))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Ask for more room when something inside has become wider."""

@@ -108,7 +108,7 @@ class SessionPanel(QWidget):
         self.add_button = button("Add…", "add_encoder", self._ask_encoder)
         self.train_button = button("Train…", "train_encoder", self.training_asked.emit)
         self.mouse = whole_number("mouse", -1, MOST_MICE, self._take_mouse)
-        self.mouse.setSpecialValueText("automatic")
+        self.mouse.setSpecialValueText("auto")
         narrow(self.mouse)
         self.decoder = DecoderChoice(model)
         self.mice = MiceChoice(model)
@@ -269,7 +269,8 @@ class SessionPanel(QWidget):
         self.session_name.setText(session.name)
         facts = [f"{session.n_neurons} neurons", f"{len(session.trial_ids)} trials"]
         if session.simulated:
-            facts.insert(0, "<b>simulated mouse</b>, not a recording")
+            # One line at 1024 pixels, or the encoders' buttons stand below the edge of the page.
+            facts.insert(0, "<b>simulated</b>")
         self.session_facts.setText(" · ".join(facts))
         tiers = dict.fromkeys(session.tiers.values())
         # How many trials each has is in its tooltip: beside a public name there is no room for it.

@@ -11,7 +11,7 @@ from typing import Any
 from magicgui.widgets import create_widget
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_vidrecon.viewer.panels.controls import LETTERS_OF_A_CHOICE, form
 
@@ -119,6 +119,7 @@ class SettingsForm(QWidget):
         if isinstance(control.native, QComboBox):
             control.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             control.native.setMinimumContentsLength(LETTERS_OF_A_CHOICE)
+            control.native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         control.native.setObjectName(f"{prefix}.{name}")
         self._layout.addRow(label, control.native)
         self.controls[name] = control
