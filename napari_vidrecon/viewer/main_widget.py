@@ -21,7 +21,7 @@ from napari_vidrecon.viewer.contributions.commands import (
     show_studies,
     show_traces,
 )
-from napari_vidrecon.viewer.contributions.files import is_ours
+from napari_vidrecon.viewer.contributions.files import can_be_opened, is_recording
 from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, FolderDrops, main_window_of
 from napari_vidrecon.viewer.model import RunState
 from napari_vidrecon.viewer.panels.controls import button, line, row
@@ -128,7 +128,7 @@ class ReconstructionWidget(QWidget):
         bind_shortcuts(napari_viewer)
         window = main_window_of(napari_viewer)
         if isinstance(window, QMainWindow) and window.findChild(FolderDrops) is None:
-            FolderDrops(window, is_ours, partial(open_folder, napari_viewer), self._workspace.faults)
+            FolderDrops(window, can_be_opened, partial(_open_dropped, napari_viewer), self._workspace.faults)
         self.setAcceptDrops(True)
         self._lay_out()
         self._placing.timeout.connect(self._place_curves)
@@ -250,6 +250,14 @@ def _page(*parts: QWidget | QLayout) -> QWidget:
         else:
             layout.addWidget(part)
     return page
+
+
+def _open_dropped(viewer: napari.viewer.Viewer, path: Path) -> None:
+    # Of the window, not of a dock, which may be closed by then.
+    if is_recording(path):
+        import_recording(viewer, path)
+    else:
+        open_folder(viewer, path)
 
 
 def _dropped(data: QMimeData | None) -> list[Path]:

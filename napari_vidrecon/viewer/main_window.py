@@ -77,7 +77,7 @@ class FolderDrops(QObject):
     window
         napari's main window.
     opens
-        Says whether a path is a session or a run.
+        Says whether a path is a session, a run, or a recording.
     open_path
         Opens it.
     faults
@@ -95,7 +95,7 @@ class FolderDrops(QObject):
                 widget.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Take a drop of nothing but sessions and runs; all others are napari's."""
+        """Take a drop of nothing but what can be opened; all others are napari's."""
         if not isinstance(event, QDropEvent) or event.type() != QEvent.Type.Drop:
             return False
         data = event.mimeData()

@@ -14,13 +14,17 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QWidget
+from raw_recordings import RawMouse
 
 import napari_vidrecon as vr
 from napari_vidrecon.errors import RunError, SessionError
 from napari_vidrecon.reconstruction.config import PRESETS
+from napari_vidrecon.sessions.session import open_session
+from napari_vidrecon.viewer.contributions import commands
 from napari_vidrecon.viewer.contributions.files import PATH_KEY, get_reader, is_ours, read_session, write_run
 from napari_vidrecon.viewer.faults import Faults
 from napari_vidrecon.viewer.folders import PLUGIN_NAME, Preferences, recent_folders, remember_folder
+from napari_vidrecon.viewer.importing.form import ImportForm
 from napari_vidrecon.viewer.main_window import FolderDrops, main_window_of
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord
 
@@ -162,7 +166,6 @@ def test_a_folder_that_napari_opens_becomes_the_board_and_the_keys_work(
     small_run_folder: Path,
     tmp_path: Path,
 ) -> None:
-    from napari_vidrecon.viewer.contributions import commands
     from napari_vidrecon.viewer.contributions.commands import SHORTCUTS, ShortcutsDialog, show_shortcuts
     from napari_vidrecon.viewer.main_widget import ReconstructionWidget
     from napari_vidrecon.viewer.registry import workspace_of
@@ -288,6 +291,23 @@ def test_a_run_dropped_on_the_canvas_is_opened_without_a_question(
     assert len(opened) == 2
     assert len(left) == 1
     drops.deleteLater()
+
+
+@pytest.mark.window
+def test_a_suite2p_folder_dropped_on_the_canvas_beside_the_dock_is_in_the_form_of_the_import_without_a_question(
+    make_napari_viewer, recorded_mouse_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    recording = RawMouse.of(open_session(recorded_mouse_folder)).write_suite2p(tmp_path / "mine")
+    viewer, left = make_napari_viewer(), []
+    commands.show_board(viewer)
+    monkeypatch.setattr(type(viewer.window._qt_viewer), "_qt_open", lambda _self, paths, **_: left.append(paths))
+    drop(viewer, recording)
+    form = main_window_of(viewer).findChild(ImportForm)
+    assert form.isVisible()
+    assert form.source_name.text() == str(recording)
+    drop(viewer, tmp_path)
+    assert len(left) == 1
+    assert form.controller.wait()
 
 
 def test_plain_pictures_are_not_claimed(manifest: PluginManifest, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from napari.utils.theme import get_theme
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtGui import QColor, QImage, QPalette
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
@@ -239,20 +239,21 @@ def test_a_page_that_changed_out_of_sight_lies_right_at_once_and_its_encoders_bu
     qtbot.waitExposed(window)
     widget.pages.open_page("What")
     QTest.qWait(300)
-    files = [Path(shutil.copy(small_encoder_file, tmp_path / f"encoder_{number}.safetensors")) for number in range(5)]
+    names = [f"encoder_with_a_name_that_is_longer_than_its_list_{number}.safetensors" for number in range(5)]
+    files = [Path(shutil.copy(small_encoder_file, tmp_path / name)) for name in names]
     widget.model.set_encoders(files)
     widget.pages.open_page("Results")
     QTest.qWait(100)
     widget.pages.open_page("What")
     # Before anything is painted.
     assert panel.encoders.geometry().bottom() < panel.add_button.geometry().top()
+    assert not panel.encoders.horizontalScrollBar().isVisible()
     column = settled(widget.pages)
     for control in (panel.mouse, panel.add_button, panel.train_button):
         bottom = control.mapTo(column.viewport(), control.rect().bottomLeft()).y()
         assert bottom < column.viewport().height(), control.objectName()
-    assert (
-        panel.mouse.fontMetrics().horizontalAdvance(panel.mouse.text()) < panel.mouse.lineEdit().width() - TEXT_EDGE_PX
-    )
+    words = panel.mouse.fontMetrics().horizontalAdvance(panel.mouse.text())
+    assert words < panel.mouse.lineEdit().width() - TEXT_EDGE_PX
 
 
 def settled(pages: Pages) -> Column:
@@ -282,6 +283,14 @@ def assert_every_page_fits(widget: ReconstructionWidget, window: QWidget, size: 
             if control.isVisible():
                 right = control.mapTo(inside, control.rect().topRight()).x()
                 assert right <= inside.width(), (title, control.objectName())
+        places = {
+            control: QRect(control.mapTo(inside, QPoint(0, 0)), control.size())
+            for control in controls_of(inside)
+            if control.isVisible()
+        }
+        for one, other in itertools.combinations(places, 2):
+            if not (one.isAncestorOf(other) or other.isAncestorOf(one)):
+                assert not places[one].intersects(places[other]), (title, one.objectName(), other.objectName())
         for slider in inside.findChildren(QAbstractSlider):
             # Squeezed to a line it has no handles to take.
             assert not slider.isVisible() or slider.height() >= slider.minimumSizeHint().height() - 1, title

@@ -60,6 +60,18 @@ def is_ours(path: Path) -> bool:
     return get_reader(str(path)) is not None
 
 
+def is_recording(path: Path) -> bool:
+    """Whether something is a recording that has to be imported first, and neither a session nor a run."""
+    from napari_vidrecon.sessions.importing import sources
+
+    return not is_ours(path) and sources.is_recording(path)
+
+
+def can_be_opened(path: Path) -> bool:
+    """Whether it is a session, a saved run, or a recording to import."""
+    return is_ours(path) or is_recording(path)
+
+
 def simulated_mouse() -> list[LayerTuple]:
     """A clip the simulated mouse watched; a window then shows the whole board.
 

@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QMenu,
     QMessageBox,
-    QSizePolicy,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -287,9 +286,9 @@ class RunsPanel(QWidget):
         for column in (CORRELATION, TIME):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(CHANGED, QHeaderView.ResizeMode.Stretch)
-        # It takes what is left and scrolls itself, so that the page need not.
-        self.tree.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
-        self.tree.setMinimumHeight(self.fontMetrics().height() * (ROWS_SEEN + 1) * 3 // 2)
+        # It scrolls itself, so that the page need not. Of a tree that is said to need no height the layout gives a part
+        # to the row below, over which it then lies.
+        self.tree.setFixedHeight(self.fontMetrics().height() * (ROWS_SEEN + 1) * 3 // 2)
         over = QVBoxLayout(self.tree.viewport())
         over.setContentsMargins(0, 0, 0, 0)
         over.addWidget(self.empty)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QModelIndex, QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtGui import QEnterEvent, QGuiApplication, QShowEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -15,6 +15,8 @@ from qtpy.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QMenu,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
     QVBoxLayout,
     QWidget,
 )
@@ -22,7 +24,7 @@ from superqt import QElidingLabel
 
 from napari_vidrecon.reconstruction.decoder import DECODER_SUFFIX
 from napari_vidrecon.viewer.background import subscribe
-from napari_vidrecon.viewer.contributions.files import is_ours
+from napari_vidrecon.viewer.contributions.files import is_recording
 from napari_vidrecon.viewer.folders import (
     ENCODER_SUFFIXES,
     home,
@@ -103,6 +105,7 @@ class SessionPanel(QWidget):
         narrow(self.first_frame, self.last_frame)
         self.all_button = button("All", "all_frames", self._take_all_frames)
         self.encoders = explain(QListWidget(), "encoders")
+        self.encoders.setItemDelegate(_NeverWider(self.encoders))
         self.encoders.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.encoders.itemChanged.connect(lambda _item: self._take_encoders())
         self.add_button = button("Add…", "add_encoder", self._ask_encoder)
@@ -136,9 +139,7 @@ class SessionPanel(QWidget):
                 self.run_opened.emit()
 
     def _open(self, path: Path) -> None:
-        from napari_vidrecon.sessions.importing.sources import is_recording
-
-        if not is_ours(path) and is_recording(path):
+        if is_recording(path):
             self.recording_found.emit(path)
         else:
             open_path(self._model, path)
@@ -385,6 +386,14 @@ class SessionPanel(QWidget):
         layout.addWidget(self.session_name)
         layout.addWidget(self.session_facts)
         layout.addLayout(fields)
+
+
+class _NeverWider(QStyledItemDelegate):
+    """Cuts a long name, with dots: a bar to scroll sideways with would lie over the only row of a list."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
+        """As high as its letters, and as wide as the list."""
+        return QSize(1, super().sizeHint(option, index).height())
 
 
 class DecoderChoice(QWidget):
