@@ -161,3 +161,20 @@ def test_an_encoder_from_nothing_fits_its_readouts_once_on_the_way_and_a_stop_be
         while resumed.step_index < whole.step_index:
             resumed.step()
         assert all(torch.equal(whole.averaged[name], value) for name, value in resumed.averaged.items())
+
+
+def test_a_core_of_which_nothing_finite_comes_is_one_clear_line_and_no_failed_regression(
+    planted_mouse, small_encoder_file
+):
+    core = PretrainedCore(small_encoder_file)
+    placed = core.place
+
+    def place_damaged(module: torch.nn.Module) -> None:
+        placed(module)
+        module.stem.weight.data.fill_(float("nan"))
+
+    core.place = place_damaged
+    recipe = CompactRecipe(**core.recipe_fields())
+    damaged = Trainer([planted_mouse], recipe, [planted_mouse.trials_in_tier("train")[:8]], core=core)
+    with pytest.raises(EncoderError, match="the loss is nan"):
+        damaged.step()

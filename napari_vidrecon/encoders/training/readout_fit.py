@@ -25,6 +25,8 @@ LEAST_TRIALS = 5
 MOST_FRAMES = 20_000
 """More of them say little more of where a neuron looks, and each costs as much."""
 POWER_STEPS = 30
+MOST_GAIN = 3.0
+"""A penalty makes maps small; no more than so many times larger are they made again."""
 SMALLEST = 1e-9
 
 
@@ -134,7 +136,8 @@ def fit_readout(module: Architecture, batches: Batches, mouse: int) -> ReadoutFi
     Returns
     -------
     ReadoutFit | None
-        None for an architecture whose readouts are of another kind, and with too few trials to judge a fit on.
+        None for an architecture whose readouts are of another kind, with too few trials to judge a fit on, and where
+        the core's features are not finite or never vary.
     """
     samples, size = batches.samples[mouse], module.map_of_features(module.config)
     if size is None or len(samples.trial_ids) < LEAST_TRIALS:
@@ -148,22 +151,23 @@ def fit_readout(module: Architecture, batches: Batches, mouse: int) -> ReadoutFi
     judging = _moments(module, batches, mouse, judged)
     module.train(was_training)
     places, channels = size
-    scores, penalties = [], torch.tensor(PENALTIES)
     covariance, shared = learned.centred()
     held, answers = judging.centred()
-    for penalty in PENALTIES:
-        space, features = _rank_one(_ridge(covariance, shared, penalty), places)
-        scores.append(_correlation(space, features, held, answers))
-    best = penalties[torch.stack(scores).argmax(dim=0).cpu()]
+    if not (covariance.isfinite().all() and covariance.diagonal().mean() > 0):
+        return None
+    found = [_rank_one(_ridge(covariance, shared, penalty), places) for penalty in PENALTIES]
+    best = torch.stack([_correlation(*maps, held, answers) for maps in found]).argmax(dim=0)
     learned.add(judging)
     covariance, shared = learned.centred()
     weights = torch.empty_like(shared)
-    for penalty in PENALTIES:
-        chosen = (best == penalty).to(shared.device)
-        if bool(chosen.any()):
+    for index, penalty in enumerate(PENALTIES):
+        chosen = best == index
+        if chosen.any():
             weights[:, chosen] = _ridge(covariance, shared[:, chosen], penalty)
     space, features = _rank_one(weights, places)
-    features = features * _gain(space, features, covariance, shared)[:, None]
+    agreement, power = _agreement(space, features, covariance, shared)
+    # To the size of the activity; nothing where the sign would be the wrong one.
+    features = features * (agreement / power).clamp(0.0, MOST_GAIN)[:, None]
     mean = learned.feature_mean.view(places, channels)
     return ReadoutFit(space, features, mean, learned.response_mean, learned.response_sd)
 
@@ -201,21 +205,18 @@ def _rank_one(weights: torch.Tensor, places: int) -> tuple[torch.Tensor, torch.T
     return space, features
 
 
-def _products(space: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-    return (space[:, :, None] * features[:, None, :]).flatten(1)
+def _agreement(
+    space: torch.Tensor, features: torch.Tensor, covariance: torch.Tensor, shared: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N,) covariance of prediction and activity, and variance of the prediction."""
+    weights = (space[:, :, None] * features[:, None, :]).flatten(1)
+    power = ((weights @ covariance) * weights).sum(1).clamp(min=SMALLEST)
+    return (weights * shared.T).sum(1), power
 
 
 def _correlation(
     space: torch.Tensor, features: torch.Tensor, covariance: torch.Tensor, shared: torch.Tensor
 ) -> torch.Tensor:
     """(N,) of prediction and activity."""
-    weights = _products(space, features)
-    power = ((weights @ covariance) * weights).sum(1).clamp(min=SMALLEST)
-    return (weights * shared.T).sum(1) / power.sqrt()
-
-
-def _gain(space: torch.Tensor, features: torch.Tensor, covariance: torch.Tensor, shared: torch.Tensor) -> torch.Tensor:
-    """(N,) factor that brings the prediction to the size of the activity; 0 where it has the wrong sign."""
-    weights = _products(space, features)
-    power = ((weights @ covariance) * weights).sum(1).clamp(min=SMALLEST)
-    return ((weights * shared.T).sum(1) / power).clamp(0.0, 3.0)
+    agreement, power = _agreement(space, features, covariance, shared)
+    return agreement / power.sqrt()
