@@ -95,6 +95,16 @@ def test_building_the_whole_command_loads_nothing_heavy() -> None:
     assert {name.partition(".")[0] for name in probe.stdout.split()}.isdisjoint(HEAVY)
 
 
+def test_a_verb_is_asked_for_without_the_others() -> None:
+    asked = "import sys; from napari_vidrecon.cli.app import run_command; run_command(['info', '-h'])"
+    probe = subprocess.run(
+        [sys.executable, "-c", f"{asked}; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    loaded = set(probe.stdout.split())
+    assert "napari_vidrecon.cli.info" in loaded
+    assert loaded.isdisjoint({"napari_vidrecon.cli.train", "napari_vidrecon.cli.importing"})
+
+
 @pytest.mark.timing
 def test_help_comes_at_once() -> None:
     def attempt() -> float:

@@ -83,11 +83,11 @@ Tutorials, how-to pages, what a reconstruction means: {index}"""
 """What the command says alone."""
 
 
-def build_app() -> typer.Typer:
-    """The command with all its verbs."""
+def build_app(verbs: Sequence[str] = VERBS) -> typer.Typer:
+    """The command with all its verbs, or with these."""
     app = typer.Typer(name="vidrecon", **SETTINGS)
     app.callback()(vidrecon)
-    for verb in VERBS:
+    for verb in verbs:
         module = importlib.import_module(f"napari_vidrecon.cli.{MODULES.get(verb, verb)}")
         settings = getattr(module, "COMMAND_SETTINGS", {}).get(verb, {"cls": VerbCommand})
         app.command(verb, **settings)(getattr(module, FUNCTIONS.get(verb, verb)))
@@ -99,7 +99,9 @@ def run_command(words: Sequence[str]) -> int:
     if not words:
         print(FIRST_STEPS.format(index=page(INDEX)))
         return 0
-    return run_app(build_app(), "vidrecon", list(words))
+    # A verb is asked for without the others: to take in all of them is what a short command would wait for.
+    verbs = words[:1] if words[0] in VERBS else VERBS
+    return run_app(build_app(verbs), "vidrecon", list(words))
 
 
 def run_app(app: typer.Typer, name: str, words: Sequence[str]) -> int:
