@@ -1352,6 +1352,8 @@ def test_times_on_the_axis_are_round_and_inside_the_clip() -> None:
         assert times[0] == 0
         assert times[-1] < duration_s
     assert ticks(10.0)[1][1] == "2"
+    # Of a single one nobody would know how long a second is.
+    assert [text for _, text in ticks(64 / 30, 2)] == ["0 s", "1"]
 
 
 def test_long_names_are_cut_to_their_tile() -> None:

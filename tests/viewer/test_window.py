@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QLabel
 import napari_vidrecon as vr
 from napari_vidrecon.analysis.postprocess import Presentation
 from napari_vidrecon.sessions.sample import Sample
+from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.demo import Demonstration, closed_by_signals
 from napari_vidrecon.viewer.exporting import shown_movie
@@ -245,6 +246,21 @@ def test_the_movies_have_their_share_of_the_canvas_in_a_window_of_any_size(qtbot
             rows, columns = board.viewer.canvas.size
             assert sum(seen) / (rows * columns) >= least
             assert board.layout.has_rasters == (layout is Layout.EXPLAIN)
+
+
+def test_in_every_window_from_1024_pixels_each_part_of_explain_says_what_it_is(qtbot, docked):
+    widget = docked()
+    board, model, window = widget.board, widget.model, main_window_of(widget.board.viewer)
+    for show_as in ("raw", "paper"):
+        model.set_view(layout=Layout.EXPLAIN, presentation=Presentation(show_as))
+        for width, height in ((1024, 576), (1366, 768), (1600, 1000)):
+            window.resize(width, height)
+            qtbot.wait(100)
+            written = list(board.layer(Role.CAPTIONS).features["caption"])
+            for word in ("Stimulus", "Reconstruction", "Recorded", "r"):
+                assert any(text.startswith(word) for text in written), (width, word, written)
+            assert any(text.startswith(("Error", "Reconstruction −")) for text in written), (width, written)
+            assert any("redict" in text or text.startswith("From") for text in written), (width, written)
 
 
 def test_every_widget_of_a_window_finds_the_same_model_and_every_control_of_the_bar_says_what_it_does(docked):

@@ -24,6 +24,8 @@ MARGIN_PX = 6.0
 TALLEST_STRIP = 0.2
 """Of the canvas; what is left beyond it goes round the movies."""
 NARROWEST_PANEL_PX, LOWEST_RASTER_PX, NARROWEST_RASTER_PX = 190.0, 60.0, 80.0
+NARROWEST_TITLES_PX = 104.0
+"""Beside a column of movies: "Reconstruction"."""
 SMALL_SHARE = 0.6
 """Of that height, where the canvas is too small for a legend."""
 WATCHED_SHARE = 0.46
@@ -205,32 +207,44 @@ def _watched(room: _Room, words: Words, tiles: tuple[Box, ...], panel: Box, *, b
 
 def _explaining(room: _Room, words: Words) -> BoardLayout | None:
     """Movies of a share of the canvas, and as much room for the rasters as that leaves."""
-    inner = room.inner
     words = replace(words, strip_px=0.0, axis=words.titles)
-    panel = Box(inner.top, inner.left, words.legend_px(inner.width), inner.width)
-    below = Box(panel.bottom, inner.left, inner.bottom - panel.bottom, inner.width)
     found = [
         made
         for columns in range(1, room.movies + 1)
         for rasters_below in (True, False)
-        if (made := _with_rasters(room, words, panel, below, columns, rasters_below)) is not None
+        if (made := _with_rasters(room, words, columns, rasters_below)) is not None
     ]
+    beside = _with_rasters(room, words, 1, True, titles_beside=True) if words.titles else None
     enough = [layout for layout in found if layout.movie_share >= LEAST_EXPLAINED_SHARE]
     if enough:
         return max(enough, key=lambda layout: layout.raster_tiles[0].area)
+    found += [] if beside is None else [beside]
     return max(found, key=lambda layout: layout.movie_share, default=None) or _watching(room, words)
 
 
-def _with_rasters(room: _Room, words: Words, panel: Box, free: Box, columns: int, below: bool) -> BoardLayout | None:
+def _with_rasters(
+    room: _Room, words: Words, columns: int, below: bool, *, titles_beside: bool = False
+) -> BoardLayout | None:
+    inner = room.inner
+    panel = Box(inner.top, inner.left, 0.0 if titles_beside else words.legend_px(inner.width), inner.width)
+    free = Box(panel.bottom, inner.left, inner.bottom - panel.bottom, inner.width)
     title, axis = words.title_px, AXIS_PX if words.axis else 0.0
+    title_above = 0.0 if titles_beside else title
     wanted = math.sqrt(EXPLAINED_SHARE * room.whole.area / (room.movies * room.clip.aspect))
     lowest = LOWEST_RASTER_PX if words.lines else LOWEST_RASTER_PX * SMALL_SHARE
     least_height = title + CURVES_PX + lowest + axis + GAP_PX
     least_width = 2 * NARROWEST_RASTER_PX + RASTER_GAP_PX + GAP_PX
     height, width = (free.height - least_height, free.width) if below else (free.height, free.width - least_width)
-    width = min(wanted, room.widest(columns, height, width, title))
-    block = room.block(columns, width, title)
-    tiles = room.tiles(columns, width, title, free.top, free.left + ((free.width - block[1]) / 2 if below else 0.0))
+    width -= NARROWEST_TITLES_PX + GAP_PX if titles_beside else 0.0
+    width = min(wanted, room.widest(columns, height, width, title_above))
+    block = room.block(columns, width, title_above)
+    spare = (free.width - block[1]) / 2 if below and not titles_beside else 0.0
+    tiles = room.tiles(columns, width, title_above, free.top, free.left + spare)
+    if titles_beside:
+        # The legend lies below the title of the first movie.
+        if LINE_PX + words.legend_px(inner.width) > tiles[0].height:
+            return None
+        panel = Box(free.top, tiles[0].right + GAP_PX, block[0], inner.right - tiles[0].right - GAP_PX)
     top = free.top + title + CURVES_PX + (block[0] + GAP_PX if below else 0.0)
     left = free.left if below else free.left + block[1] + GAP_PX
     each, tall = (free.right - left - RASTER_GAP_PX) / 2, free.bottom - axis - top
@@ -240,7 +254,9 @@ def _with_rasters(room: _Room, words: Words, panel: Box, free: Box, columns: int
     apart = math.ceil((each + RASTER_GAP_PX) / each * room.clip.frames) / room.clip.frames
     each = (free.right - left) / (1 + apart)
     rasters = tuple(Box(top, left + number * apart * each, tall, each) for number in (0, 1))
-    return BoardLayout(room.clip, 1.0, room.whole, tiles, panel, raster_tiles=rasters, words=words)
+    return BoardLayout(
+        room.clip, 1.0, room.whole, tiles, panel, raster_tiles=rasters, words=words, titles_beside=titles_beside
+    )
 
 
 def _celled(room: _Room, kind: Layout, others: int) -> BoardLayout:

@@ -49,6 +49,13 @@ SHORT_ACTIVITY_WORDS = {
 }
 MOVIE_WORDS = {"shown": "as shown", "optimised": "as optimised", "grey": "grey outside the mask"}
 """Of which movie activity is predicted, by the setting `predicted_from`."""
+LEAST_ERROR_WORDS = {
+    ErrorMode.STIMULUS: "Error",
+    ErrorMode.PREDICTED: "Difference",
+    ErrorMode.COMPARISON: "Difference",
+    ErrorMode.LOST: "Lost",
+    ErrorMode.UNCERTAINTY: "Uncertainty",
+}
 MISSING_WORDS = {
     ActivityMode.FROM_STIMULUS: "No prediction from the stimulus yet",
     ActivityMode.FROM_RECONSTRUCTION: "No prediction from the reconstruction yet",
@@ -168,6 +175,18 @@ def short_titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]
     return {**found, Role.RECORDED: recorded, Role.PREDICTED: predicted}
 
 
+def least_titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
+    """The same in a word, or in two, for a narrow column beside the movies."""
+    found = {**short_titles(model, has_error), Role.STIMULUS: "No movie" if without_movie(model) else "Stimulus"}
+    if model.looked_back is not None:
+        found[Role.RECONSTRUCTION] = f"At step {model.looked_back.step}"
+    elif model.compared is None and not model.blinking:
+        found[Role.RECONSTRUCTION] = "Reconstruction"
+    if has_error and model.error_mode in LEAST_ERROR_WORDS:
+        found[Role.ERROR_MAP] = LEAST_ERROR_WORDS[model.error_mode]
+    return found
+
+
 def heading(model: ReconstructionModel) -> str:
     """Which mouse, which clip."""
     trial = model.trial
@@ -219,11 +238,12 @@ def captions(
     if model.trial is None:
         return []
     words, short = titles(model, has_error), short_titles(model, has_error)
+    least = least_titles(model, has_error)
     written = list(_legend(model, layout, error_limit))
     if layout.titled:
         # The lower one of a cell needs no title of its own, and in the paper's rows the clip is the title of both.
         titled = {Layout.COMPARE: row[:2], Layout.PAPER: ()}.get(layout.kind, row)
-        written += _movie_titles((words, short), layout, titled)
+        written += _movie_titles((words, short, least), layout, titled)
         written += _other_titles(model, layout)
     frame_s = 1 / model.trial.frame_rate_hz
     if layout.strip is not None and layout.words.axis:
@@ -254,10 +274,10 @@ def _legend(model: ReconstructionModel, layout: BoardLayout, error_limit: float)
         yield _in_line(lines[0], (*offered, heading(model), short_heading(model), *least), layout)
     if len(lines) < LEGEND_LINES:
         return
-    masks = (("evaluation", model.evaluation_threshold), ("training", model.training_threshold))
-    for line, (name, threshold) in zip(lines[1:3], masks, strict=True):
-        level = f"α ≥ {threshold:.2f}"
-        texts = (f"{name} mask, {level}", f"{name}, {level}", f"{name} {threshold:.2f}", f"α {threshold:.2f}")
+    masks = (("evaluation", "eval.", model.evaluation_threshold), ("training", "train.", model.training_threshold))
+    for line, (name, short_name, threshold) in zip(lines[1:3], masks, strict=True):
+        level, numbers = f"α ≥ {threshold:.2f}", (f"{word} {threshold:.2f}" for word in (name, short_name, "α"))
+        texts = (f"{name} mask, {level}", f"{name}, {level}", *numbers)
         yield _in_line(line, texts, layout, SAMPLE_PX + INDENT_PX)
     if model.error_mode == ErrorMode.NONE:
         return
@@ -319,9 +339,9 @@ def _seconds(box: Box, layout: BoardLayout, frame_s: float) -> Iterator[Caption]
 def ticks(duration_s: float, most: int = MOST_TICKS) -> list[tuple[float, str]]:
     """Round times within a clip, no more than so many, and how they are written."""
     most = min(max(most, 1), MOST_TICKS)
-    spacing = next((s for s in TICK_SPACINGS_S if duration_s / s <= most), TICK_SPACINGS_S[-1])
     # None at the very end: its text would leave the board.
-    times = np.arange(0, duration_s - spacing / 4, spacing)
+    found = [np.arange(0, duration_s - spacing / 4, spacing) for spacing in TICK_SPACINGS_S]
+    times = next((times for times in found if len(times) <= most), found[-1])
     return [(float(time_s), f"{time_s:g} s" if index == 0 else f"{time_s:g}") for index, time_s in enumerate(times)]
 
 
