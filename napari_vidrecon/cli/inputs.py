@@ -457,6 +457,7 @@ def open_decoder(file: Path, session: Session, *, force_mouse: bool = False) -> 
 
     decoder = Decoder.load(file)
     decoder.require_neurons(session.n_neurons, session.name, str(file))
+    decoder.require_screen(session.screen.size_px, session.screen.colours, session.name, str(file))
     if not force_mouse:
         _require_same_mouse(f"{file}: expected a decoder", decoder.mouse, session, ConfigError)
     return decoder

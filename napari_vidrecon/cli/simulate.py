@@ -111,7 +111,7 @@ def simulate(
     if raw_files:
         require_whole_scans(usual_frames(frames, rate))
     for kind, place in raw_files.items():
-        require_kind_of(kind, colours=bool(shown_on.colours))
+        require_kind_of(kind)
         _require_raw_replaceable(place, overwrite)
     semi_real = None if encoder is None else _semi_real(encoder, mouse, film, neurons, seed, frames, len(tiers))
     with Progress("simulating", len(tiers), "trials") as progress, StopRequest() as stop:

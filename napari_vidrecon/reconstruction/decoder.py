@@ -7,17 +7,17 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import safe_open
 from safetensors.numpy import save_file
 from scipy.fft import idctn
 
 from napari_vidrecon.errors import ConfigError, StorageError
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
-from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenPixels
+from napari_vidrecon.sessions.screen import USUAL_SCREEN, ColourNames, ScreenPixels, check_colours
 from napari_vidrecon.settings import first_fault
 from napari_vidrecon.storage import read_description, reading, replacing_file, stored_format
 
@@ -46,6 +46,8 @@ class DecoderDescription(BaseModel):
         Grey level of its movies; files of earlier versions do not tell.
     rows, columns
         Pixels of its movies; files of earlier versions do not tell.
+    colours, levels
+        Names of their colours, which stand one below the other, and the grey level of each; empty for grey levels.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -57,6 +59,15 @@ class DecoderDescription(BaseModel):
     level: float = Field(GREY_LEVEL, ge=0, le=255)
     rows: ScreenPixels = USUAL_SCREEN.rows
     columns: ScreenPixels = USUAL_SCREEN.cols
+    colours: ColourNames = ()
+    levels: list[Annotated[float, Field(ge=0, le=255)]] = []
+
+    @model_validator(mode="after")
+    def _has_a_level_for_each_colour(self) -> Self:
+        check_colours(self.colours, self.rows)
+        if len(self.levels) != len(self.colours):
+            raise ValueError(f"expected a level for each of {len(self.colours)} colours, found {len(self.levels)}")
+        return self
 
 
 def _checked(path: Path, described: dict[str, Any]) -> DecoderDescription:
@@ -72,7 +83,7 @@ class Decoder:
 
     The square root of the activity, less its mean, at a few lags predicts the cosine coefficients of a frame. A neuron
     that is left out says what it says on average, nothing. With all activity at its mean the movie is of one grey
-    level, not the mean of all movies: what is seen comes from the neurons.
+    level (one of each colour), not the mean of all movies: what is seen comes from the neurons.
 
     Parameters
     ----------
@@ -83,7 +94,8 @@ class Decoder:
     lags_frames
         (lags,) how many frames after the movie's the activity is taken.
     frequencies
-        (coefficients, 2) row and column index of each cosine coefficient.
+        (coefficients, 2) row and column index of each cosine coefficient; those of further colours, which are
+        transformed each for itself, follow below.
     mouse
         Whose.
     provenance
@@ -93,7 +105,11 @@ class Decoder:
     level
         That grey level, 0..255: the mean of the training movies.
     size_px
-        Rows and columns of its movies.
+        Rows and columns of its movies, all colours together.
+    colours
+        Names of these, from top to bottom; empty for grey levels.
+    levels
+        The grey level of each colour; their mean is `level`.
 
     Examples
     --------
@@ -114,6 +130,8 @@ class Decoder:
     path: str = ""
     level: float = GREY_LEVEL
     size_px: tuple[int, int] = USUAL_SCREEN.size_px
+    colours: tuple[str, ...] = ()
+    levels: tuple[float, ...] = ()
 
     @property
     def neurons(self) -> int:
@@ -141,7 +159,35 @@ class Decoder:
             digest.update(repr(self.level).encode())
         if self.size_px != USUAL_SCREEN.size_px:
             digest.update(repr(self.size_px).encode())
+        if self.colours:
+            digest.update(repr((self.colours, self.levels)).encode())
         return digest.hexdigest()
+
+    @functools.cached_property
+    def blank(self) -> np.ndarray:
+        """(rows, columns) float32, what it shows while the neurons say nothing."""
+        parts = np.repeat(self.levels or (self.level,), self.size_px[0] // max(1, len(self.colours)))
+        return np.repeat(parts[:, None], self.size_px[1], axis=1).astype(np.float32)
+
+    def pictures(self, coefficients: np.ndarray) -> np.ndarray:
+        """The movie of coefficients; each colour is transformed for itself.
+
+        Parameters
+        ----------
+        coefficients
+            (T, coefficients) grey levels, in the order of `frequencies`.
+
+        Returns
+        -------
+        np.ndarray
+            (T, rows, columns) float32 grey levels; may leave 0..255.
+        """
+        rows, columns = self.size_px
+        spectrum = np.zeros((len(coefficients), rows, columns), np.float32)
+        spectrum[:, self.frequencies[:, 0], self.frequencies[:, 1]] = coefficients
+        parts = spectrum.reshape(len(spectrum), max(1, len(self.colours)), -1, columns)
+        movie = idctn(parts, axes=(2, 3), norm="ortho").reshape(spectrum.shape)
+        return (self.blank + movie).astype(np.float32)
 
     def require_neurons(self, neurons: int, of: str, name: str = "decoder") -> None:
         """Refuse a recording of another number of neurons.
@@ -162,6 +208,33 @@ class Decoder:
             raise ConfigError(
                 f"{name}: expected a decoder for the {neurons} neurons of {of}, found one for {self.neurons}; "
                 "fit one for this session with: vidrecon decoder"
+            )
+
+    def require_screen(
+        self, size_px: tuple[int, ...], colours: tuple[str, ...], of: str, name: str = "decoder"
+    ) -> None:
+        """Refuse movies of another size or other colours.
+
+        Parameters
+        ----------
+        size_px, colours
+            Of the movies, all colours together.
+        of, name
+            What the recording and the decoder are called in the message.
+
+        Raises
+        ------
+        ConfigError
+            It was fitted for others.
+        """
+        if (self.size_px, self.colours) != (tuple(size_px), colours):
+            mine, theirs = (
+                f"{rows}x{columns} pixels" + (f" in {' above '.join(named)}" if named else "")
+                for (rows, columns), named in ((self.size_px, self.colours), (size_px, colours))
+            )
+            raise ConfigError(
+                f"{name}: expected a decoder of movies of {theirs}, as {of} has, found one of {mine}; fit one for this "
+                "session with: vidrecon decoder"
             )
 
     def movie(self, activity: np.ndarray, keep: np.ndarray | None = None) -> np.ndarray:
@@ -204,9 +277,7 @@ class Decoder:
         coefficients = sum(
             lagged(root, lag).T @ weights for lag, weights in zip(self.lags_frames, self.weights, strict=True)
         )
-        spectrum = np.zeros((activity.shape[1], *self.size_px), np.float32)
-        spectrum[:, self.frequencies[:, 0], self.frequencies[:, 1]] = coefficients
-        return (self.level + idctn(spectrum, axes=(1, 2), norm="ortho")).astype(np.float32)
+        return self.pictures(coefficients)
 
     def save(self, path: Path | str) -> None:
         """Write one safetensors file.
@@ -225,6 +296,8 @@ class Decoder:
         }
         if self.size_px != USUAL_SCREEN.size_px:
             described["rows"], described["columns"] = self.size_px
+        if self.colours:
+            described |= {"colours": list(self.colours), "levels": list(self.levels)}
         tensors = {
             "weights": np.ascontiguousarray(self.weights, np.float16),
             "mean": np.ascontiguousarray(self.mean),
@@ -272,6 +345,8 @@ class Decoder:
                 str(path.absolute()),
                 told.level,
                 (told.rows, told.columns),
+                told.colours,
+                tuple(told.levels),
             )
         if not found._fits_together():
             raise StorageError(f"{path}: expected finite weights for each lag, neuron and coefficient, found others")

@@ -127,19 +127,16 @@ def fit_decoder(
     """
     if not hasattr(session, "trials_in_tier"):
         raise ConfigError(f"session: expected a session, as open_session gives one, found {shown(session)}")
-    if session.screen.colours:
-        found = " and ".join(session.screen.colours)
-        raise SessionError(
-            f"{session.path}: expected movies of grey levels for a decoder, found {found}; reconstruct without one"
-        )
     recipe = of_kind(recipe, DecoderRecipe, "recipe")
     ids = session.trials_in_tier("train") if trial_ids is None else listed(trial_ids, "trial_ids")
     if len(ids) < 2:
         raise SessionError(f"{session.path}: expected at least 2 training trials to fit a decoder on, found {len(ids)}")
     per_usual_frame = session.frame_rate_hz / FRAME_RATE_HZ
     lags = tuple(round(lag * per_usual_frame) for lag in recipe.lags_for(session.n_neurons))
-    size_px = session.screen.size_px
-    frequencies = decoded_frequencies(recipe.finest_cycles_per_px, size_px)
+    screen = session.screen
+    one = decoded_frequencies(recipe.finest_cycles_per_px, (screen.rows_a_colour, screen.cols))
+    tops = screen.rows_a_colour * np.arange(screen.planes)
+    frequencies = np.concatenate([one + np.array([top, 0]) for top in tops])
     mean = np.mean([rooted(session.trial(each).responses).mean(axis=1) for each in ids], axis=0).astype(np.float32)
     regression = _Regression(len(lags) * session.n_neurons, len(frequencies))
     levels = []
@@ -147,8 +144,10 @@ def fit_decoder(
         trial = session.trial(trial_id)
         root, frames = rooted(trial.responses) - mean[:, None], slice(None, None, recipe.every_frames)
         predictors = np.concatenate([lagged(root, lag)[:, frames] for lag in lags])
-        spectrum = dctn(trial.video[frames] - GREY_LEVEL, axes=(1, 2), norm="ortho")
-        levels.append(float(trial.video.mean(dtype=np.float64)))
+        shown_frames = trial.video[frames]
+        parts = shown_frames.reshape(len(shown_frames), screen.planes, screen.rows_a_colour, screen.cols)
+        spectrum = dctn(parts - GREY_LEVEL, axes=(2, 3), norm="ortho").reshape(shown_frames.shape)
+        levels.append([float(part.mean(dtype=np.float64)) for part in np.split(trial.video, screen.planes, axis=1)])
         regression.add(predictors, spectrum[:, frequencies[:, 0], frequencies[:, 1]])
         if on_progress is not None and on_progress(done, len(ids)) is False:
             break
@@ -159,7 +158,10 @@ def fit_decoder(
     if not np.isfinite(weights).all():
         raise _unsolvable(session, recipe)
     told: dict[str, Any] = {"trials": done, "simulated": session.simulated, "recipe": recipe.model_dump()}
-    return Decoder(weights, mean, lags, frequencies, session.name, told, level=float(np.mean(levels)), size_px=size_px)
+    each = tuple(float(np.mean(of_colour)) for of_colour in zip(*levels, strict=True))
+    by_colour: dict[str, Any] = {"colours": screen.colours, "levels": each} if screen.colours else {}
+    level, size_px = float(np.mean(each)), screen.size_px
+    return Decoder(weights, mean, lags, frequencies, session.name, told, level=level, size_px=size_px, **by_colour)
 
 
 def held_out_correlation(

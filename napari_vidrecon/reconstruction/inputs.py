@@ -193,6 +193,8 @@ def check_inputs(trial: Any, mask: Any, config: Any, decoder: Any = None) -> Non
         raise ConfigError(f"config: expected a ReconstructionConfig, found {type(config).__name__}")
     if decoder is not None and not isinstance(decoder, Decoder):
         raise ConfigError(f"decoder: expected a Decoder, found {type(decoder).__name__}")
+    if decoder is not None:
+        decoder.require_screen(trial.video.shape[1:], trial.colours, one_line(trial.name, LONGEST_VALUE))
     arrays: dict[str, ArrayLike | None] = {
         "video": trial.video,
         "behavior": trial.behavior,

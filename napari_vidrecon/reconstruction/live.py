@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from scipy.fft import idctn
 
 from napari_vidrecon.errors import ConfigError, VidreconError, one_line
 from napari_vidrecon.reconstruction.decoder import Decoder, rooted
@@ -216,10 +215,9 @@ class LiveSession:
         """Why pictures are not refined any more; empty while they are."""
         self._clock, self._frame_s = clock, 1 / frame_rate_hz
         self._usual = np.concatenate([behavior, pupil_center]).astype(np.float32)
-        count, screen = RING_FRAMES, decoder.size_px
+        count = RING_FRAMES
         self._activity, self._root = (np.zeros((count, decoder.neurons), np.float32) for _ in range(2))
-        self._pictures = np.full((count, *screen), decoder.level, np.float32)
-        self._truth = np.full((count, *screen), decoder.level, np.float32)
+        self._pictures, self._truth = (np.tile(decoder.blank, (count, 1, 1)) for _ in range(2))
         self._state = np.tile(self._usual, (count, 1))
         self._number, self._kind = np.zeros(count, np.int64), np.full(count, LOST, np.uint8)
         self._time_s, self._due_s = np.zeros(count), np.full(count, np.nan)
@@ -370,7 +368,7 @@ class LiveSession:
         self._root[place] = rooted(frame.activity) - self.decoder.mean
         self._state[place, :2] = self._usual[:2] if frame.behavior is None else frame.behavior
         self._state[place, 2:] = self._usual[2:] if frame.pupil_center is None else frame.pupil_center
-        self._truth[place] = self.decoder.level if frame.picture is None else frame.picture
+        self._truth[place] = self.decoder.blank if frame.picture is None else frame.picture
         self.truth_known = self.truth_known and frame.picture is not None
         self._number[place], self._kind[place], self._time_s[place] = frame.number, kind, frame.time_s
         self._due_s[place] = self._due(frame) if kind == SEEN else np.nan
@@ -435,9 +433,7 @@ class LiveSession:
         else:
             now = decoder.lags_frames.index(0)
             coefficients = prepared + self._root[looked_at[now]] @ decoder.weights[now]
-        spectrum = np.zeros((looked_at.shape[1], *decoder.size_px), np.float32)
-        spectrum[:, decoder.frequencies[:, 0], decoder.frequencies[:, 1]] = coefficients
-        return (decoder.level + idctn(spectrum, axes=(1, 2), norm="ortho")).astype(np.float32)
+        return decoder.pictures(coefficients)
 
     def _blocks_of_frames(self) -> list[Block]:
         """Activity and what goes with it, of frames that are new and of those that came late."""

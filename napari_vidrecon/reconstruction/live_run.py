@@ -167,6 +167,7 @@ class WindowOptimisation:
             frame_rate_hz=self._frame_rate_hz,
             name=f"frames from {stretch.start} on",
             movies=self._movies,
+            colours=self._encoders[0].spec.canvas.colours,
         )
         stated, _ = about_movies(self.config, trial, self._encoders)
         target = build_target("recorded", trial, self._encoders, None, "drop", stated.seed)
@@ -249,6 +250,7 @@ class LiveInputs:
             "neuron_reason": "all neurons",
             "simulated": session.simulated,
             "frame_rate_hz": session.frame_rate_hz,
+            **({"colours": list(session.screen.colours)} if session.screen.colours else {}),
             "devices": [str(each.device) for each in self.encoders] or ["cpu"],
             "source": self.source,
             "started": started,
@@ -297,15 +299,18 @@ def begin_live(inputs: LiveInputs, path: Path | None, *, replace: bool = False) 
     """
     session, decoder = inputs.session, inputs.decoder
     decoder.require_neurons(session.n_neurons, session.name)
-    if decoder.size_px != session.screen.size_px:
-        expected, found = ("x".join(map(str, each)) for each in (session.screen.size_px, decoder.size_px))
-        raise ConfigError(
-            f"decoder: expected one of movies of {expected} pixels, found {found}; fit one for this session"
-        )
+    decoder.require_screen(session.screen.size_px, session.screen.colours, session.name)
     behavior, pupil_center = session.average_behavior()
     mask = inputs.chosen_mask
     for encoder in inputs.encoders:
         # As `reconstruction.inputs.check_clip_fits`, before there is a clip.
+        if encoder.spec.canvas.colours != session.screen.colours:
+            both = session.screen.colours, encoder.spec.canvas.colours
+            wanted, found = (" and ".join(each) or "grey levels" for each in both)
+            raise EncoderError(
+                f"{encoder.spec.name}: expected an encoder of movies in {wanted}, as {session.name} has, found one of "
+                f"{found}; train an encoder on this session"
+            )
         if abs(encoder.spec.frame_rate_hz - session.frame_rate_hz) > SAME_RATE * session.frame_rate_hz:
             raise EncoderError(
                 f"{encoder.spec.name}: expected an encoder of {session.frame_rate_hz:g} frames a second, found one of "

@@ -359,6 +359,7 @@ def _decoder_again(model: ReconstructionModel, recipe: Recipe) -> Decoder | None
 def _load_decoder(path: Path, session: Session) -> Decoder:
     decoder = Decoder.load(path)
     decoder.require_neurons(session.n_neurons, session.name, path.name)
+    decoder.require_screen(session.screen.size_px, session.screen.colours, session.name, path.name)
     return decoder
 
 

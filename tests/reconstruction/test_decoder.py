@@ -13,7 +13,9 @@ from napari_vidrecon.errors import ConfigError, SessionError, StorageError
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.reconstruction.decoder import Decoder, lagged
 from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, fit_decoder
+from napari_vidrecon.reconstruction.inputs import check_inputs
 from napari_vidrecon.reconstruction.run import plan_run
+from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.sessions.writer import write_session
@@ -21,6 +23,9 @@ from napari_vidrecon.sessions.writer import write_session
 NEURONS, FRAMES, DELAY_FRAMES = 10, 60, 2
 HELD_OUT_TRIAL = 3
 RECIPE = DecoderRecipe(lags_frames=(0, 2), ridge=1e-4, finest_cycles_per_px=0.1, every_frames=1)
+FINER = RECIPE.model_copy(update={"finest_cycles_per_px": 0.25})
+HALVES = slice(0, 18), slice(18, 36)
+"""Of the session in two colours."""
 SILENT = 1e-12
 """Likelihood weight at which neurons say nothing."""
 
@@ -29,18 +34,37 @@ SILENT = 1e-12
 def linear_session(tmp_path_factory):
     """Movies that are sums of one pattern a neuron, each as strong as the root of its activity two frames later."""
     random = np.random.default_rng(0)
-    spectra = np.zeros((NEURONS, 36, 64))
-    spectra[:, :4, :6] = random.normal(size=(NEURONS, 4, 6))
-    patterns = 8 * idctn(spectra, axes=(1, 2), norm="ortho") / spectra.std()
+    folder = tmp_path_factory.mktemp("sessions") / "dynamic2-2-2-Video-linear"
+    return written(folder, random, {"": GREY_LEVEL}, (36, 64))
+
+
+@pytest.fixture(scope="module")
+def coloured_session(tmp_path_factory):
+    """The same in two colours of unlike levels, on a screen of 18 x 16 pixels."""
+    folder = tmp_path_factory.mktemp("sessions") / "dynamic3-3-3-Video-linear"
+    return written(folder, np.random.default_rng(0), {"green": 112.0, "uv": 142.0}, (18, 16))
+
+
+def written(folder, random, levels, size_px):
+    """A session of such movies: level by name of the colour, and the pixels of one."""
+    spectra = np.zeros((NEURONS, len(levels), *size_px))
+    spectra[..., :4, :6] = random.normal(size=(NEURONS, len(levels), 4, 6))
+    patterns = 8 * idctn(spectra, axes=(2, 3), norm="ortho") / spectra.std()
+    level = np.array(list(levels.values()))[:, None, None]
+    colours = tuple(filter(None, levels))
     trials = []
     for number in range(HELD_OUT_TRIAL + 1):
         root = random.uniform(0, 2, (NEURONS, FRAMES))
-        video = GREY_LEVEL + np.tensordot(lagged(root - 1.0, DELAY_FRAMES).T, patterns, 1)
+        planes = level + np.tensordot(lagged(root - 1.0, DELAY_FRAMES).T, patterns, 1)
+        video = planes.reshape(FRAMES, -1, size_px[1]).astype(np.float32)
         tier = "oracle" if number == HELD_OUT_TRIAL else "train"
         still = np.ones((2, FRAMES), np.float32)
-        trials.append(Trial(number, tier, video.astype(np.float32), still, still, (root**2).astype(np.float32)))
-    folder = tmp_path_factory.mktemp("sessions") / "dynamic2-2-2-Video-linear"
-    write_session(folder, trials, coordinates=None, unit_ids=np.arange(NEURONS), video_dtype="float32")
+        activity = (root**2).astype(np.float32)
+        trials.append(Trial(number, tier, video, still, still, activity, colours=colours))
+    rows, columns = size_px
+    screen = ScreenGeometry(rows=rows * len(levels), cols=columns, colours=colours)
+    told = {"coordinates": None, "unit_ids": np.arange(NEURONS), "video_dtype": "float32"}
+    write_session(folder, trials, **told, screen=screen)
     return open_session(folder)
 
 
@@ -280,3 +304,43 @@ def test_a_decoder_of_dark_movies_is_dark_and_one_of_an_earlier_version_is_grey(
     old = vr.Decoder(decoder.weights, decoder.mean, decoder.lags_frames, decoder.frequencies)
     assert old.movie(silent, np.zeros(session.n_neurons, bool)) == pytest.approx(127.5)
     assert old.sha256 != decoder.sha256
+
+
+def test_each_colour_is_decoded_for_itself_about_a_level_of_its_own(coloured_session, tmp_path):
+    fitted = fit_decoder(coloured_session, FINER)
+    trials = [coloured_session.trial(each).video for each in range(HELD_OUT_TRIAL)]
+    assert fitted.colours == ("green", "uv")
+    assert fitted.levels == pytest.approx([np.mean([each[:, part] for each in trials]) for part in HALVES], rel=1e-5)
+    assert fitted.level == pytest.approx(np.mean(fitted.levels))
+    trial = coloured_session.trial(HELD_OUT_TRIAL)
+    movie = fitted.movie(trial.responses)
+    for part in HALVES:
+        inside = slice(5, -5), part
+        assert np.corrcoef(movie[inside].ravel(), trial.video[inside].ravel())[0, 1] > 0.99
+    silent = fitted.movie(trial.responses, np.zeros(NEURONS, bool))
+    assert np.array_equal(silent[0, :, 0], np.repeat(np.float32(fitted.levels), 18))
+    fitted.save(tmp_path / "decoder.safetensors")
+    read = Decoder.load(tmp_path / "decoder.safetensors")
+    assert (read.colours, read.levels, read.sha256) == (fitted.colours, fitted.levels, fitted.sha256)
+    assert np.array_equal(read.movie(trial.responses), movie)
+    assert replace(fitted, levels=fitted.levels[::-1]).sha256 != fitted.sha256
+
+
+def test_a_detail_of_one_colour_does_not_leak_over_the_seam(coloured_session):
+    fitted = fit_decoder(coloured_session, FINER)
+    only = replace(fitted, weights=fitted.weights * (fitted.frequencies[:, 0] < 18))
+    movie = only.movie(coloured_session.trial(HELD_OUT_TRIAL).responses)
+    assert movie[:, HALVES[0]].std() > 1
+    assert np.ptp(movie[:, HALVES[1]]) == 0
+
+
+def test_a_decoder_of_other_colours_is_refused_in_one_line(coloured_session, disc_mask, quick_config, tmp_path):
+    fitted = fit_decoder(coloured_session, FINER)
+    trial = coloured_session.trial(0)
+    for other in (replace(fitted, colours=(), levels=()), replace(fitted, colours=("uv", "green"))):
+        with pytest.raises(ConfigError, match=r"expected a decoder of movies of 36x16 pixels in green above uv"):
+            check_inputs(trial, disc_mask, quick_config, other)
+    check_inputs(trial, disc_mask, quick_config, fitted)
+    replace(fitted, levels=(70.0,)).save(tmp_path / "odd.safetensors")
+    with pytest.raises(StorageError, match="a level for each of 2 colours, found 1"):
+        Decoder.load(tmp_path / "odd.safetensors")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,18 @@ def test_its_pictures_are_those_of_the_whole_clip(lags, activity):
     assert [each is None for each in pictures] == [n < decoder.delay_frames for n in range(FRAMES)]
     live.finish()
     np.testing.assert_allclose(shown_by(live), expected(decoder, activity), atol=1e-3)
+
+
+def test_colours_come_one_below_the_other_each_about_its_level(activity):
+    grey = small_decoder((-4, -2, 0), (36, 16))
+    frequencies = np.array([[0, 0], [3, 1], [20, 3]])
+    decoder = replace(grey, frequencies=frequencies, colours=("green", "uv"), levels=(60.0, 140.0), level=100.0)
+    live = live_of(decoder)
+    one_by_one(live, sent(activity, range(FRAMES)))
+    live.finish()
+    np.testing.assert_allclose(shown_by(live), expected(decoder, activity), atol=1e-3)
+    assert np.array_equal(np.unique(live.recent(1).truth[:, :18]), [60.0])
+    assert np.array_equal(np.unique(live.recent(1).truth[:, 18:]), [140.0])
 
 
 def test_frames_that_come_late_or_twice_change_nothing_in_the_end(causal, activity):

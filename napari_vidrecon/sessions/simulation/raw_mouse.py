@@ -31,8 +31,6 @@ LAYOUT = Layout(
 )
 PAUSE_BINS = 12
 """Scan samples between two trials, in which the screen shows nothing."""
-MOVIE_AXES = 4
-"""Clips, frames, rows, columns; colours come last, where there are some."""
 OTHER_REGIONS = (2, 5, 7)
 """Regions that suite2p found among the neurons and that are no cells, by their place."""
 BASELINE, BRIGHTNESS, NEUROPIL = 100.0, 10.0, 20.0
@@ -88,26 +86,21 @@ def require_whole_scans(frames: int) -> None:
         raise ConfigError(f"raw files: expected clips of a multiple of 15 frames, found {frames}; simulate such clips")
 
 
-def require_kind_of(kind: str, *, colours: bool) -> None:
-    """Refuse a kind that cannot be written: without the library for it, or for movies of several colours.
+def require_kind_of(kind: str) -> None:
+    """Refuse a kind that cannot be written for want of the library for it.
 
     Parameters
     ----------
     kind
         Of raw files.
-    colours
-        Whether movies have some.
 
     Raises
     ------
     ConfigError
         It cannot.
     """
-    if kind != "nwb":
-        return
-    if colours:
-        raise ConfigError("raw files: expected movies of grey levels for nwb, found colours; write arrays")
-    optional_module("pynwb", "nwb", "raw files for nwb")
+    if kind == "nwb":
+        optional_module("pynwb", "nwb", "raw files for nwb")
 
 
 def is_raw(place: Path) -> bool:
@@ -137,7 +130,7 @@ class RawMouse:
     activity_times
         (samples,) start of each sample, s.
     movies
-        (clips, T, H, W) uint8, each shown once, in order.
+        (clips, T, H, W) uint8, each shown once, in order; colours come last, where there are some.
     onsets
         (clips,) s.
     behavior
@@ -251,7 +244,7 @@ class RawMouse:
             Another kind.
         """
         if kind == "nwb":
-            require_kind_of(kind, colours=self.movies.ndim > MOVIE_AXES)
+            require_kind_of(kind)
             with replacing_file(place) as draft:
                 self.write_nwb(draft)
         elif kind in RAW_KINDS:
@@ -366,7 +359,7 @@ def write_nwb(
     activity, activity_times
         (N, samples), and when each sample starts, s.
     movies, frame_times
-        (clips, T, H, W) uint8, and (clips, T) when each frame appeared, s.
+        (clips, T, H, W) uint8, colours last where there are some, and (clips, T) when each frame appeared, s.
     onsets, tiers
         When each clip began, s, and what it is for; the table of trials.
     behavior, behavior_times
