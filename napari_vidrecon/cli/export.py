@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
+from napari_vidrecon.cli import report
 from napari_vidrecon.cli.options import Json
+from napari_vidrecon.errors import ConfigError
 
 if TYPE_CHECKING:
     from napari_vidrecon.figures.export import ShownMovie
@@ -56,12 +58,11 @@ def export(
     The script repeats the run. Files of the same names are replaced.
     """
     from napari_vidrecon.analysis.postprocess import Outside, Presentation, ShowAs
-    from napari_vidrecon.cli import report
-    from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.figures import export as exports
     from napari_vidrecon.figures.nwb_export import NWB_ENDINGS, write_nwb
     from napari_vidrecon.reconstruction.results import Reconstruction
-    from napari_vidrecon.reconstruction.scripts import script_of_folder, write_script
+    from napari_vidrecon.reconstruction.script_texts import write_script
+    from napari_vidrecon.reconstruction.scripts import script_of_folder
 
     if not any((movie, figure, table, nwb, script)):
         raise ConfigError(f"{run}: expected --movie, --figure, --table, --nwb or --script to write, found none")

@@ -6,7 +6,8 @@ import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
-from napari_vidrecon.reconstruction.scripts import Script, command_text, command_words, python_text, script_of_run
+from napari_vidrecon.reconstruction.script_texts import command_text, command_words, python_text
+from napari_vidrecon.reconstruction.scripts import Script, script_of_run
 from napari_vidrecon.viewer.record import RunRecord
 
 

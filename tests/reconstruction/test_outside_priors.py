@@ -17,7 +17,8 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.priors import NATURAL, OWN, prior_names
 from napari_vidrecon.reconstruction.recipe import Recipe
 from napari_vidrecon.reconstruction.run import plan_run
-from napari_vidrecon.reconstruction.scripts import command_words, python_text, script_of_folder
+from napari_vidrecon.reconstruction.script_texts import command_words, python_text
+from napari_vidrecon.reconstruction.scripts import script_of_folder
 from napari_vidrecon.reconstruction.update import build_update
 
 BEFORE = {

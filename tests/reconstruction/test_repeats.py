@@ -10,7 +10,8 @@ import pytest
 
 import napari_vidrecon as vr
 from napari_vidrecon.reconstruction.presentations import scales_of
-from napari_vidrecon.reconstruction.scripts import command_words, python_text, script_of_folder
+from napari_vidrecon.reconstruction.script_texts import command_words, python_text
+from napari_vidrecon.reconstruction.scripts import script_of_folder
 
 
 @pytest.fixture(scope="module")

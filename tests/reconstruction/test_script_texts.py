@@ -11,14 +11,16 @@ import pytest
 
 from napari_vidrecon.errors import RunError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.reconstruction.quoting import literal, shell_word, windows_word
 from napari_vidrecon.reconstruction.recipe import Recipe
-from napari_vidrecon.reconstruction.scripts import (
-    Script,
+from napari_vidrecon.reconstruction.script_texts import (
     command_text,
     command_words,
+    literal,
     python_text,
+    shell_word,
+    windows_word,
 )
+from napari_vidrecon.reconstruction.scripts import Script
 
 ODD = [
     *("sp ace", "q'uo\"te", "$(touch CANARY)", "`touch CANARY`", "a;touch CANARY;", "new\nline", "-dash", "~", "é漢"),

@@ -11,7 +11,8 @@ import torch
 
 import napari_vidrecon as vr
 from napari_vidrecon.encoders.encoder import Canvas
-from napari_vidrecon.reconstruction.scripts import command_words, python_text, script_of_folder
+from napari_vidrecon.reconstruction.script_texts import command_words, python_text
+from napari_vidrecon.reconstruction.scripts import script_of_folder
 from napari_vidrecon.reconstruction.several_mice import CommonScreen
 
 FIRST, LATE = 44, 7

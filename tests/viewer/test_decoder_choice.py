@@ -14,13 +14,8 @@ from qtpy.QtWidgets import QFileDialog
 
 import napari_vidrecon as vr
 from napari_vidrecon.errors import ConfigError, RunError, StorageError
-from napari_vidrecon.reconstruction.scripts import (
-    Script,
-    command_text,
-    python_text,
-    script_of_plan,
-    script_of_run,
-)
+from napari_vidrecon.reconstruction.script_texts import command_text, python_text
+from napari_vidrecon.reconstruction.scripts import Script, script_of_plan, script_of_run
 from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord

@@ -18,13 +18,11 @@ from napari_vidrecon.errors import RunError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.recipe import Recipe
+from napari_vidrecon.reconstruction.script_texts import command_text, command_words, python_text
 from napari_vidrecon.reconstruction.scripts import (
     MASK_SUFFIX,
     NEURONS_SUFFIX,
     Script,
-    command_text,
-    command_words,
-    python_text,
     script_of_plan,
     script_of_run,
 )

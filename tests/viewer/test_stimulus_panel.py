@@ -13,13 +13,8 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox
 
 import napari_vidrecon as vr
-from napari_vidrecon.reconstruction.scripts import (
-    Script,
-    command_text,
-    python_text,
-    script_of_plan,
-    script_of_run,
-)
+from napari_vidrecon.reconstruction.script_texts import command_text, python_text
+from napari_vidrecon.reconstruction.scripts import Script, script_of_plan, script_of_run
 from napari_vidrecon.sessions.stimuli.stimulus import MovieFile
 from napari_vidrecon.sessions.stimuli.synthetic import DriftingGrating, GaussianNoise, SinglePatch
 from napari_vidrecon.viewer.choices import ActivityMode

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QVBoxLayout, QWidge
 
 from napari_vidrecon.errors import RunError, VidreconError
 from napari_vidrecon.figures import export
-from napari_vidrecon.reconstruction import scripts
+from napari_vidrecon.reconstruction import script_texts, scripts
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.exporting import Exporter, shown_movie
 from napari_vidrecon.viewer.folders import (
@@ -135,11 +135,11 @@ class ExportPanel(QWidget):
 
     def copy_python(self) -> None:
         """Put a script that repeats the shown run into the clipboard."""
-        self._copy(scripts.python_text, "Python script")
+        self._copy(script_texts.python_text, "Python script")
 
     def copy_command(self) -> None:
         """Put a command line that repeats the shown run into the clipboard."""
-        self._copy(scripts.command_text, "Command")
+        self._copy(script_texts.command_text, "Command")
 
     # Writing
 
