@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from napari_vidrecon.cli import inputs, report
+from napari_vidrecon.cli.info import ENCODER_SUFFIXES, described, require_there
 from napari_vidrecon.cli.options import (
     Device,
     EncoderFiles,
@@ -18,8 +19,10 @@ from napari_vidrecon.cli.options import (
     Overwrite,
     SessionFolder,
     Set,
+    parse_settings,
 )
-from napari_vidrecon.errors import one_line
+from napari_vidrecon.cli.report import Progress, StopRequest
+from napari_vidrecon.errors import VidreconError, one_line
 
 FAULTS_FOUND = 1
 LONGEST_LINE = 2000
@@ -38,8 +41,6 @@ def validate(
 
     The exit code is 1 if anything is.
     """
-    from napari_vidrecon.cli import report
-
     faults = faults_of(path, quick=quick)
     if json:
         report.print_json({"path": path, "sound": not faults, "faults": faults})
@@ -66,26 +67,14 @@ def faults_of(path: Path, *, quick: bool = False) -> list[dict[str, Any]]:
     StorageError
         There is nothing at the path.
     """
-    from napari_vidrecon.cli.info import ENCODER_SUFFIXES, described
-    from napari_vidrecon.cli.report import Progress
-    from napari_vidrecon.errors import StorageError, VidreconError
     from napari_vidrecon.reconstruction.decoder import is_decoder
     from napari_vidrecon.sessions.validation import validate_session
 
-    # Not Path.exists, which raises for a name longer than the system takes.
-    if not os.path.exists(path):  # noqa: PTH110
-        raise StorageError(
-            f"{path}: expected a session, encoder, decoder, mask or run, found nothing there; check the path"
-        )
+    require_there(path)
     is_run = path.suffix == ".zarr" or (path / "zarr.json").exists()
     if path.is_dir() and not is_run:
         with Progress("checking", 0, "trials") as progress:
-
-            def on_progress(done: int, total: int) -> None:
-                progress.total = total
-                progress.update(done)
-
-            found = validate_session(path, full=not quick, on_progress=on_progress)
+            found = validate_session(path, full=not quick, on_progress=progress.follow)
         return [
             {"file": fault.file, "expected": fault.expected, "found": fault.found, "remedy": fault.remedy}
             for fault in found
@@ -140,7 +129,6 @@ def evidence(
     Half of the neurons give a movie; how well that explains the others is held against permuted neurons, activity
     shifted in time, and a grey screen. Needs no true movie, so it works for spontaneous activity.
     """
-    from napari_vidrecon.cli import inputs, report
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
     from napari_vidrecon.reconstruction.evidence import evidence_of_a_movie
     from napari_vidrecon.sessions.session import open_session
@@ -192,9 +180,6 @@ def calibrate(
     error and spread is what other runs of this mouse take as --set uncertainty_scale=N.
     """
     from napari_vidrecon.analysis.ensembles import calibrate_uncertainty
-    from napari_vidrecon.cli import inputs, report
-    from napari_vidrecon.cli.options import parse_settings
-    from napari_vidrecon.cli.report import Progress, StopRequest
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
     from napari_vidrecon.sessions.session import open_session
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import sys
 import time
@@ -11,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_vidrecon.cli import report
 from napari_vidrecon.cli.options import Device, Json
-from napari_vidrecon.cli.report import tell
+from napari_vidrecon.cli.report import number, plain, print_table, tell
+from napari_vidrecon.errors import SessionError, StorageError, one_line
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
@@ -58,8 +62,6 @@ def demo(
     With a display, napari opens and shows the reconstruction as it grows; without one everything is done
     headless. The files are written either way.
     """
-    from napari_vidrecon.cli import report
-    from napari_vidrecon.errors import SessionError
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
     from napari_vidrecon.sessions.sample import HOW_TO_GET_THE_REST, find_sample
     from napari_vidrecon.sessions.session import open_session
@@ -107,8 +109,6 @@ def require_own(out: Path) -> None:
     StorageError
         It is no folder, or holds something else under one of the demo's names.
     """
-    from napari_vidrecon.errors import StorageError, one_line
-
     if os.path.lexists(out) and not out.is_dir():
         raise StorageError(f"{one_line(out)}: expected a folder, found something else; choose another name with --out")
     # A demo that was killed leaves its run, which it writes first, and perhaps no summary.
@@ -124,7 +124,6 @@ def require_own(out: Path) -> None:
 
 def _says(file: Path, *names: str) -> Any:
     """What a JSON file says under nested names; None if it does not, or cannot be read."""
-    from napari_vidrecon.errors import StorageError
     from napari_vidrecon.storage import read_json
 
     try:
@@ -138,7 +137,6 @@ def _says(file: Path, *names: str) -> Any:
 
 def _window_can_open() -> bool:
     """Whether Qt reaches the display; asked of another process, because Qt ends the one it fails in."""
-    import importlib
     import subprocess
 
     from napari_vidrecon.cli.doctor import has_display
@@ -167,8 +165,6 @@ def _in_napari(
     sample: Sample, trial: int, frames: int, config: ReconstructionConfig, out: Path
 ) -> Reconstruction | None:
     """The result of the run in the window, or None if napari cannot be loaded here."""
-    import importlib
-
     try:
         importlib.import_module("napari")
         from napari_vidrecon.viewer.demo import show_demo
@@ -248,9 +244,7 @@ def write_files(result: Reconstruction, out: Path) -> dict[str, Any]:
 
 
 def _write_summary(summary: dict[str, Any], path: Path) -> None:
-    import json
 
-    from napari_vidrecon.cli.report import plain
     from napari_vidrecon.storage import replacing_file
 
     with replacing_file(path) as temporary:
@@ -258,8 +252,6 @@ def _write_summary(summary: dict[str, Any], path: Path) -> None:
 
 
 def _show(summary: dict[str, Any], out: Path) -> None:
-    from napari_vidrecon.cli.report import number, print_table
-
     seconds = f"{summary['seconds']:.0f} s in all, {summary['optimisation_seconds']:.0f} s of it optimisation"
     count = len(summary["encoders"])
     print_table(

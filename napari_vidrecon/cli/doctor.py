@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import os
 import statistics
 import sys
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import napari_vidrecon as vr
+from napari_vidrecon.cli import report
 from napari_vidrecon.cli.options import Json
-from napari_vidrecon.errors import ConfigError, one_line
+from napari_vidrecon.errors import ConfigError, SessionError, one_line
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.reconstructor import StepInfo
@@ -78,8 +81,6 @@ def doctor(
 
     The exit code is 1 if something essential is missing.
     """
-    from napari_vidrecon.cli import report
-
     findings = list(examine({**LOOKS, "speed": _speed} if speed else LOOKS))
     missing = any(finding.essential and not finding.sound for finding in findings)
     values = {"sound": not missing, "findings": [vars(finding) for finding in findings]}
@@ -114,8 +115,6 @@ def _system() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    import importlib.metadata
-
     for name in ("napari-vidrecon", "numpy", "zarr", *OF_THE_WINDOW):
         try:
             yield Finding(name, importlib.metadata.version(name))
@@ -254,7 +253,6 @@ def apt_line(packages: list[str]) -> str:
 
 
 def _sample() -> Iterator[Finding]:
-    from napari_vidrecon.errors import SessionError
     from napari_vidrecon.sessions.sample import HOW_TO_GET_THE_REST, find_sample
 
     remedy = f"{sys.executable} -m pip install --force-reinstall --no-deps napari-vidrecon"
@@ -315,7 +313,6 @@ def step_seconds(device: str) -> float:
     float
         Seconds, > 0.
     """
-    import napari_vidrecon as vr
     from napari_vidrecon.sessions.sample import find_sample
 
     sample = find_sample()

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_vidrecon.cli.report import tell
+from napari_vidrecon.cli.report import Progress, StopRequest, duration_text, number, tell
+from napari_vidrecon.errors import RunError, VidreconError, one_line
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.results import Reconstruction
@@ -87,8 +88,6 @@ class DrivenRun:
 
     def line(self, clip: str) -> str:
         """One line for people; one more for each of several mice or colours."""
-        from napari_vidrecon.cli.report import duration_text, number
-        from napari_vidrecon.errors import one_line
         from napari_vidrecon.reconstruction.history import UNCHECKED
 
         mouse = " of the simulated mouse" if self.simulated else ""
@@ -105,8 +104,6 @@ class DrivenRun:
         return "\n".join([whole, *(f"  {line}" for line in lines)])
 
     def _lines_of_colours(self) -> list[str]:
-        from napari_vidrecon.cli.report import number
-
         return [
             f"in {name} ({scores['pixels']:.0f} px of the mask): "
             f"video correlation {number(scores['video_correlation'])}"
@@ -114,8 +111,6 @@ class DrivenRun:
         ]
 
     def _lines_of_mice(self) -> list[str]:
-        from napari_vidrecon.cli.report import number
-
         return [
             f"inside the mask of {name} ({scores['pixels']:.0f} px): "
             f"video correlation {number(scores['video_correlation'])}, "
@@ -167,8 +162,6 @@ def drive_run(
 def _drive(
     run: Run, path: Path, *, overwrite: bool, save_every: float, label: str, stop_after: int | None
 ) -> DrivenRun:
-    from napari_vidrecon.cli.report import Progress, StopRequest
-    from napari_vidrecon.errors import RunError, VidreconError
     from napari_vidrecon.reconstruction.reconstructor import StepInfo
     from napari_vidrecon.reconstruction.runner import Runner
 
@@ -237,7 +230,6 @@ def saved_run(run: Run, path: Path, overwrite: bool) -> Reconstruction | None:
     RunError
         Something else has the name, and is not to be replaced.
     """
-    from napari_vidrecon.errors import RunError
     from napari_vidrecon.reconstruction.results import Reconstruction
     from napari_vidrecon.reconstruction.run_folder import check_replaceable, not_of_the_run, shown
 
@@ -315,7 +307,6 @@ def drive_together(runs: Mapping[Path, Run], *, overwrite: bool, save_every: flo
 
 
 def _drive_all(runs: Mapping[Path, Run], *, overwrite: bool, save_every: float, label: str) -> list[DrivenRun]:
-    from napari_vidrecon.cli.report import Progress, StopRequest
     from napari_vidrecon.reconstruction.together import drive_together as step_all
 
     driven: dict[Path, DrivenRun] = {}
@@ -336,16 +327,14 @@ def _drive_all(runs: Mapping[Path, Run], *, overwrite: bool, save_every: float, 
         return sum(run.steppable.step_index for run in left.values())
 
     total = sum(run.config.steps for run in left.values())
-    with Progress(label, total, done=steps_done()) as progress, StopRequest() as stop:
+    kept = "stopped; what is done is kept, and the same command goes on from there"
+    with Progress(label, total, done=steps_done()) as progress, StopRequest(kept=kept) as stop:
 
         def on_step() -> None:
             progress.update(steps_done())
             stop.check()
 
-        try:
-            results = step_all(left, on_step, save_every)
-        except KeyboardInterrupt:
-            raise stop.stopped("stopped; what is done is kept, and the same command goes on from there") from None
+        results = step_all(left, on_step, save_every)
     for (path, run), result in zip(left.items(), results, strict=True):
         driven[path] = DrivenRun.of(path, states[path], run.config.steps, run.seconds, run, result)
     return [driven[path] for path in runs]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_vidrecon.cli import inputs, report
 from napari_vidrecon.cli.options import (
     Device,
     EncoderFile,
@@ -17,8 +18,11 @@ from napari_vidrecon.cli.options import (
     Overwrite,
     SessionFolder,
     Set,
+    checked,
+    parse_settings,
 )
-from napari_vidrecon.cli.report import tell
+from napari_vidrecon.cli.report import Progress, StopRequest, number, tell
+from napari_vidrecon.errors import StorageError
 
 if TYPE_CHECKING:
     from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
@@ -51,9 +55,6 @@ def mask(
     It tells which part of the screen the population can say something about.
     It is fitted on the oracle tier, which the encoder must not have been trained on.
     """
-    from napari_vidrecon.cli import inputs, report
-    from napari_vidrecon.cli.options import checked, parse_settings
-    from napari_vidrecon.cli.report import Progress, StopRequest
     from napari_vidrecon.figures.frame import save_figure
     from napari_vidrecon.figures.matrix_figure import mask_figure
     from napari_vidrecon.reconstruction.mask_fitting import MaskProgress, MaskRecipe, fit_mask
@@ -158,11 +159,7 @@ def decoder(
     oracle tier that it did not learn from. A reconstruction with --decoder starts from its movie and stays near it
     where the neurons say nothing else.
     """
-    from napari_vidrecon.cli import inputs, report
-    from napari_vidrecon.cli.options import checked, parse_settings
-    from napari_vidrecon.cli.report import Progress, StopRequest
     from napari_vidrecon.encoders.encoder import Canvas
-    from napari_vidrecon.errors import StorageError
     from napari_vidrecon.reconstruction.decoder import DECODER_SUFFIX
     from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, fit_decoder, held_out_correlation
     from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
@@ -253,8 +250,6 @@ def gaze(
     On clips whose movie is known, as far as the encoder does not make it of the pupil by itself; it is checked on
     other clips. Prints what --set has to say so that a reconstruction takes it.
     """
-    from napari_vidrecon.cli import inputs, report
-    from napari_vidrecon.cli.report import Progress, StopRequest
     from napari_vidrecon.reconstruction.gaze_fitting import fit_gaze
     from napari_vidrecon.sessions.session import open_session
 
@@ -320,10 +315,6 @@ def rf(
     The predictions of several encoders are averaged.
     """
     from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe, map_receptive_fields
-    from napari_vidrecon.cli import inputs, report
-    from napari_vidrecon.cli.options import checked, parse_settings
-    from napari_vidrecon.cli.report import Progress, StopRequest
-    from napari_vidrecon.errors import StorageError
     from napari_vidrecon.figures.export import FIGURE_ENDINGS, check_path
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.storage import replacing_files
@@ -402,8 +393,6 @@ def _field_summary(maps: ReceptiveFieldMaps, mask: AlphaMask | None) -> dict[str
 
 def _field_table(told: dict[str, Any]) -> list[tuple[str, str]]:
     """The same numbers in words."""
-    from napari_vidrecon.cli.report import number
-
     rows = [
         ("responsive", f"{told['responsive']} of {told['neurons']} neurons, {told['fitted']} fitted"),
         ("median size", f"{number(told['diameter_px'], 1)} px, {number(told['diameter_deg'], 1)} degrees across"),

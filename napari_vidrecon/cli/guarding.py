@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from napari_vidrecon.cli.report import nobody_reads_stdout, open_closed_streams, settle_streams, tell
+from napari_vidrecon.cli.report import Stopped, nobody_reads_stdout, open_closed_streams, settle_streams, tell
 from napari_vidrecon.errors import TROUBLESHOOTING, VidreconError, one_line, page
 
 NOBODY_READS = 1
@@ -187,8 +187,6 @@ def _log(error: BaseException | None) -> None:
 
 def _ending(error: BaseException, words: list[str], signals: Signals) -> int:
     """What an error means for whoever typed the command."""
-    from napari_vidrecon.cli.report import Stopped
-
     if isinstance(error, VidreconError):
         code = _say(f"{error}{_kept(error)}", INPUT_AT_FAULT)
         _name_the_page(error)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_vidrecon.cli.options import Json, Overwrite, VerbCommand
+from napari_vidrecon.cli import report
+from napari_vidrecon.cli.options import Json, Overwrite, VerbCommand, checked, parse_screen
+from napari_vidrecon.cli.report import Progress, StopRequest
 from napari_vidrecon.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -99,9 +101,6 @@ def importing(
     Everything comes onto one video clock (30 Hz, or --rate), presentations are cut into trials, whole movies are held
     out, and what was resampled, filled, dropped or repaired is told, here and in import.txt of the session.
     """
-    from napari_vidrecon.cli import report
-    from napari_vidrecon.cli.options import checked, parse_screen
-    from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
     from napari_vidrecon.sessions.importing.sources import ImportSource, reader_named, require_replaceable
     from napari_vidrecon.sessions.writer import SESSION
@@ -138,10 +137,10 @@ def importing(
 
 
 def _write(recording: Any, out: Path, settings: ImportSettings) -> Any:
-    from napari_vidrecon.cli.report import Progress, StopRequest
     from napari_vidrecon.sessions.importing.importer import import_recording
 
-    with Progress("importing", 0, "steps") as progress, StopRequest() as stop:
+    kept = f"stopped; nothing was written to {out}: a session appears whole or not at all"
+    with Progress("importing", 0, "steps") as progress, StopRequest(kept=kept) as stop:
 
         def on_progress(what: str, done: int, total: int) -> None:
             # Every clip is looked at twice: to tell which show the same movie, and to write it.
@@ -149,17 +148,10 @@ def _write(recording: Any, out: Path, settings: ImportSettings) -> Any:
             progress.update(done + total * (what == "writing"), what)
             stop.check()
 
-        try:
-            return import_recording(recording.recording(), out, settings, on_progress)
-        except KeyboardInterrupt:
-            raise stop.stopped(
-                f"stopped; nothing was written to {out}: a session appears whole or not at all"
-            ) from None
+        return import_recording(recording.recording(), out, settings, on_progress)
 
 
 def _levels(text: str | None) -> tuple[float, float] | None:
-    from napari_vidrecon.errors import ConfigError
-
     if text is None:
         return None
     try:

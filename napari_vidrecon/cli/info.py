@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_vidrecon.cli import report
+from napari_vidrecon.cli.inputs import LONGEST_WORD, MOST_DIGITS, readout_of
 from napari_vidrecon.cli.options import Json, Mouse
+from napari_vidrecon.cli.report import Progress
+from napari_vidrecon.errors import ConfigError, EncoderError, StorageError, VidreconError, one_line
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.results import Reconstruction
@@ -42,8 +46,6 @@ def info(
     json: Json = False,
 ) -> None:
     """Say what a session, encoder, decoder, mask or run is."""
-    from napari_vidrecon.cli import report
-
     if duplicates is not None:
         _say_duplicates(path, duplicates, against or [], json)
         return
@@ -79,10 +81,8 @@ def check_file(path: Path, mouse: str | None) -> list[str]:
     EncoderError
         Not an encoder that can be opened, or without that readout.
     """
-    from napari_vidrecon.cli.inputs import readout_of
     from napari_vidrecon.encoders.checkpoints import load_encoder
     from napari_vidrecon.encoders.conformance import check_encoder
-    from napari_vidrecon.errors import EncoderError
 
     if path.suffix not in ENCODER_SUFFIXES:
         raise EncoderError(
@@ -97,10 +97,6 @@ def _say_duplicates(path: Path, split: str, against: list[Path], json: bool) -> 
     import functools
 
     from napari_vidrecon.analysis.duplicates import find_duplicates, split_by_fold, split_by_tier
-    from napari_vidrecon.cli import report
-    from napari_vidrecon.cli.inputs import LONGEST_WORD, MOST_DIGITS
-    from napari_vidrecon.cli.report import Progress
-    from napari_vidrecon.errors import ConfigError, one_line
     from napari_vidrecon.sessions.session import open_session
 
     word, number = split[: len("fold")], split[len("fold") :]
@@ -113,17 +109,8 @@ def _say_duplicates(path: Path, split: str, against: list[Path], json: bool) -> 
     held_out, training = divide(session)
     others = [open_session(other) for other in against]
     with Progress("comparing", 0, "clips") as progress:
-
-        def on_progress(done: int, total: int) -> None:
-            progress.total = total
-            progress.update(done)
-
-        found = find_duplicates(
-            session,
-            held_out,
-            {session: training, **{other: divide(other)[1] for other in others}},
-            on_progress=on_progress,
-        )
+        clips = {session: training, **{other: divide(other)[1] for other in others}}
+        found = find_duplicates(session, held_out, clips, on_progress=progress.follow)
     if json:
         report.print_json({"kind": "duplicates", "split": split, **found.as_values()})
         return
@@ -136,6 +123,15 @@ def _say_duplicates(path: Path, split: str, against: list[Path], json: bool) -> 
         rows.append((f"trial {each.trial}", f"{verdict}: {numbers}, hash {each.hash_distance} bits, {place}"))
     rows.append(("clean clips", ", ".join(map(str, found.clean)) or "none"))
     report.print_table(f"{session.name}: {len(held_out)} held-out against {found.training_clips} training clips", rows)
+
+
+def require_there(path: Path) -> None:
+    """Refuse a path at which there is nothing."""
+    # Not Path.exists, which raises for a name longer than the system takes.
+    if not os.path.exists(path):  # noqa: PTH110
+        raise StorageError(
+            f"{path}: expected a session, encoder, decoder, mask or run, found nothing there; check the path"
+        )
 
 
 def described(path: Path) -> tuple[str, dict[str, Any]]:
@@ -151,14 +147,9 @@ def described(path: Path) -> tuple[str, dict[str, Any]]:
     VidreconError
         Nothing there, or nothing this program knows.
     """
-    from napari_vidrecon.errors import StorageError
     from napari_vidrecon.reconstruction.decoder import is_decoder
 
-    # Not Path.exists, which raises for a name longer than the system takes.
-    if not os.path.exists(path):  # noqa: PTH110
-        raise StorageError(
-            f"{path}: expected a session, encoder, decoder, mask or run, found nothing there; check the path"
-        )
+    require_there(path)
     if path.is_dir():
         return _run(path) if (path / "zarr.json").exists() or path.suffix == ".zarr" else _session(path)
     if is_decoder(path):
@@ -207,7 +198,6 @@ def _session(path: Path) -> tuple[str, dict[str, Any]]:
 
 def _terms(session: Session) -> dict[str, Any]:
     """Licence, terms and citation: as written down at the download, or told by the name of a public mouse."""
-    from napari_vidrecon.errors import VidreconError
     from napari_vidrecon.sessions.downloading.catalogue import terms_of
     from napari_vidrecon.sessions.metadata import read_terms
 
@@ -221,7 +211,6 @@ def _terms(session: Session) -> dict[str, Any]:
 
 def _activity(session: Session) -> dict[str, Any]:
     """What the activity is like beside the public mice; the rest is described where arrays cannot be read."""
-    from napari_vidrecon.errors import VidreconError
     from napari_vidrecon.sessions.activity_figures import activity_figures
 
     try:
@@ -341,8 +330,6 @@ def _decoder_of(told: dict[str, Any]) -> str:
 
 
 def _text(value: object) -> str:
-    from napari_vidrecon.errors import one_line
-
     # Names and notes come from files: a terminal must only show them.
     if isinstance(value, dict):
         return one_line(", ".join(f"{name}: {part}" for name, part in value.items()), LONGEST_TEXT)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_vidrecon.cli.options import read_movie
 from napari_vidrecon.cli.report import tell
 from napari_vidrecon.errors import ConfigError, EncoderError, SessionError, StorageError, VidreconError, one_line
 
@@ -106,7 +107,6 @@ def open_stimulus(session: Session, file: Path, name: str | None = None) -> Tria
     StorageError
         It cannot be read, or is no movie of the screen.
     """
-    from napari_vidrecon.cli.options import read_movie
     from napari_vidrecon.sessions.stimuli.stimulus import GivenMovie, stimulus_trial
 
     return stimulus_trial(GivenMovie(name or file.stem, read_movie(file, session.screen)), session)

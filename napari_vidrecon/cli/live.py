@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_vidrecon.cli import inputs, report
 from napari_vidrecon.cli.options import Device, ForceMouse, Json, Mouse, Overwrite, SessionFolder
-from napari_vidrecon.cli.report import tell
+from napari_vidrecon.cli.report import StopRequest, tell
+from napari_vidrecon.errors import ConfigError, StorageError, one_line
 
 if TYPE_CHECKING:
-    from napari_vidrecon.cli.report import StopRequest
     from napari_vidrecon.reconstruction.live import LivePicture, LiveSession
     from napari_vidrecon.sessions.activity_stream import ActivitySource
     from napari_vidrecon.sessions.session import Session
@@ -64,9 +65,6 @@ def live(
     A decoder shows a picture for every frame, and with --encoder the optimisation refines those of the last seconds.
     What was seen is a run (.zarr) at every moment, however this command ends. Ctrl-C ends it in order.
     """
-    from napari_vidrecon.cli import inputs, report
-    from napari_vidrecon.cli.report import StopRequest
-    from napari_vidrecon.errors import StorageError
     from napari_vidrecon.reconstruction.live_run import LiveInputs, begin_live, drive_live
     from napari_vidrecon.reconstruction.results import SUFFIX
     from napari_vidrecon.reconstruction.run_folder import at_work_on
@@ -139,8 +137,6 @@ def open_source(source: str, session: Session, trials: list[int], speed: float) 
     SessionError
         A trial cannot be replayed.
     """
-    from napari_vidrecon.cli import inputs
-    from napari_vidrecon.errors import ConfigError, one_line
     from napari_vidrecon.sessions.activity_stream import Replay, ZeroMQStream
 
     if source == REPLAY:

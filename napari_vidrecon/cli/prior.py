@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_vidrecon.cli.options import Json, Overwrite, SaveEvery, Set
+from napari_vidrecon.cli import inputs, report
+from napari_vidrecon.cli.options import Json, Overwrite, SaveEvery, Set, checked, parse_settings
+from napari_vidrecon.cli.report import Progress, StopRequest, duration_text
+from napari_vidrecon.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,10 +50,6 @@ def prior(
     """
     import torch
 
-    from napari_vidrecon.cli import inputs, report
-    from napari_vidrecon.cli.options import checked, parse_settings
-    from napari_vidrecon.cli.report import Progress, StopRequest, duration_text
-    from napari_vidrecon.errors import ConfigError, StorageError
     from napari_vidrecon.reconstruction.denoiser import DENOISER_SUFFIX
     from napari_vidrecon.reconstruction.denoiser_training import DenoiserRecipe, DenoiserTraining, Spoiler, gains_db
 
@@ -132,11 +132,9 @@ def opened_films(folder: Path | None, recipe: DenoiserRecipe) -> tuple[list[np.n
         The folder is not there, holds no film, or one that cannot be read.
     """
     import hashlib
-    from dataclasses import replace
 
     import numpy as np
 
-    from napari_vidrecon.errors import StorageError
     from napari_vidrecon.sessions.screen import USUAL_SCREEN
     from napari_vidrecon.sessions.stimuli.stimulus import MovieFile
 

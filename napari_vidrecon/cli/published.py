@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_vidrecon.cli import inputs, report
+from napari_vidrecon.cli.info import described
 from napari_vidrecon.cli.options import Json, Overwrite
-from napari_vidrecon.cli.report import tell
+from napari_vidrecon.cli.report import Progress, StopRequest, tell
+from napari_vidrecon.errors import ConfigError, StorageError, one_line
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.downloading.catalogue import PublicFile
@@ -56,8 +59,6 @@ def download(
     What is interrupted goes on with the same command. Files are checked against their checksum; where none is
     known, that of the first download is recorded and holds from then on.
     """
-    from napari_vidrecon.cli import report
-    from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.sessions.downloading.answers import check_address
     from napari_vidrecon.sessions.downloading.catalogue import (
         HOST,
@@ -109,8 +110,6 @@ class _Fetching:
 
     def __call__(self, way: Sequence[PublicFile], folder: Path) -> Downloaded:
         """The thing, from the first of its addresses that gives it; the last one's fault goes on."""
-        from napari_vidrecon.errors import StorageError
-
         for file in way[:-1]:
             try:
                 return self._from(file, folder)
@@ -133,11 +132,12 @@ class _Fetching:
 
 
 def _fetch(file: PublicFile, out: Path, licence: Licence) -> Downloaded:
-    from napari_vidrecon.cli.report import Progress, StopRequest
     from napari_vidrecon.encoders.checkpoints import read_encoder_file
     from napari_vidrecon.sessions.downloading.download import download as fetch
 
-    with Progress(file.name, 0, "MB") as progress, StopRequest("this block") as stop:
+    kept = f"stopped; what came of {file.name} is kept in {out}, and the same command goes on from there"
+    openers: dict[Any, Any] = {"weights": read_encoder_file, "mask": _open_public_mask}
+    with Progress(file.name, 0, "MB") as progress, StopRequest("this block", kept) as stop:
 
         def on_progress(what: str, done: int, total: int) -> None:
             scale = 1_000_000 if what == "fetching" else 1
@@ -146,14 +146,7 @@ def _fetch(file: PublicFile, out: Path, licence: Licence) -> Downloaded:
             progress.update(done // scale, what)
             stop.check()
 
-        try:
-            return fetch(
-                file, out, licence, on_progress, openers={"weights": read_encoder_file, "mask": _open_public_mask}
-            )
-        except KeyboardInterrupt:
-            raise stop.stopped(
-                f"stopped; what came of {file.name} is kept in {out}, and the same command goes on from there"
-            ) from None
+        return fetch(file, out, licence, on_progress, openers=openers)
 
 
 def _open_public_mask(path: Path) -> None:
@@ -165,7 +158,6 @@ def _open_public_mask(path: Path) -> None:
 
 
 def _list(files: list[PublicFile], json: bool) -> None:
-    from napari_vidrecon.cli import report
     from napari_vidrecon.sessions.downloading.catalogue import LICENCE_NOTE, MICE_LICENCE, MICE_TERMS
 
     if json:
@@ -217,10 +209,6 @@ def convert(
     A reference checkpoint becomes a safetensors file, a published reconstruction a run folder.
     Nothing in the source is ever run: files that hold more than data are refused.
     """
-    from napari_vidrecon.cli import report
-    from napari_vidrecon.cli.info import described
-    from napari_vidrecon.errors import StorageError
-
     wanted = {**dict.fromkeys((".pth", ".pt", ".ckpt"), ".safetensors"), ".npy": ".zarr"}.get(source.suffix)
     # Not Path.exists, which raises for a name longer than the system takes.
     if not os.path.exists(source):  # noqa: PTH110
@@ -246,7 +234,6 @@ def convert(
 
 
 def _require_replaceable(out: Path, overwrite: bool) -> None:
-    from napari_vidrecon.errors import StorageError, one_line
     from napari_vidrecon.storage import recover_folder
 
     try:
@@ -282,10 +269,8 @@ def push(
     A folder is made that holds the encoder and a card: mice, scores, licence, and the terms of public recordings. Then
     it is uploaded, by the package huggingface_hub and with the token that it knows.
     """
-    from napari_vidrecon.cli import inputs, report
     from napari_vidrecon.encoders.checkpoints import file_hash, read_encoder_file
     from napari_vidrecon.encoders.identity import CARD_FILE, WEIGHTS_FILE, model_card
-    from napari_vidrecon.errors import StorageError
     from napari_vidrecon.sessions.downloading.catalogue import HUB_PREFIX, hub_file, terms_of
     from napari_vidrecon.storage import replacing_files
 
@@ -325,8 +310,6 @@ def push(
 
 
 def _upload(folder: Path, name: str) -> str:
-    from napari_vidrecon.errors import StorageError, one_line
-
     try:
         hub: Any = importlib.import_module("huggingface_hub")
     except ImportError:

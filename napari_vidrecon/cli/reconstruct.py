@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_vidrecon.cli import inputs, options, report
 from napari_vidrecon.cli.options import (
     Device,
     EncoderFiles,
@@ -22,8 +23,11 @@ from napari_vidrecon.cli.options import (
     SaveEvery,
     SessionFolder,
     Set,
+    parse_settings,
+    read_movie,
 )
 from napari_vidrecon.cli.report import tell
+from napari_vidrecon.errors import ConfigError, RunError, StorageError, VidreconError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,10 +137,7 @@ def reconstruct(
     the same result; one that is complete is left alone. All trials are read before the first run begins; should
     one fail nevertheless, those before it that are complete stay.
     """
-    from napari_vidrecon.cli import inputs, options, report
     from napari_vidrecon.cli.driven_run import drive_run, drive_together
-    from napari_vidrecon.cli.options import parse_settings
-    from napari_vidrecon.errors import ConfigError, RunError, VidreconError
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
     from napari_vidrecon.reconstruction.flat_names import moved
     from napari_vidrecon.reconstruction.inputs import RunInputs
@@ -249,23 +250,20 @@ def reconstruct(
 
 def together_with(repeats: Sequence[Trial]) -> str:
     """What tells a run of several presentations from that of one, as a part of its name."""
-    if not repeats:
-        return ""
-    numbers = "-".join(str(each.id) for each in repeats)
-    if len(numbers) > LONGEST_LIST:
-        # Many numbers are no name of a folder; what they were stands in the run.
-        numbers = f"{len(repeats)}others{zlib.crc32(numbers.encode()):08x}"
-    return f"_with{numbers}"
+    return _listed("with", [str(each.id) for each in repeats], "others")
 
 
 def beside_mice(names: Sequence[str]) -> str:
     """What tells a run of several mice from that of one, as a part of its name."""
-    if not names:
-        return ""
+    return _listed("and", names, "mice")
+
+
+def _listed(word: str, names: Sequence[str], kind: str) -> str:
     told = "-".join(names)
     if len(told) > LONGEST_LIST:
-        told = f"{len(names)}mice{zlib.crc32(told.encode()):08x}"
-    return f"_and{told}"
+        # Many names are no name of a folder; what they were stands in the run.
+        told = f"{len(names)}{kind}{zlib.crc32(told.encode()):08x}"
+    return f"_{word}{told}" if names else ""
 
 
 def run_variant(frames: str | None, target: str, ablate: float, seed: int, ablation: str, neurons: Path | None) -> str:
@@ -332,9 +330,7 @@ def predict(
     import numpy as np
 
     from napari_vidrecon import metrics
-    from napari_vidrecon.cli import inputs, report
     from napari_vidrecon.encoders.answers import predicted
-    from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.storage import write_array
 
@@ -374,9 +370,6 @@ def predict(
 def _stimulus(recording: Session, clip: Trial | None, movie: Path | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Movie, behaviour and eye position of equal length."""
     import numpy as np
-
-    from napari_vidrecon.cli.options import read_movie
-    from napari_vidrecon.errors import StorageError
 
     if movie is None:
         assert clip is not None

@@ -254,6 +254,11 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
+    def follow(self, done: int, total: int) -> None:
+        """Say that `done` of `total` steps are done, of work that finds out itself how many there are."""
+        self.total = total
+        self.update(done)
+
     def update(self, done: int, note: str = "") -> None:
         """Say that `done` steps are done; `note` is shown behind, e.g. "video correlation 0.61"."""
         now = time.monotonic()
@@ -322,10 +327,12 @@ class StopRequest:
     ----------
     waiting_for
         What is being finished first, for the message.
+    kept
+        What the command ends with if it was stopped while this was entered: what was kept, and how to go on.
     """
 
-    def __init__(self, waiting_for: str = "this step") -> None:
-        self.waiting_for = waiting_for
+    def __init__(self, waiting_for: str = "this step", kept: str = "") -> None:
+        self.waiting_for, self.kept = waiting_for, kept
         self.signal_number: int | None = None
         self._process = os.getpid()
         self._before: dict[int, Any] = {}
@@ -341,6 +348,8 @@ class StopRequest:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self.kept and isinstance(error, KeyboardInterrupt):
+            raise self.stopped(self.kept) from None
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:

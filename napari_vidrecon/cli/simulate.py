@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_vidrecon.cli.options import Json, Mouse, Overwrite
+from napari_vidrecon.cli import report
+from napari_vidrecon.cli.inputs import readout_of
+from napari_vidrecon.cli.options import Json, Mouse, Overwrite, parse_screen
+from napari_vidrecon.cli.report import Progress, StopRequest
+from napari_vidrecon.errors import ConfigError, StorageError, one_line
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.semi_real import SemiRealMouse
@@ -78,11 +82,7 @@ def simulate(
     Movies, behaviour and neurons are functions of the seed; the neurons of a semi-real mouse are those of a published
     encoder.
     """
-    from napari_vidrecon.cli import report
-    from napari_vidrecon.cli.options import parse_screen
-    from napari_vidrecon.cli.report import Progress, StopRequest
     from napari_vidrecon.encoders.semi_real import LIKENESS
-    from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.sessions.screen import USUAL_SCREEN
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.sessions.simulation.camera import usual_frames
@@ -114,7 +114,8 @@ def simulate(
         require_kind_of(kind)
         _require_raw_replaceable(place, overwrite)
     semi_real = None if encoder is None else _semi_real(encoder, mouse, film, neurons, seed, frames, len(tiers))
-    with Progress("simulating", len(tiers), "trials") as progress, StopRequest() as stop:
+    kept = f"stopped; nothing was written to {out}: a session appears whole or not at all"
+    with Progress("simulating", len(tiers), "trials") as progress, StopRequest(kept=kept) as stop:
 
         def on_progress(done: int, total: int) -> None:
             progress.update(done)
@@ -122,30 +123,25 @@ def simulate(
 
         how: dict[str, Any] = {"frames": frames, "video_dtype": dtype, "small": small, "workers": workers}
         how["on_progress"] = on_progress
-        try:
-            if semi_real is not None:
-                places, notes = semi_real.coordinates, semi_real.notes()
-                write_mouse(out, semi_real.trial, tiers, coordinates=places, notes=notes, **how)
-            else:
-                simulate_session(
-                    out,
-                    seed=seed,
-                    neurons=neurons,
-                    train_trials=trials,
-                    validation_trials=validation_trials,
-                    test_trials=test_trials,
-                    gain=gain,
-                    field_radius_px=field_radius,
-                    field_centre_px=field_centre,
-                    screen=shown_on,
-                    frame_rate_hz=rate,
-                    like=like,  # type: ignore[arg-type]  # checked there
-                    **how,
-                )
-        except KeyboardInterrupt:
-            raise stop.stopped(
-                f"stopped; nothing was written to {out}: a session appears whole or not at all"
-            ) from None
+        if semi_real is not None:
+            places, notes = semi_real.coordinates, semi_real.notes()
+            write_mouse(out, semi_real.trial, tiers, coordinates=places, notes=notes, **how)
+        else:
+            simulate_session(
+                out,
+                seed=seed,
+                neurons=neurons,
+                train_trials=trials,
+                validation_trials=validation_trials,
+                test_trials=test_trials,
+                gain=gain,
+                field_radius_px=field_radius,
+                field_centre_px=field_centre,
+                screen=shown_on,
+                frame_rate_hz=rate,
+                like=like,  # type: ignore[arg-type]  # checked there
+                **how,
+            )
     report.tell_left(SESSION.belongings(out))
     if raw_files:
         recorded = RawMouse.of(open_session(out))
@@ -179,7 +175,6 @@ def _require_model(like: str, encoder: Path | None, others: dict[str, object]) -
         With what is to be given.
     """
     from napari_vidrecon.encoders.semi_real import LIKENESS
-    from napari_vidrecon.errors import ConfigError, one_line
     from napari_vidrecon.sessions.simulation.mouse import LIKE
 
     if like not in (*LIKE, LIKENESS):
@@ -192,8 +187,6 @@ def _require_model(like: str, encoder: Path | None, others: dict[str, object]) -
 
 
 def _require_encoder_name(path: Path, overwrite: bool) -> None:
-    from napari_vidrecon.errors import StorageError
-
     if path.suffix != ".safetensors":
         raise StorageError(f"{path}: expected a name ending in .safetensors for the encoder")
     if os.path.lexists(path) and not (overwrite and path.is_file()):
@@ -205,7 +198,6 @@ def _require_encoder_name(path: Path, overwrite: bool) -> None:
 def _semi_real(
     encoder: Path, mouse: str | None, film: Path | None, neurons: int, seed: int, frames: int, clips: int
 ) -> SemiRealMouse:
-    from napari_vidrecon.cli.inputs import readout_of
     from napari_vidrecon.encoders.semi_real import Films, SemiRealMouse
     from napari_vidrecon.sessions.simulation.mouse import require_sizes
 
@@ -222,7 +214,6 @@ def _require_replaceable(out: Path, overwrite: bool) -> None:
     StorageError
         Something else is there, or it is not to be replaced.
     """
-    from napari_vidrecon.errors import StorageError
     from napari_vidrecon.sessions.metadata import SIMULATION_FILE
     from napari_vidrecon.sessions.writer import require_session_or_nothing
     from napari_vidrecon.storage import recover_folder
@@ -248,7 +239,6 @@ def _require_raw_replaceable(place: Path, overwrite: bool) -> None:
     StorageError
         Something else is there, or it is not to be replaced.
     """
-    from napari_vidrecon.errors import StorageError
     from napari_vidrecon.sessions.simulation.raw_mouse import is_raw
     from napari_vidrecon.storage import recover_folder
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_vidrecon.cli import report
 from napari_vidrecon.cli.options import Json
+from napari_vidrecon.cli.report import Progress, StopRequest
 from napari_vidrecon.errors import ConfigError, one_line
 
 LONGEST_TEXT = 2000
@@ -75,7 +77,6 @@ def study(
     Without files it takes the simulated mouse that comes with the package. Stopped or killed, the same command
     goes on where it was; what another study ran already is not run again.
     """
-    from napari_vidrecon.cli import report
     from napari_vidrecon.studies.catalogue import all_studies, studies_named
     from napari_vidrecon.studies.conducting import Shard, cost, require_libraries
     from napari_vidrecon.studies.runs.running import usual_workers
@@ -128,7 +129,6 @@ def _compute_part(
     device: str,
     json: bool,
 ) -> None:
-    from napari_vidrecon.cli import report
     from napari_vidrecon.studies.conducting import compute_shard
 
     with _progress_of(f"part {shard.number} of {shard.of}", out) as on_progress:
@@ -146,21 +146,15 @@ def _compute_part(
 @contextlib.contextmanager
 def _progress_of(label: str, out: Path) -> Iterator[Callable[[Runs], None]]:
     """A bar of the runs; Ctrl-C ends them in order."""
-    from napari_vidrecon.cli.report import Progress, StopRequest
-
-    with Progress(label, 0, "runs") as progress, StopRequest("the bookkeeping") as stop:
+    kept = f"stopped; finished runs are kept in {out}, and the same command goes on from there"
+    with Progress(label, 0, "runs") as progress, StopRequest("the bookkeeping", kept) as stop:
 
         def on_progress(runs: Runs) -> None:
             progress.total = runs.total
             progress.update(runs.done, runs.label)
             stop.check()
 
-        try:
-            yield on_progress
-        except KeyboardInterrupt:
-            raise stop.stopped(
-                f"stopped; finished runs are kept in {out}, and the same command goes on from there"
-            ) from None
+        yield on_progress
 
 
 def _conduct(
@@ -173,7 +167,6 @@ def _conduct(
     device: str,
     json: bool,
 ) -> None:
-    from napari_vidrecon.cli import report
     from napari_vidrecon.studies.conducting import conduct
 
     label = chosen[0].name if len(chosen) == 1 else "studies"
@@ -193,7 +186,6 @@ def _conduct(
 
 
 def _conduct_published(study: Study, places: list[Path], out: Path, *, json: bool) -> None:
-    from napari_vidrecon.cli import report
     from napari_vidrecon.studies.conducting import conduct_published
 
     written = conduct_published(study, places, out)
@@ -204,8 +196,6 @@ def _conduct_published(study: Study, places: list[Path], out: Path, *, json: boo
 
 
 def _tell(written: Written) -> None:
-    from napari_vidrecon.cli import report
-
     report.say(f"{written.name}: {one_line(written.page, LONGEST_TEXT)}")
     for finding in written.outcome.findings:
         verdict = {True: "shows", False: "does not show", None: "cannot be told"}[finding.shows]

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_vidrecon.cli.options import Json, Overwrite
-from napari_vidrecon.cli.report import tell
+from napari_vidrecon.cli import inputs, report
+from napari_vidrecon.cli.options import Json, Overwrite, checked, parse_settings
+from napari_vidrecon.cli.report import Progress, StopRequest, duration_text, tell
+from napari_vidrecon.errors import ConfigError, EncoderError, VidreconError
 
 MOST_PROCESSES = 64
 LONG_TRAINING_S = 10.0
 """A training that took longer says that its end takes a while, too."""
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from napari_vidrecon.cli.report import StopRequest
     from napari_vidrecon.encoders.training.core import PretrainedCore
     from napari_vidrecon.encoders.training.instances import Instance
     from napari_vidrecon.encoders.training.processes import Processes
@@ -101,13 +101,10 @@ def train(
     A training that was stopped or killed goes on where it was and ends with the same weights.
     Its learning curve is written beside it.
     """
-    from napari_vidrecon.cli import report
-    from napari_vidrecon.cli.report import StopRequest
     from napari_vidrecon.encoders.checkpoints import choose_device
     from napari_vidrecon.encoders.training.core import chosen_core
     from napari_vidrecon.encoders.training.instances import instance_paths, plan_instances
     from napari_vidrecon.encoders.training.processes import Processes, start_together
-    from napari_vidrecon.errors import ConfigError
     from napari_vidrecon.sessions.session import open_session
 
     together = Processes.of_environment()
@@ -217,9 +214,7 @@ def chosen_recipe(
     ConfigError
         An unknown architecture, name or setting, or a value that cannot be used.
     """
-    from napari_vidrecon.cli.options import checked, parse_settings
     from napari_vidrecon.encoders.training.architectures import named_recipe, recipe_of
-    from napari_vidrecon.errors import ConfigError
 
     fields: dict[str, Any] = {}
     for name in [word for word in words if "=" not in word]:
@@ -246,8 +241,6 @@ def require_free_files(planned: Sequence[Instance], overwrite: bool) -> None:
     StorageError
         One is, and `overwrite` is not set.
     """
-    from napari_vidrecon.cli import inputs
-
     for instance in planned:
         inputs.require_free(instance.path, overwrite, "the encoder")
 
@@ -297,11 +290,9 @@ def train_instance(
     Stopped
         A person stopped it; what is learned is kept in its checkpoint.
     """
-    from napari_vidrecon.cli.report import Progress, duration_text
     from napari_vidrecon.encoders.checkpoints import read_encoder_file
     from napari_vidrecon.encoders.training.checkpoint import curve_path
     from napari_vidrecon.encoders.training.training_run import checkpoint_path, train_encoder
-    from napari_vidrecon.errors import EncoderError, VidreconError
 
     checkpoint, steps = checkpoint_path(instance.path), instance.recipe.schedule(len(recordings)).steps
     if checkpoint.exists() and not finish:
@@ -404,8 +395,6 @@ def tensorboard_writer(folder: Path | None, name: str) -> Any:
     ConfigError
         TensorBoard is not installed.
     """
-    from napari_vidrecon.errors import ConfigError
-
     if folder is None:
         return None
     try:
