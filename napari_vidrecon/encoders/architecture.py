@@ -139,6 +139,35 @@ class Architecture(nn.Module):
         return None
 
 
+class SeesBehaviour(Architecture):
+    """Base of this package's architectures to which behaviour is planes beside the movie.
+
+    Their sizes name the means and standard deviations that pupil size, running, pupil x and y are standardised by.
+    """
+
+    behavior_mean: torch.Tensor
+    behavior_sd: torch.Tensor
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.register_buffer("behavior_mean", torch.tensor(config.behavior_mean))
+        self.register_buffer("behavior_sd", torch.tensor(config.behavior_sd))
+
+    def planes_of(self, x: torch.Tensor) -> torch.Tensor:
+        """Standardised behaviour of model inputs (B, 5, T, H, W): (B, 4, T, H, W)."""
+        shape = (1, -1, 1, 1, 1)
+        return ((x[:, 1:] - self.behavior_mean.view(shape)) / self.behavior_sd.view(shape)).clamp(-4.0, 4.0)
+
+    def initialise(self, mean_responses: Sequence[torch.Tensor]) -> None:
+        """Make every untrained readout predict about its neurons' mean responses."""
+        for readout, mean_response in zip(self.readouts, mean_responses, strict=True):
+            readout.start_from_mean(mean_response)  # type: ignore[operator]
+
+    def spread_of_readouts(self) -> torch.Tensor:
+        """Mean absolute value of the readouts' features, over mice; a penalty on it makes them sparse."""
+        return torch.stack([readout.features.abs().mean() for readout in self.readouts]).mean()  # type: ignore[operator]
+
+
 def config_fields(config_class: type[Any]) -> set[str]:
     """Names of an architecture's sizes."""
     if issubclass(config_class, BaseModel):

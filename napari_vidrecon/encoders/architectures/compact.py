@@ -8,7 +8,6 @@ convolutions are 2-D convolutions of views, without a copy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -17,7 +16,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import nn
 
-from napari_vidrecon.encoders.architecture import Architecture, ReadoutFit, roughness
+from napari_vidrecon.encoders.architecture import ReadoutFit, SeesBehaviour, roughness
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.training_recipe import (
     MOST_CHANNELS,
@@ -239,7 +238,7 @@ class CompactRecipe(QuickRecipe):
         return {"stem_kernel": taps_on(usual.stem_kernel, ratio), "stem_stride": stride}
 
 
-class Compact(Architecture):
+class Compact(SeesBehaviour):
     """The whole encoder for one or more mice: [B, 5, T, 36, 64] to [B, N, T]."""
 
     config_class = CompactConfig
@@ -263,11 +262,6 @@ class Compact(Architecture):
         self.blocks = nn.Sequential(*(Block(config.features, k, config) for k in config.temporal_kernels))
         self.drop = nn.Dropout(config.drop_rate)
         self.readouts = nn.ModuleList(FactorisedReadout(n, config) for n in config.readout_outputs)
-        self.register_buffer("behavior_mean", torch.tensor(config.behavior_mean))
-        self.register_buffer("behavior_sd", torch.tensor(config.behavior_sd))
-
-    behavior_mean: torch.Tensor
-    behavior_sd: torch.Tensor
 
     def features(self, video: torch.Tensor) -> torch.Tensor:
         """What all readouts share: [B, T, H, W] grey levels to [B, T, h, w, C]."""
@@ -293,11 +287,6 @@ class Compact(Architecture):
     def input_size(cls, config: CompactConfig) -> tuple[int, int, int]:
         """The tables of position fix it."""
         return config.rows, config.columns, config.frames
-
-    def initialise(self, mean_responses: Sequence[torch.Tensor]) -> None:
-        """Make every untrained readout predict its neurons' mean responses."""
-        for readout, mean_response in zip(self.readouts, mean_responses, strict=True):
-            readout.start_from_mean(mean_response)  # type: ignore[operator]
 
     @classmethod
     def map_of_features(cls, config: CompactConfig) -> tuple[int, int]:

@@ -8,7 +8,6 @@ feature map; in training that point is drawn anew from the neuron's Gaussian, af
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import torch
@@ -17,7 +16,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import nn
 
-from napari_vidrecon.encoders.architecture import Architecture, roughness
+from napari_vidrecon.encoders.architecture import SeesBehaviour, roughness
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.training_recipe import (
     Channels,
@@ -178,7 +177,7 @@ class FactorisedRecipe(QuickRecipe):
         }
 
 
-class Factorised(Architecture):
+class Factorised(SeesBehaviour):
     """The whole encoder for one or more mice: [B, 5, T, H, W] to [B, N, T]."""
 
     config_class = FactorisedConfig
@@ -187,8 +186,6 @@ class Factorised(Architecture):
     preferred_cpu_chunk = 8
 
     config: FactorisedConfig
-    behavior_mean: torch.Tensor
-    behavior_sd: torch.Tensor
 
     def __init__(self, config: FactorisedConfig) -> None:
         super().__init__(config)
@@ -203,30 +200,20 @@ class Factorised(Architecture):
         )
         self.layers = nn.Sequential(*(FactorisedLayer(*layer) for layer in sizes))
         self.readouts = nn.ModuleList(GaussianReadout(n, config) for n in config.readout_outputs)
-        self.register_buffer("behavior_mean", torch.tensor(config.behavior_mean))
-        self.register_buffer("behavior_sd", torch.tensor(config.behavior_sd))
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """What all readouts share: [B, C, T, h, w]."""
         video = (x[:, :1] - VIDEO_MEAN) / VIDEO_SD
-        shape = (1, -1, 1, 1, 1)
-        behavior = (x[:, 1:] - self.behavior_mean.view(shape)) / self.behavior_sd.view(shape)
-        return self.layers(torch.cat([video, behavior.clamp(-4.0, 4.0)], dim=1))
+        return self.layers(torch.cat([video, self.planes_of(x)], dim=1))
 
     def shared(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The core's features."""
         return (self.features(x),)
 
-    def initialise(self, mean_responses: Sequence[torch.Tensor]) -> None:
-        """Make every untrained readout predict about its neurons' mean responses."""
-        for readout, mean_response in zip(self.readouts, mean_responses, strict=True):
-            readout.start_from_mean(mean_response)  # type: ignore[operator]
-
     def penalty(self, recipe: FactorisedRecipe) -> torch.Tensor:
         """Rough filters and spread-out readouts cost."""
-        features = [readout.features.abs().mean() for readout in self.readouts]  # type: ignore[operator]
-        sparsity = torch.stack(features).mean()
-        return recipe.smoothness * roughness(self.first_filters()) + recipe.readout_sparsity * sparsity
+        rough = recipe.smoothness * roughness(self.first_filters())
+        return rough + recipe.readout_sparsity * self.spread_of_readouts()
 
     def first_filters(self) -> torch.Tensor:
         """The filters that see the movie, (C, 1, k, k)."""

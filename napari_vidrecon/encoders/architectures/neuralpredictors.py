@@ -18,7 +18,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import nn
 
-from napari_vidrecon.encoders.architecture import Architecture, of_package, roughness
+from napari_vidrecon.encoders.architecture import SeesBehaviour, of_package, roughness
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.training_recipe import Channels, QuickRecipe, size_ratio, taps_on
 from napari_vidrecon.encoders.windows import (
@@ -176,7 +176,7 @@ class NeuralPredictorsRecipe(QuickRecipe):
         return {"input_kernel": taps_on(self.input_kernel, ratio), "stride": self.stride if ratio >= 1 else 1}
 
 
-class NeuralPredictors(Architecture):
+class NeuralPredictors(SeesBehaviour):
     """The whole encoder for one or more mice: [B, 5, T, H, W] to [B, N, T]; `EncoderError` without the package."""
 
     config_class = NeuralPredictorsConfig
@@ -187,8 +187,6 @@ class NeuralPredictors(Architecture):
     preferred_cpu_chunk = 4
 
     config: NeuralPredictorsConfig
-    behavior_mean: torch.Tensor
-    behavior_sd: torch.Tensor
 
     def __init__(self, config: NeuralPredictorsConfig) -> None:
         super().__init__(config)
@@ -204,8 +202,6 @@ class NeuralPredictors(Architecture):
             self.core.train()
             shape = (channels, sides[0], sides[1])
             self.readouts = nn.ModuleList(GaussianReadout(n, shape, config) for n in config.readout_outputs)
-        self.register_buffer("behavior_mean", torch.tensor(config.behavior_mean))
-        self.register_buffer("behavior_sd", torch.tensor(config.behavior_sd))
 
     def core_map(self, x: torch.Tensor) -> torch.Tensor:
         """Features of the core, (B, C, T, H, W) to (B, C', T', h, w); a 3-D core takes frames away in front."""
@@ -217,8 +213,7 @@ class NeuralPredictors(Architecture):
     def shared(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The core's features, and standardised behaviour (B, T, 4)."""
         video = (x[:, :1] - self.config.video_mean) / self.config.video_sd
-        shape = (1, -1, 1, 1, 1)
-        planes = ((x[:, 1:] - self.behavior_mean.view(shape)) / self.behavior_sd.view(shape)).clamp(-4.0, 4.0)
+        planes = self.planes_of(x)
         seen = torch.cat([video, planes[:, : self.config.behavior_channels]], dim=1)
         held = seen[:, :, :1].expand(-1, -1, self.config.held_frames, -1, -1)
         features = self.core_map(torch.cat([held, seen], dim=2))

@@ -9,8 +9,8 @@ as published, so the encoder is not causal. Behaviour does not come into it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -23,9 +23,6 @@ from napari_vidrecon.encoders.training_recipe import Channels, LayerTaps, QuickR
 from napari_vidrecon.encoders.windows import CHECKED, Colours, Counts, Neurons, Number, Pixels, Positive, Taps
 from napari_vidrecon.errors import EncoderError
 from napari_vidrecon.storage import reading
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 PACKAGE, WHERE_FROM = "openretina", "with pip install 'napari-vidrecon[openretina]'"
 MADE_OF = {

@@ -7,7 +7,6 @@ Source: the family of convolutional recurrent cores of Sinz et al. 2018 and Wang
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -16,7 +15,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import nn
 
-from napari_vidrecon.encoders.architecture import Architecture, roughness
+from napari_vidrecon.encoders.architecture import SeesBehaviour, roughness
 from napari_vidrecon.encoders.architectures.factorised import (
     VIDEO_MEAN,
     VIDEO_SD,
@@ -99,7 +98,7 @@ class RecurrentRecipe(QuickRecipe):
         return {"first_kernel": taps_on(usual.first_kernel, ratio), "first_stride": stride}
 
 
-class Recurrent(Architecture):
+class Recurrent(SeesBehaviour):
     """The whole encoder for one or more mice: (B, 5, F, H, W) to (B, N, F), and on from a state."""
 
     config_class = RecurrentConfig
@@ -109,8 +108,6 @@ class Recurrent(Architecture):
     preferred_cpu_chunk = 8
 
     config: RecurrentConfig
-    behavior_mean: torch.Tensor
-    behavior_sd: torch.Tensor
 
     def __init__(self, config: RecurrentConfig) -> None:
         super().__init__(config)
@@ -122,8 +119,6 @@ class Recurrent(Architecture):
         self.candidate = nn.Conv2d(hidden, hidden, side, padding=side // 2, bias=False)
         sizes = FactorisedConfig(config.readout_outputs, channels=(hidden,), first_spread=config.first_spread)
         self.readouts = nn.ModuleList(GaussianReadout(n, sizes) for n in config.readout_outputs)
-        self.register_buffer("behavior_mean", torch.tensor(config.behavior_mean))
-        self.register_buffer("behavior_sd", torch.tensor(config.behavior_sd))
 
     @property
     def warm_up(self) -> int:
@@ -135,9 +130,7 @@ class Recurrent(Architecture):
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """What all readouts share, (B, C, F, h, w), and the state after it."""
         video = (x[:, :1] - VIDEO_MEAN) / VIDEO_SD
-        shape = (1, -1, 1, 1, 1)
-        behavior = ((x[:, 1:] - self.behavior_mean.view(shape)) / self.behavior_sd.view(shape)).clamp(-4.0, 4.0)
-        frames = torch.cat([video, behavior], dim=1).transpose(1, 2)
+        frames = torch.cat([video, self.planes_of(x)], dim=1).transpose(1, 2)
         drives = self.inward(F.elu(self.first(frames.flatten(0, 1)))).unflatten(0, frames.shape[:2])
         if state is None:
             hidden = torch.zeros_like(drives[:, 0, : self.config.hidden_channels])
@@ -169,12 +162,7 @@ class Recurrent(Architecture):
         seen, after = self.features(x, state)
         return self.activity((seen,), 0), after
 
-    def initialise(self, mean_responses: Sequence[torch.Tensor]) -> None:
-        """Make every untrained readout predict about its neurons' mean responses."""
-        for readout, mean_response in zip(self.readouts, mean_responses, strict=True):
-            readout.start_from_mean(mean_response)  # type: ignore[operator]
-
     def penalty(self, recipe: RecurrentRecipe) -> torch.Tensor:
         """Rough filters and spread-out readouts cost."""
-        sparsity = torch.stack([readout.features.abs().mean() for readout in self.readouts]).mean()  # type: ignore[operator]
-        return recipe.smoothness * roughness(self.first.weight[:, :1]) + recipe.readout_sparsity * sparsity
+        rough = recipe.smoothness * roughness(self.first.weight[:, :1])
+        return rough + recipe.readout_sparsity * self.spread_of_readouts()

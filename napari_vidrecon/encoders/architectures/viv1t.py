@@ -21,7 +21,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import nn
 
-from napari_vidrecon.encoders.architecture import Architecture
+from napari_vidrecon.encoders.architecture import SeesBehaviour
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.training_recipe import QuickRecipe, size_ratio
 from napari_vidrecon.encoders.windows import (
@@ -441,7 +441,7 @@ class ViV1TRecipe(QuickRecipe):
         return {"spatial_patch": max(stride, round(usual.spatial_patch * ratio)), "spatial_stride": stride}
 
 
-class ViV1T(Architecture):
+class ViV1T(SeesBehaviour):
     """The whole encoder for one or more mice: [B, 5, T, H, W] to [B, N, T]."""
 
     config_class = ViV1TConfig
@@ -451,15 +451,11 @@ class ViV1T(Architecture):
     preferred_cpu_chunk = 4
 
     config: ViV1TConfig
-    behavior_mean: torch.Tensor
-    behavior_sd: torch.Tensor
 
     def __init__(self, config: ViV1TConfig) -> None:
         super().__init__(config)
         self.core = Core(config)
         self.readouts = nn.ModuleList(PointReadout(neurons, config) for neurons in config.readout_outputs)
-        self.register_buffer("behavior_mean", torch.tensor(config.behavior_mean))
-        self.register_buffer("behavior_sd", torch.tensor(config.behavior_sd))
 
     @classmethod
     def input_size(cls, config: ViV1TConfig) -> tuple[int, int, int]:
@@ -469,8 +465,7 @@ class ViV1T(Architecture):
     def shared(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The core's features, and standardised behaviour (B, T, 4)."""
         video = (x[:, :1] - self.config.video_mean) / self.config.video_sd
-        shape = (1, -1, 1, 1, 1)
-        planes = ((x[:, 1:] - self.behavior_mean.view(shape)) / self.behavior_sd.view(shape)).clamp(-4.0, 4.0)
+        planes = self.planes_of(x)
         features = self.core(torch.cat([video, planes[:, : self.config.behavior_channels]], dim=1))
         return features, planes.mean(dim=(3, 4)).transpose(1, 2)
 
@@ -480,10 +475,8 @@ class ViV1T(Architecture):
             if isinstance(part, nn.Linear):
                 nn.init.trunc_normal_(part.weight, std=0.02)
         nn.init.trunc_normal_(self.core.tokenizer.spatial_pos_embedding, std=0.02)
-        for readout, mean_response in zip(self.readouts, mean_responses, strict=True):
-            readout.start_from_mean(mean_response)  # type: ignore[operator]
+        super().initialise(mean_responses)
 
     def penalty(self, recipe: ViV1TRecipe) -> torch.Tensor:
         """Spread-out readouts cost."""
-        features = [readout.features.abs().mean() for readout in self.readouts]  # type: ignore[operator]
-        return recipe.readout_sparsity * torch.stack(features).mean()
+        return recipe.readout_sparsity * self.spread_of_readouts()
