@@ -6,8 +6,11 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
+
+import torch
 
 from napari_vidrecon.errors import ConfigError, one_line
 from napari_vidrecon.storage import claimed, disk_errors, recover_folder
@@ -115,8 +118,6 @@ def require_libraries() -> None:
     ConfigError
         Names them, and says how to get them.
     """
-    from importlib.util import find_spec
-
     missing = [name for name in REQUIRED if find_spec(name) is None]
     if missing:
         raise ConfigError(f"studies: expected {', '.join(missing)}, found none; pip install 'napari-vidrecon[studies]'")
@@ -408,8 +409,6 @@ def estimate(runs: Mapping[Path, RunSpec], missing: Mapping[Path, RunSpec]) -> C
 
 
 def _timed(spec: RunSpec) -> tuple[float, int]:
-    import torch
-
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -6,19 +6,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from napari_vidrecon.encoders.checkpoints import file_hash, load_encoder
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import ConfigError, MaskError, SessionError, one_line
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, FEWEST_PIXELS, AlphaMask
 from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, whole_sample
 from napari_vidrecon.sessions.session import Session, open_session
 from napari_vidrecon.storage import read_json
-
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
 
 HELD_OUT_FOLD = 0
 PUBLISHED_CLIPS = {

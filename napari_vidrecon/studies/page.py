@@ -11,6 +11,7 @@ import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -351,8 +352,6 @@ def _contents(study: Study, plan: Plan, outcome: Outcome) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
     names = ("torch", "numpy", "scipy", "pandas", "pingouin", "statsmodels", "dask", "matplotlib")
     return {
         "napari_vidrecon": __version__,

@@ -23,12 +23,12 @@ from multiprocessing.spawn import get_executable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from napari_vidrecon.errors import RunError, VidreconError, one_line
 from napari_vidrecon.storage.fault_log import write_fault_log
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from napari_vidrecon.studies.conducting import Written
     from napari_vidrecon.studies.runs.run_spec import RunStore
     from napari_vidrecon.studies.runs.running import Progress

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_vidrecon.analysis.postprocess import ensemble_mean, smooth
 from napari_vidrecon.analysis.statistics import TestResult
+from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.studies.mice import Mouse
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.scale import Scale
@@ -19,8 +20,6 @@ from napari_vidrecon.studies.scale import Scale
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-    from napari_vidrecon.sessions.trial import Trial
 
 
 EXAMPLE_POSITIONS = ((0, 6), (3, 3), (4, 2))
@@ -54,6 +53,10 @@ class Plan:
 
     mice: tuple[Mouse, ...]
     scale: Scale
+
+    def label(self, clip: Clip) -> str:
+        """What to call a clip where there is little room: its mouse is only named where there are several."""
+        return clip.name if len(self.mice) > 1 else f"trial {clip.trial}"
 
     @cached_property
     def clips(self) -> tuple[Clip, ...]:

@@ -8,26 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_vidrecon.analysis import statistics
-from napari_vidrecon.analysis.postprocess import apply_mask
 from napari_vidrecon.reconstruction.targets import Ablation
 from napari_vidrecon.studies.runs.measuring import (
-    cropped,
     evaluation_mask,
     level_tests,
     monotone,
-    presented,
+    mosaic_of_clips,
     row,
-    same_length,
     scores,
+    with_reconstructions,
 )
-from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study, averaged
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 FRACTIONS = (0.875, 0.75, 0.5, 0.0)
 """Of the neurons that are ablated: 12.5, 25, 50 and 100 % stay."""
@@ -152,24 +149,14 @@ def _figure(plan: Plan, table: pd.DataFrame) -> Figure:
 
 
 def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
-    from napari_vidrecon.figures.picture_grids import mosaic_frames
 
-    columns = []
-    for clip in plan.clips:
-        truth, pixels = plan.trial(clip).video, evaluation_mask(clip)
-        part = plan.measured(len(truth))
-        column = [apply_mask(truth[part], pixels)]
-        for fraction in reversed(FRACTIONS):
-            video = averaged(store, _specs(plan, clip, fraction, "drop"))
-            column.append(presented(truth[part], video[part], pixels)[1])
-        columns.append(column)
-    return mosaic_frames(
-        cropped(plan, list(zip(*same_length(columns), strict=True))),
-        row_labels=["shown", *(f"{100 * (1 - fraction):g} %" for fraction in reversed(FRACTIONS))],
-        column_labels=[clip.name if len(plan.mice) > 1 else f"trial {clip.trial}" for clip in plan.clips],
-        scale=PIXEL_SCALE,
-        simulated=plan.simulated,
-    )
+    sizes = list(reversed(FRACTIONS))
+    columns = [
+        with_reconstructions(plan, clip, (averaged(store, _specs(plan, clip, each, "drop")) for each in sizes))
+        for clip in plan.clips
+    ]
+    labels = ["shown", *(f"{100 * (1 - fraction):g} %" for fraction in sizes)]
+    return mosaic_of_clips(plan, plan.clips, columns, labels, PIXEL_SCALE)
 
 
 ABLATION = Study(

@@ -13,27 +13,24 @@ import numpy as np
 
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis import statistics
-from napari_vidrecon.analysis.postprocess import apply_mask
 from napari_vidrecon.analysis.statistics import TestResult
 from napari_vidrecon.studies.runs.measuring import (
     CLIP_UNIT,
     counts,
-    cropped,
     evaluation_mask,
+    mosaic_of_clips,
     other_movies,
-    presented,
     row,
-    same_length,
     spread_frames,
+    with_reconstructions,
 )
-from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study, averaged
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 SHOWN, RANDOM = "movie shown", "random movie"
 PERMUTED, OTHER_CLIP = "permuted neurons", "other clip's activity"
@@ -234,15 +231,11 @@ def _correlations_figure(plan: Plan, table: pd.DataFrame) -> Figure:
 
 def _shown(plan: Plan, store: RunStore, clip: Clip, others: dict[Clip, Clip]) -> dict[str, np.ndarray]:
     """The measured frames of a clip and of everything that was made in its place, as the paper shows movies."""
-    truth, pixels = plan.trial(clip).video, evaluation_mask(clip)
-    part = plan.measured(len(truth))
-    movies = {"shown": apply_mask(truth[part], pixels)}
     kinds = {"reconstruction": SHOWN, PERMUTED: PERMUTED} | ({OTHER_CLIP: OTHER_CLIP} if clip in others else {})
-    for name, kind in kinds.items():
-        video = averaged(store, specs_of(plan, clip, kind, others.get(clip)))
-        movies[name] = presented(truth[part], video[part], pixels)[1]
+    videos = (averaged(store, specs_of(plan, clip, kind, others.get(clip))) for kind in kinds.values())
+    movies = dict(zip(("shown", *kinds), with_reconstructions(plan, clip, videos), strict=True))
     if clip in others:
-        movies["other clip"] = apply_mask(plan.trial(others[clip]).video[part], pixels)
+        (movies["other clip"],) = with_reconstructions(plan, others[clip], ())
     return movies
 
 
@@ -261,18 +254,11 @@ def _frames_figure(plan: Plan, store: RunStore, others: dict[Clip, Clip]) -> Fig
 
 
 def _movie(plan: Plan, store: RunStore, others: dict[Clip, Clip]) -> Iterator[np.ndarray]:
-    from napari_vidrecon.figures.picture_grids import mosaic_frames
 
     clips = [clip for clip in plan.many_clips if clip in others or not others][:CLIPS_SHOWN]
     columns = [_shown(plan, store, clip, others) for clip in clips]
-    rows = [list(movies) for movies in zip(*(column.values() for column in columns), strict=True)]
-    return mosaic_frames(
-        cropped(plan, same_length(rows)),
-        row_labels=[MOVIE_LABELS.get(name, name) for name in columns[0]],
-        column_labels=[clip.name if len(plan.mice) > 1 else f"trial {clip.trial}" for clip in clips],
-        scale=PIXEL_SCALE,
-        simulated=plan.simulated,
-    )
+    labels = [MOVIE_LABELS.get(name, name) for name in columns[0]]
+    return mosaic_of_clips(plan, clips, [list(column.values()) for column in columns], labels, PIXEL_SCALE)
 
 
 CONTROLS_STUDY = Study(

@@ -17,14 +17,12 @@ from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE, TestResult
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
 from napari_vidrecon.studies.runs.measuring import CLIP_UNIT, counts, evaluation_mask, from_truth, row, scores
-from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Outcome, Plan, Study, averaged
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 
 def cross_correlation(first: ArrayLike, second: ArrayLike, largest_lag: int) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.trial_files import open_array
 from napari_vidrecon.studies.mice import HELD_OUT_FOLD, PUBLISHED_CLIPS, Mouse
-from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.study import Drawing, Finding, Outcome, Plan, Study
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from napari_vidrecon.figures.picture_grids import ClipPair
-    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 RULE_NOTE = (
     f"A clip is excluded where its first frame correlates with that of a training clip by {FIRST_FRAME_CORRELATION} or "

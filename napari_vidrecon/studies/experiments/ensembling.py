@@ -16,18 +16,16 @@ from napari_vidrecon.studies.runs.measuring import (
     evaluation_mask,
     level_tests,
     monotone,
-    presented,
     row,
     same_length,
+    with_reconstructions,
 )
-from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 
 def _specs(plan: Plan, clip: Clip) -> list[RunSpec]:
@@ -152,12 +150,9 @@ def _movie(plan: Plan, store: RunStore, largest: int) -> Iterator[np.ndarray]:
 
     columns = []
     for clip in plan.clips:
-        truth, pixels = plan.trial(clip).video, evaluation_mask(clip)
         videos = store.videos(_specs(plan, clip))
-        part = plan.measured(len(truth))
-        means = [smooth(ensemble_mean(videos[:size]))[part] for size in range(1, largest + 1)]
-        shown = [presented(truth[part], mean, pixels) for mean in means]
-        columns.append([shown[0][0], *(video for _, video in shown)])
+        means = (smooth(ensemble_mean(videos[:size])) for size in range(1, largest + 1))
+        columns.append(with_reconstructions(plan, clip, means))
     labels = ["shown", *(f"{size} encoder{'s' if size > 1 else ''}" for size in range(1, largest + 1))]
     names = [f"{clip.mouse.name} {clip.trial}" if len(plan.mice) > 1 else f"trial {clip.trial}" for clip in plan.clips]
     return mosaic_frames(

@@ -343,8 +343,7 @@ def _every_clip_figure(plan: Plan, compared: Mapping[Clip, _Compared], limit: fl
 
     def entry(clip: Clip) -> tuple[str, np.ndarray, np.ndarray]:
         each = compared[clip]
-        name = clip.name if len(plan.mice) > 1 else f"trial {clip.trial}"
-        return name, each.overlaid(limit)[len(each.truth) // 2], each.pixels
+        return plan.label(clip), each.overlaid(limit)[len(each.truth) // 2], each.pixels
 
     rows = [[entry(clip) for clip in clips] for clips in rows_of_clips(plan, plan.many_clips)]
     return picture_grid_figure(

@@ -20,14 +20,12 @@ from napari_vidrecon.studies.runs.measuring import (
     from_truth,
     row,
 )
-from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.study import Clip, Drawing, Outcome, Plan, Study, averaged
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 
 def runs(plan: Plan) -> Sequence[RunSpec]:

@@ -12,14 +12,16 @@ from napari_vidrecon.analysis.postprocess import match_luminance_contrast
 from napari_vidrecon.sessions.stimuli.synthetic import LEFT_PX, PATCH_PX, WHITE_LEVEL, GaussianNoise
 from napari_vidrecon.studies.experiments import noise_findings
 from napari_vidrecon.studies.mice import Mouse
-from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.runs.stimulus_runs import (
     TARGETS,
     StimulusResult,
     alternating,
     degrees,
     evaluated_pixels,
+    grids_of,
     matrix,
+    one_after_the_other,
     seconds,
     stimulus_specs,
 )
@@ -28,7 +30,6 @@ from napari_vidrecon.studies.study import Drawing, Movie, Outcome, Plan, Study
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 PHASES = (False, True)
 FEWEST_CONTROLS = 5
@@ -214,13 +215,10 @@ def _stimuli_figure(plan: Plan, store: RunStore) -> Figure:
 
     mouse = _mice(plan)[0]
     pixels = evaluated_pixels(mouse)
-    pictures: list[list[np.ndarray]] = [[], []]
-    for space, time in _grid(plan):
-        shown = StimulusResult.load(plan, store, mouse, _noise(plan, space, time, 0), pixels).shown()
-        for kind, movie in zip(pictures, shown, strict=True):
-            kind.append(movie[-1])
+    noises = (_noise(plan, space, time, 0) for space, time in _grid(plan))
     rows, columns = _labels(plan)
-    grids = [np.stack(kind).reshape(len(rows), len(columns), *kind[0].shape) for kind in pictures]
+    results = (StimulusResult.load(plan, store, mouse, noise, pixels) for noise in noises)
+    grids = grids_of(results, -1, len(rows), len(columns))
     return stimulus_grid_figure(
         [StimulusGrid(grids[0], "A  noise shown"), StimulusGrid(grids[1], "B  reconstruction")],
         rows,
@@ -304,13 +302,9 @@ def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
     for space in reversed(plan.scale.noise_px):
         row = []
         for time in plan.scale.noise_frames:
-            parts = [
-                StimulusResult.load(plan, store, mouse, _noise(plan, space, time, seed, inverted), pixels).shown()
-                for seed in range(plan.scale.noise_seeds)
-                for inverted in PHASES
-            ]
-            truths, videos = zip(*parts, strict=True)
-            row.append((np.concatenate(truths), np.concatenate(videos)))
+            seeds = range(plan.scale.noise_seeds)
+            noises = [_noise(plan, space, time, seed, inverted) for seed in seeds for inverted in PHASES]
+            row.append(one_after_the_other(StimulusResult.load(plan, store, mouse, each, pixels) for each in noises))
         shown.append(row)
     labels = [label for space in reversed(plan.scale.noise_px) for label in (f"{space:g} px shown", "reconstruction")]
     return mosaic_frames(

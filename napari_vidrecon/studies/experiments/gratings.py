@@ -10,13 +10,15 @@ import numpy as np
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.stimuli.synthetic import DIRECTIONS, Direction, DriftingGrating
 from napari_vidrecon.studies.mice import Mouse
-from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.runs.stimulus_runs import (
     TARGETS,
     StimulusResult,
     alternating,
     evaluated_pixels,
+    grids_of,
     matrix,
+    one_after_the_other,
     stimulus_specs,
 )
 from napari_vidrecon.studies.study import Drawing, Finding, Movie, Outcome, Plan, Study
@@ -24,7 +26,6 @@ from napari_vidrecon.studies.study import Drawing, Finding, Movie, Outcome, Plan
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 FRAME_SHOWN = 30
 """The 31st, as in the paper."""
@@ -229,14 +230,10 @@ def _gratings_figure(plan: Plan, store: RunStore) -> Figure:
 
     mouse = _mice(plan)[0]
     pixels = evaluated_pixels(mouse)
-    pictures: list[list[np.ndarray]] = [[], []]
-    for space, time in _grid(plan):
-        grating = _grating(plan, space, time, _directions(plan)[0])
-        shown = StimulusResult.load(plan, store, mouse, grating, pixels).shown()
-        for kind, movie in zip(pictures, shown, strict=True):
-            kind.append(movie[min(FRAME_SHOWN, len(movie) - 1)])
+    gratings = (_grating(plan, space, time, _directions(plan)[0]) for space, time in _grid(plan))
+    results = (StimulusResult.load(plan, store, mouse, grating, pixels) for grating in gratings)
     rows, columns = _labels(plan)
-    grids = [np.stack(kind).reshape(len(rows), len(columns), *kind[0].shape) for kind in pictures]
+    grids = grids_of(results, FRAME_SHOWN, len(rows), len(columns))
     return stimulus_grid_figure(
         [StimulusGrid(grids[0], "A  grating shown"), StimulusGrid(grids[1], "B  reconstruction")],
         rows,
@@ -272,12 +269,8 @@ def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
     for space in reversed(spaces):
         row = []
         for time in times:
-            parts = [
-                StimulusResult.load(plan, store, mouse, _grating(plan, space, time, direction), pixels).shown()
-                for direction in _directions(plan)
-            ]
-            truths, videos = zip(*parts, strict=True)
-            row.append((np.concatenate(truths), np.concatenate(videos)))
+            gratings = (_grating(plan, space, time, direction) for direction in _directions(plan))
+            row.append(one_after_the_other(StimulusResult.load(plan, store, mouse, each, pixels) for each in gratings))
         shown.append(row)
     labels = [label for space in reversed(spaces) for label in (f"{space:g} cycles/px", "reconstruction")]
     return mosaic_frames(

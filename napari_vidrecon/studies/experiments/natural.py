@@ -28,14 +28,13 @@ from napari_vidrecon.studies.runs.measuring import (
     scores,
     spread_frames,
 )
-from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.study import Drawing, Finding, Movie, Outcome, Plan, Study, averaged
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 MEASURES = {"video_correlation": "video correlation r", "mean_frame_correlation": "mean frame correlation r"}
 FRAMES_SHOWN, FRAMES_APART = 10, 30

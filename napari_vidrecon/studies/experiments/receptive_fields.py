@@ -14,7 +14,7 @@ from napari_vidrecon.analysis.receptive_fields import POLARITIES, ReceptiveField
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.studies.mice import Mouse
 from napari_vidrecon.studies.runs.measuring import mapped_fields
-from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.study import Drawing, Finding, Outcome, Plan, Study, averaged
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from napari_vidrecon.figures.matrix_figure import ScreenMap
-    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 EXAMPLES_OF_ONE_MOUSE = 4
 ALPHA_RANGE = (0.0, 1.5)

@@ -9,24 +9,26 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.postprocess import apply_mask, match_luminance_contrast
 from napari_vidrecon.figures.frame import panels_figure
 from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
 from napari_vidrecon.figures.mouse_lines import LinePanel, Lines
-from napari_vidrecon.figures.picture_grids import mosaic_frames
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD
-from napari_vidrecon.studies.runs.measuring import cropped, evaluation_mask, presented, same_length, spread_frames
-from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.studies.runs.measuring import (
+    evaluation_mask,
+    mosaic_of_clips,
+    spread_frames,
+    with_reconstructions,
+)
+from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.study import Clip, Plan, averaged
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
-
-    from napari_vidrecon.sessions.trial import Trial
-    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 
 STANDARD, PREDICTED = "standard", "from predicted"
@@ -128,15 +130,12 @@ def versions_figure(plan: Plan, store: RunStore) -> Figure:
     clip = example(plan)
     trial, pixels = plan.trial(clip), evaluation_mask(clip)
     part = plan.measured(trial.frames)
-    truth, times_s = trial.video[part], _times_s(plan, trial)[part]
-    chosen = spread_frames(len(truth), FRAMES_APART, FRAMES_SHOWN)
-    rows = [("shown", apply_mask(truth, pixels)[chosen])]
-    for version in VERSIONS:
-        video = version_movie(plan, store, clip, version)[part]
-        rows.append((version.replace(" ", "\n", 1), presented(truth, video, pixels)[1][chosen]))
-    unmatched = version_movie(plan, store, clip, STANDARD)[part]
-    rows.append(("no matching", apply_mask(unmatched, pixels)[chosen]))
-    block = FrameBlock(rows, times_s[chosen], clip.name, [pixels])
+    movies = with_reconstructions(plan, clip, (version_movie(plan, store, clip, version) for version in VERSIONS))
+    unmatched = apply_mask(version_movie(plan, store, clip, STANDARD)[part], pixels)
+    chosen = spread_frames(len(unmatched), FRAMES_APART, FRAMES_SHOWN)
+    labels = ["shown", *(version.replace(" ", "\n", 1) for version in VERSIONS), "no matching"]
+    rows = [(label, movie[chosen]) for label, movie in zip(labels, [*movies, unmatched], strict=True)]
+    block = FrameBlock(rows, _times_s(plan, trial)[part][chosen], clip.name, [pixels])
     return frame_rows_figure([block], title="Versions of the method", simulated=plan.simulated)
 
 
@@ -221,19 +220,8 @@ def _categories(table: pd.DataFrame, level: str, names: Sequence[str], value: st
 
 def versions_movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
     """Every clip in every version, below each other."""
-    columns = []
-    for clip in plan.clips:
-        truth, pixels = plan.trial(clip).video, evaluation_mask(clip)
-        part = plan.measured(len(truth))
-        column = [apply_mask(truth[part], pixels)]
-        for version in VERSIONS:
-            video = version_movie(plan, store, clip, version)
-            column.append(presented(truth[part], video[part], pixels)[1])
-        columns.append(column)
-    return mosaic_frames(
-        cropped(plan, list(zip(*same_length(columns), strict=True))),
-        row_labels=["shown", *SHORT_NAMES],
-        column_labels=[clip.name if len(plan.mice) > 1 else f"trial {clip.trial}" for clip in plan.clips],
-        scale=PIXEL_SCALE,
-        simulated=plan.simulated,
-    )
+    columns = [
+        with_reconstructions(plan, clip, (version_movie(plan, store, clip, version) for version in VERSIONS))
+        for clip in plan.clips
+    ]
+    return mosaic_of_clips(plan, plan.clips, columns, ["shown", *SHORT_NAMES], PIXEL_SCALE)

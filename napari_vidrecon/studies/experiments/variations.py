@@ -16,6 +16,7 @@ from napari_vidrecon.analysis.postprocess import match_luminance_contrast
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD
 from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.studies.experiments import variation_figures as figures
 from napari_vidrecon.studies.experiments.variation_figures import (
     ACTIVITY_MEASURES,
     FULL,
@@ -37,13 +38,12 @@ from napari_vidrecon.studies.experiments.variation_figures import (
     version_specs,
 )
 from napari_vidrecon.studies.runs.measuring import evaluation_mask, from_truth, pair_tests, row, scores
-from napari_vidrecon.studies.runs.run_spec import RunSpec
+from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study, averaged
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from napari_vidrecon.studies.runs.run_spec import RunStore
 
 EVALUATION_THRESHOLDS = tuple(step / 10 for step in range(11))
 
@@ -82,8 +82,6 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
         Tables, tests, findings and figures.
     """
     import pandas as pd
-
-    from napari_vidrecon.studies.experiments import variation_figures as figures
 
     versions = pd.DataFrame(_versions(plan, store))
     masks = pd.DataFrame(_masks(plan, store))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,45 @@ def presented(truth: np.ndarray, video: np.ndarray, pixels: np.ndarray) -> tuple
         Truth and reconstruction, (T, 36, 64).
     """
     return apply_mask(truth, pixels), match_luminance_contrast(video, truth, pixels)
+
+
+def with_reconstructions(plan: Plan, clip: Clip, videos: Iterable[np.ndarray]) -> list[np.ndarray]:
+    """The measured frames of a clip, and those of each of its reconstructions, as the paper shows movies."""
+    truth, pixels = plan.trial(clip).video, evaluation_mask(clip)
+    part = plan.measured(len(truth))
+    return [apply_mask(truth[part], pixels), *(presented(truth[part], video[part], pixels)[1] for video in videos)]
+
+
+def mosaic_of_clips(
+    plan: Plan, clips: Sequence[Clip], columns: Sequence[Sequence[np.ndarray]], row_labels: Sequence[str], scale: int
+) -> Iterator[np.ndarray]:
+    """Frames of a movie: a column a clip, and what was made of it below each other.
+
+    Parameters
+    ----------
+    plan, clips
+        The study; one a column.
+    columns
+        Movies of the same frames, from the top.
+    row_labels
+        One a row.
+    scale
+        Pixels of the movie a pixel of the screen.
+
+    Returns
+    -------
+    Iterator[np.ndarray]
+        As `mosaic_frames` gives them.
+    """
+    from napari_vidrecon.figures.picture_grids import mosaic_frames
+
+    return mosaic_frames(
+        cropped(plan, same_length(list(zip(*columns, strict=True)))),
+        row_labels=row_labels,
+        column_labels=[plan.label(clip) for clip in clips],
+        scale=scale,
+        simulated=plan.simulated,
+    )
 
 
 def other_movies(clips: Sequence[Clip]) -> dict[Clip, Clip]:

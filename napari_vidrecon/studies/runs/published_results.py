@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from napari_vidrecon.encoders.checkpoints import file_hash
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import EncoderError, RunError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.masks import TRAINING_THRESHOLD, AlphaMask
@@ -23,9 +24,6 @@ from napari_vidrecon.studies.mice import Mouse
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.scale import Scale
 from napari_vidrecon.studies.study import Plan
-
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
 
 NOTE = (
     "Published results: nothing was reconstructed here. The files do not say whether the mouse was simulated; their "

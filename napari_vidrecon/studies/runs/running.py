@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from napari_vidrecon.errors import ConfigError, RunError, one_line
 from napari_vidrecon.storage.writing import InUseError
 from napari_vidrecon.studies.runs.run_spec import RunSpec, is_finished
@@ -225,8 +227,6 @@ def usual_workers() -> int:
 
 def gpu_count() -> int:
     """CUDA devices of this machine."""
-    import torch
-
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
@@ -247,8 +247,6 @@ def compute_run(spec: RunSpec, folder: str, device: str) -> str:
     str
         The folder: results travel through the shared file system, not through the scheduler.
     """
-    import torch
-
     place = Path(folder)
     if not is_finished(place):
         # Several workers on one machine would fight for its cores otherwise.

@@ -133,6 +133,34 @@ class StimulusResult:
         return truth[crop], video[crop]
 
 
+def grids_of(results: Iterable[StimulusResult], frame: int, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """One frame of every stimulus, and of its reconstruction, as the paper shows them.
+
+    Parameters
+    ----------
+    results
+        Row by row.
+    frame
+        Which; the last one where there are fewer, and for -1.
+    rows, columns
+        Of the grid.
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray]
+        (rows, columns, height, width) each.
+    """
+    pictures = [[movie[min(frame, len(movie) - 1)] for movie in result.shown()] for result in results]
+    shown, made = np.stack(pictures, axis=1)
+    return shown.reshape(rows, columns, *shown.shape[1:]), made.reshape(rows, columns, *made.shape[1:])
+
+
+def one_after_the_other(results: Iterable[StimulusResult]) -> tuple[np.ndarray, np.ndarray]:
+    """All stimuli as one movie, and all their reconstructions."""
+    truths, videos = zip(*(result.shown() for result in results), strict=True)
+    return np.concatenate(truths), np.concatenate(videos)
+
+
 def alternating(rows: Iterable[Sequence[tuple[np.ndarray, np.ndarray]]]) -> Iterator[list[np.ndarray]]:
     """Rows of movies for a mosaic: a row of truths, then a row of their reconstructions, and so on."""
     for row in rows:
