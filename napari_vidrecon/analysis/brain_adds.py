@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,17 +23,14 @@ from napari_vidrecon.analysis.excess import (
     require_test,
 )
 from napari_vidrecon.encoders.answers import predicted
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.runner import reconstruct
 from napari_vidrecon.sessions.repeats import clips_shown
-
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
-    from napari_vidrecon.reconstruction.masks import AlphaMask
-    from napari_vidrecon.sessions.session import Session
-    from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.sessions.session import Session
+from napari_vidrecon.sessions.trial import Trial
 
 USUAL_SURROGATES = 6
 MOST_SKIPPED = 0.25

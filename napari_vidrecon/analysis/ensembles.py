@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,21 +23,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy.ndimage import gaussian_filter
 from scipy.stats import norm
 
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import ConfigError, SessionError, StorageError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, AlphaMask
+from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.runner import reconstruct
 from napari_vidrecon.reconstruction.spectral_prior import stated
+from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
 from napari_vidrecon.settings import first_fault, listed
 from napari_vidrecon.storage import read_bytes, replacing_file
-
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
-    from napari_vidrecon.reconstruction.masks import AlphaMask
-    from napari_vidrecon.reconstruction.results import Reconstruction
-    from napari_vidrecon.sessions.session import Session
-
 
 Floats = NDArray[np.float64]
 

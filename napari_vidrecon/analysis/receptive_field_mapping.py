@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,17 +12,14 @@ from pydantic import Field
 from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
 from napari_vidrecon.encoders.answers import check_finite, check_size
 from napari_vidrecon.encoders.chunks import chunk_that_fits
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.reconstruction.inputs import encoder_list
-from napari_vidrecon.sessions.screen import USUAL_SCREEN
+from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
+from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.stimuli.synthetic import GREY_LEVEL, OFF_LEVEL, ON_LEVEL, OnOffPatches
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.settings import Settings, listed, of_kind, shown
-
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
-    from napari_vidrecon.sessions.screen import ScreenGeometry
-    from napari_vidrecon.sessions.session import Session
 
 MOST_FRAMES = 300
 """Ten seconds of each: what an encoder sees of a patch is over long before."""

@@ -8,18 +8,15 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 import psutil
 import torch
+from torch import Tensor
 
 from napari_vidrecon.encoders.encoder import Encoder, Traits
 from napari_vidrecon.errors import EncoderError
 from napari_vidrecon.settings import whole_number
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 LARGEST_CHUNK = 32
 BYTES_A_FLOAT = 4

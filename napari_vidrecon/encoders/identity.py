@@ -7,18 +7,15 @@ import uuid
 from collections.abc import Mapping, Sequence, Set
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.encoders.stored_encoder import StoredEncoder
 from napari_vidrecon.errors import ConfigError, one_line
-
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
-
 
 DEEPEST = 20
 """Levels of nesting that are looked into."""

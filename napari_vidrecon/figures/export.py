@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from napari_vidrecon import metrics
-from napari_vidrecon.analysis.postprocess import BLACK_LEVEL, Presentation
+from napari_vidrecon.analysis.postprocess import BLACK_LEVEL, Presentation, match_luminance_contrast
 from napari_vidrecon.errors import ConfigError, StorageError, one_line
 from napari_vidrecon.storage import replacing_file
 from napari_vidrecon.storage import write_tables as write_all_tables
@@ -179,8 +179,6 @@ class ShownMovie:
 
     def with_matched_contrast(self) -> Self:
         """The same, the reconstruction with the stimulus's luminance and contrast; numbers stay unmatched."""
-        from napari_vidrecon.analysis.postprocess import match_luminance_contrast
-
         return replace(self, video=match_luminance_contrast(self.video, self.stimulus, self.training_mask))
 
 

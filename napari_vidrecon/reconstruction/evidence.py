@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from napari_vidrecon.encoders.answers import predicted
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.history import UNCHECKED, measured_frames
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.runner import reconstruct
 from napari_vidrecon.reconstruction.targets import NeuronSet
-
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
-    from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.sessions.trial import Trial
 
 HALF = 0.5
 SIGNIFICANT = 0.05

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.reconstruction.composition import InferredGaze
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
@@ -16,12 +17,9 @@ from napari_vidrecon.reconstruction.gaze import COLUMNS, ROWS, Curves, Drift, sh
 from napari_vidrecon.reconstruction.gradients import likelihood_scale, sub_batch_gradients
 from napari_vidrecon.reconstruction.neuron_weights import noise_weights
 from napari_vidrecon.reconstruction.schedule import SubBatches
+from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.settings import listed
-
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
-    from napari_vidrecon.sessions.session import Session
 
 PUPIL_TRIALS, CHECKED_TRIALS, PUPIL_FRAMES = 24, 6, 150
 PUPIL_STEPS, PUPIL_RATE = 72, 0.2

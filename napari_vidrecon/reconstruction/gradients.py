@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,13 +13,11 @@ import torch.nn.functional as F
 
 from napari_vidrecon.encoders.answers import check_size
 from napari_vidrecon.encoders.chunks import Stateful, chunk_by_chunk, chunk_that_fits, gradient_through, with_state
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.reconstruction.composition import Momentum, Spectral
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.neuron_weights import never_changes
 from napari_vidrecon.reconstruction.schedule import SubBatches
-
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,11 @@ import inspect
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from napari_vidrecon.encoders.answers import UnusableAnswer, check_finite, check_size
 from napari_vidrecon.encoders.encoder import Encoder
@@ -23,9 +24,6 @@ from napari_vidrecon.reconstruction.targets import AVERAGED, Ablation, NeuronSet
 from napari_vidrecon.sessions.repeats import same_clip
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.settings import shown
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 logger = logging.getLogger(__name__)
 LONGEST_VALUE = 60

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_vidrecon.encoders.encoder import Canvas
+from napari_vidrecon.encoders.encoder import Canvas, Encoder
 from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
@@ -21,15 +21,15 @@ from napari_vidrecon.reconstruction.live import LivePicture, LiveSession, Stretc
 from napari_vidrecon.reconstruction.live_record import LiveRecord
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.recipe import content_hash, fingerprint
+from napari_vidrecon.reconstruction.targets import build_target
+from napari_vidrecon.sessions.session_statistics import MovieStatistics
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
 
 if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
     from napari_vidrecon.sessions.activity_stream import ActivitySource
     from napari_vidrecon.sessions.session import Session
-    from napari_vidrecon.sessions.session_statistics import MovieStatistics
 
 SAME_RATE = 0.01
 WINDOW_FRAMES, MARGIN_FRAMES = 96, 16
@@ -155,7 +155,6 @@ class WindowOptimisation:
         # Torch is loaded by who brings encoders; without any, a live session starts in a second.
         from napari_vidrecon.reconstruction.reconstructor import Reconstructor
         from napari_vidrecon.reconstruction.spectral_prior import about_movies
-        from napari_vidrecon.reconstruction.targets import build_target
 
         trial = Trial(
             id=STIMULUS_TRIAL,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -12,16 +12,13 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 
 from napari_vidrecon.encoders.answers import check_finite, check_size
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import MaskError
 from napari_vidrecon.reconstruction.inputs import encoder_list
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.resolved_mask import SMOOTHING_PX, InformationFitter
+from napari_vidrecon.sessions.session import Session, Trial
 from napari_vidrecon.settings import MOST_STEPS, Settings, listed, of_kind
-
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
-    from napari_vidrecon.sessions.session import Session, Trial
-
 
 HUGE_ACTIVITY = 1e15
 """Its square leaves single precision when it is summed."""

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_vidrecon.encoders.answers import predicted
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.inputs import encoder_list
 from napari_vidrecon.reconstruction.targets import NeuronSet
+from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.settings import listed
-
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
-    from napari_vidrecon.sessions.session import Session
-
 
 LEAST_VARIATION = 1e-10
 """Variance in units of the squared mean; below, it is rounding in single precision."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from napari_vidrecon.encoders.encoder import Canvas, Encoder
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.gaze import Drift
 from napari_vidrecon.reconstruction.gradients import SubBatchGradients, likelihood_scale, sub_batch_gradients
@@ -18,10 +18,7 @@ from napari_vidrecon.reconstruction.schedule import SubBatches
 from napari_vidrecon.reconstruction.several_mice import AnotherMouse, CommonScreen
 from napari_vidrecon.reconstruction.targets import Target
 from napari_vidrecon.reconstruction.update import Draw
-
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Canvas, Encoder
-    from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.sessions.trial import Trial
 
 
 class Presentation:

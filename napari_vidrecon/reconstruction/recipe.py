@@ -11,19 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
-from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.provenance import Provenance, ToldInputs
-from napari_vidrecon.reconstruction.targets import Ablation
+from napari_vidrecon.reconstruction.targets import Ablation, NeuronSet
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 from napari_vidrecon.sessions.trial import ClipSource, Trial
 
 if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
     from napari_vidrecon.reconstruction.decoder import Decoder
-    from napari_vidrecon.reconstruction.masks import AlphaMask
     from napari_vidrecon.reconstruction.results import Reconstruction
-    from napari_vidrecon.reconstruction.targets import NeuronSet
 
 FINGERPRINT_FORMAT = 1
 """Raise it when equal inputs and settings no longer give equal bits: runs made before are then none of them.

@@ -6,11 +6,12 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
@@ -37,11 +38,7 @@ from napari_vidrecon.reconstruction.schedule import SubBatches, build_schedule
 from napari_vidrecon.reconstruction.targets import Target
 from napari_vidrecon.reconstruction.tracking import Grown, Tracker
 from napari_vidrecon.reconstruction.update import Disturbance, Draw, build_update, learning_rate
-
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
-    from napari_vidrecon.sessions.session import Trial
-
+from napari_vidrecon.sessions.session import Trial
 
 Bookmark = tuple[int, torch.Tensor, dict[str, torch.Tensor], dict[str, torch.Tensor], float | None, list[Curves]]
 """Steps done, the video, the states of update and outcome, the deviance, and the states of what else is inferred."""

@@ -9,12 +9,12 @@ import torch
 from scipy import ndimage
 
 from napari_vidrecon.encoders.answers import check_finite, check_size
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import MaskError
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD
 from napari_vidrecon.reconstruction.spectral_prior import NaturalSpectrum
 
 if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
     from napari_vidrecon.sessions.session import Trial
 
 LEAST_ACTIVITY = 1e-2

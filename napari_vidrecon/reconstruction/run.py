@@ -8,9 +8,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 
 from napari_vidrecon.encoders.chunks import check_chunk
 from napari_vidrecon.encoders.encoder import Encoder, Traits
@@ -45,11 +46,9 @@ from napari_vidrecon.reconstruction.tracking import Tracker
 from napari_vidrecon.reconstruction.update import Draw
 from napari_vidrecon.reconstruction.video_ensemble import VideoEnsemble
 from napari_vidrecon.sessions.repeats import averaged
+from napari_vidrecon.sessions.session import Trial
 from napari_vidrecon.settings import finite_number, shown
 from napari_vidrecon.version import __version__
-
-if TYPE_CHECKING:
-    from napari_vidrecon.sessions.session import Trial
 
 
 @dataclass(eq=False)
@@ -495,8 +494,6 @@ def _presentation(trial: Trial, target: Any) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    import torch
-
     return {
         "napari_vidrecon": __version__,
         "torch": torch.__version__,

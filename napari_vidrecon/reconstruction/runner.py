@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from napari_vidrecon.encoders.answers import UnusableAnswer
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import RunError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.history import History
@@ -24,11 +25,7 @@ from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Run
 from napari_vidrecon.reconstruction.run_folder import at_work_on
 from napari_vidrecon.reconstruction.tracking import LiveActivity
-
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
-    from napari_vidrecon.sessions.session import Trial
-
+from napari_vidrecon.sessions.session import Trial
 
 PUBLISH_HZ = 12.0
 PAUSE_POLL_SECONDS = 0.05

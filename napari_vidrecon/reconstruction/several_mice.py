@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from napari_vidrecon import metrics
 from napari_vidrecon.encoders.answers import predicted
-from napari_vidrecon.encoders.encoder import Canvas, Traits
+from napari_vidrecon.encoders.encoder import Canvas, Encoder, Traits
 from napari_vidrecon.encoders.identity import identity
 from napari_vidrecon.errors import one_line
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.reconstruction.masks import FULL_SCREEN, AlphaMask
 from napari_vidrecon.reconstruction.recipe import MouseRecipe, content_hash, files_of
+from napari_vidrecon.reconstruction.targets import Target
 from napari_vidrecon.sessions.repeats import clip_in
-
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
-    from napari_vidrecon.reconstruction.targets import Target
-    from napari_vidrecon.sessions.screen import ScreenGeometry
-    from napari_vidrecon.sessions.session import Session
-    from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.sessions.session import Session, open_session
+from napari_vidrecon.sessions.trial import Trial
 
 LONGEST_NAME = 60
 NOT_SEEN = -0.1
@@ -291,7 +288,6 @@ def open_mouse(described: MouseRecipe, clip: Trial, screen: ScreenGeometry, devi
         Something is not where it was, or its trial shows another clip.
     """
     from napari_vidrecon.encoders.checkpoints import load_encoder
-    from napari_vidrecon.sessions.session import open_session
 
     session = open_session(described.session)
     rows, columns = session.screen.size_px

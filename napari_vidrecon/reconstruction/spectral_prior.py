@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from scipy.fft import dct
 
-from napari_vidrecon.encoders.encoder import Traits
+from napari_vidrecon.encoders.encoder import Encoder, Traits
 from napari_vidrecon.reconstruction.composition import NaturalPrior, Spectral
 from napari_vidrecon.reconstruction.priors import CorrectedPrior, MoviePrior, prior_named
 from napari_vidrecon.sessions.session_statistics import PUBLIC_MOVIES, MovieStatistics
 from napari_vidrecon.settings import Chosen
 
 if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
     from napari_vidrecon.sessions.session import Trial
 

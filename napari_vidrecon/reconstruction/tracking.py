@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from napari_vidrecon import metrics
 from napari_vidrecon.encoders.answers import predicted
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.reconstruction.config import GREY_LEVEL, ReconstructionConfig
 from napari_vidrecon.reconstruction.gaze import Inferred
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.targets import Target, predicted_activity
-
-if TYPE_CHECKING:
-    from napari_vidrecon.encoders.encoder import Encoder
-    from napari_vidrecon.sessions.session import Trial
+from napari_vidrecon.sessions.session import Trial
 
 LARGEST_LEVEL = 255.0
 """Grey level of white."""

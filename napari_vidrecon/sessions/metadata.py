@@ -191,21 +191,30 @@ def read_simulation(session: Path) -> dict[str, Any] | None:
         The file is there but is not a JSON object, or holds other than such notes.
     """
     file = session / SIMULATION_FILE
-    if not os.path.lexists(file):
+    notes = _json_object(session, file, MAXIMUM_SIMULATION_BYTES)
+    if notes is None:
         return None
-    check_inside(session, file, SessionError)
-    text = read_bytes(file, most=MAXIMUM_SIMULATION_BYTES, expected="a JSON object", error=SessionError)
-    try:
-        notes = parse_json(text)
-    except ValueError as error:
-        raise SessionError(f"{file}: expected a JSON object, found a file that cannot be read ({error})") from None
-    if not isinstance(notes, dict):
-        raise SessionError(f"{file}: expected a JSON object, found {type(notes).__name__}")
     try:
         SimulationNotes.model_validate(notes)
     except ValidationError as error:
         raise SessionError(f"{file}: {first_fault(error)}") from None
     return notes
+
+
+def _json_object(session: Path, file: Path, most: int, holding: str = "", remedy: str = "") -> dict[str, Any] | None:
+    """What one of a session's files says; None where it is not there."""
+    if not os.path.lexists(file):
+        return None
+    check_inside(session, file, SessionError)
+    text = read_bytes(file, most=most, expected="a JSON object", error=SessionError)
+    try:
+        told = parse_json(text)
+    except ValueError as error:
+        found = f"a file that cannot be read ({error})"
+        raise SessionError(f"{file}: expected a JSON object{holding}, found {found}{remedy}") from None
+    if not isinstance(told, dict):
+        raise SessionError(f"{file}: expected a JSON object, found {type(told).__name__}")
+    return told
 
 
 BehaviorNames = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=40)], ...], Field(max_length=16)]
@@ -245,19 +254,8 @@ def read_shown_on(session: Path) -> ShownOn:
         The file cannot be read, or says what no screen can be.
     """
     file = session / CONFIG_FILE
-    if not os.path.lexists(file):
-        return ShownOn()
-    check_inside(session, file, SessionError)
-    text = read_bytes(file, most=MAXIMUM_CONFIG_BYTES, expected="a JSON object", error=SessionError)
-    try:
-        told = parse_json(text)
-    except ValueError as error:
-        raise SessionError(
-            f"{file}: expected a JSON object with frame_rate_hz and screen, found a file that cannot be read "
-            f"({error}); mend it, or remove it for the usual 36 x 64 pixels at 30 Hz"
-        ) from None
-    if not isinstance(told, dict):
-        raise SessionError(f"{file}: expected a JSON object, found {type(told).__name__}")
+    remedy = "; mend it, or remove it for the usual 36 x 64 pixels at 30 Hz"
+    told = _json_object(session, file, MAXIMUM_CONFIG_BYTES, " with frame_rate_hz and screen", remedy) or {}
     try:
         return ShownOn.model_validate({name: told[name] for name in ShownOn.model_fields if name in told})
     except ValidationError as error:

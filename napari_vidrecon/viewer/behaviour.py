@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import napari
 import numpy as np
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_vidrecon.errors import VidreconError
+from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.main_window import go_to_frame, present_frame
 from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.registry import workspace_of
-
-if TYPE_CHECKING:
-    import napari
-
-    from napari_vidrecon.sessions.trial import Trial
 
 NOTHING = "Pupil and running of the open clip appear here."
 NO_PUPIL, NO_GAZE, NO_RUNNING = "no pupil recorded", "no gaze recorded", "no running recorded"

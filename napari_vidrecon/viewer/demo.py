@@ -7,13 +7,14 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
+import napari
 from qtpy.QtCore import QTimer
 
 from napari_vidrecon.errors import RunError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.results import Reconstruction
+from napari_vidrecon.reconstruction.runner import Runner
 from napari_vidrecon.sessions.sample import Sample
 from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.viewer.folders import kept_runs
@@ -21,9 +22,7 @@ from napari_vidrecon.viewer.main_window import main_window_of
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import load_mask, try_to
 from napari_vidrecon.viewer.registry import workspace_of
-
-if TYPE_CHECKING:
-    import napari
+from napari_vidrecon.viewer.runs.run_job import RunRequest
 
 TITLE = "napari-vidrecon: simulated mouse"
 PART_OF_SCREEN = 0.9
@@ -55,8 +54,6 @@ def show_demo(
         The finished run of the window that was shown last, else the demonstration's own, finished without a window.
         None if even that cannot be done.
     """
-    import napari
-
     demonstration = Demonstration(napari.Viewer(title=TITLE), out.absolute() / "runs")
     QTimer.singleShot(SETTLE_MILLISECONDS, lambda: demonstration.begin(sample, trial_id, frames, config))
     with closed_by_signals(demonstration.close):
@@ -202,8 +199,6 @@ def finish_headless(model: ReconstructionModel, runs_folder: Path) -> Reconstruc
         None if no clip was chosen yet.
     """
     from napari_vidrecon.encoders.checkpoints import load_encoder
-    from napari_vidrecon.reconstruction.runner import Runner
-    from napari_vidrecon.viewer.runs.run_job import RunRequest
 
     session = model.session
     if session is None or model.trial is None:

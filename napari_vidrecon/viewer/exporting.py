@@ -15,12 +15,11 @@ from napari_vidrecon.figures.export import STIMULUS_ERROR_NAME, Progress, ShownM
 from napari_vidrecon.reconstruction.history import measured_frames
 from napari_vidrecon.viewer.background import Background, Counted
 from napari_vidrecon.viewer.evaluation import Evaluator, TimeCourses
-from napari_vidrecon.viewer.model import ErrorMode, Layout
+from napari_vidrecon.viewer.model import ErrorMode, Layout, ReconstructionModel
 from napari_vidrecon.viewer.runs.jobs import Job
 
 if TYPE_CHECKING:
     from napari_vidrecon.figures.movie import MovieRaster
-    from napari_vidrecon.viewer.model import ReconstructionModel
 
 
 ERROR_NAMES = {

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from qtpy.QtCore import QObject
+
+from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.viewer.background import Background, Counted, subscribe
+from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import take_mask
 from napari_vidrecon.viewer.runs.jobs import Job
 from napari_vidrecon.viewer.runs.run_job import EncoderShelf
 from napari_vidrecon.viewer.training import LEARNED_FROM, SCORED_ON, free_path, make_room
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    import numpy as np
-    from qtpy.QtCore import QObject
-
-    from napari_vidrecon.reconstruction.decoder import Decoder
     from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe
     from napari_vidrecon.reconstruction.gaze_fitting import PupilGaze
     from napari_vidrecon.reconstruction.mask_fitting import MaskProgress, MaskRecipe
-    from napari_vidrecon.sessions.session import Session
-    from napari_vidrecon.viewer.model import ReconstructionModel
 
 NO_ENCODER = "Open a session and choose an encoder first, under What."
 
@@ -221,7 +220,6 @@ def work_on_decoder(session: Session, recipe: DecoderRecipe | None, pixels: np.n
     job
         Takes the news, and says when to stop.
     """
-    from napari_vidrecon.reconstruction.decoder import Decoder
     from napari_vidrecon.reconstruction.decoder_fitting import decoder_verdict, fit_decoder, held_out_correlation
 
     read = [0]

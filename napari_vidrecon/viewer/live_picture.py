@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import time
 import weakref
-from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image
@@ -19,15 +18,13 @@ from qtpy.QtGui import QColor, QGuiApplication, QImage, QPainter, QPaintEvent, Q
 from qtpy.QtWidgets import QMainWindow, QWidget
 from vispy.app.base import BaseCanvasBackend
 
+from napari_vidrecon.reconstruction.runner import Snapshot
+from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.board.outlines import mask_tile
+from napari_vidrecon.viewer.board.tiles import Box
 from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.model import ErrorMode, RunState
-
-if TYPE_CHECKING:
-    from napari_vidrecon.reconstruction.runner import Snapshot
-    from napari_vidrecon.viewer.board import Board
-    from napari_vidrecon.viewer.board.tiles import Box
 
 PICTURE_MILLISECONDS = 80
 PLATFORM = "xcb"

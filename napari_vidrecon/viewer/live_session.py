@@ -8,26 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer, Signal
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_vidrecon.reconstruction.decoder import Decoder
+from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.run_folder import at_work_on
+from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 from napari_vidrecon.viewer.background import Background, Counted
 from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.folders import new_run_folder
-from napari_vidrecon.viewer.model import RunState
+from napari_vidrecon.viewer.model import ReconstructionModel, RunState
 from napari_vidrecon.viewer.opening import open_run
 from napari_vidrecon.viewer.runs.jobs import Job
 from napari_vidrecon.viewer.training import LEARNED_FROM
 
 if TYPE_CHECKING:
-    import numpy as np
-    from qtpy.QtCore import QObject
-
-    from napari_vidrecon.reconstruction.decoder import Decoder
     from napari_vidrecon.reconstruction.live import LivePicture
-    from napari_vidrecon.reconstruction.masks import AlphaMask
-    from napari_vidrecon.sessions.session import Session
-    from napari_vidrecon.viewer.model import ReconstructionModel
 
 PICTURE_MILLISECONDS = 16
 SILENT_S = 1.0
@@ -293,7 +291,6 @@ def _fit(session: Session, trials: list[int], path: Path, job: Job) -> None:
     job
         Takes the news; stopped, it ends with the trials read so far.
     """
-    from napari_vidrecon.reconstruction.decoder import Decoder
     from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, fit_decoder
 
     def told(done: int, count: int) -> bool:
@@ -320,7 +317,6 @@ def _live(plan: LivePlan, job: Job, show: Callable[[LiveView], None]) -> None:
     """
     from napari_vidrecon.encoders.checkpoints import load_encoder
     from napari_vidrecon.reconstruction.live_run import LiveInputs, begin_live, drive_live
-    from napari_vidrecon.reconstruction.run_folder import at_work_on
     from napari_vidrecon.sessions.activity_stream import ActivitySource, Replay, ZeroMQStream
 
     session, neurons = plan.session, plan.session.n_neurons

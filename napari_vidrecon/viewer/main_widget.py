@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import napari
 from qtpy.QtCore import QEvent, QMimeData, QSize, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
 from qtpy.QtWidgets import QDockWidget, QLayout, QMainWindow, QVBoxLayout, QWidget
@@ -38,9 +38,6 @@ from napari_vidrecon.viewer.panels.stimulus_panel import StimulusPanel
 from napari_vidrecon.viewer.panels.training_panel import DecoderFitPanel, TrainingPanel
 from napari_vidrecon.viewer.registry import Workspace, workspace_of
 from napari_vidrecon.viewer.view_controls import ViewPanel
-
-if TYPE_CHECKING:
-    import napari
 
 WIDTH_IN_LETTERS, HEIGHT_IN_LINES = 52, 40
 WHAT, HOW, RESULTS = "What", "How", "Results"

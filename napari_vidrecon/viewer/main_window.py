@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import napari
 from napari.layers import Image
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QDropEvent
@@ -19,7 +20,6 @@ from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.viewer.faults import Faults, guarded
 
 if TYPE_CHECKING:
-    import napari
     import pint
 
 

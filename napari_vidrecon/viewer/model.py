@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from psygnal import Signal
@@ -14,6 +14,7 @@ from napari_vidrecon.analysis.postprocess import Presentation
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.recipe import (
     MADE_FROM,
@@ -26,16 +27,13 @@ from napari_vidrecon.reconstruction.recipe import (
 )
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Ensemble
+from napari_vidrecon.reconstruction.runner import Snapshot
 from napari_vidrecon.reconstruction.several_mice import union_mask
 from napari_vidrecon.reconstruction.targets import Ablation, NeuronSet
+from napari_vidrecon.sessions.session import Session, Trial
+from napari_vidrecon.sessions.stimuli.stimulus import Stimulus, stimulus_trial
 from napari_vidrecon.viewer.choices import ActivityMode, Edit, EditStack, ErrorMode, Layout, RasterOrder, RunState
 from napari_vidrecon.viewer.record import Course, RunRecord, Stage, counterpart_of, with_more_neurons
-
-if TYPE_CHECKING:
-    from napari_vidrecon.reconstruction.decoder import Decoder
-    from napari_vidrecon.reconstruction.runner import Snapshot
-    from napari_vidrecon.sessions.session import Session, Trial
-    from napari_vidrecon.sessions.stimuli.stimulus import Stimulus
 
 DEFAULT_PRESET = "best"
 MOST_ELSEWHERE = 20
@@ -198,8 +196,6 @@ class ReconstructionModel:
         VidreconError
             Its movie, or the mouse's average behaviour, cannot be read.
         """
-        from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial
-
         assert self.session is not None
         self._take_clip(trial or stimulus_trial(stimulus, self.session), stimulus, (0, None))
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,13 +19,11 @@ from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER, find_sample
 from napari_vidrecon.sessions.session import Session, open_session
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL, GivenMovie, stimulus_trial
+from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.storage import reading
 from napari_vidrecon.viewer.faults import Faults
 from napari_vidrecon.viewer.folders import ENCODER_SUFFIXES, find_companions
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
-
-if TYPE_CHECKING:
-    from napari_vidrecon.sessions.trial import Trial
 
 SAMPLE_FRAMES = 64
 """So much of the sample's clips is taken at first: enough to see, and done in well under a minute."""

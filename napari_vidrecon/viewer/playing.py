@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
 
+import napari
 from napari.layers import Image
 from napari.utils.notifications import show_warning
 from psygnal import Signal
 from qtpy.QtCore import QObject, QRectF, Qt, QTimer
-from qtpy.QtGui import QColor, QFontMetrics, QGuiApplication, QKeyEvent, QPainter, QPaintEvent
+from qtpy.QtGui import QColor, QFontMetrics, QGuiApplication, QKeyEvent, QPainter, QPaintEvent, QScreen
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_vidrecon.viewer.background import subscribe
-from napari_vidrecon.viewer.board import captions
+from napari_vidrecon.viewer.board import Board, captions
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.live_picture import coloured
 from napari_vidrecon.viewer.main_window import frame_count, go_to_frame, present_frame
 from napari_vidrecon.viewer.played_pictures import FAST_S, RESTS, PlayedPictures, Scrubbing
-
-if TYPE_CHECKING:
-    import napari
-    from qtpy.QtGui import QScreen
-
-    from napari_vidrecon.viewer.board import Board
-
 
 SCREEN_RATE_HZ = 30.0
 TICKS_PER_FRAME = 2

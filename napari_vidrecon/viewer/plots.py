@@ -95,8 +95,7 @@ class Plot(pg.PlotWidget):
     @property
     def colours(self) -> dict[str, str]:
         """Colours by name, for the present background."""
-        lightness = self.palette().color(QPalette.ColorRole.Window).lightness()
-        return COLOURS_ON_DARK if lightness < DARK_BELOW_LIGHTNESS else COLOURS_ON_LIGHT
+        return theme_colours(self)
 
     def add_curve(self, colour: str, *, dashed: bool = False) -> pg.PlotDataItem:
         """An empty curve in a colour of `colours`; NaN breaks the line."""

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from qtpy.QtCore import QObject
 
+from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.viewer.background import Background
 from napari_vidrecon.viewer.runs.jobs import Job
 from napari_vidrecon.viewer.runs.run_job import EncoderShelf
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from qtpy.QtCore import QObject
-
-    from napari_vidrecon.sessions.trial import Trial
     from napari_vidrecon.viewer.board import Board
     from napari_vidrecon.viewer.model import ReconstructionModel
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image, Layer, Shapes
 from psygnal import Signal
+from qtpy.QtCore import QObject
 
 from napari_vidrecon.errors import StorageError
+from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.viewer.background import Background, Counted
+from napari_vidrecon.viewer.board.board import Board
 from napari_vidrecon.viewer.board.colormaps import signed_error
 from napari_vidrecon.viewer.board.explained import named
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, redraw
@@ -21,14 +24,8 @@ from napari_vidrecon.viewer.runs.jobs import Job
 from napari_vidrecon.viewer.runs.run_job import EncoderShelf
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from qtpy.QtCore import QObject
-
     from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe
     from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
-    from napari_vidrecon.sessions.session import Session
-    from napari_vidrecon.viewer.board.board import Board
     from napari_vidrecon.viewer.board.pointing import Pointing
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,9 +14,7 @@ from napari_vidrecon.analysis.ensembles import uncertainty_map
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.recipe import Recipe
 from napari_vidrecon.reconstruction.results import Reconstruction
-
-if TYPE_CHECKING:
-    from napari_vidrecon.reconstruction.runner import Snapshot
+from napari_vidrecon.reconstruction.runner import Snapshot
 
 LONGEST_SECONDS = 1e9
 MOST_BYTES = 64 << 20

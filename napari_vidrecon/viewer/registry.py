@@ -8,11 +8,12 @@ the window.
 from __future__ import annotations
 
 import atexit
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
+import napari
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QObject, Qt, QTimer
-from qtpy.QtWidgets import QMainWindow
+from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_vidrecon.analysis.postprocess import Outside, Presentation, ShowAs
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
@@ -39,10 +40,6 @@ from napari_vidrecon.viewer.tour import TourBar
 from napari_vidrecon.viewer.training import TrainingController
 from napari_vidrecon.viewer.under_mouse import Magnifier, Readout
 from napari_vidrecon.viewer.view_controls import StageBar
-
-if TYPE_CHECKING:
-    import napari
-    from qtpy.QtWidgets import QWidget
 
 WORKSPACE_NAME = "vidrecon_workspace"
 

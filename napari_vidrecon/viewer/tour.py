@@ -13,12 +13,12 @@ from napari_vidrecon.sessions.sample import find_sample
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.choices import Layout, RunState
 from napari_vidrecon.viewer.folders import remember_tour, tour_was_seen
+from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import open_sample, try_to
 from napari_vidrecon.viewer.panels.controls import FewLines, button, emphasise
 
 if TYPE_CHECKING:
     from napari_vidrecon.viewer.controller import RunController
-    from napari_vidrecon.viewer.model import ReconstructionModel
 
 BAR_NAME, TITLE = "vidrecon_tour", "Tour"
 LINES = 2

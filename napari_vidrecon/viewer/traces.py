@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+import napari
 import numpy as np
+import pyqtgraph as pg
 from qtpy.QtCore import QPointF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
@@ -20,10 +21,6 @@ from napari_vidrecon.viewer.main_window import go_to_frame, present_frame
 from napari_vidrecon.viewer.plots import BOTTOM_IN_LINES, LEAST_WIDTH_IN_LETTERS, REDRAW_HZ, AskingPlot, Heading, Plot
 from napari_vidrecon.viewer.registry import model_of
 from napari_vidrecon.viewer.tooltips import explain
-
-if TYPE_CHECKING:
-    import napari
-    import pyqtgraph as pg
 
 TIME_AXIS = "time in the trial (s)"
 COLOURS = {

@@ -8,18 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QObject
+
+from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.errors import StorageError
+from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.viewer.background import Background, Counted, subscribe
 from napari_vidrecon.viewer.folders import ENCODERS_FOLDER
+from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.runs.jobs import Job
 
 if TYPE_CHECKING:
-    from qtpy.QtCore import QObject
-
     from napari_vidrecon.encoders.training.training_run import TrainingProgress
-    from napari_vidrecon.encoders.training_recipe import TrainingRecipe
-    from napari_vidrecon.sessions.session import Session
-    from napari_vidrecon.viewer.model import ReconstructionModel
 
 ARCHITECTURE = "compact"
 """As `vidrecon train` chooses where nothing is said."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image
@@ -13,6 +12,7 @@ from qtpy.QtWidgets import QMainWindow, QWidget
 from superqt.utils import QSignalThrottler
 
 from napari_vidrecon.viewer.background import subscribe
+from napari_vidrecon.viewer.board.board import Board
 from napari_vidrecon.viewer.board.explained import named
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.board.pointing import Pointing
@@ -21,10 +21,6 @@ from napari_vidrecon.viewer.live_picture import coloured
 from napari_vidrecon.viewer.main_window import present_frame
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode
 from napari_vidrecon.viewer.playing import shown_movies
-
-if TYPE_CHECKING:
-    from napari_vidrecon.viewer.board.board import Board
-
 
 READ_OUT_HZ = 5.0
 """Each new line costs a picture of the whole window; while the slider moves nobody reads faster."""

@@ -137,7 +137,6 @@ class Ledger:
 
 
 LONGEST_LICENCE_BYTES = 200_000
-HASH_BLOCK_BYTES = 1 << 20
 OK = 200
 
 OnProgress = Callable[[str, int, int], None]
@@ -386,11 +385,8 @@ def _changed(file: PublicFile, known: str, ledger: Ledger) -> StorageError:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unpack(archive: Path, target: Path, on_progress: OnProgress | None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from PIL import Image
 
 from napari_vidrecon.errors import ConfigError, SessionError, StorageError
 from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
@@ -285,8 +286,6 @@ def _luma(frame: np.ndarray) -> np.ndarray:
 
 
 def _resized(frame: np.ndarray, screen: ScreenGeometry) -> np.ndarray:
-    from PIL import Image
-
     if frame.shape == (screen.rows, screen.cols):
         return frame
     image = Image.fromarray(frame).resize((screen.cols, screen.rows), Image.Resampling.BOX)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import napari
 import numpy as np
 from napari.layers import Image, Layer, Points
 from napari.utils.theme import get_theme
 from psygnal import Signal
 
 from napari_vidrecon.analysis.postprocess import union_crop
+from napari_vidrecon.reconstruction.runner import Snapshot
 from napari_vidrecon.viewer.board import captions
 from napari_vidrecon.viewer.board.activity import ActivityTiles
 from napari_vidrecon.viewer.board.arranging import CELLED, arranged, gridded
@@ -24,12 +26,7 @@ from napari_vidrecon.viewer.board.tiles import BoardLayout, Box, Clip
 from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.main_window import go_to_frame, present_frame
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, Layout, ReconstructionModel, RunState
-
-if TYPE_CHECKING:
-    import napari
-
-    from napari_vidrecon.reconstruction.runner import Snapshot
-    from napari_vidrecon.viewer.record import Stage
+from napari_vidrecon.viewer.record import Stage
 
 NEEDED = (
     Role.STIMULUS,
@@ -116,7 +113,7 @@ class Board:
             (model.shown_changed, self._on_shown),
             (model.runs_changed, self._on_runs),
             (model.stimulus_prediction_changed, self._on_prediction),
-            (model.view_changed, self._on_view),
+            (model.view_changed, self._on_shown),
             (model.state_changed, self._on_state),
         )
         for signal, slot in self._slots:
@@ -368,15 +365,6 @@ class Board:
             self._write_captions()
 
     @guarded
-    def _on_shown(self) -> None:
-        if self.model.trial is None:
-            return
-        if not self._complete():
-            self.build()
-            return
-        self._redraw()
-
-    @guarded
     def _on_runs(self) -> None:
         if self._complete() and self.layout.kind in CELLED:
             self._redraw()
@@ -440,7 +428,7 @@ class Board:
                 layer.refresh(highlight=False, extent=False)
 
     @guarded
-    def _on_view(self) -> None:
+    def _on_shown(self) -> None:
         if self.model.trial is None:
             return
         if not self._complete():

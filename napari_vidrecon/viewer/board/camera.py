@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import napari
 import numpy as np
 from napari.layers import Image, Layer
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
@@ -18,7 +19,6 @@ from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.main_window import main_window_of
 
 if TYPE_CHECKING:
-    import napari
     from napari.utils.events import Event, EventEmitter
 
 

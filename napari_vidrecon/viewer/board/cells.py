@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import napari
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Points, Shapes
@@ -19,9 +20,6 @@ from skimage.measure import points_in_poly
 from napari_vidrecon.viewer.board.explained import ExplainedView
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role
 from napari_vidrecon.viewer.model import ReconstructionModel
-
-if TYPE_CHECKING:
-    import napari
 
 DOCK_NAME = "Cells"
 CELL_SIZE_UM = 9.0

@@ -9,6 +9,7 @@ from enum import StrEnum
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import napari
 import numpy as np
 import pint
 from napari.layers import Image, Layer
@@ -18,7 +19,6 @@ from napari_vidrecon.viewer.board.tiles import Box
 from napari_vidrecon.viewer.main_window import ROLE_KEY, present_frame
 
 if TYPE_CHECKING:
-    import napari
     from napari.utils.events import Event, EventEmitter
 
 

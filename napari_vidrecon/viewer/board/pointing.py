@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from psygnal import Signal
 from scipy.ndimage import map_coordinates
 from superqt.utils import QSignalThrottler
 
+from napari_vidrecon.viewer.board.board import Board
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.board.outlines import contours
 from napari_vidrecon.viewer.board.rasters import RasterRows
 from napari_vidrecon.viewer.board.tiles import Box
 from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.main_window import go_to_frame
-
-if TYPE_CHECKING:
-    from napari_vidrecon.viewer.board.board import Board
 
 CLICK_SLOP_PX = 3.0
 FEWEST_FRAMES = 5

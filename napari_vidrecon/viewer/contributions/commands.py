@@ -8,6 +8,7 @@ from functools import partial, update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import napari
 import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
@@ -36,8 +37,6 @@ from napari_vidrecon.viewer.registry import workspace_of
 from napari_vidrecon.viewer.view_controls import LAYOUT_KEYS
 
 if TYPE_CHECKING:
-    import napari
-
     from napari_vidrecon.viewer.importing.form import ImportForm
     from napari_vidrecon.viewer.panels.export_panel import ExportPanel
 

@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import QObject
+
 from napari_vidrecon.viewer.background import Background, Counted
 from napari_vidrecon.viewer.runs.jobs import Job
 
 if TYPE_CHECKING:
-    from qtpy.QtCore import QObject
-
     from napari_vidrecon.sessions.importing.columns import Column
     from napari_vidrecon.sessions.importing.recording import ImportReport
     from napari_vidrecon.sessions.importing.recording_reader import ImportSettings

@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.sessions.metadata import HIGHEST_FRAME_RATE_HZ, LOWEST_FRAME_RATE_HZ
+from napari_vidrecon.sessions.screen import LARGEST_CM, LARGEST_SIDE_PX, MOST_COLOURS, ScreenGeometry
 from napari_vidrecon.viewer.panels.controls import choice, form, narrow, number, put, tick, whole_number, words
 from napari_vidrecon.viewer.panels.settings_form import SettingsForm
 from napari_vidrecon.viewer.tooltips import explain
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.importing.columns import Column
     from napari_vidrecon.sessions.importing.recording_reader import ImportSettings, Reader
     from napari_vidrecon.sessions.importing.sources import ImportSource
-    from napari_vidrecon.sessions.screen import ScreenGeometry
 
 SHORTEST_TRIAL, LONGEST_TRIAL = 32, 100_000
 SMALLEST_SHARE, LARGEST_SHARE, SHARE_STEP = 0.01, 0.49, 0.05
@@ -228,8 +230,6 @@ class ScreenOptions(QWidget):
 
     def __init__(self, changed: Callable[[], None], parent: QWidget | None = None) -> None:
         from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
-        from napari_vidrecon.sessions.metadata import HIGHEST_FRAME_RATE_HZ, LOWEST_FRAME_RATE_HZ
-        from napari_vidrecon.sessions.screen import LARGEST_CM, LARGEST_SIDE_PX
 
         super().__init__(parent)
         self._told = changed
@@ -271,10 +271,6 @@ class ScreenOptions(QWidget):
         ConfigError
             Of the colours, or of more rows than a screen may have.
         """
-        from pydantic import ValidationError
-
-        from napari_vidrecon.sessions.screen import LARGEST_SIDE_PX, MOST_COLOURS, ScreenGeometry
-
         names = tuple(each.strip() for each in self.colours.text().split(",") if each.strip())
         try:
             return ScreenGeometry(

@@ -11,12 +11,11 @@ from qtpy.QtGui import QBrush, QPalette
 from qtpy.QtWidgets import QHeaderView, QTextBrowser, QTreeWidget, QTreeWidgetItem, QWidget
 
 from napari_vidrecon.sessions.importing.recording import Kind
-from napari_vidrecon.viewer.importing.controller import in_words_of_the_form
+from napari_vidrecon.viewer.importing.controller import Imported, in_words_of_the_form
 from napari_vidrecon.viewer.tooltips import explain
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.importing.columns import Column
-    from napari_vidrecon.viewer.importing.controller import Imported
 
 
 HEADINGS = ("Array", "Taken for", "Shape", "Numbers", "Rate", "Range")

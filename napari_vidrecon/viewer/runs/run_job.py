@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import torch
 
 from napari_vidrecon import metrics
+from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.recipe import Recipe
@@ -21,14 +23,11 @@ from napari_vidrecon.reconstruction.runner import Mailbox, Runner
 from napari_vidrecon.reconstruction.several_mice import AnotherMouse, open_mouse
 from napari_vidrecon.reconstruction.targets import NeuronSet, build_target
 from napari_vidrecon.sessions.repeats import repeats_of
+from napari_vidrecon.sessions.session import Session
+from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.viewer.runs.jobs import Job
 
 if TYPE_CHECKING:
-    import torch
-
-    from napari_vidrecon.encoders.encoder import Encoder
-    from napari_vidrecon.sessions.session import Session
-    from napari_vidrecon.sessions.trial import Trial
     from napari_vidrecon.viewer.model import ReconstructionModel
 
 
@@ -247,8 +246,6 @@ def _reconstruct(request: RunRequest, shelf: EncoderShelf, mailbox: Mailbox, job
 
 def _leave_memory_to_others() -> None:
     """Torch keeps what it once had of a graphics card; other programs may want it between two runs."""
-    import torch
-
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_vidrecon.reconstruction.recipe import OF_NEURONS, most_telling
-from napari_vidrecon.viewer.model import RunState
-
-if TYPE_CHECKING:
-    from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.model import ReconstructionModel, RunState
 
 SECONDS_TOLD_EXACTLY = 90
 

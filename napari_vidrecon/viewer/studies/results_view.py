@@ -15,6 +15,7 @@ from qtpy.QtGui import QDesktopServices, QIcon, QPixmap
 from qtpy.QtWidgets import QLayout, QListWidget, QListWidgetItem, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
 from napari_vidrecon.errors import VidreconError, one_line
+from napari_vidrecon.reconstruction.results import SUFFIX
 from napari_vidrecon.storage import read_json, read_text, reading
 from napari_vidrecon.viewer.panels.controls import button, row, words
 from napari_vidrecon.viewer.panels.sections import Section
@@ -83,7 +84,6 @@ class StudyResults:
     @classmethod
     def read(cls, out: Path, study: str) -> StudyResults | None:
         """The results of a study below an output folder; None if there are none that can be read."""
-        from napari_vidrecon.reconstruction.results import SUFFIX
         from napari_vidrecon.studies.page import FINDINGS_TABLE, PAGE, PROVENANCE
 
         folder = out / study

@@ -6,8 +6,8 @@ import html
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import napari
 from qtpy.QtCore import QEvent, QItemSelectionModel, QSignalBlocker, QSize, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QHeaderView, QLineEdit, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QFileDialog, QHeaderView, QLineEdit, QTreeWidget, QTr
 from napari_vidrecon.errors import VidreconError
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.folders import default_runs_folder, last_folder
+from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import open_run
 from napari_vidrecon.viewer.panels.controls import (
     advance,
@@ -35,12 +36,6 @@ from napari_vidrecon.viewer.runs.status import time_in_words
 from napari_vidrecon.viewer.studies.results_view import ResultsView, StudyResults
 from napari_vidrecon.viewer.studies.study_job import BoardMouse, StudyRequest
 from napari_vidrecon.viewer.tooltips import explain
-
-if TYPE_CHECKING:
-    import napari
-
-    from napari_vidrecon.viewer.model import ReconstructionModel
-
 
 SAMPLE, BOARD, LIST = "sample", "board", "list"
 SAMPLE_TEXT, BOARD_TEXT, LIST_TEXT = "simulated mouse (sample)", "mouse on the board", "mice of a list…"

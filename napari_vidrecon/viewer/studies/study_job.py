@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import QObject
 
 from napari_vidrecon.errors import ConfigError, MaskError
 from napari_vidrecon.reconstruction.masks import AlphaMask
@@ -19,8 +20,6 @@ from napari_vidrecon.viewer.background import Background, Counted
 from napari_vidrecon.viewer.runs.jobs import Cancelled, Job
 
 if TYPE_CHECKING:
-    from qtpy.QtCore import QObject
-
     from napari_vidrecon.viewer.model import ReconstructionModel
 
 
