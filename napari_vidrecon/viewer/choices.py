@@ -1,17 +1,25 @@
-"""What a person chooses to see, and what is changed by hand, which can be undone: mask, neurons and settings."""
+"""What a person chooses to see, and for the next run: encoders, mask, neurons and settings, which can be undone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from psygnal import Signal
 
-from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.reconstruction.targets import NeuronSet
+from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.decoder import Decoder
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
+from napari_vidrecon.reconstruction.recipe import MouseRecipe
+from napari_vidrecon.reconstruction.run import Ensemble
+from napari_vidrecon.reconstruction.several_mice import union_mask
+from napari_vidrecon.reconstruction.targets import Ablation, NeuronSet
 
 
 class RunState(StrEnum):
@@ -177,3 +185,240 @@ class EditStack:
         """Go one edit forward."""
         self._place = min(self._place + 1, len(self._edits) - 1)
         return self.present
+
+
+DEFAULT_PRESET = "best"
+SETTINGS = ("config", "target", "ensemble", "ablation", "device", "mouse", "decoder", "apply_live")
+UNDOABLE = ("config", "target", "ensemble", "ablation", "decoder")
+"""Settings that are a part of what can be undone."""
+
+
+class Choices:
+    """How the clip that is open is to be reconstructed; every setter emits one signal, if something changed."""
+
+    encoders_changed = Signal()
+    mask_changed = Signal()
+    thresholds_changed = Signal()
+    neurons_changed = Signal()
+    edits_settled = Signal()
+    settings_changed = Signal()
+
+    def __init__(self) -> None:
+        self.repeats: tuple[int, ...] = ()
+        """Further presentations of the clip that are fitted as well."""
+        self.mice: tuple[MouseRecipe, ...] = ()
+        """Further mice that saw the clip and are fitted as well."""
+        self.mice_alphas: tuple[np.ndarray, ...] = ()
+        """(36, 64) of each, its mask on this mouse's screen."""
+        self._common: tuple[AlphaMask, tuple[np.ndarray, ...], AlphaMask] | None = None
+        self.encoder_files: list[Path] = []
+        self.encoder_paths: list[Path] = []
+        self.mouse: int | None = None
+        self.decoder: Decoder | None = None
+        self.mask: AlphaMask = AlphaMask.full()
+        self.mask_path: Path | None = None
+        self.training_threshold = TRAINING_THRESHOLD
+        self.evaluation_threshold = EVALUATION_THRESHOLD
+        self.neurons: NeuronSet | None = None
+        self.ablation: Ablation = "drop"
+        self.config = ReconstructionConfig.preset(DEFAULT_PRESET)
+        self.target = "recorded"
+        self.ensemble: Ensemble = "videos"
+        self.device = "auto"
+        self.apply_live = False
+        self.stimulus_prediction: np.ndarray | None = None
+        self.stimulus_levels: dict[str, float] = {}
+        self._edits: EditStack | None = None
+        self._one_edit = False
+
+    def set_repeats(self, trial_ids: tuple[int, ...]) -> None:
+        """Fit these further presentations of the clip as well; none: the trial alone."""
+        if trial_ids != self.repeats:
+            self.repeats = trial_ids
+            self.settings_changed.emit()
+
+    def set_mice(self, mice: tuple[MouseRecipe, ...], alphas: tuple[np.ndarray, ...]) -> None:
+        """Fit these further mice as well; none: this mouse alone.
+
+        Parameters
+        ----------
+        mice
+            That saw the present clip.
+        alphas
+            (36, 64) of each, its mask on this mouse's screen.
+        """
+        if mice != self.mice:
+            self.mice, self.mice_alphas = mice, alphas
+            self.settings_changed.emit()
+            self.mask_changed.emit()
+
+    @property
+    def common_mask(self) -> AlphaMask:
+        """Where any of the mice looks; the mask itself where there is one mouse."""
+        if not self.mice_alphas:
+            return self.mask
+        if self._common is None or self._common[0] is not self.mask or self._common[1] is not self.mice_alphas:
+            self._common = (self.mask, self.mice_alphas, union_mask(self.mask, self.mice_alphas))
+        return self._common[2]
+
+    @property
+    def masks_of_mice(self) -> list[np.ndarray]:
+        """(36, 64) bool of each of several mice, where it is measured, this session's first; empty for one mouse."""
+        if not self.mice_alphas:
+            return []
+        return [alpha >= self.evaluation_threshold for alpha in (self.mask.screen, *self.mice_alphas)]
+
+    def offer_encoders(self, files: list[Path]) -> None:
+        """List encoder files to choose from; those chosen so far and still listed stay chosen."""
+        self.encoder_files = list(dict.fromkeys(files))
+        self.encoder_paths = [path for path in self.encoder_paths if path in self.encoder_files]
+        self.encoders_changed.emit()
+
+    def set_encoders(self, paths: list[Path]) -> None:
+        """Choose the encoder files to reconstruct with."""
+        if paths != self.encoder_paths:
+            self.encoder_paths = list(paths)
+            self.encoder_files = list(dict.fromkeys([*self.encoder_files, *paths]))
+            self.stimulus_prediction, self.stimulus_levels = None, {}
+            self.encoders_changed.emit()
+
+    def set_mask(self, mask: AlphaMask, path: Path | None = None, *, undoable: bool = True) -> None:
+        """Take another mask, or a painted one.
+
+        Parameters
+        ----------
+        mask
+            The new one.
+        path
+            Its file; None for a painted one.
+        undoable
+            It can be taken back.
+        """
+        self.mask, self.mask_path = mask, path
+        self._remember(undoable)
+        self.mask_changed.emit()
+
+    def set_thresholds(
+        self, training: float | None = None, evaluation: float | None = None, *, undoable: bool = True
+    ) -> None:
+        """Move the training threshold, the evaluation threshold, or both.
+
+        Parameters
+        ----------
+        training
+            Least alpha of pixels that are reconstructed; None leaves it.
+        evaluation
+            Least alpha of pixels that are measured; None leaves it.
+        undoable
+            It can be taken back.
+
+        Raises
+        ------
+        MaskError
+            No pixel would be left.
+        """
+        training = self.training_threshold if training is None else float(training)
+        evaluation = self.evaluation_threshold if evaluation is None else float(evaluation)
+        if (training, evaluation) == (self.training_threshold, self.evaluation_threshold):
+            return
+        self.training_threshold, self.evaluation_threshold = training, evaluation
+        self._remember(undoable)
+        self.thresholds_changed.emit()
+
+    def set_neurons(self, neurons: NeuronSet, *, undoable: bool = True) -> None:
+        """Choose which neurons take part."""
+        if self.neurons is not None and np.array_equal(neurons.keep, self.neurons.keep):
+            return
+        self.neurons = neurons
+        self._remember(undoable)
+        self.neurons_changed.emit()
+
+    def set_settings(self, **fields: Any) -> None:
+        """Change `config`, `target`, `ensemble`, `ablation`, `device`, `mouse`, `decoder` or `apply_live`."""
+        if self._take("settings", fields, SETTINGS):
+            self._remember(undoable=True)
+        self.settings_changed.emit()
+        if "mouse" in fields:
+            self.stimulus_prediction, self.stimulus_levels = None, {}
+            self.encoders_changed.emit()
+
+    def _take(self, what: str, fields: dict[str, Any], known: tuple[str, ...]) -> bool:
+        """Set fields; returns whether any was another before."""
+        changed = False
+        for name, value in fields.items():
+            if name not in known:
+                raise ConfigError(f"{what}: expected one of {', '.join(known)}, found {name!r}")
+            changed |= getattr(self, name) != value
+            setattr(self, name, value)
+        return changed
+
+    # Undo and redo
+
+    def _present_edit(self) -> Edit:
+        assert self.neurons is not None
+        settings = {name: getattr(self, name) for name in UNDOABLE}
+        return Edit(self.mask, self.training_threshold, self.evaluation_threshold, self.neurons, settings)
+
+    def _remember(self, undoable: bool) -> None:
+        if undoable and self._edits is not None and not self._one_edit:
+            self._edits.push(self._present_edit())
+
+    @contextlib.contextmanager
+    def one_edit(self) -> Iterator[None]:
+        """Whatever is changed inside is one step of undo."""
+        outer, self._one_edit = self._one_edit, True
+        try:
+            yield
+        finally:
+            self._one_edit = outer
+            self._remember(self.neurons is not None)
+
+    def begin_edits(self) -> None:
+        """Forget what can be undone: the present mask and neurons are where undo ends."""
+        self._edits = EditStack(self._present_edit())
+
+    def settle_edits(self) -> None:
+        """Make what was changed without a step of undo, such as a slider on its way, one step."""
+        self._remember(self.neurons is not None)
+        self.edits_settled.emit()
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether a change of mask or neurons can be undone."""
+        return self._edits is not None and self._edits.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether one was undone."""
+        return self._edits is not None and self._edits.can_redo
+
+    @property
+    def undo_name(self) -> str:
+        """What undo would take back, in words."""
+        return "" if self._edits is None else self._edits.undo_name
+
+    @property
+    def redo_name(self) -> str:
+        """What redo would do again, in words."""
+        return "" if self._edits is None else self._edits.redo_name
+
+    def undo(self) -> None:
+        """Take back the last change of mask, thresholds, neurons or settings; a slider on its way is one."""
+        self.settle_edits()
+        if self._edits is not None and self._edits.can_undo:
+            self._apply(self._edits.undo())
+
+    def redo(self) -> None:
+        """Make it again."""
+        if self._edits is not None and self._edits.can_redo:
+            self._apply(self._edits.redo())
+
+    def _apply(self, edit: Edit) -> None:
+        self.mask, self.neurons = edit.mask, edit.neurons
+        self.training_threshold, self.evaluation_threshold = edit.training_threshold, edit.evaluation_threshold
+        for name, value in edit.settings.items():
+            setattr(self, name, value)
+        self.settings_changed.emit()
+        self.mask_changed.emit()
+        self.thresholds_changed.emit()
+        self.neurons_changed.emit()

@@ -20,7 +20,7 @@ from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.results import SUFFIX
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 from napari_vidrecon.storage import read_json, replacing_file
-from napari_vidrecon.viewer.model import DEFAULT_PRESET
+from napari_vidrecon.viewer.choices import DEFAULT_PRESET
 
 PLUGIN_NAME = "napari-vidrecon"
 

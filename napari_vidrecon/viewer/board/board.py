@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import napari
 import numpy as np
-from napari.layers import Image, Layer, Points
+from napari.layers import Layer, Points
 from napari.utils.theme import get_theme
 from psygnal import Signal
 
@@ -18,9 +16,9 @@ from napari_vidrecon.viewer.board.arranging import CELLED, arranged, gridded
 from napari_vidrecon.viewer.board.camera import BoardCamera, Flatness, GridTiles, LayerListRest
 from napari_vidrecon.viewer.board.cells import CellsView
 from napari_vidrecon.viewer.board.explained import CorrelationStrip
-from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, repaint
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers, repaint
 from napari_vidrecon.viewer.board.movies import Blinking, MovieTiles, other_runs
-from napari_vidrecon.viewer.board.outlines import draw_legend, draw_outlines
+from napari_vidrecon.viewer.board.outlines import Outlines
 from napari_vidrecon.viewer.board.painting import AlphaTile, MaskPainting, Region
 from napari_vidrecon.viewer.board.tiles import BoardLayout, Box, Clip
 from napari_vidrecon.viewer.faults import Faults, guarded
@@ -29,20 +27,9 @@ from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, Layout, Recons
 from napari_vidrecon.viewer.record import Stage
 
 NEEDED = (
-    Role.STIMULUS,
-    Role.RECONSTRUCTION,
-    Role.ERROR_BASE,
-    Role.ERROR_MAP,
-    Role.RECORDED,
-    Role.PREDICTED,
-    Role.DIFFERENCE,
-    Role.BARS,
-    Role.CURVES,
-    Role.NOW,
-    Role.MASK,
-    Role.CAPTIONS,
-)
-STYLES = ("name", "colormap", "opacity", "gamma", "interpolation2d", "blending")
+    Role.STIMULUS, Role.RECONSTRUCTION, Role.ERROR_BASE, Role.ERROR_MAP, Role.RECORDED, Role.PREDICTED,
+    Role.DIFFERENCE, Role.BARS, Role.CURVES, Role.NOW, Role.MASK, Role.CAPTIONS,
+)  # fmt: skip
 OF_RASTERS = frozenset(NEEDED[4:9])
 """Layers that are there only where a layout has a place for them: napari works for hidden ones, too."""
 INNER = frozenset((
@@ -88,6 +75,7 @@ class Board:
         self.activity.explained.chosen_changed.connect(self._write_captions)
         self.camera = BoardCamera(viewer, self.layers, self.reset_view)
         self.grid = GridTiles(self.layers)
+        self.outlines = Outlines(self.layers, self.grid, model)
         self.painting = MaskPainting(self.layers, model)
         self.region = Region(self.layers)
         self.alpha = AlphaTile(self.layers, model)
@@ -97,7 +85,6 @@ class Board:
         self.activity.explained.chosen_changed.connect(self._on_explained)
         self.activity.explained.correlation_changed.connect(self._on_explained)
         self.layer_list = LayerListRest(viewer, self.faults)
-        self._styles: dict[Role, dict[str, Any]] = {}
         self._zoomed, self._fitting = model.zoomed, False
         self._tiles = 0
         self._written: tuple[list[captions.Caption], str] = ([], "")
@@ -115,13 +102,13 @@ class Board:
             (model.stimulus_prediction_changed, self._on_prediction),
             (model.view_changed, self._on_shown),
             (model.state_changed, self._on_state),
+            (viewer.events.theme, self._write_captions),
+            (viewer.dims.events.current_step, self._on_frame),
+            (viewer.scene.camera.events.zoom, self._on_camera),
+            (viewer.scene.camera.events.center, self._on_camera),
         )
         for signal, slot in self._slots:
             signal.connect(slot)
-        viewer.events.theme.connect(self._write_captions)
-        viewer.dims.events.current_step.connect(self._on_frame)
-        for event in (viewer.scene.camera.events.zoom, viewer.scene.camera.events.center):
-            event.connect(self._on_camera)
         if model.trial is not None:
             self.build()
 
@@ -200,10 +187,6 @@ class Board:
         """Listen to nothing any more; the layers stay."""
         for signal, slot in self._slots:
             signal.disconnect(slot)
-        self.viewer.events.theme.disconnect(self._write_captions)
-        self.viewer.dims.events.current_step.disconnect(self._on_frame)
-        for event in (self.viewer.scene.camera.events.zoom, self.viewer.scene.camera.events.center):
-            event.disconnect(self._on_camera)
         self.activity.ordering.close()
         for part in (
             self.layers, self.movies, self.camera, self.painting, self.blinking, self.cells, self.layer_list,
@@ -229,12 +212,8 @@ class Board:
         active = self.viewer.layers.selection.active
         self.movies.build(self.layout)
         self.activity.build(self.layout)
-        self._style_again()
-        self._refresh()
-        self._sort()
-        if self.layout.gridded:
-            self.grid.enter(captions.short_titles(self.model, self.movies.has_error))
-        self._restore_selection(active)
+        self.layers.style_again()
+        self._refresh(active)
         go_to_frame(self.viewer, min(step or 0, trial.frames - 1))
         self.reset_view()
 
@@ -252,8 +231,8 @@ class Board:
                 self.model.layout, self.camera.canvas, len(self.movies.row), clip, others=len(other_runs(self.model))
             )
 
-    def _refresh(self) -> None:
-        """Draw everything from the model."""
+    def _refresh(self, active: Layer | None) -> None:
+        """Draw everything from the model, in its order, with the layer selected that was."""
         self.movies.update_mask()
         self.movies.draw_comparison(self.layout)
         self.movies.draw_video()
@@ -263,6 +242,12 @@ class Board:
         self.movies.style_error()
         self.activity.redraw_all()
         self._arrange()
+        self.layers.sort(ORDERED)
+        if self.layout.gridded:
+            self.grid.enter(captions.short_titles(self.model, self.movies.has_error))
+        # The controls napari shows for the selected layer are of use for a movie, not for a caption.
+        kept = active if active is not None and active in self.viewer.layers else self.layer(Role.RECONSTRUCTION)
+        self.viewer.layers.selection.active = kept
 
     def _arrange(self) -> None:
         self.movies.arrange(self.layout)
@@ -272,7 +257,7 @@ class Board:
         self.strip.draw(self.layout)
         self.region.arrange(self.layout)
         self.alpha.draw(self.layout)
-        self._draw_outlines()
+        self.outlines.draw(self.layout)
         self._write_captions()
         self.layers.show(self.layer(Role.CAPTIONS), not self.layout.gridded)
         self.blinking.set_on(self.model.blinking)
@@ -289,38 +274,9 @@ class Board:
             self.layers.show(self.layer(role), wanted and self.layout.has_rasters)
         if not self.layout.has_rasters:
             for role in (*OF_RASTERS, Role.MARKED):
-                self._put_away(role)
+                self.layers.put_away(role)
         self.layer_list.hide(INNER if self.layout.has_rasters else INNER | ACTIVITY)
         self.layers.show(self.layer(Role.NOW), self.layout.has_rasters or self.layout.strip is not None)
-
-    def _put_away(self, role: Role) -> None:
-        """Take a layer of the rasters away, and remember how a person styled it."""
-        layer = self.layers.adopt(role, Image)
-        if layer is not None and not layer.rgb:
-            self._styles[role] = {name: getattr(layer, name) for name in STYLES}
-        self.layers.remove(role)
-
-    def _style_again(self) -> None:
-        """Give what came back the style it had."""
-        for role in [role for role in self._styles if self.layer(role) is not None]:
-            layer, style = self.layer(role), self._styles.pop(role)
-            for name, value in style.items():
-                if getattr(layer, name) != value:
-                    setattr(layer, name, value)
-
-    def _sort(self) -> None:
-        """What must lie above something else comes after it; a layer that was deleted came back on top of all."""
-        layers = self.viewer.layers
-        present = [layer for layer in map(self.layer, ORDERED) if layer is not None]
-        places = sorted(layers.index(layer) for layer in present)
-        for target, layer in zip(places, present, strict=True):
-            if layers.index(layer) != target:
-                layers.move(layers.index(layer), target)
-
-    def _restore_selection(self, active: Layer | None) -> None:
-        # The controls napari shows for the selected layer are of use for a movie, not for a caption.
-        kept = active if active is not None and active in self.viewer.layers else self.layer(Role.RECONSTRUCTION)
-        self.viewer.layers.selection.active = kept
 
     # Following the model
 
@@ -384,7 +340,7 @@ class Board:
             self.movies.draw_video()
         self.movies.draw_error()
         self.strip.draw(self.layout)
-        self._draw_outlines()
+        self.outlines.draw(self.layout)
         self.alpha.draw(self.layout)
         self._write_captions()
         self.painting.follow_mask()
@@ -442,63 +398,12 @@ class Board:
         active = self.viewer.layers.selection.active
         self.grid.leave()
         self._set_layout()
-        self._refresh()
-        self._sort()
-        if self.layout.gridded:
-            self.grid.enter(captions.short_titles(self.model, self.movies.has_error))
-        self._restore_selection(active)
+        self._refresh(active)
         if self.layout != before or self.model.zoomed != self._zoomed:
             self._zoomed = self.model.zoomed
             self.reset_view()
 
-    # Drawing what belongs to no tile
-
-    def _draw_outlines(self) -> None:
-        model = self.model
-        error = self.layers.adopt(Role.ERROR_MAP, Image)
-        bar = error.colormap if error is not None and model.error_mode != ErrorMode.NONE else None
-        training = model.common_mask.binary(model.training_threshold)
-        evaluation = model.common_mask.binary(model.evaluation_threshold)
-        layer = self._draw_picture(
-            Role.MASK, "mask", *draw_outlines(self.layout, training, evaluation, model.masks_of_mice)
-        )
-        for copy in self.grid.copies_of(layer):
-            redraw(copy)
-        legend = draw_legend(self.layout, bar)
-        if legend is None:
-            self.layers.remove(Role.LEGEND)
-        else:
-            self._draw_picture(Role.LEGEND, "legend", *legend)
-
-    def _draw_picture(self, role: Role, name: str, picture: np.ndarray, at: Box) -> Image:
-        """Show a picture in its place.
-
-        Parameters
-        ----------
-        role, name
-            Of its layer.
-        picture
-            RGBA.
-        at
-            Its place.
-
-        Returns
-        -------
-        Image
-            In the viewer.
-        """
-        layer = self.layers.adopt(role, Image)
-        if layer is not None and layer.data.shape == picture.shape:
-            np.copyto(layer.data, picture)
-            redraw(layer)
-            self.layers.place(layer, at)
-            return layer
-        active = self.viewer.layers.selection.active
-        layer = self.layers.image(role, name, picture, at, rgb=True, interpolation2d="linear")
-        if active is not None and active in self.viewer.layers:
-            # A new layer becomes the selected one; what the person had selected stays selected.
-            self.viewer.layers.selection.active = active
-        return layer
+    # What belongs to no tile
 
     def _write_captions(self) -> None:
         self.layers.when_settled(self._write_all)

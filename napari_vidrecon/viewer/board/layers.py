@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 AnyLayer = TypeVar("AnyLayer", bound=Layer)
+STYLES = ("name", "colormap", "opacity", "gamma", "interpolation2d", "blending")
+"""What a person may have changed of a layer that comes back."""
 
 
 class Role(StrEnum):
@@ -70,6 +72,7 @@ class RoleLayers:
         self.viewer = viewer
         self.waiting: weakref.WeakSet[Layer] = weakref.WeakSet()
         """Hidden only for as long as the viewer shows three dimensions."""
+        self._styles: dict[Role, dict[str, Any]] = {}
         self.unit = "pixel"
         self.frame_s = 1.0
         for event, slot in (
@@ -252,6 +255,30 @@ class RoleLayers:
         """Take away every layer of a role."""
         for layer in self.all_of(role):
             self.viewer.layers.remove(layer)
+
+    def put_away(self, role: Role) -> None:
+        """Take a layer away, and remember how a person styled it."""
+        layer = self.adopt(role, Image)
+        if layer is not None and not layer.rgb:
+            self._styles[role] = {name: getattr(layer, name) for name in STYLES}
+        self.remove(role)
+
+    def style_again(self) -> None:
+        """Give what came back the style it had."""
+        for role in [role for role in self._styles if self.find(role) is not None]:
+            layer, style = self.find(role), self._styles.pop(role)
+            for name, value in style.items():
+                if getattr(layer, name) != value:
+                    setattr(layer, name, value)
+
+    def sort(self, order: Iterable[Role]) -> None:
+        """What must lie above something else comes after it; a layer that was deleted came back on top of all."""
+        layers = self.viewer.layers
+        present = [layer for layer in map(self.find, order) if layer is not None]
+        places = sorted(layers.index(layer) for layer in present)
+        for target, layer in zip(places, present, strict=True):
+            if layers.index(layer) != target:
+                layers.move(layers.index(layer), target)
 
     def ours(self) -> list[Layer]:
         """Every layer with a role."""

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from napari.layers import Image
 from napari.utils import Colormap
-from PIL import Image, ImageDraw
+from PIL import Image as Picture
+from PIL import ImageDraw
 from scipy.ndimage import binary_erosion, gaussian_filter1d
 
 from napari_vidrecon.analysis.postprocess import mask_outline, union_crop
+from napari_vidrecon.viewer.board.camera import GridTiles
 from napari_vidrecon.viewer.board.colormaps import EVALUATION_COLOUR, MICE_COLOURS, TRAINING_COLOUR
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw
 from napari_vidrecon.viewer.board.tiles import LEGEND_LINES, BoardLayout, Box, around
+from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel
 
 FINENESS = 6
 """Elements of the picture a movie pixel."""
@@ -38,6 +43,53 @@ BAR_GREY = 128
 """A clear colour shows the movie through it; on the bar a middle grey stands for the movie."""
 
 Line = np.ndarray
+
+
+class Outlines:
+    """Keeps two pictures over the board: the outlines of both masks, and the legend.
+
+    Parameters
+    ----------
+    layers
+        The board's.
+    grid
+        Napari's grid, where the outlines lie over every movie.
+    model
+        Whose masks they are.
+    """
+
+    def __init__(self, layers: RoleLayers, grid: GridTiles, model: ReconstructionModel) -> None:
+        self._layers, self._grid, self._model = layers, grid, model
+
+    def draw(self, layout: BoardLayout) -> None:
+        """Draw both anew."""
+        model, mask = self._model, self._model.common_mask
+        error = self._layers.adopt(Role.ERROR_MAP, Image)
+        bar = error.colormap if error is not None and model.error_mode != ErrorMode.NONE else None
+        training, evaluation = mask.binary(model.training_threshold), mask.binary(model.evaluation_threshold)
+        layer = self._show(Role.MASK, "mask", *draw_outlines(layout, training, evaluation, model.masks_of_mice))
+        for copy in self._grid.copies_of(layer):
+            redraw(copy)
+        legend = draw_legend(layout, bar)
+        if legend is None:
+            self._layers.remove(Role.LEGEND)
+        else:
+            self._show(Role.LEGEND, "legend", *legend)
+
+    def _show(self, role: Role, name: str, picture: np.ndarray, at: Box) -> Image:
+        layer = self._layers.adopt(role, Image)
+        if layer is not None and layer.data.shape == picture.shape:
+            np.copyto(layer.data, picture)
+            redraw(layer)
+            self._layers.place(layer, at)
+            return layer
+        shown = self._layers.viewer.layers
+        active = shown.selection.active
+        layer = self._layers.image(role, name, picture, at, rgb=True, interpolation2d="linear")
+        if active is not None and active in shown:
+            # A new layer becomes the selected one; what the person had selected stays selected.
+            shown.selection.active = active
+        return layer
 
 
 def draw_outlines(
@@ -198,7 +250,7 @@ class _Canvas:
     def __init__(self, rows: float, columns: float) -> None:
         self._scale = FINENESS * SMOOTHING
         size = (round(columns * self._scale), round(rows * self._scale))
-        self._image = Image.new("RGBA", size, (0, 0, 0, 0))
+        self._image = Picture.new("RGBA", size, (0, 0, 0, 0))
         self._pen = ImageDraw.Draw(self._image)
 
     def draw(self, lines: Iterable[Line], colour: tuple[int, ...], width: float, dashed: bool) -> None:
