@@ -89,7 +89,20 @@ def presented(truth: np.ndarray, video: np.ndarray, pixels: np.ndarray) -> tuple
 
 
 def with_reconstructions(plan: Plan, clip: Clip, videos: Iterable[np.ndarray]) -> list[np.ndarray]:
-    """The measured frames of a clip, and those of each of its reconstructions, as the paper shows movies."""
+    """The measured frames of a clip, and those of each of its reconstructions, as the paper shows movies.
+
+    Parameters
+    ----------
+    plan, clip
+        The study, and one of its clips.
+    videos
+        (T, 36, 64) each, its reconstructions.
+
+    Returns
+    -------
+    list[np.ndarray]
+        The clip first.
+    """
     truth, pixels = plan.trial(clip).video, evaluation_mask(clip)
     part = plan.measured(len(truth))
     return [apply_mask(truth[part], pixels), *(presented(truth[part], video[part], pixels)[1] for video in videos)]

@@ -75,7 +75,7 @@ class Board:
         self.activity.explained.chosen_changed.connect(self._write_captions)
         self.camera = BoardCamera(viewer, self.layers, self.reset_view)
         self.grid = GridTiles(self.layers)
-        self.outlines = Outlines(self.layers, self.grid, model)
+        self.outlines = Outlines(self.layers, self.grid.copies_of, model)
         self.painting = MaskPainting(self.layers, model)
         self.region = Region(self.layers)
         self.alpha = AlphaTile(self.layers, model)

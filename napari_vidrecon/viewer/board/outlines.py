@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Layer
 from napari.utils import Colormap
 from PIL import Image as Picture
 from PIL import ImageDraw
 from scipy.ndimage import binary_erosion, gaussian_filter1d
 
 from napari_vidrecon.analysis.postprocess import mask_outline, union_crop
-from napari_vidrecon.viewer.board.camera import GridTiles
 from napari_vidrecon.viewer.board.colormaps import EVALUATION_COLOUR, MICE_COLOURS, TRAINING_COLOUR
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw
 from napari_vidrecon.viewer.board.tiles import LEGEND_LINES, BoardLayout, Box, around
@@ -52,14 +51,16 @@ class Outlines:
     ----------
     layers
         The board's.
-    grid
-        Napari's grid, where the outlines lie over every movie.
+    copies_of
+        Those of a layer in napari's grid, where the outlines lie over every movie.
     model
         Whose masks they are.
     """
 
-    def __init__(self, layers: RoleLayers, grid: GridTiles, model: ReconstructionModel) -> None:
-        self._layers, self._grid, self._model = layers, grid, model
+    def __init__(
+        self, layers: RoleLayers, copies_of: Callable[[Layer], list[Layer]], model: ReconstructionModel
+    ) -> None:
+        self._layers, self._copies_of, self._model = layers, copies_of, model
 
     def draw(self, layout: BoardLayout) -> None:
         """Draw both anew."""
@@ -68,7 +69,7 @@ class Outlines:
         bar = error.colormap if error is not None and model.error_mode != ErrorMode.NONE else None
         training, evaluation = mask.binary(model.training_threshold), mask.binary(model.evaluation_threshold)
         layer = self._show(Role.MASK, "mask", *draw_outlines(layout, training, evaluation, model.masks_of_mice))
-        for copy in self._grid.copies_of(layer):
+        for copy in self._copies_of(layer):
             redraw(copy)
         legend = draw_legend(layout, bar)
         if legend is None:
