@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
@@ -118,7 +118,7 @@ def require_libraries() -> None:
     ConfigError
         Names them, and says how to get them.
     """
-    missing = [name for name in REQUIRED if find_spec(name) is None]
+    missing = [name for name in REQUIRED if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(f"studies: expected {', '.join(missing)}, found none; pip install 'napari-vidrecon[studies]'")
 
