@@ -276,7 +276,8 @@ TOOLTIPS = {
     "would do. A mask painted by hand and a list of neurons are saved beside the run, and the line refers to them.",
     "cancel_export": "Stop writing. Nothing half-written stays.",
     "export_progress": "How much of the export is written.",
-    "export_status": "What was exported last; click the name to open its folder.",
+    "export_status": "What was exported or copied last.",
+    "export_folder": "Opens the folder of what was exported last.",
     # Stimulus
     "stimulus_kind": "What to show: noise, a grating, a patch, or a movie of your own.",
     "noise_spatial": "How far grey levels resemble each other in space: they fall with distance d as "

@@ -249,9 +249,10 @@ class ViewPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(fields)
+        layout.addLayout(row(self.play_button, self.reset_button, self.grid))
+        # Below all else, which they would move when they come.
         layout.addWidget(self.note)
         layout.addWidget(self.draw_button)
-        layout.addLayout(row(self.play_button, self.reset_button, self.grid))
 
 
 def _labels(kinds: Any) -> dict[str, Any]:

@@ -27,12 +27,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+import napari_vidrecon as vr
 from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.viewer.main_widget import ADVANCED, FIELDS, PROGRESS, VIEW, ReconstructionWidget
 from napari_vidrecon.viewer.main_window import main_window_of
-from napari_vidrecon.viewer.model import ReconstructionModel
-from napari_vidrecon.viewer.panels.controls import EMPHASIS_STYLE, FewLines
+from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
+from napari_vidrecon.viewer.panels.controls import EMPHASIS_STYLE, FewLines, JobBar
 from napari_vidrecon.viewer.panels.run_bar import UndoBar
 from napari_vidrecon.viewer.panels.sections import Column, Pages
 from napari_vidrecon.viewer.plots import COLOURS_ON_DARK, COLOURS_ON_LIGHT, SteadyText
@@ -218,6 +219,71 @@ def test_every_page_fits_every_window_and_no_news_moves_the_buttons(
     assert bar.news.currentWidget() is bar.message
     QTest.mouseClick(bar, Qt.MouseButton.LeftButton, pos=bar.news.geometry().center())
     assert bar.news.currentWidget() is bar.hint
+
+
+def test_nothing_that_is_told_on_a_page_moves_anything_on_it(
+    qtbot: QtBot, docked: Callable[..., ReconstructionWidget], small_result: vr.Reconstruction, tmp_path: Path
+) -> None:
+    widget = docked()
+    window, model, panel = main_window_of(widget.board.viewer), widget.model, widget.export_panel
+    window.show()
+    qtbot.waitExposed(window)
+    long_name = "a run with a name that is longer than its line " * 3
+    model.add_run(RunRecord(long_name, small_result, model.recipe(), path=tmp_path / "run.zarr"))
+
+    def fit_ended() -> bool:
+        return not widget.mask_panel._fitting.busy
+
+    news: dict[str, list[tuple[Callable[[], object], Callable[[], bool]]]] = {
+        "Results": [
+            (panel.copy_command, lambda: True),
+            (panel.copy_python, lambda: True),
+            (lambda: panel._show_failed("nothing was written, for many reasons, " * 9), lambda: True),
+            (lambda: panel.export_movie(tmp_path / f"{'long' * 30}.mp4"), lambda: "Saved" in panel.status.text()),
+        ],
+        "How": [
+            (lambda: model.set_thresholds(training=0.01, evaluation=1.39), lambda: True),
+            (lambda: model.set_neurons(NeuronSet.without(20, np.arange(9), "long reasons " * 9)), lambda: True),
+            (widget.mask_panel.fit_button.click, fit_ended),
+        ],
+        "What": [(lambda: model.message.emit("much news " * 30, True), lambda: True)],
+    }
+    for size in SIZES_PX[:2]:
+        window.resize(*size)
+        for title, page_news in news.items():
+            widget.pages.open_page(title)
+            settled(widget.pages)
+            before = lying(widget)
+            for tell, is_over in page_news:
+                tell()
+                QTest.qWait(50)
+                assert_lies_as(widget, before)
+                qtbot.waitUntil(is_over, timeout=60_000)
+                QTest.qWait(50)
+                assert_lies_as(widget, before)
+    assert panel.folder_button.isEnabled()
+    # A bar that says how far something is.
+    for title in (*widget.pages.titles, *widget.pages.details):
+        (widget.pages.open_page if title in widget.pages.titles else widget.pages.open_detail)(title)
+        before = lying(settled(widget.pages))
+        for bar in widget.pages.shown.findChildren(JobBar):
+            bar.show()
+            QTest.qWait(20)
+            assert_lies_as(widget.pages.shown, before)
+            bar.hide()
+
+
+def lying(widget: QWidget) -> dict[str, int]:
+    """How far down the middle of everything named lies; the frame of a lit button is a pixel smaller."""
+    controls = [each for each in controls_of(widget) if each.isVisible() and each.objectName()]
+    return {each.objectName(): each.mapTo(widget, each.rect().center()).y() for each in controls}
+
+
+def assert_lies_as(widget: QWidget, before: dict[str, int]) -> None:
+    """Whatever is still in sight is where it was."""
+    now = lying(widget)
+    moved = {name: (before[name], now[name]) for name in before.keys() & now.keys() if before[name] != now[name]}
+    assert moved == {}
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
@@ -480,7 +546,6 @@ def test_what_is_written_on_every_page_is_painted_with_contrast_enough(
     window.resize(1024, 576)
     window.show()
     widget.board.viewer.theme = theme
-    widget.export_panel.status.setText("")
     widget.export_panel._show_finished("/somewhere/movie.mp4")
     widget.run_bar.show_message("some news", False)
     pages = widget.pages

@@ -16,8 +16,10 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
     QFrame,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
+    QLayout,
     QListWidget,
     QListWidgetItem,
     QMenu,
@@ -335,6 +337,21 @@ def row(*widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
     layout = QHBoxLayout()
     for index, widget in enumerate(widgets):
         layout.addWidget(widget, 1 if stretch is None or index == stretch else 0)
+    return layout
+
+
+def in_one_place(*parts: QWidget | QLayout) -> QGridLayout:
+    """What takes turns to be seen, in a place as large as the largest of them: nothing around it ever moves."""
+    layout = QGridLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    for part in parts:
+        if isinstance(part, QLayout):
+            layout.addLayout(part, 0, 0)
+            continue
+        kept = part.sizePolicy()
+        kept.setRetainSizeWhenHidden(True)
+        part.setSizePolicy(kept)
+        layout.addWidget(part, 0, 0)
     return layout
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices, QGuiApplication
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from superqt import QElidingLabel
 
 from napari_vidrecon.errors import RunError, VidreconError
 from napari_vidrecon.figures import export
@@ -25,8 +27,8 @@ from napari_vidrecon.viewer.folders import (
     remember_last_folder,
 )
 from napari_vidrecon.viewer.main_window import present_frame
-from napari_vidrecon.viewer.panels.controls import JobBar, button, choice, row, words
-from napari_vidrecon.viewer.plots import theme_colours
+from napari_vidrecon.viewer.panels.controls import JobBar, button, choice, in_one_place, row
+from napari_vidrecon.viewer.tooltips import TOOLTIPS, explain
 
 if TYPE_CHECKING:
     import napari
@@ -35,8 +37,7 @@ if TYPE_CHECKING:
 
 SPEEDS = {"speed 1": 1.0, "speed ½": 0.5, "speed ¼": 0.25}
 ENLARGEMENTS = (2, 4, 6, 8, 12, 16)
-ROOM_LETTERS = 4
-"""Of a line, beside a name in quotation marks."""
+AT_REST = "To repeat the shown run elsewhere:"
 MOVIE_FILTER = "MP4 movie (*.mp4);;GIF (*.gif);;TIFF stack, reconstruction only (*.tif)"
 FRAME_FILTER = "PNG picture (*.png)"
 FIGURE_FILTER = "PNG picture (*.png);;SVG drawing (*.svg);;PDF (*.pdf)"
@@ -85,17 +86,21 @@ class ExportPanel(QWidget):
         self.enlargement = choice("enlargement", sizes, lambda _: None)
         wanted = preferences().movie_enlargement
         self.enlargement.setCurrentIndex(min(range(len(ENLARGEMENTS)), key=lambda i: abs(ENLARGEMENTS[i] - wanted)))
-        self.status = words(name="export_status")
-        self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
-        self.status.linkActivated.connect(_open_folder)
+        self.status = explain(QElidingLabel(AT_REST), "export_status")
+        self.status.setElideMode(Qt.TextElideMode.ElideMiddle)
+        self._written = Path()
+        self.folder_button = button("Show", "export_folder", self._open_folder)
+        self.folder_button.hide()
         self._lay_out()
 
+        self.exporter.changed.connect(self._show_bar)
         self.exporter.finished.connect(self._show_finished)
         self.exporter.failed.connect(self._show_failed)
         self.exporter.stopped.connect(self._show_stopped)
         for signal in (model.shown_changed, model.snapshot_arrived, model.state_changed, model.trial_changed):
             subscribe(self, signal, self._refresh)
         self._refresh()
+        self._show_bar()
 
     # What a person asks for
 
@@ -164,7 +169,7 @@ class ExportPanel(QWidget):
             self._show_failed(str(error))
             return
         remember_last_folder(path.parent)
-        self.status.setText(f"Writing {path.name} …")
+        self._tell(f"Writing {path.name} …")
         self.exporter.write(partial(work, shown), path)
         self._refresh()
 
@@ -176,12 +181,10 @@ class ExportPanel(QWidget):
             return
         QGuiApplication.clipboard().setText(text)
         shown = self._model.shown
-        # No name is wider than a line, where nothing of it would wrap.
-        room = self.status.width() - ROOM_LETTERS * self.fontMetrics().averageCharWidth()
-        cut = self.status.fontMetrics().elidedText
-        name = "" if shown is None else cut(shown.name, Qt.TextElideMode.ElideMiddle, max(room, 0)) or shown.name
-        does = "It does what Start would do now." if shown is None else f"It repeats “{name}”."
-        self.status.setText(f"{what} copied. {does}")
+        self._tell(
+            f"{what} copied. "
+            + ("It does what Start would do now." if shown is None else f"It repeats “{shown.name}”.")
+        )
 
     def _script(self) -> scripts.Script:
         model, shown = self._model, self._model.shown
@@ -196,19 +199,24 @@ class ExportPanel(QWidget):
     # What is shown
 
     def _lay_out(self) -> None:
-        writing = QGridLayout()
-        writing.addWidget(self.movie_button, 0, 0)
-        writing.addWidget(self.frame_button, 0, 1)
-        writing.addWidget(self.figure_button, 1, 0)
-        writing.addWidget(self.tables_button, 1, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(writing)
-        layout.addLayout(row(QLabel("Movies"), self.speed, self.enlargement))
-        layout.addWidget(self.bar)
-        layout.addWidget(words("To repeat the shown run elsewhere:"))
+        layout.addLayout(row(self.movie_button, self.speed, self.enlargement))
+        layout.addLayout(row(self.frame_button, self.figure_button, self.tables_button))
+        layout.addLayout(in_one_place(row(self.status, self.folder_button, stretch=0), self.bar))
         layout.addLayout(row(self.python_button, self.command_button))
-        layout.addWidget(self.status)
+
+    def _show_bar(self) -> None:
+        writes = not self.bar.isHidden()
+        self.status.setVisible(not writes)
+        self.folder_button.setVisible(not writes and self._written != Path())
+
+    def _tell(self, text: str, written: Path | None = None) -> None:
+        """One line; the tooltip has all of a longer one. What was written can be shown in its folder."""
+        self._written = written or Path()
+        self.status.setText(text)
+        self.status.setToolTip(f"<qt>{TOOLTIPS['export_status']}<p>{html.escape(text)}</p></qt>")
+        self._show_bar()
 
     def _refresh(self, _snapshot: object = None) -> None:
         busy, ready = self.exporter.busy, self._model.video is not None
@@ -218,21 +226,17 @@ class ExportPanel(QWidget):
             made.setEnabled(self._model.trial is not None)
 
     def _show_finished(self, path: str) -> None:
-        url = QUrl.fromLocalFile(str(Path(path).parent)).toString()
-        # Qt's own blue cannot be read on a dark ground.
-        style = f"color:{theme_colours(self)['blue']}"
-        self.status.setText(f'Saved <a style="{style}" href="{url}">{Path(path).name}</a>')
+        self._tell(f"Saved {Path(path).name}", Path(path))
         self._refresh()
 
     def _show_failed(self, message: str) -> None:
         self._model.message.emit(message, True)
-        self.status.setText(message)
+        self._tell(message)
         self._refresh()
 
     def _show_stopped(self) -> None:
-        self.status.setText("Export cancelled; nothing was written.")
+        self._tell("Export cancelled; nothing was written.")
         self._refresh()
 
-
-def _open_folder(url: str) -> None:
-    QDesktopServices.openUrl(QUrl(url))
+    def _open_folder(self) -> None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._written.parent)))

@@ -18,7 +18,7 @@ from napari_vidrecon.viewer.fits import MaskFitController
 from napari_vidrecon.viewer.folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import load_mask, try_to
-from napari_vidrecon.viewer.panels.controls import FewLines, JobBar, button, put, row, words
+from napari_vidrecon.viewer.panels.controls import FewLines, JobBar, button, in_one_place, put, row, words
 from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.tooltips import explain
 
@@ -163,7 +163,7 @@ class MaskPanel(QWidget):
 
     def _show_ready(self) -> None:
         self.fit_button.setEnabled(self._model.session is not None and not self._fitting.busy)
-        # The bar of a fit takes the place of the verdict on the mask it replaces, so that nothing scrolls.
+        # The bar of a fit takes the place of the verdict on the mask it replaces, so that nothing moves.
         self.verdict.setVisible(not self._fitting.busy)
 
     def _size(self, line: str, colour: tuple[int, int, int], what: str, threshold: float) -> str:
@@ -181,6 +181,5 @@ class MaskPanel(QWidget):
         layout.addWidget(self.thresholds)
         layout.addWidget(self.training_size)
         layout.addWidget(self.evaluation_size)
-        layout.addWidget(self.verdict)
-        layout.addWidget(self.fit_bar)
+        layout.addLayout(in_one_place(self.verdict, self.fit_bar))
         layout.addLayout(row(self.paint_button, self.fit_button, self.load_button, self.save_button))

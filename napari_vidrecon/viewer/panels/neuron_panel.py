@@ -20,6 +20,7 @@ from napari_vidrecon.viewer.panels.controls import (
     choice,
     choose,
     form,
+    in_one_place,
     narrow,
     put,
     row,
@@ -340,12 +341,13 @@ class ReceptiveFieldPanel(QWidget):
 
     def _show_ready(self) -> None:
         self.map_button.setEnabled(not self._mapping.busy and bool(self._model.encoder_paths))
+        for control in (self.preset, self.map_button):
+            control.setVisible(not self._mapping.busy)
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.summary)
-        layout.addLayout(row(self.preset, self.map_button, stretch=0))
-        layout.addWidget(self.mapping_bar)
+        layout.addLayout(in_one_place(row(self.preset, self.map_button, stretch=0), self.mapping_bar))
         layout.addLayout(row(self.neuron, self.hide_button, self.load_button, self.save_button, stretch=0))
         layout.addWidget(self.told)

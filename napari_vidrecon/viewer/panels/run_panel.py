@@ -24,6 +24,7 @@ from napari_vidrecon.viewer.panels.controls import (
     choice,
     choose,
     form,
+    in_one_place,
     narrow,
     put,
     row,
@@ -100,7 +101,6 @@ class RunPanel(QWidget):
         self.gaze_bar = JobBar(
             gaze_fit, ("gaze_progress", "stop_gaze"), "Stop", "learning from the pupil:", parent=self
         )
-        self.gaze.setMinimumHeight(self.gaze_bar.sizeHint().height())
         self.ensemble = choice("ensemble", ENSEMBLE_LABELS, partial(self._take, "ensemble"))
         self.device = choice("device", {"auto": "auto", "cpu": "cpu"}, partial(self._take, "device"))
         self.apply_live = tick("Apply while running", "apply_live", self._take_live)
@@ -238,7 +238,7 @@ class RunPanel(QWidget):
         fields = form()
         fields.addRow("Preset", row(self.preset, self.steps, stretch=0))
         fields.addRow("Target", row(self.target, self.more_button, stretch=0))
-        fields.addRow("Infer, too", row(self.gaze, self.gain, self.gaze_bar))
+        fields.addRow("Infer, too", in_one_place(row(self.gaze, self.gain), self.gaze_bar))
         self.steps.setSuffix(" steps")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -16,6 +16,7 @@ from napari_vidrecon.viewer.panels.controls import (
     FewLines,
     JobBar,
     button,
+    in_one_place,
     put,
     row,
     whole_number,
@@ -111,7 +112,7 @@ class TrainingPanel(QWidget):
         self.file.setToolTip(f"<qt>{TOOLTIPS['training_file']}<p>{path or ''}</p></qt>")
         for control in (self.steps, self.file_button, self.start_button):
             control.setEnabled(ready and not busy)
-        # The bar takes its place, so that nothing scrolls.
+        # The bar takes its place, so that nothing moves.
         self.start_button.setVisible(not busy)
         self.start_button.setText("Go on" if not busy and training.goes_on else "Start")
         self._show_progress()
@@ -143,8 +144,7 @@ class TrainingPanel(QWidget):
         layout.addLayout(row(QLabel("Encoder:"), self.architecture, stretch=1))
         layout.addLayout(row(QLabel("Steps:"), self.steps, stretch=1))
         layout.addLayout(row(QLabel("File:"), self.file, self.file_button, stretch=1))
-        layout.addWidget(self.start_button)
-        layout.addWidget(self.bar)
+        layout.addLayout(in_one_place(self.start_button, self.bar))
         layout.addWidget(self.told)
         layout.addWidget(self.verdict)
         layout.addWidget(self.next_button)
@@ -170,8 +170,9 @@ class DecoderFitPanel(QWidget):
         self.verdict = explain(FewLines(VERDICT_LINES), "decoder_verdict")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.about, self.start_button, self.bar, self.verdict):
-            layout.addWidget(widget)
+        layout.addWidget(self.about)
+        layout.addLayout(in_one_place(self.start_button, self.bar))
+        layout.addWidget(self.verdict)
         subscribe(self, self._model.session_changed, self._show)
         fitting.changed.connect(self._show)
         self._show()
@@ -193,6 +194,7 @@ class DecoderFitPanel(QWidget):
             )
         self.about.write(about, PLAIN)
         self.start_button.setEnabled(ready and not self._fitting.busy)
+        self.start_button.setVisible(not self._fitting.busy)
         if result is None:
             self.verdict.write("", "green")
         else:
