@@ -27,6 +27,7 @@ from napari_vidrecon.sessions.importing.text_tables import TextTable, split_tabl
 from napari_vidrecon.sessions.stimuli.films import picture_frames, tiff_frames
 from napari_vidrecon.storage import check_inside, read_array, reading
 from napari_vidrecon.storage.impostors import is_companion
+from napari_vidrecon.storage.plain_arrays import read_dictionary, split_dictionary
 
 MOST_CLIPS = 100_000
 PICTURE_AXES = 2
@@ -289,7 +290,7 @@ def recorded_place(folder: Path, name: str) -> Path:
 
 
 def recorded_array(folder: Path, name: str, *, memory_map: bool = False) -> np.ndarray:
-    """An array file of a recording, a variable of a MAT file, or columns of a table: numbers or text.
+    """An array file, a variable of a MAT file, columns of a table or an array of Facemap's: numbers or text.
 
     Parameters
     ----------
@@ -317,6 +318,9 @@ def recorded_array(folder: Path, name: str, *, memory_map: bool = False) -> np.n
     table = split_table(name)
     if table:
         return TextTable(recorded_file(folder, table[0])).array(table[1])
+    inside = split_dictionary(name)
+    if inside:
+        return read_dictionary(recorded_file(folder, inside[0]), inside[1])
     return read_array(recorded_file(folder, name), memory_map=memory_map)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
+
+import numpy as np
 
 from napari_vidrecon.errors import SessionError, StorageError, one_line
 from napari_vidrecon.sessions.importing.array_folder import (
@@ -14,23 +17,28 @@ from napari_vidrecon.sessions.importing.array_folder import (
     recorded_file,
     recorded_numbers,
 )
-from napari_vidrecon.sessions.importing.clocks import rate_of
+from napari_vidrecon.sessions.importing.clocks import rate_of, rate_of_a_plane
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
 from napari_vidrecon.sessions.importing.description import DESCRIPTION_FILES, Description, read_description
 from napari_vidrecon.sessions.importing.matlab_files import matlab_arrays, split_name
-from napari_vidrecon.sessions.importing.stimuli import MOVIE_SUFFIXES, open_pixels
+from napari_vidrecon.sessions.importing.stimuli import MOVIE_SUFFIXES, FilmPixels, Pixels, open_pixels
 from napari_vidrecon.sessions.importing.text_tables import TextTable, split_table
-from napari_vidrecon.storage import check_inside, reading
+from napari_vidrecon.storage import check_inside, open_regular, reading
 from napari_vidrecon.storage.impostors import is_companion
+from napari_vidrecon.storage.plain_arrays import dictionary_arrays, read_dictionary, split_dictionary
 
 LONGEST_LISTED = 200
+LONGEST_MARK = 256
+PICKLED = re.compile(rb"NUMPY.*'descr': '\|O'", re.DOTALL)
+"""What an `.npy` file of Python objects begins with."""
 READ_AS_TEXT = ("coordinates", "tiers", "labels of the units")
 """Uses of tables whose columns have names of their own."""
 
-Clock = tuple[str, float]
-"""A file of times, and how many of what they count make a second."""
-Known = dict[str, tuple[str, Clock | None, float | None]]
-"""{file: (what it is used for, its clock, its rate)}."""
+Clock = tuple[str, float, int]
+"""A file of times, how many of what they count make a second, and of how many planes in turn they may be."""
+Role = tuple[str, Clock | None, float | None]
+"""What a file is used for, its clock, its rate."""
+Known = dict[str, Role]
 
 
 def preview(folder: Path, activity_file: str) -> list[Column]:
@@ -49,15 +57,14 @@ def uses(description: Description) -> Known:
     for name, part in streams.items():
         if part is not None:
             title = name.replace("_", " ").replace("center", "centre")
-            # Of planes, the times may be those of all.
-            clock = (part.times, part.ticks_hz) if part.times and getattr(part, "planes", 1) == 1 else None
+            clock = (part.times, part.ticks_hz, getattr(part, "planes", 1)) if part.times else None
             found[part.file] = (title, clock, part.rate_hz)
             if part.times:
-                found[part.times] = (f"times of the {title}", clock, None)
+                found[part.times] = (f"times of the {title}", clock and (*clock[:2], 1), None)
     if description.activity.clusters:
         found[description.activity.clusters] = ("which unit each spike is of", None, None)
     stimulus = description.stimulus
-    shown = (stimulus.times, stimulus.ticks_hz) if stimulus.times else None
+    shown = (stimulus.times, stimulus.ticks_hz, 1) if stimulus.times else None
     found[stimulus.file] = ("stimulus", shown, stimulus.rate_hz)
     two = description.clock
     pulses: dict[str | None, str] = {} if two is None else dict.fromkeys(two.files, "pulses")
@@ -87,10 +94,13 @@ def list_columns(folder: Path, known: Known) -> list[Column]:
                 columns += _of_file(folder, file, known)
         except (SessionError, StorageError) as error:
             # One bad file does not hide the others.
-            why, needed = one_line(str(error).removeprefix(f"{file}: ")), not use.startswith(NOT_USED)
-            columns.append(
-                Column.unreadable(one_line(file.name), why if needed else f"{NOT_USED}: {why}", fault=needed)
-            )
+            why = one_line(str(error).removeprefix(f"{file}: "))
+            inside = [name for name in known if name.startswith(f"{file.name}:")]
+            columns += [Column.unreadable(one_line(name), f"{known[name][0]}: {why}", fault=True) for name in inside]
+            if not inside:
+                needed = not use.startswith(NOT_USED)
+                told = why if needed else f"{NOT_USED}: {why}"
+                columns.append(Column.unreadable(one_line(file.name), told, fault=needed))
     there = {file.name for file in files} | {column.name.partition("{")[0] for column in columns}
     missing = {name for name in set(known) - there if not _is_deeper(folder, name)}
     columns += [Column.unreadable(name, f"{known[name][0]}: nothing there", fault=True) for name in sorted(missing)]
@@ -98,7 +108,8 @@ def list_columns(folder: Path, known: Known) -> list[Column]:
 
 
 def _of_file(folder: Path, file: Path, known: Known) -> list[Column]:
-    use, clock, rate_hz = known.get(file.name, (NOT_USED, None, None))
+    role = known.get(file.name, (NOT_USED, None, None))
+    use = role[0]
     if use != NOT_USED:
         check_inside(folder, file)
     if file.is_dir():
@@ -109,19 +120,20 @@ def _of_file(folder: Path, file: Path, known: Known) -> list[Column]:
         found = matlab_arrays(file)
         whole = {name: f"{file.name}:{name.partition('{')[0]}" for name in found}
         uses_in = {name: known.get(whole[name], (NOT_USED, None, None)) for name in found}
-        return [Column.of(one_line(f"{file.name}:{name}"), found[name], role, _rate(folder, when, hz))
-                for name, (role, when, hz) in uses_in.items()]  # fmt: skip
+        return [_column(folder, f"{file.name}:{name}", found[name], role) for name, role in uses_in.items()]
     if split_table(file.name):
         return _of_table(folder, file, known)
+    parts = {name: inside[1] for name in known if (inside := split_dictionary(name)) and inside[0] == file.name}
+    if parts or (use == NOT_USED and file.suffix.lower() == ".npy" and _holds_objects(file)):
+        return _of_dictionary(folder, file, parts, known)
     if split_name(file.name):
-        return [Column.of(file.name, recorded_array(folder, file.name), use, _rate(folder, clock, rate_hz))]
+        return [_column(folder, file.name, recorded_array(folder, file.name), role)]
     if file.suffix.lower() not in MOVIE_SUFFIXES:
         told = "what the others are" if file.name in DESCRIPTION_FILES else use
         return [Column.unreadable(one_line(file.name), told)]
     if use == NOT_USED and not file.resolve().is_relative_to(folder.resolve()):
         return [Column.unreadable(one_line(file.name), f"{NOT_USED}: a link that leaves the folder")]
-    array = open_pixels(file)
-    return [Column.of(one_line(file.name), array, use, _rate(folder, clock, rate_hz))]
+    return [_column(folder, file.name, open_pixels(file), role)]
 
 
 def _of_table(folder: Path, file: Path, known: Known) -> list[Column]:
@@ -132,32 +144,53 @@ def _of_table(folder: Path, file: Path, known: Known) -> list[Column]:
         # Read once, whatever is used of it.
         table, found = TextTable(recorded_file(folder, file.name)), []
         for name in parts:
-            use, clock, rate_hz = known[name]
+            clock = known[name][1]
             at = split_table(clock[0]) if clock is not None else None
-            if rate_hz is None and clock is not None and at is not None and at[0] == file.name:
+            times = None
+            if at is not None and at[0] == file.name:
                 with contextlib.suppress(SessionError):
-                    rate_hz, clock = _in_seconds(rate_of(table.array(at[1])), clock[1]), None
-            array = table.array((split_table(name) or ("", ""))[1])
-            found.append(Column.of(one_line(name), array, use, _rate(folder, clock, rate_hz)))
+                    times = table.array(at[1])
+            found.append(_column(folder, name, table.array((split_table(name) or ("", ""))[1]), known[name], times))
         return found
     use = known.get(file.name, (NOT_USED, None, None))[0]
     inside = file.resolve().is_relative_to(folder.resolve())
-    names = [name for name in TextTable(file).names if name] if use == NOT_USED and inside else []
-    told = f": columns {one_line(', '.join(names), LONGEST_LISTED)}" if names else ""
+    told = f": {one_line(TextTable(file).columns, LONGEST_LISTED)}" if use == NOT_USED and inside else ""
     return [Column.unreadable(one_line(file.name), use + told)]
 
 
-def _rate(folder: Path, clock: Clock | None, rate_hz: float | None) -> float | None:
+def _of_dictionary(folder: Path, file: Path, parts: dict[str, str], known: Known) -> list[Column]:
+    """The arrays of a pickled dictionary that are used; where none is, the names of all."""
+    check_inside(folder, file)
+    found = [_column(folder, name, read_dictionary(file, place), known[name]) for name, place in parts.items()]
+    if found:
+        return found
+    names = one_line(", ".join(dictionary_arrays(file)), LONGEST_LISTED)
+    return [Column.unreadable(one_line(file.name), f"{NOT_USED}: a dictionary of {names}")]
+
+
+def _holds_objects(file: Path) -> bool:
+    with open_regular(file, "an array") as opened:
+        head = opened.read(LONGEST_MARK)
+    return PICKLED.search(head) is not None
+
+
+def _column(folder: Path, name: str, array: Pixels, role: Role, times: np.ndarray | None = None) -> Column:
+    """The column of an array with its rate, as its clock tells; `times` are those of the clock where they are read."""
+    use, clock, rate_hz = role
     if rate_hz is None and clock is not None:
-        times, ticks_hz = clock
+        place, ticks_hz, planes = clock
         with contextlib.suppress(SessionError, StorageError):
-            return _in_seconds(rate_of(recorded_numbers(folder, times)), ticks_hz)
-    return rate_hz
+            found = recorded_numbers(folder, place) if times is None else times
+            ticks = max((rate_of_a_plane(found, int(samples), planes) for samples in array.shape), key=_slowest)
+            rate_hz = None if ticks is None else ticks * ticks_hz
+    if rate_hz is None and isinstance(array, FilmPixels) and array.steady and len(array.times_s) > 1:
+        rate_hz = rate_of(array.times_s)
+    return Column.of(one_line(name), array, use, rate_hz)
 
 
-def _in_seconds(rate: float | None, ticks_hz: float) -> float | None:
-    """Samples a second, of samples a tick."""
-    return None if rate is None else rate * ticks_hz
+def _slowest(rate: float | None) -> float:
+    """Orders rates: the lowest comes last, none first."""
+    return float("-inf") if rate is None else -rate
 
 
 def _of_movies(folder: Path, place: Path, use: str) -> list[Column]:
@@ -167,7 +200,9 @@ def _of_movies(folder: Path, place: Path, use: str) -> list[Column]:
         name = one_line(f"{place.name}: {file.name}")
         try:
             with reading(file, StorageError, "a movie"):
-                columns += [Column.of(name, one.pixels, use) for one in movies_at(file, within=folder)]
+                columns += [
+                    _column(folder, name, one.pixels, (use, None, None)) for one in movies_at(file, within=folder)
+                ]
         except (SessionError, StorageError) as error:
             columns.append(Column.unreadable(name, one_line(str(error).removeprefix(f"{file}: ")), fault=True))
     return columns

@@ -89,7 +89,12 @@ class ArrayStimulus:
                     "presentation shows"
                 )
             presentations = [
-                Presentation(movie, np.arange(len(movies[movie])), onset + self._after_onset(movies[movie]))
+                Presentation(
+                    movie,
+                    np.arange(len(movies[movie])),
+                    onset + self._after_onset(movies[movie]),
+                    _own_times(movies[movie]),
+                )
                 for movie, onset in zip(order.tolist(), onsets.astype(float), strict=True)
             ]
         else:

@@ -50,6 +50,28 @@ def rate_of(times: np.ndarray) -> float | None:
     return 1.0 / step if np.isfinite(step) and step > 0 and np.isfinite(1.0 / step) else None
 
 
+def rate_of_a_plane(times: np.ndarray, samples: int, planes: int) -> float | None:
+    """Samples a second of one of several planes recorded in turn, also where the times are those of all of them.
+
+    Parameters
+    ----------
+    times
+        Of the samples of one plane, or of all.
+    samples
+        How many a plane has.
+    planes
+        How many there are.
+
+    Returns
+    -------
+    float | None
+        None if the times are no clock.
+    """
+    rate = rate_of(times)
+    together = planes > 1 and abs(times.size - planes * samples) <= planes * MOST_TRIMMED < times.size - samples
+    return rate / planes if rate is not None and together else rate
+
+
 def fitting_times(
     times: np.ndarray, samples: int, source: str, *, trim: bool, report: ImportReport, about: str
 ) -> tuple[np.ndarray, int]:
@@ -279,9 +301,13 @@ class ClockMap:
         for pulses in (theirs, ours):
             require_ascending(pulses, source)
         if theirs.size != ours.size or theirs.size < FEWEST_PULSES:
+            both = sorted((theirs.size, ours.size))
+            why = "a pulse was missed: leave out those that only one clock has"
+            if 0 < 2 * both[0] == both[1]:
+                why = "that is twice as many: both edges of each pulse? give the rising ones alone"
             raise SessionError(
                 f"{source}: expected the same pulses on both clocks, at least {FEWEST_PULSES}, "
-                f"found {theirs.size} and {ours.size}; a pulse was missed: leave out those that only one clock has"
+                f"found {theirs.size} and {ours.size}; {why}"
             )
         self._middle = float(theirs.mean())
         self.slope, self._offset = (float(value) for value in np.polyfit(theirs - self._middle, ours, 1))

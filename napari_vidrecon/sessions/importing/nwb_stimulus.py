@@ -18,6 +18,8 @@ from napari_vidrecon.sessions.importing.trials import presentations_from_stream
 
 DECONVOLVED = r"deconv|spike|event"
 RUNNING = r"run|speed|velocity|treadmill|wheel"
+PLAIN = re.compile(r"(running_?)?(speed|velocity)|pupil_?(area|diameter|size)|(pupil|eye)_?tracking", re.IGNORECASE)
+"""What series are called that need no further word."""
 SIZE = r"pupil.*(size|area|diam|dilat|radius)|(size|area|diam|dilat|radius).*pupil"
 CENTRE = r"(pupil|eye).*(cent|pos|loc|gaze)|gaze|eye_?tracking"
 
@@ -68,6 +70,10 @@ def the_one(file: Path, about: str, likely: Sequence[Any], name: str, possible: 
         Nothing of that name, or several are as likely.
     """
     chosen = named(possible, name) if name else list(likely)
+    plain = [each for each in chosen if PLAIN.fullmatch(each.name)]
+    if not name and len(chosen) > 1 and len(plain) == 1:
+        # Beside it lie what it was made of, and what it was before a filter.
+        chosen = plain
     if len(chosen) == 1 or (not chosen and not name):
         return chosen[0] if chosen else None
     option = f"--{about.replace(' ', '-').replace('centre', 'center')}"
@@ -77,6 +83,8 @@ def the_one(file: Path, about: str, likely: Sequence[Any], name: str, possible: 
 
 
 TIER_COLUMN, FRAME_COLUMN = "tier", "frame"
+KIND_OF_TEMPLATE = re.compile(r"(_(image|movie|stack|series|template|frame)s?)+$", re.IGNORECASE)
+"""What the names of templates end in beside that of the stimulus: natural_movie_one_image_stack."""
 HIGHEST_RATE_HZ = 1e6
 
 
@@ -198,8 +206,12 @@ class StimulusReader:
         found = []
         for table in sorted(tables, key=lambda each: str(each.name)):
             # The longest name: natural_movie_one is part of natural_movie_one_more, too.
-            likely = sorted((each for each in templates if each.name in table.name), key=lambda each: len(each.name))
-            likely = likely[-1:] or (templates if len(templates) == len(tables) == 1 else [])
+            stems = {KIND_OF_TEMPLATE.sub("", each.name): each for each in templates}
+            likely = [stems[stem] for stem in sorted(stems, key=len) if stem in table.name][-1:]
+            likely = likely or (templates if len(templates) == len(tables) == 1 else [])
+            if not likely:
+                text = f"{one_line(table.name, 100)} names frames of a template, but none is called so"
+                self.report.add("dropped", "stimulus", text)
             found += [(template, table) for template in likely if len(table) > 1]
         return found
 
@@ -361,14 +373,14 @@ class StimulusReader:
 
     def _by_pauses(self, movie: int, frames: np.ndarray, times: np.ndarray) -> list[Presentation]:
         jumps = np.flatnonzero(~np.isin(np.diff(frames), (0, 1))) + 1
-        if jumps.size:
+        parts = list(zip(np.split(frames, jumps), np.split(times, jumps), strict=True))
+        played = [part for part in parts if len(part[0]) > 1]
+        if len(played) > 1:
             self.report.add("assumed", "stimulus", "a jump to another frame of the template begins a presentation")
-        return [
-            shown
-            for some, when in zip(np.split(frames, jumps), np.split(times, jumps), strict=True)
-            if len(some) > 1
-            for shown in presentations_from_stream(some, when, movie, self.report)
-        ]
+        if len(played) < len(parts):
+            text = f"{len(parts) - len(played)} showings of a single frame, a still among others: no movie"
+            self.report.add("dropped", "stimulus", text)
+        return [shown for some, when in played for shown in presentations_from_stream(some, when, movie, self.report)]
 
     def _by_trials(
         self, streams: list[tuple[int, np.ndarray, np.ndarray]]

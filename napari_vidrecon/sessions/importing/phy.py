@@ -111,6 +111,12 @@ class PhyFolder(ActivityReader):
             if keep
         ]
         report.add("read", "activity", f"{len(seconds)} units; {UNIT_NOTE}")
+        if description.clock is not None and not description.activity.start_s:
+            text = (
+                "the spikes' sample 0 is taken for 0 s of the pulses beside them; where these count from before the "
+                "recording, as Open Ephys does, say start_s = when it began on their clock, below [activity]"
+            )
+            report.add("assumed", "clock", text)
         spikes = Spikes.of(seconds, str(self.path / TIMES_FILE), description.activity.start_s)
         positions = None if description.coordinates else self._positions(of, units, report)
         reader = ArrayReader(beside, description, self.settings, report)

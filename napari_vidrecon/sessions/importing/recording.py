@@ -191,6 +191,14 @@ class Signal:
         return np.column_stack([self.times[wide], self.times[wide + 1]])
 
 
+LONGEST_STALL_S = 0.5
+"""A frame that stayed for longer, and for half as long again as usual, stood still."""
+LONGEST_STILL_S = 10.0
+"""Where a list of times says that a frame stayed for longer, times are missing; a film itself is believed."""
+FRAME_BY_FRAME = 0.9
+"""Where more of the frames shown are followed by their next, or by themselves, a movie was played."""
+
+
 @dataclass(frozen=True)
 class Presentation:
     """One showing of a movie, or of a part of one.
@@ -203,16 +211,37 @@ class Presentation:
         (F,) the movie's frames in the order in which they were shown.
     times
         (F,) seconds at which each of them appeared, on the clock of the activity.
+    told_by_film
+        The times are those of the film itself: a frame that stays for long is a still, and no time is missing.
     """
 
     movie: int
     frames: np.ndarray
     times: np.ndarray
+    told_by_film: bool = False
 
     @property
     def period_s(self) -> float:
         """Median time that a frame was shown, s."""
         return float(np.median(np.diff(self.times)))
+
+    @property
+    def stays(self) -> np.ndarray:
+        """(F - 1,) bool: frames that stood still for long, as of a slide show, until the next one appeared."""
+        return self._long & ~self.gaps
+
+    @property
+    def gaps(self) -> np.ndarray:
+        """(F - 1,) bool: frames after which times are missing, because none stays for so long or some were left out."""
+        steps = np.diff(self.frames)
+        goes_on = bool((np.isin(steps, (0, 1))).mean() > FRAME_BY_FRAME) if steps.size else False
+        left_out = (steps > 1) & goes_on
+        endless = np.diff(self.times) > max(LONGEST_STILL_S, REGULAR * self.period_s)
+        return self._long & (left_out | endless) & (not self.told_by_film)
+
+    @property
+    def _long(self) -> np.ndarray:
+        return np.asarray(np.diff(self.times) > max(LONGEST_STALL_S, REGULAR * self.period_s))
 
     @property
     def edges_s(self) -> np.ndarray:

@@ -11,10 +11,10 @@ import numpy as np
 from pydantic import Field
 
 from napari_vidrecon.errors import SessionError, StorageError, one_line
-from napari_vidrecon.sessions.importing.array_folder import recorded_numbers
+from napari_vidrecon.sessions.importing.array_folder import natural_order, recorded_numbers
 from napari_vidrecon.sessions.importing.array_preview import Known, list_columns, uses
 from napari_vidrecon.sessions.importing.arrays import ArrayReader
-from napari_vidrecon.sessions.importing.clocks import MOST_TRIMMED, rate_of
+from napari_vidrecon.sessions.importing.clocks import MOST_TRIMMED, rate_of_a_plane
 from napari_vidrecon.sessions.importing.columns import Column
 from napari_vidrecon.sessions.importing.description import MOST_PLANES, Description, read_description
 from napari_vidrecon.sessions.importing.recording import ImportReport, Recording
@@ -25,6 +25,8 @@ from napari_vidrecon.storage.plain_arrays import read_objects
 
 MARKS = ("spks.npy", "F.npy", "iscell.npy", "suite2p", "plane0")
 CELLS_FILE = "iscell.npy"
+COMBINED = "combined"
+"""Folder in which suite2p puts the regions of all planes together, their pictures side by side."""
 NEUROPIL_SHARE = 0.7
 BASELINE_PERCENTILE = 10.0
 WRITTEN = ("stat.npy", "ops.npy", "db.npy")
@@ -116,12 +118,10 @@ class Suite2pFolder(ActivityReader):
 
     def _rate_of_a_plane(self, times: np.ndarray, planes: int) -> float | None:
         """Samples a second of one plane, also where the times are those of all of them."""
-        rate, first = rate_of(times), self.planes[0]
+        first = self.planes[0]
         count = max(planes, PlaneFacts.of(first, len(self.planes), self.path).count)
         name = "spks.npy" if self.options.signal == "spks" else "F.npy"
-        samples = self._traces(first / name).shape[1]
-        together = count > 1 and abs(times.size - count * samples) <= count * MOST_TRIMMED
-        return rate / count if rate is not None and together else rate
+        return rate_of_a_plane(times, self._traces(first / name).shape[1], count)
 
     def _written_down(self, plane: Path, planes: int) -> list[Column]:
         """Rows of `ops.npy` and `stat.npy`."""
@@ -167,6 +167,12 @@ class Suite2pFolder(ActivityReader):
             cells.append(np.flatnonzero(chosen) + regions)
             regions += len(chosen)
             facts.append(PlaneFacts.of(plane, len(planes), self.path))
+        for plane, fact in zip(planes, facts, strict=True):
+            if fact.numbers is not None and len(fact.numbers) != regions:
+                raise SessionError(
+                    f"{plane / 'stat.npy'}: expected the plane of each of {regions} regions, found "
+                    f"{len(fact.numbers)}; all files must be of the same run of suite2p"
+                )
         description = with_rate(description, facts, report)
         if description.coordinates is not None and Path(description.coordinates).name == "stat.npy":
             description = description.model_copy(update={"coordinates": None})
@@ -175,7 +181,9 @@ class Suite2pFolder(ActivityReader):
         if description.coordinates is None:
             positions = positions_of(facts, regions, description, report)
         activity = self._together(planes, values, report)
-        numbers = np.concatenate([np.full(len(part), fact.number) for part, fact in zip(values, facts, strict=True)])
+        self._compare_combined(planes, rows, regions, report)
+        numbers = np.concatenate([fact.planes_of(len(part)) for part, fact in zip(values, facts, strict=True)])
+        numbers = numbers[rows] if len(numbers) == regions else numbers
         reader = ArrayReader(beside, description, self.settings, report)
         return reader.recording(
             activity,
@@ -232,6 +240,22 @@ class Suite2pFolder(ActivityReader):
             report.add("dropped", "activity", text)
         return np.asarray(chosen)
 
+    def _compare_combined(self, planes: list[Path], rows: np.ndarray, regions: int, report: ImportReport) -> None:
+        """Say where other regions were chosen in the folder of all planes together, which is not read beside them."""
+        file = planes[0].parent / COMBINED / CELLS_FILE
+        if planes[0].parent == self.path or self.options.all_regions or not file.is_file():
+            return
+        with contextlib.suppress(StorageError):
+            check_inside(self.path, file)
+            cells = read_array(file)
+            there = np.flatnonzero((cells if cells.ndim == 1 else cells[:, 0]) > 0.5)
+            if len(cells) == regions and not np.array_equal(there, rows):
+                text = (
+                    f"{COMBINED}/{CELLS_FILE} calls {np.setxor1d(there, rows).size} regions otherwise; to take those "
+                    f"of it, give {file.parent} with --beside {self.path}"
+                )
+                report.add("warning", "activity", text)
+
     def _together(self, planes: list[Path], values: list[np.ndarray], report: ImportReport) -> np.ndarray:
         lengths = [part.shape[1] for part in values]
         shortest = min(lengths)
@@ -270,6 +294,8 @@ class PlaneFacts:
         (R, 2) x and y of the regions, pixels, or None.
     faults
         What could not be read, and why.
+    numbers
+        (R,) plane of each region, where the folder holds those of all planes; None for `number`.
     """
 
     rate_hz: float | None
@@ -278,6 +304,11 @@ class PlaneFacts:
     pixel_um: tuple[float, float] | None
     middles: np.ndarray | None
     faults: tuple[str, ...] = ()
+    numbers: np.ndarray | None = None
+
+    def planes_of(self, neurons: int) -> np.ndarray:
+        """The plane of each region, or of so many neurons where all are of one."""
+        return np.full(neurons, self.number) if self.numbers is None else self.numbers
 
     @classmethod
     def of(cls, plane: Path, planes: int, root: Path) -> PlaneFacts:
@@ -299,10 +330,10 @@ class PlaneFacts:
         """
         faults: list[str] = []
 
-        def objects(name: str, expected: str) -> list[Any]:
+        def objects(name: str, expected: str, inside: Path = plane) -> list[Any]:
             try:
-                check_inside(root, plane / name)
-                return read_objects(plane / name, expected) if (plane / name).exists() else []
+                check_inside(root if inside == plane else inside, inside / name)
+                return read_objects(inside / name, expected) if (inside / name).exists() else []
             except StorageError as error:
                 faults.append(str(error))
                 return []
@@ -316,6 +347,20 @@ class PlaneFacts:
             number, count = 0, 1
         sizes = [size for name in PIXEL_SIZES if (size := _pair(ops.get(name))) is not None]
         regions = objects("stat.npy", "suite2p's stat.npy")
+        numbers = None
+        if plane.name == COMBINED and regions:
+            numbers = np.array(
+                [int(_number(each.get("iplane")) or 0) if isinstance(each, dict) else 0 for each in regions]
+            )
+            count = max(count, int(numbers.max()) + 1)
+            # There the pictures of the planes lie side by side; where a region is, its plane's own folder tells.
+            apart = sorted(plane.parent.glob("plane*/stat.npy"), key=lambda file: natural_order(file.parent))
+            own = [
+                each
+                for file in apart
+                for each in objects(str(file.relative_to(plane.parent)), "suite2p's stat.npy", plane.parent)
+            ]
+            regions = own if len(own) == len(regions) else []
         middles = [_pair(each.get("med")) if isinstance(each, dict) else None for each in regions]
         known = middles and all(middle is not None for middle in middles)
         return cls(
@@ -326,6 +371,7 @@ class PlaneFacts:
             # suite2p writes y, then x.
             np.array(middles, dtype=float)[:, ::-1] if known else None,
             tuple(faults),
+            numbers,
         )
 
 
@@ -413,13 +459,14 @@ def positions_of(
     parts = []
     for fact, middle in zip(facts, middles, strict=True):
         scale = (description.coordinate_scale_um,) * 2 if told or fact.pixel_um is None else fact.pixel_um
-        parts.append(np.column_stack([middle * scale, np.full(len(middle), float(fact.number))]))
+        parts.append(np.column_stack([middle * scale, fact.planes_of(len(middle)).astype(float)]))
     if told:
         size = f"{description.coordinate_scale_um:g} µm a pixel (coordinate_scale_um)"
     elif all(fact.pixel_um for fact in facts):
         size = "µm by the size of a pixel in ops.npy"
     else:
         size = "pixels, as nothing tells their size (coordinate_scale_um)"
-    many = "; z is the number of the plane, as nothing tells its depth" if len(facts) > 1 else ""
+    several = len(facts) > 1 or any(fact.numbers is not None for fact in facts)
+    many = "; z is the number of the plane, as nothing tells its depth" if several else ""
     report.add("read", "coordinates", f"middles of the regions from stat.npy, {size}{many}")
     return np.concatenate(parts)

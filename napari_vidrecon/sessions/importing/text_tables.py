@@ -91,13 +91,22 @@ class TextTable:
         elif self.rows and not any(_is_number(cell) or DATE.fullmatch(cell) for cell in self.rows[0]):
             self.names = list(self.rows.pop(0))
 
+    @property
+    def columns(self) -> str:
+        """Its columns for people: their names, or how many there are."""
+        named = [name for name in self.names if name]
+        return (
+            f"columns {', '.join(named)}" if named else f"{max(map(len, self.rows), default=0)} columns without names"
+        )
+
     def array(self, columns: str = "") -> np.ndarray:
         """Some columns, or all that hold anything.
 
         Parameters
         ----------
         columns
-            Names, separated by commas; the end of a name after a point is enough.
+            Names, separated by commas; the end of a name after a point is enough. Numbers from 1 where the file has
+            no line of names.
 
         Returns
         -------
@@ -118,13 +127,15 @@ class TextTable:
                 raise self._unknown("each column once")
         else:
             places = [place for place in range(len(self.rows[0])) if not self._is_index(place)]
-            if self.names and len(places) > 1 and not all(map(self._is_numeric, places)):
-                raise self._unknown("the name of a column")
+            if len(places) > 1 and not all(map(self._is_numeric, places)):
+                raise self._unknown("the name of a column" if self.names else "the number of a column")
         found = [self._column(place) for place in places]
         return found[0] if len(found) == 1 else np.stack(found, axis=1)
 
     def _found(self, name: str) -> list[int]:
         name = name.strip()
+        if not self.names and self.rows and name.isdecimal():
+            return [int(name) - 1] if 1 <= int(name) <= len(self.rows[0]) else []
         exact = [place for place, each in enumerate(self.names) if each == name]
         return exact or [place for place, each in enumerate(self.names) if each.endswith(f".{name}")]
 
@@ -135,9 +146,12 @@ class TextTable:
         return found[0]
 
     def _unknown(self, wanted: str) -> SessionError:
-        known = one_line(", ".join(filter(None, self.names)) or "no line of names", LONGEST_LIST)
+        count = max(map(len, self.rows), default=0)
+        known = one_line(", ".join(filter(None, self.names)) or f"{count} columns without names", LONGEST_LIST)
+        column, how = ("COLUMN", "") if self.names else (str(count), ", by its number from 1,")
         return SessionError(
-            f'{self.path}: expected {wanted}, found {known}; name it as "{self.path.name}:COLUMN" in recording.toml'
+            f'{self.path}: expected {wanted}, found {known}; name it{how} as "{self.path.name}:{column}" '
+            "in recording.toml"
         )
 
     def _is_index(self, place: int) -> bool:

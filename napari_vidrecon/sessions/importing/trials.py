@@ -11,6 +11,7 @@ from napari_vidrecon.errors import SessionError
 from napari_vidrecon.sessions.importing.clocks import require_one_unit, turned
 from napari_vidrecon.sessions.importing.recording import (
     LONGEST_BRIDGED_S,
+    LONGEST_STALL_S,
     REGULAR,
     ImportReport,
     Presentation,
@@ -28,10 +29,10 @@ SAME_RATE = 0.01
 """Movies within this share of the video clock's rate are taken frame by frame."""
 MASK_FRAMES = 82
 """Fitting a mask takes clips of this length at 30 Hz; shorter ones are left out where there are enough longer ones."""
+LONGEST_PROPOSED, WORTH_SAYING, SHARE_OF_A_FRAME = 2, 0.02, 0.1
+"""Other lengths of trials are proposed up to so many times the one asked for, if they keep so much more."""
 MINIMUM_TRIALS = 8
 """Fewer cannot be split into clips to train on, to validate with and to test with."""
-LONGEST_STALL_S = 0.5
-"""A frame that stayed for longer ends what can be told of a trial: the screen stood still, or times are missing."""
 VARYING_SHARE = 0.05
 """More frames of one showing that stay for longer, or so much time that is not the frames' own, make its rate vary."""
 MANY = 0.1
@@ -176,10 +177,28 @@ def cut_trials(recording: Recording, trial_frames: int, rate_hz: float = FRAME_R
     if len(usable) < len(inside):
         report.add("dropped", "trials", f"{len(inside) - len(usable)} in which all neurons are NaN at once")
     require_enough(recording, len(usable))
-    return _long_enough(recording, usable, round(MASK_FRAMES * rate_hz / FRAME_RATE_HZ))
+    return _long_enough(recording, usable, round(MASK_FRAMES * rate_hz / FRAME_RATE_HZ), trial_frames, rate_hz)
 
 
-def _long_enough(recording: Recording, cuts: list[TrialCut], mask_frames: int) -> list[TrialCut]:
+def _better_length(recording: Recording, mask_frames: int, trial_frames: int, rate_hz: float) -> str:
+    """A length of trials that leaves less over at the ends of presentations, with what it keeps; empty for none."""
+    spans = [float(shown.edges_s[-1] - shown.edges_s[0]) for shown in recording.presentations]
+    totals = np.array([int(span * rate_hz + SHARE_OF_A_FRAME) for span in spans])
+
+    def kept(frames: int) -> float:
+        over = totals % frames
+        return float((totals - np.where(over < mask_frames, over, 0)).sum() / totals.sum())
+
+    lengths = range(mask_frames, LONGEST_PROPOSED * trial_frames + 1)
+    best = max(lengths, key=lambda frames: (round(kept(frames), 2), -abs(np.log(frames / trial_frames))))
+    if kept(best) < kept(trial_frames) + WORTH_SAYING:
+        return ""
+    return f"; --trial-frames {best} would keep {kept(best):.0%} of what was shown, not {kept(trial_frames):.0%}"
+
+
+def _long_enough(
+    recording: Recording, cuts: list[TrialCut], mask_frames: int, trial_frames: int, rate_hz: float
+) -> list[TrialCut]:
     """Those that every later step can use, where there are enough of them."""
     long = [cut for cut in cuts if cut.frames >= mask_frames]
     short = len(cuts) - len(long)
@@ -189,11 +208,9 @@ def _long_enough(recording: Recording, cuts: list[TrialCut], mask_frames: int) -
         text = f"{short} are shorter than the {mask_frames} frames that fitting a mask takes"
         recording.report.add("warning", "trials", text)
         return cuts
-    text = (
-        f"{short} of {len(cuts)} that are shorter than {mask_frames} frames, which fitting a mask takes; "
-        "another length of trials may leave fewer over (--trial-frames)"
-    )
-    recording.report.add("dropped", "trials", text)
+    text = f"{short} of {len(cuts)} that are shorter than {mask_frames} frames, which fitting a mask takes"
+    better = _better_length(recording, mask_frames, trial_frames, rate_hz)
+    recording.report.add("dropped", "trials", text + better)
     return long
 
 
@@ -229,14 +246,20 @@ def _varying_stays(recording: Recording, clock_hz: float) -> dict[int, np.ndarra
             f"the true clock at {clock_hz:g} Hz: each frame for as long as it stayed, activity and behaviour alike"
         )
         recording.report.add("resampled", "stimulus", text)
+    still_s = [step for shown in recording.presentations for step in np.diff(shown.times)[shown.stays]]
+    if still_s:
+        longer = f"over {LONGEST_STALL_S:g} s, up to {max(still_s):.3g} s"
+        text = f"{len(still_s)} frames that stayed for {longer}, are held for as long, as a still is"
+        recording.report.add("assumed", "stimulus", text)
     return found
 
 
 def _varies(shown: Presentation) -> bool:
     """Whether frames stayed for different times, so that to take them one by one would bend time."""
-    steps, period_s = np.diff(shown.times), shown.period_s
-    # A stall is no such thing: it ends what can be told of a trial.
-    steps = steps[steps <= max(LONGEST_STALL_S, REGULAR * period_s)]
+    if shown.stays.any():
+        return True
+    # A gap is no such thing: it ends what can be told of a trial.
+    steps, period_s = np.diff(shown.times)[~shown.gaps], shown.period_s
     other = max(int((steps > REGULAR * period_s).sum()), int((steps < period_s / REGULAR).sum()))
     bent_s = abs(float(steps.sum()) - steps.size * period_s)
     return other > VARYING_SHARE * steps.size or bent_s > VARYING_SHARE * steps.size * period_s
@@ -316,11 +339,12 @@ def _without_gaps(recording: Recording, cuts: list[TrialCut]) -> list[TrialCut]:
         if signal is not None:
             streams.append((name.replace("_", " ").replace("center", "centre"), signal.source,
                             signal.gaps_s(LONGEST_BRIDGED_S)))  # fmt: skip
-    stalls = []
-    for shown in recording.presentations:
-        wide = np.flatnonzero(np.diff(shown.times) > max(LONGEST_STALL_S, REGULAR * shown.period_s))
-        stalls += [(shown.times[each], shown.times[each + 1]) for each in wide]
-    streams.append(("stimulus", f"{recording.name}: stimulus", np.array(stalls).reshape(-1, 2)))
+    missing = [
+        (shown.times[each], shown.times[each + 1])
+        for shown in recording.presentations
+        for each in np.flatnonzero(shown.gaps)
+    ]
+    streams.append(("stimulus", f"{recording.name}: stimulus", np.array(missing).reshape(-1, 2)))
     for about, source, gaps in streams:
         whole = [cut for cut in cuts if not _touches(cut, gaps)]
         gone = len(cuts) - len(whole)

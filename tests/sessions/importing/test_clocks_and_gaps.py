@@ -12,7 +12,7 @@ from raw_recordings import RawMouse
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.sessions.importing.arrays import ArrayFolder
 from napari_vidrecon.sessions.importing.importer import import_recording
-from napari_vidrecon.sessions.importing.recording import ImportReport
+from napari_vidrecon.sessions.importing.recording import ImportReport, Presentation
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.session import Session, open_session
 
@@ -64,11 +64,34 @@ def test_a_single_missing_sample_of_behaviour_is_interpolated_and_said(folder: P
     assert "1 gaps of up to 1 s in its clock during trials: interpolated" in report.as_text()
 
 
-def test_a_screen_that_stood_still_drops_the_trial(folder: Path, out: Path) -> None:
-    times(folder, "stimulus", lambda t: t + np.where(np.arange(75) > 30, 0.9, 0.0) * (np.arange(12) == 5)[:, None])
+def stood_still(folder: Path, for_s: float) -> None:
+    """In the sixth of twelve clips the 31st frame stays for longer."""
+    times(folder, "stimulus", lambda t: t + np.where(np.arange(75) > 30, for_s, 0.0) * (np.arange(12) == 5)[:, None])
+
+
+def test_a_frame_that_stood_still_is_held_for_as_long(folder: Path, out: Path, simulated_mouse: Session) -> None:
+    stood_still(folder, 0.9)
     report = imported(folder, out)
-    assert report.totals["trials"] == 11
-    assert "1 of 12 trials touch gaps in the clock of the stimulus" in report.as_text()
+    assert report.totals["trials"] == 12
+    assert "1 frames that stayed for over 0.5 s, up to 0.933 s, are held for as long" in report.as_text()
+    old, new = simulated_mouse.trial(5).video, open_session(out).trial(5).video
+    assert len(new) == 75 + 27
+    np.testing.assert_array_equal(new, old[np.r_[:31, [30] * 27, 31:75]])
+
+
+@pytest.mark.parametrize(
+    ("stay_s", "left_out", "told_by_film", "is_gap"),
+    [(2.0, 0, False, False), (11.0, 0, False, True), (11.0, 0, True, False), (2.0, 5, False, True)],
+)
+def test_frames_left_out_and_endless_stills_of_a_list_say_that_times_are_missing(
+    stay_s: float, left_out: int, told_by_film: bool, is_gap: bool
+) -> None:
+    late = np.arange(60) > 30
+    times = np.arange(60) / 30 + stay_s * late
+    shown = Presentation(0, np.arange(60) + left_out * late, times, told_by_film)
+    assert (shown.gaps.nonzero()[0].tolist(), shown.stays.nonzero()[0].tolist()) == (
+        ([30], []) if is_gap else ([], [30])
+    )
 
 
 def test_a_clock_of_hardly_anything_but_gaps_is_refused(folder: Path, out: Path) -> None:

@@ -185,6 +185,7 @@ def test_clips_too_short_for_a_mask_are_left_out_and_said(folder: Path, raw_mous
     report = import_recording(ArrayFolder(folder, settings).recording(), out, settings)
     assert report.totals["trials"] == 12
     assert "dropped: trials: 12 of 24 that are shorter than 82 frames" in report.as_text()
+    assert "; --trial-frames 225 would keep 100% of what was shown, not 80%" in report.as_text()
     assert {open_session(out).trial(number).frames for number in open_session(out).trial_ids} == {180}
 
 
@@ -264,3 +265,22 @@ def test_films_shown_at_three_and_two_flips_a_frame_keep_their_time(
     report = import_recording(ArrayFolder(folder).recording(), out)
     assert "onto the true clock" in report.as_text()
     assert {open_session(out).trial(number).frames for number in range(12)} == {int(30 * (flips[-1] + 2) / 60)}
+
+
+def test_a_still_in_a_film_and_a_slide_show_are_held_for_as_long_as_the_film_says(
+    folder: Path, raw_mouse: RawMouse, out: Path
+) -> None:
+    for number, clip in enumerate(raw_mouse.movies):
+        chosen = {4: "lt(n,20)+gte(n,50)", 7: "not(mod(n,25))"}.get(number, "1")
+        film(
+            clip, folder / "stimulus" / f"clip{number:02d}.mp4", "-fps_mode", "vfr", *H264, select=f"select='{chosen}',"
+        )
+    (folder / "stimulus_times.npy").unlink()
+    np.save(folder / "stimulus_onsets.npy", raw_mouse.onsets)
+    report = import_recording(ArrayFolder(folder).recording(), out)
+    assert report.totals["trials"] == 12
+    assert "1 frames that stayed for over 0.5 s, up to 1.03 s, are held" in report.as_text()
+    session = open_session(out)
+    held = {4: np.r_[:20, [19] * 30, 50:75], 7: np.repeat([0, 25, 50], 25)}
+    for number, frames in held.items():
+        np.testing.assert_allclose(session.trial(number).video, raw_mouse.movies[number][frames], atol=6)

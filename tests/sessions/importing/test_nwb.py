@@ -156,8 +156,9 @@ def test_an_index_into_pictures_shows_them(raw_mouse: RawMouse, tmp_path: Path, 
         np.testing.assert_array_equal(video, np.repeat(pictures[11 - number][None], len(video), axis=0))
 
 
+@pytest.mark.parametrize("kind", ["", "_image_stack"])
 def test_a_table_of_intervals_tells_when_each_frame_of_a_template_was_shown(
-    raw_mouse: RawMouse, tmp_path: Path
+    kind: str, raw_mouse: RawMouse, tmp_path: Path
 ) -> None:
     file = raw_mouse.write_nwb(tmp_path / "mouse.nwb")
     with h5py.File(file, "a") as book:
@@ -168,7 +169,8 @@ def test_a_table_of_intervals_tells_when_each_frame_of_a_template_was_shown(
     with pynwb.NWBHDF5IO(str(file), "a") as io:
         book = io.read()
         for name, shown in (("film_one", frames), ("film_other", frames[:60])):
-            book.add_stimulus_template(ImageSeries(name=name, data=shown, unit="N/A", format="raw", rate=30.0))
+            template = ImageSeries(name=f"{name}{kind}", data=shown, unit="N/A", format="raw", rate=30.0)
+            book.add_stimulus_template(template)
         grey = times[-1] + 1.0
         number = VectorData(name="frame", description="of the film", data=np.append(np.arange(len(frames)), np.nan))
         start = VectorData(name="start_time", description="s", data=np.append(times, grey))
@@ -180,12 +182,53 @@ def test_a_table_of_intervals_tells_when_each_frame_of_a_template_was_shown(
     with NwbFile(file) as source:
         found = source.recording()
         uses = {column.name: column.use for column in source.columns()}
-        assert (uses["film_one"], uses["film_other"]) == ("stimulus", "not used")
+        assert (uses[f"film_one{kind}"], uses[f"film_other{kind}"]) == ("stimulus", "not used")
         shown = np.concatenate([each.frames for each in found.presentations])
         np.testing.assert_array_equal(shown, np.arange(len(frames)))
         np.testing.assert_array_equal(np.concatenate([each.times for each in found.presentations]), times)
         np.testing.assert_array_equal(found.movies[0].grey(70, 72), frames[70:72].astype(np.float32))
         assert "1 rows of film_one_presentations without a frame" in found.report.as_text()
+
+
+def test_a_movie_played_again_and_again_is_shown_so_often_and_stills_in_any_order_are_no_movie(
+    file: Path, raw_mouse: RawMouse
+) -> None:
+    frames = np.concatenate([np.tile(np.arange(40), 3), [7, 3, 30, 9]])
+    times = 1.0 + np.arange(frames.size) / 30
+    with h5py.File(file, "a") as book:
+        no_stimulus(book)
+        del book["intervals"]
+    with pynwb.NWBHDF5IO(str(file), "a") as io:
+        book = io.read()
+        stack = ImageSeries(name="film_image_stack", data=raw_mouse.movies[0][:40], unit="N/A", format="raw", rate=30.0)
+        book.add_stimulus_template(stack)
+        columns = {"start_time": times, "stop_time": times + 1 / 30, "frame": frames.astype(float)}
+        made = [VectorData(name=name, description="of a row", data=values) for name, values in columns.items()]
+        book.add_time_intervals(TimeIntervals(name="film_presentations", description="rows", columns=made))
+        other = TimeIntervals(name="gratings_presentations", description="rows", columns=made)
+        book.add_time_intervals(other)
+        io.write(book)
+    with NwbFile(file) as source:
+        found = source.recording()
+    assert [shown.frames.tolist() for shown in found.presentations] == [list(range(40))] * 3
+    np.testing.assert_allclose([shown.times[0] for shown in found.presentations], 1.0 + np.arange(3) * 40 / 30)
+    text = found.report.as_text()
+    assert "4 showings of a single frame" in text
+    assert "gratings_presentations names frames of a template, but none is called so" in text
+
+
+def test_of_a_speed_and_what_it_was_made_of_the_speed_is_taken(file: Path) -> None:
+    with h5py.File(file, "a") as book:
+        holder = book["processing/behavior/BehavioralTimeSeries"]
+        values = holder["running_speed"]["data"][:]
+        for name in ("speed_unfiltered", "dx"):
+            book.copy(holder["running_speed"], holder, name=name)
+            holder[name]["data"][:] = values + 5
+            holder[name].attrs["object_id"] = f"00000000-0000-4000-8000-{len(name):012d}"
+    with NwbFile(file) as source:
+        running = source.recording().running
+    assert running is not None
+    np.testing.assert_allclose(running.values[0], values.ravel(), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("m/s", 100.0), ("mm/s", 0.1), ("cm/s", 1.0), ("a.u.", 1.0)])

@@ -194,3 +194,43 @@ def test_a_preview_shows_the_rate_of_a_plane_though_times_are_those_of_all(folde
     np.save(folder / "activity_times.npy", np.sort(np.concatenate([times, times + step / 2])))
     rates = [column.rate_hz for column in Suite2pFolder(folder).columns() if column.name.endswith("spks.npy")]
     assert rates == pytest.approx([8, 8])
+
+
+def together(folder: Path) -> Path:
+    """Two planes, and suite2p's folder of both: pictures side by side, and the plane of each region."""
+    first, inner = folder / PLANE, folder / "suite2p"
+    (folder / "coordinates.npy").unlink()
+    stat = [{"med": [10.0 + 2 * number, 5.0 + number]} for number in range(12)]
+    np.save(first / "stat.npy", np.array(stat, dtype=object), allow_pickle=True)
+    np.save(first / "ops.npy", np.array({"fs": 8.0, "nplanes": 2}, dtype=object), allow_pickle=True)
+    second = shutil.copytree(first, inner / "plane1")
+    np.save(second / "spks.npy", np.load(first / "spks.npy") + 1)
+    combined = inner / "combined"
+    combined.mkdir()
+    for name in ("spks.npy", "iscell.npy"):
+        np.save(combined / name, np.concatenate([np.load(first / name), np.load(second / name)]))
+    shifted = [
+        {"med": [y, x + 512 * plane], "iplane": plane} for plane in (0, 1) for y, x in (each["med"] for each in stat)
+    ]
+    np.save(combined / "stat.npy", np.array(shifted, dtype=object), allow_pickle=True)
+    shutil.copy(first / "ops.npy", combined / "ops.npy")
+    return combined
+
+
+def test_the_folder_of_all_planes_together_gives_what_the_planes_give(folder: Path) -> None:
+    combined = together(folder)
+    apart, both = Suite2pFolder(folder).recording(), Suite2pFolder(combined, beside=folder).recording()
+    np.testing.assert_array_equal(both.activity.values, apart.activity.values)
+    np.testing.assert_array_equal(both.activity.delays_s, np.repeat([0.0, 1 / 16], 9))
+    np.testing.assert_array_equal(both.activity.delays_s, apart.activity.delays_s)
+    np.testing.assert_array_equal(both.coordinates, apart.coordinates)
+    assert not apart.report.of_kind("warning")
+    marks = np.load(combined / "iscell.npy")
+    marks[5] = 0
+    np.save(combined / "iscell.npy", marks)
+    (warning,) = Suite2pFolder(folder).recording().report.of_kind("warning")
+    assert f"calls 1 regions otherwise; to take those of it, give {combined} with --beside {folder}" in warning.text
+    shutil.rmtree(combined.parent / "plane1")
+    alone = Suite2pFolder(combined, beside=folder).recording()
+    np.testing.assert_array_equal(alone.activity.delays_s, np.repeat([0.0, 1 / 16], [8, 9]))
+    assert alone.coordinates is None

@@ -9,6 +9,7 @@ import pytest
 from raw_recordings import RawMouse
 
 from napari_vidrecon.errors import SessionError, StorageError
+from napari_vidrecon.sessions.importing.array_folder import recorded_array
 from napari_vidrecon.sessions.importing.arrays import ArrayFolder
 from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
 from napari_vidrecon.sessions.importing.text_tables import TextTable
@@ -52,6 +53,57 @@ def test_dates_become_seconds_whatever_their_time_zone(tmp_path: Path) -> None:
     assert a_table(tmp_path, text).array("shown").tolist() == [1795942800.25, 1795942801.5]
     with pytest.raises(SessionError, match=r"log.csv: expected dates with their time zone.*found 2026-11-29T10:00:00"):
         a_table(tmp_path, "shown\n2026-11-29T10:00:00\n").array("shown")
+
+
+def test_columns_of_a_table_without_names_go_by_their_numbers(tmp_path: Path) -> None:
+    bonsai = "0,2026-11-29T10:00:00.2500000+01:00\n1,2026-11-29T10:00:00.5000004+01:00\n"
+    table = a_table(tmp_path, bonsai)
+    assert table.array("2").tolist() == [1795942800.25, 1795942800.5]
+    assert table.array("1").tolist() == [0, 1]
+    assert table.columns == "2 columns without names"
+    for wanted in ("3", "0", "Timestamp", ""):
+        with pytest.raises(SessionError, match=r'found 2 columns without names; name it, by its number.*"log.csv:2"'):
+            table.array(wanted)
+    assert a_table(tmp_path, "2,7\nx,y\n").array("1").tolist() == ["2", "x"]
+
+
+def facemap(folder: Path) -> Path:
+    """What Facemap writes: a dictionary that numpy pickled, with a list of pupils."""
+    pupil = {"area": np.array([9.0, 8.0, 7.0]), "com": np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], np.float32)}
+    file = folder / "face_proc.npy"
+    np.save(file, {"pupil": [pupil], "motion": [np.zeros(0), np.ones(3)], "filenames": [["a.avi"]]}, allow_pickle=True)
+    return file
+
+
+def test_the_pupil_of_facemap_is_read_from_its_dictionary_without_running_it(
+    raw_mouse: RawMouse, tmp_path: Path
+) -> None:
+    folder = raw_mouse.write_arrays(tmp_path / "lab")
+    file = facemap(folder)
+    assert recorded_array(folder, "face_proc.npy:pupil.area").tolist() == [9, 8, 7]
+    assert recorded_array(folder, "face_proc.npy:pupil.0.com").shape == (3, 2)
+    assert recorded_array(folder, "face_proc.npy:motion.1").tolist() == [1, 1, 1]
+    with pytest.raises(StorageError, match=r"expected an array pupil.size in it, found pupil.0.area, pupil.0.com"):
+        recorded_array(folder, "face_proc.npy:pupil.size")
+    uses = {column.name: column.use for column in ArrayFolder(folder).columns()}
+    assert uses["face_proc.npy"] == "not used: a dictionary of pupil.0.area, pupil.0.com, motion.1"
+    (folder / "recording.toml").write_text(
+        '[activity]\nfile = "activity.npy"\ntimes = "activity_times.npy"\n'
+        '[stimulus]\nfile = "stimulus.npy"\ntimes = "stimulus_times.npy"\n'
+        '[pupil_center]\nfile = "face_proc.npy:pupil.com"\nrate_hz = 0.01\n'
+    )
+    found = ArrayFolder(folder).recording().pupil_center
+    assert found is not None
+    assert found.values.tolist() == [[1, 3, 5], [2, 4, 6]]
+    column = next(each for each in ArrayFolder(folder).columns() if each.name == "face_proc.npy:pupil.com")
+    assert (column.use, column.shape, column.rate_hz) == ("pupil centre", (3, 2), 0.01)
+    with file.open("wb") as opened:
+        np.save(opened, np.array({"pupil": print}, dtype=object), allow_pickle=True)
+    with pytest.raises(StorageError, match="which is no data and could run code; it was not opened"):
+        recorded_array(folder, "face_proc.npy:pupil.area")
+    assert (
+        "could run code" in {each.name: each.use for each in ArrayFolder(folder).columns()}["face_proc.npy:pupil.com"]
+    )
 
 
 def test_an_index_that_pandas_wrote_is_no_channel(tmp_path: Path) -> None:
@@ -117,6 +169,8 @@ def test_one_time_a_plane_gives_each_plane_its_own_time(raw_mouse: RawMouse, tmp
         '[stimulus]\nfile = "stimulus.npy"\ntimes = "stimulus_times.npy"\n'
     )
     found = ArrayFolder(folder).recording().activity
+    rates = {column.name: column.rate_hz for column in ArrayFolder(folder).columns()}
+    assert [rates["activity.npy"], rates["frames.npy"]] == pytest.approx([1 / period, 4 / period])
     np.testing.assert_allclose(found.times, frames[: 4 * samples : 4] + period / 8)
     assert found.delays_s is not None
     np.testing.assert_allclose(found.delays_s, np.arange(neurons) % 3 * period / 4)
@@ -297,3 +351,8 @@ def test_pulses_in_samples_are_named_and_become_seconds(raw_mouse: RawMouse, tmp
         np.testing.assert_allclose(one.times, other.times, atol=1e-6)
     uses = {column.name: column.use for column in ArrayFolder(folder).columns()}
     assert uses["ours.npy"] == uses["theirs.npy"] == "pulses"
+    edges = np.repeat(pulses * 30_000, 2)
+    edges[1::2] += 300
+    np.save(folder / "ours.npy", edges.astype(np.int64))
+    with pytest.raises(SessionError, match=r"found \d+ and \d+; that is twice as many: both edges of each pulse"):
+        ArrayFolder(folder).recording()
