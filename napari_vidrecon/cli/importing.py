@@ -14,7 +14,7 @@ import typer
 from napari_vidrecon.cli import report
 from napari_vidrecon.cli.options import Json, Overwrite, VerbCommand, checked, parse_screen
 from napari_vidrecon.cli.report import Progress, StopRequest
-from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.errors import ConfigError, VidreconError
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -144,11 +144,20 @@ def _write(recording: Any, out: Path, settings: ImportSettings) -> Any:
 
         def on_progress(what: str, done: int, total: int) -> None:
             # Every clip is looked at twice: to tell which show the same movie, and to write it.
+            steps = done + total * (what == "writing")
+            if not progress.total or (what == "writing" and done <= 1):
+                # Looking through the recording, telling movies apart and writing take their own time each.
+                progress.begin(steps)
             progress.total = 2 * total
-            progress.update(done + total * (what == "writing"), what)
+            progress.update(steps, what)
             stop.check()
 
-        return import_recording(recording.recording(), out, settings, on_progress)
+        try:
+            return import_recording(recording.recording(), out, settings, on_progress)
+        except VidreconError:
+            # Ctrl-C ends what is decoding a film, too; the film is not damaged for it.
+            stop.check()
+            raise
 
 
 def _levels(text: str | None) -> tuple[float, float] | None:

@@ -259,6 +259,10 @@ class Progress:
         self.total = total
         self.update(done)
 
+    def begin(self, done: int) -> None:
+        """Count the rate from here on: what came before was work of another kind."""
+        self.first, self._began = done, time.monotonic()
+
     def update(self, done: int, note: str = "") -> None:
         """Say that `done` steps are done; `note` is shown behind, e.g. "video correlation 0.61"."""
         now = time.monotonic()

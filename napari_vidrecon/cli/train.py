@@ -299,6 +299,7 @@ def train_instance(
         tell(f"going on from {checkpoint}")
     progress: Progress | None = None
     last: list[float] = [0, 0.0]
+    scoring: list[bool] = []
 
     def on_progress(now: TrainingProgress) -> None:
         nonlocal progress
@@ -325,6 +326,9 @@ def train_instance(
             progress = Progress("scoring", trials, "trials").__enter__()
         elif progress is not None:
             progress.update(done)
+        if done < trials:
+            scoring[:] = [True]
+            stop.check()
 
     try:
         correlation = train_encoder(
@@ -354,9 +358,8 @@ def train_instance(
             f"what is learned is kept in {checkpoint}, and the same command goes on from there; "
             "with --finish it writes the encoder as it is"
         )
-        raise stop.stopped(
-            f"stopped after step {last[0]} of {steps}; " + (kept if checkpoint.exists() else "nothing was written")
-        ) from None
+        where = "while it was scored" if scoring else f"after step {last[0]} of {steps}"
+        raise stop.stopped(f"stopped {where}; " + (kept if checkpoint.exists() else "nothing was written")) from None
     finally:
         if progress is not None:
             progress.__exit__(None, None, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,87 @@ def read_objects(path: Path, expected: str) -> list[Any]:
         if not isinstance(found, PlainArray):
             raise StorageError(f"{path}: expected {expected}, found no array")
         return [_plain(each, 0) for each in found.objects]
+
+
+NAMED = re.compile(r"(.+\.npy):([^/:]+)", re.IGNORECASE)
+LONGEST_LIST = 300
+
+
+def split_dictionary(name: str) -> tuple[str, str] | None:
+    """File and place of "file.npy:place", an array in a dictionary that numpy pickled; None for another file."""
+    found = NAMED.fullmatch(name)
+    return None if found is None else (found[1], found[2])
+
+
+def read_dictionary(path: Path, place: str) -> np.ndarray:
+    """One array of a dictionary in an `.npy` file, as Facemap's; see `read_objects`.
+
+    Parameters
+    ----------
+    path
+        The file.
+    place
+        Names from the outside to the inside with points between, "pupil.area"; a list of one needs no number.
+
+    Returns
+    -------
+    np.ndarray
+        Numbers or text.
+
+    Raises
+    ------
+    StorageError
+        Nothing of that name, or the file cannot be read.
+    """
+    arrays = dictionary_arrays(path)
+    found = [name for name in arrays if place in (name, _without_ones(name, arrays))]
+    if len(found) != 1:
+        known = one_line(", ".join(arrays) or "none", LONGEST_LIST)
+        raise StorageError(f"{path}: expected an array {one_line(place, 100)} in it, found {known}; name one of these")
+    return arrays[found[0]]
+
+
+def dictionary_arrays(path: Path) -> dict[str, np.ndarray]:
+    """{place: array} of all arrays with numbers or text in the dictionaries of an `.npy` file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    dict[str, np.ndarray]
+        Views of its bytes.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be read.
+    """
+    objects = read_objects(path, "a dictionary of arrays")
+    found: dict[str, np.ndarray] = {}
+
+    def look(name: str, value: Any) -> None:
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for key, each in inner:
+            look(f"{name}.{key}" if name else str(key), each)
+        if isinstance(value, np.ndarray) and value.size:
+            found[name] = value
+
+    look("", objects[0] if len(objects) == 1 else objects)
+    return found
+
+
+def _without_ones(name: str, names: Iterable[str]) -> str:
+    """A place without the numbers of lists that hold one thing only: pupil.0.area is pupil.area."""
+    parts = name.split(".")
+    kept = [
+        part
+        for number, part in enumerate(parts)
+        if part != "0" or any(other.startswith(".".join([*parts[:number], "1"])) for other in names)
+    ]
+    return ".".join(kept)
 
 
 DEEPEST = 6

@@ -273,6 +273,10 @@ def train(session: Session, recipe: TrainingRecipe, path: Path, device: str, job
         if job.cancelled.is_set() and progress.step < progress.steps:
             raise KeyboardInterrupt
 
+    def scored(_done: int, _trials: int) -> None:
+        if job.cancelled.is_set():
+            raise KeyboardInterrupt
+
     job.leave_if_cancelled()
     try:
         correlation = train_encoder(
@@ -284,6 +288,7 @@ def train(session: Session, recipe: TrainingRecipe, path: Path, device: str, job
             device=choose_device(device),
             provenance={"held_out_fold": planned.held_out_fold},
             on_progress=told,
+            on_scoring=scored,
         )
     except KeyboardInterrupt:
         job.tell(StoppedEarly(*last))

@@ -11,6 +11,8 @@ import pytest
 from outside_packages import BOXES, write_box
 from raw_recordings import RawMouse
 
+from napari_vidrecon.cli.report import Progress
+from napari_vidrecon.errors import StorageError
 from napari_vidrecon.sessions.session import Session, open_session
 
 
@@ -123,6 +125,22 @@ def test_an_interrupted_import_leaves_nothing(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_a_film_whose_decoder_ctrl_c_ended_is_not_called_damaged(
+    raw: RawMouse, vidrecon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_vidrecon.sessions.importing import importer
+
+    def interrupted(*_words: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise StorageError("film.mp4: expected 300 frames, found that frame 90 cannot be read; it is damaged")
+
+    monkeypatch.setattr(importer, "import_recording", interrupted)
+    answer = vidrecon("import", *words_of(raw, "arrays", tmp_path / "raw"), "--out", tmp_path / "session")
+    assert answer.code == 130
+    assert "nothing was written to" in answer.err
+    assert "damaged" not in answer.err
+
+
 def test_a_reader_of_another_package_brings_its_options(
     install_package, raw: RawMouse, mouse: Session, vidrecon, tmp_path: Path
 ) -> None:
@@ -157,3 +175,17 @@ def test_a_rate_is_told_once_the_first_step_is_done(capsys: pytest.CaptureFixtur
     assert begun == "study: 2 of 8 runs, first"
     assert going.startswith("study: 3 of 8 runs, ")
     assert "runs/s" in going
+
+
+def test_what_went_before_the_first_step_does_not_count_for_the_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("napari_vidrecon.cli.report.time.monotonic", lambda: now[0])
+    with Progress("importing", 0) as progress:
+        now[0] = 600.0
+        progress.begin(1)
+        progress.total = 101
+        now[0] = 640.0
+        progress.update(21)
+    assert "importing: 21 of 101 steps, 0.5 steps/s, 2 min 40 s left" in capsys.readouterr().err

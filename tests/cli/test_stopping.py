@@ -217,6 +217,33 @@ def test_a_stopped_training_ends_with_the_same_weights(
     assert all(torch.equal(stopped[name], whole[name]) for name in whole)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to itself")
+def test_a_training_stopped_while_it_is_scored_goes_on_with_the_scoring(
+    vidrecon, small_session_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_vidrecon.encoders.training import training_run
+
+    score = training_run.validation_correlation
+
+    def interrupted(*words, every_window: bool, **named):
+        if every_window:
+            os.kill(os.getpid(), signal.SIGINT)
+        return score(*words, every_window=every_window, **named)
+
+    words = ("train", small_session_folder, *SMALL_TRAINING)
+    with monkeypatch.context() as patch:
+        patch.setattr(training_run, "validation_correlation", interrupted)
+        answer = vidrecon(*words, "--out", tmp_path / "stopped.safetensors")
+    assert answer.code == 130
+    assert "stopped while it was scored; what is learned is kept in" in answer.err
+    assert not (tmp_path / "stopped.safetensors").exists()
+    for name in ("stopped", "whole"):
+        assert vidrecon(*words, "--out", tmp_path / f"{name}.safetensors").code == 0
+    stopped, whole = load_file(tmp_path / "stopped.safetensors"), load_file(tmp_path / "whole.safetensors")
+    assert all(torch.equal(stopped[name], whole[name]) for name in whole)
+    assert not (tmp_path / "stopped.training.safetensors").exists()
+
+
 def test_a_training_interrupted_inside_a_step_keeps_its_last_checkpoint(
     vidrecon, small_session_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

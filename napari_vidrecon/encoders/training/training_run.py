@@ -273,7 +273,8 @@ def train_encoder(
     on_progress
         Called after every step; return False to stop early and keep what is learned.
     on_scoring
-        Called at the end, while the encoder is scored, with the held-out trials done and the trials in all.
+        Called at the end, while the encoder is scored, with the held-out trials done and the trials in all; a
+        `KeyboardInterrupt` from it stops the training, which then goes on with the scoring.
 
     Returns
     -------
@@ -339,6 +340,19 @@ def train_encoder(
             raise KeyboardInterrupt
         return not together.any(not goes_on, trainer.device)
 
+    def scored(trials_done: int, trials: int) -> None:
+        """As `told`, between two trials of the scoring; nothing of it is kept."""
+        interrupted = together.abandoned
+        try:
+            if on_scoring is not None:
+                on_scoring(trials_done, trials)
+        except KeyboardInterrupt:
+            if together.count == 1:
+                raise
+            interrupted = True
+        if together.any(interrupted, trainer.device):
+            raise KeyboardInterrupt
+
     try:
         while trainer.step_index < steps and not finish and not _runs_out_of_patience(trainer):
             loss = trainer.step()
@@ -357,12 +371,12 @@ def train_encoder(
                 correlation = trainer.curve.scores[-1] if trainer.curve.scores else float("nan")
                 if not told(TrainingProgress(done, steps, loss, correlation, seconds)):
                     break
+        correlation = validation_correlation(trainer, validation, every_window=True, on_scoring=scored)
     except KeyboardInterrupt:
         # Weights of a half-done step would not lead to the same bits; the last checkpoint does.
         if not trainer.half_way:
             save()
         raise
-    correlation = validation_correlation(trainer, validation, every_window=True, on_scoring=on_scoring)
     trainer.curve.score(correlation)
     if together.is_first:
         trainer.save_encoder(path, {"validation_correlation": correlation, **(provenance or {})})
