@@ -187,17 +187,22 @@ def on_video_clock(signal: Signal, edges_s: np.ndarray) -> np.ndarray:
     told = signal.in_frames(edges_s)
     if told is not None:
         return told.astype(np.float32)
-    if signal.delays_s is not None:
-        found = np.empty((len(signal.values), len(edges_s) - 1), np.float32)
-        for delay in np.unique(signal.delays_s):
-            # What was sampled later is asked for at an earlier time of the common clock.
-            which = signal.delays_s == delay
-            found[which] = on_video_clock(Signal(signal.values[which], signal.times, signal.source), edges_s - delay)
-        return found
+    if signal.delays_s is None:
+        return _sampled(signal, edges_s)
+    found = np.empty((len(signal.values), len(edges_s) - 1), np.float32)
+    for delay in np.unique(signal.delays_s):
+        # What was sampled later is asked for at an earlier time of the common clock.
+        which = signal.delays_s == delay
+        found[which] = _sampled(signal, edges_s - delay, which)
+    return found
+
+
+def _sampled(signal: Signal, edges_s: np.ndarray, channels: np.ndarray | slice = slice(None)) -> np.ndarray:
+    """Some channels of a signal at the frames; of hours with thousands of channels only what is needed is copied."""
     margin = 2.0 * signal.period_s + float(np.diff(edges_s).max())
     start, stop = np.searchsorted(signal.times, [edges_s[0] - margin, edges_s[-1] + margin])
     start, stop = max(int(start) - 1, 0), min(int(stop) + 1, signal.times.size)
-    times, values = signal.times[start:stop], signal.values[:, start:stop].astype(np.float64)
+    times, values = signal.times[start:stop], signal.values[channels, start:stop].astype(np.float64)
     if signal.period_s < float(np.median(np.diff(edges_s))) / FAST:
         return _averages(times, values, edges_s).astype(np.float32)
     return _interpolated(times, values, (edges_s[:-1] + edges_s[1:]) / 2).astype(np.float32)

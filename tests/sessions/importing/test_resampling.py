@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -143,3 +145,18 @@ def test_outside_a_signal_its_nearest_sample_holds() -> None:
     found = on_video_clock(signal, 0.9 + np.arange(31) / 30)
     assert found[0, 0] == 3.0
     assert found[0, -1] == 5.0
+
+
+def test_a_clip_of_hours_with_thousands_of_neurons_copies_no_more_than_it_needs() -> None:
+    values = np.random.default_rng(0).random((400, 20_000), np.float32)
+    times = np.arange(20_000) / 8
+    signal = Signal(values, times, "planes", np.repeat([0.0, 1 / 16], 200))
+    edges_s = 1000.0 + np.arange(301) / 30
+    tracemalloc.start()
+    found = on_video_clock(signal, edges_s)
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert taken < values.nbytes / 4
+    middles = (edges_s[:-1] + edges_s[1:]) / 2
+    np.testing.assert_allclose(found[7], np.interp(middles, times, values[7]), atol=1e-5)
+    np.testing.assert_allclose(found[300], np.interp(middles - 1 / 16, times, values[300]), atol=1e-5)
