@@ -33,6 +33,8 @@ from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.trial import Trial
 
 USUAL_SURROGATES = 6
+MOST_OTHERS = 7
+"""Clips that one is held against, where only that one is asked about; eight in all were measured."""
 MOST_SKIPPED = 0.25
 """Of a clip; a short one has no frames to leave out."""
 
@@ -44,6 +46,7 @@ def presented(
     config: ReconstructionConfig,
     *,
     expected: np.ndarray | None = None,
+    on_movie: Callable[[], None] | None = None,
     **others: Any,
 ) -> Presented:
     """Reconstruct presentations of one clip from predicted and from recorded activity, each with its own behaviour.
@@ -60,6 +63,8 @@ def presented(
         Every setting.
     expected
         (presentations, T, H, W) if they are known.
+    on_movie
+        Called after every reconstruction.
     others
         Everything else of `RunInputs`, by name.
 
@@ -70,7 +75,11 @@ def presented(
     """
 
     def movies(target: str) -> np.ndarray:
-        found = [reconstruct(trial, encoders, mask, config, target=target, **others).video for trial in trials]
+        found = []
+        for trial in trials:
+            found.append(reconstruct(trial, encoders, mask, config, target=target, **others).video)
+            if on_movie is not None:
+                on_movie()
         return np.clip(np.stack(found), 0.0, 255.0).astype(np.float32)
 
     known = movies("predicted") if expected is None else expected
@@ -105,6 +114,34 @@ def surrogate(trials: Sequence[Trial], encoders: Sequence[Encoder], shift: int) 
     return made
 
 
+def clips_to_compare(session: Session, trial_ids: Sequence[int], end: int | None = None) -> list[list[int]]:
+    """One clip, and others of its session that it can be held against.
+
+    Parameters
+    ----------
+    session
+        Of one mouse.
+    trial_ids
+        Presentations of the clip.
+    end
+        Frame that every clip has to reach; None: that the clip's presentations reach.
+
+    Returns
+    -------
+    list[list[int]]
+        The clip first, then up to 7 others that were shown several times, each with at most as many presentations.
+
+    Raises
+    ------
+    SessionError
+        A video cannot be read.
+    """
+    least = min(map(session.clip_frames, trial_ids)) if end is None else end
+    long_enough = [[each for each in ids if session.clip_frames(each) >= least] for ids in clips_shown(session)]
+    others = [ids[: len(trial_ids)] for ids in long_enough if len(ids) > 1 and not set(ids) & set(trial_ids)]
+    return [list(trial_ids), *others[:MOST_OTHERS]]
+
+
 def what_the_brain_adds(
     session: Session,
     encoders: Sequence[Encoder],
@@ -119,6 +156,7 @@ def what_the_brain_adds(
     sigma: tuple[float, float, float] = USUAL_SIGMA,
     surrogates: int | None = None,
     on_clip: Callable[[Presented], None] | None = None,
+    on_movie: Callable[[int, int], None] | None = None,
     **others: Any,
 ) -> list[Added]:
     """Where what a mouse experienced differs from what was expected, by more than chance, in every clip.
@@ -151,6 +189,8 @@ def what_the_brain_adds(
         clips; None: 6 where there are too few other clips, else 0.
     on_clip
         Called with the reconstructions of every clip.
+    on_movie
+        Called with (reconstructions done, reconstructions in all).
     others
         Everything else of `RunInputs`, by name.
 
@@ -189,6 +229,15 @@ def what_the_brain_adds(
     needed = against == "encoder" and len(chosen) <= FEWEST_NULLS
     count = surrogates if surrogates is not None else USUAL_SURROGATES * needed
     found, nulls = [], []
+    done, total = 0, (2 + count) * sum(map(len, chosen))
+
+    def counted() -> None:
+        nonlocal done
+        done += 1
+        if on_movie is not None:
+            on_movie(done, total)
+
+    others["on_movie"] = counted
     for ids in chosen:
         trials = _alike([session.trial(trial_id) for trial_id in ids], frames)
         clip = presented(trials, encoders, mask, config, **others)
@@ -209,6 +258,7 @@ def what_the_brain_adds(
         sigma=sigma,
         skip_frames=min(config.track_skip_frames, int(MOST_SKIPPED * length)),
         nulls=nulls,
+        colours=session.screen.planes,
     )
 
 

@@ -9,7 +9,7 @@ account, as an encoder that was fitted to the mouse would have learned it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal, get_args
@@ -193,6 +193,7 @@ def beyond_chance(
     sigma: tuple[float, float, float] = USUAL_SIGMA,
     skip_frames: int = 0,
     nulls: Sequence[Presented] = (),
+    colours: int = 1,
 ) -> list[Added]:
     """Where clips differ from what was expected by more than chance.
 
@@ -215,6 +216,8 @@ def beyond_chance(
         First frames that are not tested: they have little context.
     nulls
         More clips to hold against, which are not tested themselves, such as surrogates.
+    colours
+        Parts of the screen, one below the other, that are smoothed each for itself.
 
     Returns
     -------
@@ -228,12 +231,12 @@ def beyond_chance(
     """
     require_test(q, procedure, against)
     pixels = np.asarray(mask).astype(bool)
-    tested = [_Smoothed.of(clip, pixels, sigma, skip_frames) for clip in clips]
+    tested = [_Smoothed.of(clip, pixels, sigma, skip_frames, colours) for clip in clips]
     if against == "noise":
         usual = [np.zeros_like(clip.difference) for clip in tested]
         p = [_beyond_noise(clip) for clip in tested]
     else:
-        others = [_Smoothed.of(clip, pixels, sigma, skip_frames) for clip in nulls]
+        others = [_Smoothed.of(clip, pixels, sigma, skip_frames, colours) for clip in nulls]
         told = [_beyond_encoder(clip, [*tested[:at], *tested[at + 1 :], *others]) for at, clip in enumerate(tested)]
         usual, p = [each[0] for each in told], [each[1] for each in told]
     lengths = np.cumsum([each.size for each in p])[:-1]
@@ -253,23 +256,21 @@ class _Smoothed:
     name: str
 
     @classmethod
-    def of(cls, clip: Presented, pixels: np.ndarray, sigma: tuple[float, float, float], skip: int) -> _Smoothed:
+    def of(
+        cls, clip: Presented, pixels: np.ndarray, sigma: tuple[float, float, float], skip: int, colours: int = 1
+    ) -> _Smoothed:
         frames = clip.expected.shape[1] - skip
         if clip.expected.shape[2:] != pixels.shape or not pixels.any() or frames < 1:
             raise ConfigError(
                 f"{clip.name}: expected frames of the mask's shape {pixels.shape}, with pixels in it, and more than "
                 f"{skip} of them; found {clip.expected.shape[1:]} and {int(pixels.sum())} pixels"
             )
-        # The rest of the screen has no weight, so it is cut off.
-        lines = (np.flatnonzero(pixels.any(axis)) for axis in (1, 0))
-        box = tuple(slice(line[0], line[-1] + 1) for line in lines)
-        tested = pixels[box]
-        inside = np.broadcast_to(tested, (frames, *tested.shape)).astype(np.float64)
-        weight = np.maximum(gaussian_filter(inside, sigma, mode="constant"), TINY)
+        tops = range(0, len(pixels), len(pixels) // colours)
+        rows = [slice(top, top + len(pixels) // colours) for top in tops]
+        filters = [(part, _filter(pixels[part], sigma, frames)) for part in rows if pixels[part].any()]
 
         def smoothed(movie: np.ndarray) -> np.ndarray:
-            part = np.asarray(movie[skip:, *box], np.float64) * inside
-            return np.asarray((gaussian_filter(part, sigma, mode="constant") / weight)[:, tested])
+            return np.concatenate([smooth(movie[skip:, part]) for part, smooth in filters], axis=-1)
 
         pairs = zip(clip.experienced, clip.expected, strict=True)
         each = [smoothed(np.subtract(*pair, dtype=np.float64)) for pair in pairs]
@@ -323,6 +324,22 @@ class _Smoothed:
             *how,
             back(self.each, 0.0),
         )
+
+
+def _filter(pixels: np.ndarray, sigma: tuple[float, float, float], frames: int) -> Callable[[np.ndarray], np.ndarray]:
+    """What smooths a (T, H, W) movie inside pixels, (T, P)."""
+    # The rest of the screen has no weight, so it is cut off.
+    lines = (np.flatnonzero(pixels.any(axis)) for axis in (1, 0))
+    box = tuple(slice(line[0], line[-1] + 1) for line in lines)
+    tested = pixels[box]
+    inside = np.broadcast_to(tested, (frames, *tested.shape)).astype(np.float64)
+    weight = np.maximum(gaussian_filter(inside, sigma, mode="constant"), TINY)
+
+    def smoothed(movie: np.ndarray) -> np.ndarray:
+        part = np.asarray(movie[:, *box], np.float64) * inside
+        return np.asarray((gaussian_filter(part, sigma, mode="constant") / weight)[:, tested])
+
+    return smoothed
 
 
 class _Line:

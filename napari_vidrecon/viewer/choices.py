@@ -50,6 +50,7 @@ class ErrorMode(StrEnum):
     COMPARISON = "shown run - compared run"
     LOST = "what is lost, and where, against the compared run"
     UNCERTAINTY = "uncertainty: how far draws or encoders differ"
+    ADDED = "what the brain adds"
     NONE = "none"
 
 

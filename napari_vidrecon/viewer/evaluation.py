@@ -1,22 +1,29 @@
-"""How good the movie on the board is: scores inside the evaluation mask, at once as it moves, and courses over time."""
+"""How good the movie on the board is: scores in the evaluation mask, courses over time, and what the brain adds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from qtpy.QtCore import QObject
 
 from napari_vidrecon import metrics
+from napari_vidrecon.analysis.excess import Added
 from napari_vidrecon.figures.export import column_name, motion_energy
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.history import Evaluation
-
-if TYPE_CHECKING:
-    from napari_vidrecon.reconstruction.masks import AlphaMask
-    from napari_vidrecon.sessions.trial import Trial
-    from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
+from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.sessions.session import Session
+from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.viewer.background import Background, Counted
+from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.record import RunRecord
+from napari_vidrecon.viewer.runs.jobs import Job
+from napari_vidrecon.viewer.runs.run_job import EncoderShelf
 
 
 @dataclass(frozen=True)
@@ -236,3 +243,105 @@ class Evaluator:
             self._evaluation = Evaluation(model.trial.video, pixels, self.skip_frames)
             self._trial, self._alpha, self._place = model.trial, model.common_mask, place
         return self._evaluation
+
+
+ONE_PRESENTATION = (
+    "What the brain adds is told from repeats, and this run is of one presentation: tick Repeats under What and press "
+    "Rerun. A clip that was shown once has none."
+)
+WITHOUT_ACTIVITY = "What the brain adds is told from recorded activity, of which this clip has none."
+
+
+QUICK = "fast"
+"""Preset of the reconstructions, unless the run is one of this preset with changes of its own."""
+
+
+class AddedController(Background):
+    """Works out what the brain adds to the clip of the shown run, beyond noise and faults of the encoder.
+
+    That takes a reconstruction of every presentation, expected and experienced, and those of other clips to hold it
+    against; `counted` says how many are done. Stopped, it leaves nothing.
+
+    Parameters
+    ----------
+    model
+        Of the same window.
+    parent
+        Qt owner.
+    """
+
+    def __init__(self, model: ReconstructionModel, parent: QObject | None = None) -> None:
+        super().__init__(model.message.emit, parent)
+        self.model = model
+        self._record: RunRecord | None = None
+
+    @property
+    def missing(self) -> str:
+        """Why it cannot be worked out for the shown run, in one line; empty if it can."""
+        shown = self.model.shown
+        if shown is None:
+            return "There is no run yet: press Start first."
+        if not shown.recipe.repeats:
+            return ONE_PRESENTATION
+        return "" if self.model.trial is None or self.model.trial.labelled else WITHOUT_ACTIVITY
+
+    def start(self) -> None:
+        """Work it out with the encoders, the mask and the neurons of the shown run; what is missing is told."""
+        model, shown = self.model, self.model.shown
+        if not self.free:
+            return
+        if self.missing or shown is None or model.session is None:
+            model.message.emit(self.missing, True)
+            return
+        self._record = shown
+        self.begin(Job(partial(work_on_what_is_added, model.session, shown), "vidrecon-added"), Counted(0, 0))
+
+    def on_news(self, job: Job, news: Added) -> None:
+        """It is known, and shown with its run."""
+        if self._record is not None and not job.cancelled.is_set():
+            self.model.take_added(self._record, news)
+            self.model.message.emit(f"{self._record.name}: {news.sentence}.", False)
+
+
+def work_on_what_is_added(session: Session, record: RunRecord, job: Job) -> None:
+    """In the thread: tells `Counted` after every reconstruction, and `Added` at the end.
+
+    Parameters
+    ----------
+    session
+        The mouse.
+    record
+        Of a clip with repeats.
+    job
+        Takes the news, and says when to stop.
+    """
+    from napari_vidrecon.analysis.brain_adds import clips_to_compare, what_the_brain_adds
+    from napari_vidrecon.reconstruction.targets import NeuronSet
+
+    recipe, result = record.recipe, record.result
+    encoders = EncoderShelf().get([*map(Path, recipe.encoders)], recipe.mouse, recipe.device, len(result.keep))
+
+    def told(done: int, total: int) -> None:
+        job.leave_if_cancelled()
+        job.tell(Counted(done, total, "reconstructions"))
+
+    def goes_on(_step: Any) -> None:
+        job.leave_if_cancelled()
+
+    usual = ReconstructionConfig.preset(QUICK)
+    start = recipe.frames[0]
+    end = start + len(result.video)
+    clips = clips_to_compare(session, [recipe.trial, *recipe.repeats], end)
+    added = what_the_brain_adds(
+        session,
+        encoders,
+        AlphaMask(result.alpha),
+        recipe.config if recipe.config.preset_name == QUICK else usual,
+        clips=clips,
+        frames=(start, end),
+        on_movie=told,
+        on_step=goes_on,
+        neurons=NeuronSet(result.keep, "as in the shown run"),
+        ablation=recipe.ablation,
+    )
+    job.tell(added[0])

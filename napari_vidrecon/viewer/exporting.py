@@ -28,6 +28,7 @@ ERROR_NAMES = {
     ErrorMode.COMPARISON: "Shown run − compared run",
     ErrorMode.LOST: "Lost against the run with more neurons, rise of RMS error",
     ErrorMode.UNCERTAINTY: "Uncertainty, 1 SD",
+    ErrorMode.ADDED: "What the brain adds, beyond noise and faults of the encoder",
 }
 
 
@@ -97,6 +98,9 @@ def _error(model: ReconstructionModel, video: np.ndarray, mask: np.ndarray) -> n
     if model.error_mode == ErrorMode.UNCERTAINTY:
         spread = model.shown.uncertainty if model.shown is not None else None
         return None if spread is None or spread.shape != video.shape else spread * mask
+    if model.error_mode == ErrorMode.ADDED:
+        added = None if model.shown is None or model.shown.added is None else model.shown.added.shown
+        return None if added is None or added.shape != video.shape else added * mask
     if model.error_mode == ErrorMode.LOST:
         before = None if model.fuller is None else model.fuller.result.video
         if before is None or before.shape != video.shape or not model.trial.has_movie:

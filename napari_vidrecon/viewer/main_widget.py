@@ -101,7 +101,8 @@ class ReconstructionWidget(QWidget):
         self.run_panel.add_setting("Ablated neurons", self.neuron_panel.ablation)
         self.undo_bar = UndoBar(self.model, self)
         self.field_panel = ReceptiveFieldPanel(self._workspace.fields, self._workspace.field_mapping)
-        self.view_panel = ViewPanel(self.model, self.controller, self.player, self.board.reset_view)
+        shown = self.model, self.controller, self.player, self.board.reset_view
+        self.view_panel = ViewPanel(*shown, added=self._workspace.added)
         self.runs_panel = RunsPanel(self.model, self.controller.runs_folder)
         self.export_panel = ExportPanel(
             self.model, napari_viewer, self.controller.runs_folder, self._workspace.exporter

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from psygnal import Signal
 
+from napari_vidrecon.analysis.excess import Added
 from napari_vidrecon.analysis.postprocess import Presentation
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.reconstruction.masks import AlphaMask
@@ -312,6 +313,11 @@ class ReconstructionModel(Choices):
         self.runs_changed.emit()
         if record in (self.shown, self.compared):
             self.shown_changed.emit()
+
+    def take_added(self, record: RunRecord, added: Added) -> None:
+        """Keep with a run what the brain adds to its clip."""
+        record.added = added
+        self.runs_changed.emit()
 
     def rename_run(self, record: RunRecord, name: str) -> None:
         """Give a run another name."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_vidrecon.analysis.ensembles import uncertainty_map
+from napari_vidrecon.analysis.excess import Added
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.recipe import Recipe
 from napari_vidrecon.reconstruction.results import Reconstruction
@@ -103,6 +104,8 @@ class RunRecord:
         (N, T) predicted from it when it was stopped; a run that was not finished holds none itself.
     course
         How it came; None for a run that was not made in this window.
+    added
+        What the brain adds to its clip; None until somebody asked for it.
     """
 
     name: str
@@ -114,6 +117,7 @@ class RunRecord:
     watched: dict[int, float] = field(default_factory=dict)
     seen_activity: np.ndarray | None = None
     course: Course | None = None
+    added: Added | None = None
 
     @property
     def activity(self) -> np.ndarray | None:

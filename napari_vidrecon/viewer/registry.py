@@ -23,6 +23,7 @@ from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.controller import RunController
+from napari_vidrecon.viewer.evaluation import AddedController
 from napari_vidrecon.viewer.exporting import Exporter
 from napari_vidrecon.viewer.faults import FaultHook, Faults
 from napari_vidrecon.viewer.fits import DecoderFitController, GazeFitController, MaskFitController
@@ -48,8 +49,8 @@ class Workspace(QObject):
     """What one napari window holds of us.
 
     These are `model`, `faults`, `board`, `readout`, `pointing`, `player`, `controller`, `mask_fit`, `gaze_fit`,
-    `training`, `decoder_fit`, `live`, `fields`, `field_mapping`, `studies`, `exporter`, `stage_bar`, `tour` and
-    `movies_alone`.
+    `training`, `decoder_fit`, `live`, `fields`, `field_mapping`, `studies`, `added`, `exporter`, `stage_bar`, `tour`
+    and `movies_alone`.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ class Workspace(QObject):
         self.pointing.neurons_at = self.fields.neurons_at
         self.pulls = PixelPulls(self.model, self.board, self)
         self.pointing.pixel_clicked.connect(self.pulls.ask)
-        self.studies = StudyController(self.model, self)
+        self.studies, self.added = StudyController(self.model, self), AddedController(self.model, self)
         self.exporter = Exporter(self)
         self.model.trial_changed.connect(self._follow_frame_rate)
         with self.faults:

@@ -226,7 +226,10 @@ TOOLTIPS = {
     # View
     "error_mode": "What the error tile shows. From recorded − from predicted activity is the error map of Bauer et al. "
     "2026; it needs a second reconstruction, which is started for you. Uncertainty: the spread of movies that fit the "
-    "activity about as well; it needs draws (a button offers them) or several encoders.",
+    "activity about as well; it needs draws (a button offers them) or several encoders. What the brain adds: coloured "
+    "only where it exceeds noise and faults of the encoder; it needs a run of a clip with repeats.",
+    "work_out_added": "Find where what the mouse experienced differs from what was expected by more than noise and "
+    "faults of the encoder, at a false discovery rate of 0.1 (docs/repeats.md). Pressed again, it stops.",
     "draw_several": "Reconstruct the same several times, each time drawing another movie that fits the activity about "
     "as well: their mean is shown, and where they differ. Undo takes the setting back.",
     "error_signed": "Signed: too bright and too dark have different colours. Otherwise only how large the error is.",

@@ -22,6 +22,7 @@ from napari_vidrecon.viewer.main_window import present_frame
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode
 from napari_vidrecon.viewer.playing import shown_movies
 
+WORDS_OF_ERROR = {ErrorMode.UNCERTAINTY: "uncertainty", ErrorMode.LOST: "lost", ErrorMode.ADDED: "added"}
 READ_OUT_HZ = 5.0
 """Each new line costs a picture of the whole window; while the slider moves nobody reads faster."""
 
@@ -106,7 +107,7 @@ class Readout:
                     parts[-1] += f" ({board.model.presentation.words})"
         error = board.layers.adopt(Role.ERROR_MAP, Image)
         if error is not None and board.movies.has_error and board.model.error_mode != ErrorMode.NONE:
-            word = {ErrorMode.UNCERTAINTY: "uncertainty", ErrorMode.LOST: "lost"}.get(board.model.error_mode, "error")
+            word = WORDS_OF_ERROR.get(board.model.error_mode, "error")
             level = _level(error.data[frame, row, column], board.model.error_has_sign)
             parts.append(f"{word} {level} grey levels")
         inside = [

@@ -14,6 +14,7 @@ from napari_vidrecon.analysis.postprocess import Presentation
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.controller import RunController
+from napari_vidrecon.viewer.evaluation import AddedController
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, RasterOrder, ReconstructionModel
 from napari_vidrecon.viewer.panels.controls import button, choice, choose, form, put, row, tick, words
 from napari_vidrecon.viewer.tooltips import TOOLTIPS
@@ -126,6 +127,11 @@ OVER_LABELS = {"the stimulus": "stimulus", "the reconstruction": "reconstruction
 DRAWS = 8
 NO_UNCERTAINTY = "One movie says nothing of its uncertainty; {} that fit the activity as well do, in {} times the time."
 NO_DRAWS = "Uncertainty needs several movies: take several encoders, or another preset than {}; rerun."
+ADDED_ASKED, ADDED_STOPPED = "Work it out", "Stop"
+ADDED_TAKES = (
+    "Each presentation is reconstructed as expected and as experienced, and so are those of up to 7 other clips to "
+    "hold it against: some minutes, with the preset fast."
+)
 NO_COUNTERPART = "This error map compares two reconstructions. The second one starts once the first is done."
 
 PREDICTED = "Predicted"
@@ -146,6 +152,8 @@ class ViewPanel(QWidget):
         Fits the board into the window.
     parent
         The widget that owns it.
+    added
+        Works out what the brain adds; None: one of its own.
     """
 
     def __init__(
@@ -155,9 +163,12 @@ class ViewPanel(QWidget):
         player: Player,
         reset_view: Callable[[], None],
         parent: QWidget | None = None,
+        *,
+        added: AddedController | None = None,
     ) -> None:
         super().__init__(parent)
         self._model, self._controller = model, controller
+        self._added = added or AddedController(model, self)
         self.error_mode = choice("error_mode", _labels(ErrorMode), self._take_error_mode)
         self.signed = tick("signed", "error_signed", partial(self._take, "error_signed"))
         self.over = choice("error_over", OVER_LABELS, partial(self._take, "error_over"))
@@ -172,6 +183,7 @@ class ViewPanel(QWidget):
         self.reset_button = button("Fit to window", "reset_view", reset_view)
         self.note = words()
         self.draw_button = button(f"Rerun with {DRAWS} draws", "draw_several", self._draw_several)
+        self.added_button = button(ADDED_ASKED, "work_out_added", self._work_out_added)
         self._lay_out()
         for signal in (
             model.view_changed,
@@ -182,6 +194,7 @@ class ViewPanel(QWidget):
         ):
             subscribe(self, signal, self._show_view)
         subscribe(self, player.playing_changed, self._show_playing)
+        self._added.changed.connect(self._show_view)
         self._show_playing(player.playing)
         self._show_view()
 
@@ -214,6 +227,33 @@ class ViewPanel(QWidget):
         self._model.set_settings(config=self._model.config.changed(draws=DRAWS))
         self._controller.rerun()
 
+    def _work_out_added(self) -> None:
+        if self._added.busy:
+            self._added.stop()
+        else:
+            self._added.start()
+
+    @property
+    def _told_of_added(self) -> str:
+        shown, counted = self._model.shown, self._added.counted
+        if self._added.stopping:
+            return "Stopping after the present step"
+        if counted is not None and counted.total:
+            left = self._added.seconds_left
+            return f"{counted.done} of {counted.total} reconstructions" + (f", {left:.0f} s left" if left > 0 else "")
+        if counted is not None:
+            return "Looking for the presentations of the clips"
+        if shown is not None and shown.added is not None:
+            return shown.added.sentence
+        return self._added.missing or ADDED_TAKES
+
+    def _show_added(self) -> None:
+        shown, asked = self._model.shown, self._model.error_mode == ErrorMode.ADDED
+        lacks = shown is None or shown.added is None
+        self.added_button.setVisible(asked and (self._added.busy or (lacks and not self._added.missing)))
+        self.added_button.setEnabled(not self._added.stopping and not self._model.going_on)
+        self.added_button.setText(ADDED_STOPPED if self._added.busy else ADDED_ASKED)
+
     def _show_playing(self, playing: bool) -> None:
         self.play_button.setText("Hold" if playing else "Play")
 
@@ -233,6 +273,9 @@ class ViewPanel(QWidget):
         text = NO_COUNTERPART if self._lacks_counterpart else ""
         if self._lacks_movies:
             text = NO_UNCERTAINTY.format(DRAWS, DRAWS) if self._can_draw else NO_DRAWS.format(model.config.preset_name)
+        if model.error_mode == ErrorMode.ADDED:
+            text = self._told_of_added
+        self._show_added()
         self.note.setText(text)
         self.note.setVisible(bool(text))
         self.draw_button.setVisible(self._lacks_movies and self._can_draw)
@@ -253,6 +296,7 @@ class ViewPanel(QWidget):
         # Below all else, which they would move when they come.
         layout.addWidget(self.note)
         layout.addWidget(self.draw_button)
+        layout.addWidget(self.added_button)
 
 
 def _labels(kinds: Any) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
 import napari_vidrecon as vr
+from napari_vidrecon.analysis import brain_adds
 from napari_vidrecon.analysis.brain_adds import surrogate
 from napari_vidrecon.analysis.excess import Presented, beyond_chance, discoveries
 from napari_vidrecon.errors import ConfigError
@@ -118,3 +121,30 @@ def test_what_cannot_be_tested_is_refused_before_a_run(small_session_folder, sma
         vr.what_the_brain_adds(session, [encoder], mask, clips=[[0, 2], [1]], against="noise")
     with pytest.raises(ConfigError, match="procedure 'holm': expected bh or by"):
         vr.what_the_brain_adds(session, [encoder], mask, clips=[[0]], procedure="holm")
+
+
+def test_nothing_is_smoothed_from_one_colour_into_another(clips) -> None:
+    mask = np.zeros((36, 64), bool)
+    mask[4:14, 20:44] = mask[20:34, 20:44] = True
+    altered = []
+    for clip in clips:
+        experienced = clip.experienced.copy()
+        experienced[:, :, 18:] += 50.0 * np.sign(np.arange(28) - 14)[:, None, None]
+        altered.append(Presented(clip.expected, experienced))
+    same, apart = (beyond_chance(given, mask, colours=2)[0].difference for given in (clips, altered))
+    assert np.array_equal(same[:, :18], apart[:, :18])
+    assert np.abs(same[:, 18:] - apart[:, 18:]).max() > 20
+    whole = np.ones((36, 64), bool)
+    leaks = [beyond_chance(given, whole)[0].difference[:, 17] for given in (clips, altered)]
+    assert not np.array_equal(*leaks)
+
+
+def test_a_clip_is_held_against_others_that_were_shown_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = {3: 40, 4: 64, 6: 40}
+    session = SimpleNamespace(clip_frames=lambda trial_id: lengths.get(trial_id, 300))
+    shown = [[0, 1, 2], [3, 4], [5, 6, 7, 8], *[[first, first + 1] for first in range(10, 30, 2)]]
+    monkeypatch.setattr(brain_adds, "clips_shown", lambda _session: shown)
+    own, *others = brain_adds.clips_to_compare(session, [2, 0], 64)
+    assert own == [2, 0]
+    assert others == [[5, 7], *shown[3:9]]
+    assert brain_adds.clips_to_compare(session, [0], 32)[1:3] == [[3], [5]]

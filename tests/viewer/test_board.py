@@ -15,6 +15,7 @@ from pytestqt.qtbot import QtBot
 
 from napari_vidrecon.analysis import raster_order
 from napari_vidrecon.analysis.error_maps import lost_map
+from napari_vidrecon.analysis.excess import Added
 from napari_vidrecon.analysis.postprocess import Outside, Presentation, ShowAs, smooth
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.masks import AlphaMask
@@ -33,6 +34,7 @@ from napari_vidrecon.viewer.board.outlines import contours
 from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.board.rasters import neuron_spread
 from napari_vidrecon.viewer.board.tiles import Box, Clip
+from napari_vidrecon.viewer.exporting import shown_movie
 from napari_vidrecon.viewer.main_window import frame_count, go_to_frame, present_frame
 from napari_vidrecon.viewer.model import (
     ActivityMode,
@@ -447,6 +449,29 @@ def test_the_uncertainty_of_a_run_with_several_movies_is_a_map(
     assert image(board, "error_map").contrast_limits[0] == 0.0
     assert image(board, "error_map").colormap.name == "error magnitude"
     assert "Uncertainty (1 SD)" in written(board)
+
+
+def test_what_the_brain_adds_is_coloured_where_it_exceeds_chance_and_nowhere_else(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:
+    record = make_record("repeated", 1)
+    model.add_run(record)
+    model.set_view(error_mode=ErrorMode.ADDED)
+    assert "Added by the brain: not known" in written(board)
+    assert not np.asarray(image(board, "error_map").data).any()
+    shape = record.result.video.shape
+    exceeds, nothing = np.zeros(shape, bool), np.zeros(shape)
+    exceeds[5:9, 17:19, 29:31] = True
+    difference = np.full(shape, -30.0)
+    model.take_added(
+        record, Added(difference, nothing, nothing, nothing + 2.0, nothing, exceeds, 3, 0.05, "bh", "encoder", nothing)
+    )
+    shown = np.asarray(image(board, "error_map").data)
+    assert np.array_equal(shown, np.where(exceeds, np.float32(-32.0), np.float32(0.0)))
+    assert tuple(image(board, "error_map").contrast_limits) == (-32.0, 32.0)
+    assert "Added by the brain, FDR 0.05" in written(board)
+    error = shown_movie(model).error
+    assert np.array_equal(error, shown)
 
 
 @pytest.mark.window

@@ -36,7 +36,7 @@ from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 from napari_vidrecon.viewer.board.colormaps import MICE_COLOURS
 from napari_vidrecon.viewer.board.outlines import mask_tile
 from napari_vidrecon.viewer.controller import RunController
-from napari_vidrecon.viewer.evaluation import Evaluator
+from napari_vidrecon.viewer.evaluation import ONE_PRESENTATION, AddedController, Evaluator
 from napari_vidrecon.viewer.fits import GazeFitController, MaskFitController
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord, RunState
 from napari_vidrecon.viewer.opening import companions, open_path, open_run, open_sample, take_mask
@@ -665,6 +665,54 @@ def test_repeats_of_the_clip_are_found_on_a_tick_and_go_with_the_trial(qtbot, ma
     panel.repeats.click()
     assert not panel.repeats.isChecked()
     assert "shown once" in told[-1]
+
+
+def test_what_the_brain_adds_is_worked_out_beside_the_window_and_can_be_stopped(
+    qtbot, make_model, copy_of_small_session, board
+):
+    videos = copy_of_small_session / "data" / "videos"
+    shutil.copy(videos / "0.npy", videos / "2.npy")
+    model = make_model()
+    model.set_session(open_session(copy_of_small_session))
+    model.set_trial(0, 0, 48)
+    model.set_encoders(make_model().encoder_paths)
+    mask = make_model().mask
+    model.set_mask(mask)
+    model.set_settings(config=ReconstructionConfig.preset("fast", steps=1), device="cpu")
+    controller, added, told = RunController(model), AddedController(model), []
+    panel = ViewPanel(model, controller, Player(ViewerModel()), board.reset_view, added=added)
+    qtbot.addWidget(panel)
+    model.message.connect(lambda text, _bad: told.append(text))
+    controller.start()
+    assert controller.wait()
+    model.set_view(error_mode=ErrorMode.ADDED)
+    assert panel.note.text() == ONE_PRESENTATION
+    assert not panel.added_button.isVisibleTo(panel)
+    added.start()
+    assert told[-1] == ONE_PRESENTATION
+    model.set_repeats((2,))
+    controller.start()
+    assert controller.wait()
+    assert panel.added_button.isVisibleTo(panel)
+    panel.added_button.click()
+    assert panel.added_button.text() == "Stop"
+    panel.added_button.click()
+    assert added.wait()
+    assert model.shown.added is None
+    assert panel.added_button.text() == "Work it out"
+    seen = []
+    added.changed.connect(lambda: seen.append(panel.note.text()))
+    panel.added_button.click()
+    qtbot.waitUntil(lambda: not added.busy, timeout=100_000)
+    assert any("of 16 reconstructions" in each for each in seen)
+    found = model.shown.added
+    assert found.presentations == 2
+    assert found.shown.shape == model.shown.result.video.shape
+    assert panel.note.text() == found.sentence
+    assert "false discovery rate 0.1" in told[-1]
+    assert not panel.added_button.isVisibleTo(panel)
+    controller.stop()
+    assert controller.wait()
 
 
 def test_a_click_on_a_run_of_another_session_puts_it_beside_the_shown_one(

@@ -325,8 +325,8 @@ class Board:
         if self._complete() and self.layout.kind in CELLED:
             self._redraw()
             return
-        # A run from predicted activity may have come, or gone, that the error map waits for.
-        if self._complete() and self.model.error_mode == ErrorMode.PREDICTED:
+        # A run from predicted activity may have come, or gone, or what the brain adds, that the error map waits for.
+        if self._complete() and self.model.error_mode in (ErrorMode.PREDICTED, ErrorMode.ADDED):
             self.movies.draw_error()
             self.movies.settle_limit()
         self._write_captions()

@@ -55,6 +55,7 @@ LEAST_ERROR_WORDS = {
     ErrorMode.COMPARISON: "Difference",
     ErrorMode.LOST: "Lost",
     ErrorMode.UNCERTAINTY: "Uncertainty",
+    ErrorMode.ADDED: "Added",
 }
 MISSING_WORDS = {
     ActivityMode.FROM_STIMULUS: "No prediction from the stimulus yet",
@@ -413,6 +414,9 @@ def _error_title(model: ReconstructionModel, has_error: bool) -> str:
             return "One movie: no uncertainty"
         calibrated = model.shown.result.config.uncertainty_scale != 1.0
         return "Uncertainty (1 SD, calibrated)" if calibrated else "Uncertainty (1 SD)"
+    if model.error_mode == ErrorMode.ADDED:
+        added = None if model.shown is None else model.shown.added
+        return "Added by the brain: not known" if added is None else f"Added by the brain, FDR {added.q:g}"
     return "No movie, so no error" if without_movie(model) else "Reconstruction − stimulus"
 
 

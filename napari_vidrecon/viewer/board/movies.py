@@ -341,7 +341,10 @@ class MovieTiles:
             return
         error = np.asarray(layer.data)
         if error.any():
-            self._set_limit(layer, symmetric_limit(error, self._within > 0))
+            # Most of what the brain adds is nothing, by which no limit is told.
+            added = self._model.error_mode == ErrorMode.ADDED
+            limit = symmetric_limit(error[error != 0]) if added else symmetric_limit(error, self._within > 0)
+            self._set_limit(layer, limit)
 
     def close(self) -> None:
         """Leave the colours to whoever takes the layers over."""
@@ -387,6 +390,9 @@ class MovieTiles:
             return np.broadcast_to(lost, video.shape), None
         if model.error_mode == ErrorMode.UNCERTAINTY and model.shown is not None and not self._running:
             return None if model.shown.uncertainty is None else (model.shown.uncertainty, None)
+        if model.error_mode == ErrorMode.ADDED and model.shown is not None and not self._running:
+            added = model.shown.added
+            return None if added is None else (added.shown.astype(np.float32), None)
         return None
 
     def _fitting(self, movie: np.ndarray | None, layer: Image) -> np.ndarray | None:

@@ -203,6 +203,7 @@ def next_error_mode(viewer: napari.viewer.Viewer) -> None:
         ErrorMode.COMPARISON: model.compared is not None,
         ErrorMode.LOST: model.fuller is not None,
         ErrorMode.UNCERTAINTY: model.shown is not None and model.shown.uncertainty is not None,
+        ErrorMode.ADDED: model.shown is not None and model.shown.added is not None,
         ErrorMode.NONE: True,
     }
     modes = [mode for mode in ErrorMode if there[mode] or mode == model.error_mode]
