@@ -116,7 +116,7 @@ def recorded_mouse_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from napari_vidrecon.sessions.simulation.mouse import simulate_session
 
     folder = tmp_path_factory.mktemp("simulated") / "mouse"
-    return simulate_session(folder, seed=4, neurons=5, train_trials=8, validation_trials=2, test_trials=2, frames=75)
+    return simulate_session(folder, seed=7, neurons=5, train_trials=8, validation_trials=2, test_trials=2, frames=75)
 
 
 @pytest.fixture

