@@ -58,6 +58,25 @@ class DrivenRun:
     inferred: dict[str, str] = field(default_factory=dict)
 
     @classmethod
+    def there(cls, path: Path, run: Run, saved: Reconstruction) -> DrivenRun:
+        """One of which nothing is left to do.
+
+        Parameters
+        ----------
+        path, run
+            The planned one, and its folder.
+        saved
+            What is there.
+
+        Returns
+        -------
+        DrivenRun
+            As `of` gives it.
+        """
+        seconds = float(saved.provenance.get("wall_seconds", float("nan")))
+        return cls.of(path, "already there", len(saved.history), seconds, run, saved)
+
+    @classmethod
     def of(cls, path: Path, state: str, steps: int, seconds: float, run: Run, result: Reconstruction) -> DrivenRun:
         """What became of a run, with the scores of its result.
 
@@ -168,8 +187,7 @@ def _drive(
     saved = saved_run(run, path, overwrite)
     steps = run.config.steps if stop_after is None else min(stop_after, run.config.steps)
     if saved is not None and (saved.finished or len(saved.history) >= steps):
-        seconds = float(saved.provenance.get("wall_seconds", float("nan")))
-        return DrivenRun.of(path, "already there", len(saved.history), seconds, run, saved)
+        return DrivenRun.there(path, run, saved)
     if saved is not None:
         run.resume(saved)
         tell(f"{label}: going on from step {run.steppable.step_index} of {path}")
@@ -315,8 +333,7 @@ def _drive_all(runs: Mapping[Path, Run], *, overwrite: bool, save_every: float, 
     for path, run in runs.items():
         saved = saved_run(run, path, overwrite)
         if saved is not None and saved.finished:
-            seconds, done = float(saved.provenance.get("wall_seconds", float("nan"))), len(saved.history)
-            driven[path] = DrivenRun.of(path, "already there", done, seconds, run, saved)
+            driven[path] = DrivenRun.there(path, run, saved)
             continue
         if saved is not None:
             run.resume(saved)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_vidrecon.analysis.raster_order import by_similarity
 from napari_vidrecon.figures.curves import CurvePanel
-from napari_vidrecon.figures.frame import COLOURS, figure_of
+from napari_vidrecon.figures.frame import COLOURS, FAINT_LINE, box_in, figure_of
 from napari_vidrecon.figures.movie import MovieRaster
 
 COLUMN_WIDTH_IN, EDGE_IN, HEIGHT_IN = 4.0, 2.4, 10.5
@@ -117,9 +117,7 @@ def draw_raster(axes: Axes, activity: ArrayLike, times_s: ArrayLike, limit: floa
         extent=(times[0] - half, times[-1] + half, neurons, 0),
     )
     axes.set_yticks([0, neurons], ["0", str(neurons)])
-    for spine in axes.spines.values():
-        spine.set_visible(True)
-        spine.set_color("#BBBBBB")
+    box_in(axes)
     return picture
 
 
@@ -303,7 +301,7 @@ def _draw_column(axes: Sequence[Axes], column: EthogramColumn) -> None:
         axis.plot(times, np.asarray(values, dtype=float), color=colour, linewidth=1.4)
     axes[0].set_title(column.title)
     bottom, correlation = axes[-1], np.asarray(column.frame_correlation, dtype=float)
-    bottom.axhline(0, color="#BBBBBB", linewidth=0.8, zorder=0)
+    bottom.axhline(0, color=FAINT_LINE, linewidth=0.8, zorder=0)
     bottom.plot(times, correlation, color=COLOURS[2], linewidth=1.6)
     if np.isfinite(correlation).any():
         mean = float(np.nanmean(correlation))

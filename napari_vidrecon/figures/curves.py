@@ -16,11 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.figures.frame import COLOURS, MUTED, Panel, figure_of
+from napari_vidrecon.figures.frame import COLOURS, FAINT_LINE, MUTED, Panel, figure_of
 
 HEADING_IN, HEADING_POINTS = 0.4, 12.0
 FAINT, THIN, THICK = 0.35, 0.9, 2.2
-LINE_AT_ZERO = "#BBBBBB"
 SCATTER_IN, PAIR_WIDTH_IN = (3.5, 3.0), 8.6
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 SMALLEST_PLAIN = 0.001
@@ -87,9 +86,9 @@ class CurvePanel(Panel):
     def draw(self, axes: Axes) -> None:
         """Draw it into given axes."""
         if self.zero in ("y", "both"):
-            axes.axhline(0, color=LINE_AT_ZERO, linewidth=0.8, zorder=0)
+            axes.axhline(0, color=FAINT_LINE, linewidth=0.8, zorder=0)
         if self.zero in ("x", "both"):
-            axes.axvline(0, color=LINE_AT_ZERO, linewidth=0.8, zorder=0)
+            axes.axvline(0, color=FAINT_LINE, linewidth=0.8, zorder=0)
         for curve in self.curves:
             x, y = np.asarray(curve.x, dtype=float), np.asarray(curve.y, dtype=float)
             if curve.band is not None:

@@ -24,7 +24,7 @@ from napari_vidrecon.storage import replacing_file
 
 SUFFIXES = (".png", ".svg", ".pdf")
 SIMULATED = "simulated mouse"
-MUTED = "#5A5A5A"
+MUTED, FAINT_LINE = "#5A5A5A", "#BBBBBB"
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Black, then Okabe and Ito's colours, told apart by all common kinds of colour vision."""
 STYLE: dict[Any, Any] = {
@@ -89,6 +89,13 @@ def figure_of(
 def headed(title: str, simulated: bool) -> str:
     """A title that says when the mouse is simulated."""
     return " · ".join(part for part in (title, SIMULATED if simulated else "") if part)
+
+
+def box_in(axes: Axes) -> None:
+    """Draw a faint line around."""
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+        spine.set_color(FAINT_LINE)
 
 
 class Panel(ABC):

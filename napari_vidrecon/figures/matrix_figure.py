@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from napari_vidrecon.analysis.postprocess import mask_outline
-from napari_vidrecon.figures.frame import OUTLINE_COLOUR, figure_of
+from napari_vidrecon.figures.frame import OUTLINE_COLOUR, box_in, figure_of
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.sessions.screen import ScreenGeometry
 
@@ -326,9 +326,7 @@ def _draw_map(figure: Figure, axes: Axes, screen_map: ScreenMap, screen: ScreenG
     axes.set_yticks(ROW_TICKS_PX)
     axes.set_xlim(-0.5, screen.cols - 0.5)
     axes.set_ylim(screen.rows - 0.5, -0.5)
-    for spine in axes.spines.values():
-        spine.set_visible(True)
-        spine.set_color("#BBBBBB")
+    box_in(axes)
     mappable, place = ScalarMappable(scale, screen_map.colours), axes.inset_axes(BAR_PLACE)
     bar = figure.colorbar(mappable, cax=place, extend=bar_ends(values, screen_map.limits))
     bar.ax.set_ylabel(screen_map.bar_label)

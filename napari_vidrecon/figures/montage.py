@@ -19,6 +19,7 @@ from napari_vidrecon import metrics
 from napari_vidrecon.analysis.error_maps import overlay, symmetric_limit
 from napari_vidrecon.analysis.postprocess import mask_outline, match_luminance_contrast
 from napari_vidrecon.figures.frame import (
+    FAINT_LINE,
     MUTED,
     OUTLINE_COLOUR,
     Window,
@@ -268,7 +269,7 @@ def _draw_error_scale(figure: Figure, layout: _Layout, limit: float) -> None:
 
 def _draw_correlation(axes: Axes, times_s: np.ndarray, correlation: np.ndarray, indices: np.ndarray) -> None:
     mean = np.nanmean(correlation) if np.isfinite(correlation).any() else np.nan
-    axes.axhline(0, color="#BBBBBB", linewidth=0.8, zorder=0)
+    axes.axhline(0, color=FAINT_LINE, linewidth=0.8, zorder=0)
     axes.plot(times_s, correlation, color=TIME_COLOUR, linewidth=1.8)
     axes.plot(times_s[indices], correlation[indices], "o", color=TIME_COLOUR, markersize=5, clip_on=False)
     if np.isfinite(mean):

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.figures.frame import COLOURS, MUTED, Panel, figure_of
+from napari_vidrecon.figures.frame import COLOURS, FAINT_LINE, MUTED, Panel, figure_of
 
 CATEGORY_MARGIN = 0.4
 
@@ -220,7 +220,7 @@ def distributions_figure(panels: Sequence[DistributionPanel], *, title: str = ""
 
 
 def _draw(axes: Axes, panel: DistributionPanel, names: Sequence[str]) -> None:
-    axes.axhline(0, color="#BBBBBB", linewidth=0.8, zorder=0)
+    axes.axhline(0, color=FAINT_LINE, linewidth=0.8, zorder=0)
     for place, each in enumerate(panel.distributions):
         values = np.asarray(each.values, dtype=float)
         known = np.isfinite(values)

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from napari_vidrecon.analysis.postprocess import mask_outline
 from napari_vidrecon.analysis.receptive_fields import POLARITIES, ReceptiveFieldMaps
-from napari_vidrecon.figures.frame import MUTED, OUTLINE_COLOUR, figure_of
+from napari_vidrecon.figures.frame import MUTED, OUTLINE_COLOUR, box_in, figure_of
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.masks import AlphaMask
@@ -163,9 +163,7 @@ def _draw_map(
     axes.set_title(title, loc="left")
     axes.set_xticks([])
     axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(True)
-        spine.set_color("#BBBBBB")
+    box_in(axes)
     bar: Any = figure.colorbar(ScalarMappable(Normalize(*limits), cmap), ax=axes, shrink=0.75, pad=0.02)
     bar.outline.set_visible(False)
     bar.set_ticks([limits[0], limits[1]], labels=[f"{limit:.2g}" for limit in limits])

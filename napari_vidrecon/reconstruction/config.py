@@ -26,8 +26,6 @@ from napari_vidrecon.settings import MOST_STEPS, shown
 GREY_LEVEL = 127.5
 """Half of 255: the level every reconstruction starts from, and the level outside the mask."""
 
-PresetName = Literal["paper", "fast", "best"]
-
 PREDICTED_FROM = {
     "shown": "the movie as shown, at the level the run started from outside the evaluation mask",
     "optimised": "the movie as optimised, with what the run has outside the mask",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,9 +74,7 @@ def open_session_folder(model: ReconstructionModel, path: Path) -> None:
     """
     session = open_session(path)
     found = find_companions(session.path)
-    model.set_session(session)
-    model.offer_encoders(list(found.encoders))
-    model.set_encoders(list(found.encoders[:1]))
+    _take_session(model, session, found.encoders)
     if found.mask is not None:
         take_mask(model, found.mask, found.mask_path)
     model.begin_edits()
@@ -105,15 +103,19 @@ def open_sample(model: ReconstructionModel, trial_id: int | None = None, frames:
     """
     sample = find_sample()
     session = open_session(sample.session)
-    model.set_session(session)
-    model.offer_encoders(list(sample.encoders))
-    model.set_encoders(list(sample.encoders[:1]))
+    _take_session(model, session, sample.encoders)
     if sample.mask.exists():
         load_mask(model, sample.mask)
     model.begin_edits()
     held_out = session.trials_in_tier(SAMPLE_TEST_TIER)
     chosen = trial_id if trial_id is not None else (held_out[0] if held_out else first_trial(session))
     model.set_trial(chosen, 0, min(frames, session.clip_frames(chosen)))
+
+
+def _take_session(model: ReconstructionModel, session: Session, encoders: Sequence[Path]) -> None:
+    model.set_session(session)
+    model.offer_encoders(list(encoders))
+    model.set_encoders(list(encoders[:1]))
 
 
 def load_decoder(model: ReconstructionModel, path: Path) -> None:
@@ -172,12 +174,6 @@ def take_mask(model: ReconstructionModel, mask: AlphaMask, path: Path | None = N
             "few say little: lower the evaluation threshold, or fit another mask."
         )
         model.message.emit(text, False)
-
-
-def companions(session_folder: Path) -> tuple[list[Path], Path | None]:
-    """Sound encoder files and the file of a sound mask, in the session folder or beside it."""
-    found = find_companions(session_folder)
-    return list(found.encoders), found.mask_path
 
 
 def first_trial(session: Session) -> int:

@@ -18,8 +18,9 @@ from napari_vidrecon.reconstruction.script_texts import command_text, python_tex
 from napari_vidrecon.reconstruction.scripts import Script, script_of_plan, script_of_run
 from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.viewer.controller import RunController
+from napari_vidrecon.viewer.folders import find_companions
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
-from napari_vidrecon.viewer.opening import companions, open_path, open_run, take_over_settings
+from napari_vidrecon.viewer.opening import open_path, open_run, take_over_settings
 from napari_vidrecon.viewer.panels.session_panel import NO_DECODER, SessionPanel
 
 PATIENCE_MS = 30_000
@@ -113,7 +114,7 @@ def test_one_that_lies_among_the_encoders_is_not_offered_as_one(small_decoder_fi
     (tmp_path / "session").mkdir()
     (tmp_path / "encoders" / "a.safetensors").write_bytes(small_encoder_file.read_bytes())
     (tmp_path / "encoders" / "decoder.safetensors").write_bytes(small_decoder_file.read_bytes())
-    assert [path.name for path in companions(tmp_path / "session")[0]] == ["a.safetensors"]
+    assert [path.name for path in find_companions(tmp_path / "session").encoders] == ["a.safetensors"]
 
 
 def test_the_panel_shows_chooses_and_removes_it(

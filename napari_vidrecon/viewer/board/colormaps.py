@@ -16,9 +16,9 @@ MARKED_OPACITY = 0.35
 HEAT_OPACITY = 0.8
 PAINT_COLOUR = (0.94, 0.89, 0.26, 0.4)
 EVALUATION_COLOUR = TRAINING_COLOUR = (240, 228, 66)
+"""Okabe and Ito's yellow, solid and dashed as in exported pictures: blue means darker and nothing else."""
 MICE_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167))
 """Of several mice's masks, this session's first; told apart by colour-blind eyes too."""
-"""Okabe and Ito's yellow, solid and dashed as in exported pictures: blue means darker and nothing else."""
 CORRELATION_COLOUR = (46, 194, 153)
 """Of how well something is explained, in the strip as in the bars of the rasters."""
 
@@ -32,9 +32,7 @@ def signed_error() -> Colormap:
 
 def error_magnitude() -> Colormap:
     """Clear at zero, through vermillion to yellow: how large the error is, whatever its sign."""
-    position = np.linspace(0, 1, LEVELS)[:, np.newaxis]
-    colours = (1 - position) * _unit(BRIGHTER_COLOUR) + position * _unit(EVALUATION_COLOUR)
-    return _see_through(colours, position[:, 0], "error magnitude")
+    return _warm(1.0, "error magnitude")
 
 
 def activity_difference() -> Colormap:
@@ -47,9 +45,7 @@ def activity_difference() -> Colormap:
 
 def heat() -> Colormap:
     """Clear at zero, through vermillion to yellow: how much of a pixel the neurons see."""
-    position = np.linspace(0, 1, LEVELS)[:, np.newaxis]
-    colours = (1 - position) * _unit(BRIGHTER_COLOUR) + position * _unit(EVALUATION_COLOUR)
-    return _see_through(colours, HEAT_OPACITY * position[:, 0], "alpha")
+    return _warm(HEAT_OPACITY, "alpha")
 
 
 def cursor() -> Colormap:
@@ -60,6 +56,12 @@ def cursor() -> Colormap:
 def marked() -> Colormap:
     """Clear, or a veil over marked rows."""
     return _on_off(MARKED_COLOUR, MARKED_OPACITY, "marked")
+
+
+def _warm(opacity: float, name: str) -> Colormap:
+    position = np.linspace(0, 1, LEVELS)[:, np.newaxis]
+    colours = (1 - position) * _unit(BRIGHTER_COLOUR) + position * _unit(EVALUATION_COLOUR)
+    return _see_through(colours, opacity * position[:, 0], name)
 
 
 def _on_off(colour: tuple[float, float, float], opacity: float, name: str) -> Colormap:
