@@ -11,6 +11,13 @@ import numpy as np
 from qtpy.QtCore import QObject
 
 from napari_vidrecon.reconstruction.decoder import Decoder
+from napari_vidrecon.reconstruction.decoder_fitting import (
+    DecoderRecipe,
+    decoder_verdict,
+    fit_decoder,
+    held_out_correlation,
+)
+from napari_vidrecon.reconstruction.mask_fitting import MaskProgress, MaskRecipe, fit_mask
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.viewer.background import Background, Counted, subscribe
@@ -21,9 +28,7 @@ from napari_vidrecon.viewer.runs.run_job import EncoderShelf
 from napari_vidrecon.viewer.training import LEARNED_FROM, SCORED_ON, free_path, make_room
 
 if TYPE_CHECKING:
-    from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe
     from napari_vidrecon.reconstruction.gaze_fitting import PupilGaze
-    from napari_vidrecon.reconstruction.mask_fitting import MaskProgress, MaskRecipe
 
 NO_ENCODER = "Open a session and choose an encoder first, under What."
 
@@ -58,8 +63,6 @@ class MaskFitController(Background):
         recipe
             Default: the resolved rule.
         """
-        from napari_vidrecon.reconstruction.mask_fitting import MaskRecipe
-
         model = self.model
         if not self.free:
             return
@@ -105,8 +108,6 @@ def work_on_mask(
     job
         Takes the news, and says when to stop.
     """
-    from napari_vidrecon.reconstruction.mask_fitting import fit_mask
-
     (encoder,) = EncoderShelf().get([encoder_path], mouse, device, session.n_neurons)
 
     def told(progress: MaskProgress) -> bool:
@@ -220,8 +221,6 @@ def work_on_decoder(session: Session, recipe: DecoderRecipe | None, pixels: np.n
     job
         Takes the news, and says when to stop.
     """
-    from napari_vidrecon.reconstruction.decoder_fitting import decoder_verdict, fit_decoder, held_out_correlation
-
     read = [0]
 
     def told(done: int, trials: int) -> bool:

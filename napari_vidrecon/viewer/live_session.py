@@ -12,6 +12,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_vidrecon.reconstruction.decoder import Decoder
+from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, fit_decoder
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.run_folder import at_work_on
 from napari_vidrecon.sessions.session import Session
@@ -291,7 +292,6 @@ def _fit(session: Session, trials: list[int], path: Path, job: Job) -> None:
     job
         Takes the news; stopped, it ends with the trials read so far.
     """
-    from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, fit_decoder
 
     def told(done: int, count: int) -> bool:
         job.tell(Counted(done, count))

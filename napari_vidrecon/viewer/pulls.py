@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QObject
 
+from napari_vidrecon.analysis.error_maps import pulls_on_pixel
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.viewer.background import Background
 from napari_vidrecon.viewer.runs.jobs import Job
@@ -131,8 +132,6 @@ def find(
     job
         Takes the news.
     """
-    from napari_vidrecon.analysis.error_maps import pulls_on_pixel
-
     path, mouse, device = chosen
     (encoder,) = shelf.get([path], mouse, device, len(keep))
     pulls = np.where(keep, pulls_on_pixel(encoder, trial, video, trial.responses, asked.frame, asked.pixel), 0.0)

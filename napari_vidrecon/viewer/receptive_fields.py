@@ -12,6 +12,8 @@ from napari.layers import Image, Layer, Shapes
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
+from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe, map_receptive_fields
+from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
 from napari_vidrecon.errors import StorageError
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.viewer.background import Background, Counted
@@ -24,8 +26,6 @@ from napari_vidrecon.viewer.runs.jobs import Job
 from napari_vidrecon.viewer.runs.run_job import EncoderShelf
 
 if TYPE_CHECKING:
-    from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe
-    from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
     from napari_vidrecon.viewer.board.pointing import Pointing
 
 
@@ -87,8 +87,6 @@ class ReceptiveFieldChoice:
         StorageError
             It cannot be read, or belongs to another session.
         """
-        from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
-
         session = self.model.session
         self.take(ReceptiveFieldMaps.load(path, None if session is None else session.screen), str(path))
 
@@ -181,8 +179,6 @@ class FieldMappingController(Background):
         recipe
             Default: the quick mapping.
         """
-        from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe
-
         model = self.fields.model
         if not self.free:
             return
@@ -223,8 +219,6 @@ def map_fields(
     job
         Takes the news, and says when to stop.
     """
-    from napari_vidrecon.analysis.receptive_field_mapping import map_receptive_fields
-
     encoders = EncoderShelf().get(encoder_paths, mouse, device, session.n_neurons)
 
     def told(done: int, total: int) -> bool:

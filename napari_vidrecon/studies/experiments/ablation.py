@@ -6,8 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from napari_vidrecon.analysis import statistics
+from napari_vidrecon.figures.frame import panels_figure
+from napari_vidrecon.figures.mouse_lines import LinePanel, Lines
 from napari_vidrecon.reconstruction.targets import Ablation
 from napari_vidrecon.studies.runs.measuring import (
     evaluation_mask,
@@ -23,7 +26,6 @@ from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 
 FRACTIONS = (0.875, 0.75, 0.5, 0.0)
@@ -131,9 +133,6 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
 
 
 def _figure(plan: Plan, table: pd.DataFrame) -> Figure:
-    from napari_vidrecon.figures.frame import panels_figure
-    from napari_vidrecon.figures.mouse_lines import LinePanel, Lines
-
     panels = []
     for measure, label in (("video_correlation", "video correlation r"), ("mean_frame_correlation", "mean frame r")):
         lines = []

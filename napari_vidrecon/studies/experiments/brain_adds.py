@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.error_maps import LIMIT_PERCENTILE, overlay
@@ -24,6 +25,11 @@ from napari_vidrecon.analysis.excess import (
     beyond_chance,
 )
 from napari_vidrecon.analysis.postprocess import apply_mask
+from napari_vidrecon.figures.curves import ScatterPanel
+from napari_vidrecon.figures.frame import panels_figure
+from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
+from napari_vidrecon.figures.matrix_figure import ScreenMap, screen_maps_figure
+from napari_vidrecon.figures.picture_grids import mosaic_frames
 from napari_vidrecon.sessions.repeats import trials_showing
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
 from napari_vidrecon.studies.runs.measuring import (
@@ -41,7 +47,6 @@ from napari_vidrecon.studies.study import Clip, Drawing, Movie, Outcome, Plan, S
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 MOST_PRESENTATIONS = 8
 TARGETS = ("predicted", "recorded")
@@ -304,8 +309,6 @@ def _drawings(
 
 
 def _frames_figure(plan: Plan, found: _Found) -> Figure:
-    from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
-
     chosen = spread_frames(len(found.truth), len(found.truth), FRAMES_SHOWN)
     limit = _limit([found])
     rows = [
@@ -321,8 +324,6 @@ def _frames_figure(plan: Plan, found: _Found) -> Figure:
 
 
 def _where_figure(plan: Plan, pixels: pd.DataFrame, found: Sequence[_Found]) -> Figure:
-    from napari_vidrecon.figures.matrix_figure import ScreenMap, screen_maps_figure
-
     rows = []
     mice = list(dict.fromkeys(each.clip.mouse for each in found))
     most = float(pixels[SIZE].max())
@@ -345,9 +346,6 @@ def _where_figure(plan: Plan, pixels: pd.DataFrame, found: Sequence[_Found]) -> 
 
 
 def _states_figure(plan: Plan, tables: Mapping[str, pd.DataFrame], lines: Mapping[str, tuple[float, float]]) -> Figure:
-    from napari_vidrecon.figures.curves import ScatterPanel
-    from napari_vidrecon.figures.frame import panels_figure
-
     presentations, rings = tables["presentations"], tables["eccentricity"]
     panels = [
         ScatterPanel(
@@ -361,8 +359,6 @@ def _states_figure(plan: Plan, tables: Mapping[str, pd.DataFrame], lines: Mappin
 
 
 def _movie(plan: Plan, found: Sequence[_Found], limit: float) -> Iterator[np.ndarray]:
-    from napari_vidrecon.figures.picture_grids import mosaic_frames
-
     tinted = {each.clip: overlay(each.truth, each.added.shown, limit) for each in found}
     tiled = [clips for clips in rows_of_clips(plan, list(tinted)) if clips]
     rows = same_length([[tinted[clip] for clip in clips] for clips in tiled])

@@ -10,10 +10,13 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import TestResult
+from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
+from napari_vidrecon.figures.mouse_lines import Distribution, DistributionPanel, distributions_figure
 from napari_vidrecon.studies.runs.measuring import (
     CLIP_UNIT,
     counts,
@@ -29,7 +32,6 @@ from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 
 SHOWN, RANDOM = "movie shown", "random movie"
@@ -213,8 +215,6 @@ def finding_of(table: pd.DataFrame, control: str) -> Finding:
 
 
 def _correlations_figure(plan: Plan, table: pd.DataFrame) -> Figure:
-    from napari_vidrecon.figures.mouse_lines import Distribution, DistributionPanel, distributions_figure
-
     panels = []
     for measure, label in MEASURES.items():
         distributions = []
@@ -240,8 +240,6 @@ def _shown(plan: Plan, store: RunStore, clip: Clip, others: dict[Clip, Clip]) ->
 
 
 def _frames_figure(plan: Plan, store: RunStore, others: dict[Clip, Clip]) -> Figure:
-    from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
-
     clip = plan.many_clips[0]
     movies = _shown(plan, store, clip, others)
     frames = len(movies["shown"])

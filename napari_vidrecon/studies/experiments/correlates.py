@@ -10,11 +10,14 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE, TestResult
+from napari_vidrecon.figures.curves import Curve, CurvePanel, ScatterPanel, p_text, scatter_and_curves_figure
+from napari_vidrecon.figures.frame import COLOURS, panels_figure
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
 from napari_vidrecon.studies.runs.measuring import CLIP_UNIT, counts, evaluation_mask, from_truth, row, scores
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
@@ -22,7 +25,6 @@ from napari_vidrecon.studies.study import Clip, Drawing, Finding, Outcome, Plan,
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 
 def cross_correlation(first: ArrayLike, second: ArrayLike, largest_lag: int) -> NDArray[np.float64]:
@@ -289,9 +291,6 @@ def _note(plan: Plan, clips: int) -> str:
 
 
 def _scatter_figure(plan: Plan, clips: pd.DataFrame, fits: dict[str, tuple[TestResult, tuple[float, float]]]) -> Figure:
-    from napari_vidrecon.figures.curves import ScatterPanel
-    from napari_vidrecon.figures.frame import panels_figure
-
     mice = [str(name) for name in clips["mouse"]]
     panels = [
         ScatterPanel(clips[name], clips[ACCURACY], label, ACCURACY_LABEL, mice, fits[name][1], _fit_note(fits[name][0]))
@@ -303,9 +302,6 @@ def _scatter_figure(plan: Plan, clips: pd.DataFrame, fits: dict[str, tuple[TestR
 def _predictability_figure(
     plan: Plan, clips: pd.DataFrame, lags: pd.DataFrame, fit: tuple[TestResult, tuple[float, float]]
 ) -> Figure:
-    from napari_vidrecon.figures.curves import Curve, CurvePanel, ScatterPanel, scatter_and_curves_figure
-    from napari_vidrecon.figures.frame import COLOURS
-
     mice = [str(name) for name in clips["mouse"]]
     scatter = ScatterPanel(
         clips["activity_accuracy"],
@@ -330,8 +326,6 @@ def _predictability_figure(
 
 
 def _fit_note(test: TestResult) -> str:
-    from napari_vidrecon.figures.curves import p_text
-
     if not np.isfinite(test.p):
         return "r is not defined"
     return f"r = {test.estimate:.2f}".replace("-", "−") + f", {p_text(test.p)}"

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from napari_vidrecon.analysis.duplicates import (
     CLIP_CORRELATION,
@@ -17,6 +18,7 @@ from napari_vidrecon.analysis.duplicates import (
     find_duplicates,
     split_by_fold,
 )
+from napari_vidrecon.figures.picture_grids import ClipPair, clip_pairs_figure
 from napari_vidrecon.sessions.sample import SAMPLE_TEST_TIER
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.trial_files import open_array
@@ -26,9 +28,7 @@ from napari_vidrecon.studies.study import Drawing, Finding, Outcome, Plan, Study
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
-    from napari_vidrecon.figures.picture_grids import ClipPair
 
 RULE_NOTE = (
     f"A clip is excluded where its first frame correlates with that of a training clip by {FIRST_FRAME_CORRELATION} or "
@@ -206,15 +206,11 @@ def _most_alike(candidates: Sequence[Candidate]) -> Candidate:
 
 
 def _figure(plan: Plan, candidates: Sequence[Candidate], sessions: Mapping[str, Session], title: str) -> Figure:
-    from napari_vidrecon.figures.picture_grids import clip_pairs_figure
-
     pairs = [_pair(plan, candidate, sessions) for candidate in candidates]
     return clip_pairs_figure(pairs, title=title, simulated=plan.simulated)
 
 
 def _pair(plan: Plan, candidate: Candidate, sessions: Mapping[str, Session]) -> ClipPair:
-    from napari_vidrecon.figures.picture_grids import ClipPair
-
     nearest = candidate.nearest
     name, trial = nearest.match
     several = len(plan.mice) > 1

@@ -7,10 +7,14 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.ensembles import mean_frame_correlations, mean_video_correlations
 from napari_vidrecon.analysis.postprocess import ensemble_mean, smooth
+from napari_vidrecon.figures.frame import panels_figure
+from napari_vidrecon.figures.mouse_lines import LinePanel, Lines
+from napari_vidrecon.figures.picture_grids import mosaic_frames
 from napari_vidrecon.studies.runs.measuring import (
     cropped,
     evaluation_mask,
@@ -25,7 +29,6 @@ from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 
 def _specs(plan: Plan, clip: Clip) -> list[RunSpec]:
@@ -129,9 +132,6 @@ def _finding(table: pd.DataFrame, largest: int) -> Finding:
 
 
 def _figure(plan: Plan, table: pd.DataFrame) -> Figure:
-    from napari_vidrecon.figures.frame import panels_figure
-    from napari_vidrecon.figures.mouse_lines import LinePanel, Lines
-
     panels = []
     for measure, label in (
         ("video_correlation", "video correlation r"),
@@ -146,8 +146,6 @@ def _figure(plan: Plan, table: pd.DataFrame) -> Figure:
 
 
 def _movie(plan: Plan, store: RunStore, largest: int) -> Iterator[np.ndarray]:
-    from napari_vidrecon.figures.picture_grids import mosaic_frames
-
     columns = []
     for clip in plan.clips:
         videos = store.videos(_specs(plan, clip))

@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis import statistics
@@ -19,6 +20,11 @@ from napari_vidrecon.analysis.error_maps import LIMIT_PERCENTILE, error_map, ove
 from napari_vidrecon.analysis.postprocess import apply_mask
 from napari_vidrecon.analysis.raster_order import by_first_component
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE
+from napari_vidrecon.figures.activity import activity_figure
+from napari_vidrecon.figures.curves import Curve, CurvePanel
+from napari_vidrecon.figures.frame import COLOURS
+from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
+from napari_vidrecon.figures.picture_grids import mosaic_frames, picture_grid_figure
 from napari_vidrecon.reconstruction.config import PREDICTED_FROM
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.studies.runs.measuring import (
@@ -40,7 +46,6 @@ from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 EXAMPLE_FRAMES_SHOWN = 9
 SLOWED = 2
@@ -290,10 +295,6 @@ def _drawings(
 
 
 def _activity_figure(plan: Plan, example: _Example) -> Figure:
-    from napari_vidrecon.figures.activity import activity_figure
-    from napari_vidrecon.figures.curves import Curve, CurvePanel
-    from napari_vidrecon.figures.frame import COLOURS
-
     times, frames, explained = example.times_s, example.frame_correlations, example.explained
     difference = explained["movie"] - explained["reconstruction"]
     above = CurvePanel(
@@ -324,8 +325,6 @@ def _activity_figure(plan: Plan, example: _Example) -> Figure:
 
 
 def _frames_figure(plan: Plan, example: _Example) -> Figure:
-    from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
-
     each = example.compared
     chosen = np.unique(np.round(np.linspace(0, len(each.truth) - 1, EXAMPLE_FRAMES_SHOWN)).astype(int))
     limit = symmetric_limit(each.error, each.pixels)
@@ -339,8 +338,6 @@ def _frames_figure(plan: Plan, example: _Example) -> Figure:
 
 
 def _every_clip_figure(plan: Plan, compared: Mapping[Clip, _Compared], limit: float) -> Figure:
-    from napari_vidrecon.figures.picture_grids import picture_grid_figure
-
     def entry(clip: Clip) -> tuple[str, np.ndarray, np.ndarray]:
         each = compared[clip]
         return plan.label(clip), each.overlaid(limit)[len(each.truth) // 2], each.pixels
@@ -352,8 +349,6 @@ def _every_clip_figure(plan: Plan, compared: Mapping[Clip, _Compared], limit: fl
 
 
 def _movie(plan: Plan, compared: Mapping[Clip, _Compared], limit: float) -> Iterator[np.ndarray]:
-    from napari_vidrecon.figures.picture_grids import mosaic_frames
-
     tiled = rows_of_clips(plan, plan.many_clips)
     rows = same_length([[compared[clip].overlaid(limit) for clip in clips] for clips in tiled])
     return mosaic_frames(

@@ -8,9 +8,11 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.raster_order import by_first_component
+from napari_vidrecon.figures.activity import EthogramColumn, ethogram_figure
 from napari_vidrecon.reconstruction.config import PREDICTED_FROM
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.studies.runs.measuring import (
@@ -25,7 +27,6 @@ from napari_vidrecon.studies.study import Clip, Drawing, Outcome, Plan, Study, a
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 
 def runs(plan: Plan) -> Sequence[RunSpec]:
@@ -138,8 +139,6 @@ def _note(activity: pd.DataFrame) -> str:
 
 
 def _figure(plan: Plan, courses: Sequence[_Course]) -> Figure:
-    from napari_vidrecon.figures.activity import EthogramColumn, ethogram_figure
-
     columns = [
         EthogramColumn(
             title=course.clip.name,

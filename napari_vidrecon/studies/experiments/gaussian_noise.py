@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import match_luminance_contrast
+from napari_vidrecon.figures.matrix_figure import DIVERGING, MatrixPanel, matrix_figure
+from napari_vidrecon.figures.picture_grids import StimulusGrid, mosaic_frames, stimulus_grid_figure
 from napari_vidrecon.sessions.stimuli.synthetic import LEFT_PX, PATCH_PX, WHITE_LEVEL, GaussianNoise
 from napari_vidrecon.studies.experiments import noise_findings
 from napari_vidrecon.studies.mice import Mouse
@@ -26,10 +29,6 @@ from napari_vidrecon.studies.runs.stimulus_runs import (
     stimulus_specs,
 )
 from napari_vidrecon.studies.study import Drawing, Movie, Outcome, Plan, Study
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 PHASES = (False, True)
 FEWEST_CONTROLS = 5
@@ -211,8 +210,6 @@ def _labels(plan: Plan) -> tuple[list[str], list[str]]:
 
 
 def _stimuli_figure(plan: Plan, store: RunStore) -> Figure:
-    from napari_vidrecon.figures.picture_grids import StimulusGrid, stimulus_grid_figure
-
     mouse = _mice(plan)[0]
     pixels = evaluated_pixels(mouse)
     noises = (_noise(plan, space, time, 0) for space, time in _grid(plan))
@@ -231,8 +228,6 @@ def _stimuli_figure(plan: Plan, store: RunStore) -> Figure:
 
 
 def _correlation_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
-    from napari_vidrecon.figures.matrix_figure import DIVERGING, MatrixPanel, matrix_figure
-
     rows, columns = _labels(plan)
     same = means["video_correlation"]
     panels = [
@@ -253,8 +248,6 @@ def _correlation_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
 
 
 def _entropy_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
-    from napari_vidrecon.figures.matrix_figure import MatrixPanel, matrix_figure
-
     rows, columns = _labels(plan)
     kinds = (("truth_patch", "noise on its patch"), ("truth", "noise"), ("reconstruction", "reconstruction"))
     quantities = (
@@ -282,8 +275,6 @@ def _entropy_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
 
 
 def _ensembling_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
-    from napari_vidrecon.figures.matrix_figure import DIVERGING, MatrixPanel, matrix_figure
-
     rows, columns = _labels(plan)
     effect, control = means["ensembling_effect"], means["random_control"]
     panels = [
@@ -294,8 +285,6 @@ def _ensembling_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
 
 
 def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
-    from napari_vidrecon.figures.picture_grids import mosaic_frames
-
     mouse = _mice(plan)[0]
     pixels = evaluated_pixels(mouse)
     shown = []

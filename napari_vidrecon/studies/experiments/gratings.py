@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
+from napari_vidrecon.figures.matrix_figure import MatrixPanel, matrix_figure
+from napari_vidrecon.figures.picture_grids import StimulusGrid, mosaic_frames, stimulus_grid_figure
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.stimuli.synthetic import DIRECTIONS, Direction, DriftingGrating
 from napari_vidrecon.studies.mice import Mouse
@@ -22,10 +25,6 @@ from napari_vidrecon.studies.runs.stimulus_runs import (
     stimulus_specs,
 )
 from napari_vidrecon.studies.study import Drawing, Finding, Movie, Outcome, Plan, Study
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 FRAME_SHOWN = 30
 """The 31st, as in the paper."""
@@ -226,8 +225,6 @@ def _labels(plan: Plan) -> tuple[list[str], list[str]]:
 
 
 def _gratings_figure(plan: Plan, store: RunStore) -> Figure:
-    from napari_vidrecon.figures.picture_grids import StimulusGrid, stimulus_grid_figure
-
     mouse = _mice(plan)[0]
     pixels = evaluated_pixels(mouse)
     gratings = (_grating(plan, space, time, _directions(plan)[0]) for space, time in _grid(plan))
@@ -246,8 +243,6 @@ def _gratings_figure(plan: Plan, store: RunStore) -> Figure:
 
 
 def _correlation_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
-    from napari_vidrecon.figures.matrix_figure import MatrixPanel, matrix_figure
-
     rows, columns = _labels(plan)
     correlation, effect = means["video_correlation"], means["ensembling_effect"]
     panels = [
@@ -260,8 +255,6 @@ def _correlation_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
 
 
 def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
-    from napari_vidrecon.figures.picture_grids import mosaic_frames
-
     mouse = _mice(plan)[0]
     pixels = evaluated_pixels(mouse)
     spaces, times = _frequencies(plan)

@@ -10,10 +10,16 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE, TestResult
+from napari_vidrecon.figures.curves import Curve, CurvePanel, p_text
+from napari_vidrecon.figures.frame import COLOURS, panels_figure
+from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
+from napari_vidrecon.figures.mouse_lines import Distribution, DistributionPanel, distributions_figure
+from napari_vidrecon.figures.picture_grids import mosaic_frames
 from napari_vidrecon.studies.runs.measuring import (
     counted,
     counts,
@@ -33,7 +39,6 @@ from napari_vidrecon.studies.study import Drawing, Finding, Movie, Outcome, Plan
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 
 MEASURES = {"video_correlation": "video correlation r", "mean_frame_correlation": "mean frame correlation r"}
@@ -192,9 +197,6 @@ def _drawings(plan: Plan, store: RunStore, clips: pd.DataFrame, steps: pd.DataFr
 
 
 def _optimisation_figure(plan: Plan, steps: pd.DataFrame) -> Figure:
-    from napari_vidrecon.figures.curves import Curve, CurvePanel
-    from napari_vidrecon.figures.frame import COLOURS, panels_figure
-
     first = steps[steps["encoder"] == steps["encoder"].min()]
     panels = []
     for measure, label in (("loss", "Poisson loss"), ("video_correlation", "video correlation r")):
@@ -216,8 +218,6 @@ def _optimisation_figure(plan: Plan, steps: pd.DataFrame) -> Figure:
 
 
 def _examples_figure(plan: Plan, store: RunStore) -> Figure:
-    from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
-
     blocks = []
     for clip in plan.examples:
         trial, pixels = plan.trial(clip, frames=plan.scale.example_frames), evaluation_mask(clip)
@@ -238,9 +238,6 @@ def _examples_figure(plan: Plan, store: RunStore) -> Figure:
 
 
 def _correlations_figure(plan: Plan, clips: pd.DataFrame) -> Figure:
-    from napari_vidrecon.figures.curves import p_text
-    from napari_vidrecon.figures.mouse_lines import Distribution, DistributionPanel, distributions_figure
-
     panels, mice = [], [str(name) for name in clips["mouse"]]
     averaged_over = max(len(plan.encoders(mouse)) for mouse in plan.mice)
     for measure, name in MEASURES.items():
@@ -257,8 +254,6 @@ def _correlations_figure(plan: Plan, clips: pd.DataFrame) -> Figure:
 
 
 def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
-    from napari_vidrecon.figures.picture_grids import mosaic_frames
-
     rows: list[list[np.ndarray]] = []
     labels: list[str] = []
     for clips in rows_of_clips(plan, plan.many_clips):

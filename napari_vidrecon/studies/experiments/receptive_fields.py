@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import match_luminance_contrast
 from napari_vidrecon.analysis.receptive_fields import POLARITIES, ReceptiveFieldMaps
+from napari_vidrecon.figures.matrix_figure import ScreenMap, screen_maps_figure
+from napari_vidrecon.figures.receptive_field_figure import example_neurons
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.studies.mice import Mouse
 from napari_vidrecon.studies.runs.measuring import mapped_fields
@@ -19,9 +22,7 @@ from napari_vidrecon.studies.study import Drawing, Finding, Outcome, Plan, Study
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
-    from napari_vidrecon.figures.matrix_figure import ScreenMap
 
 EXAMPLES_OF_ONE_MOUSE = 4
 ALPHA_RANGE = (0.0, 1.5)
@@ -238,15 +239,10 @@ Rows = tuple[list[list["ScreenMap"]], list[str]]
 
 
 def _figure(plan: Plan, rows: Rows, title: str, *, rings: bool = True) -> Figure:
-    from napari_vidrecon.figures.matrix_figure import screen_maps_figure
-
     return screen_maps_figure(*rows, title=title, rings=rings, simulated=plan.simulated)
 
 
 def _example_rows(everyone: Sequence[MouseMaps]) -> Rows:
-    from napari_vidrecon.figures.matrix_figure import ScreenMap
-    from napari_vidrecon.figures.receptive_field_figure import example_neurons
-
     rows, labels = [], []
     for maps in everyone:
         examples = example_neurons(maps.fields, EXAMPLES_OF_ONE_MOUSE if len(everyone) == 1 else 1) or [0]
@@ -266,8 +262,6 @@ def _example_rows(everyone: Sequence[MouseMaps]) -> Rows:
 
 
 def _population_rows(everyone: Sequence[MouseMaps]) -> Rows:
-    from napari_vidrecon.figures.matrix_figure import ScreenMap
-
     rows = []
     for maps in everyone:
         on, off = (maps.fields.population(polarity) for polarity in POLARITIES)
@@ -285,8 +279,6 @@ def _population_rows(everyone: Sequence[MouseMaps]) -> Rows:
 
 
 def _centre_rows(everyone: Sequence[MouseMaps]) -> Rows:
-    from napari_vidrecon.figures.matrix_figure import ScreenMap
-
     rows = []
     for maps in everyone:
         row = []
@@ -302,8 +294,6 @@ def _centre_rows(everyone: Sequence[MouseMaps]) -> Rows:
 
 
 def _correlation_rows(everyone: Sequence[MouseMaps]) -> Rows:
-    from napari_vidrecon.figures.matrix_figure import ScreenMap
-
     rows = []
     for maps in everyone:
         row = []

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QBrush, QPalette
 from qtpy.QtWidgets import QHeaderView, QTextBrowser, QTreeWidget, QTreeWidgetItem, QWidget
 
+from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
 from napari_vidrecon.sessions.importing.recording import Kind
 from napari_vidrecon.viewer.importing.controller import Imported, in_words_of_the_form
 from napari_vidrecon.viewer.tooltips import explain
-
-if TYPE_CHECKING:
-    from napari_vidrecon.sessions.importing.columns import Column
-
 
 HEADINGS = ("Array", "Taken for", "Shape", "Numbers", "Rate", "Range")
 NAME, USE = 0, 1
@@ -45,8 +42,6 @@ class ColumnTable(QTreeWidget):
 
     def show_columns(self, columns: Sequence[Column]) -> None:
         """Show these, those with a use first."""
-        from napari_vidrecon.sessions.importing.columns import NOT_USED
-
         self.clear()
         dimmed = QBrush(self.palette().color(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text))
         for column in sorted(columns, key=lambda column: column.use.startswith(NOT_USED)):

@@ -13,6 +13,7 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QHeaderView, QLineEdit, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
 from napari_vidrecon.errors import VidreconError
+from napari_vidrecon.studies.scale import SCALES
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.folders import default_runs_folder, last_folder
 from napari_vidrecon.viewer.model import ReconstructionModel
@@ -63,8 +64,6 @@ class StudyForm(QWidget):
 
     def __init__(self, model: ReconstructionModel, changed: Callable[[], None], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        from napari_vidrecon.studies.scale import SCALES
-
         self._model, self._changed = model, changed
         self._list: Path | None = None
         places = {SAMPLE_TEXT: SAMPLE, BOARD_TEXT: BOARD, LIST_TEXT: LIST}
