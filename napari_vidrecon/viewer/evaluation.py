@@ -17,6 +17,7 @@ from napari_vidrecon.figures.export import column_name, motion_energy
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.history import Evaluation
 from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.viewer.background import Background, Counted
@@ -316,7 +317,6 @@ def work_on_what_is_added(session: Session, record: RunRecord, job: Job) -> None
         Takes the news, and says when to stop.
     """
     from napari_vidrecon.analysis.brain_adds import clips_to_compare, what_the_brain_adds
-    from napari_vidrecon.reconstruction.targets import NeuronSet
 
     recipe, result = record.recipe, record.result
     encoders = EncoderShelf().get([*map(Path, recipe.encoders)], recipe.mouse, recipe.device, len(result.keep))

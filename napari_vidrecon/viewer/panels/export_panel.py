@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import napari
 from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices, QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
@@ -27,13 +27,9 @@ from napari_vidrecon.viewer.folders import (
     remember_last_folder,
 )
 from napari_vidrecon.viewer.main_window import present_frame
+from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.panels.controls import JobBar, button, choice, in_one_place, row
 from napari_vidrecon.viewer.tooltips import TOOLTIPS, explain
-
-if TYPE_CHECKING:
-    import napari
-
-    from napari_vidrecon.viewer.model import ReconstructionModel
 
 SPEEDS = {"speed 1": 1.0, "speed ½": 0.5, "speed ¼": 0.25}
 ENLARGEMENTS = (2, 4, 6, 8, 12, 16)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 from qtpy.QtCore import QRectF, Qt
@@ -15,9 +15,6 @@ from napari_vidrecon.viewer.live_session import NO_DECODER, REFINED_BEHIND_S, SI
 from napari_vidrecon.viewer.panels.controls import FewLines, button, choice, form, row, tick
 from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.tooltips import explain
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SOURCES = {"this trial, as it was recorded": "trial", "all trials of the session": "session", "a stream": "stream"}
 PLAIN = ""

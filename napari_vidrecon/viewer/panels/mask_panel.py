@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import Qt, QTimer
@@ -12,6 +11,7 @@ from superqt import QElidingLabel, QLabeledDoubleRangeSlider
 
 from napari_vidrecon.reconstruction.masks import mask_faults
 from napari_vidrecon.viewer.background import subscribe
+from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.colormaps import EVALUATION_COLOUR, TRAINING_COLOUR
 from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.fits import MaskFitController
@@ -21,9 +21,6 @@ from napari_vidrecon.viewer.opening import load_mask, try_to
 from napari_vidrecon.viewer.panels.controls import FewLines, JobBar, button, in_one_place, put, row, words
 from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.tooltips import explain
-
-if TYPE_CHECKING:
-    from napari_vidrecon.viewer.board import Board
 
 NO_MASK = "No mask yet: press Fit, or load one."
 GOOD_MASK = "Good to measure in: one piece, no holes."

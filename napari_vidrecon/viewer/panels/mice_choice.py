@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import Qt
@@ -20,6 +19,7 @@ from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.recipe import MouseRecipe, mask_fields
 from napari_vidrecon.reconstruction.several_mice import mouse_that_saw
 from napari_vidrecon.sessions.session import Session, open_session
+from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.board.colormaps import MICE_COLOURS
 from napari_vidrecon.viewer.folders import (
@@ -32,9 +32,6 @@ from napari_vidrecon.viewer.folders import (
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import try_to
 from napari_vidrecon.viewer.panels.controls import button, menu_button, row, words
-
-if TYPE_CHECKING:
-    from napari_vidrecon.sessions.trial import Trial
 
 NO_OTHERS = "none"
 Found = tuple[MouseRecipe, np.ndarray]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
+from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe
 from napari_vidrecon.reconstruction.targets import NeuronSet
+from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.viewer.background import subscribe
+from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import try_to
@@ -30,11 +32,6 @@ from napari_vidrecon.viewer.panels.controls import (
 )
 from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice
 from napari_vidrecon.viewer.tooltips import explain
-
-if TYPE_CHECKING:
-    from napari_vidrecon.sessions.session import Session
-    from napari_vidrecon.viewer.board import Board
-
 
 MOST_ABLATED_PERCENT = 99
 PERCENT_STEP = 5
@@ -292,8 +289,6 @@ class ReceptiveFieldPanel(QWidget):
 
     def start(self) -> None:
         """Map with the chosen preset."""
-        from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe
-
         self._mapping.start(MappingRecipe.preset(self.preset.currentData()))
 
     def load(self, path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
 from pydantic import BaseModel
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
@@ -132,8 +133,6 @@ class RunPanel(QWidget):
 
     def offer_devices(self) -> None:
         """List the devices of this machine; asks torch, so it is done when the list is first needed."""
-        import torch
-
         options = {"auto": "auto", "cpu": "cpu"}
         if torch.cuda.is_available():
             for index in range(torch.cuda.device_count()):

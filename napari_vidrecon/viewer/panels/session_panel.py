@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 from superqt import QElidingLabel
 
 from napari_vidrecon.reconstruction.decoder import DECODER_SUFFIX
+from napari_vidrecon.sessions.repeats import trials_showing
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.contributions.files import is_recording
 from napari_vidrecon.viewer.folders import (
@@ -207,8 +208,6 @@ class SessionPanel(QWidget):
             self._show_trial()
 
     def _take_repeats(self, wanted: bool) -> None:
-        from napari_vidrecon.sessions.repeats import trials_showing
-
         model = self._model
         if model.session is None or model.trial is None:
             return

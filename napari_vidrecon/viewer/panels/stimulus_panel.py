@@ -5,27 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QFileDialog, QSpinBox, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
 from napari_vidrecon.errors import ConfigError, VidreconError
+from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.sessions.session import Session, Trial
+from napari_vidrecon.sessions.stimuli.stimulus import MovieFile, Stimulus, stimulus_trial
 from napari_vidrecon.viewer.background import Background, subscribe
 from napari_vidrecon.viewer.choices import ActivityMode
 from napari_vidrecon.viewer.folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.panels.controls import button, choice, form, narrow, number, row, tick, whole_number, words
 from napari_vidrecon.viewer.runs.jobs import Job
-
-if TYPE_CHECKING:
-    from qtpy.QtCore import QObject
-
-    from napari_vidrecon.sessions.screen import ScreenGeometry
-    from napari_vidrecon.sessions.session import Session, Trial
-    from napari_vidrecon.sessions.stimuli.stimulus import Stimulus
-
 
 LEAST_FRAMES = 32
 """Encoders look at windows of so many frames."""
@@ -89,8 +83,6 @@ def make(stimulus: Stimulus, session: Session, job: Job) -> None:
     job
         Takes the news.
     """
-    from napari_vidrecon.sessions.stimuli.stimulus import stimulus_trial
-
     job.tell(stimulus_trial(stimulus, session))
 
 
@@ -284,8 +276,6 @@ class MoviePage(StimulusPage):
         ConfigError
             No file was chosen.
         """
-        from napari_vidrecon.sessions.stimuli.stimulus import MovieFile
-
         if self.path is None:
             raise ConfigError("movie file: choose one first")
         return MovieFile(self.path, self.frames.value())
