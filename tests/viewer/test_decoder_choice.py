@@ -21,7 +21,8 @@ from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.folders import find_companions
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
 from napari_vidrecon.viewer.opening import open_path, open_run, take_over_settings
-from napari_vidrecon.viewer.panels.session_panel import NO_DECODER, SessionPanel
+from napari_vidrecon.viewer.panels.session_panel import SessionPanel
+from napari_vidrecon.viewer.panels.training_panel import NO_DECODER
 
 PATIENCE_MS = 30_000
 

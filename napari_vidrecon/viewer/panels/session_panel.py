@@ -22,20 +22,17 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-from napari_vidrecon.reconstruction.decoder import DECODER_SUFFIX
 from napari_vidrecon.sessions.repeats import trials_showing
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.contributions.files import is_recording
 from napari_vidrecon.viewer.folders import (
     ENCODER_SUFFIXES,
     home,
-    last_folder,
     recent_folders,
     remember_folder,
-    remember_last_folder,
 )
 from napari_vidrecon.viewer.model import ReconstructionModel
-from napari_vidrecon.viewer.opening import is_run, load_decoder, open_path, open_sample, try_to
+from napari_vidrecon.viewer.opening import is_run, open_path, open_sample, try_to
 from napari_vidrecon.viewer.panels.controls import (
     button,
     choice,
@@ -53,6 +50,7 @@ from napari_vidrecon.viewer.panels.controls import (
     words,
 )
 from napari_vidrecon.viewer.panels.mice_choice import MiceChoice
+from napari_vidrecon.viewer.panels.training_panel import DecoderChoice
 from napari_vidrecon.viewer.tooltips import TOOLTIPS, explain
 
 EVERY_TIER = "every tier"
@@ -61,9 +59,7 @@ LEAST_FRAMES = 32
 FRAME_STEP = 8
 MOST_ENCODERS_SEEN = 4
 MOST_MICE = 99
-NO_DECODER = "none"
 REPEATS_ASKED = "fit together"
-DECODER_FILTER = f"Decoders (*{DECODER_SUFFIX})"
 
 
 class SessionPanel(QWidget):
@@ -393,49 +389,3 @@ class _NeverWider(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
         """As high as its letters, and as wide as the list."""
         return QSize(1, super().sizeHint(option, index).height())
-
-
-class DecoderChoice(QWidget):
-    """One row of a form.
-
-    Parameters
-    ----------
-    model
-        The state of the window.
-    """
-
-    fit_asked = Signal()
-
-    def __init__(self, model: ReconstructionModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._model = model
-        self.name = explain(QElidingLabel(), "decoder")
-        self.name.setElideMode(Qt.TextElideMode.ElideMiddle)
-        self.choose_button = button("Choose…", "choose_decoder", self._ask)
-        self.fit_button = button("Fit…", "fit_decoder", self.fit_asked.emit)
-        self.remove_button = button("Remove", "remove_decoder", partial(model.set_settings, decoder=None))
-        layout = row(self.name, self.choose_button, self.fit_button, self.remove_button, stretch=0)
-        layout.setContentsMargins(0, 0, 0, 0)
-        self.setLayout(layout)
-        for signal in (model.session_changed, model.settings_changed):
-            subscribe(self, signal, self._show)
-        self._show()
-
-    def load(self, path: Path) -> None:
-        """Take the decoder of a file."""
-        if try_to(self._model, load_decoder, self._model, path):
-            remember_last_folder(path.parent)
-
-    def _ask(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Choose a decoder", str(last_folder()), DECODER_FILTER)
-        if name:
-            self.load(Path(name))
-
-    def _show(self) -> None:
-        chosen = self._model.decoder
-        self.name.setText(NO_DECODER if chosen is None else Path(chosen.path).stem)
-        told = "" if chosen is None else f"<p>{chosen.path}</p>"
-        self.name.setToolTip(f"<qt>{TOOLTIPS['decoder']}{told}</qt>")
-        for control in (self.choose_button, self.fit_button):
-            control.setEnabled(self._model.session is not None)
-        self.remove_button.setEnabled(chosen is not None)

@@ -1,17 +1,22 @@
-"""Training an encoder, and fitting a decoder: on what, how long, into which file, and whether it is good enough."""
+"""Training an encoder, and fitting and choosing a decoder: on what, how long, into which file, and how good it is."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
+from napari_vidrecon.reconstruction.decoder import DECODER_SUFFIX
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.fits import DecoderFitController
+from napari_vidrecon.viewer.folders import last_folder, remember_last_folder
+from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.opening import load_decoder, try_to
 from napari_vidrecon.viewer.panels.controls import (
     FewLines,
     JobBar,
@@ -200,3 +205,53 @@ class DecoderFitPanel(QWidget):
         else:
             learned = f" Learned from {result.trials} trials. Saved as {result.decoder.path}."
             self.verdict.write(result.verdict + learned, "green" if result.good else "orange")
+
+
+NO_DECODER = "none"
+DECODER_FILTER = f"Decoders (*{DECODER_SUFFIX})"
+
+
+class DecoderChoice(QWidget):
+    """One row of a form.
+
+    Parameters
+    ----------
+    model
+        The state of the window.
+    """
+
+    fit_asked = Signal()
+
+    def __init__(self, model: ReconstructionModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model = model
+        self.name = explain(QElidingLabel(), "decoder")
+        self.name.setElideMode(Qt.TextElideMode.ElideMiddle)
+        self.choose_button = button("Choose…", "choose_decoder", self._ask)
+        self.fit_button = button("Fit…", "fit_decoder", self.fit_asked.emit)
+        self.remove_button = button("Remove", "remove_decoder", partial(model.set_settings, decoder=None))
+        layout = row(self.name, self.choose_button, self.fit_button, self.remove_button, stretch=0)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.setLayout(layout)
+        for signal in (model.session_changed, model.settings_changed):
+            subscribe(self, signal, self._show)
+        self._show()
+
+    def load(self, path: Path) -> None:
+        """Take the decoder of a file."""
+        if try_to(self._model, load_decoder, self._model, path):
+            remember_last_folder(path.parent)
+
+    def _ask(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Choose a decoder", str(last_folder()), DECODER_FILTER)
+        if name:
+            self.load(Path(name))
+
+    def _show(self) -> None:
+        chosen = self._model.decoder
+        self.name.setText(NO_DECODER if chosen is None else Path(chosen.path).stem)
+        told = "" if chosen is None else f"<p>{chosen.path}</p>"
+        self.name.setToolTip(f"<qt>{TOOLTIPS['decoder']}{told}</qt>")
+        for control in (self.choose_button, self.fit_button):
+            control.setEnabled(self._model.session is not None)
+        self.remove_button.setEnabled(chosen is not None)
