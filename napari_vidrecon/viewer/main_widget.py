@@ -24,7 +24,7 @@ from napari_vidrecon.viewer.contributions.commands import (
 from napari_vidrecon.viewer.contributions.files import can_be_opened, is_recording
 from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, FolderDrops, main_window_of
 from napari_vidrecon.viewer.model import RunState
-from napari_vidrecon.viewer.panels.controls import button, line, row
+from napari_vidrecon.viewer.panels.controls import button, line, row, stack
 from napari_vidrecon.viewer.panels.export_panel import ExportPanel
 from napari_vidrecon.viewer.panels.live_panel import LivePanel
 from napari_vidrecon.viewer.panels.mask_panel import MaskPanel
@@ -239,14 +239,7 @@ class ReconstructionWidget(QWidget):
 
 def _page(*parts: QWidget | QLayout) -> QWidget:
     page = QWidget()
-    layout = QVBoxLayout(page)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(page.fontMetrics().averageCharWidth() // 2)
-    for part in parts:
-        if isinstance(part, QLayout):
-            layout.addLayout(part)
-        else:
-            layout.addWidget(part)
+    stack(page, *parts, close=True)
     return page
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QLineEdit, QWidget
 
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.sessions.metadata import HIGHEST_FRAME_RATE_HZ, LOWEST_FRAME_RATE_HZ
 from napari_vidrecon.sessions.screen import LARGEST_CM, LARGEST_SIDE_PX, MOST_COLOURS, ScreenGeometry
-from napari_vidrecon.viewer.panels.controls import choice, form, narrow, number, put, tick, whole_number, words
+from napari_vidrecon.viewer.panels.controls import choice, form, narrow, number, put, stack, tick, whole_number, words
 from napari_vidrecon.viewer.panels.settings_form import SettingsForm
 from napari_vidrecon.viewer.tooltips import explain
 
@@ -65,10 +65,7 @@ class ReadingOptions(QWidget):
             for kind, reader in readers.items()
             if reader.options_class.model_fields
         }
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for page in self.pages.values():
-            layout.addWidget(page)
+        stack(self, *self.pages.values())
 
     def show_kind(self, kind: str) -> None:
         """Show the options of a kind."""
@@ -212,9 +209,7 @@ class SettingsOptions(QWidget):
         fields.addRow("", self.within_movie)
         fields.addRow("", self.trim)
         fields.addRow(self.tell_levels, _pair(self.black, "and", self.white))
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(fields)
+        stack(self, fields)
 
 
 class ScreenOptions(QWidget):
@@ -307,10 +302,7 @@ class ScreenOptions(QWidget):
         fields.addRow("Frames a second", self.rate)
         fields.addRow("Width × height, cm", _pair(self.width_cm, "×", self.height_cm))
         fields.addRow("From the eye, cm", self.distance_cm)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(fields)
-        layout.addWidget(self.told)
+        stack(self, fields, self.told)
 
 
 def _pair(first: QWidget, between: str, second: QWidget) -> QHBoxLayout:

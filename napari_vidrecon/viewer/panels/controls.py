@@ -29,6 +29,7 @@ from qtpy.QtWidgets import (
     QSpinBox,
     QTreeWidget,
     QTreeWidgetItem,
+    QVBoxLayout,
     QWidget,
 )
 
@@ -337,6 +338,35 @@ def row(*widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
     layout = QHBoxLayout()
     for index, widget in enumerate(widgets):
         layout.addWidget(widget, 1 if stretch is None or index == stretch else 0)
+    return layout
+
+
+def stack(inside: QWidget, *parts: QWidget | QLayout, close: bool = False) -> QVBoxLayout:
+    """Widgets and rows of them below each other, without a margin around.
+
+    Parameters
+    ----------
+    inside
+        Where they lie.
+    parts
+        From the top.
+    close
+        Half a letter apart, and not as far as the style has it.
+
+    Returns
+    -------
+    QVBoxLayout
+        To add what else there is.
+    """
+    layout = QVBoxLayout(inside)
+    layout.setContentsMargins(0, 0, 0, 0)
+    if close:
+        layout.setSpacing(inside.fontMetrics().averageCharWidth() // 2)
+    for part in parts:
+        if isinstance(part, QLayout):
+            layout.addLayout(part)
+        else:
+            layout.addWidget(part)
     return layout
 
 

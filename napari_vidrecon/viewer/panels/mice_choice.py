@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFileDialog, QMenu, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
 from napari_vidrecon.errors import EncoderError, MaskError, SessionError, VidreconError
 from napari_vidrecon.reconstruction.history import Evaluation
@@ -31,7 +31,7 @@ from napari_vidrecon.viewer.folders import (
 )
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import try_to
-from napari_vidrecon.viewer.panels.controls import button, menu_button, row, words
+from napari_vidrecon.viewer.panels.controls import button, menu_button, row, stack, words
 
 NO_OTHERS = "none"
 Found = tuple[MouseRecipe, np.ndarray]
@@ -56,10 +56,7 @@ class MiceChoice(QWidget):
         self.outlines = words()
         self.add_button = button("Add…", "add_mouse", self._ask)
         self.remove_button = menu_button("Remove", "remove_mouse", self._fill_remove)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(row(self.names, self.add_button, self.remove_button, stretch=0))
-        layout.addWidget(self.outlines)
+        stack(self, row(self.names, self.add_button, self.remove_button, stretch=0), self.outlines)
         subscribe(self, model.session_changed, self._forget)
         subscribe(self, model.trial_changed, self._find_again)
         for signal in (model.settings_changed, model.shown_changed):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.composition import OutsidePrior, Spectral
@@ -30,6 +30,7 @@ from napari_vidrecon.viewer.panels.controls import (
     put,
     row,
     set_options,
+    stack,
     tick,
     whole_number,
 )
@@ -225,11 +226,7 @@ class RunPanel(QWidget):
         fields.addRow("Ensemble", self.ensemble)
         fields.addRow("Device", self.device)
         content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(fields)
-        layout.addWidget(self.advanced)
-        layout.addWidget(self.reset_button)
+        stack(content, fields, self.advanced, self.reset_button)
         return content
 
     def _lay_out(self) -> None:
@@ -239,9 +236,7 @@ class RunPanel(QWidget):
         fields.addRow("Target", row(self.target, self.more_button, stretch=0))
         fields.addRow("Infer, too", in_one_place(row(self.gaze, self.gain), self.gaze_bar))
         self.steps.setSuffix(" steps")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(fields)
+        stack(self, fields)
 
 
 def _presets() -> list[str]:

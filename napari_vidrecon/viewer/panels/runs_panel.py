@@ -36,6 +36,7 @@ from napari_vidrecon.viewer.panels.controls import (
     menu_button,
     row,
     set_options,
+    stack,
     take_out_rows,
 )
 from napari_vidrecon.viewer.runs.status import time_in_words
@@ -289,9 +290,7 @@ class RunsPanel(QWidget):
         # It scrolls itself, so that the page need not. Of a tree that is said to need no height the layout gives a part
         # to the row below, over which it then lies.
         self.tree.setFixedHeight(self.fontMetrics().height() * (ROWS_SEEN + 1) * 3 // 2)
-        over = QVBoxLayout(self.tree.viewport())
-        over.setContentsMargins(0, 0, 0, 0)
-        over.addWidget(self.empty)
+        stack(self.tree.viewport(), self.empty)
         fields = form()
         fields.addRow("Compare", row(self.compare, self.compare_mode, stretch=0))
         layout = QVBoxLayout(self)

@@ -19,6 +19,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_vidrecon.viewer.panels.controls import stack
+
 WIDEST_LETTERS = 52
 OPEN_MARK, FOLDED_MARK = "▾", "▸"
 HEADING_STYLE = """
@@ -302,9 +304,5 @@ class Pages(QWidget):
         head.setContentsMargins(0, 0, 0, 0)
         head.addWidget(self.back_button)
         head.addWidget(self._detail_title, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(self.fontMetrics().averageCharWidth() // 2)
-        layout.addWidget(self.tabs)
-        layout.addWidget(self._head)
+        layout = stack(self, self.tabs, self._head, close=True)
         layout.addWidget(self._stack, 1)

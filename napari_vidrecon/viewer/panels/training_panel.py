@@ -24,6 +24,7 @@ from napari_vidrecon.viewer.panels.controls import (
     in_one_place,
     put,
     row,
+    stack,
     whole_number,
 )
 from napari_vidrecon.viewer.plots import theme_colours
@@ -173,11 +174,7 @@ class DecoderFitPanel(QWidget):
         self.start_button = button("Fit", "start_decoder_fit", fitting.start)
         self.bar = JobBar(fitting, ("decoder_fit_progress", "stop_decoder_fit"), "Stop", "trial", parent=self)
         self.verdict = explain(FewLines(VERDICT_LINES), "decoder_verdict")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.about)
-        layout.addLayout(in_one_place(self.start_button, self.bar))
-        layout.addWidget(self.verdict)
+        stack(self, self.about, in_one_place(self.start_button, self.bar), self.verdict)
         subscribe(self, self._model.session_changed, self._show)
         fitting.changed.connect(self._show)
         self._show()

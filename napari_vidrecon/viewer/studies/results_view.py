@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QLayout, QListWidget, QListWidgetItem, QTreeWidget, Q
 from napari_vidrecon.errors import VidreconError, one_line
 from napari_vidrecon.reconstruction.results import SUFFIX
 from napari_vidrecon.storage import read_json, read_text, reading
-from napari_vidrecon.viewer.panels.controls import button, row, words
+from napari_vidrecon.viewer.panels.controls import button, row, stack, words
 from napari_vidrecon.viewer.panels.sections import Section
 from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.studies.study_job import StudyRun
@@ -162,10 +162,7 @@ class ResultsView(QWidget):
         self.found_section = Section("Findings", self._column(self.about, self.findings), minor=True)
         self.figure_section = Section("Figures", self._column(self.figures, row(self.page_button)), minor=True)
         self.run_section = Section("Runs", self._column(self.runs, row(self.open_button)), minor=True)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for section in (self.found_section, self.figure_section, self.run_section):
-            layout.addWidget(section)
+        stack(self, self.found_section, self.figure_section, self.run_section)
         self._fit_icons()
 
     def show_results(self, results: StudyResults | None, runs: tuple[StudyRun, ...], panels: str = "") -> None:

@@ -27,6 +27,7 @@ from napari_vidrecon.viewer.panels.controls import (
     form,
     progress,
     row,
+    stack,
     whole_number,
     words,
 )
@@ -79,9 +80,7 @@ class StudyForm(QWidget):
         fields.addRow("Scale", self.scale)
         fields.addRow("Results in", row(self.out, self.out_button, stretch=0))
         fields.addRow("Workers", self.workers)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(fields)
+        stack(self, fields)
         subscribe(self, model.session_changed, self._show_board_mouse)
         self._show_board_mouse()
 
