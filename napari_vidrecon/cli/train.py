@@ -17,7 +17,7 @@ from napari_vidrecon.errors import ConfigError, EncoderError, VidreconError
 
 MOST_PROCESSES = 64
 LONG_TRAINING_S = 10.0
-"""A training that took longer says that its end takes a while, too."""
+"""A training that took longer says what else of it takes a while: readouts that begin anew, and its end."""
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.training.core import PretrainedCore
@@ -314,6 +314,11 @@ def train_instance(
                 board.add_scalar("validation correlation", now.correlation, now.step)
         if now.step < now.steps:
             stop.check()
+        fits = instance.core is None and instance.recipe.fits_readouts_before(now.step, now.steps)
+        if fits and processes.is_first and now.seconds > LONG_TRAINING_S:
+            tell(
+                "the next step begins the readouts anew, with a regression on the core: it takes longer than the others"
+            )
 
     def on_scoring(done: int, trials: int) -> None:
         nonlocal progress

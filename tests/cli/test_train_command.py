@@ -161,6 +161,20 @@ def test_a_stopped_training_can_be_finished_as_it_is(
     assert not checkpoint_path(out).exists()
 
 
+def test_a_long_training_says_before_its_step_that_takes_longer(
+    vidrecon, small_session_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_vidrecon.cli.train.LONG_TRAINING_S", -1.0)
+    monkeypatch.setattr(report, "SECONDS_BETWEEN_LINES", 0)
+    words = ("train", small_session_folder, *SMALL, "--steps", 4)
+    lines = vidrecon(*words, "--out", tmp_path / "a.safetensors").err.splitlines()
+    told = [number for number, line in enumerate(lines) if "begins the readouts anew" in line]
+    assert len(told) == 1
+    assert lines[told[0] - 1].startswith("training: 2 of 4 steps")
+    words = (*words, "--recipe", "readout_fit_at=0", "--out", tmp_path / "b.safetensors")
+    assert "begins the readouts anew" not in vidrecon(*words).err
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [

@@ -14,6 +14,8 @@ from napari_vidrecon.errors import SessionError
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
 
+NEURONS_AT_ONCE = 1000
+"""Whose activity is put together from many trials at once."""
 CACHE_BYTES = 2 << 30
 """Memory for trials where nothing else is said."""
 
@@ -163,8 +165,15 @@ class SessionSamples:
             behavior_mean=behavior.mean(axis=1),
             behavior_sd=behavior.std(axis=1) + 1e-3,
             response_mean=np.mean([each.responses.mean(axis=1) for each in arrays], axis=0),
-            response_sd=np.concatenate([each.responses for each in arrays], axis=1).std(axis=1) + 1e-3,
+            response_sd=self._spread([each.responses for each in arrays]) + 1e-3,
         )
+
+    @staticmethod
+    def _spread(responses: list[np.ndarray]) -> np.ndarray:
+        """(N,) standard deviation over all frames; of thousands of neurons some at a time, as all take gigabytes."""
+        starts = range(0, len(responses[0]), NEURONS_AT_ONCE)
+        some = [[each[at : at + NEURONS_AT_ONCE] for each in responses] for at in starts]
+        return np.concatenate([np.concatenate(each, axis=1).std(axis=1) for each in some])
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from napari_vidrecon.encoders.training.architectures import TrainableArchitectur
 from napari_vidrecon.encoders.training.checkpoint import curve_path
 from napari_vidrecon.encoders.training.core import PretrainedCore, chosen_core
 from napari_vidrecon.encoders.training.processes import Processes
+from napari_vidrecon.encoders.training.samples import NEURONS_AT_ONCE
 from napari_vidrecon.encoders.training.trainer import Trainer
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.errors import EncoderError, SessionError
@@ -123,10 +124,17 @@ def single_trial_correlation(
             on_trial()
     if not recorded:
         raise SessionError(f"{session.path}: expected trials to score the encoder on, found none")
-    a, b = np.concatenate(recorded, axis=1), np.concatenate(answered, axis=1)
+    # Thousands of neurons in an hour take gigabytes: some at a time.
+    starts = range(0, session.n_neurons, NEURONS_AT_ONCE)
+    return np.concatenate([_correlations(recorded, answered, slice(at, at + NEURONS_AT_ONCE)) for at in starts])
+
+
+def _correlations(recorded: list[np.ndarray], answered: list[np.ndarray], neurons: slice) -> np.ndarray:
+    """Of some neurons, over all clips together."""
+    a, b = (np.concatenate([part[neurons] for part in parts], axis=1) for parts in (recorded, answered))
     a = (a - a.mean(1, keepdims=True)) / (a.std(1, keepdims=True) + SPREAD_EPSILON)
     b = (b - b.mean(1, keepdims=True)) / (b.std(1, keepdims=True) + SPREAD_EPSILON)
-    return (a * b).mean(axis=1)
+    return np.asarray((a * b).mean(axis=1))
 
 
 def validation_correlation(
