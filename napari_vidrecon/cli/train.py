@@ -16,6 +16,8 @@ from napari_vidrecon.cli.report import Progress, StopRequest, duration_text, tel
 from napari_vidrecon.errors import ConfigError, EncoderError, VidreconError
 
 MOST_PROCESSES = 64
+STEPS_TO_JUDGE, LONG_LEFT_S = 3, 1800.0
+"""A training that will take longer, as its first steps tell, says so, and what to do."""
 LONG_TRAINING_S = 10.0
 """A training that took longer says what else of it takes a while: readouts that begin anew, and its end."""
 
@@ -314,6 +316,11 @@ def train_instance(
                 board.add_scalar("validation correlation", now.correlation, now.step)
         if now.step < now.steps:
             stop.check()
+        if now.step - progress.first == STEPS_TO_JUDGE and processes.is_first and now.seconds_left > LONG_LEFT_S:
+            tell(
+                f"about {duration_text(now.seconds_left)} at this pace; Ctrl-C keeps what is learned, and the same "
+                f"command goes on; a GPU, or fewer --steps (of {now.steps}), take less"
+            )
         fits = instance.core is None and instance.recipe.fits_readouts_before(now.step, now.steps)
         if fits and processes.is_first and now.seconds > LONG_TRAINING_S:
             tell(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 import types
 from pathlib import Path
@@ -159,6 +160,17 @@ def test_a_stopped_training_can_be_finished_as_it_is(
     assert f"scoring: {held_out} of {held_out} trials" in answer.err
     assert answer.json["steps"] == vr.load_encoder(out).spec.provenance["steps_done"] == 1
     assert not checkpoint_path(out).exists()
+
+
+def test_a_training_of_hours_says_so_after_its_first_steps(
+    vidrecon, small_session_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("train", small_session_folder, *SMALL, "--steps", 5)
+    assert "at this pace" not in vidrecon(*words, "--out", tmp_path / "a.safetensors").err
+    monkeypatch.setattr("napari_vidrecon.cli.train.LONG_LEFT_S", -1.0)
+    told = [line for line in vidrecon(*words, "--out", tmp_path / "b.safetensors").err.splitlines() if "pace" in line]
+    assert len(told) == 1
+    assert re.fullmatch(r"about \d+ s at this pace; Ctrl-C keeps .* fewer --steps \(of 5\), take less", told[0])
 
 
 def test_a_long_training_says_before_its_step_that_takes_longer(
