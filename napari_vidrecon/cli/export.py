@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from napari_vidrecon.cli import report
-from napari_vidrecon.cli.options import Json
+from napari_vidrecon.cli.options import Json, VerbCommand
 from napari_vidrecon.errors import ConfigError
 
 if TYPE_CHECKING:
     from napari_vidrecon.figures.export import ShownMovie
 
 
+COMMAND_SETTINGS = {"export": {"cls": VerbCommand, "context_settings": {"allow_extra_args": True}}}
+"""What Typer has to know of a verb: what a shell makes of *.zarr is told of in words of this program."""
+
+
 def export(
+    context: typer.Context,
     run: Annotated[Path, typer.Argument(metavar="RUN.zarr", help="Run folder.")],
     movie: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Side by side as .mp4 or .gif; .tif: the reconstruction alone.")
@@ -64,6 +69,12 @@ def export(
     from napari_vidrecon.reconstruction.script_texts import write_script
     from napari_vidrecon.reconstruction.scripts import script_of_folder
 
+    if context.args:
+        raise ConfigError(
+            f"expected one run to export, found {1 + len(context.args)} ({run.name} and others); "
+            f'give each files of its own: for run in {run.parent}/*.zarr; do vidrecon export "$run" --movie '
+            '"${run%.zarr}.mp4"; done'
+        )
     if not any((movie, figure, table, nwb, script)):
         raise ConfigError(f"{run}: expected --movie, --figure, --table, --nwb or --script to write, found none")
     if not 0 < speed <= 10:

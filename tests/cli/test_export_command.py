@@ -26,6 +26,14 @@ def test_movie_and_figure_are_written(vidrecon, one_run: Path, tmp_path: Path) -
     assert iio.imread(files["figure"]).shape[1] > 1000
 
 
+def test_several_runs_are_exported_one_by_one_as_it_says(vidrecon, one_run: Path, tmp_path: Path) -> None:
+    answer = vidrecon("export", one_run, one_run, "--movie", tmp_path / "a.mp4")
+    assert answer.code == 2
+    assert f"expected one run to export, found 2 ({one_run.name} and others)" in answer.err
+    assert "for run in" in answer.err
+    assert not (tmp_path / "a.mp4").exists()
+
+
 def test_a_tiff_holds_the_grey_levels(vidrecon, one_run: Path, tmp_path: Path) -> None:
     assert vidrecon("export", one_run, "--movie", tmp_path / "a.tif").code == 0
     assert np.array_equal(tifffile.imread(tmp_path / "a.tif"), vr.Reconstruction.load(one_run).video)

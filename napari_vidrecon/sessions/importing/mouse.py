@@ -16,6 +16,8 @@ from napari_vidrecon.sessions.trial_files import NEGATIVE_RESPONSE_TOLERANCE
 
 PLAUSIBLE_MEAN = (0.01, 1000.0)
 """Mean activity, in the units of the recording, outside of which training is likely to fail; public mice: 2 to 5."""
+FIFTHS, MOST_DRIFT, FEWEST_TO_DRIFT = 5, 2.0, 20
+"""Activity of so many neurons that falls, or rises, with every fifth of so many trials and by more is said to drift."""
 NAMED_NEURONS = 5
 MANY_BELOW = 0.1
 FASTEST_MOUSE, ONWARDS = 300.0, 0.8
@@ -51,8 +53,12 @@ def usable_neurons(recording: Recording, cuts: list[TrialCut], settings: ImportS
     broken = np.zeros(neurons, dtype=bool)
     lowest, highest = np.full(neurons, np.inf), np.full(neurons, -np.inf)
     total, count = 0.0, 0
-    for cut in cuts:
+    sums, lengths = np.zeros((FIFTHS, neurons)), np.zeros(FIFTHS)
+    for number, cut in enumerate(cuts):
         samples = samples_of(recording, cut)
+        fifth = number * FIFTHS // len(cuts)
+        sums[fifth] += np.maximum(samples, 0).sum(axis=1)
+        lengths[fifth] += samples.shape[1]
         broken |= ~np.isfinite(samples).all(axis=1)
         lowest = np.fmin(lowest, samples.min(axis=1))
         highest = np.fmax(highest, samples.max(axis=1))
@@ -71,6 +77,8 @@ def usable_neurons(recording: Recording, cuts: list[TrialCut], settings: ImportS
             f"found none among {neurons}; choose another array"
         )
     values = _kept(recording, keep, lowest, float(highest[keep].max()), settings)
+    if min(len(cuts), keep.sum()) >= FEWEST_TO_DRIFT:
+        _note_drift(sums[:, keep] / lengths[:, None], recording.report)
     mean = max(total / max(count, 1), 0.0)
     if not PLAUSIBLE_MEAN[0] <= mean <= PLAUSIBLE_MEAN[1]:
         text = f"its mean is {mean:.3g}; the public mice have 2 to 5, and training may need a scale nearer to theirs"
@@ -81,6 +89,19 @@ def usable_neurons(recording: Recording, cuts: list[TrialCut], settings: ImportS
         coordinates=None if recording.coordinates is None else recording.coordinates[keep],
         neuron_ids=(np.arange(1, neurons + 1) if recording.neuron_ids is None else recording.neuron_ids)[keep],
     )
+
+
+def _note_drift(means: np.ndarray, report: ImportReport) -> None:
+    """Say where the activity of most neurons, (5, N) means of each fifth of the trials, is not what it was."""
+    steps = np.diff(np.median(means / np.maximum(means.mean(axis=0), np.finfo(float).tiny), axis=1))
+    active = means[0] > 0
+    change = float(np.median(means[-1][active] / means[0][active])) if active.any() else 1.0
+    if ((steps < 0).all() and change < 1 / MOST_DRIFT) or ((steps > 0).all() and change > MOST_DRIFT):
+        text = (
+            f"its mean in the last fifth of the trials is {change:.2g} times that in the first (median neuron): "
+            "did the indicator bleach, or the focus drift? correct the baseline before, or leave those trials out"
+        )
+        report.add("warning", "activity", text)
 
 
 def _drop_or_refuse(recording: Recording, which: np.ndarray, kind: str, settings: ImportSettings) -> None:

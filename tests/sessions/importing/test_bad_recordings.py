@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,20 @@ def test_activity_below_zero_is_cut_off_if_asked(folder: Path, out: Path) -> Non
     put("activity", (2, 110), -50.0)(folder)
     assert said(imported(folder, out, negative="clip"), "repaired", "activity", "down to -50")
     assert validate_session(out) == []
+
+
+@pytest.mark.parametrize(("ended", "said"), [(1.0, ""), (0.2, r"is 0\.(29|3\d?) times"), (5.0, r"is 3\.\d times")])
+def test_an_indicator_that_bleached_is_said(ended: float, said: str, folder: Path, out: Path) -> None:
+    samples = np.load(folder / "activity.npy").shape[1]
+    steady = np.random.default_rng(1).gamma(2.0, 1.0, (40, samples))
+    np.save(folder / "activity.npy", steady * np.linspace(1.0, ended, samples))
+    (folder / "coordinates.npy").unlink()
+    settings = ImportSettings(trial_frames=37)
+    report = import_recording(ArrayFolder(folder, settings).recording(), out, settings)
+    assert report.totals["trials"] == 24
+    found = [note.text for note in report.of_kind("warning") if "did the indicator bleach" in note.text]
+    assert len(found) == bool(said)
+    assert not said or re.search(said, found[0])
 
 
 def test_trials_after_the_end_of_the_activity_are_dropped(folder: Path, out: Path) -> None:
