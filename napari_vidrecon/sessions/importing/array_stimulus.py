@@ -20,7 +20,12 @@ from napari_vidrecon.sessions.importing.array_folder import (
 from napari_vidrecon.sessions.importing.clocks import require_rate, times_as_many
 from napari_vidrecon.sessions.importing.description import StimulusPart
 from napari_vidrecon.sessions.importing.matlab_files import split_name
-from napari_vidrecon.sessions.importing.recording import ImportReport, Presentation, require_ascending
+from napari_vidrecon.sessions.importing.recording import (
+    LONGEST_STILL_S,
+    ImportReport,
+    Presentation,
+    require_ascending,
+)
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.stimuli import FilmPixels, StimulusMovie
 from napari_vidrecon.sessions.importing.text_tables import split_table
@@ -93,7 +98,7 @@ class ArrayStimulus:
                     movie,
                     np.arange(len(movies[movie])),
                     onset + self._after_onset(movies[movie]),
-                    _own_times(movies[movie]),
+                    np.inf if _own_times(movies[movie]) else LONGEST_STILL_S,
                 )
                 for movie, onset in zip(order.tolist(), onsets.astype(float), strict=True)
             ]

@@ -12,7 +12,12 @@ import numpy as np
 from napari_vidrecon.errors import SessionError, one_line
 from napari_vidrecon.sessions.importing.clocks import regular_times
 from napari_vidrecon.sessions.importing.hdf5_contents import MOST_FRAMES, require_stored, whole
-from napari_vidrecon.sessions.importing.recording import ImportReport, Presentation, require_ascending
+from napari_vidrecon.sessions.importing.recording import (
+    LONGEST_STALL_S,
+    ImportReport,
+    Presentation,
+    require_ascending,
+)
 from napari_vidrecon.sessions.importing.stimuli import Pixels, StimulusMovie, stimulus_movie
 from napari_vidrecon.sessions.importing.trials import presentations_from_stream
 
@@ -396,7 +401,8 @@ class StimulusReader:
             for movie, frames, times in streams:
                 first, last = np.searchsorted(times, [start - 1e-6, stop - 1e-6])
                 if last - first > 1:
-                    presentations.append(Presentation(movie, frames[first:last], times[first:last]))
+                    shown = Presentation(movie, frames[first:last], times[first:last], LONGEST_STALL_S)
+                    presentations.append(shown)
                     tiers.append("" if words is None else words[number])
         if len(presentations) < len(starts):
             self.report.add("dropped", "trials", f"{len(starts) - len(presentations)} in which no movie was shown")

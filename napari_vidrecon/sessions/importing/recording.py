@@ -211,14 +211,15 @@ class Presentation:
         (F,) the movie's frames in the order in which they were shown.
     times
         (F,) seconds at which each of them appeared, on the clock of the activity.
-    told_by_film
-        The times are those of the film itself: a frame that stays for long is a still, and no time is missing.
+    longest_still_s
+        A frame that stays for up to this long stood still; after one that stays for longer times are missing. None
+        does in a film's own times (infinity), and a table of trials may hold several clips with something between.
     """
 
     movie: int
     frames: np.ndarray
     times: np.ndarray
-    told_by_film: bool = False
+    longest_still_s: float = LONGEST_STILL_S
 
     @property
     def period_s(self) -> float:
@@ -236,8 +237,8 @@ class Presentation:
         steps = np.diff(self.frames)
         goes_on = bool((np.isin(steps, (0, 1))).mean() > FRAME_BY_FRAME) if steps.size else False
         left_out = (steps > 1) & goes_on
-        endless = np.diff(self.times) > max(LONGEST_STILL_S, REGULAR * self.period_s)
-        return self._long & (left_out | endless) & (not self.told_by_film)
+        endless = np.diff(self.times) > max(self.longest_still_s, REGULAR * self.period_s)
+        return self._long & (left_out | endless)
 
     @property
     def _long(self) -> np.ndarray:

@@ -80,15 +80,21 @@ def test_a_frame_that_stood_still_is_held_for_as_long(folder: Path, out: Path, s
 
 
 @pytest.mark.parametrize(
-    ("stay_s", "left_out", "told_by_film", "is_gap"),
-    [(2.0, 0, False, False), (11.0, 0, False, True), (11.0, 0, True, False), (2.0, 5, False, True)],
+    ("stay_s", "left_out", "longest_s", "is_gap"),
+    [
+        (2.0, 0, 10.0, False),
+        (11.0, 0, 10.0, True),
+        (11.0, 0, np.inf, False),
+        (2.0, 5, np.inf, True),
+        (2.0, 0, 0.5, True),
+    ],
 )
 def test_frames_left_out_and_endless_stills_of_a_list_say_that_times_are_missing(
-    stay_s: float, left_out: int, told_by_film: bool, is_gap: bool
+    stay_s: float, left_out: int, longest_s: float, is_gap: bool
 ) -> None:
     late = np.arange(60) > 30
     times = np.arange(60) / 30 + stay_s * late
-    shown = Presentation(0, np.arange(60) + left_out * late, times, told_by_film)
+    shown = Presentation(0, np.arange(60) + left_out * late, times, longest_s)
     assert (shown.gaps.nonzero()[0].tolist(), shown.stays.nonzero()[0].tolist()) == (
         ([30], []) if is_gap else ([], [30])
     )

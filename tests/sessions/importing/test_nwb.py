@@ -19,6 +19,7 @@ from napari_vidrecon.errors import SessionError, VidreconError
 from napari_vidrecon.sessions.importing.importer import import_recording
 from napari_vidrecon.sessions.importing.nwb import NwbFile
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
+from napari_vidrecon.sessions.importing.trials import cut_trials
 from napari_vidrecon.sessions.session import open_session
 
 SERIES = "processing/ophys/Deconvolved/Deconvolved"
@@ -241,3 +242,21 @@ def test_a_running_speed_comes_in_cm_a_second_whatever_its_unit(
     with NwbFile(file) as source:
         running = source.recording().running
     np.testing.assert_allclose(running.values[0], raw_mouse.behavior["running"] * factor, rtol=1e-5)
+
+
+def test_a_pause_within_a_trial_of_the_table_drops_it_as_nobody_knows_what_was_shown(file: Path) -> None:
+    with NwbFile(file) as source:
+        whole = cut_trials(source.recording(), 300)
+    with h5py.File(file, "a") as book:
+        series = next(iter(book["stimulus/presentation"].values()))
+        times = series["timestamps"][:]
+        late = (np.arange(75) > 40) * 0.6
+        times[-75:] += late
+        series["timestamps"][:] = times
+        book["intervals/trials/stop_time"][-1] += 0.6
+    with NwbFile(file) as source:
+        recording = source.recording()
+        assert recording.presentations[-1].gaps.sum() == 1
+        left = cut_trials(recording, 300)
+    assert len(left) == len(whole) - 1
+    assert "trials touch gaps in the clock of the stimulus" in recording.report.as_text()
