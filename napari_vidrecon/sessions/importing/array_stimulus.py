@@ -168,7 +168,7 @@ class ArrayStimulus:
         if order.min() < 0 or order.max() > last:
             raise SessionError(
                 f"{file}: expected movies from {starts} to {last + starts}, found {order.min() + starts} to "
-                f"{order.max() + starts}; count from {starts}"
+                f"{order.max() + starts}; {_frames_for_movies(movies, int(order.max()))}count from {starts}"
             )
         return order
 
@@ -251,6 +251,16 @@ def _other_clips(movies: list[StimulusMovie], onsets: int) -> str:
         if stack and onsets == (len(first), *first.size_px)[axis]:
             return f'if its axis of {onsets} is the clips, say which axis is which, as axes = "{order}" (--axes); or '
     return ""
+
+
+def _frames_for_movies(movies: list[StimulusMovie], highest: int) -> str:
+    """A remedy where what should count movies counts the frames of the only one, as of stills in any order."""
+    if len(movies) > 1 or not 0 < highest < len(movies[0]):
+        return ""
+    return (
+        f"{Path(movies[0].name).name} is one movie of {len(movies[0])} frames: stills that were shown in any order "
+        "become movies when they are saved as they were shown, clip by clip; else "
+    )
 
 
 def _own_times(movie: StimulusMovie) -> bool:

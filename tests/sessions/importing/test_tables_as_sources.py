@@ -356,3 +356,17 @@ def test_pulses_in_samples_are_named_and_become_seconds(raw_mouse: RawMouse, tmp
     np.save(folder / "ours.npy", edges.astype(np.int64))
     with pytest.raises(SessionError, match=r"found \d+ and \d+; that is twice as many: both edges of each pulse"):
         ArrayFolder(folder).recording()
+
+
+def test_stills_in_any_order_are_named_where_their_numbers_are_taken_for_those_of_movies(
+    raw_mouse: RawMouse, tmp_path: Path
+) -> None:
+    folder = raw_mouse.write_arrays(tmp_path / "lab")
+    np.save(folder / "stimulus.npy", raw_mouse.movies[0])
+    (folder / "stimulus_times.npy").unlink()
+    np.save(folder / "stimulus_onsets.npy", 1.0 + np.arange(20.0))
+    np.save(folder / "stimulus_order.npy", np.arange(20) * 7 % 19)
+    with pytest.raises(
+        SessionError, match=r"stimulus.npy is one movie of 75 frames: stills .* saved as they were shown"
+    ):
+        ArrayFolder(folder).recording()
