@@ -38,8 +38,9 @@ from napari_vidrecon.viewer.board.outlines import mask_tile
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.evaluation import ONE_PRESENTATION, AddedController, Evaluator
 from napari_vidrecon.viewer.fits import GazeFitController, MaskFitController
+from napari_vidrecon.viewer.folders import find_companions
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord, RunState
-from napari_vidrecon.viewer.opening import companions, open_path, open_run, open_sample, take_mask
+from napari_vidrecon.viewer.opening import open_path, open_run, open_sample, take_mask
 from napari_vidrecon.viewer.panels.mask_panel import MaskPanel
 from napari_vidrecon.viewer.panels.neuron_panel import NeuronPanel, ablated, in_region, receptive_field_centres
 from napari_vidrecon.viewer.panels.run_bar import RunBar
@@ -508,7 +509,8 @@ def test_encoders_and_mask_beside_a_session_are_found(small_encoder_file, disc_m
     for name in ("b.safetensors", "a.safetensors", "a.training.safetensors", "notes.txt"):
         shutil.copy(small_encoder_file, tmp_path / "encoders" / name)
     disc_mask.save(tmp_path / "mask.npy")
-    encoders, mask = companions(tmp_path / "session")
+    found = find_companions(tmp_path / "session")
+    encoders, mask = list(found.encoders), found.mask_path
     assert [path.name for path in encoders] == ["a.safetensors", "b.safetensors"]
     assert mask == tmp_path / "mask.npy"
 
