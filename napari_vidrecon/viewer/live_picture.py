@@ -13,7 +13,7 @@ import weakref
 
 import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import QCoreApplication, QEvent, QRect, QRectF, Qt, QTimer, Signal
+from qtpy.QtCore import QCoreApplication, QEvent, QPoint, QRect, QRectF, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QGuiApplication, QImage, QPainter, QPaintEvent, QRasterWindow
 from qtpy.QtWidgets import QMainWindow, QWidget
 from vispy.app.base import BaseCanvasBackend
@@ -327,6 +327,40 @@ class PictureWindow(QRasterWindow):
             painter.fillRect(QRectF(x, self._at.top(), LINE_WIDTH_PX, self._at.height()), LINE_COLOUR)
         painter.end()
         self.painted.emit()
+
+
+class WidgetPictures:
+    """Ordinary widgets of a window that rests, drawn over themselves as they are now.
+
+    Parameters
+    ----------
+    main_window
+        In which they are.
+    """
+
+    def __init__(self, main_window: QMainWindow) -> None:
+        self._window_of = weakref.ref(main_window)
+        self._held: list[PictureWindow] = []
+        self._of: list[QWidget] = []
+        weakref.finalize(self, let_go, self._held)
+
+    def show(self, widget: QWidget) -> None:
+        """Draw one of them, at once."""
+        main = self._window_of()
+        if main is None or not widget.isVisible():
+            return
+        if widget not in self._of:
+            self._of.append(widget)
+            self._held.append(PictureWindow())
+            self._held[-1].setParent(main.windowHandle())
+        window, at = self._held[self._of.index(widget)], QRect(widget.mapTo(main, QPoint(0, 0)), widget.size())
+        window.show_picture(widget.grab().toImage(), QImage(), QRectF(at), at)
+        window.paint()
+
+    def close(self) -> None:
+        """Leave them to the window."""
+        self._of.clear()
+        let_go(self._held)
 
 
 def step_aside(held: list[PictureWindow]) -> None:

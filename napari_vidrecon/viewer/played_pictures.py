@@ -21,19 +21,31 @@ from napari.utils.theme import get_theme
 from psygnal import Signal
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, QRectF, Qt, QTimer
 from qtpy.QtGui import QColor, QGuiApplication, QImage, QPainter
-from qtpy.QtWidgets import QDialog, QMainWindow, QWidget
+from qtpy.QtWidgets import QDialog, QDockWidget, QMainWindow, QWidget
 
 from napari_vidrecon.viewer import live_picture
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, ComputedFrames, Role
 from napari_vidrecon.viewer.board.tiles import Box
 from napari_vidrecon.viewer.faults import guarded
-from napari_vidrecon.viewer.live_picture import PictureWindow, canvas_of, image_of, let_go, place_of, step_aside
-from napari_vidrecon.viewer.main_window import present_frame
+from napari_vidrecon.viewer.live_picture import (
+    PictureWindow,
+    WidgetPictures,
+    canvas_of,
+    image_of,
+    let_go,
+    place_of,
+    step_aside,
+)  # fmt: skip
+from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, present_frame
 from napari_vidrecon.viewer.model import RunState
 
 FAST_S, RESTS = 0.025, 4.0
 """What takes no longer than this is drawn as a whole with every frame; else it rests for as many times as long."""
+REST_S = 3.0
+"""The least rest of a window of which all that follows the slider is drawn by itself: nothing has to wait for it."""
+QUIET_DOCKS = frozenset(("layer controls", "layer list", "console", "activity"))
+"""Napari's own docks, in which nothing follows the slider."""
 STILL_S, LOOK_MS = 0.1, 10
 """The hand is still when no other frame was asked for so long; how often that is looked at."""
 LEVELS = 256
@@ -243,8 +255,10 @@ class PlayedPictures:
 class Scrubbing(QObject):
     """Draws the frame that is asked for over the canvas at once, while frames change faster than the canvas is drawn.
 
-    The whole main window rests meanwhile, for it is composed anew whatever of it changes. It is drawn as often as is
-    bearable, and when the hand is still, after which the canvas is all there is to see. Qt's requests for a picture are
+    The whole main window rests meanwhile, for it is composed anew whatever of it changes, and the hand waits for that.
+    The slider and the line of the status are drawn over themselves. The window is drawn as often as is bearable, where
+    other docks may follow the slider, else hardly ever, and when the hand is still, after which the canvas is all there
+    is to see. Qt's requests for a picture are
     kept back and not refused, so that Qt knows all the while what has to be drawn.
 
     Parameters
@@ -268,6 +282,7 @@ class Scrubbing(QObject):
         self._frame = present_frame(self._viewer)
         self._is_new = self._drawing = False
         self._took_s, self._rests_until, self._last_s = 0.0, 0.0, -math.inf
+        self._beside, self._all_drawn = WidgetPictures(main_window), False
         self._timer = QTimer(self)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.setInterval(LOOK_MS)
@@ -276,6 +291,7 @@ class Scrubbing(QObject):
         # As early as can be: only napari, whose layers are cut for 10 ms, hears of a frame before.
         self._viewer.dims.events.point.connect(self._on_point, position="first")
         self._viewer.dims.events.current_step.connect(self._on_told, position="last")
+        self._viewer.events.status.connect(self._on_status, position="last")
 
     @property
     def active(self) -> bool:
@@ -299,7 +315,9 @@ class Scrubbing(QObject):
         """Listen no longer: the window is gone."""
         self._viewer.dims.events.point.disconnect(self._on_point)
         self._viewer.dims.events.current_step.disconnect(self._on_told)
+        self._viewer.events.status.disconnect(self._on_status)
         self._sliders.clear()
+        self._beside.close()
         with contextlib.suppress(RuntimeError):
             self._timer.stop()
 
@@ -324,13 +342,29 @@ class Scrubbing(QObject):
         elif goes_on and self._took_s > FAST_S:
             self.pictures.prepare()
             if self.pictures.show(frame, at_once=True):
-                self._rests_until = now + RESTS * self._took_s
+                main = self._window_of()
+                self._all_drawn = main is not None and not _others_follow(main)
+                self._rest(now)
                 self._timer.start()
 
+    def _rest(self, now: float) -> None:
+        self._rests_until = now + max(RESTS * self._took_s, REST_S if self._all_drawn else 0.0)
+
+    @guarded
     def _on_told(self, _event: object = None) -> None:
         """All have heard of the frame: from now on the hand can be still."""
+        if self.active:
+            for slider in self._sliders:
+                self._beside.show(slider)
         if self._is_new and not self.clock_moves:
             self._last_s = time.perf_counter()
+
+    @guarded
+    def _on_status(self, _event: object = None) -> None:
+        """The status names another frame."""
+        main = self._window_of()
+        if self.active and main is not None:
+            self._beside.show(main.statusBar())
 
     @guarded
     def _look(self) -> None:
@@ -354,6 +388,7 @@ class Scrubbing(QObject):
             if main is not None:
                 # What was kept back.
                 QCoreApplication.postEvent(main, QEvent(QEvent.Type.UpdateRequest))
+            self._beside.close()
             if not self.clock_runs:
                 self.pictures.close()
 
@@ -367,7 +402,7 @@ class Scrubbing(QObject):
         finally:
             now, self._drawing, self._is_new = time.perf_counter(), False, False
         self._took_s = now - began
-        self._rests_until = now + RESTS * self._took_s
+        self._rest(now)
         # The hand could not move meanwhile.
         self._last_s += self._took_s
 
@@ -380,6 +415,14 @@ class Scrubbing(QObject):
                 return False
             self._draw()
         return True
+
+
+def _others_follow(main: QMainWindow) -> bool:
+    """Whether a dock is open in which something may move with the slider, as curves do."""
+    docks = [dock for dock in main.findChildren(QDockWidget) if dock.isVisible()]
+    return not all(
+        dock.objectName() in QUIET_DOCKS or dock.findChild(QWidget, MAIN_DOCK_NAME) is not None for dock in docks
+    )
 
 
 def _is_drawn(layer: Layer) -> bool:

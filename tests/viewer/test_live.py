@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPixmap
+from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPixmap
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QLabel, QScrollBar
+from qtpy.QtWidgets import QApplication, QLabel, QMainWindow, QScrollBar, QWidget
 
 from napari_vidrecon.reconstruction.history import History, StepInfo
 from napari_vidrecon.reconstruction.runner import Snapshot
@@ -282,6 +282,9 @@ def test_the_slider_held_with_a_mouse_is_scrubbed_and_the_window_is_drawn_betwee
     workspace = scrubbed
     scrubbing, pictures = workspace.player.scrubbing, workspace.player.pictures
     main = workspace.parent()
+    # In which something may follow the slider.
+    workspace.board.viewer.window.add_dock_widget(QLabel("curves"), name="curves of a person", area="bottom")
+    qtbot.wait(200)
     slider = next(bar for bar in main.centralWidget().findChildren(QScrollBar) if bar.isVisible())
     composed, middle = [], slider.height() // 2
     painted: list[int] = []
@@ -301,6 +304,55 @@ def test_the_slider_held_with_a_mouse_is_scrubbed_and_the_window_is_drawn_betwee
     monkeypatch.setattr(played_pictures, "STILL_S", 0.1)
     qtbot.waitUntil(lambda: not scrubbing.active, timeout=10_000)
     assert (slider.value(), present_frame(workspace.board.viewer), pictures.windows) == (frame, frame, [])
+
+
+@pytest.mark.window
+def test_the_slider_and_the_status_are_seen_to_follow_while_the_window_rests_for_long(
+    qtbot: QtBot, scrubbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scrubbing, main, viewer = scrubbed.player.scrubbing, scrubbed.parent(), scrubbed.board.viewer
+    (sliders,) = scrubbing._sliders
+    monkeypatch.setattr(scrubbing, "_took_s", 0.02)
+    # However slow the machine is.
+    monkeypatch.setattr(played_pictures, "REST_S", 1000.0)
+    composed: list[int] = []
+    live_picture.canvas_of(main)._vispy_canvas.events.draw.connect(lambda event: composed.append(1))
+    pictures = []
+    for frame in range(10, 30):
+        go_to_frame(viewer, frame)
+        pictures.append(on_screen(main, sliders))
+        qtbot.wait(30)
+    assert scrubbing.active
+    # One that was asked for before the hand moved may come late.
+    assert len(composed) <= 1
+    assert len({picture.tobytes() for picture in pictures}) > 10
+    viewer.status = "frame 29, as a reader of it says"
+    told = levels_of(main.statusBar().grab().toImage())
+    qtbot.waitUntil(lambda: (on_screen(main, main.statusBar()) == told).all(), timeout=5000)
+    by_hand = on_screen(main, sliders)
+    monkeypatch.setattr(played_pictures, "STILL_S", 0.1)
+    qtbot.waitUntil(lambda: not scrubbing.active, timeout=10_000)
+    qtbot.wait(200)
+    # Drawn by the window itself they look the same.
+    assert np.abs(on_screen(main, sliders).astype(int) - by_hand).max() <= SAME_LEVELS
+
+
+SAME_LEVELS = 2
+
+
+def on_screen(main: QMainWindow, widget: QWidget) -> np.ndarray:
+    """(rows, columns, 3) levels that the screen shows where a widget of a window is."""
+    QApplication.processEvents()
+    at = widget.mapToGlobal(QPoint(0, 0))
+    return levels_of(main.screen().grabWindow(0, at.x(), at.y(), widget.width(), widget.height()).toImage())
+
+
+def levels_of(image: QImage) -> np.ndarray:
+    """(rows, columns, 3) of a picture."""
+    picture = image.convertToFormat(QImage.Format.Format_RGB32)
+    held = picture.constBits()
+    held.setsize(picture.sizeInBytes())
+    return np.frombuffer(held, np.uint8).reshape(picture.height(), picture.width(), 4)[..., :3].copy()
 
 
 @pytest.mark.window
