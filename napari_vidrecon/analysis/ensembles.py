@@ -180,9 +180,10 @@ def prior_share_map(result: Reconstruction) -> np.ndarray:
     if config.update.draws < 2 or not isinstance(sd, float):
         raise ConfigError("prior share: expected a run with draws and a prior with an SD, found none; use draws=8")
     # What a screen can show of the prior: beyond black and white it is cut off.
-    shown = norm.ppf((np.arange(SHOWN_LEVELS) + 0.5) / SHOWN_LEVELS, config.initial_level, sd).clip(0.0, 255.0)
-    spread = uncertainty_map(result.videos)
-    share = np.square(spread) / shown.var()
+    spread, chances = uncertainty_map(result.videos), (np.arange(SHOWN_LEVELS) + 0.5) / SHOWN_LEVELS
+    levels = config.colour_levels or (config.initial_level,)
+    widths = [norm.ppf(chances, level, sd).clip(0.0, 255.0).var() for level in levels]
+    share = np.square(spread) / np.repeat(widths, spread.shape[1] // len(widths))[:, None]
     return np.where(spread > 0, share.clip(max=1.0), 1.0).astype(np.float32)
 
 

@@ -259,6 +259,11 @@ def _decoder(path: Path) -> tuple[str, dict[str, Any]]:
         "simulated": simulated,
         "neurons": decoder.neurons,
         "trials": decoder.provenance.get("trials"),
+        **(
+            {"colours": list(decoder.colours), "levels": [round(each, 1) for each in decoder.levels]}
+            if decoder.colours
+            else {}
+        ),
         "lags_frames": list(decoder.lags_frames),
         "causal": decoder.causal,
         "coefficients": len(decoder.frequencies),

@@ -108,7 +108,8 @@ def _book(result: Reconstruction) -> Any:
         if (series := _inferred(each, result)) is not None:
             module.add(series)
     module.add(_neurons(result))
-    alpha = GrayscaleImage(name="alpha", data=np.ascontiguousarray(result.alpha.T), description=f"Transparency. {SIDE}")
+    data, about = np.ascontiguousarray(result.alpha.T), f"Transparency. {SIDE}{_in_colours(result)}"
+    alpha = GrayscaleImage(name="alpha", data=data, description=about)
     module.add(Images(name=MASK, images=[alpha], description="The mask: how much of each pixel the activity tells of."))
     module.add(_texts(result))
     return book
@@ -120,12 +121,16 @@ def _movie(name: str, movie: np.ndarray, result: Reconstruction, about: str) -> 
 
     return ImageSeries(
         name=name,
-        description=f"{about} {SIDE}",
+        description=f"{about} {SIDE}{_in_colours(result)}",
         data=H5DataIO(np.ascontiguousarray(movie.transpose(0, 2, 1)), compression="gzip"),
         unit="grey levels, 0..255",
         rate=result.frame_rate_hz,
         starting_time=result.start_s,
     )
+
+
+def _in_colours(result: Reconstruction) -> str:
+    return f" Colours stand one below the other: {', '.join(result.colours)}." if result.colours else ""
 
 
 def _inferred(name: str, result: Reconstruction) -> Any:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from napari_vidrecon.errors import ConfigError
@@ -21,10 +22,13 @@ from napari_vidrecon.reconstruction.composition import (
 )
 from napari_vidrecon.reconstruction.flat_names import FLAT_NAMES, composed, flat_values, spoken
 from napari_vidrecon.reconstruction.priors import NATURAL, prior_named
+from napari_vidrecon.sessions.screen import MOST_COLOURS
 from napari_vidrecon.settings import MOST_STEPS, shown
 
 GREY_LEVEL = 127.5
 """Half of 255: the level every reconstruction starts from, and the level outside the mask."""
+
+GreyLevel = Annotated[float, Field(ge=0, le=255)]
 
 PREDICTED_FROM = {
     "shown": "the movie as shown, at the level the run started from outside the evaluation mask",
@@ -57,6 +61,9 @@ class ReconstructionConfig(Composed):
     initial_level: float = Field(GREY_LEVEL, ge=0, le=255, description="grey level the movie starts from")
     padding_level: float = Field(
         GREY_LEVEL, ge=0, le=255, description="Q4: grey level around the screen during optimisation"
+    )
+    colour_levels: tuple[GreyLevel, ...] = Field(
+        (), max_length=MOST_COLOURS, description="movies in colours: level of each; none: initial_level for all"
     )
     gradient_blur_px: float = Field(0.0, ge=0, le=8, description="spatial SD of a blur of the gradient, pixels")
     gradient_blur_frames: float = Field(0.0, ge=0, le=8, description="temporal SD of the blur, frames")
@@ -226,7 +233,24 @@ class ReconstructionConfig(Composed):
     @property
     def shows_grey(self) -> bool:
         """Whether what is shown outside the mask is grey for certain, so that `shown` and `grey` are one movie."""
-        return self.values["prior_from"] == "stated" and self.initial_level == GREY_LEVEL
+        stated = self.values["prior_from"] == "stated" and not self.colour_levels
+        return stated and self.initial_level == GREY_LEVEL
+
+    def blank(self, rows: int) -> np.ndarray:
+        """The level that a movie starts from, each colour at its own.
+
+        Parameters
+        ----------
+        rows
+            Of the movie, all colours together.
+
+        Returns
+        -------
+        np.ndarray
+            (rows, 1) float32 grey levels.
+        """
+        levels = np.array(self.colour_levels or (self.initial_level,), np.float32)
+        return np.repeat(levels, rows // len(levels))[:, None]
 
     @property
     def decisive(self) -> dict[str, Any]:
@@ -238,6 +262,7 @@ class ReconstructionConfig(Composed):
             "memory": "clip",
             "gradient_frames": 0,
             "damping": 0.0,
+            "colour_levels": (),
         }
         for part, usual in (("gaze", "still"), ("gain", "constant")):
             if values[part] == usual:
@@ -314,6 +339,8 @@ class ReconstructionConfig(Composed):
         told = dump(self)
         if not self.unread:
             told.pop("unread", None)
+        if not self.colour_levels:
+            told.pop("colour_levels", None)
         for name, usual in (("gaze", StillGaze()), ("gain", ConstantGain())):
             # Runs without are as those of earlier versions, and open there.
             if getattr(self, name) == usual:

@@ -15,7 +15,9 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.history import UNCHECKED, measured_frames
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.runner import reconstruct
+from napari_vidrecon.reconstruction.spectral_prior import stated
 from napari_vidrecon.reconstruction.targets import NeuronSet
+from napari_vidrecon.sessions.session_statistics import MovieStatistics
 from napari_vidrecon.sessions.trial import Trial
 
 HALF = 0.5
@@ -153,7 +155,9 @@ def evidence_of_a_movie(
     fitted = NeuronSet.random(len(recorded), HALF, seed)
     result = reconstruct(trial, encoders, mask, config, neurons=fitted, **others)
     assert result.predicted_activity is not None
-    level = np.full_like(trial.video, result.provenance.get("movies", {}).get("level", config.initial_level))
+    movies = result.provenance.get("movies")
+    started = config if movies is None else stated(config, MovieStatistics(**movies))
+    level = np.broadcast_to(started.blank(trial.video.shape[1]), trial.video.shape).astype(trial.video.dtype)
     streams = trial.behavior, trial.pupil_center
     blank = np.mean([predicted(encoder, level, *streams, clip=trial.name) for encoder in encoders], axis=0)
     skipped = min(config.track_skip_frames, int(MOST_SKIPPED * trial.frames))

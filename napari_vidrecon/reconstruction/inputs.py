@@ -204,6 +204,20 @@ def check_inputs(trial: Any, mask: Any, config: Any, decoder: Any = None) -> Non
             _check_numbers(np.asarray(given), f"{one_line(trial.name, LONGEST_VALUE)}: {name}", video=name == "video")
 
 
+def check_colour_levels(config: ReconstructionConfig, trial: Trial) -> None:
+    """Refuse levels of more or fewer colours than a clip has.
+
+    Raises
+    ------
+    ConfigError
+        One line.
+    """
+    found, expected = len(config.colour_levels), len(trial.colours)
+    if found and found != expected:
+        wanted = f"one for each of {expected} colours" if expected else "none for movies of grey levels"
+        raise ConfigError(f"colour_levels: expected {wanted}, found {found}")
+
+
 def check_repeats(trial: Trial, repeats: Any, target: Any) -> list[Trial]:
     """The further presentations of a clip, once each, or an error that says why they do not go together.
 

@@ -302,7 +302,7 @@ class AlphaMask:
         """
         return self._shown_on(screen).mask_eccentricity_deg(self.binary(threshold))
 
-    def transparent(self, video: np.ndarray, threshold: float, outside: float = GREY_LEVEL) -> np.ndarray:
+    def transparent(self, video: np.ndarray, threshold: float, outside: float | np.ndarray = GREY_LEVEL) -> np.ndarray:
         """A movie with one grey level where alpha is below the threshold.
 
         Parameters
@@ -312,14 +312,14 @@ class AlphaMask:
         threshold
             Least alpha of the pixels that are kept.
         outside
-            Grey level of the others, 0..255.
+            Grey level of the others, 0..255; one, or (rows, 1).
 
         Returns
         -------
         np.ndarray
             (T, rows, columns) float32.
         """
-        return np.where(self.binary(threshold), video, np.float32(outside)).astype(np.float32)
+        return np.where(self.binary(threshold), video, np.asarray(outside, np.float32)).astype(np.float32)
 
 
 FEWEST_PIXELS = 25

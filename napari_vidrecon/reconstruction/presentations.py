@@ -68,7 +68,7 @@ class Presentation:
         """(5, T, rows, columns) input of an encoder with a movie of the level that the run starts from."""
         canvas = encoder.spec.canvas
         blank = np.full((self.trial.frames, canvas.screen_rows, canvas.screen_columns), 0.0, np.float32)
-        blank += self.config.initial_level
+        blank += self.config.blank(canvas.screen_rows)
         return encoder.pack(blank, self.trial.behavior, self.trial.pupil_center, padding=self.config.padding_level)
 
     def same_mouse(self, other: Presentation) -> bool:

@@ -24,6 +24,7 @@ from napari_vidrecon.reconstruction.inputs import (
     Ensemble,
     RunInputs,
     check_clip_fits,
+    check_colour_levels,
     check_inputs,
     check_mice,
     check_one_window,
@@ -333,6 +334,7 @@ def _planned(inputs: RunInputs) -> Run:
             encoder.require_neurons(trial.responses.shape[0], f"{trial.name or 'the session'}, trial {trial.id},")
     for encoder in encoders:
         check_clip_fits(encoder, trial)
+    check_colour_levels(stated, trial)
     canvas = encoders[0].spec.canvas
     own_mask = mask.for_screen(canvas.screen_rows, canvas.screen_columns)
     mask = union_mask(own_mask, [mouse.alpha_on(*own_mask.screen.shape) for mouse in mice])
@@ -348,7 +350,7 @@ def _planned(inputs: RunInputs) -> Run:
     goals_of_mice = [
         build_target(inputs.target, mouse.trial, mouse.encoders, None, ablation, config.seed) for mouse in mice
     ]
-    tracker = Tracker(trial, mask, evaluation_threshold, goal, measuring, config, stated.initial_level)
+    tracker = Tracker(trial, mask, evaluation_threshold, goal, measuring, config, stated.blank(trial.video.shape[1]))
 
     def member(
         chosen: Sequence[Encoder], measured_by: Tracker | None, draw: Draw | None = None, index: int = 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -126,10 +126,12 @@ def stated(config: ReconstructionConfig, movies: MovieStatistics) -> Reconstruct
         settings = _where_usual(kind.settings_class(**prior.settings), told)
         prior = prior.model_copy(update={"settings": settings.model_dump(mode="json")})
     levels = _where_usual(config, {"initial_level": movies.level, "padding_level": movies.level})
+    if levels.initial_level == movies.level:
+        levels = _where_usual(levels, {"colour_levels": movies.colour_levels})
     return levels.model_copy(update={"update": rule.model_copy(update={"prior_from": "stated", "prior": prior})})
 
 
-def _where_usual(settings: Chosen, told: dict[str, float]) -> Chosen:
+def _where_usual(settings: Chosen, told: Mapping[str, Any]) -> Chosen:
     usual = type(settings).model_fields
     unchanged = {name: value for name, value in told.items() if getattr(settings, name) == usual[name].default}
     return settings.model_copy(update=unchanged)
@@ -198,10 +200,12 @@ class EachColour(CorrectedPrior):
         Of one colour's movie.
     colours
         How many.
+    levels
+        Grey level that each lies about; empty: the one that is told with the movie.
     """
 
-    def __init__(self, prior: MoviePrior, colours: int) -> None:
-        self._prior, self._colours = prior, colours
+    def __init__(self, prior: MoviePrior, colours: int, levels: Sequence[float] = ()) -> None:
+        self._prior, self._colours, self._levels = prior, colours, levels
         self._corrected = prior if isinstance(prior, CorrectedPrior) else CorrectedPrior()
         self.deviations = prior.deviations.repeat(1, colours, 1)
 
@@ -218,14 +222,20 @@ class EachColour(CorrectedPrior):
         return self._together(self._prior.analysis, movie)
 
     def correction(self, coefficients: torch.Tensor, level: float, done: float, seed: int) -> torch.Tensor | None:
-        def of(part: torch.Tensor) -> torch.Tensor:
-            found = self._corrected.correction(part, level, done, seed)
+        def of(part: torch.Tensor, own_level: float) -> torch.Tensor:
+            found = self._corrected.correction(part, own_level, done, seed)
             return torch.zeros_like(part) if found is None else found
 
-        return self._together(of, coefficients)
+        return self._about(of, coefficients, level)
 
     def finished(self, movie: torch.Tensor, level: float) -> torch.Tensor:
-        return self._together(lambda part: self._corrected.finished(part, level), movie)
+        return self._about(self._corrected.finished, movie, level)
 
     def _together(self, change: Callable[[torch.Tensor], torch.Tensor], movie: torch.Tensor) -> torch.Tensor:
         return torch.cat([change(part) for part in movie.chunk(self._colours, dim=1)], dim=1)
+
+    def _about(
+        self, change: Callable[[torch.Tensor, float], torch.Tensor], movie: torch.Tensor, level: float
+    ) -> torch.Tensor:
+        parts = zip(movie.chunk(self._colours, dim=1), self._levels or [level] * self._colours, strict=True)
+        return torch.cat([change(*each) for each in parts], dim=1)

@@ -53,7 +53,7 @@ class Tracker:
     config
         `track_skip_frames` first frames are left out; `predicted_from` says of which movie activity is predicted.
     outside
-        Level of what is shown outside the mask, grey levels 0..255.
+        Level of what is shown outside the mask, grey levels 0..255; one, or (rows, 1).
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Tracker:
         target: Target,
         encoders: Sequence[Encoder],
         config: ReconstructionConfig,
-        outside: float = GREY_LEVEL,
+        outside: float | np.ndarray = GREY_LEVEL,
     ) -> None:
         self.trial, self.encoders = trial, encoders
         self.evaluation_threshold, self.skip_frames = evaluation_threshold, config.track_skip_frames

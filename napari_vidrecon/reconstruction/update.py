@@ -285,6 +285,9 @@ class SpectralUpdate:
         self._corrected = prior if isinstance(prior, CorrectedPrior) else None
         self._screen = (slice(None), *screen)
         self._mask: torch.Tensor | None = None
+        self._level: float | torch.Tensor = config.initial_level
+        if config.colour_levels:
+            self._level = torch.as_tensor(config.blank(prior.deviations.shape[1])).to(prior.deviations)
         nothing = torch.zeros_like(prior.deviations)
         self.state = {"coefficients": nothing, "momentum": nothing, "second_moment": nothing}
 
@@ -314,14 +317,14 @@ class SpectralUpdate:
         return self._on_canvas(blank, self.state["coefficients"])
 
     def start_from(self, video: torch.Tensor, movie: torch.Tensor, step: int) -> torch.Tensor:
-        decoded = self.prior.analysis(movie - self.config.initial_level)
+        decoded = self.prior.analysis(movie - self._level)
         self._centre = decoded if self._drawn is None else decoded + self._drawn
         if not step:
             self.state = {**self.state, "coefficients": decoded}
         return self._on_canvas(video, self.state["coefficients"])
 
     def _free_movie(self, coefficients: torch.Tensor) -> torch.Tensor:
-        return self.config.initial_level + self.prior.synthesis(coefficients)
+        return self._level + self.prior.synthesis(coefficients)
 
     def _on_canvas(self, video: torch.Tensor, coefficients: torch.Tensor, *, last: bool = False) -> torch.Tensor:
         movie = self._free_movie(coefficients)
@@ -381,6 +384,6 @@ def build_update(
     else:
         prior = build_prior(rule.prior.kind, rule.prior.settings, size, frame_rate_hz, video)
     if colours > 1:
-        prior = EachColour(prior, colours)
+        prior = EachColour(prior, colours, config.colour_levels)
     drawn = None if draw is None else draw.coefficients((frames, rows, columns)).to(video)
     return SpectralUpdate(config, prior, screen, drawn)

@@ -257,14 +257,13 @@ class Session:
             ids = self.trials_in_tier(TRAINING_TIER)
             spread = np.linspace(0, len(ids) - 1, min(MOST_MEASURED_CLIPS, len(ids))).round().astype(int)
             try:
-                shown = [self.trial(ids[index]).video for index in spread]
-                videos = [plane for video in shown for plane in np.split(video, self.screen.planes, axis=1)]
+                videos = [self.trial(ids[index]).video for index in spread]
             except SessionError:
                 # A clip that cannot be read says so where it is reconstructed or learned from.
                 return None
             if videos:
                 source = f"the training movies of {self.name}"
-                self._movies = MovieStatistics.of(videos, self.frame_rate_hz, source)
+                self._movies = MovieStatistics.of(videos, self.frame_rate_hz, source, self.screen.planes)
         return self._movies
 
     def _known(self, trial_id: int) -> int:

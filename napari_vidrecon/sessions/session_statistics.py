@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from scipy.fft import dctn
 
 from napari_vidrecon.errors import ConfigError, SessionError
@@ -30,6 +31,9 @@ SPATIAL_CORNER_PER_PX, TEMPORAL_CORNER_HZ = 0.035, 0.65
 with corners as low as those of movies (0.006 per pixel, 0.2 Hz) reconstructions got worse."""
 
 
+Level = Annotated[float, Field(ge=0, le=255)]
+
+
 class MovieStatistics(BaseModel):
     """Level, contrast and spectrum of movies.
 
@@ -47,17 +51,28 @@ class MovieStatistics(BaseModel):
         How steeply power falls over space, at each frequency in time.
     source
         Whose movies, in words.
+    colour_levels
+        Level of each colour, about which its pixels vary by `sd`; empty for grey levels.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    level: float = Field(ge=0, le=255)
+    level: Level
     sd: float = Field(ge=LEAST_SD, le=LARGEST_SD)
     spatial_exponent: float = Field(ge=0, le=STEEPEST)
     source: str = Field("", max_length=LONGEST_SOURCE)
+    colour_levels: tuple[Level, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_colours(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told = dump(self)
+        # Movies of grey levels are described as in earlier versions, and open there.
+        return {name: value for name, value in told.items() if value or name != "colour_levels"}
 
     @classmethod
-    def of(cls, videos: Iterable[np.ndarray], frame_rate_hz: float, source: str = "") -> MovieStatistics:
+    def of(
+        cls, videos: Iterable[np.ndarray], frame_rate_hz: float, source: str = "", colours: int = 1
+    ) -> MovieStatistics:
         """Measure movies; of few, or of movies that hardly vary, the spectrum is that of the public mice.
 
         Parameters
@@ -68,6 +83,8 @@ class MovieStatistics(BaseModel):
             Frames a second.
         source
             Whose they are, in words.
+        colours
+            Parts of the rows, one below the other, that are measured each for itself.
 
         Returns
         -------
@@ -82,6 +99,17 @@ class MovieStatistics(BaseModel):
         kept = [np.asarray(video, np.float32) for video in videos]
         if not kept:
             raise ConfigError("movies: expected at least one, found none")
+        if colours > 1:
+            parts = [np.split(video, colours, axis=1) for video in kept]
+            each = [cls.of(planes, frame_rate_hz) for planes in zip(*parts, strict=True)]
+            levels = tuple(one.level for one in each)
+            together: dict[str, Any] = {
+                "level": round(float(np.mean(levels)), 2),
+                "sd": round(float(np.sqrt(np.mean([one.sd**2 for one in each]))), 2),
+                "spatial_exponent": round(float(np.mean([one.spatial_exponent for one in each])), 3),
+                "source": source[:LONGEST_SOURCE],
+            }
+            return cls(**together, colour_levels=levels)
         level = float(np.mean([video.mean(dtype=np.float64) for video in kept]))
         sd = float(np.sqrt(np.mean([np.square(video - level).mean(dtype=np.float64) for video in kept])))
         # Rounded: another machine, which adds up in another order, has to come to the same run.

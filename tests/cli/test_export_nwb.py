@@ -114,3 +114,15 @@ def test_without_pynwb_it_says_what_to_install(
     assert answer.code == 2
     assert "napari-vidrecon[nwb]" in answer.err
     assert not (tmp_path / "run.nwb").exists()
+
+
+def test_a_run_in_colours_says_which_lies_where(several: vr.Reconstruction, tmp_path: Path) -> None:
+    result = replace(several, provenance={**several.provenance, "colours": ["green", "uv"]})
+    file = write_nwb(result, tmp_path / "run.nwb")
+    again = read_nwb(file)
+    assert again.colours == ("green", "uv")
+    assert again.scores_by_colour() == result.scores_by_colour()
+    with pynwb.NWBHDF5IO(str(file), "r") as io:
+        book = io.read()
+        told = [book.stimulus["stimulus"].description, book.processing["vidrecon"]["mask"]["alpha"].description]
+        assert all(each.endswith("Colours stand one below the other: green, uv.") for each in told)

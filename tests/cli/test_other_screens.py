@@ -79,6 +79,13 @@ def test_a_recording_becomes_a_figure_on_any_screen(
     if colours:
         shown = vr.stimulus_trial(DriftingGrating(0.1, 2.0), session).video
         assert np.array_equal(shown[:, :rows], shown[:, rows:])
+        block = np.zeros(size_px, np.float32)
+        block[[4, 22], 5:12] = 1.5
+        trained, fast = vr.load_encoder(encoder, device="cpu"), vr.ReconstructionConfig.preset("fast", steps=1)
+        begun = vr.reconstruct(session.trial(trial_id), [trained], vr.AlphaMask(block), fast)
+        expected = np.repeat(np.float32(session.movie_statistics().colour_levels), rows)
+        assert_allclose(begun.video[0, :, 0], expected)
+        assert np.array_equal(begun.video[0, :, 15], begun.video[0, :, 0])
         grey = replace(session.trial(trial_id), colours=())
         with pytest.raises(vr.EncoderError, match="expected movies in green and uv, as it was trained on, found grey"):
             vr.reconstruct(grey, [vr.load_encoder(encoder, device="cpu")], vr.AlphaMask.load(mask))

@@ -220,3 +220,16 @@ def test_smoothing_and_prior_stay_within_a_colour() -> None:
         alone = build_update(chosen, gradient[:, :18], (slice(None), slice(None)), 30.0)
         both, one = update(gradient, gradient, 0), alone(gradient[:, :18], gradient[:, :18], 0)
         assert torch.allclose(both[:, :18], one, atol=1e-3)
+
+
+@pytest.mark.parametrize("prior", ["natural", "denoiser"])
+def test_each_colour_lies_about_its_own_level(prior: str) -> None:
+    nothing, screen = torch.zeros(4, 36, 16), (slice(None), slice(None))
+    config = ReconstructionConfig.preset("best", prior=prior, colour_levels=(60.0, 140.0))
+    update = build_update(config, nothing, screen, 30.0, colours=2)
+    at_rest = update.restrict_to(nothing, torch.ones(36, 16, dtype=torch.bool), nothing)
+    assert torch.equal(at_rest[:, :18], torch.full((4, 18, 16), 60.0))
+    assert torch.equal(at_rest[:, 18:], torch.full((4, 18, 16), 140.0))
+    assert update(nothing, nothing, 0)[:, 18:].mean() - update(nothing, nothing, 0)[:, :18].mean() > 60.0
+    started = update.start_from(nothing, at_rest + 5.0, 0)
+    assert torch.allclose(started, at_rest + 5.0, atol=1e-3)
