@@ -62,6 +62,37 @@ def shown_on(session: Session, stimulus: Stimulus) -> Stimulus:
     return dataclasses.replace(stimulus, **changed) if changed else stimulus
 
 
+def stimulus_video(stimulus: Stimulus, session: Session) -> np.ndarray:
+    """What a stimulus shows on the screen of a session; in every colour, where that has several.
+
+    Parameters
+    ----------
+    stimulus
+        What is shown.
+    session
+        Whose screen and frame rate are meant.
+
+    Returns
+    -------
+    np.ndarray
+        (T, rows, columns) float32, 0..255.
+
+    Raises
+    ------
+    SessionError
+        It is of another size.
+    """
+    video, size_px = shown_on(session, stimulus).video(), session.screen.size_px
+    if session.screen.colours and video.ndim == 3 and video.shape[1] == session.screen.rows_a_colour:
+        video = np.tile(video, (1, session.screen.planes, 1))
+    if video.ndim != 3 or video.shape[1:] != size_px:
+        raise SessionError(
+            f"{stimulus.name}: expected a movie of (frames, {size_px[0]}, {size_px[1]}), as the screen of "
+            f"{session.name} has, found shape {video.shape}"
+        )
+    return video
+
+
 def stimulus_trial(stimulus: Stimulus, session: Session) -> Trial:
     """Show a stimulus to a mouse that behaves the same all the time; in every colour, where the screen has several.
 
@@ -96,14 +127,7 @@ def stimulus_trial(stimulus: Stimulus, session: Session) -> Trial:
     >>> shown.frames, shown.labelled
     (40, False)
     """
-    video, size_px = shown_on(session, stimulus).video(), session.screen.size_px
-    if session.screen.colours and video.ndim == 3 and video.shape[1] == session.screen.rows_a_colour:
-        video = np.tile(video, (1, session.screen.planes, 1))
-    if video.ndim != 3 or video.shape[1:] != size_px:
-        raise SessionError(
-            f"{stimulus.name}: expected a movie of (frames, {size_px[0]}, {size_px[1]}), as the screen of "
-            f"{session.name} has, found shape {video.shape}"
-        )
+    video = stimulus_video(stimulus, session)
     behavior, pupil_center = session.average_behavior()
     return Trial(
         id=STIMULUS_TRIAL,

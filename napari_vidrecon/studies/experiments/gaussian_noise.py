@@ -12,6 +12,9 @@ from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import match_luminance_contrast
 from napari_vidrecon.figures.matrix_figure import DIVERGING, MatrixPanel, matrix_figure
 from napari_vidrecon.figures.picture_grids import StimulusGrid, mosaic_frames, stimulus_grid_figure
+from napari_vidrecon.sessions.screen import USUAL_SCREEN
+from napari_vidrecon.sessions.session import Session
+from napari_vidrecon.sessions.stimuli.stimulus import stimulus_video
 from napari_vidrecon.sessions.stimuli.synthetic import LEFT_PX, PATCH_PX, WHITE_LEVEL, GaussianNoise
 from napari_vidrecon.studies.experiments import noise_findings
 from napari_vidrecon.studies.mice import Mouse
@@ -125,10 +128,12 @@ def _rows(plan: Plan, store: RunStore) -> Iterator[dict[str, Any]]:
     seeds = range(plan.scale.noise_seeds)
     controls = range(max(plan.scale.noise_seeds, FEWEST_CONTROLS))
     for space, time in _grid(plan):
-        truths = [_noise(plan, space, time, seed).video() for seed in controls]
+        noises = [_noise(plan, space, time, seed) for seed in controls]
         for mouse, pixels in masks.items():
+            session = mouse.open_session()
+            truths = [stimulus_video(noise, session) for noise in noises]
             patch = np.zeros_like(pixels)
-            patch[:, LEFT_PX : LEFT_PX + PATCH_PX] = True
+            patch[:, noise_columns(session)] = True
             for seed in seeds:
                 pair = [
                     StimulusResult.load(plan, store, mouse, _noise(plan, space, time, seed, inverted), pixels)
@@ -148,6 +153,12 @@ def _rows(plan: Plan, store: RunStore) -> Iterator[dict[str, Any]]:
                         "opposite_phase_correlation": opposite,
                         **_entropy_and_motion(result, patch),
                     }
+
+
+def noise_columns(session: Session) -> slice:
+    """Columns of the screen that show noise: those of the published patch, or all of another screen."""
+    usual = session.screen.size_px == USUAL_SCREEN.size_px
+    return slice(LEFT_PX, LEFT_PX + PATCH_PX) if usual else slice(None)
 
 
 def _control(result: StimulusResult, others: Sequence[np.ndarray], inverted: bool) -> float:

@@ -11,7 +11,7 @@ from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import ensemble_mean, union_crop
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
 from napari_vidrecon.sessions.screen import ScreenGeometry
-from napari_vidrecon.sessions.stimuli.stimulus import Stimulus
+from napari_vidrecon.sessions.stimuli.stimulus import Stimulus, stimulus_video
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.studies.mice import Mouse
 from napari_vidrecon.studies.runs.measuring import presented
@@ -103,7 +103,8 @@ class StimulusResult:
             A run is missing.
         """
         singles = np.stack(store.videos(stimulus_specs(plan, mouse, stimulus)))
-        return cls(stimulus.video(), singles, pixels, plan.scale.stimulus_skip)
+        truth = stimulus_video(stimulus, mouse.open_session())
+        return cls(truth, singles, pixels, plan.scale.stimulus_skip)
 
     @property
     def video(self) -> np.ndarray:

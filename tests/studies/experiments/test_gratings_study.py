@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import napari_vidrecon as vr
+from napari_vidrecon.sessions.stimuli.stimulus import stimulus_video
+from napari_vidrecon.sessions.stimuli.synthetic import DriftingGrating, GaussianNoise
 from napari_vidrecon.studies.experiments import gratings
+from napari_vidrecon.studies.experiments.gaussian_noise import noise_columns
 from napari_vidrecon.studies.experiments.gratings import GRATINGS, runs
+from napari_vidrecon.studies.runs import stimulus_runs
 from napari_vidrecon.studies.scale import scale_named
 from napari_vidrecon.studies.study import Plan
 
@@ -46,6 +52,23 @@ def test_pictures_and_movie_can_be_drawn(outcome) -> None:
     assert len([axes for axes in figure.axes if axes.images]) == 2 * 4
     frames = list(outcome.movies[0].frames())
     assert len(frames) == 40
+
+
+def test_gratings_and_noise_are_measured_as_they_were_shown_on_another_screen(monkeypatch, tmp_path) -> None:
+    sizes = {"neurons": 3, "train_trials": 1, "validation_trials": 0, "test_trials": 0, "frames": 64}
+    screen = vr.ScreenGeometry(rows=36, cols=16, colours=("green", "uv"))
+    session = vr.open_session(vr.simulate_session(tmp_path / "mouse", seed=1, **sizes, screen=screen))
+    monkeypatch.setattr(stimulus_runs, "stimulus_specs", lambda *_: [])
+    mouse = SimpleNamespace(open_session=lambda: session)
+    plan = SimpleNamespace(scale=SimpleNamespace(stimulus_skip=8))
+    pixels = np.ones((36, 16), bool)
+    for shown in (DriftingGrating(0.0625, 3.75), GaussianNoise(4.0, 8.0)):
+        store = SimpleNamespace(videos=lambda _specs, shown=shown: [stimulus_video(shown, session)])
+        result = stimulus_runs.StimulusResult.load(plan, store, mouse, shown, pixels)
+        assert result.truth.shape == (60, 36, 16)
+        assert np.array_equal(result.truth[:, :18], result.truth[:, 18:])
+        assert result.correlations()["video_correlation"] == pytest.approx(1.0)
+    assert pixels[:, noise_columns(session)].all()
 
 
 def artefact(plan: Plan, step: int, monkeypatch, fast: float, slower: float):
