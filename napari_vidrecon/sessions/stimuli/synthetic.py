@@ -164,7 +164,7 @@ class OnOffPatches:
     Parameters
     ----------
     patch_px
-        Side of a patch, px; 1 as published. The last row and column of patches may be cut by the edge.
+        Side of a patch, px; 1 as published. The last row (of each colour) and column of patches may be cut by the edge.
     before, shown, after
         Frames of grey, of the patch, and of grey again.
     screen
@@ -183,8 +183,12 @@ class OnOffPatches:
 
     @property
     def rows(self) -> int:
-        """Rows of patches."""
-        return -(-self.screen.rows // self.patch_px)
+        """Rows of patches; none lies in two colours."""
+        return self.screen.planes * self._rows_a_colour
+
+    @property
+    def _rows_a_colour(self) -> int:
+        return -(-self.screen.rows_a_colour // self.patch_px)
 
     @property
     def columns(self) -> int:
@@ -202,9 +206,11 @@ class OnOffPatches:
     def pixels(self, place: int) -> tuple[slice, slice]:
         """Rows and columns of the screen that patch `place` covers; places run along the rows of patches."""
         row, column = divmod(place, self.columns)
-        top, left = row * self.patch_px, column * self.patch_px
-        screen = self.screen
-        return slice(top, min(top + self.patch_px, screen.rows)), slice(left, min(left + self.patch_px, screen.cols))
+        colour, row = divmod(row, self._rows_a_colour)
+        screen, left = self.screen, column * self.patch_px
+        first = colour * screen.rows_a_colour
+        top, bottom = first + row * self.patch_px, first + screen.rows_a_colour
+        return slice(top, min(top + self.patch_px, bottom)), slice(left, min(left + self.patch_px, screen.cols))
 
     def video(self, place: int, level: float) -> np.ndarray:
         """The clip of one patch: grey, the patch, grey.
@@ -230,7 +236,8 @@ class OnOffPatches:
         """Spread values a patch over its pixels: (..., rows, columns) to (..., rows, columns) of the screen."""
         screen = self.screen
         spread = values.repeat(self.patch_px, axis=-2).repeat(self.patch_px, axis=-1)
-        return spread[..., : screen.rows, : screen.cols]
+        each = np.split(spread[..., : screen.cols], screen.planes, axis=-2)
+        return np.concatenate([part[..., : screen.rows_a_colour, :] for part in each], axis=-2)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.sessions.stimuli.stimulus import GivenMovie, stimulus_trial
 from napari_vidrecon.sessions.stimuli.synthetic import OFF_LEVEL, ON_LEVEL, OnOffPatches, SinglePatch
@@ -32,6 +33,21 @@ def test_patches_cover_every_pixel_once(patch_px: int) -> None:
     for place in range(len(patches)):
         covered[patches.pixels(place)] += 1
     assert (covered == 1).all()
+
+
+@pytest.mark.parametrize("patch_px", [1, 3, 4, 5])
+def test_no_patch_lies_in_two_colours(patch_px: int) -> None:
+    screen = ScreenGeometry(rows=36, cols=16, colours=("green", "uv"))
+    patches = OnOffPatches(patch_px, screen=screen)
+    covered, numbered = np.zeros((36, 16), int), np.zeros((36, 16), int)
+    for place in range(len(patches)):
+        rows, _ = patches.pixels(place)
+        assert np.ptp(screen.colour_at(np.arange(rows.start, rows.stop))) == 0
+        covered[patches.pixels(place)] += 1
+        numbered[patches.pixels(place)] = place
+    assert (covered == 1).all()
+    spread = patches.on_screen(np.arange(len(patches)).reshape(patches.rows, patches.columns))
+    assert np.array_equal(spread, numbered)
 
 
 @pytest.mark.parametrize("patch_px", [1, 2, 5])
