@@ -187,7 +187,7 @@ def _of_mouse(plan: Plan, store: RunStore, mouse: Any, outcome: Outcome) -> list
         return []
     pixels = evaluation_mask(next(iter(shown)))
     presented = [_reconstructed(plan, store, clip, trials) for clip, trials in shown.items()]
-    added = beyond_chance(presented, pixels, against=against)
+    added = beyond_chance(presented, pixels, against=against, colours=mouse.open_session().screen.planes)
     found = []
     for (clip, trials), each, mine in zip(shown.items(), presented, added, strict=True):
         opened = [_specs(plan, clip, trial, "recorded")[0].open_trial(mouse.open_session()) for trial in trials]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from itertools import product
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_vidrecon.analysis.excess import USUAL_Q
+from napari_vidrecon.analysis.excess import USUAL_Q, Added, beyond_chance
+from napari_vidrecon.studies.experiments import brain_adds
 from napari_vidrecon.studies.experiments.brain_adds import BRAIN_ADDS
 from napari_vidrecon.studies.study import Plan
 
@@ -54,6 +56,23 @@ def test_its_tables_tests_figures_and_movie_are_of_all_presentations(plan) -> No
     assert [test.unit for test in outcome.tests] == ["presentation", "presentation", "clip", "clip"]
     assert all(drawing.draw().axes for drawing in outcome.drawings)
     assert next(outcome.movies[0].frames()).dtype == np.uint8
+
+
+def test_colours_are_smoothed_each_for_itself(plan, tmp_path, monkeypatch) -> None:
+    (mouse,) = plan.mice
+    folder = tmp_path / "coloured"
+    shutil.copytree(mouse.session, folder)
+    screen = {"rows": 36, "cols": 64, "colours": ["green", "uv"]}
+    (folder / "config.json").write_text(json.dumps({"screen": screen}))
+    asked = []
+
+    def noted(*given: Any, colours: int = 1, **more: Any) -> list[Added]:
+        asked.append(colours)
+        return beyond_chance(*given, colours=colours, **more)
+
+    monkeypatch.setattr(brain_adds, "beyond_chance", noted)
+    BRAIN_ADDS.evaluate(replace(plan, mice=(replace(mouse, session=folder),)), ImaginedRuns())
+    assert asked == [2]
 
 
 def test_a_mouse_with_too_few_clips_is_not_tested_and_a_note_says_so(tiny_plan) -> None:
