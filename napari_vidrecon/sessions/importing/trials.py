@@ -190,7 +190,7 @@ def _better_length(recording: Recording, mask_frames: int, trial_frames: int, ra
         return float((totals - np.where(over < mask_frames, over, 0)).sum() / totals.sum())
 
     lengths = range(mask_frames, LONGEST_PROPOSED * trial_frames + 1)
-    best = max(lengths, key=lambda frames: (round(kept(frames), 2), -abs(np.log(frames / trial_frames))))
+    best = max(lengths, key=lambda frames: (round(kept(frames), 3), -abs(np.log(frames / trial_frames))))
     if kept(best) < kept(trial_frames) + WORTH_SAYING:
         return ""
     return f"; --trial-frames {best} would keep {kept(best):.0%} of what was shown, not {kept(trial_frames):.0%}"
