@@ -68,6 +68,8 @@ class PixelPulls(Background):
         self._model, self._board = model, board
         self._shelf = EncoderShelf()
         self.result: Pulled | None = None
+        self._next: tuple[int, int] | None = None
+        self._seen: tuple[Trial | None, np.ndarray | None] = (None, None)
 
     def ask(self, row: int, column: int) -> None:
         """Work it out for a pixel of the frame on display; where there is nothing to pull, nothing happens."""
@@ -77,20 +79,37 @@ class PixelPulls(Background):
         if model.going_on:
             self._tell(NOT_WHILE_RUNNING, False)
             return
-        if not self.free or not model.trial.labelled:
+        if not model.trial.labelled:
             return
+        if not self.free:
+            # Only the last click is wanted.
+            self._next = row, column
+            return
+        self._seen = self._on_board
         frame = min(self._board.layers.frame, model.trial.frames - 1)
         asked = Pulled((row, column), frame, np.empty(0, np.intp), np.empty(0, np.intp))
         chosen = (model.encoder_paths[0], model.mouse, model.device)
         work = partial(find, model.trial, np.array(model.video), model.neurons.keep, asked, chosen, self._shelf)
         self.begin(Job(work, "vidrecon-pulls"))
 
+    @property
+    def _on_board(self) -> tuple[Trial | None, np.ndarray | None]:
+        return self._model.trial, self._board.activity.explained.chosen
+
+    def on_end(self, job: Job) -> None:
+        """Answer the last of the clicks that came in the meantime."""
+        wanted, self._next = self._next, None
+        if wanted is not None:
+            self.ask(*wanted)
+
     def on_news(self, job: Job, news: Pulled) -> None:
-        """Say it, and draw the activity of the neurons that pull."""
-        self.result = news
+        """Say it, and draw the activity of the neurons that pull; not where something else was clicked since."""
         (row, column), trial = news.pixel, self._model.trial
-        if trial is None:
+        asked_of, chosen = self._seen
+        other = asked_of is not trial or chosen is not self._on_board[1]
+        if trial is None or self._next is not None or other:
             return
+        self.result = news
         time_s = (self._model.clip[0] + news.frame) / trial.frame_rate_hz
         told = [
             f"{way} by {', '.join(map(str, neurons))}"

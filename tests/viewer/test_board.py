@@ -1511,9 +1511,9 @@ def test_a_click_on_a_pixel_tells_which_neurons_pull_it(
     pointing = Pointing(board)
     pointing.pixel_clicked.connect(pulls.ask)
 
-    def click() -> None:
+    def click(row: int = 2) -> None:
         tile = board.layout.movie(1)
-        place = (0.0, tile.top + 2.5 * board.layout.pitch, tile.left + 3.5 * board.layout.pitch)
+        place = (0.0, tile.top + (row + 0.5) * board.layout.pitch, tile.left + 3.5 * board.layout.pitch)
         event = SimpleNamespace(position=place, pos=np.zeros(2), modifiers=(), type="mouse_press")
         gesture = pointing.on_press(board.viewer, event)
         next(gesture)
@@ -1532,4 +1532,16 @@ def test_a_click_on_a_pixel_tells_which_neurons_pull_it(
     assert np.array_equal(board.activity.explained.chosen, pulling)
     assert news[-1].startswith("Pulled ")
     assert news[-1].endswith(": row 2, column 3 at 0.00 s (first encoder).")
+    # Of clicks in a hurry the last is answered, and of none after something else was chosen.
+    told = len(news)
+    for row in (3, 4, 5):
+        click(row)
+    assert pulls.wait()
+    assert pulls.result.pixel == (5, 3)
+    assert len(news) == told + 1
+    click(6)
+    board.activity.choose(np.array([0]))
+    assert pulls.wait()
+    assert pulls.result.pixel == (5, 3)
+    assert board.activity.explained.chosen.tolist() == [0]
     pointing.close()
