@@ -13,7 +13,7 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QHeaderView, QLineEdit, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
 from napari_vidrecon.errors import VidreconError
-from napari_vidrecon.studies.scale import SCALES
+from napari_vidrecon.studies import scale as scales
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.folders import default_runs_folder, last_folder
 from napari_vidrecon.viewer.model import ReconstructionModel
@@ -69,7 +69,7 @@ class StudyForm(QWidget):
         self._list: Path | None = None
         places = {SAMPLE_TEXT: SAMPLE, BOARD_TEXT: BOARD, LIST_TEXT: LIST}
         self.mice = choice("study_mice", places, self._take_mice)
-        self.scale = choice("study_scale", {name: name for name in SCALES}, lambda _: changed())
+        self.scale = choice("study_scale", {name: name for name in scales.SCALES}, lambda _: changed())
         self.out = explain(QLineEdit(str(default_studies_folder())), "study_out")
         self.out.editingFinished.connect(changed)
         self.out_button = button("Choose…", "study_choose_out", self._ask_out)
