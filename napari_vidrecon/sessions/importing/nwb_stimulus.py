@@ -25,6 +25,8 @@ DECONVOLVED = r"deconv|spike|event"
 RUNNING = r"run|speed|velocity|treadmill|wheel"
 PLAIN = re.compile(r"(running_?)?(speed|velocity)|pupil_?(area|diameter|size)|(pupil|eye)_?tracking", re.IGNORECASE)
 """What series are called that need no further word."""
+MADE_OF = re.compile(r"(^|_)(unfiltered|raw|dx|v_in|v_sig|rotation|distance)($|_)", re.IGNORECASE)
+"""What those are called that such a series was made of, or was before a filter; others are measured in their own way."""
 SIZE = r"pupil.*(size|area|diam|dilat|radius)|(size|area|diam|dilat|radius).*pupil"
 CENTRE = r"(pupil|eye).*(cent|pos|loc|gaze)|gaze|eye_?tracking"
 
@@ -75,10 +77,9 @@ def the_one(file: Path, about: str, likely: Sequence[Any], name: str, possible: 
         Nothing of that name, or several are as likely.
     """
     chosen = named(possible, name) if name else list(likely)
-    plain = [each for each in chosen if PLAIN.fullmatch(each.name)]
-    if not name and len(chosen) > 1 and len(plain) == 1:
-        # Beside it lie what it was made of, and what it was before a filter.
-        chosen = plain
+    made = [each for each in chosen if not MADE_OF.search(each.name)]
+    if not name and len(made) == 1 and PLAIN.fullmatch(made[0].name):
+        chosen = made
     if len(chosen) == 1 or (not chosen and not name):
         return chosen[0] if chosen else None
     option = f"--{about.replace(' ', '-').replace('centre', 'center')}"
