@@ -26,7 +26,7 @@ RUNNING = r"run|speed|velocity|treadmill|wheel"
 PLAIN = re.compile(r"(running_?)?(speed|velocity)|pupil_?(area|diameter|size)|(pupil|eye)_?tracking", re.IGNORECASE)
 """What series are called that need no further word."""
 MADE_OF = re.compile(r"(^|_)(unfiltered|raw|dx|v_in|v_sig|rotation|distance)($|_)", re.IGNORECASE)
-"""What those are called that such a series was made of, or was before a filter; others are measured in their own way."""
+"""What those are called that such a series was made of, or was before a filter."""
 SIZE = r"pupil.*(size|area|diam|dilat|radius)|(size|area|diam|dilat|radius).*pupil"
 CENTRE = r"(pupil|eye).*(cent|pos|loc|gaze)|gaze|eye_?tracking"
 
