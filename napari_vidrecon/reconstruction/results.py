@@ -264,15 +264,30 @@ class Reconstruction:
             By name, as `scores`, and `pixels`; empty for grey levels. Without a pixel or a movie the scores are NaN.
         """
         found: dict[str, dict[str, float]] = {}
+        for name, (own, mask, video) in self._in_colours().items():
+            scores = dict.fromkeys(SCORES, math.nan) if own is None else own.scores(video)
+            found[name] = {"pixels": float(mask.sum()), **scores}
+        return found
+
+    def correlation_by_colour(self) -> dict[str, float]:
+        """Video correlation of each colour inside its part of the mask, without the other scores; NaN as there."""
+        told = self._in_colours().items()
+        return {name: math.nan if own is None else own.video_correlation(video) for name, (own, _, video) in told}
+
+    def _in_colours(self) -> dict[str, tuple[Evaluation | None, np.ndarray, np.ndarray]]:
+        """Of each colour how it is measured, where that can be, its part of the mask and of the movie."""
         parts = (
             np.split(each, len(self.colours) or 1, axis=-2)
             for each in (self.stimulus, self.evaluation_mask, self.video)
         )
-        for name, stimulus, mask, video in zip(self.colours, *parts, strict=False):
-            measured = self.has_movie and bool(mask.any())
-            own = Evaluation(stimulus, mask, self.config.track_skip_frames).scores(video) if measured else {}
-            found[name] = {"pixels": float(mask.sum()), **(own or dict.fromkeys(SCORES, math.nan))}
-        return found
+        return {
+            name: (
+                Evaluation(stimulus, mask, self.config.track_skip_frames) if self.has_movie and mask.any() else None,
+                mask,
+                video,
+            )
+            for name, stimulus, mask, video in zip(self.colours, *parts, strict=False)
+        }
 
     def inferred(self) -> dict[str, str]:
         """What was inferred besides the movie, in words, of the trial's own presentation; empty if nothing was."""

@@ -118,6 +118,7 @@ class RunRecord:
     seen_activity: np.ndarray | None = None
     course: Course | None = None
     added: Added | None = None
+    _told_by_colour: tuple[Reconstruction, str] | None = field(default=None, init=False, repr=False)
 
     @property
     def activity(self) -> np.ndarray | None:
@@ -142,6 +143,14 @@ class RunRecord:
         """How long it took; NaN where that is not told."""
         told = self.result.provenance.get("wall_seconds")
         return float(told) if isinstance(told, (int, float)) and 0 <= told < LONGEST_SECONDS else float("nan")
+
+    @property
+    def by_colour(self) -> str:
+        """Video correlation of each colour, in words; empty for grey levels."""
+        if self._told_by_colour is None or self._told_by_colour[0] is not self.result:
+            told = [f"{name} {found:.2f}" for name, found in self.result.correlation_by_colour().items()]
+            self._told_by_colour = self.result, ", ".join(told)
+        return self._told_by_colour[1]
 
     @cached_property
     def uncertainty(self) -> np.ndarray | None:

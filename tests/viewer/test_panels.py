@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -667,6 +668,18 @@ def test_repeats_of_the_clip_are_found_on_a_tick_and_go_with_the_trial(qtbot, ma
     panel.repeats.click()
     assert not panel.repeats.isChecked()
     assert "shown once" in told[-1]
+
+
+def test_a_finished_run_in_colours_tells_the_correlation_of_each(small_model):
+    small_model.add_run(record_of(small_model, "Run 1"))
+    assert status(small_model).hint == ""
+    record = small_model.shown
+    coloured = {**record.result.provenance, "colours": ["green", "uv"]}
+    small_model.replace_result(record, replace(record.result, provenance=coloured))
+    told = record.result.scores_by_colour()
+    green, uv = (told[name]["video_correlation"] for name in ("green", "uv"))
+    assert status(small_model).hint == f"video r by colour: green {green:.2f}, uv {uv:.2f}"
+    assert record.result.correlation_by_colour() == {"green": green, "uv": uv}
 
 
 def test_what_the_brain_adds_is_worked_out_beside_the_window_and_can_be_stopped(

@@ -218,7 +218,7 @@ class RunBar(QWidget):
         colour = MOOD_COLOURS.get(now.mood)
         text = html.escape(now.text)
         self.state.setText(f'<b><span style="color:{self._colours[colour]}">{text}</span></b>' if colour else text)
-        self.hint.write(now.hint, "orange")
+        self.hint.write(now.hint, "green" if now.mood == Mood.GOOD else "orange")
         if now.done is None and now.mood == Mood.BUSY:
             advance(self.progress, 0, 0)
         else:

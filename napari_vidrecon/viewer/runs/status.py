@@ -130,7 +130,8 @@ def _at_rest(model: ReconstructionModel, stale: str) -> Status:
             step / steps,
         )
     if result.finished:
-        return Status(f"{name}finished, {steps} steps in {took}".capitalize(), mood=Mood.GOOD, done=1.0)
+        told = f"video r by colour: {model.shown.by_colour}" if result.colours else ""
+        return Status(f"{name}finished, {steps} steps in {took}".capitalize(), told, Mood.GOOD, 1.0)
     hint = "Resume goes on from there." if result.state is not None and not result.provenance.get("changes") else ""
     return Status(f"{name}stopped at step {step} of {steps}".capitalize(), hint, Mood.WARNING, step / steps)
 
