@@ -248,7 +248,7 @@ def test_nothing_that_is_told_on_a_page_moves_anything_on_it(
         ],
         "What": [(lambda: model.message.emit("much news " * 30, True), lambda: True)],
     }
-    window.resize(*SIZES_PX[0])
+    window.resize(*SIZES_PX[1])
     for title, page_news in news.items():
         widget.pages.open_page(title)
         settled(widget.pages)
