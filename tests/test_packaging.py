@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
 import subprocess
@@ -52,18 +53,21 @@ def requirements(lines: list[str]) -> set[str]:
     return {re.split(r"[\[<>=!~; ]", line, maxsplit=1)[0].lower() for line in lines}
 
 
+@functools.cache
+def imported_by(file: Path) -> frozenset[str]:
+    """Top-level modules that a file imports, lazily or not."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return frozenset(found)
+
+
 def imports(part: Path) -> set[str]:
     """Distributions of what a file, or the files of a folder, import, lazily or not."""
-    found: set[str] = set()
-    for file in [part] if part.is_file() else part.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                modules = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                modules = [node.module]
-            else:
-                continue
-            found |= {module.partition(".")[0] for module in modules}
+    found = {name for file in ([part] if part.is_file() else part.rglob("*.py")) for name in imported_by(file)}
     return {NAMES.get(name, name.replace("_", "-")) for name in found - {*sys.stdlib_module_names, "napari_vidrecon"}}
 
 

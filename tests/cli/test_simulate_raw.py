@@ -32,7 +32,7 @@ def test_raw_files_of_every_kind_become_the_same_mouse_again(vidrecon, tmp_path)
 
 def test_an_nwb_file_in_colours_becomes_the_same_mouse_again(vidrecon, tmp_path) -> None:
     out, screen = tmp_path / "mouse", ("--screen", "12x16", "--colours", "red,green,uv")
-    made = vidrecon("simulate", "--seed", 9, "--out", out, "--frames", 75, *SMALL, *screen, "--raw", "nwb")
+    made = vidrecon("simulate", "--seed", 7, "--out", out, "--frames", 75, *SMALL, *screen, "--raw", "nwb")
     assert made.code == 0, made.err
     answer = vidrecon("import", "nwb", tmp_path / "mouse.nwb", "--out", tmp_path / "again", *screen)
     assert answer.code == 0, answer.err

@@ -285,7 +285,7 @@ def assert_lies_as(widget: QWidget, before: dict[str, int]) -> None:
     assert moved == {}
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("theme", [pytest.param("dark", marks=pytest.mark.long), "light"])
 def test_a_page_that_changed_out_of_sight_lies_right_at_once_and_its_encoders_buttons_are_in_view_at_1024_pixels(
     qtbot: QtBot,
     docked: Callable[..., ReconstructionWidget],
@@ -479,7 +479,7 @@ def test_undo_names_what_it_undoes_of_whatever_kind(qtbot, small_model: Reconstr
 
 
 @pytest.mark.window
-@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("theme", [pytest.param("dark", marks=pytest.mark.long), "light"])
 def test_the_tab_key_goes_down_the_page_and_where_it_is_can_be_seen_in_either_theme(
     qtbot: QtBot, docked: Callable[..., ReconstructionWidget], theme: str
 ) -> None:
