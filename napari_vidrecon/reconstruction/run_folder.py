@@ -19,7 +19,7 @@ from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.provenance import RunAttributes
 from napari_vidrecon.settings import first_fault
-from napari_vidrecon.storage import claimed, disk_errors, parse_json, read_bytes, recover_folder
+from napari_vidrecon.storage import claimed, disk_errors, parse_json, read_bytes, reading, recover_folder
 from napari_vidrecon.storage.zarr_arrays import DESCRIPTION, LONGEST_ATTRIBUTES_BYTES, read_arrays, read_attributes
 
 FORMAT = "napari-vidrecon run 1"
@@ -31,6 +31,7 @@ ARRAYS = re.compile(
     r"video|stimulus|target|keep|alpha|predicted_activity|gaze_px|gain|decoded|live/[a-z_]{1,20}|videos/\d{1,5}|mice/\d{1,5}|state/(members/\d{1,5}/)?[a-z][a-z0-9_]{0,60}"
 )
 GROUPS = re.compile(r"videos|live|mice|state|state/members|state/members/\d{1,5}")
+VIDEO, NO_GROUP = re.compile("video"), re.compile(r"(?!)")
 GROWING = ".growing"
 """What the next description of an array of a live session is written to."""
 OF_A_RUN = re.compile(
@@ -102,6 +103,31 @@ def read_run(path: Path) -> tuple[RunAttributes, dict[str, Any], dict[str, np.nd
         arrays = _evened(arrays)
     _check_arrays(arrays)
     return attributes, told, arrays
+
+
+def read_video(path: Path) -> np.ndarray:
+    """A run's movie alone; its activity, which may be ten times as large, is left where it is.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Returns
+    -------
+    np.ndarray
+        (T, rows, columns) grey levels, in memory.
+
+    Raises
+    ------
+    RunError
+        No movie, a damaged one, or a link that leaves the folder.
+    """
+    with reading(path, RunError, "a complete run"):
+        video = read_arrays(path, VIDEO, NO_GROUP, RunError).get("video", np.empty(0))
+        if video.ndim != 3 or 0 in video.shape or video.dtype.kind != "f":
+            raise ValueError(f"expected a video of (frames, rows, columns), found {video.dtype} {video.shape}")
+        return video
 
 
 def read_attributes_of_run(path: Path) -> dict[str, Any]:

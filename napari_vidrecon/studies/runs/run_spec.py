@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ from napari_vidrecon.reconstruction.inputs import RunChoices, RunInputs, choices
 from napari_vidrecon.reconstruction.priors import prior_identity
 from napari_vidrecon.reconstruction.results import SUFFIX, Reconstruction
 from napari_vidrecon.reconstruction.run import Run
+from napari_vidrecon.reconstruction.run_folder import read_video
 from napari_vidrecon.reconstruction.runner import Runner
 from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.sessions.session import Session
@@ -291,17 +293,31 @@ class RunStore:
             It was not run, or is not finished.
         """
         folder = self.folder(self.keys.of(spec))
-        try:
+        with _told_to_remove():
             found = Reconstruction.load(folder)
-        except RunError as error:
-            raise RunError(f"{error}; remove this folder, and the same command runs it again") from None
         if not found.finished:
             raise RunError(f"{folder}: expected a finished run, found one of {len(found.history)} steps; run it again")
         return found
 
     def videos(self, specs: Iterable[RunSpec]) -> list[np.ndarray]:
         """The movies of several runs, each clipped to 0..255 as before an average over encoders."""
-        return [np.clip(self.load(spec).video, 0.0, 255.0) for spec in specs]
+        return [np.clip(self._video(spec), 0.0, 255.0) for spec in specs]
+
+    def _video(self, spec: RunSpec) -> np.ndarray:
+        folder = self.folder(self.keys.of(spec))
+        if not is_finished(folder):
+            # Tells what is the matter.
+            return self.load(spec).video
+        with _told_to_remove():
+            return read_video(folder)
+
+
+@contextlib.contextmanager
+def _told_to_remove() -> Iterator[None]:
+    try:
+        yield
+    except RunError as error:
+        raise RunError(f"{error}; remove this folder, and the same command runs it again") from None
 
 
 def is_finished(folder: Path) -> bool:

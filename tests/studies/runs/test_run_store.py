@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -41,8 +43,9 @@ def test_a_partial_or_damaged_run_counts_as_not_there(spec, tmp_path) -> None:
     run.step()
     run.result(with_activity=False).save(folder)
     assert not is_finished(folder)
-    with pytest.raises(RunError, match=r"one of 1 steps; run it again"):
-        store.load(spec)
+    for read in (store.load, lambda each: store.videos([each])):
+        with pytest.raises(RunError, match=r"one of 1 steps; run it again"):
+            read(spec)
     (folder / "zarr.json").write_text("{")
     assert not is_finished(folder)
 
@@ -60,8 +63,22 @@ def test_a_damaged_run_says_how_to_go_on(spec, tmp_path) -> None:
     folder = store.folder(store.keys.of(spec))
     spec.compute(folder, "cpu")
     (folder / "video" / "zarr.json").write_text("{")
-    with pytest.raises(RunError, match="remove this folder, and the same command runs it again"):
-        store.load(spec)
+    for read in (store.load, lambda each: store.videos([each])):
+        with pytest.raises(RunError, match="remove this folder, and the same command runs it again"):
+            read(spec)
+
+
+def test_movies_are_read_without_the_activity_beside_them(spec, tmp_path) -> None:
+    store = RunStore(tmp_path)
+    folder = store.folder(store.keys.of(spec))
+    spec.compute(folder, "cpu")
+    expected = np.clip(store.load(spec).video, 0.0, 255.0)
+    shutil.rmtree(folder / "predicted_activity")
+    (movie,) = store.videos([spec])
+    assert np.array_equal(movie, expected)
+    shutil.rmtree(folder / "video")
+    with pytest.raises(RunError, match="expected a video"):
+        store.videos([spec])
 
 
 def test_a_run_that_another_process_computes_is_waited_for(spec, tmp_path, monkeypatch) -> None:
