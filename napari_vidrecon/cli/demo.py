@@ -244,7 +244,6 @@ def write_files(result: Reconstruction, out: Path) -> dict[str, Any]:
 
 
 def _write_summary(summary: dict[str, Any], path: Path) -> None:
-
     from napari_vidrecon.storage import replacing_file
 
     with replacing_file(path) as temporary:

@@ -269,7 +269,6 @@ def _sample() -> Iterator[Finding]:
 
 
 def _speed() -> Iterator[Finding]:
-
     for name, found in speed_lines():
         yield Finding(name, found)
 

@@ -148,7 +148,6 @@ def _figure(plan: Plan, table: pd.DataFrame) -> Figure:
 
 
 def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
-
     sizes = list(reversed(FRACTIONS))
     columns = [
         with_reconstructions(plan, clip, (averaged(store, _specs(plan, clip, each, "drop")) for each in sizes))

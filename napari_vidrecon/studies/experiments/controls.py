@@ -252,7 +252,6 @@ def _frames_figure(plan: Plan, store: RunStore, others: dict[Clip, Clip]) -> Fig
 
 
 def _movie(plan: Plan, store: RunStore, others: dict[Clip, Clip]) -> Iterator[np.ndarray]:
-
     clips = [clip for clip in plan.many_clips if clip in others or not others][:CLIPS_SHOWN]
     columns = [_shown(plan, store, clip, others) for clip in clips]
     labels = [MOVIE_LABELS.get(name, name) for name in columns[0]]
