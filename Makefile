@@ -41,11 +41,12 @@ demo: $(VENV)/.installed ## run the demo; OUT=folder says where its files go
 
 # Types are checked beside the tests, which leave a core idle now and then. Tests that share what they need lie beside
 # each other: each worker takes the half of them, and who is done first takes of the other's.
+# Mesa draws in the thread that asks (LP_NUM_THREADS=0): threads of its own only get into the workers' way.
 test: ## style, types, import contract and all tests but the long ones
 	@$(MAKE) --no-print-directory -j2 $(VENV)/.tools system-packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@export OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1; failed=; \
+	@export OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1 LP_NUM_THREADS=0; failed=; \
 	said=$$(mktemp); { nice -n 5 $(BIN)/mypy && $(BIN)/lint-imports; } >$$said 2>&1 & types=$$!; \
 	trap 'kill $$types 2>/dev/null' INT TERM; \
 	echo "$(PYTEST) -m 'not long' $(TESTS)"; \
@@ -55,7 +56,7 @@ test: ## style, types, import contract and all tests but the long ones
 	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 test-long: $(VENV)/.tools system-packages ## the tests that make test leaves out: whole golden runs, more kinds, more kills
-	OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1 $(PYTEST) -m long $(TESTS)
+	OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1 LP_NUM_THREADS=0 $(PYTEST) -m long $(TESTS)
 
 lint: $(VENV)/.tools ## style, types and import contract only
 	$(BIN)/ruff check .
