@@ -26,6 +26,10 @@ NEW_PIP = $(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 export PYTHONDONTWRITEBYTECODE :=
 
 DISPLAY_HERE := $(shell [ "$$(uname)" = Linux ] && echo "xvfb-run -a -s '-screen 0 1600x1000x24'")
+# A test computes in one thread, Mesa draws in the thread that asks (threads of its own get into the workers' way), and
+# freed memory is kept for the next short run, which would else spend a tenth of its time on fresh pages.
+SURROUNDINGS = OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1 LP_NUM_THREADS=0 \
+	MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=1073741824
 PYTEST = $(DISPLAY_HERE) $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
@@ -41,12 +45,11 @@ demo: $(VENV)/.installed ## run the demo; OUT=folder says where its files go
 
 # Types are checked beside the tests, which leave a core idle now and then. Tests that share what they need lie beside
 # each other: each worker takes the half of them, and who is done first takes of the other's.
-# Mesa draws in the thread that asks (LP_NUM_THREADS=0): threads of its own only get into the workers' way.
 test: ## style, types, import contract and all tests but the long ones
 	@$(MAKE) --no-print-directory -j2 $(VENV)/.tools system-packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@export OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1 LP_NUM_THREADS=0; failed=; \
+	@export $(SURROUNDINGS); failed=; \
 	said=$$(mktemp); { nice -n 5 $(BIN)/mypy && $(BIN)/lint-imports; } >$$said 2>&1 & types=$$!; \
 	trap 'kill $$types 2>/dev/null' INT TERM; \
 	echo "$(PYTEST) -m 'not long' $(TESTS)"; \
@@ -56,7 +59,7 @@ test: ## style, types, import contract and all tests but the long ones
 	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 test-long: $(VENV)/.tools system-packages ## the tests that make test leaves out: whole golden runs, more kinds, more kills
-	OMP_NUM_THREADS=1 LIBGL_ALWAYS_SOFTWARE=1 LP_NUM_THREADS=0 $(PYTEST) -m long $(TESTS)
+	$(SURROUNDINGS) $(PYTEST) -m long $(TESTS)
 
 lint: $(VENV)/.tools ## style, types and import contract only
 	$(BIN)/ruff check .
