@@ -392,22 +392,24 @@ def test_the_button_of_naparis_slider_which_waits_for_the_canvas_is_left_to_it(q
 
 
 @pytest.mark.window
-@pytest.mark.parametrize("obstacle", ["points", "run", "zoom"])
-def test_the_canvas_draws_what_is_scrubbed_where_something_else_is_to_be_seen(
-    qtbot: QtBot, scrubbed, obstacle: str
-) -> None:
-    viewer, scrubbing = scrubbed.board.viewer, scrubbed.player.scrubbing
-    go_to_frame(viewer, 5)
-    assert scrubbing.active
-    if obstacle == "points":
-        viewer.add_points(np.zeros((1, 2)))
-    elif obstacle == "run":
-        scrubbed.model.set_state(RunState.RUNNING)
-    else:
-        viewer.scene.camera.zoom *= 2
-    go_to_frame(viewer, 9)
-    assert not scrubbing.active
-    assert scrubbed.player.pictures.windows == []
-    go_to_frame(viewer, 11)
-    assert not scrubbing.active
-    scrubbed.model.set_state(RunState.IDLE)
+def test_the_canvas_draws_what_is_scrubbed_where_something_else_is_to_be_seen(qtbot: QtBot, scrubbed) -> None:
+    viewer, model, scrubbing = scrubbed.board.viewer, scrubbed.model, scrubbed.player.scrubbing
+    zoom = viewer.scene.camera.zoom
+    obstacles = {
+        "a run": (lambda: model.set_state(RunState.RUNNING), lambda: model.set_state(RunState.IDLE)),
+        "another view": (
+            lambda: setattr(viewer.scene.camera, "zoom", 2 * zoom),
+            lambda: setattr(viewer.scene.camera, "zoom", zoom),
+        ),
+        "points": (lambda: viewer.add_points(np.zeros((1, 2)), name="mine"), lambda: viewer.layers.remove("mine")),
+    }
+    for obstacle, (come, go) in obstacles.items():
+        go_to_frame(viewer, 5)
+        assert scrubbing.active, obstacle
+        come()
+        for frame in (9, 11):
+            go_to_frame(viewer, frame)
+            assert not scrubbing.active, obstacle
+            assert scrubbed.player.pictures.windows == []
+        go()
+        go_to_frame(viewer, 3)
