@@ -358,6 +358,7 @@ def train_instance(
             processes=processes,
             on_progress=on_progress,
             on_scoring=on_scoring,
+            on_fitting=stop.check,
         )
     except VidreconError as error:
         if not last[0] or not checkpoint.exists():

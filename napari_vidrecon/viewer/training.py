@@ -273,7 +273,7 @@ def train(session: Session, recipe: TrainingRecipe, path: Path, device: str, job
         if job.cancelled.is_set() and progress.step < progress.steps:
             raise KeyboardInterrupt
 
-    def scored(_done: int, _trials: int) -> None:
+    def between(*_done: int) -> None:
         if job.cancelled.is_set():
             raise KeyboardInterrupt
 
@@ -288,7 +288,8 @@ def train(session: Session, recipe: TrainingRecipe, path: Path, device: str, job
             device=choose_device(device),
             provenance={"held_out_fold": planned.held_out_fold},
             on_progress=told,
-            on_scoring=scored,
+            on_scoring=between,
+            on_fitting=between,
         )
     except KeyboardInterrupt:
         job.tell(StoppedEarly(*last))

@@ -244,6 +244,31 @@ def test_a_training_stopped_while_it_is_scored_goes_on_with_the_scoring(
     assert not (tmp_path / "stopped.training.safetensors").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to itself")
+def test_ctrl_c_while_readouts_begin_anew_does_not_wait_for_them(
+    vidrecon, golden_session_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_vidrecon.encoders.training import readout_fit
+
+    factor = readout_fit._rank_one
+
+    def interrupted(*words):
+        os.kill(os.getpid(), signal.SIGINT)
+        return factor(*words)
+
+    words = ("train", golden_session_folder, *SMALL_TRAINING)
+    with monkeypatch.context() as patch:
+        patch.setattr(readout_fit, "_rank_one", interrupted)
+        answer = vidrecon(*words, "--out", tmp_path / "stopped.safetensors")
+    assert answer.code == 130
+    assert "stopped after step 3 of 6; what is learned is kept in" in answer.err
+    assert [path.name for path in tmp_path.glob("stopped*.safetensors")] == ["stopped.training.safetensors"]
+    for name in ("stopped", "whole"):
+        assert vidrecon(*words, "--out", tmp_path / f"{name}.safetensors").code == 0
+    stopped, whole = load_file(tmp_path / "stopped.safetensors"), load_file(tmp_path / "whole.safetensors")
+    assert all(torch.equal(stopped[name], whole[name]) for name in whole)
+
+
 def test_a_training_interrupted_inside_a_step_keeps_its_last_checkpoint(
     vidrecon, small_session_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,9 @@ from safetensors.torch import load_file
 from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.encoders.architectures.compact import CompactRecipe
 from napari_vidrecon.encoders.checkpoints import load_encoder, read_encoder_file
+from napari_vidrecon.encoders.training import readout_fit
 from napari_vidrecon.encoders.training.core import PretrainedCore
+from napari_vidrecon.encoders.training.readout_fit import fit_readouts
 from napari_vidrecon.encoders.training.trainer import Trainer
 from napari_vidrecon.encoders.training.training_run import single_trial_correlation, train_encoder
 from napari_vidrecon.errors import ConfigError, EncoderError
@@ -161,6 +163,31 @@ def test_an_encoder_from_nothing_fits_its_readouts_once_on_the_way_and_a_stop_be
         while resumed.step_index < whole.step_index:
             resumed.step()
         assert all(torch.equal(whole.averaged[name], value) for name, value in resumed.averaged.items())
+
+
+def test_the_regression_of_readouts_is_the_same_in_pieces_and_can_be_stopped_between_any_two(
+    planted_mouse, small_encoder_file, monkeypatch
+):
+    core = PretrainedCore(small_encoder_file)
+    recipe = CompactRecipe(**core.recipe_fields())
+    begun = Trainer([planted_mouse], recipe, [planted_mouse.trials_in_tier("train")[:8]], core=core)
+    ((whole,), calls) = fit_readouts(begun.module, begun.batches), []
+    monkeypatch.setattr(readout_fit, "FEATURES_AT_ONCE", 7)
+    monkeypatch.setattr(readout_fit, "NEURONS_AT_ONCE", 3)
+    (pieces,) = fit_readouts(begun.module, begun.batches, lambda: calls.append(None))
+    for name in ("space", "features"):
+        np.testing.assert_allclose(getattr(pieces, name), getattr(whole, name), rtol=1e-2, atol=1e-3)
+    assert len(calls) > 100
+    before = {name: value.clone() for name, value in begun.module.state_dict().items()}
+
+    def stop() -> None:
+        calls.pop()
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_readouts(begun.module, begun.batches, stop)
+    assert all(torch.equal(value, before[name]) for name, value in begun.module.state_dict().items())
 
 
 def test_a_core_of_which_nothing_finite_comes_is_one_clear_line_and_no_failed_regression(

@@ -8,7 +8,7 @@ the training trials gives; a few steps then do the rest.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +24,9 @@ JUDGING_SHARE = 5
 LEAST_TRIALS = 5
 MOST_FRAMES = 20_000
 """More of them say little more of where a neuron looks, and each costs as much."""
+FEATURES_AT_ONCE = 512
+NEURONS_AT_ONCE = 512
+"""Of a regression that takes a minute on one core no piece does more than a second: between two it can be stopped."""
 POWER_STEPS = 30
 MOST_GAIN = 3.0
 """A penalty makes maps small; no more than so many times larger are they made again."""
@@ -96,8 +99,10 @@ class Moments:
         return covariance, shared / self.response_sd
 
 
-def start_readouts(module: nn.Module, batches: Batches) -> bool:
-    """Let every mouse's readout begin from a regression on the core, where that is possible.
+def fit_readouts(
+    module: nn.Module, batches: Batches, between: Callable[[], None] | None = None
+) -> list[ReadoutFit | None]:
+    """Regress every mouse's activity on the core, where a readout can begin from that; the module stays as it is.
 
     Parameters
     ----------
@@ -105,23 +110,43 @@ def start_readouts(module: nn.Module, batches: Batches) -> bool:
         The encoder, with a core that has learned.
     batches
         Of the training.
+    between
+        Called about once a second; may raise `KeyboardInterrupt`.
+
+    Returns
+    -------
+    list[ReadoutFit | None]
+        For each mouse, what `fit_readout` found.
+    """
+    if not isinstance(module, Architecture):
+        return []
+    return [fit_readout(module, batches, mouse, between or _go_on) for mouse in range(len(batches.samples))]
+
+
+def start_readouts(module: nn.Module, fits: Sequence[ReadoutFit | None]) -> bool:
+    """Let every mouse's readout begin from a regression, where there is one.
+
+    Parameters
+    ----------
+    module
+        The encoder, with a core that has learned.
+    fits
+        As `fit_readouts` found them.
 
     Returns
     -------
     bool
         Whether any does.
     """
-    if not isinstance(module, Architecture):
-        return False
-    fits = [fit_readout(module, batches, mouse) for mouse in range(len(batches.samples))]
     for mouse, fit in enumerate(fits):
         if fit is not None:
+            assert isinstance(module, Architecture)
             module.start_readout(mouse, fit)
     return any(fit is not None for fit in fits)
 
 
 @torch.no_grad()
-def fit_readout(module: Architecture, batches: Batches, mouse: int) -> ReadoutFit | None:
+def fit_readout(module: Architecture, batches: Batches, mouse: int, between: Callable[[], None]) -> ReadoutFit | None:
     """Regress a mouse's activity on what a core makes of its training trials.
 
     Parameters
@@ -132,6 +157,8 @@ def fit_readout(module: Architecture, batches: Batches, mouse: int) -> ReadoutFi
         Of the training.
     mouse
         Its index.
+    between
+        Called about once a second; may raise `KeyboardInterrupt`.
 
     Returns
     -------
@@ -147,35 +174,40 @@ def fit_readout(module: Architecture, batches: Batches, mouse: int) -> ReadoutFi
     was_training = module.training
     module.eval()
     judged = trials[::JUDGING_SHARE]
-    learned = _moments(module, batches, mouse, [trial for trial in trials if trial not in judged])
-    judging = _moments(module, batches, mouse, judged)
-    module.train(was_training)
+    try:
+        learned = _moments(module, batches, mouse, [trial for trial in trials if trial not in judged], between)
+        judging = _moments(module, batches, mouse, judged, between)
+    finally:
+        module.train(was_training)
     places, channels = size
     covariance, shared = learned.centred()
     held, answers = judging.centred()
     if not (covariance.isfinite().all() and covariance.diagonal().mean() > 0):
         return None
-    found = [_rank_one(_ridge(covariance, shared, penalty), places) for penalty in PENALTIES]
-    best = torch.stack([_correlation(*maps, held, answers) for maps in found]).argmax(dim=0)
+    found = [_rank_one(_ridge(covariance, shared, penalty, between), places) for penalty in PENALTIES]
+    best = torch.stack([_correlation(*maps, held, answers, between) for maps in found]).argmax(dim=0)
     learned.add(judging)
     covariance, shared = learned.centred()
     weights = torch.empty_like(shared)
     for index, penalty in enumerate(PENALTIES):
         chosen = best == index
         if chosen.any():
-            weights[:, chosen] = _ridge(covariance, shared[:, chosen], penalty)
+            weights[:, chosen] = _ridge(covariance, shared[:, chosen], penalty, between)
     space, features = _rank_one(weights, places)
-    agreement, power = _agreement(space, features, covariance, shared)
+    agreement, power = _agreement(space, features, covariance, shared, between)
     # To the size of the activity; nothing where the sign would be the wrong one.
     features = features * (agreement / power).clamp(0.0, MOST_GAIN)[:, None]
     mean = learned.feature_mean.view(places, channels)
     return ReadoutFit(space, features, mean, learned.response_mean, learned.response_sd)
 
 
-def _moments(module: Architecture, batches: Batches, mouse: int, trials: Sequence[int]) -> Moments:
+def _moments(
+    module: Architecture, batches: Batches, mouse: int, trials: Sequence[int], between: Callable[[], None]
+) -> Moments:
     """Of windows that lie beside each other, over so many trials."""
     found: Moments | None = None
     for trial in trials:
+        between()
         inputs, targets = batches.whole_trial(mouse, trial)
         features = module.shared(inputs)[0]
         mine = Moments.of(features.flatten(2).flatten(0, 1).float(), targets.transpose(1, 2).flatten(0, 1).float())
@@ -187,11 +219,35 @@ def _moments(module: Architecture, batches: Batches, mouse: int, trials: Sequenc
     return found
 
 
-def _ridge(covariance: torch.Tensor, shared: torch.Tensor, penalty: float) -> torch.Tensor:
+def _ridge(covariance: torch.Tensor, shared: torch.Tensor, penalty: float, between: Callable[[], None]) -> torch.Tensor:
     """(P, N) weights."""
     penalised = covariance.clone()
     penalised.diagonal().add_(penalty * covariance.diagonal().mean())
-    return torch.cholesky_solve(shared, torch.linalg.cholesky(penalised))
+    factor = _factored(penalised, between)
+    weights = torch.empty_like(shared)
+    for some in _pieces(shared.shape[1], NEURONS_AT_ONCE):
+        between()
+        weights[:, some] = torch.cholesky_solve(shared[:, some], factor)
+    return weights
+
+
+def _factored(matrix: torch.Tensor, between: Callable[[], None]) -> torch.Tensor:
+    """Its Cholesky factor, in its place: block after block, each less what those before it explain."""
+    for some in _pieces(len(matrix), FEATURES_AT_ONCE):
+        between()
+        below, before = matrix[some.stop :], matrix[some, : some.start]
+        matrix[some, some] = torch.linalg.cholesky(matrix[some, some] - before @ before.T)
+        below[:, some] -= below[:, : some.start] @ before.T
+        below[:, some] = torch.linalg.solve_triangular(matrix[some, some].mT, below[:, some], upper=True, left=False)
+    return matrix.tril_()
+
+
+def _go_on() -> None:
+    """Nobody wants to stop."""
+
+
+def _pieces(count: int, most: int) -> list[slice]:
+    return [slice(start, min(start + most, count)) for start in range(0, count, most)]
 
 
 def _rank_one(weights: torch.Tensor, places: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -206,17 +262,29 @@ def _rank_one(weights: torch.Tensor, places: int) -> tuple[torch.Tensor, torch.T
 
 
 def _agreement(
-    space: torch.Tensor, features: torch.Tensor, covariance: torch.Tensor, shared: torch.Tensor
+    space: torch.Tensor,
+    features: torch.Tensor,
+    covariance: torch.Tensor,
+    shared: torch.Tensor,
+    between: Callable[[], None],
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(N,) covariance of prediction and activity, and variance of the prediction."""
-    weights = (space[:, :, None] * features[:, None, :]).flatten(1)
-    power = ((weights @ covariance) * weights).sum(1).clamp(min=SMALLEST)
-    return (weights * shared.T).sum(1), power
+    agreement, power = shared.new_empty(len(space)), shared.new_empty(len(space))
+    for some in _pieces(len(space), NEURONS_AT_ONCE):
+        between()
+        weights = (space[some, :, None] * features[some, None, :]).flatten(1)
+        power[some] = ((weights @ covariance) * weights).sum(1).clamp(min=SMALLEST)
+        agreement[some] = (weights * shared[:, some].T).sum(1)
+    return agreement, power
 
 
 def _correlation(
-    space: torch.Tensor, features: torch.Tensor, covariance: torch.Tensor, shared: torch.Tensor
+    space: torch.Tensor,
+    features: torch.Tensor,
+    covariance: torch.Tensor,
+    shared: torch.Tensor,
+    between: Callable[[], None],
 ) -> torch.Tensor:
     """(N,) of prediction and activity."""
-    agreement, power = _agreement(space, features, covariance, shared)
+    agreement, power = _agreement(space, features, covariance, shared, between)
     return agreement / power.sqrt()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from napari_vidrecon.encoders.architecture import config_values
+from napari_vidrecon.encoders.architecture import ReadoutFit, config_values
 from napari_vidrecon.encoders.checkpoints import save_encoder
 from napari_vidrecon.encoders.encoder import EncoderSpec
 from napari_vidrecon.encoders.stored_encoder import READOUTS
@@ -35,7 +35,7 @@ from napari_vidrecon.encoders.training.checkpoint import (
 )
 from napari_vidrecon.encoders.training.core import PretrainedCore, Teacher
 from napari_vidrecon.encoders.training.processes import Processes
-from napari_vidrecon.encoders.training.readout_fit import start_readouts
+from napari_vidrecon.encoders.training.readout_fit import fit_readouts, start_readouts
 from napari_vidrecon.encoders.training.samples import SessionSamples
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
@@ -165,6 +165,8 @@ class Trainer:
         What other mice trained, instead of one that learns from nothing.
     processes
         Those that share this training; default: this one alone.
+    on_fitting
+        Called about once a second while readouts begin by a regression; what it raises leaves everything as before.
 
     Attributes
     ----------
@@ -191,8 +193,9 @@ class Trainer:
         architecture: TrainableArchitecture | None = None,
         core: PretrainedCore | None = None,
         processes: Processes | None = None,
+        on_fitting: Callable[[], None] | None = None,
     ) -> None:
-        self.processes = processes or Processes()
+        self.processes, self.on_fitting = processes or Processes(), on_fitting
         self.sessions, self.recipe = list(sessions), recipe
         self.device = self.processes.device(torch.device(device))
         self.processes.join(self.device)
@@ -229,7 +232,7 @@ class Trainer:
                 raise ConfigError(first_fault(raised, "recipe")) from None
         if core is not None:
             core.place(self.module)
-            start_readouts(self.module, self.batches)
+            start_readouts(self.module, fit_readouts(self.module, self.batches, on_fitting))
         self.optimizer = torch.optim.AdamW(
             self.module.parameters(),
             lr=self.schedule.peak,
@@ -272,10 +275,12 @@ class Trainer:
         EncoderError
             The loss is not finite.
         """
-        self.half_way = True
         recipe = self.recipe
         if self.core is None and recipe.fits_readouts_before(self.step_index, self.schedule.steps):
-            self._fit_readouts()
+            fits = fit_readouts(self.module, self.batches, self.on_fitting)
+            self.half_way = True
+            self._begin_readouts(fits)
+        self.half_way = True
         rate = self.schedule.rate_at(self.step_index)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -310,9 +315,9 @@ class Trainer:
         self.half_way = False
         return value
 
-    def _fit_readouts(self) -> None:
+    def _begin_readouts(self, fits: Sequence[ReadoutFit | None]) -> None:
         """Readouts begin anew, and with them what the optimiser and the average know of them."""
-        if not start_readouts(self.module, self.batches):
+        if not start_readouts(self.module, fits):
             return
         for name, parameter in self.module.named_parameters():
             if name.startswith(READOUTS):

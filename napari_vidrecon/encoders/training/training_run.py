@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -244,6 +245,7 @@ def train_encoder(
     processes: Processes | None = None,
     on_progress: Callable[[TrainingProgress], bool | None] | None = None,
     on_scoring: Callable[[int, int], None] | None = None,
+    on_fitting: Callable[[], None] | None = None,
 ) -> float:
     """Train an encoder and write it; a killed run goes on from its checkpoint beside `path`.
 
@@ -283,6 +285,9 @@ def train_encoder(
     on_scoring
         Called at the end, while the encoder is scored, with the held-out trials done and the trials in all; a
         `KeyboardInterrupt` from it stops the training, which then goes on with the scoring.
+    on_fitting
+        Called about once a second while readouts begin by a regression in one process; a `KeyboardInterrupt` from it
+        stops the training as it was before.
 
     Returns
     -------
@@ -307,6 +312,7 @@ def train_encoder(
     checkpoint, curve = checkpoint_path(path), curve_path(path)
     if finish and not checkpoint.exists():
         raise EncoderError(f"{checkpoint}: expected the checkpoint of a stopped training to finish, found none")
+    together = processes or Processes()
     trainer = Trainer(
         sessions,
         recipe,
@@ -315,9 +321,10 @@ def train_encoder(
         teachers=teachers,
         architecture=architecture,
         core=chosen_core(core, thaw),
-        processes=processes,
+        processes=together,
+        # Of several processes, which would have to agree each time, none stops within a regression.
+        on_fitting=on_fitting if together.count == 1 else None,
     )
-    together = trainer.processes
     validation = validation_trials or [session.trials_in_tier(VALIDATION_TIER) for session in sessions]
     if not finish:
         # A damaged one is found now, not after hours.
@@ -335,11 +342,11 @@ def train_encoder(
             trainer.save_checkpoint(checkpoint)
             trainer.curve.write(curve)
 
-    def told(progress: TrainingProgress) -> bool:
+    def agreed(ask: Callable[[], bool | None]) -> bool:
         """Whether to go on, as all processes agree: one that leaves alone would leave the others waiting."""
         goes_on, interrupted = True, together.abandoned
         try:
-            goes_on = on_progress is None or on_progress(progress) is not False
+            goes_on = ask() is not False
         except KeyboardInterrupt:
             if together.count == 1:
                 raise
@@ -349,17 +356,7 @@ def train_encoder(
         return not together.any(not goes_on, trainer.device)
 
     def scored(trials_done: int, trials: int) -> None:
-        """As `told`, between two trials of the scoring; nothing of it is kept."""
-        interrupted = together.abandoned
-        try:
-            if on_scoring is not None:
-                on_scoring(trials_done, trials)
-        except KeyboardInterrupt:
-            if together.count == 1:
-                raise
-            interrupted = True
-        if together.any(interrupted, trainer.device):
-            raise KeyboardInterrupt
+        agreed(partial(on_scoring, trials_done, trials) if on_scoring is not None else lambda: None)
 
     try:
         while trainer.step_index < steps and not finish and not _runs_out_of_patience(trainer):
@@ -377,7 +374,8 @@ def train_encoder(
             if on_progress is not None:
                 seconds = (time.monotonic() - begun) * done / max(done - first, 1)
                 correlation = trainer.curve.scores[-1] if trainer.curve.scores else float("nan")
-                if not told(TrainingProgress(done, steps, loss, correlation, seconds)):
+                news = TrainingProgress(done, steps, loss, correlation, seconds)
+                if not agreed(partial(on_progress, news)):
                     break
         correlation = validation_correlation(trainer, validation, every_window=True, on_scoring=scored)
     except KeyboardInterrupt:
