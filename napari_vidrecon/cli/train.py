@@ -247,6 +247,89 @@ def require_free_files(planned: Sequence[Instance], overwrite: bool) -> None:
         inputs.require_free(instance.path, overwrite, "the encoder")
 
 
+class TrainingProgressBar:
+    """What a person sees of a training: a bar of its steps, then one of its scoring, and what takes long.
+
+    Parameters
+    ----------
+    label
+        Beside the bar.
+    instance
+        What is trained.
+    stop
+        Asked after every step and every scored trial.
+    board
+        TensorBoard's writer, or None.
+    first_process
+        Whether this process is the one of several that tells.
+    finish
+        Whether a stopped training is only scored and written.
+
+    Attributes
+    ----------
+    steps_done, seconds
+        Of the training, as last heard.
+    is_scoring
+        Its scoring has begun.
+    """
+
+    def __init__(
+        self, label: str, instance: Instance, stop: StopRequest, board: Any, *, first_process: bool, finish: bool
+    ) -> None:
+        self.label, self.instance, self.stop, self.board = label, instance, stop, board
+        self.first_process, self.finish = first_process, finish
+        self.steps_done, self.seconds, self.is_scoring = 0, 0.0, False
+        self._bar: Progress | None = None
+
+    def step(self, now: TrainingProgress) -> None:
+        """Tell of a step; raises `KeyboardInterrupt` where a person wants to stop."""
+        bar = self._bar
+        if bar is None:
+            bar = self._bar = Progress(self.label, now.steps, done=now.step - 1).__enter__()
+        score = "" if math.isnan(now.correlation) else f", validation correlation {now.correlation:.3f}"
+        bar.update(now.step, f"loss {now.loss:.4f}{score}")
+        self.steps_done, self.seconds = now.step, now.seconds
+        if self.board is not None:
+            self.board.add_scalar("loss", now.loss, now.step)
+            if not math.isnan(now.correlation):
+                self.board.add_scalar("validation correlation", now.correlation, now.step)
+        if now.step < now.steps:
+            self.stop.check()
+        if self.first_process:
+            self._tell_what_takes_long(now, steps_here=now.step - bar.first)
+
+    def _tell_what_takes_long(self, now: TrainingProgress, steps_here: int) -> None:
+        if steps_here == STEPS_TO_JUDGE and now.seconds_left > LONG_LEFT_S:
+            tell(
+                f"about {duration_text(now.seconds_left)} at this pace; Ctrl-C keeps what is learned, and the same "
+                f"command goes on; a GPU, or fewer --steps (of {now.steps}), take less"
+            )
+        fits = self.instance.core is None and self.instance.recipe.fits_readouts_before(now.step, now.steps)
+        if fits and now.seconds > LONG_TRAINING_S:
+            tell(
+                "the next step begins the readouts anew, with a regression on the core: it takes longer than the others"
+            )
+
+    def scoring(self, done: int, trials: int) -> None:
+        """Tell of held-out trials that are scored; raises `KeyboardInterrupt` where a person wants to stop."""
+        if done == 0:
+            self.close()
+            # Where all took no time, this does not either.
+            if self.first_process and (self.finish or self.seconds > LONG_TRAINING_S):
+                tell(f"scoring on {trials} held-out trials")
+            self._bar = Progress("scoring", trials, "trials").__enter__()
+        elif self._bar is not None:
+            self._bar.update(done)
+        if done < trials:
+            self.is_scoring = True
+            self.stop.check()
+
+    def close(self) -> None:
+        """End the bar."""
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+
+
 def train_instance(
     instance: Instance,
     recordings: Sequence[Session],
@@ -299,49 +382,7 @@ def train_instance(
     checkpoint, steps = checkpoint_path(instance.path), instance.recipe.schedule(len(recordings)).steps
     if checkpoint.exists() and not finish:
         tell(f"going on from {checkpoint}")
-    progress: Progress | None = None
-    last: list[float] = [0, 0.0]
-    scoring: list[bool] = []
-
-    def on_progress(now: TrainingProgress) -> None:
-        nonlocal progress
-        if progress is None:
-            progress = Progress(label, now.steps, done=now.step - 1).__enter__()
-        score = "" if math.isnan(now.correlation) else f", validation correlation {now.correlation:.3f}"
-        progress.update(now.step, f"loss {now.loss:.4f}{score}")
-        last[:] = [now.step, now.seconds]
-        if board is not None:
-            board.add_scalar("loss", now.loss, now.step)
-            if not math.isnan(now.correlation):
-                board.add_scalar("validation correlation", now.correlation, now.step)
-        if now.step < now.steps:
-            stop.check()
-        if now.step - progress.first == STEPS_TO_JUDGE and processes.is_first and now.seconds_left > LONG_LEFT_S:
-            tell(
-                f"about {duration_text(now.seconds_left)} at this pace; Ctrl-C keeps what is learned, and the same "
-                f"command goes on; a GPU, or fewer --steps (of {now.steps}), take less"
-            )
-        fits = instance.core is None and instance.recipe.fits_readouts_before(now.step, now.steps)
-        if fits and processes.is_first and now.seconds > LONG_TRAINING_S:
-            tell(
-                "the next step begins the readouts anew, with a regression on the core: it takes longer than the others"
-            )
-
-    def on_scoring(done: int, trials: int) -> None:
-        nonlocal progress
-        if done == 0:
-            if progress is not None:
-                progress.__exit__(None, None, None)
-            # Where all took no time, this does not either.
-            if processes.is_first and (finish or last[1] > LONG_TRAINING_S):
-                tell(f"scoring on {trials} held-out trials")
-            progress = Progress("scoring", trials, "trials").__enter__()
-        elif progress is not None:
-            progress.update(done)
-        if done < trials:
-            scoring[:] = [True]
-            stop.check()
-
+    told = TrainingProgressBar(label, instance, stop, board, first_process=processes.is_first, finish=finish)
     try:
         correlation = train_encoder(
             recordings,
@@ -356,12 +397,12 @@ def train_instance(
             checkpoint_seconds=save_every,
             finish=finish,
             processes=processes,
-            on_progress=on_progress,
-            on_scoring=on_scoring,
+            on_progress=told.step,
+            on_scoring=told.scoring,
             on_fitting=stop.check,
         )
     except VidreconError as error:
-        if not last[0] or not checkpoint.exists():
+        if not told.steps_done or not checkpoint.exists():
             raise
         raise EncoderError(
             f"{error}; what was learned before is kept in {checkpoint}: --finish writes it, or remove it"
@@ -371,19 +412,18 @@ def train_instance(
             f"what is learned is kept in {checkpoint}, and the same command goes on from there; "
             "with --finish it writes the encoder as it is"
         )
-        where = "while it was scored" if scoring else f"after step {last[0]} of {steps}"
+        where = "while it was scored" if told.is_scoring else f"after step {told.steps_done} of {steps}"
         raise stop.stopped(f"stopped {where}; " + (kept if checkpoint.exists() else "nothing was written")) from None
     finally:
-        if progress is not None:
-            progress.__exit__(None, None, None)
+        told.close()
         if board is not None:
             board.close()
     return {
         "out": instance.path,
         "learning_curve": curve_path(instance.path),
         "steps": read_encoder_file(instance.path).provenance["steps_done"],
-        "seconds": last[1],
-        "duration": duration_text(last[1]),
+        "seconds": told.seconds,
+        "duration": duration_text(told.seconds),
         "training_trials": sum(map(len, instance.training_trials)),
         "validation_trials": sum(map(len, instance.validation_trials)),
         "held_out_fold": instance.held_out_fold,
