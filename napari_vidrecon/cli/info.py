@@ -334,10 +334,16 @@ def _decoder_of(told: dict[str, Any]) -> str:
     return Path(file).name if file else f"sha256 {told['decoder']}"
 
 
+def _scores(told: dict[str, Any]) -> str:
+    """Of one of several mice or colours, in words."""
+    return "; ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in told.items())
+
+
 def _text(value: object) -> str:
     # Names and notes come from files: a terminal must only show them.
     if isinstance(value, dict):
-        return one_line(", ".join(f"{name}: {part}" for name, part in value.items()), LONGEST_TEXT)
+        parts = ((name, _scores(part) if isinstance(part, dict) else part) for name, part in value.items())
+        return one_line(", ".join(f"{name}: {part}" for name, part in parts), LONGEST_TEXT)
     if isinstance(value, list):
         return one_line(", ".join(str(part) for part in value) or "-", LONGEST_TEXT)
     if isinstance(value, bool):

@@ -97,7 +97,7 @@ def study(
         _conduct_published(chosen[0], published, out, json=json)
         return
     size = scale_named(scale).with_stimulus_target(stimulus_target)
-    plan = Plan(_chosen_mice(session, encoder or [], mask, readout, mice), size)
+    plan = Plan.at_their_rate(_chosen_mice(session, encoder or [], mask, readout, mice), size)
     require_libraries()
     if dry_run:
         from napari_vidrecon.cli.report import duration_text

@@ -270,7 +270,11 @@ def write_movie(
         report(count, count)
         return path
     if ending == ".gif" and rate_hz > GIF_MOST_HZ:
-        raise ConfigError(f"{path}: a GIF plays at most {GIF_MOST_HZ:g} frames per second; choose a lower speed")
+        slower = math.floor(GIF_MOST_HZ / shown.frame_rate_hz * 100) / 100
+        raise ConfigError(
+            f"{path}: expected at most {GIF_MOST_HZ:g} frames a second, which is what a GIF plays, found {rate_hz:g}; "
+            f"choose a speed of {slower:g} or lower, or an .mp4"
+        )
     frames = _counted(_composed(shown, enlargement), count, report)
     return (movie.write_gif if ending == ".gif" else movie.write_mp4)(path, frames, rate_hz)
 

@@ -160,7 +160,11 @@ class InformationFitter:
     def said(self) -> str:
         """How much of a pixel's variance is resolved at most."""
         most = self.share.max()
-        advice = "" if most >= LEAST_SHARE else ": next to nothing; does the encoder predict held-out activity?"
+        few = (
+            f": next to nothing, as of few neurons ({self.encoder.spec.neurons} here), or an encoder that does not "
+            "predict held-out activity"
+        )
+        advice = few if most < LEAST_SHARE else ""
         return f", up to {100 * most:.0f} % of a pixel's variance resolved{advice}"
 
 

@@ -256,7 +256,7 @@ def _write(study: Study, plan: Plan, runs: Mapping[str, RunSpec], outcome: Outco
         from napari_vidrecon.figures.movie import write_mp4
 
         for movie in outcome.movies:
-            write_mp4(movies / f"{movie.name}.mp4", movie.frames(), movie.fps)
+            write_mp4(movies / f"{movie.name}.mp4", movie.frames(), movie.fps or plan.frame_rate_hz)
     provenance = _provenance(plan, runs)
     write_page(folder / PROVENANCE, json.dumps(provenance, indent=1, default=str))
     write_page(folder / CONTENTS, json.dumps(_contents(study, plan, outcome), indent=1, ensure_ascii=False))

@@ -113,7 +113,7 @@ class Ask:
             mice = (one_mouse(Path(self.session), [*map(Path, self.encoders)], Path(self.mask), self.readout),)
         else:
             mice = (sample_mouse(),)
-        return Plan(tuple(mice), scale_named(self.scale))
+        return Plan.at_their_rate(mice, scale_named(self.scale))
 
 
 def work(ask: Ask, tell: Tell, stopped: threading.Event) -> None:

@@ -7,13 +7,14 @@ from typing import Any, Literal, get_args
 
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 
 StimulusTarget = Literal["self", "ensemble"]
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Size of the grid of runs.
+    """Size of the grid of runs; its frames are those of movies at 30 Hz until `at_rate` says otherwise.
 
     Parameters
     ----------
@@ -87,6 +88,34 @@ class Scale:
         if not self.stimulus_preset:
             return self.config()
         return ReconstructionConfig.preset(self.stimulus_preset, **self.stimulus_changes)
+
+    def at_rate(self, frame_rate_hz: float) -> Scale:
+        """The same scale for movies of another rate: clips as long in seconds, and never of fewer frames.
+
+        Parameters
+        ----------
+        frame_rate_hz
+            Of the movies, frames a second.
+
+        Returns
+        -------
+        Scale
+            A new one; itself up to 30 Hz.
+        """
+        longer = max(1.0, frame_rate_hz / FRAME_RATE_HZ)
+
+        def cut(frames: tuple[int, int] | None) -> tuple[int, int] | None:
+            return frames and (round(frames[0] * longer), round(frames[1] * longer))
+
+        return replace(
+            self,
+            frames=cut(self.frames),
+            example_frames=cut(self.example_frames),
+            skip_first=round(self.skip_first * longer),
+            skip_last=round(self.skip_last * longer),
+            stimulus_frames=round(self.stimulus_frames * longer),
+            stimulus_skip=round(self.stimulus_skip * longer),
+        )
 
     def with_stimulus_target(self, name: str) -> Scale:
         """The same scale with another predictor of the activity that noise and gratings are reconstructed from.

@@ -58,6 +58,34 @@ class Plan:
         """What to call a clip where there is little room: its mouse is only named where there are several."""
         return clip.name if len(self.mice) > 1 else f"trial {clip.trial}"
 
+    @classmethod
+    def at_their_rate(cls, mice: Sequence[Mouse], scale: Scale) -> Plan:
+        """A plan whose clips last as long as the scale says, whatever the frame rate of the mice.
+
+        Parameters
+        ----------
+        mice
+            One or more; of several rates the highest counts.
+        scale
+            In frames at 30 Hz.
+
+        Returns
+        -------
+        Plan
+            Of the scale in frames of the mice.
+        """
+        return cls(tuple(mice), scale.at_rate(max(mouse.open_session().frame_rate_hz for mouse in mice)))
+
+    @cached_property
+    def frame_rate_hz(self) -> float:
+        """Of the movies, frames a second; of several mice the highest."""
+        return max(mouse.open_session().frame_rate_hz for mouse in self.mice)
+
+    @cached_property
+    def degrees_per_pixel(self) -> float:
+        """Of the first mouse's screen, next to straight ahead."""
+        return self.mice[0].open_session().screen.degrees_per_pixel
+
     @cached_property
     def clips(self) -> tuple[Clip, ...]:
         """The natural clips, mouse by mouse."""
@@ -166,14 +194,14 @@ class Movie:
     frames
         Makes its frames, (height, width, 3) 8-bit RGB.
     fps
-        Frames a second.
+        Frames a second; None: those of the plan.
     """
 
     name: str
     caption: str
     panel: str
     frames: Callable[[], Iterator[np.ndarray]]
-    fps: float = 30.0
+    fps: float | None = None
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def test_a_gif_holds_every_frame(shown: ShownMovie, tmp_path: Path) -> None:
 
 
 def test_a_gif_that_would_be_too_fast_is_refused(shown: ShownMovie, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="lower speed"):
+    with pytest.raises(ConfigError, match=r"found 60; choose a speed of 1\.66 or lower, or an \.mp4"):
         write_movie(shown, tmp_path / "a.gif", speed=2, enlargement=2)
     assert not list(tmp_path.iterdir())
 

@@ -31,7 +31,7 @@ from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
 from napari_vidrecon.figures.matrix_figure import ScreenMap, screen_maps_figure
 from napari_vidrecon.figures.picture_grids import mosaic_frames
 from napari_vidrecon.sessions.repeats import trials_showing
-from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
+from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.studies.runs.measuring import (
     CLIP_UNIT,
     counts,
@@ -170,7 +170,7 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
             "than expected by more than chance. Half speed.",
             "Video 4, tested",
             lambda: _movie(plan, found, limit),
-            fps=FRAME_RATE_HZ / SLOWED,
+            fps=plan.frame_rate_hz / SLOWED,
         )
     )
     return outcome

@@ -18,7 +18,7 @@ from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE, TestResult
 from napari_vidrecon.figures.curves import Curve, CurvePanel, ScatterPanel, p_text, scatter_and_curves_figure
 from napari_vidrecon.figures.frame import COLOURS, panels_figure
-from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
+from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.studies.runs.measuring import CLIP_UNIT, counts, evaluation_mask, from_truth, row, scores
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Outcome, Plan, Study, averaged
@@ -152,7 +152,9 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
         ),
     )
     outcome.tests += [*(test for test, _ in fits.values()), *zero]
-    outcome.findings += _findings({name: test for name, (test, _) in fits.items()}, len(clips), lags, zero)
+    outcome.findings += _findings(
+        {name: test for name, (test, _) in fits.items()}, len(clips), lags, zero, plan.frame_rate_hz
+    )
     outcome.drawings += [
         Drawing(
             "correlates",
@@ -215,7 +217,11 @@ def _lags(plan: Plan, courses: Sequence[tuple[np.ndarray, np.ndarray]]) -> Itera
 
 
 def _findings(
-    tests: dict[str, TestResult], clips: int, lags: pd.DataFrame, zero: tuple[TestResult, TestResult]
+    tests: dict[str, TestResult],
+    clips: int,
+    lags: pd.DataFrame,
+    zero: tuple[TestResult, TestResult],
+    rate_hz: float,
 ) -> list[Finding]:
     found = [
         Finding(
@@ -236,20 +242,20 @@ def _findings(
     ]
     mean = lags.groupby("lag_frames")["correlation"].mean()
     if mean.notna().any():
-        found.append(_without_delay(mean, *zero))
+        found.append(_without_delay(mean, rate_hz, *zero))
     return found
 
 
-def _without_delay(mean: pd.Series[float], own: TestResult, against_other: TestResult) -> Finding:
+def _without_delay(mean: pd.Series[float], rate_hz: float, own: TestResult, against_other: TestResult) -> Finding:
     """Whether the courses go together at once: above 0, above those of different clips, with the peak near lag 0."""
-    peak_s = float(mean.idxmax()) / FRAME_RATE_HZ
+    peak_s = float(mean.idxmax()) / rate_hz
     together = own.low > 0 and against_other.p < SIGNIFICANCE and against_other.estimate > 0
     return Finding(
         "within a clip, frames whose activity is better predicted are better reconstructed, without delay",
         abs(peak_s) <= PEAK_WITHIN_S if together else None,
         f"cross-correlation at lag 0: {own.estimate:.3f} (95 % interval {own.low:.3f} to {own.high:.3f}), "
         f"{against_other.estimate:+.3f} against different clips (p = {against_other.p:.2g}); peak {mean.max():.3f} at "
-        f"{peak_s:+.2f} s; lags up to {mean.index.max() / FRAME_RATE_HZ:.1f} s",
+        f"{peak_s:+.2f} s; lags up to {mean.index.max() / rate_hz:.1f} s",
     )
 
 
@@ -313,7 +319,7 @@ def _predictability_figure(
         _fit_note(fit[0]),
     )
     groups = lags.groupby("lag_frames")
-    seconds = np.array([lag for lag, _ in groups]) / FRAME_RATE_HZ
+    seconds = np.array([lag for lag, _ in groups]) / plan.frame_rate_hz
     intervals = [statistics.mean_interval(part["correlation"]) for _, part in groups]
     mean = [each.estimate for each in intervals]
     band = [each.low for each in intervals], [each.high for each in intervals]

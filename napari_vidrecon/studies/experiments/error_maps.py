@@ -26,7 +26,6 @@ from napari_vidrecon.figures.frame import COLOURS
 from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
 from napari_vidrecon.figures.picture_grids import mosaic_frames, picture_grid_figure
 from napari_vidrecon.reconstruction.config import PREDICTED_FROM
-from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.studies.runs.measuring import (
     CLIP_UNIT,
     MOUSE_UNIT,
@@ -136,7 +135,7 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
             + "Half speed.",
             "Video 4",
             lambda: _movie(plan, compared, limit),
-            fps=FRAME_RATE_HZ / SLOWED,
+            fps=plan.frame_rate_hz / SLOWED,
         )
     )
     outcome.notes.append(

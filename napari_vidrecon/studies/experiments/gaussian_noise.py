@@ -39,7 +39,7 @@ FEWEST_CONTROLS = 5
 ENTROPY_RANGE_BITS, MOTION_RANGE, ENSEMBLING_RANGE = (2.5, 4.5), (0.0, 75.0), (0.0, 0.25)
 MASKS_NOTE = (
     "Every mouse is evaluated with its own mask (the published notebook takes the next mouse's), and lengths in "
-    "degrees are pixels times 3.4 (the published labels divide)."
+    "degrees are those next to straight ahead (the published labels divide)."
 )
 CONTROL_NOTE = (
     "The random control holds a reconstruction against the noise of the other repetitions of the same phase. The "
@@ -216,8 +216,8 @@ def _drawings(plan: Plan, store: RunStore, means: dict[str, np.ndarray]) -> list
 
 
 def _labels(plan: Plan) -> tuple[list[str], list[str]]:
-    spaces = [f"{space:g}\n({degrees(space)})" for space in plan.scale.noise_px]
-    return spaces, [f"{time:g}\n({seconds(time)})" for time in plan.scale.noise_frames]
+    spaces = [f"{space:g}\n({degrees(plan, space)})" for space in plan.scale.noise_px]
+    return spaces, [f"{time:g}\n({seconds(plan, time)})" for time in plan.scale.noise_frames]
 
 
 def _stimuli_figure(plan: Plan, store: RunStore) -> Figure:

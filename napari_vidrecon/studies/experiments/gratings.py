@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from napari_vidrecon.figures.matrix_figure import MatrixPanel, matrix_figure
 from napari_vidrecon.figures.picture_grids import StimulusGrid, mosaic_frames, stimulus_grid_figure
-from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.stimuli.synthetic import DIRECTIONS, Direction, DriftingGrating
 from napari_vidrecon.studies.mice import Mouse
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
@@ -48,9 +47,10 @@ def _directions(plan: Plan) -> tuple[Direction, ...]:
 
 def _frequencies(plan: Plan) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Spatial ones from fine to coarse, so that coarse gratings stand on top, and temporal ones from fast to slow."""
+    # What is faster than half the frame rate would be seen to move backwards, and slower.
     return (
         tuple(sorted(plan.scale.grating_cycles_px, reverse=True)),
-        tuple(sorted(plan.scale.grating_hz, reverse=True)),
+        tuple(sorted((hertz for hertz in plan.scale.grating_hz if hertz <= plan.frame_rate_hz / 2), reverse=True)),
     )
 
 
@@ -142,7 +142,6 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
 
 def _rows(plan: Plan, store: RunStore) -> Iterator[dict[str, Any]]:
     """One row a mouse, frequency and direction."""
-    degrees_per_px = ScreenGeometry().degrees_per_pixel
     for mouse in _mice(plan):
         pixels = evaluated_pixels(mouse)
         for space, time in _grid(plan):
@@ -152,7 +151,7 @@ def _rows(plan: Plan, store: RunStore) -> Iterator[dict[str, Any]]:
                 yield {
                     "mouse": mouse.name,
                     "cycles_px": space,
-                    "cycles_degree": space / degrees_per_px,
+                    "cycles_degree": space / plan.degrees_per_pixel,
                     "hertz": time,
                     "direction": direction,
                     **result.correlations(),
@@ -197,7 +196,7 @@ def _slow(plan: Plan, correlation: np.ndarray) -> Finding:
     _, times = _frequencies(plan)
     by_time = correlation.mean(axis=0)
     # At half the frame rate the artefact says more than the speed.
-    slower = by_time[[hertz < HALF_FRAME_RATE_HZ for hertz in times]]
+    slower = by_time[[hertz < plan.frame_rate_hz / 2 for hertz in times]]
     return Finding(
         "below half the frame rate, still gratings are reconstructed better than the fastest",
         bool(slower[-1] > slower[0]) if len(slower) > 1 else None,
@@ -220,8 +219,8 @@ def _listed(values: np.ndarray) -> str:
 
 def _labels(plan: Plan) -> tuple[list[str], list[str]]:
     spaces, times = _frequencies(plan)
-    per_degree = ScreenGeometry().degrees_per_pixel
-    return [f"{space:g}\n({space / per_degree:.3f})" for space in spaces], [f"{hertz:.3g}" for hertz in times]
+    labels = [f"{space:g}\n({space / plan.degrees_per_pixel:.3f})" for space in spaces]
+    return labels, [f"{hertz:.3g}" for hertz in times]
 
 
 def _gratings_figure(plan: Plan, store: RunStore) -> Figure:

@@ -126,7 +126,7 @@ def _space(plan: Plan, correlation: np.ndarray) -> Finding:
     limit = half_of_best(constants, by_space)
     told = f"r = {_listed(by_space)} at {_listed(constants, 'g')} px"
     if np.isfinite(limit):
-        told += f"; half of the best is reached at {limit:.1f} px ({degrees(limit)})"
+        told += f"; half of the best is reached at {limit:.1f} px ({degrees(plan, limit)})"
     shows = None if constants[0] != 0 else bool(by_space[0] < HALF * by_space.max())
     return Finding("noise of single pixels is beyond the resolution in space, coarser noise is not", shows, told)
 
@@ -137,7 +137,7 @@ def _time(plan: Plan, correlation: np.ndarray) -> Finding:
     limit = half_of_best(constants, by_time)
     told = f"r = {_listed(by_time)} at {_listed(constants, 'g')} frames, noise coarser than 0 px; "
     told += (
-        f"half of the best is reached at {limit:.1f} frames ({seconds(limit)})"
+        f"half of the best is reached at {limit:.1f} frames ({seconds(plan, limit)})"
         if np.isfinite(limit)
         else "more than half of the best is left even for noise that is new in every frame"
     )

@@ -10,9 +10,7 @@ import numpy as np
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import ensemble_mean, union_crop
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
-from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.stimuli.stimulus import Stimulus, stimulus_video
-from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.studies.mice import Mouse
 from napari_vidrecon.studies.runs.measuring import presented
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
@@ -169,14 +167,14 @@ def alternating(rows: Iterable[Sequence[tuple[np.ndarray, np.ndarray]]]) -> Iter
         yield [video for _, video in row]
 
 
-def seconds(frames: float) -> str:
+def seconds(plan: Plan, frames: float) -> str:
     """A number of frames in seconds, for labels."""
-    return f"{frames / FRAME_RATE_HZ:.2f} s" if frames else "0 s"
+    return f"{frames / plan.frame_rate_hz:.2f} s" if frames else "0 s"
 
 
-def degrees(pixels: float) -> str:
+def degrees(plan: Plan, pixels: float) -> str:
     """A length in pixels as visual angle next to straight ahead, for labels."""
-    return f"{pixels * ScreenGeometry().degrees_per_pixel:.2g}°"
+    return f"{pixels * plan.degrees_per_pixel:.2g}°"
 
 
 def matrix(table: object, rows: str, columns: str, value: str, *, order: Sequence[Sequence[float]]) -> np.ndarray:
