@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -106,15 +106,12 @@ def train(
     from napari_vidrecon.encoders.checkpoints import choose_device
     from napari_vidrecon.encoders.training.core import chosen_core
     from napari_vidrecon.encoders.training.instances import instance_paths, plan_instances
-    from napari_vidrecon.encoders.training.processes import Processes, start_together
+    from napari_vidrecon.encoders.training.processes import Processes
     from napari_vidrecon.sessions.session import open_session
 
     together = Processes.of_environment()
     if processes > 1 and together.count == 1:
-        code, fault = start_together([sys.executable, "-m", "napari_vidrecon.cli", *sys.argv[1:]], processes)
-        if fault:
-            tell(f"vidrecon: {fault}")
-        raise typer.Exit(code)
+        _train_in_processes(processes)
     if thaw and core is None:
         raise ConfigError("--thaw: expected --core FILE beside it, found none; leave it out, or give a core")
     given = chosen_core(core, thaw)
@@ -160,22 +157,32 @@ def train(
     if json:
         report.print_json({**(answers[0] if instances == 1 else {"instances": answers}), "simulated": simulated})
         return
+    title = "encoder of a simulated mouse" if simulated else "encoder"
     for answer in answers:
-        report.print_table(
-            "encoder of a simulated mouse" if simulated else "encoder",
-            [
-                ("file", answer["out"]),
-                ("learning curve", answer["learning_curve"]),
-                ("mice", ", ".join(names)),
-                *([] if given is None else [("core", _core_in_words(given))]),
-                ("trials", f"{answer['training_trials']} to learn from, {answer['validation_trials']} to score on"),
-                ("steps", f"{answer['steps']} in {answer['duration']}"),
-                (
-                    "validation correlation",
-                    f"{report.number(answer['validation_correlation'])} (single trials, mean over neurons)",
-                ),
-            ],
-        )
+        report.print_table(title, _in_words(answer, names, given))
+
+
+def _train_in_processes(processes: int) -> NoReturn:
+    """The same command in several processes, and its exit."""
+    from napari_vidrecon.encoders.training.processes import start_together
+
+    code, fault = start_together([sys.executable, "-m", "napari_vidrecon.cli", *sys.argv[1:]], processes)
+    if fault:
+        tell(f"vidrecon: {fault}")
+    raise typer.Exit(code)
+
+
+def _in_words(answer: dict[str, Any], names: Sequence[str], core: PretrainedCore | None) -> list[tuple[str, Any]]:
+    correlation = report.number(answer["validation_correlation"])
+    return [
+        ("file", answer["out"]),
+        ("learning curve", answer["learning_curve"]),
+        ("mice", ", ".join(names)),
+        *([] if core is None else [("core", _core_in_words(core))]),
+        ("trials", f"{answer['training_trials']} to learn from, {answer['validation_trials']} to score on"),
+        ("steps", f"{answer['steps']} in {answer['duration']}"),
+        ("validation correlation", f"{correlation} (single trials, mean over neurons)"),
+    ]
 
 
 def _core_in_words(core: PretrainedCore) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +143,7 @@ def validation_correlation(
     *,
     every_window: bool,
     skip_frames: int = SKIPPED_FRAMES,
-    on_scoring: Callable[[int, int], None] | None = None,
+    on_scoring: Callable[[int, int], object] | None = None,
 ) -> float:
     """Mean single-trial correlation over neurons, then over the mice that have trials.
 
@@ -309,7 +308,7 @@ def train_encoder(
     >>> vr.train_encoder([session], recipe, "encoder.safetensors")  # doctest: +SKIP
     """
     path = Path(path)
-    checkpoint, curve = checkpoint_path(path), curve_path(path)
+    checkpoint = checkpoint_path(path)
     if finish and not checkpoint.exists():
         raise EncoderError(f"{checkpoint}: expected the checkpoint of a stopped training to finish, found none")
     together = processes or Processes()
@@ -334,62 +333,78 @@ def train_encoder(
             session.trial(trial_id).require_responses()
     if checkpoint.exists():
         trainer.load_checkpoint(checkpoint)
-    steps, between = trainer.schedule.steps, recipe.steps_between_scores(len(trainer.sessions))
-    begun, first, saved = time.monotonic(), trainer.step_index, time.monotonic()
-
-    def save() -> None:
-        if together.is_first:
-            trainer.save_checkpoint(checkpoint)
-            trainer.curve.write(curve)
-
-    def agreed(ask: Callable[[], bool | None]) -> bool:
-        """Whether to go on, as all processes agree: one that leaves alone would leave the others waiting."""
-        goes_on, interrupted = True, together.abandoned
-        try:
-            goes_on = ask() is not False
-        except KeyboardInterrupt:
-            if together.count == 1:
-                raise
-            interrupted = True
-        if together.any(interrupted, trainer.device):
-            raise KeyboardInterrupt
-        return not together.any(not goes_on, trainer.device)
-
-    def scored(trials_done: int, trials: int) -> None:
-        agreed(partial(on_scoring, trials_done, trials) if on_scoring is not None else lambda: None)
-
+    loop = _Loop(trainer, validation, path)
     try:
-        while trainer.step_index < steps and not finish and not _runs_out_of_patience(trainer):
-            loss = trainer.step()
-            done = trainer.step_index
-            if between and done % between == 0 and done < steps:
-                trainer.curve.score(
-                    validation_correlation(
-                        trainer, validation, every_window=False, skip_frames=recipe.validation_skip_frames
-                    )
-                )
-            if time.monotonic() - saved > checkpoint_seconds:
-                save()
-                saved = time.monotonic()
-            if on_progress is not None:
-                seconds = (time.monotonic() - begun) * done / max(done - first, 1)
-                correlation = trainer.curve.scores[-1] if trainer.curve.scores else float("nan")
-                news = TrainingProgress(done, steps, loss, correlation, seconds)
-                if not agreed(partial(on_progress, news)):
-                    break
-        correlation = validation_correlation(trainer, validation, every_window=True, on_scoring=scored)
+        if not finish:
+            loop.run(checkpoint_seconds, on_progress)
+        correlation = validation_correlation(
+            trainer, validation, every_window=True, on_scoring=lambda *done: loop.agreed(on_scoring, *done)
+        )
     except KeyboardInterrupt:
         # Weights of a half-done step would not lead to the same bits; the last checkpoint does.
         if not trainer.half_way:
-            save()
+            loop.save()
         raise
     trainer.curve.score(correlation)
     if together.is_first:
         trainer.save_encoder(path, {"validation_correlation": correlation, **(provenance or {})})
-        trainer.curve.write(curve)
+        trainer.curve.write(curve_path(path))
         checkpoint.unlink(missing_ok=True)
     together.wait()
     return correlation
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """The steps of a training that is scored, told about and kept now and then."""
+
+    trainer: Trainer
+    validation: Sequence[list[int]]
+    path: Path
+
+    def save(self) -> None:
+        if self.trainer.processes.is_first:
+            self.trainer.save_checkpoint(checkpoint_path(self.path))
+            self.trainer.curve.write(curve_path(self.path))
+
+    def run(self, checkpoint_seconds: float, on_progress: Callable[[TrainingProgress], bool | None] | None) -> None:
+        trainer, curve = self.trainer, self.trainer.curve
+        steps, first = trainer.schedule.steps, trainer.step_index
+        begun = saved = time.monotonic()
+        while trainer.step_index < steps and not _runs_out_of_patience(trainer):
+            loss = trainer.step()
+            done = trainer.step_index
+            self._score_now_and_then(done, steps)
+            if time.monotonic() - saved > checkpoint_seconds:
+                self.save()
+                saved = time.monotonic()
+            seconds = (time.monotonic() - begun) * done / max(done - first, 1)
+            correlation = curve.scores[-1] if curve.scores else float("nan")
+            now = TrainingProgress(done, steps, loss, correlation, seconds)
+            if not self.agreed(on_progress, now):
+                break
+
+    def _score_now_and_then(self, done: int, steps: int) -> None:
+        recipe = self.trainer.recipe
+        between = recipe.steps_between_scores(len(self.trainer.sessions))
+        if between and done % between == 0 and done < steps:
+            skipped = recipe.validation_skip_frames
+            score = validation_correlation(self.trainer, self.validation, every_window=False, skip_frames=skipped)
+            self.trainer.curve.score(score)
+
+    def agreed(self, call: Callable[..., bool | None] | None, *told: Any) -> bool:
+        """Whether to go on, as all processes agree: one that leaves alone would leave the others waiting."""
+        together, goes_on = self.trainer.processes, True
+        interrupted = together.abandoned
+        try:
+            goes_on = call is None or call(*told) is not False
+        except KeyboardInterrupt:
+            if together.count == 1:
+                raise
+            interrupted = True
+        if together.any(interrupted, self.trainer.device):
+            raise KeyboardInterrupt
+        return not together.any(not goes_on, self.trainer.device)
 
 
 def _runs_out_of_patience(trainer: Trainer) -> bool:
