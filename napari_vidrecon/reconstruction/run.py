@@ -2,54 +2,34 @@
 
 from __future__ import annotations
 
-import itertools
-import platform
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from napari_vidrecon.encoders.chunks import check_chunk
-from napari_vidrecon.encoders.encoder import Encoder, Traits
-from napari_vidrecon.encoders.identity import identity
-from napari_vidrecon.errors import ConfigError, RunError
+from napari_vidrecon.encoders.encoder import Encoder
+from napari_vidrecon.errors import RunError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.inputs import (
     Ensemble,
     RunInputs,
-    check_clip_fits,
-    check_colour_levels,
-    check_inputs,
-    check_mice,
-    check_one_window,
-    check_repeats,
     choices_of,
-    encoder_list,
-    lacking_behavior,
     takes_inputs,
 )
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.reconstruction.presentations import Presentation, presentation_to
-from napari_vidrecon.reconstruction.priors import prior_identity
-from napari_vidrecon.reconstruction.recipe import Recipe, content_hash, files_of, fingerprint
-from napari_vidrecon.reconstruction.reconstructor import Reconstructor, StepInfo, Steppable
+from napari_vidrecon.reconstruction.planning import RunPlan
+from napari_vidrecon.reconstruction.recipe import Recipe
+from napari_vidrecon.reconstruction.reconstructor import StepInfo, Steppable
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.several_mice import AnotherMouse, union_mask
-from napari_vidrecon.reconstruction.spectral_prior import about_movies
-from napari_vidrecon.reconstruction.targets import AVERAGED, Ablation, NeuronSet, Target, build_target
+from napari_vidrecon.reconstruction.targets import Ablation, NeuronSet, Target
 from napari_vidrecon.reconstruction.tracking import Tracker
-from napari_vidrecon.reconstruction.update import Draw
 from napari_vidrecon.reconstruction.video_ensemble import VideoEnsemble
-from napari_vidrecon.sessions.repeats import averaged
 from napari_vidrecon.sessions.session import Trial
-from napari_vidrecon.settings import finite_number, shown
-from napari_vidrecon.version import __version__
 
 
 @dataclass(eq=False)
@@ -94,7 +74,21 @@ class Run:
     @classmethod
     def plan(cls, inputs: RunInputs) -> Run:
         """Check everything and build a run; raises as `plan_run`."""
-        return _planned(inputs)
+        plan = RunPlan.of(inputs)
+        tracker = plan.tracker()
+        run = cls(
+            plan.trial,
+            plan.encoders,
+            plan.mask,
+            plan.config,
+            plan.goal,
+            plan.steppable(tracker),
+            tracker,
+            plan.provenance(),
+        )
+        if plan.mice:
+            run.own_mask, run.mice = plan.own_mask, plan.mice
+        return run
 
     @property
     def finished(self) -> bool:
@@ -304,160 +298,6 @@ def plan_run(
     return Run.plan(RunInputs(trial, encoders, mask, config, **others))
 
 
-def _planned(inputs: RunInputs) -> Run:
-    trial, mask, decoder, ablation, ensemble = (
-        inputs.trial,
-        inputs.mask,
-        inputs.decoder,
-        inputs.ablation,
-        inputs.ensemble,
-    )
-    config = ReconstructionConfig.preset("best") if inputs.config is None else inputs.config
-    encoders, others = encoder_list(inputs.encoders, "encoders"), inputs.target_encoders
-    given = others is not None and not (isinstance(others, (list, tuple)) and not others)
-    measuring = encoder_list(others, "target_encoders") if given else encoders
-    check_inputs(trial, mask, config, decoder)
-    repeats = presentations = check_repeats(trial, inputs.repeats, inputs.target)
-    for each in repeats:
-        check_inputs(each, mask, config)
-    if repeats and inputs.target == AVERAGED:
-        trial, presentations = averaged([trial, *repeats]), []
-    mice = check_mice(trial, encoders, inputs.with_mice, inputs.target, config)
-    stated, movies = about_movies(config, trial, encoders)
-    check_chunk(inputs.chunk)
-    mask_threshold = finite_number(inputs.mask_threshold, "mask_threshold")
-    evaluation_threshold = finite_number(inputs.evaluation_threshold, "evaluation_threshold")
-    if not isinstance(ensemble, str) or ensemble not in ("videos", "gradients"):
-        raise ConfigError(f"ensemble: expected videos or gradients, found {shown(ensemble)}")
-    for encoder in {id(e): e for e in [*encoders, *measuring]}.values():
-        if trial.labelled:
-            encoder.require_neurons(trial.responses.shape[0], f"{trial.name or 'the session'}, trial {trial.id},")
-    for encoder in encoders:
-        check_clip_fits(encoder, trial)
-    check_colour_levels(stated, trial)
-    canvas = encoders[0].spec.canvas
-    own_mask = mask.for_screen(canvas.screen_rows, canvas.screen_columns)
-    mask = union_mask(own_mask, [mouse.alpha_on(*own_mask.screen.shape) for mouse in mice])
-    goal = build_target(inputs.target, trial, measuring, inputs.neurons, ablation, config.seed)
-    mask.on(canvas, evaluation_threshold)
-    for other in measuring:
-        if all(other is not each for each in encoders):
-            # Otherwise its faults would show only once all steps are done.
-            check_one_window(other, trial)
-    goals = [
-        build_target(inputs.target, each, measuring, inputs.neurons, ablation, config.seed) for each in presentations
-    ]
-    goals_of_mice = [
-        build_target(inputs.target, mouse.trial, mouse.encoders, None, ablation, config.seed) for mouse in mice
-    ]
-    tracker = Tracker(trial, mask, evaluation_threshold, goal, measuring, config, stated.blank(trial.video.shape[1]))
-
-    def member(
-        chosen: Sequence[Encoder], measured_by: Tracker | None, draw: Draw | None = None, index: int = 0
-    ) -> Reconstructor:
-        shared = (trial, chosen, mask, goal, stated, mask_threshold, measured_by, inputs.chunk)
-        pairs = zip(presentations, goals, strict=True)
-        further = [Presentation(each, chosen, its_goal, stated, draw) for each, its_goal in pairs]
-        places = [place for place, each in enumerate(encoders) if any(each is mine for mine in chosen)]
-        for number, (mouse, its_goal) in enumerate(zip(mice, goals_of_mice, strict=True), start=1):
-            # Its chance is its own: neurons of two mice are no pairs.
-            its_draw = None if draw is None else replace(draw, seed=draw.seed + number)
-            further.append(presentation_to(mouse, places, its_goal, stated, its_draw, canvas))
-        return Reconstructor(*shared, draw, decoder, index, further)
-
-    together = ensemble == "gradients" or len(encoders) == 1
-    teams = [encoders] if together else [[encoder] for encoder in encoders]
-    count = config.update.draws
-    draws = [Draw(config.seed, index) for index in range(count)] if count > 1 else [None]
-    steppable: Steppable
-    if len(teams) == len(draws) == 1:
-        steppable = member(encoders, tracker)
-    else:
-        pairs = enumerate(itertools.product(teams, draws))
-        steppable = VideoEnsemble([member(team, None, draw, index) for index, (team, draw) in pairs], tracker)
-    known = {key: identity(encoder) for key, encoder in {id(e): e for e in [*encoders, *measuring]}.items()}
-    identities, measurers = [known[id(e)] for e in encoders], [known[id(e)] for e in measuring]
-    decisive: dict[str, Any] = {
-        "config": config.decisive,
-        "trial": trial.id,
-        "session": trial.name,
-        "clip": content_hash(trial.video, trial.behavior, trial.pupil_center),
-        "encoders": identities,
-        "target": {"kind": goal.kind, "activity": content_hash(goal.activity)},
-        "neurons": {"kept": goal.neurons.count, "of": len(goal.neurons.keep), "set": content_hash(goal.neurons.keep)},
-        "ablation": ablation,
-        "mask": content_hash(mask.alpha),
-        "mask_threshold": mask_threshold,
-        "evaluation_threshold": evaluation_threshold,
-        "ensemble": ensemble if len(encoders) > 1 else "single",
-    }
-    if movies is not None:
-        # Whose they are decides nothing: a session may be renamed.
-        decisive["movies"] = movies.model_dump(exclude={"source"})
-    if repeats:
-        decisive["repeats"] = [_presentation(each, inputs.target) for each in repeats]
-    if mice:
-        decisive["mask"] = content_hash(own_mask.alpha)
-        decisive["mice"] = [each.decisive(inputs.target) for each in mice]
-    if config.outside_prior:
-        decisive["prior"] = prior_identity(config.outside_prior, stated.values["prior_settings"])
-    if goal.neurons.weights is not None:
-        decisive["neurons"]["weights"] = content_hash(goal.neurons.weights)
-    if decoder is not None:
-        decisive["decoder"] = decoder.sha256
-    if measurers != identities and goal.kind != "predicted":
-        # A predicted target tells itself who predicted it.
-        decisive["measured_by"] = measurers
-    precisions = [Traits.of(encoder).precision for encoder in encoders]
-    if set(precisions) != {"float32"}:
-        decisive["precision"] = precisions
-    recipe = Recipe.of_inputs(
-        trial,
-        encoders[0],
-        decoder,
-        own_mask,
-        goal.neurons,
-        encoders=files_of(encoders, identities),
-        target_encoders=() if measurers == identities else files_of(measuring, measurers),
-        target=goal.kind,
-        ablation=ablation,
-        ensemble=decisive["ensemble"],
-        repeats=tuple(each.id for each in repeats),
-        mice=tuple(each.described() for each in mice),
-        mask_threshold=mask_threshold,
-        evaluation_threshold=evaluation_threshold,
-        config=config,
-    )
-    provenance = {
-        **decisive,
-        **({} if movies is None else {"movies": movies.model_dump()}),
-        "fingerprint": fingerprint(decisive),
-        "inputs": recipe.inputs,
-        "encoder_names": [encoder.spec.name for encoder in encoders],
-        "neuron_reason": goal.neurons.reason,
-        "neuron_details": goal.neurons.details,
-        "mask_source": mask.source,
-        "simulated": trial.simulated,
-        **({} if trial.has_movie else {"movie": False}),
-        "frame_rate_hz": trial.frame_rate_hz,
-        **({"colours": list(trial.colours)} if trial.colours else {}),
-        **_lacking_behavior(encoders, trial),
-        "versions": _versions(),
-        "devices": [str(encoder.device) for encoder in encoders],
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-    run = Run(trial, encoders, mask, config, goal, steppable, tracker, provenance)
-    if mice:
-        run.own_mask, run.mice = own_mask, list(zip(mice, goals_of_mice, strict=True))
-    return run
-
-
-def _lacking_behavior(encoders: Sequence[Encoder], trial: Trial) -> dict[str, dict[str, list[str]]]:
-    found = {encoder.spec.name: lacking_behavior(encoder, trial.recorded_behavior) for encoder in encoders}
-    named = {name: lacking for name, lacking in found.items() if lacking}
-    return {"lacking_behavior": named} if named else {}
-
-
 def plan_recipe(
     recipe: Recipe,
     trial: Trial,
@@ -487,19 +327,3 @@ def plan_recipe(
     decided = {**choices_of(recipe), "ensemble": together, "target": recipe.target}
     opened: dict[str, Any] = {"neurons": neurons, "decoder": decoder, "repeats": repeats, "with_mice": with_mice}
     return Run.plan(RunInputs(trial, encoders, mask, recipe.config, **opened, **decided))
-
-
-def _presentation(trial: Trial, target: Any) -> dict[str, Any]:
-    """What of a further presentation decides a result."""
-    told = {"trial": trial.id, "behavior": content_hash(trial.behavior, trial.pupil_center)}
-    return told if target == "predicted" else {**told, "activity": content_hash(trial.responses)}
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "napari_vidrecon": __version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "system": platform.platform(),
-    }

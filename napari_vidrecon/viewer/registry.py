@@ -24,7 +24,7 @@ from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.evaluation import AddedController
-from napari_vidrecon.viewer.exporting import Exporter
+from napari_vidrecon.viewer.exports import Exporter
 from napari_vidrecon.viewer.faults import FaultHook, Faults
 from napari_vidrecon.viewer.fits import DecoderFitController, GazeFitController, MaskFitController
 from napari_vidrecon.viewer.folders import last_view, preferences, remember_view

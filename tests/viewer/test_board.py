@@ -34,7 +34,7 @@ from napari_vidrecon.viewer.board.outlines import contours
 from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.board.rasters import neuron_spread
 from napari_vidrecon.viewer.board.tiles import Box, Clip
-from napari_vidrecon.viewer.exporting import shown_movie
+from napari_vidrecon.viewer.exports import shown_movie
 from napari_vidrecon.viewer.main_window import frame_count, go_to_frame, present_frame
 from napari_vidrecon.viewer.model import (
     ActivityMode,

@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 import napari_vidrecon as vr
 from napari_vidrecon.errors import RunError
 from napari_vidrecon.figures.export import ShownMovie, write_figure, write_movie, write_tables
-from napari_vidrecon.viewer.exporting import Exporter, shown_movie
+from napari_vidrecon.viewer.exports import Exporter, shown_movie
 from napari_vidrecon.viewer.model import ErrorMode, Layout, ReconstructionModel, RunRecord
 
 

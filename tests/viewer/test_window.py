@@ -20,7 +20,7 @@ from napari_vidrecon.sessions.sample import Sample
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.demo import Demonstration, closed_by_signals
-from napari_vidrecon.viewer.exporting import shown_movie
+from napari_vidrecon.viewer.exports import shown_movie
 from napari_vidrecon.viewer.main_widget import ReconstructionWidget
 from napari_vidrecon.viewer.main_window import go_to_frame, main_window_of, present_frame
 from napari_vidrecon.viewer.model import RunRecord, RunState

@@ -27,7 +27,7 @@ from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.viewer import opening
 from napari_vidrecon.viewer.board.explained import named
 from napari_vidrecon.viewer.choices import Layout
-from napari_vidrecon.viewer.exporting import shown_movie
+from napari_vidrecon.viewer.exports import shown_movie
 from napari_vidrecon.viewer.folders import PLUGIN_NAME, home, recent_folders, remember_folder
 from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, go_to_frame, main_window_of, present_frame
 from napari_vidrecon.viewer.model import ErrorMode, RunState

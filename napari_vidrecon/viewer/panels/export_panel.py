@@ -18,7 +18,7 @@ from napari_vidrecon.errors import RunError, VidreconError
 from napari_vidrecon.figures import export
 from napari_vidrecon.reconstruction import script_texts, scripts
 from napari_vidrecon.viewer.background import subscribe
-from napari_vidrecon.viewer.exporting import Exporter, shown_movie
+from napari_vidrecon.viewer.exports import Exporter, shown_movie
 from napari_vidrecon.viewer.folders import (
     default_runs_folder,
     last_folder,
