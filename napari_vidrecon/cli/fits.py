@@ -27,6 +27,7 @@ from napari_vidrecon.errors import StorageError
 if TYPE_CHECKING:
     from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
     from napari_vidrecon.reconstruction.masks import AlphaMask
+    from napari_vidrecon.sessions.screen import ScreenGeometry
 
 
 def mask(
@@ -88,49 +89,51 @@ def mask(
             "a fit always starts anew"
         )
     sizes = {
-        f"{name}_{unit}": value
-        for name, threshold in (("training", TRAINING_THRESHOLD), ("evaluation", EVALUATION_THRESHOLD))
-        for unit, value in (
-            ("threshold", threshold),
-            ("pixels", int(fitted.binary(threshold).sum())),
-            ("diameter_deg", fitted.diameter_deg(threshold, recording.screen)),
-            ("height_deg", fitted.extent_deg(threshold, recording.screen)[0]),
-            ("width_deg", fitted.extent_deg(threshold, recording.screen)[1]),
-            ("eccentricity_deg", fitted.eccentricity_deg(threshold, recording.screen)),
-        )
+        "training": _mask_sizes(fitted, TRAINING_THRESHOLD, recording.screen),
+        "evaluation": _mask_sizes(fitted, EVALUATION_THRESHOLD, recording.screen),
     }
     faults = mask_faults(fitted, colours=recording.screen.planes)
     # Last, so that whatever else goes wrong leaves nothing behind.
     with replacing_files(drawn, out) as (picture_file, mask_file):
         save_figure(mask_figure(fitted, report.mouse_name(recording), recording.screen), picture_file)
         fitted.save(mask_file)
-    report.answer(
-        json,
-        {
-            "out": out,
-            "picture": drawn,
-            "rule": recipe.rule,
-            "steps": recipe.steps,
-            "simulated": recording.simulated,
-            **sizes,
-            "faults": faults,
-        },
-        f"mask of {report.mouse_name(recording)} -> {out}",
-        [
-            (
-                f"alpha >= {sizes[f'{name}_threshold']:g} ({name})",
-                f"{sizes[f'{name}_diameter_deg']:.1f} degrees across by area, {sizes[f'{name}_pixels']} pixels; "
-                f"{sizes[f'{name}_height_deg']:.1f} high, {sizes[f'{name}_width_deg']:.1f} wide, "
-                f"up to {sizes[f'{name}_eccentricity_deg']:.1f} from the middle"
-                if sizes[f"{name}_pixels"]
-                else "no pixel: the fit needs more steps, or the encoder more training",
-            )
-            for name in ("training", "evaluation")
-        ]
-        + [("rule", fitted.source.partition(", ")[2]), ("picture", str(drawn))],
-    )
+    values = {
+        "out": out,
+        "picture": drawn,
+        "rule": recipe.rule,
+        "steps": recipe.steps,
+        "simulated": recording.simulated,
+        **{f"{name}_{unit}": value for name, size in sizes.items() for unit, value in size.items()},
+        "faults": faults,
+    }
+    rows = [(f"alpha >= {size['threshold']:g} ({name})", _size_in_words(**size)) for name, size in sizes.items()]
+    rows += [("rule", fitted.source.partition(", ")[2]), ("picture", str(drawn))]
+    report.answer(json, values, f"mask of {report.mouse_name(recording)} -> {out}", rows)
     for fault in faults:
         tell(f"take care: {fault}")
+
+
+def _mask_sizes(mask: AlphaMask, threshold: float, screen: ScreenGeometry) -> dict[str, Any]:
+    height_deg, width_deg = mask.extent_deg(threshold, screen)
+    return {
+        "threshold": threshold,
+        "pixels": int(mask.binary(threshold).sum()),
+        "diameter_deg": mask.diameter_deg(threshold, screen),
+        "height_deg": height_deg,
+        "width_deg": width_deg,
+        "eccentricity_deg": mask.eccentricity_deg(threshold, screen),
+    }
+
+
+def _size_in_words(
+    pixels: int, diameter_deg: float, height_deg: float, width_deg: float, eccentricity_deg: float, **_: Any
+) -> str:
+    if not pixels:
+        return "no pixel: the fit needs more steps, or the encoder more training"
+    return (
+        f"{diameter_deg:.1f} degrees across by area, {pixels} pixels; "
+        f"{height_deg:.1f} high, {width_deg:.1f} wide, up to {eccentricity_deg:.1f} from the middle"
+    )
 
 
 SCORED_TIER = "oracle"
@@ -198,8 +201,7 @@ def decoder(
         correlation = held_out_correlation(fitted, recording, scored, pixels, on_scored)
         # Last, so that a clip that cannot be measured on leaves nothing behind.
         fitted.save(out)
-    size_bytes = out.stat().st_size
-    values = {
+    values: dict[str, Any] = {
         "out": out,
         "simulated": recording.simulated,
         "neurons": fitted.neurons,
@@ -207,31 +209,25 @@ def decoder(
         "lags_frames": fitted.lags_frames,
         "causal": fitted.causal,
         "coefficients": len(fitted.frequencies),
-        "bytes": size_bytes,
+        "bytes": out.stat().st_size,
         "video_correlation": correlation,
         "scored_trials": scored,
         "scored_pixels": int(pixels.sum()),
     }
-    clips = f"{len(scored)} held-out clip{'s' * (len(scored) != 1)}"
-    where = "on the whole screen" if mask == inputs.NO_MASK else f"inside alpha >= {EVALUATION_THRESHOLD:g}"
-    report.answer(
-        json,
-        values,
-        f"decoder of {report.mouse_name(recording)} -> {out}",
-        [
-            ("neurons", fitted.neurons),
-            ("learned from", f"{len(learned)} trials ({trials})"),
-            ("lags", f"{', '.join(map(str, fitted.lags_frames))} frames{' (causal)' if fitted.causal else ''}"),
-            ("coefficients", f"{len(fitted.frequencies)} of a frame"),
-            ("file", f"{size_bytes / 1e6:.1f} MB"),
-            (
-                "video correlation",
-                f"{report.number(correlation)} {where} (mean of {clips}, tier {SCORED_TIER})"
-                if scored
-                else f"not measured: no clip of the tier {SCORED_TIER} was held out",
-            ),
-        ],
-    )
+    quality = f"not measured: no clip of the tier {SCORED_TIER} was held out"
+    if scored:
+        clips = f"{len(scored)} held-out clip{'s' * (len(scored) != 1)}"
+        where = "on the whole screen" if mask == inputs.NO_MASK else f"inside alpha >= {EVALUATION_THRESHOLD:g}"
+        quality = f"{number(correlation)} {where} (mean of {clips}, tier {SCORED_TIER})"
+    rows = [
+        ("neurons", fitted.neurons),
+        ("learned from", f"{len(learned)} trials ({trials})"),
+        ("lags", f"{', '.join(map(str, fitted.lags_frames))} frames{' (causal)' if fitted.causal else ''}"),
+        ("coefficients", f"{len(fitted.frequencies)} of a frame"),
+        ("file", f"{values['bytes'] / 1e6:.1f} MB"),
+        ("video correlation", quality),
+    ]
+    report.answer(json, values, f"decoder of {report.mouse_name(recording)} -> {out}", rows)
 
 
 def gaze(

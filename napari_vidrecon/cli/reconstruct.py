@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +33,8 @@ from napari_vidrecon.errors import ConfigError, RunError, StorageError, Vidrecon
 if TYPE_CHECKING:
     import numpy as np
 
+    from napari_vidrecon.cli.driven_run import DrivenRun
+    from napari_vidrecon.cli.inputs import OpenedMouse
     from napari_vidrecon.reconstruction.run import Run
     from napari_vidrecon.sessions.session import Session
     from napari_vidrecon.sessions.trial import Trial
@@ -137,12 +140,8 @@ def reconstruct(
     the same result; one that is complete is left alone. All trials are read before the first run begins; should
     one fail nevertheless, those before it that are complete stay.
     """
-    from napari_vidrecon.cli.driven_run import drive_run, drive_together
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
     from napari_vidrecon.reconstruction.flat_names import moved
-    from napari_vidrecon.reconstruction.inputs import RunInputs
-    from napari_vidrecon.reconstruction.run import Run
-    from napari_vidrecon.sessions.repeats import repeats_of
     from napari_vidrecon.sessions.session import open_session
 
     changes = parse_settings("--set", set_ or [], ReconstructionConfig)
@@ -158,15 +157,9 @@ def reconstruct(
         )
     shown = None if stimulus is None else inputs.open_stimulus(recording, stimulus, stimulus_name)
     chosen = inputs.choose_trials(recording, trial or [], trials) if shown is None else [shown.id]
-    clip_names = {each: f"trial {each}" if stimulus is None else stimulus_name or stimulus.stem for each in chosen}
-
     shared = {} if repeats is None else inputs.choose_repeats(recording, chosen, repeats)
     if repeats is not None:
         chosen = list(shared)
-
-    def open_clip(trial_id: int) -> Trial:
-        return inputs.open_trial(recording, trial_id, frames) if shown is None else shown
-
     alpha = inputs.open_mask(mask, recording)
     inputs.warn_of_mask(alpha, evaluation_threshold)
     settings: Any = {"precision": precision, "memory_gib": memory}
@@ -177,75 +170,119 @@ def reconstruct(
         with_mouse or [], with_encoder or [], with_mask or [], with_trial or [], device, force_mouse, **settings
     )
     kept = options.choose_neurons(recording.n_neurons, ablate, ablation_seed, neurons)
-    given = target.endswith(".npy")
-    variant = run_variant(frames, Path(target).stem if given else target, ablate, ablation_seed, ablation, neurons)
+    target_name = Path(target).stem if target.endswith(".npy") else target
     if at_once > 1 and stop_after is not None:
         raise ConfigError("--stop-after: expected one trial at a time, found --at-once; leave one of them out")
-
-    def plan(trial_id: int) -> tuple[Path, Run]:
-        clip = open_clip(trial_id)
-        others = repeats_of(recording, clip, shared[trial_id]) if trial_id in shared else []
-        mice = [each.that_saw(clip, recording) for each in companions]
-        described = RunInputs(
-            clip,
-            encoders,
-            alpha,
-            config,
-            target=options.read_activity(Path(target), recording.n_neurons, clip.frames) if given else target,
-            target_encoders=measuring or None,
-            neurons=kept,
-            ablation=ablation,  # type: ignore[arg-type]  # checked by the run
-            mask_threshold=mask_threshold,
-            evaluation_threshold=evaluation_threshold,
-            ensemble=ensemble,  # type: ignore[arg-type]
-            decoder=told,
-            repeats=others,
-            with_mice=mice,
-        )
-        run = Run.plan(described)
-        name = f"trial{trial_id}" if shown is None else inputs.file_word(clip_names[trial_id])
-        beside = together_with(others) + beside_mice([each.session.name for each in companions])
-        return out / f"{recording.name}_{name}{beside}{variant}.zarr", run
-
-    finished: list[dict[str, Any]] = []
-
-    def drive(group: list[int]) -> None:
-        planned = [plan(trial_id) for trial_id in group]
-        label = clip_names[group[0]] if len(group) == 1 else f"trials {', '.join(map(str, group))}"
-        if len(group) == 1:
-            ((path, run),) = planned
-            driven = [
-                drive_run(run, path, overwrite=overwrite, save_every=save_every, label=label, stop_after=stop_after)
-            ]
-        else:
-            driven = drive_together(dict(planned), overwrite=overwrite, save_every=save_every, label=label)
-        for trial_id, each in zip(group, driven, strict=True):
-            named = {} if stimulus is None else {"stimulus": clip_names[trial_id]}
-            finished.append({"trial": trial_id, **named, **each.summary()})
-            if not json:
-                report.say(each.line(clip_names[trial_id]))
-
-    for trial_id in chosen[at_once:]:
-        # A damaged one is found before the first run, not after many.
-        clip = open_clip(trial_id)
-        for each in companions:
-            each.that_saw(clip, recording)
-        if target in MEASURED_TARGETS:
-            clip.require_responses()
+    runs = _Runs(
+        recording=recording,
+        shown=shown,
+        shown_name=None if stimulus is None else stimulus_name or stimulus.stem,
+        frames=frames,
+        repeats=shared,
+        companions=companions,
+        target=target,
+        common={
+            "encoders": encoders,
+            "mask": alpha,
+            "config": config,
+            "target_encoders": measuring or None,
+            "neurons": kept,
+            "ablation": ablation,
+            "mask_threshold": mask_threshold,
+            "evaluation_threshold": evaluation_threshold,
+            "ensemble": ensemble,
+            "decoder": told,
+        },
+        out=out,
+        variant=run_variant(frames, target_name, ablate, ablation_seed, ablation, neurons),
+        driving={"overwrite": overwrite, "save_every": save_every},
+        stop_after=stop_after,
+        told=not json,
+    )
+    # A damaged one is found before the first run, not after many.
+    runs.check(chosen[at_once:])
     for first in range(0, len(chosen), at_once):
-        try:
-            drive(chosen[first : first + at_once])
-        except VidreconError as error:
-            if not finished:
-                raise
-            whole = (
-                f"the run of {clip_names[finished[0]['trial']]} is"
-                if len(finished) == 1
-                else f"{len(finished)} runs are"
-            )
-            raise RunError(f"{error}; {whole} complete and kept in {out}") from error
+        runs.drive(chosen[first : first + at_once])
     if json:
-        report.print_json({"session": str(recording.path), "simulated": recording.simulated, "runs": finished})
+        report.print_json({"session": str(recording.path), "simulated": recording.simulated, "runs": runs.finished})
+
+
+@dataclass(kw_only=True)
+class _Runs:
+    """The runs of one command, and what became of those that were driven."""
+
+    recording: Session
+    shown: Trial | None
+    """A stimulus instead of trials."""
+    shown_name: str | None
+    frames: str | None
+    repeats: Mapping[int, Sequence[int]]
+    companions: Sequence[OpenedMouse]
+    target: str
+    common: dict[str, Any]
+    """Of `RunInputs`, those that all runs share."""
+    out: Path
+    variant: str
+    driving: dict[str, Any]
+    stop_after: int | None
+    told: bool
+    finished: list[dict[str, Any]] = field(default_factory=list)
+
+    def check(self, trial_ids: Sequence[int]) -> None:
+        """Read what the runs of these trials need; raises where something is damaged."""
+        for trial_id in trial_ids:
+            clip = self._clip(trial_id)
+            for each in self.companions:
+                each.that_saw(clip, self.recording)
+            if self.target in MEASURED_TARGETS:
+                clip.require_responses()
+
+    def drive(self, trial_ids: list[int]) -> None:
+        """Drive the runs of these trials together, and tell what became of them."""
+        try:
+            driven = self._driven(trial_ids)
+        except VidreconError as error:
+            if not self.finished:
+                raise
+            one = f"the run of {self._name(self.finished[0]['trial'])} is"
+            whole = one if len(self.finished) == 1 else f"{len(self.finished)} runs are"
+            raise RunError(f"{error}; {whole} complete and kept in {self.out}") from error
+        for trial_id, each in zip(trial_ids, driven, strict=True):
+            named = {} if self.shown is None else {"stimulus": self.shown_name}
+            self.finished.append({"trial": trial_id, **named, **each.summary()})
+            if self.told:
+                report.say(each.line(self._name(trial_id)))
+
+    def _driven(self, trial_ids: list[int]) -> list[DrivenRun]:
+        from napari_vidrecon.cli.driven_run import drive_run, drive_together
+
+        planned = [self._plan(trial_id) for trial_id in trial_ids]
+        if len(planned) > 1:
+            return drive_together(dict(planned), label=f"trials {', '.join(map(str, trial_ids))}", **self.driving)
+        ((path, run),) = planned
+        return [drive_run(run, path, label=self._name(trial_ids[0]), stop_after=self.stop_after, **self.driving)]
+
+    def _plan(self, trial_id: int) -> tuple[Path, Run]:
+        from napari_vidrecon.reconstruction.inputs import RunInputs
+        from napari_vidrecon.reconstruction.run import Run
+        from napari_vidrecon.sessions.repeats import repeats_of
+
+        clip = self._clip(trial_id)
+        others = repeats_of(self.recording, clip, self.repeats[trial_id]) if trial_id in self.repeats else []
+        mice = [each.that_saw(clip, self.recording) for each in self.companions]
+        target: str | np.ndarray = self.target
+        if self.target.endswith(".npy"):
+            target = options.read_activity(Path(self.target), self.recording.n_neurons, clip.frames)
+        run = Run.plan(RunInputs(clip, target=target, repeats=others, with_mice=mice, **self.common))
+        name = f"trial{trial_id}" if self.shown is None else inputs.file_word(self._name(trial_id))
+        beside = together_with(others) + beside_mice([each.session.name for each in self.companions])
+        return self.out / f"{self.recording.name}_{name}{beside}{self.variant}.zarr", run
+
+    def _clip(self, trial_id: int) -> Trial:
+        return inputs.open_trial(self.recording, trial_id, self.frames) if self.shown is None else self.shown
+
+    def _name(self, trial_id: int) -> str:
+        return self.shown_name or f"trial {trial_id}"
 
 
 def together_with(repeats: Sequence[Trial]) -> str:

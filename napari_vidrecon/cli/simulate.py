@@ -16,6 +16,7 @@ from napari_vidrecon.errors import ConfigError, StorageError, one_line
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.semi_real import SemiRealMouse
+    from napari_vidrecon.sessions.session import Session
 
 
 def simulate(
@@ -85,15 +86,7 @@ def simulate(
     from napari_vidrecon.encoders.semi_real import LIKENESS
     from napari_vidrecon.sessions.screen import USUAL_SCREEN
     from napari_vidrecon.sessions.session import open_session
-    from napari_vidrecon.sessions.simulation.camera import usual_frames
     from napari_vidrecon.sessions.simulation.mouse import simulate_session, trial_tiers, write_mouse
-    from napari_vidrecon.sessions.simulation.raw_mouse import (
-        RawMouse,
-        left_of_raw,
-        raw_place,
-        require_kind_of,
-        require_whole_scans,
-    )
     from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
     from napari_vidrecon.sessions.writer import SESSION
 
@@ -107,12 +100,7 @@ def simulate(
     _require_replaceable(out, overwrite)
     if save_encoder is not None:
         _require_encoder_name(save_encoder, overwrite)
-    raw_files = {kind: raw_place(out, kind) for kind in raw or []}
-    if raw_files:
-        require_whole_scans(usual_frames(frames, rate))
-    for kind, place in raw_files.items():
-        require_kind_of(kind)
-        _require_raw_replaceable(place, overwrite)
+    raw_files = _raw_places(out, raw, frames, rate, overwrite) if raw else {}
     semi_real = None if encoder is None else _semi_real(encoder, mouse, film, neurons, seed, frames, len(tiers))
     kept = f"stopped; nothing was written to {out}: a session appears whole or not at all"
     with Progress("simulating", len(tiers), "trials") as progress, StopRequest(kept=kept) as stop:
@@ -121,11 +109,10 @@ def simulate(
             progress.update(done)
             stop.check()
 
-        how: dict[str, Any] = {"frames": frames, "video_dtype": dtype, "small": small, "workers": workers}
-        how["on_progress"] = on_progress
+        how: dict[str, Any] = {"video_dtype": dtype, "small": small, "workers": workers, "on_progress": on_progress}
         if semi_real is not None:
             places, notes = semi_real.coordinates, semi_real.notes()
-            write_mouse(out, semi_real.trial, tiers, coordinates=places, notes=notes, **how)
+            write_mouse(out, semi_real.trial, tiers, frames=frames, coordinates=places, notes=notes, **how)
         else:
             simulate_session(
                 out,
@@ -134,6 +121,7 @@ def simulate(
                 train_trials=trials,
                 validation_trials=validation_trials,
                 test_trials=test_trials,
+                frames=frames,
                 gain=gain,
                 field_radius_px=field_radius,
                 field_centre_px=field_centre,
@@ -144,11 +132,7 @@ def simulate(
             )
     report.tell_left(SESSION.belongings(out))
     if raw_files:
-        recorded = RawMouse.of(open_session(out))
-        for kind, place in raw_files.items():
-            recorded.write(kind, place)
-            if place.is_dir():
-                report.tell_left(left_of_raw(place), str(place))
+        _write_raw(open_session(out), raw_files)
     values = {"out": out, "simulated": True, "seed": seed, "neurons": neurons, "frames": frames}
     values |= {"train_trials": trials, "validation_trials": validation_trials, "test_trials": test_trials}
     values |= {f"raw_{kind}": place for kind, place in raw_files.items()}
@@ -161,9 +145,9 @@ def simulate(
         if save_encoder is not None:
             semi_real.save_encoder(save_encoder, open_session(out).name)
             values["encoder"] = save_encoder
-    shown = {name: value for name, value in values.items() if name != "out"}
     kind = "simulated" if semi_real is None else "semi-real"
-    report.answer(json, values, f"{kind} mouse -> {out}", report.in_words(shown))
+    told = report.in_words({name: value for name, value in values.items() if name != "out"})
+    report.answer(json, values, f"{kind} mouse -> {out}", told)
 
 
 def _require_model(like: str, encoder: Path | None, others: dict[str, object]) -> None:
@@ -231,19 +215,28 @@ def _require_replaceable(out: Path, overwrite: bool) -> None:
         )
 
 
-def _require_raw_replaceable(place: Path, overwrite: bool) -> None:
-    """Raw files take the place of earlier ones of a simulated mouse only.
-
-    Raises
-    ------
-    StorageError
-        Something else is there, or it is not to be replaced.
-    """
-    from napari_vidrecon.sessions.simulation.raw_mouse import is_raw
+def _raw_places(out: Path, kinds: list[str], frames: int, rate: float, overwrite: bool) -> dict[str, Path]:
+    """Where raw files of these kinds go; they take the place of earlier ones of a simulated mouse only."""
+    from napari_vidrecon.sessions.simulation import raw_mouse
+    from napari_vidrecon.sessions.simulation.camera import usual_frames
     from napari_vidrecon.storage import recover_folder
 
-    recover_folder(place)
-    if not os.path.lexists(place) or (overwrite and is_raw(place)):
-        return
-    remedy = "move it away" if overwrite else "give --overwrite to replace raw files of a simulated mouse"
-    raise StorageError(f"{place}: expected a free name for the raw files, found something there; {remedy}")
+    places = {kind: raw_mouse.raw_place(out, kind) for kind in kinds}
+    raw_mouse.require_whole_scans(usual_frames(frames, rate))
+    for kind, place in places.items():
+        raw_mouse.require_kind_of(kind)
+        recover_folder(place)
+        if os.path.lexists(place) and not (overwrite and raw_mouse.is_raw(place)):
+            remedy = "move it away" if overwrite else "give --overwrite to replace raw files of a simulated mouse"
+            raise StorageError(f"{place}: expected a free name for the raw files, found something there; {remedy}")
+    return places
+
+
+def _write_raw(session: Session, places: dict[str, Path]) -> None:
+    from napari_vidrecon.sessions.simulation.raw_mouse import RawMouse, left_of_raw
+
+    recorded = RawMouse.of(session)
+    for kind, place in places.items():
+        recorded.write(kind, place)
+        if place.is_dir():
+            report.tell_left(left_of_raw(place), str(place))
