@@ -8,7 +8,7 @@ from pathlib import Path
 import napari
 from qtpy.QtCore import QEvent, QMimeData, QSize, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
-from qtpy.QtWidgets import QDockWidget, QLayout, QMainWindow, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QBoxLayout, QDockWidget, QLayout, QMainWindow, QVBoxLayout, QWidget
 
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.contributions.commands import (
@@ -24,7 +24,7 @@ from napari_vidrecon.viewer.contributions.commands import (
 from napari_vidrecon.viewer.contributions.files import can_be_opened, is_recording
 from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, FolderDrops, main_window_of
 from napari_vidrecon.viewer.model import RunState
-from napari_vidrecon.viewer.panels.controls import button, line, row, stack
+from napari_vidrecon.viewer.panels.controls import button, form, line, row, stack
 from napari_vidrecon.viewer.panels.export_panel import ExportPanel
 from napari_vidrecon.viewer.panels.live_panel import LivePanel
 from napari_vidrecon.viewer.panels.mask_panel import MaskPanel
@@ -32,7 +32,7 @@ from napari_vidrecon.viewer.panels.neuron_panel import NeuronPanel, ReceptiveFie
 from napari_vidrecon.viewer.panels.run_bar import RunBar, UndoBar
 from napari_vidrecon.viewer.panels.run_panel import RunPanel
 from napari_vidrecon.viewer.panels.runs_panel import RunsPanel
-from napari_vidrecon.viewer.panels.sections import Pages
+from napari_vidrecon.viewer.panels.sections import Fold, Pages
 from napari_vidrecon.viewer.panels.session_panel import SessionPanel
 from napari_vidrecon.viewer.panels.stimulus_panel import StimulusPanel
 from napari_vidrecon.viewer.panels.training_panel import DecoderFitPanel, TrainingPanel
@@ -45,11 +45,15 @@ STIMULUS, ADVANCED, FIELDS, VIEW, PROGRESS, TRAINING, DECODER, LIVE = (
     "Your own stimulus", "Advanced settings", "Receptive fields", "View", "How the optimisation goes",
     "Train an encoder", "Fit a decoder", "Live",
 )  # fmt: skip
+MORE, NEURONS = "Repeats, decoder, more mice", "Choose neurons"
+"""Details of a low window."""
 PAGES_TOLD = {
     WHAT: "What is reconstructed: session, trial, frames, encoders, stimulus.",
     HOW: "How it is reconstructed: preset, mask, neurons.",
     RESULTS: "What came of it: runs, comparing, export.",
 }
+LOW_LINES = 45
+"""A dock of fewer lines has no room for its whole pages."""
 CURVES_LINES, ROOM_TO_SPARE = 9, 12
 """Where there is less room below a page than so many lines, the curves are a click away."""
 FOCUS_STYLE = """
@@ -115,6 +119,9 @@ class ReconstructionWidget(QWidget):
         self.training_panel.mask_asked.connect(partial(self.pages.open_page, HOW))
         self.run_panel.more_asked.connect(partial(self.pages.open_detail, ADVANCED))
         self.stimulus_button = button("Your own stimulus…", "own_stimulus", partial(self.pages.open_detail, STIMULUS))
+        self.more_button = button("More…", "more_of_what", partial(self.pages.open_detail, MORE))
+        self.more_button.hide()
+        self.neuron_panel.choosing_asked.connect(partial(self.pages.open_detail, NEURONS))
         self.live_button = button("Live…", "live_page", partial(self.pages.open_detail, LIVE))
         self.fields_button = button("Fields…", "field_page", partial(self.pages.open_detail, FIELDS))
         self.progress_button = button("Progress…", "progress_page", partial(self.pages.open_detail, PROGRESS))
@@ -178,9 +185,20 @@ class ReconstructionWidget(QWidget):
         return handled
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Curves stand below the page where there is room."""
+        """Curves stand below the page where there is room; pages fold where there is little."""
         super().resizeEvent(event)
+        is_low = self.height() < LOW_LINES * self.fontMetrics().lineSpacing()
+        if is_low != self.pages.is_low:
+            self._set_low(is_low)
         self._place_curves()
+
+    def _set_low(self, is_low: bool) -> None:
+        """What is needed less often moves behind a click, and rows close up, or back."""
+        self._fold.move(is_low)
+        self.pages.set_low(is_low)
+        self.runs_panel.set_low(is_low)
+        for asking in (self.more_button, self.neuron_panel.choose_button):
+            asking.setVisible(is_low)
 
     def _place_curves(self) -> None:
         """Put the curves where there is room: below the page, or else into a detail of their own."""
@@ -205,14 +223,16 @@ class ReconstructionWidget(QWidget):
         alone = QWidget()
         self._curves_alone = QVBoxLayout(alone)
         self._curves_alone.setContentsMargins(0, 0, 0, 0)
-        what = _page(self.session_panel, row(self.stimulus_button, self.live_button, self.session_panel.import_button))
+        buttons = self.stimulus_button, self.live_button, self.session_panel.import_button, self.more_button
+        what = _page(self.session_panel, row(*buttons))
+        ticks = row(self.neuron_panel.keep_only, self.run_panel.apply_live)
         how = _page(
-            self.run_panel, line(), self.mask_panel, line(), self.neuron_panel,
-            row(self.neuron_panel.keep_only, self.run_panel.apply_live), self.undo_bar,
+            self.run_panel, line(), self.mask_panel, line(), self.neuron_panel, ticks, self.undo_bar,
         )  # fmt: skip
+        behind = row(self.progress_button, self.fields_button, self.studies_button)
         results = _page(
             self.runs_panel, line(), self.export_panel,
-            row(self.progress_button, self.fields_button, self.studies_button),
+            behind,
         )  # fmt: skip
         for title, page in ((WHAT, what), (HOW, how), (RESULTS, results)):
             self.pages.add_page(title, page, PAGES_TOLD[title])
@@ -222,6 +242,7 @@ class ReconstructionWidget(QWidget):
             (DECODER, self.decoder_panel), (LIVE, self.live_panel),
         ):  # fmt: skip
             self.pages.add_detail(title, panel)
+        self._lay_out_fold(ticks, behind)
         self._feet = QWidget()
         feet = row(self.view_button, self.traces_button, self.behaviour_button, self.shortcuts_button)
         feet.setContentsMargins(0, 0, 0, 0)
@@ -235,6 +256,24 @@ class ReconstructionWidget(QWidget):
         layout.addWidget(self.pages, 1)
         layout.addLayout(self._below)
         layout.addWidget(self._feet)
+
+    def _lay_out_fold(self, ticks: QBoxLayout, behind: QBoxLayout) -> None:
+        self._fold = Fold()
+        session, neurons, run, runs = self.session_panel, self.neuron_panel, self.run_panel, self.runs_panel
+        more, chosen = QWidget(), QWidget()
+        more_fields, choosing = form(), stack(chosen)
+        stack(more, more_fields)
+        for part in (session.repeats, session.decoder, session.mice):
+            self._fold.add(part, session.fields, more_fields)
+        self._fold.add(neurons.choosing, neurons.parts, choosing)
+        self._fold.add(neurons.keep_only, ticks, choosing)
+        self._fold.add(run.apply_live, ticks, self.undo_bar.parts)
+        self._fold.add(run.inferred, run.fields, run.more_fields)
+        # One row less.
+        self._fold.add(runs.open_button, runs.of_files, runs.of_run)
+        self._fold.add(runs.kept_button, runs.of_files, behind)
+        self.pages.add_detail(MORE, more, only_low=True)
+        self.pages.add_detail(NEURONS, chosen, only_low=True)
 
 
 def _page(*parts: QWidget | QLayout) -> QWidget:

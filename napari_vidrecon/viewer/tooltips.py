@@ -148,6 +148,9 @@ TOOLTIPS = {
     "import_progress": "How far the import is.",
     "import_report": "What was taken, resampled, filled in, left out, repaired or assumed on the way.",
     "import_open": "Put the new session on the board. It has no encoder yet: train one with “vidrecon train”.",
+    "more_of_what": "Repeats of the clip, a decoder, and other mice that saw it. In a higher window they stand here.",
+    "choose_neurons": "Ablate neurons: those of a region, of the cortex or of a raster, or at random. In a higher "
+    "window this stands here.",
     "own_stimulus": "Show the encoders a movie of your own instead of a recorded clip: noise, a grating, a patch, a "
     "film.",
     # Run settings

@@ -30,7 +30,7 @@ from qtpy.QtWidgets import (
 import napari_vidrecon as vr
 from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.sessions.session import Session
-from napari_vidrecon.viewer.main_widget import ADVANCED, FIELDS, PROGRESS, VIEW, ReconstructionWidget
+from napari_vidrecon.viewer.main_widget import ADVANCED, FIELDS, MORE, NEURONS, PROGRESS, VIEW, ReconstructionWidget
 from napari_vidrecon.viewer.main_window import main_window_of
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
 from napari_vidrecon.viewer.panels.controls import EMPHASIS_STYLE, FewLines, JobBar
@@ -204,6 +204,11 @@ def test_every_page_fits_every_window_and_no_news_moves_the_buttons(
     qtbot.waitExposed(window)
     for size in SIZES_PX:
         assert_every_page_fits(widget, window, size)
+        if size == SIZES_PX[0]:
+            roomy = places_on_pages(widget)
+    window.resize(*SIZES_PX[0])
+    # What a low window puts behind a click stands where it stood.
+    assert places_on_pages(widget) == roomy
     # A run brings curves below the page: they give way to a page that needs the room.
     widget.controller.start()
     qtbot.waitUntil(lambda: widget.model.shown is not None and not widget.controller.busy, timeout=60_000)
@@ -219,6 +224,20 @@ def test_every_page_fits_every_window_and_no_news_moves_the_buttons(
     assert bar.news.currentWidget() is bar.message
     QTest.mouseClick(bar, Qt.MouseButton.LeftButton, pos=bar.news.geometry().center())
     assert bar.news.currentWidget() is bar.hint
+
+
+def places_on_pages(widget: ReconstructionWidget) -> dict[str, tuple[int, int]]:
+    """Row by row, whatever the page."""
+    places: dict[str, tuple[int, int]] = {}
+    for title in widget.pages.titles:
+        widget.pages.open_page(title)
+        inside = settled(widget.pages).widget()
+        named = [each for each in controls_of(inside) if each.isVisible() and each.objectName()]
+        places |= {
+            each.objectName(): (each.mapTo(inside, QPoint(0, 0)).x(), each.mapTo(inside, QPoint(0, 0)).y())
+            for each in named
+        }
+    return places
 
 
 def test_nothing_that_is_told_on_a_page_moves_anything_on_it(
@@ -317,6 +336,7 @@ def test_a_page_that_changed_out_of_sight_lies_right_at_once_and_its_encoders_bu
     for control in (panel.mouse, panel.add_button, panel.train_button):
         bottom = control.mapTo(column.viewport(), control.rect().bottomLeft()).y()
         assert bottom < column.viewport().height(), control.objectName()
+    assert column.verticalScrollBar().maximum() == 0
     words = panel.mouse.fontMetrics().horizontalAdvance(panel.mouse.text())
     assert words < panel.mouse.lineEdit().width() - TEXT_EDGE_PX
 
@@ -368,8 +388,15 @@ def assert_every_page_fits(widget: ReconstructionWidget, window: QWidget, size: 
         bottom = widget.run_bar.start_button.mapTo(widget, widget.run_bar.start_button.rect().bottomLeft()).y()
         assert bottom < widget.height()
         # The bar of an area that has no use for one has nothing to move.
-        if size == (1366, 768) and title != ADVANCED:
-            assert column.verticalScrollBar().maximum() == 0, title
+        if (size == (1366, 768) and title != ADVANCED) or (size == (1024, 576) and title in pages.titles):
+            assert column.verticalScrollBar().maximum() == 0, (size, title)
+    low = size != (1366, 768)
+    assert widget.more_button.isVisibleTo(widget.more_button.parentWidget()) == low
+    for title, name in ((MORE, "decoder"), (NEURONS, "ablate_cells"), (ADVANCED, "infer_gaze")):
+        assert (title in pages.details) == (low or title == ADVANCED)
+        pages.open_detail(title)
+        assert (settled(pages).widget().findChild(QWidget, name) is not None) == low
+        pages.close_detail()
     assert widget.board.viewer.layers.selection.active is not None
     assert (window.width(), window.height()) == size
     assert widget.minimumSizeHint().height() <= size[1] * 2 // 3

@@ -18,7 +18,7 @@ import napari_vidrecon as vr
 from napari_vidrecon.analysis.postprocess import Presentation
 from napari_vidrecon.sessions.sample import Sample
 from napari_vidrecon.viewer.board.layers import Role
-from napari_vidrecon.viewer.choices import Layout
+from napari_vidrecon.viewer.choices import ErrorMode, Layout
 from napari_vidrecon.viewer.demo import Demonstration, closed_by_signals
 from napari_vidrecon.viewer.exports import shown_movie
 from napari_vidrecon.viewer.main_widget import ReconstructionWidget
@@ -261,6 +261,13 @@ def test_in_every_window_from_1024_pixels_each_part_of_explain_says_what_it_is(q
                 assert any(text.startswith(word) for text in written), (width, word, written)
             assert any(text.startswith(("Error", "Reconstruction −")) for text in written), (width, written)
             assert any("redict" in text or text.startswith("From") for text in written), (width, written)
+    window.resize(1024, 576)
+    qtbot.wait(100)
+    for mode in ErrorMode:
+        model.set_view(error_mode=mode)
+        assert not [text for text in board.layer(Role.CAPTIONS).features["caption"] if "…" in text], mode
+    model.set_view(layout=Layout.PAPER)
+    assert any("; reconstruction below" in text for text in board.layer(Role.CAPTIONS).features["caption"])
 
 
 def test_every_widget_of_a_window_finds_the_same_model_and_every_control_of_the_bar_says_what_it_does(docked):

@@ -57,6 +57,14 @@ LEAST_ERROR_WORDS = {
     ErrorMode.UNCERTAINTY: "Uncertainty",
     ErrorMode.ADDED: "Added",
 }
+LEAST_MISSING_WORDS = {
+    ErrorMode.STIMULUS: "No error",
+    ErrorMode.PREDICTED: "No run to take",
+    ErrorMode.COMPARISON: "No difference",
+    ErrorMode.LOST: "No fuller run",
+    ErrorMode.UNCERTAINTY: "No uncertainty",
+    ErrorMode.ADDED: "Added: not known",
+}
 MISSING_WORDS = {
     ActivityMode.FROM_STIMULUS: "No prediction from the stimulus yet",
     ActivityMode.FROM_RECONSTRUCTION: "No prediction from the reconstruction yet",
@@ -183,8 +191,8 @@ def least_titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]
         found[Role.RECONSTRUCTION] = f"At step {model.looked_back.step}"
     elif model.compared is None and not model.blinking:
         found[Role.RECONSTRUCTION] = "Reconstruction"
-    if has_error and model.error_mode in LEAST_ERROR_WORDS:
-        found[Role.ERROR_MAP] = LEAST_ERROR_WORDS[model.error_mode]
+    if model.error_mode in LEAST_ERROR_WORDS:
+        found[Role.ERROR_MAP] = (LEAST_ERROR_WORDS if has_error else LEAST_MISSING_WORDS)[model.error_mode]
     return found
 
 
@@ -310,7 +318,9 @@ def _other_titles(model: ReconstructionModel, layout: BoardLayout) -> Iterator[C
         yield _in_line(below, NOTHING_BESIDE[layout.kind], layout)
     if layout.kind is Layout.PAPER:
         r = "" if model.shown is None else f", r = {model.shown.correlation:.2f}"
-        yield _above(layout.tiles[0], (model.clip_name + r, model.clip_name), layout)
+        texts = (f"{model.clip_name}{r}; reconstruction below", model.clip_name + r, model.clip_name)
+        # With others beside it the line at the top says so of all.
+        yield _above(layout.tiles[0], texts[1:] if layout.others else texts, layout)
     each = 2 if layout.kind is Layout.PAPER else 1
     for run, box in zip(runs, layout.others[::each], strict=False):
         name = clip_of(run) if each > 1 else named(model, run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe
@@ -26,6 +27,7 @@ from napari_vidrecon.viewer.panels.controls import (
     narrow,
     put,
     row,
+    stack,
     tick,
     whole_number,
     words,
@@ -45,6 +47,8 @@ UNKNOWN_FIELDS = (
 class NeuronPanel(QWidget):
     """Ablates neurons at random, by rows, by cells, by region; `ablation` is among the advanced settings.
 
+    In a low window `choosing` stands elsewhere, and a button asks for it.
+
     Parameters
     ----------
     model
@@ -54,6 +58,8 @@ class NeuronPanel(QWidget):
     parent
         The widget that owns it.
     """
+
+    choosing_asked = Signal()
 
     def __init__(self, model: ReconstructionModel, board: Board, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -71,6 +77,9 @@ class NeuronPanel(QWidget):
         self.draw_region_button = button("Draw region", "draw_region", board.draw_region)
         self.keep_only = tick("Keep only these", "keep_only", lambda _on: None)
         self.all_button = button("All neurons", "all_neurons", self.take_all)
+        self.choose_button = button("Choose…", "choose_neurons", self.choosing_asked.emit)
+        self.choose_button.hide()
+        self.choosing = QWidget()
         self.ablation = choice("ablation", ABLATION_LABELS, lambda value: model.set_settings(ablation=value))
         self._region_tooltip = self.region_button.toolTip()
         self._lay_out()
@@ -163,13 +172,12 @@ class NeuronPanel(QWidget):
     def _lay_out(self) -> None:
         fields = form()
         fields.addRow("At random", row(self.percent, self.seed))
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(self.fontMetrics().averageCharWidth() // 2)
-        layout.addWidget(self.count)
-        layout.addLayout(fields)
-        layout.addLayout(row(self.show_cells_button, self.draw_region_button, self.all_button))
-        layout.addLayout(row(self.cells_button, self.region_button, self.rows_button))
+        rows = (
+            row(self.show_cells_button, self.draw_region_button, self.all_button),
+            row(self.cells_button, self.region_button, self.rows_button),
+        )
+        stack(self.choosing, fields, *rows, close=True)
+        self.parts = stack(self, row(self.count, self.choose_button, stretch=0), self.choosing, close=True)
 
 
 def receptive_field_centres(session: Session) -> np.ndarray | None:

@@ -49,9 +49,9 @@ class UndoBar(QWidget):
         self._model = model
         self.undo_button = button("Undo", "undo", model.undo)
         self.redo_button = button("Redo", "redo", model.redo)
-        layout = row(self.undo_button, self.redo_button, stretch=0)
-        layout.setContentsMargins(0, 0, 0, 0)
-        self.setLayout(layout)
+        self.parts = row(self.undo_button, self.redo_button, stretch=0)
+        self.parts.setContentsMargins(0, 0, 0, 0)
+        self.setLayout(self.parts)
         for made in (self.undo_button, self.redo_button):
             made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             made.setMinimumWidth(LEAST_LETTERS * self.fontMetrics().averageCharWidth())
@@ -143,7 +143,8 @@ class RunBar(QWidget):
         for signal in (model.thresholds_changed, model.mask_changed, model.shown_changed, model.trial_changed):
             subscribe(self, signal, self._show_scores)
         subscribe(self, model.snapshot_arrived, self._score_in_time)
-        subscribe(self, model.picture_arrived, self._show_progress)
+        for signal in (model.picture_arrived, model.view_changed):
+            subscribe(self, signal, self._show_progress)
         subscribe(self, model.message, self.show_message)
         subscribe(self, model.session_changed, self.hide_message)
         subscribe(self, model.state_changed, self._forget_old_news)

@@ -103,6 +103,7 @@ class RunPanel(QWidget):
         self.gaze_bar = JobBar(
             gaze_fit, ("gaze_progress", "stop_gaze"), "Stop", "learning from the pupil:", parent=self
         )
+        self.inferred = QWidget()
         self.ensemble = choice("ensemble", ENSEMBLE_LABELS, partial(self._take, "ensemble"))
         self.device = choice("device", {"auto": "auto", "cpu": "cpu"}, partial(self._take, "device"))
         self.apply_live = tick("Apply while running", "apply_live", self._take_live)
@@ -130,7 +131,7 @@ class RunPanel(QWidget):
 
     def add_setting(self, label: str, control: QWidget) -> None:
         """Put a control of another panel among the advanced settings."""
-        self._more_fields.addRow(label, control)
+        self.more_fields.addRow(label, control)
 
     def offer_devices(self) -> None:
         """List the devices of this machine; asks torch, so it is done when the list is first needed."""
@@ -222,7 +223,7 @@ class RunPanel(QWidget):
         self.plot.set_levels(levels)
 
     def _more(self) -> QWidget:
-        fields = self._more_fields = form()
+        fields = self.more_fields = form()
         fields.addRow("Ensemble", self.ensemble)
         fields.addRow("Device", self.device)
         content = QWidget()
@@ -234,8 +235,10 @@ class RunPanel(QWidget):
         fields = form()
         fields.addRow("Preset", row(self.preset, self.steps, stretch=0))
         fields.addRow("Target", row(self.target, self.more_button, stretch=0))
-        fields.addRow("Infer, too", in_one_place(row(self.gaze, self.gain), self.gaze_bar))
+        self.inferred.setLayout(in_one_place(row(self.gaze, self.gain), self.gaze_bar))
+        fields.addRow("Infer, too", self.inferred)
         self.steps.setSuffix(" steps")
+        self.fields = fields
         stack(self, fields)
 
 

@@ -46,7 +46,7 @@ NAME, CHANGED, CORRELATION, TIME = range(4)
 HEADINGS = ("Run", "What changed", "r", "Took")
 SIDE_BY_SIDE, BLINK, DIFFERENCE, LOST = "side by side", "blink", "difference", "what is lost"
 ERROR_OF_MODE = {DIFFERENCE: ErrorMode.COMPARISON, LOST: ErrorMode.LOST}
-ROWS_SEEN = 3
+ROWS_SEEN, ROWS_SEEN_LOW = 3, 2
 LETTERS_OF_A_NAME, ROOM_OF_A_NAME = 16, 2
 NO_RUN = "No run yet. Press Start, or open a saved one below."
 MOST_KEPT_LISTED = 20
@@ -122,6 +122,11 @@ class RunsPanel(QWidget):
         self._model.remove_run(record)
         if record.path is not None and record.path.parent == self._runs_folder:
             shutil.rmtree(record.path, ignore_errors=True)
+
+    def set_low(self, is_low: bool) -> None:
+        """In a low window the list scrolls a little sooner."""
+        rows = ROWS_SEEN_LOW if is_low else ROWS_SEEN
+        self.tree.setFixedHeight(self.fontMetrics().height() * (rows + 1) * 3 // 2)
 
     @property
     def selected(self) -> RunRecord | None:
@@ -289,7 +294,7 @@ class RunsPanel(QWidget):
         header.setSectionResizeMode(CHANGED, QHeaderView.ResizeMode.Stretch)
         # It scrolls itself, so that the page need not. Of a tree that is said to need no height the layout gives a part
         # to the row below, over which it then lies.
-        self.tree.setFixedHeight(self.fontMetrics().height() * (ROWS_SEEN + 1) * 3 // 2)
+        self.set_low(False)
         stack(self.tree.viewport(), self.empty)
         fields = form()
         fields.addRow("Compare", row(self.compare, self.compare_mode, stretch=0))
@@ -297,8 +302,10 @@ class RunsPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tree)
         layout.addLayout(fields)
-        layout.addLayout(row(self.settings_button, self.save_button, self.delete_button))
-        layout.addLayout(row(self.open_button, self.kept_button))
+        self.of_run = row(self.settings_button, self.save_button, self.delete_button)
+        self.of_files = row(self.open_button, self.kept_button)
+        layout.addLayout(self.of_run)
+        layout.addLayout(self.of_files)
 
 
 def _changed(record: RunRecord) -> str:

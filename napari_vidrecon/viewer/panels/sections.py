@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, QSize, Qt, Signal
 from qtpy.QtGui import QKeyEvent, QShowEvent
 from qtpy.QtWidgets import (
+    QBoxLayout,
+    QFormLayout,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -132,6 +135,10 @@ class Column(QScrollArea):
             if part.layout() is not None:
                 part.updateGeometry()
         QCoreApplication.sendEvent(self, QEvent(QEvent.Type.LayoutRequest))
+        # Where all of it fits, its size stays, and with it where its parts lie.
+        inside = self.widget().layout()
+        inside.invalidate()
+        inside.activate()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Ask for more room when something inside has become wider."""
@@ -163,6 +170,72 @@ class _Stack(QStackedWidget):
         return super().sizeHint() if shown is None else shown.sizeHint()
 
 
+ROLES = (QFormLayout.ItemRole.FieldRole, QFormLayout.ItemRole.SpanningRole)
+TIGHT_PX = 2
+"""Between two rows of a low window."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What stands in one of two layouts."""
+
+    widget: QWidget
+    label: QWidget | None
+    home: QFormLayout | QBoxLayout
+    index: int
+    stretch: int
+    away: QFormLayout | QBoxLayout
+
+
+class Fold:
+    """Parts of pages that are needed less often: while the window is low, they stand behind a click."""
+
+    def __init__(self) -> None:
+        self._parts: list[_Part] = []
+
+    def add(self, part: QWidget, home: QFormLayout | QBoxLayout, away: QFormLayout | QBoxLayout) -> None:
+        """Know one of them; of one layout those further up come first.
+
+        Parameters
+        ----------
+        part
+            With its label, if it has one.
+        home
+            Where it stands.
+        away
+            Where it stands, at the end, while the window is low.
+        """
+        label = home.labelForField(part) if isinstance(home, QFormLayout) else None
+        index = _place(home, part)
+        stretch = home.stretch(index) if isinstance(home, QBoxLayout) else 0
+        self._parts.append(_Part(part, label, home, index, stretch, away))
+
+    def move(self, is_low: bool) -> None:
+        """Put all of them where they belong."""
+        for part in self._parts:
+            before, after = (part.home, part.away) if is_low else (part.away, part.home)
+            index = part.index if after is part.home else after.count()
+            if isinstance(before, QFormLayout):
+                before.takeRow(_place(before, part.widget))
+            else:
+                before.removeWidget(part.widget)
+            if isinstance(after, QBoxLayout):
+                # Away from home it is as wide as what stands beside it.
+                after.insertWidget(index, part.widget, after.stretch(index - 1) if is_low else part.stretch)
+            elif part.label is None:
+                after.insertRow(index, part.widget)
+            else:
+                after.insertRow(index, part.label, part.widget)
+
+
+def _place(layout: QFormLayout | QBoxLayout, widget: QWidget) -> int:
+    """In which row it stands."""
+    if isinstance(layout, QBoxLayout):
+        return layout.indexOf(widget)
+    places = [(row, layout.itemAt(row, role)) for row in range(layout.rowCount()) for role in ROLES]
+    return next(row for row, item in places if item is not None and item.widget() is widget)
+
+
 class Pages(QWidget):
     """A few pages behind tabs; what is needed less often is a detail of a page, one click behind it.
 
@@ -189,6 +262,9 @@ class Pages(QWidget):
         self._pages: dict[str, Column] = {}
         self._details: dict[str, Column] = {}
         self._prepare: dict[str, Callable[[], object]] = {}
+        self._roomy: dict[QFormLayout | QVBoxLayout, int] = {}
+        self._only_low: set[str] = set()
+        self.is_low = False
         self._open = ""
         # Napari would else put an empty stretch below the dock, which takes half of the page's room.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
@@ -213,7 +289,9 @@ class Pages(QWidget):
         self.tabs.setTabToolTip(self.tabs.addTab(title), f"<qt>{told}</qt>")
         self._show()
 
-    def add_detail(self, title: str, widget: QWidget, prepare: Callable[[], object] | None = None) -> None:
+    def add_detail(
+        self, title: str, widget: QWidget, prepare: Callable[[], object] | None = None, *, only_low: bool = False
+    ) -> None:
         """Keep a widget for `open_detail`.
 
         Parameters
@@ -224,7 +302,11 @@ class Pages(QWidget):
             What is shown instead of the page.
         prepare
             Called before it is shown.
+        only_low
+            There is something in it while the window is low.
         """
+        if only_low:
+            self._only_low.add(title)
         self._details[title] = Column([widget])
         self._stack.addWidget(self._details[title])
         if prepare is not None:
@@ -237,8 +319,8 @@ class Pages(QWidget):
 
     @property
     def details(self) -> list[str]:
-        """Of all details."""
-        return list(self._details)
+        """Of all details that have something to show."""
+        return [title for title in self._details if self.is_low or title not in self._only_low]
 
     @property
     def page(self) -> str:
@@ -265,6 +347,24 @@ class Pages(QWidget):
         """Back to the page."""
         self._open = ""
         self._show()
+
+    def set_low(self, is_low: bool) -> None:
+        """Put the rows close together, or as far apart as they were."""
+        self.is_low = is_low
+        if not is_low:
+            for layout, spacing in self._roomy.items():
+                _set_spacing(layout, spacing)
+            self._roomy.clear()
+            if self._open in self._only_low:
+                self.close_detail()
+            return
+        for column in (*self._pages.values(), *self._details.values()):
+            inside = column.widget()
+            for layout in (*inside.findChildren(QFormLayout), *inside.findChildren(QVBoxLayout)):
+                spacing = layout.verticalSpacing() if isinstance(layout, QFormLayout) else layout.spacing()
+                if spacing > TIGHT_PX:
+                    self._roomy[layout] = spacing
+                    _set_spacing(layout, TIGHT_PX)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Escape goes back."""
@@ -306,3 +406,10 @@ class Pages(QWidget):
         head.addWidget(self._detail_title, 1)
         layout = stack(self, self.tabs, self._head, close=True)
         layout.addWidget(self._stack, 1)
+
+
+def _set_spacing(layout: QFormLayout | QVBoxLayout, spacing: int) -> None:
+    if isinstance(layout, QFormLayout):
+        layout.setVerticalSpacing(spacing)
+    else:
+        layout.setSpacing(spacing)

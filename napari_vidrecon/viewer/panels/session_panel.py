@@ -112,6 +112,7 @@ class SessionPanel(QWidget):
         narrow(self.mouse)
         self.decoder = DecoderChoice(model)
         self.mice = MiceChoice(model)
+        self.fields = form()
         self._lay_out()
         subscribe(self, model.session_changed, self._show_session)
         subscribe(self, model.trial_changed, self._show_trial)
@@ -366,7 +367,7 @@ class SessionPanel(QWidget):
         return layout
 
     def _lay_out(self) -> None:
-        fields = form()
+        fields = self.fields
         fields.addRow("Trial", row(self.tier, self.trial, stretch=0))
         fields.addRow("Repeats", self.repeats)
         fields.addRow("Frames", self._frames_row())
