@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
 
 LONGEST_TEXT = 10_000
-ENCODER_SUFFIXES = (".safetensors", ".pth", ".pt")
+ENCODER_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 
 
 def info(

@@ -122,7 +122,7 @@ def read_encoder_description(path: Path, described: dict[str, Any]) -> EncoderDe
     """
     if described.get("format") != FORMAT:
         told = described.get("format")
-        found = "other tensors" if told is None else f"a file of the format '{one_line(told, 60)}'"
+        found = "other tensors, without its sizes" if told is None else f"a file of the format '{one_line(told, 60)}'"
         raise EncoderError(f"{path}: expected an encoder of this program, found {found}")
     found_description = checked(path, "", EncoderDescription, described)
     try:
@@ -355,9 +355,11 @@ class StoredEncoder:
         for name in sorted(expected.keys() | found.keys()):
             if expected.get(name) != found.get(name):
                 wanted, there = (_size(shapes.get(name)) for shapes in (expected, found))
+                told = (
+                    f"should be {wanted} and is {there}" if name in expected else f"is {there}, and nothing asks for it"
+                )
                 raise EncoderError(
-                    f"{self.path}: its weights do not fit its own description: "
-                    f"{one_line(name, 80)} should be {wanted} and is {there}"
+                    f"{self.path}: its weights do not fit its own description: {one_line(name, 80)} {told}"
                 )
 
 

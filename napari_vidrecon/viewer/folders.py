@@ -158,7 +158,7 @@ def _write(state: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(state, indent=1), encoding="utf-8")
 
 
-ENCODER_SUFFIXES = (".safetensors", ".pth", ".pt")
+ENCODER_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 UNFINISHED_ENCODER_MARK = ".training."
 """Part of the name of files that a training leaves beside its encoder."""
 HIDDEN_MARK = "."

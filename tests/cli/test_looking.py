@@ -230,3 +230,9 @@ def test_whether_there_is_a_movie_in_activity_is_said_beside_controls(
     assert not told["found"], "noise of an untrained encoder"
     assert told["sentence"].startswith("nothing to see")
     assert vidrecon(*words[:-1], 3).code == 2
+
+
+def test_a_checkpoint_by_lightnings_name_is_an_encoder_too(vidrecon, golden_checkpoints, tmp_path: Path) -> None:
+    file = tmp_path / "last.ckpt"
+    file.write_bytes(golden_checkpoints[0].read_bytes())
+    assert vidrecon("info", file, "--json").json["kind"] == "encoder"

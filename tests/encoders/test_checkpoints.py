@@ -142,6 +142,18 @@ def test_weights_saved_under_a_wrapper_are_the_same_weights(kind, golden_checkpo
     assert _weights(golden_checkpoints[0]) == _weights(tmp_path / "encoder.safetensors")
 
 
+def test_a_weight_too_many_is_said_to_be_one(small_encoder_file, tmp_path):
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    file = tmp_path / "more.safetensors"
+    with safe_open(str(small_encoder_file), "pt") as opened:
+        described = opened.metadata()
+    save_file({**load_file(small_encoder_file), "whatever": torch.zeros(3)}, str(file), metadata=described)
+    with pytest.raises(EncoderError, match="whatever is of 3 values, and nothing asks for it"):
+        load_encoder(file, device="cpu")
+
+
 def test_lightnings_layout_is_read_where_it_tells_the_sizes(golden_checkpoints, tmp_path):
     stored = torch.load(golden_checkpoints[0], weights_only=True)
     state = {f"model.{name}": each for name, each in stored["nn_state_dict"].items()}
