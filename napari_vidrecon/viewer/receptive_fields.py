@@ -331,7 +331,9 @@ class ReceptiveFieldTile:
         """Which neurons, and how well they are explained."""
         activity = self._board.activity
         r = activity.explained.told_correlation(neurons, activity.predicted)
-        return f"{named(neurons).capitalize()}{r}: activity is drawn above the rasters."
+        where = "above the rasters" if self._board.layout.has_rasters else "in Explain"
+        without = "it" if len(neurons) == 1 else "them"
+        return f"{named(neurons).capitalize()}{r}: curves {where}. Shift+W: what the movie loses without {without}."
 
     def _on_cell(self, cell: np.ndarray) -> None:
         if self._fields.maps is None:

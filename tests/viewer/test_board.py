@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from app_model.types import KeyBinding
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points, Shapes
 from pytestqt.qtbot import QtBot
@@ -1180,6 +1181,15 @@ def test_a_painted_pixel_joins_both_masks_and_an_erased_one_leaves(
     assert model.can_undo
     model.undo()
     assert not layer.data[2, 2]
+    # Its keys undo on the mask, and at once, and not on what is painted alone.
+    undo, redo = (layer.keymap[KeyBinding.from_str(keys)] for keys in ("Ctrl+Z", "Ctrl+Shift+Z"))
+    layer.paint((30, 50), 1)
+    undo(layer)
+    np.testing.assert_array_equal(model.mask.screen, alpha)
+    assert not layer.data[30, 50]
+    redo(layer)
+    assert model.mask.binary(model.training_threshold)[30, 50]
+    assert layer.data[30, 50]
     board.end_painting()
     assert board.layer(Role.PAINTING) is None
 

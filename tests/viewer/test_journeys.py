@@ -204,6 +204,13 @@ def test_cells_are_ablated_by_lasso_and_compared_with_the_run_before_with_four_c
     assert 0 < ablated < len(model.neurons.keep)
     # What is ablated is seen to be, and not still marked as chosen.
     assert not widget.board.cells_layer().selected_data
+    # A change is taken back, and made anew, from wherever the last click was: the cells, or the movies.
+    for place in (canvas, canvas_in(main_window_of(widget.board.viewer).centralWidget())):
+        place.setFocus()
+        QTest.keyClick(place, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+        assert model.neurons.count == len(model.neurons.keep)
+        QTest.keyClick(place, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | SHIFT)
+        assert model.neurons.count == len(model.neurons.keep) - ablated
     hand.press(Qt.Key.Key_U)
     until(qtbot, lambda: len(model.runs) == 2 and not widget.controller.busy)
     hand.press(Qt.Key.Key_F7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from napari_vidrecon.viewer.main_window import present_frame
 from napari_vidrecon.viewer.model import ErrorMode, RunRecord
 from napari_vidrecon.viewer.playing import other_screen, places, shown_movies
 from napari_vidrecon.viewer.registry import workspace_of
+from napari_vidrecon.viewer.runs.status import status
 
 
 def test_movies_and_mouse_follow_the_slider(
@@ -62,6 +64,12 @@ def test_movies_and_mouse_follow_the_slider(
     commands.run_without_chosen(viewer)
     assert np.flatnonzero(~reruns[0]).tolist() == [2, 5]
     assert model.error_mode is ErrorMode.LOST
+    # And in words, with whatever else was changed.
+    less = replace(small_result, keep=reruns[0])
+    model.set_settings(config=model.config.changed(steps=9))
+    model.add_run(RunRecord("Run 2", less, model.recipe()))
+    r = f"{small_result.history.last('video_correlation'):.3f}"
+    assert status(model).hint == f"Run 1 → Run 2: video r {r} → {r}; not of neurons alone: steps 6 → 9"
 
     model.trial.behavior[1] = 0.0
     assert behaviour.told[2] == NO_RUNNING

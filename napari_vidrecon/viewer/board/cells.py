@@ -83,6 +83,8 @@ class CellsView:
         if self.scene is None:
             self.scene = ViewerModel(ndisplay=3, title=DOCK_NAME)
             self.scene.mouse_drag_callbacks.append(self.on_press)
+            self.scene.bind_key("Control-Z", lambda _scene: self._model.undo())
+            self.scene.bind_key("Control-Shift-Z", lambda _scene: self._model.redo())
             words = self.scene.canvas.overlays.text
             # Its box would darken the cells behind it.
             words.visible, words.box, words.position, words.font_size = True, False, "top_left", WORDS_POINTS

@@ -93,6 +93,9 @@ class MaskPainting:
                 metadata={ROLE_KEY: str(Role.PAINTING)},
             )
             layer.events.paint.connect(self._on_stroke)
+            # Napari's own would take a stroke back of which the mask never hears.
+            layer.bind_key("Control-Z", self._undo, overwrite=True)
+            layer.bind_key("Control-Shift-Z", self._redo, overwrite=True)
         self._layers.place(layer, layout.movie(0))
         layer.selected_label, layer.brush_size, layer.mode = 1, BRUSH_PX, "paint"
         self._layers.viewer.layers.selection.active = layer
@@ -131,6 +134,20 @@ class MaskPainting:
             self._settling.setSingleShot(True)
             self._settling.timeout.connect(self._take_over)
         self._settling.start(SETTLE_MS)
+
+    def _undo(self, _layer: Labels) -> None:
+        """A stroke that was just drawn is a change, too."""
+        self._end_stroke()
+        self._model.undo()
+
+    def _redo(self, _layer: Labels) -> None:
+        self._end_stroke()
+        self._model.redo()
+
+    def _end_stroke(self) -> None:
+        if self._settling is not None and self._settling.isActive():
+            self._settling.stop()
+            self._take_over()
 
     @guarded
     def _take_over(self) -> None:

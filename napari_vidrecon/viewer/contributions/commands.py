@@ -243,6 +243,16 @@ def run_without_chosen(viewer: napari.viewer.Viewer) -> None:
     workspace.controller.rerun()
 
 
+def undo(viewer: napari.viewer.Viewer) -> None:
+    """Take back the last change by hand, wherever it was made."""
+    workspace_of(viewer).model.undo()
+
+
+def redo(viewer: napari.viewer.Viewer) -> None:
+    """Make the change anew that was taken back last."""
+    workspace_of(viewer).model.redo()
+
+
 def show_layout(viewer: napari.viewer.Viewer, layout: Layout) -> None:
     """Lay the canvas out for another purpose."""
     workspace_of(viewer).model.set_view(layout=layout, grid=False)
@@ -347,6 +357,8 @@ SHORTCUTS = (
         for layout, key in LAYOUT_KEYS.items()
     ),
     *(Shortcut(key, f"page of the dock: {title}", partial(show_page, title=title)) for title, key in PAGE_KEYS.items()),
+    Shortcut("Control-Z", "undo: thresholds, mask, neurons, settings", undo),
+    Shortcut("Control-Shift-Z", "redo", redo),
     Shortcut("Shift-Space", "play in real time, or stop playing", play_or_pause),
     Shortcut("J", "ten frames back", jump_back),
     Shortcut("K", "ten frames forward", jump_forward),

@@ -7,10 +7,11 @@ from enum import StrEnum
 
 import numpy as np
 
-from napari_vidrecon.reconstruction.recipe import OF_NEURONS, most_telling
-from napari_vidrecon.viewer.model import ReconstructionModel, RunState
+from napari_vidrecon.reconstruction.recipe import ARROW, OF_NEURONS, most_telling
+from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord, RunState
 
 SECONDS_TOLD_EXACTLY = 90
+NEURONS_TOO = ("neurons_of", "neuron_details", "neuron_weights", "ablation")
 
 
 class Mood(StrEnum):
@@ -130,10 +131,23 @@ def _at_rest(model: ReconstructionModel, stale: str) -> Status:
             step / steps,
         )
     if result.finished:
-        told = f"video r by colour: {model.shown.by_colour}" if result.colours else ""
-        return Status(f"{name}finished, {steps} steps in {took}".capitalize(), told, Mood.GOOD, 1.0)
+        by_colour = f"video r by colour: {model.shown.by_colour}" if result.colours else ""
+        hint = _lost(model, model.shown) or by_colour
+        return Status(f"{name}finished, {steps} steps in {took}".capitalize(), hint, Mood.GOOD, 1.0)
     hint = "Resume goes on from there." if result.state is not None and not result.provenance.get("changes") else ""
     return Status(f"{name}stopped at step {step} of {steps}".capitalize(), hint, Mood.WARNING, step / steps)
+
+
+def _lost(model: ReconstructionModel, shown: RunRecord) -> str:
+    """What the movie lost with its neurons, where that is looked at, and what else was changed."""
+    fuller = model.fuller
+    if model.error_mode is not ErrorMode.LOST or fuller is None:
+        return ""
+    # Of the runs without the difference in neurons.
+    alike = {name: getattr(fuller.recipe, name) for name in (*OF_NEURONS, *NEURONS_TOO)}
+    others = fuller.recipe.differences(shown.recipe.changed(**alike))
+    also = f"; not of neurons alone: {most_telling(others)}" if others else ""
+    return f"{fuller.name} {ARROW} {shown.name}: video r {fuller.correlation:.3f} {ARROW} {shown.correlation:.3f}{also}"
 
 
 def _could_be_applied(model: ReconstructionModel) -> bool:
