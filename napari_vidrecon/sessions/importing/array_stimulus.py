@@ -27,11 +27,13 @@ from napari_vidrecon.sessions.importing.recording import (
     require_ascending,
 )
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
-from napari_vidrecon.sessions.importing.stimuli import FilmPixels, StimulusMovie
+from napari_vidrecon.sessions.importing.stimuli import FilmPixels, GreyAfter, StimulusMovie
 from napari_vidrecon.sessions.importing.text_tables import split_table
 from napari_vidrecon.sessions.importing.trials import presentations_from_stream
 
 MOST_FRAMES_SHOWN = 10_000_000
+STILL_TOLERANCE = 0.1
+"""Of its time a still may stay longer or shorter by this share."""
 OWN_RATE = 0.02
 """A rate that is said may differ by this share from a film's own."""
 
@@ -71,13 +73,16 @@ class ArrayStimulus:
         place = self.folder / part.file
         axes, levels = part.axes or self.settings.axes, part.levels or self.settings.levels
         movies = movies_at(recorded_place(self.folder, part.file), axes, levels, self.folder)
+        stills_s = part.stills_s or self.settings.stills_s
+        if stills_s is not None:
+            return self._stills(movies, stills_s)
         for movie in movies:
             if len(movie) < 2:
                 raise SessionError(
                     f"{movie.name}: expected a movie of several frames, found one; repeat a still picture in each frame"
                 )
         onsets, rows = self._onsets() if part.times is None else (None, None)
-        order = self._order(movies, rows)
+        order = self._order(movies, len(movies), rows)
         shown = sum(len(movies[movie]) for movie in order.tolist())
         if shown > MOST_FRAMES_SHOWN:
             raise SessionError(
@@ -142,10 +147,66 @@ class ArrayStimulus:
         self.report.add("assumed", "stimulus", f"a steady {rate_hz:g} Hz from each onset on, as described")
         return np.arange(len(movie)) / rate_hz
 
-    def _order(self, movies: list[StimulusMovie], rows: np.ndarray | None) -> np.ndarray:
-        part, last = self.part, len(movies) - 1
+    def _stills(
+        self, movies: list[StimulusMovie], stills_s: float
+    ) -> tuple[list[StimulusMovie], list[Presentation], np.ndarray | None]:
+        """Pictures in the order in which they were shown, grey between them: a film of its own, cut at long pauses."""
+        part, (movie, *others) = self.part, movies
+        named = part.onsets or part.times
+        if others or named is None:
+            raise SessionError(
+                f"{self.folder / part.file}: expected one stack or folder of pictures for stills, and when each was "
+                f"shown (stimulus_times.npy or onsets), found {len(movies)} movies and {'no' * (named is None)} times"
+            )
+        source, rows = str(self.folder / named), None
+        if part.onsets is not None:
+            times, rows = self._onsets()
+            assert times is not None
+        else:
+            times = recorded_vector(self.folder, named, "times in seconds").astype(float) / part.ticks_hz
+            require_ascending(times, source)
+        order = self._order(movies, len(movie), rows)
+        if times.size != order.size or times.size < 2:
+            raise SessionError(
+                f"{source}: expected {order.size} times, one for each still shown, found {times.size}; "
+                "say in `order` which picture each showing has"
+            )
+        pauses_s = np.append(np.diff(times), np.inf) - stills_s
+        shortest = int(pauses_s.argmin())
+        if pauses_s[shortest] < -STILL_TOLERANCE * stills_s:
+            raise SessionError(
+                f"{source}: expected stills of {stills_s:g} s one after another, found number {shortest + 1} to begin "
+                f"{pauses_s[shortest] + stills_s:.3g} s after the one before it"
+            )
+        text = f"{order.size} showings of {len(movie)} stills, each for {stills_s:g} s; grey of level 127.5 between"
+        self.report.add("assumed", "stimulus", f"{text}; as many in a clip as a trial holds")
+        self.report.add("warning", "stimulus", "orders of stills are held out: a picture may be learned from, too")
+        shown = StimulusMovie(movie.name, GreyAfter(movie.pixels, float(np.mean(movie.levels))), movie.levels)
+        grey = pauses_s > STILL_TOLERANCE * stills_s
+        presentations: list[Presentation] = []
+        for some in self._clips_of_stills(times, stills_s):
+            places = np.repeat(some, 1 + grey[some])
+            is_grey = np.append(False, places[1:] == places[:-1])
+            frames = np.where(is_grey, len(movie), order[places])
+            if len(frames) > 1:
+                presentations.append(Presentation(len(presentations), frames, times[places] + stills_s * is_grey))
+        return [shown] * len(presentations), presentations, None
+
+    def _clips_of_stills(self, times: np.ndarray, stills_s: float) -> list[np.ndarray]:
+        """Which showings make a clip: as many as a trial holds, none across a long pause."""
+        longest_s = self.settings.longest_trial_frames / self.settings.frame_rate_hz
+        clips = [[0]]
+        for place in range(1, times.size):
+            began, before = times[clips[-1][0]], times[clips[-1][-1]]
+            if times[place] + stills_s - began > longest_s or times[place] - before - stills_s > LONGEST_STILL_S:
+                clips.append([])
+            clips[-1].append(place)
+        return [np.array(clip) for clip in clips]
+
+    def _order(self, movies: list[StimulusMovie], count: int, rows: np.ndarray | None) -> np.ndarray:
+        part, last = self.part, count - 1
         if part.order is None:
-            return np.arange(len(movies))
+            return np.arange(count)
         file = self.folder / part.order
         found = np.atleast_1d(np.squeeze(recorded_array(self.folder, part.order)))
         found = found[rows] if rows is not None and rows.shape == found.shape else found
@@ -158,10 +219,10 @@ class ArrayStimulus:
             )
         starts: int = -1 if part.order_starts is None else part.order_starts
         if starts < 0:
-            starts = int(order.min() >= 1 and (order.max() == len(movies) or bool(split_name(part.order))))
+            starts = int(order.min() >= 1 and (order.max() == count or bool(split_name(part.order))))
             if starts:
                 self.report.add("assumed", "stimulus", f"{part.order} counts from 1, as MATLAB does")
-            elif order.min() > 0 and order.max() < len(movies):
+            elif order.min() > 0 and order.max() < count:
                 text = f"{part.order} never shows movie 0, counted from 0; if it counts from 1, say order_starts = 1"
                 self.report.add("warning", "stimulus", text)
         order = order - starts
@@ -258,8 +319,8 @@ def _frames_for_movies(movies: list[StimulusMovie], highest: int) -> str:
     if len(movies) > 1 or not 0 < highest < len(movies[0]):
         return ""
     return (
-        f"{Path(movies[0].name).name} is one movie of {len(movies[0])} frames: stills that were shown in any order "
-        "become movies when they are saved as they were shown, clip by clip; else "
+        f"{Path(movies[0].name).name} is one movie of {len(movies[0])} frames: if these are stills, shown "
+        "in any order with grey between, say how long each stayed (--stills 0.5; stills_s below [stimulus]); else "
     )
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_vidrecon.errors import SessionError, StorageError, one_line
 from napari_vidrecon.sessions.importing.matlab_files import matlab_names
+from napari_vidrecon.sessions.importing.recording import LONGEST_STILL_S
 from napari_vidrecon.storage import check_inside, parse_json, read_text
 from napari_vidrecon.storage.impostors import is_companion
 
@@ -117,6 +118,8 @@ class StimulusPart(_Part):
         What the first movie is called in `order`, 0 or 1; None to tell it by the numbers.
     ticks_hz
         How many of what `times` and `onsets` count make a second: 1000 for milliseconds.
+    stills_s
+        The file holds pictures, each shown for so many seconds from its time on, with grey between.
     """
 
     file: Name
@@ -127,6 +130,7 @@ class StimulusPart(_Part):
     rate_hz: Rate | None = None
     order: Name | None = None
     order_starts: Literal[0, 1] | None = None
+    stills_s: float | None = Field(default=None, gt=0, le=LONGEST_STILL_S)
     ticks_hz: Ticks = 1.0
 
 

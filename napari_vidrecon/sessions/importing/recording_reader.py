@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.sessions.importing.array_folder import require_folder
 from napari_vidrecon.sessions.importing.columns import Column
-from napari_vidrecon.sessions.importing.recording import Recording
+from napari_vidrecon.sessions.importing.recording import LONGEST_STILL_S, Recording
 from napari_vidrecon.sessions.importing.resampling import ScreenFit
 from napari_vidrecon.sessions.metadata import HIGHEST_FRAME_RATE_HZ, LOWEST_FRAME_RATE_HZ
 from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
@@ -46,6 +46,8 @@ class ImportSettings(BaseModel):
         How far two clocks may run apart over the recording, s.
     levels
         Values of the movies that were shown as black and as white; None to tell them by the kind of numbers.
+    stills_s
+        Plain arrays: pictures, each shown for so many seconds from its time on, with grey between; None for movies.
     axes
         Order of the axes of the movies, e.g. "twh" where they are stored (frame, x, y): n clips, t frames, h rows,
         w columns, c colours; None for the usual order.
@@ -68,6 +70,7 @@ class ImportSettings(BaseModel):
     clock_tolerance_s: float = Field(default=0.05, gt=0.0)
     levels: tuple[float, float] | None = None
     axes: str | None = Field(default=None, pattern="^[nthwc]{3,5}$")
+    stills_s: float | None = Field(default=None, gt=0, le=LONGEST_STILL_S)
     screen: ScreenGeometry = USUAL_SCREEN
     frame_rate_hz: float = Field(default=FRAME_RATE_HZ, ge=LOWEST_FRAME_RATE_HZ, le=HIGHEST_FRAME_RATE_HZ)
 

@@ -298,6 +298,40 @@ class ColourPlane:
         return self.pixels[index][..., self.index]
 
 
+@dataclass(frozen=True)
+class GreyAfter:
+    """Stored pictures (F, H, W) or (F, H, W, C), and one more behind them that is grey all over.
+
+    Parameters
+    ----------
+    pixels
+        The pictures.
+    level
+        The value of the grey one.
+    """
+
+    pixels: Pixels
+    level: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(F + 1, H, W) or (F + 1, H, W, C)."""
+        return self.pixels.shape[0] + 1, *self.pixels.shape[1:]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Kind of numbers."""
+        return self.pixels.dtype
+
+    def __getitem__(self, index: slice, /) -> np.ndarray:
+        start, stop, _ = index.indices(self.shape[0])
+        last = self.pixels.shape[0]
+        pictures = np.asarray(self.pixels[start : min(stop, last)])
+        if stop <= last:
+            return pictures
+        return np.concatenate([pictures, np.full((1, *self.shape[1:]), self.level, self.dtype)])
+
+
 def colour_planes(movie: StimulusMovie, colours: tuple[str, ...]) -> list[StimulusMovie]:
     """A movie of grey levels for each of its colours; the movie itself where none are named.
 

@@ -11,8 +11,11 @@ from raw_recordings import RawMouse
 from napari_vidrecon.errors import SessionError, StorageError
 from napari_vidrecon.sessions.importing.array_folder import recorded_array
 from napari_vidrecon.sessions.importing.arrays import ArrayFolder
+from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
 from napari_vidrecon.sessions.importing.text_tables import TextTable
+from napari_vidrecon.sessions.importing.trials import TrialCut
+from napari_vidrecon.sessions.screen import USUAL_SCREEN
 
 TRACKED = """scorer,DLC_resnet50,DLC_resnet50,DLC_resnet50
 bodyparts,pupil,pupil,pupil
@@ -367,6 +370,49 @@ def test_stills_in_any_order_are_named_where_their_numbers_are_taken_for_those_o
     np.save(folder / "stimulus_onsets.npy", 1.0 + np.arange(20.0))
     np.save(folder / "stimulus_order.npy", np.arange(20) * 7 % 19)
     with pytest.raises(
-        SessionError, match=r"stimulus.npy is one movie of 75 frames: stills .* saved as they were shown"
+        SessionError, match=r"stimulus.npy is one movie of 75 frames: if these are stills, .* \(--stills 0.5; "
     ):
         ArrayFolder(folder).recording()
+
+
+def stills(folder: Path, times: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """A folder of plain arrays whose stimulus is six pictures; returns them."""
+    (folder / "tiers.npy").unlink(missing_ok=True)
+    pictures = np.stack([np.full((36, 64), 20 * number, np.uint8) for number in range(1, 7)])
+    for name, array in (("stimulus", pictures), ("stimulus_times", times), ("stimulus_order", order)):
+        np.save(folder / f"{name}.npy", array)
+    return pictures
+
+
+def test_stills_in_any_order_are_shown_for_as_long_as_is_said_with_grey_between(
+    raw_mouse: RawMouse, tmp_path: Path
+) -> None:
+    folder = raw_mouse.write_arrays(tmp_path / "lab")
+    order = np.arange(24) * 5 % 6
+    # The last four follow each other without grey, after a pause of two seconds.
+    times = 1.0 + np.append(np.arange(20.0), 22.0 + 0.5 * np.arange(4))
+    stills(folder, times, order)
+    recording = ArrayFolder(folder, settings=ImportSettings(stills_s=0.5, trial_frames=90)).recording()
+    first, last = recording.presentations[0], recording.presentations[-1]
+    assert first.frames.tolist() == [order[0], 6, order[1], 6, order[2], 6]
+    assert first.times.tolist() == [1.0, 1.5, 2.0, 2.5, 3.0, 3.5]
+    assert last.frames.tolist() == [*order[20:], 6]
+    cut = TrialCut(0, np.arange(7.0), first.edges_s)
+    video = cut.video(recording, "pad", USUAL_SCREEN)
+    levels = [20 * (order[0] + 1), 127, 20 * (order[1] + 1), 127, 20 * (order[2] + 1), 127]
+    np.testing.assert_allclose(video, np.broadcast_to(np.array(levels)[:, None, None], video.shape), atol=0.51)
+    said = [note.text for note in recording.report.notes]
+    assert any("24 showings of 6 stills, each for 0.5 s; grey of level 127.5 between" in text for text in said)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "count", "words"),
+    [(2.0, 24, "number 1 to begin 1 s after the one before it"), (0.5, 23, "expected 24 times, one for each still")],
+)
+def test_stills_that_do_not_fit_their_times_are_refused(
+    seconds: float, count: int, words: str, raw_mouse: RawMouse, tmp_path: Path
+) -> None:
+    folder = raw_mouse.write_arrays(tmp_path / "lab")
+    stills(folder, 1.0 + np.arange(float(count)), np.arange(24) * 5 % 6)
+    with pytest.raises(SessionError, match=words):
+        ArrayFolder(folder, settings=ImportSettings(stills_s=seconds)).recording()
