@@ -248,6 +248,28 @@ class Outcome:
     movies: list[Movie] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def add_drawing(self, name: str, caption: str, panel: str, draw: Callable[[], Figure]) -> None:
+        """Add a figure; what describes it is that of `Drawing`.
+
+        Parameters
+        ----------
+        name, caption, panel, draw
+            As there.
+        """
+        self.drawings.append(Drawing(name, caption, panel, draw))
+
+    def add_movie(
+        self, name: str, caption: str, panel: str, frames: Callable[[], Iterator[np.ndarray]], fps: float | None = None
+    ) -> None:
+        """Add a movie; what describes it is that of `Movie`.
+
+        Parameters
+        ----------
+        name, caption, panel, frames, fps
+            As there.
+        """
+        self.movies.append(Movie(name, caption, panel, frames, fps))
+
 
 @dataclass(frozen=True)
 class Study:

@@ -22,7 +22,7 @@ from napari_vidrecon.studies.runs.measuring import (
     with_reconstructions,
 )
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
-from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study, averaged
+from napari_vidrecon.studies.study import Clip, Finding, Outcome, Plan, Study, averaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,23 +107,19 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
                 f"r = {', '.join(f'{mean:.3f}' for mean in means)} at 12.5, 25, 50, 100 %; against all: {change}",
             )
         )
-    outcome.drawings.append(
-        Drawing(
-            "ablation",
-            "Video and mean frame correlation over the number of neurons. Dashed: single mice; solid: their mean; "
-            "faint dots: clips.",
-            "Fig. 5",
-            lambda: _figure(plan, table),
-        )
+    outcome.add_drawing(
+        "ablation",
+        "Video and mean frame correlation over the number of neurons. Dashed: single mice; solid: their mean; "
+        "faint dots: clips.",
+        "Fig. 5",
+        lambda: _figure(plan, table),
     )
-    outcome.movies.append(
-        Movie(
-            "ablation",
-            "The clip shown (top) and its reconstructions from fewer and fewer neurons, averaged over encoders, "
-            "smoothed, masked, and matched in luminance and contrast.",
-            "no counterpart in the paper",
-            lambda: _movie(plan, store),
-        )
+    outcome.add_movie(
+        "ablation",
+        "The clip shown (top) and its reconstructions from fewer and fewer neurons, averaged over encoders, "
+        "smoothed, masked, and matched in luminance and contrast.",
+        "no counterpart in the paper",
+        lambda: _movie(plan, store),
     )
     outcome.notes.append(
         "The published code holds ablated neurons at 0 inside the loss, so its figure mixes fewer neurons with silent "

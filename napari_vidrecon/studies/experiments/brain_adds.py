@@ -29,21 +29,18 @@ from napari_vidrecon.figures.curves import ScatterPanel
 from napari_vidrecon.figures.frame import panels_figure
 from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
 from napari_vidrecon.figures.matrix_figure import ScreenMap, screen_maps_figure
-from napari_vidrecon.figures.picture_grids import mosaic_frames
 from napari_vidrecon.sessions.repeats import trials_showing
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.studies.runs.measuring import (
     CLIP_UNIT,
     counts,
-    cropped,
     evaluation_mask,
+    mosaic_of_rows,
     row,
-    rows_of_clips,
-    same_length,
     spread_frames,
 )
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
-from napari_vidrecon.studies.study import Clip, Drawing, Movie, Outcome, Plan, Study, averaged
+from napari_vidrecon.studies.study import Clip, Drawing, Outcome, Plan, Study, averaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,15 +160,13 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
     lines = {state: line for state, (_, line) in fits.items()}
     outcome.drawings += _drawings(plan, outcome.tables, found, lines)
     limit = _limit(found)
-    outcome.movies.append(
-        Movie(
-            "brain_adds",
-            "The clips shown, in grey, tinted where what the mouse experienced is brighter (orange) or darker (blue) "
-            "than expected by more than chance. Half speed.",
-            "Video 4, tested",
-            lambda: _movie(plan, found, limit),
-            fps=plan.frame_rate_hz / SLOWED,
-        )
+    outcome.add_movie(
+        "brain_adds",
+        "The clips shown, in grey, tinted where what the mouse experienced is brighter (orange) or darker (blue) "
+        "than expected by more than chance. Half speed.",
+        "Video 4, tested",
+        lambda: _movie(plan, found, limit),
+        fps=plan.frame_rate_hz / SLOWED,
     )
     return outcome
 
@@ -360,14 +355,8 @@ def _states_figure(plan: Plan, tables: Mapping[str, pd.DataFrame], lines: Mappin
 
 def _movie(plan: Plan, found: Sequence[_Found], limit: float) -> Iterator[np.ndarray]:
     tinted = {each.clip: overlay(each.truth, each.added.shown, limit) for each in found}
-    tiled = [clips for clips in rows_of_clips(plan, list(tinted)) if clips]
-    rows = same_length([[tinted[clip] for clip in clips] for clips in tiled])
-    return mosaic_frames(
-        cropped(plan, rows),
-        row_labels=[clips[0].mouse.name for clips in tiled] if len(plan.mice) > 1 else (),
-        caption=f"half speed; coloured where it exceeds chance (false discovery rate {USUAL_Q:g})",
-        scale=6,
-        simulated=plan.simulated,
+    return mosaic_of_rows(
+        plan, tinted, f"half speed; coloured where it exceeds chance (false discovery rate {USUAL_Q:g})"
     )
 
 

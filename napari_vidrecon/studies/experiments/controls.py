@@ -28,7 +28,7 @@ from napari_vidrecon.studies.runs.measuring import (
     with_reconstructions,
 )
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
-from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study, averaged
+from napari_vidrecon.studies.study import Clip, Drawing, Finding, Outcome, Plan, Study, averaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,14 +143,12 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
             lambda: _frames_figure(plan, store, others),
         ),
     ]
-    outcome.movies.append(
-        Movie(
-            "controls",
-            "The clips (top), their reconstructions, and those from permuted neurons and from another clip's activity; "
-            "masked, and matched in luminance and contrast.",
-            "no counterpart in the paper",
-            lambda: _movie(plan, store, others),
-        )
+    outcome.add_movie(
+        "controls",
+        "The clips (top), their reconstructions, and those from permuted neurons and from another clip's activity; "
+        "masked, and matched in luminance and contrast.",
+        "no counterpart in the paper",
+        lambda: _movie(plan, store, others),
     )
     if len(others) < len(plan.many_clips):
         outcome.notes.append(

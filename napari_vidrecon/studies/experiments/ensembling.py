@@ -25,7 +25,7 @@ from napari_vidrecon.studies.runs.measuring import (
     with_reconstructions,
 )
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
-from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study
+from napari_vidrecon.studies.study import Clip, Finding, Outcome, Plan, Study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,23 +70,19 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
     if largest > 1:
         outcome.tests += level_tests(table, "encoders", "video_correlation", "encoders averaged")
     outcome.findings.append(_finding(table, largest))
-    outcome.drawings.append(
-        Drawing(
-            "ensembling",
-            "Video and mean frame correlation over the number of encoders whose reconstructions are averaged: mean "
-            "over all sets of so many. Dashed: single mice; solid: their mean; faint dots: clips.",
-            "Fig. 3",
-            lambda: _figure(plan, table),
-        )
+    outcome.add_drawing(
+        "ensembling",
+        "Video and mean frame correlation over the number of encoders whose reconstructions are averaged: mean "
+        "over all sets of so many. Dashed: single mice; solid: their mean; faint dots: clips.",
+        "Fig. 3",
+        lambda: _figure(plan, table),
     )
-    outcome.movies.append(
-        Movie(
-            "ensembling",
-            "The clip shown (top), its reconstruction by one encoder, and the mean over more and more of them; "
-            "smoothed, masked, and matched in luminance and contrast.",
-            "no counterpart in the paper",
-            lambda: _movie(plan, store, largest),
-        )
+    outcome.add_movie(
+        "ensembling",
+        "The clip shown (top), its reconstruction by one encoder, and the mean over more and more of them; "
+        "smoothed, masked, and matched in luminance and contrast.",
+        "no counterpart in the paper",
+        lambda: _movie(plan, store, largest),
     )
     outcome.notes.append(
         f"Encoders a mouse: {', '.join(str(len(mouse.encoders)) for mouse in plan.mice)}; the paper averages seven. "

@@ -24,24 +24,23 @@ from napari_vidrecon.figures.activity import activity_figure
 from napari_vidrecon.figures.curves import Curve, CurvePanel
 from napari_vidrecon.figures.frame import COLOURS
 from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
-from napari_vidrecon.figures.picture_grids import mosaic_frames, picture_grid_figure
+from napari_vidrecon.figures.picture_grids import picture_grid_figure
 from napari_vidrecon.reconstruction.config import PREDICTED_FROM
 from napari_vidrecon.studies.runs.measuring import (
     CLIP_UNIT,
     MOUSE_UNIT,
     counts,
-    cropped,
     evaluation_mask,
     example_times_s,
     from_reconstructions,
     from_truth,
+    mosaic_of_rows,
     row,
     rows_of_clips,
-    same_length,
     screen_window,
 )
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
-from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study, averaged
+from napari_vidrecon.studies.study import Clip, Drawing, Finding, Outcome, Plan, Study, averaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,17 +125,15 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
     outcome = Outcome(tables={"clips": clips, "example": pd.DataFrame(example.course())})
     _judge(outcome, clips)
     outcome.drawings += _drawings(plan, store, compared, limit, example)
-    outcome.movies.append(
-        Movie(
-            "error_maps",
-            "The clips shown, in grey, tinted where the reconstruction from recorded activity is brighter (orange) or "
-            "darker (blue) than the one from predicted activity. "
-            + ("Clips of one mouse. " if len(plan.mice) == 1 else "Each row: clips of one mouse. ")
-            + "Half speed.",
-            "Video 4",
-            lambda: _movie(plan, compared, limit),
-            fps=plan.frame_rate_hz / SLOWED,
-        )
+    outcome.add_movie(
+        "error_maps",
+        "The clips shown, in grey, tinted where the reconstruction from recorded activity is brighter (orange) or "
+        "darker (blue) than the one from predicted activity. "
+        + ("Clips of one mouse. " if len(plan.mice) == 1 else "Each row: clips of one mouse. ")
+        + "Half speed.",
+        "Video 4",
+        lambda: _movie(plan, compared, limit),
+        fps=plan.frame_rate_hz / SLOWED,
     )
     outcome.notes.append(
         f"An error of {limit:.0f} grey levels ({LIMIT_PERCENTILE:g}th percentile of all errors in the masks) is drawn "
@@ -348,15 +345,8 @@ def _every_clip_figure(plan: Plan, compared: Mapping[Clip, _Compared], limit: fl
 
 
 def _movie(plan: Plan, compared: Mapping[Clip, _Compared], limit: float) -> Iterator[np.ndarray]:
-    tiled = rows_of_clips(plan, plan.many_clips)
-    rows = same_length([[compared[clip].overlaid(limit) for clip in clips] for clips in tiled])
-    return mosaic_frames(
-        cropped(plan, rows),
-        row_labels=[clips[0].mouse.name for clips in tiled] if len(plan.mice) > 1 else (),
-        caption="half speed; orange: brighter, blue: darker than expected",
-        scale=6,
-        simulated=plan.simulated,
-    )
+    overlaid = {clip: compared[clip].overlaid(limit) for clip in plan.many_clips}
+    return mosaic_of_rows(plan, overlaid, "half speed; orange: brighter, blue: darker than expected")
 
 
 ERROR_MAPS = Study(

@@ -23,7 +23,7 @@ from napari_vidrecon.studies.runs.measuring import (
     row,
 )
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
-from napari_vidrecon.studies.study import Clip, Drawing, Outcome, Plan, Study, averaged
+from napari_vidrecon.studies.study import Clip, Outcome, Plan, Study, averaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,18 +111,16 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
     courses = [_Course.of(plan, store, clip, trial, from_movies[clip]) for clip, trial in trials.items()]
     frames = pd.concat([pd.DataFrame(course.columns()) for course in courses], ignore_index=True)
     outcome = Outcome(tables={"frames": frames, "activity": pd.DataFrame([course.activity() for course in courses])})
-    outcome.drawings.append(
-        Drawing(
-            "ethogram",
-            "A: motion energy of the movie shown, inside the evaluation mask; pupil diameter and running speed. "
-            "B: recorded activity. C: activity predicted from movie and behaviour. D: activity predicted from the "
-            f"reconstruction ({PREDICTED_FROM[plan.scale.config().predicted_from]}) and the true behaviour. "
-            "E: correlation of each frame with its reconstruction. Neurons in "
-            "one order a clip, by their share in the strongest common fluctuation of C, neighbours averaged where "
-            "there are many. The same clips as in study “natural”.",
-            "Fig. 1-S1 A-E",
-            lambda: _figure(plan, courses),
-        )
+    outcome.add_drawing(
+        "ethogram",
+        "A: motion energy of the movie shown, inside the evaluation mask; pupil diameter and running speed. "
+        "B: recorded activity. C: activity predicted from movie and behaviour. D: activity predicted from the "
+        f"reconstruction ({PREDICTED_FROM[plan.scale.config().predicted_from]}) and the true behaviour. "
+        "E: correlation of each frame with its reconstruction. Neurons in "
+        "one order a clip, by their share in the strongest common fluctuation of C, neighbours averaged where "
+        "there are many. The same clips as in study “natural”.",
+        "Fig. 1-S1 A-E",
+        lambda: _figure(plan, courses),
     )
     outcome.notes.append(_note(outcome.tables["activity"]))
     return outcome

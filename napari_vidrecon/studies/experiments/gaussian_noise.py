@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import match_luminance_contrast
 from napari_vidrecon.figures.matrix_figure import DIVERGING, MatrixPanel, matrix_figure
-from napari_vidrecon.figures.picture_grids import StimulusGrid, mosaic_frames, stimulus_grid_figure
 from napari_vidrecon.sessions.screen import USUAL_SCREEN
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.stimuli.stimulus import stimulus_video
@@ -22,13 +21,12 @@ from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.runs.stimulus_runs import (
     TARGETS,
     StimulusResult,
-    alternating,
     degrees,
     evaluated_pixels,
-    grids_of,
     matrix,
-    one_after_the_other,
     seconds,
+    stimuli_figure,
+    stimuli_movie,
     stimulus_specs,
 )
 from napari_vidrecon.studies.study import Drawing, Movie, Outcome, Plan, Study
@@ -221,21 +219,9 @@ def _labels(plan: Plan) -> tuple[list[str], list[str]]:
 
 
 def _stimuli_figure(plan: Plan, store: RunStore) -> Figure:
-    mouse = _mice(plan)[0]
-    pixels = evaluated_pixels(mouse)
-    noises = (_noise(plan, space, time, 0) for space, time in _grid(plan))
-    rows, columns = _labels(plan)
-    results = (StimulusResult.load(plan, store, mouse, noise, pixels) for noise in noises)
-    grids = grids_of(results, -1, len(rows), len(columns))
-    return stimulus_grid_figure(
-        [StimulusGrid(grids[0], "A  noise shown"), StimulusGrid(grids[1], "B  reconstruction")],
-        rows,
-        columns,
-        SPACE,
-        TIME,
-        title="Gaussian noise, last frame",
-        simulated=plan.simulated,
-    )
+    noises = [[_noise(plan, space, time, 0) for time in plan.scale.noise_frames] for space in plan.scale.noise_px]
+    labels = (*_labels(plan), SPACE, TIME)
+    return stimuli_figure(plan, store, _mice(plan)[0], noises, -1, "noise", labels, "Gaussian noise, last frame")
 
 
 def _correlation_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
@@ -296,24 +282,12 @@ def _ensembling_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
 
 
 def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
-    mouse = _mice(plan)[0]
-    pixels = evaluated_pixels(mouse)
-    shown = []
-    for space in reversed(plan.scale.noise_px):
-        row = []
-        for time in plan.scale.noise_frames:
-            seeds = range(plan.scale.noise_seeds)
-            noises = [_noise(plan, space, time, seed, inverted) for seed in seeds for inverted in PHASES]
-            row.append(one_after_the_other(StimulusResult.load(plan, store, mouse, each, pixels) for each in noises))
-        shown.append(row)
-    labels = [label for space in reversed(plan.scale.noise_px) for label in (f"{space:g} px shown", "reconstruction")]
-    return mosaic_frames(
-        list(alternating(shown)),
-        row_labels=labels,
-        column_labels=[f"{time:g} frames" for time in plan.scale.noise_frames],
-        caption="rows: spatial, columns: temporal length constant",
-        simulated=plan.simulated,
-    )
+    spaces, times = plan.scale.noise_px[::-1], plan.scale.noise_frames
+    shown = [(seed, inverted) for seed in range(plan.scale.noise_seeds) for inverted in PHASES]
+    noises = [[[_noise(plan, space, time, *each) for each in shown] for time in times] for space in spaces]
+    labels = [f"{space:g} px shown" for space in spaces], [f"{time:g} frames" for time in times]
+    caption = "rows: spatial, columns: temporal length constant"
+    return stimuli_movie(plan, store, _mice(plan)[0], noises, labels, caption)
 
 
 GAUSSIAN_NOISE = Study(

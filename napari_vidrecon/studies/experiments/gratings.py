@@ -9,18 +9,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from napari_vidrecon.figures.matrix_figure import MatrixPanel, matrix_figure
-from napari_vidrecon.figures.picture_grids import StimulusGrid, mosaic_frames, stimulus_grid_figure
 from napari_vidrecon.sessions.stimuli.synthetic import DIRECTIONS, Direction, DriftingGrating
 from napari_vidrecon.studies.mice import Mouse
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.runs.stimulus_runs import (
     TARGETS,
     StimulusResult,
-    alternating,
     evaluated_pixels,
-    grids_of,
     matrix,
-    one_after_the_other,
+    stimuli_figure,
+    stimuli_movie,
     stimulus_specs,
 )
 from napari_vidrecon.studies.study import Drawing, Finding, Movie, Outcome, Plan, Study
@@ -224,21 +222,11 @@ def _labels(plan: Plan) -> tuple[list[str], list[str]]:
 
 
 def _gratings_figure(plan: Plan, store: RunStore) -> Figure:
-    mouse = _mice(plan)[0]
-    pixels = evaluated_pixels(mouse)
-    gratings = (_grating(plan, space, time, _directions(plan)[0]) for space, time in _grid(plan))
-    results = (StimulusResult.load(plan, store, mouse, grating, pixels) for grating in gratings)
-    rows, columns = _labels(plan)
-    grids = grids_of(results, FRAME_SHOWN, len(rows), len(columns))
-    return stimulus_grid_figure(
-        [StimulusGrid(grids[0], "A  grating shown"), StimulusGrid(grids[1], "B  reconstruction")],
-        rows,
-        columns,
-        SPACE,
-        TIME,
-        title=f"Gratings that move to the right, frame {FRAME_SHOWN + 1}",
-        simulated=plan.simulated,
-    )
+    (spaces, times), to_the_right = _frequencies(plan), _directions(plan)[0]
+    gratings = [[_grating(plan, space, time, to_the_right) for time in times] for space in spaces]
+    title = f"Gratings that move to the right, frame {FRAME_SHOWN + 1}"
+    labels = (*_labels(plan), SPACE, TIME)
+    return stimuli_figure(plan, store, _mice(plan)[0], gratings, FRAME_SHOWN, "grating", labels, title)
 
 
 def _correlation_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
@@ -254,24 +242,14 @@ def _correlation_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:
 
 
 def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
-    mouse = _mice(plan)[0]
-    pixels = evaluated_pixels(mouse)
     spaces, times = _frequencies(plan)
-    shown = []
-    for space in reversed(spaces):
-        row = []
-        for time in times:
-            gratings = (_grating(plan, space, time, direction) for direction in _directions(plan))
-            row.append(one_after_the_other(StimulusResult.load(plan, store, mouse, each, pixels) for each in gratings))
-        shown.append(row)
-    labels = [label for space in reversed(spaces) for label in (f"{space:g} cycles/px", "reconstruction")]
-    return mosaic_frames(
-        list(alternating(shown)),
-        row_labels=labels,
-        column_labels=[f"{hertz:.3g} Hz" for hertz in times],
-        caption="rows: spatial, columns: temporal frequency",
-        simulated=plan.simulated,
-    )
+    spaces = spaces[::-1]
+    gratings = [
+        [[_grating(plan, space, time, each) for each in _directions(plan)] for time in times] for space in spaces
+    ]
+    labels = [f"{space:g} cycles/px" for space in spaces], [f"{hertz:.3g} Hz" for hertz in times]
+    caption = "rows: spatial, columns: temporal frequency"
+    return stimuli_movie(plan, store, _mice(plan)[0], gratings, labels, caption)
 
 
 GRATINGS = Study(

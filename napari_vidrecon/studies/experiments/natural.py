@@ -35,7 +35,7 @@ from napari_vidrecon.studies.runs.measuring import (
     spread_frames,
 )
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
-from napari_vidrecon.studies.study import Drawing, Finding, Movie, Outcome, Plan, Study, averaged
+from napari_vidrecon.studies.study import Drawing, Finding, Outcome, Plan, Study, averaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,14 +80,12 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
         outcome.tests += tests
         outcome.findings.append(_above_random(clips, measure, name, tests))
     outcome.drawings += _drawings(plan, store, clips, steps)
-    outcome.movies.append(
-        Movie(
-            "natural",
-            "Odd rows: the clips that were shown. Even rows: their reconstructions, averaged over encoders, smoothed "
-            "(σ = 0.5), masked, and matched to the clips in luminance and contrast.",
-            "Video 1",
-            lambda: _movie(plan, store),
-        )
+    outcome.add_movie(
+        "natural",
+        "Odd rows: the clips that were shown. Even rows: their reconstructions, averaged over encoders, smoothed "
+        "(σ = 0.5), masked, and matched to the clips in luminance and contrast.",
+        "Video 1",
+        lambda: _movie(plan, store),
     )
     outcome.notes.append(
         "The paper does not say which movies were random: here a reconstruction is compared with the next clip of the "

@@ -39,7 +39,7 @@ from napari_vidrecon.studies.experiments.variation_figures import (
 )
 from napari_vidrecon.studies.runs.measuring import evaluation_mask, from_truth, pair_tests, row, scores
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
-from napari_vidrecon.studies.study import Clip, Drawing, Finding, Movie, Outcome, Plan, Study, averaged
+from napari_vidrecon.studies.study import Clip, Drawing, Finding, Outcome, Plan, Study, averaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,13 +129,11 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
             lambda: figures.activity_figure(plan, activity),
         ),
     ]
-    outcome.movies.append(
-        Movie(
-            "versions",
-            "The clips (top) and their reconstructions in every version; masked, matched in luminance and contrast.",
-            "no counterpart in the paper",
-            lambda: figures.versions_movie(plan, store),
-        )
+    outcome.add_movie(
+        "versions",
+        "The clips (top) and their reconstructions in every version; masked, matched in luminance and contrast.",
+        "no counterpart in the paper",
+        lambda: figures.versions_movie(plan, store),
     )
     if plan.scale.config().update.surround != "grey":
         outcome.notes.append(

@@ -140,6 +140,31 @@ def mosaic_of_clips(
     )
 
 
+def mosaic_of_rows(plan: Plan, movies: Mapping[Clip, np.ndarray], caption: str) -> Iterator[np.ndarray]:
+    """Frames of a movie: clips beside each other, a row or more a mouse.
+
+    Parameters
+    ----------
+    plan
+        The study.
+    movies
+        One a clip.
+    caption
+        Below all.
+
+    Returns
+    -------
+    Iterator[np.ndarray]
+        As `mosaic_frames` gives them.
+    """
+    from napari_vidrecon.figures.picture_grids import mosaic_frames
+
+    tiled = [clips for clips in rows_of_clips(plan, list(movies)) if clips]
+    rows = same_length([[movies[clip] for clip in clips] for clips in tiled])
+    names = [clips[0].mouse.name for clips in tiled] if len(plan.mice) > 1 else ()
+    return mosaic_frames(cropped(plan, rows), row_labels=names, caption=caption, scale=6, simulated=plan.simulated)
+
+
 def other_movies(clips: Sequence[Clip]) -> dict[Clip, Clip]:
     """For each clip the next one of the same mouse, whose movie is its random control; none where there is but one."""
     others: dict[Clip, Clip] = {}

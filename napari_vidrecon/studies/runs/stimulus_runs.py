@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import ensemble_mean, union_crop
+from napari_vidrecon.figures.picture_grids import StimulusGrid, mosaic_frames, stimulus_grid_figure
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
 from napari_vidrecon.sessions.stimuli.stimulus import Stimulus, stimulus_video
 from napari_vidrecon.studies.mice import Mouse
@@ -132,39 +134,85 @@ class StimulusResult:
         return truth[crop], video[crop]
 
 
-def grids_of(results: Iterable[StimulusResult], frame: int, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+def stimuli_figure(
+    plan: Plan,
+    store: RunStore,
+    mouse: Mouse,
+    stimuli: Sequence[Sequence[Stimulus]],
+    frame: int,
+    kind: str,
+    labels: tuple[Sequence[str], Sequence[str], str, str],
+    title: str,
+) -> Figure:
     """One frame of every stimulus, and of its reconstruction, as the paper shows them.
 
     Parameters
     ----------
-    results
+    plan, store, mouse
+        Scale, finished runs, and whose they are.
+    stimuli
         Row by row.
     frame
         Which; the last one where there are fewer, and for -1.
-    rows, columns
-        Of the grid.
+    kind
+        What the stimuli are called.
+    labels
+        Of each row, of each column, and what rows and columns stand for.
+    title
+        Above all.
 
     Returns
     -------
-    tuple[np.ndarray, np.ndarray]
-        (rows, columns, height, width) each.
+    Figure
+        Close it once it is saved.
     """
+    pixels = evaluated_pixels(mouse)
+    results = (StimulusResult.load(plan, store, mouse, each, pixels) for row in stimuli for each in row)
     pictures = [[movie[min(frame, len(movie) - 1)] for movie in result.shown()] for result in results]
-    shown, made = np.stack(pictures, axis=1)
-    return shown.reshape(rows, columns, *shown.shape[1:]), made.reshape(rows, columns, *made.shape[1:])
+    shown, made = (each.reshape(len(stimuli), -1, *each.shape[1:]) for each in np.stack(pictures, axis=1))
+    grids = [StimulusGrid(shown, f"A  {kind} shown"), StimulusGrid(made, "B  reconstruction")]
+    return stimulus_grid_figure(grids, *labels, title=title, simulated=plan.simulated)
 
 
-def one_after_the_other(results: Iterable[StimulusResult]) -> tuple[np.ndarray, np.ndarray]:
-    """All stimuli as one movie, and all their reconstructions."""
-    truths, videos = zip(*(result.shown() for result in results), strict=True)
-    return np.concatenate(truths), np.concatenate(videos)
+def stimuli_movie(
+    plan: Plan,
+    store: RunStore,
+    mouse: Mouse,
+    stimuli: Sequence[Sequence[Sequence[Stimulus]]],
+    labels: tuple[Sequence[str], Sequence[str]],
+    caption: str,
+) -> Iterator[np.ndarray]:
+    """Frames of a movie: a row of stimuli, a row of their reconstructions, and so on.
 
+    Parameters
+    ----------
+    plan, store, mouse
+        Scale, finished runs, and whose they are.
+    stimuli
+        Row by row; those of one place are shown one after the other.
+    labels
+        Of each row of stimuli, and of each column.
+    caption
+        Below all.
 
-def alternating(rows: Iterable[Sequence[tuple[np.ndarray, np.ndarray]]]) -> Iterator[list[np.ndarray]]:
-    """Rows of movies for a mosaic: a row of truths, then a row of their reconstructions, and so on."""
-    for row in rows:
-        yield [truth for truth, _ in row]
-        yield [video for _, video in row]
+    Returns
+    -------
+    Iterator[np.ndarray]
+        As `mosaic_frames` gives them.
+    """
+    pixels, rows = evaluated_pixels(mouse), []
+    for row in stimuli:
+        loaded = [[StimulusResult.load(plan, store, mouse, each, pixels) for each in place] for place in row]
+        movies = [zip(*(result.shown() for result in place), strict=True) for place in loaded]
+        truths, videos = zip(*([np.concatenate(each) for each in place] for place in movies), strict=True)
+        rows += [list(truths), list(videos)]
+    return mosaic_frames(
+        rows,
+        row_labels=[label for name in labels[0] for label in (name, "reconstruction")],
+        column_labels=labels[1],
+        caption=caption,
+        simulated=plan.simulated,
+    )
 
 
 def seconds(plan: Plan, frames: float) -> str:
