@@ -136,14 +136,17 @@ def paired_t(first: ArrayLike, second: ArrayLike, compared: str, **counts: Any) 
     spread = difference.std(ddof=1)
     if spread == 0:
         return replace(result, note="all differences are equal: t is not defined")
-    outcome = stats.ttest_rel(*pairs)
+    return _told_by_t(result, stats.ttest_rel(*pairs), effect=difference.mean() / spread)
+
+
+def _told_by_t(result: TestResult, outcome: Any, effect: float) -> TestResult:
     interval = outcome.confidence_interval(CONFIDENCE)
     return replace(
         result,
         statistic=float(outcome.statistic),
         degrees=(float(outcome.df),),
         p=float(outcome.pvalue),
-        effect=float(difference.mean() / spread),
+        effect=float(effect),
         low=float(interval.low),
         high=float(interval.high),
     )
@@ -182,17 +185,7 @@ def independent_t(first: ArrayLike, second: ArrayLike, compared: str, **counts: 
     pooled = np.sqrt(((len(here) - 1) * here.var(ddof=1) + (len(there) - 1) * there.var(ddof=1)) / degrees)
     if pooled == 0:
         return replace(result, note="neither sample varies: t is not defined")
-    outcome = stats.ttest_ind(here, there)
-    interval = outcome.confidence_interval(CONFIDENCE)
-    return replace(
-        result,
-        statistic=float(outcome.statistic),
-        degrees=(float(degrees),),
-        p=float(outcome.pvalue),
-        effect=float(result.estimate / pooled),
-        low=float(interval.low),
-        high=float(interval.high),
-    )
+    return _told_by_t(result, stats.ttest_ind(here, there), effect=result.estimate / pooled)
 
 
 def repeated_measures_anova(table: ArrayLike, compared: str, **counts: Any) -> TestResult:

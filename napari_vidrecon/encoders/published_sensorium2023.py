@@ -282,7 +282,8 @@ def published_baseline(path: Path, sizes: Sizes, tensor: Tensors) -> StoredEncod
             f"found others ({one_line(missing, 80)})"
         ) from None
     canvas, windows = check_fit(path, BASELINE, config, WHOLE_SCREEN, BASELINE_WINDOWS)
-    places = {_baseline_name(name, mice): name for name in sizes if not BASELINE_LEFT_OUT.search(name)}
+    kept = [name for name in sizes if not BASELINE_LEFT_OUT.search(name)]
+    places = {name_here(name, mice, "points.", "shifter."): name for name in kept}
     made: dict[str, Callable[[], torch.Tensor]] = {
         "behavior_mean": lambda: torch.tensor((40.0, 0.5, 150.0, 150.0)),
         "behavior_sd": lambda: torch.tensor((16.0, 2.0, 6.0, 6.0)),
@@ -331,10 +332,25 @@ def _baseline_config(sizes: Sizes, mice: list[str]) -> dict[str, Any]:
     return config
 
 
-def _baseline_name(name: str, mice: list[str]) -> str:
-    """What a weight is called here."""
+def name_here(name: str, mice: list[str], readout: str = "", shifter: str = "") -> str:
+    """What a weight is called here.
+
+    Parameters
+    ----------
+    name
+        What the package calls it.
+    mice
+        Its names of them, in the order of the readouts.
+    readout, shifter
+        What stands before the weights of each in a readout.
+
+    Returns
+    -------
+    str
+        The same where it is of no mouse.
+    """
     part, _, rest = name.partition(".")
     mouse, _, rest = rest.partition(".")
     if part not in ("readout", "shifter") or mouse not in mice:
         return name
-    return f"readouts.{mice.index(mouse)}.{'points' if part == 'readout' else 'shifter'}.{rest}"
+    return f"readouts.{mice.index(mouse)}.{readout if part == 'readout' else shifter}{rest}"

@@ -17,7 +17,13 @@ import torch
 import torch.nn.functional as F
 
 from napari_vidrecon.encoders.architectures.sensorium2022 import ADDED_KERNEL, additions
-from napari_vidrecon.encoders.published_sensorium2023 import FIRST, TOKENS, published_baseline, published_viv1t
+from napari_vidrecon.encoders.published_sensorium2023 import (
+    FIRST,
+    TOKENS,
+    name_here,
+    published_baseline,
+    published_viv1t,
+)
 from napari_vidrecon.encoders.stored_encoder import StoredEncoder, check_fit
 from napari_vidrecon.errors import EncoderError, one_line
 from napari_vidrecon.storage import open_regular, reading
@@ -206,7 +212,7 @@ def _static(path: Path, size: int, stored: dict[Any, Any]) -> StoredEncoder:
     _check_claim(path, size, stored)
     state = {name: each for name, each in stored.items() if not name.endswith(".sigma") and "_regularizer." not in name}
     mice = list(dict.fromkeys(name.split(".")[1] for name in state if name.startswith("readout.")))
-    places = {_static_name(name, mice): name for name in state}
+    places = {name_here(name, mice): name for name in state}
     counts = [state[name].size for mouse in mice if (name := f"readout.{mouse}.bias") in state]
     first, hidden = state[STATIC].size, state.get("core.features.layer1.ds_conv.spatial_conv.weight")
     mapped = state.get(places.get("readouts.0.mu_transform.0.weight", ""))
@@ -247,15 +253,6 @@ def _static(path: Path, size: int, stored: dict[Any, Any]) -> StoredEncoder:
     found.check_weights()
     config["linear"] = _is_linear(found, config["layers"])
     return found
-
-
-def _static_name(name: str, mice: list[str]) -> str:
-    """What a weight is called here."""
-    part, _, rest = name.partition(".")
-    mouse, _, rest = rest.partition(".")
-    if part not in ("readout", "shifter") or mouse not in mice:
-        return name
-    return f"readouts.{mice.index(mouse)}.{rest}"
 
 
 def _is_linear(stored: StoredEncoder, layers: int) -> bool:

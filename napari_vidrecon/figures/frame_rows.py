@@ -101,27 +101,30 @@ def frame_rows_figure(
         for block, window, height_in in zip(blocks, windows, heights_in, strict=True):
             figure.text(left, 1 - (top_in + 0.45 * TITLE_IN) / total_in, block.title, va="center")
             top_in += TITLE_IN + TIMES_IN
-            for row, (label, pictures) in enumerate(block.rows):
-                shown = np.asarray(pictures)
-                if len(shown) != len(block.times_s):
-                    raise ValueError(f"{label}: {len(shown)} pictures at {len(block.times_s)} times; expected as many")
-                for column, picture in enumerate(shown):
-                    place = (
-                        (LABEL_IN + column * (width_in + GAP_IN)) / figure_width_in,
-                        1 - (top_in + height_in) / total_in,
-                        width_in / figure_width_in,
-                        height_in / total_in,
-                    )
-                    axes = figure.add_axes(place)
-                    draw_outlined(axes, picture, window, block.outlined if picture.ndim == 3 else None)
-                    if row == 0:
-                        axes.set_title(f"{block.times_s[column]:.2f} s", pad=3, fontsize=9)
-                    if column == 0:
-                        axes.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=6, fontsize=10)
+            for row in range(len(block.rows)):
+                bottom, height = 1 - (top_in + height_in) / total_in, height_in / total_in
+                lefts_in = (LABEL_IN + column * (width_in + GAP_IN) for column in range(len(block.times_s)))
+                places = [(start / figure_width_in, bottom, width_in / figure_width_in, height) for start in lefts_in]
+                _draw_row(figure, block, row, window, places)
                 top_in += height_in + GAP_IN
         if error_limit is not None:
             draw_expectation_scale(figure, left, (BELOW_IN + 0.3 * SCALE_IN) / total_in, error_limit)
     return figure
+
+
+def _draw_row(
+    figure: Figure, block: FrameBlock, row: int, window: Window, places: Sequence[tuple[float, float, float, float]]
+) -> None:
+    label, shown = block.rows[row][0], np.asarray(block.rows[row][1])
+    if len(shown) != len(places):
+        raise ValueError(f"{label}: {len(shown)} pictures at {len(places)} times; expected as many")
+    for column, (picture, place) in enumerate(zip(shown, places, strict=True)):
+        axes = figure.add_axes(place)
+        draw_outlined(axes, picture, window, block.outlined if picture.ndim == 3 else None)
+        if row == 0:
+            axes.set_title(f"{block.times_s[column]:.2f} s", pad=3, fontsize=9)
+        if column == 0:
+            axes.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=6, fontsize=10)
 
 
 def draw_outlined(axes: Axes, picture: np.ndarray, window: Window, outlined: ArrayLike | None) -> None:

@@ -6,7 +6,7 @@ Source: after Bauer et al. 2026, Fig. 1D, 2A and 6.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -134,18 +134,12 @@ def reconstruction_figure(
     ]
     layout = _Layout(len(drawn), len(indices), height / width)
     with figure_of((FIGURE_WIDTH_IN, layout.height_in), layout=None) as figure:
-        size = _heading_size(heading)
-        figure.text(
-            layout.left, layout.title_y, heading, fontsize=size, fontweight="bold", va="center", parse_math=False
-        )
+        look: dict[str, Any] = {"fontsize": _heading_size(heading), "fontweight": "bold", "parse_math": False}
+        figure.text(layout.left, layout.title_y, heading, va="center", **look)
         for row, (label, pictures, window, outlines) in enumerate(drawn):
             for column, picture in enumerate(pictures):
                 axes = figure.add_axes(layout.picture(row, column))
-                draw_picture(axes, picture, window)
-                for style, lines in outlines.items():
-                    for line in lines:
-                        axes.plot(*line.T, color="black", linewidth=2.2, alpha=0.45)
-                        axes.plot(*line.T, color=OUTLINE_COLOUR, linewidth=1.2, linestyle=style)
+                _draw_outlined(axes, picture, window, outlines)
                 if row == 0:
                     axes.set_title(f"{times_s[indices[column]]:.2f} s", pad=4)
                 if column == 0:
@@ -179,6 +173,16 @@ def _parts_shown(
         )
         for top in range(0, colours * rows, rows)
     ]
+
+
+def _draw_outlined(
+    axes: Axes, picture: np.ndarray, window: Window, outlines: dict[LineStyle, list[np.ndarray]]
+) -> None:
+    draw_picture(axes, picture, window)
+    for style, lines in outlines.items():
+        for line in lines:
+            axes.plot(*line.T, color="black", linewidth=2.2, alpha=0.45)
+            axes.plot(*line.T, color=OUTLINE_COLOUR, linewidth=1.2, linestyle=style)
 
 
 def _heading(title: str, simulated: bool, correlation: float) -> str:

@@ -201,14 +201,7 @@ def read_licence(file: PublicFile) -> Licence:
     """
     for url in file.licence_urls:
         try:
-            with asked(url, {"Accept-Encoding": "identity"}) as answer:
-                if answer.status != OK:
-                    continue
-                content = b""
-                for block in answer.blocks(LONGEST_LICENCE_BYTES):
-                    content += block
-                    if len(content) >= LONGEST_LICENCE_BYTES:
-                        break
+            content = _licence_page(url)
         except BrokenConnection as error:
             raise StorageError(
                 f"{url}: expected an answer of the server, found a connection that breaks ({error}); "
@@ -219,6 +212,18 @@ def read_licence(file: PublicFile) -> Licence:
         if text.strip() and not text.lstrip().startswith("<"):
             return Licence(url, text)
     return Licence("", LICENCE_NOTE)
+
+
+def _licence_page(url: str) -> bytes:
+    """Its beginning; empty where there is no such page."""
+    content = b""
+    with asked(url, {"Accept-Encoding": "identity"}) as answer:
+        if answer.status == OK:
+            for block in answer.blocks(LONGEST_LICENCE_BYTES):
+                content += block
+                if len(content) >= LONGEST_LICENCE_BYTES:
+                    break
+    return content
 
 
 def download(
