@@ -15,10 +15,13 @@ from napari_vidrecon.cli.options import (
     ForceMouse,
     Frames,
     Json,
+    MaskFile,
     Mouse,
     Overwrite,
+    Preset,
     SessionFolder,
     Set,
+    TrialNumbers,
     parse_settings,
 )
 from napari_vidrecon.cli.report import Progress, StopRequest
@@ -108,15 +111,13 @@ def _line(fault: dict[str, Any]) -> str:
 def evidence(
     session: SessionFolder,
     encoder: EncoderFiles,
-    mask: Annotated[
-        str, typer.Option(metavar="FILE", help='Transparency mask (.npy), or "none" for the whole screen.')
-    ],
-    trial: Annotated[list[int] | None, typer.Option(metavar="N", help="Trial number; may be repeated.")] = None,
+    mask: MaskFile,
+    trial: TrialNumbers = None,
     trials: Annotated[
         str | None, typer.Option(metavar="TIER", help='All trials of a tier, e.g. "spontaneous"; or "all-test".')
     ] = None,
     mouse: Mouse = None,
-    preset: Annotated[str, typer.Option(help="paper, fast or best.")] = "fast",
+    preset: Preset = "fast",
     controls: Annotated[int, typer.Option(min=19, max=10_000, help="Permutations of the neurons.")] = 199,
     seed: Annotated[int, typer.Option(min=0, help="Of the halves and the permutations.")] = 0,
     frames: Frames = None,
@@ -192,12 +193,7 @@ def calibrate(
     bound = inputs.open_encoders(encoder, recording, mouse, device, force_mouse)
     chosen = inputs.choose_trials(recording, [], trials)[:clips]
     with Progress("calibrate", len(chosen), "clips") as progress, StopRequest("this clip") as stop:
-
-        def on_trial(done: int, total: int) -> None:
-            progress.update(done)
-            if stop.asked and done < total:
-                raise stop.stopped(f"stopped after {done} of {total} clips; nothing was written to {out}")
-
+        on_trial = stop.after_each(progress, f"nothing was written to {out}")
         found = calibrate_uncertainty(recording, bound, alpha, config, chosen, frames=frames, on_trial=on_trial)
     found.save(out)
     widths = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_vidrecon.cli import report
-from napari_vidrecon.cli.options import Device, Json
+from napari_vidrecon.cli.options import Device, Json, Preset
 from napari_vidrecon.cli.report import number, plain, print_table, tell
 from napari_vidrecon.errors import SessionError, StorageError, one_line
 
@@ -51,7 +51,7 @@ def demo(
         int, typer.Option(min=32, help="Frames of the clip, from its beginning, at 30 Hz.")
     ] = DEMO_FRAMES,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimisation steps; default: the preset's.")] = None,
-    preset: Annotated[str, typer.Option(help="paper, fast or best.")] = "best",
+    preset: Preset = "best",
     encoders: Annotated[int, typer.Option(min=1, max=5, help="Encoders whose reconstructions are averaged.")] = 1,
     device: Device = "auto",
     json: Json = False,

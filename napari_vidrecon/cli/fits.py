@@ -183,14 +183,7 @@ def decoder(
         # A damaged one is found before the fit, not after it.
         recording.trial(trial_id).require_responses()
     with Progress("decoder", len(learned), "trials") as progress, StopRequest() as stop:
-
-        def on_progress(done: int, total: int) -> None:
-            progress.update(done)
-            if stop.asked and done < total:
-                raise stop.stopped(
-                    f"stopped after {done} of {total} trials; nothing was written to {out}; a fit always starts anew"
-                )
-
+        on_progress = stop.after_each(progress, f"nothing was written to {out}; a fit always starts anew")
         fitted = fit_decoder(recording, recipe, trial_ids=learned, on_progress=on_progress)
 
         def on_scored() -> None:
@@ -253,14 +246,7 @@ def gaze(
     chosen = None if trials == "train" else inputs.choose_trials(recording, [], trials)
     (bound,) = inputs.open_encoders([encoder], recording, mouse, device, force_mouse)
     with Progress("gaze", 0, "steps") as progress, StopRequest() as stop:
-
-        def on_progress(done: int, total: int) -> None:
-            progress.total = total
-            progress.update(done)
-            if stop.asked and done < total:
-                raise stop.stopped(f"stopped after {done} of {total} steps; a fit always starts anew")
-
-        found = fit_gaze(recording, bound, chosen, on_progress=on_progress)
+        found = fit_gaze(recording, bound, chosen, on_progress=stop.after_each(progress, "a fit always starts anew"))
     flags = " ".join(f"--set {name}={value}" for name, value in found.settings.items())
     columns, rows = found.shift_px
     how = found.gaze

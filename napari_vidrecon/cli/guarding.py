@@ -159,7 +159,7 @@ def _quieten() -> Callable[[], None]:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     undo.callback(setattr, sys, "unraisablehook", sys.unraisablehook)
     undo.callback(setattr, threading, "excepthook", threading.excepthook)
-    sys.unraisablehook, threading.excepthook = _log_unraisable, _log_of_thread
+    sys.unraisablehook = threading.excepthook = _log
     return undo.close
 
 
@@ -167,15 +167,8 @@ def _show_nothing(*_: object, **__: object) -> None:
     """In the place of `warnings.showwarning`."""
 
 
-def _log_unraisable(told: sys.UnraisableHookArgs) -> None:
-    _log(told.exc_value)
-
-
-def _log_of_thread(told: threading.ExceptHookArgs) -> None:
-    _log(told.exc_value)
-
-
-def _log(error: BaseException | None) -> None:
+def _log(told: sys.UnraisableHookArgs | threading.ExceptHookArgs) -> None:
+    error = told.exc_value
     if error is None or isinstance(error, (KeyboardInterrupt, SystemExit, BrokenPipeError)):
         return
     # At the very end of a process not even this can be imported.

@@ -63,6 +63,11 @@ MemoryLimit = Annotated[
     float | None,
     typer.Option("--memory", metavar="GIB", help="Memory for windows at once; default: a part of what is free."),
 ]
+MaskFile = Annotated[
+    str, typer.Option(metavar="FILE", help='Transparency mask (.npy), or "none" for the whole screen.')
+]
+TrialNumbers = Annotated[list[int] | None, typer.Option(metavar="N", help="Trial number; may be repeated.")]
+Preset = Annotated[str, typer.Option(help="paper, fast or best.")]
 Frames = Annotated[
     str | None, typer.Option(metavar="A:B", help="Only the frames from A up to, but without, B of the clip.")
 ]

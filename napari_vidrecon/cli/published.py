@@ -60,13 +60,7 @@ def download(
     known, that of the first download is recorded and holds from then on.
     """
     from napari_vidrecon.sessions.downloading.answers import check_address
-    from napari_vidrecon.sessions.downloading.catalogue import (
-        HOST,
-        SAMPLE_NAME,
-        catalogue,
-        chosen_files,
-        sample_files,
-    )
+    from napari_vidrecon.sessions.downloading.catalogue import HOST, SAMPLE_NAME, catalogue, chosen_files, sample_files
     from napari_vidrecon.sessions.sample import fetched_sample
 
     hosts = [host.rstrip("/") for host in mirror or [HOST]]

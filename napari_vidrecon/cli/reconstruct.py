@@ -17,13 +17,16 @@ from napari_vidrecon.cli.options import (
     ForceMouse,
     Frames,
     Json,
+    MaskFile,
     MemoryLimit,
     Mouse,
     Overwrite,
     Precision,
+    Preset,
     SaveEvery,
     SessionFolder,
     Set,
+    TrialNumbers,
     parse_settings,
     read_movie,
 )
@@ -48,10 +51,8 @@ LONGEST_LIST = 40
 def reconstruct(
     session: SessionFolder,
     encoder: EncoderFiles,
-    mask: Annotated[
-        str, typer.Option(metavar="FILE", help='Transparency mask (.npy), or "none" for the whole screen.')
-    ],
-    trial: Annotated[list[int] | None, typer.Option(metavar="N", help="Trial number; may be repeated.")] = None,
+    mask: MaskFile,
+    trial: TrialNumbers = None,
     trials: Annotated[
         str | None,
         typer.Option(metavar="TIER", help='All trials of a tier, "all-test", or "fold:0" as in the paper.'),
@@ -95,7 +96,7 @@ def reconstruct(
         Path | None,
         typer.Option(metavar="FILE", help="Start from what this decoder (.safetensors) sees, and stay near it."),
     ] = None,
-    preset: Annotated[str, typer.Option(help="paper, fast or best.")] = "best",
+    preset: Preset = "best",
     steps: Annotated[int | None, typer.Option(help="Optimisation steps; default: the preset's.")] = None,
     stop_after: Annotated[
         int | None,

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -373,6 +373,29 @@ class StopRequest:
         """Raise `KeyboardInterrupt` if somebody asked to stop; call it where nothing is half done."""
         if self.asked:
             raise KeyboardInterrupt
+
+    def after_each(self, progress: Progress, kept: str) -> Callable[[int, int], None]:
+        """What work calls after each of its parts: it is told, and ends there if somebody asked to stop.
+
+        Parameters
+        ----------
+        progress
+            Of the parts.
+        kept
+            What the command ends with then: what was kept, and how to go on.
+
+        Returns
+        -------
+        Callable[[int, int], None]
+            Takes how many are done, of how many.
+        """
+
+        def tell_of(done: int, total: int) -> None:
+            progress.follow(done, total)
+            if self.asked and done < total:
+                raise self.stopped(f"stopped after {done} of {total} {progress.unit}; {kept}")
+
+        return tell_of
 
     def stopped(self, message: str) -> Stopped:
         """The error that ends the command with this message."""

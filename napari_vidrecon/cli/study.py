@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_vidrecon.cli import report
-from napari_vidrecon.cli.options import Json
-from napari_vidrecon.cli.report import Progress, StopRequest
+from napari_vidrecon.cli.options import Device, Json
+from napari_vidrecon.cli.report import Progress, StopRequest, duration_text
 from napari_vidrecon.errors import ConfigError, one_line
 
 LONGEST_TEXT = 2000
@@ -57,7 +57,7 @@ def study(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes on this machine; default: one a GPU, or one a core.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")] = "auto",
+    device: Device = "auto",
     shard: Annotated[
         str | None,
         typer.Option(
@@ -78,7 +78,7 @@ def study(
     goes on where it was; what another study ran already is not run again.
     """
     from napari_vidrecon.studies.catalogue import all_studies, studies_named
-    from napari_vidrecon.studies.conducting import Shard, cost, require_libraries
+    from napari_vidrecon.studies.conducting import Shard, require_libraries
     from napari_vidrecon.studies.runs.running import usual_workers
     from napari_vidrecon.studies.scale import scale_named
     from napari_vidrecon.studies.study import Plan
@@ -100,23 +100,25 @@ def study(
     plan = Plan.at_their_rate(_chosen_mice(session, encoder or [], mask, readout, mice), size)
     require_libraries()
     if dry_run:
-        from napari_vidrecon.cli.report import duration_text
-
-        needed = cost(chosen, plan, out)
-        processes = workers or usual_workers()
-        seconds = needed.worker_seconds / processes
-        rows = [
-            ("runs", f"{needed.runs}, of which {needed.missing} are still to do"),
-            ("time", f"about {duration_text(seconds)} with {processes} workers, plus figures and movies"),
-            ("disk", f"about {needed.disk_bytes / 1e6:.0f} MB of results still to come, before compression"),
-        ]
-        costs = {**vars(needed), "workers": processes, "seconds": seconds}
-        report.answer(json, costs, f"{name}, scale {scale}: nothing was run", rows)
-        return
-    if part is not None:
+        _tell_cost(chosen, plan, out, f"{name}, scale {scale}", workers or usual_workers(), json=json)
+    elif part is not None:
         _compute_part(chosen, plan, out, part, workers=workers, device=device, json=json)
-        return
-    _conduct(chosen, plan, out, scheduler=scheduler, workers=workers, device=device, json=json)
+    else:
+        _conduct(chosen, plan, out, scheduler=scheduler, workers=workers, device=device, json=json)
+
+
+def _tell_cost(chosen: tuple[Study, ...], plan: Plan, out: Path, title: str, workers: int, *, json: bool) -> None:
+    from napari_vidrecon.studies.conducting import cost
+
+    needed = cost(chosen, plan, out)
+    seconds = needed.worker_seconds / workers
+    rows = [
+        ("runs", f"{needed.runs}, of which {needed.missing} are still to do"),
+        ("time", f"about {duration_text(seconds)} with {workers} workers, plus figures and movies"),
+        ("disk", f"about {needed.disk_bytes / 1e6:.0f} MB of results still to come, before compression"),
+    ]
+    costs = {**vars(needed), "workers": workers, "seconds": seconds}
+    report.answer(json, costs, f"{title}: nothing was run", rows)
 
 
 def _compute_part(

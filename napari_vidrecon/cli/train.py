@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from napari_vidrecon.cli import inputs, report
-from napari_vidrecon.cli.options import Json, Overwrite, checked, parse_settings
+from napari_vidrecon.cli.options import Device, Json, Overwrite, SaveEvery, checked, parse_settings
 from napari_vidrecon.cli.report import Progress, StopRequest, duration_text, tell
 from napari_vidrecon.errors import ConfigError, EncoderError, VidreconError
 
@@ -74,7 +74,7 @@ def train(
     ] = 0.0,
     seed: Annotated[int | None, typer.Option(help="Instances of one ensemble differ in their seed.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps (compact, factorised: for each mouse).")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")] = "auto",
+    device: Device = "auto",
     processes: Annotated[
         int,
         typer.Option(
@@ -85,9 +85,7 @@ def train(
             "of its own where there are some. On several machines start the command with torchrun instead.",
         ),
     ] = 1,
-    save_every: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.0, help="At most this much work is lost if it is killed.")
-    ] = 30.0,
+    save_every: SaveEvery = 30.0,
     tensorboard: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Also log loss and scores for TensorBoard there.")
     ] = None,
