@@ -197,14 +197,22 @@ def open_run(model: ReconstructionModel, path: Path) -> RunRecord:
     VidreconError
         It is no run, or its session is not where it was.
     """
-    for record in model.runs:
-        if record.path is not None and record.path == path:
-            show_run(model, record)
-            return record
-    result = Reconstruction.load(path)
-    check_complete(result.provenance, path)
-    with reading(path, RunError, "a complete run"):
-        return _open_loaded(model, result, path)
+    record = _kept_of(model, path)
+    if record is not None:
+        show_run(model, record)
+    else:
+        result = Reconstruction.load(path)
+        check_complete(result.provenance, path)
+        with reading(path, RunError, "a complete run"):
+            record = _open_loaded(model, result, path)
+    if model.going_on:
+        model.message.emit(f"{record.name} is open under Results; the movies are those of the run that goes on.", False)
+    return record
+
+
+def _kept_of(model: ReconstructionModel, path: Path) -> RunRecord | None:
+    """The run of a folder, where it is one of the session's already."""
+    return next((record for record in model.runs if record.path is not None and record.path == path), None)
 
 
 def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path) -> RunRecord:
@@ -228,8 +236,13 @@ def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path)
     # The same files and frames may have another name here.
     place = {name: getattr(found, name) for name in ("session", "frames")}
     files = {"encoders": found.encoders} if _has_encoders(model, recipe, result) else {}
-    record = RunRecord(path.stem, result, recipe.changed(**place, **files), path=path)
-    model.add_run(record)
+    # With the session it may have come back.
+    record = _kept_of(model, path)
+    if record is None:
+        record = RunRecord(path.stem, result, recipe.changed(**place, **files), path=path)
+        model.add_run(record)
+    else:
+        model.show_run(record)
     if recipe.target == "predicted" and recipe.target_encoders:
         text = (
             f"The run's target was predicted by {len(recipe.target_encoders)} encoders; "

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import subprocess
 import sys
 import threading
@@ -303,7 +304,7 @@ def test_an_error_in_the_middle_of_a_run_keeps_what_was_done(qtbot, controller, 
 
 
 def test_a_run_kept_on_disk_restores_everything_in_a_new_window(
-    qtbot, controller, small_model, small_session_folder, small_encoder_file
+    qtbot, controller, small_model, small_session_folder, small_encoder_file, tmp_path
 ):
     small_model.set_neurons(NeuronSet.random(20, 0.5, seed=2))
     small_model.set_settings(target="predicted", ablation="silence")
@@ -323,6 +324,11 @@ def test_a_run_kept_on_disk_restores_everything_in_a_new_window(
     assert new.shown is record
     assert new.stale == []
     assert np.array_equal(new.video, old.video)
+    # Opened again from another session, it is the same run, and is not listed twice.
+    new.set_session(vr.open_session(shutil.copytree(small_session_folder, tmp_path / "another mouse")))
+    assert new.elsewhere == [record]
+    assert open_run(new, old.shown.path) is record
+    assert (new.runs, new.elsewhere, new.shown) == ([record], [], record)
 
 
 def test_two_windows_do_not_mix(qtbot, controller, small_model, make_model):

@@ -493,6 +493,32 @@ def test_a_saved_run_of_an_unknown_session_says_what_to_open_first(small_model, 
         open_run(ReconstructionModel(), tmp_path / "run.zarr")
 
 
+def test_a_run_that_is_opened_while_another_goes_on_says_where_it_is(small_model, tmp_path, monkeypatch):
+    record = record_of(small_model, "Run 1")
+    record.path = tmp_path / "run.zarr"
+    small_model.add_run(record)
+    said = []
+    small_model.message.connect(lambda text, _is_error: said.append(text))
+    open_run(small_model, record.path)
+    assert said == []
+    monkeypatch.setattr(ReconstructionModel, "going_on", True)
+    open_run(small_model, record.path)
+    assert "under Results" in said[0]
+
+
+def test_news_of_what_another_session_led_to_stay_and_older_ones_go(qtbot, small_model, copy_of_small_session):
+    news = []
+    small_model.session_changed.connect(lambda: [small_model.message.emit(text, False) for text in news])
+    bar = RunBar(small_model, RunController(small_model))
+    qtbot.addWidget(bar)
+    small_model.message.emit("of the session before", False)
+    small_model.set_session(open_session(copy_of_small_session))
+    assert bar.news.currentWidget() is bar.hint
+    news.append("The run was stopped.")
+    small_model.set_session(open_session(copy_of_small_session))
+    assert bar.news.currentWidget() is bar.message
+
+
 def test_a_run_made_elsewhere_finds_its_frames_by_itself(small_model, small_session_folder, tmp_path):
     small_model.set_trial(2, 10, 50)
     record = record_of(small_model, "Run 1")

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.evaluation import Evaluator
@@ -117,6 +118,7 @@ class RunBar(QWidget):
         self._model, self._controller = model, controller
         self._evaluator = Evaluator(model)
         self._mood, self._tells_fault = Mood.CALM, False
+        self._told_in: Session | None = None
         self.what = explain(QElidingLabel(), "subject")
         self.what.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.state = SteadyText(one_line=True)
@@ -146,7 +148,7 @@ class RunBar(QWidget):
         for signal in (model.picture_arrived, model.view_changed):
             subscribe(self, signal, self._show_progress)
         subscribe(self, model.message, self.show_message)
-        subscribe(self, model.session_changed, self.hide_message)
+        subscribe(self, model.session_changed, self._forget_other_session)
         subscribe(self, model.state_changed, self._forget_old_news)
         subscribe(self, model.neurons_changed, self._forget_fault)
         self._show_state()
@@ -155,13 +157,19 @@ class RunBar(QWidget):
     def show_message(self, text: str, is_error: bool) -> None:
         """Show news until the next ones come, or a click hides them."""
         mark = "Error: " if is_error else ""
-        self._tells_fault = is_error
+        self._tells_fault, self._told_in = is_error, self._model.session
         self.message.write(mark + text, "rose" if is_error else "blue")
         self.news.setCurrentWidget(self.message)
 
     def hide_message(self) -> None:
         """Hide the news."""
+        self._told_in = None
         self.news.setCurrentWidget(self.hint)
+
+    def _forget_other_session(self) -> None:
+        """What another session led to stays: that its run was stopped, and is kept."""
+        if self._told_in is not self._model.session:
+            self.hide_message()
 
     def _forget_old_news(self) -> None:
         """What was said of the last run says nothing of one that begins."""
