@@ -674,8 +674,7 @@ def poisson_loss(predicted: ArrayLike, target: ArrayLike, eps: float = POISSON_E
     rates, counts = _response_pair(predicted, target, names=("predicted", "target"))
     if not rates.size:
         return float("nan")
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return float(np.mean(rates - counts * np.log(rates + eps)))
+    return float(np.mean(rates - counts * np.log(rates + eps)))
 
 
 def _as_video(video: ArrayLike, name: str) -> np.ndarray:
@@ -769,11 +768,10 @@ def _pearson_rows(x: Floats, y: Floats) -> Floats:
     if x.shape[1] == 0:
         return np.full(len(x), np.nan)
     constant = (x.min(axis=1) == x.max(axis=1)) | (y.min(axis=1) == y.max(axis=1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        x = x - x.mean(axis=1, keepdims=True)
-        y = y - y.mean(axis=1, keepdims=True)
-        norms = np.sqrt(np.einsum("ij,ij->i", x, x)) * np.sqrt(np.einsum("ij,ij->i", y, y))
-        correlation = np.einsum("ij,ij->i", x, y) / norms
+    x = x - x.mean(axis=1, keepdims=True)
+    y = y - y.mean(axis=1, keepdims=True)
+    norms = np.sqrt(np.einsum("ij,ij->i", x, x)) * np.sqrt(np.einsum("ij,ij->i", y, y))
+    correlation = np.einsum("ij,ij->i", x, y) / norms
     return np.where(constant, np.nan, np.clip(correlation, -1.0, 1.0))
 
 

@@ -139,19 +139,22 @@ class CrashLog:
 
 def crashes() -> list[Path]:
     """Logs of programs that have died since this was asked last, oldest first; each is given once."""
-    found = []
+    found: list[Path] = []
     for folder in _folders():
         with contextlib.suppress(OSError):
             logs = [file for file in sorted(folder.iterdir()) if CRASH_PATTERN.fullmatch(file.name)]
-            for file in logs:
-                with contextlib.suppress(OSError):
-                    if _is_alive(int(file.name.split("-")[1])):
-                        continue
-                    if file.stat().st_size == 0:
-                        file.unlink()
-                    else:
-                        found.append(file.rename(file.with_name(f"told-{file.name}")))
+            found += [told for file in logs if (told := _taken(file)) is not None]
     return found
+
+
+def _taken(log: Path) -> Path | None:
+    """The log under its name of those that were given; None where nothing is told, or the program is still there."""
+    with contextlib.suppress(OSError):
+        if not _is_alive(int(log.name.split("-")[1])):
+            if log.stat().st_size > 0:
+                return log.rename(log.with_name(f"told-{log.name}"))
+            log.unlink()
+    return None
 
 
 def _is_alive(process: int) -> bool:

@@ -60,11 +60,10 @@ def give_way(window: QMainWindow) -> None:
             inside = dock.widget()
             # What it once had to have as a window of its own is kept for ever.
             dock.setMinimumHeight(0)
-            if inside is not None:
-                # One of them is what the dock holds, the other is inside of it.
-                for part in [inside, *inside.findChildren(kind)]:
-                    if isinstance(part, kind):
-                        part.setMinimumHeight(round(lines * part.fontMetrics().lineSpacing()))
+            # One of them is what the dock holds, the other is inside of it.
+            for part in [] if inside is None else [inside, *inside.findChildren(kind)]:
+                if isinstance(part, kind):
+                    part.setMinimumHeight(round(lines * part.fontMetrics().lineSpacing()))
 
 
 class FolderDrops(QObject):

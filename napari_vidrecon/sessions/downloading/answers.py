@@ -65,15 +65,15 @@ class Patience:
     def _watch(self) -> None:
         before = 0
         while not self._over.wait(self.window_s):
-            if self._came == before:
-                self.lost = True
-                with self._lock:
-                    for each in self._sockets:
-                        with contextlib.suppress(OSError):
-                            each.shutdown(socket.SHUT_RDWR)
-                # Whatever is opened from now on is too late as well.
+            if self._came != before:
+                before = self._came
                 continue
-            before = self._came
+            # Whatever is opened from now on is too late as well.
+            self.lost = True
+            with self._lock:
+                for each in self._sockets:
+                    with contextlib.suppress(OSError):
+                        each.shutdown(socket.SHUT_RDWR)
 
 
 class PatientAdapter(HTTPAdapter):
