@@ -14,14 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from napari_vidrecon.analysis.postprocess import mask_outline
-from napari_vidrecon.figures.frame import (
-    OUTLINE_COLOUR,
-    Window,
-    draw_error_scale,
-    draw_picture,
-    figure_of,
-    part_shown,
-)
+from napari_vidrecon.figures.frame import OUTLINE_COLOUR, Window, draw_error_scale, draw_picture, figure_of, part_shown
 
 FIGURE_WIDTH_IN = 13.0
 LABEL_IN, EDGE_IN, GAP_IN = 1.35, 0.15, 0.05

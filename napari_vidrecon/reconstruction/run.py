@@ -14,12 +14,7 @@ from napari_vidrecon.errors import RunError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.history import History
-from napari_vidrecon.reconstruction.inputs import (
-    Ensemble,
-    RunInputs,
-    choices_of,
-    takes_inputs,
-)
+from napari_vidrecon.reconstruction.inputs import Ensemble, RunInputs, choices_of, takes_inputs
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.planning import RunPlan
 from napari_vidrecon.reconstruction.recipe import Recipe

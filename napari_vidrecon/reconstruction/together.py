@@ -19,12 +19,7 @@ from napari_vidrecon.encoders.answers import UnusableAnswer
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.gradients import sub_batch_gradients, through_clip
 from napari_vidrecon.reconstruction.outcome import NotFinite
-from napari_vidrecon.reconstruction.reconstructor import (
-    Reconstructor,
-    StepInfo,
-    Steppable,
-    undone_on_failure,
-)
+from napari_vidrecon.reconstruction.reconstructor import Reconstructor, StepInfo, Steppable, undone_on_failure
 from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.run import Run
 from napari_vidrecon.reconstruction.video_ensemble import VideoEnsemble

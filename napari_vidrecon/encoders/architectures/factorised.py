@@ -18,13 +18,7 @@ from torch import nn
 
 from napari_vidrecon.encoders.architecture import SeesBehaviour, roughness
 from napari_vidrecon.encoders.encoder import Canvas
-from napari_vidrecon.encoders.training_recipe import (
-    Channels,
-    LayerTaps,
-    QuickRecipe,
-    size_ratio,
-    taps_on,
-)
+from napari_vidrecon.encoders.training_recipe import Channels, LayerTaps, QuickRecipe, size_ratio, taps_on
 from napari_vidrecon.encoders.windows import (
     CHECKED,
     MOST_LAYERS,

@@ -16,12 +16,7 @@ from pydantic.dataclasses import dataclass
 from torch import nn
 
 from napari_vidrecon.encoders.architecture import SeesBehaviour, roughness
-from napari_vidrecon.encoders.architectures.factorised import (
-    VIDEO_MEAN,
-    VIDEO_SD,
-    FactorisedConfig,
-    GaussianReadout,
-)
+from napari_vidrecon.encoders.architectures.factorised import VIDEO_MEAN, VIDEO_SD, FactorisedConfig, GaussianReadout
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.training_recipe import QuickRecipe, size_ratio, taps_on
 from napari_vidrecon.encoders.windows import (

@@ -28,12 +28,7 @@ from napari_vidrecon.sessions.simulation.camera import (
 from napari_vidrecon.sessions.simulation.movies import PHOTOGRAPHS, movie
 from napari_vidrecon.sessions.simulation.public_mice import PublicCortex
 from napari_vidrecon.sessions.simulation.receptive_fields import KIND_NAMES
-from napari_vidrecon.sessions.simulation.visual_cortex import (
-    USUAL_CENTRE_PX,
-    USUAL_GAIN,
-    USUAL_RADIUS_PX,
-    VisualCortex,
-)
+from napari_vidrecon.sessions.simulation.visual_cortex import USUAL_CENTRE_PX, USUAL_GAIN, USUAL_RADIUS_PX, VisualCortex
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
 from napari_vidrecon.sessions.writer import PADDED_FRAMES, VideoDtype, write_session
 from napari_vidrecon.settings import shown

@@ -10,11 +10,7 @@ from scipy import ndimage
 from napari_vidrecon.sessions.simulation import signals
 from napari_vidrecon.sessions.simulation.behavior import PUPIL_MEAN, as_seen
 from napari_vidrecon.sessions.simulation.movies import USUAL_GRADING, Grading, movie
-from napari_vidrecon.sessions.simulation.receptive_fields import (
-    COMPLEX,
-    TEMPORAL_FRAMES,
-    draw_receptive_fields,
-)
+from napari_vidrecon.sessions.simulation.receptive_fields import COMPLEX, TEMPORAL_FRAMES, draw_receptive_fields
 from napari_vidrecon.sessions.simulation.signals import ornstein_uhlenbeck
 
 # Numbers that keep the random streams of one seed apart.

@@ -16,14 +16,7 @@ from matplotlib.figure import Figure
 
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.error_maps import LIMIT_PERCENTILE, overlay
-from napari_vidrecon.analysis.excess import (
-    FEWEST_NULLS,
-    USUAL_Q,
-    Added,
-    Against,
-    Presented,
-    beyond_chance,
-)
+from napari_vidrecon.analysis.excess import FEWEST_NULLS, USUAL_Q, Added, Against, Presented, beyond_chance
 from napari_vidrecon.analysis.postprocess import apply_mask
 from napari_vidrecon.figures.curves import ScatterPanel
 from napari_vidrecon.figures.frame import panels_figure

@@ -18,12 +18,7 @@ from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
 from napari_vidrecon.figures.mouse_lines import LinePanel, Lines
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD
 from napari_vidrecon.sessions.trial import Trial
-from napari_vidrecon.studies.runs.measuring import (
-    evaluation_mask,
-    mosaic_of_clips,
-    spread_frames,
-    with_reconstructions,
-)
+from napari_vidrecon.studies.runs.measuring import evaluation_mask, mosaic_of_clips, spread_frames, with_reconstructions
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.study import Clip, Plan, averaged
 

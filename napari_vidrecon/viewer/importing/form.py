@@ -17,17 +17,7 @@ from napari_vidrecon.viewer.folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.importing.controller import ImportController, in_words_of_the_form
 from napari_vidrecon.viewer.importing.options import ReadingOptions, SettingsOptions
 from napari_vidrecon.viewer.importing.report_view import ColumnTable, ReportView
-from napari_vidrecon.viewer.panels.controls import (
-    JobBar,
-    button,
-    choice,
-    choose,
-    emphasise,
-    form,
-    row,
-    tick,
-    words,
-)
+from napari_vidrecon.viewer.panels.controls import JobBar, button, choice, choose, emphasise, form, row, tick, words
 from napari_vidrecon.viewer.panels.sections import Column, Section
 from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.tooltips import explain
