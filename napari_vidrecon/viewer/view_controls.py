@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction, QActionGroup
 from qtpy.QtWidgets import QComboBox, QLabel, QMainWindow, QSizePolicy, QToolBar, QVBoxLayout, QWidget
@@ -244,8 +245,15 @@ class ViewPanel(QWidget):
         if counted is not None:
             return "Looking for the presentations of the clips"
         if shown is not None and shown.added is not None:
-            return shown.added.sentence
+            return f"{shown.added.sentence}{self._most_at(shown.added.exceeds)}"
         return self._added.missing or ADDED_TAKES
+
+    def _most_at(self, exceeds: np.ndarray) -> str:
+        """When to look: most frames have no colour."""
+        trial, per_frame = self._model.trial, exceeds.sum(axis=(1, 2))
+        if trial is None or not per_frame.any():
+            return ""
+        return f"; most of it at {(self._model.clip[0] + int(per_frame.argmax())) / trial.frame_rate_hz:.2f} s"
 
     def _show_added(self) -> None:
         shown, asked = self._model.shown, self._model.error_mode == ErrorMode.ADDED

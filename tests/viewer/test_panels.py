@@ -749,7 +749,14 @@ def test_what_the_brain_adds_is_worked_out_beside_the_window_and_can_be_stopped(
     found = model.shown.added
     assert found.presentations == 2
     assert found.shown.shape == model.shown.result.video.shape
+    assert panel.note.text().startswith(found.sentence)
+    found.exceeds[...] = False
+    model.set_view(error_over="reconstruction")
     assert panel.note.text() == found.sentence
+    # Most frames have no colour, so it says where to look.
+    found.exceeds[5] = True
+    model.set_view(error_over="stimulus")
+    assert panel.note.text().endswith(f"; most of it at {5 / model.trial.frame_rate_hz:.2f} s")
     assert "false discovery rate 0.1" in told[-1]
     assert not panel.added_button.isVisibleTo(panel)
     controller.stop()
