@@ -92,6 +92,26 @@ def one_line(text: object, longest: int = LONGEST_DETAIL) -> str:
     return shown if len(shown) <= longest else shown[: longest - 3] + "..."
 
 
+def number_of(count: int, noun: str, plural: str = "") -> str:
+    """A number of things in words: "1 clip", "3 clips".
+
+    Parameters
+    ----------
+    count
+        How many.
+    noun
+        One of them.
+    plural
+        Several of them, where that is not the noun with an s.
+
+    Returns
+    -------
+    str
+        Number and noun.
+    """
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
 def page(name: str) -> str:
     """Where a page of the documentation can be read from here: its address, if a release has put it into the package.
 

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.ndimage import gaussian_filter
 
-from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.errors import ConfigError, number_of
 
 Against = Literal["encoder", "noise"]
 Procedure = Literal["bh", "by"]
@@ -123,7 +123,7 @@ class Added:
     def sentence(self) -> str:
         """For people."""
         what = {"encoder": "noise and faults of the encoder", "noise": "noise (not faults of the encoder)"}
-        times = "1 presentation" if self.presentations == 1 else f"{self.presentations} presentations"
+        times = number_of(self.presentations, "presentation")
         return (
             f"{100 * self.share:.1f} % of the picture exceeds {what[self.against]} ({times}, false discovery rate "
             f"{self.q:g}, {self.procedure.upper()})"

@@ -25,7 +25,7 @@ from napari_vidrecon.cli.options import (
     parse_settings,
 )
 from napari_vidrecon.cli.report import Progress, StopRequest
-from napari_vidrecon.errors import VidreconError, one_line
+from napari_vidrecon.errors import VidreconError, number_of, one_line
 
 FAULTS_FOUND = 1
 LONGEST_LINE = 2000
@@ -205,7 +205,7 @@ def calibrate(
         f"calibration of {report.mouse_name(recording)} -> {out}",
         [
             ("error over spread", f"{found.scale:.2f}"),
-            ("measured on", f"{len(chosen)} clips ({trials}), {config.update.draws} draws"),
+            ("measured on", f"{number_of(len(chosen), 'clip')} ({trials}), {number_of(config.update.draws, 'draw')}"),
             *widths.items(),
             ("use it with", f"--set uncertainty_scale={found.scale:.3g}"),
         ],

@@ -16,7 +16,7 @@ import typer
 from napari_vidrecon.cli import report
 from napari_vidrecon.cli.options import Device, Json, Preset
 from napari_vidrecon.cli.report import number, plain, print_table, tell
-from napari_vidrecon.errors import SessionError, StorageError, one_line
+from napari_vidrecon.errors import SessionError, StorageError, number_of, one_line
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
@@ -258,8 +258,14 @@ def _show(summary: dict[str, Any], out: Path) -> None:
         [
             ("video correlation", f"{number(summary['video_correlation'])} (all pixels in the mask, all frames)"),
             ("mean frame correlation", number(summary["mean_frame_correlation"])),
-            ("from", f"{summary['neurons']} neurons, one presentation, {summary['frames']} frames"),
-            ("with", f"{count} encoder{'s'[: count > 1]}, preset {summary['preset']}, {summary['steps_done']} steps"),
+            (
+                "from",
+                f"{number_of(summary['neurons'], 'neuron')}, one presentation, {number_of(summary['frames'], 'frame')}",
+            ),
+            (
+                "with",
+                f"{number_of(count, 'encoder')}, preset {summary['preset']}, {summary['steps_done']} steps",
+            ),
             ("time", seconds),
             ("movie", summary["movie"]),
             ("picture", summary["picture"]),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_vidrecon.cli.report import Progress, StopRequest, duration_text, number, tell
-from napari_vidrecon.errors import RunError, VidreconError, one_line
+from napari_vidrecon.errors import RunError, VidreconError, number_of, one_line
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.results import Reconstruction
@@ -116,7 +116,7 @@ class DrivenRun:
             f"mean frame correlation {number(self.scores['mean_frame_correlation'])}"
         )
         quality = quality if self.has_movie else unchecked
-        effort = "already there" if self.state == "already there" else f"{self.steps} steps"
+        effort = "already there" if self.state == "already there" else number_of(self.steps, "step")
         whole = f"{one_line(clip)}{mouse}: {quality} ({effort}, {duration_text(self.seconds)}) -> {self.path}"
         inferred = [f"{name} {told}" for name, told in self.inferred.items()]
         lines = [*inferred, *self._lines_of_mice(), *self._lines_of_colours()]

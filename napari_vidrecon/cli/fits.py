@@ -22,7 +22,7 @@ from napari_vidrecon.cli.options import (
     parse_settings,
 )
 from napari_vidrecon.cli.report import Progress, StopRequest, number, tell
-from napari_vidrecon.errors import StorageError
+from napari_vidrecon.errors import StorageError, number_of
 
 if TYPE_CHECKING:
     from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
@@ -214,7 +214,7 @@ def decoder(
         quality = f"{number(correlation)} {where} (mean of {clips}, tier {SCORED_TIER})"
     rows = [
         ("neurons", fitted.neurons),
-        ("learned from", f"{len(learned)} trials ({trials})"),
+        ("learned from", f"{number_of(len(learned), 'trial')} ({trials})"),
         ("lags", f"{', '.join(map(str, fitted.lags_frames))} frames{' (causal)' if fitted.causal else ''}"),
         ("coefficients", f"{len(fitted.frequencies)} of a frame"),
         ("file", f"{values['bytes'] / 1e6:.1f} MB"),
@@ -262,7 +262,7 @@ def gaze(
         },
         f"gaze of {report.mouse_name(recording)}",
         [
-            ("shift", f"{columns:.2f} columns, {rows:.2f} rows (SD, px; {found.trials} trials)"),
+            ("shift", f"{columns:.2f} columns, {rows:.2f} rows (SD, px; {number_of(found.trials, 'trial')})"),
             ("per unit of x", f"{how.columns_per_x:+.3f} columns, {how.rows_per_x:+.3f} rows"),
             ("per unit of y", f"{how.columns_per_y:+.3f} columns, {how.rows_per_y:+.3f} rows"),
             ("checked", f"{found.better} of {len(found.losses)} other clips are explained better"),

@@ -12,7 +12,7 @@ from napari_vidrecon.cli import report
 from napari_vidrecon.cli.inputs import LONGEST_WORD, MOST_DIGITS, readout_of
 from napari_vidrecon.cli.options import Json, Mouse
 from napari_vidrecon.cli.report import Progress
-from napari_vidrecon.errors import ConfigError, EncoderError, StorageError, VidreconError, one_line
+from napari_vidrecon.errors import ConfigError, EncoderError, StorageError, VidreconError, number_of, one_line
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.results import Reconstruction
@@ -234,7 +234,7 @@ def _encoder(path: Path) -> tuple[str, dict[str, Any]]:
         "kind": "encoder",
         "architecture": stored.architecture,
         "readouts": {
-            f"{index} ({name})" if name else str(index): f"{count} neurons"
+            f"{index} ({name})" if name else str(index): number_of(count, "neuron")
             for index, (name, count) in enumerate(zip(stored.mice, stored.neurons, strict=True))
         },
         "input_pixels": [stored.canvas["rows"], stored.canvas["columns"]],

@@ -31,7 +31,7 @@ from napari_vidrecon.cli.options import (
     read_movie,
 )
 from napari_vidrecon.cli.report import tell
-from napari_vidrecon.errors import ConfigError, RunError, StorageError, VidreconError
+from napari_vidrecon.errors import ConfigError, RunError, StorageError, VidreconError, number_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -398,7 +398,7 @@ def predict(
         "response_correlation": correlation,
     }
     rows = [
-        ("activity", f"{activity.shape[0]} neurons x {activity.shape[1]} frames -> {out}"),
+        ("activity", f"{number_of(activity.shape[0], 'neuron')} x {number_of(activity.shape[1], 'frame')} -> {out}"),
         ("correlation with recorded", "no recorded activity" if correlation is None else report.number(correlation)),
     ]
     of = f"{report.mouse_name(recording)}, {'movie' if movie else f'trial {trial}'}"

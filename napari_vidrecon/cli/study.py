@@ -12,7 +12,7 @@ import typer
 from napari_vidrecon.cli import report
 from napari_vidrecon.cli.options import Device, Json
 from napari_vidrecon.cli.report import Progress, StopRequest, duration_text
-from napari_vidrecon.errors import ConfigError, one_line
+from napari_vidrecon.errors import ConfigError, number_of, one_line
 
 LONGEST_TEXT = 2000
 
@@ -114,7 +114,7 @@ def _tell_cost(chosen: tuple[Study, ...], plan: Plan, out: Path, title: str, wor
     seconds = needed.worker_seconds / workers
     rows = [
         ("runs", f"{needed.runs}, of which {needed.missing} are still to do"),
-        ("time", f"about {duration_text(seconds)} with {workers} workers, plus figures and movies"),
+        ("time", f"about {duration_text(seconds)} with {number_of(workers, 'worker')}, plus figures and movies"),
         ("disk", f"about {needed.disk_bytes / 1e6:.0f} MB of results still to come, before compression"),
     ]
     costs = {**vars(needed), "workers": workers, "seconds": seconds}
@@ -138,9 +138,14 @@ def _compute_part(
     values = {"simulated": plan.simulated, "shard": f"{shard.number}/{shard.of}", **vars(done)}
     left = done.total - done.finished
     rows = [
-        ("computed", f"{done.computed} runs"),
+        ("computed", number_of(done.computed, "run")),
         ("there", f"{done.finished} of {done.total} runs"),
-        ("next", f"{left} runs of other parts" if left else "the same command without --shard measures and writes"),
+        (
+            "next",
+            f"{number_of(left, 'run')} of other parts"
+            if left
+            else "the same command without --shard measures and writes",
+        ),
     ]
     report.answer(json, values, f"Part {shard.number} of {shard.of} in {one_line(out)}", rows)
 

@@ -13,7 +13,7 @@ import typer
 from napari_vidrecon.cli import inputs, report
 from napari_vidrecon.cli.options import Device, Json, Overwrite, SaveEvery, checked, parse_settings
 from napari_vidrecon.cli.report import Progress, StopRequest, duration_text, tell
-from napari_vidrecon.errors import ConfigError, EncoderError, VidreconError
+from napari_vidrecon.errors import ConfigError, EncoderError, VidreconError, number_of
 
 MOST_PROCESSES = 64
 STEPS_TO_JUDGE, LONG_LEFT_S = 3, 1800.0
@@ -321,7 +321,7 @@ class TrainingProgressBar:
             self.close()
             # Where all took no time, this does not either.
             if self.first_process and (self.finish or self.seconds > LONG_TRAINING_S):
-                tell(f"scoring on {trials} held-out trials")
+                tell(f"scoring on {number_of(trials, 'held-out trial')}")
             self._bar = Progress("scoring", trials, "trials").__enter__()
         elif self._bar is not None:
             self._bar.update(done)

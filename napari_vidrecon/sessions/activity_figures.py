@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from napari_vidrecon.errors import number_of
 from napari_vidrecon.sessions.session import EXCLUDED_TIER, Session
 from napari_vidrecon.sessions.trial import SPONTANEOUS_TIER
 
@@ -93,7 +94,7 @@ class ActivityFigures:
         told["zeros"] = f"{self.zeros:.0%} of the samples (public mice: {PUBLIC_ZEROS:.0%} or more)"
         if self.reliability is not None and self.ceiling is not None:
             told["repeats"] = (
-                f"{self.repeated_clips} clips shown again; reliability {self.reliability:.2f}, "
+                f"{number_of(self.repeated_clips, 'clip')} shown again; reliability {self.reliability:.2f}, "
                 f"noise ceiling {self.ceiling:.2f} (median neuron)"
             )
         return told

@@ -115,6 +115,11 @@ class ScreenGeometry:
         return self.width_cm / self.cols
 
     @property
+    def pixel_height_over_width(self) -> float:
+        """How many times as high as wide a pixel is by the size of the screen; 1 as angles have it."""
+        return self.height_cm / self.rows_a_colour / self.pixel_pitch_cm
+
+    @property
     def degrees_per_pixel(self) -> float:
         """Visual angle in degrees of one pixel next to the point straight ahead."""
         return float(np.degrees(np.arctan(self.pixel_pitch_cm / self.distance_cm)))

@@ -46,6 +46,24 @@ def test_a_recording_becomes_a_session(kind: str, raw: RawMouse, mouse: Session,
     assert vidrecon("validate", out).code == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--screen", "18x16"), "18 x 16 pixels on 56.5 x 31.8 cm are 0.5 times as high as wide"),
+        (("--screen", "18x16", "--screen-cm", "16,18,20"), ""),
+        (("--screen", "72x128"), ""),
+    ],
+)
+def test_pixels_that_are_not_square_on_the_screen_are_told(
+    words, said: str, raw: RawMouse, vidrecon, tmp_path: Path
+) -> None:
+    recording = words_of(raw, "arrays", tmp_path / "raw")
+    answer = vidrecon("import", *recording, "--out", tmp_path / "session", "--fit", "stretch", *words, "--json")
+    told = [note["text"] for note in answer.json["notes"] if note["about"] == "screen"]
+    assert len(told) == bool(said)
+    assert all(text.startswith(said) for text in told)
+
+
 @pytest.mark.parametrize("kind", ["suite2p", "nwb", "arrays"])
 def test_a_preview_lists_every_array_and_writes_nothing(kind: str, raw: RawMouse, vidrecon, tmp_path: Path) -> None:
     words = words_of(raw, kind, tmp_path / "raw")

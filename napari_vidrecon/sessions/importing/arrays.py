@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError, StorageError
+from napari_vidrecon.errors import SessionError, StorageError, number_of
 from napari_vidrecon.sessions.importing.array_folder import (
     recorded_array,
     recorded_file,
@@ -103,7 +103,7 @@ class ArrayFolder(ActivityReader):
             )
         units, trains = trains_of(times, recorded_array(self.path, clusters), source)
         seconds = [train / (part.rate_hz or 1.0) + part.start_s for train in trains]
-        report.add("read", "activity", f"{len(units)} units; {UNIT_NOTE}")
+        report.add("read", "activity", f"{number_of(len(units), 'unit')}; {UNIT_NOTE}")
         found = ArrayReader(self.path, description, self.settings, report).recording(Spikes.of(seconds, source), source)
         return found if found.neuron_ids is not None else replace(found, neuron_ids=units)
 

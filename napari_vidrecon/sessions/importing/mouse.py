@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError
+from napari_vidrecon.errors import SessionError, number_of
 from napari_vidrecon.sessions.importing.recording import LONGEST_BRIDGED_S, ImportReport, Recording, Signal
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.resampling import on_video_clock
@@ -107,12 +107,13 @@ def _note_drift(means: np.ndarray, report: ImportReport) -> None:
 def _drop_or_refuse(recording: Recording, which: np.ndarray, kind: str, settings: ImportSettings) -> None:
     places = np.flatnonzero(which)
     named = ", ".join(map(str, places[:NAMED_NEURONS])) + (" ..." if len(places) > NAMED_NEURONS else "")
+    told = f"{number_of(len(places), 'neuron that is', 'neurons that are')} {kind} (rows {named})"
     if settings.bad_neurons == "refuse":
         raise SessionError(
             f"{recording.activity.source}: expected activity that is finite and changes, "
-            f"found {len(places)} neurons that are {kind} (rows {named}); drop them (--bad-neurons drop) or mend them"
+            f"found {told}; drop them (--bad-neurons drop) or mend them"
         )
-    recording.report.add("dropped", "activity", f"{len(places)} neurons that are {kind} (rows {named})")
+    recording.report.add("dropped", "activity", told)
 
 
 def _kept(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError, one_line
+from napari_vidrecon.errors import SessionError, number_of, one_line
 from napari_vidrecon.sessions.importing.clocks import MOST_TRIMMED, fitting_times, regular_times
 from napari_vidrecon.sessions.importing.hdf5_contents import require_stored, rows_of, whole
 from napari_vidrecon.sessions.importing.nwb_stimulus import path_of, told_clock
@@ -182,7 +182,7 @@ class NeuronReader:
         planes = [self._plane(each) for each in series]
         if len(planes) == 1:
             return planes[0]
-        self.report.add("read", "activity", f"{len(planes)} planes joined: {_listed(series)}")
+        self.report.add("read", "activity", f"{number_of(len(planes), 'plane')} joined: {_listed(series)}")
         positions = [plane.coordinates for plane in planes]
         known = [each for each in positions if each is not None]
         if 0 < len(known) < len(planes):

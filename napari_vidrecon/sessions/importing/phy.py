@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from napari_vidrecon.errors import SessionError, StorageError
+from napari_vidrecon.errors import SessionError, StorageError, number_of
 from napari_vidrecon.sessions.importing.array_preview import Known, list_columns, uses
 from napari_vidrecon.sessions.importing.arrays import ArrayReader
 from napari_vidrecon.sessions.importing.columns import Column
@@ -110,7 +110,7 @@ class PhyFolder(ActivityReader):
             for train, keep in zip(trains, taken, strict=True)
             if keep
         ]
-        report.add("read", "activity", f"{len(seconds)} units; {UNIT_NOTE}")
+        report.add("read", "activity", f"{number_of(len(seconds), 'unit')}; {UNIT_NOTE}")
         if description.clock is not None and not description.activity.start_s:
             text = (
                 "the spikes' sample 0 is taken for 0 s of the pulses beside them; where these count from before the "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError
+from napari_vidrecon.errors import SessionError, number_of
 from napari_vidrecon.sessions.importing.recording import ImportReport
 from napari_vidrecon.sessions.importing.resampling import ScreenResampler
 from napari_vidrecon.sessions.trial import fold_of, hashed_frames, perceptual_hash
@@ -158,7 +158,7 @@ def chosen_tiers(
         "assumed",
         "trials",
         f"{len(sizes)} different movies by perceptual hash and likeness; whole movies held out: "
-        + ", ".join(f"{count} trials of tier {tier}" for tier, count in _counts(groups, tier_of).items()),
+        + ", ".join(f"{number_of(count, 'trial')} of tier {tier}" for tier, count in _counts(groups, tier_of).items()),
     )
     left_to_train = sum(tier == TRAINING_TIER for tier in tier_of.values())
     if left_to_train < FEW_MOVIES:

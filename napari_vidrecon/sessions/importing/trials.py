@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError
+from napari_vidrecon.errors import SessionError, number_of
 from napari_vidrecon.sessions.importing.clocks import require_one_unit, turned
 from napari_vidrecon.sessions.importing.recording import (
     LONGEST_BRIDGED_S,
@@ -131,7 +131,7 @@ def presentations_from_stream(
     parts = zip(np.split(frames, ends), np.split(times, ends), strict=True)
     kept = [Presentation(movie, some, when) for some, when in parts if len(some) > 1]
     if len(kept) <= ends.size:
-        report.add("dropped", "stimulus", f"{ends.size + 1 - len(kept)} presentations of a single frame")
+        report.add("dropped", "stimulus", f"{number_of(ends.size + 1 - len(kept), 'presentation')} of a single frame")
     return kept
 
 

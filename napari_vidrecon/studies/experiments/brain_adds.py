@@ -18,6 +18,7 @@ from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.error_maps import LIMIT_PERCENTILE, overlay
 from napari_vidrecon.analysis.excess import FEWEST_NULLS, USUAL_Q, Added, Against, Presented, beyond_chance
 from napari_vidrecon.analysis.postprocess import apply_mask
+from napari_vidrecon.errors import number_of
 from napari_vidrecon.figures.curves import ScatterPanel
 from napari_vidrecon.figures.frame import panels_figure
 from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
@@ -183,15 +184,16 @@ def _of_mouse(plan: Plan, store: RunStore, mouse: Any, outcome: Outcome) -> list
         found.append(_Found(clip, truth, each, mine, opened, pixels))
     share = np.mean([each.share for each in added])
     least, most = (count([each.presentations for each in added]) for count in (min, max))
-    times = f"{most} presentation{'s' if most > 1 else ''}" if least == most else f"{least} to {most} presentations"
+    times = number_of(most, "presentation") if least == most else f"{least} to {most} presentations"
     beyond = (
         "noise and faults of the encoder"
         if against == "encoder"
         else "noise alone, so faults of the encoder are coloured too"
     )
     outcome.notes.append(
-        f"{mouse.name}: {100 * share:.1f} % of the picture exceeds {beyond} ({len(added)} clips, {times} each; false "
-        f"discovery rate {USUAL_Q:g} over all of them, Benjamini-Hochberg)."
+        f"{mouse.name}: {100 * share:.1f} % of the picture exceeds {beyond} ("
+        f"{number_of(len(added), 'clip')}, {times} each; "
+        f"false discovery rate {USUAL_Q:g} over all of them, Benjamini-Hochberg)."
     )
     return found
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import TestResult
+from napari_vidrecon.errors import number_of
 from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
 from napari_vidrecon.figures.mouse_lines import Distribution, DistributionPanel, distributions_figure
 from napari_vidrecon.studies.runs.measuring import (
@@ -207,8 +208,8 @@ def finding_of(table: pd.DataFrame, control: str) -> Finding:
         statement,
         bool(found.low <= 0 <= found.high or abs(found.estimate) < NEAR_ZERO),
         f"r = {found.estimate:.3f} ({found.low:.3f} to {found.high:.3f}), against {real.estimate:.3f} "
-        f"({real.low:.3f} to {real.high:.3f}) of the reconstruction, over {real.clips} clips of {real.mice} "
-        f"{'mouse' if real.mice == 1 else 'mice'}",
+        f"({real.low:.3f} to {real.high:.3f}) of the reconstruction, over {number_of(real.clips, 'clip')} of "
+        f"{number_of(real.mice, 'mouse', 'mice')}",
     )
 
 
@@ -223,7 +224,7 @@ def _correlations_figure(plan: Plan, table: pd.DataFrame) -> Figure:
             name = kind.replace(" ", "\n").replace("clip's\n", "clip's ")
             distributions.append(Distribution(name, part[measure], interval, mice, control=kind != SHOWN))
         panels.append(DistributionPanel(distributions, label))
-    title = f"Controls, {len(plan.many_clips)} clips, averaged over encoders"
+    title = f"Controls, {number_of(len(plan.many_clips), 'clip')}, averaged over encoders"
     return distributions_figure(panels, title=title, simulated=plan.simulated)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE, TestResult
+from napari_vidrecon.errors import number_of
 from napari_vidrecon.figures.curves import Curve, CurvePanel, ScatterPanel, p_text, scatter_and_curves_figure
 from napari_vidrecon.figures.frame import COLOURS, panels_figure
 from napari_vidrecon.sessions.trial import Trial
@@ -290,8 +291,8 @@ def _note(plan: Plan, clips: int) -> str:
     text = "Clips are the unit, as in the paper, which has 50 of 5 mice; clips of one mouse are not independent. "
     if clips < FEWEST_FOR_NO_CORRELATION:
         text += (
-            f"With {clips} clips only strong correlations can be seen, and that none is seen says nothing; "
-            "more clips or mice would tell."
+            f"With {number_of(clips, 'clip')} only strong correlations can be seen, and that none is seen says "
+            "nothing; more clips or mice would tell."
         )
     return text
 
@@ -302,7 +303,9 @@ def _scatter_figure(plan: Plan, clips: pd.DataFrame, fits: dict[str, tuple[TestR
         ScatterPanel(clips[name], clips[ACCURACY], label, ACCURACY_LABEL, mice, fits[name][1], _fit_note(fits[name][0]))
         for name, label in {**MOVIE_MEASURES, **BEHAVIOUR_MEASURES}.items()
     ]
-    return panels_figure(panels, title=f"Movie and behaviour of {len(clips)} clips", simulated=plan.simulated)
+    return panels_figure(
+        panels, title=f"Movie and behaviour of {number_of(len(clips), 'clip')}", simulated=plan.simulated
+    )
 
 
 def _predictability_figure(

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.ensembles import mean_frame_correlations, mean_video_correlations
 from napari_vidrecon.analysis.postprocess import ensemble_mean, smooth
+from napari_vidrecon.errors import number_of
 from napari_vidrecon.figures.frame import panels_figure
 from napari_vidrecon.figures.mouse_lines import LinePanel, Lines
 from napari_vidrecon.figures.picture_grids import mosaic_frames
@@ -138,7 +139,9 @@ def _figure(plan: Plan, table: pd.DataFrame) -> Figure:
         ticks = [str(level) for level in levels]
         lines = [Lines(levels, mice, clips=clips)]
         panels.append(LinePanel(lines, "encoders averaged", label, ticks=ticks, y_range=(0, 1)))
-    return panels_figure(panels, title=f"Ensembling, {len(plan.many_clips)} clips", simulated=plan.simulated)
+    return panels_figure(
+        panels, title=f"Ensembling, {number_of(len(plan.many_clips), 'clip')}", simulated=plan.simulated
+    )
 
 
 def _movie(plan: Plan, store: RunStore, largest: int) -> Iterator[np.ndarray]:

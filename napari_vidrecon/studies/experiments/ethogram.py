@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.raster_order import by_first_component
+from napari_vidrecon.errors import number_of
 from napari_vidrecon.figures.activity import EthogramColumn, ethogram_figure
 from napari_vidrecon.reconstruction.config import PREDICTED_FROM
 from napari_vidrecon.sessions.trial import Trial
@@ -131,8 +132,8 @@ def _note(activity: pd.DataFrame) -> str:
     return (
         "The paper states no result for this figure. Correlation of recorded activity over all neurons and frames with "
         f"the activity predicted from the movie {means['from_movie']:.3f}, from the reconstruction "
-        f"{means['from_reconstruction']:.3f} (mean of {len(activity)} clips; published notebook, one mouse: 0.379 and "
-        "0.442)."
+        f"{means['from_reconstruction']:.3f} (mean of {number_of(len(activity), 'clip')}; published notebook, one "
+        "mouse: 0.379 and 0.442)."
     )
 
 

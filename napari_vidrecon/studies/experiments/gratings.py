@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from napari_vidrecon.errors import number_of
 from napari_vidrecon.figures.matrix_figure import MatrixPanel, matrix_figure
 from napari_vidrecon.sessions.stimuli.synthetic import DIRECTIONS, Direction, DriftingGrating
 from napari_vidrecon.studies.mice import Mouse
@@ -207,7 +208,8 @@ def _ensembling(plan: Plan, effect: np.ndarray) -> Finding:
     return Finding(
         "averaging over encoders helps, except where next to nothing is reconstructed",
         None if encoders < 2 else bool(effect.mean() > 0),
-        f"{(effect > 0).sum()} of {effect.size} gratings; mean {effect.mean():+.3f}, with {encoders} encoders",
+        f"{(effect > 0).sum()} of {effect.size} gratings; mean {effect.mean():+.3f}, with "
+        f"{number_of(encoders, 'encoder')}",
     )
 
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE, TestResult
+from napari_vidrecon.errors import number_of
 from napari_vidrecon.figures.curves import Curve, CurvePanel, p_text
 from napari_vidrecon.figures.frame import COLOURS, panels_figure
 from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
@@ -208,8 +209,12 @@ def _optimisation_figure(plan: Plan, steps: pd.DataFrame) -> Figure:
             for place, (encoder, part) in enumerate(steps.groupby("encoder"))
             for means in (part.groupby("step")[measure].mean(),)
         ]
-        overall = Curve(mean.index, mean, f"mean of {len(single)} clips")
-        titles = (f"{len(single)} clips, one encoder", "mean of the clips, every encoder") if measure == "loss" else ""
+        overall = Curve(mean.index, mean, f"mean of {number_of(len(single), 'clip')}")
+        titles = (
+            (f"{number_of(len(single), 'clip')}, one encoder", "mean of the clips, every encoder")
+            if measure == "loss"
+            else ""
+        )
         for place, curves in enumerate(([*single, overall], every)):
             panels.append(CurvePanel(curves, "optimisation step", label, titles[place] if titles else ""))
     return panels_figure(panels, title="Optimisation", simulated=plan.simulated)
@@ -247,7 +252,7 @@ def _correlations_figure(plan: Plan, clips: pd.DataFrame) -> Figure:
         ]
         note = f"t-test {p_text(test.p)}" if np.isfinite(test.p) else test.note
         panels.append(DistributionPanel(pair, name, note=note))
-    title = f"{len(clips)} clips, mean of {averaged_over} encoders"
+    title = f"{number_of(len(clips), 'clip')}, mean of {number_of(averaged_over, 'encoder')}"
     return distributions_figure(panels, title=title, simulated=plan.simulated)
 
 

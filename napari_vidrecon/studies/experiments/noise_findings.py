@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import TestResult
+from napari_vidrecon.errors import number_of
 from napari_vidrecon.studies.runs.stimulus_runs import degrees, seconds
 from napari_vidrecon.studies.study import Finding, Plan
 
@@ -179,7 +180,9 @@ def _phase_of_single_pixels(plan: Plan, opposite: np.ndarray) -> Finding:
 
 def _ensembling(plan: Plan, effect: np.ndarray) -> Finding:
     encoders = min(len(plan.encoders(mouse)) for mouse in plan.mice)
-    told = f"{(effect > 0).sum()} of {effect.size} types; mean {effect.mean():+.3f}, with {encoders} encoders"
+    told = (
+        f"{(effect > 0).sum()} of {effect.size} types; mean {effect.mean():+.3f}, with {number_of(encoders, 'encoder')}"
+    )
     shows = None if encoders < 2 else bool((effect > 0).all())
     return Finding("averaging over encoders helps for every type of noise", shows, told)
 

@@ -14,6 +14,7 @@ import numpy as np
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import match_luminance_contrast
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE
+from napari_vidrecon.errors import number_of
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.studies.experiments import variation_figures as figures
@@ -285,7 +286,7 @@ def comparison(
         statement,
         bool(holds(means[second], means[first])) if test.p < SIGNIFICANCE else None,
         f"{value.replace('_', ' ')} {means[second]:.3f} against {means[first]:.3f} ({change:+.2f} %), so in {clips} of "
-        f"{len(wide)} clips; {certainty}; {paper}",
+        f"{number_of(len(wide), 'clip')}; {certainty}; {paper}",
     )
 
 

@@ -19,7 +19,7 @@ from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
 from napari_vidrecon.analysis.statistics import TestResult
 from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.encoders.checkpoints import file_hash
-from napari_vidrecon.errors import RunError, StorageError
+from napari_vidrecon.errors import RunError, StorageError, number_of
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.studies.mice import Mouse
@@ -444,4 +444,4 @@ def counted(table: pd.DataFrame) -> str:
     """How many clips of how many mice a table holds, in words."""
     size = counts(table, CLIP_UNIT)
     mice, clips = size["mice"], size["clips"]
-    return f"{clips} clip{'' if clips == 1 else 's'} of {mice} {'mouse' if mice == 1 else 'mice'}"
+    return f"{number_of(clips, 'clip')} of {number_of(mice, 'mouse', 'mice')}"

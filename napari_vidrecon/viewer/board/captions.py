@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from napari.layers import Points
 
+from napari_vidrecon.errors import number_of
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers
 from napari_vidrecon.viewer.board.movies import clip_of, named, other_runs
 from napari_vidrecon.viewer.board.outlines import SAMPLE_PX, bar_box, bar_is_short
@@ -448,7 +449,7 @@ def _neurons_shown(model: ReconstructionModel, silent_are: str = "silent") -> st
     assert model.neurons is not None
     count, kept = len(model.neurons.keep), model.neurons.count
     silent = int(silent_neurons(model.trial).sum())
-    number = f"{count} neurons" if kept == count else f"{kept} of {count} neurons"
+    number = number_of(count, "neuron") if kept == count else f"{kept} of {count} neurons"
     return f"{number}, {silent} {silent_are}" if silent else number
 
 

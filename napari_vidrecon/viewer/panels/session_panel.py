@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from napari_vidrecon.errors import number_of
 from napari_vidrecon.sessions.repeats import trials_showing
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.contributions.files import is_recording
@@ -264,7 +265,7 @@ class SessionPanel(QWidget):
             self.session_facts.setText("Start with the simulated mouse, or open a session folder.")
             return
         self.session_name.setText(session.name)
-        facts = [f"{session.n_neurons} neurons", f"{len(session.trial_ids)} trials"]
+        facts = [number_of(session.n_neurons, "neuron"), number_of(len(session.trial_ids), "trial")]
         if session.simulated:
             # One line at 1024 pixels, or the encoders' buttons stand below the edge of the page.
             facts.insert(0, "<b>simulated</b>")
@@ -277,7 +278,7 @@ class SessionPanel(QWidget):
         options = {tier: tier for tier in counts}
         set_options(self.tier, options)
         for index, (tier, count) in enumerate(counts.items()):
-            self.tier.setItemData(index, f"{tier}: {count} trials", Qt.ItemDataRole.ToolTipRole)
+            self.tier.setItemData(index, f"{tier}: {number_of(count, 'trial')}", Qt.ItemDataRole.ToolTipRole)
         self._fill_trials(next(iter(options.values())))
 
     def _fill_trials(self, tier: str) -> None:

@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
+from napari_vidrecon.errors import number_of
 from napari_vidrecon.reconstruction.decoder import DECODER_SUFFIX
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.fits import DecoderFitController
@@ -186,7 +187,8 @@ class DecoderFitPanel(QWidget):
         if session is None:
             about = "Open a session first, under What."
         elif not ready:
-            about = f"{session.name} has {trials[LEARNED_FROM]} trials of the tier “{LEARNED_FROM}”; two are needed."
+            there = number_of(trials[LEARNED_FROM], "trial")
+            about = f"{session.name} has {there} of the tier “{LEARNED_FROM}”; two are needed."
         else:
             about = (
                 "A decoder makes a movie straight from activity, by ridge regression. Runs that start from its movie, "
@@ -200,7 +202,7 @@ class DecoderFitPanel(QWidget):
         if result is None:
             self.verdict.write("", "green")
         else:
-            learned = f" Learned from {result.trials} trials. Saved as {result.decoder.path}."
+            learned = f" Learned from {number_of(result.trials, 'trial')}. Saved as {result.decoder.path}."
             self.verdict.write(result.verdict + learned, "green" if result.good else "orange")
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from napari_vidrecon.errors import number_of
 from napari_vidrecon.reconstruction.recipe import ARROW, OF_NEURONS, most_telling
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord, RunState
 
@@ -133,7 +134,7 @@ def _at_rest(model: ReconstructionModel, stale: str) -> Status:
     if result.finished:
         by_colour = f"video r by colour: {model.shown.by_colour}" if result.colours else ""
         hint = _lost(model, model.shown) or by_colour
-        return Status(f"{name}finished, {steps} steps in {took}".capitalize(), hint, Mood.GOOD, 1.0)
+        return Status(f"{name}finished, {number_of(steps, 'step')} in {took}".capitalize(), hint, Mood.GOOD, 1.0)
     hint = "Resume goes on from there." if result.state is not None and not result.provenance.get("changes") else ""
     return Status(f"{name}stopped at step {step} of {steps}".capitalize(), hint, Mood.WARNING, step / steps)
 

@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent, QItemSelectionModel, QSignalBlocker, QSize, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QHeaderView, QLineEdit, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
-from napari_vidrecon.errors import VidreconError
+from napari_vidrecon.errors import VidreconError, number_of
 from napari_vidrecon.studies import scale as scales
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.folders import default_runs_folder, last_folder
@@ -333,9 +333,9 @@ class Studies(QWidget):
             self._say("Stopped. Finished runs are kept; Start goes on from there.", "orange")
         elif estimated is not None:
             self._say(
-                f"{estimated.runs} runs, {estimated.missing} still to do: about {time_in_words(estimated.seconds)} "
-                f"with {estimated.workers} workers, plus figures and movies; "
-                f"{estimated.disk_bytes / MEGABYTE:.0f} MB.",
+                f"{number_of(estimated.runs, 'run')}, {estimated.missing} still to do: "
+                f"about {time_in_words(estimated.seconds)} with {number_of(estimated.workers, 'worker')}, "
+                f"plus figures and movies; {estimated.disk_bytes / MEGABYTE:.0f} MB.",
                 "green",
             )
         elif controller.written:

@@ -206,10 +206,10 @@ def test_a_stream_that_ends_a_little_early_is_filled_and_said(folder: Path, out:
 def test_dead_and_nan_neurons_are_dropped_or_refused(damage: Damage, words: str, folder: Path, out: Path) -> None:
     damage(folder)
     coordinates = np.load(folder / "coordinates.npy")
-    with pytest.raises(SessionError, match=r"1 neurons.*rows 3.*--bad-neurons drop"):
+    with pytest.raises(SessionError, match=r"1 neuron that is.*rows 3.*--bad-neurons drop"):
         imported(folder, out, bad_neurons="refuse")
     assert not out.exists()
-    assert said(imported(folder, out), "dropped", "activity", "1 neurons", words, "rows 3")
+    assert said(imported(folder, out), "dropped", "activity", "1 neuron that is", words, "rows 3")
     session = open_session(out)
     assert session.neuron_ids.tolist() == [1, 2, 3, 5, 6, 7, 8, 9]
     np.testing.assert_array_equal(session.coordinates, np.delete(coordinates, 3, axis=0))
