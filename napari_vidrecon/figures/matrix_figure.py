@@ -6,7 +6,7 @@ Source: after Bauer et al. 2026, Fig. 4 C, D and its supplements, and Fig. 1-S3.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import matplotlib
 import numpy as np
@@ -175,9 +175,12 @@ MAP_WIDTH_IN, ROW_IN, LEFT_IN, HEAD_IN = 3.5, 1.95, 1.0, 0.55
 RING_STEP_DEG, LARGEST_RING_DEG = 10.0, 70.0
 SPOKES, SPOKE_PX = 8, 60.0
 NAMED_RINGS_DEG = (20.0, 40.0, 60.0)
+NAME_WIDTH = 0.16  # of a ring's name, in shares of a map's height
 LINE_COLOUR = "#808080"  # seen on white and on the dark end of the colours
 BAR_PLACE = (1.02, 0.0, 0.03, 1.0)  # beside the map and as high as it, in shares of its size
-COLUMN_TICKS_PX, ROW_TICKS_PX = (0, 16, 32, 48, 63), (0, 18, 35)
+COLUMN_INTERVALS, ROW_INTERVALS = 4, 2  # between labelled pixels; a narrow screen has half as many
+NARROW_PX = 32
+NARROWEST_IN = 4.5  # room for the heading
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +210,15 @@ class ScreenMap:
     bar_label: str = ""
     outlines: Sequence[ArrayLike] = field(default=())
 
+    def part(self, place: int, parts: int) -> ScreenMap:
+        """One of so many equal parts, from top to bottom: what one colour of the screen shows."""
+        if parts == 1:
+            return self
+        height = len(np.asarray(self.values)) // parts
+        rows = slice(place * height, (place + 1) * height)
+        outlines = [np.asarray(each)[rows] for each in self.outlines]
+        return replace(self, values=np.asarray(self.values)[rows], outlines=outlines)
+
 
 def screen_maps_figure(
     rows: Sequence[Sequence[ScreenMap]],
@@ -230,7 +242,7 @@ def screen_maps_figure(
     rings
         Dashed circles every 10 degrees of eccentricity, and eight spokes.
     screen
-        Its size and distance; None: as in the public recordings.
+        Its size and distance; None: as in the public recordings. Each of its colours has a row of its own.
     simulated
         Say in the title that the mouse is simulated.
 
@@ -246,10 +258,15 @@ def screen_maps_figure(
     """
     if not rows or not all(rows) or len(rows) != len(row_labels):
         raise ValueError(f"{len(rows)} rows of maps and {len(row_labels)} labels; expected as many, and at least one")
-    geometry = screen or ScreenGeometry()
+    whole = screen or ScreenGeometry()
+    geometry = whole.one_colour
+    colours = whole.colours or ("",)
+    row_labels = [f"{colour}\n{label}".strip() for label in row_labels for colour in colours]
+    rows = [[each.part(place, len(colours)) for each in row] for row in rows for place in range(len(colours))]
     columns = max(len(row) for row in rows)
+    width_in = LEFT_IN + columns * min(MAP_WIDTH_IN, HEAD_IN + ROW_IN * geometry.cols / geometry.rows)
     with figure_of(
-        (LEFT_IN + columns * MAP_WIDTH_IN, HEAD_IN + len(rows) * ROW_IN), title, simulated, heading_points=11
+        (max(width_in, NARROWEST_IN), HEAD_IN + len(rows) * ROW_IN), title, simulated, heading_points=11
     ) as figure:
         axes = figure.subplots(len(rows), columns, squeeze=False)
         for index, (row, places, label) in enumerate(zip(rows, axes, row_labels, strict=True)):
@@ -283,9 +300,13 @@ def mask_figure(mask: AlphaMask, name: str, screen: ScreenGeometry | None = None
         The finished figure; close it once it is saved.
     """
     training, evaluation = (mask.binary(threshold) for threshold in (TRAINING_THRESHOLD, EVALUATION_THRESHOLD))
+    sizes = (
+        f"alpha >= {TRAINING_THRESHOLD:g}: {training.sum()} px",
+        f">= {EVALUATION_THRESHOLD:g}: {evaluation.sum()} px",
+    )
     alpha = ScreenMap(
         mask.screen,
-        f"alpha >= {TRAINING_THRESHOLD:g}: {training.sum()} px, >= {EVALUATION_THRESHOLD:g}: {evaluation.sum()} px",
+        ", ".join(sizes) if screen is None or not screen.colours else ",\n".join(sizes) + " in all",
         limits=(0.0, max(1.4, float(mask.screen.max()))),
         bar_label="alpha",
         outlines=(training, evaluation),
@@ -297,10 +318,12 @@ def draw_eccentricity(axes: Axes, screen: ScreenGeometry) -> None:
     """Draw dashed rings every 10 degrees around straight ahead and a spoke every 45, and name some of the rings."""
     row, column = screen.centre
     turn = np.linspace(0.0, 2.0 * np.pi, 361)
+    named_px = 0.0
     for degrees in np.arange(RING_STEP_DEG, LARGEST_RING_DEG + 1, RING_STEP_DEG):
         radius = screen.eccentricity_radius_px(float(degrees))
         _dashed(axes, column + radius * np.cos(turn), row + radius * np.sin(turn))
-        if degrees in NAMED_RINGS_DEG:
+        if degrees in NAMED_RINGS_DEG and radius - named_px > NAME_WIDTH * screen.rows:
+            named_px = radius
             text = axes.text(column + radius, row, f"{degrees:g}°", fontsize=7, ha="center", va="center")
             text.set_path_effects([patheffects.withStroke(linewidth=2, foreground="white")])
     for angle in np.arange(SPOKES) * 2.0 * np.pi / SPOKES:
@@ -314,6 +337,12 @@ def _dashed(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     axes.plot(x, y, color=LINE_COLOUR, linewidth=0.8, linestyle=(0, (4, 3)))
 
 
+def _labelled_px(pixels: int, intervals: int) -> list[int]:
+    """The first pixel, the last, and some between."""
+    step = max(1, pixels // intervals)
+    return [*range(0, min(step * intervals, pixels - 1), step), pixels - 1]
+
+
 def _draw_map(figure: Figure, axes: Axes, screen_map: ScreenMap, screen: ScreenGeometry) -> None:
     values, scale = np.asarray(screen_map.values, dtype=float), Normalize(*screen_map.limits)
     axes.imshow(values, cmap=screen_map.colours, norm=scale, interpolation="nearest")
@@ -322,8 +351,8 @@ def _draw_map(figure: Figure, axes: Axes, screen_map: ScreenMap, screen: ScreenG
             axes.plot(*line.T, color="black", linewidth=2.2, alpha=0.6)
             axes.plot(*line.T, color=OUTLINE_COLOUR, linewidth=1.2)
     axes.set_title(screen_map.title, loc="left")
-    axes.set_xticks(COLUMN_TICKS_PX)
-    axes.set_yticks(ROW_TICKS_PX)
+    axes.set_xticks(_labelled_px(screen.cols, COLUMN_INTERVALS if screen.cols > NARROW_PX else ROW_INTERVALS))
+    axes.set_yticks(_labelled_px(screen.rows, ROW_INTERVALS))
     axes.set_xlim(-0.5, screen.cols - 0.5)
     axes.set_ylim(screen.rows - 0.5, -0.5)
     box_in(axes)

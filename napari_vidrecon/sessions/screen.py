@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -77,6 +78,11 @@ class ScreenGeometry:
     def rows_a_colour(self) -> int:
         """Pixels from top to bottom of what the mouse saw."""
         return self.rows // self.planes
+
+    @property
+    def one_colour(self) -> ScreenGeometry:
+        """The screen as the mouse saw it: of all its colours, which lie in the same place, the pixels of one."""
+        return replace(self, rows=self.rows_a_colour, colours=())
 
     def colour_at(self, rows: np.ndarray) -> np.ndarray:
         """In which of its colours places lie.

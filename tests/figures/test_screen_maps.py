@@ -47,6 +47,24 @@ def test_rings_can_be_left_out_and_outlines_drawn() -> None:
     assert len(outlined.lines) == 2  # a dark line and a bright one over it
 
 
+def test_each_colour_of_a_screen_is_a_map_of_its_own_with_its_name_and_its_part_of_the_outlines() -> None:
+    screen = ScreenGeometry(rows=36, cols=16, colours=("green", "uv"))
+    values, mask = np.arange(36.0 * 16).reshape(36, 16), np.zeros((36, 16), bool)
+    mask[20:30, 4:12] = True
+    figure = screen_maps_figure(
+        [[ScreenMap(values, "alpha", limits=(0, 576), outlines=(mask,))]], ["mouse"], rings=False, screen=screen
+    )
+    green, uv = figure.axes
+    np.testing.assert_array_equal(green.images[0].get_array(), values[:18])
+    np.testing.assert_array_equal(uv.images[0].get_array(), values[18:])
+    assert [axes.get_ylabel().splitlines() for axes in figure.axes] == [
+        ["green", "mouse", "row (px)"],
+        ["uv", "mouse", "row (px)"],
+    ]
+    assert (len(green.lines), len(uv.lines)) == (0, 2)
+    assert (green.get_ylim(), green.get_xticks().tolist()) == ((17.5, -0.5), [0, 8, 15])
+
+
 def test_values_beyond_the_colours_are_marked_on_the_bar() -> None:
     bars = [
         screen_maps_figure([[screen_map(limits=limits)]], ["mouse"]).axes[0].child_axes[0]

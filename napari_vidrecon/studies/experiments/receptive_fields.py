@@ -239,7 +239,8 @@ Rows = tuple[list[list["ScreenMap"]], list[str]]
 
 
 def _figure(plan: Plan, rows: Rows, title: str, *, rings: bool = True) -> Figure:
-    return screen_maps_figure(*rows, title=title, rings=rings, simulated=plan.simulated)
+    screen = plan.mice[0].open_session().screen
+    return screen_maps_figure(*rows, title=title, rings=rings, screen=screen, simulated=plan.simulated)
 
 
 def _example_rows(everyone: Sequence[MouseMaps]) -> Rows:
