@@ -104,6 +104,7 @@ def test_the_forms_settings_are_the_cores_own_and_each_of_them_can_be_changed(fo
         (options.trial_frames, 90), (options.test_share, 0.2), (options.validation_share, 0.02),
         (options.clock_tolerance, 80), (options.white, 4095), (screen.rows, 18), (screen.columns, 16),
         (screen.rate, 60), (screen.width_cm, 40), (screen.height_cm, 30), (screen.distance_cm, 20),
+        (options.stills, 0.5),
     ):  # fmt: skip
         box.setValue(value)
     for ticked in (options.trim, options.within_movie, options.tell_levels):
@@ -118,12 +119,15 @@ def test_the_forms_settings_are_the_cores_own_and_each_of_them_can_be_changed(fo
         "trial_frames": 90, "test_share": 0.2, "validation_share": 0.02, "clock_tolerance_s": 0.08,
         "levels": (0.0, 4095.0), "frame_rate_hz": 60.0, "trim": True, "within_movie": True, "fit": "crop",
         "negative": "clip", "bad_neurons": "refuse", "axes": "twh", "screen": shown_on,
+        "stills_s": 0.5,
     }  # fmt: skip
     assert set(changed) == set(ImportSettings.model_fields)
     assert options.settings() == ImportSettings(**changed)
     assert "90° × 74°" in screen.told.text()
     options.axes.setEditText("tchw")
     assert options.settings().axes == "tchw"
+    options.show_kind("nwb")
+    assert options.settings().stills_s is None
 
 
 def test_colours_and_axes_that_were_mistyped_are_said_at_once_and_not_imported(

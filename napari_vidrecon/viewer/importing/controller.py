@@ -100,6 +100,7 @@ CONTROLS = {
     "with --negative clip": "with “Activity below 0: set to 0”",
     "with --negative lift": "with “Activity below 0: raise each neuron”",
     "--negative lift keeps it": "“Activity below 0: raise each neuron” keeps it",
+    "(--stills 0.5; stills_s below [stimulus])": "(“Stills, any order”)",
     "(--bad-neurons drop)": "(“Bad neurons: leave out”)",
     "(--within-movie)": "(“Hold out parts of movies”)",
     "(--trim)": "(“Cut the longer of two arrays”)",

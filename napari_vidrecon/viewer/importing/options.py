@@ -27,6 +27,7 @@ SMALLEST_SHARE, LARGEST_SHARE, SHARE_STEP = 0.01, 0.49, 0.05
 LARGEST_LEVEL, LEVEL_DECIMALS = 1e6, 3
 MILLISECONDS, LONGEST_MILLISECONDS = 1000, 60_000
 SMALLEST_CM = 0.1
+STILL_STEP_S = 0.25
 AXES = {
     "usual": None,
     "frame, x, y": "twh",
@@ -106,6 +107,8 @@ class SettingsOptions(QWidget):
     """
 
     def __init__(self, changed: Callable[[], None], parent: QWidget | None = None) -> None:
+        from napari_vidrecon.sessions.importing.recording import LONGEST_STILL_S
+
         super().__init__(parent)
         fits = {"pad with grey": "pad", "crop": "crop", "stretch": "stretch"}
         self.trial_frames = whole_number("import_trial_frames", SHORTEST_TRIAL, LONGEST_TRIAL, _nothing, 30)
@@ -132,6 +135,9 @@ class SettingsOptions(QWidget):
         self.trim = tick("Cut the longer of two arrays", "import_trim", lambda _: None)
         self.clock_tolerance = whole_number("import_clock_tolerance", 1, LONGEST_MILLISECONDS, _nothing, 10)
         self.clock_tolerance.setSuffix(" ms")
+        self.stills = number("import_stills", 0.0, LONGEST_STILL_S, changed, step=STILL_STEP_S)
+        self.stills.setSuffix(" s each")
+        self.stills.setSpecialValueText("movies, no stills")
         self.tell_levels = tick("Black and white are", "import_levels", self._show_levels)
         self.black = _level("import_black")
         self.white = _level("import_white")
@@ -165,10 +171,15 @@ class SettingsOptions(QWidget):
             trim=self.trim.isChecked(),
             clock_tolerance_s=self.clock_tolerance.value() / MILLISECONDS,
             levels=levels,
+            stills_s=(self.stills.value() if self.stills.isEnabled() else 0.0) or None,
             axes=self._axes(),
             screen=self.screen.screen(),
             frame_rate_hz=self.screen.rate.value(),
         )
+
+    def show_kind(self, kind: str) -> None:
+        """Offer what files of a kind can be asked for: the times of an NWB file tell stills themselves."""
+        self.stills.setEnabled(kind != "nwb")
 
     def _axes(self) -> str | None:
         text = self.axes.currentText().strip()
@@ -201,6 +212,7 @@ class SettingsOptions(QWidget):
         fields.addRow("Longest trial", self.trial_frames)
         fields.addRow("Other proportions", self.fit)
         fields.addRow("Axes of movies", self.axes)
+        fields.addRow("Stills, any order", self.stills)
         fields.addRow("Bad neurons", self.bad_neurons)
         fields.addRow("Activity below 0", self.negative)
         fields.addRow("Held out to test", self.test_share)
