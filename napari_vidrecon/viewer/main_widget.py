@@ -176,11 +176,11 @@ class ReconstructionWidget(QWidget):
     def event(self, event: QEvent) -> bool:
         """Tell the frame when less room is needed: Qt's own would stay as large as it ever had to be."""
         handled = super().event(event)
-        frame = self.parentWidget()
+        # After the event that deletes it there is nothing left to ask.
         if event.type() == QEvent.Type.LayoutRequest:
             # A page that is shown for the first time learns only now how high it is.
             self._placing.start()
-            if isinstance(frame, QDockWidget):
+            if isinstance(frame := self.parentWidget(), QDockWidget):
                 frame.setMinimumSize(self.minimumSizeHint().width(), 0)
         return handled
 

@@ -28,6 +28,7 @@ from qtpy.QtWidgets import (
 )
 
 import napari_vidrecon as vr
+from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.viewer.main_widget import ADVANCED, FIELDS, MORE, NEURONS, PROGRESS, VIEW, ReconstructionWidget
@@ -206,6 +207,11 @@ def test_every_page_fits_every_window_and_no_news_moves_the_buttons(
         assert_every_page_fits(widget, window, size)
         if size == SIZES_PX[0]:
             roomy = places_on_pages(widget)
+    # Forms of parts come and go with what is chosen, in a low window, too.
+    config = widget.model.config
+    for chosen in (ReconstructionConfig.preset("paper"), config):
+        widget.model.set_settings(config=chosen)
+        QTest.qWait(20)
     window.resize(*SIZES_PX[0])
     # What a low window puts behind a click stands where it stood.
     assert places_on_pages(widget) == roomy
@@ -224,6 +230,9 @@ def test_every_page_fits_every_window_and_no_news_moves_the_buttons(
     assert bar.news.currentWidget() is bar.message
     QTest.mouseClick(bar, Qt.MouseButton.LeftButton, pos=bar.news.geometry().center())
     assert bar.news.currentWidget() is bar.hint
+    # Nor does the dock fail at its own end.
+    with qtbot.waitSignal(widget.destroyed):
+        widget.deleteLater()
 
 
 def places_on_pages(widget: ReconstructionWidget) -> dict[str, tuple[int, int]]:

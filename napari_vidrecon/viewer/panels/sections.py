@@ -173,6 +173,8 @@ class _Stack(QStackedWidget):
 ROLES = (QFormLayout.ItemRole.FieldRole, QFormLayout.ItemRole.SpanningRole)
 TIGHT_PX = 2
 """Between two rows of a low window."""
+ROOMY = "roomy"
+"""What a layout of a low window knows: how far apart its rows were."""
 
 
 @dataclass(frozen=True)
@@ -262,7 +264,6 @@ class Pages(QWidget):
         self._pages: dict[str, Column] = {}
         self._details: dict[str, Column] = {}
         self._prepare: dict[str, Callable[[], object]] = {}
-        self._roomy: dict[QFormLayout | QVBoxLayout, int] = {}
         self._only_low: set[str] = set()
         self.is_low = False
         self._open = ""
@@ -351,20 +352,12 @@ class Pages(QWidget):
     def set_low(self, is_low: bool) -> None:
         """Put the rows close together, or as far apart as they were."""
         self.is_low = is_low
-        if not is_low:
-            for layout, spacing in self._roomy.items():
-                _set_spacing(layout, spacing)
-            self._roomy.clear()
-            if self._open in self._only_low:
-                self.close_detail()
-            return
         for column in (*self._pages.values(), *self._details.values()):
             inside = column.widget()
             for layout in (*inside.findChildren(QFormLayout), *inside.findChildren(QVBoxLayout)):
-                spacing = layout.verticalSpacing() if isinstance(layout, QFormLayout) else layout.spacing()
-                if spacing > TIGHT_PX:
-                    self._roomy[layout] = spacing
-                    _set_spacing(layout, TIGHT_PX)
+                _set_low(layout, is_low)
+        if not is_low and self._open in self._only_low:
+            self.close_detail()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Escape goes back."""
@@ -408,8 +401,14 @@ class Pages(QWidget):
         layout.addWidget(self._stack, 1)
 
 
-def _set_spacing(layout: QFormLayout | QVBoxLayout, spacing: int) -> None:
-    if isinstance(layout, QFormLayout):
-        layout.setVerticalSpacing(spacing)
-    else:
-        layout.setSpacing(spacing)
+def _set_low(layout: QFormLayout | QVBoxLayout, is_low: bool) -> None:
+    """Rows of one layout, which notes itself how far apart they were: forms come and go while a window is low."""
+    is_form = isinstance(layout, QFormLayout)
+    set_spacing = layout.setVerticalSpacing if is_form else layout.setSpacing
+    spacing = layout.verticalSpacing() if is_form else layout.spacing()
+    if is_low and spacing > TIGHT_PX:
+        layout.setProperty(ROOMY, spacing)
+        set_spacing(TIGHT_PX)
+    elif not is_low and layout.property(ROOMY) is not None:
+        set_spacing(layout.property(ROOMY))
+        layout.setProperty(ROOMY, None)
