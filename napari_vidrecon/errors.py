@@ -134,7 +134,7 @@ def page(name: str) -> str:
     return index.removesuffix(INDEX) + name
 
 
-def optional_module(name: str, extra: str, purpose: str) -> ModuleType:
+def optional_module(name: str, extra: str, purpose: str, error: type[VidreconError] = ConfigError) -> ModuleType:
     """A library that only some need, imported.
 
     Parameters
@@ -145,6 +145,8 @@ def optional_module(name: str, extra: str, purpose: str) -> ModuleType:
         Of this package that installs it.
     purpose
         What needs it.
+    error
+        The kind of error to raise.
 
     Returns
     -------
@@ -153,13 +155,11 @@ def optional_module(name: str, extra: str, purpose: str) -> ModuleType:
 
     Raises
     ------
-    ConfigError
-        It is not installed.
+    VidreconError
+        Of the kind asked for: it is not installed.
     """
     try:
         return importlib.import_module(name)
     except ImportError:
         package = name.partition(".")[0]
-        raise ConfigError(
-            f"{purpose}: expected {package}, found none; pip install 'napari-vidrecon[{extra}]'"
-        ) from None
+        raise error(f"{purpose}: expected {package}, found none; pip install 'napari-vidrecon[{extra}]'") from None

@@ -7,7 +7,6 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from http.client import HTTPException
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -45,9 +44,7 @@ class Patience:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
         for each in self._sockets:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from napari_vidrecon.errors import SessionError, StorageError
+from napari_vidrecon.errors import SessionError, StorageError, optional_module
 from napari_vidrecon.sessions.importing.array_preview import list_columns, uses
 from napari_vidrecon.sessions.importing.arrays import ArrayReader
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
@@ -120,13 +120,7 @@ class CaimanFile(ActivityReader):
         )
 
     def _opened(self) -> Any:
-        try:
-            import h5py
-        except ImportError:
-            raise SessionError(
-                f"{self.path}: expected h5py to read HDF5 files with, found it missing; "
-                "install it: pip install 'napari-vidrecon[nwb]'"
-            ) from None
+        h5py = optional_module("h5py", "nwb", f"{self.path}: a file in HDF5", SessionError)
         require_self_contained(self.path, "a file of CaImAn")
         with reading(self.path, StorageError, "a file of CaImAn"):
             file = h5py.File(self.path, "r")

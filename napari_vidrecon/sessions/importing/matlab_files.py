@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_vidrecon.errors import StorageError, one_line
+from napari_vidrecon.errors import StorageError, one_line, optional_module
 from napari_vidrecon.sessions.importing.hdf5_contents import LARGEST_CHUNK_BYTES
 from napari_vidrecon.storage import open_regular, reading
 from napari_vidrecon.storage.impostors import check_genuine
@@ -314,13 +314,8 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _of_hdf5(path: Path, outer: str | None) -> Iterator[tuple[str, np.ndarray]]:
-    try:
-        import h5py
-    except ImportError:
-        raise StorageError(
-            f"{path}: expected h5py to read a MAT file of version 7.3, found none; "
-            "pip install 'napari-vidrecon[nwb]', or save it with -v7"
-        ) from None
+    what = f"{path}: a MAT file of version 7.3, which may be saved with -v7 instead"
+    h5py = optional_module("h5py", "nwb", what, StorageError)
     with h5py.File(path, "r") as file:
         left = [UNPACKED_RATIO * path.stat().st_size + UNPACKED_SURPLUS_BYTES]
         for name in file:

@@ -6,13 +6,12 @@ import contextlib
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
-from napari_vidrecon.errors import SessionError, StorageError, VidreconError, one_line
+from napari_vidrecon.errors import SessionError, StorageError, VidreconError, one_line, optional_module
 from napari_vidrecon.sessions.importing.clocks import rate_of
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
 from napari_vidrecon.sessions.importing.hdf5_contents import (
@@ -133,13 +132,7 @@ class NwbFile(ActivityReader):
         return path.is_file() or super().recognises(path) or _is_zarr(path)
 
     def __enter__(self) -> Self:
-        try:
-            import pynwb
-        except ImportError:
-            raise SessionError(
-                f"{self.path}: expected pynwb to read NWB files with, found it missing; "
-                "install it: pip install 'napari-vidrecon[nwb]'"
-            ) from None
+        pynwb = optional_module("pynwb", "nwb", f"{self.path}: an NWB file", SessionError)
         if _is_zarr(self.path):
             raise StorageError(f"{self.path}: expected an NWB file in HDF5, found one in Zarr, {NO_ZARR}")
         address = address_of(self.path)
@@ -167,9 +160,7 @@ class NwbFile(ActivityReader):
             ) from None
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from napari_vidrecon.sessions.simulation.signals import SCAN_RATE_HZ, interpolat
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.sessions.writer import Layout
 from napari_vidrecon.storage import open_regular, reading, replacing_file, replacing_folder
+
+if TYPE_CHECKING:
+    from pynwb import NWBFile
 
 DESCRIPTION_FILE = "recording.toml"
 RAW_KINDS = ("arrays", "suite2p", "nwb")
@@ -374,22 +378,29 @@ def write_nwb(
     ConfigError
         Pynwb is not installed.
     """
-    try:
-        import pynwb
-    except ImportError:
-        raise ConfigError(
-            f"{file}: expected pynwb to write NWB files, found none; pip install 'napari-vidrecon[nwb]'"
-        ) from None
-    from pynwb.behavior import BehavioralTimeSeries, EyeTracking, PupilTracking, SpatialSeries
-    from pynwb.image import ImageSeries
-    from pynwb.ophys import Fluorescence, ImageSegmentation, OpticalChannel, RoiResponseSeries
-
+    pynwb = optional_module("pynwb", "nwb", f"{file}: an NWB file")
     book = pynwb.NWBFile(
         session_description=SAYS,
         identifier=NAMED,
         session_start_time=BEGAN,
         keywords=["simulated"],
     )
+    _add_cells(book, activity, activity_times, coordinates)
+    frames = movies.reshape(-1, *movies.shape[2:])
+    book.add_stimulus(
+        pynwb.image.ImageSeries(name="movies", data=frames, unit="n.a.", timestamps=frame_times.ravel(), format="raw")
+    )
+    book.add_trial_column("tier", "what the trial is for")
+    for onset, tier in zip(onsets, tiers, strict=True):
+        book.add_trial(start_time=float(onset), stop_time=float(onset + movies.shape[1] / frame_rate_hz), tier=tier)
+    _add_behaviour(book, behavior, behavior_times)
+    with pynwb.NWBHDF5IO(str(file), "w") as io:
+        io.write(book)
+
+
+def _add_cells(book: NWBFile, activity: np.ndarray, times: np.ndarray, coordinates: np.ndarray) -> None:
+    from pynwb.ophys import Fluorescence, ImageSegmentation, OpticalChannel, RoiResponseSeries
+
     device = book.create_device("microscope")
     channel = OpticalChannel(name="green", description="green", emission_lambda=510.0)
     plane = book.create_imaging_plane(
@@ -408,27 +419,21 @@ def write_nwb(
     fluorescence = Fluorescence(name="Deconvolved")
     module.add(fluorescence)
     fluorescence.add_roi_response_series(
-        RoiResponseSeries(name="Deconvolved", data=activity.T, unit="a.u.", rois=rois, timestamps=activity_times)
+        RoiResponseSeries(name="Deconvolved", data=activity.T, unit="a.u.", rois=rois, timestamps=times)
     )
-    frames = movies.reshape(-1, *movies.shape[2:])
-    book.add_stimulus(
-        ImageSeries(name="movies", data=frames, unit="n.a.", timestamps=frame_times.ravel(), format="raw")
-    )
-    book.add_trial_column("tier", "what the trial is for")
-    for onset, tier in zip(onsets, tiers, strict=True):
-        book.add_trial(start_time=float(onset), stop_time=float(onset + movies.shape[1] / frame_rate_hz), tier=tier)
-    watched = book.create_processing_module("behavior", "behaviour")
+
+
+def _add_behaviour(book: NWBFile, behavior: dict[str, np.ndarray], times: np.ndarray) -> None:
+    from pynwb.behavior import BehavioralTimeSeries, EyeTracking, PupilTracking, SpatialSeries
+
+    module = book.create_processing_module("behavior", "behaviour")
     speed = BehavioralTimeSeries(name="BehavioralTimeSeries")
-    watched.add(speed)
-    speed.create_timeseries("running_speed", behavior["running"], "cm/s", timestamps=behavior_times)
+    module.add(speed)
+    speed.create_timeseries("running_speed", behavior["running"], "cm/s", timestamps=times)
     pupil = PupilTracking(name="PupilTracking")
-    watched.add(pupil)
-    pupil.create_timeseries("pupil_size", behavior["pupil_size"], "px", timestamps=behavior_times)
+    module.add(pupil)
+    pupil.create_timeseries("pupil_size", behavior["pupil_size"], "px", timestamps=times)
     eye = EyeTracking(name="EyeTracking")
-    watched.add(eye)
+    module.add(eye)
     gaze = behavior["pupil_center"].T
-    eye.add_spatial_series(
-        SpatialSeries(name="pupil_center", data=gaze, reference_frame="camera", timestamps=behavior_times)
-    )
-    with pynwb.NWBHDF5IO(str(file), "w") as io:
-        io.write(book)
+    eye.add_spatial_series(SpatialSeries(name="pupil_center", data=gaze, reference_frame="camera", timestamps=times))
