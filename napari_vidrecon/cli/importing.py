@@ -109,8 +109,8 @@ def importing(
     out, and what was resampled, filled, dropped or repaired is told, here and in import.txt of the session.
     """
     from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
-    from napari_vidrecon.sessions.importing.sources import ImportSource, reader_named, require_replaceable
-    from napari_vidrecon.sessions.writer import SESSION
+    from napari_vidrecon.sessions.importing.sources import ImportSource, reader_named
+    from napari_vidrecon.sessions.writer import SESSION, require_replaceable
 
     options = chosen_options(kind, reader_named(kind), context.obj)
     choices = {"trial_frames": trial_frames, "fit": fit, "bad_neurons": bad_neurons, "negative": negative}

@@ -84,11 +84,12 @@ def simulate(
     encoder.
     """
     from napari_vidrecon.encoders.semi_real import LIKENESS
+    from napari_vidrecon.sessions.metadata import SIMULATION_FILE
     from napari_vidrecon.sessions.screen import USUAL_SCREEN
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.sessions.simulation.mouse import simulate_session, trial_tiers, write_mouse
     from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
-    from napari_vidrecon.sessions.writer import SESSION
+    from napari_vidrecon.sessions.writer import SESSION, require_replaceable, require_session_or_nothing
 
     if dtype not in ("uint8", "float32"):
         raise ConfigError(f"--dtype: expected uint8 or float32, found {dtype!r}")
@@ -97,7 +98,8 @@ def simulate(
     if like == LIKENESS and (shown_on, rate) != (USUAL_SCREEN, FRAME_RATE_HZ):
         raise ConfigError(f"--screen and --rate: expected the usual ones for --like {LIKENESS}; leave them out")
     _require_model(like, encoder, {"--mouse": mouse, "--film": film, "--save-encoder": save_encoder})
-    _require_replaceable(out, overwrite)
+    require_session_or_nothing(out)
+    require_replaceable(out, overwrite, mark=SIMULATION_FILE, found="a simulated mouse")
     if save_encoder is not None:
         _require_encoder_name(save_encoder, overwrite)
     raw_files = _raw_places(out, raw, frames, rate, overwrite) if raw else {}
@@ -188,31 +190,6 @@ def _semi_real(
     require_sizes(seed, neurons, frames)
     films = None if film is None else Films.read(film, frames, clips)
     return SemiRealMouse.of_file(encoder, neurons, seed, readout_of(mouse), films)
-
-
-def _require_replaceable(out: Path, overwrite: bool) -> None:
-    """Only a simulated session may be replaced; clears up there after processes that were killed.
-
-    Raises
-    ------
-    StorageError
-        Something else is there, or it is not to be replaced.
-    """
-    from napari_vidrecon.sessions.metadata import SIMULATION_FILE
-    from napari_vidrecon.sessions.writer import require_session_or_nothing
-    from napari_vidrecon.storage import recover_folder
-
-    recover_folder(out)
-    require_session_or_nothing(out)
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not (out / SIMULATION_FILE).is_file():
-        raise StorageError(f"{out}: expected a free name for the session, found other files; choose another name")
-    if not overwrite:
-        raise StorageError(
-            f"{out}: expected a free name for the session, found a simulated mouse; "
-            "give --overwrite to replace it, or another name"
-        )
 
 
 def _raw_places(out: Path, kinds: list[str], frames: int, rate: float, overwrite: bool) -> dict[str, Path]:

@@ -126,6 +126,39 @@ def require_session_or_nothing(folder: Path) -> None:
         raise StorageError(f"{folder}: expected a free name for the session, found other files; choose another name")
 
 
+def require_replaceable(
+    folder: Path, replace: bool, *, mark: str = REPORT_FILE, found: str = "an imported one"
+) -> None:
+    """Refuse a place for a session where other files lie, and clear up there after processes that were killed.
+
+    Parameters
+    ----------
+    folder
+        The session folder to write.
+    replace
+        Whether a session of the same origin may be replaced.
+    mark
+        File that only a session of this origin has.
+    found
+        What such a session is called in the message.
+
+    Raises
+    ------
+    StorageError
+        Something lies there that may not be replaced.
+    """
+    recover_folder(folder)
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / mark).is_file():
+        raise StorageError(f"{folder}: expected a free name for the session, found other files; choose another name")
+    if not replace:
+        raise StorageError(
+            f"{folder}: expected a free name for the session, found {found}; "
+            "give --overwrite to replace it, or another name"
+        )
+
+
 PADDED_FRAMES = 324
 LONGEST_TIER_NAME = 16
 SMALL_STATISTICS = ("behavior", "pupil_center")

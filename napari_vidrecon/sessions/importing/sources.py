@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_vidrecon.doors import Door
-from napari_vidrecon.errors import ConfigError, SessionError, StorageError, VidreconError, one_line
+from napari_vidrecon.errors import ConfigError, SessionError, VidreconError, one_line
 from napari_vidrecon.sessions.importing.arrays import ArrayFolder
 from napari_vidrecon.sessions.importing.caiman import CaimanFile
 from napari_vidrecon.sessions.importing.columns import Column
@@ -19,9 +19,7 @@ from napari_vidrecon.sessions.importing.phy import PhyFolder
 from napari_vidrecon.sessions.importing.recording import Recording
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings, Reader
 from napari_vidrecon.sessions.importing.suite2p import Suite2pFolder
-from napari_vidrecon.sessions.writer import REPORT_FILE
 from napari_vidrecon.settings import Settings
-from napari_vidrecon.storage import recover_folder
 
 LONGEST_KIND = 60
 NWB_SUFFIX = ".nwb"
@@ -172,30 +170,3 @@ def is_recording(path: Path) -> bool:
         return kind_of(path) not in ("arrays", "nwb") if path.is_dir() else path.suffix.lower() == NWB_SUFFIX
     except (OSError, ValueError):
         return False
-
-
-def require_replaceable(out: Path, replace: bool) -> None:
-    """Refuse a place for a session where other files lie, and clear up there after processes that were killed.
-
-    Parameters
-    ----------
-    out
-        The session folder to write.
-    replace
-        Whether a session that was imported there before may be replaced.
-
-    Raises
-    ------
-    StorageError
-        Something lies there that may not be replaced.
-    """
-    recover_folder(out)
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not (out / REPORT_FILE).is_file():
-        raise StorageError(f"{out}: expected a free name for the session, found other files; choose another name")
-    if not replace:
-        raise StorageError(
-            f"{out}: expected a free name for the session, found an imported one; "
-            "give --overwrite to replace it, or another name"
-        )

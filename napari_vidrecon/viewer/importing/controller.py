@@ -70,7 +70,7 @@ def import_session(source: ImportSource, settings: ImportSettings, folder: Path,
         Takes the news, and says when to stop.
     """
     from napari_vidrecon.sessions.importing.importer import import_recording
-    from napari_vidrecon.sessions.importing.sources import require_replaceable
+    from napari_vidrecon.sessions.writer import require_replaceable
 
     texts = {"hashing": "Telling which clips show the same movie", "writing": "Writing trials"}
 

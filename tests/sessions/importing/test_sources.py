@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from napari_vidrecon.errors import StorageError
-from napari_vidrecon.sessions.importing.sources import kind_of, require_replaceable
-from napari_vidrecon.sessions.writer import REPORT_FILE
+from napari_vidrecon.sessions.importing.sources import kind_of
+from napari_vidrecon.sessions.writer import REPORT_FILE, require_replaceable
 
 
 @pytest.mark.parametrize(
