@@ -17,7 +17,7 @@ from napari_vidrecon.errors import ConfigError, StorageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from napari_vidrecon.reconstruction.denoiser_training import DenoiserRecipe
+    from napari_vidrecon.reconstruction.denoiser_training import DenoiserRecipe, DenoiserTraining
 
 WHAT = "train"
 SCORED_MOVIES = 6
@@ -64,19 +64,9 @@ def prior(
     checkpoint = out.with_suffix(CHECKPOINT_SUFFIX)
     if checkpoint.exists():
         training.go_on_from(checkpoint)
-    kept, began = time.monotonic(), time.monotonic()
+    began = time.monotonic()
     with Progress("prior", recipe.steps, done=training.step) as progress, StopRequest() as stop:
-        while training.step < recipe.steps:
-            share = training.advance()
-            progress.update(training.step, f"error {share:.3f} of the spectral filter's")
-            if stop.asked or time.monotonic() - kept > save_every:
-                training.keep(checkpoint)
-                kept = time.monotonic()
-            if stop.asked and training.step < recipe.steps:
-                raise stop.stopped(
-                    f"stopped after step {training.step} of {recipe.steps}; what is learned is kept in {checkpoint}, "
-                    "and the same command goes on from there"
-                )
+        _train(training, checkpoint, save_every, progress, stop)
         denoiser = training.denoiser()
         denoiser.save(out)
         checkpoint.unlink(missing_ok=True)
@@ -105,6 +95,23 @@ def prior(
             *([("", "too little to help: train longer, with --set steps=N")] if low else []),
         ],
     )
+
+
+def _train(
+    training: DenoiserTraining, checkpoint: Path, save_every: float, progress: Progress, stop: StopRequest
+) -> None:
+    steps, kept = training.recipe.steps, time.monotonic()
+    while training.step < steps:
+        share = training.advance()
+        progress.update(training.step, f"error {share:.3f} of the spectral filter's")
+        if stop.asked or time.monotonic() - kept > save_every:
+            training.keep(checkpoint)
+            kept = time.monotonic()
+        if stop.asked and training.step < steps:
+            raise stop.stopped(
+                f"stopped after step {training.step} of {steps}; what is learned is kept in {checkpoint}, "
+                "and the same command goes on from there"
+            )
 
 
 def _noise(name: str) -> str:

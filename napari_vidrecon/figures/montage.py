@@ -38,6 +38,9 @@ HEADING_POINTS, HEADING_LETTERS = 15.0, 95
 CROP_MARGIN_PX = 4
 TIME_COLOUR = "#0072B2"
 STEP_COLOUR = "#D55E00"
+Outlines = dict[LineStyle, list[np.ndarray]]
+PicturesDrawn = tuple[str, np.ndarray, Window, Outlines]
+"""A row of pictures: its label, and the part of each that is shown with the outlines there."""
 
 
 def reconstruction_figure(
@@ -136,14 +139,7 @@ def reconstruction_figure(
     with figure_of((FIGURE_WIDTH_IN, layout.height_in), layout=None) as figure:
         look: dict[str, Any] = {"fontsize": _heading_size(heading), "fontweight": "bold", "parse_math": False}
         figure.text(layout.left, layout.title_y, heading, va="center", **look)
-        for row, (label, pictures, window, outlines) in enumerate(drawn):
-            for column, picture in enumerate(pictures):
-                axes = figure.add_axes(layout.picture(row, column))
-                _draw_outlined(axes, picture, window, outlines)
-                if row == 0:
-                    axes.set_title(f"{times_s[indices[column]]:.2f} s", pad=4)
-                if column == 0:
-                    axes.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=8, fontsize=10.5)
+        _draw_pictures(figure, layout, drawn, times_s[indices])
         if error is not None:
             _draw_error_scale(figure, layout, limit)
         _draw_mask_legend(figure, layout, mask is not None, training_mask is not None)
@@ -156,7 +152,7 @@ def reconstruction_figure(
 
 def _parts_shown(
     masks: tuple[ArrayLike | None, ArrayLike | None], size_px: tuple[int, ...], colours: int, crop: bool
-) -> list[tuple[Window, dict[LineStyle, list[np.ndarray]]]]:
+) -> list[tuple[Window, Outlines]]:
     """The same part of the screen in each colour, and the outlines of training and evaluation mask there."""
     rows = size_px[0] // colours
     given = [None if each is None else np.asarray(each).reshape(colours, rows, -1) for each in masks]
@@ -175,9 +171,18 @@ def _parts_shown(
     ]
 
 
-def _draw_outlined(
-    axes: Axes, picture: np.ndarray, window: Window, outlines: dict[LineStyle, list[np.ndarray]]
-) -> None:
+def _draw_pictures(figure: Figure, layout: _Layout, rows: Sequence[PicturesDrawn], times_s: np.ndarray) -> None:
+    for row, (label, pictures, window, outlines) in enumerate(rows):
+        for column, (picture, time_s) in enumerate(zip(pictures, times_s, strict=True)):
+            axes = figure.add_axes(layout.picture(row, column))
+            _draw_outlined(axes, picture, window, outlines)
+            if row == 0:
+                axes.set_title(f"{time_s:.2f} s", pad=4)
+            if column == 0:
+                axes.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=8, fontsize=10.5)
+
+
+def _draw_outlined(axes: Axes, picture: np.ndarray, window: Window, outlines: Outlines) -> None:
     draw_picture(axes, picture, window)
     for style, lines in outlines.items():
         for line in lines:

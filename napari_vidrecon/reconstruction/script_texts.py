@@ -98,11 +98,13 @@ def windows_word(word: str) -> str:
 
 def python_text(script: Script) -> str:
     """A script that repeats the run through the public Python interface."""
+    return "\n".join([*_python_head(script), *_python_inputs(script), *_python_run(script)]) + "\n"
+
+
+def _python_head(script: Script) -> list[str]:
     recipe = script.recipe
-    changes = "".join(f", {name}={_literal_setting(value)}" for name, value in script.preset_changes.items())
     # The name of a stimulus may come from somebody's file: it stands in a value below, never in the text of a comment.
     clip = "a stimulus" if recipe.stimulus else f"trial {recipe.trial:d}"
-    saved_as = "stimulus" if recipe.stimulus else f"trial{recipe.trial:d}"
     animal = "simulated mouse, " if script.simulated else ""
     unknown = [
         *_if(not (recipe.session and recipe.encoders), "Where the session and the encoders lie is not known"),
@@ -110,9 +112,7 @@ def python_text(script: Script) -> str:
         *_if(not all(map(_is_known, recipe.mice)), "Where the other mice lie is not known"),
     ]
     needs_numpy = recipe.mice or script.run or script.neurons or script.stimulus or script.target
-    same = f"print('same inputs and settings:', result.provenance['fingerprint'] == {literal(script.fingerprint)})"
-    stop = f"    on_step=lambda info: info.step < {literal(script.stopped_after)},  # the run was stopped there"
-    lines = [
+    return [
         f'"""Repeat the reconstruction of {animal}{clip} (napari-vidrecon {__version__}).',
         "",
         "Usage: python SCRIPT [SESSION ENCODER [ENCODER ...]]",
@@ -124,6 +124,12 @@ def python_text(script: Script) -> str:
         *_if(needs_numpy, "import numpy as np", ""),
         "import napari_vidrecon as vr",
         "",
+    ]
+
+
+def _python_inputs(script: Script) -> list[str]:
+    recipe = script.recipe
+    return [
         f"SESSION = {literal(recipe.session)}",
         f"ENCODERS = {literal(list(recipe.encoders))}",
         *_if(recipe.target_encoders, f"TARGET_ENCODERS = {literal(list(recipe.target_encoders))}"),
@@ -141,6 +147,16 @@ def python_text(script: Script) -> str:
         "",
         "",
         *_if(recipe.mice, *_PYTHON_ANOTHER),
+    ]
+
+
+def _python_run(script: Script) -> list[str]:
+    recipe = script.recipe
+    changes = "".join(f", {name}={_literal_setting(value)}" for name, value in script.preset_changes.items())
+    saved_as = "stimulus" if recipe.stimulus else f"trial{recipe.trial:d}"
+    same = f"print('same inputs and settings:', result.provenance['fingerprint'] == {literal(script.fingerprint)})"
+    stop = f"    on_step=lambda info: info.step < {literal(script.stopped_after)},  # the run was stopped there"
+    return [
         f"config = vr.ReconstructionConfig.preset({literal(recipe.config.preset_name)}{changes})",
         "result = vr.reconstruct(",
         "    trial,",
@@ -164,7 +180,6 @@ def python_text(script: Script) -> str:
         *_if(script.run, *_PYTHON_LARGEST),
         "print('video correlation', result.history.last('video_correlation'))",
     ]
-    return "\n".join(lines) + "\n"
 
 
 _PYTHON_LARGEST = [

@@ -212,16 +212,20 @@ def replacing_files(*paths: Path) -> Iterator[list[Path]]:
         moved: list[Draft] = []
         try:
             for draft in drafts:
-                with disk_errors(draft.target):
-                    if draft.target.is_dir():
-                        raise IsADirectoryError(errno.EISDIR, "a folder", str(draft.target))
-                    draft.swap([])
+                _swap_file(draft)
                 moved.append(draft)
         except BaseException:
             for draft in reversed(moved):
                 draft.target.replace(draft.new)
                 draft.restore([])
             raise
+
+
+def _swap_file(draft: Draft) -> None:
+    with disk_errors(draft.target):
+        if draft.target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "a folder", str(draft.target))
+        draft.swap([])
 
 
 @contextlib.contextmanager

@@ -260,21 +260,24 @@ def read_arrays(
 
 
 def _members(folder: Path, arrays: re.Pattern[str], groups: re.Pattern[str]) -> list[str]:
-    names, waiting, seen = [], [""], 0
-    while waiting:
-        parent = waiting.pop()
-        with os.scandir(folder / parent) as entries:
-            for entry in entries:
-                seen += 1
-                if seen > MOST_ENTRIES:
-                    raise ValueError("expected the arrays of a run, found more files than any has")
-                name = f"{parent}/{entry.name}" if parent else entry.name
-                if groups.fullmatch(name):
-                    if entry.is_dir():
-                        waiting.append(name)
-                elif arrays.fullmatch(name) and os.path.lexists(os.path.join(entry.path, DESCRIPTION)):  # noqa: PTH118
-                    names.append(name)
+    names = []
+    for seen, (name, entry) in enumerate(_entries(folder, groups)):
+        if seen == MOST_ENTRIES:
+            raise ValueError("expected the arrays of a run, found more files than any has")
+        is_array = arrays.fullmatch(name) and not groups.fullmatch(name)
+        if is_array and os.path.lexists(os.path.join(entry.path, DESCRIPTION)):  # noqa: PTH118
+            names.append(name)
     return sorted(names)
+
+
+def _entries(folder: Path, groups: re.Pattern[str], inside: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """What lies in a folder and in its groups, by the path inside it."""
+    with os.scandir(folder / inside) as entries:
+        for entry in entries:
+            name = f"{inside}{entry.name}"
+            yield name, entry
+            if groups.fullmatch(name) and entry.is_dir():
+                yield from _entries(folder, groups, f"{name}/")
 
 
 def _described(folder: Path, name: str, error: type[VidreconError]) -> ArrayDescription:

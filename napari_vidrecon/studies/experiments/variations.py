@@ -97,7 +97,25 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
         outcome.tests += pair_tests(activity, "movie", measure, FULL, MASKED)
         outcome.tests += pair_tests(activity, "movie", measure, RECONSTRUCTED, MATCHED)
     outcome.findings += _findings(versions, inside, activity)
-    outcome.drawings += [
+    outcome.drawings += _drawings(plan, store, versions, masks, activity)
+    outcome.add_movie(
+        "versions",
+        "The clips (top) and their reconstructions in every version; masked, matched in luminance and contrast.",
+        "no counterpart in the paper",
+        lambda: figures.versions_movie(plan, store),
+    )
+    if plan.scale.config().update.surround != "grey":
+        outcome.notes.append(
+            f"The preset “{plan.scale.preset}” infers what lies outside the training mask, which the published method "
+            "keeps grey. Where training masks are compared it is kept grey here too: else they would hardly differ."
+        )
+    return outcome
+
+
+def _drawings(
+    plan: Plan, store: RunStore, versions: pd.DataFrame, masks: pd.DataFrame, activity: pd.DataFrame
+) -> list[Drawing]:
+    return [
         Drawing(
             "versions",
             "Frames of one clip in every version of the method, averaged over encoders, smoothed, masked with the "
@@ -130,18 +148,6 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
             lambda: figures.activity_figure(plan, activity),
         ),
     ]
-    outcome.add_movie(
-        "versions",
-        "The clips (top) and their reconstructions in every version; masked, matched in luminance and contrast.",
-        "no counterpart in the paper",
-        lambda: figures.versions_movie(plan, store),
-    )
-    if plan.scale.config().update.surround != "grey":
-        outcome.notes.append(
-            f"The preset “{plan.scale.preset}” infers what lies outside the training mask, which the published method "
-            "keeps grey. Where training masks are compared it is kept grey here too: else they would hardly differ."
-        )
-    return outcome
 
 
 def _versions(plan: Plan, store: RunStore) -> Iterator[dict[str, Any]]:
