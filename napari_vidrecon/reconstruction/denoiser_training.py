@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -389,9 +389,7 @@ class DenoiserTraining:
 GAIN_SIGMAS = (30.0, 60.0, 120.0, 240.0)
 
 
-def gains_db(
-    denoiser: Denoiser, spoiler: Spoiler, count: int, on_done: Callable[[], None] = lambda: None
-) -> dict[str, float]:
+def gains_db(denoiser: Denoiser, spoiler: Spoiler, count: int) -> dict[str, float]:
     """How much smaller the error is than that of the spectral filter, dB, on movies that were not learned from.
 
     Parameters
@@ -402,8 +400,6 @@ def gains_db(
         Makes the movies; of another seed than those learned from.
     count
         Movies for each kind of noise.
-    on_done
-        Told after each kind.
 
     Returns
     -------
@@ -422,5 +418,4 @@ def gains_db(
             after = (pair.counts * (pair.smooth + added - pair.true) ** 2).mean()
             ratios.append(float(before / after))
         found["neurons" if sigma is None else f"{sigma:g}"] = float(10 * np.log10(ratios).mean())
-        on_done()
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,7 +118,6 @@ def plan_instances(
     held_out_fold: int | str | None = None,
     teachers: Sequence[Path] = (),
     core: PretrainedCore | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Instance]:
     """What to train for an ensemble.
 
@@ -139,8 +138,6 @@ def plan_instances(
         Encoder files whose predictions all of them also learn from.
     core
         What other mice trained, for all of them.
-    on_progress
-        Called while clips are hashed, with those done and all of a session.
 
     Returns
     -------
@@ -165,7 +162,7 @@ def plan_instances(
             planned.append(Instance(path, seeded, training, validation, None, tuple(teachers), core))
         else:
             fold = index % FOLDS if held_out_fold == EACH else parse_fold(held_out_fold)
-            training, validation = split_by_fold(sessions, fold, on_progress)
+            training, validation = split_by_fold(sessions, fold)
             planned.append(Instance(path, seeded, training, validation, fold, tuple(teachers), core))
     return planned
 
@@ -190,9 +187,7 @@ def parse_fold(fold: int | str) -> int:
     return known[fold]
 
 
-def split_by_fold(
-    sessions: Sequence[Session], fold: int, on_progress: Callable[[int, int], None] | None = None
-) -> tuple[list[list[int]], list[list[int]]]:
+def split_by_fold(sessions: Sequence[Session], fold: int) -> tuple[list[list[int]], list[list[int]]]:
     """Trials to learn from and to score on: all folds but one, and that one, by perceptual hash.
 
     Parameters
@@ -201,8 +196,6 @@ def split_by_fold(
         The mice.
     fold
         The one held out, 0..6.
-    on_progress
-        Called with the number of clips hashed so far and the number in all of a session.
 
     Returns
     -------
@@ -216,7 +209,7 @@ def split_by_fold(
     """
     training, validation = [], []
     for session in sessions:
-        folds = session.folds(FOLDS, on_progress)
+        folds = session.folds(FOLDS)
         training.append([trial_id for trial_id, its_fold in folds.items() if its_fold != fold])
         validation.append([trial_id for trial_id, its_fold in folds.items() if its_fold == fold])
         if not training[-1]:

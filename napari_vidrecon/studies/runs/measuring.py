@@ -349,11 +349,11 @@ def cropped(plan: Plan, rows: Sequence[Sequence[np.ndarray]]) -> list[list[np.nd
 MOUSE_UNIT, CLIP_UNIT = ("mouse",), ("mouse", "clip")
 
 
-def level_tests(table: pd.DataFrame, level: str, value: str, what: str, *, mixed: bool = True) -> list[TestResult]:
+def level_tests(table: pd.DataFrame, level: str, value: str, what: str) -> list[TestResult]:
     """ANOVA over levels and consecutive t-tests, as for Fig. 3 and 5, and a mixed model over all clips.
 
     The paper's unit is the mouse. With one mouse these tests say what they need, and the same tests over clips are
-    given beside them.
+    given beside them. The mixed model fits value over log2(level), with an intercept of each mouse.
 
     Parameters
     ----------
@@ -363,13 +363,11 @@ def level_tests(table: pd.DataFrame, level: str, value: str, what: str, *, mixed
         Columns.
     what
         What the levels are, e.g. "encoders averaged".
-    mixed
-        Also fit value over log2(level) with an intercept of each mouse.
 
     Returns
     -------
     list[TestResult]
-        For each unit ANOVA, then t-tests.
+        For each unit ANOVA, then t-tests; last the mixed model.
     """
     results = []
     for unit in _units(table):
@@ -378,17 +376,9 @@ def level_tests(table: pd.DataFrame, level: str, value: str, what: str, *, mixed
         results.append(statistics.repeated_measures_anova(values, what, **size))
         names = [f"{each:g}" if isinstance(each, (int, float)) else str(each) for each in levels]
         results += statistics.consecutive_paired_t(values, names, what, **size)
-    if mixed:
-        results.append(
-            statistics.mixed_model(
-                table[value],
-                np.log2(table[level]),
-                list(table["mouse"]),
-                f"slope a doubling: {what}",
-                **counts(table, MOUSE_UNIT),
-            )
-        )
-    return results
+    size, slope = counts(table, MOUSE_UNIT), f"slope a doubling: {what}"
+    mixed = statistics.mixed_model(table[value], np.log2(table[level]), list(table["mouse"]), slope, **size)
+    return [*results, mixed]
 
 
 def pair_tests(table: pd.DataFrame, level: str, value: str, first: str, second: str) -> list[TestResult]:
