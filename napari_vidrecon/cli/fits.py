@@ -168,9 +168,7 @@ def decoder(
     from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
     from napari_vidrecon.sessions.session import open_session
 
-    if out.suffix != DECODER_SUFFIX:
-        raise StorageError(f"{out}: expected a decoder's name ending in {DECODER_SUFFIX}, found '{out.suffix}'")
-    inputs.require_free(out, overwrite, "the decoder")
+    inputs.require_free(out, overwrite, "the decoder", DECODER_SUFFIX)
     settings = parse_settings("--set", set_ or [], DecoderRecipe) | ({"causal": True} if causal else {})
     recipe = checked(DecoderRecipe, settings)
     recording = open_session(session)

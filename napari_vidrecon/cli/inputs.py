@@ -504,7 +504,7 @@ def warn_of_mask(mask: AlphaMask, evaluation_threshold: float) -> None:
         )
 
 
-def require_free(path: Path, overwrite: bool, what: str) -> None:
+def require_free(path: Path, overwrite: bool, what: str, ending: str = "") -> None:
     """Refuse to replace a file that is already there, and clear up beside it after processes that were killed.
 
     Parameters
@@ -515,14 +515,18 @@ def require_free(path: Path, overwrite: bool, what: str) -> None:
         Replace a file that is there.
     what
         For the message, e.g. "the mask".
+    ending
+        That its name has to have; empty: any.
 
     Raises
     ------
     StorageError
-        It is, and `overwrite` is not set; or a folder is in the way.
+        It is, and `overwrite` is not set; or a folder is in the way, or the name has another ending.
     """
     from napari_vidrecon.storage import recover_folder
 
+    if ending and path.suffix != ending:
+        raise StorageError(f"{path}: expected a name ending in {ending} for {what}, found '{path.suffix}'")
     recover_folder(path)
     if path.is_dir():
         raise StorageError(f"{path}: expected the name of {what} to write, found a folder; choose another name")

@@ -55,9 +55,7 @@ def prior(
 
     if what != WHAT:
         raise ConfigError(f"vidrecon prior: expected train, found {what!r}; as in: vidrecon prior train --out FILE")
-    if out.suffix != DENOISER_SUFFIX:
-        raise StorageError(f"{out}: expected a denoiser's name ending in {DENOISER_SUFFIX}, found '{out.suffix}'")
-    inputs.require_free(out, overwrite, "the denoiser")
+    inputs.require_free(out, overwrite, "the denoiser", DENOISER_SUFFIX)
     recipe = checked(DenoiserRecipe, parse_settings("--set", set_ or [], DenoiserRecipe))
     given, source = opened_films(films, recipe)
     training = DenoiserTraining(recipe, given, source)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_vidrecon.cli import report
-from napari_vidrecon.cli.inputs import readout_of
+from napari_vidrecon.cli.inputs import readout_of, require_free
 from napari_vidrecon.cli.options import Json, Mouse, Overwrite, parse_screen
 from napari_vidrecon.cli.report import Progress, StopRequest
 from napari_vidrecon.errors import ConfigError, StorageError, one_line
@@ -101,7 +101,7 @@ def simulate(
     require_session_or_nothing(out)
     require_replaceable(out, overwrite, mark=SIMULATION_FILE, found="a simulated mouse")
     if save_encoder is not None:
-        _require_encoder_name(save_encoder, overwrite)
+        require_free(save_encoder, overwrite, "the encoder", ".safetensors")
     raw_files = _raw_places(out, raw, frames, rate, overwrite) if raw else {}
     semi_real = None if encoder is None else _semi_real(encoder, mouse, film, neurons, seed, frames, len(tiers))
     kept = f"stopped; nothing was written to {out}: a session appears whole or not at all"
@@ -170,15 +170,6 @@ def _require_model(like: str, encoder: Path | None, others: dict[str, object]) -
     for name, value in {"--encoder": encoder, **others}.items():
         if like != LIKENESS and value is not None:
             raise ConfigError(f"{name}: is for --like {LIKENESS}, found --like {like}")
-
-
-def _require_encoder_name(path: Path, overwrite: bool) -> None:
-    if path.suffix != ".safetensors":
-        raise StorageError(f"{path}: expected a name ending in .safetensors for the encoder")
-    if os.path.lexists(path) and not (overwrite and path.is_file()):
-        raise StorageError(
-            f"{path}: expected a free name for the encoder, found it taken; give --overwrite to replace it"
-        )
 
 
 def _semi_real(
