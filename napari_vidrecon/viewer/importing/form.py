@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QShowEvent
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
@@ -17,7 +17,19 @@ from napari_vidrecon.viewer.folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.importing.controller import ImportController, in_words_of_the_form
 from napari_vidrecon.viewer.importing.options import ReadingOptions, SettingsOptions
 from napari_vidrecon.viewer.importing.report_view import ColumnTable, ReportView
-from napari_vidrecon.viewer.panels.controls import JobBar, button, choice, choose, emphasise, form, row, tick, words
+from napari_vidrecon.viewer.panels.controls import (
+    JobBar,
+    busily,
+    button,
+    choice,
+    choose,
+    emphasise,
+    form,
+    row,
+    stack,
+    tick,
+    words,
+)
 from napari_vidrecon.viewer.panels.sections import Column, Section
 from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.tooltips import explain
@@ -71,7 +83,7 @@ class ImportForm(QDialog):
         self.out = explain(QLineEdit(), "import_out")
         self.out.textEdited.connect(lambda _text: self._keep_out())
         self.out_button = button("Choose…", "import_choose_out", self._ask_out)
-        self.replace = tick("Replace a session imported before", "import_replace", lambda _: None)
+        self.replace = tick("Replace a session imported before", "import_replace")
         self.table = ColumnTable()
         self.summary = words(START_HERE)
         self.message = words()
@@ -196,11 +208,8 @@ class ImportForm(QDialog):
         if imported is not None:
             # First out of the way: opening takes seconds, in which a form that stays looks as if nothing came of it.
             self.hide()
-            QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
-            try:
+            with busily():
                 self._open_session(imported.folder)
-            finally:
-                QGuiApplication.restoreOverrideCursor()
 
     # What is shown
 
@@ -271,13 +280,9 @@ class ImportForm(QDialog):
         fields.addRow("Files", row(self.source_name, self.folder_button, self.file_button, stretch=0))
         fields.addRow("They are", self.kind)
         left = QWidget()
-        inside = QVBoxLayout(left)
-        inside.setContentsMargins(0, 0, 0, 0)
-        inside.addWidget(self.reading)
         self.fold = Section("Settings", self.settings, open_at_first=True, minor=True)
-        inside.addWidget(self.fold)
         self.screen_fold = Section(SCREEN_FOLD, self.settings.screen, open_at_first=False, minor=True)
-        inside.addWidget(self.screen_fold)
+        stack(left, self.reading, self.fold, self.screen_fold)
         right = QVBoxLayout()
         right.addWidget(self.summary)
         right.addWidget(self.table, 1)

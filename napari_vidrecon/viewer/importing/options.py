@@ -111,32 +111,22 @@ class SettingsOptions(QWidget):
 
         super().__init__(parent)
         fits = {"pad with grey": "pad", "crop": "crop", "stretch": "stretch"}
-        self.trial_frames = whole_number("import_trial_frames", SHORTEST_TRIAL, LONGEST_TRIAL, _nothing, 30)
-        self.trial_frames.setSuffix(" frames")
+        self.trial_frames = whole_number("import_trial_frames", SHORTEST_TRIAL, LONGEST_TRIAL, step=30, after=" frames")
         self.screen = ScreenOptions(changed)
-        self.axes = choice("import_axes", AXES, lambda _: None)
+        self.axes = choice("import_axes", AXES)
         self.axes.setEditable(True)
         self.axes.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.axes.currentTextChanged.connect(lambda _text: changed())
-        self.fit = choice("import_fit", fits, lambda _: None)
-        self.bad_neurons = choice(
-            "import_bad_neurons", {"leave out": "drop", "refuse the recording": "refuse"}, lambda _: None
-        )
-        self.negative = choice(
-            "import_negative",
-            {"refuse the recording": "refuse", "set to 0": "clip", "raise each neuron": "lift"},
-            lambda _: None,
-        )
-        self.test_share = number("import_test_share", 0.0, LARGEST_SHARE, _nothing, step=SHARE_STEP)
-        self.validation_share = number(
-            "import_validation_share", SMALLEST_SHARE, LARGEST_SHARE, _nothing, step=SHARE_STEP
-        )
-        self.within_movie = tick("Hold out parts of movies", "import_within_movie", lambda _: None)
-        self.trim = tick("Cut the longer of two arrays", "import_trim", lambda _: None)
-        self.clock_tolerance = whole_number("import_clock_tolerance", 1, LONGEST_MILLISECONDS, _nothing, 10)
-        self.clock_tolerance.setSuffix(" ms")
-        self.stills = number("import_stills", 0.0, LONGEST_STILL_S, changed, step=STILL_STEP_S)
-        self.stills.setSuffix(" s each")
+        self.fit = choice("import_fit", fits)
+        self.bad_neurons = choice("import_bad_neurons", {"leave out": "drop", "refuse the recording": "refuse"})
+        below_0 = {"refuse the recording": "refuse", "set to 0": "clip", "raise each neuron": "lift"}
+        self.negative = choice("import_negative", below_0)
+        self.test_share = number("import_test_share", 0.0, LARGEST_SHARE, step=SHARE_STEP)
+        self.validation_share = number("import_validation_share", SMALLEST_SHARE, LARGEST_SHARE, step=SHARE_STEP)
+        self.within_movie = tick("Hold out parts of movies", "import_within_movie")
+        self.trim = tick("Cut the longer of two arrays", "import_trim")
+        self.clock_tolerance = whole_number("import_clock_tolerance", 1, LONGEST_MILLISECONDS, step=10, after=" ms")
+        self.stills = number("import_stills", 0.0, LONGEST_STILL_S, changed, step=STILL_STEP_S, after=" s each")
         self.stills.setSpecialValueText("movies, no stills")
         self.tell_levels = tick("Black and white are", "import_levels", self._show_levels)
         self.black = _level("import_black")
@@ -243,8 +233,9 @@ class ScreenOptions(QWidget):
         usual = ImportSettings()
         self.rows = whole_number("import_rows", 1, LARGEST_SIDE_PX, self._change)
         self.columns = whole_number("import_columns_px", 1, LARGEST_SIDE_PX, self._change)
-        self.rate = number("import_rate", LOWEST_FRAME_RATE_HZ, HIGHEST_FRAME_RATE_HZ, self._change, step=10.0)
-        self.rate.setSuffix(" Hz")
+        self.rate = number(
+            "import_rate", LOWEST_FRAME_RATE_HZ, HIGHEST_FRAME_RATE_HZ, self._change, step=10.0, after=" Hz"
+        )
         self.colours = explain(QLineEdit(), "import_colours")
         self.colours.setPlaceholderText("none: grey levels")
         self.colours.textChanged.connect(lambda _text: self._change())
@@ -327,11 +318,7 @@ def _pair(first: QWidget, between: str, second: QWidget) -> QHBoxLayout:
 
 
 def _level(name: str) -> QDoubleSpinBox:
-    made = number(name, -LARGEST_LEVEL, LARGEST_LEVEL, _nothing, decimals=LEVEL_DECIMALS, step=1.0)
+    made = number(name, -LARGEST_LEVEL, LARGEST_LEVEL, decimals=LEVEL_DECIMALS, step=1.0)
     # Room for the digits; the keys go up and down.
     made.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
     return made
-
-
-def _nothing() -> None:
-    """A setting acts when the import begins."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import html
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from qtpy.QtCore import QEvent, QSignalBlocker, QSize, Qt, QTimer
-from qtpy.QtGui import QResizeEvent
+from qtpy.QtGui import QGuiApplication, QResizeEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -38,6 +39,7 @@ from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.runs.status import time_in_words
 from napari_vidrecon.viewer.tooltips import explain
 
+Box = TypeVar("Box", QSpinBox, QDoubleSpinBox)
 EMPHASIS_STYLE = (
     "QPushButton:enabled { background-color: #0072B2; color: white; font-weight: bold; }\n"
     "QPushButton:focus { border: 1px solid white; }"
@@ -101,7 +103,7 @@ def menu_button(text: str, name: str, fill: Callable[[QMenu], None]) -> QPushBut
     return made
 
 
-def choice(name: str, options: Mapping[str, Any], action: Callable[[Any], None]) -> QComboBox:
+def choice(name: str, options: Mapping[str, Any], action: Callable[[Any], object] | None = None) -> QComboBox:
     """A named drop-down list.
 
     Parameters
@@ -111,7 +113,7 @@ def choice(name: str, options: Mapping[str, Any], action: Callable[[Any], None])
     options
         What is shown, and what `action` is given for it.
     action
-        Called when a person chooses.
+        Called when a person chooses; None: it is asked when it is needed.
 
     Returns
     -------
@@ -124,7 +126,8 @@ def choice(name: str, options: Mapping[str, Any], action: Callable[[Any], None])
     made.setMinimumContentsLength(LETTERS_OF_A_CHOICE)
     made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     set_options(made, options)
-    made.activated.connect(lambda index: action(made.itemData(index)))
+    if action is not None:
+        made.activated.connect(lambda index: action(made.itemData(index)))
     return made
 
 
@@ -161,7 +164,17 @@ def choose(combo: QComboBox, value: Any) -> None:
             return
 
 
-def whole_number(name: str, lowest: int, highest: int, action: Callable[[], None], step: int = 1) -> QSpinBox:
+def whole_number(
+    name: str,
+    lowest: int,
+    highest: int,
+    action: Callable[[], object] | None = None,
+    step: int = 1,
+    *,
+    before: str = "",
+    after: str = "",
+    value: int | None = None,
+) -> QSpinBox:
     """A named box for a whole number.
 
     Parameters
@@ -171,9 +184,13 @@ def whole_number(name: str, lowest: int, highest: int, action: Callable[[], None
     lowest, highest
         Limits, both allowed.
     action
-        Called when a person has finished typing or steps.
+        Called when a person has finished typing or steps; None: it is asked when it is needed.
     step
         Of the arrows.
+    before, after
+        Words beside the number.
+    value
+        At first; None: the one next to 0.
 
     Returns
     -------
@@ -181,16 +198,20 @@ def whole_number(name: str, lowest: int, highest: int, action: Callable[[], None
         Without an owner.
     """
     made = explain(QSpinBox(), name)
-    made.setRange(lowest, highest)
-    made.setSingleStep(step)
-    made.setKeyboardTracking(False)
     made.setAlignment(Qt.AlignmentFlag.AlignLeft)
-    made.valueChanged.connect(lambda _value: action())
-    return made
+    return _prepared(made, (lowest, highest), action, step, (before, after), value)
 
 
 def number(
-    name: str, lowest: float, highest: float, action: Callable[[], None], *, decimals: int = 2, step: float = 0.1
+    name: str,
+    lowest: float,
+    highest: float,
+    action: Callable[[], object] | None = None,
+    *,
+    decimals: int = 2,
+    step: float = 0.1,
+    after: str = "",
+    value: float | None = None,
 ) -> QDoubleSpinBox:
     """A named box for a number.
 
@@ -201,11 +222,15 @@ def number(
     lowest, highest
         Limits, both allowed.
     action
-        Called when a person has finished typing or steps.
+        Called when a person has finished typing or steps; None: it is asked when it is needed.
     decimals
         Digits shown after the point.
     step
         Of the arrows.
+    after
+        Words behind the number.
+    value
+        At first; None: the one next to 0.
 
     Returns
     -------
@@ -214,10 +239,26 @@ def number(
     """
     made = explain(QDoubleSpinBox(), name)
     made.setDecimals(decimals)
-    made.setRange(lowest, highest)
+    return _prepared(made, (lowest, highest), action, step, ("", after), value)
+
+
+def _prepared(
+    made: Box,
+    limits: tuple[float, float],
+    action: Callable[[], object] | None,
+    step: float,
+    beside: tuple[str, str],
+    value: float | None,
+) -> Box:
+    made.setRange(*limits)
     made.setSingleStep(step)
     made.setKeyboardTracking(False)
-    made.valueChanged.connect(lambda _value: action())
+    made.setPrefix(beside[0])
+    made.setSuffix(beside[1])
+    if value is not None:
+        made.setValue(value)
+    if action is not None:
+        made.valueChanged.connect(lambda _value: action())
     return made
 
 
@@ -227,7 +268,7 @@ def narrow(*controls: QWidget) -> None:
         control.setMinimumWidth(LETTERS_OF_A_NARROW_ONE * control.fontMetrics().averageCharWidth())
 
 
-def tick(text: str, name: str, action: Callable[[bool], None]) -> QCheckBox:
+def tick(text: str, name: str, action: Callable[[bool], object] | None = None) -> QCheckBox:
     """A named box to tick.
 
     Parameters
@@ -237,7 +278,7 @@ def tick(text: str, name: str, action: Callable[[bool], None]) -> QCheckBox:
     name
         By which its tooltip, and tests, find it.
     action
-        Called with whether it is ticked.
+        Called with whether it is ticked; None: it is asked when it is needed.
 
     Returns
     -------
@@ -245,7 +286,8 @@ def tick(text: str, name: str, action: Callable[[bool], None]) -> QCheckBox:
         Without an owner.
     """
     made = explain(QCheckBox(text), name)
-    made.toggled.connect(action)
+    if action is not None:
+        made.toggled.connect(action)
     return made
 
 
@@ -368,6 +410,16 @@ def stack(inside: QWidget, *parts: QWidget | QLayout, close: bool = False) -> QV
         else:
             layout.addWidget(part)
     return layout
+
+
+@contextlib.contextmanager
+def busily() -> Iterator[None]:
+    """The pointer says that there is to wait."""
+    QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
+    try:
+        yield
+    finally:
+        QGuiApplication.restoreOverrideCursor()
 
 
 def in_one_place(*parts: QWidget | QLayout) -> QGridLayout:

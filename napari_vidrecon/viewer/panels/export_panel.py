@@ -77,9 +77,9 @@ class ExportPanel(QWidget):
         self.command_button = button("Copy as command", "copy_command", self.copy_command)
         names = ("export_progress", "cancel_export")
         self.bar = JobBar(self.exporter, names, "Cancel", "writing: frame", parent=self)
-        self.speed = choice("speed", SPEEDS, lambda _: None)
+        self.speed = choice("speed", SPEEDS)
         sizes = {f"{factor} ×": factor for factor in ENLARGEMENTS}
-        self.enlargement = choice("enlargement", sizes, lambda _: None)
+        self.enlargement = choice("enlargement", sizes)
         wanted = preferences().movie_enlargement
         self.enlargement.setCurrentIndex(min(range(len(ENLARGEMENTS)), key=lambda i: abs(ENLARGEMENTS[i] - wanted)))
         self.status = explain(QElidingLabel(AT_REST), "export_status")

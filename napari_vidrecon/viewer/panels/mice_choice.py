@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
 from napari_vidrecon.errors import EncoderError, MaskError, SessionError, VidreconError
@@ -31,7 +29,7 @@ from napari_vidrecon.viewer.folders import (
 )
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import try_to
-from napari_vidrecon.viewer.panels.controls import button, menu_button, row, stack, words
+from napari_vidrecon.viewer.panels.controls import busily, button, menu_button, row, stack, words
 
 NO_OTHERS = "none"
 Found = tuple[MouseRecipe, np.ndarray]
@@ -116,11 +114,8 @@ class MiceChoice(QWidget):
         return described.model_copy(update=said), mouse.alpha_on(*model.session.screen.size_px)
 
     def _busily(self, action: partial[None]) -> bool:
-        QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
-        try:
+        with busily():
             return try_to(self._model, action)
-        finally:
-            QGuiApplication.restoreOverrideCursor()
 
     def _ask(self) -> None:
         name = QFileDialog.getExistingDirectory(self, "Open the session of another mouse", str(last_folder()))

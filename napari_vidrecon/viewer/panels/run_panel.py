@@ -95,7 +95,7 @@ class RunPanel(QWidget):
         super().__init__(parent)
         self._model, self._gaze_fit = model, gaze_fit
         self.preset = choice("preset", {name: name for name in _presets()}, self._take_preset)
-        self.steps = whole_number("steps", 1, MOST_STEPS, self._take_steps, 10)
+        self.steps = whole_number("steps", 1, MOST_STEPS, self._take_steps, 10, after=" steps")
         narrow(self.steps)
         self.target = choice("target", TARGET_LABELS, partial(self._take, "target"))
         self.gaze = tick("gaze", "infer_gaze", self._take_gaze)
@@ -237,7 +237,6 @@ class RunPanel(QWidget):
         fields.addRow("Target", row(self.target, self.more_button, stretch=0))
         self.inferred.setLayout(in_one_place(row(self.gaze, self.gain), self.gaze_bar))
         fields.addRow("Infer, too", self.inferred)
-        self.steps.setSuffix(" steps")
         self.fields = fields
         stack(self, fields)
 

@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QMessageBox,
     QTreeWidget,
     QTreeWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -298,14 +297,9 @@ class RunsPanel(QWidget):
         stack(self.tree.viewport(), self.empty)
         fields = form()
         fields.addRow("Compare", row(self.compare, self.compare_mode, stretch=0))
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.tree)
-        layout.addLayout(fields)
         self.of_run = row(self.settings_button, self.save_button, self.delete_button)
         self.of_files = row(self.open_button, self.kept_button)
-        layout.addLayout(self.of_run)
-        layout.addLayout(self.of_files)
+        stack(self, self.tree, fields, self.of_run, self.of_files)
 
 
 def _changed(record: RunRecord) -> str:

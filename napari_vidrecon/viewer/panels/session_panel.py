@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import QModelIndex, QSignalBlocker, QSize, Qt, Signal
-from qtpy.QtGui import QEnterEvent, QGuiApplication, QShowEvent
+from qtpy.QtGui import QEnterEvent, QShowEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
@@ -35,6 +35,7 @@ from napari_vidrecon.viewer.folders import (
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import is_run, open_path, open_sample, try_to
 from napari_vidrecon.viewer.panels.controls import (
+    busily,
     button,
     choice,
     choose,
@@ -98,8 +99,7 @@ class SessionPanel(QWidget):
         self.trial.setMinimumContentsLength(LETTERS_OF_A_TRIAL)
         self.repeats = tick(REPEATS_ASKED, "repeats", self._take_repeats)
         self.first_frame = whole_number("first_frame", 0, 0, self._take_frames, FRAME_STEP)
-        self.last_frame = whole_number("last_frame", 0, 0, self._take_frames, FRAME_STEP)
-        self.last_frame.setPrefix("to ")
+        self.last_frame = whole_number("last_frame", 0, 0, self._take_frames, FRAME_STEP, before="to ")
         narrow(self.first_frame, self.last_frame)
         self.all_button = button("All", "all_frames", self._take_all_frames)
         self.encoders = explain(QListWidget(), "encoders")
@@ -144,11 +144,8 @@ class SessionPanel(QWidget):
             open_path(self._model, path)
 
     def _busily(self, action: Callable[[], object]) -> bool:
-        QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
-        try:
+        with busily():
             return try_to(self._model, action)
-        finally:
-            QGuiApplication.restoreOverrideCursor()
 
     def _ask_session(self) -> None:
         recent = recent_folders()

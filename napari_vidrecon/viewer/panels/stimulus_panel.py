@@ -114,16 +114,13 @@ class NoisePage(StimulusPage):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.spatial = number("noise_spatial", 0.0, LARGEST_LENGTH, _nothing, decimals=1, step=1.0)
-        self.spatial.setSuffix(" px")
-        self.temporal = number("noise_temporal", 0.0, LARGEST_LENGTH, _nothing, decimals=1, step=1.0)
-        self.temporal.setSuffix(" frames")
-        self.seed = whole_number("noise_seed", 0, MOST_SEEDS, _nothing)
-        self.seed.setPrefix("seed ")
-        self.inverted = tick("Inverted", "noise_inverted", lambda _: None)
+        self.spatial, self.temporal = (
+            number(f"noise_{name}", 0.0, LARGEST_LENGTH, decimals=1, step=1.0, after=unit, value=4.0)
+            for name, unit in (("spatial", " px"), ("temporal", " frames"))
+        )
+        self.seed = whole_number("noise_seed", 0, MOST_SEEDS, before="seed ")
+        self.inverted = tick("Inverted", "noise_inverted")
         self.frames = _frames()
-        self.spatial.setValue(4.0)
-        self.temporal.setValue(4.0)
         fields = form()
         fields.addRow("Alike in space", self.spatial)
         fields.addRow("… and in time", self.temporal)
@@ -148,19 +145,15 @@ class GratingPage(StimulusPage):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.cycles_px = number("grating_cycles_px", 0.01, 0.5, _nothing, decimals=4, step=0.0625)
-        self.cycles_px.setSuffix(" cycles/px")
-        self.cycles_s = number("grating_cycles_s", 0.0, 15.0, _nothing, decimals=3, step=0.9375)
-        self.cycles_s.setSuffix(" cycles/s")
-        self.direction = choice("grating_direction", DIRECTIONS, lambda _: None)
-        self.phase = number("grating_phase", 0.0, 1.0, _nothing, decimals=2, step=0.25)
-        self.phase.setSuffix(" cycles")
+        self.cycles_px = number(
+            "grating_cycles_px", 0.01, 0.5, self._say_degrees, decimals=4, step=0.0625, after=" cycles/px", value=0.125
+        )
+        self.cycles_s = number("grating_cycles_s", 0.0, 15.0, decimals=3, step=0.9375, after=" cycles/s", value=1.875)
+        self.direction = choice("grating_direction", DIRECTIONS)
+        self.phase = number("grating_phase", 0.0, 1.0, step=0.25, after=" cycles")
         self.frames = _frames()
         self.degrees = words()
         self._screen: ScreenGeometry | None = None
-        self.cycles_px.valueChanged.connect(self._say_degrees)
-        self.cycles_px.setValue(0.125)
-        self.cycles_s.setValue(1.875)
         fields = form()
         fields.addRow("Frequency in space", self.cycles_px)
         fields.addRow("", self.degrees)
@@ -197,22 +190,14 @@ class PatchPage(StimulusPage):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.row = whole_number("patch_row", 0, SCREEN_ROWS - 1, _nothing)
-        self.row.setPrefix("row ")
-        self.column = whole_number("patch_column", 0, SCREEN_COLUMNS - 1, _nothing)
-        self.column.setPrefix("column ")
-        self.side = whole_number("patch_side", 1, SCREEN_ROWS, _nothing)
-        self.side.setSuffix(" px")
-        self.level = choice("patch_level", {"bright": True, "dark": False}, lambda _: None)
-        self.before = whole_number("patch_before", 0, LONGEST_FRAMES, _nothing)
-        self.shown = whole_number("patch_shown", 1, LONGEST_FRAMES, _nothing)
-        self.after = whole_number("patch_after", 0, LONGEST_FRAMES, _nothing)
-        for control, value in (
-            (self.row, 15), (self.column, 29), (self.side, 6), (self.before, 15), (self.shown, 15), (self.after, 15),
-        ):  # fmt: skip
-            control.setValue(value)
-        for control in (self.before, self.shown, self.after):
-            control.setSuffix(" frames")
+        self.row = whole_number("patch_row", 0, SCREEN_ROWS - 1, before="row ", value=15)
+        self.column = whole_number("patch_column", 0, SCREEN_COLUMNS - 1, before="column ", value=29)
+        self.side = whole_number("patch_side", 1, SCREEN_ROWS, after=" px", value=6)
+        self.level = choice("patch_level", {"bright": True, "dark": False})
+        self.before, self.shown, self.after = (
+            whole_number(f"patch_{part}", least, LONGEST_FRAMES, after=" frames", value=15)
+            for part, least in (("before", 0), ("shown", 1), ("after", 0))
+        )
         narrow(self.row, self.column, self.side)
         fields = form()
         fields.addRow("Upper left pixel", row(self.row, self.column))
@@ -250,8 +235,7 @@ class MoviePage(StimulusPage):
         self.file_name = QElidingLabel("no file chosen yet")
         self.file_name.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.file_button = button("Choose…", "movie_file", self._ask)
-        self.frames = _frames("movie_frames")
-        self.frames.setPrefix("first ")
+        self.frames = _frames("movie_frames", "first ")
         fields = form()
         fields.addRow("File", row(self.file_name, self.file_button, stretch=0))
         fields.addRow("Length", self.frames)
@@ -287,15 +271,10 @@ class MoviePage(StimulusPage):
             self.choose(Path(name))
 
 
-def _frames(name: str = "stimulus_frames") -> QSpinBox:
-    made = whole_number(name, LEAST_FRAMES, LONGEST_FRAMES, _nothing, FRAME_STEP)
-    made.setSuffix(" frames")
-    made.setValue(USUAL_FRAMES)
-    return made
-
-
-def _nothing() -> None:
-    """A control acts when the stimulus is shown."""
+def _frames(name: str = "stimulus_frames", before: str = "") -> QSpinBox:
+    return whole_number(
+        name, LEAST_FRAMES, LONGEST_FRAMES, step=FRAME_STEP, before=before, after=" frames", value=USUAL_FRAMES
+    )
 
 
 EXPLAINED = (

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from qtpy.QtCore import QEvent, QSize, Qt, QUrl
 from qtpy.QtGui import QDesktopServices, QIcon, QPixmap
-from qtpy.QtWidgets import QLayout, QListWidget, QListWidgetItem, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLayout, QListWidget, QListWidgetItem, QTreeWidget, QTreeWidgetItem, QWidget
 
 from napari_vidrecon.errors import VidreconError, one_line
 from napari_vidrecon.reconstruction.results import SUFFIX
@@ -264,13 +264,7 @@ class ResultsView(QWidget):
 
     def _column(self, *parts: QWidget | QLayout) -> QWidget:
         holder = QWidget()
-        layout = QVBoxLayout(holder)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for part in parts:
-            if isinstance(part, QWidget):
-                layout.addWidget(part)
-            else:
-                layout.addLayout(part)
+        stack(holder, *parts)
         return holder
 
 

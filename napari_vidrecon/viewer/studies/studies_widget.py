@@ -9,7 +9,6 @@ from pathlib import Path
 
 import napari
 from qtpy.QtCore import QEvent, QItemSelectionModel, QSignalBlocker, QSize, Qt
-from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QHeaderView, QLineEdit, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
 from napari_vidrecon.errors import VidreconError, number_of
@@ -20,6 +19,7 @@ from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import open_run
 from napari_vidrecon.viewer.panels.controls import (
     advance,
+    busily,
     button,
     choice,
     choose,
@@ -226,13 +226,11 @@ class Studies(QWidget):
 
     def open_run(self, path: Path) -> None:
         """Put a run on the board."""
-        QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
         try:
-            open_run(self._model, path)
+            with busily():
+                open_run(self._model, path)
         except VidreconError as error:
             self._say(str(error), "rose")
-        finally:
-            QGuiApplication.restoreOverrideCursor()
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -354,13 +352,7 @@ class Studies(QWidget):
         header.setSectionResizeMode(WRITTEN, QHeaderView.ResizeMode.ResizeToContents)
         self.tree.setMinimumHeight(self.fontMetrics().height() * (ROWS_SEEN + 1) * 3 // 2)
         inside = QWidget()
-        inner = QVBoxLayout(inside)
-        inner.setContentsMargins(0, 0, 0, 0)
-        inner.addWidget(self.tree)
-        inner.addWidget(self.form)
-        inner.addLayout(row(self.estimate_button, self.start_button, self.stop_button))
-        inner.addWidget(self.bar)
-        inner.addWidget(self.state)
-        inner.addWidget(self.results)
+        buttons = row(self.estimate_button, self.start_button, self.stop_button)
+        stack(inside, self.tree, self.form, buttons, self.bar, self.state, self.results)
         layout = QVBoxLayout(self)
         layout.addWidget(Column([inside]))
