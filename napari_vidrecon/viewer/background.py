@@ -7,13 +7,13 @@ import gc
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_vidrecon.viewer.faults import Faults, guarded
-from napari_vidrecon.viewer.runs.jobs import Failed, Job, OpenJobs
+from napari_vidrecon.viewer.runs.jobs import Counted, Failed, Job, OpenJobs
 
 KEPT = "_vidrecon_subscriptions"
 
@@ -68,25 +68,6 @@ class _Listening:
 POLL_MILLISECONDS = 83
 """12 Hz: as often as a runner publishes."""
 COLLECT_MILLISECONDS = 200
-
-
-@dataclass(frozen=True)
-class Counted:
-    """News of any job.
-
-    Parameters
-    ----------
-    done
-        How much.
-    total
-        Of how much; 0 where that is not known.
-    text
-        What that is, in words.
-    """
-
-    done: int
-    total: int
-    text: str = ""
 
 
 class Collector:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QObject
@@ -321,13 +320,6 @@ def work_on_what_is_added(session: Session, record: RunRecord, job: Job) -> None
     recipe, result = record.recipe, record.result
     encoders = EncoderShelf().get([*map(Path, recipe.encoders)], recipe.mouse, recipe.device, len(result.keep))
 
-    def told(done: int, total: int) -> None:
-        job.leave_if_cancelled()
-        job.tell(Counted(done, total, "reconstructions"))
-
-    def goes_on(_step: Any) -> None:
-        job.leave_if_cancelled()
-
     usual = ReconstructionConfig.preset(QUICK)
     start = recipe.frames[0]
     end = start + len(result.video)
@@ -339,8 +331,8 @@ def work_on_what_is_added(session: Session, record: RunRecord, job: Job) -> None
         recipe.config if recipe.config.preset_name == QUICK else usual,
         clips=clips,
         frames=(start, end),
-        on_movie=told,
-        on_step=goes_on,
+        on_movie=lambda done, total: job.count(done, total, "reconstructions"),
+        on_step=lambda _step: job.leave_if_cancelled(),
         neurons=NeuronSet(result.keep, "as in the shown run"),
         ablation=recipe.ablation,
     )

@@ -151,11 +151,7 @@ class Exporter(Background):
             return
 
         def run(job: Job) -> None:
-            def report(done: int, of: int) -> None:
-                job.leave_if_cancelled()
-                job.tell(Counted(done, of))
-
-            work(report)
+            work(job.count)
             job.tell(path)
 
         self._told = self.stopped.emit

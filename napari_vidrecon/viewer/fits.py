@@ -341,11 +341,5 @@ def work_on_gaze(
     from napari_vidrecon.reconstruction.gaze_fitting import fit_gaze
 
     (encoder,) = EncoderShelf().get([encoder_path], mouse, device, session.n_neurons)
-
-    def told(done: int, steps: int) -> bool:
-        job.leave_if_cancelled()
-        job.tell(Counted(done, steps))
-        return True
-
     job.leave_if_cancelled()
-    job.tell(fit_gaze(session, encoder, known, checked, on_progress=told))
+    job.tell(fit_gaze(session, encoder, known, checked, on_progress=job.count))

@@ -220,12 +220,7 @@ def map_fields(
         Takes the news, and says when to stop.
     """
     encoders = EncoderShelf().get(encoder_paths, mouse, device, session.n_neurons)
-
-    def told(done: int, total: int) -> bool:
-        job.tell(Counted(done, total))
-        return not job.cancelled.is_set()
-
-    maps = map_receptive_fields(session, encoders, recipe, on_progress=told)
+    maps = map_receptive_fields(session, encoders, recipe, on_progress=job.count)
     if maps is not None:
         # Fitted here, because the window would stand still for it.
         _ = maps.fits, maps.responsive

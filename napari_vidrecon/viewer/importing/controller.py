@@ -75,9 +75,8 @@ def import_session(source: ImportSource, settings: ImportSettings, folder: Path,
     texts = {"hashing": "Telling which clips show the same movie", "writing": "Writing trials"}
 
     def told(what: str, done: int, total: int) -> None:
-        job.leave_if_cancelled()
         # Every clip is looked at twice.
-        job.tell(Counted(done + total * (what == "writing"), 2 * total, texts.get(what, what)))
+        job.count(done + total * (what == "writing"), 2 * total, texts.get(what, what))
 
     require_replaceable(folder, replace)
     job.tell(Counted(0, 0, "Reading the recording"))

@@ -41,6 +41,25 @@ class Cancelled(Exception):
     """Raised inside a job to leave it once nobody waits for it."""
 
 
+@dataclass(frozen=True)
+class Counted:
+    """News of any job.
+
+    Parameters
+    ----------
+    done
+        How much.
+    total
+        Of how much; 0 where that is not known.
+    text
+        What that is, in words.
+    """
+
+    done: int
+    total: int
+    text: str = ""
+
+
 class Job:
     """A function in a daemon thread.
 
@@ -93,6 +112,21 @@ class Job:
         """Called by the work where it can be left."""
         if self.cancelled.is_set():
             raise Cancelled
+
+    def count(self, done: int, total: int, text: str = "") -> None:
+        """Called by the work where it can be left, to tell how far it is.
+
+        Parameters
+        ----------
+        done
+            How much.
+        total
+            Of how much; 0 where that is not known.
+        text
+            What that is, in words.
+        """
+        self.leave_if_cancelled()
+        self.tell(Counted(done, total, text))
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the end; returns whether it came in time."""
