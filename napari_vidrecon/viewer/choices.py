@@ -283,7 +283,7 @@ class Choices:
             self.stimulus_prediction, self.stimulus_levels = None, {}
             self.encoders_changed.emit()
 
-    def set_mask(self, mask: AlphaMask, path: Path | None = None, *, undoable: bool = True) -> None:
+    def set_mask(self, mask: AlphaMask, path: Path | None = None) -> None:
         """Take another mask, or a painted one.
 
         Parameters
@@ -292,11 +292,9 @@ class Choices:
             The new one.
         path
             Its file; None for a painted one.
-        undoable
-            It can be taken back.
         """
         self.mask, self.mask_path = mask, path
-        self._remember(undoable)
+        self._remember()
         self.mask_changed.emit()
 
     def set_thresholds(
@@ -326,18 +324,18 @@ class Choices:
         self._remember(undoable)
         self.thresholds_changed.emit()
 
-    def set_neurons(self, neurons: NeuronSet, *, undoable: bool = True) -> None:
+    def set_neurons(self, neurons: NeuronSet) -> None:
         """Choose which neurons take part."""
         if self.neurons is not None and np.array_equal(neurons.keep, self.neurons.keep):
             return
         self.neurons = neurons
-        self._remember(undoable)
+        self._remember()
         self.neurons_changed.emit()
 
     def set_settings(self, **fields: Any) -> None:
         """Change `config`, `target`, `ensemble`, `ablation`, `device`, `mouse`, `decoder` or `apply_live`."""
         if self._take("settings", fields, SETTINGS):
-            self._remember(undoable=True)
+            self._remember()
         self.settings_changed.emit()
         if "mouse" in fields:
             self.stimulus_prediction, self.stimulus_levels = None, {}
@@ -360,7 +358,7 @@ class Choices:
         settings = {name: getattr(self, name) for name in UNDOABLE}
         return Edit(self.mask, self.training_threshold, self.evaluation_threshold, self.neurons, settings)
 
-    def _remember(self, undoable: bool) -> None:
+    def _remember(self, undoable: bool = True) -> None:
         if undoable and self._edits is not None and not self._one_edit:
             self._edits.push(self._present_edit())
 

@@ -97,11 +97,11 @@ class Plot(pg.PlotWidget):
         """Colours by name, for the present background."""
         return theme_colours(self)
 
-    def add_curve(self, colour: str, *, dashed: bool = False) -> pg.PlotDataItem:
+    def add_curve(self, colour: str) -> pg.PlotDataItem:
         """An empty curve in a colour of `colours`; NaN breaks the line."""
         curve = self.getPlotItem().plot(connect="finite")
-        self._coloured.append((curve, colour, dashed))
-        self._colour(curve, colour, dashed)
+        self._coloured.append((curve, colour, False))
+        self._colour(curve, colour, False)
         return curve
 
     def add_line(self, colour: str, *, vertical: bool = False, dashed: bool = False) -> pg.InfiniteLine:

@@ -919,7 +919,7 @@ def test_dragging_with_shift_marks_neurons_and_says_so(board: Board, model: Reco
     drag(board, raster_place(board, 12, 5), [], ("Shift",))
     assert rows.order[12] not in board.selected_neurons()
     np.testing.assert_array_equal(np.flatnonzero(image(board, "marked_neurons").data[:, 0]), [3, 4, 5, 6])
-    board.clear_selection()
+    board.activity.mark(np.empty(0, np.intp))
     assert board.layer("marked_neurons") is None
 
 

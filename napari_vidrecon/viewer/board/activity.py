@@ -48,7 +48,7 @@ class ActivityTiles:
     def __init__(self, layers: RoleLayers, model: ReconstructionModel) -> None:
         self._layers, self._model = layers, model
         self.ordering = NeuronOrder(model)
-        self.ordering.found.connect(self._reorder)
+        self.ordering.found.connect(self.redraw_all)
         self.rows: RasterRows | None = None
         self.marked = np.empty(0, np.intp)
         self._spread = np.empty(0)
@@ -234,9 +234,6 @@ class ActivityTiles:
         self.marked = np.unique(np.asarray(neurons, dtype=np.intp))
         self._draw_marks()
         self.marked_changed.emit()
-
-    def _reorder(self) -> None:
-        self.redraw_all()
 
     def _draw(self, role: Role, activity: np.ndarray | None) -> None:
         layer = self._layers.adopt(role, Image)

@@ -122,10 +122,6 @@ class Board:
         """Neurons, ascending, whose rows a person marked in a raster (Shift-drag)."""
         return self.activity.marked.copy()
 
-    def clear_selection(self) -> None:
-        """Mark no rows any more."""
-        self.activity.mark(np.empty(0, np.intp))
-
     def draw_region(self) -> Layer:
         """Offer the pen for a region on the stimulus, in two dimensions."""
         self.viewer.dims.ndisplay = 2
