@@ -10,7 +10,7 @@
 The sample is opened in a real window. Lateness is how much too late a 10 ms timer of the event loop fires: what a
 person feels as lag. The cost of the live view is the time of all steps of a run with the window beside the time of
 the same run without one, in the middle of several such pairs: machines are rarely quiet. Of a pair now the one, now
-the other comes first.
+the other comes first. Noise touches least the processor's time that the window's thread and Mesa's threads take.
 """
 
 from __future__ import annotations
@@ -156,6 +156,7 @@ def compare(model, controller, live, turns: int) -> dict[str, float]:
     from napari_vidrecon.viewer.model import RunState
 
     in_window, headless, whole_in_window, whole_headless, boards = [], [], [], [], []
+    of_window, of_mesa = [], []
     marks: dict[RunState, float] = {}
     model.snapshot_arrived.connect(boards.append)
     model.state_changed.connect(lambda: marks.update({model.state: time.perf_counter()}))
@@ -163,6 +164,12 @@ def compare(model, controller, live, turns: int) -> dict[str, float]:
 
     def with_window() -> None:
         controller.start()
+        wait(lambda: model.state is RunState.RUNNING)
+        began, before, drawing = time.perf_counter(), time.thread_time(), seconds_of_mesa()
+        wait(lambda: model.state is not RunState.RUNNING, poll_ms=RARE_POLL_MS)
+        seconds = time.perf_counter() - began
+        of_window.append(100 * (time.thread_time() - before) / seconds)
+        of_mesa.append(100 * (seconds_of_mesa() - drawing) / seconds)
         wait(lambda: not controller.busy, poll_ms=RARE_POLL_MS)
         in_window.append(statistics.mean(steps_of(model.shown.result)))
         whole_in_window.append(marks[RunState.DONE] - marks[RunState.RUNNING])
@@ -186,9 +193,18 @@ def compare(model, controller, live, turns: int) -> dict[str, float]:
         "cost of the live view, least pair, %": min(costs),
         "cost of the live view, greatest pair, %": max(costs),
         "cost of the live view with what lies between steps, %": statistics.median(whole),
+        "processor of the window's thread, % of the time": statistics.median(of_window),
+        "processors of Mesa's threads, % of the time": statistics.median(of_mesa),
         "pictures of the board a second": len(boards) / seconds,
         "pictures of the reconstruction a second": (live.pictures - drawn_before) / seconds,
     }
+
+
+def seconds_of_mesa() -> float:
+    """Processor time of the threads that draw where no graphics card does; 0 where the system does not tell."""
+    told = [path.read_text() for path in Path("/proc/self/task").glob("*/stat")]
+    ticks = [each.rpartition(")")[2].split()[11:13] for each in told if "llvmpipe" in each]
+    return sum(sum(map(int, each)) for each in ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def steps_of(result) -> list[float]:

@@ -30,6 +30,8 @@ PICTURE_MILLISECONDS = 80
 PLATFORM = "xcb"
 """Qt's name of the X Window System: there a window inside a window is sure to let the mouse through."""
 LONGEST_WAY_SECONDS = 3.0
+LEVELS = 256
+"""Of a screen: as many colours are looked up."""
 UNKNOWN_LEVEL = 64.0
 """Grey level that stands for a movie of which nothing is known."""
 
@@ -59,6 +61,7 @@ class LivePicture:
         self._masks: tuple[object, ...] = ()
         self._outlines: QImage | None = None
         # Also where the program ends in the middle of a run: Qt does not survive windows that are left to the very end.
+        self._found: weakref.ref[QWidget] | None = None
         self._held: list[PictureWindow] = []
         weakref.finalize(self, let_go, self._held)
         self._timer = QTimer()
@@ -121,6 +124,15 @@ class LivePicture:
         return window if window is not None and window.isVisible() else None
 
     @property
+    def _canvas(self) -> QWidget | None:
+        """Looked for once: the window has hundreds of widgets, and this is asked with every picture."""
+        found = None if self._found is None else self._found()
+        if found is None and (main := self._main) is not None:
+            found = canvas_of(main)
+            self._found = None if found is None else weakref.ref(found)
+        return found
+
+    @property
     def possible(self) -> bool:
         """Whether nothing else is to be seen at the reconstruction's place."""
         board, model = self._board, self._board.model
@@ -135,8 +147,7 @@ class LivePicture:
     @guarded
     def draw(self) -> None:
         """Draw the frame on display as it is now."""
-        main, movies = self._main, self._movies
-        canvas = None if main is None else canvas_of(main)
+        main, movies, canvas = self._main, self._movies, self._canvas
         if movies is None or main is None or canvas is None or not self.possible:
             let_go(self._held)
             return
@@ -205,8 +216,7 @@ class PicturesOfNow:
             Of what is seen.
         """
         over, board = self._over, self._over._board
-        main = over._main
-        canvas = None if main is None else canvas_of(main)
+        main, canvas = over._main, over._canvas
         if main is None or canvas is None or not over.possible or board.model.state == RunState.RUNNING:
             self.close()
             return
@@ -233,9 +243,41 @@ class PicturesOfNow:
 
 def coloured(layer: Image, levels: np.ndarray) -> QImage:
     """A frame (rows, columns) in the colours, contrast and gamma that a person has given its layer."""
+    return image_of(in_colours(levels, layer, lookup(layer)))
+
+
+def lookup(layer: Image) -> np.ndarray:
+    """(256, 4) uint8 colours of a layer, from the lower of its limits to the upper."""
+    if layer.rgb:
+        return np.zeros((LEVELS, 4), np.uint8)
+    share = np.linspace(0, 1, LEVELS) ** layer.gamma
+    return np.round(255 * layer.colormap.map(share)).astype(np.uint8)
+
+
+def in_colours(levels: np.ndarray, layer: Image, colours: np.ndarray) -> np.ndarray:
+    """Every level in its colour.
+
+    Parameters
+    ----------
+    levels
+        (rows, columns).
+    layer
+        Whose limits they are held against.
+    colours
+        Of that layer, see `lookup`.
+
+    Returns
+    -------
+    np.ndarray
+        (rows, columns, 4) uint8; clear where nothing is known.
+    """
     low, high = layer.contrast_limits
-    share = np.clip((levels - low) / max(high - low, 1e-6), 0.0, 1.0) ** layer.gamma
-    return image_of((255 * layer.colormap.map(share.ravel())).reshape(*levels.shape, 4))
+    share = (levels - np.float32(low)) * np.float32((LEVELS - 1) / max(high - low, 1e-6))
+    known = np.isfinite(share)
+    found = colours[np.clip(np.where(known, share, 0), 0, LEVELS - 1).astype(np.intp)]
+    if not known.all():
+        found[~known] = 0
+    return found
 
 
 def canvas_of(main: QMainWindow) -> QWidget | None:

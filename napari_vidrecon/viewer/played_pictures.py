@@ -33,7 +33,9 @@ from napari_vidrecon.viewer.live_picture import (
     WidgetPictures,
     canvas_of,
     image_of,
+    in_colours,
     let_go,
+    lookup,
     place_of,
     step_aside,
 )  # fmt: skip
@@ -48,7 +50,6 @@ QUIET_DOCKS = frozenset(("layer controls", "layer list", "console", "activity"))
 """Napari's own docks, in which nothing follows the slider."""
 STILL_S, LOOK_MS = 0.1, 10
 """The hand is still when no other frame was asked for so long; how often that is looked at."""
-LEVELS = 256
 BLENDINGS = frozenset(("translucent", "translucent_no_depth", "opaque"))
 """What is drawn here as napari does; with another blending, napari does it."""
 
@@ -198,7 +199,7 @@ class PlayedPictures:
         base = Role.ERROR_BASE
         movies = [layer for layer in there if layer.ndim == 3 or layer.metadata[ROLE_KEY] == base]
         still = [layer for layer in there if layer not in movies and layer.metadata[ROLE_KEY] != Role.NOW]
-        colours = {layer: _lookup(layer) for layer in movies}
+        colours = {layer: lookup(layer) for layer in movies}
         return PlayedTile(box, window, movies, self._still(still, box, not movies, canvas), has_line, colours)
 
     def _still(self, layers: list[Image], box: Box, opaque: bool, canvas: QWidget) -> QImage:
@@ -218,7 +219,7 @@ class PlayedPictures:
             smooth = layer.interpolation2d != "nearest"
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, smooth)
             painter.setOpacity(layer.opacity)
-            pixels_of = layer.data if layer.rgb else _coloured(np.asarray(layer.data), layer, _lookup(layer))
+            pixels_of = layer.data if layer.rgb else in_colours(np.asarray(layer.data), layer, lookup(layer))
             painter.drawImage(where, image_of(pixels_of))
         painter.end()
         return picture
@@ -228,7 +229,7 @@ class PlayedPictures:
         under: np.ndarray | None = None
         for layer in tile.movies:
             levels = self._levels(layer, frame, tile.box)
-            over = _coloured(levels, layer, tile.colours[layer]).astype(np.float32)
+            over = in_colours(levels, layer, tile.colours[layer]).astype(np.float32)
             if under is None or under.shape != over.shape:
                 under = over
             else:
@@ -444,22 +445,3 @@ def _overlap(one: Box, other: Box) -> bool:
     margin = min(one.height, one.width, other.height, other.width) / 100
     apart_y = one.bottom - margin <= other.top or other.bottom - margin <= one.top
     return not (apart_y or one.right - margin <= other.left or other.right - margin <= one.left)
-
-
-def _lookup(layer: Image) -> np.ndarray:
-    """(256, 4) uint8 colours of a layer, from the lower of its limits to the upper."""
-    if layer.rgb:
-        return np.zeros((LEVELS, 4), np.uint8)
-    share = np.linspace(0, 1, LEVELS) ** layer.gamma
-    return np.round(255 * layer.colormap.map(share)).astype(np.uint8)
-
-
-def _coloured(levels: np.ndarray, layer: Image, colours: np.ndarray) -> np.ndarray:
-    """(rows, columns, 4) uint8; clear where nothing is known."""
-    low, high = layer.contrast_limits
-    share = (levels - np.float32(low)) * np.float32((LEVELS - 1) / max(high - low, 1e-6))
-    known = np.isfinite(share)
-    found = colours[np.clip(np.where(known, share, 0), 0, LEVELS - 1).astype(np.intp)]
-    if not known.all():
-        found[~known] = 0
-    return found

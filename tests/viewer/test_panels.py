@@ -382,6 +382,19 @@ def test_the_score_follows_the_evaluation_threshold_at_once(qtbot, small_model, 
     assert float(inside) == pytest.approx(1.0)
 
 
+def test_steps_are_told_now_and_then_and_the_last_one_as_soon_as_the_run_is_held(qtbot, small_model, controller):
+    bar = RunBar(small_model, controller)
+    qtbot.addWidget(bar)
+    small_model.begin_run(small_model.recipe())
+    small_model.set_state(RunState.RUNNING)
+    for step in (3, 4):
+        small_model.take_picture(snapshot(small_model, step))
+    # Each telling has the whole window composed anew, which the run would wait for.
+    assert bar.state.text().startswith("Step 3 of 100")
+    small_model.set_state(RunState.PAUSED)
+    assert bar.state.text() == "Paused at step 4 of 100: press Resume"
+
+
 def test_the_uncertainty_is_one_click_from_where_it_is_asked_for(qtbot, small_model, controller, board, tmp_path):
     panel = ViewPanel(small_model, controller, Player(ViewerModel()), board.reset_view)
     qtbot.addWidget(panel)

@@ -14,7 +14,7 @@ from psygnal import Signal
 
 from napari_vidrecon import metrics
 from napari_vidrecon.viewer.board.colormaps import CORRELATION_COLOUR
-from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, repaint
 from napari_vidrecon.viewer.board.rasters import RasterRows
 from napari_vidrecon.viewer.board.tiles import BoardLayout, Box
 from napari_vidrecon.viewer.model import ReconstructionModel
@@ -252,6 +252,12 @@ class CorrelationStrip:
             self._layers.remove(Role.STRIP)
             return
         picture = drawn(self.correlation(), layout.strip.times(1 / layout.unit))
+        layer = self._layers.adopt(Role.STRIP, Image)
+        if layer is not None and layer.data.shape == picture.shape:
+            np.copyto(layer.data, picture)
+            self._layers.place(layer, layout.strip)
+            repaint(layer)
+            return
         style = {"rgb": True, "interpolation2d": "linear"}
         self._layers.image(Role.STRIP, "correlation over time", picture, layout.strip, **style)
 

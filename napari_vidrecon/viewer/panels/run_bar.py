@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeySequence, QMouseEvent, QPalette, QResizeEvent
@@ -95,6 +93,9 @@ def _label(made: QPushButton, text: str) -> None:
 BIG_NUMBER_SCALE = 1.4
 NEWS_LINES, BOLD_SCALE = 2, 1.15
 SCORE_HZ = 4.0
+STEP_TOLD_MILLISECONDS = 1000
+"""Between two tellings of the step: the whole window is composed anew for each, which takes most of what the window
+takes from a run where no graphics card does it."""
 PROGRESS_PARTS = 1000
 MOOD_COLOURS = {Mood.BUSY: "blue", Mood.GOOD: "green", Mood.WARNING: "orange", Mood.ERROR: "rose"}
 NO_NUMBER = "–"
@@ -122,6 +123,7 @@ class RunBar(QWidget):
         self.what = explain(QElidingLabel(), "subject")
         self.what.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.state = SteadyText(one_line=True)
+        self.state.label.setTextFormat(Qt.TextFormat.PlainText)
         self.news = QStackedWidget()
         self.hint, self.message = FewLines(NEWS_LINES), explain(FewLines(NEWS_LINES), "message")
         self.progress = progress("progress")
@@ -135,6 +137,7 @@ class RunBar(QWidget):
         self.video_correlation = self._big_number("video_correlation")
         self.frame_correlation = self._big_number("frame_correlation")
         self._score_pause = QTimer(self, interval=round(1000 / SCORE_HZ), singleShot=True)
+        self._step_pause = QTimer(self, interval=STEP_TOLD_MILLISECONDS, singleShot=True)
         self._lay_out()
         for signal in (
             model.state_changed, model.settings_changed, model.progress_changed, model.encoders_changed,
@@ -145,8 +148,8 @@ class RunBar(QWidget):
         for signal in (model.thresholds_changed, model.mask_changed, model.shown_changed, model.trial_changed):
             subscribe(self, signal, self._show_scores)
         subscribe(self, model.snapshot_arrived, self._score_in_time)
-        for signal in (model.picture_arrived, model.view_changed):
-            subscribe(self, signal, self._show_progress)
+        subscribe(self, model.view_changed, self._show_progress)
+        subscribe(self, model.picture_arrived, self._tell_step)
         subscribe(self, model.message, self.show_message)
         subscribe(self, model.session_changed, self._forget_other_session)
         subscribe(self, model.state_changed, self._forget_old_news)
@@ -221,17 +224,27 @@ class RunBar(QWidget):
         emphasise(self.start_button, model.shown is None and not controller.busy)
         emphasise(self.pause_button, paused)
 
-    def _show_progress(self, _snapshot: object = None) -> None:
+    def _tell_step(self, _snapshot: object) -> None:
+        if not self._step_pause.isActive():
+            self._show_progress()
+            self._step_pause.start()
+
+    def _show_progress(self) -> None:
         """What is going on, and how far it is: oftener than anything else here changes."""
         now = status(self._model, self._controller.missing)
-        colour = MOOD_COLOURS.get(now.mood)
-        text = html.escape(now.text)
-        self.state.setText(f'<b><span style="color:{self._colours[colour]}">{text}</span></b>' if colour else text)
+        self._dress(MOOD_COLOURS.get(now.mood))
+        self.state.setText(now.text)
         self.hint.write(now.hint, "green" if now.mood == Mood.GOOD else "orange")
         if now.done is None and now.mood == Mood.BUSY:
             advance(self.progress, 0, 0)
         else:
             advance(self.progress, round(PROGRESS_PARTS * (now.done or 0.0)), PROGRESS_PARTS)
+
+    def _dress(self, colour: str | None) -> None:
+        """Colour the state by a style: Qt composes the window twice for every text that has its colour in it."""
+        style = f"font-weight: bold; color: {self._colours[colour]};" if colour else "font-weight: normal;"
+        if self.state.label.styleSheet() != style:
+            self.state.label.setStyleSheet(style)
 
     def _colour_progress(self) -> None:
         style = f"QProgressBar::chunk {{ background-color: {self._colours['blue']}; }}"
