@@ -190,6 +190,38 @@ def test_the_regression_of_readouts_is_the_same_in_pieces_and_can_be_stopped_bet
     assert all(torch.equal(value, before[name]) for name, value in begun.module.state_dict().items())
 
 
+@pytest.mark.parametrize("frames", [30, 90])
+def test_the_regression_s_two_forms_give_one_answer(frames):
+    draw = torch.Generator().manual_seed(1)
+    features, responses = (torch.randn(frames, size, generator=draw, dtype=torch.float64) + 1 for size in (60, 5))
+    sums = []
+    for kind in (readout_fit.Moments, readout_fit.Frames):
+        both = kind.of(features[:20], responses[:20])
+        both.add(kind.of(features[20:], responses[20:]))
+        centred, some = both.centred(), torch.tensor([True, False, True, True, False])
+        weights = centred.ridge(3.0, some, lambda: None)
+        agreement = centred.agreement(weights[:, 1:].T, slice(2, 4))
+        sums.append([both.feature_mean, both.response_mean, both.response_sd, weights, *agreement])
+        assert centred.variance == pytest.approx(float(features.var(0, correction=0).mean()))
+    for found, expected in zip(*sums, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
+def test_with_fewer_frames_than_features_the_regression_holds_no_matrix_of_features_by_features(
+    planted_mouse, small_encoder_file, monkeypatch
+):
+    core = PretrainedCore(small_encoder_file)
+    recipe = CompactRecipe(**core.recipe_fields())
+    begun = Trainer([planted_mouse], recipe, [planted_mouse.trials_in_tier("train")[:5]], core=core)
+    with monkeypatch.context() as patched:
+        patched.setattr(readout_fit, "Moments", None)
+        (by_frames,) = fit_readouts(begun.module, begun.batches)
+    monkeypatch.setattr(readout_fit, "Frames", readout_fit.Moments)
+    (by_features,) = fit_readouts(begun.module, begun.batches)
+    for name in ("space", "features"):
+        np.testing.assert_allclose(getattr(by_frames, name), getattr(by_features, name), rtol=1e-2, atol=1e-3)
+
+
 def test_a_core_of_which_nothing_finite_comes_is_one_clear_line_and_no_failed_regression(
     planted_mouse, small_encoder_file
 ):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -91,12 +92,160 @@ class Moments:
         """(P,) mean features."""
         return self.features / self.frames
 
-    def centred(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """(P, P) covariance of the features, and (P, N) their covariance with activity in standard deviations."""
+    def centred(self) -> Covariances:
+        """What is left about the means, activity in standard deviations."""
         mean = self.feature_mean
         covariance = self.covariance / self.frames - mean[:, None] * mean
         shared = self.shared / self.frames - mean[:, None] * self.response_mean
-        return covariance, shared / self.response_sd
+        return Covariances(covariance, shared / self.response_sd)
+
+
+@dataclass
+class Frames:
+    """The features and the activity themselves: less than `Moments` where frames are fewer than features.
+
+    Parameters
+    ----------
+    pieces
+        (F, P) features and (F, N) activity of some frames each.
+    """
+
+    pieces: list[tuple[torch.Tensor, torch.Tensor]]
+
+    @classmethod
+    def of(cls, features: torch.Tensor, responses: torch.Tensor) -> Frames:
+        """Of some frames: (F, P) features and (F, N) activity."""
+        return cls([(features, responses)])
+
+    def add(self, other: Frames) -> None:
+        """Take in further frames."""
+        self.pieces = [*self.pieces, *other.pieces]
+
+    @property
+    def responses(self) -> torch.Tensor:
+        """(F, N) activity of all frames."""
+        return torch.cat([responses for _, responses in self.pieces])
+
+    @property
+    def response_mean(self) -> torch.Tensor:
+        """(N,) mean activity."""
+        return self.responses.mean(0)
+
+    @property
+    def response_sd(self) -> torch.Tensor:
+        """(N,) its standard deviation, above 0."""
+        return self.responses.var(0, correction=0).clamp(min=SMALLEST).sqrt()
+
+    @property
+    def feature_mean(self) -> torch.Tensor:
+        """(P,) mean features."""
+        sums = torch.stack([features.sum(0) for features, _ in self.pieces])
+        return sums.sum(0) / sum(len(features) for features, _ in self.pieces)
+
+    def centred(self) -> CentredFrames:
+        """What is left about the means, activity in standard deviations."""
+        features = torch.cat([features for features, _ in self.pieces]).sub_(self.feature_mean)
+        share = len(features) ** -0.5
+        responses = (self.responses - self.response_mean) / self.response_sd
+        return CentredFrames(features.mul_(share), responses * share)
+
+
+@dataclass
+class Covariances:
+    """What a ridge regression needs, features by features.
+
+    Parameters
+    ----------
+    features
+        (P, P) covariance of the features.
+    shared
+        (P, N) their covariance with activity.
+    """
+
+    features: torch.Tensor
+    shared: torch.Tensor
+
+    @property
+    def variance(self) -> float:
+        """Mean variance of the features; not finite where any of them is not."""
+        return float(self.features.diagonal().mean()) if self.features.isfinite().all() else math.nan
+
+    def ridge(self, penalty: float, neurons: torch.Tensor | slice, between: Callable[[], None]) -> torch.Tensor:
+        """Weights of some neurons.
+
+        Parameters
+        ----------
+        penalty
+            In units of the features' mean variance.
+        neurons
+            Which.
+        between
+            Called about once a second; may raise `KeyboardInterrupt`.
+
+        Returns
+        -------
+        torch.Tensor
+            (P, n).
+        """
+        penalised = self.features.clone()
+        penalised.diagonal().add_(penalty * self.features.diagonal().mean())
+        return _solved(penalised, self.shared[:, neurons], between)
+
+    def agreement(self, weights: torch.Tensor, neurons: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n,) covariance of prediction and activity, and variance of the prediction; (n, P) weights of n neurons."""
+        return (weights * self.shared[:, neurons].T).sum(1), ((weights @ self.features) * weights).sum(1)
+
+
+@dataclass
+class CentredFrames:
+    """What a ridge regression needs, frames by features: its dual form has a matrix of frames by frames.
+
+    Parameters
+    ----------
+    features, responses
+        (F, P) and (F, N) about their means, over the root of F.
+    """
+
+    features: torch.Tensor
+    responses: torch.Tensor
+
+    @property
+    def variance(self) -> float:
+        """Mean variance of the features; not finite where any of them is not."""
+        return float(self.features.square().sum() / self.features.shape[1])
+
+    def ridge(self, penalty: float, neurons: torch.Tensor | slice, between: Callable[[], None]) -> torch.Tensor:
+        """Weights of some neurons, by a matrix of frames by frames.
+
+        Parameters
+        ----------
+        penalty, neurons, between
+            As of `Covariances.ridge`.
+
+        Returns
+        -------
+        torch.Tensor
+            (P, n).
+        """
+        penalised = self.features.new_zeros(len(self.features), len(self.features))
+        for some in _pieces(len(penalised), FEATURES_AT_ONCE):
+            between()
+            penalised[some, : some.stop] = self.features[some] @ self.features[: some.stop].T
+        penalised.diagonal().add_(penalty * self.variance)
+        solved = _solved(penalised, self.responses[:, neurons], between)
+        weights = solved.new_empty(self.features.shape[1], solved.shape[1])
+        for some in _pieces(len(weights), FEATURES_AT_ONCE):
+            between()
+            weights[some] = self.features[:, some].T @ solved
+        return weights
+
+    def agreement(self, weights: torch.Tensor, neurons: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n,) covariance of prediction and activity, and variance of the prediction; (n, P) weights of n neurons."""
+        predicted = self.features @ weights.T
+        return (predicted * self.responses[:, neurons]).sum(0), predicted.square().sum(0)
+
+
+Sums = TypeVar("Sums", Moments, Frames)
 
 
 def fit_readouts(
@@ -169,48 +318,68 @@ def fit_readout(module: Architecture, batches: Batches, mouse: int, between: Cal
     samples, size = batches.samples[mouse], module.map_of_features(module.config)
     if size is None or len(samples.trial_ids) < LEAST_TRIALS:
         return None
-    most = max(LEAST_TRIALS, MOST_FRAMES // samples.arrays(samples.trial_ids[0]).video.shape[0])
-    trials = samples.trial_ids[:: math.ceil(len(samples.trial_ids) / most)]
+    frames = samples.arrays(samples.trial_ids[0]).video.shape[0]
+    trials = samples.trial_ids[:: math.ceil(len(samples.trial_ids) / max(LEAST_TRIALS, MOST_FRAMES // frames))]
     was_training = module.training
     module.eval()
-    judged = trials[::JUDGING_SHARE]
     try:
-        learned = _moments(module, batches, mouse, [trial for trial in trials if trial not in judged], between)
-        judging = _moments(module, batches, mouse, judged, between)
+        if len(trials) * frames < math.prod(size):
+            return _regressed(Frames, module, batches, mouse, trials, between)
+        return _regressed(Moments, module, batches, mouse, trials, between)
     finally:
         module.train(was_training)
+
+
+def _regressed(
+    kind: type[Sums],
+    module: Architecture,
+    batches: Batches,
+    mouse: int,
+    trials: Sequence[int],
+    between: Callable[[], None],
+) -> ReadoutFit | None:
+    """What `fit_readout` finds on these trials, by one form of the regression or the other."""
+    size = module.map_of_features(module.config)
+    assert size is not None
     places, channels = size
-    covariance, shared = learned.centred()
-    held, answers = judging.centred()
-    if not (covariance.isfinite().all() and covariance.diagonal().mean() > 0):
+    judged = trials[::JUDGING_SHARE]
+    learned = _summed(kind, module, batches, mouse, [trial for trial in trials if trial not in judged], between)
+    judging = _summed(kind, module, batches, mouse, judged, between)
+    fitted, held = learned.centred(), judging.centred()
+    if not (math.isfinite(fitted.variance) and fitted.variance > 0):
         return None
-    found = [_rank_one(_ridge(covariance, shared, penalty, between), places) for penalty in PENALTIES]
-    best = torch.stack([_correlation(*maps, held, answers, between) for maps in found]).argmax(dim=0)
+    found = [_rank_one(fitted.ridge(penalty, slice(None), between), places) for penalty in PENALTIES]
+    best = torch.stack([_correlation(*maps, held, between) for maps in found]).argmax(dim=0)
     learned.add(judging)
-    covariance, shared = learned.centred()
-    weights = torch.empty_like(shared)
+    del fitted, held
+    whole, weights = learned.centred(), best.new_empty((places * channels, len(best)), dtype=learned.response_sd.dtype)
     for index, penalty in enumerate(PENALTIES):
         chosen = best == index
         if chosen.any():
-            weights[:, chosen] = _ridge(covariance, shared[:, chosen], penalty, between)
+            weights[:, chosen] = whole.ridge(penalty, chosen, between)
     space, features = _rank_one(weights, places)
-    agreement, power = _agreement(space, features, covariance, shared, between)
+    agreement, power = _agreement(space, features, whole, between)
     # To the size of the activity; nothing where the sign would be the wrong one.
     features = features * (agreement / power).clamp(0.0, MOST_GAIN)[:, None]
     mean = learned.feature_mean.view(places, channels)
     return ReadoutFit(space, features, mean, learned.response_mean, learned.response_sd)
 
 
-def _moments(
-    module: Architecture, batches: Batches, mouse: int, trials: Sequence[int], between: Callable[[], None]
-) -> Moments:
+def _summed(
+    kind: type[Sums],
+    module: Architecture,
+    batches: Batches,
+    mouse: int,
+    trials: Sequence[int],
+    between: Callable[[], None],
+) -> Sums:
     """Of windows that lie beside each other, over so many trials."""
-    found: Moments | None = None
+    found: Sums | None = None
     for trial in trials:
         between()
         inputs, targets = batches.whole_trial(mouse, trial)
         features = module.shared(inputs)[0]
-        mine = Moments.of(features.flatten(2).flatten(0, 1).float(), targets.transpose(1, 2).flatten(0, 1).float())
+        mine = kind.of(features.flatten(2).flatten(0, 1).float(), targets.transpose(1, 2).flatten(0, 1).float())
         if found is None:
             found = mine
         else:
@@ -219,16 +388,14 @@ def _moments(
     return found
 
 
-def _ridge(covariance: torch.Tensor, shared: torch.Tensor, penalty: float, between: Callable[[], None]) -> torch.Tensor:
-    """(P, N) weights."""
-    penalised = covariance.clone()
-    penalised.diagonal().add_(penalty * covariance.diagonal().mean())
-    factor = _factored(penalised, between)
-    weights = torch.empty_like(shared)
-    for some in _pieces(shared.shape[1], NEURONS_AT_ONCE):
+def _solved(matrix: torch.Tensor, answers: torch.Tensor, between: Callable[[], None]) -> torch.Tensor:
+    """(M, N) of which a positive (M, M) matrix, of which the lower half will do, makes (M, N) answers; in its place."""
+    factor = _factored(matrix, between)
+    solved = torch.empty_like(answers)
+    for some in _pieces(answers.shape[1], NEURONS_AT_ONCE):
         between()
-        weights[:, some] = torch.cholesky_solve(shared[:, some], factor)
-    return weights
+        solved[:, some] = torch.cholesky_solve(answers[:, some], factor)
+    return solved
 
 
 def _factored(matrix: torch.Tensor, between: Callable[[], None]) -> torch.Tensor:
@@ -262,29 +429,20 @@ def _rank_one(weights: torch.Tensor, places: int) -> tuple[torch.Tensor, torch.T
 
 
 def _agreement(
-    space: torch.Tensor,
-    features: torch.Tensor,
-    covariance: torch.Tensor,
-    shared: torch.Tensor,
-    between: Callable[[], None],
+    space: torch.Tensor, features: torch.Tensor, sums: Covariances | CentredFrames, between: Callable[[], None]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(N,) covariance of prediction and activity, and variance of the prediction."""
-    agreement, power = shared.new_empty(len(space)), shared.new_empty(len(space))
+    agreement, power = space.new_empty(len(space)), space.new_empty(len(space))
     for some in _pieces(len(space), NEURONS_AT_ONCE):
         between()
         weights = (space[some, :, None] * features[some, None, :]).flatten(1)
-        power[some] = ((weights @ covariance) * weights).sum(1).clamp(min=SMALLEST)
-        agreement[some] = (weights * shared[:, some].T).sum(1)
-    return agreement, power
+        agreement[some], power[some] = sums.agreement(weights, some)
+    return agreement, power.clamp(min=SMALLEST)
 
 
 def _correlation(
-    space: torch.Tensor,
-    features: torch.Tensor,
-    covariance: torch.Tensor,
-    shared: torch.Tensor,
-    between: Callable[[], None],
+    space: torch.Tensor, features: torch.Tensor, sums: Covariances | CentredFrames, between: Callable[[], None]
 ) -> torch.Tensor:
     """(N,) of prediction and activity."""
-    agreement, power = _agreement(space, features, covariance, shared, between)
+    agreement, power = _agreement(space, features, sums, between)
     return agreement / power.sqrt()
