@@ -186,11 +186,10 @@ def _semi_real(
 def _raw_places(out: Path, kinds: list[str], frames: int, rate: float, overwrite: bool) -> dict[str, Path]:
     """Where raw files of these kinds go; they take the place of earlier ones of a simulated mouse only."""
     from napari_vidrecon.sessions.simulation import raw_mouse
-    from napari_vidrecon.sessions.simulation.camera import usual_frames
     from napari_vidrecon.storage import recover_folder
 
     places = {kind: raw_mouse.raw_place(out, kind) for kind in kinds}
-    raw_mouse.require_whole_scans(usual_frames(frames, rate))
+    raw_mouse.require_whole_scans(frames, rate)
     for kind, place in places.items():
         raw_mouse.require_kind_of(kind)
         recover_folder(place)

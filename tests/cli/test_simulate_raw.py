@@ -46,6 +46,8 @@ def test_an_nwb_file_in_colours_becomes_the_same_mouse_again(vidrecon, tmp_path)
     [
         (("--raw", "matlab"), "expected one of arrays, suite2p, nwb, found 'matlab'"),
         (("--raw", "nwb", "--frames", "70"), "expected clips of a multiple of 15 frames, found 70"),
+        (("--raw", "nwb", "--frames", "200", "--rate", "60"), "expected clips of a multiple of 30 frames, found 200"),
+        (("--raw", "nwb", "--frames", "75", "--rate", "25"), "expected a multiple of 30 frames a second, found 25"),
     ],
 )
 def test_what_cannot_be_written_is_one_line_before_anything_is_simulated(words, expected, vidrecon, tmp_path) -> None:

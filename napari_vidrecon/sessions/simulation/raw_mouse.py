@@ -33,6 +33,8 @@ LAYOUT = Layout(
         }
     )
 )
+WHOLE_SCANS_FRAMES = 15
+"""The fewest frames at 30 Hz that a whole number of scan samples lasts: 4 of them, at 8 Hz."""
 PAUSE_BINS = 12
 """Scan samples between two trials, in which the screen shows nothing."""
 OTHER_REGIONS = (2, 5, 7)
@@ -76,18 +78,40 @@ def raw_place(session: Path, kind: str) -> Path:
     return session.with_name(f"{session.name}.nwb" if kind == "nwb" else f"{session.name}_{kind}")
 
 
-def require_whole_scans(frames: int) -> None:
+def require_whole_scans(frames: int, frame_rate_hz: float = FRAME_RATE_HZ) -> int:
     """Refuse clips that no whole number of scan samples fills.
 
     A trial begins with a whole scan sample, so that pauses do not shift the two clocks against each other.
 
+    Parameters
+    ----------
+    frames
+        Of a clip.
+    frame_rate_hz
+        Of the movies.
+
+    Returns
+    -------
+    int
+        How many frames of the movies there are to one at 30 Hz.
+
     Raises
     ------
     ConfigError
-        Such clips.
+        Such clips, or such a rate.
     """
-    if scan_bins(frames) * FRAME_RATE_HZ != frames * SCAN_RATE_HZ:
-        raise ConfigError(f"raw files: expected clips of a multiple of 15 frames, found {frames}; simulate such clips")
+    times = round(frame_rate_hz / FRAME_RATE_HZ)
+    if times < 1 or times * FRAME_RATE_HZ != frame_rate_hz:
+        raise ConfigError(
+            f"raw files: expected a multiple of {FRAME_RATE_HZ:g} frames a second, found {frame_rate_hz:g}; simulate "
+            "at such a rate"
+        )
+    whole = times * WHOLE_SCANS_FRAMES
+    if frames % whole:
+        raise ConfigError(
+            f"raw files: expected clips of a multiple of {whole} frames, found {frames}; simulate such clips"
+        )
+    return times
 
 
 def require_kind_of(kind: str) -> None:
@@ -178,17 +202,11 @@ class RawMouse:
         """
         numbers = session.trial_ids
         frames, rate = session.trial(numbers[0]).frames, session.frame_rate_hz
-        times = round(rate / FRAME_RATE_HZ)
-        if times < 1 or times * FRAME_RATE_HZ != rate or frames % times:
-            raise ConfigError(
-                f"raw files: expected a multiple of {FRAME_RATE_HZ:g} frames a second, found {rate:g}; simulate at "
-                "such a rate"
-            )
-        usual = frames // times
-        bins = scan_bins(usual)
         if not session.simulated or session.coordinates is None:
             raise ConfigError(f"{session.path}: expected a simulated mouse to make raw files of, found another session")
-        require_whole_scans(usual)
+        times = require_whole_scans(frames, rate)
+        usual = frames // times
+        bins = scan_bins(usual)
         to_scan = np.linalg.pinv(interpolation(usual).astype(float)).repeat(times, axis=0) / times
         half = PAUSE_BINS // 2
         length_s = (bins + PAUSE_BINS) / SCAN_RATE_HZ
