@@ -24,6 +24,7 @@ from napari_vidrecon.storage import replacing_file
 
 SUFFIXES = (".png", ".svg", ".pdf")
 SIMULATED = "simulated mouse"
+SMALLEST_HEADING_POINTS = 6.0
 MUTED, FAINT_LINE = "#5A5A5A", "#BBBBBB"
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Black, then Okabe and Ito's colours, told apart by all common kinds of colour vision."""
@@ -83,7 +84,12 @@ def figure_of(
         yield figure
         if heading := headed(title, simulated):
             place = {} if heading_in is None else {"y": 1 - 0.5 * heading_in / size_in[1], "va": "center"}
-            figure.suptitle(heading, fontsize=heading_points, fontweight="bold", parse_math=False, **place)
+            written = figure.suptitle(heading, fontsize=heading_points, fontweight="bold", parse_math=False, **place)
+            # Letters are set to whole pixels: a width says little of that of smaller ones.
+            for points in np.arange(heading_points, SMALLEST_HEADING_POINTS, -0.5):
+                written.set_fontsize(points)
+                if written.get_window_extent().width < figure.bbox.width:
+                    break
 
 
 def headed(title: str, simulated: bool) -> str:

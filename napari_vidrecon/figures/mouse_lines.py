@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike
 from napari_vidrecon.figures.frame import COLOURS, FAINT_LINE, MUTED, Panel, figure_of
 
 CATEGORY_MARGIN = 0.4
+ROOM_BELOW = 0.04
+"""Of the range of values, where some lie below what was asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,11 @@ class Lines:
     label: str = ""
     clips: ArrayLike | None = None
 
+    @property
+    def drawn(self) -> list[np.ndarray]:
+        """All values that are seen."""
+        return [np.asarray(each, dtype=float) for each in (self.mice, self.clips) if each is not None]
+
 
 @dataclass(frozen=True, eq=False)
 class LinePanel(Panel):
@@ -56,7 +63,7 @@ class LinePanel(Panel):
     ticks
         Names of the levels; None keeps numbers.
     y_range
-        Limits; None chooses.
+        Limits, the lower of which gives way to what lies below it; None chooses.
     log_x
         Logarithmic axis to base 2.
     marks
@@ -91,7 +98,10 @@ class LinePanel(Panel):
                 # Room for the names at both ends.
                 axes.set_xlim(places.min() - CATEGORY_MARGIN, places.max() + CATEGORY_MARGIN)
         if self.y_range is not None:
-            axes.set_ylim(*self.y_range)
+            bottom, top = self.y_range
+            values = np.concatenate([np.ravel(each) for lines in self.lines for each in lines.drawn])
+            lowest = values[np.isfinite(values)].min(initial=bottom)
+            axes.set_ylim(lowest - ROOM_BELOW * (top - lowest) if lowest < bottom else bottom, top)
         for position, text in self.marks:
             axes.axhline(position, color=MUTED, linewidth=0.8, linestyle=":")
             axes.annotate(

@@ -48,6 +48,12 @@ def test_named_levels_have_room_at_both_ends_and_a_logarithmic_axis_keeps_its_ra
     assert second.get_xlim()[0] > 0
 
 
+def test_what_lies_below_the_range_that_was_asked_for_is_seen() -> None:
+    for clips, bottom in ([[-0.3, 0.2]], -0.352), ([[0.1, np.nan]], 0.0):
+        panel = LinePanel([Lines([1, 2], [[0.1, 0.2]], clips=clips)], "x", "r", y_range=(0, 1))
+        assert panels_figure([panel]).axes[0].get_ylim() == pytest.approx((bottom, 1.0))
+
+
 def test_a_simulated_mouse_is_said_in_the_title() -> None:
     panel = LinePanel([Lines(LEVELS, [[0, 1, 2]])], "x", "y")
     assert panels_figure([panel], title="Ablation", simulated=True).get_suptitle() == "Ablation · simulated mouse"

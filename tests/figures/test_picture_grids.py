@@ -95,6 +95,13 @@ def test_labels_and_a_simulated_mouse_are_text_in_an_svg(tmp_path: Path) -> None
         assert word in saved
 
 
+def test_a_heading_wider_than_its_sheet_is_written_smaller() -> None:
+    few = clip_pairs_figure([pair(0)], title="Held-out clips and the training clips most like them", simulated=True)
+    (heading,) = few.texts
+    extent = heading.get_window_extent()
+    assert 0 < extent.x0 < extent.x1 < few.bbox.width
+
+
 def test_no_pair_is_refused() -> None:
     with pytest.raises(ValueError, match="no pair"):
         clip_pairs_figure([])

@@ -13,6 +13,7 @@ from napari_vidrecon.figures.frame import panels_figure
 from napari_vidrecon.figures.mouse_lines import LinePanel, Lines
 from napari_vidrecon.reconstruction.targets import Ablation
 from napari_vidrecon.studies.runs.measuring import (
+    change,
     evaluation_mask,
     level_tests,
     monotone,
@@ -99,12 +100,12 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
         outcome.tests += level_tests(part, "kept_percent", "video_correlation", what)
         values, _ = statistics.by_unit(part, ["mouse"], "kept_percent", "video_correlation")
         means = values.mean(axis=0)
-        change = ", ".join(f"{100 * (mean / means[-1] - 1):.1f} %" for mean in means[:-1])
+        changes = ", ".join(dict.fromkeys(change(means[-1], mean, 1) for mean in means[:-1]))
         outcome.findings.append(
             Finding(
                 f"the correlation falls with every halving of the population ({TREATMENT_NAMES[ablation]})",
                 monotone(means),
-                f"r = {', '.join(f'{mean:.3f}' for mean in means)} at 12.5, 25, 50, 100 %; against all: {change}",
+                f"r = {', '.join(f'{mean:.3f}' for mean in means)} at 12.5, 25, 50, 100 %; against all: {changes}",
             )
         )
     outcome.add_drawing(

@@ -17,6 +17,7 @@ from napari_vidrecon.figures.frame import panels_figure
 from napari_vidrecon.figures.mouse_lines import LinePanel, Lines
 from napari_vidrecon.figures.picture_grids import mosaic_frames
 from napari_vidrecon.studies.runs.measuring import (
+    change,
     cropped,
     evaluation_mask,
     level_tests,
@@ -123,7 +124,7 @@ def _finding(table: pd.DataFrame, largest: int) -> Finding:
         f"the correlation rises with every encoder that is averaged, from 1 to {largest}",
         monotone(means) if largest > 1 else None,
         f"r = {', '.join(f'{mean:.3f}' for mean in means)} for {', '.join(str(level) for level in levels)} encoders, "
-        f"{100 * (means[-1] / means[0] - 1):+.1f} % in all; {largest} are better than one in {better} and "
+        f"{change(means[0], means[-1], 1)} in all; {largest} are better than one in {better} and "
         f"than the best one in {best_of_all} of {len(gains)} clips (paper: about +28 % from 1 to 7, second-hand)",
     )
 

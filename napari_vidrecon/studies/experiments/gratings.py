@@ -24,8 +24,6 @@ from napari_vidrecon.studies.runs.stimulus_runs import (
 )
 from napari_vidrecon.studies.study import Drawing, Finding, Movie, Outcome, Plan, Study
 
-FRAME_SHOWN = 30
-"""The 31st, as in the paper."""
 HALF_FRAME_RATE_HZ, QUARTER_FRAME_RATE_HZ = 15.0, 7.5
 STEP_OF_THE_ARTEFACT = 2
 ENSEMBLING_RANGE = (0.0, 0.3)
@@ -51,6 +49,11 @@ def _frequencies(plan: Plan) -> tuple[tuple[float, ...], tuple[float, ...]]:
         tuple(sorted(plan.scale.grating_cycles_px, reverse=True)),
         tuple(sorted((hertz for hertz in plan.scale.grating_hz if hertz <= plan.frame_rate_hz / 2), reverse=True)),
     )
+
+
+def _frame_shown(plan: Plan) -> int:
+    """The first that is measured: at 30 Hz the 31st, as in the paper."""
+    return plan.scale.stimulus_skip
 
 
 def _grating(plan: Plan, cycles_px: float, hertz: float, direction: Direction) -> DriftingGrating:
@@ -111,9 +114,9 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
     outcome.drawings = [
         Drawing(
             "gratings",
-            f"Frame {FRAME_SHOWN + 1} of gratings that move to the right (A) and of their reconstructions (B) for "
-            f"{named}, inside the evaluation mask; reconstructions averaged over encoders, matched in luminance and "
-            "contrast, not smoothed.",
+            f"Frame {_frame_shown(plan) + 1} of gratings that move to the right (A) and of their reconstructions (B) "
+            f"for {named}, inside the evaluation mask; reconstructions averaged over encoders, matched in luminance "
+            "and contrast, not smoothed.",
             "Fig. 4-S1 A, B",
             lambda: _gratings_figure(plan, store),
         ),
@@ -226,9 +229,9 @@ def _labels(plan: Plan) -> tuple[list[str], list[str]]:
 def _gratings_figure(plan: Plan, store: RunStore) -> Figure:
     (spaces, times), to_the_right = _frequencies(plan), _directions(plan)[0]
     gratings = [[_grating(plan, space, time, to_the_right) for time in times] for space in spaces]
-    title = f"Gratings that move to the right, frame {FRAME_SHOWN + 1}"
+    title = f"Gratings that move to the right, frame {_frame_shown(plan) + 1}"
     labels = (*_labels(plan), SPACE, TIME)
-    return stimuli_figure(plan, store, _mice(plan)[0], gratings, FRAME_SHOWN, "grating", labels, title)
+    return stimuli_figure(plan, store, _mice(plan)[0], gratings, _frame_shown(plan), "grating", labels, title)
 
 
 def _correlation_figure(plan: Plan, means: dict[str, np.ndarray]) -> Figure:

@@ -38,7 +38,7 @@ from napari_vidrecon.studies.experiments.variation_figures import (
     version_movie,
     version_specs,
 )
-from napari_vidrecon.studies.runs.measuring import evaluation_mask, from_truth, pair_tests, row, scores
+from napari_vidrecon.studies.runs.measuring import change, evaluation_mask, from_truth, pair_tests, row, scores
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.study import Clip, Drawing, Finding, Outcome, Plan, Study, averaged
 
@@ -283,7 +283,6 @@ def comparison(
     """
     wide = table.pivot_table(index=["mouse", "clip"], columns=level, values=value, observed=True)
     means = wide.mean()
-    change = 100 * (means[second] - means[first]) / abs(means[first])
     clips = int(holds(wide[second], wide[first]).sum())
     test = pair_tests(table, level, value, first, second)[-1]
     units = {"mouse": "mice", "clip": "clips"}[test.unit]
@@ -291,7 +290,8 @@ def comparison(
     return Finding(
         statement,
         bool(holds(means[second], means[first])) if test.p < SIGNIFICANCE else None,
-        f"{value.replace('_', ' ')} {means[second]:.3f} against {means[first]:.3f} ({change:+.2f} %), so in {clips} of "
+        f"{value.replace('_', ' ')} {means[second]:.3f} against {means[first]:.3f} "
+        f"({change(means[first], means[second])}), so in {clips} of "
         f"{number_of(len(wide), 'clip')}; {certainty}; {paper}",
     )
 

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+LEAST_BASE = 0.05
+"""A correlation or loss below it is next to nothing: that another is ten times as large says nothing."""
+
+
 def evaluation_mask(clip: Clip) -> np.ndarray:
     """(36, 64) bool: pixels that are measured."""
     return clip.mouse.load_mask().binary(EVALUATION_THRESHOLD)
@@ -405,11 +409,30 @@ def pair_tests(table: pd.DataFrame, level: str, value: str, first: str, second: 
     for unit in _units(part):
         wide = part.pivot_table(index=list(unit), columns=level, values=value, aggfunc="mean", observed=True)
         means = wide.mean()
-        # A Poisson loss may be negative: a change upwards stays one.
-        change = 100 * (means[second] - means[first]) / abs(means[first]) if means[first] else float("nan")
-        compared = f"{value.replace('_', ' ')}: {first} against {second} ({change:+.2f} %)"
+        compared = f"{value.replace('_', ' ')}: {first} against {second} ({change(means[first], means[second])})"
         results.append(statistics.paired_t(wide[first], wide[second], compared, **counts(part, unit)))
     return results
+
+
+def change(first: float, second: float, digits: int = 2) -> str:
+    """How much larger the second of two means is than the first, in percent, where there is a first to speak of.
+
+    Parameters
+    ----------
+    first, second
+        Correlations, losses or errors.
+    digits
+        Behind the point.
+
+    Returns
+    -------
+    str
+        E.g. "+34.70 %".
+    """
+    if not abs(first) >= LEAST_BASE:
+        return "no percentage of next to nothing"
+    # A Poisson loss may be negative: a change upwards stays one.
+    return f"{100 * (second - first) / abs(first):+.{digits}f} %"
 
 
 def monotone(means: ArrayLike) -> bool:

@@ -12,6 +12,7 @@ from napari_vidrecon.analysis.postprocess import ensemble_mean, smooth
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.studies.experiments import variation_figures, variations
 from napari_vidrecon.studies.experiments.variations import VARIATIONS, VERSIONS
+from napari_vidrecon.studies.runs.measuring import change
 
 CLIPS, ENCODERS = 2, 2
 
@@ -102,8 +103,7 @@ def test_pairs_are_tested_over_mice_with_their_relative_change(two_mice_plan, ou
     expected = stats.ttest_rel(means["standard"], means["from predicted"])
     test = next(test for test in outcome.tests if "standard against from predicted" in test.compared)
     assert (test.statistic, test.p) == pytest.approx((expected.statistic, expected.pvalue), rel=1e-10)
-    change = 100 * (means["from predicted"].mean() - means["standard"].mean()) / abs(means["standard"].mean())
-    assert f"({change:+.2f} %)" in test.compared
+    assert f"({change(means['standard'].mean(), means['from predicted'].mean())})" in test.compared
     assert (test.mice, test.clips, test.unit) == (2, 4, "mouse")
     # Three versions, two masks, and two pairs of inputs in two measures.
     assert len(outcome.tests) == 9

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from napari_vidrecon.studies.runs.measuring import level_tests, monotone, pair_tests
+from napari_vidrecon.studies.runs.measuring import change, level_tests, monotone, pair_tests
 
 MICE, CLIPS = 5, 10
 STANDARD = 0.5687160439598533
@@ -40,13 +40,13 @@ def clips_of(level: object, means: np.ndarray, column: str = "version") -> list[
 
 @pytest.mark.parametrize("version", PUBLISHED)
 def test_published_means_and_p_values_come_back_with_the_captions_changes(version: str) -> None:
-    mean, p, change = PUBLISHED[version]
+    mean, p, changed = PUBLISHED[version]
     standard = STANDARD + np.array([-0.04, -0.02, 0.015, 0.02, 0.025])
     other = standard + mice_with(mean - STANDARD, p)
     table = pd.DataFrame(clips_of("standard", standard) + clips_of(version, other))
     (test,) = pair_tests(table, "version", "video_correlation", "standard", version)
     assert test.p == pytest.approx(p, rel=1e-6)
-    assert f"({change})" in test.compared
+    assert f"({changed})" in test.compared
     assert (test.mice, test.clips, test.unit, test.degrees) == (MICE, MICE * CLIPS, "mouse", (4.0,))
 
 
@@ -63,6 +63,12 @@ def test_a_negative_value_that_rises_changes_upwards() -> None:
     rows = clips_of("full", np.full(2, -10.0)) + clips_of("masked", np.array([-9.4, -9.6]))
     (test,) = pair_tests(pd.DataFrame(rows), "version", "video_correlation", "full", "masked")
     assert "(+5.00 %)" in test.compared
+
+
+def test_of_a_correlation_next_to_nothing_no_percentage_is_told() -> None:
+    assert change(0.569, 0.766, 1) == "+34.6 %"
+    for nothing in (0.005, -0.001, np.nan):
+        assert change(nothing, 0.271) == "no percentage of next to nothing"
 
 
 def test_levels_are_tested_over_mice_with_all_the_papers_tests() -> None:
