@@ -21,7 +21,7 @@ from napari_vidrecon.viewer.contributions.commands import (
     show_studies,
     show_traces,
 )
-from napari_vidrecon.viewer.contributions.files import can_be_opened, is_recording
+from napari_vidrecon.viewer.contributions.files import is_recording, is_taken_when_dropped
 from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, FolderDrops, main_window_of
 from napari_vidrecon.viewer.model import RunState
 from napari_vidrecon.viewer.panels.controls import button, form, line, row, stack
@@ -133,7 +133,7 @@ class ReconstructionWidget(QWidget):
         bind_shortcuts(napari_viewer)
         window = main_window_of(napari_viewer)
         if isinstance(window, QMainWindow) and window.findChild(FolderDrops) is None:
-            FolderDrops(window, can_be_opened, partial(_open_dropped, napari_viewer), self._workspace.faults)
+            FolderDrops(window, is_taken_when_dropped, partial(_open_dropped, napari_viewer), self._workspace.faults)
         self.setAcceptDrops(True)
         self._lay_out()
         self._placing.timeout.connect(self._place_curves)

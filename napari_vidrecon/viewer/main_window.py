@@ -76,9 +76,9 @@ class FolderDrops(QObject):
     window
         napari's main window.
     opens
-        Says whether a path is a session, a run, or a recording.
+        Says whether a path is for us, and not for napari's readers.
     open_path
-        Opens it.
+        Opens it, or says why not.
     faults
         Take what goes wrong.
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import RunError, VidreconError
+from napari_vidrecon.errors import RunError, SessionError, VidreconError
 from napari_vidrecon.reconstruction.decoder import Decoder, is_decoder
 from napari_vidrecon.reconstruction.masks import FEWEST_PIXELS, AlphaMask
 from napari_vidrecon.reconstruction.provenance import check_complete
@@ -25,6 +25,13 @@ from napari_vidrecon.viewer.faults import Faults
 from napari_vidrecon.viewer.folders import ENCODER_SUFFIXES, find_companions
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
 
+OPENED = (
+    "the folder of a session, of a run or of a recording (suite2p, a project), an NWB file, an encoder "
+    f"({', '.join(ENCODER_SUFFIXES)}), a decoder or a mask (.npy)"
+)
+"""What can be chosen, or dropped on the window."""
+ARCHIVE_SUFFIX = ".zip"
+"""Of a session that only has to be unpacked, as is told where it is opened."""
 SAMPLE_FRAMES = 64
 """So much of the sample's clips is taken at first: enough to see, and done in well under a minute."""
 
@@ -47,6 +54,8 @@ def open_path(model: ReconstructionModel, path: Path) -> None:
         load_mask(model, path)
     elif is_run(path):
         open_run(model, path)
+    elif path.is_file() and path.suffix != ARCHIVE_SUFFIX:
+        raise SessionError(f"{path.name}: expected {OPENED}; found another file")
     else:
         open_session_folder(model, path)
 

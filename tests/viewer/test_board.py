@@ -28,10 +28,10 @@ from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.arranging import arranged
 from napari_vidrecon.viewer.board.board import NEEDED
-from napari_vidrecon.viewer.board.captions import fitted, ticks
+from napari_vidrecon.viewer.board.captions import LETTER_PX, fitted, ticks
 from napari_vidrecon.viewer.board.cells import cells_inside
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role
-from napari_vidrecon.viewer.board.outlines import contours
+from napari_vidrecon.viewer.board.outlines import bar_box, contours
 from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.board.rasters import neuron_spread
 from napari_vidrecon.viewer.board.tiles import Box, Clip
@@ -459,6 +459,9 @@ def test_what_the_brain_adds_is_coloured_where_it_exceeds_chance_and_nowhere_els
     model.add_run(record)
     model.set_view(error_mode=ErrorMode.ADDED)
     assert "Added by the brain: not known" in written(board)
+    # Colours that are nowhere to be seen are not explained, least of all by the numbers of another error.
+    assert not any("darker" in text or "brighter" in text for text in written(board))
+    without_bar = image(board, "legend").data.size
     assert not np.asarray(image(board, "error_map").data).any()
     shape = record.result.video.shape
     exceeds, nothing = np.zeros(shape, bool), np.zeros(shape)
@@ -471,6 +474,8 @@ def test_what_the_brain_adds_is_coloured_where_it_exceeds_chance_and_nowhere_els
     assert np.array_equal(shown, np.where(exceeds, np.float32(-32.0), np.float32(0.0)))
     assert tuple(image(board, "error_map").contrast_limits) == (-32.0, 32.0)
     assert "Added by the brain, FDR 0.05" in written(board)
+    assert any(text.startswith("+32") for text in written(board))
+    assert image(board, "legend").data.size > without_bar
     error = shown_movie(model).error
     assert np.array_equal(error, shown)
 
@@ -1336,6 +1341,18 @@ def test_nothing_on_a_canvas_of_any_size_overlaps_or_is_cut(kind: Layout, movies
                     box.top - other.bottom, other.top - box.bottom, box.left - other.right, other.left - box.right
                 )
                 assert apart > -1e-6, (canvas, number)
+
+
+@pytest.mark.parametrize("runs", range(1, 7))
+def test_the_colours_of_an_error_are_explained_beside_any_number_of_compared_runs(runs: int) -> None:
+    for canvas in CANVASES:
+        layout = arranged(Layout.COMPARE, canvas, 3, Clip(), others=runs - 1)
+        assert layout.colours is not None, canvas
+        bar, px = bar_box(layout.colours, layout.unit), layout.unit
+        # Room for "−128" before and "128" after it.
+        assert bar.left - layout.colours.left > 4 * LETTER_PX * px
+        assert layout.colours.right - bar.right > 3 * LETTER_PX * px
+        assert bar.width > LETTER_PX * px
 
 
 def test_the_view_follows_the_size_of_the_canvas_until_a_person_moves_it(board: Board) -> None:

@@ -297,6 +297,8 @@ def test_a_run_dropped_on_the_canvas_is_opened_without_a_question(
 def test_a_suite2p_folder_dropped_on_the_canvas_beside_the_dock_is_in_the_form_of_the_import_without_a_question(
     make_napari_viewer, recorded_mouse_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # type: ignore[no-untyped-def]
+    from napari_vidrecon.viewer.registry import workspace_of
+
     recording = RawMouse.of(open_session(recorded_mouse_folder)).write_suite2p(tmp_path / "mine")
     viewer, left = make_napari_viewer(), []
     commands.show_board(viewer)
@@ -308,6 +310,16 @@ def test_a_suite2p_folder_dropped_on_the_canvas_beside_the_dock_is_in_the_form_o
     drop(viewer, tmp_path)
     assert len(left) == 1
     assert form.controller.wait()
+    for name in ("notes.txt", "movie.tif"):
+        (tmp_path / name).write_text("no recording")
+    told: list[str] = []
+    workspace_of(viewer).model.message.connect(lambda text, _is_error: told.append(text))
+    drop(viewer, tmp_path / "movie.tif")
+    # What another reader takes is left to it; of what none would take we say what can be dropped.
+    assert (len(left), told) == (2, [])
+    drop(viewer, tmp_path / "notes.txt")
+    assert len(left) == 2
+    assert told[0].startswith("notes.txt: expected the folder of a session, of a run or of a recording")
 
 
 def test_plain_pictures_are_not_claimed(manifest: PluginManifest, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from napari_vidrecon.viewer.board.tiles import (
     LEGEND_LINES,
     LINE_PX,
     RASTER_GAP_PX,
+    SHORT_LEGEND_LINES,
     WORDS,
     BoardLayout,
     Box,
@@ -290,8 +291,8 @@ def _celled(room: _Room, kind: Layout, others: int) -> BoardLayout:
         top, left = places[cell]
         return Box(top + line * (clip.rows + BETWEEN_PX) * size, left, height, width)
 
-    words = WORDS[0] if height >= LEGEND_LINES * LINE_PX else WORDS[1] if height >= LINE_PX else WORDS[-2]
-    words = replace(words, strip_px=0.0)
+    lines = next((lines for lines in (LEGEND_LINES, SHORT_LEGEND_LINES, 1) if height >= lines * LINE_PX), 0)
+    words = replace(WORDS[0] if lines == LEGEND_LINES else WORDS[1] if lines else WORDS[-2], strip_px=0.0, lines=lines)
     if compares:
         shown = [movie(cell, line) for cell in range(2, cells) for line in (0, 1)]
         tiles = (movie(0, 0), movie(1, 0), movie(1, 1))

@@ -412,7 +412,13 @@ class Board:
         if self.layout.gridded:
             return
         curves = self.activity.explained.words(self.activity.predicted)
-        written = captions.captions(self.model, self.layout, self.movies.row, has_error, limit, curves)
+        # Compared runs have errors of their own.
+        explains = self.model.error_mode != ErrorMode.NONE and (has_error or bool(self.layout.differences))
+        if explains is not self.outlines.explains:
+            self.outlines.explains = explains
+            self.outlines.draw(self.layout)
+        shown_limit = limit if explains else None
+        written = captions.captions(self.model, self.layout, self.movies.row, has_error, shown_limit, curves)
         if self.camera.moved:
             view, unit = self.camera.view, 1 / self.viewer.scene.camera.zoom
             written = [caption.in_view(view, unit) for caption in written]

@@ -220,7 +220,7 @@ def captions(
     layout: BoardLayout,
     row: tuple[Role, ...],
     has_error: bool,
-    error_limit: float,
+    error_limit: float | None,
     curves: str = "",
 ) -> list[Caption]:
     """Every caption in its place.
@@ -236,7 +236,7 @@ def captions(
     has_error
         There is a map of the error.
     error_limit
-        Grey levels at the ends of the colour bar.
+        Grey levels at the ends of the colour bar; None where no error is shown.
     curves
         Whose activity is drawn above the rasters.
 
@@ -271,7 +271,7 @@ def captions(
     return written
 
 
-def _legend(model: ReconstructionModel, layout: BoardLayout, error_limit: float) -> Iterator[Caption]:
+def _legend(model: ReconstructionModel, layout: BoardLayout, error_limit: float | None) -> Iterator[Caption]:
     px, lines = layout.unit, layout.legend
     if lines:
         hints: tuple[str, ...] = ()
@@ -282,17 +282,16 @@ def _legend(model: ReconstructionModel, layout: BoardLayout, error_limit: float)
         offered = (f"{words}   ·   {hint}" for hint in hints for words in (heading(model), short_heading(model)))
         least = ("Simulated",) if model.trial is not None and model.trial.simulated else ()
         yield _in_line(lines[0], (*offered, heading(model), short_heading(model), *least), layout)
-    if len(lines) < LEGEND_LINES:
-        return
     masks = (("evaluation", "eval.", model.evaluation_threshold), ("training", "train.", model.training_threshold))
-    for line, (name, short_name, threshold) in zip(lines[1:3], masks, strict=True):
+    of_masks = lines[1:-1] if len(lines) == LEGEND_LINES else ()
+    for line, (name, short_name, threshold) in zip(of_masks, masks, strict=False):
         level, numbers = f"α ≥ {threshold:.2f}", (f"{word} {threshold:.2f}" for word in (name, short_name, "α"))
         texts = (f"{name} mask, {level}", f"{name}, {level}", *numbers)
         yield _in_line(line, texts, layout, SAMPLE_PX + INDENT_PX)
-    if model.error_mode == ErrorMode.NONE:
+    if error_limit is None or layout.colours is None:
         return
-    bar = bar_box(layout)
-    signed, short = model.error_has_sign, bar_is_short(layout)
+    bar = bar_box(layout.colours, px)
+    signed, short = model.error_has_sign, bar_is_short(layout.colours, px)
     less, more = ("gained", "lost") if model.error_mode == ErrorMode.LOST else ("darker", "brighter")
     low = (f"−{error_limit:.0f}" + ("" if short else f" {less}")) if signed else "0"
     high = f"+{error_limit:.0f} {more}" if signed else f"{error_limit:.0f} grey levels"

@@ -15,7 +15,7 @@ from napari_vidrecon.analysis.postprocess import mask_outline, union_crop
 from napari_vidrecon.viewer.board.colormaps import EVALUATION_COLOUR, MICE_COLOURS, TRAINING_COLOUR
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw
 from napari_vidrecon.viewer.board.tiles import LEGEND_LINES, BoardLayout, Box, around
-from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel
+from napari_vidrecon.viewer.model import ReconstructionModel
 
 FINENESS = 6
 """Elements of the picture a movie pixel."""
@@ -33,7 +33,7 @@ ROUNDING_SHARE = 0.05
 """Steps of the pixel grid are rounded off by this, but never by more than this share of a line's length."""
 SAMPLE_PX = 26.0
 """Length of a sample of an outline, screen pixels, as are the measures of the colour bar."""
-BAR_LEFT_PX, BAR_LEFT_SHORT_PX, BAR_PX, BAR_HEIGHT_PX = 88.0, 42.0, 90.0, 9.0
+BAR_LEFT_PX, BAR_LEFT_SHORT_PX, BAR_PX, BAR_HEIGHT_PX = 88.0, 34.0, 90.0, 9.0
 BAR_IS_SHORT_BELOW_PX = 280.0
 SAMPLE_SHARE, SAMPLE_DASHES = 0.15, 5
 SAMPLE_GROUND_SHARE, SAMPLE_GROUND = 0.6, (64, 64, 64, 255)
@@ -61,12 +61,14 @@ class Outlines:
         self, layers: RoleLayers, copies_of: Callable[[Layer], list[Layer]], model: ReconstructionModel
     ) -> None:
         self._layers, self._copies_of, self._model = layers, copies_of, model
+        self.explains = False
+        """Whether there is an error, of which the legend explains the colours."""
 
     def draw(self, layout: BoardLayout) -> None:
         """Draw both anew."""
         model, mask = self._model, self._model.common_mask
         error = self._layers.adopt(Role.ERROR_MAP, Image)
-        bar = error.colormap if error is not None and model.error_mode != ErrorMode.NONE else None
+        bar = error.colormap if error is not None and self.explains else None
         training, evaluation = mask.binary(model.training_threshold), mask.binary(model.evaluation_threshold)
         layer = self._show(Role.MASK, "mask", *draw_outlines(layout, training, evaluation, model.masks_of_mice))
         for copy in self._copies_of(layer):
@@ -140,18 +142,18 @@ def draw_legend(layout: BoardLayout, error_colours: Colormap | None) -> tuple[np
     tuple[np.ndarray, Box] or None
         As of `draw_outlines`; None where the layout has no legend.
     """
-    lines = layout.legend
-    if layout.gridded or len(lines) < LEGEND_LINES:
+    if layout.gridded:
         return None
+    lines = layout.legend[1:-1] if len(layout.legend) == LEGEND_LINES else ()
     elements, sample = LEGEND_FINENESS / layout.unit, SAMPLE_PX * layout.unit
     parts = []
-    for line, colour, dashed in zip(lines[1:3], (EVALUATION_COLOUR, TRAINING_COLOUR), (False, True), strict=True):
+    for line, colour, dashed in zip(lines, (EVALUATION_COLOUR, TRAINING_COLOUR), (False, True), strict=False):
         place = Box(line.top, line.left, line.height, sample)
         parts.append((_legend_line(colour, dashed, round(sample * elements), round(line.height * elements)), place))
-    if error_colours is not None:
-        bar = bar_box(layout)
+    if error_colours is not None and layout.colours is not None:
+        bar = bar_box(layout.colours, layout.unit)
         parts.append((_colour_bar(error_colours, round(bar.height * elements), round(bar.width * elements)), bar))
-    return _drawn(parts, around(place for _, place in parts), elements)
+    return _drawn(parts, around(place for _, place in parts), elements) if parts else None
 
 
 def _drawn(parts: list[tuple[np.ndarray, Box]], box: Box, elements: float) -> tuple[np.ndarray, Box]:
@@ -164,15 +166,14 @@ def _drawn(parts: list[tuple[np.ndarray, Box]], box: Box, elements: float) -> tu
     return picture, box
 
 
-def bar_is_short(layout: BoardLayout) -> bool:
-    """Whether there is room for numbers only at its ends."""
-    return layout.legend[-1].width < BAR_IS_SHORT_BELOW_PX * layout.unit
+def bar_is_short(line: Box, px: float) -> bool:
+    """Whether there is room for numbers only at its ends, in a line of the legend, at so many world units a pixel."""
+    return line.width < BAR_IS_SHORT_BELOW_PX * px
 
 
-def bar_box(layout: BoardLayout) -> Box:
+def bar_box(line: Box, px: float) -> Box:
     """Where the colours of the error are explained: in the last line of the legend, after the low end in words."""
-    line, px = layout.legend[-1], layout.unit
-    left = (BAR_LEFT_SHORT_PX if bar_is_short(layout) else BAR_LEFT_PX) * px
+    left = (BAR_LEFT_SHORT_PX if bar_is_short(line, px) else BAR_LEFT_PX) * px
     width = min(BAR_PX * px, max(line.width - 2 * left, px))
     height = BAR_HEIGHT_PX * px
     return Box(line.top + (line.height - height) / 2, line.left + left, height, width)

@@ -15,7 +15,7 @@ GAP_PX, LINE_PX = 8.0, 19.0
 STRIP_PX, AXIS_PX = 44.0, 17.0
 """Least height of the strip of correlation over time, and of the seconds below it."""
 LEAST_STRIP_PX = 24.0
-LEGEND_LINES = 4
+LEGEND_LINES, SHORT_LEGEND_LINES = 4, 2
 """Of a narrow panel: the clip, both masks, the colours of the error; a wide one has them in two."""
 WIDE_PANEL_PX = 560.0
 CURVES_PX = 34.0
@@ -127,7 +127,7 @@ class Words:
     Parameters
     ----------
     lines
-        Of the legend: 4 for all of it, 1 for the clip alone.
+        Of the legend: 4 for all of it, 2 for the clip and the colours of the error, 1 for the clip alone.
     strip_px
         Least height of the strip of correlation over time; 0 for none.
     axis
@@ -319,9 +319,9 @@ class BoardLayout:
 
     @property
     def legend(self) -> tuple[Box, ...]:
-        """A line each: the clip, the evaluation mask, the training mask, the colours of the error; or only the first.
+        """A line each: the clip, the evaluation mask, the training mask, the colours of the error.
 
-        None where the canvas is too small for any.
+        Or only the first and the last, or the first; none where the canvas is too small for any.
         """
         line, panel = LINE_PX * self.unit, self.panel
         count = min(self.words.lines, LEGEND_LINES)
@@ -333,6 +333,11 @@ class BoardLayout:
         third = panel.width / (LEGEND_LINES - 1)
         below = [Box(panel.top + line, panel.left + n * third, line, third - GAP_PX * self.unit) for n in range(3)]
         return (Box(panel.top, panel.left, line, panel.width), *below)
+
+    @property
+    def colours(self) -> Box | None:
+        """The line of the legend for the colours of the error; None where there is no room for it."""
+        return self.legend[-1] if len(self.legend) >= SHORT_LEGEND_LINES else None
 
     def in_units_of(self, unit: float) -> BoardLayout:
         """The same with every length times that many world units."""

@@ -115,10 +115,10 @@ def open_simulated_mouse(viewer: napari.viewer.Viewer) -> None:
 
 
 def open_folder(viewer: napari.viewer.Viewer, path: Path) -> None:
-    """Open a session or a saved run on the board."""
+    """Open a session or a saved run on the board; or a file that belongs to what is there."""
     show_board(viewer)
     model = workspace_of(viewer).model
-    if opening.try_to(model, opening.open_path, model, path):
+    if opening.try_to(model, opening.open_path, model, path) and path.is_dir():
         remember_folder(path)
         if opening.is_run(path):
             show_page(viewer, "Results")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from npe2 import PluginManager
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
@@ -70,6 +71,12 @@ def is_recording(path: Path) -> bool:
 def can_be_opened(path: Path) -> bool:
     """Whether it is a session, a saved run, or a recording to import."""
     return is_ours(path) or is_recording(path)
+
+
+def is_taken_when_dropped(path: Path) -> bool:
+    """Whether it is ours to open, or a file that no reader would take, of which we say what can be dropped."""
+    readers = PluginManager.instance().iter_compatible_readers([str(path)])
+    return can_be_opened(path) or (path.is_file() and next(iter(readers), None) is None)
 
 
 def simulated_mouse() -> list[LayerTuple]:
