@@ -1373,6 +1373,8 @@ def test_a_box_finds_the_element_under_a_point() -> None:
     assert box.element(10.0, 20.0, 36, 64) == (0, 0)
     assert box.element(45.9, 83.9, 36, 64) == (35, 63)
     assert box.element(46.1, 50.0, 36, 64) is None
+    # Where a camera sees nothing, napari gives no place.
+    assert box.element(np.nan, 50.0, 36, 64) is None
     assert box.translate(36, 64) == (10.5, 20.5)
 
 

@@ -75,7 +75,7 @@ class Box:
         Parameters
         ----------
         y, x
-            The point, world units.
+            The point, world units; napari's is nowhere (NaN) where a camera sees nothing.
         rows, columns
             Size of the array.
 
@@ -84,8 +84,8 @@ class Box:
         tuple[int, int] or None
             Row and column; None outside the box.
         """
-        row, column = int((y - self.top) // (self.height / rows)), int((x - self.left) // (self.width / columns))
-        return (row, column) if 0 <= row < rows and 0 <= column < columns else None
+        row, column = (y - self.top) // (self.height / rows), (x - self.left) // (self.width / columns)
+        return (int(row), int(column)) if 0 <= row < rows and 0 <= column < columns else None
 
 
 def around(boxes: Iterable[Box]) -> Box:
