@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer, Points
+
+KINDS = ("image", "labels", "points", "shapes", "colour image")
+SIZES = ((9, 7), (5, 9, 7), (2, 5, 9, 7))
 
 
 class LayerMoves:
@@ -50,15 +54,24 @@ class LayerMoves:
 
     def add_layer(self) -> None:
         """Something of a person's own, of two, three or four dimensions."""
-        kind = self.random.randrange(5)
-        size = self.random.choice([(9, 7), (5, 9, 7), (2, 5, 9, 7)])
-        if kind == 0:
+        self._add(self.random.choice(KINDS), self.random.choice(SIZES))
+
+    def add_every_layer(self) -> None:
+        """All that `add_layer` may add: napari compiles what draws labels and shapes when it meets the first."""
+        for kind, size in itertools.product(KINDS, SIZES):
+            self._add(kind, size)
+            layer = self.viewer.layers[-1]
+            if isinstance(layer, Labels):
+                layer.paint((0,) * layer.ndim, 1)
+
+    def _add(self, kind: str, size: tuple[int, ...]) -> None:
+        if kind == "image":
             self.viewer.add_image(np.zeros(size, np.float32))
-        elif kind == 1:
+        elif kind == "labels":
             self.viewer.add_labels(np.zeros(size, np.uint8))
-        elif kind == 2:
+        elif kind == "points":
             self.viewer.add_points(np.zeros((3, len(size))))
-        elif kind == 3:
+        elif kind == "shapes":
             self.viewer.add_shapes([np.eye(4, len(size)) * 9] if len(size) < 4 else None, ndim=len(size))
         else:
             self.viewer.add_image(np.zeros((9, 7, 3), np.uint8), rgb=True)

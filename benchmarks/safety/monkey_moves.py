@@ -141,6 +141,10 @@ class Monkey(LayerMoves):
         self.controller.wait(REST_SECONDS)
         for show in (commands.show_traces, commands.show_studies):
             show(self.viewer)
+        self.add_every_layer()
+        for dimensions in (2, 3):
+            self.viewer.dims.ndisplay = dimensions
+            QApplication.processEvents()
         self.settle()
 
     def settle(self) -> None:
