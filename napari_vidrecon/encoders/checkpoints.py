@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import logging
 from dataclasses import replace
@@ -27,7 +26,7 @@ from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
 from napari_vidrecon.settings import shown, whole_number
-from napari_vidrecon.storage import check_regular, open_regular, read_description, reading, replacing_file
+from napari_vidrecon.storage import check_regular, file_hash, read_description, reading, replacing_file
 
 __all__ = [
     "FORMAT",
@@ -146,12 +145,6 @@ def read_encoder_file(path: Path | str) -> StoredEncoder:
     # A download is opened before it has its name.
     is_safe = path.name.removesuffix(".part").endswith(".safetensors")
     return _read_safetensors(path) if is_safe else read_reference(path)
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, read in blocks."""
-    with open_regular(path) as file, reading(path):
-        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # it has a readinto
 
 
 def _read_safetensors(path: Path) -> StoredEncoder:

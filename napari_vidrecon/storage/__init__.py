@@ -5,6 +5,7 @@ from napari_vidrecon.storage.plain_arrays import read_description, stored_format
 from napari_vidrecon.storage.reading import (
     check_inside,
     check_regular,
+    file_hash,
     open_regular,
     parse_json,
     read_archive,
@@ -31,6 +32,7 @@ __all__ = [
     "check_regular",
     "claimed",
     "disk_errors",
+    "file_hash",
     "open_regular",
     "parse_json",
     "read_archive",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import math
 import os
@@ -194,6 +195,12 @@ def open_regular(path: Path | str, expected: str = "a file", error: type[Vidreco
             file.close()
             raise error(f"{path}: expected {expected}, found something else")
         return file
+
+
+def file_hash(path: Path, expected: str = "a file") -> str:
+    """SHA-256 of a regular file, read in blocks; see `open_regular`."""
+    with open_regular(path, expected) as file, reading(path, expected=expected):
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # it has a readinto
 
 
 def read_bytes(

@@ -27,7 +27,7 @@ from napari_vidrecon.sessions.downloading.archives import (
 from napari_vidrecon.sessions.downloading.catalogue import LICENCE_NOTE, PublicFile, terms_of
 from napari_vidrecon.sessions.downloading.resuming import ResumingDownload
 from napari_vidrecon.sessions.metadata import LICENCE_FILE
-from napari_vidrecon.storage import claimed, disk_errors, read_json, recover_folder, replacing_file
+from napari_vidrecon.storage import claimed, disk_errors, file_hash, read_json, recover_folder, replacing_file
 
 LEDGER_FILE = "downloads.json"
 PATIENCE_S = 30.0
@@ -299,7 +299,7 @@ def _fetch(
     known = file.sha256 or ledger.known_sha256(file.url)
 
     def record(whole: Path) -> str:
-        sha256 = _sha256(whole)
+        sha256 = file_hash(whole)
         ledger.record(file.url, sha256, whole.stat().st_size, {"url": licence.url, "sha256": licence.sha256})
         return sha256
 
@@ -313,7 +313,7 @@ def _fetch(
     # A zip that is there was unpacked in vain before, for want of room, or not recorded yet.
     if not arrived.is_file():
         _retrieve(file, arrived, known, on_progress, openers, ledger).move(arrived)
-    if known and _sha256(arrived) != known:
+    if known and file_hash(arrived) != known:
         arrived.unlink()
         raise _changed(file, known, ledger)
     if not target.exists():
@@ -367,7 +367,7 @@ def _retrieve(
     )
     part = fetch(file.url)
     try:
-        if known and _sha256(part) != known:
+        if known and file_hash(part) != known:
             # A page in its place is told as one, not as another file.
             require_whole(file, part)
             raise _changed(file, known, ledger)
@@ -387,11 +387,6 @@ def _changed(file: PublicFile, known: str, ledger: Ledger) -> StorageError:
         f"{file.url}: expected the file with the checksum {known[:12]}..., {source}, found another one; "
         "it was damaged on the way or changed by its authors: try again, or ask them"
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unpack(archive: Path, target: Path, on_progress: OnProgress | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import itertools
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from napari_vidrecon.sessions.stimuli.films import (
 )
 from napari_vidrecon.sessions.trial import ClipSource, Trial
 from napari_vidrecon.sessions.trial_files import LONGEST_CLIP_FRAMES
-from napari_vidrecon.storage import open_regular, read_array, reading
+from napari_vidrecon.storage import file_hash, open_regular, read_array, reading
 from napari_vidrecon.storage.impostors import HEAD_BYTES, recognised
 
 if TYPE_CHECKING:
@@ -175,7 +174,6 @@ LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in a grey level (ITU-R BT.601)."""
 COLOURS, GREYS = (3, 4), (1, 2)
 """How many values a pixel has; the last of an even number is opacity, which a screen does not show."""
-BYTES_AT_ONCE = 1 << 20
 Frames = Generator[np.ndarray, None, None]
 NPY_MAGIC = b"\x93NUMPY"
 UNPACKED_RATIO, STACK_SURPLUS_BYTES, FILM_SURPLUS_BYTES = 2000, 256 << 20, 768 << 20
@@ -214,11 +212,7 @@ class MovieFile:
         StorageError
             It cannot be read.
         """
-        with open_regular(self.path, "a movie file") as file, reading(self.path, expected="a movie file"):
-            digest = hashlib.sha256()
-            while part := file.read(BYTES_AT_ONCE):
-                digest.update(part)
-            return digest.hexdigest()
+        return file_hash(self.path, "a movie file")
 
     def video(self) -> np.ndarray:
         """The movie; frames of another size are resized, colours become grey.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from napari_vidrecon.errors import RunError, SessionError, StorageError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.inputs import RunChoices, RunInputs, choices_of
 from napari_vidrecon.reconstruction.priors import prior_identity
+from napari_vidrecon.reconstruction.recipe import fingerprint
 from napari_vidrecon.reconstruction.results import SUFFIX, Reconstruction
 from napari_vidrecon.reconstruction.run import Run
 from napari_vidrecon.reconstruction.run_folder import read_video
@@ -25,7 +24,7 @@ from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.stimuli.stimulus import Stimulus, stimulus_trial
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.sessions.trial_files import STREAMS
-from napari_vidrecon.storage import open_regular, read_json, reading
+from napari_vidrecon.storage import file_hash, read_json
 from napari_vidrecon.studies.mice import Mouse
 
 KEY_FORMAT = 1
@@ -223,7 +222,7 @@ class Keys:
         }
         if spec.config.outside_prior:
             decisive["prior"] = prior_identity(spec.config.outside_prior, spec.config.values["prior_settings"])
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:KEY_LETTERS]
+        return fingerprint(decisive)[:KEY_LETTERS]
 
     def _shown(self, spec: RunSpec, session: Session) -> Any:
         if spec.stimulus is None:
@@ -241,8 +240,7 @@ class Keys:
 
     def _file(self, file: Path) -> str:
         if file not in self._digests:
-            with open_regular(file, "a file to read") as opened, reading(file, StorageError, "a file to read"):
-                self._digests[file] = hashlib.file_digest(opened, "sha256").hexdigest()  # type: ignore[arg-type]
+            self._digests[file] = file_hash(file, "a file to read")
         return self._digests[file]
 
 
