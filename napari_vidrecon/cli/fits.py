@@ -207,7 +207,7 @@ def decoder(
     }
     quality = f"not measured: no clip of the tier {SCORED_TIER} was held out"
     if scored:
-        clips = f"{len(scored)} held-out clip{'s' * (len(scored) != 1)}"
+        clips = number_of(len(scored), "held-out clip")
         where = "on the whole screen" if mask == inputs.NO_MASK else f"inside alpha >= {EVALUATION_THRESHOLD:g}"
         quality = f"{number(correlation)} {where} (mean of {clips}, tier {SCORED_TIER})"
     rows = [

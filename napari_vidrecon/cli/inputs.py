@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from napari_vidrecon.cli.options import read_movie
 from napari_vidrecon.cli.report import tell
-from napari_vidrecon.errors import ConfigError, EncoderError, SessionError, StorageError, VidreconError, one_line
+from napari_vidrecon.errors import (
+    ConfigError,
+    EncoderError,
+    SessionError,
+    StorageError,
+    VidreconError,
+    number_of,
+    one_line,
+)
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
@@ -499,7 +507,7 @@ def warn_of_mask(mask: AlphaMask, evaluation_threshold: float) -> None:
     measured = int(mask.binary(evaluation_threshold).sum())
     if 0 < measured < FEWEST_PIXELS:
         tell(
-            f"take care: only {measured} pixel{'s' if measured > 1 else ''} reach alpha {evaluation_threshold:g}, and "
+            f"take care: only {number_of(measured, 'pixel')} reach alpha {evaluation_threshold:g}, and "
             "correlations over so few say little; give --evaluation-threshold a lower value, or fit another mask"
         )
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from scipy.fft import dctn
 
 from napari_vidrecon import metrics
-from napari_vidrecon.errors import ConfigError, SessionError
+from napari_vidrecon.errors import ConfigError, SessionError, number_of
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.reconstruction.decoder import LARGEST_LAG_FRAMES, Decoder, lagged, rooted
 from napari_vidrecon.sessions.screen import USUAL_SCREEN
@@ -217,10 +217,9 @@ def decoder_verdict(correlation: float, clips: int) -> tuple[bool, str]:
     """
     if np.isnan(correlation):
         return False, "Nobody knows how good it is: the session has no clip of the tier oracle that was held out."
-    held_out = f"{clips} held-out clip" + "s" * (clips != 1)
     found = (
-        f"video correlation {correlation:.2f} on {held_out}; decoders of 1000 simulated neurons reach "
-        f"{GOOD_CORRELATION:.1f} inside their mask"
+        f"video correlation {correlation:.2f} on {number_of(clips, 'held-out clip')}; "
+        f"decoders of 1000 simulated neurons reach {GOOD_CORRELATION:.1f} inside their mask"
     )
     if correlation >= GOOD_CORRELATION:
         return True, f"Good: {found}. Runs that start from its movie gain a little."

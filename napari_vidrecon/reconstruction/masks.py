@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_vidrecon.encoders.encoder import Canvas
-from napari_vidrecon.errors import MaskError, StorageError
+from napari_vidrecon.errors import MaskError, StorageError, number_of
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.sessions.screen import LARGEST_SIDE_PX, USUAL_SCREEN, ScreenGeometry
 from napari_vidrecon.settings import finite_number
@@ -376,7 +376,7 @@ class MaskShape:
             return ["no pixel at all"]
         found = []
         if self.pixels < FEWEST_PIXELS:
-            found.append(f"{self.pixels} pixel{'s' if self.pixels > 1 else ''}, of which a correlation says little")
+            found.append(f"{number_of(self.pixels, 'pixel')}, of which a correlation says little")
         if self.screen_share > LARGEST_SCREEN_SHARE:
             found.append(f"{100 * self.screen_share:.0f} % of the screen, which is no receptive field of a population")
         if self.apart > MOST_APART * self.pixels:

@@ -22,7 +22,6 @@ FEWEST_SHARED = 0.1
 """With fewer zeros than this the activity was most likely not deconvolved, or smoothed."""
 SCALE_CERTAIN = 3.0
 """A mean so many times off, with a usual SD over mean, is a matter of units."""
-SOURCE = "ten public mice of Sensorium 2023"
 
 
 class Range(NamedTuple):

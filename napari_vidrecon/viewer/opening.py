@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import RunError, SessionError, VidreconError
+from napari_vidrecon.errors import RunError, SessionError, VidreconError, number_of
 from napari_vidrecon.reconstruction.decoder import Decoder, is_decoder
 from napari_vidrecon.reconstruction.masks import FEWEST_PIXELS, AlphaMask
 from napari_vidrecon.reconstruction.provenance import check_complete
@@ -179,7 +179,7 @@ def take_mask(model: ReconstructionModel, mask: AlphaMask, path: Path | None = N
     if 0 < measured < FEWEST_PIXELS:
         name = "The mask" if path is None else path.name
         text = (
-            f"{name} has only {measured} pixel{'s' if measured > 1 else ''} to measure in, and correlations over so "
+            f"{name} has only {number_of(measured, 'pixel')} to measure in, and correlations over so "
             "few say little: lower the evaluation threshold, or fit another mask."
         )
         model.message.emit(text, False)

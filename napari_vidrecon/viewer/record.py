@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -96,8 +95,6 @@ class RunRecord:
         What differs from the run before, in words.
     path
         Its folder on disk, where it is kept.
-    created
-        When, seconds since 1970.
     watched
         Correlation of activity at the steps that were watched, by step; the run itself measured it at others.
     seen_activity
@@ -113,7 +110,6 @@ class RunRecord:
     recipe: Recipe
     changed_from_before: str = ""
     path: Path | None = None
-    created: float = field(default_factory=time.time)
     watched: dict[int, float] = field(default_factory=dict)
     seen_activity: np.ndarray | None = None
     course: Course | None = None

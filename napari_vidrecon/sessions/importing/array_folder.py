@@ -109,7 +109,7 @@ def _movies_of(
     """
     if axes is None or place.suffix.lower() in FILM_SUFFIXES:
         axes = _axes(place, pixels.shape)
-    if len(axes) != pixels.ndim or len(set(axes)) != len(axes) or not set("thw") <= set(axes):
+    if len(axes) != len(pixels.shape) or len(set(axes)) != len(axes) or not set("thw") <= set(axes):
         raise SessionError(f"{place}: expected axes t, h and w, and n and c where there, found {axes!r} for "
                            f"shape {pixels.shape}")  # fmt: skip
     if not isinstance(pixels, np.ndarray):
@@ -171,7 +171,7 @@ def pictures_of(folder: Path) -> list[Path]:
         return []
     if len(files) < 2 or any(file.suffix.lower() not in PICTURE_SUFFIXES for file in files):
         single = len(files) > 1 and all(file.suffix.lower() in TIFF_SUFFIXES for file in files)
-        if not (single and open_pixels(files[0]).ndim == PICTURE_AXES):
+        if not (single and len(open_pixels(files[0]).shape) == PICTURE_AXES):
             return []
     return files
 
@@ -199,11 +199,6 @@ class PictureFolder:
         """The frames of some files; the first tells size and kind."""
         first = _picture(files[0])
         return cls(files, (len(files), *first.shape), first.dtype)
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
 
     def __getitem__(self, index: slice, /) -> np.ndarray:
         files = self.files[index]

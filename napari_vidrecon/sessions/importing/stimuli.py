@@ -46,11 +46,6 @@ class FilmPixels:
         self._next = 0
 
     @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
     def steady(self) -> bool:
         """Whether its frames follow each other at one rate."""
         steps = np.diff(self.times_s)
@@ -106,11 +101,6 @@ class TiffPixels:
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, colours_first: bool) -> None:
         self.path, self.shape, self.dtype, self._colours_first = path, shape, dtype, colours_first
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
 
     def __getitem__(self, index: slice, /) -> np.ndarray:
         import tifffile

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from napari_vidrecon.errors import SessionError, StorageError, one_line
+from napari_vidrecon.errors import SessionError, StorageError, number_of, one_line
 from napari_vidrecon.sessions.importing.array_folder import natural_order, recorded_numbers
 from napari_vidrecon.sessions.importing.array_preview import Known, list_columns, uses
 from napari_vidrecon.sessions.importing.arrays import ArrayReader
@@ -154,11 +154,8 @@ class Suite2pFolder(ActivityReader):
         beside = self._beside()
         description, told_by = read_description(beside, "spks.npy")
         report = ImportReport()
-        report.add(
-            "read",
-            "files",
-            f"suite2p, {len(planes)} plane{'s' if len(planes) > 1 else ''}; arrays beside it told apart by {told_by}",
-        )
+        found = f"suite2p, {number_of(len(planes), 'plane')}"
+        report.add("read", "files", f"{found}; arrays beside it told apart by {told_by}")
         values, cells, regions, facts = [], [], 0, []
         for plane in planes:
             activity = self._activity(plane, report)

@@ -171,7 +171,7 @@ def _of_mouse(plan: Plan, store: RunStore, mouse: Any, outcome: Outcome) -> list
     if against == "noise" and min(map(len, shown.values())) < 2:
         outcome.notes.append(
             f"{mouse.name}: not tested, as it needs more than {FEWEST_NULLS} clips, or two presentations of each; "
-            f"found {len(shown)} clip{'s' if len(shown) > 1 else ''}."
+            f"found {number_of(len(shown), 'clip')}."
         )
         return []
     pixels = evaluation_mask(next(iter(shown)))

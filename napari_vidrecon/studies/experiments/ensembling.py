@@ -151,7 +151,7 @@ def _movie(plan: Plan, store: RunStore, largest: int) -> Iterator[np.ndarray]:
         videos = store.videos(_specs(plan, clip))
         means = (smooth(ensemble_mean(videos[:size])) for size in range(1, largest + 1))
         columns.append(with_reconstructions(plan, clip, means))
-    labels = ["shown", *(f"{size} encoder{'s' if size > 1 else ''}" for size in range(1, largest + 1))]
+    labels = ["shown", *(number_of(size, "encoder") for size in range(1, largest + 1))]
     names = [f"{clip.mouse.name} {clip.trial}" if len(plan.mice) > 1 else f"trial {clip.trial}" for clip in plan.clips]
     return mosaic_frames(
         cropped(plan, same_length(list(zip(*columns, strict=True)))),

@@ -12,6 +12,7 @@ from napari_vidrecon.errors import number_of
 from napari_vidrecon.figures.matrix_figure import MatrixPanel, matrix_figure
 from napari_vidrecon.sessions.stimuli.synthetic import DIRECTIONS, Direction, DriftingGrating
 from napari_vidrecon.studies.mice import Mouse
+from napari_vidrecon.studies.runs.measuring import listed
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.runs.stimulus_runs import (
     TARGETS,
@@ -190,7 +191,7 @@ def _coarse(plan: Plan, correlation: np.ndarray) -> Finding:
     return Finding(
         "the finer a grating, the worse its reconstruction",
         bool((np.diff(by_space) > 0).all()),
-        f"r = {_listed(by_space)} at {', '.join(f'{space:g}' for space in spaces)} cycles/px",
+        f"r = {listed(by_space)} at {', '.join(f'{space:g}' for space in spaces)} cycles/px",
     )
 
 
@@ -202,7 +203,7 @@ def _slow(plan: Plan, correlation: np.ndarray) -> Finding:
     return Finding(
         "below half the frame rate, still gratings are reconstructed better than the fastest",
         bool(slower[-1] > slower[0]) if len(slower) > 1 else None,
-        f"r = {_listed(by_time)} at {', '.join(f'{hertz:g}' for hertz in times)} Hz",
+        f"r = {listed(by_time)} at {', '.join(f'{hertz:g}' for hertz in times)} Hz",
     )
 
 
@@ -214,10 +215,6 @@ def _ensembling(plan: Plan, effect: np.ndarray) -> Finding:
         f"{(effect > 0).sum()} of {effect.size} gratings; mean {effect.mean():+.3f}, with "
         f"{number_of(encoders, 'encoder')}",
     )
-
-
-def _listed(values: np.ndarray) -> str:
-    return ", ".join(f"{value:.2f}" for value in values)
 
 
 def _labels(plan: Plan) -> tuple[list[str], list[str]]:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import TestResult
 from napari_vidrecon.errors import number_of
+from napari_vidrecon.studies.runs.measuring import listed
 from napari_vidrecon.studies.runs.stimulus_runs import degrees, seconds
 from napari_vidrecon.studies.study import Finding, Plan
 
@@ -125,7 +126,7 @@ def half_of_best(constants: Sequence[float], correlations: ArrayLike) -> float:
 def _space(plan: Plan, correlation: np.ndarray) -> Finding:
     constants, by_space = plan.scale.noise_px, correlation.mean(axis=1)
     limit = half_of_best(constants, by_space)
-    told = f"r = {_listed(by_space)} at {_listed(constants, 'g')} px"
+    told = f"r = {listed(by_space)} at {listed(constants, 'g')} px"
     if np.isfinite(limit):
         told += f"; half of the best is reached at {limit:.1f} px ({degrees(plan, limit)})"
     shows = None if constants[0] != 0 else bool(by_space[0] < HALF * by_space.max())
@@ -136,7 +137,7 @@ def _time(plan: Plan, correlation: np.ndarray) -> Finding:
     constants = plan.scale.noise_frames
     by_time = correlation[np.asarray(plan.scale.noise_px) > 0].mean(axis=0)
     limit = half_of_best(constants, by_time)
-    told = f"r = {_listed(by_time)} at {_listed(constants, 'g')} frames, noise coarser than 0 px; "
+    told = f"r = {listed(by_time)} at {listed(constants, 'g')} frames, noise coarser than 0 px; "
     told += (
         f"half of the best is reached at {limit:.1f} frames ({seconds(plan, limit)})"
         if np.isfinite(limit)
@@ -166,7 +167,7 @@ def _phase(plan: Plan, opposite: np.ndarray) -> Finding:
     return Finding(
         "inverted noise gives an inverted reconstruction",
         bool((coarse < 0).all()),
-        f"r of both reconstructions = {_listed(opposite.mean(axis=1))} at {_listed(plan.scale.noise_px, 'g')} px "
+        f"r of both reconstructions = {listed(opposite.mean(axis=1))} at {listed(plan.scale.noise_px, 'g')} px "
         f"(-1: exactly inverted); below 0 for {(coarse < 0).sum()} of {coarse.size} types coarser than 0 px",
     )
 
@@ -175,7 +176,7 @@ def _phase_of_single_pixels(plan: Plan, opposite: np.ndarray) -> Finding:
     statement = "except noise of single pixels, whose reconstructions ignore the sign of the contrast"
     if plan.scale.noise_px[0] != 0:
         return Finding(statement, None, "there was no such noise")
-    return Finding(statement, bool(opposite[0].mean() > 0), f"r of both reconstructions = {_listed(opposite[0])}")
+    return Finding(statement, bool(opposite[0].mean() > 0), f"r of both reconstructions = {listed(opposite[0])}")
 
 
 def _ensembling(plan: Plan, effect: np.ndarray) -> Finding:
@@ -202,10 +203,6 @@ def _motion(plan: Plan, means: Mapping[str, np.ndarray]) -> Finding:
     return Finding(
         "reconstructions of fast noise move less than it, those of slow noise more",
         bool(video[0] < truth[0] and video[-1] > truth[-1]),
-        f"grey levels a frame: {_listed(truth, '.1f')} shown, {_listed(video, '.1f')} reconstructed at "
-        f"{_listed(plan.scale.noise_frames, 'g')} frames",
+        f"grey levels a frame: {listed(truth, '.1f')} shown, {listed(video, '.1f')} reconstructed at "
+        f"{listed(plan.scale.noise_frames, 'g')} frames",
     )
-
-
-def _listed(values: ArrayLike, form: str = ".2f") -> str:
-    return ", ".join(f"{value:{form}}" for value in np.asarray(values, dtype=float))

@@ -16,7 +16,7 @@ from napari_vidrecon.figures.matrix_figure import ScreenMap, screen_maps_figure
 from napari_vidrecon.figures.receptive_field_figure import example_neurons
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.studies.mice import Mouse
-from napari_vidrecon.studies.runs.measuring import mapped_fields
+from napari_vidrecon.studies.runs.measuring import listed, mapped_fields
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.study import Drawing, Finding, Outcome, Plan, Study, averaged
 
@@ -102,13 +102,13 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
         Finding(
             "the mask, fitted without knowing any field, covers the population's receptive field",
             _all(summary["alpha_field_correlation"] > HALF, summary["alpha_field_correlation"]),
-            f"r over pixels of alpha and population field: {_listed(summary['alpha_field_correlation'])}",
+            f"r over pixels of alpha and population field: {listed(summary['alpha_field_correlation'])}",
         ),
         Finding(
             "movies come back better inside the evaluation mask than between it and the edge of the training mask",
             _all(summary["temporal_r_evaluation"] > summary["temporal_r_between"], summary["temporal_r_between"]),
-            f"mean pixel-wise r over time {_listed(summary['temporal_r_evaluation'])} inside, "
-            f"{_listed(summary['temporal_r_between'])} between",
+            f"mean pixel-wise r over time {listed(summary['temporal_r_evaluation'])} inside, "
+            f"{listed(summary['temporal_r_between'])} between",
         ),
     ]
     outcome.drawings = _drawings(plan, everyone)
@@ -160,9 +160,9 @@ def _centres(summary: pd.DataFrame) -> Finding:
     return Finding(
         "the centres of the receptive fields lie where the mask lets the movie through",
         _all((inside > HALF) & (inside > share), inside),
-        f"{_listed(100 * inside, '.0f')} % of the centres in the training mask, which is {_listed(100 * share, '.0f')} "
-        f"% of the screen; {_listed(100 * summary['centres_in_evaluation_mask'], '.0f')} % in the evaluation mask, "
-        f"{_listed(100 * summary['screen_in_evaluation_mask'], '.0f')} % of the screen",
+        f"{listed(100 * inside, '.0f')} % of the centres in the training mask, which is {listed(100 * share, '.0f')} "
+        f"% of the screen; {listed(100 * summary['centres_in_evaluation_mask'], '.0f')} % in the evaluation mask, "
+        f"{listed(100 * summary['screen_in_evaluation_mask'], '.0f')} % of the screen",
     )
 
 
@@ -319,10 +319,6 @@ def _mean_map(maps: np.ndarray) -> np.ndarray:
 def _mean(values: np.ndarray) -> float:
     finite = values[np.isfinite(values)]
     return float(finite.mean()) if finite.size else float("nan")
-
-
-def _listed(values: pd.Series, form: str = ".2f") -> str:
-    return ", ".join(f"{value:{form}}" for value in values)
 
 
 RECEPTIVE_FIELDS = Study(

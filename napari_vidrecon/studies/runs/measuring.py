@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +19,7 @@ from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.encoders.checkpoints import file_hash
 from napari_vidrecon.errors import RunError, StorageError, number_of
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
+from napari_vidrecon.reconstruction.recipe import fingerprint
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.studies.mice import Mouse
 from napari_vidrecon.studies.runs.run_spec import KEY_LETTERS, RunSpec, RunStore
@@ -277,7 +276,7 @@ def _key(mouse: Mouse, encoders: tuple[int, ...], recipe: MappingRecipe) -> str:
         "readout": mouse.readout,
         "recipe": recipe.model_dump(mode="json"),
     }
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:KEY_LETTERS]
+    return fingerprint(decisive)[:KEY_LETTERS]
 
 
 def _readable(file: Path) -> bool:
@@ -348,6 +347,11 @@ def cropped(plan: Plan, rows: Sequence[Sequence[np.ndarray]]) -> list[list[np.nd
     """Rows of movies (T, H, W) or (T, H, W, 3) cut to `screen_window`."""
     window = screen_window(plan)
     return [[movie[:, *window] for movie in movies] for movies in rows]
+
+
+def listed(values: ArrayLike, form: str = ".2f") -> str:
+    """Numbers of a finding, with commas between."""
+    return ", ".join(f"{value:{form}}" for value in np.asarray(values, dtype=float))
 
 
 MOUSE_UNIT, CLIP_UNIT = ("mouse",), ("mouse", "clip")

@@ -118,7 +118,7 @@ class RunBar(QWidget):
         super().__init__(parent)
         self._model, self._controller = model, controller
         self._evaluator = Evaluator(model)
-        self._mood, self._tells_fault = Mood.CALM, False
+        self._tells_fault = False
         self._told_in: Session | None = None
         self.what = explain(QElidingLabel(), "subject")
         self.what.setElideMode(Qt.TextElideMode.ElideMiddle)
