@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Image, Layer, Shapes
+from napari.layers import Layer, Shapes
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
@@ -20,7 +20,7 @@ from napari_vidrecon.viewer.background import Background, Counted
 from napari_vidrecon.viewer.board.board import Board
 from napari_vidrecon.viewer.board.colormaps import signed_error
 from napari_vidrecon.viewer.board.explained import named
-from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, redraw
+from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.runs.jobs import Job
 from napari_vidrecon.viewer.runs.run_job import EncoderShelf
@@ -273,22 +273,10 @@ class ReceptiveFieldTile:
             layers.remove(Role.RECEPTIVE_FIELD)
             layers.remove(Role.RECEPTIVE_FIELD_OUTLINE)
             return
-        active = layers.viewer.layers.selection.active
-        self._draw_field(field)
-        self._draw_outlines()
-        # A new layer becomes the selected one; what the person had selected stays selected.
-        layers.viewer.layers.selection.active = active
-
-    def _draw_field(self, field: np.ndarray) -> None:
-        board = self._board
-        layer = board.layers.adopt(Role.RECEPTIVE_FIELD, Image)
-        if layer is not None and layer.data.shape == field.shape:
-            np.copyto(layer.data, field)
-            board.layers.place(layer, board.layout.movie(0))
-            redraw(layer)
-            return
         style = {"colormap": signed_error(), "contrast_limits": (-1.0, 1.0), "interpolation2d": "linear"}
-        board.layers.image(Role.RECEPTIVE_FIELD, "receptive field", field, board.layout.movie(0), **style)
+        layers.picture(Role.RECEPTIVE_FIELD, "receptive field", field, self._board.layout.movie(0), **style)
+        with layers.selection_kept():
+            self._draw_outlines()
 
     def _draw_outlines(self) -> None:
         board = self._board

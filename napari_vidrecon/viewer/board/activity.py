@@ -278,10 +278,7 @@ class ActivityTiles:
         rows[self.rows.rows_of(self.marked)] = 1.0
         rows[:, layout.frames : layout.cursor_columns] = 0.0
         style = {"colormap": marked(), "contrast_limits": (0, 1), "blending": "translucent_no_depth"}
-        active = self._layers.viewer.layers.selection.active
-        self._layers.image(Role.MARKED, "marked neurons", rows, layout.rasters, **style)
-        # A new layer becomes the selected one; what the person had selected stays selected.
-        self._layers.viewer.layers.selection.active = active
+        self._layers.picture(Role.MARKED, "marked neurons", rows, layout.rasters, **style)
 
 
 def _time_line(layout: BoardLayout) -> TimeLine:

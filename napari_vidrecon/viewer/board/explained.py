@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
 
 import numpy as np
 from napari.layers import Image
@@ -14,7 +15,7 @@ from psygnal import Signal
 
 from napari_vidrecon import metrics
 from napari_vidrecon.viewer.board.colormaps import CORRELATION_COLOUR
-from napari_vidrecon.viewer.board.layers import Role, RoleLayers, redraw, repaint
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers, repaint
 from napari_vidrecon.viewer.board.rasters import RasterRows
 from napari_vidrecon.viewer.board.tiles import BoardLayout, Box
 from napari_vidrecon.viewer.model import ReconstructionModel
@@ -190,20 +191,10 @@ class ExplainedView:
         known = rows[~np.isnan(rows[:, 0])] if len(rows) else rows
         return known.mean(axis=0) if len(known) else None
 
-    def _show(self, role: Role, name: str, picture: np.ndarray, at: object, style: dict) -> None:
-        layer = self._layers.adopt(role, Image)
-        if layer is None and not self._makes:
-            # What a person has deleted comes back with the board.
-            return
-        if layer is not None and layer.data.shape == picture.shape:
-            np.copyto(layer.data, picture)
-            self._layers.place(layer, at)  # type: ignore[arg-type]
-            redraw(layer)
-            return
-        active = self._layers.viewer.layers.selection.active
-        self._layers.image(role, name, picture, at, interpolation2d="nearest", **style)  # type: ignore[arg-type]
-        # A new layer becomes the selected one; what the person had selected stays selected.
-        self._layers.viewer.layers.selection.active = active
+    def _show(self, role: Role, name: str, picture: np.ndarray, at: Box, style: dict[str, Any]) -> None:
+        # What a person has deleted comes back with the board.
+        if self._makes or self._layers.adopt(role, Image) is not None:
+            self._layers.picture(role, name, picture, at, interpolation2d="nearest", **style)
 
 
 def _draw_line(picture: np.ndarray, curve: np.ndarray, colour: tuple[int, int, int]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -206,6 +207,45 @@ class RoleLayers:
             layer.data = data
         self.place(layer, at)
         return layer
+
+    def picture(self, role: Role, name: str, picture: np.ndarray, at: Box, **style: Any) -> Image:
+        """Draw into the image of a role, or add it; what a person had selected stays selected.
+
+        Parameters
+        ----------
+        role
+            What it is.
+        name
+            For a new layer.
+        picture
+            (rows, columns), with colours last if `rgb`; a new layer shows it as it is, not copied.
+        at
+            Where it lies.
+        style
+            For a new layer, as for `viewer.add_image`.
+
+        Returns
+        -------
+        Image
+            In the viewer.
+        """
+        layer = self.adopt(role, Image)
+        if layer is not None and layer.data.shape == picture.shape:
+            np.copyto(layer.data, picture)
+            self.place(layer, at)
+            redraw(layer)
+            return layer
+        with self.selection_kept():
+            return self.image(role, name, picture, at, **style)
+
+    @contextlib.contextmanager
+    def selection_kept(self) -> Iterator[None]:
+        """Layers may be added: a new one becomes the selected one, and what a person had selected is again."""
+        layers = self.viewer.layers
+        active = layers.selection.active
+        yield
+        if active is None or active in layers:
+            layers.selection.active = active
 
     def place(self, layer: Layer, at: Box, rows_columns: tuple[int, int] | None = None) -> None:
         """Move a layer into a box; nothing happens where it already is.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from napari.layers import Image, Layer
@@ -38,6 +39,7 @@ BAR_IS_SHORT_BELOW_PX = 280.0
 SAMPLE_SHARE, SAMPLE_DASHES = 0.15, 5
 SAMPLE_GROUND_SHARE, SAMPLE_GROUND = 0.6, (64, 64, 64, 255)
 """Thickness of a sample by the height of its line, and its dashes with the gaps between them."""
+STYLE: dict[str, Any] = {"rgb": True, "interpolation2d": "linear"}
 BAR_GREY = 128
 """A clear colour shows the movie through it; on the bar a middle grey stands for the movie."""
 
@@ -70,29 +72,15 @@ class Outlines:
         error = self._layers.adopt(Role.ERROR_MAP, Image)
         bar = error.colormap if error is not None and self.explains else None
         training, evaluation = mask.binary(model.training_threshold), mask.binary(model.evaluation_threshold)
-        layer = self._show(Role.MASK, "mask", *draw_outlines(layout, training, evaluation, model.masks_of_mice))
+        picture = draw_outlines(layout, training, evaluation, model.masks_of_mice)
+        layer = self._layers.picture(Role.MASK, "mask", *picture, **STYLE)
         for copy in self._copies_of(layer):
             redraw(copy)
         legend = draw_legend(layout, bar)
         if legend is None:
             self._layers.remove(Role.LEGEND)
         else:
-            self._show(Role.LEGEND, "legend", *legend)
-
-    def _show(self, role: Role, name: str, picture: np.ndarray, at: Box) -> Image:
-        layer = self._layers.adopt(role, Image)
-        if layer is not None and layer.data.shape == picture.shape:
-            np.copyto(layer.data, picture)
-            redraw(layer)
-            self._layers.place(layer, at)
-            return layer
-        shown = self._layers.viewer.layers
-        active = shown.selection.active
-        layer = self._layers.image(role, name, picture, at, rgb=True, interpolation2d="linear")
-        if active is not None and active in shown:
-            # A new layer becomes the selected one; what the person had selected stays selected.
-            shown.selection.active = active
-        return layer
+            self._layers.picture(Role.LEGEND, "legend", *legend, **STYLE)
 
 
 def draw_outlines(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from napari.layers import Image, Labels, Shapes
+from napari.layers import Labels, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QTimer
 
@@ -44,18 +44,8 @@ class AlphaTile:
         if not wanted or self._model.grid or self._layers.find(Role.STIMULUS) is None:
             self._layers.remove(Role.ALPHA)
             return
-        picture = np.asarray(alpha, np.float32)
-        layer = self._layers.adopt(Role.ALPHA, Image)
-        if layer is not None and layer.data.shape == picture.shape:
-            np.copyto(layer.data, picture)
-            self._layers.place(layer, layout.movie(0))
-            redraw(layer)
-            return
-        selection = self._layers.viewer.layers.selection
-        active = selection.active
         style = {"colormap": heat(), "contrast_limits": (0.0, OPAQUE), "interpolation2d": "nearest"}
-        self._layers.image(Role.ALPHA, "alpha", picture.copy(), layout.movie(0), **style)
-        selection.active = active
+        self._layers.picture(Role.ALPHA, "alpha", np.array(alpha, np.float32), layout.movie(0), **style)
 
 
 class MaskPainting:
