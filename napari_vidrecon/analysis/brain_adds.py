@@ -142,6 +142,17 @@ def clips_to_compare(session: Session, trial_ids: Sequence[int], end: int | None
     return [list(trial_ids), *others[:MOST_OTHERS]]
 
 
+def _chosen_clips(session: Session, clips: Sequence[Sequence[int]] | None, against: Against) -> list[list[int]]:
+    chosen = clips_shown(session) if clips is None else [list(ids) for ids in clips]
+    if not chosen or not all(chosen):
+        raise ConfigError(
+            f"{session.name}: expected clips that were shown at least twice, found none; name trials with clips="
+        )
+    if against == "noise" and (once := [ids[0] for ids in chosen if len(ids) < 2]):
+        raise ConfigError(f"{session.name}, trial {once[0]}: expected 2 presentations to tell noise from, found 1")
+    return chosen
+
+
 def what_the_brain_adds(
     session: Session,
     encoders: Sequence[Encoder],
@@ -219,13 +230,7 @@ def what_the_brain_adds(
     config = ReconstructionConfig.preset("fast") if config is None else config
     config = config.changed(track_every=max(config.steps, 1), track_responses=False)
     require_test(q, procedure, against)
-    chosen = clips_shown(session) if clips is None else [list(ids) for ids in clips]
-    if not chosen or not all(chosen):
-        raise ConfigError(
-            f"{session.name}: expected clips that were shown at least twice, found none; name trials with clips="
-        )
-    if against == "noise" and (once := [ids[0] for ids in chosen if len(ids) < 2]):
-        raise ConfigError(f"{session.name}, trial {once[0]}: expected 2 presentations to tell noise from, found 1")
+    chosen = _chosen_clips(session, clips, against)
     needed = against == "encoder" and len(chosen) <= FEWEST_NULLS
     count = surrogates if surrogates is not None else USUAL_SURROGATES * needed
     found, nulls = [], []

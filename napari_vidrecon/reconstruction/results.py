@@ -246,12 +246,13 @@ class Reconstruction:
         for place, (name, mask) in enumerate(zip(self.mouse_names, self.masks_of_mice(), strict=True)):
             measured = self.has_movie and bool(mask.any())
             own = Evaluation(self.stimulus, mask, self.config.track_skip_frames).scores(self.video) if measured else {}
+            told = explained[place] if place < len(explained) else None
             # Two presentations of one mouse may have one name.
             key = name if name not in found else f"{name} ({place + 1})"
             found[key] = {
                 "pixels": float(mask.sum()),
                 **(own or dict.fromkeys(SCORES, math.nan)),
-                "response_correlation": _number(explained[place] if place < len(explained) else None),
+                "response_correlation": math.nan if told is None else float(told),
             }
         return found
 
@@ -467,7 +468,3 @@ class Reconstruction:
                 levels={name: math.nan if value is None else value for name, value in attributes.levels.items()},
                 state=nested_state(arrays, "state"),
             )
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)

@@ -164,12 +164,12 @@ def play_or_pause(viewer: napari.viewer.Viewer) -> None:
 
 def jump_back(viewer: napari.viewer.Viewer) -> None:
     """Go ten frames back."""
-    _go_to(viewer, _present_frame(viewer) - LONG_JUMP_FRAMES)
+    go_to_frame(viewer, present_frame(viewer) - LONG_JUMP_FRAMES)
 
 
 def jump_forward(viewer: napari.viewer.Viewer) -> None:
     """Go ten frames forward."""
-    _go_to(viewer, _present_frame(viewer) + LONG_JUMP_FRAMES)
+    go_to_frame(viewer, present_frame(viewer) + LONG_JUMP_FRAMES)
 
 
 def go_to_worst_frame(viewer: napari.viewer.Viewer) -> None:
@@ -182,7 +182,7 @@ def go_to_worst_frame(viewer: napari.viewer.Viewer) -> None:
     correlation = shown.columns["frame_correlation_reconstruction"].copy()
     correlation[: shown.measured.start] = np.nan
     if np.isfinite(correlation).any():
-        _go_to(viewer, int(np.nanargmin(correlation)))
+        go_to_frame(viewer, int(np.nanargmin(correlation)))
     else:
         model.message.emit("No frame of the reconstruction has a correlation yet: it is still grey.", False)
 
@@ -308,14 +308,6 @@ def _export_panel(viewer: napari.viewer.Viewer) -> ExportPanel:
     panel = show_board(viewer).findChild(ExportPanel)
     assert panel is not None
     return panel
-
-
-def _present_frame(viewer: napari.viewer.Viewer) -> int:
-    return present_frame(viewer)
-
-
-def _go_to(viewer: napari.viewer.Viewer, frame: int) -> None:
-    go_to_frame(viewer, frame)
 
 
 PAGE_KEYS = {"What": "F2", "How": "F3", "Results": "F4"}

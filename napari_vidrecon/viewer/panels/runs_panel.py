@@ -221,7 +221,7 @@ class RunsPanel(QWidget):
                 foreign = record in model.elsewhere
                 changed = f"{Path(record.recipe.session).name}, {record.recipe.clip_name}" if foreign else ""
                 changed = changed or _changed(record)
-                item = QTreeWidgetItem([record.name, changed, "", _took(record)])
+                item = QTreeWidgetItem([record.name, changed, "", time_in_words(record.seconds)])
                 item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
                 item.setTextAlignment(CORRELATION, Qt.AlignmentFlag.AlignRight)
                 item.setTextAlignment(TIME, Qt.AlignmentFlag.AlignRight)
@@ -307,10 +307,6 @@ def _changed(record: RunRecord) -> str:
     steps = record.result.config.steps
     stopped = "" if record.result.finished else f"stopped at step {len(record.result.history)} of {steps}"
     return ", ".join(part for part in (stopped, record.changed_from_before) if part) or "–"
-
-
-def _took(record: RunRecord) -> str:
-    return time_in_words(record.seconds)
 
 
 def _facts(record: RunRecord) -> str:
