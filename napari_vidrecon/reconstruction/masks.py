@@ -372,17 +372,28 @@ class MaskShape:
     @property
     def faults(self) -> list[str]:
         """What makes it a poor place to measure in, in words; empty if nothing."""
+        return [fault for fault, _ in self._faults]
+
+    @property
+    def faults_in_short(self) -> list[str]:
+        """The same in a word or two each."""
+        return [short for _, short in self._faults]
+
+    @property
+    def _faults(self) -> list[tuple[str, str]]:
         if not self.pixels:
-            return ["no pixel at all"]
+            return [("no pixel at all", "no pixel")]
         found = []
         if self.pixels < FEWEST_PIXELS:
-            found.append(f"{number_of(self.pixels, 'pixel')}, of which a correlation says little")
+            number = number_of(self.pixels, "pixel")
+            found.append((f"{number}, of which a correlation says little", number))
         if self.screen_share > LARGEST_SCREEN_SHARE:
-            found.append(f"{100 * self.screen_share:.0f} % of the screen, which is no receptive field of a population")
+            share = f"{100 * self.screen_share:.0f} % of the screen"
+            found.append((f"{share}, which is no receptive field of a population", share))
         if self.apart > MOST_APART * self.pixels:
-            found.append(f"{self.pieces} pieces")
+            found.append((f"{self.pieces} pieces",) * 2)
         if self.hole_pixels > LARGEST_HOLES * self.pixels:
-            found.append(f"holes of {self.hole_pixels} pixels")
+            found.append((f"holes of {self.hole_pixels} pixels", "holes"))
         return found
 
 
@@ -391,6 +402,8 @@ def mask_faults(
     training_threshold: float = TRAINING_THRESHOLD,
     evaluation_threshold: float = EVALUATION_THRESHOLD,
     colours: int = 1,
+    *,
+    short: bool = False,
 ) -> list[str]:
     """What is wrong with a mask at both its thresholds, one line each that says what to do; empty if nothing.
 
@@ -402,6 +415,8 @@ def mask_faults(
         Alpha of the pixels that are reconstructed and measured.
     colours
         How many stand one below the other; each may have a piece of its own.
+    short
+        Only what is wrong, in as few words as can be.
 
     Returns
     -------
@@ -412,13 +427,17 @@ def mask_faults(
         return []
     training = MaskShape.of(mask.binary(training_threshold), colours)
     evaluation = MaskShape.of(mask.binary(evaluation_threshold), colours)
+    small = evaluation.pixels and training.pixels and evaluation.pixels < SMALLEST_CORE * training.pixels
+    if short:
+        words = evaluation.faults_in_short or (["less than a tenth of that"] if small else [])
+        both = (("training", training.faults_in_short), ("evaluation", words))
+        return [f"{name}: {', '.join(found)}" for name, found in both if found]
     told = []
     if training.faults:
         told.append(
             f"training mask (alpha >= {training_threshold:g}): {', '.join(training.faults)}; "
             "fit the mask anew with more steps, or with an encoder that predicts better"
         )
-    small = evaluation.pixels and training.pixels and evaluation.pixels < SMALLEST_CORE * training.pixels
     faults = evaluation.faults or (["less than a tenth of the training mask"] if small else [])
     if faults:
         told.append(

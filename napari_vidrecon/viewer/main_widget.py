@@ -197,6 +197,7 @@ class ReconstructionWidget(QWidget):
         self._fold.move(is_low)
         self.pages.set_low(is_low)
         self.runs_panel.set_low(is_low)
+        self.live_panel.set_low(is_low)
         for asking in (self.more_button, self.neuron_panel.choose_button):
             asking.setVisible(is_low)
 

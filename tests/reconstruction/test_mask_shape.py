@@ -37,6 +37,9 @@ def test_what_is_wrong_is_named(alpha, words):
     told = " | ".join(mask_faults(AlphaMask(alpha)))
     assert words in told
     assert "fit the mask anew" in told
+    in_short = mask_faults(AlphaMask(alpha), short=True)
+    # Two lines of the window have room for both.
+    assert 0 < sum(map(len, in_short)) < 65
 
 
 def test_pixels_pieces_and_holes_are_counted():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from qtpy.QtWidgets import (
 
 import napari_vidrecon as vr
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
+from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.viewer.main_widget import ADVANCED, FIELDS, MORE, NEURONS, PROGRESS, VIEW, ReconstructionWidget
@@ -203,6 +205,7 @@ def test_every_page_fits_every_window_and_no_news_moves_the_buttons(
     window = main_window_of(widget.board.viewer)
     window.show()
     qtbot.waitExposed(window)
+    widget.model.set_mask(AlphaMask(with_every_fault()))
     for size in SIZES_PX:
         assert_every_page_fits(widget, window, size)
         if size == SIZES_PX[0]:
@@ -350,6 +353,16 @@ def test_a_page_that_changed_out_of_sight_lies_right_at_once_and_its_encoders_bu
     assert words < panel.mouse.lineEdit().width() - TEXT_EDGE_PX
 
 
+def with_every_fault() -> np.ndarray:
+    """(36, 64) alpha of which as much is wrong at either threshold as can be at once."""
+    alpha = np.full((36, 64), 0.5)
+    alpha[:, 12::13] = 0.0
+    alpha[::6, ::13] = alpha[3::6, 3::13] = 0.0
+    alpha[4:32, 20:44][alpha[4:32, 20:44] > 0] = 1.2
+    alpha[8:16, 28:36] = 0.5
+    return alpha
+
+
 def settled(pages: Pages) -> Column:
     """What is in sight, once it lies as it will lie: a busy machine takes its time over it."""
     for _ in range(SETTLING_LOOKS):
@@ -393,11 +406,12 @@ def assert_every_page_fits(widget: ReconstructionWidget, window: QWidget, size: 
             assert QLabel.heightForWidth(text, text.width()) <= text.height(), (title, text.text())
         for text in filter(QWidget.isVisible, widget.findChildren(SteadyText)):
             assert text.label.wordWrap() or text.label.sizeHint().height() <= text.height(), (title, text.text())
+        assert "…" not in widget.mask_panel.verdict.text()
         assert widget.run_bar.isVisible()
         bottom = widget.run_bar.start_button.mapTo(widget, widget.run_bar.start_button.rect().bottomLeft()).y()
         assert bottom < widget.height()
         # The bar of an area that has no use for one has nothing to move.
-        if (size == (1366, 768) and title != ADVANCED) or (size == (1024, 576) and title in pages.titles):
+        if size != (960, 540) and title != ADVANCED:
             assert column.verticalScrollBar().maximum() == 0, (size, title)
     low = size != (1366, 768)
     assert widget.more_button.isVisibleTo(widget.more_button.parentWidget()) == low
@@ -537,12 +551,21 @@ def test_the_tab_key_goes_down_the_page_and_where_it_is_can_be_seen_in_either_th
         enabled = [each for each in controls_of(widget.pages.shown) if each.isVisible() and each.isEnabled()]
         takes = [each for each in enabled if each.focusPolicy() & Qt.FocusPolicy.TabFocus]
         assert {each.objectName() for each in takes} <= {each.objectName() for each in passed}, title
+        # Where the keyboard is can be seen in the active window alone; on a busy machine another may be that meanwhile.
+        qtbot.waitUntil(partial(made_active, window))
         unseen = [each.objectName() for each in passed if not isinstance(each, QLabel) and not shows_focus(each)]
         assert unseen == [], title
 
 
 ROW_PX, SEEN_PX, SEEN_LEVELS = 20, 20, 25
 """So much do two controls of a row lie apart; so many pixels have to change by so many levels to be noticed."""
+
+
+def made_active(window: QWidget) -> bool:
+    """Whether the keyboard is the window's, which is asked for until it is."""
+    if not window.isActiveWindow():
+        window.activateWindow()
+    return window.isActiveWindow()
 
 
 def tabbed_through(widget: ReconstructionWidget, window: QWidget) -> list[QWidget]:

@@ -476,7 +476,7 @@ class FewLines(QLabel):
     """
 
     def __init__(self, lines: int, parent: QWidget | None = None) -> None:
-        self._told, self._colour, self._lines = "", "", lines
+        self._told, self._short, self._colour, self._lines = "", "", "", lines
         super().__init__(parent)
         self.setWordWrap(True)
         self.setAlignment(Qt.AlignmentFlag.AlignTop)
@@ -485,7 +485,7 @@ class FewLines(QLabel):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._keep_height()
 
-    def write(self, text: str, colour: str) -> None:
+    def write(self, text: str, colour: str, short: str = "") -> None:
         """Write something else.
 
         Parameters
@@ -494,11 +494,18 @@ class FewLines(QLabel):
             Plain.
         colour
             By its name in the theme's colours, or as HTML has it.
+        short
+            What is written where there is no room for all of it.
         """
-        if (text, colour) != (self._told, self._colour):
-            self._told, self._colour = text, colour
+        if (text, short, colour) != (self._told, self._short, self._colour):
+            self._told, self._short, self._colour = text, short, colour
             self.setToolTip(f"<qt>{html.escape(text)}</qt>" if text else "")
             self._show()
+
+    @property
+    def told(self) -> str:
+        """All that it is to say, also where less is seen."""
+        return self._told
 
     def sizeHint(self) -> QSize:
         """The height it was fixed to: with none a page would take that from its neighbours."""
@@ -539,6 +546,8 @@ class FewLines(QLabel):
 
     def _show(self) -> None:
         text = self._told
+        if self._short and not self._fits(text):
+            text = self._short
         if not self._fits(text):
             letters = bisect.bisect_left(range(len(text)), True, key=lambda count: not self._fits(f"{text[:count]}…"))
             text = f"{text[: max(letters - 1, 0)].rstrip()}…"

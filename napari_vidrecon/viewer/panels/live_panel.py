@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,13 +13,15 @@ from qtpy.QtWidgets import QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 from napari_vidrecon.sessions.screen import USUAL_SCREEN
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.live_session import NO_DECODER, REFINED_BEHIND_S, SILENT_S, LiveController, LiveView
-from napari_vidrecon.viewer.panels.controls import FewLines, button, choice, form, row, tick
+from napari_vidrecon.viewer.panels.controls import FewLines, button, choice, form, in_one_place, row, tick
 from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.tooltips import explain
 
 SOURCES = {"this trial, as it was recorded": "trial", "all trials of the session": "session", "a stream": "stream"}
 PLAIN = ""
 ABOUT_LINES, TOLD_LINES = 3, 3
+TILES, ROOMY_COLUMNS = 3, 2
+"""Pictures there can be, and how many stand beside each other where there is room for larger ones."""
 
 
 class LivePanel(QWidget):
@@ -53,6 +56,10 @@ class LivePanel(QWidget):
         live.changed.connect(self._show)
         live.seen.connect(self._show_newest)
         self._show()
+
+    def set_low(self, is_low: bool) -> None:
+        """Put the pictures into one row, where there is no room for two."""
+        self.pictures.set_columns(TILES if is_low else ROOMY_COLUMNS)
 
     def _take_source(self, source: str) -> None:
         self._live.choices.source = source
@@ -107,6 +114,10 @@ class LivePanel(QWidget):
             fitting = "" if counted is None else f"Fitting: {counted.done} of {counted.total} trials were read …"
             waiting = (fitting or "Waiting for the first frame …") if self._live.busy else ""
             self.told.write(waiting, theme_colours(self)["orange"])
+        # What it would do stands there until it does.
+        tells = bool(self.told.told) and self._model.decoder is not None
+        self.told.setVisible(tells)
+        self.about.setVisible(not tells)
 
     def _lay_out(self) -> None:
         fields = form()
@@ -114,12 +125,11 @@ class LivePanel(QWidget):
         fields.addRow("Address", self.address)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.about)
+        layout.addLayout(in_one_place(self.about, self.told))
         layout.addLayout(fields)
         layout.addWidget(self.refine)
         layout.addLayout(row(self.fit_button, self.start_button, self.stop_button))
         layout.addWidget(self.pictures)
-        layout.addWidget(self.told)
         layout.addStretch()
 
 
@@ -143,12 +153,13 @@ def in_words(view: LiveView) -> str:
 
 
 class LivePictures(QWidget):
-    """What was shown and what is seen beside each other, and below what was refined meanwhile."""
+    """What was shown and what is seen beside each other, then what was refined meanwhile."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._tiles: Sequence[tuple[str, np.ndarray]] = ()
         self._size_px: tuple[int, ...] = USUAL_SCREEN.size_px
+        self._columns = ROOMY_COLUMNS
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
 
     def show_view(self, view: LiveView) -> None:
@@ -165,29 +176,38 @@ class LivePictures(QWidget):
         self._tiles = tiles
         self.update()
 
+    def set_columns(self, columns: int) -> None:
+        """How many stand beside each other."""
+        self._columns = columns
+        self._take_height()
+        self.update()
+
     @property
     def captions(self) -> list[str]:
         """Above the pictures."""
         return [caption for caption, _ in self._tiles]
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Pictures keep their shape: two rows of two."""
+        """Pictures keep their shape."""
         super().resizeEvent(event)
         self._take_height()
 
     def _take_height(self) -> None:
         rows, columns = self._size_px
-        self.setFixedHeight(2 * (self.width() // 2 * rows // columns + self.fontMetrics().lineSpacing()))
+        each = self.width() // self._columns * rows // columns + self.fontMetrics().lineSpacing()
+        self.setFixedHeight(math.ceil(TILES / self._columns) * each)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Enlarged as on the board: pixels stay squares."""
         painter = QPainter(self)
         line, gap = self.fontMetrics().lineSpacing(), self.fontMetrics().averageCharWidth() // 2
-        width = (self.width() - gap) / 2
+        width = (self.width() - (self._columns - 1) * gap) / self._columns
         height = width * self._size_px[0] / self._size_px[1]
         for number, (caption, levels) in enumerate(self._tiles):
-            left, top = (number % 2) * (width + gap), number // 2 * (height + line)
+            left, top = (number % self._columns) * (width + gap), number // self._columns * (height + line)
             painter.setPen(self.palette().text().color())
+            if self.fontMetrics().horizontalAdvance(caption) > width:
+                caption = caption.rpartition(", ")[2]
             painter.drawText(QRectF(left, top, width, line), Qt.AlignmentFlag.AlignLeft, caption)
             painter.drawImage(QRectF(left, top + line, width, height), _image(levels))
         painter.end()

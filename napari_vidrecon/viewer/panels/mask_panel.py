@@ -153,10 +153,15 @@ class MaskPanel(QWidget):
         if model.mask.alpha.all() and np.ptp(model.mask.alpha) == 0:
             self.verdict.write(NO_MASK, "orange")
             return
-        planes = 1 if model.session is None else model.session.screen.planes
-        faults = mask_faults(model.mask, model.training_threshold, model.evaluation_threshold, planes)
-        text = ". ".join(fault[0].upper() + fault[1:] for fault in faults)
-        self.verdict.write(text or GOOD_MASK, "orange" if faults else "green")
+        text = self._faults(short=False)
+        self.verdict.write(text or GOOD_MASK, "orange" if text else "green", self._faults(short=True))
+
+    def _faults(self, *, short: bool) -> str:
+        model = self._model
+        assert model.session is not None
+        thresholds, planes = (model.training_threshold, model.evaluation_threshold), model.session.screen.planes
+        faults = mask_faults(model.mask, *thresholds, planes, short=short)
+        return ". ".join(fault[0].upper() + fault[1:] for fault in faults)
 
     def _show_ready(self) -> None:
         self.fit_button.setEnabled(self._model.session is not None and not self._fitting.busy)

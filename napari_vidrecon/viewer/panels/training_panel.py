@@ -42,7 +42,8 @@ MOST_STEPS = 1_000_000
 STEPS_OF_AN_ARROW = 100
 PLAIN = ""
 """The theme's own colour of text."""
-ABOUT_LINES, TOLD_LINES, VERDICT_LINES, DECODER_LINES = 5, 3, 8, 7
+TOLD_LINES, VERDICT_LINES = 2, 8
+"""The verdict stands where it was said what it is about, and has as many lines."""
 
 
 class TrainingPanel(QWidget):
@@ -61,8 +62,8 @@ class TrainingPanel(QWidget):
     def __init__(self, training: TrainingController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._training, self._model = training, training.model
-        self.about = explain(FewLines(ABOUT_LINES), "training_session")
-        self.architecture = explain(QLabel(f"{ARCHITECTURE}, the default"), "training_architecture")
+        self.about = explain(FewLines(VERDICT_LINES), "training_session")
+        self.architecture = explain(QLabel(ARCHITECTURE), "training_architecture")
         self.steps = whole_number("training_steps", 1, MOST_STEPS, self._take_steps, STEPS_OF_AN_ARROW)
         self.file = explain(QElidingLabel(), "training_file")
         self.file.setElideMode(Qt.TextElideMode.ElideMiddle)
@@ -119,8 +120,9 @@ class TrainingPanel(QWidget):
         self.file.setToolTip(f"<qt>{TOOLTIPS['training_file']}<p>{path or ''}</p></qt>")
         for control in (self.steps, self.file_button, self.start_button):
             control.setEnabled(ready and not busy)
-        # The bar takes its place, so that nothing moves.
-        self.start_button.setVisible(not busy)
+        # The bar takes their place, so that nothing moves.
+        for made in (self.start_button, self.next_button):
+            made.setVisible(not busy)
         self.start_button.setText("Go on" if not busy and training.goes_on else "Start")
         self._show_progress()
         self.next_button.setEnabled(training.result is not None)
@@ -143,18 +145,23 @@ class TrainingPanel(QWidget):
             self.verdict.write(kept, "orange")
         else:
             self.verdict.write("", "green")
+        take_turns(self.about, self.verdict)
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.about)
-        layout.addLayout(row(QLabel("Encoder:"), self.architecture, stretch=1))
-        layout.addLayout(row(QLabel("Steps:"), self.steps, stretch=1))
+        self.steps.setSuffix(" steps")
+        layout.addLayout(in_one_place(self.about, self.verdict))
+        layout.addLayout(row(QLabel("Encoder:"), self.architecture, self.steps, stretch=2))
         layout.addLayout(row(QLabel("File:"), self.file, self.file_button, stretch=1))
-        layout.addLayout(in_one_place(self.start_button, self.bar))
+        layout.addLayout(in_one_place(row(self.start_button, self.next_button), self.bar))
         layout.addWidget(self.told)
-        layout.addWidget(self.verdict)
-        layout.addWidget(self.next_button)
+
+
+def take_turns(about: FewLines, verdict: FewLines) -> None:
+    """What it is about stands there until it is known what came of it: a low window has no room for both."""
+    verdict.setVisible(bool(verdict.told))
+    about.setVisible(not verdict.told)
 
 
 class DecoderFitPanel(QWidget):
@@ -171,11 +178,11 @@ class DecoderFitPanel(QWidget):
     def __init__(self, fitting: DecoderFitController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._fitting, self._model = fitting, fitting.model
-        self.about = explain(FewLines(DECODER_LINES), "decoder_fit_session")
+        self.about = explain(FewLines(VERDICT_LINES), "decoder_fit_session")
         self.start_button = button("Fit", "start_decoder_fit", fitting.start)
         self.bar = JobBar(fitting, ("decoder_fit_progress", "stop_decoder_fit"), "Stop", "trial", parent=self)
         self.verdict = explain(FewLines(VERDICT_LINES), "decoder_verdict")
-        stack(self, self.about, in_one_place(self.start_button, self.bar), self.verdict)
+        stack(self, in_one_place(self.about, self.verdict), in_one_place(self.start_button, self.bar))
         subscribe(self, self._model.session_changed, self._show)
         fitting.changed.connect(self._show)
         self._show()
@@ -204,6 +211,7 @@ class DecoderFitPanel(QWidget):
         else:
             learned = f" Learned from {number_of(result.trials, 'trial')}. Saved as {result.decoder.path}."
             self.verdict.write(result.verdict + learned, "green" if result.good else "orange")
+        take_turns(self.about, self.verdict)
 
 
 NO_DECODER = "none"
