@@ -103,26 +103,31 @@ class Workspace(QObject):
         with self.faults:
             take_last_view(self.model)
         self.model.view_changed.connect(self._remember_view)
-        self.stage_bar = self.tour = self.movies_alone = None
+        self.stage_bar: StageBar | None = None
+        self.tour: TourBar | None = None
+        self.movies_alone: MoviesAlone | None = None
         if isinstance(main_window, QMainWindow):
-            # What opens below the board must not push the controls of the dock out of sight.
-            main_window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
-            give_way(main_window)
-            self.stage_bar = StageBar(self.model, self.board, self.player, main_window)
-            self.tour = TourBar(self.model, self.controller, main_window)
-            self.movies_alone = MoviesAlone(self.board, self.player, main_window)
-            self.stage_bar.alone_asked.connect(self.movies_alone.toggle)
-            self.magnifier = Magnifier(self.pointing, main_window)
-            self.live_picture = LivePicture(self.board, main_window)
-            self.player.pictures = PlayedPictures(self.board, main_window)
-            self.player.scrubbing = Scrubbing(self.board, self.player.pictures, main_window)
-            self.pictures_of_now = PicturesOfNow(self.live_picture)
-            self.live.seen.connect(self._show_now)
-            self.live.changed.connect(self._show_board_again)
-            self.destroyed.connect(self.live_picture.close)
-            self.destroyed.connect(self.pictures_of_now.close)
-            self.destroyed.connect(self.player.scrubbing.close)
-            self.destroyed.connect(self.player.pictures.close)
+            self._lay_over(main_window)
+
+    def _lay_over(self, main_window: QMainWindow) -> None:
+        # What opens below the board must not push the controls of the dock out of sight.
+        main_window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        give_way(main_window)
+        self.stage_bar = StageBar(self.model, self.board, self.player, main_window)
+        self.tour = TourBar(self.model, self.controller, main_window)
+        self.movies_alone = MoviesAlone(self.board, self.player, main_window)
+        self.stage_bar.alone_asked.connect(self.movies_alone.toggle)
+        self.magnifier = Magnifier(self.pointing, main_window)
+        self.live_picture = LivePicture(self.board, main_window)
+        self.player.pictures = PlayedPictures(self.board, main_window)
+        self.player.scrubbing = Scrubbing(self.board, self.player.pictures, main_window)
+        self.pictures_of_now = PicturesOfNow(self.live_picture)
+        self.live.seen.connect(self._show_now)
+        self.live.changed.connect(self._show_board_again)
+        self.destroyed.connect(self.live_picture.close)
+        self.destroyed.connect(self.pictures_of_now.close)
+        self.destroyed.connect(self.player.scrubbing.close)
+        self.destroyed.connect(self.player.pictures.close)
 
     def tell(self, text: str, is_error: bool) -> None:
         """Tell a person one line: in the dock, or where there is none as a notification of napari's."""

@@ -36,7 +36,7 @@ from napari_vidrecon.encoders.training.checkpoint import (
 from napari_vidrecon.encoders.training.core import PretrainedCore, Teacher
 from napari_vidrecon.encoders.training.processes import Processes
 from napari_vidrecon.encoders.training.readout_fit import fit_readouts, start_readouts
-from napari_vidrecon.encoders.training.samples import SessionSamples
+from napari_vidrecon.encoders.training.samples import SampleStatistics, SessionSamples
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
 from napari_vidrecon.errors import ConfigError, EncoderError
@@ -224,12 +224,7 @@ class Trainer:
             core.require_screen(self.canvas, self.sessions[0].frame_rate_hz, self.sessions[0].name)
         self.batches = Batches(self.samples, recipe, self.canvas, self.device)
         self.drawn = DrawingAhead(self.batches) if self.device.type == "cuda" else self.batches
-        with self._chance(recipe.seed):
-            neurons = [session.n_neurons for session in sessions]
-            try:
-                self.module = self.architecture.build(neurons, self.canvas, statistics).to(self.device)
-            except ValidationError as raised:
-                raise ConfigError(first_fault(raised, "recipe")) from None
+        self.module = self._built(statistics)
         if core is not None:
             core.place(self.module)
             start_readouts(self.module, fit_readouts(self.module, self.batches, on_fitting))
@@ -244,6 +239,14 @@ class Trainer:
         self.curve = LearningCurve()
         self.step_index = 0
         self.half_way = False
+
+    def _built(self, statistics: Sequence[SampleStatistics]) -> nn.Module:
+        neurons = [session.n_neurons for session in self.sessions]
+        with self._chance(self.recipe.seed):
+            try:
+                return self.architecture.build(neurons, self.canvas, statistics).to(self.device)
+            except ValidationError as raised:
+                raise ConfigError(first_fault(raised, "recipe")) from None
 
     def read_trials(self) -> None:
         """Read every training trial once, into the memory that it is drawn from as far as there is room.
