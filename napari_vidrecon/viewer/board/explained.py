@@ -15,7 +15,7 @@ from psygnal import Signal
 
 from napari_vidrecon import metrics
 from napari_vidrecon.viewer.board.colormaps import CORRELATION_COLOUR
-from napari_vidrecon.viewer.board.layers import Role, RoleLayers, repaint
+from napari_vidrecon.viewer.board.layers import Role, RoleLayers
 from napari_vidrecon.viewer.board.rasters import RasterRows
 from napari_vidrecon.viewer.board.tiles import BoardLayout, Box
 from napari_vidrecon.viewer.model import ReconstructionModel
@@ -243,14 +243,8 @@ class CorrelationStrip:
             self._layers.remove(Role.STRIP)
             return
         picture = drawn(self.correlation(), layout.strip.times(1 / layout.unit))
-        layer = self._layers.adopt(Role.STRIP, Image)
-        if layer is not None and layer.data.shape == picture.shape:
-            np.copyto(layer.data, picture)
-            self._layers.place(layer, layout.strip)
-            repaint(layer)
-            return
-        style = {"rgb": True, "interpolation2d": "linear"}
-        self._layers.image(Role.STRIP, "correlation over time", picture, layout.strip, **style)
+        style: dict[str, Any] = {"rgb": True, "interpolation2d": "linear"}
+        self._layers.picture(Role.STRIP, "correlation over time", picture, layout.strip, **style)
 
     def follow(self, layout: BoardLayout) -> None:
         """Draw it anew while a run goes on, now and then: its frames are all compared for it."""

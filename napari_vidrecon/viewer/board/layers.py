@@ -233,7 +233,7 @@ class RoleLayers:
         if layer is not None and layer.data.shape == picture.shape:
             np.copyto(layer.data, picture)
             self.place(layer, at)
-            redraw(layer)
+            repaint(layer)
             return layer
         with self.selection_kept():
             return self.image(role, name, picture, at, **style)
