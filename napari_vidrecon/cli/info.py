@@ -296,6 +296,7 @@ def _described_run(path: Path, result: Reconstruction) -> tuple[str, dict[str, A
     from napari_vidrecon.reconstruction.history import UNCHECKED
 
     told = result.provenance
+    repeats = told.get("repeats") or []
     kind = "published run" if told.get("published") else "run"
     mouse = " of a simulated mouse" if result.simulated else ""
     return f"{path.name}: {kind}{mouse}", {
@@ -306,7 +307,9 @@ def _described_run(path: Path, result: Reconstruction) -> tuple[str, dict[str, A
         "steps_done": int(max(result.history["step"], default=0)),
         "steps": result.config.steps,
         "preset": result.config.preset_name,
+        **({"presentations": [told["trial"], *(each["trial"] for each in repeats)]} if repeats else {}),
         "frames": len(result.video),
+        "frame_rate_hz": result.frame_rate_hz,
         "encoders": told.get("encoder_names", []),
         **({"decoder": _decoder_of(told)} if "decoder" in told else {}),
         "ensemble": told.get("ensemble", "single"),

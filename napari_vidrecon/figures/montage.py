@@ -5,6 +5,7 @@ Source: after Bauer et al. 2026, Fig. 1D, 2A and 6.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -34,6 +35,8 @@ LineStyle = Literal["solid", "dashed"]
 SCREEN_RATE_HZ = 30.0
 FRAMES_SHOWN = 10
 FIGURE_WIDTH_IN = 13.0
+LABEL_LETTERS = 17
+"""A line that fits beside the pictures."""
 HEADING_POINTS, HEADING_LETTERS = 15.0, 95
 CROP_MARGIN_PX = 4
 TIME_COLOUR = "#0072B2"
@@ -179,7 +182,8 @@ def _draw_pictures(figure: Figure, layout: _Layout, rows: Sequence[PicturesDrawn
             if row == 0:
                 axes.set_title(f"{time_s:.2f} s", pad=4)
             if column == 0:
-                axes.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=8, fontsize=10.5)
+                lines = "\n".join(textwrap.fill(line, LABEL_LETTERS) for line in label.splitlines())
+                axes.set_ylabel(lines, rotation=0, ha="right", va="center", labelpad=8, fontsize=10.5)
 
 
 def _draw_outlined(axes: Axes, picture: np.ndarray, window: Window, outlines: Outlines) -> None:

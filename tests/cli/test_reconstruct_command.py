@@ -244,6 +244,9 @@ def test_one_movie_of_all_presentations_of_a_clip(
     (run,) = answer.json["runs"]
     assert Path(run["run"]).name == f"{copy_of_small_session.name}_trial0_with2_frames0-48.zarr"
     assert vr.Recipe.of(vr.Reconstruction.load(run["run"])).repeats == (2,)
+    told = vidrecon("info", run["run"]).out
+    assert "presentations            0, 2" in told
+    assert "frame rate hz            30" in told
     alone = vidrecon(*words, "--trial", 1, "--repeats", "all")
     assert alone.code == 0
     assert "shown once" in alone.err

@@ -140,7 +140,7 @@ def test_no_text_lies_over_another_or_leaves_the_figure(clip: dict) -> None:
         **clip,
         error=clip["reconstruction"] - clip["truth"],
         optimisation=(np.arange(0, 1001, 10), np.linspace(0, 0.6, 101)),
-        match_contrast=True,
+        drawn_as=("smoothed and matched, outside: stimulus, dimmed", clip["reconstruction"]),
         title="trial 22, five encoders",
         simulated=True,
     )
