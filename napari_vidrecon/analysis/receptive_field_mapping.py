@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 
 from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
-from napari_vidrecon.encoders.answers import check_finite, check_size
+from napari_vidrecon.encoders.answers import check_finite, check_session_fits, check_size
 from napari_vidrecon.encoders.chunks import chunk_that_fits
 from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import ConfigError, EncoderError
@@ -138,6 +138,7 @@ def map_receptive_fields(
     patches = recipe.patches_on(session.screen, session.frame_rate_hz)
     for encoder in encoders:
         encoder.require_neurons(session.n_neurons, session.name)
+        check_session_fits(encoder, session)
     clips = 2 * len(patches)
     done, total = 0, clips * len(encoders)
     activity = np.zeros((2, len(patches), 2, session.n_neurons), np.float32)

@@ -396,6 +396,7 @@ def open_encoders(
     EncoderError
         A file cannot be read, or does not fit the session.
     """
+    from napari_vidrecon.encoders.answers import check_session_fits
     from napari_vidrecon.encoders.checkpoints import load_encoder
 
     readout = readout_of(mouse)
@@ -404,6 +405,7 @@ def open_encoders(
         encoder = load_encoder(file, readout, device, neurons=session.n_neurons, **loading)
         encoder.require_neurons(session.n_neurons, session.name)
         require_mouse(encoder, session, force=force_mouse)
+        check_session_fits(encoder, session)
         encoders.append(encoder)
     return encoders
 
@@ -423,10 +425,19 @@ def require_mouse(encoder: Encoder, session: Session, *, force: bool = False) ->
     Raises
     ------
     EncoderError
-        Its mouse has another name than the session, and `force` is not set.
+        Its mouse has another name than the session, or other neurons, and `force` is not set.
     """
-    if not force:
-        _require_same_mouse(f"{encoder.spec.name}: expected an encoder", encoder.spec.mouse, session, EncoderError)
+    from napari_vidrecon.encoders.answers import of_other_neurons
+
+    if force:
+        return
+    _require_same_mouse(f"{encoder.spec.name}: expected an encoder", encoder.spec.mouse, session, EncoderError)
+    if of_other_neurons(encoder, session):
+        raise EncoderError(
+            f"{encoder.spec.name}: expected an encoder of the neurons of {session.name} in their order, found one of "
+            "others, or of another order; train one on this session, or give --force-mouse if they are the same row "
+            "by row"
+        )
 
 
 def _require_same_mouse(expected: str, mouse: str, session: Session, error: type[VidreconError]) -> None:
@@ -465,7 +476,8 @@ def open_decoder(file: Path, session: Session, *, force_mouse: bool = False) -> 
 
     decoder = Decoder.load(file)
     decoder.require_neurons(session.n_neurons, session.name, str(file))
-    decoder.require_screen(session.screen.size_px, session.screen.colours, session.name, str(file))
+    screen, rate_hz = session.screen, session.frame_rate_hz
+    decoder.require_screen(screen.size_px, screen.colours, session.name, str(file), frame_rate_hz=rate_hz)
     if not force_mouse:
         _require_same_mouse(f"{file}: expected a decoder", decoder.mouse, session, ConfigError)
     return decoder

@@ -1,7 +1,12 @@
-"""What an encoder answers, checked: is it activity, and does another way to compute it keep its gradient."""
+"""What an encoder is asked and answers, checked.
+
+Is the recording such as it was trained on, is what it answers activity, and does another way to compute it keep its
+gradient.
+"""
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,12 +15,16 @@ import numpy as np
 import torch
 
 from napari_vidrecon.errors import EncoderError, one_line
+from napari_vidrecon.sessions.session import Session
+from napari_vidrecon.sessions.trial import Trial
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
 
 
 LONGEST_NAME = 80
+LONGEST_VALUE = 60
+SAME_RATE = 0.01
 
 
 class UnusableAnswer(EncoderError):
@@ -266,3 +275,96 @@ def keeps_direction(form: Form, reference: Form, windows: torch.Tensor, name: st
         LEAST_COSINE,
     )
     return False
+
+
+def check_session_fits(encoder: Encoder, session: Session) -> None:
+    """Refuse a recording of another screen, frame rate or other colours than the encoder was trained on.
+
+    Parameters
+    ----------
+    encoder
+        Bound to its neurons; that they may be others, or in another order, is said.
+    session
+        The recording.
+
+    Raises
+    ------
+    EncoderError
+        What the encoder would answer would mean nothing.
+    """
+    size, wanted = session.screen.size_px, (encoder.spec.canvas.screen_rows, encoder.spec.canvas.screen_columns)
+    _check_fits(encoder, session.screen.colours, session.frame_rate_hz, session.recorded_behavior, session.name)
+    if size != wanted:
+        raise EncoderError(
+            f"{encoder.spec.name}: expected movies of {wanted[0]}x{wanted[1]} pixels, as it was trained on, found "
+            f"{size[0]}x{size[1]} in {one_line(session.name, LONGEST_VALUE)}; train an encoder on this session, or "
+            "import the recording with --screen as the encoder has it"
+        )
+    if of_other_neurons(encoder, session):
+        _tell_once(
+            f"{encoder.spec.name}: was trained on other neurons than those of {one_line(session.name, LONGEST_VALUE)}, "
+            "or on the same in another order; what comes of it is wrong unless they are the same row by row"
+        )
+
+
+def check_clip_fits(encoder: Encoder, trial: Trial) -> None:
+    """Refuse a clip of another frame rate or other colours than the encoder was trained on: answers would mean nothing.
+
+    Raises
+    ------
+    EncoderError
+        The rates differ by more than one percent, or colours by name or order.
+    """
+    _check_fits(encoder, trial.colours, trial.frame_rate_hz, trial.recorded_behavior, trial.name)
+
+
+def _check_fits(
+    encoder: Encoder, colours: tuple[str, ...], rate_hz: float, recorded: Sequence[str] | None, name: str
+) -> None:
+    if encoder.spec.canvas.colours != colours:
+        wanted, shown_in = (" and ".join(each) or "grey levels" for each in (encoder.spec.canvas.colours, colours))
+        raise EncoderError(
+            f"{encoder.spec.name}: expected movies in {wanted}, as it was trained on, found {shown_in} in "
+            f"{one_line(name, LONGEST_VALUE)}; train an encoder on this session, or import the recording with "
+            "--colours as the encoder has them"
+        )
+    expected = encoder.spec.frame_rate_hz
+    if abs(rate_hz - expected) > SAME_RATE * expected:
+        raise EncoderError(
+            f"{encoder.spec.name}: expected clips of {expected:g} frames a second, as it was trained on, found "
+            f"{rate_hz:g} in {one_line(name, LONGEST_VALUE)}; train an encoder on this session, or import the "
+            "recording at the encoder's rate"
+        )
+    lacking = lacking_behavior(encoder, recorded)
+    if lacking:
+        _tell_once(
+            f"{encoder.spec.name}: was trained with {' and '.join(lacking)}, of which this session has no recording; "
+            "the constant that stands in it is taken"
+        )
+
+
+def lacking_behavior(encoder: Encoder, recorded: Sequence[str] | None) -> list[str]:
+    """Names of the behaviour that an encoder was trained with and a session lacks; none where either tells nothing."""
+    trained = encoder.spec.provenance.get("behavior") or []
+    return [] if recorded is None else [one_line(name, LONGEST_VALUE) for name in trained if name not in recorded]
+
+
+def of_other_neurons(encoder: Encoder, session: Session) -> bool:
+    """Whether a recording's neurons are others than those an encoder was trained on, or stand in another order.
+
+    Returns
+    -------
+    bool
+        Told by their ids, and by their positions where both have some; of an encoder that keeps neither never.
+    """
+    told = encoder.spec.provenance.get("neurons")
+    known = told.get(encoder.spec.mouse) if isinstance(told, dict) else None
+    if not isinstance(known, dict):
+        return False
+    return any(known.get(name) not in (None, value) for name, value in session.neuron_keys.items())
+
+
+@functools.lru_cache(maxsize=64)
+def _tell_once(line: str) -> None:
+    """One line a process, however many clips it is true of."""
+    logger.warning("%s", line)

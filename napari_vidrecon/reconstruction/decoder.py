@@ -25,6 +25,7 @@ FORMAT = "napari_vidrecon decoder 1"
 DECODER_SUFFIX = ".safetensors"
 EXPECTED = "a decoder file"
 LARGEST_LAG_FRAMES = 10_000
+SAME_RATE = 0.01
 KINDS = {"weights": "f", "mean": "f", "frequencies": "iu"}
 """Kinds of numbers in a file."""
 
@@ -211,9 +212,15 @@ class Decoder:
             )
 
     def require_screen(
-        self, size_px: tuple[int, ...], colours: tuple[str, ...], of: str, name: str = "decoder"
+        self,
+        size_px: tuple[int, ...],
+        colours: tuple[str, ...],
+        of: str,
+        name: str = "decoder",
+        *,
+        frame_rate_hz: float | None = None,
     ) -> None:
-        """Refuse movies of another size or other colours.
+        """Refuse movies of another size, other colours or another frame rate.
 
         Parameters
         ----------
@@ -221,12 +228,20 @@ class Decoder:
             Of the movies, all colours together.
         of, name
             What the recording and the decoder are called in the message.
+        frame_rate_hz
+            Of the movies; None, or a decoder that does not tell its own: not compared.
 
         Raises
         ------
         ConfigError
             It was fitted for others.
         """
+        own_hz = self.provenance.get("frame_rate_hz")
+        if frame_rate_hz is not None and isinstance(own_hz, float) and abs(own_hz - frame_rate_hz) > SAME_RATE * own_hz:
+            raise ConfigError(
+                f"{name}: expected a decoder of {frame_rate_hz:g} frames a second, as {of} has, found one of "
+                f"{own_hz:g}; fit one for this session with: vidrecon decoder"
+            )
         if (self.size_px, self.colours) != (tuple(size_px), colours):
             mine, theirs = (
                 f"{rows}x{columns} pixels" + (f" in {' above '.join(named)}" if named else "")

@@ -158,6 +158,7 @@ def fit_decoder(
     if not np.isfinite(weights).all():
         raise _unsolvable(session, recipe)
     told: dict[str, Any] = {"trials": done, "simulated": session.simulated, "recipe": recipe.model_dump()}
+    told["frame_rate_hz"] = float(session.frame_rate_hz)
     each = tuple(float(np.mean(of_colour)) for of_colour in zip(*levels, strict=True))
     by_colour: dict[str, Any] = {"colours": screen.colours, "levels": each} if screen.colours else {}
     level, size_px = float(np.mean(each)), screen.size_px

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from napari_vidrecon.encoders.answers import check_clip_fits
 from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.reconstruction.composition import InferredGaze
@@ -99,6 +100,8 @@ def fit_gaze(
 
     Raises
     ------
+    EncoderError
+        The encoder is of another frame rate or other colours.
     SessionError
         Too few trials whose movie and activity are known.
 
@@ -119,6 +122,8 @@ def fit_gaze(
         checked, known = known[::4], [each for place, each in enumerate(known) if place % 4]
     least = encoder.spec.windows.sub_batch_frames
     clips = {each: session.trial(each) for each in {*known, *checked} if session.has_movie(each)}
+    for clip in clips.values():
+        check_clip_fits(encoder, clip)
     usable = {
         each: clip.part(0, min(clip.frames, PUPIL_FRAMES)) for each, clip in clips.items() if clip.frames >= least
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import logging
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.encoders.answers import UnusableAnswer, check_finite, check_size
+from napari_vidrecon.encoders.answers import UnusableAnswer, check_clip_fits, check_finite, check_size
 from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import ConfigError, EncoderError, MaskError, SessionError, one_line
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
@@ -27,7 +26,6 @@ from napari_vidrecon.settings import shown
 
 logger = logging.getLogger(__name__)
 LONGEST_VALUE = 60
-SAME_RATE = 0.01
 Ensemble = Literal["videos", "gradients"]
 Kept = TypeVar("Kept", bound=Callable[..., Any])
 
@@ -192,7 +190,8 @@ def check_inputs(trial: Any, mask: Any, config: Any, decoder: Any = None) -> Non
     if decoder is not None and not isinstance(decoder, Decoder):
         raise ConfigError(f"decoder: expected a Decoder, found {type(decoder).__name__}")
     if decoder is not None:
-        decoder.require_screen(trial.video.shape[1:], trial.colours, one_line(trial.name, LONGEST_VALUE))
+        name, rate_hz = one_line(trial.name, LONGEST_VALUE), trial.frame_rate_hz
+        decoder.require_screen(trial.video.shape[1:], trial.colours, name, frame_rate_hz=rate_hz)
     arrays: dict[str, ArrayLike | None] = {
         "video": trial.video,
         "behavior": trial.behavior,
@@ -366,50 +365,6 @@ def _check_numbers(array: np.ndarray, what: str, *, video: bool) -> None:
         f"{what}: expected finite numbers, found {finite.size - np.count_nonzero(finite)} of {finite.size} that are "
         f"NaN or infinite, the first in {place}; interpolate them, or leave this trial out"
     )
-
-
-def check_clip_fits(encoder: Encoder, trial: Trial) -> None:
-    """Refuse a clip of another frame rate or other colours than the encoder was trained on: answers would mean nothing.
-
-    Raises
-    ------
-    EncoderError
-        The rates differ by more than one percent, or colours by name or order.
-    """
-    if encoder.spec.canvas.colours != trial.colours:
-        wanted, shown_in = (
-            " and ".join(each) or "grey levels" for each in (encoder.spec.canvas.colours, trial.colours)
-        )
-        raise EncoderError(
-            f"{encoder.spec.name}: expected movies in {wanted}, as it was trained on, found {shown_in} in "
-            f"{one_line(trial.name, LONGEST_VALUE)}; train an encoder on this session, or import the recording with "
-            "--colours as the encoder has them"
-        )
-    expected, found = encoder.spec.frame_rate_hz, trial.frame_rate_hz
-    if abs(found - expected) > SAME_RATE * expected:
-        raise EncoderError(
-            f"{encoder.spec.name}: expected clips of {expected:g} frames a second, as it was trained on, found "
-            f"{found:g} in {one_line(trial.name, LONGEST_VALUE)}; train an encoder on this session, or import the "
-            "recording at the encoder's rate"
-        )
-    lacking = lacking_behavior(encoder, trial.recorded_behavior)
-    if lacking:
-        _tell_once(
-            f"{encoder.spec.name}: was trained with {' and '.join(lacking)}, of which this session has no recording; "
-            "the constant that stands in it is taken"
-        )
-
-
-def lacking_behavior(encoder: Encoder, recorded: Sequence[str] | None) -> list[str]:
-    """Names of the behaviour that an encoder was trained with and a session lacks; none where either tells nothing."""
-    trained = encoder.spec.provenance.get("behavior") or []
-    return [] if recorded is None else [one_line(name, LONGEST_VALUE) for name in trained if name not in recorded]
-
-
-@functools.lru_cache(maxsize=64)
-def _tell_once(line: str) -> None:
-    """One line a process, however many clips it is true of."""
-    logger.warning("%s", line)
 
 
 @torch.no_grad()

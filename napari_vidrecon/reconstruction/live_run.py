@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_vidrecon.encoders.answers import check_session_fits
 from napari_vidrecon.encoders.encoder import Canvas, Encoder
-from napari_vidrecon.errors import ConfigError, EncoderError
+from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.live import LivePicture, LiveSession, Stretch
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.activity_stream import ActivitySource
     from napari_vidrecon.sessions.session import Session
 
-SAME_RATE = 0.01
 WINDOW_FRAMES, MARGIN_FRAMES = 96, 16
 LONGEST_WAIT_S = 0.02
 """For the next frame; then somebody may ask to stop."""
@@ -288,7 +288,7 @@ def begin_live(inputs: LiveInputs, path: Path | None, *, replace: bool = False) 
     ConfigError
         The decoder is of another mouse or screen.
     EncoderError
-        An encoder is of another frame rate.
+        An encoder is of another screen or frame rate.
     MaskError
         No pixel would be refined.
     RunError
@@ -298,23 +298,12 @@ def begin_live(inputs: LiveInputs, path: Path | None, *, replace: bool = False) 
     """
     session, decoder = inputs.session, inputs.decoder
     decoder.require_neurons(session.n_neurons, session.name)
-    decoder.require_screen(session.screen.size_px, session.screen.colours, session.name)
+    screen, rate_hz = session.screen, session.frame_rate_hz
+    decoder.require_screen(screen.size_px, screen.colours, session.name, frame_rate_hz=rate_hz)
     behavior, pupil_center = session.average_behavior()
     mask = inputs.chosen_mask
     for encoder in inputs.encoders:
-        # As `reconstruction.inputs.check_clip_fits`, before there is a clip.
-        if encoder.spec.canvas.colours != session.screen.colours:
-            both = session.screen.colours, encoder.spec.canvas.colours
-            wanted, found = (" and ".join(each) or "grey levels" for each in both)
-            raise EncoderError(
-                f"{encoder.spec.name}: expected an encoder of movies in {wanted}, as {session.name} has, found one of "
-                f"{found}; train an encoder on this session"
-            )
-        if abs(encoder.spec.frame_rate_hz - session.frame_rate_hz) > SAME_RATE * session.frame_rate_hz:
-            raise EncoderError(
-                f"{encoder.spec.name}: expected an encoder of {session.frame_rate_hz:g} frames a second, found one of "
-                f"{encoder.spec.frame_rate_hz:g}; train an encoder on this session"
-            )
+        check_session_fits(encoder, session)
     refiner = None
     if inputs.encoders:
         about = {"frame_rate_hz": session.frame_rate_hz, "config": inputs.config, "movies": session.movie_statistics}

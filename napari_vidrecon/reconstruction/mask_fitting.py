@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 
-from napari_vidrecon.encoders.answers import check_finite, check_size
+from napari_vidrecon.encoders.answers import check_finite, check_session_fits, check_size
 from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import MaskError
 from napari_vidrecon.reconstruction.inputs import encoder_list
@@ -291,6 +291,7 @@ def fit_mask(
     recipe = of_kind(recipe, MaskRecipe, "recipe")
     encoder_list([encoder], "encoder")
     encoder.require_neurons(session.n_neurons, session.name)
+    check_session_fits(encoder, session)
     ids = session.trials_in_tier("oracle") if trial_ids is None else listed(trial_ids, "trial_ids")
     if len(ids) < 2:
         raise MaskError(f"{session.path}: expected at least 2 labelled trials to fit a mask on, found {len(ids)}")

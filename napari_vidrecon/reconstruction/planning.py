@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from napari_vidrecon.encoders.answers import check_clip_fits, lacking_behavior
 from napari_vidrecon.encoders.chunks import check_chunk
 from napari_vidrecon.encoders.encoder import Encoder, Traits
 from napari_vidrecon.encoders.identity import identity
@@ -20,7 +21,6 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.inputs import (
     RunChoices,
     RunInputs,
-    check_clip_fits,
     check_colour_levels,
     check_inputs,
     check_mice,
@@ -28,7 +28,6 @@ from napari_vidrecon.reconstruction.inputs import (
     check_repeats,
     choices_of,
     encoder_list,
-    lacking_behavior,
 )
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.presentations import Presentation, presentation_to

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import operator
 import os
 from collections.abc import Callable
@@ -38,6 +39,7 @@ from napari_vidrecon.storage import reading
 __all__ = ["Session", "Trial", "open_session"]
 
 LONGEST_SHOWN = 60
+KEY_LETTERS = 16
 MOST_MEASURED_CLIPS = 24
 TRAINING_TIER = "train"
 BEHAVIOR_VIDEO = "behavior_video"
@@ -113,6 +115,15 @@ class Session:
     def n_neurons(self) -> int:
         """Number of recorded neurons N."""
         return int(self.neuron_ids.size)
+
+    @property
+    def neuron_keys(self) -> dict[str, str]:
+        """What tells these neurons, in their order, from others: hashes of their ids and of the order of positions."""
+        keys = {"ids": self.neuron_ids.astype(np.int64)}
+        if self.coordinates is not None:
+            # Of positions in other units the order is the same.
+            keys["positions"] = np.lexsort(np.asarray(self.coordinates).T).astype(np.int64)
+        return {name: hashlib.sha256(value.tobytes()).hexdigest()[:KEY_LETTERS] for name, value in keys.items()}
 
     @property
     def simulated(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from napari_vidrecon.encoders.answers import check_session_fits
 from napari_vidrecon.encoders.checkpoints import file_hash, load_encoder
 from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import ConfigError, MaskError, SessionError, one_line
@@ -84,6 +85,7 @@ class Mouse:
             readout = int(self.readout)
         encoder = load_encoder(self.encoders[index], readout, device, neurons=session.n_neurons)
         encoder.require_neurons(session.n_neurons, session.name)
+        check_session_fits(encoder, session)
         return encoder
 
     def load_mask(self) -> AlphaMask:

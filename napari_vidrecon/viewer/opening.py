@@ -374,7 +374,8 @@ def _decoder_again(model: ReconstructionModel, recipe: Recipe) -> Decoder | None
 def _load_decoder(path: Path, session: Session) -> Decoder:
     decoder = Decoder.load(path)
     decoder.require_neurons(session.n_neurons, session.name, path.name)
-    decoder.require_screen(session.screen.size_px, session.screen.colours, session.name, path.name)
+    screen, rate_hz = session.screen, session.frame_rate_hz
+    decoder.require_screen(screen.size_px, screen.colours, session.name, path.name, frame_rate_hz=rate_hz)
     return decoder
 
 

@@ -14,6 +14,7 @@ import napari_vidrecon as vr
 from napari_vidrecon.sessions.simulation.camera import area_average, seen_by_neurons
 from napari_vidrecon.sessions.stimuli.synthetic import DriftingGrating
 from napari_vidrecon.sessions.validation import validate_session
+from napari_vidrecon.studies.mice import one_mouse
 
 TINY = ("--recipe", "features=4", "--recipe", "temporal_kernels=3,3", "--recipe", "batch_size=2", "--steps", 2)
 CLIPS, NEURONS = 9, 6
@@ -38,7 +39,7 @@ def write_recording(folder: Path, rows: int, columns: int, rate_hz: float, frame
     [(72, 128, 60.0, 70, ()), (18, 16, 30.0, 40, ("green", "uv"))],
 )
 def test_a_recording_becomes_a_figure_on_any_screen(
-    rows: int, columns: int, rate_hz: float, frames: int, colours: tuple[str, ...], vidrecon, tmp_path: Path
+    rows: int, columns: int, rate_hz: float, frames: int, colours: tuple[str, ...], vidrecon, tmp_path: Path, caplog
 ) -> None:
     planes = len(colours) or 1
     write_recording(tmp_path / "raw", rows, columns, rate_hz, frames, planes)
@@ -89,6 +90,13 @@ def test_a_recording_becomes_a_figure_on_any_screen(
         grey = replace(session.trial(trial_id), colours=())
         with pytest.raises(vr.EncoderError, match="expected movies in green and uv, as it was trained on, found grey"):
             vr.reconstruct(grey, [vr.load_encoder(encoder, device="cpu")], vr.AlphaMask.load(mask))
+        ids = mouse / "meta" / "neurons" / "unit_ids.npy"
+        np.save(ids, np.load(ids)[::-1])
+        words = ("predict", mouse, "--trial", trial_id, "--encoder", encoder, "--out", tmp_path / "activity.npy")
+        refused, forced = vidrecon(*words), vidrecon(*words, "--force-mouse")
+        assert "expected an encoder of the neurons of mouse in their order" in refused.err
+        assert forced.code == 0
+        assert "trained on other neurons than those of mouse, or on the same in another order" in caplog.text
 
 
 def test_what_belongs_to_another_screen_is_refused_in_words(
@@ -102,9 +110,22 @@ def test_what_belongs_to_another_screen_is_refused_in_words(
     assert answer.code == 2
     assert "expected 36x64 or 64x64 pixels, found 72x128" in answer.err
     config.write_text(json.dumps({"frame_rate_hz": 60}))
-    answer = vidrecon("reconstruct", copy_of_small_session, *words, "--mask", "none")
-    assert answer.code == 2
-    assert "expected clips of 30 frames a second, as it was trained on, found 60" in answer.err
+    given = (copy_of_small_session, "--encoder", small_encoder_file, "--force-mouse")
+    for verb in (
+        ("reconstruct", "--trial", 0, "--mask", "none"),
+        ("predict", "--trial", 0, "--out", tmp_path / "activity.npy"),
+        ("mask", "--out", tmp_path / "fitted.npy"),
+        ("rf", "--out", tmp_path / "fields.npz"),
+        ("gaze",),
+        ("evidence", "--trial", 0, "--mask", "none"),
+    ):
+        answer = vidrecon(*verb, *given)
+        assert answer.code == 2
+        assert "expected clips of 30 frames a second, as it was trained on, found 60" in answer.err
+    np.save(mask, np.ones((36, 64), np.float32))
+    mouse = replace(one_mouse(copy_of_small_session, [small_encoder_file], mask), trials=(0,))
+    with pytest.raises(vr.EncoderError, match="found 60 in"):
+        mouse.require_readable()
     config.write_text(json.dumps({"screen": {"rows": 72, "cols": 128}}))
     with pytest.raises(vr.SessionError, match="72, 128, frames"):
         vr.open_session(copy_of_small_session).trial(0)

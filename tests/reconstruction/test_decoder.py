@@ -341,6 +341,9 @@ def test_a_decoder_of_other_colours_is_refused_in_one_line(coloured_session, dis
         with pytest.raises(ConfigError, match=r"expected a decoder of movies of 36x16 pixels in green above uv"):
             check_inputs(trial, disc_mask, quick_config, other)
     check_inputs(trial, disc_mask, quick_config, fitted)
+    with pytest.raises(ConfigError, match=r"expected a decoder of 60 frames a second, as .* has, found one of 30"):
+        check_inputs(replace(trial, frame_rate_hz=60.0), disc_mask, quick_config, fitted)
+    check_inputs(replace(trial, frame_rate_hz=60.0), disc_mask, quick_config, replace(fitted, provenance={}))
     replace(fitted, levels=(70.0,)).save(tmp_path / "odd.safetensors")
     with pytest.raises(StorageError, match="a level for each of 2 colours, found 1"):
         Decoder.load(tmp_path / "odd.safetensors")

@@ -435,6 +435,7 @@ class Trainer:
                 "neutral_behavior": [float(value) for value in self.neutral_behavior],
                 "movies": self._movies(),
                 **({} if self.core is None else {"core": self.core.told}),
+                "neurons": {session.name: session.neuron_keys for session in self.sessions},
                 **self._behavior(),
                 **getattr(self.module, "made_of", {}),
                 **provenance,

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from napari_vidrecon import metrics
+from napari_vidrecon.encoders.answers import check_session_fits
 from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.masks import AlphaMask
@@ -253,7 +254,11 @@ def _leave_memory_to_others() -> None:
 def _encoders(request: RunRequest, shelf: EncoderShelf, job: Job) -> list[Encoder]:
     recipe, count = request.recipe, len(request.recipe.encoders)
     job.tell(Loading(f"Loading {count} encoders" if count > 1 else "Loading the encoder"))
-    return shelf.get([*map(Path, recipe.encoders)], recipe.mouse, recipe.device, request.neurons.keep.size)
+    encoders = shelf.get([*map(Path, recipe.encoders)], recipe.mouse, recipe.device, request.neurons.keep.size)
+    if request.session is not None:
+        for encoder in encoders:
+            check_session_fits(encoder, request.session)
+    return encoders
 
 
 def _predicted(encoders: Sequence[Encoder], trial: Trial, job: Job) -> np.ndarray:
