@@ -54,7 +54,7 @@ def open_path(model: ReconstructionModel, path: Path) -> None:
         load_mask(model, path)
     elif is_run(path):
         open_run(model, path)
-    elif path.is_file() and path.suffix != ARCHIVE_SUFFIX:
+    elif os.path.isfile(path) and path.suffix != ARCHIVE_SUFFIX:  # noqa: PTH113  # has an answer for every path there is
         raise SessionError(f"{path.name}: expected {OPENED}; found another file")
     else:
         open_session_folder(model, path)

@@ -76,7 +76,7 @@ def can_be_opened(path: Path) -> bool:
 def is_taken_when_dropped(path: Path) -> bool:
     """Whether it is ours to open, or a file that no reader would take, of which we say what can be dropped."""
     readers = PluginManager.instance().iter_compatible_readers([str(path)])
-    return can_be_opened(path) or (path.is_file() and next(iter(readers), None) is None)
+    return can_be_opened(path) or (os.path.isfile(path) and next(iter(readers), None) is None)  # noqa: PTH113
 
 
 def simulated_mouse() -> list[LayerTuple]:
