@@ -54,6 +54,8 @@ PAGES_TOLD = {
 }
 LOW_LINES = 45
 """A dock of fewer lines has no room for its whole pages."""
+LOWEST_LINES = 33
+"""A dock of fewer lines, as on a screen of 1920 x 1080 at 200 %, has none for anything that is told elsewhere, too."""
 CURVES_LINES, ROOM_TO_SPARE = 9, 12
 """Where there is less room below a page than so many lines, the curves are a click away."""
 FOCUS_STYLE = """
@@ -187,7 +189,9 @@ class ReconstructionWidget(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Curves stand below the page where there is room; pages fold where there is little."""
         super().resizeEvent(event)
-        is_low = self.height() < LOW_LINES * self.fontMetrics().lineSpacing()
+        line = self.fontMetrics().lineSpacing()
+        is_low = self.height() < LOW_LINES * line
+        self.run_bar.set_lowest(self.height() < LOWEST_LINES * line)
         if is_low != self.pages.is_low:
             self._set_low(is_low)
         self._place_curves()

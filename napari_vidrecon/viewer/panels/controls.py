@@ -507,6 +507,13 @@ class FewLines(QLabel):
         """All that it is to say, also where less is seen."""
         return self._told
 
+    def set_lines(self, lines: int) -> None:
+        """Keep room for so many lines from now on."""
+        if lines != self._lines:
+            self._lines = lines
+            self._keep_height()
+            self._show()
+
     def sizeHint(self) -> QSize:
         """The height it was fixed to: with none a page would take that from its neighbours."""
         return QSize(super().sizeHint().width(), self.minimumHeight())

@@ -91,7 +91,8 @@ def _label(made: QPushButton, text: str) -> None:
 
 
 BIG_NUMBER_SCALE = 1.4
-NEWS_LINES, BOLD_SCALE = 2, 1.15
+NEWS_LINES, NEWS_LINES_LOWEST = 2, 1
+BOLD_SCALE = 1.15
 SCORE_HZ = 4.0
 STEP_TOLD_MILLISECONDS = 1000
 """Between two tellings of the step: the whole window is composed anew for each, which takes most of what the window
@@ -156,6 +157,12 @@ class RunBar(QWidget):
         subscribe(self, model.neurons_changed, self._forget_fault)
         self._show_state()
         self._show_scores()
+
+    def set_lowest(self, is_lowest: bool) -> None:
+        """Take as little room as can be: news in one line, and what is reconstructed is told by the page for it."""
+        for lines in (self.hint, self.message):
+            lines.set_lines(NEWS_LINES_LOWEST if is_lowest else NEWS_LINES)
+        self.what.setVisible(not is_lowest)
 
     def show_message(self, text: str, is_error: bool) -> None:
         """Show news until the next ones come, or a click hides them."""
