@@ -90,3 +90,26 @@ def test_the_list_holds_what_a_person_may_style_and_nothing_else(make_napari_vie
     activity = {"recorded activity", "predicted activity", "activity difference"}
     qtbot.waitUntil(lambda: set(rows_seen(viewer)) == {"own", *four, *activity}, timeout=3000)
     board.close()
+
+
+@pytest.mark.window
+def test_no_layer_of_the_board_comes_or_goes_while_napari_takes_in_a_persons(make_napari_viewer, small_model) -> None:
+    viewer = make_napari_viewer()
+    board = Board(viewer, small_model)
+    rows, told = layer_list(viewer).model().sourceModel(), []
+    for signal in (rows.rowsAboutToBeInserted, rows.rowsAboutToBeRemoved):
+        signal.connect(lambda *_: told.append("begins"))
+    for signal in (rows.rowsInserted, rows.rowsRemoved):
+        signal.connect(lambda *_: told.append("ends"))
+    # As the slider of a fourth axis does, which napari puts below the canvas before its list has the new row.
+    viewer.dims.events.ndim.connect(lambda: setattr(viewer.canvas, "size", (90, 700)))
+    viewer.canvas.size = (600, 700)
+    assert board.layer("correlation_strip") is not None
+    told.clear()
+    viewer.add_image(np.zeros((3, 40, 4, 4), np.float32), name="own")
+    assert board.layer("correlation_strip") is None
+    assert len(told) > 2
+    assert told[::2] == ["begins"] * (len(told) // 2)
+    assert told[1::2] == ["ends"] * (len(told) // 2)
+    assert layer_list(viewer).model().rowCount() == rows.rowCount() == len(viewer.layers)
+    board.close()

@@ -89,7 +89,7 @@ class BoardCamera:
     def _on_canvas_size(self) -> None:
         # Where a person has zoomed or moved, the view is theirs.
         if self._left is not None and np.allclose(self._place(), self._left):
-            self._refit()
+            self._layers.when_settled(self._refit)
 
     def _place(self) -> tuple[float, ...]:
         camera = self._viewer.scene.camera

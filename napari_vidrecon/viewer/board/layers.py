@@ -83,7 +83,7 @@ class RoleLayers:
             # As soon as the list itself knows of the layer: napari then draws at once, and looks at the units.
             event.connect(slot, position="first", after=list(event.callbacks[:1]))
         self._changing = False
-        self._put_off: Callable[[], object] = _nothing
+        self._put_off: dict[Callable[[], object], None] = {}
         for event, slot in self._changes:
             event.connect(slot)
 
@@ -94,17 +94,18 @@ class RoleLayers:
         return (*((event, self._on_change) for event in begins), *((event, self._on_settled) for event in ends))
 
     def when_settled(self, action: Callable[[], object]) -> None:
-        """Do what may make a layer, but not while napari takes another in or lets it go.
+        """Do what may make or remove a layer, but not while napari takes another in or lets it go.
 
-        Its camera may move just then; of a layer that is made meanwhile napari's list has two rows from then on.
+        Its camera may move just then, and its canvas, as by the slider of a fourth axis. Of a layer that is made
+        meanwhile napari's list has two rows from then on; of one that is removed it paints a row that is not there.
 
         Parameters
         ----------
         action
-            Done at once, or at the end of the change; of several only the last.
+            Done at once, or at the end of the change; once, however often it was asked for.
         """
         if self._changing:
-            self._put_off = action
+            self._put_off[action] = None
         else:
             action()
 
@@ -113,8 +114,9 @@ class RoleLayers:
 
     def _on_settled(self) -> None:
         self._changing = False
-        put_off, self._put_off = self._put_off, _nothing
-        put_off()
+        put_off, self._put_off = self._put_off, {}
+        for action in put_off:
+            action()
 
     def close(self) -> None:
         """Follow the viewer no longer."""
@@ -323,10 +325,6 @@ class RoleLayers:
     def ours(self) -> list[Layer]:
         """Every layer with a role."""
         return [layer for layer in self.viewer.layers if ROLE_KEY in layer.metadata]
-
-
-def _nothing() -> None:
-    """What is put off where nothing is."""
 
 
 def _unit(name: str) -> pint.Unit:
