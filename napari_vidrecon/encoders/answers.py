@@ -305,6 +305,11 @@ def check_session_fits(encoder: Encoder, session: Session) -> None:
             f"{encoder.spec.name}: was trained on other neurons than those of {one_line(session.name, LONGEST_VALUE)}, "
             "or on the same in another order; what comes of it is wrong unless they are the same row by row"
         )
+    elif encoder.spec.mouse not in ("", session.name):
+        _tell_once(
+            f"{encoder.spec.name}: was trained on {one_line(encoder.spec.mouse, LONGEST_VALUE)}, not on "
+            f"{one_line(session.name, LONGEST_VALUE)}; what comes of it is wrong unless only the name differs"
+        )
 
 
 def check_clip_fits(encoder: Encoder, trial: Trial) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_vidrecon.viewer.faults import Faults, guarded
-from napari_vidrecon.viewer.runs.jobs import Counted, Failed, Job, OpenJobs
+from napari_vidrecon.viewer.runs.jobs import Counted, Failed, Job, OpenJobs, Warned
 
 KEPT = "_vidrecon_subscriptions"
 
@@ -233,6 +233,8 @@ class Background(QObject):
     def _take(self, job: Job, news: Any) -> None:
         if isinstance(news, Failed):
             self.on_failure(job, news.message)
+        elif isinstance(news, Warned):
+            self._tell(news.message, False)
         elif isinstance(news, Counted):
             before = "" if self.counted is None else self.counted.text
             self._count(replace(news, text=news.text or before))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,6 +141,14 @@ def test_a_fault_in_any_file_is_told_before_a_run_is_started(tiny_mouse, tmp_pat
     ):
         with pytest.raises(VidreconError, match=r"damaged\.safetensors|none"):
             mouse.require_readable()
+
+
+def test_that_an_encoder_is_of_another_mouse_is_told(
+    small_session_folder, small_encoder_file, tiny_mask_file, tmp_path, caplog
+) -> None:
+    folder = shutil.copytree(small_session_folder, tmp_path / "quite_another_mouse")
+    one_mouse(folder, [small_encoder_file], tiny_mask_file).load_encoder(0, "cpu")
+    assert f"was trained on {small_session_folder.name}, not on quite_another_mouse" in caplog.text
 
 
 def test_a_mask_that_selects_nothing_is_told_before_a_run_is_started(tiny_mouse, tmp_path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import sys
 import threading
@@ -238,3 +239,22 @@ def test_a_second_window_leaves_the_collector_to_the_first(qtbot: QtBot) -> None
     assert not gc.isenabled()
     first.close()
     assert gc.isenabled()
+
+
+def test_what_the_library_warns_of_while_a_job_works_is_told_once_by_the_job_that_met_it(listener: Listener) -> None:
+    library, others = logging.getLogger("napari_vidrecon.encoders.answers"), threading.Event()
+
+    def waits(job: Job) -> None:
+        assert others.wait(30)
+
+    def warns(job: Job) -> None:
+        library.warning("%s: was trained on other neurons", "mine")
+        library.info("nothing that anybody has to know")
+        others.set()
+
+    for work in (waits, warns):
+        listener.begin(Job(work, NAME))
+    assert listener.wait()
+    library.warning("after all")
+    listener.poll()
+    assert listener.said == ["mine: was trained on other neurons"]

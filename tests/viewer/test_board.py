@@ -12,6 +12,7 @@ import pytest
 from app_model.types import KeyBinding
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points, Shapes
+from napari.utils.colormaps import DirectLabelColormap
 from pytestqt.qtbot import QtBot
 
 from napari_vidrecon.analysis import raster_order
@@ -1174,6 +1175,8 @@ def test_a_painted_pixel_joins_both_masks_and_an_erased_one_leaves(
 ) -> None:  # type: ignore[no-untyped-def]
     layer = board.begin_painting()
     assert isinstance(layer, Labels)
+    # For a direct one napari compiles code at the first stroke, for two seconds.
+    assert not isinstance(layer.colormap, DirectLabelColormap)
     np.testing.assert_array_equal(layer.data > 0, model.mask.binary(model.training_threshold))
     alpha = model.mask.screen.copy()
     layer.paint((2, 2), 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from napari.layers import Labels, Shapes
-from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps import CyclicLabelColormap
 from qtpy.QtCore import QTimer
 
 from napari_vidrecon.reconstruction.masks import AlphaMask
@@ -76,7 +76,8 @@ class MaskPainting:
             layer = self._layers.viewer.add_labels(
                 self._present(),
                 name="mask: paint 1, erase 0",
-                colormap=DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: PAINT_COLOUR}),
+                # Of a direct one napari compiles code at the first stroke: two seconds without a window.
+                colormap=CyclicLabelColormap(colors=np.array([(0, 0, 0, 0), PAINT_COLOUR], np.float32)),
                 opacity=1.0,
                 units=self._layers.units[-2:],
                 axis_labels=("y", "x"),

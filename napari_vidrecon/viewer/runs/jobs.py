@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import logging
 import queue
 import sys
 import threading
@@ -22,6 +23,23 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Settings of glibc, as `malloc.h` numbers them."""
 LARGEST_MMAP_THRESHOLD = 32 << 20
 """Where glibc's own two thresholds end up once a program has freed a block so large; the other one is twice that."""
+
+
+LIBRARY, OF_THE_MACHINE = "napari_vidrecon", "napari_vidrecon.encoders.checkpoints"
+"""Whose warnings a job tells; and whose not, as they are of the machine and the same for every run."""
+
+
+@dataclass(frozen=True)
+class Warned:
+    """News of something that may be wrong, and ends nothing.
+
+    Parameters
+    ----------
+    message
+        One line.
+    """
+
+    message: str
 
 
 @dataclass(frozen=True)
@@ -135,6 +153,8 @@ class Job:
 
     def _run(self) -> None:
         work, self._work = self._work, _nothing
+        library, listener = logging.getLogger(LIBRARY), _Listener(self)
+        library.addHandler(listener)
         try:
             work(self)
         except Cancelled:
@@ -142,6 +162,7 @@ class Job:
         except Exception as error:  # noqa: BLE001 - the last place that can turn it into a message
             self.tell(Failed(in_one_line(error)))
         finally:
+            library.removeHandler(listener)
             atexit.unregister(self._finish_at_exit)
             del work
             give_memory_back()
@@ -149,6 +170,25 @@ class Job:
     def _finish_at_exit(self) -> None:
         self.cancel()
         self._thread.join(EXIT_GRACE_SECONDS)
+
+
+class _Listener(logging.Handler):
+    """Makes news of what the library warns of in the thread that it is made in.
+
+    Parameters
+    ----------
+    job
+        Tells them.
+    """
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(logging.WARNING)
+        self._job, self._thread = job, threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell it, if it was said by this job."""
+        if record.thread == self._thread and record.name != OF_THE_MACHINE:
+            self._job.tell(Warned(record.getMessage()))
 
 
 def give_memory_back() -> None:
