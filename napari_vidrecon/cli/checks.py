@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_vidrecon.cli import inputs, report
-from napari_vidrecon.cli.info import ENCODER_SUFFIXES, described, require_there
+from napari_vidrecon.cli.info import described, require_there
 from napari_vidrecon.cli.options import (
     Device,
     EncoderFiles,
@@ -25,6 +25,7 @@ from napari_vidrecon.cli.options import (
     parse_settings,
 )
 from napari_vidrecon.cli.report import Progress, StopRequest
+from napari_vidrecon.encoders import ENCODER_SUFFIXES
 from napari_vidrecon.errors import VidreconError, number_of, one_line
 
 FAULTS_FOUND = 1

@@ -12,6 +12,7 @@ from napari_vidrecon.cli import report
 from napari_vidrecon.cli.inputs import LONGEST_WORD, MOST_DIGITS, readout_of
 from napari_vidrecon.cli.options import Json, Mouse
 from napari_vidrecon.cli.report import Progress
+from napari_vidrecon.encoders import ENCODER_SUFFIXES
 from napari_vidrecon.errors import ConfigError, EncoderError, StorageError, VidreconError, number_of, one_line
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
 
 LONGEST_TEXT = 10_000
-ENCODER_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 
 
 def info(

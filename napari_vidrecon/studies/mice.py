@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from napari_vidrecon.encoders.answers import check_session_fits
@@ -91,6 +92,10 @@ class Mouse:
     def load_mask(self) -> AlphaMask:
         """Its transparency mask."""
         return AlphaMask.load(self.mask)
+
+    def evaluation_mask(self) -> np.ndarray:
+        """(rows, columns) bool: pixels that are measured."""
+        return self.load_mask().binary(EVALUATION_THRESHOLD)
 
     def clips(self) -> tuple[int, ...]:
         """Trials that may be reconstructed, in order: those given, the paper's, or the held-out ones.

@@ -14,6 +14,7 @@ from typing import Any
 
 import platformdirs
 
+from napari_vidrecon.encoders import ENCODER_SUFFIXES
 from napari_vidrecon.errors import StorageError, VidreconError
 from napari_vidrecon.reconstruction.decoder import is_decoder
 from napari_vidrecon.reconstruction.masks import AlphaMask
@@ -158,7 +159,6 @@ def _write(state: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(state, indent=1), encoding="utf-8")
 
 
-ENCODER_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 UNFINISHED_ENCODER_MARK = ".training."
 """Part of the name of files that a training leaves beside its encoder."""
 HIDDEN_MARK = "."

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_vidrecon.encoders import ENCODER_SUFFIXES
 from napari_vidrecon.errors import RunError, SessionError, VidreconError, number_of
 from napari_vidrecon.reconstruction.decoder import Decoder, is_decoder
 from napari_vidrecon.reconstruction.masks import FEWEST_PIXELS, AlphaMask
@@ -22,7 +23,7 @@ from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL, GivenMovie
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.storage import reading
 from napari_vidrecon.viewer.faults import Faults
-from napari_vidrecon.viewer.folders import ENCODER_SUFFIXES, find_companions
+from napari_vidrecon.viewer.folders import find_companions
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
 
 OPENED = (

@@ -22,7 +22,6 @@ from napari_vidrecon.studies.runs.stimulus_runs import (
     TARGETS,
     StimulusResult,
     degrees,
-    evaluated_pixels,
     matrix,
     seconds,
     stimuli_figure,
@@ -122,7 +121,7 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
 
 def _rows(plan: Plan, store: RunStore) -> Iterator[dict[str, Any]]:
     """One row a mouse, stimulus type, repetition and phase."""
-    masks = {mouse: evaluated_pixels(mouse) for mouse in _mice(plan)}
+    masks = {mouse: mouse.evaluation_mask() for mouse in _mice(plan)}
     seeds = range(plan.scale.noise_seeds)
     controls = range(max(plan.scale.noise_seeds, FEWEST_CONTROLS))
     for space, time in _grid(plan):

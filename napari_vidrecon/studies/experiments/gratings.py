@@ -17,7 +17,6 @@ from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.runs.stimulus_runs import (
     TARGETS,
     StimulusResult,
-    evaluated_pixels,
     matrix,
     stimuli_figure,
     stimuli_movie,
@@ -146,7 +145,7 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
 def _rows(plan: Plan, store: RunStore) -> Iterator[dict[str, Any]]:
     """One row a mouse, frequency and direction."""
     for mouse in _mice(plan):
-        pixels = evaluated_pixels(mouse)
+        pixels = mouse.evaluation_mask()
         for space, time in _grid(plan):
             for direction in _directions(plan):
                 grating = _grating(plan, space, time, direction)

@@ -35,7 +35,7 @@ LEAST_BASE = 0.05
 
 def evaluation_mask(clip: Clip) -> np.ndarray:
     """(36, 64) bool: pixels that are measured."""
-    return clip.mouse.load_mask().binary(EVALUATION_THRESHOLD)
+    return clip.mouse.evaluation_mask()
 
 
 def scores(plan: Plan, trial: Trial, video: np.ndarray, pixels: np.ndarray) -> dict[str, float]:

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import ensemble_mean, union_crop
 from napari_vidrecon.figures.picture_grids import StimulusGrid, mosaic_frames, stimulus_grid_figure
-from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
 from napari_vidrecon.sessions.stimuli.stimulus import Stimulus, stimulus_video
 from napari_vidrecon.studies.mice import Mouse
 from napari_vidrecon.studies.runs.measuring import presented
@@ -47,11 +46,6 @@ def stimulus_specs(plan: Plan, mouse: Mouse, stimulus: Stimulus) -> list[RunSpec
     everyone = tuple(range(len(mouse.encoders))) if plan.scale.stimulus_target == "ensemble" else ()
     base = RunSpec(mouse, plan.scale.stimulus_config(), stimulus=stimulus, target="predicted", target_encoders=everyone)
     return [base.changed(encoders=(index,)) for index in plan.encoders(mouse)]
-
-
-def evaluated_pixels(mouse: Mouse) -> np.ndarray:
-    """(36, 64) bool: the mouse's own evaluation mask."""
-    return mouse.load_mask().binary(EVALUATION_THRESHOLD)
 
 
 @dataclass(frozen=True)
@@ -166,7 +160,7 @@ def stimuli_figure(
     Figure
         Close it once it is saved.
     """
-    pixels = evaluated_pixels(mouse)
+    pixels = mouse.evaluation_mask()
     results = (StimulusResult.load(plan, store, mouse, each, pixels) for row in stimuli for each in row)
     pictures = [[movie[min(frame, len(movie) - 1)] for movie in result.shown()] for result in results]
     shown, made = (each.reshape(len(stimuli), -1, *each.shape[1:]) for each in np.stack(pictures, axis=1))
@@ -200,7 +194,7 @@ def stimuli_movie(
     Iterator[np.ndarray]
         As `mosaic_frames` gives them.
     """
-    pixels, rows = evaluated_pixels(mouse), []
+    pixels, rows = mouse.evaluation_mask(), []
     for row in stimuli:
         loaded = [[StimulusResult.load(plan, store, mouse, each, pixels) for each in place] for place in row]
         movies = [zip(*(result.shown() for result in place), strict=True) for place in loaded]

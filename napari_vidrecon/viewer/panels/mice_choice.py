@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
+from napari_vidrecon.encoders import ENCODER_SUFFIXES
 from napari_vidrecon.errors import EncoderError, MaskError, SessionError, VidreconError
 from napari_vidrecon.reconstruction.history import Evaluation
 from napari_vidrecon.reconstruction.masks import AlphaMask
@@ -21,7 +22,6 @@ from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.board.colormaps import MICE_COLOURS
 from napari_vidrecon.viewer.folders import (
-    ENCODER_SUFFIXES,
     MASK_NAME,
     find_companions,
     last_folder,

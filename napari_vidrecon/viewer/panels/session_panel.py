@@ -22,12 +22,12 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from napari_vidrecon.encoders import ENCODER_SUFFIXES
 from napari_vidrecon.errors import number_of
 from napari_vidrecon.sessions.repeats import trials_showing
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.contributions.files import is_recording
 from napari_vidrecon.viewer.folders import (
-    ENCODER_SUFFIXES,
     home,
     recent_folders,
     remember_folder,

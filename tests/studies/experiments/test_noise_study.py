@@ -11,7 +11,7 @@ from napari_vidrecon import metrics
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.sessions.stimuli.synthetic import GaussianNoise
 from napari_vidrecon.studies.experiments.gaussian_noise import GAUSSIAN_NOISE, runs
-from napari_vidrecon.studies.runs.stimulus_runs import StimulusResult, evaluated_pixels
+from napari_vidrecon.studies.runs.stimulus_runs import StimulusResult
 from napari_vidrecon.studies.scale import scale_named
 from napari_vidrecon.studies.study import Plan
 
@@ -57,7 +57,7 @@ def test_a_row_holds_what_the_runs_say(outcome, tiny_plan, shared_store) -> None
     assert len(table) == 2 * CELLS
     row = table[(table["spatial_px"] == 4) & (table["temporal_frames"] == 4) & table["inverted"]].iloc[0]
     mouse = tiny_plan.mice[0]
-    pixels = evaluated_pixels(mouse)
+    pixels = mouse.evaluation_mask()
     noise = GaussianNoise(4, 4, 0, True, 40)
     result = StimulusResult.load(tiny_plan, shared_store, mouse, noise, pixels)
     truth, video = noise.video()[4:], result.singles.mean(axis=0)[4:]
@@ -100,7 +100,7 @@ def test_the_notes_say_whose_targets_they_are_and_what_differs_from_the_paper(ou
 
 
 def test_the_published_control_says_nothing_beyond_the_correlation(tiny_mouse) -> None:
-    pixels = evaluated_pixels(tiny_mouse)
+    pixels = tiny_mouse.evaluation_mask()
     shown = {(seed, phase): GaussianNoise(2, 2, seed, phase, 8).video() for seed in range(5) for phase in (False, True)}
     video = 0.5 * shown[0, False] + 30 * np.random.default_rng(0).standard_normal((8, 36, 64))
     correlations = {key: metrics.video_correlation(truth, video, pixels) for key, truth in shown.items()}
