@@ -1,5 +1,6 @@
 """How much of what can be known comes back: coherence by band, motion, identification, and the spectrum of a sample.
 
+    python benchmarks/quality/knowable.py --out docs/knowable.json --clips 10      # the sample's mouse, which is seed 7
     python benchmarks/quality/knowable.py --folder scratch/arena --out docs/knowable.json --clips 3
     python benchmarks/quality/knowable.py --print docs/knowable.json
 
@@ -16,20 +17,24 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from arena import FRAMES, MEASURED, POWER_BANDS_HZ, TEST_TIER, Arena, Stored
 from bound import reconstructed
-from mice import MICE
+from mice import MICE, ArenaMouse
 from scipy.fft import dct
 from simulated_encoder import SimulatedEncoder
 from skimage.registration import optical_flow_ilk
 from tables import best_step
 
 import napari_vidrecon as vr
-from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
+from napari_vidrecon.encoders.encoder import Encoder
+from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, AlphaMask
+from napari_vidrecon.sessions.session import Session
+from napari_vidrecon.sessions.simulation.movies import movie
 from napari_vidrecon.sessions.trial import Trial
 
 CANDIDATES = 100
@@ -43,6 +48,17 @@ PAPER, BEST, PREDICTED, SAMPLE, MEAN, BOUND = (
     "simulation as encoder",
 )
 BANDS = tuple(f"{low:g} to {high:g} Hz" for low, high in POWER_BANDS_HZ)
+
+
+@dataclass(frozen=True)
+class SampleMouse(ArenaMouse):
+    """The mouse that comes along, which is the arena's of the same seed: its ten test clips, first encoder and mask."""
+
+    def open(self, folder: Path, device: str = "cpu") -> tuple[Session, list[Encoder], AlphaMask, None]:
+        """The sample's; it has no decoder."""
+        sample = vr.find_sample()
+        encoder = vr.load_encoder(sample.encoders[0], device=device)
+        return vr.open_session(sample.session), [encoder], AlphaMask.load(sample.mask), None
 
 
 def movies_of(
@@ -64,15 +80,15 @@ def movies_of(
     yield BOUND, reconstructed(encoder, trial, trial.responses)
 
 
-def coefficients(movie: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """(frames, pixels) cosine coefficients over time, without the movie's mean."""
-    inside = movie[:, pixels]
+def coefficients(video: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """(frames, pixels) cosine coefficients over time of a movie, without its mean."""
+    inside = video[:, pixels]
     return np.asarray(dct(inside - inside.mean(), axis=0, norm="ortho"))
 
 
-def flow(movie: np.ndarray) -> np.ndarray:
+def flow(video: np.ndarray) -> np.ndarray:
     """(frames - 1, 2, rows, columns) pixels a frame, of a movie brought to a standard deviation of 1."""
-    scaled = (movie - movie.mean()) / max(float(movie.std()), 1e-6)
+    scaled = (video - video.mean()) / max(float(video.std()), 1e-6)
     return np.stack([optical_flow_ilk(*pair, radius=FLOW_RADIUS_PX) for pair in pairwise(scaled)])
 
 
@@ -91,7 +107,7 @@ def measured(arena: Arena, trial: Trial, video: np.ndarray, candidates: list[np.
         True movies of other clips.
     """
     pixels = arena.mask.binary(EVALUATION_THRESHOLD)
-    true, shown = (vr.postprocess.smooth(movie)[MEASURED] for movie in (trial.video, np.clip(video, 0, 255)))
+    true, shown = (vr.postprocess.smooth(each)[MEASURED] for each in (trial.video, np.clip(video, 0, 255)))
     told = {
         "correlation": arena.correlation(trial.video, video),
         "frame correlation": vr.metrics.mean_frame_correlation(true, shown, pixels),
@@ -116,7 +132,9 @@ def measure(arguments: argparse.Namespace) -> None:
     """What is missing in the file; a clip of every mouse before the next."""
     stored = Stored(arguments.out)
     tuned = Stored(arguments.tuned).values["tuning"]
-    arenas = {mouse.name: (Arena(mouse, arguments.folder), SimulatedEncoder(mouse)) for mouse in MICE}
+    folder = arguments.folder or Path()
+    mice = MICE if arguments.folder else (SampleMouse(**asdict(MICE[0])),)
+    arenas = {mouse.name: (Arena(mouse, folder), SimulatedEncoder(mouse)) for mouse in mice}
     for index in range(arguments.clips):
         for name, (arena, encoder) in arenas.items():
             clip = arena.clips(TEST_TIER, arguments.clips)[index]
@@ -124,8 +142,8 @@ def measure(arguments: argparse.Namespace) -> None:
             if str(clip) in done:
                 continue
             trial = arena.session.trial(clip).part(0, FRAMES)
-            others = [each for each in arena.session.trial_ids if each != clip][: CANDIDATES - 1]
-            candidates = [arena.session.trial(each).part(0, FRAMES).video for each in others]
+            # Clips that the mouse learned from, whose numbers no test clip has.
+            candidates = [movie(encoder.cortex.seed, each, FRAMES) for each in range(CANDIDATES - 1)]
             steps = best_step(tuned[name]["recorded"])
             done[str(clip)] = {
                 told: measured(arena, trial, video, candidates)
