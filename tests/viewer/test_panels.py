@@ -11,7 +11,7 @@ import pytest
 from napari.components import ViewerModel
 from outside_packages import WHITE
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QLocale, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -42,6 +42,7 @@ from napari_vidrecon.viewer.fits import GazeFitController, MaskFitController
 from napari_vidrecon.viewer.folders import find_companions
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord, RunState
 from napari_vidrecon.viewer.opening import open_path, open_run, open_sample, take_mask
+from napari_vidrecon.viewer.panels.controls import number
 from napari_vidrecon.viewer.panels.mask_panel import MaskPanel
 from napari_vidrecon.viewer.panels.neuron_panel import NeuronPanel, ablated, in_region, receptive_field_centres
 from napari_vidrecon.viewer.panels.run_bar import RunBar
@@ -254,6 +255,35 @@ def test_the_advanced_form_shows_the_settings_of_the_chosen_prior(qtbot, small_m
     panel.reset_button.click()
     assert small_model.config.outside_prior == ""
     assert "update.prior.spatial_corner" in panel.advanced.every_control()
+
+
+@pytest.fixture(params=["de_DE", "ar_EG"])
+def language(request):
+    before = QLocale()
+    QLocale.setDefault(QLocale(request.param))
+    yield request.param
+    QLocale.setDefault(before)
+
+
+def test_numbers_are_written_and_typed_with_a_point_in_every_language_and_a_comma_is_one(
+    qtbot, small_model, language
+) -> None:
+    panel = RunPanel(small_model, GazeFitController(small_model))
+    qtbot.addWidget(panel)
+    pick(panel.preset, "best")
+    boxes = [
+        number("grating_cycles_s", 0.0, 9.0, decimals=3, after=" cycles/s"),
+        panel.advanced.every_control()["input_noise"].native,
+    ]
+    qtbot.addWidget(boxes[0])
+    for box in boxes:
+        for typed in ("0.25", "0,25"):
+            box.setValue(1.5)
+            assert box.text().startswith("1.5"), language
+            box.selectAll()
+            QTest.keyClicks(box, typed)
+            QTest.keyClick(box, Qt.Key.Key_Return)
+            assert box.value() == 0.25, (typed, box.text())
 
 
 def test_a_setting_out_of_range_becomes_a_message_and_is_not_taken(qtbot, small_model):

@@ -9,9 +9,10 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from qtpy.QtCore import QEvent, QSignalBlocker, QSize, Qt, QTimer
-from qtpy.QtGui import QGuiApplication, QResizeEvent
+from qtpy.QtCore import QCoreApplication, QEvent, QLocale, QObject, QSignalBlocker, QSize, Qt, QTimer
+from qtpy.QtGui import QGuiApplication, QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import (
+    QAbstractSpinBox,
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
@@ -44,6 +45,8 @@ EMPHASIS_STYLE = (
     "QPushButton:enabled { background-color: #0072B2; color: white; font-weight: bold; }\n"
     "QPushButton:focus { border: 1px solid white; }"
 )
+PLAIN_NUMBERS = QLocale.c()
+PLAIN_NUMBERS.setNumberOptions(QLocale.NumberOption.OmitGroupSeparator)
 LETTERS_OF_A_CHOICE, LETTERS_OF_A_NARROW_ONE = 8, 14
 """A list may be narrower than its longest entry, but not than this."""
 
@@ -242,6 +245,23 @@ def number(
     return _prepared(made, (lowest, highest), action, step, ("", after), value)
 
 
+def write_plainly(box: QAbstractSpinBox) -> None:
+    """Digits and a point in whatever language the system is, as in files, scripts and all that is told; a comma is one."""
+    box.setLocale(PLAIN_NUMBERS)
+    box.installEventFilter(_CommaIsPoint(box))
+
+
+class _CommaIsPoint(QObject):
+    """Types a point where a person types a comma; else a box would take it for nothing."""
+
+    def eventFilter(self, box: QObject, event: QEvent) -> bool:
+        """Exchange the key."""
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress and event.text() == ",":
+            point = QKeyEvent(event.type(), Qt.Key.Key_Period, event.modifiers(), ".")
+            return bool(QCoreApplication.sendEvent(box, point))
+        return super().eventFilter(box, event)
+
+
 def _prepared(
     made: Box,
     limits: tuple[float, float],
@@ -250,6 +270,7 @@ def _prepared(
     beside: tuple[str, str],
     value: float | None,
 ) -> Box:
+    write_plainly(made)
     made.setRange(*limits)
     made.setSingleStep(step)
     made.setKeyboardTracking(False)

@@ -11,9 +11,18 @@ from typing import Any
 from magicgui.widgets import create_widget
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QLabel,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
-from napari_vidrecon.viewer.panels.controls import LETTERS_OF_A_CHOICE, form
+from napari_vidrecon.viewer.panels.controls import LETTERS_OF_A_CHOICE, form, write_plainly
 
 LARGEST_NUMBER = 100_000.0
 LARGEST_WHOLE_NUMBER = 1_000_000
@@ -114,6 +123,8 @@ class SettingsForm(QWidget):
         if isinstance(control.native, QCheckBox):
             # The label stands beside it already.
             control.native.setText("")
+        if isinstance(control.native, QAbstractSpinBox):
+            write_plainly(control.native)
         if isinstance(control.native, QDoubleSpinBox):
             control.native.setDecimals(_decimals(field.default))
         if isinstance(control.native, QComboBox):
