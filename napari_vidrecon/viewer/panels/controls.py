@@ -246,7 +246,7 @@ def number(
 
 
 def write_plainly(box: QAbstractSpinBox) -> None:
-    """Digits and a point in whatever language the system is, as in files, scripts and all that is told; a comma is one."""
+    """Digits and a point in whatever language the system speaks, as in files and scripts; a typed comma is one."""
     box.setLocale(PLAIN_NUMBERS)
     box.installEventFilter(_CommaIsPoint(box))
 
