@@ -164,11 +164,13 @@ class Monkey(LayerMoves):
             if not isinstance(self.viewer.window.dock_widgets[name], ReconstructionWidget):
                 self._remove_dock(self.viewer.window.dock_widgets[name])
         self.workspace.board.cells.close()
-        self.viewer.canvas.grid.enabled = False
         for told in main_window_of(self.viewer).findChildren(NapariQtNotification):
             # They would go by themselves some seconds later.
             told.close()
         self.viewer.layers.clear()
+        # Napari keeps the views of its last grid, a megabyte each, until it makes another; without layers that has one.
+        for enabled in (True, False):
+            self.viewer.canvas.grid.enabled = enabled
         # A board that shows more has more to keep: the same is shown at every look, as large.
         main_window_of(self.viewer).resize(*self.size)
         self.model.set_view(**self.view)
