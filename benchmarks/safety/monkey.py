@@ -262,6 +262,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--cycles", type=int, default=1000, help="actions a seed")
+    parser.add_argument("--async-slicing", action="store_true", help="with napari's own setting of that name")
     parser.add_argument("--folder", help="for inputs and what is left; default: a temporary one")
     parser.add_argument("--kit", help=argparse.SUPPRESS)
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
@@ -271,6 +272,8 @@ def main() -> int:
     sys.path.insert(0, str(Path(__file__).parents[2]))
     from benchmarks.safety.kit import make_kit
 
+    # For every seed's process.
+    os.environ["NAPARI_ASYNC"] = str(int(arguments.async_slicing))
     folder = Path(arguments.folder or tempfile.mkdtemp(prefix="monkey-"))
     make_kit(Path(arguments.kit or folder / "kit"))
     outcomes = []

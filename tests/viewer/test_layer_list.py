@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.settings import get_settings
 from qtpy.QtWidgets import QAbstractItemView, QDockWidget
 
 from napari_vidrecon.viewer.board import Board
@@ -112,4 +113,17 @@ def test_no_layer_of_the_board_comes_or_goes_while_napari_takes_in_a_persons(mak
     assert told[::2] == ["begins"] * (len(told) // 2)
     assert told[1::2] == ["ends"] * (len(told) // 2)
     assert layer_list(viewer).model().rowCount() == rows.rowCount() == len(viewer.layers)
+    board.close()
+
+
+@pytest.mark.window
+def test_captions_come_and_go_where_napari_slices_in_threads_of_its_own(make_napari_viewer, small_model, qtbot) -> None:
+    viewer = make_napari_viewer()
+    get_settings().experimental.async_ = True
+    board, told = Board(viewer, small_model), []
+    small_model.message.connect(lambda text, _is_error: told.append(text))
+    for size in ((600, 700), (90, 700), (600, 700)):
+        viewer.canvas.size = size
+        qtbot.waitUntil(lambda: board.layer("captions").loaded)
+    assert told == []
     board.close()

@@ -377,8 +377,8 @@ def write(layers: RoleLayers, written: list[Caption], colour: str) -> None:
     layer = layers.adopt(Role.CAPTIONS, Points)
     # Where there is room for none, one that is empty: of no points napari has no text to show.
     written = written or [Caption(0.0, 0.0, NOTHING)]
-    if layer is not None and not layer.visible:
-        # Of a hidden layer napari goes on to look for the texts of all points that were there.
+    if layer is not None:
+        # Of a hidden layer, and where it slices in threads of its own, napari looks for all points that were there.
         written = written + [replace(written[-1], text=NOTHING)] * (len(layer.data) - len(written))
     positions = np.array([(caption.y, caption.x) for caption in written])
     texts = {"caption": [caption.text or NOTHING for caption in written]}
