@@ -127,6 +127,24 @@ class Recorder:
         return faults
 
 
+def watch_nesting(events: Any, recorder: Recorder) -> None:
+    """Take it for a fault if a layer comes or goes while napari takes another in, or lets it go.
+
+    Its list then has rows of layers that are not there, and an index that lies past its end.
+    """
+    going_on: list[str] = []
+
+    def begins(event: Any) -> None:
+        if going_on:
+            recorder.faults.append(f"{event.type} while {going_on[-1]}\n{''.join(traceback.format_stack())}")
+        going_on.append(event.type)
+
+    for event in (events.inserting, events.removing):
+        event.connect(begins, position="first")
+    for event in (events.inserted, events.removed):
+        event.connect(lambda: going_on.pop())
+
+
 def own_mb() -> float:
     """Memory that this process has for itself, after all that can be given back has been."""
     for _ in range(3):
@@ -164,6 +182,8 @@ def play(seed: int, cycles: int, kit: dict[str, Path], folder: Path, tell: Calla
     application = QApplication.instance()
     assert application is not None
     QDesktopServices.openUrl = staticmethod(lambda _url: True)  # type: ignore[method-assign]
+    # Before anything of ours listens, and after napari's own list does.
+    watch_nesting(viewer.layers.events, recorder)
     monkey = Monkey(viewer, kit, folder / "things", seed)
     Answers(monkey, setattr)
     outcome, began = Outcome(seed), time.monotonic()

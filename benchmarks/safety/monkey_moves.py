@@ -144,7 +144,10 @@ class Monkey(LayerMoves):
         self.add_every_layer()
         for dimensions in (2, 3):
             self.viewer.dims.ndisplay = dimensions
-            QApplication.processEvents()
+            # A view of napari's grid takes two megabytes; Python keeps the places of what so many views were made of.
+            for gridded in (True, False):
+                self.viewer.canvas.grid.enabled = gridded
+                QApplication.processEvents()
         self.settle()
 
     def settle(self) -> None:
