@@ -182,6 +182,9 @@ class Monkey(LayerMoves):
             config=ReconstructionConfig.preset("fast", **SMALL), target="recorded", decoder=None, device="cpu"
         )
         self.controller.wait(REST_SECONDS)
+        # Each holds its movies and activity for as long as it is listed.
+        for record in [*self.model.elsewhere, *self.model.runs]:
+            self.model.remove_run(record)
         self.viewer.reset_view()
 
     # Things to do

@@ -117,6 +117,20 @@ def test_no_layer_of_the_board_comes_or_goes_while_napari_takes_in_a_persons(mak
 
 
 @pytest.mark.window
+def test_a_layer_of_the_board_goes_after_the_persons_that_napari_lets_go(make_napari_viewer, small_model) -> None:
+    viewer = make_napari_viewer()
+    board = Board(viewer, small_model)
+    own = viewer.add_points(np.zeros((1, 2)), name="own")
+    others = [layer for layer in viewer.layers if layer is not own]
+    viewer.layers.events.removing.connect(lambda: board.layers.remove("mask"))
+    viewer.layers.remove(own)
+    assert own not in viewer.layers
+    assert board.layer("mask") is None
+    assert len(viewer.layers) == len(others) - 1
+    board.close()
+
+
+@pytest.mark.window
 def test_captions_come_and_go_where_napari_slices_in_threads_of_its_own(make_napari_viewer, small_model, qtbot) -> None:
     viewer = make_napari_viewer()
     get_settings().experimental.async_ = True

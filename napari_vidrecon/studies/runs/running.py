@@ -162,7 +162,9 @@ def _client(stack: ExitStack, scheduler: str | None, workers: int | None, jobs: 
     except ImportError:
         raise ConfigError("studies: expected Dask, found none; pip install 'napari-vidrecon[studies]'") from None
     if scheduler is not None:
-        stack.enter_context(_silence())
+        # Dask logs the traceback of a lost connection; here every run that is lost says so in one line. The client's
+        # logger has a level of its own, which its parent's does not change.
+        stack.enter_context(_silence("distributed", "distributed.client"))
         try:
             # A client that was given no address at all cannot even be closed cleanly.
             get_address_host_port(scheduler)
@@ -203,10 +205,9 @@ def _ignore_interrupts() -> None:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """Dask logs the traceback of a lost connection; here every run that is lost says so in one line."""
-    # The client's logger has a level of its own, which its parent's does not change.
-    before = {logger: logger.level for logger in map(logging.getLogger, ("distributed", "distributed.client"))}
+def _silence(*names: str) -> Iterator[None]:
+    """Of these loggers nothing is heard meanwhile."""
+    before = {logger: logger.level for logger in map(logging.getLogger, names)}
     for logger in before:
         logger.setLevel(logging.CRITICAL)
     try:
@@ -251,9 +252,9 @@ def compute_run(spec: RunSpec, folder: str, device: str) -> str:
     if not is_finished(place):
         # Several workers on one machine would fight for its cores otherwise.
         torch.set_num_threads(1)
-        # That there is no GPU would be said once by every worker, in the middle of the progress.
-        logging.getLogger("napari_vidrecon.encoders").setLevel(logging.ERROR)
-        _compute(spec, place, _device_here(device))
+        # What there is to say of encoders was said; every worker would say it again, in the middle of the progress.
+        with _silence("napari_vidrecon.encoders"):
+            _compute(spec, place, _device_here(device))
     return folder
 
 

@@ -7,6 +7,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
+from functools import partial
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -294,8 +295,12 @@ class RoleLayers:
         return self.viewer.dims.ndisplay == 2
 
     def remove(self, role: Role | str) -> None:
-        """Take away every layer of a role."""
+        """Take away every layer of a role, once napari is done with another."""
         for layer in self.all_of(role):
+            self.when_settled(partial(self._remove, layer))
+
+    def _remove(self, layer: Layer) -> None:
+        if layer in self.viewer.layers:
             self.viewer.layers.remove(layer)
 
     def put_away(self, role: Role) -> None:
