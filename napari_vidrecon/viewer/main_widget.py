@@ -138,7 +138,7 @@ class ReconstructionWidget(QWidget):
             FolderDrops(window, is_taken_when_dropped, partial(_open_dropped, napari_viewer), self._workspace.faults)
         self.setAcceptDrops(True)
         self._lay_out()
-        self._placing.timeout.connect(self._place_curves)
+        self._placing.timeout.connect(self._use_room)
         self.pages.changed.connect(self._place_curves)
         for signal in (self.model.state_changed, self.model.shown_changed, self.model.session_changed):
             subscribe(self, signal, self._place_curves)
@@ -154,7 +154,8 @@ class ReconstructionWidget(QWidget):
 
     def sizeHint(self) -> QSize:
         """So many letters wide and lines high."""
-        metrics = self.fontMetrics()
+        # Of words: what has none does not follow the size in napari's settings.
+        metrics = self.pages.tabs.fontMetrics()
         return QSize(WIDTH_IN_LETTERS * metrics.averageCharWidth(), HEIGHT_IN_LINES * metrics.height())
 
     def minimumSizeHint(self) -> QSize:
@@ -189,7 +190,10 @@ class ReconstructionWidget(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Curves stand below the page where there is room; pages fold where there is little."""
         super().resizeEvent(event)
-        line = self.fontMetrics().lineSpacing()
+        self._use_room()
+
+    def _use_room(self) -> None:
+        line = self.pages.tabs.fontMetrics().lineSpacing()
         is_low = self.height() < LOW_LINES * line
         self.run_bar.set_lowest(self.height() < LOWEST_LINES * line)
         if is_low != self.pages.is_low:
@@ -213,7 +217,7 @@ class ReconstructionWidget(QWidget):
         spacing = self.layout().spacing()
         others = (self.run_bar, self._feet)
         taken = self.pages.wished_height + sum(each.sizeHint().height() + spacing for each in others) + 2 * spacing
-        needed = max(plot.minimumSizeHint().height(), CURVES_LINES * self.fontMetrics().lineSpacing())
+        needed = max(plot.minimumSizeHint().height(), CURVES_LINES * self.pages.tabs.fontMetrics().lineSpacing())
         room = self.height() - taken - ROOM_TO_SPARE * spacing
         in_detail = self.pages.detail == PROGRESS
         if in_detail and self._curves_alone.indexOf(plot) < 0:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.settings import get_settings
 from napari.utils.theme import get_theme
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, QRect, Qt
@@ -628,3 +629,23 @@ def painted_contrast(control: QWidget) -> float:
     names = [QColor(*map(int, colour)).name() for colour in colours]
     ground = names[int(counts.argmax())]
     return max(contrast(name, ground) for name in names)
+
+
+@pytest.mark.window
+def test_every_page_fits_letters_that_are_twice_as_large(
+    qtbot: QtBot, docked: Callable[..., ReconstructionWidget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget = docked()
+    window = main_window_of(widget.board.viewer)
+    window.show()
+    qtbot.waitExposed(window)
+    window.resize(*SIZES_PX[0])
+    assert not widget.pages.is_low
+    monkeypatch.setattr(get_settings().appearance, "font_size", 16)
+    qtbot.waitUntil(lambda: widget.pages.is_low)
+    for title in [*widget.pages.titles, *widget.pages.details]:
+        (widget.pages.open_page if title in widget.pages.titles else widget.pages.open_detail)(title)
+        column = settled(widget.pages)
+        assert column.widget().minimumSizeHint().width() <= column.viewport().width(), title
+        assert column.verticalScrollBar().maximum() == 0 or title == ADVANCED, title
+    assert widget.run_bar.isVisible()

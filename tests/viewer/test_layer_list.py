@@ -131,9 +131,11 @@ def test_a_layer_of_the_board_goes_after_the_persons_that_napari_lets_go(make_na
 
 
 @pytest.mark.window
-def test_captions_come_and_go_where_napari_slices_in_threads_of_its_own(make_napari_viewer, small_model, qtbot) -> None:
+def test_captions_come_and_go_where_napari_slices_in_threads_of_its_own(
+    make_napari_viewer, small_model, qtbot, monkeypatch
+) -> None:
     viewer = make_napari_viewer()
-    get_settings().experimental.async_ = True
+    monkeypatch.setattr(get_settings().experimental, "async_", True)
     board, told = Board(viewer, small_model), []
     small_model.message.connect(lambda text, _is_error: told.append(text))
     for size in ((600, 700), (90, 700), (600, 700)):

@@ -156,13 +156,23 @@ class Column(QScrollArea):
 
 
 class _Stack(QStackedWidget):
-    """As large as what is in sight needs to be."""
+    """As large as what is in sight needs to be.
+
+    Parameters
+    ----------
+    tabs
+        Written in the size that napari's settings have; a widget without words keeps the system's.
+    """
+
+    def __init__(self, tabs: QTabBar) -> None:
+        super().__init__()
+        self._tabs = tabs
 
     def minimumSizeHint(self) -> QSize:
         """Of the page in sight; a page that was never shown asks for more, as it does not know its style yet."""
         shown = self.currentWidget()
         hint = super().minimumSizeHint() if shown is None else shown.minimumSizeHint()
-        return hint.boundedTo(QSize(WIDEST_LETTERS * self.fontMetrics().averageCharWidth(), hint.height()))
+        return hint.boundedTo(QSize(WIDEST_LETTERS * self._tabs.fontMetrics().averageCharWidth(), hint.height()))
 
     def sizeHint(self) -> QSize:
         """Of the page in sight."""
@@ -260,7 +270,7 @@ class Pages(QWidget):
         self.back_button.setToolTip("<qt>Back to the page (Escape).</qt>")
         self.back_button.clicked.connect(lambda _checked=False: self.close_detail())
         self._detail_title = QLabel()
-        self._stack = _Stack()
+        self._stack = _Stack(self.tabs)
         self._pages: dict[str, Column] = {}
         self._details: dict[str, Column] = {}
         self._prepare: dict[str, Callable[[], object]] = {}
