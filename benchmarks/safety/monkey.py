@@ -137,12 +137,17 @@ def watch_nesting(events: Any, recorder: Recorder) -> None:
     def begins(event: Any) -> None:
         if going_on:
             recorder.faults.append(f"{event.type} while {going_on[-1]}\n{''.join(traceback.format_stack())}")
+            # What did not end was told; it is not told again.
+            going_on.clear()
         going_on.append(event.type)
+
+    def ends() -> None:
+        del going_on[-1:]
 
     for event in (events.inserting, events.removing):
         event.connect(begins, position="first")
     for event in (events.inserted, events.removed):
-        event.connect(lambda: going_on.pop())
+        event.connect(ends)
 
 
 def own_mb() -> float:
