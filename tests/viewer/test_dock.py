@@ -593,7 +593,9 @@ def pixels_of(control: QWidget) -> np.ndarray:
     """(height, width, 4) levels as they are painted."""
     picture = control.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
     held = picture.constBits()
-    held.setsize(picture.sizeInBytes())
+    if hasattr(held, "setsize"):
+        # PyQt's does not know its size, PySide's does.
+        held.setsize(picture.sizeInBytes())
     return np.frombuffer(held, np.uint8).reshape(picture.height(), picture.width(), 4).astype(int)
 
 

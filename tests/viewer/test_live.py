@@ -351,7 +351,9 @@ def levels_of(image: QImage) -> np.ndarray:
     """(rows, columns, 3) of a picture."""
     picture = image.convertToFormat(QImage.Format.Format_RGB32)
     held = picture.constBits()
-    held.setsize(picture.sizeInBytes())
+    if hasattr(held, "setsize"):
+        # PyQt's does not know its size, PySide's does.
+        held.setsize(picture.sizeInBytes())
     return np.frombuffer(held, np.uint8).reshape(picture.height(), picture.width(), 4)[..., :3].copy()
 
 
