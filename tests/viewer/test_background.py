@@ -258,3 +258,23 @@ def test_what_the_library_warns_of_while_a_job_works_is_told_once_by_the_job_tha
     library.warning("after all")
     listener.poll()
     assert listener.said == ["mine: was trained on other neurons"]
+
+
+def test_what_the_library_warns_of_reaches_the_terminal_once_however_many_jobs_listen(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # As in a program that set up no log of its own; pytest has.
+    monkeypatch.setattr(logging.root, "handlers", [])
+    together = threading.Barrier(2)
+
+    def warns(job: Job) -> None:
+        together.wait(30)
+        logging.getLogger("napari_vidrecon.encoders.checkpoints").warning("no GPU, %s", threading.get_ident())
+        together.wait(30)
+
+    for _ in range(2):
+        listener.begin(Job(warns, NAME))
+    assert listener.wait()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == len(set(lines)) == 2
+    assert listener.said == []

@@ -186,9 +186,13 @@ class _Listener(logging.Handler):
         self._job, self._thread = job, threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Tell it, if it was said by this job."""
+        """Tell it, if it was said by this job; what reached the terminal without jobs still does, once."""
         if record.thread == self._thread and record.name != OF_THE_MACHINE:
             self._job.tell(Warned(record.getMessage()))
+        # Python writes to the terminal what no handler takes, and takes this one for such.
+        last_resort = logging.lastResort
+        if last_resort is not None and not logging.root.handlers and logging.getLogger(LIBRARY).handlers[:1] == [self]:
+            last_resort.handle(record)
 
 
 def give_memory_back() -> None:
