@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from napari_vidrecon.reconstruction.priors import NATURAL, checked_settings
+from napari_vidrecon.sessions.session_statistics import Ratios
 from napari_vidrecon.settings import LONGEST_NAME, MOST_STEPS, Settings
 
 
@@ -106,6 +107,9 @@ class NaturalPrior(Part):
     decoded_spatial_corner: float = Field(
         0.07, gt=0, le=0.7, description="with a decoder: the corner of what its movie lacks, cycles per pixel"
     )
+    power_ratios: Ratios = Field(
+        (), description="power of movies over that of corners and exponents, 8 frequencies in time by 9 in space"
+    )
 
 
 class OutsidePrior(Part):
@@ -152,10 +156,11 @@ class Spectral(Part):
         0.1, gt=0, description="what the activity counts beside the prior; less is smoother"
     )
     prior: Prior = Field(NaturalPrior(), description="what is known of movies beforehand")
-    prior_from: Literal["stated", "session"] = Field(
+    prior_from: Literal["stated", "session", "movies"] = Field(
         "stated",
-        description="session: level, contrast and spatial exponent of the prior, where not changed, are those of "
-        "the session's training movies, else of the encoder's, else of the public mice",
+        description="movies: level, contrast and spectrum of the prior, where not changed, are those of the session's "
+        "training movies, else of the encoder's, else of the public mice; session: of the spectrum the spatial "
+        "exponent alone",
     )
     draws: int = Field(
         1,

@@ -263,6 +263,7 @@ class ReconstructionConfig(Composed):
             "gradient_frames": 0,
             "damping": 0.0,
             "colour_levels": (),
+            "prior_power_ratios": (),
         }
         for part, usual in (("gaze", "still"), ("gain", "constant")):
             if values[part] == usual:
@@ -363,11 +364,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "fast": {
         **_MOST_PROBABLE,
         "steps": 25,
-        "update": Spectral(learning_rate=0.35, surround="inferred", prior_from="session"),
+        "update": Spectral(learning_rate=0.35, surround="inferred", prior_from="movies"),
     },
     "best": {
         **_MOST_PROBABLE,
         "steps": 40,
-        "update": Spectral(learning_rate=0.2, surround="inferred", prior_from="session"),
+        "update": Spectral(learning_rate=0.2, surround="inferred", prior_from="movies"),
     },
 }

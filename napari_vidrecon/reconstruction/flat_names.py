@@ -46,6 +46,7 @@ FLAT_NAMES = {
     "prior_from": "update.prior_from",
     "decoded_sd": "update.prior.decoded_sd",
     "decoded_spatial_corner": "update.prior.decoded_spatial_corner",
+    "prior_power_ratios": "update.prior.power_ratios",
     "draws": "update.draws",
     "surround": "update.surround",
     "outcome": "stopping.kind",

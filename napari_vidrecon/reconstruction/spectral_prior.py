@@ -13,12 +13,17 @@ from scipy.fft import dct
 from napari_vidrecon.encoders.encoder import Encoder, Traits
 from napari_vidrecon.reconstruction.composition import NaturalPrior, Spectral
 from napari_vidrecon.reconstruction.priors import CorrectedPrior, MoviePrior, prior_named
-from napari_vidrecon.sessions.session_statistics import PUBLIC_MOVIES, MovieStatistics
+from napari_vidrecon.sessions.session_statistics import PUBLIC_MOVIES, RATIO_HZ, RATIO_PER_PX, MovieStatistics
 from napari_vidrecon.settings import Chosen
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
     from napari_vidrecon.sessions.session import Trial
+
+
+TRUST_IN_RATIOS = 0.7
+"""Clips are unlike: a few hold most of the power of a session. With the mean of all as it is, reconstructions of clips
+that are unlike it got worse; so much of it, in logarithms, gained on most mice and lost on none (docs/quality.md)."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class NaturalSpectrum:
         Power is flat below the corner (cycles per pixel), then falls so steeply.
     temporal_corner, temporal_exponent
         Likewise, Hz.
+    power_ratios
+        (8, 9) what the power of movies is of that, at `RATIO_HZ` and `RATIO_PER_PX`; empty: as it is.
 
     References
     ----------
@@ -44,6 +51,7 @@ class NaturalSpectrum:
     spatial_exponent: float
     temporal_corner: float
     temporal_exponent: float
+    power_ratios: Sequence[Sequence[float]] = ()
 
     @classmethod
     def of(cls, prior: NaturalPrior) -> NaturalSpectrum:
@@ -54,14 +62,18 @@ class NaturalSpectrum:
             prior.spatial_exponent,
             prior.temporal_corner,
             prior.temporal_exponent,
+            prior.power_ratios,
         )
 
     @classmethod
     def about_decoded(cls, prior: NaturalPrior) -> NaturalSpectrum:
         """Of what a decoder's movie lacks: less of it, and less of the lowest frequencies, which decoders know best."""
-        return replace(cls.of(prior), sd=prior.decoded_sd, spatial_corner=prior.decoded_spatial_corner)
+        corner = prior.decoded_spatial_corner
+        return replace(cls.of(prior), sd=prior.decoded_sd, spatial_corner=corner, power_ratios=())
 
-    def deviations(self, frames: int, rows: int, columns: int, frame_rate_hz: float) -> np.ndarray:
+    def deviations(
+        self, frames: int, rows: int, columns: int, frame_rate_hz: float, trust: float = TRUST_IN_RATIOS
+    ) -> np.ndarray:
         """Standard deviation of every coefficient of a movie's cosine transform.
 
         Parameters
@@ -72,6 +84,8 @@ class NaturalSpectrum:
             Its size, pixels.
         frame_rate_hz
             Frames a second.
+        trust
+            Power that the ratios are raised to; 1: just as the movies, 0: as the formula.
 
         Returns
         -------
@@ -80,16 +94,28 @@ class NaturalSpectrum:
         """
         # Coefficient k of a cosine transform of n samples oscillates k / 2n times a sample.
         time, row, column = (np.arange(length) / (2 * length) for length in (frames, rows, columns))
-        spatial = row[:, None] ** 2 + column[None, :] ** 2 + self.spatial_corner**2
+        spatial = row[:, None] ** 2 + column[None, :] ** 2
         temporal = (time * frame_rate_hz) ** 2 + self.temporal_corner**2
-        power = temporal[:, None, None] ** (-self.temporal_exponent / 2) * spatial ** (-self.spatial_exponent / 2)
+        falls = (spatial + self.spatial_corner**2) ** (-self.spatial_exponent / 2)
+        power = temporal[:, None, None] ** (-self.temporal_exponent / 2) * falls
+        if self.power_ratios:
+            logs = trust * np.log(self.power_ratios)
+            in_time, in_space = _near(RATIO_HZ, time * frame_rate_hz), _near(RATIO_PER_PX, np.sqrt(spatial.ravel()))
+            power = power * np.exp(in_time @ logs @ in_space.T).reshape(power.shape)
         return np.sqrt(power * (self.sd**2 / power.mean()))
+
+
+def _near(middles: Sequence[float], frequencies: np.ndarray) -> np.ndarray:
+    """(frequencies, middles) how near each is to each, to interpolate between: linear in octaves, flat at the ends."""
+    lowest = middles[0] or middles[1] / 2
+    octaves, places = (np.log2(np.maximum(each, lowest)) for each in (middles, frequencies))
+    return np.stack([np.interp(places, octaves, each) for each in np.eye(len(middles))], axis=1)
 
 
 def about_movies(
     config: ReconstructionConfig, trial: Trial, encoders: Sequence[Encoder]
 ) -> tuple[ReconstructionConfig, MovieStatistics | None]:
-    """Settings whose prior has the level, contrast and spatial exponent of the session's movies, where they ask for it.
+    """Settings whose prior has the level, contrast and spectrum of the session's movies, where they ask for it.
 
     Parameters
     ----------
@@ -106,20 +132,23 @@ def about_movies(
         Settings that state every number, and the movies these are of; None where the settings stated them already.
     """
     rule = config.update
-    if not isinstance(rule, Spectral) or rule.prior_from != "session":
+    if not isinstance(rule, Spectral) or rule.prior_from == "stated":
         return config, None
     movies = movies_of(trial, encoders)
+    if rule.prior_from == "session":
+        movies = movies.model_copy(update={"power_ratios": ()})
     return stated(config, movies), movies
 
 
 def stated(config: ReconstructionConfig, movies: MovieStatistics) -> ReconstructionConfig:
-    """Settings with the level, contrast and spatial exponent of movies, where they ask for it."""
+    """Settings with the level, contrast and spectrum of movies, where they ask for it."""
     rule = config.update
-    if not isinstance(rule, Spectral) or rule.prior_from != "session":
+    if not isinstance(rule, Spectral) or rule.prior_from == "stated":
         return config
     prior = rule.prior
     if isinstance(prior, NaturalPrior):
-        prior = _where_usual(prior, {"sd": movies.sd, "spatial_exponent": movies.spatial_exponent})
+        told = {name: getattr(movies, name) for name in ("sd", "spatial_exponent", "power_ratios")}
+        prior = _where_usual(prior, told)
     else:
         kind = prior_named(prior.kind)
         told = {name: getattr(movies, statistic) for name, statistic in kind.of_movies.items()}

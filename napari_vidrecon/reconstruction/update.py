@@ -378,12 +378,16 @@ def build_update(
     frames, rows, columns = video[(slice(None), *screen)].shape
     prior: MoviePrior
     size = frames, rows // colours, columns
+    drawn = None if draw is None else draw.coefficients((frames, rows, columns)).to(video)
     if isinstance(rule.prior, NaturalPrior):
         spectrum = NaturalSpectrum.about_decoded(rule.prior) if decoded else NaturalSpectrum.of(rule.prior)
         prior = SpectralPrior(spectrum, size, frame_rate_hz, like=video)
+        if drawn is not None and spectrum.power_ratios:
+            # What the activity leaves open varies as movies do; how far movies are followed beyond it is another thing.
+            as_movies = torch.as_tensor(spectrum.deviations(*size, frame_rate_hz, trust=1.0)).to(video)
+            drawn = drawn * (as_movies / prior.deviations).repeat(1, colours, 1)
     else:
         prior = build_prior(rule.prior.kind, rule.prior.settings, size, frame_rate_hz, video)
     if colours > 1:
         prior = EachColour(prior, colours, config.colour_levels)
-    drawn = None if draw is None else draw.coefficients((frames, rows, columns)).to(video)
     return SpectralUpdate(config, prior, screen, drawn)

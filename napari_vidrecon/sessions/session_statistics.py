@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from scipy.fft import dctn
 
 from napari_vidrecon.errors import ConfigError, SessionError
@@ -29,17 +29,37 @@ TEMPORAL_EDGES_HZ = np.concatenate([[0.0], np.geomspace(0.2, 15.1, 12)])
 SPATIAL_CORNER_PER_PX, TEMPORAL_CORNER_HZ = 0.035, 0.65
 """Below these the prior of movies is flat, whatever the movies are: what is coarser or slower neurons tell badly, and
 with corners as low as those of movies (0.006 per pixel, 0.2 Hz) reconstructions got worse."""
+TEMPORAL_EXPONENT = 2.0
+"""How steeply that prior falls over time above its corner."""
+RATIO_HZ = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 14.0)
+RATIO_PER_PX = (0.004, 0.012, 0.02, 0.035, 0.06, 0.1, 0.18, 0.3, 0.5)
+"""Frequencies in time and space about which the power of movies over that of this prior is told."""
+HALF_OCTAVE = 2**0.5
+LEAST_RATIO, LARGEST_RATIO = 1e-3, 1e3
 
 
 Level = Annotated[float, Field(ge=0, le=255)]
+Ratio = Annotated[float, Field(ge=LEAST_RATIO, le=LARGEST_RATIO)]
+
+
+def _whole_table(given: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+    found, wanted = {len(row) for row in given}, (len(RATIO_HZ), len(RATIO_PER_PX))
+    if given and (len(given) != wanted[0] or found != {wanted[1]}):
+        rows = " or ".join(map(str, sorted(found)))
+        raise ValueError(f"expected {wanted[0]} x {wanted[1]} numbers, or none, found {len(given)} x {rows}")
+    return given
+
+
+Ratios = Annotated[tuple[tuple[Ratio, ...], ...], Field(max_length=len(RATIO_HZ)), AfterValidator(_whole_table)]
+"""A table over `RATIO_HZ` and `RATIO_PER_PX`, or nothing."""
 
 
 class MovieStatistics(BaseModel):
     """Level, contrast and spectrum of movies.
 
     The power of a movie falls as (s^2 + 0.035^2)^(-spatial_exponent / 2) times a power of (t^2 + 0.65^2) over frequency
-    in space s (cycles per pixel) and time t (Hz). The exponent over time is not told: fits of it made reconstructions
-    of the sample's mouse no better.
+    in space s (cycles per pixel) and time t (Hz). No exponent over time is told: fits of it made reconstructions of the
+    sample's mouse no better. How movies differ from that is told frequency by frequency.
 
     Parameters
     ----------
@@ -53,6 +73,10 @@ class MovieStatistics(BaseModel):
         Whose movies, in words.
     colour_levels
         Level of each colour, about which its pixels vary by `sd`; empty for grey levels.
+    power_ratios
+        (8, 9) power of the movies over that of this spectrum, both as shares of the whole, at `RATIO_HZ` and
+        `RATIO_PER_PX`: what drifts past is the faster the finer it is, and what stands still is not. Empty where it
+        is not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -62,12 +86,13 @@ class MovieStatistics(BaseModel):
     spatial_exponent: float = Field(ge=0, le=STEEPEST)
     source: str = Field("", max_length=LONGEST_SOURCE)
     colour_levels: tuple[Level, ...] = ()
+    power_ratios: Ratios = ()
 
     @model_serializer(mode="wrap")
-    def _without_colours(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_what_is_empty(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         told = dump(self)
         # Movies of grey levels are described as in earlier versions, and open there.
-        return {name: value for name, value in told.items() if value or name != "colour_levels"}
+        return {name: value for name, value in told.items() if value or name not in ("colour_levels", "power_ratios")}
 
     @classmethod
     def of(
@@ -109,6 +134,8 @@ class MovieStatistics(BaseModel):
                 "spatial_exponent": round(float(np.mean([one.spatial_exponent for one in each])), 3),
                 "source": source[:LONGEST_SOURCE],
             }
+            if all(one.power_ratios for one in each):
+                together["power_ratios"] = _rounded(np.exp(np.mean([np.log(one.power_ratios) for one in each], axis=0)))
             return cls(**together, colour_levels=levels)
         level = float(np.mean([video.mean(dtype=np.float64) for video in kept]))
         sd = float(np.sqrt(np.mean([np.square(video - level).mean(dtype=np.float64) for video in kept])))
@@ -128,7 +155,9 @@ class MovieStatistics(BaseModel):
         if len(pieces) < FEWEST_PIECES or sd < LEAST_SD:
             return told
         power = np.mean([dctn(piece - level, norm="ortho") ** 2 for piece in pieces], axis=0)
-        return told.model_copy(update={"spatial_exponent": round(fitted_exponent(power, frame_rate_hz), 3)})
+        exponent = round(fitted_exponent(power, frame_rate_hz), 3)
+        ratios = power_ratios(power, frame_rate_hz, exponent)
+        return told.model_copy(update={"spatial_exponent": exponent, "power_ratios": ratios})
 
 
 PUBLIC_MOVIES = MovieStatistics(level=79.8, sd=57.9, spatial_exponent=2.5, source="the public mice")
@@ -169,6 +198,54 @@ def fitted_exponent(power: np.ndarray, frame_rate_hz: float) -> float:
     design = np.column_stack([-falls[0] / 2, -falls[1] / 2, np.ones_like(logs)])
     (exponent, *_), *_ = np.linalg.lstsq(design, logs, rcond=None)
     return float(np.clip(exponent, 0.0, STEEPEST))
+
+
+def power_ratios(power: np.ndarray, frame_rate_hz: float, spatial_exponent: float) -> tuple[tuple[float, ...], ...]:
+    """How much more or less than the spectrum movies vary, frequency by frequency.
+
+    Parameters
+    ----------
+    power
+        (frames, rows, columns) mean squared cosine coefficients.
+    frame_rate_hz
+        Frames a second.
+    spatial_exponent
+        Of the spectrum.
+
+    Returns
+    -------
+    tuple[tuple[float, ...], ...]
+        (8, 9) share of the power over that of the spectrum, over half an octave to both sides of `RATIO_HZ` and
+        `RATIO_PER_PX`.
+    """
+    time, row, column = (np.arange(length) / (2 * length) for length in power.shape)
+    hertz, space = time * frame_rate_hz, np.hypot(row[:, None], column[None, :]).ravel()
+    falls = (hertz**2 + TEMPORAL_CORNER_HZ**2) ** (-TEMPORAL_EXPONENT / 2)
+    expected = np.outer(falls, (space**2 + SPATIAL_CORNER_PER_PX**2) ** (-spatial_exponent / 2))
+    flat, expected = power.reshape(expected.shape) / power.sum(), expected / expected.sum()
+    logs = np.full((len(RATIO_HZ), len(RATIO_PER_PX)), np.nan)
+    for index in np.ndindex(*logs.shape):
+        in_time, in_space = _about(RATIO_HZ, index[0], hertz), _about(RATIO_PER_PX, index[1], space)
+        if in_time.any() and in_space.any():
+            block = np.ix_(in_time, in_space)
+            logs[index] = np.log(max(flat[block].mean() / expected[block].mean(), LEAST_RATIO))
+    # Frequencies that so small a screen, or so few frames a second, do not tell are as their neighbours.
+    known = np.isfinite(logs)
+    rows, columns = np.flatnonzero(known.any(axis=1)), np.flatnonzero(known.any(axis=0))
+    logs = np.stack([np.interp(np.arange(logs.shape[1]), columns, logs[index, columns]) for index in rows])
+    logs = np.stack([np.interp(np.arange(len(RATIO_HZ)), rows, each) for each in logs.T], axis=1)
+    return _rounded(np.exp(logs))
+
+
+def _about(middles: Sequence[float], index: int, frequencies: np.ndarray) -> np.ndarray:
+    """Which lie within half an octave of one of the middles; about the lowest, all below as well."""
+    middle = middles[index]
+    lowest = 0.0 if index == 0 else middle / HALF_OCTAVE
+    return (frequencies >= lowest) & (frequencies <= middle * HALF_OCTAVE)
+
+
+def _rounded(ratios: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(round(float(each), 3) for each in row) for row in ratios.clip(LEAST_RATIO, LARGEST_RATIO))
 
 
 STATISTICS = ("mean", "median", "std", "min", "max")

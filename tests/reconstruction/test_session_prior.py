@@ -6,12 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.fft import dct
 
 import napari_vidrecon as vr
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.inputs import check_colour_levels
-from napari_vidrecon.reconstruction.spectral_prior import about_movies, movies_of
-from napari_vidrecon.sessions.session_statistics import PUBLIC_MOVIES, MovieStatistics
+from napari_vidrecon.reconstruction.spectral_prior import NaturalSpectrum, about_movies, movies_of
+from napari_vidrecon.sessions.session_statistics import (
+    LEAST_RATIO,
+    PUBLIC_MOVIES,
+    RATIO_HZ,
+    RATIO_PER_PX,
+    MovieStatistics,
+)
 
 DARK = MovieStatistics(level=70.0, sd=40.0, spatial_exponent=2.9, source="a dark session")
 
@@ -57,9 +64,94 @@ def test_a_run_shows_the_level_of_the_session_outside_the_mask_and_tells_whose_i
     result = vr.reconstruct(dark, [encoder], disc_mask, config)
     assert np.unique(result.video[:, ~disc_mask.binary(0.5)]) == [70.0]
     assert result.provenance["movies"]["source"] == "a dark session"
-    assert result.config.update.prior_from == "session"
+    assert result.config.update.prior_from == "movies"
     other = vr.reconstruct(replace(trial, movies=None), [encoder], disc_mask, config)
     assert other.provenance["fingerprint"] != result.provenance["fingerprint"]
+
+
+def white_noise(clips: int) -> list[np.ndarray]:
+    """Movies as fast as can be."""
+    return list(np.random.default_rng(1).normal(80, 20, (clips, 64, 9, 16)).clip(0, 255).astype(np.float32))
+
+
+def test_how_movies_differ_from_the_formula_is_told_frequency_by_frequency() -> None:
+    fast, still = white_noise(16), [np.repeat(video[:1], 64, axis=0) for video in white_noise(16)]
+    noise = MovieStatistics.of(fast, 30.0)
+    in_time = np.array(noise.power_ratios)[2:-1, -1]
+    expected = np.array(RATIO_HZ[2:-1]) ** 2 + 0.65**2
+    np.testing.assert_allclose(in_time / in_time[0], expected / expected[0], rtol=0.25)
+    of_stills = np.array(MovieStatistics.of(still, 30.0).power_ratios)
+    assert of_stills[0].min() > 1
+    assert of_stills[2:].max() == LEAST_RATIO
+    assert MovieStatistics.of(fast[:1], 30.0).power_ratios == ()
+
+
+def test_frequencies_that_a_slow_or_small_screen_does_not_show_are_as_their_neighbours() -> None:
+    slow = np.array(MovieStatistics.of(white_noise(16), 6.0).power_ratios)
+    assert slow.shape == (len(RATIO_HZ), len(RATIO_PER_PX))
+    np.testing.assert_array_equal(slow[-1], slow[-2])
+    assert np.isfinite(slow).all()
+
+
+def test_a_table_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected 8 x 9 numbers, or none, found 2 x 1"):
+        MovieStatistics(**DARK.model_dump() | {"power_ratios": ((1.0,), (2.0,))})
+
+
+STILL = DARK.model_copy(update={"sd": 20.0, "power_ratios": ((3.0,) * 9,) * 3 + ((0.05,) * 9,) * 5})
+
+
+def shares(deviations: np.ndarray) -> np.ndarray:
+    """(frames,) of the power that lies at each frequency in time."""
+    power = np.square(deviations).sum(axis=(1, 2))
+    return power / power.sum()
+
+
+def test_the_prior_of_best_follows_the_sessions_movies_most_of_the_way(encoder, trial) -> None:
+    def spectrum(movies: MovieStatistics, prior_from: str) -> NaturalSpectrum:
+        config = vr.ReconstructionConfig.preset("best", prior_from=prior_from)
+        config, _ = about_movies(config, replace(trial, movies=lambda: movies), [encoder])
+        return NaturalSpectrum.of(config.update.prior)
+
+    spectra = [spectrum(DARK, "movies"), spectrum(STILL, "movies"), spectrum(STILL, "session")]
+    formula, followed, as_before = (each.deviations(64, 36, 64, 30.0) for each in spectra)
+    assert [np.sqrt(np.square(each).mean()) for each in (formula, followed)] == pytest.approx([40.0, 20.0])
+    np.testing.assert_allclose(as_before, formula / 2)
+    fast = np.arange(64) / 128 * 30 > 2
+    wholly = spectra[1].deviations(64, 36, 64, 30.0, trust=1.0)
+    parts = [shares(each)[fast].sum() for each in (formula, followed, wholly)]
+    assert parts[2] < 0.5 * parts[1] < 0.25 * parts[0]
+
+
+def test_numbers_of_the_formula_that_were_set_by_hand_leave_the_table_as_the_movies_have_it(encoder, trial) -> None:
+    chosen = vr.ReconstructionConfig.preset("best", prior_sd=33.0)
+    config, _ = about_movies(chosen, replace(trial, movies=lambda: STILL), [encoder])
+    assert (config.update.prior.sd, config.update.prior.power_ratios) == (33.0, STILL.power_ratios)
+
+
+def test_what_activity_leaves_open_varies_as_the_sessions_movies_do(encoder, trial, disc_mask) -> None:
+    config = vr.ReconstructionConfig.preset("best", likelihood_weight=1e-9, draws=2, steps=12, learning_rate=0.7)
+
+    def fast_share(movies: MovieStatistics) -> float:
+        result = vr.reconstruct(replace(trial, movies=lambda: movies), [encoder], disc_mask, config)
+        inside = np.stack(result.videos)[:, :, disc_mask.binary(0.5)] - movies.level
+        power = np.square(dct(inside, axis=1, norm="ortho")).mean(axis=(0, 2))
+        hertz = np.arange(trial.frames) / (2 * trial.frames) * trial.frame_rate_hz
+        return float(power[(hertz > 2) & (hertz < 8)].sum() / power.sum())
+
+    assert fast_share(STILL) < 0.1 * fast_share(DARK)
+
+
+def test_a_run_of_before_keeps_its_prior_and_its_fingerprint(encoder, trial, disc_mask) -> None:
+    def marked(movies: MovieStatistics, **changes) -> str:
+        config = vr.ReconstructionConfig.preset("best", steps=1, **changes)
+        told = vr.plan_run(replace(trial, movies=lambda: movies), [encoder], disc_mask, config).provenance
+        return told["fingerprint"]
+
+    without = STILL.model_copy(update={"power_ratios": ()})
+    assert marked(STILL, prior_from="session") == marked(without, prior_from="session")
+    assert marked(STILL) != marked(without)
+    assert "prior_power_ratios" not in vr.ReconstructionConfig.preset("best").decisive
 
 
 def test_a_fingerprint_of_stated_settings_is_that_of_earlier_versions() -> None:

@@ -39,7 +39,7 @@ from napari_vidrecon.viewer.plots import ProgressPlot
 from napari_vidrecon.viewer.record import Stage
 from napari_vidrecon.viewer.tooltips import TOOLTIPS, explain
 
-SHOWN_ELSEWHERE = ("preset_name", "steps", "colour_levels", "unread")
+SHOWN_ELSEWHERE = ("preset_name", "steps", "colour_levels", "power_ratios", "unread")
 
 
 class AdvancedForm(SettingsForm):

@@ -60,7 +60,7 @@ class SettingsForm(QWidget):
     name
         Controls are called "name.field".
     without
-        Fields that are shown elsewhere.
+        Fields, of parts too, that are shown elsewhere.
     choices
         What fields of text may be, by name; those of parts as "setting.field".
     content
@@ -87,7 +87,7 @@ class SettingsForm(QWidget):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._name, self._choices, self._content = name, choices or {}, content
+        self._name, self._choices, self._content, self._without = name, choices or {}, content, tuple(without)
         self.parts: dict[str, SettingsForm] = {}
         self._places: dict[str, QVBoxLayout] = {}
         self._chosen: dict[str, str] = {}
@@ -164,9 +164,8 @@ class SettingsForm(QWidget):
                 gone.deleteLater()
             if shown is not None and set(shown[0].model_fields) - {KIND}:
                 inner = {each.removeprefix(f"{name}."): among for each, among in self._choices.items()}
-                self.parts[name] = SettingsForm(
-                    shown[0], partial(self._tell_inner, name), f"{self._name}.{name}", (KIND,), inner, self._content
-                )
+                told, place, without = partial(self._tell_inner, name), f"{self._name}.{name}", (KIND, *self._without)
+                self.parts[name] = SettingsForm(shown[0], told, place, without, inner, self._content)
                 self._places[name].addWidget(self.parts[name])
         self._places[name].parentWidget().setVisible(name in self.parts)
         if shown is not None and name in self.parts:
