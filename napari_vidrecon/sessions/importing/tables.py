@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from napari_vidrecon.errors import SessionError, one_line
 from napari_vidrecon.sessions.importing.array_folder import recorded_file, recorded_numbers
+from napari_vidrecon.sessions.importing.text_tables import TextTable
 from napari_vidrecon.storage import read_text
 
 LARGEST_TABLE_BYTES = 8_000_000
@@ -63,20 +64,19 @@ def positions_table(folder: Path, name: str) -> np.ndarray:
         found = recorded_numbers(folder, name, "x, y and z of every neuron").astype(float)
         turned = found.ndim == 2 and found.shape[0] in (2, 3) and found.shape[1] not in (2, 3)
         return found.T if turned else found
-    lines = [line for line in recorded_text(folder, name).split("\n") if line.strip()]
-    separator = next((mark for mark in (";", "\t", ",") if lines and mark in lines[0]), None)
-    rows = [[cell.strip().strip('"') for cell in line.split(separator)] for line in lines]
-    if separator != ",":
-        # A comma that does not separate is a decimal one.
-        rows = [[cell.replace(",", ".") for cell in row] for row in rows]
+    table = TextTable(recorded_file(folder, name))
     try:
-        named = bool(rows) and not any(_is_number(cell) for cell in rows[0])
-        chosen = _columns(file, rows[0]) if named else None
-        return np.array(
-            [[float(row[place]) for place in chosen or range(len(row))] for row in rows[1 if named else 0 :]]
-        )
+        chosen = _columns(file, table.names) if table.names else _without_numbers(table.rows)
+        return np.array([[float(row[place]) for place in chosen or range(len(row))] for row in table.rows])
     except (ValueError, IndexError) as error:
         raise SessionError(f"{file}: expected a table of numbers, x, y and z, found {one_line(error)}") from None
+
+
+def _without_numbers(rows: Sequence[Sequence[str]]) -> list[int] | None:
+    """Places of all columns but the first, where that only counts the rows; None for all."""
+    first = [row[0] for row in rows]
+    counts = any(first == [str(start + place) for place in range(len(rows))] for start in (0, 1))
+    return list(range(1, len(rows[0]))) if counts and len(rows) > 2 and len(rows[0]) > 2 else None
 
 
 def _columns(file: Path, header: list[str]) -> list[int] | None:
@@ -133,10 +133,3 @@ def fitting_rows(
         f"{file}: expected a row for {wanted}, found {len(table)}; "
         "take the table of the same run, without a first line that is no position"
     )
-
-
-def _is_number(word: str) -> bool:
-    try:
-        return math.isfinite(float(word))
-    except ValueError:
-        return False

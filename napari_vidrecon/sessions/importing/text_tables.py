@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -28,6 +28,9 @@ UNLIKELY = 0.6
 LINE = re.compile(r"[^\r\n]+(?:\r\n|\r|\n|$)")
 NOTHING = {"", "nan", "none", "na", "n/a", "null", "nat", "--", "."}
 """How tables say that there is no value; "." is EyeLink's word."""
+COMMENT_MARKS = "#%"
+BLANKS = " "
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?\s*(Z|[+-]\d\d:?\d\d)?")
 
 
@@ -62,25 +65,32 @@ class TextTable:
         self.path = path
         text = read_text(path, most=LARGEST_TABLE_BYTES, expected="a table")
         lines = _lines(text)
-        first = next(lines, "")
-        mark = next((each for each in (";", "\t", ",") if each in first), ",")
+        first, told = _after_comments(lines)
+        top = [first, *itertools.islice(lines, 1)]
+        mark = _mark_between(top)
+        lines = itertools.chain(top, lines)
         ends = text.count("\n") + text.count("\r") + 1
-        needed = len(text) + ROW_BYTES * ends + CELL_BYTES * (ends + text.count(mark))
+        spaces = text.count(" ") if mark == BLANKS else 0
+        needed = len(text) + ROW_BYTES * ends + CELL_BYTES * (ends + text.count(mark) + spaces)
         if needed > LARGEST_ROOM_BYTES:
             raise StorageError(
                 f"{path}: expected a table that takes at most {LARGEST_ROOM_BYTES:,} bytes of memory, found one of "
                 f"{needed:,}; save its columns as .npy"
             )
         decimal_comma = mark != ","
+        if mark == BLANKS:
+            lines, mark = ("\t".join(line.split()) for line in lines), "\t"
         try:
             self.rows = [
                 # Lists in their millions would keep the collector of garbage busy.
                 tuple([cell.strip().replace(",", ".") if decimal_comma else cell.strip() for cell in row])
-                for row in csv.reader(itertools.chain([first], lines), delimiter=mark)
+                for row in csv.reader(lines, delimiter=mark)
                 if row
             ]
         except csv.Error as error:
             raise StorageError(f"{path}: expected a table, found text that is none ({one_line(error)})") from None
+        if len(self.rows) > 1 and len(self.rows[0]) == 1:
+            self.rows = _with_decimal_commas(self.rows)
         self.names: list[str] = []
         if self.rows and self.rows[0][0] in TRACKING_ROWS:
             count = next((place for place, row in enumerate(self.rows) if row[0] not in TRACKING_ROWS), len(self.rows))
@@ -90,6 +100,12 @@ class TextTable:
             self.names[0] = ""
         elif self.rows and not any(_is_number(cell) or DATE.fullmatch(cell) for cell in self.rows[0]):
             self.names = list(self.rows.pop(0))
+        elif self.rows and told:
+            # numpy writes names as a comment.
+            names = next(csv.reader([told], delimiter=mark)) if mark in told else told.split()
+            whole = len(self.rows[0]) == 1
+            if whole or len(names) == len(self.rows[0]):
+                self.names = [told] if whole else [name.strip() for name in names]
 
     @property
     def columns(self) -> str:
@@ -133,7 +149,7 @@ class TextTable:
         return found[0] if len(found) == 1 else np.stack(found, axis=1)
 
     def _found(self, name: str) -> list[int]:
-        name = name.strip()
+        name = name.strip().lstrip(COMMENT_MARKS).strip()
         if not self.names and self.rows and name.isdecimal():
             return [int(name) - 1] if 1 <= int(name) <= len(self.rows[0]) else []
         exact = [place for place, each in enumerate(self.names) if each == name]
@@ -209,6 +225,37 @@ class TextTable:
                     raise SessionError(f"{self.path}: expected numbers in {one_line(beside, 100)}, found words")
                 values[~(likely >= UNLIKELY)] = np.nan
         return values
+
+
+def _after_comments(lines: Iterator[str]) -> tuple[str, str]:
+    """The first line that is no comment, and the last comment before it."""
+    told = ""
+    for line in lines:
+        bare = line.strip().lstrip(COMMENT_MARKS)
+        if bare == line.strip():
+            return line, told
+        told = bare.strip() or told
+    return "", told
+
+
+def _mark_between(top: Sequence[str]) -> str:
+    """What separates the cells of a table, told by its first two lines."""
+    first, second = (line.strip() for line in (*top, "")[:2])
+    mark = next((each for each in (";", "\t", ",") if each in first), None)
+    if mark is not None:
+        return mark
+    cells = first.split()
+    numbers = second.replace(",", ".").split() if second else cells
+    if len(cells) == len(numbers) > 1 and any(map(_is_number, numbers)):
+        return BLANKS
+    return ","
+
+
+def _with_decimal_commas(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Rows below one name, or one whole number, as 12,5: a single column, not a second one without a name."""
+    if all(len(row) == 1 or DECIMAL_COMMA.fullmatch(",".join(row)) for row in rows[1:]):
+        return [(".".join(row),) for row in rows]
+    return rows
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -239,6 +239,15 @@ def test_columns_of_positions_are_told_by_their_names(text: str, tmp_path: Path)
     assert positions_table(tmp_path, "cells.csv").tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
+COUNTED = ["1 9 2 3\n2 8 5 6\n3 7 8 9\n", "0,9,2,3\n1,8,5,6\n2,7,8,9\n", "# x y z\n9 2 3\n8 5 6\n7 8 9\n"]
+
+
+@pytest.mark.parametrize("text", COUNTED)
+def test_a_column_that_only_counts_the_neurons_is_no_place(text: str, tmp_path: Path) -> None:
+    (tmp_path / "cells.csv").write_text(text)
+    assert positions_table(tmp_path, "cells.csv").tolist() == [[9, 2, 3], [8, 5, 6], [7, 8, 9]]
+
+
 @pytest.mark.parametrize("text", ["id,x,depth,area\n1,2,3,4\n", "x_mm,y_mm\n1,2\n", "a,b,c,d\n1,2,3,4\n"])
 def test_columns_that_cannot_be_told_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "cells.csv").write_text(text)

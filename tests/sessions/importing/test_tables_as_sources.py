@@ -235,6 +235,30 @@ def test_a_table_may_be_wider_than_its_names_and_takes_no_more_room_than_there_i
         TextTable(file)
 
 
+@pytest.mark.parametrize(
+    ("text", "columns", "expected"),
+    [
+        ("onset\n2,000\n6,400\n", "onset", [2.0, 6.4]),
+        ("onset\n2\n6,4\n", "onset", [2.0, 6.4]),
+        ("2\n6,4\n", "", [2.0, 6.4]),
+        ("trial onset\n0 2.0\n1 6.4\n", "onset", [2.0, 6.4]),
+        ("trial   onset\n    0   2,0\n    1   6,4\n", "onset", [2.0, 6.4]),
+        ("0.0e+00 2.0e+00\n1.0e+00 6.4e+00\n", "2", [2.0, 6.4]),
+        ("# time (s)\n2.0\n6.4\n", "", [2.0, 6.4]),
+        ("# trial,onset\n0,2.0\n1,6.4\n", "onset", [2.0, 6.4]),
+        ("# trial onset\n0 2.0\n1 6.4\n", "onset", [2.0, 6.4]),
+        ("# mouse 12, rig B\n% noon\ntrial,onset\n0,2.0\n1,6.4\n", "onset", [2.0, 6.4]),
+        ("time of day (h)\n2.0\n6.4\n", "time of day (h)", [2.0, 6.4]),
+    ],
+)
+def test_columns_are_told_apart_by_blanks_too_and_a_decimal_comma_parts_none(
+    tmp_path: Path, text: str, columns: str, expected: list[float]
+) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text(text)
+    assert TextTable(file).array(columns).tolist() == expected
+
+
 def cell_of(values: list[np.ndarray]) -> np.ndarray:
     cell = np.empty((1, len(values)), dtype=object)
     for place, value in enumerate(values):
