@@ -23,7 +23,7 @@ from napari_vidrecon.sessions.importing.stimuli import (
     open_pixels,
     stimulus_movie,
 )
-from napari_vidrecon.sessions.importing.text_tables import TextTable, split_table
+from napari_vidrecon.sessions.importing.text_tables import DATE, TextTable, seconds_of_dates, split_table
 from napari_vidrecon.sessions.stimuli.films import picture_frames, tiff_frames
 from napari_vidrecon.storage import check_inside, read_array, reading
 from napari_vidrecon.storage.impostors import is_companion
@@ -316,7 +316,17 @@ def recorded_array(folder: Path, name: str, *, memory_map: bool = False) -> np.n
     inside = split_dictionary(name)
     if inside:
         return read_dictionary(recorded_file(folder, inside[0]), inside[1])
-    return read_array(recorded_file(folder, name), memory_map=memory_map)
+    return _in_seconds(read_array(recorded_file(folder, name), memory_map=memory_map), str(folder / name))
+
+
+def _in_seconds(values: np.ndarray, source: str) -> np.ndarray:
+    """Dates and times of numpy, and dates as text, as seconds; all else as it is."""
+    if values.dtype.kind in "Mm":
+        zero, second = (np.datetime64(0, "s"), np.timedelta64(1, "s"))
+        return np.asarray((values - zero if values.dtype.kind == "M" else values) / second)
+    if values.dtype.kind == "U" and values.size and DATE.fullmatch(str(values.flat[0])):
+        return seconds_of_dates([str(each) for each in values.ravel()], source).reshape(values.shape)
+    return values
 
 
 def recorded_numbers(folder: Path, name: str, expected: str = "numbers", *, memory_map: bool = False) -> np.ndarray:

@@ -17,7 +17,7 @@ from napari_vidrecon.sessions.importing.array_folder import (
     recorded_vector,
     whole_numbers,
 )
-from napari_vidrecon.sessions.importing.clocks import require_rate, times_as_many
+from napari_vidrecon.sessions.importing.clocks import note_coarse, require_rate, times_as_many
 from napari_vidrecon.sessions.importing.description import StimulusPart
 from napari_vidrecon.sessions.importing.matlab_files import split_name
 from napari_vidrecon.sessions.importing.recording import (
@@ -28,10 +28,12 @@ from napari_vidrecon.sessions.importing.recording import (
 )
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.stimuli import FilmPixels, GreyAfter, StimulusMovie
-from napari_vidrecon.sessions.importing.text_tables import split_table
+from napari_vidrecon.sessions.importing.text_tables import NOTHING, split_table
 from napari_vidrecon.sessions.importing.trials import presentations_from_stream
 
 MOST_FRAMES_SHOWN = 10_000_000
+MOST_ASTRAY = 10
+"""So many pulses of a screen's light may have been missed, or be of something else."""
 STILL_TOLERANCE = 0.1
 """Of its time a still may stay longer or shorter by this share."""
 OWN_RATE = 0.02
@@ -82,6 +84,7 @@ class ArrayStimulus:
                     f"{movie.name}: expected a movie of several frames, found one; repeat a still picture in each frame"
                 )
         onsets, rows = self._onsets() if part.times is None else (None, None)
+        onsets, rows = self._with_movies(onsets, rows)
         order = self._order(movies, len(movies), rows)
         shown = sum(len(movies[movie]) for movie in order.tolist())
         if shown > MOST_FRAMES_SHOWN:
@@ -120,7 +123,9 @@ class ArrayStimulus:
         if self.part.onsets is None:
             return None, None
         source = str(self.folder / self.part.onsets)
-        onsets = recorded_vector(self.folder, self.part.onsets, "times in seconds").astype(float) / self.part.ticks_hz
+        onsets = recorded_vector(self.folder, self.part.onsets, "times in seconds")
+        note_coarse(onsets, self.part.ticks_hz, self.report, "stimulus", source)
+        onsets = onsets.astype(float) / self.part.ticks_hz
         rows = None
         if split_table(self.part.onsets) and np.isfinite(onsets).any() and not np.isfinite(onsets).all():
             rows = np.isfinite(onsets)
@@ -129,6 +134,23 @@ class ArrayStimulus:
             onsets = onsets[rows]
         require_ascending(onsets, source)
         return onsets, rows
+
+    def _with_movies(
+        self, onsets: np.ndarray | None, rows: np.ndarray | None
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Onsets of the rows of a table that name a movie: in others the screen stayed grey."""
+        if onsets is None or self.part.order is None or not split_table(self.part.order):
+            return onsets, rows
+        named = np.squeeze(recorded_array(self.folder, self.part.order))
+        rows = np.ones(onsets.shape, dtype=bool) if rows is None else rows
+        if named.shape != rows.shape:
+            return onsets, rows
+        without = np.isnan(named) if named.dtype.kind == "f" else np.isin(np.char.lower(named), list(NOTHING))
+        if not (rows & without).any() or (without | ~rows).all():
+            return onsets, rows
+        text = f"{int((rows & without).sum())} of {rows.size} rows with an onset and without a movie: no presentations"
+        self.report.add("dropped", "stimulus", text)
+        return onsets[~without[rows]], rows & ~without
 
     def _after_onset(self, movie: StimulusMovie) -> np.ndarray:
         """When the frames of a movie appeared after its onset, s."""
@@ -253,7 +275,9 @@ class ArrayStimulus:
     def _by_times(self, movies: list[StimulusMovie], order: np.ndarray, file: Path) -> list[Presentation]:
         part = self.part
         times = recorded_numbers(self.folder, str(part.times), "times in seconds")
+        note_coarse(times, part.ticks_hz, self.report, "stimulus", str(file))
         lengths = [len(movies[movie]) for movie in order.tolist()]
+        times = _without_filling(times, lengths)
         if times.size == len(lengths) and times.size != sum(lengths):
             raise SessionError(
                 f"{file}: expected a time for each frame shown, found one for each of {len(lengths)} presentations; "
@@ -261,9 +285,7 @@ class ArrayStimulus:
             )
         if times.size != sum(lengths) or times.ndim > 2:
             remedy = _other_axes([movies[movie] for movie in order.tolist()], times)
-            multiple = times_as_many(times.size, sum(lengths))
-            if multiple and not remedy and times.size > sum(lengths):
-                remedy = f"that is {multiple}: of several flips of the screen a frame, give the first; "
+            remedy = remedy or _other_times(times.size, lengths)
             raise SessionError(
                 f"{file}: expected {sum(lengths)} times, one for each frame shown in {len(lengths)} presentations, "
                 f"found {times.size}; {remedy}the movies and their times must belong together"
@@ -294,6 +316,35 @@ class ArrayStimulus:
                     f"{after.times[0]:.3f} s, before the one before it ends at {before.edges_s[-1]:.3f} s; "
                     "check onsets and rate_hz"
                 )
+
+
+def _without_filling(times: np.ndarray, lengths: list[int]) -> np.ndarray:
+    """Times of a row, or column, a presentation without the NaN or zeros that fill up those of shorter ones."""
+    if times.ndim != 2 or times.size <= sum(lengths) or max(lengths) > max(times.shape):
+        return times
+    for rows in (times, times.T):
+        if len(rows) == len(lengths) and rows.shape[1] >= max(lengths):
+            kept = np.arange(rows.shape[1]) < np.array(lengths)[:, None]
+            filling = rows[~kept]
+            if np.isfinite(rows[kept]).all() and (np.isnan(filling).all() or not filling.any()):
+                return rows[kept]
+    return times
+
+
+def _other_times(found: int, lengths: list[int]) -> str:
+    """A remedy where there are more or fewer times than frames were shown."""
+    frames, more = sum(lengths), found - sum(lengths)
+    multiple = times_as_many(found, frames)
+    if multiple and more > 0:
+        return f"that is {multiple}: of several flips of the screen a frame, give the first; "
+    if multiple:
+        return f"that is {multiple}: of a light that flips with each frame, give both edges; "
+    if more == len(lengths):
+        return "that is one more a presentation: leave out when the last frame of each went; "
+    if 0 < abs(more) <= MOST_ASTRAY:
+        what = "too many" if more > 0 else "too few"
+        return f"that is {abs(more)} {what}, nobody knows where: give onsets and rate_hz in their place; "
+    return ""
 
 
 def _other_axes(shown: list[StimulusMovie], times: np.ndarray) -> str:

@@ -23,6 +23,7 @@ from napari_vidrecon.sessions.importing.clocks import (
     MOST_TRIMMED,
     ClockMap,
     fitting_times,
+    note_coarse,
     regular_times,
     require_pulses_in_seconds,
     require_rate,
@@ -77,6 +78,9 @@ class ArrayFolder(ActivityReader):
                 '[activity] in recording.toml where it is: file = "NAME.npy"'
             )
         values = recorded_numbers(self.path, part.file, "activity (neurons, samples)", memory_map=True)
+        if values.ndim == 1 and values.size:
+            # The only neuron.
+            values = values[:, None] if part.axes == "time,neurons" else values[None]
         if values.ndim == 3 and part.times is not None and 0 not in values.shape:
             values = _joined_trials(values, recorded_numbers(self.path, part.times), str(self.path / part.file))
             report.add("assumed", "activity", "stored (trials, neurons, samples): one trial after the other")
@@ -278,6 +282,7 @@ class ArrayReader:
             return regular_times(samples, part.rate_hz, part.start_s), samples
         source = str(self.folder / part.times)
         times = recorded_vector(self.folder, part.times, "times in seconds")
+        note_coarse(times, part.ticks_hz, self.report, about, source)
         times = _trials_first(times).ravel() if times.size == samples else times
         if part.ticks_hz != 1.0:
             times = times.astype(float) / part.ticks_hz

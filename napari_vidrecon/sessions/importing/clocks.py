@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError
+from napari_vidrecon.errors import SessionError, number_of
 from napari_vidrecon.sessions.importing.recording import ImportReport, Recording, Signal, require_ascending
 
 FEWEST_PULSES = 3
@@ -18,6 +18,9 @@ UNITS = {1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds", 1 / 60: "
 """What a clock counts in, by how many of it make a second."""
 OTHER_UNIT_RATIO = 20.0
 """Streams of one recording never last so many times as long as its activity, unless they count in other units."""
+FEWEST_ONSETS = 5
+COARSE_S, TOO_COARSE_S = 2e-3, 0.1
+"""Times that tell no less than this bend movies that are shown by them, or say nothing of samples."""
 HIGHEST_MULTIPLE, WHOLE = 16, 0.02
 """A clock at n times the rate, as of n planes: so many at most, and so near to a whole number."""
 
@@ -72,6 +75,39 @@ def rate_of_a_plane(times: np.ndarray, samples: int, planes: int) -> float | Non
     return rate / planes if rate is not None and together else rate
 
 
+def note_coarse(times: np.ndarray, ticks_hz: float, report: ImportReport, about: str, source: str) -> None:
+    """Warn of times in floats of so few bits that they only tell every few milliseconds, and refuse worse ones.
+
+    Parameters
+    ----------
+    times
+        As they are stored.
+    ticks_hz
+        How many of what they count make a second.
+    report
+        Takes the warning.
+    about
+        The stream.
+    source
+        The file of the times, for messages.
+
+    Raises
+    ------
+    SessionError
+        They tell nothing of single samples.
+    """
+    if times.dtype.kind != "f" or times.dtype.itemsize >= np.dtype(np.float64).itemsize or not times.size:
+        return
+    with np.errstate(all="ignore"):
+        step_s = float(np.spacing(np.nanmax(np.abs(times)))) / ticks_hz
+    if not COARSE_S < step_s < np.inf:
+        return
+    text = f"floats of {8 * times.dtype.itemsize} bits, which tell only every {1e3 * step_s:.3g} ms so late"
+    if step_s > TOO_COARSE_S:
+        raise SessionError(f"{source}: expected times in seconds, found {text}; save them as float64 (not single)")
+    report.add("warning", about, f"its times are {text}; save them as float64 where they come from")
+
+
 def fitting_times(
     times: np.ndarray, samples: int, source: str, *, trim: bool, report: ImportReport, about: str
 ) -> tuple[np.ndarray, int]:
@@ -102,6 +138,8 @@ def fitting_times(
     SessionError
         No clock, or of another length and not to be trimmed, or of a length that is far from it.
     """
+    if about != "activity":
+        times = _spread(times, report, about)
     require_ascending(times, source)
     if times.size == samples:
         return times, samples
@@ -120,6 +158,21 @@ def fitting_times(
     longer = "times" if times.size > samples else "samples"
     report.add("repaired", about, f"{abs(times.size - samples)} {longer} too many cut off at the end")
     return times[:kept], kept
+
+
+def _spread(times: np.ndarray, report: ImportReport, about: str) -> np.ndarray:
+    """Times of behaviour, of which several are the same where a computer took a batch of samples at once."""
+    if times.ndim != 1 or times.dtype.kind not in "fiu" or times.size < 2:
+        return times
+    last = np.flatnonzero(np.append(times[1:] != times[:-1], True))
+    if last.size in (times.size, 1):
+        return times
+    same = number_of(times.size - last.size, "sample")
+    report.add("repaired", about, f"{same} at the time of the one before: spread over the time since another")
+    own, every = times[last].astype(float), np.arange(times.size)
+    # Before the first batch there is no other: its samples came at the usual rate.
+    step = (own[-1] - own[0]) / (last[-1] - last[0])
+    return np.interp(every, last, own) - step * np.maximum(last[0] - every, 0)
 
 
 def times_as_many(one: int, other: int) -> str:
@@ -162,6 +215,7 @@ def require_one_unit(recording: Recording) -> None:
                 f"{_guess(shown.period_s, 0.2, 1 / 500)}; give their times in seconds, or the right rate_hz"
             )
     if recording.presentations:
+        _require_no_samples(recording)
         first = min(float(shown.times[0]) for shown in recording.presentations)
         last = max(float(shown.edges_s[-1]) for shown in recording.presentations)
         _require_like(recording, "the movies", f"{recording.name}: stimulus", last - first)
@@ -170,6 +224,26 @@ def require_one_unit(recording: Recording) -> None:
         if signal is not None:
             about = title.replace("_", " ").replace("center", "centre")
             _require_like(recording, f"the {about}", signal.source, float(np.ptp(signal.times)))
+
+
+def _require_no_samples(recording: Recording) -> None:
+    """Refuse onsets that count the samples of the activity: few trials would be left, of the wrong time."""
+    times, onsets = recording.activity.times, np.array([shown.times[0] for shown in recording.presentations])
+    whole_numbers = len(onsets) >= FEWEST_ONSETS and bool((onsets == np.rint(onsets)).all())
+    # Spikes have no samples of their own.
+    sampled = type(recording.activity) is Signal
+    if (
+        whole_numbers
+        and sampled
+        and onsets.min() >= 0
+        and max(2 * times[-1], len(times) / 2) < onsets.max() <= len(times)
+    ):
+        rate_hz = recording.activity.rate_hz
+        raise SessionError(
+            f"{recording.name}: expected movies that began while the activity was recorded, {times[0]:.4g} to "
+            f"{times[-1]:.4g} s, found that they began at whole numbers up to {onsets.max():g}: numbers of its "
+            f"{len(times)} samples? give the times of these samples, or say ticks_hz = {rate_hz:.6g} below [stimulus]"
+        )
 
 
 def _require_like(recording: Recording, about: str, source: str, span_s: float) -> None:

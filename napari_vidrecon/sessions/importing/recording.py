@@ -350,6 +350,13 @@ def require_ascending(times: np.ndarray, source: str) -> None:
     if not (steps > 0).all():
         first = int((steps <= 0).argmax())
         raise SessionError(
-            f"{source}: expected ascending times, found {times[first + 1]:g} s after {times[first]:g} s "
-            f"(sample {first + 1}); sort or mend the clock"
+            f"{source}: expected ascending times, found {times[first + 1]:.10g} s after {times[first]:.10g} s "
+            f"(sample {first + 1}); {_why_back(steps, first)}"
         )
+
+
+def _why_back(steps: np.ndarray, first: int) -> str:
+    """What a clock that does not ascend may be, and what to do."""
+    if (steps <= 0).sum() == 1 and -steps[first] > steps[:first].sum() / 2:
+        return "if the clock began anew, add the time that had gone to all that follows"
+    return "sort or mend the clock"

@@ -192,28 +192,10 @@ class TextTable:
             values = np.array([float(cell) if cell.lower() not in NOTHING else np.nan for cell in cells])
             return self._likely(place, values)
         if said and all(map(DATE.fullmatch, said)):
-            return self._seconds(cells)
+            return seconds_of_dates(cells, str(self.path))
         if max(map(len, cells)) * len(cells) > LARGEST_WORDS:
             raise SessionError(f"{self.path}: expected numbers or short words, found long texts in column {place + 1}")
         return np.array(cells)
-
-    def _seconds(self, cells: list[str]) -> np.ndarray:
-        dates = [None if cell.lower() in NOTHING else self._date(cell) for cell in cells]
-        if any(date is not None and date.tzinfo is None for date in dates):
-            raise SessionError(
-                f"{self.path}: expected dates with their time zone, such as 2026-11-29T10:00:00.000+01:00, found "
-                f"{next(cell for cell in cells if cell.lower() not in NOTHING)}; add it, or give seconds"
-            )
-        return np.array([np.nan if date is None else date.timestamp() for date in dates])
-
-    def _date(self, cell: str) -> datetime:
-        try:
-            day, clock = cell[:10], "".join(cell[11:].split())
-            return datetime.fromisoformat(f"{day}T{clock}".replace(",", "."))
-        except ValueError:
-            raise SessionError(
-                f"{self.path}: expected dates such as 2026-11-29T10:00:00.000+01:00, found {one_line(cell, 60)}"
-            ) from None
 
     def _likely(self, place: int, values: np.ndarray) -> np.ndarray:
         """Places of a point that was tracked, NaN where the table says that it may be elsewhere."""
@@ -225,6 +207,45 @@ class TextTable:
                     raise SessionError(f"{self.path}: expected numbers in {one_line(beside, 100)}, found words")
                 values[~(likely >= UNLIKELY)] = np.nan
         return values
+
+
+def seconds_of_dates(cells: Sequence[str], source: str) -> np.ndarray:
+    """Dates with their time zone as seconds since 1970 in UTC; NaN where there is none.
+
+    Parameters
+    ----------
+    cells
+        As `DATE` says, or one of `NOTHING`.
+    source
+        Where they stand, for messages.
+
+    Returns
+    -------
+    np.ndarray
+        (cells,) s.
+
+    Raises
+    ------
+    SessionError
+        A date that is none, or without a time zone.
+    """
+    dates = [None if cell.lower() in NOTHING else _date(cell, source) for cell in cells]
+    if any(date is not None and date.tzinfo is None for date in dates):
+        raise SessionError(
+            f"{source}: expected dates with their time zone, such as 2026-11-29T10:00:00.000+01:00, found "
+            f"{next(cell for cell in cells if cell.lower() not in NOTHING)}; add it, or give seconds"
+        )
+    return np.array([np.nan if date is None else date.timestamp() for date in dates])
+
+
+def _date(cell: str, source: str) -> datetime:
+    try:
+        day, clock = cell[:10], "".join(cell[11:].split())
+        return datetime.fromisoformat(f"{day}T{clock}".replace(",", "."))
+    except ValueError:
+        raise SessionError(
+            f"{source}: expected dates such as 2026-11-29T10:00:00.000+01:00, found {one_line(cell, 60)}"
+        ) from None
 
 
 def _after_comments(lines: Iterator[str]) -> tuple[str, str]:

@@ -64,6 +64,118 @@ def test_a_single_missing_sample_of_behaviour_is_interpolated_and_said(folder: P
     assert "1 gaps of up to 1 s in its clock during trials: interpolated" in report.as_text()
 
 
+CLOCKS = ("activity", "stimulus", "running", "pupil_size", "pupil_center")
+BEGAN = np.datetime64("2026-03-05T10:00:00")
+
+
+@pytest.mark.parametrize(
+    "kept_as",
+    [
+        lambda t: BEGAN + (t * 1e9).astype("m8[ns]"),
+        lambda t: (t * 1e6).astype("m8[us]"),
+        lambda t: np.char.add((BEGAN + (t * 1e6).astype("m8[us]")).astype(str), "+00:00"),
+    ],
+    ids=["dates", "durations", "text"],
+)
+def test_dates_and_durations_of_numpy_are_seconds(
+    folder: Path, out: Path, simulated_mouse: Session, kept_as: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    for stream in CLOCKS:
+        times(folder, stream, kept_as)
+    assert imported(folder, out).totals["trials"] == 12
+    for number in simulated_mouse.trial_ids:
+        found, expected = open_session(out).trial(number), simulated_mouse.trial(number)
+        np.testing.assert_allclose(found.responses, expected.responses, atol=1e-2)
+        np.testing.assert_array_equal(found.video, expected.video)
+
+
+def test_clocks_in_floats_of_too_few_bits_are_named(folder: Path, out: Path) -> None:
+    for stream in CLOCKS:
+        times(folder, stream, lambda t: (t + 200_000.0).astype(np.float32))
+    report = imported(folder, out)
+    assert "warning: activity: its times are floats of 32 bits, which tell only every 15.6 ms" in report.as_text()
+    times(folder, "running", lambda t: (t + 1.7e9).astype(np.float32))
+    with pytest.raises(
+        SessionError, match=r"running_times.npy: .*floats of 32 bits.*1.28e\+05 ms.*save them as float64"
+    ):
+        imported(folder, out)
+
+
+def test_samples_of_behaviour_that_came_in_batches_are_spread_and_said(folder: Path, out: Path) -> None:
+    before = np.load(folder / "running_times.npy")
+    times(folder, "running", lambda t: t[np.minimum(np.arange(t.size) // 5 * 5 + 4, t.size - 1)])
+    report = imported(folder, out)
+    assert "at the time of the one before: spread over the time since another" in report.as_text()
+    found = ArrayFolder(folder).recording().running
+    assert found is not None
+    np.testing.assert_allclose(found.times[4:-5], before[4:-5], atol=1e-9)
+
+
+def test_a_clock_that_began_anew_is_called_so(folder: Path) -> None:
+    times(folder, "activity", lambda t: np.concatenate([t[:50], t[50:] - t[50]]))
+    with pytest.raises(SessionError, match=r"found 0 s after 6.125 s \(sample 50\); if the clock began anew, add"):
+        ArrayFolder(folder).recording()
+
+
+def test_onsets_in_samples_of_the_activity_are_named_and_become_seconds(folder: Path, out: Path) -> None:
+    onsets = np.load(folder / "stimulus_times.npy")[:, 0]
+    np.save(folder / "onsets.npy", np.rint(onsets * 8).astype(int))
+    text = (
+        '[activity]\ntimes = "activity_times.npy"\n'
+        '[stimulus]\nfile = "stimulus.npy"\nonsets = "onsets.npy"\nrate_hz = 30\n'
+    )
+    (folder / "recording.toml").write_text(text)
+    with pytest.raises(
+        SessionError, match=r"whole numbers up to \d+: numbers of its \d+ samples\?.*ticks_hz = 8 below"
+    ):
+        imported(folder, out)
+    (folder / "recording.toml").write_text(f"{text}ticks_hz = 8\n")
+    assert imported(folder, out).totals["trials"] == 12
+    found = [shown.times[0] for shown in ArrayFolder(folder).recording().presentations]
+    np.testing.assert_allclose(found, np.rint(onsets * 8) / 8)
+
+
+@pytest.mark.parametrize("filling", [np.nan, 0.0])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_row_of_times_a_presentation_may_be_filled_up(folder: Path, *, filling: float, turned: bool) -> None:
+    expected = ArrayFolder(folder).recording().presentations
+
+    def filled(t: np.ndarray) -> np.ndarray:
+        found = np.column_stack([t, np.full((len(t), 9), filling)])
+        return found.T if turned else found
+
+    times(folder, "stimulus", filled)
+    for found, shown in zip(ArrayFolder(folder).recording().presentations, expected, strict=True):
+        np.testing.assert_array_equal(found.times, shown.times)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t[:, :74:2], "1/2.*as many: of a light that flips with each frame, give both edges"),
+        (lambda t: np.column_stack([t, t[:, -1] + 1 / 30]).ravel(), "one more a presentation: leave out when the last"),
+        (lambda t: np.delete(t.ravel(), 400), "1 too few, nobody knows where: give onsets and rate_hz"),
+    ],
+)
+def test_other_numbers_of_times_than_frames_say_what_they_may_be(
+    folder: Path, change: Callable[[np.ndarray], np.ndarray], said: str
+) -> None:
+    times(folder, "stimulus", change)
+    with pytest.raises(SessionError, match=said):
+        ArrayFolder(folder).recording()
+
+
+@pytest.mark.parametrize("axes", ["", 'axes = "time,neurons"\n'])
+def test_a_single_neuron_may_be_a_list(folder: Path, axes: str) -> None:
+    activity = np.load(folder / "activity.npy")[3]
+    np.save(folder / "activity.npy", activity)
+    (folder / "recording.toml").write_text(
+        f'[activity]\ntimes = "activity_times.npy"\n{axes}'
+        '[stimulus]\nfile = "stimulus.npy"\ntimes = "stimulus_times.npy"\n'
+    )
+    np.testing.assert_array_equal(ArrayFolder(folder).recording().activity.values, activity[None])
+
+
 def stood_still(folder: Path, for_s: float) -> None:
     """In the sixth of twelve clips the 31st frame stays for longer."""
     times(folder, "stimulus", lambda t: t + np.where(np.arange(75) > 30, for_s, 0.0) * (np.arange(12) == 5)[:, None])

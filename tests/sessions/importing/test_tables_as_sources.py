@@ -208,6 +208,28 @@ def test_an_order_that_leaves_the_last_movie_out_counts_as_its_maker_does(
     assert ("never shows movie 0" if counted_from == 0 else "counts from 1") in told[0]
 
 
+@pytest.mark.parametrize("by_name", [False, True])
+def test_rows_of_a_log_that_name_no_movie_are_left_out_and_said(
+    raw_mouse: RawMouse, tmp_path: Path, *, by_name: bool
+) -> None:
+    folder = raw_mouse.write_arrays(tmp_path / "lab")
+    clips, times = np.load(folder / "stimulus.npy"), np.load(folder / "stimulus_times.npy")
+    (folder / "movies").mkdir()
+    for number, clip in enumerate(clips):
+        np.save(folder / "movies" / f"film{number}.npy", clip)
+    rows = [f"{shown[0]},{f'film{n}' if by_name else n},train" for n, shown in enumerate(times)]
+    blank = f"{times[3, -1] + 0.2},,oracle"
+    (folder / "log.csv").write_text("\n".join(["onset,movie,tier", ",,", *rows[:4], blank, *rows[4:]]))
+    (folder / "recording.toml").write_text(
+        'tiers = "log.csv:tier"\n[activity]\ntimes = "activity_times.npy"\n[stimulus]\nfile = "movies"\n'
+        'onsets = "log.csv:onset"\norder = "log.csv:movie"\nrate_hz = 30\n'
+    )
+    found = ArrayFolder(folder).recording()
+    assert [shown.movie for shown in found.presentations] == list(range(12))
+    assert found.tiers == ("train",) * 12
+    assert "1 of 14 rows with an onset and without a movie: no presentations" in found.report.as_text()
+
+
 @pytest.mark.parametrize(
     ("text", "columns", "said"),
     [
