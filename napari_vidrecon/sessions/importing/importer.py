@@ -52,6 +52,8 @@ from napari_vidrecon.storage import disk_errors
 FEW_TRIALS = 60
 """With fewer trials than this an encoder learns little."""
 
+DARKEST_LIKELY = 32.0
+"""Movies that never get brighter were most likely stored with other values of black and white."""
 SQUARE_WITHIN = 0.1
 """Pixels that are higher or wider by this share are no longer square."""
 TALL = 1.1
@@ -247,11 +249,12 @@ def _tiers(
     on_progress: OnProgress | None,
 ) -> list[str]:
     known: dict[object, ClipLook] = {}
-    looks = []
+    looks, brightest = [], 0.0
     for done, cut in enumerate(cuts, start=1):
         key = cut.clip_key(recording)
         if key not in known:
-            known[key] = ClipLook.of(clips.clip(cut))
+            clip = clips.clip(cut)
+            known[key], brightest = ClipLook.of(clip), max(brightest, float(clip.max()))
         looks.append(known[key])
         if on_progress is not None:
             on_progress("hashing", done, len(cuts))
@@ -259,6 +262,7 @@ def _tiers(
         raise SessionError(
             f"{recording.name}: expected movies, found nothing but even grey in every one; choose other files"
         )
+    _require_bright(brightest, recording)
     sources: list[object] = [cut.clip_key(recording) for cut in cuts]
     if not settings.within_movie:
         sources = [_source(recording, cut) for cut in cuts]
@@ -281,6 +285,17 @@ def _tiers(
         text = "parts of one movie may be both trained on and held out (--within-movie): scores may be too good"
         recording.report.add("warning", "trials", text)
     return chosen_tiers(groups, hashes, settings.test_share, settings.validation_share, recording.report)
+
+
+def _require_bright(brightest: float, recording: Recording) -> None:
+    """Refuse movies of 0 and 1 that were taken for grey levels up to 255, and warn of others that are nearly black."""
+    if brightest > DARKEST_LIKELY:
+        return
+    found = f"{recording.name}: expected movies of grey levels 0 to 255, found none above {brightest:.3g}"
+    if brightest <= 1.0:
+        raise SessionError(f"{found}; if 1 was shown as white, say so: levels = [0, 1], or --levels 0:1")
+    text = f"no grey level is above {brightest:.3g} of 255: if that was shown as white, say so (--levels)"
+    recording.report.add("warning", "stimulus", text)
 
 
 def _source(recording: Recording, cut: TrialCut) -> tuple[int, int]:

@@ -23,6 +23,10 @@ MANY_BELOW = 0.1
 FASTEST_MOUSE, ONWARDS = 300.0, 0.8
 """A signal of a larger range, cm/s, that goes this share of its way in one direction is a place and no speed; one of a
 smaller range is said to be."""
+SLOWEST_RUN = 1.5
+"""A mouse that is never faster, cm/s, did not run, or its speed is in other units."""
+NEAR_SHUT = 0.1
+"""A pupil that comes nearer to 0 than this share of its median may be 0 without a blink, as where it is scaled."""
 FEWEST_TOLD, AT_ONE_END = 100, 0.1
 """It is said of so many samples at least whose median lies further than this share of their range from its ends."""
 
@@ -222,6 +226,13 @@ def _prepared(recording: Recording, stream: str, signal: Signal | None, cuts: Se
         raise SessionError(f"{signal.source}: expected numbers, found only NaN; leave {title} out to have it neutral")
     if stream == "running":
         _require_speed(signal, finite, report)
+    else:
+        shut = _eye_shut(signal.values, finite)
+        if shut.any():
+            text = f"{shut.mean():.2%} of the samples are 0, as trackers write it while the eye is shut: as if missing"
+            report.add("repaired", title, text)
+            signal = replace(signal, values=np.where(shut, np.nan, signal.values))
+            finite = finite & ~shut
     medians = np.median(signal.values[:, finite], axis=1)
     missing = sum(
         any(first < cut.edges_s[-1] and last > cut.edges_s[0] for cut in cuts) for first, last in signal.gaps_s()
@@ -236,6 +247,14 @@ def _prepared(recording: Recording, stream: str, signal: Signal | None, cuts: Se
     how = "averaged over each frame" if signal.rate_hz > 1.5 * _frame_rate(cuts) else "interpolated"
     report.add("resampled", title, f"{signal.rate_hz:.4g} Hz to the video clock, {how}")
     return mended
+
+
+def _eye_shut(values: np.ndarray, finite: np.ndarray) -> np.ndarray:
+    """(S,) bool: samples of the pupil that are 0 in every channel, while no other is anywhere near."""
+    sizes = np.linalg.norm(np.where(finite, values, np.nan), axis=0)
+    shut, others = sizes == 0, sizes[sizes > 0]
+    apart = others.size > finite.sum() / 2 and bool(others.min() > NEAR_SHUT * np.median(others))
+    return shut if apart else np.zeros_like(shut)
 
 
 def _require_speed(signal: Signal, finite: np.ndarray, report: ImportReport) -> None:
@@ -256,6 +275,11 @@ def _require_speed(signal: Signal, finite: np.ndarray, report: ImportReport) -> 
         A range that no mouse's speed has.
     """
     values = signal.values[0, finite].astype(float)
+    fastest = float(np.percentile(np.abs(values), 99.9))
+    for unit, cm_a_second, likely in (("m/s", 100, 0 < fastest < SLOWEST_RUN), ("mm/s", 0.1, fastest > FASTEST_MOUSE)):
+        if likely:
+            text = f"{fastest:.3g} at most, where cm/s are expected: in {unit}? times {cm_a_second:g} it would be"
+            report.add("warning", "running", text)
     steps = np.diff(values)
     # A counter that runs over begins anew.
     steps = steps[np.abs(steps) <= np.ptp(values) / 2]

@@ -57,6 +57,11 @@ CM_A_SECOND = {
     **dict.fromkeys(("mm/s", "mm/sec", "millimeters/second"), 0.1),
 }
 """Units of speed that are not those of sessions, cm/s."""
+NO_OTHER_UNIT = (
+    *(f"{cm}{per}" for cm in ("cm", "centimeter", "centimeters") for per in ("/s", "/sec", "/second", " per second")),
+    *("cm s-1", "cm*s-1", "cm s^-1", "", "n.a.", "n/a", "na", "none", "unknown", "a.u.", "au", "arbitrary units"),
+)
+"""What a unit of speed is called that is cm/s, or says nothing."""
 UNITS = "units"
 """Name of the table of units, as a choice of the activity."""
 
@@ -320,6 +325,8 @@ class NwbFile(ActivityReader):
         unit = one_line(str(found[0].unit), 30).strip().lower()
         factor = CM_A_SECOND.get(unit) if about == "running" else None
         if factor is None:
+            if about == "running" and unit not in NO_OTHER_UNIT:
+                report.add("warning", about, f"in {unit}, where cm/s are expected: taken as they are")
             return signal
         report.add("resampled", about, f"{unit} to cm/s")
         return replace(signal, values=signal.values * np.float32(factor))

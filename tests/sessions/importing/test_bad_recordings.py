@@ -192,6 +192,34 @@ def test_a_blink_is_bridged_and_a_long_gap_gets_the_median(folder: Path, out: Pa
     assert validate_session(out) == []
 
 
+def test_a_pupil_of_zero_is_a_blink(folder: Path, out: Path) -> None:
+    before = np.load(folder / "pupil_size.npy")
+    put("pupil_size", np.s_[40:50], 0)(folder)
+    put("pupil_center", np.s_[:, 40:50], 0)(folder)
+    report = imported(folder, out)
+    for about in ("pupil size", "pupil centre"):
+        assert said(report, "repaired", about, "0.69% of the samples are 0", "as if missing")
+    assert min(open_session(out).trial(n).behavior[0].min() for n in range(12)) > 0.5 * before.min()
+    change("pupil_size", lambda _: (before - before.min()) / np.ptp(before))(folder)
+    assert not said(imported(folder, out.with_name("scaled")), "repaired", "pupil size", "as if missing")
+
+
+@pytest.mark.parametrize(("factor", "words"), [(0.01, "in m/s? times 100"), (10, "in mm/s? times 0.1")])
+def test_a_speed_no_mouse_has_is_said_to_be_of_other_units(folder: Path, out: Path, factor: float, words: str) -> None:
+    change("running", lambda a: 40 * factor * np.sin(np.arange(a.size) / 50).reshape(a.shape) ** 2)(folder)
+    assert said(imported(folder, out), "warning", "running", words)
+
+
+def test_movies_of_zeros_and_ones_kept_as_bytes_are_not_black(folder: Path, out: Path) -> None:
+    change("stimulus", lambda a: (a > 127).astype(np.uint8))(folder)
+    with pytest.raises(SessionError, match=r"found none above 1; if 1 was shown as white.*--levels 0:1"):
+        imported(folder, out)
+    imported(folder, out, levels=(0, 1))
+    assert open_session(out).trial(0).video.max() == 255
+    change("stimulus", lambda a: a * 15)(folder)
+    assert said(imported(folder, out.with_name("dark")), "warning", "stimulus", "no grey level is above 15 of 255")
+
+
 def test_a_stream_that_ends_a_little_early_is_filled_and_said(folder: Path, out: Path) -> None:
     for name in ("running", "running_times"):
         change(name, lambda a: a[..., :1400])(folder)

@@ -232,7 +232,10 @@ def test_of_a_speed_and_what_it_was_made_of_the_speed_is_taken(file: Path) -> No
     np.testing.assert_allclose(running.values[0], values.ravel(), rtol=1e-6)
 
 
-@pytest.mark.parametrize(("unit", "factor"), [("m/s", 100.0), ("mm/s", 0.1), ("cm/s", 1.0), ("a.u.", 1.0)])
+SPEEDS = [("m/s", 100.0), ("mm/s", 0.1), ("cm/s", 1.0), ("a.u.", 1.0), ("rad/s", 1.0)]
+
+
+@pytest.mark.parametrize(("unit", "factor"), SPEEDS)
 def test_a_running_speed_comes_in_cm_a_second_whatever_its_unit(
     unit: str, factor: float, file: Path, raw_mouse: RawMouse
 ) -> None:
@@ -240,8 +243,9 @@ def test_a_running_speed_comes_in_cm_a_second_whatever_its_unit(
         place = "processing/behavior/BehavioralTimeSeries/running_speed/data"
         book[place].attrs["unit"] = unit
     with NwbFile(file) as source:
-        running = source.recording().running
-    np.testing.assert_allclose(running.values[0], raw_mouse.behavior["running"] * factor, rtol=1e-5)
+        found = source.recording()
+    np.testing.assert_allclose(found.running.values[0], raw_mouse.behavior["running"] * factor, rtol=1e-5)
+    assert ("rad/s, where cm/s are expected" in found.report.as_text()) == (unit == "rad/s")
 
 
 def test_a_pause_within_a_trial_of_the_table_drops_it_as_nobody_knows_what_was_shown(file: Path) -> None:
