@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +21,11 @@ UnitChoice = Literal["good", "mua", "all"]
 TAKEN = {"good": {"good"}, "mua": {"good", "mua"}}
 """Labels of sorted units that each choice takes."""
 QUALITY_COLUMNS = ("quality", "group", "kslabel", "ks_label")
-LABEL_FILES = ("cluster_KSLabel.tsv", "cluster_group.tsv", "cluster_group.csv")
-"""Of units, by Kilosort and then by a person: the later word holds."""
+INFO_FILE = "cluster_info.tsv"
+LABEL_FILES = (INFO_FILE, "cluster_KSLabel.tsv", "cluster_group.tsv", "cluster_group.csv")
+"""Of units, what Phy shows of all, by Kilosort, and by a person: the later word holds."""
+INFO_WORDS = ("kslabel", "group")
+"""Columns of `cluster_info.tsv` that say what a unit is; the later word holds."""
 MOST_VALUES = 500_000_000
 LARGEST_TABLE_BYTES = 8_000_000
 UNIT_NOTE = "spikes counted in each frame, as spikes a second"
@@ -195,10 +199,13 @@ def labels_of(folder: Path, units: np.ndarray) -> list[str]:
         if not (folder / name).exists():
             continue
         text = read_text(folder / name, most=LARGEST_TABLE_BYTES, expected="a table of units")
-        for row in csv.reader(text.splitlines(), delimiter="\t"):
+        rows = list(csv.reader(text.splitlines(), delimiter="\t"))
+        names = [cell.strip().lower() for cell in rows[0]] if rows else []
+        places = [names.index(word) for word in INFO_WORDS if word in names] if name == INFO_FILE else [1]
+        for row, place in itertools.product(rows, places):
             # A person has not looked at those that are "unsorted".
-            if len(row) >= 2 and row[0].strip().isdecimal() and row[1].strip().lower() not in ("", "unsorted"):
-                told[int(row[0])] = row[1]
+            if len(row) > place and row[0].strip().isdecimal() and row[place].strip().lower() not in ("", "unsorted"):
+                told[int(row[0])] = row[place]
     return [told.get(int(unit), "") for unit in units]
 
 

@@ -29,7 +29,7 @@ COMBINED = "combined"
 """Folder in which suite2p puts the regions of all planes together, their pictures side by side."""
 NEUROPIL_SHARE = 0.7
 BASELINE_PERCENTILE = 10.0
-WRITTEN = ("stat.npy", "ops.npy", "db.npy")
+WRITTEN = ("stat.npy", "ops.npy", "db.npy", "settings.npy")
 PIXEL_SIZES = ("um_per_pixel", "umperpix", "umPerPix", "um_per_pix", "pixel_size_um", "micronsPerPixel", "pixel_size")
 """Entries of `ops.npy` that labs add for the size of a pixel, µm."""
 FASTEST_HZ = 1000.0
@@ -171,6 +171,9 @@ class Suite2pFolder(ActivityReader):
                     f"{len(fact.numbers)}; all files must be of the same run of suite2p"
                 )
         description = with_rate(description, facts, report)
+        faults = [fault for fact in facts for fault in fact.faults if "stat.npy:" not in fault]
+        if description.activity.times is None and description.activity.rate_hz is None and faults:
+            raise SessionError(f"{faults[0]}; give the rate, rate_hz below [activity] in recording.toml, or the times")
         if description.coordinates is not None and Path(description.coordinates).name == "stat.npy":
             description = description.model_copy(update={"coordinates": None})
         rows = np.concatenate(cells)
@@ -293,6 +296,8 @@ class PlaneFacts:
         What could not be read, and why.
     numbers
         (R,) plane of each region, where the folder holds those of all planes; None for `number`.
+    told_by
+        The file that tells its rate.
     """
 
     rate_hz: float | None
@@ -302,6 +307,7 @@ class PlaneFacts:
     middles: np.ndarray | None
     faults: tuple[str, ...] = ()
     numbers: np.ndarray | None = None
+    told_by: str = "ops.npy"
 
     def planes_of(self, neurons: int) -> np.ndarray:
         """The plane of each region, or of so many neurons where all are of one."""
@@ -335,7 +341,10 @@ class PlaneFacts:
                 faults.append(str(error))
                 return []
 
-        ops = next((each for each in objects("ops.npy", "suite2p's ops.npy") if isinstance(each, dict)), {})
+        # Where suite2p 1.0 was told to write no ops.npy, as in its folder of all planes, the same stands in two files.
+        names = ["ops.npy"] if (plane / "ops.npy").exists() else ["db.npy", "settings.npy"]
+        told = [each for name in names for each in objects(name, f"suite2p's {name}") if isinstance(each, dict)]
+        ops = {key: value for each in told for key, value in each.items()}
         rate = _number(ops.get("fs"))
         number = int(plane.name[5:]) if plane.name[:5] == "plane" and plane.name[5:].isdecimal() else 0
         count = int(_number(ops.get("nplanes")) or planes)
@@ -369,6 +378,7 @@ class PlaneFacts:
             np.array(middles, dtype=float)[:, ::-1] if known else None,
             tuple(faults),
             numbers,
+            names[-1],
         )
 
 
@@ -416,10 +426,10 @@ def with_rate(description: Description, facts: list[PlaneFacts], report: ImportR
         return description
     (rate,) = rates
     if part.rate_hz is None:
-        report.add("read", "activity", f"{rate:g} Hz, from ops.npy")
+        report.add("read", "activity", f"{rate:g} Hz, from {facts[0].told_by}")
         return description.model_copy(update={"activity": part.model_copy(update={"rate_hz": rate})})
     if abs(part.rate_hz / rate - 1) > SAME_RATE:
-        text = f"rate_hz is {part.rate_hz:g}, {part.rate_hz / rate:.4g} times the {rate:g} Hz of ops.npy"
+        text = f"rate_hz is {part.rate_hz:g}, {part.rate_hz / rate:.4g} times the {rate:g} Hz of {facts[0].told_by}"
         report.add("warning", "activity", text)
     return description
 

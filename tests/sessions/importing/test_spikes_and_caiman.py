@@ -119,6 +119,17 @@ def test_a_phy_folder_gives_its_good_units(probe: Probe, tmp_path: Path, out: Pa
     assert len(read(PhyFolder(folder, units="all")).activity.values) == 4
 
 
+def test_what_phy_shows_of_all_units_tells_which_are_good(probe: Probe, tmp_path: Path) -> None:
+    folder = probe.write_phy(tmp_path / "phy")
+    for name in ("cluster_KSLabel.tsv", "cluster_group.tsv"):
+        (folder / name).unlink(missing_ok=True)
+    rows = [["cluster_id", "amp", "KSLabel", "ch", "group", "n"]]
+    said = {3: ("good", ""), 5: ("good", "noise"), 8: ("mua", "good"), 11: ("mua", "unsorted")}
+    rows += [[str(unit), "1.0", ks, "4", group, "9"] for unit, (ks, group) in said.items()]
+    (folder / "cluster_info.tsv").write_text("\n".join("\t".join(row) for row in rows))
+    np.testing.assert_array_equal(read(PhyFolder(folder)).neuron_ids, [3, 8])
+
+
 def test_the_parameters_of_phy_are_text_and_never_run(probe: Probe, tmp_path: Path) -> None:
     folder = probe.write_phy(tmp_path / "phy")
     ran = tmp_path / "ran"

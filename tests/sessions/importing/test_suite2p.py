@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from raw_recordings import RawMouse
 
-from napari_vidrecon.errors import VidreconError
+from napari_vidrecon.errors import SessionError, VidreconError
 from napari_vidrecon.sessions.importing.importer import import_recording
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.resampling import on_video_clock
@@ -150,6 +150,28 @@ def test_what_could_run_code_is_not_read_and_the_import_goes_on(folder: Path, tm
     assert recording.report.as_text().count("could run code; it was not opened") == 2
     use = {column.name: column.use for column in Suite2pFolder(folder).columns()}["plane0/stat.npy"]
     assert "could run code" in use
+
+
+def test_a_clock_that_was_not_read_is_missed_with_the_reason(folder: Path, tmp_path: Path) -> None:
+    (folder / "activity_times.npy").unlink()
+    (folder / "recording.toml").unlink(missing_ok=True)
+    ops = np.array({"fs": 8.0, "how": Attack(tmp_path / "trace")}, dtype=object)
+    np.save(folder / PLANE / "ops.npy", ops, allow_pickle=True)
+    with pytest.raises(SessionError, match=r"ops.npy: expected .* could run code; it was not opened; give the rate"):
+        Suite2pFolder(folder).recording()
+
+
+def test_the_settings_of_suite2p_1_tell_the_rate_where_there_is_no_ops(folder: Path) -> None:
+    (folder / "activity_times.npy").unlink()
+    (folder / "recording.toml").unlink(missing_ok=True)
+    (folder / PLANE / "ops.npy").unlink(missing_ok=True)
+    for name, values in {"db": {"nplanes": 3}, "settings": {"fs": 8.0, "torch_device": "cuda"}}.items():
+        np.save(folder / PLANE / f"{name}.npy", np.array(values, dtype=object), allow_pickle=True)
+    recording = Suite2pFolder(folder).recording()
+    found = recording.activity
+    assert "8 Hz, from settings.npy" in recording.report.as_text()
+    assert found.rate_hz == pytest.approx(8.0)
+    assert found.times[0] == pytest.approx(1 / 8 / 3 / 2)
 
 
 def test_positions_of_another_run_are_left_out_and_said(folder: Path) -> None:
