@@ -116,10 +116,6 @@ def importing(
     choices = {"trial_frames": trial_frames, "fit": fit, "bad_neurons": bad_neurons, "negative": negative}
     choices |= {"test_share": test_share, "validation_share": validation_share, "within_movie": within_movie}
     choices |= {"trim": trim, "clock_tolerance_s": clock_tolerance, "levels": _levels(levels), "axes": axes}
-    if stills is not None and kind == "nwb":
-        raise ConfigError(
-            "--stills: expected plain arrays, suite2p, phy or caiman, found nwb, whose times tell themselves"
-        )
     choices |= {"stills_s": stills}
     choices |= {"screen": parse_screen(screen, screen_cm, colours), "frame_rate_hz": rate}
     settings = checked(ImportSettings, choices)

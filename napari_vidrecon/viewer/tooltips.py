@@ -136,8 +136,8 @@ TOOLTIPS = {
     "import_clock_tolerance": "How far two clocks may run apart over the recording before it is refused.",
     "import_axes": "Order of the axes of movies in arrays and NWB files, where it is not frames, rows, columns. "
     "Choose, or type letters: n clips, t frames, h rows, w columns, c colours; tchw for (frame, colour, row, column).",
-    "import_stills": "For pictures shown in any order, with grey between: how long each stayed. The order of movies "
-    "then names the picture at each time. Not for NWB files, whose times tell it.",
+    "import_stills": "For pictures shown in any order, with grey between: how long each stayed. The order of movies, "
+    "or the index in an NWB file, then names the picture at each time.",
     "import_levels": "Say which values of the movies were shown as black and as white, where the kind of numbers does "
     "not tell.",
     "import_black": "The value that was shown as black.",

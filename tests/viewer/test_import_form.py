@@ -126,8 +126,6 @@ def test_the_forms_settings_are_the_cores_own_and_each_of_them_can_be_changed(fo
     assert "90° × 74°" in screen.told.text()
     options.axes.setEditText("tchw")
     assert options.settings().axes == "tchw"
-    options.show_kind("nwb")
-    assert options.settings().stills_s is None
 
 
 def test_colours_and_axes_that_were_mistyped_are_said_at_once_and_not_imported(

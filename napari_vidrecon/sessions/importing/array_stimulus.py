@@ -27,15 +27,13 @@ from napari_vidrecon.sessions.importing.recording import (
     require_ascending,
 )
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
-from napari_vidrecon.sessions.importing.stimuli import FilmPixels, GreyAfter, StimulusMovie
+from napari_vidrecon.sessions.importing.stimuli import FilmPixels, StimulusMovie
 from napari_vidrecon.sessions.importing.text_tables import NOTHING, split_table
-from napari_vidrecon.sessions.importing.trials import presentations_from_stream
+from napari_vidrecon.sessions.importing.trials import presentations_from_stream, showings_of_stills
 
 MOST_FRAMES_SHOWN = 10_000_000
 MOST_ASTRAY = 10
 """So many pulses of a screen's light may have been missed, or be of something else."""
-STILL_TOLERANCE = 0.1
-"""Of its time a still may stay longer or shorter by this share."""
 OWN_RATE = 0.02
 """A rate that is said may differ by this share from a film's own."""
 
@@ -193,37 +191,9 @@ class ArrayStimulus:
                 f"{source}: expected {order.size} times, one for each still shown, found {times.size}; "
                 "say in `order` which picture each showing has"
             )
-        pauses_s = np.append(np.diff(times), np.inf) - stills_s
-        shortest = int(pauses_s.argmin())
-        if pauses_s[shortest] < -STILL_TOLERANCE * stills_s:
-            raise SessionError(
-                f"{source}: expected stills of {stills_s:g} s one after another, found number {shortest + 1} to begin "
-                f"{pauses_s[shortest] + stills_s:.3g} s after the one before it"
-            )
-        text = f"{order.size} showings of {len(movie)} stills, each for {stills_s:g} s; grey of level 127.5 between"
-        self.report.add("assumed", "stimulus", f"{text}; as many in a clip as a trial holds")
-        self.report.add("warning", "stimulus", "orders of stills are held out: a picture may be learned from, too")
-        shown = StimulusMovie(movie.name, GreyAfter(movie.pixels, float(np.mean(movie.levels))), movie.levels)
-        grey = pauses_s > STILL_TOLERANCE * stills_s
-        presentations: list[Presentation] = []
-        for some in self._clips_of_stills(times, stills_s):
-            places = np.repeat(some, 1 + grey[some])
-            is_grey = np.append(False, places[1:] == places[:-1])
-            frames = np.where(is_grey, len(movie), order[places])
-            if len(frames) > 1:
-                presentations.append(Presentation(len(presentations), frames, times[places] + stills_s * is_grey))
-        return [shown] * len(presentations), presentations, None
-
-    def _clips_of_stills(self, times: np.ndarray, stills_s: float) -> list[np.ndarray]:
-        """Which showings make a clip: as many as a trial holds, none across a long pause."""
         longest_s = self.settings.longest_trial_frames / self.settings.frame_rate_hz
-        clips = [[0]]
-        for place in range(1, times.size):
-            began, before = times[clips[-1][0]], times[clips[-1][-1]]
-            if times[place] + stills_s - began > longest_s or times[place] - before - stills_s > LONGEST_STILL_S:
-                clips.append([])
-            clips[-1].append(place)
-        return [np.array(clip) for clip in clips]
+        shown, presentations = showings_of_stills(movie, order, times, stills_s, longest_s, source, self.report)
+        return shown, presentations, None
 
     def _order(self, movies: list[StimulusMovie], count: int, rows: np.ndarray | None) -> np.ndarray:
         part, last = self.part, count - 1

@@ -219,7 +219,9 @@ class NwbFile(ActivityReader):
         report.add("read", "files", text)
         chosen = self._chosen(report)
         neurons = self._neurons(chosen["activity"], report)
-        stimulus = StimulusReader(self.path, self._book, report, self.settings.levels, self.settings.axes)
+        told = self.settings
+        longest_s = told.longest_trial_frames / told.frame_rate_hz
+        stimulus = StimulusReader(self.path, self._book, report, told.levels, told.axes, told.stills_s, longest_s)
         movies, presentations, tiers = stimulus.read(self.options.stimulus)
         return Recording(
             name=self.path.stem,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from napari_vidrecon.sessions.importing.clocks import regular_times
 from napari_vidrecon.sessions.importing.hdf5_contents import MOST_FRAMES, require_stored, whole
 from napari_vidrecon.sessions.importing.recording import (
     LONGEST_STALL_S,
+    LONGEST_STILL_S,
     ImportReport,
     Presentation,
     require_ascending,
 )
 from napari_vidrecon.sessions.importing.stimuli import Pixels, StimulusMovie, stimulus_movie
-from napari_vidrecon.sessions.importing.trials import presentations_from_stream
+from napari_vidrecon.sessions.importing.trials import presentations_from_stream, showings_of_stills
 
 DECONVOLVED = r"deconv|spike|event"
 RUNNING = r"run|speed|velocity|treadmill|wheel"
@@ -92,6 +94,8 @@ TIER_COLUMN, FRAME_COLUMN = "tier", "frame"
 KIND_OF_TEMPLATE = re.compile(r"(_(image|movie|stack|series|template|frame)s?)+$", re.IGNORECASE)
 """What the names of templates end in beside that of the stimulus: natural_movie_one_image_stack."""
 HIGHEST_RATE_HZ = 1e6
+FRAME_BY_FRAME = 0.5
+"""Of an index that follows its template less often than so, no part is a movie."""
 
 
 def told_clock(series: Any, source: str) -> tuple[float, float]:
@@ -160,6 +164,10 @@ class StimulusReader:
         Values of black and white; None to tell them by the kind of numbers.
     axes
         Order of the axes of stored movies, of t, h, w and c; None for rows before columns where that seems right.
+    stills_s
+        The frames are pictures in any order, each shown for so long, s, grey between; None for movies.
+    longest_s
+        Longest clip of such pictures, s.
     """
 
     def __init__(
@@ -169,8 +177,11 @@ class StimulusReader:
         report: ImportReport,
         levels: tuple[float, float] | None = None,
         axes: str | None = None,
+        stills_s: float | None = None,
+        longest_s: float = LONGEST_STILL_S,
     ) -> None:
         self.path, self.book, self.report, self.levels, self.axes = path, book, report, levels, axes
+        self.stills_s, self.longest_s = stills_s, longest_s
 
     def series(self, name: str = "") -> list[Any]:
         """The series that were shown, or those of one name.
@@ -275,13 +286,30 @@ class StimulusReader:
             streams.append((number, frames, self._times(series, frames.size) if times is None else times))
             told = "" if table is None else f", as {table.name} tells"
             self.report.add("read", "stimulus", f"{path_of(series)}, {frames.size} frames shown{told}")
+        if self.stills_s is not None:
+            return self._stills([movie for _, movie in movies.values()], streams, self.stills_s)
         presentations, tiers = self._by_trials(streams)
         if presentations is None:
             presentations = [shown for stream in streams for shown in self._by_pauses(*stream)]
             presentations.sort(key=lambda shown: float(shown.times[0]))
         if not presentations:
-            raise SessionError(f"{self.path}: expected movies of several frames, found none; see --preview")
+            raise SessionError(
+                f"{self.path}: expected movies of several frames, found none; see --preview, and if they are stills, "
+                "shown in any order, say how long each stayed (--stills 0.5)"
+            )
         return tuple(movie for _, movie in movies.values()), tuple(presentations), tiers
+
+    def _stills(
+        self, movies: list[StimulusMovie], streams: list[tuple[int, np.ndarray, np.ndarray]], stills_s: float
+    ) -> tuple[tuple[StimulusMovie, ...], tuple[Presentation, ...], None]:
+        found: list[tuple[StimulusMovie, Presentation]] = []
+        for number, frames, times in streams:
+            source = f"{self.path}: {movies[number].name}"
+            shown = showings_of_stills(movies[number], frames, times, stills_s, self.longest_s, source, self.report)
+            found += zip(*shown, strict=True)
+        found.sort(key=lambda each: float(each[1].times[0]))
+        kept = tuple(replace(shown, movie=place) for place, (_, shown) in enumerate(found))
+        return tuple(movie for movie, _ in found), kept, None
 
     def holder(self, series: Any) -> Any:
         """What holds the frames of a series: itself, or the template that it is an index into.
@@ -378,7 +406,13 @@ class StimulusReader:
         return times.astype(float)
 
     def _by_pauses(self, movie: int, frames: np.ndarray, times: np.ndarray) -> list[Presentation]:
-        jumps = np.flatnonzero(~np.isin(np.diff(frames), (0, 1))) + 1
+        goes_on = np.isin(np.diff(frames), (0, 1))
+        if goes_on.size and goes_on.mean() < FRAME_BY_FRAME:
+            # Two stills that follow each other by chance are no movie either.
+            text = f"{frames.size} frames in any order, stills by the look of it: no movie; if they are, say how long"
+            self.report.add("dropped", "stimulus", f"{text} each stayed (--stills 0.5)")
+            return []
+        jumps = np.flatnonzero(~goes_on) + 1
         parts = list(zip(np.split(frames, jumps), np.split(times, jumps), strict=True))
         played = [part for part in parts if len(part[0]) > 1]
         if len(played) > 1:

@@ -12,13 +12,14 @@ from napari_vidrecon.sessions.importing.clocks import require_one_unit, turned
 from napari_vidrecon.sessions.importing.recording import (
     LONGEST_BRIDGED_S,
     LONGEST_STALL_S,
+    LONGEST_STILL_S,
     REGULAR,
     ImportReport,
     Presentation,
     Recording,
 )
 from napari_vidrecon.sessions.importing.resampling import ScreenFit, shown_clip
-from napari_vidrecon.sessions.importing.stimuli import colour_planes
+from napari_vidrecon.sessions.importing.stimuli import GreyAfter, StimulusMovie, colour_planes
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
@@ -35,6 +36,8 @@ MINIMUM_TRIALS = 8
 """Fewer cannot be split into clips to train on, to validate with and to test with."""
 VARYING_SHARE = 0.05
 """More frames of one showing that stay for longer, or so much time that is not the frames' own, make its rate vary."""
+STILL_TOLERANCE = 0.1
+"""Of its time a still may stay longer or shorter by this share."""
 MANY = 0.1
 """A larger share of trials outside the activity needs an explanation."""
 EARLY_OR_LATE_PERIODS = 1.0
@@ -135,6 +138,75 @@ def presentations_from_stream(
     return kept
 
 
+def showings_of_stills(
+    movie: StimulusMovie,
+    order: np.ndarray,
+    times: np.ndarray,
+    stills_s: float,
+    longest_s: float,
+    source: str,
+    report: ImportReport,
+) -> tuple[list[StimulusMovie], list[Presentation]]:
+    """Pictures in the order in which they were shown, grey between them: a film of its own, cut at long pauses.
+
+    Parameters
+    ----------
+    movie
+        The pictures.
+    order, times
+        (S,) which picture was shown, and from when on, s.
+    stills_s
+        How long each stayed, s.
+    longest_s
+        Longest clip, s.
+    source
+        Of the times, for messages.
+    report
+        Takes notes.
+
+    Returns
+    -------
+    tuple[list[StimulusMovie], list[Presentation]]
+        One of each a clip.
+
+    Raises
+    ------
+    SessionError
+        Stills that are shown at once.
+    """
+    pauses_s = np.append(np.diff(times), np.inf) - stills_s
+    shortest = int(pauses_s.argmin())
+    if pauses_s[shortest] < -STILL_TOLERANCE * stills_s:
+        raise SessionError(
+            f"{source}: expected stills of {stills_s:g} s one after another, found number {shortest + 1} to begin "
+            f"{pauses_s[shortest] + stills_s:.3g} s after the one before it"
+        )
+    text = f"{order.size} showings of {len(movie)} stills, each for {stills_s:g} s; grey of level 127.5 between"
+    report.add("assumed", "stimulus", f"{text}; as many in a clip as a trial holds")
+    report.add("warning", "stimulus", "orders of stills are held out: a picture may be learned from, too")
+    shown = StimulusMovie(movie.name, GreyAfter(movie.pixels, float(np.mean(movie.levels))), movie.levels)
+    grey = pauses_s > STILL_TOLERANCE * stills_s
+    presentations: list[Presentation] = []
+    for some in _clips_of_stills(times, stills_s, longest_s):
+        places = np.repeat(some, 1 + grey[some])
+        is_grey = np.append(False, places[1:] == places[:-1])
+        frames = np.where(is_grey, len(movie), order[places])
+        if len(frames) > 1:
+            presentations.append(Presentation(len(presentations), frames, times[places] + stills_s * is_grey))
+    return [shown] * len(presentations), presentations
+
+
+def _clips_of_stills(times: np.ndarray, stills_s: float, longest_s: float) -> list[np.ndarray]:
+    """Which showings make a clip: as many as a trial holds, none across a long pause."""
+    clips = [[0]]
+    for place in range(1, times.size):
+        began, before = times[clips[-1][0]], times[clips[-1][-1]]
+        if times[place] + stills_s - began > longest_s or times[place] - before - stills_s > LONGEST_STILL_S:
+            clips.append([])
+        clips[-1].append(place)
+    return [np.array(clip) for clip in clips]
+
+
 def cut_trials(recording: Recording, trial_frames: int, rate_hz: float = FRAME_RATE_HZ) -> list[TrialCut]:
     """Cut the presentations into trials of the video clock, and leave out what cannot be used.
 
@@ -225,7 +297,8 @@ def require_enough(recording: Recording, trials: int) -> None:
 
 
 def _why_fewer(recording: Recording) -> str:
-    gone = [note.text for note in recording.report.notes if (note.kind, note.about) == ("dropped", "trials")]
+    dropped = recording.report.of_kind("dropped")
+    gone = [note.text for note in dropped if note.about in ("trials", "stimulus")]
     return f" (dropped: {'; '.join(gone)})" if gone else ""
 
 

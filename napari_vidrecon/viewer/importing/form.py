@@ -200,7 +200,6 @@ class ImportForm(QDialog):
 
     def _look(self) -> None:
         self.reading.show_kind(self.kind.currentData())
-        self.settings.show_kind(self.kind.currentData())
         self._look_soon.start()
 
     def _open(self) -> None:
@@ -221,7 +220,6 @@ class ImportForm(QDialog):
             self.table.show_columns(columns)
             self.reading.offer_columns(columns)
         self.reading.show_kind(self.kind.currentData())
-        self.settings.show_kind(self.kind.currentData())
         busy, imported = controller.busy, controller.imported
         for control in (self.folder_button, self.file_button, self.kind, self.reading, self.settings,
                         self.settings.screen, self.out, self.out_button, self.replace):  # fmt: skip

@@ -161,15 +161,11 @@ class SettingsOptions(QWidget):
             trim=self.trim.isChecked(),
             clock_tolerance_s=self.clock_tolerance.value() / MILLISECONDS,
             levels=levels,
-            stills_s=(self.stills.value() if self.stills.isEnabled() else 0.0) or None,
+            stills_s=self.stills.value() or None,
             axes=self._axes(),
             screen=self.screen.screen(),
             frame_rate_hz=self.screen.rate.value(),
         )
-
-    def show_kind(self, kind: str) -> None:
-        """Offer what files of a kind can be asked for: the times of an NWB file tell stills themselves."""
-        self.stills.setEnabled(kind != "nwb")
 
     def _axes(self) -> str | None:
         text = self.axes.currentText().strip()

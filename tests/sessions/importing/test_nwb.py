@@ -218,6 +218,41 @@ def test_a_movie_played_again_and_again_is_shown_so_often_and_stills_in_any_orde
     assert "gratings_presentations names frames of a template, but none is called so" in text
 
 
+def test_pictures_flashed_in_any_order_are_shown_for_as_long_as_is_said_with_grey_between(
+    file: Path, raw_mouse: RawMouse, out: Path
+) -> None:
+    pictures = raw_mouse.movies[0][::3]
+    order = np.random.default_rng(3).integers(0, len(pictures), 56).astype(np.uint32)
+    times = 1.0 + 0.75 * np.arange(order.size)
+    with h5py.File(file, "a") as book:
+        no_stimulus(book)
+        del book["intervals"]
+    with pynwb.NWBHDF5IO(str(file), "a") as io:
+        book = io.read()
+        images = Images(
+            name="scenes", images=[GrayscaleImage(name=f"{n:02}", data=one) for n, one in enumerate(pictures)]
+        )
+        book.add_stimulus_template(images)
+        shown = IndexSeries(name="flashes", data=order, indexed_images=images, unit="N/A", timestamps=times)
+        book.add_stimulus(shown)
+        io.write(book)
+    with NwbFile(file) as source, pytest.raises(SessionError, match=r"stills, .*how long each stayed \(--stills 0.5"):
+        import_recording(source.recording(), out)
+    settings = ImportSettings(stills_s=0.5, trial_frames=90)
+    with NwbFile(file, settings) as source:
+        import_recording(source.recording(), out, settings)
+    found = open_session(out)
+    assert len(found.trial_ids) == 14
+    for number, place in enumerate(range(0, 56, 4)):
+        expected = np.full((90, *pictures.shape[1:]), 127.0)
+        for still in range(4):
+            start = round(22.5 * still)
+            expected[start : start + 15] = pictures[order[place + still]]
+        video = found.trial(number).video
+        sure = np.r_[0:14, 16:21, 24:36, 39:44, 46:59, 61:66, 69:81, 84:90]
+        np.testing.assert_array_equal(video[sure], expected[: len(video)][sure])
+
+
 def test_of_a_speed_and_what_it_was_made_of_the_speed_is_taken(file: Path) -> None:
     with h5py.File(file, "a") as book:
         holder = book["processing/behavior/BehavioralTimeSeries"]
