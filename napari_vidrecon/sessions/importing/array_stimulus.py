@@ -232,6 +232,8 @@ class ArrayStimulus:
             for name in (Path(movie.name).name, Path(movie.name).stem):
                 places.setdefault(name.lower(), set()).add(place)
         wanted = [re.split(r"[/\\]", word.strip())[-1].lower() for word in words]
+        # A log may name the film that these frames were saved from.
+        wanted = [name if name in places else name.rpartition(".")[0] or name for name in wanted]
         for word, name in zip(words, wanted, strict=True):
             if len(places.get(name, ())) != 1:
                 known = one_line(", ".join(Path(movie.name).name for movie in movies), 200)

@@ -269,9 +269,11 @@ def _by_name(folder: Path, activity_file: str) -> dict[str, Any]:
     films = (".npy", ".mat", ".tif", ".tiff", ".mp4", ".avi", ".mov", ".mkv", "")
     stimulus = there("stimulus", *films)
     if stimulus is None:
+        other = sorted(one_line(file.name, 50) for file in folder.glob("stimulus.*")) if folder.is_dir() else []
         raise SessionError(
-            f"{folder}: expected the movies that were shown, stimulus.npy or a folder stimulus, found neither; "
-            "add them, or say in recording.toml where they are"
+            f"{folder}: expected the movies that were shown, stimulus.npy or a folder stimulus, found "
+            + (f"{other[0]}; save its frames as .npy" if other else "neither; add them")
+            + ", or say in recording.toml where they are"
         )
     activity = activity_file if (folder / activity_file).exists() else there(Path(activity_file).stem)
     values: dict[str, Any] = {

@@ -454,7 +454,10 @@ def open_pixels(file: Path) -> np.ndarray | FilmPixels | TiffPixels:
     if suffix in ARRAY_SUFFIXES:
         return read_array(file, memory_map=True)
     if suffix not in TIFF_SUFFIXES + FILM_SUFFIXES:
-        raise StorageError(f"{file}: expected a movie ({', '.join(MOVIE_SUFFIXES)}), found a file ending in '{suffix}'")
+        raise StorageError(
+            f"{file}: expected a movie ({', '.join(MOVIE_SUFFIXES)}), found a file ending in '{suffix.split(':')[0]}'; "
+            "save its frames as .npy"
+        )
     size = check_regular(file, "a movie")
     with open_regular(file, "a movie") as opened:
         check_genuine(file, opened, "a movie", StorageError)

@@ -198,6 +198,11 @@ class Suite2pFolder(ActivityReader):
     def _activity(self, plane: Path, report: ImportReport) -> np.ndarray:
         if self.options.signal == "spks":
             return self._traces(plane / "spks.npy")
+        if not (plane / "Fneu.npy").exists():
+            raise SessionError(
+                f"{plane / 'Fneu.npy'}: expected the neuropil around each region, found nothing there; if F.npy is "
+                "without it already, make dF/F of it and import that as plain arrays"
+            )
         bright, around = self._traces(plane / "F.npy"), self._traces(plane / "Fneu.npy")
         if bright.shape != around.shape:
             raise SessionError(

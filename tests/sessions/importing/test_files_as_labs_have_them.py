@@ -387,6 +387,18 @@ def test_a_description_need_not_name_what_has_its_usual_name(folder: Path, expec
         ArrayFolder(folder).recording()
 
 
+def test_movies_in_files_of_other_kinds_are_named_with_the_remedy(folder: Path) -> None:
+    np.savez(folder / "stimulus.npz", movies=np.load(folder / "stimulus.npy"))
+    (folder / "stimulus.npy").unlink()
+    with pytest.raises(SessionError, match=r"found stimulus.npz; save its frames as .npy"):
+        ArrayFolder(folder).recording()
+    (folder / "recording.toml").write_text(
+        '[activity]\ntimes = "activity_times.npy"\n[stimulus]\nfile = "stimulus.npz:movies"\nrate_hz = 30\n'
+    )
+    with pytest.raises(StorageError, match=r"found a file ending in '.npz'; save its frames as .npy"):
+        ArrayFolder(folder).recording()
+
+
 def test_tiers_that_are_not_there_are_named_with_the_remedy(folder: Path) -> None:
     (folder / "tiers.npy").unlink()
     (folder / "recording.toml").write_text(

@@ -152,6 +152,12 @@ def test_what_could_run_code_is_not_read_and_the_import_goes_on(folder: Path, tm
     assert "could run code" in use
 
 
+def test_fluorescence_without_its_neuropil_says_what_to_do(folder: Path) -> None:
+    (folder / PLANE / "Fneu.npy").unlink()
+    with pytest.raises(SessionError, match=r"Fneu.npy: expected the neuropil .*make dF/F of it and import .* arrays"):
+        Suite2pFolder(folder, signal="dff").recording()
+
+
 def test_a_clock_that_was_not_read_is_missed_with_the_reason(folder: Path, tmp_path: Path) -> None:
     (folder / "activity_times.npy").unlink()
     (folder / "recording.toml").unlink(missing_ok=True)

@@ -217,7 +217,7 @@ def test_rows_of_a_log_that_name_no_movie_are_left_out_and_said(
     (folder / "movies").mkdir()
     for number, clip in enumerate(clips):
         np.save(folder / "movies" / f"film{number}.npy", clip)
-    rows = [f"{shown[0]},{f'film{n}' if by_name else n},train" for n, shown in enumerate(times)]
+    rows = [f"{shown[0]},{f'C:/films/film{n}.avi' if by_name else n},train" for n, shown in enumerate(times)]
     blank = f"{times[3, -1] + 0.2},,oracle"
     (folder / "log.csv").write_text("\n".join(["onset,movie,tier", ",,", *rows[:4], blank, *rows[4:]]))
     (folder / "recording.toml").write_text(
