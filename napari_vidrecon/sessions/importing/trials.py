@@ -179,7 +179,8 @@ def showings_of_stills(
     if pauses_s[shortest] < -STILL_TOLERANCE * stills_s:
         raise SessionError(
             f"{source}: expected stills of {stills_s:g} s one after another, found number {shortest + 1} to begin "
-            f"{pauses_s[shortest] + stills_s:.3g} s after the one before it"
+            f"{pauses_s[shortest] + stills_s:.3g} s after the one before it; say how long they stayed, or, in an "
+            "NWB file with movies beside them, which series they are (--stimulus)"
         )
     text = f"{order.size} showings of {len(movie)} stills, each for {stills_s:g} s; grey of level 127.5 between"
     report.add("assumed", "stimulus", f"{text}; as many in a clip as a trial holds")
