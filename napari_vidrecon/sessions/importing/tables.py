@@ -65,6 +65,7 @@ def positions_table(folder: Path, name: str) -> np.ndarray:
         turned = found.ndim == 2 and found.shape[0] in (2, 3) and found.shape[1] not in (2, 3)
         return found.T if turned else found
     table = TextTable(recorded_file(folder, name))
+    table.require_names()
     try:
         chosen = _columns(file, table.names) if table.names else _without_numbers(table.rows)
         return np.array([[float(row[place]) for place in chosen or range(len(row))] for row in table.rows])

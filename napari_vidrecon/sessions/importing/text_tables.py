@@ -138,6 +138,7 @@ class TextTable:
         if not self.rows:
             raise SessionError(f"{self.path}: expected a table, found no rows")
         if columns:
+            self.require_names()
             places = [self._place(columns)] if self._found(columns) else list(map(self._place, columns.split(",")))
             if len(set(places)) < len(places):
                 raise self._unknown("each column once")
@@ -147,6 +148,15 @@ class TextTable:
                 raise self._unknown("the name of a column" if self.names else "the number of a column")
         found = [self._column(place) for place in places]
         return found[0] if len(found) == 1 else np.stack(found, axis=1)
+
+    def require_names(self) -> None:
+        """Refuse rows of more cells than there are names: which cell is whose cannot be told; raises `SessionError`."""
+        if self.names and self.rows and all(any(row[len(self.names) :]) for row in self.rows):
+            raise SessionError(
+                f"{self.path}: expected a name for each column, found {len(self.names)} names above rows of "
+                f"{len(self.rows[0])} cells; if its numbers have decimal commas, part the columns by ; or save it with "
+                "points, and if the first cells count the rows, name them, too"
+            )
 
     def _found(self, name: str) -> list[int]:
         name = name.strip().lstrip(COMMENT_MARKS).strip()

@@ -255,6 +255,12 @@ def test_columns_that_cannot_be_told_are_refused(text: str, tmp_path: Path) -> N
         positions_table(tmp_path, "cells.csv")
 
 
+def test_row_numbers_without_a_name_do_not_shift_the_positions_by_a_column(tmp_path: Path) -> None:
+    (tmp_path / "cells.csv").write_text('"x","y"\n"1",2.5,4.5\n"2",6.5,3.5\n')
+    with pytest.raises(SessionError, match=r"cells.csv: expected a name for each column, found 2 names above"):
+        positions_table(tmp_path, "cells.csv")
+
+
 def test_a_table_has_a_row_a_neuron_or_a_row_a_region(raw_mouse: RawMouse, tmp_path: Path) -> None:
     folder = raw_mouse.write_suite2p(tmp_path / "raw")
     positions = np.load(folder / "coordinates.npy")

@@ -238,6 +238,8 @@ def test_rows_of_a_log_that_name_no_movie_are_left_out_and_said(
         ("scorer,a,a\nbodyparts,n,n\ncoords,x,likelihood\n0,1,low\n", "n.x", "expected numbers"),
         ("a\n" + "x" * 100_000 + "\ny" * 1000, "a", "short words"),
         ("a,b\n1,2\n", "a,a", "each column once"),
+        ("trial,onset\n0,2,000\n1,6,400\n", "onset", "2 names above rows of 3 cells; if .* decimal commas"),
+        ('"onset","movie"\n"1",2.0,4\n"2",6.4,3\n', "onset", "2 names above rows of 3 cells; .* count the rows"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_one_line(text: str, columns: str, said: str, tmp_path: Path) -> None:
