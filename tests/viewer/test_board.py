@@ -1203,6 +1203,43 @@ def test_a_painted_pixel_joins_both_masks_and_an_erased_one_leaves(
 
 
 @pytest.mark.window
+def test_the_brush_stays_on_the_stimulus_wherever_that_goes(qapp: object, board: Board) -> None:
+    brush, region = board.begin_painting(), board.draw_region()
+    for layout in (Layout.WATCH, Layout.PAPER, Layout.COMPARE, Layout.EXPLAIN):
+        for canvas in ((400, 700), WIDE_CANVAS):
+            board.viewer.canvas.size = canvas
+            board.model.set_view(layout=layout)
+            board.reset_view()
+            shown = board.layer(Role.STIMULUS)
+            for on_it in (brush, region):
+                np.testing.assert_allclose(on_it.scale, shown.scale[1:])
+                np.testing.assert_allclose(on_it.translate, shown.translate[1:])
+    board.viewer.layers.remove(region)
+    board.end_painting()
+
+
+@pytest.mark.window
+def test_a_stroke_is_kept_where_a_threshold_moves_before_it_has_settled(
+    qapp: object, board: Board, model: ReconstructionModel
+) -> None:
+    layer = board.begin_painting()
+    layer.paint((2, 2), 1)
+    layer.paint((18, 30), 0)
+    model.set_thresholds(training=0.2)
+    inside = model.mask.binary(model.training_threshold)
+    assert inside[2, 2]
+    assert not inside[18, 30]
+    np.testing.assert_array_equal(layer.data > 0, inside)
+    # What the lower threshold brought is there, too, and was not taken for erased.
+    assert inside.sum() > model.mask.binary(0.4).sum()
+    # A mask that is loaded meanwhile is not painted on.
+    layer.paint((30, 50), 1)
+    model.set_mask(AlphaMask.full())
+    assert not model.mask.source.startswith("painted")
+    board.end_painting()
+
+
+@pytest.mark.window
 def test_the_brush_is_forgotten_when_another_session_comes(
     qapp: object, board: Board, model: ReconstructionModel, copy_of_small_session: Path
 ) -> None:

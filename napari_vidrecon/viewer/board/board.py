@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import napari
 import numpy as np
-from napari.layers import Layer, Points
+from napari.layers import Layer, Points, Shapes
 from napari.utils.theme import get_theme
 from psygnal import Signal
 
@@ -38,6 +38,7 @@ INNER = frozenset((
 ))  # fmt: skip
 ACTIVITY = frozenset((Role.RECORDED, Role.PREDICTED, Role.DIFFERENCE))
 """Parts of the board that are not in napari's list of layers, and those that are only where they are shown."""
+ON_THE_STIMULUS = (Role.PAINTING, Role.REGION, Role.RECEPTIVE_FIELD, Role.RECEPTIVE_FIELD_OUTLINE)
 ORDERED = (
     *NEEDED[:2], Role.COMPARISON, Role.OTHERS, *NEEDED[2:4], Role.DIFFERENCES, *NEEDED[4:7], Role.STRIP, Role.LEGEND,
     Role.MARKED, *NEEDED[7:],
@@ -251,12 +252,21 @@ class Board:
         self.movies.draw_others(self.layout)
         self._show_rasters()
         self.strip.draw(self.layout)
-        self.region.arrange(self.layout)
+        self._lay_on_stimulus()
         self.alpha.draw(self.layout)
         self.outlines.draw(self.layout)
         self._write_captions()
         self.layers.show(self.layer(Role.CAPTIONS), not self.layout.gridded)
         self.blinking.set_on(self.model.blinking)
+
+    def _lay_on_stimulus(self) -> None:
+        """What is painted or drawn on the stimulus goes where that goes, or a brush would mark other pixels."""
+        pixels = (self.layout.rows, self.layout.cols)
+        for role in ON_THE_STIMULUS:
+            layer = self.layer(role)
+            if layer is not None:
+                # Of shapes the coordinates are pixels of the movie.
+                self.layers.place(layer, self.layout.movie(0), pixels if isinstance(layer, Shapes) else None)
 
     def _show_rasters(self) -> None:
         """Show the activity where the layout has a place for it, and the line where there is something to read."""

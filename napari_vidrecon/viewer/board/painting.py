@@ -63,6 +63,8 @@ class MaskPainting:
         self._layers, self._model = layers, model
         self.faults = Faults(model.message.emit)
         self._settling: QTimer | None = None
+        self._followed, self._before = model.mask, self._present()
+        """The mask that is painted on, and what of it was there before the present stroke."""
 
     @property
     def layer(self) -> Labels | None:
@@ -73,8 +75,9 @@ class MaskPainting:
         """Lay the training mask over the stimulus, ready for the brush."""
         layer = self.layer
         if layer is None:
+            self._followed, self._before = self._model.mask, self._present()
             layer = self._layers.viewer.add_labels(
-                self._present(),
+                self._before.copy(),
                 name="mask: paint 1, erase 0",
                 # Of a direct one napari compiles code at the first stroke: two seconds without a window.
                 colormap=CyclicLabelColormap(colors=np.array([(0, 0, 0, 0), PAINT_COLOUR], np.float32)),
@@ -109,10 +112,16 @@ class MaskPainting:
             self._settling.stop()
 
     def follow_mask(self) -> None:
-        """The mask changed elsewhere, by undo or a file: show it on what is painted."""
+        """The mask or a threshold changed elsewhere, as by undo or a file: show it on what is painted."""
         layer = self.layer
-        if layer is not None and not np.array_equal(layer.data, self._present()):
-            layer.data[...] = self._present()
+        if layer is None:
+            return
+        if self._followed is self._model.mask:
+            # Only a threshold changed: a stroke that was just drawn is meant all the same.
+            self._end_stroke()
+        self._followed, self._before = self._model.mask, self._present()
+        if not np.array_equal(layer.data, self._before):
+            layer.data[...] = self._before
             redraw(layer)
 
     def _present(self) -> np.ndarray:
@@ -145,7 +154,7 @@ class MaskPainting:
         layer, model = self.layer, self._model
         if layer is None:
             return
-        inside, was = np.asarray(layer.data) > 0, self._present() > 0
+        inside, was = np.asarray(layer.data) > 0, self._before > 0
         # An empty mask cannot be reconstructed in; wait until something is painted again.
         if not inside.any() or np.array_equal(inside, was):
             return
@@ -185,16 +194,11 @@ class Region:
                 units=self._layers.units[-2:],
                 metadata={ROLE_KEY: str(Role.REGION)},
             )
-        self.arrange(layout)
+        # Its coordinates are pixels of the movie.
+        self._layers.place(layer, layout.movie(0), (layout.rows, layout.cols))
         layer.mode = "add_polygon_lasso"
         self._layers.viewer.layers.selection.active = layer
         return layer
-
-    def arrange(self, layout: BoardLayout) -> None:
-        """Put it over the stimulus; its coordinates are pixels of the movie."""
-        layer = self._layers.adopt(Role.REGION, Shapes)
-        if layer is not None:
-            self._layers.place(layer, layout.movie(0), (layout.rows, layout.cols))
 
     def mask(self, layout: BoardLayout) -> np.ndarray | None:
         """(rows, cols) bool, True inside any drawn shape; None if nothing is drawn."""
