@@ -481,6 +481,22 @@ def test_words_of_a_colour_follow_the_theme_and_keep_their_height(qtbot: QtBot) 
         assert words.contentsRect().height() >= 2 * words.fontMetrics().lineSpacing()
 
 
+def test_a_long_name_or_path_takes_no_room_from_what_is_said_of_it(qtbot: QtBot) -> None:
+    words = FewLines(2)
+    qtbot.addWidget(words)
+    words.resize(320, words.height())
+    path = (
+        "/data/experiments_of_2026/dynamic29515-10-12-Video-9b4f6a1a067fe51e15306b9628efea20/trained_in_may.safetensors"
+    )
+    text = f"Error: {path}: predicts 40 neurons, but the session has 1000"
+    words.write(text, "rose")
+    seen = words.text().split(">", 1)[1].split("<")[0]
+    assert "predicts 40 neurons" in seen
+    assert ".safetensors:" in seen
+    assert words.told == text
+    assert path in words.toolTip()
+
+
 def test_details_are_one_click_behind_their_page_and_control_z_takes_back_a_slider_drag_at_once(qtbot, docked):
     widget = docked()
     assert not widget.run_panel.plot.isVisibleTo(widget)

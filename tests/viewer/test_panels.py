@@ -633,6 +633,17 @@ def test_moving_the_evaluation_mask_asks_for_no_other_run(small_model):
     assert status(small_model).hint == ""
 
 
+def test_a_runs_name_keeps_its_letters_and_hides_not_what_became_of_it(
+    small_model: ReconstructionModel, small_result: Reconstruction
+) -> None:
+    small_model.add_run(RunRecord("V1 and LM", small_result, small_model.recipe()))
+    assert status(small_model).text.startswith("Finished, 6 steps")
+    small_model.add_run(RunRecord("both areas of Mouse A", small_result, small_model.recipe()))
+    assert status(small_model).text.startswith("both are… of Mouse A: finished, 6 steps")
+    small_model.show_run(small_model.runs[0])
+    assert status(small_model).text.startswith("V1 and LM: finished, 6 steps")
+
+
 @pytest.mark.parametrize(("seconds", "words"), [(21.2, "21 s"), (170, "3 min"), (4801, "1 h 20 min"), (np.nan, "– s")])
 def test_times_are_told_as_people_do(seconds, words):
     assert time_in_words(seconds) == words

@@ -37,7 +37,7 @@ from qtpy.QtWidgets import (
 
 from napari_vidrecon.viewer.background import Background
 from napari_vidrecon.viewer.plots import theme_colours
-from napari_vidrecon.viewer.runs.status import time_in_words
+from napari_vidrecon.viewer.runs.status import time_in_words, without_middle
 from napari_vidrecon.viewer.tooltips import explain
 
 Box = TypeVar("Box", QSpinBox, QDoubleSpinBox)
@@ -485,6 +485,10 @@ def words(text: str = "", name: str | None = None) -> QLabel:
     return explain(made, name) if name else made
 
 
+WORD_LETTERS = (48, 36, 28, 20)
+"""Names and paths of more letters lose their middle, one after the other, before a text loses its end."""
+
+
 class FewLines(QLabel):
     """A text of a few lines: as much is seen as fits, the tooltip has it all. It never moves its neighbours.
 
@@ -576,6 +580,10 @@ class FewLines(QLabel):
         text = self._told
         if self._short and not self._fits(text):
             text = self._short
+        for most in WORD_LETTERS:
+            # A name or a path would otherwise take all the room, and what is wrong with it would not be seen.
+            if not self._fits(text):
+                text = " ".join(without_middle(word, most) for word in text.split(" "))
         if not self._fits(text):
             letters = bisect.bisect_left(range(len(text)), True, key=lambda count: not self._fits(f"{text[:count]}…"))
             text = f"{text[: max(letters - 1, 0)].rstrip()}…"

@@ -12,6 +12,7 @@ from napari_vidrecon.reconstruction.recipe import ARROW, OF_NEURONS, most_tellin
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord, RunState
 
 SECONDS_TOLD_EXACTLY = 90
+NAME_LETTERS, TAIL_SHARE = 20, 0.6
 NEURONS_TOO = ("neurons_of", "neuron_details", "neuron_weights", "ablation")
 
 
@@ -123,7 +124,8 @@ def _at_rest(model: ReconstructionModel, stale: str) -> Status:
     result = model.shown.result
     step, steps = len(result.history), result.config.steps
     took = time_in_words(model.shown.seconds)
-    name = f"{model.shown.name}: " if len(model.runs) > 1 else ""
+    # Of a long one as much as leaves room for what became of it.
+    name = f"{without_middle(model.shown.name, NAME_LETTERS)}: " if len(model.runs) > 1 else ""
     if stale:
         return Status(
             f"{name}{step} of {steps} steps in {took}",
@@ -134,9 +136,11 @@ def _at_rest(model: ReconstructionModel, stale: str) -> Status:
     if result.finished:
         by_colour = f"video r by colour: {model.shown.by_colour}" if result.colours else ""
         hint = _lost(model, model.shown) or by_colour
-        return Status(f"{name}finished, {number_of(steps, 'step')} in {took}".capitalize(), hint, Mood.GOOD, 1.0)
+        word = f"{name}finished" if name else "Finished"
+        return Status(f"{word}, {number_of(steps, 'step')} in {took}", hint, Mood.GOOD, 1.0)
     hint = "Resume goes on from there." if result.state is not None and not result.provenance.get("changes") else ""
-    return Status(f"{name}stopped at step {step} of {steps}".capitalize(), hint, Mood.WARNING, step / steps)
+    word = f"{name}stopped" if name else "Stopped"
+    return Status(f"{word} at step {step} of {steps}", hint, Mood.WARNING, step / steps)
 
 
 def _lost(model: ReconstructionModel, shown: RunRecord) -> str:
@@ -184,3 +188,9 @@ def time_in_words(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def without_middle(name: str, most: int) -> str:
+    """A long name in at most so many letters: "dynamic…trial2_2026"; its two ends tell more than its middle."""
+    tail = round(TAIL_SHARE * (most - 1))
+    return name if len(name) <= most else f"{name[: most - 1 - tail]}…{name[-tail:]}"
