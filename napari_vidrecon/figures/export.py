@@ -104,7 +104,7 @@ class ShownMovie:
         result
             A finished or partial run.
         error
-            Show where it differs from the stimulus, inside the evaluation mask.
+            Show where it differs from the stimulus, inside the evaluation mask; of a run without a movie nothing does.
         activity
             Draw the neurons' activity below the movies.
 
@@ -129,7 +129,7 @@ class ShownMovie:
             correlation=result.evaluation().video_correlation(video),
             title=result.name,
             simulated=result.simulated,
-            error=stimulus_difference(video, truth, mask) if error else None,
+            error=stimulus_difference(video, truth, mask) if error and result.has_movie else None,
             history=result.history,
             predicted_from=result.config.predicted_from,
             columns={

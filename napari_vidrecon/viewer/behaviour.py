@@ -17,6 +17,8 @@ from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.registry import workspace_of
 
 NOTHING = "Pupil and running of the open clip appear here."
+PUPIL, GAZE, RUNNING = "pupil size", "gaze", "running"
+"""What a session calls them that tells what was recorded."""
 NO_PUPIL, NO_GAZE, NO_RUNNING = "no pupil recorded", "no gaze recorded", "no running recorded"
 TOLD = (
     "Pupil, and gaze away from its mean, in pixels of the eye's camera, and running speed as recorded. A click on the "
@@ -32,7 +34,8 @@ EYE_MARGIN = 1.7
 class Behaviour(QWidget):
     """The eye at the present frame, drawn to scale in pixels of the eye's camera, and the running speed of the clip.
 
-    Nothing is drawn of what was not recorded: a quantity that never changes in a clip was filled in.
+    Nothing is drawn of what was not recorded. Where the session does not tell, a pupil or a gaze that never changes in
+    a clip was filled in; a mouse may well stand still.
 
     Parameters
     ----------
@@ -77,10 +80,15 @@ class Behaviour(QWidget):
         (size, speed), (x, y) = trial.behavior[:, frame], trial.pupil_center[:, frame]
         mean_x, mean_y = trial.pupil_center.mean(axis=1)
         return [
-            f"pupil {size:.1f} px" if varies(trial.behavior[0]) else NO_PUPIL,
-            f"gaze {x - mean_x:+.1f}, {y - mean_y:+.1f} px" if varies(trial.pupil_center) else NO_GAZE,
-            f"running {speed:.2f}" if varies(trial.behavior[1]) else NO_RUNNING,
+            f"pupil {size:.1f} px" if _is_of(trial, PUPIL, trial.behavior[0]) else NO_PUPIL,
+            f"gaze {x - mean_x:+.1f}, {y - mean_y:+.1f} px" if _is_of(trial, GAZE, trial.pupil_center) else NO_GAZE,
+            self._told_running(trial, speed),
         ]
+
+    def _told_running(self, trial: Trial, speed: float) -> str:
+        if trial.recorded_behavior is not None and RUNNING not in trial.recorded_behavior:
+            return NO_RUNNING
+        return f"running {speed:.2f}" + ("" if varies(trial.behavior[1]) else " throughout")
 
     def _follow(self, *_event: object) -> None:
         self.update()
@@ -143,7 +151,7 @@ class Behaviour(QWidget):
         painter.setPen(QPen(colour, 1.0))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawEllipse(place)
-        if not varies(trial.behavior[0]):
+        if not _is_of(trial, PUPIL, trial.behavior[0]):
             return
         radius, away = trial.behavior[0] / 2, trial.pupil_center - trial.pupil_center.mean(axis=1, keepdims=True)
         reach = EYE_MARGIN * float(radius.max()) + float(np.hypot(*away).max())
@@ -178,6 +186,11 @@ class Behaviour(QWidget):
             go_to_frame(self._viewer, round(share * (trial.frames - 1)))
 
 
+def _is_of(trial: Trial, stream: str, values: np.ndarray) -> bool:
+    """Whether a stream was recorded, as far as anything tells."""
+    return varies(values) if trial.recorded_behavior is None else stream in trial.recorded_behavior
+
+
 def varies(values: np.ndarray) -> bool:
-    """Whether a quantity changes at all in a clip; one that does not was not recorded."""
+    """Whether a quantity changes at all in a clip."""
     return bool(np.ptp(values, axis=-1).any())

@@ -38,20 +38,23 @@ class Group:
         So that the axis ends at 1.
     is_inferred
         Of some runs only.
+    recorded_as
+        Of behaviour, its name in the session.
     """
 
     title: str
     unit: str
     is_correlation: bool = False
     is_inferred: bool = False
+    recorded_as: str = ""
 
 
 GROUPS = {
     "frame_correlation": Group("Frame correlation", "r", is_correlation=True),
     "activity_accuracy": Group("Activity prediction accuracy", "r", is_correlation=True),
     "motion_energy": Group("Motion energy", "grey levels per frame"),
-    "pupil_size": Group("Pupil size", "camera pixels"),
-    "running_speed": Group("Running speed", "as recorded"),
+    "pupil_size": Group("Pupil size", "camera pixels", recorded_as="pupil size"),
+    "running_speed": Group("Running speed", "as recorded", recorded_as="running"),
     "gaze": Group("Inferred gaze", "px", is_inferred=True),
     "gain": Group("Inferred gain", "factor", is_inferred=True),
 }
@@ -140,7 +143,8 @@ class TimeCourses:
             return []
         recorded, keep = model.trial.responses, model.neurons.keep
         predictions = {
-            "stimulus": model.stimulus_prediction,
+            # What a grey screen predicts is no more than what stands for a movie that nobody knows.
+            "stimulus": model.stimulus_prediction if model.trial.has_movie else None,
             "reconstruction": model.reconstruction_prediction,
         }
         return [
@@ -153,8 +157,14 @@ class TimeCourses:
 
     def _of_behaviour(self) -> list[TimeCourse]:
         assert self._model.trial is not None
-        pupil, running = self._model.trial.behavior.astype(np.float64)
-        return [TimeCourse("pupil_size", "", pupil), TimeCourse("running_speed", "", running)]
+        recorded = self._model.trial.recorded_behavior
+        streams = zip(("pupil_size", "running_speed"), self._model.trial.behavior.astype(np.float64), strict=True)
+        # A constant that was filled in is no curve of the mouse.
+        return [
+            TimeCourse(key, "", values)
+            for key, values in streams
+            if recorded is None or GROUPS[key].recorded_as in recorded
+        ]
 
     def _inferred(self) -> list[TimeCourse]:
         model = self._model

@@ -98,6 +98,8 @@ def _rasters(model: ReconstructionModel, video: np.ndarray) -> tuple[MovieRaster
 def _error(model: ReconstructionModel, video: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
     """The error the board shows, with the sign it has in the paper whichever of the pair is shown."""
     assert model.trial is not None
+    if model.error_mode == ErrorMode.STIMULUS and not model.trial.has_movie:
+        return None
     if model.error_mode == ErrorMode.STIMULUS:
         return stimulus_difference(video, model.trial.video, mask)
     if model.error_mode == ErrorMode.UNCERTAINTY:

@@ -129,12 +129,12 @@ class Row(QWidget):
         self.plot.draw(times_s, curves)
         self.plot.now.setVisible(bool(curves))
 
-    def read_out(self, frame: int) -> None:
-        """Say the values at a frame."""
+    def read_out(self, frame: int, missing: str = "") -> None:
+        """Say the values at a frame, or why there is none."""
         parts = [(f"<b>{self.group.title}</b>", ""), (f"<small>({self.group.unit})</small>", "")]
         parts += [(_value_text(curve, frame), COLOURS.get(curve.name, "green")) for curve in self._curves]
         if not self._curves:
-            parts.append(("<i>once there is a reconstruction</i>" if self.group.is_correlation else "", ""))
+            parts.append((f"<i>{missing}</i>" if missing else "", ""))
         self.heading.show_parts(*parts)
 
 
@@ -322,7 +322,16 @@ class Traces(QWidget):
         mouse = " · simulated mouse" if self.model.trial.simulated else ""
         self.position.setText(f"frame {frame} of {len(self._times_s)} · {self._times_s[frame]:.2f} s{mouse}")
         for row in self._chosen():
-            row.read_out(frame)
+            row.read_out(frame, self._missing(row.group))
+
+    def _missing(self, group: Group) -> str:
+        """Why a row is empty, in words."""
+        trial = self.model.trial
+        if trial is not None and group is GROUPS["frame_correlation"] and not trial.has_movie:
+            return "no movie to compare with"
+        if group.recorded_as:
+            return "not recorded"
+        return "once there is a reconstruction" if group.is_correlation else ""
 
 
 def _value_text(curve: TimeCourse, frame: int) -> str:

@@ -547,6 +547,25 @@ def test_a_deleted_layer_does_no_harm_and_returns_with_the_next_start(
     assert order == sorted(order)
 
 
+@pytest.mark.parametrize("layout", [Layout.EXPLAIN, Layout.COMPARE, Layout.PAPER])
+def test_where_no_movie_says_what_was_shown_no_error_is_drawn_and_no_correlation_told(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord], layout: Layout
+) -> None:
+    assert model.trial is not None
+    grey = np.full_like(model.trial.video, 127.5)
+    model.trial = replace(model.trial, has_movie=False, video=grey)
+    for seed in (1, 2):
+        record = make_record(f"run {seed}", seed)
+        record.result.stimulus, record.result.provenance["movie"] = grey, False
+        model.add_run(record)
+    model.set_view(layout=layout)
+    assert not np.asarray(image(board, "error_map").data).any()
+    differences = board.layer(Role.DIFFERENCES)
+    assert differences is None or not np.asarray(differences.data).any()
+    assert not any("nan" in text or "grey levels" in text or "brighter" in text for text in written(board))
+    assert shown_movie(model).error is None
+
+
 def test_everything_deleted_while_a_run_goes_on_does_no_harm(
     board: Board, model: ReconstructionModel, snapshot: Snapshot
 ) -> None:

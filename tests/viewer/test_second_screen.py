@@ -12,14 +12,36 @@ from qtpy.QtTest import QTest
 
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.sessions.session import open_session
-from napari_vidrecon.viewer.behaviour import NO_RUNNING, NOTHING
+from napari_vidrecon.viewer.behaviour import NO_GAZE, NO_PUPIL, NO_RUNNING, NOTHING
 from napari_vidrecon.viewer.contributions import commands
+from napari_vidrecon.viewer.evaluation import GROUPS
 from napari_vidrecon.viewer.main_widget import ReconstructionWidget
 from napari_vidrecon.viewer.main_window import present_frame
 from napari_vidrecon.viewer.model import ErrorMode, RunRecord
 from napari_vidrecon.viewer.playing import other_screen, places, shown_movies
 from napari_vidrecon.viewer.registry import workspace_of
 from napari_vidrecon.viewer.runs.status import status
+
+
+def test_what_is_told_of_the_mouse_is_what_was_recorded_and_a_mouse_may_stand_still(
+    docked: Callable[..., ReconstructionWidget],
+) -> None:
+    widget = docked()
+    model, behaviour = widget.model, commands.show_behaviour(widget.board.viewer)
+    still = replace(model.trial, behavior=np.ones_like(model.trial.behavior))
+    model.trial = still
+    assert behaviour.told[2] == "running 1.00 throughout"
+    # Of a session that tells what was recorded nothing is guessed.
+    model.trial = replace(still, recorded_behavior=("running", "pupil size"))
+    assert behaviour.told[0] == "pupil 1.0 px"
+    assert behaviour.told[1:] == [NO_GAZE, "running 1.00 throughout"]
+    model.trial = replace(still, recorded_behavior=())
+    assert behaviour.told == [NO_PUPIL, NO_GAZE, NO_RUNNING]
+    traces = commands.show_traces(widget.board.viewer)
+    assert [traces._missing(GROUPS[key]) for key in ("pupil_size", "running_speed")] == ["not recorded"] * 2
+    assert traces._missing(GROUPS["frame_correlation"]) == "once there is a reconstruction"
+    model.trial = replace(still, has_movie=False)
+    assert traces._missing(GROUPS["frame_correlation"]) == "no movie to compare with"
 
 
 def test_movies_and_mouse_follow_the_slider(
@@ -72,7 +94,7 @@ def test_movies_and_mouse_follow_the_slider(
     assert status(model).hint == f"Run 1 → Run 2: video r {r} → {r}; not of neurons alone: steps 6 → 9"
 
     model.trial.behavior[1] = 0.0
-    assert behaviour.told[2] == NO_RUNNING
+    assert behaviour.told[2] == "running 0.00 throughout"
     QTest.keyClick(alone, Qt.Key.Key_Escape)
     assert not alone.isVisible()
 

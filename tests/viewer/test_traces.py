@@ -99,6 +99,14 @@ def test_neurons_that_are_left_out_or_not_predicted_do_not_count(small_model: Re
     np.testing.assert_array_equal(curves_of(small_model)["activity_accuracy", "stimulus"].values, expected)
 
 
+def test_a_constant_that_was_filled_in_and_a_grey_screen_are_no_curves(small_model: ReconstructionModel) -> None:
+    assert small_model.trial is not None
+    dark = replace(small_model.trial, has_movie=False, recorded_behavior=("running", "gaze"))
+    small_model.trial = dark
+    small_model.set_stimulus_prediction(dark.responses + 1, {})
+    assert set(curves_of(small_model)) == {("running_speed", "")}
+
+
 def test_only_what_changed_is_computed_again(small_model: ReconstructionModel, small_result: vr.Reconstruction) -> None:
     courses = TimeCourses(small_model)
     before = {(curve.group, curve.name): curve for curve in courses.all()}

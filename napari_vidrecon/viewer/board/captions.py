@@ -15,6 +15,7 @@ from napari_vidrecon.viewer.board.outlines import SAMPLE_PX, bar_box, bar_is_sho
 from napari_vidrecon.viewer.board.tiles import LEGEND_LINES, LINE_PX, BoardLayout, Box
 from napari_vidrecon.viewer.evaluation import silent_neurons
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, Layout, RasterOrder, ReconstructionModel
+from napari_vidrecon.viewer.record import RunRecord
 
 NOTHING = " "
 """An empty caption has no glyph, which the renderer does not take."""
@@ -161,7 +162,7 @@ def titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
     elif model.ghost is not None and not model.blinking:
         found[Role.COMPARISON] = f"Before: {model.ghost.name}"
     elif model.layout is Layout.COMPARE and model.shown is not None:
-        found[Role.RECONSTRUCTION] = f"{model.shown.name}, r = {model.shown.correlation:.2f}"
+        found[Role.RECONSTRUCTION] = model.shown.name + _r_of(model.shown)
     if model.blinking:
         found[Role.RECONSTRUCTION] += f" / {found[Role.COMPARISON]}"
     return found
@@ -317,14 +318,14 @@ def _other_titles(model: ReconstructionModel, layout: BoardLayout) -> Iterator[C
         below = Box(layout.legend[-1].bottom, layout.panel.left, layout.legend[-1].height, layout.panel.width)
         yield _in_line(below, NOTHING_BESIDE[layout.kind], layout)
     if layout.kind is Layout.PAPER:
-        r = "" if model.shown is None else f", r = {model.shown.correlation:.2f}"
+        r = "" if model.shown is None else _r_of(model.shown)
         texts = (f"{model.clip_name}{r}; reconstruction below", model.clip_name + r, model.clip_name)
         # With others beside it the line at the top says so of all.
         yield _above(layout.tiles[0], texts[1:] if layout.others else texts, layout)
     each = 2 if layout.kind is Layout.PAPER else 1
     for run, box in zip(runs, layout.others[::each], strict=False):
         name = clip_of(run) if each > 1 else named(model, run)
-        yield _above(box, (f"{name}, r = {run.correlation:.2f}", name), layout)
+        yield _above(box, (name + _r_of(run), name), layout)
 
 
 def _in_line(line: Box, texts: tuple[str, ...], layout: BoardLayout, indent_px: float = 0.0) -> Caption:
@@ -428,6 +429,11 @@ def _error_title(model: ReconstructionModel, has_error: bool) -> str:
         added = None if model.shown is None else model.shown.added
         return "Added by the brain: not known" if added is None else f"Added by the brain, FDR {added.q:g}"
     return "No movie, so no error" if without_movie(model) else "Reconstruction − stimulus"
+
+
+def _r_of(run: RunRecord) -> str:
+    """Its correlation, to follow a name; empty where it has none, as without a movie."""
+    return f", r = {run.correlation:.2f}" if np.isfinite(run.correlation) else ""
 
 
 def without_movie(model: ReconstructionModel) -> bool:

@@ -187,7 +187,8 @@ class MovieTiles:
                 same = self._model.shows_same_movie(run)
                 within = self._within if run not in self._model.elsewhere else _evaluated(run)
                 truth = against if same else run.result.stimulus
-                error.show(run.result.video, truth, within, signed=self._model.error_has_sign)
+                if run.result.has_movie or truth is self._model.video:
+                    error.show(run.result.video, truth, within, signed=self._model.error_has_sign)
             colours = signed_error() if self._model.error_has_sign else error_magnitude()
             low = -self.error_limit if self._model.error_has_sign else 0.0
             limits = (low, self.error_limit)
@@ -375,7 +376,8 @@ class MovieTiles:
         if video is None or trial is None:
             return None
         if model.error_mode == ErrorMode.STIMULUS:
-            return video, trial.video
+            # The grey that stands for a movie nobody knows is none to be wrong about.
+            return (video, trial.video) if trial.has_movie else None
         if model.error_mode == ErrorMode.PREDICTED and model.expected is not None:
             other = model.expected.result.video
             from_predicted = model.recipe_of_board is not None and model.recipe_of_board.target == "predicted"

@@ -268,10 +268,12 @@ def _predicted(encoders: Sequence[Encoder], trial: Trial, job: Job) -> np.ndarra
     windows = sum(len(encoder.spec.windows.starts(trial.frames)) for encoder in encoders)
     done = 0
 
+    shown = "the true movie" if trial.has_movie else "a grey screen"
+
     def watch(count: int) -> None:
         nonlocal done
         job.leave_if_cancelled()
-        job.tell(Loading(f"Predicting activity from the true movie: {min(100, round(100 * done / windows))} %"))
+        job.tell(Loading(f"Predicting activity from {shown}: {min(100, round(100 * done / windows))} %"))
         done += count
 
     activities = []
