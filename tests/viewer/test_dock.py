@@ -25,6 +25,8 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
+    QStyle,
+    QStyleOptionComboBox,
     QTreeWidget,
     QWidget,
 )
@@ -485,9 +487,7 @@ def test_a_long_name_or_path_takes_no_room_from_what_is_said_of_it(qtbot: QtBot)
     words = FewLines(2)
     qtbot.addWidget(words)
     words.resize(320, words.height())
-    path = (
-        "/data/experiments_of_2026/dynamic29515-10-12-Video-9b4f6a1a067fe51e15306b9628efea20/trained_in_may.safetensors"
-    )
+    path = "/data/experiments_of_2026/dynamic29515-10-12-Video-9b4f6a1a067fe51e1530/trained_in_may.safetensors"
     text = f"Error: {path}: predicts 40 neurons, but the session has 1000"
     words.write(text, "rose")
     seen = words.text().split(">", 1)[1].split("<")[0]
@@ -647,6 +647,31 @@ def painted_contrast(control: QWidget) -> float:
     names = [QColor(*map(int, colour)).name() for colour in colours]
     ground = names[int(counts.argmax())]
     return max(contrast(name, ground) for name in names)
+
+
+@pytest.mark.window
+def test_the_number_of_a_trial_is_seen_in_whole_in_letters_of_any_size(
+    qtbot: QtBot, docked: Callable[..., ReconstructionWidget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget = docked()
+    window, panel = main_window_of(widget.board.viewer), widget.session_panel
+    window.resize(1024, 576)
+    window.show()
+    qtbot.waitExposed(window)
+    # As many as a public mouse has.
+    monkeypatch.setattr(Session, "trials_in_tier", lambda _session, _tier: [7, 512])
+    panel._fill_trials("train")
+    panel.trial.setCurrentIndex(1)
+    for points in (9, 12, 16):
+        monkeypatch.setattr(get_settings().appearance, "font_size", points)
+        settled(widget.pages)
+        told = QStyleOptionComboBox()
+        panel.trial.initStyleOption(told)
+        part = QStyle.SubControl.SC_ComboBoxEditField
+        room = panel.trial.style().subControlRect(QStyle.ComplexControl.CC_ComboBox, told, part, panel.trial)
+        needed = panel.trial.fontMetrics().horizontalAdvance("trial 512")
+        assert panel.trial.currentText() == "trial 512"
+        assert needed <= room.width(), points
 
 
 @pytest.mark.window

@@ -56,7 +56,8 @@ from napari_vidrecon.viewer.panels.training_panel import DecoderChoice
 from napari_vidrecon.viewer.tooltips import TOOLTIPS, explain
 
 EVERY_TIER = "every tier"
-LETTERS_OF_A_TRIAL = 2
+LETTERS_OF_A_TRIAL = 3
+"""Capitals, besides those of its number: as much room as the word takes, less what Qt adds for an icon."""
 LEAST_FRAMES = 32
 FRAME_STEP = 8
 MOST_ENCODERS_SEEN = 4
@@ -95,7 +96,8 @@ class SessionPanel(QWidget):
         self.session_facts = words()
         self.tier = choice("tier", {}, self._take_tier)
         self.trial = choice("trial", {}, self._take_trial)
-        # The public names of tiers are long, and stand beside it.
+        # Never less than its number, or trial 512 is read as 5: the names of tiers beside it give way.
+        self.trial.setMinimumWidth(0)
         self.trial.setMinimumContentsLength(LETTERS_OF_A_TRIAL)
         self.repeats = tick(REPEATS_ASKED, "repeats", self._take_repeats)
         self.first_frame = whole_number("first_frame", 0, 0, self._take_frames, FRAME_STEP)
@@ -286,6 +288,7 @@ class SessionPanel(QWidget):
         set_options(
             self.trial, {f"{trial} · {session.tiers[trial]}" if every else f"trial {trial}": trial for trial in trials}
         )
+        self.trial.setMinimumContentsLength(LETTERS_OF_A_TRIAL + len(str(max(trials, default=0))))
 
     def _show_trial(self) -> None:
         trial = self._model.trial
