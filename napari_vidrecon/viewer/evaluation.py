@@ -20,7 +20,7 @@ from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.viewer.background import Background, Counted
-from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.model import NO_RUN_YET, ReconstructionModel
 from napari_vidrecon.viewer.record import RunRecord
 from napari_vidrecon.viewer.runs.jobs import Job
 from napari_vidrecon.viewer.runs.run_job import EncoderShelf
@@ -40,6 +40,8 @@ class Group:
         Of some runs only.
     recorded_as
         Of behaviour, its name in the session.
+    short
+        The title where there is room for a word or two.
     """
 
     title: str
@@ -47,14 +49,15 @@ class Group:
     is_correlation: bool = False
     is_inferred: bool = False
     recorded_as: str = ""
+    short: str = ""
 
 
 GROUPS = {
-    "frame_correlation": Group("Frame correlation", "r", is_correlation=True),
-    "activity_accuracy": Group("Activity prediction accuracy", "r", is_correlation=True),
+    "frame_correlation": Group("Frame correlation", "r", is_correlation=True, short="Frame r"),
+    "activity_accuracy": Group("Activity prediction accuracy", "r", is_correlation=True, short="Activity r"),
     "motion_energy": Group("Motion energy", "grey levels per frame"),
     "pupil_size": Group("Pupil size", "camera pixels", recorded_as="pupil size"),
-    "running_speed": Group("Running speed", "as recorded", recorded_as="running"),
+    "running_speed": Group("Running speed", "as recorded", recorded_as="running", short="Running"),
     "gaze": Group("Inferred gaze", "px", is_inferred=True),
     "gain": Group("Inferred gain", "factor", is_inferred=True),
 }
@@ -290,7 +293,7 @@ class AddedController(Background):
         """Why it cannot be worked out for the shown run, in one line; empty if it can."""
         shown = self.model.shown
         if shown is None:
-            return "There is no run yet: press Start first."
+            return f"{NO_RUN_YET}: press Start first."
         if not shown.recipe.repeats:
             return ONE_PRESENTATION
         return "" if self.model.trial is None or self.model.trial.labelled else WITHOUT_ACTIVITY

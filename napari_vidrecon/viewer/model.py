@@ -35,6 +35,8 @@ VIEW = (
     "magnified",
 )  # fmt: skip
 PROGRESS = ("loading", "stopping")
+NO_MOVIE_YET, NO_RUN_YET = "There is no reconstruction yet", "There is no run yet"
+"""How news begin that are none any more as soon as there is one."""
 
 
 class ReconstructionModel(Choices):

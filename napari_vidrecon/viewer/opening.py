@@ -207,6 +207,8 @@ def open_run(model: ReconstructionModel, path: Path) -> RunRecord:
     VidreconError
         It is no run, or its session is not where it was.
     """
+    # The program may go to another folder, and a run that is kept stays where it is.
+    path = Path(os.path.abspath(path))  # noqa: PTH100  # a link keeps its name
     record = _kept_of(model, path)
     if record is not None:
         show_run(model, record)
@@ -221,8 +223,14 @@ def open_run(model: ReconstructionModel, path: Path) -> RunRecord:
 
 
 def _kept_of(model: ReconstructionModel, path: Path) -> RunRecord | None:
-    """The run of a folder, where it is one of the session's already."""
-    return next((record for record in model.runs if record.path is not None and record.path == path), None)
+    """The run of a folder, by whatever path, where it is one of the session's already."""
+    here = _same_folder(path)
+    return next((each for each in model.runs if each.path is not None and _same_folder(each.path) == here), None)
+
+
+def _same_folder(path: Path) -> str:
+    # Of a link that ends nowhere it has an answer, too.
+    return os.path.realpath(path)
 
 
 def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path) -> RunRecord:

@@ -39,6 +39,8 @@ SHARE_OF_TIME = 0.05
 ROW_IN_LINES, LEAST_ROW_IN_LINES = 7.0, 5.5
 ROWS_AT_FIRST = 3
 GAP_BELOW_LIMIT = 0.05
+BOLD_SHARE = 1.12
+"""Bold letters and the blanks between parts, of the width of plain ones."""
 
 
 class NowLine(QWidget):
@@ -113,6 +115,7 @@ class Row(QWidget):
     def __init__(self, key: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.group, self._curves = GROUPS[key], list[TimeCourse]()
+        self._read: tuple[int, str] | None = None
         self.plot = TimePlot(self.group)
         self.heading = Heading(self.plot)
         for widget in (self, self.plot, self.heading):
@@ -123,6 +126,12 @@ class Row(QWidget):
         layout.addWidget(self.heading)
         layout.addWidget(self.plot, 1)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """With as many words as there is room for now."""
+        super().resizeEvent(event)
+        if self._read is not None:
+            self.read_out(*self._read)
+
     def draw(self, times_s: np.ndarray, curves: list[TimeCourse]) -> None:
         """Draw the curves of this row."""
         self._curves = curves
@@ -131,11 +140,25 @@ class Row(QWidget):
 
     def read_out(self, frame: int, missing: str = "") -> None:
         """Say the values at a frame, or why there is none."""
-        parts = [(f"<b>{self.group.title}</b>", ""), (f"<small>({self.group.unit})</small>", "")]
-        parts += [(_value_text(curve, frame), COLOURS.get(curve.name, "green")) for curve in self._curves]
-        if not self._curves:
-            parts.append((f"<i>{missing}</i>" if missing else "", ""))
-        self.heading.show_parts(*parts)
+        self._read = frame, missing
+        group, unit = self.group, (f"({self.group.unit})", "")
+        title, short = (group.title, ""), (group.short or group.title, "")
+        values = [(_value_text(curve, frame), COLOURS.get(curve.name, "green")) for curve in self._curves]
+        numbers = [(text.rpartition(" ")[2], colour) for text, colour in values]
+        told = values or [(missing, "")]
+        # A heading of several lines would leave the curve of a low dock none; the colours say whose numbers they are.
+        offered = ([title, unit, *told], [title, *told], [short, *told], [short, *(numbers or told)])
+        room = self.width()
+        parts = next((each for each in offered if self._width_of(each) <= room), offered[-1] if values else offered[-2])
+        marks = {title[0]: "b", short[0]: "b", unit[0]: "small"}
+        dressed = [f"<{marks[text]}>{text}</{marks[text]}>" if text in marks else text for text, _ in parts]
+        if not values and missing:
+            dressed[-1] = f"<i>{missing}</i>"
+        self.heading.show_parts(*zip(dressed, (colour for _, colour in parts), strict=True))
+
+    def _width_of(self, parts: list[tuple[str, str]]) -> float:
+        """About, as the title is bold."""
+        return BOLD_SHARE * self.heading.fontMetrics().horizontalAdvance("  ".join(text for text, _ in parts))
 
 
 class Traces(QWidget):

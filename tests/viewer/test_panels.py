@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
     QListWidget,
+    QMessageBox,
     QTreeWidget,
     QWidget,
 )
@@ -40,7 +41,7 @@ from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.evaluation import ONE_PRESENTATION, AddedController, Evaluator
 from napari_vidrecon.viewer.fits import GazeFitController, MaskFitController
 from napari_vidrecon.viewer.folders import find_companions
-from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord, RunState
+from napari_vidrecon.viewer.model import NO_MOVIE_YET, ErrorMode, ReconstructionModel, RunRecord, RunState
 from napari_vidrecon.viewer.opening import open_path, open_run, open_sample, take_mask
 from napari_vidrecon.viewer.panels.controls import number
 from napari_vidrecon.viewer.panels.mask_panel import MaskPanel
@@ -499,6 +500,50 @@ def test_runs_are_listed_shown_renamed_compared_and_deleted(qtbot, small_model, 
     assert small_model.runs == [second]
 
 
+def test_the_shown_run_is_in_sight_and_every_run_can_be_compared_with_whatever_it_is_called(
+    qtbot, small_model, tmp_path
+):
+    panel = RunsPanel(small_model, tmp_path)
+    qtbot.addWidget(panel)
+    panel.show()
+    for each in range(12):
+        small_model.add_run(record_of(small_model, f"Run {each}"))
+    room = panel.tree.viewport().rect()
+    last = panel.tree.topLevelItem(11)
+    assert room.contains(panel.tree.visualItemRect(last))
+    # Where a person looks for another run, the list stays, also when it is made anew.
+    panel.tree.scrollToTop()
+    small_model.rename_run(small_model.runs[3], "Run 5")
+    assert room.contains(panel.tree.visualItemRect(panel.tree.topLevelItem(0)))
+    offered = [panel.compare.itemData(row) for row in range(1, panel.compare.count())]
+    assert offered == small_model.runs[:-1]
+    assert panel.compare.findText("Run 5 (2)") > 0
+
+
+def test_a_run_that_could_not_be_deleted_is_told(qtbot, small_model, tmp_path, monkeypatch):
+    panel = RunsPanel(small_model, tmp_path / "link" / "..")
+    qtbot.addWidget(panel)
+    (tmp_path / "link").mkdir()
+    record, told, asked = record_of(small_model, "<b>Run</b>"), [], []
+    record.path = tmp_path / "kept.zarr"
+    record.path.mkdir()
+    small_model.add_run(record)
+    small_model.message.connect(lambda text, is_error: told.append((text, is_error)))
+    monkeypatch.setattr(shutil, "rmtree", lambda *_path, **_how: None)
+    yes = QMessageBox.StandardButton.Yes
+    monkeypatch.setattr(QMessageBox, "question", lambda *given: asked.append(given[-1]) or yes)
+    panel.delete_button.click()
+    assert "&lt;b&gt;Run&lt;/b&gt;, also from disk" in asked[0]
+    assert told[-1][1]
+    assert "could not be deleted" in told[-1][0]
+    # One that lies elsewhere is only taken from the list, and that is what is asked.
+    record.path = tmp_path / "link" / "mine.zarr"
+    small_model.add_run(record)
+    panel.delete_button.click()
+    assert "stays where it is" in asked[1]
+    assert small_model.runs == []
+
+
 def test_a_row_whose_choice_or_tick_lists_all_anew_lives_until_qt_is_at_rest(
     qtbot, small_model, small_encoder_file, tmp_path
 ):
@@ -536,6 +581,20 @@ def test_a_saved_run_of_an_unknown_session_says_what_to_open_first(small_model, 
         open_run(ReconstructionModel(), tmp_path / "run.zarr")
 
 
+def test_a_run_opened_again_by_another_path_is_the_one_that_is_listed(
+    small_model, small_run_folder, tmp_path, monkeypatch
+):
+    run, link = tmp_path / "run.zarr", tmp_path / "link.zarr"
+    shutil.copytree(small_run_folder, run)
+    link.symlink_to(run)
+    (tmp_path / "deeper").mkdir()
+    monkeypatch.chdir(tmp_path)
+    record = open_run(small_model, Path("run.zarr"))
+    for path in (run, link, tmp_path / "deeper" / ".." / "run.zarr"):
+        assert open_run(small_model, path) is record
+    assert record.path == run
+
+
 def test_a_run_that_is_opened_while_another_goes_on_says_where_it_is(small_model, tmp_path, monkeypatch):
     record = record_of(small_model, "Run 1")
     record.path = tmp_path / "run.zarr"
@@ -547,6 +606,16 @@ def test_a_run_that_is_opened_while_another_goes_on_says_where_it_is(small_model
     monkeypatch.setattr(ReconstructionModel, "going_on", True)
     open_run(small_model, record.path)
     assert "under Results" in said[0]
+
+
+def test_that_there_is_nothing_yet_is_said_only_until_something_is(qtbot, small_model, controller):
+    bar = RunBar(small_model, controller)
+    qtbot.addWidget(bar)
+    for text, stays in ((f"{NO_MOVIE_YET}. Press Start.", False), ("It was trained on another mouse.", True)):
+        small_model.message.emit(text, False)
+        assert bar.news.currentWidget() is bar.message
+        small_model.add_run(record_of(small_model, "Run 1"))
+        assert (bar.news.currentWidget() is bar.message) is stays
 
 
 def test_news_of_what_another_session_led_to_stay_and_older_ones_go(qtbot, small_model, copy_of_small_session):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPointF, Qt
+from qtpy.QtTest import QTest
 
 import napari_vidrecon as vr
 from napari_vidrecon import metrics
@@ -16,6 +17,7 @@ from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.viewer.evaluation import GROUPS, TimeCourse, TimeCourses
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
 from napari_vidrecon.viewer.plots import COLOURS_ON_DARK, COLOURS_ON_LIGHT, ProgressPlot
+from napari_vidrecon.viewer.traces import Row
 
 STEPS = 20
 
@@ -173,6 +175,26 @@ def test_traces_follow_the_slider_move_it_and_keep_up_with_the_theme(
         viewer.theme = theme
         qtbot.waitUntil(lambda expected=colours: row.plot.colours is expected)
         assert row.plot.curves["reconstruction"].opts["pen"].color().name().upper() == colours["orange"]
+
+
+def test_a_heading_is_one_line_however_narrow_so_that_a_low_plot_keeps_its_curve(qtbot: QtBot) -> None:
+    row = Row("activity_accuracy")
+    qtbot.addWidget(row)
+    row.show()
+    curves = [TimeCourse("activity_accuracy", name, np.full(9, 0.25)) for name in ("stimulus", "reconstruction")]
+    row.draw(np.arange(9.0), curves)
+    row.read_out(3)
+    line = row.heading.fontMetrics().lineSpacing()
+    seen = []
+    for letters in (100, 60, 45, 24):
+        row.resize(letters * row.fontMetrics().averageCharWidth(), 8 * line)
+        QTest.qWait(20)
+        assert row.heading.height() < 1.6 * line, letters
+        seen.append(row.heading.text())
+    assert "Activity prediction accuracy" in seen[0]
+    assert "reconstruction 0.25" in seen[0]
+    assert "Activity r" in seen[-1]
+    assert seen[-1].count("0.25") == 2
 
 
 @pytest.mark.window

@@ -30,7 +30,7 @@ from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.exports import shown_movie
 from napari_vidrecon.viewer.folders import PLUGIN_NAME, home, recent_folders, remember_folder
 from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, go_to_frame, main_window_of, present_frame
-from napari_vidrecon.viewer.model import ErrorMode, RunState
+from napari_vidrecon.viewer.model import NO_MOVIE_YET, NO_RUN_YET, ErrorMode, RunState
 from napari_vidrecon.viewer.panels.sections import Pages
 from napari_vidrecon.viewer.playing import KEY as SECOND_SCREEN_KEY
 from napari_vidrecon.viewer.registry import workspace_of
@@ -176,7 +176,7 @@ def go_to_worst_frame(viewer: napari.viewer.Viewer) -> None:
     """Go to the frame where the reconstruction is least like the stimulus."""
     model = workspace_of(viewer).model
     if model.video is None:
-        model.message.emit("There is no reconstruction yet, so no frame is worse than another. Press Start.", False)
+        model.message.emit(f"{NO_MOVIE_YET}, so no frame is worse than another. Press Start.", False)
         return
     shown = shown_movie(model)
     correlation = shown.columns["frame_correlation_reconstruction"].copy()
@@ -230,7 +230,7 @@ def run_without_chosen(viewer: napari.viewer.Viewer) -> None:
         model.message.emit("Click a row of a raster, a cell, or a pixel first: its neurons are then left out.", False)
         return
     if model.shown is None:
-        model.message.emit("There is no run yet to compare with: press Start first.", False)
+        model.message.emit(f"{NO_RUN_YET} to compare with: press Start first.", False)
         return
     kept = model.neurons.keep.copy()
     kept[chosen] = False

@@ -21,7 +21,7 @@ from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.evaluation import Evaluator
-from napari_vidrecon.viewer.model import ReconstructionModel, RunState
+from napari_vidrecon.viewer.model import NO_MOVIE_YET, NO_RUN_YET, ReconstructionModel, RunState
 from napari_vidrecon.viewer.panels.controls import FewLines, advance, button, emphasise, progress, row
 from napari_vidrecon.viewer.plots import COLOURS_ON_DARK, COLOURS_ON_LIGHT, DARK_BELOW_LIGHTNESS, SteadyText
 from napari_vidrecon.viewer.runs.status import Mood, status
@@ -155,6 +155,8 @@ class RunBar(QWidget):
         subscribe(self, model.session_changed, self._forget_other_session)
         subscribe(self, model.state_changed, self._forget_old_news)
         subscribe(self, model.neurons_changed, self._forget_fault)
+        for signal in (model.snapshot_arrived, model.shown_changed):
+            subscribe(self, signal, self._forget_what_came)
         self._show_state()
         self._show_scores()
 
@@ -184,6 +186,11 @@ class RunBar(QWidget):
     def _forget_old_news(self) -> None:
         """What was said of the last run says nothing of one that begins."""
         if self._model.state == RunState.LOADING:
+            self.hide_message()
+
+    def _forget_what_came(self, _snapshot: object = None) -> None:
+        """That there is nothing yet is not true any more when something is."""
+        if self._model.video is not None and self.message.told.startswith((NO_MOVIE_YET, NO_RUN_YET)):
             self.hide_message()
 
     def _forget_fault(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -70,6 +72,8 @@ class RunsPanel(QWidget):
         self._model, self._runs_folder = model, runs_folder
         self.faults = Faults(model.message.emit)
         self._evaluator = Evaluator(model)
+        self._in_sight: RunRecord | None = None
+        """The run that was scrolled to last."""
         self.tree = explain(QTreeWidget(), "runs")
         self.tree.setHeaderLabels(HEADINGS)
         self.tree.setRootIsDecorated(False)
@@ -119,8 +123,16 @@ class RunsPanel(QWidget):
     def delete(self, record: RunRecord) -> None:
         """Forget a run and delete its folder, if that is one of the window's own."""
         self._model.remove_run(record)
-        if record.path is not None and record.path.parent == self._runs_folder:
+        if self._is_ours(record):
+            assert record.path is not None
             shutil.rmtree(record.path, ignore_errors=True)
+            if record.path.exists():
+                text = f"{record.path}: could not be deleted, or not all of it; {record.name} is listed no more."
+                self._model.message.emit(text, True)
+
+    def _is_ours(self, record: RunRecord) -> bool:
+        """Whether a run lies in the folder where the window keeps its own."""
+        return record.path is not None and os.path.realpath(record.path.parent) == os.path.realpath(self._runs_folder)
 
     def set_low(self, is_low: bool) -> None:
         """In a low window the list scrolls a little sooner."""
@@ -157,8 +169,11 @@ class RunsPanel(QWidget):
         record = self.selected
         if record is None:
             return
-        question = f"Delete {record.name}, also from disk? This cannot be undone."
-        answer = QMessageBox.question(self, "Delete run", question)
+        stays = f"Take {record.name} from the list? {record.path} stays where it is."
+        lost = f"Delete {record.name}{', also from disk' * (record.path is not None)}? This cannot be undone."
+        # A name with brackets in it is no markup.
+        question = html.escape(lost if self._is_ours(record) or record.path is None else stays)
+        answer = QMessageBox.question(self, "Delete run", f"<qt>{question}</qt>")
         if answer == QMessageBox.StandardButton.Yes:
             self.delete(record)
 
@@ -216,6 +231,7 @@ class RunsPanel(QWidget):
     def _show_runs(self) -> None:
         model = self._model
         with QSignalBlocker(self.tree):
+            place = self.tree.verticalScrollBar().value()
             take_out_rows(self.tree)
             for record in self._listed:
                 foreign = record in model.elsewhere
@@ -236,6 +252,9 @@ class RunsPanel(QWidget):
         widest = max(metrics.horizontalAdvance(name[:LETTERS_OF_A_NAME]) for name in names)
         self.tree.header().resizeSection(NAME, widest + ROOM_OF_A_NAME * metrics.averageCharWidth())
         self.empty.setVisible(not self._listed)
+        # Where a person had scrolled to, before the shown one is brought into sight, if it is another one now.
+        self.tree.doItemsLayout()
+        self.tree.verticalScrollBar().setValue(place)
         self._show_scores()
         self._show_choice()
 
@@ -260,14 +279,19 @@ class RunsPanel(QWidget):
                 font = item.font(NAME)
                 font.setBold(record is model.shown)
                 item.setFont(NAME, font)
-        set_options(
-            self.compare,
-            {
-                "–": None,
-                **{record.name: record for record in model.runs_here if record is not model.shown},
-                **{named(model, record): record for record in model.elsewhere},
-            },
-        )
+            listed = self._listed
+            if model.shown is not self._in_sight and model.shown in listed:
+                # Once, so that a person can look for another one.
+                self.tree.scrollToItem(self.tree.topLevelItem(listed.index(model.shown)))
+                self._in_sight = model.shown
+        offered = [*(run for run in model.runs_here if run is not model.shown), *model.elsewhere]
+        names = [named(model, record) for record in offered]
+        options: dict[str, RunRecord | None] = {"–": None}
+        for index, (name, record) in enumerate(zip(names, offered, strict=True)):
+            # Two may have one name, as two folders of one name have, and both can be compared with.
+            again = 1 + names[:index].count(name)
+            options[f"{name} ({again})" if again > 1 else name] = record
+        set_options(self.compare, options)
         choose(self.compare, model.compared)
         of_error = {error: mode for mode, error in ERROR_OF_MODE.items()}
         mode = of_error.get(model.error_mode, BLINK if model.blinking else None)
