@@ -31,6 +31,7 @@ from napari_vidrecon.viewer.board.arranging import arranged
 from napari_vidrecon.viewer.board.board import NEEDED
 from napari_vidrecon.viewer.board.captions import LETTER_PX, fitted, ticks
 from napari_vidrecon.viewer.board.cells import cells_inside
+from napari_vidrecon.viewer.board.explained import BELOW_CURVE_COLOUR, CURVE_COLOUR
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role
 from napari_vidrecon.viewer.board.outlines import bar_box, contours
 from napari_vidrecon.viewer.board.pointing import Pointing
@@ -529,6 +530,21 @@ def test_renamed_hidden_and_moved_layers_are_still_known(
     assert layer.name == "my favourite"
 
 
+def test_an_error_that_was_hidden_by_hand_stays_hidden_until_one_is_asked_for(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:
+    error = image(board, "error_map")
+    error.visible = False
+    model.add_run(make_record("one", 1))
+    model.add_run(make_record("two", 2))
+    model.set_view(layout=Layout.WATCH)
+    model.set_view(layout=Layout.EXPLAIN)
+    assert not error.visible
+    model.set_view(error_mode=ErrorMode.NONE)
+    model.set_view(error_mode=ErrorMode.STIMULUS)
+    assert error.visible
+
+
 @pytest.mark.parametrize("role", NEEDED)
 def test_a_deleted_layer_does_no_harm_and_returns_with_the_next_start(
     board: Board, model: ReconstructionModel, snapshot: Snapshot, make_record: Callable[..., RunRecord], role: Role
@@ -564,6 +580,19 @@ def test_where_no_movie_says_what_was_shown_no_error_is_drawn_and_no_correlation
     assert differences is None or not np.asarray(differences.data).any()
     assert not any("nan" in text or "grey levels" in text or "brighter" in text for text in written(board))
     assert shown_movie(model).error is None
+
+
+@pytest.mark.parametrize("pixels", [(36, 16), (36, 64)])
+def test_what_to_do_in_compare_is_said_in_whole_beside_movies_of_any_shape(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord], pixels: tuple[int, int]
+) -> None:
+    assert model.trial is not None
+    model.set_view(layout=Layout.COMPARE)
+    model.trial = replace(model.trial, video=model.trial.video[:, : pixels[0], : pixels[1]])
+    board.viewer.canvas.size = (670, 668)
+    model.set_mask(AlphaMask(np.ones(pixels)))
+    model.trial_changed.emit()
+    assert any(text.startswith(("To compare", "Run it again")) and "…" not in text for text in written(board))
 
 
 def test_everything_deleted_while_a_run_goes_on_does_no_harm(
@@ -981,6 +1010,24 @@ def test_a_title_stays_in_sight_while_anything_of_its_tile_does(board: Board) ->
     assert view.left < x < view.right
     board.reset_view()
     assert place_of("Stimulus") == pytest.approx(before)
+
+
+def test_frames_below_zero_are_seen_in_the_strip_and_named(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:
+    def has(colour: tuple[int, ...]) -> bool:
+        return bool((image(board, "correlation_strip").data[..., :3] == colour[:3]).all(axis=-1).any())
+
+    record = make_record("upside down", 1)
+    model.set_view(layout=Layout.WATCH)
+    record.result.video = model.trial.video.copy()
+    model.add_run(record)
+    assert has(CURVE_COLOUR)
+    assert not has(BELOW_CURVE_COLOUR)
+    assert any("0 to 1" in text for text in written(board))
+    model.replace_result(record, replace(record.result, video=255 - model.trial.video))
+    assert has(BELOW_CURVE_COLOUR)
+    assert any("rose: below 0" in text for text in written(board))
 
 
 def test_a_press_on_the_strip_goes_to_its_time(board: Board, model: ReconstructionModel) -> None:

@@ -428,7 +428,9 @@ class Board:
             self.outlines.explains = explains
             self.outlines.draw(self.layout)
         shown_limit = limit if explains else None
-        written = captions.captions(self.model, self.layout, self.movies.row, has_error, shown_limit, curves)
+        written = captions.captions(
+            self.model, self.layout, self.movies.row, has_error, shown_limit, curves, below_zero=self.strip.below_zero
+        )
         if self.camera.moved:
             view, unit = self.camera.view, 1 / self.viewer.scene.camera.zoom
             written = [caption.in_view(view, unit) for caption in written]

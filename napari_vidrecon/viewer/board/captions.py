@@ -29,7 +29,17 @@ LETTER_PX = 7.3
 """Mean width of a letter on the screen, for what must not reach into the next tile."""
 POINT_SIZE = 0.01
 NO_MOVIE = "No movie says what was shown"
-STRIP_WORDS = ("Correlation with the stimulus, frame by frame", "Frame correlation")
+STRIP_WORDS = (
+    "Correlation with the stimulus, frame by frame, 0 to 1",
+    "Frame correlation, 0 to 1",
+    "Frame correlation",
+)
+STRIP_WORDS_BELOW = (
+    "Correlation with the stimulus, frame by frame; rose: below 0",
+    "Frame r (rose: below 0)",
+    "Frame r",
+)
+"""Of a strip in which some frames are below zero."""
 ORDER_WORDS = {
     RasterOrder.RECORDED: "as recorded",
     RasterOrder.SIMILARITY: "by similarity",
@@ -75,7 +85,7 @@ MISSING_WORDS = {
 
 
 NOTHING_BESIDE = {
-    Layout.COMPARE: ("To compare, run this clip once more", "Run it again to compare"),
+    Layout.COMPARE: ("To compare, run this clip once more", "Run it again to compare", "Run it again"),
     Layout.PAPER: ("Reconstruct other clips to see them here, too", "Run other clips, too"),
 }
 """What to do where a layout has one run to show."""
@@ -223,6 +233,8 @@ def captions(
     has_error: bool,
     error_limit: float | None,
     curves: str = "",
+    *,
+    below_zero: bool = False,
 ) -> list[Caption]:
     """Every caption in its place.
 
@@ -240,6 +252,8 @@ def captions(
         Grey levels at the ends of the colour bar; None where no error is shown.
     curves
         Whose activity is drawn above the rasters.
+    below_zero
+        Some frames of the strip have a negative correlation.
 
     Returns
     -------
@@ -258,7 +272,7 @@ def captions(
         written += _other_titles(model, layout)
     frame_s = 1 / model.trial.frame_rate_hz
     if layout.strip is not None and layout.words.axis:
-        written.append(_above(layout.strip, STRIP_WORDS, layout))
+        written.append(_above(layout.strip, STRIP_WORDS_BELOW if below_zero else STRIP_WORDS, layout))
         written += _seconds(layout.strip, layout, frame_s)
     if layout.has_rasters and layout.words.axis:
         for number, role in enumerate((Role.RECORDED, Role.PREDICTED)):

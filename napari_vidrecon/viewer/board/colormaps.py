@@ -22,6 +22,9 @@ MICE_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167))
 CORRELATION_COLOUR = (46, 194, 153)
 """Of how well something is explained, in the strip as in the bars of the rasters."""
 
+BELOW_ZERO_COLOUR = (217, 140, 184)
+"""Of a frame that is shown the wrong way round: its correlation is below zero."""
+
 
 def signed_error() -> Colormap:
     """Blue where darker, vermillion where brighter, clear at zero; limits must be symmetric."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import ImageDraw
 from psygnal import Signal
 
 from napari_vidrecon import metrics
-from napari_vidrecon.viewer.board.colormaps import CORRELATION_COLOUR
+from napari_vidrecon.viewer.board.colormaps import BELOW_ZERO_COLOUR, CORRELATION_COLOUR
 from napari_vidrecon.viewer.board.layers import Role, RoleLayers
 from napari_vidrecon.viewer.board.rasters import RasterRows
 from napari_vidrecon.viewer.board.tiles import BoardLayout, Box
@@ -218,8 +219,8 @@ CURVE_COLOUR, FILL_COLOUR = (*CORRELATION_COLOUR, 255), (26, 84, 70, 255)
 FRAME_COLOUR, GROUND_COLOUR = (96, 96, 96, 255), (24, 24, 28, 255)
 """The ground is dark in every theme, for the line of the present time is white."""
 RESTS_S = 1.0
-LOWEST, HIGHEST = 0.0, 1.0
-"""Of the correlation that is drawn; what is below zero is drawn as zero."""
+BELOW_CURVE_COLOUR, BELOW_FILL_COLOUR = (*BELOW_ZERO_COLOUR, 255), (92, 58, 78, 255)
+"""Of what is below zero, which is drawn as high as it is low: an empty strip would say that nothing is known."""
 
 
 class CorrelationStrip:
@@ -236,13 +237,17 @@ class CorrelationStrip:
     def __init__(self, layers: RoleLayers, model: ReconstructionModel) -> None:
         self._layers, self._model = layers, model
         self._drawn_s = -math.inf
+        self.below_zero = False
+        """Whether some frame of it is."""
 
     def draw(self, layout: BoardLayout) -> None:
         """Draw it in its place, or take it away where the layout has none."""
         if layout.strip is None:
             self._layers.remove(Role.STRIP)
             return
-        picture = drawn(self.correlation(), layout.strip.times(1 / layout.unit))
+        correlation = self.correlation()
+        self.below_zero = correlation is not None and bool((correlation < 0).any())
+        picture = drawn(correlation, layout.strip.times(1 / layout.unit))
         style: dict[str, Any] = {"rgb": True, "interpolation2d": "linear"}
         self._layers.picture(Role.STRIP, "correlation over time", picture, layout.strip, **style)
 
@@ -263,7 +268,7 @@ class CorrelationStrip:
 
 
 def drawn(correlation: np.ndarray | None, strip: Box) -> np.ndarray:
-    """Draw a curve between 0 and 1; (rows, columns, 4) uint8.
+    """Draw a curve between 0 and 1, in another colour where it is below; (rows, columns, 4) uint8.
 
     Parameters
     ----------
@@ -283,16 +288,26 @@ def drawn(correlation: np.ndarray | None, strip: Box) -> np.ndarray:
     pen = ImageDraw.Draw(picture)
     pen.line([(0, height // 2), (width, height // 2)], fill=FRAME_COLOUR, width=1)
     if correlation is not None:
-        levels = np.clip((np.asarray(correlation) - LOWEST) / (HIGHEST - LOWEST), 0, 1)
-        x = (np.arange(len(levels)) + 0.5) / len(levels) * width
-        y = (1 - levels) * (height - 1)
-        for part in _known_stretches(levels):
-            line = list(zip(x[part].tolist(), y[part].tolist(), strict=True))
-            if len(line) > 1:
-                pen.polygon([(line[0][0], height), *line, (line[-1][0], height)], fill=FILL_COLOUR)
-                pen.line(line, fill=CURVE_COLOUR, width=max(round(LINE_PX * fineness), 1))
+        known = np.asarray(correlation, float)
+        x = (np.arange(len(known)) + 0.5) / len(known) * width
+        for sign, curve, fill in ((1, CURVE_COLOUR, FILL_COLOUR), (-1, BELOW_CURVE_COLOUR, BELOW_FILL_COLOUR)):
+            levels = np.clip(sign * known, 0, 1)
+            y = (1 - levels) * (height - 1)
+            for part in _known_stretches(levels):
+                if sign < 0 and not levels[part].any():
+                    continue
+                line = list(zip(x[part].tolist(), y[part].tolist(), strict=True))
+                if len(line) > 1:
+                    pen.polygon([(line[0][0], height), *line, (line[-1][0], height)], fill=fill)
+                    for piece in _pieces(line, height - 1) if sign < 0 else [line]:
+                        pen.line(piece, fill=curve, width=max(round(LINE_PX * fineness), 1))
     pen.rectangle([0, 0, width - 1, height - 1], outline=FRAME_COLOUR)
     return np.array(picture)
+
+
+def _pieces(line: list[tuple[float, float]], ground: float) -> list[list[tuple[float, float]]]:
+    """The parts of a line that leave the ground: along it another colour is drawn."""
+    return [[first, second] for first, second in pairwise(line) if min(first[1], second[1]) < ground]
 
 
 def _known_stretches(values: np.ndarray) -> list[np.ndarray]:

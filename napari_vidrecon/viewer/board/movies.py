@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Layer
 from qtpy.QtCore import QTimer
 
 from napari_vidrecon.analysis.error_maps import lost_map, symmetric_limit
@@ -108,6 +109,7 @@ class MovieTiles:
         self._within: np.ndarray = np.ones((1, 1), np.float32)
         self._setting_limits = False
         self.error_limit = FIRST_ERROR_LIMIT
+        self._asked: weakref.WeakKeyDictionary[Layer, bool] = weakref.WeakKeyDictionary()
         self._matched_s = -math.inf
         self._smooth = False
 
@@ -143,8 +145,8 @@ class MovieTiles:
                 self._layers.place(layer, layout.movie(self.number_of(role)))
         shows_error = self._model.error_mode != ErrorMode.NONE and layout.kind is not Layout.PAPER
         apart = Role.ERROR_MAP in self.row
-        self._layers.show(self._layers.find(Role.ERROR_BASE), shows_error and apart)
-        self._layers.show(self._layers.find(Role.ERROR_MAP), shows_error)
+        self._show_if_asked(self._layers.find(Role.ERROR_BASE), shows_error and apart)
+        self._show_if_asked(self._layers.find(Role.ERROR_MAP), shows_error)
 
         wanted = "linear" if self._model.smooth_pixels else "nearest"
         for role in (Role.STIMULUS, Role.RECONSTRUCTION, Role.COMPARISON, Role.ERROR_BASE, Role.ERROR_MAP):
@@ -152,6 +154,12 @@ class MovieTiles:
             if layer is not None and self._smooth is not self._model.smooth_pixels:
                 layer.interpolation2d = wanted
         self._smooth = self._model.smooth_pixels
+
+    def _show_if_asked(self, layer: Layer | None, wanted: bool) -> None:
+        """Show or hide it where that is asked for anew: one that a person hid by hand stays hidden until then."""
+        if layer is not None and self._asked.get(layer) is not wanted:
+            self._asked[layer] = wanted
+            self._layers.show(layer, wanted)
 
     def number_of(self, role: Role) -> int:
         """Number of the tile that a layer lies in."""
