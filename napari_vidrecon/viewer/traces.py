@@ -147,12 +147,12 @@ class Row(QWidget):
         numbers = [(text.rpartition(" ")[2], colour) for text, colour in values]
         told = values or [(missing, "")]
         # A heading of several lines would leave the curve of a low dock none; the colours say whose numbers they are.
-        offered = ([title, unit, *told], [title, *told], [short, *told], [short, *(numbers or told)])
+        offered = ([title, unit, *told], [title, *told], [short, *told], [short, *(numbers or [("–", "")])])
         room = self.width()
-        parts = next((each for each in offered if self._width_of(each) <= room), offered[-1] if values else offered[-2])
+        parts = next((each for each in offered if self._width_of(each) <= room), offered[-1])
         marks = {title[0]: "b", short[0]: "b", unit[0]: "small"}
         dressed = [f"<{marks[text]}>{text}</{marks[text]}>" if text in marks else text for text, _ in parts]
-        if not values and missing:
+        if missing and parts[-1][0] == missing:
             dressed[-1] = f"<i>{missing}</i>"
         self.heading.show_parts(*zip(dressed, (colour for _, colour in parts), strict=True))
 

@@ -195,6 +195,10 @@ def test_a_heading_is_one_line_however_narrow_so_that_a_low_plot_keeps_its_curve
     assert "reconstruction 0.25" in seen[0]
     assert "Activity r" in seen[-1]
     assert seen[-1].count("0.25") == 2
+    row.draw(np.arange(9.0), [])
+    row.read_out(3, "once there is a reconstruction")
+    QTest.qWait(20)
+    assert row.heading.height() < 1.6 * line
 
 
 @pytest.mark.window
