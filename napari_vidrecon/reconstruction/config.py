@@ -359,16 +359,17 @@ _MOST_PROBABLE: dict[str, Any] = {
     "track_skip_frames": 30,
     "unread": {"skip_first_update": False, "duplicate_last_sub_batch": False},
 }
+_PRIOR_OF_THE_SESSION: dict[str, Any] = {"surround": "inferred", "prior_from": "movies", "likelihood_weight": 0.15}
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "fast": {
         **_MOST_PROBABLE,
         "steps": 25,
-        "update": Spectral(learning_rate=0.35, surround="inferred", prior_from="movies"),
+        "update": Spectral(learning_rate=0.35, **_PRIOR_OF_THE_SESSION),
     },
     "best": {
         **_MOST_PROBABLE,
         "steps": 40,
-        "update": Spectral(learning_rate=0.2, surround="inferred", prior_from="movies"),
+        "update": Spectral(learning_rate=0.2, **_PRIOR_OF_THE_SESSION),
     },
 }
