@@ -22,6 +22,7 @@ from tables import interval
 import napari_vidrecon as vr
 from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
 from napari_vidrecon.reconstruction.gradients import likelihood_scale, negative_log_likelihood
+from napari_vidrecon.reconstruction.spectral_prior import about_movies
 from napari_vidrecon.reconstruction.update import build_update
 from napari_vidrecon.sessions.trial import Trial
 
@@ -35,7 +36,7 @@ PERFECT_NOISELESS = "simulation as encoder, expected activity"
 
 def reconstructed(encoder: SimulatedEncoder, trial: Trial, activity: np.ndarray) -> np.ndarray:
     """What its prior gives with the simulation as encoder, all frames in every step."""
-    config = vr.ReconstructionConfig.preset("best", **PRIOR_ALONE)
+    config, _ = about_movies(vr.ReconstructionConfig.preset("best", **PRIOR_ALONE), trial, [])
     screen = (slice(0, SCREEN_ROWS), slice(0, SCREEN_COLUMNS))
     video = torch.full((FRAMES, SCREEN_ROWS, SCREEN_COLUMNS), config.initial_level)
     update = build_update(config, video, screen, trial.frame_rate_hz)
