@@ -245,7 +245,7 @@ def check_repeats(trial: Trial, repeats: Any, target: Any) -> list[Trial]:
         raise ConfigError(f"repeats: expected a list of trials, as repeats_of gives, found {shown(repeats)}")
     kept: list[Trial] = []
     for each in repeats:
-        if each is trial or (each.id == trial.id and each.name == trial.name and trial.frames == each.frames):
+        if each is trial or _same_presentation(trial, each):
             continue
         if any(each is other or (each.id, each.name) == (other.id, other.name) for other in kept):
             raise ConfigError(
@@ -262,12 +262,27 @@ def check_repeats(trial: Trial, repeats: Any, target: Any) -> list[Trial]:
                 f"{each.name}: expected the movie of {trial.name}, found another; "
                 "trials_showing finds those of one clip"
             )
+        if (each.id, each.name) == (trial.id, trial.name):
+            raise ConfigError(
+                f"repeats: expected each presentation under a number of its own, found another one of "
+                f"{one_line(each.name, LONGEST_VALUE)} under number {each.id}; give it a number of its own, "
+                "as dataclasses.replace(trial, id=...)"
+            )
         kept.append(each)
     if kept and not isinstance(target, str):
         raise ConfigError("target: expected recorded, predicted, permuted or averaged with repeats, found an array")
     if isinstance(target, str) and target == AVERAGED and not kept:
         raise ConfigError("target averaged: expected further presentations to average over, found none; give repeats")
     return kept
+
+
+def _same_presentation(first: Trial, second: Trial) -> bool:
+    """Whether two trials are one: under one name and with the same in them, not merely another part of one trial."""
+    if (first.id, first.name, first.labelled) != (second.id, second.name, second.labelled):
+        return False
+    streams = ("behavior", "pupil_center", "recorded_responses")
+    pairs = [(first.video, second.video), *((getattr(first, name), getattr(second, name)) for name in streams)]
+    return all(one is other or np.array_equal(one, other) for one, other in pairs)
 
 
 def check_mice(
@@ -351,6 +366,11 @@ def _check_mouse(trial: Trial, encoders: Sequence[Encoder], mouse: AnotherMouse,
                 f"mouse has, found {size[0]}x{size[1]}; give mouse_that_saw the first one's screen"
             )
         check_one_window(encoder, mouse.trial)
+    known = trial.has_movie and mouse.trial.has_movie and mouse.same_screen
+    if known and not same_clip(np.moveaxis(trial.video, 0, -1), np.moveaxis(mouse.trial.video, 0, -1)):
+        raise SessionError(
+            f"{mouse.name}: expected the movie of {trial.name}, found another; mouse_that_saw finds the trial with it"
+        )
 
 
 def _check_numbers(array: np.ndarray, what: str, *, video: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,8 @@ class AlphaMask:
     screen_px: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.source, PathLike):
+            object.__setattr__(self, "source", str(self.source))
         name = self._name
         try:
             alpha = np.asarray(self.alpha)
@@ -144,7 +147,7 @@ class AlphaMask:
         Returns
         -------
         AlphaMask
-            Its `source` is the path.
+            Its `source` is the whole path: a run says where its mask lies, wherever it is asked.
 
         Raises
         ------
@@ -153,9 +156,10 @@ class AlphaMask:
         """
         try:
             # Mapped: a file of another size is refused before any of it is read.
-            return cls(_shares(read_array(path, memory_map=True)), str(path))
+            opened = cls(_shares(read_array(path, memory_map=True)), str(path))
         except StorageError as error:
             raise MaskError(str(error)) from None
+        return dataclasses.replace(opened, source=str(Path(path).absolute()))
 
     @classmethod
     def full(cls, canvas: Canvas | None = None) -> AlphaMask:

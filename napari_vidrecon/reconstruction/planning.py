@@ -32,6 +32,7 @@ from napari_vidrecon.reconstruction.inputs import (
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.presentations import Presentation, presentation_to
 from napari_vidrecon.reconstruction.priors import prior_identity
+from napari_vidrecon.reconstruction.provenance import check_can_be_read_back
 from napari_vidrecon.reconstruction.recipe import Recipe, content_hash, files_of, fingerprint
 from napari_vidrecon.reconstruction.reconstructor import Reconstructor, Steppable
 from napari_vidrecon.reconstruction.several_mice import AnotherMouse, union_mask
@@ -224,7 +225,7 @@ class RunPlan(RunChoices):
             config=self.config,
             **{**choices_of(self), "ensemble": decisive["ensemble"]},
         )
-        return {
+        told = {
             **decisive,
             **({} if self.movies is None else {"movies": self.movies.model_dump()}),
             "fingerprint": fingerprint(decisive),
@@ -242,6 +243,8 @@ class RunPlan(RunChoices):
             "devices": [str(encoder.device) for encoder in self.encoders],
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
+        check_can_be_read_back(told)
+        return told
 
 
 def _encoders_of(inputs: RunInputs) -> tuple[Sequence[Encoder], Sequence[Encoder]]:

@@ -5,13 +5,14 @@ Runs of earlier versions lack some of it, so nothing has to be there; what is un
 
 from __future__ import annotations
 
+import json
 import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, field_validator, model_validator
 
-from napari_vidrecon.errors import RunError
+from napari_vidrecon.errors import ConfigError, RunError, one_line
 from napari_vidrecon.settings import LARGEST_NUMBER, LARGEST_SEED, first_fault
 
 LARGEST_WHOLE_NUMBER = 2**31 - 1
@@ -305,6 +306,27 @@ class CompleteRun(Provenance):
     mask_threshold: Threshold
     evaluation_threshold: Threshold
     neuron_details: ShownNeurons = ShownNeurons()
+
+
+def check_can_be_read_back(provenance: Any) -> None:
+    """Refuse before a run what nobody could open after it.
+
+    Parameters
+    ----------
+    provenance
+        Of the run, as it would be written.
+
+    Raises
+    ------
+    ConfigError
+        One line that says which value, what was expected and what was found.
+    """
+    try:
+        Provenance.model_validate(json.loads(json.dumps(provenance)))
+    except ValidationError as error:
+        raise ConfigError(f"run: expected values that can be saved and opened again: {first_fault(error)}") from None
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"run: expected plain values that can be saved, found others ({one_line(error)})") from None
 
 
 def check_complete(provenance: Any, path: Path) -> None:

@@ -25,6 +25,7 @@ from napari_vidrecon.reconstruction.targets import Ablation, NeuronSet, Target
 from napari_vidrecon.reconstruction.tracking import Tracker
 from napari_vidrecon.reconstruction.video_ensemble import VideoEnsemble
 from napari_vidrecon.sessions.session import Trial
+from napari_vidrecon.settings import finite_number
 
 
 @dataclass(eq=False)
@@ -113,6 +114,7 @@ class Run:
         MaskError
             No pixel would be left.
         """
+        threshold = finite_number(threshold, "mask_threshold")
         self.steppable.set_training_threshold(threshold)
         self._note_change("mask_threshold", threshold)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from os import fspath
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -68,6 +70,9 @@ class NeuronSet:
                 raise ConfigError("neuron weights: no neuron that takes part would count; give one a weight above 0")
             object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "keep", keep)
+        object.__setattr__(self, "details", _plain_details(self.details))
+        if not isinstance(self.reason, str):
+            raise ConfigError(f"neurons: expected a reason in words, found {shown(self.reason)}")
 
     @property
     def count(self) -> int:
@@ -126,9 +131,13 @@ class NeuronSet:
         >>> half.reason
         '50 % ablated at random, seed 1'
         """
-        if finite_number(ablated_fraction, "ablated fraction") < 0 or ablated_fraction >= 1:
+        ablated_fraction, seed = (
+            finite_number(ablated_fraction, "ablated fraction"),
+            whole_number(seed, "ablation seed"),
+        )
+        if not 0 <= ablated_fraction < 1:
             raise ConfigError(f"ablated fraction: expected 0 to below 1, found {ablated_fraction:g}")
-        draw = np.random.default_rng(whole_number(seed, "ablation seed")).random(_count(neurons))
+        draw = np.random.default_rng(seed).random(_count(neurons))
         keep = draw >= ablated_fraction
         reason = f"{100 * ablated_fraction:g} % ablated at random, seed {seed}" if ablated_fraction else "all neurons"
         return cls(keep, reason, {"kind": "random", "ablated_fraction": ablated_fraction, "seed": seed})
@@ -169,6 +178,18 @@ class NeuronSet:
             raise ConfigError(f"ablated neurons: expected indices below {len(keep)}, found {_shown(indices)}")
         keep[indices.astype(np.int64)] = False
         return cls(keep, reason, {"kind": "list"})
+
+
+def _plain_details(details: Any) -> dict[str, Any]:
+    """As a run's folder holds them."""
+    try:
+        return {str(name): json.loads(json.dumps(value, default=_plain)) for name, value in details.items()}
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        raise ConfigError(f"neurons: expected details as names with plain values, found {shown(details)}") from None
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else fspath(value)
 
 
 def _array(values: Any, what: str) -> np.ndarray:

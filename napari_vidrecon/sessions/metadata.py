@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 from napari_vidrecon.errors import SessionError, VidreconError, one_line
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
-from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, SPONTANEOUS_TIER
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, HIGHEST_FRAME_RATE_HZ, SPONTANEOUS_TIER
 from napari_vidrecon.sessions.trial_files import STREAMS, open_array
 from napari_vidrecon.settings import first_fault
 from napari_vidrecon.storage import check_inside, parse_json, read_bytes, read_json, reading
@@ -27,7 +27,7 @@ SIMULATION_FILE = "simulation.json"
 LICENCE_FILE = "licence.json"
 CONFIG_FILE = "config.json"
 MAXIMUM_CONFIG_BYTES = 4_000_000
-LOWEST_FRAME_RATE_HZ, HIGHEST_FRAME_RATE_HZ = 0.1, 10_000.0
+LOWEST_FRAME_RATE_HZ = 0.1
 MAXIMUM_SIMULATION_BYTES = 32_000_000
 SMALL_FILE_BYTES = 1_000_000
 MOST_TRIALS = 100_000

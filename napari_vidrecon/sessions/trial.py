@@ -7,16 +7,22 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral
+from os import PathLike, fspath
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from scipy.fft import dct
 
-from napari_vidrecon.errors import SessionError, one_line
+from napari_vidrecon.errors import ConfigError, SessionError, one_line
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
-from napari_vidrecon.settings import shown
+from napari_vidrecon.settings import finite_number, shown, whole_number
 
 FRAME_RATE_HZ = 30.0
+HIGHEST_FRAME_RATE_HZ = 10_000.0
+LARGEST_ID = 2**31 - 1
+LONGEST_NAME = 4000
+"""Of a trial; what a run's folder can hold, with room for what is added to it."""
 SPONTANEOUS_TIER = "spontaneous"
 """Trials of this tier may have no movie: activity in the dark, or of a recording whose stimulus is not there."""
 NO_MOVIE_LEVEL = 127.5
@@ -41,6 +47,10 @@ class ClipSource:
     session: str
     frames: tuple[int, int] | None = None
     stimulus: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.session, PathLike):
+            object.__setattr__(self, "session", fspath(self.session))
 
     def part(self, start: int, stop: int) -> ClipSource:
         """Of the frames `start` to `stop` of this clip."""
@@ -121,10 +131,18 @@ class Trial:
     recorded_behavior: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        # Of plain values: they go into the run's folder, from where not every kind of number comes back.
+        for name, value in self._plain_values().items():
+            object.__setattr__(self, name, value)
         for stream in ("video", "behavior", "pupil_center", "recorded_responses"):
             value = getattr(self, stream)
-            if not hasattr(value, "shape") and not (stream == "recorded_responses" and value is None):
+            if stream == "recorded_responses" and value is None:
+                continue
+            if not hasattr(value, "shape"):
                 raise SessionError(f"{self.name}: expected {stream} as an array, found {type(value).__name__}")
+            object.__setattr__(self, stream, _plain_array(value, f"{self.name}: expected {stream}"))
+        if self.video.dtype.kind in "iu":
+            object.__setattr__(self, "video", self.video.astype(np.float32))
         if self.video.ndim != 3:
             raise SessionError(f"{self.name}: expected a video (T, H, W), found shape {self.video.shape}")
         if self.colours and self.video.shape[1] % len(self.colours):
@@ -138,6 +156,25 @@ class Trial:
         recorded = self.recorded_responses
         if recorded is not None and (recorded.ndim != 2 or recorded.shape[1] != self.frames):
             raise SessionError(f"{self.name}: expected responses (N, {self.frames}), found shape {recorded.shape}")
+
+    def _plain_values(self) -> dict[str, Any]:
+        name = str(self.name) if isinstance(self.name, str) else None
+        if name is None or "\0" in name or len(name) > LONGEST_NAME:
+            raise SessionError(
+                f"name: expected a text of at most {LONGEST_NAME:,} characters without null bytes, "
+                f"found {shown(self.name)}"
+            )
+        if not isinstance(self.source, ClipSource | None):
+            raise SessionError(f"{name}: expected source as a ClipSource or None, found {shown(self.source)}")
+        try:
+            number = whole_number(self.id, "id", -1, LARGEST_ID)
+            rate_hz = finite_number(self.frame_rate_hz, "frame_rate_hz", 0.0, HIGHEST_FRAME_RATE_HZ)
+        except ConfigError as refused:
+            raise SessionError(f"{name}: {refused}") from None
+        if not rate_hz:
+            raise SessionError(f"{name}: frame_rate_hz: expected a number above 0, found {shown(self.frame_rate_hz)}")
+        yes_or_no = {"simulated": bool(self.simulated), "has_movie": bool(self.has_movie)}
+        return {"id": number, "frame_rate_hz": rate_hz, "name": name, **yes_or_no, "colours": tuple(self.colours)}
 
     @property
     def frames(self) -> int:
@@ -208,6 +245,23 @@ class Trial:
         )
 
 
+def _plain_array(given: Any, expected: str) -> np.ndarray:
+    """The same array, where an encoder can take it as it is; else a copy of it in this machine's own order."""
+    if isinstance(given, np.ma.MaskedArray) and given.mask.any():
+        # What was masked is no number: the frame is named as one of NaN.
+        given = np.ma.filled(np.ma.asarray(given, np.float32), np.nan)
+    try:
+        found = np.asarray(given)
+    except (TypeError, ValueError, RuntimeError):
+        raise SessionError(f"{expected} as an array in memory, found {type(given).__name__}") from None
+    kind, size = found.dtype.kind, found.dtype.itemsize
+    backwards = any(stride < 0 for stride in found.strides)
+    if kind in "fiu" and (backwards or size > DOUBLE_BYTES or not found.dtype.isnative):
+        return np.ascontiguousarray(found).astype(np.dtype(f"{kind}{min(size, DOUBLE_BYTES)}"))
+    return found
+
+
+DOUBLE_BYTES = 8
 FOLDS = 7
 HASHED_FRAMES = 5
 HASH_IMAGE_PX = 32

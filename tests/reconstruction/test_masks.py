@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -121,3 +123,12 @@ def test_a_mask_of_yes_and_no_may_be_saved_as_bytes(kind, yes, tmp_path):
     wanted[10:20, 30:40] = True
     np.save(tmp_path / "mask.npy", (wanted * yes).astype(kind))
     np.testing.assert_array_equal(AlphaMask.load(tmp_path / "mask.npy").alpha, wanted.astype(np.float32))
+
+
+def test_a_mask_says_where_it_lies_from_wherever_it_was_opened(tmp_path, monkeypatch):
+    np.save(tmp_path / "mask.npy", np.ones((36, 64), np.float32))
+    monkeypatch.chdir(tmp_path)
+    source = AlphaMask.load("mask.npy").source
+    monkeypatch.chdir(tmp_path.parent)
+    assert Path(source) == tmp_path / "mask.npy"
+    np.testing.assert_array_equal(AlphaMask.load(source).alpha, 1.0)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -174,6 +176,74 @@ def test_an_error_in_the_middle_saves_what_is_done(trial, encoder, disc_mask, qu
     with pytest.raises(KeyboardInterrupt):
         vr.reconstruct(trial, [encoder], disc_mask, quick_config, save_to=tmp_path / "run.zarr", on_step=fail)
     assert len(vr.Reconstruction.load(tmp_path / "run.zarr").history) == 3
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"id": np.int64(7), "frame_rate_hz": np.float32(30), "simulated": np.bool_(False), "name": np.str_("a mouse")},
+        {"video": lambda clip: clip.video.round().astype(np.uint8)},
+        {"video": lambda clip: clip.video.astype(">f8"), "behavior": lambda clip: clip.behavior.astype(">f4")},
+        {"behavior": lambda clip: clip.behavior[:, ::-1], "pupil_center": lambda clip: clip.pupil_center[::-1]},
+        {"recorded_responses": lambda clip: pd.DataFrame(clip.responses)},
+    ],
+)
+def test_a_run_of_a_clip_in_numbers_of_any_kind_can_be_opened_again(
+    given, trial, encoder, disc_mask, quick_config, tmp_path
+):
+    clip = replace(trial, **{name: value(trial) if callable(value) else value for name, value in given.items()})
+    result = vr.reconstruct(clip, [encoder], disc_mask, quick_config.changed(steps=1), save_to=tmp_path / "run.zarr")
+    opened = vr.Reconstruction.load(tmp_path / "run.zarr")
+    np.testing.assert_array_equal(opened.video, result.video)
+    np.testing.assert_array_equal(opened.stimulus, np.asarray(clip.video, np.float32))
+    if "behavior" not in given:
+        usual = trial if "video" not in given else replace(trial, video=trial.video.round())
+        alone = vr.reconstruct(usual, [encoder], disc_mask, quick_config.changed(steps=1))
+        np.testing.assert_array_equal(opened.video, alone.video)
+
+
+def test_neurons_drawn_by_numbers_of_numpy_are_saved_with_their_run(trial, encoder, disc_mask, quick_config, tmp_path):
+    half = NeuronSet.random(np.int64(len(trial.responses)), np.float32(0.5), seed=np.int64(3))
+    run = plan_run(trial, [encoder], disc_mask, quick_config.changed(steps=2), neurons=half)
+    run.step()
+    run.set_training_threshold(np.float32(0.6))
+    run.step()
+    run.result().save(tmp_path / "run.zarr")
+    told = vr.Reconstruction.load(tmp_path / "run.zarr").provenance
+    assert told["neuron_details"] == {"kind": "random", "ablated_fraction": 0.5, "seed": 3}
+    assert told["changes"][0]["value"] == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"id": 20240131001}, "id: expected a whole number from -1 to 2147483647, found 20240131001"),
+        ({"id": "7"}, "id: expected a whole number"),
+        ({"name": "a mouse\0"}, "name: expected a text"),
+        ({"frame_rate_hz": float("nan")}, "frame_rate_hz: expected a number"),
+        ({"frame_rate_hz": 0}, "frame_rate_hz: expected a number above 0"),
+        ({"source": "here"}, "expected source as a ClipSource"),
+    ],
+)
+def test_a_clip_whose_run_could_not_be_opened_again_is_refused_before_it(change, said, trial):
+    with pytest.raises(vr.SessionError, match=said):
+        replace(trial, **change)
+
+
+def test_what_a_run_s_folder_cannot_hold_is_refused_before_the_first_step(trial, encoder, disc_mask, quick_config):
+    everyone = np.ones(len(trial.responses), bool)
+    kept = NeuronSet(everyone, "by layer", {"layer": np.arange(3), "file": Path("layers.npy"), "share": np.float32(1)})
+    assert kept.details == {"layer": [0, 1, 2], "file": "layers.npy", "share": 1.0}
+    with pytest.raises(ConfigError, match="expected details as names with plain values"):
+        NeuronSet(everyone, "by layer", {"layers": {1, 2}})
+    with pytest.raises(ConfigError, match="expected a reason in words, found 5"):
+        NeuronSet(everyone, 5)
+    drawn = NeuronSet(everyone, "drawn elsewhere", {"kind": "random"})
+    with pytest.raises(ConfigError, match=r"can be saved and opened again: .*without their share and seed"):
+        plan_run(trial, [encoder], disc_mask, quick_config, neurons=drawn)
+    with pytest.raises(ConfigError, match=r"can be saved and opened again: .*mask_source"):
+        plan_run(trial, [encoder], vr.AlphaMask(disc_mask.alpha, "by hand\0"), quick_config)
+    assert vr.AlphaMask(disc_mask.alpha, Path("mask.npy")).source == "mask.npy"
 
 
 def test_the_mask_threshold_can_move_while_a_run_goes_on(trial, encoder, disc_mask, quick_config):

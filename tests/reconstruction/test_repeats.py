@@ -98,6 +98,19 @@ def test_averaged_activity_is_another_target(repeated, encoder, disc_mask):
         vr.reconstruct(clip, [encoder], disc_mask, quick("fast"), target="averaged")
 
 
+def test_only_the_clip_itself_is_left_out_of_its_repeats(trial, encoder, disc_mask):
+    def told(clip, other):
+        return vr.plan_run(clip, [encoder], disc_mask, quick("fast"), repeats=[other]).provenance.get("repeats")
+
+    assert told(trial.part(0, 40), trial.part(0, 40)) is None
+    with pytest.raises(vr.SessionError, match=r"expected the movie of .*, found another"):
+        told(trial.part(0, 40), trial.part(4, 44))
+    shuffled = replace(trial, recorded_responses=trial.responses[::-1])
+    with pytest.raises(vr.ConfigError, match="give it a number of its own"):
+        told(trial, shuffled)
+    assert [each["trial"] for each in told(trial, replace(shuffled, id=9))] == [9]
+
+
 def test_what_does_not_go_together_is_refused_in_one_line(repeated, encoder, disc_mask):
     clip, another = repeated.trial(0).part(0, 44), repeated.trial(1).part(0, 44)
     same = repeated.trial(2).part(0, 44)

@@ -131,6 +131,12 @@ def test_what_mice_do_not_share_is_said_in_one_line(clip, other_session, encoder
             vr.plan_run(clip, [encoder], disc_mask, quick(), **given)
 
 
+def test_a_mouse_that_saw_another_movie_is_refused(clip, other_session, encoder, its_encoder, left, disc_mask):
+    another = vr.AnotherMouse(other_session.trial(1).part(0, FIRST), [its_encoder], left)
+    with pytest.raises(vr.SessionError, match=r"expected the movie of .*, found another; mouse_that_saw"):
+        vr.plan_run(clip, [encoder], disc_mask, quick(), with_mice=[another])
+
+
 def test_screens_of_other_pixels_lie_on_one_another_by_visual_angle(clip, left):
     usual, fine, near = vr.ScreenGeometry(), vr.ScreenGeometry(rows=72, cols=128), vr.ScreenGeometry(distance_cm=12.0)
     for down in usual.directions_onto(usual):
