@@ -24,11 +24,11 @@ from napari_vidrecon.analysis.excess import (
 )
 from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.encoders.encoder import Encoder
-from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.errors import ConfigError, SessionError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.runner import reconstruct
-from napari_vidrecon.sessions.repeats import clips_shown
+from napari_vidrecon.sessions.repeats import clips_shown, same_clip
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.trial import Trial
 
@@ -150,7 +150,26 @@ def _chosen_clips(session: Session, clips: Sequence[Sequence[int]] | None, again
         )
     if against == "noise" and (once := [ids[0] for ids in chosen if len(ids) < 2]):
         raise ConfigError(f"{session.name}, trial {once[0]}: expected 2 presentations to tell noise from, found 1")
+    for ids in chosen if clips is not None else []:
+        _require_one_clip(session, ids)
     return chosen
+
+
+def _require_one_clip(session: Session, ids: Sequence[int]) -> None:
+    """Trials that somebody named as one clip: apart from it they would differ by their movies, not by the brain."""
+    first = session.trial(ids[0])
+    for place, each in enumerate(ids):
+        if each in ids[:place]:
+            raise ConfigError(f"{session.name}: expected each presentation of a clip once, found trial {each} twice")
+        if not session.has_movie(each):
+            raise SessionError(f"{session.name}, trial {each}: expected a movie to predict activity from, found none")
+        other = session.trial(each)
+        frames = min(first.frames, other.frames)
+        if not same_clip(*(np.moveaxis(trial.video[:frames], 0, -1) for trial in (first, other))):
+            raise SessionError(
+                f"{session.name}: expected trials of one clip, found that trial {each} shows another movie than trial "
+                f"{ids[0]}; clips_shown finds those that belong together"
+            )
 
 
 def what_the_brain_adds(
@@ -227,6 +246,8 @@ def what_the_brain_adds(
     >>> len(added), added[0].exceeds.shape
     (6, (32, 36, 64))
     """
+    if "target" in others:
+        raise ConfigError("target: expected none, as recorded and predicted activity are both taken; leave it out")
     config = ReconstructionConfig.preset("fast") if config is None else config
     config = config.changed(track_every=max(config.steps, 1), track_responses=False)
     require_test(q, procedure, against)

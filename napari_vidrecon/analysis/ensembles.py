@@ -358,8 +358,8 @@ def calibrate_uncertainty(
     >>> found = vr.calibrate_uncertainty(session, [encoder], mask, config, [0], frames=34)
     >>> later = config.changed(uncertainty_scale=found.scale)
     """
-    chosen = session.trials_in_tier(CALIBRATION_TIER)[:CALIBRATION_TRIALS] if trial_ids is None else trial_ids
-    ids = listed(chosen, "trial_ids")
+    with_movie = [each for each in session.trials_in_tier(CALIBRATION_TIER) if session.has_movie(each)]
+    ids = listed(with_movie[:CALIBRATION_TRIALS] if trial_ids is None else trial_ids, "trial_ids")
     if not ids:
         raise SessionError(f"{session.path}: expected clips of the tier {CALIBRATION_TIER} to calibrate on, found none")
     if config.update.draws * len(encoders) < 2:
@@ -371,6 +371,11 @@ def calibrate_uncertainty(
         if on_trial is not None:
             on_trial(done, len(ids))
         trial = session.trial(trial_id)
+        if not trial.has_movie:
+            raise SessionError(
+                f"{trial.name}: expected a clip whose movie is known, to measure the error by, found one without; "
+                "leave it out"
+            )
         part = trial.part(0, min(frames, trial.frames))
         result = reconstruct(part, encoders, mask, config)
         measured = slice(min(SKIPPED_FRAMES, part.frames // 2), None)

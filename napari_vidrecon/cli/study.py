@@ -225,10 +225,12 @@ def _chosen_mice(
 ) -> tuple[Mouse, ...]:
     from napari_vidrecon.studies.mice import one_mouse, read_mice, sample_mouse
 
-    given = session is not None or encoders or mask is not None
+    given = session is not None or encoders or mask is not None or readout is not None
     if mice is not None:
         if given:
-            raise ConfigError(f"--mice {mice}: expected either a list of mice or one session, found both")
+            raise ConfigError(
+                f"--mice {mice}: expected either a list of mice, with their readouts, or one session with its --readout, found both"
+            )
         return read_mice(mice)
     if not given:
         return (sample_mouse(),)

@@ -149,6 +149,8 @@ def evidence_of_a_movie(
     >>> vr.evidence_of_a_movie(clip, [encoder], vr.AlphaMask.load(sample.mask), config).found
     True
     """
+    if "neurons" in others:
+        raise ConfigError("neurons: expected none beside evidence, which halves them by its seed; leave them out")
     config = ReconstructionConfig.preset("fast") if config is None else config
     config = config.changed(track_every=max(config.steps, 1), track_responses=False)
     recorded = trial.require_responses()

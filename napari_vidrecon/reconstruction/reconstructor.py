@@ -124,7 +124,11 @@ class Reconstructor:
             )
         frames = self.trial.video.shape[0]
         self._canvas, self._frames = first.canvas, frames
-        self._schedule = build_schedule(self.config, frames, first.windows.sub_batch_frames)
+        try:
+            self._schedule = build_schedule(self.config, frames, first.windows.sub_batch_frames)
+        except ConfigError as refused:
+            # Of many trials, which; of one, of which session.
+            raise ConfigError(f"{self.trial.name}: {refused}") from None
         self._first = Presentation(self.trial, self.encoders, self.target, self.config, self.draw)
         self._video = self._first.inputs[0][0].clone()
         screen, frame_rate_hz = self._canvas.screen, self.trial.frame_rate_hz

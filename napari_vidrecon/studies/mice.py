@@ -115,9 +115,19 @@ class Mouse:
         if unknown:
             raise SessionError(f"{self.session}: expected its own trials, found {unknown[0]} among those to use")
         chosen = self.trials or held_out(session)
+        shown = [trial for trial in chosen if session.has_movie(trial)]
+        if shown and self.trials and len(shown) < len(chosen):
+            without = next(trial for trial in chosen if trial not in shown)
+            raise SessionError(
+                f"{self.session}: expected trials whose movie is known, found trial {without} without one, which "
+                "nothing can be measured by; leave it out (`vidrecon evidence` tells whether there is a movie in it)"
+            )
+        # Of a mouse without any movie all are taken: what needs none is computed, and the rest is not defined.
+        chosen = shown or chosen
         if not chosen:
             raise SessionError(f"{self.session}: expected clips with responses to reconstruct, found none; name trials")
-        return tuple(chosen)
+        # Once each: a clip that is named twice is no second one to any test.
+        return tuple(dict.fromkeys(chosen))
 
     def require_readable(self) -> None:
         """Open all its files once, so that a fault is told before any run is started.

@@ -74,6 +74,8 @@ def test_one_mouse_needs_all_its_files(vidrecon, small_session_folder) -> None:
 def test_a_list_and_a_session_together_are_refused(vidrecon, small_session_folder, tmp_path) -> None:
     answer = vidrecon("study", "ablation", "--mice", tmp_path / "mice.json", "--session", small_session_folder)
     assert_refused(answer, "mice.json", "found both")
+    answer = vidrecon("study", "ablation", "--mice", tmp_path / "mice.json", "--readout", "0")
+    assert_refused(answer, "mice.json", "found both")
 
 
 @pytest.mark.parametrize(

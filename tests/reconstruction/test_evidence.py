@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ import pytest
 import napari_vidrecon as vr
 from napari_vidrecon.sessions.validation import session_summary, validate_session
 from napari_vidrecon.sessions.writer import write_session
+from napari_vidrecon.studies.mice import Mouse
+from napari_vidrecon.studies.runs.measuring import scores
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +92,47 @@ def test_noise_holds_no_movie_and_activity_of_a_movie_does(trial, encoder, disc_
     assert not unseen.found
     assert "nothing to see" in unseen.sentence
     assert "nothing can be checked" in unseen.sentence
+
+
+def test_neurons_are_not_chosen_beside_evidence(trial, encoder, disc_mask):
+    everyone = vr.NeuronSet.all(len(trial.responses))
+    with pytest.raises(vr.ConfigError, match="neurons: expected none beside evidence"):
+        vr.evidence_of_a_movie(trial, [encoder], disc_mask, neurons=everyone)
+
+
+def test_nothing_is_calibrated_by_a_clip_without_a_movie(spontaneous_folder, encoder, disc_mask):
+    session = vr.open_session(spontaneous_folder)
+    with pytest.raises(vr.SessionError, match="trial 2: expected a clip whose movie is known"):
+        vr.calibrate_uncertainty(session, [encoder], disc_mask, quick(draws=2), [2], frames=40)
+
+
+def test_a_study_leaves_clips_without_a_movie_out_where_others_have_one(spontaneous_folder):
+    mouse = Mouse(spontaneous_folder, (), Path("mask.npy"), "a mouse", trials=(0, 1))
+    assert mouse.clips() == replace(mouse, trials=(0, 1, 0)).clips() == (0, 1)
+    with pytest.raises(vr.SessionError, match="found trial 2 without one"):
+        replace(mouse, trials=(0, 2)).clips()
+    assert replace(mouse, trials=(2,)).clips() == (2,)
+    dark = mouse.open_session().trial(2)
+    plan = SimpleNamespace(measured=lambda frames: slice(None))
+    assert np.isnan(list(scores(plan, dark, dark.video + 1, np.ones((36, 64), bool)).values())).all()
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        ([0, 1], "trial 1 shows another movie than trial 0"),
+        ([0, 0], "found trial 0 twice"),
+        ([2], "trial 2: expected a movie to predict"),
+    ],
+)
+def test_what_the_brain_adds_takes_presentations_of_one_clip(ids, said, spontaneous_folder, encoder, disc_mask):
+    session = vr.open_session(spontaneous_folder)
+    with pytest.raises(vr.VidreconError, match=said):
+        vr.what_the_brain_adds(session, [encoder], disc_mask, quick(), clips=[ids], frames=(0, 40), surrogates=6)
+    with pytest.raises(vr.ConfigError, match="recorded and predicted activity are both taken"):
+        vr.what_the_brain_adds(session, [encoder], disc_mask, quick(), clips=[[0]], target="recorded")
+
+
+def test_a_clip_that_is_too_short_is_named(trial, encoder, disc_mask):
+    with pytest.raises(vr.ConfigError, match="trial 1: clip of 3 frames: expected at least"):
+        vr.plan_run(trial.part(0, 3), [encoder], disc_mask, quick())

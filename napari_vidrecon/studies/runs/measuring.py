@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,8 +56,10 @@ def scores(plan: Plan, trial: Trial, video: np.ndarray, pixels: np.ndarray) -> d
     Returns
     -------
     dict[str, float]
-        {"video_correlation", "mean_frame_correlation", "rmse": value}.
+        {"video_correlation", "mean_frame_correlation", "rmse": value}; NaN where nothing tells what was shown.
     """
+    if not trial.has_movie:
+        return dict.fromkeys(("video_correlation", "mean_frame_correlation", "rmse"), math.nan)
     part = plan.measured(len(video))
     truth, shown = trial.video[part], video[part]
     return {
