@@ -229,7 +229,8 @@ def _chosen_mice(
     if mice is not None:
         if given:
             raise ConfigError(
-                f"--mice {mice}: expected either a list of mice, with their readouts, or one session with its --readout, found both"
+                f"--mice {mice}: expected either a list of mice, with their readouts, or one session and "
+                "its --readout, found both"
             )
         return read_mice(mice)
     if not given:

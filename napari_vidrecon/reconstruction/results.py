@@ -19,6 +19,7 @@ from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_
 from napari_vidrecon.reconstruction.run_folder import (
     FORMAT,
     by_number,
+    check_can_be_opened,
     check_replaceable,
     checked_config,
     checked_history,
@@ -27,6 +28,7 @@ from napari_vidrecon.reconstruction.run_folder import (
     nested_state,
     not_of_the_run,
     plain,
+    plain_texts,
     read_run,
 )
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
@@ -388,6 +390,8 @@ class Reconstruction:
 
         Raises
         ------
+        RunError
+            Its arrays or its provenance were changed so that it could not be opened again.
         StorageError
             Something else than a run is there, the disk is full, read-only, or writing is not permitted.
         """
@@ -395,6 +399,11 @@ class Reconstruction:
         from zarr.storage import LocalStore
 
         check_replaceable(Path(path))
+        try:
+            provenance = plain_texts(self.provenance)
+        except (TypeError, ValueError) as error:
+            raise RunError(f"{path}: expected plain values in provenance, found others ({one_line(error)})") from None
+        check_can_be_opened(Path(path), provenance, self._arrays())
         with replacing_folder(path, theirs=not_of_the_run) as temporary:
             root = zarr.open_group(LocalStore(temporary), mode="w", zarr_format=3)
             root.attrs.update(
@@ -402,7 +411,7 @@ class Reconstruction:
                     "format": FORMAT,
                     "finished": self.finished,
                     "config": self.config.model_dump(),
-                    "provenance": self.provenance,
+                    "provenance": provenance,
                     "levels": plain(self.levels),
                     "history": {name: plain(values) for name, values in self.history.as_dict().items()},
                 }

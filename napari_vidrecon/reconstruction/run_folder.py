@@ -17,7 +17,7 @@ from napari_vidrecon.errors import ConfigError, MaskError, RunError, StorageErro
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.masks import AlphaMask
-from napari_vidrecon.reconstruction.provenance import RunAttributes
+from napari_vidrecon.reconstruction.provenance import Provenance, RunAttributes
 from napari_vidrecon.settings import first_fault
 from napari_vidrecon.storage import claimed, disk_errors, parse_json, read_bytes, reading, recover_folder
 from napari_vidrecon.storage.zarr_arrays import DESCRIPTION, LONGEST_ATTRIBUTES_BYTES, read_arrays, read_attributes
@@ -337,7 +337,45 @@ def plain(value: Any) -> Any:
         return [plain(part) for part in value]
     if isinstance(value, float) and not np.isfinite(value):
         return None
-    return json.loads(json.dumps(value, default=float))
+    return json.loads(json.dumps(value, default=_plain_value))
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return str(value) if isinstance(value, os.PathLike) else float(value)
+
+
+def plain_texts(provenance: dict[str, Any]) -> dict[str, Any]:
+    """What a run says of itself, with what its owner noted down, as JSON values; NaN stays."""
+    told: dict[str, Any] = json.loads(json.dumps(provenance, default=_plain_value))
+    return told
+
+
+def check_can_be_opened(path: Path, provenance: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Refuse to write what could not be opened again, and would stand where a good run was.
+
+    Parameters
+    ----------
+    path
+        Where it is to be written.
+    provenance
+        What went in, as plain values.
+    arrays
+        By name.
+
+    Raises
+    ------
+    RunError
+        One line that says which, what was expected and what was found.
+    """
+    try:
+        _check_arrays({name: np.asarray(array) for name, array in arrays.items()})
+        Provenance.model_validate(provenance)
+    except ValidationError as raised:
+        raise RunError(f"{path}: expected a run that can be opened again: {first_fault(raised)}") from None
+    except ValueError as refused:
+        raise RunError(f"{path}: expected a run that can be opened again: {one_line(refused)}") from None
 
 
 def flattened_state(state: dict[str, Any], prefix: str) -> dict[str, np.ndarray]:

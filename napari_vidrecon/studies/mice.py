@@ -115,7 +115,7 @@ class Mouse:
         if unknown:
             raise SessionError(f"{self.session}: expected its own trials, found {unknown[0]} among those to use")
         chosen = self.trials or held_out(session)
-        shown = [trial for trial in chosen if session.has_movie(trial)]
+        shown = tuple(trial for trial in chosen if session.has_movie(trial))
         if shown and self.trials and len(shown) < len(chosen):
             without = next(trial for trial in chosen if trial not in shown)
             raise SessionError(

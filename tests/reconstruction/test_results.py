@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,6 +28,32 @@ def test_everything_comes_back(result, tmp_path):
     assert again.config == result.config
     assert again.provenance == json.loads(json.dumps(result.provenance))
     assert again.finished
+
+
+def test_what_its_owner_notes_in_a_run_comes_back(result, tmp_path):
+    notes = {"contrast": np.float32(0.5), "layers": np.arange(3), "from": tmp_path}
+    replace(result, provenance={**result.provenance, **notes}).save(tmp_path / "run.zarr")
+    told = vr.Reconstruction.load(tmp_path / "run.zarr").provenance
+    assert {name: told[name] for name in notes} == {"contrast": 0.5, "layers": [0, 1, 2], "from": str(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"video": lambda result: result.video * np.nan}, "expected finite numbers in video"),
+        ({"video": lambda result: result.video[:30]}, "30"),
+        ({"video": lambda result: result.video.astype(int)}, "expected video of floating-point numbers"),
+        ({"stimulus": lambda result: None}, "expected stimulus of"),
+        ({"provenance": lambda result: {**result.provenance, "trial": "7"}}, "trial"),
+        ({"provenance": lambda result: {**result.provenance, "mine": object()}}, "expected plain values in provenance"),
+    ],
+)
+def test_a_run_that_could_not_be_opened_again_does_not_replace_a_good_one(change, said, result, tmp_path):
+    result.save(tmp_path / "run.zarr")
+    spoiled = replace(result, **{name: value(result) for name, value in change.items()})
+    with pytest.raises(RunError, match=said):
+        spoiled.save(tmp_path / "run.zarr")
+    np.testing.assert_array_equal(vr.Reconstruction.load(tmp_path / "run.zarr").video, result.video)
 
 
 def test_provenance_says_what_went_in(result, encoder):
