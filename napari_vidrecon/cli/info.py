@@ -296,7 +296,8 @@ def _described_run(path: Path, result: Reconstruction) -> tuple[str, dict[str, A
     from napari_vidrecon.reconstruction.history import UNCHECKED
 
     told = result.provenance
-    repeats = told.get("repeats") or []
+    repeats, movies = told.get("repeats") or [], told.get("movies")
+    whose = movies.get("source") if isinstance(movies, dict) else None
     kind = "published run" if told.get("published") else "run"
     mouse = " of a simulated mouse" if result.simulated else ""
     return f"{path.name}: {kind}{mouse}", {
@@ -307,6 +308,8 @@ def _described_run(path: Path, result: Reconstruction) -> tuple[str, dict[str, A
         "steps_done": int(max(result.history["step"], default=0)),
         "steps": result.config.steps,
         "preset": result.config.preset_name,
+        **({"prior": f"as {whose}"} if whose else {}),
+        **({"draws": result.config.update.draws} if result.config.update.draws > 1 else {}),
         **({"presentations": [told["trial"], *(each["trial"] for each in repeats)]} if repeats else {}),
         "frames": len(result.video),
         "frame_rate_hz": result.frame_rate_hz,

@@ -116,6 +116,14 @@ def test_a_run_is_described(vidrecon, one_run: Path) -> None:
     assert "video correlation" in vidrecon("info", one_run).out
 
 
+def test_of_a_run_the_prior_and_the_number_of_draws_are_told(reconstruct_words, vidrecon) -> None:
+    vidrecon(*reconstruct_words, "--trial", 0, "--set", "draws=2")
+    (run,) = Path(reconstruct_words[-1]).iterdir()
+    answer = vidrecon("info", run, "--json").json
+    assert answer["draws"] == 2
+    assert answer["prior"].startswith("as the training movies of")
+
+
 def test_a_published_result_is_described(vidrecon, golden_folder: Path) -> None:
     answer = vidrecon("info", golden_folder / "reconstruction_summary_standard.npy", "--json").json
     assert answer["kind"] == "published run"
