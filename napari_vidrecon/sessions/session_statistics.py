@@ -181,8 +181,7 @@ def fitted_exponent(power: np.ndarray, frame_rate_hz: float) -> float:
     float
         0..8.
     """
-    time, row, column = (np.arange(length) / (2 * length) for length in power.shape)
-    time, space = time * frame_rate_hz, np.hypot(row[:, None], column[None, :]).ravel()
+    time, space = _frequencies(power.shape, frame_rate_hz)
     time_bin, space_bin = np.digitize(time, TEMPORAL_EDGES_HZ), np.digitize(space, SPATIAL_EDGES_PER_PX)
     flat = power.reshape(len(time), -1)
     binned = [
@@ -218,8 +217,7 @@ def power_ratios(power: np.ndarray, frame_rate_hz: float, spatial_exponent: floa
         (8, 9) share of the power over that of the spectrum, over half an octave to both sides of `RATIO_HZ` and
         `RATIO_PER_PX`.
     """
-    time, row, column = (np.arange(length) / (2 * length) for length in power.shape)
-    hertz, space = time * frame_rate_hz, np.hypot(row[:, None], column[None, :]).ravel()
+    hertz, space = _frequencies(power.shape, frame_rate_hz)
     falls = (hertz**2 + TEMPORAL_CORNER_HZ**2) ** (-TEMPORAL_EXPONENT / 2)
     expected = np.outer(falls, (space**2 + SPATIAL_CORNER_PER_PX**2) ** (-spatial_exponent / 2))
     flat, expected = power.reshape(expected.shape) / power.sum(), expected / expected.sum()
@@ -235,6 +233,12 @@ def power_ratios(power: np.ndarray, frame_rate_hz: float, spatial_exponent: floa
     logs = np.stack([np.interp(np.arange(logs.shape[1]), columns, logs[index, columns]) for index in rows])
     logs = np.stack([np.interp(np.arange(len(RATIO_HZ)), rows, each) for each in logs.T], axis=1)
     return _rounded(np.exp(logs))
+
+
+def _frequencies(shape: tuple[int, ...], frame_rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
+    """(frames,) Hz and (rows x columns,) cycles per pixel of the coefficients of a movie's cosine transform."""
+    time, row, column = (np.arange(length) / (2 * length) for length in shape)
+    return time * frame_rate_hz, np.hypot(row[:, None], column[None, :]).ravel()
 
 
 def _about(middles: Sequence[float], index: int, frequencies: np.ndarray) -> np.ndarray:
