@@ -123,7 +123,17 @@ def test_the_prior_of_best_follows_the_sessions_movies_most_of_the_way(encoder, 
     assert parts[2] < 0.5 * parts[1] < 0.25 * parts[0]
 
 
-def test_numbers_of_the_formula_that_were_set_by_hand_leave_the_table_as_the_movies_have_it(encoder, trial) -> None:
+@pytest.mark.parametrize(
+    "changes", [{"prior_spatial_corner": 0.1}, {"prior_spatial_exponent": 2.0}, {"prior_temporal_corner": 0.1}]
+)
+def test_a_spectrum_that_was_set_by_hand_is_not_bent_to_that_of_the_movies(changes, encoder, trial) -> None:
+    chosen = vr.ReconstructionConfig.preset("best", **changes)
+    config, _ = about_movies(chosen, replace(trial, movies=lambda: STILL), [encoder])
+    assert config.update.prior.power_ratios == ()
+    assert config.update.prior.sd == STILL.sd
+
+
+def test_a_contrast_that_was_set_by_hand_leaves_the_spectrum_to_the_movies(encoder, trial) -> None:
     chosen = vr.ReconstructionConfig.preset("best", prior_sd=33.0)
     config, _ = about_movies(chosen, replace(trial, movies=lambda: STILL), [encoder])
     assert (config.update.prior.sd, config.update.prior.power_ratios) == (33.0, STILL.power_ratios)
