@@ -91,6 +91,10 @@ class Architecture(nn.Module):
         """Rows, columns and frames of a window where the sizes fix them; None where any will do."""
         return None
 
+    def seen(self, x: torch.Tensor, mouse: int) -> torch.Tensor:
+        """Inputs (B, 5, size, rows, columns) as one mouse sees them, before what all mice share; as they are here."""
+        return x
+
     def shared(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """What all readouts need, from (B, 5, size, rows, columns); windows are the first axis of each part."""
         raise NotImplementedError
@@ -101,7 +105,7 @@ class Architecture(nn.Module):
 
     def forward(self, x: torch.Tensor, mouse: int = 0) -> torch.Tensor:
         """Activity (B, N, size) of one mouse's neurons for (B, 5, size, rows, columns)."""
-        return self.activity(self.shared(x), mouse)
+        return self.activity(self.shared(self.seen(x, mouse)), mouse)
 
     def initialise(self, mean_responses: Sequence[torch.Tensor]) -> None:
         """First weights of a training; chance comes from torch's global generator, which the caller has seeded.

@@ -70,6 +70,32 @@ def test_a_core_thaws_for_the_last_steps_and_the_training_goes_on_to_the_same_bi
         trainer(new_mouse, PretrainedCore(small_encoder_file)).load_checkpoint(tmp_path / "1.safetensors")
 
 
+def test_a_core_that_was_trained_without_gaze_serves_a_mouse_whose_gaze_is_learned(
+    new_mouse, small_session_folder, tmp_path
+):
+    recipe = CompactRecipe(features=8, temporal_kernels=(5,), steps=1, batch_size=4, shifter=False)
+    train_encoder([open_session(small_session_folder)], recipe, tmp_path / "before.safetensors")
+    training = trainer(new_mouse, PretrainedCore(tmp_path / "before.safetensors"))
+    training.step()
+    training.step()
+    assert bool((training.module.readouts[0].shifter != 0).any())
+
+
+def test_of_mice_in_one_batch_each_window_is_moved_by_the_gaze_of_its_own(new_mouse, small_session_folder):
+    sessions = [new_mouse, open_session(small_session_folder)]
+    recipe = CompactRecipe(features=8, temporal_kernels=(5,), batch_size=8, mixing="within_batch", samples_per_mouse=50)
+    training = Trainer(sessions, recipe, [[0, 1, 2], [0, 1]])
+    module = training.module
+    for number, readout in enumerate(module.readouts):
+        readout.shifter.data.fill_(0.5 + number)
+    batch = training.batches.draw(0)
+    seen = training.seen(batch)
+    assert len(batch.rows) == 2
+    for mouse, rows in batch.rows.items():
+        assert torch.equal(seen[rows], module.seen(batch.inputs[rows], mouse))
+        assert not torch.equal(seen[rows], module.seen(batch.inputs[rows], 1 - mouse))
+
+
 def test_what_does_not_fit_a_core_is_one_clear_line(new_mouse, small_encoder_file, copy_of_small_session):
     core = PretrainedCore(small_encoder_file)
     with pytest.raises(EncoderError, match="expected features of 8, as its core has, found 12"):

@@ -44,6 +44,10 @@ from napari_vidrecon.encoders.windows import (
 
 VIDEO_MEAN = 115.0
 VIDEO_SD = 60.0
+GAZE = slice(2, 4)
+"""Pupil x and y among the four of behaviour."""
+MOST_SHIFT_SHARE = 0.1
+"""No frame is moved by more of the screen's width, whatever a pupil that was lost in a blink says."""
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -74,6 +78,8 @@ class CompactConfig:
         Sharpness of the readout's softplus.
     drop_rate
         Share dropped before the readout while it learns.
+    shifter
+        Whether each mouse's movie is moved by where its eye looks.
     behavior_mean, behavior_sd
         (4,) used to standardise pupil size, running, pupil x and y.
     """
@@ -91,6 +97,7 @@ class CompactConfig:
     se_reduce_ratio: Count = 8
     softplus_beta: Positive = 0.07
     drop_rate: Share = 0.0
+    shifter: bool = False
     behavior_mean: FourNumbers = (40.0, 0.5, 150.0, 150.0)
     behavior_sd: FourDeviations = (16.0, 2.0, 6.0, 6.0)
 
@@ -158,6 +165,32 @@ class Block(nn.Module):
         return x + self.contract_norm(self.contract(y))
 
 
+def moved(video: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """Each frame as it is seen where the eye has turned, between pixels a straight line, at the border its own pixels.
+
+    Parameters
+    ----------
+    video
+        (F, C, H, W).
+    rows, columns
+        (F,) pixels: what is seen at (r, c) stood at (r + rows, c + columns).
+
+    Returns
+    -------
+    torch.Tensor
+        Of the same shape; differentiable in all three.
+    """
+    # One matrix an axis and frame: `grid_sample`'s gradient is not the same in every run on a GPU.
+    return _taken(rows, video.shape[2]) @ video @ _taken(columns, video.shape[3]).transpose(2, 3)
+
+
+def _taken(shift: torch.Tensor, length: int) -> torch.Tensor:
+    """(F, 1, length, length): the weights that each pixel of an axis takes of those there were."""
+    pixels = torch.arange(length, dtype=shift.dtype, device=shift.device)
+    wanted = (pixels + shift[:, None]).clamp(0, length - 1)
+    return (1.0 - (wanted[:, :, None] - pixels).abs()).clamp(min=0.0)[:, None]
+
+
 class FactorisedReadout(nn.Module):
     """One mouse's neurons: each a map over space times a map over features, with a gain set by behaviour."""
 
@@ -170,6 +203,8 @@ class FactorisedReadout(nn.Module):
         self.behavior_gain = nn.Parameter(torch.zeros(neurons, 4))
         self.behavior_shift = nn.Parameter(torch.zeros(neurons, 4))
         self.bias = nn.Parameter(torch.zeros(neurons))
+        # (rows, columns) in pixels for a deviation of pupil (x, y).
+        self.shifter = nn.Parameter(torch.zeros(2, 2)) if config.shifter else None
 
     def logits_of(self, response: torch.Tensor) -> torch.Tensor:
         """What the softplus makes a response, (N,), of."""
@@ -210,6 +245,8 @@ class CompactRecipe(QuickRecipe):
         Channels inside a block, as a multiple of `features`.
     readout_fit_at
         Share of the steps after which the readouts begin anew, with a regression on what the core has become.
+    shifter
+        Learn how far a mouse's movie moves on its retina with its pupil; without a pupil that says nothing.
     """
 
     named: ClassVar[dict[str, dict[str, Any]]] = {"small_session": {}}
@@ -224,6 +261,7 @@ class CompactRecipe(QuickRecipe):
     readout_fit_at: float = Field(
         0.5, ge=0, lt=1, description="share of the steps after which readouts are fitted to the core anew; 0: never"
     )
+    shifter: bool = Field(True, description="each mouse's movie is moved by where its eye looks")
 
     def fits_readouts_before(self, step: int, steps: int) -> bool:
         """Once, as soon as the core has learned something."""
@@ -273,6 +311,23 @@ class Compact(SeesBehaviour):
     def shared(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Features of the movie, and standardised behaviour."""
         return self.drop(self.features(x[:, 0])), self.behavior_of(x)
+
+    def seen(self, x: torch.Tensor, mouse: int) -> torch.Tensor:
+        """Inputs (B, 5, T, H, W) whose movies are moved by the gaze of a mouse."""
+        if not self.config.shifter:
+            return x
+        return torch.cat([self.on_retina(x, mouse)[:, None], x[:, 1:]], dim=1)
+
+    def on_retina(self, x: torch.Tensor, mouse: int) -> torch.Tensor:
+        """The movies [B, T, H, W] of inputs (B, 5, T, H, W) as a mouse sees them, grey levels."""
+        readout: Any = self.readouts[mouse]
+        shifter, video = readout.shifter, x[:, 0]
+        if shifter is None:
+            return video
+        most = MOST_SHIFT_SHARE * self.config.columns
+        rows, columns = (self.behavior_of(x)[..., GAZE] @ shifter.T).clamp(-most, most).flatten(0, 1).unbind(1)
+        one_below_the_other = video.flatten(0, 1).unflatten(1, (self.config.colours, -1))
+        return moved(one_below_the_other, rows, columns).view(video.shape)
 
     def scaled(self, video: torch.Tensor) -> torch.Tensor:
         """Grey levels [B, T, H, W] as the stem wants them: [B T, colours, H / colours, W]."""

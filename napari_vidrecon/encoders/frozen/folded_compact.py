@@ -166,7 +166,7 @@ class FoldedCompact:
 
     def __init__(self, module: Compact, mouse: int = 0) -> None:
         kept = BufferPool()
-        self._module = module
+        self._module, self._mouse = module, mouse
         with torch.no_grad():
             stem, bias = folded_pair(module.stem.weight, module.stem_norm)
             self._stem, self._stem_bias = stem.to(module.stem.weight), bias.to(module.stem.weight)
@@ -199,7 +199,8 @@ class FoldedCompact:
         """Activity of all neurons, or of those with the indices `neurons`; differentiable once, in `windows`."""
         module, config = self._module, self._module.config
         clips, frames = windows.shape[0], windows.shape[2]
-        x = strided_conv2d(module.scaled(windows[:, 0]), self._stem, config.stem_stride, config.stem_kernel // 2)
+        video = module.scaled(module.on_retina(windows, self._mouse))
+        x = strided_conv2d(video, self._stem, config.stem_stride, config.stem_kernel // 2)
         x = (x.permute(0, 2, 3, 1) + self._stem_bias).unflatten(0, (clips, frames)).contiguous()
         for block in self.blocks:
             x = block(x)

@@ -29,7 +29,7 @@ STEPS_SHARE, FITTED_STEPS_SHARE = 3, 9
 """A readout alone learns in so many times fewer steps than an encoder: one from chance, one that was fitted first."""
 FITTED_RATE = 0.4
 """Of the usual learning rate: what was fitted is not to be forgotten."""
-OF_A_MOUSE = ("readout_outputs", "behavior_mean", "behavior_sd")
+OF_A_MOUSE = ("readout_outputs", "behavior_mean", "behavior_sd", "shifter")
 """Sizes that a core does not bring: they are of the mice it was trained on."""
 OF_TRAINING = ("drop_rate", "drop_path_rate", "first_spread")
 """Sizes that change nothing of what a core computes."""
@@ -91,7 +91,7 @@ class PretrainedCore:
         """
         known = self.recipe_class.model_fields
         step = round(self.stored.windows["step"] * FRAME_RATE_HZ / self.stored.frame_rate_hz)
-        sizes = {name: value for name, value in self.stored.config.items() if name not in OF_TRAINING}
+        sizes = {name: value for name, value in self.stored.config.items() if name not in (*OF_TRAINING, *OF_A_MOUSE)}
         sizes |= {"window_size": self.stored.windows["size"], "window_step": max(1, step)}
         sizes |= {f"canvas_{side}": self.stored.canvas[side] for side in ("rows", "columns")}
         usual = known["steps"].default if "steps" in known else None

@@ -378,7 +378,7 @@ def _summed(
     for trial in trials:
         between()
         inputs, targets = batches.whole_trial(mouse, trial)
-        features = module.shared(inputs)[0]
+        features = module.shared(module.seen(inputs, mouse))[0]
         mine = kind.of(features.flatten(2).flatten(0, 1).float(), targets.transpose(1, 2).flatten(0, 1).float())
         if found is None:
             found = mine

@@ -14,7 +14,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from napari_vidrecon.encoders.architecture import ReadoutFit, config_values
+from napari_vidrecon.encoders.architecture import Architecture, ReadoutFit, config_values
 from napari_vidrecon.encoders.checkpoints import save_encoder
 from napari_vidrecon.encoders.encoder import EncoderSpec
 from napari_vidrecon.encoders.stored_encoder import READOUTS
@@ -330,7 +330,7 @@ class Trainer:
 
     def _loss(self, batch: MixedBatch) -> torch.Tensor:
         recipe = self.recipe
-        shared = self.architecture.shared(self.module, batch.inputs)
+        shared = self.architecture.shared(self.module, self.seen(batch))
 
         def activity(mouse: int, rows: torch.Tensor) -> torch.Tensor:
             everyone = len(rows) == len(batch.inputs)
@@ -352,6 +352,15 @@ class Trainer:
                 taught = [teacher.activity(inputs, self.canvas, mouse) for teacher in self.teachers]
                 answers.append(Answer(activity(mouse, rows), torch.stack(taught).mean(dim=0), weight))
         return poisson_loss(answers, epsilon=recipe.loss_epsilon, summed=recipe.loss_sum)
+
+    def seen(self, batch: MixedBatch) -> torch.Tensor:
+        """The inputs, each window as the mouse sees it whose activity goes with it."""
+        if not isinstance(self.module, Architecture):
+            return batch.inputs
+        if len(batch.rows) == 1:
+            return self.module.seen(batch.inputs, *batch.rows)
+        parts = [self.module.seen(batch.inputs[rows.to(self.device)], mouse) for mouse, rows in batch.rows.items()]
+        return torch.cat(parts)[torch.cat(list(batch.rows.values())).argsort().to(self.device)]
 
     def update_average(self) -> None:
         """Take the weights of this step into their running mean."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,10 +17,10 @@ CONFIG = CompactConfig((12, 7), features=8, temporal_kernels=(7, 5))
 LARGEST_ERROR = {torch.float32: 1e-4, torch.float64: 1e-12}
 
 
-def trained_module(dtype: torch.dtype) -> Compact:
+def trained_module(dtype: torch.dtype, **sizes: object) -> Compact:
     """Every weight and every batch norm does something."""
     generator = torch.Generator().manual_seed(2)
-    module = Compact(CONFIG)
+    module = Compact(dataclasses.replace(CONFIG, **sizes))
     for name, value in module.state_dict().items():
         if name.endswith("running_var"):
             value.copy_(0.5 + torch.rand(value.shape, generator=generator))
@@ -40,8 +42,9 @@ def windows(dtype: torch.dtype) -> torch.Tensor:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("mouse", [0, 1])
-def test_activity_and_the_gradient_of_all_five_channels_equal_the_module(dtype, mouse):
-    module = trained_module(dtype)
+@pytest.mark.parametrize("shifter", [False, True])
+def test_activity_and_the_gradient_of_all_five_channels_equal_the_module(dtype, mouse, shifter):
+    module = trained_module(dtype, shifter=shifter)
     results = []
     for form in (lambda x: module(x, mouse), FoldedCompact.of(module, mouse)):
         leaf = windows(dtype).requires_grad_(True)
