@@ -316,16 +316,31 @@ class Compact(SeesBehaviour):
         """Inputs (B, 5, T, H, W) whose movies are moved by the gaze of a mouse."""
         if not self.config.shifter:
             return x
-        return torch.cat([self.on_retina(x, mouse)[:, None], x[:, 1:]], dim=1)
+        return torch.cat([self.on_retina(x[:, 0], self.behavior_of(x), mouse)[:, None], x[:, 1:]], dim=1)
 
-    def on_retina(self, x: torch.Tensor, mouse: int) -> torch.Tensor:
-        """The movies [B, T, H, W] of inputs (B, 5, T, H, W) as a mouse sees them, grey levels."""
+    def on_retina(self, video: torch.Tensor, behavior: torch.Tensor, mouse: int) -> torch.Tensor:
+        """Movies as a mouse sees them.
+
+        Parameters
+        ----------
+        video
+            [B, T, H, W] grey levels.
+        behavior
+            [B, T, 4] standardised.
+        mouse
+            Index of its readout.
+
+        Returns
+        -------
+        torch.Tensor
+            [B, T, H, W]; the same one where nothing was learned of its gaze.
+        """
         readout: Any = self.readouts[mouse]
-        shifter, video = readout.shifter, x[:, 0]
+        shifter = readout.shifter
         if shifter is None:
             return video
         most = MOST_SHIFT_SHARE * self.config.columns
-        rows, columns = (self.behavior_of(x)[..., GAZE] @ shifter.T).clamp(-most, most).flatten(0, 1).unbind(1)
+        rows, columns = (behavior[..., GAZE] @ shifter.T).clamp(-most, most).flatten(0, 1).unbind(1)
         one_below_the_other = video.flatten(0, 1).unflatten(1, (self.config.colours, -1))
         return moved(one_below_the_other, rows, columns).view(video.shape)
 

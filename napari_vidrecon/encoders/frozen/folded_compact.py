@@ -199,9 +199,10 @@ class FoldedCompact:
         """Activity of all neurons, or of those with the indices `neurons`; differentiable once, in `windows`."""
         module, config = self._module, self._module.config
         clips, frames = windows.shape[0], windows.shape[2]
-        video = module.scaled(module.on_retina(windows, self._mouse))
+        behavior = module.behavior_of(windows)
+        video = module.scaled(module.on_retina(windows[:, 0], behavior, self._mouse))
         x = strided_conv2d(video, self._stem, config.stem_stride, config.stem_kernel // 2)
         x = (x.permute(0, 2, 3, 1) + self._stem_bias).unflatten(0, (clips, frames)).contiguous()
         for block in self.blocks:
             x = block(x)
-        return self._readout(x, module.behavior_of(windows), neurons)
+        return self._readout(x, behavior, neurons)
