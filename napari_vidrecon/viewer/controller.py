@@ -268,8 +268,7 @@ class RunController(Background):
         return next((left for left in self._left_behind if left.job is job), None)
 
     def _keep_of(self, left: Active, news: Any) -> None:
-        session = "" if self.model.session is None else str(self.model.session.path)
-        if isinstance(news, run_job.Finished) and left.recipe.session == session:
+        if isinstance(news, run_job.Finished):
             left.keep(news, self.model, show=False)
 
     @guarded

@@ -309,6 +309,15 @@ class ReconstructionModel(Choices):
         if show:
             self.show_run(record)
 
+    def runs_of(self, session: str) -> list[RunRecord]:
+        """The runs of the session of a folder, open or not."""
+        return [run for run in (*self.elsewhere, *self.runs) if run.recipe.session == session]
+
+    def add_elsewhere(self, record: RunRecord) -> None:
+        """Keep a run of a session that is not open."""
+        self.elsewhere = [*self.elsewhere, record][-MOST_ELSEWHERE:]
+        self.runs_changed.emit()
+
     def replace_result(self, record: RunRecord, result: Reconstruction) -> None:
         """Give a run that went on its new result."""
         record.result = result

@@ -15,6 +15,8 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 import napari_vidrecon as vr
+from napari_vidrecon.errors import StorageError
+from napari_vidrecon.reconstruction.results import Reconstruction
 from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.viewer.background import Counted
 from napari_vidrecon.viewer.controller import LONGEST_REST_SECONDS, RedrawBudget, RunController
@@ -286,6 +288,62 @@ def test_a_run_asked_for_while_a_failed_ones_thread_ends_begins_after_it(qtbot, 
     small_model.state_changed.connect(start_again)
     controller.start()
     until(qtbot, lambda: small_model.state == RunState.DONE and not controller.busy)
+
+
+@pytest.mark.parametrize("when", ["at its end", "on its way"])
+def test_a_run_that_could_not_be_saved_is_told_of_in_one_line_and_stays_in_the_window(
+    qtbot, controller, small_model, monkeypatch, tmp_path, when
+):
+    messages: list[tuple[str, bool]] = []
+    small_model.message.connect(lambda text, is_error: messages.append((text, is_error)))
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(Reconstruction, "save", _no_room)
+        full_disk.setattr(run_job.Run, "save_partial", _no_room)
+        if when == "on its way":
+            endless(small_model)
+        controller.start()
+        if when == "on its way":
+            until(qtbot, lambda: small_model.snapshot is not None)
+            controller.pause()
+        until(qtbot, lambda: not controller.busy)
+    ((text, is_error),) = messages
+    assert is_error
+    assert text.startswith("Run 1 is not on disk")
+    assert "Save…" in text
+    assert "No space left" in text
+    assert "\n" not in text
+    record = small_model.shown
+    assert small_model.state == RunState.DONE
+    assert (record.name, record.path, len(record.result.history) > 0) == ("Run 1", None, True)
+    if when == "at its end":
+        assert record.result.finished
+        assert record.result.predicted_activity is not None
+    else:
+        assert controller.can_continue
+    record.result.save(tmp_path / "elsewhere.zarr")
+    again = open_run(ReconstructionModel(), tmp_path / "elsewhere.zarr").result
+    assert np.array_equal(again.video, record.result.video)
+
+
+def test_a_run_that_was_left_behind_and_could_not_be_saved_is_not_lost_with_its_trial_or_session(
+    qtbot, controller, small_model, monkeypatch, small_session_folder, tmp_path
+):
+    messages: list[str] = []
+    small_model.message.connect(lambda text, is_error: messages.append(text))
+    monkeypatch.setattr(Reconstruction, "save", _no_room)
+    endless(small_model)
+    controller.start()
+    until(qtbot, lambda: small_model.snapshot is not None)
+    small_model.set_session(vr.open_session(shutil.copytree(small_session_folder, tmp_path / "another mouse")))
+    until(qtbot, lambda: len(small_model.elsewhere) == 1)
+    (record,) = small_model.elsewhere
+    assert messages[-1].startswith(f"{record.name} of {small_session_folder.name} is not on disk")
+    small_model.set_session(vr.open_session(small_session_folder))
+    assert small_model.runs == [record]
+
+
+def _no_room(_self: object, path: object) -> None:
+    raise StorageError(f"{path}: cannot be written: No space left on device")
 
 
 def test_an_error_in_the_middle_of_a_run_keeps_what_was_done(qtbot, controller, small_model, expected_faults):

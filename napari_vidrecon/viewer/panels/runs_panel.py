@@ -113,6 +113,9 @@ class RunsPanel(QWidget):
             self._model.message.emit(f"{path}: is something else than a run; choose another name.", True)
         elif try_to(self._model, record.result.save, path):
             remember_last_folder(path.parent)
+            # Of one that could not be kept this is its only place.
+            record.path = record.path or path
+            self._show_runs()
             self._model.message.emit(f"{record.name} was saved as {path}.", False)
 
     def open(self, path: Path) -> None:

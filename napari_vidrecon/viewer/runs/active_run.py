@@ -102,16 +102,22 @@ class Active:
         """
         result, continues = finished.result, self.plan.continues
         last = model.snapshot if show else None
-        if continues is not None and continues in model.runs:
+        if continues is not None and continues in (*model.runs, *model.elsewhere):
             continues.watched |= watched(last)
             continues.seen_activity = None if last is None else last.predicted_activity
+            continues.path = finished.path
             model.replace_result(continues, result)
+            _tell_unsaved(continues, finished, model)
             return
         if len(result.history) == 0:
             return
-        before = model.runs[-1] if model.runs else None
+        elsewhere = model.session is None or self.recipe.session != str(model.session.path)
+        if elsewhere and not finished.unsaved:
+            # It is on disk, and comes back from there with its session.
+            return
+        before = model.runs[-1] if model.runs and not elsewhere else None
         record = RunRecord(
-            name=f"Run {len(model.runs) + 1}",
+            name=f"Run {len(model.runs_of(self.recipe.session)) + 1}",
             result=result,
             recipe=self.recipe,
             changed_from_before="" if before is None else most_telling(before.recipe.differences(self.recipe)),
@@ -120,7 +126,18 @@ class Active:
             seen_activity=None if last is None else last.predicted_activity,
             course=model.course if show else None,
         )
-        model.add_run(record, show=show)
+        if elsewhere:
+            model.add_elsewhere(record)
+        else:
+            model.add_run(record, show=show)
+        _tell_unsaved(record, finished, model)
         if not show:
             # A new run may be the other half of the error map on the board.
             model.shown_changed.emit()
+
+
+def _tell_unsaved(record: RunRecord, finished: Finished, model: ReconstructionModel) -> None:
+    if finished.unsaved:
+        of_session = f" of {Path(record.recipe.session).name}" if record in model.elsewhere else ""
+        text = f"{record.name}{of_session} is not on disk: press Save… under Results, or it ends with the window."
+        model.message.emit(f"{text} {finished.unsaved}", True)

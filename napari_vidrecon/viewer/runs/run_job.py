@@ -14,6 +14,7 @@ import torch
 from napari_vidrecon import metrics
 from napari_vidrecon.encoders.answers import check_session_fits
 from napari_vidrecon.encoders.encoder import Encoder
+from napari_vidrecon.errors import StorageError
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.recipe import Recipe
@@ -26,6 +27,7 @@ from napari_vidrecon.reconstruction.targets import NeuronSet, build_target
 from napari_vidrecon.sessions.repeats import repeats_of
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.viewer.faults import in_one_line
 from napari_vidrecon.viewer.runs.jobs import Job
 
 if TYPE_CHECKING:
@@ -56,10 +58,14 @@ class Started:
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """News: the run is over, finished or stopped; `path` is its folder, None if nothing was kept."""
+    """News: the run is over, finished or stopped; `path` is its folder, None if nothing was kept.
+
+    `unsaved` says in one line why it is not on disk, or not all of it; empty for a run that is, or was not to be.
+    """
 
     result: Reconstruction
     path: Path | None
+    unsaved: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,6 +241,13 @@ def _reconstruct(request: RunRequest, shelf: EncoderShelf, mailbox: Mailbox, job
     job.tell(Started(runner))
     try:
         result = runner.drive()
+    except StorageError as error:
+        # What cannot be written is no less there for that: who watches has it, and may save it elsewhere.
+        done = runner.result or run.result(with_activity=False)
+        if not len(done.history):
+            raise
+        job.tell(Finished(done, None, in_one_line(error)))
+        return
     except Exception:
         kept = request.save_to if request.save_to is not None and request.save_to.exists() else None
         if run.steppable.step_index > 0:
