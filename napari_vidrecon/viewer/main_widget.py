@@ -24,6 +24,7 @@ from napari_vidrecon.viewer.contributions.commands import (
 from napari_vidrecon.viewer.contributions.files import is_recording, is_taken_when_dropped
 from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, FolderDrops, main_window_of
 from napari_vidrecon.viewer.model import RunState
+from napari_vidrecon.viewer.opening import open_together
 from napari_vidrecon.viewer.panels.controls import button, form, line, row, stack
 from napari_vidrecon.viewer.panels.export_panel import ExportPanel
 from napari_vidrecon.viewer.panels.live_panel import LivePanel
@@ -172,8 +173,7 @@ class ReconstructionWidget(QWidget):
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Open what is dropped."""
-        for path in _dropped(event.mimeData()):
-            self.open(path)
+        open_together(self.model, _dropped(event.mimeData()), self.session_panel.open)
         event.acceptProposedAction()
 
     def event(self, event: QEvent) -> bool:
@@ -291,12 +291,15 @@ def _page(*parts: QWidget | QLayout) -> QWidget:
     return page
 
 
-def _open_dropped(viewer: napari.viewer.Viewer, path: Path) -> None:
+def _open_dropped(viewer: napari.viewer.Viewer, paths: list[Path]) -> None:
     # Of the window, not of a dock, which may be closed by then.
-    if is_recording(path):
-        import_recording(viewer, path)
-    else:
-        open_folder(viewer, path)
+    def open_one(path: Path) -> bool:
+        if is_recording(path):
+            import_recording(viewer, path)
+            return True
+        return open_folder(viewer, path)
+
+    open_together(workspace_of(viewer).model, paths, open_one)
 
 
 def _dropped(data: QMimeData | None) -> list[Path]:

@@ -77,17 +77,21 @@ class FolderDrops(QObject):
         napari's main window.
     opens
         Says whether a path is for us, and not for napari's readers.
-    open_path
-        Opens it, or says why not.
+    open_paths
+        Opens what was dropped at once, or says why not.
     faults
         Take what goes wrong.
     """
 
     def __init__(
-        self, window: QMainWindow, opens: Callable[[Path], bool], open_path: Callable[[Path], object], faults: Faults
+        self,
+        window: QMainWindow,
+        opens: Callable[[Path], bool],
+        open_paths: Callable[[list[Path]], object],
+        faults: Faults,
     ) -> None:
         super().__init__(window)
-        self._opens, self._open, self.faults = opens, open_path, faults
+        self._opens, self._open, self.faults = opens, open_paths, faults
         centre = window.centralWidget()
         for widget in [] if centre is None else [centre, *centre.findChildren(QWidget)]:
             if widget.acceptDrops():
@@ -104,8 +108,7 @@ class FolderDrops(QObject):
             return False
         event.acceptProposedAction()
         with self.faults:
-            for path in paths:
-                self._open(path)
+            self._open(paths)
         return True
 
 

@@ -22,8 +22,9 @@ from napari_vidrecon.sessions.session import Session, open_session
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL, GivenMovie, stimulus_trial
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.storage import reading
+from napari_vidrecon.viewer.contributions.files import is_recording, is_session
 from napari_vidrecon.viewer.faults import Faults
-from napari_vidrecon.viewer.folders import find_companions
+from napari_vidrecon.viewer.folders import find_companions, remember_folder
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
 
 OPENED = (
@@ -59,6 +60,59 @@ def open_path(model: ReconstructionModel, path: Path) -> None:
         raise SessionError(f"{path.name}: expected {OPENED}; found another file")
     else:
         open_session_folder(model, path)
+
+
+def open_together(model: ReconstructionModel, paths: Sequence[Path], open_one: Callable[[Path], bool]) -> None:
+    """Open what a person gave at once: the first session or run stays on the board, and nothing is lost.
+
+    Runs are opened from the last to the first; those of other sessions stay in the list, to compare. Of sessions the
+    first that can be opened is, and of recordings the first; a line says where the others are, or that they have to
+    come again. Encoders, decoders and masks come last, as they belong to a session.
+
+    Parameters
+    ----------
+    model
+        The state of the window.
+    paths
+        In the order in which they were given.
+    open_one
+        Opens one of them, or tells why not; says whether it was opened.
+    """
+    sessions = [path for path in paths if is_session(path)]
+    runs = [path for path in paths if path not in sessions and is_run(path)]
+    recordings = [path for path in paths if path not in sessions and is_recording(path)]
+    files = [path for path in paths if path not in (*sessions, *runs, *recordings)]
+    for path in reversed(runs):
+        open_one(path)
+    _open_one_session(model, sessions, runs, open_one)
+    for path in (*recordings[:1], *files):
+        open_one(path)
+    here = "" if model.session is None else _same_folder(model.session.path)
+    waiting = [path.name for path in sessions if _same_folder(path) != here]
+    if model.session is not None and waiting:
+        model.message.emit(f"{model.session.name} is shown; open {', '.join(waiting)} with What, Recent.", False)
+    if recordings[1:]:
+        others = ", ".join(path.name for path in recordings[1:])
+        model.message.emit(f"Recordings are imported one by one: give {others} again after this one.", False)
+
+
+def _open_one_session(
+    model: ReconstructionModel, sessions: Sequence[Path], runs: Sequence[Path], open_one: Callable[[Path], bool]
+) -> None:
+    """The first of them that can be opened, with a run of it on the board if one came along."""
+    for path in reversed(sessions[1:]):
+        remember_folder(path)
+    came_along = {_same_folder(path) for path in runs}
+
+    def of_session() -> list[RunRecord]:
+        return [run for run in model.runs if run.path is not None and _same_folder(run.path) in came_along]
+
+    here = "" if model.session is None else _same_folder(model.session.path)
+    if here in map(_same_folder, sessions) and of_session():
+        # It is open already, with everything that its run was made with.
+        return
+    if any(open_one(path) for path in sessions) and of_session():
+        show_run(model, of_session()[-1])
 
 
 def is_run(path: Path) -> bool:

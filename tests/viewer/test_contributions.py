@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -266,12 +267,12 @@ def test_the_sample_opens_the_whole_board(make_napari_viewer: Callable, qtbot: Q
     assert model.encoder_paths
 
 
-def drop(viewer, *paths: Path) -> None:  # type: ignore[no-untyped-def]
+def drop(viewer, *paths: Path, onto: QWidget | None = None) -> None:  # type: ignore[no-untyped-def]
     """Drop files on the canvas as a file manager does."""
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
     centre = main_window_of(viewer).centralWidget()
-    target = next(widget for widget in [centre, *centre.findChildren(QWidget)] if widget.acceptDrops())
+    target = onto or next(widget for widget in [centre, *centre.findChildren(QWidget)] if widget.acceptDrops())
     held = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
     QApplication.sendEvent(target, QDragEnterEvent(QPoint(5, 5), Qt.DropAction.CopyAction, data, *held))
     QApplication.sendEvent(target, QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, *held))
@@ -283,7 +284,7 @@ def test_a_run_dropped_on_the_canvas_is_opened_without_a_question(
 ) -> None:  # type: ignore[no-untyped-def]
     viewer, opened, left = make_napari_viewer(), [], []
     monkeypatch.setattr(type(viewer.window._qt_viewer), "_qt_open", lambda _self, paths, **_: left.append(paths))
-    drops = FolderDrops(main_window_of(viewer), is_ours, opened.append, Faults(print))
+    drops = FolderDrops(main_window_of(viewer), is_ours, opened.extend, Faults(print))
     drop(viewer, small_run_folder)
     drop(viewer, small_session_folder)
     assert opened == [small_run_folder, small_session_folder]
@@ -320,6 +321,52 @@ def test_a_suite2p_folder_dropped_on_the_canvas_beside_the_dock_is_in_the_form_o
     drop(viewer, tmp_path / "notes.txt")
     assert len(left) == 2
     assert told[0].startswith("notes.txt: expected the folder of a session, of a run or of a recording")
+
+
+@pytest.mark.window
+@pytest.mark.parametrize("onto", ["canvas", "dock", "canvas of a window without our dock"])
+def test_of_what_is_dropped_at_once_the_first_is_shown_and_all_the_rest_is_a_click_away(
+    make_napari_viewer,
+    qtbot: QtBot,
+    small_run_folder: Path,
+    small_session_folder: Path,
+    small_encoder_file: Path,
+    tmp_path: Path,
+    onto: str,
+) -> None:  # type: ignore[no-untyped-def]
+    from napari_vidrecon.viewer.registry import workspace_of
+
+    another, third = (shutil.copytree(small_session_folder, tmp_path / name) for name in ("another", "third"))
+    viewer = make_napari_viewer()
+    has_dock = onto != "canvas of a window without our dock"
+    dock = commands.show_board(viewer) if has_dock else None
+    model = workspace_of(viewer).model
+    told: list[str] = []
+    model.message.connect(lambda text, _is_error: told.append(text))
+
+    def given(*paths: Path) -> None:
+        if has_dock:
+            drop(viewer, *paths, onto=dock if onto == "dock" else None)
+        else:
+            viewer.open(list(map(str, paths)), plugin="napari-vidrecon")
+        qtbot.waitUntil(lambda: model.session is not None, timeout=30_000)
+
+    given(another, third)
+    assert model.session.path == another
+    assert recent_folders()[:2] == [another, third]
+    assert told[-1] == f"{model.session.name} is shown; open third with What, Recent."
+    if not has_dock:
+        return
+    # What belongs to a session comes after it, and its run is shown with it.
+    given(small_encoder_file, small_session_folder, small_run_folder)
+    assert model.session.path == small_session_folder
+    assert [run.path for run in model.runs] == [small_run_folder]
+    assert model.shown is model.runs[0]
+    assert small_encoder_file in model.encoder_paths
+    # Of a run and another session the run stays in the list.
+    given(third, small_run_folder)
+    assert model.session.path == third
+    assert [run.path for run in (*model.runs, *model.elsewhere)] == [small_run_folder]
 
 
 def test_plain_pictures_are_not_claimed(manifest: PluginManifest, tmp_path: Path) -> None:

@@ -114,14 +114,22 @@ def open_simulated_mouse(viewer: napari.viewer.Viewer) -> None:
     opening.try_to(model, opening.open_sample, model)
 
 
-def open_folder(viewer: napari.viewer.Viewer, path: Path) -> None:
-    """Open a session or a saved run on the board; or a file that belongs to what is there."""
+def open_folder(viewer: napari.viewer.Viewer, path: Path) -> bool:
+    """Open a session or a saved run on the board; or a file that belongs to what is there.
+
+    Returns
+    -------
+    bool
+        Whether it was opened; if not, one line says why.
+    """
     show_board(viewer)
     model = workspace_of(viewer).model
-    if opening.try_to(model, opening.open_path, model, path) and path.is_dir():
+    opened = opening.try_to(model, opening.open_path, model, path)
+    if opened and path.is_dir():
         remember_folder(path)
         if opening.is_run(path):
             show_page(viewer, "Results")
+    return opened
 
 
 def ask_for_folder(viewer: napari.viewer.Viewer) -> None:

@@ -8,7 +8,9 @@ run on the board as a run folder.
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,7 @@ SAMPLE = Path("simulated_mouse")
 LayerTuple = tuple[np.ndarray, dict[str, Any], str]
 GREY_LIMITS = (0.0, 255.0)
 GAP_PX = 4
+OPENING_MILLISECONDS = 50
 NOTHING: tuple[LayerTuple, ...] = ((None,),)  # type: ignore[assignment]
 """What a reader answers that could read nothing, and has told so."""
 
@@ -59,6 +62,11 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerT
 def is_ours(path: Path) -> bool:
     """Whether a folder is a session or a saved run."""
     return get_reader(str(path)) is not None
+
+
+def is_session(path: Path) -> bool:
+    """Whether a folder is a session."""
+    return get_reader(str(path)) is read_session
 
 
 def is_recording(path: Path) -> bool:
@@ -237,21 +245,34 @@ def put_on_board_soon(path: Path) -> None:
 def _put_on_board(path: Path) -> None:
     import napari
 
-    viewer = napari.current_viewer()
-    arrived = [layer for layer in viewer.layers if layer.metadata.get(PATH_KEY) == str(path)] if viewer else []
-    # A window that was closed, or layers that a script opened in another one: nothing to do.
-    if not arrived:
+    if _napari_opens():
+        QTimer.singleShot(OPENING_MILLISECONDS, lambda: _put_on_board(path))
         return
+    viewer = napari.current_viewer()
+    arrived = [layer for layer in viewer.layers if PATH_KEY in layer.metadata] if viewer else []
+    paths = list(dict.fromkeys(Path(layer.metadata[PATH_KEY]) for layer in arrived))
+    # A window that was closed, or layers that a script opened in another one, or that came with others: nothing to do.
+    if path not in paths:
+        return
+    from napari_vidrecon.viewer import opening
     from napari_vidrecon.viewer.contributions import commands
     from napari_vidrecon.viewer.registry import workspace_of
 
-    with workspace_of(viewer).faults:
+    workspace = workspace_of(viewer)
+    with workspace.faults:
         for layer in arrived:
             viewer.layers.remove(layer)
-        if path == SAMPLE:
+        if SAMPLE in paths:
             commands.open_simulated_mouse(viewer)
-        else:
-            commands.open_folder(viewer, path)
+        others = [each for each in paths if each != SAMPLE]
+        opening.open_together(workspace.model, others, partial(commands.open_folder, viewer))
+
+
+def _napari_opens() -> bool:
+    """Whether napari is in the midst of opening: of several files its bar of progress lets timers in between two."""
+    from napari.components import ViewerModel
+
+    return any(frame.f_code is ViewerModel.open.__code__ for frame, _ in traceback.walk_stack(None))
 
 
 def told_in_window(error: Exception) -> bool:

@@ -131,13 +131,21 @@ class SessionPanel(QWidget):
         """Open the simulated mouse."""
         self._busily(partial(open_sample, self._model))
 
-    def open(self, path: Path) -> None:
-        """Open a session, a run, an encoder, a decoder or a mask; a raw recording asks to be imported."""
-        if self._busily(partial(self._open, path)) and path.is_dir():
+    def open(self, path: Path) -> bool:
+        """Open a session, a run, an encoder, a decoder or a mask; a raw recording asks to be imported.
+
+        Returns
+        -------
+        bool
+            Whether it was opened; if not, one line says why.
+        """
+        opened = self._busily(partial(self._open, path))
+        if opened and path.is_dir():
             remember_folder(path)
             self._show_recent()
             if is_run(path):
                 self.run_opened.emit()
+        return opened
 
     def _open(self, path: Path) -> None:
         if is_recording(path):
