@@ -97,7 +97,7 @@ class Readout:
             return None
         board, frame = self._board, self.frame
         row, column = pixel
-        parts = [self._moment(frame), f"row {row}, column {column}{self._degrees(row, column)}"]
+        parts = [self._moment(frame), f"row {row}, column {column}{self._place(row, column)}"]
         words = {Role.STIMULUS: "stimulus", Role.RECONSTRUCTION: "reconstruction", Role.COMPARISON: "compared"}
         for role, word in words.items():
             layer = board.layers.adopt(role, Image)
@@ -121,16 +121,19 @@ class Readout:
         parts.append(f"in {' and '.join(inside)} mask" if inside else "outside the masks")
         return "   ".join(parts)
 
-    def _degrees(self, row: int, column: int) -> str:
+    def _place(self, row: int, column: int) -> str:
+        """Where on the screen of the mouse, and in which of its colours, each of which shows all of it."""
         session = self._board.model.session
         screen = None if session is None else session.screen
         if screen is None:
             return ""
+        colour = f" of {screen.colours[row // screen.rows_a_colour]}" if screen.colours else ""
+        row %= screen.rows_a_colour
         middle_row, middle_column = screen.centre
         pitch = screen.pixel_pitch_cm / screen.distance_cm
         right = np.degrees(np.arctan((column - middle_column) * pitch))
         up = np.degrees(np.arctan((middle_row - row) * pitch))
-        return f" ({right:+.0f}°, {up:+.0f}° from the middle)"
+        return f"{colour} ({right:+.0f}°, {up:+.0f}° from the middle)"
 
     def _neuron(self, row: int, frame: int) -> str:
         model, rows = self._board.model, self._board.activity.rows

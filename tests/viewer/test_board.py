@@ -595,6 +595,36 @@ def test_what_to_do_in_compare_is_said_in_whole_beside_movies_of_any_shape(
     assert any(text.startswith(("To compare", "Run it again")) and "…" not in text for text in written(board))
 
 
+@pytest.mark.parametrize("layout", list(Layout))
+@pytest.mark.parametrize("canvas", [(430, 660), (1000, 1500)])
+def test_of_a_movie_in_colours_every_layout_says_which_part_is_which(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord], layout: Layout, canvas
+) -> None:
+    assert model.trial is not None
+    model.trial = replace(model.trial, colours=("green", "uv"))
+    model.add_run(make_record("Run 1", 3))
+    model.set_view(layout=layout)
+    board.viewer.canvas.size = canvas
+    model.trial_changed.emit()
+    said = [text for text in written(board) if "green" in text]
+    assert len(said) == 1
+    assert "green above uv" in said[0] or "green/uv" in said[0]
+    assert "…" not in said[0]
+
+
+def test_the_status_tells_places_of_each_colour_from_the_middle_of_the_screen(
+    board: Board, model: ReconstructionModel, readout: Readout
+) -> None:
+    assert model.session is not None
+    model.session.screen = replace(model.session.screen, colours=("green", "uv"))
+    tile = board.layout.movie(0)
+    upper, lower = (readout.text((tile.top + (row + 0.5) / 36 * tile.height, tile.left + 1)) for row in (3, 21))
+    assert "row 3, column" in upper
+    assert "of green (" in upper
+    assert "of uv (" in lower
+    assert upper[upper.index("°, ") : upper.index("from the")] == lower[lower.index("°, ") : lower.index("from the")]
+
+
 def test_everything_deleted_while_a_run_goes_on_does_no_harm(
     board: Board, model: ReconstructionModel, snapshot: Snapshot
 ) -> None:

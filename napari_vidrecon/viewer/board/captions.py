@@ -155,8 +155,8 @@ def titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
         Role.RECORDED: _recorded_title(model),
         Role.PREDICTED: _predicted_title(model),
     }
-    if model.trial is not None and model.trial.colours:
-        found[Role.STIMULUS] += f" ({' above '.join(model.trial.colours)})"
+    if colours_in_words(model):
+        found[Role.STIMULUS] += f" ({colours_in_words(model)})"
     if model.recipe_of_board is not None and model.recipe_of_board.target == "predicted":
         found[Role.RECONSTRUCTION] = "Reconstruction from predicted activity"
     if model.recipe_of_board is not None and model.recipe_of_board.mice:
@@ -220,6 +220,11 @@ def heading(model: ReconstructionModel) -> str:
     return "   ·   ".join(part for part in (mouse, clip, length) if part)
 
 
+def colours_in_words(model: ReconstructionModel) -> str:
+    """Which part of each movie is which colour, from the top; empty for grey levels."""
+    return "" if model.trial is None else " above ".join(model.trial.colours)
+
+
 def short_heading(model: ReconstructionModel) -> str:
     """The clip alone; that a mouse is simulated is always said."""
     simulated = "Simulated · " if model.trial is not None and model.trial.simulated else ""
@@ -264,12 +269,15 @@ def captions(
         return []
     words, short = titles(model, has_error), short_titles(model, has_error)
     least = least_titles(model, has_error)
-    written = list(_legend(model, layout, error_limit))
+    written: list[Caption] = []
     if layout.titled:
         # The lower one of a cell needs no title of its own, and in the paper's rows the clip is the title of both.
         titled = {Layout.COMPARE: row[:2], Layout.PAPER: ()}.get(layout.kind, row)
         written += _movie_titles((words, short, least), layout, titled)
         written += _other_titles(model, layout)
+    colours = colours_in_words(model)
+    is_said = any(colours in caption.text for caption in written)
+    written = [*_legend(model, layout, error_limit, "" if is_said else colours), *written]
     frame_s = 1 / model.trial.frame_rate_hz
     if layout.strip is not None and layout.words.axis:
         written.append(_above(layout.strip, STRIP_WORDS_BELOW if below_zero else STRIP_WORDS, layout))
@@ -286,7 +294,9 @@ def captions(
     return written
 
 
-def _legend(model: ReconstructionModel, layout: BoardLayout, error_limit: float | None) -> Iterator[Caption]:
+def _legend(
+    model: ReconstructionModel, layout: BoardLayout, error_limit: float | None, colours: str
+) -> Iterator[Caption]:
     px, lines = layout.unit, layout.legend
     if lines:
         hints: tuple[str, ...] = ()
@@ -294,9 +304,15 @@ def _legend(model: ReconstructionModel, layout: BoardLayout, error_limit: float 
             hints = NOTHING_BESIDE[Layout.PAPER]
         if layout.kind is Layout.PAPER and layout.others:
             hints = (f"truth above, {model.presentation.words or 'reconstruction'} below",)
-        offered = (f"{words}   ·   {hint}" for hint in hints for words in (heading(model), short_heading(model)))
         least = ("Simulated",) if model.trial is not None and model.trial.simulated else ()
-        yield _in_line(lines[0], (*offered, heading(model), short_heading(model), *least), layout)
+        clips = (heading(model), short_heading(model), *least)
+        if colours:
+            # Which part of a movie is which colour is said somewhere on every board that has a line for it.
+            halves = colours.replace(" above ", "/")
+            clips = (*(f"{words}   ·   {colours}" for words in clips), *(f"{words} · {halves}" for words in least))
+            clips = (*clips, colours, *least)
+        offered = (f"{words}   ·   {hint}" for hint in hints for words in clips[:2])
+        yield _in_line(lines[0], (*offered, *clips), layout)
     masks = (("evaluation", "eval.", model.evaluation_threshold), ("training", "train.", model.training_threshold))
     of_masks = lines[1:-1] if len(lines) == LEGEND_LINES else ()
     for line, (name, short_name, threshold) in zip(of_masks, masks, strict=False):
