@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
+from napari.components import LayerList, ViewerModel
 from outside_packages import WHITE
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QLocale, Qt
@@ -65,7 +66,8 @@ class SelectingBoard:
     def __init__(self) -> None:
         self.rows = np.array([], dtype=np.int64)
         self.region: np.ndarray | None = None
-        self.painting = False
+        self.viewer = SimpleNamespace(layers=LayerList())
+        self.painting = SimpleNamespace(layer=None)
 
     def selected_neurons(self) -> np.ndarray:
         return self.rows
@@ -83,10 +85,10 @@ class SelectingBoard:
     def reset_view(self) -> None: ...
 
     def begin_painting(self) -> None:
-        self.painting = True
+        self.painting.layer = "brush"
 
     def end_painting(self) -> None:
-        self.painting = False
+        self.painting.layer = None
 
 
 @pytest.fixture
@@ -327,9 +329,9 @@ def test_a_mask_is_saved_loaded_and_painted(qtbot, small_model, board, tmp_path)
     panel.load(tmp_path / "mask.npy")
     assert np.array_equal(small_model.mask.alpha, saved)
     panel.paint_button.click()
-    assert board.painting
+    assert board.painting.layer
     panel.paint_button.click()
-    assert not board.painting
+    assert not board.painting.layer
 
 
 def test_neurons_are_ablated_at_random_with_a_seed_and_by_rows(qtbot, small_model, board):

@@ -12,6 +12,8 @@ from napari.components import ViewerModel
 from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.notifications import notification_manager
 from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QLabel
 
 import napari_vidrecon as vr
@@ -21,7 +23,7 @@ from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.choices import ErrorMode, Layout
 from napari_vidrecon.viewer.demo import Demonstration, closed_by_signals
 from napari_vidrecon.viewer.exports import shown_movie
-from napari_vidrecon.viewer.main_widget import ReconstructionWidget
+from napari_vidrecon.viewer.main_widget import HOW, ReconstructionWidget
 from napari_vidrecon.viewer.main_window import go_to_frame, main_window_of, present_frame
 from napari_vidrecon.viewer.model import RunRecord, RunState
 from napari_vidrecon.viewer.registry import find_workspace, model_of, workspace_of
@@ -148,6 +150,27 @@ def test_whoever_ends_the_demonstration_closes_its_window_first_and_in_order(
     finally:
         signal.signal(signal.SIGTERM, before)
     assert happened == ["the window closes", "napari returns", "the process ends", "the process ends"]
+
+
+def test_the_button_of_the_brush_says_whether_it_is_there_whoever_took_it_and_whichever_dock_shows_it(qtbot, docked):
+    widget = docked()
+    viewer = widget.board.viewer
+    widget.pages.open_page(HOW)
+    paint = widget.mask_panel.paint_button
+    QTest.mouseClick(paint, Qt.MouseButton.LeftButton)
+    assert (paint.text(), paint.isChecked()) == ("Done", True)
+    viewer.layers.remove(widget.board.painting.layer)
+    assert (paint.text(), paint.isChecked()) == ("Paint", False)
+    QTest.mouseClick(paint, Qt.MouseButton.LeftButton)
+    assert widget.board.painting.layer is not None
+    viewer.window.remove_dock_widget(widget)
+    again = ReconstructionWidget(viewer)
+    viewer.window.add_dock_widget(again, name="Movie reconstruction", area="right")
+    again.pages.open_page(HOW)
+    paint = again.mask_panel.paint_button
+    assert (paint.text(), paint.isChecked()) == ("Done", True)
+    QTest.mouseClick(paint, Qt.MouseButton.LeftButton)
+    assert (paint.text(), paint.isChecked(), again.board.painting.layer) == ("Paint", False, None)
 
 
 @pytest.mark.long

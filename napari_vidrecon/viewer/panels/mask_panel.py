@@ -79,7 +79,11 @@ class MaskPanel(QWidget):
             subscribe(self, signal, self._show_mask)
         fitting.changed.connect(self._show_ready)
         subscribe(self, model.trial_changed, self._end_painting)
+        # A person may delete the brush's layer as any other.
+        for event in (board.viewer.layers.events.inserted, board.viewer.layers.events.removed):
+            subscribe(self, event, self._show_painting)
         self._show_mask()
+        self._show_painting()
 
     def save(self, path: Path) -> None:
         """Write the mask as `.npy`."""
@@ -114,14 +118,19 @@ class MaskPanel(QWidget):
     def _paint(self) -> None:
         if self.paint_button.isChecked():
             self._board.begin_painting()
-            self.paint_button.setText("Done")
+            self._show_painting()
         else:
             self._end_painting()
 
     def _end_painting(self) -> None:
-        self.paint_button.setText("Paint")
-        put(self.paint_button, False)
         self._board.end_painting()
+        self._show_painting()
+
+    def _show_painting(self, _event: object = None) -> None:
+        """The button says whether the brush is there, whoever took it away."""
+        painting = self._board.painting.layer is not None
+        self.paint_button.setText("Done" if painting else "Paint")
+        put(self.paint_button, painting)
 
     def _show_mask(self) -> None:
         model = self._model
