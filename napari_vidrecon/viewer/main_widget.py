@@ -22,7 +22,7 @@ from napari_vidrecon.viewer.contributions.commands import (
     show_traces,
 )
 from napari_vidrecon.viewer.contributions.files import is_recording, is_taken_when_dropped
-from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, FolderDrops, main_window_of
+from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, FolderDrops, Letters, main_window_of
 from napari_vidrecon.viewer.model import RunState
 from napari_vidrecon.viewer.opening import open_together
 from napari_vidrecon.viewer.panels.controls import button, form, line, row, stack
@@ -89,7 +89,7 @@ class ReconstructionWidget(QWidget):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.setObjectName(MAIN_DOCK_NAME)
-        self.setStyleSheet(FOCUS_STYLE)
+        Letters(self, FOCUS_STYLE)
         self._placing = QTimer(self, interval=0, singleShot=True)
         self._workspace: Workspace = workspace_of(napari_viewer)
         self.model, self.controller = self._workspace.model, self._workspace.controller

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import napari
 from napari.layers import Image
+from napari.settings import get_settings
 from qtpy.QtCore import QEvent, QObject
-from qtpy.QtGui import QDropEvent
-from qtpy.QtWidgets import QAbstractItemView, QDockWidget, QMainWindow, QStackedWidget, QWidget
+from qtpy.QtGui import QDropEvent, QFontInfo
+from qtpy.QtWidgets import QAbstractItemView, QApplication, QDockWidget, QMainWindow, QStackedWidget, QWidget
 from vispy.app.base import BaseCanvasBackend
 from vispy.scene import Node
 from vispy.scene.cameras import BaseCamera
 
 from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.faults import Faults, guarded
 
 if TYPE_CHECKING:
@@ -44,6 +46,40 @@ def main_window_of(viewer: napari.components.ViewerModel) -> QWidget:
     if window is None:
         raise ConfigError("the viewer: expected one with a window, found a bare model; use napari.Viewer()")
     return window.main_menu.window()
+
+
+def letter_scale() -> float:
+    """How large napari's settings want letters to be, 1.0 for the size they come with."""
+    appearance = get_settings().appearance
+    return float(appearance.font_size / type(appearance).model_fields["font_size"].default)
+
+
+LETTERS_STYLE = "QTreeWidget, QHeaderView, QLineEdit, QToolButton {{ font-size: {:.1f}pt; }}"
+"""Napari's own style leaves these at the size of the system, whatever its settings say."""
+
+
+class Letters(QObject):
+    """Keeps the letters of a widget, and of all inside, as large as napari's settings say.
+
+    Parameters
+    ----------
+    widget
+        Owns it.
+    style
+        The widget's own style sheet.
+    """
+
+    def __init__(self, widget: QWidget, style: str = "") -> None:
+        super().__init__(widget)
+        self._widget, self._style = widget, style
+        subscribe(self, get_settings().appearance.events.font_size, self._follow)
+        self._follow()
+
+    def _follow(self, _event: object = None) -> None:
+        scale = letter_scale()
+        points = QFontInfo(QApplication.font()).pointSizeF() * scale
+        # As they come, they are left to the system.
+        self._widget.setStyleSheet(self._style + ("" if scale == 1 else LETTERS_STYLE.format(points)))
 
 
 LIST_LINES, CONTROLS_LINES = 2.0, 18.0

@@ -13,6 +13,7 @@ from napari_vidrecon.sessions.sample import find_sample
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.choices import Layout, RunState
 from napari_vidrecon.viewer.folders import remember_tour, tour_was_seen
+from napari_vidrecon.viewer.main_window import Letters
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import open_sample, try_to
 from napari_vidrecon.viewer.panels.controls import FewLines, button, emphasise
@@ -89,7 +90,7 @@ class TourBar(QToolBar):
     def __init__(self, model: ReconstructionModel, controller: RunController, window: QMainWindow) -> None:
         super().__init__(TITLE, window)
         self.setObjectName(BAR_NAME)
-        self.setStyleSheet(BAR_STYLE)
+        Letters(self, BAR_STYLE)
         self.setMovable(False)
         self._model, self._controller = model, controller
         self.stop = Stop.OVER if tour_was_seen() else Stop.OFFERED

@@ -17,7 +17,7 @@ from superqt.utils import QSignalThrottler
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.evaluation import GROUPS, Group, TimeCourse, TimeCourses
 from napari_vidrecon.viewer.faults import Faults, guarded
-from napari_vidrecon.viewer.main_window import go_to_frame, present_frame
+from napari_vidrecon.viewer.main_window import Letters, go_to_frame, present_frame
 from napari_vidrecon.viewer.plots import BOTTOM_IN_LINES, LEAST_WIDTH_IN_LETTERS, REDRAW_HZ, AskingPlot, Heading, Plot
 from napari_vidrecon.viewer.registry import model_of
 from napari_vidrecon.viewer.tooltips import explain
@@ -172,6 +172,7 @@ class Traces(QWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
+        Letters(self)
         self.viewer, self.model = napari_viewer, model_of(napari_viewer)
         self.faults = Faults(self.model.message.emit)
         self._courses = TimeCourses(self.model)

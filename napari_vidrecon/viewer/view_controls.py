@@ -16,6 +16,7 @@ from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.evaluation import AddedController
+from napari_vidrecon.viewer.main_window import Letters
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, RasterOrder, ReconstructionModel
 from napari_vidrecon.viewer.panels.controls import button, choice, choose, form, put, row, tick, words
 from napari_vidrecon.viewer.tooltips import TOOLTIPS
@@ -53,7 +54,7 @@ class StageBar(QToolBar):
     def __init__(self, model: ReconstructionModel, board: Board, player: Player, window: QMainWindow) -> None:
         super().__init__(TITLE, window)
         self.setObjectName(BAR_NAME)
-        self.setStyleSheet(CHECKED_STYLE)
+        Letters(self, CHECKED_STYLE)
         self._model, self._board, self._player = model, board, player
         group = QActionGroup(self)
         self.layouts = {layout: self._add_layout(layout, group) for layout in Layout}

@@ -43,6 +43,7 @@ from napari_vidrecon.viewer.panels.controls import EMPHASIS_STYLE, FewLines, Job
 from napari_vidrecon.viewer.panels.run_bar import UndoBar
 from napari_vidrecon.viewer.panels.sections import Column, Pages
 from napari_vidrecon.viewer.plots import COLOURS_ON_DARK, COLOURS_ON_LIGHT, SteadyText
+from napari_vidrecon.viewer.registry import workspace_of
 from napari_vidrecon.viewer.view_controls import CHECKED_STYLE
 
 EARLIER_CONTROLS = [
@@ -692,3 +693,36 @@ def test_every_page_fits_letters_that_are_twice_as_large(
         assert column.widget().minimumSizeHint().width() <= column.viewport().width(), title
         assert column.verticalScrollBar().maximum() == 0 or title == ADVANCED, title
     assert widget.run_bar.isVisible()
+
+
+def test_captions_lists_and_the_bar_above_the_canvas_follow_the_size_of_letters(
+    qtbot: QtBot, docked: Callable[..., ReconstructionWidget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget = docked()
+    board, window = widget.board, main_window_of(widget.board.viewer)
+    window.show()
+    qtbot.waitExposed(window)
+    window.resize(*SIZES_PX[-1])
+    widget.pages.open_page("Results")
+    bar = workspace_of(board.viewer).stage_bar
+    assert bar is not None
+    parts = {
+        "runs": widget.runs_panel.tree,
+        "their headings": widget.runs_panel.tree.header(),
+        "layouts": bar.widgetForAction(bar.play),
+        "address": widget.live_panel.address,
+    }
+    usual = {name: part.fontMetrics().height() for name, part in parts.items()}
+    heights = widget.runs_panel.tree.height()
+    captions = board.layer("captions")
+    points = captions.text.size
+    for size in (16, 9):
+        monkeypatch.setattr(get_settings().appearance, "font_size", size)
+        qtbot.wait(50)
+        for name, part in parts.items():
+            assert part.fontMetrics().height() == pytest.approx(usual[name] * size / 9, rel=0.15), name
+        assert widget.runs_panel.tree.height() == pytest.approx(heights * size / 9, rel=0.2)
+        assert captions.text.size == pytest.approx(points * size / 9)
+        assert board.layout.unit == pytest.approx(board.layout.pixel * size / 9)
+        assert board.viewer.scene.camera.zoom == pytest.approx(1 / board.layout.pixel)
+        assert board.layout.movie_share >= 0.45

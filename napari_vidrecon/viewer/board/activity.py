@@ -282,6 +282,6 @@ class ActivityTiles:
 
 
 def _time_line(layout: BoardLayout) -> TimeLine:
-    column_px = layout.raster(0).width / layout.unit / layout.frames
+    column_px = layout.raster(0).width / layout.pixel / layout.frames
     fineness = 2 * int(column_px / CURSOR_WIDTH_PX / 2) + 1
     return TimeLine(layout.frames, layout.cursor_columns, fineness)

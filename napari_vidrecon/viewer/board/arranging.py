@@ -48,7 +48,9 @@ def gridded(clip: Clip) -> BoardLayout:
     return BoardLayout(clip, clip.pitch / GRIDDED_PX, tile, (tile,), tile, gridded=True)
 
 
-def arranged(kind: Layout, canvas: tuple[float, float], movies: int, clip: Clip, *, others: int = 0) -> BoardLayout:
+def arranged(
+    kind: Layout, canvas: tuple[float, float], movies: int, clip: Clip, *, others: int = 0, letters: float = 1.0
+) -> BoardLayout:
     """Lay out a canvas so that the movies are as large as they can be, or as they need be beside rasters.
 
     Parameters
@@ -63,12 +65,19 @@ def arranged(kind: Layout, canvas: tuple[float, float], movies: int, clip: Clip,
         What they are made for.
     others
         How many further runs, or clips, there are for the layouts that show them.
+    letters
+        How large letters are, 1.0 for their usual size: with twice as large ones there is as much room for words as on
+        a canvas of half the pixels.
 
     Returns
     -------
     BoardLayout
         In world units; its canvas begins at 0, 0.
     """
+    return replace(_arranged(kind, (canvas[0] / letters, canvas[1] / letters), movies, clip, others), letters=letters)
+
+
+def _arranged(kind: Layout, canvas: tuple[float, float], movies: int, clip: Clip, others: int) -> BoardLayout:
     height, width = (max(length, 10 * MARGIN_PX) for length in canvas)
     room = _Room(clip, movies, Box(0.0, 0.0, height, width))
     if kind in CELLED:

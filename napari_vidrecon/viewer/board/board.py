@@ -5,6 +5,7 @@ from __future__ import annotations
 import napari
 import numpy as np
 from napari.layers import Layer, Points, Shapes
+from napari.settings import get_settings
 from napari.utils.theme import get_theme
 from psygnal import Signal
 
@@ -22,7 +23,7 @@ from napari_vidrecon.viewer.board.outlines import Outlines
 from napari_vidrecon.viewer.board.painting import AlphaTile, MaskPainting, Region
 from napari_vidrecon.viewer.board.tiles import BoardLayout, Box, Clip
 from napari_vidrecon.viewer.faults import Faults, guarded
-from napari_vidrecon.viewer.main_window import go_to_frame, present_frame
+from napari_vidrecon.viewer.main_window import go_to_frame, letter_scale, present_frame
 from napari_vidrecon.viewer.model import ActivityMode, ErrorMode, Layout, ReconstructionModel, RunState
 from napari_vidrecon.viewer.record import Stage
 
@@ -88,7 +89,7 @@ class Board:
         self.layer_list = LayerListRest(viewer, self.faults)
         self._zoomed, self._fitting = model.zoomed, False
         self._tiles = 0
-        self._written: tuple[list[captions.Caption], str] = ([], "")
+        self._written: tuple[list[captions.Caption], str, float] = ([], "", 1.0)
         self._titled: tuple[dict[Role, str], Layer | None] = ({}, None)
         self._slots = (
             (model.session_changed, self._on_session),
@@ -104,6 +105,7 @@ class Board:
             (model.view_changed, self._on_shown),
             (model.state_changed, self._on_state),
             (viewer.events.theme, self._write_captions),
+            (get_settings().appearance.events.font_size, self._on_letters),
             (viewer.dims.events.current_step, self._on_frame),
             (viewer.scene.camera.events.zoom, self._on_camera),
             (viewer.scene.camera.events.center, self._on_camera),
@@ -170,6 +172,13 @@ class Board:
         self._fitting = False
         self._write_captions()
 
+    @guarded
+    def _on_letters(self) -> None:
+        """Letters of another size need another room."""
+        self.cells.follow_letters()
+        if self.model.trial is not None and self.layer(Role.STIMULUS) is not None:
+            self.layers.when_settled(self._redraw if self.model.grid else self.reset_view)
+
     def _mask_place(self) -> Box | None:
         """Where the mask is, in the reconstruction's tile."""
         inside = self.model.common_mask.binary(self.model.training_threshold)
@@ -224,8 +233,9 @@ class Board:
         if self.model.grid:
             self.layout = gridded(clip)
         else:
+            others, letters = len(other_runs(self.model)), letter_scale()
             self.layout = arranged(
-                self.model.layout, self.camera.canvas, len(self.movies.row), clip, others=len(other_runs(self.model))
+                self.model.layout, self.camera.canvas, self._tiles, clip, others=others, letters=letters
             )
 
     def _refresh(self, active: Layer | None) -> None:
@@ -432,11 +442,12 @@ class Board:
             self.model, self.layout, self.movies.row, has_error, shown_limit, curves, below_zero=self.strip.below_zero
         )
         if self.camera.moved:
-            view, unit = self.camera.view, 1 / self.viewer.scene.camera.zoom
+            view, unit = self.camera.view, self.layout.letters / self.viewer.scene.camera.zoom
             written = [caption.in_view(view, unit) for caption in written]
         colour = get_theme(self.viewer.theme).text.as_hex()
         # While a run goes on this is asked for with every snapshot, and nearly never is anything new.
-        if (written, colour) != self._written or self.layer(Role.CAPTIONS) is None:
-            captions.write(self.layers, written, colour)
-            self._written = (written, colour)
+        now = written, colour, self.layout.letters
+        if now != self._written or self.layer(Role.CAPTIONS) is None:
+            captions.write(self.layers, *now)
+            self._written = now
         self._titled = (captions.titles(self.model, has_error), self.layer(Role.CAPTIONS))

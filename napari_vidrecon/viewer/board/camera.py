@@ -16,7 +16,7 @@ from napari_vidrecon.viewer.board.captions import fitted
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers
 from napari_vidrecon.viewer.board.tiles import BoardLayout, Box
 from napari_vidrecon.viewer.faults import Faults, guarded
-from napari_vidrecon.viewer.main_window import main_window_of
+from napari_vidrecon.viewer.main_window import letter_scale, main_window_of
 
 if TYPE_CHECKING:
     from napari.utils.events import Event, EventEmitter
@@ -55,7 +55,7 @@ class BoardCamera:
             view = layout.canvas if part is None else part
             camera.center = (0.0, (view.top + view.bottom) / 2, (view.left + view.right) / 2)
             height, width = self.canvas
-            camera.zoom = 1 / layout.unit if part is None else min(height / part.height, width / part.width)
+            camera.zoom = 1 / layout.pixel if part is None else min(height / part.height, width / part.width)
         self._left = self._place()
 
     @property
@@ -205,7 +205,7 @@ class GridTiles:
             ordered += [base, over]
             self._names[base] = base.name
             base.name = fitted(titles.get(TITLED.get(below, below), base.name), TITLE_LETTERS)
-            base.name_overlay.visible, base.name_overlay.font_size = True, TITLE_POINTS
+            base.name_overlay.visible, base.name_overlay.font_size = True, TITLE_POINTS * letter_scale()
         self._sort(ordered)
         grid = self._layers.viewer.canvas.grid
         grid.stride, grid.shape, grid.spacing, grid.enabled = LAYERS_A_TILE, (-1, COLUMNS), SPACING, True

@@ -393,7 +393,7 @@ def fitted(text: str, letters: float) -> str:
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
-def write(layers: RoleLayers, written: list[Caption], colour: str) -> None:
+def write(layers: RoleLayers, written: list[Caption], colour: str, letters: float = 1.0) -> None:
     """Put captions on the board.
 
     Parameters
@@ -404,7 +404,10 @@ def write(layers: RoleLayers, written: list[Caption], colour: str) -> None:
         All captions.
     colour
         Of the letters.
+    letters
+        How large they are, 1.0 for their usual size.
     """
+    points = TEXT_POINTS * letters
     layer = layers.adopt(Role.CAPTIONS, Points)
     # Where there is room for none, one that is empty: of no points napari has no text to show.
     written = written or [Caption(0.0, 0.0, NOTHING)]
@@ -419,7 +422,7 @@ def write(layers: RoleLayers, written: list[Caption], colour: str) -> None:
             positions,
             name="captions",
             features=texts,
-            text={"string": "{caption}", "anchor": "upper_left", "size": TEXT_POINTS, "color": colour},
+            text={"string": "{caption}", "anchor": "upper_left", "size": points, "color": colour},
             size=POINT_SIZE,
             face_color="transparent",
             border_color="transparent",
@@ -436,6 +439,8 @@ def write(layers: RoleLayers, written: list[Caption], colour: str) -> None:
     if list(layer.features["caption"]) != texts["caption"]:
         layer.features = texts
     layer.text.color = colour
+    if layer.text.size != points:
+        layer.text.size = points
 
 
 def _error_title(model: ReconstructionModel, has_error: bool) -> str:

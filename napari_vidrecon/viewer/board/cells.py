@@ -19,6 +19,7 @@ from skimage.measure import points_in_poly
 
 from napari_vidrecon.viewer.board.explained import ExplainedView
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role
+from napari_vidrecon.viewer.main_window import letter_scale
 from napari_vidrecon.viewer.model import ReconstructionModel
 
 DOCK_NAME = "Cells"
@@ -74,6 +75,11 @@ class CellsView:
         found = [layer for layer in self.scene.layers if layer.metadata.get(ROLE_KEY) == Role.CELLS]
         return found[0] if found and isinstance(found[0], Points) else None
 
+    def follow_letters(self) -> None:
+        """Write as large as napari's settings say."""
+        if self.scene is not None:
+            self.scene.canvas.overlays.text.font_size = WORDS_POINTS * letter_scale()
+
     def show(self) -> Points | None:
         """Show the cells of the session; None where their positions are not known."""
         session = self._model.session
@@ -87,7 +93,8 @@ class CellsView:
             self.scene.bind_key("Control-Shift-Z", lambda _scene: self._model.redo())
             words = self.scene.canvas.overlays.text
             # Its box would darken the cells behind it.
-            words.visible, words.box, words.position, words.font_size = True, False, "top_left", WORDS_POINTS
+            words.visible, words.box, words.position = True, False, "top_left"
+            self.follow_letters()
             self.scene.canvas.overlays.scale_bar.visible = True
             self.scene.scene.overlays.axes.visible = True
             self.scene.canvas.events.size.connect(self._fit)

@@ -247,7 +247,7 @@ class CorrelationStrip:
             return
         correlation = self.correlation()
         self.below_zero = correlation is not None and bool((correlation < 0).any())
-        picture = drawn(correlation, layout.strip.times(1 / layout.unit))
+        picture = drawn(correlation, layout.strip.times(1 / layout.pixel))
         style: dict[str, Any] = {"rgb": True, "interpolation2d": "linear"}
         self._layers.picture(Role.STRIP, "correlation over time", picture, layout.strip, **style)
 

@@ -176,7 +176,7 @@ class BoardLayout:
     clip
         What the tiles are made for.
     unit
-        World units a pixel of the screen.
+        World units a pixel of the screen; where letters are larger, as many pixels as they are larger.
     canvas
         All of it, world units, as the other boxes.
     tiles
@@ -199,6 +199,8 @@ class BoardLayout:
         The titles of the movies are in the panel beside them, and not above each.
     gridded
         Every tile at the same place, for napari's grid, where each has a canvas of its own.
+    letters
+        How large letters are, 1.0 for their usual size.
     """
 
     clip: Clip
@@ -214,6 +216,12 @@ class BoardLayout:
     words: Words = WORDS[0]
     titles_beside: bool = False
     gridded: bool = False
+    letters: float = 1.0
+
+    @property
+    def pixel(self) -> float:
+        """World units a pixel of the screen, however large letters are."""
+        return self.unit / self.letters
 
     @property
     def frames(self) -> int:

@@ -17,6 +17,7 @@ from napari_vidrecon.viewer.folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.importing.controller import ImportController, in_words_of_the_form
 from napari_vidrecon.viewer.importing.options import ReadingOptions, SettingsOptions
 from napari_vidrecon.viewer.importing.report_view import ColumnTable, ReportView
+from napari_vidrecon.viewer.main_window import Letters
 from napari_vidrecon.viewer.panels.controls import (
     JobBar,
     busily,
@@ -63,6 +64,7 @@ class ImportForm(QDialog):
         from napari_vidrecon.sessions.importing.sources import all_readers
 
         super().__init__(parent)
+        Letters(self)
         self._readers = all_readers()
         self.setWindowTitle("Import a recording")
         self.setAcceptDrops(True)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, QTimer
 from qtpy.QtGui import QFont, QFontMetrics
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -72,11 +72,13 @@ class RunsPanel(QWidget):
         self._model, self._runs_folder = model, runs_folder
         self.faults = Faults(model.message.emit)
         self._evaluator = Evaluator(model)
+        self._is_low = False
         self._in_sight: RunRecord | None = None
         """The run that was scrolled to last."""
         self.tree = explain(QTreeWidget(), "runs")
         self.tree.setHeaderLabels(HEADINGS)
         self.tree.setRootIsDecorated(False)
+        self.tree.installEventFilter(self)
         self.tree.setUniformRowHeights(True)
         self.tree.setEditTriggers(QTreeWidget.EditTrigger.NoEditTriggers)
         self.tree.itemSelectionChanged.connect(self._show_selected)
@@ -139,8 +141,16 @@ class RunsPanel(QWidget):
 
     def set_low(self, is_low: bool) -> None:
         """In a low window the list scrolls a little sooner."""
+        self._is_low = is_low
         rows = ROWS_SEEN_LOW if is_low else ROWS_SEEN
-        self.tree.setFixedHeight(self.fontMetrics().height() * (rows + 1) * 3 // 2)
+        self.tree.setFixedHeight(self.tree.fontMetrics().height() * (rows + 1) * 3 // 2)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """With larger letters the list is higher, and the column of names wider."""
+        if watched is self.tree and event is not None and event.type() == QEvent.Type.FontChange:
+            self.set_low(self._is_low)
+            self._show_runs()
+        return False
 
     @property
     def selected(self) -> RunRecord | None:

@@ -15,6 +15,7 @@ from napari_vidrecon.errors import VidreconError, number_of
 from napari_vidrecon.studies import scale as scales
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.folders import default_runs_folder, last_folder
+from napari_vidrecon.viewer.main_window import Letters
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import open_run
 from napari_vidrecon.viewer.panels.controls import (
@@ -167,6 +168,7 @@ class Studies(QWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
+        Letters(self)
         workspace = workspace_of(napari_viewer)
         self._model, self.controller = workspace.model, workspace.studies
         self._written = self.controller.written
