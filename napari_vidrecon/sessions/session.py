@@ -215,8 +215,23 @@ class Session:
         (300, 36, 64)
         """
         trial_id = self._known(trial_id)
+        self.require_folder()
         with reading(self.path, SessionError, f"a trial {trial_id} that can be read"):
             return self._read_clip(trial_id)
+
+    def require_folder(self) -> None:
+        """Refuse to read, or to write beside it, where the session's folder is gone.
+
+        Raises
+        ------
+        SessionError
+            It was moved, renamed or deleted since it was opened.
+        """
+        if not os.path.isdir(self.path):  # noqa: PTH112  # has an answer for every path there is
+            raise SessionError(
+                f"{self.path}: expected the folder of the open session, found nothing there; it was moved, renamed or "
+                "deleted: open the session again where it is now"
+            )
 
     def _read_clip(self, trial_id: int) -> Trial:
         labelled = self._is_labelled(trial_id)

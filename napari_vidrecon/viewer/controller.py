@@ -348,7 +348,10 @@ class RunController(Background):
         if active is not None and not active.plan.fits(self.model):
             self._next = None
             if active.runner is not None:
-                self.model.message.emit("The run was stopped, because another trial was chosen; it is kept.", False)
+                session = self.model.session
+                stays = session is not None and active.recipe.session == str(session.path)
+                why = "another trial was chosen" if stays else "another session was opened"
+                self.model.message.emit(f"The run was stopped, because {why}; it is kept.", False)
             self._leave_behind(active)
         if self.model.state in (RunState.DONE, RunState.FAILED) and not self.busy:
             self.model.set_state(self._resting_state)

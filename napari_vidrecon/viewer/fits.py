@@ -183,6 +183,7 @@ class DecoderFitController(Background):
             return
         path = free_path(session, DECODERS_FOLDER, "decoder")
         with self.faults:
+            session.require_folder()
             make_room(path)
             self._session, self.result = session, None
             pixels = self.model.mask.binary(self.model.evaluation_threshold)

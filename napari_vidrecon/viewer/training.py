@@ -143,6 +143,8 @@ class TrainingController(Background):
         if self.result is not None or self.path is None:
             self.path = free_path(session)
         with self.faults:
+            # Or a folder would come up again that a person has just given another name.
+            session.require_folder()
             make_room(self.path)
             self.session, self.progress, self.result = session, None, None
             recipe = self.chosen_recipe()

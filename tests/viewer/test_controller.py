@@ -342,6 +342,24 @@ def test_a_run_that_was_left_behind_and_could_not_be_saved_is_not_lost_with_its_
     assert small_model.runs == [record]
 
 
+def test_a_run_that_another_session_stopped_is_listed_beside_it_and_comes_back_with_its_own(
+    qtbot, controller, small_model, small_session_folder, tmp_path
+):
+    messages: list[str] = []
+    small_model.message.connect(lambda text, is_error: messages.append(text))
+    endless(small_model)
+    controller.start()
+    until(qtbot, lambda: small_model.snapshot is not None)
+    small_model.set_session(vr.open_session(shutil.copytree(small_session_folder, tmp_path / "another mouse")))
+    assert messages == ["The run was stopped, because another session was opened; it is kept."]
+    until(qtbot, lambda: len(small_model.elsewhere) == 1)
+    (record,) = small_model.elsewhere
+    until(qtbot, record.path.is_dir)
+    small_model.set_session(vr.open_session(small_session_folder))
+    small_model.set_trial(0, *small_model.clip)
+    assert (small_model.runs, small_model.elsewhere) == ([record], [])
+
+
 def _no_room(_self: object, path: object) -> None:
     raise StorageError(f"{path}: cannot be written: No space left on device")
 

@@ -13,6 +13,7 @@ from qtpy.QtTest import QTest
 from napari_vidrecon.encoders.architectures.compact import CompactRecipe
 from napari_vidrecon.encoders.checkpoints import read_encoder_file
 from napari_vidrecon.encoders.training.training_run import checkpoint_path, training_verdict
+from napari_vidrecon.errors import SessionError
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, decoder_verdict
 from napari_vidrecon.sessions.session import open_session
@@ -110,6 +111,26 @@ def test_a_file_that_is_there_is_never_replaced(panel, tmp_path):
     assert is_error
     assert text == f"{taken}: expected a free name for the encoder, found a file; choose another name"
     assert taken.read_bytes() == b"of a person"
+
+
+@pytest.mark.parametrize("controller", [TrainingController, DecoderFitController])
+def test_of_a_session_that_was_renamed_while_open_nothing_is_begun_and_its_old_folder_does_not_come_up_again(
+    panel, copy_of_small_session: Path, tmp_path, controller
+):
+    model, here = panel.model, tmp_path / "here"
+    here.mkdir()
+    moved = copy_of_small_session.rename(here / "mouse")
+    model.set_session(open_session(moved))
+    fitting = controller(model, panel)
+    here.rename(tmp_path / "there")
+    fitting.start()
+    assert not fitting.busy
+    assert not here.exists()
+    with pytest.raises(SessionError, match="open the session again where it is now"):
+        model.set_trial(0)
+    ((text, is_error),) = panel.news
+    assert is_error
+    assert text.startswith(f"{moved}: expected the folder of the open session, found nothing there; it was moved")
 
 
 def test_the_next_training_takes_a_free_name(qtbot, panel):

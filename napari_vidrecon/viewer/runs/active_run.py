@@ -112,9 +112,6 @@ class Active:
         if len(result.history) == 0:
             return
         elsewhere = model.session is None or self.recipe.session != str(model.session.path)
-        if elsewhere and not finished.unsaved:
-            # It is on disk, and comes back from there with its session.
-            return
         before = model.runs[-1] if model.runs and not elsewhere else None
         record = RunRecord(
             name=f"Run {len(model.runs_of(self.recipe.session)) + 1}",
