@@ -245,8 +245,9 @@ class PlayedPictures:
         if layer.metadata[ROLE_KEY] == Role.ERROR_BASE:
             over = Role.RECONSTRUCTION if self._board.model.error_over == "reconstruction" else Role.STIMULUS
             movie = self._board.layers.adopt(over, Image)
-        assert movie is not None
-        data, whole, pitch = movie.data, _box_of(layer), self._board.layout.pitch
+        whole, pitch = _box_of(layer), self._board.layout.pitch
+        # A person may have deleted the movie; what lies below the error stands still then, as on the canvas.
+        data = layer.data[np.newaxis] if movie is None else movie.data
         number = min(frame, len(data) - 1)
         picture = data.frame(number) if isinstance(data, ComputedFrames) else np.asarray(data[number])
         top, left = round((box.top - whole.top) / pitch), round((box.left - whole.left) / pitch)

@@ -211,6 +211,31 @@ def test_where_the_canvas_is_slow_what_moves_is_drawn_over_it_and_the_slider_is_
     assert not pictures.show(7)
 
 
+def test_every_layer_may_be_deleted_while_the_movie_plays(
+    qtbot: QtBot, make_napari_viewer_proxy, make_model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = make_napari_viewer_proxy(show=True)
+    workspace = workspace_of(viewer)
+    model, player = make_model(workspace.model), workspace.player
+    told: list[str] = []
+    model.message.connect(lambda text, _is_error: told.append(text))
+    monkeypatch.setattr(live_picture, "PLATFORM", live_picture.QGuiApplication.platformName())
+    monkeypatch.setattr(player_module, "FAST_S", 0.0)
+    painted: list[int] = []
+    player.pictures.painted.connect(painted.append)
+    player.play()
+    qtbot.waitUntil(lambda: len(painted) >= 3, timeout=20_000)
+    for role in ("stimulus", "reconstruction", "error_map"):
+        before = len(painted)
+        viewer.layers.remove(workspace.board.layer(role))
+        if role != "error_map":
+            qtbot.waitUntil(lambda before=before: len(painted) >= before + 3, timeout=20_000)
+    viewer.layers.clear()
+    qtbot.wait(300)
+    assert told == []
+    player.stop()
+
+
 @pytest.fixture
 def scrubbed(qtbot: QtBot, make_napari_viewer_proxy, make_model, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     """A workspace with a session, where the canvas is slow, and the hand moves until a test says that it is still."""
