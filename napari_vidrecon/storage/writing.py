@@ -67,8 +67,10 @@ def claimed(path: Path | str, what: str = "run", wait_s: float = 0.0) -> Iterato
         )
         yield
     finally:
-        # While it is held: who waits for it finds it gone, and makes it anew.
-        file.unlink(missing_ok=True)
+        # While it is held: who waits for it finds it gone, and makes it anew. Where its folder has been moved away, or
+        # may be written no more, it is left there: nobody is told of that instead of how the work ended.
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
         lock.release()
 
 

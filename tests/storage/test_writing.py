@@ -206,6 +206,24 @@ def test_what_the_disk_does_not_take_is_told_whoever_says_it(error: Exception, w
         raise RuntimeError("something else")
 
 
+def test_work_whose_folder_is_taken_away_ends_as_it_ends_and_not_with_its_lock(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    with claimed(folder / "one", "run"):
+        folder.rename(tmp_path / "elsewhere")
+        folder.write_text("a file by now")
+    folder.unlink()
+
+    def work() -> None:
+        with claimed(folder / "one", "run"):
+            folder.rename(tmp_path / "gone")
+            raise StorageError("no room")
+
+    with pytest.raises(StorageError, match="no room"):
+        work()
+    with claimed(folder / "one", "run"):
+        assert folder.is_dir()
+
+
 def test_locks_of_dead_processes_go_and_what_only_looks_like_one_stays(tmp_path: Path) -> None:
     first_line = "napari-vidrecon lock 1"
     contents = {

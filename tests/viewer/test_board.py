@@ -1403,8 +1403,20 @@ def test_cells_show_how_well_they_are_explained_and_which_one_was_clicked(
 
 def test_without_positions_there_are_no_cells_to_show(board: Board, model: ReconstructionModel) -> None:
     assert model.session is not None
-    model.session.coordinates = None
+    known, session = model.session.coordinates, model.session
+    session.coordinates = None
     assert board.show_cells() is None
+    session.coordinates = known
+    board.show_cells()
+    words = board.cells.scene.canvas.overlays.text
+    assert "lasso" in words.text
+    # What is open already says so instead of a legend of cells that are not there, until there are some again.
+    session.coordinates = None
+    model.set_session(session)
+    assert words.text == "Where the cells lie is not known of this session."
+    session.coordinates = known
+    board.show_cells()
+    assert "lasso" in words.text
 
 
 def test_the_lasso_selects_what_lies_inside_it_from_where_it_was_drawn() -> None:

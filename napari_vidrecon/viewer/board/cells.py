@@ -42,6 +42,7 @@ SELECTION_SECONDS = 0.1
 """Between two looks which cells a lasso holds; the line itself follows at once."""
 DOCK_LETTERS, DOCK_LINES = 60, 16
 WORDS_POINTS = 7
+NO_CELLS = "Where the cells lie is not known of this session."
 
 
 class CellsView:
@@ -149,6 +150,7 @@ class CellsView:
         """Another session has other cells."""
         if self.layer is not None and self.show() is None and self.scene is not None:
             self.scene.layers.clear()
+            self.scene.canvas.overlays.text.text = NO_CELLS
 
     def on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
         """Select the cells inside a line drawn with Shift held down; with Control, add them to those selected.
