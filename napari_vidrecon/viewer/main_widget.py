@@ -21,7 +21,7 @@ from napari_vidrecon.viewer.contributions.commands import (
     show_studies,
     show_traces,
 )
-from napari_vidrecon.viewer.contributions.files import is_recording, is_taken_when_dropped
+from napari_vidrecon.viewer.contributions.files import is_recording, is_taken_when_dropped, kind_of
 from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, FolderDrops, Letters, main_window_of
 from napari_vidrecon.viewer.model import RunState
 from napari_vidrecon.viewer.opening import open_together
@@ -173,7 +173,7 @@ class ReconstructionWidget(QWidget):
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Open what is dropped."""
-        open_together(self.model, _dropped(event.mimeData()), self.session_panel.open)
+        open_together(self.model, _dropped(event.mimeData()), self.session_panel.open, kind_of)
         event.acceptProposedAction()
 
     def event(self, event: QEvent) -> bool:
@@ -299,7 +299,7 @@ def _open_dropped(viewer: napari.viewer.Viewer, paths: list[Path]) -> None:
             return True
         return open_folder(viewer, path)
 
-    open_together(workspace_of(viewer).model, paths, open_one)
+    open_together(workspace_of(viewer).model, paths, open_one, kind_of)
 
 
 def _dropped(data: QMimeData | None) -> list[Path]:

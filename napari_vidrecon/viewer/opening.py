@@ -22,7 +22,6 @@ from napari_vidrecon.sessions.session import Session, open_session
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL, GivenMovie, stimulus_trial
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.storage import reading
-from napari_vidrecon.viewer.contributions.files import is_recording, is_session
 from napari_vidrecon.viewer.faults import Faults
 from napari_vidrecon.viewer.folders import find_companions, remember_folder
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
@@ -62,7 +61,12 @@ def open_path(model: ReconstructionModel, path: Path) -> None:
         open_session_folder(model, path)
 
 
-def open_together(model: ReconstructionModel, paths: Sequence[Path], open_one: Callable[[Path], bool]) -> None:
+def open_together(
+    model: ReconstructionModel,
+    paths: Sequence[Path],
+    open_one: Callable[[Path], bool],
+    kind_of: Callable[[Path], str],
+) -> None:
     """Open what a person gave at once: the first session or run stays on the board, and nothing is lost.
 
     Runs are opened from the last to the first; those of other sessions stay in the list, to compare. Of sessions the
@@ -77,11 +81,13 @@ def open_together(model: ReconstructionModel, paths: Sequence[Path], open_one: C
         In the order in which they were given.
     open_one
         Opens one of them, or tells why not; says whether it was opened.
+    kind_of
+        "session", "run" or "recording"; empty for anything else.
     """
-    sessions = [path for path in paths if is_session(path)]
-    runs = [path for path in paths if path not in sessions and is_run(path)]
-    recordings = [path for path in paths if path not in sessions and is_recording(path)]
-    files = [path for path in paths if path not in (*sessions, *runs, *recordings)]
+    kinds = {path: kind_of(path) for path in paths}
+    sessions, runs, recordings, files = (
+        [path for path in paths if kinds[path] == kind] for kind in ("session", "run", "recording", "")
+    )
     for path in reversed(runs):
         open_one(path)
     _open_one_session(model, sessions, runs, open_one)

@@ -64,16 +64,19 @@ def is_ours(path: Path) -> bool:
     return get_reader(str(path)) is not None
 
 
-def is_session(path: Path) -> bool:
-    """Whether a folder is a session."""
-    return get_reader(str(path)) is read_session
-
-
 def is_recording(path: Path) -> bool:
     """Whether something is a recording that has to be imported first, and neither a session nor a run."""
     from napari_vidrecon.sessions.importing import sources
 
     return not is_ours(path) and sources.is_recording(path)
+
+
+def kind_of(path: Path) -> str:
+    """Whether something is a "session", a "run" or a "recording"; empty for anything else."""
+    reader = get_reader(str(path))
+    if reader is not None:
+        return "session" if reader is read_session else "run"
+    return "recording" if is_recording(path) else ""
 
 
 def can_be_opened(path: Path) -> bool:
@@ -265,7 +268,7 @@ def _put_on_board(path: Path) -> None:
         if SAMPLE in paths:
             commands.open_simulated_mouse(viewer)
         others = [each for each in paths if each != SAMPLE]
-        opening.open_together(workspace.model, others, partial(commands.open_folder, viewer))
+        opening.open_together(workspace.model, others, partial(commands.open_folder, viewer), kind_of)
 
 
 def _napari_opens() -> bool:

@@ -58,9 +58,16 @@ class Started:
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """News: the run is over, finished or stopped; `path` is its folder, None if nothing was kept.
+    """News: the run is over, finished or stopped.
 
-    `unsaved` says in one line why it is not on disk, or not all of it; empty for a run that is, or was not to be.
+    Parameters
+    ----------
+    result
+        What it made.
+    path
+        Its folder, None if nothing was kept.
+    unsaved
+        Why it is not on disk, or not all of it, in one line; empty for a run that is, or was not to be.
     """
 
     result: Reconstruction
