@@ -33,7 +33,7 @@ from napari_vidrecon.reconstruction.spectral_prior import stated
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
 from napari_vidrecon.settings import first_fault, listed
-from napari_vidrecon.storage import read_bytes, replacing_file
+from napari_vidrecon.storage import read_bytes, replacing_file, user_path
 
 Floats = NDArray[np.float64]
 
@@ -277,7 +277,7 @@ class Calibration(BaseModel):
         path
             File to write, or to replace.
         """
-        with replacing_file(Path(path)) as file:
+        with replacing_file(path) as file:
             file.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
     @classmethod
@@ -300,7 +300,7 @@ class Calibration(BaseModel):
             Missing, or not a calibration.
         """
         expected = "a calibration, as `vidrecon calibrate` writes it"
-        text = read_bytes(path, most=LONGEST_BYTES, expected=expected)
+        text = read_bytes(user_path(path), most=LONGEST_BYTES, expected=expected)
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:

@@ -18,7 +18,7 @@ from napari_vidrecon.analysis.gaussian_fits import FWHM_IN_SIGMAS, GaussianFits,
 from napari_vidrecon.errors import StorageError, one_line
 from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
 from napari_vidrecon.sessions.stimuli.synthetic import OnOffPatches
-from napari_vidrecon.storage import check_regular, parse_json, read_archive, reading, replacing_file
+from napari_vidrecon.storage import check_regular, parse_json, read_archive, reading, replacing_file, user_path
 
 Polarity = Literal["on", "off"]
 POLARITIES: tuple[Polarity, Polarity] = ("on", "off")
@@ -225,7 +225,7 @@ class ReceptiveFieldMaps:
         StorageError
             Missing, damaged, or not such a file.
         """
-        path = Path(path)
+        path = user_path(path)
         check_regular(path, "a file of receptive fields (.npz)")
         try:
             with reading(path):

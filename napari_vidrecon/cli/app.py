@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, cast
 
@@ -64,6 +66,8 @@ SETTINGS: dict[str, Any] = {
 }
 USAGE_ERROR_EXIT_CODE = 2
 LONGEST_MESSAGE = 1000
+OF_HOME = re.compile(r"((?:-{1,2}[\w-]+=)?(?:[\w.]+=)?)(~(?:[/\\].*)?)", re.DOTALL)
+"""A word that is a path at home: alone, behind --option=, behind the name of a setting."""
 FIRST_STEPS = """\
 vidrecon reconstructs the movies a mouse saw from the activity of its visual cortex.
 
@@ -99,9 +103,19 @@ def run_command(words: Sequence[str]) -> int:
     if not words:
         print(FIRST_STEPS.format(index=page(INDEX)))
         return 0
+    words = [_with_home(word) for word in words]
     # A verb is asked for without the others: to take in all of them is what a short command would wait for.
     verbs = words[:1] if words[0] in VERBS else VERBS
     return run_app(build_app(verbs), "vidrecon", list(words))
+
+
+def _with_home(word: str) -> str:
+    """A word of a command line with ~/ as the home that it means, where a shell leaves it: --out=~/runs, quoted, cmd.
+
+    What a shell leaves would make a folder named ~ here, which is removed only by whoever dares to.
+    """
+    told = OF_HOME.fullmatch(word)
+    return f"{told[1]}{os.path.expanduser(told[2])}" if told else word  # noqa: PTH111
 
 
 def run_app(app: typer.Typer, name: str, words: Sequence[str]) -> int:

@@ -35,12 +35,13 @@ def mask(
     encoder: EncoderFile,
     out: Annotated[Path, typer.Option(metavar="FILE.npy", help="Mask to write.")],
     rule: Annotated[
-        str, typer.Option(help="resolved, decayed, or published (to the letter; for large encoders).")
-    ] = "resolved",
+        str | None,
+        typer.Option(help="resolved (default), decayed, or published (to the letter; for large encoders)."),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Steps of the fit; default: 96 (resolved), 350 (decayed), 1000 (published).")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the start and of what is drawn.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Of the start and of what is drawn; default: 0.")] = None,
     picture: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Picture of the mask; default: the mask's name with _alpha.png.")
     ] = None,
@@ -56,6 +57,7 @@ def mask(
     It tells which part of the screen the population can say something about.
     It is fitted on the oracle tier, which the encoder must not have been trained on.
     """
+    from napari_vidrecon.figures.export import FIGURE_ENDINGS, check_path
     from napari_vidrecon.figures.frame import save_figure
     from napari_vidrecon.figures.matrix_figure import mask_figure
     from napari_vidrecon.reconstruction.mask_fitting import MaskProgress, MaskRecipe, fit_mask
@@ -63,12 +65,14 @@ def mask(
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.storage import replacing_files
 
-    inputs.require_free(out, overwrite, "the mask")
+    inputs.require_free(out, overwrite, "the mask", ".npy")
     drawn = picture or out.with_name(f"{out.stem}_alpha.png")
+    check_path(drawn, "a picture", FIGURE_ENDINGS)
     inputs.require_free(drawn, overwrite, "the picture of the mask")
-    usual = MaskRecipe.published().model_dump() if rule == "published" else {}
-    fields = {**usual, "rule": rule, "seed": seed, **parse_settings("--set", set_ or [], MaskRecipe)}
-    recipe = checked(MaskRecipe, fields if steps is None else {**fields, "steps": steps})
+    fields = parse_settings("--set", set_ or [], MaskRecipe, rule=rule, steps=steps, seed=seed)
+    usual = MaskRecipe.published().model_dump() if fields.get("rule") == "published" else {}
+    recipe = checked(MaskRecipe, {**usual, **fields})
+    recipe.require_used(fields)
     recording = open_session(session)
     bound = inputs.open_encoders([encoder], recording, mouse, device, force_mouse)[0]
     done = 0
@@ -169,8 +173,7 @@ def decoder(
     from napari_vidrecon.sessions.session import open_session
 
     inputs.require_free(out, overwrite, "the decoder", DECODER_SUFFIX)
-    settings = parse_settings("--set", set_ or [], DecoderRecipe) | ({"causal": True} if causal else {})
-    recipe = checked(DecoderRecipe, settings)
+    recipe = checked(DecoderRecipe, parse_settings("--set", set_ or [], DecoderRecipe, causal=causal or None))
     recording = open_session(session)
     learned = inputs.choose_trials(recording, [], trials)
     alpha = inputs.open_mask(mask, recording)

@@ -85,8 +85,10 @@ LONGEST_PAIR = 80
 Model = TypeVar("Model", bound="BaseModel")
 
 
-def parse_settings(option: str, pairs: Sequence[str], model: type[Settings]) -> dict[str, Any]:
+def parse_settings(option: str, pairs: Sequence[str], model: type[Settings], **given: Any) -> dict[str, Any]:
     """Fields of a model by name; the model itself turns the words into numbers.
+
+    A setting that is said twice, each time otherwise, is refused: whichever won, somebody did not mean it.
 
     Parameters
     ----------
@@ -97,29 +99,37 @@ def parse_settings(option: str, pairs: Sequence[str], model: type[Settings]) -> 
         "prior.sd=40".
     model
         Whose fields they are.
+    given
+        Of these, what has an option of its own, as it was given with that; None where it was not.
 
     Returns
     -------
     dict[str, Any]
-        {name: text}.
+        {name: text}, and what was given otherwise.
 
     Raises
     ------
     ConfigError
-        Not NAME=VALUE, or no such field.
+        Not NAME=VALUE, or no such field, or one that is said twice, each time otherwise.
     """
     settings: dict[str, Any] = {}
+    said: dict[str, str] = {}
     told_names = model.setting_names()
     known = [*told_names, *model.older_names()]
     for pair in pairs:
         name, separator, text = pair.partition("=")
         name, told = name.strip(), f"{option} {one_line(pair, LONGEST_PAIR)}"
+        value, before = text.strip(), said.get(name)
         outer, _, inner = name.partition(".")
         if not separator or not name:
             raise ConfigError(f"{told}: expected name=value, found no value")
+        if before is not None and before != value:
+            other = one_line(f"{name}={before}", LONGEST_PAIR)
+            raise ConfigError(f"{told}: expected this setting once, found {other} as well; leave one of them out")
+        said[name] = value
         if inner and outer in {each.partition(".")[0] for each in known}:
             # The part that is chosen says whether it has such a setting.
-            settings[name] = text.strip()
+            settings[name] = value
             continue
         if name not in known:
             leaves = {each.rpartition(".")[2]: each for each in reversed(told_names)}
@@ -127,7 +137,15 @@ def parse_settings(option: str, pairs: Sequence[str], model: type[Settings]) -> 
             hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(told_names)}"
             raise ConfigError(f"{told}: expected a known setting, found {one_line(repr(name), LONGEST_PAIR)}; {hint}")
         several = name in model.model_fields and get_origin(model.model_fields[name].annotation) is tuple
-        settings[name] = tuple(text.split(",")) if several else text.strip()
+        settings[name] = tuple(text.split(",")) if several else value
+    for name, chosen in given.items():
+        if chosen is None:
+            continue
+        if name in said and said[name].lower() != str(chosen).lower():
+            own = f"--{name}" if chosen is True else f"--{name} {one_line(str(chosen), LONGEST_PAIR)}"
+            other = one_line(f"{option} {name}={said[name]}", LONGEST_PAIR)
+            raise ConfigError(f"{own}: expected {name} once, found {other} as well; leave one of them out")
+        settings[name] = chosen
     return settings
 
 

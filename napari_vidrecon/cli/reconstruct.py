@@ -145,8 +145,7 @@ def reconstruct(
     from napari_vidrecon.reconstruction.flat_names import moved
     from napari_vidrecon.sessions.session import open_session
 
-    changes = parse_settings("--set", set_ or [], ReconstructionConfig)
-    changes |= {} if steps is None else {"steps": steps}
+    changes = parse_settings("--set", set_ or [], ReconstructionConfig, steps=steps)
     config = ReconstructionConfig.preset(preset, **changes)
     if renamed := ", ".join(f"{now} ({name})" for name, now in moved(changes).items()):
         tell(f"--set: now called {renamed}; the old names still work")

@@ -235,8 +235,7 @@ def chosen_recipe(
             raise ConfigError(f"--core {core.path}: expected a core of {architecture}, found one of {theirs}")
         architecture, fields = theirs, core.recipe_fields() | fields
     model = recipe_of(architecture or "compact")
-    fields |= parse_settings("--recipe", [word for word in words if "=" in word], model)
-    fields |= {name: value for name, value in (("seed", seed), ("steps", steps)) if value is not None}
+    fields |= parse_settings("--recipe", [word for word in words if "=" in word], model, seed=seed, steps=steps)
     return checked(model, fields)
 
 

@@ -26,7 +26,7 @@ from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
 from napari_vidrecon.settings import shown, whole_number
-from napari_vidrecon.storage import check_regular, file_hash, read_description, reading, replacing_file
+from napari_vidrecon.storage import check_regular, file_hash, read_description, reading, replacing_file, user_path
 
 __all__ = [
     "FORMAT",
@@ -85,7 +85,7 @@ def load_encoder(
     >>> encoder.spec.neurons
     1000
     """
-    path = Path(path)
+    path = user_path(path)
     if not isinstance(precision, str) or precision not in ("float32", "tf32", "bfloat16"):
         raise EncoderError(f"precision {shown(precision)}: expected float32, tf32 or bfloat16")
     # Not more than any machine has; a limit of NaN would be none.
@@ -140,7 +140,7 @@ def read_encoder_file(path: Path | str) -> StoredEncoder:
     EncoderError
         Missing, damaged, not an encoder, or holding code.
     """
-    path = Path(path)
+    path = user_path(path)
     check_regular(path, "an encoder file (.pth or .safetensors)", EncoderError)
     # A download is opened before it has its name.
     is_safe = path.name.removesuffix(".part").endswith(".safetensors")
@@ -238,11 +238,12 @@ def convert_checkpoint(source: Path | str, destination: Path | str) -> None:
     EncoderError
         The source is not a checkpoint that can be read safely.
     """
-    stored = read_reference(Path(source))
+    source = user_path(source)
+    stored = read_reference(source)
     stored.check_weights()
     with torch.device("meta"):
         # Only its sizes are asked for; the weights come from the file.
-        module = build_module(Path(source), stored.architecture, stored.config)
+        module = build_module(source, stored.architecture, stored.config)
     save_encoder(
         destination,
         module,
@@ -250,7 +251,7 @@ def convert_checkpoint(source: Path | str, destination: Path | str) -> None:
         mice=stored.mice,
         canvas=Canvas(**stored.canvas),
         windows=FrameWindows(**stored.windows),
-        provenance={**stored.provenance, "converted_from_sha256": file_hash(Path(source))},
+        provenance={**stored.provenance, "converted_from_sha256": file_hash(source)},
         state={key: stored.tensor(key) for key in stored.keys},
         check=True,
     )

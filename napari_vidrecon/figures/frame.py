@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from napari_vidrecon.analysis.error_maps import BRIGHTER_COLOUR, DARKER_COLOUR
 from napari_vidrecon.analysis.postprocess import union_crop
 from napari_vidrecon.errors import StorageError
-from napari_vidrecon.storage import replacing_file
+from napari_vidrecon.storage import replacing_file, user_path
 
 SUFFIXES = (".png", ".svg", ".pdf")
 SIMULATED = "simulated mouse"
@@ -187,7 +187,7 @@ def save_figure(figure: Figure, path: Path | str, dpi: float = 150.0) -> Path:
     StorageError
         Another ending, or the file cannot be written.
     """
-    path = Path(path)
+    path = user_path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise StorageError(f"{path}: expected a name ending in {', '.join(SUFFIXES)}")
     metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())

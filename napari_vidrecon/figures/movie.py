@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from napari_vidrecon.analysis.error_maps import overlay, symmetric_limit
 from napari_vidrecon.errors import StorageError
-from napari_vidrecon.storage import replacing_file
+from napari_vidrecon.storage import replacing_file, user_path
 
 Frame = NDArray[np.uint8]
 
@@ -177,7 +177,7 @@ def write_mp4(path: Path | str, frames: Iterable[Frame], fps: float = SCREEN_RAT
     StorageError
         The file cannot be written, or ffmpeg is missing.
     """
-    path = Path(path)
+    path = user_path(path)
     if not fps > 0:
         raise ValueError(f"fps is {fps}; expected a number above 0")
     even = (_pad_to_even(_checked(frame)) for frame in frames)
@@ -217,7 +217,7 @@ def write_gif(path: Path | str, frames: Iterable[Frame], fps: float = SCREEN_RAT
     StorageError
         The file cannot be written.
     """
-    path = Path(path)
+    path = user_path(path)
     if not 0 < fps <= 1000 / (2 * GIF_TICK_MS):
         raise ValueError(f"fps is {fps}; a GIF plays more than 0 and at most 50 frames per second")
     images = [Image.fromarray(_checked(frame)).quantize(256, dither=Image.Dither.NONE) for frame in frames]
@@ -263,7 +263,7 @@ def write_tiff(path: Path | str, video: ArrayLike, fps: float = SCREEN_RATE_HZ) 
     """
     import tifffile
 
-    path = Path(path)
+    path = user_path(path)
     array = np.asarray(video)
     colour = array.ndim == 4 and array.shape[-1] == 3 and array.dtype == np.uint8
     if not colour and array.ndim != 3:

@@ -23,7 +23,7 @@ from napari_vidrecon.reconstruction.run_folder import checked_config
 from napari_vidrecon.sessions.downloading.catalogue import terms_of
 from napari_vidrecon.sessions.importing.hdf5_contents import require_self_contained, whole
 from napari_vidrecon.sessions.writer import REPORT_FILE
-from napari_vidrecon.storage import parse_json, read_json, reading, replacing_file
+from napari_vidrecon.storage import parse_json, read_json, reading, replacing_file, user_path
 from napari_vidrecon.version import __version__
 
 NWB_ENDINGS = (".nwb",)
@@ -252,7 +252,7 @@ def read_nwb(path: Path | str) -> Reconstruction:
     StorageError
         Missing or damaged.
     """
-    path = Path(path)
+    path = user_path(path)
     pynwb = optional_module("pynwb", "nwb", "NWB files")
     require_self_contained(path)
     with reading(path, StorageError, "an NWB file"), warnings.catch_warnings():

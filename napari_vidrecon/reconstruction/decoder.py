@@ -19,7 +19,7 @@ from napari_vidrecon.errors import ConfigError, StorageError
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.sessions.screen import USUAL_SCREEN, ColourNames, ScreenPixels, check_colours
 from napari_vidrecon.settings import first_fault
-from napari_vidrecon.storage import read_description, reading, replacing_file, stored_format
+from napari_vidrecon.storage import read_description, reading, replacing_file, stored_format, user_path
 
 FORMAT = "napari_vidrecon decoder 1"
 DECODER_SUFFIX = ".safetensors"
@@ -340,7 +340,7 @@ class Decoder:
         StorageError
             Missing, damaged, or no decoder.
         """
-        path = Path(path)
+        path = user_path(path)
         described = read_description(path, StorageError, EXPECTED)
         if described.get("format") != FORMAT:
             raise StorageError(f"{path}: expected a decoder of this program, found other tensors")

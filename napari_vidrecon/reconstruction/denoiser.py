@@ -24,7 +24,7 @@ from napari_vidrecon.reconstruction.priors import CorrectedPrior, Prior
 from napari_vidrecon.reconstruction.spectral_prior import NaturalSpectrum, SpectralPrior
 from napari_vidrecon.sessions.screen import USUAL_SCREEN
 from napari_vidrecon.settings import Settings, first_fault
-from napari_vidrecon.storage import read_description, reading, replacing_file
+from napari_vidrecon.storage import read_description, reading, replacing_file, user_path
 
 FORMAT = "napari_vidrecon movie denoiser 1"
 DENOISER_SUFFIX = ".safetensors"
@@ -286,7 +286,7 @@ class Denoiser:
         StorageError
             Missing, damaged, or no denoiser.
         """
-        path = Path(path)
+        path = user_path(path)
         described = read_description(path, StorageError, EXPECTED)
         if described.get("format") != FORMAT:
             raise StorageError(f"{path}: expected {EXPECTED}, found other tensors; make one with: vidrecon prior")
@@ -332,7 +332,7 @@ class DenoiserPrior(Prior):
 
     @property
     def _file(self) -> Path:
-        return Path(self.settings.file) if self.settings.file else SHIPPED
+        return user_path(self.settings.file) if self.settings.file else SHIPPED
 
     @property
     def content(self) -> str:

@@ -11,7 +11,7 @@ import torch
 
 from napari_vidrecon.encoders.answers import check_clip_fits
 from napari_vidrecon.encoders.encoder import Encoder
-from napari_vidrecon.errors import SessionError
+from napari_vidrecon.errors import ConfigError, SessionError
 from napari_vidrecon.reconstruction.composition import InferredGaze
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.gaze import COLUMNS, ROWS, Curves, Drift, shift_of_pupil
@@ -89,7 +89,8 @@ def fit_gaze(
     trial_ids
         Trials to find it on; None: 24 of the tier train.
     check_ids
-        Trials to check it on; None: the first 6 of the tier oracle, or, without any, every fourth of the others.
+        Trials to check it on, others than it is found on; None: the first 6 of the tier oracle that are not among
+        `trial_ids`, or, without any, every fourth of those.
     on_progress
         Called with (steps done, steps in all); return False to stop with what is found.
 
@@ -104,6 +105,8 @@ def fit_gaze(
         The encoder is of another frame rate or other colours.
     SessionError
         Too few trials whose movie and activity are known.
+    ConfigError
+        A trial to find it on is to check it, too.
 
     Examples
     --------
@@ -115,9 +118,17 @@ def fit_gaze(
     2
     """
     known = session.trials_in_tier("train") if trial_ids is None else listed(trial_ids, "trial_ids")
-    checked = session.trials_in_tier("oracle")[:CHECKED_TRIALS] if check_ids is None else listed(check_ids, "check_ids")
     if trial_ids is None:
         known = known[:: max(1, len(known) // PUPIL_TRIALS)][:PUPIL_TRIALS]
+    if check_ids is None:
+        checked = [each for each in session.trials_in_tier("oracle") if each not in known][:CHECKED_TRIALS]
+    else:
+        checked = listed(check_ids, "check_ids")
+        if both := [each for each in checked if each in known]:
+            raise ConfigError(
+                f"check_ids: expected other trials than the shift is found on, found {both[0]} among both; what it was "
+                "found on always seems explained better"
+            )
     if not checked:
         checked, known = known[::4], [each for place, each in enumerate(known) if place % 4]
     least = encoder.spec.windows.sub_batch_frames

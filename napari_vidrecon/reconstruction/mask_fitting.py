@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from napari_vidrecon.encoders.answers import check_finite, check_session_fits, check_size
 from napari_vidrecon.encoders.encoder import Encoder
-from napari_vidrecon.errors import MaskError
+from napari_vidrecon.errors import ConfigError, MaskError
 from napari_vidrecon.reconstruction.inputs import encoder_list
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.resolved_mask import SMOOTHING_PX, InformationFitter
@@ -29,6 +29,9 @@ LARGEST_KERNEL_PX = 71
 MaskRule = Literal["resolved", "decayed", "published"]
 USUAL_STEPS: dict[str, int] = {"resolved": 96}
 OTHER_STEPS = 350
+OF_ALL_RULES = {"rule", "steps", "seed", "skip_frames"}
+OF_DECAYED = {"decay", "lowest", "highest"}
+"""Settings that the other rules do not read."""
 
 
 def _usual_steps(fields: dict[str, Any]) -> int:
@@ -80,6 +83,32 @@ class MaskRecipe(Settings):
         if self.lowest >= self.highest:
             raise ValueError(f"lowest: expected less than the highest alpha {self.highest:g}, found {self.lowest:g}")
         return self
+
+    def require_used(self, given: Iterable[str]) -> None:
+        """Refuse settings that the rule does not read: a person who gives one expects that it does something.
+
+        Parameters
+        ----------
+        given
+            Names of settings that somebody chose.
+
+        Raises
+        ------
+        ConfigError
+            One of them decides nothing with this rule.
+        """
+        used = {
+            "resolved": OF_ALL_RULES,
+            "decayed": set(type(self).model_fields),
+            "published": set(type(self).model_fields) - OF_DECAYED,
+        }
+        for name in given:
+            if name not in used[self.rule]:
+                others = " or ".join(f"--rule {rule}" for rule, known in used.items() if name in known)
+                raise ConfigError(
+                    f"{name}: expected a setting that the {self.rule} rule reads, found one of others; leave it out, "
+                    f"or give {others}"
+                )
 
     @classmethod
     def published(cls, **changes: Any) -> MaskRecipe:

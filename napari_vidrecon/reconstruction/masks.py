@@ -15,7 +15,7 @@ from napari_vidrecon.errors import MaskError, StorageError, number_of
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.sessions.screen import LARGEST_SIDE_PX, USUAL_SCREEN, ScreenGeometry
 from napari_vidrecon.settings import finite_number
-from napari_vidrecon.storage import read_array, write_array
+from napari_vidrecon.storage import read_array, user_path, write_array
 
 TRAINING_THRESHOLD = 0.5
 EVALUATION_THRESHOLD = 1.0
@@ -154,12 +154,13 @@ class AlphaMask:
         MaskError
             Missing, not an array, of a size that no screen has, not finite.
         """
+        path = user_path(path)
         try:
             # Mapped: a file of another size is refused before any of it is read.
             opened = cls(_shares(read_array(path, memory_map=True)), str(path))
         except StorageError as error:
             raise MaskError(str(error)) from None
-        return dataclasses.replace(opened, source=str(Path(path).absolute()))
+        return dataclasses.replace(opened, source=str(path.absolute()))
 
     @classmethod
     def full(cls, canvas: Canvas | None = None) -> AlphaMask:

@@ -14,7 +14,7 @@ from napari_vidrecon.errors import RunError, one_line
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.history import History
 from napari_vidrecon.reconstruction.results import Reconstruction
-from napari_vidrecon.storage import open_regular, reading
+from napari_vidrecon.storage import open_regular, reading, user_path
 from napari_vidrecon.storage.pickles import Allowance, ForbiddenObject, rebuild
 from napari_vidrecon.storage.plain_arrays import PlainArray
 from napari_vidrecon.storage.torch_files import StoredTensor, rules_for_values
@@ -78,7 +78,7 @@ def read_published(path: Path | str) -> Reconstruction:
     RunError
         Missing, not such a file, damaged, or holding anything else than data.
     """
-    path = Path(path)
+    path = user_path(path)
     with open_regular(path, EXPECTED, RunError) as file:
         size = os.fstat(file.fileno()).st_size
         if size > LARGEST_FILE_BYTES:

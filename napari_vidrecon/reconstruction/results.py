@@ -33,7 +33,7 @@ from napari_vidrecon.reconstruction.run_folder import (
 )
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
-from napari_vidrecon.storage import reading, replacing_folder
+from napari_vidrecon.storage import reading, replacing_folder, user_path
 
 if TYPE_CHECKING:
     import xarray
@@ -398,12 +398,13 @@ class Reconstruction:
         import zarr
         from zarr.storage import LocalStore
 
-        check_replaceable(Path(path))
+        path = user_path(path)
+        check_replaceable(path)
         try:
             provenance = plain_texts(self.provenance)
         except (TypeError, ValueError) as error:
             raise RunError(f"{path}: expected plain values in provenance, found others ({one_line(error)})") from None
-        check_can_be_opened(Path(path), provenance, self._arrays())
+        check_can_be_opened(path, provenance, self._arrays())
         with replacing_folder(path, theirs=not_of_the_run) as temporary:
             root = zarr.open_group(LocalStore(temporary), mode="w", zarr_format=3)
             root.attrs.update(
@@ -456,7 +457,7 @@ class Reconstruction:
         RunError
             Missing, not a run, or damaged.
         """
-        path = Path(path)
+        path = user_path(path)
         with reading(path, RunError, "a complete run"):
             if not path.is_dir():
                 found = "a file" if os.path.lexists(path) else "nothing there"

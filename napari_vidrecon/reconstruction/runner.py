@@ -26,6 +26,7 @@ from napari_vidrecon.reconstruction.run import Run
 from napari_vidrecon.reconstruction.run_folder import at_work_on
 from napari_vidrecon.reconstruction.tracking import LiveActivity
 from napari_vidrecon.sessions.session import Trial
+from napari_vidrecon.storage import user_path
 
 PUBLISH_HZ = 12.0
 PAUSE_POLL_SECONDS = 0.05
@@ -128,7 +129,7 @@ class Runner:
         publish_activity: bool = False,
     ) -> None:
         self.run, self.mailbox, self.on_step = run, mailbox, on_step
-        self.save_to = None if save_to is None else Path(save_to)
+        self.save_to = None if save_to is None else user_path(save_to)
         self.save_every_seconds = save_every_seconds
         self._live = LiveActivity(run.tracker) if publish_activity else None
         self._seconds_published = 0.0

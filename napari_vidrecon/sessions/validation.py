@@ -18,7 +18,7 @@ from napari_vidrecon.sessions.session import EXCLUDED_TIER, LABELLED_TIERS, Sess
 from napari_vidrecon.sessions.session_statistics import SessionStatistics
 from napari_vidrecon.sessions.trial import SPONTANEOUS_TIER
 from napari_vidrecon.sessions.trial_files import STREAMS, USUAL_REMEDY, Fault, clip_length, open_array
-from napari_vidrecon.storage import check_inside, reading
+from napari_vidrecon.storage import check_inside, reading, user_path
 
 __all__ = ["KNOWN_TIERS", "Fault", "SessionSummary", "session_summary", "validate_session"]
 
@@ -60,7 +60,7 @@ def validate_session(
     list[Fault]
         The faults, in the order of the folder; empty when the session is sound.
     """
-    path = Path(path)
+    path = user_path(path)
     # Not Path.exists, which raises for a name longer than the system takes.
     if not os.path.isdir(path):  # noqa: PTH112
         found = "a file" if os.path.exists(path) else "nothing there"  # noqa: PTH110

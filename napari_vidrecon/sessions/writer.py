@@ -25,7 +25,7 @@ from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
 from napari_vidrecon.sessions.session_statistics import STATISTICS, FrameStatistics
 from napari_vidrecon.sessions.trial import SPONTANEOUS_TIER, Trial
 from napari_vidrecon.sessions.trial_files import LONGEST_CLIP_FRAMES, STREAMS
-from napari_vidrecon.storage import disk_errors, recover_folder, replacing_folder
+from napari_vidrecon.storage import disk_errors, recover_folder, replacing_folder, user_path
 
 TRIAL_IDS_FILE = "meta/trials/trial_idx.npy"
 REPORT_FILE, REPORT_TEXT_FILE = "import.json", "import.txt"
@@ -225,7 +225,7 @@ def write_session(
     Layout of the Sensorium 2023 sessions. The medians in `meta/statistics` are taken over at most 15 trials, the
     other statistics over all.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     coordinates, unit_ids = _require_neurons(folder, coordinates, unit_ids)
     neurons = len(unit_ids)
     with disk_errors(folder):

@@ -14,6 +14,7 @@ from napari_vidrecon.storage.reading import (
     read_json,
     read_text,
     reading,
+    user_path,
 )
 from napari_vidrecon.storage.writing import (
     claimed,
@@ -49,6 +50,7 @@ __all__ = [
     "safe_cell",
     "stored_format",
     "sweep",
+    "user_path",
     "write_array",
     "write_tables",
 ]

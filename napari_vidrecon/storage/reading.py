@@ -39,6 +39,13 @@ KINDS = (
 )
 
 
+def user_path(path: Path | str) -> Path:
+    """The path that a person means: ~/ is their home, as in a shell, and not a folder of that name."""
+    # ~name stays: it is more often a file of such a name than another person's home. Where there is no home, too.
+    meant = Path(path)
+    return Path(os.path.expanduser(meant)) if meant.parts[:1] == ("~",) else meant  # noqa: PTH111
+
+
 @contextlib.contextmanager
 def reading(
     path: Path | str, error: type[VidreconError] = StorageError, expected: str = "a readable file"

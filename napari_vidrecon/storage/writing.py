@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from napari_vidrecon.errors import StorageError, one_line, optional_module
 from napari_vidrecon.storage.drafts import Draft, drafting, sweep
+from napari_vidrecon.storage.reading import user_path
 
 LOCK_PREFIX = ".vidrecon-lock-"
 LOCK_FIRST_LINE = "napari-vidrecon lock 1"
@@ -175,7 +176,7 @@ def replacing_file(path: Path | str) -> Iterator[Path]:
     StorageError
         The disk is full, read-only, or writing is not permitted.
     """
-    path = Path(path)
+    path = user_path(path)
     with disk_errors(path), drafting(path) as draft:
         draft.new.touch()
         usual = draft.new.stat().st_mode & 0o777
@@ -254,7 +255,7 @@ def replacing_folder(path: Path | str, theirs: Callable[[Path], Sequence[str]] |
     StorageError
         The disk is full, read-only, or writing is not permitted.
     """
-    path = Path(path)
+    path = user_path(path)
     with disk_errors(path), drafting(path) as draft:
         draft.new.mkdir()
         yield draft.new
@@ -268,7 +269,7 @@ def recover_folder(path: Path | str) -> None:
     A folder that was moved aside, and not followed by its new one, goes back to `path`; drafts and locks of dead
     processes are removed. Nothing that this program did not make is touched.
     """
-    path = Path(path)
+    path = user_path(path)
     if not path.parent.is_dir():
         return
     with disk_errors(path):

@@ -228,6 +228,8 @@ def test_a_training_mask_without_a_pixel_is_refused(reconstruct_words, vidrecon)
         (("--trial", 0, "--set", "momentum"), "name=value"),
         (("--trial", 0, "--preset", "good"), "paper, fast, best"),
         (("--trial", 0, "--steps", 0), "steps"),
+        (("--trial", 0, "--set", "steps=9"), "--steps 4: expected steps once, found --set steps=9 as well"),
+        (("--trial", 0, "--set", "seed=1", "--set", "seed=2"), "once, found seed=1 as well"),
         (("--trial", 0, "--target", "guessed"), "recorded, predicted"),
         (("--trial", 0, "--ensemble", "votes"), "videos or gradients"),
         (("--trial", 0, "--ablation", "kill", "--ablate", 0.5), "drop or silence"),
@@ -240,6 +242,22 @@ def test_a_training_mask_without_a_pixel_is_refused(reconstruct_words, vidrecon)
 def test_a_word_that_cannot_be_used_is_one_line(words, named: str, reconstruct_words, vidrecon, tmp_path: Path) -> None:
     assert_refused(vidrecon(*reconstruct_words, *words), named)
     assert left_in(tmp_path / "runs") == []
+
+
+def test_home_is_home_wherever_it_stands_in_a_command(reconstruct_words, vidrecon, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    session, encoder, mask = (reconstruct_words[place] for place in (1, 3, 5))
+    for name, file in (("mouse", session), ("encoder.safetensors", encoder), ("mask.npy", mask)):
+        (tmp_path / name).symlink_to(file)
+    here = {session: "~/mouse", encoder: "~/encoder.safetensors", mask: "~/mask.npy"}
+    words = [*(here.get(word, word) for word in reconstruct_words[:-2]), "--out=~/runs", "--trial", 0, "--force-mouse"]
+    answer = vidrecon(*words, "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["runs"][0]["run"] == str(tmp_path / "runs" / "mouse_trial0_frames0-48.zarr")
+    answer = vidrecon(*words, "--set", "prior=denoiser", "--set", "prior.file=~/prior.safetensors")
+    assert_refused(answer, str(tmp_path / "prior.safetensors"))
+    assert not (tmp_path / "~").exists()
 
 
 def test_a_missing_option_is_one_line(vidrecon, small_session_folder: Path) -> None:

@@ -102,6 +102,43 @@ def test_a_fitted_mask_is_written_with_its_size_and_a_picture(
     assert (again.code, (tmp_path / "other.npy").exists()) == (2, False)
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--picture", "mask.jpg"), "mask.jpg: expected a picture's name ending in .png"),
+        (("--out", "mask.txt"), "mask.txt: expected a name ending in .npy for the mask"),
+        (("--rule", "decayed", "--set", "rule=published"), "--rule decayed: expected rule once"),
+        (("--seed", 1, "--set", "seed=2"), "--seed 1: expected seed once"),
+        (("--set", "decay=3"), "decay: expected a setting that the resolved rule reads"),
+        (("--rule", "published", "--set", "highest=3"), "or give --rule decayed"),
+    ],
+)
+def test_a_mask_that_cannot_be_as_it_is_asked_for_is_one_line_before_the_fit(
+    words, named: str, vidrecon, small_session_folder: Path, small_encoder_file: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ("mask", small_session_folder, "--encoder", small_encoder_file, "--out", "mask.npy")
+    answer = vidrecon(*given, *words)
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert named in answer.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_published_rule_takes_its_own_steps_however_it_is_asked_for(
+    vidrecon, copy_of_small_session: Path, small_encoder_file: Path, tmp_path: Path
+) -> None:
+    from napari_vidrecon.cli import fits
+
+    found = []
+    for words in (("--rule", "published"), ("--set", "rule=published")):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fits, "Progress", lambda label, steps: found.append((label, steps)))
+            vidrecon(
+                "mask", copy_of_small_session, "--encoder", small_encoder_file, "--out", tmp_path / "m.npy", *words
+            )
+    assert found == [("mask", 1000)] * 2
+
+
 def test_a_stopped_fit_keeps_the_mask_so_far(
     vidrecon, copy_of_small_session: Path, small_encoder_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -195,6 +195,7 @@ def test_a_long_training_says_before_its_step_that_takes_longer(
         (("--held-out-fold", "7"), "from 0 to 6"),
         (("--teacher", "nowhere.safetensors"), "nothing there"),
         (("--device", "warp9"), "not there on this machine"),
+        (("--steps", "3", "--recipe", "steps=4"), "--steps 3: expected steps once, found --recipe steps=4 as well"),
         (("--architecture", "dwiseneuro", "--recipe", "canvas_rows=32"), "give --recipe canvas_rows=64"),
     ],
 )
@@ -203,6 +204,14 @@ def test_a_training_that_cannot_be_is_one_line(words, named: str, vidrecon, smal
     assert answer.code == 2
     assert named in answer.err
     assert answer.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_mouse_twice_is_one_line(vidrecon, small_session_folder: Path, tmp_path: Path) -> None:
+    twice = small_session_folder, small_session_folder.parent / "." / small_session_folder.name
+    answer = vidrecon("train", *twice, "--out", tmp_path / "encoder.safetensors", "--steps", 1)
+    assert answer.code == 2
+    assert "expected each session once, found it 2 times" in answer.err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -126,6 +126,21 @@ def test_a_pupil_that_tells_nothing_is_not_taken(trial, encoder):
         vr.fit_gaze(Known([trial.part(0, 20)]), encoder)
 
 
+def test_a_shift_is_never_checked_on_what_it_was_found_on(trial, encoder):
+    class Oracle(Known):
+        def trials_in_tier(self, tier):
+            return [*self._trials] if tier == "oracle" else []
+
+    session = Oracle([trial] * 5)
+    few = {"on_progress": lambda done, steps: done < 2}
+    found = vr.fit_gaze(session, encoder, [0, 1], **few)
+    assert (found.trials, len(found.losses)) == (2, 3)
+    found = vr.fit_gaze(session, encoder, [0, 1, 2, 3, 4], **few)
+    assert (found.trials, len(found.losses)) == (3, 2)
+    with pytest.raises(vr.ConfigError, match="found 1 among both"):
+        vr.fit_gaze(session, encoder, [0, 1], [1, 2])
+
+
 @pytest.mark.long
 def test_the_shift_of_the_pupil_is_found_on_clips_whose_movie_is_known():
     sample = vr.find_sample()

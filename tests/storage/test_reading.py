@@ -166,3 +166,26 @@ def test_whatever_a_reader_raises_names_the_file_in_one_line() -> None:
     with pytest.raises(MaskError, match=line) as told, reading("mask.npy", MaskError, "a mask"):
         raise LookupError("two\nlines")
     assert isinstance(told.value.__cause__, LookupError)
+
+
+def test_home_is_home_in_python_too(small_encoder_file, small_decoder_file, tmp_path, monkeypatch) -> None:
+    import napari_vidrecon as vr
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "encoder.safetensors").symlink_to(small_encoder_file)
+    assert vr.load_encoder("~/encoder.safetensors").spec.path == str(tmp_path / "encoder.safetensors")
+    vr.Decoder.load(small_decoder_file).save("~/decoder.safetensors")
+    assert vr.Decoder.load("~/decoder.safetensors").path == str(tmp_path / "decoder.safetensors")
+    vr.AlphaMask.full().save("~/mask.npy")
+    assert vr.AlphaMask.load("~/mask.npy").source == str(tmp_path / "mask.npy")
+    with pytest.raises(vr.RunError, match=str(tmp_path / "run.zarr")):
+        vr.Reconstruction.load("~/run.zarr")
+    # Of a name that only begins so, nothing else is made.
+    vr.AlphaMask.full().save("~mask.npy")
+    assert {each.name for each in tmp_path.iterdir()} == {
+        "encoder.safetensors",
+        "decoder.safetensors",
+        "mask.npy",
+        "~mask.npy",
+    }

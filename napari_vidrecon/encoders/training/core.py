@@ -21,6 +21,7 @@ from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.settings import finite_number
+from napari_vidrecon.storage import user_path
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
@@ -55,7 +56,7 @@ class PretrainedCore:
     """
 
     def __init__(self, path: Path | str, thaw: float = 0.0) -> None:
-        self.path, self.thaw = Path(path), finite_number(thaw, "thaw")
+        self.path, self.thaw = user_path(path), finite_number(thaw, "thaw")
         if not 0 <= self.thaw <= 1:
             raise ConfigError(f"thaw: expected a share of the steps from 0 to 1, found {self.thaw:g}")
         self.stored = read_encoder_file(self.path)
@@ -226,7 +227,7 @@ class Teacher:
                 )
         self.module = stored.module().eval().requires_grad_(False).to(device)
         self.canvas = Canvas(**stored.canvas)
-        self.sha256 = file_hash(Path(path))
+        self.sha256 = file_hash(user_path(path))
 
     @torch.no_grad()
     def activity(self, inputs: torch.Tensor, canvas: Canvas, mouse: int) -> torch.Tensor:

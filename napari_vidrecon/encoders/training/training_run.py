@@ -19,7 +19,8 @@ from napari_vidrecon.encoders.training.processes import Processes
 from napari_vidrecon.encoders.training.samples import NEURONS_AT_ONCE
 from napari_vidrecon.encoders.training.trainer import Trainer
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
-from napari_vidrecon.errors import EncoderError, SessionError
+from napari_vidrecon.errors import ConfigError, EncoderError, SessionError
+from napari_vidrecon.storage import user_path
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.window_encoder import WindowEncoder
@@ -63,7 +64,7 @@ class TrainingProgress:
 
 def checkpoint_path(encoder: Path | str) -> Path:
     """Where the checkpoint of an encoder in training lies."""
-    encoder = Path(encoder)
+    encoder = user_path(encoder)
     return encoder.with_name(encoder.stem + ".training.safetensors")
 
 
@@ -300,6 +301,8 @@ def train_encoder(
         answer that is not finite.
     SessionError
         A trial to learn from or to score on cannot be read; found before the first step.
+    ConfigError
+        One session is given twice.
 
     Examples
     --------
@@ -307,10 +310,15 @@ def train_encoder(
     >>> recipe = TrainingRecipe(steps=2000)  # doctest: +SKIP
     >>> vr.train_encoder([session], recipe, "encoder.safetensors")  # doctest: +SKIP
     """
-    path = Path(path)
+    path = user_path(path)
     checkpoint = checkpoint_path(path)
     if finish and not checkpoint.exists():
         raise EncoderError(f"{checkpoint}: expected the checkpoint of a stopped training to finish, found none")
+    folders = [session.path.resolve() for session in sessions]
+    if again := [folder for folder in folders if folders.count(folder) > 1]:
+        raise ConfigError(
+            f"{again[0]}: expected each session once, found it {folders.count(again[0])} times; a mouse has one readout"
+        )
     together = processes or Processes()
     trainer = Trainer(
         sessions,

@@ -47,7 +47,7 @@ from napari_vidrecon.sessions.writer import (
     require_session_or_nothing,
     write_session,
 )
-from napari_vidrecon.storage import disk_errors
+from napari_vidrecon.storage import disk_errors, user_path
 
 FEW_TRIALS = 60
 """With fewer trials than this an encoder learns little."""
@@ -99,14 +99,15 @@ def import_recording(
     >>> import napari_vidrecon as vr
     >>> report = vr.import_recording(recording, "my_mouse")  # doctest: +SKIP
     """
-    require_session_or_nothing(Path(folder))
+    folder = user_path(folder)
+    require_session_or_nothing(folder)
     settings = settings or ImportSettings()
     report = replace(recording.report, notes=list(recording.report.notes))
     recording = replace(recording, report=report)
     cuts = cut_trials(recording, settings.longest_trial_frames, settings.frame_rate_hz)
     recording = prepared_behavior(usable_neurons(recording, cuts, settings), cuts)
     _note_resampling(recording, cuts, settings)
-    clips = ClipStore(recording, settings.fit, Path(folder).absolute().parent, settings.screen)
+    clips = ClipStore(recording, settings.fit, folder.absolute().parent, settings.screen)
     try:
         return _written(recording, folder, cuts, clips, settings, on_progress)
     finally:
