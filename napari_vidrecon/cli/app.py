@@ -110,10 +110,8 @@ def run_command(words: Sequence[str]) -> int:
 
 
 def _with_home(word: str) -> str:
-    """A word of a command line with ~/ as the home that it means, where a shell leaves it: --out=~/runs, quoted, cmd.
-
-    What a shell leaves would make a folder named ~ here, which is removed only by whoever dares to.
-    """
+    """A word of a command line with ~/ as the home that it means, where a shell leaves it: --out=~/runs, or quoted."""
+    # What a shell leaves would make a folder named ~ here, which nobody dares to remove.
     told = OF_HOME.fullmatch(word)
     return f"{told[1]}{os.path.expanduser(told[2])}" if told else word  # noqa: PTH111
 

@@ -72,6 +72,7 @@ def faults_of(path: Path, *, quick: bool = False) -> list[dict[str, Any]]:
         There is nothing at the path.
     """
     from napari_vidrecon.reconstruction.decoder import is_decoder
+    from napari_vidrecon.reconstruction.denoiser import is_denoiser
     from napari_vidrecon.sessions.validation import validate_session
 
     require_there(path)
@@ -85,7 +86,7 @@ def faults_of(path: Path, *, quick: bool = False) -> list[dict[str, Any]]:
         ]
     try:
         described(path)
-        if path.suffix in ENCODER_SUFFIXES and not is_decoder(path) and not quick:
+        if path.suffix in ENCODER_SUFFIXES and not is_decoder(path) and not is_denoiser(path) and not quick:
             _bind_every_readout(path)
     except VidreconError as error:
         message = str(error).removeprefix(f"{path}: ")

@@ -148,19 +148,24 @@ def described(path: Path) -> tuple[str, dict[str, Any]]:
         Nothing there, or nothing this program knows.
     """
     from napari_vidrecon.reconstruction.decoder import is_decoder
+    from napari_vidrecon.reconstruction.denoiser import is_denoiser
 
     require_there(path)
     if path.is_dir():
         return _run(path) if (path / "zarr.json").exists() or path.suffix == ".zarr" else _session(path)
     if is_decoder(path):
         return _decoder(path)
+    if is_denoiser(path):
+        return _denoiser(path)
     if path.suffix in ENCODER_SUFFIXES:
         return _encoder(path)
     if path.suffix == ".npy":
         return _array(path)
+    if path.suffix == ".json":
+        return _calibration(path)
     raise StorageError(
-        f"{path}: expected a session folder, an encoder ({', '.join(ENCODER_SUFFIXES)}), a decoder, a mask (.npy) "
-        f"or a run (.zarr), found a file ending in '{path.suffix}'"
+        f"{path}: expected a session folder, an encoder ({', '.join(ENCODER_SUFFIXES)}), a decoder, a prior of "
+        f"movies, a mask (.npy), a calibration (.json) or a run (.zarr), found a file ending in '{path.suffix}'"
         + ("; unpack it and give the folder in it" if path.suffix.lower() in PACKED else "")
     )
 
@@ -245,6 +250,30 @@ def _encoder(path: Path) -> tuple[str, dict[str, Any]]:
         **({} if score is None else {"validation_correlation": round(float(score), 4)}),
         **told,
         "sha256": file_hash(path),
+    }
+
+
+def _denoiser(path: Path) -> tuple[str, dict[str, Any]]:
+    from napari_vidrecon.reconstruction.denoiser import Denoiser
+
+    denoiser = Denoiser.load(path)
+    return f"{path.name}: learned prior of movies", {
+        "kind": "denoiser",
+        "frame_rate_hz": denoiser.frame_rate_hz,
+        "weights": sum(each.numel() for each in denoiser.network.parameters()),
+        "use_it_with": f"--set prior=denoiser --set prior.file={path}",
+        "sha256": denoiser.sha256,
+    }
+
+
+def _calibration(path: Path) -> tuple[str, dict[str, Any]]:
+    from napari_vidrecon.analysis.ensembles import Calibration
+
+    found = Calibration.load(path)
+    return f"{path.name}: calibration of the uncertainty", {
+        "kind": "calibration",
+        **found.model_dump(mode="json"),
+        "use_it_with": f"--set uncertainty_scale={found.scale:.3g}",
     }
 
 

@@ -14,7 +14,7 @@ import typer
 from napari_vidrecon.cli import inputs, report
 from napari_vidrecon.cli.options import Device, ForceMouse, Json, Mouse, Overwrite, SessionFolder
 from napari_vidrecon.cli.report import StopRequest, tell
-from napari_vidrecon.errors import ConfigError, StorageError, one_line
+from napari_vidrecon.errors import ConfigError, StorageError, number_of, one_line
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.live import LivePicture, LiveSession
@@ -88,6 +88,11 @@ def live(
                 raise stop.stopped(_ended(going_on, path))
     finally:
         stream.close()
+    if stream.refused:
+        what = f"{number_of(stream.refused, 'message')} refused, the last because: {stream.fault}"
+        if not going_on.frames:
+            raise ConfigError(f"{stream.name}: expected frames of this mouse, found none; {what}")
+        tell(f"take care: {what}")
     told = going_on.told()
     values = {"run": path if going_on.frames else None, "simulated": recording.simulated, **told}
     if json:
@@ -148,7 +153,7 @@ def open_source(source: str, session: Session, trials: list[int], speed: float) 
         )
     if trials or speed != 1.0:
         raise ConfigError("--trial, --speed: expected only with --source replay; leave them out")
-    return ZeroMQStream(source, session.n_neurons)
+    return ZeroMQStream(source, session.n_neurons, session.frame_rate_hz)
 
 
 def teller(live: LiveSession, source: ActivitySource, stop: StopRequest, seconds: float | None) -> Look:
@@ -171,11 +176,15 @@ def teller(live: LiveSession, source: ActivitySource, stop: StopRequest, seconds
         For `drive_live`.
     """
     at_terminal = sys.stderr is not None and sys.stderr.isatty()
+    doubt = ""
     began = told = last = time.monotonic()
     every = SECONDS_BETWEEN_LOOKS if at_terminal else SECONDS_BETWEEN_LINES
 
     def look(_picture: LivePicture | None, came: bool) -> bool:
-        nonlocal told, last
+        nonlocal told, last, doubt
+        if source.doubt not in ("", doubt):
+            doubt = source.doubt
+            tell(f"take care: {doubt}")
         now = time.monotonic()
         last = now if came else last
         goes_on = not stop.asked and (seconds is None or now - began < seconds)

@@ -275,7 +275,9 @@ def push(
         raise StorageError(f"{encoder}: expected a .safetensors file, found another; vidrecon convert makes one")
     stored = read_encoder_file(encoder)
     terms = [
-        f"{told['licence']}, {told['terms']}; cite {told['citation']}" for told in map(terms_of, stored.mice) if told
+        f"{told['licence']}, {told['terms']}; cite {told['citation']}"
+        for told in map(terms_of, stored.learned_from)
+        if told
     ]
     card = model_card(stored, name, licence, list(dict.fromkeys(terms)))
     folder = out or Path(name.replace("/", "--"))
@@ -314,7 +316,7 @@ def _upload(folder: Path, name: str) -> str:
     try:
         hub.HfApi().create_repo(name, exist_ok=True)
         return str(hub.HfApi().upload_folder(repo_id=name, folder_path=str(folder)))
-    except (hub.errors.HfHubHTTPError, OSError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001  # whatever a package, and the one that it reaches the network by, raises
         raise StorageError(
             f"{folder} is ready, but the hub did not take it ({one_line(error, 300)}); check name and token (hf auth "
             f"login), then hf upload {name} {folder}"

@@ -147,9 +147,13 @@ def model_card(stored: StoredEncoder, name: str, licence: str, terms: Sequence[s
             "the encoder itself does not say"
         )
     mice = [f"{neurons} neurons" + (f" ({each})" if each else "") for neurons, each in _readouts(stored)]
+    others = [one_line(each, 60) for each in stored.learned_from if each not in stored.mice]
+    kind = "semi-real" if stored.provenance.get("semi_real") is True else "simulated"
+    made = f", {kind}" if stored.provenance.get("simulated") is True else ""
     facts = {
         "architecture": stored.architecture,
-        "mice": "; ".join(mice),
+        "mice": "; ".join(mice) + made,
+        **({"its core or a teacher learned from": "; ".join(others[:MOST_MICE])} if others else {}),
         "movie": f"{stored.canvas['rows']} x {stored.canvas['columns']} pixels of the encoder's own, "
         f"{stored.frame_rate_hz:g} Hz, {stored.windows['size']} frames at once",
         "correlation of single trials, held out": stored.provenance.get("validation_correlation", "not measured"),

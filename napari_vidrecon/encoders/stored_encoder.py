@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import asdict
@@ -235,6 +236,15 @@ class StoredEncoder:
         self._tensor = tensor
         if len(neurons) != len(mice):
             raise EncoderError(f"{path}: expected a mouse for each of {len(neurons)} readouts, found {len(mice)}")
+
+    @property
+    def learned_from(self) -> list[str]:
+        """Names of all mice whose recordings are in its weights: its own, those of its core, those of its teachers."""
+        core, taught = self.provenance.get("core"), self.provenance.get("teacher_mice")
+        others = core.get("mice") if isinstance(core, dict) else None
+        listed = [each for each in (others, taught) if isinstance(each, list)]
+        names = [*self.mice, *(str(each) for each in itertools.chain(*listed))]
+        return list(dict.fromkeys(name for name in names if name))
 
     def tensor(self, key: str) -> torch.Tensor:
         """One tensor of the file.

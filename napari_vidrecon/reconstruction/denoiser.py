@@ -24,7 +24,7 @@ from napari_vidrecon.reconstruction.priors import CorrectedPrior, Prior
 from napari_vidrecon.reconstruction.spectral_prior import NaturalSpectrum, SpectralPrior
 from napari_vidrecon.sessions.screen import USUAL_SCREEN
 from napari_vidrecon.settings import Settings, first_fault
-from napari_vidrecon.storage import read_description, reading, replacing_file, user_path
+from napari_vidrecon.storage import read_description, reading, replacing_file, stored_format, user_path
 
 FORMAT = "napari_vidrecon movie denoiser 1"
 DENOISER_SUFFIX = ".safetensors"
@@ -301,6 +301,11 @@ class Denoiser:
             raise StorageError(f"{path}: expected finite weights, found others; make it anew")
         network.eval().requires_grad_(False)
         return cls(network, told.frame_rate_hz, told.provenance, str(path.absolute()))
+
+
+def is_denoiser(path: Path) -> bool:
+    """Whether a file says that it is a denoiser; it may be damaged nevertheless."""
+    return path.suffix == DENOISER_SUFFIX and stored_format(path) == FORMAT
 
 
 class DenoiserSettings(Settings):

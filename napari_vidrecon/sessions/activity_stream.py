@@ -32,6 +32,9 @@ LARGEST_NUMBER = 2**53
 MOST_WAITING = 300
 """Frames that wait to be taken; more than ten seconds of them would show the past."""
 POLL_MILLISECONDS = 50
+FRAMES_TO_JUDGE, RATE_TOLERANCE = 60, 0.1
+"""A sender's clock is held against the rate of the movies over so many frames, up to such a share."""
+LARGEST_PORT = 65_535
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +87,10 @@ class ActivitySource(Protocol):
         """What was wrong with the last of them; empty without one."""
 
     @property
+    def doubt(self) -> str:
+        """Why what comes may not be what it is taken for; empty where nothing says so."""
+
+    @property
     def ended(self) -> bool:
         """Whether no more will come."""
 
@@ -114,7 +121,7 @@ class Replay:
         No trial, or a speed that is none.
     """
 
-    refused, fault = 0, ""
+    refused, fault, doubt = 0, "", ""
 
     def __init__(
         self,
@@ -207,6 +214,8 @@ class ZeroMQStream:
         "tcp://HOST:PORT" of the sender; "tcp://*:PORT" to wait for one that connects.
     neurons
         Of the mouse.
+    frame_rate_hz
+        Of its movies: frames of another rate are taken, and `doubt` says so.
 
     Raises
     ------
@@ -214,10 +223,19 @@ class ZeroMQStream:
         pyzmq is not installed, or the address cannot be used.
     """
 
-    def __init__(self, address: str, neurons: int) -> None:
+    def __init__(self, address: str, neurons: int, frame_rate_hz: float = 30.0) -> None:
         zmq = optional_module("zmq", "live", "a stream over ZeroMQ")
         self.name, self._neurons = one_line(address), neurons
-        self.refused, self.fault = 0, ""
+        self.refused, self.fault, self.doubt = 0, "", ""
+        self._frame_rate_hz = frame_rate_hz
+        self._first: ActivityFrame | None = None
+        # ZeroMQ takes any number, and waits for ever.
+        host, _, port = address.rpartition(":")
+        if host.startswith("tcp://") and port.isdecimal() and not 1 <= int(port[:9]) <= LARGEST_PORT:
+            raise ConfigError(
+                f"{one_line(address)}: expected a port from 1 to {LARGEST_PORT}, as in tcp://127.0.0.1:5555, found "
+                f"{one_line(port)}"
+            )
         self._waiting: deque[ActivityFrame] = deque(maxlen=MOST_WAITING)
         self._news = threading.Condition()
         self._stopping = threading.Event()
@@ -285,6 +303,25 @@ class ZeroMQStream:
                 self._ended = False
                 self._waiting.append(frame)
             self._news.notify_all()
+        if frame is not None:
+            self._compare_rate(frame)
+
+    def _compare_rate(self, frame: ActivityFrame) -> None:
+        first = self._first
+        if first is None or frame.stream != first.stream or frame.number < first.number:
+            self._first = first = frame
+        frames, seconds = frame.number - first.number, frame.time_s - first.time_s
+        if frames < FRAMES_TO_JUDGE:
+            return
+        rate_hz, self._first = frames / seconds if seconds > 0 else 0.0, frame
+        fits = abs(rate_hz / self._frame_rate_hz - 1) <= RATE_TOLERANCE
+        self.doubt = (
+            ""
+            if fits
+            else f"expected {self._frame_rate_hz:g} frames a second, as of the movies it was fitted on, found "
+            f"{rate_hz:.3g} by the sender's clock; send one frame of activity for each of the movie, and time_s in "
+            "seconds"
+        )
 
 
 def frame_message(frame: ActivityFrame) -> list[bytes]:

@@ -56,6 +56,8 @@ class LiveView:
         Since the last frame came, seconds.
     refused
         What was wrong with the last message that was no frame; empty without one.
+    doubt
+        Why frames may not be what they are taken for; empty where nothing says so.
     """
 
     newest: LivePicture
@@ -64,6 +66,7 @@ class LiveView:
     told: dict[str, Any]
     silent_s: float = 0.0
     refused: str = ""
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -324,7 +327,9 @@ def _live(plan: LivePlan, job: Job, show: Callable[[LiveView], None]) -> None:
     for encoder in encoders:
         encoder.require_neurons(neurons, session.name)
     job.leave_if_cancelled()
-    source: ActivitySource = Replay(session, plan.trials) if plan.trials else ZeroMQStream(plan.address, neurons)
+    source: ActivitySource = (
+        Replay(session, plan.trials) if plan.trials else ZeroMQStream(plan.address, neurons, session.frame_rate_hz)
+    )
     try:
         with at_work_on(plan.path):
             live = begin_live(LiveInputs(session, plan.decoder, encoders, plan.mask, source=source.name), plan.path)
@@ -341,7 +346,7 @@ def _live(plan: LivePlan, job: Job, show: Callable[[LiveView], None]) -> None:
                     told_s = now_s
                     earlier, refined = live.earlier(behind) or (None, False)
                     fault = source.fault if source.refused else ""
-                    show(LiveView(newest, earlier, refined, live.told(), now_s - last_s, fault))
+                    show(LiveView(newest, earlier, refined, live.told(), now_s - last_s, fault, source.doubt))
                 return not job.cancelled.is_set()
 
             drive_live(live, source, look)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from file_server import FileServer, serving
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 PLACE = "/Joel-Bauer/Movie_reconstruction/raw/master"
 
@@ -147,6 +150,39 @@ def test_an_encoder_is_shared_with_its_card_and_comes_back_the_same(
     assert "license: mit" in got.err
     came = tmp_path / "data" / "encoders" / "lab--mouse@v2-encoder.safetensors"
     assert came.read_bytes() == small_encoder_file.read_bytes()
+
+
+def test_a_card_tells_whose_recordings_are_in_a_core_and_what_was_simulated(
+    vidrecon, small_encoder_file, tmp_path
+) -> None:
+    public = "dynamic29515-10-12-Video-9b4f6a1a067fe51e15306b9628efea20"
+    with safe_open(small_encoder_file, "np") as file:
+        told = json.loads(file.metadata()["vidrecon"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    told["provenance"] |= {"core": {"mice": [public]}, "simulated": True}
+    save_file(tensors, tmp_path / "core.safetensors", metadata={"vidrecon": json.dumps(told)})
+    words = ("push", tmp_path / "core.safetensors", "hf:lab/mouse", "--out", tmp_path / "shared", "--licence", "mit")
+    assert vidrecon(*words, "--dry-run").code == 0
+    card = (tmp_path / "shared" / "README.md").read_text("utf-8")
+    assert "CC BY-NC-ND 4.0" in card
+    assert f"learned from | {public}" in card
+    assert "(dynamic1-1-1-Video-small), simulated" in card
+
+
+def test_whatever_keeps_the_hub_from_taking_an_encoder_is_one_line(
+    vidrecon, small_encoder_file, tmp_path, monkeypatch
+) -> None:
+    class Offline(Exception):
+        """As of a package that the hub's own reaches the network by."""
+
+    def create_repo(name, exist_ok):
+        raise Offline("no\nroute")
+
+    errors, api = SimpleNamespace(HfHubHTTPError=KeyError), SimpleNamespace(create_repo=create_repo)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(HfApi=lambda: api, errors=errors))
+    answer = vidrecon("push", small_encoder_file, "hf:lab/mouse", "--out", tmp_path / "shared", "--licence", "mit")
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert "is ready, but the hub did not take it (no route)" in answer.err
 
 
 @pytest.mark.parametrize("name", ["hf:lab", "hf:lab/../x", "hf:lab/mouse:../e.safetensors", "hf:lab/mouse:e.pth"])

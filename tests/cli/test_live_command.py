@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
+import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +41,7 @@ def test_a_replay_becomes_a_run_like_every_other(vidrecon, words, small_session_
         (("--source", "udp"), "expected replay or an address"),
         (("--source", "tcp://nowhere", "--trial", 0), "only with --source replay"),
         (("--source", "tcp://nowhere"), "expected an address such as tcp://127.0.0.1:5555"),
+        (("--source", "tcp://127.0.0.1:99999"), "expected a port from 1 to 65535"),
         (("--trial", 77), "expected a trial from 0 to 3"),
         (("--trial", 3), "withheld"),
         (("--speed", 0), "above 0"),
@@ -50,6 +54,58 @@ def test_what_cannot_be_is_one_line_and_nothing_is_written(more, named: str, vid
     assert answer.code == 2
     assert named in answer.err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def sent() -> Iterator[Callable[..., str]]:
+    """Publishes messages again and again, and ends; gives the address."""
+    zmq = pytest.importorskip("zmq")
+    with zmq.Context() as context, context.socket(zmq.PUB) as sender:
+        port = sender.bind_to_random_port("tcp://127.0.0.1")
+        over = threading.Event()
+
+        def publish(messages: Callable[[int], list[bytes]]) -> None:
+            for number in itertools.count():
+                sender.send_multipart(messages(number))
+                if over.wait(0.002):
+                    return
+
+        def start(messages: Callable[[int], list[bytes]]) -> str:
+            thread.append(threading.Thread(target=publish, args=(messages,)))
+            thread[0].start()
+            return f"tcp://127.0.0.1:{port}"
+
+        thread: list[threading.Thread] = []
+        yield start
+        over.set()
+        for each in thread:
+            each.join()
+
+
+def of_rate(hertz: float, kind: type = np.float32) -> Callable[[int], list[bytes]]:
+    """Messages of a sender whose clock says so many frames a second, in numbers of a kind."""
+
+    def message(number: int) -> list[bytes]:
+        header, _ = frame_message(ActivityFrame(number, np.ones(20), number / hertz, 0.0))
+        return [header, np.ones(20, kind).tobytes()]
+
+    return message
+
+
+def test_a_sender_of_whom_nothing_can_be_used_is_told_why(vidrecon, words, sent, tmp_path: Path) -> None:
+    answer = vidrecon(*words, "--source", sent(of_rate(30, np.float64)), "--for", 1)
+    assert answer.code == 2
+    assert "expected frames of this mouse, found none" in answer.err
+    assert "expected 20 numbers of 4 bytes, found 160 bytes" in answer.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("hertz", "told"), [(30, ""), (60, "found 60 by the sender's clock"), (0.03, "found 0.03")])
+def test_frames_of_another_rate_are_told_as_such(hertz: float, told: str, vidrecon, words, sent) -> None:
+    answer = vidrecon(*words, "--source", sent(of_rate(hertz)), "--for", 1.5)
+    assert answer.code == 0
+    assert told in answer.err
+    assert ("expected 30 frames a second" in answer.err) == bool(told)
 
 
 @pytest.mark.long

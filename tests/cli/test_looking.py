@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import napari_vidrecon as vr
 from napari_vidrecon import __version__
 from napari_vidrecon.cli.app import VERBS
 from napari_vidrecon.cli.doctor import cuda_findings
 from napari_vidrecon.errors import TROUBLESHOOTING, page
+from napari_vidrecon.reconstruction.denoiser import SHIPPED
 
 
 def test_the_version_is_said(vidrecon) -> None:
@@ -155,6 +157,21 @@ def test_faults_are_listed_one_a_line(vidrecon, copy_of_small_session: Path) -> 
 def test_sound_files_have_no_fault(fixture: str, vidrecon, request: pytest.FixtureRequest) -> None:
     answer = vidrecon("validate", request.getfixturevalue(fixture), "--json")
     assert (answer.code, answer.json["faults"]) == (0, [])
+
+
+def test_what_prior_train_and_calibrate_write_is_described_and_found_sound(vidrecon, tmp_path: Path) -> None:
+    of = {"trials": [3], "frames": 64, "preset": "best", "draws": 8, "encoders": 1}
+    calibration = tmp_path / "calibration.json"
+    vr.Calibration(scale=0.8125, half_widths={0.9: 1.4}, **of).save(calibration)
+    for file, kind, use in (
+        (SHIPPED, "denoiser", f"--set prior=denoiser --set prior.file={SHIPPED}"),
+        (calibration, "calibration", "--set uncertainty_scale=0.812"),
+    ):
+        told = vidrecon("info", file, "--json").json
+        assert (told["kind"], told["use_it_with"]) == (kind, use)
+        assert vidrecon("validate", file).code == 0
+    calibration.write_text("{}")
+    assert "a calibration, as `vidrecon calibrate` writes it" in vidrecon("validate", calibration).out
 
 
 def test_a_mask_of_no_screen_is_a_fault(vidrecon, tmp_path: Path) -> None:

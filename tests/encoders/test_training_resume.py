@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -104,6 +106,16 @@ def test_a_teacher_answers_only_for_mice_that_did_not_see_the_window(sessions, t
     trainer.step()
     trainer.step()
     assert asked == [(1, 4), (0, 4)]
+
+
+def test_a_teacher_of_another_mouse_with_as_many_neurons_is_refused(sessions, tmp_path):
+    one, other = sessions[0], tmp_path / "other" / "another_mouse"
+    shutil.copytree(one.path, other)
+    teacher = tmp_path / "teacher.safetensors"
+    train_encoder([open_session(other)], COMPACT.model_copy(update={"steps": 1}), teacher)
+    recipe = COMPACT.model_copy(update={"distilled_pairs": "all"})
+    with pytest.raises(EncoderError, match=f"readout of {one.name}, found one of another_mouse"):
+        Trainer([one], recipe, TRIALS[:1], teachers=[teacher])
 
 
 def test_a_teacher_without_a_readout_for_a_mouse_is_refused(sessions, small_encoder_file):

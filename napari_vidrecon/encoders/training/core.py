@@ -18,7 +18,7 @@ from napari_vidrecon.encoders.stored_encoder import READOUTS
 from napari_vidrecon.encoders.training.architectures import recipe_of
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.encoders.windows import FrameWindows
-from napari_vidrecon.errors import ConfigError, EncoderError
+from napari_vidrecon.errors import ConfigError, EncoderError, one_line
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.settings import finite_number
 from napari_vidrecon.storage import user_path
@@ -75,7 +75,7 @@ class PretrainedCore:
     def told(self) -> dict[str, Any]:
         """What an encoder's file says of it."""
         kept = {name: self.stored.provenance[name] for name in KEPT_OF_CORE if name in self.stored.provenance}
-        return {**self.identity, "file": self.path.name, "mice": list(self.stored.mice), **kept}
+        return {**self.identity, "file": self.path.name, "mice": self.stored.learned_from, **kept}
 
     @property
     def _fits_readouts(self) -> bool:
@@ -225,9 +225,15 @@ class Teacher:
                     f"{path}: expected a teacher with a readout of {session.n_neurons} neurons for {session.name}, "
                     f"found {stored.neurons[readout]}"
                 )
+            if stored.mice[readout] not in ("", session.name):
+                raise EncoderError(
+                    f"{path}: expected a teacher with a readout of {session.name}, found one of "
+                    f"{one_line(stored.mice[readout])}; what it teaches would be of other neurons"
+                )
         self.module = stored.module().eval().requires_grad_(False).to(device)
         self.canvas = Canvas(**stored.canvas)
         self.sha256 = file_hash(user_path(path))
+        self.mice = stored.learned_from
 
     @torch.no_grad()
     def activity(self, inputs: torch.Tensor, canvas: Canvas, mouse: int) -> torch.Tensor:

@@ -439,6 +439,11 @@ class Trainer:
                 "training": self.recipe.model_dump(),
                 "training_trials": [len(samples.trial_ids) for samples in self.samples],
                 "teachers": [teacher.sha256 for teacher in self.teachers],
+                **(
+                    {"teacher_mice": sorted({each for one in self.teachers for each in one.mice})}
+                    if self.teachers
+                    else {}
+                ),
                 "steps_done": self.step_index,
                 "simulated": any(session.simulated for session in self.sessions),
                 "neutral_behavior": [float(value) for value in self.neutral_behavior],

@@ -147,6 +147,8 @@ def in_words(view: LiveView) -> str:
         sentences.append(f"No frame for {view.silent_s:.0f} s")
     if view.refused:
         sentences.append(f"Refused: {view.refused}")
+    if view.doubt:
+        sentences.append(f"Take care: {view.doubt}")
     if told.get("fault"):
         sentences.append(f"Not refined any more: {told['fault']}")
     return ". ".join(sentences) + "."
