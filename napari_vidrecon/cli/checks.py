@@ -194,6 +194,8 @@ def calibrate(
     alpha = inputs.open_mask(mask, recording)
     bound = inputs.open_encoders(encoder, recording, mouse, device, force_mouse)
     chosen = inputs.choose_trials(recording, [], trials)[:clips]
+    remedy = "uncertainty of clips that it is new to is larger; choose such clips with --trials, or another encoder"
+    inputs.warn_of_known_clips(bound, recording, chosen, remedy)
     with Progress("calibrate", len(chosen), "clips") as progress, StopRequest("this clip") as stop:
         on_trial = stop.after_each(progress, f"nothing was written to {out}")
         found = calibrate_uncertainty(recording, bound, alpha, config, chosen, frames=frames, on_trial=on_trial)

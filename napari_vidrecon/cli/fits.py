@@ -75,6 +75,10 @@ def mask(
     recipe.require_used(fields)
     recording = open_session(session)
     bound = inputs.open_encoders([encoder], recording, mouse, device, force_mouse)[0]
+    remedy = (
+        "the mask comes out larger than what it can tell of new clips; fit it with one that is new to the tier oracle"
+    )
+    inputs.warn_of_known_clips([bound], recording, recording.trials_in_tier(SCORED_TIER), remedy)
     done = 0
     with Progress("mask", recipe.steps) as progress, StopRequest() as stop:
 

@@ -512,6 +512,34 @@ def open_mask(text: str, session: Session) -> AlphaMask:
     return AlphaMask.load(Path(text)).for_screen(rows, columns)
 
 
+def warn_of_known_clips(encoders: Sequence[Encoder], session: Session, trial_ids: Sequence[int], remedy: str) -> None:
+    """Say on stderr that an encoder learned from clips that it should be new to, where its file tells.
+
+    Parameters
+    ----------
+    encoders
+        Bound to the session's mouse.
+    session
+        The mouse.
+    trial_ids
+        Of the clips.
+    remedy
+        What is wrong then, and what to do.
+    """
+    for encoder in encoders:
+        told = encoder.spec.provenance
+        if encoder.spec.mouse != session.name or "held_out_fold" not in told:
+            continue
+        fold = told["held_out_fold"]
+        if fold is None:
+            both = [each for each in trial_ids if session.tiers[each] == "train"]
+        else:
+            both = [each for each in trial_ids if session.fold_of_trial(each) not in (None, fold)]
+        if both:
+            clips = "trial" if len(both) == 1 else f"{len(both)} of these clips, first from trial"
+            tell(f"take care: {encoder.spec.name} learned from {clips} {both[0]}; {remedy}")
+
+
 def warn_of_mask(mask: AlphaMask, evaluation_threshold: float) -> None:
     """Say on stderr where a mask has so few pixels to measure in that no number can be believed."""
     from napari_vidrecon.reconstruction.masks import FEWEST_PIXELS

@@ -164,6 +164,11 @@ def reconstruct(
     inputs.warn_of_mask(alpha, evaluation_threshold)
     settings: Any = {"precision": precision, "memory_gib": memory}
     encoders = inputs.open_encoders(encoder, recording, mouse, device, force_mouse, **settings)
+    if shown is None and target != "predicted":
+        remedy = (
+            "scores of clips that it is new to are lower; such are those of its held-out fold, or of tiers but train"
+        )
+        inputs.warn_of_known_clips(encoders, recording, chosen, remedy)
     measuring = inputs.open_encoders(target_encoder or [], recording, mouse, device, force_mouse, **settings)
     told = None if decoder is None else inputs.open_decoder(decoder, recording, force_mouse=force_mouse)
     companions = inputs.open_mice(

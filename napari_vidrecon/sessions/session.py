@@ -440,12 +440,21 @@ class Session:
         Baikulov 2023; Bauer et al. 2026 hold out fold 0.
         """
         chosen = [trial_id for trial_id in self.trial_ids if self._takes_part_in_folds(trial_id)]
+        found = {}
         for done, trial_id in enumerate(chosen, start=1):
-            if trial_id not in self._hashes:
-                self._hashes[trial_id] = self.clip_hash(trial_id)
+            found[trial_id] = self._fold(trial_id, folds)
             if on_progress is not None:
                 on_progress(done, len(chosen))
-        return {trial_id: fold_of(self._hashes[trial_id], folds) for trial_id in chosen}
+        return found
+
+    def fold_of_trial(self, trial_id: int) -> int | None:
+        """Fold of one trial, without a look at the others; None for one of a tier that takes no part in folds."""
+        return self._fold(trial_id, FOLDS) if self._takes_part_in_folds(trial_id) else None
+
+    def _fold(self, trial_id: int, folds: int) -> int:
+        if trial_id not in self._hashes:
+            self._hashes[trial_id] = self.clip_hash(trial_id)
+        return fold_of(self._hashes[trial_id], folds)
 
     def _takes_part_in_folds(self, trial_id: int) -> bool:
         if self.name.partition("-Video")[0] in OLD_MICE:

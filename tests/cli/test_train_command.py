@@ -207,6 +207,27 @@ def test_a_training_that_cannot_be_is_one_line(words, named: str, vidrecon, smal
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("held_out", [False, True])
+def test_clips_that_an_encoder_learned_from_are_told_as_such(
+    held_out: bool, vidrecon, recorded_mouse_folder: Path, tmp_path: Path
+) -> None:
+    mouse, encoder = recorded_mouse_folder, tmp_path / "encoder.safetensors"
+    session = vr.open_session(mouse)
+    folds = session.folds()
+    fold = folds[session.trials_in_tier("oracle")[0]]
+    words = ("--held-out-fold", fold) if held_out else ()
+    assert vidrecon("train", mouse, "--out", encoder, *SMALL, *words).code == 0
+    seen = [each for each, its in folds.items() if its != fold] if held_out else session.trials_in_tier("train")
+    words = ("--encoder", encoder, "--mask", "none", "--out", tmp_path / "out", "--steps", 1, "--frames", "0:32")
+    for trial in (seen[0], session.trials_in_tier("oracle")[0], session.trials_in_tier("live_test_main")[0]):
+        answer = vidrecon("reconstruct", mouse, *words, "--trial", trial)
+        assert answer.code == 0
+        assert (f"take care: encoder.safetensors learned from trial {trial};" in answer.err) == (trial in seen)
+    words = ("--encoder", encoder, "--mask", "none", "--out", tmp_path / "c.json", "--set", "steps=1", "--frames", 32)
+    answer = vidrecon("calibrate", mouse, *words, "--trials", "train", "--clips", 4, "--set", "draws=2")
+    assert "take care: encoder.safetensors learned from" in answer.err
+
+
 def test_the_same_mouse_twice_is_one_line(vidrecon, small_session_folder: Path, tmp_path: Path) -> None:
     twice = small_session_folder, small_session_folder.parent / "." / small_session_folder.name
     answer = vidrecon("train", *twice, "--out", tmp_path / "encoder.safetensors", "--steps", 1)
