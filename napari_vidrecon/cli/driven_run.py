@@ -117,7 +117,8 @@ class DrivenRun:
         )
         quality = quality if self.has_movie else unchecked
         effort = "already there" if self.state == "already there" else number_of(self.steps, "step")
-        whole = f"{one_line(clip)}{mouse}: {quality} ({effort}, {duration_text(self.seconds)}) -> {self.path}"
+        place = str(self.path).replace("\n", " ")
+        whole = f"{one_line(clip)}{mouse}: {quality} ({effort}, {duration_text(self.seconds)}) -> {place}"
         inferred = [f"{name} {told}" for name, told in self.inferred.items()]
         lines = [*inferred, *self._lines_of_mice(), *self._lines_of_colours()]
         return "\n".join([whole, *(f"  {line}" for line in lines)])

@@ -24,9 +24,12 @@ from napari_vidrecon.reconstruction.flat_names import FLAT_NAMES, composed, flat
 from napari_vidrecon.reconstruction.priors import NATURAL, prior_named
 from napari_vidrecon.sessions.screen import MOST_COLOURS
 from napari_vidrecon.settings import MOST_STEPS, shown
+from napari_vidrecon.storage import user_path
 
 GREY_LEVEL = 127.5
 """Half of 255: the level every reconstruction starts from, and the level outside the mask."""
+
+LEARNED, PRIOR_FILE = "denoiser", "prior.file"
 
 GreyLevel = Annotated[float, Field(ge=0, le=255)]
 
@@ -148,6 +151,10 @@ class ReconstructionConfig(Composed):
             raise ConfigError(f"preset {shown(name)}: expected one of {', '.join(PRESETS)}")
         if "preset_name" in changes:
             raise ConfigError(f"preset_name: expected to be set by choosing the preset itself, of {', '.join(PRESETS)}")
+        file = changes.get(PRIOR_FILE)
+        if changes.get("prior") == LEARNED and isinstance(file, str) and file:
+            # The run is told of it, and repeated by scripts, wherever those are started.
+            changes = {**changes, PRIOR_FILE: str(user_path(file).absolute())}
         config = cls(preset_name=name, **PRESETS[name]).changed(**changes)
         if config.outside_prior:
             prior_named(config.outside_prior)

@@ -184,3 +184,11 @@ def test_a_flat_name_is_still_read_and_says_what_it_is_called_now():
     assert isinstance(config.update, Spectral)
     with pytest.raises(AttributeError):
         _ = config.nothing
+
+
+def test_a_file_of_a_prior_is_the_same_wherever_its_run_is_repeated(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = ReconstructionConfig.preset("best", **{"prior": "denoiser", "prior.file": "mine.safetensors"})
+    assert config.values["prior_settings"]["file"] == str(tmp_path / "mine.safetensors")
+    usual = ReconstructionConfig.preset("best", **{"prior": "denoiser", "prior.file": ""})
+    assert not usual.values["prior_settings"].get("file")
