@@ -184,6 +184,7 @@ def calibrate(
     """
     from napari_vidrecon.analysis.ensembles import calibrate_uncertainty
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
+    from napari_vidrecon.reconstruction.run_folder import at_work_on
     from napari_vidrecon.sessions.session import open_session
 
     inputs.require_free(out, overwrite, "the calibration")
@@ -196,7 +197,8 @@ def calibrate(
     chosen = inputs.choose_trials(recording, [], trials)[:clips]
     remedy = "uncertainty of clips that it is new to is larger; choose such clips with --trials, or another encoder"
     inputs.warn_of_known_clips(bound, recording, chosen, remedy)
-    with Progress("calibrate", len(chosen), "clips") as progress, StopRequest("this clip") as stop:
+    alone = at_work_on(out, what="calibration")
+    with alone, Progress("calibrate", len(chosen), "clips") as progress, StopRequest("this clip") as stop:
         on_trial = stop.after_each(progress, f"nothing was written to {out}")
         found = calibrate_uncertainty(recording, bound, alpha, config, chosen, frames=frames, on_trial=on_trial)
     found.save(out)

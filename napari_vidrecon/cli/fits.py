@@ -62,6 +62,7 @@ def mask(
     from napari_vidrecon.figures.matrix_figure import mask_figure
     from napari_vidrecon.reconstruction.mask_fitting import MaskProgress, MaskRecipe, fit_mask
     from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, mask_faults
+    from napari_vidrecon.reconstruction.run_folder import at_work_on
     from napari_vidrecon.sessions.session import open_session
     from napari_vidrecon.storage import replacing_files
 
@@ -80,7 +81,7 @@ def mask(
     )
     inputs.warn_of_known_clips([bound], recording, recording.trials_in_tier(SCORED_TIER), remedy)
     done = 0
-    with Progress("mask", recipe.steps) as progress, StopRequest() as stop:
+    with at_work_on(out, what="mask"), Progress("mask", recipe.steps) as progress, StopRequest() as stop:
 
         def on_progress(now: MaskProgress) -> bool:
             nonlocal done
@@ -174,6 +175,7 @@ def decoder(
     from napari_vidrecon.reconstruction.decoder import DECODER_SUFFIX
     from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, fit_decoder, held_out_correlation
     from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD
+    from napari_vidrecon.reconstruction.run_folder import at_work_on
     from napari_vidrecon.sessions.session import open_session
 
     inputs.require_free(out, overwrite, "the decoder", DECODER_SUFFIX)
@@ -187,7 +189,8 @@ def decoder(
     for trial_id in scored:
         # A damaged one is found before the fit, not after it.
         recording.trial(trial_id).require_responses()
-    with Progress("decoder", len(learned), "trials") as progress, StopRequest() as stop:
+    alone = at_work_on(out, what="decoder")
+    with alone, Progress("decoder", len(learned), "trials") as progress, StopRequest() as stop:
         on_progress = stop.after_each(progress, f"nothing was written to {out}; a fit always starts anew")
         fitted = fit_decoder(recording, recipe, trial_ids=learned, on_progress=on_progress)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +53,7 @@ def prior(
 
     from napari_vidrecon.reconstruction.denoiser import DENOISER_SUFFIX
     from napari_vidrecon.reconstruction.denoiser_training import DenoiserRecipe, DenoiserTraining, Spoiler, gains_db
+    from napari_vidrecon.reconstruction.run_folder import at_work_on
 
     if what != WHAT:
         raise ConfigError(f"vidrecon prior: expected train, found {what!r}; as in: vidrecon prior train --out FILE")
@@ -60,10 +62,13 @@ def prior(
     given, source = opened_films(films, recipe)
     training = DenoiserTraining(recipe, given, source)
     checkpoint = out.with_suffix(CHECKPOINT_SUFFIX)
-    if checkpoint.exists():
-        training.go_on_from(checkpoint)
     began = time.monotonic()
-    with Progress("prior", recipe.steps, done=training.step) as progress, StopRequest() as stop:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(at_work_on(out, what="denoiser"))
+        if checkpoint.exists():
+            training.go_on_from(checkpoint)
+        progress = stack.enter_context(Progress("prior", recipe.steps, done=training.step))
+        stop = stack.enter_context(StopRequest())
         _train(training, checkpoint, save_every, progress, stop)
         denoiser = training.denoiser()
         denoiser.save(out)

@@ -230,7 +230,7 @@ def _check_alpha(alpha: np.ndarray, screen_px: tuple[int, int]) -> None:
 
 
 @contextlib.contextmanager
-def at_work_on(path: Path, wait_s: float = 0.0) -> Iterator[None]:
+def at_work_on(path: Path, wait_s: float = 0.0, *, what: str = "run") -> Iterator[None]:
     """Keep a run's folder to this process, from before it is read to after it is written the last time.
 
     Parameters
@@ -239,6 +239,8 @@ def at_work_on(path: Path, wait_s: float = 0.0) -> Iterator[None]:
         The folder; it need not be there.
     wait_s
         How long to wait for another process, seconds; below 0 as long as it takes.
+    what
+        Its kind, for the message.
 
     Raises
     ------
@@ -252,7 +254,7 @@ def at_work_on(path: Path, wait_s: float = 0.0) -> Iterator[None]:
         claim.callback(_remove_empty, made)
         with disk_errors(path):
             recover_folder(path)
-            claim.enter_context(claimed(path, "run", wait_s))
+            claim.enter_context(claimed(path, what, wait_s))
         yield
 
 

@@ -448,7 +448,18 @@ class Session:
         return found
 
     def fold_of_trial(self, trial_id: int) -> int | None:
-        """Fold of one trial, without a look at the others; None for one of a tier that takes no part in folds."""
+        """Fold of one trial, without a look at the others.
+
+        Parameters
+        ----------
+        trial_id
+            The trial.
+
+        Returns
+        -------
+        int | None
+            0 and up; None for a trial of a tier that takes no part in folds.
+        """
         return self._fold(trial_id, FOLDS) if self._takes_part_in_folds(trial_id) else None
 
     def _fold(self, trial_id: int, folds: int) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 import napari_vidrecon as vr
 from napari_vidrecon.reconstruction.run_folder import at_work_on
-from napari_vidrecon.storage.writing import InUseError
+from napari_vidrecon.storage.writing import InUseError, claimed
 
 
 def name_of_trial_1(run: Path) -> str:
@@ -82,3 +82,26 @@ def test_overwriting_a_run_names_what_is_none_of_it_and_leaves_it(
     assert "notes.txt is no part of a run and stays where it is" in answer.err
     assert (place / "notes.txt").read_text() == "precious"
     assert vr.Reconstruction.load(place).config.seed == 9
+
+
+@pytest.mark.parametrize(
+    ("words", "out", "what"),
+    [
+        (("train", "--steps", 1, "--recipe", "features=4"), "encoder.safetensors", "encoder"),
+        (("mask", "--steps", 1), "mask.npy", "mask"),
+        (("decoder",), "decoder.safetensors", "decoder"),
+        (("calibrate", "--mask", "none"), "calibration.json", "calibration"),
+        (("prior", "train", "--set", "steps=1"), "prior.safetensors", "denoiser"),
+    ],
+)
+def test_what_another_process_is_making_is_left_to_it(
+    words, out: str, what: str, vidrecon, small_session_folder: Path, small_encoder_file: Path, tmp_path: Path
+) -> None:
+    verb, *others = words
+    session = () if verb == "prior" else (small_session_folder,)
+    encoder = ("--encoder", small_encoder_file) if verb in ("mask", "calibrate") else ()
+    with claimed(tmp_path / out):
+        answer = vidrecon(verb, *others, *session, *encoder, "--out", tmp_path / out)
+    assert answer.code == 2
+    assert f"another process is at work on this {what}" in answer.err
+    assert not list(tmp_path.iterdir())

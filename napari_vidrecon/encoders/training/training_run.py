@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from napari_vidrecon.encoders.training.samples import NEURONS_AT_ONCE
 from napari_vidrecon.encoders.training.trainer import Trainer
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.errors import ConfigError, EncoderError, SessionError
-from napari_vidrecon.storage import user_path
+from napari_vidrecon.storage import claimed, disk_errors, user_path
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.window_encoder import WindowEncoder
@@ -303,6 +304,8 @@ def train_encoder(
         A trial to learn from or to score on cannot be read; found before the first step.
     ConfigError
         One session is given twice.
+    StorageError
+        Another process trains this encoder.
 
     Examples
     --------
@@ -339,26 +342,31 @@ def train_encoder(
     for session, ids in zip(trainer.sessions, validation, strict=True):
         for trial_id in ids:
             session.trial(trial_id).require_responses()
-    if checkpoint.exists():
-        trainer.load_checkpoint(checkpoint)
-    loop = _Loop(trainer, validation, path)
-    try:
-        if not finish:
-            loop.run(checkpoint_seconds, on_progress)
-        correlation = validation_correlation(
-            trainer, validation, every_window=True, on_scoring=lambda *done: loop.agreed(on_scoring, *done)
-        )
-    except KeyboardInterrupt:
-        # Weights of a half-done step would not lead to the same bits; the last checkpoint does.
-        if not trainer.half_way:
-            loop.save()
-        raise
-    trainer.curve.score(correlation)
-    if together.is_first:
-        trainer.save_encoder(path, {"validation_correlation": correlation, **(provenance or {})})
-        trainer.curve.write(curve_path(path))
-        checkpoint.unlink(missing_ok=True)
-    together.wait()
+    with contextlib.ExitStack() as alone:
+        if together.is_first:
+            # Two at once would take each other's checkpoint, and the last one's encoder would replace the other's.
+            with disk_errors(path):
+                alone.enter_context(claimed(path, "encoder"))
+        if checkpoint.exists():
+            trainer.load_checkpoint(checkpoint)
+        loop = _Loop(trainer, validation, path)
+        try:
+            if not finish:
+                loop.run(checkpoint_seconds, on_progress)
+            correlation = validation_correlation(
+                trainer, validation, every_window=True, on_scoring=lambda *done: loop.agreed(on_scoring, *done)
+            )
+        except KeyboardInterrupt:
+            # Weights of a half-done step would not lead to the same bits; the last checkpoint does.
+            if not trainer.half_way:
+                loop.save()
+            raise
+        trainer.curve.score(correlation)
+        if together.is_first:
+            trainer.save_encoder(path, {"validation_correlation": correlation, **(provenance or {})})
+            trainer.curve.write(curve_path(path))
+            checkpoint.unlink(missing_ok=True)
+        together.wait()
     return correlation
 
 
