@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -20,6 +21,10 @@ STEPS_TO_JUDGE, LONG_LEFT_S = 3, 1800.0
 """A training that will take longer, as its first steps tell, says so, and what to do."""
 LONG_TRAINING_S = 10.0
 """A training that took longer says what else of it takes a while: readouts that begin anew, and its end."""
+LONG_FITTING_S = 5.0
+BEGUN_TRAINED = (
+    "begun with that of the simulated mouse that comes along; all of it learned (pretrained=false: by chance)"
+)
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.training.core import PretrainedCore
@@ -177,6 +182,7 @@ def _in_words(answer: dict[str, Any], names: Sequence[str], core: PretrainedCore
         ("learning curve", answer["learning_curve"]),
         ("mice", ", ".join(names)),
         *([] if core is None else [("core", _core_in_words(core))]),
+        *([("core", BEGUN_TRAINED)] if answer["begun_with"] else []),
         ("trials", f"{answer['training_trials']} to learn from, {answer['validation_trials']} to score on"),
         ("steps", f"{answer['steps']} in {answer['duration']}"),
         ("validation correlation", f"{correlation} (single trials, mean over neurons)"),
@@ -284,6 +290,7 @@ class TrainingProgressBar:
         self.first_process, self.finish = first_process, finish
         self.steps_done, self.seconds, self.is_scoring = 0, 0.0, False
         self._bar: Progress | None = None
+        self._begun, self._told_of_fitting = time.monotonic(), False
 
     def step(self, now: TrainingProgress) -> None:
         """Tell of a step; raises `KeyboardInterrupt` where a person wants to stop."""
@@ -308,11 +315,18 @@ class TrainingProgressBar:
                 f"about {duration_text(now.seconds_left)} at this pace; Ctrl-C keeps what is learned, and the same "
                 f"command goes on; a GPU, or fewer --steps (of {now.steps}), take less"
             )
-        fits = self.instance.core is None and self.instance.recipe.fits_readouts_before(now.step, now.steps)
-        if fits and now.seconds > LONG_TRAINING_S:
+        if now.fits_readouts_next and now.seconds > LONG_TRAINING_S:
             tell(
                 "the next step begins the readouts anew, with a regression on the core: it takes longer than the others"
             )
+
+    def fitting(self) -> None:
+        """Tell, once, why the first step takes so long; raises `KeyboardInterrupt` where a person wants to stop."""
+        self.stop.check()
+        waited = time.monotonic() - self._begun
+        if self._bar is None and not self._told_of_fitting and waited > LONG_FITTING_S and self.first_process:
+            self._told_of_fitting = True
+            tell("readouts begin with a regression on a trained core: before the first step that takes a while")
 
     def scoring(self, done: int, trials: int) -> None:
         """Tell of held-out trials that are scored; raises `KeyboardInterrupt` where a person wants to stop."""
@@ -403,7 +417,7 @@ def train_instance(
             processes=processes,
             on_progress=told.step,
             on_scoring=told.scoring,
-            on_fitting=stop.check,
+            on_fitting=told.fitting,
         )
     except VidreconError as error:
         if not told.steps_done or not checkpoint.exists():
@@ -422,10 +436,12 @@ def train_instance(
         told.close()
         if board is not None:
             board.close()
+    written = read_encoder_file(instance.path).provenance
     return {
         "out": instance.path,
         "learning_curve": curve_path(instance.path),
-        "steps": read_encoder_file(instance.path).provenance["steps_done"],
+        "steps": written["steps_done"],
+        "begun_with": written.get("begun_with"),
         "seconds": told.seconds,
         "duration": duration_text(told.seconds),
         "training_trials": sum(map(len, instance.training_trials)),

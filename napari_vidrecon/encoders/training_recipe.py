@@ -109,6 +109,11 @@ class TrainingRecipe(Settings, ABC):
         """Steps between two scores on the validation trials; 0 for none."""
         return self.validate_every
 
+    @property
+    def begins_trained(self) -> bool:
+        """Whether it begins with a core that comes along, where that has its sizes, screen and rate."""
+        return False
+
     def fits_readouts_before(self, step: int, steps: int) -> bool:
         """Whether readouts begin anew from a regression on the core before this step, counted from 0, of so many."""
         return False

@@ -20,6 +20,7 @@ from napari_vidrecon.encoders.training.readout_fit import fit_readouts
 from napari_vidrecon.encoders.training.trainer import Trainer
 from napari_vidrecon.encoders.training.training_run import single_trial_correlation, train_encoder
 from napari_vidrecon.errors import ConfigError, EncoderError
+from napari_vidrecon.sessions.sample import whole_sample
 from napari_vidrecon.sessions.session import open_session
 
 
@@ -94,6 +95,45 @@ def test_of_mice_in_one_batch_each_window_is_moved_by_the_gaze_of_its_own(new_mo
     for mouse, rows in batch.rows.items():
         assert torch.equal(seen[rows], module.seen(batch.inputs[rows], mouse))
         assert not torch.equal(seen[rows], module.seen(batch.inputs[rows], 1 - mouse))
+
+
+def usual_trainer(session, **settings) -> Trainer:
+    return Trainer([session], CompactRecipe(steps=3, batch_size=2, **settings), [session.trials_in_tier("train")])
+
+
+def test_a_training_begins_with_the_core_of_the_simulated_mouse_that_comes_along_and_all_of_it_learns(
+    new_mouse, tmp_path
+):
+    encoders = whole_sample().encoders
+    for seed in (0, 1):
+        training = usual_trainer(new_mouse, seed=seed)
+        theirs = load_file(encoders[seed])
+        shared = [name for name in theirs if not name.startswith(("readouts.", "behavior_"))]
+        assert all(torch.equal(training.averaged[name], theirs[name]) for name in shared)
+    features = training.module.readouts[0].features.detach().clone()
+    training.step()
+    training.step()
+    assert not torch.equal(training.module.stem.weight, theirs["stem.weight"])
+    assert not torch.equal(training.module.readouts[0].features, features)
+    training.save_encoder(tmp_path / "encoder.safetensors", {})
+    told = read_encoder_file(tmp_path / "encoder.safetensors").provenance["begun_with"]
+    assert (told["file"], told["sha256"]) == ("encoder_1.safetensors", PretrainedCore(encoders[1]).sha256)
+
+
+def test_it_begins_by_chance_where_that_is_wanted_and_where_sizes_or_windows_are_others(new_mouse):
+    for settings in ({"pretrained": False}, {"features": 12}, {"window_step": 1}, {"expansion_ratio": 3}):
+        assert usual_trainer(new_mouse, **settings).begun_with is None
+    assert usual_trainer(new_mouse, drop_rate=0.3, shifter=False).begun_with is not None
+
+
+def test_a_stopped_training_that_began_with_a_core_goes_on_to_the_same_bits(new_mouse, tmp_path):
+    whole, first, resumed = (usual_trainer(new_mouse) for _ in range(3))
+    losses = [whole.step(), whole.step(), whole.step()]
+    assert [first.step(), first.step()] == losses[:2]
+    first.save_checkpoint(tmp_path / "2.safetensors")
+    resumed.load_checkpoint(tmp_path / "2.safetensors")
+    assert resumed.step() == losses[2]
+    assert all(torch.equal(whole.averaged[name], value) for name, value in resumed.averaged.items())
 
 
 def test_what_does_not_fit_a_core_is_one_clear_line(new_mouse, small_encoder_file, copy_of_small_session):

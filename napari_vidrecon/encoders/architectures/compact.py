@@ -247,6 +247,8 @@ class CompactRecipe(QuickRecipe):
         Share of the steps after which the readouts begin anew, with a regression on what the core has become.
     shifter
         Learn how far a mouse's movie moves on its retina with its pupil; without a pupil that says nothing.
+    pretrained
+        The first weights of what mice share: a simulated mouse's encoder's, or chance; all of them learn.
     """
 
     named: ClassVar[dict[str, dict[str, Any]]] = {"small_session": {}}
@@ -262,6 +264,15 @@ class CompactRecipe(QuickRecipe):
         0.5, ge=0, lt=1, description="share of the steps after which readouts are fitted to the core anew; 0: never"
     )
     shifter: bool = Field(True, description="each mouse's movie is moved by where its eye looks")
+    pretrained: bool = Field(
+        True,
+        description="begin with the core of the simulated mouse that comes along, where sizes and screen are its own",
+    )
+
+    @property
+    def begins_trained(self) -> bool:
+        """As the recipe says."""
+        return self.pretrained
 
     def fits_readouts_before(self, step: int, steps: int) -> bool:
         """Once, as soon as the core has learned something."""

@@ -18,7 +18,8 @@ from napari_vidrecon.encoders.stored_encoder import READOUTS
 from napari_vidrecon.encoders.training.architectures import recipe_of
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.encoders.windows import FrameWindows
-from napari_vidrecon.errors import ConfigError, EncoderError, one_line
+from napari_vidrecon.errors import ConfigError, EncoderError, SessionError, one_line
+from napari_vidrecon.sessions.sample import find_sample
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.settings import finite_number
 from napari_vidrecon.storage import user_path
@@ -138,6 +139,35 @@ class PretrainedCore:
         EncoderError
             The encoder has other sizes than the core.
         """
+        state = module.state_dict()
+        with torch.no_grad():
+            for name in self._shared_with(module):
+                state[name].copy_(self.stored.tensor(name))
+
+    def suits(self, module: nn.Module, canvas: Canvas, windows: FrameWindows, frame_rate_hz: float) -> bool:
+        """Whether an encoder has the core's architecture and sizes, and its movies the core's screen, windows and rate.
+
+        Parameters
+        ----------
+        module, canvas, windows, frame_rate_hz
+            Of the encoder.
+
+        Returns
+        -------
+        bool
+            Then `place` does not refuse it.
+        """
+        if type(module) is not architecture_named(self.stored.architecture):
+            return False
+        try:
+            self.require_screen(canvas, frame_rate_hz, of="")
+            self._shared_with(module)
+        except EncoderError:
+            return False
+        return FrameWindows(**self.stored.windows) == windows
+
+    def _shared_with(self, module: nn.Module) -> list[str]:
+        """Names of the weights that it brings; refuses an encoder of other sizes."""
         # A file of an earlier version says nothing of a size that came later: then it has the usual one.
         stored = type(module.config)(**self.stored.config)
         mine, theirs = (json.loads(json.dumps(config_values(each))) for each in (stored, module.config))
@@ -152,9 +182,7 @@ class PretrainedCore:
         missing = [name for name in shared if self.stored.shapes.get(name) != tuple(state[name].shape)]
         if missing:
             raise EncoderError(f"{self.path}: expected the core's weights {missing[0]}, found none of that size")
-        with torch.no_grad():
-            for name in shared:
-                state[name].copy_(self.stored.tensor(name))
+        return shared
 
     def is_frozen(self, step: int, steps: int) -> bool:
         """Whether the core stays as it is in a step, counted from 0."""
@@ -184,6 +212,30 @@ def chosen_core(core: Path | str | PretrainedCore | None, thaw: float = 0.0) -> 
     if core is None or isinstance(core, PretrainedCore):
         return core
     return PretrainedCore(core, thaw)
+
+
+FIRST_CORES = 3
+"""Encoders of the sample that every installation has."""
+
+
+def first_core(seed: int) -> PretrainedCore | None:
+    """The core that a training may begin with: of the simulated mouse that comes along; None where it was left out.
+
+    Parameters
+    ----------
+    seed
+        Of the training; encoders of an ensemble begin with different ones.
+
+    Returns
+    -------
+    PretrainedCore | None
+        All of it learns.
+    """
+    try:
+        encoders = find_sample().encoders[:FIRST_CORES]
+    except SessionError:
+        return None
+    return PretrainedCore(encoders[seed % len(encoders)], thaw=1.0) if encoders else None
 
 
 class Teacher:

@@ -33,7 +33,7 @@ from napari_vidrecon.encoders.training.checkpoint import (
     load_optimizer,
     optimizer_tensors,
 )
-from napari_vidrecon.encoders.training.core import PretrainedCore, Teacher
+from napari_vidrecon.encoders.training.core import PretrainedCore, Teacher, first_core
 from napari_vidrecon.encoders.training.processes import Processes
 from napari_vidrecon.encoders.training.readout_fit import fit_readouts, start_readouts
 from napari_vidrecon.encoders.training.samples import SampleStatistics, SessionSamples
@@ -178,6 +178,8 @@ class Trainer:
         A step was interrupted, and the weights are of no use for going on.
     curve
         What every step said.
+    begun_with
+        The core that came along and was put into the module before the first step; None: chance.
     largest_mean
         Of all neurons the largest mean response, for messages.
     """
@@ -228,6 +230,7 @@ class Trainer:
         if core is not None:
             core.place(self.module)
             start_readouts(self.module, fit_readouts(self.module, self.batches, on_fitting))
+        self.begun_with = self._begin_trained()
         self.optimizer = torch.optim.AdamW(
             self.module.parameters(),
             lr=self.schedule.peak,
@@ -247,6 +250,25 @@ class Trainer:
                 return self.architecture.build(neurons, self.canvas, statistics).to(self.device)
             except ValidationError as raised:
                 raise ConfigError(first_fault(raised, "recipe")) from None
+
+    def _begin_trained(self) -> PretrainedCore | None:
+        """The core that comes along, put into the encoder; None where none is wanted, or none suits."""
+        if self.core is not None or not self.recipe.begins_trained:
+            return None
+        found = first_core(self.recipe.seed)
+        rate = self.sessions[0].frame_rate_hz
+        if found is None or not found.suits(self.module, self.canvas, self.windows, rate):
+            return None
+        found.place(self.module)
+        return found
+
+    def fits_readouts_before(self, step: int) -> bool:
+        """Whether readouts begin (anew) with a regression on the core before this step, counted from 0."""
+        if self.core is not None:
+            return False
+        if self.begun_with is not None:
+            return step == 0
+        return self.recipe.fits_readouts_before(step, self.schedule.steps)
 
     def read_trials(self) -> None:
         """Read every training trial once, into the memory that it is drawn from as far as there is room.
@@ -279,7 +301,7 @@ class Trainer:
             The loss is not finite.
         """
         recipe = self.recipe
-        if self.core is None and recipe.fits_readouts_before(self.step_index, self.schedule.steps):
+        if self.fits_readouts_before(self.step_index):
             fits = fit_readouts(self.module, self.batches, self.on_fitting)
             self.half_way = True
             self._begin_readouts(fits)
@@ -449,6 +471,7 @@ class Trainer:
                 "neutral_behavior": [float(value) for value in self.neutral_behavior],
                 "movies": self._movies(),
                 **({} if self.core is None else {"core": self.core.told}),
+                **({} if self.begun_with is None else {"begun_with": self.begun_with.told}),
                 "neurons": {session.name: session.neuron_keys for session in self.sessions},
                 **self._behavior(),
                 **getattr(self.module, "made_of", {}),

@@ -49,6 +49,8 @@ class TrainingProgress:
         The last validation correlation, or NaN.
     seconds
         Spent so far, earlier processes included by estimate.
+    fits_readouts_next
+        Before the next step readouts begin with a regression on the core, which takes longer than a step.
     """
 
     step: int
@@ -56,6 +58,7 @@ class TrainingProgress:
     loss: float
     correlation: float
     seconds: float
+    fits_readouts_next: bool = False
 
     @property
     def seconds_left(self) -> float:
@@ -396,7 +399,8 @@ class _Loop:
                 saved = time.monotonic()
             seconds = (time.monotonic() - begun) * done / max(done - first, 1)
             correlation = curve.scores[-1] if curve.scores else float("nan")
-            now = TrainingProgress(done, steps, loss, correlation, seconds)
+            fits_next = done < steps and trainer.fits_readouts_before(done)
+            now = TrainingProgress(done, steps, loss, correlation, seconds, fits_next)
             if not self.agreed(on_progress, now):
                 break
 
