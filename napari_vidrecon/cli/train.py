@@ -22,9 +22,6 @@ STEPS_TO_JUDGE, LONG_LEFT_S = 3, 1800.0
 LONG_TRAINING_S = 10.0
 """A training that took longer says what else of it takes a while: readouts that begin anew, and its end."""
 LONG_FITTING_S = 5.0
-BEGUN_TRAINED = (
-    "begun with that of the simulated mouse that comes along; all of it learned (pretrained=false: by chance)"
-)
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.training.core import PretrainedCore
@@ -182,7 +179,7 @@ def _in_words(answer: dict[str, Any], names: Sequence[str], core: PretrainedCore
         ("learning curve", answer["learning_curve"]),
         ("mice", ", ".join(names)),
         *([] if core is None else [("core", _core_in_words(core))]),
-        *([("core", BEGUN_TRAINED)] if answer["begun_with"] else []),
+        *([("core", _first_core_in_words(answer["begun_with"]))] if answer["begun_with"] else []),
         ("trials", f"{answer['training_trials']} to learn from, {answer['validation_trials']} to score on"),
         ("steps", f"{answer['steps']} in {answer['duration']}"),
         ("validation correlation", f"{correlation} (single trials, mean over neurons)"),
@@ -192,6 +189,11 @@ def _in_words(answer: dict[str, Any], names: Sequence[str], core: PretrainedCore
 def _core_in_words(core: PretrainedCore) -> str:
     learns = f"learns too in the last {100 * core.thaw:.0f} % of the steps" if core.thaw else "kept as it is"
     return f"of {core.path.name}, {learns}"
+
+
+def _first_core_in_words(told: dict[str, Any]) -> str:
+    learns = "all of it learned on" if told["thaw"] else "kept as it is, for there is little to learn from"
+    return f"begun with that of the simulated mouse that comes along; {learns} (--recipe pretrained=false: by chance)"
 
 
 def chosen_recipe(

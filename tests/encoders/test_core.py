@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.encoders.architectures.compact import CompactRecipe
 from napari_vidrecon.encoders.checkpoints import load_encoder, read_encoder_file
+from napari_vidrecon.encoders.training import core as core_module
 from napari_vidrecon.encoders.training import readout_fit
 from napari_vidrecon.encoders.training.core import PretrainedCore
 from napari_vidrecon.encoders.training.readout_fit import fit_readouts
@@ -102,7 +103,7 @@ def usual_trainer(session, **settings) -> Trainer:
 
 
 def test_a_training_begins_with_the_core_of_the_simulated_mouse_that_comes_along_and_all_of_it_learns(
-    new_mouse, tmp_path
+    new_mouse, tmp_path, monkeypatch
 ):
     encoders = whole_sample().encoders
     for seed in (0, 1):
@@ -110,6 +111,8 @@ def test_a_training_begins_with_the_core_of_the_simulated_mouse_that_comes_along
         theirs = load_file(encoders[seed])
         shared = [name for name in theirs if not name.startswith(("readouts.", "behavior_"))]
         assert all(torch.equal(training.averaged[name], theirs[name]) for name in shared)
+    monkeypatch.setattr(core_module, "FEW_FRAMES", 10)
+    training = usual_trainer(new_mouse, seed=1)
     features = training.module.readouts[0].features.detach().clone()
     training.step()
     training.step()
@@ -118,6 +121,17 @@ def test_a_training_begins_with_the_core_of_the_simulated_mouse_that_comes_along
     training.save_encoder(tmp_path / "encoder.safetensors", {})
     told = read_encoder_file(tmp_path / "encoder.safetensors").provenance["begun_with"]
     assert (told["file"], told["sha256"]) == ("encoder_1.safetensors", PretrainedCore(encoders[1]).sha256)
+
+
+def test_of_few_frames_that_core_learns_nothing_and_only_readouts_do(new_mouse):
+    training = usual_trainer(new_mouse)
+    stem = training.module.stem.weight.detach().clone()
+    training.step()
+    readout = training.module.readouts[0].features.detach().clone()
+    training.step()
+    assert torch.equal(training.module.stem.weight, stem)
+    assert not torch.equal(training.module.readouts[0].features, readout)
+    assert training.begun_with.told["thaw"] == 0.0
 
 
 def test_it_begins_by_chance_where_that_is_wanted_and_where_sizes_or_windows_are_others(new_mouse):

@@ -248,7 +248,7 @@ class CompactRecipe(QuickRecipe):
     shifter
         Learn how far a mouse's movie moves on its retina with its pupil; without a pupil that says nothing.
     pretrained
-        The first weights of what mice share: a simulated mouse's encoder's, or chance; all of them learn.
+        The first weights of what mice share: a simulated mouse's (of few frames they stay as they are), or chance.
     """
 
     named: ClassVar[dict[str, dict[str, Any]]] = {"small_session": {}}

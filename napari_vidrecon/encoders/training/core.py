@@ -216,26 +216,30 @@ def chosen_core(core: Path | str | PretrainedCore | None, thaw: float = 0.0) -> 
 
 FIRST_CORES = 3
 """Encoders of the sample that every installation has."""
+FEW_FRAMES = 30_000
+"""Of so many or fewer, of all mice together, a core learns what holds for them alone: it stays as it came."""
 
 
-def first_core(seed: int) -> PretrainedCore | None:
+def first_core(seed: int, frames: int) -> PretrainedCore | None:
     """The core that a training may begin with: of the simulated mouse that comes along; None where it was left out.
 
     Parameters
     ----------
     seed
         Of the training; encoders of an ensemble begin with different ones.
+    frames
+        To learn from.
 
     Returns
     -------
     PretrainedCore | None
-        All of it learns.
+        All of it learns, or of few frames nothing.
     """
     try:
         encoders = find_sample().encoders[:FIRST_CORES]
     except SessionError:
         return None
-    return PretrainedCore(encoders[seed % len(encoders)], thaw=1.0) if encoders else None
+    return PretrainedCore(encoders[seed % len(encoders)], float(frames > FEW_FRAMES)) if encoders else None
 
 
 class Teacher:

@@ -255,7 +255,8 @@ class Trainer:
         """The core that comes along, put into the encoder; None where none is wanted, or none suits."""
         if self.core is not None or not self.recipe.begins_trained:
             return None
-        found = first_core(self.recipe.seed)
+        frames = sum(len(each.trial_ids) * len(each.arrays(each.trial_ids[0]).video) for each in self.samples)
+        found = first_core(self.recipe.seed, frames)
         rate = self.sessions[0].frame_rate_hz
         if found is None or not found.suits(self.module, self.canvas, self.windows, rate):
             return None
@@ -314,8 +315,8 @@ class Trainer:
         batch, share = self.processes.part_of(self.drawn.draw(self.step_index))
         value = 0.0
         self.module.train()
-        if self.core is not None:
-            self.core.prepare(self.module, self.step_index, self.schedule.steps)
+        if (kept := self.core or self.begun_with) is not None:
+            kept.prepare(self.module, self.step_index, self.schedule.steps)
         # Dropout is a function of seed and step alone, so that a resumed run repeats it.
         chance = recipe.seed * 1_000_003 + self.step_index + self.processes.rank * PROCESS_APART
         with self._chance(chance), self._repeatable():
