@@ -178,22 +178,24 @@ def _in_words(answer: dict[str, Any], names: Sequence[str], core: PretrainedCore
         ("file", answer["out"]),
         ("learning curve", answer["learning_curve"]),
         ("mice", ", ".join(names)),
-        *([] if core is None else [("core", _core_in_words(core))]),
-        *([("core", _first_core_in_words(answer["begun_with"]))] if answer["begun_with"] else []),
+        *_core_in_words(answer, core),
         ("trials", f"{answer['training_trials']} to learn from, {answer['validation_trials']} to score on"),
         ("steps", f"{answer['steps']} in {answer['duration']}"),
         ("validation correlation", f"{correlation} (single trials, mean over neurons)"),
     ]
 
 
-def _core_in_words(core: PretrainedCore) -> str:
-    learns = f"learns too in the last {100 * core.thaw:.0f} % of the steps" if core.thaw else "kept as it is"
-    return f"of {core.path.name}, {learns}"
-
-
-def _first_core_in_words(told: dict[str, Any]) -> str:
-    learns = "all of it learned on" if told["thaw"] else "kept as it is, for there is little to learn from"
-    return f"begun with that of the simulated mouse that comes along; {learns} (--recipe pretrained=false: by chance)"
+def _core_in_words(answer: dict[str, Any], given: PretrainedCore | None) -> list[tuple[str, str]]:
+    if given is not None:
+        learns = f"learns too in the last {100 * given.thaw:.0f} % of the steps" if given.thaw else "kept as it is"
+        return [("core", f"of {given.path.name}, {learns}")]
+    that = "that of the simulated mouse that comes along"
+    by_chance = "(--recipe pretrained=false: by chance)"
+    if answer["begun_with"]:
+        return [("core", f"begun with {that}, and learned on {by_chance}")]
+    if answer["core"]:
+        return [("core", f"{that}, kept as it is, for there is little to learn from {by_chance}")]
+    return []
 
 
 def chosen_recipe(
@@ -443,6 +445,7 @@ def train_instance(
         "out": instance.path,
         "learning_curve": curve_path(instance.path),
         "steps": written["steps_done"],
+        "core": written.get("core"),
         "begun_with": written.get("begun_with"),
         "seconds": told.seconds,
         "duration": duration_text(told.seconds),

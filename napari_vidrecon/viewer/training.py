@@ -283,8 +283,9 @@ def train(session: Session, recipe: TrainingRecipe, path: Path, device: str, job
     try:
         correlation = train_encoder(
             [session],
-            recipe,
+            planned.recipe,
             path,
+            core=planned.core,
             training_trials=planned.training_trials,
             validation_trials=planned.validation_trials,
             device=choose_device(device),

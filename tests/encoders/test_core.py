@@ -16,7 +16,7 @@ from napari_vidrecon.encoders.architectures.compact import CompactRecipe
 from napari_vidrecon.encoders.checkpoints import load_encoder, read_encoder_file
 from napari_vidrecon.encoders.training import core as core_module
 from napari_vidrecon.encoders.training import readout_fit
-from napari_vidrecon.encoders.training.core import PretrainedCore
+from napari_vidrecon.encoders.training.core import PretrainedCore, core_for_few_frames
 from napari_vidrecon.encoders.training.readout_fit import fit_readouts
 from napari_vidrecon.encoders.training.trainer import Trainer
 from napari_vidrecon.encoders.training.training_run import single_trial_correlation, train_encoder
@@ -103,7 +103,7 @@ def usual_trainer(session, **settings) -> Trainer:
 
 
 def test_a_training_begins_with_the_core_of_the_simulated_mouse_that_comes_along_and_all_of_it_learns(
-    new_mouse, tmp_path, monkeypatch
+    new_mouse, tmp_path
 ):
     encoders = whole_sample().encoders
     for seed in (0, 1):
@@ -111,8 +111,6 @@ def test_a_training_begins_with_the_core_of_the_simulated_mouse_that_comes_along
         theirs = load_file(encoders[seed])
         shared = [name for name in theirs if not name.startswith(("readouts.", "behavior_"))]
         assert all(torch.equal(training.averaged[name], theirs[name]) for name in shared)
-    monkeypatch.setattr(core_module, "FEW_FRAMES", 10)
-    training = usual_trainer(new_mouse, seed=1)
     features = training.module.readouts[0].features.detach().clone()
     training.step()
     training.step()
@@ -123,15 +121,18 @@ def test_a_training_begins_with_the_core_of_the_simulated_mouse_that_comes_along
     assert (told["file"], told["sha256"]) == ("encoder_1.safetensors", PretrainedCore(encoders[1]).sha256)
 
 
-def test_of_few_frames_that_core_learns_nothing_and_only_readouts_do(new_mouse):
-    training = usual_trainer(new_mouse)
-    stem = training.module.stem.weight.detach().clone()
-    training.step()
-    readout = training.module.readouts[0].features.detach().clone()
-    training.step()
-    assert torch.equal(training.module.stem.weight, stem)
-    assert not torch.equal(training.module.readouts[0].features, readout)
-    assert training.begun_with.told["thaw"] == 0.0
+def test_of_few_frames_that_core_learns_nothing_and_readouts_alone_do_in_few_steps(new_mouse, monkeypatch):
+    trials = [new_mouse.trials_in_tier("train")]
+    core, recipe = core_for_few_frames([new_mouse], trials, CompactRecipe(seed=1))
+    usual = core.recipe_fields()
+    assert (core.thaw, core.path) == (0.0, whole_sample().encoders[1])
+    assert (recipe.steps, recipe.learning_rate) == (usual["steps"], usual["learning_rate"])
+    assert recipe.steps < CompactRecipe().steps
+    assert core_for_few_frames([new_mouse], trials, CompactRecipe(steps=7))[1].steps == 7
+    for other in (CompactRecipe(pretrained=False), CompactRecipe(features=12)):
+        assert core_for_few_frames([new_mouse], trials, other) == (None, other)
+    monkeypatch.setattr(core_module, "FEW_FRAMES", 10)
+    assert core_for_few_frames([new_mouse], trials, CompactRecipe()) == (None, CompactRecipe())
 
 
 def test_it_begins_by_chance_where_that_is_wanted_and_where_sizes_or_windows_are_others(new_mouse):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from napari_vidrecon.encoders.checkpoints import file_hash, read_encoder_file
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.stored_encoder import READOUTS
 from napari_vidrecon.encoders.training.architectures import recipe_of
+from napari_vidrecon.encoders.training.readout_fit import LEAST_TRIALS
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import ConfigError, EncoderError, SessionError, one_line
@@ -144,27 +146,33 @@ class PretrainedCore:
             for name in self._shared_with(module):
                 state[name].copy_(self.stored.tensor(name))
 
-    def suits(self, module: nn.Module, canvas: Canvas, windows: FrameWindows, frame_rate_hz: float) -> bool:
-        """Whether an encoder has the core's architecture and sizes, and its movies the core's screen, windows and rate.
+    def suits(self, recipe: TrainingRecipe, session: Session) -> bool:
+        """Whether a recipe has the core's architecture and sizes, and a session its screen and rate.
 
         Parameters
         ----------
-        module, canvas, windows, frame_rate_hz
+        recipe
             Of the encoder.
+        session
+            A mouse to learn from.
 
         Returns
         -------
         bool
             Then `place` does not refuse it.
         """
-        if type(module) is not architecture_named(self.stored.architecture):
+        if self.stored.architecture != recipe.architecture:
             return False
+        sizes = {name: value for name, value in self.stored.config.items() if name not in (*OF_A_MOUSE, *OF_TRAINING)}
+        mine = recipe.model_dump(mode="json")
+        if any(mine[name] != json.loads(json.dumps(value)) for name, value in sizes.items() if name in mine):
+            return False
+        canvas = replace(recipe.canvas(session.screen.rows, session.screen.cols), colours=session.screen.colours)
         try:
-            self.require_screen(canvas, frame_rate_hz, of="")
-            self._shared_with(module)
+            self.require_screen(canvas, session.frame_rate_hz, session.name)
         except EncoderError:
             return False
-        return FrameWindows(**self.stored.windows) == windows
+        return FrameWindows(**self.stored.windows) == recipe.windows(session.frame_rate_hz)
 
     def _shared_with(self, module: nn.Module) -> list[str]:
         """Names of the weights that it brings; refuses an encoder of other sizes."""
@@ -217,29 +225,63 @@ def chosen_core(core: Path | str | PretrainedCore | None, thaw: float = 0.0) -> 
 FIRST_CORES = 3
 """Encoders of the sample that every installation has."""
 FEW_FRAMES = 30_000
-"""Of so many or fewer, of all mice together, a core learns what holds for them alone: it stays as it came."""
+"""Of so many or fewer, of all mice together, a core and many steps learn what holds for them alone."""
 
 
-def first_core(seed: int, frames: int) -> PretrainedCore | None:
-    """The core that a training may begin with: of the simulated mouse that comes along; None where it was left out.
+def first_core(recipe: TrainingRecipe, session: Session) -> PretrainedCore | None:
+    """The core that a training may begin with: of the simulated mouse that comes along.
 
     Parameters
     ----------
-    seed
-        Of the training; encoders of an ensemble begin with different ones.
-    frames
-        To learn from.
+    recipe
+        Whose seed says which, so that encoders of an ensemble begin with different ones.
+    session
+        The first mouse.
 
     Returns
     -------
     PretrainedCore | None
-        All of it learns, or of few frames nothing.
+        All of it learns; None where it is not wanted, does not suit, or was left out of the installation.
     """
+    if not recipe.begins_trained:
+        return None
     try:
         encoders = find_sample().encoders[:FIRST_CORES]
     except SessionError:
         return None
-    return PretrainedCore(encoders[seed % len(encoders)], float(frames > FEW_FRAMES)) if encoders else None
+    found = PretrainedCore(encoders[recipe.seed % len(encoders)], thaw=1.0) if encoders else None
+    return found if found is not None and found.suits(recipe, session) else None
+
+
+def core_for_few_frames(
+    sessions: Sequence[Session], trials: Sequence[Sequence[int]], recipe: TrainingRecipe
+) -> tuple[PretrainedCore | None, TrainingRecipe]:
+    """The same core, kept as it is, where there is too little to teach it, and a recipe for readouts alone.
+
+    Parameters
+    ----------
+    sessions
+        One readout each.
+    trials
+        For each the trials to learn from.
+    recipe
+        Whose steps and learning rate are those of readouts, where nobody chose them.
+
+    Returns
+    -------
+    tuple[PretrainedCore | None, TrainingRecipe]
+        None and the recipe as it is where there is enough to learn from, or nothing that suits.
+    """
+    found = first_core(recipe, sessions[0])
+    if found is None or min(map(len, trials)) < LEAST_TRIALS:
+        return None, recipe
+    frames = sum(len(ids) * len(session.trial(ids[0]).video) for session, ids in zip(sessions, trials, strict=True))
+    if frames > FEW_FRAMES:
+        return None, recipe
+    kept = PretrainedCore(found.path)
+    usual = {name: kept.recipe_fields()[name] for name in ("steps", "learning_rate")}
+    unchosen = {name: value for name, value in usual.items() if name not in recipe.model_fields_set}
+    return kept, recipe.model_copy(update=unchosen)
 
 
 class Teacher:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_vidrecon.encoders.checkpoints import file_hash, read_encoder_file
-from napari_vidrecon.encoders.training.core import PretrainedCore
+from napari_vidrecon.encoders.training.core import PretrainedCore, core_for_few_frames
 from napari_vidrecon.encoders.training.trainer import TRAINING_TIER
 from napari_vidrecon.encoders.training.training_run import VALIDATION_TIER
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
@@ -137,7 +137,7 @@ def plan_instances(
     teachers
         Encoder files whose predictions all of them also learn from.
     core
-        What other mice trained, for all of them.
+        What other mice trained, for all of them; None: what `core_for_few_frames` gives.
 
     Returns
     -------
@@ -159,11 +159,14 @@ def plan_instances(
         if held_out_fold is None:
             training = [session.trials_in_tier(TRAINING_TIER) for session in sessions]
             validation = [session.trials_in_tier(VALIDATION_TIER) for session in sessions]
-            planned.append(Instance(path, seeded, training, validation, None, tuple(teachers), core))
+            fold = None
         else:
             fold = index % FOLDS if held_out_fold == EACH else parse_fold(held_out_fold)
             training, validation = split_by_fold(sessions, fold)
-            planned.append(Instance(path, seeded, training, validation, fold, tuple(teachers), core))
+        mine = core
+        if core is None:
+            mine, seeded = core_for_few_frames(sessions, training, seeded)
+        planned.append(Instance(path, seeded, training, validation, fold, tuple(teachers), mine))
     return planned
 
 

@@ -253,14 +253,9 @@ class Trainer:
 
     def _begin_trained(self) -> PretrainedCore | None:
         """The core that comes along, put into the encoder; None where none is wanted, or none suits."""
-        if self.core is not None or not self.recipe.begins_trained:
-            return None
-        frames = sum(len(each.trial_ids) * len(each.arrays(each.trial_ids[0]).video) for each in self.samples)
-        found = first_core(self.recipe.seed, frames)
-        rate = self.sessions[0].frame_rate_hz
-        if found is None or not found.suits(self.module, self.canvas, self.windows, rate):
-            return None
-        found.place(self.module)
+        found = None if self.core is not None else first_core(self.recipe, self.sessions[0])
+        if found is not None:
+            found.place(self.module)
         return found
 
     def fits_readouts_before(self, step: int) -> bool:
@@ -315,8 +310,8 @@ class Trainer:
         batch, share = self.processes.part_of(self.drawn.draw(self.step_index))
         value = 0.0
         self.module.train()
-        if (kept := self.core or self.begun_with) is not None:
-            kept.prepare(self.module, self.step_index, self.schedule.steps)
+        if self.core is not None:
+            self.core.prepare(self.module, self.step_index, self.schedule.steps)
         # Dropout is a function of seed and step alone, so that a resumed run repeats it.
         chance = recipe.seed * 1_000_003 + self.step_index + self.processes.rank * PROCESS_APART
         with self._chance(chance), self._repeatable():

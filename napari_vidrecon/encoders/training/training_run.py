@@ -15,10 +15,10 @@ import torch
 from napari_vidrecon.encoders.answers import check_finite, predicted
 from napari_vidrecon.encoders.training.architectures import TrainableArchitecture
 from napari_vidrecon.encoders.training.checkpoint import curve_path
-from napari_vidrecon.encoders.training.core import PretrainedCore, chosen_core
+from napari_vidrecon.encoders.training.core import PretrainedCore, chosen_core, core_for_few_frames
 from napari_vidrecon.encoders.training.processes import Processes
 from napari_vidrecon.encoders.training.samples import NEURONS_AT_ONCE
-from napari_vidrecon.encoders.training.trainer import Trainer
+from napari_vidrecon.encoders.training.trainer import TRAINING_TIER, Trainer
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.errors import ConfigError, EncoderError, SessionError
 from napari_vidrecon.storage import claimed, disk_errors, user_path
@@ -325,7 +325,10 @@ def train_encoder(
         raise ConfigError(
             f"{again[0]}: expected each session once, found it {folders.count(again[0])} times; a mouse has one readout"
         )
-    together = processes or Processes()
+    together, core = processes or Processes(), chosen_core(core, thaw)
+    if core is None and architecture is None:
+        learned = training_trials or [session.trials_in_tier(TRAINING_TIER) for session in sessions]
+        core, recipe = core_for_few_frames(sessions, learned, recipe)
     trainer = Trainer(
         sessions,
         recipe,
@@ -333,7 +336,7 @@ def train_encoder(
         device,
         teachers=teachers,
         architecture=architecture,
-        core=chosen_core(core, thaw),
+        core=core,
         processes=together,
         # Of several processes, which would have to agree each time, none stops within a regression.
         on_fitting=on_fitting if together.count == 1 else None,
