@@ -3,6 +3,7 @@
 from napari_vidrecon.storage.drafts import sweep
 from napari_vidrecon.storage.plain_arrays import read_description, stored_format
 from napari_vidrecon.storage.reading import (
+    archive_names,
     check_inside,
     check_regular,
     file_hash,
@@ -29,6 +30,7 @@ from napari_vidrecon.storage.writing import (
 )
 
 __all__ = [
+    "archive_names",
     "check_inside",
     "check_regular",
     "claimed",

@@ -190,7 +190,14 @@ def read_objects(path: Path, expected: str) -> list[Any]:
 
 
 NAMED = re.compile(r"(.+\.npy):([^/:]+)", re.IGNORECASE)
+ARCHIVE_NAMED = re.compile(r"(.*\.npz)(?::(.*))?", re.IGNORECASE | re.DOTALL)
 LONGEST_LIST = 300
+
+
+def split_archive(name: str) -> tuple[str, str] | None:
+    """File and array of "file.npz:name"; the name is empty where none is given, None for another file."""
+    found = ARCHIVE_NAMED.fullmatch(name)
+    return None if found is None else (found[1], found[2] or "")
 
 
 def split_dictionary(name: str) -> tuple[str, str] | None:

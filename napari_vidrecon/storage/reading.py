@@ -11,7 +11,7 @@ import os
 import stat
 import tokenize
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -421,13 +421,17 @@ def _check_text(where: Path | str, flat: np.ndarray) -> None:
         raise StorageError(f"{where}: expected text, found characters that do not exist; the file is damaged")
 
 
-def read_archive(path: Path | str, *, error: type[VidreconError] = StorageError) -> dict[str, np.ndarray]:
+def read_archive(
+    path: Path | str, *, only: Container[str] | None = None, error: type[VidreconError] = StorageError
+) -> dict[str, np.ndarray]:
     """All arrays of an `.npz` file by name; nothing is ever unpickled.
 
     Parameters
     ----------
     path
         The file.
+    only
+        Names of those wanted, the others are not read; None for all.
     error
         The kind of error to raise.
 
@@ -450,8 +454,13 @@ def read_archive(path: Path | str, *, error: type[VidreconError] = StorageError)
             members = packed.infolist()
             unpacked = sum(each.file_size for each in members)
             if unpacked > most:
-                raise error(f"{path}: expected at most {most:,} bytes when unpacked, found {unpacked:,}")
+                raise error(
+                    f"{path}: expected at most {most:,} bytes when unpacked, found {unpacked:,}; save it "
+                    "with np.savez, which does not compress"
+                )
             for member in members:
+                if only is not None and member.filename.removesuffix(".npy") not in only:
+                    continue
                 where = f"{path}: {one_line(member.filename, 60)}"
                 with packed.open(member) as stored:
                     shape, order, dtype = _read_header(where, stored)  # type: ignore[arg-type]
@@ -461,3 +470,29 @@ def read_archive(path: Path | str, *, error: type[VidreconError] = StorageError)
                     _check_text(where, flat)
                 arrays[member.filename.removesuffix(".npy")] = flat.reshape(shape, order=order)
     return arrays
+
+
+def archive_names(path: Path | str, *, error: type[VidreconError] = StorageError) -> list[str]:
+    """Names of the arrays in an `.npz` file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    error
+        The kind of error to raise.
+
+    Returns
+    -------
+    list[str]
+        In the order in which they were saved.
+
+    Raises
+    ------
+    VidreconError
+        Of the kind asked for: missing or damaged.
+    """
+    with open_regular(path, "an .npz file", error) as file, reading(path, error, "an .npz file"):
+        check_genuine(path, file, "an .npz file", error)
+        with zipfile.ZipFile(file) as packed:
+            return [each.filename.removesuffix(".npy") for each in packed.infolist()]

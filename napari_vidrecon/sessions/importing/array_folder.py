@@ -6,11 +6,25 @@ import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from napari_vidrecon.errors import SessionError, StorageError, one_line
-from napari_vidrecon.sessions.importing.matlab_files import matlab_pieces, read_matlab, split_name
+from napari_vidrecon.sessions.importing.hdf5_contents import (
+    hdf5_array,
+    hdf5_arrays,
+    split_hdf5,
+    the_array,
+    whole,
+)
+from napari_vidrecon.sessions.importing.matlab_files import (
+    matlab_arrays,
+    matlab_names,
+    matlab_pieces,
+    read_matlab,
+    split_name,
+)
 from napari_vidrecon.sessions.importing.stimuli import (
     ARRAY_SUFFIXES,
     COLOUR_CHANNELS,
@@ -25,14 +39,16 @@ from napari_vidrecon.sessions.importing.stimuli import (
 )
 from napari_vidrecon.sessions.importing.text_tables import DATE, TextTable, seconds_of_dates, split_table
 from napari_vidrecon.sessions.stimuli.films import picture_frames, tiff_frames
-from napari_vidrecon.storage import check_inside, read_array, reading
+from napari_vidrecon.storage import archive_names, check_inside, read_archive, read_array, reading
 from napari_vidrecon.storage.impostors import is_companion
-from napari_vidrecon.storage.plain_arrays import read_dictionary, split_dictionary
+from napari_vidrecon.storage.plain_arrays import read_dictionary, split_archive, split_dictionary
 
 MOST_CLIPS = 100_000
 PICTURE_AXES = 2
 LONGEST_NAME = 1000
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+PACKED_SUFFIXES = (".mat", ".npz", ".h5", ".hdf5")
+"""Files of several arrays, which are named as "FILE:NAME"."""
 FRAME_READERS: dict[str, Callable[[Path], Generator[np.ndarray, None, None]]] = {
     **dict.fromkeys(PICTURE_SUFFIXES, picture_frames), ".tif": tiff_frames, ".tiff": tiff_frames,
 }  # fmt: skip
@@ -69,9 +85,10 @@ def movies_at(
     StorageError
         A movie that cannot be read.
     """
+    packed = split_packed(str(place))
+    file = Path(packed[0]) if packed else place
     if within is not None:
-        matlab = split_name(place.name)
-        check_inside(within, place.with_name(matlab[0]) if matlab else place)
+        check_inside(within, file)
     frames = pictures_of(place) if place.is_dir() else []
     if frames:
         if within is not None:
@@ -80,9 +97,24 @@ def movies_at(
         return _movies_of(place, PictureFolder.of(frames), None, levels)
     if place.is_dir():
         return [movie for file in movie_files(place) for movie in movies_at(file, axes, levels, within)]
-    matlab = split_name(place.name)
-    stored = matlab_pieces(place.with_name(matlab[0]), matlab[1], "stimulus") if matlab else [open_pixels(place)]
+    stored = _stored_movies(file, packed[1]) if packed else [open_pixels(place)]
     return [movie for pixels in stored for movie in _movies_of(place, pixels, axes, levels)]
+
+
+def _stored_movies(file: Path, inside: str) -> list[Any]:
+    """Pixels in a file of several arrays; those in HDF5 are read in pieces."""
+    if split_name(file.name):
+        return list(matlab_pieces(file, inside, "stimulus"))
+    likely = "stimulus" if file.stem == "stimulus" or not inside else file.stem
+    pixels = hdf5_array(file, inside, likely) if split_hdf5(file.name) else _of_archive(file, inside, likely)
+    if pixels.dtype.kind not in "fiub":
+        raise SessionError(f"{file}: expected movies of numbers, found {pixels.dtype}; name another array in it")
+    return [pixels]
+
+
+def _of_archive(file: Path, inside: str, likely: str) -> np.ndarray:
+    name = the_array(file, archive_names(file), inside, likely)
+    return read_archive(file, only=(name,))[name]
 
 
 def _movies_of(
@@ -142,7 +174,7 @@ def movie_files(folder: Path) -> list[Path]:
     SessionError
         None.
     """
-    suffixes = (*MOVIE_SUFFIXES, ".mat")
+    suffixes = (*MOVIE_SUFFIXES, *PACKED_SUFFIXES)
     files = [file for file in folder.iterdir() if file.suffix.lower() in suffixes and not is_companion(file)]
     if not files:
         files = [
@@ -267,7 +299,7 @@ def recorded_place(folder: Path, name: str) -> Path:
     folder
         The folder of the recording.
     name
-        Its name, "FILE.mat:VARIABLE" for a part of a MAT file.
+        Its name, "FILE:NAME" for an array in a MAT, `.npz` or HDF5 file.
 
     Returns
     -------
@@ -279,13 +311,62 @@ def recorded_place(folder: Path, name: str) -> Path:
     StorageError
         It lies outside the folder, or the name is none.
     """
-    matlab = split_name(name)
-    place = recorded_file(folder, matlab[0] if matlab else name)
-    return place.with_name(f"{place.name}:{matlab[1]}") if matlab and matlab[1] else place
+    packed = split_packed(name)
+    place = recorded_file(folder, packed[0] if packed else name)
+    return Path(f"{place}:{packed[1]}") if packed and packed[1] else place
+
+
+def split_packed(name: str) -> tuple[str, str] | None:
+    """File and name of an array in a MAT, `.npz` or HDF5 file; the name may be empty, None for another file."""
+    return split_name(name) or split_archive(name) or split_hdf5(name)
+
+
+def packed_names(file: Path) -> list[str]:
+    """Names of the arrays in a MAT, `.npz` or HDF5 file.
+
+    Returns
+    -------
+    list[str]
+        As "FILE:NAME" has them.
+
+    Raises
+    ------
+    StorageError
+        It cannot be read.
+    """
+    if split_name(file.name):
+        return matlab_names(file)
+    return list(hdf5_arrays(file)) if split_hdf5(file.name) else archive_names(file)
+
+
+def packed_arrays(file: Path) -> dict[str, Any]:
+    """{name: array} of all in a MAT, `.npz` or HDF5 file, or why one cannot be read; those of HDF5 are read later.
+
+    Returns
+    -------
+    dict[str, Any]
+        With a shape and a type; `StorageError` for what is none, as of objects beside arrays.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be read.
+    """
+    if split_name(file.name):
+        return dict(matlab_arrays(file))
+    if split_hdf5(file.name):
+        return hdf5_arrays(file)
+    found: dict[str, Any] = {}
+    for name in archive_names(file):
+        try:
+            found.update(read_archive(file, only=(name,)))
+        except StorageError as error:
+            found[name] = error
+    return found
 
 
 def recorded_array(folder: Path, name: str, *, memory_map: bool = False) -> np.ndarray:
-    """An array file, a variable of a MAT file, columns of a table or an array of Facemap's: numbers or text.
+    """An array file, one in a file of several, columns of a table or an array of Facemap's: numbers or text.
 
     Parameters
     ----------
@@ -308,8 +389,13 @@ def recorded_array(folder: Path, name: str, *, memory_map: bool = False) -> np.n
     """
     matlab = split_name(name)
     if matlab:
-        file, variable = matlab
-        return read_matlab(recorded_file(folder, file), variable, Path(file).stem)
+        return read_matlab(recorded_file(folder, matlab[0]), matlab[1], Path(matlab[0]).stem)
+    packed = split_packed(name)
+    if packed:
+        file, source = recorded_file(folder, packed[0]), str(folder / name)
+        stored = hdf5_array if split_hdf5(name) else _of_archive
+        found = stored(file, packed[1], Path(packed[0]).stem)
+        return _in_seconds(found if isinstance(found, np.ndarray) else whole(found, source), source)
     table = split_table(name)
     if table:
         return TextTable(recorded_file(folder, table[0])).array(table[1])

@@ -13,14 +13,15 @@ from napari_vidrecon.sessions.importing.array_folder import (
     movie_files,
     movies_at,
     natural_order,
+    packed_arrays,
     recorded_array,
     recorded_file,
     recorded_numbers,
+    split_packed,
 )
 from napari_vidrecon.sessions.importing.clocks import rate_of, rate_of_a_plane
 from napari_vidrecon.sessions.importing.columns import NOT_USED, Column
 from napari_vidrecon.sessions.importing.description import DESCRIPTION_FILES, Description, read_description
-from napari_vidrecon.sessions.importing.matlab_files import matlab_arrays, split_name
 from napari_vidrecon.sessions.importing.stimuli import MOVIE_SUFFIXES, FilmPixels, Pixels, open_pixels
 from napari_vidrecon.sessions.importing.text_tables import TextTable, split_table
 from napari_vidrecon.storage import check_inside, open_regular, reading
@@ -116,17 +117,14 @@ def _of_file(folder: Path, file: Path, known: Known) -> list[Column]:
         if use == NOT_USED:
             return []
         return _of_movies(folder, file, use)
-    if split_name(file.name) and file.name not in known:
-        found = matlab_arrays(file)
-        whole = {name: f"{file.name}:{name.partition('{')[0]}" for name in found}
-        uses_in = {name: known.get(whole[name], (NOT_USED, None, None)) for name in found}
-        return [_column(folder, f"{file.name}:{name}", found[name], role) for name, role in uses_in.items()]
+    if split_packed(file.name) and file.name not in known:
+        return _of_packed(folder, file, known)
     if split_table(file.name):
         return _of_table(folder, file, known)
     parts = {name: inside[1] for name in known if (inside := split_dictionary(name)) and inside[0] == file.name}
     if parts or (use == NOT_USED and file.suffix.lower() == ".npy" and _holds_objects(file)):
         return _of_dictionary(folder, file, parts, known)
-    if split_name(file.name):
+    if split_packed(file.name):
         return [_column(folder, file.name, recorded_array(folder, file.name), role)]
     if file.suffix.lower() not in MOVIE_SUFFIXES:
         told = "what the others are" if file.name in DESCRIPTION_FILES else use
@@ -134,6 +132,24 @@ def _of_file(folder: Path, file: Path, known: Known) -> list[Column]:
     if use == NOT_USED and not file.resolve().is_relative_to(folder.resolve()):
         return [Column.unreadable(one_line(file.name), f"{NOT_USED}: a link that leaves the folder")]
     return [_column(folder, file.name, open_pixels(file), role)]
+
+
+def _of_packed(folder: Path, file: Path, known: Known) -> list[Column]:
+    """The arrays of a MAT, `.npz` or HDF5 file; those used by the names that a description gives them."""
+    asked = {inside: name for name in known if (at := split_packed(name)) and at[0] == file.name and (inside := at[1])}
+    if not asked and not file.resolve().is_relative_to(folder.resolve()):
+        return [Column.unreadable(one_line(file.name), f"{NOT_USED}: a link that leaves the folder")]
+    found = []
+    for name, array in packed_arrays(file).items():
+        used_as = asked.get(name.partition("{")[0])
+        role = known[used_as] if used_as else (NOT_USED, None, None)
+        shown = used_as if used_as and "{" not in name else f"{file.name}:{name}"
+        if isinstance(array, StorageError):
+            why = one_line(str(array).removeprefix(f"{file}: "))
+            found.append(Column.unreadable(one_line(shown), f"{role[0]}: {why}", fault=used_as is not None))
+        else:
+            found.append(_column(folder, shown, array, role))
+    return found
 
 
 def _of_table(folder: Path, file: Path, known: Known) -> list[Column]:
@@ -209,8 +225,9 @@ def _of_movies(folder: Path, place: Path, use: str) -> list[Column]:
 
 
 def _is_deeper(folder: Path, name: str) -> bool:
-    """Whether a description names a file in a folder of the folder, which is there."""
+    """Whether a description names a file in a folder of the folder, or an array in one, which is there."""
+    packed = split_packed(name) or split_table(name) or split_dictionary(name)
     try:
-        return "/" in name and recorded_file(folder, name).is_file()
+        return "/" in name and recorded_file(folder, packed[0] if packed else name).is_file()
     except StorageError:
         return False

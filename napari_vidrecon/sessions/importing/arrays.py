@@ -15,6 +15,7 @@ from napari_vidrecon.sessions.importing.array_folder import (
     recorded_file,
     recorded_numbers,
     recorded_vector,
+    split_packed,
     whole_numbers,
 )
 from napari_vidrecon.sessions.importing.array_preview import preview
@@ -36,7 +37,6 @@ from napari_vidrecon.sessions.importing.description import (
     SignalPart,
     read_description,
 )
-from napari_vidrecon.sessions.importing.matlab_files import split_name
 from napari_vidrecon.sessions.importing.recording import (
     ImportReport,
     Recording,
@@ -355,12 +355,12 @@ class ArrayReader:
         name = self.description.tiers
         file = self.folder / name
         table = split_table(name)
-        if not split_name(name) and not os.path.lexists(recorded_file(self.folder, table[0] if table else name)):
+        if not split_packed(name) and not os.path.lexists(recorded_file(self.folder, table[0] if table else name)):
             raise StorageError(
                 f"{file}: expected a word for each presentation (train, oracle, live_test_main), found nothing there; "
                 "write it, or take the line tiers out of recording.toml to have them chosen"
             )
-        if file.suffix == ".npy" or split_name(file.name) or (table and table[1]):
+        if file.suffix == ".npy" or split_packed(name) or (table and table[1]):
             words = np.ravel(recorded_array(self.folder, name))
             words = words[rows] if rows is not None and rows.shape == words.shape else words
             # MATLAB's and Python 2's letters are bytes.

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_vidrecon.errors import SessionError, StorageError, one_line
-from napari_vidrecon.sessions.importing.matlab_files import matlab_names
+from napari_vidrecon.sessions.importing.array_folder import PACKED_SUFFIXES, packed_names
 from napari_vidrecon.sessions.importing.recording import LONGEST_STILL_S
 from napari_vidrecon.storage import check_inside, parse_json, read_text
 from napari_vidrecon.storage.impostors import is_companion
@@ -260,13 +260,13 @@ def _checked(values: dict[str, Any], source: str) -> Description:
 
 def _by_name(folder: Path, activity_file: str) -> dict[str, Any]:
     """What `activity.npy`, `activity_times.npy`, `stimulus.npy` and so on are, by convention."""
-    variables = _matlab_variables(folder)
+    variables = _packed_variables(folder)
 
     def there(stem: str, *suffixes: str) -> str | None:
-        names = (f"{stem}{suffix}" for suffix in suffixes or (".npy", ".mat", ".csv"))
+        names = (f"{stem}{suffix}" for suffix in suffixes or (".npy", *PACKED_SUFFIXES, ".csv"))
         return next((name for name in names if (folder / name).exists()), variables.get(stem))
 
-    films = (".npy", ".mat", ".tif", ".tiff", ".mp4", ".avi", ".mov", ".mkv", "")
+    films = (".npy", *PACKED_SUFFIXES, ".tif", ".tiff", ".mp4", ".avi", ".mov", ".mkv", "")
     stimulus = there("stimulus", *films)
     if stimulus is None:
         other = sorted(one_line(file.name, 50) for file in folder.glob("stimulus.*")) if folder.is_dir() else []
@@ -284,7 +284,7 @@ def _by_name(folder: Path, activity_file: str) -> dict[str, Any]:
             "onsets": there("stimulus_onsets"),
             "order": there("stimulus_order"),
         },
-        "coordinates": there("coordinates", ".npy", ".csv", ".mat"),
+        "coordinates": there("coordinates", ".npy", ".csv", *PACKED_SUFFIXES),
         "neuron_ids": there("neuron_ids"),
         "tiers": there("tiers"),
     }
@@ -298,16 +298,19 @@ def _by_name(folder: Path, activity_file: str) -> dict[str, Any]:
     return values
 
 
-def _matlab_variables(folder: Path) -> dict[str, str]:
-    """{variable: its place}, of the one MAT file of a folder; those in a struct by their own names if unique."""
-    files = [file for file in folder.glob("*.mat") if not is_companion(file)] if folder.is_dir() else []
+def _packed_variables(folder: Path) -> dict[str, str]:
+    """{name: its place}, of the one MAT file of a folder, or its one file of several arrays of another kind."""
+    files = [file for file in folder.iterdir() if not is_companion(file)] if folder.is_dir() else []
+    matlab = [file for file in files if file.suffix == ".mat"]
+    files = matlab or [file for file in files if file.suffix.lower() in PACKED_SUFFIXES]
     if len(files) != 1:
         return {}
     check_inside(folder, files[0])
     try:
-        names = matlab_names(files[0])
+        names = packed_names(files[0])
     except StorageError:
         # Nobody has asked for it; the preview tells what is wrong with it.
         return {}
-    last = [name.rpartition(".")[2] for name in names]
+    # Those in a struct or a group by their own names, where these are unique.
+    last = [re.split(r"[./]", name)[-1] for name in names]
     return {each: f"{files[0].name}:{name}" for name, each in zip(names, last, strict=True) if last.count(each) == 1}

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError, StorageError, one_line
+from napari_vidrecon.errors import SessionError, StorageError, one_line, optional_module
 from napari_vidrecon.sessions.downloading.answers import BrokenConnection, asked, check_address, whole_number
 from napari_vidrecon.storage import open_regular, reading
 
@@ -379,3 +379,113 @@ def rows_of(data: Any, rows: np.ndarray, source: str) -> np.ndarray:
     if rows.dtype.kind not in "iu" or (rows.size and (rows.min() < 0 or rows.max() >= len(table))):
         raise SessionError(f"{source}: expected rows from 0 to {len(table) - 1}, found others")
     return np.asarray(table[rows])
+
+
+HDF5_NAMED = re.compile(r"(.*\.(?:h5|hdf5))(?::(.*))?", re.IGNORECASE | re.DOTALL)
+
+
+def split_hdf5(name: str) -> tuple[str, str] | None:
+    """File and place of "file.h5:path/in/it"; the place is empty where none is named, None for another file."""
+    found = HDF5_NAMED.fullmatch(name)
+    return None if found is None else (found[1], (found[2] or "").strip("/"))
+
+
+def hdf5_arrays(path: Path) -> dict[str, Any]:
+    """{place: data set} of all arrays with numbers or text in an HDF5 file, none of which is read yet.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    dict[str, Any]
+        They keep the file open.
+
+    Raises
+    ------
+    StorageError
+        Missing, damaged, another file, or leading to other files.
+    """
+    what = f"{path}: an HDF5 file, whose arrays may be saved as .npy instead"
+    h5py = optional_module("h5py", "nwb", what, StorageError)
+    expected = "an HDF5 file"
+    require_self_contained(path, expected)
+    found: dict[str, Any] = {}
+
+    def look(name: str, each: Any) -> None:
+        text = h5py.check_string_dtype(each.dtype) is not None if isinstance(each, h5py.Dataset) else False
+        if isinstance(each, h5py.Dataset) and each.shape and (text or each.dtype.kind in "fiub"):
+            found[name] = each
+
+    with reading(path, expected=expected):
+        # Every group is looked into once, so that circles end.
+        h5py.File(path, "r").visititems(look)
+    return found
+
+
+def hdf5_array(path: Path, place: str, likely: str = "") -> Any:
+    """One data set of an HDF5 file, not read yet.
+
+    Parameters
+    ----------
+    path
+        The file.
+    place
+        Its path in the file; empty where the file holds only one, or one of a likely name.
+    likely
+        Name to take where none is given.
+
+    Returns
+    -------
+    Any
+        Of numbers, stored as it claims; text as an array.
+
+    Raises
+    ------
+    StorageError
+        Nothing of that name, or the file cannot be read.
+    """
+    found = hdf5_arrays(path)
+    data = found[the_array(path, list(found), place, likely)]
+    source = f"{path}:{place}"
+    if data.dtype.kind in "fiub":
+        require_stored(data, source)
+        return data
+    with reading(path, expected="an HDF5 file"):
+        return np.asarray(data.asstr(errors="replace")[()]).astype("U")
+
+
+def the_array(path: Path, names: list[str], place: str, likely: str) -> str:
+    """Which of the arrays in a file is meant.
+
+    Parameters
+    ----------
+    path
+        The file.
+    names
+        Of all that it holds.
+    place
+        As it was asked for; empty for the only one, or the likely one.
+    likely
+        The one to take then.
+
+    Returns
+    -------
+    str
+        One of the names.
+
+    Raises
+    ------
+    StorageError
+        There is no such array.
+    """
+    wanted = place or (likely if likely in names else names[0] if len(names) == 1 else "")
+    if wanted not in names:
+        known = one_line(", ".join(names) or "none", 300)
+        raise StorageError(
+            f"{path}: expected an array {one_line(wanted, 100) or '(say which one)'} of numbers or text in it, found "
+            f'{known}; name it as "{path.name}:NAME" in recording.toml'
+        )
+    return wanted

@@ -12,6 +12,7 @@ import tifffile
 from raw_recordings import RawMouse
 
 from napari_vidrecon.errors import SessionError, StorageError, VidreconError
+from napari_vidrecon.sessions.importing.array_folder import movies_at
 from napari_vidrecon.sessions.importing.arrays import ArrayFolder
 from napari_vidrecon.sessions.importing.columns import READ_WHOLE_BYTES, Column
 from napari_vidrecon.sessions.importing.importer import import_recording
@@ -394,15 +395,115 @@ def test_a_description_need_not_name_what_has_its_usual_name(folder: Path, expec
 
 
 def test_movies_in_files_of_other_kinds_are_named_with_the_remedy(folder: Path) -> None:
-    np.savez(folder / "stimulus.npz", movies=np.load(folder / "stimulus.npy"))
-    (folder / "stimulus.npy").unlink()
-    with pytest.raises(SessionError, match=r"found stimulus.npz; save its frames as .npy"):
+    (folder / "stimulus.npy").rename(folder / "stimulus.zip")
+    with pytest.raises(SessionError, match=r"found stimulus.zip; save its frames as .npy"):
         ArrayFolder(folder).recording()
     (folder / "recording.toml").write_text(
-        '[activity]\ntimes = "activity_times.npy"\n[stimulus]\nfile = "stimulus.npz:movies"\nrate_hz = 30\n'
+        '[activity]\ntimes = "activity_times.npy"\n[stimulus]\nfile = "stimulus.pkl:movies"\nrate_hz = 30\n'
     )
-    with pytest.raises(StorageError, match=r"found a file ending in '.npz'; save its frames as .npy"):
+    with pytest.raises(StorageError, match=r"found a file ending in '.pkl'; save its frames as .npy"):
         ArrayFolder(folder).recording()
+
+
+def packed(file: Path, arrays: dict[str, np.ndarray]) -> Path:
+    """Arrays in one file, compressed; text as h5py keeps it."""
+    if file.suffix == ".npz":
+        np.savez_compressed(file, **arrays)
+        return file
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(file, "w") as opened:
+        for name, array in arrays.items():
+            plain = array.dtype.kind != "U"
+            opened.create_dataset(name, data=array if plain else array.tolist(), compression="gzip" if plain else None)
+        opened["rate"] = 8.0
+        opened.create_dataset("table", data=np.zeros(3, [("x", "f4"), ("y", "i4")]))
+    return file
+
+
+@pytest.mark.parametrize("name", ["mouse.npz", "mouse.h5", "mouse.HDF5"])
+@pytest.mark.parametrize("group", ["", "exp/day 1/"])
+def test_a_file_of_numpys_or_hdf5_with_everything_gives_the_same_bits(
+    name: str, group: str, folder: Path, expected: Recording
+) -> None:
+    arrays = {f"{group}{file.stem}": np.load(file) for file in folder.glob("*.npy")}
+    for file in folder.glob("*.npy"):
+        file.unlink()
+    packed(folder / name, arrays)
+    assert_same(ArrayFolder(folder).recording(), expected)
+    columns = {column.name: column for column in ArrayFolder(folder).columns()}
+    assert columns[f"{name}:{group}activity"].use == "activity"
+    assert columns[f"{name}:{group}activity"].rate_hz == pytest.approx(8)
+    assert not any(column.fault for column in columns.values())
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_a_description_names_arrays_of_numpys_files_and_of_hdf5(suffix: str, folder: Path, expected: Recording) -> None:
+    (folder / "deep").mkdir()
+    activity, clips = np.load(folder / "activity.npy"), np.load(folder / "stimulus.npy")
+    packed(folder / "deep" / f"a{suffix}", {"rec/ca": activity, "other": np.ones(3)})
+    packed(folder / f"t{suffix}", {"t": np.load(folder / "activity_times.npy")})
+    packed(folder / f"s{suffix}", {"shown/clips": clips, "shown/tiers": np.load(folder / "tiers.npy")})
+    for name in ("activity", "activity_times", "stimulus", "tiers"):
+        (folder / f"{name}.npy").unlink()
+    beside = [(stem, f"{stem}.npy", f"{stem}_times.npy") for stem in ("running", "pupil_size", "pupil_center")]
+    text = (
+        f'coordinates = "coordinates.npy"\ntiers = "s{suffix}:shown/tiers"\n'
+        f'[activity]\nfile = "deep/a{suffix}:rec/ca"\ntimes = "t{suffix}"\n'
+        f'[stimulus]\nfile = "s{suffix}:/shown/clips"\ntimes = "stimulus_times.npy"\n'
+    ) + "".join(f'[{stem}]\nfile = "{file}"\ntimes = "{times}"\n' for stem, file, times in beside)
+    text = text if suffix == ".h5" else text.replace(":/", ":")
+    (folder / "recording.toml").write_text(text)
+    assert_same(ArrayFolder(folder).recording(), expected)
+    columns = ArrayFolder(folder).columns()
+    assert not any(column.fault for column in columns)
+    stimulus = next(column for column in columns if column.use == "stimulus")
+    assert stimulus.shape == clips.shape
+    (folder / "recording.toml").write_text(text.replace("rec/ca", "rec/cb"))
+    with pytest.raises(StorageError, match=rf'a{suffix}: expected an array rec/cb .*found .*rec/ca.*"a{suffix}:NAME"'):
+        ArrayFolder(folder).recording()
+    single = packed(folder / f"movie{suffix}", {"frames": clips[0], "other": np.ones(3)})
+    pixels = movies_at(Path(f"{single}:frames"))[0].pixels
+    assert isinstance(pixels, np.ndarray) == (suffix == ".npz")
+    np.testing.assert_array_equal(pixels[3:5], clips[0, 3:5])
+
+
+def test_nothing_in_numpys_files_or_hdf5_is_unpickled_or_leads_elsewhere(folder: Path, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    (folder / "activity.npy").rename(tmp_path / "secret.npy")
+
+    def refused(name: str) -> str:
+        (folder / "recording.toml").write_text(
+            f'[activity]\nfile = "{name}"\ntimes = "activity_times.npy"\n[stimulus]\nfile = "stimulus.npy"\n'
+            'times = "stimulus_times.npy"\n'
+        )
+        with pytest.raises(VidreconError) as raised:
+            ArrayFolder(folder).recording()
+        assert ArrayFolder(folder).columns()
+        assert "\n" not in str(raised.value)
+        return str(raised.value)
+
+    np.savez(folder / "a.npz", objects=np.array([{}, 1], dtype=object), flat=np.ones(3))
+    assert "found pickled objects, which are never opened" in refused("a.npz:objects")
+    assert "each of the 3 samples" in refused("a.npz:flat")
+    columns = {column.name: column for column in ArrayFolder(folder).columns()}
+    assert columns["a.npz:flat"].shape == (3,)
+    assert columns["a.npz:objects"].use.startswith("not used: ")
+    (folder / "cut.npz").write_bytes((folder / "a.npz").read_bytes()[:90])
+    assert "cut.npz: expected an .npz file" in refused("cut.npz:objects")
+    with h5py.File(tmp_path / "out.h5", "w") as file:
+        file["x"] = np.ones((3, 4))
+    with h5py.File(folder / "links.h5", "w") as file:
+        file["x"] = h5py.ExternalLink(str(tmp_path / "out.h5"), "x")
+    assert "found a link to" in refused("links.h5:x")
+    with h5py.File(folder / "b.h5", "w") as file:
+        file.create_dataset("huge", (10**6, 10**6), "f4", chunks=(1000, 1000))
+        file.create_dataset("table", data=np.zeros(3, [("x", "f4")]))
+        file["loop"] = file["/"]
+    assert "the file is truncated or damaged" in refused("b.h5:huge")
+    assert "expected an array table of numbers or text in it, found huge" in refused("b.h5:table")
+    (folder / "no.h5").write_bytes(b"not HDF5 at all")
+    assert "no.h5: expected an HDF5 file" in refused("no.h5:x")
+    assert "found a link that leaves it" in refused("../out.h5:x")
 
 
 def test_tiers_that_are_not_there_are_named_with_the_remedy(folder: Path) -> None:
