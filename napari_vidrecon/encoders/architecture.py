@@ -143,6 +143,10 @@ class Architecture(nn.Module):
         return None
 
 
+SMALLEST_SD = 1e-9
+"""Of behaviour that never changed."""
+
+
 class SeesBehaviour(Architecture):
     """Base of this package's architectures to which behaviour is planes beside the movie.
 
@@ -151,11 +155,46 @@ class SeesBehaviour(Architecture):
 
     behavior_mean: torch.Tensor
     behavior_sd: torch.Tensor
+    own_behavior: torch.Tensor
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.register_buffer("behavior_mean", torch.tensor(config.behavior_mean))
         self.register_buffer("behavior_sd", torch.tensor(config.behavior_sd))
+        own, each = torch.tensor(config.behavior_of_mice, dtype=self.behavior_mean.dtype), 2 * len(config.behavior_mean)
+        if len(own) not in (0, each * len(config.readout_outputs)):
+            raise ValueError(f"behavior_of_mice of {len(own)} numbers for {len(config.readout_outputs)} mice")
+        # What the sizes tell is no weight.
+        self.register_buffer("own_behavior", own.view(len(own) // each, 2, each // 2), persistent=False)
+
+    def seen(self, x: torch.Tensor, mouse: int) -> torch.Tensor:
+        """Inputs (B, 5, T, H, W) with the behaviour of one mouse on the scale that all mice share."""
+        if not len(self.own_behavior):
+            return x
+        return torch.cat([x[:, :1], self.on_common_scale(x[:, 1:], mouse, axis=1)], dim=1)
+
+    def on_common_scale(self, behavior: torch.Tensor, mouse: int, axis: int) -> torch.Tensor:
+        """Behaviour of a mouse as if its camera and units were those of all mice together.
+
+        Parameters
+        ----------
+        behavior
+            Pupil size, running, pupil x and y along one axis.
+        mouse
+            Index of its readout.
+        axis
+            That axis.
+
+        Returns
+        -------
+        torch.Tensor
+            Of the same shape; the same one where nothing is known of the single mice.
+        """
+        if not len(self.own_behavior):
+            return behavior
+        mean, sd = self.own_behavior[mouse].to(behavior)
+        standard = (behavior.movedim(axis, -1) - mean) / sd.clamp(min=SMALLEST_SD)
+        return (standard * self.behavior_sd + self.behavior_mean).movedim(-1, axis)
 
     def planes_of(self, x: torch.Tensor) -> torch.Tensor:
         """Standardised behaviour of model inputs (B, 5, T, H, W): (B, 4, T, H, W)."""

@@ -112,7 +112,7 @@ def load_encoder(
         path=str(path.absolute()),
         readout=mouse,
     )
-    neutral = stored.provenance.get("neutral_behavior")
+    neutral = stored.neutral_behavior(index)
     encoder = WindowEncoder(module, spec, choose_device(device), None if neutral is None else np.array(neutral))
     movies = stored.provenance.get("movies")
     encoder.movies = None if movies is None else MovieStatistics(**movies)

@@ -72,6 +72,8 @@ class Provenance(BaseModel):
     ----------
     neutral_behavior
         (4,) pupil dilation, running, pupil x, pupil y for a clip without behaviour.
+    neutral_behaviors
+        That of each mouse, where there are several.
     validation_correlation
         Of held-out trials, as they were scored in training.
     steps_done
@@ -87,10 +89,39 @@ class Provenance(BaseModel):
     neutral_behavior: list[Annotated[Number, Field(allow_inf_nan=False)]] | None = Field(
         None, min_length=BEHAVIORS, max_length=BEHAVIORS
     )
+    neutral_behaviors: (
+        list[
+            Annotated[
+                list[Annotated[Number, Field(allow_inf_nan=False)]], Field(min_length=BEHAVIORS, max_length=BEHAVIORS)
+            ]
+        ]
+        | None
+    ) = Field(None, max_length=1024)
     validation_correlation: float | None = None
     steps_done: Annotated[int, Field(ge=0, le=1 << 60)] | None = None
     movies: MovieStatistics | None = None
     behavior: list[str] | None = Field(None, max_length=16)
+
+
+def sizes_of_a_mouse(config: dict[str, Any], mouse: int, neurons: int) -> dict[str, Any]:
+    """Sizes of an encoder of several mice, for one of them.
+
+    Parameters
+    ----------
+    config
+        Of all.
+    mouse
+        Index of its readout.
+    neurons
+        It has.
+
+    Returns
+    -------
+    dict[str, Any]
+        With what is told of this mouse alone.
+    """
+    own = tuple(config.get("behavior_of_mice", ()))[2 * BEHAVIORS * mouse :][: 2 * BEHAVIORS]
+    return {**config, "readout_outputs": (neurons,), **({"behavior_of_mice": own} if own else {})}
 
 
 class Readouts(BaseModel):
@@ -335,6 +366,12 @@ class StoredEncoder:
         module.load_state_dict({name: self.tensor(key) for name, key in places.items()}, strict=True)
         return module
 
+    def neutral_behavior(self, index: int) -> list[float] | None:
+        """What stands in for behaviour in a clip without it: that of one mouse, where the file tells it."""
+        each = self.provenance.get("neutral_behaviors")
+        found = each[index] if each and len(each) == len(self.neurons) else self.provenance.get("neutral_behavior")
+        return None if found is None else list(found)
+
     def check_weights(self) -> None:
         """Refuse an encoder whose weights do not fit its sizes, or are not finite; nothing is allocated for it.
 
@@ -357,7 +394,7 @@ class StoredEncoder:
             for key in self.keys
             if key.startswith(mine) or not key.startswith(READOUTS)
         }
-        return {**self.config, "readout_outputs": (self.neurons[index],)}, places
+        return sizes_of_a_mouse(self.config, index, self.neurons[index]), places
 
     def _check_shapes(self, config: dict[str, Any], places: dict[str, str]) -> None:
         expected = module_shapes(self.path, self.architecture, config)

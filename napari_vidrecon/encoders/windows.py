@@ -41,6 +41,8 @@ BEHAVIORS = 4
 """Pupil size, running, pupil x, pupil y."""
 FourNumbers = Annotated[tuple[Number, ...], Field(min_length=BEHAVIORS, max_length=BEHAVIORS)]
 FourDeviations = Annotated[tuple[Deviation, ...], Field(min_length=BEHAVIORS, max_length=BEHAVIORS)]
+EightNumbersEach = Annotated[tuple[Number, ...], Field(max_length=2 * BEHAVIORS * 1024)]
+"""Of each mouse in turn the means of its behaviour, then the deviations; empty where all are measured alike."""
 
 
 @dataclass(frozen=True, config=CHECKED)

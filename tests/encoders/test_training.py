@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ import torch
 from napari_vidrecon.encoders.architectures.compact import CompactRecipe
 from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuroRecipe
 from napari_vidrecon.encoders.architectures.factorised import FactorisedRecipe
-from napari_vidrecon.encoders.checkpoints import load_encoder
-from napari_vidrecon.encoders.training.samples import SessionSamples
+from napari_vidrecon.encoders.architectures.recurrent import RecurrentRecipe
+from napari_vidrecon.encoders.architectures.viv1t import ViV1TRecipe
+from napari_vidrecon.encoders.checkpoints import load_encoder, save_encoder
+from napari_vidrecon.encoders.training.samples import SampleStatistics, SessionSamples
 from napari_vidrecon.encoders.training.trainer import Trainer
 from napari_vidrecon.encoders.training.training_run import train_encoder
 from napari_vidrecon.encoders.windows import FrameWindows
@@ -190,3 +193,51 @@ def test_two_mice_share_one_encoder_and_keep_their_own_readouts(session, golden_
     assert (first.spec.neurons, second.spec.neurons) == (20, 40)
     assert second.spec.mouse == other.name
     assert torch.equal(first.module.stem.weight, second.module.stem.weight)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        CompactRecipe(features=8, temporal_kernels=(5,)),
+        RecurrentRecipe(first_channels=4, hidden_channels=4, warm_up=2, window_size=12),
+        FactorisedRecipe(channels=(4, 4, 4)),
+        ViV1TRecipe(emb_dim=8, heads=2, head_dim=4, ff_dim=8, spatial_depth=1, temporal_depth=1),
+    ],
+    ids=lambda recipe: recipe.architecture,
+)
+def test_mice_whose_pupils_were_filmed_by_other_cameras_answer_each_on_its_own_scale(session, recipe, tmp_path):
+    # In one mean of both every pupil would lie far beyond the four deviations that are told apart.
+    shift, scale = np.array([300.0, 0.0, 500.0, -80.0]), np.array([0.1, 1.0, 7.0, 0.02])
+    trainer = Trainer([session, session], recipe.model_copy(update={"batch_size": 2}), [[0, 2], [0, 2]])
+    one = trainer.samples[0].statistics()
+    other = replace(one, behavior_mean=one.behavior_mean * scale + shift, behavior_sd=one.behavior_sd * scale)
+    torch.manual_seed(0)
+    module = trainer.architecture.build((4, 4), trainer.canvas, [first_neurons(one), first_neurons(other)]).eval()
+    if isinstance(recipe, CompactRecipe):
+        torch.nn.init.normal_(module.readouts[0].shifter)
+    module.readouts[1].load_state_dict(module.readouts[0].state_dict())
+    mine = trainer.batches.draw(0).inputs[:1]
+    theirs = mine.clone()
+    numbers = torch.tensor(np.stack([scale, shift]), dtype=mine.dtype)[:, None, :, None, None, None]
+    theirs[:, 1:] = mine[:, 1:] * numbers[0] + numbers[1]
+    with torch.no_grad():
+        expected = module(mine, 0)
+        torch.testing.assert_close(module(theirs, 1), expected, rtol=1e-3, atol=1e-4)
+    path = tmp_path / "two.safetensors"
+    neutral = [each.behavior_mean.tolist() for each in (one, other)]
+    save_encoder(
+        path, module, architecture=recipe.architecture, mice=["one", "other"], canvas=trainer.canvas,
+        windows=trainer.windows, frame_rate_hz=30.0,
+        provenance={"neutral_behavior": np.mean(neutral, axis=0).tolist(), "neutral_behaviors": neutral},
+    )  # fmt: skip
+    loaded = [load_encoder(path, mouse=name, device="cpu") for name in ("one", "other")]
+    for encoder, windows, mean in zip(loaded, (mine, theirs), neutral, strict=True):
+        torch.testing.assert_close(encoder.responses(windows), expected, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(encoder.neutral_behavior, mean)
+    still = np.full((40, 36, 64), 90.0)
+    np.testing.assert_allclose(loaded[0].predict(still), loaded[1].predict(still), rtol=1e-3, atol=1e-4)
+
+
+def first_neurons(statistics: SampleStatistics) -> SampleStatistics:
+    """Of four neurons alone."""
+    return replace(statistics, response_mean=statistics.response_mean[:4], response_sd=statistics.response_sd[:4])

@@ -31,6 +31,7 @@ from napari_vidrecon.encoders.windows import (
     MOST_LAYERS,
     Colours,
     Count,
+    EightNumbersEach,
     FourDeviations,
     FourNumbers,
     Frames,
@@ -82,6 +83,8 @@ class CompactConfig:
         Whether each mouse's movie is moved by where its eye looks.
     behavior_mean, behavior_sd
         (4,) used to standardise pupil size, running, pupil x and y.
+    behavior_of_mice
+        Each mouse's own, where there are several: their cameras and units differ.
     """
 
     readout_outputs: Neurons
@@ -100,6 +103,7 @@ class CompactConfig:
     shifter: bool = False
     behavior_mean: FourNumbers = (40.0, 0.5, 150.0, 150.0)
     behavior_sd: FourDeviations = (16.0, 2.0, 6.0, 6.0)
+    behavior_of_mice: EightNumbersEach = ()
 
     @property
     def map_size(self) -> tuple[int, int]:
@@ -325,6 +329,7 @@ class Compact(SeesBehaviour):
 
     def seen(self, x: torch.Tensor, mouse: int) -> torch.Tensor:
         """Inputs (B, 5, T, H, W) whose movies are moved by the gaze of a mouse."""
+        x = super().seen(x, mouse)
         if not self.config.shifter:
             return x
         return torch.cat([self.on_retina(x[:, 0], self.behavior_of(x), mouse)[:, None], x[:, 1:]], dim=1)
@@ -359,10 +364,25 @@ class Compact(SeesBehaviour):
         """Grey levels [B, T, H, W] as the stem wants them: [B T, colours, H / colours, W]."""
         return ((video - VIDEO_MEAN) / VIDEO_SD).flatten(0, 1).unflatten(1, (self.config.colours, -1))
 
-    def behavior_of(self, x: torch.Tensor) -> torch.Tensor:
-        """Standardised behaviour of model inputs (B, 5, T, H, W): (B, T, 4)."""
-        behavior = (x[:, 1:].mean(dim=(3, 4)).transpose(1, 2) - self.behavior_mean) / self.behavior_sd
-        return behavior.clamp(-4.0, 4.0)
+    def behavior_of(self, x: torch.Tensor, mouse: int | None = None) -> torch.Tensor:
+        """Standardised behaviour of model inputs (B, 5, T, H, W): (B, T, 4).
+
+        Parameters
+        ----------
+        x
+            As they are `seen`; or as they were recorded, of this mouse.
+        mouse
+            Index of its readout.
+
+        Returns
+        -------
+        torch.Tensor
+            Never further from 0 than four deviations.
+        """
+        behavior = x[:, 1:].mean(dim=(3, 4)).transpose(1, 2)
+        if mouse is not None:
+            behavior = self.on_common_scale(behavior, mouse, axis=-1)
+        return ((behavior - self.behavior_mean) / self.behavior_sd).clamp(-4.0, 4.0)
 
     @classmethod
     def input_size(cls, config: CompactConfig) -> tuple[int, int, int]:

@@ -23,6 +23,7 @@ from napari_vidrecon.encoders.windows import (
     CHECKED,
     MOST_LAYERS,
     Counts,
+    EightNumbersEach,
     FourDeviations,
     FourNumbers,
     Neurons,
@@ -49,6 +50,8 @@ class FactorisedConfig:
         Of the readout positions before training; the screen is 2 wide and 2 high.
     behavior_mean, behavior_sd
         (4,) used to standardise pupil size, running, pupil x and y.
+    behavior_of_mice
+        Each mouse's own, where there are several: their cameras and units differ.
     """
 
     readout_outputs: Neurons
@@ -59,6 +62,7 @@ class FactorisedConfig:
     first_spread: Positive = 0.3
     behavior_mean: FourNumbers = (40.0, 0.5, 150.0, 150.0)
     behavior_sd: FourDeviations = (16.0, 2.0, 6.0, 6.0)
+    behavior_of_mice: EightNumbersEach = ()
 
 
 class FactorisedLayer(nn.Module):

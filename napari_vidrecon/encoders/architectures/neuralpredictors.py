@@ -25,6 +25,7 @@ from napari_vidrecon.encoders.windows import (
     CHECKED,
     Count,
     Counts,
+    EightNumbersEach,
     FourDeviations,
     FourNumbers,
     Neurons,
@@ -80,6 +81,8 @@ class NeuralPredictorsConfig:
         Used to standardise grey levels.
     behavior_mean, behavior_sd
         (4,) used to standardise pupil size, running, pupil x and y.
+    behavior_of_mice
+        Each mouse's own, where there are several: their cameras and units differ.
     """
 
     readout_outputs: Neurons
@@ -102,6 +105,7 @@ class NeuralPredictorsConfig:
     video_sd: Positive = VIDEO_SD
     behavior_mean: FourNumbers = (40.0, 0.5, 150.0, 150.0)
     behavior_sd: FourDeviations = (16.0, 2.0, 6.0, 6.0)
+    behavior_of_mice: EightNumbersEach = ()
 
     @property
     def held_frames(self) -> int:

@@ -22,6 +22,7 @@ from napari_vidrecon.encoders.training_recipe import QuickRecipe, size_ratio, ta
 from napari_vidrecon.encoders.windows import (
     CHECKED,
     Count,
+    EightNumbersEach,
     FourDeviations,
     FourNumbers,
     Frames,
@@ -52,6 +53,8 @@ class RecurrentConfig:
         Of the readout positions before training; the screen is 2 wide and 2 high.
     behavior_mean, behavior_sd
         (4,) used to standardise pupil size, running, pupil x and y.
+    behavior_of_mice
+        Each mouse's own, where there are several: their cameras and units differ.
     """
 
     readout_outputs: Neurons
@@ -65,6 +68,7 @@ class RecurrentConfig:
     first_spread: Positive = 0.3
     behavior_mean: FourNumbers = (40.0, 0.5, 150.0, 150.0)
     behavior_sd: FourDeviations = (16.0, 2.0, 6.0, 6.0)
+    behavior_of_mice: EightNumbersEach = ()
 
 
 class RecurrentRecipe(QuickRecipe):
@@ -154,7 +158,7 @@ class Recurrent(SeesBehaviour):
         self, x: torch.Tensor, state: tuple[torch.Tensor, ...] | None = None
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """Activity (B, N, F) of the frames that follow, and the state after them."""
-        seen, after = self.features(x, state)
+        seen, after = self.features(self.seen(x, 0), state)
         return self.activity((seen,), 0), after
 
     def penalty(self, recipe: RecurrentRecipe) -> torch.Tensor:

@@ -27,6 +27,7 @@ from napari_vidrecon.encoders.training_recipe import QuickRecipe, size_ratio
 from napari_vidrecon.encoders.windows import (
     CHECKED,
     Count,
+    EightNumbersEach,
     FourDeviations,
     FourNumbers,
     Frames,
@@ -98,6 +99,8 @@ class ViV1TConfig:
         Grey levels used to standardise the movie.
     behavior_mean, behavior_sd
         (4,) used to standardise pupil size, running, pupil x and y.
+    behavior_of_mice
+        Each mouse's own, where there are several: their cameras and units differ.
     """
 
     readout_outputs: Neurons
@@ -126,6 +129,7 @@ class ViV1TConfig:
     video_sd: Positive = VIDEO_SD
     behavior_mean: FourNumbers = (40.0, 0.5, 150.0, 150.0)
     behavior_sd: FourDeviations = (16.0, 2.0, 6.0, 6.0)
+    behavior_of_mice: EightNumbersEach = ()
 
     @property
     def padding(self) -> tuple[int, int]:

@@ -199,7 +199,7 @@ class FoldedCompact:
         """Activity of all neurons, or of those with the indices `neurons`; differentiable once, in `windows`."""
         module, config = self._module, self._module.config
         clips, frames = windows.shape[0], windows.shape[2]
-        behavior = module.behavior_of(windows)
+        behavior = module.behavior_of(windows, self._mouse)
         video = module.scaled(module.on_retina(windows[:, 0], behavior, self._mouse))
         x = strided_conv2d(video, self._stem, config.stem_stride, config.stem_kernel // 2)
         x = (x.permute(0, 2, 3, 1) + self._stem_bias).unflatten(0, (clips, frames)).contiguous()

@@ -118,6 +118,10 @@ class RegisteredArchitecture:
         if statistics:
             told["behavior_mean"] = _mean([each.behavior_mean for each in statistics])
             told["behavior_sd"] = _mean([each.behavior_sd for each in statistics])
+        if len(statistics) > 1:
+            # Cameras and units differ from mouse to mouse: the pupils of two would lie far beyond a mean of both.
+            own = [np.concatenate([each.behavior_mean, each.behavior_sd]) for each in statistics]
+            told["behavior_of_mice"] = tuple(float(value) for value in np.concatenate(own))
         names = config_fields(self.architecture.config_class)
         sizes = {name: value for name, value in told.items() if name in names}
         module = self.architecture(self.architecture.config_class(**sizes))

@@ -33,7 +33,7 @@ STEPS_SHARE, FITTED_STEPS_SHARE = 3, 9
 """A readout alone learns in so many times fewer steps than an encoder: one from chance, one that was fitted first."""
 FITTED_RATE = 0.4
 """Of the usual learning rate: what was fitted is not to be forgotten."""
-OF_A_MOUSE = ("readout_outputs", "behavior_mean", "behavior_sd", "shifter")
+OF_A_MOUSE = ("readout_outputs", "behavior_mean", "behavior_sd", "behavior_of_mice", "shifter")
 """Sizes that a core does not bring: they are of the mice it was trained on."""
 OF_TRAINING = ("drop_rate", "drop_path_rate", "first_spread")
 """Sizes that change nothing of what a core computes."""

@@ -17,7 +17,7 @@ from torch import nn
 from napari_vidrecon.encoders.architecture import Architecture, ReadoutFit, config_values
 from napari_vidrecon.encoders.checkpoints import save_encoder
 from napari_vidrecon.encoders.encoder import EncoderSpec
-from napari_vidrecon.encoders.stored_encoder import READOUTS
+from napari_vidrecon.encoders.stored_encoder import READOUTS, sizes_of_a_mouse
 from napari_vidrecon.encoders.training.architectures import TrainableArchitecture, architecture_of
 from napari_vidrecon.encoders.training.batches import (
     Answer,
@@ -218,7 +218,7 @@ class Trainer:
             )
         statistics = [samples.statistics() for samples in self.samples]
         self.largest_mean = max(float(each.response_mean.max()) for each in statistics)
-        self.neutral_behavior = np.mean([each.behavior_mean for each in statistics], axis=0)
+        self.neutral_behaviors = [each.behavior_mean for each in statistics]
         rows, columns = self.samples[0].arrays(self.samples[0].trial_ids[0]).video.shape[1:]
         canvas = self.architecture.canvas(rows, columns)
         self.canvas, self.core = replace(canvas, colours=self.sessions[0].screen.colours), core
@@ -406,7 +406,7 @@ class Trainer:
             if name.startswith(mine) or not name.startswith("readouts.")
         }
         session = self.sessions[mouse]
-        config = type(self.module.config)(**{**self._config(), "readout_outputs": (session.n_neurons,)})
+        config = type(self.module.config)(**sizes_of_a_mouse(self._config(), mouse, session.n_neurons))
         module = type(self.module)(config)
         module.load_state_dict(state)
         spec = EncoderSpec(
@@ -418,7 +418,7 @@ class Trainer:
             windows=self.windows,
             frame_rate_hz=session.frame_rate_hz,
         )
-        return WindowEncoder(module, spec, self.device, self.neutral_behavior)
+        return WindowEncoder(module, spec, self.device, self.neutral_behaviors[mouse])
 
     def _behavior(self) -> dict[str, list[str]]:
         """Names of the behaviour that all its mice have; nothing where one of them does not tell."""
@@ -426,6 +426,12 @@ class Trainer:
         if any(each is None for each in told):
             return {}
         return {"behavior": [name for name in told[0] or () if all(name in (each or ()) for each in told)]}
+
+    def _neutral_behavior(self) -> dict[str, Any]:
+        """What stands in for behaviour in a clip without it: the mean over mice, and that of each of several."""
+        each = [[float(value) for value in mean] for mean in self.neutral_behaviors]
+        told: dict[str, Any] = {"neutral_behavior": [float(value) for value in np.mean(each, axis=0)]}
+        return told | ({"neutral_behaviors": each} if len(each) > 1 else {})
 
     def _config(self) -> dict[str, Any]:
         return config_values(self.module.config)
@@ -464,7 +470,7 @@ class Trainer:
                 ),
                 "steps_done": self.step_index,
                 "simulated": any(session.simulated for session in self.sessions),
-                "neutral_behavior": [float(value) for value in self.neutral_behavior],
+                **self._neutral_behavior(),
                 "movies": self._movies(),
                 **({} if self.core is None else {"core": self.core.told}),
                 **({} if self.begun_with is None else {"begun_with": self.begun_with.told}),
