@@ -235,6 +235,7 @@ def _encoder(path: Path) -> tuple[str, dict[str, Any]]:
         if name in stored.provenance
     }
     score = stored.provenance.get("validation_correlation")
+    others = [each for each in stored.learned_from if each not in stored.mice]
     return f"{path.name}: encoder", {
         "kind": "encoder",
         "architecture": stored.architecture,
@@ -248,6 +249,7 @@ def _encoder(path: Path) -> tuple[str, dict[str, Any]]:
         "frame_step": stored.windows["step"],
         "frame_rate_hz": stored.frame_rate_hz,
         **({} if score is None else {"validation_correlation": round(float(score), 4)}),
+        **({"its_core_or_a_teacher_learned_from": others} if others else {}),
         **told,
         "sha256": file_hash(path),
     }

@@ -271,9 +271,9 @@ class StoredEncoder:
     @property
     def learned_from(self) -> list[str]:
         """Names of all mice whose recordings are in its weights: its own, those of its core, those of its teachers."""
-        core, taught = self.provenance.get("core"), self.provenance.get("teacher_mice")
-        others = core.get("mice") if isinstance(core, dict) else None
-        listed = [each for each in (others, taught) if isinstance(each, list)]
+        cores = [self.provenance.get(name) for name in ("core", "begun_with")]
+        told = [each.get("mice") for each in cores if isinstance(each, dict)]
+        listed = [each for each in (*told, self.provenance.get("teacher_mice")) if isinstance(each, list)]
         names = [*self.mice, *(str(each) for each in itertools.chain(*listed))]
         return list(dict.fromkeys(name for name in names if name))
 

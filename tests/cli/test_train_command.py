@@ -199,6 +199,10 @@ def test_what_core_a_training_began_with_is_told(
     told = vidrecon(*words, tmp_path / "c.safetensors")
     assert "begun with that of the simulated mouse that comes along, and learned on" in told.out
     assert "readouts begin with a regression on a trained core" in told.err
+    for name in ("a", "c"):
+        others = vidrecon("info", tmp_path / f"{name}.safetensors", "--json").json["its_core_or_a_teacher_learned_from"]
+        assert others == ["simulated_mouse"]
+    assert "learned_from" not in vidrecon("info", tmp_path / "b.safetensors", "--json").out
 
 
 @pytest.mark.parametrize(
