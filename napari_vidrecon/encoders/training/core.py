@@ -81,6 +81,11 @@ class PretrainedCore:
         return {**self.identity, "file": self.path.name, "mice": self.stored.learned_from, **kept}
 
     @property
+    def _sizes(self) -> dict[str, Any]:
+        """Those that an encoder has to share to take its weights."""
+        return {name: value for name, value in self.stored.config.items() if name not in (*OF_A_MOUSE, *OF_TRAINING)}
+
+    @property
     def _fits_readouts(self) -> bool:
         kind = architecture_named(self.stored.architecture)
         return kind.map_of_features(kind.config_class(**self.stored.config)) is not None
@@ -95,8 +100,7 @@ class PretrainedCore:
         """
         known = self.recipe_class.model_fields
         step = round(self.stored.windows["step"] * FRAME_RATE_HZ / self.stored.frame_rate_hz)
-        sizes = {name: value for name, value in self.stored.config.items() if name not in (*OF_TRAINING, *OF_A_MOUSE)}
-        sizes |= {"window_size": self.stored.windows["size"], "window_step": max(1, step)}
+        sizes = self._sizes | {"window_size": self.stored.windows["size"], "window_step": max(1, step)}
         sizes |= {f"canvas_{side}": self.stored.canvas[side] for side in ("rows", "columns")}
         usual = known["steps"].default if "steps" in known else None
         if isinstance(usual, int) and not self.thaw:
@@ -163,9 +167,8 @@ class PretrainedCore:
         """
         if self.stored.architecture != recipe.architecture:
             return False
-        sizes = {name: value for name, value in self.stored.config.items() if name not in (*OF_A_MOUSE, *OF_TRAINING)}
         mine = recipe.model_dump(mode="json")
-        if any(mine[name] != json.loads(json.dumps(value)) for name, value in sizes.items() if name in mine):
+        if any(mine[name] != json.loads(json.dumps(value)) for name, value in self._sizes.items() if name in mine):
             return False
         canvas = replace(recipe.canvas(session.screen.rows, session.screen.cols), colours=session.screen.colours)
         try:

@@ -273,7 +273,8 @@ def train_encoder(
         How the module is built and run; default: the recipe's.
     core
         Encoder file whose core is taken as it is, so that only readouts learn; the recipe has to have its sizes, as
-        `PretrainedCore.recipe_fields` tells them.
+        `PretrainedCore.recipe_fields` tells them. Default: where the recipe begins trained, the core of the simulated
+        mouse that comes along: of few frames kept as it is, otherwise learned on.
     thaw
         Share of the steps, at the end, in which the core learns too.
     provenance
