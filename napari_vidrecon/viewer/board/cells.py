@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import napari
@@ -14,7 +14,8 @@ from napari.utils.colormaps import ensure_colormap
 from napari.utils.colormaps.standardize_color import transform_color
 from psygnal import Signal
 from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from skimage.measure import points_in_poly
 
 from napari_vidrecon.viewer.board.explained import ExplainedView
@@ -27,21 +28,18 @@ CELL_SIZE_UM = 9.0
 KEPT_COLOUR = "#56B4E9"
 EXPLAINED_COLOURS = "viridis"
 """Of how well a cell is explained: r from 0 to 1; cells below 0, or without, have the lowest."""
+EXPLAINED_TOLD = (0.0, 0.5, 1.0)
 ABLATED_COLOUR = "#5A5A5A"
-SELECTED_COLOUR, CHOSEN_COLOUR = "#F0E442", "#FFFFFF"
+SELECTED_COLOUR, CHOSEN_COLOUR = "#F0E442", "#E8308C"
 LASSO_WIDTH_UM = 4.0
 FEWEST_CORNERS = 3
 VIEW_ANGLES = (0.0, 20.0, 70.0)
 CLICK_SLOP_PX = 3.0
-HINT = "drag: turn\nShift-drag: lasso\nclick: activity, field\n"
-COLOUR_WORDS = (
-    "r with the prediction:\nviolet 0, green 0.5, yellow 1\ngrey: ablated, white: clicked\nblue ring: in the lasso"
-)
-PLAIN_WORDS = "blue: takes part\ngrey: ablated\nyellow: in the lasso"
+HINT = ("drag: turn", "Shift-drag: lasso", "click: curves, field")
 SELECTION_SECONDS = 0.1
 """Between two looks which cells a lasso holds; the line itself follows at once."""
 DOCK_LETTERS, DOCK_LINES = 60, 16
-WORDS_POINTS = 7
+WORDS_POINTS = 8
 NO_CELLS = "Where the cells lie is not known of this session."
 
 
@@ -66,7 +64,8 @@ class CellsView:
         self.explained: ExplainedView | None = None
         self.predicted: Callable[[], np.ndarray | None] = lambda: None
         self.scene: ViewerModel | None = None
-        self._widget: Any = None
+        self.words = ""
+        self._widget: _CellsWidget | None = None
 
     @property
     def layer(self) -> Points | None:
@@ -78,8 +77,8 @@ class CellsView:
 
     def follow_letters(self) -> None:
         """Write as large as napari's settings say."""
-        if self.scene is not None:
-            self.scene.canvas.overlays.text.font_size = WORDS_POINTS * letter_scale()
+        if self._widget is not None:
+            self._widget.tell(self.words)
 
     def show(self) -> Points | None:
         """Show the cells of the session; None where their positions are not known."""
@@ -92,10 +91,6 @@ class CellsView:
             self.scene.mouse_drag_callbacks.append(self.on_press)
             self.scene.bind_key("Control-Z", lambda _scene: self._model.undo())
             self.scene.bind_key("Control-Shift-Z", lambda _scene: self._model.redo())
-            words = self.scene.canvas.overlays.text
-            # Its box would darken the cells behind it.
-            words.visible, words.box, words.position = True, False, "top_left"
-            self.follow_letters()
             self.scene.canvas.overlays.scale_bar.visible = True
             self.scene.scene.overlays.axes.visible = True
             self.scene.canvas.events.size.connect(self._fit)
@@ -142,15 +137,13 @@ class CellsView:
             colours[explained.chosen] = transform_color(CHOSEN_COLOUR)
         colours[list(layer.selected_data)] = transform_color(SELECTED_COLOUR)
         layer.face_color = colours
-        if self.scene is not None:
-            words = PLAIN_WORDS if known is None else COLOUR_WORDS
-            self.scene.canvas.overlays.text.text = f"{HINT}\n{words}"
+        self._tell(f"{_listed(HINT)}<br>{legend(known is not None)}")
 
     def update_session(self) -> None:
         """Another session has other cells."""
         if self.layer is not None and self.show() is None and self.scene is not None:
             self.scene.layers.clear()
-            self.scene.canvas.overlays.text.text = NO_CELLS
+            self._tell(NO_CELLS)
 
     def on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
         """Select the cells inside a line drawn with Shift held down; with Control, add them to those selected.
@@ -208,6 +201,10 @@ class CellsView:
         self._widget = None
         self.scene = None
 
+    def _tell(self, words: str) -> None:
+        self.words = words
+        self.follow_letters()
+
     def _fit(self) -> None:
         if self.scene is not None:
             self.scene.fit_to_view()
@@ -230,23 +227,66 @@ class CellsView:
         if window is None or DOCK_NAME in window.dock_widgets:
             return
         self._widget = _CellsWidget(self.scene)
+        self._widget.tell(self.words)
         window.add_dock_widget(self._widget, name=DOCK_NAME, area="bottom", add_vertical_stretch=False)
 
 
 class _CellsWidget(QWidget):
-    """The cells' canvas, as small at first as leaves room for the board."""
+    """The cells' canvas, as small at first as leaves room for the board, below what its colours mean."""
 
     def __init__(self, scene: ViewerModel) -> None:
         super().__init__()
         from napari.qt import QtViewer
 
+        # Beside the cells, never over them: a text on the canvas hides what it explains in a narrow dock.
+        self.words = QLabel()
+        self.words.setWordWrap(True)
+        self.words.setObjectName("cells_words")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(QtViewer(scene))
+        layout.addWidget(self.words)
+        layout.addWidget(QtViewer(scene), stretch=1)
+
+    def tell(self, words: str) -> None:
+        """Show a line or two of HTML, as large as napari's settings say."""
+        self.words.setStyleSheet(f"font-size: {WORDS_POINTS * letter_scale():.1f}pt;")
+        self.words.setText(words)
 
     def sizeHint(self) -> QSize:
         metrics = self.fontMetrics()
         return QSize(DOCK_LETTERS * metrics.averageCharWidth(), DOCK_LINES * metrics.lineSpacing())
+
+
+def legend(explained: bool) -> str:
+    """What the cells' colours mean.
+
+    Parameters
+    ----------
+    explained
+        Whether they show how well each cell is explained, rather than only which take part.
+
+    Returns
+    -------
+    str
+        One line of HTML, which may be broken between its parts.
+    """
+    if not explained:
+        kinds = [(KEPT_COLOUR, "takes part"), (ABLATED_COLOUR, "ablated"), (SELECTED_COLOUR, "in the lasso")]
+        return _listed(f"{_spot(colour)}{word}" for colour, word in kinds)
+    colours = ensure_colormap(EXPLAINED_COLOURS).map(np.array(EXPLAINED_TOLD))
+    spots = (_spot(QColor.fromRgbF(*map(float, colour)).name()) for colour in colours)
+    told = "r with the prediction: " + " ".join(f"{each}{r:g}" for each, r in zip(spots, EXPLAINED_TOLD, strict=True))
+    kinds = (_spot(ABLATED_COLOUR) + "ablated", _spot(CHOSEN_COLOUR) + "clicked", "blue ring: in the lasso")
+    return _listed((told, *kinds))
+
+
+def _listed(parts: Iterable[str]) -> str:
+    """Side by side, each of them on one line wherever the dock is narrow."""
+    return " · ".join(f'<span style="white-space: nowrap">{each}</span>' for each in parts)
+
+
+def _spot(colour: str) -> str:
+    return f'<span style="color: {colour}">&#9679;</span>&nbsp;'
 
 
 def cells_inside(cells: np.ndarray, corners: np.ndarray, view: np.ndarray, up: np.ndarray) -> np.ndarray:
