@@ -45,7 +45,7 @@ class LiveView:
     Parameters
     ----------
     newest
-        The newest picture.
+        The newest picture; None where nothing came but messages that are no frames.
     earlier
         (rows, columns) that of some seconds ago, as it is now; None before there is one.
     refined
@@ -60,7 +60,7 @@ class LiveView:
         Why frames may not be what they are taken for; empty where nothing says so.
     """
 
-    newest: LivePicture
+    newest: LivePicture | None
     earlier: np.ndarray | None
     refined: bool
     told: dict[str, Any]
@@ -342,10 +342,11 @@ def _live(plan: LivePlan, job: Job, show: Callable[[LiveView], None]) -> None:
                 nonlocal newest, last_s, told_s
                 now_s, newest = time.monotonic(), picture or newest
                 last_s = now_s if came else last_s
-                if newest is not None and (picture is not None or now_s - max(last_s, told_s) > SILENT_S):
+                fault = source.fault if source.refused else ""
+                silent = now_s - max(last_s, told_s) > SILENT_S
+                if picture is not None or (silent and (newest is not None or fault)):
                     told_s = now_s
                     earlier, refined = live.earlier(behind) or (None, False)
-                    fault = source.fault if source.refused else ""
                     show(LiveView(newest, earlier, refined, live.told(), now_s - last_s, fault, source.doubt))
                 return not job.cancelled.is_set()
 

@@ -141,7 +141,7 @@ class Workspace(QObject):
             self.tell(f"The last window ended with a crash; its runs are kept. For a report: {log}", True)
 
     def _show_now(self, view: LiveView) -> None:
-        if self.live.busy:
+        if self.live.busy and view.newest is not None:
             self.pictures_of_now.show(view.newest.truth, view.newest.picture)
 
     def _show_board_again(self) -> None:

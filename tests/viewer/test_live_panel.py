@@ -84,6 +84,33 @@ def test_an_address_that_cannot_be_and_a_stimulus_without_activity_are_told(
     assert not (tmp_path / "runs").exists()
 
 
+def test_why_a_sender_of_whom_nothing_can_be_used_is_refused_is_told_before_any_frame_was(
+    qtbot, panel, small_session_folder, small_decoder_file, tmp_path
+):
+    zmq = pytest.importorskip("zmq")
+    model, live = panel.model, panel.live
+    model.set_session(open_session(small_session_folder))
+    model.set_settings(decoder=Decoder.load(small_decoder_file))
+    with zmq.Context() as context, context.socket(zmq.PUB) as sender:
+        port = sender.bind_to_random_port("tcp://127.0.0.1")
+        live.choices.source, live.choices.address = "stream", f"tcp://127.0.0.1:{port}"
+        panel.address.setText(live.choices.address)
+        live.start()
+
+        def told() -> bool:
+            sender.send_multipart([b"odd"])
+            return "Refused: " in panel.told.toolTip()
+
+        qtbot.waitUntil(told, timeout=30_000)
+    assert "Waiting for the first frame" in panel.told.toolTip()
+    assert "Refused: expected" in panel.told.toolTip()
+    assert panel.pictures.captions == []
+    live.stop()
+    qtbot.waitUntil(lambda: not live.busy, timeout=30_000)
+    assert "ended before a frame came" in panel.news[-1][0]
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.long
 @pytest.mark.window
 def test_pictures_lie_over_the_board_while_a_session_goes_on(

@@ -276,8 +276,8 @@ def legend(explained: bool) -> str:
     colours = ensure_colormap(EXPLAINED_COLOURS).map(np.array(EXPLAINED_TOLD))
     spots = (_spot(QColor.fromRgbF(*map(float, colour)).name()) for colour in colours)
     told = "r with the prediction: " + " ".join(f"{each}{r:g}" for each, r in zip(spots, EXPLAINED_TOLD, strict=True))
-    kinds = (_spot(ABLATED_COLOUR) + "ablated", _spot(CHOSEN_COLOUR) + "clicked", "blue ring: in the lasso")
-    return _listed((told, *kinds))
+    rest = (_spot(ABLATED_COLOUR) + "ablated", _spot(CHOSEN_COLOUR) + "clicked", "blue ring: in the lasso")
+    return _listed((told, *rest))
 
 
 def _listed(parts: Iterable[str]) -> str:

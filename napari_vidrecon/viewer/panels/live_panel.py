@@ -10,6 +10,7 @@ from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QImage, QPainter, QPaintEvent, QResizeEvent
 from qtpy.QtWidgets import QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_vidrecon.reconstruction.live import LivePicture
 from napari_vidrecon.sessions.screen import USUAL_SCREEN
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.live_session import NO_DECODER, REFINED_BEHIND_S, SILENT_S, LiveController, LiveView
@@ -107,8 +108,9 @@ class LivePanel(QWidget):
         view = self._live.view
         if view is not None and view is not self._shown:
             self._shown = view
-            self.pictures.show_view(view)
-            self.told.write(in_words(view), PLAIN)
+            if view.newest is not None:
+                self.pictures.show_view(view.newest, view)
+            self.told.write(in_words(view), PLAIN if view.newest is not None else theme_colours(self)["orange"])
         elif view is None:
             counted = self._live.counted
             fitting = "" if counted is None else f"Fitting: {counted.done} of {counted.total} trials were read …"
@@ -136,7 +138,7 @@ class LivePanel(QWidget):
 def in_words(view: LiveView) -> str:
     """Counts and latencies of a live session for people."""
     told = view.told
-    parts = [f"{told['frames']:,} frames"]
+    parts = [f"{told['frames']:,} frames"] if view.newest is not None else ["Waiting for the first frame"]
     parts += [f"{told[name]:,} {name}" for name in ("late", "lost", "twice", "refused") if told[name]]
     parts += [f"{told['refined']:,} refined"] if told["refined"] else []
     middle, slowest = told.get("latency_p50_s"), told.get("latency_p99_s")
@@ -164,14 +166,22 @@ class LivePictures(QWidget):
         self._columns = ROOMY_COLUMNS
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
 
-    def show_view(self, view: LiveView) -> None:
-        """Show the pictures of now."""
-        tiles = [] if view.newest.truth is None else [("shown", view.newest.truth)]
-        tiles.append(("seen now", view.newest.picture))
+    def show_view(self, newest: LivePicture, view: LiveView) -> None:
+        """Show the pictures of now.
+
+        Parameters
+        ----------
+        newest
+            The newest picture, that of the view.
+        view
+            Knows the earlier one.
+        """
+        tiles = [] if newest.truth is None else [("shown", newest.truth)]
+        tiles.append(("seen now", newest.picture))
         if view.earlier is not None:
             state = "refined" if view.refined else "not refined"
             tiles.append((f"{REFINED_BEHIND_S:.0f} s ago, {state}", view.earlier))
-        size_px = view.newest.picture.shape
+        size_px = newest.picture.shape
         if size_px != self._size_px:
             self._size_px = size_px
             self._take_height()
