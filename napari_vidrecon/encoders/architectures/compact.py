@@ -47,6 +47,8 @@ VIDEO_MEAN = 115.0
 VIDEO_SD = 60.0
 GAZE = slice(2, 4)
 """Pupil x and y among the four of behaviour."""
+SMALLEST_POWER = 1e-12
+"""Of the map of a neuron that looks nowhere."""
 MOST_SHIFT_SHARE = 0.1
 """No frame is moved by more of the screen's width, whatever a pupil that was lost in a blink says."""
 
@@ -200,7 +202,7 @@ class FactorisedReadout(nn.Module):
 
     def __init__(self, neurons: int, config: CompactConfig) -> None:
         super().__init__()
-        rows, columns = config.map_size
+        self.map_size = rows, columns = config.map_size
         self.beta = config.softplus_beta
         self.space = nn.Parameter(torch.rand(neurons, rows * columns) * 0.02)
         self.features = nn.Parameter(torch.randn(neurons, config.features) / config.features**0.5)
@@ -231,6 +233,14 @@ class FactorisedReadout(nn.Module):
         self.features.copy_(features / length)
         drive = torch.einsum("np,pc,nc->n", self.space, fit.feature_mean.to(self.space), self.features)
         self.bias.copy_(logits.to(drive) - drive)
+
+    def scatter(self) -> torch.Tensor:
+        """(N,) variance of where each map lies, by its squared weights, in squared steps of the map."""
+        share = self.space.square()
+        share = share / share.sum(dim=1, keepdim=True).clamp(min=SMALLEST_POWER)
+        axes = [torch.arange(length).to(share) for length in self.map_size]
+        places = torch.cartesian_prod(*axes)
+        return share @ places.square().sum(dim=1) - (share @ places).square().sum(dim=1)
 
     def forward(self, x: torch.Tensor, behavior: torch.Tensor) -> torch.Tensor:
         weights = (self.space[:, :, None] * self.features[:, None, :]).flatten(1)
@@ -264,6 +274,9 @@ class CompactRecipe(QuickRecipe):
     drop_rate: float = Field(0.1, ge=0, lt=1, description="dropout before the readout")
     learning_rate: float = Field(8e-3, gt=0, description="peak, after the warm-up")
     smoothness: float = Field(0.05, ge=0, description="weight of the stem filters' squared Laplacian")
+    locality: float = Field(
+        0.15, ge=0, description="weight of how far each neuron's map lies scattered about its middle"
+    )
     readout_fit_at: float = Field(
         0.5, ge=0, lt=1, description="share of the steps after which readouts are fitted to the core anew; 0: never"
     )
@@ -400,5 +413,8 @@ class Compact(SeesBehaviour):
         self.readouts[mouse].start_from_fit(fit)  # type: ignore[operator]
 
     def penalty(self, recipe: CompactRecipe) -> torch.Tensor:
-        """Rough filters cost."""
-        return recipe.smoothness * roughness(self.stem.weight.flatten(0, 1)[:, None])
+        """Rough filters cost, and neurons that look at many places at once."""
+        rough = recipe.smoothness * roughness(self.stem.weight.flatten(0, 1)[:, None])
+        # Of all mice together as much as of one, whose loss is that of a step.
+        scatter = torch.stack([readout.scatter().mean() for readout in self.readouts])  # type: ignore[operator]
+        return rough + recipe.locality * scatter.mean()

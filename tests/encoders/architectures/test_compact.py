@@ -1,4 +1,4 @@
-"""The compact encoder's shifter: a mouse's movie moves on its retina with its pupil."""
+"""The compact encoder: a mouse's movie moves on its retina with its pupil, and a neuron looks at one place."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ import numpy as np
 import torch
 
 import napari_vidrecon as vr
-from napari_vidrecon.encoders.architectures.compact import MOST_SHIFT_SHARE, Compact, CompactConfig, moved
+from napari_vidrecon.encoders.architectures.compact import (
+    MOST_SHIFT_SHARE,
+    Compact,
+    CompactConfig,
+    CompactRecipe,
+    moved,
+)
 from napari_vidrecon.encoders.checkpoints import read_encoder_file
+from napari_vidrecon.encoders.training.trainer import Trainer
 from napari_vidrecon.sessions.sample import whole_sample
 
 PX_PER_DEVIATION = torch.tensor([[0.0, 2.0], [3.0, 0.0]])
@@ -98,3 +105,27 @@ def test_the_loss_of_a_simulated_mouse_falls_towards_the_gaze_that_was_planted()
     (_, rows_by_y), (columns_by_x, _) = shifter.grad.tolist()
     assert rows_by_y < 0
     assert columns_by_x < 0
+
+
+def test_how_scattered_a_neuron_looks_counts_places_and_not_the_size_of_its_weights():
+    (readout,) = module((4,)).readouts
+    maps = readout.space.data.zero_().view(4, *readout.map_size)
+    maps[0, 3, 5] = -7.0
+    maps[1, 2, 4], maps[1, 2, 10] = 1.0, -1.0
+    maps[2, 2, 4], maps[2, 6, 4] = 100.0, 100.0
+    torch.testing.assert_close(readout.scatter(), torch.tensor([0.0, 9.0, 4.0, 0.0]))
+
+
+def test_a_training_draws_each_neurons_map_together_of_all_mice_alike(small_session_folder):
+    sessions = [vr.open_session(small_session_folder)] * 2
+
+    def scatter(locality: float) -> torch.Tensor:
+        recipe = CompactRecipe(steps=8, warmup_steps=1, features=8, batch_size=2, seed=1, locality=locality)
+        trainer = Trainer(sessions, recipe)
+        for _ in range(10):
+            trainer.step()
+        return torch.stack([readout.scatter().mean() for readout in trainer.module.readouts])
+
+    free, drawn = scatter(0.0), scatter(5.0)
+    assert (drawn < 0.9 * free).all()
+    torch.testing.assert_close(*(drawn / free), rtol=0.1, atol=0.0)
