@@ -14,6 +14,7 @@ from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.reconstruction.config import GREY_LEVEL, ReconstructionConfig
 from napari_vidrecon.reconstruction.gaze import Inferred
+from napari_vidrecon.reconstruction.history import measured_frames
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.targets import Target, predicted_activity
 from napari_vidrecon.sessions.session import Trial
@@ -51,7 +52,8 @@ class Tracker:
     encoders
         Whose mean prediction is measured.
     config
-        `track_skip_frames` first frames are left out; `predicted_from` says of which movie activity is predicted.
+        `track_skip_frames` first frames are left out, where the clip is longer; `predicted_from` says of which movie
+        activity is predicted.
     outside
         Level of what is shown outside the mask, grey levels 0..255; one, or (rows, 1).
     """
@@ -86,7 +88,8 @@ class Tracker:
         """Video correlation and RMSE of a (T, 36, 64) reconstruction; cheap."""
         if not self.trial.has_movie:
             return dict.fromkeys(("video_correlation", "rmse"), float("nan"))
-        truth, shown = self.trial.video[self.skip_frames :], video[self.skip_frames :]
+        part = measured_frames(len(video), self.skip_frames)
+        truth, shown = self.trial.video[part], video[part]
         return {
             "video_correlation": metrics.video_correlation(truth, shown, self.pixels),
             "rmse": metrics.rmse(truth, shown, self.pixels),
@@ -117,9 +120,9 @@ class Tracker:
     def activity(self, predicted: np.ndarray) -> dict[str, float]:
         """Loss (first frames left out) and correlation (all frames) of predicted activity (N, T)."""
         shown = self.target.measured(predicted)
-        skipped = slice(self.skip_frames, None)
+        part = measured_frames(shown.shape[1], self.skip_frames)
         return {
-            "response_loss": metrics.poisson_loss(shown[:, skipped], self.measured_activity[:, skipped]),
+            "response_loss": metrics.poisson_loss(shown[:, part], self.measured_activity[:, part]),
             "response_correlation": metrics.response_correlation(self.measured_activity, shown),
         }
 

@@ -14,6 +14,7 @@ import torch
 
 from napari_vidrecon.errors import ConfigError, one_line
 from napari_vidrecon.storage import claimed, disk_errors, recover_folder
+from napari_vidrecon.studies.mice import require_one_screen
 from napari_vidrecon.studies.page import PAGE, gallery_page, require_own_page, write_outcome, write_page
 from napari_vidrecon.studies.runs.published_results import NOTE, open_published
 from napari_vidrecon.studies.runs.run_spec import RUNS_FOLDER, RunSpec, RunStore, without_repeats
@@ -227,6 +228,7 @@ def conduct(
 def _prepared(studies: Sequence[Study], plan: Plan, out: Path) -> tuple[RunStore, dict[Path, RunSpec]]:
     """Where the runs lie, and the runs that are needed, once everything that they need is known to be there."""
     require_libraries()
+    require_one_screen(plan.mice)
     for mouse in plan.mice:
         mouse.require_readable()
     store = RunStore(out)

@@ -161,6 +161,25 @@ class Mouse:
         }
 
 
+def require_one_screen(mice: Sequence[Mouse]) -> None:
+    """Refuse mice whose movies cannot be shown beside each other, before any run is started.
+
+    Raises
+    ------
+    SessionError
+        Their screens are of other pixels or colours.
+    """
+    first = mice[0].open_session()
+    for mouse in mice[1:]:
+        session = mouse.open_session()
+        if session.screen.size_px != first.screen.size_px or session.screen.colours != first.screen.colours:
+            raise SessionError(
+                f"{mouse.session}: expected movies of {first.screen.in_words}, as those of {mice[0].name}, found "
+                f"{session.screen.in_words}; a study compares mice of one screen: start one for the mice of each "
+                "screen, with an --out of its own"
+            )
+
+
 def held_out(session: Session) -> tuple[int, ...]:
     """Clips that encoders have not seen: the paper's own, fold 0, or a simulated mouse's test tier."""
     positions = PUBLISHED_CLIPS.get(session.name.partition("-Video")[0])

@@ -10,6 +10,8 @@ from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 
 StimulusTarget = Literal["self", "ensemble"]
+MOST_SKIPPED_PART = 4
+"""At most a fourth of the shortest cut is not measured, at either end."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,30 @@ class Scale:
             skip_last=round(self.skip_last * longer),
             stimulus_frames=round(self.stimulus_frames * longer),
             stimulus_skip=round(self.stimulus_skip * longer),
+        )
+
+    def within(self, shortest: int) -> Scale:
+        """The same scale for clips that may be short: their cut begins earlier, and most of it is measured.
+
+        Parameters
+        ----------
+        shortest
+            Frames of the shortest clip.
+
+        Returns
+        -------
+        Scale
+            A new one; equal to this one where every clip reaches to the end of its cut.
+        """
+        first, end = self.frames or (0, shortest)
+        moved = min(first, max(0, end - shortest))
+        most_skipped = min(end - first, shortest) // MOST_SKIPPED_PART
+        return replace(
+            self,
+            frames=self.frames and (first - moved, end - moved),
+            example_frames=self.example_frames and (self.example_frames[0] - moved, self.example_frames[1]),
+            skip_first=min(self.skip_first, most_skipped),
+            skip_last=min(self.skip_last, most_skipped),
         )
 
     def with_stimulus_target(self, name: str) -> Scale:

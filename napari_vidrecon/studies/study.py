@@ -13,7 +13,7 @@ import numpy as np
 from napari_vidrecon.analysis.postprocess import ensemble_mean, smooth
 from napari_vidrecon.analysis.statistics import TestResult
 from napari_vidrecon.sessions.trial import Trial
-from napari_vidrecon.studies.mice import Mouse
+from napari_vidrecon.studies.mice import Mouse, require_one_screen
 from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.scale import Scale
 
@@ -60,7 +60,7 @@ class Plan:
 
     @classmethod
     def at_their_rate(cls, mice: Sequence[Mouse], scale: Scale) -> Plan:
-        """A plan whose clips last as long as the scale says, whatever the frame rate of the mice.
+        """A plan whose clips last as long as the scale says, whatever the frame rate of the mice and as far as they go.
 
         Parameters
         ----------
@@ -73,8 +73,16 @@ class Plan:
         -------
         Plan
             Of the scale in frames of the mice.
+
+        Raises
+        ------
+        SessionError
+            The mice saw other screens, or their clips cannot be read.
         """
-        return cls(tuple(mice), scale.at_rate(max(mouse.open_session().frame_rate_hz for mouse in mice)))
+        require_one_screen(mice)
+        plan = cls(tuple(mice), scale.at_rate(max(mouse.open_session().frame_rate_hz for mouse in mice)))
+        lengths = [clip.mouse.open_session().clip_frames(clip.trial) for clip in (*plan.clips, *plan.many_clips)]
+        return replace(plan, scale=plan.scale.within(min(lengths))) if lengths else plan
 
     @cached_property
     def frame_rate_hz(self) -> float:

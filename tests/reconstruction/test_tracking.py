@@ -123,3 +123,10 @@ def test_the_curve_of_activity_correlation_grows_while_a_run_goes_on(trial, enco
     assert values[0] == first.response_correlation
     # What is kept tells only what the run itself measured, as without a window.
     assert runner.result.history.tracked("response_correlation")[0].tolist() == [3]
+
+
+def test_a_clip_no_longer_than_what_is_skipped_is_measured_as_its_scores_are(trial, encoder, disc_mask):
+    config = ReconstructionConfig.preset("fast", steps=1, track_every=1, track_skip_frames=40)
+    _, result = finished(trial.part(0, 40), encoder, disc_mask, config)
+    assert result.history["video_correlation"][-1] == pytest.approx(result.scores()["video_correlation"])
+    assert np.isfinite(result.history["response_loss"][-1])

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from napari_vidrecon.errors import ConfigError, EncoderError, MaskError, SessionError, VidreconError
+from napari_vidrecon.studies.conducting import conduct
 from napari_vidrecon.studies.mice import PUBLISHED_CLIPS, held_out, one_mouse, read_mice, sample_mouse
+from napari_vidrecon.studies.study import Plan
 
 
 def listed(folder: Path, *entries: object) -> Path:
@@ -169,3 +171,16 @@ def test_the_list_in_the_documentation_can_be_read_and_its_scripts_compile(tmp_p
     for kind, text in blocks:
         if kind == "python":
             compile(text, "studies.md", "exec")
+
+
+def test_mice_of_other_screens_are_told_before_a_run_is_started(tiny_mouse, tiny_scale, tmp_path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tiny_mouse.session, other)
+    (other / "config.json").write_text('{"screen": {"rows": 18, "cols": 16}}')
+    mice = (tiny_mouse, replace(tiny_mouse, session=other, name="other"))
+    told = r"other: expected movies of 36x64 pixels, .*found 18x16 pixels; .*--out"
+    with pytest.raises(SessionError, match=told):
+        Plan.at_their_rate(mice, tiny_scale)
+    with pytest.raises(SessionError, match=told):
+        conduct([], Plan(mice, tiny_scale), tmp_path / "studies")
+    assert not (tmp_path / "studies").exists()

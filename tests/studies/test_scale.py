@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,10 +16,12 @@ from napari_vidrecon.studies.scale import SCALES, scale_named
 from napari_vidrecon.studies.study import Plan
 
 
-def mouse_at(frame_rate_hz: float) -> Mouse:
-    """A mouse of which only rate and screen are known."""
-    session = SimpleNamespace(frame_rate_hz=frame_rate_hz, screen=ScreenGeometry(rows=72, cols=128))
-    mouse: Any = SimpleNamespace(open_session=lambda: session, encoders=("encoder",))
+def mouse_at(frame_rate_hz: float, clips: Sequence[int] = ()) -> Mouse:
+    """A mouse of which only rate, screen and the length of each clip are known."""
+    screen = ScreenGeometry(rows=72, cols=128)
+    session = SimpleNamespace(frame_rate_hz=frame_rate_hz, screen=screen, clip_frames=lambda trial: clips[trial])
+    trials = tuple(range(len(clips)))
+    mouse: Any = SimpleNamespace(open_session=lambda: session, encoders=("encoder",), clips=lambda: trials)
     return cast(Mouse, mouse)
 
 
@@ -38,6 +41,26 @@ def test_a_plan_counts_frames_seconds_and_degrees_of_its_mice() -> None:
     assert plan.scale == scale_named("quick").at_rate(60.0)
     assert seconds(plan, 6) == "0.10 s"
     assert degrees(plan, 2) == f"{2 * ScreenGeometry(rows=72, cols=128).degrees_per_pixel:.2g}°"
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_a_scale_is_the_same_for_clips_that_are_long_enough(name: str) -> None:
+    assert scale_named(name).within(300) == scale_named(name)
+
+
+@pytest.mark.parametrize(("clips", "frames"), [((300, 60), (12, 60)), ((33, 300), (0, 48))])
+def test_the_cut_begins_earlier_where_a_clip_is_short(clips: Sequence[int], frames: tuple[int, int]) -> None:
+    scale = Plan.at_their_rate([mouse_at(30.0, clips)], scale_named("quick")).scale
+    assert scale.frames == frames
+    assert scale.example_frames == (frames[0], 180)
+    assert (scale.skip_first, scale.skip_last) == (8, 4)
+
+
+def test_of_short_clips_most_is_measured() -> None:
+    whole = scale_named("paper").within(32)
+    assert (whole.frames, whole.skip_first) == (None, 8)
+    fast = scale_named("quick").at_rate(120.0).within(40)
+    assert (fast.frames, fast.skip_first, fast.skip_last) == ((0, 192), 10, 10)
 
 
 def test_gratings_faster_than_half_the_frame_rate_are_not_shown() -> None:
