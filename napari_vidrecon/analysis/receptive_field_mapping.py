@@ -13,6 +13,7 @@ from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
 from napari_vidrecon.encoders.answers import check_finite, check_session_fits, check_size
 from napari_vidrecon.encoders.chunks import chunk_that_fits
 from napari_vidrecon.encoders.encoder import Encoder
+from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import ConfigError, EncoderError
 from napari_vidrecon.reconstruction.inputs import encoder_list
 from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
@@ -79,11 +80,29 @@ class MappingRecipe(Settings):
         """The stimulus on the usual screen."""
         return self.patches_on(USUAL_SCREEN, FRAME_RATE_HZ)
 
-    def patches_on(self, screen: ScreenGeometry, frame_rate_hz: float) -> OnOffPatches:
-        """The stimulus on a screen: as large, and its parts as long, as on the usual one."""
+    def patches_on(
+        self, screen: ScreenGeometry, frame_rate_hz: float, windows: Sequence[FrameWindows] = ()
+    ) -> OnOffPatches:
+        """The stimulus on a screen: as large, and its parts as long, as on the usual one.
+
+        Parameters
+        ----------
+        screen, frame_rate_hz
+            What it is shown on.
+        windows
+            Of the encoders. Where at a lower rate a part is shorter than their step it is as long, and where the clip
+            is shorter than they are there is more grey before.
+
+        Returns
+        -------
+        OnOffPatches
+            As many patches whatever the windows.
+        """
         ratio = frame_rate_hz / FRAME_RATE_HZ
         parts = (self.before_frames, self.shown_frames, self.after_frames)
-        before, shown, after = (round(each * ratio) for each in parts)
+        step, span = (max((getattr(each, name) for each in windows), default=1) for name in ("step", "span"))
+        before, shown, after = (max(round(each * ratio), min(each, step)) for each in parts)
+        before += max(0, min(span, sum(parts)) - before - shown - after)
         return OnOffPatches(max(1, round(self.patch_px * screen.px_per_usual_px)), before, shown, after, screen)
 
 
@@ -135,7 +154,8 @@ def map_receptive_fields(
     True
     """
     recipe, encoders = of_kind(recipe, MappingRecipe, "recipe"), encoder_list(listed(encoders, "encoders"), "encoders")
-    patches = recipe.patches_on(session.screen, session.frame_rate_hz)
+    windows = [encoder.spec.windows for encoder in encoders]
+    patches = recipe.patches_on(session.screen, session.frame_rate_hz, windows)
     for encoder in encoders:
         encoder.require_neurons(session.n_neurons, session.name)
         check_session_fits(encoder, session)
@@ -186,7 +206,13 @@ class _Viewing:
         grey = np.full((patches.frames, canvas.screen_rows, canvas.screen_columns), GREY_LEVEL, np.float32)
         inputs = encoder.pack(grey, *behavior, padding=GREY_LEVEL)
         self._grey = inputs[:, torch.as_tensor(frames, device=encoder.device)].transpose(0, 1)
+        self._windows = self._grey.clone()
         shown = (frames >= patches.before) & (frames < patches.before + patches.shown)
+        if not (shown.any() and (frames < patches.before).any()):
+            raise EncoderError(
+                f"{encoder.spec.name}: expected windows that see the patches, and the grey before them, found none "
+                f"among every {window_stride} of them; take all with window_stride=1, or show the patches for longer"
+            )
         self._shown = torch.as_tensor(shown, device=encoder.device)
         self._weights = torch.as_tensor(
             np.stack([_period_weights(frames, frames < patches.before), _period_weights(frames, shown)]),
@@ -203,19 +229,27 @@ class _Viewing:
     @torch.no_grad()
     def activity(self, places: np.ndarray, level: float) -> np.ndarray:
         """Mean activity before and during the patch: (len(places), 2, N)."""
-        windows = self._grey.repeat(len(places), 1, 1, 1, 1)
-        screen = self.encoder.spec.canvas.screen
-        for index, place in enumerate(places):
-            rows, columns = self.patches.pixels(int(place))
-            mine = windows[index * len(self._grey) : (index + 1) * len(self._grey), 0]
-            video = mine[(slice(None), slice(None), *screen)][:, :, rows, columns]
-            video[self._shown] = level
+        if len(self._windows) != len(places) * len(self._grey):
+            self._windows = self._grey.repeat(len(places), 1, 1, 1, 1)
+        windows = self._windows
+        self._show(places, level)
         chunk = chunk_that_fits(self.encoder, gradient=False)
         seen = torch.cat([self.encoder.responses(part) for part in windows.split(chunk)])
         size = (len(windows), self.encoder.spec.neurons, self.encoder.spec.windows.size)
         check_size(self.encoder, seen, size, "windows x neurons x frames")
+        # Taken off again, which is less work than to copy all of the grey for every batch.
+        self._show(places, GREY_LEVEL)
         by_place = seen.unflatten(0, (len(places), len(self._grey)))
         return torch.einsum("bwnk,pwk->bpn", by_place, self._weights).float().cpu().numpy()
+
+    def _show(self, places: np.ndarray, level: float) -> None:
+        """Give each place's patch a grey level, in windows of its own."""
+        screen = self.encoder.spec.canvas.screen
+        for index, place in enumerate(places):
+            rows, columns = self.patches.pixels(int(place))
+            mine = self._windows[index * len(self._grey) : (index + 1) * len(self._grey), 0]
+            video = mine[(slice(None), slice(None), *screen)][:, :, rows, columns]
+            video[self._shown] = level
 
 
 def _period_weights(frames: np.ndarray, counts: np.ndarray) -> np.ndarray:

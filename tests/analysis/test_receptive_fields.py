@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -202,6 +203,25 @@ def test_what_cannot_be_mapped_is_said(session: vr.Session, places: np.ndarray) 
     short = MappingRecipe(before_frames=5, shown_frames=5, after_frames=5)
     with pytest.raises(EncoderError, match="at least 31 frames, found 15"):
         map_receptive_fields(session, [known_encoder(places, Canvas(36, 64))], short)
+    unseen = MappingRecipe(before_frames=15, shown_frames=1, after_frames=16)
+    with pytest.raises(EncoderError, match=r"expected windows that see the patches, .*window_stride=1"):
+        map_receptive_fields(session, [known_encoder(places, Canvas(36, 64))], unseen)
     with pytest.raises(ConfigError, match="quick or published, found 'fast'"):
         MappingRecipe.preset("fast")
     assert MappingRecipe.preset("published") == MappingRecipe(patch_px=1, window_stride=1)
+
+
+@pytest.mark.parametrize("rate_hz", [1.0, 8.0])
+def test_at_a_low_rate_there_is_grey_enough_for_a_window(
+    session: vr.Session, places: np.ndarray, rate_hz: float
+) -> None:
+    slow = copy.copy(session)
+    slow.frame_rate_hz = rate_hz
+    encoder = known_encoder(places, Canvas(36, 64))
+    encoder.spec = replace(encoder.spec, frame_rate_hz=rate_hz)
+    maps = map_receptive_fields(slow, [encoder], COARSE)
+    assert maps is not None
+    assert maps.patches.frames == encoder.spec.windows.span
+    assert maps.patches.shown == max(round(15 * rate_hz / 30), encoder.spec.windows.step)
+    assert maps.responsive[:-1].any()
+    assert np.isfinite(maps.on).all()

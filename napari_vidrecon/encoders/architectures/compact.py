@@ -191,7 +191,10 @@ def moved(video: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> tor
 
 
 def _taken(shift: torch.Tensor, length: int) -> torch.Tensor:
-    """(F, 1, length, length): the weights that each pixel of an axis takes of those there were."""
+    """(F, 1, length, length): the weights that each pixel of an axis takes of those there were; 1 where F are alike."""
+    if shift.device.type == "cpu" and not torch.is_grad_enabled() and bool((shift == shift[:1]).all()):
+        # An eye that rests, as where patches are shown: one matrix serves all frames, to the same bits.
+        shift = shift[:1]
     pixels = torch.arange(length, dtype=shift.dtype, device=shift.device)
     wanted = (pixels + shift[:, None]).clamp(0, length - 1)
     return (1.0 - (wanted[:, :, None] - pixels).abs()).clamp(min=0.0)[:, None]

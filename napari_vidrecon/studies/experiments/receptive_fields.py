@@ -30,7 +30,7 @@ HALF = 0.5
 MAPPING_NOTE = (
     "Fields are those that the encoders have: the mean prediction of all encoders of the mouse to single bright or "
     "dark patches on grey, for every neuron (the published maps are of the last encoder and the first 7863 neurons). "
-    "Increases below 10 % count as none; maps are smoothed by 2 px."
+    "Increases below 10 % count as none; maps are smoothed by {:.3g} px."
 )
 
 
@@ -112,7 +112,7 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
         ),
     ]
     outcome.drawings = _drawings(plan, everyone)
-    outcome.notes = [MAPPING_NOTE]
+    outcome.notes = [MAPPING_NOTE.format(everyone[0].fields.smoothing_px)]
     return outcome
 
 
