@@ -13,7 +13,7 @@ import typer
 from napari_vidrecon.cli import inputs, report
 from napari_vidrecon.cli.options import Json, Overwrite, SaveEvery, Set, checked, parse_settings
 from napari_vidrecon.cli.report import Progress, StopRequest, duration_text
-from napari_vidrecon.errors import ConfigError, StorageError
+from napari_vidrecon.errors import ConfigError, StorageError, number_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,8 @@ SCORED_MOVIES = 6
 SCORED_SEED = 500_000
 """Added to the seed: of movies to score on."""
 FEWEST_GAIN_DB = 0.3
+FEWEST_FRAMES = 8
+"""Of a piece that can be learned from."""
 CHECKPOINT_SUFFIX = ".checkpoint"
 
 
@@ -91,7 +93,7 @@ def prior(
         values,
         f"prior of movies -> {out}",
         [
-            ("learned from", f"made movies{f' and {len(given)} films of {films}' if given else ''}"),
+            ("learned from", f"made movies{' and ' + number_of(len(given), 'film') + f' of {films}' if given else ''}"),
             ("steps", f"{training.step} in {duration_text(time.monotonic() - began)}"),
             ("file", f"{out.stat().st_size / 1e6:.1f} MB, {parameters} weights"),
             *[(_noise(name), f"{gain:+.2f} dB beside the spectral filter") for name, gain in gains.items()],
@@ -146,19 +148,31 @@ def opened_films(folder: Path | None, recipe: DenoiserRecipe) -> tuple[list[np.n
     import numpy as np
 
     from napari_vidrecon.sessions.screen import USUAL_SCREEN
-    from napari_vidrecon.sessions.stimuli.stimulus import MovieFile
+    from napari_vidrecon.sessions.stimuli.stimulus import MovieFile, movie_files
 
     if folder is None:
         return [], ""
     if not folder.is_dir():
         raise StorageError(f"{folder}: expected a folder of films, found none")
     screen = replace(USUAL_SCREEN, rows=recipe.rows, cols=recipe.columns)
-    films, digest = [], hashlib.sha256()
-    for file in sorted(each for each in folder.iterdir() if each.is_file() and not each.name.startswith(".")):
-        film = np.rint(MovieFile(file, screen=screen).video()).clip(0, 255).astype(np.uint8)
+    films, digest, longest = [], hashlib.sha256(), 0
+    files = movie_files(folder)
+    for file in files:
+        try:
+            film = np.rint(MovieFile(file, screen=screen).video()).clip(0, 255).astype(np.uint8)
+        except StorageError as error:
+            raise StorageError(f"{error}; move what is no film out of {folder}") from None
+        longest = max(longest, len(film))
         if len(film) >= recipe.frames:
             films.append(film)
             digest.update(film.tobytes())
     if not films:
-        raise StorageError(f"{folder}: expected films of at least {recipe.frames} frames, found none")
+        found = f"{len(files)}, the longest of {longest}" if files else "none"
+        raise StorageError(
+            f"{folder}: expected films of at least {recipe.frames} frames, found {found}; give longer ones"
+            + (f", or learn from shorter pieces, with --set frames={longest}" if longest >= FEWEST_FRAMES else "")
+        )
+    if len(films) < len(files):
+        left = f"{len(files) - len(films)} of {number_of(len(files), 'film')}"
+        report.tell(f"take care: {left} in {folder} left out, of fewer than {recipe.frames} frames")
     return films, digest.hexdigest()

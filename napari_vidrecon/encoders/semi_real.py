@@ -23,7 +23,7 @@ from napari_vidrecon.sessions.simulation.behavior import EYE_CENTRE_PX, PUPIL_ME
 from napari_vidrecon.sessions.simulation.movies import movie
 from napari_vidrecon.sessions.simulation.public_mice import PUBLIC_GRADING, PublicActivity
 from napari_vidrecon.sessions.simulation.visual_cortex import CALIBRATION_SEEDS_FROM
-from napari_vidrecon.sessions.stimuli.stimulus import MovieFile
+from napari_vidrecon.sessions.stimuli.stimulus import MovieFile, movie_files
 from napari_vidrecon.sessions.trial import Trial
 
 LIKENESS = "sensorium2022"
@@ -106,7 +106,7 @@ class Films:
         StorageError
             There are fewer, or a film cannot be read.
         """
-        files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
+        files = movie_files(path) if path.is_dir() else [path]
         clips: list[np.ndarray] = []
         for file in files:
             shown = np.rint(MovieFile(file).video()).clip(0, 255).astype(np.uint8)

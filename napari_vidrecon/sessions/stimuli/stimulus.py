@@ -296,6 +296,11 @@ class MovieFile:
         return frame.astype(np.float32)
 
 
+def movie_files(folder: Path) -> list[Path]:
+    """The files of a folder of films in the order of their names, without those that systems hide in it."""
+    return sorted(each for each in folder.iterdir() if each.is_file() and not each.name.startswith("."))
+
+
 def _luma(frame: np.ndarray) -> np.ndarray:
     # Colour by colour: a product with the weights would first copy all of a large frame as double precision.
     with np.errstate(over="ignore", invalid="ignore"):
