@@ -56,10 +56,10 @@ def simulate(
     ] = None,
     gain: Annotated[float, typer.Option(help="Events at an unchanged mean response: the lower, the noisier.")] = 0.33,
     field_radius: Annotated[
-        float, typer.Option(metavar="PX", help="Receptive fields lie in a disc of this radius.")
+        float, typer.Option(metavar="PX", help="Receptive fields lie in a disc of this radius, in pixels of 36x64.")
     ] = 11.0,
     field_centre: Annotated[
-        tuple[float, float], typer.Option(metavar="ROW COLUMN", help="Middle of that disc, px.")
+        tuple[float, float], typer.Option(metavar="ROW COLUMN", help="Middle of that disc, in pixels of 36x64.")
     ] = (18.0, 30.0),
     screen: Annotated[str, typer.Option(metavar="ROWSxCOLUMNS", help="Pixels of the screen.")] = "36x64",
     colours: Annotated[

@@ -323,7 +323,11 @@ def fit_mask(
     check_session_fits(encoder, session)
     ids = session.trials_in_tier("oracle") if trial_ids is None else listed(trial_ids, "trial_ids")
     if len(ids) < 2:
-        raise MaskError(f"{session.path}: expected at least 2 labelled trials to fit a mask on, found {len(ids)}")
+        where = " of the tier oracle" if trial_ids is None else ""
+        raise MaskError(
+            f"{session.path}: expected at least 2 labelled trials{where} to fit a mask on, found {len(ids)}; keep some "
+            "from the encoder's training, as tier oracle in meta/trials/tiers.npy"
+        )
     trials = [session.trial(trial_id) for trial_id in ids]
     for trial in trials:
         trial.require_responses()

@@ -96,3 +96,9 @@ def test_a_fit_needs_two_labelled_trials_of_enough_frames(encoder, small_session
         fit_mask(session, encoder)
     with pytest.raises(MaskError, match="expected at least 82 frames"):
         fit_mask(session, encoder, MaskRecipe(rule="decayed", steps=1), trial_ids=[0, 2])
+
+
+def test_a_session_without_the_tier_oracle_is_told_where_to_keep_trials(encoder, copy_of_small_session):
+    np.save(copy_of_small_session / "meta/trials/tiers.npy", np.array(["train"] * 4, dtype="<U16"))
+    with pytest.raises(MaskError, match=r"2 labelled trials of the tier oracle to fit .*, found 0; .*tiers\.npy"):
+        fit_mask(vr.open_session(copy_of_small_session), encoder)

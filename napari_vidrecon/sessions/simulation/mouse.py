@@ -236,7 +236,8 @@ def simulate_session(
     row, column = field_centre_px
     if not (0 <= row < HEIGHT and 0 <= column < WIDTH):
         raise ConfigError(
-            f"simulated mouse: expected the fields' centre on the {HEIGHT} x {WIDTH} screen, found {row:g}, {column:g}"
+            f"simulated mouse: expected the fields' centre on the {HEIGHT} x {WIDTH} screen, found {row:g}, "
+            f"{column:g}; it is told in pixels of that screen, whatever the mouse's own"
         )
     cortex = LIKE[like](neurons, seed, radius_px=field_radius_px, centre=field_centre_px, gain=gain)
     notes = describe(cortex, tiers, frames)
