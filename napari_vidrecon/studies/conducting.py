@@ -12,7 +12,7 @@ from typing import Self
 
 import torch
 
-from napari_vidrecon.errors import ConfigError, one_line
+from napari_vidrecon.errors import ConfigError, RunError, VidreconError, number_of, one_line
 from napari_vidrecon.storage import claimed, disk_errors, recover_folder
 from napari_vidrecon.studies.mice import require_one_screen
 from napari_vidrecon.studies.page import PAGE, gallery_page, require_own_page, write_outcome, write_page
@@ -209,20 +209,39 @@ def conduct(
     Raises
     ------
     VidreconError
-        An input is at fault, a run failed, or nothing can be written.
+        An input is at fault, a run failed, or nothing can be written. One study that cannot be measured keeps none of
+        the others from being written.
     """
     store, runs = _prepared(studies, plan, out)
     with _working_on(studies, out):
         computed = run_all(runs, scheduler=scheduler, workers=workers, device=device, on_progress=on_progress)
-        written = []
+        written: list[Written] = []
+        failed: dict[str, Exception] = {}
         for study in studies:
             own = without_repeats(study.runs(plan), store.keys)
-            written.append(_measure(study, plan, store, own, computed))
+            try:
+                written.append(_measure(study, plan, store, own, computed))
+            except Exception as error:  # noqa: BLE001  # hours of runs are there, and other studies to be made of them
+                failed[study.name] = error
+                continue
             if on_written is not None:
                 on_written(written[-1])
-        if len(studies) > 1:
-            _write_gallery(studies, plan, written, out)
+        if len(studies) > 1 and written:
+            _write_gallery([study for study in studies if study.name not in failed], plan, written, out)
+    _require_all_measured(failed, written, out)
     return written
+
+
+def _require_all_measured(failed: Mapping[str, Exception], written: Sequence[Written], out: Path) -> None:
+    """Tell what could not be measured; a fault of the program before any other."""
+    errors = list(failed.values())
+    unforeseen = [error for error in errors if not isinstance(error, VidreconError)]
+    if unforeseen or (len(errors) == 1 and not written):
+        raise (unforeseen or errors)[0]
+    if errors:
+        told = "; ".join(f"{name}: {error}" for name, error in failed.items())
+        there = f"the other {len(written)} are written there" if written else "its runs are kept"
+        raise RunError(f"{out}: {number_of(len(failed), 'study', 'studies')} could not be measured, {there}: {told}")
 
 
 def _prepared(studies: Sequence[Study], plan: Plan, out: Path) -> tuple[RunStore, dict[Path, RunSpec]]:

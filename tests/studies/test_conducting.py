@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from napari_vidrecon.errors import ConfigError, MaskError, StorageError
+from napari_vidrecon.errors import ConfigError, MaskError, RunError, StorageError
 from napari_vidrecon.storage import claimed
 from napari_vidrecon.storage.writing import InUseError
 from napari_vidrecon.studies import conducting
@@ -40,6 +40,28 @@ def test_studies_that_were_computed_before_are_only_measured_and_written(
     assert 'src="ablation/figures/ablation.png"' in gallery
     provenance = json.loads((shared_store.out / "standard" / "provenance.json").read_text())
     assert len(provenance["runs"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised", "told"),
+    [
+        (ConfigError("expected a clip"), RunError, "1 study could not be measured.*odd: expected a clip"),
+        (KeyError("mouse"), KeyError, "mouse"),
+    ],
+)
+def test_a_study_that_cannot_be_measured_keeps_none_of_the_others_from_being_written(
+    fault, raised, told, tiny_plan, outcome_of, shared_store, standard
+) -> None:
+    outcome_of(ABLATION, tiny_plan)
+
+    def evaluate(*_: object) -> Outcome:
+        raise fault
+
+    odd, written = replace(standard, name="odd", evaluate=evaluate), []
+    with pytest.raises(raised, match=told):
+        conduct([odd, ABLATION, standard], tiny_plan, shared_store.out, on_written=written.append)
+    assert [each.name for each in written] == ["ablation", "standard"]
+    assert 'src="ablation/figures/ablation.png"' in (shared_store.out / "index.html").read_text()
 
 
 def test_runs_that_two_studies_need_are_in_the_grid_once(tiny_plan, shared_store, standard) -> None:
