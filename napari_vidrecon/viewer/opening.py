@@ -295,17 +295,13 @@ def _same_folder(path: Path) -> str:
 
 def _open_loaded(model: ReconstructionModel, result: Reconstruction, path: Path) -> RunRecord:
     recipe = Recipe.of(result)
-    _open_session_of(model, recipe, str(result.provenance.get("session", "")), path)
+    start = _open_session_of(model, recipe, result, path)
     assert model.session is not None
-    if result.keep.shape != (model.session.n_neurons,):
-        told, there = result.keep.size, model.session.n_neurons
-        raise RunError(f"{path.name}: was made from {told} neurons, but {model.session.name} has {there}")
     with model.one_edit():
         take_over_recipe(model, recipe, result)
-    if recipe.stimulus or recipe.trial == STIMULUS_TRIAL:
+    if start is None:
         _show_stimulus(model, recipe.stimulus, result)
     else:
-        start = _start_of_clip(model, recipe, result, path)
         _set_clip(model, recipe.trial, start, result.video.shape[0])
         model.set_repeats(tuple(each for each in recipe.repeats if each in model.session.tiers))
         if len(result.mice) == len(recipe.mice) + 1:
@@ -382,13 +378,32 @@ def take_over_recipe(model: ReconstructionModel, recipe: Recipe, result: Reconst
     _choose_decoder(model, recipe)
 
 
-def _open_session_of(model: ReconstructionModel, recipe: Recipe, told: str, path: Path) -> None:
+def _open_session_of(model: ReconstructionModel, recipe: Recipe, result: Reconstruction, path: Path) -> int | None:
+    """Have the session of a run open, and find where its clip begins; a run that is refused changes nothing.
+
+    Another folder may have the name of the run's session: the one on the board is taken if it fits, else that which the
+    run tells of.
+
+    Returns
+    -------
+    int | None
+        As `_start_of_clip`.
+    """
+    told = str(result.provenance.get("session", ""))
     name = told.rpartition(", trial ")[0] or told.partition(", ")[0]
-    if model.session is not None and model.session.name == name:
-        return
-    if not recipe.session or not Path(recipe.session).is_dir():
+    opened = model.session if model.session is not None and model.session.name == name else None
+    found = recipe.session and Path(recipe.session).is_dir()
+    if opened is not None:
+        try:
+            return _start_of_clip(opened, recipe, result, path)
+        except VidreconError:
+            if not found or _same_folder(Path(recipe.session)) == _same_folder(opened.path):
+                raise
+    if not found:
         raise RunError(f"{path.name}: was made from session {name}; open that session first, then the run")
+    start = _start_of_clip(open_session(Path(recipe.session)), recipe, result, path)
     open_session_folder(model, Path(recipe.session))
+    return start
 
 
 def _encoders_here(model: ReconstructionModel, recipe: Recipe, result: Reconstruction) -> tuple[list[Path], list[str]]:
@@ -448,16 +463,28 @@ def _load_decoder(path: Path, session: Session) -> Decoder:
     return decoder
 
 
-def _start_of_clip(model: ReconstructionModel, recipe: Recipe, result: Reconstruction, path: Path) -> int:
-    assert model.session is not None
-    if recipe.trial not in model.session.tiers:
-        raise RunError(f"{path.name}: was made from trial {recipe.trial}, which {model.session.name} does not have")
-    trial = model.session.trial(recipe.trial)
+def _start_of_clip(session: Session, recipe: Recipe, result: Reconstruction, path: Path) -> int | None:
+    """The frame of its trial with which a run of this session begins; None if it is of a stimulus."""
+    if result.keep.shape != (session.n_neurons,):
+        told, there = result.keep.size, session.n_neurons
+        raise RunError(f"{path.name}: was made from {told} neurons, but {session.name} has {there}")
+    size = result.video.shape[1:]
+    if size != session.screen.size_px:
+        told_px, there_px = (" x ".join(map(str, each)) for each in (size, session.screen.size_px))
+        raise RunError(
+            f"{path.name}: was made from a screen of {told_px} pixels, but that of {session.path} has {there_px}; "
+            "open the session that it was made from first"
+        )
+    if recipe.stimulus or recipe.trial == STIMULUS_TRIAL:
+        return None
+    if recipe.trial not in session.tiers:
+        raise RunError(f"{path.name}: was made from trial {recipe.trial}, which {session.name} does not have")
+    trial = session.trial(recipe.trial)
     # Runs of earlier versions may not say where in the trial they begin.
     for start in (recipe.frames[0], *range(trial.frames)):
         if _holds(trial, start, result.stimulus):
             return start
-    raise RunError(f"{path.name}: was made from another movie than trial {recipe.trial} of {model.session.name}")
+    raise RunError(f"{path.name}: was made from another movie than trial {recipe.trial} of {session.name}")
 
 
 def _holds(trial: Trial, start: int, stimulus: np.ndarray) -> bool:
