@@ -318,7 +318,8 @@ class Scrubbing(QObject):
         self._viewer.dims.events.point.disconnect(self._on_point)
         self._viewer.dims.events.current_step.disconnect(self._on_told)
         self._viewer.events.status.disconnect(self._on_status)
-        self._sliders.clear()
+        # Where they were never looked for there is nothing to let go, and the window may have no Qt half any more.
+        self.__dict__.pop("_sliders", None)
         self._beside.close()
         with contextlib.suppress(RuntimeError):
             self._timer.stop()

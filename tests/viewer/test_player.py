@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QApplication, QMainWindow
 
 from napari_vidrecon.viewer import playing as player_module
+from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.main_window import ROLE_KEY, frame_count, go_to_frame, present_frame
+from napari_vidrecon.viewer.played_pictures import PlayedPictures, Scrubbing
 from napari_vidrecon.viewer.playing import Player
 
 pytestmark = pytest.mark.window
@@ -156,3 +160,12 @@ def test_it_plays_beside_layers_of_more_axes(qapp: object, crowded: ViewerModel,
     player.tick()
     assert present_frame(crowded) == 25
     player.stop()
+
+
+def test_a_window_whose_slider_nobody_moved_closes_in_peace(qapp: object, small_model, monkeypatch) -> None:
+    board, window = Board(ViewerModel(), small_model), QMainWindow()
+    scrubbing = Scrubbing(board, PlayedPictures(board, window), window)
+    QObject.deleteLater(window)
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    scrubbing.close()
+    board.close()
