@@ -195,6 +195,11 @@ class Presentation:
         outside = {"grey": "", "stimulus": "outside: stimulus, dimmed", "hidden": "outside: hidden"}[self.outside]
         return ", ".join(part for part in (shown, outside) if part)
 
+    @property
+    def without_truth(self) -> Presentation:
+        """What is left of it where nothing says what was shown: nothing to match, and nothing to lay around."""
+        return Presentation("raw", "hidden" if self.outside == "hidden" else "grey")
+
     def of(self, video: ArrayLike, truth: ArrayLike, mask: ArrayLike) -> NDArray[np.floating]:
         """The whole movie as it is shown.
 

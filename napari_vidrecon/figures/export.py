@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.results import Reconstruction
 
 PANEL_NAMES = ("Stimulus", "Reconstruction")
+NO_MOVIE = "No movie"
 STIMULUS_ERROR_NAME = "Error: orange too bright, blue too dark"
 GIF_MOST_HZ = 50.0
 NARROWEST_PANEL_PX = 240
@@ -74,6 +75,8 @@ class ShownMovie:
         Activity, drawn below the movies.
     colours
         Names of the colours that stand one below the other; empty for grey levels.
+    has_movie
+        Something says what was shown; else `stimulus` is grey, and nothing is told of it.
     """
 
     stimulus: np.ndarray
@@ -94,6 +97,7 @@ class ShownMovie:
     presentation: Presentation = field(default_factory=Presentation)
     rasters: tuple[MovieRaster, ...] = ()
     colours: tuple[str, ...] = ()
+    has_movie: bool = True
 
     @classmethod
     def of(cls, result: Reconstruction, *, error: bool = False, activity: bool = False) -> Self:
@@ -117,7 +121,8 @@ class ShownMovie:
         from napari_vidrecon.figures.activity import activity_rasters
 
         truth, video, mask = result.stimulus, result.video, result.evaluation_mask
-        movies = {"stimulus": truth, "reconstruction": video}
+        against = {"stimulus": truth} if result.has_movie else {}
+        compared = {column_name("frame_correlation", "reconstruction"): metrics.frame_correlation(truth, video, mask)}
         return cls(
             stimulus=truth,
             video=video,
@@ -133,12 +138,16 @@ class ShownMovie:
             history=result.history,
             predicted_from=result.config.predicted_from,
             columns={
-                column_name("frame_correlation", "reconstruction"): metrics.frame_correlation(truth, video, mask),
-                **{column_name("motion_energy", of): motion_energy(movie, mask) for of, movie in movies.items()},
+                **(compared if result.has_movie else {}),
+                **{
+                    column_name("motion_energy", of): motion_energy(movie, mask)
+                    for of, movie in {**against, "reconstruction": video}.items()
+                },
                 **result.inferred_columns(),
             },
             rasters=activity_rasters(result.target, result.predicted_activity, result.keep) if activity else (),
             colours=result.colours,
+            has_movie=result.has_movie,
         )
 
     @property
@@ -157,18 +166,24 @@ class ShownMovie:
         return self.start_s + np.arange(len(self.video)) / self.frame_rate_hz
 
     @property
+    def presented(self) -> Presentation:
+        """What is done to it, as far as there is a movie to match."""
+        return self.presentation if self.has_movie else self.presentation.without_truth
+
+    @property
     def pictures(self) -> np.ndarray:
         """(T, 36, 64) the reconstruction as it is drawn; black where it is hidden."""
-        if not self.presentation.changes:
+        presentation = self.presented
+        if not presentation.changes:
             return self.video
-        return np.nan_to_num(self.presentation.of(self.video, self.stimulus, self.training_mask), nan=BLACK_LEVEL)
+        return np.nan_to_num(presentation.of(self.video, self.stimulus, self.training_mask), nan=BLACK_LEVEL)
 
     @property
     def panel_names(self) -> list[str]:
         """Of stimulus, reconstruction and error; what was done to the reconstruction is said."""
-        words = self.presentation.words
+        words, colours = self.presented.words, " above ".join(self.colours)
         return [
-            PANEL_NAMES[0] + (f" ({' above '.join(self.colours)})" * bool(self.colours)),
+            (PANEL_NAMES[0] if self.has_movie else NO_MOVIE) + (f" ({colours})" if colours else ""),
             PANEL_NAMES[1] + (f", {words}" if words else ""),
             self.error_name,
         ]
@@ -179,6 +194,8 @@ class ShownMovie:
 
     def with_matched_contrast(self) -> Self:
         """The same, the reconstruction with the stimulus's luminance and contrast; numbers stay unmatched."""
+        if not self.has_movie:
+            return self
         return replace(self, video=match_luminance_contrast(self.video, self.stimulus, self.training_mask))
 
 
@@ -347,8 +364,9 @@ def write_figure(shown: ShownMovie, path: Path, *, match_contrast: bool = False)
         training_mask=shown.training_mask,
         error=None if shown.error is None else shown.error[part],
         optimisation=(steps, correlation) if len(steps) > 1 else None,
-        match_contrast=match_contrast,
-        drawn_as=(shown.presentation.words, shown.pictures[part]) if shown.presentation.changes else None,
+        match_contrast=match_contrast and shown.has_movie,
+        has_movie=shown.has_movie,
+        drawn_as=(shown.presented.words, shown.pictures[part]) if shown.presented.changes else None,
         frame_rate_hz=shown.frame_rate_hz,
         start_s=shown.times_s[part][0],
         colours=shown.colours,

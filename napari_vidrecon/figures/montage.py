@@ -64,6 +64,7 @@ def reconstruction_figure(
     colours: Sequence[str] = (),
     title: str = "",
     simulated: bool = False,
+    has_movie: bool = True,
 ) -> Figure:
     """Draw stimulus and reconstruction at equally spaced times, with their correlation below.
 
@@ -99,6 +100,8 @@ def reconstruction_figure(
         What was reconstructed, e.g. "trial 22".
     simulated
         Say in the title that the mouse is simulated.
+    has_movie
+        Something says what was shown; else the truth is grey, and is not drawn.
 
     Returns
     -------
@@ -123,7 +126,7 @@ def reconstruction_figure(
     if drawn_as is not None:
         words, shown = drawn_as[0], np.asarray(drawn_as[1], dtype=np.float64)
     rows: list[tuple[str, np.ndarray]] = [
-        ("Stimulus", stimulus[indices]),
+        *([("Stimulus", stimulus[indices])] if has_movie else []),
         ("Reconstruction" + (f",\n{words}" if words else ""), shown[indices]),
     ]
     limit = 0.0
@@ -147,7 +150,7 @@ def reconstruction_figure(
             _draw_error_scale(figure, layout, limit)
         _draw_mask_legend(figure, layout, mask is not None, training_mask is not None)
         split = optimisation is not None
-        _draw_correlation(figure.add_axes(layout.plot(0, split)), times_s, correlation, indices)
+        _draw_correlation(figure.add_axes(layout.plot(0, split)), times_s, correlation, indices, has_movie=has_movie)
         if optimisation is not None:
             _draw_optimisation(figure.add_axes(layout.plot(1, split)), *optimisation)
     return figure
@@ -280,7 +283,9 @@ def _draw_error_scale(figure: Figure, layout: _Layout, limit: float) -> None:
     draw_error_scale(figure, place, limit, words, gap=0.05, points=10)
 
 
-def _draw_correlation(axes: Axes, times_s: np.ndarray, correlation: np.ndarray, indices: np.ndarray) -> None:
+def _draw_correlation(
+    axes: Axes, times_s: np.ndarray, correlation: np.ndarray, indices: np.ndarray, *, has_movie: bool
+) -> None:
     mean = np.nanmean(correlation) if np.isfinite(correlation).any() else np.nan
     axes.axhline(0, color=FAINT_LINE, linewidth=0.8, zorder=0)
     axes.plot(times_s, correlation, color=TIME_COLOUR, linewidth=1.8)
@@ -288,6 +293,8 @@ def _draw_correlation(axes: Axes, times_s: np.ndarray, correlation: np.ndarray, 
     if np.isfinite(mean):
         axes.axhline(mean, color=MUTED, linewidth=1, linestyle=(0, (5, 3)), zorder=1)
         heading = f"correlation frame by frame (dots: frames above; dashed: mean {mean:.2f})"
+    elif not has_movie:
+        heading = "correlation frame by frame: none, for no movie says what was shown"
     else:
         heading = "correlation frame by frame: not defined, the frames of one movie are constant"
     axes.set_title(heading, loc="left")

@@ -72,9 +72,10 @@ def shown_movie(model: ReconstructionModel) -> ShownMovie:
         title=trial.name,
         simulated=trial.simulated,
         colours=trial.colours,
+        has_movie=trial.has_movie,
         history=history,
         predicted_from=(model.recipe_of_board or model.recipe()).config.predicted_from,
-        presentation=model.presentation,
+        presentation=model.presented,
         columns={curve.column: curve.values for curve in TimeCourses(model).all()},
         rasters=_rasters(model, video) if model.layout == Layout.EXPLAIN else (),
     )

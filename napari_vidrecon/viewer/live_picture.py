@@ -136,9 +136,9 @@ class LivePicture:
     def possible(self) -> bool:
         """Whether nothing else is to be seen at the reconstruction's place."""
         board, model = self._board, self._board.model
-        if QGuiApplication.platformName() != PLATFORM or model.grid or model.blinking or model.presentation.changes:
+        if QGuiApplication.platformName() != PLATFORM or model.grid or model.blinking or model.presented.changes:
             return False
-        if board.viewer.dims.ndisplay != 2 or self._main is None or model.looked_back is not None:
+        if not board.layers.flat or self._main is None or model.looked_back is not None:
             return False
         error_elsewhere = board.movies.number_of(Role.ERROR_MAP) != board.movies.number_of(Role.RECONSTRUCTION)
         layer = board.layers.adopt(Role.RECONSTRUCTION, Image)

@@ -171,6 +171,12 @@ class ReconstructionModel(Choices):
             self.shown_changed.emit()
 
     @property
+    def presented(self) -> Presentation:
+        """How the reconstruction on the board is shown: as asked for, as far as there is a movie to match."""
+        known = self.trial is None or self.trial.has_movie
+        return self.presentation if known else self.presentation.without_truth
+
+    @property
     def error_has_sign(self) -> bool:
         """Whether the error is shown with its sign; an uncertainty has none."""
         return self.error_signed and self.error_mode != ErrorMode.UNCERTAINTY

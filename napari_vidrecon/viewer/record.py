@@ -142,9 +142,10 @@ class RunRecord:
 
     @property
     def by_colour(self) -> str:
-        """Video correlation of each colour, in words; empty for grey levels."""
+        """Video correlation of each colour, in words; empty for grey levels, and where there is none."""
         if self._told_by_colour is None or self._told_by_colour[0] is not self.result:
-            told = [f"{name} {found:.2f}" for name, found in self.result.correlation_by_colour().items()]
+            by_colour = self.result.correlation_by_colour().items()
+            told = [f"{name} {found:.2f}" for name, found in by_colour if np.isfinite(found)]
             self._told_by_colour = self.result, ", ".join(told)
         return self._told_by_colour[1]
 

@@ -103,8 +103,8 @@ class Readout:
             layer = board.layers.adopt(role, Image)
             if layer is not None and (role is not Role.RECONSTRUCTION or board.model.video is not None):
                 parts.append(f"{word} {_level(layer.data[frame, row, column])}")
-                if role is Role.RECONSTRUCTION and board.model.presentation.words:
-                    parts[-1] += f" ({board.model.presentation.words})"
+                if role is Role.RECONSTRUCTION and board.model.presented.words:
+                    parts[-1] += f" ({board.model.presented.words})"
         error = board.layers.adopt(Role.ERROR_MAP, Image)
         if error is not None and board.movies.has_error and board.model.error_mode != ErrorMode.NONE:
             word = WORDS_OF_ERROR.get(board.model.error_mode, "error")

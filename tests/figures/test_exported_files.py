@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -80,6 +81,30 @@ def test_pictures_are_drawn_as_asked_for_and_numbers_are_not(
     assert drawn.correlation == shown.correlation
     if outside == "hidden":
         assert not drawn.pictures[:, ~shown.training_mask].any()
+
+
+@pytest.fixture
+def unknown(result: vr.Reconstruction) -> ShownMovie:
+    """The same, of a clip of which nothing says what was shown."""
+    grey, told = np.full_like(result.stimulus, 127.5), {**result.provenance, "movie": False}
+    return ShownMovie.of(replace(result, stimulus=grey, provenance=told), error=True)
+
+
+def test_where_no_movie_says_what_was_shown_nothing_is_told_of_one(unknown: ShownMovie) -> None:
+    assert unknown.panel_names[0] == "No movie"
+    assert not [name for name in unknown.columns if "stimulus" in name or "correlation" in name]
+    for shown_as in get_args(ShowAs):
+        drawn = unknown.with_presentation(Presentation(shown_as))
+        np.testing.assert_array_equal(drawn.pictures, unknown.video)
+        assert drawn.panel_names[1] == "Reconstruction"
+    assert unknown.with_matched_contrast() is unknown
+
+
+def test_a_figure_of_such_a_clip_draws_no_stimulus(unknown: ShownMovie, tmp_path: Path) -> None:
+    write_figure(unknown, tmp_path / "figure.svg", match_contrast=True)
+    text = (tmp_path / "figure.svg").read_text("utf-8")
+    assert "no movie says what was shown" in text
+    assert "Stimulus" not in text
 
 
 def test_a_tiff_holds_what_is_shown(shown: ShownMovie, tmp_path: Path) -> None:

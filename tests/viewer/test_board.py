@@ -30,10 +30,11 @@ from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.arranging import arranged
 from napari_vidrecon.viewer.board.board import NEEDED
-from napari_vidrecon.viewer.board.captions import LETTER_PX, fitted, ticks
+from napari_vidrecon.viewer.board.captions import LETTER_PX, fitted, least_titles, ticks
 from napari_vidrecon.viewer.board.cells import CHOSEN_COLOUR, cells_inside
 from napari_vidrecon.viewer.board.explained import BELOW_CURVE_COLOUR, CURVE_COLOUR
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role
+from napari_vidrecon.viewer.board.movies import briefly_named
 from napari_vidrecon.viewer.board.outlines import bar_box, contours
 from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.board.rasters import neuron_spread
@@ -581,6 +582,49 @@ def test_where_no_movie_says_what_was_shown_no_error_is_drawn_and_no_correlation
     assert differences is None or not np.asarray(differences.data).any()
     assert not any("nan" in text or "grey levels" in text or "brighter" in text for text in written(board))
     assert shown_movie(model).error is None
+
+
+@pytest.mark.parametrize("layout", [Layout.WATCH, Layout.COMPARE, Layout.PAPER])
+@pytest.mark.parametrize("presentation", [Presentation("paper"), Presentation("matched", "stimulus")])
+def test_a_reconstruction_that_has_no_movie_to_be_matched_to_is_shown_as_it_is(
+    board: Board,
+    model: ReconstructionModel,
+    make_record: Callable[..., RunRecord],
+    layout: Layout,
+    presentation: Presentation,
+) -> None:
+    assert model.trial is not None
+    grey = np.full_like(model.trial.video, 127.5)
+    model.trial = replace(model.trial, has_movie=False, video=grey)
+    for seed in (1, 2):
+        record = make_record(f"run {seed}", seed)
+        record.result.stimulus, record.result.provenance["movie"] = grey, False
+        model.add_run(record)
+    model.set_view(layout=layout, presentation=presentation)
+    assert model.shown is not None
+    np.testing.assert_array_equal(image(board, "reconstruction").data, model.shown.result.video)
+    others = board.layer(Role.OTHERS)
+    assert others is None or np.nanstd(np.asarray(others.data[3])) > 1
+    assert not any("matched" in text for text in written(board))
+    assert shown_movie(model).pictures is not grey
+    np.testing.assert_array_equal(shown_movie(model).pictures, model.shown.result.video)
+    if layout is Layout.WATCH:
+        assert "Reconstruction (raw: no movie to match)" in written(board)
+        assert any(text.startswith("No movie") for text in written(board))
+        assert not any("orrelation with the stimulus" in text for text in written(board))
+
+
+@pytest.mark.parametrize("mode", list(ActivityMode))
+def test_a_raster_too_narrow_for_its_title_does_not_call_a_difference_a_prediction(
+    model: ReconstructionModel, mode: ActivityMode
+) -> None:
+    model.set_view(activity_mode=mode)
+    assert least_titles(model, True)[Role.PREDICTED] == "None yet"
+    activity = np.ones((NEURONS, 48), np.float32)
+    model.set_stimulus_prediction(activity, {})
+    model.course, model.state, model.snapshot = None, RunState.RUNNING, SimpleNamespace(predicted_activity=activity)
+    least = least_titles(model, True)[Role.PREDICTED]
+    assert least == ("Difference" if mode is ActivityMode.DIFFERENCE else "Predicted")
 
 
 @pytest.mark.parametrize("pixels", [(36, 16), (36, 64)])
@@ -1667,6 +1711,11 @@ def test_runs_of_several_sessions_stand_side_by_side_named_and_each_held_against
     model.set_view(layout=Layout.COMPARE)
     clip = f"trial {theirs.recipe.trial}"
     assert any(text.startswith(f"{first.name}: Run 1, {clip}") for text in written(board))
+    # Where there is no room for all of that, its first letters tell it from the others.
+    assert briefly_named(model, theirs) == f"Run 1, {first.name}"
+    theirs.result.provenance["simulated"] = True
+    assert briefly_named(model, theirs) == f"Run 1, sim. {first.name}"
+    assert briefly_named(model, ours) == "Run 1"
     others, differences = (np.asarray(image(board, role).data) for role in ("other_movies", "other_differences"))
     assert np.nanmax(np.abs(others[39])) > 0
     assert np.isnan(others[40]).all() or not np.isfinite(others[40]).any()

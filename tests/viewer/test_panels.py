@@ -831,6 +831,9 @@ def test_a_finished_run_in_colours_tells_the_correlation_of_each(small_model):
     green, uv = (told[name]["video_correlation"] for name in ("green", "uv"))
     assert status(small_model).hint == f"video r by colour: green {green:.2f}, uv {uv:.2f}"
     assert record.result.correlation_by_colour() == {"green": green, "uv": uv}
+    without_movie = {**coloured, "movie": False}
+    small_model.replace_result(record, replace(record.result, provenance=without_movie))
+    assert status(small_model).hint == ""
 
 
 def test_what_the_brain_adds_is_worked_out_beside_the_window_and_can_be_stopped(

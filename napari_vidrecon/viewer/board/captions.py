@@ -10,7 +10,7 @@ from napari.layers import Points
 
 from napari_vidrecon.errors import number_of
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers
-from napari_vidrecon.viewer.board.movies import clip_of, named, other_runs
+from napari_vidrecon.viewer.board.movies import briefly_named, clip_of, named, other_runs
 from napari_vidrecon.viewer.board.outlines import SAMPLE_PX, bar_box, bar_is_short
 from napari_vidrecon.viewer.board.tiles import LEGEND_LINES, LINE_PX, BoardLayout, Box
 from napari_vidrecon.viewer.evaluation import silent_neurons
@@ -22,7 +22,7 @@ NOTHING = " "
 BASE_PX, INDENT_PX, TICK_BELOW_PX = 5.0, 6.0, 14.0
 """Screen pixels: a text's base above the lower edge of its line; before it, after a sample; below an axis."""
 LEAST_TICK_PX = 55.0
-TICK_SPACINGS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
+TICK_SPACINGS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 MOST_TICKS = 6
 TEXT_POINTS = 7.0
 LETTER_PX = 7.3
@@ -34,6 +34,7 @@ STRIP_WORDS = (
     "Frame correlation, 0 to 1",
     "Frame correlation",
 )
+STRIP_WORDS_NO_MOVIE = ("No movie, so no correlation with it", "No movie to compare with", "No movie")
 STRIP_WORDS_BELOW = (
     "Correlation with the stimulus, frame by frame; rose: below 0",
     "Frame r (rose: below 0)",
@@ -77,6 +78,12 @@ LEAST_MISSING_WORDS = {
     ErrorMode.UNCERTAINTY: "No uncertainty",
     ErrorMode.ADDED: "Added: not known",
 }
+LEAST_ACTIVITY_WORDS = {
+    ActivityMode.FROM_STIMULUS: "Predicted",
+    ActivityMode.FROM_RECONSTRUCTION: "Predicted",
+    ActivityMode.DIFFERENCE: "Difference",
+}
+NO_PREDICTION, NO_PREDICTION_SHORT = "No prediction yet", "None yet"
 MISSING_WORDS = {
     ActivityMode.FROM_STIMULUS: "No prediction from the stimulus yet",
     ActivityMode.FROM_RECONSTRUCTION: "No prediction from the reconstruction yet",
@@ -163,8 +170,10 @@ def titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]:
         found[Role.RECONSTRUCTION] += f", {1 + len(model.recipe_of_board.mice)} mice together"
     if model.looked_back is not None:
         found[Role.RECONSTRUCTION] += f" at step {model.looked_back.step}"
-    if model.presentation.words:
-        found[Role.RECONSTRUCTION] += f" ({model.presentation.words})"
+    if model.presented.words:
+        found[Role.RECONSTRUCTION] += f" ({model.presented.words})"
+    elif model.presentation.show_as != "raw":
+        found[Role.RECONSTRUCTION] += " (raw: no movie to match)"
     if model.compared is not None:
         shown = model.shown.name if model.shown is not None else "present run"
         found[Role.RECONSTRUCTION] = f"Reconstruction: {shown}"
@@ -184,9 +193,9 @@ def short_titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]
     labelled = model.trial is not None and model.trial.labelled and model.neurons is not None
     recorded = f"Recorded: {_neurons_shown(model)}" if labelled else _recorded_title(model)
     if _predicted_title(model) in MISSING_WORDS.values():
-        predicted = "No prediction yet"
+        predicted = NO_PREDICTION
     found = titles(model, has_error)
-    shown_as = {"raw": "", "paper": "Shown as in the paper", "matched": "Shown matched"}[model.presentation.show_as]
+    shown_as = {"raw": "", "paper": "Shown as in the paper", "matched": "Shown matched"}[model.presented.show_as]
     if model.error_mode == ErrorMode.STIMULUS:
         found[Role.ERROR_MAP] = "Error"
     if shown_as and model.compared is None and not model.blinking:
@@ -203,6 +212,9 @@ def least_titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]
         found[Role.RECONSTRUCTION] = f"At step {model.looked_back.step}"
     elif model.compared is None and not model.blinking:
         found[Role.RECONSTRUCTION] = "Reconstruction"
+    of_prediction = LEAST_ACTIVITY_WORDS[ActivityMode(model.activity_mode)]
+    is_missing = found[Role.PREDICTED] == NO_PREDICTION
+    found |= {Role.RECORDED: "Recorded", Role.PREDICTED: NO_PREDICTION_SHORT if is_missing else of_prediction}
     if model.error_mode in LEAST_ERROR_WORDS:
         found[Role.ERROR_MAP] = (LEAST_ERROR_WORDS if has_error else LEAST_MISSING_WORDS)[model.error_mode]
     return found
@@ -280,13 +292,14 @@ def captions(
     written = [*_legend(model, layout, error_limit, "" if is_said else colours), *written]
     frame_s = 1 / model.trial.frame_rate_hz
     if layout.strip is not None and layout.words.axis:
-        written.append(_above(layout.strip, STRIP_WORDS_BELOW if below_zero else STRIP_WORDS, layout))
+        of_strip = STRIP_WORDS_BELOW if below_zero else STRIP_WORDS
+        written.append(_above(layout.strip, STRIP_WORDS_NO_MOVIE if without_movie(model) else of_strip, layout))
         written += _seconds(layout.strip, layout, frame_s)
     if layout.has_rasters and layout.words.axis:
         for number, role in enumerate((Role.RECORDED, Role.PREDICTED)):
             about = f"; curve: {curves}" if curves and role == Role.RECORDED and model.trial.labelled else ""
-            box, shortest = layout.raster(number), "Recorded" if role == Role.RECORDED else "Predicted"
-            offered = (words[role] + about, short[role] + about, words[role], short[role], shortest)
+            box = layout.raster(number)
+            offered = (words[role] + about, short[role] + about, words[role], short[role], least[role])
             written.append(_above(Box(layout.activity.top, box.left, box.height, box.width), offered, layout))
             written += _seconds(layout.raster(number), layout, frame_s)
         if layout.bars.width >= LETTER_PX * layout.unit:
@@ -303,7 +316,7 @@ def _legend(
         if layout.kind is Layout.PAPER:
             hints = NOTHING_BESIDE[Layout.PAPER]
         if layout.kind is Layout.PAPER and layout.others:
-            hints = (f"truth above, {model.presentation.words or 'reconstruction'} below",)
+            hints = (f"truth above, {model.presented.words or 'reconstruction'} below",)
         least = ("Simulated",) if model.trial is not None and model.trial.simulated else ()
         clips = (heading(model), short_heading(model), *least)
         if colours:
@@ -355,7 +368,8 @@ def _other_titles(model: ReconstructionModel, layout: BoardLayout) -> Iterator[C
     each = 2 if layout.kind is Layout.PAPER else 1
     for run, box in zip(runs, layout.others[::each], strict=False):
         name = clip_of(run) if each > 1 else named(model, run)
-        yield _above(box, (name + _r_of(run), name), layout)
+        least = () if each > 1 else (briefly_named(model, run),)
+        yield _above(box, (name + _r_of(run), name, *least), layout)
 
 
 def _in_line(line: Box, texts: tuple[str, ...], layout: BoardLayout, indent_px: float = 0.0) -> Caption:

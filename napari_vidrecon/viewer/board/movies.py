@@ -93,6 +93,15 @@ def named(model: ReconstructionModel, run: RunRecord) -> str:
     return f"{said}{session}: {run.name}{clip}"
 
 
+def briefly_named(model: ReconstructionModel, run: RunRecord) -> str:
+    """The same in fewer letters, of which the first tell the run from others."""
+    if run not in model.elsewhere:
+        return named(model, run)
+    session = Path(run.recipe.session).name
+    said = "" if not run.result.simulated or "simul" in session.lower() else "sim. "
+    return f"{run.name}, {said}{session}"
+
+
 class MovieTiles:
     """Keeps the movie layers up to date.
 
@@ -125,7 +134,7 @@ class MovieTiles:
         grey = {"contrast_limits": GREY_LIMITS, "colormap": "gray", "interpolation2d": "nearest"}
         self._layers.image(Role.STIMULUS, "stimulus", trial.video, layout.movie(0), **grey)
         blank = np.full(trial.video.shape, GREY_LEVEL, np.float32)
-        shown = ShownFrames(trial.video) if self._model.presentation.changes else blank
+        shown = ShownFrames(trial.video) if self._model.presented.changes else blank
         self._layers.image(Role.RECONSTRUCTION, "reconstruction", shown, layout.movie(1), **grey)
         below = np.full(trial.video.shape[1:], GREY_LEVEL, np.float32)
         self._layers.image(
@@ -207,10 +216,12 @@ class MovieTiles:
             self._layers.remove(Role.DIFFERENCES)
 
     def _presented(self, run: RunRecord) -> np.ndarray | ShownFrames:
-        if not self._model.presentation.changes:
+        asked = self._model.presentation
+        presentation = asked if run.result.has_movie else asked.without_truth
+        if not presentation.changes:
             return run.result.video
         frames = ShownFrames(run.result.stimulus)
-        frames.show(run.result.video, run.result.training_mask, self._model.presentation)
+        frames.show(run.result.video, run.result.training_mask, presentation)
         return frames
 
     def _mosaic(
@@ -265,7 +276,7 @@ class MovieTiles:
         self._take_kind(layer)
         if isinstance(layer.data, ShownFrames):
             mask = self._model.common_mask.binary(self._model.training_threshold)
-            layer.data.show(video, mask, self._model.presentation, same_level=self._rests_from_matching())
+            layer.data.show(video, mask, self._model.presented, same_level=self._rests_from_matching())
         elif video is None:
             layer.data[...] = GREY_LEVEL
         else:
@@ -279,8 +290,8 @@ class MovieTiles:
         trial = self._model.trial
         if trial is None or trial.video.shape != layer.data.shape:
             return
-        if self._model.presentation.changes != isinstance(layer.data, ShownFrames):
-            changes = self._model.presentation.changes
+        if self._model.presented.changes != isinstance(layer.data, ShownFrames):
+            changes = self._model.presented.changes
             layer.data = ShownFrames(trial.video) if changes else np.full(layer.data.shape, GREY_LEVEL, np.float32)
 
     def _rests_from_matching(self) -> bool:

@@ -134,7 +134,7 @@ def _at_rest(model: ReconstructionModel, stale: str) -> Status:
             step / steps,
         )
     if result.finished:
-        by_colour = f"video r by colour: {model.shown.by_colour}" if result.colours else ""
+        by_colour = f"video r by colour: {model.shown.by_colour}" if model.shown.by_colour else ""
         hint = _lost(model, model.shown) or by_colour
         word = f"{name}finished" if name else "Finished"
         return Status(f"{word}, {number_of(steps, 'step')} in {took}", hint, Mood.GOOD, 1.0)
